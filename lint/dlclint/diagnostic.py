@@ -1,0 +1,124 @@
+"""What a rule says: severity, confidence, place, evidence, help and source.
+
+Nothing here knows a rule, a model or a report. All texts of a `Diagnostic` are sanitised by
+`plain`, because names come from untrusted models and end in terminals, HTML and CI logs.
+"""
+
+from __future__ import annotations
+
+import enum
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Number = int | float
+Evidence = Mapping[str, Number | str | bool | list[int] | list[str]]
+
+
+class Severity(enum.Enum):
+    """How bad, from the documents' point of view."""
+
+    ERROR = "error"
+    """Documented to fail, or undefined."""
+    WARNING = "warning"
+    """Costs accuracy, size, start-up time or speed."""
+    INFO = "info"
+    """What the tools will do without saying so."""
+
+    @property
+    def rank(self) -> int:
+        """0 for error, 1 for warning, 2 for info: sorts the worst first."""
+        return _RANK[self]
+
+
+_RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
+
+
+class Confidence(enum.Enum):
+    """How sure the finding is, apart from how bad it would be."""
+
+    DOCUMENTED = "documented"
+    FIELD_REPORTED = "field-reported"
+    INFERRED = "inferred"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a claim stands: a document and the table row, option or section in it."""
+
+    document: str
+    row: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.document}, {self.row}" if self.row else self.document
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where in a file a finding lies. Empty fields do not apply.
+
+    `graph` is the path of a subgraph or function from the main graph, which is "". A node is
+    located by its index in that graph and its first output as well as by its name, because
+    names may be empty or repeated. `pointer` (RFC 6901), `line` and `column` (both from 1)
+    locate a place in a JSON file.
+    """
+
+    file: str
+    graph: str = ""
+    node: str = ""
+    node_index: int | None = None
+    op: str = ""
+    tensor: str = ""
+    pointer: str | None = None
+    line: int | None = None
+    column: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding, ready for any report."""
+
+    rule: str
+    severity: Severity
+    message: str
+    location: Location
+    confidence: Confidence = Confidence.DOCUMENTED
+    source: Source | None = None
+    help: str = ""
+    evidence: Evidence = field(default_factory=dict)
+
+    def sort_key(self) -> tuple[object, ...]:
+        """Stable order within a report: file, severity, rule, then place."""
+        place = self.location
+        return (
+            place.file,
+            self.severity.rank,
+            self.rule,
+            place.graph,
+            -1 if place.node_index is None else place.node_index,
+            place.line or 0,
+            place.column or 0,
+            place.tensor,
+            self.message,
+        )
+
+
+def plain(text: str, limit: int = 200) -> str:
+    """`text` as one line that no terminal, markup or log can be steered by.
+
+    Control and format characters (among them escape, newline, bidirectional overrides) become
+    visible escapes like `\\x1b`; what is longer than `limit` characters is cut in the middle.
+    """
+    if len(text) > limit:
+        half = (limit - 1) // 2
+        text = f"{text[:half]}…{text[-half:]}"
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_visible(character) for character in text)
+
+
+def _visible(character: str) -> str:
+    if unicodedata.category(character)[0] not in "CZ" or character == " ":
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

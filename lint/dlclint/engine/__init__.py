@@ -1,0 +1,1 @@
+"""Finding the rules, running them, configuration and ignores."""

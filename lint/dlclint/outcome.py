@@ -1,0 +1,70 @@
+"""The frozen result of a run: what the engine hands to the reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dlclint.analysis.support import SupportMatrix
+from dlclint.diagnostic import Diagnostic, Severity
+from dlclint.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSummary:
+    """What was read, in numbers: nodes of all graphs, bytes of weights, opset imports.
+
+    `folded` nodes are those that the converter removes before it converts. `newest_listed_opset`
+    is the newest opset of the default domain at which every op of the model has a listed version,
+    or None where there is none.
+    """
+
+    nodes: int
+    folded: int
+    weight_bytes: int
+    opsets: dict[str, int]
+    inputs: tuple[str, ...]
+    """Each input as `name: type[dims]`."""
+    newest_listed_opset: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FileOutcome:
+    """One linted file. `kind` is `model` or `encodings`."""
+
+    path: str
+    kind: str
+    target: Target
+    diagnostics: tuple[Diagnostic, ...]
+    ignored: int = 0
+    """Findings that a configured ignore silenced."""
+    notes: tuple[str, ...] = ()
+    """What the reader should know that is no finding, such as a slower way of reading."""
+    summary: ModelSummary | None = None
+    support: SupportMatrix | None = None
+    """Present where no runtime was chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A whole run. `seconds` is wall time, shown to people and absent from machine formats."""
+
+    version: str
+    files: tuple[FileOutcome, ...]
+    fail_on: Severity | None
+    """None: never fail."""
+    rule_titles: dict[str, str] = field(default_factory=dict)
+    """Rule id to first line of its documentation, for every rule that ran."""
+    rule_docs: dict[str, str] = field(default_factory=dict)
+    """Rule id to whole documentation, for every rule that ran."""
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """Whether any finding reaches the threshold."""
+        if self.fail_on is None:
+            return False
+        return any(
+            diagnostic.severity.rank <= self.fail_on.rank
+            for file in self.files
+            for diagnostic in file.diagnostics
+        )

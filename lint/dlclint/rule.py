@@ -1,0 +1,112 @@
+"""The contract between rules and engine: what a rule is given and what it yields.
+
+A rule is one small function in its family's module, marked with `@rule`. Its id is
+`family/name`: the module's name and the function's, in kebab case. Its docstring is its
+documentation: the first line names the flaw; sections follow (see `dlclint rule`).
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dlclint.diagnostic import Confidence, Evidence, Severity, Source
+from dlclint.target import Target
+
+if TYPE_CHECKING:
+    from dlclint.analysis.view import ModelView
+    from dlclint.model.graph import Graph, Node
+    from dlclint.model.reading import Unreadable
+
+
+class Subject(enum.Enum):
+    """What a rule looks at, and so what context it is called with."""
+
+    FILE = "file"
+    """A path that could not be read as a model: `FileContext`."""
+    MODEL = "model"
+    """A model that was read: `ModelContext`."""
+    ENCODINGS = "encodings"
+    """A quantization-override file, alone or with its model: `EncodingsContext`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule yields. The engine adds the rule's id and the file, and sanitises the texts.
+
+    Give `node` for a finding about a node (its graph, index and name follow from it), `tensor`
+    for one about a tensor, `graph` only where neither a node nor the main graph is meant.
+    `pointer`, `line` and `column` locate places in override files.
+    """
+
+    message: str
+    severity: Severity
+    source: Source | None = None
+    confidence: Confidence = Confidence.DOCUMENTED
+    help: str = ""
+    node: Node | None = None
+    tensor: str = ""
+    graph: Graph | None = None
+    evidence: Evidence = field(default_factory=dict)
+    pointer: str | None = None
+    line: int | None = None
+    column: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileContext:
+    """A path that is no readable model, with the reason."""
+
+    path: Path
+    problem: Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class ModelContext:
+    """A model with its analyses, and what it is linted for."""
+
+    path: Path
+    view: ModelView
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule as the engine runs it."""
+
+    id: str
+    subject: Subject
+    check: Callable[..., Iterator[Finding]]
+    docs: str
+
+    @property
+    def family(self) -> str:
+        """The part of the id before the slash."""
+        return self.id.partition("/")[0]
+
+    @property
+    def title(self) -> str:
+        """The first line of the docstring: the flaw in one sentence."""
+        return self.docs.partition("\n")[0]
+
+
+def rule(subject: Subject = Subject.MODEL) -> Callable[[Callable[..., Iterator[Finding]]], Rule]:
+    """Mark a function as a rule.
+
+    Raises:
+        ValueError: the function has no docstring; a rule without documentation is no rule.
+    """
+
+    def mark(check: Callable[..., Iterator[Finding]]) -> Rule:
+        docs = inspect.getdoc(check)
+        if not docs:
+            raise ValueError(f"rule {check.__qualname__} has no docstring")
+        family = check.__module__.rpartition(".")[2]
+        made = Rule(f"{family}/{check.__name__.replace('_', '-')}", subject, check, docs)
+        return made
+
+    return mark
