@@ -1,0 +1,60 @@
+"""What onnx.checker says of a structure: every complaint, not only the first, and never a stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import onnx
+
+
+@contextmanager
+def _emptied(tensors: Iterable[onnx.TensorProto]) -> Iterator[None]:
+    """Tensors without data look complete to the checker while they declare no elements."""
+    saved = []
+    for tensor in tensors:
+        whole = onnx.TensorProto()
+        whole.CopyFrom(tensor)
+        saved.append((tensor, whole))
+        del tensor.dims[:]
+        tensor.dims.append(0)
+        tensor.ClearField("data_location")
+        del tensor.external_data[:]
+        tensor.ClearField("raw_data")
+        for field in ("float_data", "int32_data", "int64_data", "double_data", "uint64_data"):
+            tensor.ClearField(field)
+    try:
+        yield
+    finally:
+        for tensor, whole in saved:
+            tensor.CopyFrom(whole)
+
+
+def complaints(proto: onnx.ModelProto, incomplete: Iterable[onnx.TensorProto]) -> tuple[str, ...]:
+    """onnx.checker's complaints, one line each; the model's own first, then those of single nodes.
+
+    Args:
+        proto: the model's structure.
+        incomplete: tensors whose data were left in the file.
+    """
+    with _emptied(incomplete):
+        try:
+            onnx.checker.check_model(proto.SerializeToString())
+            return ()
+        except Exception as error:  # the checker raises ValidationError, RuntimeError and others
+            found = [_line(error)]
+    context = onnx.checker.C.CheckerContext()
+    context.ir_version = proto.ir_version
+    context.opset_imports = {item.domain: item.version for item in proto.opset_import}
+    if context.opset_imports:
+        for node in proto.graph.node:
+            try:
+                onnx.checker.check_node(node, context)
+            except Exception as error:
+                found.append(_line(error))
+    return tuple(dict.fromkeys(found))
+
+
+def _line(error: Exception) -> str:
+    text = str(error).partition("==> Context:")[0]
+    return " ".join(text.split()) or type(error).__name__

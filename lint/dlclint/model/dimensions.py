@@ -1,0 +1,65 @@
+"""The converter's own dimension overrides, applied before anything else is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import onnx
+
+
+@dataclass(frozen=True, slots=True)
+class Dimensions:
+    """Overrides by the converter's names.
+
+    Source: 80-63442-2 Rev BL, Tools, snpe-onnx-to-dlc: `-d/--input_dim` (input name and its
+    comma-separated dimensions), `-s/--define_symbol` (symbol and value), `-b/--batch`.
+    """
+
+    input_dims: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    symbols: Mapping[str, int] = field(default_factory=dict)
+    batch: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.input_dims or self.symbols or self.batch is not None)
+
+
+def apply(dimensions: Dimensions, graph: onnx.GraphProto) -> tuple[str, ...]:
+    """Write the overrides into the graph's inputs; returns a note for each that found no place."""
+    if not dimensions:
+        return ()
+    initializers = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in initializers]
+    unused_symbols = set(dimensions.symbols)
+    for value in inputs:
+        if not value.type.HasField("tensor_type"):
+            continue
+        shape = value.type.tensor_type.shape
+        for position, dim in enumerate(shape.dim):
+            if dim.dim_param in dimensions.symbols:
+                unused_symbols.discard(dim.dim_param)
+                dim.dim_value = dimensions.symbols[dim.dim_param]
+            if position == 0 and dimensions.batch is not None:
+                dim.dim_value = dimensions.batch
+        given = dimensions.input_dims.get(value.name)
+        if given is not None:
+            del shape.dim[:]
+            for size in given:
+                shape.dim.add().dim_value = size
+    if dimensions:
+        # What was declared for the old dimensions would contradict what now follows from the new ones.
+        del graph.value_info[:]
+        for output in graph.output:
+            if output.type.HasField("tensor_type"):
+                for dim in output.type.tensor_type.shape.dim:
+                    dim.ClearField("value")
+    names = {value.name for value in inputs}
+    notes = [
+        f"--input-dim names {name!r}, which is no input of the model"
+        for name in dimensions.input_dims
+        if name not in names
+    ]
+    notes += [
+        f"--define-symbol names {symbol!r}, which no input uses" for symbol in sorted(unused_symbols)
+    ]
+    return tuple(notes)

@@ -1,0 +1,356 @@
+"""Graphs, nodes and types as the analyses and rules see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from dlclint.model.tensors import Array, Tensor, Unavailable
+from dlclint.model.wire import Path as WirePath
+from dlclint.model.wire import Payload
+
+Dim = int | str | None
+"""A size, a symbol, or unknown."""
+
+_OFFICIAL = ("", "ai.onnx")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """Element type (onnx.TensorProto.DataType) and shape; the shape is None where even the rank is unknown."""
+
+    data_type: int
+    shape: tuple[Dim, ...] | None
+
+    @property
+    def static_shape(self) -> tuple[int, ...] | None:
+        """The shape if every dimension is a known size."""
+        if self.shape is None:
+            return None
+        sizes = tuple(dim for dim in self.shape if isinstance(dim, int))
+        return sizes if len(sizes) == len(self.shape) else None
+
+    def __str__(self) -> str:
+        try:
+            name = onnx.TensorProto.DataType.Name(self.data_type).lower()
+        except ValueError:
+            name = f"type {self.data_type}"
+        if self.shape is None:
+            return f"{name}[?]"
+        return f"{name}[{','.join('?' if dim is None else str(dim) for dim in self.shape)}]"
+
+
+def tensor_type(proto: onnx.TypeProto) -> TensorType | None:
+    """The type of a value, or None for sequences, maps and absent types."""
+    if not proto.HasField("tensor_type"):
+        return None
+    inner = proto.tensor_type
+    if not inner.HasField("shape"):
+        return TensorType(inner.elem_type, None)
+    dims: list[Dim] = []
+    for dim in inner.shape.dim:
+        kind = dim.WhichOneof("value")
+        dims.append(dim.dim_value if kind == "dim_value" else dim.dim_param or None)
+    return TensorType(inner.elem_type, tuple(dims))
+
+
+@lru_cache(maxsize=4096)
+def schema_of(op_type: str, domain: str, opset: int) -> onnx.defs.OpSchema | None:
+    """The schema that a node at this opset resolves to, or None."""
+    try:
+        return onnx.defs.get_schema(op_type, max_inclusive_version=opset, domain=domain)
+    except onnx.defs.SchemaError:
+        return None
+
+
+class Node:
+    """A node. `index` counts within its graph."""
+
+    __slots__ = ("domain", "graph", "index", "inputs", "name", "op_type", "outputs", "proto", "subgraphs")
+
+    def __init__(self, proto: onnx.NodeProto, graph: Graph, index: int) -> None:
+        self.proto = proto
+        self.graph = graph
+        self.index = index
+        self.name: str = proto.name
+        self.op_type: str = proto.op_type
+        self.domain: str = "" if proto.domain in _OFFICIAL else proto.domain
+        self.inputs: tuple[str, ...] = tuple(proto.input)
+        self.outputs: tuple[str, ...] = tuple(proto.output)
+        self.subgraphs: tuple[Graph, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Graph path and index: unique in a model."""
+        return self.graph.path, self.index
+
+    @property
+    def schema(self) -> onnx.defs.OpSchema | None:
+        """The registry's schema at the model's opset, None for unknown ops."""
+        opset = self.graph.opset(self.domain)
+        return None if opset is None else schema_of(self.op_type, self.domain, opset)
+
+    @property
+    def version(self) -> int | None:
+        """The operator version (since_version) the node resolves to."""
+        schema = self.schema
+        return None if schema is None else int(schema.since_version)
+
+    def input(self, position: int) -> str:
+        """The name of an input, "" where it is left out."""
+        return self.inputs[position] if position < len(self.inputs) else ""
+
+    def has(self, attribute: str) -> bool:
+        """Whether the attribute is written on the node."""
+        return any(proto.name == attribute for proto in self.proto.attribute)
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """An attribute's value; where absent, `default` or else the registry's default.
+
+        Strings come as str, lists as lists, tensors and graphs as protobuf messages.
+        """
+        for proto in self.proto.attribute:
+            if proto.name == name:
+                return _value(proto)
+        if default is not None:
+            return default
+        schema = self.schema
+        if schema is not None and name in schema.attributes:
+            proto = schema.attributes[name].default_value
+            if proto.type != onnx.AttributeProto.UNDEFINED:
+                return _value(proto)
+        return None
+
+    def __repr__(self) -> str:
+        return f"<{self.op_type} #{self.index} {self.name!r}>"
+
+
+def _value(proto: onnx.AttributeProto) -> Any:
+    try:
+        value = onnx.helper.get_attribute_value(proto)
+    except ValueError:
+        return None
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if proto.type == onnx.AttributeProto.STRINGS:
+        return [item.decode("utf-8", "replace") for item in value]
+    return list(value) if proto.type in (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS) else value
+
+
+class Graph:
+    """The main graph, a subgraph of a control-flow node, or the body of a model-local function."""
+
+    def __init__(
+        self,
+        proto: onnx.GraphProto | onnx.FunctionProto,
+        model: Model,
+        path: str,
+        wire_path: WirePath,
+        parent: Graph | None = None,
+        opsets: Mapping[str, int] | None = None,
+    ) -> None:
+        self.proto = proto
+        self.model = model
+        self.path = path
+        self.parent = parent
+        self._wire_path = wire_path
+        self._opsets = opsets
+        self.is_function = isinstance(proto, onnx.FunctionProto)
+        self.initializers: dict[str, Tensor] = {}
+        self.initializer_names: list[str] = []
+        self._types: dict[str, TensorType] = {}
+        if isinstance(proto, onnx.FunctionProto):
+            self.inputs: tuple[str, ...] = tuple(proto.input)
+            self.outputs: tuple[str, ...] = tuple(proto.output)
+        else:
+            self._read_values(proto)
+        self.nodes: tuple[Node, ...] = tuple(Node(node, self, i) for i, node in enumerate(proto.node))
+        node_field = 7 if self.is_function else 1
+        for node in self.nodes:
+            self._open_subgraphs(node, (*wire_path, node_field, node.index))
+
+    def _read_values(self, proto: onnx.GraphProto) -> None:
+        for index, tensor in enumerate(proto.initializer):
+            self.initializer_names.append(tensor.name)
+            self.initializers[tensor.name] = self.model.tensor(tensor, (*self._wire_path, 5, index))
+        for index, sparse in enumerate(proto.sparse_initializer):
+            self.initializer_names.append(sparse.values.name)
+            values = self.model.tensor(sparse.values, (*self._wire_path, 15, index, 1, 0))
+            self._types[sparse.values.name] = TensorType(values.data_type, tuple(sparse.dims))
+            self.initializers[sparse.values.name] = values
+        self.inputs = tuple(value.name for value in proto.input if value.name not in self.initializers)
+        self.outputs = tuple(value.name for value in proto.output)
+        for group in (proto.value_info, proto.output, proto.input):
+            for value in group:
+                found = tensor_type(value.type)
+                if found is not None:
+                    self._types[value.name] = found
+
+    def _open_subgraphs(self, node: Node, wire_path: WirePath) -> None:
+        found: list[Graph] = []
+        for position, attribute in enumerate(node.proto.attribute):
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                bodies = [(attribute.g, (6, 0))]
+            elif attribute.type == onnx.AttributeProto.GRAPHS:
+                bodies = [(body, (11, i)) for i, body in enumerate(attribute.graphs)]
+            else:
+                continue
+            for body, step in bodies:
+                label = f"{node.name or f'{node.op_type}#{node.index}'}.{attribute.name}"
+                label += f"[{step[1]}]" if step[0] == 11 else ""
+                path = f"{self.path}/{label}" if self.path else label
+                inner_path = (*wire_path, 5, position, *step)
+                found.append(Graph(body, self.model, path, inner_path, self, self._opsets))
+        node.subgraphs = tuple(found)
+
+    def opset(self, domain: str) -> int | None:
+        """The imported version of a domain here (functions bring their own imports)."""
+        return (self.model.opsets if self._opsets is None else self._opsets).get(domain)
+
+    @cached_property
+    def _producers(self) -> dict[str, Node]:
+        return {output: node for node in reversed(self.nodes) for output in node.outputs if output}
+
+    @cached_property
+    def _consumers(self) -> dict[str, list[Node]]:
+        found: dict[str, list[Node]] = {}
+        for graph in self.with_subgraphs():
+            for node in graph.nodes:
+                for name in dict.fromkeys(node.inputs):
+                    if name:
+                        found.setdefault(name, []).append(node)
+        return found
+
+    def with_subgraphs(self) -> Iterator[Graph]:
+        """This graph and every graph below it, outermost first."""
+        pending: list[Graph] = [self]
+        while pending:
+            graph = pending.pop(0)
+            yield graph
+            for node in graph.nodes:
+                pending.extend(node.subgraphs)
+
+    def producer(self, tensor: str) -> Node | None:
+        """The node that makes a tensor, here or in a graph around this one."""
+        graph: Graph | None = self
+        while graph is not None:
+            found = graph._producers.get(tensor)
+            if found is not None:
+                return found
+            graph = graph.parent
+        return None
+
+    def consumers(self, tensor: str) -> tuple[Node, ...]:
+        """The nodes here and in subgraphs that read a tensor, each once."""
+        return tuple(self._consumers.get(tensor, ()))
+
+    def type_of(self, tensor: str) -> TensorType | None:
+        """Type of a tensor visible here: declared, inferred, or an initializer's own."""
+        graph: Graph | None = self
+        while graph is not None:
+            found = graph._types.get(tensor)
+            if found is not None:
+                return found
+            initializer = graph.initializers.get(tensor)
+            if initializer is not None:
+                return TensorType(initializer.data_type, initializer.shape)
+            graph = graph.parent
+        return None
+
+    def rank(self, tensor: str) -> int | None:
+        """Number of dimensions, if known."""
+        found = self.type_of(tensor)
+        return None if found is None or found.shape is None else len(found.shape)
+
+    def constant(self, tensor: str) -> Tensor | None:
+        """The stored value behind a name: an initializer here or around, or a Constant node's tensor."""
+        graph: Graph | None = self
+        while graph is not None:
+            found = graph.initializers.get(tensor)
+            if found is not None:
+                return found
+            node = graph._producers.get(tensor)
+            if node is not None:
+                return graph._constant_node(node) if node.op_type == "Constant" else None
+            graph = graph.parent
+        return None
+
+    def _constant_node(self, node: Node) -> Tensor | None:
+        field = 7 if self.is_function else 1
+        for position, attribute in enumerate(node.proto.attribute):
+            if attribute.name == "value":
+                path = (*self._wire_path, field, node.index, 5, position, 5, 0)
+                return self.model.tensor(attribute.t, path)
+            if attribute.name in ("value_int", "value_ints", "value_float", "value_floats"):
+                value = _value(attribute)
+                whole = attribute.name.startswith("value_int")
+                kind = onnx.TensorProto.INT64 if whole else onnx.TensorProto.FLOAT
+                dims = [len(value)] if isinstance(value, list) else []
+                proto = onnx.helper.make_tensor("", kind, dims, value if dims else [value])
+                return Tensor(node.outputs[0], kind, tuple(dims), proto, self.model.path)
+        return None
+
+    def small_value(self, tensor: str, limit: int = 4096) -> Array | None:
+        """The value behind a name if it is stored and has at most `limit` elements."""
+        found = self.constant(tensor)
+        if found is None or found.count > limit:
+            return None
+        try:
+            return found.array()
+        except Unavailable:
+            return None
+
+
+class Model:
+    """A model read without its weight bytes."""
+
+    def __init__(
+        self, proto: onnx.ModelProto, path: Path, payloads: Mapping[WirePath, Payload], notes: tuple[str, ...]
+    ) -> None:
+        self.proto = proto
+        self.path = path
+        self.notes = notes
+        self._payloads = payloads
+        self.complaints: tuple[str, ...] = ()
+        """What onnx.checker says, one line each."""
+        self.opsets: dict[str, int] = _imports(proto.opset_import)
+        self.functions: tuple[Graph, ...] = tuple(
+            Graph(
+                function,
+                self,
+                f"function {function.domain}:{function.name}",
+                (25, index),
+                opsets=_imports(function.opset_import) or self.opsets,
+            )
+            for index, function in enumerate(proto.functions)
+        )
+        self.graph = Graph(proto.graph, self, "", (7, 0))
+
+    def tensor(self, proto: onnx.TensorProto, wire_path: WirePath) -> Tensor:
+        """A lazy view of a TensorProto that lies at `wire_path` in the file."""
+        return Tensor(
+            proto.name, proto.data_type, tuple(proto.dims), proto, self.path, self._payloads.get(wire_path)
+        )
+
+    def graphs(self) -> Iterator[Graph]:
+        """The main graph, its subgraphs, and the functions with theirs."""
+        yield from self.graph.with_subgraphs()
+        for function in self.functions:
+            yield from function.with_subgraphs()
+
+    def is_function(self, node: Node) -> bool:
+        """Whether a node calls a model-local function."""
+        return (node.proto.domain, node.op_type) in self._function_names
+
+    @cached_property
+    def _function_names(self) -> frozenset[tuple[str, str]]:
+        return frozenset((function.domain, function.name) for function in self.proto.functions)
+
+
+def _imports(imports: Any) -> dict[str, int]:
+    return {("" if item.domain in _OFFICIAL else item.domain): item.version for item in imports}

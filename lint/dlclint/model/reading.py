@@ -1,0 +1,150 @@
+"""From a path to a `Model`, or to the reason why there is none."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError, Message
+
+from dlclint.model import dimensions as overrides
+from dlclint.model import wire
+from dlclint.model.checking import complaints
+from dlclint.model.dimensions import Dimensions
+from dlclint.model.graph import Model
+
+_LFS = b"version https://git-lfs"
+_TEXT_FORMATS = {
+    ".textproto": "textproto",
+    ".prototxt": "textproto",
+    ".pbtxt": "textproto",
+    ".json": "json",
+    ".onnxjson": "json",
+    ".onnxtxt": "onnxtxt",
+    ".onnxtext": "onnxtxt",
+}
+MODEL_SUFFIXES = (".onnx", *_TEXT_FORMATS)
+_OTHER_FORMATS = (
+    (0, b"PK\x03\x04", "a zip archive (a PyTorch checkpoint or a DLC)"),
+    (0, b"\x89HDF", "an HDF5 file (Keras)"),
+    (4, b"TFL3", "a TensorFlow Lite model"),
+    (4, b"ORTM", "an ONNX Runtime ORT-format model"),
+    (0, b"\x1f\x8b", "a gzip archive"),
+)
+
+
+class Unreadable(Exception):
+    """A path that is no readable model. `kind` is `lfs-pointer` or `unreadable`."""
+
+    def __init__(self, message: str, help: str, kind: str = "unreadable") -> None:
+        super().__init__(message)
+        self.message = message
+        self.help = help
+        self.kind = kind
+
+
+def read(path: Path, dimensions: Dimensions | None = None) -> Model:
+    """Read a model's structure, apply dimension overrides, check it and infer its shapes.
+
+    Raises:
+        Unreadable: with a sentence on why, and one on what to do.
+    """
+    proto, payloads, notes = _parse(path)
+    if not proto.HasField("graph"):
+        raise Unreadable("the file holds no graph, so it is no ONNX model", "export the model again")
+    found = complaints(proto, _tensors_to_empty(proto, payloads))
+    notes += overrides.apply(dimensions or Dimensions(), proto.graph)
+    model = Model(_infer(proto), path, payloads, notes)
+    model.complaints = found
+    return model
+
+
+def _parse(path: Path) -> tuple[onnx.ModelProto, dict[wire.Path, wire.Payload], tuple[str, ...]]:
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(512)
+            _refuse_other_formats(head)
+            text_format = _TEXT_FORMATS.get(path.suffix.lower())
+            if text_format is not None:
+                return _load(path, text_format), {}, ()
+            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return _parse_binary(data, path, head)
+    except OSError as error:
+        raise Unreadable(f"cannot be read: {error.strerror or error}", "check the path") from None
+
+
+def _refuse_other_formats(head: bytes) -> None:
+    if not head:
+        raise Unreadable("the file is empty", "export or download the model again")
+    if head.startswith(_LFS):
+        raise Unreadable(
+            "the file is a Git LFS pointer, not the model itself", "run `git lfs pull`", "lfs-pointer"
+        )
+    for offset, magic, name in _OTHER_FORMATS:
+        if head[offset : offset + len(magic)] == magic:
+            raise Unreadable(f"this is {name}, not an ONNX model", "give the exported .onnx file")
+
+
+def _parse_binary(
+    data: mmap.mmap, path: Path, head: bytes
+) -> tuple[onnx.ModelProto, dict[wire.Path, wire.Payload], tuple[str, ...]]:
+    again = "export or download the model again"
+    try:
+        skimmed = wire.skim(data)
+        return onnx.ModelProto.FromString(skimmed.structure), skimmed.payloads, ()
+    except wire.Unusual as unusual:
+        note = f"read slowly, with its weights: {unusual}"
+        return _load(path, "protobuf"), {}, (note,)
+    except wire.Truncated as error:
+        raise Unreadable(f"the model is cut off: {error}", again) from None
+    except wire.TooDeep:
+        raise Unreadable(
+            f"subgraphs nest deeper than protobuf reads ({wire.MAX_DEPTH} messages)", again
+        ) from None
+    except wire.TooLarge:
+        raise Unreadable(
+            f"the structure without weights exceeds {wire.MAX_STRUCTURE >> 20} MiB", again
+        ) from None
+    except (wire.Malformed, DecodeError) as error:
+        looks = "text" if _is_text(head) else "no protobuf message"
+        raise Unreadable(f"the file is {looks}, not an ONNX model ({error})", again) from None
+
+
+def _is_text(head: bytes) -> bool:
+    return all(byte >= 0x20 or byte in b"\t\n\r\f" for byte in head)
+
+
+def _load(path: Path, form: str) -> onnx.ModelProto:
+    try:
+        return onnx.load(path, format=form, load_external_data=False)
+    except Exception as error:  # each text form has a parser of its own, with errors of its own
+        first = str(error).strip().partition("\n")[0]
+        raise Unreadable(f"cannot be parsed as {form}: {first}", "export the model again") from None
+
+
+def _tensors_to_empty(
+    proto: onnx.ModelProto, payloads: dict[wire.Path, wire.Payload]
+) -> Iterator[onnx.TensorProto]:
+    """The tensors whose data are not in the structure, and which a checker would call incomplete."""
+    for path in payloads:
+        yield _at(proto, path)
+    yield from (t for t in proto.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL)
+
+
+def _at(proto: onnx.ModelProto, path: wire.Path) -> onnx.TensorProto:
+    message: Message = proto
+    for field, occurrence in zip(path[::2], path[1::2], strict=True):
+        descriptor = message.DESCRIPTOR.fields_by_number[field]
+        value = getattr(message, descriptor.name)
+        message = value if isinstance(value, Message) else value[occurrence]
+    assert isinstance(message, onnx.TensorProto)
+    return message
+
+
+def _infer(proto: onnx.ModelProto) -> onnx.ModelProto:
+    try:
+        return onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    except Exception:  # an opset the registry does not know, a cycle: what is declared must do
+        return proto

@@ -1,0 +1,172 @@
+"""Tensors as lazy views: shape and type cost nothing, values are mapped when asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+from dlclint.model import external
+from dlclint.model.wire import Payload
+
+Array = npt.NDArray[Any]
+
+_INT4 = {onnx.TensorProto.UINT4, onnx.TensorProto.INT4, getattr(onnx.TensorProto, "FLOAT4E2M1", -1)}
+_RAW, _FLOAT, _DOUBLE = 9, 4, 10
+
+
+class Unavailable(Exception):
+    """The tensor's values cannot be had; the argument says why in one sentence."""
+
+
+def bits_per_element(data_type: int) -> int:
+    """Bits that one element takes in raw data; 0 for strings and unknown types."""
+    if data_type in _INT4:
+        return 4
+    try:
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(data_type)
+    except (KeyError, ValueError, TypeError):
+        return 0
+    return 0 if dtype.kind == "O" else dtype.itemsize * 8
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor of a model: an initializer, or the value of a Constant node.
+
+    `shape` is as declared and proves nothing about how many bytes there are; `array` checks.
+    """
+
+    name: str
+    data_type: int
+    shape: tuple[int, ...]
+    proto: onnx.TensorProto
+    file: Path
+    payload: Payload | None = None
+
+    @property
+    def is_external(self) -> bool:
+        """Whether the data lie in another file."""
+        return bool(self.proto.data_location == onnx.TensorProto.EXTERNAL)
+
+    @property
+    def count(self) -> int:
+        """Number of elements as declared."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values as declared, packed for types below 8 bits."""
+        return (self.count * bits_per_element(self.data_type) + 7) // 8
+
+    def location(self) -> tuple[Path, int, int] | None:
+        """File, offset and size of values that lie as little-endian raw bytes; None if elsewhere.
+
+        Raises:
+            Unavailable: fewer bytes are there than shape and type ask for, or external data are missing.
+        """
+        if self.is_external:
+            try:
+                place = external.resolve(self.proto, self.file.parent, self.nbytes)
+            except (external.ExternalDataMissing, external.ExternalDataEscapes) as error:
+                raise Unavailable(str(error)) from None
+            found = (place.file, place.offset, place.size)
+        elif self.payload is not None and self._is_raw(self.payload.field):
+            found = (self.file, self.payload.offset, self.payload.size)
+        else:
+            return None
+        if min(self.shape, default=0) < 0 or found[2] < self.nbytes:
+            raise Unavailable(
+                f"shape {list(self.shape)} asks for {self.nbytes} bytes, the file holds {found[2]}"
+            )
+        return found
+
+    def _is_raw(self, field: int) -> bool:
+        kind = onnx.TensorProto
+        return (
+            field == _RAW
+            or (field == _FLOAT and self.data_type == kind.FLOAT)
+            or (field == _DOUBLE and self.data_type == kind.DOUBLE)
+        )
+
+    def array(self) -> Array:
+        """The values, memory-mapped where they lie as raw bytes, else decoded.
+
+        Raises:
+            Unavailable: the values are missing, contradict the shape, or are of an unknown type.
+        """
+        place = self.location()
+        bits = bits_per_element(self.data_type)
+        if place is not None and bits >= 8:
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(self.data_type).newbyteorder("<")
+            if self.count == 0:
+                return np.zeros(self.shape, dtype)
+            mapped = np.memmap(place[0], np.uint8, "r", place[1], (self.nbytes,))
+            return mapped.view(dtype).reshape(self.shape)
+        return self._decode(place)
+
+    def _decode(self, place: tuple[Path, int, int] | None) -> Array:
+        proto = self.proto
+        if self.payload is not None or place is not None:
+            path, offset, size = place or (self.file, self.payload.offset, self.payload.size)  # type: ignore[union-attr]
+            with path.open("rb") as stream:
+                stream.seek(offset)
+                body = stream.read(size)
+            if place is not None:
+                proto = onnx.TensorProto(data_type=self.data_type, raw_data=body)
+            else:
+                field = self.payload.field  # type: ignore[union-attr]
+                proto = onnx.TensorProto.FromString(_field(field, body))
+                proto.data_type = self.data_type
+            proto.dims.extend(self.shape)
+        try:
+            return np.asarray(numpy_helper.to_array(proto))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise Unavailable(f"its values cannot be decoded: {error}") from None
+
+    def chunks(self, size: int = 1 << 20) -> Iterator[Array]:
+        """The values in order, flat, at most `size` bytes at a time, read into one reused buffer.
+
+        Reading instead of mapping keeps the resident memory at one buffer however large the tensor
+        is; a chunk is valid until the next one is asked for.
+
+        Raises:
+            Unavailable: as `array`.
+        """
+        place = self.location()
+        bits = bits_per_element(self.data_type)
+        if place is None or bits < 8:
+            yield self._decode(place).reshape(-1)
+            return
+        path, offset, _ = place
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(self.data_type).newbyteorder("<")
+        left = self.nbytes
+        buffer = np.empty(min(size, left), np.uint8)
+        with path.open("rb", buffering=0) as stream:
+            stream.seek(offset)
+            while left:
+                wanted = buffer[: min(left, len(buffer))]
+                got = stream.readinto(memoryview(wanted))
+                if got != len(wanted):
+                    raise Unavailable(f"{path.name} became shorter while it was read")
+                yield wanted.view(dtype)
+                left -= len(wanted)
+
+
+def _field(field: int, body: bytes) -> bytes:
+    """A TensorProto in wire form with one length-delimited field."""
+    size = len(body)
+    out = bytearray([field << 3 | 2])
+    while size >= 0x80:
+        out.append(size & 0x7F | 0x80)
+        size >>= 7
+    out.append(size)
+    return bytes(out) + body
+

@@ -1,0 +1,203 @@
+"""The protobuf wire form of an ONNX model, walked without touching weight bytes.
+
+`skim` separates a serialized ModelProto into its structure (a small, valid ModelProto whose large
+tensors have lost their payload) and a record of where each payload lies. Only messages on the way
+to a tensor, and larger than `DESCEND`, are entered, so that tens of thousands of small nodes cost
+one skip each, and a gigabyte of weights costs nothing.
+
+Source of the field numbers: onnx.proto (onnx/onnx, IR version 14). Source of the nesting limit:
+protobuf's default recursion limit, 100, beyond which no reader of ONNX files parses the message.
+"""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+
+Buffer = bytes | mmap.mmap
+
+DESCEND = 4096
+"""Messages up to this many bytes are kept as they are."""
+KEEP = 1024
+"""Payloads up to this many bytes stay in the structure: shape inference reads their values."""
+MAX_DEPTH = 100
+MAX_STRUCTURE = 512 << 20
+"""Bytes of structure that are read at most; the largest real graphs have a few tens of MiB."""
+
+_MODEL, _GRAPH, _NODE, _ATTRIBUTE, _TENSOR, _SPARSE, _FUNCTION = range(7)
+_PAYLOAD = 7
+
+# message kind -> field number -> (kind of the submessage, whether the field is repeated)
+_FIELDS: tuple[dict[int, tuple[int, bool]], ...] = (
+    {7: (_GRAPH, False), 25: (_FUNCTION, True)},
+    {1: (_NODE, True), 5: (_TENSOR, True), 15: (_SPARSE, True)},
+    {5: (_ATTRIBUTE, True)},
+    {
+        5: (_TENSOR, False),
+        6: (_GRAPH, False),
+        10: (_TENSOR, True),
+        11: (_GRAPH, True),
+        22: (_SPARSE, False),
+        23: (_SPARSE, True),
+    },
+    {field: (_PAYLOAD, False) for field in (4, 5, 7, 9, 10, 11)},
+    {1: (_TENSOR, False), 2: (_TENSOR, False)},
+    {7: (_NODE, True)},
+)
+_FIXED_SIZE_DATA = frozenset({4, 10})  # float_data and double_data, when written unpacked
+
+
+class Malformed(Exception):
+    """The bytes are no protobuf message; the argument says where and why."""
+
+
+class Truncated(Malformed):
+    """A declared length reaches beyond the end of the file."""
+
+
+class TooDeep(Exception):
+    """Messages nest deeper than protobuf reads."""
+
+
+class TooLarge(Exception):
+    """What would have to be kept as structure exceeds `MAX_STRUCTURE`."""
+
+
+class Unusual(Exception):
+    """Valid, but in a form that only a full parser should judge (groups, split payloads)."""
+
+
+Path = tuple[int, ...]
+"""Pairs of field number and occurrence from the ModelProto down to a TensorProto."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """The bytes of a tensor's data in the file: TensorProto field, absolute offset, size."""
+
+    field: int
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skimmed:
+    """A model's structure, and the payloads taken out of it by the path of their tensor."""
+
+    structure: bytes
+    payloads: dict[Path, Payload]
+
+
+def skim(data: Buffer) -> Skimmed:
+    """Separate a serialized ModelProto into structure and payloads.
+
+    Raises:
+        Malformed, Truncated, TooDeep, TooLarge, Unusual: see the classes.
+    """
+    walker = _Walker(data)
+    pieces: list[bytes] = []
+    walker.walk(0, len(data), _MODEL, (), pieces, 0)
+    return Skimmed(b"".join(pieces), walker.payloads)
+
+
+class _Walker:
+    def __init__(self, data: Buffer) -> None:
+        self.data = data
+        self.payloads: dict[Path, Payload] = {}
+        self.kept = 0
+
+    def varint(self, position: int, end: int) -> tuple[int, int]:
+        value = shift = 0
+        while position < end:
+            byte = self.data[position]
+            position += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value, position
+            shift += 7
+            if shift > 63:
+                raise Malformed(f"a number at byte {position} is longer than protobuf allows")
+        raise Truncated(f"the data ends inside a number at byte {position}")
+
+    def keep(self, start: int, end: int, pieces: list[bytes]) -> None:
+        if end > start:
+            self.kept += end - start
+            if self.kept > MAX_STRUCTURE:
+                raise TooLarge
+            pieces.append(self.data[start:end])
+
+    def walk(self, start: int, end: int, kind: int, path: Path, pieces: list[bytes], depth: int) -> None:
+        """Append the kept bytes of one message to `pieces`, entering what leads to tensors."""
+        if depth > MAX_DEPTH:
+            raise TooDeep
+        data = self.data
+        fields = _FIELDS[kind]
+        counts = dict.fromkeys(fields, 0)
+        run = position = start
+        while position < end:
+            at = position
+            tag = data[position]
+            position += 1
+            if tag >= 0x80:
+                tag, position = self.varint(at, end)
+            field, wire = tag >> 3, tag & 7
+            if wire == 2:
+                size = data[position] if position < end else 0x80
+                position += 1
+                if size >= 0x80:
+                    size, position = self.varint(position - 1, end)
+                body = position
+                position += size
+                if position > end:
+                    raise Truncated(
+                        f"field {field} at byte {at} declares {size} bytes, {end - body} are left"
+                    )
+                if field in counts:
+                    occurrence = counts[field]
+                    counts[field] = occurrence + 1
+                    inner, repeated = fields[field]
+                    if occurrence and not repeated:
+                        raise Unusual(f"field {field} at byte {at} is written more than once")
+                    if size > (KEEP if inner == _PAYLOAD else DESCEND):
+                        self.keep(run, at, pieces)
+                        run = position
+                        if inner == _PAYLOAD:
+                            self._payload(path, Payload(field, body, size))
+                        else:
+                            nested: list[bytes] = []
+                            step = (*path, field, occurrence)
+                            self.walk(body, position, inner, step, nested, depth + 1)
+                            pieces.append(_header(tag, sum(map(len, nested))))
+                            pieces.extend(nested)
+            elif wire == 0:
+                while position < end and data[position] >= 0x80:
+                    position += 1
+                position += 1
+            elif wire == 5 or wire == 1:
+                position += 4 if wire == 5 else 8
+                if kind == _TENSOR and field in _FIXED_SIZE_DATA:
+                    raise Unusual(f"tensor data at byte {at} is written value by value")
+            elif wire == 3 or wire == 4:
+                raise Unusual(f"field {field} at byte {at} is a protobuf group")
+            else:
+                raise Malformed(f"byte {at} starts no protobuf field (wire type {wire})")
+            if field == 0:
+                raise Malformed(f"byte {at} starts a field numbered 0")
+        if position > end:
+            raise Truncated(f"the data ends inside a field at byte {end}")
+        self.keep(run, end, pieces)
+
+    def _payload(self, path: Path, payload: Payload) -> None:
+        if path in self.payloads:
+            raise Unusual("a tensor holds data in two fields")
+        self.payloads[path] = payload
+
+
+def _header(tag: int, size: int) -> bytes:
+    out = bytearray()
+    for value in (tag, size):
+        while value >= 0x80:
+            out.append(value & 0x7F | 0x80)
+            value >>= 7
+        out.append(value)
+    return bytes(out)
