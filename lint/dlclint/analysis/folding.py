@@ -1,0 +1,121 @@
+"""The simplification view: which nodes the converter folds away before it converts.
+
+The converter runs a simplifier first, unless told not to (`--no-simplification`) or custom ops or
+quantization overrides are given ("Can't simplify the model when custom ops or quantization
+overrides are specified"). It evaluates what depends on constants alone: arithmetic on
+initializers, Shape of a tensor whose shape is known, and all that follows from those.
+"""
+
+from __future__ import annotations
+
+from dlclint.model.graph import Graph, Model, Node
+
+NodeKey = tuple[str, int]
+
+_KEEPS = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
+"""Folding these would lose the quantization they stand for."""
+_SHAPE_READERS = frozenset({"Shape", "Size"})
+_IN_ORDER_ONLY = frozenset({"Gather", "Slice"})
+
+
+def folded_nodes(model: Model) -> frozenset[NodeKey]:
+    """Keys of the nodes whose every output is known at conversion time.
+
+    Constant nodes count as folded: they become static tensors. Work is linear in the nodes; a
+    graph whose nodes are not in topological order (a cycle) folds as far as its order allows.
+    """
+    folded: set[NodeKey] = set()
+    for graph in model.graphs():
+        known = set(graph.initializers)
+        outer = graph.parent
+        while outer is not None:
+            known.update(outer.initializers)
+            known.update(o for n in outer.nodes if n.key in folded for o in n.outputs)
+            outer = outer.parent
+        partly: set[str] = set()
+        for node in graph.nodes:
+            if _is_known(node, graph, known, partly):
+                folded.add(node.key)
+                known.update(output for output in node.outputs if output)
+            elif node.op_type == "Shape" and node.domain == "":
+                partly.update(node.outputs)
+    return frozenset(folded)
+
+
+def _is_known(node: Node, graph: Graph, known: set[str], partly: set[str]) -> bool:
+    if node.domain or node.subgraphs or node.op_type in _KEEPS or graph.model.is_function(node):
+        return False
+    if node.op_type == "Constant":
+        return True
+    inputs = [name for name in node.inputs if name]
+    if node.op_type in _SHAPE_READERS:
+        return bool(inputs) and (inputs[0] in known or _shape_is_known(node, graph, inputs[0]))
+    if inputs and all(name in known for name in inputs):
+        schema = node.schema
+        return schema is not None and not _is_random(node)
+    if node.op_type in _IN_ORDER_ONLY and inputs and inputs[0] in partly:
+        return all(name in known for name in inputs[1:]) and _reads_known_dims(node, graph, inputs[0])
+    return False
+
+
+def _is_random(node: Node) -> bool:
+    return node.op_type.startswith("Random") or node.op_type in ("Multinomial", "Bernoulli", "Dropout")
+
+
+def _shape_is_known(node: Node, graph: Graph, tensor: str) -> bool:
+    found = graph.type_of(tensor)
+    if found is None or found.shape is None:
+        return False
+    dims = found.shape
+    if node.op_type == "Shape":
+        dims = dims[slice(node.attribute("start", 0), node.attribute("end"))]
+    return all(isinstance(dim, int) and dim >= 0 for dim in dims)
+
+
+def _reads_known_dims(node: Node, graph: Graph, shape: str) -> bool:
+    """Whether Gather or Slice takes only known dimensions out of a partly known shape."""
+    producer = graph.producer(shape)
+    found = None if producer is None else graph.type_of(producer.input(0))
+    if producer is None or found is None or found.shape is None:
+        return False
+    dims = found.shape[slice(producer.attribute("start", 0), producer.attribute("end"))]
+    if node.op_type == "Gather":
+        indices = graph.small_value(node.input(1))
+        if indices is None:
+            return False
+        picked = [int(index) for index in indices.reshape(-1)]
+        return all(-len(dims) <= i < len(dims) and isinstance(dims[i], int) for i in picked)
+    bounds = [graph.small_value(node.input(i)) for i in (1, 2)]
+    if any(bound is None or bound.size != 1 for bound in bounds):
+        return False
+    start, end = (int(bound.reshape(-1)[0]) for bound in bounds if bound is not None)
+    return all(isinstance(dim, int) for dim in dims[slice(start, end)])
+
+
+def shape_arithmetic(model: Model, folded: frozenset[NodeKey]) -> frozenset[NodeKey]:
+    """Nodes that rework the result of a Shape that does not fold, all the way down.
+
+    Following stops where data enter again: at a node that reads a tensor which is no shape.
+    """
+    found: set[NodeKey] = set()
+    for graph in model.graphs():
+        tainted: set[str] = set()
+        for node in graph.nodes:
+            if node.key in folded or node.domain:
+                continue
+            if node.op_type in _SHAPE_READERS:
+                tainted.update(node.outputs)
+            elif any(name in tainted for name in node.inputs) and all(
+                name in tainted or not name or _is_static(graph, name, folded) for name in node.inputs
+            ):
+                found.add(node.key)
+                tainted.update(node.outputs)
+    return frozenset(found)
+
+
+def _is_static(graph: Graph, tensor: str, folded: frozenset[NodeKey]) -> bool:
+    if graph.constant(tensor) is not None:
+        return True
+    producer = graph.producer(tensor)
+    return producer is not None and producer.key in folded
+

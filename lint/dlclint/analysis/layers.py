@@ -1,0 +1,124 @@
+"""From a node to the rows of the layer table, and to what a runtime's column says.
+
+Source: 80-63442-2 Rev BL, Supported Network Layers; its conditions by rank, group and mode are
+those of the data's `onnx_to_layers_conditions`.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from dlclint_schemas.layers import layer_table
+
+from dlclint.model.graph import Node
+from dlclint.target import Runtime
+
+
+class Presence(enum.Enum):
+    """What a runtime's column says of a node."""
+
+    YES = "yes"
+    NO = "no"
+    UNCLEAR = "unclear"
+    """No row settles it: the converter has to lower the op to others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Presence on a runtime, the layers it was read from, and why."""
+
+    presence: Presence
+    layers: tuple[str, ...]
+    reason: str
+    inferred: bool = False
+
+
+_BY_SPATIAL_DIMS = {
+    "ConvTranspose": ("TransposeConv2d", "TransposeConv3d"),
+    "AveragePool": ("PoolAvg2d", "PoolAvg3d"),
+    "GlobalAveragePool": ("PoolAvg2d", "PoolAvg3d"),
+    "MaxPool": ("PoolMax2d", "PoolMax3d"),
+    "GlobalMaxPool": ("PoolMax2d", "PoolMax3d"),
+}
+
+
+def layers_of(node: Node) -> tuple[str, ...]:
+    """The layers a node becomes: all at once if the op is broken up, several if the rank is unknown."""
+    table = layer_table()
+    if node.domain:
+        layer = table.other_domain_layers.get((node.domain, node.op_type))
+        return (layer,) if layer else ()
+    op = node.op_type
+    if op in ("Conv", "QLinearConv"):
+        return _convolution(node)
+    rank = node.graph.rank(node.input(0))
+    if op in _BY_SPATIAL_DIMS:
+        flat, deep = _BY_SPATIAL_DIMS[op]
+        return (flat, deep) if rank is None else (deep if rank >= 5 else flat,)
+    if op in ("Resize", "Upsample"):
+        return _resize(node, rank)
+    if op in ("MatMul", "QLinearMatMul"):
+        weight = node.input(1 if op == "MatMul" else 3)
+        constant = node.graph.constant(weight)
+        matrix = constant is not None and len(constant.shape) == 2
+        return ("FullyConnected",) if matrix else ("MatMul",)
+    return tuple(table.onnx_to_layers.get(op, ()))
+
+
+def _convolution(node: Node) -> tuple[str, ...]:
+    weight_position = 1 if node.op_type == "Conv" else 3
+    weight = node.graph.type_of(node.input(weight_position))
+    if weight is None or weight.shape is None:
+        rank = node.graph.rank(node.input(0))
+        if rank is None:
+            return ("Conv2d", "Conv3d", "DepthWiseConv2d")
+        return ("Conv3d",) if rank >= 5 else ("Conv2d", "DepthWiseConv2d")
+    if len(weight.shape) >= 5:
+        return ("Conv3d",)
+    group = node.attribute("group", 1)
+    # group == input channels == output channels; the weight is [output, input / group, ...].
+    depthwise = group > 1 and weight.shape[:2] == (group, 1)
+    return ("DepthWiseConv2d",) if depthwise else ("Conv2d",)
+
+
+def _resize(node: Node, rank: int | None) -> tuple[str, ...]:
+    mode = node.attribute("mode") or "nearest"
+    special = {"nearest": "ResizeNearestNeighbor"}.get(mode, "ResizeBilinear")
+    if node.op_type == "Upsample":
+        return (special,)
+    if mode == "cubic":
+        return ("Resize",)
+    if rank is None:
+        return (special, "Resize")
+    return (special,) if rank == 4 else ("Resize",)
+
+
+def verdict_on(node: Node, runtime: Runtime) -> Verdict:
+    """What the layer table says of a node on a runtime."""
+    table = layer_table()
+    column = runtime.column
+    rowless = None if node.domain else table.rowless.get(node.op_type)
+    if rowless is not None:
+        if rowless.kind == "folded_or_removed":
+            return Verdict(Presence.YES, (), rowless.why)
+        held = [name for name in rowless.candidate_layers if table.rows[name].runtimes[column]]
+        if held:
+            return Verdict(Presence.YES, tuple(held), rowless.why, inferred=True)
+        if rowless.candidate_layers:
+            return Verdict(Presence.NO, rowless.candidate_layers, rowless.why, inferred=True)
+        return Verdict(Presence.UNCLEAR, (), rowless.why, inferred=True)
+    layers = layers_of(node)
+    if not layers:
+        return Verdict(Presence.UNCLEAR, (), "no row of the table names this op", inferred=True)
+    held = [name for name in layers if table.rows[name].runtimes[column]]
+    broken_up = node.op_type == "ReduceLogSumExp"
+    derived = table.derived.get(node.op_type, "")
+    if len(held) == len(layers):
+        return Verdict(Presence.YES, layers, derived)
+    missing = tuple(name for name in layers if name not in held)
+    rows = ", ".join(f"row {table.rows[name].number} {name}" for name in missing)
+    reason = f"{rows}: not on {column}"
+    if held and not broken_up:
+        return Verdict(Presence.UNCLEAR, layers, f"{reason}; the rank decides and is unknown", True)
+    return Verdict(Presence.NO, missing, reason, inferred=bool(derived))

@@ -1,0 +1,74 @@
+"""Operator versions against the supported-ops table.
+
+The table lists operator since_versions and is no whitelist: the converter warns about a version it
+does not list and uses the highest it knows.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+
+import onnx
+from dlclint_schemas.ops import op_table
+
+from dlclint.model.graph import Node, schema_of
+
+
+class Listing(enum.Enum):
+    """Where a node's operator version stands."""
+
+    ABSENT = "absent"
+    LISTED = "listed"
+    UNLISTED_SAME = "unlisted, structure unchanged"
+    UNLISTED_CHANGED = "unlisted, structure changed"
+    UNKNOWN = "unknown"
+    """The registry does not know which version the node resolves to."""
+
+
+def listing_of(op: str, version: int | None) -> Listing:
+    """Where an op of the default domain stands at an operator version."""
+    row = op_table().rows.get(op)
+    if row is None:
+        return Listing.ABSENT
+    if version is None:
+        return Listing.UNKNOWN
+    if version in row.versions:
+        return Listing.LISTED
+    unlisted = row.unlisted.get(version)
+    if unlisted is None:
+        # Beyond the opset the tool claims: compare with the newest listed version ourselves.
+        return Listing.UNLISTED_SAME if _same_structure(op, version, max(row.versions)) else Listing.UNLISTED_CHANGED
+    return Listing.UNLISTED_SAME if unlisted.structure_unchanged else Listing.UNLISTED_CHANGED
+
+
+def _layout(schema: onnx.defs.OpSchema) -> tuple[object, ...]:
+    attributes = tuple(
+        (name, str(schema.attributes[name].default_value), schema.attributes[name].required)
+        for name in sorted(schema.attributes)
+    )
+    ends = tuple((str(item.option), item.name) for item in (*schema.inputs, *schema.outputs))
+    return attributes, ends
+
+
+def _same_structure(op: str, version: int, listed: int) -> bool:
+    new, old = schema_of(op, "", version), schema_of(op, "", listed)
+    return new is not None and old is not None and _layout(new) == _layout(old)
+
+
+def newest_listed_opset(nodes: Iterable[Node]) -> int | None:
+    """The newest opset at which every op of the nodes has a listed version, if there is one.
+
+    Only ops in the table count, up to the opset that the table claims.
+    """
+    table = op_table()
+    ops = {node.op_type for node in nodes if not node.domain and node.op_type in table.rows}
+    for opset in range(table.stated_max_opset, 0, -1):
+        if all(_is_listed_at(op, opset) for op in ops):
+            return opset
+    return None
+
+
+def _is_listed_at(op: str, opset: int) -> bool:
+    schema = schema_of(op, "", opset)
+    return schema is not None and schema.since_version in op_table().rows[op].versions

@@ -1,0 +1,111 @@
+"""A model with its analyses, each computed once and only if asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import cached_property
+
+from dlclint.analysis.folding import NodeKey, folded_nodes, shape_arithmetic
+from dlclint.analysis.layers import Presence, verdict_on
+from dlclint.analysis.patterns import Pattern, find_patterns
+from dlclint.analysis.support import Blocker, RuntimeSupport, SupportMatrix
+from dlclint.analysis.versions import newest_listed_opset
+from dlclint.model.graph import Model, Node
+from dlclint.target import Runtime, Target
+from dlclint_schemas.ops import op_table
+
+
+class ModelView:
+    """What rules look at: the model, and what follows from it for a target."""
+
+    def __init__(self, model: Model, target: Target) -> None:
+        self.model = model
+        self.target = target
+
+    @cached_property
+    def folded(self) -> frozenset[NodeKey]:
+        """Nodes that the converter folds away; only Constant nodes if it does not simplify."""
+        if self.target.simplify:
+            return folded_nodes(self.model)
+        return frozenset(
+            node.key for graph in self.model.graphs() for node in graph.nodes if node.op_type == "Constant"
+        )
+
+    @cached_property
+    def shape_arithmetic(self) -> frozenset[NodeKey]:
+        """Nodes that rework a shape which is not known at conversion time."""
+        return shape_arithmetic(self.model, self.folded)
+
+    @cached_property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """Recognised subgraphs."""
+        return find_patterns(self.model)
+
+    @cached_property
+    def in_pattern(self) -> dict[NodeKey, str]:
+        """Node key to the layer its pattern becomes."""
+        return {key: pattern.layer for pattern in self.patterns for key in pattern.nodes}
+
+    def nodes(self) -> Iterator[Node]:
+        """Every node of every graph that reaches conversion, in order."""
+        folded = self.folded
+        for graph in self.model.graphs():
+            for node in graph.nodes:
+                if node.key not in folded:
+                    yield node
+
+    @property
+    def node_count(self) -> int:
+        """Nodes of all graphs."""
+        return sum(len(graph.nodes) for graph in self.model.graphs())
+
+    @property
+    def folded_count(self) -> int:
+        """Nodes that do not reach conversion."""
+        return len(self.folded)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all initializers as declared, never less than 0."""
+        return sum(
+            max(0, tensor.nbytes) for graph in self.model.graphs() for tensor in graph.initializers.values()
+        )
+
+    @property
+    def opsets(self) -> dict[str, int]:
+        """Imported version by domain ("" is the default domain)."""
+        return dict(self.model.opsets)
+
+    @property
+    def input_texts(self) -> tuple[str, ...]:
+        """Each input as `name: type[dims]`."""
+        graph = self.model.graph
+        return tuple(f"{name}: {graph.type_of(name) or 'no tensor'}" for name in graph.inputs)
+
+    @cached_property
+    def newest_listed_opset(self) -> int | None:
+        """See `dlclint.analysis.versions.newest_listed_opset`."""
+        return newest_listed_opset(self.nodes())
+
+    def support_matrix(self) -> SupportMatrix:
+        """One row per runtime. Nodes in a recognised pattern count with the pattern's layer."""
+        nodes = [node for node in self.nodes() if not self.model.is_function(node)]
+        return SupportMatrix(tuple(self._support(runtime, nodes) for runtime in Runtime))
+
+    def _support(self, runtime: Runtime, nodes: list[Node]) -> RuntimeSupport:
+        counts: Counter[tuple[str, str, bool]] = Counter()
+        table = op_table()
+        for node in nodes:
+            if node.key in self.in_pattern:
+                continue
+            if not node.domain and node.op_type not in table.rows:
+                counts[node.op_type, "not in the supported-ops table", True] += 1
+                continue
+            verdict = verdict_on(node, runtime)
+            if verdict.presence is Presence.NO:
+                counts[node.op_type, verdict.reason, not verdict.inferred] += 1
+        blockers = tuple(
+            Blocker(op, count, reason, certain) for (op, reason, certain), count in counts.most_common()
+        )
+        return RuntimeSupport(runtime, len(nodes) - sum(counts.values()), len(nodes), blockers)
