@@ -83,7 +83,7 @@ def _row(name: str, row: dict[str, Any]) -> OpRow:
         item["version"]: UnlistedVersion(
             item["version"], item.get("same_attributes_inputs_outputs_as"), item["structure_unchanged"]
         )
-        for item in row["unlisted_registry_versions_up_to_21"]
+        for item in row.get("unlisted_registry_versions_up_to_21") or ()
     }
     return OpRow(
         name,
