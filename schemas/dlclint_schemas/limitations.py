@@ -1,4 +1,4 @@
-"""The limitations: 64 entries, each with the document and section it stands in."""
+"""The limitations: 64 entries, each with the document it stands in."""
 
 from __future__ import annotations
 
@@ -12,5 +12,14 @@ from dlclint_schemas.resource import frozen, load
 
 @cache
 def limit_table() -> Mapping[str, Mapping[str, Any]]:
-    """Limit by id (LIM001 ...), read once."""
-    return MappingProxyType({row["id"]: frozen(row) for row in load("snpe_limitations")["limits"]})
+    """Limit by id (LIM001 ...), read once; `document` and `title` say where it stands."""
+    data = load("snpe_limitations")
+    sources = data["sources"]
+    rows = {}
+    for row in data["limits"]:
+        origin = sources[row["source"]]
+        revision = f" Rev {origin['revision']}" if "revision" in origin else ""
+        rows[row["id"]] = frozen(
+            {**row, "document": f"{origin['document']}{revision}", "title": origin["title"]}
+        )
+    return MappingProxyType(rows)

@@ -118,4 +118,3 @@ def _is_static(graph: Graph, tensor: str, folded: frozenset[NodeKey]) -> bool:
         return True
     producer = graph.producer(tensor)
     return producer is not None and producer.key in folded
-

@@ -9,10 +9,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from dlclint_schemas.layers import layer_table
-
 from dlclint.model.graph import Node
 from dlclint.target import Runtime
+from dlclint_schemas.layers import layer_table
 
 
 class Presence(enum.Enum):

@@ -148,9 +148,7 @@ def _hard_swish_of_clip(graph: Graph, clip: Node) -> Pattern | None:
     after = _only_consumer(graph, following)
     if _scaled(graph, following, 1 / 6):
         done = (
-            after is not None
-            and after.op_type == "Mul"
-            and _other_operand(after, following.outputs[0]) == x
+            after is not None and after.op_type == "Mul" and _other_operand(after, following.outputs[0]) == x
         )
     else:
         done = (

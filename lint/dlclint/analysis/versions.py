@@ -10,9 +10,9 @@ import enum
 from collections.abc import Iterable
 
 import onnx
-from dlclint_schemas.ops import op_table
 
 from dlclint.model.graph import Node, schema_of
+from dlclint_schemas.ops import op_table
 
 
 class Listing(enum.Enum):
@@ -38,7 +38,11 @@ def listing_of(op: str, version: int | None) -> Listing:
     unlisted = row.unlisted.get(version)
     if unlisted is None:
         # Beyond the opset the tool claims: compare with the newest listed version ourselves.
-        return Listing.UNLISTED_SAME if _same_structure(op, version, max(row.versions)) else Listing.UNLISTED_CHANGED
+        return (
+            Listing.UNLISTED_SAME
+            if _same_structure(op, version, max(row.versions))
+            else Listing.UNLISTED_CHANGED
+        )
     return Listing.UNLISTED_SAME if unlisted.structure_unchanged else Listing.UNLISTED_CHANGED
 
 

@@ -59,7 +59,5 @@ def apply(dimensions: Dimensions, graph: onnx.GraphProto) -> tuple[str, ...]:
         for name in dimensions.input_dims
         if name not in names
     ]
-    notes += [
-        f"--define-symbol names {symbol!r}, which no input uses" for symbol in sorted(unused_symbols)
-    ]
+    notes += [f"--define-symbol names {symbol!r}, which no input uses" for symbol in sorted(unused_symbols)]
     return tuple(notes)

@@ -169,4 +169,3 @@ def _field(field: int, body: bytes) -> bytes:
         size >>= 7
     out.append(size)
     return bytes(out) + body
-

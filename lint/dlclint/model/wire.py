@@ -40,7 +40,7 @@ _FIELDS: tuple[dict[int, tuple[int, bool]], ...] = (
         22: (_SPARSE, False),
         23: (_SPARSE, True),
     },
-    {field: (_PAYLOAD, False) for field in (4, 5, 7, 9, 10, 11)},
+    dict.fromkeys((4, 5, 7, 9, 10, 11), (_PAYLOAD, False)),
     {1: (_TENSOR, False), 2: (_TENSOR, False)},
     {7: (_NODE, True)},
 )

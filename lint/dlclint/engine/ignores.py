@@ -1,0 +1,64 @@
+"""Configured ignores: each carries a reason, and one that silences nothing is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from dlclint.diagnostic import Diagnostic, Location, Severity
+
+UNUSED = "config/unused-ignore"
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """Findings to silence: a rule id or family, and globs for path, node and tensor."""
+
+    rule: str
+    reason: str
+    path: str = "*"
+    node: str = "*"
+    tensor: str = "*"
+
+    def covers_path(self, path: str) -> bool:
+        """Whether a file is meant."""
+        return fnmatchcase(path, self.path) or fnmatchcase(path, f"*/{self.path}")
+
+    def matches(self, diagnostic: Diagnostic) -> bool:
+        """Whether a finding is meant."""
+        place = diagnostic.location
+        return (
+            self.rule in (diagnostic.rule, diagnostic.rule.partition("/")[0])
+            and self.covers_path(place.file)
+            and fnmatchcase(place.node, self.node)
+            and fnmatchcase(place.tensor, self.tensor)
+        )
+
+
+def apply_ignores(
+    found: Iterable[Diagnostic], ignores: tuple[Ignore, ...], file: str
+) -> tuple[list[Diagnostic], int]:
+    """The findings that stay (with one for each unused ignore), and how many were silenced."""
+    kept: list[Diagnostic] = []
+    used: set[Ignore] = set()
+    silenced = 0
+    for diagnostic in found:
+        matching = [ignore for ignore in ignores if ignore.matches(diagnostic)]
+        used.update(matching)
+        if matching:
+            silenced += 1
+        else:
+            kept.append(diagnostic)
+    for ignore in ignores:
+        if ignore not in used and ignore.covers_path(file):
+            kept.append(
+                Diagnostic(
+                    UNUSED,
+                    Severity.WARNING,
+                    f"the ignore of {ignore.rule} ({ignore.reason}) silences nothing",
+                    Location(file),
+                    help="remove it from the configuration",
+                )
+            )
+    return kept, silenced

@@ -1,0 +1,65 @@
+"""Rules found through the entry-point group `dlclint.rules`."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+
+from dlclint.rule import Rule
+
+GROUP = "dlclint.rules"
+
+
+class BrokenRules(Exception):
+    """A rule package cannot be used; the argument says which and why."""
+
+
+@cache
+def all_rules() -> tuple[Rule, ...]:
+    """Every rule of every installed rule package, sorted by id.
+
+    Raises:
+        BrokenRules: a package cannot be imported, or two rules have the same id.
+    """
+    found: dict[str, Rule] = {}
+    for point in sorted(entry_points(group=GROUP)):
+        try:
+            module = point.load()
+        except Exception as error:  # a plugin may fail in any way at import
+            raise BrokenRules(
+                f"rules of entry point {point.name!r} ({point.value}) cannot be imported: {error}"
+            ) from error
+        for value in vars(module).values():
+            if isinstance(value, Rule) and value.check.__module__ == module.__name__:
+                if value.id in found:
+                    raise BrokenRules(f"two rules have the id {value.id}")
+                found[value.id] = value
+    return tuple(found[id] for id in sorted(found))
+
+
+def select(rules: tuple[Rule, ...], chosen: list[str], ignored: list[str]) -> tuple[Rule, ...]:
+    """Rules chosen by id or family (all if none), without those ignored; the longer selector wins.
+
+    Raises:
+        ValueError: a selector matches no rule.
+    """
+    ids = {rule.id for rule in rules}
+    families = {rule.family for rule in rules}
+    for selector in (*chosen, *ignored):
+        if selector != "ALL" and selector not in ids and selector not in families:
+            raise ValueError(f"no rule or family is called {selector!r}{suggest(selector, ids | families)}")
+
+    def strength(rule: Rule, selectors: list[str]) -> int:
+        return (
+            3 if rule.id in selectors else 2 if rule.family in selectors else 1 if "ALL" in selectors else 0
+        )
+
+    return tuple(r for r in rules if strength(r, chosen or ["ALL"]) > strength(r, ignored))
+
+
+def suggest(given: str, known: set[str]) -> str:
+    """A hint at the nearest known spelling, or ""."""
+    import difflib
+
+    near = difflib.get_close_matches(given, sorted(known), 1, 0.6)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -1,0 +1,119 @@
+"""Lint files: read, analyse, run the rules, sort; one file's failure never stops another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dlclint.analysis.view import ModelView
+from dlclint.diagnostic import Diagnostic, Location, Severity, plain
+from dlclint.engine.ignores import Ignore, apply_ignores
+from dlclint.engine.registry import all_rules, select
+from dlclint.model.dimensions import Dimensions
+from dlclint.model.reading import Unreadable, read
+from dlclint.outcome import FileOutcome, ModelSummary
+from dlclint.rule import FileContext, Finding, ModelContext, Rule, Subject
+from dlclint.target import Target
+
+CRASHED = "engine/crashed-rule"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file and what it is linted for."""
+
+    path: Path
+    target: Target = field(default_factory=Target)
+    dimensions: Dimensions = field(default_factory=Dimensions)
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    ignores: tuple[Ignore, ...] = ()
+
+
+def run(jobs: Sequence[Job], workers: int) -> list[FileOutcome]:
+    """Lint every job, in order; in processes if there are several jobs and workers."""
+    workers = min(workers, len(jobs))
+    if workers <= 1:
+        return [lint(job) for job in jobs]
+    with ProcessPoolExecutor(workers) as pool:
+        return list(pool.map(lint, jobs))
+
+
+def lint(job: Job) -> FileOutcome:
+    """Lint one model file."""
+    rules = select(all_rules(), list(job.select), list(job.ignore))
+    shown = plain(str(job.path), 500)
+    try:
+        model = read(job.path, job.dimensions)
+    except Unreadable as problem:
+        context = FileContext(job.path, problem)
+        found = _apply(rules, Subject.FILE, context, shown)
+        return _finish(job, shown, found)
+    view = ModelView(model, job.target)
+    found = _apply(rules, Subject.MODEL, ModelContext(job.path, view, job.target), shown)
+    summary = ModelSummary(
+        view.node_count,
+        view.folded_count,
+        view.weight_bytes,
+        {plain(domain): version for domain, version in view.opsets.items()},
+        tuple(plain(text) for text in view.input_texts),
+        view.newest_listed_opset,
+    )
+    support = None if job.target.runtimes else view.support_matrix()
+    notes = tuple(plain(note) for note in model.notes)
+    return _finish(job, shown, found, notes=notes, summary=summary, support=support)
+
+
+def _finish(job: Job, shown: str, found: list[Diagnostic], **parts: object) -> FileOutcome:
+    kept, ignored = apply_ignores(found, job.ignores, shown)
+    ordered = tuple(sorted(kept, key=Diagnostic.sort_key))
+    return FileOutcome(shown, "model", job.target, ordered, ignored, **parts)  # type: ignore[arg-type]
+
+
+def _apply(rules: Iterable[Rule], subject: Subject, context: object, file: str) -> list[Diagnostic]:
+    found: list[Diagnostic] = []
+    for rule in rules:
+        if rule.subject is not subject:
+            continue
+        try:
+            found.extend(_diagnostic(rule.id, finding, file) for finding in rule.check(context))
+        except Exception as error:  # a rule's flaw must not cost the user the other rules
+            found.append(
+                Diagnostic(
+                    CRASHED,
+                    Severity.ERROR,
+                    plain(f"rule {rule.id} failed: {type(error).__name__}: {error}"),
+                    Location(file),
+                    help=f"report it to the makers of the rule; until then --ignore {rule.id}",
+                )
+            )
+    return found
+
+
+def _diagnostic(id: str, finding: Finding, file: str) -> Diagnostic:
+    node = finding.node
+    graph = node.graph if node is not None else finding.graph
+    tensor = finding.tensor or (next(filter(None, node.outputs), "") if node is not None else "")
+    location = Location(
+        file,
+        plain(graph.path) if graph is not None else "",
+        plain(node.name) if node is not None else "",
+        node.index if node is not None else None,
+        plain(node.op_type) if node is not None else "",
+        plain(tensor),
+        finding.pointer,
+        finding.line,
+        finding.column,
+    )
+    return Diagnostic(
+        id,
+        finding.severity,
+        plain(finding.message, 400),
+        location,
+        finding.confidence,
+        finding.source,
+        plain(finding.help, 400),
+        {key: plain(value) if isinstance(value, str) else value for key, value in finding.evidence.items()},
+    )

@@ -1,0 +1,186 @@
+"""Family `batch`: the leading dimension, which the quantizer wants to be 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dlclint.diagnostic import Confidence, Severity
+from dlclint.model.graph import Node
+from dlclint.rule import Finding, ModelContext, rule
+from dlclint.target import Runtime
+from dlclint_rules import sources
+from dlclint_rules.shapes import graph_inputs
+from dlclint_schemas.limitations import limit_table
+
+
+@rule()
+def not_one(context: ModelContext) -> Iterator[Finding]:
+    """The batch of an input is not 1.
+
+    Why: a model meant for the quantizer has to be converted with batch 1; a larger batch can be set
+    later by resizing when the network is initialised. Below rank 4 the leading dimension may be
+    something else, so the finding is less sure there.
+    What to do: convert with `-b 1`, or export with batch 1.
+    """
+    for name, found in graph_inputs(context):
+        shape = found.shape or ()
+        if len(shape) >= 2 and isinstance(shape[0], int) and shape[0] > 1:
+            image = len(shape) >= 4
+            quantize = context.target.quantize
+            yield Finding(
+                f"input {name!r} ({found}) has batch {shape[0]}",
+                (Severity.ERROR if image else Severity.WARNING) if quantize else Severity.INFO,
+                sources.limit("LIM003"),
+                Confidence.DOCUMENTED if image else Confidence.INFERRED,
+                help="convert with batch 1 (-b 1) and resize when the network is initialised",
+                tensor=name,
+                evidence={"batch": shape[0]},
+            )
+
+
+@rule()
+def symbolic(context: ModelContext) -> Iterator[Finding]:
+    """The batch of an input is a symbol.
+
+    Why: the converter wants a number, the quantizer wants 1.
+    What to do: pass `-d NAME 1,...`, `-s SYMBOL 1` or `-b 1`, to dlclint and to the converter.
+    """
+    for name, found in graph_inputs(context):
+        if found.shape and not isinstance(found.shape[0], int):
+            sizes = ",".join(str(d) if isinstance(d, int) else "?" for d in found.shape[1:])
+            symbol = found.shape[0]
+            yield Finding(
+                f"input {name!r} ({found}) has a batch without a size",
+                Severity.WARNING,
+                sources.limit("LIM003") if context.target.quantize else sources.CONVERTER,
+                help=f"-d {name} 1{',' + sizes if sizes else ''}" + (f", or -s {symbol} 1" if symbol else ""),
+                tensor=name,
+            )
+
+
+_CONSTANT_INPUT = {"Reshape": 1, "Expand": 1, "Tile": 1, "ConstantOfShape": 0}
+
+
+def _leading(node: Node) -> int | None:
+    position = _CONSTANT_INPUT.get(node.op_type)
+    if position is None or node.domain:
+        return None
+    value = node.graph.small_value(node.input(position))
+    return None if value is None or value.size == 0 else int(value.reshape(-1)[0])
+
+
+@rule()
+def baked_in(context: ModelContext) -> Iterator[Finding]:
+    """A constant fixes the batch inside the model.
+
+    Why: the batch of the inputs is open or not 1, but a constant of Reshape, Expand or Tile holds a
+    batch of its own; setting the input's batch to another value breaks the model there.
+    What to do: export with batch 1, or put -1 or 0 in place of the constant.
+    """
+    batches = {found.shape[0] for _, found in graph_inputs(context) if found.shape and len(found.shape) >= 2}
+    open_batches = {batch for batch in batches if batch != 1}
+    if not open_batches:
+        return
+    for node in context.view.nodes():
+        leading = _leading(node)
+        data = node.graph.type_of(node.input(0))
+        if leading is None or leading <= 0 or data is None or not data.shape:
+            continue
+        own = data.shape[0]
+        if node.op_type == "Reshape":
+            fixed = own in open_batches and (leading == own or not isinstance(own, int))
+        else:
+            fixed = leading > 1 and leading in open_batches
+        if fixed:
+            yield Finding(
+                f"{node.op_type} fixes the leading dimension to {leading}, its input has {own or '?'}",
+                Severity.WARNING,
+                sources.limit("LIM003"),
+                Confidence.INFERRED,
+                help="export with batch 1, or use -1 (Reshape) in place of the constant",
+                node=node,
+                evidence={"constant": leading},
+            )
+
+
+@rule()
+def inputs_disagree(context: ModelContext) -> Iterator[Finding]:
+    """Inputs of the same rank have different batches.
+
+    Why: the quantizer and the runtime resize all inputs by one batch.
+    What to do: check which inputs really have a batch, and export them alike.
+    """
+    by_rank: dict[int, dict[int, str]] = {}
+    for name, found in graph_inputs(context):
+        shape = found.shape or ()
+        if len(shape) >= 3 and isinstance(shape[0], int):
+            by_rank.setdefault(len(shape), {}).setdefault(shape[0], name)
+    for rank, batches in by_rank.items():
+        if len(batches) > 1:
+            shown = ", ".join(f"{name!r} {batch}" for batch, name in batches.items())
+            yield Finding(
+                f"inputs of rank {rank} differ in their leading dimension: {shown}",
+                Severity.INFO,
+                sources.limit("LIM003"),
+                Confidence.INFERRED,
+                help="give inputs that share a batch the same one",
+                evidence={"batches": list(batches)},
+            )
+
+
+@rule()
+def detector_batch(context: ModelContext) -> Iterator[Finding]:
+    """An RCNN-style detector has a batch other than 1.
+
+    Why: such detectors run with batch 1 only.
+    What to do: convert with batch 1.
+    """
+    ops = limit_table()["LIM002"]["machine"]["when_any_op"]
+    detector = next((node for node in context.view.nodes() if node.op_type in ops), None)
+    if detector is None:
+        return
+    for name, found in graph_inputs(context):
+        shape = found.shape or ()
+        if len(shape) >= 4 and isinstance(shape[0], int) and shape[0] != 1:
+            yield Finding(
+                f"input {name!r} has batch {shape[0]}, and {detector.op_type} makes this an RCNN-style detector",
+                Severity.ERROR,
+                sources.limit("LIM002"),
+                help="convert with batch 1 (-b 1)",
+                tensor=name,
+                evidence={"batch": shape[0]},
+            )
+
+
+@rule()
+def hta_input(context: ModelContext) -> Iterator[Finding]:
+    """The input layer does not fit the HTA of the AIP runtime.
+
+    Why: HTA takes a first input that is 4-D (NHWC in the DLC), with batch 1 and at most 16 channels;
+    other inputs start on the DSP.
+    What to do: nothing if the DSP may run the first layer; else change the input.
+    """
+    if Runtime.AIP not in context.target.runtimes:
+        return
+    limit = limit_table()["LIM018"]["machine"]
+    for name, found in graph_inputs(context):
+        shape = found.shape
+        if shape is None:
+            continue
+        problems = []
+        if len(shape) != limit["rank"]:
+            problems.append(f"rank {len(shape)}")
+        else:
+            if isinstance(shape[0], int) and shape[0] != limit["batch"]:
+                problems.append(f"batch {shape[0]}")
+            # ONNX is NCHW; the converter makes it NHWC.
+            if isinstance(shape[1], int) and shape[1] > limit["channels_max"]:
+                problems.append(f"{shape[1]} channels")
+        if problems:
+            yield Finding(
+                f"HTA cannot run the input layer of {name!r} ({found}): {', '.join(problems)}",
+                Severity.WARNING,
+                sources.limit("LIM018"),
+                help="a 4-D input with batch 1 and at most 16 channels starts on HTA",
+                tensor=name,
+            )

@@ -1,0 +1,320 @@
+"""Family `model`: whether the file is a sound ONNX model at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from dlclint.diagnostic import Confidence, Severity
+from dlclint.model import external
+from dlclint.model.graph import Graph
+from dlclint.model.tensors import Tensor, Unavailable
+from dlclint.rule import FileContext, Finding, ModelContext, Subject, rule
+from dlclint_rules import sources
+from dlclint_schemas.layers import layer_table
+from dlclint_schemas.ops import op_table
+
+
+@rule(Subject.FILE)
+def unreadable(context: FileContext) -> Iterator[Finding]:
+    """The file cannot be read as an ONNX model.
+
+    Why: no converter gets further than this either, and its message names protobuf, not the cause.
+    What to do: export or download the model again; the finding says what the file looks like.
+    """
+    if context.problem.kind == "unreadable":
+        yield Finding(context.problem.message, Severity.ERROR, sources.ONNX, help=context.problem.help)
+
+
+@rule(Subject.FILE)
+def lfs_pointer(context: FileContext) -> Iterator[Finding]:
+    """A Git LFS pointer stands in place of the model.
+
+    Why: the repository was cloned without its large files; a converter reports a parse error.
+    What to do: run `git lfs pull`.
+    """
+    if context.problem.kind == "lfs-pointer":
+        yield Finding(context.problem.message, Severity.ERROR, sources.ONNX, help=context.problem.help)
+
+
+@rule()
+def invalid(context: ModelContext) -> Iterator[Finding]:
+    """onnx.checker complains about the model.
+
+    Why: the converter's front end runs the checker and may stop there. Many real models fail it and
+    work all the same, so this is a warning and linting goes on.
+    What to do: fix the exporter or update it; each complaint is a finding of its own.
+    """
+    for complaint in context.view.model.complaints:
+        yield Finding(complaint, Severity.WARNING, sources.CHECKER, Confidence.INFERRED)
+
+
+@rule()
+def opset_too_new(context: ModelContext) -> Iterator[Finding]:
+    """The model imports a newer opset than the converter states to read.
+
+    Why: ONNX conversion is stated up to opset 21; newer operator versions are not in its tables.
+    What to do: export at opset 21 or older; the summary names the newest fully listed one.
+    """
+    opset = context.view.model.opsets.get("")
+    limit = op_table().stated_max_opset
+    if opset is not None and opset > limit:
+        newest = context.view.newest_listed_opset
+        advice = f"export at opset {newest}" if newest else f"export at opset {limit} or older"
+        yield Finding(
+            f"opset {opset} is newer than {limit}, the newest the converter states",
+            Severity.ERROR,
+            sources.limit("LIM004"),
+            help=advice,
+            evidence={"opset": opset, "stated_max": limit},
+        )
+
+
+@rule()
+def missing_opset(context: ModelContext) -> Iterator[Finding]:
+    """The model imports no opset for a domain that its nodes use.
+
+    Why: without an import the version of an operator is undefined.
+    What to do: add the opset import, or export again.
+    """
+    missing: Counter[str] = Counter()
+    for graph in context.view.model.graphs():
+        for node in graph.nodes:
+            if graph.opset(node.domain) is None and not context.view.model.is_function(node):
+                missing[node.domain or "ai.onnx"] += 1
+    for domain, count in missing.items():
+        yield Finding(
+            f"no opset import for domain {domain}, which {count} node{'s' * (count > 1)} use",
+            Severity.ERROR,
+            sources.ONNX,
+            help="add the opset import, or export the model again",
+            evidence={"domain": domain, "nodes": count},
+        )
+
+
+def _external(context: ModelContext) -> Iterator[tuple[Graph, Tensor]]:
+    for graph in context.view.model.graphs():
+        for tensor in graph.initializers.values():
+            if tensor.is_external:
+                yield graph, tensor
+
+
+@rule()
+def external_data_missing(context: ModelContext) -> Iterator[Finding]:
+    """External weights are absent or shorter than declared.
+
+    Why: the converter needs every weight; a copy of the .onnx file alone is not the model.
+    What to do: copy the data files beside the model, or run `git lfs pull`.
+    """
+    for graph, tensor in _external(context):
+        try:
+            external.resolve(tensor.proto, context.path.parent, tensor.nbytes)
+        except external.ExternalDataMissing as problem:
+            yield Finding(
+                f"external data missing: {problem}",
+                Severity.ERROR,
+                sources.ONNX,
+                help="put the data file beside the model",
+                tensor=tensor.name,
+                graph=graph,
+            )
+        except external.ExternalDataEscapes:
+            continue
+
+
+@rule()
+def external_data_escapes(context: ModelContext) -> Iterator[Finding]:
+    """External weights point out of the model's folder.
+
+    Why: ONNX forbids it, the onnx package refuses to load such models, and it is how a hostile model
+    reads other files. dlclint never follows such a location.
+    What to do: save the model again with its data beside it.
+    """
+    for graph, tensor in _external(context):
+        try:
+            external.resolve(tensor.proto, context.path.parent, tensor.nbytes)
+        except external.ExternalDataEscapes as problem:
+            yield Finding(
+                str(problem),
+                Severity.ERROR,
+                sources.ONNX,
+                help="save the model again with its data in the same folder",
+                tensor=tensor.name,
+                graph=graph,
+            )
+        except external.ExternalDataMissing:
+            continue
+
+
+@rule()
+def dangling_input(context: ModelContext) -> Iterator[Finding]:
+    """A node reads a tensor that nothing makes.
+
+    Why: the graph is incomplete (or its nodes form a cycle or stand out of order); conversion fails.
+    What to do: remove the node or connect its input; check the tool that edited the graph.
+    """
+    for graph in context.view.model.graphs():
+        known = {*graph.inputs, *graph.initializers}
+        outer = graph.parent
+        while outer is not None:
+            known.update(outer.inputs, outer.initializers, *(node.outputs for node in outer.nodes))
+            outer = outer.parent
+        for node in graph.nodes:
+            for name in node.inputs:
+                if name and name not in known:
+                    later = graph.producer(name) is not None
+                    what = (
+                        "which a later node makes: nodes out of order, or a cycle"
+                        if later
+                        else "which nothing makes"
+                    )
+                    yield Finding(
+                        f"input {name!r} of {node.op_type}, {what}",
+                        Severity.ERROR,
+                        sources.ONNX,
+                        help="sort the nodes or mend the graph" if later else "connect the input",
+                        node=node,
+                        tensor=name,
+                    )
+            known.update(node.outputs)
+        for name in graph.outputs:
+            if name not in known:
+                yield Finding(
+                    f"graph output {name!r} is made by no node",
+                    Severity.ERROR,
+                    sources.ONNX,
+                    help="remove the output or connect it",
+                    tensor=name,
+                    graph=graph,
+                )
+
+
+@rule()
+def unused_input(context: ModelContext) -> Iterator[Finding]:
+    """A graph input is read by no node.
+
+    Why: simplification drops it, and the application then feeds an input that the DLC lacks.
+    What to do: remove the input from the model.
+    """
+    graph = context.view.model.graph
+    for name in graph.inputs:
+        if not graph.consumers(name) and name not in graph.outputs:
+            yield Finding(
+                f"input {name!r} is read by no node",
+                Severity.INFO,
+                sources.ONNX,
+                Confidence.INFERRED,
+                help="remove it from the model's inputs",
+                tensor=name,
+            )
+
+
+@rule()
+def duplicate_name(context: ModelContext) -> Iterator[Finding]:
+    """Two nodes share a name, or two definitions share a tensor name.
+
+    Why: a tensor defined twice is undefined; override files and layer names of the DLC cannot tell
+    nodes of the same name apart.
+    What to do: give every node and tensor a name of its own.
+    """
+    for graph in context.view.model.graphs():
+        names: dict[str, int] = {}
+        made = dict.fromkeys(graph.inputs, "a graph input")
+        for name, count in Counter(graph.initializer_names).items():
+            if count > 1:
+                yield Finding(
+                    f"initializer {name!r} is defined {count} times",
+                    Severity.ERROR,
+                    sources.ONNX,
+                    help="keep one definition",
+                    tensor=name,
+                    graph=graph,
+                )
+            made[name] = "an initializer"
+        for node in graph.nodes:
+            for output in node.outputs:
+                if output and output in made:
+                    yield Finding(
+                        f"output {output!r} is already {made[output]}",
+                        Severity.ERROR,
+                        sources.ONNX,
+                        help="rename one of them",
+                        node=node,
+                        tensor=output,
+                    )
+                made[output] = f"an output of node {node.index}"
+            if node.name and node.name in names:
+                yield Finding(
+                    f"node {names[node.name]} already has the name {node.name!r}",
+                    Severity.WARNING,
+                    sources.ONNX,
+                    help="rename one of them",
+                    node=node,
+                )
+            names.setdefault(node.name, node.index)
+
+
+@rule()
+def non_finite_weights(context: ModelContext) -> Iterator[Finding]:
+    """A weight holds NaN or infinity.
+
+    Why: the range of a tensor with such a value is no range, so no encoding can be computed for it.
+    What to do: train or export again; a mask of -inf wants a large finite number.
+    """
+    for graph in context.view.model.graphs():
+        for tensor in graph.initializers.values():
+            try:
+                count = count_non_finite(tensor)
+            except Unavailable:
+                continue  # external-data-missing and invalid say why
+            if count:
+                yield Finding(
+                    f"{count} of {tensor.count} values of {tensor.name!r} are NaN or infinite",
+                    Severity.WARNING,
+                    sources.op_row(),
+                    Confidence.INFERRED,
+                    help="replace them before quantization",
+                    tensor=tensor.name,
+                    graph=graph,
+                    evidence={"non_finite": count, "values": tensor.count},
+                )
+
+
+def count_non_finite(tensor: Tensor) -> int:
+    """How many values of a floating tensor are NaN or infinite; 0 for other types."""
+    count = 0
+    for chunk in tensor.chunks():
+        if chunk.dtype.kind != "f":
+            if chunk.dtype.kind in "biuSO":
+                return 0
+            chunk = chunk.astype(np.float32)
+        with np.errstate(all="ignore"):
+            # One NaN or infinity makes the sum so; a sum that overflows is looked at exactly.
+            if not np.isfinite(chunk.sum(dtype=np.float32 if chunk.dtype.itemsize < 8 else None)):
+                count += int(np.count_nonzero(~np.isfinite(chunk)))
+    return count
+
+
+@rule()
+def custom_op(context: ModelContext) -> Iterator[Finding]:
+    """A node is of a domain that the converter's tables do not cover.
+
+    Why: such ops convert only with an op package of your own, and with custom ops the converter
+    does not simplify the model.
+    What to do: export without contrib or framework-specific ops, or register an op package.
+    """
+    known = layer_table().other_domain_layers
+    for node in context.view.nodes():
+        if node.domain and not context.view.model.is_function(node):
+            if (node.domain, node.op_type) in known:
+                continue
+            yield Finding(
+                f"{node.op_type} of domain {node.domain!r} is a custom op",
+                Severity.ERROR,
+                sources.op_row(),
+                help="export it as standard ONNX ops, or supply an op package",
+                node=node,
+                evidence={"domain": node.domain},
+            )

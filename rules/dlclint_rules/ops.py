@@ -1,0 +1,464 @@
+"""Family `ops`: each node against the supported-ops table and the layer table of the runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from dlclint.analysis.layers import Presence, verdict_on
+from dlclint.analysis.versions import Listing, listing_of
+from dlclint.diagnostic import Confidence, Severity
+from dlclint.model.graph import Node
+from dlclint.rule import Finding, ModelContext, rule
+from dlclint_rules import sources
+from dlclint_schemas.layers import layer_table
+from dlclint_schemas.ops import Constraint, op_table
+
+
+def _default_domain(context: ModelContext) -> Iterator[Node]:
+    for node in context.view.nodes():
+        if not node.domain and not context.view.model.is_function(node):
+            yield node
+
+
+def _constrained(context: ModelContext, *kinds: str) -> Iterator[tuple[Node, Constraint]]:
+    """Nodes with the constraints of these kinds that hold for their operator version."""
+    rows = op_table().rows
+    for node in _default_domain(context):
+        row = rows.get(node.op_type)
+        if row is not None:
+            version = node.version or max(row.versions)
+            for constraint in row.constraints:
+                if constraint.kind in kinds and constraint.applies_to(version):
+                    yield node, constraint
+
+
+@rule()
+def unsupported(context: ModelContext) -> Iterator[Finding]:
+    """The op is not in the supported-ops table.
+
+    Why: the converter stops at an op it has no translation for.
+    What to do: express it by listed ops, move it out of the model, or supply an op package.
+    """
+    rows = op_table().rows
+    for node in _default_domain(context):
+        if node.op_type not in rows:
+            yield Finding(
+                f"{node.op_type} is not in the supported-ops table",
+                Severity.ERROR,
+                sources.op_row(),
+                help="express it by listed ops (`dlclint ops`), or move it out of the model",
+                node=node,
+            )
+
+
+def _unlisted(context: ModelContext, listing: Listing) -> Iterator[tuple[Node, int, int]]:
+    for node in _default_domain(context):
+        version = node.version
+        if version is not None and listing_of(node.op_type, version) is listing:
+            versions = op_table().rows[node.op_type].versions
+            known = max((v for v in versions if v < version), default=max(versions))
+            yield node, version, known
+
+
+@rule()
+def version_not_listed(context: ModelContext) -> Iterator[Finding]:
+    """The operator version is not listed, but has the structure of a listed one.
+
+    Why: the table lists since_versions and is no whitelist. The converter warns and treats the node
+    as the highest version it knows, which here has the same attributes, inputs and outputs.
+    What to do: nothing, or export at the opset that the summary names.
+    """
+    for node, version, known in _unlisted(context, Listing.UNLISTED_SAME):
+        yield Finding(
+            f"{node.op_type} {version} is not listed; it is read as {known}, whose structure is the same",
+            Severity.INFO,
+            sources.op_row(node.op_type),
+            help=_export_help(context),
+            node=node,
+            evidence={"version": version, "read_as": known},
+        )
+
+
+@rule()
+def version_changed_structure(context: ModelContext) -> Iterator[Finding]:
+    """The operator version is not listed and differs in structure from the listed ones.
+
+    Why: the converter warns and reads the node as the highest version it knows, so attributes that
+    became inputs, or new ones, are lost or misread.
+    What to do: export at the opset that the summary names.
+    """
+    for node, version, known in _unlisted(context, Listing.UNLISTED_CHANGED):
+        yield Finding(
+            f"{node.op_type} {version} is not listed and is read as {known}, whose structure differs",
+            Severity.WARNING,
+            sources.op_row(node.op_type),
+            help=_export_help(context),
+            node=node,
+            evidence={"version": version, "read_as": known},
+        )
+
+
+def _export_help(context: ModelContext) -> str:
+    newest = context.view.newest_listed_opset
+    return f"at opset {newest} every op of this model is listed" if newest else ""
+
+
+@rule()
+def attribute(context: ModelContext) -> Iterator[Finding]:
+    """An attribute or parameter has a value that the table excludes.
+
+    Why: the converter refuses it, or computes with the documented value instead.
+    What to do: see the row (`dlclint ops OP`); change the layer or export it otherwise.
+    """
+    for node, constraint in _constrained(context, *_ATTRIBUTE_CHECKS):
+        if node.op_type == "Gemm" and constraint.get("attribute") in ("transA", "transB"):
+            continue  # pattern-only judges these by whether they keep Gemm from being a layer
+        message = _ATTRIBUTE_CHECKS[constraint.kind](node, constraint)
+        if message:
+            yield Finding(
+                f"{node.op_type}: {message}",
+                Severity.ERROR,
+                sources.op_row(node.op_type),
+                help=op_table().rows[node.op_type].notes,
+                node=node,
+            )
+    for node, constraint in _constrained(context, "attribute_ignored"):
+        name = constraint.get("attribute")
+        # Exporters always write momentum; only a training-time update would read it.
+        if node.has(name) and node.attribute("training_mode", 0):
+            yield Finding(
+                f"{node.op_type}: {name} is disregarded",
+                Severity.INFO,
+                sources.op_row(node.op_type),
+                node=node,
+            )
+
+
+def _text(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _must_equal(node: Node, constraint: Constraint) -> str:
+    name, wanted = constraint.get("attribute"), constraint.get("value")
+    found = node.attribute(name, constraint.get("onnx_default"))
+    if found is None or found == wanted:
+        return ""
+    absent = "" if node.has(name) else " (the default, as it is not written)"
+    return f"{name} is {found!r}{absent}, only {wanted!r} is supported"
+
+
+def _one_of(node: Node, constraint: Constraint) -> str:
+    name, allowed = constraint.get("attribute"), constraint.get("values")
+    found = node.attribute(name)
+    return "" if found is None or found in allowed else f"{name} is {found!r}, supported are {list(allowed)}"
+
+
+def _all_equal(node: Node, constraint: Constraint) -> str:
+    name, wanted = constraint.get("attribute"), constraint.get("value")
+    found = node.attribute(name) or []
+    return "" if all(item == wanted for item in found) else f"{name} is {found}, only {wanted} is supported"
+
+
+def _absent(node: Node, constraint: Constraint) -> str:
+    name = constraint.get("attribute")
+    return f"{name} must not be set" if node.has(name) else ""
+
+
+def _absent_or_default(node: Node, constraint: Constraint) -> str:
+    name = constraint.get("attribute")
+    if not node.has(name):
+        return ""
+    found = node.attribute(name)
+    per_direction = constraint.get("default_per_direction")
+    if per_direction is None:
+        default = constraint.get("default")
+        return "" if found == default else f"{name} is {found!r}, only the default {default!r} is supported"
+    directions = 2 if node.attribute("direction") == "bidirectional" else 1
+    wanted = [item.lower() for item in per_direction] * directions
+    if [str(item).lower() for item in found] == wanted:
+        return ""
+    return f"{name} are {found}, only the default {list(per_direction)} per direction is supported"
+
+
+def _matches_weight_shape(node: Node, constraint: Constraint) -> str:
+    name = constraint.get("attribute")
+    weight = node.graph.type_of(node.input(constraint.get("input")))
+    shape = None if weight is None else weight.static_shape
+    if not node.has(name) or shape is None:
+        return ""
+    start = int(str(constraint.get("weight_dims")).rstrip(":"))
+    found = node.attribute(name)
+    expected = list(shape[start:])
+    return "" if found == expected else f"{name} is {found}, the weight's shape says {expected}"
+
+
+def _value_range(node: Node, constraint: Constraint) -> str:
+    value = node.graph.small_value(node.input(constraint.get("input")))
+    rank = node.graph.rank(node.input(0))
+    if value is None or value.size != 1 or rank is None:
+        return ""
+    found = int(value.reshape(-1)[0])
+    return "" if -rank < found < rank else f"axis {found} does not lie strictly between {-rank} and {rank}"
+
+
+def _inference_only(node: Node, constraint: Constraint) -> str:
+    name = node.input(constraint.get("training_input"))
+    if not name:
+        return ""
+    value = node.graph.small_value(name)
+    if value is not None and value.size and not value.reshape(-1)[0]:
+        return ""
+    state = "is set" if value is not None else "is not constant"
+    return f"training_mode {state}, only inference is supported"
+
+
+_ATTRIBUTE_CHECKS: dict[str, Callable[[Node, Constraint], str]] = {
+    "attribute_must_equal": _must_equal,
+    "attribute_one_of": _one_of,
+    "attribute_all_equal": _all_equal,
+    "attribute_absent": _absent,
+    "attribute_absent_or_default": _absent_or_default,
+    "attribute_matches_weight_shape": _matches_weight_shape,
+    "input_value_range": _value_range,
+    "inference_only": _inference_only,
+}
+
+
+@rule()
+def pattern_only(context: ModelContext) -> Iterator[Finding]:
+    """The op converts only inside a pattern, and stands outside it.
+
+    Why: Erf is taken only as part of GELU (x/sqrt(2), Erf, +1, *x, *0.5), Gemm only as a fully
+    connected layer (constant second input, transA 0, transB 1).
+    What to do: export GELU in that form, store the weight of Gemm as a constant, use MatMul and Add
+    for a product of two activations.
+    """
+    view = context.view
+    for node, constraint in _constrained(context, "pattern_only"):
+        if constraint.get("pattern") == "Gelu":
+            if node.key not in view.in_pattern:
+                yield Finding(
+                    f"{node.op_type} is not part of a GELU that the converter recognises",
+                    Severity.ERROR,
+                    sources.op_row(node.op_type),
+                    help="write GELU as x/sqrt(2), Erf, +1, *x, *0.5, each read once",
+                    node=node,
+                )
+            continue
+        constant = _is_static(context, node, node.input(1))
+        if node.attribute("transA") or not constant:
+            why = "transA is 1" if node.attribute("transA") else "its second input is not constant"
+            yield Finding(
+                f"Gemm is no fully connected layer: {why}",
+                Severity.ERROR,
+                sources.op_row("Gemm"),
+                help="store the weight as a constant with transA 0, or use MatMul and Add",
+                node=node,
+            )
+        elif not node.attribute("transB"):
+            yield Finding(
+                "Gemm has transB 0, the table says 1; a constant weight can be transposed offline",
+                Severity.INFO,
+                sources.op_row("Gemm"),
+                Confidence.INFERRED,
+                help="transpose the weight in the model to have what is documented",
+                node=node,
+            )
+
+
+def _is_static(context: ModelContext, node: Node, tensor: str) -> bool:
+    if node.graph.constant(tensor) is not None:
+        return True
+    producer = node.graph.producer(tensor)
+    return producer is not None and producer.key in context.view.folded
+
+
+@rule()
+def not_foldable(context: ModelContext) -> Iterator[Finding]:
+    """A Shape, and the arithmetic on it, cannot be computed at conversion time.
+
+    Why: the converter evaluates Shape and all that reworks its result; a dimension that is only
+    known at run time stops it.
+    What to do: give every dynamic input its size (`--input-dim`), here and to the converter.
+    """
+    following = len(context.view.shape_arithmetic)
+    for node, _ in _constrained(context, "constant_foldable_only"):
+        found = node.graph.type_of(node.input(0))
+        yield Finding(
+            f"{node.op_type} of {node.input(0)!r} ({found or 'type unknown'}) is not known at conversion time",
+            Severity.ERROR,
+            sources.op_row(node.op_type),
+            help=_dimension_help(context),
+            node=node,
+            evidence={"shape_arithmetic_nodes": following},
+        )
+
+
+def _dimension_help(context: ModelContext) -> str:
+    if not context.target.simplify:
+        return "without simplification shape arithmetic stays; fold it before converting"
+    graph = context.view.model.graph
+    dynamic = []
+    for name in graph.inputs:
+        found = graph.type_of(name)
+        if found is not None and found.static_shape is None:
+            dynamic.append(name)
+    if not dynamic:
+        return "make the shape static where it is computed"
+    return "give the sizes of " + ", ".join(dynamic) + ": -d NAME DIMS"
+
+
+@rule()
+def dynamic_parameter(context: ModelContext) -> Iterator[Finding]:
+    """A parameter that must be constant is computed at run time.
+
+    Why: the converter stores it in the layer, so it has to be an initializer or to fold.
+    What to do: store the value as an initializer, or make the shapes static that it follows from.
+    """
+    for node, constraint in _constrained(context, "input_static"):
+        positions = constraint.get("inputs")
+        if positions == "after_first":
+            positions = range(1, len(node.inputs))
+        for position in positions:
+            name = node.input(position)
+            if name and not _is_static(context, node, name):
+                yield Finding(
+                    f"{node.op_type}: input {position} ({name!r}) is not constant",
+                    Severity.ERROR,
+                    sources.op_row(node.op_type),
+                    help=op_table().rows[node.op_type].notes,
+                    node=node,
+                    tensor=name,
+                )
+
+
+@rule()
+def extra_output(context: ModelContext) -> Iterator[Finding]:
+    """An output beyond the first is used, and the converter makes only the first.
+
+    Why: Mask of Dropout, Indices of MaxPool and the statistics of BatchNormalization are not emitted.
+    What to do: remove what reads them.
+    """
+    for node, _ in _constrained(context, "single_output"):
+        for position, name in enumerate(node.outputs[1:], 1):
+            if name and (node.graph.consumers(name) or name in node.graph.outputs):
+                yield Finding(
+                    f"{node.op_type}: output {position} ({name!r}) is used, only output 0 is made",
+                    Severity.ERROR,
+                    sources.op_row(node.op_type),
+                    help="remove what reads it",
+                    node=node,
+                    tensor=name,
+                )
+
+
+@rule()
+def control_flow(context: ModelContext) -> Iterator[Finding]:
+    """Control flow that the converter or the runtime cannot follow.
+
+    Why: each branch of an If may yield one output and both must have the same shape; no runtime has
+    a layer for it, so an If whose condition is not constant is doubtful everywhere.
+    What to do: make the condition constant so that one branch is left, or compute both and select.
+    """
+    for node in _default_domain(context):
+        if node.op_type != "If" or len(node.subgraphs) < 2:
+            continue
+        problems = list(_branch_problems(context, node))
+        for problem in problems:
+            yield Finding(
+                problem, Severity.ERROR, sources.op_row("If"), help=op_table().rows["If"].notes, node=node
+            )
+        if not problems:
+            yield Finding(
+                "If has no layer on any runtime",
+                Severity.WARNING,
+                sources.layer_row("no row for If"),
+                Confidence.INFERRED,
+                help="make the condition constant, or compute both branches and select with Where",
+                node=node,
+            )
+
+
+def _branch_problems(context: ModelContext, node: Node) -> Iterator[str]:
+    for _, constraint in ((n, c) for n, c in _constrained(context, "branch_output_count") if n is node):
+        for branch in node.subgraphs:
+            if len(branch.outputs) > constraint.get("max"):
+                yield f"a branch has {len(branch.outputs)} outputs, at most {constraint.get('max')} is supported"
+                return
+    shapes = []
+    for branch in node.subgraphs:
+        found = [branch.type_of(name) for name in branch.outputs]
+        shapes.append([None if item is None else item.static_shape for item in found])
+    if None not in shapes[0] and None not in shapes[1] and shapes[0] != shapes[1]:
+        yield f"the branches give different shapes: {shapes[0]} and {shapes[1]}"
+
+
+@rule()
+def rank(context: ModelContext) -> Iterator[Finding]:
+    """The input's rank is not among those that the table lists for the op.
+
+    Why: the converter has a translation for the listed ranks only.
+    What to do: reshape around the op, or use another.
+    """
+    for node, constraint in _constrained(context, "input_rank_one_of"):
+        found = node.graph.rank(node.input(constraint.get("input")))
+        allowed = constraint.get("ranks")
+        if found is not None and found not in allowed:
+            yield Finding(
+                f"{node.op_type}: the input has rank {found}, supported are {', '.join(map(str, allowed))}",
+                Severity.ERROR,
+                sources.op_row(node.op_type),
+                help="reshape before and after",
+                node=node,
+                evidence={"rank": found, "ranks": list(allowed)},
+            )
+
+
+@rule()
+def no_runtime(context: ModelContext) -> Iterator[Finding]:
+    """A chosen runtime has no implementation of the layer.
+
+    Why: the layer falls back to another processor where that is allowed, and loading fails where it
+    is not. Where no row of the table settles the question the finding says so.
+    What to do: choose another runtime, allow CPU fallback, or express the layer otherwise.
+    """
+    view = context.view
+    rows = layer_table().rows
+    for runtime in context.target.runtimes:
+        for pattern in view.patterns:
+            row = rows[pattern.layer]
+            if not row.runtimes[runtime.column]:
+                first = min(pattern.nodes)
+                graph = next(graph for graph in view.model.graphs() if graph.path == first[0])
+                yield Finding(
+                    f"{pattern.layer}, which {len(pattern.nodes)} nodes from here form, "
+                    f"is not on {runtime.value}",
+                    Severity.ERROR,
+                    sources.layer_row(f"row {row.number} {row.name}"),
+                    help="choose another runtime or allow CPU fallback",
+                    node=graph.nodes[first[1]],
+                )
+        for node in _default_domain(context):
+            known = node.op_type in op_table().rows
+            if not known or node.key in view.in_pattern or node.op_type in _JUDGED_ELSEWHERE:
+                continue
+            verdict = verdict_on(node, runtime)
+            if verdict.presence is Presence.YES or node.key in view.shape_arithmetic:
+                continue
+            no = verdict.presence is Presence.NO
+            severity = Severity.INFO if not no else Severity.WARNING if verdict.inferred else Severity.ERROR
+            what = "is not on" if no else "has no row that settles whether it is on"
+            yield Finding(
+                f"{node.op_type} {what} {runtime.value}: {verdict.reason}",
+                severity,
+                sources.layer_row(", ".join(verdict.layers) or f"no row for {node.op_type}"),
+                Confidence.INFERRED if verdict.inferred else Confidence.DOCUMENTED,
+                help="choose another runtime or allow CPU fallback" if no else "",
+                node=node,
+                evidence={"runtime": runtime.value},
+            )
+
+
+_JUDGED_ELSEWHERE = frozenset({"Shape", "If", "Erf"})
+"""not-foldable, control-flow and pattern-only say what there is to say."""

@@ -1,0 +1,149 @@
+"""Family `shapes`: what the converter must know of every tensor's dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.model.graph import TensorType
+from dlclint.rule import Finding, ModelContext, rule
+from dlclint.target import Runtime
+from dlclint_rules import sources
+
+
+def graph_inputs(context: ModelContext) -> Iterator[tuple[str, TensorType]]:
+    """Name and type of each real input (initializers listed as inputs are none)."""
+    graph = context.view.model.graph
+    for name in graph.inputs:
+        found = graph.type_of(name)
+        if found is not None:
+            yield name, found
+
+
+@rule()
+def dynamic_dim(context: ModelContext) -> Iterator[Finding]:
+    """An input has a dimension without a size.
+
+    Why: the converter wants the size of every dynamic input on its command line.
+    What to do: pass `-d NAME DIMS` with the sizes you deploy, to dlclint and to the converter.
+    """
+    for name, found in graph_inputs(context):
+        if found.shape is None:
+            yield Finding(
+                f"input {name!r} has no shape",
+                Severity.WARNING,
+                sources.CONVERTER,
+                help=f"give it: -d {name} DIMS",
+                tensor=name,
+            )
+            continue
+        open_dims = [i for i, dim in enumerate(found.shape) if not isinstance(dim, int) and i > 0]
+        if open_dims:
+            sizes = ",".join(str(d) if isinstance(d, int) else "?" for d in found.shape)
+            yield Finding(
+                f"input {name!r} ({found}) has dynamic dimensions besides the batch",
+                Severity.WARNING,
+                sources.CONVERTER,
+                Confidence.FIELD_REPORTED,
+                help=f"give the sizes: -d {name} {sizes} with a number for each ?",
+                tensor=name,
+                evidence={"axes": open_dims},
+            )
+
+
+@rule()
+def unknown_shape(context: ModelContext) -> Iterator[Finding]:
+    """Shape inference cannot tell the rank of a tensor.
+
+    Why: layout and layer choice follow from ranks; rules that need them stay silent here.
+    What to do: give the input sizes, or add value info where the exporter left it out.
+    """
+    for graph in context.view.model.graphs():
+        if graph.is_function:
+            continue
+        unknown = [
+            output
+            for node in graph.nodes
+            if node.key not in context.view.folded
+            for output in node.outputs
+            if output and graph.rank(output) is None and (graph.consumers(output) or output in graph.outputs)
+        ]
+        if unknown:
+            shown = ", ".join(unknown[:3]) + (" ..." if len(unknown) > 3 else "")
+            yield Finding(
+                f"the rank of {len(unknown)} tensors is unknown: {shown}",
+                Severity.INFO,
+                Source("ONNX shape inference"),
+                Confidence.INFERRED,
+                help="give every input its size, or export with shapes",
+                graph=graph,
+                tensor=unknown[0],
+                evidence={"tensors": len(unknown)},
+            )
+
+
+@rule()
+def input_rank(context: ModelContext) -> Iterator[Finding]:
+    """An input has more than four dimensions.
+
+    Why: the documented input is 4-D with the batch first; the layer table has some rank-5 layers.
+    What to do: check that every layer it meets takes the rank.
+    """
+    for name, found in graph_inputs(context):
+        if found.shape is not None and len(found.shape) > 4:
+            yield Finding(
+                f"input {name!r} ({found}) has rank {len(found.shape)}, the documented input has at most 4",
+                Severity.INFO,
+                sources.limit("LIM001"),
+                help="merge dimensions, or check the layers it meets",
+                tensor=name,
+                evidence={"rank": len(found.shape)},
+            )
+
+
+@rule()
+def rank_above_five(context: ModelContext) -> Iterator[Finding]:
+    """A tensor has more than five dimensions.
+
+    Why: HTP refuses it ("has incorrect Rank 6"); no row of the layer table speaks of more than five.
+    What to do: merge dimensions before the op, or split the transpose that needs six.
+    """
+    on_htp = Runtime.HTP in context.target.runtimes
+    for node in context.view.nodes():
+        for name in (*node.outputs, *node.inputs):
+            rank = node.graph.rank(name) if name else None
+            if rank is not None and rank > 5:
+                yield Finding(
+                    f"{node.op_type}: {name!r} has rank {rank}",
+                    Severity.ERROR if on_htp else Severity.WARNING,
+                    Source("HTP validator", "incorrect Rank 6"),
+                    Confidence.FIELD_REPORTED,
+                    help="merge dimensions so that no tensor has more than five",
+                    node=node,
+                    tensor=name,
+                    evidence={"rank": rank},
+                )
+                break
+
+
+@rule()
+def odd_dim(context: ModelContext) -> Iterator[Finding]:
+    """A dimension is 0, negative, or the text "None".
+
+    Why: such values are marks of a failed export, not sizes; the converter takes them literally.
+    What to do: export with real sizes or symbols, or override with `-d NAME DIMS`.
+    """
+    graph = context.view.model.graph
+    for kind, names in (("input", graph.inputs), ("output", graph.outputs)):
+        for name in names:
+            found = graph.type_of(name)
+            for axis, dim in enumerate((found and found.shape) or ()):
+                if (isinstance(dim, int) and dim <= 0) or dim in ("None", "-1", "0", "?"):
+                    yield Finding(
+                        f"dimension {axis} of {kind} {name!r} is {dim!r}",
+                        Severity.ERROR if kind == "input" else Severity.WARNING,
+                        sources.ONNX,
+                        help=f"give its size: -d {name} DIMS" if kind == "input" else "export again",
+                        tensor=name,
+                        evidence={"axis": axis, "dim": str(dim)},
+                    )

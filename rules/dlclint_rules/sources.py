@@ -1,0 +1,28 @@
+"""The citations that rules of several families share."""
+
+from __future__ import annotations
+
+from dlclint.diagnostic import Source
+from dlclint_schemas.layers import layer_table
+from dlclint_schemas.limitations import limit_table
+from dlclint_schemas.ops import op_table
+
+ONNX = Source("ONNX specification")
+CHECKER = Source("ONNX specification", "onnx.checker")
+CONVERTER = Source("80-63442-2 Rev BL, Tools", "snpe-onnx-to-dlc")
+
+
+def op_row(op: str = "") -> Source:
+    """A row of the supported-ops table, or the whole table."""
+    return Source(op_table().document, f"row {op}" if op else "")
+
+
+def layer_row(row: str) -> Source:
+    """A place in the network-layers table."""
+    return Source(layer_table().document, row)
+
+
+def limit(id: str) -> Source:
+    """An entry of the limitations."""
+    entry = limit_table()[id]
+    return Source(f"{entry['document']}, {entry['title']}", str(entry["limit"]))
