@@ -1,0 +1,124 @@
+"""Configuration: `dlclint.toml`, or `[tool.dlclint]` in `pyproject.toml`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from dlclint.diagnostic import plain
+from dlclint.engine.ignores import Ignore
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class ConfigError(Exception):
+    """The configuration cannot be followed; the argument names the file, the key and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSection:
+    """Settings for the models whose path matches."""
+
+    path: str = "*"
+    runtimes: tuple[str, ...] = ()
+    soc: str = ""
+    quantize: bool = False
+    encodings: str = ""
+    simplify: bool = True
+    input_dims: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    symbols: Mapping[str, int] = field(default_factory=dict)
+    batch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole configuration; empty where no file is."""
+
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    fail_on: str | None = None
+    models: tuple[ModelSection, ...] = ()
+    ignores: tuple[Ignore, ...] = ()
+
+    def section_for(self, path: Path) -> ModelSection:
+        """The last section whose glob matches the path, or an empty one."""
+        text = path.as_posix()
+        for section in reversed(self.models):
+            if fnmatchcase(text, section.path) or fnmatchcase(text, f"*/{section.path}"):
+                return section
+        return ModelSection()
+
+
+def find_config(folder: Path) -> Path | None:
+    """The nearest `dlclint.toml`, or `pyproject.toml` with a `[tool.dlclint]`, from a folder upward."""
+    for place in (folder, *folder.parents):
+        own = place / "dlclint.toml"
+        if own.is_file():
+            return own
+        project = place / "pyproject.toml"
+        if project.is_file() and "dlclint" in _parse(project).get("tool", {}):
+            return project
+    return None
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{plain(str(path))} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{plain(str(path))} is no valid TOML: {plain(str(error))}") from None
+
+
+def load_config(path: Path) -> Config:
+    """Read and validate a configuration.
+
+    Raises:
+        ConfigError: unreadable, no TOML, or against the published schema.
+    """
+    table = _parse(path)
+    if path.name == "pyproject.toml":
+        table = table.get("tool", {}).get("dlclint", {})
+    _validate(table, path)
+    return Config(
+        tuple(table.get("select", ())),
+        tuple(table.get("ignore", ())),
+        table.get("fail-on"),
+        tuple(_section(item) for item in table.get("models", ())),
+        tuple(Ignore(**item) for item in table.get("ignores", ())),
+    )
+
+
+def _validate(table: dict[str, Any], path: Path) -> None:
+    import jsonschema
+
+    schema = json.loads(files("dlclint_schemas").joinpath("config.schema.json").read_text("utf-8"))
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(table))
+    if error is not None:
+        where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path)
+        raise ConfigError(
+            f"{plain(str(path))}: {plain(where.lstrip('.') or 'top level')}: {plain(error.message)}"
+        )
+
+
+def _section(item: Mapping[str, Any]) -> ModelSection:
+    return ModelSection(
+        item["path"],
+        tuple(item.get("runtime", ())),
+        item.get("soc", ""),
+        item.get("quantize", False),
+        item.get("encodings", ""),
+        item.get("simplify", True),
+        {name: tuple(dims) for name, dims in item.get("input-dim", {}).items()},
+        item.get("define-symbol", {}),
+        item.get("batch"),
+    )

@@ -1,0 +1,95 @@
+"""Format `json`, version 1: its schema is `dlclint_schemas/report-v1.schema.json`."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from dlclint.diagnostic import Diagnostic, Severity
+from dlclint.outcome import FileOutcome, Outcome
+
+
+def render_json(outcome: Outcome) -> str:
+    """The report as strict JSON."""
+    return json.dumps(report(outcome), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def report(outcome: Outcome) -> dict[str, Any]:
+    """The report as plain dicts and lists."""
+    found = [item for file in outcome.files for item in file.diagnostics]
+    return {
+        "version": 1,
+        "tool": {"name": "dlclint", "version": outcome.version},
+        "fail_on": outcome.fail_on.value if outcome.fail_on else "never",
+        "failed": outcome.failed,
+        "counts": {s.value: sum(item.severity is s for item in found) for s in Severity},
+        "files": [_file(file) for file in outcome.files],
+    }
+
+
+def _file(file: FileOutcome) -> dict[str, Any]:
+    summary, support = file.summary, file.support
+    return {
+        "path": file.path,
+        "kind": file.kind,
+        "target": {
+            "runtimes": [runtime.value for runtime in file.target.runtimes],
+            "soc": file.target.soc,
+            "quantize": file.target.quantize,
+            "simplify": file.target.simplify,
+        },
+        "notes": list(file.notes),
+        "ignored": file.ignored,
+        "summary": summary
+        and {
+            "nodes": summary.nodes,
+            "folded": summary.folded,
+            "weight_bytes": summary.weight_bytes,
+            "opsets": summary.opsets,
+            "inputs": list(summary.inputs),
+            "newest_listed_opset": summary.newest_listed_opset,
+        },
+        "support": support
+        and [
+            {
+                "runtime": row.runtime.value,
+                "whole": row.whole,
+                "taken": row.taken,
+                "total": row.total,
+                "blockers": [
+                    {"op": b.op, "nodes": b.nodes, "reason": b.reason, "certain": b.certain}
+                    for b in row.blockers
+                ],
+            }
+            for row in support.rows
+        ],
+        "findings": [_finding(item) for item in file.diagnostics],
+    }
+
+
+def _finding(item: Diagnostic) -> dict[str, Any]:
+    place = item.location
+    return {
+        "rule": item.rule,
+        "severity": item.severity.value,
+        "confidence": item.confidence.value,
+        "message": item.message,
+        "help": item.help,
+        "location": {
+            "graph": place.graph,
+            "node": place.node,
+            "node_index": place.node_index,
+            "op": place.op,
+            "tensor": place.tensor,
+            "pointer": place.pointer,
+            "line": place.line,
+            "column": place.column,
+        },
+        "evidence": {key: _number(value) for key, value in item.evidence.items()},
+        "source": item.source and {"document": item.source.document, "row": item.source.row},
+    }
+
+
+def _number(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,54 @@
+"""The formats by name, and writing a report whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TextIO
+
+from dlclint.outcome import Outcome
+
+
+def render(outcome: Outcome, form: str, stream: TextIO | None) -> str:
+    """The report as text. `stream` is where it will be shown, for width and colour; None for a file.
+
+    Raises:
+        ValueError: no such format.
+    """
+    if form == "rich":
+        from dlclint.report.rich_text import render_rich
+
+        return render_rich(outcome, stream)
+    if form == "concise":
+        from dlclint.report.concise import render_concise
+
+        return render_concise(outcome)
+    if form == "json":
+        from dlclint.report.json_v1 import render_json
+
+        return render_json(outcome)
+    if form == "sarif":
+        from dlclint.report.sarif import render_sarif
+
+        return render_sarif(outcome)
+    raise ValueError(f"no format is called {form}")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it appears whole or not at all.
+
+    Raises:
+        OSError: as from the file system; the old file, if any, is untouched.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise

@@ -1,0 +1,145 @@
+"""Format `rich`: for people. Summary first, then findings grouped by rule, then the verdict."""
+
+from __future__ import annotations
+
+from io import StringIO
+from itertools import groupby
+from typing import TextIO
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from dlclint.analysis.support import SupportMatrix
+from dlclint.diagnostic import Confidence, Diagnostic, Severity
+from dlclint.outcome import FileOutcome, Outcome
+from dlclint.report.concise import count_line
+
+_STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+_SURE = {
+    Confidence.DOCUMENTED: "documented",
+    Confidence.FIELD_REPORTED: "reported from the field",
+    Confidence.INFERRED: "inferred, not documented",
+}
+_SHOWN = 3
+"""Messages shown of a rule before the rest is only counted."""
+
+
+def render_rich(outcome: Outcome, stream: TextIO | None) -> str:
+    """The report; coloured only if the stream is a terminal (NO_COLOR and FORCE_COLOR are heeded)."""
+    terminal = stream is not None and stream.isatty()
+    probe = Console(file=stream) if stream is not None and terminal else None
+    buffer = StringIO()
+    console = Console(
+        file=buffer,
+        width=probe.width if probe else 100,
+        force_terminal=True if terminal else None,
+        color_system="auto" if terminal else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    for file in outcome.files:
+        _file(console, file)
+    tail = f"{count_line(outcome)} ({outcome.seconds:.2f} s)"
+    console.print(Text(tail, "bold red" if outcome.failed else "bold"))
+    return buffer.getvalue()
+
+
+def _file(console: Console, file: FileOutcome) -> None:
+    console.print(Text(file.path, "bold"))
+    summary = file.summary
+    if summary is not None:
+        opset = summary.opsets.get("", "none")
+        line = f"opset {opset}, {summary.nodes} nodes"
+        if summary.folded:
+            line += f" ({summary.folded} fold away before conversion)"
+        line += f", {_bytes(summary.weight_bytes)} of weights"
+        if summary.newest_listed_opset is not None:
+            line += f"; newest opset at which every op is listed: {summary.newest_listed_opset}"
+        console.print(Padding(Text(line), (0, 0, 0, 2)))
+        shown = ", ".join(summary.inputs[:6]) + (", ..." if len(summary.inputs) > 6 else "")
+        console.print(Padding(Text(f"inputs {shown or 'none'}"), (0, 0, 0, 2)))
+    for note in file.notes:
+        console.print(Padding(Text(f"note: {note}", "italic"), (0, 0, 0, 2)))
+    if file.ignored:
+        console.print(Padding(Text(f"{file.ignored} findings ignored by configuration"), (0, 0, 0, 2)))
+    if file.support is not None:
+        console.print(Padding(_support(file.support), (1, 0, 0, 2)))
+    console.print()
+    for _, group in groupby(file.diagnostics, key=lambda item: (item.severity, item.rule)):
+        _group(console, list(group))
+    if not file.diagnostics:
+        console.print(Padding(Text("no findings", "green"), (0, 0, 1, 2)))
+
+
+def _group(console: Console, found: list[Diagnostic]) -> None:
+    first = found[0]
+    head = Text.assemble((first.severity.value, _STYLE[first.severity]), " ", (first.rule, "bold"))
+    if len(found) > 1:
+        head.append(f"  {len(found)} times")
+    console.print(Padding(head, (0, 0, 0, 2)))
+    by_message: dict[str, list[Diagnostic]] = {}
+    for item in found:
+        by_message.setdefault(item.message, []).append(item)
+    for number, (message, items) in enumerate(by_message.items()):
+        if number == _SHOWN:
+            rest = sum(len(group) for group in list(by_message.values())[_SHOWN:])
+            console.print(
+                Padding(Text(f"+ {rest} more like these (--format concise lists all)"), (0, 0, 0, 4))
+            )
+            break
+        console.print(Padding(Text(message), (0, 0, 0, 4)))
+        console.print(Padding(Text(_places(items), "dim"), (0, 0, 0, 6)))
+    for advice in list(dict.fromkeys(item.help for item in found if item.help))[:_SHOWN]:
+        console.print(Padding(Text(f"do: {advice}"), (0, 0, 0, 4)))
+    sources = list(dict.fromkeys(str(item.source) for item in found if item.source is not None))
+    sure = " / ".join(dict.fromkeys(_SURE[item.confidence] for item in found))
+    source = "; ".join(sources[:2]) + ("; ..." if len(sources) > 2 else "")
+    console.print(Padding(Text(f"{sure}: {source}" if source else sure, "dim"), (0, 0, 1, 4)))
+
+
+def _places(items: list[Diagnostic]) -> str:
+    shown = []
+    for item in items[:_SHOWN]:
+        place = item.location
+        if place.line is not None:
+            shown.append(f"line {place.line}, column {place.column}")
+        elif place.node_index is not None:
+            graph = f"{place.graph}/" if place.graph else ""
+            name = f" {place.node}" if place.node else ""
+            shown.append(f"{graph}node {place.node_index}{name} ({place.op}, makes {place.tensor})")
+        elif place.tensor:
+            shown.append(f"tensor {place.tensor}")
+        else:
+            shown.append(place.graph or "the model")
+    if len(items) > _SHOWN:
+        shown.append(f"+ {len(items) - _SHOWN} more")
+    return "at " + "; ".join(shown)
+
+
+def _support(matrix: SupportMatrix) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("runtime", "whole model", "nodes", "stands in the way"):
+        table.add_column(title)
+    for row in matrix.rows:
+        blockers = [f"{b.op} x{b.nodes}{'' if b.certain else ' (inferred)'}" for b in row.blockers[:6]] + (
+            ["..."] if len(row.blockers) > 6 else []
+        )
+        table.add_row(
+            Text(row.runtime.value),
+            Text("yes", "green") if row.whole else Text("no", "red"),
+            Text(f"{row.taken}/{row.total}"),
+            Text(", ".join(blockers)),
+        )
+    return table
+
+
+def _bytes(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

@@ -1,0 +1,73 @@
+"""Format `sarif`: SARIF 2.1.0, for code-scanning services."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+from urllib.parse import quote
+
+from dlclint.diagnostic import Diagnostic, Severity
+from dlclint.outcome import Outcome
+
+_LEVEL = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+
+
+def render_sarif(outcome: Outcome) -> str:
+    """One run; rules carry their documentation, nodes are logical locations."""
+    found = [item for file in outcome.files for item in file.diagnostics]
+    ids = sorted({item.rule for item in found} | set(outcome.rule_titles))
+    log = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {
+                    "driver": {
+                        "name": "dlclint",
+                        "version": outcome.version,
+                        "rules": [_rule(id, outcome) for id in ids],
+                    }
+                },
+                "columnKind": "unicodeCodePoints",
+                "results": [_result(item, ids) for item in found],
+            }
+        ],
+    }
+    return json.dumps(log, indent=2, ensure_ascii=True) + "\n"
+
+
+def _rule(id: str, outcome: Outcome) -> dict[str, Any]:
+    title = outcome.rule_titles.get(id, id)
+    return {
+        "id": id,
+        "shortDescription": {"text": title},
+        "fullDescription": {"text": outcome.rule_docs.get(id, title)},
+    }
+
+
+def _result(item: Diagnostic, ids: list[str]) -> dict[str, Any]:
+    place = item.location
+    physical: dict[str, Any] = {"artifactLocation": {"uri": quote(place.file)}}
+    if place.line is not None:
+        physical["region"] = {"startLine": place.line, "startColumn": place.column or 1}
+    location: dict[str, Any] = {"physicalLocation": physical}
+    spot = f"{place.graph}#{place.node_index if place.node_index is not None else place.tensor}"
+    if place.node_index is not None or place.tensor:
+        location["logicalLocations"] = [
+            {"name": place.node or place.tensor, "fullyQualifiedName": spot, "kind": place.op or "tensor"}
+        ]
+    text = f"{item.message}. {item.help}" if item.help else item.message
+    mark = "\0".join((item.rule, place.file.rpartition("/")[2], spot, place.tensor, item.message))
+    properties: dict[str, Any] = {"confidence": item.confidence.value}
+    if item.source is not None:
+        properties["source"] = str(item.source)
+    return {
+        "ruleId": item.rule,
+        "ruleIndex": ids.index(item.rule),
+        "level": _LEVEL[item.severity],
+        "message": {"text": text},
+        "locations": [location],
+        "partialFingerprints": {"dlclint/v1": hashlib.sha256(mark.encode()).hexdigest()},
+        "properties": properties,
+    }
