@@ -106,7 +106,6 @@ def rule(subject: Subject = Subject.MODEL) -> Callable[[Callable[..., Iterator[F
         if not docs:
             raise ValueError(f"rule {check.__qualname__} has no docstring")
         family = check.__module__.rpartition(".")[2]
-        made = Rule(f"{family}/{check.__name__.replace('_', '-')}", subject, check, docs)
-        return made
+        return Rule(f"{family}/{check.__name__.replace('_', '-')}", subject, check, docs)
 
     return mark

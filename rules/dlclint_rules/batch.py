@@ -143,7 +143,7 @@ def detector_batch(context: ModelContext) -> Iterator[Finding]:
         shape = found.shape or ()
         if len(shape) >= 4 and isinstance(shape[0], int) and shape[0] != 1:
             yield Finding(
-                f"input {name!r} has batch {shape[0]}, and {detector.op_type} makes this an RCNN-style detector",
+                f"input {name!r} has batch {shape[0]}, and {detector.op_type} marks an RCNN-style detector",
                 Severity.ERROR,
                 sources.limit("LIM002"),
                 help="convert with batch 1 (-b 1)",

@@ -286,7 +286,7 @@ def not_foldable(context: ModelContext) -> Iterator[Finding]:
     for node, _ in _constrained(context, "constant_foldable_only"):
         found = node.graph.type_of(node.input(0))
         yield Finding(
-            f"{node.op_type} of {node.input(0)!r} ({found or 'type unknown'}) is not known at conversion time",
+            f"{node.op_type} of {node.input(0)!r} ({found or 'type unknown'}) is unknown at conversion time",
             Severity.ERROR,
             sources.op_row(node.op_type),
             help=_dimension_help(context),
@@ -384,7 +384,8 @@ def _branch_problems(context: ModelContext, node: Node) -> Iterator[str]:
     for _, constraint in ((n, c) for n, c in _constrained(context, "branch_output_count") if n is node):
         for branch in node.subgraphs:
             if len(branch.outputs) > constraint.get("max"):
-                yield f"a branch has {len(branch.outputs)} outputs, at most {constraint.get('max')} is supported"
+                count, most = len(branch.outputs), constraint.get("max")
+                yield f"a branch has {count} outputs, at most {most} is supported"
                 return
     shapes = []
     for branch in node.subgraphs:

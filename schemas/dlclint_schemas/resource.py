@@ -11,7 +11,7 @@ from typing import Any
 
 def load(name: str) -> dict[str, Any]:
     """The parsed content of `data/<name>.json`."""
-    found = json.loads(files(__package__).joinpath("data", f"{name}.json").read_bytes())
+    found = json.loads(files(__package__).joinpath(f"data/{name}.json").read_bytes())
     assert isinstance(found, dict)
     return found
 

@@ -9,7 +9,7 @@ from dlclint.engine.registry import BrokenRules, all_rules, suggest
 from dlclint.engine.run import CRASHED
 
 ENGINE_RULES = {
-    CRASHED: "A rule failed with an exception.\n\nThe other rules ran. Report it; --ignore the rule until then.",
+    CRASHED: "A rule failed with an exception.\n\nThe other rules ran. Report it; --ignore it until then.",
     UNUSED: "A configured ignore silences nothing.\n\nRemove it, or correct its rule or globs.",
 }
 

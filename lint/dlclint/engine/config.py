@@ -72,7 +72,8 @@ def find_config(folder: Path) -> Path | None:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        parsed: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+        return parsed
     except OSError as error:
         raise ConfigError(f"{plain(str(path))} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

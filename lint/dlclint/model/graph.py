@@ -22,7 +22,7 @@ _OFFICIAL = ("", "ai.onnx")
 
 @dataclass(frozen=True, slots=True)
 class TensorType:
-    """Element type (onnx.TensorProto.DataType) and shape; the shape is None where even the rank is unknown."""
+    """Element type (onnx.TensorProto.DataType) and shape (None where even the rank is unknown)."""
 
     data_type: int
     shape: tuple[Dim, ...] | None
@@ -55,7 +55,10 @@ def tensor_type(proto: onnx.TypeProto) -> TensorType | None:
     dims: list[Dim] = []
     for dim in inner.shape.dim:
         kind = dim.WhichOneof("value")
-        dims.append(dim.dim_value if kind == "dim_value" else dim.dim_param or None)
+        symbol = dim.dim_param
+        # Shape inference invents symbols for what it cannot tell; they name nothing a user knows.
+        known = symbol and not symbol.startswith("unk__")
+        dims.append(dim.dim_value if kind == "dim_value" else symbol if known else None)
     return TensorType(inner.elem_type, tuple(dims))
 
 

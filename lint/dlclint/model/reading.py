@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,7 +119,9 @@ def _is_text(head: bytes) -> bool:
 
 def _load(path: Path, form: str) -> onnx.ModelProto:
     try:
-        return onnx.load(path, format=form, load_external_data=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # onnx calls its own text form experimental
+            return onnx.load(path, format=form, load_external_data=False)
     except Exception as error:  # each text form has a parser of its own, with errors of its own
         first = str(error).strip().partition("\n")[0]
         raise Unreadable(f"cannot be parsed as {form}: {first}", "export the model again") from None

@@ -109,7 +109,8 @@ class Tensor:
             if self.count == 0:
                 return np.zeros(self.shape, dtype)
             mapped = np.memmap(place[0], np.uint8, "r", place[1], (self.nbytes,))
-            return mapped.view(dtype).reshape(self.shape)
+            values: Array = mapped.view(dtype).reshape(self.shape)
+            return values
         return self._decode(place)
 
     def _decode(self, place: tuple[Path, int, int] | None) -> Array:
@@ -153,7 +154,7 @@ class Tensor:
             stream.seek(offset)
             while left:
                 wanted = buffer[: min(left, len(buffer))]
-                got = stream.readinto(memoryview(wanted))
+                got = stream.readinto(wanted.data)
                 if got != len(wanted):
                     raise Unavailable(f"{path.name} became shorter while it was read")
                 yield wanted.view(dtype)

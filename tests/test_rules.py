@@ -1,0 +1,50 @@
+"""Every rule has good and bad fixtures; bad ones raise it, good ones do not; whole outputs are pinned."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from dlclint.cli.main import main
+from dlclint.engine.registry import all_rules
+
+FIXTURES = Path(__file__).parent / "fixtures"
+SNAPSHOT = Path(__file__).parent / "snapshots" / "fixtures.txt"
+CASES = sorted(path for path in FIXTURES.glob("*/*/*") if path.name.startswith(("bad_", "good_")))
+
+
+def lint(path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    first = path.read_text("utf-8").partition("\n")[0]
+    options = shlex.split(first[1:]) if first.startswith("#") else []
+    status = main(["check", "--isolated", "--format", "concise", *options, str(path.relative_to(FIXTURES))])
+    output = capsys.readouterr()
+    assert status in (0, 1)
+    assert output.err == ""
+    return output.out
+
+
+@pytest.fixture(autouse=True)
+def in_fixtures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(FIXTURES)
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.relative_to(FIXTURES).as_posix())
+def test_fixture(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rule = f"{path.parent.parent.name}/{path.parent.name}"
+    raised = f" {rule} " in lint(path, capsys)
+    assert raised == path.name.startswith("bad_")
+
+
+def test_every_rule_has_both() -> None:
+    have = {(f"{p.parent.parent.name}/{p.parent.name}", p.name.partition("_")[0]) for p in CASES}
+    assert have == {(rule.id, kind) for rule in all_rules() for kind in ("bad", "good")}
+
+
+def test_whole_output(capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest) -> None:
+    text = "".join(lint(path, capsys) for path in CASES)
+    if request.config.getoption("--update-snapshots"):
+        SNAPSHOT.parent.mkdir(exist_ok=True)
+        SNAPSHOT.write_text(text, "utf-8")
+    assert text == SNAPSHOT.read_text("utf-8")
