@@ -24,9 +24,11 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
     """
     for name, found in graph_inputs(context):
         shape = found.shape or ()
+        quantize = context.target.quantize
         if len(shape) >= 2 and isinstance(shape[0], int) and shape[0] > 1:
             image = len(shape) >= 4
-            quantize = context.target.quantize
+            if not (image or quantize):
+                continue  # below rank 4 a leading 2 may be anything, and only the quantizer minds
             yield Finding(
                 f"input {name!r} ({found}) has batch {shape[0]}",
                 (Severity.ERROR if image else Severity.WARNING) if quantize else Severity.INFO,

@@ -49,6 +49,22 @@ def invalid(context: ModelContext) -> Iterator[Finding]:
     """
     for complaint in context.view.model.complaints:
         yield Finding(complaint, Severity.WARNING, sources.CHECKER, Confidence.INFERRED)
+    # The checker sees the structure alone, so whether the bytes suffice is asked here.
+    for graph in context.view.model.graphs():
+        for tensor in graph.initializers.values():
+            if tensor.is_external:
+                continue
+            try:
+                tensor.location()
+            except Unavailable as problem:
+                yield Finding(
+                    f"weight {tensor.name!r}: {problem}",
+                    Severity.ERROR,
+                    sources.ONNX,
+                    help="export the model again",
+                    tensor=tensor.name,
+                    graph=graph,
+                )
 
 
 @rule()

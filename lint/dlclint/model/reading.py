@@ -96,6 +96,8 @@ def _parse_binary(
         skimmed = wire.skim(data)
         return onnx.ModelProto.FromString(skimmed.structure), skimmed.payloads, ()
     except wire.Unusual as unusual:
+        if _is_text(head):
+            raise Unreadable("the file is text, not an ONNX model", again) from None
         note = f"read slowly, with its weights: {unusual}"
         return _load(path, "protobuf"), {}, (note,)
     except wire.Truncated as error:

@@ -1,0 +1,159 @@
+"""Selection, configuration, ignores, crashes and order."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from onnx import parser
+
+from dlclint.cli.main import main
+from dlclint.engine import run
+from dlclint.engine.config import ConfigError, load_config
+from dlclint.engine.registry import all_rules, select
+from dlclint.rule import Finding, ModelContext, Rule, Subject
+
+FLAWED = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[N,3,3] x) => (float[N] y) { a = Relu(x)
+ y = Det(a) }"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b", "c"):
+        Path(f"{name}.onnx").write_bytes(parser.parse_model(FLAWED).SerializeToString())
+
+
+def rules_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    main(["check", "--format", "json", *arguments, "a.onnx"])
+    (file,) = json.loads(capsys.readouterr().out)["files"]
+    return [item["rule"] for item in file["findings"]]
+
+
+def test_longer_selector_wins() -> None:
+    chosen = {rule.id for rule in select(all_rules(), ["ops"], ["ops/unsupported"])}
+    assert "ops/rank" in chosen
+    assert "ops/unsupported" not in chosen
+    assert [rule.id for rule in select(all_rules(), ["ops/rank"], ["ops"])] == ["ops/rank"]
+    assert not select(all_rules(), ["ops"], ["ops"])
+
+
+def test_select_and_ignore(capsys: pytest.CaptureFixture[str]) -> None:
+    assert rules_of(capsys) == ["ops/unsupported", "batch/symbolic", "ops/version-not-listed"]
+    assert rules_of(capsys, "--select", "ops") == ["ops/unsupported", "ops/version-not-listed"]
+    assert rules_of(capsys, "--ignore", "ops,batch") == []
+
+
+@pytest.mark.parametrize(("threshold", "status"), [("error", 0), ("warning", 1), ("info", 1), ("never", 0)])
+def test_fail_on(threshold: str, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--ignore", "ops/unsupported", "--fail-on", threshold, "a.onnx"]) == status
+
+
+def test_config(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("dlclint.toml").write_text(
+        """
+        [[models]]
+        path = "a.onnx"
+        runtime = ["htp"]
+        define-symbol = { N = 1 }
+        [[ignores]]
+        rule = "ops/unsupported"
+        reason = "the op package is ours"
+        [[ignores]]
+        rule = "model"
+        reason = "never needed"
+        """
+    )
+    assert rules_of(capsys) == ["config/unused-ignore", "ops/version-not-listed"]
+    assert rules_of(capsys, "--isolated") == ["ops/unsupported", "batch/symbolic", "ops/version-not-listed"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[[ignores]]\nrule = 'ops'", "'reason' is a required property"),
+        ("[[ignores]]\nrule = 'ops'\nreason = ' '", "ignores[0].reason"),
+        ("fail_on = 'error'", "fail_on"),
+        ("[[models]]\npath = 'x'\nruntime = ['hta']", "models[0].runtime[0]"),
+        ("x =", "no valid TOML"),
+    ],
+)
+def test_bad_config(text: str, expected: str) -> None:
+    Path("dlclint.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(Path("dlclint.toml"))
+    assert expected in str(caught.value)
+    assert "dlclint.toml" in str(caught.value)
+
+
+def test_pyproject_is_used_only_with_a_section(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("pyproject.toml").write_text("[project]\nname = 'x'\n")
+    assert len(rules_of(capsys)) == 3
+    Path("pyproject.toml").write_text("[tool.dlclint]\nselect = ['batch']\n")
+    assert rules_of(capsys) == ["batch/symbolic"]
+
+
+def test_a_crashing_rule_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(context: ModelContext) -> Iterator[Finding]:
+        raise RuntimeError("\x1b[31mbad luck")
+        yield
+
+    rules = (Rule("odd/broken", Subject.MODEL, broken, "Broken."), *all_rules())
+    monkeypatch.setattr(run, "all_rules", lambda: rules)
+    found = run.lint(run.Job(Path("a.onnx"))).diagnostics
+    assert found[0].rule == run.CRASHED
+    assert found[0].message == "rule odd/broken failed: RuntimeError: \\x1b[31mbad luck"
+    assert {item.rule for item in found} > {"ops/unsupported"}
+
+
+def test_order_does_not_depend_on_jobs() -> None:
+    def lint(jobs: str) -> str:
+        command = [sys.executable, "-m", "dlclint", "check", "--format", "json", "-j", jobs, "."]
+        return subprocess.run(command, capture_output=True, text=True).stdout
+
+    assert lint("1") == lint("3")
+    assert [file["path"] for file in json.loads(lint("3"))["files"]] == ["a.onnx", "b.onnx", "c.onnx"]
+
+
+def test_output_is_written_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--format", "concise", "-o", "report.txt", "a.onnx"]) == 1
+    assert capsys.readouterr().out == ""
+    assert Path("report.txt").read_text().endswith("1 error, 1 warning, 1 note in 1 file\n")
+    assert sorted(p.name for p in Path().iterdir()) == ["a.onnx", "b.onnx", "c.onnx", "report.txt"]
+
+
+def test_version_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from dlclint.cli.main import main\n"
+        "try: main(['--version'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'onnx', 'numpy', 'rich', 'jsonschema', 'importlib.metadata'} & set(sys.modules)))"
+    )
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.splitlines()[1] == "[]"
+
+
+@pytest.mark.parametrize("command", [[], ["check"], ["rule"], ["ops"]])
+def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([*command, "--help"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: dlclint")
+
+
+def test_rule_and_ops(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rule", "ops/unsupported"]) == 0
+    assert "What to do:" in capsys.readouterr().out
+    assert main(["rule", "ops/unsuported"]) == 2
+    assert "did you mean ops/unsupported?" in capsys.readouterr().err
+    assert main(["ops", "gemm"]) == 0
+    assert "listed versions: 1, 6, 7, 9, 11, 13" in capsys.readouterr().out
+    assert main(["ops", "Det"]) == 2
+    assert main(["ops"]) == 0
+    assert main(["rule"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 122 + len(all_rules()) + 2

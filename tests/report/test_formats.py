@@ -1,0 +1,85 @@
+"""Every format of the same findings, pinned whole; machine formats against their schemas."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlclint.analysis.support import Blocker, RuntimeSupport, SupportMatrix
+from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Source, plain
+from dlclint.outcome import FileOutcome, ModelSummary, Outcome
+from dlclint.report.json_v1 import report
+from dlclint.report.render import render, write_whole
+from dlclint.target import Runtime, Target
+
+SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
+
+
+def diagnostic(index: int, message: str = "Det is not in the supported-ops table") -> Diagnostic:
+    return Diagnostic(
+        "ops/unsupported",
+        Severity.ERROR,
+        message,
+        Location("models/a b.onnx", "", f"det_{index}", index, "Det", f"t{index}"),
+        Confidence.DOCUMENTED,
+        Source("a document", "row Det"),
+        "move it out of the model",
+        {"ratio": float("inf"), "nodes": 7},
+    )
+
+
+def outcome() -> Outcome:
+    markup = Diagnostic("batch/symbolic", Severity.WARNING, "[red]x[/red] <b>", Location("models/a b.onnx"))
+    summary = ModelSummary(12, 3, 1_234_567, {"": 17}, ("x: float[N,3]",), 12)
+    row = RuntimeSupport(Runtime.CPU, 2, 9, (Blocker("Det", 7, "not in the table", True),))
+    found = (*(diagnostic(i) for i in range(7)), markup)
+    file = FileOutcome(
+        "models/a b.onnx", "model", Target(), found, 1, ("a note",), summary, SupportMatrix((row,))
+    )
+    clean = FileOutcome("clean.onnx", "model", Target((Runtime.HTP,)), ())
+    titles = {"ops/unsupported": "The op is not in the table."}
+    return Outcome("0.0", (file, clean), Severity.ERROR, titles, titles, 0.25)
+
+
+@pytest.mark.parametrize("form", ["rich", "concise", "json", "sarif"])
+def test_snapshot(form: str, request: pytest.FixtureRequest) -> None:
+    path = SNAPSHOTS / f"report.{form}.txt"
+    text = render(outcome(), form, None)
+    if request.config.getoption("--update-snapshots"):
+        path.write_text(text, "utf-8")
+    assert text == path.read_text("utf-8")
+
+
+def test_json_against_its_schema() -> None:
+    schema = json.loads(files("dlclint_schemas").joinpath("report-v1.schema.json").read_text("utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    written = json.loads(render(outcome(), "json", None))
+    jsonschema.validate(written, schema)
+    written["files"][0]["extra"] = 1
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(written, schema)
+    assert report(outcome())["counts"] == {"error": 7, "warning": 1, "info": 0}
+
+
+@given(st.text(max_size=300))
+def test_plain_is_one_harmless_line(text: str) -> None:
+    made = plain(text)
+    assert made.isprintable()
+    assert len(made.splitlines()) <= 1
+
+
+def test_write_whole_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "report"
+    path.write_text("old")
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(path, "\ud800")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    write_whole(path, "new")
+    assert path.read_text() == "new"

@@ -1,0 +1,167 @@
+"""Bad input ends in a finding or one line, exit status 1 or 2, never in a traceback."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper, parser
+
+from dlclint.cli.main import main
+
+RELU = '<ir_version: 8, opset_import: ["" : 12]> g (float[1,3] x) => (float[1,3] y) { y = Relu(x) }'
+
+
+def relu() -> onnx.ModelProto:
+    return parser.parse_model(RELU)
+
+
+def truncated(path: Path) -> None:
+    model = relu()
+    model.graph.initializer.append(numpy_helper.from_array(np.ones(5000, np.float32), "w"))
+    path.write_bytes(model.SerializeToString()[:-1000])
+
+
+def zeros(path: Path) -> None:
+    with path.open("wb") as stream:
+        os.truncate(stream.fileno(), 2 << 30)
+
+
+def declared_too_large(path: Path) -> None:
+    model = relu()
+    tensor = numpy_helper.from_array(np.ones(5000, np.float32), "w")
+    tensor.dims[0] = 1 << 50
+    model.graph.initializer.append(tensor)
+    path.write_bytes(model.SerializeToString())
+
+
+def nested(path: Path) -> None:
+    body = relu().graph.SerializeToString()
+    for _ in range(10_000):
+        attribute = field(1, b"body") + field(6, body) + b"\xa0\x01\x05"
+        body = field(1, field(4, b"Loop") + field(5, attribute))
+    path.write_bytes(b"\x08\x08" + field(7, body))
+
+
+def field(number: int, body: bytes) -> bytes:
+    size, out = len(body), bytearray([number << 3 | 2])
+    while size >= 0x80:
+        out.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes(out) + bytes([size]) + body
+
+
+def opset(version: int) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        model = relu()
+        model.opset_import[0].version = version
+        path.write_bytes(model.SerializeToString())
+
+    return write
+
+
+def negative_dim(path: Path) -> None:
+    model = relu()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -1
+    path.write_bytes(model.SerializeToString())
+
+
+def steering_names(path: Path) -> None:
+    name = "\x1b[31mred\n[bold]<script>\u202e"
+    nodes = [helper.make_node("Det", ["x"], ["y"], name=name)]
+    value = helper.make_tensor_value_info("x", 1, [1, 3, 3])
+    graph = helper.make_graph(nodes, name, [value], [helper.make_tensor_value_info("y", 1, [1])])
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 12)]).SerializeToString()
+    )
+
+
+def short_external(path: Path) -> None:
+    tensor = onnx.TensorProto(name="w", data_type=1, dims=[1000], data_location=1)
+    tensor.external_data.add(key="location", value="w.bin")
+    model = relu()
+    model.graph.initializer.append(tensor)
+    path.with_name("w.bin").write_bytes(b"1234")
+    path.write_bytes(model.SerializeToString())
+
+
+def linked_external(path: Path) -> None:
+    short_external(path)
+    path.with_name("w.bin").unlink()
+    path.with_name("w.bin").symlink_to("/etc/hostname")
+
+
+CASES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "empty": (lambda p: p.write_bytes(b""), "model/unreadable the file is empty"),
+    "text": (lambda p: p.write_text("Hello, world\n" * 9), "model/unreadable the file is text"),
+    "lfs": (
+        lambda p: p.write_text("version https://git-lfs.github.com/spec/v1\noid x\n"),
+        "model/lfs-pointer",
+    ),
+    "zip": (lambda p: p.write_bytes(b"PK\x03\x04" + bytes(99)), "model/unreadable this is a zip archive"),
+    "noise": (lambda p: p.write_bytes(bytes(range(255, 0, -1))), "model/unreadable"),
+    "no graph": (lambda p: p.write_bytes(b"\x08\x08"), "model/unreadable the file holds no graph"),
+    "truncated": (truncated, "model/unreadable the model is cut off"),
+    "zeros": (zeros, "model/unreadable"),
+    "declared too large": (declared_too_large, "model/invalid weight 'w': shape"),
+    "nested": (nested, "model/unreadable subgraphs nest deeper"),
+    "opset 314159": (opset(314159), "model/opset-too-new opset 314159"),
+    "opset -1": (opset(-1), "model/invalid"),
+    "negative dim": (negative_dim, "shapes/odd-dim dimension 0 of input 'x' is -1"),
+    "steering names": (steering_names, "ops/unsupported"),
+    "short external": (short_external, "model/external-data-missing"),
+    "linked external": (linked_external, "model/external-data-escapes"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("form", ["concise", "rich", "json", "sarif"])
+def test_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str, form: str) -> None:
+    write, expected = CASES[case]
+    path = tmp_path / "m.onnx"
+    write(path)
+    status = main(["check", "--isolated", "--fail-on", "info", "--format", form, str(path)])
+    output = capsys.readouterr()
+    assert output.err == ""
+    assert "crashed-rule" not in output.out.replace('"engine/crashed-rule"', "")
+    if form == "concise":
+        assert expected in output.out
+        assert status == 1
+    assert not set(output.out) & {"\x1b", "\u202e", "\r"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["absent.onnx"], "absent.onnx does not exist"),
+        (["."], "no .onnx file in folder"),
+        (["--runtime", "hpt", "m.onnx"], "did you mean htp?"),
+        (["--select", "opps", "m.onnx"], "did you mean ops?"),
+        (["-d", "x", "1,a", "m.onnx"], "no dimension"),
+        (["-b", "0", "m.onnx"], "--batch 0"),
+        (["--jobs", "0", "m.onnx"], "--jobs 0"),
+        (["-o", "no/such/folder/report", "m.onnx"], "cannot write"),
+        (["--config", "absent.toml", "m.onnx"], "absent.toml cannot be read"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_bad_arguments(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    expected: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if arguments != ["."]:
+        Path("m.onnx").write_bytes(relu().SerializeToString())
+    assert main(["check", *arguments]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("dlclint: error: ")
+    assert output.err.count("\n") == 1
+    assert expected in output.err
