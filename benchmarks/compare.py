@@ -1,0 +1,143 @@
+"""dlclint against its peers: wall time and peak memory of whole processes, interleaved, in one run.
+
+    python benchmarks/compare.py [--models DIR] [--peers DIR] [--make-peers] [--runs N] [--only MODEL]
+
+Peers live in an environment of their own (`--make-peers` builds it); those absent are named and left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from models import MODELS, ensure
+
+HERE = Path(__file__).parent
+TIMEOUT = 180
+LOAD = "import onnx, sys; onnx.load(sys.argv[1])"
+CHECK = "import onnx, sys; onnx.checker.check_model(sys.argv[1])"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One process: seconds, peak megabytes, and the signal that ended it, if any."""
+
+    seconds: float
+    megabytes: float
+    ended: str
+
+
+def measure(command: list[str]) -> Sample:
+    """Run a command to its end, or for three minutes."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    ended = ""
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            break
+        if time.perf_counter() - start > TIMEOUT and not ended:
+            process.kill()
+            ended = "timeout"
+        time.sleep(0.002)
+    seconds = time.perf_counter() - start
+    if os.WIFSIGNALED(status) and not ended:
+        ended = signal.Signals(os.WTERMSIG(status)).name
+    return Sample(seconds, usage.ru_maxrss / 1000, ended)
+
+
+def commands(peers: Path) -> dict[str, list[str]]:
+    """Every tool as a command that takes the model's path last; dlclint first."""
+    python = str(peers / "bin/python")
+    found = {"dlclint check": [sys.executable, "-m", "dlclint", "check", "--isolated"]}
+    if not Path(python).exists():
+        print("no peers: run with --make-peers", file=sys.stderr)
+        return found
+    found["onnx.load"] = [python, "-c", LOAD]
+    found["onnx.checker"] = [python, "-c", CHECK]
+    for name, script in (("polygraphy check lint", "polygraphy"), ("onnx-doctor check", "onnx-doctor")):
+        if (peers / "bin" / script).exists():
+            found[name] = [str(peers / "bin" / script), *name.split()[1:]]
+        else:
+            print(f"no {script} among the peers", file=sys.stderr)
+    found["ORT mobile usability"] = [python, "-m", "onnxruntime.tools.check_onnx_model_mobile_usability"]
+    return found
+
+
+def compare(name: str, path: Path, tools: dict[str, list[str]], runs: int) -> dict[str, Sample]:
+    """Median of each tool, the tools taking turns; prints one table row per tool."""
+    samples: dict[str, list[Sample]] = {tool: [] for tool in tools}
+    for turn in range(runs):
+        for tool, command in tools.items():
+            slow = turn and samples[tool][0].seconds > 10
+            if not slow:
+                samples[tool].append(measure([*command, str(path)]))
+    medians = {
+        tool: Sample(
+            statistics.median(s.seconds for s in taken), max(s.megabytes for s in taken), taken[-1].ended
+        )
+        for tool, taken in samples.items()
+    }
+    own = medians["dlclint check"]
+    print(f"\n| {name} ({path.stat().st_size / 1e6:.0f} MB) | seconds | peak MB | times dlclint |")
+    print("| --- | --- | --- | --- |")
+    for tool, sample in medians.items():
+        ended = f" ({sample.ended})" if sample.ended else ""
+        ratio = sample.seconds / own.seconds
+        print(f"| {tool} | {sample.seconds:.2f}{ended} | {sample.megabytes:.0f} | {ratio:.1f} |", flush=True)
+    return medians
+
+
+def main() -> int:
+    """Compare, then print which of the figures to reach are met; exit 1 if one is not."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("--models", type=Path, default=HERE / "models")
+    parser.add_argument("--peers", type=Path, default=HERE / "models" / "peers")
+    parser.add_argument("--make-peers", action="store_true")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--only", choices=MODELS, action="append")
+    given = parser.parse_args()
+    if given.make_peers:
+        subprocess.run([sys.executable, "-m", "venv", str(given.peers)], check=True)
+        packages = ["onnx", "onnxruntime", "polygraphy", "onnx-graphsurgeon", "colored", "onnx-doctor"]
+        subprocess.run([str(given.peers / "bin/python"), "-m", "pip", "install", "-q", *packages], check=True)
+    tools = commands(given.peers)
+    alone = {"dlclint check": tools["dlclint check"]}
+    found: dict[str, dict[str, Sample]] = {}
+    for name in given.only or MODELS:
+        path = ensure(name, given.models)
+        found[name] = compare(name, path, alone if name.startswith("chain") else tools, given.runs)
+    version = statistics.median(
+        measure([sys.executable, "-m", "dlclint", "--version"]).seconds for _ in range(5)
+    )
+    figures: list[tuple[str, float, float]] = [("--version, seconds", version, 0.1)]
+    own = {name: taken["dlclint check"] for name, taken in found.items()}
+    if "decoder_2gb" in own:
+        figures.append(("1.99 GB inline, seconds", own["decoder_2gb"].seconds, 0.6))
+        figures.append(("1.99 GB inline, MB", own["decoder_2gb"].megabytes, 200))
+    if "bert_base" in own:
+        figures.append(("BERT, seconds", own["bert_base"].seconds, 0.5))
+        if "polygraphy check lint" in found["bert_base"]:
+            ratio = own["bert_base"].seconds / found["bert_base"]["polygraphy check lint"].seconds
+            figures.append(("BERT, share of polygraphy's time", ratio, 1 / 8))
+    if "resnet50" in own and "onnx.checker" in found["resnet50"]:
+        ratio = own["resnet50"].seconds / found["resnet50"]["onnx.checker"].seconds
+        figures.append(("ResNet-50, share of onnx.checker's time", ratio, 1))
+    if {"chain_12500", "chain_50000"} <= set(own):
+        growth = own["chain_50000"].seconds / own["chain_12500"].seconds
+        figures.append(("four times the nodes, times the seconds", growth, 4.4))
+    print()
+    for label, value, bound in figures:
+        print(f"{'met' if value <= bound else 'MISSED'}: {label}: {value:.3g} (at most {bound:.3g})")
+    return 0 if all(value <= bound for _, value, bound in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

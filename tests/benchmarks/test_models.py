@@ -1,0 +1,32 @@
+"""The benchmark's models are valid and run, at a small scale of the same code."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent.parent / "benchmarks"))
+import models
+
+
+@pytest.mark.parametrize("external", [False, True])
+@pytest.mark.parametrize("kind", ["transformer", "resnet", "chain"])
+def test_small_model_runs(tmp_path: Path, kind: str, external: bool) -> None:
+    made = {
+        "transformer": lambda: models.transformer(64, 2, 8, 50),
+        "resnet": lambda: models.resnet((4, 8), (1, 2)),
+        "chain": lambda: models.chain(50),
+    }[kind]()
+    path = tmp_path / "m.onnx"
+    models.write(made, path, external)
+    onnx.checker.check_model(path, full_check=True)
+    session = onnxruntime.InferenceSession(path)
+    (given,) = session.get_inputs()
+    dtype = np.int64 if "int64" in given.type else np.float32
+    (result,) = session.run(None, {given.name: np.ones(given.shape, dtype)})
+    assert np.isfinite(result).all()
