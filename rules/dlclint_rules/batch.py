@@ -22,13 +22,20 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
     something else, so the finding is less sure there.
     What to do: convert with `-b 1`, or export with batch 1.
     """
-    for name, found in graph_inputs(context):
+    inputs = list(graph_inputs(context))
+    quantize = context.target.quantize
+    shapes = [found.shape for _, found in inputs if found.shape]
+    symbols = {shape[0] for shape in shapes if not isinstance(shape[0], int)}
+    for name, found in inputs:
         shape = found.shape or ()
-        quantize = context.target.quantize
+        if symbols & set(shape[1:]) - {None}:
+            continue  # a recurrent state or cache, whose batch is not its leading dimension
         if len(shape) >= 2 and isinstance(shape[0], int) and shape[0] > 1:
             image = len(shape) >= 4
-            if not (image or quantize):
-                continue  # below rank 4 a leading 2 may be anything, and only the quantizer minds
+            # Below rank 4 a leading 2 may be anything: believe it where the first input has it too,
+            # and only the quantizer minds.
+            if not image and not (quantize and shape[0] == shapes[0][0]):
+                continue
             yield Finding(
                 f"input {name!r} ({found}) has batch {shape[0]}",
                 (Severity.ERROR if image else Severity.WARNING) if quantize else Severity.INFO,

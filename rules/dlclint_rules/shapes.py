@@ -39,7 +39,9 @@ def dynamic_dim(context: ModelContext) -> Iterator[Finding]:
             continue
         open_dims = [i for i, dim in enumerate(found.shape) if not isinstance(dim, int) and i > 0]
         if open_dims:
-            sizes = ",".join(str(d) if isinstance(d, int) else "?" for d in found.shape)
+            first = str(found.shape[0]) if isinstance(found.shape[0], int) else "1"
+            rest = (str(d) if isinstance(d, int) else "?" for d in found.shape[1:])
+            sizes = ",".join((first, *rest))
             yield Finding(
                 f"input {name!r} ({found}) has dynamic dimensions besides the batch",
                 Severity.WARNING,
