@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from dlclint.cli.main import main
 from dlclint.engine import run
 from dlclint.engine.config import ConfigError, load_config
 from dlclint.engine.registry import all_rules, select
+from dlclint.report.progress import with_progress
 from dlclint.rule import Finding, ModelContext, Rule, Subject
 
 FLAWED = """<ir_version: 8, opset_import: ["" : 17]>
@@ -125,6 +128,29 @@ def test_output_is_written_whole(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ""
     assert Path("report.txt").read_text().endswith("1 error, 1 warning, 1 note in 1 file\n")
     assert sorted(p.name for p in Path().iterdir()) == ["a.onnx", "b.onnx", "c.onnx", "report.txt"]
+
+
+def die(job: run.Job) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "lint", die)
+    assert main(["check", "--jobs", "2", "."]) == 2
+    assert capsys.readouterr().err.startswith("dlclint: error: a worker process was killed")
+
+
+def test_progress_is_for_terminals(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert list(with_progress([1, 2], 2)) == [1, 2]
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    assert list(with_progress([1, 2], 2)) == [1, 2]
+    assert "linting" in capsys.readouterr().err
 
 
 def test_version_imports_nothing_heavy() -> None:

@@ -14,10 +14,11 @@ from dlclint.cli.main import RUNTIMES, UsageError
 from dlclint.diagnostic import Severity, plain
 from dlclint.engine.config import Config, ConfigError, ModelSection, find_config, load_config
 from dlclint.engine.registry import BrokenRules, all_rules, select, suggest
-from dlclint.engine.run import Job, run
+from dlclint.engine.run import Job, WorkerKilled, run
 from dlclint.model.dimensions import Dimensions
 from dlclint.model.reading import MODEL_SUFFIXES
 from dlclint.outcome import Outcome
+from dlclint.report.progress import with_progress
 from dlclint.report.render import render, write_whole
 from dlclint.target import Runtime, Target
 
@@ -39,7 +40,10 @@ def check(given: argparse.Namespace) -> int:
     jobs = [_job(path, given, config, chosen, ignored) for path in _models(given.paths)]
     if given.jobs is not None and given.jobs < 1:
         raise UsageError(f"--jobs {given.jobs}: give a number of at least 1")
-    files = run(jobs, given.jobs or os.cpu_count() or 1)
+    try:
+        files = list(with_progress(run(jobs, given.jobs or os.cpu_count() or 1), len(jobs)))
+    except WorkerKilled:
+        raise UsageError("a worker process was killed (out of memory?); try again with --jobs 1") from None
     fail_on = given.fail_on or config.fail_on or "error"
     outcome = Outcome(
         __version__,

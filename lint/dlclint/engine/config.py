@@ -14,11 +14,6 @@ from typing import Any
 from dlclint.diagnostic import plain
 from dlclint.engine.ignores import Ignore
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 
 class ConfigError(Exception):
     """The configuration cannot be followed; the argument names the file, the key and what to do."""
@@ -71,6 +66,11 @@ def find_config(folder: Path) -> Path | None:
 
 
 def _parse(path: Path) -> dict[str, Any]:
+    # Imported here because most runs have no configuration to parse.
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
     try:
         parsed: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
         return parsed

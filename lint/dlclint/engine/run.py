@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,13 +33,25 @@ class Job:
     ignores: tuple[Ignore, ...] = ()
 
 
-def run(jobs: Sequence[Job], workers: int) -> list[FileOutcome]:
-    """Lint every job, in order; in processes if there are several jobs and workers."""
+class WorkerKilled(Exception):
+    """A worker process ended without a result, as the system does when memory runs out."""
+
+
+def run(jobs: Sequence[Job], workers: int) -> Iterator[FileOutcome]:
+    """Lint every job, yielding in order; in processes if there are several jobs and workers.
+
+    Raises:
+        WorkerKilled: see the class.
+    """
     workers = min(workers, len(jobs))
     if workers <= 1:
-        return [lint(job) for job in jobs]
-    with ProcessPoolExecutor(workers) as pool:
-        return list(pool.map(lint, jobs))
+        yield from map(lint, jobs)
+        return
+    try:
+        with ProcessPoolExecutor(workers) as pool:
+            yield from pool.map(lint, jobs)
+    except BrokenProcessPool:
+        raise WorkerKilled from None
 
 
 def lint(job: Job) -> FileOutcome:

@@ -1,0 +1,20 @@
+"""A progress bar on stderr, where someone watches and there is something to wait for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+def with_progress(items: Iterable[Item], total: int) -> Iterator[Item]:
+    """The items, counted on a bar that vanishes; none for a single item or without a terminal."""
+    if total < 2 or not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(items, "linting", total, transient=True, console=Console(stderr=True))
