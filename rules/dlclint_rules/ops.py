@@ -364,7 +364,7 @@ def control_flow(context: ModelContext) -> Iterator[Finding]:
     for node in _default_domain(context):
         if node.op_type != "If" or len(node.subgraphs) < 2:
             continue
-        problems = list(_branch_problems(context, node))
+        problems = list(_branch_problems(node))
         for problem in problems:
             yield Finding(
                 problem, Severity.ERROR, sources.op_row("If"), help=op_table().rows["If"].notes, node=node
@@ -380,13 +380,12 @@ def control_flow(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-def _branch_problems(context: ModelContext, node: Node) -> Iterator[str]:
-    for _, constraint in ((n, c) for n, c in _constrained(context, "branch_output_count") if n is node):
-        for branch in node.subgraphs:
-            if len(branch.outputs) > constraint.get("max"):
-                count, most = len(branch.outputs), constraint.get("max")
-                yield f"a branch has {count} outputs, at most {most} is supported"
-                return
+def _branch_problems(node: Node) -> Iterator[str]:
+    for constraint in op_table().rows["If"].constraints:
+        counts = [len(branch.outputs) for branch in node.subgraphs]
+        if constraint.kind == "branch_output_count" and max(counts) > constraint.get("max"):
+            yield f"a branch has {max(counts)} outputs, at most {constraint.get('max')} is supported"
+            return
     shapes = []
     for branch in node.subgraphs:
         found = [branch.type_of(name) for name in branch.outputs]

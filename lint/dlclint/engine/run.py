@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,6 +45,9 @@ def run(jobs: Sequence[Job], workers: int) -> Iterator[FileOutcome]:
     if workers <= 1:
         yield from map(lint, jobs)
         return
+    # Imported here because multiprocessing costs more than linting a small model does.
+    from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+
     try:
         with ProcessPoolExecutor(workers) as pool:
             yield from pool.map(lint, jobs)
