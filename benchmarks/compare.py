@@ -20,6 +20,7 @@ from pathlib import Path
 from models import MODELS, ensure
 
 HERE = Path(__file__).parent
+DLCLINT = str(Path(sys.executable).with_name("dlclint"))
 TIMEOUT = 180
 LOAD = "import onnx, sys; onnx.load(sys.argv[1])"
 CHECK = "import onnx, sys; onnx.checker.check_model(sys.argv[1])"
@@ -56,7 +57,7 @@ def measure(command: list[str]) -> Sample:
 def commands(peers: Path) -> dict[str, list[str]]:
     """Every tool as a command that takes the model's path last; dlclint first."""
     python = str(peers / "bin/python")
-    found = {"dlclint check": [sys.executable, "-m", "dlclint", "check", "--isolated"]}
+    found = {"dlclint check": [DLCLINT, "check", "--isolated"]}
     if not Path(python).exists():
         print("no peers: run with --make-peers", file=sys.stderr)
         return found
@@ -114,9 +115,7 @@ def main() -> int:
     for name in given.only or MODELS:
         path = ensure(name, given.models)
         found[name] = compare(name, path, alone if name.startswith("chain") else tools, given.runs)
-    version = statistics.median(
-        measure([sys.executable, "-m", "dlclint", "--version"]).seconds for _ in range(5)
-    )
+    version = statistics.median(measure([DLCLINT, "--version"]).seconds for _ in range(5))
     figures: list[tuple[str, float, float]] = [("--version, seconds", version, 0.1)]
     own = {name: taken["dlclint check"] for name, taken in found.items()}
     if "decoder_2gb" in own:

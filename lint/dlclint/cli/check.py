@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import sys
 import time
@@ -31,8 +30,6 @@ def check(given: argparse.Namespace) -> int:
         UsageError: the arguments or the configuration cannot be followed.
     """
     started = time.perf_counter()
-    # A model is tens of thousands of small objects that live to the end: collect rarely.
-    gc.set_threshold(100_000, 20, 20)
     config = _config(given)
     chosen = _listed(given.select) or list(config.select)
     ignored = [*_listed(given.ignore), *config.ignore]
