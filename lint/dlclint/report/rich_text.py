@@ -44,7 +44,9 @@ def render_rich(outcome: Outcome, stream: TextIO | None) -> str:
         _file(console, file)
     tail = f"{count_line(outcome)} ({outcome.seconds:.2f} s)"
     console.print(Text(tail, "bold red" if outcome.failed else "bold"))
-    return buffer.getvalue()
+    text = buffer.getvalue()
+    # Rich fills lines up to the width, which only a terminal with colours needs.
+    return text if terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 
 def _file(console: Console, file: FileOutcome) -> None:
