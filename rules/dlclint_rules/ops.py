@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, verdict_on
 from dlclint.analysis.versions import Listing, listing_of
 from dlclint.diagnostic import Confidence, Severity
@@ -246,7 +247,7 @@ def pattern_only(context: ModelContext) -> Iterator[Finding]:
                     node=node,
                 )
             continue
-        constant = _is_static(context, node, node.input(1))
+        constant = is_static(node.graph, node.input(1), view.folded)
         if node.attribute("transA") or not constant:
             why = "transA is 1" if node.attribute("transA") else "its second input is not constant"
             yield Finding(
@@ -265,13 +266,6 @@ def pattern_only(context: ModelContext) -> Iterator[Finding]:
                 help="transpose the weight in the model to have what is documented",
                 node=node,
             )
-
-
-def _is_static(context: ModelContext, node: Node, tensor: str) -> bool:
-    if node.graph.constant(tensor) is not None:
-        return True
-    producer = node.graph.producer(tensor)
-    return producer is not None and producer.key in context.view.folded
 
 
 @rule()
@@ -322,7 +316,7 @@ def dynamic_parameter(context: ModelContext) -> Iterator[Finding]:
             positions = range(1, len(node.inputs))
         for position in positions:
             name = node.input(position)
-            if name and not _is_static(context, node, name):
+            if name and not is_static(node.graph, name, context.view.folded):
                 yield Finding(
                     f"{node.op_type}: input {position} ({name!r}) is not constant",
                     Severity.ERROR,

@@ -106,14 +106,15 @@ def shape_arithmetic(model: Model, folded: frozenset[NodeKey]) -> frozenset[Node
             if node.op_type in _SHAPE_READERS:
                 tainted.update(node.outputs)
             elif any(name in tainted for name in node.inputs) and all(
-                name in tainted or not name or _is_static(graph, name, folded) for name in node.inputs
+                name in tainted or not name or is_static(graph, name, folded) for name in node.inputs
             ):
                 found.add(node.key)
                 tainted.update(node.outputs)
     return frozenset(found)
 
 
-def _is_static(graph: Graph, tensor: str, folded: frozenset[NodeKey]) -> bool:
+def is_static(graph: Graph, tensor: str, folded: frozenset[NodeKey]) -> bool:
+    """Whether a tensor is stored in the model or known at conversion time."""
     if graph.constant(tensor) is not None:
         return True
     producer = graph.producer(tensor)

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 
-from dlclint.analysis.folding import NodeKey, folded_nodes, shape_arithmetic
+from dlclint.analysis.folding import NodeKey, folded_nodes, is_static, shape_arithmetic
 from dlclint.analysis.layers import Presence, verdict_on
 from dlclint.analysis.patterns import Pattern, find_patterns
 from dlclint.analysis.support import Blocker, RuntimeSupport, SupportMatrix
 from dlclint.analysis.versions import newest_listed_opset
 from dlclint.model.graph import Model, Node
 from dlclint.target import Runtime, Target
+from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import op_table
 
 
@@ -93,14 +94,34 @@ class ModelView:
         nodes = [node for node in self.nodes() if not self.model.is_function(node)]
         return SupportMatrix(tuple(self._support(runtime, nodes) for runtime in Runtime))
 
+    def _refused(self, node: Node) -> str:
+        """Why the converter takes a node for no runtime at all, or ""."""
+        if node.domain:
+            known = (node.domain, node.op_type) in layer_table().other_domain_layers
+            return "" if known else "custom op"
+        if node.op_type not in op_table().rows:
+            return "not in the supported-ops table"
+        if node.op_type == "Erf":
+            return "only taken inside GELU"
+        if node.op_type == "Shape":
+            return "not known at conversion time"
+        if node.op_type == "Gemm" and not is_static(node.graph, node.input(1), self.folded):
+            return "no fully connected layer"
+        return ""
+
     def _support(self, runtime: Runtime, nodes: list[Node]) -> RuntimeSupport:
         counts: Counter[tuple[str, str, bool]] = Counter()
-        table = op_table()
         for node in nodes:
-            if node.key in self.in_pattern:
+            layer = self.in_pattern.get(node.key)
+            if layer is not None:
+                row = layer_table().rows[layer]
+                if not row.runtimes[runtime.column]:
+                    reason = f"part of row {row.number} {layer}: not on {runtime.column}"
+                    counts[node.op_type, reason, True] += 1
                 continue
-            if not node.domain and node.op_type not in table.rows:
-                counts[node.op_type, "not in the supported-ops table", True] += 1
+            refused = self._refused(node)
+            if refused:
+                counts[node.op_type, refused, True] += 1
                 continue
             verdict = verdict_on(node, runtime)
             if verdict.presence is Presence.NO:
