@@ -31,10 +31,15 @@ def test_refused_everywhere(fixture: str, reason: str) -> None:
         assert reason in {blocker.reason for blocker in row.blockers if blocker.certain}
 
 
+def whole_on(fixture: str) -> set[Runtime]:
+    rows = ModelView(read(FIXTURES / f"{fixture}.onnxtxt"), Target()).support_matrix().rows
+    return {row.runtime for row in rows if row.whole}
+
+
 def test_a_row_says_what_its_column_says() -> None:
-    rows = (
-        ModelView(read(FIXTURES / "ops/no-runtime/good_softplus_cpu.onnxtxt"), Target()).support_matrix().rows
-    )
-    assert {row.runtime for row in rows if row.whole} == {Runtime.CPU}
-    whole = ModelView(read(FIXTURES / "ops/pattern-only/good_gelu_half_last.onnxtxt"), Target())
-    assert all(row.whole for row in whole.support_matrix().rows)
+    assert whole_on("ops/no-runtime/good_softplus_cpu") == {Runtime.CPU}
+
+
+def test_a_pattern_counts_with_its_layer() -> None:
+    """80-63442-2 Rev BL, Supported Network Layers, row Gelu: CPU and HTP only."""
+    assert whole_on("ops/pattern-only/good_gelu_half_last") == {Runtime.CPU, Runtime.HTP}
