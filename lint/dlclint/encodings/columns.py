@@ -6,6 +6,7 @@ column with anything else is looked at value by value, and each misfit becomes a
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dlclint.diagnostic import Severity
 from dlclint.encodings.document import FLOAT, INT, UNKNOWN, Elements, Flaw, Layout, Path_, Tensors, leaves
 
 Floats = npt.NDArray[np.float64]
@@ -21,9 +23,20 @@ Bad = Callable[[int, str], None]
 _NUMBERS = {int, float}
 _DTYPE = re.compile(r"(u?)int([0-9]{1,2})")
 _KINDS = {"int": INT, "float": FLOAT, "INT": INT, "FLOAT": FLOAT}
-_TRUTH: dict[Any, int] = {"True": 1, "False": 0, None: -1}
+_TEXT_TRUTH: dict[Any, int] = {"True": 1, "False": 0, None: -1}
+_TRUTH: dict[Any, int] = {True: 1, False: 0, None: -1}
 FLOAT_DTYPES = frozenset(
-    "float float16 bfloat16 float32 float4e2m1 float8e4m3fn float8e4m3fnuz float8e5m2 float8e5m2fnuz".split()
+    [
+        "float",
+        "float16",
+        "bfloat16",
+        "float32",
+        "float4e2m1",
+        "float8e4m3fn",
+        "float8e4m3fnuz",
+        "float8e5m2",
+        "float8e5m2fnuz",
+    ]
 )
 """output_dtype names of 2.x that are no integers (AIMET's format specification)."""
 
@@ -83,7 +96,7 @@ class ColumnBuilder:
         self._tensor_parts: dict[str, list[npt.NDArray[Any]]] = {}
         self._element_parts: dict[str, list[npt.NDArray[Any]]] = {}
         self._signatures: dict[frozenset[str] | tuple[str, ...], int] = {}
-        self._elements = 0
+        self.odd_symmetry: list[int] = []
 
     def add(
         self,
@@ -117,7 +130,6 @@ class ColumnBuilder:
         for table, parts in ((per_tensor, self._tensor_parts), (columns, self._element_parts)):
             for key, column in table.items():
                 parts.setdefault(key, []).append(column)
-        self._elements += len(columns["tensor"])
 
     def finish(self) -> tuple[Tensors, Elements, list[frozenset[str]]]:
         """The tables; the signatures are the sets of fields that elements have."""
@@ -140,13 +152,15 @@ class ColumnBuilder:
             whole(tensor, "block_size", np.float64),
         )
         elements = Elements(
-            whole(element, "tensor", np.int64),
-            *(
-                whole(element, key, np.float64)
-                for key in ("bitwidth", "scale", "offset", "minimum", "maximum")
-            ),
-            *(whole(element, key, np.int8) for key in ("kind", "symmetric")),
-            whole(element, "signature", np.int64),
+            tensor=whole(element, "tensor", np.int64),
+            bitwidth=whole(element, "bitwidth", np.float64),
+            scale=whole(element, "scale", np.float64),
+            offset=whole(element, "offset", np.float64),
+            minimum=whole(element, "minimum", np.float64),
+            maximum=whole(element, "maximum", np.float64),
+            kind=whole(element, "kind", np.int8),
+            symmetric=whole(element, "symmetric", np.int8),
+            signature=whole(element, "signature", np.int64),
         )
         return tensors, elements, [frozenset(keys) for keys in self._signatures]
 
@@ -177,23 +191,24 @@ class ColumnBuilder:
         for key, column in {**fields, "max": "maximum"}.items():
             columns[column] = _numbers([entry.get(key) for entry in entries], bad(key))
         columns["kind"] = self._kinds([entry.get("dtype") for entry in entries], bad("dtype"))
-        columns["symmetric"] = self._truths([entry.get("is_symmetric") for entry in entries])
+        columns["symmetric"] = self._truths(
+            [entry.get("is_symmetric") for entry in entries], _TEXT_TRUTH, lambda row: base + int(owner[row])
+        )
         columns["signature"] = self._signature(entries)
-        self._report_nulls(columns["signature"], entries, base, owner, first)
+        if any(None in entry.values() for entry in entries):
+            places = ((base + int(tensor), (int(row - first[tensor]),)) for row, tensor in enumerate(owner))
+            self._report_nulls(
+                ((entry, *place) for entry, place in zip(entries, places, strict=True)), Severity.ERROR
+            )
         return columns, counts
 
-    def _report_nulls(self, signature: Any, entries: list[dict[str, Any]], *place: Any) -> None:
-        base, owner, first = place
-        for row, entry in enumerate(entries) if self._any_null(entries) else ():
+    def _report_nulls(self, rows: Iterable[tuple[dict[str, Any], int, Path_]], severity: Severity) -> None:
+        for entry, tensor, path in rows:
             for key, value in entry.items():
                 if value is None:
-                    tensor = int(owner[row])
-                    path = (int(row - first[tensor]), key)
-                    self._flaw("field-type", base + tensor, path, f"{key} is null; leave it out instead")
-
-    @staticmethod
-    def _any_null(entries: list[dict[str, Any]]) -> bool:
-        return any(None in entry.values() for entry in entries)
+                    help = "AIMET 2.3 wrote nulls; leave the field out"
+                    message = f"{key} is null"
+                    self._flaw("field-type", tensor, (*path, key), message, help=help, severity=severity)
 
     def _legacy_lists(self, base: int, values: Sequence[Any]) -> list[list[dict[str, Any]]]:
         if set(map(type, values)) <= {list} and all(values):
@@ -236,13 +251,17 @@ class ColumnBuilder:
         vectors = {key: value for key, value in entry.items() if isinstance(value, list)}
         size = max(map(len, vectors.values()), default=0)
         message = f"one entry holds vectors of {size} channels; this layout has one entry per channel"
-        self._flaw("layout", tensor, (index,), message, help="write one object per channel")
         if any(len(value) != size for value in vectors.values()) or size == 0:
-            self._flaw("field-type", tensor, (index,), "the vectors of the entry differ in length, or are empty")
+            self._flaw(
+                "field-type", tensor, (index,), "the vectors of the entry differ in length, or are empty"
+            )
             return [{key: value for key, value in entry.items() if key not in vectors}]
-        return [
+        found = [
             {key: value[i] if key in vectors else value for key, value in entry.items()} for i in range(size)
         ]
+        fix = ((index,), ", ".join(map(json.dumps, found)), "write one entry per channel")
+        self._flaw("layout", tensor, (index,), message, help="write one object per channel", fix=fix)
+        return found
 
     def _kinds(self, raw: list[Any], bad: Bad) -> npt.NDArray[np.int8]:
         try:
@@ -254,14 +273,24 @@ class ColumnBuilder:
             raw = [value if isinstance(value, str) else None for value in raw]
             return np.array([_KINDS.get(value, UNKNOWN) for value in raw], np.int8)
 
-    @staticmethod
-    def _truths(raw: list[Any]) -> npt.NDArray[np.int8]:
-        """What is meant: text or boolean, in any case; how it is spelled is judged by a rule."""
+    def _truths(
+        self, raw: list[Any], table: dict[Any, int], tensor_of: Callable[[int], int]
+    ) -> npt.NDArray[np.int8]:
+        """What is meant: text or boolean, in any case; rows of entries that spell it wrong are kept."""
         try:
-            return np.array([_TRUTH[value] for value in raw], np.int8)
+            if set(map(type, raw)) <= {type(key) for key in table}:
+                return np.array([table[value] for value in raw], np.int8)
         except (KeyError, TypeError):
-            meant = {"true": 1, "false": 0}
-            return np.array([meant.get(str(value).lower(), -1) for value in raw], np.int8)
+            pass
+        meant = {"true": 1, "false": 0}
+        for row, value in enumerate(raw):
+            tensor = tensor_of(row)
+            known = type(value) in (str, bool, type(None)) and value in table
+            if not (known and type(value) in {type(key) for key in table}) and (
+                not self.odd_symmetry or self.odd_symmetry[-1] != tensor
+            ):
+                self.odd_symmetry.append(tensor)
+        return np.array([meant.get(str(value).lower(), -1) for value in raw], np.int8)
 
     def _named(self, layout: Layout, base: int, values: Sequence[Any]) -> tuple[Any, ...]:
         """1.0.0 and 2.x: one object per tensor, arrays inside."""
@@ -274,7 +303,7 @@ class ColumnBuilder:
             if scale is None and layout is Layout.FLAT:
                 scale = entry.get("per_channel_float_scale")
             offset = entry.get(offset_key)
-            self._check_arrays(layout, base + row, entry, scale, offset)
+            self._check_arrays(layout, base + row, scale, offset)
             flat_scale = leaves(scale) if isinstance(scale, list) else [scale]
             flat_offset = leaves(offset) if isinstance(offset, list) else [offset]
             size = max(1, len(flat_scale))
@@ -299,10 +328,14 @@ class ColumnBuilder:
         axis = _numbers([entry.get("axis") for entry in values], bad_here("axis"))
         block = _numbers([entry.get("block_size") for entry in values], bad_here("block_size"))
         signature = self._signature(values)
+        severity = Severity.ERROR if layout is Layout.LIST else Severity.INFO
+        self._report_nulls(((entry, base + row, ()) for row, entry in enumerate(values)), severity)
         if layout is Layout.LIST:
             bitwidth = _numbers([entry.get("bw") for entry in values], bad_here("bw"))
             kind = self._kinds([entry.get("dtype") for entry in values], bad_here("dtype"))
-            symmetric = self._truths([entry.get("is_sym") for entry in values])
+            symmetric = self._truths(
+                [entry.get("is_sym") for entry in values], _TRUTH, lambda row: base + row
+            )
             enc_types = [self._text(base + row, entry, "enc_type") for row, entry in enumerate(values)]
             dtypes = [""] * len(values)
         else:
@@ -333,7 +366,7 @@ class ColumnBuilder:
         self._flaw("field-type", tensor, (key,), f"{key} is {shown(value)}, not text")
         return ""
 
-    def _check_arrays(self, layout: Layout, tensor: int, entry: dict[str, Any], scale: Any, offset: Any) -> None:
+    def _check_arrays(self, layout: Layout, tensor: int, scale: Any, offset: Any) -> None:
         if layout is Layout.LIST:
             for key, value in (("scale", scale), ("offset", offset)):
                 if value is not None and not isinstance(value, list):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dlclint.diagnostic import Severity
 from dlclint.encodings import json_text
 from dlclint.encodings.json_text import JsonText, Member
 
@@ -74,8 +75,7 @@ class Flaw:
     path: Path_ = ()
     offset: int | None = None
     pointer: Path_ | None = None
-    warn: bool = False
-    """Reading goes on as if it were right: a warning, not an error."""
+    severity: Severity = Severity.ERROR
     fix: tuple[Path_, str, str] | None = None
     """Path in the entry, new JSON text, and what that means; always safe."""
 
@@ -141,9 +141,10 @@ class EncodingsDocument:
     flaws: list[Flaw]
     whole: bool
     """Whether the text was read to its end."""
-    dialect: str = ""
-    """The tool whose habits the file shows, where they are known."""
+    odd_symmetry: list[int]
+    """Rows of entries whose symmetry is spelled as the layout does not have it."""
     _rows: dict[str, list[int]] = field(default_factory=dict)
+    _finder: json_text.Finder | None = None
 
     @property
     def layout(self) -> Layout | None:
@@ -207,8 +208,18 @@ class EncodingsDocument:
         return (0, *field_path, channel) if key in ("min", "max", "scale", "offset") else (0, *field_path)
 
     def find(self, tensor: int, path: Path_) -> tuple[Member, int]:
-        """The member that a path leads to within an entry; see `json_text.find`."""
-        return json_text.find(self.source.text, int(self.tensors.start[tensor]), path)
+        """The member that a path leads to within an entry; see `json_text.Finder`."""
+        if self._finder is None:
+            self._finder = json_text.Finder(self.source.text)
+        return self._finder.find(int(self.tensors.start[tensor]), path)
+
+    def spelling(self, tensor: int, path: Path_ = ()) -> str:
+        """How a value in an entry is written; "" where it is not there."""
+        member, steps = self.find(tensor, path)
+        if steps < len(path):
+            return ""
+        _, end = json_text.parse_value(json_text.PLAIN, self.source.text, member.start)
+        return self.source.text[member.start : end]
 
     def place(self, tensor: int, path: Path_ = ()) -> tuple[str, int, int]:
         """JSON pointer, line and column of a place in an entry, or of the nearest that exists."""
@@ -217,12 +228,20 @@ class EncodingsDocument:
         whole = (*self.entry_path(tensor), *path[:steps])
         return (json_text.pointer(whole), *self.source.line_and_column(offset))
 
+    def has(self, key: str) -> npt.NDArray[np.bool_]:
+        """For each element, whether the object it is read from has a member of this name."""
+        table = np.array([key in keys for keys in self.signatures], bool)
+        if not len(table):
+            return np.zeros(len(self.elements.tensor), bool)
+        return table[self.elements.signature]
+
     def rows(self, name: str) -> list[int]:
         """The rows of the entries with a name; [] where there is none."""
         if not self._rows:
             for row, known in enumerate(self.tensors.names):
                 self._rows.setdefault(known, []).append(row)
         return self._rows.get(name, [])
+
 
 def _is_vectors(entry: dict[str, Any]) -> bool:
     return any(isinstance(entry.get(key), list) for key in ("min", "max", "scale", "offset"))

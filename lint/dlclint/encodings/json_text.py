@@ -9,11 +9,12 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from json.decoder import scanstring
+from json import decoder as json_decoder
 from typing import Any
 
+scan_string: Callable[[str, int, bool], tuple[str, int]] = json_decoder.scanstring  # type: ignore[attr-defined]
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BLOCK = 1 << 16
 MAX_BYTES = 512 << 20
@@ -113,7 +114,9 @@ def _other_coding(data: bytes, name: str) -> JsonText:
         text = data.decode(name)
     except UnicodeDecodeError as error:
         raise NotJson(0, f"the file is neither UTF-8 nor UTF-16 text ({error.reason})") from None
-    flaw = TextFlaw(0, 0, "", "the file is UTF-16, JSON files are UTF-8", "save it as UTF-8, or run dlclint fix")
+    flaw = TextFlaw(
+        0, 0, "", "the file is UTF-16, JSON files are UTF-8", "save it as UTF-8, or run dlclint fix"
+    )
     return JsonText(text, flaws=[flaw])
 
 
@@ -152,7 +155,7 @@ def parse_key(text: str, offset: int) -> tuple[str, int]:
     if text[offset : offset + 1] != '"':
         raise _explained(text, offset, "Expecting property name enclosed in double quotes")
     try:
-        key, end = scanstring(text, offset + 1, True)
+        key, end = scan_string(text, offset + 1, True)
     except json.JSONDecodeError as error:
         raise _explained(text, error.pos, error.msg) from None
     colon = skip_space(text, end)
@@ -183,9 +186,11 @@ def _explained(text: str, offset: int, message: str) -> NotJson:
         return NotJson(len(text), "the file ends in the middle of a value: it is cut off", again)
     found = text[place]
     if found in "'“”‘’„«»":
-        return NotJson(place, f"{found} (U+{ord(found):04X}) stands where a straight \" must", again)
+        return NotJson(place, f'{found} (U+{ord(found):04X}) stands where a straight " must', again)
     if found in "]}":
-        return NotJson(place, f"'{found}' closes nothing here: brackets do not balance, or a comma trails", again)
+        return NotJson(
+            place, f"'{found}' closes nothing here: brackets do not balance, or a comma trails", again
+        )
     what = message[:1].lower() + message[1:]
     return NotJson(place, f"not JSON: {what}, found {text[place : place + 12]!r}", again)
 
@@ -211,7 +216,7 @@ def almost_json(text: str) -> tuple[str, list[TextFlaw]]:
             return piece
         if piece in "“”„":
             message = f"a curly quote (U+{ord(piece):04X}) instead of a straight one"
-            help = "replace it by \", or run dlclint fix"
+            help = 'replace it by ", or run dlclint fix'
             flaws.append(TextFlaw(found.start(), found.end(), '"', message, help))
             return '"'
         message, help = _MESSAGES[piece[0]]
@@ -277,22 +282,49 @@ def members(text: str, start: int) -> Iterator[Member]:
 PLAIN = json.JSONDecoder()
 
 
-def find(text: str, start: int, path: tuple[str | int, ...]) -> tuple[Member, int]:
-    """The member that a path leads to from the value at `start`, and how many steps could be taken.
+class Finder:
+    """Finds places in one text; remembers what the last few lists and objects hold."""
 
-    Where the path does not exist, the deepest member on the way. Of members with one key the last
-    counts, as in parsing.
-    """
-    found = Member("", -1, start, start)
-    for step, key in enumerate(path):
-        try:
-            hit = [member for member in members(text, found.start) if member.key == key]
-        except NotJson:
-            return found, step
-        if not hit:
-            return found, step
-        found = hit[-1]
-    return found, len(path)
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._known: dict[int, list[Member]] = {}
+
+    def members(self, start: int) -> list[Member]:
+        """What the object or list at `start` holds.
+
+        Raises:
+            NotJson: the text is broken there.
+        """
+        found = self._known.get(start)
+        if found is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            found = self._known[start] = list(members(self._text, start))
+        return found
+
+    def find(self, start: int, path: tuple[str | int, ...]) -> tuple[Member, int]:
+        """The member that a path leads to from the value at `start`, and how many steps could be taken.
+
+        Where the path does not exist, the deepest member on the way. Of members with one key the last
+        counts, as in parsing.
+        """
+        found = Member("", -1, start, start)
+        for step, key in enumerate(path):
+            try:
+                held = self.members(found.start)
+            except NotJson:
+                return found, step
+            if isinstance(key, int):
+                hit = held[key] if key < len(held) and held[key].key == key else None
+            else:
+                hit = next((member for member in reversed(held) if member.key == key), None)
+            if hit is None:
+                return found, step
+            found = hit
+        return found, len(path)
+
+
+_REMEMBERED = 64
 
 
 def pointer(path: tuple[str | int, ...]) -> str:

@@ -94,9 +94,7 @@ class _Reader:
         self._repeated: list[str] = []
         self._constants = 0
         self._seen: dict[str, str] = {}
-        self._decoder = json.JSONDecoder(
-            object_pairs_hook=self._pairs, parse_constant=self._constant
-        )
+        self._decoder = json.JSONDecoder(object_pairs_hook=self._pairs, parse_constant=self._constant)
 
     def document(self, problem: NotJson | None) -> EncodingsDocument:
         """What was read until the text ended or `problem` stopped it."""
@@ -118,6 +116,7 @@ class _Reader:
             signatures,
             flaws,
             problem is None,
+            self._builder.odd_symmetry,
         )
 
     def _pairs(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -182,7 +181,9 @@ class _Reader:
             return NotJson(0, "the file holds only white space", "export the encodings again")
         if text[start] == "[" and not text.startswith("[" * 100, start):
             message = "the top level is a list, not an object with sections"
-            self._flaws.append(Flaw("layout", message, "see docs: an override file is one object", offset=start))
+            self._flaws.append(
+                Flaw("layout", message, "see docs: an override file is one object", offset=start)
+            )
             return None
         value, _ = json_text.parse_value(json_text.PLAIN, text, start)
         message = f"the top level is {shown(value)}, not an object with sections"
@@ -208,7 +209,9 @@ class _Reader:
                 value, end = self._value(place)
                 self._top[key] = value
                 if key in SECTIONS:
-                    self._flaws.append(Flaw("layout", f"{key} is {shown(value)}, not a section", offset=place))
+                    self._flaws.append(
+                        Flaw("layout", f"{key} is {shown(value)}, not a section", offset=place)
+                    )
             more, place = json_text.parse_separator(text, end, "}")
         return place
 
@@ -230,7 +233,8 @@ class _Reader:
         more, index = True, 0
         try:
             while more:
-                key, key_start = "", place
+                key: str | None = None
+                key_start = place
                 if not listed:
                     key, place = json_text.parse_key(text, place)
                     if key in (ACTIVATIONS, PARAMS) and text[place : place + 1] == "{":
