@@ -28,6 +28,25 @@ class ModelSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class PrecisionRow:
+    """What one op will run in, with an override file. "" where nothing is said or nothing is there."""
+
+    op: str
+    node: str
+    node_index: int
+    graph: str
+    inputs: tuple[str, ...]
+    output: str
+    weight: str
+    bias: str
+    runs: str
+    coverage: str
+    """full, partial or none."""
+    forced: bool
+    """Whether one float entry made the others float."""
+
+
+@dataclass(frozen=True, slots=True)
 class FileOutcome:
     """One linted file. `kind` is `model` or `encodings`."""
 
@@ -42,6 +61,10 @@ class FileOutcome:
     summary: ModelSummary | None = None
     support: SupportMatrix | None = None
     """Present where no runtime was chosen."""
+    commands: tuple[str, ...] = ()
+    """For an override file: the tools' options that make it take effect."""
+    precision: tuple[PrecisionRow, ...] = ()
+    """For an override file with its model: one row per op of which the file speaks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from dlclint.target import Target
 
 if TYPE_CHECKING:
     from dlclint.analysis.view import ModelView
+    from dlclint.encodings.document import EncodingsDocument
+    from dlclint.encodings.edits import Fix
     from dlclint.model.graph import Graph, Node
     from dlclint.model.reading import Unreadable
 
@@ -55,6 +57,8 @@ class Finding:
     pointer: str | None = None
     line: int | None = None
     column: int | None = None
+    fix: Fix | None = None
+    """What repairs it, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,20 @@ class ModelContext:
     path: Path
     view: ModelView
     target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingsContext:
+    """An override file, with its model (None: alone), and what both are linted for.
+
+    `limit` is how many tensors a rule reports one by one; the others follow as a number. None: all.
+    """
+
+    path: Path
+    document: EncodingsDocument
+    view: ModelView | None
+    target: Target
+    limit: int | None = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +112,12 @@ class Rule:
         return self.docs.partition("\n")[0]
 
 
-def rule(subject: Subject = Subject.MODEL) -> Callable[[Callable[..., Iterator[Finding]]], Rule]:
+def rule(
+    subject: Subject = Subject.MODEL, family: str = ""
+) -> Callable[[Callable[..., Iterator[Finding]]], Rule]:
     """Mark a function as a rule.
+
+    `family` is for a family of several modules: a package names itself there.
 
     Raises:
         ValueError: the function has no docstring; a rule without documentation is no rule.
@@ -105,7 +127,7 @@ def rule(subject: Subject = Subject.MODEL) -> Callable[[Callable[..., Iterator[F
         docs = inspect.getdoc(check)
         if not docs:
             raise ValueError(f"rule {check.__qualname__} has no docstring")
-        family = check.__module__.rpartition(".")[2]
-        return Rule(f"{family}/{check.__name__.replace('_', '-')}", subject, check, docs)
+        named = family or check.__module__.rpartition(".")[2]
+        return Rule(f"{named}/{check.__name__.replace('_', '-')}", subject, check, docs)
 
     return mark

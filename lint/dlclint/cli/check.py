@@ -7,11 +7,18 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dlclint import __version__
 from dlclint.cli.main import RUNTIMES, UsageError
 from dlclint.diagnostic import Severity, plain
+from dlclint.encodings.recognition import (
+    ENCODINGS_SUFFIXES,
+    encodings_beside,
+    is_encodings,
+    model_beside,
+)
 from dlclint.engine.config import Config, ConfigError, ModelSection, find_config, load_config
 from dlclint.engine.registry import BrokenRules, all_rules, select, suggest
 from dlclint.engine.run import Job, WorkerKilled, run
@@ -37,7 +44,7 @@ def check(given: argparse.Namespace) -> int:
         rules = select(all_rules(), chosen, ignored)
     except (ValueError, BrokenRules) as error:
         raise UsageError(str(error)) from None
-    jobs = [_job(path, given, config, chosen, ignored) for path in _models(given.paths)]
+    jobs = list(_jobs(given, config, chosen, ignored))
     if given.jobs is not None and given.jobs < 1:
         raise UsageError(f"--jobs {given.jobs}: give a number of at least 1")
     try:
@@ -78,11 +85,36 @@ def _config(given: argparse.Namespace) -> Config:
         raise UsageError(str(error)) from None
 
 
-def _models(paths: Sequence[str]) -> Iterator[Path]:
+def _jobs(given: argparse.Namespace, config: Config, chosen: list[str], ignored: list[str]) -> Iterator[Job]:
+    """One job per model and one per override file; a pair that belongs together is linted together."""
+    paths = list(_files(given.paths))
+    models = [path for path in paths if not is_encodings(path)]
+    if given.encodings and len(models) != 1:
+        raise UsageError("--encodings goes with one model; give one, or name both files alike")
+    done: set[Path] = set()
+    for path in models:
+        section = config.section_for(path)
+        named = given.encodings or section.encodings
+        overrides = Path(named) if named else encodings_beside(path)
+        if overrides is not None and not overrides.is_file():
+            raise UsageError(f"override file {plain(str(overrides))} does not exist; check the path")
+        job = _job(path, given, config, chosen, ignored, overrides is not None)
+        yield job
+        if overrides is not None:
+            done.add(overrides.resolve())
+            yield replace(job, path=overrides, kind="encodings", model=path)
+    for path in paths:
+        if is_encodings(path) and path.resolve() not in done:
+            model = model_beside(path)
+            job = _job(model or path, given, config, chosen, ignored, True)
+            yield replace(job, path=path, kind="encodings", model=model)
+
+
+def _files(paths: Sequence[str]) -> Iterator[Path]:
     for text in paths:
         path = Path(text)
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*.onnx") if p.is_file())
+            found = sorted(p for p in path.rglob("*") if p.suffix in (".onnx", ".encodings") and p.is_file())
             if not found:
                 raise UsageError(f"no .onnx file in folder {plain(text)}; give a model or another folder")
             yield from found
@@ -90,14 +122,21 @@ def _models(paths: Sequence[str]) -> Iterator[Path]:
             raise UsageError(f"{plain(text)} does not exist; check the path")
         elif not path.is_file():
             raise UsageError(f"{plain(text)} is no regular file; give a model file")
-        elif path.suffix.lower() not in MODEL_SUFFIXES:
-            known = ", ".join(MODEL_SUFFIXES)
+        elif path.suffix.lower() not in (*MODEL_SUFFIXES, *ENCODINGS_SUFFIXES):
+            known = ", ".join(dict.fromkeys((*MODEL_SUFFIXES, *ENCODINGS_SUFFIXES)))
             raise UsageError(f"{plain(text)}: no model format has this ending; known are {known}")
         else:
             yield path
 
 
-def _job(path: Path, given: argparse.Namespace, config: Config, chosen: list[str], ignored: list[str]) -> Job:
+def _job(
+    path: Path,
+    given: argparse.Namespace,
+    config: Config,
+    chosen: list[str],
+    ignored: list[str],
+    overridden: bool,
+) -> Job:
     section = config.section_for(path)
     names = _listed(given.runtime) or list(section.runtimes)
     for name in names:
@@ -108,7 +147,7 @@ def _job(path: Path, given: argparse.Namespace, config: Config, chosen: list[str
         tuple(dict.fromkeys(Runtime(name) for name in names)),
         section.soc,
         given.quantize or section.quantize,
-        not (given.no_simplification or not section.simplify or section.encodings),
+        not (given.no_simplification or not section.simplify or overridden),
     )
     return Job(path, target, _dimensions(given, section), tuple(chosen), tuple(ignored), config.ignores)
 

@@ -30,7 +30,7 @@ def all_rules() -> tuple[Rule, ...]:
                 f"rules of entry point {point.name!r} ({point.value}) cannot be imported: {error}"
             ) from error
         for value in vars(module).values():
-            if isinstance(value, Rule) and value.check.__module__ == module.__name__:
+            if isinstance(value, Rule) and f"{value.check.__module__}.".startswith(f"{module.__name__}."):
                 if value.id in found:
                     raise BrokenRules(f"two rules have the id {value.id}")
                 found[value.id] = value

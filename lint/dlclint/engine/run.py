@@ -21,7 +21,10 @@ CRASHED = "engine/crashed-rule"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One file and what it is linted for."""
+    """One file and what it is linted for.
+
+    `model` goes with an override file (`kind` encodings) where it is known.
+    """
 
     path: Path
     target: Target = field(default_factory=Target)
@@ -29,6 +32,8 @@ class Job:
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     ignores: tuple[Ignore, ...] = ()
+    kind: str = "model"
+    model: Path | None = None
 
 
 class WorkerKilled(Exception):
@@ -56,17 +61,22 @@ def run(jobs: Sequence[Job], workers: int) -> Iterator[FileOutcome]:
 
 
 def lint(job: Job) -> FileOutcome:
-    """Lint one model file."""
+    """Lint one model or override file."""
+    if job.kind == "encodings":
+        # Imported here because numpy and the reader are needed for override files only.
+        from dlclint.engine.encodings import lint_encodings
+
+        return lint_encodings(job)
     rules = select(all_rules(), list(job.select), list(job.ignore))
     shown = plain(str(job.path), 500)
     try:
         model = read(job.path, job.dimensions)
     except Unreadable as problem:
         context = FileContext(job.path, problem)
-        found = _apply(rules, Subject.FILE, context, shown)
-        return _finish(job, shown, found)
+        found = apply_rules(rules, Subject.FILE, context, shown)
+        return finish(job, shown, found)
     view = ModelView(model, job.target)
-    found = _apply(rules, Subject.MODEL, ModelContext(job.path, view, job.target), shown)
+    found = apply_rules(rules, Subject.MODEL, ModelContext(job.path, view, job.target), shown)
     summary = ModelSummary(
         view.node_count,
         view.folded_count,
@@ -77,16 +87,18 @@ def lint(job: Job) -> FileOutcome:
     )
     support = None if job.target.runtimes else view.support_matrix()
     notes = tuple(plain(note) for note in model.notes)
-    return _finish(job, shown, found, notes=notes, summary=summary, support=support)
+    return finish(job, shown, found, notes=notes, summary=summary, support=support)
 
 
-def _finish(job: Job, shown: str, found: list[Diagnostic], **parts: object) -> FileOutcome:
+def finish(job: Job, shown: str, found: list[Diagnostic], **parts: object) -> FileOutcome:
+    """The outcome of a file: ignores applied, findings sorted."""
     kept, ignored = apply_ignores(found, job.ignores, shown)
     ordered = tuple(sorted(kept, key=Diagnostic.sort_key))
-    return FileOutcome(shown, "model", job.target, ordered, ignored, **parts)  # type: ignore[arg-type]
+    return FileOutcome(shown, job.kind, job.target, ordered, ignored, **parts)  # type: ignore[arg-type]
 
 
-def _apply(rules: Iterable[Rule], subject: Subject, context: object, file: str) -> list[Diagnostic]:
+def apply_rules(rules: Iterable[Rule], subject: Subject, context: object, file: str) -> list[Diagnostic]:
+    """The findings of the rules for a subject; one that crashes becomes a finding."""
     found: list[Diagnostic] = []
     for rule in rules:
         if rule.subject is not subject:

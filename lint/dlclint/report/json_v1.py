@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from typing import Any
 
 from dlclint.diagnostic import Diagnostic, Severity
@@ -64,6 +65,8 @@ def _file(file: FileOutcome) -> dict[str, Any]:
             }
             for row in support.rows
         ],
+        "commands": list(file.commands),
+        "precision": [asdict(row) for row in file.precision],
         "findings": [_finding(item) for item in file.diagnostics],
     }
 

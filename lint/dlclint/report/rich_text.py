@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from io import StringIO
 from itertools import groupby
 from typing import TextIO
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from dlclint.analysis.support import SupportMatrix
 from dlclint.diagnostic import Confidence, Diagnostic, Severity
-from dlclint.outcome import FileOutcome, Outcome
+from dlclint.outcome import FileOutcome, Outcome, PrecisionRow
 from dlclint.report.concise import count_line
 
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
@@ -22,6 +23,8 @@ _SURE = {
     Confidence.FIELD_REPORTED: "reported from the field",
     Confidence.INFERRED: "inferred, not documented",
 }
+_PRECISIONS = 30
+"""Rows of the precision table."""
 _SHOWN = 3
 """Messages shown of a rule before the rest is only counted."""
 
@@ -69,6 +72,12 @@ def _file(console: Console, file: FileOutcome) -> None:
         console.print(Padding(Text(f"{file.ignored} findings ignored by configuration"), (0, 0, 0, 2)))
     if file.support is not None:
         console.print(Padding(_support(file.support), (1, 0, 0, 2)))
+    if file.precision:
+        console.print(Padding(_precision(file.precision), (1, 0, 0, 2)))
+    if file.commands:
+        console.print(Padding(Text("to make the file take effect", "bold"), (1, 0, 0, 2)))
+        for command in file.commands:
+            console.print(Padding(Text(command), (0, 0, 0, 4)))
     console.print()
     for _, group in groupby(file.diagnostics, key=lambda item: (item.severity, item.rule)):
         _group(console, list(group))
@@ -135,6 +144,30 @@ def _support(matrix: SupportMatrix) -> Table:
             Text(f"{row.taken}/{row.total}"),
             Text(", ".join(blockers)),
         )
+    return table
+
+
+def _precision(rows: tuple[PrecisionRow, ...]) -> Table:
+    """Ops that come to the same are one row, with their number."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("op", "runs in", "inputs", "output", "weight", "bias", "file covers", "nodes"):
+        table.add_column(title)
+    same = Counter(
+        (
+            row.op,
+            f"{row.runs or 'default'}{' (forced)' if row.forced else ''}",
+            ", ".join(dict.fromkeys(text or "default" for text in row.inputs)),
+            row.output or "-",
+            row.weight or "-",
+            row.bias or "-",
+            row.coverage,
+        )
+        for row in rows
+    )
+    for cells, count in list(same.items())[:_PRECISIONS]:
+        table.add_row(*map(Text, cells), Text(str(count)))
+    if len(same) > _PRECISIONS:
+        table.add_row(Text(f"+ {len(same) - _PRECISIONS} more (--format json lists all)"))
     return table
 
 

@@ -1,0 +1,138 @@
+"""What precision each op will run in, worked out from an override file and the graph.
+
+Source: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models, mixed precision: inputs, outputs and
+parameters of one op are either all float or all fixed point; Convert ops are put in where precision
+or type changes between ops; for ops with weights, one float among output, weight and bias makes all
+three float.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dlclint.analysis.roles import WEIGHTED_OPS, absorbed_chain
+from dlclint.analysis.view import ModelView
+from dlclint.encodings.document import FLOAT, UNKNOWN, EncodingsDocument
+from dlclint.model.graph import Node
+from dlclint_schemas.quantization import quantization_facts
+
+
+class Coverage(enum.Enum):
+    """How much of an op the file speaks of (the page's three modes)."""
+
+    FULL = "full"
+    PARTIAL = "partial"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """A type and a width, such as int8 or float16."""
+
+    is_float: bool
+    bitwidth: int
+
+    def __str__(self) -> str:
+        return f"{'float' if self.is_float else 'int'}{self.bitwidth}"
+
+
+@dataclass(frozen=True, slots=True)
+class OpPrecision:
+    """One op: what it will run in, and what the file says of its tensors.
+
+    `runs` is None where nothing is said, so that the tools' own widths apply. `forced` says that one
+    float entry made the others float.
+    """
+
+    node: Node
+    inputs: tuple[Precision | None, ...]
+    output: Precision | None
+    weight: Precision | None
+    bias: Precision | None
+    runs: Precision | None
+    coverage: Coverage
+    forced: bool
+
+
+def _movers() -> frozenset[str]:
+    return frozenset(quantization_facts()["aimet_htp_config"]["output_not_quantised_ops"])
+
+
+@dataclass(slots=True)
+class PrecisionMap:
+    """The precision of every op that has one, in graph order, and of tensors by name."""
+
+    ops: list[OpPrecision] = field(default_factory=list)
+    tensors: dict[str, Precision] = field(default_factory=dict)
+    """As the tensor is stored after its producer ran."""
+
+
+def given_precisions(document: EncodingsDocument) -> dict[str, Precision]:
+    """Type and width of every name in the file; of a repeated name, the last."""
+    first = document.tensors.first
+    kinds = document.elements.kind[first].tolist()
+    widths = np.nan_to_num(document.elements.bitwidth[first], nan=0.0).tolist()
+    found: dict[str, Precision] = {}
+    for name, dtype, kind, width in zip(
+        document.tensors.names, document.tensors.dtype, kinds, widths, strict=True
+    ):
+        bits = int(width) or (_float_width(dtype) if kind == FLOAT else 0)
+        # Without a dtype (before 0.5.0) every entry is an integer one.
+        if bits and (kind != UNKNOWN or not dtype):
+            found[name] = Precision(kind == FLOAT, bits)
+    return found
+
+
+def _float_width(dtype: str) -> int:
+    digits = dtype.removeprefix("b").removeprefix("float").partition("e")[0]
+    return int(digits) if digits.isdigit() else 0
+
+
+def precision_map(view: ModelView, document: EncodingsDocument) -> PrecisionMap:
+    """Work out every op that reaches conversion; ops that only move data keep their input's precision."""
+    given = given_precisions(document)
+    found = PrecisionMap()
+    movers = _movers()
+    for name in view.model.graph.inputs:
+        if name in given:
+            found.tensors[name] = given[name]
+    for node in view.nodes():
+        op = _op_precision(node, given, found.tensors, node.op_type in movers)
+        if op.runs is not None:
+            for output in node.outputs:
+                found.tensors[output] = given.get(output, op.runs)
+        found.ops.append(op)
+    return found
+
+
+def _op_precision(
+    node: Node, given: dict[str, Precision], stored: dict[str, Precision], moves: bool
+) -> OpPrecision:
+    graph = node.graph
+    activations = [name for name in node.inputs if name and graph.constant(name) is None]
+    inputs = tuple(stored.get(name) for name in activations)
+    weight = bias = None
+    covered = [name in given for name in node.outputs if name]
+    if node.op_type in WEIGHTED_OPS and not node.domain:
+        weight = next((given[n] for n in node.inputs[:2] if n in given and graph.constant(n)), None)
+        bias = given.get(node.input(2)) if node.op_type != "MatMul" else None
+        covered += [name in given for name in node.inputs[1:3] if name and graph.constant(name)]
+    output = next((given[name] for name in node.outputs if name in given), None)
+    if output is None:
+        # In a supergroup only the last op's output carries an encoding.
+        for following in absorbed_chain(node) if node.op_type in WEIGHTED_OPS else ():
+            output = next((given[name] for name in following.outputs if name in given), output)
+            if output is not None:
+                covered[0:1] = [True]
+                break
+    if output is None and moves:
+        output = inputs[0] if inputs else None
+    floats = [item for item in (output, weight, bias) if item is not None and item.is_float]
+    forced = bool(floats) and node.op_type in WEIGHTED_OPS
+    runs = floats[0] if forced else output
+    whole = bool(covered) and all(covered)
+    coverage = Coverage.FULL if whole else Coverage.PARTIAL if any(covered) else Coverage.NONE
+    return OpPrecision(node, inputs, output, weight, bias, runs, coverage, forced)

@@ -1,0 +1,124 @@
+"""What tensors are to the ops with weights: weight, bias, and along which axis channels lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dlclint.model.graph import Model, Node
+from dlclint.model.tensors import Tensor, Unavailable
+
+Array = npt.NDArray[np.float64]
+
+WEIGHTED_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+"""ONNX ops that become the layers with weights (80-63442-2 Rev BL, partial overrides)."""
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+"""Ops whose weights are documented to take per-channel encodings."""
+ABSORBED = ("BatchNormalization", "Relu", "PRelu", "HardSwish", "Clip", "LeakyRelu")
+"""Ops that can follow one with weights in one supergroup: only the last output carries an encoding."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightUse:
+    """A stored tensor where an op with weights reads it."""
+
+    node: Node
+    tensor: Tensor
+    is_bias: bool
+    axis: int | None
+    """The axis of output channels; None for a bias."""
+
+    @property
+    def channels(self) -> int | None:
+        """How many entries a per-channel encoding has; None if the shape does not tell."""
+        if self.axis is None or not -len(self.tensor.shape) <= self.axis < len(self.tensor.shape):
+            return None
+        return self.tensor.shape[self.axis]
+
+
+def weight_uses(model: Model) -> Iterator[tuple[str, WeightUse]]:
+    """Name and use of every stored weight and bias."""
+    for graph in model.graphs():
+        for node in graph.nodes:
+            if node.op_type not in WEIGHTED_OPS or node.domain:
+                continue
+            for position, name in enumerate(node.inputs):
+                stored = graph.constant(name) if name else None
+                if stored is None:
+                    continue
+                if node.op_type != "MatMul" and position == 2:
+                    yield name, WeightUse(node, stored, True, None)
+                elif position == 1 or node.op_type == "MatMul":
+                    yield name, WeightUse(node, stored, False, channel_axis(node, position))
+
+
+def channel_axis(node: Node, position: int) -> int:
+    """The axis of a weight along which the op's output channels lie."""
+    if node.op_type == "Conv":
+        return 0
+    if node.op_type == "ConvTranspose":
+        return 1
+    if node.op_type == "Gemm":
+        return 0 if node.attribute("transB", 0) else 1
+    return -1 if position == 1 else -2
+
+
+def absorbed_chain(node: Node) -> list[Node]:
+    """The ops behind one with weights that run inside it, as far as nothing else reads between."""
+    chain: list[Node] = []
+    current = node
+    while current.outputs:
+        output = current.outputs[0]
+        consumers = current.graph.consumers(output)
+        if len(consumers) != 1 or output in current.graph.outputs:
+            break
+        following = consumers[0]
+        if (
+            following.op_type not in ABSORBED
+            or following.input(0) != output
+            or following.graph is not current.graph
+        ):
+            break
+        chain.append(following)
+        current = following
+    return chain
+
+
+def converted_weight(use: WeightUse) -> tuple[Array, bool]:
+    """A weight as the converter sees it, and whether a batch normalisation was folded into it.
+
+    Raises:
+        Unavailable: the values cannot be read.
+    """
+    values = use.tensor.array().astype(np.float64)
+    if use.axis is None or use.node.op_type not in CONVOLUTIONS:
+        return values, False
+    following = absorbed_chain(use.node)[:1]
+    if not following or following[0].op_type != "BatchNormalization":
+        return values, False
+    factors = _fold_factors(following[0])
+    group = int(use.node.attribute("group", 1) or 1)
+    if factors is None or (use.node.op_type == "ConvTranspose" and group != 1):
+        return values, False
+    if factors.shape != (values.shape[use.axis],):
+        return values, False
+    shape = [1] * values.ndim
+    shape[use.axis] = -1
+    return values * factors.reshape(shape), True
+
+
+def _fold_factors(norm: Node) -> Array | None:
+    gamma, variance = (norm.graph.constant(norm.input(position)) for position in (1, 4))
+    if gamma is None or variance is None:
+        return None
+    try:
+        scale, spread = gamma.array().astype(np.float64), variance.array().astype(np.float64)
+    except Unavailable:
+        return None
+    epsilon = float(norm.attribute("epsilon", 1e-5))
+    if scale.shape != spread.shape or (spread + epsilon <= 0).any():
+        return None
+    return np.asarray(scale / np.sqrt(spread + epsilon))

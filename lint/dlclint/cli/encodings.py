@@ -1,0 +1,99 @@
+"""`dlclint encodings`: convert, show and compare override files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from dlclint.cli.main import UsageError
+from dlclint.diagnostic import plain
+from dlclint.encodings.convert import CannotConvert, Placed, convert
+from dlclint.encodings.document import EncodingsDocument
+from dlclint.encodings.reading import read_encodings
+from dlclint.encodings.recognition import model_beside
+from dlclint.encodings.show import differences, rows, spelled
+from dlclint.report.render import write_whole
+
+
+def encodings(given: argparse.Namespace) -> int:
+    """Run the command; returns the exit status (for diff 1 if the files differ).
+
+    Raises:
+        UsageError: a file cannot be read or written, or not be converted.
+    """
+    if given.action == "convert":
+        return _convert(given)
+    if given.action == "show":
+        return _show(given)
+    return _diff(given)
+
+
+def _read(name: str) -> EncodingsDocument:
+    path = Path(name)
+    if not path.is_file():
+        raise UsageError(f"{plain(name)} does not exist or is no file; check the path")
+    document = read_encodings(path)
+    if not document.whole or not document.sections:
+        said = next((f": {flaw.message}" for flaw in document.flaws), "")
+        raise UsageError(f"{plain(name)} is no readable override file{plain(said)}; run dlclint check on it")
+    return document
+
+
+def _placements(given: argparse.Namespace) -> dict[str, Placed] | None:
+    path = Path(given.model) if given.model else model_beside(Path(given.path))
+    if path is None:
+        return None
+    # Imported here because onnx takes longer than the rest of the command.
+    from dlclint.analysis.placement import placements
+    from dlclint.model.reading import Unreadable, read
+
+    try:
+        return placements(read(path))
+    except Unreadable as problem:
+        raise UsageError(f"{plain(str(path))} cannot be read: {plain(problem.message)}") from None
+
+
+def _convert(given: argparse.Namespace) -> int:
+    document = _read(given.path)
+    try:
+        text = convert(document, given.to, _placements(given), given.lossy)
+    except CannotConvert as error:
+        print(
+            f"dlclint: {plain(given.path)} cannot be converted to {given.to} without loss:", file=sys.stderr
+        )
+        for loss in error.losses[:20]:
+            print(f"  {plain(loss, 400)}", file=sys.stderr)
+        if len(error.losses) > 20:
+            print(f"  and {len(error.losses) - 20} more", file=sys.stderr)
+        return 1
+    if given.output is None:
+        sys.stdout.write(f"{text}\n")
+        return 0
+    try:
+        write_whole(Path(given.output), text)
+    except OSError as error:
+        raise UsageError(f"cannot write {plain(given.output)}: {error.strerror}") from None
+    return 0
+
+
+def _show(given: argparse.Namespace) -> int:
+    document = _read(given.path)
+    head = ("tensor", "section", "type", "elements", "symmetric", "min", "max", "scale", "offset")
+    lines: list[tuple[str, ...]] = [head]
+    for row in rows(document, given.tensor):
+        spans = (spelled(span) for span in (row.minimum, row.maximum, row.scale, row.offset))
+        section = row.section.removesuffix("_encodings")
+        lines.append((plain(row.name), section, plain(row.dtype), str(row.elements), row.symmetric, *spans))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    return 0
+
+
+def _diff(given: argparse.Namespace) -> int:
+    found = False
+    for line in differences(_read(given.path), _read(given.other)):
+        found = True
+        print(plain(line, 400))
+    return 1 if found else 0

@@ -1,0 +1,297 @@
+"""Conversion between format versions: exact where both can say the same, refused where not.
+
+A file is taken apart into entries that know everything any format can say, and written in the form
+AIMET writes: keys sorted, four spaces, version last.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dlclint.encodings.document import ACTIVATIONS, ENCODINGS, PARAMS, EncodingsDocument, Layout, leaves
+
+Json = Any
+
+
+class CannotConvert(Exception):
+    """The target format cannot say what the file says; `losses` name what, one sentence each."""
+
+    def __init__(self, losses: list[str]) -> None:
+        super().__init__("; ".join(losses))
+        self.losses = losses
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What a model knows of a tensor that a format may leave out."""
+
+    is_param: bool
+    channel_axis: int | None
+    channels: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One encoding with everything that the formats say between them."""
+
+    name: str
+    is_param: bool | None
+    is_float: bool
+    bitwidth: int
+    symmetric: bool
+    per_channel: bool | None
+    scale: tuple[float, ...]
+    offset: tuple[Json, ...]
+    axis: int | None = None
+
+
+def convert(
+    document: EncodingsDocument, version: str, placed: Mapping[str, Placed] | None = None, lossy: bool = False
+) -> str:
+    """The file's text in another format version (0.6.1, 1.0.0 or 2.0.0).
+
+    `placed` is what the model says of its tensors; conversions from 2.0.0 need it, because that
+    format has no sections.
+
+    Raises:
+        CannotConvert: the file is broken, or something would be lost and `lossy` is not set.
+    """
+    layout = document.layout
+    if layout is None or not document.whole or any(flaw.tensor is not None for flaw in _serious(document)):
+        raise CannotConvert(["the file has flaws that dlclint check tells; repair them first"])
+    target = next(known for known in Layout if known.value == version)
+    losses: list[str] = []
+    entries = [_parse(document, row, losses) for row in range(len(document.tensors.names))]
+    by_channel = any(entry.per_channel and entry.is_param is not False for entry in entries)
+    entries = [_completed(entry, placed, layout, target, by_channel, losses) for entry in entries]
+    top = dict(document.top)
+    if target is Layout.FLAT:
+        body = _flat(entries, losses)
+        for key in sorted({"quantizer_args", "excluded_layers"} & top.keys()):
+            losses.append(f"{key} has no place in {version}")
+            del top[key]
+    else:
+        body = _sections(entries, target, losses)
+    if losses and not lossy:
+        raise CannotConvert(list(dict.fromkeys(losses)))
+    top.pop("version", None)
+    whole = {**body, **top, "version": version}
+    return json.dumps(dict(sorted(whole.items())), indent=4, ensure_ascii=False)
+
+
+def _serious(document: EncodingsDocument) -> list[Any]:
+    return [flaw for flaw in document.flaws if flaw.severity.rank == 0]
+
+
+def _parse(document: EncodingsDocument, row: int, losses: list[str]) -> Entry:
+    section = document.section_of(row)
+    name, value = document.tensors.names[row], document.entry(row)
+    is_param = None if section.name == ENCODINGS else section.name == PARAMS
+    try:
+        if section.layout is Layout.LEGACY:
+            return _from_legacy(name, value, is_param, losses)
+        if section.layout is Layout.LIST:
+            return _from_list(name, value, is_param, losses)
+        return _from_flat(name, value, losses)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CannotConvert([f"{name!r} cannot be converted: {error!r} is missing or unusable"]) from None
+
+
+def _from_legacy(
+    name: str, channels: list[dict[str, Json]], is_param: bool | None, losses: list[str]
+) -> Entry:
+    first = channels[0]
+    is_float = first.get("dtype") == "float"
+    bits = first["bitwidth"]
+    if is_float:
+        return Entry(name, is_param, True, bits, False, False, (), ())
+    symmetric = first["is_symmetric"] == "True"
+    entry = Entry(
+        name,
+        is_param,
+        False,
+        bits,
+        symmetric,
+        True if len(channels) > 1 else None,
+        tuple(channel["scale"] for channel in channels),
+        tuple(channel["offset"] for channel in channels),
+    )
+    for channel in channels:
+        if channel["bitwidth"] != bits or (channel["is_symmetric"] == "True") != symmetric:
+            raise CannotConvert([f"{name!r}: its channels differ in bitwidth or symmetry"])
+        low, high = _range(channel["scale"], channel["offset"], bits)
+        if (channel.get("min", low), channel.get("max", high)) != (low, high):
+            losses.append(f"{name!r}: min and max are not those of scale and offset, and would be lost")
+    return entry
+
+
+def _range(scale: float, offset: float, bits: int) -> tuple[float, float]:
+    return scale * offset, scale * (offset + 2**bits - 1)
+
+
+def _from_list(name: str, value: dict[str, Json], is_param: bool | None, losses: list[str]) -> Entry:
+    kind = value["enc_type"]
+    if value["dtype"] == "FLOAT":
+        return Entry(name, is_param, True, value["bw"], False, False, (), ())
+    if kind not in ("PER_TENSOR", "PER_CHANNEL"):
+        raise CannotConvert([f"{name!r}: enc_type {kind} is not converted; export it in the other version"])
+    if value.get("zero_point_shift"):
+        losses.append(f"{name!r}: zero_point_shift has no place in the other formats")
+    return Entry(
+        name,
+        is_param,
+        False,
+        value["bw"],
+        bool(value["is_sym"]),
+        kind == "PER_CHANNEL",
+        tuple(value["scale"]),
+        tuple(value["offset"]),
+    )
+
+
+def _from_flat(name: str, value: dict[str, Json], losses: list[str]) -> Entry:
+    dtype = value["output_dtype"]
+    if value.get("block_size") is not None or "per_block_int_scale" in value:
+        raise CannotConvert(
+            [f"{name!r}: block quantization is not converted; export it in the other version"]
+        )
+    signed = not dtype.startswith("u")
+    if not dtype.removeprefix("u").startswith("int"):
+        raise CannotConvert([f"{name!r}: {dtype} has no place in the other formats"])
+    bits = int(dtype.removeprefix("u")[3:])
+    scale = leaves(value["y_scale"])
+    points = value.get("y_zero_point")
+    zero = [0] * len(scale) if points is None else leaves(points)
+    offset = tuple(-float(point) - (2.0 ** (bits - 1) if signed else 0.0) + 0.0 for point in zero)
+    if signed and any(zero):
+        losses.append(f"{name!r}: {dtype} with a zero point other than 0 is neither symmetric nor unsigned")
+    return Entry(
+        name,
+        None,
+        False,
+        bits,
+        signed,
+        isinstance(value["y_scale"], list),
+        tuple(scale),
+        offset,
+        value.get("axis"),
+    )
+
+
+def _completed(
+    entry: Entry,
+    placed: Mapping[str, Placed] | None,
+    source: Layout,
+    target: Layout,
+    by_channel: bool,
+    losses: list[str],
+) -> Entry:
+    """The entry with what the model knows, as far as the target format asks for it."""
+    known = placed.get(entry.name) if placed is not None else None
+    if entry.is_param is None and target is not Layout.FLAT:
+        if known is None:
+            losses.append(
+                "2.0.0 has no sections: give the model (--model), which tells weights from activations"
+                if placed is None
+                else f"{entry.name!r} is not in the model, so its section is unknown"
+            )
+        entry = replace(entry, is_param=bool(known and known.is_param))
+    one_channel = known is not None and known.is_param and known.channels == 1
+    if entry.per_channel is None and target is not Layout.LEGACY:
+        # 0.6.1 does not tell one channel from one tensor: where the others are per channel, so is it.
+        entry = replace(entry, per_channel=one_channel and by_channel)
+    if entry.per_channel and len(entry.scale) == 1 and target is Layout.LEGACY and not one_channel:
+        losses.append(
+            f"{entry.name!r}: per channel of one channel is not told from per tensor in 0.6.1"
+            " (with --model it can be told again)"
+        )
+    if entry.per_channel and source is Layout.FLAT and target is not Layout.FLAT:
+        wanted = known.channel_axis if known is not None else None
+        if entry.axis is not None and entry.axis != wanted and not (wanted is None and entry.axis == 0):
+            losses.append(f"{entry.name!r}: axis {entry.axis} is not said in {target.value}")
+    if entry.per_channel and target is Layout.FLAT and entry.axis is None:
+        if known is None:
+            losses.append("2.0.0 wants the channel axis: give the model (--model)")
+        elif known.channel_axis is not None:
+            entry = replace(entry, axis=known.channel_axis)
+        else:
+            entry = replace(entry, axis=0)
+    return entry
+
+
+def _flat(entries: list[Entry], losses: list[str]) -> dict[str, Json]:
+    found: list[Json] = []
+    # AIMET writes parameters first.
+    for entry in sorted(entries, key=lambda entry: entry.is_param is False):
+        if entry.is_float:
+            losses.append(f"{entry.name!r}: a float{entry.bitwidth} tensor has no entry in 2.0.0")
+            continue
+        shift = 2 ** (entry.bitwidth - 1) if entry.symmetric else 0
+        points = [int(-offset - shift) for offset in entry.offset]
+        if any(-offset - shift != point for offset, point in zip(entry.offset, points, strict=True)):
+            losses.append(f"{entry.name!r}: a fractional offset has no zero point")
+        single = not entry.per_channel
+        item: dict[str, Json] = {
+            "name": entry.name,
+            "output_dtype": f"{'' if entry.symmetric else 'u'}int{entry.bitwidth}",
+            "y_scale": entry.scale[0] if single else list(entry.scale),
+        }
+        if entry.per_channel and entry.axis is not None:
+            item["axis"] = entry.axis
+        if any(points):
+            item["y_zero_point"] = points[0] if single else points
+        found.append(dict(sorted(item.items())))
+    return {ENCODINGS: found}
+
+
+def _sections(entries: list[Entry], target: Layout, losses: list[str]) -> dict[str, Json]:
+    legacy = target is Layout.LEGACY
+    write = _legacy_entry if legacy else _list_entry
+    found: dict[str, Json] = {}
+    for section, is_param in ((ACTIVATIONS, False), (PARAMS, True)):
+        chosen = [entry for entry in entries if entry.is_param is is_param]
+        if legacy:
+            found[section] = {entry.name: write(entry) for entry in chosen}
+            if len(found[section]) < len(chosen):
+                losses.append(f"{section} names a tensor twice")
+        else:
+            found[section] = [write(entry) for entry in chosen]
+    return found
+
+
+def _legacy_entry(entry: Entry) -> Json:
+    if entry.is_float:
+        return [{"bitwidth": entry.bitwidth, "dtype": "float"}]
+    channels = []
+    for scale, offset in zip(entry.scale, entry.offset, strict=True):
+        low, high = _range(scale, offset, entry.bitwidth)
+        channels.append(
+            {
+                "bitwidth": entry.bitwidth,
+                "dtype": "int",
+                "is_symmetric": str(entry.symmetric),
+                "max": high,
+                "min": low + 0.0,
+                "offset": offset,
+                "scale": scale,
+            }
+        )
+    return channels
+
+
+def _list_entry(entry: Entry) -> Json:
+    head = {"bw": entry.bitwidth, "dtype": "FLOAT" if entry.is_float else "INT"}
+    kind = "PER_CHANNEL" if entry.per_channel else "PER_TENSOR"
+    if entry.is_float:
+        return {**head, "enc_type": "PER_TENSOR", "name": entry.name}
+    return {
+        **head,
+        "enc_type": kind,
+        "is_sym": entry.symmetric,
+        "name": entry.name,
+        "offset": list(entry.offset),
+        "scale": list(entry.scale),
+    }

@@ -1,0 +1,309 @@
+"""An override file as read: who is encoded, with what numbers, where in the text.
+
+A file may hold a million encodings, so it is kept in columns: one row per tensor, and one row per
+element (an entry of a channel or block; per tensor there is one).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dlclint.diagnostic import Severity
+from dlclint.encodings import json_text
+from dlclint.encodings.json_text import JsonText, Member
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Path_ = tuple[str | int, ...]
+
+
+class Layout(enum.Enum):
+    """How entries are shaped, named by the version field that goes with the shape."""
+
+    LEGACY = "0.6.1"
+    """Objects of tensor name to a list of entries (0.4.0, 0.5.0, 0.6.1)."""
+    LIST = "1.0.0"
+    """Lists of entries with a name, `bw` and arrays of scale and offset."""
+    FLAT = "2.0.0"
+    """One list of entries with a name, `output_dtype` and `y_scale` (2.0.0, 2.1.0)."""
+
+
+VERSIONS = {
+    Layout.LEGACY: ("0.4.0", "0.5.0", "0.6.1"),
+    Layout.LIST: ("1.0.0",),
+    Layout.FLAT: ("2.0.0", "2.1.0"),
+}
+ACTIVATIONS, PARAMS, ENCODINGS = "activation_encodings", "param_encodings", "encodings"
+SECTIONS = (ACTIVATIONS, PARAMS, ENCODINGS)
+
+FIELDS = {
+    Layout.LEGACY: {"bitwidth": "bitwidth", "symmetric": "is_symmetric", "dtype": "dtype"},
+    Layout.LIST: {"bitwidth": "bw", "symmetric": "is_sym", "dtype": "dtype"},
+    Layout.FLAT: {"scale": "y_scale", "offset": "y_zero_point", "dtype": "output_dtype"},
+}
+"""What the columns are called in each layout, where the name differs."""
+
+UNKNOWN, INT, FLOAT = 0, 1, 2
+"""Values of the column `kind`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A top-level member that holds entries."""
+
+    name: str
+    layout: Layout
+    start: int
+    pointer: Path_
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """What reading met. `kind` names the rule that reports it; the place is an offset, or an entry."""
+
+    kind: str
+    message: str
+    help: str = ""
+    tensor: int | None = None
+    path: Path_ = ()
+    offset: int | None = None
+    pointer: Path_ | None = None
+    severity: Severity = Severity.ERROR
+    fix: tuple[Path_, str, str] | None = None
+    """Path in the entry, new JSON text, and what that means; always safe."""
+
+
+@dataclass(slots=True)
+class Tensors:
+    """One row per entry with a name, in the order of the file."""
+
+    names: list[str]
+    section: Ints
+    start: Ints
+    """Offset of the entry's value."""
+    index: Ints
+    """Place within its section."""
+    first: Ints
+    """Row of its first element."""
+    count: Ints
+    """Elements: channels or blocks; 1 per tensor."""
+    enc_type: list[str]
+    """1.0.0's enc_type, else ""."""
+    dtype: list[str]
+    """2.x's output_dtype, else ""."""
+    axis: Floats
+    block_size: Floats
+
+
+@dataclass(slots=True)
+class Elements:
+    """One row per channel, block or tensor; absent or unusable numbers are NaN."""
+
+    tensor: Ints
+    bitwidth: Floats
+    scale: Floats
+    offset: Floats
+    """As in files up to 1.0.0; 2.x zero points are converted."""
+    minimum: Floats
+    maximum: Floats
+    kind: npt.NDArray[np.int8]
+    symmetric: npt.NDArray[np.int8]
+    """1 or 0 as meant, -1 where not said."""
+    signature: Ints
+    """Which fields are present: a row of `EncodingsDocument.signatures`."""
+
+    def channel(self, tensors: Tensors) -> Ints:
+        """Each element's place within its tensor."""
+        return np.arange(len(self.tensor), dtype=np.int64) - tensors.first[self.tensor]
+
+
+@dataclass(slots=True)
+class EncodingsDocument:
+    """A file with everything that rules, edits, conversion and tables need."""
+
+    path: Path
+    source: JsonText
+    top: dict[str, Any]
+    """Top-level members that are no sections, parsed."""
+    top_offsets: dict[str, tuple[int, int]]
+    """Offsets of key and value of every top-level member."""
+    sections: list[Section]
+    tensors: Tensors
+    elements: Elements
+    signatures: list[frozenset[str]]
+    flaws: list[Flaw]
+    whole: bool
+    """Whether the text was read to its end."""
+    odd_symmetry: list[int]
+    """Rows of entries whose symmetry is spelled as the layout does not have it."""
+    _rows: dict[str, list[int]] = field(default_factory=dict)
+    _finder: json_text.Finder | None = None
+
+    @property
+    def layout(self) -> Layout | None:
+        """The layout of the sections; None where there is no section or they differ."""
+        found = {section.layout for section in self.sections}
+        return found.pop() if len(found) == 1 else None
+
+    @property
+    def version(self) -> str | None:
+        """The version field if it is text."""
+        found = self.top.get("version")
+        return found if isinstance(found, str) else None
+
+    def section_of(self, tensor: int) -> Section:
+        """The section that an entry stands in."""
+        return self.sections[int(self.tensors.section[tensor])]
+
+    def entry(self, tensor: int) -> Any:
+        """An entry's JSON value, parsed again from the text."""
+        value, _ = json_text.parse_value(json_text.PLAIN, self.source.text, int(self.tensors.start[tensor]))
+        return value
+
+    def entries(self) -> Iterator[tuple[str, str, Any]]:
+        """Section, name and value of every entry, in order."""
+        for row, name in enumerate(self.tensors.names):
+            yield self.section_of(row).name, name, self.entry(row)
+
+    def entry_path(self, tensor: int) -> Path_:
+        """The path of an entry from the top of the file."""
+        section = self.section_of(tensor)
+        if section.layout is Layout.LEGACY:
+            return (*section.pointer, self.tensors.names[tensor])
+        return (*section.pointer, int(self.tensors.index[tensor]))
+
+    def field_path(self, element: int, name: str) -> Path_:
+        """The path from its entry to a column's field of an element.
+
+        `name` is a column: bitwidth, scale, offset, minimum, maximum, symmetric, dtype; "" is the
+        element itself.
+        """
+        tensor = int(self.elements.tensor[element])
+        layout = self.section_of(tensor).layout
+        channel = element - int(self.tensors.first[tensor])
+        key = {"minimum": "min", "maximum": "max"}.get(name, name)
+        key = FIELDS[layout].get(key, key)
+        if layout is Layout.LEGACY:
+            return self._legacy_path(tensor, channel, key)
+        if not name or name not in ("scale", "offset"):
+            return (key,) if key else ()
+        value = self.entry(tensor)
+        value = value.get(key) if isinstance(value, dict) else None
+        return (key, *_unravel(value, channel)) if isinstance(value, list) else (key,)
+
+    def _legacy_path(self, tensor: int, channel: int, key: str) -> Path_:
+        value = self.entry(tensor)
+        field_path = (key,) if key else ()
+        if isinstance(value, dict):
+            return field_path
+        if channel < len(value) and not (isinstance(value[0], dict) and _is_vectors(value[0])):
+            return (channel, *field_path)
+        return (0, *field_path, channel) if key in ("min", "max", "scale", "offset") else (0, *field_path)
+
+    def find(self, tensor: int, path: Path_) -> tuple[Member, int]:
+        """The member that a path leads to within an entry; see `json_text.Finder`."""
+        if self._finder is None:
+            self._finder = json_text.Finder(self.source.text)
+        return self._finder.find(int(self.tensors.start[tensor]), path)
+
+    def spelling(self, tensor: int, path: Path_ = ()) -> str:
+        """How a value in an entry is written; "" where it is not there."""
+        member, steps = self.find(tensor, path)
+        if steps < len(path):
+            return ""
+        _, end = json_text.parse_value(json_text.PLAIN, self.source.text, member.start)
+        return self.source.text[member.start : end]
+
+    def path_at(self, offset: int) -> Path_:
+        """The path of the deepest value known to enclose an offset; () where that is the whole file."""
+        row = int(np.searchsorted(self.tensors.start, offset, "right")) - 1
+        text = self.source.text
+        if row >= 0:
+            try:
+                _, end = json_text.parse_value(json_text.PLAIN, text, int(self.tensors.start[row]))
+                if offset < end:
+                    return (*self.entry_path(row), *self._inside(int(self.tensors.start[row]), offset))
+            except json_text.NotJson:
+                return self.entry_path(row)
+        before = [key for key, (start, _) in self.top_offsets.items() if start <= offset]
+        return tuple(before[-1:]) if self.whole or before else ()
+
+    def _inside(self, start: int, offset: int) -> Path_:
+        path: list[str | int] = []
+        while True:
+            for member in json_text.members(self.source.text, start):
+                begin = member.key_start if member.key_start >= 0 else member.start
+                if begin <= offset < member.end:
+                    path.append(member.key)
+                    start = member.start
+                    break
+            else:
+                return tuple(path)
+
+    def place(self, tensor: int, path: Path_ = ()) -> tuple[str, int, int]:
+        """JSON pointer, line and column of a place in an entry, or of the nearest that exists."""
+        member, steps = self.find(tensor, path)
+        offset = member.key_start if member.key_start >= 0 else member.start
+        whole = (*self.entry_path(tensor), *path[:steps])
+        return (json_text.pointer(whole), *self.source.line_and_column(offset))
+
+    def has(self, key: str) -> npt.NDArray[np.bool_]:
+        """For each element, whether the object it is read from has a member of this name."""
+        table = np.array([key in keys for keys in self.signatures], bool)
+        if not len(table):
+            return np.zeros(len(self.elements.tensor), bool)
+        return table[self.elements.signature]
+
+    def rows(self, name: str) -> list[int]:
+        """The rows of the entries with a name; [] where there is none."""
+        if not self._rows:
+            for row, known in enumerate(self.tensors.names):
+                self._rows.setdefault(known, []).append(row)
+        return self._rows.get(name, [])
+
+
+def _is_vectors(entry: dict[str, Any]) -> bool:
+    return any(isinstance(entry.get(key), list) for key in ("min", "max", "scale", "offset"))
+
+
+def _unravel(value: list[Any], position: int) -> Path_:
+    """The path to a leaf of nested lists by its place in order."""
+    path: list[str | int] = []
+    node: Any = value
+    while isinstance(node, list):
+        for index, item in enumerate(node):
+            size = len(leaves(item))
+            if position < size:
+                path.append(index)
+                node = item
+                break
+            position -= size
+        else:
+            break
+    return tuple(path)
+
+
+def leaves(value: Any) -> list[Any]:
+    """The values in nested lists that are no lists, in order."""
+    if not isinstance(value, list):
+        return [value]
+    if not any(isinstance(item, list) for item in value):
+        return value
+    found: list[Any] = []
+    pending = [iter(value)]
+    while pending:
+        for item in pending[-1]:
+            if isinstance(item, list):
+                pending.append(iter(item))
+                break
+            found.append(item)
+        else:
+            pending.pop()
+    return found

@@ -1,0 +1,257 @@
+"""Edits of an override file: what to change, resolved to stretches of its text.
+
+An edit names what it changes; everything else keeps its key order, number spelling and
+indentation, because only the stretches named are replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_left, insort
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dlclint.encodings import json_text
+from dlclint.encodings.document import EncodingsDocument, Path_
+from dlclint.encodings.json_text import Member, NotJson
+
+
+@dataclass(frozen=True, slots=True)
+class SetValue:
+    """Give a member of an entry a value (JSON text); it is inserted if it is not there."""
+
+    tensor: int
+    path: Path_
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class InsertMembers:
+    """Add members, written as in JSON without the braces, to the object at a path of an entry."""
+
+    tensor: int
+    path: Path_
+    members: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveMember:
+    """Remove a member of an object in an entry."""
+
+    tensor: int
+    path: Path_
+
+
+@dataclass(frozen=True, slots=True)
+class RenameKey:
+    """Call a member of an object in an entry by another name; with an empty path, the entry itself."""
+
+    tensor: int
+    path: Path_
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenameTop:
+    """Call a top-level member by another name."""
+
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class InsertTop:
+    """Add a top-level member with a value (JSON text)."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceText:
+    """Replace a stretch of text that is no JSON."""
+
+    start: int
+    end: int
+    text: str
+
+
+Edit = SetValue | InsertMembers | RemoveMember | RenameKey | RenameTop | InsertTop | ReplaceText
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """Edits that belong together: all are made, or none.
+
+    A safe fix leaves the function computed unchanged, or the file merely becomes what its own
+    numbers say; an unsafe one may change it a little, and `title` says by how much.
+    """
+
+    title: str
+    safe: bool
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Splice:
+    """A stretch of text and what replaces it."""
+
+    start: int
+    end: int
+    text: str
+
+
+def number(value: float, spelled_like: str = "") -> str:
+    """A JSON number; whole numbers keep the fraction that the old spelling had, or had not."""
+    if value == int(value) and abs(value) < 2**53 and "." not in spelled_like:
+        return str(int(value))
+    return repr(float(value))
+
+
+def apply(document: EncodingsDocument, fixes: Iterable[Fix]) -> tuple[str, list[Fix], list[Fix]]:
+    """The new text, the fixes made, and those left for another round because they overlap others.
+
+    Fixes may share an edit; a fix that would change the same stretch in another way is left.
+    """
+    taken: dict[tuple[int, int], str] = {}
+    busy: list[tuple[int, int]] = []
+    made: list[Fix] = []
+    left: list[Fix] = []
+    for fix in fixes:
+        try:
+            wanted = {(s.start, s.end): s.text for s in (resolve(document, edit) for edit in fix.edits)}
+        except (NotJson, LookupError):
+            left.append(fix)
+            continue
+        fresh = {place: text for place, text in wanted.items() if taken.get(place) != text}
+        if any(_touches(place, busy) for place in fresh):
+            left.append(fix)
+            continue
+        for place in fresh:
+            insort(busy, place)
+        taken.update(fresh)
+        made.append(fix)
+    splices = [Splice(start, end, text) for (start, end), text in taken.items()]
+    return splice_text(document.source.original, splices), made, left
+
+
+def _touches(place: tuple[int, int], busy: list[tuple[int, int]]) -> bool:
+    """Whether a stretch overlaps one of these sorted, disjoint stretches, or inserts at the same place."""
+    at = bisect_left(busy, place)
+    for other in busy[max(0, at - 1) : at + 1]:
+        if place[0] == other[0] or (place[0] < other[1] and other[0] < place[1]):
+            return True
+    return False
+
+
+def splice_text(text: str, splices: Iterable[Splice]) -> str:
+    """The text with every stretch replaced; the stretches must not overlap."""
+    parts: list[str] = []
+    end = 0
+    for splice in sorted(splices, key=lambda splice: (splice.start, splice.end)):
+        parts.append(text[end : splice.start])
+        parts.append(splice.text)
+        end = splice.end
+    parts.append(text[end:])
+    return "".join(parts)
+
+
+def resolve(document: EncodingsDocument, edit: Edit) -> Splice:
+    """The stretch of text that an edit replaces.
+
+    Raises:
+        LookupError: what it names is not there.
+        NotJson: the text is broken there.
+    """
+    if isinstance(edit, ReplaceText):
+        return Splice(edit.start, edit.end, edit.text)
+    if isinstance(edit, RenameTop):
+        return _renamed(document, document.top_offsets[edit.old][0], edit.new)
+    if isinstance(edit, InsertTop):
+        start = document.source.text.index("{")
+        return _inserted(document, start, _member(edit.name, edit.value))
+    if isinstance(edit, RenameKey):
+        return _rename(document, edit)
+    member, steps = document.find(edit.tensor, edit.path)
+    if isinstance(edit, InsertMembers):
+        if steps < len(edit.path) or document.source.text[member.start] != "{":
+            raise LookupError(edit.path)
+        return _inserted(document, member.start, edit.members)
+    if isinstance(edit, RemoveMember):
+        if steps < len(edit.path):
+            raise LookupError(edit.path)
+        return _removed(document, edit, member)
+    if steps == len(edit.path):
+        return Splice(member.start, _end(document, member), edit.value)
+    if steps == len(edit.path) - 1 and document.source.text[member.start] == "{":
+        return _inserted(document, member.start, _member(str(edit.path[-1]), edit.value))
+    raise LookupError(edit.path)
+
+
+def _end(document: EncodingsDocument, member: Member) -> int:
+    if member.end > member.start:
+        return member.end
+    return json_text.parse_value(json_text.PLAIN, document.source.text, member.start)[1]
+
+
+def _renamed(document: EncodingsDocument, start: int, name: str) -> Splice:
+    _, end = json_text.scan_string(document.source.text, start + 1, True)
+    return Splice(start, end, json.dumps(name, ensure_ascii=False))
+
+
+def _rename(document: EncodingsDocument, edit: RenameKey) -> Splice:
+    if edit.path:
+        member, steps = document.find(edit.tensor, edit.path)
+        if steps < len(edit.path) or member.key_start < 0:
+            raise LookupError(edit.path)
+        return _renamed(document, member.key_start, edit.name)
+    entry_start = int(document.tensors.start[edit.tensor])
+    section = document.section_of(edit.tensor)
+    if document.source.text[section.start] == "[":
+        member, steps = document.find(edit.tensor, ("name",))
+        if steps == 0:
+            raise LookupError("name")
+        return Splice(member.start, member.end, json.dumps(edit.name, ensure_ascii=False))
+    # The key is the last string before the value: search backwards from the colon.
+    colon = document.source.text.rindex(":", 0, entry_start)
+    old = document.tensors.names[edit.tensor]
+    for spelled in (json.dumps(old, ensure_ascii=False), json.dumps(old)):
+        start = document.source.text.rfind(spelled, 0, colon)
+        if start >= 0 and not document.source.text[start + len(spelled) : colon].strip(" \t\r\n"):
+            return Splice(start, start + len(spelled), json.dumps(edit.name, ensure_ascii=False))
+    raise LookupError(old)
+
+
+def _member(key: str, value: str) -> str:
+    return f"{json.dumps(key, ensure_ascii=False)}: {value}"
+
+
+def _inserted(document: EncodingsDocument, start: int, member: str) -> Splice:
+    """Members behind the last one of an object, indented as that one."""
+    text = document.source.text
+    held = list(json_text.members(text, start))
+    last = held[-1] if held else None
+    if last is None:
+        return Splice(start + 1, start + 1, member)
+    begin = last.key_start if last.key_start >= 0 else last.start
+    margin = re.search(r"[ \t]*\r?\n[ \t]*$|[ \t]*$", text[max(0, begin - 200) : begin])
+    between = margin.group() if margin else " "
+    if "\n" in between:
+        between = between.lstrip(" \t")
+    return Splice(last.end, last.end, f",{between or ' '}{member}")
+
+
+def _removed(document: EncodingsDocument, edit: RemoveMember, member: Member) -> Splice:
+    """A member with the comma behind it, or before it if it is the last."""
+    text = document.source.text
+    parent, _ = document.find(edit.tensor, edit.path[:-1])
+    siblings = list(json_text.members(text, parent.start))
+    place = next(i for i, sibling in enumerate(siblings) if sibling.start == member.start)
+    begin = member.key_start if member.key_start >= 0 else member.start
+    if place + 1 < len(siblings):
+        following = siblings[place + 1]
+        return Splice(begin, following.key_start if following.key_start >= 0 else following.start, "")
+    if place:
+        return Splice(siblings[place - 1].end, member.end, "")
+    return Splice(begin, member.end, "")

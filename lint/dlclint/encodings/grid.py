@@ -1,0 +1,154 @@
+"""The quantization grid: from a range to scale and offset, from numbers to integers and back.
+
+One convention throughout, the one of override files up to 1.0.0: the integers are unsigned,
+0 to 2**bitwidth - 1; a number is `scale * (q + offset)`, so offset lies between
+-(2**bitwidth - 1) and 0 where zero is in the range, and is -2**(bitwidth - 1) where the range is
+symmetric. Everything is float64 and vectorised: arguments broadcast as in numpy.
+
+Source: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models (the 8-bit algorithm; "replace 255 by
+2**bitwidth - 1" is not spelled out there).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+MINIMUM_RANGE = 1e-4
+"""The page's words: "a range of at least 0.0001"."""
+MINIMUM_RANGE_IN_FORMULA = 1e-2
+"""The same page's formula: encoding-max = max(true-max, true-min + 0.01)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """Range and grid, arrays of one shape. `minimum` is the number that integer 0 stands for."""
+
+    minimum: Floats
+    maximum: Floats
+    scale: Floats
+    offset: Floats
+    bitwidth: Floats
+
+
+def steps(bitwidth: npt.ArrayLike) -> Floats:
+    """Steps between the smallest and the largest integer: 255 for 8 bits."""
+    return np.asarray(np.exp2(_floats(bitwidth)) - 1.0)
+
+
+def symmetric_offset(bitwidth: npt.ArrayLike) -> Floats:
+    """The offset of every symmetric encoding: -128 for 8 bits."""
+    return np.asarray(-np.exp2(_floats(bitwidth) - 1.0))
+
+
+def fit(
+    minimum: npt.ArrayLike,
+    maximum: npt.ArrayLike,
+    bitwidth: npt.ArrayLike,
+    minimum_range: float = MINIMUM_RANGE,
+) -> Encoding:
+    """The documented algorithm: cover the range, keep a minimum range, represent 0.0 exactly.
+
+    A range on one side of zero is stretched to zero; another is shifted by less than a step.
+
+    Raises:
+        ValueError: a range is inverted, not finite, or wider than a float64 holds, or a bitwidth is
+            not 2 to 32.
+    """
+    low, high, bits = np.broadcast_arrays(_floats(minimum), _floats(maximum), _floats(bitwidth))
+    _check(low, high, bits)
+    high = np.maximum(high, low + minimum_range)
+    low, high = np.minimum(low, 0.0), np.maximum(high, 0.0)
+    scale = (high - low) / steps(bits)
+    offset = -_round(-low / scale)
+    return on_grid(scale, offset, bits)
+
+
+def fit_symmetric(
+    minimum: npt.ArrayLike,
+    maximum: npt.ArrayLike,
+    bitwidth: npt.ArrayLike,
+    minimum_range: float = MINIMUM_RANGE,
+) -> Encoding:
+    """Equal magnitude on either side of zero: offset -2**(bitwidth - 1).
+
+    The step is (2 * magnitude) / (2**bitwidth - 1), so the largest magnitude lies half a step beyond
+    the largest integer on the positive side, as AIMET's symmetric encodings have it.
+
+    Raises:
+        ValueError: as `fit`.
+    """
+    low, high, bits = np.broadcast_arrays(_floats(minimum), _floats(maximum), _floats(bitwidth))
+    _check(low, high, bits)
+    magnitude = np.maximum(np.maximum(np.abs(low), np.abs(high)), minimum_range / 2)
+    return on_grid(2.0 * magnitude / steps(bits), symmetric_offset(bits), bits)
+
+
+def fit_unsigned_symmetric(
+    maximum: npt.ArrayLike, bitwidth: npt.ArrayLike, minimum_range: float = MINIMUM_RANGE
+) -> Encoding:
+    """From zero up: offset 0, for ranges without negative numbers.
+
+    Raises:
+        ValueError: as `fit`, or a maximum is negative.
+    """
+    high, bits = np.broadcast_arrays(_floats(maximum), _floats(bitwidth))
+    _check(np.zeros_like(high), high, bits)
+    return on_grid(np.maximum(high, minimum_range) / steps(bits), np.zeros_like(high), bits)
+
+
+def on_grid(scale: npt.ArrayLike, offset: npt.ArrayLike, bitwidth: npt.ArrayLike) -> Encoding:
+    """The encoding with this scale and offset: minimum and maximum are the outermost integers' numbers."""
+    steps_of, place, bits = np.broadcast_arrays(_floats(scale), _floats(offset), _floats(bitwidth))
+    place = place + 0.0  # -0.0 would be printed as such
+    return Encoding(place * steps_of, (place + steps(bits)) * steps_of, steps_of, place, bits)
+
+
+def quantize(numbers: npt.ArrayLike, encoding: Encoding) -> Floats:
+    """The integers (as float64, exact up to 32 bits) that stand for `numbers`, clamped to the range."""
+    integers = _round(_floats(numbers) / encoding.scale - encoding.offset)
+    return np.asarray(np.clip(integers, 0.0, steps(encoding.bitwidth)))
+
+
+def dequantize(integers: npt.ArrayLike, encoding: Encoding) -> Floats:
+    """The numbers that `integers` stand for."""
+    return np.asarray((_floats(integers) + encoding.offset) * encoding.scale)
+
+
+def scale_of(minimum: npt.ArrayLike, maximum: npt.ArrayLike, bitwidth: npt.ArrayLike) -> Floats:
+    """The step that a converter computes from a range: (max - min) / (2**bitwidth - 1)."""
+    return np.asarray((_floats(maximum) - _floats(minimum)) / steps(bitwidth))
+
+
+def zero_error(minimum: npt.ArrayLike, maximum: npt.ArrayLike, bitwidth: npt.ArrayLike) -> Floats:
+    """How far 0.0 lies from the grid of a range, in steps: 0 to 0.5; infinite outside the range."""
+    low, high = _floats(minimum), _floats(maximum)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        place = -low / scale_of(low, high, bitwidth)
+        error = np.abs(place - np.rint(place))
+    return np.where((low > 0) | (high < 0), np.inf, error)
+
+
+def _floats(values: npt.ArrayLike) -> Floats:
+    return np.asarray(values, dtype=np.float64)
+
+
+def _round(values: Any) -> Floats:
+    """To the nearest integer, halves upward, as the worked example's 127.5 becomes 128."""
+    return np.asarray(np.floor(values + 0.5))
+
+
+def _check(low: Floats, high: Floats, bits: Floats) -> None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        span = high - low
+    if not np.all(np.isfinite(span)):
+        raise ValueError("minimum and maximum must be finite, and so must their difference")
+    if np.any(span < 0):
+        raise ValueError("minimum exceeds maximum")
+    if np.any((bits < 2) | (bits > 32) | (bits != np.rint(bits))):
+        raise ValueError("bitwidth must be a whole number from 2 to 32")

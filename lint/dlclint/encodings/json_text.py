@@ -1,0 +1,332 @@
+"""JSON as text: decoding, what almost-JSON gets wrong, and places as pointer, line and column.
+
+Values are parsed by the standard library's C scanner; places are worked out only for what is
+reported, from the offset of the entry it lies in. Offsets count characters of the decoded text.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from json import decoder as json_decoder
+from typing import Any
+
+scan_string: Callable[[str, int, bool], tuple[str, int]] = json_decoder.scanstring  # type: ignore[attr-defined]
+_SPACE = re.compile(r"[ \t\r\n]*")
+_BLOCK = 1 << 16
+MAX_BYTES = 512 << 20
+"""A million encodings take some 150 MB; what is larger than this is not read."""
+MAX_CONTAINERS = 16_000_000
+"""Lists and objects in one file: together they would take more than a gigabyte of memory."""
+
+
+class NotJson(Exception):
+    """Parsing stopped: at an offset, for a reason, with what to do."""
+
+    def __init__(self, offset: int, message: str, help: str = "") -> None:
+        super().__init__(message)
+        self.offset = offset
+        self.message = message
+        self.help = help
+
+
+@dataclass(frozen=True, slots=True)
+class TextFlaw:
+    """A stretch of text that is no JSON, and what it must become for the rest to be read.
+
+    `start` equals `end` where nothing in the decoded text is at fault, such as a byte-order mark.
+    """
+
+    start: int
+    end: int
+    replacement: str
+    message: str
+    help: str
+
+
+@dataclass(slots=True)
+class JsonText:
+    """A file's text as it is (`original`) and with its flaws blanked or replaced, of equal length."""
+
+    original: str
+    text: str = ""
+    flaws: list[TextFlaw] = field(default_factory=list)
+    _marks: list[tuple[int, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.text = self.text or self.original
+
+    def line_and_column(self, offset: int) -> tuple[int, int]:
+        """Both from 1; a tab is one column."""
+        if not self._marks:
+            self._mark_lines()
+        block = min(offset // _BLOCK, len(self._marks) - 1)
+        lines, last = self._marks[block]
+        begin = block * _BLOCK
+        lines += self.original.count("\n", begin, offset)
+        newline = self.original.rfind("\n", begin, offset)
+        return lines + 1, offset - (newline if newline >= 0 else last)
+
+    def _mark_lines(self) -> None:
+        text, lines, last = self.original, 0, -1
+        for begin in range(0, max(1, len(text)), _BLOCK):
+            self._marks.append((lines, last))
+            lines += text.count("\n", begin, begin + _BLOCK)
+            newline = text.rfind("\n", begin, begin + _BLOCK)
+            last = newline if newline >= 0 else last
+
+
+def decode(data: bytes) -> JsonText:
+    """The text of a file's bytes; byte-order marks and UTF-16 are flaws that reading survives.
+
+    Raises:
+        NotJson: the bytes are no text, or there are none.
+    """
+    if not data:
+        raise NotJson(0, "the file is empty", "export the encodings again")
+    for mark, name in ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
+        if data.startswith(mark):
+            return _other_coding(data, name)
+    if data.startswith(codecs.BOM_UTF8):
+        found = decode(data[3:])
+        message = "the file begins with a byte-order mark, which JSON parsers refuse"
+        found.flaws.insert(0, TextFlaw(0, 0, "", message, "save it as UTF-8 without BOM, or run dlclint fix"))
+        return found
+    for name, zeros in (("utf-16-le", data[1:8:2]), ("utf-16-be", data[0:8:2])):
+        if len(data) >= 8 and not any(zeros) and data[:8].strip(b"\0"):
+            return _other_coding(data, name)
+    try:
+        return JsonText(str(data, "utf-8"))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise NotJson(
+            error.start,
+            f"byte {error.start} (line {line}) is not UTF-8, so this is no JSON text",
+            "export the encodings again; a binary file is no override file",
+        ) from None
+
+
+def _other_coding(data: bytes, name: str) -> JsonText:
+    try:
+        text = data.decode(name)
+    except UnicodeDecodeError as error:
+        raise NotJson(0, f"the file is neither UTF-8 nor UTF-16 text ({error.reason})") from None
+    flaw = TextFlaw(
+        0, 0, "", "the file is UTF-16, JSON files are UTF-8", "save it as UTF-8, or run dlclint fix"
+    )
+    return JsonText(text, flaws=[flaw])
+
+
+def skip_space(text: str, offset: int) -> int:
+    """The next offset that is no white space."""
+    found = _SPACE.match(text, offset)
+    return found.end() if found else offset
+
+
+def parse_value(decoder: json.JSONDecoder, text: str, offset: int) -> tuple[Any, int]:
+    """A value and the offset behind it.
+
+    Raises:
+        NotJson: at the place where it stops being JSON.
+    """
+    try:
+        return decoder.raw_decode(text, offset)
+    except json.JSONDecodeError as error:
+        raise _explained(text, error.pos, error.msg) from None
+    except RecursionError:
+        raise NotJson(
+            offset,
+            "lists or objects nest too deep to be read",
+            "an override file nests four deep, or as deep as a tensor's rank; export it again",
+        ) from None
+    except ValueError as error:
+        raise NotJson(offset, f"a number cannot be read: {error}", "write it with fewer digits") from None
+
+
+def parse_key(text: str, offset: int) -> tuple[str, int]:
+    """A member's name and the offset of its value.
+
+    Raises:
+        NotJson: there is no name, or no colon after it.
+    """
+    if text[offset : offset + 1] != '"':
+        raise _explained(text, offset, "Expecting property name enclosed in double quotes")
+    try:
+        key, end = scan_string(text, offset + 1, True)
+    except json.JSONDecodeError as error:
+        raise _explained(text, error.pos, error.msg) from None
+    colon = skip_space(text, end)
+    if text[colon : colon + 1] != ":":
+        raise _explained(text, colon, "Expecting ':' delimiter")
+    return key, skip_space(text, colon + 1)
+
+
+def parse_separator(text: str, offset: int, closing: str) -> tuple[bool, int]:
+    """After a value: whether another follows, and the offset of it or behind the closing bracket.
+
+    Raises:
+        NotJson: neither a comma nor the bracket is there.
+    """
+    place = skip_space(text, offset)
+    character = text[place : place + 1]
+    if character == ",":
+        return True, skip_space(text, place + 1)
+    if character == closing:
+        return False, place + 1
+    raise _explained(text, place, f"Expecting ',' or '{closing}'")
+
+
+def _explained(text: str, offset: int, message: str) -> NotJson:
+    again = "export it again, or mend the file by hand"
+    place = skip_space(text, min(offset, len(text)))
+    if place >= len(text):
+        return NotJson(len(text), "the file ends in the middle of a value: it is cut off", again)
+    found = text[place]
+    if found in "'“”‘’„«»":
+        return NotJson(place, f'{found} (U+{ord(found):04X}) stands where a straight " must', again)
+    if found in "]}":
+        return NotJson(
+            place, f"'{found}' closes nothing here: brackets do not balance, or a comma trails", again
+        )
+    what = message[:1].lower() + message[1:]
+    return NotJson(place, f"not JSON: {what}, found {text[place : place + 12]!r}", again)
+
+
+_TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/|#[^\n]*|[“”„]|,(?=\s*[}\]])', re.S)
+_MESSAGES = {
+    "/": ("a comment, which JSON does not have", "remove it, or run dlclint fix"),
+    "#": ("a comment, which JSON does not have", "remove it, or run dlclint fix"),
+    ",": ("a comma before a closing bracket, which JSON does not allow", "remove it, or run dlclint fix"),
+}
+
+
+def almost_json(text: str) -> tuple[str, list[TextFlaw]]:
+    """The text with comments and trailing commas blanked and curly quotes straightened, same length.
+
+    Strings in straight quotes are left as they are.
+    """
+    flaws: list[TextFlaw] = []
+
+    def mend(found: re.Match[str]) -> str:
+        piece = found.group()
+        if piece[0] == '"':
+            return piece
+        if piece in "“”„":
+            message = f"a curly quote (U+{ord(piece):04X}) instead of a straight one"
+            help = 'replace it by ", or run dlclint fix'
+            flaws.append(TextFlaw(found.start(), found.end(), '"', message, help))
+            return '"'
+        message, help = _MESSAGES[piece[0]]
+        flaws.append(TextFlaw(found.start(), found.end(), "", message, help))
+        return re.sub(r"[^\n]", " ", piece)
+
+    mended = _TOKEN.sub(mend, text)
+    if any(flaw.replacement == "" and flaw.message.startswith("a comment") for flaw in flaws):
+        # A comma may have become a trailing one now that no comment follows it.
+        mended, more = _blank_trailing_commas(mended)
+        flaws = sorted([*flaws, *more], key=lambda flaw: flaw.start)
+    return mended, flaws
+
+
+def _blank_trailing_commas(text: str) -> tuple[str, list[TextFlaw]]:
+    flaws: list[TextFlaw] = []
+
+    def mend(found: re.Match[str]) -> str:
+        if found.group()[0] != ",":
+            return found.group()
+        flaws.append(TextFlaw(found.start(), found.end(), "", *_MESSAGES[","]))
+        return " "
+
+    return _TOKEN.sub(mend, text), flaws
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of an object or an item of a list, with its offsets; `key_start` is -1 in lists."""
+
+    key: str | int
+    key_start: int
+    start: int
+    end: int
+
+
+def members(text: str, start: int) -> Iterator[Member]:
+    """What the object or list at `start` holds, in order; nothing for other values.
+
+    Raises:
+        NotJson: the text is broken there.
+    """
+    opening = text[start : start + 1]
+    if opening not in ("{", "["):
+        return
+    closing = "}" if opening == "{" else "]"
+    place = skip_space(text, start + 1)
+    if text[place : place + 1] == closing:
+        return
+    index, more = 0, True
+    while more:
+        key: str | int = index
+        key_start = -1
+        if opening == "{":
+            key_start = place
+            key, place = parse_key(text, place)
+        _, end = parse_value(PLAIN, text, place)
+        yield Member(key, key_start, place, end)
+        index += 1
+        more, place = parse_separator(text, end, closing)
+
+
+PLAIN = json.JSONDecoder()
+
+
+class Finder:
+    """Finds places in one text; remembers what the last few lists and objects hold."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._known: dict[int, list[Member]] = {}
+
+    def members(self, start: int) -> list[Member]:
+        """What the object or list at `start` holds.
+
+        Raises:
+            NotJson: the text is broken there.
+        """
+        found = self._known.get(start)
+        if found is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            found = self._known[start] = list(members(self._text, start))
+        return found
+
+    def find(self, start: int, path: tuple[str | int, ...]) -> tuple[Member, int]:
+        """The member that a path leads to from the value at `start`, and how many steps could be taken.
+
+        Where the path does not exist, the deepest member on the way. Of members with one key the last
+        counts, as in parsing.
+        """
+        found = Member("", -1, start, start)
+        for step, key in enumerate(path):
+            try:
+                held = self.members(found.start)
+            except NotJson:
+                return found, step
+            if isinstance(key, int):
+                hit = held[key] if key < len(held) and held[key].key == key else None
+            else:
+                hit = next((member for member in reversed(held) if member.key == key), None)
+            if hit is None:
+                return found, step
+            found = hit
+        return found, len(path)
+
+
+_REMEMBERED = 64
+
+
+def pointer(path: tuple[str | int, ...]) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)

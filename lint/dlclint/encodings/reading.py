@@ -1,0 +1,319 @@
+"""From a path to an `EncodingsDocument`. Whatever is wrong becomes a flaw of the document."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from dlclint.encodings import json_text
+from dlclint.encodings.columns import ColumnBuilder, shown
+from dlclint.encodings.document import (
+    ACTIVATIONS,
+    ENCODINGS,
+    PARAMS,
+    SECTIONS,
+    EncodingsDocument,
+    Flaw,
+    Layout,
+    Path_,
+    Section,
+)
+from dlclint.encodings.json_text import JsonText, NotJson
+
+_BATCH = 4096
+_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b')
+_LFS = "version https://git-lfs"
+
+
+def read_encodings(path: Path) -> EncodingsDocument:
+    """Read an override file of any layout.
+
+    Nothing is raised: a file that cannot be read gives a document with nothing but flaws. At most
+    `json_text.MAX_BYTES` are read.
+    """
+    try:
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size > json_text.MAX_BYTES:
+                message = f"the file has {size:,} bytes; none over {json_text.MAX_BYTES:,} is read"
+                return _failed(path, NotJson(0, message, "a million encodings take some 150 MB"))
+            data = stream.read(json_text.MAX_BYTES)
+    except OSError as error:
+        return _failed(path, NotJson(0, f"cannot be read: {error.strerror or error}", "check the path"))
+    return read_bytes(data, path)
+
+
+def read_bytes(data: bytes, path: Path) -> EncodingsDocument:
+    """As `read_encodings`, from a file's bytes; `path` is where they are from."""
+    try:
+        source = json_text.decode(data)
+    except NotJson as problem:
+        return _failed(path, problem)
+    del data
+    return read_text(source, path)
+
+
+def read_text(source: JsonText, path: Path) -> EncodingsDocument:
+    """As `read_encodings`, from decoded text."""
+    text = source.text
+    if text.startswith(_LFS):
+        message = "the file is a Git LFS pointer, not the override file"
+        return _failed(path, NotJson(0, message, "run `git lfs pull`"), source)
+    if text.count("[") + text.count("{") > json_text.MAX_CONTAINERS:
+        message = f"the file holds more than {json_text.MAX_CONTAINERS:,} lists and objects"
+        return _failed(path, NotJson(0, message, "no override file does; export it again"), source)
+    reader = _Reader(source, path)
+    problem = reader.read()
+    if problem is not None:
+        mended, flaws = json_text.almost_json(source.original)
+        if flaws:
+            source = JsonText(source.original, mended, [*source.flaws, *flaws])
+            reader = _Reader(source, path)
+            problem = reader.read()
+    return reader.document(problem)
+
+
+def _failed(path: Path, problem: NotJson, source: JsonText | None = None) -> EncodingsDocument:
+    return _Reader(source or JsonText(""), path).document(problem)
+
+
+class _Reader:
+    """Walks the top level and the sections; the values in them are parsed by the C scanner."""
+
+    def __init__(self, source: JsonText, path: Path) -> None:
+        self._source = source
+        self._path = path
+        self._top: dict[str, Any] = {}
+        self._offsets: dict[str, tuple[int, int]] = {}
+        self._sections: list[Section] = []
+        self._flaws: list[Flaw] = []
+        self._builder = ColumnBuilder(self._flaws)
+        self._repeated: list[str] = []
+        self._constants = 0
+        self._seen: dict[str, str] = {}
+        self._decoder = json.JSONDecoder(object_pairs_hook=self._pairs, parse_constant=self._constant)
+
+    def document(self, problem: NotJson | None) -> EncodingsDocument:
+        """What was read until the text ended or `problem` stopped it."""
+        flaws = self._flaws
+        if problem is not None:
+            flaws.insert(0, Flaw("syntax", problem.message, problem.help, offset=problem.offset))
+        flaws[0:0] = [
+            Flaw("syntax", flaw.message, flaw.help, offset=flaw.start) for flaw in self._source.flaws
+        ]
+        tensors, elements, signatures = self._builder.finish()
+        return EncodingsDocument(
+            self._path,
+            self._source,
+            self._top,
+            self._offsets,
+            self._sections,
+            tensors,
+            elements,
+            signatures,
+            flaws,
+            problem is None,
+            self._builder.odd_symmetry,
+        )
+
+    def _pairs(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            self._repeated.append("")
+        return found
+
+    def _constant(self, name: str) -> float:
+        self._constants += 1
+        return float(name)
+
+    def _value(self, offset: int) -> tuple[Any, int]:
+        value, end = json_text.parse_value(self._decoder, self._source.text, offset)
+        if self._repeated:
+            self._repeated.clear()
+            self._report_repeated(offset)
+        if self._constants:
+            self._constants = 0
+            self._report_constants(offset, end)
+        return value, end
+
+    def _report_repeated(self, start: int) -> None:
+        """Find the repeated keys of the objects in one value."""
+        text = self._source.text
+        pending = [start]
+        while pending:
+            seen: set[str | int] = set()
+            for member in json_text.members(text, pending.pop()):
+                if member.key in seen:
+                    message = f"the key {shown(member.key)} stands twice in one object; the last one counts"
+                    self._flaws.append(Flaw("duplicate-key", message, "remove one", offset=member.key_start))
+                seen.add(member.key) if member.key_start >= 0 else None
+                if text[member.start] in "[{":
+                    pending.append(member.start)
+
+    def _report_constants(self, start: int, end: int) -> None:
+        for found in _CONSTANT.finditer(self._source.text, start, end):
+            if found.group()[0] != '"':
+                message = f"{found.group()} is no JSON number"
+                help = "the range was never computed: run the calibration again"
+                self._flaws.append(Flaw("syntax", message, help, offset=found.start()))
+
+    def read(self) -> NotJson | None:
+        """Read the file; what stopped it, or None."""
+        text = self._source.text
+        try:
+            start = json_text.skip_space(text, 0)
+            if text[start : start + 1] != "{":
+                return self._no_object(start)
+            end = self._object(start)
+            rest = json_text.skip_space(text, end)
+            if rest < len(text):
+                return NotJson(rest, f"text follows the end of the object: {text[rest : rest + 12]!r}")
+        except NotJson as problem:
+            return problem
+        return None
+
+    def _no_object(self, start: int) -> NotJson | None:
+        text = self._source.text
+        if start >= len(text):
+            return NotJson(0, "the file holds only white space", "export the encodings again")
+        if text[start] == "[" and not text.startswith("[" * 100, start):
+            message = "the top level is a list, not an object with sections"
+            self._flaws.append(
+                Flaw("layout", message, "see docs: an override file is one object", offset=start)
+            )
+            return None
+        value, _ = json_text.parse_value(json_text.PLAIN, text, start)
+        message = f"the top level is {shown(value)}, not an object with sections"
+        self._flaws.append(Flaw("layout", message, offset=start))
+        return None
+
+    def _object(self, start: int) -> int:
+        text = self._source.text
+        place = json_text.skip_space(text, start + 1)
+        if text[place : place + 1] == "}":
+            return place + 1
+        more = True
+        while more:
+            key_start = place
+            key, place = json_text.parse_key(text, place)
+            if key in self._offsets:
+                message = f"the key {shown(key)} stands twice at the top level; the last one counts"
+                self._flaws.append(Flaw("duplicate-key", message, "join them", offset=key_start))
+            self._offsets[key] = (key_start, place)
+            if key in SECTIONS and text[place : place + 1] in ("{", "["):
+                end = self._section(key, place, (key,))
+            else:
+                value, end = self._value(place)
+                self._top[key] = value
+                if key in SECTIONS:
+                    self._flaws.append(
+                        Flaw("layout", f"{key} is {shown(value)}, not a section", offset=place)
+                    )
+            more, place = json_text.parse_separator(text, end, "}")
+        return place
+
+    def _section(self, name: str, start: int, pointer: Path_) -> int:
+        text = self._source.text
+        listed = text[start] == "["
+        layout = Layout.FLAT if name == ENCODINGS else Layout.LIST if listed else Layout.LEGACY
+        if name == ENCODINGS and not listed:
+            message = "encodings is an object; in 2.x it is a list of entries with names"
+            self._flaws.append(Flaw("layout", message, offset=start))
+            return self._value(start)[1]
+        row = len(self._sections)
+        self._sections.append(Section(name, layout, start, pointer))
+        place = json_text.skip_space(text, start + 1)
+        closing = "]" if listed else "}"
+        if text[place : place + 1] == closing:
+            return place + 1
+        batch = _Batch(self._builder, layout, row)
+        more, index = True, 0
+        try:
+            while more:
+                key: str | None = None
+                key_start = place
+                if not listed:
+                    key, place = json_text.parse_key(text, place)
+                    if key in (ACTIVATIONS, PARAMS) and text[place : place + 1] == "{":
+                        batch.flush()
+                        message = f"{key} stands inside {name}: a closing brace is missing before it"
+                        self._flaws.append(
+                            Flaw("layout", message, f"close {name} before {key}", offset=key_start)
+                        )
+                        end = self._section(key, place, (*pointer, key))
+                        more, place = json_text.parse_separator(text, end, closing)
+                        continue
+                value, end = self._value(place)
+                if listed:
+                    key = self._name(value, index, place, layout)
+                if key is not None:
+                    self._note_name(name, key, key_start)
+                    batch.add(key, place, index, value)
+                index += 1
+                more, place = json_text.parse_separator(text, end, closing)
+        finally:
+            batch.flush()
+        return place
+
+    def _name(self, value: Any, index: int, offset: int, layout: Layout) -> str | None:
+        """The name of a listed entry; None if it cannot be taken for one."""
+        if not isinstance(value, dict):
+            message = f"entry {index} is {shown(value)}, not an object"
+            self._flaws.append(Flaw("layout", message, offset=offset))
+            return None
+        name = value.get("name")
+        if name is None:
+            message = f"entry {index} has no name, so it belongs to no tensor"
+            self._flaws.append(Flaw("missing-field", message, offset=offset))
+            return None
+        if not isinstance(name, str):
+            message = f"the name of entry {index} is {shown(name)}, not text"
+            self._flaws.append(Flaw("field-type", message, offset=offset))
+            return None
+        return name
+
+    def _note_name(self, section: str, name: str, offset: int) -> None:
+        other = self._seen.setdefault(name, section)
+        if other is not section or len(self._seen) != self._named + 1:
+            where = "twice in" if other == section else f"in {other} and in"
+            message = f"{shown(name)} has an encoding {where} {section}; only one is applied"
+            self._flaws.append(Flaw("duplicate-key", message, "remove one", offset=offset))
+        self._named = len(self._seen)
+
+    _named = 0
+
+
+class _Batch:
+    """Entries of one section until there are enough of them to be taken over together."""
+
+    def __init__(self, builder: ColumnBuilder, layout: Layout, section: int) -> None:
+        self._builder = builder
+        self._layout = layout
+        self._section = section
+        self._clear()
+
+    def _clear(self) -> None:
+        self._names: list[str] = []
+        self._starts: list[int] = []
+        self._indices: list[int] = []
+        self._values: list[Any] = []
+
+    def add(self, name: str, start: int, index: int, value: Any) -> None:
+        """Take an entry."""
+        self._names.append(name)
+        self._starts.append(start)
+        self._indices.append(index)
+        self._values.append(value)
+        if len(self._names) >= _BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand over what there is."""
+        if self._names:
+            self._builder.add(
+                self._layout, self._section, self._names, self._starts, self._indices, self._values
+            )
+            self._clear()

@@ -1,0 +1,38 @@
+"""Telling override files from models, and finding the one that belongs to the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ENCODINGS_SUFFIXES = (".encodings", ".json", ".jsonc", ".txt")
+_MODEL_KEYS = (b'"graph"', b'"irVersion"', b'"opsetImport"')
+_MODEL_SUFFIXES = (".onnx", ".onnxtxt", ".textproto", ".pbtxt")
+_HEAD = 1 << 16
+
+
+def is_encodings(path: Path) -> bool:
+    """Whether a file is to be read as an override file: by its ending, and a .json by its head."""
+    suffix = path.suffix.lower()
+    if suffix != ".json":
+        return suffix in ENCODINGS_SUFFIXES
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(_HEAD)
+    except OSError:
+        return False
+    return not any(key in head for key in _MODEL_KEYS)
+
+
+def encodings_beside(model: Path) -> Path | None:
+    """The override file of the same stem beside a model."""
+    beside = model.with_suffix(".encodings")
+    return beside if beside.is_file() else None
+
+
+def model_beside(encodings: Path) -> Path | None:
+    """The model of the same stem beside an override file."""
+    for suffix in _MODEL_SUFFIXES:
+        beside = encodings.with_suffix(suffix)
+        if beside.is_file():
+            return beside
+    return None

@@ -1,0 +1,126 @@
+"""Linting and fixing override files, alone or with their model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dlclint.analysis.precision import OpPrecision, Precision, precision_map
+from dlclint.analysis.view import ModelView
+from dlclint.diagnostic import Severity, plain
+from dlclint.encodings.edits import Fix, apply
+from dlclint.encodings.effect import commands
+from dlclint.encodings.reading import read_bytes, read_encodings
+from dlclint.engine.registry import all_rules, select
+from dlclint.engine.run import Job, apply_rules, finish
+from dlclint.model.reading import Unreadable, read
+from dlclint.outcome import FileOutcome, PrecisionRow
+from dlclint.rule import EncodingsContext, Finding, Rule, Subject
+
+ROUNDS = 12
+"""Fixes may uncover other flaws; a file that is not quiet by then is left as it was."""
+
+
+def lint_encodings(job: Job) -> FileOutcome:
+    """Lint one override file."""
+    rules = select(all_rules(), list(job.select), list(job.ignore))
+    shown = plain(str(job.path), 500)
+    document = read_encodings(job.path)
+    view, notes = _view(job)
+    context = EncodingsContext(job.path, document, view, job.target)
+    found = apply_rules(rules, Subject.ENCODINGS, context, shown)
+    rows: tuple[PrecisionRow, ...] = ()
+    if view is not None and document.tensors.names:
+        rows = tuple(_row(op) for op in precision_map(view, document).ops)
+    return finish(
+        job,
+        shown,
+        found,
+        notes=notes,
+        commands=tuple(plain(line, 500) for line in commands(document, _model_name(job))),
+        precision=rows,
+    )
+
+
+def _model_name(job: Job) -> str:
+    return job.model.name if job.model is not None else "MODEL"
+
+
+def _view(job: Job) -> tuple[ModelView | None, tuple[str, ...]]:
+    if job.model is None:
+        return None, ("linted alone; with its model (--encodings) names, channels and weights are checked",)
+    shown = plain(str(job.model), 500)
+    try:
+        return ModelView(read(job.model, job.dimensions), job.target), (f"linted with {shown}",)
+    except Unreadable as problem:
+        return None, (f"{shown} cannot be read ({plain(problem.message)}), so the file is linted alone",)
+
+
+def _row(op: OpPrecision) -> PrecisionRow:
+    def text(item: Precision | None) -> str:
+        return "" if item is None else str(item)
+
+    return PrecisionRow(
+        plain(op.node.op_type),
+        plain(op.node.name),
+        op.node.index,
+        plain(op.node.graph.path),
+        tuple(text(item) for item in op.inputs),
+        text(op.output),
+        text(op.weight),
+        text(op.bias),
+        text(op.runs),
+        op.coverage.value,
+        op.forced,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A repaired file: its new text, what was done (rule and title), and what could not be."""
+
+    before: str
+    after: str
+    done: tuple[tuple[str, str], ...]
+    left: tuple[str, ...]
+    errors: int
+    """How many findings of severity error are left."""
+
+
+class NotConverging(Exception):
+    """Fixes undo each other; the argument names the rules."""
+
+
+def fix_encodings(job: Job, unsafe: bool) -> Fixed:
+    """Apply the rules' fixes until none is left, each round on the file as the round before left it.
+
+    Raises:
+        NotConverging: fixes are still found after `ROUNDS` rounds.
+    """
+    rules = select(all_rules(), list(job.select), list(job.ignore))
+    rules = tuple(rule for rule in rules if rule.subject is Subject.ENCODINGS)
+    document = read_encodings(job.path)
+    view, _ = _view(job)
+    before = document.source.original
+    done: list[tuple[str, str]] = []
+    for _ in range(ROUNDS):
+        found = _findings(rules, EncodingsContext(job.path, document, view, job.target, None))
+        fixes = [(rule, finding.fix) for rule, finding in found if _wanted(finding.fix, unsafe)]
+        if not fixes:
+            left = dict.fromkeys(f"{rule}: {finding.message}" for rule, finding in found)
+            errors = sum(finding.severity is Severity.ERROR for _, finding in found)
+            return Fixed(before, document.source.original, tuple(done), tuple(left), errors)
+        text, made, _ = apply(document, [fix for _, fix in fixes if fix is not None])
+        if not made:
+            break
+        names = {id(fix): rule for rule, fix in fixes}
+        done.extend((names[id(fix)], fix.title) for fix in made)
+        document = read_bytes(text.encode("utf-8", "surrogatepass"), job.path)
+    raise NotConverging(", ".join(sorted({rule for rule, _ in fixes})))
+
+
+def _wanted(fix: Fix | None, unsafe: bool) -> bool:
+    return fix is not None and (fix.safe or unsafe)
+
+
+def _findings(rules: tuple[Rule, ...], context: EncodingsContext) -> list[tuple[str, Finding]]:
+    return [(rule.id, finding) for rule in rules for finding in rule.check(context)]

@@ -1,0 +1,294 @@
+"""Encodings of weights against the ops that read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from dlclint.analysis.roles import CONVOLUTIONS, WeightUse, converted_weight, weight_uses
+from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.encodings import grid
+from dlclint.encodings.document import FLOAT
+from dlclint.encodings.edits import Edit, Fix
+from dlclint.model.tensors import Unavailable
+from dlclint.rule import EncodingsContext, Finding
+from dlclint.target import Runtime
+from dlclint_rules.encodings.repairs import grid_edits
+from dlclint_rules.encodings.reporting import (
+    PER_CHANNEL,
+    QUANTIZATION,
+    at,
+    capped,
+    encodings_rule,
+)
+
+
+def _encoded_weights(context: EncodingsContext) -> Iterator[tuple[int, WeightUse]]:
+    """Row and first use of each weight or bias that has an encoding."""
+    if context.view is None:
+        return
+    seen: set[str] = set()
+    for name, use in weight_uses(context.view.model):
+        if name in seen:
+            continue
+        seen.add(name)
+        for row in context.document.rows(name)[-1:]:
+            yield row, use
+
+
+def _in_blocks(context: EncodingsContext, row: int) -> bool:
+    tensors = context.document.tensors
+    return tensors.enc_type[row] in ("PER_BLOCK", "LPBQ", "VECTOR") or not np.isnan(tensors.block_size[row])
+
+
+@encodings_rule()
+def channel_count(context: EncodingsContext) -> Iterator[Finding]:
+    """The number of entries is not the number of channels.
+
+    Why: a per-channel encoding has one entry per output channel of the weight: axis 0 of Conv, axis 1
+    of ConvTranspose, the columns (or with transB the rows) of Gemm.
+    What to do: export encodings and model together.
+    """
+    document = context.document
+    tensors = document.tensors
+
+    def wrong() -> Iterator[tuple[int, str, WeightUse]]:
+        for row, use in _encoded_weights(context):
+            count = int(tensors.count[row])
+            if count == 1 or _in_blocks(context, row):
+                continue
+            shape = list(use.tensor.shape)
+            wanted = use.channels if not use.is_bias else (shape[0] if shape else None)
+            axis = None if np.isnan(tensors.axis[row]) else int(tensors.axis[row])
+            if axis is not None and not -len(shape) <= axis < len(shape):
+                yield row, f"axis {axis} is none of a weight of shape {shape}", use
+            elif axis is not None and use.axis is not None and axis % len(shape) != use.axis % len(shape):
+                message = f"axis {axis} is not the output channels of {use.node.op_type}"
+                yield row, f"{message} (axis {use.axis % len(shape)} of {shape})", use
+            elif wanted is not None and count != wanted and not _grouped(use, count):
+                yield row, f"{count} entries for {wanted} channels of a weight of shape {shape}", use
+
+    def finding(item: tuple[int, str, WeightUse]) -> Finding:
+        row, message, use = item
+        made = Finding(
+            f"{tensors.names[row]!r}: {message}",
+            Severity.ERROR,
+            PER_CHANNEL,
+            help="export the encodings again together with this model",
+            evidence={"entries": int(tensors.count[row]), "shape": list(use.tensor.shape)},
+        )
+        return at(context, row, (), made)
+
+    yield from capped(context, wrong(), finding, "tensors")
+
+
+def _grouped(use: WeightUse, count: int) -> bool:
+    """A grouped ConvTranspose has group times as many output channels as its weight's axis 1."""
+    group = int(use.node.attribute("group", 1) or 1)
+    return use.node.op_type == "ConvTranspose" and use.channels is not None and count == use.channels * group
+
+
+@encodings_rule()
+def per_channel_consumer(context: EncodingsContext) -> Iterator[Finding]:
+    """A per-channel encoding is given to a tensor whose consumer takes none.
+
+    Why: per-channel overrides are documented for the weights of Conv2d, Conv3d, TransposeConv2d and
+    DepthwiseConv2d. The tools page counts FullyConnected among the per-channel layers, the
+    quantization page does not. Hexagon v66 is quantized per tensor.
+    What to do: one encoding per tensor.
+    """
+    document = context.document
+    tensors = document.tensors
+    if context.view is None:
+        return
+    known = dict(_encoded_weights(context))
+    graph = context.view.model.graph
+
+    def wrong() -> Iterator[tuple[int, str, Severity]]:
+        for row in np.flatnonzero(tensors.count > 1).tolist():
+            if _in_blocks(context, row):
+                continue
+            use = known.get(row)
+            if use is None:
+                consumers = graph.consumers(tensors.names[row])
+                if consumers and not (tensors.dtype[row] and graph.constant(tensors.names[row])):
+                    names = ", ".join(dict.fromkeys(node.op_type for node in consumers))
+                    yield row, f"it is no weight; {names} reads it", Severity.WARNING
+            elif not use.is_bias and use.node.op_type not in CONVOLUTIONS:
+                yield row, f"of {use.node.op_type}, on which the documents disagree", Severity.INFO
+            elif not use.is_bias and Runtime.DSP in context.target.runtimes:
+                yield row, "Hexagon v66 is quantized per tensor", Severity.WARNING
+
+    def finding(item: tuple[int, str, Severity]) -> Finding:
+        row, message, severity = item
+        made = Finding(
+            f"{tensors.names[row]!r}: per channel ({tensors.count[row]} entries): {message}",
+            severity,
+            PER_CHANNEL,
+            Confidence.DOCUMENTED if severity is not Severity.INFO else Confidence.INFERRED,
+            "give one encoding per tensor" if severity is Severity.WARNING else "",
+        )
+        return at(context, row, (), made)
+
+    yield from capped(context, wrong(), finding, "tensors")
+
+
+@encodings_rule()
+def block_quantization(context: EncodingsContext) -> Iterator[Finding]:
+    """An encoding is per block.
+
+    Why: HTP does not run plain block quantization ("BQ is not supported", "validateOpConfig failed
+    3110"); it runs LPBQ, whose blocks have integer scales. Both need 2.0.0 files and the second
+    quantizer.
+    What to do: export with LPBQ, or per channel.
+    """
+    document = context.document
+    tensors = document.tensors
+    on_htp = Runtime.HTP in context.target.runtimes
+
+    def rows() -> Iterator[tuple[int, bool]]:
+        for row in range(len(tensors.names)):
+            if _in_blocks(context, row):
+                first = int(document.elements.signature[tensors.first[row]])
+                keys = document.signatures[first]
+                yield row, tensors.enc_type[row] == "LPBQ" or "per_block_int_scale" in keys
+
+    def finding(item: tuple[int, bool]) -> Finding:
+        row, lpbq = item
+        name = tensors.names[row]
+        if lpbq:
+            made = Finding(
+                f"{name!r}: low-power block quantization, which HTP runs",
+                Severity.INFO,
+                Source("qualcomm/aimet#4069", "LPBQ"),
+                Confidence.FIELD_REPORTED,
+                "needs a 2.0.0 file and the second quantizer where the converter knows it",
+            )
+        else:
+            made = Finding(
+                f"{name!r}: block quantization, which HTP does not run",
+                Severity.ERROR if on_htp else Severity.WARNING,
+                Source("qualcomm/aimet#4069", "BQ is not supported"),
+                Confidence.FIELD_REPORTED,
+                "use LPBQ, or one encoding per channel",
+            )
+        return at(context, row, (), made)
+
+    if any(tensors.enc_type) or not np.isnan(tensors.block_size).all():
+        yield from capped(context, rows(), finding, "tensors")
+
+
+@encodings_rule()
+def weights_clipped(context: EncodingsContext) -> Iterator[Finding]:
+    """Weights lie outside the range that the file gives them.
+
+    Why: what is outside is clamped to the end of the range. The weights compared are those that the
+    converter sees: with a following batch normalisation folded in. Up to half a step outside is
+    rounding, not clipping.
+    What to do: take the encodings of this model, not of another training state.
+    Fix: unsafe, the range is widened to the real weights.
+    """
+    document = context.document
+
+    def clipped() -> Iterator[tuple[int, WeightUse, np.ndarray, np.ndarray, int, bool]]:
+        for row, use in _encoded_weights(context):
+            found = _outside(context, row, use)
+            if found is not None:
+                yield (row, use, *found)
+
+    def finding(item: tuple[int, WeightUse, np.ndarray, np.ndarray, int, bool]) -> Finding:
+        row, use, low, high, count, folded = item
+        first = int(document.tensors.first[row])
+        last = first + int(document.tensors.count[row])
+        given = _range(context, first, last)
+        far = float(np.max(np.maximum(given.minimum - low, high - given.maximum)))
+        worst = int(np.argmax(np.maximum(given.minimum - low, high - given.maximum)))
+        made = Finding(
+            f"{document.tensors.names[row]!r}: {count:,} of {use.tensor.count:,} weights"
+            f"{' (batch normalisation folded in)' if folded else ''} lie outside the range, by up to"
+            f" {far:.3g} beyond {given.minimum[worst]:.4g} to {given.maximum[worst]:.4g}",
+            Severity.WARNING,
+            Source(QUANTIZATION, "quantise and clamp"),
+            Confidence.INFERRED if folded else Confidence.DOCUMENTED,
+            "take the encodings of this model",
+            evidence={"clipped": count, "weights": use.tensor.count, "beyond": far, "channel": worst},
+            fix=_widened(context, row, low, high),
+        )
+        return at(context, row, document.field_path(first + worst, ""), made)
+
+    yield from capped(context, clipped(), finding, "tensors")
+
+
+def _range(context: EncodingsContext, first: int, last: int) -> grid.Encoding:
+    elements = context.document.elements
+    by_grid = grid.on_grid(
+        elements.scale[first:last], elements.offset[first:last], elements.bitwidth[first:last]
+    )
+    low, high = elements.minimum[first:last], elements.maximum[first:last]
+    bits = elements.bitwidth[first:last]
+    ranged = ~np.isnan(low + high)
+    with np.errstate(invalid="ignore"):
+        scale = np.where(ranged, grid.scale_of(low, high, bits), by_grid.scale)
+    return grid.Encoding(
+        np.where(ranged, low, by_grid.minimum),
+        np.where(ranged, high, by_grid.maximum),
+        scale,
+        by_grid.offset,
+        bits,
+    )
+
+
+def _outside(
+    context: EncodingsContext, row: int, use: WeightUse
+) -> tuple[np.ndarray, np.ndarray, int, bool] | None:
+    """Per element lowest and highest weight, how many are outside, and whether a norm was folded."""
+    document = context.document
+    first = int(document.tensors.first[row])
+    count = int(document.tensors.count[row])
+    given = _range(context, first, first + count)
+    if use.is_bias or _in_blocks(context, row) or not np.isfinite(given.minimum + given.maximum).all():
+        return None
+    if (document.elements.kind[first : first + count] == FLOAT).any() or (
+        count > 1 and use.channels != count
+    ):
+        return None
+    try:
+        values, folded = converted_weight(use)
+    except Unavailable:
+        return None
+    if not values.size or not np.isfinite(values).all():
+        return None
+    if count == 1:
+        lanes = values.reshape(1, -1)
+    else:
+        lanes = np.moveaxis(values, use.axis or 0, 0).reshape(count, -1)
+    slack = given.scale * (0.5 + 1e-3) + np.maximum(np.abs(given.minimum), np.abs(given.maximum)) * 1e-6
+    outside = (lanes < (given.minimum - slack)[:, None]) | (lanes > (given.maximum + slack)[:, None])
+    if not outside.any():
+        return None
+    return lanes.min(axis=1), lanes.max(axis=1), int(outside.sum()), folded
+
+
+def _widened(context: EncodingsContext, row: int, low: np.ndarray, high: np.ndarray) -> Fix | None:
+    document = context.document
+    elements = document.elements
+    first = int(document.tensors.first[row])
+    rows = slice(first, first + int(document.tensors.count[row]))
+    if document.tensors.dtype[row]:
+        return None
+    given = _range(context, first, rows.stop)
+    low, high = np.minimum(low, given.minimum), np.maximum(high, given.maximum)
+    bits = elements.bitwidth[rows]
+    symmetric = elements.offset[rows] == grid.symmetric_offset(bits)
+    try:
+        even, free = grid.fit_symmetric(low, high, bits), grid.fit(low, high, bits)
+    except ValueError:
+        return None
+    wide = grid.Encoding(
+        *(np.where(symmetric, getattr(even, name), getattr(free, name)) for name in grid.Encoding.__slots__)
+    )
+    edits: list[Edit] = []
+    for place in range(rows.stop - first):
+        edits.extend(grid_edits(document, first + place, wide, place))
+    return Fix("widen the range to the real weights", False, tuple(edits)) if edits else None

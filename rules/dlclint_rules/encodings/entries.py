@@ -1,0 +1,289 @@
+"""The fields of each entry: there, of the right type, and with values that mean something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.encodings.columns import FLOAT_DTYPES, shown
+from dlclint.encodings.document import FLOAT, PARAMS, UNKNOWN, EncodingsDocument, Layout
+from dlclint.encodings.edits import Edit, Fix, RemoveMember, SetValue
+from dlclint.rule import EncodingsContext, Finding
+from dlclint.target import Runtime
+from dlclint_rules.encodings.reporting import (
+    AIMET,
+    FORMAT,
+    QUANTIZATION,
+    Rows,
+    at,
+    by_tensor,
+    capped,
+    channels,
+    encodings_rule,
+    reported,
+)
+from dlclint_schemas.quantization import widths
+
+ENC_TYPES = ("PER_TENSOR", "PER_CHANNEL", "PER_BLOCK", "LPBQ", "VECTOR")
+
+
+@encodings_rule()
+def field_type(context: EncodingsContext) -> Iterator[Finding]:
+    """A field's value is of the wrong type, or none that the field can have.
+
+    Why: text where a number must be ends the conversion. is_symmetric is text in the legacy
+    layout: AIMET compares with "True", so `true` and "true" are read as not symmetric, without a
+    word. A scale that is not above zero gives no grid.
+    What to do: write the type that the layout has.
+    Fix: safe for is_symmetric as boolean or in lower case: the text that is meant.
+    """
+    yield from reported(context, "field-type", Source(FORMAT))
+    document = context.document
+    elements = document.elements
+    yield from _symmetry_spelling(context)
+    with np.errstate(invalid="ignore"):
+        bad_scale = elements.scale <= 0
+
+    def scale(tensor: int, rows: Rows) -> Finding:
+        value = elements.scale[rows[0]]
+        made = Finding(
+            f"{document.tensors.names[tensor]!r}: scale {value:g}{channels(document, tensor, rows)}"
+            " is not above zero",
+            Severity.ERROR,
+            Source(AIMET, "scale"),
+            help="recompute it: (max - min) / (2**bitwidth - 1)",
+            evidence={"scale": float(value)},
+        )
+        return at(context, tensor, document.field_path(int(rows[0]), "scale"), made)
+
+    yield from by_tensor(context, bad_scale, scale)
+    yield from _enc_types(context)
+
+
+def _symmetry_spelling(context: EncodingsContext) -> Iterator[Finding]:
+    document = context.document
+    tensors = document.tensors
+    legacy = [i for i, section in enumerate(document.sections) if section.layout is Layout.LEGACY]
+    listed = [i for i, section in enumerate(document.sections) if section.layout is Layout.LIST]
+    if not document.odd_symmetry:
+        return
+
+    def finding(tensor: int) -> Finding:
+        section, first = int(tensors.section[tensor]), int(tensors.first[tensor])
+        edits: list[Edit] = []
+        said = ""
+        where = document.field_path(first, "symmetric")
+        for row in range(first, first + int(tensors.count[tensor]) if section in legacy else first + 1):
+            path = document.field_path(row, "symmetric")
+            spelled = document.spelling(tensor, path)
+            right = _right_spelling(spelled, section in listed)
+            if spelled and spelled != right:
+                if not said:
+                    said, where = spelled, path
+                if right:
+                    edits.append(SetValue(tensor, path, right))
+        key = where[-1]
+        silent = section in legacy and said.lower().strip('"') == "true"
+        what = "AIMET reads it as not symmetric" if silent else "it is not what the layout has"
+        meant = '"True" or "False" as text' if section in legacy else "true or false without quotes"
+        made = Finding(
+            f"{tensors.names[tensor]!r}: {key} is {said}, {what}",
+            Severity.WARNING if edits else Severity.ERROR,
+            Source(FORMAT, str(key)),
+            Confidence.FIELD_REPORTED,
+            f"write {meant}",
+            fix=Fix(f"write {key} as the layout has it", True, tuple(edits)) if edits else None,
+        )
+        return at(context, tensor, where, made)
+
+    yield from capped(context, document.odd_symmetry, finding, "tensors")
+
+
+def _right_spelling(spelled: str, listed: bool) -> str:
+    meant = spelled.strip('"').lower()
+    if meant not in ("true", "false"):
+        return ""
+    return meant if listed else f'"{meant.capitalize()}"'
+
+
+def _enc_types(context: EncodingsContext) -> Iterator[Finding]:
+    document = context.document
+    tensors = document.tensors
+
+    def wrong() -> Iterator[tuple[int, str, str]]:
+        for tensor, enc_type in enumerate(tensors.enc_type):
+            if enc_type and enc_type not in ENC_TYPES:
+                yield tensor, "enc_type", f"enc_type {enc_type!r} is none of {', '.join(ENC_TYPES)}"
+            elif enc_type == "PER_TENSOR" and tensors.count[tensor] > 1:
+                message = f"enc_type is PER_TENSOR, but scale has {tensors.count[tensor]} values"
+                yield tensor, "enc_type", message
+        for key, column in (("axis", tensors.axis), ("block_size", tensors.block_size)):
+            for row in np.flatnonzero(~np.isnan(column)).tolist():
+                value = column[row]
+                if value != np.rint(value) or (key == "block_size" and value < 1):
+                    yield row, key, f"{key} {value:g} is no whole number that it can be"
+
+    def finding(item: tuple[int, str, str]) -> Finding:
+        tensor, key, message = item
+        made = Finding(f"{tensors.names[tensor]!r}: {message}", Severity.ERROR, Source(FORMAT, key))
+        return at(context, tensor, (key,), made)
+
+    yield from capped(context, wrong(), finding, "tensors")
+
+
+@encodings_rule()
+def dtype(context: EncodingsContext) -> Iterator[Finding]:
+    """The data type is none that the layout knows, or a float of an undocumented width.
+
+    Why: converters and AIMET compare dtype letter by letter: int and float in the legacy layout,
+    INT and FLOAT in 1.0.0, names such as uint8 in 2.x. Floats are 16 or 32 bits wide.
+    What to do: write the name that the layout has.
+    Fix: safe, the layout's spelling of the same type.
+    """
+    document = context.document
+    elements, tensors = document.elements, document.tensors
+    listed = {i for i, section in enumerate(document.sections) if section.layout is Layout.LIST}
+    names = np.array([bool(name) and name not in FLOAT_DTYPES for name in tensors.dtype], bool)
+    unknown = (elements.kind == UNKNOWN) & (document.has("dtype") | names[elements.tensor])
+
+    def finding(tensor: int, rows: Rows) -> Finding:
+        path = document.field_path(int(rows[0]), "dtype")
+        spelled = document.spelling(tensor, path)
+        meant = spelled.strip('"').lower()
+        edits: list[Edit] = []
+        right = ""
+        if meant in ("int", "float") and not tensors.dtype[tensor]:
+            right = f'"{meant.upper() if int(tensors.section[tensor]) in listed else meant}"'
+            edits = [SetValue(tensor, document.field_path(row, "dtype"), right) for row in rows.tolist()]
+        made = Finding(
+            f"{tensors.names[tensor]!r}: {path[-1]} {spelled} is not known in this layout",
+            Severity.ERROR,
+            Source(FORMAT, str(path[-1])),
+            help=f"write {right}" if right else "see the format's list of types",
+            fix=Fix(f"write {right}", True, tuple(edits)) if edits else None,
+        )
+        return at(context, tensor, path, made)
+
+    yield from by_tensor(context, unknown, finding)
+    allowed = sorted(widths("float"))
+    odd = (elements.kind == FLOAT) & ~np.isnan(elements.bitwidth) & ~np.isin(elements.bitwidth, allowed)
+
+    def width(tensor: int, rows: Rows) -> Finding:
+        bits = elements.bitwidth[rows[0]]
+        made = Finding(
+            f"{tensors.names[tensor]!r}: a float of {bits:g} bits; documented are {allowed}",
+            Severity.ERROR,
+            Source(QUANTIZATION, "bit widths, float"),
+            help="write 16 or 32, or dtype int",
+            evidence={"bitwidth": float(bits)},
+        )
+        return at(context, tensor, document.field_path(int(rows[0]), "bitwidth"), made)
+
+    yield from by_tensor(context, odd, width)
+
+
+@encodings_rule()
+def float_with_range(context: EncodingsContext) -> Iterator[Finding]:
+    """A float entry carries a range, scale or offset.
+
+    Why: a float tensor has no grid; an entry that gives both says two things, and which one is
+    meant cannot be told from outside.
+    What to do: remove the numbers, or make the entry an integer one.
+    Fix: safe, the numbers are removed.
+    """
+    document = context.document
+    given = [document.has(field) for field in ("min", "max", "scale", "offset")]
+    hits = (document.elements.kind == FLOAT) & np.logical_or.reduce(given)
+    hits &= ~np.array([bool(name) for name in document.tensors.dtype], bool)[document.elements.tensor]
+
+    def finding(tensor: int, rows: Rows) -> Finding:
+        edits: list[Edit] = []
+        fields: tuple[str, ...] = ()
+        for row in rows.tolist():
+            keys = document.signatures[int(document.elements.signature[row])]
+            present = tuple(key for key in ("min", "max", "scale", "offset") if key in keys)
+            fields = fields or present
+            path = document.field_path(row, "")
+            edits.extend(RemoveMember(tensor, (*path, key)) for key in present)
+        made = Finding(
+            f"{document.tensors.names[tensor]!r}: a float entry with {', '.join(fields)}",
+            Severity.WARNING,
+            Source(FORMAT, "float entries"),
+            help="remove the numbers, or write dtype int",
+            fix=Fix("remove the numbers of a float entry", True, tuple(edits)),
+        )
+        return at(context, tensor, (*document.field_path(int(rows[0]), ""), fields[0]), made)
+
+    yield from by_tensor(context, hits, finding)
+
+
+@encodings_rule()
+def bit_width(context: EncodingsContext) -> Iterator[Finding]:
+    """The bit width is none that the target takes.
+
+    Why: activations are 8 or 16 bits, weights 4, 8 or 16, biases 8 or 32, overrides to int32 aside;
+    the quantizer fails for a width that the runtime does not support. Hexagon v66 takes no 16-bit
+    activations ("Layer parameter value is invalid ... error code=3110").
+    What to do: use a documented width.
+    """
+    document = context.document
+    elements, tensors = document.elements, document.tensors
+    integer = elements.kind != FLOAT
+    bits = elements.bitwidth
+    whole = ~np.isnan(bits) & integer
+    params = np.isin(
+        tensors.section, [i for i, section in enumerate(document.sections) if section.name == PARAMS]
+    )[elements.tensor]
+    unsure = np.array([bool(name) for name in tensors.dtype], bool)[elements.tensor]
+    weights = widths("weights") | widths("bias")
+    activations = widths("activations") | {32}
+    ok = np.where(
+        unsure,
+        np.isin(bits, list(weights | activations)),
+        np.where(params, np.isin(bits, list(weights)), np.isin(bits, list(activations))),
+    )
+
+    def finding(tensor: int, rows: Rows) -> Finding:
+        value = float(bits[rows[0]])
+        impossible = value != round(value) or not 2 <= value <= 32
+        documented = sorted(weights if params[rows[0]] else activations)
+        made = Finding(
+            f"{tensors.names[tensor]!r}: {shown_bits(value)} bits{channels(document, tensor, rows)};"
+            f" documented are {', '.join(map(str, documented))}",
+            Severity.ERROR if impossible else Severity.WARNING,
+            Source(QUANTIZATION, "bit widths"),
+            help="use a documented width",
+            evidence={"bitwidth": value},
+        )
+        return at(context, tensor, _width_path(document, int(rows[0])), made)
+
+    yield from by_tensor(context, whole & ~ok, finding)
+    old = {Runtime.DSP, Runtime.AIP} & set(context.target.runtimes)
+    if old:
+        sixteen = whole & ~params & (bits == 16)
+        runtime = sorted(item.value for item in old)[0]
+
+        def on_v66(tensor: int, rows: Rows) -> Finding:
+            made = Finding(
+                f"{tensors.names[tensor]!r}: 16 bits, which Hexagon v66 ({runtime}) does not run",
+                Severity.ERROR,
+                Source("qualcomm/qidk#36", "error code=3110"),
+                Confidence.FIELD_REPORTED,
+                "use 8 bits, or a chip with Hexagon v68 or later",
+                evidence={"bitwidth": 16},
+            )
+            return at(context, tensor, _width_path(document, int(rows[0])), made)
+
+        yield from by_tensor(context, sixteen, on_v66)
+
+
+def shown_bits(value: float) -> str:
+    """A bit width without a needless fraction."""
+    return shown(int(value)) if value == round(value) else str(value)
+
+
+def _width_path(document: EncodingsDocument, row: int) -> tuple[str | int, ...]:
+    tensor = int(document.elements.tensor[row])
+    return document.field_path(row, "dtype" if document.tensors.dtype[tensor] else "bitwidth")

@@ -1,0 +1,190 @@
+"""Fields that entries lack."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.encodings import grid
+from dlclint.encodings.document import FLOAT, INT, EncodingsDocument, Layout
+from dlclint.encodings.edits import Edit, Fix, InsertMembers, RenameKey, SetValue
+from dlclint.rule import EncodingsContext, Finding
+from dlclint_rules.encodings.reporting import (
+    AIMET,
+    FORMAT,
+    OVERRIDES,
+    Rows,
+    at,
+    by_tensor,
+    capped,
+    channels,
+    encodings_rule,
+    reported,
+)
+
+Mask = npt.NDArray[np.bool_]
+
+_REQUIRED = {
+    Layout.LEGACY: ("bitwidth",),
+    Layout.LIST: ("bw", "dtype", "enc_type"),
+    Layout.FLAT: ("output_dtype",),
+}
+_FOR_INTEGERS = {
+    Layout.LEGACY: (),
+    Layout.LIST: ("is_sym", "scale", "offset"),
+    Layout.FLAT: (),
+}
+_OTHER_SPELLINGS = {"bitwidth": ("bw", "bits"), "dtype": ("type",), "is_symmetric": ("is_sym",)}
+_LPBQ = {"per_channel_float_scale", "per_block_int_scale"}
+
+
+@encodings_rule()
+def missing_field(context: EncodingsContext) -> Iterator[Finding]:
+    """An entry lacks a field.
+
+    Why: the converter stops at a missing bitwidth ("Bitwidth must be present"), and an integer
+    range needs both ends. Entries of bitwidth and dtype alone are accepted in practice: they only
+    choose the type and width, and the range comes from calibration.
+    What to do: add the field; a warning says what happens without it.
+    Fix: safe where the entry's own numbers give it (min and max from scale and offset), or where
+    the field only has the name of another layout.
+    """
+    yield from reported(context, "missing-field", Source(FORMAT, "name"))
+    document = context.document
+    elements = document.elements
+    for number_of, keys in enumerate(document.signatures):
+        here = elements.signature == number_of
+        for tensor_layout in {section.layout for section in document.sections}:
+            chosen = here & _of_layout(document, tensor_layout)
+            if not chosen.any() or not keys:
+                continue
+            for field, severity, why, kind in _missing(document, tensor_layout, keys):
+                hits = chosen & (elements.kind == kind) if kind is not None else chosen
+                if field not in _REQUIRED[tensor_layout]:
+                    hits &= document.elements.kind != FLOAT
+                yield from by_tensor(
+                    context, hits, partial(_lacks, context, field=field, severity=severity, why=why)
+                )
+    yield from _missing_in_blocks(context)
+
+
+def _of_layout(document: EncodingsDocument, layout: Layout) -> Mask:
+    rows = [i for i, section in enumerate(document.sections) if section.layout is layout]
+    return np.asarray(np.isin(document.tensors.section, rows)[document.elements.tensor])
+
+
+def _missing(
+    document: EncodingsDocument, layout: Layout, keys: frozenset[str]
+) -> Iterator[tuple[str, Severity, str, int | None]]:
+    """Field, severity, what follows, and the kind of entry that needs it (None: all)."""
+    for field in _REQUIRED[layout]:
+        if field not in keys:
+            yield field, Severity.ERROR, "it is required", None
+    for field in _FOR_INTEGERS[layout]:
+        if field not in keys:
+            yield field, Severity.ERROR, "integer entries require it", INT
+    if layout is Layout.FLAT and not keys & {"y_scale", "per_channel_float_scale", "per_block_int_scale"}:
+        yield "y_scale", Severity.ERROR, "integer entries require it", INT
+    if layout is not Layout.LEGACY:
+        return
+    if not keys & {"min", "max"}:
+        if keys & {"scale", "offset"}:
+            why = "scale and offset are always recomputed from min, max and bitwidth"
+            yield "min", Severity.ERROR, why, None
+        elif "bitwidth" in keys:
+            why = "the entry only chooses type and width, the range comes from calibration"
+            yield "min", Severity.WARNING, why, None
+    elif len(keys & {"min", "max"}) == 1:
+        yield ({"min", "max"} - keys).pop(), Severity.ERROR, "an integer range needs both ends", None
+    if document.version in ("0.5.0", "0.6.1") and "dtype" not in keys:
+        yield "dtype", Severity.WARNING, f"version {document.version} requires it", None
+    if document.version == "0.6.1" and keys & {"min", "max"}:
+        for field in ("is_symmetric", "offset", "scale"):
+            if field not in keys:
+                yield field, Severity.INFO, "AIMET's loader refuses integer entries without it", None
+
+
+def _lacks(
+    context: EncodingsContext, tensor: int, rows: Rows, field: str, severity: Severity, why: str
+) -> Finding:
+    document = context.document
+    name = document.tensors.names[tensor]
+    path = document.field_path(int(rows[0]), "")
+    keys = document.signatures[int(document.elements.signature[rows[0]])]
+    other = next((key for key in _OTHER_SPELLINGS.get(field, ()) if key in keys), "")
+    spelled = f" ({other} is not read here)" if other else ""
+    what = "min and max" if field == "min" and "max" not in keys else field
+    finding = Finding(
+        f"{name!r}: no {what}{channels(document, tensor, rows)}{spelled}: {why}",
+        severity,
+        _lack_source(field, severity),
+        Confidence.DOCUMENTED if severity is not Severity.WARNING else Confidence.FIELD_REPORTED,
+        f"call it {field}" if other else f"add {what}",
+        fix=_fix_lack(document, rows, field, other),
+    )
+    return at(context, tensor, path, finding)
+
+
+def _lack_source(field: str, severity: Severity) -> Source:
+    if severity is Severity.INFO or field in ("dtype", "is_symmetric"):
+        return Source(AIMET, "required fields")
+    return OVERRIDES if field in ("min", "max", "bitwidth") else Source(FORMAT, field)
+
+
+def _fix_lack(document: EncodingsDocument, rows: Rows, field: str, other: str) -> Fix | None:
+    elements = document.elements
+    tensor = int(elements.tensor[rows[0]])
+    edits: list[Edit] = []
+    title = f"rename {other} to {field}" if other else f"add {field} from the entry's own numbers"
+    own = grid.on_grid(elements.scale[rows], elements.offset[rows], elements.bitwidth[rows])
+    for place, row in enumerate(rows.tolist()):
+        path = document.field_path(row, "")
+        if other:
+            edits.append(RenameKey(tensor, (*path, other), field))
+        elif field == "min" and np.isfinite(own.minimum[place] + own.maximum[place]):
+            span = {"max": float(own.maximum[place]), "min": float(own.minimum[place])}
+            edits.append(InsertMembers(tensor, path, json.dumps(span)[1:-1]))
+        elif field == "dtype":
+            # Before 0.5.0 there was no dtype, and every entry was an integer one.
+            edits.append(SetValue(tensor, (*path, "dtype"), '"int"'))
+    return Fix(title, True, tuple(edits)) if edits else None
+
+
+def _missing_in_blocks(context: EncodingsContext) -> Iterator[Finding]:
+    """Fields that only some encoding types need: block_size, axis and those of LPBQ."""
+    document = context.document
+    tensors = document.tensors
+
+    def lacking() -> Iterator[tuple[int, str, str]]:
+        for tensor, enc_type in enumerate(tensors.enc_type):
+            keys = document.signatures[int(document.elements.signature[tensors.first[tensor]])]
+            if enc_type in ("PER_BLOCK", "LPBQ") and "block_size" not in keys:
+                yield tensor, "block_size", f"enc_type {enc_type} requires it"
+            if enc_type == "LPBQ":
+                for field in ("compressed_bw", "per_block_int_scale"):
+                    if field not in keys:
+                        yield tensor, field, "enc_type LPBQ requires it"
+            if tensors.dtype[tensor]:
+                several = tensors.count[tensor] > 1
+                if np.isnan(tensors.axis[tensor]) and (several or not np.isnan(tensors.block_size[tensor])):
+                    yield tensor, "axis", "an encoding of several channels or blocks needs it"
+                for field in _LPBQ - keys if keys & _LPBQ else ():
+                    yield tensor, field, "LPBQ needs both scales"
+
+    def finding(item: tuple[int, str, str]) -> Finding:
+        tensor, field, why = item
+        made = Finding(
+            f"{tensors.names[tensor]!r}: no {field}: {why}",
+            Severity.ERROR,
+            Source(FORMAT, field),
+            help=f"add {field}",
+        )
+        return at(context, tensor, (), made)
+
+    if any(tensors.enc_type) or any(tensors.dtype):
+        yield from capped(context, lacking(), finding, "tensors")

@@ -1,0 +1,203 @@
+"""Names against the graph: unknown ones, wrong sections, and what is covered."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+
+from dlclint.analysis.roles import CONVOLUTIONS, absorbed_chain, weight_uses
+from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.encodings.document import ACTIVATIONS, ENCODINGS, PARAMS
+from dlclint.encodings.edits import Fix, RenameKey
+from dlclint.model.graph import Model, Node
+from dlclint.rule import EncodingsContext, Finding
+from dlclint_rules.encodings.reporting import OVERRIDES, at, at_offset, capped, encodings_rule
+
+_MANY = 4000
+"""Names among which the nearest spelling is searched; more would take seconds."""
+
+
+def tensor_names(model: Model) -> set[str]:
+    """Every tensor of every graph: inputs, outputs of nodes, initializers."""
+    found: set[str] = set()
+    for graph in model.graphs():
+        found.update(graph.inputs, graph.outputs, graph.initializers)
+        for node in graph.nodes:
+            found.update(node.outputs)
+    found.discard("")
+    return found
+
+
+@encodings_rule()
+def unknown_tensor(context: EncodingsContext) -> Iterator[Finding]:
+    """A name is not in the graph.
+
+    Why: the encoding is applied to nothing. Genuine exports have no such name; they appear when the
+    model was simplified, renamed or exported again after quantization ("Can't simplify the model
+    when custom ops or quantization overrides are specified").
+    What to do: simplify before AIMET, not after, and give the converter the model AIMET wrote.
+    Where the strays are in number, order and channels the weights and biases of convolutions with a
+    batch normalisation behind them, the file was made after folding: a warning, with the number.
+    Fix: unsafe, renamed to the one name that differs only in spelling.
+    """
+    if context.view is None:
+        return
+    document = context.document
+    known = tensor_names(context.view.model)
+    strays = [row for row, name in enumerate(document.tensors.names) if name not in known]
+    if not strays:
+        return
+    folded = _names_of_folded(context, strays)
+    if folded:
+        yield at(context, strays[0], (), folded)
+        return
+    by_core: dict[str, list[str]] = {}
+    for name in known:
+        by_core.setdefault(_core(name), []).append(name)
+    share = len(strays) / len(document.tensors.names)
+    simplified = share > 0.2 and len(strays) > 2
+    taken = set(document.tensors.names)
+
+    def finding(row: int) -> Finding:
+        name = document.tensors.names[row]
+        alike = [other for other in by_core.get(_core(name), ()) if other not in taken]
+        near = alike or (
+            difflib.get_close_matches(name, sorted(known), 1, 0.8) if len(known) <= _MANY else []
+        )
+        help = f"did you mean {near[0]!r}?" if near else "remove it, or give the model it was made for"
+        if simplified:
+            help += " (so many strays look like names from before simplification or another export)"
+        fix = None
+        if len(alike) == 1:
+            fix = Fix(f"rename {name} to {alike[0]}", False, (RenameKey(row, (), alike[0]),))
+        made = Finding(
+            f"{name!r} is no tensor of the model",
+            Severity.ERROR,
+            Source("qualcomm/aimet#2422", "names after simplification"),
+            Confidence.FIELD_REPORTED,
+            help,
+            fix=fix,
+            evidence={"strays": len(strays), "names": len(document.tensors.names)},
+        )
+        return at(context, row, (), made)
+
+    yield from capped(context, strays, finding, "names")
+
+
+def _names_of_folded(context: EncodingsContext, strays: list[int]) -> Finding | None:
+    """The one finding for names that a simplifier gave when it folded batch normalisations."""
+    assert context.view is not None
+    counts = context.document.tensors.count[strays].tolist()
+    pairs = [
+        use.channels
+        for _, use in weight_uses(context.view.model)
+        if use.node.op_type in CONVOLUTIONS and not use.is_bias and _normalised(use.node)
+    ]
+    for expected in ([c for c in pairs for _ in "wb"], pairs):
+        if (
+            pairs
+            and len(expected) == len(counts)
+            and all(count in (1, channels) for count, channels in zip(counts, expected, strict=True))
+        ):
+            return Finding(
+                f"{len(strays)} names are no tensors of the model: they are, in number and channels, those of"
+                f" its {len(pairs)} convolutions after their batch normalisation is folded in",
+                Severity.WARNING,
+                Source("qualcomm/aimet#2422", "names after simplification"),
+                Confidence.INFERRED,
+                "give the converter the folded model that the file was made for",
+                evidence={"strays": len(strays), "pairs": len(pairs)},
+            )
+    return None
+
+
+def _normalised(node: Node) -> bool:
+    return any(following.op_type == "BatchNormalization" for following in absorbed_chain(node)[:1])
+
+
+def _core(name: str) -> str:
+    """A name without what exporters add or change: case, separators, :0, _output_0."""
+    name = re.sub(r":\d+$|_output_\d+$", "", name.lower())
+    return re.sub(r"[/._]+", "/", name).strip("/")
+
+
+@encodings_rule()
+def wrong_section(context: EncodingsContext) -> Iterator[Finding]:
+    """A tensor stands in the section of the other kind.
+
+    Why: activation_encodings is keyed by output tensors, param_encodings by weights and biases; the
+    converter looks a weight up in param_encodings only. A stored constant that is no weight, such as
+    the addend of an Add, may stand among the activations, as AIMET writes it.
+    What to do: move the entry.
+    """
+    if context.view is None:
+        return
+    document = context.document
+    if all(section.name == ENCODINGS for section in document.sections):
+        return
+    model = context.view.model
+    weights = {name for name, _ in weight_uses(model)}
+    made_by = {
+        output
+        for graph in model.graphs()
+        for node in graph.nodes
+        if node.key not in context.view.folded and node.op_type != "Constant"
+        for output in node.outputs
+    } | set(model.graph.inputs)
+
+    def wrong() -> Iterator[tuple[int, str]]:
+        for row, name in enumerate(document.tensors.names):
+            section = document.section_of(row).name
+            if section == ACTIVATIONS and name in weights:
+                yield row, f"{name!r} is a weight or bias, but stands in {ACTIVATIONS}"
+            elif section == PARAMS and name in made_by and name not in weights:
+                yield row, f"{name!r} is computed, but stands in {PARAMS}"
+
+    def finding(item: tuple[int, str]) -> Finding:
+        row, message = item
+        return at(context, row, (), Finding(message, Severity.ERROR, OVERRIDES, help="move it"))
+
+    yield from capped(context, wrong(), finding, "tensors")
+
+
+@encodings_rule()
+def coverage(context: EncodingsContext) -> Iterator[Finding]:
+    """Not every tensor has an encoding.
+
+    Why: what the file leaves out gets its range from the calibration list. Genuine exports leave
+    about a quarter of the activations out, because data movement keeps its input's encoding and a
+    fused activation carries that of its group, so this is for information.
+    What to do: nothing, or `--float_fallback` where no calibration list is given.
+    """
+    document = context.document
+    if context.view is None or not document.tensors.names:
+        return
+    names = set(document.tensors.names)
+    weights = dict(weight_uses(context.view.model))
+    covered = sum(1 for name in weights if name in names)
+    nodes = [node for node in context.view.nodes() if node.outputs]
+    tensors = {output for node in nodes for output in node.outputs if output}
+    tensors |= set(context.view.model.graph.inputs)
+    active = len(tensors & names)
+    if active == len(tensors) and covered == len(weights):
+        return
+    biases = sum(1 for name, use in weights.items() if use.is_bias and name not in names)
+    message = (
+        f"{active} of {len(tensors)} activations and {covered} of {len(weights)} weights and biases"
+        " have an encoding; the rest is calibrated"
+    )
+    section = document.sections[0]
+    finding = Finding(
+        message,
+        Severity.INFO,
+        Source(OVERRIDES.document, "partial overrides"),
+        help=f"{biases} biases without an encoding take --bias_bitwidth" if biases else "",
+        evidence={
+            "activations": len(tensors),
+            "activations_covered": active,
+            "weights": len(weights),
+            "weights_covered": covered,
+        },
+    )
+    yield at_offset(context, section.start, section.pointer, finding)

@@ -1,0 +1,218 @@
+"""Offsets: sign, fraction, symmetry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.encodings import grid
+from dlclint.encodings.document import FLOAT, EncodingsDocument, Layout
+from dlclint.encodings.edits import Edit, Fix, SetValue, number
+from dlclint.rule import EncodingsContext, Finding
+from dlclint_rules.encodings.repairs import made_symmetric, refit
+from dlclint_rules.encodings.reporting import (
+    FORMAT,
+    OVERRIDES,
+    PER_CHANNEL,
+    Rows,
+    at,
+    by_tensor,
+    channels,
+    encodings_rule,
+)
+
+
+def _integers(document: EncodingsDocument) -> npt.NDArray[np.bool_]:
+    return np.asarray((document.elements.kind != FLOAT) & ~np.isnan(document.elements.offset))
+
+
+def _field(document: EncodingsDocument, row: int) -> str:
+    return str(next(part for part in reversed(document.field_path(row, "offset")) if isinstance(part, str)))
+
+
+@encodings_rule()
+def offset_sign(context: EncodingsContext) -> Iterator[Finding]:
+    """The offset is positive: its sign is flipped.
+
+    Why: in files up to 1.0.0 a number is scale * (q + offset), so an offset lies between
+    -(2**bitwidth - 1) and 0; in 2.x y_zero_point is minus that, so it is not negative for unsigned
+    types. PPQ and old TensorFlow AIMET write the positive zero point, fastforward the negative one
+    into 2.x. SNPE's own first example drops the sign, and recomputes offset from min and max.
+    What to do: turn the sign.
+    Fix: safe where min and max say the same; else unsafe.
+    """
+    document = context.document
+    elements = document.elements
+    hits = _integers(document) & (elements.offset > 0)
+
+    def finding(tensor: int, rows: Rows) -> Finding:
+        row = int(rows[0])
+        flat = bool(document.tensors.dtype[tensor])
+        value = -elements.offset[row] if flat else elements.offset[row]
+        has_range = not np.isnan(elements.minimum[row] + elements.maximum[row])
+        made = Finding(
+            f"{document.tensors.names[tensor]!r}: {_field(document, row)} {value:g}"
+            f"{channels(document, tensor, rows)} has the sign flipped",
+            Severity.WARNING if has_range else Severity.ERROR,
+            OVERRIDES if has_range else Source(FORMAT, "offset"),
+            Confidence.DOCUMENTED if has_range else Confidence.INFERRED,
+            "offset is 0 or negative: min / scale" if not flat else "y_zero_point is minus the offset",
+            evidence={"offset": float(value), "bitwidth": float(elements.bitwidth[row])},
+            fix=_flipped(document, tensor, rows),
+        )
+        return at(context, tensor, document.field_path(row, "offset"), made)
+
+    yield from by_tensor(context, hits, finding)
+
+
+def _flipped(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix | None:
+    elements = document.elements
+    if not np.isnan(elements.minimum[rows] + elements.maximum[rows] + elements.bitwidth[rows]).any():
+        return refit(document, tensor, rows)
+    if np.isnan(elements.bitwidth[rows]).any():
+        return None
+    flat = bool(document.tensors.dtype[tensor])
+    steps = grid.steps(elements.bitwidth[rows])
+    if flat and not document.tensors.dtype[tensor].startswith("u"):
+        return None
+    if (elements.offset[rows] > steps).any():
+        return None
+    edits = _offset_edits(document, tensor, rows, elements.offset[rows] if flat else -elements.offset[rows])
+    return Fix("turn the sign of the offset", False, edits)
+
+
+def _offset_edits(
+    document: EncodingsDocument, tensor: int, rows: Rows, values: npt.NDArray[np.float64]
+) -> tuple[Edit, ...]:
+    edits: list[Edit] = []
+    for row, value in zip(rows.tolist(), values.tolist(), strict=True):
+        path = document.field_path(row, "offset")
+        edits.append(SetValue(tensor, path, number(value, document.spelling(tensor, path))))
+    return tuple(edits)
+
+
+@encodings_rule()
+def fractional_offset(context: EncodingsContext) -> Iterator[Finding]:
+    """The offset is no whole number.
+
+    Why: an offset that is no integer puts zero between two integers, so padding and ReLU become
+    inexact; AIMET's loader refuses it. (-128.0 is a whole number and fine.)
+    What to do: round it, which moves the range by less than half a step.
+    Fix: safe where min and max are there to recompute it from; else unsafe.
+    """
+    document = context.document
+    elements = document.elements
+    offset = elements.offset
+    shifted = document.has("zero_point_shift")
+    hits = _integers(document) & (offset != np.rint(offset)) & ~shifted
+
+    def finding(tensor: int, rows: Rows) -> Finding:
+        row = int(rows[0])
+        safe = not np.isnan(elements.minimum[rows] + elements.maximum[rows] + elements.bitwidth[rows]).any()
+        flat = bool(document.tensors.dtype[tensor])
+        rounded = np.rint(offset[rows])
+        fix = (
+            refit(document, tensor, rows)
+            if safe
+            else None
+            if flat
+            else Fix("round the offset", False, _offset_edits(document, tensor, rows, rounded))
+        )
+        made = Finding(
+            f"{document.tensors.names[tensor]!r}: {_field(document, row)} {offset[row]:g}"
+            f"{channels(document, tensor, rows)} is no whole number",
+            Severity.WARNING if safe else Severity.ERROR,
+            Source(FORMAT, "offset"),
+            help="round it; a converter recomputes it where min and max are given",
+            evidence={"offset": float(offset[row])},
+            fix=fix,
+        )
+        return at(context, tensor, document.field_path(row, "offset"), made)
+
+    yield from by_tensor(context, hits, finding)
+
+
+@encodings_rule()
+def symmetric_offset(context: EncodingsContext) -> Iterator[Finding]:
+    """A symmetric encoding has an offset other than -2**(bitwidth - 1).
+
+    Why: the converter stops: "Invalid offset overridden for symmetric encodings got [-127],
+    expected -128." It does so per tensor too. AIMET's strict_symmetric and unsigned_symmetric
+    settings write -127 and 0.
+    What to do: export with both settings off, or mend the file.
+    Fix: safe where the step stays (offset, min and max are set), or where one entry for a whole
+    tensor can be called asymmetric, which changes no number; unsafe per channel where the step must
+    grow.
+    """
+    document = context.document
+    elements = document.elements
+    expected = grid.symmetric_offset(elements.bitwidth)
+    hits = _integers(document) & (elements.symmetric == 1) & (elements.offset != expected)
+    hits &= ~np.isnan(elements.bitwidth)
+    hits &= elements.offset <= 0
+
+    def finding(tensor: int, rows: Rows) -> Finding:
+        row = int(rows[0])
+        made = Finding(
+            f"{document.tensors.names[tensor]!r}: symmetric with offset {elements.offset[row]:g}"
+            f"{channels(document, tensor, rows)}, expected {expected[row]:g}",
+            Severity.ERROR,
+            Source("qualcomm/aimet#2468", "Invalid offset overridden for symmetric encodings"),
+            Confidence.FIELD_REPORTED,
+            "export without strict_symmetric and unsigned_symmetric, or run dlclint fix",
+            evidence={"offset": float(elements.offset[row]), "expected": float(expected[row])},
+            fix=made_symmetric(document, tensor, rows),
+        )
+        return at(context, tensor, document.field_path(row, "offset"), made)
+
+    yield from by_tensor(context, hits, finding)
+
+
+@encodings_rule()
+def per_channel_asymmetric(context: EncodingsContext) -> Iterator[Finding]:
+    """A per-channel encoding is not symmetric.
+
+    Why: per-channel overrides must be symmetric: is_symmetric "True" and offset
+    -2**(bitwidth - 1); in 2.x a zero point of 0 for signed types.
+    What to do: quantize weights symmetrically per channel, or asymmetrically per tensor.
+    Fix: unsafe, ranges are made symmetric and widen; the title says by how much.
+    """
+    document = context.document
+    elements, tensors = document.elements, document.tensors
+    typed = np.array([name == "PER_CHANNEL" for name in tensors.enc_type], bool)
+    blocks = np.array([name in ("PER_BLOCK", "LPBQ") for name in tensors.enc_type], bool)
+    blocks |= ~np.isnan(tensors.block_size)
+    several = ((tensors.count > 1) | typed) & ~blocks
+    expected = grid.symmetric_offset(elements.bitwidth)
+    asymmetric = (elements.offset != expected) | (elements.symmetric == 0)
+    hits = _integers(document) & ~np.isnan(elements.bitwidth) & several[elements.tensor] & asymmetric
+    hits &= ~((elements.symmetric == 1) & (elements.offset != expected))  # symmetric-offset says it
+
+    def finding(tensor: int, rows: Rows) -> Finding:
+        row = int(rows[0])
+        edits = made_symmetric(document, tensor, rows) if not tensors.dtype[tensor] else None
+        if edits is not None:
+            said: list[Edit] = []
+            layout = document.section_of(tensor).layout
+            spelled = '"True"' if layout is Layout.LEGACY else "true"
+            for r in rows.tolist():
+                if elements.symmetric[r] != 1:
+                    said.append(SetValue(tensor, document.field_path(r, "symmetric"), spelled))
+            edits = Fix(edits.title, False, (*edits.edits, *dict.fromkeys(said)))
+        value = elements.offset[row]
+        what = f"offset {value:g}" if value != expected[row] else "is_symmetric false"
+        made = Finding(
+            f"{tensors.names[tensor]!r}: per channel with {what}{channels(document, tensor, rows)};"
+            f" it must be symmetric, offset {expected[row]:g}",
+            Severity.ERROR,
+            PER_CHANNEL,
+            help="use symmetric weights per channel, or one asymmetric encoding per tensor",
+            evidence={"offset": float(value), "expected": float(expected[row])},
+            fix=edits,
+        )
+        return at(context, tensor, document.field_path(row, "offset"), made)
+
+    yield from by_tensor(context, hits, finding)

@@ -1,0 +1,196 @@
+"""Ranges: min and max against scale, offset and bitwidth, and against zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.encodings import grid
+from dlclint.encodings.document import FLOAT, EncodingsDocument
+from dlclint.rule import EncodingsContext, Finding
+from dlclint_rules.encodings.repairs import refit, tolerance
+from dlclint_rules.encodings.reporting import (
+    AIMET,
+    ALGORITHM,
+    OVERRIDES,
+    Rows,
+    at,
+    by_tensor,
+    channels,
+    encodings_rule,
+)
+
+
+def _ranged(document: EncodingsDocument) -> npt.NDArray[np.bool_]:
+    elements = document.elements
+    numbers = elements.minimum + elements.maximum + elements.bitwidth
+    return np.asarray((elements.kind != FLOAT) & ~np.isnan(numbers))
+
+
+@encodings_rule()
+def inverted_range(context: EncodingsContext) -> Iterator[Finding]:
+    """min exceeds max.
+
+    Why: no grid has such a range; the step would be negative.
+    What to do: exchange them, or calibrate again.
+    """
+    document = context.document
+    elements = document.elements
+    with np.errstate(invalid="ignore"):
+        hits = _ranged(document) & (elements.minimum > elements.maximum)
+
+    def finding(tensor: int, rows: Rows) -> Finding:
+        row = int(rows[0])
+        low, high = float(elements.minimum[row]), float(elements.maximum[row])
+        made = Finding(
+            f"{document.tensors.names[tensor]!r}: min {low:g} exceeds max {high:g}"
+            f"{channels(document, tensor, rows)}",
+            Severity.ERROR,
+            OVERRIDES,
+            help="exchange them, or calibrate again",
+            evidence={"min": low, "max": high},
+        )
+        return at(context, tensor, document.field_path(row, "minimum"), made)
+
+    yield from by_tensor(context, hits, finding)
+
+
+@encodings_rule()
+def inconsistent(context: EncodingsContext) -> Iterator[Finding]:
+    """scale and offset contradict min, max and bitwidth.
+
+    Why: converters recompute scale and offset from min, max and bitwidth, AIMET reads scale and
+    offset, so the two see different grids.
+    What to do: recompute scale and offset from the range that is meant.
+    Fix: safe, all numbers from min, max and bitwidth by the documented algorithm.
+    """
+    document = context.document
+    elements = document.elements
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        step = grid.scale_of(elements.minimum, elements.maximum, elements.bitwidth)
+        usable = _ranged(document) & (elements.minimum < elements.maximum)
+        given = elements.scale
+        low_off = np.abs(elements.offset * given - elements.minimum) / step
+        scale_off = np.abs(given - step) / step
+        bad_offset = low_off > tolerance(elements.bitwidth, 0.05)
+        bad_scale = scale_off > 1e-3
+        # A flipped sign is told by offset-sign, a fraction by fractional-offset.
+        told = (elements.offset > 0) | (elements.offset != np.rint(elements.offset))
+        hits = usable & (bad_scale | (bad_offset & ~told))
+
+    def finding(tensor: int, rows: Rows) -> Finding:
+        row = int(rows[0])
+        expected, place = float(step[row]), float(-elements.minimum[row] / step[row])
+        if bad_scale[row]:
+            what = f"scale {given[row]:g}, but min, max and bitwidth give {expected:g}"
+        else:
+            what = f"offset {elements.offset[row]:g}, but min / scale is {-place:.2f}"
+        made = Finding(
+            f"{document.tensors.names[tensor]!r}: {what}{channels(document, tensor, rows)}",
+            Severity.WARNING,
+            OVERRIDES,
+            help="recompute scale and offset, or run dlclint fix",
+            evidence={
+                "scale": float(given[row]),
+                "expected_scale": expected,
+                "offset": float(elements.offset[row]),
+                "min_over_scale": -place,
+            },
+            fix=refit(document, tensor, rows),
+        )
+        name = "scale" if bad_scale[row] else "offset"
+        return at(context, tensor, document.field_path(row, name), made)
+
+    yield from by_tensor(context, hits, finding)
+
+
+@encodings_rule()
+def zero_off_grid(context: EncodingsContext) -> Iterator[Finding]:
+    """Zero is not exactly representable.
+
+    Why: zero padding, ReLU and masks need an exact 0.0, so the documented algorithm shifts a range
+    by less than a step, or stretches it to zero, and the file's numbers are not those that run. In
+    formats without min and max, an offset beyond the integers puts zero outside the range.
+    What to do: move min and max so that -min / scale is a whole number.
+    Fix: safe, the documented algorithm applied.
+    """
+    document = context.document
+    elements = document.elements
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        error = grid.zero_error(elements.minimum, elements.maximum, elements.bitwidth)
+        usable = _ranged(document) & (elements.minimum < elements.maximum)
+        hits = usable & (error > tolerance(elements.bitwidth, 0.01))
+        below = (elements.kind != FLOAT) & (elements.offset < -grid.steps(elements.bitwidth))
+
+    def shifted(tensor: int, rows: Rows) -> Finding:
+        row = int(rows[0])
+        low, high = float(elements.minimum[row]), float(elements.maximum[row])
+        outside = bool(np.isinf(error[row]))
+        new = grid.fit(low, high, elements.bitwidth[row]) if low <= high else None
+        becomes = f"; it becomes {new.minimum:.6g} to {new.maximum:.6g}" if new is not None else ""
+        where = "outside" if outside else f"{error[row]:.2f} of a step off the grid of"
+        made = Finding(
+            f"{document.tensors.names[tensor]!r}: zero lies {where} {low:g} to {high:g}"
+            f"{channels(document, tensor, rows)}{becomes}",
+            Severity.WARNING,
+            ALGORITHM,
+            help="give the range that the algorithm makes of it, or run dlclint fix",
+            evidence={"min": low, "max": high, **({} if outside else {"steps": float(error[row])})},
+            fix=refit(document, tensor, rows),
+        )
+        return at(context, tensor, document.field_path(row, "minimum"), made)
+
+    yield from by_tensor(context, hits, shifted)
+
+    def beyond(tensor: int, rows: Rows) -> Finding:
+        row = int(rows[0])
+        lowest = -float(grid.steps(elements.bitwidth[row]))
+        made = Finding(
+            f"{document.tensors.names[tensor]!r}: offset {elements.offset[row]:g}"
+            f"{channels(document, tensor, rows)} lies beyond {elements.bitwidth[row]:g} bits"
+            f" ({lowest:g} to 0), so zero is outside the range",
+            Severity.ERROR,
+            Source(AIMET, "zero point"),
+            help="is the bit width or the offset meant for another tensor?",
+            evidence={"offset": float(elements.offset[row]), "bitwidth": float(elements.bitwidth[row])},
+        )
+        return at(context, tensor, document.field_path(row, "offset"), made)
+
+    yield from by_tensor(context, below, beyond)
+
+
+@encodings_rule()
+def range_too_small(context: EncodingsContext) -> Iterator[Finding]:
+    """The range is below the documented minimum.
+
+    Why: the algorithm widens a range to a minimum, 0.0001 in the page's words, 0.01 in its formula,
+    so the grid is coarser than the file says. Dead channels look like this (scale 1.19e-07), and
+    HTA stops at "Bad quantization: zero scale!".
+    What to do: check that the tensor is not constant; remove dead channels.
+    """
+    document = context.document
+    elements = document.elements
+    with np.errstate(invalid="ignore", over="ignore"):
+        by_scale = elements.scale * grid.steps(elements.bitwidth)
+        span = np.where(_ranged(document), elements.maximum - elements.minimum, by_scale)
+        hits = (elements.kind != FLOAT) & (span < grid.MINIMUM_RANGE) & (span >= 0) & (elements.scale != 0)
+
+    def finding(tensor: int, rows: Rows) -> Finding:
+        least = float(np.min(span[rows]))
+        row = int(rows[int(np.argmin(span[rows]))])
+        made = Finding(
+            f"{document.tensors.names[tensor]!r}: the range is {least:.3g}"
+            f"{channels(document, tensor, rows)}, below the minimum of 0.0001 (0.01 in the formula)",
+            Severity.WARNING,
+            Source(ALGORITHM.document, "minimum range"),
+            Confidence.DOCUMENTED,
+            "check for a constant tensor or dead channels",
+            evidence={"range": least, "minimum": grid.MINIMUM_RANGE},
+        )
+        name = "minimum" if not np.isnan(elements.minimum[row]) else "scale"
+        return at(context, tensor, document.field_path(row, name), made)
+
+    yield from by_tensor(context, hits, finding)

@@ -1,0 +1,103 @@
+"""Numbers that repair an entry: refitted to its own range, or made symmetric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from dlclint.encodings import grid
+from dlclint.encodings.document import EncodingsDocument, Layout
+from dlclint.encodings.edits import Edit, Fix, SetValue, number
+from dlclint_rules.encodings.reporting import Rows
+
+SAME_STEP = 1.01
+"""A step that grows by at most a hundredth: what rounds to within half a step still does."""
+
+
+def tolerance(bitwidth: npt.NDArray[np.float64], of_a_step: float) -> npt.NDArray[np.float64]:
+    """In steps: numbers printed as float32 are off by some 1e-7 of their size, 2**bitwidth steps."""
+    return np.asarray(of_a_step + np.exp2(bitwidth) * 1e-6)
+
+
+def refit(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix | None:
+    """All numbers of entries with min, max and bitwidth, by the documented algorithm.
+
+    What already is on the grid keeps its digits. Entries that say they are symmetric become so.
+    """
+    elements = document.elements
+    low, high, bits = elements.minimum[rows], elements.maximum[rows], elements.bitwidth[rows]
+    if (elements.symmetric[rows] == 1).all():
+        return made_symmetric(document, tensor, rows)
+    try:
+        fitted = grid.fit(low, high, bits)
+    except ValueError:
+        return None
+    edits: list[Edit] = []
+    slack = fitted.scale * tolerance(bits, 1e-3)
+    for place, row in enumerate(rows.tolist()):
+        values = {
+            "minimum": (fitted.minimum[place], low[place], slack[place]),
+            "maximum": (fitted.maximum[place], high[place], slack[place]),
+            "scale": (fitted.scale[place], elements.scale[row], 1e-6 * fitted.scale[place]),
+            "offset": (fitted.offset[place], elements.offset[row], 0.0),
+        }
+        for name, (new, old, near) in values.items():
+            if abs(new - old) > near:
+                path = document.field_path(row, name)
+                like = document.spelling(tensor, path) if name == "offset" else "0."
+                edits.append(SetValue(tensor, path, number(float(new), like)))
+    return Fix("recompute the numbers from min, max and bitwidth", True, tuple(edits)) if edits else None
+
+
+def made_symmetric(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix | None:
+    """Offset -2**(bitwidth - 1), and the smallest step that still covers the range.
+
+    One entry for a whole tensor whose step would grow by more than a hundredth is called asymmetric
+    instead, which changes no number.
+    """
+    elements = document.elements
+    bits = elements.bitwidth[rows]
+    old = grid.on_grid(elements.scale[rows], elements.offset[rows], bits)
+    low = np.where(np.isnan(elements.minimum[rows]), old.minimum, elements.minimum[rows])
+    high = np.where(np.isnan(elements.maximum[rows]), old.maximum, elements.maximum[rows])
+    if np.isnan(low + high + bits).any() or (low > high).any() or ((bits < 2) | (bits > 32)).any():
+        return None
+    half = np.exp2(bits - 1)
+    need = np.maximum(np.maximum(-low / half, high / (half - 1)), grid.MINIMUM_RANGE / grid.steps(bits))
+    with np.errstate(invalid="ignore"):
+        given = np.where(elements.scale[rows] > 0, elements.scale[rows], need)
+        # The grid covers a range to half a step: an end that is at most so far out keeps the step.
+        fits = (low >= -(half + 0.5) * given * (1 + 1e-6)) & (high <= (half - 0.5) * given * (1 + 1e-6))
+    # A step much larger than the range asks for is no step of this range.
+    fits &= given <= need * SAME_STEP
+    scale = np.where(fits, given, need)
+    new = grid.on_grid(scale, -half, bits)
+    growth = float(np.max(scale / np.where(high > low, grid.scale_of(low, high, bits), scale)))
+    several = int(document.tensors.count[tensor]) > 1 or document.tensors.enc_type[tensor] == "PER_CHANNEL"
+    if growth > SAME_STEP and not several and elements.symmetric[rows[0]] == 1:
+        path = document.field_path(int(rows[0]), "symmetric")
+        spelled = '"False"' if document.section_of(tensor).layout is Layout.LEGACY else "false"
+        return Fix("call it asymmetric, as its numbers are", True, (SetValue(tensor, path, spelled),))
+    edits: list[Edit] = []
+    for place, row in enumerate(rows.tolist()):
+        edits.extend(grid_edits(document, row, new, place))
+    title = f"make it symmetric (the step grows by {max(growth - 1, 0.0):.1%})"
+    return Fix(title, growth <= SAME_STEP, tuple(edits)) if edits else None
+
+
+def grid_edits(document: EncodingsDocument, row: int, encoding: grid.Encoding, place: int) -> Iterator[Edit]:
+    """Edits that give an element the numbers of an encoding, for the fields that its layout has."""
+    tensor = int(document.elements.tensor[row])
+    layout = document.section_of(tensor).layout
+    old = {"scale": document.elements.scale[row], "offset": document.elements.offset[row]}
+    values = {"scale": float(encoding.scale[place]), "offset": float(encoding.offset[place])}
+    if layout is Layout.LEGACY:
+        old |= {"minimum": document.elements.minimum[row], "maximum": document.elements.maximum[row]}
+        values |= {"minimum": float(encoding.minimum[place]), "maximum": float(encoding.maximum[place])}
+    for name, value in values.items():
+        if value != old[name]:
+            path = document.field_path(row, name)
+            like = document.spelling(tensor, path) if name == "offset" else "0."
+            yield SetValue(tensor, path, number(value, like))

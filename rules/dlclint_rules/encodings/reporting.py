@@ -1,0 +1,135 @@
+"""How rules of the family report: with a place in the file, tensor by tensor, and never a million times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dlclint.diagnostic import Source
+from dlclint.encodings import json_text
+from dlclint.encodings.document import EncodingsDocument, Flaw, Path_
+from dlclint.encodings.edits import Fix, ReplaceText, SetValue
+from dlclint.rule import EncodingsContext, Finding, Subject, rule
+
+encodings_rule = partial(rule, Subject.ENCODINGS, "encodings")
+
+QUANTIZATION = "80-63442-2 Rev BL, Quantized vs Non-Quantized Models"
+OVERRIDES = Source(QUANTIZATION, "overrides")
+ALGORITHM = Source(QUANTIZATION, "algorithm")
+PER_CHANNEL = Source(QUANTIZATION, "per-channel overrides")
+AIMET = "AIMET 2.42 loader"
+FORMAT = "AIMET Encoding Format Specification"
+JSON = Source("RFC 8259, The JSON Data Interchange Format")
+
+Rows = npt.NDArray[np.int64]
+
+
+def at(context: EncodingsContext, tensor: int, path: Path_, finding: Finding) -> Finding:
+    """The finding with its tensor's name and its place in the file."""
+    document = context.document
+    pointer, line, column = document.place(tensor, path)
+    return replace(finding, tensor=document.tensors.names[tensor], pointer=pointer, line=line, column=column)
+
+
+def at_offset(context: EncodingsContext, offset: int, pointer: Path_ | None, finding: Finding) -> Finding:
+    """The finding with a place given as an offset into the text."""
+    line, column = context.document.source.line_and_column(offset)
+    path = context.document.path_at(offset) if pointer is None else pointer
+    return replace(
+        finding,
+        pointer=json_text.pointer(path),
+        line=line,
+        column=column,
+    )
+
+
+def capped(
+    context: EncodingsContext, items: Iterable[Any], finding: Callable[[Any], Finding], noun: str
+) -> Iterator[Finding]:
+    """A finding for each item up to the context's limit, then one that counts the rest."""
+    last: Finding | None = None
+    more = 0
+    for index, item in enumerate(items):
+        if context.limit is None or index < context.limit:
+            last = finding(item)
+            yield last
+        else:
+            more += 1
+    if more and last is not None:
+        yield Finding(
+            f"{more:,} more {noun} have the same flaw",
+            last.severity,
+            last.source,
+            last.confidence,
+            last.help,
+            evidence={"count": more},
+        )
+
+
+def by_tensor(
+    context: EncodingsContext, hits: npt.NDArray[np.bool_], finding: Callable[[int, Rows], Finding]
+) -> Iterator[Finding]:
+    """A finding for each tensor with a hit among its elements, given the tensor and the elements' rows."""
+    rows = np.flatnonzero(hits)
+    if not len(rows):
+        return
+    owners, first = np.unique(context.document.elements.tensor[rows], return_index=True)
+    bounds = [*first.tolist(), len(rows)]
+
+    def report(place: int) -> Finding:
+        return finding(int(owners[place]), rows[bounds[place] : bounds[place + 1]])
+
+    yield from capped(context, range(len(owners)), report, "tensors")
+
+
+def channels(document: EncodingsDocument, tensor: int, rows: Rows) -> str:
+    """ "" for a tensor of one element, else which of its channels are meant."""
+    count = int(document.tensors.count[tensor])
+    if count == 1:
+        return ""
+    if len(rows) == count:
+        return f" in all {count} channels"
+    places = (rows - document.tensors.first[tensor]).tolist()
+    listed = ", ".join(map(str, places[:3])) + (", ..." if len(places) > 3 else "")
+    return f" in {len(rows)} of {count} channels ({listed})"
+
+
+def reported(context: EncodingsContext, kind: str, source: Source) -> Iterator[Finding]:
+    """The flaws that reading recorded for a rule."""
+
+    def finding(flaw: Flaw) -> Finding:
+        made = Finding(
+            flaw.message,
+            flaw.severity,
+            source,
+            help=flaw.help,
+            fix=_fix(flaw),
+        )
+        if flaw.tensor is None:
+            return at_offset(context, flaw.offset or 0, flaw.pointer, made)
+        placed = at(context, flaw.tensor, flaw.path, made)
+        return replace(placed, message=f"{context.document.tensors.names[flaw.tensor]!r}: {flaw.message}")
+
+    flaws = (flaw for flaw in context.document.flaws if flaw.kind == kind)
+    yield from capped(context, flaws, finding, "places")
+
+
+def _fix(flaw: Flaw) -> Fix | None:
+    if flaw.fix is None or flaw.tensor is None:
+        return None
+    path, text, title = flaw.fix
+    return Fix(title, True, (SetValue(flaw.tensor, path, text),))
+
+
+def text_fix(context: EncodingsContext, offset: int) -> Fix | None:
+    """What makes a flawed stretch of text JSON, if the flaw at this offset is such."""
+    for flaw in context.document.source.flaws:
+        if flaw.start == offset:
+            edit = ReplaceText(flaw.start, flaw.end, flaw.replacement)
+            return Fix("make it JSON", True, (edit,))
+    return None

@@ -1,0 +1,262 @@
+"""Family `precision`: what an override file makes of each op of its model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dlclint.analysis.precision import OpPrecision, Precision, given_precisions, precision_map
+from dlclint.analysis.roles import WEIGHTED_OPS, weight_uses
+from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.rule import EncodingsContext, Finding, Subject, rule
+from dlclint_rules.encodings.reporting import QUANTIZATION, at, at_offset, capped
+from dlclint_schemas.quantization import tool_options, widths
+
+MIXED = Source(QUANTIZATION, "mixed precision")
+PARTIAL = Source(QUANTIZATION, "partial overrides")
+INT32 = Source(QUANTIZATION, "int32 overrides")
+
+
+def _ops(context: EncodingsContext) -> list[OpPrecision]:
+    return [] if context.view is None else precision_map(context.view, context.document).ops
+
+
+def _at_tensor(context: EncodingsContext, name: str, op: OpPrecision, made: Finding) -> Finding:
+    """The finding at the entry of a tensor if there is one, and at the op."""
+    rows = context.document.rows(name)
+    placed = at(context, rows[-1], (), made) if rows else made
+    return Finding(
+        placed.message,
+        placed.severity,
+        placed.source,
+        placed.confidence,
+        placed.help,
+        op.node,
+        name,
+        None,
+        placed.evidence,
+        placed.pointer,
+        placed.line,
+        placed.column,
+    )
+
+
+@rule(Subject.ENCODINGS)
+def float_spread(context: EncodingsContext) -> Iterator[Finding]:
+    """One float entry makes a whole op float.
+
+    Why: for Conv2d, Conv3d, TransposeConv2d, DepthwiseConv2d, FullyConnected and MatMul, a float
+    output, weight or bias makes all three float, at the width of that entry, whatever the file says
+    of the others.
+    What to do: give output, weight and bias the same type, so that the file says what will run.
+    """
+
+    def spread() -> Iterator[tuple[OpPrecision, str, list[str]]]:
+        for op in _ops(context):
+            if not op.forced:
+                continue
+            parts = {"output": op.output, "weight": op.weight, "bias": op.bias}
+            others = [f"{part} {item}" for part, item in parts.items() if item and not item.is_float]
+            cause = next(part for part, item in parts.items() if item and item.is_float)
+            missing = [part for part, item in parts.items() if item is None and _has(op, part)]
+            if others or missing:
+                yield op, cause, [*others, *(f"{part} without entry" for part in missing)]
+
+    def finding(item: tuple[OpPrecision, str, list[str]]) -> Finding:
+        op, cause, others = item
+        contradicts = any("without entry" not in other for other in others)
+        made = Finding(
+            f"{op.node.op_type}: its {cause} is {op.runs}, so {', '.join(others)} becomes {op.runs} too",
+            Severity.WARNING if contradicts else Severity.INFO,
+            PARTIAL,
+            help="give output, weight and bias the same type",
+        )
+        return _at_tensor(context, _name(op, cause), op, made)
+
+    yield from capped(context, spread(), finding, "ops")
+
+
+def _has(op: OpPrecision, part: str) -> bool:
+    return part != "bias" or (op.node.op_type != "MatMul" and bool(op.node.input(2)))
+
+
+def _name(op: OpPrecision, part: str) -> str:
+    if part == "output":
+        return next(filter(None, op.node.outputs), "")
+    return op.node.input(1 if part == "weight" else 2)
+
+
+@rule(Subject.ENCODINGS)
+def convert_inserted(context: EncodingsContext) -> Iterator[Finding]:
+    """A Convert op will be put in front of an op.
+
+    Why: where type or width changes from one op to the next, the tools insert a Convert, which costs
+    time and memory on the way.
+    What to do: keep ops of one precision together.
+    """
+
+    def changes() -> Iterator[tuple[OpPrecision, Precision]]:
+        for op in _ops(context):
+            for source in op.inputs:
+                if source is not None and op.runs is not None and source != op.runs:
+                    yield op, source
+                    break
+
+    def finding(item: tuple[OpPrecision, Precision]) -> Finding:
+        op, source = item
+        made = Finding(
+            f"{op.node.op_type}: its input is {source}, it runs in {op.runs}: a Convert is inserted",
+            Severity.INFO,
+            MIXED,
+            help="keep neighbouring ops in one precision",
+        )
+        return _at_tensor(context, next(filter(None, op.node.outputs), ""), op, made)
+
+    yield from capped(context, changes(), finding, "ops")
+
+
+@rule(Subject.ENCODINGS)
+def mixed_inputs(context: EncodingsContext) -> Iterator[Finding]:
+    """An op has float and integer inputs.
+
+    Why: inputs, outputs and parameters of one op are either all float or all fixed point; a MatMul
+    with one fp16 input stops with "FLOAT_16 x UFIXED_POINT_8 not supported".
+    What to do: give all inputs of the op one type, or use --float_fallback.
+    """
+
+    def mixed() -> Iterator[OpPrecision]:
+        for op in _ops(context):
+            known = {item.is_float for item in op.inputs if item is not None}
+            if len(known) == 2:
+                yield op
+
+    def finding(op: OpPrecision) -> Finding:
+        said = " and ".join(dict.fromkeys(str(item) for item in op.inputs if item is not None))
+        made = Finding(
+            f"{op.node.op_type}: its inputs are {said}",
+            Severity.WARNING,
+            Source("qualcomm/aimet#4090", "FLOAT_16 x UFIXED_POINT_8"),
+            Confidence.FIELD_REPORTED,
+            "give all inputs one type, or use --float_fallback",
+        )
+        return _at_tensor(context, next(filter(None, op.node.outputs), ""), op, made)
+
+    yield from capped(context, mixed(), finding, "ops")
+
+
+def _int32(item: Precision | None) -> bool:
+    return item is not None and not item.is_float and item.bitwidth == 32
+
+
+def _int32_tensors(context: EncodingsContext, op: OpPrecision) -> tuple[list[str], list[str]]:
+    """Activations of an op with an int32 override in the file, and those without one."""
+    given = given_precisions(context.document)
+    graph = op.node.graph
+    names = [n for n in (*op.node.inputs, *op.node.outputs) if n and graph.constant(n) is None]
+    return [n for n in names if _int32(given.get(n))], [n for n in names if not _int32(given.get(n))]
+
+
+@rule(Subject.ENCODINGS)
+def int32_incomplete(context: EncodingsContext) -> Iterator[Finding]:
+    """An op is overridden to int32 in part.
+
+    Why: every input and output of the op must have an int32 override, or none; Dequantize and Cast
+    are put around it.
+    What to do: give the others int32 too, or none.
+    """
+
+    def partly() -> Iterator[tuple[OpPrecision, list[str], list[str]]]:
+        for op in _ops(context):
+            if _int32(op.output) and op.node.op_type not in WEIGHTED_OPS:
+                have, lack = _int32_tensors(context, op)
+                if have and lack:
+                    yield op, have, lack
+
+    def finding(item: tuple[OpPrecision, list[str], list[str]]) -> Finding:
+        op, have, lack = item
+        made = Finding(
+            f"{op.node.op_type}: {have[0]!r} is overridden to int32, {', '.join(map(repr, lack[:3]))} is not",
+            Severity.ERROR,
+            INT32,
+            help="give every input and output of the op an int32 override",
+        )
+        return _at_tensor(context, have[0], op, made)
+
+    yield from capped(context, partly(), finding, "ops")
+
+
+@rule(Subject.ENCODINGS)
+def int32_with_weights(context: EncodingsContext) -> Iterator[Finding]:
+    """An op with weights is overridden to int32.
+
+    Why: int32 overrides are not for ops with weights or bias. (An int32 bias is another matter, and
+    usual.)
+    What to do: use 8 or 16 bits for its output.
+    """
+
+    def wrong() -> Iterator[OpPrecision]:
+        for op in _ops(context):
+            stored = any(op.node.graph.constant(name) for name in op.node.inputs[1:3] if name)
+            if op.node.op_type in WEIGHTED_OPS and stored and _int32(op.output):
+                yield op
+
+    def finding(op: OpPrecision) -> Finding:
+        made = Finding(
+            f"{op.node.op_type}: its output is overridden to int32, but it has weights",
+            Severity.ERROR,
+            INT32,
+            help="use 8 or 16 bits",
+        )
+        return _at_tensor(context, next(filter(None, op.node.outputs), ""), op, made)
+
+    yield from capped(context, wrong(), finding, "ops")
+
+
+@rule(Subject.ENCODINGS)
+def bias_bits(context: EncodingsContext) -> Iterator[Finding]:
+    """A bias gets a width that costs accuracy, or none that is documented.
+
+    Why: biases are 8 or 32 bits wide, and where the file says nothing, the tools take 8 unless
+    --bias_bitwidth says otherwise; with a float output or weight they take --float_bias_bitwidth.
+    AIMET up to 1.0.0 writes no bias encodings.
+    What to do: pass --bias_bitwidth 32, or the float option.
+    """
+    if context.view is None or not context.document.tensors.names:
+        return
+    given = given_precisions(context.document)
+    biases = [(name, use) for name, use in weight_uses(context.view.model) if use.is_bias]
+    documented = widths("bias")
+
+    def odd() -> Iterator[tuple[str, Precision]]:
+        for name in dict.fromkeys(name for name, _ in biases):
+            item = given.get(name)
+            if item is not None and not item.is_float and item.bitwidth not in documented:
+                yield name, item
+
+    def finding(item: tuple[str, Precision]) -> Finding:
+        name, precision = item
+        made = Finding(
+            f"bias {name!r} is {precision}; documented are {' and '.join(map(str, sorted(documented)))} bits",
+            Severity.WARNING,
+            Source(QUANTIZATION, "bit widths, bias"),
+            help="use 32 bits",
+            evidence={"bitwidth": precision.bitwidth},
+        )
+        return at(context, context.document.rows(name)[-1], (), made)
+
+    yield from capped(context, odd(), finding, "biases")
+    yield from _silent_biases(context, [name for name, _ in biases if name not in given])
+
+
+def _silent_biases(context: EncodingsContext, silent: list[str]) -> Iterator[Finding]:
+    if not silent:
+        return
+    default = tool_options("snpe-dlc-quant")["--bias_bitwidth"]["default"]
+    section = context.document.sections[0]
+    made = Finding(
+        f"biases without an encoding: {len(silent)}; they become {default} bits wide",
+        Severity.INFO,
+        Source("80-63442-2 Rev BL, Tools", "--bias_bitwidth"),
+        help="pass --bias_bitwidth 32 to the quantizer (--float_bias_bitwidth for float ops)",
+        evidence={"biases": len(silent)},
+    )
+    yield at_offset(context, section.start, section.pointer, made)

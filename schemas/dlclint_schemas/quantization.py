@@ -1,0 +1,32 @@
+"""Quantization facts: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models, and Tools."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from dlclint_schemas.resource import frozen, load
+
+
+@cache
+def quantization_facts() -> Mapping[str, Any]:
+    """The page as data: algorithm, bit widths, overrides, examples; read once."""
+    facts: Mapping[str, Any] = frozen(load("snpe_quantization"))
+    return facts
+
+
+@cache
+def tool_options(tool: str) -> Mapping[str, Mapping[str, Any]]:
+    """The options of a tool by name, read once.
+
+    Raises:
+        KeyError: the page has no such tool.
+    """
+    rows = load("snpe_quantizer_options")["tools"][tool]["options"]
+    return {row["name"]: frozen(row) for row in rows}
+
+
+def widths(what: str) -> frozenset[int]:
+    """The documented bit widths of weights, activations, bias, float or float_bias."""
+    return frozenset(quantization_facts()["bit_widths"][what]["allowed"])
