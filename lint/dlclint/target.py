@@ -38,15 +38,37 @@ _COLUMN = {
 
 
 @dataclass(frozen=True, slots=True)
+class DlcKind:
+    """Float or quantized DLC, and the bit widths it is made with.
+
+    The defaults are those of snpe-dlc-quant. Source: 80-63442-2 Rev BL, Tools, snpe-dlc-quant:
+    `--act_bitwidth`, `--weights_bitwidth`, `--bias_bitwidth` default 8; `--float_bitwidth` of the
+    converter defaults to 32.
+    """
+
+    quantize: bool = False
+    act_bitwidth: int = 8
+    weights_bitwidth: int = 8
+    bias_bitwidth: int = 8
+    float_bitwidth: int = 32
+    per_channel: bool = False
+    """Whether weights are quantized per channel (`--use_per_channel_quantization`)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """The chosen runtimes (none: all are compared), SoC, DLC kind and simplification.
 
-    `quantize` says that the DLC will be quantized. `simplify` is false where the converter
-    would not simplify: asked with `--no-simplification`, or because quantization overrides or
-    custom ops are given.
+    `simplify` is false where the converter would not simplify: asked with `--no-simplification`,
+    or because quantization overrides or custom ops are given.
     """
 
     runtimes: tuple[Runtime, ...] = ()
     soc: str = ""
-    quantize: bool = False
+    kind: DlcKind = DlcKind()
     simplify: bool = True
+
+    @property
+    def quantize(self) -> bool:
+        """Whether the DLC will be quantized."""
+        return self.kind.quantize

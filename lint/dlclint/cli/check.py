@@ -27,7 +27,7 @@ from dlclint.model.reading import MODEL_SUFFIXES
 from dlclint.outcome import Outcome
 from dlclint.report.progress import with_progress
 from dlclint.report.render import render, write_whole
-from dlclint.target import Runtime, Target
+from dlclint.target import DlcKind, Runtime, Target
 
 
 def check(given: argparse.Namespace) -> int:
@@ -146,7 +146,7 @@ def _job(
     target = Target(
         tuple(dict.fromkeys(Runtime(name) for name in names)),
         section.soc,
-        given.quantize or section.quantize,
+        DlcKind(given.quantize or section.quantize),
         not (given.no_simplification or not section.simplify or overridden),
     )
     return Job(path, target, _dimensions(given, section), tuple(chosen), tuple(ignored), config.ignores)
