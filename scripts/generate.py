@@ -1,4 +1,7 @@
-"""Write the generated documentation, or with `--check` fail if it is not fresh."""
+"""Write the generated documentation, or with `--check` fail if it is not fresh.
+
+`docs/rules` and `docs/tables` are generated whole; what else lies in `docs` is written by hand.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import op_table
 
 DOCS = Path(__file__).parent.parent / "docs"
+GENERATED = ("rules", "tables")
 
 
 def pages() -> dict[str, str]:
@@ -21,7 +25,7 @@ def pages() -> dict[str, str]:
     found["rules/index.md"] = "# Rules\n\n" + "\n".join(lines) + "\n"
     table = op_table()
     blocks = "\n\n".join("\n".join(op_lines(op)[:-1]) for op in table.rows)
-    found["ops.md"] = f"# Supported ops\n\nSource: {table.document}.\n\n```text\n{blocks}\n```\n"
+    found["tables/ops.md"] = f"# Supported ops\n\nSource: {table.document}.\n\n```text\n{blocks}\n```\n"
     layers = layer_table()
     head = f"| no | layer | ONNX | {' | '.join(COLUMNS)} |\n|{' --- |' * (3 + len(COLUMNS))}\n"
     rows = "".join(
@@ -29,14 +33,14 @@ def pages() -> dict[str, str]:
         f"{' | '.join('yes' if row.runtimes[column] else 'no' for column in COLUMNS)} |\n"
         for row in layers.rows.values()
     )
-    found["layers.md"] = f"# Layers by runtime\n\nSource: {layers.document}.\n\n{head}{rows}"
+    found["tables/layers.md"] = f"# Layers by runtime\n\nSource: {layers.document}.\n\n{head}{rows}"
     return found
 
 
 def main(arguments: list[str]) -> int:
     """Exit 1 if `--check` is given and a page is stale, missing or left over."""
     wanted = pages()
-    present = {p.relative_to(DOCS).as_posix() for p in DOCS.rglob("*.md")}
+    present = {p.relative_to(DOCS).as_posix() for folder in GENERATED for p in (DOCS / folder).rglob("*.md")}
     if arguments == ["--check"]:
         stale = [n for n, text in wanted.items() if n not in present or (DOCS / n).read_text("utf-8") != text]
         stale += sorted(present - set(wanted))

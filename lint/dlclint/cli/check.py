@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from dlclint import __version__
-from dlclint.cli.main import RUNTIMES, UsageError
+from dlclint.cli.errors import UsageError
+from dlclint.cli.options.shared import RUNTIMES
 from dlclint.diagnostic import Severity, plain
 from dlclint.encodings.recognition import (
     ENCODINGS_SUFFIXES,

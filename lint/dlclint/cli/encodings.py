@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from dlclint.cli.main import UsageError
+from dlclint.cli.errors import UsageError
 from dlclint.diagnostic import plain
 from dlclint.encodings.convert import CannotConvert, Placed, convert
 from dlclint.encodings.document import EncodingsDocument

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from dlclint.cli.main import UsageError
+from dlclint.cli.errors import UsageError
 from dlclint.diagnostic import plain
 from dlclint.encodings.recognition import is_encodings, model_beside
 from dlclint.engine.encodings import Fixed, NotConverging, fix_encodings

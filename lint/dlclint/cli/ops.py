@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dlclint.cli.main import UsageError
+import argparse
+
+from dlclint.cli.errors import UsageError
 from dlclint.diagnostic import plain
 from dlclint.engine.registry import suggest
 from dlclint_schemas.layers import layer_table
@@ -11,13 +13,13 @@ from dlclint_schemas.ops import op_table
 COLUMNS = ("cpu", "gpu", "dsp_v66", "htp", "aip")
 
 
-def show_op(op: str | None) -> int:
+def show_op(given: argparse.Namespace) -> int:
     """Print the rows of one op, or one line per op.
 
     Raises:
         UsageError: the table has no such op.
     """
-    table = op_table()
+    table, op = op_table(), given.op
     if op is None:
         for row in table.rows.values():
             layers = ", ".join(layer_table().onnx_to_layers.get(row.name, ())) or "-"

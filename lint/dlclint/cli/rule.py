@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dlclint.cli.main import UsageError
+import argparse
+
+from dlclint.cli.errors import UsageError
 from dlclint.diagnostic import plain
 from dlclint.engine.ignores import UNUSED
 from dlclint.engine.registry import BrokenRules, all_rules, suggest
@@ -14,7 +16,7 @@ ENGINE_RULES = {
 }
 
 
-def show_rule(id: str | None) -> int:
+def show_rule(given: argparse.Namespace) -> int:
     """Print one rule's documentation, or one line per rule.
 
     Raises:
@@ -24,6 +26,7 @@ def show_rule(id: str | None) -> int:
         docs = {rule.id: rule.docs for rule in all_rules()} | ENGINE_RULES
     except BrokenRules as error:
         raise UsageError(str(error)) from None
+    id = given.id
     if id is None:
         width = max(map(len, docs))
         for name, text in sorted(docs.items()):

@@ -1,0 +1,36 @@
+"""Options of `dlclint check`."""
+
+from __future__ import annotations
+
+import argparse
+
+from dlclint.cli.options import shared
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `check`."""
+    check = commands.add_parser("check", help="lint models and override files")
+    check.set_defaults(run="dlclint.cli.check:check")
+    check.add_argument(
+        "paths", nargs="+", metavar="PATH", help="models, override files, or folders to search for them"
+    )
+    target = shared.add_target(check)
+    target.add_argument(
+        "--encodings",
+        metavar="FILE",
+        help="quantization overrides of the model (default: the file NAME.encodings beside NAME.onnx)",
+    )
+    shared.add_converter(check)
+    shared.add_rules(check)
+    configuration = check.add_argument_group("configuration")
+    configuration.add_argument(
+        "--fail-on",
+        choices=("error", "warning", "info", "never"),
+        help="lowest severity that makes the exit status 1 (default: error)",
+    )
+    configuration.add_argument("--config", metavar="FILE", help="dlclint.toml or pyproject.toml to use")
+    configuration.add_argument("--isolated", action="store_true", help="use no configuration file")
+    output = check.add_argument_group("output")
+    output.add_argument("--format", choices=shared.FORMATS, default="rich", help="default: rich")
+    output.add_argument("-o", "--output", metavar="FILE", help="write the report to a file")
+    output.add_argument("-j", "--jobs", type=int, metavar="N", help="files linted at once")

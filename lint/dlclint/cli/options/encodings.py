@@ -1,0 +1,24 @@
+"""Options of `dlclint encodings`."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `encodings`."""
+    encodings = commands.add_parser("encodings", help="convert, show or compare override files")
+    encodings.set_defaults(run="dlclint.cli.encodings:encodings")
+    actions = encodings.add_subparsers(dest="action", required=True, metavar="ACTION")
+    convert = actions.add_parser("convert", help="write the file in another format version")
+    convert.add_argument("path", metavar="FILE")
+    convert.add_argument("--to", required=True, choices=("0.6.1", "1.0.0", "2.0.0"), help="format version")
+    convert.add_argument("--model", metavar="M", help="its model, which tells weights and channel axes")
+    convert.add_argument("-o", "--output", metavar="OUT", help="default: stdout")
+    convert.add_argument("--lossy", action="store_true", help="convert even if something is lost")
+    show = actions.add_parser("show", help="print a table")
+    show.add_argument("path", metavar="FILE")
+    show.add_argument("--tensor", default="*", metavar="GLOB", help="only tensors of these names")
+    diff = actions.add_parser("diff", help="compare two files, whatever their formats")
+    diff.add_argument("path", metavar="A")
+    diff.add_argument("other", metavar="B")

@@ -1,0 +1,12 @@
+"""Options of `dlclint rule`."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `rule`."""
+    rule = commands.add_parser("rule", help="explain a rule, or list them all")
+    rule.set_defaults(run="dlclint.cli.rule:show_rule")
+    rule.add_argument("id", nargs="?", metavar="ID", help="such as ops/unsupported")
