@@ -1,6 +1,9 @@
-"""Write the generated documentation, or with `--check` fail if it is not fresh.
+"""Write what is generated, or with `--check` fail if it is not fresh.
 
-`docs/rules` and `docs/tables` are generated whole; what else lies in `docs` is written by hand.
+    python scripts/generate.py [--check]
+
+Each module in `scripts/pages` makes the files of one subject; a new one is found without being named.
+The folders in `OWNED` are generated whole; elsewhere only the files that a module names are.
 """
 
 from __future__ import annotations
@@ -8,50 +11,48 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from dlclint.cli.ops import COLUMNS, op_lines
-from dlclint.engine.registry import all_rules
-from dlclint_schemas.layers import layer_table
-from dlclint_schemas.ops import op_table
+from pages import all_files
 
-DOCS = Path(__file__).parent.parent / "docs"
-GENERATED = ("rules", "tables")
+ROOT = Path(__file__).parent.parent
+OWNED = ("docs/rules", "docs/tables", "docs/reference")
 
 
-def pages() -> dict[str, str]:
-    """Every generated page by its path under docs/."""
-    rules = all_rules()
-    found = {f"rules/{rule.id}.md": f"# {rule.id}\n\n{rule.docs}\n" for rule in rules}
-    lines = [f"- [{rule.id}]({rule.id}.md): {rule.title}" for rule in rules]
-    found["rules/index.md"] = "# Rules\n\n" + "\n".join(lines) + "\n"
-    table = op_table()
-    blocks = "\n\n".join("\n".join(op_lines(op)[:-1]) for op in table.rows)
-    found["tables/ops.md"] = f"# Supported ops\n\nSource: {table.document}.\n\n```text\n{blocks}\n```\n"
-    layers = layer_table()
-    head = f"| no | layer | ONNX | {' | '.join(COLUMNS)} |\n|{' --- |' * (3 + len(COLUMNS))}\n"
-    rows = "".join(
-        f"| {row.number} | {row.name} | {', '.join(row.onnx)} | "
-        f"{' | '.join('yes' if row.runtimes[column] else 'no' for column in COLUMNS)} |\n"
-        for row in layers.rows.values()
-    )
-    found["tables/layers.md"] = f"# Layers by runtime\n\nSource: {layers.document}.\n\n{head}{rows}"
-    return found
+def stale(root: Path, wanted: dict[str, str]) -> list[str]:
+    """Paths below `root` that are missing, left over, or not as they would be written."""
+    present = {
+        p.relative_to(root).as_posix() for folder in OWNED for p in (root / folder).rglob("*") if p.is_file()
+    }
+    found = [name for name, text in wanted.items() if not _is(root / name, text)]
+    return found + sorted(present - set(wanted))
+
+
+def _is(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()
+
+
+def write(root: Path, wanted: dict[str, str]) -> None:
+    """Write every file that is not as wanted, and remove what is left over."""
+    for name in stale(root, wanted):
+        path = root / name
+        if name in wanted:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(wanted[name].encode())
+        else:
+            path.unlink()
 
 
 def main(arguments: list[str]) -> int:
-    """Exit 1 if `--check` is given and a page is stale, missing or left over."""
-    wanted = pages()
-    present = {p.relative_to(DOCS).as_posix() for folder in GENERATED for p in (DOCS / folder).rglob("*.md")}
+    """Exit 1 if `--check` is given and something is not fresh, 2 on other arguments."""
+    wanted = all_files()
     if arguments == ["--check"]:
-        stale = [n for n, text in wanted.items() if n not in present or (DOCS / n).read_text("utf-8") != text]
-        stale += sorted(present - set(wanted))
-        for name in stale:
-            print(f"docs/{name} is not fresh; run python scripts/generate.py")
-        return 1 if stale else 0
-    for name in present - set(wanted):
-        (DOCS / name).unlink()
-    for name, text in wanted.items():
-        (DOCS / name).parent.mkdir(parents=True, exist_ok=True)
-        (DOCS / name).write_text(text, "utf-8")
+        found = stale(ROOT, wanted)
+        for name in found:
+            print(f"{name} is not fresh; run python scripts/generate.py")
+        return 1 if found else 0
+    if arguments:
+        print("usage: python scripts/generate.py [--check]", file=sys.stderr)
+        return 2
+    write(ROOT, wanted)
     return 0
 
 

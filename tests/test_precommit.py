@@ -1,8 +1,10 @@
-"""The hook, run by the real pre-commit on a real repository with a good and a bad model."""
+"""The hooks, run by the real pre-commit on a real repository with good and bad models and override files."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -44,20 +46,47 @@ def commit(folder: Path) -> None:
     run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x", folder=folder)
 
 
-def test_hook(tmp_path: Path, hooks: tuple[Path, str]) -> None:
+def encodings(maximum: float) -> str:
+    entry = {"bitwidth": 8, "dtype": "int", "is_symmetric": "False", "min": 0.0, "max": maximum}
+    entry |= {"scale": maximum / 255, "offset": 0}
+    return json.dumps({"version": "0.6.1", "activation_encodings": {"y": [entry]}, "param_encodings": {}})
+
+
+def test_hooks(tmp_path: Path, hooks: tuple[Path, str]) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
     source, revision = hooks
     (folder / ".pre-commit-config.yaml").write_text(
-        f"repos:\n- repo: {source.as_uri()}\n  rev: {revision}\n  hooks:\n  - id: dlclint\n"
+        f"repos:\n- repo: {source.as_uri()}\n  rev: {revision}\n  hooks:\n"
+        "  - id: dlclint\n"
+        "  - id: dlclint-encodings\n"
+        "    files: \\.(encodings|jsonc)$\n"
+        "    args: [--fail-on, warning]\n"
     )
     (folder / "good.onnx").write_bytes(parser.parse_model(GOOD).SerializeToString())
+    (folder / "good.encodings").write_text(encodings(6.0))
+    (folder / "package.json").write_text("{}")
     commit(folder)
     pre_commit = (sys.executable, "-m", "pre_commit", "run", "--all-files")
     run(*pre_commit, folder=folder)
+
     (folder / "bad.onnx").write_bytes(parser.parse_model(BAD).SerializeToString())
     run("git", "add", "-A", folder=folder)
     done = run(*pre_commit, folder=folder, check=False)
     assert done.returncode == 1
     assert "bad.onnx#0: error ops/unsupported Det" in done.stdout
     assert "good.onnx" not in done.stdout
+    assert re.search(r"dlclint \(quantization overrides\)\.+Passed", done.stdout)
+
+    (folder / "bad.onnx").unlink()
+    (folder / "bad.encodings").write_text(encodings(6.0).replace('"max": 6.0', '"max": -6.0'))
+    (folder / "other.jsonc").write_text("{")
+    run("git", "add", "-A", folder=folder)
+    done = run(*pre_commit, folder=folder, check=False)
+    assert done.returncode == 1
+    assert re.search(r"dlclint \(ONNX models\)\.+Passed", done.stdout)
+    assert "bad.encodings:1:" in done.stdout
+    assert "error encodings/inverted-range" in done.stdout
+    assert "error encodings/syntax" in done.stdout
+    assert not re.search(r"good\.\S+ error", done.stdout)
+    assert "package.json" not in done.stdout

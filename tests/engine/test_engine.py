@@ -183,3 +183,16 @@ def test_rule_and_ops(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ops"]) == 0
     assert main(["rule"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 122 + len(all_rules()) + 2
+
+
+def test_path_globs_hold_from_every_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("models").mkdir()
+    Path("a.onnx").rename("models/a.onnx")
+    Path("dlclint.toml").write_text(
+        "[[models]]\npath = 'models/a.onnx'\nbatch = 1\n"
+        "[[ignores]]\nrule = 'ops/unsupported'\npath = 'models/*'\nreason = 'ours'\n"
+    )
+    monkeypatch.chdir("models")
+    assert rules_of(capsys) == ["ops/version-not-listed"]

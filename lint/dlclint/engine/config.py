@@ -6,13 +6,12 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from dlclint.diagnostic import plain
-from dlclint.engine.ignores import Ignore
+from dlclint.engine.ignores import Ignore, path_matches
 
 
 class ConfigError(Exception):
@@ -46,9 +45,8 @@ class Config:
 
     def section_for(self, path: Path) -> ModelSection:
         """The last section whose glob matches the path, or an empty one."""
-        text = path.as_posix()
         for section in reversed(self.models):
-            if fnmatchcase(text, section.path) or fnmatchcase(text, f"*/{section.path}"):
+            if path_matches(path.as_posix(), section.path):
                 return section
         return ModelSection()
 

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from dlclint.diagnostic import Diagnostic, Location, Severity
 
 UNUSED = "config/unused-ignore"
+
+
+def path_matches(path: str, glob: str) -> bool:
+    """Whether a glob matches a path as given, or an end of the whole path from a folder on."""
+    whole = Path(path).absolute().as_posix()
+    return fnmatchcase(path, glob) or fnmatchcase(whole, f"*/{glob}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +30,7 @@ class Ignore:
 
     def covers_path(self, path: str) -> bool:
         """Whether a file is meant."""
-        return fnmatchcase(path, self.path) or fnmatchcase(path, f"*/{self.path}")
+        return path_matches(path, self.path)
 
     def matches(self, diagnostic: Diagnostic) -> bool:
         """Whether a finding is meant."""

@@ -1,0 +1,56 @@
+"""Every key of the configuration, read from its JSON Schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.resources import files as resources
+from typing import Any
+
+from pages._markdown import table
+
+INTRODUCTION = """# Configuration
+
+`dlclint.toml`, or the table `[tool.dlclint]` in `pyproject.toml`: the nearest of them from the working folder
+upward, unless `--config FILE` names one or `--isolated` forbids it. What the command line gives goes before
+what the file gives; `ignore` adds up. In globs `*` matches `/` too; those of paths may match any end of the
+whole path, so `models/*.onnx` is found from every working folder.
+
+The JSON Schema is `schemas/dlclint_schemas/config.schema.json`; a file against it is refused in one line that
+names the key.
+"""
+
+
+def files() -> dict[str, str]:
+    """docs/reference/configuration.md."""
+    schema = json.loads(resources("dlclint_schemas").joinpath("config.schema.json").read_text("utf-8"))
+    blocks = [INTRODUCTION, table(("key", "value", "meaning"), _rows(schema))]
+    for name, part in schema["properties"].items():
+        if "properties" in part.get("items", {}):
+            body = table(("key", "value", "meaning"), _rows(part["items"]))
+            blocks.append(f"## [[{name}]]\n\n{part['description']}\n\n{body}")
+    return {"docs/reference/configuration.md": "\n".join(blocks)}
+
+
+def _rows(schema: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    required = schema.get("required", ())
+    for key, part in schema["properties"].items():
+        must = " Required." if key in required else ""
+        yield f"`{key}`", _value(part), f"{part['description']}{must}"
+
+
+def _value(part: dict[str, Any]) -> str:
+    """What a value looks like, in words."""
+    if "enum" in part:
+        return ", ".join(f"`{json.dumps(item)}`" for item in part["enum"])
+    kind = part["type"]
+    if kind == "array":
+        inner = part["items"]
+        return "tables" if "properties" in inner else f"list of {_value(inner)}"
+    if kind == "object":
+        return f"table of {_value(part['additionalProperties'])}"
+    if kind == "integer" and "minimum" in part:
+        return f"whole number, at least {part['minimum']}"
+    return {"string": "text", "boolean": "`true` or `false`", "integer": "whole number", "number": "number"}[
+        kind
+    ]

@@ -1,0 +1,80 @@
+"""The pre-commit hooks, from one catalogue: what pre-commit reads and what people read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pages._markdown import table
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A hook; `pattern` is the regular expression of the paths it is run on."""
+
+    id: str
+    name: str
+    about: str
+    entry: str
+    pattern: str
+
+
+HOOKS = (
+    Hook(
+        "dlclint",
+        "dlclint (ONNX models)",
+        "Lint ONNX models, each with the override file of the same stem beside it.",
+        "dlclint check --format concise",
+        r"\.onnx$",
+    ),
+    Hook(
+        "dlclint-encodings",
+        "dlclint (quantization overrides)",
+        "Lint quantization-override files, each with the model of the same stem beside it.",
+        "dlclint check --format concise",
+        r"\.encodings$",
+    ),
+)
+
+TEXT = """# pre-commit hooks
+
+```yaml
+repos:
+  - repo: URL-OF-THIS-REPOSITORY
+    rev: v0.1.0
+    hooks:
+      - id: dlclint
+        args: [--runtime, htp, --quantize]
+      - id: dlclint-encodings
+        files: ^overrides/.*\\.(encodings|json)$
+```
+
+`args` takes every option of `dlclint check`; a `dlclint.toml` in the repository is found as well. `files`
+narrows or widens what a hook looks at: override files may end in `.encodings`, `.json`, `.jsonc` or `.txt`.
+A hook fails where a finding reaches `--fail-on` (default `error`). A model kept by Git LFS must be there
+whole: a pointer in its place is a finding.
+
+"""
+
+
+def files() -> dict[str, str]:
+    """.pre-commit-hooks.yaml and docs/reference/pre-commit.md."""
+    rows = ((f"`{hook.id}`", f"`{hook.pattern}`", hook.about) for hook in HOOKS)
+    return {
+        ".pre-commit-hooks.yaml": "# Made by scripts/generate.py from scripts/pages/hooks.py.\n"
+        + "".join(map(_yaml, HOOKS)),
+        "docs/reference/pre-commit.md": TEXT + table(("hook", "files", "what it does"), rows),
+    }
+
+
+def _yaml(hook: Hook) -> str:
+    # dlclint spreads files over processes itself, so pre-commit need not.
+    return (
+        f"- id: {hook.id}\n"
+        f"  name: {hook.name}\n"
+        f"  description: {hook.about}\n"
+        f"  entry: {hook.entry}\n"
+        f"  language: python\n"
+        f"  files: {hook.pattern}\n"
+        f"  types: [file]\n"
+        f"  require_serial: true\n"
+    )
