@@ -1,9 +1,42 @@
-"""Options of the test run."""
+"""Options of the test run, and the machine formats' schemas."""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
 import pytest
+
+SARIF = Path(__file__).parent / "report" / "sarif-2.1.0" / "sarif-schema-2.1.0.json"
+"""Source, licence and hash: NOTICE.md beside it."""
+FORMATS = jsonschema.FormatChecker(())
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-snapshots", action="store_true", help="write the snapshots anew")
+
+
+@FORMATS.checks("uri")
+@FORMATS.checks("uri-reference")
+def is_uri(value: object) -> bool:
+    """The characters of RFC 3986, escapes whole."""
+    return not isinstance(value, str) or bool(
+        re.fullmatch(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-F]{2})*", value)
+    )
+
+
+@pytest.fixture(scope="session")
+def validate() -> Callable[[str, Any], None]:
+    """Check a parsed report against the schema of its format: json ours, sarif the official one."""
+    ours = json.loads(files("dlclint_schemas").joinpath("report-v1.schema.json").read_text("utf-8"))
+    jsonschema.Draft202012Validator.check_schema(ours)
+    validators = {
+        "json": jsonschema.Draft202012Validator(ours),
+        "sarif": jsonschema.Draft4Validator(json.loads(SARIF.read_bytes()), format_checker=FORMATS),
+    }
+    return lambda form, report: validators[form].validate(report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -120,7 +121,13 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("form", ["concise", "rich", "json", "sarif"])
-def test_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str, form: str) -> None:
+def test_bad_file(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    validate: Callable[[str, object], None],
+    case: str,
+    form: str,
+) -> None:
     write, expected = CASES[case]
     path = tmp_path / "m.onnx"
     write(path)
@@ -131,6 +138,8 @@ def test_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str,
     if form == "concise":
         assert expected in output.out
         assert status == 1
+    if form in ("json", "sarif"):
+        validate(form, json.loads(output.out))
     assert not set(output.out) & {"\x1b", "\u202e", "\r"}
 
 

@@ -1,9 +1,13 @@
-"""Format `sarif`: SARIF 2.1.0, for code-scanning services."""
+"""Format `sarif`: SARIF 2.1.0, for code-scanning services.
+
+Source of "section" numbers: the OASIS standard, Static Analysis Results Interchange Format Version 2.1.0.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
@@ -43,12 +47,24 @@ def _rule(id: str, outcome: Outcome) -> dict[str, Any]:
         "id": id,
         "shortDescription": {"text": title},
         "fullDescription": {"text": outcome.rule_docs.get(id, title)},
+        "help": {"text": outcome.rule_docs.get(id, title)},
     }
+
+
+def _uri(file: str) -> str:
+    """A path as section 3.4.3 wants it: relative where it is, else with the scheme `file`."""
+    path = PurePath(file)
+    return path.as_uri() if path.is_absolute() else quote(path.as_posix())
+
+
+def _message(text: str) -> str:
+    """A text as section 3.11 wants it, in which nothing from a model is a placeholder or a link."""
+    return text.replace("{", "{{").replace("}", "}}").replace("](", "] (")
 
 
 def _result(item: Diagnostic, ids: list[str]) -> dict[str, Any]:
     place = item.location
-    physical: dict[str, Any] = {"artifactLocation": {"uri": quote(place.file)}}
+    physical: dict[str, Any] = {"artifactLocation": {"uri": _uri(place.file)}}
     if place.line is not None:
         physical["region"] = {"startLine": place.line, "startColumn": place.column or 1}
     location: dict[str, Any] = {"physicalLocation": physical}
@@ -57,7 +73,7 @@ def _result(item: Diagnostic, ids: list[str]) -> dict[str, Any]:
         location["logicalLocations"] = [
             {"name": place.node or place.tensor, "fullyQualifiedName": spot, "kind": place.op or "tensor"}
         ]
-    text = f"{item.message}. {item.help}" if item.help else item.message
+    text = f"{item.message}. To do: {item.help}." if item.help else item.message
     mark = "\0".join((item.rule, place.file.rpartition("/")[2], spot, place.tensor, item.message))
     properties: dict[str, Any] = {"confidence": item.confidence.value}
     if item.source is not None:
@@ -66,7 +82,7 @@ def _result(item: Diagnostic, ids: list[str]) -> dict[str, Any]:
         "ruleId": item.rule,
         "ruleIndex": ids.index(item.rule),
         "level": _LEVEL[item.severity],
-        "message": {"text": text},
+        "message": {"text": _message(text)},
         "locations": [location],
         "partialFingerprints": {"dlclint/v1": hashlib.sha256(mark.encode()).hexdigest()},
         "properties": properties,
