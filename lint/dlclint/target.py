@@ -26,6 +26,11 @@ class Runtime(enum.Enum):
         """The column of the network-layers table: cpu, gpu, dsp_v66, htp or aip."""
         return _COLUMN[self]
 
+    @property
+    def is_gpu(self) -> bool:
+        """Whether the GPU computes, in either precision."""
+        return self.column == "gpu"
+
 
 _COLUMN = {
     Runtime.CPU: "cpu",
@@ -53,6 +58,47 @@ class DlcKind:
     float_bitwidth: int = 32
     per_channel: bool = False
     """Whether weights are quantized per channel (`--use_per_channel_quantization`)."""
+    stated: bool = False
+    """Whether anyone said float or quantized; if not, both may come."""
+
+    def __str__(self) -> str:
+        if not self.quantize:
+            return f"float{self.float_bitwidth}"
+        return f"a{self.act_bitwidth}w{self.weights_bitwidth}"
+
+
+@dataclass(frozen=True, slots=True)
+class Soc:
+    """A chip that `--soc` named (see `dlclint.socs`).
+
+    `hexagon` is the Hexagon version (66, 68, 69, 73, 75, 79, 81); None where the device table
+    offers no Hexagon runtime. `runtimes` are those known to exist; with `listed` false the device
+    table has no row, the Hexagon version was measured, and what is not in `runtimes` is unknown
+    unless `lacks` says otherwise.
+    """
+
+    name: str
+    marketing: str
+    hexagon: int | None
+    runtimes: tuple[Runtime, ...]
+    fp16: bool | None = None
+    """Whether HTP takes float16; None: unknown. It goes by SoC and not by Hexagon version."""
+    fp16_source: str = ""
+    listed: bool = True
+
+    @property
+    def hexagon_text(self) -> str:
+        """Such as `Hexagon v75`."""
+        return "no Hexagon runtime" if self.hexagon is None else f"Hexagon v{self.hexagon}"
+
+    def lacks(self, runtime: Runtime) -> bool:
+        """Whether the runtime is known not to exist."""
+        if runtime in self.runtimes:
+            return False
+        return self.listed or runtime in (Runtime.DSP, Runtime.AIP)
+
+    def __str__(self) -> str:
+        return self.name if self.marketing in ("", self.name) else f"{self.name} ({self.marketing})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +110,7 @@ class Target:
     """
 
     runtimes: tuple[Runtime, ...] = ()
-    soc: str = ""
+    soc: Soc | None = None
     kind: DlcKind = DlcKind()
     simplify: bool = True
 
@@ -72,3 +118,14 @@ class Target:
     def quantize(self) -> bool:
         """Whether the DLC will be quantized."""
         return self.kind.quantize
+
+    @property
+    def considered(self) -> tuple[Runtime, ...]:
+        """The runtimes to compare: those chosen, or all, without those that the SoC lacks."""
+        return tuple(r for r in self.runtimes or tuple(Runtime) if self.soc is None or not self.soc.lacks(r))
+
+    def means(self, runtime: Runtime) -> bool:
+        """Whether the model is meant for a runtime: it was chosen, or the SoC alone was and has it."""
+        if self.soc is not None and self.soc.lacks(runtime):
+            return False
+        return runtime in self.runtimes if self.runtimes else self.soc is not None

@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> int:
     found = {
         "ops": len(ops.rows),
         "layers": len(layers.rows),
-        "devices": len(device_table()),
+        "devices": len(device_table().rows),
         "limits": len(limit_table()),
     }
     failures = [*count_failures(found), *layer_failures(layers), *op_failures(ops, layers)]

@@ -1,15 +1,107 @@
-"""The device table: 80-63442-2 Rev BL, Overview (45 rows)."""
+"""The device table (80-63442-2 Rev BL, Overview: 45 rows), other names, and what was measured by SoC."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
-from dlclint_schemas.resource import frozen, load
+from dlclint_schemas.resource import citation, load
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRow:
+    """One row: `name` and `soc` as printed, `socs` the ASIC names in it.
+
+    `hexagon` is the Hexagon version, such as 66 or 75; None where the table prints N/A, so that no
+    Hexagon runtime is offered. `also` are names that other documents and people use.
+    """
+
+    number: int
+    name: str
+    soc: str
+    socs: tuple[str, ...]
+    also: tuple[str, ...]
+    hexagon: int | None
+    cpu: bool
+    gpu: bool
+    aip: bool
+    systems: tuple[str, ...]
+    toolchains: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredSoc:
+    """A SoC that the HTP backend was asked about: Hexagon version, and whether it takes float16."""
+
+    soc: str
+    also: tuple[str, ...]
+    hexagon: int
+    fp16: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fp16Fact:
+    """Whether HTP of a SoC takes float16, and who says so."""
+
+    fp16: bool
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceTable:
+    """The rows in the table's order, and the measured SoCs by name."""
+
+    rows: tuple[DeviceRow, ...]
+    document: str
+    measured: Mapping[str, MeasuredSoc]
+    measured_document: str
+    fp16: Mapping[str, Fp16Fact]
+    """By ASIC name; what is absent is unknown."""
 
 
 @cache
-def device_table() -> tuple[Mapping[str, Any], ...]:
-    """The rows as printed, read once."""
-    return tuple(frozen(row) for row in load("snpe_devices")["devices"])
+def device_table() -> DeviceTable:
+    """The table, read once."""
+    data, measured, names = load("snpe_devices"), load("measured_socs"), load("soc_names")
+    also = {item["soc"]: tuple(item["also"]) for item in names["names"]}
+    said = str(measured["source"]["document"])
+    fp16 = {item["soc"]: Fp16Fact(item["fp16"], item["source"]) for item in names["fp16_reports"]}
+    fp16 |= {item["soc"]: Fp16Fact(item["fp16"], said) for item in measured["socs"]}
+    return DeviceTable(
+        tuple(_row(number, row, also) for number, row in enumerate(data["devices"], 1)),
+        citation(data["source"]),
+        MappingProxyType(
+            {
+                item["soc"]: MeasuredSoc(
+                    item["soc"], also.get(item["soc"], ()), item["hexagon"], item["fp16"]
+                )
+                for item in measured["socs"]
+            }
+        ),
+        said,
+        MappingProxyType(fp16),
+    )
+
+
+def _row(number: int, row: dict[str, Any], also: Mapping[str, tuple[str, ...]]) -> DeviceRow:
+    first, *rest = row["soc"].split("/")
+    # "SM4350/6325" leaves the second prefix out.
+    prefix = first.rstrip("0123456789")
+    socs = (first, *(part if part[0].isalpha() else prefix + part for part in rest))
+    arch = row["dsp_arch"]
+    return DeviceRow(
+        number,
+        row["name"],
+        row["soc"],
+        socs,
+        also.get(row["soc"], ()),
+        int(arch[1:]) if arch else None,
+        row["cpu"],
+        row["gpu"],
+        row["aip"],
+        tuple(row["os"]),
+        tuple(row["toolchains"]),
+    )

@@ -90,9 +90,9 @@ class ModelView:
         return newest_listed_opset(self.nodes())
 
     def support_matrix(self) -> SupportMatrix:
-        """One row per runtime. Nodes in a recognised pattern count with the pattern's layer."""
+        """One row per runtime that the SoC has. Nodes in a pattern count with the pattern's layer."""
         nodes = [node for node in self.nodes() if not self.model.is_function(node)]
-        return SupportMatrix(tuple(self._support(runtime, nodes) for runtime in Runtime))
+        return SupportMatrix(tuple(self._support(runtime, nodes) for runtime in self.target.considered))
 
     def _refused(self, node: Node) -> str:
         """Why the converter takes a node for no runtime at all, or ""."""

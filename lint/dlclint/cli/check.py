@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dlclint import __version__
 from dlclint.cli.errors import UsageError
-from dlclint.cli.options.shared import RUNTIMES
+from dlclint.cli.targets import target_of
 from dlclint.diagnostic import Severity, plain
 from dlclint.encodings.recognition import (
     ENCODINGS_SUFFIXES,
@@ -21,14 +21,13 @@ from dlclint.encodings.recognition import (
     model_beside,
 )
 from dlclint.engine.config import Config, ConfigError, ModelSection, find_config, load_config
-from dlclint.engine.registry import BrokenRules, all_rules, select, suggest
+from dlclint.engine.registry import BrokenRules, all_rules, select
 from dlclint.engine.run import Job, WorkerKilled, run
 from dlclint.model.dimensions import Dimensions
 from dlclint.model.reading import MODEL_SUFFIXES
 from dlclint.outcome import Outcome
 from dlclint.report.progress import with_progress
 from dlclint.report.render import render, write_whole
-from dlclint.target import DlcKind, Runtime, Target
 
 
 def check(given: argparse.Namespace) -> int:
@@ -139,17 +138,7 @@ def _job(
     overridden: bool,
 ) -> Job:
     section = config.section_for(path)
-    names = _listed(given.runtime) or list(section.runtimes)
-    for name in names:
-        if name not in RUNTIMES:
-            near = suggest(name, set(RUNTIMES)) or f"; known are {', '.join(RUNTIMES)}"
-            raise UsageError(f"no runtime is called {plain(name)!r}{near}")
-    target = Target(
-        tuple(dict.fromkeys(Runtime(name) for name in names)),
-        section.soc,
-        DlcKind(given.quantize or section.quantize),
-        not (given.no_simplification or not section.simplify or overridden),
-    )
+    target = target_of(given, section, overridden)
     return Job(path, target, _dimensions(given, section), tuple(chosen), tuple(ignored), config.ignores)
 
 

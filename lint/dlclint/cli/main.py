@@ -8,18 +8,55 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any, NoReturn
 
 from dlclint import __version__
 from dlclint.cli.errors import UsageError
-from dlclint.cli.options import check, encodings, fix, ops, rule
+from dlclint.cli.options import check, encodings, fix, ops, rule, soc
+from dlclint.diagnostic import plain
 
-COMMANDS = (check, fix, encodings, rule, ops)
+COMMANDS = (check, fix, encodings, rule, ops, soc)
 """In the order in which `--help` lists them."""
+REPLACED = {
+    "--bitwidth": "--act-bitwidth, --weights-bitwidth and --bias-bitwidth",
+    "--axis-quant": "--use-per-channel-quantization",
+    "--float-bw": "--float-bitwidth",
+}
+"""Options that the quantizer and converter deprecate (80-63442-2 Rev BL, Tools), and what replaces them."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, with the nearest spelling of an unknown option."""
+
+    def __init__(self, **settings: Any) -> None:
+        # A prefix that is taken for an option today is another option's tomorrow.
+        super().__init__(allow_abbrev=False, **settings)
+
+    def parse_known_args(self, *given: Any) -> Any:  # type: ignore[override]
+        """As the parent does, but what a command does not know is an error there and then."""
+        namespace, rest = super().parse_known_args(*given)
+        if rest:
+            self.error(f"{plain(rest[0])} is no option of {self.prog}{self._near(rest[0])}")
+        return namespace, rest
+
+    def _near(self, text: str) -> str:
+        import difflib
+
+        option = text.partition("=")[0]
+        replaced = REPLACED.get(option.replace("_", "-"))
+        if replaced:
+            return f"; it is deprecated, give {replaced}"
+        near = difflib.get_close_matches(option, list(self._option_string_actions), 1, 0.6)
+        return f"; did you mean {near[0]}?" if near else f" (see {self.prog} --help)"
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and exit with status 2."""
+        self.exit(2, f"dlclint: error: {message}\n")
 
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="dlclint",
         description="Lint ONNX models before Qualcomm's DLC converters see them.",
         epilog="Exit status: 0 clean, 1 findings at or above --fail-on, 2 could not run.",

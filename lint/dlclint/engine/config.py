@@ -13,6 +13,17 @@ from typing import Any
 from dlclint.diagnostic import plain
 from dlclint.engine.ignores import Ignore, path_matches
 
+KIND = {
+    "float": "float",
+    "quantize": "quantize",
+    "act-bitwidth": "act_bitwidth",
+    "weights-bitwidth": "weights_bitwidth",
+    "bias-bitwidth": "bias_bitwidth",
+    "float-bitwidth": "float_bitwidth",
+    "use-per-channel-quantization": "per_channel",
+}
+"""Keys of a model section that speak of the DLC kind, and the command line's name of each."""
+
 
 class ConfigError(Exception):
     """The configuration cannot be followed; the argument names the file, the key and what to do."""
@@ -25,7 +36,9 @@ class ModelSection:
     path: str = "*"
     runtimes: tuple[str, ...] = ()
     soc: str = ""
-    quantize: bool = False
+    kind: Mapping[str, int | bool] = field(default_factory=dict)
+    """What the section says of the DLC kind, by the command line's names: float, quantize,
+    act_bitwidth, weights_bitwidth, bias_bitwidth, float_bitwidth, per_channel."""
     encodings: str = ""
     simplify: bool = True
     input_dims: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -114,7 +127,7 @@ def _section(item: Mapping[str, Any]) -> ModelSection:
         item["path"],
         tuple(item.get("runtime", ())),
         item.get("soc", ""),
-        item.get("quantize", False),
+        {field: item[key] for key, field in KIND.items() if key in item},
         item.get("encodings", ""),
         item.get("simplify", True),
         {name: tuple(dims) for name, dims in item.get("input-dim", {}).items()},

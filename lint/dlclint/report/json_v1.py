@@ -9,6 +9,7 @@ from typing import Any
 
 from dlclint.diagnostic import Diagnostic, Severity
 from dlclint.outcome import FileOutcome, Outcome
+from dlclint.target import Soc
 
 
 def render_json(outcome: Outcome) -> str:
@@ -36,8 +37,9 @@ def _file(file: FileOutcome) -> dict[str, Any]:
         "kind": file.kind,
         "target": {
             "runtimes": [runtime.value for runtime in file.target.runtimes],
-            "soc": file.target.soc,
+            "soc": file.target.soc and _soc(file.target.soc),
             "quantize": file.target.quantize,
+            "kind": asdict(file.target.kind),
             "simplify": file.target.simplify,
         },
         "notes": list(file.notes),
@@ -68,6 +70,17 @@ def _file(file: FileOutcome) -> dict[str, Any]:
         "commands": list(file.commands),
         "precision": [asdict(row) for row in file.precision],
         "findings": [_finding(item) for item in file.diagnostics],
+    }
+
+
+def _soc(soc: Soc) -> dict[str, Any]:
+    return {
+        "name": soc.name,
+        "marketing": soc.marketing,
+        "hexagon": soc.hexagon,
+        "runtimes": [runtime.value for runtime in soc.runtimes],
+        "fp16": soc.fp16,
+        "listed": soc.listed,
     }
 
 

@@ -6,10 +6,21 @@ import argparse
 
 RUNTIMES = ("cpu", "gpu", "gpu_float16", "dsp", "htp", "aip")
 FORMATS = ("rich", "concise", "json", "sarif")
+WIDTHS = {
+    "act-bitwidth": "of activations: 8 or 16 (default 8)",
+    "weights-bitwidth": "of weights: 4, 8 or 16 (default 8)",
+    "bias-bitwidth": "of biases: 8 or 32 (default 8)",
+    "float-bitwidth": "of float tensors: 16 or 32 (default 32)",
+}
+"""Options of the quantizer that set a width, with their help."""
 
 
 def add_target(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Runtime and DLC kind; returns the group, for what only one command adds to it."""
+    """Runtime, SoC and DLC kind; returns the group, for what only one command adds to it.
+
+    What they come to is `dlclint.cli.targets.target_of`, which also judges the values: those of a
+    configuration must be judged alike.
+    """
     target = command.add_argument_group("what the model is for")
     target.add_argument(
         "--runtime",
@@ -18,7 +29,25 @@ def add_target(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         metavar="R",
         help=f"one of {', '.join(RUNTIMES)}; repeatable (none: all are compared)",
     )
-    target.add_argument("--quantize", action="store_true", help="the DLC will be quantized")
+    target.add_argument("--soc", metavar="NAME", help="the chip, such as SM8650 or '8 Gen 3' (`dlclint soc`)")
+    kind = command.add_argument_group("DLC kind, with the quantizer's names and values")
+    kind.add_argument("--float", dest="float", action="store_true", help="the DLC will stay float")
+    kind.add_argument("--quantize", action="store_true", help="the DLC will be quantized")
+    for name, values in WIDTHS.items():
+        kind.add_argument(
+            f"--{name}",
+            f"--{name.replace('-', '_')}",
+            dest=name.replace("-", "_"),
+            metavar="BITS",
+            help=values,
+        )
+    kind.add_argument(
+        "--use-per-channel-quantization",
+        "--use_per_channel_quantization",
+        dest="per_channel",
+        action="store_true",
+        help="weights are quantized per channel",
+    )
     return target
 
 

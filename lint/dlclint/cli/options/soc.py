@@ -1,0 +1,12 @@
+"""Options of `dlclint soc`."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `soc`."""
+    soc = commands.add_parser("soc", help="show what a chip offers, or list them all")
+    soc.set_defaults(run="dlclint.cli.soc:show_soc")
+    soc.add_argument("name", nargs="*", metavar="NAME", help="such as SM8650, 865 or 8 Gen 3")

@@ -1,0 +1,117 @@
+"""From arguments and a configuration's section to a `Target`, with every contradiction as one line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+
+from dlclint.cli.errors import UsageError
+from dlclint.cli.options.shared import RUNTIMES
+from dlclint.diagnostic import plain
+from dlclint.engine.config import ModelSection
+from dlclint.engine.registry import suggest
+from dlclint.socs import UnknownSoc, resolve
+from dlclint.target import DlcKind, Runtime, Soc, Target
+from dlclint_schemas.quantization import tool_options, widths
+
+_ALLOWED = {
+    "act_bitwidth": "activations",
+    "weights_bitwidth": "weights",
+    "bias_bitwidth": "bias",
+    "float_bitwidth": "float",
+}
+"""Option to its row of the documented bit widths."""
+_QUANTIZER_ONLY = ("act_bitwidth", "weights_bitwidth", "bias_bitwidth", "per_channel")
+
+
+def target_of(given: argparse.Namespace, section: ModelSection, overridden: bool = False) -> Target:
+    """The target that the options of `shared.add_target` and a section of the configuration come to.
+
+    An option of the command line wins over the section's. `overridden`: the model has quantization
+    overrides, with which the converter does not simplify. `no_simplification` is read where the
+    command has it.
+
+    Raises:
+        UsageError: an unknown name, a value that the quantizer does not take, or options that
+            contradict each other.
+    """
+    simplify = not (getattr(given, "no_simplification", False) or not section.simplify or overridden)
+    return Target(
+        _runtimes(given.runtime, section), _soc(given.soc or section.soc), _kind(given, section), simplify
+    )
+
+
+def _runtimes(options: Sequence[str], section: ModelSection) -> tuple[Runtime, ...]:
+    listed = [item.strip() for value in options for item in value.split(",") if item.strip()]
+    names = [name.lower() for name in listed] or list(section.runtimes)
+    for name in names:
+        if name not in RUNTIMES:
+            near = suggest(name, set(RUNTIMES)) or f"; known are {', '.join(RUNTIMES)}"
+            raise UsageError(f"no runtime is called {plain(name)!r}{near}")
+    return tuple(dict.fromkeys(Runtime(name) for name in names))
+
+
+def _soc(name: str) -> Soc | None:
+    if not name:
+        return None
+    try:
+        return resolve(name)
+    except UnknownSoc as problem:
+        near = problem.candidates
+        did = f"; did you mean {' or '.join(near)}?" if near else "; `dlclint soc` lists them"
+        raise UsageError(f"--soc {plain(name)}: {problem}{did}") from None
+
+
+def _kind(given: argparse.Namespace, section: ModelSection) -> DlcKind:
+    asked = {
+        name: value
+        for name in ("float", "quantize", *_ALLOWED, "per_channel")
+        if (value := getattr(given, name)) not in (None, False)
+    }
+    said: dict[str, object] = {name: value for name, value in section.kind.items() if value is not False}
+    if asked.keys() & {"float", "quantize"}:
+        # The command line settles the kind, so what the section says of the other kind is void.
+        said.pop("float", None)
+        said.pop("quantize", None)
+        if "float" in asked:
+            said = {name: value for name, value in said.items() if name not in _QUANTIZER_ONLY}
+    said |= asked
+    if "float" in said and "quantize" in said:
+        raise UsageError("--float and --quantize contradict each other; give one")
+    for name in _QUANTIZER_ONLY:
+        if name in said and "quantize" not in said:
+            why = "a float DLC has no such width" if "float" in said else "give --quantize too"
+            raise UsageError(f"{_option(name)} is an option of the quantizer; {why}")
+    if "float_bitwidth" in said and not said.keys() & {"float", "quantize"}:
+        raise UsageError(
+            "--float-bitwidth goes with --float, or with --quantize for the ops that stay float; give one"
+        )
+    bits = {name: _width(name, said[name]) for name in _ALLOWED if name in said}
+    quantize = "quantize" in said
+    return DlcKind(
+        quantize,
+        **{**_defaults(), **bits},
+        per_channel="per_channel" in said,
+        stated=quantize or "float" in said,
+    )
+
+
+def _defaults() -> Mapping[str, int]:
+    options = tool_options("snpe-dlc-quant")
+    return {name: int(options[f"--{name}"]["default"]) for name in _ALLOWED}
+
+
+def _option(name: str) -> str:
+    return "--use-per-channel-quantization" if name == "per_channel" else f"--{name.replace('_', '-')}"
+
+
+def _width(name: str, given: object) -> int:
+    allowed = sorted(widths(_ALLOWED[name]))
+    try:
+        bits = int(str(given))
+    except ValueError:
+        bits = -1
+    if bits not in allowed:
+        shown = " or ".join(filter(None, (", ".join(map(str, allowed[:-1])), str(allowed[-1]))))
+        raise UsageError(f"{_option(name)} {plain(str(given))}: the quantizer takes {shown}")
+    return bits

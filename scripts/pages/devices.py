@@ -1,0 +1,45 @@
+"""The devices of the table, and the SoCs that were only measured."""
+
+from __future__ import annotations
+
+from dlclint.cli.soc import hexagon
+from dlclint.socs import all_socs, row_of
+from dlclint.target import Runtime, Soc
+from dlclint_schemas.devices import device_table
+from pages._markdown import table
+
+
+def files() -> dict[str, str]:
+    """The page, whole."""
+    devices = device_table()
+    listed = [
+        (
+            str(row.number),
+            soc.name,
+            soc.marketing,
+            ", ".join(row.also) or "-",
+            hexagon(soc),
+            ", ".join(runtime.value for runtime in soc.runtimes),
+            _fp16(soc),
+        )
+        for soc in all_socs()
+        if (row := row_of(soc)) is not None
+    ]
+    measured = [
+        (soc.name, soc.marketing or "-", hexagon(soc), _fp16(soc)) for soc in all_socs() if not soc.listed
+    ]
+    heads = ("no", "SoC", "name", "also called", "Hexagon", "runtimes", "float16 on HTP")
+    text = (
+        f"# Devices\n\nSource: {devices.document}; float16 on HTP {devices.measured_document}, "
+        "reported from the field for QCM6490, and not documented. `--soc` takes any of these names.\n\n"
+        f"{table(heads, listed)}\n## Not in that table\n\n"
+        f"Only the Hexagon version and float16 are known, {devices.measured_document}.\n\n"
+        f"{table(('SoC', 'name', 'Hexagon', 'float16 on HTP'), measured)}"
+    )
+    return {"docs/tables/devices.md": text}
+
+
+def _fp16(soc: Soc) -> str:
+    if Runtime.HTP not in soc.runtimes:
+        return "-"
+    return {None: "unknown", True: "yes", False: "no"}[soc.fp16]

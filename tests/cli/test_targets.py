@@ -1,0 +1,136 @@
+"""Options and configuration come to one target; what contradicts itself is one line and exit status 2."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+from onnx import parser
+
+from dlclint.cli.main import main
+from dlclint.cli.main import parser as command_line
+from dlclint.cli.targets import target_of
+from dlclint.engine.config import ModelSection
+from dlclint.target import DlcKind, Runtime, Target
+
+RELU = '<ir_version: 8, opset_import: ["" : 12]> g (float[1,3] x) => (float[1,3] y) { y = Relu(x) }'
+
+
+def target(*options: str, **section: object) -> Target:
+    given = command_line().parse_args(["check", *options, "m.onnx"])
+    return target_of(given, ModelSection(**section))  # type: ignore[arg-type]
+
+
+def test_nothing_said() -> None:
+    assert target() == Target()
+    assert target().kind == DlcKind(False, 8, 8, 8, 32, False, False)
+
+
+def test_every_documented_combination_of_widths() -> None:
+    """80-63442-2 Rev BL, Tools: activations 8, 16; weights 4, 8, 16; bias 8, 32; float 16, 32."""
+    for act, weights, bias, floats in itertools.product((8, 16), (4, 8, 16), (8, 32), (16, 32)):
+        widths = ["--act-bitwidth", str(act), "--weights-bitwidth", str(weights)]
+        widths += ["--bias-bitwidth", str(bias), "--float-bitwidth", str(floats)]
+        wanted = DlcKind(True, act, weights, bias, floats, False, True)
+        assert target("--quantize", *widths).kind == wanted
+        assert (
+            target("--quantize", *(text.replace("t-b", "t_b").replace("s-b", "s_b") for text in widths)).kind
+            == wanted
+        )
+
+
+def test_float_and_per_channel() -> None:
+    assert target("--float").kind == DlcKind(stated=True)
+    assert target("--float", "--float_bitwidth", "16").kind == DlcKind(float_bitwidth=16, stated=True)
+    assert target("--quantize", "--use_per_channel_quantization").kind.per_channel
+
+
+def test_runtimes_and_soc() -> None:
+    found = target("--runtime", "HTP,cpu", "--runtime", "htp", "--soc", "8 Gen 3", "-n")
+    assert found.runtimes == (Runtime.HTP, Runtime.CPU)
+    assert found.soc is not None
+    assert found.soc.name == "SM8650"
+    assert not found.simplify
+    assert found.means(Runtime.HTP)
+    assert not found.means(Runtime.GPU)
+
+
+def test_the_soc_narrows_what_is_considered() -> None:
+    assert target("--soc", "sm8650").considered == (
+        Runtime.CPU,
+        Runtime.GPU,
+        Runtime.GPU_FLOAT16,
+        Runtime.HTP,
+    )
+    assert target("--soc", "865", "--runtime", "htp").considered == ()
+    assert target().considered == tuple(Runtime)
+
+
+def test_the_command_line_wins() -> None:
+    section = {"kind": {"quantize": True, "act_bitwidth": 16, "per_channel": True}, "soc": "865"}
+    assert target(**section).kind == DlcKind(True, 16, per_channel=True, stated=True)
+    assert target("--act-bitwidth", "8", **section).kind.act_bitwidth == 8
+    assert target("--float", **section).kind == DlcKind(stated=True)
+    assert target("--soc", "sm8650", **section).soc.name == "SM8650"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--soc", "sm865"], "--soc sm865: no SoC is called so; did you mean SM8650 or SM8635 or 865?"),
+        (["--soc", "XR2 Gen 2"], "several SoCs are called so; did you mean SXR2230P or SXR2250P?"),
+        (["--soc", "zzz"], "--soc zzz: no SoC is called so; `dlclint soc` lists them"),
+        (["--float", "--quantize"], "--float and --quantize contradict each other; give one"),
+        (["--act-bitwidth", "16"], "--act-bitwidth is an option of the quantizer; give --quantize too"),
+        (["--float", "--bias_bitwidth", "8"], "--bias-bitwidth is an option of the quantizer; a float DLC"),
+        (["--float", "--use-per-channel-quantization"], "--use-per-channel-quantization is an option of"),
+        (["--float-bitwidth", "16"], "--float-bitwidth goes with --float, or with --quantize"),
+        (["--quantize", "--act-bitwidth", "4"], "--act-bitwidth 4: the quantizer takes 8 or 16"),
+        (["--quantize", "--weights-bitwidth", "int8"], "the quantizer takes 4, 8 or 16"),
+        (["--quantize", "--bias-bitwidth", "16"], "--bias-bitwidth 16: the quantizer takes 8 or 32"),
+        (["--float", "--float-bitwidth", "8"], "--float-bitwidth 8: the quantizer takes 16 or 32"),
+        (["--quantize", "--bitwidth", "8"], "it is deprecated, give --act-bitwidth, --weights-bitwidth and"),
+        (["--axis_quant"], "it is deprecated, give --use-per-channel-quantization"),
+        (["--weight_bitwidth", "8"], "did you mean --weights_bitwidth?"),
+        (["--quantise"], "--quantise is no option of dlclint check; did you mean --quantize?"),
+        (["--runtime", "hpt"], "no runtime is called 'hpt'; did you mean htp?"),
+    ],
+)
+def test_one_line(
+    options: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("m.onnx").write_bytes(parser.parse_model(RELU).SerializeToString())
+    try:
+        status = main(["check", "--isolated", *options, "m.onnx"])
+    except SystemExit as stop:
+        status = stop.code  # type: ignore[assignment]
+    output = capsys.readouterr()
+    assert status == 2
+    assert output.out == ""
+    assert message in output.err
+    assert output.err.startswith("dlclint: error: ")
+    assert output.err.count("\n") == 1
+
+
+def test_configuration_is_judged_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("m.onnx").write_bytes(parser.parse_model(RELU).SerializeToString())
+    config = Path("dlclint.toml")
+    section = '[[models]]\npath = "*.onnx"\nsoc = "sm8650"\nquantize = true\nact-bitwidth = {}\n'
+    config.write_text(section.format(16), "utf-8")
+    assert main(["check", "--format", "json", "m.onnx"]) == 0
+    (file,) = json.loads(capsys.readouterr().out)["files"]
+    assert file["target"]["soc"]["name"] == "SM8650"
+    assert file["target"]["kind"]["act_bitwidth"] == 16
+    config.write_text(section.format(12), "utf-8")
+    assert main(["check", "m.onnx"]) == 2
+    assert "--act-bitwidth 12: the quantizer takes 8 or 16" in capsys.readouterr().err
