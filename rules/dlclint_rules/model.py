@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-import numpy as np
-
 from dlclint.diagnostic import Confidence, Severity
 from dlclint.model import external
 from dlclint.model.graph import Graph
@@ -281,10 +279,8 @@ def non_finite_weights(context: ModelContext) -> Iterator[Finding]:
     """
     for graph in context.view.model.graphs():
         for tensor in graph.initializers.values():
-            try:
-                count = count_non_finite(tensor)
-            except Unavailable:
-                continue  # external-data-missing and invalid say why
+            found = context.view.weights.statistics(graph, tensor.name)
+            count = 0 if found is None else found.nan + found.infinite
             if count:
                 yield Finding(
                     f"{count} of {tensor.count} values of {tensor.name!r} are NaN or infinite",
@@ -296,21 +292,6 @@ def non_finite_weights(context: ModelContext) -> Iterator[Finding]:
                     graph=graph,
                     evidence={"non_finite": count, "values": tensor.count},
                 )
-
-
-def count_non_finite(tensor: Tensor) -> int:
-    """How many values of a floating tensor are NaN or infinite; 0 for other types."""
-    count = 0
-    for chunk in tensor.chunks():
-        if chunk.dtype.kind != "f":
-            if chunk.dtype.kind in "biuSO":
-                return 0
-            chunk = chunk.astype(np.float32)
-        with np.errstate(all="ignore"):
-            # One NaN or infinity makes the sum so; a sum that overflows is looked at exactly.
-            if not np.isfinite(chunk.sum(dtype=np.float32 if chunk.dtype.itemsize < 8 else None)):
-                count += int(np.count_nonzero(~np.isfinite(chunk)))
-    return count
 
 
 @rule()

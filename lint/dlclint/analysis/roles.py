@@ -94,20 +94,30 @@ def converted_weight(use: WeightUse) -> tuple[Array, bool]:
         Unavailable: the values cannot be read.
     """
     values = use.tensor.array().astype(np.float64)
-    if use.axis is None or use.node.op_type not in CONVOLUTIONS:
-        return values, False
-    following = absorbed_chain(use.node)[:1]
-    if not following or following[0].op_type != "BatchNormalization":
-        return values, False
-    factors = _fold_factors(following[0])
-    group = int(use.node.attribute("group", 1) or 1)
-    if factors is None or (use.node.op_type == "ConvTranspose" and group != 1):
-        return values, False
-    if factors.shape != (values.shape[use.axis],):
+    factors = folded_factors(use)
+    if factors is None or use.axis is None:
         return values, False
     shape = [1] * values.ndim
     shape[use.axis] = -1
     return values * factors.reshape(shape), True
+
+
+def folded_norm(use: WeightUse) -> Node | None:
+    """The batch normalisation that is folded into a convolution's weight, if one follows it."""
+    if use.axis is None or use.node.op_type not in CONVOLUTIONS:
+        return None
+    following = absorbed_chain(use.node)[:1]
+    if not following or following[0].op_type != "BatchNormalization":
+        return None
+    group = int(use.node.attribute("group", 1) or 1)
+    return None if use.node.op_type == "ConvTranspose" and group != 1 else following[0]
+
+
+def folded_factors(use: WeightUse) -> Array | None:
+    """What folding multiplies each output channel of a weight by, shape [channels]; None: nothing."""
+    norm = folded_norm(use)
+    factors = None if norm is None else _fold_factors(norm)
+    return factors if factors is not None and factors.shape == (use.channels,) else None
 
 
 def _fold_factors(norm: Node) -> Array | None:

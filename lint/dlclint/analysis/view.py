@@ -11,6 +11,7 @@ from dlclint.analysis.layers import Presence, verdict_on
 from dlclint.analysis.patterns import Pattern, find_patterns
 from dlclint.analysis.support import Blocker, RuntimeSupport, SupportMatrix
 from dlclint.analysis.versions import newest_listed_opset
+from dlclint.analysis.weights.store import Weights
 from dlclint.model.graph import Model, Node
 from dlclint.target import Runtime, Target
 from dlclint_schemas.layers import layer_table
@@ -47,6 +48,11 @@ class ModelView:
     def in_pattern(self) -> dict[NodeKey, str]:
         """Node key to the layer its pattern becomes."""
         return {key: pattern.layer for pattern in self.patterns for key in pattern.nodes}
+
+    @cached_property
+    def weights(self) -> Weights:
+        """Statistics of the stored tensors, each read at the first question."""
+        return Weights(self.model)
 
     def nodes(self) -> Iterator[Node]:
         """Every node of every graph that reaches conversion, in order."""

@@ -248,6 +248,10 @@ class Graph:
             graph = graph.parent
         return None
 
+    def makes(self, tensor: str) -> bool:
+        """Whether a node of this very graph makes a tensor."""
+        return tensor in self._producers
+
     def consumers(self, tensor: str) -> tuple[Node, ...]:
         """The nodes here and in subgraphs that read a tensor, each once."""
         return tuple(self._consumers.get(tensor, ()))

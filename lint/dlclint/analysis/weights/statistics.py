@@ -1,0 +1,235 @@
+"""Statistics of a tensor's values in one streamed pass, whole and per channel.
+
+Values come in pieces of a fixed size, so that memory does not grow with the tensor; each piece is
+reduced while it is in the cache. Sums are taken in float32 inside a piece (at most `PIECE` values: a
+relative error around 1e-5, nothing beside a figure in dB) and in float64 from piece to piece.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from dlclint.model.tensors import Array, Tensor
+
+Floats = npt.NDArray[np.float64]
+
+PIECE = 1 << 18
+"""Values that are reduced at once: 1 MiB of float32."""
+SAMPLE = 1 << 14
+"""Values kept of a tensor, evenly spread over it; smaller tensors are kept whole."""
+MOST_CHANNELS = 1 << 20
+"""More slices than this along an axis are no channels, and would cost more memory than the values."""
+
+_KIND = onnx.TensorProto
+_FLOATING = frozenset(
+    getattr(_KIND, name)
+    for name in (
+        "FLOAT",
+        "DOUBLE",
+        "FLOAT16",
+        "BFLOAT16",
+        "FLOAT8E4M3FN",
+        "FLOAT8E4M3FNUZ",
+        "FLOAT8E5M2",
+        "FLOAT8E5M2FNUZ",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStatistics:
+    """Minimum, maximum and sum of squares of each slice along `axis`, shape [channels].
+
+    `values` is how many values a channel has. Values that are not finite count as 0.
+    """
+
+    axis: int
+    values: int
+    minimum: Floats
+    maximum: Floats
+    square_sum: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class TensorStatistics:
+    """Statistics of the finite values of a tensor; those that are not finite are counted.
+
+    `sample` (float32, at most `SAMPLE` values) holds every `stride`-th value in storage order; the
+    stride has no factor in common with the number of values, so no row or column is preferred.
+    Where values are not finite, `minimum` and `maximum` take those as 0, as channels do.
+    """
+
+    count: int
+    nan: int
+    infinite: int
+    minimum: float
+    maximum: float
+    square_sum: float
+    sample: npt.NDArray[np.float32]
+    stride: int
+    channels: dict[int, ChannelStatistics]
+
+    @property
+    def finite(self) -> int:
+        """How many values are finite."""
+        return self.count - self.nan - self.infinite
+
+    @property
+    def mean_square(self) -> float:
+        """Mean square of the finite values."""
+        return self.square_sum / self.finite if self.finite else 0.0
+
+    @property
+    def magnitude(self) -> float:
+        """The largest absolute value."""
+        return max(abs(self.minimum), abs(self.maximum))
+
+
+def is_floating(tensor: Tensor) -> bool:
+    """Whether a tensor holds floating-point numbers, of any width."""
+    return tensor.data_type in _FLOATING
+
+
+def pieces(tensor: Tensor) -> Iterator[Array]:
+    """The values in order as float32 (float64 for doubles), at most `PIECE` at once.
+
+    A piece is valid until the next one is asked for.
+
+    Raises:
+        Unavailable: the values cannot be read.
+    """
+    for chunk in tensor.chunks():
+        for start in range(0, len(chunk), PIECE):
+            yield _widened(chunk[start : start + PIECE])
+
+
+def _widened(piece: Array) -> Array:
+    if piece.dtype.kind == "f" and piece.dtype.itemsize >= 4:
+        return piece if piece.dtype.isnative else piece.astype(piece.dtype.newbyteorder("="))
+    if piece.dtype.name == "bfloat16":
+        # A bfloat16 is the upper half of a float32; the shift is many times faster than the cast.
+        return (piece.view("<u2").astype(np.uint32) << 16).view(np.float32)
+    return piece.astype(np.float32)
+
+
+def measure(tensor: Tensor, axes: Iterable[int] = ()) -> TensorStatistics:
+    """Statistics of a floating tensor, and per channel along each of `axes` (counted from 0).
+
+    An axis that the tensor lacks, or along which there are more than `MOST_CHANNELS` slices, is left
+    out of `channels`.
+
+    Raises:
+        Unavailable: the values cannot be read.
+    """
+    count = max(0, tensor.count)
+    shape = tensor.shape
+    followed = [
+        _Channels(shape, axis)
+        for axis in dict.fromkeys(axes)
+        if count and 0 <= axis < len(shape) and shape[axis] <= MOST_CHANNELS
+    ]
+    stride = max(1, count // SAMPLE)
+    while math.gcd(stride, count) != 1 and stride > 1:
+        stride += 1
+    low, high, square_sum = math.inf, -math.inf, 0.0
+    nan = infinite = start = 0
+    sampled: list[npt.NDArray[np.float32]] = []
+    with np.errstate(all="ignore"):
+        for piece in pieces(tensor):
+            squares = float(np.dot(piece, piece))
+            # A sum of squares that is finite and not tiny says that every value is finite and that
+            # none overflowed or vanished when squared; any other piece is looked at closely.
+            if not 1e-20 < squares < 1e30:
+                not_numbers = int(np.count_nonzero(np.isnan(piece)))
+                lost = not_numbers + int(np.count_nonzero(np.isinf(piece)))
+                nan, infinite = nan + not_numbers, infinite + lost - not_numbers
+                piece = np.nan_to_num(piece.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+                squares = float(np.dot(piece, piece))
+            square_sum += squares
+            sampled.append(piece[-start % stride :: stride].astype(np.float32))
+            for channels in followed:
+                channels.feed(piece, start)
+            if not followed:
+                low, high = min(low, float(piece.min())), max(high, float(piece.max()))
+            start += len(piece)
+    sample = np.concatenate(sampled) if sampled else np.zeros(0, np.float32)
+    found = {channels.axis: channels.finish() for channels in followed}
+    for whole in found.values():
+        low, high = float(whole.minimum.min()), float(whole.maximum.max())
+    if low > high:
+        low = high = 0.0
+    return TensorStatistics(count, nan, infinite, low, high, square_sum, sample, stride, found)
+
+
+class _Channels:
+    """Accumulates one axis of a tensor seen as [outer, channels, inner] in storage order."""
+
+    def __init__(self, shape: tuple[int, ...], axis: int) -> None:
+        self.axis = axis
+        self.count = shape[axis]
+        self.inner = math.prod(shape[axis + 1 :])
+        self.outer = math.prod(shape[:axis])
+        # With one outer slice a channel is a run of values: reduce each run. Else the order repeats
+        # after channels * inner values: reduce repetition against repetition, which needs no stride,
+        # and the inner values of a channel at the end.
+        period = self.count * self.inner
+        self.by_run = self.outer == 1 or period > MOST_CHANNELS
+        self.unit = self.inner if self.by_run else period
+        cells = self.count if self.by_run else period
+        self.minimum = np.full(cells, np.inf)
+        self.maximum = np.full(cells, -np.inf)
+        self.square_sum = np.zeros(cells)
+
+    def feed(self, piece: Array, start: int) -> None:
+        """Take in values from position `start` on, which need not be where a channel begins."""
+        head = min(-start % self.unit, len(piece))
+        whole = (len(piece) - head) // self.unit * self.unit
+        if head:
+            self._part(piece[:head], start)
+        if whole:
+            rows = piece[head : head + whole].reshape(-1, self.unit)
+            (self._runs if self.by_run else self._repetitions)(rows, start + head)
+        if head + whole < len(piece):
+            self._part(piece[head + whole :], start + head + whole)
+
+    def _runs(self, rows: Array, start: int) -> None:
+        first = start // self.unit
+        low, high = rows.min(axis=1), rows.max(axis=1)
+        squares = np.einsum("ij,ij->i", rows, rows)
+        while len(low):
+            channel = first % self.count
+            some = min(self.count - channel, len(low))
+            self._merge(slice(channel, channel + some), low[:some], high[:some], squares[:some])
+            low, high, squares, first = low[some:], high[some:], squares[some:], first + some
+
+    def _repetitions(self, rows: Array, start: int) -> None:
+        squares = np.einsum("ij,ij->j", rows, rows)
+        self._merge(slice(None), rows.min(axis=0), rows.max(axis=0), squares)
+
+    def _part(self, part: Array, start: int) -> None:
+        if self.by_run:
+            channel = start // self.unit % self.count
+            self._merge(slice(channel, channel + 1), part.min(), part.max(), np.dot(part, part))
+        else:
+            place = start % self.unit
+            self._merge(slice(place, place + len(part)), part, part, np.square(part))
+
+    def _merge(self, cells: slice, low: Array, high: Array, squares: Array) -> None:
+        np.minimum(self.minimum[cells], low, out=self.minimum[cells])
+        np.maximum(self.maximum[cells], high, out=self.maximum[cells])
+        self.square_sum[cells] += squares
+
+    def finish(self) -> ChannelStatistics:
+        """Minimum, maximum and sum of squares by channel."""
+        low, high, squares = self.minimum, self.maximum, self.square_sum
+        if not self.by_run:
+            shape = (self.count, self.inner)
+            low, high = low.reshape(shape).min(axis=1), high.reshape(shape).max(axis=1)
+            squares = squares.reshape(shape).sum(axis=1)
+        return ChannelStatistics(self.axis, self.outer * self.inner, low, high, squares)

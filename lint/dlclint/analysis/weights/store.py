@@ -1,0 +1,115 @@
+"""The weights of a model with their statistics: each tensor read once, and only if a rule asks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from dlclint.analysis.roles import WeightUse, folded_factors, weight_uses
+from dlclint.analysis.weights.statistics import Floats, TensorStatistics, is_floating, measure
+from dlclint.model.graph import Graph, Model
+from dlclint.model.tensors import Unavailable
+
+Home = tuple[str, str]
+"""Where a stored tensor is defined: graph path and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertedWeight:
+    """A weight as the quantizer will see it, by output channel: batch normalisation folded in.
+
+    `minimum`, `maximum` and `mean_square` have shape [channels]; `values` is how many values a
+    channel has. `factors` is what folding multiplied each channel by, None where nothing is folded.
+    `uses` says how many ops read the tensor.
+    """
+
+    name: str
+    use: WeightUse
+    uses: int
+    statistics: TensorStatistics
+    values: int
+    minimum: Floats
+    maximum: Floats
+    mean_square: Floats
+    factors: Floats | None
+
+    @property
+    def low(self) -> float:
+        """The smallest value of all."""
+        return float(self.minimum.min())
+
+    @property
+    def high(self) -> float:
+        """The largest value of all."""
+        return float(self.maximum.max())
+
+
+class Weights:
+    """Statistics of a model's stored tensors, each computed at the first question and kept."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self._found: dict[Home, TensorStatistics | None] = {}
+
+    @cached_property
+    def uses(self) -> tuple[tuple[str, WeightUse], ...]:
+        """Name and use of every stored weight and bias of an op with weights, in graph order."""
+        return tuple(weight_uses(self.model))
+
+    @cached_property
+    def _homes(self) -> dict[Home, list[WeightUse]]:
+        found: dict[Home, list[WeightUse]] = {}
+        for name, use in self.uses:
+            found.setdefault(home(use.node.graph, name), []).append(use)
+        return found
+
+    def statistics(self, graph: Graph, name: str) -> TensorStatistics | None:
+        """Statistics of the stored tensor that `name` stands for in `graph`.
+
+        None where nothing is stored, where it holds no floating-point numbers, or where its values
+        cannot be read (rules of family `model` say why).
+        """
+        place = home(graph, name)
+        if place not in self._found:
+            tensor = graph.constant(name)
+            self._found[place] = None
+            if tensor is not None and is_floating(tensor):
+                rank = max(1, len(tensor.shape))
+                axes = [use.axis % rank for use in self._homes.get(place, ()) if use.axis is not None]
+                with contextlib.suppress(Unavailable):
+                    self._found[place] = measure(tensor, axes)
+        return self._found[place]
+
+    def converted(self) -> Iterator[ConvertedWeight]:
+        """Every weight (no bias) with channels and at least one value, once a use, in graph order."""
+        for name, use in self.uses:
+            if use.axis is None:
+                continue
+            found = self.statistics(use.node.graph, name)
+            channels = found and found.channels.get(use.axis % max(1, len(use.tensor.shape)))
+            if not found or not channels or not found.finite:
+                continue
+            low, high, factors = channels.minimum, channels.maximum, folded_factors(use)
+            mean_square = channels.square_sum / channels.values
+            if factors is not None:
+                low, high = (
+                    np.minimum(low * factors, high * factors),
+                    np.maximum(low * factors, high * factors),
+                )
+                mean_square = mean_square * factors**2
+            uses = len(self._homes[home(use.node.graph, name)])
+            yield ConvertedWeight(name, use, uses, found, channels.values, low, high, mean_square, factors)
+
+
+def home(graph: Graph, name: str) -> Home:
+    """The graph, here or around, that defines a name."""
+    scope: Graph | None = graph
+    while scope is not None:
+        if name in scope.initializers or scope.makes(name):
+            return scope.path, name
+        scope = scope.parent
+    return graph.path, name
