@@ -42,6 +42,25 @@ class Confidence(enum.Enum):
     INFERRED = "inferred"
 
 
+class Safety(enum.Enum):
+    """What a fix may be trusted with."""
+
+    SAFE = "safe"
+    """The function computed is unchanged, or the file merely becomes what its own numbers say."""
+    UNSAFE = "unsafe"
+    """The function may change a little, in the way that the fix's title says; made only if asked for."""
+    DISPLAY = "display"
+    """Advice: nothing that a program should do by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class FixNote:
+    """What a report says of a fix: what it would do, and how safe that is."""
+
+    title: str
+    safety: Safety
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where a claim stands: a document and the table row, option or section in it."""
@@ -86,6 +105,8 @@ class Diagnostic:
     source: Source | None = None
     help: str = ""
     evidence: Evidence = field(default_factory=dict)
+    fix: FixNote | None = None
+    """What `dlclint fix` can do about it."""
 
     def sort_key(self) -> tuple[object, ...]:
         """Stable order within a report: file, severity, rule, then place."""

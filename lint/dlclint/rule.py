@@ -20,7 +20,8 @@ from dlclint.target import Target
 if TYPE_CHECKING:
     from dlclint.analysis.view import ModelView
     from dlclint.encodings.document import EncodingsDocument
-    from dlclint.encodings.edits import Fix
+    from dlclint.encodings.edits import Fix as EncodingsFix
+    from dlclint.model.edits import Fix as ModelFix
     from dlclint.model.graph import Graph, Node
     from dlclint.model.reading import Unreadable
 
@@ -57,8 +58,8 @@ class Finding:
     pointer: str | None = None
     line: int | None = None
     column: int | None = None
-    fix: Fix | None = None
-    """What repairs it, where that is known."""
+    fix: EncodingsFix | ModelFix | None = None
+    """What repairs it, where that is known: for an override file, or for a model."""
 
 
 @dataclass(frozen=True, slots=True)

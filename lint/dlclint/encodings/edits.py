@@ -12,6 +12,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dlclint.diagnostic import Safety
 from dlclint.encodings import json_text
 from dlclint.encodings.document import EncodingsDocument, Path_
 from dlclint.encodings.json_text import Member, NotJson
@@ -91,6 +92,11 @@ class Fix:
     title: str
     safe: bool
     edits: tuple[Edit, ...]
+
+    @property
+    def safety(self) -> Safety:
+        """The same for reports, which speak of fixes of models too."""
+        return Safety.SAFE if self.safe else Safety.UNSAFE
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dlclint.analysis.view import ModelView
-from dlclint.diagnostic import Diagnostic, Location, Severity, plain
+from dlclint.diagnostic import Diagnostic, FixNote, Location, Severity, plain
 from dlclint.engine.ignores import Ignore, apply_ignores
 from dlclint.engine.registry import all_rules, select
 from dlclint.model.dimensions import Dimensions
@@ -142,4 +142,5 @@ def _diagnostic(id: str, finding: Finding, file: str) -> Diagnostic:
         finding.source,
         plain(finding.help, 400),
         {key: plain(value) if isinstance(value, str) else value for key, value in finding.evidence.items()},
+        finding.fix and FixNote(plain(finding.fix.title, 400), finding.fix.safety),
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx
 
-from dlclint.model.tensors import Array, Tensor, Unavailable
+from dlclint.model.tensors import Array, Produced, Tensor, Unavailable
 from dlclint.model.wire import Path as WirePath
 from dlclint.model.wire import Payload
 
@@ -161,7 +161,7 @@ class Graph:
         self.model = model
         self.path = path
         self.parent = parent
-        self._wire_path = wire_path
+        self.wire_path = wire_path
         self._opsets = opsets
         self.is_function = isinstance(proto, onnx.FunctionProto)
         self.initializers: dict[str, Tensor] = {}
@@ -180,10 +180,10 @@ class Graph:
     def _read_values(self, proto: onnx.GraphProto) -> None:
         for index, tensor in enumerate(proto.initializer):
             self.initializer_names.append(tensor.name)
-            self.initializers[tensor.name] = self.model.tensor(tensor, (*self._wire_path, 5, index))
+            self.initializers[tensor.name] = self.model.tensor(tensor, (*self.wire_path, 5, index))
         for index, sparse in enumerate(proto.sparse_initializer):
             self.initializer_names.append(sparse.values.name)
-            values = self.model.tensor(sparse.values, (*self._wire_path, 15, index, 1, 0))
+            values = self.model.tensor(sparse.values, (*self.wire_path, 15, index, 1, 0))
             self._types[sparse.values.name] = TensorType(values.data_type, tuple(sparse.dims))
             self.initializers[sparse.values.name] = values
         self.inputs = tuple(value.name for value in proto.input if value.name not in self.initializers)
@@ -291,7 +291,7 @@ class Graph:
         field = 7 if self.is_function else 1
         for position, attribute in enumerate(node.proto.attribute):
             if attribute.name == "value":
-                path = (*self._wire_path, field, node.index, 5, position, 5, 0)
+                path = (*self.wire_path, field, node.index, 5, position, 5, 0)
                 return self.model.tensor(attribute.t, path)
             if attribute.name in ("value_int", "value_ints", "value_float", "value_floats"):
                 value = _value(attribute)
@@ -317,7 +317,11 @@ class Model:
     """A model read without its weight bytes."""
 
     def __init__(
-        self, proto: onnx.ModelProto, path: Path, payloads: Mapping[WirePath, Payload], notes: tuple[str, ...]
+        self,
+        proto: onnx.ModelProto,
+        path: Path,
+        payloads: Mapping[WirePath, Payload | Produced],
+        notes: tuple[str, ...],
     ) -> None:
         self.proto = proto
         self.path = path

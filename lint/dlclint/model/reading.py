@@ -6,6 +6,7 @@ import mmap
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError, Message
@@ -52,17 +53,22 @@ def read(path: Path, dimensions: Dimensions | None = None) -> Model:
     Raises:
         Unreadable: with a sentence on why, and one on what to do.
     """
-    proto, payloads, notes = _parse(path)
+    proto, payloads, notes = parse(path)
     if not proto.HasField("graph"):
         raise Unreadable("the file holds no graph, so it is no ONNX model", "export the model again")
     found = complaints(proto, _tensors_to_empty(proto, payloads))
     notes += overrides.apply(dimensions or Dimensions(), proto.graph)
-    model = Model(_infer(proto), path, payloads, notes)
+    model = Model(infer(proto), path, payloads, notes)
     model.complaints = found
     return model
 
 
-def _parse(path: Path) -> tuple[onnx.ModelProto, dict[wire.Path, wire.Payload], tuple[str, ...]]:
+def parse(path: Path) -> tuple[onnx.ModelProto, dict[wire.Path, wire.Payload], tuple[str, ...]]:
+    """A file's structure as it is, the payloads left in the file, and notes on how it was read.
+
+    Raises:
+        Unreadable: as `read`.
+    """
     try:
         with path.open("rb") as stream:
             head = stream.read(512)
@@ -134,21 +140,22 @@ def _tensors_to_empty(
 ) -> Iterator[onnx.TensorProto]:
     """The tensors whose data are not in the structure, and which a checker would call incomplete."""
     for path in payloads:
-        yield _at(proto, path)
+        yield message_at(proto, path)
     yield from (t for t in proto.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL)
 
 
-def _at(proto: onnx.ModelProto, path: wire.Path) -> onnx.TensorProto:
+def message_at(proto: onnx.ModelProto, path: wire.Path) -> Any:
+    """The message at a path of the wire form."""
     message: Message = proto
     for field, occurrence in zip(path[::2], path[1::2], strict=True):
         descriptor = message.DESCRIPTOR.fields_by_number[field]
         value = getattr(message, descriptor.name)
         message = value if isinstance(value, Message) else value[occurrence]
-    assert isinstance(message, onnx.TensorProto)
     return message
 
 
-def _infer(proto: onnx.ModelProto) -> onnx.ModelProto:
+def infer(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The structure with all types that shape inference finds, or as it is where inference fails."""
     try:
         return onnx.shape_inference.infer_shapes(proto, data_prop=True)
     except Exception:  # an opset the registry does not know, a cycle: what is declared must do

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,41 @@ def bits_per_element(data_type: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Produced:
+    """Values that no file holds yet: computed in order, piece by piece, when they are read or written.
+
+    `pieces` is called anew each time and yields arrays of the element type (whole bytes a value),
+    whose elements in C order follow each other; a piece is valid until the next is asked for.
+    """
+
+    data_type: int
+    shape: tuple[int, ...]
+    pieces: Callable[[], Iterator[Array]]
+
+    @classmethod
+    def of(cls, values: Array) -> Produced:
+        """Values at hand.
+
+        Raises:
+            TypeError: ONNX has no such element type.
+        """
+        kind = onnx.helper.np_dtype_to_tensor_dtype(values.dtype.newbyteorder("="))
+        return cls(kind, values.shape, lambda: iter((values,)))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values."""
+        return (math.prod(self.shape) * bits_per_element(self.data_type) + 7) // 8
+
+    def array(self) -> Array:
+        """All values at once."""
+        parts = [piece.reshape(-1).copy() for piece in self.pieces()]
+        if not parts:
+            return np.zeros(self.shape, onnx.helper.tensor_dtype_to_np_dtype(self.data_type))
+        return np.concatenate(parts).reshape(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
 class Tensor:
     """A tensor of a model: an initializer, or the value of a Constant node.
 
@@ -49,7 +84,7 @@ class Tensor:
     shape: tuple[int, ...]
     proto: onnx.TensorProto
     file: Path
-    payload: Payload | None = None
+    payload: Payload | Produced | None = None
 
     @property
     def is_external(self) -> bool:
@@ -78,7 +113,7 @@ class Tensor:
             except (external.ExternalDataMissing, external.ExternalDataEscapes) as error:
                 raise Unavailable(str(error)) from None
             found = (place.file, place.offset, place.size)
-        elif self.payload is not None and self._is_raw(self.payload.field):
+        elif isinstance(self.payload, Payload) and self._is_raw(self.payload.field):
             found = (self.file, self.payload.offset, self.payload.size)
         else:
             return None
@@ -115,6 +150,8 @@ class Tensor:
 
     def _decode(self, place: tuple[Path, int, int] | None) -> Array:
         proto = self.proto
+        if isinstance(self.payload, Produced):
+            return self.payload.array()
         if self.payload is not None or place is not None:
             path, offset, size = place or (self.file, self.payload.offset, self.payload.size)  # type: ignore[union-attr]
             with path.open("rb") as stream:
@@ -141,6 +178,10 @@ class Tensor:
         Raises:
             Unavailable: as `array`.
         """
+        if isinstance(self.payload, Produced):
+            for piece in self.payload.pieces():
+                yield piece.reshape(-1)
+            return
         place = self.location()
         bits = bits_per_element(self.data_type)
         if place is None or bits < 8:

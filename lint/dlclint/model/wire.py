@@ -24,26 +24,27 @@ MAX_DEPTH = 100
 MAX_STRUCTURE = 512 << 20
 """Bytes of structure that are read at most; the largest real graphs have a few tens of MiB."""
 
-_MODEL, _GRAPH, _NODE, _ATTRIBUTE, _TENSOR, _SPARSE, _FUNCTION = range(7)
-_PAYLOAD = 7
+MODEL, _GRAPH, _NODE, _ATTRIBUTE, TENSOR, _SPARSE, _FUNCTION = range(7)
+PAYLOAD = 7
+"""Kinds of messages on the way to a tensor, and of the fields that hold its data."""
 
-# message kind -> field number -> (kind of the submessage, whether the field is repeated)
-_FIELDS: tuple[dict[int, tuple[int, bool]], ...] = (
+FIELDS: tuple[dict[int, tuple[int, bool]], ...] = (
     {7: (_GRAPH, False), 25: (_FUNCTION, True)},
-    {1: (_NODE, True), 5: (_TENSOR, True), 15: (_SPARSE, True)},
+    {1: (_NODE, True), 5: (TENSOR, True), 15: (_SPARSE, True)},
     {5: (_ATTRIBUTE, True)},
     {
-        5: (_TENSOR, False),
+        5: (TENSOR, False),
         6: (_GRAPH, False),
-        10: (_TENSOR, True),
+        10: (TENSOR, True),
         11: (_GRAPH, True),
         22: (_SPARSE, False),
         23: (_SPARSE, True),
     },
-    dict.fromkeys((4, 5, 7, 9, 10, 11), (_PAYLOAD, False)),
-    {1: (_TENSOR, False), 2: (_TENSOR, False)},
+    dict.fromkeys((4, 5, 7, 9, 10, 11), (PAYLOAD, False)),
+    {1: (TENSOR, False), 2: (TENSOR, False)},
     {7: (_NODE, True)},
 )
+"""By message kind: field number to the kind of its submessage, and whether it is repeated."""
 _FIXED_SIZE_DATA = frozenset({4, 10})  # float_data and double_data, when written unpacked
 
 
@@ -96,7 +97,7 @@ def skim(data: Buffer) -> Skimmed:
     """
     walker = _Walker(data)
     pieces: list[bytes] = []
-    walker.walk(0, len(data), _MODEL, (), pieces, 0)
+    walker.walk(0, len(data), MODEL, (), pieces, 0)
     return Skimmed(b"".join(pieces), walker.payloads)
 
 
@@ -131,7 +132,7 @@ class _Walker:
         if depth > MAX_DEPTH:
             raise TooDeep
         data = self.data
-        fields = _FIELDS[kind]
+        fields = FIELDS[kind]
         counts = dict.fromkeys(fields, 0)
         run = position = start
         while position < end:
@@ -158,10 +159,10 @@ class _Walker:
                     inner, repeated = fields[field]
                     if occurrence and not repeated:
                         raise Unusual(f"field {field} at byte {at} is written more than once")
-                    if size > (KEEP if inner == _PAYLOAD else DESCEND):
+                    if size > (KEEP if inner == PAYLOAD else DESCEND):
                         self.keep(run, at, pieces)
                         run = position
-                        if inner == _PAYLOAD:
+                        if inner == PAYLOAD:
                             self._payload(path, Payload(field, body, size))
                         else:
                             nested: list[bytes] = []
@@ -175,7 +176,7 @@ class _Walker:
                 position += 1
             elif wire == 5 or wire == 1:
                 position += 4 if wire == 5 else 8
-                if kind == _TENSOR and field in _FIXED_SIZE_DATA:
+                if kind == TENSOR and field in _FIXED_SIZE_DATA:
                     raise Unusual(f"tensor data at byte {at} is written value by value")
             elif wire == 3 or wire == 4:
                 raise Unusual(f"field {field} at byte {at} is a protobuf group")

@@ -103,6 +103,7 @@ def _finding(item: Diagnostic) -> dict[str, Any]:
             "column": place.column,
         },
         "evidence": {key: _number(value) for key, value in item.evidence.items()},
+        "fix": item.fix and {"title": item.fix.title, "safety": item.fix.safety.value},
         "source": item.source and {"document": item.source.document, "row": item.source.row},
     }
 

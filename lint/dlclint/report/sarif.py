@@ -78,6 +78,9 @@ def _result(item: Diagnostic, ids: list[str]) -> dict[str, Any]:
     properties: dict[str, Any] = {"confidence": item.confidence.value}
     if item.source is not None:
         properties["source"] = str(item.source)
+    if item.fix is not None:
+        # SARIF's own `fixes` hold text replacements, which a binary model does not have.
+        properties["fix"] = {"title": item.fix.title, "safety": item.fix.safety.value}
     return {
         "ruleId": item.rule,
         "ruleIndex": ids.index(item.rule),

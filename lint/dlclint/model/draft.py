@@ -1,0 +1,164 @@
+"""A model to be edited and written again: its structure, and where the large values come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+
+from dlclint.model import wire
+from dlclint.model.checking import complaints
+from dlclint.model.graph import Model
+from dlclint.model.reading import infer, message_at, parse
+from dlclint.model.tensors import Array, Produced, bits_per_element
+from dlclint.model.weaving import REFERENCE, refer, referred
+
+
+@dataclass(slots=True)
+class Draft:
+    """An editable structure.
+
+    In `proto`, a tensor whose values are not in the structure carries a reference (see
+    `dlclint.model.weaving`) to one of `contents`: bytes of the source file, or values that are
+    computed when written. Messages may be moved, copied and removed freely.
+    """
+
+    proto: onnx.ModelProto
+    path: Path
+    """The source."""
+    stamp: tuple[int, int]
+    """Size and time of change (ns) of the source when it was read."""
+    contents: list[wire.Payload | Produced] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+    outside: set[int] = field(default_factory=set)
+    """Numbers of contents that replace external data, and so stay external."""
+
+    def copy(self) -> Draft:
+        """A draft of its own; no values are copied."""
+        proto = onnx.ModelProto()
+        proto.CopyFrom(self.proto)
+        return Draft(proto, self.path, self.stamp, list(self.contents), self.notes, set(self.outside))
+
+    def put(self, tensor: onnx.TensorProto, values: Produced | Array) -> None:
+        """Give a tensor other values; its name stays, type and shape become those of the values.
+
+        Small values go into the structure, where shape inference and the checker see them.
+        """
+        produced = values if isinstance(values, Produced) else Produced.of(values)
+        number = referred(tensor)
+        if tensor.data_location == tensor.EXTERNAL or number in self.outside:
+            self.outside.add(len(self.contents))
+        tensor.data_type = produced.data_type
+        del tensor.dims[:]
+        tensor.dims.extend(produced.shape)
+        self.contents.append(produced)
+        refer(tensor, len(self.contents) - 1)
+        if produced.nbytes <= wire.KEEP or bits_per_element(produced.data_type) < 8:
+            del tensor.external_data[:]
+            tensor.CopyFrom(onnx.numpy_helper.from_array(produced.array(), tensor.name))
+
+    def put_initializer(
+        self, name: str, values: Produced | Array, graph: onnx.GraphProto | None = None
+    ) -> None:
+        """Replace an initializer's values, or add it; in the main graph unless another is given."""
+        place = self.proto.graph if graph is None else graph
+        for tensor in place.initializer:
+            if tensor.name == name:
+                self.put(tensor, values)
+                return
+        self.put(place.initializer.add(name=name), values)
+
+    def payloads(self) -> dict[wire.Path, wire.Payload | Produced]:
+        """What the tensors refer to, by their place in the structure."""
+        found = {}
+        for path, tensor in tensors(self.proto):
+            number = referred(tensor)
+            if number is not None:
+                found[path] = self.contents[number]
+        return found
+
+    def model(self, check: bool = True) -> Model:
+        """A view of the draft as it is now; later edits do not show in it.
+
+        `check` asks onnx.checker for complaints, which is not needed between edits.
+        """
+        payloads = self.payloads()
+        incomplete = [message_at(self.proto, path) for path in payloads]
+        incomplete += [t for t in self.proto.graph.initializer if t.data_location == t.EXTERNAL]
+        found = complaints(self.proto, incomplete) if check else ()
+        inferred = infer(self.proto)
+        if inferred is self.proto:
+            inferred = self.copy().proto
+        model = Model(inferred, self.path, payloads, self.notes)
+        model.complaints = found
+        return model
+
+
+def open_draft(path: Path) -> Draft:
+    """Read a model for editing.
+
+    Raises:
+        Unreadable: as `dlclint.model.reading.read`.
+    """
+    proto, payloads, notes = parse(path)
+    status = path.stat()
+    draft = Draft(proto, path, (status.st_size, status.st_mtime_ns), notes=notes)
+    if any(entry.key == REFERENCE for _, tensor in tensors(proto) for entry in tensor.external_data):
+        _forget_forged(proto)
+    for place, payload in payloads.items():
+        draft.contents.append(payload)
+        # Only added to, so that a writer gives the tensor back as it was.
+        message_at(proto, place).external_data.add(key=REFERENCE, value=str(len(draft.contents) - 1))
+    return draft
+
+
+def _forget_forged(proto: onnx.ModelProto) -> None:
+    """A reference that a file brings along refers to nothing."""
+    for _, tensor in tensors(proto):
+        kept = [entry for entry in tensor.external_data if entry.key != REFERENCE]
+        del tensor.external_data[:]
+        tensor.external_data.extend(kept)
+
+
+def tensors(proto: onnx.ModelProto) -> Iterator[tuple[wire.Path, onnx.TensorProto]]:
+    """Every tensor of a model with its path in the wire form, subgraphs and functions included."""
+    yield from _of_graph(proto.graph, (7, 0))
+    for index, function in enumerate(proto.functions):
+        yield from _of_nodes(function.node, (25, index), 7)
+
+
+def _of_graph(graph: onnx.GraphProto, path: wire.Path) -> Iterator[tuple[wire.Path, onnx.TensorProto]]:
+    for index, tensor in enumerate(graph.initializer):
+        yield (*path, 5, index), tensor
+    for index, sparse in enumerate(graph.sparse_initializer):
+        yield from _of_sparse(sparse, (*path, 15, index))
+    yield from _of_nodes(graph.node, path, 1)
+
+
+def _of_sparse(
+    sparse: onnx.SparseTensorProto, path: wire.Path
+) -> Iterator[tuple[wire.Path, onnx.TensorProto]]:
+    yield (*path, 1, 0), sparse.values
+    yield (*path, 2, 0), sparse.indices
+
+
+def _of_nodes(
+    nodes: Iterable[onnx.NodeProto], path: wire.Path, number: int
+) -> Iterator[tuple[wire.Path, onnx.TensorProto]]:
+    for index, node in enumerate(nodes):
+        for position, attribute in enumerate(node.attribute):
+            place = (*path, number, index, 5, position)
+            if attribute.HasField("t"):
+                yield (*place, 5, 0), attribute.t
+            if attribute.HasField("g"):
+                yield from _of_graph(attribute.g, (*place, 6, 0))
+            if attribute.HasField("sparse_tensor"):
+                yield from _of_sparse(attribute.sparse_tensor, (*place, 22, 0))
+            for item, tensor in enumerate(attribute.tensors):
+                yield (*place, 10, item), tensor
+            for item, graph in enumerate(attribute.graphs):
+                yield from _of_graph(graph, (*place, 11, item))
+            for item, sparse in enumerate(attribute.sparse_tensors):
+                yield from _of_sparse(sparse, (*place, 23, item))

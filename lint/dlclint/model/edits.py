@@ -1,0 +1,276 @@
+"""Edits of a model: what to change, named by what the view shows.
+
+A fix is found on a view of a draft and applied to that draft. Edits name nodes and graphs of the
+view; `apply` turns them into changes of the draft's messages, all edits of a fix or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+
+from dlclint.diagnostic import Safety
+from dlclint.model.graph import Graph, Node
+from dlclint.model.tensors import Array, Produced
+
+Claim = tuple[Any, ...]
+"""What an edit changes. Edits of different fixes meet if one claim is the beginning of the other."""
+
+
+def _place(node: Node) -> Claim:
+    return ("node", node.graph.wire_path, node.index)
+
+
+def _called(node: Node) -> str:
+    name = f" {node.name!r}" if node.name else ""
+    return f"{node.op_type}{name} (node {node.index})"
+
+
+@dataclass(frozen=True, slots=True)
+class SetDimension:
+    """Give a dimension of an input or output of the model a size."""
+
+    value: str
+    axis: int
+    size: int
+    kind = "set-dimension"
+
+    def claims(self) -> Iterator[Claim]:
+        yield ("value", self.value, self.axis)
+
+    def words(self) -> str:
+        return f"set dimension {self.axis} of {self.value!r} to {self.size}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceNodes:
+    """Put other nodes in the place of nodes of one graph; with none, remove them."""
+
+    graph: Graph
+    old: tuple[Node, ...]
+    new: tuple[onnx.NodeProto, ...]
+    kind = "replace-nodes"
+
+    def claims(self) -> Iterator[Claim]:
+        yield from map(_place, self.old)
+
+    def words(self) -> str:
+        gone = ", ".join(map(_called, self.old[:3])) + (", ..." if len(self.old) > 3 else "")
+        if not self.new:
+            return f"remove {gone}"
+        come = ", ".join(node.op_type for node in self.new[:6]) + (", ..." if len(self.new) > 6 else "")
+        return f"replace {gone} by {come}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetAttribute:
+    """Give a node an attribute, in place of the one of that name."""
+
+    node: Node
+    attribute: onnx.AttributeProto
+    kind = "set-attribute"
+
+    def claims(self) -> Iterator[Claim]:
+        yield (*_place(self.node), "attribute", self.attribute.name)
+
+    def words(self) -> str:
+        shown = onnx.helper.printable_attribute(self.attribute)
+        return f"set {shown} of {_called(self.node)}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveAttribute:
+    """Take an attribute from a node."""
+
+    node: Node
+    name: str
+    kind = "remove-attribute"
+
+    def claims(self) -> Iterator[Claim]:
+        yield (*_place(self.node), "attribute", self.name)
+
+    def words(self) -> str:
+        return f"remove {self.name} of {_called(self.node)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetInput:
+    """Let a node read another tensor; "" leaves an optional input out."""
+
+    node: Node
+    position: int
+    name: str
+    kind = "set-input"
+
+    def claims(self) -> Iterator[Claim]:
+        yield (*_place(self.node), "input", self.position)
+
+    def words(self) -> str:
+        return f"let {_called(self.node)} read {self.name!r} as input {self.position}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetOutput:
+    """Let a node call an output otherwise; "" leaves it out."""
+
+    node: Node
+    position: int
+    name: str
+    kind = "set-output"
+
+    def claims(self) -> Iterator[Claim]:
+        yield (*_place(self.node), "output", self.position)
+
+    def words(self) -> str:
+        return f"call output {self.position} of {_called(self.node)} {self.name!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class RenameNode:
+    """Give a node another name."""
+
+    node: Node
+    name: str
+    kind = "rename-node"
+
+    def claims(self) -> Iterator[Claim]:
+        yield (*_place(self.node), "name")
+
+    def words(self) -> str:
+        return f"call {_called(self.node)} {self.name!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceUses:
+    """Let everything that reads a tensor of a graph, subgraphs included, read another one."""
+
+    graph: Graph
+    old: str
+    new: str
+    kind = "replace-uses"
+
+    def claims(self) -> Iterator[Claim]:
+        yield ("uses", self.graph.wire_path, self.old)
+
+    def words(self) -> str:
+        return f"read {self.new!r} in place of {self.old!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class PutInitializer:
+    """Give an initializer of a graph other values, or add it."""
+
+    graph: Graph
+    name: str
+    values: Produced | Array
+    kind = "put-initializer"
+
+    def claims(self) -> Iterator[Claim]:
+        yield ("initializer", self.graph.wire_path, self.name)
+
+    def words(self) -> str:
+        verb = "replace" if self.name in self.graph.initializers else "add"
+        shape = "x".join(map(str, self.values.shape)) or "scalar"
+        return f"{verb} initializer {self.name!r} ({shape})"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveInitializer:
+    """Take one of several initializers of a name out of a graph: the one at `position`."""
+
+    graph: Graph
+    name: str
+    position: int
+    kind = "remove-initializer"
+
+    def claims(self) -> Iterator[Claim]:
+        yield ("initializer", self.graph.wire_path, self.name, self.position)
+
+    def words(self) -> str:
+        return f"remove initializer {self.name!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveInput:
+    """Take a name from the inputs of a graph."""
+
+    graph: Graph
+    name: str
+    kind = "remove-input"
+
+    def claims(self) -> Iterator[Claim]:
+        yield ("input", self.graph.wire_path, self.name)
+
+    def words(self) -> str:
+        return f"take {self.name!r} from the inputs"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveOutput:
+    """Take a name from the outputs of the model."""
+
+    name: str
+    kind = "remove-output"
+
+    def claims(self) -> Iterator[Claim]:
+        yield ("output", self.name)
+
+    def words(self) -> str:
+        return f"take {self.name!r} from the outputs"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceStructure:
+    """Put another structure in place of the whole model; references to contents stay valid."""
+
+    proto: onnx.ModelProto
+    what: str
+    kind = "replace-structure"
+
+    def claims(self) -> Iterator[Claim]:
+        yield ()
+
+    def words(self) -> str:
+        return self.what
+
+
+Edit = (
+    SetDimension
+    | ReplaceNodes
+    | SetAttribute
+    | RemoveAttribute
+    | SetInput
+    | SetOutput
+    | RenameNode
+    | ReplaceUses
+    | PutInitializer
+    | RemoveInitializer
+    | RemoveInput
+    | RemoveOutput
+    | ReplaceStructure
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """Edits of a model that belong together: all are made, or none.
+
+    The title says what is done and, where the fix is unsafe, what changes with it. A fix for display
+    only has no edits: it tells what a person would have to do.
+    """
+
+    title: str
+    safety: Safety
+    edits: tuple[Edit, ...] = ()
+
+
+def same(one: Edit, other: Edit) -> bool:
+    """Whether two edits come to the same, so that two fixes may share them."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, PutInitializer) and isinstance(other, PutInitializer):
+        return one.graph is other.graph and one.name == other.name and one.values is other.values
+    return one == other

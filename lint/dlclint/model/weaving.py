@@ -1,0 +1,183 @@
+"""The inverse of `wire.skim`: payloads put back into a structure, with every length made right.
+
+A tensor whose payload is elsewhere carries a *reference*: an `external_data` entry with the key
+`REFERENCE` and a number, which travels with the message however the structure is edited. `weave`
+cuts the serialized structure where a reference stands and says what goes there, so that a writer
+can copy gigabytes from file to file without holding them. All other bytes stay as they are.
+
+Source of the field numbers: onnx.proto (onnx/onnx, IR version 14).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import onnx
+
+from dlclint.model import wire
+
+REFERENCE = "dlclint.payload"
+_MARK = b"\x0a" + bytes([len(REFERENCE)]) + REFERENCE.encode()
+_ENTRY, _LOCATION = 13, 14
+"""TensorProto.external_data and data_location."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """A payload that goes into the tensor: TensorProto field and size in bytes."""
+
+    field: int
+    size: int
+
+
+Piece = bytes | int
+"""Bytes as they are, or the number of the payload that goes here."""
+
+
+def refer(tensor: onnx.TensorProto, number: int) -> None:
+    """Let a tensor stand for a payload; data that it holds itself are dropped."""
+    for name in ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "raw_data"):
+        tensor.ClearField(name)
+    tensor.ClearField("data_location")
+    del tensor.external_data[:]
+    tensor.external_data.add(key=REFERENCE, value=str(number))
+
+
+def referred(tensor: onnx.TensorProto) -> int | None:
+    """The number of the payload that a tensor stands for, or None."""
+    for entry in tensor.external_data:
+        if entry.key == REFERENCE:
+            return int(entry.value)
+    return None
+
+
+def weave(structure: bytes, where: Callable[[int], Inline | bytes]) -> Iterator[Piece]:
+    """The bytes of the model, cut where payloads go.
+
+    Args:
+        structure: a serialized ModelProto whose tensors carry references.
+        where: for a payload's number, how it goes into its tensor, or the fields (in wire form) that
+            stand in place of it where it goes into another file.
+    """
+    marks = []
+    found = structure.find(_MARK)
+    while found >= 0:
+        marks.append(found)
+        found = structure.find(_MARK, found + 1)
+    weaver = _Weaver(structure, marks, where)
+    _, pieces = weaver.message(0, len(structure), wire.MODEL)
+    yield from _joined(pieces)
+
+
+def _joined(pieces: list[Piece]) -> Iterator[Piece]:
+    run: list[bytes] = []
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            run.append(piece)
+            continue
+        yield b"".join(run)
+        run = []
+        yield piece
+    yield b"".join(run)
+
+
+class _Weaver:
+    """Messages without a reference are copied whole; only those that hold one are entered."""
+
+    def __init__(self, data: bytes, marks: list[int], where: Callable[[int], Inline | bytes]) -> None:
+        self.data = data
+        self.marks = marks
+        self.where = where
+
+    def holds_mark(self, start: int, end: int) -> bool:
+        place = bisect_left(self.marks, start)
+        return place < len(self.marks) and self.marks[place] < end
+
+    def varint(self, position: int) -> tuple[int, int]:
+        value = shift = 0
+        while True:
+            byte = self.data[position]
+            position += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value, position
+            shift += 7
+
+    def fields(self, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+        """Number, start, start of the body (or -1 if it has no length) and end of each field."""
+        position = start
+        while position < end:
+            at = position
+            tag, position = self.varint(position)
+            kind, body = tag & 7, -1
+            if kind == 2:
+                size, body = self.varint(position)
+                position = body + size
+            elif kind == 0:
+                _, position = self.varint(position)
+            else:  # protobuf writes no groups of messages that ONNX defines
+                position += 4 if kind == 5 else 8
+            yield tag >> 3, at, body, position
+
+    def message(self, start: int, end: int, kind: int) -> tuple[int, list[Piece]]:
+        """Size and pieces of the message whose body lies from `start` to `end`."""
+        size, pieces, run = 0, list[Piece](), start
+        known = wire.FIELDS[kind]
+        for number, at, body, stop in self.fields(start, end):
+            if body < 0 or not self.holds_mark(body, stop):
+                continue
+            if kind == wire.TENSOR and number == _ENTRY and self._is_reference(body, stop):
+                return self.tensor(start, end, body, stop)
+            inner_kind = known[number][0] if number in known else wire.PAYLOAD
+            if inner_kind == wire.PAYLOAD:
+                continue  # the mark stands in a name or in data, where it means nothing
+            inner_size, inner = self.message(body, stop, inner_kind)
+            pieces += [self.data[run:at], _key(number), _varint(inner_size), *inner]
+            size += at - run + len(_key(number)) + len(_varint(inner_size)) + inner_size
+            run = stop
+        pieces.append(self.data[run:end])
+        return size + end - run, pieces
+
+    def _is_reference(self, body: int, stop: int) -> bool:
+        return self.data.startswith(_MARK, body, stop)
+
+    def tensor(self, start: int, end: int, body: int, stop: int) -> tuple[int, list[Piece]]:
+        """A TensorProto: its reference goes, its payload comes in the order of the field numbers."""
+        entry = onnx.StringStringEntryProto.FromString(self.data[body:stop])
+        number = int(entry.value)
+        target = self.where(number)
+        field = target.field if isinstance(target, Inline) else _ENTRY
+        before: list[Piece] = []
+        after: list[Piece] = []
+        for kind, at, inner, until in self.fields(start, end):
+            if kind == _ENTRY and inner == body:
+                continue
+            (before if kind < field else after).append(self.data[at:until])
+        size = sum(len(piece) for piece in (*before, *after) if isinstance(piece, bytes))
+        if isinstance(target, bytes):
+            return size + len(target), [*before, target, *after]
+        head = _key(field) + _varint(target.size)
+        return size + len(head) + target.size, [*before, head, number, *after]
+
+
+def external_fields(location: str, offset: int, size: int) -> bytes:
+    """The wire form of `external_data` and `data_location` for bytes in another file."""
+    tensor = onnx.TensorProto(data_location=onnx.TensorProto.EXTERNAL)
+    for key, value in (("location", location), ("offset", str(offset)), ("length", str(size))):
+        tensor.external_data.add(key=key, value=value)
+    return bytes(tensor.SerializeToString())
+
+
+def _key(field: int) -> bytes:
+    return _varint(field << 3 | 2)
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
