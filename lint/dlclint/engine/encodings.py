@@ -104,12 +104,12 @@ def fix_encodings(job: Job, unsafe: bool) -> Fixed:
     done: list[tuple[str, str]] = []
     for _ in range(ROUNDS):
         found = _findings(rules, EncodingsContext(job.path, document, view, job.target, None))
-        fixes = [(rule, finding.fix) for rule, finding in found if _wanted(finding.fix, unsafe)]
+        fixes = [(rule, fix) for rule, finding in found if (fix := _wanted(finding, unsafe)) is not None]
         if not fixes:
             left = dict.fromkeys(f"{rule}: {finding.message}" for rule, finding in found)
             errors = sum(finding.severity is Severity.ERROR for _, finding in found)
             return Fixed(before, document.source.original, tuple(done), tuple(left), errors)
-        text, made, _ = apply(document, [fix for _, fix in fixes if fix is not None])
+        text, made, _ = apply(document, [fix for _, fix in fixes])
         if not made:
             break
         names = {id(fix): rule for rule, fix in fixes}
@@ -118,8 +118,9 @@ def fix_encodings(job: Job, unsafe: bool) -> Fixed:
     raise NotConverging(", ".join(sorted({rule for rule, _ in fixes})))
 
 
-def _wanted(fix: Fix | None, unsafe: bool) -> bool:
-    return fix is not None and (fix.safe or unsafe)
+def _wanted(finding: Finding, unsafe: bool) -> Fix | None:
+    fix = finding.fix
+    return fix if isinstance(fix, Fix) and (fix.safe or unsafe) else None
 
 
 def _findings(rules: tuple[Rule, ...], context: EncodingsContext) -> list[tuple[str, Finding]]:

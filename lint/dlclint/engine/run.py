@@ -142,5 +142,5 @@ def _diagnostic(id: str, finding: Finding, file: str) -> Diagnostic:
         finding.source,
         plain(finding.help, 400),
         {key: plain(value) if isinstance(value, str) else value for key, value in finding.evidence.items()},
-        finding.fix and FixNote(plain(finding.fix.title, 400), finding.fix.safety),
+        None if finding.fix is None else FixNote(plain(finding.fix.title, 400), finding.fix.safety),
     )

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 
-from dlclint.diagnostic import Location, Severity
+from dlclint.diagnostic import Location, Safety, Severity
 from dlclint.outcome import Outcome
 
 
+_MARK = {Safety.SAFE: " [fix]", Safety.UNSAFE: " [unsafe fix]", Safety.DISPLAY: ""}
+
+
 def render_concise(outcome: Outcome) -> str:
-    """`file:place: severity rule message`, then a line with the counts."""
+    """`file:place: severity rule message [fix]`, then a line with the counts."""
     lines = [
         f"{item.location.file}{_place(item.location)}: {item.severity.value} {item.rule} {item.message}"
+        f"{_MARK[item.fix.safety] if item.fix else ''}"
         for file in outcome.files
         for item in file.diagnostics
     ]
@@ -39,4 +43,14 @@ def count_line(outcome: Outcome) -> str:
             (Severity.INFO, "note"),
         )
     ]
-    return f"{', '.join(parts)} in {files} file{'s' * (files != 1)}"
+    return f"{', '.join(parts)} in {files} file{'s' * (files != 1)}{_fixable(outcome)}"
+
+
+def _fixable(outcome: Outcome) -> str:
+    """How many findings `dlclint fix` can mend, as the end of a sentence; "" where it can do nothing."""
+    found = [item.fix.safety for file in outcome.files for item in file.diagnostics if item.fix is not None]
+    safe, unsafe = found.count(Safety.SAFE), found.count(Safety.UNSAFE)
+    if safe:
+        more = f", {unsafe} more with --unsafe" if unsafe else ""
+        return f"; {safe} can be mended by `dlclint fix`{more}"
+    return f"; {unsafe} can be mended by `dlclint fix --unsafe`" if unsafe else ""

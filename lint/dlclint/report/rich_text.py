@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dlclint.analysis.support import SupportMatrix
-from dlclint.diagnostic import Confidence, Diagnostic, Severity
+from dlclint.diagnostic import Confidence, Diagnostic, Safety, Severity
 from dlclint.outcome import FileOutcome, Outcome, PrecisionRow
 from dlclint.report.concise import count_line
 
@@ -105,6 +105,12 @@ def _group(console: Console, found: list[Diagnostic]) -> None:
         console.print(Padding(Text(_places(items), "dim"), (0, 0, 0, 6)))
     for advice in list(dict.fromkeys(item.help for item in found if item.help))[:_SHOWN]:
         console.print(Padding(Text(f"do: {advice}"), (0, 0, 0, 4)))
+    fixes = list(dict.fromkeys((item.fix.title, item.fix.safety) for item in found if item.fix is not None))
+    for title, safety in fixes[:_SHOWN]:
+        label = {Safety.SAFE: "fix", Safety.UNSAFE: "fix (unsafe)", Safety.DISPLAY: "by hand"}[safety]
+        console.print(Padding(Text(f"{label}: {title}"), (0, 0, 0, 4)))
+    if len(fixes) > _SHOWN:
+        console.print(Padding(Text(f"+ {len(fixes) - _SHOWN} more fixes"), (0, 0, 0, 4)))
     sources = list(dict.fromkeys(str(item.source) for item in found if item.source is not None))
     sure = " / ".join(dict.fromkeys(_SURE[item.confidence] for item in found))
     source = "; ".join(sources[:2]) + ("; ..." if len(sources) > 2 else "")
