@@ -7,7 +7,6 @@ from collections import Counter
 from dlclint.diagnostic import Location, Safety, Severity
 from dlclint.outcome import Outcome
 
-
 _MARK = {Safety.SAFE: " [fix]", Safety.UNSAFE: " [unsafe fix]", Safety.DISPLAY: ""}
 
 
