@@ -1,0 +1,118 @@
+"""Two models are compared by what they compute; what cannot be compared says why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from onnx import parser
+
+from dlclint import verify as verifying
+from dlclint.verify import Verdict, Verification, verify
+
+pytest.importorskip("onnxruntime")
+
+
+def compare(folder: Path, original: str, changed: str) -> Verification:
+    paths = []
+    for name, text in (("a", original), ("b", changed)):
+        opset = 'opset_import: ["" : 17, "com.example" : 1]'
+        model = parser.parse_model(f"<ir_version: 8, {opset}> g {text}")
+        paths.append(folder / f"{name}.onnx")
+        paths[-1].write_bytes(model.SerializeToString())
+    return verify(*paths)
+
+
+ADD = "(float[1,8] x) => (float[1,8] y) <float[8] w = {1,2,3,4,5,6,7,8}> { y = Add(x, w) }"
+
+EQUAL = {
+    "itself": (ADD, ADD),
+    "operands swapped": (ADD, ADD.replace("Add(x, w)", "Add(w, x)")),
+    "an unused input gone": (ADD.replace("x)", "x, float[1] u)"), ADD),
+    "batch made 1": (
+        "(float[3,8] x) => (float[3,8] y) { y = Softmax(x) }",
+        "(float[1,8] x) => (float[1,8] y) { y = Softmax(x) }",
+    ),
+    "open dimensions": ("(float[N,T] x) => (float[N,T] y) { y = Relu(x) }",) * 2,
+    "open dimension that must be 64": (
+        "(float[1,T] x) => (float[2,32] y) <int64[2] s = {2, 32}> { y = Reshape(x, s) }",
+    )
+    * 2,
+    "indices": (
+        "(int64[1,6] ids) => (float[1,6,1] y) <float[3,1] table = {1, 2, 3}> "
+        "{ c = Identity(ids) y = Gather(table, c) }",
+    )
+    * 2,
+    "float16": ("(float16[1,8] x) => (float16[1,8] y) { y = Exp(x) }",) * 2,
+}
+
+
+@pytest.mark.parametrize("case", EQUAL)
+def test_equal(tmp_path: Path, case: str) -> None:
+    found = compare(tmp_path, *EQUAL[case])
+    assert (found.verdict, found.reason) == (Verdict.EQUAL, "")
+    assert found.runs == verifying.ROUNDS
+    assert all(item.relative <= item.allowed for item in found.outputs)
+
+
+DIFFERENT = {
+    "one weight": (ADD, ADD.replace("{1,", "{1.01,"), "differs by"),
+    "another op": (ADD, ADD.replace("Add", "Sub"), "differs by"),
+    "shape": (ADD, ADD.replace("[1,8] y", "[8,1] y").replace("y = Add(x, w)", "z = Add(x, w) y = Transpose(z)"),
+              "differs by"),
+    "an output gone": (ADD.replace("[1,8] y)", "[1,8] y, float[1,8] z)").replace("x, w)", "x, w) z = Relu(x)"),
+                       ADD, "'z' is missing"),
+    "indices": (
+        "(float[1,8] x) => (int64[1,1] y) { y = ArgMax <axis = 1> (x) }",
+        "(float[1,8] x) => (int64[1,1] y) { y = ArgMin <axis = 1> (x) }",
+        "differs by",
+    ),
+    "batch mixed": (
+        "(float[3,8] x) => (float[3,8] y) { y = Softmax <axis = 0> (x) }",
+        "(float[1,8] x) => (float[1,8] y) { y = Softmax <axis = 0> (x) }",
+        "differs by",
+    ),
+    "NaN": (ADD, ADD.replace("y = Add(x, w)", "z = Sub(x, x) y = Div(z, z)"), "differs by"),
+    "does not load": (ADD, ADD.replace("Add", "com.example.Add"), "the changed model does not run"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DIFFERENT)
+def test_different(tmp_path: Path, case: str) -> None:
+    original, changed, reason = DIFFERENT[case]
+    found = compare(tmp_path, original, changed)
+    assert found.verdict is Verdict.DIFFERENT
+    assert reason in found.reason
+
+
+UNKNOWN = {
+    "custom op": ("(float[1] x) => (float[1] y) { y = com.example.Odd(x) }", "the original does not run"),
+    "random": ("(float[1] x) => (float[1] y) { y = RandomNormalLike(x) }", "draws random numbers"),
+    "no finite output": (
+        "(float[1] x) => (float[1] y) { z = Sub(x, x) y = Reciprocal(z) }",
+        "no output is a finite number",
+    ),
+    "strings": ("(string[1] x) => (string[1] y) { y = Identity(x) }", "no values are drawn"),
+    "sequence": ("(seq(float[1]) x) => (seq(float[1]) y) { y = Identity(x) }", "is no tensor"),
+}
+
+
+@pytest.mark.parametrize("case", UNKNOWN)
+def test_unknown(tmp_path: Path, case: str) -> None:
+    text, reason = UNKNOWN[case]
+    found = compare(tmp_path, text, text)
+    assert found.verdict is Verdict.UNKNOWN
+    assert reason in found.reason
+    assert "\n" not in found.reason
+
+
+def test_not_enough_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verifying, "_free_memory", lambda: 64)
+    assert "GB are free" in compare(tmp_path, ADD, ADD).reason
+    path = tmp_path / "a.onnx"
+    assert verify(path, path, force=True).verdict is Verdict.EQUAL
+
+
+def test_without_onnxruntime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verifying, "is_available", lambda: False)
+    assert "not installed" in compare(tmp_path, ADD, ADD).reason
