@@ -138,6 +138,16 @@ def plain(text: str, limit: int = 200) -> str:
     return "".join(_visible(character) for character in text)
 
 
+def size_text(count: int) -> str:
+    """A number of bytes for people, such as 12.5 MB (powers of 1000)."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
 def _visible(character: str) -> str:
     if unicodedata.category(character)[0] not in "CZ" or character == " ":
         return character

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dlclint.analysis.partition import Partition
 from dlclint.analysis.support import SupportMatrix
 from dlclint.diagnostic import Diagnostic, Severity
 from dlclint.target import Target
@@ -61,6 +62,8 @@ class FileOutcome:
     summary: ModelSummary | None = None
     support: SupportMatrix | None = None
     """Present where no runtime was chosen."""
+    partitions: tuple[Partition, ...] = ()
+    """One per chosen runtime but the CPU."""
     commands: tuple[str, ...] = ()
     """For an override file: the tools' options that make it take effect."""
     precision: tuple[PrecisionRow, ...] = ()

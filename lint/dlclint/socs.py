@@ -9,6 +9,7 @@ from functools import cache
 
 from dlclint.target import Runtime, Soc
 from dlclint_schemas.devices import DeviceRow, MeasuredSoc, device_table
+from dlclint_schemas.limitations import limit_table
 
 
 class UnknownSoc(Exception):
@@ -73,6 +74,11 @@ def _measured(soc: MeasuredSoc) -> Soc:
 def row_of(soc: Soc) -> DeviceRow | None:
     """The row of the device table; None for a measured SoC without one."""
     return next((row for row in device_table().rows if row.soc == soc.name), None)
+
+
+def needs_quantizer(soc: Soc | None) -> bool:
+    """Whether the limitations name the SoC as one whose DSP takes no DLC but the quantizer's."""
+    return soc is not None and soc.name in limit_table()["LIM017"]["machine"]["soc"]
 
 
 def _names(soc: Soc) -> tuple[str, ...]:

@@ -27,9 +27,9 @@ class Runtime(enum.Enum):
         return _COLUMN[self]
 
     @property
-    def is_gpu(self) -> bool:
-        """Whether the GPU computes, in either precision."""
-        return self.column == "gpu"
+    def dlc_row(self) -> str:
+        """The row of the runtime and DLC compatibility table: cpu, gpu, dsp (any Hexagon) or aip."""
+        return "dsp" if self is Runtime.HTP else self.value.partition("_")[0]
 
 
 _COLUMN = {
@@ -123,6 +123,11 @@ class Target:
     def considered(self) -> tuple[Runtime, ...]:
         """The runtimes to compare: those chosen, or all, without those that the SoC lacks."""
         return tuple(r for r in self.runtimes or tuple(Runtime) if self.soc is None or not self.soc.lacks(r))
+
+    @property
+    def chosen(self) -> tuple[Runtime, ...]:
+        """The runtimes that were chosen, without those that the SoC lacks."""
+        return self.considered if self.runtimes else ()
 
     def means(self, runtime: Runtime) -> bool:
         """Whether the model is meant for a runtime: it was chosen, or the SoC alone was and has it."""

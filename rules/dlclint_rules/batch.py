@@ -169,7 +169,7 @@ def hta_input(context: ModelContext) -> Iterator[Finding]:
     other inputs start on the DSP.
     What to do: nothing if the DSP may run the first layer; else change the input.
     """
-    if Runtime.AIP not in context.target.runtimes:
+    if Runtime.AIP not in context.target.chosen:
         return
     limit = limit_table()["LIM018"]["machine"]
     for name, found in graph_inputs(context):

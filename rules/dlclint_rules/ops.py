@@ -419,7 +419,7 @@ def no_runtime(context: ModelContext) -> Iterator[Finding]:
     """
     view = context.view
     rows = layer_table().rows
-    for runtime in context.target.runtimes:
+    for runtime in context.target.chosen:
         for pattern in view.patterns:
             row = rows[pattern.layer]
             if not row.runtimes[runtime.column]:

@@ -110,7 +110,7 @@ def rank_above_five(context: ModelContext) -> Iterator[Finding]:
     Why: HTP refuses it ("has incorrect Rank 6"); no row of the layer table speaks of more than five.
     What to do: merge dimensions before the op, or split the transpose that needs six.
     """
-    on_htp = Runtime.HTP in context.target.runtimes
+    on_htp = Runtime.HTP in context.target.chosen
     for node in context.view.nodes():
         for name in (*node.outputs, *node.inputs):
             rank = node.graph.rank(name) if name else None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from dlclint_schemas.resource import frozen, load
@@ -30,3 +32,30 @@ def tool_options(tool: str) -> Mapping[str, Mapping[str, Any]]:
 def widths(what: str) -> frozenset[int]:
     """The documented bit widths of weights, activations, bias, float or float_bias."""
     return frozenset(quantization_facts()["bit_widths"][what]["allowed"])
+
+
+@dataclass(frozen=True, slots=True)
+class Compatibility:
+    """How a runtime takes a DLC of one kind: at all, as it is, and what happens otherwise."""
+
+    accepted: bool
+    as_is: bool
+    condition: str
+    """Where `as_is` holds only under a condition; else ""."""
+    effect: str
+
+
+@cache
+def runtime_compatibility() -> Mapping[tuple[str, bool], Compatibility]:
+    """By (runtime: cpu, gpu, dsp or aip; whether the DLC is quantized), read once."""
+    rows = load("snpe_quantization")["runtime_compatibility"]
+    found = {}
+    for row in rows:
+        native = row["native"]
+        found[row["runtime"], row["dlc"] == "quantized"] = Compatibility(
+            row["compatible"],
+            native is True,
+            native if isinstance(native, str) else "",
+            row["effect"],
+        )
+    return MappingProxyType(found)

@@ -15,12 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dlclint.analysis.partition import Border, Costliest, Partition, Subnet
 from dlclint.analysis.support import Blocker, RuntimeSupport, SupportMatrix
 from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Source, plain
 from dlclint.outcome import FileOutcome, ModelSummary, Outcome
 from dlclint.report.json_v1 import report
 from dlclint.report.render import render, write_whole
-from dlclint.target import Runtime, Target
+from dlclint.target import DlcKind, Runtime, Soc, Target
 
 SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
 SARIF_SHA256 = "c3b4bb2d6093897483348925aaa73af03b3e3f4bd4ca38cef26dcb4212a2682e"
@@ -44,12 +45,27 @@ def diagnostic(index: int, message: str = "Det is not in the supported-ops table
 def outcome() -> Outcome:
     markup = Diagnostic("batch/symbolic", Severity.WARNING, "[red]x[/red] <b>", Location("models/a b.onnx"))
     summary = ModelSummary(12, 3, 1_234_567, {"": 17}, ("x: float[N,3]",), 12)
-    row = RuntimeSupport(Runtime.CPU, 2, 9, (Blocker("Det", 7, "not in the table", True),))
+    row = RuntimeSupport(Runtime.CPU, 2, 9, (Blocker("Det", 7, "not in the table", True),), "float", 0)
     found = (*(diagnostic(i) for i in range(7)), markup)
     file = FileOutcome(
         "models/a b.onnx", "model", Target(), found, 1, ("a note",), summary, SupportMatrix((row,))
     )
-    clean = FileOutcome("clean.onnx", "model", Target((Runtime.HTP,)), ())
+    cut = Partition(
+        Runtime.HTP,
+        (
+            Subnet(True, 30, "conv1", (("Conv", 20), ("Relu", 10))),
+            Subnet(False, 2, "soft", (("Softplus", 2),)),
+            Subnet(True, 8, "conv2", (("Conv", 8),)),
+        ),
+        (Border(1, 401_408, 0), Border(2, 802_816, 1)),
+        Costliest("Softplus", 2, 2),
+        1,
+        0,
+    )
+    whole = Partition(Runtime.GPU, (Subnet(True, 41, "conv1", (("Conv", 41),)),), (), None, 0, 1)
+    soc = Soc("SM8650", "SD 8 Gen 3", 75, (Runtime.CPU, Runtime.HTP), True, "measured")
+    target = Target((Runtime.HTP, Runtime.GPU), soc, DlcKind(True, 16, stated=True))
+    clean = FileOutcome("clean.onnx", "model", target, (), partitions=(cut, whole))
     titles = {"ops/unsupported": "The op is not in the table."}
     return Outcome("0.0", (file, clean), Severity.ERROR, titles, titles, 0.25)
 

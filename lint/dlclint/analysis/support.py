@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dlclint.target import Runtime
+from dlclint.socs import needs_quantizer
+from dlclint.target import Runtime, Target
+from dlclint_schemas.quantization import runtime_compatibility
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +28,35 @@ class RuntimeSupport:
     taken: int
     total: int
     blockers: tuple[Blocker, ...]
+    dlc: str = ""
+    """The DLC kind that it takes as it is; if float or quantized was said, what becomes of that one."""
+    cuts: int = 0
+    """How often execution changes processor if the CPU runs what this runtime lacks."""
 
     @property
     def whole(self) -> bool:
         """Whether the runtime takes every node."""
         return self.taken == self.total
+
+
+def dlc_text(runtime: Runtime, target: Target) -> str:
+    """The column of the matrix that speaks of the DLC kind.
+
+    Source: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models; float16 on HTP as measured by SoC.
+    """
+    kind, soc = target.kind, target.soc
+    table = runtime_compatibility()
+    if not kind.stated:
+        native = "float" if table[runtime.dlc_row, False].as_is else "quantized"
+        return native if table[runtime.dlc_row, False].accepted else f"{native} only"
+    found = table[runtime.dlc_row, kind.quantize]
+    if not kind.quantize and runtime is Runtime.HTP and kind.float_bitwidth == 16:
+        taken = {None: "as is if the SoC has float16", True: "as is", False: "refused"}
+        return taken[soc.fp16 if soc is not None else None]
+    mandatory = runtime is Runtime.DSP and needs_quantizer(soc) and not kind.quantize
+    if not found.accepted or mandatory:
+        return "refused"
+    return "as is" if found.as_is else "dequantized at load" if kind.quantize else "quantized at load"
 
 
 @dataclass(frozen=True, slots=True)

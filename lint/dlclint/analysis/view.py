@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from dlclint.analysis.folding import NodeKey, folded_nodes, is_static, shape_arithmetic
-from dlclint.analysis.layers import Presence, verdict_on
+from dlclint.analysis.layers import Presence, Verdict, verdict_on
+from dlclint.analysis.partition import Partition, Placed, count_cuts, partition
 from dlclint.analysis.patterns import Pattern, find_patterns
-from dlclint.analysis.support import Blocker, RuntimeSupport, SupportMatrix
+from dlclint.analysis.support import Blocker, RuntimeSupport, SupportMatrix, dlc_text
 from dlclint.analysis.versions import newest_listed_opset
 from dlclint.analysis.weights.store import Weights
-from dlclint.model.graph import Model, Node
+from dlclint.model.graph import Graph, Model, Node
 from dlclint.target import Runtime, Target
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import op_table
@@ -97,8 +98,60 @@ class ModelView:
 
     def support_matrix(self) -> SupportMatrix:
         """One row per runtime that the SoC has. Nodes in a pattern count with the pattern's layer."""
-        nodes = [node for node in self.nodes() if not self.model.is_function(node)]
-        return SupportMatrix(tuple(self._support(runtime, nodes) for runtime in self.target.considered))
+        return SupportMatrix(tuple(self._support(runtime) for runtime in self.target.considered))
+
+    def verdict(self, node: Node, runtime: Runtime) -> Verdict:
+        """Whether a node runs on a runtime, with its pattern's layer and with what the converter refuses."""
+        key = (node.key, runtime.column)
+        if key not in self._verdicts:
+            self._verdicts[key] = self._judge(node, runtime)
+        return self._verdicts[key]
+
+    @cached_property
+    def _verdicts(self) -> dict[tuple[NodeKey, str], Verdict]:
+        return {}
+
+    def _judge(self, node: Node, runtime: Runtime) -> Verdict:
+        layer = self.in_pattern.get(node.key)
+        if layer is not None:
+            row = layer_table().rows[layer]
+            if row.runtimes[runtime.column]:
+                return Verdict(Presence.YES, (layer,), "")
+            return Verdict(
+                Presence.NO, (layer,), f"part of row {row.number} {layer}: not on {runtime.column}"
+            )
+        refused = self._refused(node)
+        return Verdict(Presence.NO, (), refused) if refused else verdict_on(node, runtime)
+
+    def partition(self, runtime: Runtime) -> Partition:
+        """The subnets of the main graph on a runtime."""
+        placed = self._placed(runtime)
+        unclear = sum(self.verdict(item.node, runtime).presence is Presence.UNCLEAR for item in placed)
+        return partition(self.model.graph, placed, self.target.kind, runtime, unclear)
+
+    def _placed(self, runtime: Runtime) -> list[Placed]:
+        return [
+            Placed(node, self.in_pattern.get(node.key, node.op_type), self._is_off(node, runtime))
+            for node in self.model.graph.nodes
+            if node.key not in self.folded
+        ]
+
+    def _is_off(self, node: Node, runtime: Runtime) -> bool | None:
+        """True: on the CPU; False: on the runtime; None: on neither. A function is as its worst node."""
+        body = self._functions.get((node.proto.domain, node.op_type))
+        if body is not None:
+            found = {self._is_off(inner, runtime) for inner in body.nodes if inner.key not in self.folded}
+            return None if None in found else True in found
+        if self.verdict(node, runtime).presence is not Presence.NO:
+            return False
+        return None if self.verdict(node, Runtime.CPU).presence is Presence.NO else True
+
+    @cached_property
+    def _functions(self) -> dict[tuple[str, str], Graph]:
+        protos = self.model.proto.functions
+        return {
+            (proto.domain, proto.name): body for proto, body in zip(protos, self.model.functions, strict=True)
+        }
 
     def _refused(self, node: Node) -> str:
         """Why the converter takes a node for no runtime at all, or ""."""
@@ -115,24 +168,16 @@ class ModelView:
             return "no fully connected layer"
         return ""
 
-    def _support(self, runtime: Runtime, nodes: list[Node]) -> RuntimeSupport:
+    def _support(self, runtime: Runtime) -> RuntimeSupport:
+        nodes = [node for node in self.nodes() if not self.model.is_function(node)]
         counts: Counter[tuple[str, str, bool]] = Counter()
         for node in nodes:
-            layer = self.in_pattern.get(node.key)
-            if layer is not None:
-                row = layer_table().rows[layer]
-                if not row.runtimes[runtime.column]:
-                    reason = f"part of row {row.number} {layer}: not on {runtime.column}"
-                    counts[node.op_type, reason, True] += 1
-                continue
-            refused = self._refused(node)
-            if refused:
-                counts[node.op_type, refused, True] += 1
-                continue
-            verdict = verdict_on(node, runtime)
+            verdict = self.verdict(node, runtime)
             if verdict.presence is Presence.NO:
                 counts[node.op_type, verdict.reason, not verdict.inferred] += 1
         blockers = tuple(
             Blocker(op, count, reason, certain) for (op, reason, certain), count in counts.most_common()
         )
-        return RuntimeSupport(runtime, len(nodes) - sum(counts.values()), len(nodes), blockers)
+        taken = len(nodes) - sum(counts.values())
+        cuts = 0 if runtime is Runtime.CPU else count_cuts(self._placed(runtime))
+        return RuntimeSupport(runtime, taken, len(nodes), blockers, dlc_text(runtime, self.target), cuts)

@@ -14,7 +14,7 @@ from dlclint.model.dimensions import Dimensions
 from dlclint.model.reading import Unreadable, read
 from dlclint.outcome import FileOutcome, ModelSummary
 from dlclint.rule import FileContext, Finding, ModelContext, Rule, Subject
-from dlclint.target import Target
+from dlclint.target import Runtime, Target
 
 CRASHED = "engine/crashed-rule"
 
@@ -86,8 +86,9 @@ def lint(job: Job) -> FileOutcome:
         view.newest_listed_opset,
     )
     support = None if job.target.runtimes else view.support_matrix()
+    partitions = tuple(view.partition(r) for r in job.target.chosen if r is not Runtime.CPU)
     notes = tuple(plain(note) for note in model.notes)
-    return finish(job, shown, found, notes=notes, summary=summary, support=support)
+    return finish(job, shown, found, notes=notes, summary=summary, support=support, partitions=partitions)
 
 
 def finish(job: Job, shown: str, found: list[Diagnostic], **parts: object) -> FileOutcome:

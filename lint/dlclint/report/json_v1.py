@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from dlclint.analysis.partition import Partition
 from dlclint.diagnostic import Diagnostic, Severity
 from dlclint.outcome import FileOutcome, Outcome
 from dlclint.target import Soc
@@ -60,6 +61,8 @@ def _file(file: FileOutcome) -> dict[str, Any]:
                 "whole": row.whole,
                 "taken": row.taken,
                 "total": row.total,
+                "dlc": row.dlc,
+                "cuts": row.cuts,
                 "blockers": [
                     {"op": b.op, "nodes": b.nodes, "reason": b.reason, "certain": b.certain}
                     for b in row.blockers
@@ -67,9 +70,31 @@ def _file(file: FileOutcome) -> dict[str, Any]:
             }
             for row in support.rows
         ],
+        "partitions": [_partition(item) for item in file.partitions],
         "commands": list(file.commands),
         "precision": [asdict(row) for row in file.precision],
         "findings": [_finding(item) for item in file.diagnostics],
+    }
+
+
+def _partition(item: Partition) -> dict[str, Any]:
+    return {
+        "runtime": item.runtime.value,
+        "cuts": item.cuts,
+        "bytes": item.bytes,
+        "unclear": item.unclear,
+        "nowhere": item.nowhere,
+        "costliest": item.costliest and asdict(item.costliest),
+        "subnets": [
+            {
+                "processor": item.runtime.value if subnet.on_runtime else "cpu",
+                "nodes": subnet.nodes,
+                "first": subnet.first,
+                "ops": dict(subnet.ops),
+            }
+            for subnet in item.subnets
+        ],
+        "borders": [asdict(border) for border in item.borders],
     }
 
 

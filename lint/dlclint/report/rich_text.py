@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from dlclint.analysis.support import SupportMatrix
-from dlclint.diagnostic import Confidence, Diagnostic, Safety, Severity
+from dlclint.diagnostic import Confidence, Diagnostic, Safety, Severity, size_text
 from dlclint.outcome import FileOutcome, Outcome, PrecisionRow
 from dlclint.report.concise import count_line
+from dlclint.report.strip import strip_lines
 
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _SURE = {
@@ -60,7 +61,7 @@ def _file(console: Console, file: FileOutcome) -> None:
         line = f"opset {opset}, {summary.nodes} nodes"
         if summary.folded:
             line += f" ({summary.folded} fold away before conversion)"
-        line += f", {_bytes(summary.weight_bytes)} of weights"
+        line += f", {size_text(summary.weight_bytes)} of weights"
         if summary.newest_listed_opset is not None:
             line += f"; newest opset at which every op is listed: {summary.newest_listed_opset}"
         console.print(Padding(Text(line), (0, 0, 0, 2)))
@@ -72,6 +73,9 @@ def _file(console: Console, file: FileOutcome) -> None:
         console.print(Padding(Text(f"{file.ignored} findings ignored by configuration"), (0, 0, 0, 2)))
     if file.support is not None:
         console.print(Padding(_support(file.support), (1, 0, 0, 2)))
+    for found in file.partitions:
+        for text in strip_lines(found):
+            console.print(Padding(text, (0, 0, 0, 2)))
     if file.precision:
         console.print(Padding(_precision(file.precision), (1, 0, 0, 2)))
     if file.commands:
@@ -138,7 +142,7 @@ def _places(items: list[Diagnostic]) -> str:
 
 def _support(matrix: SupportMatrix) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("runtime", "whole model", "nodes", "stands in the way"):
+    for title in ("runtime", "DLC", "whole model", "nodes", "cuts", "stands in the way"):
         table.add_column(title)
     for row in matrix.rows:
         blockers = [f"{b.op} x{b.nodes}{'' if b.certain else ' (inferred)'}" for b in row.blockers[:6]] + (
@@ -146,8 +150,10 @@ def _support(matrix: SupportMatrix) -> Table:
         )
         table.add_row(
             Text(row.runtime.value),
+            Text(row.dlc),
             Text("yes", "green") if row.whole else Text("no", "red"),
             Text(f"{row.taken}/{row.total}"),
+            Text(str(row.cuts)),
             Text(", ".join(blockers)),
         )
     return table
@@ -175,12 +181,3 @@ def _precision(rows: tuple[PrecisionRow, ...]) -> Table:
     if len(same) > _PRECISIONS:
         table.add_row(Text(f"+ {len(same) - _PRECISIONS} more (--format json lists all)"))
     return table
-
-
-def _bytes(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
-            break
-        size /= 1000
-    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

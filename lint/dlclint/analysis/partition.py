@@ -1,0 +1,202 @@
+"""Where execution leaves a runtime for the CPU, and what crosses each border.
+
+The runtimes run a network as a chain of subnets, each on one processor; what a runtime lacks falls
+back to the CPU if fallback is on. The chain that is computed here is the shortest that respects the
+flow of data: a node joins the subnet of its inputs if that is on its processor, else the next one
+that is. As every edge leads to the same or a later subnet, no subnet waits for a later one (the
+groups are convex), and as the number of a subnet is the number of changes on the longest path to
+it, no grouping has fewer. A runtime that goes by node order alone may cut more often: the number is
+a lower bound. Nodes that no runtime takes, the CPU included, count for neither side: before they are
+mended there is no DLC to cut.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import onnx
+
+from dlclint.diagnostic import plain
+from dlclint.model.graph import Graph, Node, TensorType
+from dlclint.target import DlcKind, Runtime
+
+_FLOATS = frozenset(
+    {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16}
+)
+_BYTE_SIZED = frozenset({onnx.TensorProto.BOOL, onnx.TensorProto.INT8, onnx.TensorProto.UINT8})
+
+
+@dataclass(frozen=True, slots=True)
+class Subnet:
+    """A run of nodes on one processor; `ops` counts op types and patterns, the most frequent first."""
+
+    on_runtime: bool
+    nodes: int
+    first: str
+    """Name of its first node, or its op and index where it has none."""
+    ops: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Border:
+    """What lives on from one subnet to a later one: tensors, their bytes, and how many have no size."""
+
+    tensors: int
+    bytes: int
+    unknown: int
+
+
+@dataclass(frozen=True, slots=True)
+class Costliest:
+    """The op type or pattern without which most borders would vanish: its nodes, and how many go."""
+
+    op: str
+    nodes: int
+    borders: int
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """The subnets of a model on a runtime, in order, and the borders between neighbours."""
+
+    runtime: Runtime
+    subnets: tuple[Subnet, ...]
+    borders: tuple[Border, ...]
+    costliest: Costliest | None
+    """None where one subnet is all, or where no single op makes a difference."""
+    unclear: int
+    """Nodes that the tables do not settle; they are taken to be on the runtime."""
+    nowhere: int
+    """Nodes that no runtime takes; they are in no subnet's processor, and cut nothing."""
+
+    @property
+    def cuts(self) -> int:
+        """How often execution changes processor."""
+        return len(self.borders)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes over all borders, as far as sizes are known."""
+        return sum(border.bytes for border in self.borders)
+
+
+def bytes_of(found: TensorType | None, kind: DlcKind) -> int | None:
+    """Bytes of an activation in a DLC of this kind; None if a dimension is unknown.
+
+    Float tensors take the activation width if quantized, else the float width; wider integers
+    become 32-bit ones.
+    """
+    shape = None if found is None else found.static_shape
+    if found is None or shape is None:
+        return None
+    if found.data_type in _FLOATS:
+        bits = kind.act_bitwidth if kind.quantize else kind.float_bitwidth
+    else:
+        bits = 8 if found.data_type in _BYTE_SIZED else 32
+    return math.prod(shape) * bits // 8
+
+
+def _reads(node: Node) -> Iterator[str]:
+    """What a node reads, with what the bodies in it take from around them."""
+    yield from filter(None, node.inputs)
+    for body in node.subgraphs:
+        for graph in body.with_subgraphs():
+            for inner in graph.nodes:
+                yield from filter(None, inner.inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A node with its label (op type, or the layer of its pattern) and where it runs.
+
+    `off` is true for the CPU, false for the runtime, None for a node that runs nowhere.
+    """
+
+    node: Node
+    label: str
+    off: bool | None
+
+
+def stages(placed: Sequence[Placed]) -> list[int]:
+    """The number of each node's subnet, from 0, in the shortest chain; nodes in the graph's order."""
+    chains = (_stages(placed, first_is_off) for first_is_off in (False, True))
+    return min(chains, key=lambda chain: max(chain, default=0))
+
+
+def _stages(placed: Sequence[Placed], first_is_off: bool) -> list[int]:
+    made: dict[str, int] = {}
+    found: list[int] = []
+    for item in placed:
+        stage = max((made[name] for name in _reads(item.node) if name in made), default=0)
+        if item.off is not None:
+            # Subnets alternate, so the parity of the number tells the processor.
+            stage += (stage % 2 == 1) != (item.off != first_is_off)
+        found.append(stage)
+        for output in item.node.outputs:
+            made[output] = stage
+    used = [stage for stage, item in zip(found, placed, strict=True) if item.off is not None]
+    lowest = min(used, default=0)
+    return [max(0, stage - lowest) for stage in found]
+
+
+def count_cuts(placed: Sequence[Placed]) -> int:
+    """How often execution changes processor."""
+    return max(stages(placed), default=0)
+
+
+def partition(
+    graph: Graph, placed: Sequence[Placed], kind: DlcKind, runtime: Runtime, unclear: int
+) -> Partition:
+    """The chain of subnets of a graph's nodes, which come in the graph's order."""
+    found = stages(placed)
+    count = max(found, default=-1) + 1
+    members: list[list[Placed]] = [[] for _ in range(count)]
+    for item, stage in zip(placed, found, strict=True):
+        members[stage].append(item)
+    return Partition(
+        runtime,
+        tuple(_subnet(group) for group in members),
+        tuple(_borders(graph, placed, found, kind)),
+        _costliest(placed, count - 1),
+        unclear,
+        sum(item.off is None for item in placed),
+    )
+
+
+def _subnet(group: Sequence[Placed]) -> Subnet:
+    first = group[0].node
+    ops = Counter(plain(item.label) for item in group)
+    name = plain(first.name or f"{first.op_type}#{first.index}")
+    return Subnet(not any(item.off for item in group), len(group), name, tuple(ops.most_common()))
+
+
+def _borders(graph: Graph, placed: Sequence[Placed], found: Sequence[int], kind: DlcKind) -> Iterator[Border]:
+    made: dict[str, int] = {}
+    last: dict[str, int] = {}
+    for item, stage in zip(placed, found, strict=True):
+        for name in _reads(item.node):
+            if name in made:
+                last[name] = max(stage, last.get(name, stage))
+        made.update((output, stage) for output in item.node.outputs if output)
+    crossing = [
+        (made[name], end, bytes_of(graph.type_of(name), kind))
+        for name, end in last.items()
+        if end > made[name]
+    ]
+    for border in range(max(found, default=0)):
+        sizes = [size for start, end, size in crossing if start <= border < end]
+        known = [size for size in sizes if size is not None]
+        yield Border(len(sizes), sum(known), len(sizes) - len(known))
+
+
+def _costliest(placed: Sequence[Placed], cuts: int) -> Costliest | None:
+    best: Costliest | None = None
+    for label, count in Counter(item.label for item in placed if item.off).most_common():
+        without = [replace(item, off=False) if item.label == label else item for item in placed]
+        saved = cuts - count_cuts(without)
+        if saved > (best.borders if best else 0):
+            best = Costliest(plain(label), count, saved)
+    return best

@@ -1,0 +1,64 @@
+"""The strip: a network's subnets in order, each as wide as its share of the nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from dlclint.analysis.partition import Partition, Subnet
+from dlclint.diagnostic import size_text
+
+_WIDTH = 72
+_NAMED = 8
+"""Subnets named below the strip before the rest is only counted."""
+_ON, _OFF = ("█", "green"), ("░", "yellow")
+
+
+def strip_lines(found: Partition) -> Iterator[Text]:
+    """What to print of a partition: a headline, and if execution changes processor the strip."""
+    name = found.runtime.value
+    if not found.cuts:
+        whole = sum(subnet.nodes for subnet in found.subnets) - found.nowhere
+        yield Text.assemble((name, "bold"), f"  one subnet, {_nodes(whole)}{_beside(found)}")
+        return
+    yield Text.assemble(
+        (name, "bold"),
+        f"  {len(found.subnets)} subnets, {_changes(found)}, {size_text(found.bytes)} cross{_beside(found)}",
+    )
+    drawn = Text("  ")
+    for subnet, width in zip(found.subnets, _widths(found.subnets), strict=True):
+        mark, style = _ON if subnet.on_runtime else _OFF
+        drawn.append(mark * width, style)
+    yield drawn
+    named = [_named(subnet, name) for subnet in found.subnets[:_NAMED]]
+    if len(found.subnets) > _NAMED:
+        named.append(f"+ {len(found.subnets) - _NAMED} more (--format json lists all)")
+    yield Text(f"  {' | '.join(named)}")
+
+
+def _changes(found: Partition) -> str:
+    return f"{found.cuts} change{'s' * (found.cuts > 1)} of processor"
+
+
+def _beside(found: Partition) -> str:
+    unclear = f"; {_nodes(found.unclear)} unclear" if found.unclear else ""
+    return unclear + (f"; {_nodes(found.nowhere)} on no runtime" if found.nowhere else "")
+
+
+def _nodes(count: int) -> str:
+    return f"{count} node{'s' * (count != 1)}"
+
+
+def _named(subnet: Subnet, runtime: str) -> str:
+    if subnet.on_runtime:
+        return f"{runtime} {subnet.nodes}"
+    ops = ", ".join(f"{op} x{count}" if count > 1 else op for op, count in subnet.ops[:2])
+    return f"cpu {ops}{', ...' if len(subnet.ops) > 2 else ''}"
+
+
+def _widths(subnets: tuple[Subnet, ...]) -> list[int]:
+    """At least one column each; what is left is shared by the number of nodes."""
+    total = sum(subnet.nodes for subnet in subnets)
+    spare = max(0, _WIDTH - len(subnets))
+    return [1 + subnet.nodes * spare // total for subnet in subnets]

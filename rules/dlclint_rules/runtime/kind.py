@@ -1,0 +1,109 @@
+"""Float or quantized: which runtime takes the DLC as it is, and what the other kind costs there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from dlclint.analysis.dlc_size import dlc_bytes
+from dlclint.diagnostic import Severity, Source, size_text
+from dlclint.rule import Finding, ModelContext, Subject, rule
+from dlclint.socs import needs_quantizer
+from dlclint.target import Runtime
+from dlclint_rules import sources
+from dlclint_schemas.quantization import Compatibility, runtime_compatibility
+
+_PAGE = "80-63442-2 Rev BL, Quantized vs Non-Quantized Models"
+
+
+@rule(Subject.MODEL, "runtime")
+def dlc_kind(context: ModelContext) -> Iterator[Finding]:
+    """The runtime does not take a DLC of this kind at all.
+
+    Why: the AIP runtime rejects float DLCs; its HTA subnets are made by the quantizer.
+    What to do: quantize the DLC (`--quantize`), or choose another runtime.
+    """
+    kind = context.target.kind
+    for runtime in context.target.chosen:
+        if runtime_compatibility()[runtime.dlc_row, False].accepted or kind.quantize:
+            continue
+        said = "and this one stays float" if kind.stated else "and nothing says which kind this will be"
+        yield Finding(
+            f"{runtime.value} takes quantized DLCs only, {said}",
+            Severity.ERROR if kind.stated else Severity.INFO,
+            sources.limit("LIM021"),
+            help="quantize it and say so with --quantize",
+            evidence={"runtime": runtime.value},
+        )
+
+
+def _converted(context: ModelContext, quantize: bool) -> Iterator[tuple[list[Runtime], Compatibility]]:
+    """The chosen runtimes that convert a DLC of this kind when it loads, by what happens."""
+    kind = context.target.kind
+    if not kind.stated or kind.quantize is not quantize:
+        return
+    groups: dict[str, list[Runtime]] = {}
+    for runtime in context.target.chosen:
+        groups.setdefault(runtime.dlc_row, []).append(runtime)
+    for row, runtimes in groups.items():
+        found = runtime_compatibility()[row, quantize]
+        if found.accepted and not found.as_is:
+            yield runtimes, found
+
+
+@rule(Subject.MODEL, "runtime")
+def dequantized_at_load(context: ModelContext) -> Iterator[Finding]:
+    """The runtime turns the quantized parameters back into float when it loads them.
+
+    Why: CPU (without its fixed-point mode) and GPU compute in float. A quantized DLC starts up
+    slower there, may change accuracy, and infers no faster; only the file is smaller.
+    What to do: make a float DLC for these runtimes, or a quantized one for DSP, HTP and AIP alone.
+    """
+    kind = context.target.kind
+    for runtimes, found in _converted(context, quantize=True):
+        names = " and ".join(runtime.value for runtime in runtimes)
+        small = dlc_bytes(context.view, kind)
+        large = dlc_bytes(context.view, replace(kind, quantize=False))
+        condition = " unless CPU fixed-point mode is on" if found.condition else ""
+        sizes = f"about {size_text(small)} of parameters become {size_text(large)}, " * bool(small)
+        yield Finding(
+            f"on {names} the DLC is dequantized when it loads{condition}: {sizes}"
+            f"start-up on {names} pays, inference is no faster",
+            Severity.WARNING,
+            Source(_PAGE, f"{runtimes[0].dlc_row}, quantized"),
+            help=f"a float DLC (--float) starts faster on {names}"
+            + ("; or turn on CPU fixed-point mode" if found.condition else ""),
+            evidence={"quantized_bytes": small, "float_bytes": large},
+        )
+
+
+@rule(Subject.MODEL, "runtime")
+def quantized_at_load(context: ModelContext) -> Iterator[Finding]:
+    """The runtime quantizes the float parameters when it loads them.
+
+    Why: the DSP computes in fixed point. From a float DLC it quantizes at start-up, every time, with
+    no gain in accuracy, and the file is larger.
+    What to do: quantize the DLC beforehand; on HTP of a chip with float16, `--float-bitwidth 16`
+    stays float.
+    """
+    kind = context.target.kind
+    for runtimes, _ in _converted(context, quantize=False):
+        concerned = [
+            runtime
+            for runtime in runtimes
+            if not (runtime is Runtime.DSP and needs_quantizer(context.target.soc))
+            and not (runtime is Runtime.HTP and kind.float_bitwidth == 16)
+        ]
+        if not concerned:
+            continue
+        names = " and ".join(runtime.value for runtime in concerned)
+        large, small = dlc_bytes(context.view, kind), dlc_bytes(context.view, replace(kind, quantize=True))
+        sizes = f", and its parameters take about {size_text(large)} in place of {size_text(small)}"
+        yield Finding(
+            f"on {names} the DLC is quantized when it loads: start-up on {names} pays, "
+            f"accuracy gains nothing{sizes * bool(large)}",
+            Severity.WARNING,
+            Source(_PAGE, "dsp, non-quantized"),
+            help="quantize it beforehand (--quantize)",
+            evidence={"float_bytes": large, "quantized_bytes": small},
+        )

@@ -1,0 +1,47 @@
+"""Where execution leaves the chosen runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dlclint.diagnostic import Confidence, Severity, size_text
+from dlclint.rule import Finding, ModelContext, Subject, rule
+from dlclint.target import Runtime
+from dlclint_rules import sources
+
+
+@rule(Subject.MODEL, "runtime")
+def partition(context: ModelContext) -> Iterator[Finding]:
+    """Execution changes between the runtime and the CPU.
+
+    Why: what the runtime lacks falls back to the CPU (if fallback is on, else the network does not
+    load). Every change of processor waits, and copies the tensors that live on. The count is the
+    least that the flow of data allows; one that goes by layer order may be higher.
+    What to do: express the op that costs most borders otherwise (`dlclint ops OP`), or move such ops
+    to the ends of the network, where one border is enough.
+    """
+    for runtime in context.target.chosen:
+        if runtime is Runtime.CPU:
+            continue
+        found = context.view.partition(runtime)
+        if not found.cuts:
+            continue
+        on = sum(subnet.on_runtime for subnet in found.subnets)
+        unknown = max(border.unknown for border in found.borders)
+        size = f"{'at least ' * bool(unknown)}{size_text(found.bytes)} cross in all"
+        worst = found.costliest
+        least = f"; without {worst.op} {worst.borders} changes fewer" if worst else ""
+        yield Finding(
+            f"{runtime.value}: execution changes processor {found.cuts} time{'s' * (found.cuts > 1)}, "
+            f"{len(found.subnets)} subnets, {on} of them on {runtime.value}; {size}{least}",
+            Severity.WARNING,
+            sources.layer_row(f"column {runtime.column}"),
+            Confidence.INFERRED,
+            help=f"express {worst.op} otherwise, or allow CPU fallback" if worst else "allow CPU fallback",
+            evidence={
+                "cuts": found.cuts,
+                "subnets": len(found.subnets),
+                "bytes": found.bytes,
+                **({"op": worst.op, "op_nodes": worst.nodes, "op_borders": worst.borders} if worst else {}),
+            },
+        )

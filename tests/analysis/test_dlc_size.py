@@ -1,0 +1,76 @@
+"""Bytes of parameters by DLC kind, from shapes alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import helper, numpy_helper
+
+from dlclint.analysis.dlc_size import dlc_bytes, packed_bytes
+from dlclint.analysis.view import ModelView
+from dlclint.model.reading import read
+from dlclint.target import DlcKind, Target
+
+
+def test_the_documented_example() -> None:
+    """80-63442-2 Rev BL: [3, 3, 3, 32] in 32 channels of 27 values takes 27 bytes a channel, packed 14."""
+    assert packed_bytes((3, 3, 3, 32), 8, 3) == 32 * 27
+    assert packed_bytes((3, 3, 3, 32), 4, 3) == 32 * 14
+    assert packed_bytes((3, 3, 3, 32), 4, None) == 27 * 32 // 2
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=4), st.sampled_from([4, 8, 16]), st.data())
+def test_packing_rounds_up_by_channel(dims: list[int], bits: int, data: st.DataObject) -> None:
+    axis = data.draw(st.integers(0, len(dims) - 1))
+    shape = tuple(dims)
+    values = np.zeros(shape, np.uint8)
+    rows = np.moveaxis(values, axis, 0).reshape(shape[axis], -1) if values.size else np.zeros((0, 0))
+    assert packed_bytes(shape, bits, axis) == sum((row.size * bits + 7) // 8 for row in rows)
+    assert packed_bytes(shape, bits, None) == (values.size * bits + 7) // 8
+
+
+def model(folder: Path) -> ModelView:
+    """Conv of 32x3x3x3 with bias and a batch normalisation that folds, then MatMul of 32x5 and an index."""
+    rng = np.random.default_rng(0)
+    constants = {
+        "w": rng.normal(size=(32, 3, 3, 3)).astype(np.float32),
+        "b": np.ones(32, np.float32),
+        **{name: np.ones(32, np.float32) for name in ("scale", "shift", "mean", "var")},
+        "fc": np.ones((32, 5), np.float32),
+        "index": np.array([0, 2], np.int64),
+        "unused": np.ones(1000, np.float32),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["c"]),
+        helper.make_node("BatchNormalization", ["c", "scale", "shift", "mean", "var"], ["n"]),
+        helper.make_node("GlobalAveragePool", ["n"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("MatMul", ["f", "fc"], ["m"]),
+        helper.make_node("Gather", ["m", "index"], ["y"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 2])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    path = folder / "m.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), path)
+    return ModelView(read(path), Target())
+
+
+def test_by_kind(tmp_path: Path) -> None:
+    """864 convolution weights, 32 biases, 160 matrix weights, two indices of 4 bytes; the rest is gone."""
+    view = model(tmp_path)
+    assert dlc_bytes(view, DlcKind()) == (864 + 32 + 160) * 4 + 8
+    assert dlc_bytes(view, DlcKind(float_bitwidth=16)) == (864 + 32 + 160) * 2 + 8
+    assert dlc_bytes(view, DlcKind(True)) == 864 + 32 + 160 + 8
+    assert dlc_bytes(view, DlcKind(True, 8, 16, 32)) == 864 * 2 + 32 * 4 + 160 * 2 + 8
+    assert dlc_bytes(view, DlcKind(True, 8, 4)) == 864 // 2 + 32 + 160 // 2 + 8
+    # Per channel: 32 channels of 27 values take 14 bytes each; MatMul is not quantized per channel.
+    assert dlc_bytes(view, DlcKind(True, 8, 4, per_channel=True)) == 32 * 14 + 32 + 160 // 2 + 8
