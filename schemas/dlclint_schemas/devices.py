@@ -34,9 +34,13 @@ class DeviceRow:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredSoc:
-    """A SoC that the HTP backend was asked about: Hexagon version, and whether it takes float16."""
+    """A SoC that the HTP backend was asked about: Hexagon version, and whether it takes float16.
+
+    `id` is its number in the backend's option `soc_model`.
+    """
 
     soc: str
+    id: int
     also: tuple[str, ...]
     hexagon: int
     fp16: bool
@@ -76,7 +80,7 @@ def device_table() -> DeviceTable:
         MappingProxyType(
             {
                 item["soc"]: MeasuredSoc(
-                    item["soc"], also.get(item["soc"], ()), item["hexagon"], item["fp16"]
+                    item["soc"], item["id"], also.get(item["soc"], ()), item["hexagon"], item["fp16"]
                 )
                 for item in measured["socs"]
             }

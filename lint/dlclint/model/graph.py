@@ -342,6 +342,12 @@ class Model:
         )
         self.graph = Graph(proto.graph, self, "", (7, 0))
 
+    def copy(self) -> Model:
+        """The same model with a structure of its own, which may be changed; the weights stay in the file."""
+        proto = onnx.ModelProto()
+        proto.CopyFrom(self.proto)
+        return Model(proto, self.path, self._payloads, self.notes)
+
     def tensor(self, proto: onnx.TensorProto, wire_path: WirePath) -> Tensor:
         """A lazy view of a TensorProto that lies at `wire_path` in the file."""
         return Tensor(

@@ -15,20 +15,23 @@ WIDTHS = {
 """Options of the quantizer that set a width, with their help."""
 
 
-def add_target(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+def add_target(command: argparse.ArgumentParser, *, runtime: bool = True) -> argparse._ArgumentGroup:
     """Runtime, SoC and DLC kind; returns the group, for what only one command adds to it.
+
+    `runtime` is false for a command that is about one runtime, which then sets it as a default.
 
     What they come to is `dlclint.cli.targets.target_of`, which also judges the values: those of a
     configuration must be judged alike.
     """
     target = command.add_argument_group("what the model is for")
-    target.add_argument(
-        "--runtime",
-        action="append",
-        default=[],
-        metavar="R",
-        help=f"one of {', '.join(RUNTIMES)}; repeatable (none: all are compared)",
-    )
+    if runtime:
+        target.add_argument(
+            "--runtime",
+            action="append",
+            default=[],
+            metavar="R",
+            help=f"one of {', '.join(RUNTIMES)}; repeatable (none: all are compared)",
+        )
     target.add_argument("--soc", metavar="NAME", help="the chip, such as SM8650 or '8 Gen 3' (`dlclint soc`)")
     kind = command.add_argument_group("DLC kind, with the quantizer's names and values")
     kind.add_argument("--float", dest="float", action="store_true", help="the DLC will stay float")

@@ -1,0 +1,115 @@
+"""`dlclint confirm`: lint models for HTP, ask the backend about them, and compare."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dlclint import __version__
+from dlclint.analysis.view import ModelView
+from dlclint.cli.errors import UsageError
+from dlclint.cli.jobs import config_of, jobs_of, listed
+from dlclint.confirm.asking import Wish
+from dlclint.confirm.asking import confirm as ask
+from dlclint.confirm.compare import Confirmation, ConfirmOutcome
+from dlclint.confirm.package import package_versions
+from dlclint.confirm.process import Backend, Limits, NotAvailable, backend
+from dlclint.confirm.socs import asked_soc
+from dlclint.diagnostic import plain
+from dlclint.engine.registry import BrokenRules, all_rules, select
+from dlclint.engine.run import Job, lint
+from dlclint.model.reading import Unreadable, read
+from dlclint.report.confirm import render
+from dlclint.report.progress import with_progress
+from dlclint.report.render import write_whole
+
+
+def confirm(given: argparse.Namespace) -> int:
+    """Run the command; returns the exit status (see `ConfirmOutcome.status`).
+
+    Raises:
+        UsageError: the arguments cannot be followed, or the backend is not there.
+    """
+    started = time.perf_counter()
+    config = config_of(given)
+    chosen = listed(given.select) or list(config.select)
+    ignored = [*listed(given.ignore), *config.ignore]
+    given.encodings = None
+    try:
+        select(all_rules(), chosen, ignored)
+        jobs = [job for job in jobs_of(given, config, chosen, ignored) if job.kind == "model"]
+        wishes = [_wish(job, given) for job in jobs]
+        packages = package_versions()
+    except (ValueError, BrokenRules, NotAvailable) as error:
+        raise UsageError(plain(str(error), 400)) from None
+    if given.dlc and len(jobs) != 1:
+        raise UsageError(f"--dlc goes with one model, here are {len(jobs)}")
+    try:
+        with backend(limits_of(given)) as asked:
+            files = tuple(with_progress(_confirmed(asked, jobs, wishes, given), len(jobs)))
+    except NotAvailable as error:
+        raise UsageError(plain(str(error), 400)) from None
+    outcome = ConfirmOutcome(__version__, files, packages, time.perf_counter() - started)
+    text = render(outcome, given.format, sys.stdout if given.output is None else None)
+    if given.output is None:
+        sys.stdout.write(text)
+    else:
+        try:
+            write_whole(Path(given.output), text)
+        except OSError as error:
+            raise UsageError(f"cannot write {plain(given.output)}: {error.strerror}") from None
+    return outcome.status
+
+
+def limits_of(given: argparse.Namespace) -> Limits:
+    """The limits of one question.
+
+    Raises:
+        UsageError: a limit is not above 0.
+    """
+    for name in ("timeout", "memory"):
+        if not 0 < getattr(given, name) < 1e6:
+            raise UsageError(f"--{name} {getattr(given, name):g}: give a number above 0")
+    return Limits(given.timeout, int(given.memory * (1 << 30)))
+
+
+def _wish(job: Job, given: argparse.Namespace) -> Wish:
+    soc = job.target.soc
+    if soc is None:
+        raise NotAvailable(
+            "the backend judges for a SoC: give --soc, such as --soc SM8550 (`dlclint soc` lists them)"
+        )
+    if job.target.quantize:
+        raise NotAvailable(
+            "the model is asked as it is; give it with QuantizeLinear and DequantizeLinear nodes"
+        )
+    return Wish(asked_soc(soc), not given.validate_only)
+
+
+def _confirmed(
+    asked: Backend, jobs: Sequence[Job], wishes: Sequence[Wish], given: argparse.Namespace
+) -> Iterator[Confirmation]:
+    """One file after the other; one that cannot be read or asked never stops the rest."""
+    for job, wish in zip(jobs, wishes, strict=True):
+        yield _one(asked, job, wish, given)
+
+
+def _one(asked: Backend, job: Job, wish: Wish, given: argparse.Namespace) -> Confirmation:
+    linted = lint(job)
+    try:
+        model = read(job.path, job.dimensions)
+    except Unreadable as problem:
+        reason = plain(f"{problem.message}; {problem.help}", 400)
+        return Confirmation(linted.path, str(job.target.soc), wish.soc.name, wish.compiles, unasked=reason)
+    view = ModelView(model, job.target)
+    found = ask(asked, linted.path, view, linted.diagnostics, job.target, wish)
+    if given.dlc and not found.could_not_ask:
+        from dlclint.confirm.dlc import write_dlc
+
+        written, note = write_dlc(asked, view, wish, Path(given.dlc))
+        found = replace(found, dlc=written, notes=(*found.notes, note))
+    return found

@@ -1,0 +1,127 @@
+"""From paths, arguments and configuration to jobs: what several commands lint."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dlclint.cli.errors import UsageError
+from dlclint.cli.targets import target_of
+from dlclint.diagnostic import plain
+from dlclint.encodings.recognition import (
+    ENCODINGS_SUFFIXES,
+    encodings_beside,
+    is_encodings,
+    model_beside,
+)
+from dlclint.engine.config import Config, ConfigError, ModelSection, find_config, load_config
+from dlclint.engine.run import Job
+from dlclint.model.dimensions import Dimensions
+from dlclint.model.reading import MODEL_SUFFIXES
+
+
+def listed(values: Sequence[str]) -> list[str]:
+    """The items of comma-separated values of a repeatable option."""
+    return [item.strip() for value in values for item in value.split(",") if item.strip()]
+
+
+def config_of(given: argparse.Namespace) -> Config:
+    """The configuration that was named, or the nearest one; an empty one if `--isolated` or none is there.
+
+    Raises:
+        UsageError: it cannot be followed.
+    """
+    if given.isolated:
+        return Config()
+    try:
+        path = Path(given.config) if given.config else find_config(Path.cwd())
+        return Config() if path is None else load_config(path)
+    except ConfigError as error:
+        raise UsageError(str(error)) from None
+
+
+def jobs_of(
+    given: argparse.Namespace, config: Config, chosen: Sequence[str], ignored: Sequence[str]
+) -> Iterator[Job]:
+    """One job per model and one per override file; a pair that belongs together is linted together.
+
+    Raises:
+        UsageError: a path or an option cannot be followed.
+    """
+    paths = list(_files(given.paths))
+    models = [path for path in paths if not is_encodings(path)]
+    if given.encodings and len(models) != 1:
+        raise UsageError("--encodings goes with one model; give one, or name both files alike")
+    done: set[Path] = set()
+    for path in models:
+        section = config.section_for(path)
+        named = given.encodings or section.encodings
+        overrides = Path(named) if named else encodings_beside(path)
+        if overrides is not None and not overrides.is_file():
+            raise UsageError(f"override file {plain(str(overrides))} does not exist; check the path")
+        job = _job(path, given, config, chosen, ignored, overrides is not None)
+        yield job
+        if overrides is not None:
+            done.add(overrides.resolve())
+            yield replace(job, path=overrides, kind="encodings", model=path)
+    for path in paths:
+        if is_encodings(path) and path.resolve() not in done:
+            model = model_beside(path)
+            job = _job(model or path, given, config, chosen, ignored, True)
+            yield replace(job, path=path, kind="encodings", model=model)
+
+
+def _files(paths: Sequence[str]) -> Iterator[Path]:
+    for text in paths:
+        path = Path(text)
+        if path.is_dir():
+            found = sorted(p for p in path.rglob("*") if p.suffix in (".onnx", ".encodings") and p.is_file())
+            if not found:
+                raise UsageError(f"no .onnx file in folder {plain(text)}; give a model or another folder")
+            yield from found
+        elif not path.exists():
+            raise UsageError(f"{plain(text)} does not exist; check the path")
+        elif not path.is_file():
+            raise UsageError(f"{plain(text)} is no regular file; give a model file")
+        elif path.suffix.lower() not in (*MODEL_SUFFIXES, *ENCODINGS_SUFFIXES):
+            known = ", ".join(dict.fromkeys((*MODEL_SUFFIXES, *ENCODINGS_SUFFIXES)))
+            raise UsageError(f"{plain(text)}: no model format has this ending; known are {known}")
+        else:
+            yield path
+
+
+def _job(
+    path: Path,
+    given: argparse.Namespace,
+    config: Config,
+    chosen: Sequence[str],
+    ignored: Sequence[str],
+    overridden: bool,
+) -> Job:
+    section = config.section_for(path)
+    target = target_of(given, section, overridden)
+    return Job(path, target, _dimensions(given, section), tuple(chosen), tuple(ignored), config.ignores)
+
+
+def _dimensions(given: argparse.Namespace, section: ModelSection) -> Dimensions:
+    inputs = dict(section.input_dims)
+    for name, text in given.input_dim:
+        inputs[name] = tuple(_size(part, "--input-dim") for part in text.split(","))
+    symbols = dict(section.symbols)
+    symbols.update({symbol: _size(value, "--define-symbol") for symbol, value in given.symbol})
+    batch = given.batch if given.batch is not None else section.batch
+    if batch is not None and batch < 1:
+        raise UsageError(f"--batch {batch}: give a number of at least 1")
+    return Dimensions(inputs, symbols, batch)
+
+
+def _size(text: str, option: str) -> int:
+    try:
+        size = int(text)
+    except ValueError:
+        size = 0
+    if not 1 <= size < 1 << 31:
+        raise UsageError(f"{option}: {plain(text)!r} is no dimension; give whole numbers such as 1,3,224,224")
+    return size

@@ -1,0 +1,43 @@
+"""Options of `dlclint confirm`."""
+
+from __future__ import annotations
+
+import argparse
+
+from dlclint.cli.options import shared
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `confirm`."""
+    confirm = commands.add_parser("confirm", help="ask Qualcomm's own HTP backend, offline, and compare")
+    confirm.set_defaults(run="dlclint.cli.confirm:confirm", runtime=["htp"])
+    confirm.add_argument("paths", nargs="+", metavar="PATH", help="models, or folders to search for them")
+    shared.add_target(confirm, runtime=False)
+    shared.add_converter(confirm)
+    add_asking(confirm)
+    shared.add_rules(confirm)
+    configuration = confirm.add_argument_group("configuration")
+    configuration.add_argument("--config", metavar="FILE", help="dlclint.toml or pyproject.toml to use")
+    configuration.add_argument("--isolated", action="store_true", help="use no configuration file")
+    output = confirm.add_argument_group("output")
+    output.add_argument("--format", choices=("rich", "json", "sarif"), default="rich", help="default: rich")
+    output.add_argument("-o", "--output", metavar="FILE", help="write the report to a file")
+    output.add_argument("--dlc", metavar="OUT", help="write the backend's DLC of one model as well")
+
+
+def add_asking(command: argparse.ArgumentParser) -> None:
+    """How the backend is asked, and what asking may cost."""
+    asking = command.add_argument_group("asking the backend (needs the extra: pip install 'dlclint[qnn]')")
+    how = asking.add_mutually_exclusive_group()
+    how.add_argument("--compile", action="store_true", help="validate and compile (the default)")
+    how.add_argument(
+        "--validate-only",
+        action="store_true",
+        help="only validate: faster; Hexagon v68 is compiled all the same",
+    )
+    asking.add_argument(
+        "--timeout", type=float, default=60.0, metavar="S", help="seconds for one model (default: 60)"
+    )
+    asking.add_argument(
+        "--memory", type=float, default=8.0, metavar="GIB", help="memory for one model in GiB (default: 8)"
+    )

@@ -1,0 +1,1 @@
+"""Asking Qualcomm's own HTP backend, through the optional package onnxruntime-qnn."""

@@ -1,0 +1,158 @@
+"""The backend's verdicts beside dlclint's own findings, node by node."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from dlclint.analysis.view import ModelView
+from dlclint.confirm.question import NodeKey
+from dlclint.confirm.verdict import Said, Verdict
+from dlclint.diagnostic import Diagnostic, Severity, plain
+
+_RUNTIME_FAMILIES = frozenset({"runtime", "htp"})
+_RUNTIME_RULES = frozenset({"ops/no-runtime", "shapes/rank-above-five"})
+
+
+def speaks_of_runtime(rule: str) -> bool:
+    """Whether a rule is about what HTP can compute, which the backend can confirm or contradict.
+
+    The other rules are about the file or about the converter, whose translations are not this
+    backend's: it has a wrapper of its own, with tables of its own.
+    """
+    return rule in _RUNTIME_RULES or rule.partition("/")[0] in _RUNTIME_FAMILIES
+
+
+class Relation(enum.Enum):
+    """How the two verdicts stand to each other."""
+
+    AGREED = "agreed"
+    MISSED = "missed"
+    """The backend refuses it, dlclint passed it."""
+    FALSE_ALARM = "false-alarm"
+    """The backend takes it, dlclint said that HTP does not."""
+    CONVERTER = "converter"
+    """The backend takes it; dlclint's error is about the converter, which the backend does not know."""
+    WRAPPER = "wrapper"
+    """The provider refuses it without asking, dlclint passed it: no evidence about Hexagon."""
+    UNJUDGED = "unjudged"
+    """The backend did not see the node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One node with both verdicts. `claims` are (rule, severity) of dlclint's errors and warnings."""
+
+    graph: str
+    node: str
+    node_index: int
+    op: str
+    tensor: str
+    verdict: Verdict
+    relation: Relation
+    claims: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What asking about one file came to.
+
+    `unasked` is why there is no verdict at all ("" if there is one); `failure` why no whole graph came
+    of nodes that were judged; `stopped` why the process ended early.
+    """
+
+    path: str
+    soc: str
+    asked_soc: str
+    compiled: bool
+    quantized: str = ""
+    """How quantization was put in, "" if the model was asked as it is."""
+    rows: tuple[Row, ...] = ()
+    unasked: str = ""
+    failure: str = ""
+    stopped: str = ""
+    notes: tuple[str, ...] = ()
+    dlc: tuple[str, ...] = ()
+    build: str = ""
+    """The backend's own version, as it says."""
+    seconds: float = 0.0
+
+    @property
+    def refuses(self) -> bool:
+        """Whether anything of the model is not taken."""
+        return bool(self.failure) or any(
+            row.verdict.said.is_backends_no or row.verdict.said is Said.NOT_OFFERED for row in self.rows
+        )
+
+    @property
+    def could_not_ask(self) -> bool:
+        """Whether there is no verdict, or not a whole one."""
+        return bool(self.unasked or self.stopped)
+
+    @property
+    def counts(self) -> Counter[Relation]:
+        """Nodes by relation."""
+        return Counter(row.relation for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmOutcome:
+    """A whole run, with the versions that its verdicts belong to."""
+
+    version: str
+    files: tuple[Confirmation, ...]
+    packages: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def status(self) -> int:
+        """The exit status: 2 if any file could not be asked, 1 if anything is refused, else 0."""
+        if any(file.could_not_ask for file in self.files):
+            return 2
+        return 1 if any(file.refuses for file in self.files) else 0
+
+
+def rows_of(
+    view: ModelView, verdicts: Mapping[NodeKey, Verdict], diagnostics: Iterable[Diagnostic]
+) -> Iterator[Row]:
+    """One row per node, in the order of the file."""
+    claims: dict[NodeKey, list[Diagnostic]] = {}
+    for item in diagnostics:
+        place = item.location
+        if place.node_index is not None and item.severity is not Severity.INFO:
+            claims.setdefault((place.graph, place.node_index), []).append(item)
+    for graph in view.model.graphs():
+        shown = plain(graph.path)
+        for node in graph.nodes:
+            verdict = verdicts[node.key]
+            if node.key in view.folded and verdict.said is not Said.TAKEN:
+                # What the converter computes beforehand never reaches the runtime.
+                verdict = Verdict(Said.GONE)
+            said = claims.get((shown, node.index), [])
+            yield Row(
+                shown,
+                plain(node.name),
+                node.index,
+                plain(node.op_type),
+                plain(next(filter(None, node.outputs), "")),
+                verdict,
+                relation_of(verdict, said),
+                tuple(dict.fromkeys((item.rule, item.severity.value) for item in said)),
+            )
+
+
+def relation_of(verdict: Verdict, said: Iterable[Diagnostic]) -> Relation:
+    """How a verdict stands to dlclint's errors and warnings about the same node."""
+    said = list(said)
+    if verdict.said.is_backends_no:
+        return Relation.AGREED if said else Relation.MISSED
+    if verdict.said is Said.NOT_OFFERED:
+        return Relation.AGREED if said else Relation.WRAPPER
+    if verdict.said is Said.TAKEN:
+        errors = [item.rule for item in said if item.severity is Severity.ERROR]
+        if any(speaks_of_runtime(rule) for rule in errors):
+            return Relation.FALSE_ALARM
+        return Relation.CONVERTER if errors else Relation.AGREED
+    return Relation.UNJUDGED

@@ -1,0 +1,156 @@
+"""What the backend wrote while it judged: the fields of its log, without their meaning.
+
+Two voices are in it. The provider (ONNX Runtime's wrapper around the backend) says for each group of
+nodes whether it takes them, twice: before and after it changes the layout. Qualcomm's validator speaks
+between those lines; what it says belongs to the group that the provider names next.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+_RECORD = re.compile(
+    r"(?P<support>LogNodeSupport\] Validation (?P<verdict>PASSED|FAILED) for \d+ nodes"
+    r" in (?P<group>\w+)[^\n]*)"
+    r"|CreateQnnNode\] QNN\.\w+\(\) failed for node `[^`\n]*` of type `(?P<type>[^`\n]*)`"
+    r" with error code (?P<code>\d+)"
+    r"|CreateQnnNode\] Qnn_OpConfig node name: (?P<made>\S+) [^\n]*QNN_op_type: (?P<made_as>\S+)"
+    r"|QnnLogging\]\s+<E> (?P<error>[^\n]*)"
+    r"|Onnx node name: \[(?P<tried>[^\]\n]*)\]"
+    r"|(?P<pass>GetCapability pass \d)"
+    r"|(?P<compose>ComposeGraph\] )"
+    r"|ComposeQnnGraph\] QNN\.graphAddNode\(\) failed for node `(?P<unadded>[^`\n]*)` of type `[^`\n]*`"
+    r" with error code (?P<add_code>\d+)"
+    r"|Backend build version: v?(?P<build>[\w.]+)"
+    r"|(?P<opset>cannot be used with this model due to its ONNX opset)"
+)
+_MEMBER = re.compile(r"Operator type: (\S+) Node name: (\S*) Node index")
+_REASON = re.compile(r"REASON : ([^\n]*)")
+_UNPREPARED = re.compile(r'"([^"\n]*)" generated: could not create op')
+_TYPE = re.compile(r"\b(in|out)\[(\d+)\]:QNN_DATATYPE_(\w+)")
+_STAMPED = re.compile(r"^(?:\x1b\[[\d;]*m)?\d{4}-\d\d-\d\d ", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Nodes that the provider judged together.
+
+    `members` are (op, name); `reason` is the provider's, "" if it took them; `code` is the backend's
+    error code, None where the backend was not asked; `errors` are the validator's lines with the data
+    types it was asked for; `made` are the QNN ops that were built for the validator.
+    """
+
+    kind: str
+    members: tuple[tuple[str, str], ...]
+    taken: bool
+    reason: str = ""
+    code: int | None = None
+    qnn_op: str = ""
+    errors: tuple[str, ...] = ()
+    asked_types: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class BackendLog:
+    """A whole log. `passes` holds the groups of each pass in order."""
+
+    passes: list[list[Group]] = field(default_factory=list)
+    build: str = ""
+    old_opset: bool = False
+    """Whether the provider was not even offered the model, because its opset is too old."""
+    last_tried: str = ""
+    """The node that the provider began to translate last: where a crash happened."""
+    composing: bool = False
+    """Whether validation was over and the graph was being built."""
+    unprepared: list[str] = field(default_factory=list)
+    """QNN nodes that compiling found no implementation for."""
+    unadded: list[tuple[str, int]] = field(default_factory=list)
+    """QNN nodes that the graph did not take, with the error code."""
+    late_errors: list[str] = field(default_factory=list)
+    """The backend's errors after validation."""
+
+    def groups(self) -> Iterator[Group]:
+        """The groups of every pass in order."""
+        for judged in self.passes:
+            yield from judged
+
+
+def read_log(text: str) -> BackendLog:
+    """Read a log of severity verbose."""
+    log = BackendLog()
+    current = _Span()
+    for found in _RECORD.finditer(text):
+        kind = found.lastgroup
+        if found["support"]:
+            if not log.passes:
+                log.passes.append([])
+            log.passes[-1].append(current.close(found, _continued(text, found.end())))
+            current = _Span()
+        elif kind == "pass":
+            log.passes.append([])
+            current = _Span()
+        elif kind == "compose":
+            log.composing = True
+        elif kind == "code":
+            current.code, current.qnn_op = int(found["code"]), found["type"]
+        elif kind == "made_as":
+            current.made.append(found["made_as"])
+        elif kind == "error":
+            unprepared = _UNPREPARED.search(found["error"])
+            if unprepared:
+                log.unprepared.append(unprepared[1])
+            if log.composing:
+                log.late_errors.append(found["error"].strip())
+            else:
+                current.error(found["error"].strip(), text, found.end())
+        elif kind == "tried":
+            log.last_tried = found["tried"]
+        elif kind == "add_code":
+            log.unadded.append((found["unadded"], int(found["add_code"])))
+        elif kind == "build":
+            log.build = found["build"]
+        elif kind == "opset":
+            log.old_opset = True
+    return log
+
+
+def _continued(text: str, position: int) -> str:
+    """The lines that follow a record until the next one begins."""
+    following = _STAMPED.search(text, position)
+    return text[position : following.start() if following else len(text)]
+
+
+class _Span:
+    """What was said since the last verdict."""
+
+    def __init__(self) -> None:
+        self.code: int | None = None
+        self.qnn_op = ""
+        self.errors: list[str] = []
+        self.types: list[str] = []
+        self.made: list[str] = []
+
+    def error(self, line: str, text: str, end: int) -> None:
+        if line.startswith("Requested I/O datatype set") and not self.types:
+            self.types = [f"{a}[{b}] {c}" for a, b, c in _TYPE.findall(_continued(text, end))]
+        if line not in self.errors:
+            self.errors.append(line)
+
+    def close(self, found: re.Match[str], rest: str) -> Group:
+        members = tuple(_MEMBER.findall(rest))
+        reason = _REASON.search(rest)
+        taken = found["verdict"] == "PASSED"
+        return Group(
+            found["group"],
+            members,
+            taken,
+            "" if taken else (reason[1].strip() if reason else ""),
+            None if taken else self.code,
+            "" if taken else self.qnn_op,
+            () if taken else tuple(self.errors),
+            () if taken else tuple(self.types),
+            tuple(self.made),
+        )

@@ -1,0 +1,213 @@
+"""The parent's side of the worker: questions out, answers back, and whatever happens to the process.
+
+A crash, a time limit or a memory limit ends one question and one process; the next question starts a
+new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+WORKER = (sys.executable, "-m", "dlclint.confirm.worker")
+_TICK = 0.1
+"""Seconds between two looks at the worker's memory."""
+
+
+class NotAvailable(Exception):
+    """The backend cannot be loaded at all; the argument is one sentence with what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one question may take: seconds, and bytes of resident memory."""
+
+    seconds: float = 60.0
+    memory: int = 8 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A node of the session that was made: the provider that took it, its name, op and domain."""
+
+    provider: str
+    name: str
+    op: str
+    domain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. `ended` is why there is no whole answer ("" if there is one)."""
+
+    placed: tuple[Placed, ...]
+    error: str
+    log: str
+    ended: str = ""
+    seconds: float = 0.0
+
+
+class Backend:
+    """A worker process, started when it is first needed and again after each that ended early."""
+
+    def __init__(self, folder: Path, limits: Limits, command: Sequence[str]) -> None:
+        self._folder = folder
+        self._limits = limits
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+        self._unread = b""
+        self._asked = 0
+        self._ready = False
+
+    def start(self) -> None:
+        """Start the process, without waiting for it: loading the backend takes a while."""
+        self._unread, self._ready = b"", False
+        with (self._folder / "worker.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=self._folder
+            )
+
+    def ask(
+        self,
+        model: bytes,
+        folder: Path,
+        soc: str,
+        *,
+        compile: bool = True,
+        fold: bool = True,
+        dlc: Path | None = None,
+    ) -> Answer:
+        """Put one question.
+
+        Args:
+            model: the serialized model.
+            folder: where its external data lie.
+            soc: the SoC's id as the option `soc_model` takes it.
+            compile: whether to compile as well; false stops after validation.
+            fold: whether constants are folded before, as the converter's simplifier does.
+            dlc: a folder in which the DLC is to be written.
+
+        Raises:
+            NotAvailable: the backend cannot be loaded.
+        """
+        if self._process is None or self._process.poll() is not None:
+            self.start()
+        self._asked += 1
+        asked = self._folder / f"{self._asked}.onnx"
+        log = self._folder / f"{self._asked}.log"
+        asked.write_bytes(model)
+        log.touch()
+        started = time.monotonic()
+        question = {
+            "id": self._asked,
+            "model": str(asked),
+            "folder": str(folder),
+            "soc": soc,
+            "compile": compile,
+            "fold": fold,
+            "log": str(log),
+            "dlc": str(dlc) if dlc is not None else "",
+        }
+        try:
+            answer, ended = self._exchange(question)
+        finally:
+            asked.unlink()
+        text = log.read_text("utf-8", "replace")
+        log.unlink()
+        placed = tuple(Placed(*item) for item in answer.get("placed", ()))
+        return Answer(placed, str(answer.get("error", "")), text, ended, time.monotonic() - started)
+
+    def _exchange(self, question: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        process = self._process
+        assert process is not None and process.stdin is not None
+        with suppress(BrokenPipeError):  # what ended the process is read below
+            process.stdin.write(json.dumps(question).encode() + b"\n")
+            process.stdin.flush()
+        deadline = time.monotonic() + self._limits.seconds
+        while True:
+            line, ended = self._line(deadline)
+            if ended:
+                self.stop()
+                if not self._ready:
+                    raise NotAvailable(f"the backend's process ended while it loaded: {ended}")
+                return {}, ended
+            answer = json.loads(line)
+            if "failed" in answer:
+                self.stop()
+                raise NotAvailable(f"the backend cannot be loaded: {answer['failed']}")
+            self._ready = True
+            if answer.get("done") == question["id"]:
+                return answer, ""
+
+    def _line(self, deadline: float) -> tuple[bytes, str]:
+        """The next answer, or why there will be none."""
+        process = self._process
+        assert process is not None and process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            while b"\n" not in self._unread:
+                if selector.select(_TICK):
+                    received = os.read(process.stdout.fileno(), 1 << 16)
+                    if not received:
+                        return b"", _cause(process.wait())
+                    self._unread += received
+                elif time.monotonic() > deadline:
+                    return b"", f"took longer than {self._limits.seconds:g} s"
+                elif _resident(process.pid) > self._limits.memory:
+                    return b"", f"took more than {self._limits.memory / (1 << 30):g} GiB of memory"
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line, ""
+
+    def stop(self) -> None:
+        """End the process, if it runs."""
+        process = self._process
+        self._process = None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                with suppress(BrokenPipeError):
+                    stream.close()
+
+
+@contextmanager
+def backend(limits: Limits, command: Sequence[str] = WORKER) -> Iterator[Backend]:
+    """A backend with a folder of its own, which goes with it."""
+    with TemporaryDirectory(prefix="dlclint-confirm-") as folder:
+        worker = Backend(Path(folder), limits, command)
+        worker.start()
+        try:
+            yield worker
+        finally:
+            worker.stop()
+
+
+def _cause(status: int) -> str:
+    if status < 0:
+        try:
+            return f"the process died ({signal.Signals(-status).name})"
+        except ValueError:
+            return f"the process died (signal {-status})"
+    return f"the process ended with status {status}"
+
+
+def _resident(pid: int) -> int:
+    """Bytes of resident memory; 0 where the system does not say."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]
+    except (OSError, IndexError):
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

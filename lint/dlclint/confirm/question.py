@@ -1,0 +1,114 @@
+"""What the backend is asked: the model with unique node names, its weights left where they lie."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnx import numpy_helper
+
+from dlclint.model.external import ExternalDataEscapes, ExternalDataMissing, resolve
+from dlclint.model.graph import Graph, Model
+from dlclint.model.tensors import Tensor, Unavailable
+
+NodeKey = tuple[str, int]
+"""Graph path and index, as `Node.key`."""
+
+_NAME = re.compile(r"dlclint_(\d+)_(\d+)_")
+"""Node names of a question: number of the graph and index in it. ONNX Runtime puts what it adds (the
+function's name before, `_token_<number>` behind) around them."""
+
+
+class CannotAsk(Exception):
+    """The model cannot be put to the backend; the argument says why in one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A serialized model for the backend, and the way back to the file's nodes."""
+
+    model: bytes
+    folder: Path
+    """Where the weights lie that `model` names by place."""
+    nodes: Mapping[tuple[int, int], NodeKey]
+
+    def node_of(self, name: str) -> NodeKey | None:
+        """The node of the file behind a name that the backend uses; None for one that it added."""
+        found = _NAME.search(name)
+        return None if found is None else self.nodes.get((int(found[1]), int(found[2])))
+
+
+def question_of(model: Model) -> Question:
+    """Put a model into the form that the backend is asked in.
+
+    Raises:
+        CannotAsk: no input is left, or weights are missing.
+    """
+    if not model.graph.inputs:
+        raise CannotAsk("the model has no input, and the backend takes no graph without one")
+    asked = model.copy()
+    nodes: dict[tuple[int, int], NodeKey] = {}
+    for number, graph in enumerate(asked.graphs()):
+        for node in graph.nodes:
+            node.proto.name = f"dlclint_{number}_{node.index}_"
+            nodes[number, node.index] = node.key
+        if not graph.is_function:
+            _store_constants(graph)
+        for tensor in graph.initializers.values():
+            _point_at(tensor)
+    return Question(asked.proto.SerializeToString(), model.path.resolve().parent, nodes)
+
+
+def _store_constants(graph: Graph) -> None:
+    """Turn Constant nodes whose values were left in the file into initializers.
+
+    ONNX Runtime reads initializers by place, but not attributes. The node keeps its index: it becomes
+    an empty Constant that nothing reads.
+    """
+    for node in graph.nodes:
+        if node.op_type != "Constant" or not node.outputs:
+            continue
+        tensor = graph.constant(node.outputs[0])
+        if tensor is None or tensor.payload is None:
+            continue
+        _point_at(tensor)
+        stored = graph.proto.initializer.add()
+        stored.CopyFrom(tensor.proto)
+        stored.name = node.outputs[0]
+        del node.proto.attribute[:]
+        node.proto.attribute.append(onnx.helper.make_attribute("value_int", 0))
+        node.proto.output[0] = f"{node.proto.name}unread"
+
+
+def _point_at(tensor: Tensor) -> None:
+    """Make a tensor whose bytes are not in the structure name their place, or hold its values."""
+    if tensor.is_external:
+        try:
+            resolve(tensor.proto, tensor.file.parent, tensor.nbytes)
+        except (ExternalDataMissing, ExternalDataEscapes) as error:
+            raise CannotAsk(f"the weights of {tensor.name!r} are missing: {error}") from None
+        return
+    if tensor.payload is None:
+        return
+    proto = tensor.proto
+    try:
+        place = tensor.location()
+        if place is None:
+            proto.CopyFrom(numpy_helper.from_array(tensor.array(), tensor.name))
+            return
+    except Unavailable as error:
+        raise CannotAsk(f"the weights of {tensor.name!r} cannot be read: {error}") from None
+    path, offset, _ = place
+    proto.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in _entries(path, offset, tensor.nbytes):
+        entry = proto.external_data.add()
+        entry.key, entry.value = key, value
+
+
+def _entries(path: Path, offset: int, size: int) -> Iterator[tuple[str, str]]:
+    yield "location", path.name
+    yield "offset", str(offset)
+    yield "length", str(size)

@@ -1,0 +1,61 @@
+"""The SoC that the backend is asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from dlclint.confirm.process import NotAvailable
+from dlclint.socs import row_of
+from dlclint.target import Soc
+from dlclint_schemas.devices import MeasuredSoc, device_table
+
+
+@dataclass(frozen=True, slots=True)
+class AskedSoc:
+    """A number of the backend's option `soc_model`; `note` says where it is not the SoC itself."""
+
+    id: int
+    name: str
+    hexagon: int
+    note: str = ""
+
+
+def asked_soc(soc: Soc) -> AskedSoc:
+    """The backend's own number of a SoC, or that of one with the same Hexagon version and precisions.
+
+    Raises:
+        NotAvailable: the backend knows none such; it starts at Hexagon v68.
+    """
+    measured = device_table().measured
+    for name in _names(soc):
+        if name in measured:
+            return _asked(measured[name])
+    if soc.hexagon is None or soc.hexagon < 68:
+        raise NotAvailable(
+            f"{soc} has {soc.hexagon_text}, and the backend judges HTP, which is Hexagon v68 and later; "
+            "`dlclint check` judges the others"
+        )
+    # fp16 goes by SoC: where it is unknown, a SoC that has it leaves the float verdicts to the ops.
+    wanted = soc.fp16 is not False
+    for other in measured.values():
+        if other.hexagon == soc.hexagon and other.fp16 is wanted:
+            same = "float16 unknown" if soc.fp16 is None else f"float16 {'taken' if wanted else 'not taken'}"
+            note = (
+                f"the backend has no number for {soc}; asked as {other.soc}, Hexagon v{soc.hexagon}, {same}"
+            )
+            return _asked(other, note)
+    raise NotAvailable(f"the backend has no number for {soc}, and none for another {soc.hexagon_text}")
+
+
+def _names(soc: Soc) -> Iterator[str]:
+    """Every ASIC name of a SoC; several rows that differ in nothing that matters are one SoC."""
+    for name in soc.name.split(", "):
+        yield name
+        row = row_of(replace(soc, name=name))
+        if row is not None:
+            yield from (*row.socs, *row.also)
+
+
+def _asked(soc: MeasuredSoc, note: str = "") -> AskedSoc:
+    return AskedSoc(soc.id, soc.soc, soc.hexagon, note)

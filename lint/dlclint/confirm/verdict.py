@@ -1,0 +1,147 @@
+"""What the backend says of each node of the file, read from its log and from the session it made."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from dlclint.confirm.log import BackendLog, Group
+from dlclint.confirm.process import Answer
+from dlclint.confirm.question import NodeKey, Question
+from dlclint.confirm.reasons import CONFIGURED, provider_reason, validator_reason
+from dlclint.confirm.worker import PROVIDER
+from dlclint.model.graph import Model
+
+_QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
+_MADE_IN_FLOAT = frozenset({"Quantize", "Dequantize"})
+
+
+class Said(enum.Enum):
+    """What became of a node."""
+
+    TAKEN = "taken"
+    REFUSED = "refused"
+    """By Hexagon's validator, with a code."""
+    NOT_COMPILED = "not-compiled"
+    """Validated, but compiling finds no implementation or the graph does not take it."""
+    NOT_OFFERED = "not-offered"
+    """Refused by the provider, ONNX Runtime's wrapper, which did not ask the backend."""
+    CRASHED = "crashed"
+    """The backend's process died while it judged this node."""
+    GONE = "gone"
+    """Folded, removed or made part of other ops before the backend saw the graph."""
+    UNASKED = "unasked"
+    """In the body of an If, Loop or Scan, or never reached."""
+
+    @property
+    def is_backends_no(self) -> bool:
+        """Whether Qualcomm's side refused it, not the wrapper."""
+        return self in (Said.REFUSED, Said.NOT_COMPILED, Said.CRASHED)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is said of one node, why, and with which code of the backend.
+
+    `in_float` tells that quantization was asked for and the op is computed in float all the same.
+    """
+
+    said: Said
+    reason: str = ""
+    code: int | None = None
+    qnn_op: str = ""
+    in_float: bool = False
+
+
+def verdicts_of(
+    model: Model, question: Question, answer: Answer, log: BackendLog, compiled: bool
+) -> dict[NodeKey, Verdict]:
+    """A verdict for every node of every graph."""
+    judged = _judged(question, log)
+    found: dict[NodeKey, Verdict] = {}
+    for graph in model.graphs():
+        inner = graph.parent is not None
+        for node in graph.nodes:
+            default = Verdict(Said.UNASKED if inner or answer.ended or not judged else Said.GONE)
+            found[node.key] = judged.get(node.key, default)
+    if answer.placed and compiled and not answer.error:
+        _lose_unplaced(found, question, answer)
+    for key, reason, code in _late(question, log):
+        if key in found:
+            found[key] = Verdict(Said.NOT_COMPILED, reason, code)
+    if answer.ended and not log.composing:
+        tried = question.node_of(log.last_tried)
+        if tried is not None and found[tried].said is Said.UNASKED:
+            found[tried] = Verdict(Said.CRASHED, f"the backend was judging it when {answer.ended}")
+    for key in _alone_in_float(model, question, log):
+        if found[key].said is Said.TAKEN:
+            found[key] = replace(found[key], in_float=True)
+    return found
+
+
+def _judged(question: Question, log: BackendLog) -> dict[NodeKey, Verdict]:
+    """The first refusal of each node, else that it was taken."""
+    found: dict[NodeKey, Verdict] = {}
+    for group in log.groups():
+        for op, name in group.members:
+            key = question.node_of(name)
+            if key is None:
+                continue
+            known = found.get(key)
+            if known is None or (known.said is Said.TAKEN and not group.taken):
+                found[key] = _verdict(group, op)
+    return found
+
+
+def _verdict(group: Group, op: str) -> Verdict:
+    if group.taken:
+        quantized = any(member in _QUANTIZERS for member, _ in group.members) and len(group.members) > 1
+        in_float = quantized and op not in _QUANTIZERS and bool(_MADE_IN_FLOAT & set(group.made))
+        return Verdict(Said.TAKEN, in_float=in_float)
+    if CONFIGURED in group.reason:
+        return Verdict(Said.TAKEN, provider_reason(group))
+    if group.code is not None:
+        return Verdict(Said.REFUSED, validator_reason(group), group.code, group.qnn_op)
+    return Verdict(Said.NOT_OFFERED, provider_reason(group))
+
+
+def _lose_unplaced(found: dict[NodeKey, Verdict], question: Question, answer: Answer) -> None:
+    """Nodes that were taken one by one but ended on the CPU."""
+    elsewhere = {question.node_of(item.name) for item in answer.placed if item.provider != PROVIDER}
+    for key in elsewhere - {
+        question.node_of(item.name) for item in answer.placed if item.provider == PROVIDER
+    }:
+        if key is not None and found[key].said is Said.TAKEN and not found[key].reason:
+            reason = "the provider leaves it out: the part of the graph around it is not worth handing over"
+            found[key] = Verdict(Said.NOT_OFFERED, reason)
+
+
+def _late(question: Question, log: BackendLog) -> Iterator[tuple[NodeKey, str, int | None]]:
+    """Nodes that failed after validation."""
+    for name in log.unprepared:
+        key = question.node_of(name)
+        if key is not None:
+            yield key, "it passes validation, but compiling finds no implementation of it", 1002
+    for name, code in log.unadded:
+        key = question.node_of(name)
+        if key is not None:
+            why = "a tensor has a dimension of size 0" if code == 6005 else "the graph does not take it"
+            yield key, f"it passes validation, but {why}", code
+
+
+def _alone_in_float(model: Model, question: Question, log: BackendLog) -> Iterator[NodeKey]:
+    """Ops that read dequantized data, but were judged without the quantization around them."""
+    alone = {
+        question.node_of(name)
+        for group in log.groups()
+        if group.taken and not any(op in _QUANTIZERS for op, _ in group.members)
+        for _, name in group.members
+    }
+    for graph in model.graphs():
+        for node in graph.nodes:
+            if node.key in alone and any(
+                name and (producer := graph.producer(name)) and producer.op_type == "DequantizeLinear"
+                for name in node.inputs
+            ):
+                yield node.key

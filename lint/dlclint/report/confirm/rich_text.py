@@ -1,0 +1,106 @@
+"""Format `rich` of a confirmation: what was asked, the counts, then every reason with its nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from io import StringIO
+from itertools import groupby
+from typing import TextIO
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from dlclint.confirm.compare import Confirmation, ConfirmOutcome, Relation, Row
+from dlclint.confirm.verdict import Said
+from dlclint.report.confirm.wording import STANDS, agreement, asked, is_shown, sentence, summary, troubles
+
+_NODES = 3
+"""Nodes named per reason before the rest is only counted."""
+_VERDICT = {0: "agreed: the backend takes it all", 1: "the backend does not take it all", 2: "could not ask"}
+
+
+def render_rich(outcome: ConfirmOutcome, stream: TextIO | None) -> str:
+    """The report; coloured only if the stream is a terminal (NO_COLOR and FORCE_COLOR are heeded)."""
+    terminal = stream is not None and stream.isatty()
+    probe = Console(file=stream) if stream is not None and terminal else None
+    buffer = StringIO()
+    console = Console(
+        file=buffer,
+        width=probe.width if probe else 100,
+        force_terminal=True if terminal else None,
+        color_system="auto" if terminal else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    for file in outcome.files:
+        _file(console, file)
+    versions = ", ".join(f"{name} {version}" for name, version in outcome.packages.items())
+    files = len(outcome.files)
+    what = _VERDICT[outcome.status] if files == 1 else _batch(outcome.files)
+    style = "bold red" if outcome.status else "bold green"
+    console.print(Text(f"{what} ({versions}; {outcome.seconds:.2f} s)", style))
+    text = buffer.getvalue()
+    return text if terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def _batch(files: Iterable[Confirmation]) -> str:
+    counts = {0: 0, 1: 0, 2: 0}
+    for file in files:
+        counts[2 if file.could_not_ask else 1 if file.refuses else 0] += 1
+    return f"{counts[0]} models taken whole, {counts[1]} not, {counts[2]} could not be asked"
+
+
+def _file(console: Console, file: Confirmation) -> None:
+    def line(text: str, style: str = "", indent: int = 2) -> None:
+        console.print(Padding(Text(text, style), (0, 0, 0, indent)))
+
+    console.print(Text(file.path, "bold"))
+    if not file.unasked:
+        line(asked(file))
+    for note in file.notes:
+        line(f"note: {note}", "italic")
+    for trouble in troubles(file):
+        line(trouble, "bold red")
+    if file.rows:
+        line(summary(file))
+        line(agreement(file))
+    shown = sorted(filter(is_shown, file.rows), key=_key)
+    for _, group in groupby(shown, key=_key):
+        rows = list(group)
+        times = f"  {len(rows)} times" if len(rows) > 1 else ""
+        console.print()
+        line(f"{sentence(rows[0])}{times}", _style(rows[0]))
+        line(_places(rows), "dim", 4)
+        claims = ", ".join(
+            dict.fromkeys(f"{rule} ({severity})" for row in rows for rule, severity in row.claims)
+        )
+        stands = STANDS[rows[0].relation]
+        line(f"{stands}: {claims}" if claims else stands, "", 4)
+    for path in file.dlc:
+        console.print()
+        line(f"DLC written: {path}")
+    console.print()
+
+
+def _key(row: Row) -> tuple[str, ...]:
+    order = str(list(Said).index(row.verdict.said))
+    return order, row.relation.value, row.op, sentence(row)
+
+
+def _style(row: Row) -> str:
+    if row.verdict.said.is_backends_no:
+        return "red"
+    return "yellow" if row.relation is not Relation.CONVERTER else "cyan"
+
+
+def _places(rows: list[Row]) -> str:
+    shown = []
+    for row in rows[:_NODES]:
+        graph = f"{row.graph}/" if row.graph else ""
+        name = f" {row.node}" if row.node else ""
+        shown.append(f"{graph}node {row.node_index}{name} (makes {row.tensor})")
+    if len(rows) > _NODES:
+        shown.append(f"+ {len(rows) - _NODES} more (--format json lists all)")
+    return "at " + "; ".join(shown)

@@ -1,0 +1,63 @@
+"""Format `sarif` of a confirmation: what the backend refuses, and where it contradicts a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dlclint.confirm.compare import Confirmation, ConfirmOutcome, Relation, Row
+from dlclint.confirm.verdict import Said
+from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Source
+from dlclint.outcome import FileOutcome, Outcome
+from dlclint.report.confirm.wording import STANDS, is_shown, sentence, troubles
+from dlclint.report.sarif import render_sarif as render_outcome
+from dlclint.target import Runtime, Target
+
+_TITLES = {
+    "confirm/refused": "Hexagon's validator refuses the node.",
+    "confirm/not-compiled": "The node passes validation and cannot be compiled.",
+    "confirm/crashed": "The backend's process died while it judged the node.",
+    "confirm/not-offered": "ONNX Runtime's wrapper refuses the node; this says nothing about Hexagon.",
+    "confirm/taken": "The backend takes a node that dlclint has an error about, or computes it in float.",
+    "confirm/could-not-ask": "The backend gave no verdict, or not to the end.",
+    "confirm/no-graph": "The nodes were judged, but no graph came of them.",
+}
+_SEVERITY = {
+    Said.REFUSED: Severity.ERROR,
+    Said.NOT_COMPILED: Severity.ERROR,
+    Said.CRASHED: Severity.ERROR,
+    Said.NOT_OFFERED: Severity.WARNING,
+}
+
+
+def render_sarif(outcome: ConfirmOutcome) -> str:
+    """The report as one SARIF run; agreement leaves no result."""
+    target = Target((Runtime.HTP,))
+    files = tuple(
+        FileOutcome(file.path, "model", target, tuple(_results(file, outcome))) for file in outcome.files
+    )
+    return render_outcome(Outcome(outcome.version, files, Severity.ERROR, _TITLES, _TITLES))
+
+
+def _results(file: Confirmation, outcome: ConfirmOutcome) -> Iterator[Diagnostic]:
+    source = Source("QNN backend", f"onnxruntime-qnn {outcome.packages.get('onnxruntime-qnn', '')}".strip())
+    for trouble in troubles(file):
+        rule = "confirm/could-not-ask" if file.could_not_ask else "confirm/no-graph"
+        yield Diagnostic(
+            rule, Severity.ERROR, trouble, Location(file.path), Confidence.FIELD_REPORTED, source
+        )
+    for row in filter(is_shown, file.rows):
+        yield _result(row, file, source)
+
+
+def _result(row: Row, file: Confirmation, source: Source) -> Diagnostic:
+    stands = STANDS[row.relation]
+    claims = ", ".join(rule for rule, _ in row.claims)
+    return Diagnostic(
+        f"confirm/{row.verdict.said.value}",
+        _SEVERITY.get(row.verdict.said, Severity.INFO),
+        f"{sentence(row)}; {stands}" + (f": {claims}" if claims else ""),
+        Location(file.path, row.graph, row.node, row.node_index, row.op, row.tensor),
+        Confidence.FIELD_REPORTED,
+        source,
+        evidence={"relation": row.relation.value, "agreed": row.relation is Relation.AGREED},
+    )

@@ -1,0 +1,99 @@
+"""The sentences that every format of a confirmation shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dlclint.confirm.compare import Confirmation, Relation, Row
+from dlclint.confirm.verdict import Said
+
+BACKEND = {
+    Said.TAKEN: "takes it",
+    Said.REFUSED: "Hexagon's validator refuses it",
+    Said.NOT_COMPILED: "does not compile",
+    Said.NOT_OFFERED: "the wrapper refuses it",
+    Said.CRASHED: "the backend crashes",
+    Said.GONE: "folded or merged",
+    Said.UNASKED: "not asked",
+}
+STANDS = {
+    Relation.AGREED: "agreed",
+    Relation.MISSED: "dlclint passed it",
+    Relation.FALSE_ALARM: "dlclint says HTP does not take it",
+    Relation.CONVERTER: "dlclint's error is about the converter, which the backend does not know",
+    Relation.WRAPPER: "dlclint passed it; this says nothing about Hexagon",
+    Relation.UNJUDGED: "",
+}
+
+
+def is_shown(row: Row) -> bool:
+    """Whether a row tells more than that a node is taken and was expected to be."""
+    return (
+        row.verdict.said.is_backends_no
+        or row.verdict.said is Said.NOT_OFFERED
+        or row.relation in (Relation.FALSE_ALARM, Relation.CONVERTER)
+        or row.verdict.in_float
+    )
+
+
+def sentence(row: Row) -> str:
+    """What the backend says of a node, why, and with which code."""
+    verdict = row.verdict
+    text = f"{row.op}: {BACKEND[verdict.said]}"
+    if verdict.said is Said.TAKEN and verdict.in_float:
+        text += ", but computes it in float between Dequantize and Quantize"
+    if verdict.reason:
+        text += f": {verdict.reason}"
+    return f"{text} (code {verdict.code})" if verdict.code is not None else text
+
+
+def summary(file: Confirmation) -> str:
+    """Counts of nodes by what became of them."""
+    counts = {said: sum(row.verdict.said is said for row in file.rows) for said in Said}
+    words = (
+        (Said.TAKEN, "taken"),
+        (Said.REFUSED, "refused by Hexagon's validator"),
+        (Said.NOT_COMPILED, "not compiled"),
+        (Said.CRASHED, "crashed the backend"),
+        (Said.NOT_OFFERED, "refused by the wrapper"),
+        (Said.GONE, "folded or merged before"),
+        (Said.UNASKED, "not asked"),
+    )
+    parts = [f"{counts[said]} {word}" for said, word in words if counts[said]]
+    return f"{len(file.rows)} nodes: {', '.join(parts)}" if parts else "no nodes"
+
+
+def agreement(file: Confirmation) -> str:
+    """How often dlclint and the backend say the same."""
+    counts = file.counts
+    judged = sum(counts.values()) - counts[Relation.UNJUDGED]
+    text = f"dlclint agrees on {counts[Relation.AGREED]} of {judged} judged nodes"
+    extra = [
+        f"{counts[relation]} {word}"
+        for relation, word in (
+            (Relation.MISSED, "missed"),
+            (Relation.FALSE_ALARM, "false alarms"),
+            (Relation.CONVERTER, "about the converter only"),
+            (Relation.WRAPPER, "refused by the wrapper only"),
+        )
+        if counts[relation]
+    ]
+    return f"{text} ({', '.join(extra)})" if extra else text
+
+
+def asked(file: Confirmation) -> str:
+    """For what, and how."""
+    how = "validated and compiled" if file.compiled else "validated, not compiled"
+    as_what = f", {file.quantized}" if file.quantized else ""
+    build = f"; backend {file.build}" if file.build else ""
+    return f"asked for {file.soc}{as_what}: {how}{build}"
+
+
+def troubles(file: Confirmation) -> Iterator[str]:
+    """What is wrong with the answer as a whole, one sentence each."""
+    if file.unasked:
+        yield f"could not ask: {file.unasked}"
+    if file.stopped:
+        yield f"could not ask to the end: {file.stopped}"
+    if file.failure:
+        yield file.failure

@@ -1,0 +1,189 @@
+"""`dlclint confirm` as a user runs it: without the package, and with it where it is installed."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from importlib import resources
+from importlib.metadata import PackageNotFoundError
+from importlib.util import find_spec
+from pathlib import Path
+
+import jsonschema
+import onnx
+import pytest
+from onnx import parser
+
+from dlclint.cli.main import main
+from dlclint.confirm import package
+from dlclint.confirm.process import NotAvailable
+from dlclint.confirm.socs import asked_soc
+from dlclint.socs import resolve
+
+needs_backend = pytest.mark.skipif(find_spec("onnxruntime_qnn") is None, reason="onnxruntime-qnn is absent")
+HEAD = '<ir_version: 8, opset_import: ["": 17]>'
+
+
+def model(tmp_path: Path, body: str, name: str = "m.onnx") -> str:
+    path = tmp_path / name
+    onnx.save(parser.parse_model(f"{HEAD} {body}"), path)
+    return str(path)
+
+
+def confirm(*arguments: str) -> int:
+    return main(["confirm", "--isolated", "--soc", "sm8550", *arguments])
+
+
+RELU = "g (float[1,4] x) => (float[1,4] y) { y = Relu(x) }"
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "python", "says"),
+    [
+        ("linux", "x86_64", (3, 11), r"pip install 'dlclint\[qnn\]'"),
+        ("darwin", "arm64", (3, 11), "none for darwin arm64; run this on Linux x86-64"),
+        ("linux", "x86_64", (3, 10), "needs Python 3.11"),
+    ],
+)
+def test_without_the_package(
+    system: str, machine: str, python: tuple[int, int], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(package, "version", absent)
+    monkeypatch.setattr(package.sys, "platform", system)
+    monkeypatch.setattr(package.sys, "version_info", python)
+    monkeypatch.setattr(package.platform, "machine", lambda: machine)
+    with pytest.raises(NotAvailable, match=says):
+        package.package_versions()
+
+
+def test_without_the_package_it_is_one_line_and_status_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(package, "version", absent)
+    assert confirm(model(tmp_path, RELU)) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+    assert "onnxruntime-qnn is not installed" in output.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--soc", "sm8250"], "Hexagon v66, and the backend judges HTP"),
+        (["--soc", "nothing"], "no SoC is called so"),
+        (["--soc", ""], "give --soc"),
+        (["--timeout", "0"], "--timeout 0: give a number above 0"),
+        (["--memory", "-1"], "--memory -1: give a number above 0"),
+        (["--dlc", "x.dlc"], "--dlc goes with one model, here are 2"),
+    ],
+)
+def test_what_cannot_be_followed(
+    arguments: list[str],
+    says: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(package, "version", lambda name: "0")
+    paths = [model(tmp_path, RELU, name) for name in ("a.onnx", "b.onnx")]
+    assert confirm(*paths, *arguments) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "id", "note"),
+    [
+        ("SM8550", 43, ""),
+        ("8 Gen 3", 57, ""),
+        ("QCS8550", 66, ""),
+        ("SM8350", 30, ""),
+    ],
+)
+def test_numbers_of_socs(name: str, id: int, note: str) -> None:
+    found = asked_soc(resolve(name))
+    assert (found.id, found.note) == (id, note)
+
+
+def test_a_soc_without_a_number_is_asked_as_its_like() -> None:
+    found = asked_soc(resolve("QCS6490"))
+    assert found.hexagon == 68
+    assert "no number" in found.note and found.name in found.note
+
+
+@needs_backend
+def test_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert confirm(model(tmp_path, RELU)) == 0
+    output = capsys.readouterr().out
+    assert "1 nodes: 1 taken" in output
+    assert "agreed: the backend takes it all" in output
+
+
+@needs_backend
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("g (float[1,4] x) => (float[1,4] y) { y = Asin(x) }", "Hexagon's validator refuses it"),
+        ("g (float[1,2,2,2,2,2] x) => (float[1,2,2,2,2,2] y) { y = Relu(x) }", "no tensor of rank 6"),
+        ("g (float[1,4] x) => (float[1,1] y) { y = ReduceProd<axes=[1]>(x) }", "the wrapper refuses it"),
+    ],
+)
+def test_refused(body: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert confirm(model(tmp_path, body)) == 1
+    assert says in capsys.readouterr().out
+
+
+CRASHES = "g (float[1,128,1] x, int64 step, int64 size) => (float[1,15,9,2] y) { y = STFT(x, step, , size) }"
+
+
+@needs_backend
+def test_a_crash_leaves_the_rest_of_the_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [model(tmp_path, RELU, "a.onnx"), model(tmp_path, CRASHES, "b.onnx")]
+    paths += [str(tmp_path / "c.onnx"), model(tmp_path, RELU, "d.onnx")]
+    (tmp_path / "c.onnx").write_bytes(b"no model")
+    assert confirm("--format", "json", *paths) == 2
+    report = json.loads(capsys.readouterr().out)
+    schema = resources.files("dlclint_schemas").joinpath("confirm-v1.schema.json").read_text("utf-8")
+    jsonschema.validate(report, json.loads(schema), jsonschema.Draft202012Validator)
+    first, crashed, unreadable, last = report["files"]
+    assert (first["said"]["taken"], last["said"]["taken"]) == (1, 1)
+    assert crashed["stopped"] == "the process died (SIGSEGV)"
+    assert crashed["nodes"][-1]["said"] == "crashed"
+    assert "no ONNX model" in unreadable["unasked"] or "not an ONNX model" in unreadable["unasked"]
+
+
+@needs_backend
+def test_v68_is_compiled_even_if_only_validation_was_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = model(tmp_path, "g (float[1,4] x) => (float[1,4] y) { y = Atan(x) }")
+    assert confirm("--soc", "sm8350", "--validate-only", path) == 1
+    assert "compiling finds no implementation" in " ".join(capsys.readouterr().out.split())
+    assert confirm("--soc", "sm8550", "--validate-only", path) == 0
+    assert "validated, not compiled" in capsys.readouterr().out
+
+
+@needs_backend
+def test_dlc(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.dlc"
+    assert confirm("--dlc", str(out), model(tmp_path, RELU)) == 0
+    with zipfile.ZipFile(out) as archive:
+        assert "model" in archive.namelist()
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".onnx"] == ["out.dlc"]
+    assert "not what snpe-onnx-to-dlc would write" in " ".join(capsys.readouterr().out.split())
+
+
+@needs_backend
+def test_sarif(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = model(tmp_path, "g (float[1,4] x) => (float[1,4] z) { y = Asin(x) z = Relu(y) }")
+    assert confirm("--format", "sarif", path) == 1
+    (run,) = json.loads(capsys.readouterr().out)["runs"]
+    (result,) = run["results"]
+    assert (result["ruleId"], result["level"]) == ("confirm/refused", "error")
+    assert result["locations"][0]["logicalLocations"][0]["kind"] == "Asin"

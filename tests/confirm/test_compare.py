@@ -1,0 +1,188 @@
+"""Verdicts read from log and session, and what they come to beside dlclint's own findings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import logs
+import onnx
+import pytest
+from onnx import parser
+
+from dlclint.analysis.view import ModelView
+from dlclint.confirm.compare import Confirmation, ConfirmOutcome, Relation, relation_of, rows_of
+from dlclint.confirm.log import read_log
+from dlclint.confirm.process import Answer, Placed
+from dlclint.confirm.question import question_of
+from dlclint.confirm.verdict import Said, Verdict, verdicts_of
+from dlclint.diagnostic import Diagnostic, Location, Severity
+from dlclint.model.reading import read
+from dlclint.target import Runtime, Target
+
+QNN, CPU = "QNNExecutionProvider", "CPUExecutionProvider"
+CHAIN = """<ir_version: 8, opset_import: ["": 17]>
+g (float[1,4] x) => (float[1,4] d) { a = Relu(x) b = Tanh(a) c = Erf(b) d = Neg(c) }"""
+QUANTIZED = """<ir_version: 8, opset_import: ["": 17]>
+g (uint8[1,4] x) => (uint8[1,4] y) <float s = {0.1}, uint8 z = {128}> {
+  a = DequantizeLinear(x, s, z) b = Tanh(a) y = QuantizeLinear(b, s, z)
+}"""
+NAMES = [f"dlclint_0_{index}_" for index in range(4)]
+
+
+def view_of(text: str, tmp_path: Path) -> ModelView:
+    path = tmp_path / "m.onnx"
+    onnx.save(parser.parse_model(text), path)
+    return ModelView(read(path), Target((Runtime.HTP,)))
+
+
+def judge(view: ModelView, text: str, **answer: object) -> dict[int, Verdict]:
+    whole = {"placed": (), "error": "", "log": text} | answer
+    found = verdicts_of(
+        view.model,
+        question_of(view.model),
+        Answer(**whole),
+        read_log(text),
+        compiled=True,  # type: ignore[arg-type]
+    )
+    return {index: verdict for (_, index), verdict in found.items()}
+
+
+def test_each_kind_of_verdict(tmp_path: Path) -> None:
+    text = (
+        logs.begin(1)
+        + logs.judged(("Relu", NAMES[0]))
+        + logs.refused(NAMES[1], "Tanh", "[0] has incorrect Rank 5.")
+        + logs.judged(("Erf", NAMES[2]), reason="Operators of type `Erf` are not supported by QNN EP.")
+    )
+    found = judge(view_of(CHAIN, tmp_path), text)
+    assert [found[index].said for index in range(4)] == [
+        Said.TAKEN,
+        Said.REFUSED,
+        Said.NOT_OFFERED,
+        Said.GONE,
+    ]
+    assert (found[1].code, found[1].reason) == (3110, "Tanh takes no tensor of rank 5")
+
+
+def test_a_refusal_in_the_second_pass_counts(tmp_path: Path) -> None:
+    text = (
+        logs.begin(1)
+        + logs.judged(("Relu", NAMES[0]))
+        + logs.begin(2)
+        + logs.refused(f"{NAMES[0]}_token_3", "Relu", "x is wrong")
+    )
+    assert judge(view_of(CHAIN, tmp_path), text)[0] == Verdict(Said.REFUSED, "x is wrong", 3110, "Relu")
+
+
+def test_the_first_refusal_wins(tmp_path: Path) -> None:
+    text = (
+        logs.begin(1)
+        + logs.refused(NAMES[0], "Relu", "first")
+        + logs.begin(2)
+        + logs.judged(("Relu", NAMES[0]), reason="second")
+    )
+    assert judge(view_of(CHAIN, tmp_path), text)[0].reason == "first"
+
+
+def test_a_node_that_ends_on_the_cpu_was_not_taken(tmp_path: Path) -> None:
+    text = logs.begin(1) + logs.judged(("Relu", NAMES[0])) + logs.judged(("Tanh", NAMES[1]))
+    placed = (Placed(QNN, f"{NAMES[0]}_token_1", "Relu", ""), Placed(CPU, NAMES[1], "Tanh", ""))
+    found = judge(view_of(CHAIN, tmp_path), text, placed=placed)
+    assert (found[0].said, found[1].said) == (Said.TAKEN, Said.NOT_OFFERED)
+
+
+def test_compiling_fails_for_one_node(tmp_path: Path) -> None:
+    text = (
+        logs.begin(1)
+        + logs.judged(("Relu", NAMES[0]))
+        + logs.judged(("Tanh", NAMES[1]))
+        + logs.COMPOSING
+        + logs.validator(f'"{NAMES[1]}_2" generated: could not create op')
+    )
+    found = judge(view_of(CHAIN, tmp_path), text, error="Failed to finalize QNN graph. Code: 1002")
+    assert (found[0].said, found[1].said, found[1].code) == (Said.TAKEN, Said.NOT_COMPILED, 1002)
+
+
+def test_a_crash_is_pinned_on_the_node_that_was_being_judged(tmp_path: Path) -> None:
+    text = logs.begin(1) + logs.judged(("Relu", NAMES[0])) + logs.trying(NAMES[1], "Tanh")
+    found = judge(view_of(CHAIN, tmp_path), text, ended="the process died (SIGSEGV)")
+    assert [found[index].said for index in range(4)] == [
+        Said.TAKEN,
+        Said.CRASHED,
+        Said.UNASKED,
+        Said.UNASKED,
+    ]
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_quantized_in_name_only(grouped: bool, tmp_path: Path) -> None:
+    members = [("DequantizeLinear", NAMES[0]), ("Tanh", NAMES[1]), ("QuantizeLinear", NAMES[2])]
+    text = logs.begin(1)
+    text += logs.judged(*members) if grouped else "".join(logs.judged(member) for member in members)
+    found = judge(view_of(QUANTIZED, tmp_path), text)
+    assert [found[index].in_float for index in range(3)] == [False, not grouped, False]
+
+
+def test_a_group_that_is_built_from_dequantize_runs_in_float(tmp_path: Path) -> None:
+    members = [("DequantizeLinear", NAMES[0]), ("Tanh", NAMES[1]), ("QuantizeLinear", NAMES[2])]
+    text = logs.begin(1) + logs.trying("x", "Dequantize") + logs.judged(*members)
+    assert judge(view_of(QUANTIZED, tmp_path), text)[1].in_float
+
+
+def claim(rule: str, severity: Severity, index: int = 0) -> Diagnostic:
+    return Diagnostic(rule, severity, "m", Location("f", node_index=index, op="Relu"))
+
+
+ERROR, WARNING = Severity.ERROR, Severity.WARNING
+
+
+@pytest.mark.parametrize(
+    ("said", "claims", "relation"),
+    [
+        (Said.TAKEN, [], Relation.AGREED),
+        (Said.TAKEN, [claim("ops/no-runtime", WARNING)], Relation.AGREED),
+        (Said.TAKEN, [claim("ops/no-runtime", ERROR)], Relation.FALSE_ALARM),
+        (Said.TAKEN, [claim("runtime/precision", ERROR)], Relation.FALSE_ALARM),
+        (Said.TAKEN, [claim("ops/unsupported", ERROR)], Relation.CONVERTER),
+        (Said.REFUSED, [], Relation.MISSED),
+        (Said.REFUSED, [claim("ops/unsupported", ERROR)], Relation.AGREED),
+        (Said.REFUSED, [claim("shapes/x", WARNING)], Relation.AGREED),
+        (Said.NOT_COMPILED, [], Relation.MISSED),
+        (Said.CRASHED, [], Relation.MISSED),
+        (Said.NOT_OFFERED, [], Relation.WRAPPER),
+        (Said.NOT_OFFERED, [claim("ops/unsupported", ERROR)], Relation.AGREED),
+        (Said.GONE, [claim("ops/unsupported", ERROR)], Relation.UNJUDGED),
+        (Said.UNASKED, [], Relation.UNJUDGED),
+    ],
+)
+def test_relations(said: Said, claims: list[Diagnostic], relation: Relation) -> None:
+    assert relation_of(Verdict(said), claims) is relation
+
+
+def test_rows_carry_place_and_claims(tmp_path: Path) -> None:
+    view = view_of(CHAIN, tmp_path)
+    text = logs.begin(1) + logs.refused(NAMES[1], "Tanh", "no")
+    verdicts = verdicts_of(
+        view.model, question_of(view.model), Answer((), "", text), read_log(text), compiled=True
+    )
+    found = [
+        claim("ops/x", ERROR, 1),
+        claim("ops/x", ERROR, 1),
+        claim("ops/y", Severity.INFO, 1),
+        claim("ops/z", ERROR, 9),
+    ]
+    row = list(rows_of(view, verdicts, found))[1]
+    assert (row.node_index, row.op, row.tensor) == (1, "Tanh", "b")
+    assert row.claims == (("ops/x", "error"),)
+    assert row.relation is Relation.AGREED
+
+
+def test_exit_status() -> None:
+    row_free = Confirmation("f", "s", "s", True)
+    failed = Confirmation("f", "s", "s", True, failure="compiling fails")
+    unasked = Confirmation("f", "s", "s", True, unasked="no input")
+    stopped = Confirmation("f", "s", "s", True, stopped="took longer than 60 s")
+    assert [
+        ConfirmOutcome("1", files).status
+        for files in [(row_free,), (row_free, failed), (failed, unasked), (stopped,)]
+    ] == [0, 1, 2, 2]
