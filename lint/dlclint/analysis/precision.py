@@ -76,9 +76,9 @@ def given_precisions(document: EncodingsDocument) -> dict[str, Precision]:
     kinds = document.elements.kind[first].tolist()
     widths = np.nan_to_num(document.elements.bitwidth[first], nan=0.0).tolist()
     found: dict[str, Precision] = {}
-    for name, dtype, kind, width in zip(
-        document.tensors.names, document.tensors.dtype, kinds, widths, strict=True
-    ):
+    dtypes = document.tensors.dtype
+    for row, (name, kind, width) in enumerate(zip(document.tensors.names, kinds, widths, strict=True)):
+        dtype = dtypes[row]
         bits = int(width) or (_float_width(dtype) if kind == FLOAT else 0)
         # Without a dtype (before 0.5.0) every entry is an integer one.
         if bits and (kind != UNKNOWN or not dtype):

@@ -10,19 +10,36 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dlclint.diagnostic import Severity
-from dlclint.encodings.document import FLOAT, INT, UNKNOWN, Elements, Flaw, Layout, Path_, Tensors, leaves
+from dlclint.encodings.document import (
+    FLOAT,
+    INT,
+    UNKNOWN,
+    VECTORS,
+    Elements,
+    Flaw,
+    Ints,
+    Labels,
+    Layout,
+    Path_,
+    Tensors,
+    is_vectors,
+    leaves,
+)
 
 Floats = npt.NDArray[np.float64]
 Bad = Callable[[int, str], None]
-_NUMBERS = {int, float}
+_NUMBERS = {int, float, type(None)}
 _DTYPE = re.compile(r"(u?)int([0-9]{1,2})")
 _KINDS = {Layout.LEGACY: {"int": INT, "float": FLOAT}, Layout.LIST: {"INT": INT, "FLOAT": FLOAT}}
+_ALIKE = ("bitwidth", "dtype", "is_symmetric")
+"""Fields that a vectorised entry of the legacy layout may give per channel too."""
 _TEXT_TRUTH: dict[Any, int] = {"True": 1, "False": 0, None: -1}
 _TRUTH: dict[Any, int] = {True: 1, False: 0, None: -1}
 FLOAT_DTYPES = frozenset(
@@ -59,7 +76,7 @@ def _numbers(raw: list[Any], bad: Bad) -> Floats:
     kinds = set(map(type, raw))
     if kinds <= _NUMBERS:
         try:
-            found = np.array(raw, np.float64)
+            found = np.array(raw, np.float64)  # None becomes NaN
         except OverflowError:  # a whole number beyond float64
             found = None
         if found is not None:
@@ -86,16 +103,39 @@ def _refuse_infinite(found: Floats, bad: Bad) -> None:
         found[row] = np.nan
 
 
-class ColumnBuilder:
-    """Collects entries in batches and ends with the tables of a document."""
+class _Members:
+    """The members of many objects, taken out column by column."""
 
-    def __init__(self, flaws: list[Flaw]) -> None:
+    def __init__(self, entries: Sequence[dict[str, Any]]) -> None:
+        self.entries = entries
+        self.shapes = list(map(tuple, entries))
+        shapes = set(self.shapes)
+        self._everywhere = set.intersection(*map(set, shapes)) if shapes else set()
+        self._somewhere = set().union(*shapes)
+
+    def column(self, key: str) -> list[Any]:
+        """A member's value in each object; None where it is not there."""
+        if key in self._everywhere:
+            return list(map(itemgetter(key), self.entries))
+        if key in self._somewhere:
+            return [entry.get(key) for entry in self.entries]
+        return [None] * len(self.entries)
+
+
+class ColumnBuilder:
+    """Collects entries in batches and ends with the tables of a document.
+
+    `nulls` tells whether the text holds the word null at all.
+    """
+
+    def __init__(self, flaws: list[Flaw], nulls: bool) -> None:
         self._flaws = flaws
+        self._nulls = nulls
         self._names: list[str] = []
-        self._texts: dict[str, list[str]] = {"enc_type": [], "dtype": []}
+        self._texts: dict[str, dict[str, int]] = {"enc_type": {}, "dtype": {}}
         self._tensor_parts: dict[str, list[npt.NDArray[Any]]] = {}
         self._element_parts: dict[str, list[npt.NDArray[Any]]] = {}
-        self._signatures: dict[frozenset[str] | tuple[str, ...], int] = {}
+        self._signatures: dict[tuple[str, ...], int] = {}
         self.odd_symmetry: list[int] = []
 
     def add(
@@ -103,26 +143,25 @@ class ColumnBuilder:
         layout: Layout,
         section: int,
         names: Sequence[str],
-        starts: Sequence[int],
         indices: Sequence[int],
         values: Sequence[Any],
     ) -> None:
         """Take a batch of entries of one section, in order."""
         base = len(self._names)
         self._names.extend(names)
+        no_text = ("",) * len(names)
         if layout is Layout.LEGACY:
             columns, counts = self._legacy(base, values)
-            enc_types, dtypes = [""] * len(names), [""] * len(names)
+            enc_types = dtypes = no_text
             axis = block = np.full(len(names), np.nan)
         else:
             columns, counts, enc_types, dtypes, axis, block = self._named(layout, base, values)
-        self._texts["enc_type"].extend(enc_types)
-        self._texts["dtype"].extend(dtypes)
         per_tensor = {
             "section": np.full(len(names), section, np.int64),
-            "start": np.array(starts, np.int64),
             "index": np.array(indices, np.int64),
             "count": np.array(counts, np.int64),
+            "enc_type": _codes(enc_types, self._texts["enc_type"]),
+            "dtype": _codes(dtypes, self._texts["dtype"]),
             "axis": axis,
             "block_size": block,
         }
@@ -142,12 +181,11 @@ class ColumnBuilder:
         tensors = Tensors(
             self._names,
             whole(tensor, "section", np.int64),
-            whole(tensor, "start", np.int64),
             whole(tensor, "index", np.int64),
             np.cumsum(count) - count,
             count,
-            self._texts["enc_type"],
-            self._texts["dtype"],
+            Labels(whole(tensor, "enc_type", np.int64), list(self._texts["enc_type"])),
+            Labels(whole(tensor, "dtype", np.int64), list(self._texts["dtype"])),
             whole(tensor, "axis", np.float64),
             whole(tensor, "block_size", np.float64),
         )
@@ -164,17 +202,16 @@ class ColumnBuilder:
         )
         return tensors, elements, [frozenset(keys) for keys in self._signatures]
 
-    def _signature(self, entries: Iterable[dict[str, Any]]) -> npt.NDArray[np.int64]:
-        known = self._signatures
-        return np.array([known.setdefault(tuple(entry), len(known)) for entry in entries], np.int64)
-
     def _flaw(self, kind: str, tensor: int, path: Path_, message: str, **more: Any) -> None:
         self._flaws.append(Flaw(kind, message, more.pop("help", ""), tensor, path, **more))
 
     def _legacy(self, base: int, values: Sequence[Any]) -> tuple[dict[str, npt.NDArray[Any]], list[int]]:
-        lists = self._legacy_lists(base, values)
+        members = self._legacy_members(values)
+        lists: Sequence[list[dict[str, Any]]] = values
+        if members is None:
+            lists = [self._legacy_list(base + row, value) for row, value in enumerate(values)]
+            members = _Members(list(chain.from_iterable(lists)))
         counts = list(map(len, lists))
-        entries: list[dict[str, Any]] = list(chain.from_iterable(lists))
         owner = np.repeat(np.arange(len(lists)), counts)
         first = np.cumsum(counts) - np.array(counts, np.int64)
 
@@ -189,16 +226,17 @@ class ColumnBuilder:
         columns: dict[str, npt.NDArray[Any]] = {}
         fields = {"bitwidth": "bitwidth", "scale": "scale", "offset": "offset", "min": "minimum"}
         for key, column in {**fields, "max": "maximum"}.items():
-            columns[column] = _numbers([entry.get(key) for entry in entries], bad(key))
-        columns["kind"] = self._kinds(Layout.LEGACY, [entry.get("dtype") for entry in entries], bad("dtype"))
+            columns[column] = _numbers(members.column(key), bad(key))
+        columns["kind"] = self._kinds(Layout.LEGACY, members.column("dtype"), bad("dtype"))
         columns["symmetric"] = self._truths(
-            [entry.get("is_symmetric") for entry in entries], _TEXT_TRUTH, lambda row: base + int(owner[row])
+            members.column("is_symmetric"), _TEXT_TRUTH, lambda row: base + int(owner[row])
         )
-        columns["signature"] = self._signature(entries)
-        if any(None in entry.values() for entry in entries):
+        columns["signature"] = _codes(members.shapes, self._signatures)
+        if self._nulls:
             places = ((base + int(tensor), (int(row - first[tensor]),)) for row, tensor in enumerate(owner))
             self._report_nulls(
-                ((entry, *place) for entry, place in zip(entries, places, strict=True)), Severity.ERROR
+                ((entry, *place) for entry, place in zip(members.entries, places, strict=True)),
+                Severity.ERROR,
             )
         return columns, counts
 
@@ -210,16 +248,16 @@ class ColumnBuilder:
                     message = f"{key} is null"
                     self._flaw("field-type", tensor, (*path, key), message, help=help, severity=severity)
 
-    def _legacy_lists(self, base: int, values: Sequence[Any]) -> list[list[dict[str, Any]]]:
-        if set(map(type, values)) <= {list} and all(values):
-            kinds = set(map(type, chain.from_iterable(values)))
-            if kinds <= {dict} and not self._has_vectors(chain.from_iterable(values)):
-                return list(values)
-        return [self._legacy_list(base + row, value) for row, value in enumerate(values)]
-
     @staticmethod
-    def _has_vectors(entries: Iterable[dict[str, Any]]) -> bool:
-        return any(type(entry.get("scale", entry.get("min"))) is list for entry in entries)
+    def _legacy_members(values: Sequence[Any]) -> _Members | None:
+        """The members of all entries if these are lists of objects without vectors, as they should be."""
+        if set(map(type, values)) <= {list} and all(values):
+            entries = list(chain.from_iterable(values))
+            if set(map(type, entries)) <= {dict}:
+                members = _Members(entries)
+                if not any(list in set(map(type, members.column(key))) for key in VECTORS):
+                    return members
+        return None
 
     def _legacy_list(self, tensor: int, value: Any) -> list[dict[str, Any]]:
         if isinstance(value, dict):
@@ -241,14 +279,14 @@ class ColumnBuilder:
             if not isinstance(item, dict):
                 self._flaw("layout", tensor, (index,), f"entry {index} is {shown(item)}, not an object")
                 found.append({})
-            elif self._has_vectors([item]):
+            elif is_vectors(item):
                 found.extend(self._expanded(tensor, index, item))
             else:
                 found.append(item)
         return found
 
     def _expanded(self, tensor: int, index: int, entry: dict[str, Any]) -> list[dict[str, Any]]:
-        vectors = {key: value for key, value in entry.items() if isinstance(value, list)}
+        vectors = {key: entry[key] for key in (*VECTORS, *_ALIKE) if isinstance(entry.get(key), list)}
         size = max(map(len, vectors.values()), default=0)
         message = f"one entry holds vectors of {size} channels; this layout has one entry per channel"
         if any(len(value) != size for value in vectors.values()) or size == 0:
@@ -268,53 +306,40 @@ class ColumnBuilder:
         """What dtype says; a name that the layout does not have is unknown."""
         table = _KINDS[layout]
         try:
-            return np.array([table.get(value, UNKNOWN) for value in raw], np.int8)
-        except TypeError:  # an unhashable value
-            for row, value in enumerate(raw):
-                if value is not None and not isinstance(value, str):
-                    bad(row, f"is {shown(value)}, not text")
-            texts = [value if isinstance(value, str) else "" for value in raw]
-            return np.array([table.get(value, UNKNOWN) for value in texts], np.int8)
+            return np.fromiter(map(table.__getitem__, raw), np.int8, len(raw))
+        except (KeyError, TypeError):  # another name, or an unhashable value
+            pass
+        for row, value in enumerate(raw):
+            if value is not None and not isinstance(value, str):
+                bad(row, f"is {shown(value)}, not text")
+        known = [table.get(value, UNKNOWN) if isinstance(value, str) else UNKNOWN for value in raw]
+        return np.array(known, np.int8)
 
     def _truths(
         self, raw: list[Any], table: dict[Any, int], tensor_of: Callable[[int], int]
     ) -> npt.NDArray[np.int8]:
         """What is meant: text or boolean, in any case; rows of entries that spell it wrong are kept."""
-        try:
-            if set(map(type, raw)) <= {type(key) for key in table}:
-                return np.array([table[value] for value in raw], np.int8)
-        except (KeyError, TypeError):
-            pass
+        kinds = {type(key) for key in table}
+        if set(map(type, raw)) <= kinds:
+            try:
+                return np.fromiter(map(table.__getitem__, raw), np.int8, len(raw))
+            except KeyError:
+                pass
         meant = {"true": 1, "false": 0}
         for row, value in enumerate(raw):
-            tensor = tensor_of(row)
-            known = type(value) in (str, bool, type(None)) and value in table
-            if not (known and type(value) in {type(key) for key in table}) and (
-                not self.odd_symmetry or self.odd_symmetry[-1] != tensor
-            ):
-                self.odd_symmetry.append(tensor)
+            # The type as well, because 1 == True.
+            if type(value) not in kinds or value not in table:
+                tensor = tensor_of(row)
+                if self.odd_symmetry[-1:] != [tensor]:
+                    self.odd_symmetry.append(tensor)
         return np.array([meant.get(str(value).lower(), -1) for value in raw], np.int8)
 
     def _named(self, layout: Layout, base: int, values: Sequence[Any]) -> tuple[Any, ...]:
         """1.0.0 and 2.x: one object per tensor, arrays inside."""
         scale_key = "scale" if layout is Layout.LIST else "y_scale"
         offset_key = "offset" if layout is Layout.LIST else "y_zero_point"
-        scales: list[list[Any]] = []
-        offsets: list[list[Any]] = []
-        for row, entry in enumerate(values):
-            scale = entry.get(scale_key)
-            if scale is None and layout is Layout.FLAT:
-                scale = entry.get("per_channel_float_scale")
-            offset = entry.get(offset_key)
-            self._check_arrays(layout, base + row, scale, offset)
-            flat_scale = leaves(scale) if isinstance(scale, list) else [scale]
-            flat_offset = leaves(offset) if isinstance(offset, list) else [offset]
-            size = max(1, len(flat_scale))
-            scales.append(flat_scale if flat_scale else [None])
-            if len(flat_offset) != size:
-                flat_offset = (flat_offset + [None] * size)[:size]
-            offsets.append(flat_offset)
-        counts = list(map(len, scales))
+        members = _Members(values)
+        scales, offsets, counts = self._arrays(layout, base, members, scale_key, offset_key)
         owner = np.repeat(np.arange(len(values)), counts)
 
         def bad(field: str) -> Bad:
@@ -326,28 +351,27 @@ class ColumnBuilder:
         def bad_here(field: str) -> Bad:
             return lambda row, what: self._flaw("field-type", base + row, (field,), f"{field} {what}")
 
-        scale = _numbers(list(chain.from_iterable(scales)), bad(scale_key))
-        offset = _numbers(list(chain.from_iterable(offsets)), bad(offset_key))
-        axis = _numbers([entry.get("axis") for entry in values], bad_here("axis"))
-        block = _numbers([entry.get("block_size") for entry in values], bad_here("block_size"))
-        signature = self._signature(values)
-        severity = Severity.ERROR if layout is Layout.LIST else Severity.INFO
-        self._report_nulls(((entry, base + row, ()) for row, entry in enumerate(values)), severity)
+        scale = _numbers(scales, bad(scale_key))
+        offset = _numbers(offsets, bad(offset_key))
+        axis = _numbers(members.column("axis"), bad_here("axis"))
+        block = _numbers(members.column("block_size"), bad_here("block_size"))
+        signature = _codes(members.shapes, self._signatures)
+        if self._nulls:
+            severity = Severity.ERROR if layout is Layout.LIST else Severity.INFO
+            self._report_nulls(((entry, base + row, ()) for row, entry in enumerate(values)), severity)
         if layout is Layout.LIST:
-            bitwidth = _numbers([entry.get("bw") for entry in values], bad_here("bw"))
-            kind = self._kinds(layout, [entry.get("dtype") for entry in values], bad_here("dtype"))
-            symmetric = self._truths(
-                [entry.get("is_sym") for entry in values], _TRUTH, lambda row: base + row
-            )
-            enc_types = [self._text(base + row, entry, "enc_type") for row, entry in enumerate(values)]
+            bitwidth = _numbers(members.column("bw"), bad_here("bw"))
+            kind = self._kinds(layout, members.column("dtype"), bad_here("dtype"))
+            symmetric = self._truths(members.column("is_sym"), _TRUTH, lambda row: base + row)
+            enc_types = self._column_of_text(base, members, "enc_type")
             dtypes = [""] * len(values)
         else:
-            dtypes = [self._text(base + row, entry, "output_dtype") for row, entry in enumerate(values)]
+            dtypes = self._column_of_text(base, members, "output_dtype")
             signed, bitwidth, kind = self._dtypes(dtypes)
             symmetric = np.full(len(values), -1, np.int8)
             enc_types = [""] * len(values)
             # 2.x: y_zero_point = -offset for uintN, -(offset + 2**(bitwidth - 1)) for intN, absent = 0.
-            absent = np.array([entry.get("y_zero_point") is None for entry in values], bool)[owner]
+            absent = np.array([value is None for value in members.column("y_zero_point")], bool)[owner]
             offset = -np.where(absent, 0.0, offset) + 0.0
             offset -= np.where(signed[owner], np.exp2(bitwidth[owner] - 1.0), 0.0)
         columns: dict[str, Any] = {
@@ -362,12 +386,53 @@ class ColumnBuilder:
         }
         return columns, counts, enc_types, dtypes, axis, block
 
-    def _text(self, tensor: int, entry: dict[str, Any], key: str) -> str:
-        value = entry.get(key)
-        if value is None or isinstance(value, str):
-            return value or ""
-        self._flaw("field-type", tensor, (key,), f"{key} is {shown(value)}, not text")
-        return ""
+    def _column_of_text(self, base: int, members: _Members, key: str) -> list[str]:
+        """A column of texts; "" is absence, and what is no text is reported."""
+        raw = members.column(key)
+        if set(map(type, raw)) <= {str}:
+            return raw
+        for row, value in enumerate(raw):
+            if value is not None and not isinstance(value, str):
+                self._flaw("field-type", base + row, (key,), f"{key} is {shown(value)}, not text")
+        return [value if isinstance(value, str) else "" for value in raw]
+
+    def _arrays(
+        self, layout: Layout, base: int, members: _Members, scale_key: str, offset_key: str
+    ) -> tuple[list[Any], list[Any], list[int]]:
+        """Scales and offsets of all entries, one after the other, and how many each entry has (1 or more)."""
+        scales, offsets = members.column(scale_key), members.column(offset_key)
+        if layout is Layout.FLAT:
+            other = members.column("per_channel_float_scale")
+            scales = [b if a is None else a for a, b in zip(scales, other, strict=True)]
+            if set(map(type, chain(scales, offsets))) <= _NUMBERS:
+                return scales, offsets, [1] * len(scales)
+        if set(map(type, scales)) == {list} and set(map(type, offsets)) <= {list, type(None)}:
+            counts = list(map(len, scales))
+            points = [
+                value if value is not None else [None] * count
+                for value, count in zip(offsets, counts, strict=True)
+            ]
+            flat_scales, flat_offsets = list(chain.from_iterable(scales)), list(chain.from_iterable(points))
+            nested = list in set(map(type, chain(flat_scales, flat_offsets)))
+            if all(counts) and counts == list(map(len, points)) and not nested:
+                return flat_scales, flat_offsets, counts
+        return self._odd_arrays(layout, base, scales, offsets)
+
+    def _odd_arrays(
+        self, layout: Layout, base: int, scales: list[Any], offsets: list[Any]
+    ) -> tuple[list[Any], list[Any], list[int]]:
+        """As `_arrays`, entry by entry: nested lists are flattened, what does not fit is reported."""
+        flat_scales: list[Any] = []
+        flat_offsets: list[Any] = []
+        counts: list[int] = []
+        for row, (scale, offset) in enumerate(zip(scales, offsets, strict=True)):
+            known = None if _is_quantized_scale(scale) else scale
+            self._check_arrays(layout, base + row, known, offset)
+            values, points = leaves(known) or [None], leaves(offset)
+            flat_scales += values
+            flat_offsets += (points + [None] * len(values))[: len(values)]
+            counts.append(len(values))
+        return flat_scales, flat_offsets, counts
 
     def _check_arrays(self, layout: Layout, tensor: int, scale: Any, offset: Any) -> None:
         if layout is Layout.LIST:
@@ -387,13 +452,30 @@ class ColumnBuilder:
     @staticmethod
     def _dtypes(dtypes: list[str]) -> tuple[npt.NDArray[np.bool_], Floats, npt.NDArray[np.int8]]:
         """Signedness, bitwidth (NaN unless an integer) and kind of each output_dtype."""
-        table: dict[str, tuple[bool, float, int]] = {}
-        for name in set(dtypes):
+        table: dict[str, int] = {}
+        codes = _codes(dtypes, table)
+        signed = np.zeros(len(table), bool)
+        bits = np.full(len(table), np.nan)
+        kinds = np.full(len(table), UNKNOWN, np.int8)
+        for row, name in enumerate(table):
             found = _DTYPE.fullmatch(name)
             if found:
-                table[name] = (not found[1], float(found[2]), INT)
-            else:
-                table[name] = (False, np.nan, FLOAT if name in FLOAT_DTYPES else UNKNOWN)
-        rows = [table[name] for name in dtypes]
-        signed, bits, kinds = zip(*rows, strict=True) if rows else ((), (), ())
-        return np.array(signed, bool), np.array(bits, np.float64), np.array(kinds, np.int8)
+                signed[row], bits[row], kinds[row] = not found[1], float(found[2]), INT
+            elif name in FLOAT_DTYPES:
+                kinds[row] = FLOAT
+        return signed[codes], bits[codes], kinds[codes]
+
+
+def _is_quantized_scale(scale: Any) -> bool:
+    """Whether a 2.1.0 y_scale is itself quantized (double quantization): then its numbers are not read."""
+    return isinstance(scale, dict) and {"x", "x_scale"} <= scale.keys()
+
+
+def _codes(keys: Sequence[Any], table: dict[Any, int]) -> Ints:
+    """The number of each key in a table, which grows by those that it lacks."""
+    fresh = dict.fromkeys(keys)
+    for key in fresh:
+        table.setdefault(key, len(table))
+    if len(fresh) == 1:
+        return np.full(len(keys), table[keys[0]], np.int64)
+    return np.fromiter(map(table.__getitem__, keys), np.int64, len(keys))

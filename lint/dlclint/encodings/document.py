@@ -7,7 +7,7 @@ element (an entry of a channel or block; per tensor there is one).
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ import numpy.typing as npt
 from dlclint.diagnostic import Severity
 from dlclint.encodings import json_text
 from dlclint.encodings.json_text import JsonText, Member
+from dlclint.encodings.places import Places
 
 Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Path_ = tuple[str | int, ...]
 
@@ -43,6 +45,8 @@ VERSIONS = {
 ACTIVATIONS, PARAMS, ENCODINGS = "activation_encodings", "param_encodings", "encodings"
 SECTIONS = (ACTIVATIONS, PARAMS, ENCODINGS)
 
+VECTORS = ("min", "max", "scale", "offset")
+"""Fields that some writers of the legacy layout give as lists, one number per channel."""
 FIELDS = {
     Layout.LEGACY: {"bitwidth": "bitwidth", "symmetric": "is_symmetric", "dtype": "dtype"},
     Layout.LIST: {"bitwidth": "bw", "symmetric": "is_sym", "dtype": "dtype"},
@@ -81,22 +85,36 @@ class Flaw:
 
 
 @dataclass(slots=True)
+class Labels:
+    """A column of texts of which few differ: each row's code, and the text of each code."""
+
+    codes: Ints
+    texts: list[str]
+
+    def __getitem__(self, row: int) -> str:
+        return self.texts[int(self.codes[row])]
+
+    def where(self, holds: Callable[[str], bool]) -> Mask:
+        """The rows whose text fulfils a condition."""
+        table = np.array([holds(text) for text in self.texts], bool)
+        return table[self.codes] if len(table) else np.zeros(len(self.codes), bool)
+
+
+@dataclass(slots=True)
 class Tensors:
     """One row per entry with a name, in the order of the file."""
 
     names: list[str]
     section: Ints
-    start: Ints
-    """Offset of the entry's value."""
     index: Ints
     """Place within its section."""
     first: Ints
     """Row of its first element."""
     count: Ints
     """Elements: channels or blocks; 1 per tensor."""
-    enc_type: list[str]
+    enc_type: Labels
     """1.0.0's enc_type, else ""."""
-    dtype: list[str]
+    dtype: Labels
     """2.x's output_dtype, else ""."""
     axis: Floats
     block_size: Floats
@@ -135,6 +153,7 @@ class EncodingsDocument:
     top_offsets: dict[str, tuple[int, int]]
     """Offsets of key and value of every top-level member."""
     sections: list[Section]
+    places: Places
     tensors: Tensors
     elements: Elements
     signatures: list[frozenset[str]]
@@ -162,9 +181,22 @@ class EncodingsDocument:
         """The section that an entry stands in."""
         return self.sections[int(self.tensors.section[tensor])]
 
+    def is_flat(self, tensor: int) -> bool:
+        """Whether an entry is shaped as in 2.x."""
+        return self.section_of(tensor).layout is Layout.FLAT
+
+    def in_layout(self, layout: Layout) -> Mask:
+        """The elements whose entries are shaped as in a layout."""
+        return self.in_sections(lambda section: section.layout is layout)[self.elements.tensor]
+
+    def in_sections(self, holds: Callable[[Section], bool]) -> Mask:
+        """The tensors that stand in a section which fulfils a condition."""
+        rows = np.array([holds(section) for section in self.sections], bool)
+        return rows[self.tensors.section] if len(rows) else np.zeros(len(self.tensors.section), bool)
+
     def entry(self, tensor: int) -> Any:
         """An entry's JSON value, parsed again from the text."""
-        value, _ = json_text.parse_value(json_text.PLAIN, self.source.text, int(self.tensors.start[tensor]))
+        value, _ = json_text.parse_value(json_text.PLAIN, self.source.text, self.places[tensor].start)
         return value
 
     def entries(self) -> Iterator[tuple[str, str, Any]]:
@@ -203,7 +235,7 @@ class EncodingsDocument:
         field_path = (key,) if key else ()
         if isinstance(value, dict):
             return field_path
-        if channel < len(value) and not (isinstance(value[0], dict) and _is_vectors(value[0])):
+        if channel < len(value) and not (isinstance(value[0], dict) and is_vectors(value[0])):
             return (channel, *field_path)
         return (0, *field_path, channel) if key in ("min", "max", "scale", "offset") else (0, *field_path)
 
@@ -211,7 +243,7 @@ class EncodingsDocument:
         """The member that a path leads to within an entry; see `json_text.Finder`."""
         if self._finder is None:
             self._finder = json_text.Finder(self.source.text)
-        return self._finder.find(int(self.tensors.start[tensor]), path)
+        return self._finder.find(self.places[tensor].start, path)
 
     def spelling(self, tensor: int, path: Path_ = ()) -> str:
         """How a value in an entry is written; "" where it is not there."""
@@ -223,17 +255,13 @@ class EncodingsDocument:
 
     def path_at(self, offset: int) -> Path_:
         """The path of the deepest value known to enclose an offset; () where that is the whole file."""
-        row = int(np.searchsorted(self.tensors.start, offset, "right")) - 1
-        text = self.source.text
-        if row >= 0:
-            try:
-                _, end = json_text.parse_value(json_text.PLAIN, text, int(self.tensors.start[row]))
-                if offset < end:
-                    return (*self.entry_path(row), *self._inside(int(self.tensors.start[row]), offset))
-            except json_text.NotJson:
-                return self.entry_path(row)
+        row = self.places.row_at(offset)
+        if row is not None:
+            entry = self.places[row]
+            if offset < entry.end:
+                return (*self.entry_path(row), *self._inside(entry.start, offset))
         before = [key for key, (start, _) in self.top_offsets.items() if start <= offset]
-        return tuple(before[-1:]) if self.whole or before else ()
+        return tuple(before[-1:])
 
     def _inside(self, start: int, offset: int) -> Path_:
         path: list[str | int] = []
@@ -254,7 +282,7 @@ class EncodingsDocument:
         whole = (*self.entry_path(tensor), *path[:steps])
         return (json_text.pointer(whole), *self.source.line_and_column(offset))
 
-    def has(self, key: str) -> npt.NDArray[np.bool_]:
+    def has(self, key: str) -> Mask:
         """For each element, whether the object it is read from has a member of this name."""
         table = np.array([key in keys for keys in self.signatures], bool)
         if not len(table):
@@ -269,8 +297,9 @@ class EncodingsDocument:
         return self._rows.get(name, [])
 
 
-def _is_vectors(entry: dict[str, Any]) -> bool:
-    return any(isinstance(entry.get(key), list) for key in ("min", "max", "scale", "offset"))
+def is_vectors(entry: dict[str, Any]) -> bool:
+    """Whether an entry of the legacy layout holds a list of numbers per field, one for each channel."""
+    return any(isinstance(entry.get(key), list) for key in VECTORS)
 
 
 def _unravel(value: list[Any], position: int) -> Path_:

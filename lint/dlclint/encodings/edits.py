@@ -212,21 +212,13 @@ def _rename(document: EncodingsDocument, edit: RenameKey) -> Splice:
         if steps < len(edit.path) or member.key_start < 0:
             raise LookupError(edit.path)
         return _renamed(document, member.key_start, edit.name)
-    entry_start = int(document.tensors.start[edit.tensor])
-    section = document.section_of(edit.tensor)
-    if document.source.text[section.start] == "[":
-        member, steps = document.find(edit.tensor, ("name",))
-        if steps == 0:
-            raise LookupError("name")
-        return Splice(member.start, member.end, json.dumps(edit.name, ensure_ascii=False))
-    # The key is the last string before the value: search backwards from the colon.
-    colon = document.source.text.rindex(":", 0, entry_start)
-    old = document.tensors.names[edit.tensor]
-    for spelled in (json.dumps(old, ensure_ascii=False), json.dumps(old)):
-        start = document.source.text.rfind(spelled, 0, colon)
-        if start >= 0 and not document.source.text[start + len(spelled) : colon].strip(" \t\r\n"):
-            return Splice(start, start + len(spelled), json.dumps(edit.name, ensure_ascii=False))
-    raise LookupError(old)
+    entry = document.places[edit.tensor]
+    if entry.key_start >= 0:
+        return _renamed(document, entry.key_start, edit.name)
+    member, steps = document.find(edit.tensor, ("name",))
+    if steps == 0:
+        raise LookupError("name")
+    return _renamed(document, member.start, edit.name)
 
 
 def _member(key: str, value: str) -> str:

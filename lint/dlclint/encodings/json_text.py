@@ -264,13 +264,21 @@ def members(text: str, start: int) -> Iterator[Member]:
         return
     closing = "}" if opening == "{" else "]"
     place = skip_space(text, start + 1)
-    if text[place : place + 1] == closing:
-        return
+    if text[place : place + 1] != closing:
+        yield from members_from(text, place, closing)
+
+
+def members_from(text: str, place: int, closing: str) -> Iterator[Member]:
+    """As `members`, from the one that begins at `place`; items are counted from there.
+
+    Raises:
+        NotJson: the text is broken there.
+    """
     index, more = 0, True
     while more:
         key: str | int = index
         key_start = -1
-        if opening == "{":
+        if closing == "}":
             key_start = place
             key, place = parse_key(text, place)
         _, end = parse_value(PLAIN, text, place)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,15 @@ from dlclint.encodings.document import (
     Section,
 )
 from dlclint.encodings.json_text import JsonText, NotJson
+from dlclint.encodings.places import Places
 
-_BATCH = 4096
+_BATCH, _BATCH_TEXT = 4096, 1 << 20
+"""Entries, or characters of text, that are turned into columns at once."""
+_STRETCH = 1 << 16
+"""Characters of a section that are parsed at once."""
+_BETWEEN = {"}": re.compile(r'\]\s*,\s*(?=")'), "]": re.compile(r"\}\s*,\s*(?=\{)")}
+"""What separates entries, by the bracket that ends their section."""
+_KEY = re.compile(r'"[ \t\r\n]*:')
 _CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b')
 _LFS = "version https://git-lfs"
 
@@ -90,11 +99,14 @@ class _Reader:
         self._offsets: dict[str, tuple[int, int]] = {}
         self._sections: list[Section] = []
         self._flaws: list[Flaw] = []
-        self._builder = ColumnBuilder(self._flaws)
-        self._repeated: list[str] = []
+        text = source.text
+        self._places = Places(text)
+        self._builder = ColumnBuilder(self._flaws, "null" in text)
+        self._repeated = False
         self._constants = 0
         self._seen: dict[str, str] = {}
         self._decoder = json.JSONDecoder(object_pairs_hook=self._pairs, parse_constant=self._constant)
+        self._quick = json.JSONDecoder(parse_constant=self._constant)
 
     def document(self, problem: NotJson | None) -> EncodingsDocument:
         """What was read until the text ended or `problem` stopped it."""
@@ -111,6 +123,7 @@ class _Reader:
             self._top,
             self._offsets,
             self._sections,
+            self._places,
             tensors,
             elements,
             signatures,
@@ -122,7 +135,7 @@ class _Reader:
     def _pairs(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            self._repeated.append("")
+            self._repeated = True
         return found
 
     def _constant(self, name: str) -> float:
@@ -132,7 +145,7 @@ class _Reader:
     def _value(self, offset: int) -> tuple[Any, int]:
         value, end = json_text.parse_value(self._decoder, self._source.text, offset)
         if self._repeated:
-            self._repeated.clear()
+            self._repeated = False
             self._report_repeated(offset)
         if self._constants:
             self._constants = 0
@@ -229,10 +242,22 @@ class _Reader:
         closing = "]" if listed else "}"
         if text[place : place + 1] == closing:
             return place + 1
-        batch = _Batch(self._builder, layout, row)
+        batch = _Batch(self._builder, self._places, layout, row, closing)
         more, index = True, 0
+        one_by_one_until = 0
         try:
             while more:
+                if place >= one_by_one_until:
+                    found = _BETWEEN[closing].search(text, place + _STRETCH)
+                    stop, following = (found.start() + 1, found.end()) if found else (len(text), len(text))
+                    taken = self._stretch(name, closing, place, stop)
+                    if taken is not None:
+                        names, values, end = taken
+                        batch.extend(names, place, index, values)
+                        index += len(names)
+                        more, place = (True, following) if end is None else (False, end)
+                        continue
+                    one_by_one_until = following
                 key: str | None = None
                 key_start = place
                 if not listed:
@@ -248,17 +273,65 @@ class _Reader:
                         continue
                 value, end = self._value(place)
                 if listed:
-                    key = self._name(value, index, place, layout)
+                    key = self._name(value, index, place)
                 if key is not None:
                     self._note_name(name, key, key_start)
-                    batch.add(key, place, index, value)
+                    batch.extend([key], key_start, index, [value])
                 index += 1
                 more, place = json_text.parse_separator(text, end, closing)
         finally:
             batch.flush()
         return place
 
-    def _name(self, value: Any, index: int, offset: int, layout: Layout) -> str | None:
+    def _stretch(
+        self, section: str, closing: str, start: int, stop: int
+    ) -> tuple[list[str], list[Any], int | None] | None:
+        """Names and values of the entries from `start` to `stop`, parsed at once.
+
+        If the section ends before `stop`, also the offset behind its bracket. None if anything is odd,
+        so that entries must be looked at one by one: broken text, a repeated name or key, NaN, an entry
+        that is no list of objects or no object with a name.
+        """
+        text = self._source.text
+        opening = "{" if closing == "}" else "["
+        try:
+            held, length = self._quick.raw_decode(f"{opening}{text[start:stop]}{closing}")
+        except (ValueError, RecursionError):
+            return None
+        ended = length < stop - start + 2
+        if self._constants or not held or (stop == len(text) and not ended):
+            self._constants = 0
+            return None
+        end = start + length - 1
+        if isinstance(held, dict):
+            names, values = list(held), list(held.values())
+            if set(map(type, values)) != {list}:
+                return None
+            objects = list(chain.from_iterable(values))
+            keys = len(names)
+        else:
+            objects = values = held
+            keys = 0
+        if not set(map(type, objects)) <= {dict}:
+            return None
+        if isinstance(held, list):
+            try:
+                names = list(map(itemgetter("name"), values))
+            except KeyError:
+                return None
+        keys += sum(map(len, objects))
+        # Every key is followed by a colon: where fewer keys than colons were parsed, either a string holds
+        # a colon, or a key is repeated.
+        stop = end if ended else stop
+        if keys != text.count(":", start, stop) and keys != len(_KEY.findall(text, start, stop)):
+            return None
+        fresh = dict.fromkeys(names, section) if set(map(type, names)) == {str} else {}
+        if len(fresh) != len(names) or not self._seen.keys().isdisjoint(fresh):
+            return None
+        self._seen.update(fresh)
+        return names, values, end if ended else None
+
+    def _name(self, value: Any, index: int, offset: int) -> str | None:
         """The name of a listed entry; None if it cannot be taken for one."""
         if not isinstance(value, dict):
             message = f"entry {index} is {shown(value)}, not an object"
@@ -276,44 +349,46 @@ class _Reader:
         return name
 
     def _note_name(self, section: str, name: str, offset: int) -> None:
-        other = self._seen.setdefault(name, section)
-        if other is not section or len(self._seen) != self._named + 1:
-            where = "twice in" if other == section else f"in {other} and in"
-            message = f"{shown(name)} has an encoding {where} {section}; only one is applied"
-            self._flaws.append(Flaw("duplicate-key", message, "remove one", offset=offset))
-        self._named = len(self._seen)
-
-    _named = 0
+        other = self._seen.get(name)
+        if other is None:
+            self._seen[name] = section
+            return
+        where = "twice in" if other == section else f"in {other} and in"
+        message = f"{shown(name)} has an encoding {where} {section}; only one is applied"
+        self._flaws.append(Flaw("duplicate-key", message, "remove one", offset=offset))
 
 
 class _Batch:
     """Entries of one section until there are enough of them to be taken over together."""
 
-    def __init__(self, builder: ColumnBuilder, layout: Layout, section: int) -> None:
+    def __init__(
+        self, builder: ColumnBuilder, places: Places, layout: Layout, section: int, closing: str
+    ) -> None:
         self._builder = builder
+        self._places = places
         self._layout = layout
         self._section = section
+        self._closing = closing
         self._clear()
 
-    def _clear(self) -> None:
+    def _clear(self, start: int = 0) -> None:
+        self._start = start
         self._names: list[str] = []
-        self._starts: list[int] = []
         self._indices: list[int] = []
         self._values: list[Any] = []
 
-    def add(self, name: str, start: int, index: int, value: Any) -> None:
-        """Take an entry."""
-        self._names.append(name)
-        self._starts.append(start)
-        self._indices.append(index)
-        self._values.append(value)
-        if len(self._names) >= _BATCH:
+    def extend(self, names: list[str], start: int, index: int, values: list[Any]) -> None:
+        """Take entries that stand side by side: from an offset, and a place in their section, on."""
+        if len(self._names) >= _BATCH or start - self._start > _BATCH_TEXT:
             self.flush()
+            self._clear(start)
+        self._places.add(len(names), start, self._closing)
+        self._names += names
+        self._indices += range(index, index + len(names))
+        self._values += values
 
     def flush(self) -> None:
         """Hand over what there is."""
         if self._names:
-            self._builder.add(
-                self._layout, self._section, self._names, self._starts, self._indices, self._values
-            )
+            self._builder.add(self._layout, self._section, self._names, self._indices, self._values)
             self._clear()

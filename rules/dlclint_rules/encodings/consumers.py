@@ -21,6 +21,7 @@ from dlclint_rules.encodings.reporting import (
     at,
     capped,
     encodings_rule,
+    in_blocks,
 )
 
 
@@ -37,11 +38,6 @@ def _encoded_weights(context: EncodingsContext) -> Iterator[tuple[int, WeightUse
             yield row, use
 
 
-def _in_blocks(context: EncodingsContext, row: int) -> bool:
-    tensors = context.document.tensors
-    return tensors.enc_type[row] in ("PER_BLOCK", "LPBQ", "VECTOR") or not np.isnan(tensors.block_size[row])
-
-
 @encodings_rule()
 def channel_count(context: EncodingsContext) -> Iterator[Finding]:
     """The number of entries is not the number of channels.
@@ -52,11 +48,12 @@ def channel_count(context: EncodingsContext) -> Iterator[Finding]:
     """
     document = context.document
     tensors = document.tensors
+    blocks = in_blocks(document)
 
     def wrong() -> Iterator[tuple[int, str, WeightUse]]:
         for row, use in _encoded_weights(context):
             count = int(tensors.count[row])
-            if count == 1 or _in_blocks(context, row):
+            if count == 1 or blocks[row]:
                 continue
             shape = list(use.tensor.shape)
             wanted = use.channels if not use.is_bias else (shape[0] if shape else None)
@@ -103,16 +100,17 @@ def per_channel_consumer(context: EncodingsContext) -> Iterator[Finding]:
     if context.view is None:
         return
     known = dict(_encoded_weights(context))
+    blocks = in_blocks(document)
     graph = context.view.model.graph
 
     def wrong() -> Iterator[tuple[int, str, Severity]]:
         for row in np.flatnonzero(tensors.count > 1).tolist():
-            if _in_blocks(context, row):
+            if blocks[row]:
                 continue
             use = known.get(row)
             if use is None:
                 consumers = graph.consumers(tensors.names[row])
-                if consumers and not (tensors.dtype[row] and graph.constant(tensors.names[row])):
+                if consumers and not (document.is_flat(row) and graph.constant(tensors.names[row])):
                     names = ", ".join(dict.fromkeys(node.op_type for node in consumers))
                     yield row, f"it is no weight; {names} reads it", Severity.WARNING
             elif not use.is_bias and use.node.op_type not in CONVOLUTIONS:
@@ -148,11 +146,9 @@ def block_quantization(context: EncodingsContext) -> Iterator[Finding]:
     on_htp = Runtime.HTP in context.target.runtimes
 
     def rows() -> Iterator[tuple[int, bool]]:
-        for row in range(len(tensors.names)):
-            if _in_blocks(context, row):
-                first = int(document.elements.signature[tensors.first[row]])
-                keys = document.signatures[first]
-                yield row, tensors.enc_type[row] == "LPBQ" or "per_block_int_scale" in keys
+        for row in np.flatnonzero(in_blocks(document)).tolist():
+            keys = document.signatures[int(document.elements.signature[tensors.first[row]])]
+            yield row, tensors.enc_type[row] == "LPBQ" or "per_block_int_scale" in keys
 
     def finding(item: tuple[int, bool]) -> Finding:
         row, lpbq = item
@@ -175,8 +171,7 @@ def block_quantization(context: EncodingsContext) -> Iterator[Finding]:
             )
         return at(context, row, (), made)
 
-    if any(tensors.enc_type) or not np.isnan(tensors.block_size).all():
-        yield from capped(context, rows(), finding, "tensors")
+    yield from capped(context, rows(), finding, "tensors")
 
 
 @encodings_rule()
@@ -247,7 +242,7 @@ def _outside(
     first = int(document.tensors.first[row])
     count = int(document.tensors.count[row])
     given = _range(context, first, first + count)
-    if use.is_bias or _in_blocks(context, row) or not np.isfinite(given.minimum + given.maximum).all():
+    if use.is_bias or in_blocks(document)[row] or not np.isfinite(given.minimum + given.maximum).all():
         return None
     if (document.elements.kind[first : first + count] == FLOAT).any() or (
         count > 1 and use.channels != count
@@ -275,7 +270,7 @@ def _widened(context: EncodingsContext, row: int, low: np.ndarray, high: np.ndar
     elements = document.elements
     first = int(document.tensors.first[row])
     rows = slice(first, first + int(document.tensors.count[row]))
-    if document.tensors.dtype[row]:
+    if document.is_flat(row):
         return None
     given = _range(context, first, rows.stop)
     low, high = np.minimum(low, given.minimum), np.maximum(high, given.maximum)

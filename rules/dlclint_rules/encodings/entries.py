@@ -113,12 +113,14 @@ def _enc_types(context: EncodingsContext) -> Iterator[Finding]:
     tensors = document.tensors
 
     def wrong() -> Iterator[tuple[int, str, str]]:
-        for tensor, enc_type in enumerate(tensors.enc_type):
-            if enc_type and enc_type not in ENC_TYPES:
-                yield tensor, "enc_type", f"enc_type {enc_type!r} is none of {', '.join(ENC_TYPES)}"
-            elif enc_type == "PER_TENSOR" and tensors.count[tensor] > 1:
-                message = f"enc_type is PER_TENSOR, but scale has {tensors.count[tensor]} values"
-                yield tensor, "enc_type", message
+        unknown = tensors.enc_type.where(lambda text: bool(text) and text not in ENC_TYPES)
+        for tensor in np.flatnonzero(unknown).tolist():
+            message = f"enc_type {tensors.enc_type[tensor]!r} is none of {', '.join(ENC_TYPES)}"
+            yield tensor, "enc_type", message
+        several = tensors.enc_type.where(lambda text: text == "PER_TENSOR") & (tensors.count > 1)
+        for tensor in np.flatnonzero(several).tolist():
+            message = f"enc_type is PER_TENSOR, but scale has {tensors.count[tensor]} values"
+            yield tensor, "enc_type", message
         for key, column in (("axis", tensors.axis), ("block_size", tensors.block_size)):
             for row in np.flatnonzero(~np.isnan(column)).tolist():
                 value = column[row]
@@ -145,7 +147,7 @@ def dtype(context: EncodingsContext) -> Iterator[Finding]:
     document = context.document
     elements, tensors = document.elements, document.tensors
     listed = {i for i, section in enumerate(document.sections) if section.layout is Layout.LIST}
-    names = np.array([bool(name) and name not in FLOAT_DTYPES for name in tensors.dtype], bool)
+    names = tensors.dtype.where(lambda name: bool(name) and name not in FLOAT_DTYPES)
     unknown = (elements.kind == UNKNOWN) & (document.has("dtype") | names[elements.tensor])
 
     def finding(tensor: int, rows: Rows) -> Finding:
@@ -154,7 +156,7 @@ def dtype(context: EncodingsContext) -> Iterator[Finding]:
         meant = spelled.strip('"').lower()
         edits: list[Edit] = []
         right = ""
-        if meant in ("int", "float") and not tensors.dtype[tensor]:
+        if meant in ("int", "float") and not document.is_flat(tensor):
             right = f'"{meant.upper() if int(tensors.section[tensor]) in listed else meant}"'
             edits = [SetValue(tensor, document.field_path(row, "dtype"), right) for row in rows.tolist()]
         made = Finding(
@@ -196,7 +198,7 @@ def float_with_range(context: EncodingsContext) -> Iterator[Finding]:
     document = context.document
     given = [document.has(field) for field in ("min", "max", "scale", "offset")]
     hits = (document.elements.kind == FLOAT) & np.logical_or.reduce(given)
-    hits &= ~np.array([bool(name) for name in document.tensors.dtype], bool)[document.elements.tensor]
+    hits &= ~document.in_layout(Layout.FLAT)
 
     def finding(tensor: int, rows: Rows) -> Finding:
         edits: list[Edit] = []
@@ -233,10 +235,8 @@ def bit_width(context: EncodingsContext) -> Iterator[Finding]:
     integer = elements.kind != FLOAT
     bits = elements.bitwidth
     whole = ~np.isnan(bits) & integer
-    params = np.isin(
-        tensors.section, [i for i, section in enumerate(document.sections) if section.name == PARAMS]
-    )[elements.tensor]
-    unsure = np.array([bool(name) for name in tensors.dtype], bool)[elements.tensor]
+    params = document.in_sections(lambda section: section.name == PARAMS)[elements.tensor]
+    unsure = document.in_layout(Layout.FLAT)
     weights = widths("weights") | widths("bias")
     activations = widths("activations") | {32}
     ok = np.where(
@@ -286,4 +286,4 @@ def shown_bits(value: float) -> str:
 
 def _width_path(document: EncodingsDocument, row: int) -> tuple[str | int, ...]:
     tensor = int(document.elements.tensor[row])
-    return document.field_path(row, "dtype" if document.tensors.dtype[tensor] else "bitwidth")
+    return document.field_path(row, "dtype" if document.is_flat(tensor) else "bitwidth")

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
 from dlclint.diagnostic import Confidence, Severity, Source
 from dlclint.encodings import grid
-from dlclint.encodings.document import FLOAT, INT, EncodingsDocument, Layout
+from dlclint.encodings.document import FLOAT, INT, EncodingsDocument, Layout, Mask
 from dlclint.encodings.edits import Edit, Fix, InsertMembers, RenameKey, SetValue
 from dlclint.rule import EncodingsContext, Finding
 from dlclint_rules.encodings.reporting import (
@@ -26,8 +25,6 @@ from dlclint_rules.encodings.reporting import (
     encodings_rule,
     reported,
 )
-
-Mask = npt.NDArray[np.bool_]
 
 _REQUIRED = {
     Layout.LEGACY: ("bitwidth",),
@@ -60,7 +57,7 @@ def missing_field(context: EncodingsContext) -> Iterator[Finding]:
     for number_of, keys in enumerate(document.signatures):
         here = elements.signature == number_of
         for tensor_layout in {section.layout for section in document.sections}:
-            chosen = here & _of_layout(document, tensor_layout)
+            chosen = here & document.in_layout(tensor_layout)
             if not chosen.any() or not keys:
                 continue
             for field, severity, why, kind in _missing(document, tensor_layout, keys):
@@ -71,11 +68,6 @@ def missing_field(context: EncodingsContext) -> Iterator[Finding]:
                     context, hits, partial(_lacks, context, field=field, severity=severity, why=why)
                 )
     yield from _missing_in_blocks(context)
-
-
-def _of_layout(document: EncodingsDocument, layout: Layout) -> Mask:
-    rows = [i for i, section in enumerate(document.sections) if section.layout is layout]
-    return np.asarray(np.isin(document.tensors.section, rows)[document.elements.tensor])
 
 
 def _missing(
@@ -160,21 +152,30 @@ def _missing_in_blocks(context: EncodingsContext) -> Iterator[Finding]:
     document = context.document
     tensors = document.tensors
 
+    def rows(mask: Mask) -> list[int]:
+        found: list[int] = np.flatnonzero(mask).tolist()
+        return found
+
+    def lacks(*fields: str) -> Mask:
+        """The tensors none of whose elements has one of the fields."""
+        have: Mask = np.logical_or.reduce([document.has(field) for field in fields])
+        return ~have[tensors.first]
+
     def lacking() -> Iterator[tuple[int, str, str]]:
-        for tensor, enc_type in enumerate(tensors.enc_type):
-            keys = document.signatures[int(document.elements.signature[tensors.first[tensor]])]
-            if enc_type in ("PER_BLOCK", "LPBQ") and "block_size" not in keys:
-                yield tensor, "block_size", f"enc_type {enc_type} requires it"
-            if enc_type == "LPBQ":
-                for field in ("compressed_bw", "per_block_int_scale"):
-                    if field not in keys:
-                        yield tensor, field, "enc_type LPBQ requires it"
-            if tensors.dtype[tensor]:
-                several = tensors.count[tensor] > 1
-                if np.isnan(tensors.axis[tensor]) and (several or not np.isnan(tensors.block_size[tensor])):
-                    yield tensor, "axis", "an encoding of several channels or blocks needs it"
-                for field in _LPBQ - keys if keys & _LPBQ else ():
-                    yield tensor, field, "LPBQ needs both scales"
+        blocks = tensors.enc_type.where(("PER_BLOCK", "LPBQ").__contains__)
+        for tensor in rows(blocks & lacks("block_size")):
+            yield tensor, "block_size", f"enc_type {tensors.enc_type[tensor]} requires it"
+        lpbq = tensors.enc_type.where(lambda name: name == "LPBQ")
+        for field in ("compressed_bw", "per_block_int_scale"):
+            for tensor in rows(lpbq & lacks(field)):
+                yield tensor, field, "enc_type LPBQ requires it"
+        flat = document.in_sections(lambda section: section.layout is Layout.FLAT)
+        several = (tensors.count > 1) | ~np.isnan(tensors.block_size)
+        for tensor in rows(flat & several & np.isnan(tensors.axis)):
+            yield tensor, "axis", "an encoding of several channels or blocks needs it"
+        for field in sorted(_LPBQ):
+            for tensor in rows(flat & ~lacks(*_LPBQ) & lacks(field)):
+                yield tensor, field, "LPBQ needs both scales"
 
     def finding(item: tuple[int, str, str]) -> Finding:
         tensor, field, why = item
@@ -186,5 +187,4 @@ def _missing_in_blocks(context: EncodingsContext) -> Iterator[Finding]:
         )
         return at(context, tensor, (), made)
 
-    if any(tensors.enc_type) or any(tensors.dtype):
-        yield from capped(context, lacking(), finding, "tensors")
+    yield from capped(context, lacking(), finding, "tensors")

@@ -22,6 +22,7 @@ from dlclint_rules.encodings.reporting import (
     by_tensor,
     channels,
     encodings_rule,
+    in_blocks,
 )
 
 
@@ -50,7 +51,7 @@ def offset_sign(context: EncodingsContext) -> Iterator[Finding]:
 
     def finding(tensor: int, rows: Rows) -> Finding:
         row = int(rows[0])
-        flat = bool(document.tensors.dtype[tensor])
+        flat = document.is_flat(tensor)
         value = -elements.offset[row] if flat else elements.offset[row]
         has_range = not np.isnan(elements.minimum[row] + elements.maximum[row])
         made = Finding(
@@ -74,7 +75,7 @@ def _flipped(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix | None
         return refit(document, tensor, rows)
     if np.isnan(elements.bitwidth[rows]).any():
         return None
-    flat = bool(document.tensors.dtype[tensor])
+    flat = document.is_flat(tensor)
     steps = grid.steps(elements.bitwidth[rows])
     if flat and not document.tensors.dtype[tensor].startswith("u"):
         return None
@@ -112,7 +113,7 @@ def fractional_offset(context: EncodingsContext) -> Iterator[Finding]:
     def finding(tensor: int, rows: Rows) -> Finding:
         row = int(rows[0])
         safe = not np.isnan(elements.minimum[rows] + elements.maximum[rows] + elements.bitwidth[rows]).any()
-        flat = bool(document.tensors.dtype[tensor])
+        flat = document.is_flat(tensor)
         rounded = np.rint(offset[rows])
         fix = (
             refit(document, tensor, rows)
@@ -182,10 +183,8 @@ def per_channel_asymmetric(context: EncodingsContext) -> Iterator[Finding]:
     """
     document = context.document
     elements, tensors = document.elements, document.tensors
-    typed = np.array([name == "PER_CHANNEL" for name in tensors.enc_type], bool)
-    blocks = np.array([name in ("PER_BLOCK", "LPBQ") for name in tensors.enc_type], bool)
-    blocks |= ~np.isnan(tensors.block_size)
-    several = ((tensors.count > 1) | typed) & ~blocks
+    typed = tensors.enc_type.where(lambda name: name == "PER_CHANNEL")
+    several = ((tensors.count > 1) | typed) & ~in_blocks(document)
     expected = grid.symmetric_offset(elements.bitwidth)
     asymmetric = (elements.offset != expected) | (elements.symmetric == 0)
     hits = _integers(document) & ~np.isnan(elements.bitwidth) & several[elements.tensor] & asymmetric
@@ -193,7 +192,7 @@ def per_channel_asymmetric(context: EncodingsContext) -> Iterator[Finding]:
 
     def finding(tensor: int, rows: Rows) -> Finding:
         row = int(rows[0])
-        edits = made_symmetric(document, tensor, rows) if not tensors.dtype[tensor] else None
+        edits = made_symmetric(document, tensor, rows) if not document.is_flat(tensor) else None
         if edits is not None:
             said: list[Edit] = []
             layout = document.section_of(tensor).layout

@@ -75,7 +75,7 @@ def made_symmetric(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix 
     scale = np.where(fits, given, need)
     new = grid.on_grid(scale, -half, bits)
     growth = float(np.max(scale / np.where(high > low, grid.scale_of(low, high, bits), scale)))
-    several = int(document.tensors.count[tensor]) > 1 or document.tensors.enc_type[tensor] == "PER_CHANNEL"
+    several = document.tensors.count[tensor] > 1 or document.tensors.enc_type[tensor] == "PER_CHANNEL"
     if growth > SAME_STEP and not several and elements.symmetric[rows[0]] == 1:
         path = document.field_path(int(rows[0]), "symmetric")
         spelled = '"False"' if document.section_of(tensor).layout is Layout.LEGACY else "false"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dlclint.diagnostic import Source
 from dlclint.encodings import json_text
-from dlclint.encodings.document import EncodingsDocument, Flaw, Path_
+from dlclint.encodings.document import EncodingsDocument, Flaw, Mask, Path_
 from dlclint.encodings.edits import Fix, ReplaceText, SetValue
 from dlclint.rule import EncodingsContext, Finding, Subject, rule
 
@@ -27,6 +27,7 @@ FORMAT = "AIMET Encoding Format Specification"
 JSON = Source("RFC 8259, The JSON Data Interchange Format")
 
 Rows = npt.NDArray[np.int64]
+_BLOCKS = ("PER_BLOCK", "LPBQ", "VECTOR")
 
 
 def at(context: EncodingsContext, tensor: int, path: Path_, finding: Finding) -> Finding:
@@ -97,6 +98,12 @@ def channels(document: EncodingsDocument, tensor: int, rows: Rows) -> str:
     places = (rows - document.tensors.first[tensor]).tolist()
     listed = ", ".join(map(str, places[:3])) + (", ..." if len(places) > 3 else "")
     return f" in {len(rows)} of {count} channels ({listed})"
+
+
+def in_blocks(document: EncodingsDocument) -> Mask:
+    """The tensors whose encodings are per block or vector, not per tensor or channel."""
+    tensors = document.tensors
+    return tensors.enc_type.where(_BLOCKS.__contains__) | ~np.isnan(tensors.block_size)
 
 
 def reported(context: EncodingsContext, kind: str, source: Source) -> Iterator[Finding]:

@@ -1,0 +1,72 @@
+"""Where each entry of a file stands, worked out when someone asks.
+
+Entries are parsed in stretches of text, many at a time, and few of them are ever reported; so of most
+only the stretch is known, and a stretch is looked through when an entry in it is asked for.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import islice
+
+from dlclint.encodings.json_text import Member, members_from
+
+_REMEMBERED = 512
+"""Stretches whose entries are kept once they were looked through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Neighbouring members of an object or list, from the offset of the first one's key or value.
+
+    A list may hold items without a name, which are no entries: those are stretches of their own.
+    """
+
+    first: int
+    """The row of its first entry."""
+    count: int
+    offset: int
+    closing: str
+    """The bracket that ends the object or list."""
+
+
+class Places:
+    """The members that hold a file's entries, by row."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._stretches: list[Stretch] = []
+        self._rows: list[int] = []
+        self._offsets: list[int] = []
+        self._known: dict[int, list[Member]] = {}
+
+    def add(self, count: int, offset: int, closing: str) -> None:
+        """Take the next `count` entries, which stand side by side."""
+        first = self._stretches[-1].first + self._stretches[-1].count if self._stretches else 0
+        self._stretches.append(Stretch(first, count, offset, closing))
+        self._rows.append(first)
+        self._offsets.append(offset)
+
+    def __getitem__(self, row: int) -> Member:
+        number = bisect_right(self._rows, row) - 1
+        return self._members(number)[row - self._rows[number]]
+
+    def row_at(self, offset: int) -> int | None:
+        """The row of the last entry that begins at or before an offset."""
+        number = bisect_right(self._offsets, offset) - 1
+        if number < 0:
+            return None
+        members = self._members(number)
+        begins = [member.start if member.key_start < 0 else member.key_start for member in members]
+        return self._rows[number] + max(0, bisect_right(begins, offset) - 1)
+
+    def _members(self, number: int) -> list[Member]:
+        found = self._known.get(number)
+        if found is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            stretch = self._stretches[number]
+            walk = members_from(self._text, stretch.offset, stretch.closing)
+            found = self._known[number] = list(islice(walk, stretch.count))
+        return found
