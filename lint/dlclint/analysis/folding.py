@@ -15,13 +15,13 @@ NodeKey = tuple[str, int]
 _KEEPS = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
 """Folding these would lose the quantization they stand for."""
 _SHAPE_READERS = frozenset({"Shape", "Size"})
-_IN_ORDER_ONLY = frozenset({"Gather", "Slice"})
 
 
 def folded_nodes(model: Model) -> frozenset[NodeKey]:
     """Keys of the nodes whose every output is known at conversion time.
 
-    Constant nodes count as folded: they become static tensors. Work is linear in the nodes; a
+    Constant nodes count as folded: they become static tensors. What a folded node holds, as far as it is
+    small, is in `model.values`; this set does not depend on how large it is. Work is linear in the nodes; a
     graph whose nodes are not in topological order (a cycle) folds as far as its order allows.
     """
     folded: set[NodeKey] = set()
@@ -37,7 +37,7 @@ def folded_nodes(model: Model) -> frozenset[NodeKey]:
             if _is_known(node, graph, known, partly):
                 folded.add(node.key)
                 known.update(output for output in node.outputs if output)
-            elif node.op_type == "Shape" and node.domain == "":
+            elif node.op_type == "Shape" or not partly.isdisjoint(node.inputs):
                 partly.update(node.outputs)
     return frozenset(folded)
 
@@ -53,9 +53,11 @@ def _is_known(node: Node, graph: Graph, known: set[str], partly: set[str]) -> bo
     if inputs and all(name in known for name in inputs):
         schema = node.schema
         return schema is not None and not _is_random(node)
-    if node.op_type in _IN_ORDER_ONLY and inputs and inputs[0] in partly:
-        return all(name in known for name in inputs[1:]) and _reads_known_dims(node, graph, inputs[0])
-    return False
+    if partly.isdisjoint(inputs):
+        return False
+    # What is picked out of a shape may be known where the whole shape is not.
+    values = graph.model.values
+    return bool(node.outputs) and all(values.whole(graph, name) is not None for name in node.outputs if name)
 
 
 def _is_random(node: Node) -> bool:
@@ -70,26 +72,6 @@ def _shape_is_known(node: Node, graph: Graph, tensor: str) -> bool:
     if node.op_type == "Shape":
         dims = dims[slice(node.attribute("start", 0), node.attribute("end"))]
     return all(isinstance(dim, int) and dim >= 0 for dim in dims)
-
-
-def _reads_known_dims(node: Node, graph: Graph, shape: str) -> bool:
-    """Whether Gather or Slice takes only known dimensions out of a partly known shape."""
-    producer = graph.producer(shape)
-    found = None if producer is None else graph.type_of(producer.input(0))
-    if producer is None or found is None or found.shape is None:
-        return False
-    dims = found.shape[slice(producer.attribute("start", 0), producer.attribute("end"))]
-    if node.op_type == "Gather":
-        indices = graph.small_value(node.input(1))
-        if indices is None:
-            return False
-        picked = [int(index) for index in indices.reshape(-1)]
-        return all(-len(dims) <= i < len(dims) and isinstance(dims[i], int) for i in picked)
-    bounds = [graph.small_value(node.input(i)) for i in (1, 2)]
-    if any(bound is None or bound.size != 1 for bound in bounds):
-        return False
-    start, end = (int(bound.reshape(-1)[0]) for bound in bounds if bound is not None)
-    return all(isinstance(dim, int) for dim in dims[slice(start, end)])
 
 
 def shape_arithmetic(model: Model, folded: frozenset[NodeKey]) -> frozenset[NodeKey]:

@@ -11,7 +11,8 @@ import onnx
 from dlclint.model import wire
 from dlclint.model.checking import complaints
 from dlclint.model.graph import Model
-from dlclint.model.reading import infer, message_at, parse
+from dlclint.model.inference import infer, refine
+from dlclint.model.reading import message_at, parse
 from dlclint.model.tensors import Array, Produced, bits_per_element
 from dlclint.model.weaving import REFERENCE, refer, referred
 
@@ -93,6 +94,7 @@ class Draft:
             inferred = self.copy().proto
         model = Model(inferred, self.path, payloads, self.notes)
         model.complaints = found
+        refine(model)
         return model
 
 

@@ -6,13 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx
 
 from dlclint.model.tensors import Array, Produced, Tensor, Unavailable
 from dlclint.model.wire import Path as WirePath
 from dlclint.model.wire import Payload
+
+if TYPE_CHECKING:
+    from dlclint.model.evaluation.values import Values
 
 Dim = int | str | None
 """A size, a symbol, or unknown."""
@@ -109,17 +112,18 @@ class Node:
         return self.inputs[position] if position < len(self.inputs) else ""
 
     def has(self, attribute: str) -> bool:
-        """Whether the attribute is written on the node."""
-        return any(proto.name == attribute for proto in self.proto.attribute)
+        """Whether the attribute's value is written on the node."""
+        return any(proto.name == attribute and not proto.ref_attr_name for proto in self.proto.attribute)
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """An attribute's value; where absent, `default` or else the registry's default.
 
-        Strings come as str, lists as lists, tensors and graphs as protobuf messages.
+        None where the caller of a function decides. Strings come as str, lists as lists, tensors and
+        graphs as protobuf messages.
         """
         for proto in self.proto.attribute:
             if proto.name == name:
-                return _value(proto)
+                return None if proto.ref_attr_name else _value(proto)
         if default is not None:
             return default
         schema = self.schema
@@ -269,6 +273,10 @@ class Graph:
             graph = graph.parent
         return None
 
+    def learn_type(self, tensor: str, found: TensorType) -> None:
+        """Put a type in place of what is known of a tensor of this graph."""
+        self._types[tensor] = found
+
     def rank(self, tensor: str) -> int | None:
         """Number of dimensions, if known."""
         found = self.type_of(tensor)
@@ -283,13 +291,19 @@ class Graph:
                 return found
             node = graph._producers.get(tensor)
             if node is not None:
-                return graph._constant_node(node) if node.op_type == "Constant" else None
+                return graph._constant_nodes.get(node.index) if node.op_type == "Constant" else None
             graph = graph.parent
         return None
+
+    @cached_property
+    def _constant_nodes(self) -> dict[int, Tensor | None]:
+        return {node.index: self._constant_node(node) for node in self.nodes if node.op_type == "Constant"}
 
     def _constant_node(self, node: Node) -> Tensor | None:
         field = 7 if self.is_function else 1
         for position, attribute in enumerate(node.proto.attribute):
+            if attribute.ref_attr_name:
+                continue
             if attribute.name == "value":
                 path = (*self.wire_path, field, node.index, 5, position, 5, 0)
                 return self.model.tensor(attribute.t, path)
@@ -353,6 +367,14 @@ class Model:
         return Tensor(
             proto.name, proto.data_type, tuple(proto.dims), proto, self.path, self._payloads.get(wire_path)
         )
+
+    @cached_property
+    def values(self) -> Values:
+        """Small values that follow from the model, whether or not the converter simplifies."""
+        # Imported here because values are computed over graphs.
+        from dlclint.model.evaluation.values import Values
+
+        return Values()
 
     def graphs(self) -> Iterator[Graph]:
         """The main graph, its subgraphs, and the functions with theirs."""

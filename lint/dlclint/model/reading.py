@@ -16,6 +16,7 @@ from dlclint.model import wire
 from dlclint.model.checking import complaints
 from dlclint.model.dimensions import Dimensions
 from dlclint.model.graph import Model
+from dlclint.model.inference import infer, refine
 
 _LFS = b"version https://git-lfs"
 _TEXT_FORMATS = {
@@ -60,6 +61,7 @@ def read(path: Path, dimensions: Dimensions | None = None) -> Model:
     notes += overrides.apply(dimensions or Dimensions(), proto.graph)
     model = Model(infer(proto), path, payloads, notes)
     model.complaints = found
+    refine(model)
     return model
 
 
@@ -152,11 +154,3 @@ def message_at(proto: onnx.ModelProto, path: wire.Path) -> Any:
         value = getattr(message, descriptor.name)
         message = value if isinstance(value, Message) else value[occurrence]
     return message
-
-
-def infer(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The structure with all types that shape inference finds, or as it is where inference fails."""
-    try:
-        return onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    except Exception:  # an opset the registry does not know, a cycle: what is declared must do
-        return proto

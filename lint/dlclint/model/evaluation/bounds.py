@@ -1,0 +1,110 @@
+"""What every kernel works with: reading a node's attributes, and refusing results that are too large."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dlclint.model.graph import Node
+
+Array = npt.NDArray[Any]
+Inputs = Sequence["Array | None"]
+"""Values by position; None where an optional input is left out."""
+Kernel = Callable[[Node, Inputs, int], Iterable[Array]]
+"""From node, inputs and limit (elements) to the outputs, raising what numpy raises where it cannot."""
+
+
+class Unknown(ValueError):
+    """The value does not follow, or is too large to be worth knowing."""
+
+
+def fit(shape: Iterable[int], limit: int) -> tuple[int, ...]:
+    """A shape whose elements are within the limit.
+
+    Raises:
+        Unknown: they are not, or a size is negative.
+    """
+    sizes = tuple(int(size) for size in shape)
+    if min(sizes, default=0) < 0 or len(sizes) > 32 or math.prod(sizes) > limit:
+        raise Unknown
+    return sizes
+
+
+def given(inputs: Inputs, position: int) -> Array:
+    """An input that must be there.
+
+    Raises:
+        Unknown: it is not.
+    """
+    found = inputs[position] if position < len(inputs) else None
+    if found is None:
+        raise Unknown
+    return found
+
+
+def optional(inputs: Inputs, position: int) -> Array | None:
+    """An input that may be left out."""
+    return inputs[position] if position < len(inputs) else None
+
+
+def integers(value: Array) -> list[int]:
+    """A tensor of whole numbers as a flat list.
+
+    Raises:
+        Unknown: it holds something else.
+    """
+    if value.dtype.kind not in "iu":
+        raise Unknown
+    return [int(item) for item in value.reshape(-1)]
+
+
+def listed(node: Node, inputs: Inputs, position: int, attribute: str) -> list[int] | None:
+    """A list that older operator versions have as an attribute and newer ones as an input."""
+    written = node.attribute(attribute) if node.has(attribute) else None
+    if written is not None:
+        return [int(item) for item in written]
+    value = optional(inputs, position)
+    return None if value is None else integers(value)
+
+
+def axis(value: int, rank: int) -> int:
+    """An axis counted from the front.
+
+    Raises:
+        Unknown: there is no such axis.
+    """
+    if not -rank <= value < rank:
+        raise Unknown
+    return value % rank
+
+
+def axes(values: Iterable[int], rank: int) -> tuple[int, ...]:
+    """Axes counted from the front, each once.
+
+    Raises:
+        Unknown: there is no such axis, or one is named twice.
+    """
+    found = tuple(axis(value, rank) for value in values)
+    if len(set(found)) != len(found):
+        raise Unknown
+    return found
+
+
+def is_native(dtype: np.dtype[Any]) -> bool:
+    """Whether numpy computes with a type as ONNX does: no strings, nothing that ml_dtypes adds."""
+    return dtype.kind in "biuf" and dtype.isbuiltin == 1
+
+
+def numeric(value: Array) -> Array:
+    """A value that numpy computes with as ONNX does.
+
+    Raises:
+        Unknown: it is none.
+    """
+    if not is_native(value.dtype):
+        raise Unknown
+    return np.asarray(value)

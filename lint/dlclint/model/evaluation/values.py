@@ -1,0 +1,168 @@
+"""Values that follow from a model: small, computed when asked for, and remembered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import reduce
+from itertools import islice
+
+import numpy as np
+
+from dlclint.model.evaluation.arithmetic import ARITHMETIC, ELEMENTWISE
+from dlclint.model.evaluation.bounds import Array, Unknown
+from dlclint.model.evaluation.movement import CARRIES, MOVEMENT
+from dlclint.model.graph import Graph, Node
+from dlclint.model.tensors import Unavailable
+
+LIMIT = 4096
+"""Elements up to which a value is computed, unless another limit is given."""
+_KERNELS = MOVEMENT | ARITHMETIC
+_SHAPE_READERS = frozenset({"Shape", "Size"})
+_FAILURES = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, ArithmeticError)
+"""What numpy raises for attributes and values that make no sense, as untrusted models have them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A tensor's elements. `unknown` marks those that do not follow; None: all of them do."""
+
+    elements: Array
+    unknown: Array | None = None
+
+
+class Values:
+    """The values of a model's tensors, each computed at most once.
+
+    What is asked for decides what is computed: the ancestors of a tensor, as far as kernels go.
+    """
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self.limit = limit
+        self._made: dict[tuple[str, int], tuple[Value | None, ...]] = {}
+        self._opened: set[tuple[str, int]] = set()
+
+    def whole(self, graph: Graph, tensor: str) -> Array | None:
+        """A tensor's value if all of it follows from the model, else None. Not to be written to."""
+        found = self.partly(graph, tensor)
+        return None if found is None or found.unknown is not None else found.elements
+
+    def partly(self, graph: Graph, tensor: str) -> Value | None:
+        """A tensor's value with marks at what does not follow; None where nothing does."""
+        node = graph.producer(tensor)
+        if node is not None and node.op_type != "Constant":
+            self._ensure(node)
+        return self._look_up(graph, tensor)
+
+    def _look_up(self, graph: Graph, tensor: str) -> Value | None:
+        stored = graph.constant(tensor)
+        if stored is not None:
+            if stored.count > self.limit:
+                return None
+            try:
+                return Value(stored.array())
+            except Unavailable:
+                return None
+        node = graph.producer(tensor)
+        made = () if node is None else self._made.get(node.key, ())
+        position = node.outputs.index(tensor) if node is not None and made else 0
+        return made[position] if position < len(made) else None
+
+    def _ensure(self, last: Node) -> None:
+        """Evaluate a node after what it reads; a node on the way to itself counts as unknown."""
+        pending = [last]
+        while pending:
+            node = pending[-1]
+            waiting = []
+            if node.key not in self._opened:
+                self._opened.add(node.key)
+                waiting = self._sources(node)
+            if waiting:
+                pending.extend(waiting)
+                continue
+            pending.pop()
+            if node.key not in self._made:
+                self._made[node.key] = self._evaluate(node)
+
+    def _sources(self, node: Node) -> list[Node]:
+        """The nodes whose values a node needs and that have not been looked at."""
+        if node.op_type not in _KERNELS or self._is_large(node):
+            return []
+        makers = (node.graph.producer(name) for name in node.inputs if name)
+        return [maker for maker in makers if maker is not None and maker.key not in self._opened]
+
+    def _is_large(self, node: Node) -> bool:
+        found = node.graph.type_of(node.outputs[0]) if node.outputs else None
+        shape = None if found is None else found.static_shape
+        return shape is not None and math.prod(shape) > self.limit
+
+    def _evaluate(self, node: Node) -> tuple[Value | None, ...]:
+        graph = node.graph
+        if node.domain or graph.model.is_function(node) or any(a.ref_attr_name for a in node.proto.attribute):
+            return ()
+        if node.op_type in _SHAPE_READERS:
+            with suppress(*_FAILURES):
+                return (self._shape(node),)
+            return ()
+        if node.op_type not in _KERNELS:
+            return ()
+        inputs = [self._look_up(graph, name) if name else None for name in node.inputs]
+        if any(value is None for value, name in zip(inputs, node.inputs, strict=True) if name):
+            return ()
+        elements = [None if value is None else value.elements for value in inputs]
+        try:
+            with np.errstate(all="ignore"):
+                made = self._run(node, elements)
+                marks = self._marks(node, inputs)
+                return tuple(
+                    Value(part, mark if mark is not None and mark.any() else None)
+                    for part, mark in zip(made, marks, strict=True)
+                )
+        except _FAILURES:
+            return ()
+
+    def _run(self, node: Node, inputs: list[Array | None]) -> list[Array]:
+        results: Iterable[Array] = _KERNELS[node.op_type](node, inputs, self.limit)
+        return list(islice(results, len(node.outputs)))
+
+    def _marks(self, node: Node, inputs: list[Value | None]) -> list[Array | None]:
+        """Marks of the outputs, from those of the inputs.
+
+        Raises:
+            Unknown: marked elements decide more than their own places.
+        """
+        marked = [value is not None and value.unknown is not None for value in inputs]
+        if not any(marked):
+            return [None] * len(node.outputs)
+        masks = [None if value is None else _mask(value) for value in inputs]
+        if node.op_type in CARRIES:
+            count = CARRIES[node.op_type] or len(inputs)
+            if any(marked[count:]):
+                raise Unknown
+            rest = [None if value is None else value.elements for value in inputs[count:]]
+            return list(self._run(node, [*masks[:count], *rest]))
+        if node.op_type in ELEMENTWISE:
+            present = [mask for mask in masks if mask is not None]
+            return [np.asarray(reduce(np.logical_or, present))]
+        raise Unknown
+
+    def _shape(self, node: Node) -> Value | None:
+        found = node.graph.type_of(node.input(0))
+        if found is None or found.shape is None:
+            return None
+        if node.op_type == "Size":
+            sizes = found.static_shape
+            if sizes is None or min(sizes, default=0) < 0:
+                return None
+            return Value(np.array(math.prod(sizes), np.int64))
+        dims = found.shape[slice(node.attribute("start", 0), node.attribute("end"))]
+        known = [isinstance(dim, int) and dim >= 0 for dim in dims]
+        # 1 stands for what is unknown, so that nothing is divided by 0.
+        elements = np.array([dim if isinstance(dim, int) else 1 for dim in dims], np.int64)
+        return Value(elements, None if all(known) else ~np.array(known, bool))
+
+
+def _mask(value: Value) -> Array:
+    return np.zeros(value.elements.shape, bool) if value.unknown is None else value.unknown
