@@ -279,8 +279,7 @@ def non_finite_weights(context: ModelContext) -> Iterator[Finding]:
     """
     for graph in context.view.model.graphs():
         for tensor in graph.initializers.values():
-            found = context.view.weights.statistics(graph, tensor.name)
-            count = 0 if found is None else found.nan + found.infinite
+            count = context.view.weights.non_finite(graph, tensor.name)
             if count:
                 yield Finding(
                     f"{count} of {tensor.count} values of {tensor.name!r} are NaN or infinite",

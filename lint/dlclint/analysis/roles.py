@@ -116,11 +116,12 @@ def folded_norm(use: WeightUse) -> Node | None:
 def folded_factors(use: WeightUse) -> Array | None:
     """What folding multiplies each output channel of a weight by, shape [channels]; None: nothing."""
     norm = folded_norm(use)
-    factors = None if norm is None else _fold_factors(norm)
+    factors = None if norm is None else fold_factors(norm)
     return factors if factors is not None and factors.shape == (use.channels,) else None
 
 
-def _fold_factors(norm: Node) -> Array | None:
+def fold_factors(norm: Node) -> Array | None:
+    """What a batch normalisation multiplies each channel by, shape [channels]; None if not stored."""
     gamma, variance = (norm.graph.constant(norm.input(position)) for position in (1, 4))
     if gamma is None or variance is None:
         return None

@@ -53,7 +53,7 @@ class ModelView:
     @cached_property
     def weights(self) -> Weights:
         """Statistics of the stored tensors, each read at the first question."""
-        return Weights(self.model)
+        return Weights(self.model, self.target.quantize)
 
     def nodes(self) -> Iterator[Node]:
         """Every node of every graph that reaches conversion, in order."""

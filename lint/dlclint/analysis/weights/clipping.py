@@ -74,22 +74,40 @@ def best_clipping(weight: ConvertedWeight, bitwidth: int, gain: float) -> Clippe
     total = rounding + costs / weight.statistics.count
     best = int(np.argmin(total))
     cut = float(cuts[best])
+    encodings = grid.fit(low, high, bitwidth), grid.fit(max(low, -cut), min(high, cut), bitwidth)
+    # What is rounded is measured on the sample: where outliers leave most values less than a step,
+    # scale^2/12 is not their error.
+    errors = [_rounding(weight, encoding, cut) for encoding in encodings]
     found = ClippedGrid(
         max(low, -cut),
         min(high, cut),
-        float(decibels(signal, full)),
-        float(decibels(signal, total[best])),
+        float(decibels(signal, errors[0])),
+        float(decibels(signal, errors[1] + costs[best] / weight.statistics.count)),
         int(counts[best]),
     )
     return found if found.gain >= gain else None
 
 
-def _settled(weight: ConvertedWeight, cuts: Floats, allowed: float) -> bool:
-    """Whether the sample shows that no cut can pay."""
+def _sample(weight: ConvertedWeight) -> Floats:
     values = weight.statistics.sample.astype(np.float64)
     if weight.factors is not None:
         values = values * _factors(weight, np.arange(len(values)) * weight.statistics.stride)
-    counts, costs = _beyond(np.abs(values), cuts)
+    return values
+
+
+def _rounding(weight: ConvertedWeight, encoding: grid.Encoding, cut: float) -> float:
+    """Mean square error of the sampled values within the cut."""
+    values = _sample(weight)
+    values = values[np.abs(values) <= cut]
+    if not len(values):
+        return 0.0
+    return float(np.square(values - grid.dequantize(grid.quantize(values, encoding), encoding)).mean())
+
+
+def _settled(weight: ConvertedWeight, cuts: Floats, allowed: float) -> bool:
+    """Whether the sample shows that no cut can pay."""
+    values = np.abs(_sample(weight))
+    counts, costs = _beyond(values, cuts)
     if weight.statistics.stride == 1:
         return bool(np.all(costs / len(values) > allowed))
     return bool(np.all((counts >= ENOUGH) & (costs / len(values) > MARGIN * allowed)))

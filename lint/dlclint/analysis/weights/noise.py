@@ -2,7 +2,9 @@
 
 Rounding to a grid of step s errs by anything from -s/2 to s/2, evenly where the values spread over
 some steps: mean square s^2/12. Values that lie within half a step of zero all become zero, and the
-error is the value itself. The smaller of the two is taken, channel by channel.
+error is the value itself. The smaller of the two is taken, channel by channel: right to 0.5 dB at 8
+bits and more, to 1.5 dB at 4 (tested). Below 10 dB, where a few large values leave the others less than
+a step, it may be 2 dB off, which no longer matters.
 """
 
 from __future__ import annotations
@@ -42,3 +44,17 @@ def sqnr(weight: ConvertedWeight, scale: npt.ArrayLike) -> float:
     """Signal to quantization noise of a weight in dB, with one step or one for each channel."""
     noise = rounding_noise(scale, weight.mean_square)
     return float(decibels(weight.mean_square.mean(), noise.mean()))
+
+
+def channel_sqnr(weight: ConvertedWeight, scale: npt.ArrayLike) -> float:
+    """As `sqnr`, but of each channel by itself, averaged in dB over the channels that are not zero.
+
+    What follows a layer often rescales its channels, so that a narrow one counts as much as a wide
+    one; `sqnr` sees the wide ones only.
+    """
+    alive = weight.mean_square > 0.0
+    if not alive.any():
+        return 0.0
+    signal = weight.mean_square[alive]
+    noise = rounding_noise(np.broadcast_to(scale, weight.mean_square.shape)[alive], signal)
+    return float(decibels(signal, noise).mean())

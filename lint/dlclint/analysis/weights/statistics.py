@@ -167,6 +167,20 @@ def measure(tensor: Tensor, axes: Iterable[int] = ()) -> TensorStatistics:
     return TensorStatistics(count, nan, infinite, low, high, square_sum, sample, stride, found)
 
 
+def count_non_finite(tensor: Tensor) -> int:
+    """How many values of a floating tensor are NaN or infinite; cheaper than `measure`.
+
+    Raises:
+        Unavailable: the values cannot be read.
+    """
+    count = 0
+    with np.errstate(all="ignore"):
+        for piece in pieces(tensor):
+            if not np.isfinite(np.dot(piece, piece)):
+                count += int(np.count_nonzero(~np.isfinite(piece)))
+    return count
+
+
 class _Channels:
     """Accumulates one axis of a tensor seen as [outer, channels, inner] in storage order."""
 

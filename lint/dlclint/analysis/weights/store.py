@@ -10,7 +10,13 @@ from functools import cached_property
 import numpy as np
 
 from dlclint.analysis.roles import WeightUse, folded_factors, weight_uses
-from dlclint.analysis.weights.statistics import Floats, TensorStatistics, is_floating, measure
+from dlclint.analysis.weights.statistics import (
+    Floats,
+    TensorStatistics,
+    count_non_finite,
+    is_floating,
+    measure,
+)
 from dlclint.model.graph import Graph, Model
 from dlclint.model.tensors import Unavailable
 
@@ -49,10 +55,16 @@ class ConvertedWeight:
 
 
 class Weights:
-    """Statistics of a model's stored tensors, each computed at the first question and kept."""
+    """Statistics of a model's stored tensors, each computed at the first question and kept.
 
-    def __init__(self, model: Model) -> None:
+    `in_depth` says that whole statistics will be asked for anyway, as they are where a DLC is to be
+    quantized; then a question after non-finite values computes them too, so that no tensor is read
+    twice.
+    """
+
+    def __init__(self, model: Model, in_depth: bool = True) -> None:
         self.model = model
+        self.in_depth = in_depth
         self._found: dict[Home, TensorStatistics | None] = {}
 
     @cached_property
@@ -83,6 +95,19 @@ class Weights:
                 with contextlib.suppress(Unavailable):
                     self._found[place] = measure(tensor, axes)
         return self._found[place]
+
+    def non_finite(self, graph: Graph, name: str) -> int:
+        """How many values of a stored tensor are NaN or infinite; 0 where that cannot be told."""
+        if self.in_depth or home(graph, name) in self._found:
+            found = self.statistics(graph, name)
+            return 0 if found is None else found.nan + found.infinite
+        tensor = graph.constant(name)
+        if tensor is None or not is_floating(tensor):
+            return 0
+        try:
+            return count_non_finite(tensor)
+        except Unavailable:
+            return 0
 
     def converted(self) -> Iterator[ConvertedWeight]:
         """Every weight (no bias) with channels and at least one value, once a use, in graph order."""

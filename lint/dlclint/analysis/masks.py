@@ -1,0 +1,113 @@
+"""Constants that mask attention scores: which stored numbers reach a Softmax by way of its input.
+
+A mask is added to the scores, chosen by Where, or multiplied from zeros and ones, possibly after some
+reshaping. Only those ops are followed, backward from Softmax, so a large number elsewhere is no mask.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import onnx
+from onnx import numpy_helper
+
+from dlclint.analysis.folding import NodeKey
+from dlclint.analysis.view import ModelView
+from dlclint.analysis.weights.store import Home, home
+from dlclint.model.graph import Graph, Node
+
+_FOLLOWED: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("Add", "Sub", "Mul", "Max", "Min"), (0, 1)),
+    "Where": (1, 2),
+    "ScatterND": (0, 2),
+    **dict.fromkeys(
+        (
+            *("Cast", "CastLike", "Identity", "Neg", "Trilu", "Div"),
+            *("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Tile", "Transpose", "Slice", "Gather"),
+        ),
+        (0,),
+    ),
+}
+"""Op to the inputs through which a mask's numbers pass; Concat and Sum pass all."""
+_SIGN_CHANGES = frozenset({"Sub", "Mul", "Neg", "Div"})
+"""Behind these the sign of a mask's number is not that of the constant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """A constant, its number farthest from zero, the Softmax nodes it reaches and the op that reads it."""
+
+    name: str
+    graph: Graph
+    value: float
+    readers: tuple[Node, ...]
+    softmaxes: tuple[Node, ...]
+
+
+def find_masks(view: ModelView, least: float) -> tuple[Mask, ...]:
+    """Constants with a number of at least this magnitude (infinity too) that reach a Softmax."""
+    found: dict[Home, tuple[str, Graph, float, dict[NodeKey, Node], dict[NodeKey, Node]]] = {}
+    for graph in view.model.graphs():
+        for node in graph.nodes:
+            if node.op_type not in ("Softmax", "LogSoftmax") or node.domain:
+                continue
+            for name, reader, either_sign in _reaching(node):
+                value = _extreme(view, reader.graph, name, either_sign)
+                if value is not None and abs(value) >= least:
+                    entry = found.setdefault(home(reader.graph, name), (name, reader.graph, value, {}, {}))
+                    entry[3][reader.key], entry[4][node.key] = reader, node
+    return tuple(
+        Mask(name, graph, value, tuple(readers.values()), tuple(softmaxes.values()))
+        for name, graph, value, readers, softmaxes in found.values()
+    )
+
+
+def _reaching(softmax: Node) -> Iterator[tuple[str, Node, bool]]:
+    """Tensors that are made by no op that is followed: name, reader, whether the sign may change."""
+    pending = [(softmax, 0, False)]
+    seen: set[tuple[NodeKey, int, bool]] = set()
+    while pending:
+        node, position, either = pending.pop()
+        if (node.key, position, either) in seen:
+            continue
+        seen.add((node.key, position, either))
+        name = node.input(position)
+        producer = node.graph.producer(name)
+        if producer is None or producer.domain or not _inputs(producer):
+            if name:
+                yield name, node, either
+            continue
+        either = either or producer.op_type in _SIGN_CHANGES
+        pending.extend((producer, index, either) for index in _inputs(producer))
+
+
+def _inputs(node: Node) -> tuple[int, ...]:
+    if node.op_type in ("Concat", "Sum"):
+        return tuple(range(len(node.inputs)))
+    return _FOLLOWED.get(node.op_type, ())
+
+
+def _extreme(view: ModelView, graph: Graph, name: str, either_sign: bool) -> float | None:
+    """The constant's number farthest below zero (or from it, if the sign may change), if it is one."""
+    found = view.weights.statistics(graph, name)
+    if found is not None:
+        if found.infinite:
+            return -math.inf
+        return _far(found.minimum, found.maximum, either_sign)
+    producer = graph.producer(name)
+    if producer is None or producer.op_type != "ConstantOfShape" or producer.domain:
+        return None
+    value = producer.attribute("value")
+    if not isinstance(value, onnx.TensorProto) or value.data_type not in (1, 10, 11, 16):
+        return None
+    try:
+        number = float(numpy_helper.to_array(value).reshape(-1)[0])
+    except (ValueError, IndexError):
+        return None
+    return _far(number, number, either_sign)
+
+
+def _far(low: float, high: float, either_sign: bool) -> float:
+    return high if either_sign and high > -low else min(low, 0.0)

@@ -1,0 +1,142 @@
+"""Rules on what the graph does to ranges."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from dlclint.analysis.masks import find_masks
+from dlclint.analysis.roles import WEIGHTED_OPS, fold_factors
+from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.encodings import grid
+from dlclint.model.graph import Node
+from dlclint.rule import Finding, ModelContext
+from dlclint.target import Runtime
+from dlclint_rules.quantization.reporting import QUANTIZATION, layer, option, others, quantization_rule, short
+from dlclint_schemas.thresholds import threshold
+
+_QDQ = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
+_QOPERATOR = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
+
+
+@quantization_rule()
+def already_quantized(context: ModelContext) -> Iterator[Finding]:
+    """A model that is quantized already is to be quantized.
+
+    Why: the quantizer wants a float model. The converter strips QuantizeLinear and DequantizeLinear
+    (unless --keep_quant_nodes) and remembers their encodings, which snpe-dlc-quant ignores without
+    --override_params; ops that compute in integers have no float form to go back to.
+    What to do: export the float model; for QDQ, pass --override_params to keep its encodings.
+    """
+    if not context.target.quantize:
+        return
+    counts = Counter(
+        node.op_type
+        for graph in context.view.model.graphs()
+        for node in graph.nodes
+        if not node.domain and node.op_type in (*_QDQ, *_QOPERATOR)
+    )
+    if not counts:
+        return
+    integer = any(op in _QOPERATOR for op in counts)
+    said = ", ".join(f"{count} {op}" for op, count in counts.most_common())
+    first = next(n for g in context.view.model.graphs() for n in g.nodes if n.op_type in counts)
+    yield Finding(
+        f"the model holds {said}, and is to be quantized",
+        Severity.WARNING,
+        option("snpe-onnx-to-dlc", "--keep_quant_nodes"),
+        help="export the float model"
+        + ("" if integer else ", or pass --override_params to use the encodings it carries"),
+        node=first,
+        evidence=dict(counts),
+    )
+
+
+@quantization_rule()
+def standalone_batchnorm(context: ModelContext) -> Iterator[Finding]:
+    """A batch normalisation follows no layer that it could be folded into.
+
+    Why: then it is quantized by itself, with one 8-bit grid for the factors of all channels, and its
+    input needs an encoding of its own. Users report that accuracy drops.
+    What to do: put it behind a convolution, or give its tensors 16 bits by an override file.
+    """
+    if not context.target.quantize:
+        return
+    rows: list[tuple[Node, float]] = []
+    total = 0
+    for node in context.view.nodes():
+        if node.op_type != "BatchNormalization" or node.domain:
+            continue
+        total += 1
+        producer = node.graph.producer(node.input(0))
+        alone = node.graph.consumers(node.input(0)) == (node,) and node.input(0) not in node.graph.outputs
+        if producer is not None and producer.op_type in WEIGHTED_OPS and alone:
+            continue
+        rows.append((node, _spread(node)))
+    if not rows:
+        return
+    rows.sort(key=lambda row: -row[1])
+    node, spread = rows[0]
+    least = threshold("batchnorm_spread")
+    known = f": largest factor {spread:.3g} times the median" if spread else ""
+    named = (f"{short(layer(n))} {s:.3g}" if s else short(layer(n)) for n, s in rows[1:])
+    yield Finding(
+        f"{len(rows)} of {total} batch normalisations stand alone; worst {short(layer(node))}{known}"
+        f"{others(named, len(rows))}",
+        Severity.WARNING if spread >= least else Severity.INFO,
+        Source("blog.csdn.net/wb3533366/134684724", "standalone batch normalisation"),
+        Confidence.FIELD_REPORTED,
+        "give its factors 16 bits by an override file, or reorder the layers",
+        node,
+        evidence={"standalone": len(rows), "spread": spread},
+    )
+
+
+def _spread(norm: Node) -> float:
+    """Largest factor by the median one; 0 where the statistics are not stored."""
+    factors = fold_factors(norm)
+    if factors is None or not factors.size or not np.isfinite(factors).all():
+        return 0.0
+    middle = float(np.median(np.abs(factors)))
+    return float(np.abs(factors).max()) / middle if middle else 0.0
+
+
+@quantization_rule()
+def mask_constant(context: ModelContext) -> Iterator[Finding]:
+    """A mask's constant swallows the range of attention scores.
+
+    Why: masks of -3.4e38, -65504 or minus infinity are added to the scores before Softmax, so the
+    tensor's range is that number, and its grid cannot tell one score from the next. In float16 such a
+    number is infinite, and a row that is masked whole becomes NaN.
+    What to do: a mask of -100 masks as well (exp(-100) is 4e-44) and leaves the scores their bits.
+    """
+    target = context.target
+    halved = target.kind.float_bitwidth == 16 or Runtime.GPU_FLOAT16 in target.runtimes
+    if not target.quantize and not halved:
+        return
+    bits = target.kind.act_bitwidth
+    levels = float(grid.steps(bits))
+    least = threshold("mask_step") * levels if target.quantize else threshold("float16_max") + 1
+    advice = threshold("mask_advice")
+    for mask in find_masks(context.view, least):
+        step = abs(mask.value) / levels
+        node = mask.readers[0]
+        count = len(mask.softmaxes)
+        effect = (
+            f"its range is {step * levels:.3g}, so at {bits} bits one step is {step:.3g}; with {advice:g} it"
+            f" is {abs(advice) / levels:.2g}"
+            if target.quantize
+            else f"beyond {threshold('float16_max'):g} it is infinite in float16"
+        )
+        yield Finding(
+            f"mask of {mask.value:.4g} reaches {count} Softmax node{'s' * (count > 1)}: {effect}",
+            Severity.WARNING,
+            Source(QUANTIZATION, "algorithm"),
+            Confidence.INFERRED,
+            f"use a mask of {advice:g}, which masks as well",
+            node,
+            mask.name,
+            evidence={"value": mask.value, "softmaxes": count, **({"step": step} if target.quantize else {})},
+        )

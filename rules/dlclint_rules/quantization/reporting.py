@@ -1,0 +1,71 @@
+"""How rules of the family report: one finding a rule, at the worst layer, with the next ones named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from dlclint.analysis.weights.store import ConvertedWeight
+from dlclint.diagnostic import Source
+from dlclint.model.graph import Node
+from dlclint.rule import Subject, rule
+from dlclint.target import Runtime, Target
+
+quantization_rule = partial(rule, Subject.MODEL, "quantization")
+
+QUANTIZATION = "80-63442-2 Rev BL, Quantized vs Non-Quantized Models"
+TOOLS = "80-63442-2 Rev BL, Tools"
+NAMED = 3
+"""Layers that a message names; the evidence lists `LISTED`."""
+LISTED = 10
+
+
+def option(tool: str, name: str) -> Source:
+    """An option on the tools page."""
+    return Source(TOOLS, f"{tool} {name}")
+
+
+def layer(node: Node) -> str:
+    """What a reader finds a node by: its name, or else its first output."""
+    return node.name or next(filter(None, node.outputs), f"{node.op_type} #{node.index}")
+
+
+def short(name: str) -> str:
+    """A tensor's name in quotes, its beginning left out where it is long: the end tells more."""
+    return repr(name if len(name) <= 48 else f"…{name[-47:]}")
+
+
+def others(texts: Iterable[str], total: int) -> str:
+    """`; then a, b and 4 more` for the layers after the worst."""
+    named = list(texts)[: NAMED - 1]
+    if not named:
+        return ""
+    left = total - 1 - len(named)
+    return f"; then {', '.join(named)}" + (f" and {left} more" if left else "")
+
+
+def in_weights(
+    what: str, worst: str, rows: list[tuple[ConvertedWeight, float]], total: int, spelled: str
+) -> str:
+    """`<what> in 3 of 52 weights; worst 'w': <worst>; then 'v' 1.2 dB and 1 more`.
+
+    `rows` are the weights with their number, the worst first; `spelled` formats that of the others.
+    """
+    named = (f"{short(weight.name)} {spelled.format(number)}" for weight, number in rows[1:])
+    head = f"{what} in {len(rows)} of {total} weights; worst {short(rows[0][0].name)}: {worst}"
+    return head + others(named, len(rows))
+
+
+def worst_evidence(rows: list[tuple[ConvertedWeight, float]]) -> dict[str, Any]:
+    """The worst layers by weight name with their number."""
+    return {"worst": [f"{weight.name}: {number:.4g}" for weight, number in rows[:LISTED]]}
+
+
+def is_per_tensor(target: Target) -> bool:
+    """Whether the model is for DSP v66 or AIP alone, which quantize weights per tensor.
+
+    Source: AIMET's configurations of v66 and DSP are per tensor, those of v68 and later per channel.
+    """
+    considered = set(target.considered)
+    return bool(considered & {Runtime.DSP, Runtime.AIP}) and Runtime.HTP not in considered

@@ -1,0 +1,369 @@
+"""Rules on the numbers of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from dlclint.analysis.masks import find_masks
+from dlclint.analysis.roles import CONVOLUTIONS
+from dlclint.analysis.weights.clipping import best_clipping
+from dlclint.analysis.weights.noise import (
+    channel_sqnr,
+    decibels,
+    per_channel_scale,
+    per_tensor_scale,
+    rounding_noise,
+    sqnr,
+)
+from dlclint.analysis.weights.store import ConvertedWeight, home
+from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.encodings import grid
+from dlclint.model.tensors import Unavailable
+from dlclint.rule import Finding, ModelContext
+from dlclint.target import Runtime
+from dlclint_rules.quantization.reporting import (
+    QUANTIZATION,
+    in_weights,
+    is_per_tensor,
+    option,
+    others,
+    quantization_rule,
+    short,
+    worst_evidence,
+)
+from dlclint_schemas.quantization import widths
+from dlclint_schemas.thresholds import threshold
+
+MINIMUM_RANGE = Source(QUANTIZATION, "algorithm, minimum range")
+
+
+def _weights(context: ModelContext) -> list[ConvertedWeight]:
+    return list(context.view.weights.converted())
+
+
+def _by_channel(context: ModelContext, weight: ConvertedWeight) -> bool:
+    """Whether each channel of the weight gets a grid of its own."""
+    return context.target.kind.per_channel and weight.use.node.op_type in CONVOLUTIONS
+
+
+def _scale(context: ModelContext, weight: ConvertedWeight, bits: int) -> float | grid.Floats:
+    return per_channel_scale(weight, bits) if _by_channel(context, weight) else per_tensor_scale(weight, bits)
+
+
+def _dead(weight: ConvertedWeight) -> npt.NDArray[np.intp]:
+    """Channels that round to zero even on the 16-bit grid of the whole weight."""
+    magnitude = np.maximum(np.abs(weight.minimum), np.abs(weight.maximum))
+    return np.flatnonzero(magnitude <= magnitude.max() / grid.steps(16) / 2)
+
+
+@quantization_rule()
+def range_too_small(context: ModelContext) -> Iterator[Finding]:
+    """A weight's range is below the documented minimum.
+
+    Why: the quantizer widens a range to a minimum, 0.0001 in the page's words, 0.01 in its formula, so
+    the grid is coarser than the values need, down to all of them becoming zero.
+    What to do: find out why the weight is so small; scale it up and the next layer down, or leave the
+    layer out.
+    """
+    if not context.target.quantize:
+        return
+    bits, minimum = context.target.kind.weights_bitwidth, grid.MINIMUM_RANGE
+    rows: list[tuple[ConvertedWeight, float]] = []
+    weights = _weights(context)
+    for weight in weights:
+        low, high = np.minimum(weight.minimum, 0.0), np.maximum(weight.maximum, 0.0)
+        if _by_channel(context, weight):
+            spans = 2.0 * np.maximum(-low, high)
+            spans = np.delete(spans, _dead(weight))
+        else:
+            spans = np.array([high.max() - low.min()])
+        spans = spans[(spans < minimum) & (spans > 0.0)]
+        if len(spans):
+            rows.append((weight, float(spans.min())))
+    if not rows:
+        return
+    rows.sort(key=lambda row: row[1])
+    worst, span = rows[0]
+    formula = grid.MINIMUM_RANGE_IN_FORMULA
+    signal = _signal_of(worst, span)
+    left, left_by_formula = (
+        float(decibels(signal, rounding_noise(width / grid.steps(bits), signal)))
+        for width in (minimum, formula)
+    )
+    yield Finding(
+        in_weights(
+            f"range below the minimum of {minimum:g} ({formula:g} in the page's formula), so a coarser grid,",
+            f"range {span:.3g}, at {bits} bits {left:.1f} dB ({left_by_formula:.1f} dB by the formula)",
+            rows,
+            len(weights),
+            "{:.3g}",
+        ),
+        Severity.WARNING,
+        MINIMUM_RANGE,
+        help="scale the weight up and the next layer down, or drop the layer",
+        node=worst.use.node,
+        tensor=worst.name,
+        evidence={"weights": len(rows), "range": span, "sqnr_db": left, **worst_evidence(rows)},
+    )
+
+
+def _signal_of(weight: ConvertedWeight, span: float) -> float:
+    """Mean square of the weight, or of the channels that are no wider than `span`."""
+    widths_of = 2.0 * np.maximum(-weight.minimum, weight.maximum)
+    narrow = weight.mean_square[(widths_of <= span) & (weight.mean_square > 0)]
+    return float((narrow if len(narrow) else weight.mean_square).mean())
+
+
+@quantization_rule()
+def long_tail(context: ModelContext) -> Iterator[Finding]:
+    """A few outliers make a weight's grid coarse.
+
+    Why: by default the grid covers the true minimum and maximum. Where few values lie far out, a range
+    that cuts them off loses less than the finer step gains; the gain is told for the range with the
+    least mean square error.
+    What to do: --param_quantizer enhanced, which searches such a range.
+    """
+    if not context.target.quantize:
+        return
+    bits, least = context.target.kind.weights_bitwidth, threshold("long_tail_gain")
+    weights = [weight for weight in _weights(context) if not _by_channel(context, weight)]
+    found = []
+    for weight in weights:
+        try:
+            clipped = best_clipping(weight, bits, least)
+        except Unavailable:
+            continue
+        if clipped is not None:
+            found.append((weight, clipped))
+    if not found:
+        return
+    found.sort(key=lambda row: -row[1].gain)
+    worst, best = found[0]
+    yield Finding(
+        in_weights(
+            f"outliers cost {least:.3g} dB or more at {bits} bits",
+            f"{worst.low:.3g} to {worst.high:.3g} gives {best.full_sqnr:.1f} dB, {best.low:.3g} to"
+            f" {best.high:.3g} gives {best.clipped_sqnr:.1f} dB with {best.outside} of"
+            f" {worst.statistics.count} values cut off",
+            [(weight, clipped.gain) for weight, clipped in found],
+            len(weights),
+            "+{:.1f} dB",
+        ),
+        Severity.WARNING,
+        option("snpe-dlc-quant", "--param_quantizer"),
+        Confidence.INFERRED,
+        "pass --param_quantizer enhanced (qairt-quantizer: --param_quantizer_calibration sqnr)",
+        worst.use.node,
+        worst.name,
+        evidence={
+            "weights": len(found),
+            "gain_db": best.gain,
+            "outside": best.outside,
+            **worst_evidence([(w, c.gain) for w, c in found]),
+        },
+    )
+
+
+@quantization_rule()
+def channel_spread(context: ModelContext) -> Iterator[Finding]:
+    """The channels of a weight need ranges too different for one grid.
+
+    Why: with one grid for the whole weight, the widest channel sets the step, and narrow channels keep
+    a few steps each. Told is the SQNR of the channels with either grid, averaged in dB, because what
+    follows rescales narrow channels; it is foretold from the weight's own ranges.
+    What to do: --use_per_channel_quantization for convolutions, --use_per_row_quantization for MatMul
+    and fully connected layers; DSP v66 quantizes per tensor: equalize (--algorithms cle, or
+    `dlclint equalize`).
+    """
+    if not context.target.quantize:
+        return
+    bits, least = context.target.kind.weights_bitwidth, threshold("channel_spread_gain")
+    weights = [weight for weight in _weights(context) if not _by_channel(context, weight)]
+    rows: list[tuple[ConvertedWeight, float]] = []
+    for weight in weights:
+        whole = channel_sqnr(weight, per_tensor_scale(weight, bits))
+        gain = channel_sqnr(weight, per_channel_scale(weight, bits)) - whole
+        if np.isfinite(gain) and gain >= least and whole < threshold("channel_sqnr"):
+            rows.append((weight, gain))
+    if not rows:
+        return
+    rows.sort(key=lambda row: -row[1])
+    worst, gain = rows[0]
+    step = per_tensor_scale(worst, bits)
+    whole = channel_sqnr(worst, step)
+    narrow = int(np.count_nonzero(worst.maximum - worst.minimum < threshold("channel_steps") * step))
+    yield Finding(
+        in_weights(
+            f"one grid for all channels costs {least:.3g} dB or more at {bits} bits",
+            f"{whole:.1f} dB on average over the channels, {whole + gain:.1f} dB with a grid for each;"
+            f" {narrow} of {len(worst.minimum)} channels span less than {threshold('channel_steps'):g} steps",
+            rows,
+            len(weights),
+            "{:.1f} dB",
+        ),
+        Severity.WARNING,
+        option("snpe-dlc-quant", "--use_per_channel_quantization"),
+        Confidence.INFERRED,
+        _spread_help(context, [weight for weight, _ in rows]),
+        worst.use.node,
+        worst.name,
+        evidence={
+            "weights": len(rows),
+            "per_tensor_db": whole,
+            "per_channel_db": whole + gain,
+            "narrow_channels": narrow,
+            **worst_evidence(rows),
+        },
+    )
+
+
+def _spread_help(context: ModelContext, weights: list[ConvertedWeight]) -> str:
+    if is_per_tensor(context.target):
+        return "DSP v66 quantizes weights per tensor: equalize with --algorithms cle or dlclint equalize"
+    convolutions = any(weight.use.node.op_type in CONVOLUTIONS for weight in weights)
+    matrices = any(weight.use.node.op_type not in CONVOLUTIONS for weight in weights)
+    options = ["--use_per_channel_quantization"] * convolutions + ["--use_per_row_quantization"] * matrices
+    return f"pass {' and '.join(options)} to the quantizer" + (
+        "" if context.target.means(Runtime.HTP) else "; on DSP v66, which is per tensor, equalize instead"
+    )
+
+
+@quantization_rule()
+def bit_width(context: ModelContext) -> Iterator[Finding]:
+    """The chosen width is too narrow for some weights.
+
+    Why: at 8 bits normal weights keep about 38 dB, at 4 bits 14 dB. Where less than 20 dB are left, the
+    noise has more than a hundredth of the signal's power. With 4 bits, two values share a byte, each
+    channel starting on a byte of its own.
+    What to do: a wider --weights_bitwidth, for these weights alone by an override file, or a grid for
+    each channel; 4 bits want quantization-aware training.
+    """
+    if not context.target.quantize:
+        return
+    bits, least = context.target.kind.weights_bitwidth, threshold("weight_sqnr")
+    weights = _weights(context)
+    rows = []
+    for weight in weights:
+        left = sqnr(weight, _scale(context, weight, bits))
+        if 0.0 < left < least:
+            rows.append((weight, left))
+    if rows:
+        rows.sort(key=lambda row: row[1])
+        worst, left = rows[0]
+        wider = min((width for width in widths("weights") if width > bits), default=None)
+        better = "" if wider is None else f", {sqnr(worst, _scale(context, worst, wider)):.1f} dB at {wider}"
+        yield Finding(
+            in_weights(
+                f"less than {least:g} dB left at {bits} bits",
+                f"{left:.1f} dB{better}",
+                rows,
+                len(weights),
+                "{:.1f} dB",
+            ),
+            Severity.WARNING,
+            option("snpe-dlc-quant", "--weights_bitwidth"),
+            Confidence.INFERRED,
+            "give them more bits (--weights_bitwidth, or an override file for these alone)",
+            worst.use.node,
+            worst.name,
+            evidence={"weights": len(rows), "sqnr_db": left, "bitwidth": bits, **worst_evidence(rows)},
+        )
+    if bits == 4 and weights:
+        yield _packing(context, weights)
+
+
+def _packing(context: ModelContext, weights: list[ConvertedWeight]) -> Finding:
+    unique = {weight.name: weight for weight in weights}.values()
+    whole = sum(weight.statistics.count for weight in unique)
+    packed = sum(
+        len(weight.minimum) * -(-weight.values // 2)
+        if _by_channel(context, weight)
+        else -(-weight.statistics.count // 2)
+        for weight in unique
+    )
+    return Finding(
+        f"weights take {packed} bytes at 4 bits if packed, {whole} bytes at 8; the"
+        " quantization page names --pack_4_bit_weights for it, the tools page lists no such option",
+        Severity.INFO,
+        Source(QUANTIZATION, "packed 4-bit weights"),
+        help="see whether your snpe-dlc-quant --help knows --pack_4_bit_weights",
+        evidence={"bytes_at_8_bits": whole, "bytes_packed": packed},
+    )
+
+
+@quantization_rule()
+def dead_channel(context: ModelContext) -> Iterator[Finding]:
+    """Output channels of a weight are zero.
+
+    Why: they cost time and memory and compute nothing; with a grid for each channel their range is
+    empty (scales of 1.19e-07, and "Bad quantization: zero scale!" on HTA). A channel counts as dead if
+    it rounds to zero even on a 16-bit grid over the whole weight, a folded batch normalisation
+    included.
+    What to do: prune the channels, or check the training that left them.
+    """
+    if not context.target.quantize:
+        return  # per-channel statistics of every weight would double the time of a plain check
+    weights = _weights(context)
+    rows = [(weight, float(len(dead))) for weight in weights if len(dead := _dead(weight))]
+    if not rows:
+        return
+    rows.sort(key=lambda row: -row[1])
+    worst, count = rows[0]
+    target = context.target
+    harmful = target.kind.per_channel or target.means(Runtime.AIP)
+    first = [int(channel) for channel in _dead(worst)[:10]]
+    yield Finding(
+        in_weights("dead output channels", f"{count:g} of {len(worst.minimum)}", rows, len(weights), "{:g}"),
+        Severity.WARNING if harmful else Severity.INFO,
+        Source("qualcomm/aimet#739; hisrg/SNPE#1", "degenerate ranges"),
+        Confidence.FIELD_REPORTED,
+        "prune them",
+        worst.use.node,
+        worst.name,
+        evidence={"weights": len(rows), "dead": int(count), "first": first, **worst_evidence(rows)},
+    )
+
+
+@quantization_rule()
+def fp16_overflow(context: ModelContext) -> Iterator[Finding]:
+    """A stored number does not fit float16.
+
+    Why: beyond 65504 a float16 is infinite, and infinity times zero or minus infinity is no number. The
+    runtime gpu_float16 and DLCs with --float_bitwidth 16 compute in float16.
+    What to do: scale the weight down and the next layer up. (Attention masks are told by
+    quantization/mask-constant.)
+    """
+    target = context.target
+    halved = target.kind.float_bitwidth == 16 or Runtime.GPU_FLOAT16 in target.runtimes
+    if not halved:
+        return
+    limit = threshold("float16_max")
+    masks = {home(mask.graph, mask.name) for mask in find_masks(context.view, limit)}  # mask-constant's
+    rows = []
+    for graph in context.view.model.graphs():
+        stored = [*graph.initializers, *(n.outputs[0] for n in graph.nodes if n.op_type == "Constant")]
+        for name in stored:
+            found = context.view.weights.statistics(graph, name)
+            if found is None or found.magnitude <= limit or home(graph, name) in masks:
+                continue
+            if graph.consumers(name):
+                extreme = found.minimum if -found.minimum > found.maximum else found.maximum
+                rows.append((graph.consumers(name)[0], name, extreme))
+    if not rows:
+        return
+    rows.sort(key=lambda row: -abs(row[2]))
+    node, name, extreme = rows[0]
+    yield Finding(
+        f"numbers beyond {limit:g}, the largest float16, in {len(rows)} stored"
+        f" tensor{'s' * (len(rows) > 1)}; worst {short(name)}: {extreme:.4g}"
+        f"{others((f'{short(n)} {v:.4g}' for _, n, v in rows[1:]), len(rows))}",
+        Severity.WARNING,
+        Source("IEEE 754 binary16", "largest finite number"),
+        help="bring it into range before conversion, or stay with float32",
+        node=node,
+        tensor=name,
+        evidence={"tensors": len(rows), "value": extreme, "limit": limit},
+    )
