@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from dlclint.analysis.partition import Partition
 from dlclint.analysis.support import SupportMatrix
-from dlclint.diagnostic import Diagnostic, Severity
+from dlclint.diagnostic import Diagnostic, Location, Safety, Severity
+from dlclint.model.draft import Draft
 from dlclint.target import Target
 
 
@@ -94,3 +97,43 @@ class Outcome:
             for file in self.files
             for diagnostic in file.diagnostics
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """A fix that was made."""
+
+    rule: str
+    title: str
+    safety: Safety
+    location: Location
+    edits: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A finding that is left, and why: its fix is unsafe, was refused, or does not exist ("")."""
+
+    rule: str
+    severity: Severity
+    message: str
+    location: Location
+    title: str = ""
+    safety: Safety | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FixedModel:
+    """What came of it. `before` and `after` count findings by severity, `text_*` show the graphs."""
+
+    draft: Draft
+    mended: tuple[Mended, ...]
+    possible: tuple[Left, ...]
+    """What `--unsafe` would mend."""
+    left: tuple[Left, ...]
+    before: Mapping[Severity, int]
+    after: Mapping[Severity, int]
+    text_before: str
+    text_after: str
+    notes: tuple[str, ...] = ()

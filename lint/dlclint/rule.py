@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlclint.diagnostic import Confidence, Evidence, Severity, Source
+from dlclint.diagnostic import Confidence, Evidence, Safety, Severity, Source
 from dlclint.target import Target
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ class Rule:
     subject: Subject
     check: Callable[..., Iterator[Finding]]
     docs: str
+    fix: frozenset[Safety] = frozenset()
+    """How safe the fixes are that its findings may carry; empty if they carry none."""
 
     @property
     def family(self) -> str:
@@ -114,11 +116,12 @@ class Rule:
 
 
 def rule(
-    subject: Subject = Subject.MODEL, family: str = ""
+    subject: Subject = Subject.MODEL, family: str = "", fix: Iterable[Safety] = ()
 ) -> Callable[[Callable[..., Iterator[Finding]]], Rule]:
     """Mark a function as a rule.
 
-    `family` is for a family of several modules: a package names itself there.
+    `family` is for a family of several modules: a package names itself there. `fix` says how safe the
+    fixes of a model are that its findings may carry.
 
     Raises:
         ValueError: the function has no docstring; a rule without documentation is no rule.
@@ -129,6 +132,6 @@ def rule(
         if not docs:
             raise ValueError(f"rule {check.__qualname__} has no docstring")
         named = family or check.__module__.rpartition(".")[2]
-        return Rule(f"{named}/{check.__name__.replace('_', '-')}", subject, check, docs)
+        return Rule(f"{named}/{check.__name__.replace('_', '-')}", subject, check, docs, frozenset(fix))
 
     return mark

@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 
 from dlclint.model.graph import Graph, Model, Node, TensorType
-from dlclint.model.reading import Unreadable, read
+from dlclint.model.reading import Unreadable, parse, read
 from dlclint.model.tensors import Array
 
 RELATIVE = {"float64": 1e-8, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
@@ -114,12 +114,20 @@ def verify(original: Path, changed: Path, force: bool = False) -> Verification:
 def _unfit(model: Model) -> str:
     for graph in model.graphs():
         for node in graph.nodes:
-            if node.op_type in _RANDOM and not node.domain:
+            if not node.domain and (node.op_type in _RANDOM or _drops(node)):
                 return f"the model draws random numbers ({node.op_type}), so no two runs agree"
     for name in model.graph.inputs:
         if model.graph.type_of(name) is None:
             return f"input {name!r} is no tensor"
     return ""
+
+
+def _drops(node: Node) -> bool:
+    """Whether a Dropout is, or may be, in training mode."""
+    if node.op_type != "Dropout" or not node.input(2):
+        return False
+    value = node.graph.small_value(node.input(2))
+    return value is None or bool(value.any())
 
 
 def _too_large(model: Model, path: Path) -> str:
@@ -275,7 +283,9 @@ def _index_limits(graph: Graph, name: str) -> Iterator[int | None]:
         tensor = pending.pop()
         for node in graph.consumers(tensor):
             if node.op_type == "Gather" and node.input(1) == tensor:
-                yield _gathered(node)
+                yield _size(node, node.attribute("axis", 0))
+            elif node.op_type == "RoiAlign" and node.input(2) == tensor:
+                yield _size(node, 0)
             elif node.op_type in _PASSES_INDICES and node.input(0) == tensor:
                 for output in node.outputs:
                     if output not in seen:
@@ -283,9 +293,8 @@ def _index_limits(graph: Graph, name: str) -> Iterator[int | None]:
                         pending.append(output)
 
 
-def _gathered(node: Node) -> int | None:
+def _size(node: Node, axis: int) -> int | None:
     found = node.graph.type_of(node.input(0))
-    axis = node.attribute("axis", 0)
     if found is None or found.shape is None or not -len(found.shape) <= axis < len(found.shape):
         return None
     dim = found.shape[axis]
@@ -301,7 +310,8 @@ def _run(path: Path, feeds: Sequence[Mapping[str, Array]], names: tuple[str, ...
     # Packed copies of the weights would only speed up many runs.
     options.add_session_config_entry("session.disable_prepacking", "1")
     try:
-        session: Any = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        source = str(path) if path.suffix.lower() == ".onnx" else parse(path)[0].SerializeToString()
+        session: Any = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         results = [session.run(list(names), dict(feed)) for feed in feeds]
     except Exception as error:  # ONNX Runtime raises a class of its own for each status
         raise _CannotRun(" ".join(str(error).split())[:300]) from None

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from dlclint.diagnostic import Confidence, Severity
+from dlclint.diagnostic import Confidence, Safety, Severity
 from dlclint.model import external
 from dlclint.model.graph import Graph
 from dlclint.model.tensors import Tensor, Unavailable
 from dlclint.rule import FileContext, Finding, ModelContext, Subject, rule
 from dlclint_rules import sources
+from dlclint_rules.repairs import tidying
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import op_table
 
@@ -162,7 +163,7 @@ def external_data_escapes(context: ModelContext) -> Iterator[Finding]:
             continue
 
 
-@rule()
+@rule(fix=[Safety.SAFE, Safety.UNSAFE])
 def dangling_input(context: ModelContext) -> Iterator[Finding]:
     """A node reads a tensor that nothing makes.
 
@@ -191,6 +192,7 @@ def dangling_input(context: ModelContext) -> Iterator[Finding]:
                         help="sort the nodes or mend the graph" if later else "connect the input",
                         node=node,
                         tensor=name,
+                        fix=tidying.sort(graph) if later else None,
                     )
             known.update(node.outputs)
         for name in graph.outputs:
@@ -202,10 +204,11 @@ def dangling_input(context: ModelContext) -> Iterator[Finding]:
                     help="remove the output or connect it",
                     tensor=name,
                     graph=graph,
+                    fix=None if graph.path or len(graph.outputs) == 1 else tidying.without_output(name),
                 )
 
 
-@rule()
+@rule(fix=[Safety.SAFE])
 def unused_input(context: ModelContext) -> Iterator[Finding]:
     """A graph input is read by no node.
 
@@ -222,10 +225,11 @@ def unused_input(context: ModelContext) -> Iterator[Finding]:
                 Confidence.INFERRED,
                 help="remove it from the model's inputs",
                 tensor=name,
+                fix=tidying.without_input(graph, name),
             )
 
 
-@rule()
+@rule(fix=[Safety.SAFE])
 def duplicate_name(context: ModelContext) -> Iterator[Finding]:
     """Two nodes share a name, or two definitions share a tensor name.
 
@@ -245,6 +249,7 @@ def duplicate_name(context: ModelContext) -> Iterator[Finding]:
                     help="keep one definition",
                     tensor=name,
                     graph=graph,
+                    fix=tidying.one_initializer(graph, name),
                 )
             made[name] = "an initializer"
         for node in graph.nodes:
@@ -266,6 +271,7 @@ def duplicate_name(context: ModelContext) -> Iterator[Finding]:
                     sources.ONNX,
                     help="rename one of them",
                     node=node,
+                    fix=tidying.named(graph, [node]),
                 )
             names.setdefault(node.name, node.index)
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, verdict_on
 from dlclint.analysis.versions import Listing, listing_of
-from dlclint.diagnostic import Confidence, Severity
+from dlclint.diagnostic import Confidence, Safety, Severity
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint_rules import sources
+from dlclint_rules.repairs import layers
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import Constraint, op_table
 
@@ -105,7 +105,7 @@ def _export_help(context: ModelContext) -> str:
     return f"at opset {newest} every op of this model is listed" if newest else ""
 
 
-@rule()
+@rule(fix=[Safety.SAFE, Safety.UNSAFE])
 def attribute(context: ModelContext) -> Iterator[Finding]:
     """An attribute or parameter has a value that the table excludes.
 
@@ -123,6 +123,7 @@ def attribute(context: ModelContext) -> Iterator[Finding]:
                 sources.op_row(node.op_type),
                 help=op_table().rows[node.op_type].notes,
                 node=node,
+                fix=layers.of_attribute(node, constraint.kind, constraint.get("attribute")),
             )
     for node, constraint in _constrained(context, "attribute_ignored"):
         name = constraint.get("attribute")
@@ -134,10 +135,6 @@ def attribute(context: ModelContext) -> Iterator[Finding]:
                 sources.op_row(node.op_type),
                 node=node,
             )
-
-
-def _text(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _must_equal(node: Node, constraint: Constraint) -> str:
@@ -226,7 +223,7 @@ _ATTRIBUTE_CHECKS: dict[str, Callable[[Node, Constraint], str]] = {
 }
 
 
-@rule()
+@rule(fix=[Safety.SAFE])
 def pattern_only(context: ModelContext) -> Iterator[Finding]:
     """The op converts only inside a pattern, and stands outside it.
 
@@ -256,6 +253,7 @@ def pattern_only(context: ModelContext) -> Iterator[Finding]:
                 sources.op_row("Gemm"),
                 help="store the weight as a constant with transA 0, or use MatMul and Add",
                 node=node,
+                fix=layers.documented_gemm(node) if constant else layers.gemm_of_activations(node),
             )
         elif not node.attribute("transB"):
             yield Finding(
@@ -265,6 +263,7 @@ def pattern_only(context: ModelContext) -> Iterator[Finding]:
                 Confidence.INFERRED,
                 help="transpose the weight in the model to have what is documented",
                 node=node,
+                fix=layers.documented_gemm(node),
             )
 
 

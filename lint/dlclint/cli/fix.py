@@ -1,89 +1,36 @@
-"""`dlclint fix`: repair an override file."""
+"""`dlclint fix`: mend models and override files."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
-import sys
-from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
 
 from dlclint.cli.errors import UsageError
-from dlclint.diagnostic import plain
-from dlclint.encodings.recognition import is_encodings, model_beside
-from dlclint.engine.encodings import Fixed, NotConverging, fix_encodings
-from dlclint.engine.registry import BrokenRules
-from dlclint.engine.run import Job
-from dlclint.report.render import write_whole
-from dlclint.target import Target
+from dlclint.cli.jobs import files
+from dlclint.encodings.recognition import is_encodings
 
 
 def fix(given: argparse.Namespace) -> int:
-    """Run the command; returns 0, or 1 if errors are left.
+    """Run the command; returns 0, or 1 if errors are left in a file.
 
     Raises:
-        UsageError: the file is none that can be repaired, or cannot be written.
+        UsageError: a file that cannot be mended or written.
     """
-    path = Path(given.path)
-    if not path.is_file():
-        raise UsageError(f"{plain(given.path)} does not exist or is no file; check the path")
-    if not is_encodings(path):
-        raise UsageError(f"{plain(given.path)} is no override file; only those are repaired so far")
-    model = Path(given.model) if given.model else model_beside(path)
-    if model is not None and not model.is_file():
-        raise UsageError(f"{plain(str(model))} does not exist; check --model")
-    target = Target(simplify=False)
-    chosen, ignored = (
-        tuple(",".join(texts).split(",")) if texts else () for texts in (given.select, given.ignore)
-    )
-    job = Job(path, target, select=chosen, ignore=ignored, kind="encodings", model=model)
-    try:
-        fixed = fix_encodings(job, given.unsafe)
-    except (ValueError, BrokenRules) as error:
-        raise UsageError(str(error)) from None
-    except NotConverging as error:
-        raise UsageError(f"the fixes of {error} undo each other; fix them one by one with --select") from None
-    if given.diff:
-        sys.stdout.write(_diff(fixed, plain(given.path)))
-    elif given.output or given.in_place:
-        _write(Path(given.output) if given.output else path, fixed)
-    else:
-        sys.stdout.write(fixed.after)
-    _tell(fixed, given.unsafe)
-    return 1 if fixed.errors else 0
+    paths = list(files(given.paths))
+    if given.output and len(paths) > 1:
+        raise UsageError("-o names one file, several are given; use --in-place")
+    if given.format == "json" and len(paths) > 1:
+        raise UsageError("--format json speaks of one model; give one")
+    status = 0
+    for path in paths:
+        if is_encodings(path):
+            if given.dims:
+                raise UsageError(f"--dims is for models, and {path} is an override file")
+            # Imported here because each kind of file needs what the other does not.
+            from dlclint.cli.fix_encodings import fix_overrides
 
+            status = max(status, fix_overrides(given, path))
+        else:
+            from dlclint.cli.fix_model import fix_network
 
-def _listed(values: Sequence[str]) -> tuple[str, ...]:
-    return tuple(item.strip() for value in values for item in value.split(",") if item.strip())
-
-
-def _write(path: Path, fixed: Fixed) -> None:
-    try:
-        write_whole(path, fixed.after)
-    except OSError as error:
-        raise UsageError(f"cannot write {plain(str(path))}: {error.strerror}") from None
-
-
-def _diff(fixed: Fixed, name: str) -> str:
-    lines = difflib.unified_diff(
-        fixed.before.splitlines(keepends=True), fixed.after.splitlines(keepends=True), name, f"{name} (fixed)"
-    )
-    shown = []
-    for line in lines:
-        text = plain(line.rstrip("\r\n"), 2000)
-        shown.append(f"{text}\n")
-    return "".join(shown)
-
-
-def _tell(fixed: Fixed, unsafe: bool) -> None:
-    for (rule, title), count in Counter(fixed.done).items():
-        times = f" ({count} times)" if count > 1 else ""
-        print(f"fixed {rule}: {plain(title)}{times}", file=sys.stderr)
-    for line in fixed.left[:20]:
-        print(f"left {plain(line, 400)}", file=sys.stderr)
-    if len(fixed.left) > 20:
-        print(f"left {len(fixed.left) - 20} more; dlclint check lists them", file=sys.stderr)
-    if not fixed.done:
-        more = "" if unsafe else "; --unsafe may do more"
-        print(f"nothing to fix{more if fixed.left else ''}", file=sys.stderr)
+            status = max(status, fix_network(given, path))
+    return status

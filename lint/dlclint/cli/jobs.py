@@ -50,7 +50,7 @@ def jobs_of(
     Raises:
         UsageError: a path or an option cannot be followed.
     """
-    paths = list(_files(given.paths))
+    paths = list(files(given.paths))
     models = [path for path in paths if not is_encodings(path)]
     if given.encodings and len(models) != 1:
         raise UsageError("--encodings goes with one model; give one, or name both files alike")
@@ -61,7 +61,7 @@ def jobs_of(
         overrides = Path(named) if named else encodings_beside(path)
         if overrides is not None and not overrides.is_file():
             raise UsageError(f"override file {plain(str(overrides))} does not exist; check the path")
-        job = _job(path, given, config, chosen, ignored, overrides is not None)
+        job = job_for(path, given, config, chosen, ignored, overrides is not None)
         yield job
         if overrides is not None:
             done.add(overrides.resolve())
@@ -69,11 +69,16 @@ def jobs_of(
     for path in paths:
         if is_encodings(path) and path.resolve() not in done:
             model = model_beside(path)
-            job = _job(model or path, given, config, chosen, ignored, True)
+            job = job_for(model or path, given, config, chosen, ignored, True)
             yield replace(job, path=path, kind="encodings", model=model)
 
 
-def _files(paths: Sequence[str]) -> Iterator[Path]:
+def files(paths: Sequence[str]) -> Iterator[Path]:
+    """The models and override files that paths name, folders searched.
+
+    Raises:
+        UsageError: a path that is not there, or that is no such file.
+    """
     for text in paths:
         path = Path(text)
         if path.is_dir():
@@ -92,7 +97,7 @@ def _files(paths: Sequence[str]) -> Iterator[Path]:
             yield path
 
 
-def _job(
+def job_for(
     path: Path,
     given: argparse.Namespace,
     config: Config,
@@ -100,6 +105,11 @@ def _job(
     ignored: Sequence[str],
     overridden: bool,
 ) -> Job:
+    """The job of a model.
+
+    Raises:
+        UsageError: a target or dimension that is none.
+    """
     section = config.section_for(path)
     target = target_of(given, section, overridden)
     return Job(path, target, _dimensions(given, section), tuple(chosen), tuple(ignored), config.ignores)
@@ -107,21 +117,27 @@ def _job(
 
 def _dimensions(given: argparse.Namespace, section: ModelSection) -> Dimensions:
     inputs = dict(section.input_dims)
-    for name, text in given.input_dim:
-        inputs[name] = tuple(_size(part, "--input-dim") for part in text.split(","))
+    for name, text in getattr(given, "input_dim", ()):
+        inputs[name] = tuple(size(part, "--input-dim") for part in text.split(","))
     symbols = dict(section.symbols)
-    symbols.update({symbol: _size(value, "--define-symbol") for symbol, value in given.symbol})
-    batch = given.batch if given.batch is not None else section.batch
+    symbols.update({symbol: size(value, "--define-symbol") for symbol, value in getattr(given, "symbol", ())})
+    batch = getattr(given, "batch", None)
+    batch = section.batch if batch is None else batch
     if batch is not None and batch < 1:
         raise UsageError(f"--batch {batch}: give a number of at least 1")
     return Dimensions(inputs, symbols, batch)
 
 
-def _size(text: str, option: str) -> int:
+def size(text: str, option: str) -> int:
+    """A dimension given on the command line.
+
+    Raises:
+        UsageError: it is none.
+    """
     try:
-        size = int(text)
+        found = int(text)
     except ValueError:
-        size = 0
-    if not 1 <= size < 1 << 31:
+        found = 0
+    if not 1 <= found < 1 << 31:
         raise UsageError(f"{option}: {plain(text)!r} is no dimension; give whole numbers such as 1,3,224,224")
-    return size
+    return found

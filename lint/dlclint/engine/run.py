@@ -105,21 +105,25 @@ def apply_rules(rules: Iterable[Rule], subject: Subject, context: object, file: 
         if rule.subject is not subject:
             continue
         try:
-            found.extend(_diagnostic(rule.id, finding, file) for finding in rule.check(context))
+            found.extend(diagnostic(rule.id, finding, file) for finding in rule.check(context))
         except Exception as error:  # a rule's flaw must not cost the user the other rules
-            found.append(
-                Diagnostic(
-                    CRASHED,
-                    Severity.ERROR,
-                    plain(f"rule {rule.id} failed: {type(error).__name__}: {error}"),
-                    Location(file),
-                    help=f"report it to the makers of the rule; until then --ignore {rule.id}",
-                )
-            )
+            found.append(crashed(rule.id, error, file))
     return found
 
 
-def _diagnostic(id: str, finding: Finding, file: str) -> Diagnostic:
+def crashed(id: str, error: Exception, file: str) -> Diagnostic:
+    """The finding that stands for a rule that failed."""
+    return Diagnostic(
+        CRASHED,
+        Severity.ERROR,
+        plain(f"rule {id} failed: {type(error).__name__}: {error}"),
+        Location(file),
+        help=f"report it to the makers of the rule; until then --ignore {id}",
+    )
+
+
+def diagnostic(id: str, finding: Finding, file: str) -> Diagnostic:
+    """A finding as reports see it: located, and its texts sanitised."""
     node = finding.node
     graph = node.graph if node is not None else finding.graph
     tensor = finding.tensor or (next(filter(None, node.outputs), "") if node is not None else "")

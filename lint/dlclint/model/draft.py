@@ -80,15 +80,20 @@ class Draft:
                 found[path] = self.contents[number]
         return found
 
+    def complaints(self) -> tuple[str, ...]:
+        """What onnx.checker says of the structure, one line each."""
+        absent = [
+            t for _, t in tensors(self.proto) if t.data_location == t.EXTERNAL or referred(t) is not None
+        ]
+        return complaints(self.proto, absent)
+
     def model(self, check: bool = True) -> Model:
         """A view of the draft as it is now; later edits do not show in it.
 
         `check` asks onnx.checker for complaints, which is not needed between edits.
         """
         payloads = self.payloads()
-        incomplete = [message_at(self.proto, path) for path in payloads]
-        incomplete += [t for t in self.proto.graph.initializer if t.data_location == t.EXTERNAL]
-        found = complaints(self.proto, incomplete) if check else ()
+        found = self.complaints() if check else ()
         inferred = infer(self.proto)
         if inferred is self.proto:
             inferred = self.copy().proto

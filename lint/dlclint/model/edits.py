@@ -6,13 +6,13 @@ view; `apply` turns them into changes of the draft's messages, all edits of a fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
 from typing import Any
 
 import onnx
 
-from dlclint.diagnostic import Safety
+from dlclint.diagnostic import Safety, plain
 from dlclint.model.graph import Graph, Node
 from dlclint.model.tensors import Array, Produced
 
@@ -20,8 +20,13 @@ Claim = tuple[Any, ...]
 """What an edit changes. Edits of different fixes meet if one claim is the beginning of the other."""
 
 
+class CannotFix(Exception):
+    """The edits of a fix cannot be worked out for this model; the argument says why in one sentence."""
+
+
 def _place(node: Node) -> Claim:
-    return ("node", node.graph.wire_path, node.index)
+    # As in the wire form, so that the claim of a node begins those of all that lies in its subgraphs.
+    return (*node.graph.wire_path, 7 if node.graph.is_function else 1, node.index)
 
 
 def _called(node: Node) -> str:
@@ -63,6 +68,21 @@ class ReplaceNodes:
             return f"remove {gone}"
         come = ", ".join(node.op_type for node in self.new[:6]) + (", ..." if len(self.new) > 6 else "")
         return f"replace {gone} by {come}"
+
+
+@dataclass(frozen=True, slots=True)
+class InsertBefore:
+    """Put nodes before a node, which stays."""
+
+    node: Node
+    new: tuple[onnx.NodeProto, ...]
+    kind = "insert-before"
+
+    def claims(self) -> Iterator[Claim]:
+        yield (*_place(self.node), "before")
+
+    def words(self) -> str:
+        return f"put {', '.join(node.op_type for node in self.new)} before {_called(self.node)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +173,7 @@ class ReplaceUses:
     kind = "replace-uses"
 
     def claims(self) -> Iterator[Claim]:
-        yield ("uses", self.graph.wire_path, self.old)
+        yield (*self.graph.wire_path, "uses", self.old)
 
     def words(self) -> str:
         return f"read {self.new!r} in place of {self.old!r}"
@@ -169,7 +189,7 @@ class PutInitializer:
     kind = "put-initializer"
 
     def claims(self) -> Iterator[Claim]:
-        yield ("initializer", self.graph.wire_path, self.name)
+        yield (*self.graph.wire_path, "initializer", self.name)
 
     def words(self) -> str:
         verb = "replace" if self.name in self.graph.initializers else "add"
@@ -187,7 +207,7 @@ class RemoveInitializer:
     kind = "remove-initializer"
 
     def claims(self) -> Iterator[Claim]:
-        yield ("initializer", self.graph.wire_path, self.name, self.position)
+        yield (*self.graph.wire_path, "initializer", self.name, self.position)
 
     def words(self) -> str:
         return f"remove initializer {self.name!r}"
@@ -202,7 +222,7 @@ class RemoveInput:
     kind = "remove-input"
 
     def claims(self) -> Iterator[Claim]:
-        yield ("input", self.graph.wire_path, self.name)
+        yield (*self.graph.wire_path, "input", self.name)
 
     def words(self) -> str:
         return f"take {self.name!r} from the inputs"
@@ -223,6 +243,20 @@ class RemoveOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class SortNodes:
+    """Put the nodes of a graph in topological order, moving none that need not move."""
+
+    graph: Graph
+    kind = "sort-nodes"
+
+    def claims(self) -> Iterator[Claim]:
+        yield (*self.graph.wire_path, "order")
+
+    def words(self) -> str:
+        return f"sort the nodes of {self.graph.path or 'the graph'}"
+
+
+@dataclass(frozen=True, slots=True)
 class ReplaceStructure:
     """Put another structure in place of the whole model; references to contents stay valid."""
 
@@ -240,6 +274,7 @@ class ReplaceStructure:
 Edit = (
     SetDimension
     | ReplaceNodes
+    | InsertBefore
     | SetAttribute
     | RemoveAttribute
     | SetInput
@@ -250,6 +285,7 @@ Edit = (
     | RemoveInitializer
     | RemoveInput
     | RemoveOutput
+    | SortNodes
     | ReplaceStructure
 )
 
@@ -264,13 +300,40 @@ class Fix:
 
     title: str
     safety: Safety
-    edits: tuple[Edit, ...] = ()
+    make: Callable[[], Iterable[Edit]] = tuple
+    """Works the edits out, which linting alone does not need. Raises `CannotFix`."""
 
 
 def same(one: Edit, other: Edit) -> bool:
     """Whether two edits come to the same, so that two fixes may share them."""
-    if type(one) is not type(other):
-        return False
     if isinstance(one, PutInitializer) and isinstance(other, PutInitializer):
-        return one.graph is other.graph and one.name == other.name and one.values is other.values
-    return one == other
+        return (one.graph, one.name) == (other.graph, other.name) and one.values is other.values
+    return type(one) is type(other) and one == other
+
+
+def as_json(edit: Edit) -> dict[str, Any]:
+    """An edit as plain data: its kind, what it says in words, and its fields."""
+    shown: dict[str, Any] = {"kind": edit.kind, "text": plain(edit.words(), 400)}
+    for item in fields(edit):
+        shown[item.name] = _plain(getattr(edit, item.name))
+    return shown
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, Node):
+        place = {"graph": plain(value.graph.path), "index": value.index}
+        return place | {"name": plain(value.name), "op": plain(value.op_type)}
+    if isinstance(value, Graph):
+        return plain(value.path)
+    if isinstance(value, onnx.NodeProto):
+        ends = {"inputs": list(map(plain, value.input)), "outputs": list(map(plain, value.output))}
+        return {"op": plain(value.op_type), "name": plain(value.name)} | ends
+    if isinstance(value, onnx.AttributeProto):
+        return plain(str(onnx.helper.printable_attribute(value)))
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, onnx.ModelProto):
+        return None
+    return value if isinstance(value, int) else {"shape": list(value.shape)}

@@ -387,6 +387,20 @@ class Model:
         return (node.proto.domain, node.op_type) in self._function_names
 
     @cached_property
+    def tensor_names(self) -> frozenset[str]:
+        """Every tensor name of every graph."""
+        return frozenset(
+            name
+            for graph in self.graphs()
+            for name in (
+                *graph.inputs,
+                *graph.initializer_names,
+                *graph.outputs,
+                *(name for node in graph.nodes for name in (*node.inputs, *node.outputs)),
+            )
+        )
+
+    @cached_property
     def _function_names(self) -> frozenset[tuple[str, str]]:
         return frozenset((function.domain, function.name) for function in self.proto.functions)
 

@@ -1,0 +1,387 @@
+"""Applying fixes to a draft: all edits of a fix or none, and what they leave behind tidied up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+
+from dlclint.model.draft import Draft
+from dlclint.model.edits import (
+    Claim,
+    Edit,
+    InsertBefore,
+    PutInitializer,
+    RemoveAttribute,
+    RemoveInitializer,
+    RemoveInput,
+    RemoveOutput,
+    RenameNode,
+    ReplaceNodes,
+    ReplaceStructure,
+    ReplaceUses,
+    SetAttribute,
+    SetDimension,
+    SetInput,
+    SetOutput,
+    same,
+)
+from dlclint.model.graph import Graph, Node, TensorType
+from dlclint.model.reading import message_at
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A new draft, and the numbers of the fixes made in it.
+
+    The others met one that was made: `met` has the number of the fix that each of them met.
+    """
+
+    draft: Draft
+    made: tuple[int, ...]
+    met: dict[int, int]
+
+
+def apply(draft: Draft, fixes: Sequence[Sequence[Edit]]) -> Applied:
+    """Apply fixes, found on a view of this very draft, to a copy of it.
+
+    A fix whose edits would change the same thing in another way than one before it is left out.
+    """
+    claims = _Claims()
+    made = [number for number, edits in enumerate(fixes) if claims.take(number, edits)]
+    result = draft.copy()
+    edits = list(_without_repeats(edit for number in made for edit in fixes[number]))
+    for edit in edits:
+        if isinstance(edit, ReplaceStructure):
+            result.proto.CopyFrom(edit.proto)
+            return Applied(result, tuple(made), claims.met)
+    unread = _unread(result.proto.graph)
+    _Applier(result).run(edits)
+    _drop_dead(result.proto.graph, unread)
+    for graph in _graphs(result.proto.graph):
+        _sort(graph)
+        _drop_types(graph)
+    if any(isinstance(edit, SetDimension) for edit in edits):
+        refresh_types(result)
+    return Applied(result, tuple(made), claims.met)
+
+
+class _Claims:
+    """Who changes what."""
+
+    def __init__(self) -> None:
+        self.edits: dict[Claim, tuple[int, Edit]] = {}
+        self.below: dict[Claim, int] = {}
+        """Every proper beginning of a claim, with the fix that made the claim."""
+        self.met: dict[int, int] = {}
+
+    def take(self, number: int, edits: Sequence[Edit]) -> bool:
+        claimed = [(claim, edit) for edit in edits for claim in edit.claims()]
+        for claim, edit in claimed:
+            other = self._other(claim, edit)
+            if other is not None:
+                self.met[number] = other
+                return False
+        for claim, edit in claimed:
+            self.edits.setdefault(claim, (number, edit))
+            for length in range(len(claim)):
+                self.below.setdefault(claim[:length], number)
+        return True
+
+    def _other(self, claim: Claim, edit: Edit) -> int | None:
+        taken = self.edits.get(claim)
+        if taken is not None:
+            return None if same(taken[1], edit) else taken[0]
+        if claim in self.below:
+            return self.below[claim]
+        for length in range(len(claim)):
+            taken = self.edits.get(claim[:length])
+            if taken is not None:
+                return taken[0]
+        return None
+
+
+def _without_repeats(edits: Iterable[Edit]) -> Iterator[Edit]:
+    by_claim: dict[Claim, Edit] = {}
+    for edit in edits:
+        first = by_claim.setdefault(next(iter(edit.claims()), ()), edit)
+        if first is edit or not same(first, edit):
+            yield edit
+
+
+class _Applier:
+    """Changes the messages of a draft. What names a node by its index comes before indices shift."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+
+    def graph(self, graph: Graph) -> Any:
+        return message_at(self.draft.proto, graph.wire_path)
+
+    def node(self, node: Node) -> onnx.NodeProto:
+        return self.graph(node.graph).node[node.index]  # type: ignore[no-any-return]
+
+    def run(self, edits: list[Edit]) -> None:
+        removed: dict[tuple[Any, ...], list[int]] = {}
+        replaced: dict[tuple[Any, ...], list[_Replacement]] = {}
+        for edit in edits:
+            if isinstance(edit, ReplaceNodes):
+                gone = [node.index for node in edit.old]
+                replacement = _Replacement(gone, [_copied(node) for node in edit.new])
+                replaced.setdefault(edit.graph.wire_path, []).append(replacement)
+            elif isinstance(edit, InsertBefore):
+                replacement = _Replacement([], [_copied(node) for node in edit.new], edit.node.index)
+                replaced.setdefault(edit.node.graph.wire_path, []).append(replacement)
+            elif isinstance(edit, RemoveInitializer):
+                removed.setdefault(edit.graph.wire_path, []).append(edit.position)
+            elif isinstance(edit, (SetAttribute, RemoveAttribute, SetInput, SetOutput, RenameNode)):
+                self._on_node(edit)
+            elif isinstance(edit, (SetDimension, RemoveOutput)):
+                self._on_model(edit)
+            elif isinstance(edit, RemoveInput):
+                _remove_named(self.graph(edit.graph).input, edit.name)
+        for path, positions in removed.items():
+            tensors = message_at(self.draft.proto, path).initializer
+            for position in sorted(positions, reverse=True):
+                del tensors[position]
+        for edit in edits:
+            if isinstance(edit, PutInitializer):
+                self.draft.put_initializer(edit.name, edit.values, self.graph(edit.graph))
+        self._rename_uses(edits, replaced)
+        # Inner graphs first: a node that is put elsewhere takes its subgraphs along.
+        for path in sorted(replaced, key=len, reverse=True):
+            _replace_nodes(message_at(self.draft.proto, path), replaced[path])
+
+    def _on_node(self, edit: SetAttribute | RemoveAttribute | SetInput | SetOutput | RenameNode) -> None:
+        node = self.node(edit.node)
+        if isinstance(edit, SetAttribute):
+            _remove_named(node.attribute, edit.attribute.name)
+            node.attribute.append(edit.attribute)
+        elif isinstance(edit, RemoveAttribute):
+            _remove_named(node.attribute, edit.name)
+        elif isinstance(edit, RenameNode):
+            node.name = edit.name
+        else:
+            ends = node.input if isinstance(edit, SetInput) else node.output
+            while len(ends) <= edit.position:
+                ends.append("")
+            ends[edit.position] = edit.name
+            while len(ends) > 1 and not ends[-1]:
+                ends.pop()
+
+    def _on_model(self, edit: SetDimension | RemoveOutput) -> None:
+        graph = self.draft.proto.graph
+        if isinstance(edit, RemoveOutput):
+            _remove_named(graph.output, edit.name)
+            return
+        for value in (*graph.input, *graph.output):
+            if value.name == edit.value:
+                value.type.tensor_type.shape.dim[edit.axis].dim_value = edit.size
+
+    def _rename_uses(self, edits: list[Edit], replaced: dict[tuple[Any, ...], list[_Replacement]]) -> None:
+        """Also in nodes that come with other fixes, and through several renamings in a row."""
+        by_graph: dict[tuple[Any, ...], dict[str, str]] = {}
+        for edit in edits:
+            if isinstance(edit, ReplaceUses):
+                by_graph.setdefault(edit.graph.wire_path, {})[edit.old] = edit.new
+        for path, names in by_graph.items():
+            final = {old: _last(names, old) for old in names}
+            for node in _nodes_below(message_at(self.draft.proto, path)):
+                _rename_inputs(node, final)
+            for place, replacements in replaced.items():
+                if place[: len(path)] == path:
+                    for new in (node for replacement in replacements for node in replacement.new):
+                        _rename_inputs(new, final)
+
+
+def _last(names: dict[str, str], name: str) -> str:
+    seen = {name}
+    while names.get(name, name) not in seen:
+        name = names[name]
+        seen.add(name)
+    return name
+
+
+def _rename_inputs(node: onnx.NodeProto, names: dict[str, str]) -> None:
+    for position, name in enumerate(node.input):
+        if name in names:
+            node.input[position] = names[name]
+
+
+def _remove_named(items: Any, name: str) -> None:
+    for position in reversed(range(len(items))):
+        if items[position].name == name:
+            del items[position]
+
+
+@dataclass(frozen=True, slots=True)
+class _Replacement:
+    gone: list[int]
+    new: list[onnx.NodeProto]
+    before: int = 0
+    """Where the new nodes go if none is gone."""
+
+
+def _copied(node: onnx.NodeProto) -> onnx.NodeProto:
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    return copy
+
+
+def _replace_nodes(graph: Any, replacements: list[_Replacement]) -> None:
+    gone = {index for replacement in replacements for index in replacement.gone}
+    after: dict[int, list[onnx.NodeProto]] = {}
+    for replacement in replacements:
+        place = max(replacement.gone, default=replacement.before - 1)
+        after.setdefault(place, []).extend(replacement.new)
+    nodes: list[onnx.NodeProto] = list(after.get(-1, ()))
+    for index, node in enumerate(graph.node):
+        if index not in gone:
+            nodes.append(_copied(node))
+        nodes.extend(after.get(index, ()))
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _nodes_below(graph: Any) -> Iterator[onnx.NodeProto]:
+    """The nodes of a graph or function, and of all subgraphs."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for body in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
+                yield from _nodes_below(body)
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph and all its subgraphs."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
+                yield from _graphs(body)
+
+
+def _read_names(graph: onnx.GraphProto) -> set[str]:
+    names = {name for node in _nodes_below(graph) for name in node.input}
+    for inner in _graphs(graph):
+        names.update(value.name for value in inner.output)
+    return names
+
+
+def _unread(graph: onnx.GraphProto) -> set[str]:
+    """What nothing reads: such pieces of the source stay unless a fix is about them."""
+    read = _read_names(graph)
+    made = {name for node in _nodes_below(graph) for name in node.output}
+    for inner in _graphs(graph):
+        made.update(tensor.name for tensor in inner.initializer)
+    return made - read
+
+
+def _drop_dead(graph: onnx.GraphProto, unread_before: set[str]) -> None:
+    """Remove what lost its last reader, and then what only that read."""
+    while True:
+        read = _read_names(graph)
+        changed = False
+        for inner in _graphs(graph):
+            for position in reversed(range(len(inner.node))):
+                outputs = [name for name in inner.node[position].output if name]
+                if outputs and not read.intersection(outputs) and not unread_before.issuperset(outputs):
+                    del inner.node[position]
+                    changed = True
+        if not changed:
+            break
+    for inner in _graphs(graph):
+        for position in reversed(range(len(inner.initializer))):
+            name = inner.initializer[position].name
+            if name not in read and name not in unread_before:
+                del inner.initializer[position]
+                _remove_named(inner.input, name)
+
+
+def _sort(graph: onnx.GraphProto) -> None:
+    """Put nodes in topological order, moving none that need not move; a cycle stays as it is."""
+    maker = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
+    needs = []
+    for index, node in enumerate(graph.node):
+        names = {*node.input}
+        for attribute in node.attribute:
+            for body in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
+                names |= _read_names(body)
+        needs.append({maker[name] for name in names if name in maker} - {index})
+    if all(max(need, default=-1) < index for index, need in enumerate(needs)):
+        return
+    order: list[int] = []
+    placed: set[int] = set()
+    for start in range(len(needs)):
+        stack = [start]
+        while stack:
+            index = stack[-1]
+            waiting = [need for need in sorted(needs[index]) if need not in placed and need not in stack]
+            if index in placed or not waiting:
+                stack.pop()
+                if index not in placed:
+                    placed.add(index)
+                    order.append(index)
+            else:
+                stack.append(waiting[0])
+    nodes = [_copied(graph.node[index]) for index in order]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _drop_types(graph: onnx.GraphProto) -> None:
+    """Declared types of tensors that are no more."""
+    if not graph.value_info:
+        return
+    made = {name for node in graph.node for name in node.output}
+    made.update(tensor.name for tensor in graph.initializer)
+    kept = [value for value in graph.value_info if value.name in made]
+    if len(kept) < len(graph.value_info):
+        copies = []
+        for value in kept:
+            copies.append(onnx.ValueInfoProto())
+            copies[-1].CopyFrom(value)
+        del graph.value_info[:]
+        graph.value_info.extend(copies)
+
+
+def refresh_types(draft: Draft) -> None:
+    """Declare again what was declared, by inference from the inputs as they are now."""
+    graph = draft.proto.graph
+    declared = sorted({value.name for value in graph.value_info}, key=_order(graph))
+    for inner in _graphs(graph):
+        del inner.value_info[:]
+    for value in graph.output:
+        for dim in value.type.tensor_type.shape.dim:
+            dim.ClearField("value")
+    known = draft.model(check=False).graph
+    for name in declared:
+        found = known.type_of(name)
+        if found is not None:
+            _declare(graph.value_info.add(name=name), found)
+    for value in graph.output:
+        found = known.type_of(value.name)
+        if found is not None:
+            _declare(value, found)
+
+
+def _declare(value: onnx.ValueInfoProto, found: TensorType) -> None:
+    tensor = value.type.tensor_type
+    tensor.elem_type = found.data_type
+    if found.shape is None:
+        return
+    tensor.shape.Clear()
+    tensor.shape.SetInParent()
+    for size in found.shape:
+        dim = tensor.shape.dim.add()
+        if isinstance(size, int):
+            dim.dim_value = size
+        elif size is not None:
+            dim.dim_param = size
+
+
+def _order(graph: onnx.GraphProto) -> Any:
+    places = {name: i for i, node in enumerate(graph.node) for name in node.output}
+    return lambda name: (places.get(name, -1), name)

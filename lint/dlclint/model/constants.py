@@ -1,0 +1,57 @@
+"""Edits that give a node another constant, whatever holds it and whoever else reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx
+
+from dlclint.model.edits import Edit, PutInitializer, ReplaceNodes, SetInput
+from dlclint.model.graph import Graph, Node
+from dlclint.model.tensors import Array, Produced
+
+
+def fresh_name(graph: Graph, wanted: str) -> str:
+    """A tensor name that the model does not have, like the one wanted.
+
+    Take it from the name of an output that the same fix makes or changes: two fixes of one round then
+    never choose the same.
+    """
+    taken = graph.model.tensor_names
+    name, number = wanted, 0
+    while name in taken:
+        number += 1
+        name = f"{wanted}_{number}"
+    return name
+
+
+def add_constant(graph: Graph, name: str, values: Array | Produced) -> Edit:
+    """Add a constant: an initializer, or a Constant node in a function, which has no initializers."""
+    if not graph.is_function:
+        return PutInitializer(graph, name, values)
+    return ReplaceNodes(graph, (), (_constant_node(name, "", values),))
+
+
+def replace_constant(node: Node, position: int, values: Array | Produced) -> Iterator[Edit]:
+    """Give a node's constant input other values.
+
+    The tensor keeps its name if nothing else reads it; otherwise the node reads a new one.
+    """
+    graph, name = node.graph, node.input(position)
+    reads = [i for i, given in enumerate(node.inputs) if given == name]
+    alone = len(graph.consumers(name)) == 1 and len(reads) == 1 and name not in graph.outputs
+    maker = graph.producer(name)
+    if alone and name in graph.initializers:
+        yield PutInitializer(graph, name, values)
+    elif alone and maker is not None and maker.graph is graph and maker.op_type == "Constant":
+        yield ReplaceNodes(graph, (maker,), (_constant_node(name, maker.name, values),))
+    else:
+        new = fresh_name(graph, f"{name}_for_{next(filter(None, node.outputs), node.op_type)}")
+        yield add_constant(graph, new, values)
+        yield SetInput(node, position, new)
+
+
+def _constant_node(output: str, name: str, values: Array | Produced) -> onnx.NodeProto:
+    array = values.array() if isinstance(values, Produced) else values
+    tensor = onnx.numpy_helper.from_array(array)
+    return onnx.helper.make_node("Constant", [], [output], name=name, value=tensor)

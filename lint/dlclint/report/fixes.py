@@ -1,0 +1,150 @@
+"""What `dlclint fix` did to a model, in words and as JSON (version 1)."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from dlclint.diagnostic import Location, Safety, Severity, plain
+from dlclint.model.writing import Written
+from dlclint.outcome import FixedModel, Left
+from dlclint.verify import Verdict, Verification
+
+_SHOWN = 20
+_NOUNS = ((Severity.ERROR, "error"), (Severity.WARNING, "warning"), (Severity.INFO, "note"))
+
+
+def as_text(fixed: FixedModel, path: str, written: Written | None, proof: Verification, unsafe: bool) -> str:
+    """The report for people."""
+    return "\n".join(_lines(fixed, path, written, proof, unsafe))
+
+
+def _lines(
+    fixed: FixedModel, path: str, written: Written | None, proof: Verification, unsafe: bool
+) -> Iterator[str]:
+    yield plain(path, 500)
+    yield from (f"  note: {note}" for note in fixed.notes)
+    made = Counter((item.rule, item.title, item.safety) for item in fixed.mended)
+    for (rule, title, safety), count in made.items():
+        times = f" ({count} times)" if count > 1 else ""
+        yield f"  mended{' (unsafe)' if safety is Safety.UNSAFE else ''} {rule}: {title}{times}"
+    if not made:
+        yield "  nothing to mend"
+    yield from _counted("with --unsafe", ((item.rule, f"{item.title}") for item in fixed.possible))
+    refused = [item for item in fixed.left if item.reason]
+    yield from _counted("not mended", ((item.rule, f"{item.title}: {item.reason}") for item in refused))
+    yield from _counted(
+        "by hand",
+        ((item.rule, item.message) for item in fixed.left if not item.reason and _is_serious(item)),
+    )
+    yield f"  before {_counts(fixed.before)}; after {_counts(fixed.after)}"
+    if written is not None:
+        data = f" and {written.data.name}" if written.data is not None else ""
+        yield f"  wrote {plain(str(written.path), 500)}{plain(data)}"
+        yield from _proof(proof)
+    elif made:
+        yield "  wrote nothing; give -o OUT.onnx or --in-place"
+
+
+def _is_serious(item: Left) -> bool:
+    return item.severity is not Severity.INFO
+
+
+def _counted(label: str, items: Iterable[tuple[str, str]]) -> Iterator[str]:
+    groups = Counter(items)
+    for (rule, text), count in list(groups.items())[:_SHOWN]:
+        yield f"  {label} {rule}: {text}{f' ({count} times)' if count > 1 else ''}"
+    if len(groups) > _SHOWN:
+        yield f"  {label}: {len(groups) - _SHOWN} more; dlclint check lists them"
+
+
+def _counts(counts: Mapping[Severity, int]) -> str:
+    return ", ".join(f"{counts[s]} {noun}{'s' * (counts[s] != 1)}" for s, noun in _NOUNS)
+
+
+def _proof(proof: Verification) -> Iterator[str]:
+    if proof.verdict is Verdict.UNKNOWN:
+        yield f"  not verified: {plain(proof.reason, 400)}"
+        return
+    what = "agree" if proof.verdict is Verdict.EQUAL else "differ"
+    yield f"  verified with ONNX Runtime on {proof.runs} random inputs: outputs {what}"
+    if proof.reason:
+        yield f"    {plain(proof.reason, 400)}"
+    for item in proof.outputs[:_SHOWN]:
+        yield (
+            f"    {plain(item.output)}: largest difference {item.absolute:.3g} "
+            f"({item.relative:.2g} of its size, {item.allowed:.2g} allowed)"
+        )
+    if len(proof.outputs) > _SHOWN:
+        yield f"    {len(proof.outputs) - _SHOWN} more outputs"
+
+
+def as_json(fixed: FixedModel, path: str, written: Written | None, proof: Verification) -> dict[str, Any]:
+    """The report as plain data; its schema is `dlclint_schemas/fix-v1.schema.json`."""
+    return {
+        "version": 1,
+        "path": plain(path, 500),
+        "notes": list(fixed.notes),
+        "before": {severity.value: count for severity, count in fixed.before.items()},
+        "after": {severity.value: count for severity, count in fixed.after.items()},
+        "mended": [
+            {
+                "rule": item.rule,
+                "title": item.title,
+                "safety": item.safety.value,
+                "location": _location(item.location),
+                "edits": list(item.edits),
+            }
+            for item in fixed.mended
+        ],
+        "possible": [_left(item) for item in fixed.possible],
+        "left": [_left(item) for item in fixed.left],
+        "written": written
+        and {
+            "path": plain(str(written.path), 500),
+            "bytes": written.size,
+            "data": None if written.data is None else plain(written.data.name),
+        },
+        "verification": {
+            "verdict": proof.verdict.value,
+            "reason": plain(proof.reason, 400),
+            "runs": proof.runs,
+            "outputs": [
+                {
+                    "output": plain(item.output),
+                    "absolute": _finite(item.absolute),
+                    "relative": _finite(item.relative),
+                    "allowed": item.allowed,
+                }
+                for item in proof.outputs
+            ],
+        },
+    }
+
+
+def _finite(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+def _location(place: Location) -> dict[str, Any]:
+    return {
+        "graph": place.graph,
+        "node": place.node,
+        "node_index": place.node_index,
+        "op": place.op,
+        "tensor": place.tensor,
+    }
+
+
+def _left(item: Left) -> dict[str, Any]:
+    return {
+        "rule": item.rule,
+        "severity": item.severity.value,
+        "message": item.message,
+        "location": _location(item.location),
+        "fix": None
+        if item.safety is None
+        else {"title": item.title, "safety": item.safety.value, "reason": item.reason},
+    }

@@ -1,0 +1,287 @@
+"""Layers written as the tables want them: fully connected, normalisation, RoiAlign, Reshape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnx
+
+from dlclint.diagnostic import Safety
+from dlclint.model.constants import add_constant, fresh_name, replace_constant
+from dlclint.model.edits import (
+    Edit,
+    Fix,
+    InsertBefore,
+    RemoveAttribute,
+    ReplaceNodes,
+    SetAttribute,
+    SetInput,
+    SetOutput,
+)
+from dlclint.model.graph import Node
+from dlclint.model.tensors import Array, Produced, Tensor
+
+_STRIP = 64 << 20
+"""Bytes of a transposed weight that are put together at once."""
+
+
+def transposed(tensor: Tensor) -> Produced:
+    """A stored matrix transposed, read as often as it takes to hold no more than a strip of it."""
+    rows, columns = tensor.shape
+
+    def strips() -> Iterator[Array]:
+        width = max(1, _STRIP // max(1, tensor.nbytes // max(columns, 1)))
+        for start in range(0, columns, width):
+            strip: Array | None = None
+            row = 0
+            for chunk in tensor.chunks():
+                # A chunk may begin and end within a row, so it is put in place by its flat position.
+                if strip is None:
+                    strip = np.empty((min(width, columns - start), rows), chunk.dtype)
+                row = _place(chunk, row, columns, start, strip)
+            if strip is not None:
+                yield strip
+
+    return Produced(tensor.data_type, (columns, rows), strips)
+
+
+def _place(chunk: Array, position: int, columns: int, start: int, strip: Array) -> int:
+    """Put the elements of a chunk that lie in the strip's columns there; returns the next position."""
+    done = 0
+    while done < len(chunk):
+        row, column = divmod(position, columns)
+        whole = (len(chunk) - done) // columns if column == 0 else 0
+        if whole:
+            block = chunk[done : done + whole * columns].reshape(whole, columns)
+            strip[:, row : row + whole] = block[:, start : start + len(strip)].T
+            taken = whole * columns
+        else:
+            taken = min(columns - column, len(chunk) - done)
+            low, high = max(column, start), min(column + taken, start + len(strip))
+            if low < high:
+                strip[low - start : high - start, row] = chunk[done + low - column : done + high - column]
+        done += taken
+        position += taken
+    return position
+
+
+def documented_gemm(node: Node) -> Fix | None:
+    """Gemm with transA 0 and transB 1: the weight transposed offline, the input by a Transpose."""
+    weight = node.graph.constant(node.input(1))
+    if node.graph.is_function or weight is None or len(weight.shape) != 2:
+        return None
+    turn_weight, turn_input = not node.attribute("transB"), bool(node.attribute("transA"))
+    if not (turn_weight or turn_input):
+        return None
+
+    def edits() -> Iterator[Edit]:
+        graph = node.graph
+        if turn_weight:
+            yield from replace_constant(node, 1, transposed(weight))
+            yield SetAttribute(node, onnx.helper.make_attribute("transB", 1))
+        if turn_input:
+            name = fresh_name(graph, f"{node.outputs[0]}_input")
+            turn = onnx.helper.make_node("Transpose", [node.input(0)], [name], perm=[1, 0])
+            yield InsertBefore(node, (turn,))
+            yield SetInput(node, 0, name)
+            yield RemoveAttribute(node, "transA")
+
+    what = ["transpose the weight"] if turn_weight else []
+    what += ["put a Transpose before"] if turn_input else []
+    return Fix(f"{' and '.join(what)}, as Gemm is documented", Safety.SAFE, edits)
+
+
+def gemm_of_activations(node: Node) -> Fix | None:
+    """Gemm of two computed matrices as MatMul, with Transpose, Mul and Add where it does their work."""
+    graph = node.graph
+    opset = graph.opset("")
+    kind = graph.type_of(node.outputs[0])
+    if graph.is_function or opset is None or opset < 7 or kind is None:
+        return None
+
+    def edits() -> Iterator[Edit]:
+        made: list[onnx.NodeProto] = []
+        result = node.outputs[0]
+        number = 0
+
+        def step(op: str, *inputs: str, **attributes: Any) -> str:
+            nonlocal number
+            number += 1
+            name = fresh_name(graph, f"{result}_{number}")
+            made.append(
+                onnx.helper.make_node(op, inputs, [name], name=name if node.name else "", **attributes)
+            )
+            return name
+
+        ends = [node.input(0), node.input(1)]
+        for place, attribute in enumerate(("transA", "transB")):
+            if node.attribute(attribute):
+                ends[place] = step("Transpose", ends[place], perm=[1, 0])
+        last = step("MatMul", *ends)
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.data_type)
+        bias = node.input(2)
+        for attribute in ("alpha", "beta"):
+            factor = node.attribute(attribute, 1.0)
+            if factor != 1.0 and (attribute == "alpha" or bias):
+                constant = fresh_name(graph, f"{result}_{attribute}")
+                yield add_constant(graph, constant, np.array(factor, dtype))
+                if attribute == "alpha":
+                    last = step("Mul", last, constant)
+                else:
+                    bias = step("Mul", bias, constant)
+        if bias:
+            step("Add", last, bias)
+        made[-1].output[0] = result
+        made[-1].name = node.name
+        yield ReplaceNodes(graph, (node,), tuple(made))
+
+    return Fix("write it as MatMul and Add", Safety.SAFE, edits)
+
+
+def inference_form(node: Node) -> Fix | None:
+    """BatchNormalization or Dropout in training mode as it is at inference, with the stored statistics."""
+    if node.op_type == "BatchNormalization":
+        if any(node.graph.constant(name) is None for name in node.inputs[1:5]):
+            return None
+        title = "use the stored statistics, as at inference; results change where the batch's own differ"
+        extra = range(1, len(node.outputs))
+        if any(_is_used(node, position) for position in extra):
+            return None
+
+        def normalised() -> Iterator[Edit]:
+            yield RemoveAttribute(node, "training_mode")
+            yield from (SetOutput(node, position, "") for position in extra)
+
+        return Fix(title, Safety.UNSAFE, normalised)
+    if node.op_type == "Dropout" and node.input(2):
+        return Fix(
+            "let Dropout do nothing, as at inference; nothing is dropped at random any more",
+            Safety.UNSAFE,
+            lambda: (SetInput(node, 2, ""),),
+        )
+    return None
+
+
+def _is_used(node: Node, position: int) -> bool:
+    name = node.outputs[position]
+    return bool(name) and (bool(node.graph.consumers(name)) or name in node.graph.outputs)
+
+
+def output_half_pixel(node: Node) -> Fix:
+    """RoiAlign in the one coordinate mode that is converted."""
+    mode = onnx.helper.make_attribute("coordinate_transformation_mode", "output_half_pixel")
+    return Fix(
+        "set coordinate_transformation_mode to output_half_pixel: regions shift by half a pixel",
+        Safety.UNSAFE,
+        lambda: (SetAttribute(node, mode),),
+    )
+
+
+def without_kernel_shape(node: Node) -> Fix:
+    """Conv whose kernel_shape contradicts its weight: the weight is what there is."""
+    return Fix(
+        "take kernel_shape away, it follows from the weight",
+        Safety.SAFE,
+        lambda: (RemoveAttribute(node, "kernel_shape"),),
+    )
+
+
+def without_allowzero(node: Node) -> Fix | None:
+    """Reshape with allowzero, which means nothing where the shape has no zero."""
+    shape = node.graph.small_value(node.input(1))
+    if shape is None or not shape.all():
+        return None
+    return Fix(
+        "take allowzero away: the shape has no zero",
+        Safety.SAFE,
+        lambda: (RemoveAttribute(node, "allowzero"),),
+    )
+
+
+def without_unread_outputs(nodes: list[tuple[Node, int]]) -> Fix:
+    """Outputs that nothing reads and the converter does not make."""
+
+    def edits() -> Iterator[Edit]:
+        yield from (SetOutput(node, position, "") for node, position in nodes)
+
+    return Fix(f"leave out {len(nodes)} unread outputs", Safety.SAFE, edits)
+
+
+def multiplication(node: Node) -> Fix | None:
+    """Division by a stored number as multiplication by its reciprocal."""
+    graph = node.graph
+    divisor = graph.small_value(node.input(1), limit=1 << 20)
+    if graph.is_function or node.op_type != "Div" or divisor is None:
+        return None
+    if divisor.dtype.kind != "f" or not np.isfinite(divisor).all() or not divisor.all():
+        return None
+    with np.errstate(all="ignore"):
+        factor = (1 / divisor.astype(np.float64)).astype(divisor.dtype)
+    if not np.isfinite(factor).all() or not factor.all():
+        return None
+
+    def edits() -> Iterator[Edit]:
+        new = onnx.NodeProto()
+        new.CopyFrom(node.proto)
+        new.op_type = "Mul"
+        name = fresh_name(graph, f"{node.outputs[0]}_factor")
+        new.input[1] = name
+        yield add_constant(graph, name, factor)
+        yield ReplaceNodes(graph, (node,), (new,))
+
+    exact = bool((factor.astype(np.float64) * divisor.astype(np.float64) == 1).all())
+    rounding = "" if exact else ", rounded to the type's last digit"
+    return Fix(f"multiply by the reciprocal{rounding}", Safety.SAFE, edits)
+
+
+def relu_of_prelu(node: Node) -> Fix | None:
+    """PRelu as Relu: the same where all slopes are 0, another function where they are not."""
+    slope = node.graph.constant(node.input(1))
+    if node.op_type != "PRelu" or node.graph.is_function or slope is None:
+        return None
+    largest = 0.0
+    for chunk in slope.chunks():
+        largest = max(largest, float(np.abs(chunk.astype(np.float64)).max(initial=0.0)))
+    if largest == 0:
+        return Fix("write Relu: every slope is 0", Safety.SAFE, lambda: (_relu(node),))
+    return Fix(
+        f"write Relu: negative inputs give 0, not up to {largest:.3g} times themselves; needs fine-tuning",
+        Safety.UNSAFE,
+        lambda: (_relu(node),),
+    )
+
+
+def relu_of_clip(node: Node, upper: float) -> Fix | None:
+    """Clip from 0 to a bound as Relu, which cross-layer equalization can scale through."""
+    if node.op_type != "Clip" or node.graph.is_function:
+        return None
+    return Fix(
+        f"write Relu: values above {upper:g} are no longer cut",
+        Safety.UNSAFE,
+        lambda: (_relu(node),),
+    )
+
+
+def _relu(node: Node) -> Edit:
+    new = onnx.helper.make_node("Relu", [node.input(0)], [node.outputs[0]], name=node.name)
+    return ReplaceNodes(node.graph, (node,), (new,))
+
+
+def of_attribute(node: Node, kind: str, attribute: str | None) -> Fix | None:
+    """What mends an attribute that the table excludes.
+
+    Args:
+        kind: the constraint's kind in the op table, such as `attribute_must_equal`.
+        attribute: the attribute that the constraint is about.
+    """
+    if node.graph.is_function:
+        return None
+    if kind == "inference_only" or attribute == "training_mode":
+        return inference_form(node)
+    if attribute == "coordinate_transformation_mode":
+        return output_half_pixel(node)
+    if kind == "attribute_matches_weight_shape":
+        return without_kernel_shape(node)
+    return without_allowzero(node) if attribute == "allowzero" else None

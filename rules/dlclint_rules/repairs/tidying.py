@@ -1,0 +1,168 @@
+"""Pieces of a graph that do nothing, or that have no name or one too many."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
+
+from dlclint.diagnostic import Safety
+from dlclint.model.edits import (
+    CannotFix,
+    Edit,
+    Fix,
+    RemoveInitializer,
+    RemoveInput,
+    RemoveOutput,
+    RenameNode,
+    ReplaceNodes,
+    ReplaceUses,
+    SetOutput,
+    SortNodes,
+)
+from dlclint.model.graph import Graph, Node
+
+
+def bypass(node: Node) -> Iterator[Edit]:
+    """Edits that take out a node whose output 0 equals its input 0.
+
+    Raises:
+        CannotFix: input and output are both names that the graph must keep.
+    """
+    graph, source, result = node.graph, node.input(0), node.outputs[0]
+    if result not in graph.outputs:
+        yield ReplaceNodes(graph, (node,), ())
+        yield ReplaceUses(graph, result, source)
+        return
+    maker = graph.producer(source)
+    if maker is None or maker.graph is not graph or source in graph.outputs:
+        raise CannotFix(
+            f"it stands between {source!r} and the output {result!r}, which both keep their names"
+        )
+    yield ReplaceNodes(graph, (node,), ())
+    yield SetOutput(maker, maker.outputs.index(source), result)
+    yield ReplaceUses(graph, source, result)
+
+
+def can_bypass(node: Node) -> bool:
+    """Whether `bypass` finds a way: not between two names that the graph must keep."""
+    graph, source = node.graph, node.input(0)
+    if node.outputs[0] not in graph.outputs:
+        return True
+    maker = graph.producer(source)
+    if maker is None or maker.graph is not graph or source in graph.outputs:
+        return False
+    # A name read in a subgraph would have to change there too, which its own nodes may shadow.
+    return all(reader.graph is graph for reader in graph.consumers(source))
+
+
+def bypass_all(nodes: list[Node]) -> Fix:
+    """Take out nodes that pass their input on."""
+
+    def edits() -> Iterator[Edit]:
+        for node in nodes:
+            yield from bypass(node)
+
+    shown = ", ".join(f"{count} {op}" for op, count in Counter(node.op_type for node in nodes).items())
+    return Fix(f"take out {shown}", Safety.SAFE, edits)
+
+
+def without_input(graph: Graph, name: str) -> Fix:
+    """Take an input away that nothing reads."""
+    return Fix(f"take {name!r} from the inputs", Safety.SAFE, lambda: (RemoveInput(graph, name),))
+
+
+def without_default(graph: Graph, names: list[str]) -> Fix:
+    """Let initializers be constants only, not inputs too."""
+
+    def edits() -> Iterator[Edit]:
+        yield from (RemoveInput(graph, name) for name in names)
+
+    return Fix(f"take {len(names)} initializers from the inputs", Safety.SAFE, edits)
+
+
+def without_initializers(graph: Graph, names: list[str]) -> Fix:
+    """Drop initializers that nothing reads."""
+
+    def edits() -> Iterator[Edit]:
+        for position, name in enumerate(graph.initializer_names):
+            if name in names:
+                yield RemoveInitializer(graph, name, position)
+
+    return Fix(f"drop {len(names)} initializers", Safety.SAFE, edits)
+
+
+def without_nodes(nodes: list[Node]) -> Fix:
+    """Drop nodes whose outputs nothing reads."""
+    return Fix(
+        f"drop {len(nodes)} nodes", Safety.SAFE, lambda: (ReplaceNodes(nodes[0].graph, tuple(nodes), ()),)
+    )
+
+
+def one_initializer(graph: Graph, name: str) -> Fix | None:
+    """Keep one of several initializers of a name, if they are alike; else nobody can tell which is meant."""
+    positions = [i for i, given in enumerate(graph.initializer_names) if given == name]
+    protos = graph.proto.initializer
+    if graph.proto.sparse_initializer or any(position >= len(protos) for position in positions):
+        return None
+    first = protos[positions[0]]
+    if first.external_data or any(protos[position] != first for position in positions[1:]):
+        return None
+    return Fix(
+        f"keep one of {len(positions)} equal initializers {name!r}",
+        Safety.SAFE,
+        lambda: tuple(RemoveInitializer(graph, name, position) for position in positions[1:]),
+    )
+
+
+def sort(graph: Graph) -> Fix | None:
+    """Put the nodes into an order in which each tensor is made before it is read; none ends a cycle."""
+    if graph.is_function or _has_cycle(graph):
+        return None
+    return Fix("put the nodes in topological order", Safety.SAFE, lambda: (SortNodes(graph),))
+
+
+@lru_cache(maxsize=4)
+def _has_cycle(graph: Graph) -> bool:
+    waiting = {node.index: {m.index for m in _makers(graph, node)} for node in graph.nodes}
+    while waiting:
+        ready = [index for index, needs in waiting.items() if needs.isdisjoint(waiting)]
+        if not ready:
+            return True
+        for index in ready:
+            del waiting[index]
+    return False
+
+
+def _makers(graph: Graph, node: Node) -> Iterator[Node]:
+    for inner in (node, *(n for body in node.subgraphs for g in body.with_subgraphs() for n in g.nodes)):
+        for name in inner.inputs:
+            maker = graph.producer(name) if name else None
+            if maker is not None and maker.graph is graph:
+                yield maker
+
+
+def without_output(name: str) -> Fix:
+    """Take an output away that nothing makes: the model cannot run with it."""
+    return Fix(
+        f"take {name!r} from the outputs; who asks for it gets nothing",
+        Safety.UNSAFE,
+        lambda: (RemoveOutput(name),),
+    )
+
+
+def named(graph: Graph, nodes: list[Node]) -> Fix:
+    """Give nodes names of their own, after their op and first output."""
+
+    def edits() -> Iterator[Edit]:
+        taken = {node.name for other in graph.model.graphs() for node in other.nodes}
+        for node in nodes:
+            wanted = f"{node.op_type}_{next(filter(None, node.outputs), node.index)}"
+            name, number = wanted, 1
+            while name in taken:
+                name, number = f"{wanted}_{number}", number + 1
+            taken.add(name)
+            yield RenameNode(node, name)
+
+    plural = "s" * (len(nodes) > 1)
+    return Fix(f"name {len(nodes)} node{plural} after op and output", Safety.SAFE, edits)

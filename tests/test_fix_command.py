@@ -1,0 +1,258 @@
+"""`dlclint fix MODEL`: what it prints, writes and refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+from importlib.resources import files
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper, parser
+
+from dlclint.cli.main import main
+from dlclint.engine import fixing
+from dlclint.verify import Difference, Verdict, Verification
+
+GEMM = """<ir_version: 8, opset_import: ["" : 13]>
+g (float[1,3] x, float[1,3] unused) => (float[1,4] y)
+<float[3,4] w = {1,2,3,4,5,6,7,8,9,10,11,12}> { y = Gemm(x, w) }"""
+DROPOUT = """<ir_version: 8, opset_import: ["" : 12]>
+g (float[1,3] x) => (float[1,3] y) <float r = {0.5}, bool t = {1}> { y = Dropout(x, r, t) }"""
+INVALID = """<ir_version: 8, opset_import: ["" : 13]>
+g (float[1,3] x, float[1,3] unused) => (float[1,3] y) { y = Relu(x, x) }"""
+
+
+def save(path: Path, text: str = GEMM) -> Path:
+    path.write_bytes(parser.parse_model(text).SerializeToString())
+    return path
+
+
+def run(*arguments: object) -> int:
+    return main(["fix", "--isolated", *map(str, arguments)])
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_nothing_is_written_unless_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = save(tmp_path / "m.onnx")
+    before = model.read_bytes()
+    assert run(model) == 0
+    output = capsys.readouterr().out
+    assert "mended ops/pattern-only: transpose the weight, as Gemm is documented" in output
+    assert "mended model/unused-input: take 'unused' from the inputs" in output
+    assert "wrote nothing; give -o OUT.onnx or --in-place" in output
+    assert model.read_bytes() == before
+    assert files_in(tmp_path) == ["m.onnx"]
+
+
+def test_in_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = save(tmp_path / "m.onnx")
+    assert run(model, "--in-place", "--exit-non-zero-on-fix") == 1
+    output = capsys.readouterr().out
+    assert "before 0 errors, 0 warnings, 2 notes; after 0 errors, 0 warnings, 0 notes" in output
+    assert "verified with ONNX Runtime on 2 random inputs: outputs agree" in output
+    graph = onnx.load(model).graph
+    assert [value.name for value in graph.input] == ["x"]
+    whole = np.arange(1, 13, dtype=np.float32).reshape(3, 4)
+    assert np.array_equal(numpy_helper.to_array(graph.initializer[0]), whole.T)
+    after = model.read_bytes()
+    assert run(model, "--in-place", "--exit-non-zero-on-fix") == 0
+    assert "nothing to mend" in capsys.readouterr().out
+    assert model.read_bytes() == after
+
+
+def test_select_and_ignore(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = save(tmp_path / "m.onnx")
+    run(model, "--select", "model")
+    assert "pattern-only" not in capsys.readouterr().out
+    run(model, "--ignore", "model/unused-input")
+    assert "unused-input" not in capsys.readouterr().out
+
+
+def test_diff(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = save(tmp_path / "m.onnx")
+    assert run(model, "--diff") == 0
+    output = capsys.readouterr()
+    assert "-input unused: float[1,3]\n" in output.out
+    assert "-initializer w: float[3,4]\n" in output.out
+    assert "+initializer w: float[4,3]\n" in output.out
+    assert "-y = Gemm(x, w)\n" in output.out
+    assert "+y = Gemm <transB = 1>(x, w)\n" in output.out
+    assert "mended ops/pattern-only" in output.err
+    assert files_in(tmp_path) == ["m.onnx"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["-o", "out.onnx"], ["--unsafe", "--diff"]])
+@pytest.mark.parametrize("text", [GEMM, DROPOUT])
+def test_json(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    text: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(Path("m.onnx"), text)
+    run("m.onnx", "--format", "json", *arguments)
+    report = json.loads(capsys.readouterr().out)
+    schema = json.loads(files("dlclint_schemas").joinpath("fix-v1.schema.json").read_text("utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(report, schema)
+    if text is GEMM:
+        edits = [edit["kind"] for item in report["mended"] for edit in item["edits"]]
+        assert sorted(edits) == ["put-initializer", "remove-input", "set-attribute"]
+    else:
+        assert len(report["possible"]) == (0 if "--unsafe" in arguments else 1)
+
+
+def test_unsafe_only_if_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = save(tmp_path / "m.onnx", DROPOUT)
+    assert run(model, "--in-place") == 1  # the error is left
+    output = capsys.readouterr().out
+    assert "with --unsafe ops/attribute: let Dropout do nothing" in output
+    assert run(model, "--in-place", "--unsafe") == 0
+    assert "mended (unsafe) ops/attribute" in capsys.readouterr().out
+    assert not onnx.load(model).graph.initializer[1:]
+
+
+def test_differing_safe_fix_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Verification(
+        Verdict.DIFFERENT, "output 'y' differs by 0.5 of its size", (Difference("y", 1, 0.5, 1e-4),), 2
+    )
+    monkeypatch.setattr("dlclint.cli.fix_model.verify", lambda *_, **__: found)
+    model = save(tmp_path / "m.onnx")
+    before = model.read_bytes()
+    assert run(model, "--in-place") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("dlclint: error: the mended model does not compute the same (output 'y' differs")
+    assert error.count("\n") == 1
+    assert model.read_bytes() == before
+    assert files_in(tmp_path) == ["m.onnx"]
+    assert run(model, "--in-place", "--no-verify") == 0
+    assert "not verified: not asked for (--no-verify)" in capsys.readouterr().out
+
+
+def test_without_onnxruntime(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dlclint.cli.fix_model.is_available", lambda: False)
+    monkeypatch.setattr("dlclint.verify.is_available", lambda: False)
+    model = save(tmp_path / "m.onnx")
+    assert run(model, "-o", tmp_path / "out.onnx") == 0
+    assert "not verified: ONNX Runtime is not installed" in capsys.readouterr().out
+    assert run(model, "-o", tmp_path / "other.onnx", "--verify") == 2
+    assert "cannot be verified: ONNX Runtime is not installed" in capsys.readouterr().err
+    assert files_in(tmp_path) == ["m.onnx", "out.onnx"]
+
+
+def read_only(folder: Path) -> None:
+    folder.chmod(0o555)
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "expected"),
+    [
+        (GEMM, ["-o", "absent/out.onnx"], "cannot write absent/out.onnx: No such file or directory"),
+        (GEMM, ["-o", "out.txt"], "models are written as .onnx"),
+        (GEMM, ["--dims", "x"], "give NAME=DIMS"),
+        (GEMM, ["--dims", "x=1,0"], "'0' is no dimension"),
+        (GEMM, ["--dims", "z=1,3"], "no input or symbol is called 'z'; the model has unused, x"),
+        (GEMM, ["--dims", "x=1,3,4"], "input 'x' has 2 dimensions, 3 are given"),
+        (GEMM, ["--dims", "x=1,5", "-o", "out.onnx"], "the model would not be sound"),
+        (GEMM, ["--select", "opps"], "did you mean ops?"),
+        (INVALID, ["-o", "out.onnx"], "the model is not sound, and no fix mends that"),
+    ],
+)
+def test_refusals(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    arguments: list[str],
+    expected: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = save(Path("m.onnx"), text).read_bytes()
+    assert run("m.onnx", *arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("dlclint: error: ")
+    assert error.count("\n") == 1
+    assert expected in error
+    assert Path("m.onnx").read_bytes() == before
+    assert files_in(tmp_path) == ["m.onnx"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes into read-only folders")
+def test_read_only_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = save(tmp_path / "m.onnx")
+    tmp_path.chmod(0o555)
+    try:
+        assert run(model, "--in-place") == 2
+    finally:
+        tmp_path.chmod(0o755)
+    assert "cannot write" in capsys.readouterr().err
+
+
+def test_folder_that_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("dlclint.model.writing.tempfile.mkstemp", refuse)
+    model = save(tmp_path / "m.onnx")
+    before = model.read_bytes()
+    assert run(model, "--in-place") == 2
+    assert f"cannot write {model}: Permission denied" in capsys.readouterr().err
+    assert model.read_bytes() == before
+
+
+def test_full_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = parser.parse_model(GEMM)
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros(100_000, np.float32), "large"))
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    before = path.read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))
+    try:
+        assert run(path, "--in-place", "--select", "model/unused-input") == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert "File too large" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert files_in(tmp_path) == ["m.onnx"]
+
+
+def test_output_is_the_input(tmp_path: Path) -> None:
+    model = save(tmp_path / "m.onnx")
+    assert run(model, "-o", model) == 0
+    assert [value.name for value in onnx.load(model).graph.input] == ["x"]
+
+
+def test_fix_that_breaks_the_model_is_not_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complaints = fixing._complaints
+
+    def complain(draft: fixing.Draft) -> frozenset[str]:
+        more = {"shape inference: no"} if draft.proto.graph.node[0].attribute else set[str]()
+        return complaints(draft) | more
+
+    monkeypatch.setattr(fixing, "_complaints", complain)
+    model = save(tmp_path / "m.onnx")
+    assert run(model, "--in-place") == 0
+    output = capsys.readouterr().out
+    assert "mended model/unused-input" in output
+    assert "not mended ops/pattern-only" in output
+    assert "its result would not be sound: shape inference: no" in output
+    assert not onnx.load(model).graph.node[0].attribute

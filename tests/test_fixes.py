@@ -1,0 +1,105 @@
+"""Every fix of every bad fixture mends its finding, keeps the function, and needs no second run."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from dlclint.cli.main import parser
+from dlclint.cli.targets import target_of
+from dlclint.diagnostic import Safety
+from dlclint.engine.config import ModelSection
+from dlclint.engine.fixing import fix_model
+from dlclint.engine.registry import all_rules
+from dlclint.engine.run import Job, lint
+from dlclint.model.reading import Unreadable
+from dlclint.model.writing import write_model
+from dlclint.outcome import FixedModel
+from dlclint.verify import Verdict, verify
+
+FIXTURES = Path(__file__).parent / "fixtures"
+FIXABLE = {rule.id: rule.fix for rule in all_rules() if rule.fix}
+CASES = sorted(
+    path for id in FIXABLE for path in FIXTURES.glob(f"{id}/*.onnxtxt") if path.name.startswith("bad")
+)
+CANNOT_RUN = {
+    "model/duplicate-name/bad_nodes": "ONNX Runtime refuses two nodes of one name",
+    "ops/attribute/bad_dropout_training": "the source drops at random",
+    "ops/attribute/bad_kernel_shape": "the source contradicts itself",
+}
+"""Sources that no runtime runs, or runs alike twice, so that nothing can be compared."""
+
+
+def job_of(path: Path) -> Job:
+    """The job of a fixture, with the options that its first line gives."""
+    first = path.read_text("utf-8").partition("\n")[0]
+    options = shlex.split(first[1:]) if first.startswith("#") else []
+    given = parser().parse_args(["check", *options, str(path)])
+    return Job(path, target_of(given, ModelSection()))
+
+
+def key(path: Path) -> str:
+    return path.relative_to(FIXTURES).with_suffix("").as_posix()
+
+
+def mended(job: Job, unsafe: bool) -> FixedModel:
+    rule = f"{job.path.parent.parent.name}/{job.path.parent.name}"
+    return fix_model(Job(job.path, job.target, select=(rule,)), unsafe)
+
+
+@pytest.mark.parametrize("path", CASES, ids=key)
+def test_fix(path: Path, tmp_path: Path) -> None:
+    job = job_of(path)
+    try:
+        before = lint(job)
+    except Unreadable:
+        return
+    rule = f"{path.parent.parent.name}/{path.parent.name}"
+    notes = [item.fix for item in before.diagnostics if item.rule == rule and item.fix is not None]
+    if not notes:
+        return
+    assert {note.safety for note in notes} <= FIXABLE[rule]
+    unsafe = all(note.safety is Safety.UNSAFE for note in notes)
+    if unsafe:
+        assert mended(job, False).mended == ()
+    fixed = mended(job, unsafe)
+    assert fixed.mended, [item.reason for item in fixed.left]
+    assert not [item for item in fixed.left if item.reason]
+    written = tmp_path / "fixed.onnx"
+    write_model(fixed.draft, written)
+
+    again = lint(Job(written, job.target))
+    left = [item for item in again.diagnostics if item.rule == rule]
+    assert not [item for item in left if item.fix is not None and (unsafe or item.fix.safety is Safety.SAFE)]
+    assert len(left) <= len(before.diagnostics) - len(notes)
+    worse = Counter(item.rule for item in again.diagnostics) - Counter(
+        item.rule for item in before.diagnostics
+    )
+    assert not {id for id in worse if any(i.rule == id and i.severity.rank == 0 for i in again.diagnostics)}
+
+    second = fix_model(Job(written, job.target, select=(rule,)), unsafe)
+    assert second.mended == ()
+    write_model(second.draft, tmp_path / "again.onnx")
+    assert (tmp_path / "again.onnx").read_bytes() == written.read_bytes()
+
+    proof = verify(path, written)
+    if key(path) in CANNOT_RUN:
+        assert proof.verdict is Verdict.UNKNOWN
+    elif unsafe:
+        assert proof.verdict in (Verdict.DIFFERENT, Verdict.EQUAL)
+    else:
+        assert (proof.verdict, proof.reason) == (Verdict.EQUAL, "")
+
+
+def test_every_fixable_rule_is_mended() -> None:
+    """A rule that says it has fixes has a bad fixture for each kind."""
+    seen: dict[str, set[Safety]] = {}
+    for path in CASES:
+        rule = f"{path.parent.parent.name}/{path.parent.name}"
+        for item in lint(job_of(path)).diagnostics:
+            if item.rule == rule and item.fix is not None:
+                seen.setdefault(rule, set()).add(item.fix.safety)
+    assert seen == {id: set(safeties) for id, safeties in FIXABLE.items()}
