@@ -113,6 +113,10 @@ class Target:
     soc: Soc | None = None
     kind: DlcKind = DlcKind()
     simplify: bool = True
+    input_encodings: tuple[tuple[str, str], ...] = ()
+    """Inputs with their colour order, as `--input_encoding` of the converter names it, such as nv21."""
+    input_types: tuple[tuple[str, str], ...] = ()
+    """Inputs with how the DSP treats them, as `--input_type` names it: image, default or opaque."""
 
     @property
     def quantize(self) -> bool:
@@ -134,3 +138,8 @@ class Target:
         if self.soc is not None and self.soc.lacks(runtime):
             return False
         return runtime in self.runtimes if self.runtimes else self.soc is not None
+
+    @property
+    def means_hexagon(self) -> bool:
+        """Whether the model is meant for DSP, HTP or AIP."""
+        return any(map(self.means, (Runtime.DSP, Runtime.HTP, Runtime.AIP)))

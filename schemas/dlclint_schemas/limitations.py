@@ -23,3 +23,10 @@ def limit_table() -> Mapping[str, Mapping[str, Any]]:
             {**row, "document": f"{origin['document']}{revision}", "title": origin["title"]}
         )
     return MappingProxyType(rows)
+
+
+@cache
+def limit_effects() -> Mapping[str, str]:
+    """What each kind of effect means, read once."""
+    effects: Mapping[str, str] = frozen(load("snpe_limitations")["effects"])
+    return effects

@@ -11,20 +11,12 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import onnx
-
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.roles import CONVOLUTIONS, WEIGHTED_OPS, absorbed_chain, channel_axis
 from dlclint.analysis.view import ModelView
-from dlclint.model.graph import Node, TensorType
+from dlclint.model.graph import Node, TensorType, is_float
 from dlclint.target import DlcKind
 
-_FLOATS = (
-    onnx.TensorProto.FLOAT,
-    onnx.TensorProto.FLOAT16,
-    onnx.TensorProto.DOUBLE,
-    onnx.TensorProto.BFLOAT16,
-)
 _PER_CHANNEL = (*CONVOLUTIONS, "Gemm")
 """Ops whose weights `--use_per_channel_quantization` concerns: convolution, transposed convolution and
 fully connected (80-63442-2 Rev BL, Tools)."""
@@ -110,7 +102,7 @@ def _parameter(node: Node, position: int, kind: TensorType, shape: tuple[int, ..
     if is_weight and node.op_type in _PER_CHANNEL:
         axis = channel_axis(node, position)
         axis = axis if -len(shape) <= axis < len(shape) else None
-    return Parameter(shape, kind.data_type in _FLOATS, is_weight, is_bias, axis)
+    return Parameter(shape, is_float(kind.data_type), is_weight, is_bias, axis)
 
 
 def _folded_norms(view: ModelView) -> Iterator[tuple[str, int]]:

@@ -20,12 +20,9 @@ from dataclasses import dataclass, replace
 import onnx
 
 from dlclint.diagnostic import plain
-from dlclint.model.graph import Graph, Node, TensorType
+from dlclint.model.graph import Graph, Node, TensorType, is_float
 from dlclint.target import DlcKind, Runtime
 
-_FLOATS = frozenset(
-    {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16}
-)
 _BYTE_SIZED = frozenset({onnx.TensorProto.BOOL, onnx.TensorProto.INT8, onnx.TensorProto.UINT8})
 
 
@@ -92,7 +89,7 @@ def bytes_of(found: TensorType | None, kind: DlcKind) -> int | None:
     shape = None if found is None else found.static_shape
     if found is None or shape is None:
         return None
-    if found.data_type in _FLOATS:
+    if is_float(found.data_type):
         bits = kind.act_bitwidth if kind.quantize else kind.float_bitwidth
     else:
         bits = 8 if found.data_type in _BYTE_SIZED else 32

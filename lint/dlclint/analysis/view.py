@@ -8,6 +8,7 @@ from functools import cached_property
 
 from dlclint.analysis.folding import NodeKey, folded_nodes, is_static, shape_arithmetic
 from dlclint.analysis.layers import Presence, Verdict, verdict_on
+from dlclint.analysis.layout import image_tensors
 from dlclint.analysis.partition import Partition, Placed, count_cuts, partition
 from dlclint.analysis.patterns import Pattern, find_patterns
 from dlclint.analysis.support import Blocker, RuntimeSupport, SupportMatrix, dlc_text
@@ -54,6 +55,16 @@ class ModelView:
     def weights(self) -> Weights:
         """Statistics of the stored tensors, each read at the first question."""
         return Weights(self.model, self.target.quantize)
+
+    def is_image(self, graph: Graph, tensor: str) -> bool:
+        """Whether a 4-D tensor lies in NCHW, as far as the ops around it tell."""
+        if graph.path not in self._images:
+            self._images[graph.path] = image_tensors(graph)
+        return tensor in self._images[graph.path]
+
+    @cached_property
+    def _images(self) -> dict[str, frozenset[str]]:
+        return {}
 
     def nodes(self) -> Iterator[Node]:
         """Every node of every graph that reaches conversion, in order."""

@@ -28,8 +28,8 @@ def target_of(given: argparse.Namespace, section: ModelSection, overridden: bool
     """The target that the options of `shared.add_target` and a section of the configuration come to.
 
     An option of the command line wins over the section's. `overridden`: the model has quantization
-    overrides, with which the converter does not simplify. `no_simplification` is read where the
-    command has it.
+    overrides, with which the converter does not simplify. The options of `shared.add_converter` are read
+    where the command has them.
 
     Raises:
         UsageError: an unknown name, a value that the quantizer does not take, or options that
@@ -37,8 +37,30 @@ def target_of(given: argparse.Namespace, section: ModelSection, overridden: bool
     """
     simplify = not (getattr(given, "no_simplification", False) or not section.simplify or overridden)
     return Target(
-        _runtimes(given.runtime, section), _soc(given.soc or section.soc), _kind(given, section), simplify
+        _runtimes(given.runtime, section),
+        _soc(given.soc or section.soc),
+        _kind(given, section),
+        simplify,
+        _inputs("--input_encoding", getattr(given, "input_encoding", ()), section.input_encodings),
+        _inputs("--input_type", getattr(given, "input_type", ()), section.input_types),
     )
+
+
+def _inputs(
+    option: str, given: Sequence[Sequence[str]], section: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
+    """Input names with a word that the converter's option knows."""
+    allowed = tool_options("snpe-onnx-to-dlc")[option]["allowed_values"]
+    found = dict(section)
+    found.update((name, word) for name, word in given)
+    for name, word in found.items():
+        if word not in allowed:
+            near = suggest(word, set(allowed)) or f"; known are {', '.join(allowed)}"
+            spelling = option.replace("_", "-")
+            raise UsageError(
+                f"{spelling} {plain(name)} {plain(word)}: the converter knows no such word{near}"
+            )
+    return tuple(found.items())
 
 
 def _runtimes(options: Sequence[str], section: ModelSection) -> tuple[Runtime, ...]:

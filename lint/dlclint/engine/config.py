@@ -44,6 +44,8 @@ class ModelSection:
     input_dims: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     symbols: Mapping[str, int] = field(default_factory=dict)
     batch: int | None = None
+    input_encodings: Mapping[str, str] = field(default_factory=dict)
+    input_types: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,4 +135,6 @@ def _section(item: Mapping[str, Any]) -> ModelSection:
         {name: tuple(dims) for name, dims in item.get("input-dim", {}).items()},
         item.get("define-symbol", {}),
         item.get("batch"),
+        item.get("input-encoding", {}),
+        item.get("input-type", {}),
     )

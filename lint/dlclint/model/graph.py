@@ -23,6 +23,16 @@ Dim = int | str | None
 _OFFICIAL = ("", "ai.onnx")
 
 
+_FLOATS = frozenset(
+    {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16}
+)
+
+
+def is_float(data_type: int) -> bool:
+    """Whether an element type is a float that the converter takes (the 8-bit floats are none)."""
+    return data_type in _FLOATS
+
+
 @dataclass(frozen=True, slots=True)
 class TensorType:
     """Element type (onnx.TensorProto.DataType) and shape (None where even the rank is unknown)."""

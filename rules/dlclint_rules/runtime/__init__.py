@@ -2,12 +2,16 @@
 
 from dlclint_rules.runtime.chip import quantizer_mandatory, soc_lacks_runtime
 from dlclint_rules.runtime.kind import dequantized_at_load, dlc_kind, quantized_at_load
+from dlclint_rules.runtime.limits import layer_limit
+from dlclint_rules.runtime.precision import precision
 from dlclint_rules.runtime.subnets import partition
 
 __all__ = [
     "dequantized_at_load",
     "dlc_kind",
+    "layer_limit",
     "partition",
+    "precision",
     "quantized_at_load",
     "quantizer_mandatory",
     "soc_lacks_runtime",

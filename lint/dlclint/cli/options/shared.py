@@ -79,6 +79,28 @@ def add_converter(command: argparse.ArgumentParser) -> None:
         metavar=("SYMBOL", "VALUE"),
         help="size of a symbolic dimension",
     )
+    converter.add_argument(
+        "-e",
+        "--input-encoding",
+        "--input_encoding",
+        dest="input_encoding",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "ENCODING"),
+        help="colour order of an input, such as: -e data nv21",
+    )
+    converter.add_argument(
+        "-t",
+        "--input-type",
+        "--input_type",
+        dest="input_type",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "TYPE"),
+        help="how the DSP treats an input: image, default or opaque",
+    )
     converter.add_argument("-b", "--batch", type=int, metavar="N", help="batch of every input")
     converter.add_argument(
         "-n",

@@ -1,0 +1,126 @@
+"""The small language of the limitations' `expr` and `tests`: arithmetic and comparisons over named numbers.
+
+It is a subset of Python's expressions, parsed and walked here, never executed: numbers, names, lists,
+`+ - * / %`, comparisons (`is` reads as equality), `and`, `or`, and the calls ceil, pow2 (whether a
+power of two), all and sum. A name may stand for a list (one number per axis or input); operations go
+element by element, and a whole list is true if all its elements are.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+Value = Any
+"""A number, a text, or an array of them."""
+
+
+class Unknown(Exception):
+    """A name has no value, so that nothing can be said; the argument is the name."""
+
+
+def _power_of_two(value: Value) -> Value:
+    whole = np.asarray(value)
+    return (whole > 0) & (whole & (whole - 1) == 0)
+
+
+_CALLS: dict[str, Callable[[Value], Value]] = {
+    "ceil": lambda value: np.ceil(value).astype(int),
+    "pow2": _power_of_two,
+    "all": np.all,
+    "sum": np.sum,
+}
+_OPERATORS: dict[type[ast.AST], Callable[[Value, Value], Value]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Mod: operator.mod,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Is: operator.eq,
+}
+
+
+@cache
+def _parsed(text: str) -> ast.expr:
+    return ast.parse(text.removesuffix(" for each spatial axis"), mode="eval").body
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """The names of an expression, in order of appearance."""
+    called = {id(node.func) for node in ast.walk(_parsed(text)) if isinstance(node, ast.Call)}
+    names = [
+        node for node in ast.walk(_parsed(text)) if isinstance(node, ast.Name) and id(node) not in called
+    ]
+    return tuple(dict.fromkeys(node.id for node in sorted(names, key=lambda node: node.col_offset)))
+
+
+def holds(text: str, values: Mapping[str, Value]) -> bool:
+    """Whether an expression is true.
+
+    Raises:
+        Unknown: it rests on a name without a value.
+        ValueError: it is none of this language.
+    """
+    return bool(np.all(_value(_parsed(text), values)))
+
+
+def _value(node: ast.expr, values: Mapping[str, Value]) -> Value:
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.Name):
+        found = values.get(node.id)
+        if found is None:
+            raise Unknown(node.id)
+        return np.asarray(found) if isinstance(found, (list, tuple)) else found
+    if isinstance(node, ast.List):
+        return np.asarray([_value(item, values) for item in node.elts])
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        return _OPERATORS[type(node.op)](_value(node.left, values), _value(node.right, values))
+    if isinstance(node, ast.Compare):
+        return _comparison(node, values)
+    if isinstance(node, ast.BoolOp):
+        return _together(node, values)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _CALLS:
+        (argument,) = node.args
+        return _CALLS[node.func.id](_value(argument, values))
+    raise ValueError(f"{ast.unparse(node)} is no expression of the limitations")
+
+
+def _comparison(node: ast.Compare, values: Mapping[str, Value]) -> Value:
+    sides = [_value(side, values) for side in (node.left, *node.comparators)]
+    results = []
+    for position, compare in enumerate(node.ops):
+        if type(compare) not in _OPERATORS:
+            raise ValueError(f"{ast.unparse(node)} is no expression of the limitations")
+        left, right = sides[position], sides[position + 1]
+        if np.ndim(left) and np.ndim(right) and np.shape(left) != np.shape(right):
+            results.append(isinstance(compare, ast.NotEq))  # lists of other lengths differ
+        else:
+            results.append(_OPERATORS[type(compare)](left, right))
+    return results[0] if len(results) == 1 else all(bool(np.all(result)) for result in results)
+
+
+def _together(node: ast.BoolOp, values: Mapping[str, Value]) -> bool:
+    """What is settled by the known parts is settled, though other parts rest on an unknown."""
+    settles = isinstance(node.op, ast.Or)
+    unknown: Unknown | None = None
+    for part in node.values:
+        try:
+            if bool(np.all(_value(part, values))) is settles:
+                return settles
+        except Unknown as problem:
+            unknown = problem
+    if unknown is not None:
+        raise unknown
+    return not settles

@@ -1,0 +1,115 @@
+"""Which 4-D tensors are images, so that their second axis holds channels.
+
+ONNX does not say. What a layout-sensitive op reads or makes is NCHW, and so are 4-D inputs of the
+model, which the converter takes for NCHW (80-63442-2 Rev BL, Tools, --input_layout). From there it
+spreads, both ways, through ops that leave the axes where they are; it ends at Reshape, Transpose,
+MatMul and the like.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from dlclint.model.graph import Graph, Node
+
+_SENSITIVE = frozenset(
+    {
+        "AveragePool",
+        "BatchNormalization",
+        "Conv",
+        "ConvTranspose",
+        "DepthToSpace",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "GridSample",
+        "GroupNormalization",
+        "InstanceNormalization",
+        "LRN",
+        "LpPool",
+        "MaxPool",
+        "MaxRoiPool",
+        "QLinearConv",
+        "Resize",
+        "RoiAlign",
+        "SpaceToDepth",
+        "Upsample",
+    }
+)
+_KEEPING = frozenset(
+    {
+        "Abs",
+        "Add",
+        "Cast",
+        "Ceil",
+        "Clip",
+        "Concat",
+        "DequantizeLinear",
+        "Div",
+        "Dropout",
+        "Elu",
+        "Erf",
+        "Exp",
+        "Floor",
+        "Gelu",
+        "HardSigmoid",
+        "HardSwish",
+        "Identity",
+        "LeakyRelu",
+        "Log",
+        "Max",
+        "Min",
+        "Mish",
+        "Mul",
+        "Neg",
+        "PRelu",
+        "Pad",
+        "Pow",
+        "QuantizeLinear",
+        "Reciprocal",
+        "Relu",
+        "Round",
+        "Selu",
+        "Sigmoid",
+        "Sign",
+        "Slice",
+        "Softplus",
+        "Softsign",
+        "Split",
+        "Sqrt",
+        "Sub",
+        "Sum",
+        "Tanh",
+        "ThresholdedRelu",
+        "Where",
+    }
+)
+
+
+def image_tensors(graph: Graph) -> frozenset[str]:
+    """Names of the 4-D tensors of a graph that lie in NCHW."""
+    beside: dict[str, list[str]] = defaultdict(list)
+    seeds = [name for name in graph.inputs if graph.rank(name) == 4]
+    for node in graph.nodes:
+        names = _images_of(node)
+        if node.op_type in _SENSITIVE:
+            seeds.extend(names)
+        elif node.op_type in _KEEPING:
+            for name in names:
+                beside[name].extend(names)
+    found: set[str] = set()
+    while seeds:
+        name = seeds.pop()
+        if name not in found:
+            found.add(name)
+            seeds.extend(beside[name])
+    return frozenset(found)
+
+
+def _images_of(node: Node) -> list[str]:
+    """The 4-D tensors of a node that share its layout: no weights, and nothing stored."""
+    inputs = node.inputs[:1] if node.op_type in _SENSITIVE else node.inputs
+    return [
+        name
+        for name in (*inputs, *node.outputs)
+        if name and node.graph.rank(name) == 4 and node.graph.constant(name) is None
+    ]

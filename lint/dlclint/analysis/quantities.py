@@ -1,0 +1,110 @@
+"""The numbers that documented limits speak of, read from a node: channels, kernels, strides, widths.
+
+Tensors are NCHW as in ONNX; what is not known is absent. Names are those of the limitations' `expr`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dlclint.model.graph import Node
+
+_NCHW = ("batch", "C", "H", "W")
+
+
+def quantities(node: Node, is_image: bool) -> dict[str, Any]:
+    """Name to number (or list of numbers) for one node.
+
+    `is_image`: its first input lies in NCHW; where it does not, no axis is said to hold channels.
+    """
+    found: dict[str, Any] = {}
+    kind = node.graph.type_of(node.input(0))
+    if kind is not None and kind.shape is not None:
+        found["rank"] = len(kind.shape)
+        found.update(of_tensor(kind.shape) if is_image else {})
+    if node.op_type in ("Conv", "ConvTranspose"):
+        found.update(_of_convolution(node))
+    elif node.op_type in ("Gemm", "MatMul"):
+        found.update(_of_matrix(node))
+    elif node.op_type == "Concat" and is_image:
+        found.update(_of_concat(node))
+    elif node.op_type in ("Resize", "Upsample"):
+        found.update(_of_resize(node))
+    return found
+
+
+def of_tensor(shape: tuple[Any, ...] | None) -> dict[str, Any]:
+    """Names of a 4-D tensor's dimensions; empty for other ranks. Symbols are left out."""
+    if shape is None or len(shape) != 4:
+        return {}
+    found = {name: dim for name, dim in zip(_NCHW, shape, strict=True) if isinstance(dim, int)}
+    if "C" in found:
+        found["channels"] = found["C"]
+        found["packed_channels"] = -(-found["C"] // 4)
+    if "W" in found:
+        found["width"] = found["W"]
+    return found
+
+
+def _of_convolution(node: Node) -> dict[str, Any]:
+    kind = node.graph.type_of(node.input(1))
+    shape = None if kind is None else kind.static_shape
+    if shape is None or len(shape) < 3:
+        return {}
+    group = int(node.attribute("group", 1))
+    kernel = list(shape[2:])
+    strides = list(node.attribute("strides") or [1] * len(kernel))
+    first, second = shape[0], shape[1] * group
+    outputs, inputs = (first, second) if node.op_type == "Conv" else (second, first)
+    found: dict[str, Any] = {
+        "group": group,
+        "output_channels": outputs,
+        "input_channels": inputs,
+        "channels": inputs,
+        "kernel": kernel,
+        "kernel_i": kernel,
+        "filter_size": max(kernel),
+        "strides": strides,
+        "stride_i": strides,
+    }
+    if len(kernel) == 2:
+        found.update(filter_h=kernel[0], filter_w=kernel[1], stride_w=strides[1])
+    return found
+
+
+def _of_matrix(node: Node) -> Mapping[str, Any]:
+    """Of a fully connected layer: a constant matrix on the right."""
+    weight = node.graph.constant(node.input(1))
+    if weight is None or len(weight.shape) != 2:
+        return {}
+    transposed = node.op_type == "Gemm" and node.attribute("transB", 0)
+    inputs, outputs = reversed(weight.shape) if transposed else weight.shape
+    found = {"input_features": inputs, "output_features": outputs, "output_channels": outputs}
+    kind = node.graph.type_of(node.input(0))
+    shape = None if kind is None else kind.static_shape
+    if shape and not (node.op_type == "Gemm" and node.attribute("transA", 0)):
+        batch = 1
+        for dim in shape[:-1]:
+            batch *= dim
+        found["batch"] = batch
+    return found
+
+
+def _of_concat(node: Node) -> Mapping[str, Any]:
+    kinds = [node.graph.type_of(name) for name in node.inputs]
+    shapes = [None if kind is None else kind.shape for kind in kinds]
+    rank = next((len(shape) for shape in shapes if shape), 4)
+    found: dict[str, Any] = {"axis": int(node.attribute("axis", 1)) % rank, "channel": 1}
+    channels = [shape[1] for shape in shapes if shape is not None and len(shape) >= 2]
+    if len(channels) == len(shapes) and all(isinstance(count, int) for count in channels):
+        found["C_i"] = channels
+    return found
+
+
+def _of_resize(node: Node) -> Mapping[str, Any]:
+    kinds = [node.graph.type_of(name) for name in (node.input(0), node.outputs[0])]
+    shapes = [None if kind is None else kind.static_shape for kind in kinds]
+    if shapes[0] is None or shapes[1] is None or len(shapes[0]) != 4 or 0 in shapes[0]:
+        return {}
+    return {"scale": [after / before for before, after in zip(shapes[0][2:], shapes[1][2:], strict=True)]}

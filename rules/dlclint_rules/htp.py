@@ -1,0 +1,333 @@
+"""Family `htp`: what the architecture of Hexagon v68 and later makes slow, large or impossible."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dlclint.analysis.layers import Presence, layers_of
+from dlclint.analysis.partition import bytes_of
+from dlclint.diagnostic import Confidence, Severity, Source, size_text
+from dlclint.model.graph import Node, is_float
+from dlclint.rule import Finding, ModelContext, rule
+from dlclint.target import DlcKind, Runtime
+from dlclint_schemas.precision import SUPPLEMENT, compiled_at, rank_limit
+
+_GUIDE = "80-63442-10, HTP network design recommendations"
+_DEPTH = 32
+"""Channels are stored and multiplied in multiples of this (source: the guide, Avoid low depth
+Activations)."""
+
+
+def _nodes(context: ModelContext, *ops: str) -> Iterator[Node]:
+    """Nodes of these ops, if the model is meant for HTP."""
+    if context.target.means(Runtime.HTP):
+        for node in context.view.nodes():
+            if node.op_type in ops and not node.domain:
+                yield node
+
+
+def _count(number: int) -> str:
+    return f"{number / 1e6:.1f} million" if number >= 1_000_000 else f"{number:,}"
+
+
+@rule()
+def wide_activations(context: ModelContext) -> Iterator[Finding]:
+    """Activations of 16 bits take twice the memory of 8-bit ones.
+
+    Why: the energy of memory grows with the bits moved, that of a multiplication with the square of
+    the width, and tensors that fit the tightly coupled memory at 8 bits may not at 16. The guide's
+    order is 8-bit, then 16-bit, then float16.
+    What to do: keep 16 bits for the layers that need them, by an override file.
+    """
+    kind = context.target.kind
+    if not kind.quantize or kind.act_bitwidth != 16 or not context.target.means(Runtime.HTP):
+        return
+    narrow = replace(kind, act_bitwidth=8)
+    total, before, largest, where = 0, 0, 0, None
+    for node in context.view.nodes():
+        for name in filter(None, node.outputs):
+            found = node.graph.type_of(name)
+            size = bytes_of(found, kind)
+            if size is None or found is None or not is_float(found.data_type):
+                continue
+            total += size
+            before += bytes_of(found, narrow) or 0
+            if size > largest:
+                largest, where = size, node
+    if where is not None:
+        yield Finding(
+            f"16-bit activations take {size_text(total)} in place of {size_text(before)} over all tensors; "
+            f"the largest takes {size_text(largest)}",
+            Severity.INFO,
+            Source(_GUIDE, "Other Performance and Energy Guidelines"),
+            help="keep 16 bits for the layers that need them",
+            node=where,
+            evidence={"bytes": total, "bytes_at_8_bits": before, "largest": largest},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Products:
+    """Multiplications of a convolution, and what they become with channels rounded up."""
+
+    node: Node
+    inputs: int
+    outputs: int
+    real: int
+    padded: int
+
+
+def _products(node: Node) -> _Products | None:
+    """For a convolution in one group with known shapes; None else."""
+    weight, made = node.graph.type_of(node.input(1)), node.graph.type_of(node.outputs[0])
+    shape = None if weight is None else weight.static_shape
+    output = None if made is None else made.static_shape
+    if shape is None or output is None or len(shape) < 3 or node.attribute("group", 1) != 1:
+        return None
+    outputs, inputs = shape[:2]
+    places = math.prod(shape[2:]) * math.prod(output[2:]) * output[0]
+    padded = math.ceil(inputs / _DEPTH) * math.ceil(outputs / _DEPTH) * _DEPTH**2
+    return _Products(node, inputs, outputs, places * inputs * outputs, places * padded)
+
+
+@rule()
+def few_channels(context: ModelContext) -> Iterator[Finding]:
+    """A convolution has fewer than 32 channels in or out.
+
+    Why: HTP stores and multiplies channels in multiples of 32, so that what is far below is mostly
+    padding. A convolution that reads the model's input has no choice and alone is no finding.
+    What to do: move pixels into channels (space to depth) or join narrow layers where the design
+    allows.
+    """
+    found = [product for node in _nodes(context, "Conv") if (product := _products(node)) is not None]
+    narrow = [item for item in found if min(item.inputs, item.outputs) < _DEPTH]
+    if all(item.node.input(0) in item.node.graph.inputs for item in narrow):
+        return  # what reads the image has no choice
+    real, padded = sum(item.real for item in narrow), sum(item.padded for item in narrow)
+    whole = sum(item.real for item in found)
+    worst = max(narrow, key=lambda item: item.padded - item.real)
+    share = 100 * real / whole if whole else 0
+    yield Finding(
+        f"{len(narrow)} of {len(found)} convolutions have fewer than {_DEPTH} channels in or out: their "
+        f"{_count(real)} multiplications ({share:.0f}% of all convolutions') become "
+        f"{_count(padded)} with padding; the worst has {worst.inputs} in and {worst.outputs} out",
+        Severity.INFO,
+        Source(_GUIDE, "Avoid low depth Activations"),
+        help="move pixels into channels (space to depth), or join narrow layers",
+        node=worst.node,
+        evidence={"convolutions": len(narrow), "of": len(found), "products": real, "padded": padded},
+    )
+
+
+@rule()
+def divide(context: ModelContext) -> Iterator[Finding]:
+    """Division by a constant.
+
+    Why: Hexagon divides by calling a library, while multiplication is an instruction; and Div has
+    fewer quantized forms on HTP than Mul (only some of those tried compiled, of Mul all). By a
+    constant, x / c is x * (1 / c).
+    What to do: store the reciprocal and multiply.
+    """
+    divisions = [
+        node
+        for node in _nodes(context, "Div")
+        if node.key not in context.view.in_pattern and node.graph.constant(node.input(1)) is not None
+        if (found := node.graph.type_of(node.input(0))) is not None and is_float(found.data_type)
+    ]
+    if not divisions:
+        return
+    shapes = [node.graph.type_of(node.outputs[0]) for node in divisions]
+    sizes = [math.prod(found.static_shape or ()) for found in shapes if found and found.static_shape]
+    known = f", {_count(sum(sizes))} numbers per inference" if sizes else ""
+    yield Finding(
+        f"division by a constant in {len(divisions)} node{'s' * (len(divisions) > 1)}{known}",
+        Severity.WARNING,
+        Source("ggml-org/llama.cpp#17042; compilations by winml-cli's makers", "Div"),
+        Confidence.FIELD_REPORTED,
+        help="multiply by the reciprocal",
+        node=divisions[0],
+        evidence={"nodes": len(divisions), "numbers": sum(sizes)},
+    )
+
+
+_ACTIVATIONS = frozenset(
+    {"Elu", "Gelu", "HardSigmoid", "Mish", "Selu", "Sigmoid", "Softplus", "Softsign", "Tanh"}
+)
+"""Activations that never run inside the convolution before them, as ReLU, ReLUX, ReLUMinMax, PReLU,
+LeakyReLU and HardSwish may (source: the guide, Choice of Activation functions)."""
+
+
+def _after(node: Node) -> tuple[Node | None, bool]:
+    """The convolution that a node reads (a batch normalisation between folds away), and if it reads alone."""
+    producer = node.graph.producer(node.input(0))
+    alone = len(node.graph.consumers(node.input(0))) == 1
+    if producer is not None and producer.op_type == "BatchNormalization":
+        alone = alone and len(node.graph.consumers(producer.input(0))) == 1
+        producer = node.graph.producer(producer.input(0))
+    weighted = producer is not None and producer.op_type in ("Conv", "ConvTranspose")
+    return (producer if weighted else None), alone
+
+
+@rule()
+def prelu(context: ModelContext) -> Iterator[Finding]:
+    """PReLU or LeakyReLU where ReLU would be faster, or that cannot run inside its convolution.
+
+    Why: HTP runs PReLU inside the convolution before it only if nothing else reads that
+    convolution; else it is a layer of its own. ReLU and clipped ReLU are preferred at 8 and 16 bits
+    even so.
+    What to do: train with ReLU or ReLU6, or let only the activation read the convolution.
+    """
+    found = list(_nodes(context, "PRelu", "LeakyRelu"))
+    if not found:
+        return
+    apart = [node for node in found if not all(_after(node))]
+    names = " and ".join(sorted({node.op_type for node in found}))
+    nodes = f"{len(found)} node{'s' * (len(found) > 1)}"
+    inside = "each can run inside the convolution before it"
+    outside = f"{len(apart)} of them with no convolution that they alone read, so that they run apart"
+    yield Finding(
+        f"{names} in {nodes}, {outside if apart else inside}",
+        Severity.WARNING if apart else Severity.INFO,
+        Source(_GUIDE, "Choice of Activation functions; A16 vs FP16 and Activation Fusion"),
+        help="ReLU or ReLU6 is faster where accuracy allows",
+        node=(apart or found)[0],
+        evidence={"nodes": len(found), "apart": len(apart)},
+    )
+
+
+@rule()
+def unfused_activation(context: ModelContext) -> Iterator[Finding]:
+    """An activation after a convolution that cannot run inside it.
+
+    Why: HTP fuses ReLU, clipped ReLU, PReLU, LeakyReLU and HardSwish into the convolution before
+    them; any other is a layer of its own that reads and writes the whole tensor again.
+    What to do: use HardSwish for Swish and SiLU, ReLU6 elsewhere, and train with them.
+    """
+    found = [
+        node
+        for node in _nodes(context, *_ACTIVATIONS)
+        if node.key not in context.view.in_pattern and _after(node)[0] is not None
+    ]
+    if not found:
+        return
+    sizes = [bytes_of(node.graph.type_of(node.outputs[0]), context.target.kind) for node in found]
+    moved = sum(size for size in sizes if size is not None)
+    names = ", ".join(sorted({node.op_type for node in found}))
+    yield Finding(
+        f"{names} after a convolution in {len(found)} node{'s' * (len(found) > 1)}: none runs inside it, "
+        f"{size_text(moved)} are written once more",
+        Severity.INFO,
+        Source(_GUIDE, "Choice of Activation functions"),
+        help="HardSwish in place of Swish and SiLU, ReLU6 elsewhere, run inside the convolution",
+        node=found[0],
+        evidence={"nodes": len(found), "bytes": moved},
+    )
+
+
+def _asked(kind: DlcKind) -> str:
+    """The column of the supplement; a DLC of which nothing is said counts as 8-bit, the tools' default."""
+    if kind.quantize or not kind.stated:
+        return f"int{kind.act_bitwidth}"
+    return "fp16"
+
+
+@rule()
+def rank_limit_exceeded(context: ModelContext) -> Iterator[Finding]:
+    """A tensor has more dimensions than HTP takes for this op.
+
+    Why: the supplement gives each op a highest rank, 4 for many and 5 for others; the validator then
+    says "has incorrect Rank". Where others compiled the op at that rank, the finding says so.
+    What to do: reshape to fewer dimensions around the op.
+    """
+    if not context.target.means(Runtime.HTP):
+        return
+    precision = _asked(context.target.kind)
+    for node in context.view.nodes():
+        if node.domain or node.key in context.view.in_pattern:
+            continue
+        ranks = [node.graph.rank(name) for name in (node.input(0), *node.outputs[:1]) if name]
+        rank = max((found for found in ranks if found is not None), default=0)
+        if rank > 5 or context.view.verdict(node, Runtime.HTP).presence is Presence.NO:
+            continue  # shapes/rank-above-five and ops/no-runtime say so
+        limits = [limit for layer in layers_of(node) if (limit := rank_limit(layer, precision)) is not None]
+        if not limits or rank <= min(limits):
+            continue
+        compiled = compiled_at(node.op_type, "npu", precision == "fp16", rank)
+        said = "; winml-cli's makers compiled it at that rank" if compiled else ""
+        yield Finding(
+            f"{node.op_type}: rank {rank}, HTP takes at most {min(limits)} ({precision}){said}",
+            Severity.INFO if compiled else Severity.WARNING,
+            Source(SUPPLEMENT, ", ".join(layers_of(node))),
+            Confidence.INFERRED if compiled else Confidence.DOCUMENTED,
+            help="reshape to fewer dimensions around the op",
+            node=node,
+            evidence={"rank": rank, "limit": min(limits), "precision": precision},
+        )
+
+
+@rule()
+def refused_form(context: ModelContext) -> Iterator[Finding]:
+    """A form of the op that HTP refuses.
+
+    Why: the supplement excludes dilated depthwise convolution with other strides than 1 (2 with a
+    3x3 kernel and dilation 2 is taken if quantized), dilated 3-D convolution with a stride, LogSoftmax
+    along another axis than the last, negative indices of Gather, and an 8-bit LSTM that is not
+    forward.
+    What to do: change the form, or let the op run elsewhere.
+    """
+    kind = context.target.kind
+    for op, judge in _FORMS.items():
+        for node in _nodes(context, op):
+            why = judge(node, kind)
+            if why:
+                yield Finding(
+                    f"{op}: {why}",
+                    Severity.WARNING,
+                    Source(
+                        "QNN SDK 2.25.0, HTP Backend Op Definition Supplement", ", ".join(layers_of(node))
+                    ),
+                    help="change the form, or let the op run elsewhere",
+                    node=node,
+                )
+
+
+def _dilated(node: Node, kind: DlcKind) -> str:
+    dilations = list(node.attribute("dilations") or [])
+    strides = list(node.attribute("strides") or [1] * len(dilations))
+    if all(item == 1 for item in dilations):
+        return ""
+    layers = layers_of(node)
+    if layers == ("Conv3d",):
+        if dilations[0] != 1:
+            return f"dilation {dilations} of a 3-D convolution is not 1 in depth"
+        return f"dilation {dilations} of a 3-D convolution with strides {strides}" * (strides[1:] != [1, 1])
+    if layers != ("DepthWiseConv2d",) or strides == [1, 1]:
+        return ""
+    weight = node.graph.type_of(node.input(1))
+    kernel = list(weight.shape[2:]) if weight is not None and weight.shape else []
+    taken = (dilations, strides, kernel) == ([2, 2], [2, 2], [3, 3]) and (kind.quantize or not kind.stated)
+    return "" if taken else f"depthwise with dilations {dilations} and strides {strides}"
+
+
+def _axis_not_last(node: Node, kind: DlcKind) -> str:
+    rank = node.graph.rank(node.input(0))
+    axis = int(node.attribute("axis", -1))
+    last = rank is None or axis in (-1, rank - 1)
+    return "" if last else f"axis {axis} is not the last of {rank}"
+
+
+def _negative_index(node: Node, kind: DlcKind) -> str:
+    indices: Any = node.graph.small_value(node.input(1))
+    return "" if indices is None or not (indices < 0).any() else f"negative index {int(indices.min())}"
+
+
+def _not_forward(node: Node, kind: DlcKind) -> str:
+    direction = node.attribute("direction") or "forward"
+    eight = kind.act_bitwidth == 8 and (kind.quantize or not kind.stated)
+    return f"direction {direction} at 8 bits" if eight and direction != "forward" else ""
+
+
+_FORMS = {"Conv": _dilated, "LogSoftmax": _axis_not_last, "Gather": _negative_index, "LSTM": _not_forward}

@@ -1,0 +1,350 @@
+"""Where a model breaks a limitation: one finder per kind of `machine` form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnx
+
+from dlclint.analysis.expressions import Unknown, holds, names_in
+from dlclint.analysis.folding import is_static
+from dlclint.analysis.layers import Presence, layers_of
+from dlclint.analysis.quantities import of_tensor, quantities
+from dlclint.diagnostic import Evidence
+from dlclint.model.graph import Node, is_float
+from dlclint.rule import ModelContext
+from dlclint.target import DlcKind, Runtime
+from dlclint_schemas.limitations import limit_table
+from dlclint_schemas.precision import hta_ops
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """Where a limit is broken: a node or an input, and the numbers that break it."""
+
+    node: Node | None
+    numbers: Evidence = field(default_factory=dict)
+    tensor: str = ""
+
+
+Handler = Callable[[ModelContext, Runtime, Mapping[str, Any]], Iterator[Breach]]
+
+
+def _nodes(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Node]:
+    """Nodes of the entry's ops that the runtime has; of the others ops/no-runtime speaks."""
+    ops = machine.get("ops") or (machine["op"],)
+    for node in context.view.nodes():
+        if node.op_type in ops and not node.domain:
+            if node.op_type in ("Gemm", "MatMul") and layers_of(node) != ("FullyConnected",):
+                continue
+            if context.view.verdict(node, runtime).presence is not Presence.NO:
+                yield node
+
+
+def _quantities(context: ModelContext, node: Node) -> dict[str, Any]:
+    return quantities(node, context.view.is_image(node.graph, node.input(0)))
+
+
+def _numbers(texts: tuple[str, ...], values: Mapping[str, Any]) -> Evidence:
+    """The values that the texts name, for message and evidence; lists as lists."""
+    names = dict.fromkeys(name for text in texts for name in names_in(text))
+    return {name: values[name] for name in names if name in values and name != "channel"}
+
+
+def _broken(test: str, values: Mapping[str, Any]) -> bool:
+    try:
+        return not holds(test, values)
+    except Unknown:
+        return False
+
+
+def _applies(machine: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    try:
+        return "when" not in machine or holds(machine["when"], values)
+    except Unknown:
+        return False
+
+
+def _max_per_gpu_size() -> int:
+    return int(limit_table()["LIM014"]["machine"]["unknown_default_suggestion"])
+
+
+def _size_limit(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
+    given = {"MaxPerGPUSize": _max_per_gpu_size()}
+    everywhere = machine.get("applies_to", "")
+    if everywhere.startswith("every rank-4 tensor"):
+        seen: set[str] = set()
+        for node in context.view.nodes():
+            for name in dict.fromkeys((*node.outputs, *node.inputs)):
+                filters = node.op_type in ("Conv", "ConvTranspose") and name == node.input(1)
+                if name in seen or not (filters or context.view.is_image(node.graph, name)):
+                    continue
+                seen.add(name)
+                kind = node.graph.type_of(name)
+                values = {**of_tensor(None if kind is None else kind.shape), **given}
+                if _broken(machine["expr"], values):
+                    yield Breach(node, _numbers((machine["expr"],), values), name)
+                    break
+        return
+    ops = {"ops": ("Conv", "ConvTranspose", "Gemm", "MatMul")} if everywhere else machine
+    for node in _nodes(context, runtime, ops):
+        values = {**_quantities(context, node), **given}
+        if _broken(machine["expr"], values):
+            yield Breach(node, _numbers((machine["expr"],), values))
+
+
+def _expression(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
+    for node in _nodes(context, runtime, machine):
+        values = _quantities(context, node)
+        depthwise = node.op_type == "Conv" and layers_of(node) == ("DepthWiseConv2d",)
+        if "depthwise" in machine.get("note", "") and depthwise:
+            continue
+        if _applies(machine, values) and _broken(machine["expr"], values):
+            yield Breach(node, _numbers((machine["expr"],), values))
+
+
+_ELSEWHERE = frozenset({"batch == 1", "runtime != gpu"})
+"""Tests of MaxRoiPool that batch/detector-batch and ops/no-runtime make."""
+
+
+def _all_of(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
+    """Every test holds; one that starts with a runtime's name and a colon is about an input's source."""
+    for node in _nodes(context, runtime, machine):
+        values = _quantities(context, node)
+        if not _applies(machine, values):
+            continue
+        tests = [test for test in machine["tests"] if test not in _ELSEWHERE]
+        spoken = [test for test in tests if ":" not in test]
+        failed = tuple(test for test in spoken if _broken(test, values))
+        numbers = {**_numbers(failed, values)}
+        if len(spoken) < len(tests) and not _from_proposal(context, node, runtime):
+            numbers["input"] = node.input(1)
+            failed = (*failed, "input")
+        if failed:
+            yield Breach(node, numbers)
+
+
+def _from_proposal(context: ModelContext, node: Node, runtime: Runtime) -> bool:
+    """Whether the regions come from Proposal or from an input that `--input-type NAME opaque` names."""
+    if runtime.dlc_row not in ("dsp", "aip"):
+        return True
+    producer = node.graph.producer(node.input(1))
+    opaque = {name for name, kind in context.target.input_types if kind == "opaque"}
+    return node.input(1) in opaque or (producer is not None and "Proposal" in producer.op_type)
+
+
+def _any_of(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
+    for node in _nodes(context, runtime, machine):
+        values = _quantities(context, node)
+        if values.get("scale") == [1.0, 1.0]:
+            continue  # resizes nothing
+        try:
+            if not any(holds(test, values) for test in machine["tests"]):
+                yield Breach(node, _numbers(machine["tests"], values))
+        except Unknown:
+            continue
+
+
+def _attribute_at_most(
+    context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]
+) -> Iterator[Breach]:
+    for node in _nodes(context, runtime, machine):
+        found = node.attribute(machine["attribute"]) or []
+        if any(item > machine["max"] for item in found):
+            yield Breach(node, {machine["attribute"]: found})
+
+
+def _default_attribute(
+    context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]
+) -> Iterator[Breach]:
+    """The attribute is not smaller than the operator's default, which the text warns of."""
+    for node in _nodes(context, runtime, machine):
+        schema = node.schema
+        default = schema.attributes[machine["attribute"]].default_value.f if schema is not None else None
+        found = node.attribute(machine["attribute"])
+        if default is not None and found is not None and found >= default:
+            yield Breach(node, {machine["attribute"]: float(f"{found:.6g}")})
+
+
+def _rank(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
+    for node in _nodes(context, runtime, machine):
+        rank = node.graph.rank(node.input(machine["input"]))
+        allowed = machine.get("ranks") or range(machine.get("max", 0) + 1)
+        if rank is not None and rank not in allowed:
+            yield Breach(node, {"rank": rank})
+
+
+def _pads(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
+    axis = "NC".index(machine["axis"])
+    for node in _nodes(context, runtime, machine):
+        mode = node.attribute("mode") or "constant"
+        rank = node.graph.rank(node.input(0))
+        pads = _padding(node)
+        if mode != machine.get("when_mode", mode) or rank is None or pads is None or len(pads) != 2 * rank:
+            continue
+        if axis == 1 and not context.view.is_image(node.graph, node.input(0)):
+            continue
+        if rank > axis and (pads[axis] or pads[rank + axis]):
+            yield Breach(node, {"pads": pads, "mode": mode})
+
+
+def _padding(node: Node) -> list[int] | None:
+    """Begins and ends by axis: an attribute up to version 10, an input since; axes since 18 are not read."""
+    if node.input(3):
+        return None
+    stored = node.graph.small_value(node.input(1)) if node.input(1) else None
+    found = node.attribute("pads") or node.attribute("paddings") if stored is None else stored.reshape(-1)
+    return None if found is None else [int(item) for item in found]
+
+
+def _channels_multiple(
+    context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]
+) -> Iterator[Breach]:
+    for node in _nodes(context, runtime, machine):
+        if not context.view.is_image(node.graph, node.input(0)) or (
+            node.op_type == "Slice" and not _crops(node)
+        ):
+            continue
+        names = node.inputs if machine.get("inputs") == "all" else node.inputs[:1]
+        kinds = [node.graph.type_of(name) for name in names]
+        channels = [of_tensor(None if kind is None else kind.shape).get("C") for kind in kinds]
+        odd = [count for count in channels if count is not None and count % machine["multiple"]]
+        if odd:
+            yield Breach(node, {"channels": odd})
+
+
+def _crops(node: Node) -> bool:
+    """Whether Slice cuts height or width of a 4-D tensor, which is what Crop does."""
+    before, after = (node.graph.type_of(name) for name in (node.input(0), node.outputs[0]))
+    shapes = [None if kind is None else kind.static_shape for kind in (before, after)]
+    if shapes[0] is None or shapes[1] is None or len(shapes[0]) != 4:
+        return False
+    return shapes[0][2:] != shapes[1][2:]
+
+
+def _present(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
+    for node in _nodes(context, runtime, machine):
+        yield Breach(node)
+
+
+def _batch_of_layer(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
+    """The layer has no ONNX op of its own; where it appears it is an op of another domain."""
+    for node in context.view.nodes():
+        kind = node.graph.type_of(node.input(0))
+        batch = kind.shape[0] if kind is not None and kind.shape else None
+        if node.op_type == machine["when_layer"] and isinstance(batch, int) and batch != machine["value"]:
+            yield Breach(node, {"batch": batch})
+
+
+def _batched_input(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
+    """More than one image, and ops that HTA does not have, by the QNN table's column."""
+    graph = context.view.model.graph
+    others = sorted(
+        {node.op_type for node in context.view.nodes() if not node.domain}
+        - hta_ops()
+        - set(machine["except"])
+    )
+    for name in graph.inputs:
+        kind = graph.type_of(name)
+        batch = kind.shape[0] if kind is not None and kind.shape and len(kind.shape) == 4 else None
+        if isinstance(batch, int) and batch > 1 and others:
+            yield Breach(None, {"batch": batch, "not_on_hta": others[:5]}, name)
+
+
+def _static_parameters(
+    context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]
+) -> Iterator[Breach]:
+    """Split points, starts and ends that no shape arithmetic makes: for that, ops/not-foldable speaks."""
+    view = context.view
+    for node in _nodes(context, runtime, machine):
+        for name in node.inputs[1:]:
+            if not name or is_static(node.graph, name, view.folded):
+                continue
+            producer = node.graph.producer(name)
+            if producer is None or (
+                producer.key not in view.shape_arithmetic and producer.op_type != "Shape"
+            ):
+                yield Breach(node, {"input": name})
+                break
+
+
+def _custom_types(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
+    for node in context.view.nodes():
+        if node.domain and not context.view.model.is_function(node):
+            refused = sorted(_types_of(node, runtime, context.target.kind) - set(machine["allowed"]))
+            if refused:
+                yield Breach(node, {"types": refused, "allowed": list(machine["allowed"])})
+
+
+def _types_of(node: Node, runtime: Runtime, kind: DlcKind) -> set[str]:
+    """Types of a custom op's activations on a runtime, by the names of op packages.
+
+    Float tensors are what the runtime computes in: FLOAT_16 on GPU; on DSP and AIP fixed point of the
+    activation width, 8 bits if quantized at load; on CPU the float width.
+    """
+    if runtime.dlc_row == "gpu":
+        floats = "FLOAT_16"
+    elif runtime.dlc_row == "cpu":
+        floats = f"FLOAT_{32 if kind.quantize else kind.float_bitwidth}"
+    else:
+        floats = f"UINT_{kind.act_bitwidth if kind.quantize else 8}"
+    kinds = [node.graph.type_of(name) for name in (*node.inputs, *node.outputs) if name]
+    types = {found.data_type for found in kinds if found is not None}
+    names: dict[int, str] = {
+        onnx.TensorProto.BOOL: "BOOL_8",
+        onnx.TensorProto.UINT8: "UINT_8",
+        onnx.TensorProto.INT8: "INT_8",
+    }
+    return {floats if is_float(type) else names.get(type, "INT_32") for type in types}
+
+
+def _hta_widths(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
+    kind = context.target.kind
+    if not kind.quantize:
+        return
+    given = {
+        "activation_bits": kind.act_bitwidth,
+        "weight_bits": kind.weights_bitwidth,
+        "bias_bits": kind.bias_bitwidth,
+    }
+    numbers: dict[str, Any] = {name: bits for name, bits in given.items() if bits not in machine[name]}
+    if kind.per_channel and not machine["weight_signed"]:
+        numbers["weights"] = "signed, as per-channel ones are"
+    if numbers:
+        for node in _nodes(context, runtime, machine):
+            yield Breach(node, numbers)
+
+
+def _input_dims(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
+    encodings = dict(context.target.input_encodings)
+    graph = context.view.model.graph
+    for name in graph.inputs:
+        kind = graph.type_of(name)
+        dims = of_tensor(None if kind is None else kind.shape)
+        odd = {dim: dims[dim] for dim in machine["dims"] if dim in dims and dims[dim] % machine["multiple"]}
+        if odd and encodings.get(name) in machine["when_input_encoding"]:
+            yield Breach(None, odd, name)
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "size_limit": _size_limit,
+    "expr": _expression,
+    "all_of": _all_of,
+    "any_of": _any_of,
+    "attribute_all_le": _attribute_at_most,
+    "attribute_advice": _default_attribute,
+    "input_rank_one_of": _rank,
+    "input_rank_max": _rank,
+    "pads_zero_on_axis": _pads,
+    "dim_multiple_of": _channels_multiple,
+    "op_present": _present,
+    "batch_equals": _batch_of_layer,
+    "batch_gt_1_requires": _batched_input,
+    "requires_static_split": _static_parameters,
+    "udo_dtypes": _custom_types,
+    "dtype_combo": _hta_widths,
+    "input_dims_multiple_of": _input_dims,
+}
+"""Kind of `machine` form to what finds the breaches."""

@@ -1,0 +1,118 @@
+"""The limitations table, entry by entry: the data say what holds, `breaches` says where it does not.
+
+Entries that another family checks are in `CHECKED_BY`, those that state no flaw in `NO_FLAW`;
+docs/tables/limits.md is made from these and from `evaluated`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dlclint.diagnostic import Confidence, Severity
+from dlclint.rule import Finding, ModelContext, Subject, rule
+from dlclint.target import Runtime
+from dlclint_rules import sources
+from dlclint_rules.runtime.breaches import HANDLERS, Breach
+from dlclint_schemas.limitations import limit_table
+
+CHECKED_BY = {
+    "LIM001": "shapes/input-rank",
+    "LIM002": "batch/detector-batch",
+    "LIM003": "batch/not-one",
+    "LIM004": "model/opset-too-new",
+    "LIM005": "ops/not-foldable",
+    "LIM008": "quantization/fp16-overflow",
+    "LIM017": "runtime/quantizer-mandatory",
+    "LIM018": "batch/hta-input",
+    "LIM021": "runtime/dlc-kind",
+    "LIM022": "runtime/precision",
+}
+"""Entries that a rule of their own checks."""
+NO_FLAW = {
+    "LIM010": "defines packed_channels, which other entries use",
+    "LIM014": "defines MaxPerGPUSize, which other entries use",
+}
+"""Entries with a `machine` form that a model cannot break."""
+_HTA = frozenset({"LIM020", "LIM062", "LIM063", "LIM064"})
+"""What HTA does not take runs on the DSP of the AIP runtime: slower, and no error."""
+_READING = frozenset({"LIM012", "LIM020", "LIM026", "LIM039", "LIM048"})
+"""Entries whose `machine` form is a reading of the text for ONNX."""
+
+
+@rule(Subject.MODEL, "runtime")
+def layer_limit(context: ModelContext) -> Iterator[Finding]:
+    """A documented limit of the runtime is broken.
+
+    Why: the limitations page lists, by runtime and layer, what is refused and what is not tuned. What
+    is refused is an error. What is only slower is one warning for the model, with the number of nodes.
+    MaxPerGPUSize is given for Adreno 330, 430 and 530 alone; the largest is taken, and the finding is
+    inferred.
+    What to do: change the layer as the limit says, or choose another runtime; docs/tables/limits.md
+    lists every entry and the rule that checks it.
+    """
+    runtimes: tuple[Runtime | None, ...] = context.target.chosen or (None,)
+    for id, entry in limit_table().items():
+        if not evaluated(id):
+            continue
+        concerned = [runtime for runtime in runtimes if _concerns(entry, runtime)]
+        if not concerned:
+            continue
+        handler = HANDLERS[entry["machine"]["kind"]]
+        found = {
+            (b.node.key if b.node is not None else None, b.tensor): b
+            for runtime in concerned
+            for b in handler(context, runtime or Runtime.CPU, entry["machine"])
+        }
+        if found:
+            yield from _findings(id, entry, list(found.values()))
+
+
+def evaluated(id: str) -> bool:
+    """Whether this rule checks an entry."""
+    return "machine" in limit_table()[id] and id not in CHECKED_BY and id not in NO_FLAW
+
+
+def _concerns(entry: Mapping[str, Any], runtime: Runtime | None) -> bool:
+    """Whether an entry speaks of a runtime; those of no runtime concern every model.
+
+    The page has no section on HTP, and its DSP entries hold for v66; AIP runs on HTA and that DSP.
+    """
+    named = entry.get("runtime")
+    if named is None:
+        return True
+    if runtime is None:
+        return False
+    rows = {runtime.dlc_row} if runtime is not Runtime.HTP else set()
+    return bool(rows & set(named.split(","))) or (named == "dsp" and runtime is Runtime.AIP)
+
+
+def _findings(id: str, entry: Mapping[str, Any], found: list[Breach]) -> Iterator[Finding]:
+    effect = entry["effect"]
+    refused = effect == "unsupported" and id not in _HTA
+    guessed = "MaxPerGPUSize" in str(entry["machine"])
+    severity = Severity.ERROR if refused and id not in _READING and not guessed else Severity.WARNING
+    severity = Severity.INFO if effect == "accuracy" or id == "LIM026" else severity
+    inferred = guessed or id in _READING
+    shown = found if refused else found[:1]
+    for breach in shown:
+        numbers = ", ".join(f"{name} {value}" for name, value in breach.numbers.items())
+        more = f" ({len(found)} nodes)" if len(shown) < len(found) else ""
+        what = breach.node.op_type if breach.node is not None else f"input {breach.tensor!r}"
+        yield Finding(
+            f"{what}{more}: {entry['limit']}" + (f" Here {numbers}." if numbers else ""),
+            severity,
+            sources.limit(id),
+            Confidence.INFERRED if inferred else Confidence.DOCUMENTED,
+            help=_HELP[effect],
+            node=breach.node,
+            tensor=breach.tensor,
+            evidence={"limit": id, "nodes": len(found), **breach.numbers},
+        )
+
+
+_HELP = {
+    "unsupported": "change the layer so that the limit holds, or choose another runtime",
+    "performance": "it works, slower: change the layer if it matters, or choose another runtime",
+    "accuracy": "compare the results with the source framework's",
+}

@@ -1,0 +1,216 @@
+"""Precisions that a chip's Hexagon, or an op on it, does not have."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from dlclint.analysis.layers import Presence, layers_of
+from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.model.graph import Node, is_float
+from dlclint.rule import Finding, ModelContext, Subject, rule
+from dlclint.target import DlcKind, Runtime, Soc
+from dlclint_rules import sources
+from dlclint_schemas.precision import COMPILED, SUPPLEMENT, Voice, compiled_at, htp_voices, wide_weights
+
+_V66 = 66
+_NAMES = {"fp16": "float16", "int16": "16-bit", "int8": "8-bit"}
+
+
+@rule(Subject.MODEL, "runtime")
+def precision(context: ModelContext) -> Iterator[Finding]:
+    """The chip, or an op on it, does not have the precision of this DLC.
+
+    Why: Hexagon v66 takes 16-bit activations on the HTA alone; 16-bit weights need 16-bit activations
+    and, on HTP, v73 or newer; float16 on HTP goes by SoC and not by Hexagon version; single ops have
+    no 8-bit, 16-bit or float16 form there. Where the documents and what was measured disagree, the
+    finding says which says what, and is inferred.
+    What to do: choose other bit widths, keep the op out of the network, or choose another chip.
+    """
+    kind = context.target.kind
+    if not kind.stated:
+        return
+    for found in (_v66, _wide_weights, _float16, _ops_on_htp, _ops_on_gpu, _float_only):
+        yield from found(context, kind)
+
+
+def _hexagon(context: ModelContext) -> int | None:
+    """The Hexagon version that the target settles: the SoC's, or v66 where dsp or aip is chosen."""
+    soc = context.target.soc
+    if soc is not None:
+        return soc.hexagon
+    return _V66 if {Runtime.DSP, Runtime.AIP} & set(context.target.chosen) else None
+
+
+def _v66(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
+    if not kind.quantize or kind.act_bitwidth != 16 or _hexagon(context) != _V66:
+        return
+    chosen = context.target.chosen
+    if chosen and not {Runtime.DSP, Runtime.AIP} & set(chosen):
+        return
+    only_hta = chosen == (Runtime.AIP,)
+    soc = context.target.soc
+    absent = f", and {soc} has none" if soc is not None and soc.lacks(Runtime.AIP) else ""
+    yield Finding(
+        f"16-bit activations on Hexagon v66 run on the HTA alone, with 8-bit weights{absent}"
+        + ("; what HTA leaves to the DSP cannot follow" if only_hta else ": the DSP refuses them"),
+        Severity.WARNING if only_hta else Severity.ERROR,
+        Source("80-63442-2 Rev BL, Tools", "--act_bitwidth; qualcomm/qidk#36"),
+        Confidence.FIELD_REPORTED,
+        help="use --act-bitwidth 8, or a chip with HTP (v68 or newer)",
+        evidence={"act_bitwidth": 16, "hexagon": _V66},
+    )
+
+
+def _wide_weights(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
+    wide, hexagon = wide_weights(), _hexagon(context)
+    if not kind.quantize or kind.weights_bitwidth != 16 or not context.target.means_hexagon:
+        return
+    count = sum(
+        not node.domain and node.op_type in wide.ops and node.graph.constant(node.input(1)) is not None
+        for node in context.view.nodes()
+    )
+    if not count:
+        return
+    nodes = f"{count} node{'s' * (count > 1)} with weights"
+    if kind.act_bitwidth != wide.act_bitwidth:
+        yield Finding(
+            f"16-bit weights need 16-bit activations on HTP, and these are {kind.act_bitwidth}-bit ({nodes})",
+            Severity.ERROR,
+            Source(SUPPLEMENT, "Conv2d, FullyConnected, MatMul"),
+            help="add --act-bitwidth 16, or use --weights-bitwidth 8",
+            evidence={"act_bitwidth": kind.act_bitwidth, "weights_bitwidth": 16, "nodes": count},
+        )
+    elif hexagon is not None and hexagon < wide.hexagon:
+        soc = context.target.soc
+        where = f"{soc} has" if soc is not None else f"{Runtime.DSP.value} is"
+        yield Finding(
+            f"16-bit weights need Hexagon v{wide.hexagon} or newer, {where} v{hexagon} ({nodes})",
+            Severity.ERROR,
+            Source(SUPPLEMENT, "Conv2d, FullyConnected, MatMul"),
+            Confidence.DOCUMENTED if hexagon != _V66 else Confidence.INFERRED,
+            help="use --weights-bitwidth 8, which 16-bit activations allow"
+            if hexagon != _V66
+            else "use 8-bit weights and activations",
+            evidence={"hexagon": hexagon, "needs": wide.hexagon, "nodes": count},
+        )
+
+
+def _float16(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
+    soc = context.target.soc
+    if kind.quantize or kind.float_bitwidth != 16 or soc is None or soc.fp16:
+        return
+    if not context.target.means(Runtime.HTP):
+        return
+    refused = soc.fp16 is False
+    yield Finding(
+        f"HTP of {soc} takes no float16" if refused else f"whether HTP of {soc} takes float16 is not known",
+        Severity.ERROR if refused else Severity.INFO,
+        _fp16_source(soc),
+        Confidence.FIELD_REPORTED if refused else Confidence.INFERRED,
+        help="quantize the DLC; it goes by SoC, and others of the same Hexagon version differ",
+        evidence={"soc": soc.name, "hexagon": soc.hexagon or 0},
+    )
+
+
+def _fp16_source(soc: Soc) -> Source:
+    return Source(soc.fp16_source) if soc.fp16_source else Source("no document or measurement", soc.name)
+
+
+def _asked(kind: DlcKind) -> str | None:
+    """The precision of HTP that a DLC kind asks for; None for float32, which is quantized at load."""
+    if kind.quantize:
+        return f"int{kind.act_bitwidth}"
+    return "fp16" if kind.float_bitwidth == 16 else None
+
+
+def _reads_float(node: Node) -> bool:
+    found = node.graph.type_of(node.input(0))
+    return found is not None and is_float(found.data_type)
+
+
+def _ops_on_htp(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
+    """Ops that HTP has, but not in this precision; one finding per op."""
+    asked = _asked(kind)
+    if asked is None or not context.target.means(Runtime.HTP):
+        return
+    first: dict[tuple[str, tuple[Voice, ...]], Node] = {}
+    count: Counter[tuple[str, tuple[Voice, ...]]] = Counter()
+    for node in context.view.nodes():
+        if node.domain or node.key in context.view.in_pattern or not _reads_float(node):
+            continue
+        if context.view.verdict(node, Runtime.HTP).presence is Presence.NO:
+            continue  # ops/no-runtime says so
+        rank = node.graph.rank(node.input(0))
+        voices = htp_voices(node.op_type, layers_of(node), asked, rank)
+        documented = [voice for voice in voices if voice.documented]
+        if documented and not all(voice.has for voice in documented):
+            key = (node.op_type, voices)
+            first.setdefault(key, node)
+            count[key] += 1
+    for (op, voices), node in first.items():
+        agreed = not any(voice.has for voice in voices)
+        named = f"{_NAMES[asked]} form on HTP"
+        nodes = f" ({count[op, voices]} nodes)" if count[op, voices] > 1 else ""
+        yield Finding(
+            f"{op} has no {named}{nodes} ({' and '.join(voice.source for voice in voices)})"
+            if agreed
+            else f"sources disagree whether {op} has a {named}{nodes}: {_said(voices)}",
+            Severity.WARNING if agreed else Severity.INFO,
+            Source(next(voice.source for voice in voices if not voice.has), op),
+            Confidence.DOCUMENTED if agreed else Confidence.INFERRED,
+            help=f"keep {op} out of the network, or mark it float in an override file"
+            if asked != "fp16"
+            else f"keep {op} out of the network, or quantize it",
+            node=node,
+            evidence={"op": op, "precision": asked, "nodes": count[op, voices]},
+        )
+
+
+def _said(voices: tuple[Voice, ...]) -> str:
+    """Such as: A says no; B and C say yes."""
+    parts = []
+    for word, has in (("no", False), ("yes", True)):
+        who = [voice.source for voice in voices if voice.has is has]
+        if who:
+            parts.append(f"{' and '.join(who)} say{'s' * (len(who) == 1)} {word}")
+    return "; ".join(parts)
+
+
+def _ops_on_gpu(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
+    """Ops that the layer table gives the GPU and that did not compile for it when tried."""
+    if not {Runtime.GPU, Runtime.GPU_FLOAT16} & set(context.target.chosen):
+        return
+    seen: set[str] = set()
+    for node in context.view.nodes():
+        op = node.op_type
+        if node.domain or op in seen or node.key in context.view.in_pattern or not _reads_float(node):
+            continue
+        if context.view.verdict(node, Runtime.GPU).presence is not Presence.YES:
+            continue
+        if compiled_at(op, "gpu", True, node.graph.rank(node.input(0))) is False:
+            seen.add(op)
+            yield Finding(
+                f"sources disagree whether {op} runs on the GPU: the layer table says yes; "
+                f"{COMPILED} for Adreno says no",
+                Severity.INFO,
+                sources.layer_row(f"column gpu, {', '.join(layers_of(node))}"),
+                Confidence.INFERRED,
+                help="try it on the device before relying on it",
+                node=node,
+                evidence={"op": op},
+            )
+
+
+def _float_only(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
+    if not kind.quantize or Runtime.DSP not in context.target.chosen:
+        return
+    for node in context.view.nodes():
+        if node.op_type == "ArgMax" and not node.domain:
+            yield Finding(
+                "ArgMax yields float on DSP, its output is not quantized",
+                Severity.INFO,
+                sources.limit("LIM022"),
+                help="read its output as float, and put nothing quantized behind it",
+                node=node,
+            )

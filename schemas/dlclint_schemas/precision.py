@@ -1,0 +1,122 @@
+"""Which precision an op has on HTP, by source: two documents and two measurements, which may disagree.
+
+`fp16`, `int16` and `int8` are what activations are in; the columns are QNN's. Measured facts belong to
+a release and are never the only ones that decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from dlclint_schemas.resource import load
+
+PRECISIONS = ("fp16", "int16", "int8")
+TABLE = "QNN SDK 2.25.0, Supported Operations"
+SUPPLEMENT = "QNN HTP Op Definition Supplement 80-63442-10"
+OBSERVED = "a measurement with QNN 2.51.0"
+COMPILED = "a compilation by winml-cli's makers"
+_CONFIG = {"fp16": "float16", "int16": "int16", "int8": "int8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """What one source says: whether the op has the precision."""
+
+    source: str
+    has: bool
+
+    @property
+    def documented(self) -> bool:
+        """Whether a document says it, and no measurement."""
+        return self.source in (TABLE, SUPPLEMENT)
+
+
+@dataclass(frozen=True, slots=True)
+class WideWeights:
+    """What 16-bit weights need on HTP, and for which ONNX ops that was measured."""
+
+    ops: frozenset[str]
+    hexagon: int
+    act_bitwidth: int
+
+
+@cache
+def wide_weights() -> WideWeights:
+    """Read once. The supplement says the same: 16-bit activations and Hexagon v73 or newer."""
+    found = load("measured_precision")["wide_weights"]
+    return WideWeights(frozenset(found["ops"]), found["needs_hexagon"], found["needs_act_bitwidth"])
+
+
+@cache
+def hta_ops() -> frozenset[str]:
+    """ONNX ops that the HTA itself has: column hta of the table."""
+    return frozenset(op for op, row in _table().items() if row["hta"])
+
+
+def htp_voices(op: str, layers: tuple[str, ...], precision: str, rank: int | None) -> tuple[Voice, ...]:
+    """What the sources say of an ONNX op on HTP; a source that is silent is left out.
+
+    `layers` are the layers the op becomes; `rank` is of its first input.
+    """
+    found: list[Voice] = []
+    row = _table().get(op)
+    if row is not None:
+        found.append(Voice(TABLE, bool(row[f"htp_{precision}"])))
+    listed = [_supplement(layer, precision) for layer in layers]
+    known = [item["supported"] for item in listed if item is not None]
+    if known:
+        found.append(Voice(SUPPLEMENT, any(known)))
+    observed = _observed().get(op, {}).get(f"htp_{precision}")
+    if observed is not None:
+        found.append(Voice(OBSERVED, observed))
+    compiled = compiled_at(op, "npu", precision == "fp16", rank)
+    if compiled is not None:
+        found.append(Voice(COMPILED, compiled))
+    return tuple(found)
+
+
+def rank_limit(layer: str, precision: str) -> int | None:
+    """The highest rank that the supplement gives the first input or output of a layer on HTP."""
+    found = _supplement(layer, precision)
+    ranks = {} if found is None else found.get("ranks", {})
+    limits = [ranks[end]["max_rank"] for end in ("input_0", "output_0") if ranks.get(end, {}).get("max_rank")]
+    return min(limits) if limits else None
+
+
+def compiled_at(op: str, processor: str, is_float: bool, rank: int | None) -> bool | None:
+    """Whether winml-cli's makers compiled the op for `npu` or `gpu` at a rank; None: not tried."""
+    form = _winml().get(op, {}).get(processor, {}).get("plain" if is_float else "qdq", {})
+    marks = form.get("float", "")
+    if rank is None or rank >= len(marks) or marks[rank] == ".":
+        return None
+    return bool(marks[rank] != "n")
+
+
+@cache
+def _table() -> Mapping[str, Mapping[str, Any]]:
+    return MappingProxyType(load("qnn_htp_precision")["onnx_precision"]["ops"])
+
+
+@cache
+def _observed() -> Mapping[str, Mapping[str, bool]]:
+    return MappingProxyType(load("measured_precision")["ops"])
+
+
+@cache
+def _supplements() -> Mapping[str, Mapping[str, Any]]:
+    return MappingProxyType(load("qnn_htp_supplement")["ops"])
+
+
+def _supplement(layer: str, precision: str) -> Mapping[str, Any] | None:
+    row = _supplements().get(layer)
+    found = None if row is None else row["configs"].get(_CONFIG[precision])
+    return found if found is not None and "supported" in found else None
+
+
+@cache
+def _winml() -> Mapping[str, Mapping[str, Any]]:
+    return MappingProxyType(load("qnn_measured_by_winml")["ops"])

@@ -1,0 +1,48 @@
+"""The limitations, and which rule checks each."""
+
+from __future__ import annotations
+
+from dlclint_rules.runtime.limits import CHECKED_BY, NO_FLAW, evaluated
+from dlclint_schemas.limitations import limit_effects, limit_table
+from pages._markdown import table
+
+
+def files() -> dict[str, str]:
+    """docs/tables/limits.md."""
+    entries = limit_table()
+    rows = (
+        (
+            id,
+            entry.get("runtime", "all"),
+            entry.get("layer", ", ".join(entry.get("onnx", ())) or entry["scope"]),
+            entry["limit"],
+            entry["effect"],
+            _checked(id),
+        )
+        for id, entry in entries.items()
+    )
+    stale = ", ".join(id for id, entry in entries.items() if entry["effect"] == "stale")
+    effects = "".join(f"- {name}: {meaning}\n" for name, meaning in limit_effects().items())
+    documents = "".join(
+        f"- {document}\n"
+        for document in dict.fromkeys(f"{entry['document']}, {entry['title']}" for entry in entries.values())
+    )
+    return {
+        "docs/tables/limits.md": (
+            f"# Documented limits\n\nSources:\n\n{documents}\nEffects:\n\n{effects}\n"
+            f"Stale, contradicted by a newer page and therefore silent: {stale}. DSP entries are taken for "
+            "Hexagon v66 and for AIP; the page has no section on HTP. MaxPerGPUSize is known for Adreno 330, "
+            "430 and 530 only: 16384 is taken, and such findings are inferred.\n\n"
+            + table(("id", "runtime", "layer", "limit", "effect", "checked by"), rows)
+        )
+    }
+
+
+def _checked(id: str) -> str:
+    if id in CHECKED_BY:
+        return CHECKED_BY[id]
+    if id in NO_FLAW:
+        return NO_FLAW[id]
+    if evaluated(id):
+        return "runtime/layer-limit"
+    return "nothing: stale" if limit_table()[id]["effect"] == "stale" else "nothing: no flaw of a model"
