@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dlclint.model.graph import Model, Node
-from dlclint.model.tensors import Tensor, Unavailable
+from dlclint.model.graph import Graph, Model, Node
+from dlclint.model.tensors import Tensor
 
 Array = npt.NDArray[np.float64]
 
@@ -122,14 +122,21 @@ def folded_factors(use: WeightUse) -> Array | None:
 
 def fold_factors(norm: Node) -> Array | None:
     """What a batch normalisation multiplies each channel by, shape [channels]; None if not stored."""
-    gamma, variance = (norm.graph.constant(norm.input(position)) for position in (1, 4))
+    gamma, variance = (vector(norm.graph, norm.input(position)) for position in (1, 4))
     if gamma is None or variance is None:
         return None
-    try:
-        scale, spread = gamma.array().astype(np.float64), variance.array().astype(np.float64)
-    except Unavailable:
-        return None
+    scale, spread = gamma.astype(np.float64), variance.astype(np.float64)
     epsilon = float(norm.attribute("epsilon", 1e-5))
     if scale.shape != spread.shape or (spread + epsilon <= 0).any():
         return None
     return np.asarray(scale / np.sqrt(spread + epsilon))
+
+
+def vector(graph: Graph, name: str) -> Array | None:
+    """The values of a small floating tensor that is stored or follows from what is; None for others."""
+    values = graph.small_value(name, 1 << 20) if name else None
+    if values is None and name:
+        values = graph.model.values.whole(graph, name)
+    if values is None or values.dtype.kind not in "fV":
+        return None
+    return values.astype(np.float64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from dlclint.analysis.folding import NodeKey, folded_nodes, is_static, shape_arithmetic
 from dlclint.analysis.layers import Presence, Verdict, verdict_on
@@ -18,6 +19,9 @@ from dlclint.model.graph import Graph, Model, Node
 from dlclint.target import Runtime, Target
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import op_table
+
+if TYPE_CHECKING:
+    from dlclint.analysis.activations.estimate import Estimate
 
 
 class ModelView:
@@ -65,6 +69,14 @@ class ModelView:
     @cached_property
     def _images(self) -> dict[str, frozenset[str]]:
         return {}
+
+    @cached_property
+    def activations(self) -> dict[str, Estimate]:
+        """Estimated ranges of activations, see `dlclint.analysis.activations.ranges`."""
+        # Imported here because the estimates are made of a view.
+        from dlclint.analysis.activations.ranges import activation_ranges
+
+        return activation_ranges(self)
 
     def nodes(self) -> Iterator[Node]:
         """Every node of every graph that reaches conversion, in order."""

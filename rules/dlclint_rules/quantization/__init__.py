@@ -1,17 +1,18 @@
 """Family `quantization`: what the weights and the graph say of accuracy before any calibration."""
 
+from dlclint_rules.quantization.activations import bias_bits, fp16_overflow
 from dlclint_rules.quantization.graph import already_quantized, mask_constant, standalone_batchnorm
 from dlclint_rules.quantization.weights import (
     bit_width,
     channel_spread,
     dead_channel,
-    fp16_overflow,
     long_tail,
     range_too_small,
 )
 
 __all__ = [
     "already_quantized",
+    "bias_bits",
     "bit_width",
     "channel_spread",
     "dead_channel",

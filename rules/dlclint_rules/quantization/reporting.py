@@ -46,14 +46,19 @@ def others(texts: Iterable[str], total: int) -> str:
 
 
 def in_weights(
-    what: str, worst: str, rows: list[tuple[ConvertedWeight, float]], total: int, spelled: str
+    what: str,
+    worst: str,
+    rows: list[tuple[ConvertedWeight, float]],
+    total: int,
+    spelled: str,
+    noun: str = "weights",
 ) -> str:
-    """`<what> in 3 of 52 weights; worst 'w': <worst>; then 'v' 1.2 dB and 1 more`.
+    """`<what> in 3 of 52 <noun>; worst 'w': <worst>; then 'v' 1.2 dB and 1 more`.
 
     `rows` are the weights with their number, the worst first; `spelled` formats that of the others.
     """
     named = (f"{short(weight.name)} {spelled.format(number)}" for weight, number in rows[1:])
-    head = f"{what} in {len(rows)} of {total} weights; worst {short(rows[0][0].name)}: {worst}"
+    head = f"{what} in {len(rows)} of {total} {noun}; worst {short(rows[0][0].name)}: {worst}"
     return head + others(named, len(rows))
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from dlclint.analysis.masks import find_masks
 from dlclint.analysis.roles import CONVOLUTIONS
 from dlclint.analysis.weights.clipping import best_clipping
 from dlclint.analysis.weights.noise import (
@@ -18,7 +17,7 @@ from dlclint.analysis.weights.noise import (
     rounding_noise,
     sqnr,
 )
-from dlclint.analysis.weights.store import ConvertedWeight, home
+from dlclint.analysis.weights.store import ConvertedWeight
 from dlclint.diagnostic import Confidence, Severity, Source
 from dlclint.encodings import grid
 from dlclint.model.tensors import Unavailable
@@ -29,9 +28,7 @@ from dlclint_rules.quantization.reporting import (
     in_weights,
     is_per_tensor,
     option,
-    others,
     quantization_rule,
-    short,
     worst_evidence,
 )
 from dlclint_schemas.quantization import widths
@@ -324,46 +321,4 @@ def dead_channel(context: ModelContext) -> Iterator[Finding]:
         worst.use.node,
         worst.name,
         evidence={"weights": len(rows), "dead": int(count), "first": first, **worst_evidence(rows)},
-    )
-
-
-@quantization_rule()
-def fp16_overflow(context: ModelContext) -> Iterator[Finding]:
-    """A stored number does not fit float16.
-
-    Why: beyond 65504 a float16 is infinite, and infinity times zero or minus infinity is no number. The
-    runtime gpu_float16 and DLCs with --float_bitwidth 16 compute in float16.
-    What to do: scale the weight down and the next layer up. (Attention masks are told by
-    quantization/mask-constant.)
-    """
-    target = context.target
-    halved = target.kind.float_bitwidth == 16 or Runtime.GPU_FLOAT16 in target.runtimes
-    if not halved:
-        return
-    limit = threshold("float16_max")
-    masks = {home(mask.graph, mask.name) for mask in find_masks(context.view, limit)}  # mask-constant's
-    rows = []
-    for graph in context.view.model.graphs():
-        stored = [*graph.initializers, *(n.outputs[0] for n in graph.nodes if n.op_type == "Constant")]
-        for name in stored:
-            found = context.view.weights.statistics(graph, name)
-            if found is None or found.magnitude <= limit or home(graph, name) in masks:
-                continue
-            if graph.consumers(name):
-                extreme = found.minimum if -found.minimum > found.maximum else found.maximum
-                rows.append((graph.consumers(name)[0], name, extreme))
-    if not rows:
-        return
-    rows.sort(key=lambda row: -abs(row[2]))
-    node, name, extreme = rows[0]
-    yield Finding(
-        f"numbers beyond {limit:g}, the largest float16, in {len(rows)} stored"
-        f" tensor{'s' * (len(rows) > 1)}; worst {short(name)}: {extreme:.4g}"
-        f"{others((f'{short(n)} {v:.4g}' for _, n, v in rows[1:]), len(rows))}",
-        Severity.WARNING,
-        Source("IEEE 754 binary16", "largest finite number"),
-        help="bring it into range before conversion, or stay with float32",
-        node=node,
-        tensor=name,
-        evidence={"tensors": len(rows), "value": extreme, "limit": limit},
     )

@@ -2,7 +2,7 @@
 
 Rounding to a grid of step s errs by anything from -s/2 to s/2, evenly where the values spread over
 some steps: mean square s^2/12. Values that lie within half a step of zero all become zero, and the
-error is the value itself. The smaller of the two is taken, channel by channel: right to 0.5 dB at 8
+error is the value itself. The smaller of the two is taken, channel by channel: right to 0.7 dB at 8
 bits and more, to 1.5 dB at 4 (tested). Below 10 dB, where a few large values leave the others less than
 a step, it may be 2 dB off, which no longer matters.
 """

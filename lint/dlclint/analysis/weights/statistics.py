@@ -44,7 +44,7 @@ _FLOATING = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ChannelStatistics:
-    """Minimum, maximum and sum of squares of each slice along `axis`, shape [channels].
+    """Minimum, maximum, sum and sum of squares of each slice along `axis`, shape [channels].
 
     `values` is how many values a channel has. Values that are not finite count as 0.
     """
@@ -53,6 +53,7 @@ class ChannelStatistics:
     values: int
     minimum: Floats
     maximum: Floats
+    sum: Floats
     square_sum: Floats
 
 
@@ -198,7 +199,7 @@ class _Channels:
         cells = self.count if self.by_run else period
         self.minimum = np.full(cells, np.inf)
         self.maximum = np.full(cells, -np.inf)
-        self.square_sum = np.zeros(cells)
+        self.sum, self.square_sum = np.zeros(cells), np.zeros(cells)
 
     def feed(self, piece: Array, start: int) -> None:
         """Take in values from position `start` on, which need not be where a channel begins."""
@@ -215,35 +216,39 @@ class _Channels:
     def _runs(self, rows: Array, start: int) -> None:
         first = start // self.unit
         low, high = rows.min(axis=1), rows.max(axis=1)
-        squares = np.einsum("ij,ij->i", rows, rows)
-        while len(low):
-            channel = first % self.count
-            some = min(self.count - channel, len(low))
-            self._merge(slice(channel, channel + some), low[:some], high[:some], squares[:some])
-            low, high, squares, first = low[some:], high[some:], squares[some:], first + some
+        sums, squares = rows.sum(axis=1), np.einsum("ij,ij->i", rows, rows)
+        done = 0
+        while done < len(rows):
+            channel = (first + done) % self.count
+            some = slice(done, done + min(self.count - channel, len(rows) - done))
+            done = some.stop
+            cells = slice(channel, channel + some.stop - some.start)
+            self._merge(cells, low[some], high[some], sums[some], squares[some])
 
     def _repetitions(self, rows: Array, start: int) -> None:
         squares = np.einsum("ij,ij->j", rows, rows)
-        self._merge(slice(None), rows.min(axis=0), rows.max(axis=0), squares)
+        self._merge(slice(None), rows.min(axis=0), rows.max(axis=0), rows.sum(axis=0), squares)
 
     def _part(self, part: Array, start: int) -> None:
         if self.by_run:
             channel = start // self.unit % self.count
-            self._merge(slice(channel, channel + 1), part.min(), part.max(), np.dot(part, part))
+            cell = slice(channel, channel + 1)
+            self._merge(cell, part.min(), part.max(), part.sum(), np.dot(part, part))
         else:
             place = start % self.unit
-            self._merge(slice(place, place + len(part)), part, part, np.square(part))
+            self._merge(slice(place, place + len(part)), part, part, part, np.square(part))
 
-    def _merge(self, cells: slice, low: Array, high: Array, squares: Array) -> None:
+    def _merge(self, cells: slice, low: Array, high: Array, sums: Array, squares: Array) -> None:
         np.minimum(self.minimum[cells], low, out=self.minimum[cells])
         np.maximum(self.maximum[cells], high, out=self.maximum[cells])
+        self.sum[cells] += sums
         self.square_sum[cells] += squares
 
     def finish(self) -> ChannelStatistics:
-        """Minimum, maximum and sum of squares by channel."""
-        low, high, squares = self.minimum, self.maximum, self.square_sum
+        """What was gathered, by channel."""
+        low, high, sums, squares = self.minimum, self.maximum, self.sum, self.square_sum
         if not self.by_run:
             shape = (self.count, self.inner)
             low, high = low.reshape(shape).min(axis=1), high.reshape(shape).max(axis=1)
-            squares = squares.reshape(shape).sum(axis=1)
-        return ChannelStatistics(self.axis, self.outer * self.inner, low, high, squares)
+            sums, squares = (part.reshape(shape).sum(axis=1) for part in (sums, squares))
+        return ChannelStatistics(self.axis, self.outer * self.inner, low, high, sums, squares)

@@ -1,0 +1,1 @@
+"""Ranges of activations estimated without data, from what normalisations say of their outputs."""

@@ -1,0 +1,352 @@
+"""Estimated ranges of a model's activations, op by op from its normalisations on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from dlclint.analysis.activations.estimate import (
+    Basis,
+    Estimate,
+    Floats,
+    added,
+    bounded,
+    clipped,
+    leaky,
+    mixed,
+    multiplied,
+    normal,
+    scaled,
+    single,
+    through,
+)
+from dlclint.analysis.activations.weighted import through_weights
+from dlclint.analysis.folding import NodeKey
+from dlclint.analysis.patterns import clip_bounds
+from dlclint.analysis.roles import vector
+from dlclint.analysis.view import ModelView
+from dlclint.model.graph import Graph, Node
+from dlclint_schemas.quantization import quantization_facts
+
+_ERF = np.frompyfunc(math.erf, 1, 1)
+
+
+def _erf(x: Floats) -> Floats:
+    return np.asarray(_ERF(x), dtype=np.float64)
+
+
+def _sigmoid(x: Floats) -> Floats:
+    return np.asarray(1.0 / (1.0 + np.exp(-x)))
+
+
+def _softplus(x: Floats) -> Floats:
+    return np.logaddexp(x, 0.0)
+
+
+def _gelu(x: Floats) -> Floats:
+    return 0.5 * x * (1.0 + _erf(x / math.sqrt(2.0)))
+
+
+def _hard_swish(x: Floats) -> Floats:
+    return x * np.clip(x / 6.0 + 0.5, 0.0, 1.0)
+
+
+_UNARY: Mapping[str, Callable[[Floats], Floats]] = {
+    "Abs": np.abs,
+    "Erf": _erf,
+    "Exp": np.exp,
+    "Gelu": _gelu,
+    "HardSwish": _hard_swish,
+    "Mish": lambda x: x * np.tanh(_softplus(x)),
+    "Neg": np.negative,
+    "Sigmoid": _sigmoid,
+    "Softplus": _softplus,
+    "Softsign": lambda x: x / (1.0 + np.abs(x)),
+    "Sqrt": lambda x: np.sqrt(np.maximum(x, 0.0)),
+    "Tanh": np.tanh,
+}
+_BOUNDS = {"Tanh": (-1.0, 1.0), "Erf": (-1.0, 1.0), "Softsign": (-1.0, 1.0)}
+"""Bounds of ops whose range AIMET's configuration does not fix."""
+_KEEP_CHANNELS = frozenset({"Identity", "Dropout", "Cast", "MaxPool", "AveragePool", "LpPool"})
+_POOL_ALL = frozenset({"GlobalAveragePool", "GlobalMaxPool"})
+_MOVERS = frozenset(
+    {
+        *("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Gather", "Split", "Tile"),
+        *("Expand", "DepthToSpace", "SpaceToDepth", "ReduceMean", "ReduceMax", "ReduceMin", "Upsample"),
+    }
+)
+"""Ops whose output holds values of their input, or means or maxima of some, which keeps the range.
+
+The moments of means and maxima differ from those of the values; they are not followed."""
+
+
+def activation_ranges(view: ModelView) -> dict[str, Estimate]:
+    """An estimate for every tensor of the main graph that one can be made of, by name.
+
+    Nothing is known of the model's inputs, so what stands before the first normalisation has none,
+    unless its op bounds it.
+    """
+    walk = _Walk(view)
+    for node in view.model.graph.nodes:
+        if node.key not in view.folded and not node.domain:
+            walk.visit(node)
+    return walk.found
+
+
+class _Walk:
+    """The estimates so far, and what the view says of fused subgraphs."""
+
+    def __init__(self, view: ModelView) -> None:
+        self.view = view
+        self.found: dict[str, Estimate] = {}
+        self.fixed = {
+            op: (float(low), float(high))
+            for op, (low, high) in quantization_facts()["aimet_htp_config"]["fixed_ranges"].items()
+        }
+        self.fused = dict(_fused(view))
+
+    def visit(self, node: Node) -> None:
+        made = self.fused_end(node) or self.estimate(node)
+        if made is None:
+            return
+        low, high = made.minimum, made.maximum
+        if math.isfinite(low) and math.isfinite(high):
+            self.found.update((output, made) for output in node.outputs if output)
+
+    def fused_end(self, node: Node) -> Estimate | None:
+        layer, x = self.fused.get(node.key, ("", ""))
+        if layer == "LayerNorm":
+            return normal(np.zeros(1), np.ones(1), Basis.NORMALISATION)
+        given = self.found.get(x)
+        if given is None or layer not in ("Gelu", "HardSwish"):
+            return None
+        return through(given, _UNARY[layer])
+
+    def estimate(self, node: Node) -> Estimate | None:
+        op, graph = node.op_type, node.graph
+        given = self.found.get(node.input(0))
+        if op in ("BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization"):
+            return _normalised(node)
+        if op == "Softmax":
+            return bounded(*self.fixed["Softmax"])
+        if op in self.fixed or op in _BOUNDS:
+            low, high = self.fixed.get(op) or _BOUNDS[op]
+            return bounded(low, high) if given is None else _within(through(given, _UNARY[op]), low, high)
+        if op == "HardSigmoid":
+            return bounded(0.0, 1.0) if given is None else through(given, _hard_sigmoid(node))
+        if op in ("Clip", "Relu"):
+            return _clip(node, given)
+        if op in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+            return through_weights(node, given, self.view.weights)
+        if op == "Concat":
+            return self.concat(node)
+        if op in ("Add", "Sub", "Mul", "Div", "Sum"):
+            return self.arithmetic(node)
+        if given is None:
+            return None
+        if op in ("LeakyRelu", "PRelu"):
+            return _leaky(node, given)
+        if op in _UNARY:
+            return through(given, _UNARY[op])
+        if op in _POOL_ALL:
+            return given
+        if op == "Pad":
+            return replace(given, low=np.minimum(given.low, 0.0), high=np.maximum(given.high, 0.0))
+        if op == "Resize":
+            return given if node.attribute("mode") != "cubic" else None
+        if op in _KEEP_CHANNELS:
+            return given
+        return _moved(graph, node, given) if op in _MOVERS else None
+
+    def operand(self, node: Node, position: int, channels: int) -> Estimate | None:
+        """An activation's estimate, or a constant as one."""
+        name = node.input(position)
+        made = self.found.get(name)
+        if made is not None:
+            return made
+        small = vector(node.graph, name)
+        if small is not None and (size := _by_channel(node, small.shape, channels)):
+            values = small.astype(np.float64).reshape(size)
+            return Estimate(values, np.zeros(size), values, values, Basis.BOUND)
+        statistics = self.view.weights.statistics(node.graph, name)
+        if statistics is None or not statistics.finite:
+            return None
+        mean = float(statistics.sample.astype(np.float64).mean())
+        deviation = math.sqrt(max(0.0, statistics.mean_square - mean**2))
+        return single(mean, deviation, statistics.minimum, statistics.maximum, Basis.BOUND)
+
+    def arithmetic(self, node: Node) -> Estimate | None:
+        known = [self.found[name] for name in node.inputs if name in self.found]
+        if not known:
+            return None
+        channels = max(estimate.channels for estimate in known)
+        operands = [self.operand(node, index, channels) for index in range(len(node.inputs))]
+        gated = self.gated(node)
+        if gated is not None:
+            return gated
+        parts = [part for part in operands if part is not None]
+        if len(parts) != len(node.inputs) or not parts:
+            return None
+        if any(part.channels not in (1, channels) for part in parts):
+            parts = [part.whole() for part in parts]
+        total = parts[0]
+        for part in parts[1:]:
+            total = _combined(node.op_type, total, part)
+        return total
+
+    def gated(self, node: Node) -> Estimate | None:
+        """x * Sigmoid(x) and the like, whose factors are anything but independent."""
+        if node.op_type != "Mul" or len(node.inputs) != 2:
+            return None
+        for x, gate in (node.inputs, node.inputs[::-1]):
+            producer = node.graph.producer(gate)
+            if producer is None or producer.input(0) != x or x not in self.found:
+                continue
+            if producer.op_type == "HardSigmoid":
+                function = _hard_sigmoid(producer)
+            elif producer.op_type in _UNARY:
+                function = _UNARY[producer.op_type]
+            else:
+                continue
+            return through(self.found[x], _gate(function))
+        return None
+
+    def concat(self, node: Node) -> Estimate | None:
+        parts = [self.operand(node, index, 1) for index in range(len(node.inputs))]
+        known = [part for part in parts if part is not None]
+        if len(known) != len(parts) or not known:
+            return None
+        if node.attribute("axis") == 1:
+            sizes = [_size(node.graph, name, 1) for name in node.inputs]
+            if all(size and part.channels in (1, size) for size, part in zip(sizes, known, strict=True)):
+                wide = [part.spread(size or 1) for size, part in zip(sizes, known, strict=True)]
+                return Estimate(
+                    np.concatenate([part.mean for part in wide]),
+                    np.concatenate([part.deviation for part in wide]),
+                    np.concatenate([part.low for part in wide]),
+                    np.concatenate([part.high for part in wide]),
+                    max(part.basis for part in wide),
+                    all(part.known for part in wide),
+                )
+        return mixed([part.whole() for part in known])
+
+
+def _combined(op: str, one: Estimate, other: Estimate) -> Estimate:
+    fixed = not other.deviation.any() and other.known and np.array_equal(other.low, other.high)
+    if op in ("Add", "Sum"):
+        if fixed:
+            return scaled(one, np.ones(1), other.mean)
+        if not one.deviation.any() and one.known and np.array_equal(one.low, one.high):
+            return scaled(other, np.ones(1), one.mean)
+        return added(one, other)
+    if op == "Sub":
+        return added(one, scaled(other, -np.ones(1), np.zeros(1)))
+    if op == "Div":
+        # By an activation that may come near zero there is no telling.
+        factor = np.where(other.mean != 0, 1.0 / np.where(other.mean != 0, other.mean, 1.0), np.nan)
+        return scaled(one, factor if fixed else np.full(1, np.nan), np.zeros(1))
+    return scaled(one, other.mean, np.zeros(1)) if fixed else multiplied(one, other)
+
+
+def _within(made: Estimate, low: float, high: float) -> Estimate:
+    """With the op's own bounds as the range, which are sure."""
+    size = made.channels
+    return replace(made, low=np.full(size, low), high=np.full(size, high), basis=Basis.BOUND)
+
+
+def _normalised(node: Node) -> Estimate | None:
+    scale, bias = (vector(node.graph, node.input(position)) for position in (1, 2))
+    if scale is None or (node.input(2) and bias is None):
+        return None
+    deviation = np.abs(scale.astype(np.float64).reshape(-1))
+    mean = np.zeros_like(deviation) if bias is None else bias.astype(np.float64).reshape(-1)
+    if not deviation.size or mean.shape != deviation.shape:
+        return None
+    if not (np.isfinite(deviation).all() and np.isfinite(mean).all()):
+        return None
+    made = normal(mean, deviation, Basis.NORMALISATION)
+    by_channel = node.op_type in ("BatchNormalization", "InstanceNormalization")
+    return made if by_channel else made.whole()
+
+
+def _hard_sigmoid(node: Node) -> Callable[[Floats], Floats]:
+    alpha, beta = float(node.attribute("alpha", 0.2)), float(node.attribute("beta", 0.5))
+    return lambda x: np.clip(alpha * x + beta, 0.0, 1.0)
+
+
+def _gate(function: Callable[[Floats], Floats]) -> Callable[[Floats], Floats]:
+    return lambda x: x * function(x)
+
+
+def _clip(node: Node, given: Estimate | None) -> Estimate | None:
+    low, high = (0.0, None) if node.op_type == "Relu" else clip_bounds(node.graph, node)
+    below = low is None and (node.has("min") or bool(node.input(1)))
+    above = high is None and (node.has("max") or bool(node.input(2)))
+    if node.op_type == "Clip" and (below or above):
+        return None  # the bounds are there and not stored
+    ends = (-math.inf if low is None else low), (math.inf if high is None else high)
+    if given is not None:
+        return clipped(given, *ends)
+    return bounded(*ends) if all(map(math.isfinite, ends)) else None
+
+
+def _leaky(node: Node, given: Estimate) -> Estimate | None:
+    if node.op_type == "LeakyRelu":
+        return leaky(given, float(node.attribute("alpha", 0.01)))
+    slope = vector(node.graph, node.input(1))
+    if slope is None or slope.size not in (1, given.channels):
+        return leaky(given.whole(), float(slope.max())) if slope is not None and slope.size else None
+    return leaky(given, slope.astype(np.float64).reshape(-1))
+
+
+def _moved(graph: Graph, node: Node, given: Estimate) -> Estimate:
+    """Behind an op that moves values: channels are told apart where axis 1 still counts them."""
+    size = _size(graph, next(filter(None, node.outputs), ""), 1)
+    kept = node.op_type in ("Flatten", "Squeeze", "Reshape") and size == given.channels
+    before = graph.type_of(node.input(0))
+    sizes = None if before is None else before.static_shape
+    # [N, C, 1, 1] to [N, C] and the like.
+    flat = sizes is not None and len(sizes) > 2 and math.prod(sizes[2:]) == 1
+    return given if kept and flat else given.whole()
+
+
+def _size(graph: Graph, name: str, axis: int) -> int | None:
+    found = graph.type_of(name)
+    if found is None or found.shape is None or len(found.shape) <= axis:
+        return None
+    size = found.shape[axis]
+    return size if isinstance(size, int) else None
+
+
+def _by_channel(node: Node, shape: tuple[int, ...], channels: int) -> int:
+    """1 or `channels` if a constant has one value, or one a channel on axis 1 of the output; else 0."""
+    if math.prod(shape) == 1:
+        return 1
+    rank = node.graph.rank(next(filter(None, node.outputs), ""))
+    if rank is None or rank < 2 or len(shape) > rank:
+        return 0
+    aligned = (1,) * (rank - len(shape)) + tuple(shape)
+    return channels if aligned[1] == channels and math.prod(aligned) == channels else 0
+
+
+def _fused(view: ModelView) -> list[tuple[NodeKey, tuple[str, str]]]:
+    """For each recognised subgraph of the main graph: its last node, the layer, and what goes in."""
+    ends = []
+    nodes = view.model.graph.nodes
+    for pattern in view.patterns:
+        if any(path for path, _ in pattern.nodes):
+            continue
+        members = [nodes[index] for _, index in sorted(pattern.nodes)]
+        made = {output for member in members for output in member.outputs}
+        outside = [
+            name
+            for member in members
+            for name in member.inputs
+            if name and name not in made and member.graph.constant(name) is None
+        ]
+        if outside:
+            ends.append((members[-1].key, (pattern.layer, outside[0])))
+    return ends

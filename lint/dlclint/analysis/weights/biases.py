@@ -1,0 +1,90 @@
+"""What 8 bits do to a bias: its error against the steps of what it is added to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from dlclint.analysis.roles import absorbed_chain, fold_factors, folded_norm, vector
+from dlclint.analysis.view import ModelView
+from dlclint.analysis.weights.noise import per_tensor_scale
+from dlclint.analysis.weights.statistics import Floats
+from dlclint.analysis.weights.store import ConvertedWeight
+from dlclint.encodings import grid
+
+
+@dataclass(frozen=True, slots=True)
+class BiasError:
+    """A bias as the quantizer will see it, and what a narrow grid costs.
+
+    `error` is the largest error of a channel. `output_steps` and `accumulator_steps` are it in steps
+    of the output's grid and of the 32-bit accumulator (input step times weight step), None where the
+    activation's range cannot be estimated. `vanishing` of the biases that are not 0 become 0.
+    """
+
+    weight: ConvertedWeight
+    values: Floats
+    error: float
+    vanishing: int
+    output_steps: float | None
+    accumulator_steps: float | None
+
+    @property
+    def vanishing_share(self) -> float:
+        """Share of the biases that are not 0 and become 0."""
+        alive = int(np.count_nonzero(self.values))
+        return self.vanishing / alive if alive else 0.0
+
+
+def bias_errors(view: ModelView) -> Iterator[BiasError]:
+    """Every bias that has one grid for all its channels, that of a folded batch normalisation too."""
+    kind = view.target.kind
+    for weight in view.weights.converted():
+        values = _converted_bias(weight)
+        if values is None or not np.isfinite(values).all() or not values.any():
+            continue
+        encoding = grid.fit(values.min(), values.max(), kind.bias_bitwidth)
+        rounded = grid.dequantize(grid.quantize(values, encoding), encoding)
+        error = float(np.abs(values - rounded).max())
+        vanishing = int(np.count_nonzero((rounded == 0.0) & (values != 0.0)))
+        node = weight.use.node
+        last = (absorbed_chain(node) or [node])[-1]
+        output = _step(view, last.outputs[0])
+        given = _step(view, node.input(0))
+        accumulator = None if given is None else given * per_tensor_scale(weight, kind.weights_bitwidth)
+        yield BiasError(
+            weight,
+            values,
+            error,
+            vanishing,
+            None if not output else error / output,
+            None if not accumulator else error / accumulator,
+        )
+
+
+def _step(view: ModelView, tensor: str) -> float | None:
+    estimate = view.activations.get(tensor)
+    if estimate is None:
+        return None
+    return float(grid.fit(estimate.minimum, estimate.maximum, view.target.kind.act_bitwidth).scale)
+
+
+def _converted_bias(weight: ConvertedWeight) -> Floats | None:
+    """beta + (bias - mean) * factor by channel, or the bias alone where nothing is folded."""
+    node = weight.use.node
+    if node.op_type == "MatMul":
+        return None
+    own = vector(node.graph, node.input(2)) if node.input(2) else None
+    bias = None if own is None else own.reshape(-1)
+    if weight.factors is None:
+        return bias
+    norm = folded_norm(weight.use)
+    factors = None if norm is None else fold_factors(norm)
+    beta, mean = (None if norm is None else vector(norm.graph, norm.input(index)) for index in (2, 3))
+    if beta is None or mean is None or factors is None or beta.shape != factors.shape:
+        return None
+    if mean.shape != factors.shape or (bias is not None and bias.shape != factors.shape):
+        return None
+    return np.asarray(beta + ((0.0 if bias is None else bias) - mean) * factors)

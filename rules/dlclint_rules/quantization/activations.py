@@ -1,0 +1,135 @@
+"""Rules on biases and activations, some of them by estimated ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dlclint.analysis.masks import find_masks
+from dlclint.analysis.weights.biases import BiasError, bias_errors
+from dlclint.analysis.weights.store import home
+from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.model.graph import Node
+from dlclint.rule import Finding, ModelContext
+from dlclint.target import Runtime
+from dlclint_rules.quantization.reporting import in_weights, option, others, quantization_rule, short
+from dlclint_schemas.thresholds import threshold
+
+
+@quantization_rule()
+def bias_bits(context: ModelContext) -> Iterator[Finding]:
+    """A bias at 8 bits errs by more than its layer can bear.
+
+    Why: by default biases have 8 bits, with one grid for all channels of a layer, though they are added
+    to a 32-bit accumulator. Where a folded batch normalisation leaves large biases, the error moves
+    every value of a channel, which nothing averages out. Told is the error in steps of the output, where
+    its range can be estimated, else how many biases round to zero.
+    What to do: --bias_bitwidth 32.
+    """
+    kind = context.target.kind
+    if not kind.quantize or kind.bias_bitwidth != 8 or kind.per_channel:
+        return
+    found = list(bias_errors(context.view))
+    bad = [row for row in found if _is_bad(row)]
+    if not bad:
+        return
+    bad.sort(key=lambda row: (-(row.output_steps or 0.0), -row.vanishing_share))
+    worst = bad[0]
+    alive = int((worst.values != 0).sum())
+    texts = [f"{worst.vanishing} of {alive} become 0", f"error up to {worst.error:.3g}"]
+    if worst.output_steps is not None:
+        texts[1] += f", {worst.output_steps:.2g} steps of the output (estimated range)"
+    if worst.accumulator_steps is not None:
+        texts.append(f"{worst.accumulator_steps:.3g} accumulator steps (estimated range)")
+    yield Finding(
+        in_weights(
+            "8 bits are too few for the bias",
+            ", ".join(texts),
+            [(row.weight, 100 * row.vanishing_share) for row in bad],
+            len(found),
+            "{:.0f} % become 0",
+            "layers with a bias",
+        ),
+        Severity.WARNING,
+        option("snpe-dlc-quant", "--bias_bitwidth"),
+        Confidence.INFERRED,
+        "pass --bias_bitwidth 32",
+        worst.weight.use.node,
+        evidence={
+            "layers": len(bad),
+            "vanishing": worst.vanishing,
+            "error": worst.error,
+            **({} if worst.output_steps is None else {"output_steps": worst.output_steps}),
+            **({} if worst.accumulator_steps is None else {"accumulator_steps": worst.accumulator_steps}),
+        },
+    )
+
+
+def _is_bad(row: BiasError) -> bool:
+    if row.output_steps is not None:
+        return row.output_steps > threshold("bias_error")
+    return row.vanishing_share > threshold("vanishing_bias_share")
+
+
+@quantization_rule()
+def fp16_overflow(context: ModelContext) -> Iterator[Finding]:
+    """A stored number does not fit float16.
+
+    Why: beyond 65504 a float16 is infinite, and infinity times zero or minus infinity is no number. The
+    runtime gpu_float16 and DLCs with --float_bitwidth 16 compute in float16. Activations are told where
+    their range can be estimated from batch normalisation statistics; those are estimates.
+    What to do: scale the weight down and the next layer up. (Attention masks are told by
+    quantization/mask-constant.)
+    """
+    target = context.target
+    halved = target.kind.float_bitwidth == 16 or Runtime.GPU_FLOAT16 in target.runtimes
+    if not halved:
+        return
+    limit = threshold("float16_max")
+    masks = {home(mask.graph, mask.name) for mask in find_masks(context.view, limit)}  # mask-constant's
+    rows = []
+    for graph in context.view.model.graphs():
+        stored = [*graph.initializers, *(n.outputs[0] for n in graph.nodes if n.op_type == "Constant")]
+        for name in stored:
+            found = context.view.weights.statistics(graph, name)
+            if found is None or found.magnitude <= limit or home(graph, name) in masks:
+                continue
+            if graph.consumers(name):
+                extreme = found.minimum if -found.minimum > found.maximum else found.maximum
+                rows.append((graph.consumers(name)[0], name, extreme))
+    rows.sort(key=lambda row: -abs(row[2]))
+    if rows:
+        yield _overflow(
+            f"numbers beyond {limit:g}, the largest float16, in {len(rows)} stored tensor",
+            rows,
+            Confidence.DOCUMENTED,
+            "bring it into range before conversion, or stay with float32",
+        )
+    far = []
+    for name, estimate in context.view.activations.items():
+        extreme = max(estimate.minimum, estimate.maximum, key=abs)
+        producer = context.view.model.graph.producer(name)
+        if abs(extreme) > limit and producer is not None:
+            far.append((producer, name, extreme))
+    far.sort(key=lambda row: -abs(row[2]))
+    if far:
+        yield _overflow(
+            f"estimated range beyond {limit:g}, the largest float16, in {len(far)} activation",
+            far,
+            Confidence.INFERRED,
+            "run it on real data in float16, or stay with float32",
+        )
+
+
+def _overflow(what: str, rows: list[tuple[Node, str, float]], confidence: Confidence, help: str) -> Finding:
+    node, name, extreme = rows[0]
+    return Finding(
+        f"{what}{'s' * (len(rows) > 1)}; worst {short(name)}: {extreme:.4g}"
+        f"{others((f'{short(n)} {v:.4g}' for _, n, v in rows[1:]), len(rows))}",
+        Severity.WARNING,
+        Source("IEEE 754 binary16", "largest finite number"),
+        confidence,
+        help,
+        node,
+        name,
+        evidence={"tensors": len(rows), "value": extreme, "limit": threshold("float16_max")},
+    )

@@ -1,0 +1,178 @@
+"""Estimated ranges against what ONNX Runtime computes on a network whose statistics are true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from dlclint.analysis.activations.estimate import (
+    Basis,
+    Estimate,
+    added,
+    clipped,
+    leaky,
+    multiplied,
+    normal,
+    through,
+)
+from dlclint.analysis.view import ModelView
+from dlclint.model.reading import read
+from dlclint.model.tensors import Array
+from dlclint.target import Target
+
+C = 12
+QUANTILES = np.array([NormalDist().inv_cdf((index + 0.5) / 5000) for index in range(5000)])
+"""A normal distribution at evenly spaced probabilities: no randomness."""
+
+
+class Network:
+    """A convolutional network in the making; `tensors` are its weights by name."""
+
+    def __init__(self) -> None:
+        self.generator = np.random.default_rng(5)
+        self.nodes: list[onnx.NodeProto] = []
+        self.tensors: dict[str, Array] = {}
+
+    def add(self, op: str, *inputs: str, **attributes: object) -> str:
+        output = f"{op.lower()}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, list(inputs), [output], name=output, **attributes))
+        return output
+
+    def weight(self, values: Array) -> str:
+        name = f"w{len(self.tensors)}"
+        self.tensors[name] = values.astype(np.float32)
+        return name
+
+    def conv(self, x: str, op: str = "Conv", group: int = 1, **more: object) -> str:
+        shape = (C, C // group, 3, 3)
+        weight = self.weight(self.generator.normal(0, (9 * C / group) ** -0.5, shape))
+        bias = self.weight(self.generator.normal(0, 0.1, C))
+        return self.add(op, x, weight, bias, pads=[1, 1, 1, 1], group=group, **more)
+
+    def norm(self, x: str) -> str:
+        parts = (
+            self.generator.uniform(0.3, 1.5, C),
+            self.generator.normal(0, 0.5, C),
+            np.zeros(C),
+            np.ones(C),
+        )
+        return self.add("BatchNormalization", x, *map(self.weight, parts))
+
+    def model(self, outputs: list[str]) -> onnx.ModelProto:
+        graph = helper.make_graph(
+            self.nodes,
+            "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [4, C, 32, 32])],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+            [numpy_helper.from_array(array, name) for name, array in self.tensors.items()],
+        )
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+    def run(self, outputs: list[str], x: Array) -> dict[str, Array]:
+        session = ort.InferenceSession(
+            self.model(outputs).SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        return dict(zip(outputs, session.run(outputs, {"x": x}), strict=True))
+
+    def calibrate(self, x: Array) -> None:
+        """Give every batch normalisation the statistics of what it reads."""
+        for node in self.nodes:
+            if node.op_type == "BatchNormalization":
+                read_by = self.run([node.input[0]], x)[node.input[0]]
+                self.tensors[node.input[3]] = read_by.mean(axis=(0, 2, 3))
+                self.tensors[node.input[4]] = read_by.var(axis=(0, 2, 3))
+
+
+def network() -> Network:
+    made = Network()
+    x = made.add("Relu", made.norm(made.conv("x")))
+    skip = x
+    x = made.add("Clip", made.norm(made.conv(x)), made.weight(np.array(0.0)), made.weight(np.array(6.0)))
+    x = made.norm(made.conv(x, group=C))
+    x = made.add("Relu", made.add("Add", x, skip))
+    x = made.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    wide = made.norm(made.conv(x, "ConvTranspose", strides=[2, 2], output_padding=[1, 1]))
+    x = made.add("LeakyRelu", wide, alpha=0.2)
+    x = made.add("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
+    swish = made.add("HardSwish", made.norm(made.conv(x)))
+    gate = made.norm(made.conv(swish))
+    x = made.add("Mul", gate, made.add("Sigmoid", gate))
+    x = made.add("Concat", x, swish, axis=1)
+    x = made.add("Flatten", made.add("GlobalAveragePool", x))
+    made.add("Tanh", made.add("Gemm", x, made.weight(made.generator.normal(0, 0.2, (2 * C, 5)))))
+    return made
+
+
+def test_ranges_cover_and_are_not_far_off(tmp_path: Path) -> None:
+    made = network()
+    data = np.random.default_rng(8).normal(size=(4, C, 32, 32)).astype(np.float32)
+    made.calibrate(data)
+    names = [node.output[0] for node in made.nodes]
+    onnx.save(made.model(names[-1:]), tmp_path / "m.onnx")
+    found = ModelView(read(tmp_path / "m.onnx"), Target()).activations
+    measured = made.run(names, np.random.default_rng(9).normal(size=data.shape).astype(np.float32))
+    first = next(i for i, node in enumerate(made.nodes) if node.op_type == "BatchNormalization")
+    assert set(found) == set(names[first:])
+    for name in names[first:]:
+        estimate, values = found[name], measured[name]
+        inside = np.mean((values >= estimate.minimum - 1e-6) & (values <= estimate.maximum + 1e-6))
+        assert inside >= (0.99 if estimate.basis is Basis.PROPAGATED else 0.9995), name
+        ratio = (estimate.maximum - estimate.minimum) / np.ptp(values)
+        averaged = name.startswith(("global", "flatten", "gemm", "tanh"))
+        # Six deviations are wider than what 50,000 normal values reach, four and a half; a mean over
+        # an image is far narrower than the image, which its range is taken from.
+        least = 0.5 if estimate.basis is Basis.PROPAGATED else 1.0
+        assert least <= ratio < (60.0 if averaged else 2.6), name
+        # The largest of four values is larger than one of them: its moments are not followed.
+        pooled = name.startswith(("maxpool", "convtranspose"))
+        if estimate.known and not averaged and not pooled:
+            square = np.square(values, dtype=np.float64).mean()
+            assert estimate.mean_square == pytest.approx(square, rel=0.5), name
+
+
+FUNCTIONS: dict[str, tuple[Callable[[Estimate], Estimate], Callable[[Array], Array]]] = {
+    "relu": (lambda e: clipped(e, 0.0, np.inf), lambda x: np.maximum(x, 0.0)),
+    "relu6": (lambda e: clipped(e, 0.0, 6.0), lambda x: np.clip(x, 0.0, 6.0)),
+    "clip": (lambda e: clipped(e, -1.0, 0.5), lambda x: np.clip(x, -1.0, 0.5)),
+    "leaky": (lambda e: leaky(e, 0.1), lambda x: np.where(x < 0, 0.1 * x, x)),
+    "tanh": (lambda e: through(e, np.tanh), np.tanh),
+    "swish": (lambda e: through(e, lambda x: x / (1 + np.exp(-x))), lambda x: x / (1 + np.exp(-x))),
+}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(sorted(FUNCTIONS)), st.floats(-5, 5), st.floats(0, 4))
+def test_moments_of_a_normal(name: str, mean: float, deviation: float) -> None:
+    estimated, exact = FUNCTIONS[name]
+    made = estimated(normal(np.array([mean]), np.array([deviation]), Basis.NORMALISATION))
+    values = exact(mean + deviation * QUANTILES)
+    assert made.mean[0] == pytest.approx(values.mean(), abs=5e-3 * (1 + deviation))
+    assert made.deviation[0] == pytest.approx(values.std(), abs=1e-2 * (1 + deviation))
+    # The range is tried out in 257 places.
+    assert made.minimum - 1e-3 <= values.min() and values.max() <= made.maximum + 1e-3
+
+
+@given(st.lists(st.floats(-3, 3), min_size=4, max_size=4), st.lists(st.floats(0, 2), min_size=2, max_size=2))
+def test_sum_and_product_of_independent(means: list[float], deviations: list[float]) -> None:
+    generator = np.random.default_rng(0)
+    one, other = (
+        normal(np.array([mean]), np.array([dev]), Basis.NORMALISATION)
+        for mean, dev in zip(means[:2], deviations, strict=True)
+    )
+    draws = generator.normal(size=(2, 40000))
+    left, right = (mean + dev * draw for mean, dev, draw in zip(means[:2], deviations, draws, strict=True))
+    for made, values in ((added(one, other), left + right), (multiplied(one, other), left * right)):
+        spread = 1 + np.abs(values).max()
+        assert made.mean[0] == pytest.approx(values.mean(), abs=0.02 * spread)
+        assert made.deviation[0] == pytest.approx(values.std(), abs=0.03 * spread)
+        assert made.minimum <= values.min() + 1e-9 and values.max() <= made.maximum + 1e-9
+        assert made.basis is Basis.PROPAGATED
