@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from dlclint_schemas.ops import DEFAULT_SDK
+
 
 class Runtime(enum.Enum):
     """A runtime that `--runtime` names, with its column of the network-layers table.
@@ -117,6 +119,8 @@ class Target:
     """Inputs with their colour order, as `--input_encoding` of the converter names it, such as nv21."""
     input_types: tuple[tuple[str, str], ...] = ()
     """Inputs with how the DSP treats them, as `--input_type` names it: image, default or opaque."""
+    sdk: str = DEFAULT_SDK
+    """Whose supported-ops table holds: see `dlclint_schemas.ops`."""
 
     @property
     def quantize(self) -> bool:

@@ -74,14 +74,15 @@ def opset_too_new(context: ModelContext) -> Iterator[Finding]:
     What to do: export at opset 21 or older; the summary names the newest fully listed one.
     """
     opset = context.view.model.opsets.get("")
-    limit = op_table().stated_max_opset
+    table = context.view.table
+    limit = table.stated_max_opset
     if opset is not None and opset > limit:
         newest = context.view.newest_listed_opset
         advice = f"export at opset {newest}" if newest else f"export at opset {limit} or older"
         yield Finding(
             f"opset {opset} is newer than {limit}, the newest the converter states",
             Severity.ERROR,
-            sources.limit("LIM004"),
+            sources.limit("LIM004") if limit == op_table().stated_max_opset else sources.op_row(table),
             help=advice,
             evidence={"opset": opset, "stated_max": limit},
         )
@@ -290,7 +291,7 @@ def non_finite_weights(context: ModelContext) -> Iterator[Finding]:
                 yield Finding(
                     f"{count} of {tensor.count} values of {tensor.name!r} are NaN or infinite",
                     Severity.WARNING,
-                    sources.op_row(),
+                    sources.op_row(context.view.table),
                     Confidence.INFERRED,
                     help="replace them before quantization",
                     tensor=tensor.name,
@@ -315,7 +316,7 @@ def custom_op(context: ModelContext) -> Iterator[Finding]:
             yield Finding(
                 f"{node.op_type} of domain {node.domain!r} is a custom op",
                 Severity.ERROR,
-                sources.op_row(),
+                sources.op_row(context.view.table),
                 help="export it as standard ONNX ops, or supply an op package",
                 node=node,
                 evidence={"domain": node.domain},

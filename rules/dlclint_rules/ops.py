@@ -13,7 +13,7 @@ from dlclint.rule import Finding, ModelContext, rule
 from dlclint_rules import sources
 from dlclint_rules.repairs import layers
 from dlclint_schemas.layers import layer_table
-from dlclint_schemas.ops import Constraint, op_table
+from dlclint_schemas.ops import Constraint
 
 
 def _default_domain(context: ModelContext) -> Iterator[Node]:
@@ -24,7 +24,7 @@ def _default_domain(context: ModelContext) -> Iterator[Node]:
 
 def _constrained(context: ModelContext, *kinds: str) -> Iterator[tuple[Node, Constraint]]:
     """Nodes with the constraints of these kinds that hold for their operator version."""
-    rows = op_table().rows
+    rows = context.view.table.rows
     for node in _default_domain(context):
         row = rows.get(node.op_type)
         if row is not None:
@@ -41,13 +41,13 @@ def unsupported(context: ModelContext) -> Iterator[Finding]:
     Why: the converter stops at an op it has no translation for.
     What to do: express it by listed ops, move it out of the model, or supply an op package.
     """
-    rows = op_table().rows
+    rows = context.view.table.rows
     for node in _default_domain(context):
         if node.op_type not in rows:
             yield Finding(
                 f"{node.op_type} is not in the supported-ops table",
                 Severity.ERROR,
-                sources.op_row(),
+                sources.op_row(context.view.table),
                 help="express it by listed ops (`dlclint ops`), or move it out of the model",
                 node=node,
             )
@@ -56,8 +56,8 @@ def unsupported(context: ModelContext) -> Iterator[Finding]:
 def _unlisted(context: ModelContext, listing: Listing) -> Iterator[tuple[Node, int, int]]:
     for node in _default_domain(context):
         version = node.version
-        if version is not None and listing_of(node.op_type, version) is listing:
-            versions = op_table().rows[node.op_type].versions
+        if version is not None and listing_of(context.view.table, node.op_type, version) is listing:
+            versions = context.view.table.rows[node.op_type].versions
             known = max((v for v in versions if v < version), default=max(versions))
             yield node, version, known
 
@@ -74,7 +74,7 @@ def version_not_listed(context: ModelContext) -> Iterator[Finding]:
         yield Finding(
             f"{node.op_type} {version} is not listed; it is read as {known}, whose structure is the same",
             Severity.INFO,
-            sources.op_row(node.op_type),
+            sources.op_row(context.view.table, node.op_type),
             help=_export_help(context),
             node=node,
             evidence={"version": version, "read_as": known},
@@ -93,7 +93,7 @@ def version_changed_structure(context: ModelContext) -> Iterator[Finding]:
         yield Finding(
             f"{node.op_type} {version} is not listed and is read as {known}, whose structure differs",
             Severity.WARNING,
-            sources.op_row(node.op_type),
+            sources.op_row(context.view.table, node.op_type),
             help=_export_help(context),
             node=node,
             evidence={"version": version, "read_as": known},
@@ -120,8 +120,8 @@ def attribute(context: ModelContext) -> Iterator[Finding]:
             yield Finding(
                 f"{node.op_type}: {message}",
                 Severity.ERROR,
-                sources.op_row(node.op_type),
-                help=op_table().rows[node.op_type].notes,
+                sources.op_row(context.view.table, node.op_type),
+                help=context.view.table.rows[node.op_type].notes,
                 node=node,
                 fix=layers.of_attribute(node, constraint.kind, constraint.get("attribute")),
             )
@@ -132,7 +132,7 @@ def attribute(context: ModelContext) -> Iterator[Finding]:
             yield Finding(
                 f"{node.op_type}: {name} is disregarded",
                 Severity.INFO,
-                sources.op_row(node.op_type),
+                sources.op_row(context.view.table, node.op_type),
                 node=node,
             )
 
@@ -239,7 +239,7 @@ def pattern_only(context: ModelContext) -> Iterator[Finding]:
                 yield Finding(
                     f"{node.op_type} is not part of a GELU that the converter recognises",
                     Severity.ERROR,
-                    sources.op_row(node.op_type),
+                    sources.op_row(context.view.table, node.op_type),
                     help="write GELU as x/sqrt(2), Erf, +1, *x, *0.5, each read once",
                     node=node,
                 )
@@ -250,7 +250,7 @@ def pattern_only(context: ModelContext) -> Iterator[Finding]:
             yield Finding(
                 f"Gemm is no fully connected layer: {why}",
                 Severity.ERROR,
-                sources.op_row("Gemm"),
+                sources.op_row(context.view.table, "Gemm"),
                 help="store the weight as a constant with transA 0, or use MatMul and Add",
                 node=node,
                 fix=layers.documented_gemm(node) if constant else layers.gemm_of_activations(node),
@@ -259,7 +259,7 @@ def pattern_only(context: ModelContext) -> Iterator[Finding]:
             yield Finding(
                 "Gemm has transB 0, the table says 1; a constant weight can be transposed offline",
                 Severity.INFO,
-                sources.op_row("Gemm"),
+                sources.op_row(context.view.table, "Gemm"),
                 Confidence.INFERRED,
                 help="transpose the weight in the model to have what is documented",
                 node=node,
@@ -281,7 +281,7 @@ def not_foldable(context: ModelContext) -> Iterator[Finding]:
         yield Finding(
             f"{node.op_type} of {node.input(0)!r} ({found or 'type unknown'}) is unknown at conversion time",
             Severity.ERROR,
-            sources.op_row(node.op_type),
+            sources.op_row(context.view.table, node.op_type),
             help=_dimension_help(context),
             node=node,
             evidence={"shape_arithmetic_nodes": following},
@@ -319,8 +319,8 @@ def dynamic_parameter(context: ModelContext) -> Iterator[Finding]:
                 yield Finding(
                     f"{node.op_type}: input {position} ({name!r}) is not constant",
                     Severity.ERROR,
-                    sources.op_row(node.op_type),
-                    help=op_table().rows[node.op_type].notes,
+                    sources.op_row(context.view.table, node.op_type),
+                    help=context.view.table.rows[node.op_type].notes,
                     node=node,
                     tensor=name,
                 )
@@ -339,7 +339,7 @@ def extra_output(context: ModelContext) -> Iterator[Finding]:
                 yield Finding(
                     f"{node.op_type}: output {position} ({name!r}) is used, only output 0 is made",
                     Severity.ERROR,
-                    sources.op_row(node.op_type),
+                    sources.op_row(context.view.table, node.op_type),
                     help="remove what reads it",
                     node=node,
                     tensor=name,
@@ -357,10 +357,14 @@ def control_flow(context: ModelContext) -> Iterator[Finding]:
     for node in _default_domain(context):
         if node.op_type != "If" or len(node.subgraphs) < 2:
             continue
-        problems = list(_branch_problems(node))
+        problems = list(_branch_problems(context, node))
         for problem in problems:
             yield Finding(
-                problem, Severity.ERROR, sources.op_row("If"), help=op_table().rows["If"].notes, node=node
+                problem,
+                Severity.ERROR,
+                sources.op_row(context.view.table, "If"),
+                help=context.view.table.rows["If"].notes,
+                node=node,
             )
         if not problems:
             yield Finding(
@@ -373,8 +377,8 @@ def control_flow(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-def _branch_problems(node: Node) -> Iterator[str]:
-    for constraint in op_table().rows["If"].constraints:
+def _branch_problems(context: ModelContext, node: Node) -> Iterator[str]:
+    for constraint in context.view.table.rows["If"].constraints:
         counts = [len(branch.outputs) for branch in node.subgraphs]
         if constraint.kind == "branch_output_count" and max(counts) > constraint.get("max"):
             yield f"a branch has {max(counts)} outputs, at most {constraint.get('max')} is supported"
@@ -401,7 +405,7 @@ def rank(context: ModelContext) -> Iterator[Finding]:
             yield Finding(
                 f"{node.op_type}: the input has rank {found}, supported are {', '.join(map(str, allowed))}",
                 Severity.ERROR,
-                sources.op_row(node.op_type),
+                sources.op_row(context.view.table, node.op_type),
                 help="reshape before and after",
                 node=node,
                 evidence={"rank": found, "ranks": list(allowed)},
@@ -433,7 +437,7 @@ def no_runtime(context: ModelContext) -> Iterator[Finding]:
                     node=graph.nodes[first[1]],
                 )
         for node in _default_domain(context):
-            known = node.op_type in op_table().rows
+            known = node.op_type in context.view.table.rows
             if not known or node.key in view.in_pattern or node.op_type in _JUDGED_ELSEWHERE:
                 continue
             verdict = verdict_on(node, runtime)

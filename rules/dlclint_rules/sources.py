@@ -5,16 +5,16 @@ from __future__ import annotations
 from dlclint.diagnostic import Source
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.limitations import limit_table
-from dlclint_schemas.ops import op_table
+from dlclint_schemas.ops import OpTable
 
 ONNX = Source("ONNX specification")
 CHECKER = Source("ONNX specification", "onnx.checker")
 CONVERTER = Source("80-63442-2 Rev BL, Tools", "snpe-onnx-to-dlc")
 
 
-def op_row(op: str = "") -> Source:
-    """A row of the supported-ops table, or the whole table."""
-    return Source(op_table().document, f"row {op}" if op else "")
+def op_row(table: OpTable, op: str = "") -> Source:
+    """A row of a supported-ops table, or the whole table."""
+    return Source(table.rows[op].document, f"row {op}") if op else Source(table.document)
 
 
 def layer_row(row: str) -> Source:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dlclint_schemas.devices import device_table
 from dlclint_schemas.layers import LayerTable, layer_table
 from dlclint_schemas.limitations import limit_table
-from dlclint_schemas.ops import OpTable, op_table
+from dlclint_schemas.ops import NEWER_SDK, OpTable, op_table
 
 COUNTS = {"ops": 122, "layers": 134, "devices": 45, "limits": 64}
 COLUMNS = {"cpu", "gpu", "aip", "htp", "dsp_v66"}
@@ -72,6 +72,7 @@ def main(arguments: list[str]) -> int:
         "limits": len(limit_table()),
     }
     failures = [*count_failures(found), *layer_failures(layers), *op_failures(ops, layers)]
+    failures += op_failures(op_table(NEWER_SDK), layers)
     for failure in failures:
         print(failure)
     if not failures:

@@ -1,9 +1,14 @@
-"""The supported-ops table: 80-63442-2 Rev BL, Supported ONNX Ops (122 rows)."""
+"""The supported-ops tables: 80-63442-2 Rev BL, Supported ONNX Ops (122 rows), and what is known of newer.
+
+`snpe-2025-06` is that table. Of `qairt-2026` (80-63442-10) only the first 24 rows could be read; rows it
+lacks are those of an October 2025 revision where that was read, else those of `snpe-2025-06`, and each
+says so by its `document`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -47,11 +52,13 @@ class OpRow:
     constraints: tuple[Constraint, ...]
     registry_versions: tuple[int, ...]
     unlisted: Mapping[int, UnlistedVersion]
+    document: str
+    """Where this row stands."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpTable:
-    """The whole table, by op name."""
+    """The whole table, by op name. `document` is the table's own; fallback rows have another."""
 
     rows: Mapping[str, OpRow]
     document: str
@@ -59,26 +66,75 @@ class OpTable:
     constraint_kinds: Mapping[str, str]
     absent_ops: tuple[str, ...]
 
+    @property
+    def fallback_rows(self) -> frozenset[str]:
+        """Ops whose row is another document's."""
+        return frozenset(name for name, row in self.rows.items() if row.document != self.document)
+
+
+DEFAULT_SDK, NEWER_SDK = "snpe-2025-06", "qairt-2026"
+SDKS = (DEFAULT_SDK, NEWER_SDK)
+
 
 @cache
-def op_table() -> OpTable:
-    """The table, read once."""
+def op_table(sdk: str = DEFAULT_SDK) -> OpTable:
+    """The table of an SDK, read once.
+
+    Raises:
+        KeyError: no such SDK.
+    """
+    if sdk not in SDKS:
+        raise KeyError(sdk)
     data = load("snpe_onnx_ops")
-    rows = {name: _row(name, row) for name, row in data["ops"].items()}
-    return OpTable(
+    document = citation(data["source"])
+    rows = {name: _row(name, row, document) for name, row in data["ops"].items()}
+    table = OpTable(
         MappingProxyType(rows),
-        citation(data["source"]),
+        document,
         int(data["source"]["stated_max_opset"]),
         frozen(data["constraint_kinds"]),
         tuple(data["onnx_ops_absent_from_table"]),
     )
+    return table if sdk == DEFAULT_SDK else _newer(table)
 
 
-def _row(name: str, row: dict[str, Any]) -> OpRow:
-    constraints = tuple(
+def _newer(table: OpTable) -> OpTable:
+    data = load("qairt_onnx_ops")
+    between = data["intermediate_revision"]
+    document = f"{data['source']['document']}, Supported ONNX Ops"
+    rows = dict(table.rows)
+    for name, versions in between["ops"].items():
+        if tuple(versions) != rows[name].versions:
+            rows[name] = _listing_more(
+                rows[name], tuple(versions), f"{between['document']} (October 2025), Supported ONNX Ops"
+            )
+    for name, row in data["ops"].items():
+        rows[name] = replace(
+            _listing_more(table.rows[name], tuple(row["opset_versions"]), document),
+            notes=row["notes"],
+            constraints=_constraints(name, row),
+        )
+    return replace(
+        table,
+        rows=MappingProxyType(rows),
+        document=document,
+        stated_max_opset=int(data["completeness"]["opset_ceiling"]),
+    )
+
+
+def _listing_more(row: OpRow, versions: tuple[int, ...], document: str) -> OpRow:
+    unlisted = {version: item for version, item in row.unlisted.items() if version not in versions}
+    return replace(row, versions=versions, unlisted=MappingProxyType(unlisted), document=document)
+
+
+def _constraints(name: str, row: Mapping[str, Any]) -> tuple[Constraint, ...]:
+    return tuple(
         Constraint(item["kind"], name, frozen({k: v for k, v in item.items() if k != "kind"}))
         for item in row["constraints"]
     )
+
+
+def _row(name: str, row: dict[str, Any], document: str) -> OpRow:
     unlisted = {
         item["version"]: UnlistedVersion(
             item["version"], item.get("same_attributes_inputs_outputs_as"), item["structure_unchanged"]
@@ -89,7 +145,8 @@ def _row(name: str, row: dict[str, Any]) -> OpRow:
         name,
         tuple(row["opset_versions"]),
         row["notes"],
-        constraints,
+        _constraints(name, row),
         tuple(row.get("registry_versions") or ()),
         MappingProxyType(unlisted),
+        document,
     )

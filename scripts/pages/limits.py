@@ -45,4 +45,5 @@ def _checked(id: str) -> str:
         return NO_FLAW[id]
     if evaluated(id):
         return "runtime/layer-limit"
-    return "nothing: stale" if limit_table()[id]["effect"] == "stale" else "nothing: no flaw of a model"
+    stale = limit_table()[id]["effect"] == "stale"
+    return "nothing: stale" if stale else "nothing: not to be told from an ONNX model"

@@ -9,5 +9,5 @@ from dlclint_schemas.ops import op_table
 def files() -> dict[str, str]:
     """docs/tables/ops.md."""
     table = op_table()
-    blocks = "\n\n".join("\n".join(op_lines(op)[:-1]) for op in table.rows)
+    blocks = "\n\n".join("\n".join(op_lines(op, table)[:-1]) for op in table.rows)
     return {"docs/tables/ops.md": f"# Supported ops\n\nSource: {table.document}.\n\n```text\n{blocks}\n```\n"}

@@ -134,3 +134,34 @@ def test_configuration_is_judged_alike(
     config.write_text(section.format(12), "utf-8")
     assert main(["check", "m.onnx"]) == 2
     assert "--act-bitwidth 12: the quantizer takes 8 or 16" in capsys.readouterr().err
+
+
+CONV_22 = """<ir_version: 10, opset_import: ["" : 22]>
+g (float[1,4,8,8] x, float[4,4,1,1] w) => (float[1,4,8,8] y) { a = Conv(x, w) y = Relu(a) }"""
+
+
+def test_another_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At opset 22 snpe-2025-06 stops; qairt-2026 lists Conv 22, and says whose row Relu's is."""
+    monkeypatch.chdir(tmp_path)
+    Path("m.onnx").write_bytes(parser.parse_model(CONV_22).SerializeToString())
+
+    def said(*options: str) -> tuple[set[tuple[str, str]], list[str]]:
+        main(["check", "--isolated", "--format", "json", *options, "m.onnx"])
+        (file,) = json.loads(capsys.readouterr().out)["files"]
+        return {(item["rule"], item["location"]["op"]) for item in file["findings"]}, file["notes"]
+
+    found, notes = said()
+    assert {("model/opset-too-new", ""), ("ops/version-not-listed", "Conv")} <= found
+    assert notes == []
+    found, notes = said("--sdk", "qairt-2026")
+    assert ("model/opset-too-new", "") not in found
+    assert ("ops/version-not-listed", "Conv") not in found
+    assert ("ops/version-not-listed", "Relu") in found
+    assert notes == [
+        "qairt-2026 is known in part: layers by runtime are those of 80-63442-2 Rev BL, Supported Network "
+        "Layers; the rows of Relu are those of 80-63442-2 Rev BL, Supported ONNX Ops"
+    ]
+    assert main(["ops", "Conv", "--sdk", "qairt-2026"]) == 0
+    assert "listed versions: 1, 11, 22" in capsys.readouterr().out

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from types import MappingProxyType
 
+import pytest
+
 from dlclint_schemas import __main__ as check
 from dlclint_schemas.layers import layer_table
-from dlclint_schemas.ops import Constraint, op_table
+from dlclint_schemas.ops import NEWER_SDK, Constraint, op_table
 
 
 def test_real_tables_pass() -> None:
@@ -39,3 +41,20 @@ def test_damaged_ops_fail() -> None:
         "op Abs: constraint kind odd is not declared",
         "op Relu: version 7 is not in the onnx registry",
     ]
+
+
+def test_the_newer_table_lists_what_it_adds_and_falls_back() -> None:
+    """80-63442-10: Conv 22 and Constant 24 came in; nothing after Einsum could be read."""
+    old, new = op_table(), op_table(NEWER_SDK)
+    assert set(new.rows) == set(old.rows)
+    assert new.rows["Conv"].versions == (1, 11, 22)
+    assert 22 not in old.rows["Conv"].versions
+    assert new.rows["Constant"].versions[-1] == 24
+    assert new.stated_max_opset == 24
+    assert new.rows["Relu"] == old.rows["Relu"]
+    assert len(new.rows) - len(new.fallback_rows) == 24
+    assert new.rows["Elu"].versions == (1, 6, 22)
+    assert new.rows["Elu"].document == "80-63442-2 (October 2025), Supported ONNX Ops"
+    assert not any(set(row.versions) & set(row.unlisted) for row in new.rows.values())
+    with pytest.raises(KeyError):
+        op_table("snpe-1.0")

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import onnx
 
 from dlclint.model.graph import Node, schema_of
-from dlclint_schemas.ops import op_table
+from dlclint_schemas.ops import OpTable
 
 
 class Listing(enum.Enum):
@@ -26,9 +26,9 @@ class Listing(enum.Enum):
     """The registry does not know which version the node resolves to."""
 
 
-def listing_of(op: str, version: int | None) -> Listing:
+def listing_of(table: OpTable, op: str, version: int | None) -> Listing:
     """Where an op of the default domain stands at an operator version."""
-    row = op_table().rows.get(op)
+    row = table.rows.get(op)
     if row is None:
         return Listing.ABSENT
     if version is None:
@@ -60,19 +60,18 @@ def _same_structure(op: str, version: int, listed: int) -> bool:
     return new is not None and old is not None and _layout(new) == _layout(old)
 
 
-def newest_listed_opset(nodes: Iterable[Node]) -> int | None:
+def newest_listed_opset(table: OpTable, nodes: Iterable[Node]) -> int | None:
     """The newest opset at which every op of the nodes has a listed version, if there is one.
 
     Only ops in the table count, up to the opset that the table claims.
     """
-    table = op_table()
     ops = {node.op_type for node in nodes if not node.domain and node.op_type in table.rows}
     for opset in range(table.stated_max_opset, 0, -1):
-        if all(_is_listed_at(op, opset) for op in ops):
+        if all(_is_listed_at(table, op, opset) for op in ops):
             return opset
     return None
 
 
-def _is_listed_at(op: str, opset: int) -> bool:
+def _is_listed_at(table: OpTable, op: str, opset: int) -> bool:
     schema = schema_of(op, "", opset)
-    return schema is not None and schema.since_version in op_table().rows[op].versions
+    return schema is not None and schema.since_version in table.rows[op].versions

@@ -18,7 +18,7 @@ from dlclint.analysis.weights.store import Weights
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.target import Runtime, Target
 from dlclint_schemas.layers import layer_table
-from dlclint_schemas.ops import op_table
+from dlclint_schemas.ops import OpTable, op_table
 
 if TYPE_CHECKING:
     from dlclint.analysis.activations.estimate import Estimate
@@ -30,6 +30,11 @@ class ModelView:
     def __init__(self, model: Model, target: Target) -> None:
         self.model = model
         self.target = target
+
+    @property
+    def table(self) -> OpTable:
+        """The supported-ops table of the target's SDK."""
+        return op_table(self.target.sdk)
 
     @cached_property
     def folded(self) -> frozenset[NodeKey]:
@@ -117,7 +122,7 @@ class ModelView:
     @cached_property
     def newest_listed_opset(self) -> int | None:
         """See `dlclint.analysis.versions.newest_listed_opset`."""
-        return newest_listed_opset(self.nodes())
+        return newest_listed_opset(self.table, self.nodes())
 
     def support_matrix(self) -> SupportMatrix:
         """One row per runtime that the SoC has. Nodes in a pattern count with the pattern's layer."""
@@ -181,7 +186,7 @@ class ModelView:
         if node.domain:
             known = (node.domain, node.op_type) in layer_table().other_domain_layers
             return "" if known else "custom op"
-        if node.op_type not in op_table().rows:
+        if node.op_type not in self.table.rows:
             return "not in the supported-ops table"
         if node.op_type == "Erf":
             return "only taken inside GELU"

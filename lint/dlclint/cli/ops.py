@@ -8,7 +8,7 @@ from dlclint.cli.errors import UsageError
 from dlclint.diagnostic import plain
 from dlclint.engine.registry import suggest
 from dlclint_schemas.layers import layer_table
-from dlclint_schemas.ops import op_table
+from dlclint_schemas.ops import OpTable, op_table
 
 COLUMNS = ("cpu", "gpu", "dsp_v66", "htp", "aip")
 
@@ -19,7 +19,7 @@ def show_op(given: argparse.Namespace) -> int:
     Raises:
         UsageError: the table has no such op.
     """
-    table, op = op_table(), given.op
+    table, op = op_table(given.sdk), given.op
     if op is None:
         for row in table.rows.values():
             layers = ", ".join(layer_table().onnx_to_layers.get(row.name, ())) or "-"
@@ -29,13 +29,13 @@ def show_op(given: argparse.Namespace) -> int:
     if op.lower() not in names:
         known = suggest(op, set(table.rows))
         raise UsageError(f"{plain(op)} is not in {table.document}, so the converter does not take it{known}")
-    print("\n".join(op_lines(names[op.lower()])))
+    print("\n".join(op_lines(names[op.lower()], table)))
     return 0
 
 
-def op_lines(op: str) -> list[str]:
+def op_lines(op: str, table: OpTable) -> list[str]:
     """What the op table and the layer table say of an op of the table, line by line."""
-    table, layers = op_table(), layer_table()
+    layers = layer_table()
     row = table.rows[op]
     lines = [op, f"  listed versions: {', '.join(map(str, row.versions))}"]
     for unlisted in row.unlisted.values():
@@ -54,4 +54,4 @@ def op_lines(op: str) -> list[str]:
         lines.append(f"  no layer names this op: {layers.rowless[op].why}")
     if op in layers.derived:
         lines.append(f"  the link to the layer is derived: {layers.derived[op]}")
-    return [*lines, f"  source: {table.document}; {layers.document}"]
+    return [*lines, f"  source: {row.document}; {layers.document}"]

@@ -12,6 +12,7 @@ from dlclint.engine.config import ModelSection
 from dlclint.engine.registry import suggest
 from dlclint.socs import UnknownSoc, resolve
 from dlclint.target import DlcKind, Runtime, Soc, Target
+from dlclint_schemas.ops import DEFAULT_SDK
 from dlclint_schemas.quantization import tool_options, widths
 
 _ALLOWED = {
@@ -43,6 +44,7 @@ def target_of(given: argparse.Namespace, section: ModelSection, overridden: bool
         simplify,
         _inputs("--input_encoding", getattr(given, "input_encoding", ()), section.input_encodings),
         _inputs("--input_type", getattr(given, "input_type", ()), section.input_types),
+        given.sdk or section.sdk or DEFAULT_SDK,
     )
 
 

@@ -46,6 +46,7 @@ class ModelSection:
     batch: int | None = None
     input_encodings: Mapping[str, str] = field(default_factory=dict)
     input_types: Mapping[str, str] = field(default_factory=dict)
+    sdk: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,4 +138,5 @@ def _section(item: Mapping[str, Any]) -> ModelSection:
         item.get("batch"),
         item.get("input-encoding", {}),
         item.get("input-type", {}),
+        item.get("sdk", ""),
     )

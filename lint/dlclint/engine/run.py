@@ -15,6 +15,7 @@ from dlclint.model.reading import Unreadable, read
 from dlclint.outcome import FileOutcome, ModelSummary
 from dlclint.rule import FileContext, Finding, ModelContext, Rule, Subject
 from dlclint.target import Runtime, Target
+from dlclint_schemas.layers import layer_table
 
 CRASHED = "engine/crashed-rule"
 
@@ -87,8 +88,20 @@ def lint(job: Job) -> FileOutcome:
     )
     support = None if job.target.runtimes else view.support_matrix()
     partitions = tuple(view.partition(r) for r in job.target.chosen if r is not Runtime.CPU)
-    notes = tuple(plain(note) for note in model.notes)
+    notes = tuple(plain(note, 400) for note in (*model.notes, *_fallback(view)))
     return finish(job, shown, found, notes=notes, summary=summary, support=support, partitions=partitions)
+
+
+def _fallback(view: ModelView) -> Iterator[str]:
+    """What the chosen SDK's tables lack, where they are known in part only."""
+    table = view.table
+    if not table.fallback_rows:
+        return
+    missing = sorted({node.op_type for node in view.nodes() if not node.domain} & table.fallback_rows)
+    shown = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
+    documents = ", ".join(dict.fromkeys(table.rows[op].document for op in missing))
+    rows = f"; the rows of {shown} are those of {documents}" * bool(missing)
+    yield f"{view.target.sdk} is known in part: layers by runtime are those of {layer_table().document}{rows}"
 
 
 def finish(job: Job, shown: str, found: list[Diagnostic], **parts: object) -> FileOutcome:

@@ -42,6 +42,7 @@ def _file(file: FileOutcome) -> dict[str, Any]:
             "quantize": file.target.quantize,
             "kind": asdict(file.target.kind),
             "simplify": file.target.simplify,
+            "sdk": file.target.sdk,
         },
         "notes": list(file.notes),
         "ignored": file.ignored,

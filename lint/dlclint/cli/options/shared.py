@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 RUNTIMES = ("cpu", "gpu", "gpu_float16", "dsp", "htp", "aip")
+SDKS = ("snpe-2025-06", "qairt-2026")
 FORMATS = ("rich", "concise", "json", "sarif")
 WIDTHS = {
     "act-bitwidth": "of activations: 8 or 16 (default 8)",
@@ -33,6 +34,12 @@ def add_target(command: argparse.ArgumentParser, *, runtime: bool = True) -> arg
             help=f"one of {', '.join(RUNTIMES)}; repeatable (none: all are compared)",
         )
     target.add_argument("--soc", metavar="NAME", help="the chip, such as SM8650 or '8 Gen 3' (`dlclint soc`)")
+    target.add_argument(
+        "--sdk",
+        choices=SDKS,
+        metavar="TABLE",
+        help=f"whose supported-ops table: {' or '.join(SDKS)}, of which a part is known (default: {SDKS[0]})",
+    )
     kind = command.add_argument_group("DLC kind, with the quantizer's names and values")
     kind.add_argument("--float", dest="float", action="store_true", help="the DLC will stay float")
     kind.add_argument("--quantize", action="store_true", help="the DLC will be quantized")
