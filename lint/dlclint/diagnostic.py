@@ -9,7 +9,9 @@ from __future__ import annotations
 import enum
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from dlclint_schemas.record import record
 
 Number = int | float
 Evidence = Mapping[str, Number | str | bool | list[int] | list[str]]
@@ -53,7 +55,7 @@ class Safety(enum.Enum):
     """Advice: nothing that a program should do by itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FixNote:
     """What a report says of a fix: what it would do, and how safe that is."""
 
@@ -61,7 +63,7 @@ class FixNote:
     safety: Safety
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Source:
     """Where a claim stands: a document and the table row, option or section in it."""
 
@@ -72,7 +74,7 @@ class Source:
         return f"{self.document}, {self.row}" if self.row else self.document
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Location:
     """Where in a file a finding lies. Empty fields do not apply.
 
@@ -93,7 +95,7 @@ class Location:
     column: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Diagnostic:
     """One finding, ready for any report."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from dlclint.analysis.partition import Partition
@@ -11,9 +11,10 @@ from dlclint.analysis.support import SupportMatrix
 from dlclint.diagnostic import Diagnostic, Location, Safety, Severity
 from dlclint.model.draft import Draft
 from dlclint.target import Target
+from dlclint_schemas.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModelSummary:
     """What was read, in numbers: nodes of all graphs, bytes of weights, opset imports.
 
@@ -31,7 +32,7 @@ class ModelSummary:
     newest_listed_opset: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PrecisionRow:
     """What one op will run in, with an override file. "" where nothing is said or nothing is there."""
 
@@ -50,7 +51,7 @@ class PrecisionRow:
     """Whether one float entry made the others float."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FileOutcome:
     """One linted file. `kind` is `model` or `encodings`."""
 
@@ -73,7 +74,7 @@ class FileOutcome:
     """For an override file with its model: one row per op of which the file speaks."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outcome:
     """A whole run. `seconds` is wall time, shown to people and absent from machine formats."""
 
@@ -99,7 +100,7 @@ class Outcome:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mended:
     """A fix that was made."""
 
@@ -110,7 +111,7 @@ class Mended:
     edits: tuple[dict[str, Any], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Left:
     """A finding that is left, and why: its fix is unsafe, was refused, or does not exist ("")."""
 
@@ -123,7 +124,7 @@ class Left:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FixedModel:
     """What came of it. `before` and `after` count findings by severity, `text_*` show the graphs."""
 

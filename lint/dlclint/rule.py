@@ -10,12 +10,13 @@ from __future__ import annotations
 import enum
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlclint.diagnostic import Confidence, Evidence, Safety, Severity, Source
 from dlclint.target import Target
+from dlclint_schemas.record import record
 
 if TYPE_CHECKING:
     from dlclint.analysis.view import ModelView
@@ -37,7 +38,7 @@ class Subject(enum.Enum):
     """A quantization-override file, alone or with its model: `EncodingsContext`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finding:
     """What a rule yields. The engine adds the rule's id and the file, and sanitises the texts.
 
@@ -62,7 +63,7 @@ class Finding:
     """What repairs it, where that is known: for an override file, or for a model."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FileContext:
     """A path that is no readable model, with the reason."""
 
@@ -70,7 +71,7 @@ class FileContext:
     problem: Unreadable
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModelContext:
     """A model with its analyses, and what it is linted for."""
 
@@ -79,7 +80,7 @@ class ModelContext:
     target: Target
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EncodingsContext:
     """An override file, with its model (None: alone), and what both are linted for.
 
@@ -93,7 +94,7 @@ class EncodingsContext:
     limit: int | None = 20
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """A rule as the engine runs it."""
 

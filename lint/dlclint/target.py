@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 from dlclint_schemas.ops import DEFAULT_SDK
+from dlclint_schemas.record import record
 
 
 class Runtime(enum.Enum):
@@ -44,7 +44,7 @@ _COLUMN = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DlcKind:
     """Float or quantized DLC, and the bit widths it is made with.
 
@@ -69,7 +69,7 @@ class DlcKind:
         return f"a{self.act_bitwidth}w{self.weights_bitwidth}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Soc:
     """A chip that `--soc` named (see `dlclint.socs`).
 
@@ -103,7 +103,7 @@ class Soc:
         return self.name if self.marketing in ("", self.name) else f"{self.name} ({self.marketing})"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Target:
     """The chosen runtimes (none: all are compared), SoC, DLC kind and simplification.
 

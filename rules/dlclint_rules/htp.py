@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from dlclint.analysis.layers import Presence, layers_of
@@ -14,6 +14,7 @@ from dlclint.model.graph import Node, is_float
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import DlcKind, Runtime
 from dlclint_schemas.precision import SUPPLEMENT, compiled_at, rank_limit
+from dlclint_schemas.record import record
 
 _GUIDE = "80-63442-10, HTP network design recommendations"
 _DEPTH = 32
@@ -69,7 +70,7 @@ def wide_activations(context: ModelContext) -> Iterator[Finding]:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Products:
     """Multiplications of a convolution, and what they become with channels rounded up."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+from dlclint_schemas.record import record
 from dlclint_schemas.resource import citation, load
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeviceRow:
     """One row: `name` and `soc` as printed, `socs` the ASIC names in it.
 
@@ -32,7 +32,7 @@ class DeviceRow:
     toolchains: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MeasuredSoc:
     """A SoC that the HTP backend was asked about: Hexagon version, and whether it takes float16.
 
@@ -46,7 +46,7 @@ class MeasuredSoc:
     fp16: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fp16Fact:
     """Whether HTP of a SoC takes float16, and who says so."""
 
@@ -54,7 +54,7 @@ class Fp16Fact:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeviceTable:
     """The rows in the table's order, and the measured SoCs by name."""
 

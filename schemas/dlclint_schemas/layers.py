@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+from dlclint_schemas.record import record
 from dlclint_schemas.resource import citation, frozen, load
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LayerRow:
     """One layer: its ONNX column and which runtime columns (cpu, gpu, aip, htp, dsp_v66) have it."""
 
@@ -25,7 +25,7 @@ class LayerRow:
     is_sequence: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RowlessOp:
     """An op of the ops table that no layer row names.
 
@@ -38,7 +38,7 @@ class RowlessOp:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LayerTable:
     """The whole table by layer name, and the ways from ONNX ops to layers."""
 

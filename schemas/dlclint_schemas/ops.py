@@ -8,15 +8,16 @@ says so by its `document`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+from dlclint_schemas.record import record
 from dlclint_schemas.resource import citation, frozen, load
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Constraint:
     """One restriction of a row; `kind` is explained in `OpTable.constraint_kinds`."""
 
@@ -33,7 +34,7 @@ class Constraint:
         return int(self.get("since_op_version", 1)) <= version <= int(self.get("max_op_version", version))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UnlistedVersion:
     """A registry version that the table does not list, compared with the last listed one."""
 
@@ -42,7 +43,7 @@ class UnlistedVersion:
     structure_unchanged: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OpRow:
     """One op: listed operator versions (since_versions, not model opsets) and constraints."""
 
@@ -56,7 +57,7 @@ class OpRow:
     """Where this row stands."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OpTable:
     """The whole table, by op name. `document` is the table's own; fallback rows have another."""
 

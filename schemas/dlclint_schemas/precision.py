@@ -7,11 +7,11 @@ a release and are never the only ones that decide.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+from dlclint_schemas.record import record
 from dlclint_schemas.resource import load
 
 PRECISIONS = ("fp16", "int16", "int8")
@@ -22,7 +22,7 @@ COMPILED = "a compilation by winml-cli's makers"
 _CONFIG = {"fp16": "float16", "int16": "int16", "int8": "int8"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Voice:
     """What one source says: whether the op has the precision."""
 
@@ -35,7 +35,7 @@ class Voice:
         return self.source in (TABLE, SUPPLEMENT)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WideWeights:
     """What 16-bit weights need on HTP, and for which ONNX ops that was measured."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+from dlclint_schemas.record import record
 from dlclint_schemas.resource import frozen, load
 
 
@@ -34,7 +34,7 @@ def widths(what: str) -> frozenset[int]:
     return frozenset(quantization_facts()["bit_widths"][what]["allowed"])
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Compatibility:
     """How a runtime takes a DLC of one kind: at all, as it is, and what happens otherwise."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 
+from dlclint_schemas.record import record
 from dlclint_schemas.resource import load
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Threshold:
     """A number with its unit, and its source or the reason why it was chosen."""
 

@@ -107,7 +107,7 @@ def test_a_crashing_rule_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
         yield
 
     rules = (Rule("odd/broken", Subject.MODEL, broken, "Broken."), *all_rules())
-    monkeypatch.setattr(run, "all_rules", lambda: rules)
+    monkeypatch.setattr(run, "chosen_rules", lambda *_: rules)
     found = run.lint(run.Job(Path("a.onnx"))).diagnostics
     assert found[0].rule == run.CRASHED
     assert found[0].message == "rule odd/broken failed: RuntimeError: \\x1b[31mbad luck"

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.roles import CONVOLUTIONS, WEIGHTED_OPS, absorbed_chain, channel_axis
 from dlclint.analysis.view import ModelView
 from dlclint.model.graph import Node, TensorType, is_float
 from dlclint.target import DlcKind
+from dlclint_schemas.record import record
 
 _PER_CHANNEL = (*CONVOLUTIONS, "Gemm")
 """Ops whose weights `--use_per_channel_quantization` concerns: convolution, transposed convolution and
 fully connected (80-63442-2 Rev BL, Tools)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parameter:
     """A static tensor that reaches the DLC. `axis`: along which it may be quantized per channel."""
 

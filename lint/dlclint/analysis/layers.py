@@ -7,11 +7,11 @@ those of the data's `onnx_to_layers_conditions`.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 from dlclint.model.graph import Node
 from dlclint.target import Runtime
 from dlclint_schemas.layers import layer_table
+from dlclint_schemas.record import record
 
 
 class Presence(enum.Enum):
@@ -23,7 +23,7 @@ class Presence(enum.Enum):
     """No row settles it: the converter has to lower the op to others."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Verdict:
     """Presence on a runtime, the layers it was read from, and why."""
 

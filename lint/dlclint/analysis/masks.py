@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import onnx
 from onnx import numpy_helper
@@ -17,6 +16,7 @@ from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.store import Home, home
 from dlclint.model.graph import Graph, Node
+from dlclint_schemas.record import record
 
 _FOLLOWED: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("Add", "Sub", "Mul", "Max", "Min"), (0, 1)),
@@ -35,7 +35,7 @@ _SIGN_CHANGES = frozenset({"Sub", "Mul", "Neg", "Div"})
 """Behind these the sign of a mask's number is not that of the constant."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mask:
     """A constant, its number farthest from zero, the Softmax nodes it reaches and the op that reads it."""
 

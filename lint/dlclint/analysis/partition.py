@@ -15,18 +15,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import onnx
 
 from dlclint.diagnostic import plain
 from dlclint.model.graph import Graph, Node, TensorType, is_float
 from dlclint.target import DlcKind, Runtime
+from dlclint_schemas.record import record
 
 _BYTE_SIZED = frozenset({onnx.TensorProto.BOOL, onnx.TensorProto.INT8, onnx.TensorProto.UINT8})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Subnet:
     """A run of nodes on one processor; `ops` counts op types and patterns, the most frequent first."""
 
@@ -37,7 +38,7 @@ class Subnet:
     ops: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Border:
     """What lives on from one subnet to a later one: tensors, their bytes, and how many have no size."""
 
@@ -46,7 +47,7 @@ class Border:
     unknown: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Costliest:
     """The op type or pattern without which most borders would vanish: its nodes, and how many go."""
 
@@ -55,7 +56,7 @@ class Costliest:
     borders: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Partition:
     """The subnets of a model on a runtime, in order, and the borders between neighbours."""
 
@@ -105,7 +106,7 @@ def _reads(node: Node) -> Iterator[str]:
                 yield from filter(None, inner.inputs)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Placed:
     """A node with its label (op type, or the layer of its pattern) and where it runs.
 

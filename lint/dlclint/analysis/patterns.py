@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from dlclint.analysis.folding import NodeKey
 from dlclint.model.graph import Graph, Model, Node
+from dlclint_schemas.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pattern:
     """A match: the layer it becomes, and the keys of the nodes that go into it."""
 

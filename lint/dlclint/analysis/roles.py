@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.tensors import Tensor
+from dlclint_schemas.record import record
 
 Array = npt.NDArray[np.float64]
 
@@ -21,7 +21,7 @@ ABSORBED = ("BatchNormalization", "Relu", "PRelu", "HardSwish", "Clip", "LeakyRe
 """Ops that can follow one with weights in one supergroup: only the last output carries an encoding."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WeightUse:
     """A stored tensor where an op with weights reads it."""
 

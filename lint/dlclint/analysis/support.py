@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from dlclint.socs import needs_quantizer
 from dlclint.target import Runtime, Target
 from dlclint_schemas.quantization import runtime_compatibility
+from dlclint_schemas.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Blocker:
     """An op that a runtime lacks: op type, how many nodes, and what the tables say."""
 
@@ -20,7 +19,7 @@ class Blocker:
     """False where the tables do not settle it and the verdict is inferred."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RuntimeSupport:
     """One row of the matrix. `taken` of `total` nodes have an implementation."""
 
@@ -59,7 +58,7 @@ def dlc_text(runtime: Runtime, target: Target) -> str:
     return "as is" if found.as_is else "dequantized at load" if kind.quantize else "quantized at load"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SupportMatrix:
     """One row per runtime."""
 

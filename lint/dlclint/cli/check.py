@@ -12,7 +12,7 @@ from dlclint import __version__
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import config_of, jobs_of, listed
 from dlclint.diagnostic import Severity, plain
-from dlclint.engine.registry import BrokenRules, all_rules, select
+from dlclint.engine.registry import BrokenRules, chosen_rules
 from dlclint.engine.run import WorkerKilled, run
 from dlclint.outcome import Outcome
 from dlclint.report.progress import with_progress
@@ -29,11 +29,11 @@ def check(given: argparse.Namespace) -> int:
     config = config_of(given)
     chosen = listed(given.select) or list(config.select)
     ignored = [*listed(given.ignore), *config.ignore]
+    jobs = list(jobs_of(given, config, chosen, ignored))
     try:
-        rules = select(all_rules(), chosen, ignored)
+        rules = chosen_rules(chosen, ignored, overrides=any(job.kind == "encodings" for job in jobs))
     except (ValueError, BrokenRules) as error:
         raise UsageError(str(error)) from None
-    jobs = list(jobs_of(given, config, chosen, ignored))
     if given.jobs is not None and given.jobs < 1:
         raise UsageError(f"--jobs {given.jobs}: give a number of at least 1")
     try:

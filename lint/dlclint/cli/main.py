@@ -54,8 +54,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"dlclint: error: {message}\n")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(asked: str = "") -> argparse.ArgumentParser:
+    """The whole command line, or what it is for one command that is asked for."""
     top = Parser(
         prog="dlclint",
         description="Lint ONNX models before Qualcomm's DLC converters see them.",
@@ -63,7 +63,8 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"dlclint {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in COMMANDS:
+    named = {command.__name__.rpartition(".")[2]: command for command in COMMANDS}
+    for command in (named[asked],) if asked in named else COMMANDS:
         command.add(commands)
     return top
 
@@ -72,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     # Modules and models are many small objects that live to the end: collect rarely.
     gc.set_threshold(100_000, 20, 20)
-    given = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    given = parser(words[0] if words else "").parse_args(words)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:  # a name of the model may not fit the terminal's encoding

@@ -11,11 +11,12 @@ Source: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models (the 8-bit algorith
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from dlclint_schemas.record import record
 
 Floats = npt.NDArray[np.float64]
 
@@ -25,7 +26,7 @@ MINIMUM_RANGE_IN_FORMULA = 1e-2
 """The same page's formula: encoding-max = max(true-max, true-min + 0.01)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Encoding:
     """Range and grid, arrays of one shape. `minimum` is the number that integer 0 stands for."""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from dlclint.diagnostic import plain
 from dlclint.engine.ignores import Ignore, path_matches
+from dlclint_schemas.record import record
 
 KIND = {
     "float": "float",
@@ -29,7 +30,7 @@ class ConfigError(Exception):
     """The configuration cannot be followed; the argument names the file, the key and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModelSection:
     """Settings for the models whose path matches."""
 
@@ -49,7 +50,7 @@ class ModelSection:
     sdk: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Config:
     """A whole configuration; empty where no file is."""
 

@@ -10,7 +10,7 @@ from dlclint.diagnostic import Severity, plain
 from dlclint.encodings.edits import Fix, apply
 from dlclint.encodings.effect import commands
 from dlclint.encodings.reading import read_bytes, read_encodings
-from dlclint.engine.registry import all_rules, select
+from dlclint.engine.registry import chosen_rules
 from dlclint.engine.run import Job, apply_rules, finish
 from dlclint.model.reading import Unreadable, read
 from dlclint.outcome import FileOutcome, PrecisionRow
@@ -22,7 +22,7 @@ ROUNDS = 12
 
 def lint_encodings(job: Job) -> FileOutcome:
     """Lint one override file."""
-    rules = select(all_rules(), list(job.select), list(job.ignore))
+    rules = chosen_rules(job.select, job.ignore, overrides=True)
     shown = plain(str(job.path), 500)
     document = read_encodings(job.path)
     view, notes = _view(job)
@@ -96,7 +96,7 @@ def fix_encodings(job: Job, unsafe: bool) -> Fixed:
     Raises:
         NotConverging: fixes are still found after `ROUNDS` rounds.
     """
-    rules = select(all_rules(), list(job.select), list(job.ignore))
+    rules = chosen_rules(job.select, job.ignore, overrides=True)
     rules = tuple(rule for rule in rules if rule.subject is Subject.ENCODINGS)
     document = read_encodings(job.path)
     view, _ = _view(job)

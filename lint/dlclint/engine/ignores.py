@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from dlclint.diagnostic import Diagnostic, Location, Severity
+from dlclint_schemas.record import record
 
 UNUSED = "config/unused-ignore"
 
@@ -18,7 +18,7 @@ def path_matches(path: str, glob: str) -> bool:
     return fnmatchcase(path, glob) or fnmatchcase(whole, f"*/{glob}")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ignore:
     """Findings to silence: a rule id or family, and globs for path, node and tensor."""
 

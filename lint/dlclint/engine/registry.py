@@ -1,28 +1,49 @@
-"""Rules found through the entry-point group `dlclint.rules`."""
+"""Rules found through entry points.
+
+Rules on override files alone stand in a group of their own, because their packages need not be
+imported where only models are linted, and importing is most of what a short run does.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import entry_points
 
 from dlclint.rule import Rule
 
 GROUP = "dlclint.rules"
+"""Rules on models and on anything else."""
+ENCODINGS_GROUP = "dlclint.rules.encodings"
+"""Rules on override files alone."""
 
 
 class BrokenRules(Exception):
     """A rule package cannot be used; the argument says which and why."""
 
 
-@cache
 def all_rules() -> tuple[Rule, ...]:
     """Every rule of every installed rule package, sorted by id.
 
     Raises:
         BrokenRules: a package cannot be imported, or two rules have the same id.
     """
+    return _rules((GROUP, ENCODINGS_GROUP))
+
+
+def model_rules() -> tuple[Rule, ...]:
+    """The rules of group `dlclint.rules`, which are all that a run without override files needs.
+
+    Raises:
+        BrokenRules: as `all_rules`.
+    """
+    return _rules((GROUP,))
+
+
+@cache
+def _rules(groups: tuple[str, ...]) -> tuple[Rule, ...]:
     found: dict[str, Rule] = {}
-    for point in sorted(entry_points(group=GROUP)):
+    for point in sorted(point for group in groups for point in entry_points(group=group)):
         try:
             module = point.load()
         except Exception as error:  # a plugin may fail in any way at import
@@ -55,6 +76,21 @@ def select(rules: tuple[Rule, ...], chosen: list[str], ignored: list[str]) -> tu
         )
 
     return tuple(r for r in rules if strength(r, chosen or ["ALL"]) > strength(r, ignored))
+
+
+def chosen_rules(chosen: Sequence[str], ignored: Sequence[str], overrides: bool = False) -> tuple[Rule, ...]:
+    """The selected rules, without those on override files alone unless there are some to lint.
+
+    Raises:
+        ValueError: a selector matches no rule.
+        BrokenRules: as `all_rules`.
+    """
+    if not overrides:
+        try:
+            return select(model_rules(), list(chosen), list(ignored))
+        except ValueError:
+            pass  # the selector may be of a rule that was left out
+    return select(all_rules(), list(chosen), list(ignored))
 
 
 def suggest(given: str, known: set[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from dlclint.analysis.view import ModelView
@@ -16,11 +16,12 @@ from dlclint.outcome import FileOutcome, ModelSummary
 from dlclint.rule import FileContext, Finding, ModelContext, Rule, Subject
 from dlclint.target import Runtime, Target
 from dlclint_schemas.layers import layer_table
+from dlclint_schemas.record import record
 
 CRASHED = "engine/crashed-rule"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Job:
     """One file and what it is linted for.
 

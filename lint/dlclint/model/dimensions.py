@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import onnx
 
+from dlclint_schemas.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Dimensions:
     """Overrides by the converter's names.
 

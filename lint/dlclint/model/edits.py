@@ -7,7 +7,7 @@ view; `apply` turns them into changes of the draft's messages, all edits of a fi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import onnx
@@ -15,6 +15,7 @@ import onnx
 from dlclint.diagnostic import Safety, plain
 from dlclint.model.graph import Graph, Node
 from dlclint.model.tensors import Array, Produced
+from dlclint_schemas.record import record
 
 Claim = tuple[Any, ...]
 """What an edit changes. Edits of different fixes meet if one claim is the beginning of the other."""
@@ -34,7 +35,7 @@ def _called(node: Node) -> str:
     return f"{node.op_type}{name} (node {node.index})"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SetDimension:
     """Give a dimension of an input or output of the model a size."""
 
@@ -50,7 +51,7 @@ class SetDimension:
         return f"set dimension {self.axis} of {self.value!r} to {self.size}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReplaceNodes:
     """Put other nodes in the place of nodes of one graph; with none, remove them."""
 
@@ -70,7 +71,7 @@ class ReplaceNodes:
         return f"replace {gone} by {come}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InsertBefore:
     """Put nodes before a node, which stays."""
 
@@ -85,7 +86,7 @@ class InsertBefore:
         return f"put {', '.join(node.op_type for node in self.new)} before {_called(self.node)}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SetAttribute:
     """Give a node an attribute, in place of the one of that name."""
 
@@ -101,7 +102,7 @@ class SetAttribute:
         return f"set {shown} of {_called(self.node)}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RemoveAttribute:
     """Take an attribute from a node."""
 
@@ -116,7 +117,7 @@ class RemoveAttribute:
         return f"remove {self.name} of {_called(self.node)}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SetInput:
     """Let a node read another tensor; "" leaves an optional input out."""
 
@@ -132,7 +133,7 @@ class SetInput:
         return f"let {_called(self.node)} read {self.name!r} as input {self.position}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SetOutput:
     """Let a node call an output otherwise; "" leaves it out."""
 
@@ -148,7 +149,7 @@ class SetOutput:
         return f"call output {self.position} of {_called(self.node)} {self.name!r}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RenameNode:
     """Give a node another name."""
 
@@ -163,7 +164,7 @@ class RenameNode:
         return f"call {_called(self.node)} {self.name!r}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReplaceUses:
     """Let everything that reads a tensor of a graph, subgraphs included, read another one."""
 
@@ -179,7 +180,7 @@ class ReplaceUses:
         return f"read {self.new!r} in place of {self.old!r}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PutInitializer:
     """Give an initializer of a graph other values, or add it."""
 
@@ -197,7 +198,7 @@ class PutInitializer:
         return f"{verb} initializer {self.name!r} ({shape})"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RemoveInitializer:
     """Take one of several initializers of a name out of a graph: the one at `position`."""
 
@@ -213,7 +214,7 @@ class RemoveInitializer:
         return f"remove initializer {self.name!r}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RemoveInput:
     """Take a name from the inputs of a graph."""
 
@@ -228,7 +229,7 @@ class RemoveInput:
         return f"take {self.name!r} from the inputs"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RemoveOutput:
     """Take a name from the outputs of the model."""
 
@@ -242,7 +243,7 @@ class RemoveOutput:
         return f"take {self.name!r} from the outputs"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SortNodes:
     """Put the nodes of a graph in topological order, moving none that need not move."""
 
@@ -256,7 +257,7 @@ class SortNodes:
         return f"sort the nodes of {self.graph.path or 'the graph'}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReplaceStructure:
     """Put another structure in place of the whole model; references to contents stay valid."""
 
@@ -290,7 +291,7 @@ Edit = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fix:
     """Edits of a model that belong together: all are made, or none.
 

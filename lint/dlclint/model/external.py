@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import onnx
 
+from dlclint_schemas.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class ExternalData:
     """A resolved location: file, byte offset and size."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import onnx
 from dlclint.model.tensors import Array, Produced, Tensor, Unavailable
 from dlclint.model.wire import Path as WirePath
 from dlclint.model.wire import Payload
+from dlclint_schemas.record import record
 
 if TYPE_CHECKING:
     from dlclint.model.evaluation.values import Values
@@ -33,7 +33,7 @@ def is_float(data_type: int) -> bool:
     return data_type in _FLOATS
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TensorType:
     """Element type (onnx.TensorProto.DataType) and shape (None where even the rank is unknown)."""
 

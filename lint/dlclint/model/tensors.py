@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from onnx import numpy_helper
 
 from dlclint.model import external
 from dlclint.model.wire import Payload
+from dlclint_schemas.record import record
 
 Array = npt.NDArray[Any]
 
@@ -37,7 +37,7 @@ def bits_per_element(data_type: int) -> int:
     return 0 if dtype.kind == "O" else dtype.itemsize * 8
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Produced:
     """Values that no file holds yet: computed in order, piece by piece, when they are read or written.
 
@@ -72,7 +72,7 @@ class Produced:
         return np.concatenate(parts).reshape(self.shape)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tensor:
     """A tensor of a model: an initializer, or the value of a Constant node.
 

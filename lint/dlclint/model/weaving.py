@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import onnx
 
 from dlclint.model import wire
+from dlclint_schemas.record import record
 
 REFERENCE = "dlclint.payload"
 _MARK = b"\x0a" + bytes([len(REFERENCE)]) + REFERENCE.encode()
@@ -24,7 +24,7 @@ _ENTRY, _LOCATION = 13, 14
 """TensorProto.external_data and data_location."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Inline:
     """A payload that goes into the tensor: TensorProto field and size in bytes."""
 

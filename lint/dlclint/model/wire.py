@@ -12,7 +12,8 @@ protobuf's default recursion limit, 100, beyond which no reader of ONNX files pa
 from __future__ import annotations
 
 import mmap
-from dataclasses import dataclass
+
+from dlclint_schemas.record import record
 
 Buffer = bytes | mmap.mmap
 
@@ -72,7 +73,7 @@ Path = tuple[int, ...]
 """Pairs of field number and occurrence from the ModelProto down to a TensorProto."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Payload:
     """The bytes of a tensor's data in the file: TensorProto field, absolute offset, size."""
 
@@ -81,7 +82,7 @@ class Payload:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Skimmed:
     """A model's structure, and the payloads taken out of it by the path of their tensor."""
 

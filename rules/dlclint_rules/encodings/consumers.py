@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 
 import numpy as np
 
@@ -280,9 +281,8 @@ def _widened(context: EncodingsContext, row: int, low: np.ndarray, high: np.ndar
         even, free = grid.fit_symmetric(low, high, bits), grid.fit(low, high, bits)
     except ValueError:
         return None
-    wide = grid.Encoding(
-        *(np.where(symmetric, getattr(even, name), getattr(free, name)) for name in grid.Encoding.__slots__)
-    )
+    names = [field.name for field in fields(grid.Encoding)]
+    wide = grid.Encoding(*(np.where(symmetric, getattr(even, name), getattr(free, name)) for name in names))
     edits: list[Edit] = []
     for place in range(rows.stop - first):
         edits.extend(grid_edits(document, first + place, wide, place))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import onnx
@@ -18,9 +18,10 @@ from dlclint.rule import ModelContext
 from dlclint.target import DlcKind, Runtime
 from dlclint_schemas.limitations import limit_table
 from dlclint_schemas.precision import hta_ops
+from dlclint_schemas.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Breach:
     """Where a limit is broken: a node or an input, and the numbers that break it."""
 

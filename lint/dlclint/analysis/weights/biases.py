@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,9 +12,10 @@ from dlclint.analysis.weights.noise import per_tensor_scale
 from dlclint.analysis.weights.statistics import Floats
 from dlclint.analysis.weights.store import ConvertedWeight
 from dlclint.encodings import grid
+from dlclint_schemas.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BiasError:
     """A bias as the quantizer will see it, and what a narrow grid costs.
 

@@ -14,8 +14,6 @@ the tail exactly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
@@ -23,6 +21,7 @@ from dlclint.analysis.weights.noise import decibels, per_tensor_scale, rounding_
 from dlclint.analysis.weights.statistics import Floats, pieces
 from dlclint.analysis.weights.store import ConvertedWeight
 from dlclint.encodings import grid
+from dlclint_schemas.record import record
 
 STEPS = 48
 """Ranges that are tried, in equal ratios."""
@@ -32,7 +31,7 @@ MARGIN = 4.0
 """How many times too costly the sampled cut must be for a tensor to be passed over."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ClippedGrid:
     """The best clipped grid: its range, SQNR in dB with and without clipping, values outside."""
 

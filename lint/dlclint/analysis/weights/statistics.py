@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
 from dlclint.model.tensors import Array, Tensor
+from dlclint_schemas.record import record
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,7 +42,7 @@ _FLOATING = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ChannelStatistics:
     """Minimum, maximum, sum and sum of squares of each slice along `axis`, shape [channels].
 
@@ -57,7 +57,7 @@ class ChannelStatistics:
     square_sum: Floats
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TensorStatistics:
     """Statistics of the finite values of a tensor; those that are not finite are counted.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -19,12 +18,13 @@ from dlclint.analysis.weights.statistics import (
 )
 from dlclint.model.graph import Graph, Model
 from dlclint.model.tensors import Unavailable
+from dlclint_schemas.record import record
 
 Home = tuple[str, str]
 """Where a stored tensor is defined: graph path and name."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConvertedWeight:
     """A weight as the quantizer will see it, by output channel: batch normalisation folded in.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import reduce
 from itertools import islice
 
@@ -16,6 +15,7 @@ from dlclint.model.evaluation.bounds import Array, Unknown
 from dlclint.model.evaluation.movement import CARRIES, MOVEMENT
 from dlclint.model.graph import Graph, Node
 from dlclint.model.tensors import Unavailable
+from dlclint_schemas.record import record
 
 LIMIT = 4096
 """Elements up to which a value is computed, unless another limit is given."""
@@ -25,7 +25,7 @@ _FAILURES = (ValueError, TypeError, IndexError, KeyError, AttributeError, Overfl
 """What numpy raises for attributes and values that make no sense, as untrusted models have them."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Value:
     """A tensor's elements. `unknown` marks those that do not follow; None: all of them do."""
 

@@ -1,0 +1,63 @@
+"""A record is to the standard library what a frozen dataclass with slots is."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+
+import pytest
+
+from dlclint_schemas.record import record
+
+
+@record
+class Ours:
+    """A record."""
+
+    number: int
+    name: str = "x"
+    items: list[int] = dataclasses.field(default_factory=list)
+
+    @property
+    def double(self) -> int:
+        return 2 * self.number
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Theirs:
+    """The same as the standard library makes it."""
+
+    number: int
+    name: str = "x"
+    items: list[int] = dataclasses.field(default_factory=list)
+
+
+def test_it_behaves_as_a_dataclass() -> None:
+    for made in (Ours(1), Theirs(1)):
+        kind = type(made)
+        assert made == kind(number=1, name="x", items=[])
+        assert made != kind(2)
+        assert dataclasses.replace(made, name="y") == kind(1, "y")
+        assert dataclasses.asdict(made) == {"number": 1, "name": "x", "items": []}
+        assert [field.name for field in dataclasses.fields(made)] == ["number", "name", "items"]
+        assert pickle.loads(pickle.dumps(made)) == made
+        assert copy.deepcopy(made) == made
+        assert repr(made) == f"{kind.__qualname__}(number=1, name='x', items=[])"
+        assert not hasattr(made, "__dict__")
+        assert kind(1).items is not kind(1).items
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            made.number = 2  # type: ignore[misc]
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            del made.number
+        with pytest.raises(TypeError):
+            kind()  # type: ignore[call-arg]
+    assert Ours(3).double == 6
+    assert Ours(1) != Theirs(1)
+    match Ours(1, "z"):
+        case Ours(number, name):
+            assert (number, name) == (1, "z")
+
+
+def test_equal_records_hash_alike() -> None:
+    assert hash(Ours(1, "x", ())) == hash(Ours(1, "x", ()))  # type: ignore[arg-type]
