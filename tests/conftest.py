@@ -11,10 +11,15 @@ from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import HealthCheck, settings
 
 SARIF = Path(__file__).parent / "report" / "sarif-2.1.0" / "sarif-schema-2.1.0.json"
 """Source, licence and hash: NOTICE.md beside it."""
 FORMATS = jsonschema.FormatChecker(())
+
+# No test depends on how busy the machine is.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
