@@ -18,6 +18,7 @@ from dlclint.analysis.view import ModelView
 from dlclint.encodings.document import FLOAT, UNKNOWN, EncodingsDocument
 from dlclint.model.graph import Node
 from dlclint_schemas.quantization import quantization_facts
+from dlclint_schemas.record import record
 
 
 class Coverage(enum.Enum):
@@ -28,7 +29,7 @@ class Coverage(enum.Enum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Precision:
     """A type and a width, such as int8 or float16."""
 
@@ -39,7 +40,7 @@ class Precision:
         return f"{'float' if self.is_float else 'int'}{self.bitwidth}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OpPrecision:
     """One op: what it will run in, and what the file says of its tensors.
 

@@ -19,6 +19,7 @@ from dlclint.diagnostic import Severity
 from dlclint.encodings import json_text
 from dlclint.encodings.json_text import JsonText, Member
 from dlclint.encodings.places import Places
+from dlclint_schemas.record import record
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -58,7 +59,7 @@ UNKNOWN, INT, FLOAT = 0, 1, 2
 """Values of the column `kind`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Section:
     """A top-level member that holds entries."""
 
@@ -68,7 +69,7 @@ class Section:
     pointer: Path_
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Flaw:
     """What reading met. `kind` names the rule that reports it; the place is an offset, or an entry."""
 

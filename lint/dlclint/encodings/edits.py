@@ -10,15 +10,15 @@ import json
 import re
 from bisect import bisect_left, insort
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from dlclint.diagnostic import Safety
 from dlclint.encodings import json_text
 from dlclint.encodings.document import EncodingsDocument, Path_
 from dlclint.encodings.json_text import Member, NotJson
+from dlclint_schemas.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SetValue:
     """Give a member of an entry a value (JSON text); it is inserted if it is not there."""
 
@@ -27,7 +27,7 @@ class SetValue:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InsertMembers:
     """Add members, written as in JSON without the braces, to the object at a path of an entry."""
 
@@ -36,7 +36,7 @@ class InsertMembers:
     members: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RemoveMember:
     """Remove a member of an object in an entry."""
 
@@ -44,7 +44,7 @@ class RemoveMember:
     path: Path_
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RenameKey:
     """Call a member of an object in an entry by another name; with an empty path, the entry itself."""
 
@@ -53,7 +53,7 @@ class RenameKey:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RenameTop:
     """Call a top-level member by another name."""
 
@@ -61,7 +61,7 @@ class RenameTop:
     new: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InsertTop:
     """Add a top-level member with a value (JSON text)."""
 
@@ -69,7 +69,7 @@ class InsertTop:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReplaceText:
     """Replace a stretch of text that is no JSON."""
 
@@ -81,7 +81,7 @@ class ReplaceText:
 Edit = SetValue | InsertMembers | RemoveMember | RenameKey | RenameTop | InsertTop | ReplaceText
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fix:
     """Edits that belong together: all are made, or none.
 
@@ -99,7 +99,7 @@ class Fix:
         return Safety.SAFE if self.safe else Safety.UNSAFE
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Splice:
     """A stretch of text and what replaces it."""
 

@@ -7,16 +7,16 @@ only the stretch is known, and a stretch is looked through when an entry in it i
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from itertools import islice
 
 from dlclint.encodings.json_text import Member, members_from
+from dlclint_schemas.record import record
 
 _REMEMBERED = 512
 """Stretches whose entries are kept once they were looked through."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stretch:
     """Neighbouring members of an object or list, from the offset of the first one's key or value.
 

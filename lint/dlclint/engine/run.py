@@ -9,7 +9,7 @@ from pathlib import Path
 from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import Diagnostic, FixNote, Location, Severity, plain
 from dlclint.engine.ignores import Ignore, apply_ignores
-from dlclint.engine.registry import all_rules, select
+from dlclint.engine.registry import chosen_rules
 from dlclint.model.dimensions import Dimensions
 from dlclint.model.reading import Unreadable, read
 from dlclint.outcome import FileOutcome, ModelSummary
@@ -69,7 +69,7 @@ def lint(job: Job) -> FileOutcome:
         from dlclint.engine.encodings import lint_encodings
 
         return lint_encodings(job)
-    rules = select(all_rules(), list(job.select), list(job.ignore))
+    rules = chosen_rules(job.select, job.ignore)
     shown = plain(str(job.path), 500)
     try:
         model = read(job.path, job.dimensions)
