@@ -13,6 +13,7 @@ from dlclint.diagnostic import Confidence, Severity, Source, size_text
 from dlclint.model.graph import Node, is_float
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import DlcKind, Runtime
+from dlclint_schemas.forms import htp_forms
 from dlclint_schemas.precision import SUPPLEMENT, compiled_at, rank_limit
 from dlclint_schemas.record import record
 
@@ -240,7 +241,8 @@ def rank_limit_exceeded(context: ModelContext) -> Iterator[Finding]:
     """A tensor has more dimensions than HTP takes for this op.
 
     Why: the supplement gives each op a highest rank, 4 for many and 5 for others; the validator then
-    says "has incorrect Rank". Where others compiled the op at that rank, the finding says so.
+    says "has incorrect Rank". Where the supplement gives none, the validator was asked; where the
+    validator took the op at that rank, or others compiled it, the finding says so.
     What to do: reshape to fewer dimensions around the op.
     """
     if not context.target.means(Runtime.HTP):
@@ -254,18 +256,26 @@ def rank_limit_exceeded(context: ModelContext) -> Iterator[Finding]:
         if rank > 5 or context.view.verdict(node, Runtime.HTP).presence is Presence.NO:
             continue  # shapes/rank-above-five and ops/no-runtime say so
         limits = [limit for layer in layers_of(node) if (limit := rank_limit(layer, precision)) is not None]
-        if not limits or rank <= min(limits):
+        asked = htp_forms().max_rank.get((node.op_type, precision != "fp16"))
+        limit = min(limits, default=asked.rank if asked is not None else rank)
+        if rank <= limit:
             continue
-        compiled = compiled_at(node.op_type, "npu", precision == "fp16", rank)
-        said = "; winml-cli's makers compiled it at that rank" if compiled else ""
+        measured = htp_forms().measured
+        if asked is not None and rank <= asked.rank:
+            said = f"; its validator took it at that rank ({measured})"
+        elif limits and compiled_at(node.op_type, "npu", precision == "fp16", rank):
+            said = "; winml-cli's makers compiled it at that rank"
+        else:
+            said = ""
+        sure = Confidence.DOCUMENTED if limits else Confidence.FIELD_REPORTED
         yield Finding(
-            f"{node.op_type}: rank {rank}, HTP takes at most {min(limits)} ({precision}){said}",
-            Severity.INFO if compiled else Severity.WARNING,
-            Source(SUPPLEMENT, ", ".join(layers_of(node))),
-            Confidence.INFERRED if compiled else Confidence.DOCUMENTED,
+            f"{node.op_type}: rank {rank}, HTP takes at most {limit} ({precision}){said}",
+            Severity.INFO if said else Severity.WARNING,
+            Source(SUPPLEMENT, ", ".join(layers_of(node))) if limits else Source(measured, node.op_type),
+            Confidence.INFERRED if said else sure,
             help="reshape to fewer dimensions around the op",
             node=node,
-            evidence={"rank": rank, "limit": min(limits), "precision": precision},
+            evidence={"rank": rank, "limit": limit, "precision": precision},
         )
 
 

@@ -10,8 +10,10 @@ from dlclint.analysis.versions import Listing, listing_of
 from dlclint.diagnostic import Confidence, Safety, Severity
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, rule
+from dlclint.target import Runtime, Target
 from dlclint_rules import sources
 from dlclint_rules.repairs import layers
+from dlclint_schemas.forms import htp_forms
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import Constraint
 
@@ -417,7 +419,8 @@ def no_runtime(context: ModelContext) -> Iterator[Finding]:
     """A chosen runtime has no implementation of the layer.
 
     Why: the layer falls back to another processor where that is allowed, and loading fails where it
-    is not. Where no row of the table settles the question the finding says so.
+    is not. Where no row of the table settles the question the finding says so, and where HTP's own
+    validator takes what the table denies it names both.
     What to do: choose another runtime, allow CPU fallback, or express the layer otherwise.
     """
     view = context.view
@@ -444,17 +447,26 @@ def no_runtime(context: ModelContext) -> Iterator[Finding]:
             if verdict.presence is Presence.YES or node.key in view.shape_arithmetic:
                 continue
             no = verdict.presence is Presence.NO
-            severity = Severity.INFO if not no else Severity.WARNING if verdict.inferred else Severity.ERROR
+            contradicted = no and runtime is Runtime.HTP and _taken_though_denied(node, context.target)
+            doubtful = verdict.inferred or contradicted
+            severity = Severity.INFO if not no else Severity.WARNING if doubtful else Severity.ERROR
             what = "is not on" if no else "has no row that settles whether it is on"
+            but = f"; its validator takes it all the same ({htp_forms().measured})" if contradicted else ""
             yield Finding(
-                f"{node.op_type} {what} {runtime.value}: {verdict.reason}",
+                f"{node.op_type} {what} {runtime.value}: {verdict.reason}{but}",
                 severity,
                 sources.layer_row(", ".join(verdict.layers) or f"no row for {node.op_type}"),
-                Confidence.INFERRED if verdict.inferred else Confidence.DOCUMENTED,
+                Confidence.INFERRED if doubtful else Confidence.DOCUMENTED,
                 help="choose another runtime or allow CPU fallback" if no else "",
                 node=node,
                 evidence={"runtime": runtime.value},
             )
+
+
+def _taken_though_denied(node: Node, target: Target) -> bool:
+    """Whether HTP's validator takes an op that the table denies, in every DLC kind that may come."""
+    kinds = (target.kind.quantize,) if target.kind.stated else (False, True)
+    return all((node.op_type, quantized) in htp_forms().taken_though_denied for quantized in kinds)
 
 
 _JUDGED_ELSEWHERE = frozenset({"Shape", "If", "Erf"})

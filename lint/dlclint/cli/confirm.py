@@ -13,7 +13,7 @@ from dlclint import __version__
 from dlclint.analysis.view import ModelView
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import config_of, jobs_of, listed
-from dlclint.confirm.asking import Wish
+from dlclint.confirm.asking import Wish, asked_target
 from dlclint.confirm.asking import confirm as ask
 from dlclint.confirm.compare import Confirmation, ConfirmOutcome
 from dlclint.confirm.package import package_versions
@@ -41,7 +41,11 @@ def confirm(given: argparse.Namespace) -> int:
     given.encodings = None
     try:
         select(all_rules(), chosen, ignored)
-        jobs = [job for job in jobs_of(given, config, chosen, ignored) if job.kind == "model"]
+        jobs = [
+            replace(job, target=asked_target(job.target))
+            for job in jobs_of(given, config, chosen, ignored)
+            if job.kind == "model"
+        ]
         wishes = [_wish(job, given) for job in jobs]
         packages = package_versions()
     except (ValueError, BrokenRules, NotAvailable) as error:

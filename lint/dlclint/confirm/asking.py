@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dlclint.analysis.view import ModelView
 from dlclint.confirm.compare import Confirmation, rows_of
@@ -14,7 +14,7 @@ from dlclint.confirm.reasons import failure_reason
 from dlclint.confirm.socs import AskedSoc
 from dlclint.confirm.verdict import verdicts_of
 from dlclint.diagnostic import Diagnostic, plain
-from dlclint.target import Target
+from dlclint.target import DlcKind, Runtime, Target
 
 FLOAT_LATER = 68
 """Hexagon version whose validator passes float ops that compiling then refuses: always compiled.
@@ -34,6 +34,12 @@ class Wish:
     def compiles(self) -> bool:
         """Whether the backend compiles: as wished, and always where validation alone misleads."""
         return self.compile or self.soc.hexagon == FLOAT_LATER
+
+
+def asked_target(target: Target) -> Target:
+    """The target as the backend takes it: HTP, and of a float model that it computes in float16."""
+    kind = target.kind if target.quantize else DlcKind(float_bitwidth=16, stated=True)
+    return replace(target, runtimes=(Runtime.HTP,), kind=kind)
 
 
 def confirm(

@@ -119,10 +119,15 @@ def rows_of(
 ) -> Iterator[Row]:
     """One row per node, in the order of the file."""
     claims: dict[NodeKey, list[Diagnostic]] = {}
+    of_tensors: dict[str, list[Diagnostic]] = {}
     for item in diagnostics:
         place = item.location
-        if place.node_index is not None and item.severity is not Severity.INFO:
+        if item.severity is Severity.INFO:
+            continue
+        if place.node_index is not None:
             claims.setdefault((place.graph, place.node_index), []).append(item)
+        elif place.tensor:
+            of_tensors.setdefault(place.tensor, []).append(item)
     for graph in view.model.graphs():
         shown = plain(graph.path)
         for node in graph.nodes:
@@ -130,7 +135,11 @@ def rows_of(
             if node.key in view.folded and verdict.said is not Said.TAKEN:
                 # What the converter computes beforehand never reaches the runtime.
                 verdict = Verdict(Said.GONE)
-            said = claims.get((shown, node.index), [])
+            said = list(claims.get((shown, node.index), ()))
+            if verdict.said.is_backends_no or verdict.said is Said.NOT_OFFERED:
+                # What is wrong with a graph input is wrong with the ops that read it.
+                for name in node.inputs:
+                    said += of_tensors.get(plain(name), ()) if name in graph.inputs else ()
             yield Row(
                 shown,
                 plain(node.name),

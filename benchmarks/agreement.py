@@ -1,0 +1,199 @@
+"""How often dlclint and Qualcomm's HTP backend say the same, over folders of models, node by node.
+
+    python -m benchmarks.agreement FOLDER [FOLDER ...] [--soc SM8550] [--list FILE] [--page FILE]
+
+Each folder becomes one row. `--list` writes every disagreement as one JSON object a line; `--page` puts
+the table between the marks of a Markdown page. It needs the extra `qnn`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dlclint.analysis.view import ModelView
+from dlclint.confirm.asking import Wish, asked_target, confirm
+from dlclint.confirm.compare import Confirmation, Relation
+from dlclint.confirm.package import package_versions
+from dlclint.confirm.process import Backend, Limits, NotAvailable, backend
+from dlclint.confirm.socs import asked_soc
+from dlclint.engine.run import Job, lint
+from dlclint.model.reading import Unreadable, read
+from dlclint.socs import UnknownSoc, resolve
+from dlclint.target import Target
+
+BEGIN, END = "<!-- agreement: begin -->", "<!-- agreement: end -->"
+SHOWN = (
+    Relation.AGREED,
+    Relation.FALSE_ALARM,
+    Relation.MISSED,
+    Relation.CONVERTER,
+    Relation.WRAPPER,
+)
+TITLES = {
+    Relation.AGREED: "agree",
+    Relation.FALSE_ALARM: "false alarm",
+    Relation.MISSED: "miss",
+    Relation.CONVERTER: "converter only",
+    Relation.WRAPPER: "wrapper only",
+}
+
+
+@dataclass
+class Tally:
+    """What a folder's models came to."""
+
+    name: str
+    models: int = 0
+    clean: int = 0
+    """Models whose session was made, or would have been after validation."""
+    whole: int = 0
+    """Models of which the backend takes every node."""
+    unasked: Counter[str] = field(default_factory=Counter)
+    all: Counter[Relation] = field(default_factory=Counter)
+    """Judged nodes of all models."""
+    in_clean: Counter[Relation] = field(default_factory=Counter)
+    by_op: dict[str, Counter[Relation]] = field(default_factory=dict)
+
+    def add(self, file: Confirmation) -> None:
+        """Count one model."""
+        self.models += 1
+        if file.could_not_ask:
+            self.unasked[file.unasked or file.stopped] += 1
+        clean = not file.could_not_ask and not file.failure
+        self.clean += clean
+        self.whole += clean and not file.refuses
+        for row in file.rows:
+            if row.relation is not Relation.UNJUDGED:
+                self.all[row.relation] += 1
+                self.in_clean[row.relation] += clean
+                self.by_op.setdefault(row.op, Counter())[row.relation] += 1
+
+
+def models_in(folder: Path) -> list[Path]:
+    """Every ONNX model below a folder, or the file itself."""
+    return [folder] if folder.is_file() else sorted(folder.rglob("*.onnx"))
+
+
+def confirmations(
+    asked: Backend, paths: Iterable[Path], target: Target, wish: Wish
+) -> Iterator[Confirmation]:
+    """Lint and ask about one model after the other; those that cannot be read are left out."""
+    for path in paths:
+        try:
+            view = ModelView(read(path), target)
+        except Unreadable as problem:
+            print(f"{path}: {problem.message}", file=sys.stderr)
+            continue
+        yield confirm(asked, str(path), view, lint(Job(path, target)).diagnostics, target, wish)
+
+
+def disagreements(file: Confirmation) -> Iterator[dict[str, object]]:
+    """Every row that is no agreement, as plain data."""
+    for row in file.rows:
+        if row.relation not in (Relation.AGREED, Relation.UNJUDGED):
+            yield {
+                "model": file.path,
+                "clean": not (file.failure or file.could_not_ask),
+                "node": row.node_index,
+                "graph": row.graph,
+                "op": row.op,
+                "relation": row.relation.value,
+                "reason": row.verdict.reason,
+                "code": row.verdict.code,
+                "claims": [rule for rule, _ in row.claims],
+            }
+
+
+def table(tallies: Iterable[Tally]) -> list[str]:
+    """One Markdown row per folder."""
+    lines = [
+        "| models | number | session clean | taken whole | judged nodes | "
+        + " | ".join(TITLES[relation] for relation in SHOWN)
+        + " |",
+        "|" + " --- |" * (5 + len(SHOWN)),
+    ]
+    for tally in tallies:
+        judged = sum(tally.all.values())
+        cells = [f"{tally.all[relation]} ({tally.all[relation] / max(1, judged):.2%})" for relation in SHOWN]
+        numbers = (tally.name, tally.models, tally.clean, tally.whole, judged)
+        lines.append(f"| {' | '.join((*map(str, numbers), *cells))} |")
+    return lines
+
+
+def op_table(tallies: Iterable[Tally]) -> list[str]:
+    """One Markdown row per op on which the two disagree anywhere."""
+    by_op: dict[str, Counter[Relation]] = {}
+    for tally in tallies:
+        for op, counts in tally.by_op.items():
+            by_op.setdefault(op, Counter()).update(counts)
+    lines = [
+        "| op | judged | " + " | ".join(TITLES[relation] for relation in SHOWN) + " |",
+        "|" + " --- |" * (2 + len(SHOWN)),
+    ]
+    for op, counts in sorted(by_op.items()):
+        if counts[Relation.FALSE_ALARM] or counts[Relation.MISSED] or counts[Relation.CONVERTER]:
+            cells = " | ".join(str(counts[relation]) for relation in SHOWN)
+            lines.append(f"| {op} | {sum(counts.values())} | {cells} |")
+    return lines
+
+
+def main(arguments: list[str]) -> int:
+    """Exit 2 if the backend is not there, else 0."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.agreement", description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    parser.add_argument("--soc", default="SM8550")
+    parser.add_argument(
+        "--list", type=Path, metavar="FILE", help="every disagreement, one JSON object a line"
+    )
+    parser.add_argument("--page", type=Path, metavar="FILE", help="a Markdown page to put the table into")
+    given = parser.parse_args(arguments)
+    try:
+        soc = resolve(given.soc)
+        wish = Wish(asked_soc(soc))
+        packages = package_versions()
+    except (NotAvailable, UnknownSoc) as error:
+        print(f"agreement: {error}", file=sys.stderr)
+        return 2
+    target = asked_target(Target(soc=soc))
+    tallies: list[Tally] = []
+    listed: list[str] = []
+    build = ""
+    with backend(Limits()) as asked:
+        for folder in given.folders:
+            tally = Tally(folder.name)
+            tallies.append(tally)
+            for file in confirmations(asked, models_in(folder), target, wish):
+                tally.add(file)
+                build = file.build or build
+                listed += [json.dumps(item) for item in disagreements(file)]
+    versions = ", ".join(f"{name} {version}" for name, version in packages.items())
+    today = datetime.datetime.now(tz=datetime.timezone.utc).date()
+    text = [
+        f"Asked for {soc}, compiled; {versions}; backend {build}; {today}.",
+        "",
+        *table(tallies),
+        "",
+        *op_table(tallies),
+    ]
+    for tally in tallies:
+        for why, count in tally.unasked.most_common():
+            print(f"{tally.name}: could not ask {count}: {why}", file=sys.stderr)
+    print("\n".join(text))
+    if given.list is not None:
+        given.list.write_text("".join(f"{line}\n" for line in listed), "utf-8")
+    if given.page is not None:
+        page = given.page.read_text("utf-8")
+        before, after = page.partition(BEGIN)[0], page.partition(END)[2]
+        given.page.write_text(f"{before}{BEGIN}\n\n" + "\n".join(text) + f"\n\n{END}{after}", "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,135 @@
+"""Element types and parameters that HTP does not take of an op that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx
+
+from dlclint.analysis.folding import is_static
+from dlclint.analysis.layers import Presence, verdict_on
+from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.model.graph import Node
+from dlclint.rule import Finding, ModelContext, Subject, rule
+from dlclint.target import Runtime
+from dlclint_schemas.forms import htp_forms
+
+_PARAMETERS = {
+    "CumSum": (1,),
+    "Gather": (1,),
+    "GatherElements": (1,),
+    "GatherND": (1,),
+    "Pad": (1, 2, 3),
+    "ReduceMax": (1,),
+    "ReduceMean": (1,),
+    "ReduceMin": (1,),
+    "ReduceSum": (1,),
+    "Reshape": (1,),
+    "Resize": (1, 2, 3),
+    "ScatterElements": (1,),
+    "ScatterND": (1,),
+    "Slice": (1, 2, 3, 4),
+    "Split": (1,),
+    "Squeeze": (1,),
+    "Tile": (1,),
+    "TopK": (1,),
+    "Unsqueeze": (1,),
+    "Where": (0,),
+}
+"""Inputs that are no data of the op, by position."""
+
+
+def _on_htp(context: ModelContext) -> Iterator[Node]:
+    """Nodes of the default domain that HTP is to compute one by one, and whose op it has."""
+    view = context.view
+    if not context.target.means(Runtime.HTP):
+        return
+    for node in view.nodes():
+        if node.domain or view.model.is_function(node) or node.key in view.in_pattern:
+            continue
+        if verdict_on(node, Runtime.HTP).presence is not Presence.NO:
+            yield node
+
+
+def _type_name(node: Node, tensor: str) -> str:
+    """The element type as ONNX text has it, such as uint8; "" where it is unknown."""
+    found = node.graph.type_of(tensor) if tensor else None
+    if found is None:
+        return ""
+    try:
+        return str(onnx.TensorProto.DataType.Name(found.data_type)).lower()
+    except ValueError:
+        return ""
+
+
+def _computed(context: ModelContext, node: Node) -> Iterator[tuple[str, str]]:
+    """Name and element type of each data input that is computed at run time.
+
+    Inputs that are stored or fold are left out: the converter may store them as another type. So are
+    shapes, axes and indices, which have types of their own.
+    """
+    for position, tensor in enumerate(node.inputs):
+        if position in _PARAMETERS.get(node.op_type, ()) or not tensor:
+            continue
+        if not is_static(node.graph, tensor, context.view.folded):
+            yield tensor, _type_name(node, tensor)
+
+
+@rule(Subject.MODEL, "runtime")
+def element_type(context: ModelContext) -> Iterator[Finding]:
+    """HTP has no form of this op for the element type of its input.
+
+    Why: HTP computes in float, on quantized tensors and on int32 (int64 becomes int32); float64, and
+    8- and 16-bit integers that carry no quantization, are refused of nearly every op, and some ops have
+    no integer form at all.
+    What to do: cast to float or int32 before the op, or give the tensor a quantization.
+    """
+    forms = htp_forms()
+    for node in _on_htp(context):
+        refused = forms.refused_types.get(node.op_type, frozenset())
+        for tensor, kind in _computed(context, node):
+            wide = kind == "double" and node.op_type not in forms.float64_taken
+            if not wide and (kind if kind != "int64" else "int32") not in refused:
+                continue
+            shown = "float64" if kind == "double" else kind
+            yield Finding(
+                f"{node.op_type} reads {tensor!r} of type {shown}, of which HTP has no form",
+                Severity.WARNING,
+                Source(forms.measured, node.op_type),
+                Confidence.FIELD_REPORTED,
+                help=f"cast it to {'float' if wide or 'int32' in refused else 'int32 or float'} before",
+                node=node,
+                tensor=tensor,
+                evidence={"type": shown},
+            )
+            break
+
+
+@rule(Subject.MODEL, "runtime")
+def parameter(context: ModelContext) -> Iterator[Finding]:
+    """An attribute has a value of which HTP has no form.
+
+    Why: HTP's validator refuses GatherND with batch dimensions, and ScatterElements that combines
+    floating-point values instead of replacing them; the documents are silent on both.
+    What to do: express the op otherwise, such as ScatterND for a sum.
+    """
+    forms = htp_forms()
+    for node in _on_htp(context):
+        for limit in forms.parameters.get(node.op_type, ()):
+            value = node.attribute(limit.attribute)
+            if value is None or value in limit.takes:
+                continue
+            kind = _type_name(node, node.input(0))
+            if limit.types and kind not in limit.types:
+                continue
+            yield Finding(
+                f"{node.op_type} has {limit.attribute} {value}, HTP takes only "
+                + " or ".join(map(str, limit.takes))
+                + (f" for {kind}" if limit.types else ""),
+                Severity.WARNING,
+                Source(forms.measured, node.op_type),
+                Confidence.FIELD_REPORTED,
+                help="express it by other ops",
+                node=node,
+                evidence={"attribute": limit.attribute, "value": value},
+            )

@@ -1,0 +1,72 @@
+"""Forms of ops that HTP's validator refuses by code: ranks, element types, parameters.
+
+Measured, and where the HTP op definition supplement speaks, documented as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from dlclint_schemas.resource import load
+
+
+@dataclass(frozen=True, slots=True)
+class RankLimit:
+    """The highest rank that HTP takes of an op, and whether the supplement says the same."""
+
+    rank: int
+    documented: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterLimit:
+    """The values of an attribute that HTP takes; `types` are element types, none for all."""
+
+    attribute: str
+    takes: tuple[Any, ...]
+    types: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """Everything by ONNX op; element types are named as in ONNX text, such as uint8 or float."""
+
+    max_rank: Mapping[tuple[str, bool], RankLimit]
+    """By op and whether it is quantized."""
+    refused_types: Mapping[str, frozenset[str]]
+    float64_taken: frozenset[str]
+    taken_though_denied: frozenset[tuple[str, bool]]
+    """Op and whether quantized: the SNPE layer table says no, the validator yes."""
+    parameters: Mapping[str, tuple[ParameterLimit, ...]]
+    measured: str
+    supplement: str
+
+
+@cache
+def htp_forms() -> Forms:
+    """The facts, read once."""
+    data = load("measured_forms")
+    ranks = {
+        (op, kind == "quantized"): RankLimit(found["measured"], found.get("document") == found["measured"])
+        for op, kinds in data["max_rank"].items()
+        for kind, found in kinds.items()
+    }
+    parameters: dict[str, tuple[ParameterLimit, ...]] = {}
+    for item in data["parameters"]:
+        limit = ParameterLimit(item["attribute"], tuple(item["takes"]), frozenset(item["types"]))
+        parameters[item["op"]] = (*parameters.get(item["op"], ()), limit)
+    return Forms(
+        MappingProxyType(ranks),
+        MappingProxyType({op: frozenset(types) for op, types in data["refused_types"].items()}),
+        frozenset(data["float64_taken"]),
+        frozenset(
+            (op, kind == "quantized") for op, kinds in data["taken_though_denied"].items() for kind in kinds
+        ),
+        MappingProxyType(parameters),
+        str(data["source"]["document"]),
+        str(data["source"]["supplement"]),
+    )
