@@ -19,6 +19,7 @@ from dlclint.target import Target
 from dlclint_schemas.record import record
 
 if TYPE_CHECKING:
+    from dlclint.analysis.precision import PrecisionMap
     from dlclint.analysis.view import ModelView
     from dlclint.encodings.document import EncodingsDocument
     from dlclint.encodings.edits import Fix as EncodingsFix
@@ -91,7 +92,9 @@ class EncodingsContext:
     document: EncodingsDocument
     view: ModelView | None
     target: Target
-    limit: int | None = 20
+    limit: int | None
+    precision: PrecisionMap | None = None
+    """What each op of the model will run in; None without a model or entries."""
 
 
 @record

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from dlclint.analysis.precision import OpPrecision, Precision, given_precisions, precision_map
+from dlclint.analysis.precision import OpPrecision, Precision, given_precisions
 from dlclint.analysis.roles import WEIGHTED_OPS, weight_uses
 from dlclint.diagnostic import Confidence, Severity, Source
 from dlclint.rule import EncodingsContext, Finding, Subject, rule
@@ -17,27 +18,18 @@ INT32 = Source(QUANTIZATION, "int32 overrides")
 
 
 def _ops(context: EncodingsContext) -> list[OpPrecision]:
-    return [] if context.view is None else precision_map(context.view, context.document).ops
+    return [] if context.precision is None else context.precision.ops
 
 
-def _at_tensor(context: EncodingsContext, name: str, op: OpPrecision, made: Finding) -> Finding:
-    """The finding at the entry of a tensor if there is one, and at the op."""
-    rows = context.document.rows(name)
-    placed = at(context, rows[-1], (), made) if rows else made
-    return Finding(
-        placed.message,
-        placed.severity,
-        placed.source,
-        placed.confidence,
-        placed.help,
-        op.node,
-        name,
-        None,
-        placed.evidence,
-        placed.pointer,
-        placed.line,
-        placed.column,
-    )
+def _at_op(context: EncodingsContext, op: OpPrecision, name: str, made: Finding) -> Finding:
+    """The finding at the op and at the entry of a tensor; without one, at another of the op's, or on top."""
+    made = replace(made, node=op.node)
+    for tensor in (name, *op.node.outputs, *op.node.inputs):
+        rows = context.document.rows(tensor)
+        if rows:
+            return replace(at(context, rows[-1], (), made), tensor=name)
+    section = context.document.sections[0]
+    return replace(at_offset(context, section.start, section.pointer, made), tensor=name)
 
 
 @rule(Subject.ENCODINGS)
@@ -70,7 +62,7 @@ def float_spread(context: EncodingsContext) -> Iterator[Finding]:
             PARTIAL,
             help="give output, weight and bias the same type",
         )
-        return _at_tensor(context, _name(op, cause), op, made)
+        return _at_op(context, op, _name(op, cause), made)
 
     yield from capped(context, spread(), finding, "ops")
 
@@ -109,7 +101,7 @@ def convert_inserted(context: EncodingsContext) -> Iterator[Finding]:
             MIXED,
             help="keep neighbouring ops in one precision",
         )
-        return _at_tensor(context, next(filter(None, op.node.outputs), ""), op, made)
+        return _at_op(context, op, next(filter(None, op.node.outputs), ""), made)
 
     yield from capped(context, changes(), finding, "ops")
 
@@ -138,7 +130,7 @@ def mixed_inputs(context: EncodingsContext) -> Iterator[Finding]:
             Confidence.FIELD_REPORTED,
             "give all inputs one type, or use --float_fallback",
         )
-        return _at_tensor(context, next(filter(None, op.node.outputs), ""), op, made)
+        return _at_op(context, op, next(filter(None, op.node.outputs), ""), made)
 
     yield from capped(context, mixed(), finding, "ops")
 
@@ -179,7 +171,7 @@ def int32_incomplete(context: EncodingsContext) -> Iterator[Finding]:
             INT32,
             help="give every input and output of the op an int32 override",
         )
-        return _at_tensor(context, have[0], op, made)
+        return _at_op(context, op, have[0], made)
 
     yield from capped(context, partly(), finding, "ops")
 
@@ -206,7 +198,7 @@ def int32_with_weights(context: EncodingsContext) -> Iterator[Finding]:
             INT32,
             help="use 8 or 16 bits",
         )
-        return _at_tensor(context, next(filter(None, op.node.outputs), ""), op, made)
+        return _at_op(context, op, next(filter(None, op.node.outputs), ""), made)
 
     yield from capped(context, wrong(), finding, "ops")
 

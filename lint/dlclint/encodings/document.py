@@ -233,12 +233,13 @@ class EncodingsDocument:
 
     def _legacy_path(self, tensor: int, channel: int, key: str) -> Path_:
         value = self.entry(tensor)
-        field_path = (key,) if key else ()
+        path: Path_ = (key,) if key else ()
         if isinstance(value, dict):
-            return field_path
+            return path
         if channel < len(value) and not (isinstance(value[0], dict) and is_vectors(value[0])):
-            return (channel, *field_path)
-        return (0, *field_path, channel) if key in ("min", "max", "scale", "offset") else (0, *field_path)
+            return (channel, *path)
+        held = value[0].get(key)
+        return (0, *path, channel) if isinstance(held, list) and channel < len(held) else (0, *path)
 
     def find(self, tensor: int, path: Path_) -> tuple[Member, int]:
         """The member that a path leads to within an entry; see `json_text.Finder`."""

@@ -115,31 +115,37 @@ def number(value: float, spelled_like: str = "") -> str:
     return repr(float(value))
 
 
-def apply(document: EncodingsDocument, fixes: Iterable[Fix]) -> tuple[str, list[Fix], list[Fix]]:
-    """The new text, the fixes made, and those left for another round because they overlap others.
+def apply(document: EncodingsDocument, fixes: Iterable[Fix]) -> tuple[str, list[Fix]]:
+    """The new text, and the fixes made; others overlap with those, or name what is not there.
 
-    Fixes may share an edit; a fix that would change the same stretch in another way is left.
+    Fixes may share an edit; a fix that would change the same stretch in another way is not made.
     """
     taken: dict[tuple[int, int], str] = {}
     busy: list[tuple[int, int]] = []
     made: list[Fix] = []
-    left: list[Fix] = []
     for fix in fixes:
         try:
-            wanted = {(s.start, s.end): s.text for s in (resolve(document, edit) for edit in fix.edits)}
+            wanted = _splices(document, fix.edits)
         except (NotJson, LookupError):
-            left.append(fix)
             continue
         fresh = {place: text for place, text in wanted.items() if taken.get(place) != text}
         if any(_touches(place, busy) for place in fresh):
-            left.append(fix)
             continue
         for place in fresh:
             insort(busy, place)
         taken.update(fresh)
         made.append(fix)
     splices = [Splice(start, end, text) for (start, end), text in taken.items()]
-    return splice_text(document.source.original, splices), made, left
+    return splice_text(document.source.original, splices), made
+
+
+def _splices(document: EncodingsDocument, edits: Iterable[Edit]) -> dict[tuple[int, int], str]:
+    """What replaces each stretch; members inserted behind the same one follow each other."""
+    wanted: dict[tuple[int, int], str] = {}
+    for splice in dict.fromkeys(resolve(document, edit) for edit in edits):
+        place = (splice.start, splice.end)
+        wanted[place] = wanted.get(place, "") + splice.text if splice.start == splice.end else splice.text
+    return wanted
 
 
 def _touches(place: tuple[int, int], busy: list[tuple[int, int]]) -> bool:

@@ -37,6 +37,12 @@ class Encoding:
     bitwidth: Floats
 
 
+def has_grid(bitwidth: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Whether a bitwidth is a whole number from 2 to 32."""
+    bits = _floats(bitwidth)
+    return np.asarray((bits >= 2) & (bits <= 32) & (bits == np.rint(bits)))
+
+
 def steps(bitwidth: npt.ArrayLike) -> Floats:
     """Steps between the smallest and the largest integer: 255 for 8 bits."""
     return np.asarray(np.exp2(_floats(bitwidth)) - 1.0)
@@ -151,5 +157,5 @@ def _check(low: Floats, high: Floats, bits: Floats) -> None:
         raise ValueError("minimum and maximum must be finite, and so must their difference")
     if np.any(span < 0):
         raise ValueError("minimum exceeds maximum")
-    if np.any((bits < 2) | (bits > 32) | (bits != np.rint(bits))):
+    if not np.all(has_grid(bits)):
         raise ValueError("bitwidth must be a whole number from 2 to 32")

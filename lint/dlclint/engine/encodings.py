@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dlclint.analysis.precision import OpPrecision, Precision, precision_map
 from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import Severity, plain
+from dlclint.encodings.document import EncodingsDocument
 from dlclint.encodings.edits import Fix, apply
 from dlclint.encodings.effect import commands
 from dlclint.encodings.reading import read_bytes, read_encodings
@@ -16,6 +17,8 @@ from dlclint.model.reading import Unreadable, read
 from dlclint.outcome import FileOutcome, PrecisionRow
 from dlclint.rule import EncodingsContext, Finding, Rule, Subject
 
+LIMIT = 20
+"""How many places a rule reports one by one."""
 ROUNDS = 12
 """Fixes may uncover other flaws; a file that is not quiet by then is left as it was."""
 
@@ -26,19 +29,24 @@ def lint_encodings(job: Job) -> FileOutcome:
     shown = plain(str(job.path), 500)
     document = read_encodings(job.path)
     view, notes = _view(job)
-    context = EncodingsContext(job.path, document, view, job.target)
+    context = _context(job, document, view, LIMIT)
     found = apply_rules(rules, Subject.ENCODINGS, context, shown)
-    rows: tuple[PrecisionRow, ...] = ()
-    if view is not None and document.tensors.names:
-        rows = tuple(_row(op) for op in precision_map(view, document).ops)
+    ops = context.precision.ops if context.precision is not None else []
     return finish(
         job,
         shown,
         found,
         notes=notes,
         commands=tuple(plain(line, 500) for line in commands(document, _model_name(job))),
-        precision=rows,
+        precision=tuple(map(_row, ops)),
     )
+
+
+def _context(
+    job: Job, document: EncodingsDocument, view: ModelView | None, limit: int | None
+) -> EncodingsContext:
+    known = precision_map(view, document) if view is not None and document.tensors.names else None
+    return EncodingsContext(job.path, document, view, job.target, limit, known)
 
 
 def _model_name(job: Job) -> str:
@@ -103,15 +111,13 @@ def fix_encodings(job: Job, unsafe: bool) -> Fixed:
     before = document.source.original
     done: list[tuple[str, str]] = []
     for _ in range(ROUNDS):
-        found = _findings(rules, EncodingsContext(job.path, document, view, job.target, None))
+        found, failed = _findings(rules, _context(job, document, view, None))
         fixes = [(rule, fix) for rule, finding in found if (fix := _wanted(finding, unsafe)) is not None]
-        if not fixes:
-            left = dict.fromkeys(f"{rule}: {finding.message}" for rule, finding in found)
-            errors = sum(finding.severity is Severity.ERROR for _, finding in found)
-            return Fixed(before, document.source.original, tuple(done), tuple(left), errors)
-        text, made, _ = apply(document, [fix for _, fix in fixes])
+        text, made = apply(document, [fix for _, fix in fixes])
         if not made:
-            break
+            left = dict.fromkeys(f"{rule}: {finding.message}" for rule, finding in found)
+            errors = len(failed) + sum(finding.severity is Severity.ERROR for _, finding in found)
+            return Fixed(before, document.source.original, tuple(done), (*failed, *left), errors)
         names = {id(fix): rule for rule, fix in fixes}
         done.extend((names[id(fix)], fix.title) for fix in made)
         document = read_bytes(text.encode("utf-8", "surrogatepass"), job.path)
@@ -123,5 +129,15 @@ def _wanted(finding: Finding, unsafe: bool) -> Fix | None:
     return fix if isinstance(fix, Fix) and (fix.safe or unsafe) else None
 
 
-def _findings(rules: tuple[Rule, ...], context: EncodingsContext) -> list[tuple[str, Finding]]:
-    return [(rule.id, finding) for rule in rules for finding in rule.check(context)]
+def _findings(
+    rules: tuple[Rule, ...], context: EncodingsContext
+) -> tuple[list[tuple[str, Finding]], list[str]]:
+    """What the rules find, and what is to be said of those that crashed."""
+    found: list[tuple[str, Finding]] = []
+    failed: list[str] = []
+    for rule in rules:
+        try:
+            found.extend((rule.id, finding) for finding in rule.check(context))
+        except Exception as error:  # a rule's flaw must not cost the user the other rules
+            failed.append(f"{rule.id}: the rule failed: {type(error).__name__}: {error}")
+    return found, failed

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from dlclint.diagnostic import Confidence, Severity, Source
 from dlclint.encodings import grid
-from dlclint.encodings.document import FLOAT, EncodingsDocument
+from dlclint.encodings.document import FLOAT, EncodingsDocument, Mask
 from dlclint.rule import EncodingsContext, Finding
 from dlclint_rules.encodings.repairs import refit, tolerance
 from dlclint_rules.encodings.reporting import (
@@ -24,10 +23,12 @@ from dlclint_rules.encodings.reporting import (
 )
 
 
-def _ranged(document: EncodingsDocument) -> npt.NDArray[np.bool_]:
+def _ranged(document: EncodingsDocument) -> Mask:
+    """Integer elements with a finite range and a bitwidth that has a grid."""
     elements = document.elements
-    numbers = elements.minimum + elements.maximum + elements.bitwidth
-    return np.asarray((elements.kind != FLOAT) & ~np.isnan(numbers))
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(elements.maximum - elements.minimum)
+    return np.asarray((elements.kind != FLOAT) & finite & grid.has_grid(elements.bitwidth))
 
 
 @encodings_rule()

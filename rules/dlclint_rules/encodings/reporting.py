@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -52,23 +53,18 @@ def at_offset(context: EncodingsContext, offset: int, pointer: Path_ | None, fin
 def capped(
     context: EncodingsContext, items: Iterable[Any], finding: Callable[[Any], Finding], noun: str
 ) -> Iterator[Finding]:
-    """A finding for each item up to the context's limit, then one that counts the rest."""
-    last: Finding | None = None
-    more = 0
-    for index, item in enumerate(items):
-        if context.limit is None or index < context.limit:
-            last = finding(item)
-            yield last
-        else:
-            more += 1
-    if more and last is not None:
-        yield Finding(
-            f"{more:,} more {noun} have the same flaw",
-            last.severity,
-            last.source,
-            last.confidence,
-            last.help,
+    """A finding for each item up to the context's limit, then one that counts the rest, from the next on."""
+    pending = iter(items)
+    for item in islice(pending, context.limit):
+        yield finding(item)
+    rest = next(pending, None)
+    if rest is not None:
+        more = 1 + sum(1 for _ in pending)
+        yield replace(
+            finding(rest),
+            message=f"{more:,} more {noun} have the same flaw, from here on",
             evidence={"count": more},
+            fix=None,
         )
 
 
