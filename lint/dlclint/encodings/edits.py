@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain, groupby
 
 from dlclint.diagnostic import Safety
 from dlclint.encodings import json_text
@@ -37,11 +38,12 @@ class InsertMembers:
 
 
 @record
-class RemoveMember:
-    """Remove a member of an object in an entry."""
+class RemoveMembers:
+    """Remove members of the object at a path of an entry; those that it does not have are no matter."""
 
     tensor: int
     path: Path_
+    names: tuple[str, ...]
 
 
 @record
@@ -78,7 +80,7 @@ class ReplaceText:
     text: str
 
 
-Edit = SetValue | InsertMembers | RemoveMember | RenameKey | RenameTop | InsertTop | ReplaceText
+Edit = SetValue | InsertMembers | RemoveMembers | RenameKey | RenameTop | InsertTop | ReplaceText
 
 
 @record
@@ -142,7 +144,7 @@ def apply(document: EncodingsDocument, fixes: Iterable[Fix]) -> tuple[str, list[
 def _splices(document: EncodingsDocument, edits: Iterable[Edit]) -> dict[tuple[int, int], str]:
     """What replaces each stretch; members inserted behind the same one follow each other."""
     wanted: dict[tuple[int, int], str] = {}
-    for splice in dict.fromkeys(resolve(document, edit) for edit in edits):
+    for splice in dict.fromkeys(chain.from_iterable(resolve(document, edit) for edit in edits)):
         place = (splice.start, splice.end)
         wanted[place] = wanted.get(place, "") + splice.text if splice.start == splice.end else splice.text
     return wanted
@@ -169,35 +171,33 @@ def splice_text(text: str, splices: Iterable[Splice]) -> str:
     return "".join(parts)
 
 
-def resolve(document: EncodingsDocument, edit: Edit) -> Splice:
-    """The stretch of text that an edit replaces.
+def resolve(document: EncodingsDocument, edit: Edit) -> list[Splice]:
+    """The stretches of text that an edit replaces.
 
     Raises:
         LookupError: what it names is not there.
         NotJson: the text is broken there.
     """
     if isinstance(edit, ReplaceText):
-        return Splice(edit.start, edit.end, edit.text)
+        return [Splice(edit.start, edit.end, edit.text)]
     if isinstance(edit, RenameTop):
-        return _renamed(document, document.top_offsets[edit.old][0], edit.new)
+        return [_renamed(document, document.top_offsets[edit.old][0], edit.new)]
     if isinstance(edit, InsertTop):
         start = document.source.text.index("{")
-        return _inserted(document, start, _member(edit.name, edit.value))
+        return [_inserted(document, start, _member(edit.name, edit.value))]
     if isinstance(edit, RenameKey):
-        return _rename(document, edit)
+        return [_rename(document, edit)]
     member, steps = document.find(edit.tensor, edit.path)
-    if isinstance(edit, InsertMembers):
-        if steps < len(edit.path) or document.source.text[member.start] != "{":
-            raise LookupError(edit.path)
-        return _inserted(document, member.start, edit.members)
-    if isinstance(edit, RemoveMember):
-        if steps < len(edit.path):
-            raise LookupError(edit.path)
-        return _removed(document, edit, member)
-    if steps == len(edit.path):
-        return Splice(member.start, _end(document, member), edit.value)
-    if steps == len(edit.path) - 1 and document.source.text[member.start] == "{":
-        return _inserted(document, member.start, _member(str(edit.path[-1]), edit.value))
+    there = steps == len(edit.path)
+    is_object = document.source.text[member.start] == "{"
+    if isinstance(edit, InsertMembers) and there and is_object:
+        return [_inserted(document, member.start, edit.members)]
+    if isinstance(edit, RemoveMembers) and there and is_object:
+        return list(_removed(document, member.start, edit.names))
+    if isinstance(edit, SetValue) and there:
+        return [Splice(member.start, _end(document, member), edit.value)]
+    if isinstance(edit, SetValue) and steps == len(edit.path) - 1 and is_object:
+        return [_inserted(document, member.start, _member(str(edit.path[-1]), edit.value))]
     raise LookupError(edit.path)
 
 
@@ -246,16 +246,19 @@ def _inserted(document: EncodingsDocument, start: int, member: str) -> Splice:
     return Splice(last.end, last.end, f",{between or ' '}{member}")
 
 
-def _removed(document: EncodingsDocument, edit: RemoveMember, member: Member) -> Splice:
-    """A member with the comma behind it, or before it if it is the last."""
-    text = document.source.text
-    parent, _ = document.find(edit.tensor, edit.path[:-1])
-    siblings = list(json_text.members(text, parent.start))
-    place = next(i for i, sibling in enumerate(siblings) if sibling.start == member.start)
-    begin = member.key_start if member.key_start >= 0 else member.start
-    if place + 1 < len(siblings):
-        following = siblings[place + 1]
-        return Splice(begin, following.key_start if following.key_start >= 0 else following.start, "")
-    if place:
-        return Splice(siblings[place - 1].end, member.end, "")
-    return Splice(begin, member.end, "")
+def _removed(document: EncodingsDocument, start: int, names: tuple[str, ...]) -> Iterator[Splice]:
+    """Neighbouring members with the comma behind them, or before them where they are the last."""
+    held = list(json_text.members(document.source.text, start))
+    end: int | None = None
+    for goes, group in groupby(held, lambda member: member.key in names):
+        members = list(group)
+        if not goes:
+            end = members[-1].end
+            continue
+        following = next((member for member in held if member.start > members[-1].start), None)
+        if following is not None:
+            yield Splice(members[0].key_start, following.key_start, "")
+        elif end is not None:
+            yield Splice(end, members[-1].end, "")
+        else:
+            yield Splice(members[0].key_start, members[-1].end, "")

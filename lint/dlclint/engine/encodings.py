@@ -102,7 +102,7 @@ def fix_encodings(job: Job, unsafe: bool) -> Fixed:
     """Apply the rules' fixes until none is left, each round on the file as the round before left it.
 
     Raises:
-        NotConverging: fixes are still found after `ROUNDS` rounds.
+        NotConverging: fixes are still found after `ROUNDS` rounds, or leave no JSON.
     """
     rules = chosen_rules(job.select, job.ignore, overrides=True)
     rules = tuple(rule for rule in rules if rule.subject is Subject.ENCODINGS)
@@ -120,7 +120,10 @@ def fix_encodings(job: Job, unsafe: bool) -> Fixed:
             return Fixed(before, document.source.original, tuple(done), (*failed, *left), errors)
         names = {id(fix): rule for rule, fix in fixes}
         done.extend((names[id(fix)], fix.title) for fix in made)
-        document = read_bytes(text.encode("utf-8", "surrogatepass"), job.path)
+        mended = read_bytes(text.encode("utf-8", "surrogatepass"), job.path)
+        if document.whole and not mended.whole:
+            break
+        document = mended
     raise NotConverging(", ".join(sorted({rule for rule, _ in fixes})))
 
 

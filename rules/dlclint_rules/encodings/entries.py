@@ -9,7 +9,7 @@ import numpy as np
 from dlclint.diagnostic import Confidence, Severity, Source
 from dlclint.encodings.columns import FLOAT_DTYPES, shown
 from dlclint.encodings.document import FLOAT, PARAMS, UNKNOWN, EncodingsDocument, Layout
-from dlclint.encodings.edits import Edit, Fix, RemoveMember, SetValue
+from dlclint.encodings.edits import Edit, Fix, RemoveMembers, SetValue
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
 from dlclint_rules.encodings.reporting import (
@@ -208,7 +208,7 @@ def float_with_range(context: EncodingsContext) -> Iterator[Finding]:
             present = tuple(key for key in ("min", "max", "scale", "offset") if key in keys)
             fields = fields or present
             path = document.field_path(row, "")
-            edits.extend(RemoveMember(tensor, (*path, key)) for key in present)
+            edits.append(RemoveMembers(tensor, path, present))
         made = Finding(
             f"{document.tensors.names[tensor]!r}: a float entry with {', '.join(fields)}",
             Severity.WARNING,
