@@ -70,6 +70,7 @@ def roi(source: str = "") -> str:
 
 
 RELU = unary("Relu", "1,4,8,8")
+FAR = "pads = [30, 30, 30, 30]"
 CROP = "10; g (float[1,{c},8,8] x) => (float[1,{c},4,8] y) {{ y = Slice (x, s, e, a) }}; s=0; e=4; a=2"
 SPLIT = (
     "13; g (float[1,8,4,4] x{more}) => (float[n,a,b,c] y, float[m,d,e,f] z) "
@@ -84,7 +85,7 @@ CASES = {
     # ceil(channels / 4) * width < 16384: 1025 packed channels are one too many for 16 columns.
     "LIM011": [(GPU, unary("Relu", "1,4096,1,16"), unary("Relu", "1,4092,1,16"))],
     # filter_size ** 2 * 4 <= 16384: 64 is the largest square filter.
-    "LIM012": [(GPU, conv("4,4,65,1", "pads = [30, 0, 30, 0]"), conv("4,4,64,1", "pads = [30, 0, 30, 0]"))],
+    "LIM012": [(GPU, conv("1,4,65,65", FAR), conv("1,4,64,64", FAR))],
     # output_channels / 4 <= 16384.
     "LIM013": [(GPU, conv("65537,4,1,1"), conv("65536,4,1,1"))],
     "LIM020": [

@@ -219,8 +219,8 @@ def unfused_activation(context: ModelContext) -> Iterator[Finding]:
     moved = sum(size for size in sizes if size is not None)
     names = ", ".join(sorted({node.op_type for node in found}))
     yield Finding(
-        f"{names} after a convolution in {len(found)} node{'s' * (len(found) > 1)}: none runs inside it, "
-        f"{size_text(moved)} are written once more",
+        f"{names} after a convolution in {len(found)} node{'s' * (len(found) > 1)}: none runs inside it"
+        + f", {size_text(moved)} are written once more" * bool(moved),
         Severity.INFO,
         Source(_GUIDE, "Choice of Activation functions"),
         help="HardSwish in place of Swish and SiLU, ReLU6 elsewhere, run inside the convolution",
@@ -251,32 +251,49 @@ def rank_limit_exceeded(context: ModelContext) -> Iterator[Finding]:
     for node in context.view.nodes():
         if node.domain or node.key in context.view.in_pattern:
             continue
-        ranks = [node.graph.rank(name) for name in (node.input(0), *node.outputs[:1]) if name]
-        rank = max((found for found in ranks if found is not None), default=0)
-        if rank > 5 or context.view.verdict(node, Runtime.HTP).presence is Presence.NO:
-            continue  # shapes/rank-above-five and ops/no-runtime say so
-        limits = [limit for layer in layers_of(node) if (limit := rank_limit(layer, precision)) is not None]
-        asked = htp_forms().max_rank.get((node.op_type, precision != "fp16"))
-        limit = min(limits, default=asked.rank if asked is not None else rank)
-        if rank <= limit:
-            continue
+        over = _over_limit(node, precision)
+        if over is None or context.view.verdict(node, Runtime.HTP).presence is Presence.NO:
+            continue  # of what HTP lacks ops/no-runtime speaks
+        rank, limit, documented = over
         measured = htp_forms().measured
+        asked = htp_forms().max_rank.get((node.op_type, precision != "fp16"))
         if asked is not None and rank <= asked.rank:
             said = f"; its validator took it at that rank ({measured})"
-        elif limits and compiled_at(node.op_type, "npu", precision == "fp16", rank):
+        elif documented and compiled_at(node.op_type, "npu", precision == "fp16", rank):
             said = "; winml-cli's makers compiled it at that rank"
         else:
             said = ""
-        sure = Confidence.DOCUMENTED if limits else Confidence.FIELD_REPORTED
+        sure = Confidence.DOCUMENTED if documented else Confidence.FIELD_REPORTED
         yield Finding(
             f"{node.op_type}: rank {rank}, HTP takes at most {limit} ({precision}){said}",
             Severity.INFO if said else Severity.WARNING,
-            Source(SUPPLEMENT, ", ".join(layers_of(node))) if limits else Source(measured, node.op_type),
+            Source(SUPPLEMENT, ", ".join(layers_of(node))) if documented else Source(measured, node.op_type),
             Confidence.INFERRED if said else sure,
             help="reshape to fewer dimensions around the op",
             node=node,
             evidence={"rank": rank, "limit": limit, "precision": precision},
         )
+
+
+def _over_limit(node: Node, precision: str) -> tuple[int, int, bool] | None:
+    """Rank, limit, and whether the supplement gives it, where the first input or output is above.
+
+    Each end has its own limit in the supplement; where neither has one, what the validator took is
+    the limit of both. Of more than five dimensions shapes/rank-above-five speaks.
+    """
+    ends = [("input_0", node.input(0)), ("output_0", next(iter(node.outputs), ""))]
+    ranks = {end: rank for end, name in ends if name and (rank := node.graph.rank(name)) is not None}
+    limits = {
+        end: min(found)
+        for end in ranks
+        if (found := [limit for layer in layers_of(node) if (limit := rank_limit(layer, precision, end))])
+    }
+    asked = htp_forms().max_rank.get((node.op_type, precision != "fp16"))
+    documented = bool(limits)
+    if not documented and asked is not None:
+        limits = dict.fromkeys(ranks, asked.rank)
+    over = [(ranks[end], limit) for end, limit in limits.items() if limit < ranks[end] <= 5]
+    return (*max(over), documented) if over else None
 
 
 @rule()

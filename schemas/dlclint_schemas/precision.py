@@ -79,12 +79,12 @@ def htp_voices(op: str, layers: tuple[str, ...], precision: str, rank: int | Non
     return tuple(found)
 
 
-def rank_limit(layer: str, precision: str) -> int | None:
-    """The highest rank that the supplement gives the first input or output of a layer on HTP."""
+def rank_limit(layer: str, precision: str, end: str) -> int | None:
+    """The highest rank that the supplement gives `input_0` or `output_0` of a layer on HTP."""
     found = _supplement(layer, precision)
     ranks = {} if found is None else found.get("ranks", {})
-    limits = [ranks[end]["max_rank"] for end in ("input_0", "output_0") if ranks.get(end, {}).get("max_rank")]
-    return min(limits) if limits else None
+    limit: int | None = ranks.get(end, {}).get("max_rank")
+    return limit
 
 
 def compiled_at(op: str, processor: str, is_float: bool, rank: int | None) -> bool | None:

@@ -5,6 +5,7 @@ Tensors are NCHW as in ONNX; what is not known is absent. Names are those of the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,7 +65,8 @@ def _of_convolution(node: Node) -> dict[str, Any]:
         "channels": inputs,
         "kernel": kernel,
         "kernel_i": kernel,
-        "filter_size": max(kernel),
+        # The limit multiplies it with itself: what counts of a filter that is no square is its area.
+        "filter_size": round(math.sqrt(math.prod(kernel)), 2),
         "strides": strides,
         "stride_i": strides,
     }

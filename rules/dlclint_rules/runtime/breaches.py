@@ -252,6 +252,7 @@ def _batched_input(context: ModelContext, runtime: Runtime, machine: Mapping[str
         batch = kind.shape[0] if kind is not None and kind.shape and len(kind.shape) == 4 else None
         if isinstance(batch, int) and batch > 1 and others:
             yield Breach(None, {"batch": batch, "not_on_hta": others[:5]}, name)
+            return  # one batch for all inputs
 
 
 def _static_parameters(
@@ -267,7 +268,7 @@ def _static_parameters(
             if producer is None or (
                 producer.key not in view.shape_arithmetic and producer.op_type != "Shape"
             ):
-                yield Breach(node, {"input": name})
+                yield Breach(node, {"not_constant": name})
                 break
 
 

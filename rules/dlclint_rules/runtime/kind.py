@@ -65,7 +65,7 @@ def dequantized_at_load(context: ModelContext) -> Iterator[Finding]:
         small = dlc_bytes(context.view, kind)
         large = dlc_bytes(context.view, replace(kind, quantize=False))
         condition = " unless CPU fixed-point mode is on" if found.condition else ""
-        sizes = f"about {size_text(small)} of parameters become {size_text(large)}, " * bool(small)
+        sizes = f"about {size_text(small)} of parameters become {size_text(large)}, " * (small < large)
         yield Finding(
             f"on {names} the DLC is dequantized when it loads{condition}: {sizes}"
             f"start-up on {names} pays, inference is no faster",
@@ -101,7 +101,7 @@ def quantized_at_load(context: ModelContext) -> Iterator[Finding]:
         sizes = f", and its parameters take about {size_text(large)} in place of {size_text(small)}"
         yield Finding(
             f"on {names} the DLC is quantized when it loads: start-up on {names} pays, "
-            f"accuracy gains nothing{sizes * bool(large)}",
+            f"accuracy gains nothing{sizes * (small < large)}",
             Severity.WARNING,
             Source(_PAGE, "dsp, non-quantized"),
             help="quantize it beforehand (--quantize)",

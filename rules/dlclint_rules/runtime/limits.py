@@ -36,8 +36,8 @@ NO_FLAW = {
 """Entries with a `machine` form that a model cannot break."""
 _HTA = frozenset({"LIM020", "LIM062", "LIM063", "LIM064"})
 """What HTA does not take runs on the DSP of the AIP runtime: slower, and no error."""
-_READING = frozenset({"LIM012", "LIM020", "LIM026", "LIM039", "LIM048"})
-"""Entries whose `machine` form is a reading of the text for ONNX."""
+_READING = frozenset({"LIM012", "LIM020", "LIM026", "LIM039", "LIM048", "LIM050", "LIM051", "LIM052"})
+"""Entries whose `machine` form is a reading of the text for ONNX; types of a custom op are its package's."""
 
 
 @rule(Subject.MODEL, "runtime")
@@ -96,7 +96,7 @@ def _findings(id: str, entry: Mapping[str, Any], found: list[Breach]) -> Iterato
     inferred = guessed or id in _READING
     shown = found if refused else found[:1]
     for breach in shown:
-        numbers = ", ".join(f"{name} {value}" for name, value in breach.numbers.items())
+        numbers = ", ".join(f"{name} {_shown(value)}" for name, value in breach.numbers.items())
         more = f" ({len(found)} nodes)" if len(shown) < len(found) else ""
         what = breach.node.op_type if breach.node is not None else f"input {breach.tensor!r}"
         yield Finding(
@@ -109,6 +109,11 @@ def _findings(id: str, entry: Mapping[str, Any], found: list[Breach]) -> Iterato
             tensor=breach.tensor,
             evidence={"limit": id, "nodes": len(found), **breach.numbers},
         )
+
+
+def _shown(value: object) -> str:
+    texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return " ".join(value) if isinstance(value, list) and texts else str(value)
 
 
 _HELP = {

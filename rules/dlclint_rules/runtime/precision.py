@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, layers_of
 from dlclint.diagnostic import Confidence, Severity, Source
 from dlclint.model.graph import Node, is_float
@@ -14,6 +15,8 @@ from dlclint_rules import sources
 from dlclint_schemas.precision import COMPILED, SUPPLEMENT, Voice, compiled_at, htp_voices, wide_weights
 
 _V66 = 66
+_CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear"})
+"""Between float and fixed point: the tables give them one column, and they have both."""
 _NAMES = {"fp16": "float16", "int16": "16-bit", "int8": "8-bit"}
 
 
@@ -67,7 +70,9 @@ def _wide_weights(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
     if not kind.quantize or kind.weights_bitwidth != 16 or not context.target.means_hexagon:
         return
     count = sum(
-        not node.domain and node.op_type in wide.ops and node.graph.constant(node.input(1)) is not None
+        not node.domain
+        and node.op_type in wide.ops
+        and is_static(node.graph, node.input(1), context.view.folded)
         for node in context.view.nodes()
     )
     if not count:
@@ -139,6 +144,8 @@ def _ops_on_htp(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
     for node in context.view.nodes():
         if node.domain or node.key in context.view.in_pattern or not _reads_float(node):
             continue
+        if node.op_type in _CONVERSIONS:
+            continue
         if context.view.verdict(node, Runtime.HTP).presence is Presence.NO:
             continue  # ops/no-runtime says so
         rank = node.graph.rank(node.input(0))
@@ -186,8 +193,9 @@ def _ops_on_gpu(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
         op = node.op_type
         if node.domain or op in seen or node.key in context.view.in_pattern or not _reads_float(node):
             continue
-        if context.view.verdict(node, Runtime.GPU).presence is not Presence.YES:
-            continue
+        verdict = context.view.verdict(node, Runtime.GPU)
+        if verdict.presence is not Presence.YES or not verdict.layers:
+            continue  # without a layer it is removed before it runs
         if compiled_at(op, "gpu", True, node.graph.rank(node.input(0))) is False:
             seen.add(op)
             yield Finding(

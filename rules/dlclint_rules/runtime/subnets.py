@@ -29,6 +29,7 @@ def partition(context: ModelContext) -> Iterator[Finding]:
         on = sum(subnet.on_runtime for subnet in found.subnets)
         unknown = max(border.unknown for border in found.borders)
         size = f"{'at least ' * bool(unknown)}{size_text(found.bytes)} cross in all"
+        size = size if found.bytes else "how much crosses is unknown"
         worst = found.costliest
         least = f"; without {worst.op} {worst.borders} changes fewer" if worst else ""
         yield Finding(
