@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dlclint.diagnostic import Confidence, Safety, Severity
+from dlclint.diagnostic import Confidence, Severity
+from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
 from dlclint_rules import sources
-from dlclint_rules.repairs.sizes import batch_of_one, leading_constant
 from dlclint_rules.shapes import graph_inputs
 from dlclint_schemas.limitations import limit_table
 
 
-@rule(fix=[Safety.SAFE, Safety.UNSAFE])
+@rule()
 def not_one(context: ModelContext) -> Iterator[Finding]:
     """The batch of an input is not 1.
 
@@ -44,11 +44,10 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
                 help="convert with batch 1 (-b 1) and resize when the network is initialised",
                 tensor=name,
                 evidence={"batch": shape[0]},
-                fix=batch_of_one(context.view.model, {shape[0]}, quantize),
             )
 
 
-@rule(fix=[Safety.SAFE])
+@rule()
 def symbolic(context: ModelContext) -> Iterator[Finding]:
     """The batch of an input is a symbol.
 
@@ -65,11 +64,21 @@ def symbolic(context: ModelContext) -> Iterator[Finding]:
                 sources.limit("LIM003") if context.target.quantize else sources.CONVERTER,
                 help=f"-d {name} 1{',' + sizes if sizes else ''}" + (f", or -s {symbol} 1" if symbol else ""),
                 tensor=name,
-                fix=batch_of_one(context.view.model, {symbol}, True),
             )
 
 
-@rule(fix=[Safety.SAFE, Safety.UNSAFE])
+_CONSTANT_INPUT = {"Reshape": 1, "Expand": 1, "Tile": 1, "ConstantOfShape": 0}
+
+
+def _leading(node: Node) -> int | None:
+    position = _CONSTANT_INPUT.get(node.op_type)
+    if position is None or node.domain:
+        return None
+    value = node.graph.small_value(node.input(position))
+    return None if value is None or value.size == 0 else int(value.reshape(-1)[0])
+
+
+@rule()
 def baked_in(context: ModelContext) -> Iterator[Finding]:
     """A constant fixes the batch inside the model.
 
@@ -81,9 +90,8 @@ def baked_in(context: ModelContext) -> Iterator[Finding]:
     open_batches = {batch for batch in batches if batch != 1}
     if not open_batches:
         return
-    safe = context.target.quantize or not any(isinstance(batch, int) for batch in open_batches)
     for node in context.view.nodes():
-        leading = leading_constant(node)
+        leading = _leading(node)
         data = node.graph.type_of(node.input(0))
         if leading is None or leading <= 0 or data is None or not data.shape:
             continue
@@ -101,7 +109,6 @@ def baked_in(context: ModelContext) -> Iterator[Finding]:
                 help="export with batch 1, or use -1 (Reshape) in place of the constant",
                 node=node,
                 evidence={"constant": leading},
-                fix=batch_of_one(context.view.model, open_batches, safe),
             )
 
 

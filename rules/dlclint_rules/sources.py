@@ -11,6 +11,8 @@ ONNX = Source("ONNX specification")
 CHECKER = Source("ONNX specification", "onnx.checker")
 CONVERTER = Source("80-63442-2 Rev BL, Tools", "snpe-onnx-to-dlc")
 
+CLE = Source("80-63442-2 Rev BL, Quantized vs Non-Quantized Models", "CLE")
+
 
 def op_row(table: OpTable, op: str = "") -> Source:
     """A row of a supported-ops table, or the whole table."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from dlclint.analysis.cle.matching import Matching, match
 from dlclint.analysis.folding import NodeKey, folded_nodes, is_static, shape_arithmetic
 from dlclint.analysis.layers import Presence, Verdict, verdict_on
 from dlclint.analysis.layout import image_tensors
@@ -59,6 +60,11 @@ class ModelView:
     def in_pattern(self) -> dict[NodeKey, str]:
         """Node key to the layer its pattern becomes."""
         return {key: pattern.layer for pattern in self.patterns for key in pattern.nodes}
+
+    @cached_property
+    def cle(self) -> Matching:
+        """What the quantizer's cross-layer equalization takes."""
+        return match(self.model, self.folded)
 
     @cached_property
     def weights(self) -> Weights:

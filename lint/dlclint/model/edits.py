@@ -258,18 +258,18 @@ class SortNodes:
 
 
 @record
-class SetOpset:
-    """Import another version of a domain. Nothing else that rests on the old version is made with it."""
+class ReplaceStructure:
+    """Put another structure in place of the whole model; references to contents stay valid."""
 
-    domain: str
-    version: int
-    kind = "set-opset"
+    proto: onnx.ModelProto
+    what: str
+    kind = "replace-structure"
 
     def claims(self) -> Iterator[Claim]:
         yield ()
 
     def words(self) -> str:
-        return f"import {self.domain or 'ai.onnx'} {self.version}"
+        return self.what
 
 
 Edit = (
@@ -287,7 +287,7 @@ Edit = (
     | RemoveInput
     | RemoveOutput
     | SortNodes
-    | SetOpset
+    | ReplaceStructure
 )
 
 
@@ -335,4 +335,6 @@ def _plain(value: Any) -> Any:
         return plain(str(onnx.helper.printable_attribute(value)))
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, onnx.ModelProto):
+        return None
     return value if isinstance(value, int) else {"shape": list(value.shape)}

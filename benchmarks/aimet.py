@@ -1,0 +1,141 @@
+"""`dlclint equalize` against AIMET's cross-layer equalization: the same pairs, the same ranges?
+
+    python benchmarks/aimet.py [--aimet DIR] [--make-aimet] [MODEL ...]
+
+AIMET lives in an environment of its own (`--make-aimet` builds it). Without models, those of
+`benchmarks/equalize.py` are compared. AIMET goes over a model once; the paper and dlclint go on until
+ranges settle, so AIMET's scaling is repeated as well, and both its states are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from dlclint.analysis.cle.absorption import HighBias
+from dlclint.analysis.cle.layers import read_layer
+from dlclint.analysis.cle.matching import match, norm_behind
+from dlclint.analysis.cle.scaling import output_ranges
+from dlclint.analysis.view import ModelView
+from dlclint.engine.equalize import Options, equalize
+from dlclint.model.reading import read
+from dlclint.target import Target
+from scaled import MODELS, ensure
+
+HERE = Path(__file__).parent
+NEAR = 1e-3
+Pairs = set[tuple[str, str]]
+
+
+def named(source: Path, target: Path) -> None:
+    """A copy in which every node has a name, by which AIMET finds it."""
+    model = onnx.load(source)
+    for index, node in enumerate(model.graph.node):
+        node.name = node.name or f"{node.op_type}_{index}"
+    onnx.save(model, target)
+
+
+def ranges(path: Path) -> dict[str, npt.NDArray[np.float64]]:
+    """The range of each output channel of every convolution, as the quantizer meets it."""
+    view = ModelView(read(path), Target())
+    found = {}
+    for node in view.model.graph.nodes:
+        if node.op_type == "Conv":
+            cells = read_layer(node, norm_behind(node, view.folded)).cells
+            found[node.name] = output_ranges(cells, np.ones(cells.inputs))
+    return found
+
+
+def pairs_of(path: Path, extended: bool) -> Pairs:
+    """The pairs that dlclint finds."""
+    view = ModelView(read(path), Target())
+    found = match(view.model, view.folded, extended).pairs
+    return {(pair.first.name, pair.second.name) for pair in found}
+
+
+def largest(ours: Path, theirs: Path, layers: set[str]) -> float:
+    """Largest relative difference of a range, over the given convolutions."""
+    one, other = ranges(ours), ranges(theirs)
+    apart = 0.0
+    for name in layers:
+        alive = (one[name] > 0) & (other[name] > 0)
+        apart = max(apart, float(np.abs(one[name][alive] / other[name][alive] - 1).max(initial=0.0)))
+    return apart
+
+
+def compare(name: str, source: Path, python: Path) -> bool:
+    """Print one row, and what only one of both does; whether the ranges agree."""
+    with tempfile.TemporaryDirectory() as folder:
+        model, ours, once, settled = (
+            Path(folder, f"{part}.onnx") for part in ("m", "ours", "once", "settled")
+        )
+        named(source, model)
+        done = subprocess.run(
+            [python, HERE / "aimet_worker.py", model, once, settled], stdout=subprocess.PIPE, text=True
+        )
+        if done.returncode:
+            print(f"| {name} | AIMET stops with an error | | | | |")
+            return False
+        said = json.loads(done.stdout.splitlines()[-1])
+        theirs = {(first, second) for first, second in said["pairs"]}
+        found = pairs_of(model, extended=False)
+        equalize(model, ours, Options(replace_relu6=True, high_bias=HighBias.KEEP))
+        both = found & theirs
+        # A layer's ranges agree only if all of its chain is taken by both.
+        touched = {layer for pair in found ^ theirs for layer in pair}
+        while any(bool(touched & set(pair)) and not set(pair) <= touched for pair in both):
+            touched |= {layer for pair in both if touched & set(pair) for layer in pair}
+        layers = {layer for pair in both for layer in pair} - touched
+        after_once = largest(ours, once, layers) if layers else 0.0
+        after_all = largest(ours, settled, layers) if layers else 0.0
+        print(
+            f"| {name} | {len(found)} | {len(theirs)} | {len(both)} | {after_once:.1e} | "
+            f"{after_all:.1e} ({said['sweeps']} sweeps) | {len(layers)} |"
+        )
+        for who, only in (("dlclint", found - theirs), ("AIMET", theirs - found)):
+            for first, second in sorted(only)[:3]:
+                print(f"  only {who}: {first} -> {second}", file=sys.stderr)
+        return after_all < NEAR
+
+
+def main() -> int:
+    """Exit 1 if ranges differ by more than a thousandth."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", type=Path)
+    parser.add_argument("--aimet", type=Path, default=HERE / "aimet")
+    parser.add_argument("--make-aimet", action="store_true")
+    parser.add_argument("--built", type=Path, default=HERE / "models", help="where built models lie")
+    given = parser.parse_args()
+    python = given.aimet / "bin" / "python"
+    if given.make_aimet and not python.exists():
+        venv.create(given.aimet, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "aimet-onnx"], check=True)
+    if not python.exists():
+        print("no AIMET: run with --make-aimet", file=sys.stderr)
+        return 2
+    models = {path.stem: path for path in given.models} or {n: ensure(n, given.built) for n in MODELS}
+    columns = (
+        "model",
+        "pairs, dlclint",
+        "pairs, AIMET",
+        "both",
+        "apart, AIMET once",
+        "apart, settled",
+        "layers",
+    )
+    print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
+    agree = [compare(name, path, python) for name, path in models.items()]
+    return 0 if all(agree) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

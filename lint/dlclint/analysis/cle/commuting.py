@@ -1,0 +1,85 @@
+"""Ops through which a positive factor per channel passes unchanged.
+
+Op(k x) = k Op(x) for every positive k that is constant within a channel (axis 1), channels staying
+apart and in order. Cross-layer equalization may reach through such ops; the SDK's does so through
+Relu alone.
+"""
+
+from __future__ import annotations
+
+from dlclint.analysis.patterns import clip_bounds
+from dlclint.model.graph import Node
+
+_ALWAYS = frozenset(
+    {"Relu", "LeakyRelu", "PRelu", "Abs", "Identity", "Dropout"}
+    | {"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LpPool", "GlobalLpPool"}
+)
+_INTERPOLATIONS = ("nearest", "linear", "cubic")
+
+
+def commutes(node: Node, tensor: str) -> bool:
+    """Whether a factor on `tensor`, an input of the node, comes out of its first output as it is."""
+    if (
+        node.domain
+        or node.input(0) != tensor
+        or list(node.inputs).count(tensor) != 1
+        or any(node.outputs[1:])
+    ):
+        return False
+    if node.op_type in _ALWAYS:
+        return True
+    if node.op_type == "Clip":
+        low, high = clip_bounds(node.graph, node)
+        return low == 0.0 and high is None and not node.input(2)
+    if node.op_type == "Pad":
+        return _pads_zeros(node)
+    if node.op_type in ("Resize", "Upsample"):
+        return (
+            node.attribute("mode", "nearest") in _INTERPOLATIONS
+            and node.attribute("coordinate_transformation_mode", "half_pixel") != "tf_crop_and_resize"
+            and _keeps_channels(node)
+        )
+    return False
+
+
+def _pads_zeros(pad: Node) -> bool:
+    """Whether a Pad leaves axis 1 alone and adds zeros, or values of the tensor itself."""
+    graph = pad.graph
+    if pad.has("pads"):
+        pads, axes = pad.attribute("pads"), None
+    else:
+        found = graph.small_value(pad.input(1))
+        if found is None:
+            return False
+        pads = [int(size) for size in found.reshape(-1)]
+        if pad.input(3):
+            chosen = graph.small_value(pad.input(3))
+            if chosen is None:
+                return False
+            axes = [int(axis) for axis in chosen.reshape(-1)]
+        else:
+            axes = None
+    count = len(pads) // 2
+    named = axes if axes is not None else list(range(count))
+    rank = graph.rank(pad.input(0)) or (count if axes is None else 0)
+    if any(axis < 0 for axis in named) and not rank:
+        return False
+    for position, axis in enumerate(named):
+        if (axis % rank if axis < 0 else axis) == 1 and (pads[position] or pads[position + count]):
+            return False
+    if pad.attribute("mode", "constant") != "constant":
+        return True
+    if pad.has("value"):
+        return float(pad.attribute("value")) == 0.0
+    if not pad.input(2):
+        return True
+    value = graph.small_value(pad.input(2), limit=1)
+    return value is not None and value.size == 1 and float(value.reshape(-1)[0]) == 0.0
+
+
+def _keeps_channels(resize: Node) -> bool:
+    """Whether batch and channels come out as they went in."""
+    before, after = (resize.graph.type_of(name) for name in (resize.input(0), resize.outputs[0]))
+    if before is None or after is None or before.shape is None or after.shape is None:
+        return False
+    return len(before.shape) > 1 and before.shape[1] == after.shape[1] is not None

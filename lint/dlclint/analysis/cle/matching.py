@@ -1,0 +1,277 @@
+"""Pairs of convolutions that cross-layer equalization takes, and why it takes the others not.
+
+Source: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models, CLE. Two chains are documented,
+Conv-BN-[act]-Conv-BN-[act] and Conv-BN-[act]-DepthwiseConv-BN-[act]-Conv-BN-[act]: all on one
+branch, no output with a second consumer; Relu alone counts as activation, ReLU6 is turned into Relu
+without a word, behind any other one the convolution before it drops out. A chain of n convolutions
+counts here as n - 1 pairs. What the page leaves open is settled thus: a grouped convolution is a
+Conv; a depthwise one may start a chain (AIMET's own equalization starts there too) but not end it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from dlclint.analysis.cle.commuting import commutes
+from dlclint.analysis.folding import NodeKey
+from dlclint.analysis.patterns import clip_bounds
+from dlclint.model.graph import Graph, Model, Node
+
+
+class Obstacle(enum.Enum):
+    """Why no further convolution is reached from a convolution."""
+
+    BRANCH = "branch"
+    """A tensor on the way has a second reader, or is an output of the model as well."""
+    ACTIVATION = "activation"
+    """An activation other than Relu and ReLU6."""
+    CHAIN = "chain"
+    """Another op, or a depthwise convolution that no convolution follows."""
+    END = "end"
+    """Nothing comes behind: an output of the model, or one that nothing reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Where the way from a convolution ends. `at` names the op, or the activation it is part of."""
+
+    conv: Node
+    obstacle: Obstacle
+    at: str
+    tensor: str
+    """The tensor at which it ends."""
+    norm: Node | None = None
+    """The batch normalisation directly behind the convolution, if the way got past one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two convolutions on one branch, and what lies between them.
+
+    `norm` is the batch normalisation directly behind the first and `second_norm` the one behind the
+    second; None where it was folded in the export or never was there. `between` holds the other ops
+    in order; `activation` is the one of them that is an activation.
+    """
+
+    first: Node
+    second: Node
+    norm: Node | None
+    second_norm: Node | None
+    activation: Node | None
+    relu6: bool
+    between: tuple[Node, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether both batch normalisations are there, as the documented chains demand."""
+        return self.norm is not None and self.second_norm is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """For every convolution of a model, in graph order: its pairs, or where its way ends."""
+
+    convolutions: tuple[Node, ...]
+    pairs: tuple[Pair, ...]
+    stops: Mapping[NodeKey, Stop] = field(default_factory=dict)
+    """By the key of the convolution: those from which no pair starts."""
+
+    @property
+    def paired(self) -> frozenset[NodeKey]:
+        """Convolutions that are in a pair, as first or second."""
+        return frozenset(node.key for pair in self.pairs for node in (pair.first, pair.second))
+
+    def outside(self) -> Iterator[Stop]:
+        """The convolutions in no pair, each with where its way ends."""
+        paired = self.paired
+        return (self.stops[conv.key] for conv in self.convolutions if conv.key not in paired)
+
+
+ACTIVATIONS = frozenset(
+    {"Celu", "Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Selu"}
+    | {"Sigmoid", "Softplus", "Softsign", "Swish", "Tanh", "ThresholdedRelu"}
+)
+_UNCHANGED = ("Identity", "Dropout")
+"""Removed by the converter's simplification."""
+
+
+def is_depthwise(conv: Node) -> bool:
+    """Whether every channel is convolved on its own: as many groups as input and output channels."""
+    found = conv.graph.type_of(conv.input(1))
+    group = conv.attribute("group", 1)
+    return group > 1 and found is not None and found.shape is not None and found.shape[:2] == (group, 1)
+
+
+def match(model: Model, folded: Collection[NodeKey] = (), extended: bool = False) -> Matching:
+    """The chains of a model.
+
+    Args:
+        model: the model.
+        folded: nodes that do not reach conversion and so count as no reader.
+        extended: match all that the mathematics allows, not only what is documented: through every op
+            that passes a positive factor, depthwise convolutions anywhere, and ConvTranspose.
+    """
+    kinds = ("Conv", "ConvTranspose") if extended else ("Conv",)
+    convolutions = [
+        node
+        for graph in model.graphs()
+        for node in graph.nodes
+        if node.op_type in kinds and not node.domain and node.key not in folded
+    ]
+    found = {conv.key: _follow(conv, folded, extended) for conv in convolutions}
+    stops = {key: item for key, item in found.items() if isinstance(item, Stop)}
+    pairs = [item for item in found.values() if isinstance(item, Pair)]
+    if not extended:
+        stops |= {stop.conv.key: stop for stop in _undocumented(pairs, stops)}
+    kept = tuple(pair for pair in pairs if pair.first.key not in stops)
+    return Matching(tuple(convolutions), kept, stops)
+
+
+def _undocumented(pairs: list[Pair], stops: Mapping[NodeKey, Stop]) -> Iterator[Stop]:
+    """Depthwise convolutions where no documented chain has one."""
+    ended = set(stops)
+    for pair in pairs:
+        if is_depthwise(pair.first) and is_depthwise(pair.second):
+            ended.add(pair.first.key)
+            at = "a second depthwise Conv"
+            yield Stop(pair.first, Obstacle.CHAIN, at, pair.second.outputs[0], pair.norm)
+    for pair in pairs:
+        if is_depthwise(pair.second) and pair.second.key in ended and pair.first.key not in ended:
+            at = "a depthwise Conv that no Conv follows"
+            yield Stop(pair.first, Obstacle.CHAIN, at, pair.second.outputs[0], pair.norm)
+
+
+def readers(graph: Graph, tensor: str, folded: Collection[NodeKey]) -> list[Node]:
+    """The nodes that read a tensor when it is converted."""
+    return [node for node in graph.consumers(tensor) if node.key not in folded]
+
+
+def _follow(conv: Node, folded: Collection[NodeKey], extended: bool) -> Pair | Stop:
+    """Walk from a convolution to the next one along a chain."""
+    graph = conv.graph
+    norm: Node | None = None
+    activation: Node | None = None
+    between: list[Node] = []
+    tensor = conv.outputs[0]
+    while True:
+        following = readers(graph, tensor, folded)
+        if tensor in graph.outputs:
+            if following:
+                return Stop(conv, Obstacle.BRANCH, "an output of the model", tensor, norm)
+            return Stop(conv, Obstacle.END, "the end of the model", tensor, norm)
+        if len(following) != 1:
+            gated = _gated_activation(graph, tensor, following)
+            if gated:
+                return Stop(conv, Obstacle.ACTIVATION, gated, tensor, norm)
+            if not following:
+                return Stop(conv, Obstacle.END, "an output that nothing reads", tensor, norm)
+            return Stop(conv, Obstacle.BRANCH, _ops(following), tensor, norm)
+        node = following[0]
+        if node.graph is not graph or node.domain or list(node.inputs).count(tensor) != 1:
+            return Stop(conv, Obstacle.CHAIN, node.op_type, tensor, norm)
+        if node.inputs[0] == tensor and node.op_type in (
+            ("Conv", "ConvTranspose") if extended else ("Conv",)
+        ):
+            relu6 = any(_is_relu6(item) for item in between)
+            return Pair(conv, node, norm, norm_behind(node, folded), activation, relu6, (*between,))
+        if node.op_type in _UNCHANGED and not any(node.outputs[1:]):
+            pass
+        elif is_inference_norm(node, tensor) and norm is None and activation is None:
+            norm = node
+        elif is_relu(node) and activation is None:
+            activation = node
+        elif extended and (commutes(node, tensor) or _is_relu6(node)):
+            activation = node if activation is None and node.op_type in ACTIVATIONS else activation
+        elif node.op_type in ACTIVATIONS:
+            return Stop(conv, Obstacle.ACTIVATION, _named(node), tensor, norm)
+        else:
+            return Stop(conv, Obstacle.CHAIN, node.op_type, tensor, norm)
+        if node is not norm:
+            between.append(node)
+        tensor = node.outputs[0]
+
+
+def is_relu(node: Node) -> bool:
+    """Whether a node is Relu or ReLU6, a Clip from 0 to 6."""
+    return node.op_type == "Relu" or _is_relu6(node)
+
+
+def _is_relu6(node: Node) -> bool:
+    return node.op_type == "Clip" and clip_bounds(node.graph, node) == (0.0, 6.0)
+
+
+def is_inference_norm(node: Node, tensor: str) -> bool:
+    """Whether a node normalises a tensor by stored statistics."""
+    return (
+        node.op_type == "BatchNormalization"
+        and node.input(0) == tensor
+        and not node.attribute("training_mode", 0)
+        and not any(node.outputs[1:])
+    )
+
+
+def norm_behind(conv: Node, folded: Collection[NodeKey]) -> Node | None:
+    """The batch normalisation that alone reads a convolution, if there is one."""
+    graph, tensor = conv.graph, conv.outputs[0]
+    while tensor not in graph.outputs:
+        following = readers(graph, tensor, folded)
+        if len(following) != 1 or following[0].graph is not graph or following[0].domain:
+            return None
+        node = following[0]
+        if is_inference_norm(node, tensor):
+            return node
+        if node.op_type not in _UNCHANGED or any(node.outputs[1:]):
+            return None
+        tensor = node.outputs[0]
+    return None
+
+
+def _named(node: Node) -> str:
+    if node.op_type != "Clip":
+        return node.op_type
+    low, high = clip_bounds(node.graph, node)
+    if low is None and high is None:
+        return "Clip"
+    return f"Clip({'' if low is None else f'{low:g}'}..{'' if high is None else f'{high:g}'})"
+
+
+def _gated_activation(graph: Graph, tensor: str, following: list[Node]) -> str:
+    """The activation x * f(x) that two readers of a tensor make together, or ""."""
+    product = next((node for node in following if node.op_type == "Mul"), None)
+    if product is None or len(following) != 2:
+        return ""
+    gate = (
+        next(node for node in following if node is not product) if following[0] is not following[1] else None
+    )
+    if gate is None:
+        return ""
+    other = next((name for name in product.inputs if name != tensor), "")
+    first = gate.op_type
+    for _ in range(5):  # the longest, GELU by Erf, is Div, Erf, Add and a product
+        if gate.outputs and gate.outputs[0] == other:
+            return _GATES.get(first, "")
+        nodes = graph.consumers(gate.outputs[0])
+        if len(nodes) != 1:
+            return ""
+        gate = nodes[0]
+    return ""
+
+
+_GATES = {
+    "Sigmoid": "Swish",
+    "HardSigmoid": "HardSwish",
+    "Softplus": "Mish",
+    "Add": "HardSwish",
+    "Div": "GELU",
+    "Tanh": "x * Tanh(x)",
+}
+"""By the first op of the gate: what x times the gate is called."""
+
+
+def _ops(nodes: list[Node]) -> str:
+    counts: dict[str, int] = {}
+    for node in nodes:
+        counts[node.op_type] = counts.get(node.op_type, 0) + 1
+    return ", ".join(f"{op} x{count}" if count > 1 else op for op, count in counts.items())

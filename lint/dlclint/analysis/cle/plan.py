@@ -1,0 +1,180 @@
+"""What equalization would do to a model: the chains, their factors, and what becomes of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import onnx
+
+from dlclint.analysis.cle.absorption import DEVIATIONS, HighBias, absorbed
+from dlclint.analysis.cle.figures import Figures, chain_figures
+from dlclint.analysis.cle.layers import CannotScale, Floats, Layer, read_layer
+from dlclint.analysis.cle.matching import Pair
+from dlclint.analysis.cle.scaling import Mask, Scaled, equalize, input_factors, output_factors
+from dlclint.analysis.folding import NodeKey
+from dlclint.model.graph import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A pair in a chain: factors s, constants to absorb, and the range between before and after.
+
+    `range_before` and `range_after` are estimates of the largest activation, from the batch
+    normalisation (mean plus three deviations); None without one.
+    """
+
+    pair: Pair
+    factors: Floats
+    constants: Floats
+    range_before: float | None
+    range_after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Convolutions that are equalized together."""
+
+    layers: tuple[Layer, ...]
+    links: tuple[Link, ...]
+    scaled: Scaled
+    before: tuple[Figures, ...]
+    after: tuple[Figures, ...]
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is to be written."""
+        return self.scaled.changes or any(bool(link.constants.any()) for link in self.links)
+
+    def output_factors(self, position: int) -> Floats:
+        """What multiplies the output channels of a layer."""
+        return output_factors(self.scaled.factors, position, self.layers[position].outputs)
+
+    def input_factors(self, position: int) -> Floats:
+        """What multiplies the input channels of a layer."""
+        return input_factors(self.scaled.factors, position, self.layers[position].inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A pair that is left alone, and why."""
+
+    pair: Pair
+    reason: str
+
+
+def plan(
+    pairs: Iterable[Pair], replace_relu6: bool, high_bias: HighBias, bitwidth: int = 8
+) -> Iterator[Chain | Refusal]:
+    """Work out chain after chain, so that one chain's numbers are held at a time.
+
+    `bitwidth` is that of the weights, for the figures.
+    """
+    following: dict[NodeKey, Pair] = {}
+    for pair in pairs:
+        if pair.relu6 and not replace_relu6:
+            yield Refusal(pair, "ReLU6 lies between, which does not scale")
+        elif pair.first.graph.is_function or pair.first.graph is not pair.second.graph:
+            yield Refusal(pair, "it lies in a model-local function")
+        else:
+            following[pair.first.key] = pair
+    seconds = {pair.second.key for pair in following.values()}
+    for start in [key for key in following if key not in seconds]:
+        run: list[Pair] = []
+        key = start
+        while key in following:
+            run.append(following[key])
+            key = run[-1].second.key
+        yield from _chains(run, high_bias, bitwidth)
+
+
+def _chains(run: list[Pair], high_bias: HighBias, bitwidth: int) -> Iterator[Chain | Refusal]:
+    """A run of pairs, cut where a layer cannot be scaled."""
+    layers: list[Layer] = []
+    pairs: list[Pair] = []
+    first = _read(run[0].first, run[0].norm)
+    for pair in run:
+        second = _read(pair.second, pair.second_norm)
+        reason = _unfit(pair, first, second)
+        if not reason and isinstance(first, Layer) and isinstance(second, Layer):
+            layers = layers or [first]
+            layers.append(second)
+            pairs.append(pair)
+        else:
+            yield Refusal(pair, reason)
+            if pairs:
+                yield _chain(layers, pairs, high_bias, bitwidth)
+            layers, pairs = [], []
+        first = second
+    if pairs:
+        yield _chain(layers, pairs, high_bias, bitwidth)
+
+
+def _read(conv: Node, norm: Node | None) -> Layer | CannotScale:
+    try:
+        return read_layer(conv, norm)
+    except CannotScale as error:
+        return error
+
+
+def _unfit(pair: Pair, first: Layer | CannotScale, second: Layer | CannotScale) -> str:
+    for node, found in ((pair.first, first), (pair.second, second)):
+        if isinstance(found, CannotScale):
+            return f"{node.op_type} {node.name or node.outputs[0]}: {found}"
+    assert isinstance(first, Layer) and isinstance(second, Layer)
+    if first.outputs != second.inputs:
+        return f"the first has {first.outputs} output channels, the second {second.inputs} input channels"
+    return ""
+
+
+def _chain(layers: list[Layer], pairs: list[Pair], high_bias: HighBias, bitwidth: int) -> Chain:
+    cells = [layer.cells for layer in layers]
+    halves = [a.is_half or b.is_half for a, b in pairwise(layers)]
+    frozen: list[Mask] = [np.zeros(layer.outputs, bool) for layer in layers[:-1]]
+    while True:
+        scaled = equalize(cells, frozen, halves)
+        overflows = [_overflows(layer, s) for layer, s in zip(layers, scaled.factors, strict=False)]
+        if not any(bool(found.any()) for found in overflows):
+            break
+        frozen = [mask | found for mask, found in zip(frozen, overflows, strict=True)]
+    links = tuple(
+        _link(pair, layer, factors, absorbed(pair, layer, high_bias))
+        for pair, layer, factors in zip(pairs, layers, scaled.factors, strict=False)
+    )
+    even = [np.ones(layer.outputs) for layer in layers[:-1]]
+    before, after = chain_figures(cells, even, bitwidth), chain_figures(cells, scaled.factors, bitwidth)
+    return Chain(tuple(layers), links, scaled, before, after)
+
+
+def _overflows(layer: Layer, factors: Floats) -> Mask:
+    """Channels whose bias, divided by the factor, its type would not hold."""
+    found: Mask = np.zeros(layer.outputs, bool)
+    vectors = [layer.norm.gamma, layer.norm.beta] if layer.norm is not None else [layer.bias]
+    for stored in vectors:
+        if stored is not None:
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(stored.tensor.data_type)
+            with np.errstate(over="ignore"):
+                found |= ~np.isfinite((stored.values() / factors).astype(dtype).astype(np.float64))
+    return np.asarray(found & (factors != 1))
+
+
+def _link(pair: Pair, first: Layer, factors: Floats, constants: Floats) -> Link:
+    if first.norm is None:
+        return Link(pair, factors, constants, None, None)
+    beta, deviation = first.norm.beta.values(), np.abs(first.norm.gamma.values())
+    clipped = pair.activation is not None and pair.activation.op_type in ("Relu", "Clip")
+
+    def largest(mean: Floats, spread: Floats) -> float:
+        top = mean + DEVIATIONS * spread
+        reach = np.maximum(top, 0.0) if clipped else np.maximum(top, DEVIATIONS * spread - mean)
+        return float(reach.max(initial=0.0))
+
+    return Link(
+        pair,
+        factors,
+        constants,
+        largest(beta, deviation),
+        largest((beta - constants) / factors, deviation / factors),
+    )

@@ -1,0 +1,57 @@
+"""`dlclint equalize`: cross-layer equalization on the model itself."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from dlclint.analysis.cle.absorption import HighBias
+from dlclint.cli.errors import UsageError
+from dlclint.diagnostic import plain
+from dlclint.engine.equalize import NotTheSame, Options
+from dlclint.engine.equalize import equalize as run
+from dlclint.model.reading import Unreadable
+from dlclint.model.writing import CannotWrite
+from dlclint.report.equalize import equalize_json, equalize_text
+from dlclint.verify import is_available
+
+
+def equalize(given: argparse.Namespace) -> int:
+    """Run the command; returns 0, or 1 if the comparison of both models fails.
+
+    Raises:
+        UsageError: the model cannot be read, the output not be written, or ONNX Runtime is missing.
+    """
+    path, output = Path(given.path), Path(given.output)
+    if not path.is_file():
+        raise UsageError(f"{plain(given.path)} does not exist or is no file; check the path")
+    if not output.parent.is_dir():
+        raise UsageError(f"{plain(str(output.parent))} is no folder; name an output in one that exists")
+    if output.is_dir():
+        raise UsageError(f"{plain(given.output)} is a folder; name a file")
+    if given.verify < 0:
+        raise UsageError(f"--verify {given.verify}: give a number of at least 1")
+    if given.verify and not is_available():
+        raise UsageError("--verify needs ONNX Runtime; pip install 'dlclint[verify]'")
+    options = Options(
+        given.extended,
+        given.relu6 == "replace",
+        HighBias(given.high_bias),
+        given.weights_bitwidth,
+        given.verify,
+    )
+    try:
+        outcome = run(path, output, options)
+    except Unreadable as problem:
+        raise UsageError(f"{plain(given.path)}: {plain(problem.message)}; {plain(problem.help)}") from None
+    except CannotWrite as problem:
+        raise UsageError(plain(str(problem), 500)) from None
+    except NotTheSame as problem:
+        print(f"dlclint: {plain(str(problem), 500)}; nothing was written", file=sys.stderr)
+        return 1
+    if given.format == "json":
+        sys.stdout.write(equalize_json(outcome))
+    else:
+        sys.stdout.write(equalize_text(outcome, sys.stdout))
+    return 0

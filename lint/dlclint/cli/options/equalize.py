@@ -1,0 +1,51 @@
+"""Options of `dlclint equalize`."""
+
+from __future__ import annotations
+
+import argparse
+
+RUNS = 20
+"""Random inputs of a comparison, unless a number is given."""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `equalize`."""
+    equalize = commands.add_parser(
+        "equalize", help="bring neighbouring convolutions to one range of weights, without calibration data"
+    )
+    equalize.set_defaults(run="dlclint.cli.equalize:equalize")
+    equalize.add_argument("path", metavar="MODEL")
+    equalize.add_argument("-o", "--output", required=True, metavar="OUT", help="the equalized model")
+    equalize.add_argument(
+        "--extended",
+        action="store_true",
+        help="also through PRelu, LeakyRelu, pooling, Pad and Resize, and to ConvTranspose",
+    )
+    equalize.add_argument(
+        "--relu6",
+        choices=("keep", "replace"),
+        default="keep",
+        help="pairs across ReLU6: leave them alone, or replace ReLU6 by Relu as the quantizer does "
+        "(default: keep)",
+    )
+    equalize.add_argument(
+        "--high-bias",
+        choices=("keep", "exact", "absorb"),
+        default="exact",
+        help="high biases: leave them, absorb where the function stays the same, or absorb as in the paper, "
+        "which clips what lies three deviations below the mean (default: exact)",
+    )
+    equalize.add_argument(
+        "--weights-bitwidth", type=int, choices=(4, 8, 16), default=8, metavar="BITS", help="for the figures"
+    )
+    equalize.add_argument(
+        "--verify",
+        nargs="?",
+        type=int,
+        const=RUNS,
+        default=0,
+        metavar="RUNS",
+        help=f"run both models on random inputs ({RUNS} unless given) and write only if they agree; "
+        "needs dlclint[verify]",
+    )
+    equalize.add_argument("--format", choices=("rich", "json"), default="rich", help="default: rich")

@@ -1,0 +1,166 @@
+"""Equalize a model: match, plan, rewrite a draft, write it, and compare both by running them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dlclint import __version__
+from dlclint.analysis.cle.absorption import HighBias, absorbed
+from dlclint.analysis.cle.matching import Matching, Pair, match
+from dlclint.analysis.cle.outcome import Checked, EqualizeOutcome, LayerRow, LeftAlone
+from dlclint.analysis.cle.plan import Chain, Refusal, plan
+from dlclint.analysis.cle.rewriting import Rewriter
+from dlclint.analysis.view import ModelView
+from dlclint.diagnostic import plain
+from dlclint.model.applying import apply
+from dlclint.model.draft import open_draft
+from dlclint.model.edits import Edit
+from dlclint.model.graph import Node
+from dlclint.model.writing import write_model
+from dlclint.target import Target
+from dlclint.verify import Verdict, verify
+
+
+class NotTheSame(Exception):
+    """The equalized model computes something else, or nobody can tell; the argument says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What may be done. `bitwidth` is that of the weights, for the figures; `runs` of the comparison."""
+
+    extended: bool = False
+    replace_relu6: bool = False
+    high_bias: HighBias = HighBias.EXACT
+    bitwidth: int = 8
+    runs: int = 0
+
+    @property
+    def keeps_function(self) -> bool:
+        """Whether outputs must agree to rounding."""
+        return not self.replace_relu6 and self.high_bias is not HighBias.ABSORB
+
+
+def equalize(source: Path, output: Path, options: Options) -> EqualizeOutcome:
+    """Equalize a model and write it whole or not at all.
+
+    Raises:
+        Unreadable: the source is no readable model.
+        CannotWrite: the output cannot be written.
+        NotTheSame: `options.runs` asks for a comparison, and it fails.
+    """
+    draft = open_draft(source)
+    view = ModelView(draft.model(check=False), Target())
+    found = match(view.model, view.folded, options.extended)
+    rewriter = Rewriter(view.model)
+    edits: list[Edit] = []
+    chains: list[_ChainRows] = []
+    refusals: list[Refusal] = []
+    for item in plan(found.pairs, options.replace_relu6, options.high_bias, options.bitwidth):
+        if isinstance(item, Refusal):
+            refusals.append(item)
+        else:
+            edits.extend(rewriter.edits(item))
+            chains.append(_ChainRows.of(len(chains) + 1, item))
+    outcome = _outcome(source, output, options, found, chains, refusals)
+    outcome = replace(outcome, changed=bool(edits), notes=tuple(plain(note) for note in draft.notes))
+    changed = apply(draft, [edits]).draft if edits else draft
+    checked: list[Checked] = []
+
+    def accept(candidate: Path) -> None:
+        if options.runs:
+            checked.append(_compare(source, candidate, options))
+
+    write_model(changed, output, accept)
+    return replace(outcome, checked=checked[0] if checked else None)
+
+
+def _compare(source: Path, candidate: Path, options: Options) -> Checked:
+    result = verify(source, candidate, force=True, rounds=options.runs)
+    if result.verdict is Verdict.UNKNOWN:
+        raise NotTheSame(f"the models could not be compared: {result.reason}; without --verify it is written")
+    if result.verdict is Verdict.DIFFERENT and (options.keeps_function or not result.outputs):
+        raise NotTheSame(f"the equalized model computes something else: {result.reason}")
+    worst = max(result.outputs, key=lambda item: item.relative)
+    return Checked(result.runs, worst.relative, plain(worst.output))
+
+
+@dataclass(frozen=True, slots=True)
+class _ChainRows:
+    """What is kept of a chain when its numbers are let go."""
+
+    rows: tuple[LayerRow, ...]
+    pairs: int
+    relu6: int
+    absorbed: int
+    absorbable: int
+    converged: bool
+
+    @classmethod
+    def of(cls, number: int, chain: Chain) -> _ChainRows:
+        rows = []
+        for position, layer in enumerate(chain.layers):
+            before, after = chain.before[position], chain.after[position]
+            link = chain.links[position] if position < len(chain.links) else None
+            rows.append(
+                LayerRow(
+                    number,
+                    layer.conv.op_type,
+                    _name(layer.conv),
+                    before.spread,
+                    after.spread,
+                    before.sqnr,
+                    after.sqnr,
+                    before.chain_sqnr,
+                    after.chain_sqnr,
+                    None if link is None else link.range_before,
+                    None if link is None else link.range_after,
+                )
+            )
+        taken = sum(int((link.constants != 0).sum()) for link in chain.links)
+        possible = sum(
+            int((absorbed(link.pair, layer, HighBias.ABSORB) != 0).sum())
+            for link, layer in zip(chain.links, chain.layers, strict=False)
+        )
+        relu6 = sum(link.pair.relu6 for link in chain.links)
+        return cls(tuple(rows), len(chain.links), relu6, taken, possible - taken, chain.scaled.converged)
+
+
+def _outcome(
+    source: Path,
+    output: Path,
+    options: Options,
+    found: Matching,
+    chains: list[_ChainRows],
+    refusals: list[Refusal],
+) -> EqualizeOutcome:
+    reasons: dict[str, list[str]] = {}
+    for refusal in refusals:
+        reasons.setdefault(plain(refusal.reason, 400), []).append(_pair(refusal.pair))
+    return EqualizeOutcome(
+        __version__,
+        plain(str(source), 500),
+        plain(str(output), 500),
+        options.extended,
+        "replace" if options.replace_relu6 else "keep",
+        options.high_bias.value,
+        options.bitwidth,
+        len(found.convolutions),
+        sum(chain.pairs for chain in chains),
+        False,
+        sum(chain.relu6 for chain in chains),
+        sum(chain.absorbed for chain in chains),
+        sum(chain.absorbable for chain in chains),
+        sum(not chain.converged for chain in chains),
+        tuple(row for chain in chains for row in chain.rows),
+        tuple(LeftAlone(reason, tuple(pairs)) for reason, pairs in reasons.items()),
+    )
+
+
+def _pair(pair: Pair) -> str:
+    return f"{_name(pair.first)} -> {_name(pair.second)}"
+
+
+def _name(node: Node) -> str:
+    return plain(node.name or next(filter(None, node.outputs), ""))

@@ -1,0 +1,139 @@
+"""What `dlclint equalize` says: for people, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from io import StringIO
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from dlclint.analysis.cle.outcome import EqualizeOutcome, LayerRow
+from dlclint.diagnostic import plain
+
+_ROWS = 12
+"""Convolutions in the table: those with the most to gain."""
+_WIDTH = 52
+"""Characters of a convolution's name."""
+_GROWN = 2.0
+"""An activation range that grows by more is worth a word: it costs a bit of an 8-bit activation."""
+
+
+def equalize_json(outcome: EqualizeOutcome) -> str:
+    """The outcome as strict JSON, version 1; infinite ratios of noiseless weights come as null."""
+    return json.dumps({"version": 1, **_plain(asdict(outcome))}, indent=2, allow_nan=False) + "\n"
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    fields["tool"] = {"name": "dlclint", "version": fields.pop("version")}
+    for row in fields["layers"]:
+        for name, value in row.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                row[name] = None
+    return fields
+
+
+def equalize_text(outcome: EqualizeOutcome, stream: TextIO) -> str:
+    """The outcome for people; coloured only if the stream is a terminal."""
+    terminal = stream.isatty()
+    buffer = StringIO()
+    console = Console(
+        file=buffer,
+        width=Console(file=stream).width if terminal else 110,
+        force_terminal=True if terminal else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    console.print(Text(f"{outcome.source} -> {outcome.output}", "bold"))
+    for line in _lines(outcome):
+        console.print(Padding(Text(line), (0, 0, 0, 2)))
+    if outcome.layers:
+        console.print(Padding(_table(outcome), (1, 0, 1, 2)))
+    for note in outcome.notes:
+        console.print(Padding(Text(f"note: {note}", "italic"), (0, 0, 0, 2)))
+    text = buffer.getvalue()
+    return text if terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def _lines(outcome: EqualizeOutcome) -> list[str]:
+    chains = len({row.chain for row in outcome.layers})
+    lines = [
+        f"{len(outcome.layers)} of {_count(outcome.convolutions, 'convolution')}: "
+        f"{_count(outcome.pairs, 'pair')} in {_count(chains, 'chain')}"
+        if outcome.layers
+        else f"no pair among {_count(outcome.convolutions, 'convolution')}"
+    ]
+    if not outcome.changed:
+        lines.append("nothing to equalize: the output is the model as it was")
+    for left in outcome.left_alone:
+        more = f", and {len(left.pairs) - 1} more" if len(left.pairs) > 1 else ""
+        lines.append(f"left alone: {left.reason} ({left.pairs[0]}{more})")
+    if any("ReLU6" in left.reason for left in outcome.left_alone):
+        lines.append("--relu6 replace takes those across ReLU6 too, and changes what exceeds 6")
+    if outcome.relu6_replaced:
+        lines.append(f"ReLU6 became Relu in {_count(outcome.relu6_replaced, 'pair')}: what exceeds 6 changes")
+    if outcome.absorbed:
+        lines.append(f"high biases of {_count(outcome.absorbed, 'channel')} moved into the next convolution")
+    if outcome.absorbable:
+        lines.append(
+            f"--high-bias absorb would move those of {_count(outcome.absorbable, 'channel')} more, "
+            "and change the function a little"
+        )
+    if outcome.unconverged:
+        lines.append(f"{_count(outcome.unconverged, 'chain')} did not settle; a second run gets nearer")
+    lines += _grown(outcome)
+    if outcome.checked is not None:
+        checked = outcome.checked
+        lines.append(
+            f"compared on {_count(checked.runs, 'random input')}: largest difference "
+            f"{checked.largest_relative:.1e} of the size of output {checked.output!r}"
+        )
+    return lines
+
+
+def _grown(outcome: EqualizeOutcome) -> list[str]:
+    """What equalization costs: wider activations, estimated from batch normalisation."""
+    known = [row for row in outcome.layers if row.range_before and row.range_after is not None]
+    grown = [row for row in known if _growth(row) > _GROWN]
+    if not grown:
+        return []
+    worst = max(grown, key=_growth)
+    return [
+        f"activations grow more than twofold behind {len(grown)} of {len(known)} convolutions (estimated), "
+        f"most behind {worst.node}: {worst.range_before:.3g} to {worst.range_after:.3g}"
+    ]
+
+
+def _growth(row: LayerRow) -> float:
+    assert row.range_before and row.range_after is not None
+    return row.range_after / row.range_before
+
+
+def _table(outcome: EqualizeOutcome) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("convolution", overflow="fold")
+    for title in ("range ratio", "SQNR dB", "SQNR in chain dB"):
+        table.add_column(title, justify="right", no_wrap=True)
+    worst = sorted(outcome.layers, key=lambda row: row.chain_sqnr_before)
+    for row in worst[:_ROWS]:
+        table.add_row(
+            Text(plain(row.node, _WIDTH)),
+            Text(f"{row.spread_before:.3g} -> {row.spread_after:.3g}"),
+            Text(f"{row.sqnr_before:.1f} -> {row.sqnr_after:.1f}"),
+            Text(f"{row.chain_sqnr_before:.1f} -> {row.chain_sqnr_after:.1f}"),
+        )
+    if len(worst) > _ROWS:
+        table.add_row(Text(f"+ {len(worst) - _ROWS} that stood better (--format json lists all)"))
+    table.caption = f"weights of {outcome.bitwidth} bits per tensor; the worst first"
+    table.caption_justify = "left"
+    return table
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

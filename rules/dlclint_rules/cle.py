@@ -1,0 +1,259 @@
+"""Family `cle`: which convolutions the quantizer's cross-layer equalization takes, and why not the others.
+
+These rules speak where the model will be quantized with one scale for each weight, as the tools do
+unless told otherwise: per-channel weights do not need equalization.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from dlclint.analysis.cle.absorption import HighBias
+from dlclint.analysis.cle.matching import Matching, Obstacle, Stop, match
+from dlclint.analysis.cle.plan import Chain, plan
+from dlclint.diagnostic import Confidence, Severity
+from dlclint.model.graph import Node
+from dlclint.rule import Finding, ModelContext, rule
+from dlclint.target import Runtime
+from dlclint_rules import sources
+
+ASK = "--algorithms cle of snpe-dlc-quant (qairt-quantizer: --apply_algorithms cle)"
+WORTH_IT = 6.02
+"""Decibels from which equalization is worth a word: what one more bit of width would bring."""
+_NAMED = 20
+"""Convolutions named in the evidence."""
+
+
+def _matching(context: ModelContext) -> Matching | None:
+    """The pairs of a model for which equalization is a question: it has two convolutions at least."""
+    kind = context.target.kind
+    if not kind.quantize or kind.per_channel or len(context.view.cle.convolutions) < 2:
+        return None
+    return context.view.cle
+
+
+def _extended(context: ModelContext) -> Matching:
+    """What `dlclint equalize --extended` reaches."""
+    return match(context.view.model, context.view.folded, extended=True)
+
+
+def _names(nodes: Iterable[Node]) -> list[str]:
+    return [node.name or node.outputs[0] for node in nodes][:_NAMED]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+@rule()
+def pairs(context: ModelContext) -> Iterator[Finding]:
+    """How many convolutions cross-layer equalization takes.
+
+    Why: cross-layer equalization (CLE) brings neighbouring convolutions to one range of weights, without
+    calibration data. The quantizer does it for two chains only: Conv-BN-[Relu]-Conv-BN-[Relu], and the
+    same with a depthwise convolution between; a chain of n convolutions makes n - 1 pairs. If it finds
+    none, asking for it changes nothing.
+    What to do: where pairs are found, try `--algorithms cle`; the other rules of this family say what
+    keeps convolutions out. `dlclint equalize` does it on the model itself, and with `--extended` through
+    more ops than the quantizer.
+    """
+    found = _matching(context)
+    if found is None:
+        return
+    inside, total = len(found.paired), len(found.convolutions)
+    whole = sum(pair.is_whole for pair in found.pairs)
+    more = _extended(context)
+    reach = len(more.pairs) - len(found.pairs)
+    help = f"try {ASK}" if found.pairs else f"{ASK} would change nothing"
+    if reach > 0:
+        help += f"; dlclint equalize --extended reaches {_count(reach, 'pair')} more"
+    yield Finding(
+        f"CLE takes {inside} of {_count(total, 'convolution')}, in {_count(len(found.pairs), 'pair')}"
+        + ("" if whole == len(found.pairs) else f", {whole} of them with batch normalisation")
+        if found.pairs
+        else f"CLE takes none of {_count(total, 'convolution')}",
+        Severity.INFO,
+        sources.CLE,
+        help=help,
+        evidence={
+            "convolutions": total,
+            "in_pairs": inside,
+            "pairs": len(found.pairs),
+            "pairs_with_batchnorm": whole,
+            "extended_pairs": len(more.pairs),
+        },
+    )
+
+
+def _left_out(context: ModelContext, obstacle: Obstacle, why: str, help: str = "") -> Iterator[Finding]:
+    """One finding on all convolutions that one kind of obstacle keeps out of every pair."""
+    found = _matching(context)
+    stops: list[Stop] = [] if found is None else [s for s in found.outside() if s.obstacle is obstacle]
+    if not stops:
+        return
+    causes = Counter(stop.at for stop in stops).most_common()
+    shown = ", ".join(f"{at} ({count} times)" if count > 1 else at for at, count in causes[:4])
+    more = f" and {len(causes) - 4} more" if len(causes) > 4 else ""
+    within = _extended(context).paired
+    reached = sum(stop.conv.key in within for stop in stops)
+    if reached:
+        help += f"{'; ' if help else ''}dlclint equalize --extended takes {reached} of them"
+    yield Finding(
+        f"CLE leaves out {_count(len(stops), 'convolution')}: {why} {shown}{more}",
+        Severity.INFO,
+        sources.CLE,
+        help=help,
+        node=stops[0].conv,
+        evidence={"count": len(stops), "convolutions": _names(stop.conv for stop in stops)},
+    )
+
+
+@rule()
+def branch(context: ModelContext) -> Iterator[Finding]:
+    """A second reader keeps a convolution out of cross-layer equalization.
+
+    Why: all ops of a chain lie on one branch; where an output is read twice, or is an output of the model
+    as well, scaling one reader would change the other.
+    What to do: nothing, mostly: skip connections are there for a reason. Per-channel weights
+    (`--use_per_channel_quantization`) help such convolutions too.
+    """
+    yield from _left_out(
+        context,
+        Obstacle.BRANCH,
+        "read more than once, by",
+        "per-channel weights (--use_per_channel_quantization) serve them, where the runtime takes those",
+    )
+
+
+@rule()
+def activation(context: ModelContext) -> Iterator[Finding]:
+    """An activation keeps a convolution out of cross-layer equalization.
+
+    Why: only Relu counts as activation (ReLU6 is turned into Relu); behind any other one, the convolution
+    drops out of CLE.
+    What to do: use Relu where the network can be trained again. PRelu and LeakyRelu scale as Relu does, so
+    `dlclint equalize --extended` reaches through them.
+    """
+    yield from _left_out(
+        context,
+        Obstacle.ACTIVATION,
+        "the activation behind is",
+        "CLE takes Relu only",
+    )
+
+
+@rule()
+def incomplete_chain(context: ModelContext) -> Iterator[Finding]:
+    """A convolution meets another op before the next convolution.
+
+    Why: a chain is convolution, batch normalisation, perhaps Relu, and the next convolution; anything else
+    ends it. A depthwise convolution counts only if a convolution follows it.
+    What to do: nothing where the network is made so; `dlclint equalize --extended` reaches through pooling,
+    Pad and Resize, which scale as their input does.
+    """
+    yield from _left_out(context, Obstacle.CHAIN, "before the next convolution comes")
+
+
+@rule()
+def relu6(context: ModelContext) -> Iterator[Finding]:
+    """Cross-layer equalization turns ReLU6 into Relu.
+
+    Why: a bound of 6 does not scale, so CLE replaces Clip(0, 6) by Relu without a word; where activations
+    exceed 6 the results change.
+    What to do: compare accuracy with and without CLE; or train with Relu. `dlclint equalize --relu6 keep`
+    leaves such pairs alone, `--relu6 replace --verify` says how much the replacement changes.
+    """
+    found = _matching(context)
+    clipped = [] if found is None else [pair for pair in found.pairs if pair.relu6]
+    if clipped:
+        yield Finding(
+            f"{_count(len(clipped), 'pair')} of CLE lie across ReLU6, which it turns into Relu",
+            Severity.INFO,
+            sources.CLE,
+            help="with CLE, compare accuracy; dlclint equalize --relu6 replace --verify measures the change",
+            node=clipped[0].activation,
+            evidence={"pairs": len(clipped), "convolutions": _names(pair.first for pair in clipped)},
+        )
+
+
+@rule()
+def folded_batchnorm(context: ModelContext) -> Iterator[Finding]:
+    """No batch normalisation stands in a chain, so high biases are not absorbed.
+
+    Why: CLE needs gamma and beta of the batch normalisation; where the export folded it into the
+    convolution (or there never was one), the run is partial: weights are scaled, but high biases stay
+    ("Invalid model for HBA quantization algorithm"), and a scaled bias can widen the activation's range.
+    What to do: export with batch normalisation kept (PyTorch: training mode PRESERVE, constant folding off)
+    and convert with `--disable_batchnorm_folding`.
+    """
+    found = _matching(context)
+    bare = [] if found is None else [pair for pair in found.pairs if not pair.is_whole]
+    if found is not None and bare:
+        yield Finding(
+            f"{len(bare)} of {_count(len(found.pairs), 'pair')} lack batch normalisation: "
+            'they are scaled, but high biases stay ("Invalid model for HBA quantization algorithm")',
+            Severity.INFO,
+            sources.CLE,
+            help="export with batch normalisation kept and convert with --disable_batchnorm_folding",
+            node=bare[0].first,
+            evidence={"pairs": len(bare), "convolutions": _names(pair.first for pair in bare)},
+        )
+
+
+@rule()
+def would_help(context: ModelContext) -> Iterator[Finding]:
+    """Weights lose precision that cross-layer equalization would give back.
+
+    Why: with one scale for a whole weight, channels of a small range get few of its steps. The gain is
+    worked out from the weights: the quantization noise of all paired convolutions before and after, each
+    relative to its weight, every channel counting by what its neighbours make of it; 6 dB is one bit.
+    What to do: quantize with `--algorithms cle`, or run `dlclint equalize`; where the runtime takes
+    per-channel weights, `--use_per_channel_quantization` does as much.
+    """
+    found = _matching(context)
+    if found is None or not found.pairs:
+        return
+    bits = context.target.kind.weights_bitwidth
+    convs: list[Node] = []
+    before: list[float] = []
+    after: list[float] = []
+    for chain in plan(found.pairs, True, HighBias.KEEP, bits):
+        if isinstance(chain, Chain):
+            convs += [layer.conv for layer in chain.layers]
+            before += [item.chain_sqnr for item in chain.before]
+            after += [item.chain_sqnr for item in chain.after]
+    gain = _noise(before) - _noise(after) if before else 0.0
+    if gain < WORTH_IT:
+        return
+    worst = min(range(len(before)), key=before.__getitem__)
+    conv = convs[worst]
+    yield Finding(
+        f"CLE would gain {gain:.1f} dB on {_count(len(before), 'paired weight')} of {bits} bits per tensor; "
+        f"the worst, of {conv.name or conv.outputs[0]}, goes from {before[worst]:.1f} "
+        f"to {after[worst]:.1f} dB",
+        Severity.WARNING if _per_tensor_only(context) else Severity.INFO,
+        sources.CLE,
+        Confidence.INFERRED,
+        help=f"try {ASK}, or dlclint equalize"
+        + ("" if _per_tensor_only(context) else "; or --use_per_channel_quantization"),
+        node=conv,
+        evidence={
+            "gain_db": round(gain, 2),
+            "worst_before_db": round(before[worst], 2),
+            "worst_after_db": round(after[worst], 2),
+            "weights": len(before),
+        },
+    )
+
+
+def _noise(sqnrs: list[float]) -> float:
+    """Noise of several weights, each relative to its signal, together in dB; never quite none."""
+    return float(10 * np.log10(max(1e-12, sum(10 ** (-sqnr / 10) for sqnr in sqnrs))))
+
+
+def _per_tensor_only(context: ModelContext) -> bool:
+    """Whether the model is meant for Hexagon v66, where AIMET's configurations quantize per tensor."""
+    return any(context.target.means(runtime) for runtime in (Runtime.DSP, Runtime.AIP))

@@ -1,0 +1,392 @@
+"""Equalizing whole models: the function stays, a second run changes nothing, odd weights are left alone."""
+
+from __future__ import annotations
+
+import json
+import random as pick
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from networks import Network, initializers, relative, run
+from onnx import numpy_helper
+
+from dlclint.analysis.cle.absorption import HighBias
+from dlclint.analysis.cle.outcome import EqualizeOutcome
+from dlclint.cli.main import main
+from dlclint.engine.equalize import NotTheSame, Options, equalize
+
+pytest.importorskip("onnxruntime")
+EXTENDED = Options(extended=True)
+
+
+def random_network(seed: int, spread: float) -> Network:
+    """A chain of convolutions of every kind, with what may lie between."""
+    choose, random = pick.Random(seed), np.random.default_rng(seed)
+    channels = choose.choice([1, 2, 4])
+    made = Network(channels)
+    for _ in range(choose.randint(2, 5)):
+        kind = choose.choice(["dense", "grouped", "depthwise", "transposed"])
+        outputs = channels if kind == "depthwise" else 2 * choose.randint(1, 4)
+        group = {"depthwise": channels, "grouped": 2 if channels > 1 else 1}.get(kind, 1)
+        attributes: dict[str, Any] = {"pads": [1] * 4} if choose.random() < 0.5 else {}
+        made.conv(
+            random, outputs, channels, 3 if attributes else 1, group, spread,
+            bias=choose.random() < 0.5, norm=choose.random() < 0.6, transposed=kind == "transposed",
+            **attributes,
+        )  # fmt: skip
+        channels = outputs
+        between = choose.choice(["", "Relu", "LeakyRelu", "PRelu", "MaxPool", "Pad", "Sigmoid"])
+        if between == "PRelu":
+            made.add(between, made.value(random.random((channels, 1, 1))))
+        elif between == "MaxPool":
+            made.add(between, kernel_shape=[2, 2], pads=[0, 0, 1, 1])
+        elif between == "Pad":
+            made.add(between, "pads")
+            made.values["pads"] = np.array([0, 0, 1, 1, 0, 0, 0, 0])
+        elif between:
+            made.add(between)
+    return made
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 2.5))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_outputs_stay_and_a_second_run_changes_nothing(tmp_path: Path, seed: int, spread: float) -> None:
+    made = random_network(seed, spread)
+    source, once, twice = made.save(tmp_path), tmp_path / "once.onnx", tmp_path / "twice.onnx"
+    found = equalize(source, once, EXTENDED)
+    assert found.unconverged == 0
+    feed = np.random.default_rng(0).standard_normal((1, made.channels, 8, 8)).astype(np.float32)
+    before = run(source, feed)
+    if np.abs(before).max() > 1e-30:
+        assert relative(before, run(once, feed)) < 1e-4
+    again = equalize(once, twice, EXTENDED)
+    assert not again.changed
+    assert once.read_bytes() == twice.read_bytes()
+    onnx.checker.check_model(once)
+
+
+def bottleneck(spread: float = 1.5, norm: bool = True, activation: str = "Relu") -> Network:
+    random = np.random.default_rng(1)
+    made = Network(4).conv(random, 16, 4, spread=spread, norm=norm)
+    made.add(activation) if activation else None
+    made.conv(random, 16, 16, 3, 16, spread, norm=norm, pads=[1] * 4)
+    made.add(activation) if activation else None
+    return made.conv(random, 8, 16, spread=spread, norm=norm)
+
+
+def test_weights_rise_out_of_the_noise(tmp_path: Path) -> None:
+    found = equalize(bottleneck().save(tmp_path), tmp_path / "o.onnx", Options(runs=20))
+    assert (found.pairs, len(found.layers), found.left_alone) == (2, 3, ())
+    before = min(row.chain_sqnr_before for row in found.layers)
+    after = min(row.chain_sqnr_after for row in found.layers)
+    assert after > before + 6
+    assert found.checked is not None
+    assert found.checked.runs == 20
+    assert found.checked.largest_relative < 1e-4
+
+
+def test_batchnorm_stays_and_takes_the_factors(tmp_path: Path) -> None:
+    """Every node and name survives, the first weight as it is: its scale lies in gamma and beta."""
+    source = bottleneck().save(tmp_path)
+    equalize(source, tmp_path / "o.onnx", Options())
+    before, after = onnx.load(source), onnx.load(tmp_path / "o.onnx")
+    assert before.graph.node == after.graph.node
+    old, new = initializers(source), initializers(tmp_path / "o.onnx")
+    assert old.keys() == new.keys()
+    changed = {name for name in old if not np.array_equal(old[name], new[name])}
+    # Of each of the three convolutions: weight, gamma, beta, mean, variance.
+    assert changed == {"v1", "v2", "v5", "v6", "v7", "v10"}
+
+
+def test_an_output_beside_another_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, output = bottleneck().save(tmp_path), tmp_path / "o.onnx"
+    output.write_bytes(b"precious")
+    monkeypatch.setattr(
+        "dlclint.verify.RELATIVE", {"float32": 0.0}
+    )  # the slightest rounding now counts as another function
+    with pytest.raises(NotTheSame, match="something else"):
+        equalize(source, output, Options(runs=1))
+    assert output.read_bytes() == b"precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx", "o.onnx"]
+
+
+def linear_pair(pads: list[int], activation: bool, gamma: float = 1.0, norm: bool = True) -> Network:
+    """A pair whose first batch normalisation has a mean of 10 in every channel."""
+    random = np.random.default_rng(2)
+    made = Network(3).conv(random, 6, 3)
+    norms = [np.full(6, gamma), np.full(6, 10.0), np.zeros(6), np.ones(6)]
+    made.add("BatchNormalization", *map(made.value, norms))
+    if activation:
+        made.add("Relu")
+    return made.conv(random, 6, 6, 3, norm=norm, pads=pads)
+
+
+ABSORPTIONS = [
+    # activation, pads, gamma, how -> channels absorbed, whether the function stays
+    (False, 0, 1.0, HighBias.EXACT, 6, True),
+    (False, 1, 1.0, HighBias.EXACT, 0, True),
+    (True, 0, 1.0, HighBias.EXACT, 0, True),
+    (True, 0, 0.0, HighBias.EXACT, 6, True),
+    (True, 0, 1.0, HighBias.ABSORB, 6, False),
+    (True, 1, 1.0, HighBias.ABSORB, 0, True),
+    (True, 0, 4.0, HighBias.ABSORB, 0, True),
+    (False, 0, 1.0, HighBias.KEEP, 0, True),
+]
+
+
+@pytest.mark.parametrize("norm", [True, False], ids=["norm", "no norm"])
+@pytest.mark.parametrize(("activation", "pad", "gamma", "how", "channels", "same"), ABSORPTIONS)
+def test_high_bias(
+    tmp_path: Path,
+    activation: bool,
+    pad: int,
+    gamma: float,
+    how: HighBias,
+    channels: int,
+    same: bool,
+    norm: bool,
+) -> None:
+    source = linear_pair([pad] * 4, activation, gamma, norm).save(tmp_path)
+    output = tmp_path / "o.onnx"
+    found = equalize(source, output, Options(high_bias=how))
+    assert found.absorbed == channels
+    feed = 20 * np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32)
+    assert (relative(run(source, feed), run(output, feed)) < 1e-4) is same
+    if channels:
+        beta = initializers(output)["v2"]
+        left = 0.0 if how is HighBias.EXACT else 3.0 * np.abs(initializers(output)["v1"])
+        np.testing.assert_allclose(beta, left, rtol=1e-5)
+    assert not equalize(output, tmp_path / "p.onnx", Options(high_bias=how)).changed
+
+
+def test_relu6_is_kept_unless_asked(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    made = Network(3).conv(random, 6, 3, spread=1.5)
+    made.add("Clip", made.value(np.array(0.0), "low"), made.value(np.array(6.0), "high"))
+    source = made.conv(random, 4, 6, spread=1.5).save(tmp_path)
+    output = tmp_path / "o.onnx"
+    kept = equalize(source, output, Options())
+    assert not kept.changed
+    assert [left.reason for left in kept.left_alone] == ["ReLU6 lies between, which does not scale"]
+    replaced = equalize(source, output, Options(replace_relu6=True, runs=1))
+    assert (replaced.relu6_replaced, replaced.left_alone) == (1, ())
+    model = onnx.load(output)
+    assert [node.op_type for node in model.graph.node] == ["Conv", "Relu", "Conv"]
+    assert [len(node.input) for node in model.graph.node] == [2, 1, 2]
+    assert not {"low", "high"} & initializers(output).keys()
+    onnx.checker.check_model(output)
+
+
+def pair(**changes: Any) -> Network:
+    """Conv-Relu-Conv with biases; `changes` puts other values under the names w1, b1, w2, b2."""
+    random = np.random.default_rng(4)
+    values = {
+        "w1": random.standard_normal((4, 2, 1, 1)) * np.exp(2 * random.standard_normal((4, 1, 1, 1))),
+        "b1": random.standard_normal(4),
+        "w2": random.standard_normal((3, 4, 1, 1)),
+        "b2": random.standard_normal(3),
+    }
+    made = Network(2, dtype=changes.pop("dtype", np.float32))
+    for name, value in {**values, **changes}.items():
+        made.value(np.asarray(value), name)
+    return made.add("Conv", "w1", "b1").add("Relu").add("Conv", "w2", "b2")
+
+
+def outcome(network: Network | onnx.ModelProto, folder: Path, options: Options = EXTENDED) -> EqualizeOutcome:
+    path = folder / "m.onnx"
+    onnx.save(network if isinstance(network, onnx.ModelProto) else network.model(), path)
+    return equalize(path, folder / "o.onnx", options)
+
+
+def only_reason(found: EqualizeOutcome) -> str:
+    assert not found.changed
+    (left,) = found.left_alone
+    return left.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"w1": np.full((4, 2, 1, 1), np.nan)}, "its weight 'w1' holds NaN"),
+        ({"w2": np.full((3, 4, 1, 1), np.inf)}, "its weight 'w2' holds NaN, infinity"),
+        ({"w1": np.full((4, 2, 1, 1), 1e30)}, "numbers beyond 1e19"),
+        ({"b1": np.array([np.nan, 0, 0, 0])}, "'b1' holds NaN"),
+        ({"b1": np.zeros(3)}, "its bias 'b1' has not one value for each of 4 channels"),
+        ({"w2": np.zeros((3, 5, 1, 1))}, "the first has 4 output channels, the second 5 input channels"),
+        ({"w2": np.zeros((0, 4, 1, 1))}, "its weight 'w2' has shape [0, 4, 1, 1]"),
+    ],
+)
+def test_odd_weights_are_left_alone(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
+    assert reason in only_reason(outcome(pair(**changes), tmp_path))
+
+
+@pytest.mark.parametrize("name", ["w1", "w2"])
+@pytest.mark.parametrize("value", [0.0, 0.5])
+def test_zero_and_constant_weights(tmp_path: Path, name: str, value: float) -> None:
+    shape = {"w1": (4, 2, 1, 1), "w2": (3, 4, 1, 1)}[name]
+    found = outcome(pair(**{name: np.full(shape, value)}), tmp_path)
+    assert found.changed is (value != 0)
+    assert all(np.isfinite(item).all() for item in initializers(tmp_path / "o.onnx").values())
+
+
+def test_a_dead_channel_keeps_its_numbers(tmp_path: Path) -> None:
+    made = pair()
+    made.values["w1"][2] = 0.0
+    outcome(made, tmp_path)
+    after = initializers(tmp_path / "o.onnx")
+    assert after["b1"][2] == made.values["b1"][2]
+    assert np.array_equal(after["w2"][:, 2], made.values["w2"][:, 2])
+    assert not np.array_equal(after["w2"][:, 1], made.values["w2"][:, 1])
+
+
+def test_a_bias_that_would_overflow_keeps_its_channel(tmp_path: Path) -> None:
+    made = pair(w1=np.full((4, 2, 1, 1), 1e-12), b1=np.array([3e38, 0, 0, 0]), w2=np.ones((3, 4, 1, 1)))
+    found = outcome(made, tmp_path)
+    after = initializers(tmp_path / "o.onnx")
+    assert found.changed
+    assert np.isfinite(after["b1"]).all()
+    assert after["w1"][0, 0, 0, 0] == made.values["w1"][0, 0, 0, 0]
+    assert after["w1"][1, 0, 0, 0] > 1e-7
+
+
+def test_a_shared_weight_is_refused_with_a_word(tmp_path: Path) -> None:
+    made = Network(4)
+    made.value(np.random.default_rng(5).standard_normal((4, 4, 1, 1)), "w")
+    made.add("Conv", "w").add("Relu").add("Conv", "w")
+    assert "its weight 'w' is shared with another node" in only_reason(outcome(made, tmp_path))
+
+
+def test_shared_vectors_are_parted(tmp_path: Path) -> None:
+    """Exporters store equal vectors once: here beta and mean of the first, and both biases."""
+    random = np.random.default_rng(6)
+    made = Network(4)
+    made.value(np.zeros(4), "zeros")
+    weights = [made.value(random.standard_normal((4, 4, 1, 1)) * 10.0 ** random.integers(-2, 2, (4, 1, 1, 1)))
+               for _ in range(2)]  # fmt: skip
+    ones = made.value(np.ones(4))
+    made.add("Conv", weights[0], "zeros").add("BatchNormalization", ones, "zeros", "zeros", ones)
+    made.add("Relu").add("Conv", weights[1], "zeros")
+    found = outcome(made, tmp_path, Options(runs=3))
+    assert found.changed
+    assert np.array_equal(initializers(tmp_path / "o.onnx")["zeros"], np.zeros(4))
+
+
+def test_weights_of_constant_nodes_and_behind_identity(tmp_path: Path) -> None:
+    model = pair().model()
+    weight = next(item for item in model.graph.initializer if item.name == "w1")
+    model.graph.initializer.remove(weight)
+    constant = onnx.helper.make_node("Constant", [], ["w1"], value=weight)
+    model.graph.node.insert(0, onnx.helper.make_node("Identity", ["b1"], ["b1_read"]))
+    model.graph.node.insert(0, constant)
+    model.graph.node[2].input[2] = "b1_read"
+    found = outcome(model, tmp_path, Options(runs=3))
+    assert (found.changed, found.left_alone) == (True, ())
+    after = onnx.load(tmp_path / "o.onnx")
+    assert [node.op_type for node in after.graph.node] == ["Conv", "Relu", "Conv"]
+
+
+def test_a_computed_weight_is_left_alone(tmp_path: Path) -> None:
+    model = pair().model()
+    model.graph.node.insert(0, onnx.helper.make_node("Sqrt", ["w1"], ["w1_root"]))
+    model.graph.node[1].input[1] = "w1_root"
+    assert "'w1_root' is not stored but computed by Sqrt" in only_reason(outcome(model, tmp_path))
+
+
+def test_half_precision_is_scaled_by_powers_of_two(tmp_path: Path) -> None:
+    for dtype in (np.float16, ml_dtypes.bfloat16):
+        made = pair(dtype=dtype)
+        assert outcome(made, tmp_path).changed
+        after = initializers(tmp_path / "o.onnx")
+        for name in ("w1", "b1", "w2"):
+            ratio = np.abs(after[name].astype(np.float64) / made.values[name].astype(np.float64))
+            assert np.array_equal(np.log2(ratio), np.rint(np.log2(ratio))), name
+            assert after[name].dtype == dtype
+        assert not equalize(tmp_path / "o.onnx", tmp_path / "p.onnx", EXTENDED).changed
+
+
+def test_missing_external_data_leave_the_pair_alone(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    onnx.save(pair().model(), path, save_as_external_data=True, location="m.data", size_threshold=0)
+    (tmp_path / "m.data").unlink()
+    found = equalize(path, tmp_path / "o.onnx", EXTENDED)
+    assert "'m.data' is not beside the model" in only_reason(found)
+
+
+def test_external_data_stay_external(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    onnx.save(pair().model(), path, save_as_external_data=True, location="m.data", size_threshold=0)
+    data = (tmp_path / "m.data").read_bytes()
+    found = equalize(path, tmp_path / "o.onnx", Options(runs=2))
+    assert found.changed
+    assert (tmp_path / "m.data").read_bytes() == data
+    stored = {
+        item.name: item for item in onnx.load(tmp_path / "o.onnx", load_external_data=False).graph.initializer
+    }
+    assert stored["b2"].data_location == onnx.TensorProto.EXTERNAL
+
+
+def test_a_pair_inside_a_branch_of_if(tmp_path: Path) -> None:
+    inner = pair().model().graph
+    inner.node[0].input[0] = "x"
+    del inner.input[:]
+    inner.name = "then"
+    other = onnx.helper.make_graph(
+        [onnx.helper.make_node("Conv", ["x", "w"], ["y"])], "else", [], list(inner.output),
+        [numpy_helper.from_array(np.ones((3, 2, 1, 1), np.float32), "w")],
+    )  # fmt: skip
+    choice = onnx.helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=other)
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 2, 8, 8])
+    c = onnx.helper.make_tensor_value_info("c", onnx.TensorProto.BOOL, [])
+    graph = onnx.helper.make_graph([choice], "g", [x, c], list(inner.output))
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    found = outcome(model, tmp_path, Options(runs=6))
+    assert (found.changed, found.pairs) == (True, 1)
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, output = bottleneck().save(tmp_path), tmp_path / "o.onnx"
+    command = ["equalize", str(source), "-o", str(output), "--verify", "2"]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "3 of 3 convolutions: 2 pairs in 1 chain" in said
+    assert "compared on 2 random inputs: largest difference" in said
+    assert main([*command, "--format", "json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["pairs"] == 2
+    assert report["checked"]["runs"] == 2
+    assert [row["node"] for row in report["layers"]] == ["Conv_0", "Conv_3", "Conv_6"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["absent.onnx", "-o", "o.onnx"], "absent.onnx does not exist"),
+        (["text.onnx", "-o", "o.onnx"], "the file is text, not an ONNX model"),
+        (["m.onnx", "-o", "nowhere/o.onnx"], "nowhere is no folder"),
+        (["m.onnx", "-o", "."], ". is a folder"),
+        (["m.onnx", "-o", "o.onnx", "--verify", "-1"], "give a number of at least 1"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bottleneck().save(tmp_path)
+    Path("text.onnx").write_text("not a model\n")
+    assert main(["equalize", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx", "text.onnx"]
