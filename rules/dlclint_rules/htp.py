@@ -26,9 +26,8 @@ Activations)."""
 def _nodes(context: ModelContext, *ops: str) -> Iterator[Node]:
     """Nodes of these ops, if the model is meant for HTP."""
     if context.target.means(Runtime.HTP):
-        for node in context.view.nodes():
-            if node.op_type in ops and not node.domain:
-                yield node
+        for op in ops:
+            yield from context.view.by_op.get(op, ())
 
 
 def _count(number: int) -> str:

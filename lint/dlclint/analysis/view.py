@@ -97,6 +97,15 @@ class ModelView:
                 if node.key not in folded:
                     yield node
 
+    @cached_property
+    def by_op(self) -> dict[str, list[Node]]:
+        """The nodes that reach conversion by op type, those of other domains left out."""
+        found: dict[str, list[Node]] = {}
+        for node in self.nodes():
+            if not node.domain:
+                found.setdefault(node.op_type, []).append(node)
+        return found
+
     @property
     def node_count(self) -> int:
         """Nodes of all graphs."""
@@ -158,7 +167,16 @@ class ModelView:
         return Verdict(Presence.NO, (), refused) if refused else verdict_on(node, runtime)
 
     def partition(self, runtime: Runtime) -> Partition:
-        """The subnets of the main graph on a runtime."""
+        """The subnets of the main graph on a runtime, worked out once."""
+        if runtime not in self._partitions:
+            self._partitions[runtime] = self._partition(runtime)
+        return self._partitions[runtime]
+
+    @cached_property
+    def _partitions(self) -> dict[Runtime, Partition]:
+        return {}
+
+    def _partition(self, runtime: Runtime) -> Partition:
         placed = self._placed(runtime)
         unclear = sum(self.verdict(item.node, runtime).presence is Presence.UNCLEAR for item in placed)
         return partition(self.model.graph, placed, self.target.kind, runtime, unclear)

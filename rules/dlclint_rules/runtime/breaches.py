@@ -35,10 +35,9 @@ Handler = Callable[[ModelContext, Runtime, Mapping[str, Any]], Iterator[Breach]]
 
 def _nodes(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Node]:
     """Nodes of the entry's ops that the runtime has; of the others ops/no-runtime speaks."""
-    ops = machine.get("ops") or (machine["op"],)
-    for node in context.view.nodes():
-        if node.op_type in ops and not node.domain:
-            if node.op_type in ("Gemm", "MatMul") and layers_of(node) != ("FullyConnected",):
+    for op in machine.get("ops") or (machine["op"],):
+        for node in context.view.by_op.get(op, ()):
+            if op in ("Gemm", "MatMul") and layers_of(node) != ("FullyConnected",):
                 continue
             if context.view.verdict(node, runtime).presence is not Presence.NO:
                 yield node
