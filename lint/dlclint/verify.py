@@ -29,6 +29,8 @@ is about ten times what reordering does at that precision (its machine epsilon t
 ROUNDS = 2
 _SIZES = (16, 8, 32, 64, 128, 224, 1)
 """Tried one after the other for dimensions that the changed model leaves open."""
+_BATCHES = (2, 4, 8, 16, 32, 3, 64)
+"""Tried where the original's batch is open and it does not run with 1."""
 _MEMORY = 3
 """ONNX Runtime holds a model's weights up to this many times while it loads it."""
 _RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform")
@@ -157,14 +159,16 @@ def _free_memory() -> int | None:
 
 
 def _compare(before: Model, after: Model, original: Path, changed: Path, rounds: int) -> Verification:
-    batch = _batch(before, after)
     names = before.graph.outputs
-    for size in _SIZES:
+    tries = [(batch, size) for size in _SIZES for batch in _batches(before, after)]
+    if not _open(after):
+        tries = tries[: len(tries) // len(_SIZES)]
+    for batch, size in tries:
         feeds = [_inputs(before, after, size, seed, batch) for seed in range(rounds)]
         try:
             expected = _run(original, feeds, names)
         except _CannotRun as problem:
-            if not _open(after) or size == _SIZES[-1]:
+            if (batch, size) == tries[-1]:
                 raise _CannotRun(f"the original does not run: {problem}") from None
             continue
         break
@@ -199,18 +203,21 @@ def _floats(runs: list[list[Array]]) -> Iterator[Array]:
             yield value if value.dtype.kind == "f" else np.zeros(1)
 
 
-def _batch(before: Model, after: Model) -> int:
-    """How many samples of the changed model make one of the original."""
+def _batches(before: Model, after: Model) -> tuple[int, ...]:
+    """How many samples of the changed model make one of the original: what to try."""
     sizes = set()
+    is_open = False
     for name in after.graph.inputs:
         old, new = before.graph.type_of(name), after.graph.type_of(name)
-        if old is None or new is None or not old.shape or not new.shape:
+        if old is None or new is None or not old.shape or not new.shape or new.shape[0] != 1:
             continue
-        if new.shape[0] == 1 and isinstance(old.shape[0], int) and old.shape[0] > 1:
+        if isinstance(old.shape[0], int) and old.shape[0] > 1:
             sizes.add(old.shape[0])
+        is_open |= not isinstance(old.shape[0], int)
     if len(sizes) > 1:
         raise _CannotRun("the inputs had different batches, which cannot be compared with batch 1")
-    return sizes.pop() if sizes else 1
+    # A constant inside may hold a batch that the open dimension of the input does not tell.
+    return tuple(sizes) or ((1, *_BATCHES) if is_open else (1,))
 
 
 def _split(feed: Mapping[str, Array], batch: int) -> list[Mapping[str, Array]]:
@@ -246,7 +253,7 @@ def _inputs(before: Model, after: Model, size: int, seed: int, batch: int) -> di
             raise _CannotRun(f"input {name!r} has no shape")
         shape = [dim if isinstance(dim, int) else 1 if axis == 0 else size
                  for axis, dim in enumerate(found.shape)]  # fmt: skip
-        if batch > 1 and old.shape and old.shape[0] == batch and shape[0] == 1:
+        if batch > 1 and old.shape and shape[0] == 1 and old.shape[0] != 1:
             shape[0] = batch
         feed[name] = _values(graph, name, found, shape, random, seed)
     return feed

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dlclint.diagnostic import Confidence, Severity
-from dlclint.model.graph import Node
+from dlclint.diagnostic import Confidence, Safety, Severity
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
 from dlclint_rules import sources
+from dlclint_rules.repairs.sizes import batch_of_one, leading_constant
 from dlclint_rules.shapes import graph_inputs
 from dlclint_schemas.limitations import limit_table
 
 
-@rule()
+@rule(fix=[Safety.SAFE, Safety.UNSAFE])
 def not_one(context: ModelContext) -> Iterator[Finding]:
     """The batch of an input is not 1.
 
@@ -44,10 +44,11 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
                 help="convert with batch 1 (-b 1) and resize when the network is initialised",
                 tensor=name,
                 evidence={"batch": shape[0]},
+                fix=batch_of_one(context.view.model, {shape[0]}, quantize),
             )
 
 
-@rule()
+@rule(fix=[Safety.SAFE])
 def symbolic(context: ModelContext) -> Iterator[Finding]:
     """The batch of an input is a symbol.
 
@@ -64,21 +65,11 @@ def symbolic(context: ModelContext) -> Iterator[Finding]:
                 sources.limit("LIM003") if context.target.quantize else sources.CONVERTER,
                 help=f"-d {name} 1{',' + sizes if sizes else ''}" + (f", or -s {symbol} 1" if symbol else ""),
                 tensor=name,
+                fix=batch_of_one(context.view.model, {symbol}, True),
             )
 
 
-_CONSTANT_INPUT = {"Reshape": 1, "Expand": 1, "Tile": 1, "ConstantOfShape": 0}
-
-
-def _leading(node: Node) -> int | None:
-    position = _CONSTANT_INPUT.get(node.op_type)
-    if position is None or node.domain:
-        return None
-    value = node.graph.small_value(node.input(position))
-    return None if value is None or value.size == 0 else int(value.reshape(-1)[0])
-
-
-@rule()
+@rule(fix=[Safety.SAFE, Safety.UNSAFE])
 def baked_in(context: ModelContext) -> Iterator[Finding]:
     """A constant fixes the batch inside the model.
 
@@ -90,8 +81,9 @@ def baked_in(context: ModelContext) -> Iterator[Finding]:
     open_batches = {batch for batch in batches if batch != 1}
     if not open_batches:
         return
+    safe = context.target.quantize or not any(isinstance(batch, int) for batch in open_batches)
     for node in context.view.nodes():
-        leading = _leading(node)
+        leading = leading_constant(node)
         data = node.graph.type_of(node.input(0))
         if leading is None or leading <= 0 or data is None or not data.shape:
             continue
@@ -109,6 +101,7 @@ def baked_in(context: ModelContext) -> Iterator[Finding]:
                 help="export with batch 1, or use -1 (Reshape) in place of the constant",
                 node=node,
                 evidence={"constant": leading},
+                fix=batch_of_one(context.view.model, open_batches, safe),
             )
 
 

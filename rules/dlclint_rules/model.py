@@ -11,7 +11,7 @@ from dlclint.model.graph import Graph
 from dlclint.model.tensors import Tensor, Unavailable
 from dlclint.rule import FileContext, Finding, ModelContext, Subject, rule
 from dlclint_rules import sources
-from dlclint_rules.repairs import tidying
+from dlclint_rules.repairs import tidying, versions
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import op_table
 
@@ -66,7 +66,7 @@ def invalid(context: ModelContext) -> Iterator[Finding]:
                 )
 
 
-@rule()
+@rule(fix=[Safety.SAFE])
 def opset_too_new(context: ModelContext) -> Iterator[Finding]:
     """The model imports a newer opset than the converter states to read.
 
@@ -85,6 +85,7 @@ def opset_too_new(context: ModelContext) -> Iterator[Finding]:
             sources.limit("LIM004") if limit == op_table().stated_max_opset else sources.op_row(table),
             help=advice,
             evidence={"opset": opset, "stated_max": limit},
+            fix=versions.downgraded(context.view),
         )
 
 

@@ -12,7 +12,7 @@ from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime, Target
 from dlclint_rules import sources
-from dlclint_rules.repairs import layers
+from dlclint_rules.repairs import layers, versions
 from dlclint_schemas.forms import htp_forms
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import Constraint
@@ -83,7 +83,7 @@ def version_not_listed(context: ModelContext) -> Iterator[Finding]:
         )
 
 
-@rule()
+@rule(fix=[Safety.SAFE])
 def version_changed_structure(context: ModelContext) -> Iterator[Finding]:
     """The operator version is not listed and differs in structure from the listed ones.
 
@@ -91,6 +91,7 @@ def version_changed_structure(context: ModelContext) -> Iterator[Finding]:
     became inputs, or new ones, are lost or misread.
     What to do: export at the opset that the summary names.
     """
+    fix = versions.downgraded(context.view)
     for node, version, known in _unlisted(context, Listing.UNLISTED_CHANGED):
         yield Finding(
             f"{node.op_type} {version} is not listed and is read as {known}, whose structure differs",
@@ -99,6 +100,7 @@ def version_changed_structure(context: ModelContext) -> Iterator[Finding]:
             help=_export_help(context),
             node=node,
             evidence={"version": version, "read_as": known},
+            fix=fix,
         )
 
 

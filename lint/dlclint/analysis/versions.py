@@ -40,7 +40,7 @@ def listing_of(table: OpTable, op: str, version: int | None) -> Listing:
         # Beyond the opset the tool claims: compare with the newest listed version ourselves.
         return (
             Listing.UNLISTED_SAME
-            if _same_structure(op, version, max(row.versions))
+            if same_structure(op, version, max(row.versions))
             else Listing.UNLISTED_CHANGED
         )
     return Listing.UNLISTED_SAME if unlisted.structure_unchanged else Listing.UNLISTED_CHANGED
@@ -55,7 +55,8 @@ def _layout(schema: onnx.defs.OpSchema) -> tuple[object, ...]:
     return attributes, ends
 
 
-def _same_structure(op: str, version: int, listed: int) -> bool:
+def same_structure(op: str, version: int, listed: int) -> bool:
+    """Whether two versions of an op have the same attributes, defaults, inputs and outputs."""
     new, old = schema_of(op, "", version), schema_of(op, "", listed)
     return new is not None and old is not None and _layout(new) == _layout(old)
 

@@ -20,11 +20,11 @@ from dlclint.model.edits import (
     RemoveOutput,
     RenameNode,
     ReplaceNodes,
-    ReplaceStructure,
     ReplaceUses,
     SetAttribute,
     SetDimension,
     SetInput,
+    SetOpset,
     SetOutput,
     same,
 )
@@ -53,10 +53,6 @@ def apply(draft: Draft, fixes: Sequence[Sequence[Edit]]) -> Applied:
     made = [number for number, edits in enumerate(fixes) if claims.take(number, edits)]
     result = draft.copy()
     edits = list(_without_repeats(edit for number in made for edit in fixes[number]))
-    for edit in edits:
-        if isinstance(edit, ReplaceStructure):
-            result.proto.CopyFrom(edit.proto)
-            return Applied(result, tuple(made), claims.met)
     unread = _unread(result.proto.graph)
     _Applier(result).run(edits)
     _drop_dead(result.proto.graph, unread)
@@ -138,7 +134,7 @@ class _Applier:
                 removed.setdefault(edit.graph.wire_path, []).append(edit.position)
             elif isinstance(edit, (SetAttribute, RemoveAttribute, SetInput, SetOutput, RenameNode)):
                 self._on_node(edit)
-            elif isinstance(edit, (SetDimension, RemoveOutput)):
+            elif isinstance(edit, (SetDimension, RemoveOutput, SetOpset)):
                 self._on_model(edit)
             elif isinstance(edit, RemoveInput):
                 _remove_named(self.graph(edit.graph).input, edit.name)
@@ -171,8 +167,13 @@ class _Applier:
             while len(ends) > 1 and not ends[-1]:
                 ends.pop()
 
-    def _on_model(self, edit: SetDimension | RemoveOutput) -> None:
+    def _on_model(self, edit: SetDimension | RemoveOutput | SetOpset) -> None:
         graph = self.draft.proto.graph
+        if isinstance(edit, SetOpset):
+            for item in self.draft.proto.opset_import:
+                if item.domain == edit.domain or (not edit.domain and item.domain == "ai.onnx"):
+                    item.version = edit.version
+            return
         if isinstance(edit, RemoveOutput):
             _remove_named(graph.output, edit.name)
             return

@@ -258,18 +258,18 @@ class SortNodes:
 
 
 @record
-class ReplaceStructure:
-    """Put another structure in place of the whole model; references to contents stay valid."""
+class SetOpset:
+    """Import another version of a domain. Nothing else that rests on the old version is made with it."""
 
-    proto: onnx.ModelProto
-    what: str
-    kind = "replace-structure"
+    domain: str
+    version: int
+    kind = "set-opset"
 
     def claims(self) -> Iterator[Claim]:
         yield ()
 
     def words(self) -> str:
-        return self.what
+        return f"import {self.domain or 'ai.onnx'} {self.version}"
 
 
 Edit = (
@@ -287,7 +287,7 @@ Edit = (
     | RemoveInput
     | RemoveOutput
     | SortNodes
-    | ReplaceStructure
+    | SetOpset
 )
 
 
@@ -335,6 +335,4 @@ def _plain(value: Any) -> Any:
         return plain(str(onnx.helper.printable_attribute(value)))
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, onnx.ModelProto):
-        return None
     return value if isinstance(value, int) else {"shape": list(value.shape)}
