@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from dlclint.diagnostic import Confidence, Safety, Severity
+from dlclint.model.graph import Dim, Graph, Node
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
 from dlclint_rules import sources
@@ -69,39 +71,115 @@ def symbolic(context: ModelContext) -> Iterator[Finding]:
             )
 
 
+_SHAPE_INPUT = {"Reshape": 1, "Expand": 1, "Tile": 1, "ConstantOfShape": 0}
+"""Ops that are told a shape or repeats, and the input that tells them."""
+_PASSED = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze"})
+_END = (1 << 31) - 1
+"""Slice ends from here on mean the end of the axis; exporters write this or more."""
+
+
+def _written(graph: Graph, tensor: str, depth: int = 8) -> list[int] | None:
+    """The leading sizes of a list as far as they are stored in the model, and follow from no shape."""
+    value = graph.small_value(tensor)
+    if value is not None:
+        return [int(item) for item in value.reshape(-1)] if value.dtype.kind in "iu" else None
+    node = graph.producer(tensor)
+    if node is None or node.domain or not depth:
+        return None
+    if node.op_type in _PASSED or node.op_type == "Concat":
+        return _written(node.graph, node.input(0), depth - 1)
+    return None
+
+
+def _shape_flaw(node: Node, open_batches: set[Dim]) -> tuple[int, str] | None:
+    """The size to which a stored shape fixes the leading dimension, and how."""
+    sizes = _written(node.graph, node.input(_SHAPE_INPUT[node.op_type]))
+    data = node.graph.type_of(node.input(0))
+    if not sizes or sizes[0] <= 0 or data is None or not data.shape:
+        return None
+    leading, own = sizes[0], data.shape[0]
+    what = f"{node.op_type} fixes the leading dimension to {leading}, its input has {own or '?'}"
+    if node.op_type != "Reshape":
+        return (leading, what) if leading > 1 and leading in open_batches else None
+    if own in open_batches and (leading == own or not isinstance(own, int)):
+        return leading, what
+    stored = node.graph.small_value(node.input(1))
+    if own == 1 and stored is not None and data.static_shape is not None and 0 not in sizes:
+        count, wanted = math.prod(data.static_shape), math.prod(size for size in sizes if size > 0)
+        if leading > 1 and (count % wanted if -1 in sizes else count != wanted):
+            return leading, f"{what}, and {count} elements do not fill {sizes}"
+    return None
+
+
+def _slice_flaw(node: Node, open_batches: set[Dim]) -> tuple[int, str] | None:
+    """The end at which constants cut the batch."""
+    data = node.graph.type_of(node.input(0))
+    if data is None or not data.shape or data.shape[0] not in open_batches:
+        return None
+    bounds = [
+        node.attribute(name) if node.has(name) else _written(node.graph, node.input(position))
+        for position, name in ((1, "starts"), (2, "ends"), (3, "axes"))
+    ]
+    starts, ends, axes = bounds
+    if not starts or not ends:
+        return None
+    for axis, end in zip(axes or range(len(ends)), ends, strict=False):
+        if axis in (0, -len(data.shape)) and 0 < end < _END:
+            return end, f"Slice ends the leading dimension at {end}, its input has {data.shape[0] or '?'}"
+    return None
+
+
+def _concat_flaw(node: Node, open_batches: set[Dim]) -> tuple[int, str] | None:
+    """The leading dimension of a constant that is joined to data of another batch."""
+    if node.attribute("axis") == 0:
+        return None
+    kinds = [node.graph.type_of(name) for name in node.inputs]
+    shapes = [kind.shape for kind in kinds if kind is not None and kind.shape]
+    if len(shapes) != len(node.inputs) or len(shapes[0]) < 2:
+        return None
+    batch = next((shape[0] for shape in shapes if shape[0] in open_batches), 1)
+    for name, shape in zip(node.inputs, shapes, strict=True):
+        leading = shape[0]
+        if batch != 1 and isinstance(leading, int) and node.graph.constant(name) is not None:
+            what = f"Concat joins the constant {name!r}, whose leading dimension is {leading}"
+            return leading, f"{what}, to data with {batch or '?'}"
+    return None
+
+
 @rule(fix=[Safety.SAFE, Safety.UNSAFE])
 def baked_in(context: ModelContext) -> Iterator[Finding]:
     """A constant fixes the batch inside the model.
 
-    Why: the batch of the inputs is open or not 1, but a constant of Reshape, Expand or Tile holds a
-    batch of its own; setting the input's batch to another value breaks the model there.
+    Why: the model is to run with another batch than the one that a stored shape (Reshape, Expand,
+    Tile, ConstantOfShape, also where Concat builds it), the end of a Slice or a constant in a Concat
+    was written for; it breaks there, or silently takes a part.
     What to do: export with batch 1, or put -1 or 0 in place of the constant.
     """
     batches = {found.shape[0] for _, found in graph_inputs(context) if found.shape and len(found.shape) >= 2}
-    open_batches = {batch for batch in batches if batch != 1}
-    if not open_batches:
-        return
+    open_batches: set[Dim] = {batch for batch in batches if batch != 1}
     safe = context.target.quantize or not any(isinstance(batch, int) for batch in open_batches)
-    for node in context.view.nodes():
-        leading = leading_constant(node)
-        data = node.graph.type_of(node.input(0))
-        if leading is None or leading <= 0 or data is None or not data.shape:
-            continue
-        own = data.shape[0]
-        if node.op_type == "Reshape":
-            fixed = own in open_batches and (leading == own or not isinstance(own, int))
+    # What folds to a constant fixes the batch as well as what does not.
+    for node in (node for graph in context.view.model.graphs() for node in graph.nodes if not node.domain):
+        if node.op_type in _SHAPE_INPUT:
+            flaw = _shape_flaw(node, open_batches)
+        elif node.op_type == "Slice":
+            flaw = _slice_flaw(node, open_batches)
+        elif node.op_type == "Concat":
+            flaw = _concat_flaw(node, open_batches)
         else:
-            fixed = leading > 1 and leading in open_batches
-        if fixed:
+            continue
+        if flaw is not None:
+            constant, message = flaw
+            mendable = bool(open_batches) and leading_constant(node) is not None
             yield Finding(
-                f"{node.op_type} fixes the leading dimension to {leading}, its input has {own or '?'}",
+                message,
                 Severity.WARNING,
                 sources.limit("LIM003"),
                 Confidence.INFERRED,
                 help="export with batch 1, or use -1 (Reshape) in place of the constant",
                 node=node,
-                evidence={"constant": leading},
-                fix=batch_of_one(context.view.model, open_batches, safe),
+                evidence={"constant": constant},
+                fix=batch_of_one(context.view.model, open_batches, safe) if mendable else None,
             )
 
 
