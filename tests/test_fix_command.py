@@ -141,6 +141,26 @@ def test_differing_safe_fix_is_refused(
     assert "not verified: not asked for (--no-verify)" in capsys.readouterr().out
 
 
+def test_rule_to_blame_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def transposed_is_wrong(original: Path, changed: Path, **_: object) -> Verification:
+        if onnx.load(changed).graph.node[0].attribute:
+            return Verification(Verdict.DIFFERENT, "output 'y' differs", runs=2)
+        return Verification(Verdict.EQUAL, runs=2)
+
+    monkeypatch.setattr("dlclint.cli.fix_model.verify", transposed_is_wrong)
+    model = save(tmp_path / "m.onnx")
+    assert run(model, "--in-place") == 0
+    output = capsys.readouterr().out
+    assert "left out ops/pattern-only: with its fixes the model does not compute the same" in output
+    assert "mended model/unused-input" in output
+    graph = onnx.load(model).graph
+    assert [value.name for value in graph.input] == ["x"]
+    assert not graph.node[0].attribute
+    assert files_in(tmp_path) == ["m.onnx"]
+
+
 def test_without_onnxruntime(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

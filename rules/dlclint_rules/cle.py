@@ -14,11 +14,12 @@ import numpy as np
 from dlclint.analysis.cle.absorption import HighBias
 from dlclint.analysis.cle.matching import Matching, Obstacle, Stop, match
 from dlclint.analysis.cle.plan import Chain, plan
-from dlclint.diagnostic import Confidence, Severity
+from dlclint.diagnostic import Confidence, Safety, Severity
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
 from dlclint_rules import sources
+from dlclint_rules.repairs import layers
 
 ASK = "--algorithms cle of snpe-dlc-quant (qairt-quantizer: --apply_algorithms cle)"
 WORTH_IT = 6.02
@@ -157,7 +158,7 @@ def incomplete_chain(context: ModelContext) -> Iterator[Finding]:
     yield from _left_out(context, Obstacle.CHAIN, "before the next convolution comes")
 
 
-@rule()
+@rule(fix=[Safety.UNSAFE])
 def relu6(context: ModelContext) -> Iterator[Finding]:
     """Cross-layer equalization turns ReLU6 into Relu.
 
@@ -176,6 +177,7 @@ def relu6(context: ModelContext) -> Iterator[Finding]:
             help="with CLE, compare accuracy; dlclint equalize --relu6 replace --verify measures the change",
             node=clipped[0].activation,
             evidence={"pairs": len(clipped), "convolutions": _names(pair.first for pair in clipped)},
+            fix=layers.relus_of_clips([pair.activation for pair in clipped if pair.activation is not None]),
         )
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from dlclint.analysis.layers import Presence, layers_of
 from dlclint.analysis.partition import bytes_of
-from dlclint.diagnostic import Confidence, Severity, Source, size_text
+from dlclint.diagnostic import Confidence, Safety, Severity, Source, size_text
 from dlclint.model.graph import Node, is_float
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import DlcKind, Runtime
+from dlclint_rules.repairs import layers
 from dlclint_schemas.forms import htp_forms
 from dlclint_schemas.precision import SUPPLEMENT, compiled_at, rank_limit
 from dlclint_schemas.record import record
@@ -123,7 +124,7 @@ def few_channels(context: ModelContext) -> Iterator[Finding]:
     )
 
 
-@rule()
+@rule(fix=[Safety.SAFE])
 def divide(context: ModelContext) -> Iterator[Finding]:
     """Division by a constant.
 
@@ -151,6 +152,7 @@ def divide(context: ModelContext) -> Iterator[Finding]:
         help="multiply by the reciprocal",
         node=divisions[0],
         evidence={"nodes": len(divisions), "numbers": sum(sizes)},
+        fix=layers.multiplications(divisions),
     )
 
 
@@ -172,7 +174,7 @@ def _after(node: Node) -> tuple[Node | None, bool]:
     return (producer if weighted else None), alone
 
 
-@rule()
+@rule(fix=[Safety.SAFE, Safety.UNSAFE])
 def prelu(context: ModelContext) -> Iterator[Finding]:
     """PReLU or LeakyReLU where ReLU would be faster, or that cannot run inside its convolution.
 
@@ -196,6 +198,7 @@ def prelu(context: ModelContext) -> Iterator[Finding]:
         help="ReLU or ReLU6 is faster where accuracy allows",
         node=(apart or found)[0],
         evidence={"nodes": len(found), "apart": len(apart)},
+        fix=layers.relus(found),
     )
 
 

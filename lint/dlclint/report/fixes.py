@@ -16,13 +16,19 @@ _SHOWN = 20
 _NOUNS = ((Severity.ERROR, "error"), (Severity.WARNING, "warning"), (Severity.INFO, "note"))
 
 
-def as_text(fixed: FixedModel, path: str, written: Written | None, proof: Verification, unsafe: bool) -> str:
-    """The report for people."""
-    return "\n".join(_lines(fixed, path, written, proof, unsafe))
+def as_text(
+    fixed: FixedModel, path: str, written: Written | None, proof: Verification, differing: Mapping[str, str]
+) -> str:
+    """The report for people.
+
+    Args:
+        differing: rules left out because the model would compute otherwise, and how.
+    """
+    return "\n".join(_lines(fixed, path, written, proof, differing))
 
 
 def _lines(
-    fixed: FixedModel, path: str, written: Written | None, proof: Verification, unsafe: bool
+    fixed: FixedModel, path: str, written: Written | None, proof: Verification, differing: Mapping[str, str]
 ) -> Iterator[str]:
     yield plain(path, 500)
     yield from (f"  note: {note}" for note in fixed.notes)
@@ -33,6 +39,8 @@ def _lines(
     if not made:
         yield "  nothing to mend"
     yield from _counted("with --unsafe", ((item.rule, f"{item.title}") for item in fixed.possible))
+    for rule, reason in differing.items():
+        yield f"  left out {rule}: with its fixes the model does not compute the same ({plain(reason, 300)})"
     refused = [item for item in fixed.left if item.reason]
     yield from _counted("not mended", ((item.rule, f"{item.title}: {item.reason}") for item in refused))
     yield from _counted(
@@ -81,7 +89,9 @@ def _proof(proof: Verification) -> Iterator[str]:
         yield f"    {len(proof.outputs) - _SHOWN} more outputs"
 
 
-def as_json(fixed: FixedModel, path: str, written: Written | None, proof: Verification) -> dict[str, Any]:
+def as_json(
+    fixed: FixedModel, path: str, written: Written | None, proof: Verification, differing: Mapping[str, str]
+) -> dict[str, Any]:
     """The report as plain data; its schema is `dlclint_schemas/fix-v1.schema.json`."""
     return {
         "version": 1,
@@ -101,6 +111,7 @@ def as_json(fixed: FixedModel, path: str, written: Written | None, proof: Verifi
         ],
         "possible": [_left(item) for item in fixed.possible],
         "left": [_left(item) for item in fixed.left],
+        "left_out": {rule: plain(reason, 400) for rule, reason in differing.items()},
         "written": written
         and {
             "path": plain(str(written.path), 500),

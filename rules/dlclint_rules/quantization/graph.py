@@ -9,12 +9,13 @@ import numpy as np
 
 from dlclint.analysis.masks import find_masks
 from dlclint.analysis.roles import WEIGHTED_OPS, fold_factors
-from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.diagnostic import Confidence, Safety, Severity, Source
 from dlclint.encodings import grid
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext
 from dlclint.target import Runtime
 from dlclint_rules.quantization.reporting import QUANTIZATION, layer, option, others, quantization_rule, short
+from dlclint_rules.repairs import masks
 from dlclint_schemas.thresholds import threshold
 
 _QDQ = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
@@ -103,7 +104,7 @@ def _spread(norm: Node) -> float:
     return float(np.abs(factors).max()) / middle if middle else 0.0
 
 
-@quantization_rule()
+@quantization_rule(fix=[Safety.SAFE])
 def mask_constant(context: ModelContext) -> Iterator[Finding]:
     """A mask's constant swallows the range of attention scores.
 
@@ -139,4 +140,5 @@ def mask_constant(context: ModelContext) -> Iterator[Finding]:
             node,
             mask.name,
             evidence={"value": mask.value, "softmaxes": count, **({"step": step} if target.quantize else {})},
+            fix=masks.bounded(mask, least, advice),
         )

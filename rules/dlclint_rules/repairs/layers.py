@@ -21,7 +21,7 @@ from dlclint.model.edits import (
     SetOutput,
 )
 from dlclint.model.graph import Node
-from dlclint.model.tensors import Array, Produced, Tensor
+from dlclint.model.tensors import Array, Produced, Tensor, Unavailable
 
 _STRIP = 64 << 20
 """Bytes of a transposed weight that are put together at once."""
@@ -209,58 +209,84 @@ def without_unread_outputs(nodes: list[tuple[Node, int]]) -> Fix:
     return Fix(f"leave out {len(nodes)} unread outputs", Safety.SAFE, edits)
 
 
-def multiplication(node: Node) -> Fix | None:
-    """Division by a stored number as multiplication by its reciprocal."""
-    graph = node.graph
-    divisor = graph.small_value(node.input(1), limit=1 << 20)
-    if graph.is_function or node.op_type != "Div" or divisor is None:
+def multiplications(nodes: list[Node]) -> Fix | None:
+    """Divisions by stored numbers as multiplications by their reciprocals."""
+    found = [(node, factor) for node in nodes if (factor := _reciprocal(node)) is not None]
+    if not found:
+        return None
+
+    def edits() -> Iterator[Edit]:
+        for node, factor in found:
+            new = onnx.NodeProto()
+            new.CopyFrom(node.proto)
+            new.op_type = "Mul"
+            name = fresh_name(node.graph, f"{node.outputs[0]}_factor")
+            new.input[1] = name
+            yield add_constant(node.graph, name, factor)
+            yield ReplaceNodes(node.graph, (node,), (new,))
+
+    plural = "s" * (len(found) > 1)
+    return Fix(f"multiply by the reciprocal in {len(found)} node{plural}", Safety.SAFE, edits)
+
+
+def _reciprocal(node: Node) -> Array | None:
+    """The reciprocal of a stored divisor, None where it is no finite number or the type cannot hold it."""
+    divisor = node.graph.small_value(node.input(1), limit=1 << 20)
+    if node.graph.is_function or node.op_type != "Div" or divisor is None:
         return None
     if divisor.dtype.kind != "f" or not np.isfinite(divisor).all() or not divisor.all():
         return None
     with np.errstate(all="ignore"):
-        factor = (1 / divisor.astype(np.float64)).astype(divisor.dtype)
-    if not np.isfinite(factor).all() or not factor.all():
+        factor: Array = (1 / divisor.astype(np.float64)).astype(divisor.dtype)
+    # A subnormal reciprocal keeps too few digits.
+    usable = np.isfinite(factor).all() and (np.abs(factor) >= np.finfo(divisor.dtype).tiny).all()
+    return factor if usable else None
+
+
+def relus(nodes: list[Node]) -> Fix | None:
+    """PRelu and LeakyRelu as Relu: the same where all slopes are 0, another function where they are not."""
+    slopes = [(node, slope) for node in nodes if (slope := _largest_slope(node)) is not None]
+    if not slopes:
         return None
-
-    def edits() -> Iterator[Edit]:
-        new = onnx.NodeProto()
-        new.CopyFrom(node.proto)
-        new.op_type = "Mul"
-        name = fresh_name(graph, f"{node.outputs[0]}_factor")
-        new.input[1] = name
-        yield add_constant(graph, name, factor)
-        yield ReplaceNodes(graph, (node,), (new,))
-
-    exact = bool((factor.astype(np.float64) * divisor.astype(np.float64) == 1).all())
-    rounding = "" if exact else ", rounded to the type's last digit"
-    return Fix(f"multiply by the reciprocal{rounding}", Safety.SAFE, edits)
-
-
-def relu_of_prelu(node: Node) -> Fix | None:
-    """PRelu as Relu: the same where all slopes are 0, another function where they are not."""
-    slope = node.graph.constant(node.input(1))
-    if node.op_type != "PRelu" or node.graph.is_function or slope is None:
-        return None
-    largest = 0.0
-    for chunk in slope.chunks():
-        largest = max(largest, float(np.abs(chunk.astype(np.float64)).max(initial=0.0)))
-    if largest == 0:
-        return Fix("write Relu: every slope is 0", Safety.SAFE, lambda: (_relu(node),))
+    same = [node for node, slope in slopes if slope == 0]
+    if same:
+        plural = "s" * (len(same) > 1)
+        title = f"write Relu in {len(same)} node{plural} whose every slope is 0"
+        return Fix(title, Safety.SAFE, lambda: tuple(map(_relu, same)))
+    largest = max(slope for _, slope in slopes)
     return Fix(
         f"write Relu: negative inputs give 0, not up to {largest:.3g} times themselves; needs fine-tuning",
         Safety.UNSAFE,
-        lambda: (_relu(node),),
+        lambda: tuple(_relu(node) for node, _ in slopes),
     )
 
 
-def relu_of_clip(node: Node, upper: float) -> Fix | None:
-    """Clip from 0 to a bound as Relu, which cross-layer equalization can scale through."""
-    if node.op_type != "Clip" or node.graph.is_function:
+def _largest_slope(node: Node) -> float | None:
+    if node.graph.is_function:
         return None
+    if node.op_type == "LeakyRelu":
+        return abs(float(node.attribute("alpha", 0.01)))
+    slope = node.graph.constant(node.input(1))
+    if node.op_type != "PRelu" or slope is None:
+        return None
+    try:
+        return max(
+            (float(np.abs(c.astype(np.float64)).max(initial=0.0)) for c in slope.chunks()), default=0.0
+        )
+    except Unavailable:
+        return None
+
+
+def relus_of_clips(nodes: list[Node]) -> Fix | None:
+    """Clip from 0 to 6 as Relu, which cross-layer equalization can scale through."""
+    found = [node for node in nodes if node.op_type == "Clip" and not node.graph.is_function]
+    if not found:
+        return None
+    plural = "s" * (len(found) > 1)
     return Fix(
-        f"write Relu: values above {upper:g} are no longer cut",
+        f"write Relu in {len(found)} node{plural}: values above 6 are no longer cut",
         Safety.UNSAFE,
-        lambda: (_relu(node),),
+        lambda: tuple(map(_relu, found)),
     )
 
 
@@ -285,3 +311,15 @@ def of_attribute(node: Node, kind: str, attribute: str | None) -> Fix | None:
     if kind == "attribute_matches_weight_shape":
         return without_kernel_shape(node)
     return without_allowzero(node) if attribute == "allowzero" else None
+
+
+def narrow_indices(found: list[tuple[Node, int]]) -> Fix:
+    """Stored indices as int32, where they fit."""
+
+    def edits() -> Iterator[Edit]:
+        for node, position in found:
+            value = node.graph.small_value(node.input(position), limit=1 << 20)
+            if value is not None:
+                yield from replace_constant(node, position, value.astype(np.int32))
+
+    return Fix(f"store {len(found)} tensors of indices as int32", Safety.SAFE, edits)

@@ -46,6 +46,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="the model of an override file (default: NAME.onnx beside NAME.encodings)",
     )
     shared.add_target(fix)
+    fix.add_argument(
+        "-n",
+        "--no-simplification",
+        "--no_simplification",
+        dest="no_simplification",
+        action="store_true",
+        help="the converter will not simplify: fold and name what override files speak of",
+    )
     shared.add_rules(fix)
     configuration = fix.add_argument_group("configuration")
     configuration.add_argument("--config", metavar="FILE", help="dlclint.toml or pyproject.toml to use")

@@ -1,0 +1,270 @@
+"""Family `graph`: pieces that do nothing, that nobody reads, or that the converter rewrites silently."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+
+from dlclint.analysis.folding import folded_nodes
+from dlclint.diagnostic import Confidence, Safety, Severity, Source
+from dlclint.model.graph import Graph, Node
+from dlclint.rule import Finding, ModelContext, rule
+from dlclint_rules import sources
+from dlclint_rules.repairs import folding, layers, tidying
+from dlclint_schemas.layers import layer_table
+
+_INT32 = np.iinfo(np.int32)
+_INDEX_INPUTS = {"Gather": 1, "GatherElements": 1, "ScatterElements": 1}
+"""Inputs of stored indices that become a tensor of the DLC, and may be int32 as well as int64."""
+
+
+def _graphs(context: ModelContext) -> Iterator[Graph]:
+    return (graph for graph in context.view.model.graphs() if not graph.is_function)
+
+
+def _nodes_text(nodes: list[Node]) -> str:
+    counts = Counter(node.op_type for node in nodes)
+    return ", ".join(f"{count} {op}" for op, count in counts.most_common(4))
+
+
+@rule(fix=[Safety.SAFE])
+def without_effect(context: ModelContext) -> Iterator[Finding]:
+    """Nodes that pass their input on unchanged.
+
+    Why: Identity, Dropout at inference and Cast to the type that is there already compute nothing. The
+    converter removes them, and with them the tensor names that an override file may use.
+    What to do: remove them before AIMET sees the model, so that all names match.
+    """
+    for graph in _graphs(context):
+        found = [node for node in graph.nodes if _passes_on(node) and tidying.can_bypass(node)]
+        if found:
+            yield Finding(
+                f"{_nodes_text(found)} pass their input on unchanged",
+                Severity.INFO,
+                sources.layer_row("Identity, Dropout: folded or removed"),
+                Confidence.INFERRED,
+                help="remove them before override files are made, so that tensor names stay",
+                node=found[0],
+                evidence={"nodes": len(found)},
+                fix=tidying.bypass_all(found),
+            )
+
+
+def _passes_on(node: Node) -> bool:
+    if node.domain or not node.input(0):
+        return False
+    if node.op_type == "Identity":
+        return layer_table().rowless["Identity"].kind == "folded_or_removed"
+    if node.op_type == "Dropout":
+        mask = node.outputs[1] if len(node.outputs) > 1 else ""
+        training = node.graph.small_value(node.input(2)) if node.input(2) else None
+        inference = not node.input(2) or (training is not None and not training.any())
+        old = (node.version or 0) < 7 and not node.attribute("is_test", 0)
+        read = bool(mask) and (bool(node.graph.consumers(mask)) or mask in node.graph.outputs)
+        return inference and not old and not read
+    if node.op_type == "Cast":
+        found = node.graph.type_of(node.input(0))
+        return found is not None and found.data_type == node.attribute("to")
+    return False
+
+
+@rule(fix=[Safety.SAFE])
+def unread_output(context: ModelContext) -> Iterator[Finding]:
+    """Outputs that the converter does not make are written, and nothing reads them.
+
+    Why: Mask of Dropout, Indices of MaxPool and the statistics of BatchNormalization are not emitted.
+    As nothing reads them that costs nothing, but their names lead to nothing in the DLC.
+    What to do: leave the outputs out.
+    """
+    ops = {"Dropout", "MaxPool", "BatchNormalization"}
+    for graph in _graphs(context):
+        found = [
+            (node, position)
+            for node in graph.nodes
+            if node.op_type in ops and not node.domain and not node.attribute("training_mode", 0)
+            for position, name in enumerate(node.outputs[1:], 1)
+            if name and not graph.consumers(name) and name not in graph.outputs
+        ]
+        if found:
+            node, position = found[0]
+            yield Finding(
+                f"{len(found)} outputs are not made and not read, such as {node.outputs[position]!r}",
+                Severity.INFO,
+                sources.op_row(context.view.table, node.op_type),
+                help="leave them out",
+                node=node,
+                evidence={"outputs": len(found)},
+                fix=layers.without_unread_outputs(found),
+            )
+
+
+@rule(fix=[Safety.SAFE])
+def unread_initializer(context: ModelContext) -> Iterator[Finding]:
+    """Initializers that nothing reads.
+
+    Why: they make the file larger and load slower, and an override file may name them in vain.
+    What to do: remove them.
+    """
+    for graph in _graphs(context):
+        if graph.proto.sparse_initializer:
+            continue
+        names = [n for n in graph.initializers if not graph.consumers(n) and n not in graph.outputs]
+        if names:
+            size = sum(max(0, graph.initializers[name].nbytes) for name in names)
+            yield Finding(
+                f"{len(names)} initializers ({size} bytes) are read by nothing, such as {names[0]!r}",
+                Severity.INFO,
+                sources.ONNX,
+                Confidence.INFERRED,
+                help="remove them",
+                graph=graph,
+                tensor=names[0],
+                evidence={"initializers": len(names), "bytes": size},
+                fix=tidying.without_initializers(graph, names),
+            )
+
+
+@rule(fix=[Safety.SAFE])
+def unread_node(context: ModelContext) -> Iterator[Finding]:
+    """Nodes whose results nothing reads.
+
+    Why: the converter prunes them; what they name is not in the DLC.
+    What to do: remove them, or make their result an output if it was meant to be one.
+    """
+    for graph in _graphs(context):
+        found = [
+            node
+            for node in graph.nodes
+            if node.outputs
+            and not any(name and (graph.consumers(name) or name in graph.outputs) for name in node.outputs)
+        ]
+        if found:
+            yield Finding(
+                f"the results of {_nodes_text(found)} are read by nothing",
+                Severity.INFO,
+                sources.ONNX,
+                Confidence.INFERRED,
+                help="remove them, or declare their result an output",
+                node=found[0],
+                evidence={"nodes": len(found)},
+                fix=tidying.without_nodes(found),
+            )
+
+
+@rule(fix=[Safety.SAFE])
+def initializer_as_input(context: ModelContext) -> Iterator[Finding]:
+    """Initializers are listed as inputs of the model too.
+
+    Why: listed so, a weight is only a default that the caller may replace, and tools that fold
+    constants leave it alone. Models of IR version 3 must list them; later ones need not.
+    What to do: take them from the inputs.
+    """
+    model = context.view.model
+    graph = model.graph
+    if model.proto.ir_version < 4:
+        return
+    names = [value.name for value in model.proto.graph.input if value.name in graph.initializers]
+    if names:
+        yield Finding(
+            f"{len(names)} initializers are inputs too, such as {names[0]!r}",
+            Severity.INFO,
+            Source("ONNX specification", "IR version 4, graph inputs and initializers"),
+            Confidence.INFERRED,
+            help="take them from the inputs: they are constants",
+            tensor=names[0],
+            evidence={"initializers": len(names)},
+            fix=tidying.without_default(graph, names),
+        )
+
+
+@rule(fix=[Safety.SAFE])
+def nameless_node(context: ModelContext) -> Iterator[Finding]:
+    """Nodes without a name, where an override file goes with the model.
+
+    Why: reports and layers are called by their node's name; where it is missing each tool makes up
+    one of its own, so that what two tools say of a layer cannot be brought together.
+    What to do: give every node a name before the model is quantized.
+    """
+    if context.target.simplify:
+        return
+    for graph in _graphs(context):
+        found = [node for node in graph.nodes if not node.name]
+        if found:
+            yield Finding(
+                f"{len(found)} of {len(graph.nodes)} nodes have no name",
+                Severity.INFO,
+                sources.ONNX,
+                Confidence.INFERRED,
+                help="name them before the model is quantized",
+                node=found[0],
+                evidence={"nodes": len(found)},
+                fix=tidying.named(graph, found),
+            )
+
+
+@rule(fix=[Safety.SAFE])
+def constant_expression(context: ModelContext) -> Iterator[Finding]:
+    """Nodes compute what follows from the model alone, and the converter will not fold them.
+
+    Why: with quantization overrides, custom ops or `--no-simplification` the converter does not
+    simplify, so arithmetic on constants and shapes stays in the graph, or stops the conversion.
+    What to do: fold it before the overrides are made, so that nodes and tensor names match.
+    """
+    if context.target.simplify:
+        return
+    keys = folded_nodes(context.view.model)
+    for graph in _graphs(context):
+        found = [node for node in graph.nodes if node.key in keys and node.op_type != "Constant"]
+        if found:
+            yield Finding(
+                f"{len(found)} nodes compute constants ({_nodes_text(found)}) and are not folded",
+                Severity.INFO,
+                sources.CONVERTER,
+                help="fold them before the override file is made",
+                node=found[0],
+                evidence={"nodes": len(found)},
+                fix=folding.folded(graph, found),
+            )
+
+
+@rule(fix=[Safety.SAFE])
+def wide_indices(context: ModelContext) -> Iterator[Finding]:
+    """Stored indices of 64 bits, which become 32 bits wide in the DLC.
+
+    Why: the runtimes have no 64-bit integers; indices are stored as int32.
+    What to do: nothing where the values fit; store them as int32 to have in the model what will run.
+    """
+    folded = context.view.folded
+    for graph in _graphs(context):
+        found = []
+        for node in graph.nodes:
+            position = _INDEX_INPUTS.get(node.op_type)
+            if position is None or node.domain or node.key in folded:
+                continue
+            stored = graph.constant(node.input(position))
+            if stored is not None and stored.data_type == onnx.TensorProto.INT64:
+                value = graph.small_value(node.input(position), limit=1 << 20)
+                fits = (
+                    value is not None
+                    and value.size
+                    and _INT32.min <= value.min() <= value.max() <= _INT32.max
+                )
+                if fits:
+                    found.append((node, position))
+        if found:
+            yield Finding(
+                f"{len(found)} tensors of stored indices are int64 and become int32",
+                Severity.INFO,
+                Source(
+                    "QNN SDK documentation 2.25.0, HTP precision",
+                    "Cast: int64 only to and from 32-bit integers",
+                ),
+                Confidence.INFERRED,
+                help="store them as int32",
+                node=found[0][0],
+                evidence={"tensors": len(found)},
+                fix=layers.narrow_indices(found),
+            )
