@@ -130,3 +130,19 @@ def test_precision_by_chip(soc: str, kind: DlcKind, errors: set[str], tmp_path: 
     context = ModelContext(path, ModelView(read(path), target), target)
     found = apply_rules(RULES, Subject.MODEL, context, "m.onnx")
     assert {item.rule for item in found if item.severity.value == "error"} == errors
+
+
+def test_widths_that_a_chip_refuses_show_in_the_matrix(model: Path) -> None:
+    """16-bit weights: from v73, with 16-bit activations; those not on the DSP of v66."""
+    loaded = read(model)
+
+    def dlc(soc: str, runtime: Runtime, act: int, weights: int) -> str:
+        target = Target((), find_socs(soc)[0], DlcKind(True, act, weights, stated=True))
+        return next(r.dlc for r in ModelView(loaded, target).support_matrix().rows if r.runtime is runtime)
+
+    assert dlc("SM8550", Runtime.HTP, 16, 16) == "as is"
+    assert dlc("SM8450", Runtime.HTP, 16, 16) == "refused"
+    assert dlc("SM8450", Runtime.HTP, 16, 8) == "as is"
+    assert dlc("SM8550", Runtime.HTP, 8, 16) == "refused"
+    assert dlc("SM8250", Runtime.DSP, 16, 8) == "refused"
+    assert dlc("SM8250", Runtime.AIP, 16, 8) == "as is"

@@ -52,6 +52,12 @@ def wide_weights() -> WideWeights:
 
 
 @cache
+def float_not_compiled(soc: str) -> frozenset[str]:
+    """Float ops that HTP of a SoC validates and then cannot compile, as measured; empty if not asked."""
+    return frozenset(load("measured_precision")["float_not_compiled"].get(soc, ()))
+
+
+@cache
 def hta_ops() -> frozenset[str]:
     """ONNX ops that the HTA itself has: column hta of the table."""
     return frozenset(op for op, row in _table().items() if row["hta"])

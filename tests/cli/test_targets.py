@@ -119,6 +119,11 @@ def test_one_line(
     assert output.err.count("\n") == 1
 
 
+def test_an_option_before_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--soc", "sm8650", "check", "m.onnx"]) == 2
+    assert capsys.readouterr().err == "dlclint: error: --soc goes behind a command: dlclint check --soc ...\n"
+
+
 def test_configuration_is_judged_alike(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dlclint.socs import needs_quantizer
 from dlclint.target import Runtime, Target
+from dlclint_schemas.precision import wide_weights
 from dlclint_schemas.quantization import runtime_compatibility
 from dlclint_schemas.record import record
 
@@ -53,9 +54,20 @@ def dlc_text(runtime: Runtime, target: Target) -> str:
         taken = {None: "as is if the SoC has float16", True: "as is", False: "refused"}
         return taken[soc.fp16 if soc is not None else None]
     mandatory = runtime is Runtime.DSP and needs_quantizer(soc) and not kind.quantize
-    if not found.accepted or mandatory:
+    if not found.accepted or mandatory or (kind.quantize and _too_wide(runtime, target)):
         return "refused"
     return "as is" if found.as_is else "dequantized at load" if kind.quantize else "quantized at load"
+
+
+def _too_wide(runtime: Runtime, target: Target) -> bool:
+    """Whether the bit widths are more than the runtime's Hexagon takes."""
+    kind, wide = target.kind, wide_weights()
+    if runtime is Runtime.DSP:
+        return kind.act_bitwidth == 16
+    if runtime is not Runtime.HTP or kind.weights_bitwidth != 16:
+        return False
+    old = target.soc is not None and (target.soc.hexagon or 0) < wide.hexagon
+    return old or kind.act_bitwidth != wide.act_bitwidth
 
 
 @record

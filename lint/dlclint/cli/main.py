@@ -74,6 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Modules and models are many small objects that live to the end: collect rarely.
     gc.set_threshold(100_000, 20, 20)
     words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
+        name = plain(words[0].partition("=")[0])
+        print(f"dlclint: error: {name} goes behind a command: dlclint check {name} ...", file=sys.stderr)
+        return 2
     given = parser(words[0] if words else "").parse_args(words)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)

@@ -12,7 +12,16 @@ from dlclint.model.graph import Node, is_float
 from dlclint.rule import Finding, ModelContext, Subject, rule
 from dlclint.target import DlcKind, Runtime, Soc
 from dlclint_rules import sources
-from dlclint_schemas.precision import COMPILED, SUPPLEMENT, Voice, compiled_at, htp_voices, wide_weights
+from dlclint_schemas.precision import (
+    COMPILED,
+    OBSERVED,
+    SUPPLEMENT,
+    Voice,
+    compiled_at,
+    float_not_compiled,
+    htp_voices,
+    wide_weights,
+)
 
 _V66 = 66
 _CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear"})
@@ -33,7 +42,7 @@ def precision(context: ModelContext) -> Iterator[Finding]:
     kind = context.target.kind
     if not kind.stated:
         return
-    for found in (_v66, _wide_weights, _float16, _ops_on_htp, _ops_on_gpu, _float_only):
+    for found in (_v66, _wide_weights, _float16, _not_compiled, _ops_on_htp, _ops_on_gpu, _float_only):
         yield from found(context, kind)
 
 
@@ -116,6 +125,31 @@ def _float16(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
         help="quantize the DLC; it goes by SoC, and others of the same Hexagon version differ",
         evidence={"soc": soc.name, "hexagon": soc.hexagon or 0},
     )
+
+
+def _not_compiled(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
+    """Float ops that validate on the chip and then have no implementation; one finding for all."""
+    soc = context.target.soc
+    if kind.quantize or kind.float_bitwidth != 16 or soc is None or not context.target.means(Runtime.HTP):
+        return
+    refused = float_not_compiled(soc.name)
+    found = [node for node in context.view.nodes() if not node.domain and _label(context, node) in refused]
+    if found:
+        count = Counter(_label(context, node) for node in found)
+        named = ", ".join(f"{op} x{times}" if times > 1 else op for op, times in sorted(count.items()))
+        yield Finding(
+            f"float16 ops that pass validation on {soc} and then cannot be compiled: {named}",
+            Severity.WARNING,
+            Source(OBSERVED, f"{soc.name}, float ops"),
+            Confidence.FIELD_REPORTED,
+            help="quantize the DLC, or choose a chip with Hexagon v69 or newer",
+            node=found[0],
+            evidence={"soc": soc.name, "ops": sorted(count)},
+        )
+
+
+def _label(context: ModelContext, node: Node) -> str:
+    return context.view.in_pattern.get(node.key, node.op_type)
 
 
 def _fp16_source(soc: Soc) -> Source:
