@@ -28,11 +28,12 @@ CHECK = "import onnx, sys; onnx.checker.check_model(sys.argv[1])"
 
 @dataclass(frozen=True)
 class Sample:
-    """One process: seconds, peak megabytes, and the signal that ended it, if any."""
+    """One process: seconds, peak megabytes, the signal that ended it, if any, and processor seconds."""
 
     seconds: float
     megabytes: float
     ended: str
+    processor: float = 0.0
 
 
 def measure(command: list[str]) -> Sample:
@@ -51,7 +52,7 @@ def measure(command: list[str]) -> Sample:
     seconds = time.perf_counter() - start
     if os.WIFSIGNALED(status) and not ended:
         ended = signal.Signals(os.WTERMSIG(status)).name
-    return Sample(seconds, usage.ru_maxrss / 1000, ended)
+    return Sample(seconds, usage.ru_maxrss / 1000, ended, usage.ru_utime + usage.ru_stime)
 
 
 def commands(peers: Path) -> dict[str, list[str]]:

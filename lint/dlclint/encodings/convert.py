@@ -82,6 +82,21 @@ def convert(
     return json.dumps(dict(sorted(whole.items())), indent=4, ensure_ascii=False)
 
 
+def written(entries: list[Entry], version: str, producer: Mapping[str, str]) -> str:
+    """An override file of these entries in a format version (0.6.1, 1.0.0 or 2.0.0).
+
+    Raises:
+        CannotConvert: the version cannot say what an entry says.
+    """
+    target = next(known for known in Layout if known.value == version)
+    losses: list[str] = []
+    body = _flat(entries, losses) if target is Layout.FLAT else _sections(entries, target, losses)
+    if losses:
+        raise CannotConvert(list(dict.fromkeys(losses)))
+    whole = {**body, "producer": dict(producer), "version": version}
+    return json.dumps(dict(sorted(whole.items())), indent=4, ensure_ascii=False)
+
+
 def _serious(document: EncodingsDocument) -> list[Any]:
     return [flaw for flaw in document.flaws if flaw.severity.rank == 0]
 

@@ -227,7 +227,8 @@ class _Channels:
 
     def _repetitions(self, rows: Array, start: int) -> None:
         squares = np.einsum("ij,ij->j", rows, rows)
-        self._merge(slice(None), rows.min(axis=0), rows.max(axis=0), rows.sum(axis=0), squares)
+        sums = np.ones(len(rows), rows.dtype) @ rows  # half the time of rows.sum(axis=0)
+        self._merge(slice(None), rows.min(axis=0), rows.max(axis=0), sums, squares)
 
     def _part(self, part: Array, start: int) -> None:
         if self.by_run:

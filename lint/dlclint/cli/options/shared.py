@@ -25,15 +25,7 @@ def add_target(command: argparse.ArgumentParser, *, runtime: bool = True) -> arg
     configuration must be judged alike.
     """
     target = command.add_argument_group("what the model is for")
-    if runtime:
-        target.add_argument(
-            "--runtime",
-            action="append",
-            default=[],
-            metavar="R",
-            help=f"one of {', '.join(RUNTIMES)}; repeatable (none: all are compared)",
-        )
-    target.add_argument("--soc", metavar="NAME", help="the chip, such as SM8650 or '8 Gen 3' (`dlclint soc`)")
+    add_runtime_and_soc(target, runtime)
     target.add_argument(
         "--sdk",
         choices=SDKS,
@@ -59,6 +51,19 @@ def add_target(command: argparse.ArgumentParser, *, runtime: bool = True) -> arg
         help="weights are quantized per channel",
     )
     return target
+
+
+def add_runtime_and_soc(target: argparse._ArgumentGroup, runtime: bool = True) -> None:
+    """Runtimes, where the command is not for one alone, and chip."""
+    if runtime:
+        target.add_argument(
+            "--runtime",
+            action="append",
+            default=[],
+            metavar="R",
+            help=f"one of {', '.join(RUNTIMES)}; repeatable (none: all are compared)",
+        )
+    target.add_argument("--soc", metavar="NAME", help="the chip, such as SM8650 or '8 Gen 3' (`dlclint soc`)")
 
 
 def add_converter(command: argparse.ArgumentParser) -> None:

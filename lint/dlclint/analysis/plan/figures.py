@@ -1,0 +1,71 @@
+"""The numbers that decisions rest on: SQNR of weights and of estimated activations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dlclint.analysis.activations.estimate import Estimate
+from dlclint.analysis.plan.model import ActivationFigures, LayerFigures
+from dlclint.analysis.roles import CONVOLUTIONS, WEIGHTED_OPS, absorbed_chain
+from dlclint.analysis.view import ModelView
+from dlclint.analysis.weights.noise import channel_sqnr, decibels, per_channel_scale, per_tensor_scale
+from dlclint.analysis.weights.store import ConvertedWeight
+from dlclint.encodings import grid
+from dlclint.model.graph import Node, is_float
+from dlclint_schemas.quantization import quantization_facts
+
+
+def layer_figures(
+    weights: list[ConvertedWeight], bits: int, per_channel: bool, per_row: bool
+) -> tuple[LayerFigures, ...]:
+    """Both grids of every weight that is not zero; the one that the options choose counts, worst first."""
+    rows = []
+    for weight in weights:
+        if not weight.mean_square.any():
+            continue
+        op = weight.use.node.op_type
+        whole = channel_sqnr(weight, per_tensor_scale(weight, bits))
+        each = channel_sqnr(weight, per_channel_scale(weight, bits))
+        own = per_channel if op in CONVOLUTIONS else per_row
+        rows.append(
+            LayerFigures(_name(weight.use.node), op, weight.name, whole, each, each if own else whole)
+        )
+    return tuple(sorted(rows, key=lambda row: row.chosen))
+
+
+def carried(view: ModelView) -> Iterator[tuple[str, Node]]:
+    """The float activations that carry an encoding of their own, with the op that makes them.
+
+    Left out are outputs inside a supergroup, of which only the last has one, and outputs of ops that
+    move data, which keep that of their input (AIMET's HTP configuration).
+    """
+    movers = frozenset(quantization_facts()["aimet_htp_config"]["output_not_quantised_ops"])
+    inside: set[str] = set()
+    graph = view.model.graph
+    for node in graph.nodes:
+        if node.op_type in WEIGHTED_OPS and not node.domain:
+            chain = [node, *absorbed_chain(node)]
+            inside.update(output for member in chain[:-1] for output in member.outputs)
+    for node in graph.nodes:
+        if node.key in view.folded or node.op_type in movers:
+            continue
+        for output in node.outputs:
+            kind = graph.type_of(output) if output else None
+            if output and output not in inside and (kind is None or is_float(kind.data_type)):
+                yield output, node
+
+
+def activation_figures(name: str, estimate: Estimate) -> ActivationFigures | None:
+    """SQNR on the grids over the estimated range; None where the moments are not known."""
+    square = estimate.mean_square
+    if square is None or square <= 0.0:
+        return None
+    found = []
+    for bits in (8, 16):
+        step = float(grid.fit(estimate.minimum, estimate.maximum, bits).scale)
+        found.append(float(decibels(square, step**2 / 12.0)))
+    return ActivationFigures(name, estimate.minimum, estimate.maximum, estimate.basis.words, *found)
+
+
+def _name(node: Node) -> str:
+    return node.name or next(filter(None, node.outputs), f"{node.op_type} #{node.index}")

@@ -1,0 +1,100 @@
+"""What a plan consists of. Nothing here decides anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dlclint.diagnostic import Number
+from dlclint.target import Runtime, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The settings that the commands come from.
+
+    `param_quantizer` is tf, enhanced or symmetric, as snpe-dlc-quant names them; a float DLC has
+    `quantize` false and only `float_bitwidth` counts.
+    """
+
+    runtime: Runtime
+    quantize: bool
+    act_bitwidth: int = 8
+    weights_bitwidth: int = 8
+    bias_bitwidth: int = 8
+    float_bitwidth: int = 32
+    per_channel: bool = False
+    per_row: bool = False
+    param_quantizer: str = "tf"
+    cle: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """One decision: what it is about, what to choose, why, and the numbers behind it."""
+
+    topic: str
+    choice: str
+    reason: str
+    evidence: Mapping[str, Number | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFigures:
+    """SQNR of a weight in dB on the two grids, at the chosen width; `chosen` is the one that counts."""
+
+    node: str
+    op: str
+    weight: str
+    per_tensor: float
+    per_channel: float
+    chosen: float
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationFigures:
+    """An activation's estimated range, what it rests on, and its SQNR in dB at 8 and 16 bits."""
+
+    tensor: str
+    low: float
+    high: float
+    basis: str
+    sqnr8: float
+    sqnr16: float
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command line: the tool, and its options with their values."""
+
+    tool: str
+    options: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """The commands of one family of tools, in order."""
+
+    title: str
+    commands: tuple[Command, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole plan. `estimated` of `activations` tensors have an estimated range.
+
+    `first` is what to do before quantizing; `layers` are all weights, the worst first; `narrow` the
+    activations that 8 bits suit worst, the worst first.
+    """
+
+    path: str
+    target: Target
+    choice: Choice
+    first: tuple[Advice, ...]
+    advice: tuple[Advice, ...]
+    layers: tuple[LayerFigures, ...]
+    narrow: tuple[ActivationFigures, ...]
+    estimated: int
+    activations: int
+    toolchains: tuple[Toolchain, ...]
+    notes: tuple[str, ...]

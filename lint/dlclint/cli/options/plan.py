@@ -1,0 +1,47 @@
+"""Options of `dlclint plan`."""
+
+from __future__ import annotations
+
+import argparse
+
+from dlclint.cli.options import shared
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `plan`."""
+    plan = commands.add_parser("plan", help="plan the quantization of a model: widths, options, commands")
+    plan.set_defaults(
+        run="dlclint.cli.plan:plan",
+        float=False,
+        quantize=True,
+        per_channel=False,
+        sdk=None,
+        **dict.fromkeys((name.replace("-", "_") for name in shared.WIDTHS), None),
+    )
+    plan.add_argument("path", metavar="MODEL")
+    target = plan.add_argument_group("what the model is for")
+    shared.add_runtime_and_soc(target)
+    shared.add_converter(plan)
+    overrides = plan.add_argument_group("a first override file")
+    overrides.add_argument(
+        "--emit-overrides", metavar="OUT", help="write encodings of the weights to this file"
+    )
+    overrides.add_argument(
+        "--encodings-version",
+        choices=("0.6.1", "1.0.0", "2.0.0"),
+        default="0.6.1",
+        help="format version of the file (default: 0.6.1, the documented one)",
+    )
+    overrides.add_argument(
+        "--estimated-activations",
+        action="store_true",
+        help="with encodings of activations, as far as their ranges can be estimated",
+    )
+    configuration = plan.add_argument_group("configuration")
+    configuration.add_argument("--config", metavar="FILE", help="dlclint.toml or pyproject.toml to use")
+    configuration.add_argument("--isolated", action="store_true", help="use no configuration file")
+    output = plan.add_argument_group("output")
+    output.add_argument(
+        "--format", choices=("rich", "json", "markdown"), default="rich", help="default: rich"
+    )
+    output.add_argument("-o", "--output", metavar="FILE", help="write the plan to a file")

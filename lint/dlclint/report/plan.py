@@ -1,0 +1,223 @@
+"""A quantization plan for people (rich, markdown) and for programs (json, version 1)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from io import StringIO
+from typing import Any, TextIO
+
+from dlclint import __version__
+from dlclint.analysis.plan.commands import line
+from dlclint.analysis.plan.model import Advice, Plan
+from dlclint.diagnostic import plain
+
+LAYERS = 8
+"""Worst layers shown to people; programs get all."""
+
+
+def render_plan(plan: Plan, form: str, stream: TextIO | None) -> str:
+    """The plan as text; `stream` is where it will be shown, None for a file.
+
+    Raises:
+        ValueError: no such format.
+    """
+    if form == "json":
+        return _json(plan)
+    if form == "markdown":
+        return _markdown(plan)
+    if form == "rich":
+        return _rich(plan, stream)
+    raise ValueError(f"no format is called {form}")
+
+
+def _title(plan: Plan) -> str:
+    soc = plan.target.soc
+    where = f"{soc}, {soc.hexagon_text}, " if soc is not None else ""
+    return f"{plain(plan.path, 500)} for {where}runtime {plan.choice.runtime.value}"
+
+
+def _json(plan: Plan) -> str:
+    soc = plan.target.soc
+    choice = plan.choice
+    whole: dict[str, Any] = {
+        "version": 1,
+        "dlclint": __version__,
+        "model": plain(plan.path, 500),
+        "soc": None if soc is None else {"name": soc.name, "hexagon": soc.hexagon},
+        "choice": {
+            "runtime": choice.runtime.value,
+            "quantize": choice.quantize,
+            "act_bitwidth": choice.act_bitwidth,
+            "weights_bitwidth": choice.weights_bitwidth,
+            "bias_bitwidth": choice.bias_bitwidth,
+            "float_bitwidth": choice.float_bitwidth,
+            "per_channel": choice.per_channel,
+            "per_row": choice.per_row,
+            "param_quantizer": choice.param_quantizer,
+            "cle": choice.cle,
+        },
+        "first": [_advice(item) for item in plan.first],
+        "advice": [_advice(item) for item in plan.advice],
+        "layers": [
+            {
+                "node": plain(row.node),
+                "op": row.op,
+                "weight": plain(row.weight),
+                "per_tensor_db": _number(row.per_tensor),
+                "per_channel_db": _number(row.per_channel),
+                "chosen_db": _number(row.chosen),
+            }
+            for row in plan.layers
+        ],
+        "activations": {
+            "total": plan.activations,
+            "estimated": plan.estimated,
+            "narrow": [
+                {
+                    "tensor": plain(row.tensor),
+                    "estimated_min": _number(row.low),
+                    "estimated_max": _number(row.high),
+                    "basis": row.basis,
+                    "db_at_8_bits": _number(row.sqnr8),
+                    "db_at_16_bits": _number(row.sqnr16),
+                }
+                for row in plan.narrow
+            ],
+        },
+        "commands": {
+            chain.title.lower(): [
+                {"tool": made.tool, "options": [list(option) for option in made.options], "line": line(made)}
+                for made in chain.commands
+            ]
+            for chain in plan.toolchains
+        },
+        "notes": [plain(note, 400) for note in plan.notes],
+    }
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+
+
+def _advice(item: Advice) -> dict[str, Any]:
+    evidence = {key: plain(v) if isinstance(v, str) else _number(v) for key, v in item.evidence.items()}
+    return {
+        "topic": item.topic,
+        "choice": item.choice,
+        "reason": plain(item.reason, 400),
+        "evidence": evidence,
+    }
+
+
+def _number(value: float) -> float | None:
+    if isinstance(value, int):
+        return value
+    return round(value, 6) if math.isfinite(value) else None
+
+
+def _markdown(plan: Plan) -> str:
+    lines = [f"# Quantization plan: {_cell(_title(plan))}", ""]
+    if plan.first:
+        lines += ["## Before quantizing", ""]
+        lines += [f"- **{_cell(a.topic)}**: {_cell(a.choice)}. {_cell(a.reason)}" for a in plan.first]
+        lines.append("")
+    lines += ["## Settings", "", "| what | choose | why |", "| --- | --- | --- |"]
+    lines += [f"| {_cell(a.topic)} | {_cell(a.choice)} | {_cell(a.reason)} |" for a in plan.advice]
+    if plan.layers:
+        lines += ["", "## Worst weights", "", "SQNR at the chosen width, foretold from the weights.", ""]
+        lines += ["| weight | op | dB per tensor | dB per channel |", "| --- | --- | --- | --- |"]
+        lines += [
+            f"| {_cell(row.weight)} | {row.op} | {row.per_tensor:.1f} | {row.per_channel:.1f} |"
+            for row in plan.layers[:LAYERS]
+        ]
+    if plan.narrow:
+        lines += [
+            "",
+            "## Activations that 8 bits suit worst",
+            "",
+            "Ranges are estimates; no data was seen.",
+            "",
+        ]
+        lines += ["| tensor | range | dB at 8 bits | at 16 | basis |", "| --- | --- | --- | --- | --- |"]
+        lines += [
+            f"| {_cell(row.tensor)} | {row.low:.3g} to {row.high:.3g} | {row.sqnr8:.1f} | {row.sqnr16:.1f}"
+            f" | {row.basis} |"
+            for row in plan.narrow[:LAYERS]
+        ]
+    for chain in plan.toolchains:
+        lines += ["", f"## {chain.title}", "", "```sh"]
+        lines += [plain(line(made), 4000) for made in chain.commands]
+        lines.append("```")
+    if plan.notes:
+        lines += ["", "## Notes", "", *(f"- {_cell(note)}" for note in plan.notes)]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Text that is no markup in a table of Markdown."""
+    safe = plain(text, 400).replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`")
+    for mark in "<>[]*_":
+        safe = safe.replace(mark, f"\\{mark}")
+    return safe
+
+
+def _rich(plan: Plan, stream: TextIO | None) -> str:
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = stream is not None and stream.isatty()
+    buffer = StringIO()
+    console = Console(
+        file=buffer,
+        width=Console(file=stream).width if stream is not None and terminal else 110,
+        force_terminal=True if terminal else None,
+        color_system="auto" if terminal else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+    def head(text: str) -> None:
+        console.print()
+        console.print(Text(text, "bold"))
+
+    def table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+        made = Table(box=None, pad_edge=False, show_header=bool(any(columns)))
+        for column in columns:
+            made.add_column(column, overflow="fold")
+        for row in rows:
+            made.add_row(*(Text(plain(cell, 400)) for cell in row))
+        console.print(Padding(made, (0, 0, 0, 2)))
+
+    console.print(Text(_title(plan), "bold"))
+    if plan.first:
+        head("before quantizing")
+        table(("", "", ""), [(item.topic, item.choice, item.reason) for item in plan.first])
+    head("settings")
+    table(("what", "choose", "why"), [(item.topic, item.choice, item.reason) for item in plan.advice])
+    if plan.layers:
+        head("worst weights (SQNR in dB, foretold from the weights)")
+        rows = [
+            (row.weight, row.op, f"{row.per_tensor:.1f}", f"{row.per_channel:.1f}")
+            for row in plan.layers[:LAYERS]
+        ]
+        table(("weight", "op", "per tensor", "per channel"), rows)
+    if plan.narrow:
+        head("activations that 8 bits suit worst (estimated ranges; no data was seen)")
+        ranges = [
+            (n.tensor, f"{n.low:.3g} to {n.high:.3g}", f"{n.sqnr8:.1f}", f"{n.sqnr16:.1f}", n.basis)
+            for n in plan.narrow[:LAYERS]
+        ]
+        table(("tensor", "range", "8 bits", "16 bits", "basis"), ranges)
+    for chain in plan.toolchains:
+        head(f"{chain.title} commands")
+        for made in chain.commands:
+            # Not wrapped: what is copied from a terminal must be one line.
+            console.print(Text(f"  {plain(line(made), 4000)}"), soft_wrap=True)
+    if plan.notes:
+        head("notes")
+        for note in plan.notes:
+            console.print(Padding(Text(plain(note, 400)), (0, 0, 0, 2)))
+    text = buffer.getvalue()
+    return text if terminal else "".join(f"{row.rstrip()}\n" for row in text.splitlines())

@@ -1,0 +1,182 @@
+"""Plans: whole outputs, options that exist, and override files that pass every rule."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import jsonschema
+import onnx
+import pytest
+from networks import awkward
+
+from dlclint.analysis.plan.commands import command
+from dlclint.cli.main import main
+from dlclint_schemas.quantization import tool_options
+
+LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
+SAMPLES = Path(__file__).parents[2].parent / "shared" / "samples" / "models"
+SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
+VERSIONS = ("0.6.1", "1.0.0", "2.0.0")
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    awkward(tmp_path / "awkward.onnx")
+    return "awkward.onnx"
+
+
+def planned(capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    assert main(["plan", "--isolated", *options]) == 0
+    output = capsys.readouterr()
+    assert output.err == ""
+    return output.out
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("plan.rich.txt", ["--soc", "SM8650"]),
+        ("plan.markdown.txt", ["--soc", "SM8250", "--format", "markdown"]),
+        ("plan.json.txt", ["--runtime", "htp", "--format", "json", "-d", "x", "1,8,4,4"]),
+        ("plan.float.txt", ["--soc", "SM8650", "--runtime", "gpu"]),
+    ],
+)
+def test_whole_output(
+    name: str,
+    options: list[str],
+    model: str,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
+) -> None:
+    text = planned(capsys, model, *options)
+    snapshot = SNAPSHOTS / name
+    if request.config.getoption("--update-snapshots"):
+        snapshot.write_text(text, "utf-8")
+    assert text == snapshot.read_text("utf-8")
+
+
+def test_json_follows_its_schema(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    schema = json.loads(files("dlclint_schemas").joinpath("plan-v1.schema.json").read_bytes())
+    whole = json.loads(planned(capsys, model, "--soc", "SM8650", "--format", "json"))
+    jsonschema.validate(whole, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**whole, "more": 1}, schema)
+
+
+def test_options_are_on_the_tools_page_and_agree(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for soc in ("SM8650", "SM8250", "QCM4490"):
+        whole = json.loads(
+            planned(capsys, model, "--soc", soc, "--format", "json", *_emitting(soc, "o.json"))
+        )
+        for made in (made for chain in whole["commands"].values() for made in chain):
+            rows = tool_options(made["tool"])
+            names = [option[0] for option in made["options"]]
+            for name, *values in made["options"]:
+                row = rows[name]
+                assert not row.get("deprecated"), name
+                assert bool(values) == row["takes_value"], name
+                allowed = row.get("allowed_values")
+                if isinstance(allowed, tuple) and len(values) == 1:
+                    assert values[0] in map(str, allowed), name
+                assert not set(row.get("conflicts_with", ())) & set(names), name
+                assert all(need in names for need in row.get("requires", ()) if need.startswith("--")), name
+    with pytest.raises(KeyError, match="--htp_soc"):
+        command("snpe-dlc-graph-prepare", ("--htp_soc", "sm8650"))
+
+
+def _emitting(soc: str, path: str) -> list[str]:
+    return [] if soc == "QCM4490" else ["--emit-overrides", path]
+
+
+def _judged(model: Path | str, overrides: str, capsys: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
+    main(
+        [
+            *("check", "--isolated", "--format", "json", "--select", "encodings,precision"),
+            *("--encodings", overrides, str(model)),
+        ]
+    )
+    files = json.loads(capsys.readouterr().out)["files"]
+    return [found for file in files for found in file["findings"]]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("soc", ["SM8650", "SM8250"])
+def test_overrides_pass_every_rule(
+    version: str, soc: str, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emit = ["--emit-overrides", "o.json", "--encodings-version", version, "--estimated-activations"]
+    planned(capsys, model, "--soc", soc, *emit)
+    found = _judged(model, "o.json", capsys)
+    assert {item["severity"] for item in found} == {"info"}
+    assert {item["rule"] for item in found} == {"encodings/coverage", "precision/bias-bits"}
+
+
+def test_overrides_hold_what_the_weights_say(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    planned(capsys, model, "--soc", "SM8650", "--emit-overrides", "o.json", "--estimated-activations")
+    whole = json.loads(Path("o.json").read_text("utf-8"))
+    params = whole["param_encodings"]
+    lengths = {name: len(entries) for name, entries in params.items()}
+    assert lengths == {
+        **dict.fromkeys(("shared", "grouped", "depthwise", "up", "constant", "zero"), 8),
+        **dict.fromkeys(("one", "gemm", "matrix", "half"), 1),
+    }
+    for name, entries in params.items():
+        assert all(entry["offset"] == -128 and entry["is_symmetric"] == "True" for entry in entries), name
+        assert all(entry["scale"] > 0 for entry in entries), name
+    # A folded normalisation of -2 / sqrt(4 + 1e-5) turns the weight's range round; the same weight is
+    # read without one as well, so the range covers both.
+    array = onnx.numpy_helper.to_array(
+        next(item for item in onnx.load(model).graph.initializer if item.name == "shared")
+    )
+    for channel, entry in enumerate(params["shared"]):
+        largest = abs(array[channel]).max()
+        assert entry["min"] <= -largest * 0.9999 and entry["max"] >= largest * 0.99
+    assert whole["activation_encodings"].keys() == {"c", "d", "f", "g", "h", "i", "j", "k", "y"}
+    assert whole["activation_encodings"]["y"][0]["max"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.onnx")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_overrides_of_real_models(
+    path: Path, version: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "o.json")
+    emit = ["--emit-overrides", out, "--encodings-version", version, "--estimated-activations"]
+    planned(capsys, str(path), "--soc", "SM8650", *emit)
+    assert {item["severity"] for item in _judged(path, out, capsys)} <= {"info"}
+
+
+@pytest.mark.parametrize("name", ["light_resnet50", "light_shufflenet", "light_densenet121"])
+def test_light_networks(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = json.loads(planned(capsys, str(LIGHT / f"{name}.onnx"), "--soc", "SM8550", "--format", "json"))
+    assert whole["activations"]["estimated"] > 0.5 * whole["activations"]["total"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "give --soc"),
+        (["--soc", "QCM4490", "--runtime", "htp"], "none of the runtimes"),
+        (["--soc", "SM8650", "--estimated-activations"], "goes with --emit-overrides"),
+        (["--soc", "SM8650", "--runtime", "gpu", "--emit-overrides", "o.json"], "float DLC"),
+        (["--soc", "SM8650", "--emit-overrides", "absent/o.json"], "cannot write"),
+        (["--soc", "SM8650", "-o", "absent/plan.md"], "cannot write"),
+    ],
+)
+def test_what_cannot_be_done(
+    options: list[str], said: str, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", "--isolated", model, *options]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+def test_what_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = tmp_path / "text.onnx"
+    text.write_text("no model", "utf-8")
+    for path in (text, tmp_path, tmp_path / "absent.onnx"):
+        assert main(["plan", "--isolated", str(path), "--soc", "SM8650"]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
