@@ -91,7 +91,7 @@ def confirmations(
         except Unreadable as problem:
             print(f"{path}: {problem.message}", file=sys.stderr)
             continue
-        yield confirm(asked, str(path), view, lint(Job(path, target)).diagnostics, target, wish)
+        yield confirm(asked, str(path), view, lint(Job(path, target)).diagnostics, wish)
 
 
 def disagreements(file: Confirmation) -> Iterator[dict[str, object]]:

@@ -187,3 +187,31 @@ def test_sarif(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (result,) = run["results"]
     assert (result["ruleId"], result["level"]) == ("confirm/refused", "error")
     assert result["locations"][0]["logicalLocations"][0]["kind"] == "Asin"
+
+
+@needs_backend
+def test_quantized_verdicts_are_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = model(tmp_path, "g (float[1,4] x) => (float[1,4] y) { y = Asin(x) }")
+    assert confirm("--float", path) == 1
+    assert confirm("--quantize", path) == 0
+    output = " ".join(capsys.readouterr().out.split())
+    assert "8-bit activations, 8-bit weights per tensor" in output
+    assert "activation ranges: " in output
+
+
+@needs_backend
+def test_16_bit_weights_need_v73(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ones = ",".join(["1.0"] * 16)
+    body = f"g (float[1,4] x) => (float[1,4] y) <float[4,4] w = {{{ones}}}> {{ y = Gemm<transB = 1>(x, w) }}"
+    wide = ["--quantize", "--act-bitwidth", "16", "--weights-bitwidth", "16", model(tmp_path, body)]
+    assert confirm("--soc", "sm8450", *wide) == 1
+    assert "needs Hexagon v73, the SoC has v69" in " ".join(capsys.readouterr().out.split())
+    assert confirm("--soc", "sm8550", *wide) == 0
+
+
+@needs_backend
+def test_it_says_what_is_computed_in_float(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    body = "g (float[1,4,4] x) => (float[1,4,4] y) { y, i = TopK<axis = 1>(x, k) }"
+    path = model(tmp_path, body.replace("float[1,4,4] y)", "float[1,4,4] y) <int64[1] k = {4}>"))
+    assert confirm("--quantize", path) == 0
+    assert "computes it in float between Dequantize and Quantize" in " ".join(capsys.readouterr().out.split())

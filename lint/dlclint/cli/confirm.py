@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,14 +38,11 @@ def confirm(given: argparse.Namespace) -> int:
     config = config_of(given)
     chosen = listed(given.select) or list(config.select)
     ignored = [*listed(given.ignore), *config.ignore]
-    given.encodings = None
     try:
         select(all_rules(), chosen, ignored)
-        jobs = [
-            replace(job, target=asked_target(job.target))
-            for job in jobs_of(given, config, chosen, ignored)
-            if job.kind == "model"
-        ]
+        every = list(jobs_of(given, config, chosen, ignored))
+        overrides = {job.model: job.path for job in every if job.kind == "encodings"}
+        jobs = [replace(job, target=asked_target(job.target)) for job in every if job.kind == "model"]
         wishes = [_wish(job, given) for job in jobs]
         packages = package_versions()
     except (ValueError, BrokenRules, NotAvailable) as error:
@@ -54,7 +51,7 @@ def confirm(given: argparse.Namespace) -> int:
         raise UsageError(f"--dlc goes with one model, here are {len(jobs)}")
     try:
         with backend(limits_of(given)) as asked:
-            files = tuple(with_progress(_confirmed(asked, jobs, wishes, given), len(jobs)))
+            files = tuple(with_progress(_confirmed(asked, jobs, wishes, overrides), len(jobs)))
     except NotAvailable as error:
         raise UsageError(plain(str(error), 400)) from None
     outcome = ConfirmOutcome(__version__, files, packages, time.perf_counter() - started)
@@ -87,33 +84,31 @@ def _wish(job: Job, given: argparse.Namespace) -> Wish:
         raise NotAvailable(
             "the backend judges for a SoC: give --soc, such as --soc SM8550 (`dlclint soc` lists them)"
         )
-    if job.target.quantize:
-        raise NotAvailable(
-            "the model is asked as it is; give it with QuantizeLinear and DequantizeLinear nodes"
-        )
-    return Wish(asked_soc(soc), not given.validate_only)
+    return Wish(asked_soc(soc), not given.validate_only, Path(given.dlc) if given.dlc else None)
 
 
 def _confirmed(
-    asked: Backend, jobs: Sequence[Job], wishes: Sequence[Wish], given: argparse.Namespace
+    asked: Backend, jobs: Sequence[Job], wishes: Sequence[Wish], overrides: Mapping[Path | None, Path]
 ) -> Iterator[Confirmation]:
     """One file after the other; one that cannot be read or asked never stops the rest."""
     for job, wish in zip(jobs, wishes, strict=True):
-        yield _one(asked, job, wish, given)
+        yield _one(asked, job, wish, overrides.get(job.path))
 
 
-def _one(asked: Backend, job: Job, wish: Wish, given: argparse.Namespace) -> Confirmation:
+def _one(asked: Backend, job: Job, wish: Wish, overrides: Path | None) -> Confirmation:
     linted = lint(job)
     try:
         model = read(job.path, job.dimensions)
     except Unreadable as problem:
         reason = plain(f"{problem.message}; {problem.help}", 400)
         return Confirmation(linted.path, str(job.target.soc), wish.soc.name, wish.compiles, unasked=reason)
-    view = ModelView(model, job.target)
-    found = ask(asked, linted.path, view, linted.diagnostics, job.target, wish)
-    if given.dlc and not found.could_not_ask:
-        from dlclint.confirm.dlc import write_dlc
+    document = None
+    if overrides is not None:
+        from dlclint.encodings.reading import read_encodings
 
-        written, note = write_dlc(asked, view, wish, Path(given.dlc))
-        found = replace(found, dlc=written, notes=(*found.notes, note))
-    return found
+        document = read_encodings(overrides)
+    view = ModelView(model, job.target)
+    try:
+        return ask(asked, linted.path, view, linted.diagnostics, wish, document)
+    except OSError as error:
+        raise UsageError(f"cannot write {plain(str(wish.dlc))}: {error.strerror}") from None

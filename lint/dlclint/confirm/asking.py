@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 from dlclint.analysis.view import ModelView
 from dlclint.confirm.compare import Confirmation, rows_of
+from dlclint.confirm.dlc import write_dlc
 from dlclint.confirm.log import read_log
 from dlclint.confirm.process import Backend
+from dlclint.confirm.quantize import quantize
 from dlclint.confirm.question import CannotAsk, question_of
+from dlclint.confirm.ranges import ActivationGrids, kind_words
 from dlclint.confirm.reasons import failure_reason
 from dlclint.confirm.socs import AskedSoc
 from dlclint.confirm.verdict import verdicts_of
 from dlclint.diagnostic import Diagnostic, plain
+from dlclint.encodings.document import EncodingsDocument
 from dlclint.target import DlcKind, Runtime, Target
 
 FLOAT_LATER = 68
@@ -25,10 +31,12 @@ Measured with QNN 2.51.0 on SM8350.
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is asked of the backend: for which SoC, and whether it compiles."""
+    """What is asked of the backend: for which SoC, whether it compiles, whether it writes a DLC."""
 
     soc: AskedSoc
     compile: bool = True
+    dlc: Path | None = None
+    """Where the backend's DLC is to be written, if anywhere."""
 
     @property
     def compiles(self) -> bool:
@@ -47,21 +55,27 @@ def confirm(
     path: str,
     view: ModelView,
     diagnostics: Iterable[Diagnostic],
-    target: Target,
     wish: Wish,
+    document: EncodingsDocument | None = None,
 ) -> Confirmation:
-    """Ask about a model as it was linted, and compare.
+    """Ask about a model as it was linted, and compare; for a quantized DLC, quantization is put in.
+
+    `document` is the model's override file, from which ranges and widths of activations are taken.
 
     Raises:
         NotAvailable: the backend cannot be loaded.
+        OSError: the DLC cannot be written.
     """
+    target = view.target
     soc = str(target.soc) if target.soc is not None else wish.soc.name
     compiled = wish.compiles
     notes = [wish.soc.note] if wish.soc.note else []
     if compiled and not wish.compile:
         notes.append(f"compiled all the same: for Hexagon v{FLOAT_LATER} validation alone passes too much")
+    grids = ActivationGrids(view, document)
+    insert = partial(quantize, view, grids=grids) if target.quantize else None
     try:
-        question = question_of(view.model)
+        question = question_of(view.model, insert)
     except CannotAsk as problem:
         return Confirmation(path, soc, wish.soc.name, compiled, unasked=plain(str(problem), 400))
     answer = backend.ask(
@@ -75,11 +89,19 @@ def confirm(
         unasked = "the model's opset is too old for the provider's layout change; export at opset 13 or later"
     elif not judged and not answer.ended:
         unasked = failure_reason(answer.error, log) or "nothing of the model reaches the backend"
+    dlc: tuple[str, ...] = ()
+    if wish.dlc is not None and not unasked and not answer.ended:
+        dlc, note = write_dlc(backend, question, wish.soc, target.simplify, wish.dlc)
+        notes.append(note)
+    if target.quantize:
+        notes.append(f"quantization was put in: biases 32-bit; {grids.words()}")
     return Confirmation(
         path,
         soc,
         wish.soc.name,
         compiled,
+        quantized=kind_words(target.kind) if target.quantize else "",
+        dlc=dlc,
         rows=() if unasked else tuple(rows_of(view, verdicts, diagnostics)),
         unasked=plain(unasked, 400),
         failure="" if unasked else plain(failure_reason(answer.error, log), 400),

@@ -7,10 +7,9 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dlclint.analysis.view import ModelView
-from dlclint.confirm.asking import Wish
 from dlclint.confirm.process import Backend
-from dlclint.confirm.question import question_of
+from dlclint.confirm.question import Question
+from dlclint.confirm.socs import AskedSoc
 
 WHAT = (
     "this DLC is written by ONNX Runtime's QNN provider, with its translation of each op; it is not what "
@@ -18,7 +17,9 @@ WHAT = (
 )
 
 
-def write_dlc(backend: Backend, view: ModelView, wish: Wish, out: Path) -> tuple[tuple[str, ...], str]:
+def write_dlc(
+    backend: Backend, question: Question, soc: AskedSoc, fold: bool, out: Path
+) -> tuple[tuple[str, ...], str]:
     """Write the DLC of each part of the graph that the backend takes.
 
     The first goes to `out`; further ones, where the graph falls apart, beside it as `NAME.2.dlc` and so
@@ -26,16 +27,14 @@ def write_dlc(backend: Backend, view: ModelView, wish: Wish, out: Path) -> tuple
 
     Raises:
         OSError: as from the file system.
-        CannotAsk: see `question_of`.
         NotAvailable: the backend cannot be loaded.
     """
-    question = question_of(view.model)
     with TemporaryDirectory(prefix=".dlclint-", dir=out.parent) as folder:
         answer = backend.ask(
             question.model,
             question.folder,
-            str(wish.soc.id),
-            fold=view.target.simplify,
+            str(soc.id),
+            fold=fold,
             dlc=Path(folder),
         )
         made = sorted(Path(folder).rglob("*.dlc"), key=lambda path: (-path.stat().st_size, path.name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,8 @@ class Question:
     folder: Path
     """Where the weights lie that `model` names by place."""
     nodes: Mapping[tuple[int, int], NodeKey]
+    quantized: frozenset[NodeKey] = frozenset()
+    """Nodes that quantization was put around, which are to run quantized."""
 
     def node_of(self, name: str) -> NodeKey | None:
         """The node of the file behind a name that the backend uses; None for one that it added."""
@@ -41,8 +43,12 @@ class Question:
         return None if found is None else self.nodes.get((int(found[1]), int(found[2])))
 
 
-def question_of(model: Model) -> Question:
+def question_of(model: Model, insert: Callable[[Model], frozenset[NodeKey]] | None = None) -> Question:
     """Put a model into the form that the backend is asked in.
+
+    Args:
+        model: the model as read; it is left as it is.
+        insert: what puts quantization into the copy, and names the nodes that it is around.
 
     Raises:
         CannotAsk: no input is left, or weights are missing.
@@ -59,7 +65,8 @@ def question_of(model: Model) -> Question:
             _store_constants(graph)
         for tensor in graph.initializers.values():
             _point_at(tensor)
-    return Question(asked.proto.SerializeToString(), model.path.resolve().parent, nodes)
+    quantized = insert(asked) if insert is not None else frozenset()
+    return Question(asked.proto.SerializeToString(), model.path.resolve().parent, nodes, quantized)
 
 
 def _store_constants(graph: Graph) -> None:

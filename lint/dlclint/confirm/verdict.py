@@ -140,8 +140,11 @@ def _alone_in_float(model: Model, question: Question, log: BackendLog) -> Iterat
     }
     for graph in model.graphs():
         for node in graph.nodes:
-            if node.key in alone and any(
-                name and (producer := graph.producer(name)) and producer.op_type == "DequantizeLinear"
-                for name in node.inputs
+            if node.key in alone and (
+                node.key in question.quantized
+                or any(
+                    name and (producer := graph.producer(name)) and producer.op_type == "DequantizeLinear"
+                    for name in node.inputs
+                )
             ):
                 yield node.key

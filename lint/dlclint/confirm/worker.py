@@ -33,7 +33,6 @@ OTHER_REWRITES = (
     "ConvMulFusion",
     "DivMulFusion",
     "DoubleQDQPairsRemover",
-    "EnsureUniqueDQForNodeUnit",
     "FuseReluClip",
     "GatherSliceToSplitFusion",
     "GatherToSliceFusion",

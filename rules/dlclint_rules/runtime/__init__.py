@@ -1,7 +1,7 @@
 """Family `runtime`: the chip, the DLC kind, precision, documented limits, and where execution is cut."""
 
 from dlclint_rules.runtime.chip import quantizer_mandatory, soc_lacks_runtime
-from dlclint_rules.runtime.forms import element_type, parameter
+from dlclint_rules.runtime.forms import element_type, parameter, window_beyond_input
 from dlclint_rules.runtime.kind import dequantized_at_load, dlc_kind, quantized_at_load
 from dlclint_rules.runtime.limits import layer_limit
 from dlclint_rules.runtime.precision import precision
@@ -18,4 +18,5 @@ __all__ = [
     "quantized_at_load",
     "quantizer_mandatory",
     "soc_lacks_runtime",
+    "window_beyond_input",
 ]

@@ -133,3 +133,37 @@ def parameter(context: ModelContext) -> Iterator[Finding]:
                 node=node,
                 evidence={"attribute": limit.attribute, "value": value},
             )
+
+
+_POOLS = ("AveragePool", "MaxPool", "LpPool")
+
+
+@rule(Subject.MODEL, "runtime")
+def window_beyond_input(context: ModelContext) -> Iterator[Finding]:
+    """A pooling window is larger than its padded input.
+
+    Why: HTP's validator refuses it, after the layout change, and no graph comes of the model. Exporters
+    write such windows for a pooling over everything, with ceil_mode 1.
+    What to do: use GlobalAveragePool or GlobalMaxPool, or a window of the input's size.
+    """
+    for node in _on_htp(context):
+        if node.op_type not in _POOLS:
+            continue
+        kernel = node.attribute("kernel_shape") or []
+        found = node.graph.type_of(node.input(0))
+        sizes = found.static_shape[2:] if found is not None and found.static_shape is not None else ()
+        pads = node.attribute("pads") or [0] * (2 * len(kernel))
+        automatic = node.attribute("auto_pad") in ("SAME_UPPER", "SAME_LOWER")
+        if automatic or len(sizes) != len(kernel) or len(pads) != 2 * len(kernel):
+            continue
+        padded = [size + pads[i] + pads[i + len(sizes)] for i, size in enumerate(sizes)]
+        if any(window > size for window, size in zip(kernel, padded, strict=True)):
+            yield Finding(
+                f"{node.op_type} has a window of {kernel} on a padded input of {padded}",
+                Severity.WARNING,
+                Source(htp_forms().measured, node.op_type),
+                Confidence.FIELD_REPORTED,
+                help="pool over everything with GlobalAveragePool or GlobalMaxPool",
+                node=node,
+                evidence={"kernel_shape": list(kernel), "padded": padded},
+            )

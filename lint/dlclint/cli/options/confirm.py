@@ -12,7 +12,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     confirm = commands.add_parser("confirm", help="ask Qualcomm's own HTP backend, offline, and compare")
     confirm.set_defaults(run="dlclint.cli.confirm:confirm", runtime=["htp"])
     confirm.add_argument("paths", nargs="+", metavar="PATH", help="models, or folders to search for them")
-    shared.add_target(confirm, runtime=False)
+    target = shared.add_target(confirm, runtime=False)
+    target.add_argument(
+        "--encodings",
+        metavar="FILE",
+        help="override file whose ranges --quantize puts in (default: NAME.encodings beside NAME.onnx)",
+    )
     shared.add_converter(confirm)
     add_asking(confirm)
     shared.add_rules(confirm)

@@ -1,0 +1,279 @@
+"""A float model as a quantized one, in memory: QuantizeLinear and DequantizeLinear put around its ops.
+
+Every activation is quantized where it is made and dequantized before each op that reads it; weights and
+other stored floats are stored quantized, biases as int32 with the product of both scales, which is the
+form that the provider turns into quantized QNN ops. The ops of the domain com.microsoft are used,
+because they have 4- and 16-bit types at every opset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from dlclint.analysis.roles import channel_axis
+from dlclint.analysis.view import ModelView
+from dlclint.confirm.question import CannotAsk, NodeKey
+from dlclint.confirm.ranges import ActivationGrids, Grid, made
+from dlclint.model.graph import Graph, Model, Node, is_float
+from dlclint.model.tensors import Array, Unavailable
+from dlclint.target import DlcKind
+
+_DOMAIN = "com.microsoft"
+_QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
+_UNSIGNED = {8: (np.uint8, TensorProto.UINT8), 16: (np.uint16, TensorProto.UINT16)}
+_MOST = 1 << 30
+"""Bytes of quantized weights that one serialized model takes, well below protobuf's 2 GiB."""
+_PARAMETERS = {
+    "BatchNormalization": (3, 4),
+    "Clip": (1, 2),
+    "Dropout": (1, 2),
+    "NonMaxSuppression": (2, 3, 4),
+    "OneHot": (1, 2),
+    "Pad": (2,),
+    "Resize": (1, 2),
+    "Upsample": (1,),
+}
+"""Float inputs that the provider reads as parameters, which must stay float, by position."""
+_BIASES = {"Conv": 2, "ConvTranspose": 2, "Gemm": 2, "LayerNormalization": 2, "InstanceNormalization": 2}
+_WEIGHTS = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
+
+
+def quantize(view: ModelView, asked: Model, grids: ActivationGrids) -> frozenset[NodeKey]:
+    """Put quantization into `asked`, a copy of the view's model, and name the nodes that it is around.
+
+    Only the main graph is quantized, and of it what the converter does not fold.
+
+    Raises:
+        CannotAsk: the model is quantized already, or its weights are missing or too large.
+    """
+    kind = view.target.kind
+    if any(node.op_type in _QUANTIZERS for node in view.model.graph.nodes):
+        raise CannotAsk("the model holds quantization already; ask about it without --quantize")
+    work = _Insertion(view, view.model.graph, asked, grids, kind)
+    work.run()
+    if not any(item.domain == _DOMAIN for item in asked.proto.opset_import):
+        asked.proto.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
+    return frozenset(work.meant)
+
+
+@dataclass(slots=True)
+class _Insertion:
+    view: ModelView
+    graph: Graph
+    """As it is in the file: what was stored and of which type."""
+    asked: Model
+    grids: ActivationGrids
+    kind: DlcKind
+    meant: list[NodeKey] = field(default_factory=list)
+    made: dict[str, Grid] = field(default_factory=dict)
+    """Activations that are quantized."""
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    stored: dict[str, None] = field(default_factory=dict)
+    patterns: dict[NodeKey, int] = field(default_factory=dict)
+    bytes: int = 0
+
+    def __post_init__(self) -> None:
+        for number, pattern in enumerate(self.view.patterns):
+            self.patterns.update(dict.fromkeys(pattern.nodes, number))
+
+    def run(self) -> None:
+        outputs = set(self.graph.outputs)
+        for name in self.graph.inputs:
+            self.quantize(name, name)
+        for node, copied in zip(self.graph.nodes, self.asked.graph.nodes, strict=True):
+            if node.key in self.view.folded or node.domain:
+                self.nodes.append(copied.proto)
+                continue
+            self.rewire(node, copied.proto)
+            self.nodes.append(copied.proto)
+            for position, name in enumerate(node.outputs):
+                if not name or not self.is_float(name) or self.inside_pattern(node, name):
+                    continue
+                inner = f"{name}/float" if name in outputs else name
+                if self.quantize(name, inner) and inner != name:
+                    copied.proto.output[position] = inner
+                    self.dequantize(name, name)
+        kept = [onnx.NodeProto.FromString(proto.SerializeToString()) for proto in self.nodes]
+        del self.asked.proto.graph.node[:]
+        self.asked.proto.graph.node.extend(kept)
+
+    def inside_pattern(self, node: Node, name: str) -> bool:
+        """Whether a tensor lies within a pattern that becomes one layer, so that nothing is put there."""
+        pattern = self.patterns.get(node.key)
+        readers = self.graph.consumers(name)
+        if pattern is None or not readers or name in self.graph.outputs:
+            return False
+        return all(self.patterns.get(reader.key) == pattern for reader in readers)
+
+    def is_float(self, name: str) -> bool:
+        found = self.graph.type_of(name)
+        return found is not None and is_float(found.data_type)
+
+    def quantize(self, name: str, inner: str) -> bool:
+        """Quantize an activation that is made as `inner`."""
+        grid = self.grids.of(name) if self.is_float(name) else None
+        if grid is None:
+            return False
+        self.made[name] = grid
+        self.nodes.append(
+            helper.make_node(
+                "QuantizeLinear", [inner, *self.parameters(name, grid)], [f"{name}/q"], domain=_DOMAIN
+            )
+        )
+        return True
+
+    def dequantize(self, name: str, result: str) -> None:
+        ends = self.parameters(name, self.made[name])
+        self.nodes.append(
+            helper.make_node("DequantizeLinear", [f"{name}/q", *ends], [result], domain=_DOMAIN)
+        )
+
+    def parameters(self, name: str, grid: Grid) -> list[str]:
+        dtype, kind = _UNSIGNED[grid.bitwidth]
+        scale = self.store(f"{name}/scale", np.float32(grid.scale), TensorProto.FLOAT)
+        zero = self.store(f"{name}/zero", dtype(grid.zero), kind)
+        return [scale, zero]
+
+    def store(self, name: str, values: Array | np.generic, kind: int) -> str:
+        """Add an initializer once; returns its name."""
+        if name not in self.stored:
+            self.stored[name] = None
+            array = np.asarray(values)
+            raw = _nibbles(array) if kind == TensorProto.INT4 else array.tobytes()
+            self.bytes += len(raw)
+            if self.bytes > _MOST:
+                raise CannotAsk("its quantized weights exceed 1 GiB, more than one question holds")
+            self.asked.proto.graph.initializer.append(
+                onnx.TensorProto(name=name, data_type=kind, dims=array.shape, raw_data=raw)
+            )
+        return name
+
+    def rewire(self, node: Node, proto: onnx.NodeProto) -> None:
+        """Let a node, which is `proto` in what is asked, read dequantized values."""
+        parameters = _PARAMETERS.get(node.op_type, ())
+        changed = False
+        for position, name in enumerate(node.inputs):
+            if not name or position in parameters or not self.is_float(name):
+                continue
+            if node.key in self.patterns and name not in self.made:
+                continue  # the constants of a pattern are part of its form
+            result = f"{proto.name}/in{position}"
+            if name in self.made:
+                pattern = self.patterns.get(node.key)
+                if pattern is not None:
+                    # Two reads of one tensor make the pattern's form.
+                    result = f"{name}/pattern{pattern}"
+                if result not in self.stored:
+                    self.stored[result] = None
+                    self.dequantize(name, result)
+            else:
+                values = self.values(name)
+                if values is None or not self.dequantize_stored(node, position, values, result):
+                    continue
+            proto.input[position] = result
+            changed = True
+        if changed:
+            self.meant.append(node.key)
+
+    def values(self, name: str) -> Array | None:
+        """What is stored under a name, or folds to something small; None for what is computed."""
+        stored = self.graph.constant(name)
+        if stored is not None:
+            try:
+                return stored.array().astype(np.float32)
+            except Unavailable as error:
+                raise CannotAsk(f"the weights of {name!r} cannot be read: {error}") from None
+        producer = self.graph.producer(name)
+        if producer is None or producer.key not in self.view.folded:
+            return None
+        if producer.op_type == "Identity":  # exporters share equal parameters through it
+            return self.values(producer.input(0))
+        folded = self.view.model.values.whole(self.graph, name)
+        return None if folded is None else folded.astype(np.float32)
+
+    def dequantize_stored(self, node: Node, position: int, values: Array, result: str) -> bool:
+        """Store a float constant quantized, in the form that its role asks for."""
+        axis: int | None = None
+        if position == _BIASES.get(node.op_type):
+            scales = self.bias_scales(node, result)
+            if scales is None:
+                return False
+            scale, integers = scales, np.rint(values / scales).astype(np.int32)
+            kind = int(TensorProto.INT32)
+            zeros = np.zeros(scale.shape, np.int32)
+            axis = 0 if scale.ndim else None
+        elif position == _WEIGHTS.get(node.op_type):
+            scale, zeros, integers, kind, axis = self.weight(node, values)
+        else:
+            width = self.kind.act_bitwidth
+            grid = made(float(values.min(initial=0.0)), float(values.max(initial=0.0)), width)
+            dtype, kind = _UNSIGNED[width]
+            scale, zeros = np.asarray(np.float32(grid.scale)), np.asarray(dtype(grid.zero))
+            integers = _rounded(values, scale, grid.zero, 0, 2**width - 1).astype(dtype)
+        inputs = [
+            self.store(f"{result}/q", integers, kind),
+            self.store(f"{result}/scale", scale.astype(np.float32), TensorProto.FLOAT),
+            self.store(f"{result}/zero", zeros, kind),
+        ]
+        made_node = helper.make_node("DequantizeLinear", inputs, [result], domain=_DOMAIN)
+        if axis is not None:
+            made_node.attribute.append(helper.make_attribute("axis", axis))
+        self.nodes.append(made_node)
+        return True
+
+    def weight(self, node: Node, values: Array) -> tuple[Array, Array, Array, int, int | None]:
+        """Scales, zero points, integers, element type and channel axis of a weight.
+
+        Per channel and at widths other than 8 it is symmetric, per tensor 8-bit as the quantizer's
+        default has it.
+        """
+        width = self.kind.weights_bitwidth
+        if self.kind.per_channel and node.op_type in ("Conv", "ConvTranspose"):
+            axis = channel_axis(node, 1) % values.ndim
+            others = tuple(i for i in range(values.ndim) if i != axis)
+            scale = np.maximum(np.abs(values).max(axis=others), 1e-8) / (2 ** (width - 1) - 1)
+            shape = [1] * values.ndim
+            shape[axis] = -1
+            spread, found_axis = scale.reshape(shape), axis
+        elif width == 8:
+            grid = made(float(values.min(initial=0.0)), float(values.max(initial=0.0)), 8)
+            one = np.asarray(np.float32(grid.scale))
+            integers = _rounded(values, one, grid.zero, 0, 255).astype(np.uint8)
+            return one, np.asarray(np.uint8(grid.zero)), integers, TensorProto.UINT8, None
+        else:
+            scale = np.asarray(max(float(np.abs(values).max(initial=0.0)), 1e-8) / (2 ** (width - 1) - 1))
+            spread, found_axis = scale, None
+        half = 2 ** (width - 1)
+        dtype, kind = {
+            4: (np.int8, TensorProto.INT4),
+            8: (np.int8, TensorProto.INT8),
+            16: (np.int16, TensorProto.INT16),
+        }[width]
+        integers = _rounded(values, spread, 0, -half, half - 1).astype(dtype)
+        return scale, np.zeros(scale.shape, dtype), integers, kind, found_axis
+
+    def bias_scales(self, node: Node, result: str) -> Array | None:
+        """Input scale times weight scale; None where either is not quantized."""
+        read = self.made.get(node.input(0))
+        stored = f"{result.rpartition('/')[0]}/in1/scale"
+        if read is None or stored not in self.stored:
+            return None
+        tensor = next(item for item in reversed(self.asked.proto.graph.initializer) if item.name == stored)
+        scales: Array = np.frombuffer(tensor.raw_data, np.float32).reshape(tuple(tensor.dims))
+        return np.asarray(scales * np.float32(read.scale))
+
+
+def _rounded(values: Array, scale: Array, zero: int, low: int, high: int) -> Array:
+    return np.asarray(np.clip(np.rint(values / scale) + zero, low, high))
+
+
+def _nibbles(values: Array) -> bytes:
+    """Two 4-bit integers a byte, the first in the low half."""
+    even = (values.reshape(-1).astype(np.int16) & 0xF).astype(np.uint8)
+    if len(even) % 2:
+        even = np.append(even, np.uint8(0))
+    return bytes(even[0::2] | even[1::2] << 4)

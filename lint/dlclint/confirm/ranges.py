@@ -1,0 +1,100 @@
+"""The encodings that activations are given when a float model is asked about as a quantized one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dlclint.analysis.view import ModelView
+from dlclint.encodings.document import FLOAT, EncodingsDocument
+from dlclint.encodings.grid import fit, on_grid
+from dlclint.target import DlcKind
+
+DEFAULT = (-1.0, 1.0)
+"""The range of an activation of which nothing is known. A verdict goes by types and widths, hardly by
+ranges."""
+_WIDTHS = (8, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Scale and zero point of an unsigned grid of 8 or 16 bits."""
+
+    scale: float
+    zero: int
+    bitwidth: int
+
+
+@dataclass(slots=True)
+class ActivationGrids:
+    """A grid for every activation, with how often each source had to do."""
+
+    view: ModelView
+    document: EncodingsDocument | None
+    sources: Counter[str] = field(default_factory=Counter)
+    left_float: int = 0
+    _rows: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.document is not None:
+            self._rows = {name: row for row, name in enumerate(self.document.tensors.names)}
+
+    def of(self, tensor: str) -> Grid | None:
+        """The grid of an activation; None if the override file keeps it float, or has a width apart."""
+        given = self._given(tensor)
+        if given == "float":
+            self.left_float += 1
+            return None
+        if isinstance(given, Grid):
+            self.sources["from the override file"] += 1
+            return given
+        estimate = self.view.activations.get(tensor)
+        if estimate is not None and np.isfinite([estimate.minimum, estimate.maximum]).all():
+            self.sources["estimated"] += 1
+            return made(estimate.minimum, estimate.maximum, self._width)
+        self.sources[f"by default ({DEFAULT[0]:g} to {DEFAULT[1]:g})"] += 1
+        return made(*DEFAULT, self._width)
+
+    @property
+    def _width(self) -> int:
+        return self.view.target.kind.act_bitwidth
+
+    def _given(self, tensor: str) -> Grid | str | None:
+        """What the override file says: a grid, `float`, or nothing that can be used."""
+        row = self._rows.get(tensor)
+        if row is None or self.document is None:
+            return None
+        elements, first = self.document.elements, int(self.document.tensors.first[row])
+        if elements.kind[first] == FLOAT:
+            return "float"
+        width = elements.bitwidth[first]
+        bits = self._width if np.isnan(width) else int(width)
+        if bits not in _WIDTHS:
+            return None
+        scale, offset = elements.scale[first], elements.offset[first]
+        if scale > 0 and not np.isnan(offset):
+            encoding = on_grid(scale, offset, bits)
+            return Grid(float(encoding.scale), round(-float(encoding.offset)), bits)
+        low, high = elements.minimum[first], elements.maximum[first]
+        return made(float(low), float(high), bits) if low < high else None
+
+    def words(self) -> str:
+        """Where the ranges came from, as one clause."""
+        parts = [f"{count} {source}" for source, count in self.sources.most_common()]
+        if self.left_float:
+            parts.append(f"{self.left_float} left float by the override file")
+        return "activation ranges: " + (", ".join(parts) or "none")
+
+
+def made(low: float, high: float, bitwidth: int) -> Grid:
+    """The grid of a range, as the quantizer makes it."""
+    encoding = fit(min(low, high), max(low, high), bitwidth)
+    return Grid(float(encoding.scale), round(-float(encoding.offset)), bitwidth)
+
+
+def kind_words(kind: DlcKind) -> str:
+    """Such as `8-bit activations, 8-bit weights per channel`."""
+    how = "per channel" if kind.per_channel else "per tensor"
+    return f"{kind.act_bitwidth}-bit activations, {kind.weights_bitwidth}-bit weights {how}"

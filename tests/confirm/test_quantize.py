@@ -1,0 +1,201 @@
+"""Quantization put in: what is stored and where, that it still computes the model, and what is left alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper, parser
+
+from dlclint.analysis.view import ModelView
+from dlclint.confirm.quantize import _nibbles, quantize
+from dlclint.confirm.question import CannotAsk, Question, question_of
+from dlclint.confirm.ranges import ActivationGrids, Grid
+from dlclint.encodings.reading import read_encodings
+from dlclint.model.reading import read
+from dlclint.target import DlcKind, Runtime, Target
+
+HEAD = '<ir_version: 8, opset_import: ["": 17]>'
+EIGHT = DlcKind(quantize=True, stated=True)
+GELU = """g (float[1,4] x) => (float[1,4] y) <float r = {1.41421354}, float one = {1.0}, float half = {0.5}> {
+  a = Div(x, r) b = Erf(a) c = Add(b, one) d = Mul(x, c) y = Mul(d, half) }"""
+
+
+def view_of(path: Path, kind: DlcKind = EIGHT) -> ModelView:
+    return ModelView(read(path), Target((Runtime.HTP,), kind=kind))
+
+
+def saved(tmp_path: Path, body: str) -> Path:
+    path = tmp_path / "m.onnx"
+    onnx.save(parser.parse_model(f"{HEAD} {body}"), path)
+    return path
+
+
+def network(tmp_path: Path) -> Path:
+    """Conv with bias, Relu, Add of a constant, Clip, MatMul: weights large enough to stay in the file."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "w": rng.normal(0, 0.2, (8, 8, 3, 3)),
+        "b": rng.normal(0, 0.1, 8),
+        "c": rng.normal(0, 0.5, (1, 8, 1, 1)),
+        "m": rng.normal(0, 0.2, (8, 8)),
+        "low": np.array(0.0),
+        "high": np.array(6.0),
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["x", "w", "b"], ["a"], pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", ["a"], ["r"]),
+            helper.make_node("Add", ["r", "c"], ["s"]),
+            helper.make_node("Clip", ["s", "low", "high"], ["t"]),
+            helper.make_node("MatMul", ["t", "m"], ["y"]),
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 8, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 8, 8, 8])],
+        [numpy_helper.from_array(values.astype(np.float32), name) for name, values in weights.items()],
+    )
+    path = tmp_path / "m.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def overrides(tmp_path: Path, **entries: dict[str, object]) -> Path:
+    path = tmp_path / "m.encodings"
+    listed = {name: [entry] for name, entry in entries.items()}
+    path.write_text(json.dumps({"version": "0.6.1", "activation_encodings": listed, "param_encodings": {}}))
+    return path
+
+
+def ask(view: ModelView, file: Path | None = None) -> tuple[Question, ActivationGrids]:
+    grids = ActivationGrids(view, None if file is None else read_encodings(file))
+    return question_of(view.model, partial(quantize, view, grids=grids)), grids
+
+
+def run(model: bytes, folder: Path, x: np.ndarray) -> np.ndarray:
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return session.run(None, {"x": x})[0]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        (EIGHT, 0.03),
+        (replace(EIGHT, per_channel=True), 0.03),
+        (replace(EIGHT, act_bitwidth=16), 0.02),
+        (replace(EIGHT, act_bitwidth=16, weights_bitwidth=16), 0.001),
+        (replace(EIGHT, weights_bitwidth=4, per_channel=True), 0.25),
+    ],
+    ids=lambda value: str(value) if isinstance(value, DlcKind) else "",
+)
+def test_it_still_computes_the_model(kind: DlcKind, error: float, tmp_path: Path) -> None:
+    path = network(tmp_path)
+    file = overrides(
+        tmp_path,
+        **{
+            name: {"bitwidth": kind.act_bitwidth, "min": low, "max": high, "dtype": "int"}
+            for name, low, high in (
+                ("x", -4, 4),
+                ("a", -8, 8),
+                ("r", 0, 8),
+                ("s", -2, 9),
+                ("t", 0, 6),
+                ("y", -9, 9),
+            )
+        },
+    )
+    question, grids = ask(view_of(path, kind), file)
+    assert dict(grids.sources) == {"from the override file": 6}
+    x = np.random.default_rng(1).normal(size=(1, 8, 8, 8)).astype(np.float32)
+    expected = run(path.read_bytes(), tmp_path, x)
+    off = np.abs(run(question.model, question.folder, x) - expected)
+    assert off.mean() < error * np.abs(expected).max()
+    assert question.quantized == {("", index) for index in range(5)}
+
+
+def test_every_op_reads_and_makes_quantized_tensors(tmp_path: Path) -> None:
+    question, _ = ask(view_of(network(tmp_path)))
+    graph = onnx.ModelProto.FromString(question.model).graph
+    makers = {name: node for node in graph.node for name in node.output}
+    stored = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    types: dict[str, list[int]] = {}
+    for node in graph.node:
+        if question.node_of(node.name) is None:
+            continue
+        reads = [makers[name] for name in node.input if name in makers]
+        assert all(read.op_type == "DequantizeLinear" for read in reads)
+        types[node.op_type] = [stored.get(read.input[0], 0) for read in reads]
+        assert [n.op_type for n in graph.node if node.output[0] in n.input] == ["QuantizeLinear"]
+    eight, wide = TensorProto.UINT8, TensorProto.INT32
+    assert types == {
+        "Conv": [0, eight, wide],
+        "Relu": [0],
+        "Add": [0, eight],
+        "Clip": [0],
+        "MatMul": [0, eight],
+    }
+    clip = next(node for node in graph.node if node.op_type == "Clip")
+    assert list(clip.input[1:]) == ["low", "high"], "bounds are parameters and stay float"
+
+
+def test_weights_per_channel_are_symmetric(tmp_path: Path) -> None:
+    question, _ = ask(view_of(network(tmp_path), replace(EIGHT, per_channel=True)))
+    stored = {t.name: t for t in onnx.ModelProto.FromString(question.model).graph.initializer}
+    weight, scale, zero = (stored[f"dlclint_0_0_/in1/{end}"] for end in ("q", "scale", "zero"))
+    assert (weight.data_type, list(scale.dims)) == (TensorProto.INT8, [8])
+    assert not numpy_helper.to_array(zero).any()
+    assert np.abs(numpy_helper.to_array(weight).astype(int)).max(axis=(1, 2, 3)).tolist() == [127] * 8
+
+
+def test_what_the_override_file_keeps_float(tmp_path: Path) -> None:
+    path = saved(tmp_path, "g (float[1,4] x) => (float[1,4] y) { a = Relu(x) y = Tanh(a) }")
+    file = overrides(
+        tmp_path,
+        a={"bitwidth": 16, "dtype": "float"},
+        x={"bitwidth": 16, "dtype": "int", "min": -1.0, "max": 1.0},
+    )
+    grids = ask(view_of(path), file)[1]
+    assert grids.of("a") is None
+    assert isinstance(given := grids.of("x"), Grid) and given.bitwidth == 16
+    assert "left float by the override file" in grids.words()
+
+
+def test_what_is_known_decides_and_the_rest_is_said_to_be_a_default(tmp_path: Path) -> None:
+    path = saved(tmp_path, "g (float[1,4] x) => (float[1,4] y) { y = Sigmoid(x) }")
+    _, grids = ask(view_of(path))
+    assert grids.words() == "activation ranges: 1 by default (-1 to 1), 1 estimated"
+    bounded = grids.of("y")
+    assert bounded is not None and (bounded.zero, bounded.scale) == (0, pytest.approx(1 / 255))
+
+
+def test_a_pattern_stays_whole(tmp_path: Path) -> None:
+    question, _ = ask(view_of(saved(tmp_path, GELU)))
+    ops = [node.op_type for node in onnx.ModelProto.FromString(question.model).graph.node]
+    assert ops == [
+        "QuantizeLinear",
+        "DequantizeLinear",
+        *("Div", "Erf", "Add", "Mul", "Mul"),
+        "QuantizeLinear",
+        "DequantizeLinear",
+    ]
+
+
+def test_a_model_that_holds_quantization(tmp_path: Path) -> None:
+    path = saved(
+        tmp_path,
+        "g (float[1,4] x) => (uint8[1,4] y) <float s = {0.1}, uint8 z = {0}> { y = QuantizeLinear(x, s, z) }",
+    )
+    with pytest.raises(CannotAsk, match="without --quantize"):
+        ask(view_of(path))
+
+
+def test_nibbles() -> None:
+    assert _nibbles(np.array([1, -1, -8, 7, 3], np.int8)) == bytes([0xF1, 0x78, 0x03])
