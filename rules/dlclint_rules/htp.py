@@ -87,7 +87,9 @@ def _products(node: Node) -> _Products | None:
     weight, made = node.graph.type_of(node.input(1)), node.graph.type_of(node.outputs[0])
     shape = None if weight is None else weight.static_shape
     output = None if made is None else made.static_shape
-    if shape is None or output is None or len(shape) < 3 or node.attribute("group", 1) != 1:
+    if shape is None or output is None or not 3 <= len(shape) == len(output):
+        return None
+    if node.attribute("group", 1) != 1:
         return None
     outputs, inputs = shape[:2]
     places = math.prod(shape[2:]) * math.prod(output[2:]) * output[0]

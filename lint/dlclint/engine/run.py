@@ -77,8 +77,21 @@ def lint(job: Job) -> FileOutcome:
         context = FileContext(job.path, problem)
         found = apply_rules(rules, Subject.FILE, context, shown)
         return finish(job, shown, found)
+    except Exception as error:  # whatever a hostile file does to the parsers, the other files go on
+        return finish(job, shown, [crashed("reading the model", error, shown)])
     view = ModelView(model, job.target)
     found = apply_rules(rules, Subject.MODEL, ModelContext(job.path, view, job.target), shown)
+    try:
+        parts = _overview(view)
+    except Exception as error:
+        found.append(crashed("the summary", error, shown))
+        parts = {}
+    return finish(job, shown, found, **parts)
+
+
+def _overview(view: ModelView) -> dict[str, object]:
+    """What a report says of a model besides the findings."""
+    target, model = view.target, view.model
     summary = ModelSummary(
         view.node_count,
         view.folded_count,
@@ -87,10 +100,12 @@ def lint(job: Job) -> FileOutcome:
         tuple(plain(text) for text in view.input_texts),
         view.newest_listed_opset,
     )
-    support = None if job.target.runtimes else view.support_matrix()
-    partitions = tuple(view.partition(r) for r in job.target.chosen if r is not Runtime.CPU)
-    notes = tuple(plain(note, 400) for note in (*model.notes, *_fallback(view)))
-    return finish(job, shown, found, notes=notes, summary=summary, support=support, partitions=partitions)
+    return {
+        "notes": tuple(plain(note, 400) for note in (*model.notes, *_fallback(view))),
+        "summary": summary,
+        "support": None if target.runtimes else view.support_matrix(),
+        "partitions": tuple(view.partition(r) for r in target.chosen if r is not Runtime.CPU),
+    }
 
 
 def _fallback(view: ModelView) -> Iterator[str]:
@@ -125,14 +140,16 @@ def apply_rules(rules: Iterable[Rule], subject: Subject, context: object, file: 
     return found
 
 
-def crashed(id: str, error: Exception, file: str) -> Diagnostic:
-    """The finding that stands for a rule that failed."""
+def crashed(what: str, error: Exception, file: str) -> Diagnostic:
+    """The finding that stands for a rule (by its id) or another step that failed."""
+    is_rule = "/" in what
     return Diagnostic(
         CRASHED,
         Severity.ERROR,
-        plain(f"rule {id} failed: {type(error).__name__}: {error}"),
+        plain(f"{'rule ' * is_rule}{what} failed: {type(error).__name__}: {error}"),
         Location(file),
-        help=f"report it to the makers of the rule; until then --ignore {id}",
+        help="report it to the makers of "
+        + (f"the rule; until then --ignore {what}" if is_rule else "dlclint, with the file if you may"),
     )
 
 

@@ -44,8 +44,11 @@ def complaints(proto: onnx.ModelProto, incomplete: Iterable[onnx.TensorProto]) -
         except Exception as error:  # the checker raises ValidationError, RuntimeError and others
             found = [_line(error)]
     context = onnx.checker.C.CheckerContext()
-    context.ir_version = proto.ir_version
-    context.opset_imports = {item.domain: item.version for item in proto.opset_import}
+    try:
+        context.ir_version = proto.ir_version
+        context.opset_imports = {item.domain: item.version for item in proto.opset_import}
+    except TypeError:  # versions beyond 32 bits, of which the checker has complained already
+        return tuple(found)
     if context.opset_imports:
         for node in proto.graph.node:
             try:

@@ -80,7 +80,7 @@ def schema_of(op_type: str, domain: str, opset: int) -> onnx.defs.OpSchema | Non
     """The schema that a node at this opset resolves to, or None."""
     try:
         return onnx.defs.get_schema(op_type, max_inclusive_version=opset, domain=domain)
-    except onnx.defs.SchemaError:
+    except (onnx.defs.SchemaError, TypeError):  # TypeError: a version beyond 32 bits
         return None
 
 
@@ -97,7 +97,8 @@ class Node:
         self.op_type: str = proto.op_type
         self.domain: str = "" if proto.domain in _OFFICIAL else proto.domain
         self.inputs: tuple[str, ...] = tuple(proto.input)
-        self.outputs: tuple[str, ...] = tuple(proto.output)
+        # A damaged node without outputs has one without a name, so that every node has a first output.
+        self.outputs: tuple[str, ...] = tuple(proto.output) or ("",)
         self.subgraphs: tuple[Graph, ...] = ()
 
     @property
