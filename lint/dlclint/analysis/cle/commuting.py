@@ -48,12 +48,12 @@ def _pads_zeros(pad: Node) -> bool:
     if pad.has("pads"):
         pads, axes = pad.attribute("pads"), None
     else:
-        found = graph.small_value(pad.input(1))
+        found = graph.model.values.whole(graph, pad.input(1))
         if found is None:
             return False
         pads = [int(size) for size in found.reshape(-1)]
         if pad.input(3):
-            chosen = graph.small_value(pad.input(3))
+            chosen = graph.model.values.whole(graph, pad.input(3))
             if chosen is None:
                 return False
             axes = [int(axis) for axis in chosen.reshape(-1)]
@@ -73,7 +73,7 @@ def _pads_zeros(pad: Node) -> bool:
         return float(pad.attribute("value")) == 0.0
     if not pad.input(2):
         return True
-    value = graph.small_value(pad.input(2), limit=1)
+    value = graph.model.values.whole(graph, pad.input(2))
     return value is not None and value.size == 1 and float(value.reshape(-1)[0]) == 0.0
 
 
