@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from dlclint.analysis.cle.layers import Cells, Floats
-from dlclint.analysis.cle.scaling import input_factors, output_factors, output_ranges
+from dlclint.analysis.cle.layers import Cells, Cells32, Floats
+from dlclint.analysis.cle.scaling import input_factors, output_factors
 from dlclint.analysis.weights.noise import decibels, rounding_noise
 from dlclint.encodings import grid
+
+_PIECE = 1 << 17
+"""Cells that are looked at together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,13 @@ def chain_figures(chain: Sequence[Cells], factors: Sequence[Floats], bitwidth: i
     for position, (cells, (outputs, inputs)) in enumerate(zip(chain, scales, strict=True)):
         before = rows[position - 1] if position else np.ones(cells.inputs)
         after = columns[position + 1] if position + 1 < len(chain) else np.ones(cells.outputs)
-        found.append(_figures(cells, outputs, inputs, after, before, bitwidth))
+        found.append(_figures(cells, outputs, inputs, _even(after), _even(before), bitwidth))
     return tuple(found)
+
+
+def _even(weights: Floats) -> Floats:
+    """The same proportions, the largest 1: products of energies may be beyond float32."""
+    return np.asarray(weights / max(float(weights.max(initial=0.0)), np.finfo(np.float64).tiny))
 
 
 def _energy(cells: Cells, other: Floats, axis: int) -> Floats:
@@ -59,25 +67,50 @@ def _figures(
     cells: Cells, outputs: Floats, inputs: Floats, after: Floats, before: Floats, bitwidth: int
 ) -> Figures:
     """`after` and `before` are the weights of output and input channels."""
-    group, height, width = cells.low.shape
-    scale = outputs.reshape(group, height, 1) * inputs.reshape(group, 1, width)
-    scale = scale.astype(np.float32)  # figures in dB need no more, and take half the time
-    ranges = output_ranges(cells, inputs) * outputs
-    alive = ranges[ranges > 0]
-    spread = float(alive.max() / alive.min()) if alive.size else 1.0
-    low, high = float((cells.low * scale).min()), float((cells.high * scale).max())
+    low, high, smallest, largest = 0.0, 0.0, np.inf, 0.0
+    for rows, scale in _scaled_rows(cells, outputs, inputs):
+        low = min(low, float((rows(cells.low) * scale).min()))
+        high = max(high, float((rows(cells.high) * scale).max()))
+        ranges = (rows(cells.magnitude) * scale).max(axis=1)
+        smallest = min(smallest, float(ranges.min(initial=np.inf, where=ranges > 0)))
+        largest = max(largest, float(ranges.max()))
     step = float(grid.fit(low, high, bitwidth).scale)
-    squares = cells.square * scale * scale / np.float32(cells.size)
-    # A cell that lies within half a step of zero becomes zero, and its error is the cell itself.
-    rounded = cells.magnitude * scale >= step / 2
-    noise = np.where(rounded, rounding_noise(step, squares), squares)
+    importance = _scaled_rows(cells, after, before)
+    sums = np.zeros(4)
+    for (rows, scale), (_, weights) in zip(_scaled_rows(cells, outputs, inputs), importance, strict=True):
+        squares = rows(cells.square) * scale * scale / np.float32(cells.size)
+        # A cell that lies within half a step of zero becomes zero, and its error is the cell itself.
+        rounded = rows(cells.magnitude) * scale >= step / 2
+        noise = np.where(rounded, rounding_noise(step, squares), squares)
+        weighed = (float((values * weights).sum(dtype=np.float64)) for values in (squares, noise))
+        sums += (squares.sum(dtype=np.float64), noise.sum(), *weighed)
+    spread = largest / smallest if largest > 0 else 1.0
+    return Figures(spread, float(decibels(sums[0], sums[1])), float(decibels(sums[2], sums[3])))
 
-    def weighed(values: Floats) -> float:
-        of_rows = (values * before.reshape(group, 1, width)).sum(axis=2)
-        return float((of_rows.reshape(-1) * after).sum())
 
-    return Figures(
-        spread,
-        float(decibels(squares.sum(), noise.sum())),
-        float(decibels(weighed(squares), weighed(noise))),
-    )
+def _scaled_rows(
+    cells: Cells, outputs: Floats, inputs: Floats
+) -> Iterator[tuple[Callable[[Cells32], Cells32], Cells32]]:
+    """Some output channels at a time: what takes them out of an array of cells, and their factors.
+
+    Pieces that fit the cache are several times as fast as whole weights, and need no memory to speak of.
+    """
+    group, height, width = cells.low.shape
+    columns = inputs.reshape(group, width).astype(np.float32)
+    per_row = outputs.astype(np.float32)[:, np.newaxis]
+    at_once = max(1, _PIECE // width)
+    for start in range(0, group * height, at_once):
+        part = slice(start, start + at_once)
+        own = columns if group == 1 else columns[np.arange(group * height)[part] // height]
+        yield _Rows(part, width), per_row[part] * own
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Takes a run of output channels out of an array of cells."""
+
+    part: slice
+    width: int
+
+    def __call__(self, values: Cells32) -> Cells32:
+        return values.reshape(-1, self.width)[self.part]

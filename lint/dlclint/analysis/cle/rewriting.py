@@ -66,10 +66,8 @@ class Rewriter:
     def _weight(self, layer: Layer, outputs: Floats, inputs: Floats) -> Iterator[Edit]:
         if (outputs != 1).any() or (inputs != 1).any():
             tensor = layer.weight.tensor
-            scale = _laid_out(layer, outputs, inputs)
-            yield from self._put(
-                layer.conv, 1, layer.weight, Produced(tensor.data_type, tensor.shape, _Scaling(tensor, scale))
-            )
+            scaled = Produced(tensor.data_type, tensor.shape, _Scaling.of(layer, outputs, inputs))
+            yield from self._put(layer.conv, 1, layer.weight, scaled)
 
     def _bias(self, layer: Layer, outputs: Floats, more: Floats) -> Iterator[Edit]:
         if layer.bias is not None and ((outputs != 1).any() or more.any()):
@@ -104,28 +102,31 @@ class Rewriter:
 
 @dataclass(frozen=True)
 class _Scaling:
-    """The values of a weight times a factor for each of its cells, some rows at a time."""
+    """The values of a weight times a factor for each of its cells, some rows at a time.
+
+    Cell (row, column) is multiplied by `rows[row]` and by `columns[group, column]`, where each group
+    has the same number of rows in a row.
+    """
 
     tensor: Tensor
-    scale: Floats
-    """Shape of the weight's first two axes."""
+    rows: Floats
+    columns: Floats
+
+    @classmethod
+    def of(cls, layer: Layer, outputs: Floats, inputs: Floats) -> _Scaling:
+        """Rows are output channels, or input channels where the weight lies the other way."""
+        rows, columns = (inputs, outputs) if layer.transposed else (outputs, inputs)
+        return cls(layer.weight.tensor, rows, columns.reshape(layer.group, -1))
 
     def __call__(self) -> Iterator[Array]:
         values = self.tensor.array()
-        scale = self.scale.reshape(*self.scale.shape, *(1 for _ in values.shape[2:]))
-        rows = max(1, len(values) * _ROWS // max(1, values.size))
-        for start in range(0, len(values), rows):
-            part = slice(start, start + rows)
-            yield (values[part] * scale[part]).astype(values.dtype.newbyteorder("="))
-
-
-def _laid_out(layer: Layer, outputs: Floats, inputs: Floats) -> Floats:
-    """The factor of each cell as the weight's first two axes have them."""
-    group = layer.group
-    scale = outputs.reshape(group, -1, 1) * inputs.reshape(group, 1, -1)
-    if layer.transposed:
-        scale = scale.transpose(0, 2, 1)
-    return np.asarray(scale.reshape(-1, scale.shape[2]))
+        group_of = np.arange(len(values)) // (len(values) // len(self.columns))
+        at_once = max(1, len(values) * _ROWS // max(1, values.size))
+        for start in range(0, len(values), at_once):
+            part = slice(start, start + at_once)
+            scale = self.rows[part, np.newaxis] * self.columns[group_of[part]]
+            scale = scale.reshape(*scale.shape, *(1 for _ in values.shape[2:]))
+            yield (values[part] * scale).astype(values.dtype.newbyteorder("="))
 
 
 def _carried(layer: Layer, constants: Floats) -> Floats:

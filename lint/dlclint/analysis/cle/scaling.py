@@ -45,14 +45,14 @@ class Scaled:
 def output_ranges(cells: Cells, inputs: Floats) -> Floats:
     """Largest magnitude of each output channel when input channels are multiplied by `inputs`."""
     group, _, width = cells.magnitude.shape
-    scaled = cells.magnitude * inputs.reshape(group, 1, width)
+    scaled = cells.magnitude * inputs.reshape(group, 1, width).astype(np.float32)
     return np.asarray(scaled.max(axis=2), np.float64).reshape(-1)
 
 
 def input_ranges(cells: Cells, outputs: Floats) -> Floats:
     """Largest magnitude of each input channel when output channels are multiplied by `outputs`."""
     group, height, _ = cells.magnitude.shape
-    scaled = cells.magnitude * outputs.reshape(group, height, 1)
+    scaled = cells.magnitude * outputs.reshape(group, height, 1).astype(np.float32)
     return np.asarray(scaled.max(axis=1), np.float64).reshape(-1)
 
 
