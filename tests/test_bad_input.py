@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +73,26 @@ def negative_dim(path: Path) -> None:
     path.write_bytes(model.SerializeToString())
 
 
+def text_dims(path: Path) -> None:
+    model = relu()
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    dims[0].dim_param, dims[1].dim_value = "None", 0
+    path.write_bytes(model.SerializeToString())
+
+
+def no_opset(path: Path) -> None:
+    model = relu()
+    del model.opset_import[:]
+    path.write_bytes(model.SerializeToString())
+
+
+def cycle(path: Path) -> None:
+    model = relu()
+    model.graph.node[0].input[0] = "b"
+    model.graph.node.append(helper.make_node("Relu", ["y"], ["b"]))
+    path.write_bytes(model.SerializeToString())
+
+
 def steering_names(path: Path) -> None:
     name = "\x1b[31mred\n[bold]<script>\u202e"
     nodes = [helper.make_node("Det", ["x"], ["y"], name=name)]
@@ -113,6 +135,10 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "opset 314159": (opset(314159), "model/opset-too-new opset 314159"),
     "opset -1": (opset(-1), "model/invalid"),
     "negative dim": (negative_dim, "shapes/odd-dim dimension 0 of input 'x' is -1"),
+    "dims None": (text_dims, "shapes/odd-dim dimension 0 of input 'x' is 'None'"),
+    "dims 0": (text_dims, "shapes/odd-dim dimension 1 of input 'x' is 0"),
+    "no opset": (no_opset, "model/missing-opset no opset import for domain ai.onnx"),
+    "cycle": (cycle, "model/dangling-input input 'b' of Relu, which a later node makes"),
     "steering names": (steering_names, "ops/unsupported"),
     "short external": (short_external, "model/external-data-missing"),
     "linked external": (linked_external, "model/external-data-escapes"),
@@ -141,6 +167,23 @@ def test_bad_file(
     if form in ("json", "sarif"):
         validate(form, json.loads(output.out))
     assert not set(output.out) & {"\x1b", "\u202e", "\r"}
+
+
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    """2 GB of zeros, 10,000 nested subgraphs, a tensor that claims a petabyte: under 300 MB each."""
+    code = "import sys; from dlclint.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    for case in ("zeros", "nested", "declared too large"):
+        path = tmp_path / "m.onnx"
+        path.unlink(missing_ok=True)
+        CASES[case][0](path)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, "check", "--isolated", str(path)], stdout=subprocess.DEVNULL
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 1
+        # Kibibytes on Linux, bytes on macOS.
+        assert usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) < 300e6, case
 
 
 @pytest.mark.parametrize(

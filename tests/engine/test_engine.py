@@ -196,3 +196,17 @@ def test_path_globs_hold_from_every_folder(
     )
     monkeypatch.chdir("models")
     assert rules_of(capsys) == ["ops/version-not-listed"]
+
+
+def test_an_override_file_is_found_from_the_configuration(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("models").mkdir()
+    Path("a.onnx").rename("models/a.onnx")
+    Path("ranges.json").write_text('{"version": "0.6.1", "activation_encodings": {}, "param_encodings": {}}')
+    Path("dlclint.toml").write_text("[[models]]\npath = 'models/a.onnx'\nencodings = 'ranges.json'\n")
+    monkeypatch.chdir("models")
+    main(["check", "--format", "json", "a.onnx"])
+    model, overrides = json.loads(capsys.readouterr().out)["files"]
+    assert (model["path"], overrides["path"]) == ("a.onnx", "../ranges.json")
+    assert not model["target"]["simplify"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import field
@@ -109,7 +110,7 @@ def load_config(path: Path) -> Config:
         tuple(table.get("select", ())),
         tuple(table.get("ignore", ())),
         table.get("fail-on"),
-        tuple(_section(item) for item in table.get("models", ())),
+        tuple(_section(item, path.parent) for item in table.get("models", ())),
         tuple(Ignore(**item) for item in table.get("ignores", ())),
     )
 
@@ -126,13 +127,13 @@ def _validate(table: dict[str, Any], path: Path) -> None:
         )
 
 
-def _section(item: Mapping[str, Any]) -> ModelSection:
+def _section(item: Mapping[str, Any], folder: Path) -> ModelSection:
     return ModelSection(
         item["path"],
         tuple(item.get("runtime", ())),
         item.get("soc", ""),
         {field: item[key] for key, field in KIND.items() if key in item},
-        item.get("encodings", ""),
+        os.path.relpath(folder / item["encodings"]) if "encodings" in item else "",
         item.get("simplify", True),
         {name: tuple(dims) for name, dims in item.get("input-dim", {}).items()},
         item.get("define-symbol", {}),
