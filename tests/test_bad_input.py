@@ -118,6 +118,26 @@ def linked_external(path: Path) -> None:
     path.with_name("w.bin").symlink_to("/etc/hostname")
 
 
+def mistyped_attributes(path: Path) -> None:
+    """Attributes of another type than the registry's, as a careless graph editor writes them."""
+    text = """<ir_version: 8, opset_import: ["" : 11]>
+        g (float[1,4,8,8] x, float[4,4,1,1] w) => (float[n,c,h,w0] y)
+        { a = Conv <group = "x", strides = 2.5, dilations = 3> (x, w)
+          b = LogSoftmax <axis = [1]> (a) y = Upsample <mode = 7> (b) }"""
+    path.write_bytes(parser.parse_model(text).SerializeToString())
+
+
+def no_outputs(path: Path) -> None:
+    model = parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 11]> g (float[1,4,8,8] x) => (float[1,4,8,8] y)
+        { r = Constant <value = float {1.41421}> () d = Div (x, r) e = Erf (d)
+          s = Resize (x, r, r) y = Neg (x) }"""
+    )
+    for node in model.graph.node[:4]:
+        del node.output[:]
+    path.write_bytes(model.SerializeToString())
+
+
 CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda p: p.write_bytes(b""), "model/unreadable the file is empty"),
     "text": (lambda p: p.write_text("Hello, world\n" * 9), "model/unreadable the file is text"),
@@ -142,7 +162,28 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "steering names": (steering_names, "ops/unsupported"),
     "short external": (short_external, "model/external-data-missing"),
     "linked external": (linked_external, "model/external-data-escapes"),
+    "mistyped attributes": (mistyped_attributes, "model/invalid"),
+    "no outputs": (no_outputs, "model/invalid"),
 }
+
+
+TARGETS = (
+    ["--soc", "865", "--runtime", "dsp,aip,gpu", "--quantize"],
+    ["--soc", "888", "--runtime", "htp", "--float", "--float-bitwidth", "16"],
+)
+
+
+@pytest.mark.parametrize("case", ["mistyped attributes", "no outputs"])
+@pytest.mark.parametrize("target", TARGETS, ids=["v66", "v68"])
+def test_bad_nodes_on_a_target(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str, target: list[str]
+) -> None:
+    path = tmp_path / "m.onnx"
+    CASES[case][0](path)
+    assert main(["check", "--isolated", "--format", "concise", *target, str(path)]) in (0, 1)
+    output = capsys.readouterr()
+    assert "engine/crashed-rule" not in output.out
+    assert output.err == ""
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -84,12 +84,12 @@ class _Products:
 
 def _products(node: Node) -> _Products | None:
     """For a convolution in one group with known shapes; None else."""
-    weight, made = node.graph.type_of(node.input(1)), node.graph.type_of(node.outputs[0])
+    weight, made = node.graph.type_of(node.input(1)), node.graph.type_of(node.output(0))
     shape = None if weight is None else weight.static_shape
     output = None if made is None else made.static_shape
     if shape is None or output is None or not 3 <= len(shape) == len(output):
         return None
-    if node.attribute("group", 1) != 1:
+    if (node.attribute("group", 1) or 1) != 1:
         return None
     outputs, inputs = shape[:2]
     places = math.prod(shape[2:]) * math.prod(output[2:]) * output[0]
@@ -143,7 +143,7 @@ def divide(context: ModelContext) -> Iterator[Finding]:
     ]
     if not divisions:
         return
-    shapes = [node.graph.type_of(node.outputs[0]) for node in divisions]
+    shapes = [node.graph.type_of(node.output(0)) for node in divisions]
     sizes = [math.prod(found.static_shape or ()) for found in shapes if found and found.static_shape]
     known = f", {_count(sum(sizes))} numbers per inference" if sizes else ""
     yield Finding(
@@ -219,7 +219,7 @@ def unfused_activation(context: ModelContext) -> Iterator[Finding]:
     ]
     if not found:
         return
-    sizes = [bytes_of(node.graph.type_of(node.outputs[0]), context.target.kind) for node in found]
+    sizes = [bytes_of(node.graph.type_of(node.output(0)), context.target.kind) for node in found]
     moved = sum(size for size in sizes if size is not None)
     names = ", ".join(sorted({node.op_type for node in found}))
     yield Finding(
@@ -285,7 +285,7 @@ def _over_limit(node: Node, precision: str) -> tuple[int, int, bool] | None:
     Each end has its own limit in the supplement; where neither has one, what the validator took is
     the limit of both. Of more than five dimensions shapes/rank-above-five speaks.
     """
-    ends = [("input_0", node.input(0)), ("output_0", next(iter(node.outputs), ""))]
+    ends = [("input_0", node.input(0)), ("output_0", node.output(0))]
     ranks = {end: rank for end, name in ends if name and (rank := node.graph.rank(name)) is not None}
     limits = {
         end: min(found)
@@ -346,8 +346,8 @@ def _dilated(node: Node, kind: DlcKind) -> str:
 
 def _axis_not_last(node: Node, kind: DlcKind) -> str:
     rank = node.graph.rank(node.input(0))
-    axis = int(node.attribute("axis", -1))
-    last = rank is None or axis in (-1, rank - 1)
+    axis = node.attribute("axis", -1)
+    last = rank is None or axis is None or axis in (-1, rank - 1)
     return "" if last else f"axis {axis} is not the last of {rank}"
 
 

@@ -75,7 +75,7 @@ def _convolution(node: Node) -> tuple[str, ...]:
         return ("Conv3d",) if rank >= 5 else ("Conv2d", "DepthWiseConv2d")
     if len(weight.shape) >= 5:
         return ("Conv3d",)
-    group = node.attribute("group", 1)
+    group = node.attribute("group", 1) or 1
     # group == input channels == output channels; the weight is [output, input / group, ...].
     depthwise = group > 1 and weight.shape[:2] == (group, 1)
     return ("DepthWiseConv2d",) if depthwise else ("Conv2d",)

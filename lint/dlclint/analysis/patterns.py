@@ -68,8 +68,8 @@ def _scaled(graph: Graph, node: Node | None, factor: float) -> str:
 
 
 def _only_consumer(graph: Graph, node: Node) -> Node | None:
-    readers = graph.consumers(node.outputs[0])
-    return readers[0] if len(readers) == 1 and node.outputs[0] not in graph.outputs else None
+    readers = graph.consumers(node.output(0))
+    return readers[0] if len(readers) == 1 and node.output(0) not in graph.outputs else None
 
 
 def _other_operand(node: Node, tensor: str) -> str:
@@ -96,7 +96,7 @@ def _gelu(graph: Graph, erf: Node) -> Pattern | None:
         if not half and _scaled(graph, following, 0.5):
             half = True
         elif not reached and following.op_type == "Mul":
-            other = _other_operand(following, last.outputs[0])
+            other = _other_operand(following, last.output(0))
             maker = graph.producer(other)
             if other == x:
                 reached = True
@@ -120,7 +120,7 @@ def _hard_swish_of_sigmoid(graph: Graph, sigmoid: Node) -> Pattern | None:
     times = _only_consumer(graph, sigmoid)
     if times is None or times.op_type != "Mul":
         return None
-    if _other_operand(times, sigmoid.outputs[0]) != sigmoid.input(0):
+    if _other_operand(times, sigmoid.output(0)) != sigmoid.input(0):
         return None
     return Pattern("HardSwish", frozenset({sigmoid.key, times.key}))
 
@@ -147,12 +147,12 @@ def _hard_swish_of_clip(graph: Graph, clip: Node) -> Pattern | None:
     after = _only_consumer(graph, following)
     if _scaled(graph, following, 1 / 6):
         done = (
-            after is not None and after.op_type == "Mul" and _other_operand(after, following.outputs[0]) == x
+            after is not None and after.op_type == "Mul" and _other_operand(after, following.output(0)) == x
         )
     else:
         done = (
             following.op_type == "Mul"
-            and _other_operand(following, clip.outputs[0]) == x
+            and _other_operand(following, clip.output(0)) == x
             and bool(_scaled(graph, after, 1 / 6))
         )
     if not done or after is None:

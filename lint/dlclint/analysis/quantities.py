@@ -51,11 +51,13 @@ def of_tensor(shape: tuple[Any, ...] | None) -> dict[str, Any]:
 def _of_convolution(node: Node) -> dict[str, Any]:
     kind = node.graph.type_of(node.input(1))
     shape = None if kind is None else kind.static_shape
-    if shape is None or len(shape) < 3:
+    if shape is None or len(shape) < 3 or min(shape) < 1:
         return {}
-    group = int(node.attribute("group", 1))
+    group = int(node.attribute("group", 1) or 1)
     kernel = list(shape[2:])
     strides = list(node.attribute("strides") or [1] * len(kernel))
+    if len(strides) != len(kernel):
+        return {}
     first, second = shape[0], shape[1] * group
     outputs, inputs = (first, second) if node.op_type == "Conv" else (second, first)
     found: dict[str, Any] = {
@@ -97,7 +99,7 @@ def _of_concat(node: Node) -> Mapping[str, Any]:
     kinds = [node.graph.type_of(name) for name in node.inputs]
     shapes = [None if kind is None else kind.shape for kind in kinds]
     rank = next((len(shape) for shape in shapes if shape), 4)
-    found: dict[str, Any] = {"axis": int(node.attribute("axis", 1)) % rank, "channel": 1}
+    found: dict[str, Any] = {"axis": int(node.attribute("axis", 1) or 0) % rank, "channel": 1}
     channels = [shape[1] for shape in shapes if shape is not None and len(shape) >= 2]
     if len(channels) == len(shapes) and all(isinstance(count, int) for count in channels):
         found["C_i"] = channels
@@ -105,7 +107,7 @@ def _of_concat(node: Node) -> Mapping[str, Any]:
 
 
 def _of_resize(node: Node) -> Mapping[str, Any]:
-    kinds = [node.graph.type_of(name) for name in (node.input(0), node.outputs[0])]
+    kinds = [node.graph.type_of(name) for name in (node.input(0), node.output(0))]
     shapes = [None if kind is None else kind.static_shape for kind in kinds]
     if shapes[0] is None or shapes[1] is None or len(shapes[0]) != 4 or 0 in shapes[0]:
         return {}

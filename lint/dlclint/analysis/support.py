@@ -11,7 +11,7 @@ from dlclint_schemas.record import record
 
 @record
 class Blocker:
-    """An op that a runtime lacks: op type, how many nodes, and what the tables say."""
+    """An op or pattern that a runtime lacks: its name, how many nodes, and what the tables say."""
 
     op: str
     nodes: int

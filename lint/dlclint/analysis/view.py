@@ -226,7 +226,8 @@ class ModelView:
         for node in nodes:
             verdict = self.verdict(node, runtime)
             if verdict.presence is Presence.NO:
-                counts[node.op_type, verdict.reason, not verdict.inferred] += 1
+                label = self.in_pattern.get(node.key, node.op_type)
+                counts[label, verdict.reason, not verdict.inferred] += 1
         blockers = tuple(
             Blocker(op, count, reason, certain) for (op, reason, certain), count in counts.most_common()
         )

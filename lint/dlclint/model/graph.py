@@ -122,6 +122,10 @@ class Node:
         """The name of an input, "" where it is left out."""
         return self.inputs[position] if position < len(self.inputs) else ""
 
+    def output(self, position: int) -> str:
+        """The name of an output, "" where it is left out."""
+        return self.outputs[position] if position < len(self.outputs) else ""
+
     def has(self, attribute: str) -> bool:
         """Whether the attribute's value is written on the node."""
         return any(proto.name == attribute and not proto.ref_attr_name for proto in self.proto.attribute)
@@ -130,11 +134,16 @@ class Node:
         """An attribute's value; where absent, `default` or else the registry's default.
 
         None where the caller of a function decides. Strings come as str, lists as lists, tensors and
-        graphs as protobuf messages.
+        graphs as protobuf messages. One of another type than the registry's counts as absent: the
+        checker complains of it (model/invalid).
         """
         for proto in self.proto.attribute:
             if proto.name == name:
-                return None if proto.ref_attr_name else _value(proto)
+                if proto.ref_attr_name:
+                    return None
+                if self._is_well_typed(proto):
+                    return _value(proto)
+                break
         if default is not None:
             return default
         schema = self.schema
@@ -143,6 +152,11 @@ class Node:
             if proto.type != onnx.AttributeProto.UNDEFINED:
                 return _value(proto)
         return None
+
+    def _is_well_typed(self, proto: onnx.AttributeProto) -> bool:
+        schema = self.schema
+        known = None if schema is None else schema.attributes.get(proto.name)
+        return known is None or not proto.type or int(known.type) == proto.type  # type: ignore[call-overload]
 
     def __repr__(self) -> str:
         return f"<{self.op_type} #{self.index} {self.name!r}>"
@@ -324,7 +338,7 @@ class Graph:
                 kind = onnx.TensorProto.INT64 if whole else onnx.TensorProto.FLOAT
                 dims = [len(value)] if isinstance(value, list) else []
                 proto = onnx.helper.make_tensor("", kind, dims, value if dims else [value])
-                return Tensor(node.outputs[0], kind, tuple(dims), proto, self.model.path)
+                return Tensor(node.output(0), kind, tuple(dims), proto, self.model.path)
         return None
 
     def small_value(self, tensor: str, limit: int = 4096) -> Array | None:

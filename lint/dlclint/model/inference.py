@@ -98,7 +98,7 @@ class _Refinement:
         found = _infer_node(node, values)
         ranked = _from_partial_value(node, values)
         if ranked is not None:
-            name = node.outputs[0]
+            name = node.output(0)
             found[name] = _merged(found.get(name), ranked)
         return found
 

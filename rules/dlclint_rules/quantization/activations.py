@@ -88,7 +88,7 @@ def fp16_overflow(context: ModelContext) -> Iterator[Finding]:
     masks = {home(mask.graph, mask.name) for mask in find_masks(context.view, limit)}  # mask-constant's
     rows = []
     for graph in context.view.model.graphs():
-        stored = [*graph.initializers, *(n.outputs[0] for n in graph.nodes if n.op_type == "Constant")]
+        stored = [*graph.initializers, *(n.output(0) for n in graph.nodes if n.op_type == "Constant")]
         for name in stored:
             found = context.view.weights.statistics(graph, name)
             if found is None or found.magnitude <= limit or home(graph, name) in masks:

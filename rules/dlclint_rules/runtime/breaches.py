@@ -217,7 +217,7 @@ def _channels_multiple(
 
 def _crops(node: Node) -> bool:
     """Whether Slice cuts height or width of a 4-D tensor, which is what Crop does."""
-    before, after = (node.graph.type_of(name) for name in (node.input(0), node.outputs[0]))
+    before, after = (node.graph.type_of(name) for name in (node.input(0), node.output(0)))
     shapes = [None if kind is None else kind.static_shape for kind in (before, after)]
     if shapes[0] is None or shapes[1] is None or len(shapes[0]) != 4:
         return False
