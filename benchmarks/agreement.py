@@ -116,12 +116,13 @@ def table(tallies: Iterable[Tally]) -> list[str]:
     lines = [
         "| models | number | session clean | taken whole | judged nodes | "
         + " | ".join(TITLES[relation] for relation in SHOWN)
-        + " |",
-        "|" + " --- |" * (5 + len(SHOWN)),
+        + " | misses in clean sessions |",
+        "|" + " --- |" * (6 + len(SHOWN)),
     ]
     for tally in tallies:
         judged = sum(tally.all.values())
         cells = [f"{tally.all[relation]} ({tally.all[relation] / max(1, judged):.2%})" for relation in SHOWN]
+        cells.append(str(tally.in_clean[Relation.MISSED]))
         numbers = (tally.name, tally.models, tally.clean, tally.whole, judged)
         lines.append(f"| {' | '.join((*map(str, numbers), *cells))} |")
     return lines
@@ -149,6 +150,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.agreement", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     parser.add_argument("--soc", default="SM8550")
+    parser.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds for one model")
     parser.add_argument(
         "--list", type=Path, metavar="FILE", help="every disagreement, one JSON object a line"
     )
@@ -165,7 +167,7 @@ def main(arguments: list[str]) -> int:
     tallies: list[Tally] = []
     listed: list[str] = []
     build = ""
-    with backend(Limits()) as asked:
+    with backend(Limits(given.timeout)) as asked:
         for folder in given.folders:
             tally = Tally(folder.name)
             tallies.append(tally)
@@ -184,7 +186,7 @@ def main(arguments: list[str]) -> int:
     ]
     for tally in tallies:
         for why, count in tally.unasked.most_common():
-            print(f"{tally.name}: could not ask {count}: {why}", file=sys.stderr)
+            print(f"{tally.name}: could not ask about {count}: {why}", file=sys.stderr)
     print("\n".join(text))
     if given.list is not None:
         given.list.write_text("".join(f"{line}\n" for line in listed), "utf-8")

@@ -42,6 +42,10 @@ class Confidence(enum.Enum):
     DOCUMENTED = "documented"
     FIELD_REPORTED = "field-reported"
     INFERRED = "inferred"
+    CONFIRMED = "confirmed"
+    """Qualcomm's own backend was asked and says the same."""
+    CONTRADICTED = "contradicted"
+    """Qualcomm's own backend was asked and takes what the finding denies."""
 
 
 class Safety(enum.Enum):

@@ -215,3 +215,25 @@ def test_it_says_what_is_computed_in_float(tmp_path: Path, capsys: pytest.Captur
     path = model(tmp_path, body.replace("float[1,4,4] y)", "float[1,4,4] y) <int64[1] k = {4}>"))
     assert confirm("--quantize", path) == 0
     assert "computes it in float between Dequantize and Quantize" in " ".join(capsys.readouterr().out.split())
+
+
+@needs_backend
+def test_check_adds_the_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = model(tmp_path, "g (bool[1,4] a, bool[1,4] b) => (bool[1,4] y) { y = Or(a, b) }")
+    common = ["check", "--isolated", "--runtime", "htp", "--format", "json"]
+    assert main([*common, path]) == 0
+    before = json.loads(capsys.readouterr().out)
+    assert main([*common, "--confirm", "--soc", "sm8550", path]) == 0
+    report = json.loads(capsys.readouterr().out)
+    schema = resources.files("dlclint_schemas").joinpath("report-v1.schema.json").read_text("utf-8")
+    jsonschema.validate(report, json.loads(schema), jsonschema.Draft202012Validator)
+    (old,), (new,) = before["files"][0]["findings"], report["files"][0]["findings"]
+    assert (old["confidence"], new["confidence"]) == ("inferred", "contradicted")
+    assert new["evidence"]["backend"] == "Or: takes it"
+    assert any("backend asked for SM8550" in note for note in report["files"][0]["notes"])
+
+
+def test_check_confirm_without_a_soc(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--isolated", "--confirm", model(tmp_path, RELU)]) == 2
+    error = capsys.readouterr().err
+    assert "give --soc" in error or "is not installed" in error

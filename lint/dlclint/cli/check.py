@@ -40,13 +40,22 @@ def check(given: argparse.Namespace) -> int:
         files = list(with_progress(run(jobs, given.jobs or os.cpu_count() or 1), len(jobs)))
     except WorkerKilled:
         raise UsageError("a worker process was killed (out of memory?); try again with --jobs 1") from None
+    titles = {rule.id: rule.title for rule in rules}
+    docs = {rule.id: rule.docs for rule in rules}
+    if given.confirm:
+        # Imported here because the backend is seldom asked.
+        from dlclint.cli.confirm import with_verdicts
+        from dlclint.confirm.evidence import TITLES
+
+        files = with_verdicts(files, jobs, given)
+        titles, docs = titles | TITLES, docs | TITLES
     fail_on = given.fail_on or config.fail_on or "error"
     outcome = Outcome(
         __version__,
         tuple(files),
         None if fail_on == "never" else Severity(fail_on),
-        {rule.id: rule.title for rule in rules},
-        {rule.id: rule.docs for rule in rules},
+        titles,
+        docs,
         time.perf_counter() - started,
     )
     text = render(outcome, given.format, sys.stdout if given.output is None else None)

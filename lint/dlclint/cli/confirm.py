@@ -16,16 +16,20 @@ from dlclint.cli.jobs import config_of, jobs_of, listed
 from dlclint.confirm.asking import Wish, asked_target
 from dlclint.confirm.asking import confirm as ask
 from dlclint.confirm.compare import Confirmation, ConfirmOutcome
+from dlclint.confirm.evidence import with_evidence
 from dlclint.confirm.package import package_versions
 from dlclint.confirm.process import Backend, Limits, NotAvailable, backend
 from dlclint.confirm.socs import asked_soc
-from dlclint.diagnostic import plain
+from dlclint.confirm.wording import troubles, words
+from dlclint.diagnostic import Diagnostic, plain
 from dlclint.engine.registry import BrokenRules, all_rules, select
 from dlclint.engine.run import Job, lint
 from dlclint.model.reading import Unreadable, read
+from dlclint.outcome import FileOutcome
 from dlclint.report.confirm import render
 from dlclint.report.progress import with_progress
 from dlclint.report.render import write_whole
+from dlclint.target import Runtime
 
 
 def confirm(given: argparse.Namespace) -> int:
@@ -84,7 +88,9 @@ def _wish(job: Job, given: argparse.Namespace) -> Wish:
         raise NotAvailable(
             "the backend judges for a SoC: give --soc, such as --soc SM8550 (`dlclint soc` lists them)"
         )
-    return Wish(asked_soc(soc), not given.validate_only, Path(given.dlc) if given.dlc else None)
+    return Wish(
+        asked_soc(soc), not given.validate_only, Path(given.dlc) if getattr(given, "dlc", None) else None
+    )
 
 
 def _confirmed(
@@ -92,11 +98,13 @@ def _confirmed(
 ) -> Iterator[Confirmation]:
     """One file after the other; one that cannot be read or asked never stops the rest."""
     for job, wish in zip(jobs, wishes, strict=True):
-        yield _one(asked, job, wish, overrides.get(job.path))
+        linted = lint(job)
+        yield _answer(asked, job, wish, overrides.get(job.path), linted)
 
 
-def _one(asked: Backend, job: Job, wish: Wish, overrides: Path | None) -> Confirmation:
-    linted = lint(job)
+def _answer(
+    asked: Backend, job: Job, wish: Wish, overrides: Path | None, linted: FileOutcome
+) -> Confirmation:
     try:
         model = read(job.path, job.dimensions)
     except Unreadable as problem:
@@ -112,3 +120,35 @@ def _one(asked: Backend, job: Job, wish: Wish, overrides: Path | None) -> Confir
         return ask(asked, linted.path, view, linted.diagnostics, wish, document)
     except OSError as error:
         raise UsageError(f"cannot write {plain(str(wish.dlc))}: {error.strerror}") from None
+
+
+def with_verdicts(
+    files: Sequence[FileOutcome], jobs: Sequence[Job], given: argparse.Namespace
+) -> list[FileOutcome]:
+    """The outcomes of `check` with the backend's verdict as evidence, and a note on what it said.
+
+    Raises:
+        UsageError: the backend is not there, or cannot judge for the SoC.
+    """
+    overrides = {job.model: job.path for job in jobs if job.kind == "encodings"}
+    found: list[FileOutcome] = []
+    try:
+        package_versions()
+        wishes = {job.path: _wish(job, given) for job in jobs if job.kind == "model"}
+        with backend(limits_of(given)) as asked:
+            for file, job in zip(files, jobs, strict=True):
+                if job.kind != "model" or Runtime.HTP not in job.target.considered:
+                    found.append(file)
+                    continue
+                meant = replace(job, target=asked_target(job.target))
+                said = _answer(asked, meant, wishes[job.path], overrides.get(job.path), file)
+                kept = sorted(with_evidence(file.diagnostics, said), key=Diagnostic.sort_key)
+                notes = (
+                    *file.notes,
+                    *(f"the backend: {text}" for text in troubles(said)),
+                    *((words(said),) if said.rows else ()),
+                )
+                found.append(replace(file, diagnostics=tuple(kept), notes=notes))
+    except NotAvailable as error:
+        raise UsageError(plain(str(error), 400)) from None
+    return found

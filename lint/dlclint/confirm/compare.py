@@ -12,17 +12,28 @@ from dlclint.confirm.question import NodeKey
 from dlclint.confirm.verdict import Said, Verdict
 from dlclint.diagnostic import Diagnostic, Severity, plain
 
-_RUNTIME_FAMILIES = frozenset({"runtime", "htp"})
-_RUNTIME_RULES = frozenset({"ops/no-runtime", "shapes/rank-above-five"})
+_ABOUT_HTP = frozenset(
+    {
+        "htp/rank-limit-exceeded",
+        "htp/refused-form",
+        "ops/no-runtime",
+        "runtime/element-type",
+        "runtime/layer-limit",
+        "runtime/parameter",
+        "runtime/precision",
+        "runtime/window-beyond-input",
+        "shapes/rank-above-five",
+    }
+)
 
 
 def speaks_of_runtime(rule: str) -> bool:
-    """Whether a rule is about what HTP can compute, which the backend can confirm or contradict.
+    """Whether a rule says what HTP cannot compute, which the backend can confirm or contradict.
 
-    The other rules are about the file or about the converter, whose translations are not this
-    backend's: it has a wrapper of its own, with tables of its own.
+    Other rules are about the file, about speed and accuracy, or about the converter, whose translations
+    are not this backend's: it has a wrapper of its own, with tables of its own.
     """
-    return rule in _RUNTIME_RULES or rule.partition("/")[0] in _RUNTIME_FAMILIES
+    return rule in _ABOUT_HTP
 
 
 class Relation(enum.Enum):

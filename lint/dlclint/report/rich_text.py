@@ -23,6 +23,8 @@ _SURE = {
     Confidence.DOCUMENTED: "documented",
     Confidence.FIELD_REPORTED: "reported from the field",
     Confidence.INFERRED: "inferred, not documented",
+    Confidence.CONFIRMED: "confirmed by Qualcomm's backend",
+    Confidence.CONTRADICTED: "contradicted by Qualcomm's backend, which takes it",
 }
 _PRECISIONS = 30
 """Rows of the precision table."""

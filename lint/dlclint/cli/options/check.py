@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from dlclint.cli.options import shared
+from dlclint.cli.options.confirm import add_asking
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,6 +22,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="quantization overrides of the model (default: the file NAME.encodings beside NAME.onnx)",
     )
     shared.add_converter(check)
+    asking = add_asking(check)
+    asking.add_argument(
+        "--confirm",
+        action="store_true",
+        help="ask Qualcomm's backend for the SoC, and add its verdict to the findings",
+    )
     shared.add_rules(check)
     configuration = check.add_argument_group("configuration")
     configuration.add_argument(

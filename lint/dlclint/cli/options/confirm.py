@@ -30,8 +30,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     output.add_argument("--dlc", metavar="OUT", help="write the backend's DLC of one model as well")
 
 
-def add_asking(command: argparse.ArgumentParser) -> None:
-    """How the backend is asked, and what asking may cost."""
+def add_asking(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """How the backend is asked, and what asking may cost; returns the group."""
     asking = command.add_argument_group("asking the backend (needs the extra: pip install 'dlclint[qnn]')")
     how = asking.add_mutually_exclusive_group()
     how.add_argument("--compile", action="store_true", help="validate and compile (the default)")
@@ -46,3 +46,4 @@ def add_asking(command: argparse.ArgumentParser) -> None:
     asking.add_argument(
         "--memory", type=float, default=8.0, metavar="GIB", help="memory for one model in GiB (default: 8)"
     )
+    return asking

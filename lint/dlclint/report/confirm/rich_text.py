@@ -13,7 +13,7 @@ from rich.text import Text
 
 from dlclint.confirm.compare import Confirmation, ConfirmOutcome, Relation, Row
 from dlclint.confirm.verdict import Said
-from dlclint.report.confirm.wording import STANDS, agreement, asked, is_shown, sentence, summary, troubles
+from dlclint.confirm.wording import STANDS, agreement, asked, is_shown, sentence, summary, troubles
 
 _NODES = 3
 """Nodes named per reason before the rest is only counted."""

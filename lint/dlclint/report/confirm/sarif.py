@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from dlclint.confirm.compare import Confirmation, ConfirmOutcome, Relation, Row
 from dlclint.confirm.verdict import Said
+from dlclint.confirm.wording import STANDS, is_shown, sentence, troubles
 from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Source
 from dlclint.outcome import FileOutcome, Outcome
-from dlclint.report.confirm.wording import STANDS, is_shown, sentence, troubles
 from dlclint.report.sarif import render_sarif as render_outcome
 from dlclint.target import Runtime, Target
 

@@ -97,3 +97,8 @@ def troubles(file: Confirmation) -> Iterator[str]:
         yield f"could not ask to the end: {file.stopped}"
     if file.failure:
         yield file.failure
+
+
+def words(file: Confirmation) -> str:
+    """A whole answer in one sentence."""
+    return f"backend {asked(file)}; {summary(file)}; {agreement(file)}"

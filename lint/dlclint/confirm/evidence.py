@@ -1,0 +1,55 @@
+"""The backend's verdict as evidence for dlclint's own findings: it adds, and hides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from dlclint.confirm.compare import Confirmation, Relation, Row, speaks_of_runtime
+from dlclint.confirm.verdict import Said
+from dlclint.confirm.wording import sentence
+from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Source
+
+TITLES = {
+    "confirm/refused": "Hexagon's validator refuses a node that no rule speaks of.",
+    "confirm/not-compiled": "A node that no rule speaks of passes validation and cannot be compiled.",
+    "confirm/crashed": "The backend's process died while it judged a node that no rule speaks of.",
+}
+
+
+def with_evidence(diagnostics: Iterable[Diagnostic], asked: Confirmation) -> Iterator[Diagnostic]:
+    """Every finding, those about a node with the backend's verdict, and one for each node that was missed.
+
+    A finding that says what HTP cannot compute is confirmed where Qualcomm's side refuses the node, and
+    contradicted where it takes it; its former confidence is kept in the evidence. What the wrapper
+    refuses decides nothing.
+    """
+    rows = {(row.graph, row.node_index): row for row in asked.rows}
+    for item in diagnostics:
+        place = item.location
+        row = rows.get((place.graph, place.node_index)) if place.node_index is not None else None
+        yield item if row is None or row.verdict.said is Said.UNASKED else _judged(item, row, asked)
+    source = Source("QNN backend", f"asked for {asked.asked_soc}")
+    for row in asked.rows:
+        if row.relation is Relation.MISSED:
+            yield Diagnostic(
+                f"confirm/{row.verdict.said.value}",
+                Severity.ERROR,
+                sentence(row),
+                Location(asked.path, row.graph, row.node, row.node_index, row.op, row.tensor),
+                Confidence.CONFIRMED,
+                source,
+            )
+
+
+def _judged(item: Diagnostic, row: Row, asked: Confirmation) -> Diagnostic:
+    evidence = {**item.evidence, "backend": sentence(row), "backend_soc": asked.asked_soc}
+    confidence = item.confidence
+    if speaks_of_runtime(item.rule):
+        if row.verdict.said.is_backends_no:
+            confidence = Confidence.CONFIRMED
+        elif row.verdict.said is Said.TAKEN:
+            confidence = Confidence.CONTRADICTED
+    if confidence is not item.confidence:
+        evidence["confidence_before"] = item.confidence.value
+    return replace(item, confidence=confidence, evidence=evidence)

@@ -1,0 +1,81 @@
+"""`check --confirm`: verdicts change how sure a finding is, add what was missed, and hide nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from dlclint.confirm.compare import Confirmation, Relation, Row
+from dlclint.confirm.evidence import with_evidence
+from dlclint.confirm.verdict import Said, Verdict
+from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity
+
+
+def finding(rule: str, index: int | None = 0) -> Diagnostic:
+    return Diagnostic(rule, Severity.WARNING, "m", Location("f", node_index=index), evidence={"n": 1})
+
+
+def asked(*rows: tuple[Said, Relation]) -> Confirmation:
+    return Confirmation(
+        "f",
+        "SM8550",
+        "SM8550",
+        True,
+        rows=tuple(
+            Row(
+                "",
+                "",
+                index,
+                "Relu",
+                "y",
+                Verdict(said, "why", 3110 if said is Said.REFUSED else None),
+                relation,
+            )
+            for index, (said, relation) in enumerate(rows)
+        ),
+    )
+
+
+def only(found: Iterable[Diagnostic]) -> Diagnostic:
+    (item,) = found
+    return item
+
+
+@pytest.mark.parametrize(
+    ("said", "rule", "confidence"),
+    [
+        (Said.REFUSED, "ops/no-runtime", Confidence.CONFIRMED),
+        (Said.NOT_COMPILED, "runtime/precision", Confidence.CONFIRMED),
+        (Said.TAKEN, "ops/no-runtime", Confidence.CONTRADICTED),
+        (Said.NOT_OFFERED, "ops/no-runtime", Confidence.DOCUMENTED),
+        (Said.GONE, "ops/no-runtime", Confidence.DOCUMENTED),
+        (Said.TAKEN, "ops/unsupported", Confidence.DOCUMENTED),
+        (Said.REFUSED, "htp/divide", Confidence.DOCUMENTED),
+    ],
+)
+def test_what_is_about_htp_is_confirmed_or_contradicted(
+    said: Said, rule: str, confidence: Confidence
+) -> None:
+    item = only(with_evidence([finding(rule)], asked((said, Relation.AGREED))))
+    assert item.confidence is confidence
+    assert item.evidence["n"] == 1
+    assert str(item.evidence["backend"]).startswith("Relu: ")
+    changed = confidence is not Confidence.DOCUMENTED
+    assert item.evidence.get("confidence_before") == ("documented" if changed else None)
+
+
+def test_findings_without_a_verdict_stay_as_they_are() -> None:
+    given = [finding("shapes/x", None), finding("ops/no-runtime", 7), finding("ops/no-runtime", 0)]
+    assert list(with_evidence(given, asked((Said.UNASKED, Relation.UNJUDGED)))) == given
+
+
+def test_what_no_rule_speaks_of_becomes_a_finding() -> None:
+    item = only(with_evidence([], asked((Said.REFUSED, Relation.MISSED), (Said.TAKEN, Relation.AGREED))))
+    assert (item.rule, item.severity, item.confidence) == (
+        "confirm/refused",
+        Severity.ERROR,
+        Confidence.CONFIRMED,
+    )
+    assert item.message == "Relu: Hexagon's validator refuses it: why (code 3110)"
+    assert (item.location.node_index, item.location.tensor) == (0, "y")
