@@ -17,8 +17,8 @@ from dlclint.analysis.weights.noise import (
     rounding_noise,
     sqnr,
 )
-from dlclint.analysis.weights.store import ConvertedWeight
-from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.analysis.weights.store import ConvertedWeight, distinct
+from dlclint.diagnostic import Confidence, Severity, Source, size_text
 from dlclint.encodings import grid
 from dlclint.model.tensors import Unavailable
 from dlclint.rule import Finding, ModelContext
@@ -38,7 +38,7 @@ MINIMUM_RANGE = Source(QUANTIZATION, "algorithm, minimum range")
 
 
 def _weights(context: ModelContext) -> list[ConvertedWeight]:
-    return list(context.view.weights.converted())
+    return distinct(context.view.weights.converted())
 
 
 def _by_channel(context: ModelContext, weight: ConvertedWeight) -> bool:
@@ -282,7 +282,7 @@ def _packing(context: ModelContext, weights: list[ConvertedWeight]) -> Finding:
         for weight in unique
     )
     return Finding(
-        f"weights take {packed} bytes at 4 bits if packed, {whole} bytes at 8; the"
+        f"weights take {size_text(packed)} at 4 bits if packed, {size_text(whole)} at 8; the"
         " quantization page names --pack_4_bit_weights for it, the tools page lists no such option",
         Severity.INFO,
         Source(QUANTIZATION, "packed 4-bit weights"),

@@ -112,8 +112,7 @@ class _Walk:
         made = self.fused_end(node) or self.estimate(node)
         if made is None:
             return
-        low, high = made.minimum, made.maximum
-        if math.isfinite(low) and math.isfinite(high):
+        if math.isfinite(made.maximum - made.minimum):
             self.found.update((output, made) for output in node.outputs if output)
 
     def fused_end(self, node: Node) -> Estimate | None:

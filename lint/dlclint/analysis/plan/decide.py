@@ -15,7 +15,7 @@ from dlclint.analysis.roles import CONVOLUTIONS
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.biases import bias_errors
 from dlclint.analysis.weights.clipping import best_clipping
-from dlclint.analysis.weights.store import ConvertedWeight
+from dlclint.analysis.weights.store import ConvertedWeight, distinct
 from dlclint.encodings import grid
 from dlclint.model.dimensions import Dimensions
 from dlclint.model.tensors import Unavailable
@@ -52,7 +52,7 @@ def make_plan(view: ModelView, asked: Asked) -> Plan:
         narrow: list[ActivationFigures] = []
     else:
         choice, advice, narrow = _quantize(view, runtime)
-        weights = list(view.weights.converted())
+        weights = distinct(view.weights.converted())
         layers = layer_figures(weights, choice.weights_bitwidth, choice.per_channel, choice.per_row)
     outputs = [name for name, _ in carried(view)]
     estimated = sum(name in view.activations for name in outputs)
@@ -112,7 +112,7 @@ def _quantize(view: ModelView, runtime: Runtime) -> tuple[Choice, list[Advice], 
     soc = view.target.soc
     v66 = runtime in (Runtime.DSP, Runtime.AIP)
     hexagon = soc.hexagon if soc is not None else (66 if v66 else None)
-    weights = list(view.weights.converted())
+    weights = distinct(view.weights.converted())
     advice = []
     narrow = _narrow(view)
     choice = Choice(runtime, True)

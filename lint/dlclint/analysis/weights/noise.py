@@ -19,7 +19,9 @@ from dlclint.encodings import grid
 
 def rounding_noise(scale: npt.ArrayLike, mean_square: npt.ArrayLike) -> Floats:
     """Mean square error of rounding values of a mean square to a grid of a step; broadcasts."""
-    return np.minimum(np.square(np.asarray(scale, np.float64)) / 12.0, np.asarray(mean_square, np.float64))
+    with np.errstate(over="ignore"):
+        even = np.square(np.asarray(scale, np.float64)) / 12.0
+    return np.minimum(even, np.asarray(mean_square, np.float64))
 
 
 def decibels(signal: npt.ArrayLike, noise: npt.ArrayLike) -> Floats:

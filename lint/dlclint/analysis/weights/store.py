@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 import numpy as np
@@ -110,7 +110,7 @@ class Weights:
             return 0
 
     def converted(self) -> Iterator[ConvertedWeight]:
-        """Every weight (no bias) with channels and at least one value, once a use, in graph order."""
+        """Every weight (no bias) that has a range, once a use, in graph order."""
         for name, use in self.uses:
             if use.axis is None:
                 continue
@@ -121,13 +121,25 @@ class Weights:
             low, high, factors = channels.minimum, channels.maximum, folded_factors(use)
             mean_square = channels.square_sum / channels.values
             if factors is not None:
-                low, high = (
-                    np.minimum(low * factors, high * factors),
-                    np.maximum(low * factors, high * factors),
-                )
-                mean_square = mean_square * factors**2
+                with np.errstate(all="ignore"):
+                    ends = low * factors, high * factors
+                    mean_square = mean_square * factors**2
+                low, high = np.minimum(*ends), np.maximum(*ends)
+            with np.errstate(all="ignore"):
+                if not np.isfinite(high.max() - low.min() + mean_square.sum()):
+                    continue  # no grid has such a range
             uses = len(self._homes[home(use.node.graph, name)])
             yield ConvertedWeight(name, use, uses, found, channels.values, low, high, mean_square, factors)
+
+
+def distinct(weights: Iterable[ConvertedWeight]) -> list[ConvertedWeight]:
+    """The weights without those that another op reads in the same way, batch normalisation and all."""
+    found: dict[tuple[object, ...], ConvertedWeight] = {}
+    for weight in weights:
+        use = weight.use
+        factors = None if weight.factors is None else weight.factors.tobytes()
+        found.setdefault((home(use.node.graph, weight.name), use.axis, factors), weight)
+    return list(found.values())
 
 
 def home(graph: Graph, name: str) -> Home:
