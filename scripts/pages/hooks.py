@@ -33,6 +33,13 @@ HOOKS = (
         "dlclint check --format concise",
         r"\.encodings$",
     ),
+    Hook(
+        "dlclint-fix",
+        "dlclint fix (ONNX models)",
+        "Mend ONNX models where a fix is safe, in place; fails where it changed one.",
+        "dlclint fix --in-place --exit-non-zero-on-fix",
+        r"\.onnx$",
+    ),
 )
 
 TEXT = """# pre-commit hooks
@@ -50,6 +57,8 @@ repos:
 
 `args` takes every option of `dlclint check`; a `dlclint.toml` in the repository is found as well. `files`
 narrows or widens what a hook looks at: override files may end in `.encodings`, `.json`, `.jsonc` or `.txt`.
+`dlclint-fix` takes the options of `dlclint fix`. It verifies what it changes only if ONNX Runtime is there:
+add it with `additional_dependencies: [onnxruntime]`. Put it before `dlclint`, which then judges the result.
 A hook fails where a finding reaches `--fail-on` (default `error`). A model kept by Git LFS must be there
 whole: a pointer in its place is a finding.
 
