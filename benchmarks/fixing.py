@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import onnx
+
 from compare import DLCLINT, Sample, measure
 from models import ensure
 

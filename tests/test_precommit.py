@@ -15,7 +15,9 @@ import pytest
 from onnx import parser
 
 ROOT = Path(__file__).parent.parent
-GOOD = '<ir_version: 8, opset_import: ["" : 12]> g (float[1,3,3] x) => (float[1,3,3] y) { [relu] y = Relu(x) }'
+GOOD = (
+    '<ir_version: 8, opset_import: ["" : 12]> g (float[1,3,3] x) => (float[1,3,3] y) { [relu] y = Relu(x) }'
+)
 MENDABLE = GOOD.replace("x) =>", "x, float[1] z) =>")
 BAD = '<ir_version: 8, opset_import: ["" : 12]> g (float[1,3,3] x) => (float[1] y) { y = Det(x) }'
 
