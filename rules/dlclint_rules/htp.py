@@ -308,6 +308,8 @@ def refused_form(context: ModelContext) -> Iterator[Finding]:
     3x3 kernel and dilation 2 is taken if quantized), dilated 3-D convolution with a stride, LogSoftmax
     along another axis than the last, negative indices of Gather, and an 8-bit LSTM that is not
     forward.
+    LogSoftmax and Gather compile so through ONNX Runtime, whose provider may rewrite them first:
+    there the finding is a note.
     What to do: change the form, or let the op run elsewhere.
     """
     kind = context.target.kind
@@ -315,12 +317,15 @@ def refused_form(context: ModelContext) -> Iterator[Finding]:
         for node in _nodes(context, op):
             why = judge(node, kind)
             if why:
+                rewritten = op in _REWRITTEN
+                said = "; through ONNX Runtime, which may rewrite it, it compiled" * rewritten
                 yield Finding(
-                    f"{op}: {why}",
-                    Severity.WARNING,
+                    f"{op}: {why}{said}",
+                    Severity.INFO if rewritten else Severity.WARNING,
                     Source(
                         "QNN SDK 2.25.0, HTP Backend Op Definition Supplement", ", ".join(layers_of(node))
                     ),
+                    Confidence.INFERRED if rewritten else Confidence.DOCUMENTED,
                     help="change the form, or let the op run elsewhere",
                     node=node,
                 )
@@ -362,4 +367,6 @@ def _not_forward(node: Node, kind: DlcKind) -> str:
     return f"direction {direction} at 8 bits" if eight and direction != "forward" else ""
 
 
+_REWRITTEN = frozenset({"LogSoftmax", "Gather"})
+"""Ops whose excluded form compiled for SM8550 all the same (QNN 2.51, `dlclint confirm`)."""
 _FORMS = {"Conv": _dilated, "LogSoftmax": _axis_not_last, "Gather": _negative_index, "LSTM": _not_forward}
