@@ -44,6 +44,11 @@ EQUAL = {
         "{ c = Identity(ids) y = Gather(table, c) }",
     )
     * 2,
+    "a gate near zero, rounded as a part of 1": (
+        "(float[1,8] x) => (float[1,8] y) <float b = {-14}> { s = Add(x, b) y = Sigmoid(s) }",
+        "(float[1,8] x) => (float[1,8] y) <float b = {-14.000001}> { s = Add(x, b) y = Sigmoid(s) }",
+    ),
+    "a truth value of rank 0": ("(bool c) => (bool y) { y = Not(c) }",) * 2,
     "float16": ("(float16[1,8] x) => (float16[1,8] y) { y = Exp(x) }",) * 2,
 }
 
@@ -57,6 +62,11 @@ def test_equal(tmp_path: Path, case: str) -> None:
 
 
 DIFFERENT = {
+    "a gate": (
+        "(float[1,8] x) => (float[1,8] y) { y = Sigmoid(x) }",
+        "(float[1,8] x) => (float[1,8] y) <float b = {0.001}> { s = Add(x, b) y = Sigmoid(s) }",
+        "differs by",
+    ),
     "one weight": (ADD, ADD.replace("{1,", "{1.01,"), "differs by"),
     "another op": (ADD, ADD.replace("Add", "Sub"), "differs by"),
     "shape": (RELU, "(float[1,8] x) => (float[8,1] y) { z = Relu(x) y = Transpose(z) }", "differs by"),

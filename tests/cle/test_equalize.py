@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import random as pick
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import ml_dtypes
 import numpy as np
 import onnx
@@ -360,9 +362,40 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "compared on 2 random inputs: largest difference" in said
     assert main([*command, "--format", "json"]) == 0
     report = json.loads(capsys.readouterr().out)
+    validate(report)
     assert report["pairs"] == 2
     assert report["checked"]["runs"] == 2
     assert [row["node"] for row in report["layers"]] == ["Conv_0", "Conv_3", "Conv_6"]
+
+
+def validate(report: object) -> None:
+    schema = json.loads(files("dlclint_schemas").joinpath("equalize-v1.schema.json").read_text("utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(report)
+
+
+def test_report_of_weights_without_noise_and_pairs_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Weights that lie on the grid have no noise: a ratio that JSON has no number for."""
+    exact = pair(w1=np.full((4, 2, 1, 1), 1.0), w2=np.full((3, 4, 1, 1), 1.0))
+    for network in (exact, pair(w1=np.full((4, 2, 1, 1), np.nan))):
+        source = network.save(tmp_path)
+        assert main(["equalize", str(source), "-o", str(tmp_path / "o.onnx"), "--format", "json"]) == 0
+        validate(json.loads(capsys.readouterr().out))
+
+
+def test_reasons_are_told_four_at_most(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = Network(2)
+    for _ in range(7):
+        made.add("Conv", made.value(np.full((2, 2, 1, 1), np.nan))).add("MaxPool", kernel_shape=[1, 1])
+        made.add("Conv", made.value(np.ones((2, 2, 1, 1)))).add("Softmax")
+    source = made.save(tmp_path)
+    assert main(["equalize", str(source), "-o", str(tmp_path / "o.onnx")]) == 0
+    assert "--extended finds 7 pairs more" in capsys.readouterr().out
+    assert main(["equalize", str(source), "-o", str(tmp_path / "o.onnx"), "--extended"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("holds NaN") == 4
+    assert "left alone for reasons of their own: 3 pairs" in said
 
 
 @pytest.mark.parametrize(

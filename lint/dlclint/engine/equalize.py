@@ -64,7 +64,13 @@ def equalize(source: Path, output: Path, options: Options) -> EqualizeOutcome:
             edits.extend(rewriter.edits(item))
             chains.append(_ChainRows.of(len(chains) + 1, item))
     outcome = _outcome(source, output, options, found, chains, refusals)
-    outcome = replace(outcome, changed=bool(edits), notes=tuple(plain(note) for note in draft.notes))
+    more = found if options.extended else match(view.model, view.folded, extended=True)
+    outcome = replace(
+        outcome,
+        extended_pairs=len(more.pairs),
+        changed=bool(edits),
+        notes=tuple(plain(note) for note in draft.notes),
+    )
     changed = apply(draft, [edits]).draft if edits else draft
     checked: list[Checked] = []
 
@@ -148,6 +154,7 @@ def _outcome(
         options.bitwidth,
         len(found.convolutions),
         sum(chain.pairs for chain in chains),
+        0,
         False,
         sum(chain.relu6 for chain in chains),
         sum(chain.absorbed for chain in chains),

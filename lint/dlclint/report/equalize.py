@@ -1,4 +1,7 @@
-"""What `dlclint equalize` says: for people, and as JSON."""
+"""What `dlclint equalize` says: for people, and as JSON.
+
+The schema of the JSON is `dlclint_schemas/equalize-v1.schema.json`.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,8 @@ from dlclint.diagnostic import plain
 
 _ROWS = 12
 """Convolutions in the table: those with the most to gain."""
+_REASONS = 4
+"""Reasons for leaving pairs alone that are told one by one."""
 _WIDTH = 52
 """Characters of a convolution's name."""
 _GROWN = 2.0
@@ -25,17 +30,18 @@ _GROWN = 2.0
 
 
 def equalize_json(outcome: EqualizeOutcome) -> str:
-    """The outcome as strict JSON, version 1; infinite ratios of noiseless weights come as null."""
-    return json.dumps({"version": 1, **_plain(asdict(outcome))}, indent=2, allow_nan=False) + "\n"
+    """The outcome as strict JSON, version 1; what is infinite, such as the ratio without noise, is null."""
+    fields = asdict(outcome)
+    tool = {"name": "dlclint", "version": fields.pop("version")}
+    return json.dumps({"version": 1, "tool": tool, **_finite(fields)}, indent=2, allow_nan=False) + "\n"
 
 
-def _plain(fields: dict[str, Any]) -> dict[str, Any]:
-    fields["tool"] = {"name": "dlclint", "version": fields.pop("version")}
-    for row in fields["layers"]:
-        for name, value in row.items():
-            if isinstance(value, float) and not math.isfinite(value):
-                row[name] = None
-    return fields
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def equalize_text(outcome: EqualizeOutcome, stream: TextIO) -> str:
@@ -67,13 +73,19 @@ def _lines(outcome: EqualizeOutcome) -> list[str]:
         f"{len(outcome.layers)} of {_count(outcome.convolutions, 'convolution')}: "
         f"{_count(outcome.pairs, 'pair')} in {_count(chains, 'chain')}"
         if outcome.layers
-        else f"no pair among {_count(outcome.convolutions, 'convolution')}"
+        else f"no pair to equalize among {_count(outcome.convolutions, 'convolution')}"
     ]
     if not outcome.changed:
         lines.append("nothing to equalize: the output is the model as it was")
-    for left in outcome.left_alone:
+    found = outcome.pairs + sum(len(left.pairs) for left in outcome.left_alone)
+    if outcome.extended_pairs > found:
+        lines.append(f"--extended finds {_count(outcome.extended_pairs - found, 'pair')} more")
+    for left in outcome.left_alone[:_REASONS]:
         more = f", and {len(left.pairs) - 1} more" if len(left.pairs) > 1 else ""
         lines.append(f"left alone: {left.reason} ({left.pairs[0]}{more})")
+    rest = sum(len(left.pairs) for left in outcome.left_alone[_REASONS:])
+    if rest:
+        lines.append(f"left alone for reasons of their own: {_count(rest, 'pair')} (--format json tells)")
     if any("ReLU6" in left.reason for left in outcome.left_alone):
         lines.append("--relu6 replace takes those across ReLU6 too, and changes what exceeds 6")
     if outcome.relu6_replaced:

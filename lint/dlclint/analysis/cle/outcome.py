@@ -58,6 +58,8 @@ class EqualizeOutcome:
     convolutions: int
     pairs: int
     """Pairs of the chains that were equalized."""
+    extended_pairs: int
+    """Pairs that `--extended` finds, before any is left alone."""
     changed: bool
     relu6_replaced: int
     absorbed: int
