@@ -37,6 +37,8 @@ Floats = npt.NDArray[np.float64]
 Bad = Callable[[int, str], None]
 _NUMBERS = {int, float, type(None)}
 _DTYPE = re.compile(r"(u?)int([0-9]{1,2})")
+UNREADABLE: dict[Any, Any] = {None: False}
+"""Stands for an entry that is no object; no JSON object has such a member."""
 _KINDS = {Layout.LEGACY: {"int": INT, "float": FLOAT}, Layout.LIST: {"INT": INT, "FLOAT": FLOAT}}
 _ALIKE = ("bitwidth", "dtype", "is_symmetric")
 """Fields that a vectorised entry of the legacy layout may give per channel too."""
@@ -263,22 +265,22 @@ class ColumnBuilder:
         if isinstance(value, dict):
             if {"input", "output"} & value.keys() and not value.keys() & {"bitwidth", "bw"}:
                 self._flaw("torch", tensor, (), "entries are nested by layer input and output")
-                return [{}]
+                return [dict(UNREADABLE)]
             help = "put the entry into a list: [{...}]"
             self._flaw("layout", tensor, (), "the entry is a bare object, not a list of entries", help=help)
             return [value]
         if not isinstance(value, list):
             message = f"the value is {shown(value)}, not a list of entries"
             self._flaw("layout", tensor, (), message)
-            return [{}]
+            return [dict(UNREADABLE)]
         if not value:
             self._flaw("layout", tensor, (), "the list of entries is empty", help="remove the tensor")
-            return [{}]
+            return [dict(UNREADABLE)]
         found: list[dict[str, Any]] = []
         for index, item in enumerate(value):
             if not isinstance(item, dict):
                 self._flaw("layout", tensor, (index,), f"entry {index} is {shown(item)}, not an object")
-                found.append({})
+                found.append(dict(UNREADABLE))
             elif is_vectors(item):
                 found.extend(self._expanded(tensor, index, item))
             else:
@@ -389,11 +391,11 @@ class ColumnBuilder:
     def _column_of_text(self, base: int, members: _Members, key: str) -> list[str]:
         """A column of texts; "" is absence, and what is no text is reported."""
         raw = members.column(key)
-        if set(map(type, raw)) <= {str}:
+        if set(map(type, raw)) <= {str} and "" not in raw:
             return raw
         for row, value in enumerate(raw):
-            if value is not None and not isinstance(value, str):
-                self._flaw("field-type", base + row, (key,), f"{key} is {shown(value)}, not text")
+            if value is not None and not (isinstance(value, str) and value):
+                self._flaw("field-type", base + row, (key,), f"{key} is {shown(value)}, not a type's name")
         return [value if isinstance(value, str) else "" for value in raw]
 
     def _arrays(
@@ -406,15 +408,25 @@ class ColumnBuilder:
             scales = [b if a is None else a for a, b in zip(scales, other, strict=True)]
             if set(map(type, chain(scales, offsets))) <= _NUMBERS:
                 return scales, offsets, [1] * len(scales)
-        if set(map(type, scales)) == {list} and set(map(type, offsets)) <= {list, type(None)}:
-            counts = list(map(len, scales))
-            points = [
-                value if value is not None else [None] * count
-                for value, count in zip(offsets, counts, strict=True)
-            ]
-            flat_scales, flat_offsets = list(chain.from_iterable(scales)), list(chain.from_iterable(points))
-            nested = list in set(map(type, chain(flat_scales, flat_offsets)))
-            if all(counts) and counts == list(map(len, points)) and not nested:
+        alike = all(
+            type(scale) is type(offset) or offset is None or list not in (type(scale), type(offset))
+            for scale, offset in zip(scales, offsets, strict=True)
+        )
+        given = [value if type(value) is list else [value] for value in scales]
+        points = [
+            value if type(value) is list else [value] * len(scale)
+            for value, scale in zip(offsets, given, strict=True)
+        ]
+        counts = list(map(len, given))
+        if alike and all(counts) and counts == list(map(len, points)):
+            flat_scales, flat_offsets = list(chain.from_iterable(given)), list(chain.from_iterable(points))
+            usable = {int, float} if layout is Layout.LIST else _NUMBERS
+            listed = set(map(type, scales)) <= {list} or layout is Layout.FLAT
+            if (
+                listed
+                and set(map(type, chain(flat_scales, flat_offsets))) <= usable
+                and None not in flat_scales
+            ):
                 return flat_scales, flat_offsets, counts
         return self._odd_arrays(layout, base, scales, offsets)
 
@@ -435,19 +447,37 @@ class ColumnBuilder:
         return flat_scales, flat_offsets, counts
 
     def _check_arrays(self, layout: Layout, tensor: int, scale: Any, offset: Any) -> None:
-        if layout is Layout.LIST:
-            for key, value in (("scale", scale), ("offset", offset)):
-                if value is not None and not isinstance(value, list):
-                    self._flaw("field-type", tensor, (key,), f"{key} is {shown(value)}, not an array")
-                elif isinstance(value, list) and not value:
-                    self._flaw("field-type", tensor, (key,), f"{key} is an empty array")
-        elif isinstance(scale, list) and not leaves(scale):
-            self._flaw("field-type", tensor, ("y_scale",), "y_scale is an empty array")
-        sizes = [len(leaves(value)) if isinstance(value, list) else 1 for value in (scale, offset)]
-        if scale is not None and offset is not None and sizes[0] != sizes[1]:
-            names = ("scale", "offset") if layout is Layout.LIST else ("y_scale", "y_zero_point")
-            message = f"{names[0]} has {sizes[0]} values, {names[1]} has {sizes[1]}"
-            self._flaw("field-type", tensor, (names[1],), message)
+        names = ("scale", "offset") if layout is Layout.LIST else ("y_scale", "y_zero_point")
+        given = dict(zip(names, (scale, offset), strict=True))
+        whole = True
+        for key, value in given.items():
+            message = self._array_flaw(layout, key, value)
+            if message:
+                whole = False
+                self._flaw("field-type", tensor, (key,), message)
+        if not whole or scale is None or offset is None:
+            return
+        shapes = [_shape(value) or [] for value in given.values()]
+        if shapes[0] != shapes[1]:
+            what = [_extent(value) for value in given.values()]
+            if what[0] == what[1]:
+                what = [f"is of shape {shape}" for shape in shapes]
+            self._flaw("field-type", tensor, (names[1],), f"{names[0]} {what[0]}, {names[1]} {what[1]}")
+
+    @staticmethod
+    def _array_flaw(layout: Layout, key: str, value: Any) -> str:
+        """What is wrong with an array's form, or ""."""
+        if not isinstance(value, list):
+            wrong = layout is Layout.LIST and value is not None
+            return f"{key} is {shown(value)}, not an array" if wrong else ""
+        held = leaves(value)
+        if not held:
+            return f"{key} is an empty array"
+        if None in held:
+            return f"{key} holds null"
+        if layout is Layout.LIST and _shape(value) != [len(value)]:
+            return f"{key} holds lists; in 1.0.0 it is one list of numbers"
+        return "" if _shape(value) is not None else f"the lists in {key} differ in length or depth"
 
     @staticmethod
     def _dtypes(dtypes: list[str]) -> tuple[npt.NDArray[np.bool_], Floats, npt.NDArray[np.int8]]:
@@ -464,6 +494,27 @@ class ColumnBuilder:
             elif name in FLOAT_DTYPES:
                 kinds[row] = FLOAT
         return signed[codes], bits[codes], kinds[codes]
+
+
+def _shape(value: Any) -> list[int] | None:
+    """The shape of nested lists, [] for a number; None where they differ in length or depth."""
+    shape: list[int] = []
+    level = [value]
+    while any(isinstance(item, list) for item in level):
+        sizes = {len(item) if isinstance(item, list) else -1 for item in level}
+        if len(sizes) > 1:
+            return None
+        shape.append(sizes.pop())
+        level = list(chain.from_iterable(level))
+    return shape
+
+
+def _extent(value: Any) -> str:
+    """How many numbers an array holds, as a message says it."""
+    if not isinstance(value, list):
+        return "is one number"
+    count = len(leaves(value))
+    return f"has {count} value{'s' if count > 1 else ''}"
 
 
 def _is_quantized_scale(scale: Any) -> bool:

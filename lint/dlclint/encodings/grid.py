@@ -45,12 +45,12 @@ def has_grid(bitwidth: npt.ArrayLike) -> npt.NDArray[np.bool_]:
 
 def steps(bitwidth: npt.ArrayLike) -> Floats:
     """Steps between the smallest and the largest integer: 255 for 8 bits."""
-    return np.asarray(np.exp2(_floats(bitwidth)) - 1.0)
+    return np.asarray(_power(_floats(bitwidth)) - 1.0)
 
 
 def symmetric_offset(bitwidth: npt.ArrayLike) -> Floats:
     """The offset of every symmetric encoding: -128 for 8 bits."""
-    return np.asarray(-np.exp2(_floats(bitwidth) - 1.0))
+    return np.asarray(-_power(_floats(bitwidth) - 1.0))
 
 
 def fit(
@@ -139,6 +139,12 @@ def zero_error(minimum: npt.ArrayLike, maximum: npt.ArrayLike, bitwidth: npt.Arr
         place = -low / scale_of(low, high, bitwidth)
         error = np.abs(place - np.rint(place))
     return np.where((low > 0) | (high < 0), np.inf, error)
+
+
+def _power(exponents: Floats) -> Floats:
+    """Of 2; infinite, without a warning, where a file's bitwidth is absurd."""
+    with np.errstate(over="ignore"):
+        return np.asarray(np.exp2(exponents))
 
 
 def _floats(values: npt.ArrayLike) -> Floats:

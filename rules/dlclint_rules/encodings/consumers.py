@@ -69,11 +69,14 @@ def channel_count(context: EncodingsContext) -> Iterator[Finding]:
 
     def finding(item: tuple[int, str, WeightUse]) -> Finding:
         row, message, use = item
+        help = "export the encodings again together with this model"
+        if use.channels and tensors.count[row] % use.channels == 0 and not document.is_flat(row):
+            help = "these look like blocks, which only 1.0.0 and 2.0.0 can say: export one of those"
         made = Finding(
             f"{tensors.names[row]!r}: {message}",
             Severity.ERROR,
             PER_CHANNEL,
-            help="export the encodings again together with this model",
+            help=help,
             evidence={"entries": int(tensors.count[row]), "shape": list(use.tensor.shape)},
         )
         return at(context, row, (), made)

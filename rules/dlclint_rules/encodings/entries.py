@@ -60,6 +60,7 @@ def field_type(context: EncodingsContext) -> Iterator[Finding]:
 
     yield from by_tensor(context, bad_scale, scale)
     yield from _enc_types(context)
+    yield from _nested_blocks(context)
 
 
 def _symmetry_spelling(context: EncodingsContext) -> Iterator[Finding]:
@@ -121,6 +122,10 @@ def _enc_types(context: EncodingsContext) -> Iterator[Finding]:
         for tensor in np.flatnonzero(several).tolist():
             message = f"enc_type is PER_TENSOR, but scale has {tensors.count[tensor]} values"
             yield tensor, "enc_type", message
+        single = document.in_sections(lambda section: section.layout is Layout.FLAT) & (tensors.count == 1)
+        for tensor in np.flatnonzero(single & ~np.isnan(tensors.axis)).tolist():
+            if isinstance(document.entry(tensor).get("y_scale"), (int, float)):
+                yield tensor, "axis", "axis is given, but y_scale is one number; AIMET refuses that"
         for key, column in (("axis", tensors.axis), ("block_size", tensors.block_size)):
             for row in np.flatnonzero(~np.isnan(column)).tolist():
                 value = column[row]
@@ -133,6 +138,30 @@ def _enc_types(context: EncodingsContext) -> Iterator[Finding]:
         return at(context, tensor, (key,), made)
 
     yield from capped(context, wrong(), finding, "tensors")
+
+
+def _nested_blocks(context: EncodingsContext) -> Iterator[Finding]:
+    """LPBQ of 1.0.0 whose integer scales are a list for each channel."""
+    document = context.document
+    key = "per_block_int_scale"
+    lpbq = document.tensors.enc_type.where(lambda name: name == "LPBQ")
+
+    def nested() -> Iterator[int]:
+        for tensor in np.flatnonzero(lpbq).tolist():
+            value = document.entry(tensor).get(key)
+            if isinstance(value, list) and any(isinstance(item, list) for item in value):
+                yield tensor
+
+    def finding(tensor: int) -> Finding:
+        made = Finding(
+            f"{document.tensors.names[tensor]!r}: {key} is nested; AIMET writes it as one list",
+            Severity.INFO,
+            Source(FORMAT, "LPBQ"),
+            help="write the blocks of all channels one after the other",
+        )
+        return at(context, tensor, (key,), made)
+
+    yield from capped(context, nested(), finding, "tensors")
 
 
 @encodings_rule()
@@ -148,7 +177,8 @@ def dtype(context: EncodingsContext) -> Iterator[Finding]:
     elements, tensors = document.elements, document.tensors
     listed = {i for i, section in enumerate(document.sections) if section.layout is Layout.LIST}
     names = tensors.dtype.where(lambda name: bool(name) and name not in FLOAT_DTYPES)
-    unknown = (elements.kind == UNKNOWN) & (document.has("dtype") | names[elements.tensor])
+    said = document.has("dtype") & ~document.in_layout(Layout.FLAT)
+    unknown = (elements.kind == UNKNOWN) & (said | names[elements.tensor])
 
     def finding(tensor: int, rows: Rows) -> Finding:
         path = document.field_path(int(rows[0]), "dtype")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from dlclint.diagnostic import Confidence, Severity, Source
-from dlclint.encodings.document import ACTIVATIONS, ENCODINGS, PARAMS, VERSIONS, Layout
+from dlclint.encodings.document import ACTIVATIONS, ENCODINGS, FLOAT, PARAMS, VERSIONS, Layout
 from dlclint.encodings.edits import Fix, InsertTop, RenameTop, SetValue
 from dlclint.rule import EncodingsContext, Finding
 from dlclint_rules.encodings.reporting import (
@@ -169,8 +169,27 @@ def layout(context: EncodingsContext) -> Iterator[Finding]:
             help="export again with one version",
         )
         yield at_offset(context, document.sections[-1].start, document.sections[-1].pointer, finding)
+    yield from _floats_per_channel(context)
     yield from _foreign_fields(context)
     yield from _dialect(context)
+
+
+def _floats_per_channel(context: EncodingsContext) -> Iterator[Finding]:
+    document = context.document
+    several = document.tensors.count[document.elements.tensor] > 1
+
+    def finding(tensor: int, rows: Rows) -> Finding:
+        count = int(document.tensors.count[tensor])
+        made = Finding(
+            f"{document.tensors.names[tensor]!r}: {count} entries, {len(rows)} of them float; a float tensor"
+            " has one",
+            Severity.ERROR,
+            Source(AIMET, "float entries"),
+            help="leave one float entry",
+        )
+        return at(context, tensor, document.field_path(int(rows[0]), ""), made)
+
+    yield from by_tensor(context, several & (document.elements.kind == FLOAT), finding)
 
 
 def _foreign_fields(context: EncodingsContext) -> Iterator[Finding]:
@@ -218,7 +237,7 @@ def _dialect(context: EncodingsContext) -> Iterator[Finding]:
     document = context.document
     if document.layout is not Layout.LEGACY or "version" in document.top or not document.signatures:
         return
-    shapes = [shape for shape in document.signatures if shape]
+    shapes = [shape for shape in document.signatures if shape and None not in shape]
     if not shapes:
         return
     said = set().union(*shapes)

@@ -58,7 +58,7 @@ def missing_field(context: EncodingsContext) -> Iterator[Finding]:
         here = elements.signature == number_of
         for tensor_layout in {section.layout for section in document.sections}:
             chosen = here & document.in_layout(tensor_layout)
-            if not chosen.any() or not keys:
+            if not chosen.any() or None in keys:
                 continue
             for field, severity, why, kind in _missing(document, tensor_layout, keys):
                 hits = chosen & (elements.kind == kind) if kind is not None else chosen
@@ -93,6 +93,10 @@ def _missing(
             yield "min", Severity.WARNING, why, None
     elif len(keys & {"min", "max"}) == 1:
         yield ({"min", "max"} - keys).pop(), Severity.ERROR, "an integer range needs both ends", None
+    for field, others in _OTHER_SPELLINGS.items():
+        if field not in _REQUIRED[layout] and field not in keys and keys & set(others):
+            yield field, Severity.WARNING, "without it the entry says less than is meant", None
+            keys |= {field}
     if document.version in ("0.5.0", "0.6.1") and "dtype" not in keys:
         yield "dtype", Severity.WARNING, f"version {document.version} requires it", None
     if document.version == "0.6.1" and keys & {"min", "max"}:

@@ -18,7 +18,7 @@ SAME_STEP = 1.01
 
 def tolerance(bitwidth: npt.NDArray[np.float64], of_a_step: float) -> npt.NDArray[np.float64]:
     """In steps: numbers printed as float32 are off by some 1e-7 of their size, 2**bitwidth steps."""
-    return np.asarray(of_a_step + np.exp2(bitwidth) * 1e-6)
+    return np.asarray(of_a_step + grid.steps(bitwidth) * 1e-6)
 
 
 def refit(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix | None:
