@@ -7,6 +7,7 @@ those of the data's `onnx_to_layers_conditions`.
 from __future__ import annotations
 
 import enum
+from functools import cache
 
 from dlclint.model.graph import Node
 from dlclint.target import Runtime
@@ -95,9 +96,16 @@ def _resize(node: Node, rank: int | None) -> tuple[str, ...]:
 
 def verdict_on(node: Node, runtime: Runtime) -> Verdict:
     """What the layer table says of a node on a runtime."""
+    rowless = not node.domain and node.op_type in layer_table().rowless
+    layers = () if rowless else layers_of(node)
+    return _verdict("" if node.domain else node.op_type, layers, runtime.column)
+
+
+@cache
+def _verdict(op: str, layers: tuple[str, ...], column: str) -> Verdict:
+    """The verdict on an op of the default domain ("" of another) that becomes these layers."""
     table = layer_table()
-    column = runtime.column
-    rowless = None if node.domain else table.rowless.get(node.op_type)
+    rowless = table.rowless.get(op)
     if rowless is not None:
         if rowless.kind == "folded_or_removed":
             return Verdict(Presence.YES, (), rowless.why)
@@ -107,12 +115,11 @@ def verdict_on(node: Node, runtime: Runtime) -> Verdict:
         if rowless.candidate_layers:
             return Verdict(Presence.NO, rowless.candidate_layers, rowless.why, inferred=True)
         return Verdict(Presence.UNCLEAR, (), rowless.why, inferred=True)
-    layers = layers_of(node)
     if not layers:
         return Verdict(Presence.UNCLEAR, (), "no row of the table names this op", inferred=True)
     held = [name for name in layers if table.rows[name].runtimes[column]]
-    broken_up = node.op_type == "ReduceLogSumExp"
-    derived = table.derived.get(node.op_type, "")
+    broken_up = op == "ReduceLogSumExp"
+    derived = table.derived.get(op, "")
     if len(held) == len(layers):
         return Verdict(Presence.YES, layers, derived)
     missing = tuple(name for name in layers if name not in held)

@@ -87,12 +87,25 @@ def schema_of(op_type: str, domain: str, opset: int) -> onnx.defs.OpSchema | Non
 class Node:
     """A node. `index` counts within its graph."""
 
-    __slots__ = ("domain", "graph", "index", "inputs", "name", "op_type", "outputs", "proto", "subgraphs")
+    __slots__ = (
+        "domain",
+        "graph",
+        "index",
+        "inputs",
+        "key",
+        "name",
+        "op_type",
+        "outputs",
+        "proto",
+        "subgraphs",
+    )
 
     def __init__(self, proto: onnx.NodeProto, graph: Graph, index: int) -> None:
         self.proto = proto
         self.graph = graph
         self.index = index
+        self.key: tuple[str, int] = (graph.path, index)
+        """Graph path and index: unique in a model."""
         self.name: str = proto.name
         self.op_type: str = proto.op_type
         self.domain: str = "" if proto.domain in _OFFICIAL else proto.domain
@@ -100,11 +113,6 @@ class Node:
         # A damaged node without outputs has one without a name, so that every node has a first output.
         self.outputs: tuple[str, ...] = tuple(proto.output) or ("",)
         self.subgraphs: tuple[Graph, ...] = ()
-
-    @property
-    def key(self) -> tuple[str, int]:
-        """Graph path and index: unique in a model."""
-        return self.graph.path, self.index
 
     @property
     def schema(self) -> onnx.defs.OpSchema | None:
