@@ -86,7 +86,7 @@ def confirm(
     judged = any(log.groups())
     unasked = ""
     if log.old_opset:
-        unasked = "the model's opset is too old for the provider's layout change; export at opset 13 or later"
+        unasked = "the model's opset is too old for the provider, which starts at 7; export at a newer one"
     elif not judged and not answer.ended:
         unasked = failure_reason(answer.error, log) or "nothing of the model reaches the backend"
     dlc: tuple[str, ...] = ()
