@@ -189,7 +189,5 @@ def test_shortest_convex_chain(nodes_of: object, dag: tuple[list[list[int]], lis
 
     assert sound(found)
     assert min(found) == 0
-    shortest = min(
-        max(numbers) for numbers in product(range(len(edges)), repeat=len(edges)) if sound(numbers)
-    )
-    assert max(found) == shortest
+    # One subnet fewer allows no sound numbering.
+    assert not any(map(sound, product(range(max(found)), repeat=len(edges))))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from dlclint.analysis.dlc_size import dlc_bytes
-from dlclint.diagnostic import Severity, Source, size_text
+from dlclint.diagnostic import Confidence, Severity, Source, size_text
 from dlclint.rule import Finding, ModelContext, Subject, rule
 from dlclint.socs import needs_quantizer
 from dlclint.target import Runtime
@@ -82,7 +82,8 @@ def quantized_at_load(context: ModelContext) -> Iterator[Finding]:
     """The runtime quantizes the float parameters when it loads them.
 
     Why: the DSP computes in fixed point. From a float DLC it quantizes at start-up, every time, with
-    no gain in accuracy, and the file is larger.
+    no gain in accuracy, and the file is larger. The page says so of DSP without naming HTP, so there
+    the finding is inferred.
     What to do: quantize the DLC beforehand; on HTP of a chip with float16, `--float-bitwidth 16`
     stays float.
     """
@@ -104,6 +105,9 @@ def quantized_at_load(context: ModelContext) -> Iterator[Finding]:
             f"accuracy gains nothing{sizes * (small < large)}",
             Severity.WARNING,
             Source(_PAGE, "dsp, non-quantized"),
-            help="quantize it beforehand (--quantize)",
+            # The page speaks of DSP; it was written of v66 as well as of what is now called HTP.
+            Confidence.DOCUMENTED if concerned == [Runtime.DSP] else Confidence.INFERRED,
+            help="quantize it beforehand (--quantize)"
+            + ("; or --float-bitwidth 16, if the chip has float16" if Runtime.HTP in concerned else ""),
             evidence={"float_bytes": large, "quantized_bytes": small},
         )
