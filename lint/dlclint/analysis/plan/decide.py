@@ -102,7 +102,7 @@ def _stay_float(view: ModelView, runtime: Runtime) -> tuple[Choice, list[Advice]
         Advice(
             "DLC",
             "float",
-            f"a quantized DLC on {runtime.value} is {effect}"
+            f"a quantized DLC on {runtime.value} is {effect.removeprefix('otherwise ')}"
             + ("; the runtime itself computes in float16" if half else ""),
         )
     ]
@@ -149,10 +149,9 @@ def _activations(
     known = sum(1 for name, _ in carried(view) if (e := view.activations.get(name)) is not None and e.known)
     least = threshold("activation_sqnr")
     if not known:
-        reason = (
-            "no normalisation statistics to estimate ranges from; 16 bits if calibrated accuracy is short"
-        )
-        return choice, Advice("activations", "8 bits", reason + (" (not on v66)" if v66 else ""))
+        reason = "nothing to estimate ranges from"
+        reason += "; DSP v66 has 8 bits only" if v66 else "; 16 bits if accuracy is short after calibration"
+        return choice, Advice("activations", "8 bits", reason)
     if not narrow:
         total = sum(1 for _ in carried(view))
         reason = f"all {known} (of {total}) whose range can be estimated keep {least:g} dB or more at 8 bits"
@@ -335,7 +334,7 @@ def _first(view: ModelView, choice: Choice) -> list[Advice]:
             found.append(
                 Advice(
                     "attention masks",
-                    f"use {threshold('mask_advice'):g} instead",
+                    f"use {threshold('mask_advice'):g} instead (dlclint fix --quantize)",
                     f"a mask of {worst.value:.4g} takes the whole range of the scores"
                     f" (quantization/mask-constant)",
                     {"masks": len(masks)},
