@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dlclint.diagnostic import Confidence, Severity
+from dlclint.diagnostic import Confidence, Severity, Source
 from dlclint.rule import Finding, ModelContext, Subject, rule
 from dlclint.target import Runtime
-from dlclint_rules import sources
 from dlclint_rules.runtime.breaches import HANDLERS, Breach
 from dlclint_schemas.limitations import limit_table
 
@@ -102,9 +101,9 @@ def _findings(id: str, entry: Mapping[str, Any], found: list[Breach]) -> Iterato
         yield Finding(
             f"{what}{more}: {entry['limit']}" + (f" Here {numbers}." if numbers else ""),
             severity,
-            sources.limit(id),
+            Source(f"{entry['document']}, {entry['title']}", f"{id} {entry.get('layer', entry['scope'])}"),
             Confidence.INFERRED if inferred else Confidence.DOCUMENTED,
-            help=_HELP[effect],
+            help=_HELP["hta" if id in _HTA else effect],
             node=breach.node,
             tensor=breach.tensor,
             evidence={"limit": id, "nodes": len(found), **breach.numbers},
@@ -117,6 +116,7 @@ def _shown(value: object) -> str:
 
 
 _HELP = {
+    "hta": "nothing if the DSP may run it in the HTA's place; else change the layer",
     "unsupported": "change the layer so that the limit holds, or choose another runtime",
     "performance": "it works, slower: change the layer if it matters, or choose another runtime",
     "accuracy": "compare the results with the source framework's",
