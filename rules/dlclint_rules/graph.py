@@ -13,7 +13,7 @@ from dlclint.diagnostic import Confidence, Safety, Severity, Source
 from dlclint.model.graph import Graph, Node
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint_rules import sources
-from dlclint_rules.repairs import folding, layers, tidying
+from dlclint_rules.repairs import folding, layers, patterns, tidying
 from dlclint_schemas.layers import layer_table
 
 _INT32 = np.iinfo(np.int32)
@@ -268,3 +268,30 @@ def wide_indices(context: ModelContext) -> Iterator[Finding]:
                 evidence={"tensors": len(found)},
                 fix=layers.narrow_indices(found),
             )
+
+
+@rule(fix=[Safety.SAFE])
+def unmatched_pattern(context: ModelContext) -> Iterator[Finding]:
+    """A HardSwish or layer normalisation in a spelling that the converter does not recognise.
+
+    Why: recognised, the nodes become one layer, which runs faster and is quantized as one; otherwise
+    each is a layer of its own, with a range of its own.
+    What to do: write it as x * Clip(x + 3, 0, 6) / 6, or as Sub, Pow, ReduceMean, Add, Sqrt and Div.
+    """
+    view = context.view
+    for node in view.nodes():
+        if node.key in view.in_pattern or node.op_type == "Erf":
+            continue
+        match = patterns.find(node)
+        if match is None or match.last.key in view.in_pattern:
+            continue
+        row = layer_table().rows[match.layer]
+        yield Finding(
+            f"{match.source!r} to {match.last.outputs[0]!r} is {match.layer} in a spelling of its own",
+            Severity.INFO,
+            sources.layer_row(f"row {row.number} {row.name}"),
+            Confidence.INFERRED,
+            help="write it as the converter recognises it",
+            node=match.last,
+            fix=patterns.rewritten(match),
+        )

@@ -8,11 +8,12 @@ from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, verdict_on
 from dlclint.analysis.versions import Listing, listing_of
 from dlclint.diagnostic import Confidence, Safety, Severity
+from dlclint.model.edits import Fix
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime, Target
 from dlclint_rules import sources
-from dlclint_rules.repairs import layers, versions
+from dlclint_rules.repairs import layers, patterns, versions
 from dlclint_schemas.forms import htp_forms
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import Constraint
@@ -246,6 +247,7 @@ def pattern_only(context: ModelContext) -> Iterator[Finding]:
                     sources.op_row(context.view.table, node.op_type),
                     help="write GELU as x/sqrt(2), Erf, +1, *x, *0.5, each read once",
                     node=node,
+                    fix=_as_gelu(node),
                 )
             continue
         constant = is_static(node.graph, node.input(1), view.folded)
@@ -269,6 +271,11 @@ def pattern_only(context: ModelContext) -> Iterator[Finding]:
                 node=node,
                 fix=layers.documented_gemm(node),
             )
+
+
+def _as_gelu(erf: Node) -> Fix | None:
+    match = patterns.find(erf)
+    return None if match is None else patterns.rewritten(match)
 
 
 @rule()
