@@ -295,3 +295,46 @@ def unmatched_pattern(context: ModelContext) -> Iterator[Finding]:
             node=match.last,
             fix=patterns.rewritten(match),
         )
+
+
+@rule(fix=[Safety.SAFE])
+def split_fully_connected(context: ModelContext) -> Iterator[Finding]:
+    """MatMul and Add stand where Gemm is the documented fully connected layer.
+
+    Why: Gemm with transB 1 is what the tables call fully connected; a MatMul of a matrix with an Add
+    behind it is the same, but the bias is an element-wise op of its own.
+    What to do: write them as one Gemm, with the weight transposed.
+    """
+    for node in context.view.nodes():
+        add = _bias_of(node)
+        if add is not None:
+            yield Finding(
+                "MatMul and Add of a stored matrix and row are a fully connected layer in two parts",
+                Severity.INFO,
+                sources.op_row(context.view.table, "Gemm"),
+                Confidence.INFERRED,
+                help="write them as Gemm with transB 1",
+                node=node,
+                fix=layers.fully_connected(node, add),
+            )
+
+
+def _bias_of(product: Node) -> Node | None:
+    """The Add behind a MatMul of a matrix and a stored matrix, if it adds a stored row."""
+    graph = product.graph
+    if (
+        product.op_type != "MatMul"
+        or product.domain
+        or graph.is_function
+        or graph.rank(product.input(0)) != 2
+    ):
+        return None
+    weight = graph.constant(product.input(1))
+    readers = graph.consumers(product.outputs[0])
+    if weight is None or len(weight.shape) != 2 or len(readers) != 1 or product.outputs[0] in graph.outputs:
+        return None
+    add = readers[0]
+    if add.op_type != "Add" or add.graph is not graph or len(add.inputs) != 2 or (add.version or 0) < 7:
+        return None
+    bias = graph.constant(add.input(1) if add.input(0) == product.outputs[0] else add.input(0))
+    return add if bias is not None and bias.shape in ((weight.shape[1],), (1, weight.shape[1])) else None

@@ -323,3 +323,21 @@ def narrow_indices(found: list[tuple[Node, int]]) -> Fix:
                 yield from replace_constant(node, position, value.astype(np.int32))
 
     return Fix(f"store {len(found)} tensors of indices as int32", Safety.SAFE, edits)
+
+
+def fully_connected(product: Node, add: Node) -> Fix:
+    """MatMul and Add of a stored matrix and row as one Gemm with transB 1."""
+    graph = product.graph
+    weight = graph.constant(product.input(1))
+    bias = add.input(1) if add.input(0) == product.outputs[0] else add.input(0)
+
+    def edits() -> Iterator[Edit]:
+        assert weight is not None
+        name = fresh_name(graph, f"{add.outputs[0]}_weight")
+        gemm = onnx.helper.make_node(
+            "Gemm", [product.input(0), name, bias], [add.outputs[0]], name=product.name, transB=1
+        )
+        yield add_constant(graph, name, transposed(weight))
+        yield ReplaceNodes(graph, (product, add), (gemm,))
+
+    return Fix("write them as one Gemm with transB 1", Safety.SAFE, edits)

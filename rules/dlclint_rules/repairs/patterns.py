@@ -149,7 +149,8 @@ def _follows(graph: Graph, tensor: str, seed: Node) -> bool:
 
 
 def _evaluate(node: Node, values: dict[str, Array], numbers: set[float]) -> Array | None:
-    inputs = []
+    """A node's result on the samples; None where an input is neither a sample's nor a stored number."""
+    inputs: list[Array | None] = []
     for name in node.inputs:
         value = values.get(name)
         if value is None and name:
@@ -160,30 +161,27 @@ def _evaluate(node: Node, values: dict[str, Array], numbers: set[float]) -> Arra
             if value.size == 1:
                 value = value.reshape(())
                 numbers.add(float(value))
-        if value is not None:
-            inputs.append(value)
-    if node.op_type in _BINARY and len(inputs) == 2:
-        return _BINARY[node.op_type](*inputs)
-    if node.op_type in _UNARY and len(inputs) == 1:
-        return _UNARY[node.op_type](inputs[0])
+        inputs.append(value)
+    first = inputs[0] if inputs else None
+    if first is None:
+        return None
+    second = inputs[1] if len(inputs) > 1 else None
+    if node.op_type in _BINARY:
+        return None if second is None or len(inputs) != 2 else _BINARY[node.op_type](first, second)
+    if node.op_type in _UNARY:
+        return _UNARY[node.op_type](first)
     if node.op_type == "Clip":
-        bounds = [inputs[1] if len(inputs) > 1 else node.attribute("min"),
-                  inputs[2] if len(inputs) > 2 else node.attribute("max")]  # fmt: skip
-        return None if bounds[0] is None or bounds[1] is None else np.asarray(np.clip(inputs[0], *bounds))
+        low = node.attribute("min") if node.has("min") else second
+        high = node.attribute("max") if node.has("max") else inputs[2] if len(inputs) > 2 else None
+        return None if low is None or high is None else np.asarray(np.clip(first, low, high))
     if node.op_type == "HardSigmoid":
-        line = node.attribute("alpha", 0.2) * inputs[0] + node.attribute("beta", 0.5)
+        line = node.attribute("alpha", 0.2) * first + node.attribute("beta", 0.5)
         return np.asarray(np.clip(line, 0, 1))
     if node.op_type == "ReduceMean" and node.attribute("keepdims", 1):
-        axes = (
-            node.attribute("axes")
-            if node.has("axes")
-            else inputs[1].reshape(-1).tolist()
-            if len(inputs) > 1
-            else []
-        )
+        axes = node.attribute("axes") if node.has("axes") else () if second is None else second.reshape(-1)
         rank = node.graph.rank(node.input(0))
         if [int(axis) for axis in axes] in ([-1], [rank - 1 if rank else -1]):
-            return np.asarray(inputs[0].mean(-1, keepdims=True))
+            return np.asarray(first.mean(-1, keepdims=True))
     return None
 
 
