@@ -10,7 +10,7 @@ from dlclint.analysis.roles import WEIGHTED_OPS, weight_uses
 from dlclint.diagnostic import Confidence, Severity, Source
 from dlclint.rule import EncodingsContext, Finding, Subject, rule
 from dlclint_rules.encodings.reporting import QUANTIZATION, at, at_offset, capped
-from dlclint_schemas.quantization import tool_options, widths
+from dlclint_schemas.quantization import widths
 
 MIXED = Source(QUANTIZATION, "mixed precision")
 PARTIAL = Source(QUANTIZATION, "partial overrides")
@@ -68,7 +68,10 @@ def float_spread(context: EncodingsContext) -> Iterator[Finding]:
 
 
 def _has(op: OpPrecision, part: str) -> bool:
-    return part != "bias" or (op.node.op_type != "MatMul" and bool(op.node.input(2)))
+    node = op.node
+    if part == "weight":
+        return any(name and node.graph.constant(name) is not None for name in node.inputs[:2])
+    return part == "output" or (node.op_type != "MatMul" and bool(node.input(2)))
 
 
 def _name(op: OpPrecision, part: str) -> str:
@@ -86,17 +89,27 @@ def convert_inserted(context: EncodingsContext) -> Iterator[Finding]:
     What to do: keep ops of one precision together.
     """
 
-    def changes() -> Iterator[tuple[OpPrecision, Precision]]:
-        for op in _ops(context):
-            for source in op.inputs:
-                if source is not None and op.runs is not None and source != op.runs:
-                    yield op, source
-                    break
+    default = Precision(False, context.target.kind.act_bitwidth)
 
-    def finding(item: tuple[OpPrecision, Precision]) -> Finding:
-        op, source = item
+    def changes() -> Iterator[tuple[OpPrecision, str, str]]:
+        for op in _ops(context):
+            for source, made in zip(op.inputs, op.made, strict=True):
+                if source == op.runs:
+                    continue
+                if source is not None and op.runs is not None:
+                    yield op, str(source), str(op.runs)
+                elif made and (source or op.runs or default).is_float:
+                    # Ops without an entry run as without a file, so a float neighbour ends there.
+                    unsaid = f"{default} (no entry)"
+                    yield op, str(source or unsaid), str(op.runs or unsaid)
+                else:
+                    continue
+                break
+
+    def finding(item: tuple[OpPrecision, str, str]) -> Finding:
+        op, source, runs = item
         made = Finding(
-            f"{op.node.op_type}: its input is {source}, it runs in {op.runs}: a Convert is inserted",
+            f"{op.node.op_type}: its input is {source}, it runs in {runs}: a Convert is inserted",
             Severity.INFO,
             MIXED,
             help="keep neighbouring ops in one precision",
@@ -245,7 +258,9 @@ def bias_bits(context: EncodingsContext) -> Iterator[Finding]:
 def _silent_biases(context: EncodingsContext, silent: list[str]) -> Iterator[Finding]:
     if not silent:
         return
-    default = tool_options("snpe-dlc-quant")["--bias_bitwidth"]["default"]
+    default = context.target.kind.bias_bitwidth
+    if default == max(widths("bias")):
+        return
     section = context.document.sections[0]
     made = Finding(
         f"biases without an encoding: {len(silent)}; they become {default} bits wide",

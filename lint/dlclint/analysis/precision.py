@@ -50,6 +50,8 @@ class OpPrecision:
 
     node: Node
     inputs: tuple[Precision | None, ...]
+    made: tuple[bool, ...]
+    """For each of the inputs: whether another op makes it."""
     output: Precision | None
     weight: Precision | None
     bias: Precision | None
@@ -115,6 +117,7 @@ def _op_precision(
     graph = node.graph
     activations = [name for name in node.inputs if name and graph.constant(name) is None]
     inputs = tuple(stored.get(name) for name in activations)
+    made = tuple(name not in graph.inputs for name in activations)
     weight = bias = None
     covered = [name in given for name in node.outputs if name]
     if node.op_type in WEIGHTED_OPS and not node.domain:
@@ -136,4 +139,4 @@ def _op_precision(
     runs = floats[0] if forced else output
     whole = bool(covered) and all(covered)
     coverage = Coverage.FULL if whole else Coverage.PARTIAL if any(covered) else Coverage.NONE
-    return OpPrecision(node, inputs, output, weight, bias, runs, coverage, forced)
+    return OpPrecision(node, inputs, made, output, weight, bias, runs, coverage, forced)

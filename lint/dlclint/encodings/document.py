@@ -280,6 +280,8 @@ class EncodingsDocument:
     def place(self, tensor: int, path: Path_ = ()) -> tuple[str, int, int]:
         """JSON pointer, line and column of a place in an entry, or of the nearest that exists."""
         member, steps = self.find(tensor, path)
+        if steps == 0:
+            member = self.places[tensor]
         offset = member.key_start if member.key_start >= 0 else member.start
         whole = (*self.entry_path(tensor), *path[:steps])
         return (json_text.pointer(whole), *self.source.line_and_column(offset))
