@@ -44,10 +44,12 @@ def check(given: argparse.Namespace) -> int:
     docs = {rule.id: rule.docs for rule in rules}
     if given.confirm:
         # Imported here because the backend is seldom asked.
-        from dlclint.cli.confirm import with_verdicts
+        from dlclint.cli.confirm import asking
+        from dlclint.cli.confirming import with_verdicts
         from dlclint.confirm.evidence import TITLES
 
-        files = with_verdicts(files, jobs, given)
+        with asking(given) as (backend, _):
+            files = with_verdicts(files, jobs, given, backend)
         titles, docs = titles | TITLES, docs | TITLES
     fail_on = given.fail_on or config.fail_on or "error"
     outcome = Outcome(

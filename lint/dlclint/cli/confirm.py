@@ -1,76 +1,49 @@
-"""`dlclint confirm`: lint models for HTP, ask the backend about them, and compare."""
+"""`dlclint confirm`: start the backend, and do all else while it loads."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
-from dlclint import __version__
-from dlclint.analysis.view import ModelView
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import config_of, jobs_of, listed
-from dlclint.confirm.asking import Wish, asked_target
-from dlclint.confirm.asking import confirm as ask
-from dlclint.confirm.compare import Confirmation, ConfirmOutcome
-from dlclint.confirm.evidence import with_evidence
 from dlclint.confirm.package import package_versions
 from dlclint.confirm.process import Backend, Limits, NotAvailable, backend
-from dlclint.confirm.socs import asked_soc
-from dlclint.confirm.wording import troubles, words
-from dlclint.diagnostic import Diagnostic, plain
-from dlclint.engine.registry import BrokenRules, all_rules, select
-from dlclint.engine.run import Job, lint
-from dlclint.model.reading import Unreadable, read
-from dlclint.outcome import FileOutcome
-from dlclint.report.confirm import render
-from dlclint.report.progress import with_progress
-from dlclint.report.render import write_whole
-from dlclint.target import Runtime
+from dlclint.diagnostic import plain
 
 
 def confirm(given: argparse.Namespace) -> int:
-    """Run the command; returns the exit status (see `ConfirmOutcome.status`).
+    """Run the command; returns the exit status.
 
     Raises:
         UsageError: the arguments cannot be followed, or the backend is not there.
     """
     started = time.perf_counter()
-    config = config_of(given)
-    chosen = listed(given.select) or list(config.select)
-    ignored = [*listed(given.ignore), *config.ignore]
+    with asking(given) as (asked, packages):
+        # Imported here because onnx takes as long to import as the backend to load.
+        from dlclint.cli.confirming import answer
+
+        return answer(given, asked, packages, started)
+
+
+@contextmanager
+def asking(given: argparse.Namespace) -> Iterator[tuple[Backend, Mapping[str, str]]]:
+    """A backend with the limits of `add_asking`, and the versions of its packages.
+
+    Raises:
+        UsageError: a limit is not above 0, or the backend is not there.
+    """
+    limits = _limits(given)
     try:
-        select(all_rules(), chosen, ignored)
-        every = list(jobs_of(given, config, chosen, ignored))
-        overrides = {job.model: job.path for job in every if job.kind == "encodings"}
-        jobs = [replace(job, target=asked_target(job.target)) for job in every if job.kind == "model"]
-        wishes = [_wish(job, given) for job in jobs]
         packages = package_versions()
-    except (ValueError, BrokenRules, NotAvailable) as error:
-        raise UsageError(plain(str(error), 400)) from None
-    if given.dlc and len(jobs) != 1:
-        raise UsageError(f"--dlc goes with one model, here are {len(jobs)}")
-    try:
-        with backend(limits_of(given)) as asked:
-            files = tuple(with_progress(_confirmed(asked, jobs, wishes, overrides), len(jobs)))
+        with backend(limits) as asked:
+            yield asked, packages
     except NotAvailable as error:
         raise UsageError(plain(str(error), 400)) from None
-    outcome = ConfirmOutcome(__version__, files, packages, time.perf_counter() - started)
-    text = render(outcome, given.format, sys.stdout if given.output is None else None)
-    if given.output is None:
-        sys.stdout.write(text)
-    else:
-        try:
-            write_whole(Path(given.output), text)
-        except OSError as error:
-            raise UsageError(f"cannot write {plain(given.output)}: {error.strerror}") from None
-    return outcome.status
 
 
-def limits_of(given: argparse.Namespace) -> Limits:
+def _limits(given: argparse.Namespace) -> Limits:
     """The limits of one question.
 
     Raises:
@@ -80,75 +53,3 @@ def limits_of(given: argparse.Namespace) -> Limits:
         if not 0 < getattr(given, name) < 1e6:
             raise UsageError(f"--{name} {getattr(given, name):g}: give a number above 0")
     return Limits(given.timeout, int(given.memory * (1 << 30)))
-
-
-def _wish(job: Job, given: argparse.Namespace) -> Wish:
-    soc = job.target.soc
-    if soc is None:
-        raise NotAvailable(
-            "the backend judges for a SoC: give --soc, such as --soc SM8550 (`dlclint soc` lists them)"
-        )
-    return Wish(
-        asked_soc(soc), not given.validate_only, Path(given.dlc) if getattr(given, "dlc", None) else None
-    )
-
-
-def _confirmed(
-    asked: Backend, jobs: Sequence[Job], wishes: Sequence[Wish], overrides: Mapping[Path | None, Path]
-) -> Iterator[Confirmation]:
-    """One file after the other; one that cannot be read or asked never stops the rest."""
-    for job, wish in zip(jobs, wishes, strict=True):
-        linted = lint(job)
-        yield _answer(asked, job, wish, overrides.get(job.path), linted)
-
-
-def _answer(
-    asked: Backend, job: Job, wish: Wish, overrides: Path | None, linted: FileOutcome
-) -> Confirmation:
-    try:
-        model = read(job.path, job.dimensions)
-    except Unreadable as problem:
-        reason = plain(f"{problem.message}; {problem.help}", 400)
-        return Confirmation(linted.path, str(job.target.soc), wish.soc.name, wish.compiles, unasked=reason)
-    document = None
-    if overrides is not None:
-        from dlclint.encodings.reading import read_encodings
-
-        document = read_encodings(overrides)
-    view = ModelView(model, job.target)
-    try:
-        return ask(asked, linted.path, view, linted.diagnostics, wish, document)
-    except OSError as error:
-        raise UsageError(f"cannot write {plain(str(wish.dlc))}: {error.strerror}") from None
-
-
-def with_verdicts(
-    files: Sequence[FileOutcome], jobs: Sequence[Job], given: argparse.Namespace
-) -> list[FileOutcome]:
-    """The outcomes of `check` with the backend's verdict as evidence, and a note on what it said.
-
-    Raises:
-        UsageError: the backend is not there, or cannot judge for the SoC.
-    """
-    overrides = {job.model: job.path for job in jobs if job.kind == "encodings"}
-    found: list[FileOutcome] = []
-    try:
-        package_versions()
-        wishes = {job.path: _wish(job, given) for job in jobs if job.kind == "model"}
-        with backend(limits_of(given)) as asked:
-            for file, job in zip(files, jobs, strict=True):
-                if job.kind != "model" or Runtime.HTP not in job.target.considered:
-                    found.append(file)
-                    continue
-                meant = replace(job, target=asked_target(job.target))
-                said = _answer(asked, meant, wishes[job.path], overrides.get(job.path), file)
-                kept = sorted(with_evidence(file.diagnostics, said), key=Diagnostic.sort_key)
-                notes = (
-                    *file.notes,
-                    *(f"the backend: {text}" for text in troubles(said)),
-                    *((words(said),) if said.rows else ()),
-                )
-                found.append(replace(file, diagnostics=tuple(kept), notes=notes))
-    except NotAvailable as error:
-        raise UsageError(plain(str(error), 400)) from None
-    return found

@@ -1,0 +1,128 @@
+"""What `dlclint confirm` and `check --confirm` do while the backend loads, and with what it answers."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dlclint import __version__
+from dlclint.analysis.view import ModelView
+from dlclint.cli.errors import UsageError
+from dlclint.cli.jobs import config_of, jobs_of, listed
+from dlclint.confirm.asking import Wish, asked_target
+from dlclint.confirm.asking import confirm as ask
+from dlclint.confirm.compare import Confirmation, ConfirmOutcome
+from dlclint.confirm.evidence import with_evidence
+from dlclint.confirm.process import Backend, NotAvailable
+from dlclint.confirm.socs import asked_soc
+from dlclint.confirm.wording import troubles, words
+from dlclint.diagnostic import Diagnostic, plain
+from dlclint.engine.registry import BrokenRules, chosen_rules
+from dlclint.engine.run import Job, lint
+from dlclint.model.reading import Unreadable, read
+from dlclint.outcome import FileOutcome
+from dlclint.report.confirm import render
+from dlclint.report.progress import with_progress
+from dlclint.report.render import write_whole
+from dlclint.target import Runtime
+
+
+def answer(given: argparse.Namespace, asked: Backend, packages: Mapping[str, str], started: float) -> int:
+    """Lint, ask and report; returns the exit status (see `ConfirmOutcome.status`).
+
+    Raises:
+        UsageError: the arguments cannot be followed.
+        NotAvailable: the backend cannot be loaded, or cannot judge for the SoC.
+    """
+    config = config_of(given)
+    chosen = listed(given.select) or list(config.select)
+    ignored = [*listed(given.ignore), *config.ignore]
+    try:
+        chosen_rules(chosen, ignored, overrides=False)
+    except (ValueError, BrokenRules) as error:
+        raise UsageError(plain(str(error), 400)) from None
+    every = list(jobs_of(given, config, chosen, ignored))
+    overrides = {job.model: job.path for job in every if job.kind == "encodings"}
+    jobs = [replace(job, target=asked_target(job.target)) for job in every if job.kind == "model"]
+    wishes = [_wish(job, given) for job in jobs]
+    if given.dlc and len(jobs) != 1:
+        raise UsageError(f"--dlc goes with one model, here are {len(jobs)}")
+    files = tuple(with_progress(_confirmed(asked, jobs, wishes, overrides), len(jobs)))
+    outcome = ConfirmOutcome(__version__, files, packages, time.perf_counter() - started)
+    text = render(outcome, given.format, sys.stdout if given.output is None else None)
+    if given.output is None:
+        sys.stdout.write(text)
+    else:
+        try:
+            write_whole(Path(given.output), text)
+        except OSError as error:
+            raise UsageError(f"cannot write {plain(given.output)}: {error.strerror}") from None
+    return outcome.status
+
+
+def _wish(job: Job, given: argparse.Namespace) -> Wish:
+    soc = job.target.soc
+    if soc is None:
+        raise NotAvailable(
+            "the backend judges for a SoC: give --soc, such as --soc SM8550 (`dlclint soc` lists them)"
+        )
+    return Wish(
+        asked_soc(soc), not given.validate_only, Path(given.dlc) if getattr(given, "dlc", None) else None
+    )
+
+
+def _confirmed(
+    asked: Backend, jobs: Sequence[Job], wishes: Sequence[Wish], overrides: Mapping[Path | None, Path]
+) -> Iterator[Confirmation]:
+    """One file after the other; one that cannot be read or asked never stops the rest."""
+    for job, wish in zip(jobs, wishes, strict=True):
+        linted = lint(job)
+        yield _answer(asked, job, wish, overrides.get(job.path), linted)
+
+
+def _answer(
+    asked: Backend, job: Job, wish: Wish, overrides: Path | None, linted: FileOutcome
+) -> Confirmation:
+    try:
+        model = read(job.path, job.dimensions)
+    except Unreadable as problem:
+        reason = plain(f"{problem.message}; {problem.help}", 400)
+        return Confirmation(linted.path, str(job.target.soc), wish.soc.name, wish.compiles, unasked=reason)
+    document = None
+    if overrides is not None:
+        from dlclint.encodings.reading import read_encodings
+
+        document = read_encodings(overrides)
+    view = ModelView(model, job.target)
+    try:
+        return ask(asked, linted.path, view, linted.diagnostics, wish, document)
+    except OSError as error:
+        raise UsageError(f"cannot write {plain(str(wish.dlc))}: {error.strerror}") from None
+
+
+def with_verdicts(
+    files: Sequence[FileOutcome], jobs: Sequence[Job], given: argparse.Namespace, asked: Backend
+) -> list[FileOutcome]:
+    """The outcomes of `check` with the backend's verdict as evidence, and a note on what it said.
+
+    Raises:
+        NotAvailable: the backend cannot be loaded, or cannot judge for the SoC.
+    """
+    overrides = {job.model: job.path for job in jobs if job.kind == "encodings"}
+    found: list[FileOutcome] = []
+    for file, job in zip(files, jobs, strict=True):
+        if job.kind != "model" or Runtime.HTP not in job.target.considered:
+            found.append(file)
+            continue
+        meant = replace(job, target=asked_target(job.target))
+        said = _answer(asked, meant, _wish(job, given), overrides.get(job.path), file)
+        kept = sorted(with_evidence(file.diagnostics, said), key=Diagnostic.sort_key)
+        notes = (*file.notes, *(f"the backend: {text}" for text in troubles(said)))
+        if said.rows:
+            notes = (*notes, words(said))
+        found.append(replace(file, diagnostics=tuple(kept), notes=notes))
+    return found
