@@ -6,15 +6,15 @@ Measured, and where the HTP op definition supplement speaks, documented as well.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+from dlclint_schemas.record import record
 from dlclint_schemas.resource import load
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RankLimit:
     """The highest rank that HTP takes of an op, and whether the supplement says the same."""
 
@@ -22,7 +22,7 @@ class RankLimit:
     documented: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ParameterLimit:
     """The values of an attribute that HTP takes; `types` are element types, none for all."""
 
@@ -31,7 +31,7 @@ class ParameterLimit:
     types: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Forms:
     """Everything by ONNX op; element types are named as in ONNX text, such as uint8 or float."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,12 +10,13 @@ from dlclint.analysis.cle.layers import Cells, Cells32, Floats
 from dlclint.analysis.cle.scaling import input_factors, output_factors
 from dlclint.analysis.weights.noise import decibels, rounding_noise
 from dlclint.encodings import grid
+from dlclint_schemas.record import record
 
 _PIECE = 1 << 17
 """Cells that are looked at together."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Figures:
     """A weight of a chain as the quantizer meets it.
 
@@ -105,7 +105,7 @@ def _scaled_rows(
         yield _Rows(part, width), per_row[part] * own
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Rows:
     """Takes a run of output channels out of an array of cells."""
 

@@ -17,6 +17,7 @@ import onnx
 
 from dlclint.model.graph import Graph, Node
 from dlclint.model.tensors import Array, Tensor, Unavailable
+from dlclint_schemas.record import record
 
 Floats = npt.NDArray[np.float64]
 Cells32 = npt.NDArray[np.float32]
@@ -29,7 +30,7 @@ class CannotScale(Exception):
     """Why a convolution cannot be scaled; the argument completes the sentence "left alone: ..."."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stored:
     """A stored tensor under the name by which a node reads it.
 

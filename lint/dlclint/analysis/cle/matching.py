@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from dlclint.analysis.cle.commuting import commutes
 from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.patterns import clip_bounds
 from dlclint.model.graph import Graph, Model, Node
+from dlclint_schemas.record import record
 
 
 class Obstacle(enum.Enum):
@@ -33,7 +34,7 @@ class Obstacle(enum.Enum):
     """Nothing comes behind: an output of the model, or one that nothing reads."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stop:
     """Where the way from a convolution ends. `at` names the op, or the activation it is part of."""
 
@@ -46,7 +47,7 @@ class Stop:
     """The batch normalisation directly behind the convolution, if the way got past one."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pair:
     """Two convolutions on one branch, and what lies between them.
 
@@ -69,7 +70,7 @@ class Pair:
         return self.norm is not None and self.second_norm is not None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Matching:
     """For every convolution of a model, in graph order: its pairs, or where its way ends."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -16,9 +15,10 @@ from dlclint.analysis.cle.matching import Pair
 from dlclint.analysis.cle.scaling import Mask, Scaled, equalize, input_factors, output_factors
 from dlclint.analysis.folding import NodeKey
 from dlclint.model.graph import Node
+from dlclint_schemas.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Link:
     """A pair in a chain: factors s, constants to absorb, and the range between before and after.
 
@@ -33,7 +33,7 @@ class Link:
     range_after: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Chain:
     """Convolutions that are equalized together."""
 
@@ -57,7 +57,7 @@ class Chain:
         return input_factors(self.scaled.factors, position, self.layers[position].inputs)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Refusal:
     """A pair that is left alone, and why."""
 

@@ -11,12 +11,12 @@ Source: Nagel et al. 2019, arXiv 1906.04721, 4.1 and appendix A (range: largest 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from dlclint.analysis.cle.layers import Cells, Floats
+from dlclint_schemas.record import record
 
 SWEEPS = 2000
 CONVERGED = 1e-6
@@ -28,7 +28,7 @@ EQUAL = 1e-4
 Mask = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scaled:
     """The factors of a chain of n layers: s for each of its n - 1 links, and how it went."""
 
