@@ -237,3 +237,35 @@ def test_check_confirm_without_a_soc(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(["check", "--isolated", "--confirm", model(tmp_path, RELU)]) == 2
     error = capsys.readouterr().err
     assert "give --soc" in error or "is not installed" in error
+
+
+@needs_backend
+def test_dynamic_inputs_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = model(tmp_path, "g (float[N,4] x) => (float[N,4] y) { y = Relu(x) }")
+    assert confirm(path) == 1
+    assert "give the sizes of x (-d NAME DIMS)" in " ".join(capsys.readouterr().out.split())
+    assert confirm(path, "-d", "x", "1,4") == 0
+
+
+def test_no_model_among_the_paths(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package, "version", lambda name: "0")
+    path = tmp_path / "x.encodings"
+    path.write_text("{}")
+    assert confirm(str(path)) == 2
+    assert "no model among these paths" in capsys.readouterr().err
+
+
+@needs_backend
+def test_a_library_that_cannot_be_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tmp_path / "fake" / "onnxruntime_qnn"
+    fake.mkdir(parents=True)
+    (fake / "__init__.py").write_text("def get_library_path(): return '/nowhere/lib.so'")
+    monkeypatch.setenv("PYTHONPATH", str(fake.parent))
+    assert confirm(model(tmp_path, RELU)) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "the backend cannot be loaded" in error

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, parser
 from onnx.reference import ReferenceEvaluator
 
-from dlclint.confirm.question import CannotAsk, question_of
+from dlclint.confirm.question import CannotAsk, question_of, with_places
 from dlclint.model.reading import read
 
 LIGHT = sorted(Path(onnx.__file__).parent.glob("backend/test/data/light/light_*.onnx"))
@@ -124,3 +124,8 @@ def test_what_cannot_be_asked(tmp_path: Path) -> None:
     (tmp_path / "w.bin").unlink()
     with pytest.raises(CannotAsk, match="missing"):
         question_of(read(path))
+
+
+def test_no_name_of_a_question_reaches_a_reader() -> None:
+    text = "no kernel for Det(11) node with name 'dlclint_0_12_' after dlclint_0_3__token_7, not dlclint_x"
+    assert with_places(text) == "no kernel for Det(11) node with name node 12 after node 3, not dlclint_x"

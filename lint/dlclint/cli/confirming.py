@@ -48,6 +48,8 @@ def answer(given: argparse.Namespace, asked: Backend, packages: Mapping[str, str
     every = list(jobs_of(given, config, chosen, ignored))
     overrides = {job.model: job.path for job in every if job.kind == "encodings"}
     jobs = [replace(job, target=asked_target(job.target)) for job in every if job.kind == "model"]
+    if not jobs:
+        raise UsageError("there is no model among these paths; give a model, or a folder with one")
     wishes = [_wish(job, given) for job in jobs]
     if given.dlc and len(jobs) != 1:
         raise UsageError(f"--dlc goes with one model, here are {len(jobs)}")

@@ -13,7 +13,7 @@ from dlclint.confirm.dlc import write_dlc
 from dlclint.confirm.log import read_log
 from dlclint.confirm.process import Backend
 from dlclint.confirm.quantize import quantize
-from dlclint.confirm.question import CannotAsk, question_of
+from dlclint.confirm.question import CannotAsk, question_of, with_places
 from dlclint.confirm.ranges import ActivationGrids, kind_words
 from dlclint.confirm.reasons import failure_reason
 from dlclint.confirm.socs import AskedSoc
@@ -84,17 +84,26 @@ def confirm(
     log = read_log(answer.log)
     verdicts = verdicts_of(view.model, question, answer, log, compiled)
     judged = any(log.groups())
+    failure = with_places(failure_reason(answer.error, log))
     unasked = ""
     if log.old_opset:
         unasked = "the model's opset is too old for the provider, which starts at 7; export at a newer one"
     elif not judged and not answer.ended:
-        unasked = failure_reason(answer.error, log) or "nothing of the model reaches the backend"
+        unasked = failure or "nothing of the model reaches the backend"
     dlc: tuple[str, ...] = ()
     if wish.dlc is not None and not unasked and not answer.ended:
         dlc, note = write_dlc(backend, question, wish.soc, target.simplify, wish.dlc)
         notes.append(note)
     if target.quantize:
         notes.append(f"quantization was put in: biases 32-bit; {grids.words()}")
+    open_inputs = [
+        name
+        for name in view.model.graph.inputs
+        if (found := view.model.graph.type_of(name)) is not None and found.static_shape is None
+    ]
+    if open_inputs:
+        sizes = ", ".join(open_inputs[:3]) + (" ..." if len(open_inputs) > 3 else "")
+        notes.append(f"the backend takes no dynamic shapes: give the sizes of {sizes} (-d NAME DIMS)")
     return Confirmation(
         path,
         soc,
@@ -104,7 +113,7 @@ def confirm(
         dlc=dlc,
         rows=() if unasked else tuple(rows_of(view, verdicts, diagnostics)),
         unasked=plain(unasked, 400),
-        failure="" if unasked else plain(failure_reason(answer.error, log), 400),
+        failure="" if unasked else plain(failure, 400),
         stopped=answer.ended,
         notes=tuple(map(plain, notes)),
         build=plain(log.build),

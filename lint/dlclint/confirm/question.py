@@ -43,6 +43,11 @@ class Question:
         return None if found is None else self.nodes.get((int(found[1]), int(found[2])))
 
 
+def with_places(text: str) -> str:
+    """A text of the backend with places in the file in place of a question's own node names."""
+    return re.sub(rf"'?{_NAME.pattern}\w*'?", lambda found: f"node {found[2]}", text)
+
+
 def question_of(model: Model, insert: Callable[[Model], frozenset[NodeKey]] | None = None) -> Question:
     """Put a model into the form that the backend is asked in.
 
