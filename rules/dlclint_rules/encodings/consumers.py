@@ -119,7 +119,7 @@ def per_channel_consumer(context: EncodingsContext) -> Iterator[Finding]:
                     yield row, f"it is no weight; {names} reads it", Severity.WARNING
             elif not use.is_bias and use.node.op_type not in CONVOLUTIONS:
                 yield row, f"of {use.node.op_type}, on which the documents disagree", Severity.INFO
-            elif not use.is_bias and Runtime.DSP in context.target.runtimes:
+            elif not use.is_bias and context.target.means(Runtime.DSP):
                 yield row, "Hexagon v66 is quantized per tensor", Severity.WARNING
 
     def finding(item: tuple[int, str, Severity]) -> Finding:
@@ -147,7 +147,7 @@ def block_quantization(context: EncodingsContext) -> Iterator[Finding]:
     """
     document = context.document
     tensors = document.tensors
-    on_htp = Runtime.HTP in context.target.runtimes
+    on_htp = context.target.means(Runtime.HTP)
 
     def rows() -> Iterator[tuple[int, bool]]:
         for row in np.flatnonzero(in_blocks(document)).tolist():

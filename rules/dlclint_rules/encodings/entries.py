@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from dlclint.analysis.roles import weight_uses
 from dlclint.diagnostic import Confidence, Severity, Source
 from dlclint.encodings.columns import FLOAT_DTYPES, shown
-from dlclint.encodings.document import FLOAT, PARAMS, UNKNOWN, EncodingsDocument, Layout
+from dlclint.encodings.document import FLOAT, PARAMS, UNKNOWN, EncodingsDocument, Layout, Mask
 from dlclint.encodings.edits import Edit, Fix, RemoveMembers, SetValue
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
@@ -257,7 +258,8 @@ def bit_width(context: EncodingsContext) -> Iterator[Finding]:
 
     Why: activations are 8 or 16 bits, weights 4, 8 or 16, biases 8 or 32, overrides to int32 aside;
     the quantizer fails for a width that the runtime does not support. Hexagon v66 takes no 16-bit
-    activations ("Layer parameter value is invalid ... error code=3110").
+    activations ("Layer parameter value is invalid ... error code=3110"), and 16-bit weights with
+    them need Hexagon v73.
     What to do: use a documented width.
     """
     document = context.document
@@ -290,14 +292,20 @@ def bit_width(context: EncodingsContext) -> Iterator[Finding]:
         return at(context, tensor, _width_path(document, int(rows[0])), made)
 
     yield from by_tensor(context, whole & ~ok, finding)
-    old = {Runtime.DSP, Runtime.AIP} & set(context.target.runtimes)
+    yield from _wide_on_hexagon(context, whole & (bits == 16), params)
+
+
+def _wide_on_hexagon(context: EncodingsContext, sixteen: Mask, params: Mask) -> Iterator[Finding]:
+    """16 bits where the chip's Hexagon version does not run them."""
+    document = context.document
+    target = context.target
+    old = [runtime for runtime in (Runtime.AIP, Runtime.DSP) if target.means(runtime)]
     if old:
-        sixteen = whole & ~params & (bits == 16)
-        runtime = sorted(item.value for item in old)[0]
+        runtime = old[0].value
 
         def on_v66(tensor: int, rows: Rows) -> Finding:
             made = Finding(
-                f"{tensors.names[tensor]!r}: 16 bits, which Hexagon v66 ({runtime}) does not run",
+                f"{document.tensors.names[tensor]!r}: 16 bits, which Hexagon v66 ({runtime}) does not run",
                 Severity.ERROR,
                 Source("qualcomm/qidk#36", "error code=3110"),
                 Confidence.FIELD_REPORTED,
@@ -306,7 +314,27 @@ def bit_width(context: EncodingsContext) -> Iterator[Finding]:
             )
             return at(context, tensor, _width_path(document, int(rows[0])), made)
 
-        yield from by_tensor(context, sixteen, on_v66)
+        yield from by_tensor(context, sixteen & ~params, on_v66)
+    hexagon = target.soc.hexagon if target.soc is not None and target.means(Runtime.HTP) else None
+    if hexagon is not None and 68 <= hexagon < 73 and (sixteen & ~params).any():
+
+        def before_v73(tensor: int, rows: Rows) -> Finding:
+            made = Finding(
+                f"{document.tensors.names[tensor]!r}: a weight of 16 bits{channels(document, tensor, rows)};"
+                f" with 16-bit activations that needs Hexagon v73, and {target.soc} has v{hexagon}",
+                Severity.ERROR,
+                Source("microsoft/onnxruntime#21848", "16bit Weight require minimum arch V73"),
+                Confidence.FIELD_REPORTED,
+                "use 8-bit weights",
+                evidence={"bitwidth": 16, "hexagon": hexagon},
+            )
+            return at(context, tensor, _width_path(document, int(rows[0])), made)
+
+        biases: set[str] = set()
+        if context.view is not None:
+            biases = {name for name, use in weight_uses(context.view.model) if use.is_bias}
+        weights = np.array([name not in biases for name in document.tensors.names], bool)
+        yield from by_tensor(context, sixteen & params & weights[document.elements.tensor], before_v73)
 
 
 def shown_bits(value: float) -> str:
