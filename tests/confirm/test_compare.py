@@ -177,6 +177,20 @@ def test_rows_carry_place_and_claims(tmp_path: Path) -> None:
     assert row.relation is Relation.AGREED
 
 
+def test_what_is_said_of_the_whole_model_or_of_an_input_counts(tmp_path: Path) -> None:
+    view = view_of(CHAIN, tmp_path)
+    text = logs.begin(1) + logs.refused(NAMES[0], "Relu", "no") + logs.judged(("Tanh", NAMES[1]))
+    verdicts = verdicts_of(
+        view.model, question_of(view.model), Answer((), "", text), read_log(text), compiled=True
+    )
+    whole = Diagnostic("runtime/precision", ERROR, "m", Location("f"))
+    other = Diagnostic("runtime/quantizer-mandatory", ERROR, "m", Location("f"))
+    tensor = Diagnostic("shapes/odd-dim", ERROR, "m", Location("f", tensor="x"))
+    first, second, *_ = rows_of(view, verdicts, [whole, other, tensor])
+    assert first.claims == (("runtime/precision", "error"), ("shapes/odd-dim", "error"))
+    assert (first.relation, second.relation, second.claims) == (Relation.AGREED, Relation.AGREED, ())
+
+
 def test_exit_status() -> None:
     row_free = Confirmation("f", "s", "s", True)
     failed = Confirmation("f", "s", "s", True, failure="compiling fails")

@@ -131,6 +131,7 @@ def rows_of(
     """One row per node, in the order of the file."""
     claims: dict[NodeKey, list[Diagnostic]] = {}
     of_tensors: dict[str, list[Diagnostic]] = {}
+    of_model: list[Diagnostic] = []
     for item in diagnostics:
         place = item.location
         if item.severity is Severity.INFO:
@@ -139,6 +140,8 @@ def rows_of(
             claims.setdefault((place.graph, place.node_index), []).append(item)
         elif place.tensor:
             of_tensors.setdefault(place.tensor, []).append(item)
+        elif speaks_of_runtime(item.rule):
+            of_model.append(item)
     for graph in view.model.graphs():
         shown = plain(graph.path)
         for node in graph.nodes:
@@ -147,6 +150,9 @@ def rows_of(
                 # What the converter computes beforehand never reaches the runtime.
                 verdict = Verdict(Said.GONE)
             said = list(claims.get((shown, node.index), ()))
+            if verdict.said.is_backends_no:
+                # Such as a SoC without float16: said once, of every op.
+                said += of_model
             if verdict.said.is_backends_no or verdict.said is Said.NOT_OFFERED:
                 # What is wrong with a graph input is wrong with the ops that read it.
                 for name in node.inputs:
