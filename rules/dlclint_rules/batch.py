@@ -46,7 +46,8 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
                 help="convert with batch 1 (-b 1) and resize when the network is initialised",
                 tensor=name,
                 evidence={"batch": shape[0]},
-                fix=batch_of_one(context.view.model, {shape[0]}, quantize),
+                # Below rank 4 only a run of both models tells whether it is a batch.
+                fix=batch_of_one(context.view.model, {shape[0]}, quantize and image),
             )
 
 

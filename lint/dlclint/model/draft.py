@@ -16,6 +16,9 @@ from dlclint.model.reading import message_at, parse
 from dlclint.model.tensors import Array, Produced, bits_per_element
 from dlclint.model.weaving import REFERENCE, refer, referred
 
+_FREE_INITIALIZERS = 4
+"""IR version from which on initializers need not be inputs too (onnx.proto, IR_VERSION_2019_1_22)."""
+
 
 @dataclass(slots=True)
 class Draft:
@@ -65,11 +68,17 @@ class Draft:
     ) -> None:
         """Replace an initializer's values, or add it; in the main graph unless another is given."""
         place = self.proto.graph if graph is None else graph
-        for tensor in place.initializer:
-            if tensor.name == name:
-                self.put(tensor, values)
-                return
-        self.put(place.initializer.add(name=name), values)
+        tensor = next((tensor for tensor in place.initializer if tensor.name == name), None)
+        added = tensor is None
+        if tensor is None:
+            tensor = place.initializer.add(name=name)
+        self.put(tensor, values)
+        kind = onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
+        for value in (*getattr(place, "input", ()), *getattr(place, "value_info", ())):
+            if value.name == name:
+                value.type.CopyFrom(kind)
+        if added and self.proto.ir_version < _FREE_INITIALIZERS:
+            place.input.add(name=name).type.CopyFrom(kind)
 
     def payloads(self) -> dict[wire.Path, wire.Payload | Produced]:
         """What the tensors refer to, by their place in the structure."""

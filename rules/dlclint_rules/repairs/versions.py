@@ -17,11 +17,13 @@ from dlclint.analysis.versions import same_structure
 from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import Safety
 from dlclint.model.constants import add_constant, fresh_name
-from dlclint.model.edits import CannotFix, Edit, Fix, ReplaceNodes, SetOpset
+from dlclint.model.edits import CannotFix, Edit, Fix, RemoveAttribute, ReplaceNodes, SetOpset
 from dlclint.model.graph import Node, schema_of
 from dlclint_schemas.ops import op_table
 
 _SOFTMAXES = ("Softmax", "LogSoftmax", "Hardmax")
+_OLD_TYPES = frozenset(range(1, 17))
+"""TensorProto types up to bfloat16: those that Cast 13 knows."""
 _ONE_AXIS = 13
 """From this opset on they work along one axis; before, on all from the axis to the last together."""
 
@@ -56,6 +58,9 @@ def _is_same(node: Node, current: int, wanted: int) -> bool:
 def _older(node: Node, current: int, wanted: int) -> Iterator[Edit]:
     if node.op_type == "Dropout":
         yield _older_dropout(node, wanted)
+        return
+    if node.op_type == "Cast":
+        yield from _older_cast(node, wanted)
         return
     if node.op_type in _SOFTMAXES and current >= _ONE_AXIS > wanted:
         yield _older_softmax(node)
@@ -125,11 +130,22 @@ def _older_dropout(node: Node, wanted: int) -> Edit:
     training = node.graph.small_value(node.input(2)) if node.input(2) else None
     if (node.input(2) and (training is None or training.any())) or schema is None:
         raise CannotFix("Dropout in training mode has no older form")
-    new = helper.make_node("Dropout", [node.input(0)], node.outputs, name=node.name)
+    if any(name and (node.graph.consumers(name) or name in node.graph.outputs) for name in node.outputs[1:]):
+        raise CannotFix("the mask of Dropout is read, and older versions fill it otherwise")
+    new = helper.make_node("Dropout", [node.input(0)], node.outputs[:1], name=node.name)
     ratio = node.graph.small_value(node.input(1)) if node.input(1) else None
     if ratio is not None and "ratio" in schema.attributes:
         new.attribute.append(helper.make_attribute("ratio", float(ratio.reshape(-1)[0])))
     return ReplaceNodes(node.graph, (node,), (new,))
+
+
+def _older_cast(node: Node, wanted: int) -> Iterator[Edit]:
+    """What version 19 added, `saturate`, is about 8-bit floats alone, which older versions lack."""
+    found = node.graph.type_of(node.input(0))
+    kinds = {node.attribute("to"), None if found is None else found.data_type}
+    if not kinds <= _OLD_TYPES:
+        raise CannotFix(f"Cast at opset {wanted} does not know the types of {node.input(0)!r} or its result")
+    yield RemoveAttribute(node, "saturate")
 
 
 def _older_softmax(node: Node) -> Edit:
