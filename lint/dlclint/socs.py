@@ -95,7 +95,8 @@ def _index() -> tuple[dict[str, list[Soc]], ...]:
     for soc in all_socs():
         for name in dict.fromkeys(_names(soc)):
             keys = [(0, _key(name))]
-            if name in (soc.name, *_asics(soc)):
+            # The 865 of SM8250 names a part; the 8 of "Snapdragon 8 Elite" names none.
+            if name in (soc.name, *_asics(soc)) and len(_digits(name)) > 2:
                 keys.append((1 if name.startswith("SM") else 2, _digits(name)))
             for tier, key in keys:
                 found = tiers[tier].setdefault(key, [])

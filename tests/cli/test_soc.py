@@ -71,6 +71,7 @@ def test_spelling(text: str, name: str) -> None:
     [
         ("XR2 Gen 2", {"SXR2230P", "SXR2250P"}),
         ("sm865", {"SM8650", "SM8635", "865"}),
+        ("8", set()),
         ("8cx", {"Snapdragon 8cx Gen 2", "Snapdragon 8cx Gen 3", "Snapdragon 8cx Gen 4"}),
         ("no such chip", set()),
         ("", set()),

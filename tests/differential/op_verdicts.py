@@ -193,6 +193,8 @@ def absent(facts: Facts, node: onnx.NodeProto, runtime: str) -> str:
     op, column = node.op_type, COLUMN[runtime]
     if op in ("Shape", "If", "Erf"):
         return ""  # judged by rules of their own
+    if op in ("QuantizeLinear", "DequantizeLinear"):
+        return ""  # the converter strips them (--keep_quant_nodes keeps them)
     if op == "HardSigmoid" and any(
         other.op_type == "Mul" and set(other.input) == {node.input[0], node.output[0]}
         for other in facts.graph.node

@@ -34,6 +34,12 @@ class Verdict:
     inferred: bool = False
 
 
+STRIPPED = ("QuantizeLinear", "DequantizeLinear")
+"""Ops that the converter takes out and keeps as encodings, so that no runtime meets them.
+
+Source: 80-63442-2 Rev BL, Tools, snpe-onnx-to-dlc `--keep_quant_nodes` (default: stripped).
+"""
+
 _BY_SPATIAL_DIMS = {
     "ConvTranspose": ("TransposeConv2d", "TransposeConv3d"),
     "AveragePool": ("PoolAvg2d", "PoolAvg3d"),
@@ -105,6 +111,8 @@ def verdict_on(node: Node, runtime: Runtime) -> Verdict:
 def _verdict(op: str, layers: tuple[str, ...], column: str) -> Verdict:
     """The verdict on an op of the default domain ("" of another) that becomes these layers."""
     table = layer_table()
+    if op in STRIPPED:
+        return Verdict(Presence.YES, (), "stripped by the converter unless --keep_quant_nodes is given")
     rowless = table.rowless.get(op)
     if rowless is not None:
         if rowless.kind == "folded_or_removed":
