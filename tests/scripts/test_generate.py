@@ -68,8 +68,8 @@ def test_every_option_is_documented(module: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("path", "ids"),
     [
-        ("a.onnx", ["dlclint"]),
-        ("deep/folder/a.onnx", ["dlclint"]),
+        ("a.onnx", ["dlclint", "dlclint-fix"]),
+        ("deep/folder/a.onnx", ["dlclint", "dlclint-fix"]),
         ("a.onnx.data", []),
         ("a_onnx", []),
         ("a.encodings", ["dlclint-encodings"]),
