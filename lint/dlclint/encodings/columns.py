@@ -115,6 +115,10 @@ class _Members:
         self._everywhere = set.intersection(*map(set, shapes)) if shapes else set()
         self._somewhere = set().union(*shapes)
 
+    def has(self, key: str) -> bool:
+        """Whether any object has such a member."""
+        return key in self._somewhere
+
     def column(self, key: str) -> list[Any]:
         """A member's value in each object; None where it is not there."""
         if key in self._everywhere:
@@ -404,8 +408,9 @@ class ColumnBuilder:
         """Scales and offsets of all entries, one after the other, and how many each entry has (1 or more)."""
         scales, offsets = members.column(scale_key), members.column(offset_key)
         if layout is Layout.FLAT:
-            other = members.column("per_channel_float_scale")
-            scales = [b if a is None else a for a, b in zip(scales, other, strict=True)]
+            if members.has("per_channel_float_scale"):
+                other = members.column("per_channel_float_scale")
+                scales = [b if a is None else a for a, b in zip(scales, other, strict=True)]
             if set(map(type, chain(scales, offsets))) <= _NUMBERS:
                 return scales, offsets, [1] * len(scales)
         alike = all(
