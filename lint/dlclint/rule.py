@@ -118,6 +118,17 @@ class Rule:
         """The first line of the docstring: the flaw in one sentence."""
         return self.docs.partition("\n")[0]
 
+    @property
+    def page(self) -> str:
+        """The docstring, and what `dlclint fix` does about the flaw."""
+        if not self.fix:
+            return self.docs
+        safe, unsafe = Safety.SAFE in self.fix, Safety.UNSAFE in self.fix
+        how = "`dlclint fix` mends it" if safe else "`dlclint fix --unsafe` mends it"
+        if safe and unsafe:
+            how = "`dlclint fix` mends it where that is safe, and elsewhere with `--unsafe`"
+        return f"{self.docs}\nFix: {how}."
+
 
 def rule(
     subject: Subject = Subject.MODEL, family: str = "", fix: Iterable[Safety] = ()

@@ -8,7 +8,7 @@ from dlclint.engine.registry import all_rules
 def files() -> dict[str, str]:
     """docs/rules."""
     rules = all_rules()
-    found = {f"docs/rules/{rule.id}.md": f"# {rule.id}\n\n{rule.docs}\n" for rule in rules}
+    found = {f"docs/rules/{rule.id}.md": f"# {rule.id}\n\n{rule.page}\n" for rule in rules}
     lines = [f"- [{rule.id}]({rule.id}.md): {rule.title}" for rule in rules]
     found["docs/rules/index.md"] = "# Rules\n\n" + "\n".join(lines) + "\n"
     return found

@@ -41,7 +41,7 @@ def check(given: argparse.Namespace) -> int:
     except WorkerKilled:
         raise UsageError("a worker process was killed (out of memory?); try again with --jobs 1") from None
     titles = {rule.id: rule.title for rule in rules}
-    docs = {rule.id: rule.docs for rule in rules}
+    docs = {rule.id: rule.page for rule in rules}
     if given.confirm:
         # Imported here because the backend is seldom asked.
         from dlclint.cli.confirm import asking

@@ -23,7 +23,7 @@ def show_rule(given: argparse.Namespace) -> int:
         UsageError: there is no such rule.
     """
     try:
-        docs = {rule.id: rule.docs for rule in all_rules()} | ENGINE_RULES
+        docs = {rule.id: rule.page for rule in all_rules()} | ENGINE_RULES
     except BrokenRules as error:
         raise UsageError(str(error)) from None
     id = given.id
