@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from io import StringIO
 from itertools import groupby
 from typing import TextIO
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
 from dlclint.analysis.support import SupportMatrix
 from dlclint.diagnostic import Confidence, Diagnostic, Safety, Severity, size_text
 from dlclint.outcome import FileOutcome, Outcome, PrecisionRow
 from dlclint.report.concise import count_line
-from dlclint.report.paper import Paper, Table, Text
 from dlclint.report.strip import strip_lines
 
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
@@ -29,16 +34,29 @@ _SHOWN = 3
 
 def render_rich(outcome: Outcome, stream: TextIO | None) -> str:
     """The report; coloured only if the stream is a terminal (NO_COLOR and FORCE_COLOR are heeded)."""
-    paper = Paper(stream)
+    terminal = stream is not None and stream.isatty()
+    probe = Console(file=stream) if stream is not None and terminal else None
+    buffer = StringIO()
+    console = Console(
+        file=buffer,
+        width=probe.width if probe else 100,
+        force_terminal=True if terminal else None,
+        color_system="auto" if terminal else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
     for file in outcome.files:
-        _file(paper, file)
+        _file(console, file)
     tail = f"{count_line(outcome)} ({outcome.seconds:.2f} s)"
-    paper.print(Text(tail, "bold red" if outcome.failed else "bold"))
-    return str(paper)
+    console.print(Text(tail, "bold red" if outcome.failed else "bold"))
+    text = buffer.getvalue()
+    # Rich fills lines up to the width, which only a terminal with colours needs.
+    return text if terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 
-def _file(paper: Paper, file: FileOutcome) -> None:
-    paper.print(Text(file.path, "bold"))
+def _file(console: Console, file: FileOutcome) -> None:
+    console.print(Text(file.path, "bold"))
     summary = file.summary
     if summary is not None:
         opset = summary.opsets.get("", "none")
@@ -48,59 +66,61 @@ def _file(paper: Paper, file: FileOutcome) -> None:
         line += f", {size_text(summary.weight_bytes)} of weights"
         if summary.newest_listed_opset is not None:
             line += f"; newest opset at which every op is listed: {summary.newest_listed_opset}"
-        paper.print(Text(line), 2)
+        console.print(Padding(Text(line), (0, 0, 0, 2)))
         shown = ", ".join(summary.inputs[:6]) + (", ..." if len(summary.inputs) > 6 else "")
-        paper.print(Text(f"inputs {shown or 'none'}"), 2)
+        console.print(Padding(Text(f"inputs {shown or 'none'}"), (0, 0, 0, 2)))
     for note in file.notes:
-        paper.print(Text(f"note: {note}", "italic"), 2)
+        console.print(Padding(Text(f"note: {note}", "italic"), (0, 0, 0, 2)))
     if file.ignored:
-        paper.print(Text(f"{file.ignored} findings ignored by configuration"), 2)
+        console.print(Padding(Text(f"{file.ignored} findings ignored by configuration"), (0, 0, 0, 2)))
     if file.support is not None:
-        paper.print(_support(file.support), 2, above=1)
+        console.print(Padding(_support(file.support), (1, 0, 0, 2)))
     for found in file.partitions:
         for text in strip_lines(found):
-            paper.print(text, 2)
+            console.print(Padding(text, (0, 0, 0, 2)))
     if file.precision:
-        paper.print(_precision(file.precision), 2, above=1)
+        console.print(Padding(_precision(file.precision), (1, 0, 0, 2)))
     if file.commands:
-        paper.print(Text("to make the file take effect", "bold"), 2, above=1)
+        console.print(Padding(Text("to make the file take effect", "bold"), (1, 0, 0, 2)))
         for command in file.commands:
-            paper.print(Text(command), 4)
-    paper.print(Text())
+            console.print(Padding(Text(command), (0, 0, 0, 4)))
+    console.print()
     for _, group in groupby(file.diagnostics, key=lambda item: (item.severity, item.rule)):
-        _group(paper, list(group))
+        _group(console, list(group))
     if not file.diagnostics:
-        paper.print(Text("no findings", "green"), 2, below=1)
+        console.print(Padding(Text("no findings", "green"), (0, 0, 1, 2)))
 
 
-def _group(paper: Paper, found: list[Diagnostic]) -> None:
+def _group(console: Console, found: list[Diagnostic]) -> None:
     first = found[0]
     head = Text.assemble((first.severity.value, _STYLE[first.severity]), " ", (first.rule, "bold"))
     if len(found) > 1:
         head.append(f"  {len(found)} times")
-    paper.print(head, 2)
+    console.print(Padding(head, (0, 0, 0, 2)))
     by_message: dict[str, list[Diagnostic]] = {}
     for item in found:
         by_message.setdefault(item.message, []).append(item)
     for number, (message, items) in enumerate(by_message.items()):
         if number == _SHOWN:
             rest = sum(len(group) for group in list(by_message.values())[_SHOWN:])
-            paper.print(Text(f"+ {rest} more like these (--format concise lists all)"), 4)
+            console.print(
+                Padding(Text(f"+ {rest} more like these (--format concise lists all)"), (0, 0, 0, 4))
+            )
             break
-        paper.print(Text(message), 4)
-        paper.print(Text(_places(items), "dim"), 6)
+        console.print(Padding(Text(message), (0, 0, 0, 4)))
+        console.print(Padding(Text(_places(items), "dim"), (0, 0, 0, 6)))
     for advice in list(dict.fromkeys(item.help for item in found if item.help))[:_SHOWN]:
-        paper.print(Text(f"do: {advice}"), 4)
+        console.print(Padding(Text(f"do: {advice}"), (0, 0, 0, 4)))
     fixes = list(dict.fromkeys((item.fix.title, item.fix.safety) for item in found if item.fix is not None))
     for title, safety in fixes[:_SHOWN]:
         label = {Safety.SAFE: "fix", Safety.UNSAFE: "fix (unsafe)", Safety.DISPLAY: "by hand"}[safety]
-        paper.print(Text(f"{label}: {title}"), 4)
+        console.print(Padding(Text(f"{label}: {title}"), (0, 0, 0, 4)))
     if len(fixes) > _SHOWN:
-        paper.print(Text(f"+ {len(fixes) - _SHOWN} more fixes"), 4)
+        console.print(Padding(Text(f"+ {len(fixes) - _SHOWN} more fixes"), (0, 0, 0, 4)))
     sources = list(dict.fromkeys(str(item.source) for item in found if item.source is not None))
     sure = " / ".join(dict.fromkeys(_SURE[item.confidence] for item in found))
     source = "; ".join(sources[:2]) + ("; ..." if len(sources) > 2 else "")
-    paper.print(Text(f"{sure}: {source}" if source else sure, "dim"), 4, below=1)
+    console.print(Padding(Text(f"{sure}: {source}" if source else sure, "dim"), (0, 0, 1, 4)))
 
 
 def _places(items: list[Diagnostic]) -> str:
@@ -123,7 +143,9 @@ def _places(items: list[Diagnostic]) -> str:
 
 
 def _support(matrix: SupportMatrix) -> Table:
-    table = Table("runtime", "DLC", "whole model", "nodes", "cuts", "stands in the way")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("runtime", "DLC", "whole model", "nodes", "cuts", "stands in the way"):
+        table.add_column(title)
     for row in matrix.rows:
         blockers = [f"{b.op} x{b.nodes}{'' if b.certain else ' (inferred)'}" for b in row.blockers[:6]] + (
             ["..."] if len(row.blockers) > 6 else []
@@ -141,7 +163,9 @@ def _support(matrix: SupportMatrix) -> Table:
 
 def _precision(rows: tuple[PrecisionRow, ...]) -> Table:
     """Ops that come to the same are one row, with their number."""
-    table = Table("op", "runs in", "inputs", "output", "weight", "bias", "file covers", "nodes")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("op", "runs in", "inputs", "output", "weight", "bias", "file covers", "nodes"):
+        table.add_column(title)
     same = Counter(
         (
             row.op,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rich.text import Text
+
 from dlclint.analysis.partition import Partition, Subnet
 from dlclint.diagnostic import size_text
-from dlclint.report.paper import Text
 
 _WIDTH = 72
 _NAMED = 8
