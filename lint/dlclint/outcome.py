@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dlclint.analysis.partition import Partition
-from dlclint.analysis.support import SupportMatrix
 from dlclint.diagnostic import Diagnostic, Location, Safety, Severity
-from dlclint.model.draft import Draft
 from dlclint.target import Target
 from dlclint_schemas.record import record
+
+if TYPE_CHECKING:
+    from dlclint.analysis.partition import Partition
+    from dlclint.analysis.support import SupportMatrix
+    from dlclint.model.draft import Draft
 
 
 @record

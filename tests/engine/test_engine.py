@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 from onnx import parser
 
 from dlclint.cli.main import main
-from dlclint.engine import run
+from dlclint.engine import models, registry, run
 from dlclint.engine.config import ConfigError, load_config
 from dlclint.engine.registry import all_rules, select
 from dlclint.report.progress import with_progress
@@ -44,6 +45,26 @@ def test_longer_selector_wins() -> None:
     assert "ops/unsupported" not in chosen
     assert [rule.id for rule in select(all_rules(), ["ops/rank"], ["ops"])] == ["ops/rank"]
     assert not select(all_rules(), ["ops"], ["ops"])
+
+
+def test_a_rule_in_the_wrong_group_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("precision", "dlclint_rules.precision", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.GROUP else [])
+    with pytest.raises(
+        registry.BrokenRules, match=f"belongs to entry-point group {registry.ENCODINGS_GROUP}"
+    ):
+        registry._rules.__wrapped__((registry.GROUP,))
+
+
+def test_only_rules_of_the_groups_that_are_needed() -> None:
+    groups = (registry.ENCODINGS_GROUP,)
+    families = {rule.family for rule in registry.chosen_rules([], [], groups)}
+    assert families == {"encodings", "precision"}
+    # Selectors of rules that were left out are known all the same, and change nothing.
+    chosen = registry.chosen_rules(["ops", "precision/bias-bits"], ["cle"], groups)
+    assert [rule.id for rule in chosen] == ["precision/bias-bits"]
+    with pytest.raises(ValueError, match="did you mean"):
+        registry.chosen_rules(["oops"], [], groups)
 
 
 def test_select_and_ignore(capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,7 +128,7 @@ def test_a_crashing_rule_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
         yield
 
     rules = (Rule("odd/broken", Subject.MODEL, broken, "Broken."), *all_rules())
-    monkeypatch.setattr(run, "chosen_rules", lambda *_: rules)
+    monkeypatch.setattr(models, "chosen_rules", lambda *_: rules)
     found = run.lint(run.Job(Path("a.onnx"))).diagnostics
     assert found[0].rule == run.CRASHED
     assert found[0].message == "rule odd/broken failed: RuntimeError: \\x1b[31mbad luck"
@@ -162,6 +183,29 @@ def test_version_imports_nothing_heavy() -> None:
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.splitlines()[1] == "[]"
+
+
+def test_an_override_file_alone_needs_no_onnx() -> None:
+    tensor = {"bitwidth": 8, "dtype": "int", "is_symmetric": "False", "min": 0.0, "max": 1e-6}
+    text = json.dumps({"version": "0.6.1", "activation_encodings": {"y": [tensor]}, "param_encodings": {}})
+    Path("alone.encodings").write_text(text)
+    code = (
+        "import sys; from dlclint.cli.main import main\n"
+        "main(['check', '--format', sys.argv[1], sys.argv[2]])\n"
+        "print('\\n', sorted({'onnx', 'google.protobuf', 'jsonschema'} & set(sys.modules)))"
+    )
+    Path("with.encodings").write_text(text)
+    Path("with.onnx").write_bytes(Path("a.onnx").read_bytes())
+    loaded = {}
+    for form in ("rich", "concise", "json", "sarif"):
+        for name in ("alone", "with"):
+            command = [sys.executable, "-c", code, form, f"{name}.encodings"]
+            output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            assert "encodings/range-too-small" in output
+            loaded[form, name] = output.splitlines()[-1].strip()
+    assert {loaded[form, "alone"] for form in ("rich", "concise", "json", "sarif")} == {"[]"}
+    # With its model beside it, the same file needs what reads models, so the test above can fail.
+    assert loaded["json", "with"] == "['google.protobuf', 'onnx']"
 
 
 @pytest.mark.parametrize("command", [[], ["check"], ["rule"], ["ops"]])

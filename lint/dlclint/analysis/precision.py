@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dlclint.analysis.roles import WEIGHTED_OPS, absorbed_chain
-from dlclint.analysis.view import ModelView
 from dlclint.encodings.document import FLOAT, UNKNOWN, EncodingsDocument
-from dlclint.model.graph import Node
 from dlclint_schemas.quantization import quantization_facts
 from dlclint_schemas.record import record
+
+if TYPE_CHECKING:
+    from dlclint.analysis.view import ModelView
+    from dlclint.model.graph import Node
 
 
 class Coverage(enum.Enum):

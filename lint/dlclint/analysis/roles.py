@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from dlclint.model.graph import Graph, Model, Node
-from dlclint.model.tensors import Tensor
 from dlclint_schemas.record import record
+
+if TYPE_CHECKING:
+    from dlclint.model.graph import Graph, Model, Node
+    from dlclint.model.tensors import Tensor
 
 Array = npt.NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from dlclint import __version__
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import config_of, jobs_of, listed
 from dlclint.diagnostic import Severity, plain
-from dlclint.engine.registry import BrokenRules, chosen_rules
+from dlclint.engine.registry import ENCODINGS_GROUP, GROUP, BrokenRules, chosen_rules
 from dlclint.engine.run import WorkerKilled, run
 from dlclint.outcome import Outcome
 from dlclint.report.progress import with_progress
@@ -30,8 +30,9 @@ def check(given: argparse.Namespace) -> int:
     chosen = listed(given.select) or list(config.select)
     ignored = [*listed(given.ignore), *config.ignore]
     jobs = list(jobs_of(given, config, chosen, ignored))
+    groups = {ENCODINGS_GROUP if job.kind == "encodings" else GROUP for job in jobs}
     try:
-        rules = chosen_rules(chosen, ignored, overrides=any(job.kind == "encodings" for job in jobs))
+        rules = chosen_rules(chosen, ignored, tuple(sorted(groups)))
     except (ValueError, BrokenRules) as error:
         raise UsageError(str(error)) from None
     if given.jobs is not None and given.jobs < 1:

@@ -42,7 +42,7 @@ def answer(given: argparse.Namespace, asked: Backend, packages: Mapping[str, str
     chosen = listed(given.select) or list(config.select)
     ignored = [*listed(given.ignore), *config.ignore]
     try:
-        chosen_rules(chosen, ignored, overrides=False)
+        chosen_rules(chosen, ignored)
     except (ValueError, BrokenRules) as error:
         raise UsageError(plain(str(error), 400)) from None
     every = list(jobs_of(given, config, chosen, ignored))

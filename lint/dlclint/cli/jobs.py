@@ -19,7 +19,7 @@ from dlclint.encodings.recognition import (
 from dlclint.engine.config import Config, ConfigError, ModelSection, find_config, load_config
 from dlclint.engine.run import Job
 from dlclint.model.dimensions import Dimensions
-from dlclint.model.reading import MODEL_SUFFIXES
+from dlclint.model.formats import MODEL_SUFFIXES
 
 
 def listed(values: Sequence[str]) -> list[str]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dlclint.analysis.precision import OpPrecision, Precision, precision_map
-from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import Severity, plain
 from dlclint.encodings.document import EncodingsDocument
 from dlclint.encodings.edits import Fix, apply
 from dlclint.encodings.effect import commands
 from dlclint.encodings.reading import read_bytes, read_encodings
-from dlclint.engine.registry import chosen_rules
+from dlclint.engine.registry import ENCODINGS_GROUP, chosen_rules
 from dlclint.engine.run import Job, apply_rules, finish
-from dlclint.model.reading import Unreadable, read
 from dlclint.outcome import FileOutcome, PrecisionRow
 from dlclint.rule import EncodingsContext, Finding, Rule, Subject
+
+if TYPE_CHECKING:
+    from dlclint.analysis.precision import OpPrecision, Precision
+    from dlclint.analysis.view import ModelView
 
 LIMIT = 20
 """How many places a rule reports one by one."""
@@ -25,7 +27,7 @@ ROUNDS = 12
 
 def lint_encodings(job: Job) -> FileOutcome:
     """Lint one override file."""
-    rules = chosen_rules(job.select, job.ignore, overrides=True)
+    rules = chosen_rules(job.select, job.ignore, (ENCODINGS_GROUP,))
     shown = plain(str(job.path), 500)
     document = read_encodings(job.path)
     view, notes = _view(job)
@@ -45,7 +47,12 @@ def lint_encodings(job: Job) -> FileOutcome:
 def _context(
     job: Job, document: EncodingsDocument, view: ModelView | None, limit: int | None
 ) -> EncodingsContext:
-    known = precision_map(view, document) if view is not None and document.tensors.names else None
+    known = None
+    if view is not None and document.tensors.names:
+        # Imported here because without a model there is no op to work anything out for.
+        from dlclint.analysis.precision import precision_map
+
+        known = precision_map(view, document)
     return EncodingsContext(job.path, document, view, job.target, limit, known)
 
 
@@ -56,6 +63,10 @@ def _model_name(job: Job) -> str:
 def _view(job: Job) -> tuple[ModelView | None, tuple[str, ...]]:
     if job.model is None:
         return None, ("linted alone; with its model (--encodings) names, channels and weights are checked",)
+    # Imported here because onnx takes longer to import than an override file alone takes to lint.
+    from dlclint.analysis.view import ModelView
+    from dlclint.model.reading import Unreadable, read
+
     shown = plain(str(job.model), 500)
     try:
         return ModelView(read(job.model, job.dimensions), job.target), (f"linted with {shown}",)
@@ -104,8 +115,7 @@ def fix_encodings(job: Job, unsafe: bool) -> Fixed:
     Raises:
         NotConverging: fixes are still found after `ROUNDS` rounds, or leave no JSON.
     """
-    rules = chosen_rules(job.select, job.ignore, overrides=True)
-    rules = tuple(rule for rule in rules if rule.subject is Subject.ENCODINGS)
+    rules = chosen_rules(job.select, job.ignore, (ENCODINGS_GROUP,))
     document = read_encodings(job.path)
     view, _ = _view(job)
     before = document.source.original

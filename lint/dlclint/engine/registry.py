@@ -1,7 +1,8 @@
 """Rules found through entry points.
 
-Rules on override files alone stand in a group of their own, because their packages need not be
-imported where only models are linted, and importing is most of what a short run does.
+Rules on models and rules on override files stand in groups of their own, because the packages of
+the ones need not be imported where only the others are needed, and importing is most of what a
+short run does.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import entry_points
 
-from dlclint.rule import Rule
+from dlclint.rule import Rule, Subject
 
 GROUP = "dlclint.rules"
-"""Rules on models and on anything else."""
+"""Rules on models, and on files that could not be read as one."""
 ENCODINGS_GROUP = "dlclint.rules.encodings"
-"""Rules on override files alone."""
+"""Rules on override files, alone or with their model."""
 
 
 class BrokenRules(Exception):
@@ -26,18 +27,10 @@ def all_rules() -> tuple[Rule, ...]:
     """Every rule of every installed rule package, sorted by id.
 
     Raises:
-        BrokenRules: a package cannot be imported, or two rules have the same id.
+        BrokenRules: a package cannot be imported, a rule stands in the wrong group, or two rules
+            have the same id.
     """
     return _rules((GROUP, ENCODINGS_GROUP))
-
-
-def model_rules() -> tuple[Rule, ...]:
-    """The rules of group `dlclint.rules`, which are all that a run without override files needs.
-
-    Raises:
-        BrokenRules: as `all_rules`.
-    """
-    return _rules((GROUP,))
 
 
 @cache
@@ -52,6 +45,13 @@ def _rules(groups: tuple[str, ...]) -> tuple[Rule, ...]:
             ) from error
         for value in vars(module).values():
             if isinstance(value, Rule) and f"{value.check.__module__}.".startswith(f"{module.__name__}."):
+                group = ENCODINGS_GROUP if value.subject is Subject.ENCODINGS else GROUP
+                if point.group != group:
+                    # It would run or not by what else is linted, for only the groups needed are loaded.
+                    raise BrokenRules(
+                        f"rule {value.id} ({point.value}) belongs to entry-point group {group}, "
+                        f"not {point.group}"
+                    )
                 if value.id in found:
                     raise BrokenRules(f"two rules have the id {value.id}")
                 found[value.id] = value
@@ -78,19 +78,22 @@ def select(rules: tuple[Rule, ...], chosen: list[str], ignored: list[str]) -> tu
     return tuple(r for r in rules if strength(r, chosen or ["ALL"]) > strength(r, ignored))
 
 
-def chosen_rules(chosen: Sequence[str], ignored: Sequence[str], overrides: bool = False) -> tuple[Rule, ...]:
-    """The selected rules, without those on override files alone unless there are some to lint.
+def chosen_rules(
+    chosen: Sequence[str], ignored: Sequence[str], groups: tuple[str, ...] = (GROUP,)
+) -> tuple[Rule, ...]:
+    """The selected rules of the groups that are needed.
 
     Raises:
-        ValueError: a selector matches no rule.
+        ValueError: a selector matches no rule of any group.
         BrokenRules: as `all_rules`.
     """
-    if not overrides:
-        try:
-            return select(model_rules(), list(chosen), list(ignored))
-        except ValueError:
-            pass  # the selector may be of a rule that was left out
-    return select(all_rules(), list(chosen), list(ignored))
+    try:
+        return select(_rules(groups), list(chosen), list(ignored))
+    except ValueError:
+        # The selector may be of a rule that was left out.
+        every = select(all_rules(), list(chosen), list(ignored))
+    kept = {rule.id for rule in _rules(groups)}
+    return tuple(rule for rule in every if rule.id in kept)
 
 
 def suggest(given: str, known: set[str]) -> str:

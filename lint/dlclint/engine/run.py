@@ -6,16 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field
 from pathlib import Path
 
-from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import Diagnostic, FixNote, Location, Severity, plain
 from dlclint.engine.ignores import Ignore, apply_ignores
-from dlclint.engine.registry import chosen_rules
 from dlclint.model.dimensions import Dimensions
-from dlclint.model.reading import Unreadable, read
-from dlclint.outcome import FileOutcome, ModelSummary
-from dlclint.rule import FileContext, Finding, ModelContext, Rule, Subject
-from dlclint.target import Runtime, Target
-from dlclint_schemas.layers import layer_table
+from dlclint.outcome import FileOutcome
+from dlclint.rule import Finding, Rule, Subject
+from dlclint.target import Target
 from dlclint_schemas.record import record
 
 CRASHED = "engine/crashed-rule"
@@ -69,55 +65,10 @@ def lint(job: Job) -> FileOutcome:
         from dlclint.engine.encodings import lint_encodings
 
         return lint_encodings(job)
-    rules = chosen_rules(job.select, job.ignore)
-    shown = plain(str(job.path), 500)
-    try:
-        model = read(job.path, job.dimensions)
-    except Unreadable as problem:
-        context = FileContext(job.path, problem)
-        found = apply_rules(rules, Subject.FILE, context, shown)
-        return finish(job, shown, found)
-    except Exception as error:  # whatever a hostile file does to the parsers, the other files go on
-        return finish(job, shown, [crashed("reading the model", error, shown)])
-    view = ModelView(model, job.target)
-    found = apply_rules(rules, Subject.MODEL, ModelContext(job.path, view, job.target), shown)
-    try:
-        parts = _overview(view)
-    except Exception as error:
-        found.append(crashed("the summary", error, shown))
-        parts = {}
-    return finish(job, shown, found, **parts)
+    # Imported here because onnx, which takes longest to import, is needed for models only.
+    from dlclint.engine.models import lint_model
 
-
-def _overview(view: ModelView) -> dict[str, object]:
-    """What a report says of a model besides the findings."""
-    target, model = view.target, view.model
-    summary = ModelSummary(
-        view.node_count,
-        view.folded_count,
-        view.weight_bytes,
-        {plain(domain): version for domain, version in view.opsets.items()},
-        tuple(plain(text) for text in view.input_texts),
-        view.newest_listed_opset,
-    )
-    return {
-        "notes": tuple(plain(note, 400) for note in (*model.notes, *_fallback(view))),
-        "summary": summary,
-        "support": None if target.runtimes else view.support_matrix(),
-        "partitions": tuple(view.partition(r) for r in target.chosen if r is not Runtime.CPU),
-    }
-
-
-def _fallback(view: ModelView) -> Iterator[str]:
-    """What the chosen SDK's tables lack, where they are known in part only."""
-    table = view.table
-    if not table.fallback_rows:
-        return
-    missing = sorted({node.op_type for node in view.nodes() if not node.domain} & table.fallback_rows)
-    shown = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
-    documents = ", ".join(dict.fromkeys(table.rows[op].document for op in missing))
-    rows = f"; the rows of {shown} are those of {documents}" * bool(missing)
-    yield f"{view.target.sdk} is known in part: layers by runtime are those of {layer_table().document}{rows}"
+    return lint_model(job)
 
 
 def finish(job: Job, shown: str, found: list[Diagnostic], **parts: object) -> FileOutcome:

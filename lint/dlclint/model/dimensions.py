@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-
-import onnx
+from typing import TYPE_CHECKING
 
 from dlclint_schemas.record import record
+
+if TYPE_CHECKING:
+    import onnx
 
 
 @record

@@ -15,20 +15,11 @@ from dlclint.model import dimensions as overrides
 from dlclint.model import wire
 from dlclint.model.checking import complaints
 from dlclint.model.dimensions import Dimensions
+from dlclint.model.formats import TEXT_FORMATS
 from dlclint.model.graph import Model
 from dlclint.model.inference import infer, refine
 
 _LFS = b"version https://git-lfs"
-_TEXT_FORMATS = {
-    ".textproto": "textproto",
-    ".prototxt": "textproto",
-    ".pbtxt": "textproto",
-    ".json": "json",
-    ".onnxjson": "json",
-    ".onnxtxt": "onnxtxt",
-    ".onnxtext": "onnxtxt",
-}
-MODEL_SUFFIXES = (".onnx", *_TEXT_FORMATS)
 _OTHER_FORMATS = (
     (0, b"PK\x03\x04", "a zip archive (a PyTorch checkpoint or a DLC)"),
     (0, b"\x89HDF", "an HDF5 file (Keras)"),
@@ -75,7 +66,7 @@ def parse(path: Path) -> tuple[onnx.ModelProto, dict[wire.Path, wire.Payload], t
         with path.open("rb") as stream:
             head = stream.read(512)
             _refuse_other_formats(head)
-            text_format = _TEXT_FORMATS.get(path.suffix.lower())
+            text_format = TEXT_FORMATS.get(path.suffix.lower())
             if text_format is not None:
                 return _load(path, text_format), {}, ()
             with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dlclint.analysis.partition import Partition
 from dlclint.diagnostic import Diagnostic, Severity
 from dlclint.outcome import FileOutcome, Outcome
 from dlclint.target import Soc
+
+if TYPE_CHECKING:
+    from dlclint.analysis.partition import Partition
 
 
 def render_json(outcome: Outcome) -> str:

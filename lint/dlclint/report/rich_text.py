@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from io import StringIO
 from itertools import groupby
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dlclint.analysis.support import SupportMatrix
 from dlclint.diagnostic import Confidence, Diagnostic, Safety, Severity, size_text
 from dlclint.outcome import FileOutcome, Outcome, PrecisionRow
 from dlclint.report.concise import count_line
 from dlclint.report.strip import strip_lines
+
+if TYPE_CHECKING:
+    from dlclint.analysis.support import SupportMatrix
 
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _SURE = {

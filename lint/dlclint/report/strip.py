@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from dlclint.analysis.partition import Partition, Subnet
 from dlclint.diagnostic import size_text
+
+if TYPE_CHECKING:
+    from dlclint.analysis.partition import Partition, Subnet
 
 _WIDTH = 72
 _NAMED = 8

@@ -12,7 +12,6 @@ from dlclint.diagnostic import Confidence, Severity, Source
 from dlclint.encodings import grid
 from dlclint.encodings.document import FLOAT
 from dlclint.encodings.edits import Edit, Fix
-from dlclint.model.tensors import Unavailable
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
 from dlclint_rules.encodings.repairs import grid_edits
@@ -252,6 +251,9 @@ def _outside(
         count > 1 and use.channels != count
     ):
         return None
+    # Imported here because onnx comes with it, and a file without its model has no weights to look at.
+    from dlclint.model.tensors import Unavailable
+
     try:
         values, folded = converted_weight(use)
     except Unavailable:

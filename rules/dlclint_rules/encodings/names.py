@@ -5,14 +5,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from dlclint.analysis.roles import CONVOLUTIONS, absorbed_chain, weight_uses
 from dlclint.diagnostic import Confidence, Severity, Source
 from dlclint.encodings.document import ACTIVATIONS, ENCODINGS, PARAMS
 from dlclint.encodings.edits import Fix, RenameKey
-from dlclint.model.graph import Model, Node
 from dlclint.rule import EncodingsContext, Finding
 from dlclint_rules.encodings.reporting import OVERRIDES, at, at_offset, capped, encodings_rule
+
+if TYPE_CHECKING:
+    from dlclint.model.graph import Model, Node
 
 _MANY = 4000
 """Names among which the nearest spelling is searched; more would take seconds."""
