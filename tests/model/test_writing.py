@@ -259,6 +259,11 @@ def test_refusals(tmp_path: Path) -> None:
     link.symlink_to(source)
     with pytest.raises(CannotWrite, match="symbolic link"):
         write_model(open_draft(link), link)
+    os.mkfifo(tmp_path / "pipe.onnx")
+    with pytest.raises(CannotWrite, match="no ordinary file"):
+        write_model(draft, tmp_path / "pipe.onnx")
+    assert (tmp_path / "pipe.onnx").is_fifo()
+    (tmp_path / "pipe.onnx").unlink()
     os.utime(source, (1, 1))
     with pytest.raises(CannotWrite, match="changed while"):
         write_model(draft, tmp_path / "out.onnx")

@@ -63,6 +63,9 @@ def write_model(
     """
     if path.is_symlink():
         raise CannotWrite(f"{path} is a symbolic link; name the file itself, or another output")
+    if path.exists() and not path.is_file():
+        # A file that took the place of a device such as /dev/null would take it from everyone.
+        raise CannotWrite(f"{path} is no ordinary file; name another output")
     data: _DataFile | None = None
     temporary: Path | None = None
     try:
