@@ -13,3 +13,9 @@ def test_import_direction() -> None:
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     assert "0 broken" in done.stdout
+
+
+def test_test_modules_have_names_of_their_own() -> None:
+    """Pytest imports test files by their bare names, so that two of one name cannot run together."""
+    names = [path.name for path in Path(__file__).parent.rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))

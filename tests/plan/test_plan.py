@@ -10,7 +10,7 @@ import jsonschema
 import numpy as np
 import onnx
 import pytest
-from networks import awkward
+from awkward import awkward
 from onnx import TensorProto, helper, numpy_helper
 
 from dlclint.analysis.plan.commands import command
