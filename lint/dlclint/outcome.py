@@ -46,6 +46,8 @@ class PrecisionRow:
     output: str
     weight: str
     bias: str
+    bias_runs: str
+    """What the bias becomes, with or without an entry."""
     runs: str
     coverage: str
     """full, partial or none."""

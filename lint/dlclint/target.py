@@ -50,7 +50,7 @@ class DlcKind:
 
     The defaults are those of snpe-dlc-quant. Source: 80-63442-2 Rev BL, Tools, snpe-dlc-quant:
     `--act_bitwidth`, `--weights_bitwidth`, `--bias_bitwidth` default 8; `--float_bitwidth` of the
-    converter defaults to 32.
+    converter defaults to 32, `--float_bias_bitwidth` to the width of the overriding float tensor.
     """
 
     quantize: bool = False
@@ -62,6 +62,8 @@ class DlcKind:
     """Whether weights are quantized per channel (`--use_per_channel_quantization`)."""
     stated: bool = False
     """Whether anyone said float or quantized; if not, both may come."""
+    float_bias_bitwidth: int | None = None
+    """Bits of float biases; None: as wide as the float tensor that makes their op float."""
 
     def __str__(self) -> str:
         if not self.quantize:

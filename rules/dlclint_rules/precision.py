@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dlclint.analysis.precision import OpPrecision, Precision, given_precisions
+from dlclint.analysis.precision import OpPrecision, Precision, given_precisions, has_bias
 from dlclint.analysis.roles import WEIGHTED_OPS, weight_uses
 from dlclint.diagnostic import Confidence, Severity, Source
 from dlclint.rule import EncodingsContext, Finding, Subject, rule
@@ -38,26 +38,34 @@ def float_spread(context: EncodingsContext) -> Iterator[Finding]:
 
     Why: for Conv2d, Conv3d, TransposeConv2d, DepthwiseConv2d, FullyConnected and MatMul, a float
     output, weight or bias makes all three float, at the width of that entry, whatever the file says
-    of the others.
+    of the others; a bias without an entry may get another width by --float_bias_bitwidth.
     What to do: give output, weight and bias the same type, so that the file says what will run.
     """
 
-    def spread() -> Iterator[tuple[OpPrecision, str, list[str]]]:
+    def spread() -> Iterator[tuple[OpPrecision, str, dict[str, list[str]]]]:
         for op in _ops(context):
             if not op.forced:
                 continue
             parts = {"output": op.output, "weight": op.weight, "bias": op.bias}
-            others = [f"{part} {item}" for part, item in parts.items() if item and not item.is_float]
+            becomes: dict[str, list[str]] = {}
+            for part, item in parts.items():
+                if _has(op, part) and (item is None or not item.is_float):
+                    final = op.bias_runs if part == "bias" else op.runs
+                    said = f"{part} without entry" if item is None else f"{part} {item}"
+                    becomes.setdefault(str(final), []).append(said)
             cause = next(part for part, item in parts.items() if item and item.is_float)
-            missing = [part for part, item in parts.items() if item is None and _has(op, part)]
-            if others or missing:
-                yield op, cause, [*others, *(f"{part} without entry" for part in missing)]
+            if becomes:
+                yield op, cause, becomes
 
-    def finding(item: tuple[OpPrecision, str, list[str]]) -> Finding:
-        op, cause, others = item
-        contradicts = any("without entry" not in other for other in others)
+    def finding(item: tuple[OpPrecision, str, dict[str, list[str]]]) -> Finding:
+        op, cause, becomes = item
+        contradicts = any("without entry" not in said for others in becomes.values() for said in others)
+        changes = " and ".join(
+            f"{', '.join(others)} becomes {final}{' too' * (final == str(op.runs))}"
+            for final, others in becomes.items()
+        )
         made = Finding(
-            f"{op.node.op_type}: its {cause} is {op.runs}, so {', '.join(others)} becomes {op.runs} too",
+            f"{op.node.op_type}: its {cause} is {op.runs}, so {changes}",
             Severity.WARNING if contradicts else Severity.INFO,
             PARTIAL,
             help="give output, weight and bias the same type",
@@ -71,7 +79,7 @@ def _has(op: OpPrecision, part: str) -> bool:
     node = op.node
     if part == "weight":
         return any(name and node.graph.constant(name) is not None for name in node.inputs[:2])
-    return part == "output" or (node.op_type != "MatMul" and bool(node.input(2)))
+    return part == "output" or has_bias(node)
 
 
 def _name(op: OpPrecision, part: str) -> str:
@@ -221,9 +229,10 @@ def bias_bits(context: EncodingsContext) -> Iterator[Finding]:
     """A bias gets a width that costs accuracy, or none that is documented.
 
     Why: biases are 8 or 32 bits wide, and where the file says nothing, the tools take 8 unless
-    --bias_bitwidth says otherwise; with a float output or weight they take --float_bias_bitwidth.
-    AIMET up to 1.0.0 writes no bias encodings.
-    What to do: pass --bias_bitwidth 32, or the float option.
+    --bias_bitwidth says otherwise. In an op with a float output or weight a bias without an entry is as
+    wide as that tensor unless --float_bias_bitwidth says 16 or 32. AIMET up to 1.0.0 writes no bias
+    encodings.
+    What to do: pass --bias_bitwidth 32, and --float_bias_bitwidth 32 where ops run in float16.
     """
     if context.view is None or not context.document.tensors.names:
         return
@@ -252,21 +261,43 @@ def bias_bits(context: EncodingsContext) -> Iterator[Finding]:
         return at(context, context.document.rows(name)[-1], (), made)
 
     yield from capped(context, odd(), finding, "biases")
-    yield from _silent_biases(context, [name for name, _ in biases if name not in given])
+    silent = [(name, use) for name, use in biases if name not in given]
+    floats = {op.node.key: op.bias_runs for op in _ops(context) if op.forced}
+    yield from _silent_integers(context, {name for name, use in silent if use.node.key not in floats})
+    yield from _silent_floats(context, {name: floats.get(use.node.key) for name, use in silent})
 
 
-def _silent_biases(context: EncodingsContext, silent: list[str]) -> Iterator[Finding]:
-    if not silent:
-        return
+def _silent_integers(context: EncodingsContext, silent: set[str]) -> Iterator[Finding]:
     default = context.target.kind.bias_bitwidth
-    if default == max(widths("bias")):
+    if not silent or default == max(widths("bias")):
         return
-    section = context.document.sections[0]
     made = Finding(
         f"biases without an encoding: {len(silent)}; they become {default} bits wide",
         Severity.INFO,
         Source("80-63442-2 Rev BL, Tools", "--bias_bitwidth"),
-        help="pass --bias_bitwidth 32 to the quantizer (--float_bias_bitwidth for float ops)",
+        help="pass --bias_bitwidth 32 to the quantizer",
         evidence={"biases": len(silent)},
     )
-    yield at_offset(context, section.start, section.pointer, made)
+    yield _on_top(context, made)
+
+
+def _silent_floats(context: EncodingsContext, becoming: dict[str, Precision | None]) -> Iterator[Finding]:
+    """Of biases by name, those that become float in fewer bits than they could have."""
+    widest = max(widths("float_bias"))
+    narrow = [item for item in becoming.values() if item is not None and item.bitwidth < widest]
+    if not narrow:
+        return
+    made = Finding(
+        f"biases without an encoding in float ops: {len(narrow)}; "
+        f"they become {' or '.join(sorted(set(map(str, narrow))))}",
+        Severity.INFO,
+        Source("80-63442-2 Rev BL, Tools", "--float_bias_bitwidth"),
+        help=f"pass --float_bias_bitwidth {widest} to the quantizer (--float_bias_bw to snpe-onnx-to-dlc)",
+        evidence={"biases": len(narrow)},
+    )
+    yield _on_top(context, made)
+
+
+def _on_top(context: EncodingsContext, made: Finding) -> Finding:
+    section = context.document.sections[0]
+    return at_offset(context, section.start, section.pointer, made)

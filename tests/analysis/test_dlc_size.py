@@ -69,6 +69,8 @@ def test_by_kind(tmp_path: Path) -> None:
     view = model(tmp_path)
     assert dlc_bytes(view, DlcKind()) == (864 + 32 + 160) * 4 + 8
     assert dlc_bytes(view, DlcKind(float_bitwidth=16)) == (864 + 32 + 160) * 2 + 8
+    wide = DlcKind(float_bitwidth=16, float_bias_bitwidth=32)
+    assert dlc_bytes(view, wide) == (864 + 160) * 2 + 32 * 4 + 8
     assert dlc_bytes(view, DlcKind(True)) == 864 + 32 + 160 + 8
     assert dlc_bytes(view, DlcKind(True, 8, 16, 32)) == 864 * 2 + 32 * 4 + 160 * 2 + 8
     assert dlc_bytes(view, DlcKind(True, 8, 4)) == 864 // 2 + 32 + 160 // 2 + 8

@@ -194,3 +194,55 @@ def test_biases_without_entry(tmp_path: Path) -> None:
     assert ("bias-bits", "biases without an encoding: 3; they become 8 bits wide") in found
     _, found = worked(tmp_path, CHAIN, {"conv1_1": INT8}, {}, DlcKind(True, bias_bitwidth=32))
     assert not [rule for rule, _ in found if rule == "bias-bits"]
+
+
+def test_what_a_bias_becomes(tmp_path: Path) -> None:
+    """80-63442-2 Rev BL, mixed precision, partial overrides, and --float_bias_bitwidth of the tools."""
+    activations, params = {"conv1_1": INT8, "conv2_1": FP16}, {"conv3_w_0": FP32, "conv3_b_0": INT8}
+
+    def becomes(kind: DlcKind) -> tuple[list[str], list[str]]:
+        rows, found = worked(tmp_path, CHAIN, activations, params, kind)
+        said = sorted(message for rule, message in found if rule == "bias-bits")
+        return [row.bias_runs for row in rows.values()], said
+
+    integers = "biases without an encoding: 1; they become 8 bits wide"
+    floats = "biases without an encoding in float ops: 1; they become float16"
+    # An entry for the bias settles that it becomes float as its op; the option is for those without.
+    assert becomes(DlcKind(True)) == (["int8", "float16", "float32"], [floats, integers])
+    assert becomes(DlcKind(True, float_bias_bitwidth=16)) == (
+        ["int8", "float16", "float32"],
+        [floats, integers],
+    )
+    assert becomes(DlcKind(True, float_bias_bitwidth=32)) == (["int8", "float32", "float32"], [integers])
+    assert becomes(DlcKind(True, bias_bitwidth=32, float_bias_bitwidth=32)) == (
+        ["int32", "float32", "float32"],
+        [],
+    )
+
+
+def test_a_float_bias_keeps_the_width_of_its_entry(tmp_path: Path) -> None:
+    kind = DlcKind(True, float_bias_bitwidth=16)
+    rows, _ = worked(tmp_path, CHAIN, {"conv1_1": FP16}, {"conv1_b_0": FP32}, kind)
+    # Of the ops of which the file says nothing, neither their precision nor their bias is known.
+    assert [row.bias_runs for row in rows.values()] == ["float32", "", ""]
+
+
+def test_an_op_without_bias_has_none(tmp_path: Path) -> None:
+    model = """<ir_version: 8, opset_import: ["" : 13]>
+    net (float[2,2] x) => (float[2,2] z) <float[2,2] w = {1,2,3,4}> {
+      y = MatMul(x, w)
+      z = Gemm(y, w)
+    }"""
+    rows, found = worked(tmp_path, model, {"y": FP16, "z": FP16}, {"w": FP16})
+    assert [(row.bias, row.bias_runs) for row in rows.values()] == [("", "")] * 2
+    assert not [rule for rule, _ in found if rule == "bias-bits"]
+
+
+def test_the_message_tells_both_widths(tmp_path: Path) -> None:
+    kind = DlcKind(True, float_bias_bitwidth=32)
+    _, found = worked(tmp_path, CHAIN, {"conv1_1": FP16}, {}, kind)
+    assert (
+        "float-spread",
+        "Conv: its output is float16, so weight without entry becomes float16 too and"
+        " bias without entry becomes float32",
+    ) in found

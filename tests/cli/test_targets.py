@@ -29,14 +29,18 @@ def test_nothing_said() -> None:
 
 
 def test_every_documented_combination_of_widths() -> None:
-    """80-63442-2 Rev BL, Tools: activations 8, 16; weights 4, 8, 16; bias 8, 32; float 16, 32."""
-    for act, weights, bias, floats in itertools.product((8, 16), (4, 8, 16), (8, 32), (16, 32)):
+    """80-63442-2 Rev BL, Tools: activations 8, 16; weights 4, 8, 16; bias 8, 32; floats 16, 32."""
+    every = itertools.product((8, 16), (4, 8, 16), (8, 32), (16, 32), (None, 16, 32))
+    for act, weights, bias, floats, float_bias in every:
         widths = ["--act-bitwidth", str(act), "--weights-bitwidth", str(weights)]
         widths += ["--bias-bitwidth", str(bias), "--float-bitwidth", str(floats)]
-        wanted = DlcKind(True, act, weights, bias, floats, False, True)
+        widths += [] if float_bias is None else ["--float-bias-bitwidth", str(float_bias)]
+        wanted = DlcKind(True, act, weights, bias, floats, False, True, float_bias)
         assert target("--quantize", *widths).kind == wanted
         assert (
-            target("--quantize", *(text.replace("t-b", "t_b").replace("s-b", "s_b") for text in widths)).kind
+            target(
+                "--quantize", *(f"--{text[2:].replace('-', '_')}" if "-" in text else text for text in widths)
+            ).kind
             == wanted
         )
 
@@ -69,6 +73,9 @@ def test_the_soc_narrows_what_is_considered() -> None:
 
 
 def test_the_command_line_wins() -> None:
+    wide = {"kind": {"float": True, "float_bias_bitwidth": 32}}
+    assert target(**wide).kind.float_bias_bitwidth == 32
+    assert target("--quantize", "--float-bias-bitwidth", "16", **wide).kind.float_bias_bitwidth == 16
     section = {"kind": {"quantize": True, "act_bitwidth": 16, "per_channel": True}, "soc": "865"}
     assert target(**section).kind == DlcKind(True, 16, per_channel=True, stated=True)
     assert target("--act-bitwidth", "8", **section).kind.act_bitwidth == 8
@@ -87,6 +94,12 @@ def test_the_command_line_wins() -> None:
         (["--float", "--bias_bitwidth", "8"], "--bias-bitwidth is an option of the quantizer; a float DLC"),
         (["--float", "--use-per-channel-quantization"], "--use-per-channel-quantization is an option of"),
         (["--float-bitwidth", "16"], "--float-bitwidth goes with --float, or with --quantize"),
+        (["--float-bias-bitwidth", "16"], "--float-bias-bitwidth goes with --float, or with --quantize"),
+        (
+            ["--quantize", "--float_bias_bitwidth", "8"],
+            "--float-bias-bitwidth 8: the quantizer takes 16 or 32",
+        ),
+        (["--quantize", "--float_bias_bw", "32"], "did you mean --float_bias_bitwidth?"),
         (["--quantize", "--act-bitwidth", "4"], "--act-bitwidth 4: the quantizer takes 8 or 16"),
         (["--quantize", "--weights-bitwidth", "int8"], "the quantizer takes 4, 8 or 16"),
         (["--quantize", "--bias-bitwidth", "16"], "--bias-bitwidth 16: the quantizer takes 8 or 32"),

@@ -55,7 +55,8 @@ def parameter_bytes(parameter: Parameter, kind: DlcKind) -> int:
     if not parameter.is_float:
         return parameter.count * 4
     if not kind.quantize:
-        return parameter.count * kind.float_bitwidth // 8
+        bits = kind.float_bias_bitwidth if parameter.is_bias else None
+        return parameter.count * (bits or kind.float_bitwidth) // 8
     if parameter.is_bias:
         return parameter.count * kind.bias_bitwidth // 8
     if parameter.is_weight:

@@ -3,7 +3,8 @@
 Source: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models, mixed precision: inputs, outputs and
 parameters of one op are either all float or all fixed point; Convert ops are put in where precision
 or type changes between ops; for ops with weights, one float among output, weight and bias makes all
-three float.
+three float. A bias without an entry is then as wide as the tensor that makes them float, or as
+`--float_bias_bitwidth` says.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dlclint_schemas.record import record
 if TYPE_CHECKING:
     from dlclint.analysis.view import ModelView
     from dlclint.model.graph import Node
+    from dlclint.target import DlcKind
 
 
 class Coverage(enum.Enum):
@@ -58,6 +60,8 @@ class OpPrecision:
     output: Precision | None
     weight: Precision | None
     bias: Precision | None
+    bias_runs: Precision | None
+    """What the bias becomes; None without a bias, or where nothing is said of the op."""
     runs: Precision | None
     coverage: Coverage
     forced: bool
@@ -106,7 +110,7 @@ def precision_map(view: ModelView, document: EncodingsDocument) -> PrecisionMap:
         if name in given:
             found.tensors[name] = given[name]
     for node in view.nodes():
-        op = _op_precision(node, given, found.tensors, node.op_type in movers)
+        op = _op_precision(node, given, found.tensors, node.op_type in movers, view.target.kind)
         if op.runs is not None:
             for output in node.outputs:
                 found.tensors[output] = given.get(output, op.runs)
@@ -115,7 +119,7 @@ def precision_map(view: ModelView, document: EncodingsDocument) -> PrecisionMap:
 
 
 def _op_precision(
-    node: Node, given: dict[str, Precision], stored: dict[str, Precision], moves: bool
+    node: Node, given: dict[str, Precision], stored: dict[str, Precision], moves: bool, kind: DlcKind
 ) -> OpPrecision:
     graph = node.graph
     activations = [name for name in node.inputs if name and graph.constant(name) is None]
@@ -125,7 +129,7 @@ def _op_precision(
     covered = [name in given for name in node.outputs if name]
     if node.op_type in WEIGHTED_OPS and not node.domain:
         weight = next((given[n] for n in node.inputs[:2] if n in given and graph.constant(n)), None)
-        bias = given.get(node.input(2)) if node.op_type != "MatMul" else None
+        bias = given.get(node.input(2)) if has_bias(node) else None
         covered += [name in given for name in node.inputs[1:3] if name and graph.constant(name)]
     output = next((given[name] for name in node.outputs if name in given), None)
     if output is None:
@@ -142,4 +146,23 @@ def _op_precision(
     runs = floats[0] if forced else output
     whole = bool(covered) and all(covered)
     coverage = Coverage.FULL if whole else Coverage.PARTIAL if any(covered) else Coverage.NONE
-    return OpPrecision(node, inputs, made, output, weight, bias, runs, coverage, forced)
+    bias_runs = _bias_runs(bias, runs, forced, kind) if has_bias(node) else None
+    return OpPrecision(node, inputs, made, output, weight, bias, bias_runs, runs, coverage, forced)
+
+
+def has_bias(node: Node) -> bool:
+    """Whether a node is one of the ops with weights and has a bias."""
+    return (
+        node.op_type in WEIGHTED_OPS and node.op_type != "MatMul" and not node.domain and bool(node.input(2))
+    )
+
+
+def _bias_runs(
+    bias: Precision | None, runs: Precision | None, forced: bool, kind: DlcKind
+) -> Precision | None:
+    """What a bias becomes in an op that runs in `runs`; `forced`: because one of its tensors is float."""
+    if runs is None or not forced:
+        return bias if bias is not None or runs is None else Precision(False, kind.bias_bitwidth)
+    if bias is None:
+        return Precision(True, kind.float_bias_bitwidth or runs.bitwidth)
+    return bias if bias.is_float else runs

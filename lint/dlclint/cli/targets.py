@@ -20,9 +20,11 @@ _ALLOWED = {
     "weights_bitwidth": "weights",
     "bias_bitwidth": "bias",
     "float_bitwidth": "float",
+    "float_bias_bitwidth": "float_bias",
 }
 """Option to its row of the documented bit widths."""
 _QUANTIZER_ONLY = ("act_bitwidth", "weights_bitwidth", "bias_bitwidth", "per_channel")
+_FLOAT_WIDTHS = ("float_bitwidth", "float_bias_bitwidth")
 
 
 def target_of(given: argparse.Namespace, section: ModelSection, overridden: bool = False) -> Target:
@@ -106,10 +108,11 @@ def _kind(given: argparse.Namespace, section: ModelSection) -> DlcKind:
         if name in said and "quantize" not in said:
             why = "a float DLC has no such width" if "float" in said else "give --quantize too"
             raise UsageError(f"{_option(name)} is an option of the quantizer; {why}")
-    if "float_bitwidth" in said and not said.keys() & {"float", "quantize"}:
-        raise UsageError(
-            "--float-bitwidth goes with --float, or with --quantize for the ops that stay float; give one"
-        )
+    for name in _FLOAT_WIDTHS:
+        if name in said and not said.keys() & {"float", "quantize"}:
+            raise UsageError(
+                f"{_option(name)} goes with --float, or with --quantize for the ops that stay float; give one"
+            )
     bits = {name: _width(name, said[name]) for name in _ALLOWED if name in said}
     quantize = "quantize" in said
     return DlcKind(
@@ -122,7 +125,9 @@ def _kind(given: argparse.Namespace, section: ModelSection) -> DlcKind:
 
 def _defaults() -> Mapping[str, int]:
     options = tool_options("snpe-dlc-quant")
-    return {name: int(options[f"--{name}"]["default"]) for name in _ALLOWED}
+    stated = {name: options[f"--{name}"]["default"] for name in _ALLOWED}
+    # That of --float_bias_bitwidth is no number but words: the width of the overriding float tensor.
+    return {name: default for name, default in stated.items() if isinstance(default, int)}
 
 
 def _option(name: str) -> str:

@@ -22,6 +22,7 @@ KIND = {
     "weights-bitwidth": "weights_bitwidth",
     "bias-bitwidth": "bias_bitwidth",
     "float-bitwidth": "float_bitwidth",
+    "float-bias-bitwidth": "float_bias_bitwidth",
     "use-per-channel-quantization": "per_channel",
 }
 """Keys of a model section that speak of the DLC kind, and the command line's name of each."""
@@ -40,7 +41,7 @@ class ModelSection:
     soc: str = ""
     kind: Mapping[str, int | bool] = field(default_factory=dict)
     """What the section says of the DLC kind, by the command line's names: float, quantize,
-    act_bitwidth, weights_bitwidth, bias_bitwidth, float_bitwidth, per_channel."""
+    act_bitwidth, weights_bitwidth, bias_bitwidth, float_bitwidth, float_bias_bitwidth, per_channel."""
     encodings: str = ""
     simplify: bool = True
     input_dims: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

@@ -87,6 +87,7 @@ def _row(op: OpPrecision) -> PrecisionRow:
         text(op.output),
         text(op.weight),
         text(op.bias),
+        text(op.bias_runs),
         text(op.runs),
         op.coverage.value,
         op.forced,

@@ -163,6 +163,12 @@ def _support(matrix: SupportMatrix) -> Table:
     return table
 
 
+def _bias(row: PrecisionRow) -> str:
+    if row.bias_runs in ("", row.bias):
+        return row.bias or "-"
+    return f"{row.bias_runs} ({f'entry {row.bias}' if row.bias else 'no entry'})"
+
+
 def _precision(rows: tuple[PrecisionRow, ...]) -> Table:
     """Ops that come to the same are one row, with their number."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -175,7 +181,7 @@ def _precision(rows: tuple[PrecisionRow, ...]) -> Table:
             ", ".join(dict.fromkeys(text or "default" for text in row.inputs)),
             row.output or "-",
             row.weight or "-",
-            row.bias or "-",
+            _bias(row),
             row.coverage,
         )
         for row in rows

@@ -12,6 +12,7 @@ WIDTHS = {
     "weights-bitwidth": "of weights: 4, 8 or 16 (default 8)",
     "bias-bitwidth": "of biases: 8 or 32 (default 8)",
     "float-bitwidth": "of float tensors: 16 or 32 (default 32)",
+    "float-bias-bitwidth": "of float biases: 16 or 32 (default: as their op's float entry)",
 }
 """Options of the quantizer that set a width, with their help."""
 
