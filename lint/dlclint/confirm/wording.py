@@ -60,7 +60,7 @@ def summary(file: Confirmation) -> str:
         (Said.UNASKED, "not asked"),
     )
     parts = [f"{counts[said]} {word}" for said, word in words if counts[said]]
-    return f"{len(file.rows)} nodes: {', '.join(parts)}" if parts else "no nodes"
+    return f"{len(file.rows)} node{'s' * (len(file.rows) != 1)}: {', '.join(parts)}" if parts else "no nodes"
 
 
 def agreement(file: Confirmation) -> str:
