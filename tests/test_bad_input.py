@@ -210,6 +210,25 @@ def test_bad_file(
     assert not set(output.out) & {"\x1b", "\u202e", "\r"}
 
 
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no device that is full")
+def test_output_that_takes_nothing(tmp_path: Path) -> None:
+    """A full disk behind standard output is one line and status 2, which no finding has."""
+    (tmp_path / "m.onnx").write_bytes(relu().SerializeToString())
+    command = [sys.executable, "-m", "dlclint", "check", "--isolated", str(tmp_path / "m.onnx")]
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert run.returncode == 2
+    assert run.stderr == ("dlclint: error: cannot read or write the output: No space left on device\n")
+
+
+def test_dimensions_of_another_rank(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "m.onnx").write_bytes(relu().SerializeToString())
+    main(["check", "--isolated", "-d", "x", "1,3,4", str(tmp_path / "m.onnx")])
+    assert "note: --input-dim gives 'x' 3 dimensions, the model declares 2" in capsys.readouterr().out
+    main(["check", "--isolated", "-d", "x", "1,4", str(tmp_path / "m.onnx")])
+    assert "note:" not in capsys.readouterr().out
+
+
 def test_memory_is_bounded(tmp_path: Path) -> None:
     """2 GB of zeros, 10,000 nested subgraphs, a tensor that claims a petabyte: under 300 MB each."""
     code = "import sys; from dlclint.cli.main import main; sys.exit(main(sys.argv[1:]))"

@@ -86,12 +86,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     module, _, function = given.run.partition(":")
     try:
         # Imported here because what commands need takes longer than showing help.
-        return int(getattr(import_module(module), function)(given))
+        status = int(getattr(import_module(module), function)(given))
+        sys.stdout.flush()
+        return status
     except UsageError as error:
         print(f"dlclint: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except OSError as error:
+        _drop_output()
+        name = "the output" if error.filename is None else plain(str(error.filename))
+        print(f"dlclint: error: cannot read or write {name}: {error.strerror or error}", file=sys.stderr)
+        return 2
+
+
+def _drop_output() -> None:
+    """Let what still waits for standard output go nowhere, where it can be written without failing."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

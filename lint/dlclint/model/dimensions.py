@@ -29,12 +29,13 @@ class Dimensions:
 
 
 def apply(dimensions: Dimensions, graph: onnx.GraphProto) -> tuple[str, ...]:
-    """Write the overrides into the graph's inputs; returns a note for each that found no place."""
+    """Write the overrides into the graph's inputs; returns a note for each that does not fit the model."""
     if not dimensions:
         return ()
     initializers = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in initializers]
     unused_symbols = set(dimensions.symbols)
+    notes: list[str] = []
     for value in inputs:
         if not value.type.HasField("tensor_type"):
             continue
@@ -47,6 +48,11 @@ def apply(dimensions: Dimensions, graph: onnx.GraphProto) -> tuple[str, ...]:
                 dim.dim_value = dimensions.batch
         given = dimensions.input_dims.get(value.name)
         if given is not None:
+            if value.type.tensor_type.HasField("shape") and len(given) != len(shape.dim):
+                notes.append(
+                    f"--input-dim gives {value.name!r} {len(given)} dimensions, the model declares"
+                    f" {len(shape.dim)}: shapes behind it may be unknown"
+                )
             del shape.dim[:]
             for size in given:
                 shape.dim.add().dim_value = size
@@ -58,7 +64,7 @@ def apply(dimensions: Dimensions, graph: onnx.GraphProto) -> tuple[str, ...]:
                 for dim in output.type.tensor_type.shape.dim:
                     dim.ClearField("value")
     names = {value.name for value in inputs}
-    notes = [
+    notes += [
         f"--input-dim names {name!r}, which is no input of the model"
         for name in dimensions.input_dims
         if name not in names
