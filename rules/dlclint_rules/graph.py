@@ -115,7 +115,8 @@ def unread_initializer(context: ModelContext) -> Iterator[Finding]:
         if names:
             size = sum(max(0, graph.initializers[name].nbytes) for name in names)
             yield Finding(
-                f"{len(names)} initializers ({size} bytes) are read by nothing, such as {names[0]!r}",
+                f"nothing reads {len(names)} initializer{'s' * (len(names) > 1)} ({size} bytes), "
+                f"such as {names[0]!r}",
                 Severity.INFO,
                 sources.ONNX,
                 Confidence.INFERRED,
@@ -256,7 +257,7 @@ def wide_indices(context: ModelContext) -> Iterator[Finding]:
                     found.append((node, position))
         if found:
             yield Finding(
-                f"{len(found)} tensors of stored indices are int64 and become int32",
+                f"int64 indices stored in {len(found)} tensor{'s' * (len(found) > 1)} become int32",
                 Severity.INFO,
                 Source(
                     "QNN SDK documentation 2.25.0, HTP precision",

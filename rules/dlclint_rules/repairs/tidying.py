@@ -78,7 +78,7 @@ def without_default(graph: Graph, names: list[str]) -> Fix:
     def edits() -> Iterator[Edit]:
         yield from (RemoveInput(graph, name) for name in names)
 
-    return Fix(f"take {len(names)} initializers from the inputs", Safety.SAFE, edits)
+    return Fix(f"take {len(names)} initializer{'s' * (len(names) > 1)} from the inputs", Safety.SAFE, edits)
 
 
 def without_initializers(graph: Graph, names: list[str]) -> Fix:
@@ -89,13 +89,15 @@ def without_initializers(graph: Graph, names: list[str]) -> Fix:
             if name in names:
                 yield RemoveInitializer(graph, name, position)
 
-    return Fix(f"drop {len(names)} initializers", Safety.SAFE, edits)
+    return Fix(f"drop {len(names)} initializer{'s' * (len(names) > 1)}", Safety.SAFE, edits)
 
 
 def without_nodes(nodes: list[Node]) -> Fix:
     """Drop nodes whose outputs nothing reads."""
     return Fix(
-        f"drop {len(nodes)} nodes", Safety.SAFE, lambda: (ReplaceNodes(nodes[0].graph, tuple(nodes), ()),)
+        f"drop {len(nodes)} node{'s' * (len(nodes) > 1)}",
+        Safety.SAFE,
+        lambda: (ReplaceNodes(nodes[0].graph, tuple(nodes), ()),),
     )
 
 
