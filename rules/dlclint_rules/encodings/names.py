@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from dlclint.analysis.roles import CONVOLUTIONS, absorbed_chain, weight_uses
@@ -65,9 +64,7 @@ def unknown_tensor(context: EncodingsContext) -> Iterator[Finding]:
     def finding(row: int) -> Finding:
         name = document.tensors.names[row]
         alike = [other for other in by_core.get(_core(name), ()) if other not in taken]
-        near = alike or (
-            difflib.get_close_matches(name, sorted(known), 1, 0.8) if len(known) <= _MANY else []
-        )
+        near = alike or (_spelled_alike(name, known) if len(known) <= _MANY else [])
         help = f"did you mean {near[0]!r}?" if near else "remove it, or give the model it was made for"
         if simplified:
             help += " (so many strays look like names from before simplification or another export)"
@@ -113,6 +110,14 @@ def _names_of_folded(context: EncodingsContext, strays: list[int]) -> Finding | 
                 evidence={"strays": len(strays), "pairs": len(pairs)},
             )
     return None
+
+
+def _spelled_alike(name: str, known: Iterable[str]) -> list[str]:
+    """The one known name that is spelled most alike, if any is."""
+    # Imported here because a file without its model has no names to compare with.
+    import difflib
+
+    return difflib.get_close_matches(name, sorted(known), 1, 0.8)
 
 
 def _normalised(node: Node) -> bool:
