@@ -149,7 +149,7 @@ def _activations(
     known = sum(1 for name, _ in carried(view) if (e := view.activations.get(name)) is not None and e.known)
     least = threshold("activation_sqnr")
     if not known:
-        reason = "nothing to estimate ranges from"
+        reason = "no range can be estimated well enough to judge its width"
         reason += "; DSP v66 has 8 bits only" if v66 else "; 16 bits if accuracy is short after calibration"
         return choice, Advice("activations", "8 bits", reason)
     if not narrow:
@@ -230,7 +230,8 @@ def _weight_bits(
     worst = figures[0]
     numbers: dict[str, float | str] = {"worst": worst.weight, "worst_db": worst.chosen, "poor": len(poor)}
     if not poor:
-        reason = f"all {len(figures)} weights keep {worst.chosen:.1f} dB or more at 8 bits"
+        kept = f"all {len(figures)} weights keep" if len(figures) > 1 else "the one weight keeps"
+        reason = f"{kept} {worst.chosen:.1f} dB or more at 8 bits"
         return choice, Advice("weights", "8 bits", reason, numbers)
     wide = wide_weights()
     reason = (
@@ -299,16 +300,15 @@ def _cle(
     pairs = len(view.cle.pairs)
     total = len(view.cle.convolutions)
     numbers: dict[str, float | str] = {"pairs": pairs, "convolutions": total}
+    among = f"{pairs} pair{'s' * (pairs != 1)} among {total} convolutions"
     if choice.per_channel:
-        reason = (
-            f"{pairs} pairs among {total} convolutions, but a grid for each channel needs no equalization"
-        )
+        reason = f"{among}, but a grid for each channel needs no equalization"
         return choice, [Advice("CLE", "no", reason, numbers)]
     if not pairs:
         reason = f"no pair among {total} convolutions matches the documented chains (see rules cle/...)"
         reason += "; dlclint equalize --extended may reach more" if v66 else ""
         return choice, [Advice("CLE", "no", reason, numbers)]
-    reason = f"{pairs} pairs among {total} convolutions, and one grid for all channels of a weight"
+    reason = f"{among}, and one grid for all channels of a weight"
     return replace(choice, cle=True), [Advice("CLE", "yes", reason, numbers)]
 
 
