@@ -220,8 +220,13 @@ class ModelView:
             return "no fully connected layer"
         return ""
 
+    @cached_property
+    def _judged(self) -> list[Node]:
+        """The nodes that a runtime takes or not; calls of functions are as what they call."""
+        return [node for node in self.nodes() if not self.model.is_function(node)]
+
     def _support(self, runtime: Runtime) -> RuntimeSupport:
-        nodes = [node for node in self.nodes() if not self.model.is_function(node)]
+        nodes = self._judged
         counts: Counter[tuple[str, str, bool]] = Counter()
         for node in nodes:
             verdict = self.verdict(node, runtime)
@@ -232,5 +237,5 @@ class ModelView:
             Blocker(op, count, reason, certain) for (op, reason, certain), count in counts.most_common()
         )
         taken = len(nodes) - sum(counts.values())
-        cuts = 0 if runtime is Runtime.CPU else count_cuts(self._placed(runtime))
+        cuts = count_cuts(self._placed(runtime)) if counts and runtime is not Runtime.CPU else 0
         return RuntimeSupport(runtime, taken, len(nodes), blockers, dlc_text(runtime, self.target), cuts)
