@@ -122,6 +122,20 @@ def test_pyproject_is_used_only_with_a_section(capsys: pytest.CaptureFixture[str
     assert rules_of(capsys) == ["batch/symbolic"]
 
 
+def test_the_matrix_counts_what_the_rules_refuse(capsys: pytest.CaptureFixture[str]) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[1,4] x) => (float[2,2] y) <int64[2] shape = {2, 2}> { y = Reshape<allowzero = 1>(x, shape) }"""
+    Path("a.onnx").write_bytes(parser.parse_model(text).SerializeToString())
+    for options, whole in (([], False), (["--ignore", "ops/attribute"], True)):
+        main(["check", "--format", "json", *options, "a.onnx"])
+        (file,) = json.loads(capsys.readouterr().out)["files"]
+        assert {row["whole"] for row in file["support"]} == {whole}
+    assert main(["check", "--format", "json", "a.onnx"]) == 1
+    (file,) = json.loads(capsys.readouterr().out)["files"]
+    (blocker,) = file["support"][0]["blockers"]
+    assert blocker["reason"] == "the converter refuses it: ops/attribute"
+
+
 def test_a_crashing_rule_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(context: ModelContext) -> Iterator[Finding]:
         raise RuntimeError("\x1b[31mbad luck")

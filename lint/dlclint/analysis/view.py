@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dlclint.analysis.cle.matching import Matching, match
@@ -16,6 +17,7 @@ from dlclint.analysis.patterns import Pattern, find_patterns
 from dlclint.analysis.support import Blocker, RuntimeSupport, SupportMatrix, dlc_text
 from dlclint.analysis.versions import newest_listed_opset
 from dlclint.analysis.weights.store import Weights
+from dlclint.diagnostic import plain
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.target import Runtime, Target
 from dlclint_schemas.layers import layer_table
@@ -23,6 +25,8 @@ from dlclint_schemas.ops import OpTable, op_table
 
 if TYPE_CHECKING:
     from dlclint.analysis.activations.estimate import Estimate
+
+_NONE: Mapping[NodeKey, str] = MappingProxyType({})
 
 
 class ModelView:
@@ -139,9 +143,13 @@ class ModelView:
         """See `dlclint.analysis.versions.newest_listed_opset`."""
         return newest_listed_opset(self.table, self.nodes())
 
-    def support_matrix(self) -> SupportMatrix:
-        """One row per runtime that the SoC has. Nodes in a pattern count with the pattern's layer."""
-        return SupportMatrix(tuple(self._support(runtime) for runtime in self.target.considered))
+    def support_matrix(self, refusals: Mapping[NodeKey, str] = _NONE) -> SupportMatrix:
+        """One row per runtime that the SoC has. Nodes in a pattern count with the pattern's layer.
+
+        `refusals` names, by graph and index, the nodes that a rule found the converter to stop at:
+        no runtime takes them, even where the layer table has their op.
+        """
+        return SupportMatrix(tuple(self._support(runtime, refusals) for runtime in self.target.considered))
 
     def verdict(self, node: Node, runtime: Runtime) -> Verdict:
         """Whether a node runs on a runtime, with its pattern's layer and with what the converter refuses."""
@@ -225,7 +233,7 @@ class ModelView:
         """The nodes that a runtime takes or not; calls of functions are as what they call."""
         return [node for node in self.nodes() if not self.model.is_function(node)]
 
-    def _support(self, runtime: Runtime) -> RuntimeSupport:
+    def _support(self, runtime: Runtime, refusals: Mapping[NodeKey, str]) -> RuntimeSupport:
         nodes = self._judged
         counts: Counter[tuple[str, str, bool]] = Counter()
         for node in nodes:
@@ -233,6 +241,9 @@ class ModelView:
             if verdict.presence is Presence.NO:
                 label = self.in_pattern.get(node.key, node.op_type)
                 counts[label, verdict.reason, not verdict.inferred] += 1
+            elif refusals and (plain(node.graph.path), node.index) in refusals:
+                rule = refusals[plain(node.graph.path), node.index]
+                counts[node.op_type, f"the converter refuses it: {rule}", True] += 1
         blockers = tuple(
             Blocker(op, count, reason, certain) for (op, reason, certain), count in counts.most_common()
         )

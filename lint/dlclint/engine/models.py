@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from dlclint.analysis.view import ModelView
-from dlclint.diagnostic import plain
+from dlclint.diagnostic import Diagnostic, Severity, plain
 from dlclint.engine.registry import chosen_rules
 from dlclint.engine.run import Job, apply_rules, crashed, finish
 from dlclint.model.reading import Unreadable, read
@@ -30,15 +30,27 @@ def lint_model(job: Job) -> FileOutcome:
     view = ModelView(model, job.target)
     found = apply_rules(rules, Subject.MODEL, ModelContext(job.path, view, job.target), shown)
     try:
-        parts = _overview(view)
+        parts = _overview(view, _refusals(found))
     except Exception as error:
         found.append(crashed("the summary", error, shown))
         parts = {}
     return finish(job, shown, found, **parts)
 
 
-def _overview(view: ModelView) -> dict[str, object]:
-    """What a report says of a model besides the findings."""
+def _refusals(found: Iterable[Diagnostic]) -> dict[tuple[str, int], str]:
+    """The nodes that the converter stops at, whatever the runtime: graph and index, and the rule."""
+    return {
+        (item.location.graph, item.location.node_index): item.rule
+        for item in found
+        if item.severity is Severity.ERROR
+        and item.rule.startswith("ops/")
+        and item.rule != "ops/no-runtime"  # which speaks of one runtime, and the matrix knows it
+        and item.location.node_index is not None
+    }
+
+
+def _overview(view: ModelView, refusals: Mapping[tuple[str, int], str]) -> dict[str, object]:
+    """What a report says of a model besides the findings, in accord with them."""
     target, model = view.target, view.model
     summary = ModelSummary(
         view.node_count,
@@ -51,7 +63,7 @@ def _overview(view: ModelView) -> dict[str, object]:
     return {
         "notes": tuple(plain(note, 400) for note in (*model.notes, *_fallback(view))),
         "summary": summary,
-        "support": None if target.runtimes else view.support_matrix(),
+        "support": None if target.runtimes else view.support_matrix(refusals),
         "partitions": tuple(view.partition(r) for r in target.chosen if r is not Runtime.CPU),
     }
 
