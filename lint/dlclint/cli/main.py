@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         _drop_output()
-        return 0
+        return 141  # as shells say of a reader that went away (128 + SIGPIPE): never mistaken for clean
     except OSError as error:
         _drop_output()
         name = "the output" if error.filename is None else plain(str(error.filename))
