@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from io import StringIO
 from itertools import groupby
 from typing import TYPE_CHECKING, TextIO
 
@@ -15,6 +14,7 @@ from rich.text import Text
 from dlclint.diagnostic import Confidence, Diagnostic, Safety, Severity, size_text
 from dlclint.outcome import FileOutcome, Outcome, PrecisionRow
 from dlclint.report.concise import count_line
+from dlclint.report.console import paper, printed
 from dlclint.report.strip import strip_lines
 
 if TYPE_CHECKING:
@@ -36,25 +36,12 @@ _SHOWN = 3
 
 def render_rich(outcome: Outcome, stream: TextIO | None) -> str:
     """The report; coloured only if the stream is a terminal (NO_COLOR and FORCE_COLOR are heeded)."""
-    terminal = stream is not None and stream.isatty()
-    probe = Console(file=stream) if stream is not None and terminal else None
-    buffer = StringIO()
-    console = Console(
-        file=buffer,
-        width=probe.width if probe else 100,
-        force_terminal=True if terminal else None,
-        color_system="auto" if terminal else None,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
+    console = paper(stream)
     for file in outcome.files:
         _file(console, file)
     tail = f"{count_line(outcome)} ({outcome.seconds:.2f} s)"
     console.print(Text(tail, "bold red" if outcome.failed else "bold"))
-    text = buffer.getvalue()
-    # Rich fills lines up to the width, which only a terminal with colours needs.
-    return text if terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    return printed(console, stream)
 
 
 def _file(console: Console, file: FileOutcome) -> None:

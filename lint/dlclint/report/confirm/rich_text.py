@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from io import StringIO
 from itertools import groupby
 from typing import TextIO
 
@@ -14,6 +13,7 @@ from rich.text import Text
 from dlclint.confirm.compare import Confirmation, ConfirmOutcome, Relation, Row
 from dlclint.confirm.verdict import Said
 from dlclint.confirm.wording import STANDS, agreement, asked, is_shown, sentence, summary, troubles
+from dlclint.report.console import paper, printed
 
 _NODES = 3
 """Nodes named per reason before the rest is only counted."""
@@ -22,18 +22,7 @@ _VERDICT = {0: "agreed: the backend takes it all", 1: "the backend does not take
 
 def render_rich(outcome: ConfirmOutcome, stream: TextIO | None) -> str:
     """The report; coloured only if the stream is a terminal (NO_COLOR and FORCE_COLOR are heeded)."""
-    terminal = stream is not None and stream.isatty()
-    probe = Console(file=stream) if stream is not None and terminal else None
-    buffer = StringIO()
-    console = Console(
-        file=buffer,
-        width=probe.width if probe else 100,
-        force_terminal=True if terminal else None,
-        color_system="auto" if terminal else None,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
+    console = paper(stream)
     for file in outcome.files:
         _file(console, file)
     versions = ", ".join(f"{name} {version}" for name, version in outcome.packages.items())
@@ -41,8 +30,7 @@ def render_rich(outcome: ConfirmOutcome, stream: TextIO | None) -> str:
     what = _VERDICT[outcome.status] if files == 1 else _batch(outcome.files)
     style = "bold red" if outcome.status else "bold green"
     console.print(Text(f"{what} ({versions}; {outcome.seconds:.2f} s)", style))
-    text = buffer.getvalue()
-    return text if terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    return printed(console, stream)
 
 
 def _batch(files: Iterable[Confirmation]) -> str:
