@@ -6,17 +6,17 @@ import argparse
 import os
 import sys
 import time
-from pathlib import Path
 
 from dlclint import __version__
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import config_of, jobs_of, listed
-from dlclint.diagnostic import Severity, plain
+from dlclint.cli.output import deliver
+from dlclint.diagnostic import Severity
 from dlclint.engine.registry import ENCODINGS_GROUP, GROUP, BrokenRules, chosen_rules
 from dlclint.engine.run import WorkerKilled, run
 from dlclint.outcome import Outcome
 from dlclint.report.progress import with_progress
-from dlclint.report.render import render, write_whole
+from dlclint.report.render import render
 
 
 def check(given: argparse.Namespace) -> int:
@@ -62,11 +62,5 @@ def check(given: argparse.Namespace) -> int:
         time.perf_counter() - started,
     )
     text = render(outcome, given.format, sys.stdout if given.output is None else None)
-    if given.output is None:
-        sys.stdout.write(text)
-    else:
-        try:
-            write_whole(Path(given.output), text)
-        except OSError as error:
-            raise UsageError(f"cannot write {plain(given.output)}: {error.strerror}") from None
+    deliver(text, given.output)
     return 1 if outcome.failed else 0

@@ -13,6 +13,7 @@ from dlclint import __version__
 from dlclint.analysis.view import ModelView
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import config_of, jobs_of, listed
+from dlclint.cli.output import deliver
 from dlclint.confirm.asking import Wish, asked_target
 from dlclint.confirm.asking import confirm as ask
 from dlclint.confirm.compare import Confirmation, ConfirmOutcome
@@ -27,7 +28,6 @@ from dlclint.model.reading import Unreadable, read
 from dlclint.outcome import FileOutcome
 from dlclint.report.confirm import render
 from dlclint.report.progress import with_progress
-from dlclint.report.render import write_whole
 from dlclint.target import Runtime
 
 
@@ -56,13 +56,7 @@ def answer(given: argparse.Namespace, asked: Backend, packages: Mapping[str, str
     files = tuple(with_progress(_confirmed(asked, jobs, wishes, overrides), len(jobs)))
     outcome = ConfirmOutcome(__version__, files, packages, time.perf_counter() - started)
     text = render(outcome, given.format, sys.stdout if given.output is None else None)
-    if given.output is None:
-        sys.stdout.write(text)
-    else:
-        try:
-            write_whole(Path(given.output), text)
-        except OSError as error:
-            raise UsageError(f"cannot write {plain(given.output)}: {error.strerror}") from None
+    deliver(text, given.output)
     return outcome.status
 
 
