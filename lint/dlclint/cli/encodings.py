@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 from dlclint.cli.errors import UsageError
+from dlclint.cli.output import deliver
 from dlclint.diagnostic import plain
 from dlclint.encodings.convert import CannotConvert, Placed, convert
 from dlclint.encodings.document import EncodingsDocument
 from dlclint.encodings.reading import read_encodings
 from dlclint.encodings.recognition import model_beside
 from dlclint.encodings.show import differences, rows, spelled
-from dlclint.report.render import write_whole
 
 
 def encodings(given: argparse.Namespace) -> int:
@@ -67,13 +67,7 @@ def _convert(given: argparse.Namespace) -> int:
         if len(error.losses) > 20:
             print(f"  and {len(error.losses) - 20} more", file=sys.stderr)
         return 1
-    if given.output is None:
-        sys.stdout.write(f"{text}\n")
-        return 0
-    try:
-        write_whole(Path(given.output), text)
-    except OSError as error:
-        raise UsageError(f"cannot write {plain(given.output)}: {error.strerror}") from None
+    deliver(f"{text}\n", given.output)
     return 0
 
 

@@ -11,11 +11,11 @@ from dlclint.analysis.plan.overrides import overrides
 from dlclint.analysis.view import ModelView
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import config_of, files, job_for
+from dlclint.cli.output import deliver
 from dlclint.diagnostic import plain
 from dlclint.encodings.recognition import is_encodings
 from dlclint.model.reading import Unreadable, read
 from dlclint.report.plan import render_plan
-from dlclint.report.render import write_whole
 
 
 def plan(given: argparse.Namespace) -> int:
@@ -44,17 +44,7 @@ def plan(given: argparse.Namespace) -> int:
         if not made.choice.quantize:
             raise UsageError(f"{made.choice.runtime.value} wants a float DLC, which takes no encodings")
         text = overrides(view, made, given.encodings_version, given.estimated_activations)
-        _write(given.emit_overrides, f"{text}\n")
+        deliver(f"{text}\n", given.emit_overrides)
     text = render_plan(made, given.format, sys.stdout if given.output is None else None)
-    if given.output is None:
-        sys.stdout.write(text)
-    else:
-        _write(given.output, text)
+    deliver(text, given.output)
     return 0
-
-
-def _write(name: str, text: str) -> None:
-    try:
-        write_whole(Path(name), text)
-    except OSError as error:
-        raise UsageError(f"cannot write {plain(name)}: {error.strerror}") from None

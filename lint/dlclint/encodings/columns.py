@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,6 @@ from dlclint.encodings.document import (
     VECTORS,
     Elements,
     Flaw,
-    Ints,
     Labels,
     Layout,
     Path_,
@@ -32,10 +30,19 @@ from dlclint.encodings.document import (
     is_vectors,
     leaves,
 )
+from dlclint.encodings.values import (
+    NUMBERS,
+    Bad,
+    Floats,
+    Members,
+    codes,
+    extent,
+    is_quantized_scale,
+    numbers,
+    shape_of,
+    shown,
+)
 
-Floats = npt.NDArray[np.float64]
-Bad = Callable[[int, str], None]
-_NUMBERS = {int, float, type(None)}
 _DTYPE = re.compile(r"(u?)int([0-9]{1,2})")
 UNREADABLE: dict[Any, Any] = {None: False}
 """Stands for an entry that is no object; no JSON object has such a member."""
@@ -58,74 +65,6 @@ FLOAT_DTYPES = frozenset(
     ]
 )
 """output_dtype names of 2.x that are no integers (AIMET's format specification)."""
-
-
-def shown(value: Any) -> str:
-    """A JSON value as a message quotes it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return f"a list of {len(value)}"
-    if isinstance(value, dict):
-        return "an object"
-    return f'"{value}"' if isinstance(value, str) else str(value)
-
-
-def _numbers(raw: list[Any], bad: Bad) -> Floats:
-    """A float64 column; None is absence, anything that is no finite number is reported and NaN."""
-    kinds = set(map(type, raw))
-    if kinds <= _NUMBERS:
-        try:
-            found = np.array(raw, np.float64)  # None becomes NaN
-        except OverflowError:  # a whole number beyond float64
-            found = None
-        if found is not None:
-            _refuse_infinite(found, bad)
-            return found
-    found = np.full(len(raw), np.nan)
-    for row, value in enumerate(raw):
-        if value is None:
-            continue
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            try:
-                found[row] = value
-            except OverflowError:
-                found[row] = np.inf
-        else:
-            bad(row, f"is {shown(value)}, not a number")
-    _refuse_infinite(found, bad)
-    return found
-
-
-def _refuse_infinite(found: Floats, bad: Bad) -> None:
-    for row in np.flatnonzero(np.isinf(found)):
-        bad(int(row), "is larger than a float64 holds")
-        found[row] = np.nan
-
-
-class _Members:
-    """The members of many objects, taken out column by column."""
-
-    def __init__(self, entries: Sequence[dict[str, Any]]) -> None:
-        self.entries = entries
-        self.shapes = list(map(tuple, entries))
-        shapes = set(self.shapes)
-        self._everywhere = set.intersection(*map(set, shapes)) if shapes else set()
-        self._somewhere = set().union(*shapes)
-
-    def has(self, key: str) -> bool:
-        """Whether any object has such a member."""
-        return key in self._somewhere
-
-    def column(self, key: str) -> list[Any]:
-        """A member's value in each object; None where it is not there."""
-        if key in self._everywhere:
-            return list(map(itemgetter(key), self.entries))
-        if key in self._somewhere:
-            return [entry.get(key) for entry in self.entries]
-        return [None] * len(self.entries)
 
 
 class ColumnBuilder:
@@ -166,8 +105,8 @@ class ColumnBuilder:
             "section": np.full(len(names), section, np.int64),
             "index": np.array(indices, np.int64),
             "count": np.array(counts, np.int64),
-            "enc_type": _codes(enc_types, self._texts["enc_type"]),
-            "dtype": _codes(dtypes, self._texts["dtype"]),
+            "enc_type": codes(enc_types, self._texts["enc_type"]),
+            "dtype": codes(dtypes, self._texts["dtype"]),
             "axis": axis,
             "block_size": block,
         }
@@ -216,7 +155,7 @@ class ColumnBuilder:
         lists: Sequence[list[dict[str, Any]]] = values
         if members is None:
             lists = [self._legacy_list(base + row, value) for row, value in enumerate(values)]
-            members = _Members(list(chain.from_iterable(lists)))
+            members = Members(list(chain.from_iterable(lists)))
         counts = list(map(len, lists))
         owner = np.repeat(np.arange(len(lists)), counts)
         first = np.cumsum(counts) - np.array(counts, np.int64)
@@ -232,12 +171,12 @@ class ColumnBuilder:
         columns: dict[str, npt.NDArray[Any]] = {}
         fields = {"bitwidth": "bitwidth", "scale": "scale", "offset": "offset", "min": "minimum"}
         for key, column in {**fields, "max": "maximum"}.items():
-            columns[column] = _numbers(members.column(key), bad(key))
+            columns[column] = numbers(members.column(key), bad(key))
         columns["kind"] = self._kinds(Layout.LEGACY, members.column("dtype"), bad("dtype"))
         columns["symmetric"] = self._truths(
             members.column("is_symmetric"), _TEXT_TRUTH, lambda row: base + int(owner[row])
         )
-        columns["signature"] = _codes(members.shapes, self._signatures)
+        columns["signature"] = codes(members.shapes, self._signatures)
         if self._nulls:
             places = ((base + int(tensor), (int(row - first[tensor]),)) for row, tensor in enumerate(owner))
             self._report_nulls(
@@ -255,12 +194,12 @@ class ColumnBuilder:
                     self._flaw("field-type", tensor, (*path, key), message, help=help, severity=severity)
 
     @staticmethod
-    def _legacy_members(values: Sequence[Any]) -> _Members | None:
+    def _legacy_members(values: Sequence[Any]) -> Members | None:
         """The members of all entries if these are lists of objects without vectors, as they should be."""
         if set(map(type, values)) <= {list} and all(values):
             entries = list(chain.from_iterable(values))
             if set(map(type, entries)) <= {dict}:
-                members = _Members(entries)
+                members = Members(entries)
                 if not any(list in set(map(type, members.column(key))) for key in VECTORS):
                     return members
         return None
@@ -344,7 +283,7 @@ class ColumnBuilder:
         """1.0.0 and 2.x: one object per tensor, arrays inside."""
         scale_key = "scale" if layout is Layout.LIST else "y_scale"
         offset_key = "offset" if layout is Layout.LIST else "y_zero_point"
-        members = _Members(values)
+        members = Members(values)
         scales, offsets, counts = self._arrays(layout, base, members, scale_key, offset_key)
         owner = np.repeat(np.arange(len(values)), counts)
 
@@ -357,16 +296,16 @@ class ColumnBuilder:
         def bad_here(field: str) -> Bad:
             return lambda row, what: self._flaw("field-type", base + row, (field,), f"{field} {what}")
 
-        scale = _numbers(scales, bad(scale_key))
-        offset = _numbers(offsets, bad(offset_key))
-        axis = _numbers(members.column("axis"), bad_here("axis"))
-        block = _numbers(members.column("block_size"), bad_here("block_size"))
-        signature = _codes(members.shapes, self._signatures)
+        scale = numbers(scales, bad(scale_key))
+        offset = numbers(offsets, bad(offset_key))
+        axis = numbers(members.column("axis"), bad_here("axis"))
+        block = numbers(members.column("block_size"), bad_here("block_size"))
+        signature = codes(members.shapes, self._signatures)
         if self._nulls:
             severity = Severity.ERROR if layout is Layout.LIST else Severity.INFO
             self._report_nulls(((entry, base + row, ()) for row, entry in enumerate(values)), severity)
         if layout is Layout.LIST:
-            bitwidth = _numbers(members.column("bw"), bad_here("bw"))
+            bitwidth = numbers(members.column("bw"), bad_here("bw"))
             kind = self._kinds(layout, members.column("dtype"), bad_here("dtype"))
             symmetric = self._truths(members.column("is_sym"), _TRUTH, lambda row: base + row)
             enc_types = self._column_of_text(base, members, "enc_type")
@@ -392,7 +331,7 @@ class ColumnBuilder:
         }
         return columns, counts, enc_types, dtypes, axis, block
 
-    def _column_of_text(self, base: int, members: _Members, key: str) -> list[str]:
+    def _column_of_text(self, base: int, members: Members, key: str) -> list[str]:
         """A column of texts; "" is absence, and what is no text is reported."""
         raw = members.column(key)
         if set(map(type, raw)) <= {str} and "" not in raw:
@@ -403,7 +342,7 @@ class ColumnBuilder:
         return [value if isinstance(value, str) else "" for value in raw]
 
     def _arrays(
-        self, layout: Layout, base: int, members: _Members, scale_key: str, offset_key: str
+        self, layout: Layout, base: int, members: Members, scale_key: str, offset_key: str
     ) -> tuple[list[Any], list[Any], list[int]]:
         """Scales and offsets of all entries, one after the other, and how many each entry has (1 or more)."""
         scales, offsets = members.column(scale_key), members.column(offset_key)
@@ -411,7 +350,7 @@ class ColumnBuilder:
             if members.has("per_channel_float_scale"):
                 other = members.column("per_channel_float_scale")
                 scales = [b if a is None else a for a, b in zip(scales, other, strict=True)]
-            if set(map(type, chain(scales, offsets))) <= _NUMBERS:
+            if set(map(type, chain(scales, offsets))) <= NUMBERS:
                 return scales, offsets, [1] * len(scales)
         alike = all(
             type(scale) is type(offset) or offset is None or list not in (type(scale), type(offset))
@@ -425,7 +364,7 @@ class ColumnBuilder:
         counts = list(map(len, given))
         if alike and all(counts) and counts == list(map(len, points)):
             flat_scales, flat_offsets = list(chain.from_iterable(given)), list(chain.from_iterable(points))
-            usable = {int, float} if layout is Layout.LIST else _NUMBERS
+            usable = {int, float} if layout is Layout.LIST else NUMBERS
             listed = set(map(type, scales)) <= {list} or layout is Layout.FLAT
             if (
                 listed
@@ -443,7 +382,7 @@ class ColumnBuilder:
         flat_offsets: list[Any] = []
         counts: list[int] = []
         for row, (scale, offset) in enumerate(zip(scales, offsets, strict=True)):
-            known = None if _is_quantized_scale(scale) else scale
+            known = None if is_quantized_scale(scale) else scale
             self._check_arrays(layout, base + row, known, offset)
             values, points = leaves(known) or [None], leaves(offset)
             flat_scales += values
@@ -462,9 +401,9 @@ class ColumnBuilder:
                 self._flaw("field-type", tensor, (key,), message)
         if not whole or scale is None or offset is None:
             return
-        shapes = [_shape(value) or [] for value in given.values()]
+        shapes = [shape_of(value) or [] for value in given.values()]
         if shapes[0] != shapes[1]:
-            what = [_extent(value) for value in given.values()]
+            what = [extent(value) for value in given.values()]
             if what[0] == what[1]:
                 what = [f"is of shape {shape}" for shape in shapes]
             self._flaw("field-type", tensor, (names[1],), f"{names[0]} {what[0]}, {names[1]} {what[1]}")
@@ -480,15 +419,15 @@ class ColumnBuilder:
             return f"{key} is an empty array"
         if None in held:
             return f"{key} holds null"
-        if layout is Layout.LIST and _shape(value) != [len(value)]:
+        if layout is Layout.LIST and shape_of(value) != [len(value)]:
             return f"{key} holds lists; in 1.0.0 it is one list of numbers"
-        return "" if _shape(value) is not None else f"the lists in {key} differ in length or depth"
+        return "" if shape_of(value) is not None else f"the lists in {key} differ in length or depth"
 
     @staticmethod
     def _dtypes(dtypes: list[str]) -> tuple[npt.NDArray[np.bool_], Floats, npt.NDArray[np.int8]]:
         """Signedness, bitwidth (NaN unless an integer) and kind of each output_dtype."""
         table: dict[str, int] = {}
-        codes = _codes(dtypes, table)
+        numbered = codes(dtypes, table)
         signed = np.zeros(len(table), bool)
         bits = np.full(len(table), np.nan)
         kinds = np.full(len(table), UNKNOWN, np.int8)
@@ -498,40 +437,4 @@ class ColumnBuilder:
                 signed[row], bits[row], kinds[row] = not found[1], float(found[2]), INT
             elif name in FLOAT_DTYPES:
                 kinds[row] = FLOAT
-        return signed[codes], bits[codes], kinds[codes]
-
-
-def _shape(value: Any) -> list[int] | None:
-    """The shape of nested lists, [] for a number; None where they differ in length or depth."""
-    shape: list[int] = []
-    level = [value]
-    while any(isinstance(item, list) for item in level):
-        sizes = {len(item) if isinstance(item, list) else -1 for item in level}
-        if len(sizes) > 1:
-            return None
-        shape.append(sizes.pop())
-        level = list(chain.from_iterable(level))
-    return shape
-
-
-def _extent(value: Any) -> str:
-    """How many numbers an array holds, as a message says it."""
-    if not isinstance(value, list):
-        return "is one number"
-    count = len(leaves(value))
-    return f"has {count} value{'s' if count > 1 else ''}"
-
-
-def _is_quantized_scale(scale: Any) -> bool:
-    """Whether a 2.1.0 y_scale is itself quantized (double quantization): then its numbers are not read."""
-    return isinstance(scale, dict) and {"x", "x_scale"} <= scale.keys()
-
-
-def _codes(keys: Sequence[Any], table: dict[Any, int]) -> Ints:
-    """The number of each key in a table, which grows by those that it lacks."""
-    fresh = dict.fromkeys(keys)
-    for key in fresh:
-        table.setdefault(key, len(table))
-    if len(fresh) == 1:
-        return np.full(len(keys), table[keys[0]], np.int64)
-    return np.fromiter(map(table.__getitem__, keys), np.int64, len(keys))
+        return signed[numbered], bits[numbered], kinds[numbered]

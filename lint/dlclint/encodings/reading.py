@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dlclint.encodings import json_text
-from dlclint.encodings.columns import ColumnBuilder, shown
+from dlclint.encodings.columns import ColumnBuilder
 from dlclint.encodings.document import (
     ACTIVATIONS,
     ENCODINGS,
@@ -25,6 +25,7 @@ from dlclint.encodings.document import (
 )
 from dlclint.encodings.json_text import JsonText, NotJson
 from dlclint.encodings.places import Places
+from dlclint.encodings.values import shown
 
 _BATCH, _BATCH_TEXT = 4096, 1 << 20
 """Entries, or characters of text, that are turned into columns at once."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from io import StringIO
 from typing import Any, TextIO
 
 from dlclint import __version__
@@ -161,22 +160,13 @@ def _cell(text: str) -> str:
 
 
 def _rich(plan: Plan, stream: TextIO | None) -> str:
-    from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    terminal = stream is not None and stream.isatty()
-    buffer = StringIO()
-    console = Console(
-        file=buffer,
-        width=Console(file=stream).width if stream is not None and terminal else 110,
-        force_terminal=True if terminal else None,
-        color_system="auto" if terminal else None,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
+    from dlclint.report.console import paper, printed
+
+    console = paper(stream)
 
     def head(text: str) -> None:
         console.print()
@@ -219,5 +209,4 @@ def _rich(plan: Plan, stream: TextIO | None) -> str:
         head("notes")
         for note in plan.notes:
             console.print(Padding(Text(plain(note, 400)), (0, 0, 0, 2)))
-    text = buffer.getvalue()
-    return text if terminal else "".join(f"{row.rstrip()}\n" for row in text.splitlines())
+    return printed(console, stream)

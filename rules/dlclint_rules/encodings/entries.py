@@ -8,9 +8,10 @@ import numpy as np
 
 from dlclint.analysis.roles import weight_uses
 from dlclint.diagnostic import Confidence, Severity, Source
-from dlclint.encodings.columns import FLOAT_DTYPES, shown
+from dlclint.encodings.columns import FLOAT_DTYPES
 from dlclint.encodings.document import FLOAT, PARAMS, UNKNOWN, EncodingsDocument, Layout, Mask
 from dlclint.encodings.edits import Edit, Fix, RemoveMembers, SetValue
+from dlclint.encodings.values import shown
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
 from dlclint_rules.encodings.reporting import (

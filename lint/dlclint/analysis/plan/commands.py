@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from dlclint.analysis.plan.model import Choice, Command, Toolchain
 from dlclint.analysis.view import ModelView
@@ -22,18 +24,67 @@ _BACKENDS = {
     Runtime.HTP: "HTP",
     Runtime.AIP: "HTA",
 }
-_CALIBRATIONS = {"enhanced": "sqnr"}
-_SCHEMAS = {"symmetric": "symmetric"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Tools:
+    """How a family of tools spells what the others spell differently.
+
+    `ranges` are the quantizer's options for a way of choosing the range of weights, by the name of
+    snpe-dlc-quant. `per_channel` is what goes with a grid for each channel, which must be symmetric.
+    `takes_overrides` makes the quantizer use the file's encodings, "" where it does
+    so by itself.
+    """
+
+    title: str
+    converter: str
+    shape: str
+    quantizer: str
+    ranges: Mapping[str, tuple[tuple[str, ...], ...]]
+    per_channel: tuple[tuple[str, ...], ...]
+    algorithms: str
+    takes_overrides: str
+    placed: bool
+
+
+_SYMMETRIC = ("--param_quantizer_schema", "symmetric")
+_SNPE = _Tools(
+    "SNPE",
+    "snpe-onnx-to-dlc",
+    "-d",
+    "snpe-dlc-quant",
+    {word: (("--param_quantizer", word),) for word in ("tf", "enhanced", "symmetric")},
+    (),
+    "--algorithms",
+    "--override_params",
+    False,
+)
+_QAIRT = _Tools(
+    "QAIRT",
+    "qairt-converter",
+    "--source_model_input_shape",
+    "qairt-quantizer",
+    {"tf": (), "enhanced": (("--param_quantizer_calibration", "sqnr"),), "symmetric": (_SYMMETRIC,)},
+    (_SYMMETRIC,),
+    "--apply_algorithms",
+    "",
+    True,
+)
 
 
 def toolchains(
     view: ModelView, choice: Choice, dimensions: Dimensions, overrides: str
 ) -> tuple[Toolchain, ...]:
     """The commands of the SNPE tools and of the QAIRT tools."""
-    return (
-        Toolchain("SNPE", tuple(_snpe(view, choice, dimensions, overrides))),
-        Toolchain("QAIRT", tuple(_qairt(view, choice, dimensions, overrides))),
-    )
+    found = []
+    for tools in (_SNPE, _QAIRT):
+        made = [_convert(tools, view, choice, dimensions, overrides)]
+        if choice.quantize:
+            made.append(_quantize(tools, view, choice, overrides))
+            if tools is _SNPE and choice.runtime is Runtime.HTP:
+                made.append(_prepare(view))
+        found.append(Toolchain(tools.title, tuple(made)))
+    return tuple(found)
 
 
 def command(tool: str, *options: tuple[str, ...]) -> Command:
@@ -76,25 +127,22 @@ def _placeholder(dim: object, axis: int) -> str:
     return word or f"DIM{axis}"
 
 
-def _stem(view: ModelView) -> str:
-    return view.model.path.stem
+def _convert(
+    tools: _Tools, view: ModelView, choice: Choice, dimensions: Dimensions, overrides: str
+) -> Command:
+    shapes = [(tools.shape, name, dims) for name, dims in shape_options(view, dimensions)]
+    return command(
+        tools.converter,
+        ("--input_network", str(view.model.path)),
+        *shapes,
+        *([("--quantization_overrides", overrides)] if overrides else []),
+        ("--output_path", f"{view.model.path.stem}.dlc"),
+        *_place(tools, view, choice),
+    )
 
 
-def _snpe(view: ModelView, choice: Choice, dimensions: Dimensions, overrides: str) -> list[Command]:
-    stem = _stem(view)
-    shapes = [("-d", name, dims) for name, dims in shape_options(view, dimensions)]
-    override = [("--quantization_overrides", overrides)] if overrides else []
-    made = [
-        command(
-            "snpe-onnx-to-dlc",
-            ("--input_network", str(view.model.path)),
-            *shapes,
-            *override,
-            ("--output_path", f"{stem}.dlc"),
-        )
-    ]
-    if not choice.quantize:
-        return made
+def _quantize(tools: _Tools, view: ModelView, choice: Choice, overrides: str) -> Command:
+    stem = view.model.path.stem
     options: list[tuple[str, ...]] = [
         ("--input_dlc", f"{stem}.dlc"),
         ("--input_list", INPUT_LIST),
@@ -102,68 +150,41 @@ def _snpe(view: ModelView, choice: Choice, dimensions: Dimensions, overrides: st
         ("--act_bitwidth", str(choice.act_bitwidth)),
         ("--weights_bitwidth", str(choice.weights_bitwidth)),
         ("--bias_bitwidth", str(choice.bias_bitwidth)),
-        ("--param_quantizer", choice.param_quantizer),
+        *tools.ranges[choice.param_quantizer],
     ]
     if choice.per_channel:
-        options.append(("--use_per_channel_quantization",))
+        options += [*tools.per_channel, ("--use_per_channel_quantization",)]
     if choice.per_row:
         options.append(("--use_per_row_quantization",))
     if choice.cle:
-        options.append(("--algorithms", "cle"))
-    if overrides:
-        options.append(("--override_params",))
-    made.append(command("snpe-dlc-quant", *options))
-    if choice.runtime is Runtime.HTP:
-        soc = view.target.soc
-        made.append(
-            command(
-                "snpe-dlc-graph-prepare",
-                ("--input_dlc", f"{stem}_quantized.dlc"),
-                ("--output_dlc", f"{stem}_cached.dlc"),
-                ("--htp_socs", soc_word(soc.name).lower() if soc is not None else SOC),
-            )
-        )
-    return made
+        options.append((tools.algorithms, "cle"))
+    if overrides and tools.takes_overrides:
+        options.append((tools.takes_overrides,))
+    return command(tools.quantizer, *dict.fromkeys(options), *_place(tools, view, choice))
 
 
-def _qairt(view: ModelView, choice: Choice, dimensions: Dimensions, overrides: str) -> list[Command]:
-    stem = _stem(view)
-    shapes = [("--source_model_input_shape", name, dims) for name, dims in shape_options(view, dimensions)]
+def _place(tools: _Tools, view: ModelView, choice: Choice) -> list[tuple[str, ...]]:
+    """Backend and chip, for the tools that want them."""
+    if not tools.placed:
+        return []
+    return [("--target_backend", _BACKENDS[choice.runtime]), ("--target_soc_model", _soc(view))]
+
+
+def _prepare(view: ModelView) -> Command:
+    stem = view.model.path.stem
+    soc = _soc(view)
+    return command(
+        "snpe-dlc-graph-prepare",
+        ("--input_dlc", f"{stem}_quantized.dlc"),
+        ("--output_dlc", f"{stem}_cached.dlc"),
+        ("--htp_socs", soc if soc == SOC else soc.lower()),
+    )
+
+
+def _soc(view: ModelView) -> str:
+    """The first name of a chip's row, which may be like "SM4350/6325"."""
     soc = view.target.soc
-    place: list[tuple[str, ...]] = [("--target_backend", _BACKENDS[choice.runtime])]
-    place.append(("--target_soc_model", soc_word(soc.name) if soc is not None else SOC))
-    made = [
-        command(
-            "qairt-converter",
-            ("--input_network", str(view.model.path)),
-            *shapes,
-            *([("--quantization_overrides", overrides)] if overrides else []),
-            ("--output_path", f"{stem}.dlc"),
-            *place,
-        )
-    ]
-    if not choice.quantize:
-        return made
-    options: list[tuple[str, ...]] = [
-        ("--input_dlc", f"{stem}.dlc"),
-        ("--input_list", INPUT_LIST),
-        ("--output_dlc", f"{stem}_quantized.dlc"),
-        ("--act_bitwidth", str(choice.act_bitwidth)),
-        ("--weights_bitwidth", str(choice.weights_bitwidth)),
-        ("--bias_bitwidth", str(choice.bias_bitwidth)),
-    ]
-    if choice.param_quantizer in _CALIBRATIONS:
-        options.append(("--param_quantizer_calibration", _CALIBRATIONS[choice.param_quantizer]))
-    if choice.per_channel or choice.param_quantizer in _SCHEMAS:
-        options.append(("--param_quantizer_schema", "symmetric"))
-    if choice.per_channel:
-        options.append(("--use_per_channel_quantization",))
-    if choice.per_row:
-        options.append(("--use_per_row_quantization",))
-    if choice.cle:
-        options.append(("--apply_algorithms", "cle"))
-    made.append(command("qairt-quantizer", *options, *place))
-    return made
+    return SOC if soc is None else soc.name.partition("/")[0]
 
 
 def placeholders(view: ModelView, choice: Choice) -> list[str]:
@@ -188,11 +209,6 @@ def placeholders(view: ModelView, choice: Choice) -> list[str]:
             f"{', '.join(words)} stand for sizes that the model leaves open; give them with -d or -s"
         )
     return found
-
-
-def soc_word(name: str) -> str:
-    """The first name of a row such as "SM4350/6325"."""
-    return name.partition("/")[0]
 
 
 def line(made: Command) -> str:

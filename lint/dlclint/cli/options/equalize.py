@@ -14,7 +14,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "equalize", help="bring neighbouring convolutions to one range of weights, without calibration data"
     )
     equalize.set_defaults(run="dlclint.cli.equalize:equalize")
-    equalize.add_argument("path", metavar="MODEL")
+    equalize.add_argument("path", metavar="MODEL", help="the ONNX model; it stays as it is")
     equalize.add_argument("-o", "--output", required=True, metavar="OUT", help="the equalized model")
     equalize.add_argument(
         "--extended",

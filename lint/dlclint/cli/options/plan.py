@@ -18,7 +18,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         sdk=None,
         **dict.fromkeys((name.replace("-", "_") for name in shared.WIDTHS), None),
     )
-    plan.add_argument("path", metavar="MODEL")
+    plan.add_argument("path", metavar="MODEL", help="the ONNX model")
     target = plan.add_argument_group("what the model is for")
     shared.add_runtime_and_soc(target)
     shared.add_converter(plan)

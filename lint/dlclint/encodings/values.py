@@ -1,0 +1,126 @@
+"""Columns of JSON values: members of many objects, numbers, and the numbers of distinct keys.
+
+A column is taken over whole if all its values are of the expected type; only one with anything else
+is looked at value by value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dlclint.encodings.document import Ints, leaves
+
+Floats = npt.NDArray[np.float64]
+Bad = Callable[[int, str], None]
+"""Reports a row's flaw: what follows the field's name in the message."""
+NUMBERS = {int, float, type(None)}
+
+
+def shown(value: Any) -> str:
+    """A JSON value as a message quotes it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, dict):
+        return "an object"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def numbers(raw: list[Any], bad: Bad) -> Floats:
+    """A float64 column; None is absence, anything that is no finite number is reported and NaN."""
+    kinds = set(map(type, raw))
+    if kinds <= NUMBERS:
+        try:
+            found = np.array(raw, np.float64)  # None becomes NaN
+        except OverflowError:  # a whole number beyond float64
+            found = None
+        if found is not None:
+            _refuse_infinite(found, bad)
+            return found
+    found = np.full(len(raw), np.nan)
+    for row, value in enumerate(raw):
+        if value is None:
+            continue
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            try:
+                found[row] = value
+            except OverflowError:
+                found[row] = np.inf
+        else:
+            bad(row, f"is {shown(value)}, not a number")
+    _refuse_infinite(found, bad)
+    return found
+
+
+def _refuse_infinite(found: Floats, bad: Bad) -> None:
+    for row in np.flatnonzero(np.isinf(found)):
+        bad(int(row), "is larger than a float64 holds")
+        found[row] = np.nan
+
+
+class Members:
+    """The members of many objects, taken out column by column."""
+
+    def __init__(self, entries: Sequence[dict[str, Any]]) -> None:
+        self.entries = entries
+        self.shapes = list(map(tuple, entries))
+        shapes = set(self.shapes)
+        self._everywhere = set.intersection(*map(set, shapes)) if shapes else set()
+        self._somewhere = set().union(*shapes)
+
+    def has(self, key: str) -> bool:
+        """Whether any object has such a member."""
+        return key in self._somewhere
+
+    def column(self, key: str) -> list[Any]:
+        """A member's value in each object; None where it is not there."""
+        if key in self._everywhere:
+            return list(map(itemgetter(key), self.entries))
+        if key in self._somewhere:
+            return [entry.get(key) for entry in self.entries]
+        return [None] * len(self.entries)
+
+
+def shape_of(value: Any) -> list[int] | None:
+    """The shape of nested lists, [] for a number; None where they differ in length or depth."""
+    shape: list[int] = []
+    level = [value]
+    while any(isinstance(item, list) for item in level):
+        sizes = {len(item) if isinstance(item, list) else -1 for item in level}
+        if len(sizes) > 1:
+            return None
+        shape.append(sizes.pop())
+        level = list(chain.from_iterable(level))
+    return shape
+
+
+def extent(value: Any) -> str:
+    """How many numbers an array holds, as a message says it."""
+    if not isinstance(value, list):
+        return "is one number"
+    count = len(leaves(value))
+    return f"has {count} value{'s' if count > 1 else ''}"
+
+
+def is_quantized_scale(scale: Any) -> bool:
+    """Whether a 2.1.0 y_scale is itself quantized (double quantization): then its numbers are not read."""
+    return isinstance(scale, dict) and {"x", "x_scale"} <= scale.keys()
+
+
+def codes(keys: Sequence[Any], table: dict[Any, int]) -> Ints:
+    """The number of each key in a table, which grows by those that it lacks."""
+    fresh = dict.fromkeys(keys)
+    for key in fresh:
+        table.setdefault(key, len(table))
+    if len(fresh) == 1:
+        return np.full(len(keys), table[keys[0]], np.int64)
+    return np.fromiter(map(table.__getitem__, keys), np.int64, len(keys))
