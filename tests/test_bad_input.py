@@ -223,10 +223,12 @@ def test_output_that_takes_nothing(tmp_path: Path) -> None:
 
 def test_dimensions_of_another_rank(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "m.onnx").write_bytes(relu().SerializeToString())
-    main(["check", "--isolated", "-d", "x", "1,3,4", str(tmp_path / "m.onnx")])
-    assert "note: --input-dim gives 'x' 3 dimensions, the model declares 2" in capsys.readouterr().out
+    for form in ("concise", "rich", "json", "sarif"):
+        main(["check", "--isolated", "--format", form, "-d", "x", "1,3,4", str(tmp_path / "m.onnx")])
+        said = " ".join(capsys.readouterr().out.split())
+        assert "--input-dim gives 'x' 3 dimensions, the model declares 2" in said
     main(["check", "--isolated", "-d", "x", "1,4", str(tmp_path / "m.onnx")])
-    assert "note:" not in capsys.readouterr().out
+    assert "--input-dim" not in capsys.readouterr().out
 
 
 def test_memory_is_bounded(tmp_path: Path) -> None:

@@ -18,6 +18,10 @@ whole path, so `models/*.onnx` is found from every working folder.
 
 The JSON Schema is `schemas/dlclint_schemas/config.schema.json`; a file against it is refused in one line that
 names the key.
+
+What a section says by name must be there: an input or symbol that the model does not have is the finding
+`config/unknown-name`, a warning where the section means one file, a note where its path is a glob. An ignore
+that silences nothing is `config/unused-ignore`. Both can be ignored like any finding, with a reason.
 """
 
 

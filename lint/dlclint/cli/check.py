@@ -9,7 +9,7 @@ import time
 
 from dlclint import __version__
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import config_of, jobs_of, listed
+from dlclint.cli.jobs import config_of, jobs_of, listed, refuse_unknown
 from dlclint.cli.output import deliver
 from dlclint.diagnostic import Severity
 from dlclint.engine.registry import ENCODINGS_GROUP, GROUP, BrokenRules, chosen_rules
@@ -41,6 +41,7 @@ def check(given: argparse.Namespace) -> int:
         files = list(with_progress(run(jobs, given.jobs or os.cpu_count() or 1), len(jobs)))
     except WorkerKilled:
         raise UsageError("a worker process was killed (out of memory?); try again with --jobs 1") from None
+    refuse_unknown(files)
     titles = {rule.id: rule.title for rule in rules}
     docs = {rule.id: rule.page for rule in rules}
     if given.confirm:

@@ -12,7 +12,7 @@ from pathlib import Path
 from dlclint import __version__
 from dlclint.analysis.view import ModelView
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import config_of, jobs_of, listed
+from dlclint.cli.jobs import config_of, jobs_of, listed, refuse_unknown
 from dlclint.cli.output import deliver
 from dlclint.confirm.asking import Wish, asked_target
 from dlclint.confirm.asking import confirm as ask
@@ -75,8 +75,9 @@ def _confirmed(
     asked: Backend, jobs: Sequence[Job], wishes: Sequence[Wish], overrides: Mapping[Path | None, Path]
 ) -> Iterator[Confirmation]:
     """One file after the other; one that cannot be read or asked never stops the rest."""
-    for job, wish in zip(jobs, wishes, strict=True):
-        linted = lint(job)
+    files = [lint(job) for job in jobs]
+    refuse_unknown(files)
+    for job, wish, linted in zip(jobs, wishes, files, strict=True):
         yield _answer(asked, job, wish, overrides.get(job.path), linted)
 
 

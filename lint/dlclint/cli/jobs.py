@@ -17,9 +17,10 @@ from dlclint.encodings.recognition import (
     model_beside,
 )
 from dlclint.engine.config import Config, ConfigError, ModelSection, find_config, load_config
-from dlclint.engine.run import Job
+from dlclint.engine.run import Job, Named
 from dlclint.model.dimensions import Dimensions
 from dlclint.model.formats import MODEL_SUFFIXES
+from dlclint.outcome import FileOutcome
 
 
 def listed(values: Sequence[str]) -> list[str]:
@@ -65,7 +66,7 @@ def jobs_of(
         yield job
         if overrides is not None:
             done.add(overrides.resolve())
-            yield replace(job, path=overrides, kind="encodings", model=path)
+            yield replace(job, path=overrides, kind="encodings", model=path, names=())
     for path in paths:
         if is_encodings(path) and path.resolve() not in done:
             model = model_beside(path)
@@ -112,7 +113,45 @@ def job_for(
     """
     section = config.section_for(path)
     target = target_of(given, section, overridden)
-    return Job(path, target, _dimensions(given, section), tuple(chosen), tuple(ignored), config.ignores)
+    return Job(
+        path,
+        target,
+        _dimensions(given, section),
+        tuple(chosen),
+        tuple(ignored),
+        config.ignores,
+        names=tuple(_names(given, section)),
+    )
+
+
+def _names(given: argparse.Namespace, section: ModelSection) -> Iterator[Named]:
+    """What is said of the model by name; where both say it, it is the command line's."""
+    for option, field, configured in (
+        ("--input-dim", "input_dim", section.input_dims),
+        ("--define-symbol", "symbol", section.symbols),
+        ("--input-encoding", "input_encoding", section.input_encodings),
+        ("--input-type", "input_type", section.input_types),
+    ):
+        named = dict.fromkeys(name for name, _ in getattr(given, field, ()))
+        yield from (Named(option, name) for name in named)
+        yield from (Named(option, name, section.path) for name in configured if name not in named)
+
+
+def refuse_unknown(files: Sequence[FileOutcome]) -> None:
+    """Stop where the command line names an input or symbol that none of the models has.
+
+    Raises:
+        UsageError: it does.
+    """
+    models = [file for file in files if file.kind == "model"] or files
+    found = [file.diagnostics for file in models]
+    if any(item.rule == "config/unknown-name" for diagnostics in found for item in diagnostics):
+        # Imported here because names are seldom wrong.
+        from dlclint.engine.names import refused
+
+        message = refused(found)
+        if message:
+            raise UsageError(message)
 
 
 def _dimensions(given: argparse.Namespace, section: ModelSection) -> Dimensions:

@@ -14,6 +14,7 @@ from dlclint.cli.jobs import config_of, files, job_for
 from dlclint.cli.output import deliver
 from dlclint.diagnostic import plain
 from dlclint.encodings.recognition import is_encodings
+from dlclint.engine.names import misfits, refused
 from dlclint.model.reading import Unreadable, read
 from dlclint.report.plan import render_plan
 
@@ -39,6 +40,9 @@ def plan(given: argparse.Namespace) -> int:
         view = ModelView(read(path, job.dimensions), job.target)
     except Unreadable as problem:
         raise UsageError(f"{plain(given.path)} cannot be read: {plain(problem.message)}") from None
+    unknown = refused([list(misfits(view.model, job, plain(given.path)))])
+    if unknown:
+        raise UsageError(unknown)
     made = make_plan(view, Asked(job.dimensions, given.emit_overrides or ""))
     if given.emit_overrides:
         if not made.choice.quantize:

@@ -33,6 +33,10 @@ def lint_encodings(job: Job) -> FileOutcome:
     view, notes = _view(job)
     context = _context(job, document, view, LIMIT)
     found = apply_rules(rules, Subject.ENCODINGS, context, shown)
+    if view is not None and job.names:
+        from dlclint.engine.names import misfits
+
+        found += misfits(view.model, job, shown)
     ops = context.precision.ops if context.precision is not None else []
     return finish(
         job,

@@ -29,6 +29,11 @@ def lint_model(job: Job) -> FileOutcome:
         return finish(job, shown, [crashed("reading the model", error, shown)])
     view = ModelView(model, job.target)
     found = apply_rules(rules, Subject.MODEL, ModelContext(job.path, view, job.target), shown)
+    if job.names:
+        # Imported here because seldom anything is said by name.
+        from dlclint.engine.names import misfits
+
+        found += misfits(model, job, shown)
     try:
         parts = _overview(view, _refusals(found))
     except Exception as error:

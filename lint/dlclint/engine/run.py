@@ -18,10 +18,22 @@ CRASHED = "engine/crashed-rule"
 
 
 @record
+class Named:
+    """A name of an input or symbol that was said on the command line or in a section of the configuration."""
+
+    option: str
+    """By the command line's spelling, such as `--input-dim`."""
+    name: str
+    section: str = ""
+    """The section's path glob; "" for the command line."""
+
+
+@record
 class Job:
     """One file and what it is linted for.
 
-    `model` goes with an override file (`kind` encodings) where it is known.
+    `model` goes with an override file (`kind` encodings) where it is known. `names` are to be names of
+    the model; empty for an override file whose model is linted too, which is told of them.
     """
 
     path: Path
@@ -32,6 +44,7 @@ class Job:
     ignores: tuple[Ignore, ...] = ()
     kind: str = "model"
     model: Path | None = None
+    names: tuple[Named, ...] = ()
 
 
 class WorkerKilled(Exception):

@@ -28,46 +28,50 @@ class Dimensions:
         return bool(self.input_dims or self.symbols or self.batch is not None)
 
 
-def apply(dimensions: Dimensions, graph: onnx.GraphProto) -> tuple[str, ...]:
-    """Write the overrides into the graph's inputs; returns a note for each that does not fit the model."""
+@record
+class Applied:
+    """What the model declared where overrides were written."""
+
+    symbols: tuple[str, ...] = ()
+    """The symbols of its inputs, in their order."""
+    other_ranks: tuple[tuple[str, int, int], ...] = ()
+    """Inputs with another number of dimensions than they were given: name, given, declared."""
+
+
+NOTHING = Applied()
+"""Where nothing was overridden."""
+
+
+def apply(dimensions: Dimensions, graph: onnx.GraphProto) -> Applied:
+    """Write the overrides into the graph's inputs."""
     if not dimensions:
-        return ()
+        return NOTHING
     initializers = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in initializers]
-    unused_symbols = set(dimensions.symbols)
-    notes: list[str] = []
+    symbols: dict[str, None] = {}
+    other_ranks: list[tuple[str, int, int]] = []
     for value in inputs:
         if not value.type.HasField("tensor_type"):
             continue
         shape = value.type.tensor_type.shape
         for position, dim in enumerate(shape.dim):
+            if dim.dim_param:
+                symbols[dim.dim_param] = None
             if dim.dim_param in dimensions.symbols:
-                unused_symbols.discard(dim.dim_param)
                 dim.dim_value = dimensions.symbols[dim.dim_param]
             if position == 0 and dimensions.batch is not None:
                 dim.dim_value = dimensions.batch
         given = dimensions.input_dims.get(value.name)
         if given is not None:
             if value.type.tensor_type.HasField("shape") and len(given) != len(shape.dim):
-                notes.append(
-                    f"--input-dim gives {value.name!r} {len(given)} dimensions, the model declares"
-                    f" {len(shape.dim)}: shapes behind it may be unknown"
-                )
+                other_ranks.append((value.name, len(given), len(shape.dim)))
             del shape.dim[:]
             for size in given:
                 shape.dim.add().dim_value = size
-    if dimensions:
-        # What was declared for the old dimensions would contradict what now follows from the new ones.
-        del graph.value_info[:]
-        for output in graph.output:
-            if output.type.HasField("tensor_type"):
-                for dim in output.type.tensor_type.shape.dim:
-                    dim.ClearField("value")
-    names = {value.name for value in inputs}
-    notes += [
-        f"--input-dim names {name!r}, which is no input of the model"
-        for name in dimensions.input_dims
-        if name not in names
-    ]
-    notes += [f"--define-symbol names {symbol!r}, which no input uses" for symbol in sorted(unused_symbols)]
-    return tuple(notes)
+    # What was declared for the old dimensions would contradict what now follows from the new ones.
+    del graph.value_info[:]
+    for output in graph.output:
+        if output.type.HasField("tensor_type"):
+            for dim in output.type.tensor_type.shape.dim:
+                dim.ClearField("value")
+    return Applied(tuple(symbols), tuple(other_ranks))

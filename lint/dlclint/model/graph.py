@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 
+from dlclint.model.dimensions import NOTHING, Applied
 from dlclint.model.tensors import Array, Produced, Tensor, Unavailable
 from dlclint.model.wire import Path as WirePath
 from dlclint.model.wire import Payload
@@ -376,6 +377,8 @@ class Model:
         self._payloads = payloads
         self.complaints: tuple[str, ...] = ()
         """What onnx.checker says, one line each."""
+        self.overridden: Applied = NOTHING
+        """What the inputs declared where dimension overrides were written."""
         self.opsets: dict[str, int] = _imports(proto.opset_import)
         self.functions: tuple[Graph, ...] = tuple(
             Graph(

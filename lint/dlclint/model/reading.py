@@ -49,9 +49,10 @@ def read(path: Path, dimensions: Dimensions | None = None) -> Model:
     if not proto.HasField("graph"):
         raise Unreadable("the file holds no graph, so it is no ONNX model", "export the model again")
     found = complaints(proto, _tensors_to_empty(proto, payloads))
-    notes += overrides.apply(dimensions or Dimensions(), proto.graph)
+    applied = overrides.apply(dimensions or Dimensions(), proto.graph)
     model = Model(infer(proto), path, payloads, notes)
     model.complaints = found
+    model.overridden = applied
     refine(model)
     return model
 

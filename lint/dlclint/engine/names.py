@@ -1,0 +1,92 @@
+"""Names of inputs and symbols that options or the configuration give and the model does not have.
+
+The converter stops at them (`ValueError: input_dim command input name(s) not found`), so nobody should
+take a report for one with the dimensions that were meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, plain
+from dlclint.engine.registry import suggest
+from dlclint.engine.run import Job, Named
+from dlclint.model.graph import Model
+
+UNKNOWN = "config/unknown-name"
+OTHER_RANK = "config/other-rank"
+_SHOWN = 8
+"""Names of the model that a message lists."""
+_WILD = "*?["
+
+
+def misfits(model: Model, job: Job, file: str) -> Iterator[Diagnostic]:
+    """A finding for each name that the model does not have, and for dimensions of another rank than declared.
+
+    A section that means one file must fit it. A glob, or options that go with several files, may well
+    name what only some of them have; `refused` says what is too much.
+    """
+    for named in job.names:
+        symbol = named.option == "--define-symbol"
+        known = model.overridden.symbols if symbol else model.graph.inputs
+        if named.name in known:
+            continue
+        said = f"{named.option[2:]} of section {named.section!r}" if named.section else named.option
+        lacks = "which no input has as a dimension" if symbol else "which is no input of the model"
+        exact = named.section and not any(mark in named.section for mark in _WILD)
+        yield Diagnostic(
+            UNKNOWN,
+            Severity.WARNING if exact else Severity.INFO,
+            plain(f"{said} names {named.name!r}, {lacks}", 400),
+            Location(file),
+            help=plain(_advice(named, known), 400),
+            evidence={"option": named.option, "name": plain(named.name), "section": plain(named.section)},
+        )
+    for name, given, declared in model.overridden.other_ranks if job.names else ():
+        yield Diagnostic(
+            OTHER_RANK,
+            Severity.WARNING,
+            plain(f"--input-dim gives {name!r} {_dimensions(given)}, the model declares {declared}", 400),
+            Location(file, tensor=plain(name)),
+            Confidence.INFERRED,
+            help="give each of its dimensions; shapes behind it may be unknown, and findings missing",
+        )
+
+
+def _dimensions(count: int) -> str:
+    return f"{count} dimension{'s' * (count != 1)}"
+
+
+def _advice(named: Named, known: Sequence[str]) -> str:
+    near = suggest(named.name, set(known)).lstrip("; ")
+    listed = ", ".join(known[:_SHOWN]) + (f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else "")
+    if named.option == "--define-symbol":
+        has = f"its symbols are {listed}" if known else "its inputs have no symbols"
+    else:
+        has = f"its inputs are {listed}" if known else "it has no inputs"
+    return f"{near} {has}".lstrip()
+
+
+def refused(files: Sequence[Sequence[Diagnostic]]) -> str:
+    """Why names of the command line cannot be followed, in one line: no file has them. "" if one has.
+
+    Args:
+        files: the findings of each linted model.
+    """
+    lacking = [
+        {
+            (item.evidence["option"], item.evidence["name"]): item
+            for item in found
+            if item.rule == UNKNOWN and not item.evidence["section"]
+        }
+        for found in files
+    ]
+    if not lacking:
+        return ""
+    for key, item in lacking[0].items():
+        if all(key in other for other in lacking):
+            if len(files) == 1:
+                return f"{item.location.file}: {item.message}; {item.help}"
+            has = "is a dimension of an input" if key[0] == "--define-symbol" else "is an input"
+            return f"{key[0]} names {key[1]!r}, which {has} of none of the {len(files)} models"
+    return ""
