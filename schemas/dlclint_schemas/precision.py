@@ -51,6 +51,21 @@ def wide_weights() -> WideWeights:
     return WideWeights(frozenset(found["ops"]), found["needs_hexagon"], found["needs_act_bitwidth"])
 
 
+@record
+class NarrowWeights:
+    """For which ONNX ops HTP took 4-bit weights when measured; `per_channel_only` with a grid a channel."""
+
+    ops: frozenset[str]
+    per_channel_only: frozenset[str]
+
+
+@cache
+def narrow_weights() -> NarrowWeights:
+    """Read once. Measured on every Hexagon version from v68 on, with 8-bit and 16-bit activations."""
+    found = load("measured_precision")["narrow_weights"]
+    return NarrowWeights(frozenset(found["ops"]), frozenset(found["per_channel_only"]))
+
+
 @cache
 def float_not_compiled(soc: str) -> frozenset[str]:
     """Float ops that HTP of a SoC validates and then cannot compile, as measured; empty if not asked."""

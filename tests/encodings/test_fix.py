@@ -54,6 +54,21 @@ def test_every_fix_of_a_fixture(path: Path, tmp_path: Path) -> None:
         json.loads(fixed.after)
 
 
+def test_an_entry_behind_vectors_is_mended_itself(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    entries = [{"bitwidth": 8, "dtype": "int", "scale": [0.5, 0.25], "offset": [0, 0]}, {"bitwidth": 8}]
+    for first in (entries[0], {**entries[0], "max": []}):
+        whole = {
+            "activation_encodings": {"x": [first, entries[1]]},
+            "param_encodings": {},
+            "version": "0.6.1",
+        }
+        path.write_text(json.dumps(whole), "utf-8")
+        fixed = fix_encodings(Job(path, kind="encodings", select=("encodings/missing-field",)), False)
+        made = json.loads(fixed.after)["activation_encodings"]["x"]
+        assert made[-1] == {"bitwidth": 8, "dtype": "int"}
+
+
 # Every number that a good entry is written with stands for the same value in several spellings.
 SPELLED = {
     "scale": ("0.25", "2.5e-1", "0.2500", "25E-2"),

@@ -36,6 +36,12 @@ class ModelView:
         self.model = model
         self.target = target
 
+    def aimed(self, target: Target) -> ModelView:
+        """The same model for another target; the statistics of its weights are shared."""
+        other = ModelView(self.model, target)
+        other.weights = self.weights
+        return other
+
     @property
     def table(self) -> OpTable:
         """The supported-ops table of the target's SDK."""

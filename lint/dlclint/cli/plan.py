@@ -6,49 +6,74 @@ import argparse
 import sys
 from pathlib import Path
 
-from dlclint.analysis.plan.decide import Asked, make_plan
-from dlclint.analysis.plan.overrides import overrides
-from dlclint.analysis.view import ModelView
+from dlclint.analysis.plan.model import Asked
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import config_of, files, job_for
+from dlclint.cli.options.shared import WIDTHS
 from dlclint.cli.output import deliver
 from dlclint.diagnostic import plain
 from dlclint.encodings.recognition import is_encodings
-from dlclint.engine.names import misfits, refused
-from dlclint.model.reading import Unreadable, read
+from dlclint.engine.config import Config
+from dlclint.engine.plan import OverrideFile, UnknownNames, plan_model
+from dlclint.engine.registry import BrokenRules, chosen_rules
+from dlclint.engine.run import Job
+from dlclint.model.reading import Unreadable
 from dlclint.report.plan import render_plan
 
 
 def plan(given: argparse.Namespace) -> int:
-    """Run the command; returns the exit status.
+    """Run the command; returns 1 if the rules know that the conversion will fail, else 0.
 
     Raises:
         UsageError: the model cannot be read, or an argument not be followed.
     """
-    (path,) = (Path(given.path),) if not Path(given.path).is_dir() else (None,)
-    if path is None or is_encodings(path):
+    path = Path(given.path)
+    if path.is_dir() or is_encodings(path):
         raise UsageError(f"{plain(given.path)}: give one model; a plan is made for one at a time")
     list(files([given.path]))
-    job = job_for(path, given, config_of(given), (), (), False)
+    config = config_of(given)
+    job = _job(path, given, config)
+    if given.estimated_activations and not given.emit_overrides:
+        raise UsageError("--estimated-activations goes with --emit-overrides")
+    settled = _settled(given, config, job)
+    asked = Asked(job.dimensions, given.emit_overrides or "", settled, given.float)
+    file = OverrideFile(given.encodings_version, given.estimated_activations)
+    try:
+        made, overrides = plan_model(job, asked, file)
+    except Unreadable as problem:
+        raise UsageError(f"{plain(given.path)} cannot be read: {plain(problem.message)}") from None
+    except UnknownNames as error:
+        raise UsageError(str(error)) from None
+    if given.emit_overrides:
+        if overrides is None:
+            why = "was asked for" if given.float else f"is what {made.choice.runtime.value} wants"
+            raise UsageError(f"a float DLC {why}, and takes no encodings; leave out --emit-overrides")
+        deliver(f"{overrides.text}\n", given.emit_overrides)
+    deliver(render_plan(made, given.format, sys.stdout if given.output is None else None), given.output)
+    return 1 if made.fails else 0
+
+
+def _job(path: Path, given: argparse.Namespace, config: Config) -> Job:
+    # The kind of DLC is what a plan is about: quantized, unless it is to stay float.
+    given.quantize = not given.float
+    try:
+        chosen_rules(config.select, config.ignore)
+    except (ValueError, BrokenRules) as error:
+        raise UsageError(str(error)) from None
+    job = job_for(path, given, config, config.select, config.ignore, False)
     if not job.target.runtimes and job.target.soc is None:
         raise UsageError("give --soc (such as SM8650, see `dlclint soc`) or --runtime: a plan is for a chip")
     if not job.target.considered:
         raise UsageError(f"{job.target.soc} has none of the runtimes that --runtime names")
-    if given.estimated_activations and not given.emit_overrides:
-        raise UsageError("--estimated-activations goes with --emit-overrides")
-    try:
-        view = ModelView(read(path, job.dimensions), job.target)
-    except Unreadable as problem:
-        raise UsageError(f"{plain(given.path)} cannot be read: {plain(problem.message)}") from None
-    unknown = refused([list(misfits(view.model, job, plain(given.path)))])
-    if unknown:
-        raise UsageError(unknown)
-    made = make_plan(view, Asked(job.dimensions, given.emit_overrides or ""))
-    if given.emit_overrides:
-        if not made.choice.quantize:
-            raise UsageError(f"{made.choice.runtime.value} wants a float DLC, which takes no encodings")
-        text = overrides(view, made, given.encodings_version, given.estimated_activations)
-        deliver(f"{text}\n", given.emit_overrides)
-    text = render_plan(made, given.format, sys.stdout if given.output is None else None)
-    deliver(text, given.output)
-    return 0
+    return job
+
+
+def _settled(given: argparse.Namespace, config: Config, job: Job) -> dict[str, int]:
+    """The widths and switches that the command line or the configuration gives."""
+    section = config.section_for(job.path).kind
+    names = [*(name.replace("-", "_") for name in WIDTHS), "per_channel"]
+    return {
+        name: getattr(job.target.kind, name)
+        for name in names
+        if getattr(given, name) not in (None, False) or section.get(name)
+    }

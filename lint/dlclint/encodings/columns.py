@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from dlclint.diagnostic import Severity
 from dlclint.encodings.document import (
+    ALIKE,
     FLOAT,
     INT,
     UNKNOWN,
@@ -27,6 +28,7 @@ from dlclint.encodings.document import (
     Layout,
     Path_,
     Tensors,
+    channels_of,
     is_vectors,
     leaves,
 )
@@ -47,8 +49,6 @@ _DTYPE = re.compile(r"(u?)int([0-9]{1,2})")
 UNREADABLE: dict[Any, Any] = {None: False}
 """Stands for an entry that is no object; no JSON object has such a member."""
 _KINDS = {Layout.LEGACY: {"int": INT, "float": FLOAT}, Layout.LIST: {"INT": INT, "FLOAT": FLOAT}}
-_ALIKE = ("bitwidth", "dtype", "is_symmetric")
-"""Fields that a vectorised entry of the legacy layout may give per channel too."""
 _TEXT_TRUTH: dict[Any, int] = {"True": 1, "False": 0, None: -1}
 _TRUTH: dict[Any, int] = {True: 1, False: 0, None: -1}
 FLOAT_DTYPES = frozenset(
@@ -231,10 +231,10 @@ class ColumnBuilder:
         return found
 
     def _expanded(self, tensor: int, index: int, entry: dict[str, Any]) -> list[dict[str, Any]]:
-        vectors = {key: entry[key] for key in (*VECTORS, *_ALIKE) if isinstance(entry.get(key), list)}
-        size = max(map(len, vectors.values()), default=0)
+        vectors = {key: entry[key] for key in (*VECTORS, *ALIKE) if isinstance(entry.get(key), list)}
+        size = channels_of(entry)
         message = f"one entry holds vectors of {size} channels; this layout has one entry per channel"
-        if any(len(value) != size for value in vectors.values()) or size == 0:
+        if not size:
             self._flaw(
                 "field-type", tensor, (index,), "the vectors of the entry differ in length, or are empty"
             )

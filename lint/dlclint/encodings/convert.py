@@ -35,7 +35,10 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One encoding with everything that the formats say between them."""
+    """One encoding with everything that the formats say between them.
+
+    `scale` and `offset` are empty for float tensors, and where an integer entry chooses the width alone.
+    """
 
     name: str
     is_param: bool | None
@@ -90,7 +93,14 @@ def written(entries: list[Entry], version: str, producer: Mapping[str, str]) -> 
     """
     target = next(known for known in Layout if known.value == version)
     losses: list[str] = []
-    body = _flat(entries, losses) if target is Layout.FLAT else _sections(entries, target, losses)
+    if target is not Layout.LEGACY:
+        losses += [
+            f"{entry.name!r}: an entry without a range has no place in {version}"
+            for entry in entries
+            if not entry.is_float and not entry.scale
+        ]
+    if not losses:
+        body = _flat(entries, losses) if target is Layout.FLAT else _sections(entries, target, losses)
     if losses:
         raise CannotConvert(list(dict.fromkeys(losses)))
     whole = {**body, "producer": dict(producer), "version": version}
@@ -278,8 +288,8 @@ def _sections(entries: list[Entry], target: Layout, losses: list[str]) -> dict[s
 
 
 def _legacy_entry(entry: Entry) -> Json:
-    if entry.is_float:
-        return [{"bitwidth": entry.bitwidth, "dtype": "float"}]
+    if entry.is_float or not entry.scale:
+        return [{"bitwidth": entry.bitwidth, "dtype": "float" if entry.is_float else "int"}]
     channels = []
     for scale, offset in zip(entry.scale, entry.offset, strict=True):
         low, high = _range(scale, offset, entry.bitwidth)

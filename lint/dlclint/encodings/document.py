@@ -48,6 +48,8 @@ SECTIONS = (ACTIVATIONS, PARAMS, ENCODINGS)
 
 VECTORS = ("min", "max", "scale", "offset")
 """Fields that some writers of the legacy layout give as lists, one number per channel."""
+ALIKE = ("bitwidth", "dtype", "is_symmetric")
+"""Fields that such an entry may give per channel too."""
 FIELDS = {
     Layout.LEGACY: {"bitwidth": "bitwidth", "symmetric": "is_symmetric", "dtype": "dtype"},
     Layout.LIST: {"bitwidth": "bw", "symmetric": "is_sym", "dtype": "dtype"},
@@ -236,10 +238,13 @@ class EncodingsDocument:
         path: Path_ = (key,) if key else ()
         if isinstance(value, dict):
             return path
-        if channel < len(value) and not (isinstance(value[0], dict) and is_vectors(value[0])):
-            return (channel, *path)
-        held = value[0].get(key)
-        return (0, *path, channel) if isinstance(held, list) and channel < len(held) else (0, *path)
+        for index, item in enumerate(value):
+            size = channels_of(item)
+            if channel < max(1, size):
+                is_list = size > 0 and isinstance(item.get(key), list)
+                return (index, *path, channel) if is_list else (index, *path)
+            channel -= max(1, size)
+        return (0, *path)
 
     def find(self, tensor: int, path: Path_) -> tuple[Member, int]:
         """The member that a path leads to within an entry; see `json_text.Finder`."""
@@ -299,6 +304,14 @@ class EncodingsDocument:
             for row, known in enumerate(self.tensors.names):
                 self._rows.setdefault(known, []).append(row)
         return self._rows.get(name, [])
+
+
+def channels_of(entry: Any) -> int:
+    """How many channels the vectors of a legacy entry have; 0 without any, or where they differ."""
+    if not isinstance(entry, dict) or not is_vectors(entry):
+        return 0
+    sizes = {len(entry[key]) for key in (*VECTORS, *ALIKE) if isinstance(entry.get(key), list)}
+    return sizes.pop() if len(sizes) == 1 else 0
 
 
 def is_vectors(entry: dict[str, Any]) -> bool:

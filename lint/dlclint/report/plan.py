@@ -9,9 +9,11 @@ from typing import Any, TextIO
 
 from dlclint import __version__
 from dlclint.analysis.plan.commands import line
-from dlclint.analysis.plan.model import Advice, Plan
+from dlclint.analysis.plan.model import Advice, Obstacle, Plan
 from dlclint.diagnostic import plain
 
+FAILS = "dlclint check says that this conversion will fail; mend first"
+ALL = "all that the rules say"
 LAYERS = 8
 """Worst layers shown to people; programs get all."""
 
@@ -52,11 +54,15 @@ def _json(plan: Plan) -> str:
             "weights_bitwidth": choice.weights_bitwidth,
             "bias_bitwidth": choice.bias_bitwidth,
             "float_bitwidth": choice.float_bitwidth,
+            "float_bias_bitwidth": choice.float_bias_bitwidth,
             "per_channel": choice.per_channel,
             "per_row": choice.per_row,
             "param_quantizer": choice.param_quantizer,
             "cle": choice.cle,
         },
+        "errors": [_obstacle(item) for item in plan.obstacles if item.is_error],
+        "warnings": [_obstacle(item) for item in plan.obstacles if not item.is_error],
+        "check": plain(plan.check, 4000),
         "first": [_advice(item) for item in plan.first],
         "advice": [_advice(item) for item in plan.advice],
         "layers": [
@@ -67,6 +73,7 @@ def _json(plan: Plan) -> str:
                 "per_tensor_db": _number(row.per_tensor),
                 "per_channel_db": _number(row.per_channel),
                 "chosen_db": _number(row.chosen),
+                "db_at_4_bits": _number(row.at_4_bits),
             }
             for row in plan.layers
         ],
@@ -84,6 +91,7 @@ def _json(plan: Plan) -> str:
                 }
                 for row in plan.narrow
             ],
+            "wide_by_overrides": [plain(name) for name in plan.wide],
         },
         "commands": {
             chain.title.lower(): [
@@ -107,6 +115,16 @@ def _advice(item: Advice) -> dict[str, Any]:
     }
 
 
+def _obstacle(item: Obstacle) -> dict[str, Any]:
+    return {
+        "rule": item.rule,
+        "times": item.times,
+        "message": item.message,
+        "where": item.where,
+        "help": item.help,
+    }
+
+
 def _number(value: float) -> float | None:
     if isinstance(value, int):
         return value
@@ -115,6 +133,15 @@ def _number(value: float) -> float | None:
 
 def _markdown(plan: Plan) -> str:
     lines = [f"# Quantization plan: {_cell(_title(plan))}", ""]
+    errors = [item for item in plan.obstacles if item.is_error]
+    if errors:
+        lines += [f"## {FAILS}", ""]
+        lines += [
+            f"- **{item.rule}**{_times(item)}: {_cell(item.message)} ({_cell(item.where or 'the model')})."
+            f"{f' {_cell(item.help)}' if item.help else ''}"
+            for item in errors
+        ]
+        lines.append("")
     if plan.first:
         lines += ["## Before quantizing", ""]
         lines += [f"- **{_cell(a.topic)}**: {_cell(a.choice)}. {_cell(a.reason)}" for a in plan.first]
@@ -123,9 +150,11 @@ def _markdown(plan: Plan) -> str:
     lines += [f"| {_cell(a.topic)} | {_cell(a.choice)} | {_cell(a.reason)} |" for a in plan.advice]
     if plan.layers:
         lines += ["", "## Worst weights", "", "SQNR at the chosen width, foretold from the weights.", ""]
-        lines += ["| weight | op | dB per tensor | dB per channel |", "| --- | --- | --- | --- |"]
+        lines += ["| weight | op | dB per tensor | dB per channel | at 4 bits |"]
+        lines += ["| --- | --- | --- | --- | --- |"]
         lines += [
-            f"| {_cell(row.weight)} | {row.op} | {row.per_tensor:.1f} | {row.per_channel:.1f} |"
+            f"| {_cell(row.weight)} | {row.op} | {row.per_tensor:.1f} | {row.per_channel:.1f}"
+            f" | {row.at_4_bits:.1f} |"
             for row in plan.layers[:LAYERS]
         ]
     if plan.narrow:
@@ -143,12 +172,32 @@ def _markdown(plan: Plan) -> str:
             for row in plan.narrow[:LAYERS]
         ]
     for chain in plan.toolchains:
-        lines += ["", f"## {chain.title}", "", "```sh"]
+        lines += ["", f"## {_commands(plan, chain.title)}", "", "```sh"]
         lines += [plain(line(made), 4000) for made in chain.commands]
         lines.append("```")
-    if plan.notes:
-        lines += ["", "## Notes", "", *(f"- {_cell(note)}" for note in plan.notes)]
+    if plan.obstacles:
+        lines += ["", f"## {ALL.capitalize()}", "", "```sh", plain(plan.check, 4000), "```"]
+    notes = _notes(plan)
+    if notes:
+        lines += ["", "## Notes", "", *(f"- {_cell(note)}" for note in notes)]
     return "\n".join(lines) + "\n"
+
+
+def _times(item: Obstacle) -> str:
+    return f" x{item.times}" if item.times > 1 else ""
+
+
+def _commands(plan: Plan, title: str) -> str:
+    return f"{title} commands" + ", once the errors are mended" * plan.fails
+
+
+def _notes(plan: Plan) -> list[str]:
+    """The plan's notes, with what the rules warn of."""
+    warnings = [item for item in plan.obstacles if not item.is_error]
+    notes = list(plan.notes)
+    if warnings:
+        notes.append("warnings besides: " + ", ".join(f"{item.rule}{_times(item)}" for item in warnings))
+    return notes
 
 
 def _cell(text: str) -> str:
@@ -180,7 +229,22 @@ def _rich(plan: Plan, stream: TextIO | None) -> str:
             made.add_row(*(Text(plain(cell, 400)) for cell in row))
         console.print(Padding(made, (0, 0, 0, 2)))
 
+    def paragraph(text: str, indent: int) -> None:
+        console.print(Padding(Text(plain(text, 400)), (0, 0, 0, indent)))
+
+    def command_line(text: str) -> None:
+        # Not wrapped: what is copied from a terminal must be one line.
+        console.print(Text(f"  {plain(text, 4000)}"), soft_wrap=True)
+
     console.print(Text(_title(plan), "bold"))
+    errors = [item for item in plan.obstacles if item.is_error]
+    if errors:
+        head(FAILS)
+        for item in errors:
+            said = f"{item.rule}{_times(item)}: {item.message} ({item.where or 'the model'})"
+            paragraph(said, 2)
+            if item.help:
+                paragraph(f"do: {item.help}", 4)
     if plan.first:
         head("before quantizing")
         table(("", "", ""), [(item.topic, item.choice, item.reason) for item in plan.first])
@@ -189,10 +253,10 @@ def _rich(plan: Plan, stream: TextIO | None) -> str:
     if plan.layers:
         head("worst weights (SQNR in dB, foretold from the weights)")
         rows = [
-            (row.weight, row.op, f"{row.per_tensor:.1f}", f"{row.per_channel:.1f}")
+            (row.weight, row.op, *(f"{db:.1f}" for db in (row.per_tensor, row.per_channel, row.at_4_bits)))
             for row in plan.layers[:LAYERS]
         ]
-        table(("weight", "op", "per tensor", "per channel"), rows)
+        table(("weight", "op", "per tensor", "per channel", "at 4 bits"), rows)
     if plan.narrow:
         head("activations that 8 bits suit worst (estimated ranges; no data was seen)")
         ranges = [
@@ -201,12 +265,15 @@ def _rich(plan: Plan, stream: TextIO | None) -> str:
         ]
         table(("tensor", "range", "8 bits", "16 bits", "basis"), ranges)
     for chain in plan.toolchains:
-        head(f"{chain.title} commands")
+        head(_commands(plan, chain.title))
         for made in chain.commands:
-            # Not wrapped: what is copied from a terminal must be one line.
-            console.print(Text(f"  {plain(line(made), 4000)}"), soft_wrap=True)
-    if plan.notes:
+            command_line(line(made))
+    if plan.obstacles:
+        head(ALL)
+        command_line(plan.check)
+    notes = _notes(plan)
+    if notes:
         head("notes")
-        for note in plan.notes:
-            console.print(Padding(Text(plain(note, 400)), (0, 0, 0, 2)))
+        for note in notes:
+            paragraph(note, 2)
     return printed(console, stream)

@@ -47,7 +47,7 @@ def missing_field(context: EncodingsContext) -> Iterator[Finding]:
     Why: the converter stops at a missing bitwidth ("Bitwidth must be present"), and an integer
     range needs both ends. Entries of bitwidth and dtype alone are accepted in practice: they only
     choose the type and width, and the range comes from calibration.
-    What to do: add the field; a warning says what happens without it.
+    What to do: add the field; a warning or note says what happens without it.
     Fix: safe where the entry's own numbers give it (min and max from scale and offset), or where
     the field only has the name of another layout.
     """
@@ -90,7 +90,8 @@ def _missing(
             yield "min", Severity.ERROR, why, None
         elif "bitwidth" in keys:
             why = "the entry only chooses type and width, the range comes from calibration"
-            yield "min", Severity.WARNING, why, None
+            # With a dtype it is the form of the document's own examples.
+            yield "min", Severity.INFO if "dtype" in keys else Severity.WARNING, why, None
     elif len(keys & {"min", "max"}) == 1:
         yield ({"min", "max"} - keys).pop(), Severity.ERROR, "an integer range needs both ends", None
     for field, others in _OTHER_SPELLINGS.items():
@@ -127,9 +128,11 @@ def _lacks(
 
 
 def _lack_source(field: str, severity: Severity) -> Source:
+    if field in ("min", "max", "bitwidth"):
+        return OVERRIDES
     if severity is Severity.INFO or field in ("dtype", "is_symmetric"):
         return Source(AIMET, "required fields")
-    return OVERRIDES if field in ("min", "max", "bitwidth") else Source(FORMAT, field)
+    return Source(FORMAT, field)
 
 
 def _fix_lack(document: EncodingsDocument, rows: Rows, field: str, other: str) -> Fix | None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from dlclint.analysis.plan.model import Choice, Command, Toolchain
 from dlclint.analysis.view import ModelView
 from dlclint.model.dimensions import Dimensions
-from dlclint.target import Runtime
+from dlclint.target import DlcKind, Runtime, Target
+from dlclint_schemas.ops import DEFAULT_SDK
 from dlclint_schemas.quantization import tool_options
 
 INPUT_LIST = "INPUT_LIST.txt"
@@ -39,6 +40,7 @@ class _Tools:
     title: str
     converter: str
     shape: str
+    float_bias: str
     quantizer: str
     ranges: Mapping[str, tuple[tuple[str, ...], ...]]
     per_channel: tuple[tuple[str, ...], ...]
@@ -52,6 +54,7 @@ _SNPE = _Tools(
     "SNPE",
     "snpe-onnx-to-dlc",
     "-d",
+    "--float_bias_bw",
     "snpe-dlc-quant",
     {word: (("--param_quantizer", word),) for word in ("tf", "enhanced", "symmetric")},
     (),
@@ -63,6 +66,7 @@ _QAIRT = _Tools(
     "QAIRT",
     "qairt-converter",
     "--source_model_input_shape",
+    "--float_bias_bitwidth",
     "qairt-quantizer",
     {"tf": (), "enhanced": (("--param_quantizer_calibration", "sqnr"),), "symmetric": (_SYMMETRIC,)},
     (_SYMMETRIC,),
@@ -137,6 +141,7 @@ def _convert(
         *shapes,
         *([("--quantization_overrides", overrides)] if overrides else []),
         ("--output_path", f"{view.model.path.stem}.dlc"),
+        *([] if choice.quantize else _float_widths(choice, tools.float_bias)),
         *_place(tools, view, choice),
     )
 
@@ -150,6 +155,7 @@ def _quantize(tools: _Tools, view: ModelView, choice: Choice, overrides: str) ->
         ("--act_bitwidth", str(choice.act_bitwidth)),
         ("--weights_bitwidth", str(choice.weights_bitwidth)),
         ("--bias_bitwidth", str(choice.bias_bitwidth)),
+        *_float_widths(choice, "--float_bias_bitwidth"),
         *tools.ranges[choice.param_quantizer],
     ]
     if choice.per_channel:
@@ -161,6 +167,16 @@ def _quantize(tools: _Tools, view: ModelView, choice: Choice, overrides: str) ->
     if overrides and tools.takes_overrides:
         options.append((tools.takes_overrides,))
     return command(tools.quantizer, *dict.fromkeys(options), *_place(tools, view, choice))
+
+
+def _float_widths(choice: Choice, bias: str) -> list[tuple[str, ...]]:
+    """The widths of what is float, where they are not the tools' own; `bias` is the option's name."""
+    found: list[tuple[str, ...]] = []
+    if choice.float_bitwidth != DlcKind().float_bitwidth:
+        found.append(("--float_bitwidth", str(choice.float_bitwidth)))
+    if choice.float_bias_bitwidth is not None:
+        found.append((bias, str(choice.float_bias_bitwidth)))
+    return found
 
 
 def _place(tools: _Tools, view: ModelView, choice: Choice) -> list[tuple[str, ...]]:
@@ -185,6 +201,28 @@ def _soc(view: ModelView) -> str:
     """The first name of a chip's row, which may be like "SM4350/6325"."""
     soc = view.target.soc
     return SOC if soc is None else soc.name.partition("/")[0]
+
+
+def check_command(view: ModelView, target: Target, dimensions: Dimensions) -> str:
+    """The `dlclint check` that tells all that the rules have to say of a target."""
+    kind, words = target.kind, ["dlclint", "check"]
+    if target.soc is not None:
+        words += ["--soc", _soc(view)]
+    words += ["--runtime", target.runtimes[0].value, "--quantize" if kind.quantize else "--float"]
+    if target.sdk != DEFAULT_SDK:
+        words += ["--sdk", target.sdk]
+    default = DlcKind()
+    for what in ("act", "weights", "bias", "float", "float_bias"):
+        bits = getattr(kind, f"{what}_bitwidth")
+        if bits != getattr(default, f"{what}_bitwidth"):
+            words += [f"--{what.replace('_', '-')}-bitwidth", str(bits)]
+    words += ["--use-per-channel-quantization"] * kind.per_channel + ["-n"] * (not target.simplify)
+    for name, sizes in dimensions.input_dims.items():
+        words += ["-d", name, ",".join(map(str, sizes))]
+    for symbol, size in dimensions.symbols.items():
+        words += ["-s", symbol, str(size)]
+    words += [] if dimensions.batch is None else ["-b", str(dimensions.batch)]
+    return shlex.join([*words, str(view.model.path)])
 
 
 def placeholders(view: ModelView, choice: Choice) -> list[str]:

@@ -18,7 +18,10 @@ from dlclint_schemas.quantization import quantization_facts
 def layer_figures(
     weights: list[ConvertedWeight], bits: int, per_channel: bool, per_row: bool
 ) -> tuple[LayerFigures, ...]:
-    """Both grids of every weight that is not zero; the one that the options choose counts, worst first."""
+    """Both grids of every weight that is not zero; the one that the options choose counts, worst first.
+
+    A grid for each channel is that of convolutions, one for each row that of the other ops.
+    """
     rows = []
     for weight in weights:
         if not weight.mean_square.any():
@@ -27,9 +30,10 @@ def layer_figures(
         whole = channel_sqnr(weight, per_tensor_scale(weight, bits))
         each = channel_sqnr(weight, per_channel_scale(weight, bits))
         own = per_channel if op in CONVOLUTIONS else per_row
-        rows.append(
-            LayerFigures(_name(weight.use.node), op, weight.name, whole, each, each if own else whole)
-        )
+        scale = per_channel_scale(weight, 4) if own else per_tensor_scale(weight, 4)
+        at_4_bits = channel_sqnr(weight, scale)
+        chosen = each if own else whole
+        rows.append(LayerFigures(_name(weight.use.node), op, weight.name, whole, each, chosen, at_4_bits))
     return tuple(sorted(rows, key=lambda row: row.chosen))
 
 

@@ -6,7 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dlclint.diagnostic import Number
+from dlclint.model.dimensions import Dimensions
 from dlclint.target import Runtime, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the user settled, and what the rules know beforehand.
+
+    `settled` are the widths (bits) and switches that were given, by the names of `DlcKind`; `is_float`
+    says that the DLC is to stay float. `overrides` is where the override file will lie, if any.
+    `lacking` are the ops that have no 16-bit form where the model is to run.
+    """
+
+    dimensions: Dimensions
+    overrides: str = ""
+    settled: Mapping[str, int] = field(default_factory=dict)
+    is_float: bool = False
+    lacking: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +31,8 @@ class Choice:
     """The settings that the commands come from.
 
     `param_quantizer` is tf, enhanced or symmetric, as snpe-dlc-quant names them; a float DLC has
-    `quantize` false and only `float_bitwidth` counts.
+    `quantize` false and only the float widths count. `float_bias_bitwidth` is None where nobody asked
+    for one.
     """
 
     runtime: Runtime
@@ -23,6 +41,7 @@ class Choice:
     weights_bitwidth: int = 8
     bias_bitwidth: int = 8
     float_bitwidth: int = 32
+    float_bias_bitwidth: int | None = None
     per_channel: bool = False
     per_row: bool = False
     param_quantizer: str = "tf"
@@ -40,8 +59,26 @@ class Advice:
 
 
 @dataclass(frozen=True, slots=True)
+class Obstacle:
+    """A rule that has something against the conversion as planned.
+
+    `times` is how often it says so, `message`, `where` and `help` are those of the first time.
+    """
+
+    rule: str
+    is_error: bool
+    times: int
+    message: str
+    where: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
 class LayerFigures:
-    """SQNR of a weight in dB on the two grids, at the chosen width; `chosen` is the one that counts."""
+    """SQNR of a weight in dB on the two grids, at the chosen width; `chosen` is the one that counts.
+
+    `at_4_bits` is that of the chosen grid at 4 bits.
+    """
 
     node: str
     op: str
@@ -49,6 +86,7 @@ class LayerFigures:
     per_tensor: float
     per_channel: float
     chosen: float
+    at_4_bits: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +122,9 @@ class Plan:
     """A whole plan. `estimated` of `activations` tensors have an estimated range.
 
     `first` is what to do before quantizing; `layers` are all weights, the worst first; `narrow` the
-    activations that 8 bits suit worst, the worst first.
+    activations that 8 bits suit worst, the worst first; `wide` those that an override file is to give
+    16 bits, where the others have 8. `obstacles` are what the rules have against it, errors first, and
+    `check` is the command that tells more.
     """
 
     path: str
@@ -94,7 +134,15 @@ class Plan:
     advice: tuple[Advice, ...]
     layers: tuple[LayerFigures, ...]
     narrow: tuple[ActivationFigures, ...]
+    wide: tuple[str, ...]
     estimated: int
     activations: int
     toolchains: tuple[Toolchain, ...]
     notes: tuple[str, ...]
+    obstacles: tuple[Obstacle, ...] = ()
+    check: str = ""
+
+    @property
+    def fails(self) -> bool:
+        """Whether the rules know that the conversion will fail."""
+        return any(obstacle.is_error for obstacle in self.obstacles)

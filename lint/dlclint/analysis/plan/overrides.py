@@ -1,6 +1,8 @@
-"""A first override file: encodings of the weights, and estimated ones of activations if wanted."""
+"""A first override file: encodings of the weights, and of activations as far as the plan has any."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,22 +17,78 @@ from dlclint.analysis.weights.store import ConvertedWeight
 from dlclint.encodings import grid
 from dlclint.encodings.convert import Entry, written
 from dlclint.model.tensors import Unavailable
-from dlclint.target import Runtime
 from dlclint_schemas.thresholds import threshold
 
+RANGELESS = "0.6.1"
+"""The format version in which an entry may choose a width and leave the range to calibration
+(80-63442-2 Rev BL, Quantized vs Non-Quantized Models, the examples of mixed precision)."""
 
-def overrides(view: ModelView, plan: Plan, version: str, activations: bool) -> str:
-    """The override file of a plan as text.
 
-    Weights of convolutions get a symmetric encoding for each channel if the plan chose that, all others
-    one for the tensor; a batch normalisation that the converter folds is folded in. Biases get none:
-    the quantizer's --bias_bitwidth sets them. `activations`: those with an estimated range get an
-    encoding too, of 16 bits for the few that the plan found too narrow for 8.
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """An override file as text, and what is in it and what is not, one sentence each."""
+
+    text: str
+    notes: tuple[str, ...]
+
+
+def overrides(view: ModelView, plan: Plan, version: str, estimated: bool) -> Overrides:
+    """The override file of a plan.
+
+    Weights of convolutions get a symmetric encoding for each channel if the plan chose that, others
+    one for the tensor; a batch normalisation that the converter folds is folded in. Matrices that the
+    plan wants quantized by row get none, because an entry would hold them to one grid. Biases get
+    none: the quantizer's --bias_bitwidth sets them. Activations that the plan gives 16 bits get an
+    entry that says so; with `estimated` all that have an estimated range get one with that range.
     """
-    entries = _weights(view, plan.choice)
-    if activations:
-        entries += _activations(view, plan)
-    return written(entries, version, {"package": "dlclint", "version": __version__})
+    weights = _weights(view, plan.choice)
+    activations = _activations(view, plan, estimated, version == RANGELESS)
+    producer = {"package": "dlclint", "version": __version__}
+    text = written([*weights, *activations], version, producer)
+    return Overrides(text, tuple(_notes(plan, weights, activations, version, estimated)))
+
+
+def _notes(
+    plan: Plan, weights: list[Entry], activations: list[Entry], version: str, estimated: bool
+) -> list[str]:
+    choice = plan.choice
+    found = [f"written to the override file: {_counted(len(weights), 'weight')}"]
+    ranged = sum(bool(entry.scale) for entry in activations)
+    if ranged:
+        found[0] += f", {_counted(ranged, 'activation')} with estimated ranges"
+    if len(activations) > ranged:
+        found[0] += (
+            f", {_counted(len(activations) - ranged, 'activation')} at 16 bits without a range, which"
+            " calibration finds"
+        )
+    held = {entry.name for entry in activations}
+    missing = [name for name in plan.wide if name not in held]
+    if missing:
+        found.append(
+            f"not written: the 16-bit entries of {_counted(len(missing), 'activation')}, because {version}"
+            f" has no entry without a range; use --encodings-version {RANGELESS}, or --estimated-activations"
+        )
+    if not estimated:
+        found.append(
+            "not written: ranges of activations, which calibration finds (--estimated-activations writes"
+            f" {_counted(plan.estimated, 'estimate')})"
+        )
+    elif plan.estimated < plan.activations:
+        left = plan.activations - plan.estimated
+        found.append(
+            f"not written: {_counted(left, 'activation')} without an estimate; calibration finds them"
+        )
+    if choice.per_row:
+        found.append(
+            "not written: weights of matrices, because the overrides are documented per channel for"
+            " convolutions alone; --use_per_row_quantization quantizes them by row"
+        )
+    found.append(f"not written: biases, because --bias_bitwidth {choice.bias_bitwidth} sets them")
+    return found
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _weights(view: ModelView, choice: Choice) -> list[Entry]:
@@ -38,7 +96,11 @@ def _weights(view: ModelView, choice: Choice) -> list[Entry]:
     for weight in view.weights.converted():
         if weight.statistics.finite == weight.statistics.count:
             by_name.setdefault(weight.name, []).append(weight)
-    return [_weight(name, uses, choice) for name, uses in by_name.items()]
+    return [
+        _weight(name, uses, choice)
+        for name, uses in by_name.items()
+        if not (choice.per_row and all(use.use.node.op_type not in CONVOLUTIONS for use in uses))
+    ]
 
 
 def _weight(name: str, uses: list[ConvertedWeight], choice: Choice) -> Entry:
@@ -68,15 +130,18 @@ def _searched(weight: ConvertedWeight, bits: int, low: Floats, high: Floats) -> 
     return (low, high) if found is None else (np.array([found.low]), np.array([found.high]))
 
 
-def _activations(view: ModelView, plan: Plan) -> list[Entry]:
+def _activations(view: ModelView, plan: Plan, estimated: bool, rangeless: bool) -> list[Entry]:
+    """Entries with estimated ranges, and those of the plan's 16 bits without one where that can be said."""
     entries = []
-    wide = {row.tensor for row in plan.narrow} if plan.choice.runtime is Runtime.HTP else set()
+    wide = frozenset(plan.wide)
     for name, _ in carried(view):
-        estimate = view.activations.get(name)
+        estimate = view.activations.get(name) if estimated else None
+        bits = 16 if name in wide else plan.choice.act_bitwidth
         if estimate is not None:
-            bits = 16 if name in wide else plan.choice.act_bitwidth
             made = grid.fit([estimate.minimum], [estimate.maximum], bits)
             entries.append(_entry(name, False, made, False, False, None))
+        elif name in wide and rangeless:
+            entries.append(Entry(name, False, False, bits, False, False, (), ()))
     return entries
 
 

@@ -12,19 +12,20 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     plan = commands.add_parser("plan", help="plan the quantization of a model: widths, options, commands")
     plan.set_defaults(
         run="dlclint.cli.plan:plan",
-        float=False,
-        quantize=True,
-        per_channel=False,
         sdk=None,
-        **dict.fromkeys((name.replace("-", "_") for name in shared.WIDTHS), None),
     )
     plan.add_argument("path", metavar="MODEL", help="the ONNX model")
     target = plan.add_argument_group("what the model is for")
     shared.add_runtime_and_soc(target)
+    settled = plan.add_argument_group("what is settled, with the quantizer's names (else the plan chooses)")
+    settled.add_argument("--float", dest="float", action="store_true", help="the DLC will stay float")
+    shared.add_widths(settled)
     shared.add_converter(plan)
     overrides = plan.add_argument_group("a first override file")
     overrides.add_argument(
-        "--emit-overrides", metavar="OUT", help="write encodings of the weights to this file"
+        "--emit-overrides",
+        metavar="OUT",
+        help="write encodings of the weights, and the 16-bit entries of the plan, to this file",
     )
     overrides.add_argument(
         "--encodings-version",
@@ -35,7 +36,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     overrides.add_argument(
         "--estimated-activations",
         action="store_true",
-        help="with encodings of activations, as far as their ranges can be estimated",
+        help="with the ranges of activations, as far as they can be estimated",
     )
     configuration = plan.add_argument_group("configuration")
     configuration.add_argument("--config", metavar="FILE", help="dlclint.toml or pyproject.toml to use")

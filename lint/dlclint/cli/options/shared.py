@@ -36,6 +36,12 @@ def add_target(command: argparse.ArgumentParser, *, runtime: bool = True) -> arg
     kind = command.add_argument_group("DLC kind, with the quantizer's names and values")
     kind.add_argument("--float", dest="float", action="store_true", help="the DLC will stay float")
     kind.add_argument("--quantize", action="store_true", help="the DLC will be quantized")
+    add_widths(kind)
+    return target
+
+
+def add_widths(kind: argparse._ArgumentGroup) -> None:
+    """The bit widths of a DLC, and whether weights have a grid for each channel."""
     for name, values in WIDTHS.items():
         kind.add_argument(
             f"--{name}",
@@ -51,7 +57,6 @@ def add_target(command: argparse.ArgumentParser, *, runtime: bool = True) -> arg
         action="store_true",
         help="weights are quantized per channel",
     )
-    return target
 
 
 def add_runtime_and_soc(target: argparse._ArgumentGroup, runtime: bool = True) -> None:

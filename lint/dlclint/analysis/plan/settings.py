@@ -1,0 +1,236 @@
+"""The settings of the weights and biases, one by one: grid, width, range, bias, equalization."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from dlclint.analysis.dlc_size import packed_bytes
+from dlclint.analysis.plan.figures import layer_figures
+from dlclint.analysis.plan.model import Advice, Choice, LayerFigures
+from dlclint.analysis.roles import CONVOLUTIONS
+from dlclint.analysis.view import ModelView
+from dlclint.analysis.weights.biases import bias_errors
+from dlclint.analysis.weights.clipping import best_clipping
+from dlclint.analysis.weights.store import ConvertedWeight
+from dlclint.diagnostic import size_text
+from dlclint.model.tensors import Unavailable
+from dlclint_schemas.precision import narrow_weights, wide_weights
+from dlclint_schemas.thresholds import threshold
+
+Settled = Mapping[str, int]
+"""The widths and switches that the user gave, by the names of `DlcKind`."""
+
+
+def bits(count: int) -> str:
+    """Such as `8 bits`."""
+    return f"{count} bits"
+
+
+def grids(
+    choice: Choice, weights: list[ConvertedWeight], settled: Settled, v66: bool
+) -> tuple[Choice, list[Advice]]:
+    """One grid for a weight, or one for each channel or row."""
+    figures = layer_figures(weights, choice.weights_bitwidth, False, False)
+    convolutions = [row for row in figures if row.op in CONVOLUTIONS]
+    matrices = [row for row in figures if row.op not in CONVOLUTIONS]
+    advice = []
+    if convolutions:
+        choice = replace(choice, per_channel=not v66 or "per_channel" in settled)
+        advice.append(_grid_of_convolutions(choice, convolutions, "per_channel" in settled, v66))
+    spread = [
+        row
+        for row in matrices
+        if row.per_channel - row.per_tensor >= threshold("channel_spread_gain")
+        and row.per_tensor < threshold("channel_sqnr")
+    ]
+    if spread and not v66:
+        worst = spread[0]
+        reason = (
+            f"one grid costs {threshold('channel_spread_gain'):.3g} dB or more in {len(spread)} of"
+            f" {len(matrices)} matrices; worst {worst.weight!r}: {worst.per_tensor:.1f} dB,"
+            f" {worst.per_channel:.1f} dB by row"
+        )
+        choice = replace(choice, per_row=True)
+        advice.append(Advice("grid of matrices", "per row", reason, {"matrices": len(spread)}))
+    return choice, advice
+
+
+def _grid_of_convolutions(choice: Choice, rows: list[LayerFigures], given: bool, v66: bool) -> Advice:
+    gain = float(np.mean([row.per_channel - row.per_tensor for row in rows]))
+    worst = rows[0]
+    numbers: dict[str, float | str] = {
+        "mean_gain_db": gain,
+        "worst": worst.weight,
+        "worst_per_tensor_db": worst.per_tensor,
+        "worst_per_channel_db": worst.per_channel,
+    }
+    among = f"{len(rows)} convolutions" if len(rows) > 1 else "the one convolution"
+    reason = (
+        "given (--use-per-channel-quantization); "
+        * given
+        + f"a grid for each channel gains {gain:.1f} dB{' on average over' if len(rows) > 1 else ' in'}"
+        f" {among}; worst {worst.weight!r}: {worst.per_tensor:.1f} dB per tensor,"
+        f" {worst.per_channel:.1f} dB per channel"
+    )
+    if v66:
+        reason += "; DSP v66 is quantized per tensor (AIMET's configurations)"
+    return Advice(
+        "grid of convolutions", "per channel" if choice.per_channel else "per tensor", reason, numbers
+    )
+
+
+def weight_bits(
+    choice: Choice, weights: list[ConvertedWeight], settled: Settled, hexagon: int | None
+) -> Advice:
+    """What the chosen width of weights leaves of them."""
+    width = choice.weights_bitwidth
+    figures = layer_figures(weights, width, choice.per_channel, choice.per_row)
+    least = threshold("weight_sqnr")
+    poor = [row for row in figures if row.chosen < least]
+    said = "given (--weights-bitwidth); " if "weights_bitwidth" in settled else ""
+    if not figures:
+        return Advice("weights", bits(width), f"{said}no stored weights of convolutions or matrices")
+    worst = figures[0]
+    numbers: dict[str, float | str] = {"worst": worst.weight, "worst_db": worst.chosen, "poor": len(poor)}
+    if not poor:
+        kept = f"all {len(figures)} weights keep" if len(figures) > 1 else "the one weight keeps"
+        reason = f"{said}{kept} {worst.chosen:.1f} dB or more at {bits(width)}"
+        return Advice("weights", bits(width), reason, numbers)
+    reason = (
+        f"{said}{len(poor)} of {len(figures)} weights keep less than {least:g} dB at {bits(width)}, worst"
+        f" {worst.weight!r}: {worst.chosen:.1f} dB"
+    )
+    wide = wide_weights()
+    if width == 4:
+        reason += "; 4 bits want quantization-aware training"
+    elif hexagon is not None and hexagon >= wide.hexagon:
+        reason += (
+            "; if accuracy is short, plan again with --act-bitwidth 16 --weights-bitwidth 16, which"
+            f" Hexagon v{wide.hexagon} and newer take"
+        )
+    else:
+        reason += f"; 16-bit weights need Hexagon v{wide.hexagon} or newer"
+    return Advice("weights", bits(width), reason, numbers)
+
+
+def four_bits(choice: Choice, weights: list[ConvertedWeight], settled: Settled, v66: bool) -> list[Advice]:
+    """Whether 4-bit weights are worth a try, where nobody settled the width."""
+    if "weights_bitwidth" in settled or not weights:
+        return []
+    if v66:
+        reason = "nothing that dlclint has read says that Hexagon v66 takes them"
+        return [Advice("4-bit weights", "no", reason)]
+    figures = layer_figures(weights, choice.weights_bitwidth, choice.per_channel, choice.per_row)
+    taken = narrow_weights()
+    other = sorted({row.op for row in figures} - taken.ops)
+    least = threshold("weight_sqnr")
+    ranked = sorted(figures, key=lambda row: row.at_4_bits)
+    if not ranked:
+        return []
+    keeping = [row for row in ranked if row.at_4_bits >= least and row.op in taken.ops]
+    numbers = {
+        "keeping": len(keeping),
+        "weights": len(ranked),
+        "worst_db": ranked[0].at_4_bits,
+        "best_db": ranked[-1].at_4_bits,
+    }
+    if other:
+        reason = f"nothing that dlclint has read says that HTP takes them in {', '.join(other)}"
+        return [Advice("4-bit weights", "no", reason, numbers)]
+    if len(keeping) < len(ranked):
+        most = f"{len(keeping)} of {len(ranked)}" if keeping else f"none of {len(ranked)}"
+        reason = (
+            f"{most} weights {'keep' if len(keeping) > 1 else 'keeps'} {least:g} dB at 4 bits"
+            f" ({ranked[0].at_4_bits:.1f} to {ranked[-1].at_4_bits:.1f} dB, worst {ranked[0].weight!r});"
+            " they want quantization-aware training"
+        )
+        return [Advice("4-bit weights", "no", reason, numbers)]
+    before, after = (
+        sum(_packed(choice, weight, width) for weight in {w.name: w for w in weights}.values())
+        for width in (choice.weights_bitwidth, 4)
+    )
+    reason = (
+        f"all {len(ranked)} weights keep {ranked[0].at_4_bits:.1f} dB or more at 4 bits, and would take"
+        f" {size_text(after)} for {size_text(before)}; HTP compiled such layers when measured: plan with"
+        " --weights-bitwidth 4"
+    )
+    return [Advice("4-bit weights", "worth a try", reason, numbers)]
+
+
+def _packed(choice: Choice, weight: ConvertedWeight, width: int) -> int:
+    by_channel = choice.per_channel and weight.use.node.op_type in CONVOLUTIONS
+    return packed_bytes(weight.use.tensor.shape, width, weight.use.axis if by_channel else None)
+
+
+def range_search(choice: Choice, weights: list[ConvertedWeight]) -> tuple[Choice, list[Advice]]:
+    """How the ends of the weights' ranges are found."""
+    if not weights:
+        return choice, []
+    whole = [w for w in weights if not (choice.per_channel and w.use.node.op_type in CONVOLUTIONS)]
+    gains = []
+    for weight in whole:
+        try:
+            found = best_clipping(weight, choice.weights_bitwidth, threshold("long_tail_gain"))
+        except Unavailable:
+            continue
+        if found is not None:
+            gains.append((found.gain, weight.name))
+    topic = "range of weights"
+    if gains:
+        gain, name = max(gains)
+        reason = f"outliers cost up to {gain:.1f} dB in {len(gains)} of {len(whole)} weights; worst {name!r}"
+        numbers = {"weights": len(gains), "gain_db": gain}
+        made = Advice(topic, "enhanced (searched)", reason, numbers)
+        return replace(choice, param_quantizer="enhanced"), [made]
+    if choice.per_channel:
+        reason = (
+            "per-channel encodings must be symmetric; no weight has outliers that a searched range would cut"
+        )
+        return replace(choice, param_quantizer="symmetric"), [Advice(topic, "symmetric", reason)]
+    gained = f"no weight of {len(whole)} gains" if len(whole) > 1 else "the one weight does not gain"
+    reason = f"{gained} {threshold('long_tail_gain'):.3g} dB by a searched range"
+    return choice, [Advice(topic, "tf (minimum and maximum)", reason)]
+
+
+def biases(choice: Choice, view: ModelView, settled: Settled) -> tuple[Choice, Advice]:
+    """The width of biases: 32 unless 8 were asked for."""
+    found = list(bias_errors(view))
+    width = settled.get("bias_bitwidth", 32)
+    choice = replace(choice, bias_bitwidth=width)
+    said = "given (--bias-bitwidth); " if "bias_bitwidth" in settled else ""
+    if not found:
+        reason = "they are added in 32 bits, and the default of 8 gains nothing but size"
+        return choice, Advice("biases", bits(width), said + reason)
+    worst = max(found, key=lambda row: (row.output_steps or 0.0, row.vanishing_share))
+    vanish = sum(row.vanishing for row in found)
+    total = sum(int(np.count_nonzero(row.values)) for row in found)
+    reason = f"{said}at 8 bits {vanish} of {total} biases would become 0"
+    numbers: dict[str, float | str] = {"biases": total, "vanishing": vanish}
+    if worst.output_steps is not None:
+        reason += f", and the worst errs by {worst.output_steps:.2g} steps of its output (estimated)"
+        numbers["output_steps"] = worst.output_steps
+    return choice, Advice("biases", bits(width), f"{reason}; they are added in 32 bits", numbers)
+
+
+def equalization(
+    choice: Choice, view: ModelView, weights: list[ConvertedWeight], v66: bool
+) -> tuple[Choice, list[Advice]]:
+    """Whether the quantizer's cross-layer equalization is worth its time."""
+    if not any(weight.use.node.op_type == "Conv" for weight in weights):
+        return choice, []
+    pairs = len(view.cle.pairs)
+    total = len(view.cle.convolutions)
+    numbers = {"pairs": pairs, "convolutions": total}
+    among = f"{pairs} pair{'s' * (pairs != 1)} among {total} convolution{'s' * (total != 1)}"
+    if choice.per_channel:
+        reason = f"{among}, but a grid for each channel needs no equalization"
+        return choice, [Advice("CLE", "no", reason, numbers)]
+    if not pairs:
+        reason = f"no pair among {total} convolutions matches the documented chains (see rules cle/...)"
+        reason += "; dlclint equalize --extended may reach more" if v66 else ""
+        return choice, [Advice("CLE", "no", reason, numbers)]
+    reason = f"{among}, and one grid for all channels of a weight"
+    return replace(choice, cle=True), [Advice("CLE", "yes", reason, numbers)]

@@ -1,0 +1,119 @@
+"""Plan a model: decide, and ask the rules what stands in the way of what was decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dlclint.analysis.plan.commands import check_command
+from dlclint.analysis.plan.decide import chosen_runtime, make_plan
+from dlclint.analysis.plan.model import Asked, Choice, Obstacle, Plan
+from dlclint.analysis.plan.overrides import Overrides, overrides
+from dlclint.analysis.view import ModelView
+from dlclint.diagnostic import Diagnostic, Severity, plain
+from dlclint.engine.ignores import UNUSED, apply_ignores
+from dlclint.engine.names import misfits, refused
+from dlclint.engine.registry import chosen_rules
+from dlclint.engine.run import Job, apply_rules
+from dlclint.model.reading import read
+from dlclint.rule import ModelContext, Rule, Subject
+from dlclint.target import DlcKind, Runtime, Target
+
+TOLD_BY_THE_PLAN = ("quantization", "cle")
+"""Families whose findings are advice on the settings, which a plan gives in its own words."""
+
+
+class UnknownNames(Exception):
+    """The command line names inputs or symbols that the model does not have; the argument says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideFile:
+    """What the override file that goes with a plan is to be: format version, and with what ranges."""
+
+    version: str = "0.6.1"
+    estimated: bool = False
+    """Whether activations get their estimated ranges."""
+
+
+def plan_model(job: Job, asked: Asked, file: OverrideFile) -> tuple[Plan, Overrides | None]:
+    """The plan of a model, and the override file where `asked` names one and the DLC is quantized.
+
+    Raises:
+        Unreadable: the model cannot be read.
+        UnknownNames: see the class.
+    """
+    view = ModelView(read(job.path, job.dimensions), job.target)
+    odd = list(misfits(view.model, job, plain(str(job.path), 500)))
+    if unknown := refused([odd]):
+        raise UnknownNames(unknown)
+    runtime, _ = chosen_runtime(view)
+    quantize = not asked.is_float
+    if quantize and runtime is Runtime.HTP:
+        wide = Choice(runtime, True, act_bitwidth=16)
+        asked = replace(asked, lacking=_ops_without(view, job, _target(view, wide, asked)))
+    plan = make_plan(view, asked)
+    made = None
+    if asked.overrides and plan.choice.quantize:
+        made = overrides(view, plan, file.version, file.estimated)
+        plan = replace(plan, notes=(*made.notes, *plan.notes))
+    target = _target(view, plan.choice, asked)
+    rules = chosen_rules(job.select, (*job.ignore, *TOLD_BY_THE_PLAN))
+    found = [*odd, *_findings(view.aimed(target), job, rules)]
+    return replace(
+        plan, obstacles=_obstacles(found), check=check_command(view, target, asked.dimensions)
+    ), made
+
+
+def _target(view: ModelView, choice: Choice, asked: Asked) -> Target:
+    """What `check` would be asked for to judge a choice."""
+    kind = DlcKind(
+        choice.quantize,
+        choice.act_bitwidth,
+        choice.weights_bitwidth,
+        choice.bias_bitwidth,
+        choice.float_bitwidth,
+        choice.per_channel,
+        True,
+        choice.float_bias_bitwidth,
+    )
+    # With overrides the converter does not simplify.
+    simplify = view.target.simplify and not (asked.overrides and choice.quantize)
+    return replace(view.target, runtimes=(choice.runtime,), kind=kind, simplify=simplify)
+
+
+def _findings(view: ModelView, job: Job, rules: tuple[Rule, ...]) -> list[Diagnostic]:
+    context = ModelContext(job.path, view, view.target)
+    shown = plain(str(job.path), 500)
+    kept, _ = apply_ignores(apply_rules(rules, Subject.MODEL, context, shown), job.ignores, shown)
+    return sorted(kept, key=Diagnostic.sort_key)
+
+
+def _ops_without(view: ModelView, job: Job, target: Target) -> frozenset[str]:
+    """The ops of which the rules say that they lack the target's precision."""
+    rules = chosen_rules(("runtime/precision",), ())
+    return frozenset(
+        str(item.evidence["op"])
+        for item in _findings(view.aimed(target), job, rules)
+        if item.severity is not Severity.INFO and "op" in item.evidence
+    )
+
+
+def _obstacles(found: list[Diagnostic]) -> tuple[Obstacle, ...]:
+    """Errors and warnings by rule, the most frequent errors first."""
+    groups: dict[tuple[bool, str], list[Diagnostic]] = {}
+    for item in found:
+        if item.severity is not Severity.INFO and item.rule != UNUSED:
+            groups.setdefault((item.severity is Severity.ERROR, item.rule), []).append(item)
+    rows = [
+        Obstacle(rule, is_error, len(items), items[0].message, _where(items[0]), items[0].help)
+        for (is_error, rule), items in groups.items()
+    ]
+    return tuple(sorted(rows, key=lambda row: (not row.is_error, -row.times, row.rule)))
+
+
+def _where(item: Diagnostic) -> str:
+    """The node, or else the tensor, that a finding is about; "" for the model."""
+    place = item.location
+    if place.node_index is None:
+        return place.tensor
+    return f"{place.op} {place.node or place.tensor or f'#{place.node_index}'}"
