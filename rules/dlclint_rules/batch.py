@@ -9,8 +9,7 @@ from dlclint.diagnostic import Confidence, Safety, Severity
 from dlclint.model.graph import Dim, Graph, Node
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
-from dlclint_rules import sources
-from dlclint_rules.repairs.sizes import batch_of_one, leading_constant
+from dlclint_rules import repairs, sources
 from dlclint_rules.shapes import graph_inputs
 from dlclint_schemas.limitations import limit_table
 
@@ -47,7 +46,7 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
                 tensor=name,
                 evidence={"batch": shape[0]},
                 # Below rank 4 only a run of both models tells whether it is a batch.
-                fix=batch_of_one(context.view.model, {shape[0]}, quantize and image),
+                fix=repairs.sizes.batch_of_one(context.view.model, {shape[0]}, quantize and image),
             )
 
 
@@ -68,7 +67,7 @@ def symbolic(context: ModelContext) -> Iterator[Finding]:
                 sources.limit("LIM003") if context.target.quantize else sources.CONVERTER,
                 help=f"-d {name} 1{',' + sizes if sizes else ''}" + (f", or -s {symbol} 1" if symbol else ""),
                 tensor=name,
-                fix=batch_of_one(context.view.model, {symbol}, True),
+                fix=repairs.sizes.batch_of_one(context.view.model, {symbol}, True),
             )
 
 
@@ -171,7 +170,7 @@ def baked_in(context: ModelContext) -> Iterator[Finding]:
             continue
         if flaw is not None:
             constant, message = flaw
-            mendable = bool(open_batches) and leading_constant(node) is not None
+            mendable = bool(open_batches) and repairs.sizes.leading_constant(node) is not None
             yield Finding(
                 message,
                 Severity.WARNING,
@@ -180,7 +179,7 @@ def baked_in(context: ModelContext) -> Iterator[Finding]:
                 help="export with batch 1, or use -1 (Reshape) in place of the constant",
                 node=node,
                 evidence={"constant": constant},
-                fix=batch_of_one(context.view.model, open_batches, safe) if mendable else None,
+                fix=repairs.sizes.batch_of_one(context.view.model, open_batches, safe) if mendable else None,
             )
 
 

@@ -1,25 +1,26 @@
 """Family `cle`: which convolutions the quantizer's cross-layer equalization takes, and why not the others.
 
 These rules speak where the model will be quantized with one scale for each weight, as the tools do
-unless told otherwise: per-channel weights do not need equalization.
+unless told otherwise: per-channel weights do not need equalization. What they stand on is imported where
+such a model is met: importing it would take a tenth of the check of a small model.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from dlclint.analysis.cle.absorption import HighBias
-from dlclint.analysis.cle.matching import Matching, Obstacle, Stop, match
-from dlclint.analysis.cle.plan import Chain, plan
 from dlclint.diagnostic import Confidence, Safety, Severity
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
-from dlclint_rules import sources
-from dlclint_rules.repairs import layers
+from dlclint_rules import repairs, sources
+
+if TYPE_CHECKING:
+    from dlclint.analysis.cle.matching import Matching, Stop
 
 ASK = "--algorithms cle of snpe-dlc-quant (qairt-quantizer: --apply_algorithms cle)"
 WORTH_IT = 6.02
@@ -38,6 +39,8 @@ def _matching(context: ModelContext) -> Matching | None:
 
 def _extended(context: ModelContext) -> Matching:
     """What `dlclint equalize --extended` reaches."""
+    from dlclint.analysis.cle.matching import match
+
     return match(context.view.model, context.view.folded, extended=True)
 
 
@@ -89,10 +92,12 @@ def pairs(context: ModelContext) -> Iterator[Finding]:
     )
 
 
-def _left_out(context: ModelContext, obstacle: Obstacle, why: str, help: str = "") -> Iterator[Finding]:
+def _left_out(
+    context: ModelContext, obstacle: Literal["branch", "activation", "chain"], why: str, help: str = ""
+) -> Iterator[Finding]:
     """One finding on all convolutions that one kind of obstacle keeps out of every pair."""
     found = _matching(context)
-    stops: list[Stop] = [] if found is None else [s for s in found.outside() if s.obstacle is obstacle]
+    stops: list[Stop] = [] if found is None else [s for s in found.outside() if s.obstacle.value == obstacle]
     if not stops:
         return
     causes = Counter(stop.at for stop in stops).most_common()
@@ -123,7 +128,7 @@ def branch(context: ModelContext) -> Iterator[Finding]:
     """
     yield from _left_out(
         context,
-        Obstacle.BRANCH,
+        "branch",
         "read more than once, by",
         "per-channel weights (--use_per_channel_quantization) serve them, where the runtime takes those",
     )
@@ -140,7 +145,7 @@ def activation(context: ModelContext) -> Iterator[Finding]:
     """
     yield from _left_out(
         context,
-        Obstacle.ACTIVATION,
+        "activation",
         "the activation behind is",
         "CLE takes Relu only",
     )
@@ -155,7 +160,7 @@ def incomplete_chain(context: ModelContext) -> Iterator[Finding]:
     What to do: nothing where the network is made so; `dlclint equalize --extended` reaches through pooling,
     Pad and Resize, which scale as their input does.
     """
-    yield from _left_out(context, Obstacle.CHAIN, "before the next convolution comes")
+    yield from _left_out(context, "chain", "before the next convolution comes")
 
 
 @rule(fix=[Safety.UNSAFE])
@@ -177,7 +182,7 @@ def relu6(context: ModelContext) -> Iterator[Finding]:
             help="with CLE, compare accuracy; dlclint equalize --relu6 replace --verify measures the change",
             node=clipped[0].activation,
             evidence={"pairs": len(clipped), "convolutions": _names(pair.first for pair in clipped)},
-            fix=layers.relus_of_clips([pair.activation for pair in clipped if pair.activation is not None]),
+            fix=repairs.layers.relus_of_clips([p.activation for p in clipped if p.activation is not None]),
         )
 
 
@@ -218,6 +223,9 @@ def would_help(context: ModelContext) -> Iterator[Finding]:
     found = _matching(context)
     if found is None or not found.pairs:
         return
+    from dlclint.analysis.cle.absorption import HighBias
+    from dlclint.analysis.cle.plan import Chain, plan
+
     bits = context.target.kind.weights_bitwidth
     convs: list[Node] = []
     before: list[float] = []

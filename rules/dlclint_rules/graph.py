@@ -12,8 +12,7 @@ from dlclint.analysis.folding import folded_nodes
 from dlclint.diagnostic import Confidence, Safety, Severity, Source
 from dlclint.model.graph import Graph, Node
 from dlclint.rule import Finding, ModelContext, rule
-from dlclint_rules import sources
-from dlclint_rules.repairs import folding, layers, patterns, tidying
+from dlclint_rules import repairs, sources
 from dlclint_schemas.layers import layer_table
 
 _INT32 = np.iinfo(np.int32)
@@ -39,7 +38,7 @@ def without_effect(context: ModelContext) -> Iterator[Finding]:
     What to do: remove them before AIMET sees the model, so that all names match.
     """
     for graph in _graphs(context):
-        found = [node for node in graph.nodes if _passes_on(node) and tidying.can_bypass(node)]
+        found = [node for node in graph.nodes if _passes_on(node) and repairs.tidying.can_bypass(node)]
         if found:
             yield Finding(
                 f"{_nodes_text(found)} pass their input on unchanged",
@@ -49,7 +48,7 @@ def without_effect(context: ModelContext) -> Iterator[Finding]:
                 help="remove them before override files are made, so that tensor names stay",
                 node=found[0],
                 evidence={"nodes": len(found)},
-                fix=tidying.bypass_all(found),
+                fix=repairs.tidying.bypass_all(found),
             )
 
 
@@ -97,7 +96,7 @@ def unread_output(context: ModelContext) -> Iterator[Finding]:
                 help="leave them out",
                 node=node,
                 evidence={"outputs": len(found)},
-                fix=layers.without_unread_outputs(found),
+                fix=repairs.layers.without_unread_outputs(found),
             )
 
 
@@ -124,7 +123,7 @@ def unread_initializer(context: ModelContext) -> Iterator[Finding]:
                 graph=graph,
                 tensor=names[0],
                 evidence={"initializers": len(names), "bytes": size},
-                fix=tidying.without_initializers(graph, names),
+                fix=repairs.tidying.without_initializers(graph, names),
             )
 
 
@@ -151,7 +150,7 @@ def unread_node(context: ModelContext) -> Iterator[Finding]:
                 help="remove them, or declare their result an output",
                 node=found[0],
                 evidence={"nodes": len(found)},
-                fix=tidying.without_nodes(found),
+                fix=repairs.tidying.without_nodes(found),
             )
 
 
@@ -177,7 +176,7 @@ def initializer_as_input(context: ModelContext) -> Iterator[Finding]:
             help="take them from the inputs: they are constants",
             tensor=names[0],
             evidence={"initializers": len(names)},
-            fix=tidying.without_default(graph, names),
+            fix=repairs.tidying.without_default(graph, names),
         )
 
 
@@ -202,7 +201,7 @@ def nameless_node(context: ModelContext) -> Iterator[Finding]:
                 help="name them before the model is quantized",
                 node=found[0],
                 evidence={"nodes": len(found)},
-                fix=tidying.named(graph, found),
+                fix=repairs.tidying.named(graph, found),
             )
 
 
@@ -227,7 +226,7 @@ def constant_expression(context: ModelContext) -> Iterator[Finding]:
                 help="fold them before the override file is made",
                 node=found[0],
                 evidence={"nodes": len(found)},
-                fix=folding.folded(graph, found),
+                fix=repairs.folding.folded(graph, found),
             )
 
 
@@ -267,7 +266,7 @@ def wide_indices(context: ModelContext) -> Iterator[Finding]:
                 help="store them as int32",
                 node=found[0][0],
                 evidence={"tensors": len(found)},
-                fix=layers.narrow_indices(found),
+                fix=repairs.layers.narrow_indices(found),
             )
 
 
@@ -283,7 +282,7 @@ def unmatched_pattern(context: ModelContext) -> Iterator[Finding]:
     for node in view.nodes():
         if node.key in view.in_pattern or node.op_type == "Erf":
             continue
-        match = patterns.find(node)
+        match = repairs.patterns.find(node)
         if match is None or match.last.key in view.in_pattern:
             continue
         row = layer_table().rows[match.layer]
@@ -294,7 +293,7 @@ def unmatched_pattern(context: ModelContext) -> Iterator[Finding]:
             Confidence.INFERRED,
             help="write it as the converter recognises it",
             node=match.last,
-            fix=patterns.rewritten(match),
+            fix=repairs.patterns.rewritten(match),
         )
 
 
@@ -316,7 +315,7 @@ def split_fully_connected(context: ModelContext) -> Iterator[Finding]:
                 Confidence.INFERRED,
                 help="write them as Gemm with transB 1",
                 node=node,
-                fix=layers.fully_connected(node, add),
+                fix=repairs.layers.fully_connected(node, add),
             )
 
 

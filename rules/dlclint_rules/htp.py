@@ -13,7 +13,7 @@ from dlclint.diagnostic import Confidence, Safety, Severity, Source, size_text
 from dlclint.model.graph import Node, is_float
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import DlcKind, Runtime
-from dlclint_rules.repairs import layers
+from dlclint_rules import repairs
 from dlclint_schemas.forms import htp_forms
 from dlclint_schemas.precision import SUPPLEMENT, compiled_at, rank_limit
 from dlclint_schemas.record import record
@@ -154,7 +154,7 @@ def divide(context: ModelContext) -> Iterator[Finding]:
         help="multiply by the reciprocal",
         node=divisions[0],
         evidence={"nodes": len(divisions), "numbers": sum(sizes)},
-        fix=layers.multiplications(divisions),
+        fix=repairs.layers.multiplications(divisions),
     )
 
 
@@ -200,7 +200,7 @@ def prelu(context: ModelContext) -> Iterator[Finding]:
         help="ReLU or ReLU6 is faster where accuracy allows",
         node=(apart or found)[0],
         evidence={"nodes": len(found), "apart": len(apart)},
-        fix=layers.relus(found),
+        fix=repairs.layers.relus(found),
     )
 
 
@@ -287,10 +287,11 @@ def _over_limit(node: Node, precision: str) -> tuple[int, int, bool] | None:
     """
     ends = [("input_0", node.input(0)), ("output_0", node.output(0))]
     ranks = {end: rank for end, name in ends if name and (rank := node.graph.rank(name)) is not None}
+    layers = layers_of(node)
     limits = {
         end: min(found)
         for end in ranks
-        if (found := [limit for layer in layers_of(node) if (limit := rank_limit(layer, precision, end))])
+        if (found := [limit for layer in layers if (limit := rank_limit(layer, precision, end))])
     }
     asked = htp_forms().max_rank.get((node.op_type, precision != "fp16"))
     documented = bool(limits)

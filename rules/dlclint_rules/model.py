@@ -10,8 +10,7 @@ from dlclint.model import external
 from dlclint.model.graph import Graph
 from dlclint.model.tensors import Tensor, Unavailable
 from dlclint.rule import FileContext, Finding, ModelContext, Subject, rule
-from dlclint_rules import sources
-from dlclint_rules.repairs import tidying, versions
+from dlclint_rules import repairs, sources
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import op_table
 
@@ -85,7 +84,7 @@ def opset_too_new(context: ModelContext) -> Iterator[Finding]:
             sources.limit("LIM004") if limit == op_table().stated_max_opset else sources.op_row(table),
             help=advice,
             evidence={"opset": opset, "stated_max": limit},
-            fix=versions.downgraded(context.view),
+            fix=repairs.versions.downgraded(context.view),
         )
 
 
@@ -194,7 +193,7 @@ def dangling_input(context: ModelContext) -> Iterator[Finding]:
                         help="sort the nodes or mend the graph" if later else "connect the input",
                         node=node,
                         tensor=name,
-                        fix=tidying.sort(graph) if later else None,
+                        fix=repairs.tidying.sort(graph) if later else None,
                     )
             known.update(node.outputs)
         for name in graph.outputs:
@@ -206,7 +205,9 @@ def dangling_input(context: ModelContext) -> Iterator[Finding]:
                     help="remove the output or connect it",
                     tensor=name,
                     graph=graph,
-                    fix=None if graph.path or len(graph.outputs) == 1 else tidying.without_output(name),
+                    fix=None
+                    if graph.path or len(graph.outputs) == 1
+                    else repairs.tidying.without_output(name),
                 )
 
 
@@ -227,7 +228,7 @@ def unused_input(context: ModelContext) -> Iterator[Finding]:
                 Confidence.INFERRED,
                 help="remove it from the model's inputs",
                 tensor=name,
-                fix=tidying.without_input(graph, name),
+                fix=repairs.tidying.without_input(graph, name),
             )
 
 
@@ -251,7 +252,7 @@ def duplicate_name(context: ModelContext) -> Iterator[Finding]:
                     help="keep one definition",
                     tensor=name,
                     graph=graph,
-                    fix=tidying.one_initializer(graph, name),
+                    fix=repairs.tidying.one_initializer(graph, name),
                 )
             made[name] = "an initializer"
         for node in graph.nodes:
@@ -273,7 +274,7 @@ def duplicate_name(context: ModelContext) -> Iterator[Finding]:
                     sources.ONNX,
                     help="rename one of them",
                     node=node,
-                    fix=tidying.named(graph, [node]),
+                    fix=repairs.tidying.named(graph, [node]),
                 )
             names.setdefault(node.name, node.index)
 
@@ -285,17 +286,18 @@ def non_finite_weights(context: ModelContext) -> Iterator[Finding]:
     Why: the range of a tensor with such a value is no range, so no encoding can be computed for it.
     What to do: train or export again; a mask of -inf wants a large finite number.
     """
-    for graph in context.view.model.graphs():
-        for tensor in graph.initializers.values():
-            count = context.view.weights.non_finite(graph, tensor.name)
+    non_finite = context.view.weights.non_finite
+    for graph in context.view.model.graphs() if non_finite else ():
+        for name, tensor in graph.initializers.items():
+            count = non_finite.get((graph.path, name))
             if count:
                 yield Finding(
-                    f"{count} of {tensor.count} values of {tensor.name!r} are NaN or infinite",
+                    f"{count} of {tensor.count} values of {name!r} are NaN or infinite",
                     Severity.WARNING,
                     sources.op_row(context.view.table),
                     Confidence.INFERRED,
                     help="replace them before quantization",
-                    tensor=tensor.name,
+                    tensor=name,
                     graph=graph,
                     evidence={"non_finite": count, "values": tensor.count},
                 )

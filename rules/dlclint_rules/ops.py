@@ -12,8 +12,7 @@ from dlclint.model.edits import Fix
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime, Target
-from dlclint_rules import sources
-from dlclint_rules.repairs import layers, patterns, versions
+from dlclint_rules import repairs, sources
 from dlclint_schemas.forms import htp_forms
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import Constraint
@@ -92,7 +91,7 @@ def version_changed_structure(context: ModelContext) -> Iterator[Finding]:
     became inputs, or new ones, are lost or misread.
     What to do: export at the opset that the summary names.
     """
-    fix = versions.downgraded(context.view)
+    fix = repairs.versions.downgraded(context.view)
     for node, version, known in _unlisted(context, Listing.UNLISTED_CHANGED):
         yield Finding(
             f"{node.op_type} {version} is not listed and is read as {known}, whose structure differs",
@@ -128,7 +127,7 @@ def attribute(context: ModelContext) -> Iterator[Finding]:
                 sources.op_row(context.view.table, node.op_type),
                 help=context.view.table.rows[node.op_type].notes,
                 node=node,
-                fix=layers.of_attribute(node, constraint.kind, constraint.get("attribute")),
+                fix=repairs.layers.of_attribute(node, constraint.kind, constraint.get("attribute")),
             )
     for node, constraint in _constrained(context, "attribute_ignored"):
         name = constraint.get("attribute")
@@ -259,7 +258,9 @@ def pattern_only(context: ModelContext) -> Iterator[Finding]:
                 sources.op_row(context.view.table, "Gemm"),
                 help="store the weight as a constant with transA 0, or use MatMul and Add",
                 node=node,
-                fix=layers.documented_gemm(node) if constant else layers.gemm_of_activations(node),
+                fix=repairs.layers.documented_gemm(node)
+                if constant
+                else repairs.layers.gemm_of_activations(node),
             )
         elif not node.attribute("transB"):
             yield Finding(
@@ -269,13 +270,13 @@ def pattern_only(context: ModelContext) -> Iterator[Finding]:
                 Confidence.INFERRED,
                 help="transpose the weight in the model to have what is documented",
                 node=node,
-                fix=layers.documented_gemm(node),
+                fix=repairs.layers.documented_gemm(node),
             )
 
 
 def _as_gelu(erf: Node) -> Fix | None:
-    match = patterns.find(erf)
-    return None if match is None else patterns.rewritten(match)
+    match = repairs.patterns.find(erf)
+    return None if match is None else repairs.patterns.rewritten(match)
 
 
 @rule()

@@ -19,13 +19,18 @@ def quantization_facts() -> Mapping[str, Any]:
 
 
 @cache
+def _tools() -> dict[str, Any]:
+    return dict(load("snpe_quantizer_options")["tools"])
+
+
+@cache
 def tool_options(tool: str) -> Mapping[str, Mapping[str, Any]]:
     """The options of a tool by name, read once.
 
     Raises:
         KeyError: the page has no such tool.
     """
-    rows = load("snpe_quantizer_options")["tools"][tool]["options"]
+    rows = _tools()[tool]["options"]
     return {row["name"]: frozen(row) for row in rows}
 
 

@@ -1,14 +1,16 @@
 """Frozen dataclasses that cost little to define.
 
 `dataclasses.dataclass(frozen=True, slots=True)` compiles six functions for every class, which adds up to
-more than a third of a short run. `record` compiles one, `__init__`; the others are shared by all records.
-What it makes is a dataclass to `dataclasses.replace`, `fields` and `asdict`, to `copy` and to `pickle`.
+more than a third of a short run. `record` compiles one, `__init__`, and that only when a first record of
+the class is made, which most classes never see in a short run; the others are shared by all records. What
+it makes is a dataclass to `dataclasses.replace`, `fields` and `asdict`, to `copy` and to `pickle`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 Class = TypeVar("Class", bound=type)
@@ -31,15 +33,38 @@ def record(cls: Class) -> Class:
     names = tuple(inspect.get_annotations(cls))
     members = dict(cls.__dict__)
     fields: dict[str, Any] = {}
-    scope: dict[str, Any] = {"_set": object.__setattr__}
-    arguments: list[str] = []
-    lines: list[str] = []
     for name in names:
         default = members.pop(name, dataclasses.MISSING)
         item: Any = default if isinstance(default, dataclasses.Field) else dataclasses.field(default=default)
         item.name, item.type = name, cls.__annotations__[name]
         item._field_type = _FIELD
         fields[name] = item
+    members.pop("__dict__", None)
+    members.pop("__weakref__", None)
+    members |= _SHARED
+    members |= {
+        "__slots__": names,
+        "__match_args__": names,
+        "__dataclass_fields__": fields,
+        "__dataclass_params__": _PARAMS,
+    }
+    made = type(cls)(cls.__name__, cls.__bases__, members)
+    made.__qualname__ = cls.__qualname__
+    return made
+
+
+def _first(self: Any, *given: Any, **named: Any) -> None:
+    """The `__init__` of a class until its first record is made."""
+    cls = type(self)
+    cls.__init__ = _initialiser(cls.__dataclass_fields__)
+    cls.__init__(self, *given, **named)
+
+
+def _initialiser(fields: Mapping[str, Any]) -> Callable[..., None]:
+    scope: dict[str, Any] = {"_set": object.__setattr__}
+    arguments: list[str] = []
+    lines: list[str] = []
+    for name, item in fields.items():
         value = name
         if item.default is not dataclasses.MISSING:
             scope[f"_default_{name}"] = item.default
@@ -52,18 +77,7 @@ def record(cls: Class) -> Class:
             arguments.append(name)
         lines.append(f" _set(self, {name!r}, {value})\n")
     exec(f"def __init__({', '.join(['self', *arguments])}):\n{''.join(lines) or ' pass'}", scope)
-    members.pop("__dict__", None)
-    members.pop("__weakref__", None)
-    members |= _SHARED
-    members |= {
-        "__init__": scope["__init__"],
-        "__slots__": names,
-        "__match_args__": names,
-        "__dataclass_fields__": fields,
-        "__dataclass_params__": _PARAMS,
-    }
-    made = type(cls)(cls.__name__, cls.__bases__, members)
-    made.__qualname__ = cls.__qualname__
+    made: Callable[..., None] = scope["__init__"]
     return made
 
 
@@ -94,6 +108,7 @@ def _restore(self: Any, state: tuple[Any, ...]) -> None:
 
 
 _SHARED = {
+    "__init__": _first,
     "__repr__": _repr,
     "__eq__": _eq,
     "__hash__": _hash,

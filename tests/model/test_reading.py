@@ -43,7 +43,7 @@ def test_light_networks_read_as_onnx_reads_them(path: Path) -> None:
 
 @pytest.mark.parametrize("data_type", NUMERIC, ids=TensorProto.DataType.Name)
 @pytest.mark.parametrize("raw", [True, False], ids=["raw", "typed"])
-@pytest.mark.parametrize("count", [3, 5001])
+@pytest.mark.parametrize("count", [3, 5001, 50001])
 def test_every_type(tmp_path: Path, data_type: int, raw: bool, count: int) -> None:
     dtype = helper.tensor_dtype_to_np_dtype(data_type)
     values = np.random.default_rng(0).integers(0, 2, count).astype(dtype)

@@ -8,7 +8,6 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from dlclint.analysis.cle.matching import Matching, match
 from dlclint.analysis.folding import NodeKey, folded_nodes, is_static, shape_arithmetic
 from dlclint.analysis.layers import Presence, Verdict, verdict_on
 from dlclint.analysis.layout import image_tensors
@@ -25,6 +24,7 @@ from dlclint_schemas.ops import OpTable, op_table
 
 if TYPE_CHECKING:
     from dlclint.analysis.activations.estimate import Estimate
+    from dlclint.analysis.cle.matching import Matching
 
 _NONE: Mapping[NodeKey, str] = MappingProxyType({})
 
@@ -74,6 +74,9 @@ class ModelView:
     @cached_property
     def cle(self) -> Matching:
         """What the quantizer's cross-layer equalization takes."""
+        # Imported here because only a model that will be quantized raises the question.
+        from dlclint.analysis.cle.matching import match
+
         return match(self.model, self.folded)
 
     @cached_property
@@ -101,11 +104,12 @@ class ModelView:
 
     def nodes(self) -> Iterator[Node]:
         """Every node of every graph that reaches conversion, in order."""
+        return iter(self._nodes)
+
+    @cached_property
+    def _nodes(self) -> tuple[Node, ...]:
         folded = self.folded
-        for graph in self.model.graphs():
-            for node in graph.nodes:
-                if node.key not in folded:
-                    yield node
+        return tuple(node for graph in self.model.graphs() for node in graph.nodes if node.key not in folded)
 
     @cached_property
     def by_op(self) -> dict[str, list[Node]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,13 @@ from dlclint_schemas.record import record
 
 Array = npt.NDArray[Any]
 
-_INT4 = {onnx.TensorProto.UINT4, onnx.TensorProto.INT4, getattr(onnx.TensorProto, "FLOAT4E2M1", -1)}
+_PACKED = {
+    getattr(onnx.TensorProto, name): bits
+    for bits, names in {4: "UINT4 INT4 FLOAT4E2M1", 2: "UINT2 INT2", 6: "FLOAT6E2M3 FLOAT6E3M2"}.items()
+    for name in names.split()
+    if hasattr(onnx.TensorProto, name)
+}
+"""Bits of the types that lie packed in raw data, as far as the installed onnx knows them."""
 _RAW, _FLOAT, _DOUBLE = 9, 4, 10
 
 
@@ -28,8 +35,8 @@ class Unavailable(Exception):
 
 def bits_per_element(data_type: int) -> int:
     """Bits that one element takes in raw data; 0 for strings and unknown types."""
-    if data_type in _INT4:
-        return 4
+    if data_type in _PACKED:
+        return _PACKED[data_type]
     try:
         dtype = onnx.helper.tensor_dtype_to_np_dtype(data_type)
     except (KeyError, ValueError, TypeError):
@@ -123,6 +130,11 @@ class Tensor:
             )
         return found
 
+    def _stored_type(self) -> np.dtype[Any]:
+        """The type of the values as raw bytes, which are little-endian whatever the machine is."""
+        dtype: np.dtype[Any] = onnx.helper.tensor_dtype_to_np_dtype(self.data_type)
+        return dtype if sys.byteorder == "little" else dtype.newbyteorder("<")
+
     def _is_raw(self, field: int) -> bool:
         kind = onnx.TensorProto
         return (
@@ -140,7 +152,7 @@ class Tensor:
         place = self.location()
         bits = bits_per_element(self.data_type)
         if place is not None and bits >= 8:
-            dtype = onnx.helper.tensor_dtype_to_np_dtype(self.data_type).newbyteorder("<")
+            dtype = self._stored_type()
             if self.count == 0:
                 return np.zeros(self.shape, dtype)
             mapped = np.memmap(place[0], np.uint8, "r", place[1], (self.nbytes,))
@@ -165,41 +177,80 @@ class Tensor:
                 proto.data_type = self.data_type
             proto.dims.extend(self.shape)
         try:
+            if proto.raw_data and bits_per_element(self.data_type) >= 8:
+                # Twenty times faster than the general way, for the hundreds of small tensors of a network.
+                return np.frombuffer(proto.raw_data, self._stored_type()).reshape(self.shape)
             return np.asarray(numpy_helper.to_array(proto))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise Unavailable(f"its values cannot be decoded: {error}") from None
 
     def chunks(self, size: int = 1 << 20) -> Iterator[Array]:
-        """The values in order, flat, at most `size` bytes at a time, read into one reused buffer.
-
-        Reading instead of mapping keeps the resident memory at one buffer however large the tensor
-        is; a chunk is valid until the next one is asked for.
+        """The values in order, flat, at most `size` bytes at a time; see `ChunkReader`.
 
         Raises:
             Unavailable: as `array`.
         """
-        if isinstance(self.payload, Produced):
-            for piece in self.payload.pieces():
+        with ChunkReader(size) as reader:
+            yield from reader.chunks(self)
+
+
+class ChunkReader:
+    """Reads tensors, one after another, in chunks of at most `size` bytes.
+
+    Reading into one buffer instead of mapping keeps the resident memory at that buffer however large
+    the tensors are. Buffer and open file serve the next tensor too: a network has hundreds, mostly in
+    one file. For one thread at a time.
+    """
+
+    def __init__(self, size: int = 1 << 20) -> None:
+        self.size = size
+        self._buffer = np.empty(0, np.uint8)
+        self._file: Path | None = None
+        self._stream: BinaryIO | None = None
+
+    def __enter__(self) -> ChunkReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream is not None:
+            self._stream.close()
+        self._file = self._stream = None
+
+    def chunks(self, tensor: Tensor) -> Iterator[Array]:
+        """The values of a tensor in order, flat; a chunk is valid until the next one is asked for.
+
+        Raises:
+            Unavailable: as `Tensor.array`.
+        """
+        if isinstance(tensor.payload, Produced):
+            for piece in tensor.payload.pieces():
                 yield piece.reshape(-1)
             return
-        place = self.location()
-        bits = bits_per_element(self.data_type)
-        if place is None or bits < 8:
-            yield self._decode(place).reshape(-1)
+        place = tensor.location()
+        if place is None or bits_per_element(tensor.data_type) < 8:
+            yield tensor._decode(place).reshape(-1)
             return
         path, offset, _ = place
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(self.data_type).newbyteorder("<")
-        left = self.nbytes
-        buffer = np.empty(min(size, left), np.uint8)
-        with path.open("rb", buffering=0) as stream:
+        dtype = tensor._stored_type()
+        left = tensor.nbytes
+        if len(self._buffer) < min(self.size, left):
+            self._buffer = np.empty(min(self.size, left), np.uint8)
+        stream = self._opened(path)
+        while left:
+            wanted = self._buffer[: min(left, self.size)]
             stream.seek(offset)
-            while left:
-                wanted = buffer[: min(left, len(buffer))]
-                got = stream.readinto(wanted.data)
-                if got != len(wanted):
-                    raise Unavailable(f"{path.name} became shorter while it was read")
-                yield wanted.view(dtype)
-                left -= len(wanted)
+            if stream.readinto(wanted.data) != len(wanted):  # type: ignore[attr-defined]
+                raise Unavailable(f"{path.name} became shorter while it was read")
+            yield wanted.view(dtype)
+            left -= len(wanted)
+            offset += len(wanted)
+
+    def _opened(self, path: Path) -> BinaryIO:
+        if self._stream is None or path != self._file:
+            self.__exit__()
+            self._stream = path.open("rb", buffering=0)
+            self._file = path
+        return self._stream
 
 
 def _field(field: int, body: bytes) -> bytes:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import groupby
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from dlclint.diagnostic import Confidence, Diagnostic, Safety, Severity, size_text
-from dlclint.outcome import FileOutcome, Outcome, PrecisionRow
+from dlclint.outcome import FileOutcome, Outcome
 from dlclint.report.concise import count_line
 from dlclint.report.console import paper, printed
 from dlclint.report.strip import strip_lines
-
-if TYPE_CHECKING:
-    from dlclint.analysis.support import SupportMatrix
 
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _SURE = {
@@ -28,8 +23,6 @@ _SURE = {
     Confidence.CONFIRMED: "confirmed by Qualcomm's backend",
     Confidence.CONTRADICTED: "contradicted by Qualcomm's backend, which takes it",
 }
-_PRECISIONS = 30
-"""Rows of the precision table."""
 _SHOWN = 3
 """Messages shown of a rule before the rest is only counted."""
 
@@ -63,12 +56,17 @@ def _file(console: Console, file: FileOutcome) -> None:
     if file.ignored:
         console.print(Padding(Text(f"{file.ignored} findings ignored by configuration"), (0, 0, 0, 2)))
     if file.support is not None:
-        console.print(Padding(_support(file.support), (1, 0, 0, 2)))
+        # Imported here because most reports have no table, and Rich's take long to import.
+        from dlclint.report.tables import support_table
+
+        console.print(Padding(support_table(file.support), (1, 0, 0, 2)))
     for found in file.partitions:
         for text in strip_lines(found):
             console.print(Padding(text, (0, 0, 0, 2)))
     if file.precision:
-        console.print(Padding(_precision(file.precision), (1, 0, 0, 2)))
+        from dlclint.report.tables import precision_table
+
+        console.print(Padding(precision_table(file.precision), (1, 0, 0, 2)))
     if file.commands:
         console.print(Padding(Text("to make the file take effect", "bold"), (1, 0, 0, 2)))
         for command in file.commands:
@@ -129,52 +127,3 @@ def _places(items: list[Diagnostic]) -> str:
     if len(items) > _SHOWN:
         shown.append(f"+ {len(items) - _SHOWN} more")
     return "at " + "; ".join(shown)
-
-
-def _support(matrix: SupportMatrix) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("runtime", "DLC", "whole model", "nodes", "cuts", "stands in the way"):
-        table.add_column(title)
-    for row in matrix.rows:
-        blockers = [f"{b.op} x{b.nodes}{'' if b.certain else ' (inferred)'}" for b in row.blockers[:6]] + (
-            ["..."] if len(row.blockers) > 6 else []
-        )
-        table.add_row(
-            Text(row.runtime.value),
-            Text(row.dlc),
-            Text("yes", "green") if row.whole else Text("no", "red"),
-            Text(f"{row.taken}/{row.total}"),
-            Text(str(row.cuts)),
-            Text(", ".join(blockers)),
-        )
-    return table
-
-
-def _bias(row: PrecisionRow) -> str:
-    if row.bias_runs in ("", row.bias):
-        return row.bias or "-"
-    return f"{row.bias_runs} ({f'entry {row.bias}' if row.bias else 'no entry'})"
-
-
-def _precision(rows: tuple[PrecisionRow, ...]) -> Table:
-    """Ops that come to the same are one row, with their number."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("op", "runs in", "inputs", "output", "weight", "bias", "file covers", "nodes"):
-        table.add_column(title)
-    same = Counter(
-        (
-            row.op,
-            f"{row.runs or 'default'}{' (forced)' if row.forced else ''}",
-            ", ".join(dict.fromkeys(text or "default" for text in row.inputs)),
-            row.output or "-",
-            row.weight or "-",
-            _bias(row),
-            row.coverage,
-        )
-        for row in rows
-    )
-    for cells, count in list(same.items())[:_PRECISIONS]:
-        table.add_row(*map(Text, cells), Text(str(count)))
-    if len(same) > _PRECISIONS:
-        table.add_row(Text(f"+ {len(same) - _PRECISIONS} more (--format json lists all)"))
-    return table

@@ -14,8 +14,8 @@ from dlclint.encodings import grid
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext
 from dlclint.target import Runtime
+from dlclint_rules import repairs
 from dlclint_rules.quantization.reporting import QUANTIZATION, layer, option, others, quantization_rule, short
-from dlclint_rules.repairs import masks
 from dlclint_schemas.thresholds import threshold
 
 _QDQ = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
@@ -140,5 +140,5 @@ def mask_constant(context: ModelContext) -> Iterator[Finding]:
             node,
             mask.name,
             evidence={"value": mask.value, "softmaxes": count, **({"step": step} if target.quantize else {})},
-            fix=masks.bounded(mask, least, advice),
+            fix=repairs.masks.bounded(mask, least, advice),
         )

@@ -142,9 +142,9 @@ def test_axis_of_each_op(tmp_path: Path) -> None:
 def test_every_tensor_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[str] = []
 
-    def counting(tensor: Tensor, axes: object) -> statistics.TensorStatistics:
+    def counting(tensor: Tensor, *rest: object) -> statistics.TensorStatistics:
         reads.append(tensor.name)
-        return measure(tensor, axes)  # type: ignore[arg-type]
+        return measure(tensor, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr("dlclint.analysis.weights.store.measure", counting)
     square = np.eye(3, dtype=np.float32)

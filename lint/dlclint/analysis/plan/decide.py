@@ -19,7 +19,7 @@ from dlclint.analysis.plan.settings import (
     weight_bits,
 )
 from dlclint.analysis.view import ModelView
-from dlclint.analysis.weights.store import distinct
+from dlclint.analysis.weights.store import distinct, home
 from dlclint.encodings import grid
 from dlclint.target import Runtime
 from dlclint_schemas.precision import wide_weights
@@ -266,7 +266,8 @@ def _first(view: ModelView, choice: Choice) -> list[Advice]:
             )
         )
     lost = sum(
-        view.weights.non_finite(weight.use.node.graph, weight.name) > 0 for weight in view.weights.converted()
+        home(weight.use.node.graph, weight.name) in view.weights.non_finite
+        for weight in view.weights.converted()
     )
     if lost:
         reason = f"NaN or infinity in {lost} of them (model/non-finite-weights)"

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from dlclint.model.tensors import Array, Tensor
+from dlclint.model.tensors import Array, ChunkReader, Tensor
 from dlclint_schemas.record import record
 
 Floats = npt.NDArray[np.float64]
@@ -97,15 +97,15 @@ def is_floating(tensor: Tensor) -> bool:
     return tensor.data_type in _FLOATING
 
 
-def pieces(tensor: Tensor) -> Iterator[Array]:
+def pieces(tensor: Tensor, reader: ChunkReader | None = None) -> Iterator[Array]:
     """The values in order as float32 (float64 for doubles), at most `PIECE` at once.
 
-    A piece is valid until the next one is asked for.
+    A piece is valid until the next one is asked for. Give a `reader` where many tensors are read.
 
     Raises:
         Unavailable: the values cannot be read.
     """
-    for chunk in tensor.chunks():
+    for chunk in tensor.chunks() if reader is None else reader.chunks(tensor):
         for start in range(0, len(chunk), PIECE):
             yield _widened(chunk[start : start + PIECE])
 
@@ -119,7 +119,7 @@ def _widened(piece: Array) -> Array:
     return piece.astype(np.float32)
 
 
-def measure(tensor: Tensor, axes: Iterable[int] = ()) -> TensorStatistics:
+def measure(tensor: Tensor, axes: Iterable[int] = (), reader: ChunkReader | None = None) -> TensorStatistics:
     """Statistics of a floating tensor, and per channel along each of `axes` (counted from 0).
 
     An axis that the tensor lacks, or along which there are more than `MOST_CHANNELS` slices, is left
@@ -142,7 +142,7 @@ def measure(tensor: Tensor, axes: Iterable[int] = ()) -> TensorStatistics:
     nan = infinite = start = 0
     sampled: list[npt.NDArray[np.float32]] = []
     with np.errstate(all="ignore"):
-        for piece in pieces(tensor):
+        for piece in pieces(tensor, reader):
             squares = float(np.dot(piece, piece))
             # A sum of squares that is finite and not tiny says that every value is finite and that
             # none overflowed or vanished when squared; any other piece is looked at closely.
@@ -168,7 +168,7 @@ def measure(tensor: Tensor, axes: Iterable[int] = ()) -> TensorStatistics:
     return TensorStatistics(count, nan, infinite, low, high, square_sum, sample, stride, found)
 
 
-def count_non_finite(tensor: Tensor) -> int:
+def count_non_finite(tensor: Tensor, reader: ChunkReader | None = None) -> int:
     """How many values of a floating tensor are NaN or infinite; cheaper than `measure`.
 
     Raises:
@@ -176,7 +176,7 @@ def count_non_finite(tensor: Tensor) -> int:
     """
     count = 0
     with np.errstate(all="ignore"):
-        for piece in pieces(tensor):
+        for piece in pieces(tensor, reader):
             if not np.isfinite(np.dot(piece, piece)):
                 count += int(np.count_nonzero(~np.isfinite(piece)))
     return count

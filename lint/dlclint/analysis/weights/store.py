@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 import numpy as np
 
 from dlclint.analysis.roles import WeightUse, folded_factors, weight_uses
-from dlclint.analysis.weights.statistics import (
-    Floats,
-    TensorStatistics,
-    count_non_finite,
-    is_floating,
-    measure,
-)
+from dlclint.analysis.weights.reading import read_all
+from dlclint.analysis.weights.statistics import Floats, TensorStatistics, count_non_finite, measure
 from dlclint.model.graph import Graph, Model
-from dlclint.model.tensors import Unavailable
+from dlclint.model.tensors import ChunkReader, Tensor
 from dlclint_schemas.record import record
 
 Home = tuple[str, str]
@@ -88,34 +82,48 @@ class Weights:
         place = home(graph, name)
         if place not in self._found:
             tensor = graph.constant(name)
-            self._found[place] = None
-            if tensor is not None and is_floating(tensor):
-                rank = max(1, len(tensor.shape))
-                axes = [use.axis % rank for use in self._homes.get(place, ()) if use.axis is not None]
-                with contextlib.suppress(Unavailable):
-                    self._found[place] = measure(tensor, axes)
+            self._measure({} if tensor is None else {place: tensor})
+            self._found.setdefault(place, None)
         return self._found[place]
 
-    def non_finite(self, graph: Graph, name: str) -> int:
-        """How many values of a stored tensor are NaN or infinite; 0 where that cannot be told."""
-        if self.in_depth or home(graph, name) in self._found:
-            found = self.statistics(graph, name)
-            return 0 if found is None else found.nan + found.infinite
-        tensor = graph.constant(name)
-        if tensor is None or not is_floating(tensor):
-            return 0
-        try:
-            return count_non_finite(tensor)
-        except Unavailable:
-            return 0
+    def _measure(self, tensors: Mapping[Home, Tensor]) -> None:
+        """Find the statistics of tensors, those apart that have been measured."""
+        homes = self._homes
+
+        def one(reader: ChunkReader, place: Home, tensor: Tensor) -> TensorStatistics | None:
+            rank = max(1, len(tensor.shape))
+            axes = [use.axis % rank for use in homes.get(place, ()) if use.axis is not None]
+            return measure(tensor, axes, reader)
+
+        left = {place: tensor for place, tensor in tensors.items() if place not in self._found}
+        self._found.update(read_all(left, one))
+
+    @cached_property
+    def non_finite(self) -> dict[Home, int]:
+        """How many values are NaN or infinite, of each initializer that has such values."""
+        tensors = {
+            (graph.path, name): tensor
+            for graph in self.model.graphs()
+            for name, tensor in graph.initializers.items()
+        }
+        if not self.in_depth:
+            counts = read_all(tensors, lambda reader, _, tensor: count_non_finite(tensor, reader))
+            return {place: count for place, count in counts.items() if count}
+        self._measure(tensors)
+        measured = {place: self._found.get(place) for place in tensors}
+        return {
+            place: found.nan + found.infinite
+            for place, found in measured.items()
+            if found is not None and found.finite < found.count
+        }
 
     def converted(self) -> Iterator[ConvertedWeight]:
         """Every weight (no bias) that has a range, once a use, in graph order."""
-        for name, use in self.uses:
-            if use.axis is None:
-                continue
+        weights = [(name, use, use.axis) for name, use in self.uses if use.axis is not None]
+        self._measure({home(use.node.graph, name): use.tensor for name, use, _ in weights})
+        for name, use, axis in weights:
             found = self.statistics(use.node.graph, name)
-            channels = found and found.channels.get(use.axis % max(1, len(use.tensor.shape)))
+            channels = found and found.channels.get(axis % max(1, len(use.tensor.shape)))
             if not found or not channels or not found.finite:
                 continue
             low, high, factors = channels.minimum, channels.maximum, folded_factors(use)
