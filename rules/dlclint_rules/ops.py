@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, verdict_on
 from dlclint.analysis.versions import Listing, listing_of
 from dlclint.diagnostic import Confidence, Safety, Severity
-from dlclint.model.edits import Fix
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime, Target
@@ -17,17 +17,14 @@ from dlclint_schemas.forms import htp_forms
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import Constraint
 
-
-def _default_domain(context: ModelContext) -> Iterator[Node]:
-    for node in context.view.nodes():
-        if not node.domain and not context.view.model.is_function(node):
-            yield node
+if TYPE_CHECKING:
+    from dlclint.model.edits import Fix
 
 
 def _constrained(context: ModelContext, *kinds: str) -> Iterator[tuple[Node, Constraint]]:
     """Nodes with the constraints of these kinds that hold for their operator version."""
     rows = context.view.table.rows
-    for node in _default_domain(context):
+    for node in context.view.official_nodes:
         row = rows.get(node.op_type)
         if row is not None:
             version = node.version or max(row.versions)
@@ -44,7 +41,7 @@ def unsupported(context: ModelContext) -> Iterator[Finding]:
     What to do: express it by listed ops, move it out of the model, or supply an op package.
     """
     rows = context.view.table.rows
-    for node in _default_domain(context):
+    for node in context.view.official_nodes:
         if node.op_type not in rows:
             yield Finding(
                 f"{node.op_type} is not in the supported-ops table",
@@ -56,7 +53,7 @@ def unsupported(context: ModelContext) -> Iterator[Finding]:
 
 
 def _unlisted(context: ModelContext, listing: Listing) -> Iterator[tuple[Node, int, int]]:
-    for node in _default_domain(context):
+    for node in context.view.official_nodes:
         version = node.version
         if version is not None and listing_of(context.view.table, node.op_type, version) is listing:
             versions = context.view.table.rows[node.op_type].versions
@@ -91,8 +88,9 @@ def version_changed_structure(context: ModelContext) -> Iterator[Finding]:
     became inputs, or new ones, are lost or misread.
     What to do: export at the opset that the summary names.
     """
-    fix = repairs.versions.downgraded(context.view)
-    for node, version, known in _unlisted(context, Listing.UNLISTED_CHANGED):
+    found = list(_unlisted(context, Listing.UNLISTED_CHANGED))
+    fix = repairs.versions.downgraded(context.view) if found else None
+    for node, version, known in found:
         yield Finding(
             f"{node.op_type} {version} is not listed and is read as {known}, whose structure differs",
             Severity.WARNING,
@@ -366,7 +364,7 @@ def control_flow(context: ModelContext) -> Iterator[Finding]:
     a layer for it, so an If whose condition is not constant is doubtful everywhere.
     What to do: make the condition constant so that one branch is left, or compute both and select.
     """
-    for node in _default_domain(context):
+    for node in context.view.official_nodes:
         if node.op_type != "If" or len(node.subgraphs) < 2:
             continue
         problems = list(_branch_problems(context, node))
@@ -449,7 +447,7 @@ def no_runtime(context: ModelContext) -> Iterator[Finding]:
                     help="choose another runtime or allow CPU fallback",
                     node=graph.nodes[first[1]],
                 )
-        for node in _default_domain(context):
+        for node in context.view.official_nodes:
             known = node.op_type in context.view.table.rows
             if not known or node.key in view.in_pattern or node.op_type in _JUDGED_ELSEWHERE:
                 continue

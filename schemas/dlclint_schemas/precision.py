@@ -100,6 +100,7 @@ def htp_voices(op: str, layers: tuple[str, ...], precision: str, rank: int | Non
     return tuple(found)
 
 
+@cache
 def rank_limit(layer: str, precision: str, end: str) -> int | None:
     """The highest rank that the supplement gives `input_0` or `output_0` of a layer on HTP."""
     found = _supplement(layer, precision)
@@ -108,6 +109,7 @@ def rank_limit(layer: str, precision: str, end: str) -> int | None:
     return limit
 
 
+@cache
 def compiled_at(op: str, processor: str, is_float: bool, rank: int | None) -> bool | None:
     """Whether winml-cli's makers compiled the op for `npu` or `gpu` at a rank; None: not tried."""
     form = _winml().get(op, {}).get(processor, {}).get("plain" if is_float else "qdq", {})

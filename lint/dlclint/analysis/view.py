@@ -112,6 +112,11 @@ class ModelView:
         return tuple(node for graph in self.model.graphs() for node in graph.nodes if node.key not in folded)
 
     @cached_property
+    def official_nodes(self) -> tuple[Node, ...]:
+        """The nodes of ONNX's own domain that reach conversion, without calls of model-local functions."""
+        return tuple(node for node in self._nodes if not node.domain and not self.model.is_function(node))
+
+    @cached_property
     def by_op(self) -> dict[str, list[Node]]:
         """The nodes that reach conversion by op type, those of other domains left out."""
         found: dict[str, list[Node]] = {}

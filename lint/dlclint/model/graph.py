@@ -89,6 +89,7 @@ class Node:
     """A node. `index` counts within its graph."""
 
     __slots__ = (
+        "_schema",
         "domain",
         "graph",
         "index",
@@ -114,12 +115,15 @@ class Node:
         # A damaged node without outputs has one without a name, so that every node has a first output.
         self.outputs: tuple[str, ...] = tuple(proto.output) or ("",)
         self.subgraphs: tuple[Graph, ...] = ()
+        self._schema: onnx.defs.OpSchema | bool | None = False
 
     @property
     def schema(self) -> onnx.defs.OpSchema | None:
         """The registry's schema at the model's opset, None for unknown ops."""
-        opset = self.graph.opset(self.domain)
-        return None if opset is None else schema_of(self.op_type, self.domain, opset)
+        if isinstance(self._schema, bool):  # not looked up yet
+            opset = self.graph.opset(self.domain)
+            self._schema = None if opset is None else schema_of(self.op_type, self.domain, opset)
+        return self._schema
 
     @property
     def version(self) -> int | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from dlclint.analysis.weights.statistics import is_floating
@@ -11,11 +12,12 @@ from dlclint.model.tensors import ChunkReader, Tensor, Unavailable
 
 Key = TypeVar("Key")
 Result = TypeVar("Result")
+Lot = TypeVar("Lot")
 
-WORTH_THREADS = 1 << 28
+WORTH_THREADS = 1 << 26
 """Bytes from which threads are used; below, starting them takes as long as they save."""
 MOST_THREADS = 4
-"""More threads than these wait for memory, not for a core."""
+"""Two read ten gigabytes a second between them; a few more reach what memory gives."""
 
 
 def read_all(
@@ -42,9 +44,6 @@ def read_all(
     if threads == 1:
         read(floating)
         return found
-    # Imported here because small models, which are read at once, need no threads.
-    from concurrent.futures import ThreadPoolExecutor
-
     # The largest first, each to the lot that has the least.
     lots: list[list[tuple[Key, Tensor]]] = [[] for _ in range(threads)]
     filled = [0] * threads
@@ -52,10 +51,30 @@ def read_all(
         least = filled.index(min(filled))
         lots[least].append((key, tensor))
         filled[least] += tensor.nbytes
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(read, lots):
-            pass
+    _at_once(read, lots)
     return found
+
+
+def _at_once(function: Callable[[Lot], None], lots: Sequence[Lot]) -> None:
+    """Call a function on each lot, all at once; raise what any call raises when all have ended."""
+    # An executor would do, but its package imports logging, which takes longer than threads save on the
+    # models that most networks are.
+    raised: list[BaseException] = []
+
+    def call(lot: Lot) -> None:
+        try:
+            function(lot)
+        except BaseException as error:
+            raised.append(error)
+
+    others = [threading.Thread(target=call, args=(lot,)) for lot in lots[1:]]
+    for thread in others:
+        thread.start()
+    call(lots[0])
+    for thread in others:
+        thread.join()
+    if raised:
+        raise raised[0]
 
 
 def _cores() -> int:
