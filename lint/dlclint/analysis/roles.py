@@ -18,6 +18,11 @@ Array = npt.NDArray[np.float64]
 
 WEIGHTED_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """ONNX ops that become the layers with weights (80-63442-2 Rev BL, partial overrides)."""
+MATRICES = ("Gemm", "MatMul")
+"""Ops whose weights `--use_per_row_quantization` concerns: MatMul and FullyConnected."""
+RECURRENT = ("LSTM", "GRU", "RNN")
+"""Ops with two weights, W [directions, gates * hidden, input] and R [directions, gates * hidden, hidden],
+and a bias B [directions, 2 * gates * hidden]. No grid for each channel or row is documented for them."""
 CONVOLUTIONS = ("Conv", "ConvTranspose")
 """Ops whose weights are documented to take per-channel encodings."""
 ABSORBED = ("BatchNormalization", "Relu", "PRelu", "HardSwish", "Clip", "LeakyRelu")
@@ -46,22 +51,34 @@ def weight_uses(model: Model) -> Iterator[tuple[str, WeightUse]]:
     """Name and use of every stored weight and bias."""
     for graph in model.graphs():
         for node in graph.nodes:
-            if node.op_type not in WEIGHTED_OPS or node.domain:
-                continue
+            weights, bias = weight_positions(node)
             for position, name in enumerate(node.inputs):
-                stored = graph.constant(name) if name else None
+                if not name or position not in (*weights, bias):
+                    continue
+                stored = graph.constant(name)
                 if stored is None:
                     continue
-                if node.op_type != "MatMul" and position == 2:
-                    yield name, WeightUse(node, stored, True, None)
-                elif position == 1 or node.op_type == "MatMul":
-                    yield name, WeightUse(node, stored, False, channel_axis(node, position))
+                axis = None if position == bias else channel_axis(node, position)
+                yield name, WeightUse(node, stored, position == bias, axis)
+
+
+def weight_positions(node: Node) -> tuple[tuple[int, ...], int | None]:
+    """Which inputs of a node are weights, where they are stored, and which is its bias."""
+    if node.domain:
+        return (), None
+    if node.op_type == "MatMul":
+        return (0, 1), None
+    if node.op_type in RECURRENT:
+        return (1, 2), 3
+    return ((1,), 2) if node.op_type in WEIGHTED_OPS else ((), None)
 
 
 def channel_axis(node: Node, position: int) -> int:
-    """The axis of a weight along which the op's output channels lie."""
+    """The axis of a weight along which the op's output channels (of a recurrent op: gates) lie."""
     if node.op_type == "Conv":
         return 0
+    if node.op_type in RECURRENT:
+        return 1
     if node.op_type == "ConvTranspose":
         return 1
     if node.op_type == "Gemm":

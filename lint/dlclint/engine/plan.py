@@ -112,8 +112,8 @@ def _obstacles(found: list[Diagnostic]) -> tuple[Obstacle, ...]:
 
 
 def _where(item: Diagnostic) -> str:
-    """The node, or else the tensor, that a finding is about; "" for the model."""
+    """The node that a finding is about, or "": what is about a tensor names it."""
     place = item.location
     if place.node_index is None:
-        return place.tensor
+        return ""
     return f"{place.op} {place.node or place.tensor or f'#{place.node_index}'}"

@@ -14,6 +14,8 @@ from dlclint.diagnostic import plain
 
 FAILS = "dlclint check says that this conversion will fail; mend first"
 ALL = "all that the rules say"
+WARNINGS = 5
+"""Rules that warn and are quoted to people; the others are named."""
 LAYERS = 8
 """Worst layers shown to people; programs get all."""
 
@@ -136,11 +138,7 @@ def _markdown(plan: Plan) -> str:
     errors = [item for item in plan.obstacles if item.is_error]
     if errors:
         lines += [f"## {FAILS}", ""]
-        lines += [
-            f"- **{item.rule}**{_times(item)}: {_cell(item.message)} ({_cell(item.where or 'the model')})."
-            f"{f' {_cell(item.help)}' if item.help else ''}"
-            for item in errors
-        ]
+        lines += [f"- {_cell(_said(item))}.{f' {_cell(item.help)}' if item.help else ''}" for item in errors]
         lines.append("")
     if plan.first:
         lines += ["## Before quantizing", ""]
@@ -195,9 +193,15 @@ def _notes(plan: Plan) -> list[str]:
     """The plan's notes, with what the rules warn of."""
     warnings = [item for item in plan.obstacles if not item.is_error]
     notes = list(plan.notes)
-    if warnings:
-        notes.append("warnings besides: " + ", ".join(f"{item.rule}{_times(item)}" for item in warnings))
+    notes += [f"warning {_said(item)}" for item in warnings[:WARNINGS]]
+    if len(warnings) > WARNINGS:
+        left = ", ".join(f"{item.rule}{_times(item)}" for item in warnings[WARNINGS:])
+        notes.append(f"and warnings {left}")
     return notes
+
+
+def _said(item: Obstacle) -> str:
+    return f"{item.rule}{_times(item)}: {item.message}{f' ({item.where})' if item.where else ''}"
 
 
 def _cell(text: str) -> str:
@@ -241,8 +245,7 @@ def _rich(plan: Plan, stream: TextIO | None) -> str:
     if errors:
         head(FAILS)
         for item in errors:
-            said = f"{item.rule}{_times(item)}: {item.message} ({item.where or 'the model'})"
-            paragraph(said, 2)
+            paragraph(_said(item), 2)
             if item.help:
                 paragraph(f"do: {item.help}", 4)
     if plan.first:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from dlclint.analysis.roles import CONVOLUTIONS
+from dlclint.analysis.roles import CONVOLUTIONS, MATRICES, RECURRENT
 from dlclint.analysis.weights.clipping import best_clipping
 from dlclint.analysis.weights.noise import (
     channel_sqnr,
@@ -173,7 +173,7 @@ def channel_spread(context: ModelContext) -> Iterator[Finding]:
     follows rescales narrow channels; it is foretold from the weight's own ranges.
     What to do: --use_per_channel_quantization for convolutions, --use_per_row_quantization for MatMul
     and fully connected layers; DSP v66 quantizes per tensor: equalize (--algorithms cle, or
-    `dlclint equalize`).
+    `dlclint equalize`). For LSTM, GRU and RNN no grid for each row is documented: wider weights, or float.
     """
     if not context.target.quantize:
         return
@@ -218,13 +218,18 @@ def channel_spread(context: ModelContext) -> Iterator[Finding]:
 
 
 def _spread_help(context: ModelContext, weights: list[ConvertedWeight]) -> str:
+    ops = {weight.use.node.op_type for weight in weights}
+    convolutions, matrices = bool(ops & set(CONVOLUTIONS)), bool(ops & set(MATRICES))
+    recurrent = " and ".join(sorted(ops & set(RECURRENT)))
+    if recurrent and not convolutions and not matrices:
+        return f"no grid for each row is documented for {recurrent}: give it wider weights, or keep it float"
     if is_per_tensor(context.target):
         return "DSP v66 quantizes weights per tensor: equalize with --algorithms cle or dlclint equalize"
-    convolutions = any(weight.use.node.op_type in CONVOLUTIONS for weight in weights)
-    matrices = any(weight.use.node.op_type not in CONVOLUTIONS for weight in weights)
     options = ["--use_per_channel_quantization"] * convolutions + ["--use_per_row_quantization"] * matrices
-    return f"pass {' and '.join(options)} to the quantizer" + (
-        "" if context.target.means(Runtime.HTP) else "; on DSP v66, which is per tensor, equalize instead"
+    return (
+        f"pass {' and '.join(options)} to the quantizer"
+        + ("" if context.target.means(Runtime.HTP) else "; on DSP v66, which is per tensor, equalize instead")
+        + (f"; for {recurrent} no grid for each row is documented" if recurrent else "")
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dlclint.analysis.activations.estimate import Estimate
 from dlclint.analysis.plan.model import ActivationFigures, LayerFigures
-from dlclint.analysis.roles import CONVOLUTIONS, WEIGHTED_OPS, absorbed_chain
+from dlclint.analysis.roles import CONVOLUTIONS, MATRICES, WEIGHTED_OPS, absorbed_chain
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.noise import channel_sqnr, decibels, per_channel_scale, per_tensor_scale
 from dlclint.analysis.weights.store import ConvertedWeight
@@ -20,7 +20,8 @@ def layer_figures(
 ) -> tuple[LayerFigures, ...]:
     """Both grids of every weight that is not zero; the one that the options choose counts, worst first.
 
-    A grid for each channel is that of convolutions, one for each row that of the other ops.
+    A grid for each channel is that of convolutions, one for each row that of matrices; the weights of
+    recurrent ops have one for all.
     """
     rows = []
     for weight in weights:
@@ -29,7 +30,7 @@ def layer_figures(
         op = weight.use.node.op_type
         whole = channel_sqnr(weight, per_tensor_scale(weight, bits))
         each = channel_sqnr(weight, per_channel_scale(weight, bits))
-        own = per_channel if op in CONVOLUTIONS else per_row
+        own = per_channel if op in CONVOLUTIONS else per_row and op in MATRICES
         scale = per_channel_scale(weight, 4) if own else per_tensor_scale(weight, 4)
         at_4_bits = channel_sqnr(weight, scale)
         chosen = each if own else whole

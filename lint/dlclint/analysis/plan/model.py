@@ -62,7 +62,8 @@ class Advice:
 class Obstacle:
     """A rule that has something against the conversion as planned.
 
-    `times` is how often it says so, `message`, `where` and `help` are those of the first time.
+    `times` is how often it says so; `message`, `where` (the node, or "") and `help` are those of the
+    first time.
     """
 
     rule: str

@@ -9,7 +9,7 @@ import numpy as np
 from dlclint import __version__
 from dlclint.analysis.plan.figures import carried
 from dlclint.analysis.plan.model import Choice, Plan
-from dlclint.analysis.roles import CONVOLUTIONS
+from dlclint.analysis.roles import CONVOLUTIONS, MATRICES
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.clipping import best_clipping
 from dlclint.analysis.weights.statistics import Floats
@@ -99,7 +99,7 @@ def _weights(view: ModelView, choice: Choice) -> list[Entry]:
     return [
         _weight(name, uses, choice)
         for name, uses in by_name.items()
-        if not (choice.per_row and all(use.use.node.op_type not in CONVOLUTIONS for use in uses))
+        if not (choice.per_row and all(use.use.node.op_type in MATRICES for use in uses))
     ]
 
 

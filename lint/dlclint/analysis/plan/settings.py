@@ -10,7 +10,7 @@ import numpy as np
 from dlclint.analysis.dlc_size import packed_bytes
 from dlclint.analysis.plan.figures import layer_figures
 from dlclint.analysis.plan.model import Advice, Choice, LayerFigures
-from dlclint.analysis.roles import CONVOLUTIONS
+from dlclint.analysis.roles import CONVOLUTIONS, MATRICES
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.biases import bias_errors
 from dlclint.analysis.weights.clipping import best_clipping
@@ -35,7 +35,7 @@ def grids(
     """One grid for a weight, or one for each channel or row."""
     figures = layer_figures(weights, choice.weights_bitwidth, False, False)
     convolutions = [row for row in figures if row.op in CONVOLUTIONS]
-    matrices = [row for row in figures if row.op not in CONVOLUTIONS]
+    matrices = [row for row in figures if row.op in MATRICES]
     advice = []
     if convolutions:
         choice = replace(choice, per_channel=not v66 or "per_channel" in settled)
@@ -92,7 +92,9 @@ def weight_bits(
     poor = [row for row in figures if row.chosen < least]
     said = "given (--weights-bitwidth); " if "weights_bitwidth" in settled else ""
     if not figures:
-        return Advice("weights", bits(width), f"{said}no stored weights of convolutions or matrices")
+        return Advice(
+            "weights", bits(width), f"{said}no stored weights of convolutions, matrices or recurrent ops"
+        )
     worst = figures[0]
     numbers: dict[str, float | str] = {"worst": worst.weight, "worst_db": worst.chosen, "poor": len(poor)}
     if not poor:

@@ -6,7 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dlclint.analysis.roles import absorbed_chain, fold_factors, folded_norm, vector
+from dlclint.analysis.roles import (
+    RECURRENT,
+    absorbed_chain,
+    fold_factors,
+    folded_norm,
+    vector,
+    weight_positions,
+)
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.noise import per_tensor_scale
 from dlclint.analysis.weights.statistics import Floats
@@ -39,7 +46,10 @@ class BiasError:
 
 
 def bias_errors(view: ModelView) -> Iterator[BiasError]:
-    """Every bias that has one grid for all its channels, that of a folded batch normalisation too."""
+    """Every bias that has one grid for all its channels, that of a folded batch normalisation too.
+
+    What a recurrent op adds its bias to is inside it, so its error is not told in steps of anything.
+    """
     kind = view.target.kind
     for weight in view.weights.converted():
         values = _converted_bias(weight)
@@ -50,9 +60,10 @@ def bias_errors(view: ModelView) -> Iterator[BiasError]:
         error = float(np.abs(values - rounded).max())
         vanishing = int(np.count_nonzero((rounded == 0.0) & (values != 0.0)))
         node = weight.use.node
+        inside = node.op_type in RECURRENT
         last = (absorbed_chain(node) or [node])[-1]
-        output = _step(view, last.outputs[0])
-        given = _step(view, node.input(0))
+        output = None if inside else _step(view, last.outputs[0])
+        given = None if inside else _step(view, node.input(0))
         accumulator = None if given is None else given * per_tensor_scale(weight, kind.weights_bitwidth)
         yield BiasError(
             weight,
@@ -74,9 +85,10 @@ def _step(view: ModelView, tensor: str) -> float | None:
 def _converted_bias(weight: ConvertedWeight) -> Floats | None:
     """beta + (bias - mean) * factor by channel, or the bias alone where nothing is folded."""
     node = weight.use.node
-    if node.op_type == "MatMul":
-        return None
-    own = vector(node.graph, node.input(2)) if node.input(2) else None
+    _, position = weight_positions(node)
+    if position is None or weight.name != node.input(1):
+        return None  # a recurrent op has two weights and one bias
+    own = vector(node.graph, node.input(position)) if node.input(position) else None
     bias = None if own is None else own.reshape(-1)
     if weight.factors is None:
         return bias
