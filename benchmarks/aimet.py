@@ -24,7 +24,6 @@ import onnx
 from dlclint.analysis.cle.absorption import HighBias
 from dlclint.analysis.cle.layers import read_layer
 from dlclint.analysis.cle.matching import match, norm_behind
-from dlclint.analysis.cle.scaling import output_ranges
 from dlclint.analysis.view import ModelView
 from dlclint.engine.equalize import Options, equalize
 from dlclint.model.reading import read
@@ -50,8 +49,8 @@ def ranges(path: Path) -> dict[str, npt.NDArray[np.float64]]:
     found = {}
     for node in view.model.graph.nodes:
         if node.op_type == "Conv":
-            cells = read_layer(node, norm_behind(node, view.folded)).cells
-            found[node.name] = output_ranges(cells, np.ones(cells.inputs))
+            weight = read_layer(node, norm_behind(node, view.folded)).weight
+            found[node.name] = weight.output_ranges(np.ones(weight.cells.inputs))
     return found
 
 

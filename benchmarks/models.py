@@ -13,6 +13,8 @@ import onnx
 from onnx import NodeProto, TensorProto, helper
 
 CHUNK = 1 << 22
+SPREAD = 1.2
+"""Standard deviation of the scale of a trained channel, as a natural logarithm."""
 
 
 @dataclass
@@ -20,8 +22,10 @@ class Builder:
     """Nodes and weights of a network in the making; weights are only shapes until written."""
 
     opset: int
+    trained: bool = False
+    """Whether convolutions get weights as training leaves them: signed, channels scales apart."""
     nodes: list[NodeProto] = field(default_factory=list)
-    weights: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    weights: list[tuple[str, tuple[int, ...], float]] = field(default_factory=list)
 
     def add(self, op: str, *inputs: str, **attributes: object) -> str:
         """Append a node; returns its output."""
@@ -29,10 +33,10 @@ class Builder:
         self.nodes.append(helper.make_node(op, list(inputs), [output], name=f"/{output}", **attributes))
         return output
 
-    def weight(self, *shape: int) -> str:
-        """A float32 weight."""
+    def weight(self, *shape: int, deviation: float = 0.0) -> str:
+        """A float32 weight: positive and near one, or with a deviation around zero."""
         name = f"weight_{len(self.weights)}"
-        self.weights.append((name, shape))
+        self.weights.append((name, shape, deviation))
         return name
 
     def constant(self, value: float | list[int]) -> str:
@@ -84,10 +88,11 @@ class Builder:
     def conv(self, x: str, inputs: int, outputs: int, kernel: int, stride: int = 1, relu: bool = True) -> str:
         """Conv, BatchNormalization and ReLU."""
         pad = kernel // 2
+        deviation = math.sqrt(2 / (inputs * kernel**2)) if self.trained else 0.0
         made = self.add(
             "Conv",
             x,
-            self.weight(outputs, inputs, kernel, kernel),
+            self.weight(outputs, inputs, kernel, kernel, deviation=deviation),
             kernel_shape=[kernel, kernel],
             strides=[stride, stride],
             pads=[pad] * 4,
@@ -113,10 +118,12 @@ def transformer(size: int, layers: int, tokens: int, vocabulary: int) -> tuple[B
 
 
 def resnet(
-    widths: tuple[int, ...] = (64, 128, 256, 512), depths: tuple[int, ...] = (3, 4, 6, 3)
+    widths: tuple[int, ...] = (64, 128, 256, 512),
+    depths: tuple[int, ...] = (3, 4, 6, 3),
+    trained: bool = False,
 ) -> tuple[Builder, onnx.GraphProto]:
     """Bottleneck blocks as in ResNet-50."""
-    made = Builder(12)
+    made = Builder(12, trained)
     x = made.conv("image", 3, widths[0], 7, 2)
     x = made.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
     channels = widths[0]
@@ -127,15 +134,31 @@ def resnet(
             inner = made.conv(inner, width, 4 * width, 1, relu=False)
             skip = x if index else made.conv(x, channels, 4 * width, 1, stride, relu=False)
             x, channels = made.add("Relu", made.add("Add", inner, skip)), 4 * width
+    return made, classifier(made, x, channels)
+
+
+def vgg(width: int = 64) -> tuple[Builder, onnx.GraphProto]:
+    """The convolutions of VGG-19 with batch normalisation: one way from the image to the classifier."""
+    made = Builder(12, trained=True)
+    x, channels = "image", 3
+    for stage, depth in enumerate((2, 2, 4, 4, 4)):
+        outputs = width << min(stage, 3)
+        for _ in range(depth):
+            x, channels = made.conv(x, channels, outputs, 3), outputs
+        x = made.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    return made, classifier(made, x, channels)
+
+
+def classifier(made: Builder, x: str, channels: int) -> onnx.GraphProto:
+    """The network with a mean over the image and a fully connected layer on top."""
     x = made.add("Flatten", made.add("GlobalAveragePool", x))
     result = made.add("Gemm", x, made.weight(1000, channels), made.weight(1000), transB=1)
-    graph = helper.make_graph(
+    return helper.make_graph(
         made.nodes,
-        "resnet",
+        "convolutions",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 224, 224])],
         [helper.make_tensor_value_info(result, TensorProto.FLOAT, [1, 1000])],
     )
-    return made, graph
 
 
 def chain(count: int) -> tuple[Builder, onnx.GraphProto]:
@@ -163,7 +186,7 @@ def write(made: tuple[Builder, onnx.GraphProto], path: Path, external: bool = Fa
     body = graph.SerializeToString()
     if external:
         offset = 0
-        for name, shape in builder.weights:
+        for name, shape, _ in builder.weights:
             size = 4 * math.prod(shape)
             tensor = TensorProto(name=name, data_type=1, dims=shape, data_location=1)
             for key, value in (("location", f"{path.name}.data"), ("offset", offset), ("length", size)):
@@ -173,20 +196,20 @@ def write(made: tuple[Builder, onnx.GraphProto], path: Path, external: bool = Fa
         model.graph.CopyFrom(graph)
         path.write_bytes(model.SerializeToString())
         with path.with_name(f"{path.name}.data").open("wb") as stream:
-            for _, shape in builder.weights:
-                random_weights(stream, shape)
+            for _, shape, deviation in builder.weights:
+                random_weights(stream, shape, deviation)
         return
     heads = []
-    for name, shape in builder.weights:
+    for name, shape, _ in builder.weights:
         size = 4 * math.prod(shape)
         inner = TensorProto(name=name, data_type=1, dims=shape).SerializeToString() + header(9, size)
         heads.append(header(5, len(inner) + size) + inner)
-    total = len(body) + sum(map(len, heads)) + sum(4 * math.prod(shape) for _, shape in builder.weights)
+    total = len(body) + sum(map(len, heads)) + sum(4 * math.prod(shape) for _, shape, _ in builder.weights)
     with path.open("wb") as stream:
         stream.write(model.SerializeToString() + header(7, total) + body)
-        for head, (_, shape) in zip(heads, builder.weights, strict=True):
+        for head, (_, shape, deviation) in zip(heads, builder.weights, strict=True):
             stream.write(head)
-            random_weights(stream, shape)
+            random_weights(stream, shape, deviation)
 
 
 def header(number: int, size: int) -> bytes:
@@ -198,13 +221,24 @@ def header(number: int, size: int) -> bytes:
     return bytes(out) + bytes([size])
 
 
-def random_weights(stream: BinaryIO, shape: tuple[int, ...]) -> None:
-    """Positive values near one, so that any weight may be a variance too."""
+def random_weights(stream: BinaryIO, shape: tuple[int, ...], deviation: float = 0.0) -> None:
+    """Positive values near one, so that any weight may be a variance too.
+
+    With a deviation, values around zero; each slice along the first axis, an output channel, has a scale
+    of its own, log-normal with a mean square of one.
+    """
     generator = np.random.default_rng(0)
     left = math.prod(shape)
+    row = left // shape[0]
     while left:
-        count = min(left, CHUNK)
-        stream.write((1 + 0.02 * generator.standard_normal(count, dtype=np.float32)).tobytes())
+        count = min(left, max(1, CHUNK // row) * row if deviation else CHUNK)
+        values = generator.standard_normal(count, dtype=np.float32)
+        if deviation:
+            scales = np.exp(SPREAD * generator.standard_normal(count // row) - SPREAD**2)
+            values *= np.repeat((deviation * scales).astype(np.float32), row)
+        else:
+            values = 1 + 0.02 * values
+        stream.write(values.tobytes())
         left -= count
 
 
@@ -217,6 +251,13 @@ MODELS: dict[str, Callable[[Path], None]] = {
     "chain_25000": lambda path: write(chain(25_000), path),
     "chain_50000": lambda path: write(chain(50_000), path),
 }
+WIDE = (292, 584, 1168, 2336)
+CONVOLUTIONAL: dict[str, Callable[[Path], None]] = {
+    "wide_resnet_2gb": lambda path: write(resnet(WIDE, trained=True), path),
+    "wide_resnet_2gb_external": lambda path: write(resnet(WIDE, trained=True), path, external=True),
+    "wide_vgg_2gb": lambda path: write(vgg(320), path),
+}
+"""For `benchmarks/equalize.py`: chains of three convolutions, most of them 1x1, and one chain of sixteen."""
 
 
 def ensure(name: str, folder: Path) -> Path:
@@ -225,9 +266,10 @@ def ensure(name: str, folder: Path) -> Path:
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f"{name}.onnx.part"
+        build = {**MODELS, **CONVOLUTIONAL}[name]
         if name.endswith("external"):
-            MODELS[name](path)
+            build(path)
         else:
-            MODELS[name](part)
+            build(part)
             part.replace(path)
     return path

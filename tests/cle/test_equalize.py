@@ -219,7 +219,7 @@ def only_reason(found: EqualizeOutcome) -> str:
     [
         ({"w1": np.full((4, 2, 1, 1), np.nan)}, "its weight 'w1' holds NaN"),
         ({"w2": np.full((3, 4, 1, 1), np.inf)}, "its weight 'w2' holds NaN, infinity"),
-        ({"w1": np.full((4, 2, 1, 1), 1e30)}, "numbers beyond 1e19"),
+        ({"w1": np.full((4, 2, 1, 1), 1e30)}, "numbers beyond 1e17"),
         ({"b1": np.array([np.nan, 0, 0, 0])}, "'b1' holds NaN"),
         ({"b1": np.zeros(3)}, "its bias 'b1' has not one value for each of 4 channels"),
         ({"w2": np.zeros((3, 5, 1, 1))}, "the first has 4 output channels, the second 5 input channels"),

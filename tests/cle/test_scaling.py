@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dlclint.analysis.cle.cells import Cells
 from dlclint.analysis.cle.figures import chain_figures
-from dlclint.analysis.cle.layers import Cells, Floats
-from dlclint.analysis.cle.scaling import Scaled, equalize, input_ranges, output_ranges
+from dlclint.analysis.cle.measuring import Weight, survey
+from dlclint.analysis.cle.scaling import Scaled, equalize
+from dlclint.analysis.weights.statistics import Floats
 from dlclint.encodings import grid
+from dlclint.model.tensors import Produced, Tensor
 
 
-def cells_of(weight: Floats, group: int = 1) -> Cells:
-    """Cells of a weight [out, in / group, kernel]."""
-    shaped = weight.reshape(group, -1, weight.shape[1], weight.shape[2]).astype(np.float32)
-    square = np.square(shaped).sum(axis=3)
-    return Cells(shaped.min(axis=3), shaped.max(axis=3), square, weight.shape[2])
+def weight_of(values: Floats, group: int = 1, transposed: bool = False) -> Weight:
+    """A weight [out, in / group, kernel], or [in, out / group, kernel] if transposed."""
+    stored = Produced.of(values.astype(np.float32))
+    tensor = Tensor("w", stored.data_type, stored.shape, onnx.TensorProto(), Path(), stored)
+    outputs = group * values.shape[1] if transposed else len(values)
+    return survey(Cells("w", tensor, group, transposed), np.ones(outputs))
+
+
+def dense(values: Floats, group: int = 1) -> Floats:
+    """The largest magnitude of each cell as a matrix [out, in] of all channels, zero outside the groups."""
+    outputs, width = values.shape[:2]
+    found = np.zeros((outputs, group * width), np.float32)
+    for row, column in enumerate(np.arange(outputs) // (outputs // group) * width):
+        found[row, column : column + width] = np.abs(values[row]).max(axis=1)
+    return found
 
 
 @st.composite
@@ -43,31 +58,32 @@ def chains(draw: st.DrawFn) -> list[tuple[Floats, int]]:
     return found
 
 
-def settle(weights: list[Cells], whole_powers: bool = False) -> Scaled:
-    frozen = [np.zeros(cells.outputs, bool) for cells in weights[:-1]]
+def settle(chain: list[tuple[Floats, int]], whole_powers: bool = False) -> Scaled:
+    weights = [weight_of(*item) for item in chain]
+    frozen = [np.zeros(weight.cells.outputs, bool) for weight in weights[:-1]]
     return equalize(weights, frozen, [whole_powers] * len(frozen))
 
 
-def scaled_ranges(weights: list[Cells], factors: tuple[Floats, ...]) -> list[tuple[Floats, Floats]]:
-    """Output range of the first and input range of the second for each link."""
+def scaled_ranges(
+    chain: list[tuple[Floats, int]], factors: tuple[Floats, ...]
+) -> list[tuple[Floats, Floats]]:
+    """Output range of the first and input range of the second for each link, from the whole weights."""
     found = []
-    for link, (first, second) in enumerate(itertools.pairwise(weights)):
-        before = factors[link - 1] if link else np.ones(first.inputs)
-        after = 1 / factors[link + 1] if link + 1 < len(factors) else np.ones(second.outputs)
-        found.append(
-            (output_ranges(first, before) / factors[link], input_ranges(second, after) * factors[link])
-        )
+    for link, (first, second) in enumerate(itertools.pairwise(dense(*item) for item in chain)):
+        before = factors[link - 1] if link else np.ones(first.shape[1])
+        after = 1 / factors[link + 1] if link + 1 < len(factors) else np.ones(len(second))
+        outputs = (first * before).max(axis=1) / factors[link]
+        found.append((outputs, (second * after[:, np.newaxis]).max(axis=0) * factors[link]))
     return found
 
 
 @given(chains())
 @settings(max_examples=150, deadline=None)
 def test_ranges_meet_and_dead_channels_stay(chain: list[tuple[Floats, int]]) -> None:
-    weights = [cells_of(weight, group) for weight, group in chain]
-    found = settle(weights)
+    found = settle(chain)
     assert found.converged
     assert all((factor > 0).all() and np.isfinite(factor).all() for factor in found.factors)
-    for (first, second), factor in zip(scaled_ranges(weights, found.factors), found.factors, strict=True):
+    for (first, second), factor in zip(scaled_ranges(chain, found.factors), found.factors, strict=True):
         alive = (first > 0) & (second > 0)
         np.testing.assert_allclose(first[alive], second[alive], rtol=3e-4)
         assert (factor[~alive] == 1).all()
@@ -76,10 +92,9 @@ def test_ranges_meet_and_dead_channels_stay(chain: list[tuple[Floats, int]]) -> 
 @given(chains())
 @settings(max_examples=80, deadline=None)
 def test_powers_of_two_come_within_a_factor_of_two(chain: list[tuple[Floats, int]]) -> None:
-    weights = [cells_of(weight, group) for weight, group in chain]
-    found = settle(weights, whole_powers=True)
+    found = settle(chain, whole_powers=True)
     assert found.converged
-    for (first, second), factor in zip(scaled_ranges(weights, found.factors), found.factors, strict=True):
+    for (first, second), factor in zip(scaled_ranges(chain, found.factors), found.factors, strict=True):
         assert (np.log2(factor) == np.rint(np.log2(factor))).all()
         alive = (first > 0) & (second > 0)
         assert (np.abs(np.log2(first[alive] / second[alive])) <= 1 + 1e-6).all()
@@ -87,7 +102,7 @@ def test_powers_of_two_come_within_a_factor_of_two(chain: list[tuple[Floats, int
 
 def test_a_pair_comes_to_the_geometric_mean() -> None:
     first, second = np.array([[[4.0]], [[0.5]]]), np.array([[[9.0], [2.0]]])
-    found = settle([cells_of(first), cells_of(second)])
+    found = settle([(first, 1), (second, 1)])
     np.testing.assert_allclose(found.factors[0], [np.sqrt(4 / 9), np.sqrt(0.5 / 2)])
 
 
@@ -95,9 +110,9 @@ def test_a_depthwise_triple_comes_to_the_cube_root() -> None:
     """As the closed form of Nagel et al. has it for three layers."""
     ranges = np.array([8.0, 0.1]), np.array([0.01, 3.0]), np.array([1.0, 50.0])
     chain = [
-        cells_of(ranges[0].reshape(2, 1, 1)),
-        cells_of(ranges[1].reshape(2, 1, 1), 2),
-        cells_of(ranges[2].reshape(1, 2, 1)),
+        (ranges[0].reshape(2, 1, 1), 1),
+        (ranges[1].reshape(2, 1, 1), 2),
+        (ranges[2].reshape(1, 2, 1), 1),
     ]
     found = settle(chain)
     root = np.cbrt(ranges[0] * ranges[1] * ranges[2])
@@ -107,7 +122,7 @@ def test_a_depthwise_triple_comes_to_the_cube_root() -> None:
 
 def test_frozen_channels_keep_their_scale() -> None:
     first, second = np.array([[[4.0]], [[0.5]]]), np.array([[[9.0], [2.0]]])
-    found = equalize([cells_of(first), cells_of(second)], [np.array([True, False])], [False])
+    found = equalize([weight_of(first), weight_of(second)], [np.array([True, False])], [False])
     assert found.factors[0][0] == 1
     assert found.factors[0][1] == pytest.approx(0.5)
 
@@ -129,15 +144,14 @@ def test_figures_foretell_measured_noise(
     first, second = (draw(shape).clip(-50, 50).astype(np.float32) for shape in shapes)
     first *= np.exp(spread * random.standard_normal((64, 1, 1)))
     second *= np.exp(spread * random.standard_normal((1, 64, 1)))
-    chain = [cells_of(first), cells_of(second)]
-    found = settle(chain)
-    for factors in ([np.ones(64)], list(found.factors)):
+    chain = [weight_of(first), weight_of(second)]
+    found = equalize(chain, [np.zeros(64, bool)], [False])
+    figures = chain_figures(chain, found, bitwidth)
+    for factors, foretold_figures in zip(([np.ones(64)], list(found.factors)), figures, strict=True):
         weights = first / factors[0][:, None, None], second * factors[0][None, :, None]
         energy = np.square(weights[0]).sum(axis=(1, 2)), np.square(weights[1]).sum(axis=(0, 2))
         importance = energy[1][:, None, None], energy[0][None, :, None]
-        for weight, weighed, figure in zip(
-            weights, importance, chain_figures(chain, factors, bitwidth), strict=True
-        ):
+        for weight, weighed, figure in zip(weights, importance, foretold_figures, strict=True):
             encoding = grid.fit(weight.min(), weight.max(), bitwidth)
             error = np.square(grid.dequantize(grid.quantize(weight, encoding), encoding) - weight)
             square = np.square(weight)

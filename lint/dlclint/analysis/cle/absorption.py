@@ -16,8 +16,9 @@ import enum
 
 import numpy as np
 
-from dlclint.analysis.cle.layers import Floats, Layer
+from dlclint.analysis.cle.layers import Layer
 from dlclint.analysis.cle.matching import Pair
+from dlclint.analysis.weights.statistics import Floats
 from dlclint.model.graph import Node
 
 DEVIATIONS = 3.0

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from dlclint.analysis.cle.layers import Cells, Cells32, Floats
-from dlclint.analysis.cle.scaling import input_factors, output_factors
+from dlclint.analysis.cle.cells import Cells, Piece, Scratch
+from dlclint.analysis.cle.measuring import Measured, Weight
+from dlclint.analysis.cle.scaling import Scaled, input_factors, output_factors
 from dlclint.analysis.weights.noise import decibels, rounding_noise
+from dlclint.analysis.weights.statistics import Floats
 from dlclint.encodings import grid
 from dlclint_schemas.record import record
-
-_PIECE = 1 << 17
-"""Cells that are looked at together."""
 
 
 @record
@@ -32,22 +31,70 @@ class Figures:
     chain_sqnr: float
 
 
-def chain_figures(chain: Sequence[Cells], factors: Sequence[Floats], bitwidth: int) -> tuple[Figures, ...]:
-    """Figures of each weight of a chain that is scaled by the factors of its links."""
-    scales = []
-    rows, columns = [], []
-    for position, cells in enumerate(chain):
-        outputs = output_factors(factors, position, cells.outputs)
-        inputs = input_factors(factors, position, cells.inputs)
-        scales.append((outputs, inputs))
-        rows.append(_energy(cells, inputs, 2) * np.square(outputs))
-        columns.append(_energy(cells, outputs, 1) * np.square(inputs))
-    found = []
-    for position, (cells, (outputs, inputs)) in enumerate(zip(chain, scales, strict=True)):
-        before = rows[position - 1] if position else np.ones(cells.inputs)
-        after = columns[position + 1] if position + 1 < len(chain) else np.ones(cells.outputs)
-        found.append(_figures(cells, outputs, inputs, _even(after), _even(before), bitwidth))
-    return tuple(found)
+def chain_figures(
+    chain: Sequence[Weight], scaled: Scaled, bitwidth: int
+) -> tuple[tuple[Figures, ...], tuple[Figures, ...]]:
+    """Figures of each weight of a chain before and after it is scaled; reads each weight once.
+
+    Raises:
+        CannotScale: a weight cannot be read again.
+    """
+    even = tuple(np.ones(factor.shape) for factor in scaled.factors)
+    states = [_states(chain, even, [weight.even for weight in chain], bitwidth)]
+    if scaled.changes:
+        states.append(_states(chain, scaled.factors, scaled.measured, bitwidth))
+    found = [
+        _figures(weight.cells, both) for weight, both in zip(chain, zip(*states, strict=True), strict=True)
+    ]
+    return tuple(item[0] for item in found), tuple(item[-1] for item in found)
+
+
+@record
+class _State:
+    """A weight under factors for its channels, and the weights of channels in the chain.
+
+    `outputs` hold the factor of the batch normalisation too. `energy` is the sum of squares, `step` that
+    of the quantizer's grid, `after` and `before` what output and input channels count for.
+    """
+
+    outputs: Floats
+    inputs: Floats
+    after: Floats
+    before: Floats
+    energy: float
+    step: float
+    spread: float
+
+
+def _states(
+    chain: Sequence[Weight], factors: Sequence[Floats], measured: Sequence[Measured], bitwidth: int
+) -> list[_State]:
+    scales = [
+        (
+            output_factors(factors, position, weight.cells.outputs) * weight.factor,
+            input_factors(factors, position, weight.cells.inputs),
+        )
+        for position, weight in enumerate(chain)
+    ]
+    rows = [
+        found.output_energy * np.square(outputs) for found, (outputs, _) in zip(measured, scales, strict=True)
+    ]
+    columns = [
+        found.input_energy * np.square(inputs) for found, (_, inputs) in zip(measured, scales, strict=True)
+    ]
+    states = []
+    for position, (found, (outputs, inputs)) in enumerate(zip(measured, scales, strict=True)):
+        before = rows[position - 1] if position else np.ones(len(inputs))
+        after = columns[position + 1] if position + 1 < len(chain) else np.ones(len(outputs))
+        ends = found.low * outputs, found.high * outputs
+        low, high = np.minimum(*ends), np.maximum(*ends)
+        ranges = np.maximum(-low, high)
+        largest = float(ranges.max())
+        spread = largest / float(ranges[ranges > 0].min()) if largest > 0 else 1.0
+        step = float(grid.fit(low.min(), high.max(), bitwidth).scale)
+        energy = float(rows[position].sum())
+        states.append(_State(outputs, inputs, _even(after), _even(before), energy, step, spread))
+    return states
 
 
 def _even(weights: Floats) -> Floats:
@@ -55,62 +102,52 @@ def _even(weights: Floats) -> Floats:
     return np.asarray(weights / max(float(weights.max(initial=0.0)), np.finfo(np.float64).tiny))
 
 
-def _energy(cells: Cells, other: Floats, axis: int) -> Floats:
-    """Sum of squares of each output (axis 2) or input channel (axis 1), the other side being scaled."""
-    group, height, width = cells.low.shape
-    weights = np.square(other).reshape(group, width if axis == 2 else height)
-    summed = np.einsum("ghw,gw->gh" if axis == 2 else "ghw,gh->gw", cells.square, weights)
-    return np.asarray(summed, np.float64).reshape(-1)
+def _figures(cells: Cells, states: Sequence[_State]) -> list[Figures]:
+    """A weight's figures in each state, all from one reading."""
+    noises = [_Noise(cells, state) for state in states]
+    for piece in cells.pieces():
+        for noise in noises:
+            noise.take(piece)
+    return [
+        Figures(
+            state.spread,
+            float(decibels(noise.signal, noise.noise)),
+            float(decibels(noise.chain_signal, noise.chain_noise)),
+        )
+        for noise, state in zip(noises, states, strict=True)
+    ]
 
 
-def _figures(
-    cells: Cells, outputs: Floats, inputs: Floats, after: Floats, before: Floats, bitwidth: int
-) -> Figures:
-    """`after` and `before` are the weights of output and input channels."""
-    low, high, smallest, largest = 0.0, 0.0, np.inf, 0.0
-    for rows, scale in _scaled_rows(cells, outputs, inputs):
-        low = min(low, float((rows(cells.low) * scale).min()))
-        high = max(high, float((rows(cells.high) * scale).max()))
-        ranges = (rows(cells.magnitude) * scale).max(axis=1)
-        smallest = min(smallest, float(ranges.min(initial=np.inf, where=ranges > 0)))
-        largest = max(largest, float(ranges.max()))
-    step = float(grid.fit(low, high, bitwidth).scale)
-    importance = _scaled_rows(cells, after, before)
-    sums = np.zeros(4)
-    for (rows, scale), (_, weights) in zip(_scaled_rows(cells, outputs, inputs), importance, strict=True):
-        squares = rows(cells.square) * scale * scale / np.float32(cells.size)
+class _Noise:
+    """Adds up signal and quantization noise of a weight in one state."""
+
+    def __init__(self, cells: Cells, state: _State) -> None:
+        # Relative to the root mean square of the weight, so that no square leaves float32.
+        unit = np.sqrt(state.energy / cells.tensor.count) or 1.0
+        outputs = np.abs(state.outputs) / unit
+        self.outputs, self.inputs = outputs.astype(np.float32), state.inputs.astype(np.float32)
+        self.half = np.float32(state.step / unit / 2)
+        self.limit = np.float32(rounding_noise(state.step / unit, np.inf) * cells.size)
+        self.before, self.after = state.before.astype(np.float32), state.after
+        self.scratch = Scratch()
+        self.signal = self.noise = self.chain_signal = self.chain_noise = 0.0
+
+    def take(self, piece: Piece) -> None:
+        """Add a piece."""
+        by_output, by_input = piece.by_output(self.outputs), piece.by_input(self.inputs)
+        square, noise, other = (
+            self.scratch(name, piece.square.shape) for name in ("square", "noise", "other")
+        )
+        np.multiply(piece.square, np.square(by_output), out=square)
+        square *= np.square(by_input)
         # A cell that lies within half a step of zero becomes zero, and its error is the cell itself.
-        rounded = rows(cells.magnitude) * scale >= step / 2
-        noise = np.where(rounded, rounding_noise(step, squares), squares)
-        weighed = (float((values * weights).sum(dtype=np.float64)) for values in (squares, noise))
-        sums += (squares.sum(dtype=np.float64), noise.sum(), *weighed)
-    spread = largest / smallest if largest > 0 else 1.0
-    return Figures(spread, float(decibels(sums[0], sums[1])), float(decibels(sums[2], sums[3])))
-
-
-def _scaled_rows(
-    cells: Cells, outputs: Floats, inputs: Floats
-) -> Iterator[tuple[Callable[[Cells32], Cells32], Cells32]]:
-    """Some output channels at a time: what takes them out of an array of cells, and their factors.
-
-    Pieces that fit the cache are several times as fast as whole weights, and need no memory to speak of.
-    """
-    group, height, width = cells.low.shape
-    columns = inputs.reshape(group, width).astype(np.float32)
-    per_row = outputs.astype(np.float32)[:, np.newaxis]
-    at_once = max(1, _PIECE // width)
-    for start in range(0, group * height, at_once):
-        part = slice(start, start + at_once)
-        own = columns if group == 1 else columns[np.arange(group * height)[part] // height]
-        yield _Rows(part, width), per_row[part] * own
-
-
-@record
-class _Rows:
-    """Takes a run of output channels out of an array of cells."""
-
-    part: slice
-    width: int
-
-    def __call__(self, values: Cells32) -> Cells32:
-        return values.reshape(-1, self.width)[self.part]
+        np.multiply(piece.magnitude, by_output, out=other)
+        other *= by_input
+        np.multiply(square, other < self.half, out=other)
+        np.minimum(square, np.full_like(by_input, self.limit), out=noise)  # many times as fast as a number
+        np.maximum(noise, other, out=noise)
+        before, after = piece.by_input(self.before).transpose(0, 2, 1), self.after[piece.outputs]
+        self.signal += float(square.sum(axis=2).sum(dtype=np.float64))
+        self.noise += float(noise.sum(axis=2).sum(dtype=np.float64))
+        self.chain_signal += float((square @ before).reshape(-1) @ after)
+        self.chain_noise += float((noise @ before).reshape(-1) @ after)

@@ -1,9 +1,8 @@
-"""The numbers of a convolution that equalization needs: weights reduced over the kernel, normalisation, bias.
+"""The numbers of a convolution that equalization needs: its weight measured, normalisation, bias.
 
 A weight is seen as the converter sees it, times gamma / sqrt(variance + epsilon) of the batch
-normalisation behind it. All that the arithmetic needs of it are the smallest and largest value and
-the sum of squares of each cell, the kernel between one input and one output channel: scales multiply
-cells, so that an equalized weight need not be read again to say what becomes of it.
+normalisation behind it. What is held of a convolution are vectors with one number a channel, and the few
+cells of its weight that decide ranges; the weight itself stays in the file.
 """
 
 from __future__ import annotations
@@ -12,22 +11,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
+from dlclint.analysis.cle.cells import CannotScale, Cells
+from dlclint.analysis.cle.measuring import Weight, survey
+from dlclint.analysis.weights.statistics import Floats
 from dlclint.model.graph import Graph, Node
-from dlclint.model.tensors import Array, Tensor, Unavailable
+from dlclint.model.tensors import Tensor, Unavailable
 from dlclint_schemas.record import record
-
-Floats = npt.NDArray[np.float64]
-Cells32 = npt.NDArray[np.float32]
 
 HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, *HALF)
-
-
-class CannotScale(Exception):
-    """Why a convolution cannot be scaled; the argument completes the sentence "left alone: ..."."""
 
 
 @record
@@ -85,62 +79,30 @@ class Norm:
 
 
 @dataclass(frozen=True)
-class Cells:
-    """Of every cell of a weight: smallest and largest value, sum of squares; shape [group, out, in].
-
-    `size` is the number of weights in a cell.
-    """
-
-    low: Cells32
-    high: Cells32
-    square: Cells32
-    size: int
-
-    @property
-    def inputs(self) -> int:
-        """Number of input channels."""
-        group, _, width = self.low.shape
-        return int(group * width)
-
-    @property
-    def outputs(self) -> int:
-        """Number of output channels."""
-        group, height, _ = self.low.shape
-        return int(group * height)
-
-    @cached_property
-    def magnitude(self) -> Cells32:
-        """Largest magnitude of each cell."""
-        return np.maximum(-self.low, self.high)
-
-
-@dataclass(frozen=True)
 class Layer:
-    """A convolution, what normalises it, and its weight in cells."""
+    """A convolution, what normalises it, and its weight as measured."""
 
     conv: Node
-    weight: Stored
+    stored: Stored
+    """The weight as it is stored."""
     bias: Stored | None
     norm: Norm | None
-    group: int
-    transposed: bool
-    """Whether the weight lies as [in, out / group, ...], as that of ConvTranspose."""
-    cells: Cells
+    weight: Weight
 
     @property
     def outputs(self) -> int:
         """Number of output channels."""
-        return self.cells.outputs
+        return self.weight.cells.outputs
 
     @property
     def inputs(self) -> int:
         """Number of input channels."""
-        return self.cells.inputs
+        return self.weight.cells.inputs
 
     @property
     def is_half(self) -> bool:
         """Whether something that scaling writes has 16 bits."""
-        stored = [self.weight, *([self.bias] if self.bias else [])]
+        stored = [self.stored, *([self.bias] if self.bias else [])]
         if self.norm is not None:
             stored += [self.norm.gamma, self.norm.beta, self.norm.mean]
         return any(item.tensor.data_type in HALF for item in stored)
@@ -152,27 +114,20 @@ def read_layer(conv: Node, norm: Node | None) -> Layer:
     Raises:
         CannotScale: with the reason.
     """
-    weight = _stored(conv, 1)
-    if weight.is_shared:
-        raise CannotScale(f"its weight {weight.name!r} is shared with another node")
+    stored = _stored(conv, 1)
+    if stored.is_shared:
+        raise CannotScale(f"its weight {stored.name!r} is shared with another node")
     bias = _stored(conv, 2) if conv.input(2) else None
     found = None if norm is None else Norm(norm, *(_stored(norm, place) for place in range(1, 5)))
-    transposed = conv.op_type == "ConvTranspose"
-    group = int(conv.attribute("group", 1))
-    shaped = _shaped(weight, group, transposed)
-    outputs = group * shaped.shape[1]
-    if bias is not None and bias.values().shape != (outputs,):
-        raise CannotScale(f"its bias {bias.name!r} has not one value for each of {outputs} channels")
-    factor = np.ones(outputs) if found is None else found.factor
+    cells = _cells(conv, stored)
+    if bias is not None and bias.values().shape != (cells.outputs,):
+        raise CannotScale(f"its bias {bias.name!r} has not one value for each of {cells.outputs} channels")
     if found is not None:
         for item in (found.gamma, found.beta, found.mean, found.variance):
-            if item.values().shape != (outputs,):
-                raise CannotScale(f"{item.name!r} has not one value for each of {outputs} channels")
-    with np.errstate(over="ignore", invalid="ignore"):  # found out and said below
-        cells = _cells(shaped, factor.reshape(group, -1, 1).astype(np.float32))
-    if not np.isfinite(cells.square).all():
-        raise CannotScale(f"its weight {weight.name!r} holds NaN, infinity or numbers beyond 1e19")
-    return Layer(conv, weight, bias, found, group, transposed, cells)
+            if item.values().shape != (cells.outputs,):
+                raise CannotScale(f"{item.name!r} has not one value for each of {cells.outputs} channels")
+    factor = np.ones(cells.outputs) if found is None else found.factor
+    return Layer(conv, stored, bias, found, survey(cells, factor))
 
 
 def _stored(node: Node, position: int) -> Stored:
@@ -206,36 +161,22 @@ def _home(graph: Graph, name: str) -> Graph:
     return graph
 
 
-def _shaped(weight: Stored, group: int, transposed: bool) -> Array:
-    """The weight as [group, out, in, kernel]."""
+def _cells(conv: Node, weight: Stored) -> Cells:
+    """The cells of a convolution's weight, without those of what normalises it."""
     tensor = weight.tensor
     if tensor.data_type not in _FLOATS:
         raise CannotScale(f"its weight {weight.name!r} is no float tensor")
+    if len(tensor.shape) < 2 or min(tensor.shape) < 1:
+        raise CannotScale(f"its weight {weight.name!r} has shape {list(tensor.shape)}")
     try:
-        values = tensor.array()
+        # What a file declares proves nothing: no vector of so many channels before the values are there.
+        if tensor.location() is None:
+            next(tensor.chunks(), None)
     except Unavailable as error:
         raise CannotScale(f"its weight {weight.name!r} cannot be read: {error}") from None
-    if values.ndim < 2 or values.size == 0:
-        raise CannotScale(f"its weight {weight.name!r} has shape {list(tensor.shape)}")
-    if group < 1 or values.shape[0] % group:
+    group = int(conv.attribute("group", 1))
+    if group < 1 or tensor.shape[0] % group:
         raise CannotScale(
-            f"the {values.shape[0]} channels of {weight.name!r} do not divide into {group} groups"
+            f"the {tensor.shape[0]} channels of {weight.name!r} do not divide into {group} groups"
         )
-    shaped = values.reshape(group, values.shape[0] // group, values.shape[1], -1)
-    return shaped.transpose(0, 2, 1, 3) if transposed else shaped
-
-
-def _cells(shaped: Array, factor: Cells32) -> Cells:
-    """Cells of a weight times a factor for each output channel."""
-    size = shaped.shape[-1]
-    first = shaped[..., 0].astype(np.float32)
-    low, high, square = first.copy(), first.copy(), np.square(first)
-    for position in range(1, size):  # a reduction over an axis of nine numbers is slow
-        values = shaped[..., position].astype(np.float32)
-        np.minimum(low, values, out=low)
-        np.maximum(high, values, out=high)
-        square += np.square(values)
-    low *= factor
-    high *= factor
-    square *= np.square(factor)
-    return Cells(np.minimum(low, high), np.maximum(low, high), square, size)
+    return Cells(weight.name, tensor, group, conv.op_type == "ConvTranspose")

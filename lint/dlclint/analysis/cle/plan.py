@@ -9,11 +9,13 @@ import numpy as np
 import onnx
 
 from dlclint.analysis.cle.absorption import DEVIATIONS, HighBias, absorbed
+from dlclint.analysis.cle.cells import CannotScale
 from dlclint.analysis.cle.figures import Figures, chain_figures
-from dlclint.analysis.cle.layers import CannotScale, Floats, Layer, read_layer
+from dlclint.analysis.cle.layers import Layer, read_layer
 from dlclint.analysis.cle.matching import Pair
 from dlclint.analysis.cle.scaling import Mask, Scaled, equalize, input_factors, output_factors
 from dlclint.analysis.folding import NodeKey
+from dlclint.analysis.weights.statistics import Floats
 from dlclint.model.graph import Node
 from dlclint_schemas.record import record
 
@@ -104,12 +106,10 @@ def _chains(run: list[Pair], high_bias: HighBias, bitwidth: int) -> Iterator[Cha
             pairs.append(pair)
         else:
             yield Refusal(pair, reason)
-            if pairs:
-                yield _chain(layers, pairs, high_bias, bitwidth)
+            yield from _equalized(layers, pairs, high_bias, bitwidth)
             layers, pairs = [], []
         first = second
-    if pairs:
-        yield _chain(layers, pairs, high_bias, bitwidth)
+    yield from _equalized(layers, pairs, high_bias, bitwidth)
 
 
 def _read(conv: Node, norm: Node | None) -> Layer | CannotScale:
@@ -129,12 +129,23 @@ def _unfit(pair: Pair, first: Layer | CannotScale, second: Layer | CannotScale) 
     return ""
 
 
+def _equalized(
+    layers: list[Layer], pairs: list[Pair], high_bias: HighBias, bitwidth: int
+) -> Iterator[Chain | Refusal]:
+    """The chain that layers make, or refusals if the file no longer gives what it gave before."""
+    if pairs:
+        try:
+            yield _chain(layers, pairs, high_bias, bitwidth)
+        except CannotScale as error:
+            yield from (Refusal(pair, str(error)) for pair in pairs)
+
+
 def _chain(layers: list[Layer], pairs: list[Pair], high_bias: HighBias, bitwidth: int) -> Chain:
-    cells = [layer.cells for layer in layers]
+    weights = [layer.weight for layer in layers]
     halves = [a.is_half or b.is_half for a, b in pairwise(layers)]
     frozen: list[Mask] = [np.zeros(layer.outputs, bool) for layer in layers[:-1]]
     while True:
-        scaled = equalize(cells, frozen, halves)
+        scaled = equalize(weights, frozen, halves)
         overflows = [_overflows(layer, s) for layer, s in zip(layers, scaled.factors, strict=False)]
         if not any(bool(found.any()) for found in overflows):
             break
@@ -143,9 +154,7 @@ def _chain(layers: list[Layer], pairs: list[Pair], high_bias: HighBias, bitwidth
         _link(pair, layer, factors, absorbed(pair, layer, high_bias))
         for pair, layer, factors in zip(pairs, layers, scaled.factors, strict=False)
     )
-    even = [np.ones(layer.outputs) for layer in layers[:-1]]
-    before, after = chain_figures(cells, even, bitwidth), chain_figures(cells, scaled.factors, bitwidth)
-    return Chain(tuple(layers), links, scaled, before, after)
+    return Chain(tuple(layers), links, scaled, *chain_figures(weights, scaled, bitwidth))
 
 
 def _overflows(layer: Layer, factors: Floats) -> Mask:

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from dlclint.analysis.cle.layers import Floats, Layer, Stored
+from dlclint.analysis.cle.cells import CannotScale, Cells
+from dlclint.analysis.cle.layers import Layer, Stored
 from dlclint.analysis.cle.plan import Chain
+from dlclint.analysis.weights.statistics import Floats
 from dlclint.model.edits import Edit, PutInitializer, ReplaceNodes, SetInput
 from dlclint.model.graph import Model, Node
-from dlclint.model.tensors import Array, Produced, Tensor
-
-_ROWS = 1 << 20
-"""Values of a weight that are scaled at once."""
+from dlclint.model.tensors import Array, Produced, Unavailable
 
 
 class Rewriter:
@@ -65,15 +64,15 @@ class Rewriter:
 
     def _weight(self, layer: Layer, outputs: Floats, inputs: Floats) -> Iterator[Edit]:
         if (outputs != 1).any() or (inputs != 1).any():
-            tensor = layer.weight.tensor
-            scaled = Produced(tensor.data_type, tensor.shape, _Scaling.of(layer, outputs, inputs))
-            yield from self._put(layer.conv, 1, layer.weight, scaled)
+            tensor = layer.stored.tensor
+            scaled = Produced(tensor.data_type, tensor.shape, _Scaling(layer.weight.cells, outputs, inputs))
+            yield from self._put(layer.conv, 1, layer.stored, scaled)
 
     def _bias(self, layer: Layer, outputs: Floats, more: Floats) -> Iterator[Edit]:
         if layer.bias is not None and ((outputs != 1).any() or more.any()):
             yield from self._vector(layer.conv, 2, layer.bias, (layer.bias.values() + more) * outputs)
         elif layer.bias is None and more.any():
-            dtype = onnx.helper.tensor_dtype_to_np_dtype(layer.weight.tensor.data_type)
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(layer.stored.tensor.data_type)
             name = self._fresh(f"{layer.conv.outputs[0]}_bias")
             yield PutInitializer(layer.conv.graph, name, (more * outputs).astype(dtype))
             yield SetInput(layer.conv, 2, name)
@@ -102,41 +101,32 @@ class Rewriter:
 
 @dataclass(frozen=True)
 class _Scaling:
-    """The values of a weight times a factor for each of its cells, some rows at a time.
+    """The stored values of a weight times a factor for each of its channels, block by block."""
 
-    Cell (row, column) is multiplied by `rows[row]` and by `columns[group, column]`, where each group
-    has the same number of rows in a row.
-    """
-
-    tensor: Tensor
-    rows: Floats
-    columns: Floats
-
-    @classmethod
-    def of(cls, layer: Layer, outputs: Floats, inputs: Floats) -> _Scaling:
-        """Rows are output channels, or input channels where the weight lies the other way."""
-        rows, columns = (inputs, outputs) if layer.transposed else (outputs, inputs)
-        return cls(layer.weight.tensor, rows, columns.reshape(layer.group, -1))
+    cells: Cells
+    outputs: Floats
+    inputs: Floats
 
     def __call__(self) -> Iterator[Array]:
-        values = self.tensor.array()
-        group_of = np.arange(len(values)) // (len(values) // len(self.columns))
-        at_once = max(1, len(values) * _ROWS // max(1, values.size))
-        for start in range(0, len(values), at_once):
-            part = slice(start, start + at_once)
-            scale = self.rows[part, np.newaxis] * self.columns[group_of[part]]
-            scale = scale.reshape(*scale.shape, *(1 for _ in values.shape[2:]))
-            yield (values[part] * scale).astype(values.dtype.newbyteorder("="))
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(self.cells.tensor.data_type)
+        try:
+            for block in self.cells.blocks():
+                group = len(block.values)
+                scale = self.outputs[block.outputs].reshape(group, -1, 1)
+                scale = scale * self.inputs[block.inputs].reshape(group, 1, -1)
+                scaled = block.values * scale[..., np.newaxis].astype(block.values.dtype)
+                if self.cells.transposed:
+                    scaled = scaled.transpose(0, 2, 1, 3)
+                yield scaled.astype(dtype, copy=False)
+        except CannotScale as error:
+            raise Unavailable(str(error)) from None
 
 
 def _carried(layer: Layer, constants: Floats) -> Floats:
     """What a constant in each input channel adds to each output channel, before any scaling."""
     if not constants.any():
         return np.zeros(layer.outputs)
-    values = layer.weight.tensor.array()
-    sums = values.reshape(*values.shape[:2], -1).sum(axis=2, dtype=np.float64)
-    sums = sums.reshape(layer.group, -1, values.shape[1])
-    return np.asarray((sums * constants.reshape(layer.group, 1, -1)).sum(axis=2).reshape(-1))
+    return layer.weight.cells.weighted_sums(constants)
 
 
 def _as_relu(clip: Node) -> Edit:

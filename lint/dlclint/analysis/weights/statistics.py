@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from dlclint.model.tensors import Array, ChunkReader, Tensor
+from dlclint.model.tensors import Array, ChunkReader, Tensor, bits_per_element
 from dlclint_schemas.record import record
 
 Floats = npt.NDArray[np.float64]
@@ -97,17 +97,21 @@ def is_floating(tensor: Tensor) -> bool:
     return tensor.data_type in _FLOATING
 
 
-def pieces(tensor: Tensor, reader: ChunkReader | None = None) -> Iterator[Array]:
-    """The values in order as float32 (float64 for doubles), at most `PIECE` at once.
+def pieces(tensor: Tensor, reader: ChunkReader | None = None, size: int = PIECE) -> Iterator[Array]:
+    """The values in order as float32 (float64 for doubles), at most `size` at once.
 
     A piece is valid until the next one is asked for. Give a `reader` where many tensors are read.
 
     Raises:
         Unavailable: the values cannot be read.
     """
-    for chunk in tensor.chunks() if reader is None else reader.chunks(tensor):
-        for start in range(0, len(chunk), PIECE):
-            yield _widened(chunk[start : start + PIECE])
+    if reader is None:
+        chunks = tensor.chunks(max(1, size * bits_per_element(tensor.data_type) // 8))
+    else:
+        chunks = reader.chunks(tensor)
+    for chunk in chunks:
+        for start in range(0, len(chunk), size):
+            yield _widened(chunk[start : start + size])
 
 
 def _widened(piece: Array) -> Array:
