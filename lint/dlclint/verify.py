@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from dlclint.model.dimensions import Dimensions
 from dlclint.model.graph import Graph, Model, Node, TensorType
 from dlclint.model.reading import Unreadable, parse, read
 from dlclint.model.tensors import Array
@@ -87,7 +88,13 @@ def is_available() -> bool:
     return importlib.util.find_spec("onnxruntime") is not None
 
 
-def verify(original: Path, changed: Path, force: bool = False, rounds: int = ROUNDS) -> Verification:
+def verify(
+    original: Path,
+    changed: Path,
+    force: bool = False,
+    rounds: int = ROUNDS,
+    dimensions: Dimensions | None = None,
+) -> Verification:
     """Run both models on the same inputs and compare outputs by name.
 
     An input or output that only the original has is left alone, except that a missing output is a
@@ -97,11 +104,12 @@ def verify(original: Path, changed: Path, force: bool = False, rounds: int = ROU
     Args:
         force: run even where the models seem too large for the free memory.
         rounds: how many random inputs.
+        dimensions: sizes that inputs are given where the models leave them open.
     """
     if not is_available():
         return Verification(Verdict.UNKNOWN, "ONNX Runtime is not installed (pip install dlclint[verify])")
     try:
-        before, after = read(original), read(changed)
+        before, after = read(original, dimensions), read(changed, dimensions)
     except Unreadable as problem:
         return Verification(Verdict.UNKNOWN, problem.message)
     unfit = _unfit(before) or _unfit(after)

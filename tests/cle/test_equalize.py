@@ -368,6 +368,37 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [row["node"] for row in report["layers"]] == ["Conv_0", "Conv_3", "Conv_6"]
 
 
+def test_open_dimensions_are_given_as_to_the_converter(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Reflection over 300 pixels needs a larger image than any that is tried unasked."""
+    random = np.random.default_rng(7)
+    made = Network(3).conv(random, 4, 3, spread=1.0).add("Relu").conv(random, 2, 4, spread=1.0)
+    made.add("Pad", "pads", mode="reflect")
+    model = made.model()
+    pads = numpy_helper.from_array(np.array([0, 0, 300, 0, 0, 0, 300, 0]), "pads")
+    model.graph.initializer.append(pads)
+    height = model.graph.input[0].type.tensor_type.shape.dim[2]
+    height.Clear()
+    height.dim_param = "height"
+    source, output = tmp_path / "m.onnx", tmp_path / "o.onnx"
+    onnx.save(model, source)
+    command = ["equalize", str(source), "-o", str(output), "--verify", "2"]
+    assert main(command) == 1
+    assert "give the sizes of its inputs with -d or -s" in capsys.readouterr().err
+    assert not output.exists()
+    for more in (["-d", "x", "1,3,320,8"], ["-s", "height", "320"]):
+        assert main([*command, *more]) == 0
+        assert "compared on 2 random inputs" in capsys.readouterr().out
+        assert onnx.load(output).graph.input[0] == model.graph.input[0]
+        output.unlink()
+    assert main([*command, "-d", "y", "1,3,320,8"]) == 2
+    assert "--input-dim names 'y', which is no input of the model" in capsys.readouterr().err
+    assert main([*command, "-d", "x", "320"]) == 1
+    assert main([*command[:-2], "-d", "x", "320"]) == 0
+    assert "note: --input-dim gives 'x' 1 dimension, the model declares 4" in capsys.readouterr().out
+
+
 def validate(report: object) -> None:
     schema = json.loads(files("dlclint_schemas").joinpath("equalize-v1.schema.json").read_text("utf-8"))
     jsonschema.Draft202012Validator(schema).validate(report)

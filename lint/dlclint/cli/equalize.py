@@ -8,8 +8,10 @@ from pathlib import Path
 
 from dlclint.analysis.cle.absorption import HighBias
 from dlclint.cli.errors import UsageError
+from dlclint.cli.jobs import dimensions_of, names_of
 from dlclint.diagnostic import plain
-from dlclint.engine.equalize import NotTheSame, Options
+from dlclint.engine.config import ModelSection
+from dlclint.engine.equalize import NotTheSame, Options, UnknownName
 from dlclint.engine.equalize import equalize as run
 from dlclint.model.reading import Unreadable
 from dlclint.model.writing import CannotWrite
@@ -40,12 +42,14 @@ def equalize(given: argparse.Namespace) -> int:
         HighBias(given.high_bias),
         given.weights_bitwidth,
         given.verify,
+        dimensions_of(given, ModelSection()),
+        tuple(names_of(given, ModelSection())),
     )
     try:
         outcome = run(path, output, options)
     except Unreadable as problem:
         raise UsageError(f"{plain(given.path)}: {plain(problem.message)}; {plain(problem.help)}") from None
-    except CannotWrite as problem:
+    except (CannotWrite, UnknownName) as problem:
         raise UsageError(plain(str(problem), 500)) from None
     except NotTheSame as problem:
         print(f"dlclint: {plain(str(problem), 500)}; nothing was written", file=sys.stderr)

@@ -116,15 +116,15 @@ def job_for(
     return Job(
         path,
         target,
-        _dimensions(given, section),
+        dimensions_of(given, section),
         tuple(chosen),
         tuple(ignored),
         config.ignores,
-        names=tuple(_names(given, section)),
+        names=tuple(names_of(given, section)),
     )
 
 
-def _names(given: argparse.Namespace, section: ModelSection) -> Iterator[Named]:
+def names_of(given: argparse.Namespace, section: ModelSection) -> Iterator[Named]:
     """What is said of the model by name; where both say it, it is the command line's."""
     for option, field, configured in (
         ("--input-dim", "input_dim", section.input_dims),
@@ -154,7 +154,12 @@ def refuse_unknown(files: Sequence[FileOutcome]) -> None:
             raise UsageError(message)
 
 
-def _dimensions(given: argparse.Namespace, section: ModelSection) -> Dimensions:
+def dimensions_of(given: argparse.Namespace, section: ModelSection) -> Dimensions:
+    """The dimension overrides of a model.
+
+    Raises:
+        UsageError: what is given is no dimension.
+    """
     inputs = dict(section.input_dims)
     for name, text in getattr(given, "input_dim", ()):
         inputs[name] = tuple(size(part, "--input-dim") for part in text.split(","))

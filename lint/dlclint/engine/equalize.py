@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dlclint import __version__
@@ -13,10 +13,13 @@ from dlclint.analysis.cle.plan import Chain, Refusal, plan
 from dlclint.analysis.cle.rewriting import Rewriter
 from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import plain
+from dlclint.engine.names import misfits, refused
+from dlclint.engine.run import Job, Named
 from dlclint.model.applying import apply
+from dlclint.model.dimensions import Dimensions
 from dlclint.model.draft import open_draft
 from dlclint.model.edits import Edit
-from dlclint.model.graph import Node
+from dlclint.model.graph import Model, Node
 from dlclint.model.writing import write_model
 from dlclint.target import Target
 from dlclint.verify import Verdict, verify
@@ -26,15 +29,25 @@ class NotTheSame(Exception):
     """The equalized model computes something else, or nobody can tell; the argument says which."""
 
 
+class UnknownName(Exception):
+    """An input or symbol that `Options.names` has and the model has not; the argument is for the user."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What may be done. `bitwidth` is that of the weights, for the figures; `runs` of the comparison."""
+    """What may be done. `bitwidth` is that of the weights, for the figures; `runs` of the comparison.
+
+    `dimensions` hold for the matching and the comparison and are not written; `names` are to be names of
+    the model.
+    """
 
     extended: bool = False
     replace_relu6: bool = False
     high_bias: HighBias = HighBias.EXACT
     bitwidth: int = 8
     runs: int = 0
+    dimensions: Dimensions = field(default_factory=Dimensions)
+    names: tuple[Named, ...] = ()
 
     @property
     def keeps_function(self) -> bool:
@@ -47,11 +60,13 @@ def equalize(source: Path, output: Path, options: Options) -> EqualizeOutcome:
 
     Raises:
         Unreadable: the source is no readable model.
+        UnknownName: a name in `options.names` is none of the model.
         CannotWrite: the output cannot be written.
         NotTheSame: `options.runs` asks for a comparison, and it fails.
     """
     draft = open_draft(source)
-    view = ModelView(draft.model(check=False), Target())
+    view = ModelView(draft.model(check=False, dimensions=options.dimensions), Target())
+    unfit = _misfits(view.model, source, options)
     found = match(view.model, view.folded, options.extended)
     rewriter = Rewriter(view.model)
     edits: list[Edit] = []
@@ -69,23 +84,38 @@ def equalize(source: Path, output: Path, options: Options) -> EqualizeOutcome:
         outcome,
         extended_pairs=len(more.pairs),
         changed=bool(edits),
-        notes=tuple(plain(note) for note in draft.notes),
+        notes=tuple(plain(note) for note in (*draft.notes, *unfit)),
     )
     changed = apply(draft, [edits]).draft if edits else draft
     checked: list[Checked] = []
+    inputs = (view.model.graph.type_of(name) for name in view.model.graph.inputs)
+    is_open = any(found is not None and found.static_shape is None for found in inputs)
+    hint = "; give the sizes of its inputs with -d or -s" if is_open else ""
 
     def accept(candidate: Path) -> None:
         if options.runs:
-            checked.append(_compare(source, candidate, options))
+            checked.append(_compare(source, candidate, options, hint))
 
     write_model(changed, output, accept)
     return replace(outcome, checked=checked[0] if checked else None)
 
 
-def _compare(source: Path, candidate: Path, options: Options) -> Checked:
-    result = verify(source, candidate, force=True, rounds=options.runs)
+def _misfits(model: Model, source: Path, options: Options) -> list[str]:
+    """What the dimensions given for a model do not fit in, in words."""
+    shown = plain(str(source))
+    found = list(misfits(model, Job(source, dimensions=options.dimensions, names=options.names), shown))
+    refusal = refused([found])
+    if refusal:
+        raise UnknownName(refusal)
+    return [item.message for item in found]
+
+
+def _compare(source: Path, candidate: Path, options: Options, hint: str) -> Checked:
+    result = verify(source, candidate, True, options.runs, options.dimensions)
     if result.verdict is Verdict.UNKNOWN:
-        raise NotTheSame(f"the models could not be compared: {result.reason}; without --verify it is written")
+        raise NotTheSame(
+            f"the models could not be compared: {result.reason}{hint}; without --verify it is written"
+        )
     if result.verdict is Verdict.DIFFERENT and (options.keeps_function or not result.outputs):
         raise NotTheSame(f"the equalized model computes something else: {result.reason}")
     worst = max(result.outputs, key=lambda item: item.relative)

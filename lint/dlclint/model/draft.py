@@ -8,8 +8,10 @@ from pathlib import Path
 
 import onnx
 
+from dlclint.model import dimensions as overrides
 from dlclint.model import wire
 from dlclint.model.checking import complaints
+from dlclint.model.dimensions import Dimensions
 from dlclint.model.graph import Model
 from dlclint.model.inference import infer, refine
 from dlclint.model.reading import message_at, parse
@@ -96,18 +98,22 @@ class Draft:
         ]
         return complaints(self.proto, absent)
 
-    def model(self, check: bool = True) -> Model:
+    def model(self, check: bool = True, dimensions: Dimensions | None = None) -> Model:
         """A view of the draft as it is now; later edits do not show in it.
 
-        `check` asks onnx.checker for complaints, which is not needed between edits.
+        `check` asks onnx.checker for complaints, which is not needed between edits. Overrides of
+        dimensions show in the view alone.
         """
         payloads = self.payloads()
         found = self.complaints() if check else ()
-        inferred = infer(self.proto)
+        source = self.copy().proto if dimensions else self.proto
+        applied = overrides.apply(dimensions or Dimensions(), source.graph)
+        inferred = infer(source)
         if inferred is self.proto:
             inferred = self.copy().proto
         model = Model(inferred, self.path, payloads, self.notes)
         model.complaints = found
+        model.overridden = applied
         refine(model)
         return model
 

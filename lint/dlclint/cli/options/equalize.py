@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from dlclint.cli.options import shared
+
 RUNS = 20
 """Random inputs of a comparison, unless a number is given."""
 
@@ -47,5 +49,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="RUNS",
         help=f"run both models on random inputs ({RUNS} unless given) and write only if they agree; "
         "needs dlclint[verify]",
+    )
+    shared.add_dimensions(
+        equalize.add_argument_group(
+            "dimensions to match and compare with, with the converter's names and meaning"
+        )
     )
     equalize.add_argument("--format", choices=("rich", "json"), default="rich", help="default: rich")

@@ -73,30 +73,9 @@ def add_runtime_and_soc(target: argparse._ArgumentGroup, runtime: bool = True) -
 
 
 def add_converter(command: argparse.ArgumentParser) -> None:
-    """The dimension overrides and the simplification switch of the converter."""
+    """The dimension overrides, the descriptions of inputs and the simplification switch of the converter."""
     converter = command.add_argument_group("converter options, with the converter's names and meaning")
-    converter.add_argument(
-        "-d",
-        "--input-dim",
-        "--input_dim",
-        dest="input_dim",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NAME", "DIMS"),
-        help="dimensions of an input, such as: -d data 1,3,224,224",
-    )
-    converter.add_argument(
-        "-s",
-        "--define-symbol",
-        "--define_symbol",
-        dest="symbol",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("SYMBOL", "VALUE"),
-        help="size of a symbolic dimension",
-    )
+    add_dimensions(converter)
     converter.add_argument(
         "-e",
         "--input-encoding",
@@ -119,7 +98,6 @@ def add_converter(command: argparse.ArgumentParser) -> None:
         metavar=("NAME", "TYPE"),
         help="how the DSP treats an input: image, default or opaque",
     )
-    converter.add_argument("-b", "--batch", type=int, metavar="N", help="batch of every input")
     converter.add_argument(
         "-n",
         "--no-simplification",
@@ -128,6 +106,33 @@ def add_converter(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the converter will not simplify (it never does with overrides or custom ops)",
     )
+
+
+def add_dimensions(group: argparse._ArgumentGroup) -> None:
+    """The dimension overrides of the converter."""
+    group.add_argument(
+        "-d",
+        "--input-dim",
+        "--input_dim",
+        dest="input_dim",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "DIMS"),
+        help="dimensions of an input, such as: -d data 1,3,224,224",
+    )
+    group.add_argument(
+        "-s",
+        "--define-symbol",
+        "--define_symbol",
+        dest="symbol",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("SYMBOL", "VALUE"),
+        help="size of a symbolic dimension",
+    )
+    group.add_argument("-b", "--batch", type=int, metavar="N", help="batch of every input")
 
 
 def add_rules(command: argparse.ArgumentParser) -> None:
