@@ -17,9 +17,10 @@ import numpy as np
 import onnx
 
 from dlclint.model.dimensions import Dimensions
-from dlclint.model.graph import Graph, Model, Node, TensorType
+from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.reading import Unreadable, parse, read
 from dlclint.model.tensors import Array
+from dlclint.model.types import TensorType
 
 RELATIVE = {"float64": 1e-8, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
 """Allowed difference by element type, as a part of the output's largest magnitude.

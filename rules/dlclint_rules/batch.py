@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator
 
 from dlclint.diagnostic import Confidence, Safety, Severity
-from dlclint.model.graph import Dim, Graph, Node
+from dlclint.model.graph import Graph, Node
+from dlclint.model.types import Dim
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
 from dlclint_rules import repairs, sources

@@ -10,7 +10,8 @@ from typing import Any
 from dlclint.analysis.layers import Presence, layers_of
 from dlclint.analysis.partition import bytes_of
 from dlclint.diagnostic import Confidence, Safety, Severity, Source, size_text
-from dlclint.model.graph import Node, is_float
+from dlclint.model.graph import Node
+from dlclint.model.types import is_float
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import DlcKind, Runtime
 from dlclint_rules import repairs

@@ -409,16 +409,17 @@ def rank(context: ModelContext) -> Iterator[Finding]:
     What to do: reshape around the op, or use another.
     """
     for node, constraint in _constrained(context, "input_rank_one_of"):
-        found = node.graph.rank(node.input(constraint.get("input")))
         allowed = constraint.get("ranks")
-        if found is not None and found not in allowed:
+        refused = [n for n in node.graph.ranks(node.input(constraint.get("input"))) if n not in allowed]
+        if refused:
+            found = " and ".join(map(str, refused))
             yield Finding(
                 f"{node.op_type}: the input has rank {found}, supported are {', '.join(map(str, allowed))}",
                 Severity.ERROR,
                 sources.op_row(context.view.table, node.op_type),
                 help="reshape before and after",
                 node=node,
-                evidence={"rank": found, "ranks": list(allowed)},
+                evidence={"rank": refused[0], "ranks": list(allowed)},
             )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dlclint.diagnostic import Confidence, Severity, Source
-from dlclint.model.graph import Graph, TensorType
+from dlclint.model.graph import Graph
+from dlclint.model.types import TensorType
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
 from dlclint_rules import sources
@@ -115,8 +116,8 @@ def rank_above_five(context: ModelContext) -> Iterator[Finding]:
     on_htp = Runtime.HTP in context.target.chosen
     for node in context.view.nodes():
         for name in (*node.outputs, *node.inputs):
-            rank = node.graph.rank(name) if name else None
-            if rank is not None and rank > 5:
+            rank = max(node.graph.ranks(name), default=0) if name else 0
+            if rank > 5:
                 merged = _between_reshapes(node.graph, name)
                 yield Finding(
                     f"{node.op_type}: {name!r} has rank {rank}"

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.roles import CONVOLUTIONS, WEIGHTED_OPS, absorbed_chain, channel_axis
 from dlclint.analysis.view import ModelView
-from dlclint.model.graph import Node, TensorType, is_float
+from dlclint.model.graph import Node
+from dlclint.model.types import TensorType, is_float
 from dlclint.target import DlcKind
 from dlclint_schemas.record import record
 

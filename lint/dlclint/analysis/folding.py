@@ -8,7 +8,10 @@ initializers, Shape of a tensor whose shape is known, and all that follows from 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from dlclint.model.graph import Graph, Model, Node
+from dlclint.model.types import TensorType
 
 NodeKey = tuple[str, int]
 
@@ -25,11 +28,15 @@ def folded_nodes(model: Model) -> frozenset[NodeKey]:
     graph whose nodes are not in topological order (a cycle) folds as far as its order allows.
     """
     folded: set[NodeKey] = set()
-    for graph in model.graphs():
+    known_in: dict[str, set[str]] = {}
+    for graph in _in_order(model):
         known = set(graph.initializers)
+        if graph.is_function:
+            known |= _known_at_calls(graph, known_in)
         outer = graph.parent
         while outer is not None:
             known.update(outer.initializers)
+            known.update(known_in[outer.path] if outer.is_function else ())
             known.update(o for n in outer.nodes if n.key in folded for o in n.outputs)
             outer = outer.parent
         partly: set[str] = set()
@@ -39,7 +46,31 @@ def folded_nodes(model: Model) -> frozenset[NodeKey]:
                 known.update(output for output in node.outputs if output)
             elif node.op_type == "Shape" or not partly.isdisjoint(node.inputs):
                 partly.update(node.outputs)
+        if model.functions:
+            known_in[graph.path] = known
     return frozenset(folded)
+
+
+def _in_order(model: Model) -> Iterator[Graph]:
+    """Every graph, functions behind those that call them."""
+    yield from model.graph.with_subgraphs()
+    if model.functions:
+        # Imported here because few models have functions.
+        from dlclint.model.functions import caller_first
+
+        ordered = caller_first(model)
+        for function in (*ordered, *(body for body in model.functions if body not in ordered)):
+            yield from function.with_subgraphs()
+
+
+def _known_at_calls(function: Graph, known_in: Mapping[str, set[str]]) -> set[str]:
+    """The inputs of a function that are known at every call."""
+    calls = function.model.calls[function.path]
+    return {
+        name
+        for position, name in enumerate(function.inputs)
+        if calls and all(call.input(position) in known_in.get(call.graph.path, ()) for call in calls)
+    }
 
 
 def _is_known(node: Node, graph: Graph, known: set[str], partly: set[str]) -> bool:
@@ -65,8 +96,12 @@ def _is_random(node: Node) -> bool:
 
 
 def _shape_is_known(node: Node, graph: Graph, tensor: str) -> bool:
-    found = graph.type_of(tensor)
-    if found is None or found.shape is None:
+    types = graph.types_of(tensor)
+    return bool(types) and all(_is_known_shape(node, found) for found in types)
+
+
+def _is_known_shape(node: Node, found: TensorType) -> bool:
+    if found.shape is None:
         return False
     dims = found.shape
     if node.op_type == "Shape":
@@ -96,8 +131,18 @@ def shape_arithmetic(model: Model, folded: frozenset[NodeKey]) -> frozenset[Node
 
 
 def is_static(graph: Graph, tensor: str, folded: frozenset[NodeKey]) -> bool:
-    """Whether a tensor is stored in the model or known at conversion time."""
-    if graph.constant(tensor) is not None:
+    """Whether a tensor is stored in the model or known at conversion time, in a function at every call."""
+    if _is_static_here(graph, tensor, folded):
+        return True
+    function = graph.root
+    if not function.is_function or tensor not in function.inputs or graph.producer(tensor) is not None:
+        return False
+    position, calls = function.inputs.index(tensor), function.model.calls[function.path]
+    return bool(calls) and all(_is_static_here(call.graph, call.input(position), folded) for call in calls)
+
+
+def _is_static_here(graph: Graph, tensor: str, folded: frozenset[NodeKey]) -> bool:
+    if graph.constant(tensor) is not None or tensor in graph.root.static_inputs:
         return True
     producer = graph.producer(tensor)
     return producer is not None and producer.key in folded

@@ -20,7 +20,8 @@ from dataclasses import replace
 import onnx
 
 from dlclint.diagnostic import plain
-from dlclint.model.graph import Graph, Node, TensorType, is_float
+from dlclint.model.graph import Graph, Node
+from dlclint.model.types import TensorType, is_float
 from dlclint.target import DlcKind, Runtime
 from dlclint_schemas.record import record
 

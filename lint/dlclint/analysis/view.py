@@ -213,20 +213,22 @@ class ModelView:
 
     def _is_off(self, node: Node, runtime: Runtime) -> bool | None:
         """True: on the CPU; False: on the runtime; None: on neither. A function is as its worst node."""
-        body = self._functions.get((node.proto.domain, node.op_type))
+        body = self.model.function_of(node)
         if body is not None:
-            found = {self._is_off(inner, runtime) for inner in body.nodes if inner.key not in self.folded}
-            return None if None in found else True in found
+            key = (body.path, runtime)
+            if key not in self._off:
+                self._off[key] = False  # what a function that calls itself finds on its way
+                inner = [item for item in body.nodes if item.key not in self.folded]
+                found = {self._is_off(item, runtime) for item in inner}
+                self._off[key] = None if None in found else True in found
+            return self._off[key]
         if self.verdict(node, runtime).presence is not Presence.NO:
             return False
         return None if self.verdict(node, Runtime.CPU).presence is Presence.NO else True
 
     @cached_property
-    def _functions(self) -> dict[tuple[str, str], Graph]:
-        protos = self.model.proto.functions
-        return {
-            (proto.domain, proto.name): body for proto, body in zip(protos, self.model.functions, strict=True)
-        }
+    def _off(self) -> dict[tuple[str, Runtime], bool | None]:
+        return {}
 
     def _refused(self, node: Node) -> str:
         """Why the converter takes a node for no runtime at all, or ""."""

@@ -18,8 +18,9 @@ from dlclint.analysis.roles import channel_axis
 from dlclint.analysis.view import ModelView
 from dlclint.confirm.question import CannotAsk, NodeKey
 from dlclint.confirm.ranges import ActivationGrids, Grid, made
-from dlclint.model.graph import Graph, Model, Node, is_float
+from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.tensors import Array, Unavailable
+from dlclint.model.types import is_float
 from dlclint.target import DlcKind
 
 _DOMAIN = "com.microsoft"

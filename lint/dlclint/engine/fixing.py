@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import onnx
-
 from dlclint.analysis.resizing import resize, wanted_sizes
 from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import Diagnostic, Location, Safety, Severity, plain
@@ -17,6 +15,7 @@ from dlclint.model.draft import Draft, open_draft
 from dlclint.model.edits import CannotFix, Edit, Fix, as_json
 from dlclint.model.graph import Model
 from dlclint.model.graph_text import graph_text
+from dlclint.model.inference import contradiction
 from dlclint.outcome import FixedModel, Left, Mended
 from dlclint.rule import ModelContext, Rule, Subject
 
@@ -205,11 +204,8 @@ def _unsound(run: _Run, draft: Draft) -> str:
 def _complaints(draft: Draft) -> frozenset[str]:
     """What onnx.checker and strict shape inference say."""
     found = set(draft.complaints())
-    try:
-        onnx.shape_inference.infer_shapes(draft.proto, check_type=True, strict_mode=True, data_prop=True)
-    except Exception as error:  # inference raises RuntimeError, InferenceError and others
-        found.add("shape inference: " + " ".join(str(error).split()))
-    return frozenset(found)
+    contradicted = contradiction(draft.proto)
+    return frozenset(found | ({f"shape inference: {contradicted}"} if contradicted else set()))
 
 
 def _remaining(run: _Run, found: Sequence[_Found]) -> tuple[tuple[Left, ...], tuple[Left, ...]]:

@@ -28,8 +28,9 @@ from dlclint.model.edits import (
     SetOutput,
     same,
 )
-from dlclint.model.graph import Graph, Node, TensorType
+from dlclint.model.graph import Graph, Node
 from dlclint.model.reading import message_at
+from dlclint.model.types import TensorType
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,69 +11,14 @@ import onnx
 
 from dlclint.model.dimensions import NOTHING, Applied
 from dlclint.model.tensors import Array, Produced, Tensor, Unavailable
+from dlclint.model.types import TensorType, merged, tensor_type
 from dlclint.model.wire import Path as WirePath
 from dlclint.model.wire import Payload
-from dlclint_schemas.record import record
 
 if TYPE_CHECKING:
     from dlclint.model.evaluation.values import Values
 
-Dim = int | str | None
-"""A size, a symbol, or unknown."""
-
 _OFFICIAL = ("", "ai.onnx")
-
-
-_FLOATS = frozenset(
-    {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16}
-)
-
-
-def is_float(data_type: int) -> bool:
-    """Whether an element type is a float that the converter takes (the 8-bit floats are none)."""
-    return data_type in _FLOATS
-
-
-@record
-class TensorType:
-    """Element type (onnx.TensorProto.DataType) and shape (None where even the rank is unknown)."""
-
-    data_type: int
-    shape: tuple[Dim, ...] | None
-
-    @property
-    def static_shape(self) -> tuple[int, ...] | None:
-        """The shape if every dimension is a known size."""
-        if self.shape is None:
-            return None
-        sizes = tuple(dim for dim in self.shape if isinstance(dim, int))
-        return sizes if len(sizes) == len(self.shape) else None
-
-    def __str__(self) -> str:
-        try:
-            name = onnx.TensorProto.DataType.Name(self.data_type).lower()
-        except ValueError:
-            name = f"type {self.data_type}"
-        if self.shape is None:
-            return f"{name}[?]"
-        return f"{name}[{','.join('?' if dim is None else str(dim) for dim in self.shape)}]"
-
-
-def tensor_type(proto: onnx.TypeProto) -> TensorType | None:
-    """The type of a value, or None for sequences, maps and absent types."""
-    if not proto.HasField("tensor_type"):
-        return None
-    inner = proto.tensor_type
-    if not inner.HasField("shape"):
-        return TensorType(inner.elem_type, None)
-    dims: list[Dim] = []
-    for dim in inner.shape.dim:
-        kind = dim.WhichOneof("value")
-        symbol = dim.dim_param
-        # Shape inference invents symbols for what it cannot tell; they name nothing a user knows.
-        known = symbol and not symbol.startswith("unk__")
-        dims.append(dim.dim_value if kind == "dim_value" else symbol if known else None)
-    return TensorType(inner.elem_type, tuple(dims))
 
 
 @lru_cache(maxsize=4096)
@@ -209,6 +154,13 @@ class Graph:
         self.initializers: dict[str, Tensor] = {}
         self.initializer_names: list[str] = []
         self._types: dict[str, TensorType] = {}
+        self._elements: dict[str, TensorType] = {}
+        self.variants: tuple[Mapping[str, TensorType], ...] = ()
+        """Of a function: the types at each call where these differ (see `dlclint.model.functions`)."""
+        self.static_inputs: frozenset[str] = frozenset()
+        """Of a function: inputs that are stored values at every call."""
+        self.given: Mapping[str, Array] = {}
+        """Of a function: inputs that are the same small value at every call."""
         if isinstance(proto, onnx.FunctionProto):
             self.inputs: tuple[str, ...] = tuple(proto.input)
             self.outputs: tuple[str, ...] = tuple(proto.output)
@@ -230,11 +182,19 @@ class Graph:
             self.initializers[sparse.values.name] = values
         self.inputs = tuple(value.name for value in proto.input if value.name not in self.initializers)
         self.outputs = tuple(value.name for value in proto.output)
+        self.read_types(proto)
+
+    def read_types(self, proto: onnx.GraphProto) -> None:
+        """Take over the types that a copy of this graph declares."""
         for group in (proto.value_info, proto.output, proto.input):
             for value in group:
                 found = tensor_type(value.type)
                 if found is not None:
                     self._types[value.name] = found
+                elif value.type.HasField("sequence_type"):
+                    element = tensor_type(value.type.sequence_type.elem_type)
+                    if element is not None:
+                        self._elements[value.name] = element
 
     def _open_subgraphs(self, node: Node, wire_path: WirePath) -> None:
         found: list[Graph] = []
@@ -310,6 +270,44 @@ class Graph:
                 return TensorType(initializer.data_type, initializer.shape)
             graph = graph.parent
         return None
+
+    def types_of(self, tensor: str) -> tuple[TensorType, ...]:
+        """The types that a tensor has: one, or in a function one for each way in which it is called."""
+        found = self.type_of(tensor)
+        if not self.variants:
+            return () if found is None else (found,)
+        each = (merged(found, types[tensor]) for types in self.variants if tensor in types)
+        return tuple(dict.fromkeys(each)) or (() if found is None else (found,))
+
+    def ranks(self, tensor: str) -> tuple[int, ...]:
+        """The numbers of dimensions that a tensor is known to have, see `types_of`."""
+        if not self.variants:
+            found = self.rank(tensor)
+            return () if found is None else (found,)
+        return tuple(sorted({len(kind.shape) for kind in self.types_of(tensor) if kind.shape is not None}))
+
+    def element_of(self, tensor: str) -> TensorType | None:
+        """The type that the tensors of a sequence have in common."""
+        graph: Graph | None = self
+        while graph is not None:
+            found = graph._elements.get(tensor)
+            if found is not None:
+                return found
+            graph = graph.parent
+        return None
+
+    @property
+    def root(self) -> Graph:
+        """The main graph, or the function, in which this graph lies."""
+        return self if self.parent is None else self.parent.root
+
+    def types(self) -> dict[str, TensorType]:
+        """A copy of what is known of this very graph's tensors, initializers left out."""
+        return dict(self._types)
+
+    def put_types(self, types: Mapping[str, TensorType]) -> None:
+        """Put other types in place of all that is known."""
+        self._types = dict(types)
 
     def learn_type(self, tensor: str, found: TensorType) -> None:
         """Put a type in place of what is known of a tensor of this graph."""
@@ -388,7 +386,7 @@ class Model:
             Graph(
                 function,
                 self,
-                f"function {function.domain}:{function.name}",
+                _function_path(function),
                 (25, index),
                 opsets=_imports(function.opset_import) or self.opsets,
             )
@@ -426,6 +424,29 @@ class Model:
         """Whether a node calls a model-local function."""
         return (node.proto.domain, node.op_type) in self._function_names
 
+    def function_of(self, node: Node) -> Graph | None:
+        """The body of the model-local function that a node calls."""
+        return self._by_call.get((node.proto.domain, node.op_type, node.proto.overload))
+
+    @cached_property
+    def _by_call(self) -> dict[tuple[str, str, str], Graph]:
+        return {
+            (proto.domain, proto.name, proto.overload): body
+            for proto, body in zip(self.proto.functions, self.functions, strict=True)
+        }
+
+    @cached_property
+    def calls(self) -> Mapping[str, list[Node]]:
+        """The nodes that call each function, by the path of its body."""
+        found: dict[str, list[Node]] = {function.path: [] for function in self.functions}
+        if found:
+            for graph in self.graphs():
+                for node in graph.nodes:
+                    body = self.function_of(node)
+                    if body is not None:
+                        found[body.path].append(node)
+        return found
+
     @cached_property
     def tensor_names(self) -> frozenset[str]:
         """Every tensor name of every graph."""
@@ -443,6 +464,10 @@ class Model:
     @cached_property
     def _function_names(self) -> frozenset[tuple[str, str]]:
         return frozenset((function.domain, function.name) for function in self.proto.functions)
+
+
+def _function_path(function: onnx.FunctionProto) -> str:
+    return f"function {function.domain}:{function.name}" + (f":{function.overload}" * bool(function.overload))
 
 
 def _imports(imports: Any) -> dict[str, int]:

@@ -2,16 +2,24 @@
 
 onnx's data propagation knows a handful of ops, so that a Reshape behind, say, a division of sizes has
 no shape. Where that happens, and only there, nodes are inferred one by one with the values that
-`dlclint.model.evaluation` computes, in the graph's order, so that one pass carries through.
+`dlclint.model.evaluation` computes, in the graph's order, so that one pass carries through. Bodies of
+loops and functions are followed with what they are given (`dlclint.model.bodies`, `dlclint.model.functions`).
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import onnx
 
-from dlclint.model.evaluation.values import Value, Values
-from dlclint.model.graph import Dim, Graph, Model, Node, TensorType, schema_of, tensor_type
+from dlclint.model.evaluation.values import Value
+from dlclint.model.graph import Graph, Model, Node, schema_of
+from dlclint.model.types import Dim, TensorType, is_complete, joined, merged, tensor_type
+
+if TYPE_CHECKING:
+    from dlclint.model.bodies import Carried
+    from dlclint.model.functions import FunctionTypes
 
 _VALUE_INPUTS: dict[str, tuple[int, ...]] = {
     "Reshape": (1,),
@@ -47,51 +55,150 @@ _STANDS_IN = {
 """Ops without an inference of their own in some versions, and one whose inference gives the same."""
 _MAX_RANK = 32
 """Ranks beyond are not worth knowing; numpy has as many."""
+_ROUNDS = 3
+"""How often what is assumed of a loop's states is weakened before nothing is."""
+_ASSUMED = 4
+"""How often, on the average, a node may be looked at on an assumption."""
 
 
 def infer(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The structure with onnx's own inference; as it was where that fails altogether."""
+    if proto.functions and _expands_too_far(proto):
+        return _inferred_without_calls(proto)
     try:
         return onnx.shape_inference.infer_shapes(proto, data_prop=True)
     except Exception:  # an opset the registry does not know, a cycle: what is declared must do
         return proto
 
 
+def contradiction(proto: onnx.ModelProto) -> str:
+    """What strict inference says against the structure, in one line, or ""."""
+    try:
+        if not proto.functions or not _expands_too_far(proto):
+            onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
+    except Exception as error:  # inference raises RuntimeError, InferenceError and others
+        return " ".join(str(error).split()) or type(error).__name__
+    return ""
+
+
+def _expands_too_far(proto: onnx.ModelProto) -> bool:
+    # Imported here because few models have functions.
+    from dlclint.model.functions import expands_too_far
+
+    return expands_too_far(proto)
+
+
+def _inferred_without_calls(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """For functions that call each other so often that following every call would not end."""
+    slim = onnx.ModelProto()
+    slim.CopyFrom(proto)
+    del slim.functions[:]
+    found = infer(slim)
+    found.functions.extend(proto.functions)
+    return found
+
+
 def refine(model: Model) -> None:
-    """Add to a model's types what its values tell; what was known stays as it is."""
-    for graph in (model.graph, *model.functions):
-        _Refinement(model.values).graph(graph)
+    """Add to a model's types what its values, bodies and calls tell; what was known stays as it is."""
+    if not model.functions:
+        _Refinement(model).graph(model.graph)
+        return
+    # Imported here because few models have functions.
+    from dlclint.model.functions import FunctionTypes
+
+    functions = FunctionTypes(model)
+    _Refinement(model, functions).graph(model.graph)
+    for body in functions.settle():
+        _Refinement(model, functions).graph(body)
 
 
 class _Refinement:
     """One pass over a graph and its subgraphs. `changed` holds tensors that are known better now."""
 
-    def __init__(self, values: Values) -> None:
-        self.values = values
+    def __init__(self, model: Model, functions: FunctionTypes | None = None) -> None:
+        self.model = model
+        self.values = model.values
+        self.functions = functions
         self.changed: set[str] = set()
+        self._left: int | None = None
 
     def graph(self, graph: Graph) -> None:
         for node in graph.nodes:
-            for body in node.subgraphs:
-                self.graph(body)
+            if node.subgraphs:
+                self._bodies(node)
             for output in node.outputs:
-                if output and not _is_complete(graph.type_of(output)):
+                if output and not is_complete(graph.type_of(output)):
                     for name, found in self._infer(node).items():
                         self._learn(graph, name, found)
                     break
 
+    def _bodies(self, node: Node) -> None:
+        """Follow the bodies, with what they are given.
+
+        A loop's states may change their shape from round to round. That they do not is assumed, and holds if
+        the body then gives back what it was given; what does not come back the same is assumed no more.
+        """
+        # Imported here because few models have bodies.
+        from dlclint.model.bodies import entering
+
+        given = entering(node)
+        body = node.subgraphs[0]
+        for name, found in given.fixed.items():
+            self._learn(body, name, found)
+        assumed = {
+            state.inside: state.initial
+            for state in given.carried
+            if state.initial is not None and not is_complete(body.type_of(state.inside))
+        }
+        nodes = sum(len(inner.nodes) for inner in body.with_subgraphs()) if assumed else 0
+        for _ in range(_ROUNDS if assumed else 0):
+            if not self._may_assume(nodes):
+                break
+            before = [(inner, inner.types()) for inner in body.with_subgraphs()]
+            for name, found in assumed.items():
+                self._learn(body, name, found)
+            self.graph(body)
+            left = {
+                state.inside: _kept(body, state, assumed[state.inside])
+                for state in given.carried
+                if state.inside in assumed
+            }
+            weaker = {name: kept for name, kept in left.items() if kept is not None}
+            if weaker == assumed:
+                return
+            for inner, types in before:
+                inner.put_types(types)
+                self.values.forget(inner)
+            assumed = weaker
+        for graph in node.subgraphs:
+            self.graph(graph)
+
+    def _may_assume(self, nodes: int) -> bool:
+        """Whether a body of so many nodes may be followed on an assumption; loops in loops end that."""
+        if self._left is None:
+            self._left = _ASSUMED * sum(len(graph.nodes) for graph in self.model.graphs())
+        self._left -= nodes
+        return self._left >= 0
+
     def _learn(self, graph: Graph, tensor: str, found: TensorType) -> None:
         known = graph.type_of(tensor)
-        better = _merged(known, found)
+        better = merged(known, found)
         if better != known:
             graph.learn_type(tensor, better)
             self.changed.add(tensor)
 
     def _infer(self, node: Node) -> dict[str, TensorType]:
-        if node.domain or node.graph.model.is_function(node):
+        if self.functions is not None and self.model.is_function(node):
+            told = self.functions.followed and self.changed.isdisjoint(node.inputs)
+            return {} if told else self.functions.outputs(node)
+        if node.domain:
             return {}
         if node.op_type == "If":
             return _of_branches(node)
+        if node.subgraphs:
+            from dlclint.model.bodies import leaving
+
+            return leaving(node)
         values = self._new_values(node)
         if not values and self.changed.isdisjoint(node.inputs):
             return {}
@@ -99,7 +206,7 @@ class _Refinement:
         ranked = _from_partial_value(node, values)
         if ranked is not None:
             name = node.output(0)
-            found[name] = _merged(found.get(name), ranked)
+            found[name] = merged(found.get(name), ranked)
         return found
 
     def _new_values(self, node: Node) -> dict[str, Value]:
@@ -122,45 +229,27 @@ def _of_known_length(found: TensorType | None) -> Value | None:
     return Value(np.ones(shape, np.int64), np.ones(shape, bool))
 
 
-def _is_complete(found: TensorType | None) -> bool:
-    if found is None or found.shape is None:
-        return False
-    # A loop costs a third of what all() does, and this is run for every node.
-    for dim in found.shape:  # noqa: SIM110
-        if not isinstance(dim, int):
-            return False
-    return True
-
-
-def _merged(known: TensorType | None, found: TensorType) -> TensorType:
-    """What two types say together; where they contradict each other, the first is kept."""
-    if known is None:
-        return found
-    data_type = known.data_type or found.data_type
-    if known.shape is None or found.shape is None or len(known.shape) != len(found.shape):
-        return TensorType(data_type, found.shape if known.shape is None else known.shape)
-    dims: list[Dim] = [
-        new if old is None or (isinstance(old, str) and isinstance(new, int)) else old
-        for old, new in zip(known.shape, found.shape, strict=True)
-    ]
-    return TensorType(data_type, tuple(dims))
-
-
 def _of_branches(node: Node) -> dict[str, TensorType]:
     """What both branches of an If agree on."""
     found: dict[str, TensorType] = {}
     if len(node.subgraphs) != 2:
         return found
     for name, *ends in zip(node.outputs, *(body.outputs for body in node.subgraphs), strict=False):
-        kinds = [body.type_of(end) for body, end in zip(node.subgraphs, ends, strict=True)]
-        one, other = kinds
-        if one is None or other is None or one.data_type != other.data_type:
-            continue
-        if one.shape is None or other.shape is None or len(one.shape) != len(other.shape):
-            continue
-        same = zip(one.shape, other.shape, strict=True)
-        found[name] = TensorType(one.data_type, tuple(a if a == b else None for a, b in same))
+        both = joined(*(body.type_of(end) for body, end in zip(node.subgraphs, ends, strict=True)))
+        if both is not None:
+            found[name] = both
     return found
+
+
+def _kept(body: Graph, state: Carried, assumed: TensorType) -> TensorType | None:
+    """What is left of an assumption about a state once the body has run: what came back the same."""
+    before, after = body.type_of(state.inside), body.type_of(state.result)
+    if before is None or after is None or before.shape is None or after.shape is None:
+        return None
+    if assumed.shape is None or not len(assumed.shape) == len(before.shape) == len(after.shape):
+        return None
+    sizes = zip(assumed.shape, before.shape, after.shape, strict=True)
+    return TensorType(assumed.data_type, tuple(size if old == new else None for size, old, new in sizes))
 
 
 def _infer_node(node: Node, values: dict[str, Value]) -> dict[str, TensorType]:

@@ -13,7 +13,8 @@ from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, layers_of
 from dlclint.analysis.quantities import of_tensor, quantities
 from dlclint.diagnostic import Evidence
-from dlclint.model.graph import Node, is_float
+from dlclint.model.graph import Node
+from dlclint.model.types import is_float
 from dlclint.rule import ModelContext
 from dlclint.target import DlcKind, Runtime
 from dlclint_schemas.limitations import limit_table

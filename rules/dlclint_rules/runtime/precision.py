@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, layers_of
 from dlclint.diagnostic import Confidence, Severity, Source
-from dlclint.model.graph import Node, is_float
+from dlclint.model.graph import Node
+from dlclint.model.types import is_float
 from dlclint.rule import Finding, ModelContext, Subject, rule
 from dlclint.target import DlcKind, Runtime, Soc
 from dlclint_rules import sources

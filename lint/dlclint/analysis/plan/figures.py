@@ -11,7 +11,8 @@ from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.noise import channel_sqnr, decibels, per_channel_scale, per_tensor_scale
 from dlclint.analysis.weights.store import ConvertedWeight
 from dlclint.encodings import grid
-from dlclint.model.graph import Node, is_float
+from dlclint.model.graph import Node
+from dlclint.model.types import is_float
 from dlclint_schemas.quantization import quantization_facts
 
 

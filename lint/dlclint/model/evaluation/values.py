@@ -56,6 +56,12 @@ class Values:
             self._ensure(node)
         return self._look_up(graph, tensor)
 
+    def forget(self, graph: Graph) -> None:
+        """Forget what was computed in a graph, because what is known of it is another now."""
+        for node in graph.nodes:
+            self._made.pop(node.key, None)
+            self._opened.discard(node.key)
+
     def _look_up(self, graph: Graph, tensor: str) -> Value | None:
         stored = graph.constant(tensor)
         if stored is not None:
@@ -66,8 +72,11 @@ class Values:
             except Unavailable:
                 return None
         node = graph.producer(tensor)
-        made = () if node is None else self._made.get(node.key, ())
-        position = node.outputs.index(tensor) if node is not None and made else 0
+        if node is None:
+            handed = graph.root.given.get(tensor)
+            return None if handed is None else Value(handed)
+        made = self._made.get(node.key, ())
+        position = node.outputs.index(tensor) if made else 0
         return made[position] if position < len(made) else None
 
     def _ensure(self, last: Node) -> None:

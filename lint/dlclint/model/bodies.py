@@ -1,0 +1,132 @@
+"""What the body of a Loop, Scan or SequenceMap is given, and what its node makes of the body's results.
+
+Source: the operator specifications of Loop (1 to 25), Scan (9 to 25; 8 is another operator in all but
+name) and SequenceMap (17).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx
+
+from dlclint.model.graph import Graph, Node
+from dlclint.model.types import Dim, TensorType, joined
+from dlclint_schemas.record import record
+
+
+@record
+class Carried:
+    """A state that goes round: its type before the first round, and its names in the body."""
+
+    initial: TensorType | None
+    inside: str
+    result: str
+
+
+@record
+class Entering:
+    """What a body's inputs are: types that hold in every round, and what is carried from round to round."""
+
+    fixed: dict[str, TensorType]
+    carried: tuple[Carried, ...]
+
+
+NOTHING = Entering({}, ())
+
+
+def entering(node: Node) -> Entering:
+    """What a node hands to its body; nothing where that is not known."""
+    if len(node.subgraphs) != 1 or node.domain:
+        return NOTHING
+    body, graph = node.subgraphs[0], node.graph
+    if node.op_type == "Loop":
+        count = TensorType(onnx.TensorProto.INT64, ())
+        condition = TensorType(onnx.TensorProto.BOOL, ())
+        fixed = dict(zip(body.inputs[:2], (count, condition), strict=False))
+        return Entering(fixed, _carried(graph, node.inputs[2:], body.inputs[2:], body.outputs[1:]))
+    if node.op_type == "Scan" and (node.version or 0) >= 9:
+        states = _states(node)
+        slices = zip(node.inputs[states:], body.inputs[states:], _axes(node, "scan_input_axes"), strict=False)
+        fixed = {
+            inside: found
+            for name, inside, axis in slices
+            if (found := _without_axis(graph.type_of(name), axis)) is not None
+        }
+        return Entering(fixed, _carried(graph, node.inputs[:states], body.inputs, body.outputs))
+    if node.op_type == "SequenceMap":
+        pairs = zip(node.inputs, body.inputs, strict=False)
+        kinds = {inside: graph.type_of(name) or graph.element_of(name) for name, inside in pairs}
+        return Entering({name: found for name, found in kinds.items() if found is not None}, ())
+    return NOTHING
+
+
+def leaving(node: Node) -> dict[str, TensorType]:
+    """The types of a node's outputs that follow from its body's."""
+    carried = entering(node).carried
+    if not carried and node.op_type not in ("Loop", "Scan"):
+        return {}
+    if len(node.subgraphs) != 1:
+        return {}
+    body = node.subgraphs[0]
+    found: dict[str, TensorType] = {}
+    for name, state in zip(node.outputs, carried, strict=False):
+        # A loop that is never entered gives its states back as they were.
+        both = joined(state.initial, body.type_of(state.result))
+        if name and both is not None:
+            found[name] = both
+    states = len(carried)
+    ends = body.outputs[states + 1 if node.op_type == "Loop" else states :]
+    stacked = _stacked_axes(node)
+    for position, (name, end) in enumerate(zip(node.outputs[states:], ends, strict=False)):
+        element = body.type_of(end)
+        if name and element is not None and element.shape is not None:
+            axis = stacked[position] if position < len(stacked) else 0
+            place = axis + len(element.shape) + 1 if axis < 0 else axis
+            if 0 <= place <= len(element.shape):
+                shape = (*element.shape[:place], _rounds(node), *element.shape[place:])
+                found[name] = TensorType(element.data_type, shape)
+    return found
+
+
+def _carried(
+    graph: Graph, given: Sequence[str], inside: Sequence[str], results: Sequence[str]
+) -> tuple[Carried, ...]:
+    named = zip(given, inside, results, strict=False)
+    return tuple(Carried(graph.type_of(name), within, result) for name, within, result in named)
+
+
+def _states(node: Node) -> int:
+    scanned = node.attribute("num_scan_inputs")
+    return max(0, len(node.inputs) - scanned) if isinstance(scanned, int) else len(node.inputs)
+
+
+def _axes(node: Node, attribute: str) -> list[int]:
+    """One axis for each input that is scanned; 0 where the node does not say."""
+    count = len(node.inputs) - _states(node)
+    given = node.attribute(attribute)
+    return given if isinstance(given, list) and len(given) == count else [0] * count
+
+
+def _stacked_axes(node: Node) -> list[int]:
+    given = node.attribute("scan_output_axes") if node.op_type == "Scan" else None
+    return given if isinstance(given, list) else []
+
+
+def _without_axis(found: TensorType | None, axis: int) -> TensorType | None:
+    if found is None or found.shape is None or not -len(found.shape) <= axis < len(found.shape):
+        return None
+    place = axis % len(found.shape)
+    return TensorType(found.data_type, (*found.shape[:place], *found.shape[place + 1 :]))
+
+
+def _rounds(node: Node) -> Dim:
+    """How often a Scan runs: the length of what it scans. A Loop may end before its count."""
+    if node.op_type != "Scan":
+        return None
+    states = _states(node)
+    for name, axis in zip(node.inputs[states:], _axes(node, "scan_input_axes"), strict=False):
+        found = node.graph.type_of(name)
+        if found is not None and found.shape is not None and -len(found.shape) <= axis < len(found.shape):
+            return found.shape[axis]
+    return None

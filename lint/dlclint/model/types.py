@@ -1,0 +1,96 @@
+"""Element types and shapes of tensors, and what two of them say together."""
+
+from __future__ import annotations
+
+import onnx
+
+from dlclint_schemas.record import record
+
+Dim = int | str | None
+"""A size, a symbol, or unknown."""
+
+_FLOATS = frozenset(
+    {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16}
+)
+
+
+def is_float(data_type: int) -> bool:
+    """Whether an element type is a float that the converter takes (the 8-bit floats are none)."""
+    return data_type in _FLOATS
+
+
+@record
+class TensorType:
+    """Element type (onnx.TensorProto.DataType) and shape (None where even the rank is unknown)."""
+
+    data_type: int
+    shape: tuple[Dim, ...] | None
+
+    @property
+    def static_shape(self) -> tuple[int, ...] | None:
+        """The shape if every dimension is a known size."""
+        if self.shape is None:
+            return None
+        sizes = tuple(dim for dim in self.shape if isinstance(dim, int))
+        return sizes if len(sizes) == len(self.shape) else None
+
+    def __str__(self) -> str:
+        try:
+            name = onnx.TensorProto.DataType.Name(self.data_type).lower()
+        except ValueError:
+            name = f"type {self.data_type}"
+        if self.shape is None:
+            return f"{name}[?]"
+        return f"{name}[{','.join('?' if dim is None else str(dim) for dim in self.shape)}]"
+
+
+def tensor_type(proto: onnx.TypeProto) -> TensorType | None:
+    """The type of a value, or None for sequences, maps and absent types."""
+    if not proto.HasField("tensor_type"):
+        return None
+    inner = proto.tensor_type
+    if not inner.HasField("shape"):
+        return TensorType(inner.elem_type, None)
+    dims: list[Dim] = []
+    for dim in inner.shape.dim:
+        kind = dim.WhichOneof("value")
+        symbol = dim.dim_param
+        # Shape inference invents symbols for what it cannot tell; they name nothing a user knows.
+        known = symbol and not symbol.startswith("unk__")
+        dims.append(dim.dim_value if kind == "dim_value" else symbol if known else None)
+    return TensorType(inner.elem_type, tuple(dims))
+
+
+def is_complete(found: TensorType | None) -> bool:
+    """Whether every dimension is a known size."""
+    if found is None or found.shape is None:
+        return False
+    # A loop costs a third of what all() does, and this is run for every node.
+    for dim in found.shape:  # noqa: SIM110
+        if not isinstance(dim, int):
+            return False
+    return True
+
+
+def merged(known: TensorType | None, found: TensorType) -> TensorType:
+    """What two types of the same tensor say together; where they contradict, the first is kept."""
+    if known is None:
+        return found
+    data_type = known.data_type or found.data_type
+    if known.shape is None or found.shape is None or len(known.shape) != len(found.shape):
+        return TensorType(data_type, found.shape if known.shape is None else known.shape)
+    dims: list[Dim] = [
+        new if old is None or (isinstance(old, str) and isinstance(new, int)) else old
+        for old, new in zip(known.shape, found.shape, strict=True)
+    ]
+    return TensorType(data_type, tuple(dims))
+
+
+def joined(one: TensorType | None, other: TensorType | None) -> TensorType | None:
+    """What is true of a tensor that has the one type or the other."""
+    if one is None or other is None or one.data_type != other.data_type:
+        return None
+    if one.shape is None or other.shape is None or len(one.shape) != len(other.shape):
+        return TensorType(one.data_type, None)
+    same = zip(one.shape, other.shape, strict=True)
+    return TensorType(one.data_type, tuple(a if a == b else None for a, b in same))
