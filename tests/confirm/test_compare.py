@@ -84,6 +84,20 @@ def test_the_first_refusal_wins(tmp_path: Path) -> None:
     assert judge(view_of(CHAIN, tmp_path), text)[0].reason == "first"
 
 
+def test_what_the_second_pass_takes_is_taken(tmp_path: Path) -> None:
+    text = (
+        logs.begin(1)
+        + logs.refused(NAMES[0], "ElementWiseNeuron")
+        + logs.judged(("Tanh", NAMES[1]))
+        + logs.begin(2)
+        + logs.judged(("Relu", NAMES[0]))
+        + logs.judged(("Tanh", NAMES[1]))
+    )
+    placed = tuple(Placed(QNN, name, op, "") for name, op in zip(NAMES, ("Relu", "Tanh"), strict=False))
+    found = judge(view_of(CHAIN, tmp_path), text, placed=placed)
+    assert (found[0], found[1]) == (Verdict(Said.TAKEN), Verdict(Said.TAKEN))
+
+
 def test_a_node_that_ends_on_the_cpu_was_not_taken(tmp_path: Path) -> None:
     text = logs.begin(1) + logs.judged(("Relu", NAMES[0])) + logs.judged(("Tanh", NAMES[1]))
     placed = (Placed(QNN, f"{NAMES[0]}_token_1", "Relu", ""), Placed(CPU, NAMES[1], "Tanh", ""))

@@ -81,9 +81,25 @@ def verdicts_of(
 
 
 def _judged(question: Question, log: BackendLog) -> dict[NodeKey, Verdict]:
+    """Of each node what the last pass that names it says; refused in both, the first reason.
+
+    The first pass only decides where the layout changes. It may refuse what the second takes and what
+    is then placed on the backend: seen of HardSigmoid before Mul, which the provider tries as one
+    HardSwish first, and of what it merges with its neighbours.
+    """
+    found: dict[NodeKey, Verdict] = {}
+    for judged in log.passes:
+        for key, verdict in _in_one_pass(question, judged).items():
+            known = found.get(key)
+            if known is None or known.said is Said.TAKEN or verdict.said is Said.TAKEN:
+                found[key] = verdict
+    return found
+
+
+def _in_one_pass(question: Question, judged: list[Group]) -> dict[NodeKey, Verdict]:
     """The first refusal of each node, else that it was taken."""
     found: dict[NodeKey, Verdict] = {}
-    for group in log.groups():
+    for group in judged:
         for op, name in group.members:
             key = question.node_of(name)
             if key is None:
