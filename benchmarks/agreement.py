@@ -1,9 +1,10 @@
 """How often dlclint and Qualcomm's HTP backend say the same, over folders of models, node by node.
 
-    python -m benchmarks.agreement FOLDER [FOLDER ...] [--soc SM8550] [--list FILE] [--page FILE]
+    python -m benchmarks.agreement FOLDER [FOLDER ...] [--soc SM8550] [--quantize] [--list FILE] [--page FILE]
 
-Each folder becomes one row. `--list` writes every disagreement as one JSON object a line; `--page` puts
-the table between the marks of a Markdown page. It needs the extra `qnn`.
+Each folder becomes one row. `--quantize` asks about every model as an 8-bit one. `--list` writes every
+disagreement as one JSON object a line; `--page` puts the table between the marks of a Markdown page. It
+needs the extra `qnn`.
 """
 
 from __future__ import annotations
@@ -22,17 +23,20 @@ from dlclint.confirm.asking import Wish, asked_target, confirm
 from dlclint.confirm.compare import Confirmation, Relation
 from dlclint.confirm.package import package_versions
 from dlclint.confirm.process import Backend, Limits, NotAvailable, backend
+from dlclint.confirm.ranges import kind_words
 from dlclint.confirm.socs import asked_soc
 from dlclint.engine.run import Job, lint
 from dlclint.model.reading import Unreadable, read
 from dlclint.socs import UnknownSoc, resolve
-from dlclint.target import Target
+from dlclint.target import DlcKind, Target
 
 BEGIN, END = "<!-- agreement: begin -->", "<!-- agreement: end -->"
 SHOWN = (
     Relation.AGREED,
     Relation.FALSE_ALARM,
     Relation.MISSED,
+    Relation.WARNED,
+    Relation.IN_FLOAT,
     Relation.CONVERTER,
     Relation.WRAPPER,
 )
@@ -40,6 +44,8 @@ TITLES = {
     Relation.AGREED: "agree",
     Relation.FALSE_ALARM: "false alarm",
     Relation.MISSED: "miss",
+    Relation.WARNED: "only warned",
+    Relation.IN_FLOAT: "in float",
     Relation.CONVERTER: "converter only",
     Relation.WRAPPER: "wrapper only",
 }
@@ -139,7 +145,7 @@ def op_table(tallies: Iterable[Tally]) -> list[str]:
         "|" + " --- |" * (2 + len(SHOWN)),
     ]
     for op, counts in sorted(by_op.items()):
-        if counts[Relation.FALSE_ALARM] or counts[Relation.MISSED] or counts[Relation.CONVERTER]:
+        if any(counts[relation] for relation in SHOWN[1:-1]):
             cells = " | ".join(str(counts[relation]) for relation in SHOWN)
             lines.append(f"| {op} | {sum(counts.values())} | {cells} |")
     return lines
@@ -150,6 +156,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.agreement", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     parser.add_argument("--soc", default="SM8550")
+    parser.add_argument("--quantize", action="store_true", help="ask about 8-bit DLCs in place of float ones")
     parser.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds for one model")
     parser.add_argument(
         "--list", type=Path, metavar="FILE", help="every disagreement, one JSON object a line"
@@ -163,7 +170,8 @@ def main(arguments: list[str]) -> int:
     except (NotAvailable, UnknownSoc) as error:
         print(f"agreement: {error}", file=sys.stderr)
         return 2
-    target = asked_target(Target(soc=soc))
+    kind = DlcKind(quantize=given.quantize, stated=True)
+    target = asked_target(Target(soc=soc, kind=kind))
     tallies: list[Tally] = []
     listed: list[str] = []
     build = ""
@@ -178,7 +186,8 @@ def main(arguments: list[str]) -> int:
     versions = ", ".join(f"{name} {version}" for name, version in packages.items())
     today = datetime.datetime.now(tz=datetime.timezone.utc).date()
     text = [
-        f"Asked for {soc}, compiled; {versions}; backend {build}; {today}.",
+        f"Asked for {soc}, {kind_words(kind) if kind.quantize else 'float'}, compiled; {versions}; "
+        f"backend {build}; {today}.",
         "",
         *table(tallies),
         "",

@@ -309,9 +309,10 @@ def refused_form(context: ModelContext) -> Iterator[Finding]:
     Why: the supplement excludes dilated depthwise convolution with other strides than 1 (2 with a
     3x3 kernel and dilation 2 is taken if quantized), dilated 3-D convolution with a stride, LogSoftmax
     along another axis than the last, negative indices of Gather, and an 8-bit LSTM that is not
-    forward.
+    forward. It is QNN's table; SNPE's layer table gives HTP these ops and is silent on their forms.
     LogSoftmax and Gather compile so through ONNX Runtime, whose provider may rewrite them first:
-    there the finding is a note.
+    there the finding is a note. It computes every quantized LSTM and GRU in float, so that it
+    cannot tell about theirs.
     What to do: change the form, or let the op run elsewhere.
     """
     kind = context.target.kind
@@ -328,7 +329,7 @@ def refused_form(context: ModelContext) -> Iterator[Finding]:
                         "QNN SDK 2.25.0, HTP Backend Op Definition Supplement", ", ".join(layers_of(node))
                     ),
                     Confidence.INFERRED if rewritten else Confidence.DOCUMENTED,
-                    help="change the form, or let the op run elsewhere",
+                    help=_INSTEAD.get(op, "change the form, or let the op run elsewhere"),
                     node=node,
                 )
 
@@ -343,7 +344,7 @@ def _dilated(node: Node, kind: DlcKind) -> str:
         if dilations[0] != 1:
             return f"dilation {dilations} of a 3-D convolution is not 1 in depth"
         return f"dilation {dilations} of a 3-D convolution with strides {strides}" * (strides[1:] != [1, 1])
-    if layers != ("DepthWiseConv2d",) or strides == [1, 1]:
+    if layers != ("DepthWiseConv2d",) or all(item == 1 for item in strides):
         return ""
     weight = node.graph.type_of(node.input(1))
     kernel = list(weight.shape[2:]) if weight is not None and weight.shape else []
@@ -366,9 +367,12 @@ def _negative_index(node: Node, kind: DlcKind) -> str:
 def _not_forward(node: Node, kind: DlcKind) -> str:
     direction = node.attribute("direction") or "forward"
     eight = kind.act_bitwidth == 8 and (kind.quantize or not kind.stated)
-    return f"direction {direction} at 8 bits" if eight and direction != "forward" else ""
+    return f"direction {direction} at 8 bits, of which HTP has forward alone" * (
+        eight and direction != "forward"
+    )
 
 
 _REWRITTEN = frozenset({"LogSoftmax", "Gather"})
 """Ops whose excluded form compiled for SM8550 all the same (QNN 2.51, `dlclint confirm`)."""
 _FORMS = {"Conv": _dilated, "LogSoftmax": _axis_not_last, "Gather": _negative_index, "LSTM": _not_forward}
+_INSTEAD = {"LSTM": "split it into forward LSTMs, one on the reversed sequence, or keep it float16"}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from dlclint.analysis.folding import is_static
-from dlclint.analysis.layers import Presence, verdict_on
+from dlclint.analysis.layers import Presence, Verdict, verdict_on
 from dlclint.analysis.versions import Listing, listing_of
 from dlclint.diagnostic import Confidence, Safety, Severity
 from dlclint.model.graph import Node
@@ -16,6 +16,7 @@ from dlclint_rules import repairs, sources
 from dlclint_schemas.forms import htp_forms
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import Constraint
+from dlclint_schemas.precision import PRECISIONS, SUPPLEMENT, supplement_precisions
 
 if TYPE_CHECKING:
     from dlclint.model.edits import Fix
@@ -428,13 +429,14 @@ def no_runtime(context: ModelContext) -> Iterator[Finding]:
     """A chosen runtime has no implementation of the layer.
 
     Why: the layer falls back to another processor where that is allowed, and loading fails where it
-    is not. Where no row of the table settles the question the finding says so, and where HTP's own
-    validator takes what the table denies it names both.
+    is not. The layer table is that of SNPE. Where no row of it settles the question the finding says
+    so, and where QNN's table of HTP or HTP's own backend takes what it denies it names both.
     What to do: choose another runtime, allow CPU fallback, or express the layer otherwise.
     """
     view = context.view
     rows = layer_table().rows
     for runtime in context.target.chosen:
+        htp = runtime is Runtime.HTP
         for pattern in view.patterns:
             row = rows[pattern.layer]
             if not row.runtimes[runtime.column]:
@@ -456,11 +458,10 @@ def no_runtime(context: ModelContext) -> Iterator[Finding]:
             if verdict.presence is Presence.YES or node.key in view.shape_arithmetic:
                 continue
             no = verdict.presence is Presence.NO
-            contradicted = no and runtime is Runtime.HTP and _taken_though_denied(node, context.target)
+            but, contradicted = _other_voices(node, verdict, context.target) if no and htp else ("", False)
             doubtful = verdict.inferred or contradicted
             severity = Severity.INFO if not no else Severity.WARNING if doubtful else Severity.ERROR
             what = "is not on" if no else "has no row that settles whether it is on"
-            but = f"; its validator takes it all the same ({htp_forms().measured})" if contradicted else ""
             yield Finding(
                 f"{node.op_type} {what} {runtime.value}: {verdict.reason}{but}",
                 severity,
@@ -472,10 +473,21 @@ def no_runtime(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-def _taken_though_denied(node: Node, target: Target) -> bool:
-    """Whether HTP's validator takes an op that the table denies, in every DLC kind that may come."""
+def _other_voices(node: Node, verdict: Verdict, target: Target) -> tuple[str, bool]:
+    """What QNN's table of HTP and HTP's own backend say of an op that the layer table denies it.
+
+    Also whether one of them has it in every DLC kind that may come.
+    """
     kinds = (target.kind.quantize,) if target.kind.stated else (False, True)
-    return all((node.op_type, quantized) in htp_forms().taken_though_denied for quantized in kinds)
+    taken = all((node.op_type, quantized) in htp_forms().taken_though_denied for quantized in kinds)
+    said = f"; HTP's own backend takes it all the same ({htp_forms().measured})" if taken else ""
+    listed = supplement_precisions(verdict.layers)
+    if not listed:
+        return said, taken
+    wide = f"int{target.kind.act_bitwidth}"
+    wanted = {wide if quantized else "fp16" for quantized in kinds}
+    named = ", ".join(PRECISIONS[precision] for precision in listed)
+    return f"{said}; QNN's own table of HTP has it in {named} ({SUPPLEMENT})", taken or wanted <= {*listed}
 
 
 _JUDGED_ELSEWHERE = frozenset({"Shape", "If", "Erf"})

@@ -14,7 +14,8 @@ from typing import Any
 from dlclint_schemas.record import record
 from dlclint_schemas.resource import load
 
-PRECISIONS = ("fp16", "int16", "int8")
+PRECISIONS = {"fp16": "float16", "int16": "16-bit", "int8": "8-bit"}
+"""The columns, and what they are called in a sentence."""
 TABLE = "QNN SDK 2.25.0, Supported Operations"
 SUPPLEMENT = "QNN HTP Op Definition Supplement 80-63442-10"
 OBSERVED = "a measurement with QNN 2.51.0"
@@ -107,6 +108,15 @@ def rank_limit(layer: str, precision: str, end: str) -> int | None:
     ranks = {} if found is None else found.get("ranks", {})
     limit: int | None = ranks.get(end, {}).get("max_rank")
     return limit
+
+
+def supplement_precisions(layers: tuple[str, ...]) -> tuple[str, ...]:
+    """Of `PRECISIONS`, those in which the supplement has every one of some layers on HTP."""
+    return tuple(
+        precision
+        for precision in PRECISIONS
+        if layers and all((_supplement(layer, precision) or {}).get("supported") for layer in layers)
+    )
 
 
 @cache

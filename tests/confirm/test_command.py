@@ -10,9 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import onnx
 import pytest
-from onnx import parser
+from onnx import numpy_helper, parser
 
 from dlclint.cli.main import main
 from dlclint.confirm import package
@@ -226,6 +227,41 @@ def test_it_says_what_is_computed_in_float(tmp_path: Path, capsys: pytest.Captur
     path = model(tmp_path, body.replace("float[1,4,4] y)", "float[1,4,4] y) <int64[1] k = {4}>"))
     assert confirm("--quantize", path) == 0
     assert "computes it in float between Dequantize and Quantize" in " ".join(capsys.readouterr().out.split())
+
+
+@needs_backend
+@pytest.mark.parametrize(
+    ("op", "gates", "says"),
+    [
+        ("LSTM", 8, "says nothing about the quantized op, of which dlclint says: htp/refused-form (warning)"),
+        ("GRU", 6, "dlclint warns that HTP may not take it: ops/no-runtime (warning)"),
+    ],
+)
+def test_recurrent_ops_are_computed_in_float(
+    op: str, gates: int, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = (("w", gates, 4), ("r", gates, 2))
+    stored = ", ".join(
+        f"float[2,{rows},{columns}] {name} = {{{','.join(['0.5'] * (2 * rows * columns))}}}"
+        for name, rows, columns in weights
+    )
+    node = f'{op}<hidden_size = 2, direction = "bidirectional">(x, w, r)'
+    path = model(tmp_path, f"g (float[1,1,4] x) => (float[1,2,1,2] y) <{stored}> {{ y = {node} }}")
+    assert confirm("--quantize", path) == 0
+    output = " ".join(capsys.readouterr().out.split())
+    assert "computes it in float between Dequantize and Quantize" in output
+    assert says in output
+
+
+@needs_backend
+def test_infinite_constants_are_put_on_the_grid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "m.onnx"
+    proto = parser.parse_model(f"{HEAD} g (float[1,4] x) => (float[1,4] y) {{ y = Add(x, mask) }}")
+    mask = numpy_helper.from_array(np.array([[0, -np.inf, 0, -np.inf]], np.float32), "mask")
+    proto.graph.initializer.append(mask)
+    onnx.save(proto, path)
+    assert confirm("--quantize", str(path)) == 0
+    assert "1 node: 1 taken" in capsys.readouterr().out
 
 
 @needs_backend

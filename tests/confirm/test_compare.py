@@ -137,6 +137,15 @@ def test_quantized_in_name_only(grouped: bool, tmp_path: Path) -> None:
     assert [found[index].in_float for index in range(3)] == [False, not grouped, False]
 
 
+@pytest.mark.parametrize(("kind", "in_float"), [("FLOAT_32", True), ("UFIXED_POINT_8", False)])
+def test_a_group_that_is_built_in_float_in_the_end(kind: str, in_float: bool, tmp_path: Path) -> None:
+    members = [("DequantizeLinear", NAMES[0]), ("Tanh", NAMES[1]), ("QuantizeLinear", NAMES[2])]
+    text = (
+        logs.begin(1) + logs.judged(*members) + logs.COMPOSING + logs.composed(f"{NAMES[1]}_t0", "Tanh", kind)
+    )
+    assert judge(view_of(QUANTIZED, tmp_path), text)[1].in_float is in_float
+
+
 def test_a_group_that_is_built_from_dequantize_runs_in_float(tmp_path: Path) -> None:
     members = [("DequantizeLinear", NAMES[0]), ("Tanh", NAMES[1]), ("QuantizeLinear", NAMES[2])]
     text = logs.begin(1) + logs.trying("x", "Dequantize") + logs.judged(*members)
@@ -154,13 +163,16 @@ ERROR, WARNING = Severity.ERROR, Severity.WARNING
     ("said", "claims", "relation"),
     [
         (Said.TAKEN, [], Relation.AGREED),
-        (Said.TAKEN, [claim("ops/no-runtime", WARNING)], Relation.AGREED),
+        (Said.TAKEN, [claim("ops/no-runtime", WARNING)], Relation.WARNED),
+        (Said.TAKEN, [claim("shapes/x", WARNING), claim("htp/divide", WARNING)], Relation.AGREED),
         (Said.TAKEN, [claim("ops/no-runtime", ERROR)], Relation.FALSE_ALARM),
         (Said.TAKEN, [claim("runtime/precision", ERROR)], Relation.FALSE_ALARM),
         (Said.TAKEN, [claim("ops/unsupported", ERROR)], Relation.CONVERTER),
         (Said.REFUSED, [], Relation.MISSED),
         (Said.REFUSED, [claim("ops/unsupported", ERROR)], Relation.AGREED),
         (Said.REFUSED, [claim("shapes/x", WARNING)], Relation.AGREED),
+        (Said.REFUSED, [claim("htp/refused-form", WARNING)], Relation.AGREED),
+        (Said.REFUSED, [claim("htp/divide", WARNING), claim("cle/pairs", WARNING)], Relation.MISSED),
         (Said.NOT_COMPILED, [], Relation.MISSED),
         (Said.CRASHED, [], Relation.MISSED),
         (Said.NOT_OFFERED, [], Relation.WRAPPER),
@@ -171,6 +183,23 @@ ERROR, WARNING = Severity.ERROR, Severity.WARNING
 )
 def test_relations(said: Said, claims: list[Diagnostic], relation: Relation) -> None:
     assert relation_of(Verdict(said), claims) is relation
+
+
+@pytest.mark.parametrize(
+    ("claims", "relation"),
+    [
+        ([], Relation.IN_FLOAT),
+        ([claim("htp/refused-form", WARNING)], Relation.IN_FLOAT),
+        ([claim("runtime/precision", ERROR)], Relation.IN_FLOAT),
+        ([claim("ops/no-runtime", WARNING)], Relation.WARNED),
+        ([claim("ops/no-runtime", ERROR)], Relation.FALSE_ALARM),
+        ([claim("ops/attribute", ERROR)], Relation.CONVERTER),
+    ],
+)
+def test_what_is_computed_in_float_tells_nothing_of_quantized_forms(
+    claims: list[Diagnostic], relation: Relation
+) -> None:
+    assert relation_of(Verdict(Said.TAKEN, in_float=True), claims) is relation
 
 
 def test_rows_carry_place_and_claims(tmp_path: Path) -> None:

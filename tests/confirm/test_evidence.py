@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -63,6 +64,18 @@ def test_what_is_about_htp_is_confirmed_or_contradicted(
     assert str(item.evidence["backend"]).startswith("Relu: ")
     changed = confidence is not Confidence.DOCUMENTED
     assert item.evidence.get("confidence_before") == ("documented" if changed else None)
+
+
+@pytest.mark.parametrize(
+    ("rule", "confidence"),
+    [("htp/refused-form", Confidence.DOCUMENTED), ("ops/no-runtime", Confidence.CONTRADICTED)],
+)
+def test_what_is_computed_in_float_contradicts_no_quantized_form(rule: str, confidence: Confidence) -> None:
+    said = asked((Said.TAKEN, Relation.IN_FLOAT))
+    row = replace(said.rows[0], verdict=Verdict(Said.TAKEN, in_float=True))
+    item = only(with_evidence([finding(rule)], replace(said, rows=(row,))))
+    assert item.confidence is confidence
+    assert "computes it in float" in str(item.evidence["backend"])
 
 
 def test_findings_without_a_verdict_stay_as_they_are() -> None:

@@ -32,6 +32,17 @@ def test_passes_groups_and_build() -> None:
     assert not log.composing
 
 
+def test_what_is_built_with_float_tensors() -> None:
+    log = read_log(
+        logs.COMPOSING
+        + logs.composed("x_dequantize", "Dequantize", "FLOAT_32")
+        + logs.composed("a", "Gru", "FLOAT_32", "UFIXED_POINT_8")
+        + logs.composed("b", "Relu", "UFIXED_POINT_8")
+        + logs.composed("c", "Tanh", "FLOAT_16")
+    )
+    assert log.composed_in_float == ["a", "c"]
+
+
 def test_what_the_validator_says_belongs_to_the_next_verdict() -> None:
     text = (
         logs.begin(1)

@@ -197,5 +197,11 @@ def test_a_model_that_holds_quantization(tmp_path: Path) -> None:
         ask(view_of(path))
 
 
+def test_a_float16_model(tmp_path: Path) -> None:
+    path = saved(tmp_path, "g (float16[1,4] x) => (float16[1,4] y) { y = Relu(x) }")
+    with pytest.raises(CannotAsk, match="a float32 export"):
+        ask(view_of(path))
+
+
 def test_nibbles() -> None:
     assert _nibbles(np.array([1, -1, -8, 7, 3], np.int8)) == bytes([0xF1, 0x78, 0x03])

@@ -36,6 +36,26 @@ def speaks_of_runtime(rule: str) -> bool:
     return rule in _ABOUT_HTP
 
 
+_JUDGING = frozenset({"batch", "model", "ops", "runtime", "shapes"})
+"""Families that say what will fail; the others advise on speed, size and accuracy."""
+
+
+def tells_of_failure(rule: str) -> bool:
+    """Whether a rule's finding can be why a node is refused, be it by HTP or by what comes before."""
+    return speaks_of_runtime(rule) or rule.partition("/")[0] in _JUDGING
+
+
+def decides(verdict: Verdict, rule: str) -> bool:
+    """Whether a verdict confirms or contradicts what a rule says of the node.
+
+    What is computed in float, though it was asked about quantized, tells that HTP has the op, and
+    leaves open which of its quantized forms.
+    """
+    if verdict.said is Said.TAKEN and verdict.in_float:
+        return rule == "ops/no-runtime"
+    return speaks_of_runtime(rule) and (verdict.said is Said.TAKEN or verdict.said.is_backends_no)
+
+
 class Relation(enum.Enum):
     """How the two verdicts stand to each other."""
 
@@ -43,7 +63,11 @@ class Relation(enum.Enum):
     MISSED = "missed"
     """The backend refuses it, dlclint passed it."""
     FALSE_ALARM = "false-alarm"
-    """The backend takes it, dlclint said that HTP does not."""
+    """The backend takes it, dlclint said with an error that HTP does not."""
+    WARNED = "warned"
+    """The backend takes it, dlclint doubted with a warning that HTP does."""
+    IN_FLOAT = "in-float"
+    """The backend takes it and computes it in float, though it was asked about quantized."""
     CONVERTER = "converter"
     """The backend takes it; dlclint's error is about the converter, which the backend does not know."""
     WRAPPER = "wrapper"
@@ -172,13 +196,18 @@ def rows_of(
 def relation_of(verdict: Verdict, said: Iterable[Diagnostic]) -> Relation:
     """How a verdict stands to dlclint's errors and warnings about the same node."""
     said = list(said)
+    told = any(tells_of_failure(item.rule) for item in said)
     if verdict.said.is_backends_no:
-        return Relation.AGREED if said else Relation.MISSED
+        return Relation.AGREED if told else Relation.MISSED
     if verdict.said is Said.NOT_OFFERED:
-        return Relation.AGREED if said else Relation.WRAPPER
-    if verdict.said is Said.TAKEN:
-        errors = [item.rule for item in said if item.severity is Severity.ERROR]
-        if any(speaks_of_runtime(rule) for rule in errors):
-            return Relation.FALSE_ALARM
-        return Relation.CONVERTER if errors else Relation.AGREED
-    return Relation.UNJUDGED
+        return Relation.AGREED if told else Relation.WRAPPER
+    if verdict.said is not Said.TAKEN:
+        return Relation.UNJUDGED
+    contradicted = {item.severity for item in said if decides(verdict, item.rule)}
+    if Severity.ERROR in contradicted:
+        return Relation.FALSE_ALARM
+    if any(item.severity is Severity.ERROR and not speaks_of_runtime(item.rule) for item in said):
+        return Relation.CONVERTER
+    if contradicted:
+        return Relation.WARNED
+    return Relation.IN_FLOAT if verdict.in_float else Relation.AGREED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from dlclint.confirm.compare import Confirmation, Relation, Row, speaks_of_runtime
+from dlclint.confirm.compare import Confirmation, Relation, Row, decides
 from dlclint.confirm.verdict import Said
 from dlclint.confirm.wording import sentence
 from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Source
@@ -22,7 +22,7 @@ def with_evidence(diagnostics: Iterable[Diagnostic], asked: Confirmation) -> Ite
 
     A finding that says what HTP cannot compute is confirmed where Qualcomm's side refuses the node, and
     contradicted where it takes it; its former confidence is kept in the evidence. What the wrapper
-    refuses decides nothing.
+    refuses decides nothing, and what is computed in float says nothing of the op's quantized forms.
     """
     rows = {(row.graph, row.node_index): row for row in asked.rows}
     for item in diagnostics:
@@ -45,11 +45,9 @@ def with_evidence(diagnostics: Iterable[Diagnostic], asked: Confirmation) -> Ite
 def _judged(item: Diagnostic, row: Row, asked: Confirmation) -> Diagnostic:
     evidence = {**item.evidence, "backend": sentence(row), "backend_soc": asked.asked_soc}
     confidence = item.confidence
-    if speaks_of_runtime(item.rule):
-        if row.verdict.said.is_backends_no:
-            confidence = Confidence.CONFIRMED
-        elif row.verdict.said is Said.TAKEN:
-            confidence = Confidence.CONTRADICTED
+    if decides(row.verdict, item.rule):
+        taken = row.verdict.said is Said.TAKEN
+        confidence = Confidence.CONTRADICTED if taken else Confidence.CONFIRMED
     if confidence is not item.confidence:
         evidence["confidence_before"] = item.confidence.value
     return replace(item, confidence=confidence, evidence=evidence)

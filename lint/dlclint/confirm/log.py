@@ -17,6 +17,7 @@ _RECORD = re.compile(
     r"|CreateQnnNode\] QNN\.\w+\(\) failed for node `[^`\n]*` of type `(?P<type>[^`\n]*)`"
     r" with error code (?P<code>\d+)"
     r"|CreateQnnNode\] Qnn_OpConfig node name: (?P<made>\S+) [^\n]*QNN_op_type: (?P<made_as>\S+)"
+    r"|ComposeQnnGraph\] Qnn_OpConfig node name: (?P<composed>\S+) [^\n]*QNN_op_type: (?P<composed_as>\S+)"
     r"|QnnLogging\]\s+<E> (?P<error>[^\n]*)"
     r"|Onnx node name: \[(?P<tried>[^\]\n]*)\]"
     r"|(?P<pass>GetCapability pass \d)"
@@ -30,6 +31,9 @@ _MEMBER = re.compile(r"Operator type: (\S+) Node name: (\S*) Node index")
 _REASON = re.compile(r"REASON : ([^\n]*)")
 _UNPREPARED = re.compile(r'"([^"\n]*)" generated: could not create op')
 _TYPE = re.compile(r"\b(in|out)\[(\d+)\]:QNN_DATATYPE_(\w+)")
+_FLOAT = re.compile(r" type=QNN_TENSOR_TYPE_(?!STATIC)\w+ [^\n]*dataType=QNN_DATATYPE_FLOAT_")
+_BETWEEN_TYPES = frozenset({"Cast", "Convert", "Dequantize", "Quantize"})
+"""QNN ops that change the type, so that a float tensor at one end says nothing."""
 _STAMPED = re.compile(r"^(?:\x1b\[[\d;]*m)?\d{4}-\d\d-\d\d ", re.MULTILINE)
 
 
@@ -65,6 +69,8 @@ class BackendLog:
     """The node that the provider began to translate last: where a crash happened."""
     composing: bool = False
     """Whether validation was over and the graph was being built."""
+    composed_in_float: list[str] = field(default_factory=list)
+    """QNN nodes of the built graph that read or make float tensors."""
     unprepared: list[str] = field(default_factory=list)
     """QNN nodes that compiling found no implementation for."""
     unadded: list[tuple[str, int]] = field(default_factory=list)
@@ -98,6 +104,9 @@ def read_log(text: str) -> BackendLog:
             current.code, current.qnn_op = int(found["code"]), found["type"]
         elif kind == "made_as":
             current.made.append(found["made_as"])
+        elif kind == "composed_as":
+            if found["composed_as"] not in _BETWEEN_TYPES and _FLOAT.search(_continued(text, found.end())):
+                log.composed_in_float.append(found["composed"])
         elif kind == "error":
             unprepared = _UNPREPARED.search(found["error"])
             if unprepared:

@@ -17,10 +17,9 @@ from onnx import TensorProto, helper
 from dlclint.analysis.roles import channel_axis
 from dlclint.analysis.view import ModelView
 from dlclint.confirm.question import CannotAsk, NodeKey
-from dlclint.confirm.ranges import ActivationGrids, Grid, made
+from dlclint.confirm.ranges import DEFAULT, ActivationGrids, Grid, made
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.tensors import Array, Unavailable
-from dlclint.model.types import is_float
 from dlclint.target import DlcKind
 
 _DOMAIN = "com.microsoft"
@@ -49,12 +48,17 @@ def quantize(view: ModelView, asked: Model, grids: ActivationGrids) -> frozenset
     Only the main graph is quantized, and of it what the converter does not fold.
 
     Raises:
-        CannotAsk: the model is quantized already, or its weights are missing or too large.
+        CannotAsk: the model is quantized already or float16, or its weights are missing or too large.
     """
     kind = view.target.kind
-    if any(node.op_type in _QUANTIZERS for node in view.model.graph.nodes):
+    graph = view.model.graph
+    if any(node.op_type in _QUANTIZERS for node in graph.nodes):
         raise CannotAsk("the model holds quantization already; ask about it without --quantize")
-    work = _Insertion(view, view.model.graph, asked, grids, kind)
+    made = (graph.type_of(name) for node in graph.nodes for name in node.outputs)
+    if any(found is not None and found.data_type == TensorProto.FLOAT16 for found in made):
+        # Its scales would be float16 too, with which the provider computes in float what only moves data.
+        raise CannotAsk("the model computes in float16; ask without --quantize, or about a float32 export")
+    work = _Insertion(view, graph, asked, grids, kind)
     work.run()
     if not any(item.domain == _DOMAIN for item in asked.proto.opset_import):
         asked.proto.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
@@ -112,7 +116,7 @@ class _Insertion:
 
     def is_float(self, name: str) -> bool:
         found = self.graph.type_of(name)
-        return found is not None and is_float(found.data_type)
+        return found is not None and found.data_type == TensorProto.FLOAT
 
     def quantize(self, name: str, inner: str) -> bool:
         """Quantize an activation that is made as `inner`."""
@@ -185,7 +189,7 @@ class _Insertion:
         stored = self.graph.constant(name)
         if stored is not None:
             try:
-                return stored.array().astype(np.float32)
+                return _finite(stored.array().astype(np.float32))
             except Unavailable as error:
                 raise CannotAsk(f"the weights of {name!r} cannot be read: {error}") from None
         producer = self.graph.producer(name)
@@ -194,7 +198,7 @@ class _Insertion:
         if producer.op_type == "Identity":  # exporters share equal parameters through it
             return self.values(producer.input(0))
         folded = self.view.model.values.whole(self.graph, name)
-        return None if folded is None else folded.astype(np.float32)
+        return None if folded is None else _finite(folded.astype(np.float32))
 
     def dequantize_stored(self, node: Node, position: int, values: Array, result: str) -> bool:
         """Store a float constant quantized, in the form that its role asks for."""
@@ -266,6 +270,15 @@ class _Insertion:
         tensor = next(item for item in reversed(self.asked.proto.graph.initializer) if item.name == stored)
         scales: Array = np.frombuffer(tensor.raw_data, np.float32).reshape(tuple(tensor.dims))
         return np.asarray(scales * np.float32(read.scale))
+
+
+def _finite(values: Array) -> Array:
+    """The same with infinities, such as a mask's, at the ends of what is finite, for want of a grid."""
+    known = values[np.isfinite(values)]
+    if known.size == values.size:
+        return values
+    low, high = known.min(initial=DEFAULT[0]), known.max(initial=DEFAULT[1])
+    return np.asarray(np.nan_to_num(values, nan=0.0, posinf=high, neginf=low))
 
 
 def _rounded(values: Array, scale: Array, zero: int, low: int, high: int) -> Array:

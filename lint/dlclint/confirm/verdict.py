@@ -74,7 +74,7 @@ def verdicts_of(
         tried = question.node_of(log.last_tried)
         if tried is not None and found[tried].said is Said.UNASKED:
             found[tried] = Verdict(Said.CRASHED, f"the backend was judging it when {answer.ended}")
-    for key in _alone_in_float(model, question, log):
+    for key in _in_float(model, question, log):
         if found[key].said is Said.TAKEN:
             found[key] = replace(found[key], in_float=True)
     return found
@@ -146,17 +146,22 @@ def _late(question: Question, log: BackendLog) -> Iterator[tuple[NodeKey, str, i
             yield key, f"it passes validation, but {why}", code
 
 
-def _alone_in_float(model: Model, question: Question, log: BackendLog) -> Iterator[NodeKey]:
-    """Ops that read dequantized data, but were judged without the quantization around them."""
-    alone = {
+def _in_float(model: Model, question: Question, log: BackendLog) -> Iterator[NodeKey]:
+    """Ops that read dequantized data, but were judged without the quantization around them or built in float.
+
+    What is built tells more than what is judged: some ops, GRU among them, are taken with the
+    quantization around them and put between Dequantize and Quantize only then.
+    """
+    found = {
         question.node_of(name)
         for group in log.groups()
         if group.taken and not any(op in _QUANTIZERS for op, _ in group.members)
         for _, name in group.members
     }
+    found |= set(map(question.node_of, log.composed_in_float))
     for graph in model.graphs():
         for node in graph.nodes:
-            if node.key in alone and (
+            if node.key in found and (
                 node.key in question.quantized
                 or any(
                     name and (producer := graph.producer(name)) and producer.op_type == "DequantizeLinear"

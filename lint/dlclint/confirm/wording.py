@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from dlclint.confirm.compare import Confirmation, Relation, Row
+from dlclint.confirm.compare import Confirmation, Relation, Row, speaks_of_runtime, tells_of_failure
 from dlclint.confirm.verdict import Said
+from dlclint.diagnostic import Severity
 
 BACKEND = {
     Said.TAKEN: "takes it",
@@ -16,14 +17,31 @@ BACKEND = {
     Said.GONE: "folded or merged",
     Said.UNASKED: "not asked",
 }
-STANDS = {
+_STANDS = {
     Relation.AGREED: "agreed",
     Relation.MISSED: "dlclint passed it",
     Relation.FALSE_ALARM: "dlclint says HTP does not take it",
+    Relation.WARNED: "dlclint warns that HTP may not take it",
+    Relation.IN_FLOAT: "this says nothing about the quantized op",
     Relation.CONVERTER: "dlclint's error is about the converter, which the backend does not know",
     Relation.WRAPPER: "dlclint passed it; this says nothing about Hexagon",
     Relation.UNJUDGED: "",
 }
+
+
+def stands(row: Row, claims: Iterable[tuple[str, str]]) -> str:
+    """How the backend's verdict stands to dlclint's, with the (rule, severity) that it is about."""
+    text, relation = _STANDS[row.relation], row.relation
+    if relation in (Relation.FALSE_ALARM, Relation.WARNED, Relation.IN_FLOAT):
+        claims = (claim for claim in claims if speaks_of_runtime(claim[0]))
+    elif relation is Relation.CONVERTER:
+        claims = (claim for claim in claims if claim[1] == Severity.ERROR.value)
+    else:
+        claims = (claim for claim in claims if tells_of_failure(claim[0]))
+    told = ", ".join(f"{rule} ({severity})" for rule, severity in dict.fromkeys(claims))
+    if told and relation is Relation.IN_FLOAT:
+        text += ", of which dlclint says"
+    return f"{text}: {told}" if told else text
 
 
 def is_shown(row: Row) -> bool:
@@ -31,8 +49,7 @@ def is_shown(row: Row) -> bool:
     return (
         row.verdict.said.is_backends_no
         or row.verdict.said is Said.NOT_OFFERED
-        or row.relation in (Relation.FALSE_ALARM, Relation.CONVERTER)
-        or row.verdict.in_float
+        or row.relation in (Relation.FALSE_ALARM, Relation.WARNED, Relation.IN_FLOAT, Relation.CONVERTER)
     )
 
 
@@ -73,6 +90,8 @@ def agreement(file: Confirmation) -> str:
         for relation, word in (
             (Relation.MISSED, "missed"),
             (Relation.FALSE_ALARM, "false alarms"),
+            (Relation.WARNED, "taken though dlclint warns"),
+            (Relation.IN_FLOAT, "computed in float"),
             (Relation.CONVERTER, "about the converter only"),
             (Relation.WRAPPER, "refused by the wrapper only"),
         )

@@ -16,6 +16,7 @@ from dlclint_rules import sources
 from dlclint_schemas.precision import (
     COMPILED,
     OBSERVED,
+    PRECISIONS,
     SUPPLEMENT,
     Voice,
     compiled_at,
@@ -27,7 +28,6 @@ from dlclint_schemas.precision import (
 _V66 = 66
 _CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 """Between float and fixed point: the tables give them one column, and they have both."""
-_NAMES = {"fp16": "float16", "int16": "16-bit", "int8": "8-bit"}
 
 
 @rule(Subject.MODEL, "runtime")
@@ -192,7 +192,7 @@ def _ops_on_htp(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
             count[key] += 1
     for (op, voices), node in first.items():
         agreed = not any(voice.has for voice in voices)
-        named = f"{_NAMES[asked]} form on HTP"
+        named = f"{PRECISIONS[asked]} form on HTP"
         nodes = f" ({count[op, voices]} nodes)" if count[op, voices] > 1 else ""
         yield Finding(
             f"{op} has no {named}{nodes} ({' and '.join(voice.source for voice in voices)})"

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from dlclint.confirm.compare import Confirmation, ConfirmOutcome, Relation, Row
 from dlclint.confirm.verdict import Said
-from dlclint.confirm.wording import STANDS, agreement, asked, is_shown, sentence, summary, troubles
+from dlclint.confirm.wording import agreement, asked, is_shown, sentence, stands, summary, troubles
 from dlclint.report.console import paper, printed
 
 _NODES = 3
@@ -61,11 +61,7 @@ def _file(console: Console, file: Confirmation) -> None:
         console.print()
         line(f"{sentence(rows[0])}{times}", _style(rows[0]))
         line(_places(rows), "dim", 4)
-        claims = ", ".join(
-            dict.fromkeys(f"{rule} ({severity})" for row in rows for rule, severity in row.claims)
-        )
-        stands = STANDS[rows[0].relation]
-        line(f"{stands}: {claims}" if claims else stands, "", 4)
+        line(stands(rows[0], (claim for row in rows for claim in row.claims)), "", 4)
     for path in file.dlc:
         console.print()
         line(f"DLC written: {path}")

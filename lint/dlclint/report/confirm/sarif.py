@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dlclint.confirm.compare import Confirmation, ConfirmOutcome, Relation, Row
 from dlclint.confirm.verdict import Said
-from dlclint.confirm.wording import STANDS, is_shown, sentence, troubles
+from dlclint.confirm.wording import is_shown, sentence, stands, troubles
 from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Source
 from dlclint.outcome import FileOutcome, Outcome
 from dlclint.report.sarif import render_sarif as render_outcome
@@ -17,7 +17,7 @@ _TITLES = {
     "confirm/not-compiled": "The node passes validation and cannot be compiled.",
     "confirm/crashed": "The backend's process died while it judged the node.",
     "confirm/not-offered": "ONNX Runtime's wrapper refuses the node; this says nothing about Hexagon.",
-    "confirm/taken": "The backend takes a node that dlclint has an error about, or computes it in float.",
+    "confirm/taken": "The backend takes a node that dlclint has a finding against, or computes it in float.",
     "confirm/could-not-ask": "The backend gave no verdict, or not to the end.",
     "confirm/no-graph": "The nodes were judged, but no graph came of them.",
 }
@@ -50,12 +50,10 @@ def _results(file: Confirmation, outcome: ConfirmOutcome) -> Iterator[Diagnostic
 
 
 def _result(row: Row, file: Confirmation, source: Source) -> Diagnostic:
-    stands = STANDS[row.relation]
-    claims = ", ".join(rule for rule, _ in row.claims)
     return Diagnostic(
         f"confirm/{row.verdict.said.value}",
         _SEVERITY.get(row.verdict.said, Severity.INFO),
-        f"{sentence(row)}; {stands}" + (f": {claims}" if claims else ""),
+        f"{sentence(row)}; {stands(row, row.claims)}",
         Location(file.path, row.graph, row.node, row.node_index, row.op, row.tensor),
         Confidence.FIELD_REPORTED,
         source,
