@@ -113,7 +113,8 @@ def on_grid(scale: npt.ArrayLike, offset: npt.ArrayLike, bitwidth: npt.ArrayLike
     """The encoding with this scale and offset: minimum and maximum are the outermost integers' numbers."""
     steps_of, place, bits = np.broadcast_arrays(_floats(scale), _floats(offset), _floats(bitwidth))
     place = place + 0.0  # -0.0 would be printed as such
-    return Encoding(place * steps_of, (place + steps(bits)) * steps_of, steps_of, place, bits)
+    with np.errstate(over="ignore"):  # what a scale beyond all use comes to is infinite
+        return Encoding(place * steps_of, (place + steps(bits)) * steps_of, steps_of, place, bits)
 
 
 def quantize(numbers: npt.ArrayLike, encoding: Encoding) -> Floats:
