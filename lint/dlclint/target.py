@@ -121,6 +121,8 @@ class Target:
     """Inputs with their colour order, as `--input_encoding` of the converter names it, such as nv21."""
     input_types: tuple[tuple[str, str], ...] = ()
     """Inputs with how the DSP treats them, as `--input_type` names it: image, default or opaque."""
+    input_moments: tuple[tuple[str, float, float], ...] = ()
+    """Inputs with the mean and the standard deviation that are said of them."""
     sdk: str = DEFAULT_SDK
     """Whose supported-ops table holds: see `dlclint_schemas.ops`."""
 

@@ -262,3 +262,28 @@ def test_float_takes_no_encodings(folder: Path, capsys: pytest.CaptureFixture[st
         main(["plan", "--isolated", "awkward.onnx", "--soc", "SM8650", "--float", "--act-bitwidth", "8"]) == 2
     )
     assert "float DLC has no such width" in capsys.readouterr().err
+
+
+def test_what_is_said_of_the_inputs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weight = np.random.default_rng(3).normal(size=(16, 8, 3, 3)).astype(np.float32)
+    nodes = [helper.make_node("Conv", ["x", "w"], ["a"]), helper.make_node("Relu", ["a"], ["y"])]
+    model = save("m.onnx", nodes, {"x": [1, 8, 6, 6], "y": [1, 16, 4, 4]}, {"w": weight})
+    emit = ["--emit-overrides", "o.json", "--estimated-activations"]
+    plan = planned(capsys, model, "--soc", "SM8650", "--input-moments", "x", "0", "1", *emit)
+    assert (plan["activations"]["estimated"], plan["activations"]["total"]) == (1, 1)
+    assert reason(plan, "activations")[1].startswith(
+        "the one (of 1) whose range can be estimated keeps 20 dB"
+    )
+    assert entries_of("0.6.1", "o.json") == {}
+    assert "not written: 1 activation without an estimate that rests on the model's own" in " ".join(
+        plan["notes"]
+    )
+    assert planned(capsys, model, "--soc", "SM8650")["activations"]["estimated"] == 0
+    for moments, said in (
+        (["x", "0", "wide"], "give a mean and a standard deviation"),
+        (["x", "0", "-1"], "give a mean and a standard deviation"),
+        (["z", "0", "1"], "is no input"),
+    ):
+        assert main(["plan", "--isolated", model, "--soc", "SM8650", "--input-moments", *moments]) == 2
+        error = capsys.readouterr().err
+        assert said in error and error.count("\n") == 1

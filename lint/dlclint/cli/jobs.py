@@ -131,8 +131,9 @@ def names_of(given: argparse.Namespace, section: ModelSection) -> Iterator[Named
         ("--define-symbol", "symbol", section.symbols),
         ("--input-encoding", "input_encoding", section.input_encodings),
         ("--input-type", "input_type", section.input_types),
+        ("--input-moments", "input_moments", {}),
     ):
-        named = dict.fromkeys(name for name, _ in getattr(given, field, ()))
+        named = dict.fromkeys(name for name, *_ in getattr(given, field, ()))
         yield from (Named(option, name) for name in named)
         yield from (Named(option, name, section.path) for name in configured if name not in named)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping, Sequence
 
 from dlclint.cli.errors import UsageError
@@ -46,8 +47,26 @@ def target_of(given: argparse.Namespace, section: ModelSection, overridden: bool
         simplify,
         _inputs("--input_encoding", getattr(given, "input_encoding", ()), section.input_encodings),
         _inputs("--input_type", getattr(given, "input_type", ()), section.input_types),
+        _moments(getattr(given, "input_moments", ())),
         given.sdk or section.sdk or DEFAULT_SDK,
     )
+
+
+def _moments(given: Sequence[Sequence[str]]) -> tuple[tuple[str, float, float], ...]:
+    """Input names with mean and standard deviation."""
+    found = []
+    for name, *texts in given:
+        try:
+            mean, deviation = map(float, texts)
+        except ValueError:
+            mean = deviation = math.nan
+        if not (math.isfinite(mean) and math.isfinite(deviation) and deviation >= 0.0):
+            said = " ".join(map(plain, texts))
+            raise UsageError(
+                f"--input-moments {plain(name)} {said}: give a mean and a standard deviation such as 0 1"
+            )
+        found.append((name, mean, deviation))
+    return tuple(found)
 
 
 def _inputs(

@@ -21,6 +21,9 @@ Floats = npt.NDArray[np.float64]
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(48)
 _SHARES = _WEIGHTS / _WEIGHTS.sum()
+_PRODUCT_TAIL = 3.07
+"""The product of two normal values is beyond 18.4 deviations as seldom (2e-9) as one is beyond six: its
+density is K0(|z|) / pi."""
 _GRID = np.linspace(0.0, 1.0, 257)
 
 
@@ -33,6 +36,8 @@ class Basis(enum.IntEnum):
     """The statistics of a normalisation, through elementwise ops."""
     PROPAGATED = 2
     """Through weights or sums, which takes values for independent that are not."""
+    GIVEN = 3
+    """From what the user says of the inputs, through all that follows, with no normalisation between."""
 
     @property
     def words(self) -> str:
@@ -44,6 +49,7 @@ _WORDS = {
     Basis.BOUND: "bounded by the op",
     Basis.NORMALISATION: "estimated from normalisation statistics",
     Basis.PROPAGATED: "estimated through weights and sums",
+    Basis.GIVEN: "estimated from what is said of the inputs",
 }
 
 
@@ -194,7 +200,7 @@ def added(one: Estimate, other: Estimate) -> Estimate:
 
 
 def multiplied(one: Estimate, other: Estimate) -> Estimate:
-    """The product of two activations, taken for independent."""
+    """The product of two activations, taken for independent; within the product of their ranges."""
     size = max(one.channels, other.channels)
     one, other = one.spread(size), other.spread(size)
     corners = np.stack([a * b for a in (one.low, one.high) for b in (other.low, other.high)])
@@ -203,7 +209,11 @@ def multiplied(one: Estimate, other: Estimate) -> Estimate:
     square = (one.mean**2 + one.deviation**2) * (other.mean**2 + other.deviation**2)
     deviation = np.sqrt(np.maximum(0.0, square - mean**2))
     basis = max(one.basis, other.basis, Basis.PROPAGATED)
-    return Estimate(mean, deviation, corners.min(axis=0), corners.max(axis=0), basis, known)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    if known:
+        reach = _PRODUCT_TAIL * threshold("range_deviations") * deviation
+        low, high = np.maximum(low, mean - reach), np.minimum(high, mean + reach)
+    return Estimate(mean, deviation, low, high, basis, known)
 
 
 def mixed(parts: list[Estimate]) -> Estimate:

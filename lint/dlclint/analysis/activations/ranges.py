@@ -23,6 +23,7 @@ from dlclint.analysis.activations.estimate import (
     single,
     through,
 )
+from dlclint.analysis.activations.products import through_product
 from dlclint.analysis.activations.weighted import through_weights
 from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.patterns import clip_bounds
@@ -86,10 +87,12 @@ The moments of means and maxima differ from those of the values; they are not fo
 def activation_ranges(view: ModelView) -> dict[str, Estimate]:
     """An estimate for every tensor of the main graph that one can be made of, by name.
 
-    Nothing is known of the model's inputs, so what stands before the first normalisation has none,
-    unless its op bounds it.
+    Nothing is known of the model's inputs but what the target says of them, so without that what stands
+    before the first normalisation has none, unless its op bounds it.
     """
     walk = _Walk(view)
+    for name, mean, deviation in view.target.input_moments:
+        walk.found[name] = normal(np.array([mean]), np.array([deviation]), Basis.GIVEN)
     for node in view.model.graph.nodes:
         if node.key not in view.folded and not node.domain:
             walk.visit(node)
@@ -138,8 +141,12 @@ class _Walk:
             return bounded(0.0, 1.0) if given is None else through(given, _hard_sigmoid(node))
         if op in ("Clip", "Relu"):
             return _clip(node, given)
+        if op == "MatMul" and graph.constant(node.input(1)) is None:
+            return through_product(node, self.found)
         if op in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
             return through_weights(node, given, self.view.weights)
+        if op == "Gather" and given is None and graph.constant(node.input(0)) is not None:
+            return self.operand(node, 0, 1)
         if op == "Concat":
             return self.concat(node)
         if op in ("Add", "Sub", "Mul", "Div", "Sum"):
@@ -152,6 +159,9 @@ class _Walk:
             return through(given, _UNARY[op])
         if op in _POOL_ALL:
             return given
+        if op == "LRN":
+            # Divided by (bias + ...) to a power, the rest of which is positive.
+            return given.whole() if float(node.attribute("bias", 1.0)) >= 1.0 else None
         if op == "Pad":
             return replace(given, low=np.minimum(given.low, 0.0), high=np.maximum(given.high, 0.0))
         if op == "Resize":
@@ -167,9 +177,13 @@ class _Walk:
         if made is not None:
             return made
         small = vector(node.graph, name)
-        if small is not None and (size := _by_channel(node, small.shape, channels)):
-            values = small.astype(np.float64).reshape(size)
-            return Estimate(values, np.zeros(size), values, values, Basis.BOUND)
+        if small is not None and small.size:
+            size = _by_channel(node, small.shape, channels)
+            if size:
+                values = small.reshape(size)
+                return Estimate(values, np.zeros(size), values, values, Basis.BOUND)
+            ends = float(small.min()), float(small.max())
+            return single(float(small.mean()), float(small.std()), *ends, Basis.BOUND)
         statistics = self.view.weights.statistics(node.graph, name)
         if statistics is None or not statistics.finite:
             return None
@@ -178,6 +192,8 @@ class _Walk:
         return single(mean, deviation, statistics.minimum, statistics.maximum, Basis.BOUND)
 
     def arithmetic(self, node: Node) -> Estimate | None:
+        if _divides_by_own_rms(node):
+            return normal(np.zeros(1), np.ones(1), Basis.NORMALISATION)
         known = [self.found[name] for name in node.inputs if name in self.found]
         if not known:
             return None
@@ -231,6 +247,34 @@ class _Walk:
                     all(part.known for part in wide),
                 )
         return mixed([part.whole() for part in known])
+
+
+def _divides_by_own_rms(node: Node) -> bool:
+    """x / sqrt(mean(x^2) + e), however spelled: a root mean square normalisation."""
+    if node.op_type not in ("Div", "Mul") or len(node.inputs) != 2:
+        return False
+    for x, root in (node.inputs, node.inputs[::-1])[: 1 if node.op_type == "Div" else 2]:
+        made = node.graph.producer(root)
+        if node.op_type == "Mul":
+            made = (
+                None if made is None or made.op_type != "Reciprocal" else node.graph.producer(made.input(0))
+            )
+        for op in ("Sqrt", "Add", "ReduceMean"):
+            if made is None or made.op_type != op or made.domain:
+                break
+            inner = [node.graph.producer(name) for name in made.inputs]
+            made = next((found for found in inner if found is not None and found.op_type != "Constant"), None)
+        else:
+            if made is not None and _is_square(made, x):
+                return True
+    return False
+
+
+def _is_square(node: Node, x: str) -> bool:
+    if node.op_type == "Mul":
+        return list(node.inputs) == [x, x]
+    exponent = node.graph.small_value(node.input(1), 1) if node.op_type == "Pow" else None
+    return exponent is not None and node.input(0) == x and float(exponent.reshape(-1)[0]) == 2.0
 
 
 def _combined(op: str, one: Estimate, other: Estimate) -> Estimate:

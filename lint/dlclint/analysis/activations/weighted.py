@@ -37,7 +37,7 @@ def through_weights(node: Node, given: Estimate | None, weights: Weights) -> Est
     wide = given.spread(inputs)
     mean = _product(sums, wide.mean, groups)
     variance = _product(squares, np.square(wide.deviation), groups)
-    return _finished(node, mean, variance)
+    return _finished(node, mean, variance, given.basis)
 
 
 def _of_whole(node: Node, given: Estimate, weights: Weights) -> Estimate | None:
@@ -57,14 +57,14 @@ def _of_whole(node: Node, given: Estimate, weights: Weights) -> Estimate | None:
     alpha = float(node.attribute("alpha", 1.0)) if node.op_type == "Gemm" else 1.0
     mean = given.mean * channels.sum * alpha * share
     variance = np.square(given.deviation * alpha) * channels.square_sum * share
-    return _finished(node, mean, variance)
+    return _finished(node, mean, variance, given.basis)
 
 
-def _finished(node: Node, mean: Floats, variance: Floats) -> Estimate | None:
+def _finished(node: Node, mean: Floats, variance: Floats, basis: Basis) -> Estimate | None:
     bias = _bias(node, len(mean))
     if bias is None:
         return None
-    made = normal(mean + bias, np.sqrt(variance), Basis.PROPAGATED)
+    made = normal(mean + bias, np.sqrt(variance), max(basis, Basis.PROPAGATED))
     by_channel = node.op_type in ("Conv", "ConvTranspose") or _is_flat(node)
     return made if by_channel else made.whole()
 

@@ -211,8 +211,9 @@ def _figures_of_activations(
     if not known:
         return "no range can be estimated well enough to judge its width", {}, 0
     if not narrow:
-        judged = f"all {known} (of {len(outputs)}) whose range can be estimated"
-        reason = f"{judged} keep {least:g} dB or more at 8 bits"
+        whose = f"(of {len(outputs)}) whose range can be estimated"
+        judged = f"all {known} {whose} keep" if known > 1 else f"the one {whose} keeps"
+        reason = f"{judged} {least:g} dB or more at 8 bits"
         return reason, {"estimated": known}, known
     worst = narrow[0]
     reason = (

@@ -42,8 +42,8 @@ def layer_figures(
 def carried(view: ModelView) -> Iterator[tuple[str, Node]]:
     """The float activations that carry an encoding of their own, with the op that makes them.
 
-    Left out are outputs inside a supergroup, of which only the last has one, and outputs of ops that
-    move data, which keep that of their input (AIMET's HTP configuration).
+    Left out are outputs inside a supergroup or a fused subgraph, of which only the last has one, and
+    outputs of ops that move data, which keep that of their input (AIMET's HTP configuration).
     """
     movers = frozenset(quantization_facts()["aimet_htp_config"]["output_not_quantised_ops"])
     inside: set[str] = set()
@@ -52,6 +52,14 @@ def carried(view: ModelView) -> Iterator[tuple[str, Node]]:
         if node.op_type in WEIGHTED_OPS and not node.domain:
             chain = [node, *absorbed_chain(node)]
             inside.update(output for member in chain[:-1] for output in member.outputs)
+    for pattern in view.patterns:
+        _, last = max(pattern.nodes)
+        inside.update(
+            output
+            for path, index in pattern.nodes
+            if not path and index != last
+            for output in graph.nodes[index].outputs
+        )
     for node in graph.nodes:
         if node.key in view.folded or node.op_type in movers:
             continue

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dlclint import __version__
+from dlclint.analysis.activations.estimate import Basis
 from dlclint.analysis.plan.figures import carried
 from dlclint.analysis.plan.model import Choice, Plan
 from dlclint.analysis.roles import CONVOLUTIONS, MATRICES
@@ -39,7 +40,8 @@ def overrides(view: ModelView, plan: Plan, version: str, estimated: bool) -> Ove
     one for the tensor; a batch normalisation that the converter folds is folded in. Matrices that the
     plan wants quantized by row get none, because an entry would hold them to one grid. Biases get
     none: the quantizer's --bias_bitwidth sets them. Activations that the plan gives 16 bits get an
-    entry that says so; with `estimated` all that have an estimated range get one with that range.
+    entry that says so; with `estimated` all that have an estimated range get one with that range, unless
+    it rests on what is said of the inputs alone.
     """
     weights = _weights(view, plan.choice)
     activations = _activations(view, plan, estimated, version == RANGELESS)
@@ -71,12 +73,13 @@ def _notes(
     if not estimated:
         found.append(
             "not written: ranges of activations, which calibration finds (--estimated-activations writes"
-            f" {_counted(plan.estimated, 'estimate')})"
+            " what can be estimated)"
         )
-    elif plan.estimated < plan.activations:
-        left = plan.activations - plan.estimated
+    elif ranged < plan.activations:
+        left = plan.activations - ranged
         found.append(
-            f"not written: {_counted(left, 'activation')} without an estimate; calibration finds them"
+            f"not written: {_counted(left, 'activation')} without an estimate that rests on the model's own"
+            " numbers; calibration finds them"
         )
     if choice.per_row:
         found.append(
@@ -136,6 +139,8 @@ def _activations(view: ModelView, plan: Plan, estimated: bool, rangeless: bool) 
     wide = frozenset(plan.wide)
     for name, _ in carried(view):
         estimate = view.activations.get(name) if estimated else None
+        if estimate is not None and estimate.basis is Basis.GIVEN:
+            estimate = None  # good enough to weigh 8 bits against 16, not to hold the quantizer to
         bits = 16 if name in wide else plan.choice.act_bitwidth
         if estimate is not None:
             made = grid.fit([estimate.minimum], [estimate.maximum], bits)

@@ -21,6 +21,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     settled.add_argument("--float", dest="float", action="store_true", help="the DLC will stay float")
     shared.add_widths(settled)
     shared.add_converter(plan)
+    estimates = plan.add_argument_group("for the estimated ranges of activations")
+    estimates.add_argument(
+        "--input-moments",
+        dest="input_moments",
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("NAME", "MEAN", "DEVIATION"),
+        help="mean and standard deviation of an input as the model gets it, such as 0 and 1",
+    )
     overrides = plan.add_argument_group("a first override file")
     overrides.add_argument(
         "--emit-overrides",

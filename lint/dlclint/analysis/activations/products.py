@@ -1,0 +1,62 @@
+"""Estimates through products of two activations: attention scores, and what attention averages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dlclint.analysis.activations.estimate import Basis, Estimate, normal
+from dlclint.model.graph import Node
+
+_PASSED = frozenset({"Cast", "Identity", "Dropout"})
+"""Ops that may stand between a Softmax and the product that it weighs."""
+
+
+def through_product(node: Node, found: Mapping[str, Estimate]) -> Estimate | None:
+    """A MatMul whose inputs are both activations.
+
+    The rows of a Softmax are shares that add up to 1, so what they weigh stays within its range, and
+    varies no more than before. Elsewhere values are taken for independent, and a sum of many products
+    for normal.
+    """
+    right = found.get(node.input(1))
+    if right is None:
+        return None
+    if _is_shares(node):
+        whole = right.whole()
+        basis = whole.basis if not whole.known else max(whole.basis, Basis.PROPAGATED)
+        return Estimate(whole.mean, whole.deviation, whole.low, whole.high, basis, whole.known)
+    left = found.get(node.input(0))
+    count = _summed(node)
+    if left is None or not left.known or not right.known or count is None:
+        return None
+    one, other = left.whole(), right.whole()
+    mean = one.mean * other.mean
+    square = (one.mean**2 + one.deviation**2) * (other.mean**2 + other.deviation**2)
+    basis = max(one.basis, other.basis, Basis.PROPAGATED)
+    return normal(count * mean, (count * (square - mean**2).clip(0.0)) ** 0.5, basis)
+
+
+def _is_shares(node: Node) -> bool:
+    """Whether the left factor is a Softmax along what is summed over."""
+    graph = node.graph
+    made = graph.producer(node.input(0))
+    while made is not None and made.op_type in _PASSED:
+        made = graph.producer(made.input(0))
+    if made is None or made.op_type != "Softmax" or made.domain:
+        return False
+    rank = graph.rank(made.input(0))
+    axis = made.attribute("axis", None)
+    if axis is None:
+        # Before opset 13 it was axis 1, which is the last of a matrix alone.
+        return (graph.model.opsets.get("", 0) >= 13) or rank == 2
+    return axis == -1 or (rank is not None and axis == rank - 1)
+
+
+def _summed(node: Node) -> int | None:
+    """Over how many products each output is a sum."""
+    for name, axis in ((node.input(0), -1), (node.input(1), -2)):
+        kind = node.graph.type_of(name)
+        size = kind.shape[axis] if kind is not None and kind.shape and len(kind.shape) >= -axis else None
+        if isinstance(size, int) and size > 0:
+            return size
+    return None
