@@ -14,6 +14,16 @@ from dlclint_rules import repairs, sources
 from dlclint_rules.shapes import graph_inputs
 from dlclint_schemas.limitations import limit_table
 
+_RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
+
+
+def _is_sequence(graph: Graph, name: str) -> bool:
+    """Whether a recurrent op reads an input whose leading dimension is time (layout 0), or as a state."""
+    return any(
+        node.op_type in _RECURRENT and not node.domain and not node.attribute("layout", 0)
+        for node in graph.consumers(name)
+    )
+
 
 @rule(fix=[Safety.SAFE, Safety.UNSAFE])
 def not_one(context: ModelContext) -> Iterator[Finding]:
@@ -21,7 +31,8 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
 
     Why: a model meant for the quantizer has to be converted with batch 1; a larger batch can be set
     later by resizing when the network is initialised. Below rank 4 the leading dimension may be
-    something else, so the finding is less sure there.
+    something else, so the finding is less sure there; a sequence that a recurrent op reads with time
+    first, and its states, are left alone.
     What to do: convert with `-b 1`, or export with batch 1.
     """
     inputs = list(graph_inputs(context))
@@ -33,6 +44,8 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
         if symbols & set(shape[1:]) - {None}:
             continue  # a recurrent state or cache, whose batch is not its leading dimension
         if len(shape) >= 2 and isinstance(shape[0], int) and shape[0] > 1:
+            if _is_sequence(context.view.model.graph, name):
+                continue
             image = len(shape) >= 4
             # Below rank 4 a leading 2 may be anything: believe it where the first input has it too,
             # and only the quantizer minds.
@@ -192,9 +205,10 @@ def inputs_disagree(context: ModelContext) -> Iterator[Finding]:
     What to do: check which inputs really have a batch, and export them alike.
     """
     by_rank: dict[int, dict[int, str]] = {}
+    graph = context.view.model.graph
     for name, found in graph_inputs(context):
         shape = found.shape or ()
-        if len(shape) >= 3 and isinstance(shape[0], int):
+        if len(shape) >= 3 and isinstance(shape[0], int) and not _is_sequence(graph, name):
             by_rank.setdefault(len(shape), {}).setdefault(shape[0], name)
     for rank, batches in by_rank.items():
         if len(batches) > 1:

@@ -176,16 +176,38 @@ def test_what_is_known_decides_and_the_rest_is_said_to_be_a_default(tmp_path: Pa
     assert bounded is not None and (bounded.zero, bounded.scale) == (0, pytest.approx(1 / 255))
 
 
-def test_a_pattern_stays_whole(tmp_path: Path) -> None:
-    question, _ = ask(view_of(saved(tmp_path, GELU)))
-    ops = [node.op_type for node in onnx.ModelProto.FromString(question.model).graph.node]
-    assert ops == [
+def test_a_gelu_becomes_one_op(tmp_path: Path) -> None:
+    path = saved(tmp_path, GELU)
+    question, _ = ask(view_of(path))
+    graph = onnx.ModelProto.FromString(question.model).graph
+    assert [node.op_type for node in graph.node] == [
         "QuantizeLinear",
         "DequantizeLinear",
-        *("Div", "Erf", "Add", "Mul", "Mul"),
+        "Gelu",
         "QuantizeLinear",
         "DequantizeLinear",
     ]
+    assert question.quantized == {("", 0)}
+    assert question.node_of(graph.node[2].name) == ("", 0)
+    x = np.linspace(-1, 1, 4, dtype=np.float32)[None]
+    assert np.abs(run(question.model, tmp_path, x) - run(path.read_bytes(), tmp_path, x)).max() < 0.01
+
+
+def test_a_gelu_of_which_something_else_reads_a_part_keeps_its_nodes(tmp_path: Path) -> None:
+    read_twice = GELU.replace("(float[1,4] y)", "(float[1,4] y, float[1,4] a)")
+    question, _ = ask(view_of(saved(tmp_path, read_twice)))
+    assert "Erf" in [node.op_type for node in onnx.ModelProto.FromString(question.model).graph.node]
+
+
+def test_what_only_moves_data_keeps_its_grid(tmp_path: Path) -> None:
+    body = "g (float[1,4,4] x) => (float[1,4,4] y) { a = Sigmoid(x) b = Transpose(a) y = Relu(b) }"
+    question, grids = ask(view_of(saved(tmp_path, body)))
+    scales = {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in onnx.ModelProto.FromString(question.model).graph.initializer
+    }
+    assert scales["b/scale"] == scales["a/scale"] != scales["x/scale"]
+    assert "1 as what they are moved from" in grids.words()
 
 
 def test_a_model_that_holds_quantization(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 Every activation is quantized where it is made and dequantized before each op that reads it; weights and
 other stored floats are stored quantized, biases as int32 with the product of both scales, which is the
 form that the provider turns into quantized QNN ops. The ops of the domain com.microsoft are used,
-because they have 4- and 16-bit types at every opset.
+because they have 4- and 16-bit types at every opset. A recognised GELU becomes one op, as the converter
+makes it one layer: of its nodes the provider would make one in float.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from dlclint.analysis.patterns import Pattern
 from dlclint.analysis.roles import channel_axis
 from dlclint.analysis.view import ModelView
 from dlclint.confirm.question import CannotAsk, NodeKey
@@ -21,6 +23,7 @@ from dlclint.confirm.ranges import DEFAULT, ActivationGrids, Grid, made
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.tensors import Array, Unavailable
 from dlclint.target import DlcKind
+from dlclint_schemas.quantization import quantization_facts
 
 _DOMAIN = "com.microsoft"
 _QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
@@ -65,6 +68,30 @@ def quantize(view: ModelView, asked: Model, grids: ActivationGrids) -> frozenset
     return frozenset(work.meant)
 
 
+@dataclass(frozen=True, slots=True)
+class Gelu:
+    """A recognised GELU: the indices of its first and last node, and the tensor that it reads."""
+
+    first: int
+    last: int
+    reads: str
+
+
+def gelu_of(graph: Graph, pattern: Pattern) -> Gelu | None:
+    """The GELU that a pattern is; None for another layer, or where something else reads a part of it."""
+    if pattern.layer != "Gelu" or any(path != graph.path for path, _ in pattern.nodes):
+        return None
+    nodes = [graph.nodes[index] for _, index in sorted(pattern.nodes)]
+    made = {name for node in nodes for name in node.outputs}
+    read = {name for node in nodes for name in node.inputs if name not in made}
+    inner = made - set(nodes[-1].outputs)
+    outside = {reader.key for name in inner for reader in graph.consumers(name)} - pattern.nodes
+    reads = [name for name in read if graph.small_value(name) is None]
+    if outside or inner & set(graph.outputs) or len(reads) != 1:
+        return None
+    return Gelu(nodes[0].index, nodes[-1].index, reads[0])
+
+
 @dataclass(slots=True)
 class _Insertion:
     view: ModelView
@@ -76,14 +103,22 @@ class _Insertion:
     meant: list[NodeKey] = field(default_factory=list)
     made: dict[str, Grid] = field(default_factory=dict)
     """Activations that are quantized."""
+    moved: dict[NodeKey, Grid] = field(default_factory=dict)
+    """The grid of each node's first input, which an op that only moves data passes on."""
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     stored: dict[str, None] = field(default_factory=dict)
     patterns: dict[NodeKey, int] = field(default_factory=dict)
+    gelus: dict[NodeKey, Gelu] = field(default_factory=dict)
+    """The GELU that each of its nodes is part of."""
+    movers: frozenset[str] = frozenset(quantization_facts()["aimet_htp_config"]["output_not_quantised_ops"])
     bytes: int = 0
 
     def __post_init__(self) -> None:
         for number, pattern in enumerate(self.view.patterns):
             self.patterns.update(dict.fromkeys(pattern.nodes, number))
+            gelu = gelu_of(self.graph, pattern)
+            if gelu is not None:
+                self.gelus.update(dict.fromkeys(pattern.nodes, gelu))
 
     def run(self) -> None:
         outputs = set(self.graph.outputs)
@@ -93,13 +128,20 @@ class _Insertion:
             if node.key in self.view.folded or node.domain:
                 self.nodes.append(copied.proto)
                 continue
-            self.rewire(node, copied.proto)
+            gelu = self.gelus.get(node.key)
+            if gelu is not None:
+                if node.index != gelu.last:
+                    continue
+                self.merge(gelu, copied.proto)
+            else:
+                self.rewire(node, copied.proto)
             self.nodes.append(copied.proto)
             for position, name in enumerate(node.outputs):
                 if not name or not self.is_float(name) or self.inside_pattern(node, name):
                     continue
                 inner = f"{name}/float" if name in outputs else name
-                if self.quantize(name, inner) and inner != name:
+                moved = self.moved.get(node.key) if node.op_type in self.movers else None
+                if self.quantize(name, inner, moved) and inner != name:
                     copied.proto.output[position] = inner
                     self.dequantize(name, name)
         kept = [onnx.NodeProto.FromString(proto.SerializeToString()) for proto in self.nodes]
@@ -118,9 +160,9 @@ class _Insertion:
         found = self.graph.type_of(name)
         return found is not None and found.data_type == TensorProto.FLOAT
 
-    def quantize(self, name: str, inner: str) -> bool:
-        """Quantize an activation that is made as `inner`."""
-        grid = self.grids.of(name) if self.is_float(name) else None
+    def quantize(self, name: str, inner: str, moved: Grid | None = None) -> bool:
+        """Quantize an activation made as `inner`; `moved`: the grid of data that its op only moves."""
+        grid = self.grids.of(name, moved) if self.is_float(name) else None
         if grid is None:
             return False
         self.made[name] = grid
@@ -168,6 +210,7 @@ class _Insertion:
                 continue  # the constants of a pattern are part of its form
             result = f"{proto.name}/in{position}"
             if name in self.made:
+                self.moved.setdefault(node.key, self.made[name])
                 pattern = self.patterns.get(node.key)
                 if pattern is not None:
                     # Two reads of one tensor make the pattern's form.
@@ -183,6 +226,17 @@ class _Insertion:
             changed = True
         if changed:
             self.meant.append(node.key)
+
+    def merge(self, gelu: Gelu, proto: onnx.NodeProto) -> None:
+        """Let one Gelu, named as the first node of the pattern, stand where its last node stood."""
+        first = self.graph.nodes[gelu.first]
+        name = self.asked.graph.nodes[gelu.first].proto.name
+        reads = gelu.reads
+        if reads in self.made:
+            reads = f"{name}/in0"
+            self.dequantize(gelu.reads, reads)
+            self.meant.append(first.key)
+        proto.CopyFrom(helper.make_node("Gelu", [reads], list(proto.output), name, domain=_DOMAIN))
 
     def values(self, name: str) -> Array | None:
         """What is stored under a name, or folds to something small; None for what is computed."""
@@ -216,6 +270,7 @@ class _Insertion:
         else:
             width = self.kind.act_bitwidth
             grid = made(float(values.min(initial=0.0)), float(values.max(initial=0.0)), width)
+            self.moved.setdefault(node.key, grid)
             dtype, kind = _UNSIGNED[width]
             scale, zeros = np.asarray(np.float32(grid.scale)), np.asarray(dtype(grid.zero))
             integers = _rounded(values, scale, grid.zero, 0, 2**width - 1).astype(dtype)

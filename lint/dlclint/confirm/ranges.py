@@ -41,8 +41,11 @@ class ActivationGrids:
         if self.document is not None:
             self._rows = {name: row for row, name in enumerate(self.document.tensors.names)}
 
-    def of(self, tensor: str) -> Grid | None:
-        """The grid of an activation; None if the override file keeps it float, or has a width apart."""
+    def of(self, tensor: str, moved: Grid | None = None) -> Grid | None:
+        """The grid of an activation; None if the override file keeps it float, or has a width apart.
+
+        `moved` is the grid of what the tensor was made of by moving data only, which it then keeps.
+        """
         given = self._given(tensor)
         if given == "float":
             self.left_float += 1
@@ -50,6 +53,9 @@ class ActivationGrids:
         if isinstance(given, Grid):
             self.sources["from the override file"] += 1
             return given
+        if moved is not None:
+            self.sources["as what they are moved from"] += 1
+            return moved
         estimate = self.view.activations.get(tensor)
         if estimate is not None and np.isfinite([estimate.minimum, estimate.maximum]).all():
             self.sources["estimated"] += 1
