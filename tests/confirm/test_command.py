@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
+from collections.abc import Callable
 from importlib import resources
 from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
@@ -189,6 +191,56 @@ def test_dlc(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert "model" in archive.namelist()
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".onnx"] == ["out.dlc"]
     assert "not what snpe-onnx-to-dlc would write" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: path.mkdir(), "is no ordinary file"),
+        (lambda path: path.symlink_to(path.with_name("kept.dlc")), "is a symbolic link"),
+        (lambda path: os.mkfifo(path), "is no ordinary file"),
+        (lambda path: path.hardlink_to(path.with_name("m.onnx")), "is what is asked about"),
+    ],
+    ids=["folder", "link", "pipe", "input"],
+)
+def test_a_dlc_takes_the_place_of_files_alone(
+    make: Callable[[Path], None],
+    says: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(package, "version", lambda name: "0")
+    path, out = model(tmp_path, RELU), tmp_path / "out.dlc"
+    before = Path(path).read_bytes()
+    make(out)
+    kind = os.lstat(out).st_mode
+    assert confirm("--dlc", str(out), path) == 2
+    error = capsys.readouterr().err
+    assert says in error and error.count("\n") == 1
+    assert os.lstat(out).st_mode == kind
+    assert Path(path).read_bytes() == before
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["m.onnx", "out.dlc"]
+
+
+def test_a_dlc_into_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package, "version", lambda name: "0")
+    assert confirm("--dlc", str(tmp_path / "nowhere" / "out.dlc"), model(tmp_path, RELU)) == 2
+    assert "there is no folder" in capsys.readouterr().err
+
+
+@needs_backend
+def test_a_dlc_beside_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = model(tmp_path, RELU)
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "out.dlc"
+    out.write_text("old")
+    out.chmod(0o640)
+    assert confirm("--dlc", "out.dlc", path) == 0
+    assert zipfile.is_zipfile(out)
+    assert out.stat().st_mode & 0o777 == 0o640
 
 
 @needs_backend

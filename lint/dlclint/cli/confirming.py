@@ -17,6 +17,7 @@ from dlclint.cli.output import deliver
 from dlclint.confirm.asking import Wish, asked_target
 from dlclint.confirm.asking import confirm as ask
 from dlclint.confirm.compare import Confirmation, ConfirmOutcome
+from dlclint.confirm.dlc import check_place
 from dlclint.confirm.evidence import with_evidence
 from dlclint.confirm.process import Backend, NotAvailable
 from dlclint.confirm.socs import asked_soc
@@ -25,6 +26,7 @@ from dlclint.diagnostic import Diagnostic, plain
 from dlclint.engine.registry import BrokenRules, chosen_rules
 from dlclint.engine.run import Job, lint
 from dlclint.model.reading import Unreadable, read
+from dlclint.model.writing import CannotWrite
 from dlclint.outcome import FileOutcome
 from dlclint.report.confirm import render
 from dlclint.report.progress import with_progress
@@ -53,6 +55,11 @@ def answer(given: argparse.Namespace, asked: Backend, packages: Mapping[str, str
     wishes = [_wish(job, given) for job in jobs]
     if given.dlc and len(jobs) != 1:
         raise UsageError(f"--dlc goes with one model, here are {len(jobs)}")
+    if given.dlc:
+        try:
+            check_place(Path(given.dlc), [path for job in every for path in (job.path, job.model) if path])
+        except CannotWrite as problem:
+            raise UsageError(f"--dlc: {plain(str(problem))}") from None
     files = tuple(with_progress(_confirmed(asked, jobs, wishes, overrides), len(jobs)))
     outcome = ConfirmOutcome(__version__, files, packages, time.perf_counter() - started)
     text = render(outcome, given.format, sys.stdout if given.output is None else None)
@@ -97,8 +104,8 @@ def _answer(
     view = ModelView(model, job.target)
     try:
         return ask(asked, linted.path, view, linted.diagnostics, wish, document)
-    except OSError as error:
-        raise UsageError(f"cannot write {plain(str(wish.dlc))}: {error.strerror}") from None
+    except CannotWrite as problem:
+        raise UsageError(plain(str(problem))) from None
 
 
 def with_verdicts(

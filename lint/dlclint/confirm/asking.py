@@ -64,7 +64,7 @@ def confirm(
 
     Raises:
         NotAvailable: the backend cannot be loaded.
-        OSError: the DLC cannot be written.
+        CannotWrite: the DLC cannot be written.
     """
     target = view.target
     soc = str(target.soc) if target.soc is not None else wish.soc.name

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dlclint.confirm.process import Backend
 from dlclint.confirm.question import Question
 from dlclint.confirm.socs import AskedSoc
+from dlclint.model.writing import CannotWrite, put_in_place, refuse_other_than_files
 
 WHAT = (
     "this DLC is written by ONNX Runtime's QNN provider, with its translation of each op; it is not what "
     "snpe-onnx-to-dlc would write, and a SNPE release need not read it"
 )
+
+
+def check_place(out: Path, inputs: Iterable[Path]) -> None:
+    """Find out before the backend is asked, which takes a while, whether a DLC may be written to `out`.
+
+    Raises:
+        CannotWrite: it is no file, has no folder, or is one of the inputs.
+    """
+    refuse_other_than_files(out)
+    if not out.parent.is_dir():
+        raise CannotWrite(f"there is no folder {out.parent}")
+    for path in inputs:
+        if out.exists() and path.exists() and out.samefile(path):
+            raise CannotWrite(f"{out} is what is asked about; name another output")
 
 
 def write_dlc(
@@ -26,32 +40,37 @@ def write_dlc(
     on. Each file appears whole or not at all. Returns the paths written, and what they are.
 
     Raises:
-        OSError: as from the file system.
+        CannotWrite: the folder or disk does not take it, or what has the name is no file.
         NotAvailable: the backend cannot be loaded.
     """
+    try:
+        return _write(backend, question, soc, fold, out)
+    except OSError as error:
+        raise CannotWrite(f"cannot write {out}: {error.strerror or error}") from None
+
+
+def _write(
+    backend: Backend, question: Question, soc: AskedSoc, fold: bool, out: Path
+) -> tuple[tuple[str, ...], str]:
     with TemporaryDirectory(prefix=".dlclint-", dir=out.parent) as folder:
         answer = backend.ask(
             question.model,
             question.folder,
             str(soc.id),
             fold=fold,
-            dlc=Path(folder),
+            dlc=Path(folder).resolve(),
         )
         made = sorted(Path(folder).rglob("*.dlc"), key=lambda path: (-path.stat().st_size, path.name))
         if not made:
             why = answer.ended or "the backend takes no part of the graph"
             return (), f"no DLC was written: {why}"
-        written = []
-        for number, path in enumerate(made, 1):
-            place = out if number == 1 else out.with_name(f"{out.stem}.{number}{out.suffix}")
-            shutil.copymode(out, path) if out.exists() else path.chmod(0o666 & ~_umask())
-            path.replace(place)
-            written.append(str(place))
+        places = [
+            out,
+            *(out.with_name(f"{out.stem}.{number}{out.suffix}") for number in range(2, len(made) + 1)),
+        ]
+        for place in places:
+            refuse_other_than_files(place)
+        for path, place in zip(made, places, strict=True):
+            put_in_place(path, place)
     parts = f"; the graph falls into {len(made)} parts, one DLC each" if len(made) > 1 else ""
-    return tuple(written), WHAT + parts
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    return tuple(map(str, places)), WHAT + parts

@@ -61,11 +61,7 @@ def write_model(
         CannotWrite: the folder or disk does not take it, or the source changed since it was read.
         Exception: what `accept` raises.
     """
-    if path.is_symlink():
-        raise CannotWrite(f"{path} is a symbolic link; name the file itself, or another output")
-    if path.exists() and not path.is_file():
-        # A file that took the place of a device such as /dev/null would take it from everyone.
-        raise CannotWrite(f"{path} is no ordinary file; name another output")
+    refuse_other_than_files(path)
     data: _DataFile | None = None
     temporary: Path | None = None
     try:
@@ -82,21 +78,32 @@ def write_model(
                 for piece in weave(plan.structure, plan.where):
                     sink.take(piece, draft, source)
             _same_source(draft)
-            _set_mode(temporary, path)
             size = temporary.stat().st_size
             accept(temporary)
-            temporary.replace(path)
+            put_in_place(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             if data is not None and data.created:
                 data.path.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
     except OSError as error:
         raise CannotWrite(f"cannot write {path}: {error.strerror or error}") from None
     except Unavailable as problem:
         raise CannotWrite(f"cannot write {path}: {problem}") from None
     return Written(path, size, None if data is None else data.path)
+
+
+def refuse_other_than_files(path: Path) -> None:
+    """Let a new or an ordinary file be written, which the new one is to replace, and nothing else.
+
+    Raises:
+        CannotWrite: something else has that name.
+    """
+    if path.is_symlink():
+        raise CannotWrite(f"{path} is a symbolic link; name the file itself, or another output")
+    if path.exists() and not path.is_file():
+        # A file that took the place of a device such as /dev/null would take it from everyone.
+        raise CannotWrite(f"{path} is no ordinary file; name another output")
 
 
 def _same_source(draft: Draft) -> None:
@@ -342,6 +349,17 @@ def _numbers(*names: str) -> frozenset[int]:
 
 _NO_KERNEL_COPY = _numbers("EXDEV", "EINVAL", "ENOSYS", "EOPNOTSUPP", "EPERM", "ETXTBSY", "EBADF")
 """What copy_file_range answers where a file system or an old kernel does not do it."""
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Give a finished file its name, with the mode of what it replaces.
+
+    Raises:
+        OSError: as from the file system; the old file, if any, is untouched.
+    """
+    _set_mode(temporary, path)
+    temporary.replace(path)
+    _sync_folder(path.parent)
 
 
 def _set_mode(temporary: Path, path: Path) -> None:
