@@ -48,11 +48,11 @@ def check(given: argparse.Namespace) -> int:
         # Imported here because the backend is seldom asked.
         from dlclint.cli.confirm import asking
         from dlclint.cli.confirming import with_verdicts
-        from dlclint.confirm.evidence import TITLES
+        from dlclint.confirm.evidence import DOCS, TITLES
 
         with asking(given) as (backend, _):
             files = with_verdicts(files, jobs, given, backend)
-        titles, docs = titles | TITLES, docs | TITLES
+        titles, docs = titles | TITLES, docs | DOCS
     fail_on = given.fail_on or config.fail_on or "error"
     outcome = Outcome(
         __version__,

@@ -9,6 +9,7 @@ from dlclint.diagnostic import plain
 from dlclint.engine.registry import suggest
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import OpTable, op_table
+from dlclint_schemas.precision import PRECISIONS, SUPPLEMENT, supplement_precisions
 
 COLUMNS = ("cpu", "gpu", "dsp_v66", "htp", "aip")
 
@@ -27,10 +28,19 @@ def show_op(given: argparse.Namespace) -> int:
         return 0
     names = {name.lower(): name for name in table.rows}
     if op.lower() not in names:
-        known = suggest(op, set(table.rows))
-        raise UsageError(f"{plain(op)} is not in {table.document}, so the converter does not take it{known}")
+        known = "" if _is_onnx_op(op) else suggest(op, set(table.rows))
+        raise UsageError(
+            f"{plain(op)!r} is not in {table.document}, so the converter does not take it{known}"
+        )
     print("\n".join(op_lines(names[op.lower()], table)))
     return 0
+
+
+def _is_onnx_op(name: str) -> bool:
+    """Whether the name is an op's own, so that it is no misspelling of another."""
+    import onnx
+
+    return any(schema.name == name and not schema.domain for schema in onnx.defs.get_all_schemas())
 
 
 def op_lines(op: str, table: OpTable) -> list[str]:
@@ -39,8 +49,10 @@ def op_lines(op: str, table: OpTable) -> list[str]:
     row = table.rows[op]
     lines = [op, f"  listed versions: {', '.join(map(str, row.versions))}"]
     for unlisted in row.unlisted.values():
-        what = "same structure" if unlisted.structure_unchanged else "structure changed"
-        lines.append(f"  version {unlisted.version}: not listed, {what} as {unlisted.same_as}")
+        same = "is the same" if unlisted.structure_unchanged else "differs"
+        lines.append(
+            f"  version {unlisted.version}: not listed, read as {unlisted.same_as}, whose structure {same}"
+        )
     if row.notes:
         lines.append(f"  note: {row.notes}")
     for constraint in row.constraints:
@@ -52,6 +64,12 @@ def op_lines(op: str, table: OpTable) -> list[str]:
         lines.append(f"  layer {layer.number} {name}: {', '.join(held) or 'on no runtime'}")
     if op in layers.rowless:
         lines.append(f"  no layer names this op: {layers.rowless[op].why}")
+    candidates = layers.rowless[op].candidate_layers if op in layers.rowless else ()
+    for name in (*layers.onnx_to_layers.get(op, ()), *candidates):
+        precisions = supplement_precisions((name,))
+        if precisions:
+            named = ", ".join(PRECISIONS[precision] for precision in precisions)
+            lines.append(f"  {name} on htp by QNN's own table: {named} ({SUPPLEMENT})")
     if op in layers.derived:
         lines.append(f"  the link to the layer is derived: {layers.derived[op]}")
     return [*lines, f"  source: {row.document}; {layers.document}"]

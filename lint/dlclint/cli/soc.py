@@ -38,7 +38,8 @@ def show_soc(given: argparse.Namespace) -> int:
 
 def soc_table() -> list[str]:
     """One line per chip: ASIC name, marketing name, Hexagon version and runtimes."""
-    rows = [
+    rows = [("chip", "known as", "hexagon", "runtimes")]
+    rows += [
         (soc.name, soc.marketing, hexagon(soc), ", ".join(runtime.value for runtime in soc.runtimes))
         for soc in all_socs()
         if soc.listed

@@ -9,9 +9,17 @@ from dlclint.cli.options import shared
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `ops`."""
-    ops = commands.add_parser("ops", help="show what the tables say of an op, or list them all")
+    ops = commands.add_parser(
+        "ops",
+        help="show what the tables say of an op, or list them all",
+        description="Show versions, conditions and runtimes of an ONNX op, or list every op with its layers.",
+    )
     ops.set_defaults(run="dlclint.cli.ops:show_op")
     ops.add_argument(
-        "--sdk", choices=shared.SDKS, default=shared.SDKS[0], metavar="TABLE", help=" or ".join(shared.SDKS)
+        "--sdk",
+        choices=shared.SDKS,
+        default=shared.SDKS[0],
+        metavar="TABLE",
+        help=f"{' or '.join(shared.SDKS)} (default: {shared.SDKS[0]})",
     )
     ops.add_argument("op", nargs="?", metavar="OP", help="such as Conv")

@@ -7,6 +7,10 @@ import argparse
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `rule`."""
-    rule = commands.add_parser("rule", help="explain a rule, or list them all")
+    rule = commands.add_parser(
+        "rule",
+        help="explain a rule, or list them all",
+        description="Explain a rule: the flaw, why it matters and what to do. Without a name, list them all.",
+    )
     rule.set_defaults(run="dlclint.cli.rule:show_rule")
-    rule.add_argument("id", nargs="?", metavar="ID", help="such as ops/unsupported")
+    rule.add_argument("id", nargs="?", metavar="ID", help="such as ops/unsupported, or a family such as ops")
