@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 
 from dlclint.analysis.roles import WeightUse
-from dlclint.analysis.weights.noise import decibels, per_channel_scale, per_tensor_scale, sqnr
+from dlclint.analysis.weights.noise import channel_sqnr, decibels, per_channel_scale, per_tensor_scale, sqnr
 from dlclint.analysis.weights.statistics import measure
 from dlclint.analysis.weights.store import ConvertedWeight
 from dlclint.encodings import grid
@@ -66,3 +66,17 @@ def test_foretold_is_measured(
     tolerance = 1.5 if bits == 4 else 0.7
     assert abs(sqnr(weight, per_tensor_scale(weight, bits)) - measured(array, whole)) < tolerance
     assert abs(sqnr(weight, per_channel_scale(weight, bits)) - measured(array, each)) < tolerance
+    by_channel = np.mean([measured(row, one) for row, one in zip(array, rows_of(each), strict=True)])
+    assert abs(channel_sqnr(weight, per_channel_scale(weight, bits)) - by_channel) < tolerance
+    with_one = np.array([measured(row, whole) for row in array])
+    if with_one.min() > 10.0:  # below it, see the module's words
+        assert abs(channel_sqnr(weight, per_tensor_scale(weight, bits)) - with_one.mean()) < tolerance
+
+
+def rows_of(encoding: grid.Encoding) -> list[grid.Encoding]:
+    """The encoding of each row."""
+    parts = (encoding.minimum, encoding.maximum, encoding.scale, encoding.offset, encoding.bitwidth)
+    return [
+        grid.Encoding(*(np.broadcast_to(part, encoding.scale.shape)[i] for part in parts))
+        for i in range(len(encoding.scale))
+    ]
