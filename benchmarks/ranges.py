@@ -24,8 +24,8 @@ from dlclint.analysis.activations.estimate import Basis
 from dlclint.analysis.plan.figures import carried
 from dlclint.analysis.view import ModelView
 from dlclint.model.dimensions import Dimensions
-from dlclint.model.graph import is_float
 from dlclint.model.reading import read
+from dlclint.model.types import is_float
 from dlclint.target import DlcKind, Target
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"

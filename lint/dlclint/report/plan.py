@@ -16,7 +16,7 @@ FAILS = "dlclint check says that this conversion will fail; mend first"
 ALL = "all that the rules say"
 WARNINGS = 5
 """Rules that warn and are quoted to people; the others are named."""
-LAYERS = 8
+LAYERS = 5
 """Worst layers shown to people; programs get all."""
 
 
@@ -240,7 +240,7 @@ def _rich(plan: Plan, stream: TextIO | None) -> str:
         # Not wrapped: what is copied from a terminal must be one line.
         console.print(Text(f"  {plain(text, 4000)}"), soft_wrap=True)
 
-    console.print(Text(_title(plan), "bold"))
+    console.print(Text(_title(plan), "bold"), soft_wrap=True)
     errors = [item for item in plan.obstacles if item.is_error]
     if errors:
         head(FAILS)

@@ -21,6 +21,7 @@ from dlclint.analysis.plan.settings import (
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.store import distinct, home
 from dlclint.encodings import grid
+from dlclint.model.types import is_float
 from dlclint.target import Runtime
 from dlclint_schemas.precision import wide_weights
 from dlclint_schemas.quantization import runtime_compatibility
@@ -45,7 +46,7 @@ def make_plan(view: ModelView, asked: Asked) -> Plan:
     narrow: list[ActivationFigures] = []
     wide: tuple[str, ...] = ()
     if asked.is_float or runtime in _FLOAT_RUNTIMES:
-        choice, advice = _stay_float(runtime, asked)
+        choice, advice = _stay_float(view, runtime, asked)
         if asked.settled.keys() - {"float_bitwidth", "float_bias_bitwidth"}:
             notes.append("widths of the quantizer were given; they say nothing of a DLC that stays float")
     else:
@@ -59,6 +60,8 @@ def make_plan(view: ModelView, asked: Asked) -> Plan:
             f"{estimated} of {len(outputs)} activations have an estimated range (no data was seen);"
             " calibration with real inputs decides"
         )
+        if 2 * estimated < len(outputs) and not view.target.input_moments:
+            notes += _moments_would_help(view)
     if wide and not asked.overrides:
         notes.append(f"--emit-overrides FILE writes the 16-bit entries of {_tensors(len(wide))}")
     notes += placeholders(view, choice)
@@ -83,6 +86,15 @@ def make_plan(view: ModelView, asked: Asked) -> Plan:
     )
 
 
+def _moments_would_help(view: ModelView) -> list[str]:
+    graph = view.model.graph
+    kinds = {name: graph.type_of(name) for name in graph.inputs}
+    floats = [name for name, kind in kinds.items() if kind is not None and is_float(kind.data_type)]
+    if not floats:
+        return []
+    return [f"--input-moments {floats[0]} MEAN DEVIATION says what the input is like, for more estimates"]
+
+
 def chosen_runtime(view: ModelView) -> tuple[Runtime, str]:
     """The runtime that a plan is for, and why."""
     target = view.target
@@ -99,7 +111,7 @@ def _tensors(count: int) -> str:
     return f"{count} activation{'s' * (count != 1)}"
 
 
-def _stay_float(runtime: Runtime, asked: Asked) -> tuple[Choice, list[Advice]]:
+def _stay_float(view: ModelView, runtime: Runtime, asked: Asked) -> tuple[Choice, list[Advice]]:
     width = asked.settled.get("float_bitwidth", 32)
     choice = Choice(
         runtime,
@@ -114,7 +126,9 @@ def _stay_float(runtime: Runtime, asked: Asked) -> tuple[Choice, list[Advice]]:
         if runtime is Runtime.GPU_FLOAT16:
             reason += "; the runtime itself computes in float16"
     elif width == 16:
-        reason = f"{given}whether float16 runs there goes by chip and op (runtime/precision)"
+        soc = view.target.soc
+        taken = soc is not None and soc.fp16
+        reason = given + (f"{soc} takes float16" if taken else "whether float16 runs there goes by chip")
     else:
         reason = f"{given}{runtime_compatibility()[runtime.dlc_row, False].effect}"
     return choice, [Advice("DLC", f"float{width}", reason)]

@@ -17,6 +17,7 @@ from dlclint.analysis.weights.clipping import best_clipping
 from dlclint.analysis.weights.store import ConvertedWeight
 from dlclint.diagnostic import size_text
 from dlclint.model.tensors import Unavailable
+from dlclint.target import Runtime
 from dlclint_schemas.precision import narrow_weights, wide_weights
 from dlclint_schemas.thresholds import threshold
 
@@ -102,11 +103,14 @@ def weight_bits(
         reason = f"{said}{kept} {worst.chosen:.1f} dB or more at {bits(width)}"
         return Advice("weights", bits(width), reason, numbers)
     reason = (
-        f"{said}{len(poor)} of {len(figures)} weights keep less than {least:g} dB at {bits(width)}, worst"
-        f" {worst.weight!r}: {worst.chosen:.1f} dB"
+        f"{said}{len(poor)} of {len(figures)} weights keep{'s' * (len(poor) == 1)} less than {least:g} dB at"
+        f" {bits(width)}, worst {worst.weight!r}: {worst.chosen:.1f} dB"
     )
     wide = wide_weights()
-    if width == 4:
+    if choice.runtime is not Runtime.HTP:
+        better = sum(row.per_channel >= least for row in poor)
+        reason += f"; equalizing may bring {better} of them up (see CLE)" if better else ""
+    elif width == 4:
         reason += "; 4 bits want quantization-aware training"
     elif hexagon is not None and hexagon >= wide.hexagon:
         reason += (
@@ -234,5 +238,8 @@ def equalization(
         reason = f"no pair among {total} convolutions matches the documented chains (see rules cle/...)"
         reason += "; dlclint equalize --extended may reach more" if v66 else ""
         return choice, [Advice("CLE", "no", reason, numbers)]
+    bare = sum(not pair.is_whole for pair in view.cle.pairs)
     reason = f"{among}, and one grid for all channels of a weight"
+    if bare:
+        reason += f"; {bare} of {pairs} lack batch normalisation, so high biases stay (cle/folded-batchnorm)"
     return replace(choice, cle=True), [Advice("CLE", "yes", reason, numbers)]
