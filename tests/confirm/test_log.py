@@ -128,6 +128,8 @@ def test_errors_after_validation() -> None:
     assert failure_reason("", log) == ""
     assert failure_reason("MODEL_REQUIRES_COMPILATION : x", log) == ""
     assert failure_reason("Fail: first\nsecond", log) == "Fail: first"
+    refused = "Fail: [ONNXRuntimeError] : 1 : FAIL : Node (x) Op (Attention) is wrong\nmore"
+    assert failure_reason(refused, log) == "ONNX Runtime refuses the model: Node (x) Op (Attention) is wrong"
 
 
 def test_an_opset_that_is_too_old() -> None:

@@ -18,6 +18,7 @@ _BOILERPLATE = re.compile(
     r"^(Supported I/O datatype|Requested I/O|Please refer|QnnBackend_validateOpConfig|Failed to validate op"
     r"|validateNativeOps|unexpected GraphHtpSettings)"
 )
+_REFUSAL = re.compile(r"\w+: \[ONNXRuntimeError\] : \d+ : \w+ : ")
 _ARCHITECTURES = frozenset({"66", "68", "69", "73", "75", "79", "81"})
 _WORDS = {
     "FLOAT_32": "float32",
@@ -108,4 +109,6 @@ def failure_reason(error: str, log: BackendLog) -> str:
 
 
 def _first_line(error: str) -> str:
-    return " ".join(error.partition("\n")[0].split())
+    line = " ".join(error.partition("\n")[0].split())
+    found = _REFUSAL.match(line)
+    return f"ONNX Runtime refuses the model: {line[found.end() :]}" if found else line
