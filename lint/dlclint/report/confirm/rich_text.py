@@ -17,7 +17,7 @@ from dlclint.report.console import paper, printed
 
 _NODES = 3
 """Nodes named per reason before the rest is only counted."""
-_VERDICT = {0: "agreed: the backend takes it all", 1: "the backend does not take it all", 2: "could not ask"}
+_VERDICT = {0: "the backend takes it all", 1: "the backend does not take it all", 2: "could not ask"}
 
 
 def render_rich(outcome: ConfirmOutcome, stream: TextIO | None) -> str:
@@ -28,6 +28,8 @@ def render_rich(outcome: ConfirmOutcome, stream: TextIO | None) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in outcome.packages.items())
     files = len(outcome.files)
     what = _VERDICT[outcome.status] if files == 1 else _batch(outcome.files)
+    if files == 1 and not outcome.status and not any(map(is_shown, outcome.files[0].rows)):
+        what = f"agreed: {what}"
     style = "bold red" if outcome.status else "bold green"
     console.print(Text(f"{what} ({versions}; {outcome.seconds:.2f} s)", style))
     return printed(console, stream)
