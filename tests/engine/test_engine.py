@@ -240,7 +240,7 @@ def test_rule_and_ops(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ops", "Det"]) == 2
     assert main(["ops"]) == 0
     assert main(["rule"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 122 + len(all_rules()) + 2
+    assert len(capsys.readouterr().out.splitlines()) == 122 + len(all_rules()) + 5
 
 
 def test_path_globs_hold_from_every_folder(
