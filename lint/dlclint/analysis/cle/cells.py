@@ -102,6 +102,11 @@ class Cells:
         return math.prod(self.tensor.shape[2:])
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the weight in the file."""
+        return self.tensor.nbytes
+
+    @property
     def outputs(self) -> int:
         """Number of output channels."""
         return self.group * self.tensor.shape[1] if self.transposed else self.tensor.shape[0]

@@ -10,6 +10,7 @@ from dlclint.analysis.cle.cells import Cells, Piece, Scratch
 from dlclint.analysis.cle.measuring import Measured, Weight
 from dlclint.analysis.cle.scaling import Scaled, input_factors, output_factors
 from dlclint.analysis.weights.noise import decibels, rounding_noise
+from dlclint.analysis.weights.reading import for_each
 from dlclint.analysis.weights.statistics import Floats
 from dlclint.encodings import grid
 from dlclint_schemas.record import record
@@ -43,9 +44,11 @@ def chain_figures(
     states = [_states(chain, even, [weight.even for weight in chain], bitwidth)]
     if scaled.changes:
         states.append(_states(chain, scaled.factors, scaled.measured, bitwidth))
-    found = [
-        _figures(weight.cells, both) for weight, both in zip(chain, zip(*states, strict=True), strict=True)
-    ]
+    found = for_each(
+        [(weight.cells, both) for weight, both in zip(chain, zip(*states, strict=True), strict=True)],
+        [weight.cells.nbytes for weight in chain],
+        lambda item: _figures(*item),
+    )
     return tuple(item[0] for item in found), tuple(item[-1] for item in found)
 
 

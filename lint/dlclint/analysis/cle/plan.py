@@ -15,6 +15,7 @@ from dlclint.analysis.cle.layers import Layer, read_layer
 from dlclint.analysis.cle.matching import Pair
 from dlclint.analysis.cle.scaling import Mask, Scaled, equalize, input_factors, output_factors
 from dlclint.analysis.folding import NodeKey
+from dlclint.analysis.weights.reading import for_each
 from dlclint.analysis.weights.statistics import Floats
 from dlclint.model.graph import Node
 from dlclint_schemas.record import record
@@ -96,9 +97,9 @@ def _chains(run: list[Pair], high_bias: HighBias, bitwidth: int) -> Iterator[Cha
     """A run of pairs, cut where a layer cannot be scaled."""
     layers: list[Layer] = []
     pairs: list[Pair] = []
-    first = _read(run[0].first, run[0].norm)
-    for pair in run:
-        second = _read(pair.second, pair.second_norm)
+    ends = [(run[0].first, run[0].norm), *((pair.second, pair.second_norm) for pair in run)]
+    first, *rest = for_each(ends, [_nbytes(conv) for conv, _ in ends], lambda item: _read(*item))
+    for pair, second in zip(run, rest, strict=True):
         reason = _unfit(pair, first, second)
         if not reason and isinstance(first, Layer) and isinstance(second, Layer):
             layers = layers or [first]
@@ -117,6 +118,11 @@ def _read(conv: Node, norm: Node | None) -> Layer | CannotScale:
         return read_layer(conv, norm)
     except CannotScale as error:
         return error
+
+
+def _nbytes(conv: Node) -> int:
+    weight = conv.graph.constant(conv.input(1))
+    return 0 if weight is None else max(0, weight.nbytes)
 
 
 def _unfit(pair: Pair, first: Layer | CannotScale, second: Layer | CannotScale) -> str:

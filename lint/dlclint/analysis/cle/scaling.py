@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlclint.analysis.cle.measuring import Measured, Weight, measure
+from dlclint.analysis.weights.reading import for_each
 from dlclint.analysis.weights.statistics import Floats
 from dlclint_schemas.record import record
 
@@ -77,22 +78,26 @@ def equalize(chain: Sequence[Weight], frozen: Sequence[Mask], whole_powers: Sequ
     """
     factors = [np.ones(mask.shape) for mask in frozen]
     measured = [weight.even for weight in chain]
-    sides = [(np.ones(weight.cells.outputs), np.ones(weight.cells.inputs)) for weight in chain]
+    sides = [(weight.factor, np.ones(weight.cells.inputs)) for weight in chain]
+
+    def measured_anew(position: int) -> bool:
+        """Measure a weight with the factors as they are; whether its peaks were enough."""
+        weight = chain[position]
+        ends = position == 0, position == len(factors)
+        measured[position], complete = measure(weight.cells, weight.peaks, *sides[position], *ends)
+        return complete
+
     for reading in range(READINGS):
         converged = _sweep(chain, factors, frozen, whole_powers, leave_equal=reading == 0)
-        complete = True
+        moved = []
         for position, weight in enumerate(chain):
-            outputs = output_factors(factors, position, weight.cells.outputs)
+            outputs = output_factors(factors, position, weight.cells.outputs) * weight.factor
             inputs = input_factors(factors, position, weight.cells.inputs)
-            if all(map(np.array_equal, sides[position], (outputs, inputs))):
-                continue
-            sides[position] = outputs, inputs
-            outputs = outputs * weight.factor
-            measured[position], whole = measure(
-                weight.cells, weight.peaks, outputs, inputs, position == 0, position == len(factors)
-            )
-            complete = complete and whole
-        if complete or not converged:
+            if not all(map(np.array_equal, sides[position], (outputs, inputs))):
+                sides[position] = outputs, inputs
+                moved.append(position)
+        complete = for_each(moved, [chain[position].cells.nbytes for position in moved], measured_anew)
+        if all(complete) or not converged:
             return Scaled(tuple(factors), tuple(measured), converged)
     return Scaled(tuple(factors), tuple(measured), False)
 

@@ -1,4 +1,4 @@
-"""Reading many tensors, in threads where that pays."""
+"""Reading many tensors, in threads where that pays; results never depend on the number of threads."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dlclint.model.tensors import ChunkReader, Tensor, Unavailable
 
 Key = TypeVar("Key")
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 Lot = TypeVar("Lot")
 
 WORTH_THREADS = 1 << 26
@@ -26,7 +27,7 @@ def read_all(
     """What a function finds of each floating-point tensor; None where the values cannot be read.
 
     The function may run in several threads at once, on a reader of its own in each. The order is that
-    of `tensors`, and the result does not depend on the number of threads.
+    of `tensors`.
     """
     floating = [(key, tensor) for key, tensor in tensors.items() if is_floating(tensor)]
     found: dict[Key, Result | None] = dict.fromkeys(key for key, _ in floating)
@@ -39,20 +40,37 @@ def read_all(
                 except Unavailable:
                     continue
 
-    size = sum(max(0, tensor.nbytes) for _, tensor in floating)
-    threads = min(_cores(), MOST_THREADS) if size >= WORTH_THREADS else 1
-    if threads == 1:
-        read(floating)
-        return found
-    # The largest first, each to the lot that has the least.
-    lots: list[list[tuple[Key, Tensor]]] = [[] for _ in range(threads)]
-    filled = [0] * threads
-    for key, tensor in sorted(floating, key=lambda item: -item[1].nbytes):
-        least = filled.index(min(filled))
-        lots[least].append((key, tensor))
-        filled[least] += tensor.nbytes
-    _at_once(read, lots)
+    _at_once(read, _lots(floating, [max(0, tensor.nbytes) for _, tensor in floating]))
     return found
+
+
+def for_each(items: Sequence[Item], sizes: Sequence[int], function: Callable[[Item], Result]) -> list[Result]:
+    """What a function finds of each item, in order; `sizes` are the bytes that it reads for each.
+
+    The function may run in several threads at once.
+    """
+    found: dict[int, Result] = {}
+
+    def work(lot: list[int]) -> None:
+        for position in lot:
+            found[position] = function(items[position])
+
+    _at_once(work, _lots(range(len(items)), sizes))
+    return [found[position] for position in range(len(items))]
+
+
+def _lots(items: Sequence[Item], sizes: Sequence[int]) -> list[list[Item]]:
+    """The items in as many lots as threads pay for: the largest first, each to the lot that has the least."""
+    threads = min(_cores(), MOST_THREADS) if sum(sizes) >= WORTH_THREADS else 1
+    if threads == 1:
+        return [list(items)]
+    lots: list[list[Item]] = [[] for _ in range(threads)]
+    filled = [0] * threads
+    for item, size in sorted(zip(items, sizes, strict=True), key=lambda both: -both[1]):
+        least = filled.index(min(filled))
+        lots[least].append(item)
+        filled[least] += size
+    return lots
 
 
 def _at_once(function: Callable[[Lot], None], lots: Sequence[Lot]) -> None:
