@@ -1,26 +1,30 @@
 """`dlclint equalize` against AIMET's cross-layer equalization: the same pairs, the same ranges?
 
-    python benchmarks/aimet.py [--aimet DIR] [--make-aimet] [MODEL ...]
+    python benchmarks/aimet.py [--aimet DIR] [--make-aimet] [--record] [MODEL ...]
 
 AIMET lives in an environment of its own (`--make-aimet` builds it). Without models, those of
 `benchmarks/equalize.py` are compared. AIMET goes over a model once; the paper and dlclint go on until
-ranges settle, so AIMET's scaling is repeated as well, and both its states are compared.
+ranges settle, so AIMET's scaling is repeated as well, and both its states are compared. `--record` writes
+what docs/tables/equalization.md shows.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import subprocess
 import sys
 import tempfile
 import venv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
+from dlclint import __version__
 from dlclint.analysis.cle.absorption import HighBias
 from dlclint.analysis.cle.layers import read_layer
 from dlclint.analysis.cle.matching import match, norm_behind
@@ -31,6 +35,7 @@ from dlclint.target import Target
 from scaled import MODELS, ensure
 
 HERE = Path(__file__).parent
+RECORD = HERE / "recorded" / "aimet.json"
 NEAR = 1e-3
 Pairs = set[tuple[str, str]]
 
@@ -71,8 +76,8 @@ def largest(ours: Path, theirs: Path, layers: set[str]) -> float:
     return apart
 
 
-def compare(name: str, source: Path, python: Path) -> bool:
-    """Print one row, and what only one of both does; whether the ranges agree."""
+def compare(name: str, source: Path, python: Path) -> dict[str, Any] | None:
+    """Compare one model, and print what only one of both does; None if AIMET stops with an error."""
     with tempfile.TemporaryDirectory() as folder:
         model, ours, once, settled = (
             Path(folder, f"{part}.onnx") for part in ("m", "ours", "once", "settled")
@@ -82,8 +87,7 @@ def compare(name: str, source: Path, python: Path) -> bool:
             [python, HERE / "aimet_worker.py", model, once, settled], stdout=subprocess.PIPE, text=True
         )
         if done.returncode:
-            print(f"| {name} | AIMET stops with an error | | | | |")
-            return False
+            return None
         said = json.loads(done.stdout.splitlines()[-1])
         theirs = {(first, second) for first, second in said["pairs"]}
         found = pairs_of(model, extended=False)
@@ -96,14 +100,20 @@ def compare(name: str, source: Path, python: Path) -> bool:
         layers = {layer for pair in both for layer in pair} - touched
         after_once = largest(ours, once, layers) if layers else 0.0
         after_all = largest(ours, settled, layers) if layers else 0.0
-        print(
-            f"| {name} | {len(found)} | {len(theirs)} | {len(both)} | {after_once:.1e} | "
-            f"{after_all:.1e} ({said['sweeps']} sweeps) | {len(layers)} |"
-        )
         for who, only in (("dlclint", found - theirs), ("AIMET", theirs - found)):
             for first, second in sorted(only)[:3]:
                 print(f"  only {who}: {first} -> {second}", file=sys.stderr)
-        return after_all < NEAR
+        return {
+            "name": name,
+            "ours": len(found),
+            "theirs": len(theirs),
+            "both": len(both),
+            "once": after_once,
+            "settled": after_all,
+            "sweeps": said["sweeps"],
+            "layers": len(layers),
+            "version": said["version"],
+        }
 
 
 def main() -> int:
@@ -112,6 +122,7 @@ def main() -> int:
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--aimet", type=Path, default=HERE / "aimet")
     parser.add_argument("--make-aimet", action="store_true")
+    parser.add_argument("--record", action="store_true")
     parser.add_argument("--built", type=Path, default=HERE / "models", help="where built models lie")
     given = parser.parse_args()
     python = given.aimet / "bin" / "python"
@@ -122,18 +133,24 @@ def main() -> int:
         print("no AIMET: run with --make-aimet", file=sys.stderr)
         return 2
     models = {path.stem: path for path in given.models} or {n: ensure(n, given.built) for n in MODELS}
-    columns = (
-        "model",
-        "pairs, dlclint",
-        "pairs, AIMET",
-        "both",
-        "apart, AIMET once",
-        "apart, settled",
-        "layers",
-    )
-    print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
-    agree = [compare(name, path, python) for name, path in models.items()]
-    return 0 if all(agree) else 1
+    rows = []
+    for name, path in models.items():
+        row = compare(name, path, python)
+        if row is None:
+            print(f"{name}: AIMET stops with an error", flush=True)
+            continue
+        rows.append(row)
+        print(
+            f"{name}: {row['ours']} pairs of dlclint, {row['theirs']} of AIMET, {row['both']} of both; "
+            f"ranges of {row['layers']} layers apart by {row['once']:.1e} after one run of AIMET, by "
+            f"{row['settled']:.1e} after {row['sweeps']}",
+            flush=True,
+        )
+    if given.record:
+        RECORD.parent.mkdir(exist_ok=True)
+        said = {"date": datetime.date.today().isoformat(), "version": __version__, "models": rows}
+        RECORD.write_text(json.dumps(said, indent=2) + "\n", "utf-8")
+    return 0 if len(rows) == len(models) and all(row["settled"] < NEAR for row in rows) else 1
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.metadata import version
 
 import numpy as np
 import onnx
@@ -37,7 +38,7 @@ def main() -> None:
         if max((float(np.abs(np.log(link.scale_factor)).max()) for link in links), default=0.0) < SETTLED:
             break
     onnx.save(model.model, settled)
-    print(json.dumps({"pairs": pairs, "sweeps": sweep + 1}))
+    print(json.dumps({"pairs": pairs, "sweeps": sweep + 1, "version": version("aimet-onnx")}))
 
 
 if __name__ == "__main__":

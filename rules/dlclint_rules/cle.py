@@ -76,7 +76,7 @@ def pairs(context: ModelContext) -> Iterator[Finding]:
         help += f"; dlclint equalize --extended reaches {_count(reach, 'pair')} more"
     yield Finding(
         f"CLE takes {inside} of {_count(total, 'convolution')}, in {_count(len(found.pairs), 'pair')}"
-        + ("" if whole == len(found.pairs) else f", {whole} of them with batch normalisation")
+        + ("" if whole == len(found.pairs) else f", {whole or 'none'} with batch normalisation")
         if found.pairs
         else f"CLE takes none of {_count(total, 'convolution')}",
         Severity.INFO,
@@ -157,10 +157,18 @@ def incomplete_chain(context: ModelContext) -> Iterator[Finding]:
 
     Why: a chain is convolution, batch normalisation, perhaps Relu, and the next convolution; anything else
     ends it. A depthwise convolution counts only if a convolution follows it.
-    What to do: nothing where the network is made so; `dlclint equalize --extended` reaches through pooling,
-    Pad and Resize, which scale as their input does.
+    What to do: nothing where the network is made so. Where a Pad of zeros stands before a convolution, let
+    the convolution pad (its attribute `pads`). `dlclint equalize --extended` reaches through pooling, Pad and
+    Resize, which scale as their input does.
     """
-    yield from _left_out(context, "chain", "before the next convolution comes")
+    found = _matching(context)
+    padded = found is not None and any(stop.at == "Pad" for stop in found.outside())
+    yield from _left_out(
+        context,
+        "chain",
+        "before the next convolution comes",
+        "let convolutions pad by themselves (pads) where a Pad of zeros stands before them" if padded else "",
+    )
 
 
 @rule(fix=[Safety.UNSAFE])
@@ -199,12 +207,15 @@ def folded_batchnorm(context: ModelContext) -> Iterator[Finding]:
     found = _matching(context)
     bare = [] if found is None else [pair for pair in found.pairs if not pair.is_whole]
     if found is not None and bare:
+        one = len(bare) == 1
         yield Finding(
-            f"{len(bare)} of {_count(len(found.pairs), 'pair')} lack batch normalisation: "
-            'they are scaled, but high biases stay ("Invalid model for HBA quantization algorithm")',
+            f"{len(bare)} of {_count(len(found.pairs), 'pair')} {'lacks' if one else 'lack'} batch "
+            f"normalisation: {'it is' if one else 'they are'} scaled, but high biases stay "
+            '("Invalid model for HBA quantization algorithm")',
             Severity.INFO,
             sources.CLE,
-            help="export with batch normalisation kept and convert with --disable_batchnorm_folding",
+            help="if training had batch normalisation, export with it kept and convert with "
+            "--disable_batchnorm_folding",
             node=bare[0].first,
             evidence={"pairs": len(bare), "convolutions": _names(pair.first for pair in bare)},
         )

@@ -15,11 +15,13 @@ import models
 
 
 @pytest.mark.parametrize("external", [False, True])
-@pytest.mark.parametrize("kind", ["transformer", "resnet", "chain"])
+@pytest.mark.parametrize("kind", ["transformer", "resnet", "trained resnet", "vgg", "chain"])
 def test_small_model_runs(tmp_path: Path, kind: str, external: bool) -> None:
     made = {
         "transformer": lambda: models.transformer(64, 2, 8, 50),
         "resnet": lambda: models.resnet((4, 8), (1, 2)),
+        "trained resnet": lambda: models.resnet((4, 8), (1, 2), trained=True),
+        "vgg": lambda: models.vgg(2),
         "chain": lambda: models.chain(50),
     }[kind]()
     path = tmp_path / "m.onnx"

@@ -73,6 +73,22 @@ def test_outputs_stay_and_a_second_run_changes_nothing(tmp_path: Path, seed: int
     onnx.checker.check_model(once)
 
 
+def test_threads_and_pieces_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = random_network(11, 1.5).save(tmp_path)
+    found = equalize(source, tmp_path / "once.onnx", EXTENDED)
+    assert found.changed
+    monkeypatch.setattr("dlclint.analysis.weights.reading.WORTH_THREADS", 1)
+    monkeypatch.setattr("dlclint.analysis.weights.reading._cores", lambda: 3)
+    equalize(source, tmp_path / "threads.onnx", EXTENDED)
+    assert (tmp_path / "threads.onnx").read_bytes() == (tmp_path / "once.onnx").read_bytes()
+    monkeypatch.setattr("dlclint.analysis.cle.cells._PIECE", 1)
+    pieces = equalize(source, tmp_path / "pieces.onnx", EXTENDED)
+    for row, other in zip(found.layers, pieces.layers, strict=True):
+        assert row.chain_sqnr_after == pytest.approx(other.chain_sqnr_after, abs=1e-3)
+    for name, values in initializers(tmp_path / "once.onnx").items():
+        np.testing.assert_allclose(initializers(tmp_path / "pieces.onnx")[name], values, rtol=1e-4)
+
+
 def bottleneck(spread: float = 1.5, norm: bool = True, activation: str = "Relu") -> Network:
     random = np.random.default_rng(1)
     made = Network(4).conv(random, 16, 4, spread=spread, norm=norm)
@@ -228,6 +244,75 @@ def only_reason(found: EqualizeOutcome) -> str:
 )
 def test_odd_weights_are_left_alone(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
     assert reason in only_reason(outcome(pair(**changes), tmp_path))
+
+
+@pytest.mark.parametrize("group", [3, 0, -2, 1 << 40])
+def test_groups_that_do_not_divide(tmp_path: Path, group: int) -> None:
+    model = pair().model()
+    model.graph.node[0].attribute.append(onnx.helper.make_attribute("group", group))
+    reason = f"the 4 channels of 'w1' do not divide into {group} groups"
+    assert reason in only_reason(outcome(model, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("dims", "reason"),
+    [
+        ([1 << 40, 2, 1, 1], "its weight 'w1' cannot be read"),
+        ([1 << 33, 1 << 33, 1, 1], "its weight 'w1' cannot be read"),
+        ([5, 2, 1, 1], "its weight 'w1' cannot be read"),
+        ([-4, 2, 1, 1], "its weight 'w1' has shape [-4, 2, 1, 1]"),
+        ([8], "its weight 'w1' has shape [8]"),
+        ([], "its weight 'w1' has shape []"),
+    ],
+)
+@pytest.mark.parametrize("external", [False, True])
+def test_a_declared_shape_proves_nothing(
+    tmp_path: Path, dims: list[int], reason: str, external: bool
+) -> None:
+    model = pair().model()
+    weight = next(item for item in model.graph.initializer if item.name == "w1")
+    if external:
+        (tmp_path / "w.data").write_bytes(weight.raw_data)
+        weight.ClearField("raw_data")
+        weight.data_location = onnx.TensorProto.EXTERNAL
+        weight.external_data.add(key="location", value="w.data")
+    del weight.dims[:]
+    weight.dims.extend(dims)
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert reason in only_reason(equalize(path, tmp_path / "o.onnx", EXTENDED))
+
+
+@pytest.mark.parametrize("field", ["float_data", "int32_data"])
+def test_weights_that_are_not_stored_as_raw_bytes(tmp_path: Path, field: str) -> None:
+    model = pair(dtype=np.float32 if field == "float_data" else np.float16).model()
+    for weight in model.graph.initializer:
+        values = numpy_helper.to_array(weight).ravel()
+        weight.ClearField("raw_data")
+        getattr(weight, field).extend(values if field == "float_data" else values.view(np.uint16))
+    found = outcome(model, tmp_path, Options(runs=2))
+    assert (found.changed, found.left_alone) == (True, ())
+
+
+def test_one_element_and_one_channel(tmp_path: Path) -> None:
+    values = {name: np.full((1, 1, 1, 1), value) for name, value in (("w1", 2.0), ("w2", 8.0))}
+    made = pair(**values, b1=np.ones(1), b2=np.ones(1))
+    made.channels = 1
+    found = outcome(made, tmp_path, Options(runs=2))
+    assert found.changed
+    assert [float(initializers(tmp_path / "o.onnx")[name].item()) for name in ("w1", "w2")] == [4.0, 4.0]
+
+
+@pytest.mark.parametrize("sizes", [(1e-42, 1.0), (1.0, 1e-42), (1e-40, 1e-42), (1e16, 1e-16), (1e-18, 1e16)])
+def test_weights_of_extreme_sizes(tmp_path: Path, sizes: tuple[float, float]) -> None:
+    made = pair()
+    for name, size in zip(("w1", "w2"), sizes, strict=True):
+        made.values[name] = (made.values[name] * size).astype(np.float32)
+    found = outcome(made, tmp_path)
+    assert all(np.isfinite(item).all() for item in initializers(tmp_path / "o.onnx").values())
+    figures = [getattr(row, field) for row in found.layers for field in row.__slots__]
+    assert not any(isinstance(figure, float) and np.isnan(figure) for figure in figures)
+    assert not equalize(tmp_path / "o.onnx", tmp_path / "p.onnx", EXTENDED).changed
 
 
 @pytest.mark.parametrize("name", ["w1", "w2"])

@@ -15,6 +15,9 @@ from dlclint.analysis.weights.statistics import Floats
 from dlclint.encodings import grid
 from dlclint_schemas.record import record
 
+_LARGEST = 1e18
+"""Scale whose square float32 holds; what a larger one multiplies has a square that float32 takes for 0."""
+
 
 @record
 class Figures:
@@ -127,8 +130,8 @@ class _Noise:
     def __init__(self, cells: Cells, state: _State) -> None:
         # Relative to the root mean square of the weight, so that no square leaves float32.
         unit = np.sqrt(state.energy / cells.tensor.count) or 1.0
-        outputs = np.abs(state.outputs) / unit
-        self.outputs, self.inputs = outputs.astype(np.float32), state.inputs.astype(np.float32)
+        scales = np.abs(state.outputs) / unit, state.inputs
+        self.outputs, self.inputs = (np.minimum(scale, _LARGEST).astype(np.float32) for scale in scales)
         self.half = np.float32(state.step / unit / 2)
         self.limit = np.float32(rounding_noise(state.step / unit, np.inf) * cells.size)
         self.before, self.after = state.before.astype(np.float32), state.after

@@ -275,4 +275,5 @@ def _ops(nodes: list[Node]) -> str:
     counts: dict[str, int] = {}
     for node in nodes:
         counts[node.op_type] = counts.get(node.op_type, 0) + 1
-    return ", ".join(f"{op} x{count}" if count > 1 else op for op, count in counts.items())
+    named = [f"{op} x{count}" if count > 1 else op for op, count in counts.items()]
+    return " and ".join(filter(None, (", ".join(named[:-1]), named[-1])))
