@@ -252,6 +252,22 @@ def test_matrices_by_row_have_no_entry(folder: Path, capsys: pytest.CaptureFixtu
     assert "--use_per_row_quantization quantizes them by row" in " ".join(plan["notes"])
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("bits", ["4", "8", "16"])
+def test_a_widened_range_passes(
+    bits: str, version: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A channel below the minimum range is widened to it, whatever is lost in rounding."""
+    weight = np.array([0.5, -0.4, 2e-6, -1e-6], np.float32).reshape(2, 2, 1, 1)
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"])]
+    model = save("m.onnx", nodes, {"x": [1, 2, 4, 4], "y": [1, 2, 4, 4]}, {"w": weight})
+    emit = ["--emit-overrides", "o.json", "--encodings-version", version, "--weights-bitwidth", bits]
+    planned(capsys, model, "--soc", "SM8650", *emit)
+    main(["check", "--isolated", "--format", "json", "--select", "encodings", "--encodings", "o.json", model])
+    found = json.loads(capsys.readouterr().out)["files"]
+    assert not [item for file in found for item in file["findings"] if item["severity"] != "info"]
+
+
 def test_float_takes_no_encodings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     awkward(folder / "awkward.onnx")
     options = ["--soc", "SM8650", "--float", "--emit-overrides", "o.json"]

@@ -177,19 +177,21 @@ def range_too_small(context: EncodingsContext) -> Iterator[Finding]:
     with np.errstate(invalid="ignore", over="ignore"):
         by_scale = elements.scale * grid.steps(elements.bitwidth)
         span = np.where(_ranged(document), elements.maximum - elements.minimum, by_scale)
-        hits = (elements.kind != FLOAT) & (span < grid.MINIMUM_RANGE) & (span >= 0) & (elements.scale != 0)
+        # A range that was widened to the minimum is that but for rounding.
+        least = grid.MINIMUM_RANGE * (1 - 1e-6)
+        hits = (elements.kind != FLOAT) & (span < least) & (span >= 0) & (elements.scale != 0)
 
     def finding(tensor: int, rows: Rows) -> Finding:
-        least = float(np.min(span[rows]))
+        smallest = float(np.min(span[rows]))
         row = int(rows[int(np.argmin(span[rows]))])
         made = Finding(
-            f"{document.tensors.names[tensor]!r}: the range is {least:.3g}"
+            f"{document.tensors.names[tensor]!r}: the range is {smallest:.3g}"
             f"{channels(document, tensor, rows)}, below the minimum of 0.0001 (0.01 in the formula)",
             Severity.WARNING,
             Source(ALGORITHM.document, "minimum range"),
             Confidence.DOCUMENTED,
             "check for a constant tensor or dead channels",
-            evidence={"range": least, "minimum": grid.MINIMUM_RANGE},
+            evidence={"range": smallest, "minimum": grid.MINIMUM_RANGE},
         )
         name = "minimum" if not np.isnan(elements.minimum[row]) else "scale"
         return at(context, tensor, document.field_path(row, name), made)
