@@ -182,7 +182,7 @@ class _Insertion:
     def parameters(self, name: str, grid: Grid) -> list[str]:
         dtype, kind = _UNSIGNED[grid.bitwidth]
         scale = self.store(f"{name}/scale", np.float32(grid.scale), TensorProto.FLOAT)
-        zero = self.store(f"{name}/zero", dtype(grid.zero), kind)
+        zero = self.store(f"{name}/zero", np.asarray(grid.zero, dtype), kind)
         return [scale, zero]
 
     def store(self, name: str, values: Array | np.generic, kind: int) -> str:

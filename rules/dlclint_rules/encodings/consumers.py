@@ -189,13 +189,13 @@ def weights_clipped(context: EncodingsContext) -> Iterator[Finding]:
     """
     document = context.document
 
-    def clipped() -> Iterator[tuple[int, WeightUse, np.ndarray, np.ndarray, int, bool]]:
+    def clipped() -> Iterator[tuple[int, WeightUse, grid.Floats, grid.Floats, int, bool]]:
         for row, use in _encoded_weights(context):
             found = _outside(context, row, use)
             if found is not None:
                 yield (row, use, *found)
 
-    def finding(item: tuple[int, WeightUse, np.ndarray, np.ndarray, int, bool]) -> Finding:
+    def finding(item: tuple[int, WeightUse, grid.Floats, grid.Floats, int, bool]) -> Finding:
         row, use, low, high, count, folded = item
         first = int(document.tensors.first[row])
         last = first + int(document.tensors.count[row])
@@ -239,7 +239,7 @@ def _range(context: EncodingsContext, first: int, last: int) -> grid.Encoding:
 
 def _outside(
     context: EncodingsContext, row: int, use: WeightUse
-) -> tuple[np.ndarray, np.ndarray, int, bool] | None:
+) -> tuple[grid.Floats, grid.Floats, int, bool] | None:
     """Per element lowest and highest weight, how many are outside, and whether a norm was folded."""
     document = context.document
     first = int(document.tensors.first[row])
@@ -271,7 +271,7 @@ def _outside(
     return lanes.min(axis=1), lanes.max(axis=1), int(outside.sum()), folded
 
 
-def _widened(context: EncodingsContext, row: int, low: np.ndarray, high: np.ndarray) -> Fix | None:
+def _widened(context: EncodingsContext, row: int, low: grid.Floats, high: grid.Floats) -> Fix | None:
     document = context.document
     elements = document.elements
     first = int(document.tensors.first[row])

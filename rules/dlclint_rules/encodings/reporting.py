@@ -99,7 +99,8 @@ def channels(document: EncodingsDocument, tensor: int, rows: Rows) -> str:
 def in_blocks(document: EncodingsDocument) -> Mask:
     """The tensors whose encodings are per block or vector, not per tensor or channel."""
     tensors = document.tensors
-    return tensors.enc_type.where(_BLOCKS.__contains__) | ~np.isnan(tensors.block_size)
+    found: Mask = tensors.enc_type.where(_BLOCKS.__contains__) | ~np.isnan(tensors.block_size)
+    return found
 
 
 def reported(context: EncodingsContext, kind: str, source: Source) -> Iterator[Finding]:

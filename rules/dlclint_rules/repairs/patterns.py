@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import onnx
@@ -199,7 +200,7 @@ def rewritten(match: Match) -> Fix | None:
         constants: list[Edit] = []
         result = last.outputs[0]
 
-        def number(name: str, value: float | list[int], of: type | np.dtype = dtype) -> str:
+        def number(name: str, value: float | list[int], of: type | np.dtype[Any] = dtype) -> str:
             called = fresh_name(graph, f"{result}_{name}")
             constants.append(add_constant(graph, called, np.array(value, of)))
             return called

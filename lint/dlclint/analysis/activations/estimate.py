@@ -227,8 +227,8 @@ def mixed(parts: list[Estimate]) -> Estimate:
     return Estimate(
         mean,
         np.sqrt(np.maximum(0.0, square - mean**2)),
-        np.min([part.low for part in wide], axis=0),
-        np.max([part.high for part in wide], axis=0),
+        np.stack([part.low for part in wide]).min(axis=0),
+        np.stack([part.high for part in wide]).max(axis=0),
         max(part.basis for part in wide),
         all(part.known for part in wide),
     )

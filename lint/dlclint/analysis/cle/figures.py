@@ -105,7 +105,8 @@ def _states(
 
 def _even(weights: Floats) -> Floats:
     """The same proportions, the largest 1: products of energies may be beyond float32."""
-    return np.asarray(weights / max(float(weights.max(initial=0.0)), np.finfo(np.float64).tiny))
+    largest = max(float(weights.max(initial=0.0)), float(np.finfo(np.float64).tiny))
+    return np.asarray(weights / largest)
 
 
 def _figures(cells: Cells, states: Sequence[_State]) -> list[Figures]:

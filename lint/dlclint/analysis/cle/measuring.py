@@ -45,7 +45,7 @@ class Peaks:
     def __init__(self, cells: Cells) -> None:
         self._outputs = _Axis(cells.outputs)
         self._inputs = _Axis(cells.inputs)
-        self._magnitudes = np.zeros(0, np.float32)
+        self._magnitudes: npt.NDArray[np.float32] = np.zeros(0, np.float32)
 
     def __len__(self) -> int:
         return len(self._magnitudes)

@@ -112,7 +112,7 @@ class _Scaling:
         try:
             for block in self.cells.blocks():
                 group = len(block.values)
-                scale = self.outputs[block.outputs].reshape(group, -1, 1)
+                scale: Floats = self.outputs[block.outputs].reshape(group, -1, 1)
                 scale = scale * self.inputs[block.inputs].reshape(group, 1, -1)
                 scaled = block.values * scale[..., np.newaxis].astype(block.values.dtype)
                 if self.cells.transposed:

@@ -78,7 +78,7 @@ def equalize(chain: Sequence[Weight], frozen: Sequence[Mask], whole_powers: Sequ
     """
     factors = [np.ones(mask.shape) for mask in frozen]
     measured = [weight.even for weight in chain]
-    sides = [(weight.factor, np.ones(weight.cells.inputs)) for weight in chain]
+    sides: list[tuple[Floats, Floats]] = [(weight.factor, np.ones(weight.cells.inputs)) for weight in chain]
 
     def measured_anew(position: int) -> bool:
         """Measure a weight with the factors as they are; whether its peaks were enough."""

@@ -113,8 +113,8 @@ def _weight(name: str, uses: list[ConvertedWeight], choice: Choice) -> Entry:
     convolved = all(use.use.node.op_type in CONVOLUTIONS for use in uses)
     by_channel = choice.per_channel and convolved and len(axes) == 1
     if by_channel:
-        low: Floats = np.min([use.minimum for use in uses], axis=0)
-        high: Floats = np.max([use.maximum for use in uses], axis=0)
+        low: Floats = np.stack([use.minimum for use in uses]).min(axis=0)
+        high: Floats = np.stack([use.maximum for use in uses]).max(axis=0)
     else:
         low, high = np.array([min(use.low for use in uses)]), np.array([max(use.high for use in uses)])
         if choice.param_quantizer == "enhanced" and len(uses) == 1:

@@ -114,7 +114,8 @@ def _settled(weight: ConvertedWeight, cuts: Floats, allowed: float) -> bool:
 
 def _tail(weight: ConvertedWeight, cuts: Floats) -> tuple[Floats, Floats]:
     """How many values lie beyond each cut, and the sum of squares of what is cut off, exactly."""
-    counts, costs = np.zeros(len(cuts)), np.zeros(len(cuts))
+    counts: Floats = np.zeros(len(cuts))
+    costs: Floats = np.zeros(len(cuts))
     start = 0
     for piece in pieces(weight.use.tensor):
         values = np.abs(piece)
