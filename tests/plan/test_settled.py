@@ -303,3 +303,23 @@ def test_what_is_said_of_the_inputs(folder: Path, capsys: pytest.CaptureFixture[
         assert main(["plan", "--isolated", model, "--soc", "SM8650", "--input-moments", *moments]) == 2
         error = capsys.readouterr().err
         assert said in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("wide", [1, 12])
+def test_ops_without_16_bits_keep_activations_at_8(
+    wide: int, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """LRN has no 16-bit form on HTP: where it reads what wants 16 bits, and where most tensors do."""
+    uneven(wide)
+    model = onnx.load("uneven.onnx")
+    model.graph.node.append(helper.make_node("LRN", ["n0"], ["y"], size=3))
+    model.graph.output.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 256, 4, 4]))
+    onnx.save(model, "lrn.onnx")
+    plan = planned(capsys, "lrn.onnx", "--soc", "SM8650")
+    assert len(plan["activations"]["narrow"]) >= wide
+    assert plan["choice"]["act_bitwidth"] == 8
+    assert "n0" not in plan["activations"]["wide_by_overrides"]
+    assert "LRN" in reason(plan, "activations")[1] and "16-bit form" in reason(plan, "activations")[1]
+    assert planned(capsys, "uneven.onnx", "--soc", "SM8650")["choice"]["act_bitwidth"] == (
+        16 if wide > 1 else 8
+    )
