@@ -214,11 +214,12 @@ def test_bad_file(
 def test_output_that_takes_nothing(tmp_path: Path) -> None:
     """A full disk behind standard output is one line and status 2, which no finding has."""
     (tmp_path / "m.onnx").write_bytes(relu().SerializeToString())
-    command = [sys.executable, "-m", "dlclint", "check", "--isolated", str(tmp_path / "m.onnx")]
-    with open("/dev/full", "w") as full:  # noqa: PTH123
-        run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert run.returncode == 2
-    assert run.stderr == ("dlclint: error: cannot read or write the output: No space left on device\n")
+    for words in (["check", "--isolated", str(tmp_path / "m.onnx")], ["--version"], ["check", "--help"]):
+        command = [sys.executable, "-m", "dlclint", *words]
+        with open("/dev/full", "w") as full:  # noqa: PTH123
+            run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert run.returncode == 2
+        assert run.stderr == ("dlclint: error: cannot read or write the output: No space left on device\n")
 
 
 def test_dimensions_of_another_rank(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -283,3 +284,51 @@ def test_bad_arguments(
     assert output.err.startswith("dlclint: error: ")
     assert output.err.count("\n") == 1
     assert expected in output.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["check", "--isolated"],
+        ["plan", "--isolated", "--runtime", "htp"],
+        ["fix", "--isolated", "-o", "out.onnx"],
+        ["equalize", "-o", "out.onnx"],
+    ],
+    ids=lambda command: command[0],
+)
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (onnx.ModelProto(ir_version=8).SerializeToString(), "the file holds no graph"),
+        (b"\xff" * 2000, "the file is no protobuf message, not an ONNX model"),
+        ("größer als gedacht\n".encode() * 100, "the file is text, not an ONNX model"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
+    ],
+    ids=["no-graph", "noise", "text", "pointer"],
+)
+def test_every_command_refuses_what_is_no_model(
+    command: list[str],
+    data: bytes,
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("m.onnx").write_bytes(data)
+    status = main([*command, "m.onnx"])
+    shown = capsys.readouterr()
+    assert status == (1 if command[0] == "check" else 2)
+    assert expected in shown.out + shown.err
+    if expected == "Git LFS pointer":
+        assert "git lfs pull" in shown.out + shown.err
+    assert not Path("out.onnx").exists()
+
+
+def test_the_matrix_shows_no_control_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = relu()
+    model.graph.node[0].op_type = "Bad\x1b[31m\nop\u202e"
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    for form in ("rich", "concise"):
+        main(["check", "--isolated", "--format", form, str(tmp_path / "m.onnx")])
+        assert not set(capsys.readouterr().out) & {"\x1b", "\u202e"}

@@ -144,6 +144,11 @@ def plain(text: str, limit: int = 200) -> str:
     return "".join(_visible(character) for character in text)
 
 
+def counted(count: int, noun: str, rest: str = "") -> str:
+    """A number with its noun, such as `1 node` and `2 nodes`; `rest` follows the noun."""
+    return f"{count} {noun}{'s' * (count != 1)}{f' {rest}' if rest else ''}"
+
+
 def size_text(count: int) -> str:
     """A number of bytes for people, such as 12.5 MB (powers of 1000)."""
     size = float(count)

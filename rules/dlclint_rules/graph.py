@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 
 import numpy as np
 import onnx
 
 from dlclint.analysis.folding import folded_nodes
-from dlclint.diagnostic import Confidence, Safety, Severity, Source
+from dlclint.diagnostic import Confidence, Safety, Severity, Source, counted
 from dlclint.model.graph import Graph, Node
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint_rules import repairs, sources
@@ -29,6 +29,10 @@ def _nodes_text(nodes: list[Node]) -> str:
     return ", ".join(f"{count} {op}" for op, count in counts.most_common(4))
 
 
+def _verb(subjects: Sized, one: str, several: str) -> str:
+    return one if len(subjects) == 1 else several
+
+
 @rule(fix=[Safety.SAFE])
 def without_effect(context: ModelContext) -> Iterator[Finding]:
     """Nodes that pass their input on unchanged.
@@ -41,7 +45,7 @@ def without_effect(context: ModelContext) -> Iterator[Finding]:
         found = [node for node in graph.nodes if _passes_on(node) and repairs.tidying.can_bypass(node)]
         if found:
             yield Finding(
-                f"{_nodes_text(found)} pass their input on unchanged",
+                f"{_nodes_text(found)} {_verb(found, 'passes its', 'pass their')} input on unchanged",
                 Severity.INFO,
                 sources.layer_row("Identity, Dropout: folded or removed"),
                 Confidence.INFERRED,
@@ -90,7 +94,8 @@ def unread_output(context: ModelContext) -> Iterator[Finding]:
         if found:
             node, position = found[0]
             yield Finding(
-                f"{len(found)} outputs are not made and not read, such as {node.outputs[position]!r}",
+                f"{counted(len(found), 'output')} {_verb(found, 'is', 'are')} not made and not read,"
+                f" such as {node.outputs[position]!r}",
                 Severity.INFO,
                 sources.op_row(context.view.table, node.op_type),
                 help="leave them out",
@@ -143,7 +148,8 @@ def unread_node(context: ModelContext) -> Iterator[Finding]:
         ]
         if found:
             yield Finding(
-                f"the results of {_nodes_text(found)} are read by nothing",
+                f"the result{'s' * (len(found) > 1)} of {_nodes_text(found)}"
+                f" {_verb(found, 'is', 'are')} read by nothing",
                 Severity.INFO,
                 sources.ONNX,
                 Confidence.INFERRED,
@@ -169,7 +175,8 @@ def initializer_as_input(context: ModelContext) -> Iterator[Finding]:
     names = [value.name for value in model.proto.graph.input if value.name in graph.initializers]
     if names:
         yield Finding(
-            f"{len(names)} initializers are inputs too, such as {names[0]!r}",
+            f"{counted(len(names), 'initializer')} {_verb(names, 'is an input', 'are inputs')} too,"
+            f" such as {names[0]!r}",
             Severity.INFO,
             Source("ONNX specification", "IR version 4, graph inputs and initializers"),
             Confidence.INFERRED,
@@ -194,7 +201,7 @@ def nameless_node(context: ModelContext) -> Iterator[Finding]:
         found = [node for node in graph.nodes if not node.name]
         if found:
             yield Finding(
-                f"{len(found)} of {len(graph.nodes)} nodes have no name",
+                f"{len(found)} of {counted(len(graph.nodes), 'node')} {_verb(found, 'has', 'have')} no name",
                 Severity.INFO,
                 sources.ONNX,
                 Confidence.INFERRED,
@@ -220,7 +227,8 @@ def constant_expression(context: ModelContext) -> Iterator[Finding]:
         found = [node for node in graph.nodes if node.key in keys and node.op_type != "Constant"]
         if found:
             yield Finding(
-                f"{len(found)} nodes compute constants ({_nodes_text(found)}) and are not folded",
+                f"{counted(len(found), 'node')} {_verb(found, 'computes', 'compute')} constants"
+                f" ({_nodes_text(found)}) and {_verb(found, 'is', 'are')} not folded",
                 Severity.INFO,
                 sources.CONVERTER,
                 help="fold them before the override file is made",
@@ -256,7 +264,7 @@ def wide_indices(context: ModelContext) -> Iterator[Finding]:
                     found.append((node, position))
         if found:
             yield Finding(
-                f"int64 indices stored in {len(found)} tensor{'s' * (len(found) > 1)} become int32",
+                f"int64 indices stored in {counted(len(found), 'tensor')} become int32",
                 Severity.INFO,
                 Source(
                     "QNN SDK documentation 2.25.0, HTP precision",

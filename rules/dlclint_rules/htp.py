@@ -9,7 +9,7 @@ from typing import Any
 
 from dlclint.analysis.layers import Presence, layers_of
 from dlclint.analysis.partition import bytes_of
-from dlclint.diagnostic import Confidence, Safety, Severity, Source, size_text
+from dlclint.diagnostic import Confidence, Safety, Severity, Source, counted, size_text
 from dlclint.model.graph import Node
 from dlclint.model.types import is_float
 from dlclint.rule import Finding, ModelContext, rule
@@ -116,7 +116,9 @@ def few_channels(context: ModelContext) -> Iterator[Finding]:
     worst = max(narrow, key=lambda item: item.padded - item.real)
     share = 100 * real / whole if whole else 0
     yield Finding(
-        f"{len(narrow)} of {len(found)} convolutions have fewer than {_DEPTH} channels in or out: their "
+        f"{len(narrow)} of {counted(len(found), 'convolution')}"
+        f" {'has' if len(narrow) == 1 else 'have'} fewer than {_DEPTH} channels in or out:"
+        f" {'its' if len(narrow) == 1 else 'their'} "
         f"{_count(real)} multiplications ({share:.0f}% of all convolutions') become "
         f"{_count(padded)} with padding; the worst has {worst.inputs} in and {worst.outputs} out",
         Severity.INFO,

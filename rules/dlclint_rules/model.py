@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from dlclint.diagnostic import Confidence, Safety, Severity
+from dlclint.diagnostic import Confidence, Safety, Severity, counted
 from dlclint.model import external
 from dlclint.model.graph import Graph
 from dlclint.model.tensors import Tensor, Unavailable
@@ -102,7 +102,7 @@ def missing_opset(context: ModelContext) -> Iterator[Finding]:
                 missing[node.domain or "ai.onnx"] += 1
     for domain, count in missing.items():
         yield Finding(
-            f"no opset import for domain {domain}, which {count} node{'s' * (count > 1)} use",
+            f"no opset import for domain {domain}, which {counted(count, 'node')} use{'s' * (count == 1)}",
             Severity.ERROR,
             sources.ONNX,
             help="add the opset import, or export the model again",
@@ -164,6 +164,16 @@ def external_data_escapes(context: ModelContext) -> Iterator[Finding]:
             continue
 
 
+def _is_around(graph: Graph, name: str, whole: dict[Graph, set[str]]) -> bool:
+    """Whether a graph around this one has a tensor; `whole` has what there is in each, outermost first."""
+    outer = graph.parent
+    while outer is not None:
+        if name in whole[outer]:
+            return True
+        outer = outer.parent
+    return False
+
+
 @rule(fix=[Safety.SAFE, Safety.UNSAFE])
 def dangling_input(context: ModelContext) -> Iterator[Finding]:
     """A node reads a tensor that nothing makes.
@@ -171,15 +181,12 @@ def dangling_input(context: ModelContext) -> Iterator[Finding]:
     Why: the graph is incomplete (or its nodes form a cycle or stand out of order); conversion fails.
     What to do: remove the node or connect its input; check the tool that edited the graph.
     """
+    whole: dict[Graph, set[str]] = {}
     for graph in context.view.model.graphs():
         known = {*graph.inputs, *graph.initializers}
-        outer = graph.parent
-        while outer is not None:
-            known.update(outer.inputs, outer.initializers, *(node.outputs for node in outer.nodes))
-            outer = outer.parent
         for node in graph.nodes:
             for name in node.inputs:
-                if name and name not in known:
+                if name and name not in known and not _is_around(graph, name, whole):
                     later = graph.producer(name) is not None
                     what = (
                         "which a later node makes: nodes out of order, or a cycle"
@@ -196,8 +203,9 @@ def dangling_input(context: ModelContext) -> Iterator[Finding]:
                         fix=repairs.tidying.sort(graph) if later else None,
                     )
             known.update(node.outputs)
+        whole[graph] = known
         for name in graph.outputs:
-            if name not in known:
+            if name not in known and not _is_around(graph, name, whole):
                 yield Finding(
                     f"graph output {name!r} is made by no node",
                     Severity.ERROR,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.diagnostic import Confidence, Severity, Source, counted
 from dlclint.model.graph import Graph
 from dlclint.model.types import TensorType
 from dlclint.rule import Finding, ModelContext, rule
@@ -74,7 +74,7 @@ def unknown_shape(context: ModelContext) -> Iterator[Finding]:
         if unknown:
             shown = ", ".join(unknown[:3]) + (" ..." if len(unknown) > 3 else "")
             yield Finding(
-                f"the rank of {len(unknown)} tensors is unknown: {shown}",
+                f"the rank of {counted(len(unknown), 'tensor')} is unknown: {shown}",
                 Severity.INFO,
                 Source("ONNX shape inference"),
                 Confidence.INFERRED,

@@ -233,3 +233,27 @@ def test_what_is_known_of_a_loop_holds_after_any_number_of_rounds(
     if set(steps) <= {"Relu"}:
         assert found is not None
         assert found.static_shape == sizes
+
+
+@pytest.mark.parametrize("depth", [1, 4])
+def test_node_by_node_the_same_is_known(depth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where so many bodies are that onnx's inference, which is quadratic in them, is left out."""
+    branches = loop("r = Relu(s)\n z = Transpose(r)\n t = Transpose(z)", "z")
+    with_all = opened(tmp_path, branches)
+    path = tmp_path / "n.onnx"
+    path.write_bytes(nested(depth).SerializeToString())
+    also_all = read(path)
+    monkeypatch.setattr(inference, "_COPIED", 0)
+    monkeypatch.setattr(onnx.shape_inference, "infer_shapes", lambda *_, **__: pytest.fail("left out"))
+    for one, other in ((with_all, opened(tmp_path, branches)), (also_all, read(path))):
+        # Of an unknown rank the element type may be known or not.
+        ranked = [
+            {name: kind for name, kind in inside(model).items() if kind not in ("None", "float[?]")}
+            for model in (one, other)
+        ]
+        assert ranked[0] == ranked[1]
+        assert ranked[0]
+        assert [str(one.graph.type_of(n)) for n in one.graph.outputs] == [
+            str(other.graph.type_of(n)) for n in other.graph.outputs
+        ]
+    assert inference.contradiction(with_all.proto) == ""

@@ -8,7 +8,7 @@ initializers, Shape of a tensor whose shape is known, and all that follows from 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.types import TensorType
@@ -28,27 +28,38 @@ def folded_nodes(model: Model) -> frozenset[NodeKey]:
     graph whose nodes are not in topological order (a cycle) folds as far as its order allows.
     """
     folded: set[NodeKey] = set()
-    known_in: dict[str, set[str]] = {}
+    known_in: dict[Graph, _Known] = {}
     for graph in _in_order(model):
-        known = set(graph.initializers)
+        known = _Known(graph.initializers, None if graph.parent is None else known_in[graph.parent])
+        known_in[graph] = known
         if graph.is_function:
-            known |= _known_at_calls(graph, known_in)
-        outer = graph.parent
-        while outer is not None:
-            known.update(outer.initializers)
-            known.update(known_in[outer.path] if outer.is_function else ())
-            known.update(o for n in outer.nodes if n.key in folded for o in n.outputs)
-            outer = outer.parent
+            known.names |= _known_at_calls(graph, known_in)
         partly: set[str] = set()
         for node in graph.nodes:
             if _is_known(node, graph, known, partly):
                 folded.add(node.key)
-                known.update(output for output in node.outputs if output)
+                known.names.update(output for output in node.outputs if output)
             elif node.op_type == "Shape" or not partly.isdisjoint(node.inputs):
                 partly.update(node.outputs)
-        if model.functions:
-            known_in[graph.path] = known
     return frozenset(folded)
+
+
+class _Known:
+    """The names that are known in a graph: its own, and those of the graphs around it."""
+
+    __slots__ = ("names", "outer")
+
+    def __init__(self, names: Iterable[str], outer: _Known | None) -> None:
+        self.names = set(names)
+        self.outer = outer
+
+    def __contains__(self, name: str) -> bool:
+        known: _Known | None = self
+        while known is not None:
+            if name in known.names:
+                return True
+            known = known.outer
+        return False
 
 
 def _in_order(model: Model) -> Iterator[Graph]:
@@ -63,17 +74,17 @@ def _in_order(model: Model) -> Iterator[Graph]:
             yield from function.with_subgraphs()
 
 
-def _known_at_calls(function: Graph, known_in: Mapping[str, set[str]]) -> set[str]:
+def _known_at_calls(function: Graph, known_in: Mapping[Graph, _Known]) -> set[str]:
     """The inputs of a function that are known at every call."""
     calls = function.model.calls[function.path]
     return {
         name
         for position, name in enumerate(function.inputs)
-        if calls and all(call.input(position) in known_in.get(call.graph.path, ()) for call in calls)
+        if calls and all(call.input(position) in known_in.get(call.graph, ()) for call in calls)
     }
 
 
-def _is_known(node: Node, graph: Graph, known: set[str], partly: set[str]) -> bool:
+def _is_known(node: Node, graph: Graph, known: _Known, partly: set[str]) -> bool:
     if node.domain or node.subgraphs or node.op_type in _KEEPS or graph.model.is_function(node):
         return False
     if node.op_type == "Constant":

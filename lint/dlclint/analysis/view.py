@@ -262,7 +262,8 @@ class ModelView:
                 rule = refusals[plain(node.graph.path), node.index]
                 counts[node.op_type, f"the converter refuses it: {rule}", True] += 1
         blockers = tuple(
-            Blocker(op, count, reason, certain) for (op, reason, certain), count in counts.most_common()
+            Blocker(plain(op), count, reason, certain)
+            for (op, reason, certain), count in counts.most_common()
         )
         taken = len(nodes) - sum(counts.values())
         cuts = count_cuts(self._placed(runtime)) if counts and runtime is not Runtime.CPU else 0

@@ -49,6 +49,11 @@ class Parser(argparse.ArgumentParser):
         near = difflib.get_close_matches(option, list(self._option_string_actions), 1, 0.6)
         return f"; did you mean {near[0]}?" if near else f" (see {self.prog} --help)"
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As the parent does, which says nothing where help or version cannot be written."""
+        if message and file is not None:
+            file.write(message)
+
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with status 2."""
         self.exit(2, f"dlclint: error: {message}\n")
@@ -78,13 +83,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name = plain(words[0].partition("=")[0])
         print(f"dlclint: error: {name} goes behind a command: dlclint check {name} ...", file=sys.stderr)
         return 2
-    given = parser(words[0] if words else "").parse_args(words)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:  # a name of the model may not fit the terminal's encoding
             reconfigure(errors="backslashreplace")
-    module, _, function = given.run.partition(":")
     try:
+        given = _parsed(words)
+        module, _, function = given.run.partition(":")
         # Imported here because what commands need takes longer than showing help.
         status = int(getattr(import_module(module), function)(given))
         sys.stdout.flush()
@@ -102,6 +107,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name = "the output" if error.filename is None else plain(str(error.filename))
         print(f"dlclint: error: cannot read or write {name}: {error.strerror or error}", file=sys.stderr)
         return 2
+
+
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
+    try:
+        return parser(words[0] if words else "").parse_args(words)
+    except SystemExit:
+        sys.stdout.flush()  # what --help and --version print must arrive too
+        raise
 
 
 def _drop_output() -> None:

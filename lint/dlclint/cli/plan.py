@@ -41,7 +41,7 @@ def plan(given: argparse.Namespace) -> int:
     try:
         made, overrides = plan_model(job, asked, file)
     except Unreadable as problem:
-        raise UsageError(f"{plain(given.path)} cannot be read: {plain(problem.message)}") from None
+        raise UsageError(f"{plain(given.path)}: {plain(problem.message)}; {plain(problem.help)}") from None
     except UnknownNames as error:
         raise UsageError(str(error)) from None
     if given.emit_overrides:

@@ -57,6 +57,9 @@ _MAX_RANK = 32
 """Ranks beyond are not worth knowing; numpy has as many."""
 _ROUNDS = 3
 """How often what is assumed of a loop's states is weakened before nothing is."""
+_WITH_BODIES = frozenset({"If", "Loop", "Scan", "SequenceMap"})
+_COPIED = 4_000_000
+"""Tensors that onnx's inference may hand to bodies: some seconds of work."""
 _ASSUMED = 4
 """How often, on the average, a node may be looked at on an assumption."""
 
@@ -65,6 +68,8 @@ def infer(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The structure with onnx's own inference; as it was where that fails altogether."""
     if proto.functions and _expands_too_far(proto):
         return _inferred_without_calls(proto)
+    if _has_too_many_bodies(proto.graph):
+        return proto
     try:
         return onnx.shape_inference.infer_shapes(proto, data_prop=True)
     except Exception:  # an opset the registry does not know, a cycle: what is declared must do
@@ -74,11 +79,30 @@ def infer(proto: onnx.ModelProto) -> onnx.ModelProto:
 def contradiction(proto: onnx.ModelProto) -> str:
     """What strict inference says against the structure, in one line, or ""."""
     try:
-        if not proto.functions or not _expands_too_far(proto):
+        skipped = (proto.functions and _expands_too_far(proto)) or _has_too_many_bodies(proto.graph)
+        if not skipped:
             onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
     except Exception as error:  # inference raises RuntimeError, InferenceError and others
         return " ".join(str(error).split()) or type(error).__name__
     return ""
+
+
+def _has_too_many_bodies(graph: onnx.GraphProto) -> bool:
+    """Whether onnx's inference, which hands all that is known to each body anew, would take too long."""
+    copied = 0
+    pending = [graph]
+    while pending:
+        inner = pending.pop()
+        bodies = [
+            attribute.g
+            for node in inner.node
+            if node.op_type in _WITH_BODIES
+            for attribute in node.attribute
+            if attribute.type == onnx.AttributeProto.GRAPH
+        ]
+        copied += len(bodies) * len(inner.node)
+        pending += bodies
+    return copied > _COPIED
 
 
 def _expands_too_far(proto: onnx.ModelProto) -> bool:
@@ -121,6 +145,8 @@ class _Refinement:
         self.functions = functions
         self.changed: set[str] = set()
         self._left: int | None = None
+        self._anew = _has_too_many_bodies(model.proto.graph)
+        """Whether onnx's inference was left out, so that every node is inferred here."""
 
     def graph(self, graph: Graph) -> None:
         for node in graph.nodes:
@@ -200,7 +226,7 @@ class _Refinement:
 
             return leaving(node)
         values = self._new_values(node)
-        if not values and self.changed.isdisjoint(node.inputs):
+        if not values and not self._anew and self.changed.isdisjoint(node.inputs):
             return {}
         found = _infer_node(node, values)
         ranked = _from_partial_value(node, values)

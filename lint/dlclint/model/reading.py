@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import mmap
 import warnings
 from collections.abc import Iterator
@@ -46,8 +47,6 @@ def read(path: Path, dimensions: Dimensions | None = None) -> Model:
         Unreadable: with a sentence on why, and one on what to do.
     """
     proto, payloads, notes = parse(path)
-    if not proto.HasField("graph"):
-        raise Unreadable("the file holds no graph, so it is no ONNX model", "export the model again")
     found = complaints(proto, _tensors_to_empty(proto, payloads))
     applied = overrides.apply(dimensions or Dimensions(), proto.graph)
     model = Model(infer(proto), path, payloads, notes)
@@ -63,6 +62,13 @@ def parse(path: Path) -> tuple[onnx.ModelProto, dict[wire.Path, wire.Payload], t
     Raises:
         Unreadable: as `read`.
     """
+    proto, payloads, notes = _parse(path)
+    if not proto.HasField("graph"):
+        raise Unreadable("the file holds no graph, so it is no ONNX model", "export the model again")
+    return proto, payloads, notes
+
+
+def _parse(path: Path) -> tuple[onnx.ModelProto, dict[wire.Path, wire.Payload], tuple[str, ...]]:
     try:
         with path.open("rb") as stream:
             head = stream.read(512)
@@ -116,6 +122,10 @@ def _parse_binary(
 
 
 def _is_text(head: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be cut off
+    except UnicodeDecodeError:
+        return False
     return all(byte >= 0x20 or byte in b"\t\n\r\f" for byte in head)
 
 

@@ -50,8 +50,10 @@ def _lines(
     yield f"  before {_counts(fixed.before)}; after {_counts(fixed.after)}"
     if written is not None:
         data = f" and {written.data.name}" if written.data is not None else ""
-        yield f"  wrote {plain(str(written.path), 500)}{plain(data)}"
-        yield from _proof(proof)
+        same = "" if made else ", a copy of the model as it was"
+        yield f"  wrote {plain(str(written.path), 500)}{plain(data)}{same}"
+        if made:
+            yield from _proof(proof)
     elif made:
         yield "  wrote nothing; give -o OUT.onnx or --in-place"
 

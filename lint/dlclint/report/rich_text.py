@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from dlclint.diagnostic import Confidence, Diagnostic, Safety, Severity, size_text
+from dlclint.diagnostic import Confidence, Diagnostic, Safety, Severity, counted, size_text
 from dlclint.outcome import FileOutcome, Outcome
 from dlclint.report.concise import count_line
 from dlclint.report.console import paper, printed
@@ -54,7 +54,9 @@ def _file(console: Console, file: FileOutcome) -> None:
     for note in file.notes:
         console.print(Padding(Text(f"note: {note}", "italic"), (0, 0, 0, 2)))
     if file.ignored:
-        console.print(Padding(Text(f"{file.ignored} findings ignored by configuration"), (0, 0, 0, 2)))
+        console.print(
+            Padding(Text(f"{counted(file.ignored, 'finding')} ignored by configuration"), (0, 0, 0, 2))
+        )
     if file.support is not None:
         # Imported here because most reports have no table, and Rich's take long to import.
         from dlclint.report.tables import support_table

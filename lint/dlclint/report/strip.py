@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from dlclint.diagnostic import size_text
+from dlclint.diagnostic import counted, size_text
 
 if TYPE_CHECKING:
     from dlclint.analysis.partition import Partition, Subnet
@@ -27,7 +27,8 @@ def strip_lines(found: Partition) -> Iterator[Text]:
         return
     yield Text.assemble(
         (name, "bold"),
-        f"  {len(found.subnets)} subnets, {_changes(found)}, {size_text(found.bytes)} cross{_beside(found)}",
+        f"  {counted(len(found.subnets), 'subnet')}, {_changes(found)},"
+        f" {size_text(found.bytes)} cross{_beside(found)}",
     )
     drawn = Text("  ")
     for subnet, width in zip(found.subnets, _widths(found.subnets), strict=True):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from dlclint.analysis.roles import CONVOLUTIONS, absorbed_chain, weight_uses
-from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.diagnostic import Confidence, Severity, Source, counted
 from dlclint.encodings.document import ACTIVATIONS, ENCODINGS, PARAMS
 from dlclint.encodings.edits import Fix, RenameKey
 from dlclint.rule import EncodingsContext, Finding
@@ -102,7 +102,7 @@ def _names_of_folded(context: EncodingsContext, strays: list[int]) -> Finding | 
         ):
             return Finding(
                 f"{len(strays)} names are no tensors of the model: they are, in number and channels, those of"
-                f" its {len(pairs)} convolutions after their batch normalisation is folded in",
+                f" its {counted(len(pairs), 'convolution')} after batch normalisation is folded in",
                 Severity.WARNING,
                 Source("qualcomm/aimet#2422", "names after simplification"),
                 Confidence.INFERRED,

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from dlclint.analysis.weights.store import ConvertedWeight
-from dlclint.diagnostic import Source
+from dlclint.diagnostic import Source, counted
 from dlclint.model.graph import Node
 from dlclint.rule import Subject, rule
 from dlclint.target import Runtime, Target
@@ -51,14 +51,15 @@ def in_weights(
     rows: list[tuple[ConvertedWeight, float]],
     total: int,
     spelled: str,
-    noun: str = "weights",
+    noun: str = "weight",
+    rest: str = "",
 ) -> str:
-    """`<what> in 3 of 52 <noun>; worst 'w': <worst>; then 'v' 1.2 dB and 1 more`.
+    """`<what> in 3 of 52 <noun>s <rest>; worst 'w': <worst>; then 'v' 1.2 dB and 1 more`.
 
     `rows` are the weights with their number, the worst first; `spelled` formats that of the others.
     """
     named = (f"{short(weight.name)} {spelled.format(number)}" for weight, number in rows[1:])
-    head = f"{what} in {len(rows)} of {total} {noun}; worst {short(rows[0][0].name)}: {worst}"
+    head = f"{what} in {len(rows)} of {counted(total, noun, rest)}; worst {short(rows[0][0].name)}: {worst}"
     return head + others(named, len(rows))
 
 

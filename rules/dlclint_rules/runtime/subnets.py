@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dlclint.diagnostic import Confidence, Severity, size_text
+from dlclint.diagnostic import Confidence, Severity, counted, size_text
 from dlclint.rule import Finding, ModelContext, Subject, rule
 from dlclint.target import Runtime
 from dlclint_rules import sources
@@ -36,7 +36,7 @@ def partition(context: ModelContext) -> Iterator[Finding]:
         )
         yield Finding(
             f"{runtime.value}: execution changes processor {found.cuts} time{'s' * (found.cuts > 1)}, "
-            f"{len(found.subnets)} subnets, {on} of them on {runtime.value}; {size}{least}",
+            f"{counted(len(found.subnets), 'subnet')}, {on} of them on {runtime.value}; {size}{least}",
             Severity.WARNING,
             sources.layer_row(f"column {runtime.column}"),
             Confidence.INFERRED,

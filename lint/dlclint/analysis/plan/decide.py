@@ -20,6 +20,7 @@ from dlclint.analysis.plan.settings import (
 )
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.store import distinct, home
+from dlclint.diagnostic import counted
 from dlclint.encodings import grid
 from dlclint.model.types import is_float
 from dlclint.target import Runtime
@@ -57,7 +58,8 @@ def make_plan(view: ModelView, asked: Asked) -> Plan:
     estimated = sum(name in view.activations for name in outputs)
     if choice.quantize:
         notes.append(
-            f"{estimated} of {len(outputs)} activations have an estimated range (no data was seen);"
+            f"{estimated} of {counted(len(outputs), 'activation')} ha{'s' if estimated == 1 else 've'} an"
+            " estimated range (no data was seen);"
             " calibration with real inputs decides"
         )
         if 2 * estimated < len(outputs) and not view.target.input_moments:

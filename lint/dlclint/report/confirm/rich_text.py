@@ -13,6 +13,7 @@ from rich.text import Text
 from dlclint.confirm.compare import Confirmation, ConfirmOutcome, Relation, Row
 from dlclint.confirm.verdict import Said
 from dlclint.confirm.wording import agreement, asked, is_shown, sentence, stands, summary, troubles
+from dlclint.diagnostic import counted
 from dlclint.report.console import paper, printed
 
 _NODES = 3
@@ -39,7 +40,7 @@ def _batch(files: Iterable[Confirmation]) -> str:
     counts = {0: 0, 1: 0, 2: 0}
     for file in files:
         counts[2 if file.could_not_ask else 1 if file.refuses else 0] += 1
-    return f"{counts[0]} models taken whole, {counts[1]} not, {counts[2]} could not be asked"
+    return f"{counted(counts[0], 'model')} taken whole, {counts[1]} not, {counts[2]} could not be asked"
 
 
 def _file(console: Console, file: Confirmation) -> None:
