@@ -17,7 +17,7 @@ from dlclint.encodings.recognition import (
     model_beside,
 )
 from dlclint.engine.config import Config, ConfigError, ModelSection, find_config, load_config
-from dlclint.engine.run import Job, Named
+from dlclint.engine.run import UNKNOWN_NAME, Job, Named
 from dlclint.model.dimensions import Dimensions
 from dlclint.model.formats import MODEL_SUFFIXES
 from dlclint.outcome import FileOutcome
@@ -146,7 +146,7 @@ def refuse_unknown(files: Sequence[FileOutcome]) -> None:
     """
     models = [file for file in files if file.kind == "model"] or files
     found = [file.diagnostics for file in models]
-    if any(item.rule == "config/unknown-name" for diagnostics in found for item in diagnostics):
+    if any(item.rule == UNKNOWN_NAME for diagnostics in found for item in diagnostics):
         # Imported here because names are seldom wrong.
         from dlclint.engine.names import refused
 

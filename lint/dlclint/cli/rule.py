@@ -10,10 +10,18 @@ from dlclint.confirm.evidence import DOCS
 from dlclint.diagnostic import plain
 from dlclint.engine.ignores import UNUSED
 from dlclint.engine.registry import BrokenRules, all_rules, suggest
-from dlclint.engine.run import CRASHED
+from dlclint.engine.run import CRASHED, OTHER_RANK, UNKNOWN_NAME
 
 ENGINE_RULES = {
     CRASHED: "A rule failed with an exception.\n\nThe other rules ran. Report it; --ignore it until then.",
+    UNKNOWN_NAME: (
+        "An option or a configured section names an input or symbol that the model does not have.\n\n"
+        "The converter stops at such a name. One that none of the models has is an error with status 2."
+    ),
+    OTHER_RANK: (
+        "-d gives an input another number of dimensions than the model declares.\n\n"
+        "They are taken as given, so shapes behind the input may be unknown, and findings missing."
+    ),
     UNUSED: "A configured ignore silences nothing.\n\nRemove it, or correct its rule or globs.",
 }
 

@@ -10,11 +10,9 @@ from collections.abc import Iterator, Sequence
 
 from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, plain
 from dlclint.engine.registry import suggest
-from dlclint.engine.run import Job, Named
+from dlclint.engine.run import OTHER_RANK, UNKNOWN_NAME, Job, Named
 from dlclint.model.graph import Model
 
-UNKNOWN = "config/unknown-name"
-OTHER_RANK = "config/other-rank"
 _SHOWN = 8
 """Names of the model that a message lists."""
 _WILD = "*?["
@@ -35,7 +33,7 @@ def misfits(model: Model, job: Job, file: str) -> Iterator[Diagnostic]:
         lacks = "which no input has as a dimension" if symbol else "which is no input of the model"
         exact = named.section and not any(mark in named.section for mark in _WILD)
         yield Diagnostic(
-            UNKNOWN,
+            UNKNOWN_NAME,
             Severity.WARNING if exact else Severity.INFO,
             plain(f"{said} names {named.name!r}, {lacks}", 400),
             Location(file),
@@ -77,7 +75,7 @@ def refused(files: Sequence[Sequence[Diagnostic]]) -> str:
         {
             (item.evidence["option"], item.evidence["name"]): item
             for item in found
-            if item.rule == UNKNOWN and not item.evidence["section"]
+            if item.rule == UNKNOWN_NAME and not item.evidence["section"]
         }
         for found in files
     ]

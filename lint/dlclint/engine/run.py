@@ -15,6 +15,8 @@ from dlclint.target import Target
 from dlclint_schemas.record import record
 
 CRASHED = "engine/crashed-rule"
+UNKNOWN_NAME = "config/unknown-name"
+OTHER_RANK = "config/other-rank"
 
 
 @record
