@@ -15,6 +15,8 @@ import pytest
 from onnx import parser
 
 from dlclint.cli.main import main
+from dlclint.cli.rule import ENGINE_RULES
+from dlclint.confirm.evidence import DOCS
 from dlclint.engine import models, registry, run
 from dlclint.engine.config import ConfigError, load_config
 from dlclint.engine.registry import all_rules, select
@@ -240,7 +242,7 @@ def test_rule_and_ops(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ops", "Det"]) == 2
     assert main(["ops"]) == 0
     assert main(["rule"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 122 + len(all_rules()) + 5
+    assert len(capsys.readouterr().out.splitlines()) == 122 + len(all_rules()) + len(ENGINE_RULES) + len(DOCS)
 
 
 def test_path_globs_hold_from_every_folder(
