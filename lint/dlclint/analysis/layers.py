@@ -102,13 +102,17 @@ def _resize(node: Node, rank: int | None) -> tuple[str, ...]:
 
 def verdict_on(node: Node, runtime: Runtime) -> Verdict:
     """What the layer table says of a node on a runtime."""
+    return verdict_of(*known_by(node), runtime.column)
+
+
+def known_by(node: Node) -> tuple[str, tuple[str, ...]]:
+    """What the verdicts on a node go by: its op ("" of another domain), and the layers it becomes."""
     rowless = not node.domain and node.op_type in layer_table().rowless
-    layers = () if rowless else layers_of(node)
-    return _verdict("" if node.domain else node.op_type, layers, runtime.column)
+    return "" if node.domain else node.op_type, () if rowless else layers_of(node)
 
 
 @cache
-def _verdict(op: str, layers: tuple[str, ...], column: str) -> Verdict:
+def verdict_of(op: str, layers: tuple[str, ...], column: str) -> Verdict:
     """The verdict on an op of the default domain ("" of another) that becomes these layers."""
     table = layer_table()
     if op in STRIPPED:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dlclint.analysis.folding import NodeKey, folded_nodes, is_static, shape_arithmetic
-from dlclint.analysis.layers import Presence, Verdict, verdict_on
+from dlclint.analysis.layers import Presence, Verdict, known_by, verdict_of
 from dlclint.analysis.layout import image_tensors
 from dlclint.analysis.partition import Partition, Placed, count_cuts, partition
 from dlclint.analysis.patterns import Pattern, find_patterns
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from dlclint.analysis.cle.matching import Matching
 
 _NONE: Mapping[NodeKey, str] = MappingProxyType({})
+_Case = tuple[str, str, str, tuple[str, ...]]
+"""What the verdicts on a node go by: its pattern's layer, why it is refused, its op, and its layers."""
 
 
 class ModelView:
@@ -164,30 +166,32 @@ class ModelView:
         `refusals` names, by graph and index, the nodes that a rule found the converter to stop at:
         no runtime takes them, even where the layer table has their op.
         """
-        return SupportMatrix(tuple(self._support(runtime, refusals) for runtime in self.target.considered))
+        # Few nodes differ in what decides, so that the runtimes are asked about each kind once.
+        alike: Counter[tuple[_Case, str, str, str]] = Counter()
+        for node in self._judged:
+            rule = refusals.get((plain(node.graph.path), node.index), "") if refusals else ""
+            alike[self._case(node), self.in_pattern.get(node.key, node.op_type), node.op_type, rule] += 1
+        return SupportMatrix(tuple(self._support(runtime, alike) for runtime in self.target.considered))
 
     def verdict(self, node: Node, runtime: Runtime) -> Verdict:
         """Whether a node runs on a runtime, with its pattern's layer and with what the converter refuses."""
-        key = (node.key, runtime.column)
-        if key not in self._verdicts:
-            self._verdicts[key] = self._judge(node, runtime)
-        return self._verdicts[key]
+        return _judge(self._case(node), runtime.column)
+
+    def _case(self, node: Node) -> _Case:
+        case = self._cases.get(node.key)
+        if case is None:
+            layer = self.in_pattern.get(node.key, "")
+            refused = "" if layer else self._refused(node)
+            case = self._cases[node.key] = (
+                layer,
+                refused,
+                *(("", ()) if layer or refused else known_by(node)),
+            )
+        return case
 
     @cached_property
-    def _verdicts(self) -> dict[tuple[NodeKey, str], Verdict]:
+    def _cases(self) -> dict[NodeKey, _Case]:
         return {}
-
-    def _judge(self, node: Node, runtime: Runtime) -> Verdict:
-        layer = self.in_pattern.get(node.key)
-        if layer is not None:
-            row = layer_table().rows[layer]
-            if row.runtimes[runtime.column]:
-                return Verdict(Presence.YES, (layer,), "")
-            return Verdict(
-                Presence.NO, (layer,), f"part of row {row.number} {layer}: not on {runtime.column}"
-            )
-        refused = self._refused(node)
-        return Verdict(Presence.NO, (), refused) if refused else verdict_on(node, runtime)
 
     def partition(self, runtime: Runtime) -> Partition:
         """The subnets of the main graph on a runtime, worked out once."""
@@ -250,21 +254,29 @@ class ModelView:
         """The nodes that a runtime takes or not; calls of functions are as what they call."""
         return [node for node in self.nodes() if not self.model.is_function(node)]
 
-    def _support(self, runtime: Runtime, refusals: Mapping[NodeKey, str]) -> RuntimeSupport:
-        nodes = self._judged
+    def _support(self, runtime: Runtime, alike: Mapping[tuple[_Case, str, str, str], int]) -> RuntimeSupport:
         counts: Counter[tuple[str, str, bool]] = Counter()
-        for node in nodes:
-            verdict = self.verdict(node, runtime)
+        for (case, label, op, rule), number in alike.items():
+            verdict = _judge(case, runtime.column)
             if verdict.presence is Presence.NO:
-                label = self.in_pattern.get(node.key, node.op_type)
-                counts[label, verdict.reason, not verdict.inferred] += 1
-            elif refusals and (plain(node.graph.path), node.index) in refusals:
-                rule = refusals[plain(node.graph.path), node.index]
-                counts[node.op_type, f"the converter refuses it: {rule}", True] += 1
+                counts[label, verdict.reason, not verdict.inferred] += number
+            elif rule:
+                counts[op, f"the converter refuses it: {rule}", True] += number
         blockers = tuple(
             Blocker(plain(op), count, reason, certain)
             for (op, reason, certain), count in counts.most_common()
         )
-        taken = len(nodes) - sum(counts.values())
+        total = sum(alike.values())
+        taken = total - sum(counts.values())
         cuts = count_cuts(self._placed(runtime)) if counts and runtime is not Runtime.CPU else 0
-        return RuntimeSupport(runtime, taken, len(nodes), blockers, dlc_text(runtime, self.target), cuts)
+        return RuntimeSupport(runtime, taken, total, blockers, dlc_text(runtime, self.target), cuts)
+
+
+def _judge(case: _Case, column: str) -> Verdict:
+    layer, refused, op, layers = case
+    if layer:
+        row = layer_table().rows[layer]
+        if row.runtimes[column]:
+            return Verdict(Presence.YES, (layer,), "")
+        return Verdict(Presence.NO, (layer,), f"part of row {row.number} {layer}: not on {column}")
+    return Verdict(Presence.NO, (), refused) if refused else verdict_of(op, layers, column)
