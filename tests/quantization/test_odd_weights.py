@@ -105,7 +105,7 @@ def test_shared_weight_is_told_once(tmp_path: Path) -> None:
     proto.graph.output[0].name = "z"
     onnx.save(proto, path)
     found = [d for d in judged(path, KINDS[0]).diagnostics if d.rule == "quantization/channel-spread"]
-    assert len(found) == 1 and " in 1 of 1 weights" in found[0].message
+    assert len(found) == 1 and " in 1 of 1 weight;" in found[0].message
 
 
 @pytest.mark.parametrize("bias", [[np.nan] * 4, [np.inf, 0, 0, 0], [0] * 4, [1] * 3])

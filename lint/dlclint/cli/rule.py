@@ -16,7 +16,8 @@ ENGINE_RULES = {
     CRASHED: "A rule failed with an exception.\n\nThe other rules ran. Report it; --ignore it until then.",
     UNKNOWN_NAME: (
         "An option or a configured section names an input or symbol that the model does not have.\n\n"
-        "The converter stops at such a name. One that none of the models has is an error with status 2."
+        "The converter stops at an unknown name behind -d; of the other options that is not documented. "
+        "A name that none of the models has is an error with status 2."
     ),
     OTHER_RANK: (
         "-d gives an input another number of dimensions than the model declares.\n\n"
