@@ -22,6 +22,7 @@ from dlclint.model.evaluation.arithmetic import ARITHMETIC
 from dlclint.model.evaluation.movement import MOVEMENT
 from dlclint.model.evaluation.values import Value, Values
 from dlclint.model.graph import Model
+from dlclint.model.reading import read
 
 Array = np.ndarray[Any, Any]
 
@@ -305,3 +306,19 @@ def test_an_attribute_of_the_caller_is_unknown() -> None:
     assert found.tolist() == [3, 4]
     assert Values().whole(function, "d") is None
     assert Values().whole(function, "y") is None
+
+
+def test_a_value_that_lies_beside_the_structure_takes_part(tmp_path: Path) -> None:
+    """Of 1 KiB and more, so that it is read from the file when it is asked for."""
+    table = np.arange(400, dtype=np.int64)
+    made = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]> g () => (int64[2] y)
+        <int64[2] places = {7, 399}> { y = Gather(table, places) }"""
+    )
+    made.graph.initializer.append(numpy_helper.from_array(table, "table"))
+    onnx.save(made, tmp_path / "m.onnx")
+    model = read(tmp_path / "m.onnx")
+    assert model.graph.initializers["table"].location() is not None
+    found = model.values.whole(model.graph, "y")
+    assert found is not None
+    assert found.tolist() == [7, 399]
