@@ -309,11 +309,11 @@ def test_an_attribute_of_the_caller_is_unknown() -> None:
 
 
 def test_a_value_that_lies_beside_the_structure_takes_part(tmp_path: Path) -> None:
-    """Of 1 KiB and more, so that it is read from the file when it is asked for."""
-    table = np.arange(400, dtype=np.int64)
+    """Of more than 4 KiB, so that it is read from the file when it is asked for."""
+    table = np.arange(600, dtype=np.int64)
     made = onnx.parser.parse_model(
         """<ir_version: 8, opset_import: ["" : 17]> g () => (int64[2] y)
-        <int64[2] places = {7, 399}> { y = Gather(table, places) }"""
+        <int64[2] places = {7, 599}> { y = Gather(table, places) }"""
     )
     made.graph.initializer.append(numpy_helper.from_array(table, "table"))
     onnx.save(made, tmp_path / "m.onnx")
@@ -321,4 +321,4 @@ def test_a_value_that_lies_beside_the_structure_takes_part(tmp_path: Path) -> No
     assert model.graph.initializers["table"].location() is not None
     found = model.values.whole(model.graph, "y")
     assert found is not None
-    assert found.tolist() == [7, 399]
+    assert found.tolist() == [7, 599]
