@@ -70,12 +70,13 @@ def version_not_listed(context: ModelContext) -> Iterator[Finding]:
     as the highest version it knows, which here has the same attributes, inputs and outputs.
     What to do: nothing, or export at the opset that the summary names.
     """
+    advice = _export_help(context)
     for node, version, known in _unlisted(context, Listing.UNLISTED_SAME):
         yield Finding(
             f"{node.op_type} {version} is not listed; it is read as {known}, whose structure is the same",
             Severity.INFO,
             sources.op_row(context.view.table, node.op_type),
-            help=_export_help(context),
+            help=advice,
             node=node,
             evidence={"version": version, "read_as": known},
         )
@@ -91,12 +92,13 @@ def version_changed_structure(context: ModelContext) -> Iterator[Finding]:
     """
     found = list(_unlisted(context, Listing.UNLISTED_CHANGED))
     fix = repairs.versions.downgraded(context.view) if found else None
+    advice = _export_help(context)
     for node, version, known in found:
         yield Finding(
             f"{node.op_type} {version} is not listed and is read as {known}, whose structure differs",
             Severity.WARNING,
             sources.op_row(context.view.table, node.op_type),
-            help=_export_help(context),
+            help=advice,
             node=node,
             evidence={"version": version, "read_as": known},
             fix=fix,
@@ -104,8 +106,9 @@ def version_changed_structure(context: ModelContext) -> Iterator[Finding]:
 
 
 def _export_help(context: ModelContext) -> str:
-    newest = context.view.newest_listed_opset
-    return f"at opset {newest} every op of this model is listed" if newest else ""
+    newest, rows = context.view.newest_listed_opset, context.view.table.rows
+    unlisted = any(node.op_type not in rows for node in context.view.official_nodes)
+    return f"at opset {newest} every {'other ' * unlisted}op of this model is listed" if newest else ""
 
 
 @rule(fix=[Safety.SAFE, Safety.UNSAFE])
