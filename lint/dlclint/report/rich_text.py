@@ -123,7 +123,7 @@ def _places(items: list[Diagnostic]) -> str:
         elif place.node_index is not None:
             graph = f"{place.graph}/" if place.graph else ""
             name = f" {place.node}" if place.node else ""
-            shown.append(f"{graph}node {place.node_index}{name} ({place.op}, makes {place.tensor})")
+            shown.append(f"{graph}node {place.node_index}{name} ({place.op}, tensor {place.tensor})")
         elif place.tensor:
             shown.append(f"tensor {place.tensor}")
         else:
