@@ -164,6 +164,7 @@ def test_light_networks(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     [
         ([], "give --soc"),
         (["--soc", "QCM4490", "--runtime", "htp"], "none of the runtimes"),
+        (["--soc", "SM8650", "--runtime", "htp", "--runtime", "gpu"], "give --runtime once"),
         (["--soc", "SM8650", "--estimated-activations"], "goes with --emit-overrides"),
         (["--soc", "SM8650", "--runtime", "gpu", "--emit-overrides", "o.json"], "float DLC"),
         (["--soc", "SM8650", "--emit-overrides", "absent/o.json"], "cannot write"),

@@ -56,6 +56,8 @@ def plan(given: argparse.Namespace) -> int:
 def _job(path: Path, given: argparse.Namespace, config: Config) -> Job:
     # The kind of DLC is what a plan is about: quantized, unless it is to stay float.
     given.quantize = not given.float
+    if len(set(given.runtime)) > 1:
+        raise UsageError("a plan is for one runtime; give --runtime once")
     try:
         chosen_rules(config.select, config.ignore)
     except (ValueError, BrokenRules) as error:

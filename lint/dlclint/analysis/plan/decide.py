@@ -102,7 +102,7 @@ def chosen_runtime(view: ModelView) -> tuple[Runtime, str]:
     target = view.target
     considered = target.considered
     if target.runtimes and considered:
-        return considered[0], "chosen" + (f", {target.soc.hexagon_text}" if target.soc else "")
+        return considered[0], "was asked for" + (f"; {target.soc.hexagon_text}" if target.soc else "")
     for runtime in (Runtime.HTP, Runtime.DSP, Runtime.GPU, Runtime.CPU):
         if runtime in considered:
             return runtime, "" if target.soc is None else f"what {target.soc} has ({target.soc.hexagon_text})"

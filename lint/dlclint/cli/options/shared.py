@@ -8,13 +8,14 @@ RUNTIMES = ("cpu", "gpu", "gpu_float16", "dsp", "htp", "aip")
 SDKS = ("snpe-2025-06", "qairt-2026")
 FORMATS = ("rich", "concise", "json", "sarif")
 WIDTHS = {
-    "act-bitwidth": "of activations: 8 or 16 (default 8)",
-    "weights-bitwidth": "of weights: 4, 8 or 16 (default 8)",
-    "bias-bitwidth": "of biases: 8 or 32 (default 8)",
-    "float-bitwidth": "of float tensors: 16 or 32 (default 32)",
-    "float-bias-bitwidth": "of float biases: 16 or 32 (default: as their op's float entry)",
+    "act-bitwidth": ("of activations: 8 or 16", "default 8"),
+    "weights-bitwidth": ("of weights: 4, 8 or 16", "default 8"),
+    "bias-bitwidth": ("of biases: 8 or 32", "default 8"),
+    "float-bitwidth": ("of float tensors: 16 or 32", "default 32"),
+    "float-bias-bitwidth": ("of float biases: 16 or 32", "default: as their op's float entry"),
 }
-"""Options of the quantizer that set a width, with their help."""
+"""Options of the quantizer that set a width, with their help and what it takes where they are not given."""
+ONE_RUNTIME = f"one of {', '.join(RUNTIMES)}"
 
 
 def add_target(command: argparse.ArgumentParser, *, runtime: bool = True) -> argparse._ArgumentGroup:
@@ -26,7 +27,9 @@ def add_target(command: argparse.ArgumentParser, *, runtime: bool = True) -> arg
     configuration must be judged alike.
     """
     target = command.add_argument_group("what the model is for")
-    add_runtime_and_soc(target, runtime)
+    if runtime:
+        add_runtime(target, f"{ONE_RUNTIME}; repeatable (none: all are compared)")
+    add_soc(target)
     target.add_argument(
         "--sdk",
         choices=SDKS,
@@ -40,15 +43,18 @@ def add_target(command: argparse.ArgumentParser, *, runtime: bool = True) -> arg
     return target
 
 
-def add_widths(kind: argparse._ArgumentGroup) -> None:
-    """The bit widths of a DLC, and whether weights have a grid for each channel."""
-    for name, values in WIDTHS.items():
+def add_widths(kind: argparse._ArgumentGroup, *, defaults: bool = True) -> None:
+    """The bit widths of a DLC, and whether weights have a grid for each channel.
+
+    `defaults` is false for a command that chooses what is not given.
+    """
+    for name, (values, default) in WIDTHS.items():
         kind.add_argument(
             f"--{name}",
             f"--{name.replace('-', '_')}",
             dest=name.replace("-", "_"),
             metavar="BITS",
-            help=values,
+            help=f"{values} ({default})" if defaults else values,
         )
     kind.add_argument(
         "--use-per-channel-quantization",
@@ -59,16 +65,13 @@ def add_widths(kind: argparse._ArgumentGroup) -> None:
     )
 
 
-def add_runtime_and_soc(target: argparse._ArgumentGroup, runtime: bool = True) -> None:
-    """Runtimes, where the command is not for one alone, and chip."""
-    if runtime:
-        target.add_argument(
-            "--runtime",
-            action="append",
-            default=[],
-            metavar="R",
-            help=f"one of {', '.join(RUNTIMES)}; repeatable (none: all are compared)",
-        )
+def add_runtime(target: argparse._ArgumentGroup, help: str) -> None:
+    """Runtimes, with what becomes of none and of several."""
+    target.add_argument("--runtime", action="append", default=[], metavar="R", help=help)
+
+
+def add_soc(target: argparse._ArgumentGroup) -> None:
+    """The chip."""
     target.add_argument("--soc", metavar="NAME", help="the chip, such as SM8650 or '8 Gen 3' (`dlclint soc`)")
 
 
