@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper, parser
+from onnx import TensorProto, helper, numpy_helper, parser
 
 from dlclint.cli.main import main
 
@@ -332,3 +332,34 @@ def test_the_matrix_shows_no_control_codes(tmp_path: Path, capsys: pytest.Captur
     for form in ("rich", "concise"):
         main(["check", "--isolated", "--format", form, str(tmp_path / "m.onnx")])
         assert not set(capsys.readouterr().out) & {"\x1b", "\u202e"}
+
+
+@pytest.mark.parametrize("op", ["Identity", "Relu", "Dropout", "Clip", "Sigmoid", "Transpose", "Softmax"])
+@pytest.mark.parametrize("start", ["Conv", "MatMul", "LSTM"])
+def test_walks_along_a_graph_end_where_tensors_are_made_twice(tmp_path: Path, op: str, start: str) -> None:
+    """The second of two nodes makes again what the first reads: a circle to all who follow names."""
+    weight = {"Conv": (4, 3, 1, 1), "MatMul": (3, 3), "LSTM": (1, 8, 3)}[start]
+    names = {"LSTM": ["x", "w", "r"]}.get(start, ["x", "w"])
+    nodes = [
+        helper.make_node(start, names, ["a"], **({"hidden_size": 2} if start == "LSTM" else {})),
+        helper.make_node(op, ["a"], ["b"]),
+        helper.make_node(op, ["b"], ["a"]),
+        helper.make_node(start, ["y", "a"], ["z"]),
+        helper.make_node("MatMul", ["a", "b"], ["m"]),
+    ]
+    initializers = [
+        numpy_helper.from_array(np.ones(shape, np.float32), name)
+        for name, shape in (("w", weight), ("r", (1, 8, 2)))
+    ]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", "y", "z", "m")]
+    for count in (3, 5):  # with one reader of each name, and with more
+        graph = helper.make_graph(nodes[:count], "g", values[:2], values[2:], initializers)
+        path = tmp_path / "m.onnx"
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+        assert main(["check", "--isolated", "--runtime", "htp", "--quantize", str(path)]) == 1
+        for others in (
+            ["plan", "--isolated", "--runtime", "htp", str(path)],
+            ["equalize", "--extended", str(path), "-o", str(tmp_path / "o.onnx")],
+            ["fix", "--isolated", "--unsafe", "--diff", str(path)],
+        ):
+            assert main(others) in (0, 1, 2), "it ends, and not in a traceback"

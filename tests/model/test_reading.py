@@ -82,6 +82,23 @@ def test_weights_are_not_in_the_structure(tmp_path: Path) -> None:
     assert payload.size == values.nbytes
 
 
+def test_bodies_of_nodes_with_one_name_are_told_apart(tmp_path: Path) -> None:
+    """A node's key, its graph's path and its index, is what analyses know it by."""
+    body = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["r"])],
+        "b",
+        [],
+        [helper.make_tensor_value_info("r", TensorProto.FLOAT, None)],
+    )
+    branches = {"then_branch": body, "else_branch": body}
+    nodes = [helper.make_node("If", ["c"], [f"y{i}"], name="same", **branches) for i in range(3)]
+    values = [helper.make_tensor_value_info(name, kind, []) for name, kind in (("c", 9), ("x", 1))]
+    onnx.save(helper.make_model(helper.make_graph(nodes, "g", values, [])), tmp_path / "m.onnx")
+    paths = [graph.path for graph in read(tmp_path / "m.onnx").graphs()]
+    wanted = {f"same.{branch}{mark}" for branch in branches for mark in ("", "#1", "#2")}
+    assert sorted(paths) == ["", *sorted(wanted)]
+
+
 def test_constant_in_a_subgraph(tmp_path: Path) -> None:
     values = np.arange(4000, dtype=np.float32)
     made = helper.make_node("Constant", [], ["c"], value=numpy_helper.from_array(values))

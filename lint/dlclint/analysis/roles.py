@@ -89,8 +89,9 @@ def channel_axis(node: Node, position: int) -> int:
 def absorbed_chain(node: Node) -> list[Node]:
     """The ops behind one with weights that run inside it, as far as nothing else reads between."""
     chain: list[Node] = []
+    passed = {node.key}
     current = node
-    while current.outputs:
+    while True:
         output = current.outputs[0]
         consumers = current.graph.consumers(output)
         if len(consumers) != 1 or output in current.graph.outputs:
@@ -100,8 +101,10 @@ def absorbed_chain(node: Node) -> list[Node]:
             following.op_type not in ABSORBED
             or following.input(0) != output
             or following.graph is not current.graph
+            or following.key in passed  # a cycle, which an invalid model may have
         ):
             break
+        passed.add(following.key)
         chain.append(following)
         current = following
     return chain

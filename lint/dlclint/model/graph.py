@@ -168,8 +168,9 @@ class Graph:
             self._read_values(proto)
         self.nodes: tuple[Node, ...] = tuple(Node(node, self, i) for i, node in enumerate(proto.node))
         node_field = 7 if self.is_function else 1
+        taken: set[str] = set()
         for node in self.nodes:
-            self._open_subgraphs(node, (*wire_path, node_field, node.index))
+            self._open_subgraphs(node, (*wire_path, node_field, node.index), taken)
 
     def _read_values(self, proto: onnx.GraphProto) -> None:
         for index, tensor in enumerate(proto.initializer):
@@ -196,8 +197,9 @@ class Graph:
                     if element is not None:
                         self._elements[value.name] = element
 
-    def _open_subgraphs(self, node: Node, wire_path: WirePath) -> None:
+    def _open_subgraphs(self, node: Node, wire_path: WirePath, taken: set[str]) -> None:
         found: list[Graph] = []
+        name = node.name or f"{node.op_type}#{node.index}"
         for position, attribute in enumerate(node.proto.attribute):
             if attribute.type == onnx.AttributeProto.GRAPH:
                 bodies = [(attribute.g, (6, 0))]
@@ -206,8 +208,10 @@ class Graph:
             else:
                 continue
             for body, step in bodies:
-                label = f"{node.name or f'{node.op_type}#{node.index}'}.{attribute.name}"
-                label += f"[{step[1]}]" if step[0] == 11 else ""
+                label = f"{name}.{attribute.name}" + (f"[{step[1]}]" if step[0] == 11 else "")
+                while label in taken:  # several nodes have this name, or one attribute stands twice
+                    label += f"#{node.index}"
+                taken.add(label)
                 path = f"{self.path}/{label}" if self.path else label
                 inner_path = (*wire_path, 5, position, *step)
                 found.append(Graph(body, self.model, path, inner_path, self, self._opsets))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dlclint.analysis.activations.estimate import Basis, Estimate, normal
+from dlclint.analysis.folding import NodeKey
 from dlclint.model.graph import Node
 
 _PASSED = frozenset({"Cast", "Identity", "Dropout"})
@@ -40,7 +41,9 @@ def _is_shares(node: Node) -> bool:
     """Whether the left factor is a Softmax along what is summed over."""
     graph = node.graph
     made = graph.producer(node.input(0))
-    while made is not None and made.op_type in _PASSED:
+    passed: set[NodeKey] = set()
+    while made is not None and made.op_type in _PASSED and made.key not in passed:
+        passed.add(made.key)
         made = graph.producer(made.input(0))
     if made is None or made.op_type != "Softmax" or made.domain:
         return False

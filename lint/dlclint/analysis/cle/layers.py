@@ -134,7 +134,9 @@ def _stored(node: Node, position: int) -> Stored:
     """The stored tensor behind an input, through Identity nodes that share it out."""
     name = source = node.input(position)
     shared = False
+    passed: set[str] = set()
     while True:
+        passed.add(source)
         home = _home(node.graph, source)
         readings = sum(item.inputs.count(source) for item in home.consumers(source))
         shared = shared or readings > 1 or source in home.outputs
@@ -148,6 +150,8 @@ def _stored(node: Node, position: int) -> Stored:
             made = f"computed by {maker.op_type}" if maker is not None else "given to the model"
             raise CannotScale(f"{name!r} is not stored but {made}")
         source = maker.input(0)
+        if source in passed:
+            raise CannotScale(f"{name!r} is not stored but made of itself")
 
 
 def _home(graph: Graph, name: str) -> Graph:

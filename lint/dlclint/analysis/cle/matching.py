@@ -156,6 +156,7 @@ def _follow(conv: Node, folded: Collection[NodeKey], extended: bool) -> Pair | S
     activation: Node | None = None
     between: list[Node] = []
     tensor = conv.outputs[0]
+    passed: set[str] = set()
     while True:
         following = readers(graph, tensor, folded)
         if tensor in graph.outputs:
@@ -170,7 +171,9 @@ def _follow(conv: Node, folded: Collection[NodeKey], extended: bool) -> Pair | S
                 return Stop(conv, Obstacle.END, "an output that nothing reads", tensor, norm)
             return Stop(conv, Obstacle.BRANCH, _ops(following), tensor, norm)
         node = following[0]
-        if node.graph is not graph or node.domain or list(node.inputs).count(tensor) != 1:
+        passed.add(tensor)
+        in_circle = node.outputs[0] in passed  # as an invalid model may have it
+        if node.graph is not graph or node.domain or list(node.inputs).count(tensor) != 1 or in_circle:
             return Stop(conv, Obstacle.CHAIN, node.op_type, tensor, norm)
         if node.inputs[0] == tensor and node.op_type in (
             ("Conv", "ConvTranspose") if extended else ("Conv",)
@@ -216,7 +219,9 @@ def is_inference_norm(node: Node, tensor: str) -> bool:
 def norm_behind(conv: Node, folded: Collection[NodeKey]) -> Node | None:
     """The batch normalisation that alone reads a convolution, if there is one."""
     graph, tensor = conv.graph, conv.outputs[0]
-    while tensor not in graph.outputs:
+    passed: set[str] = set()
+    while tensor not in graph.outputs and tensor not in passed:
+        passed.add(tensor)
         following = readers(graph, tensor, folded)
         if len(following) != 1 or following[0].graph is not graph or following[0].domain:
             return None
