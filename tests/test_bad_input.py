@@ -363,3 +363,28 @@ def test_walks_along_a_graph_end_where_tensors_are_made_twice(tmp_path: Path, op
             ["fix", "--isolated", "--unsafe", "--diff", str(path)],
         ):
             assert main(others) in (0, 1, 2), "it ends, and not in a traceback"
+
+
+@pytest.mark.parametrize("value", [3, "text", [1, 2], 0.5, ["a"]])
+@pytest.mark.parametrize("name", ["axes", "min", "max", "alpha", "axis", "perm"])
+def test_attributes_that_a_version_does_not_have_may_be_of_any_type(
+    tmp_path: Path, name: str, value: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No schema says what they are, and nothing may trust them to be what an older version has."""
+    made = parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 18]> g (float[2,3,8] x) => (float[2,3,8] y)
+        <float three = {3}, float zero = {0}, float six = {6}, float two = {2}, float small = {0.00001}> {
+          a = Add(x, three)  c = Clip(a, zero, six)  d = Div(c, six)  h = Mul(x, d)
+          m = ReduceMean(h)  s = Sub(h, m)  p = Pow(s, two)  v = ReduceMean(p)
+          e = Add(v, small)  r = Sqrt(e)  n = Div(s, r)  t = Transpose(n)  y = Softmax(t)
+        }"""
+    )
+    for node in made.graph.node:
+        node.attribute.append(helper.make_attribute(name, value))
+    path = tmp_path / "m.onnx"
+    onnx.save(made, path)
+    for kind in ([], ["--runtime", "htp", "--quantize"]):
+        main(["check", "--isolated", "--format", "json", *kind, str(path)])
+        found = json.loads(capsys.readouterr().out)["files"][0]["findings"]
+        assert [item for item in found if item["rule"] == "engine/crashed-rule"] == []
+        assert "model/invalid" in {item["rule"] for item in found}

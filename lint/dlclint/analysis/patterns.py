@@ -130,7 +130,11 @@ def clip_bounds(graph: Graph, clip: Node) -> tuple[float | None, float | None]:
     bounds = []
     for position, name in ((1, "min"), (2, "max")):
         written = clip.attribute(name) if clip.has(name) else None
-        bounds.append(_scalar(graph, clip.input(position)) if written is None else float(written))
+        # From version 11 on an attribute of that name means nothing, and may be of any type.
+        if isinstance(written, (int, float)):
+            bounds.append(float(written))
+        else:
+            bounds.append(_scalar(graph, clip.input(position)))
     return bounds[0], bounds[1]
 
 

@@ -174,14 +174,18 @@ def _evaluate(node: Node, values: dict[str, Array], numbers: set[float]) -> Arra
     if node.op_type == "Clip":
         low = node.attribute("min") if node.has("min") else second
         high = node.attribute("max") if node.has("max") else inputs[2] if len(inputs) > 2 else None
-        return None if low is None or high is None else np.asarray(np.clip(first, low, high))
+        # What an op of this version has no such attribute for may be of any type.
+        bounds = all(isinstance(bound, (int, float, np.ndarray)) for bound in (low, high))
+        return np.asarray(np.clip(first, low, high)) if bounds else None
     if node.op_type == "HardSigmoid":
         line = node.attribute("alpha", 0.2) * first + node.attribute("beta", 0.5)
         return np.asarray(np.clip(line, 0, 1))
     if node.op_type == "ReduceMean" and node.attribute("keepdims", 1):
         axes = node.attribute("axes") if node.has("axes") else () if second is None else second.reshape(-1)
         rank = node.graph.rank(node.input(0))
-        if [int(axis) for axis in axes] in ([-1], [rank - 1 if rank else -1]):
+        if not isinstance(axes, (list, tuple, np.ndarray)):
+            return None
+        if list(axes) in ([-1], [rank - 1 if rank else -1]):
             return np.asarray(first.mean(-1, keepdims=True))
     return None
 
