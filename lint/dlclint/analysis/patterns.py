@@ -127,7 +127,7 @@ def _hard_swish_of_sigmoid(graph: Graph, sigmoid: Node) -> Pattern | None:
 
 def clip_bounds(graph: Graph, clip: Node) -> tuple[float | None, float | None]:
     """Lower and upper bound of a Clip, from attributes (to version 6) or constant inputs."""
-    bounds = []
+    bounds: list[float | None] = []
     for position, name in ((1, "min"), (2, "max")):
         written = clip.attribute(name) if clip.has(name) else None
         # From version 11 on an attribute of that name means nothing, and may be of any type.
