@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from dlclint.diagnostic import Confidence, Safety, Severity
+from dlclint.diagnostic import Confidence, Safety, Severity, counted
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
@@ -48,10 +48,6 @@ def _names(nodes: Iterable[Node]) -> list[str]:
     return [node.name or node.outputs[0] for node in nodes][:_NAMED]
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 @rule()
 def pairs(context: ModelContext) -> Iterator[Finding]:
     """How many convolutions cross-layer equalization takes.
@@ -73,12 +69,12 @@ def pairs(context: ModelContext) -> Iterator[Finding]:
     reach = len(more.pairs) - len(found.pairs)
     help = f"try {ASK}" if found.pairs else f"{ASK} would change nothing"
     if reach > 0:
-        help += f"; dlclint equalize --extended reaches {_count(reach, 'pair')} more"
+        help += f"; dlclint equalize --extended reaches {counted(reach, 'pair')} more"
     yield Finding(
-        f"CLE takes {inside} of {_count(total, 'convolution')}, in {_count(len(found.pairs), 'pair')}"
+        f"CLE takes {inside} of {counted(total, 'convolution')}, in {counted(len(found.pairs), 'pair')}"
         + ("" if whole == len(found.pairs) else f", {whole or 'none'} with batch normalisation")
         if found.pairs
-        else f"CLE takes none of {_count(total, 'convolution')}",
+        else f"CLE takes none of {counted(total, 'convolution')}",
         Severity.INFO,
         sources.CLE,
         help=help,
@@ -108,7 +104,7 @@ def _left_out(
     if reached:
         help += f"{'; ' if help else ''}dlclint equalize --extended takes {reached} of them"
     yield Finding(
-        f"CLE leaves out {_count(len(stops), 'convolution')}: {why} {shown}{more}",
+        f"CLE leaves out {counted(len(stops), 'convolution')}: {why} {shown}{more}",
         Severity.INFO,
         sources.CLE,
         help=help,
@@ -184,7 +180,7 @@ def relu6(context: ModelContext) -> Iterator[Finding]:
     clipped = [] if found is None else [pair for pair in found.pairs if pair.relu6]
     if clipped:
         yield Finding(
-            f"{_count(len(clipped), 'pair')} of CLE lie across ReLU6, which it turns into Relu",
+            f"{counted(len(clipped), 'pair')} of CLE lie across ReLU6, which it turns into Relu",
             Severity.INFO,
             sources.CLE,
             help="with CLE, compare accuracy; dlclint equalize --relu6 replace --verify measures the change",
@@ -209,7 +205,7 @@ def folded_batchnorm(context: ModelContext) -> Iterator[Finding]:
     if found is not None and bare:
         one = len(bare) == 1
         yield Finding(
-            f"{len(bare)} of {_count(len(found.pairs), 'pair')} {'lacks' if one else 'lack'} batch "
+            f"{len(bare)} of {counted(len(found.pairs), 'pair')} {'lacks' if one else 'lack'} batch "
             f"normalisation: {'it is' if one else 'they are'} scaled, but high biases stay "
             '("Invalid model for HBA quantization algorithm")',
             Severity.INFO,
@@ -252,7 +248,7 @@ def would_help(context: ModelContext) -> Iterator[Finding]:
     worst = min(range(len(before)), key=before.__getitem__)
     conv = convs[worst]
     yield Finding(
-        f"CLE would gain {gain:.1f} dB on {_count(len(before), 'paired weight')} of {bits} bits per tensor; "
+        f"CLE would gain {gain:.1f} dB on {counted(len(before), 'paired weight')} of {bits} bits per tensor; "
         f"the worst, of {conv.name or conv.outputs[0]}, goes from {before[worst]:.1f} "
         f"to {after[worst]:.1f} dB",
         Severity.WARNING if _per_tensor_only(context) else Severity.INFO,

@@ -119,8 +119,7 @@ def unread_initializer(context: ModelContext) -> Iterator[Finding]:
         if names:
             size = sum(max(0, graph.initializers[name].nbytes) for name in names)
             yield Finding(
-                f"nothing reads {len(names)} initializer{'s' * (len(names) > 1)} ({size} bytes), "
-                f"such as {names[0]!r}",
+                f"nothing reads {counted(len(names), 'initializer')} ({size} bytes), such as {names[0]!r}",
                 Severity.INFO,
                 sources.ONNX,
                 Confidence.INFERRED,

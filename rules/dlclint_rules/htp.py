@@ -150,7 +150,7 @@ def divide(context: ModelContext) -> Iterator[Finding]:
     sizes = [math.prod(found.static_shape or ()) for found in shapes if found and found.static_shape]
     known = f", {_count(sum(sizes))} numbers per inference" if sizes else ""
     yield Finding(
-        f"division by a constant in {len(divisions)} node{'s' * (len(divisions) > 1)}{known}",
+        f"division by a constant in {counted(len(divisions), 'node')}{known}",
         Severity.WARNING,
         Source("ggml-org/llama.cpp#17042; compilations by winml-cli's makers", "Div"),
         Confidence.FIELD_REPORTED,
@@ -193,7 +193,7 @@ def prelu(context: ModelContext) -> Iterator[Finding]:
         return
     apart = [node for node in found if not all(_after(node))]
     names = " and ".join(sorted({node.op_type for node in found}))
-    nodes = f"{len(found)} node{'s' * (len(found) > 1)}"
+    nodes = counted(len(found), "node")
     inside = "each can run inside the convolution before it"
     outside = f"{len(apart)} of them with no convolution that they alone read, so that they run apart"
     yield Finding(
@@ -226,7 +226,7 @@ def unfused_activation(context: ModelContext) -> Iterator[Finding]:
     moved = sum(size for size in sizes if size is not None)
     names = ", ".join(sorted({node.op_type for node in found}))
     yield Finding(
-        f"{names} after a convolution in {len(found)} node{'s' * (len(found) > 1)}: none runs inside it"
+        f"{names} after a convolution in {counted(len(found), 'node')}: none runs inside it"
         + f", {size_text(moved)} are written once more" * bool(moved),
         Severity.INFO,
         Source(_GUIDE, "Choice of Activation functions"),

@@ -1,4 +1,4 @@
-"""A network with every kind of weight that an override file must get right."""
+"""Networks that an override file or a plan must get right: every kind of weight, uneven channels."""
 
 from __future__ import annotations
 
@@ -67,3 +67,27 @@ def awkward(path: Path) -> Path:
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     return path
+
+
+def save(
+    name: str, nodes: list[onnx.NodeProto], shapes: dict[str, list[int]], weights: dict[str, np.ndarray]
+) -> str:
+    """A model from the first name of `shapes` to the others."""
+    kinds = [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in shapes.items()]
+    tensors = [numpy_helper.from_array(array, n) for n, array in weights.items()]
+    graph = helper.make_graph(nodes, "g", kinds[:1], kinds[1:], tensors)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), name)
+    return name
+
+
+def uneven(wide: int, name: str = "uneven.onnx") -> str:
+    """Twelve normalised tensors, of which `wide` have one channel a thousand times the others'."""
+    weights = {name: np.full(256, value, np.float32) for name, value in (("zero", 0.0), ("one", 1.0))}
+    weights["uneven"] = np.array([1000.0, *[1.0] * 255], np.float32)
+    nodes = [
+        helper.make_node(
+            "BatchNormalization", ["x", "uneven" if i < wide else "one", "zero", "zero", "one"], [f"n{i}"]
+        )
+        for i in range(12)
+    ]
+    return save(name, nodes, {name: [1, 256, 4, 4] for name in ("x", *(f"n{i}" for i in range(12)))}, weights)

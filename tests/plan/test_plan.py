@@ -7,11 +7,9 @@ from importlib.resources import files
 from pathlib import Path
 
 import jsonschema
-import numpy as np
 import onnx
 import pytest
-from awkward import awkward
-from onnx import TensorProto, helper, numpy_helper
+from awkward import awkward, uneven
 
 from dlclint.analysis.plan.commands import command
 from dlclint.cli.main import main
@@ -191,26 +189,10 @@ def test_what_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_activations_that_8_bits_do_not_suit(
     wide: int, bits: dict[str, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of twelve normalised tensors, `wide` have one channel a thousand times the others'."""
-    weights = {name: np.full(256, value, np.float32) for name, value in (("zero", 0.0), ("one", 1.0))}
-    weights["uneven"] = np.array([1000.0, *[1.0] * 255], np.float32)
-    nodes = [
-        helper.make_node(
-            "BatchNormalization", ["x", "uneven" if i < wide else "one", "zero", "zero", "one"], [f"n{i}"]
-        )
-        for i in range(12)
-    ]
-    kinds = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 256, 4, 4])
-        for name in ("x", *(node.output[0] for node in nodes))
-    ]
-    tensors = [numpy_helper.from_array(array, name) for name, array in weights.items()]
-    graph = helper.make_graph(nodes, "g", kinds[:1], kinds[1:], tensors)
-    path, out = tmp_path / "m.onnx", tmp_path / "o.json"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    path, out = uneven(wide, str(tmp_path / "m.onnx")), tmp_path / "o.json"
     emit = ["--format", "json", "--emit-overrides", str(out), "--estimated-activations"]
     for soc, most in (("SM8650", bits), ("SM8250", dict.fromkeys(bits, 8))):
-        whole = json.loads(planned(capsys, str(path), "--soc", soc, *emit))
+        whole = json.loads(planned(capsys, path, "--soc", soc, *emit))
         assert len(whole["activations"]["narrow"]) == wide
         assert whole["choice"]["act_bitwidth"] == min(most.values())
         written = json.loads(out.read_text("utf-8"))["activation_encodings"]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from awkward import awkward
-from onnx import TensorProto, helper, numpy_helper
+from awkward import awkward, save, uneven
+from onnx import TensorProto, helper
 
 from dlclint.cli.main import main
 
@@ -43,17 +43,6 @@ def checked(capsys: pytest.CaptureFixture[str], line: str) -> list[dict[str, Any
     main(["check", "--isolated", "--format", "json", *words[2:]])
     found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["files"][0]["findings"]
     return found
-
-
-def save(
-    name: str, nodes: list[onnx.NodeProto], shapes: dict[str, list[int]], weights: dict[str, np.ndarray]
-) -> str:
-    """A model from the first name of `shapes` to the others."""
-    kinds = [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in shapes.items()]
-    tensors = [numpy_helper.from_array(array, n) for n, array in weights.items()]
-    graph = helper.make_graph(nodes, "g", kinds[:1], kinds[1:], tensors)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), name)
-    return name
 
 
 def reason(plan: dict[str, Any], topic: str) -> tuple[str, str]:
@@ -167,21 +156,6 @@ def test_four_bits_are_weighed(folder: Path, capsys: pytest.CaptureFixture[str])
         assert reason(planned(capsys, model, "--runtime", "dsp"), "4-bit weights")[0] == "no"
     plan = planned(capsys, "ternary.onnx", "--soc", "SM8650")
     assert "2.0 kB for 4.1 kB" in reason(plan, "4-bit weights")[1]
-
-
-def uneven(wide: int) -> str:
-    """Twelve normalised tensors, of which `wide` have one channel a thousand times the others'."""
-    weights = {name: np.full(256, value, np.float32) for name, value in (("zero", 0.0), ("one", 1.0))}
-    weights["uneven"] = np.array([1000.0, *[1.0] * 255], np.float32)
-    nodes = [
-        helper.make_node(
-            "BatchNormalization", ["x", "uneven" if i < wide else "one", "zero", "zero", "one"], [f"n{i}"]
-        )
-        for i in range(12)
-    ]
-    return save(
-        "uneven.onnx", nodes, {name: [1, 256, 4, 4] for name in ("x", *(f"n{i}" for i in range(12)))}, weights
-    )
 
 
 def entries_of(version: str, file: str) -> dict[str, Any]:

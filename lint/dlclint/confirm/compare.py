@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.view import ModelView
-from dlclint.confirm.question import NodeKey
 from dlclint.confirm.verdict import Said, Verdict
 from dlclint.diagnostic import Diagnostic, Severity, plain
 

@@ -15,10 +15,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.patterns import Pattern
 from dlclint.analysis.roles import channel_axis
 from dlclint.analysis.view import ModelView
-from dlclint.confirm.question import CannotAsk, NodeKey
+from dlclint.confirm.question import CannotAsk
 from dlclint.confirm.ranges import DEFAULT, ActivationGrids, Grid, made
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.tensors import Array, Unavailable

@@ -10,12 +10,10 @@ from pathlib import Path
 import onnx
 from onnx import numpy_helper
 
+from dlclint.analysis.folding import NodeKey
 from dlclint.model.external import ExternalDataEscapes, ExternalDataMissing, resolve
 from dlclint.model.graph import Graph, Model
 from dlclint.model.tensors import Tensor, Unavailable
-
-NodeKey = tuple[str, int]
-"""Graph path and index, as `Node.key`."""
 
 _NAME = re.compile(r"dlclint_(\d+)_(\d+)_")
 """Node names of a question: number of the graph and index in it. ONNX Runtime puts what it adds (the

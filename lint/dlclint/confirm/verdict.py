@@ -6,9 +6,10 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from dlclint.analysis.folding import NodeKey
 from dlclint.confirm.log import BackendLog, Group
 from dlclint.confirm.process import Answer
-from dlclint.confirm.question import NodeKey, Question
+from dlclint.confirm.question import Question
 from dlclint.confirm.reasons import CONFIGURED, provider_reason, validator_reason
 from dlclint.confirm.worker import PROVIDER
 from dlclint.model.graph import Model

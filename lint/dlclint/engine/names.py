@@ -1,14 +1,14 @@
 """Names of inputs and symbols that options or the configuration give and the model does not have.
 
-The converter stops at them (`ValueError: input_dim command input name(s) not found`), so nobody should
-take a report for one with the dimensions that were meant.
+The converter stops at those behind its --input_dim (`ValueError: input_dim command input name(s) not found`),
+so nobody should take a report for one with the dimensions that were meant.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, plain
+from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, counted, plain
 from dlclint.engine.registry import suggest
 from dlclint.engine.run import OTHER_RANK, UNKNOWN_NAME, Job, Named
 from dlclint.model.graph import Model
@@ -44,15 +44,14 @@ def misfits(model: Model, job: Job, file: str) -> Iterator[Diagnostic]:
         yield Diagnostic(
             OTHER_RANK,
             Severity.WARNING,
-            plain(f"--input-dim gives {name!r} {_dimensions(given)}, the model declares {declared}", 400),
+            plain(
+                f"--input-dim gives {name!r} {counted(given, 'dimension')}, the model declares {declared}",
+                400,
+            ),
             Location(file, tensor=plain(name)),
             Confidence.INFERRED,
             help="give each of its dimensions; shapes behind it may be unknown, and findings missing",
         )
-
-
-def _dimensions(count: int) -> str:
-    return f"{count} dimension{'s' * (count != 1)}"
 
 
 def _advice(named: Named, known: Sequence[str]) -> str:

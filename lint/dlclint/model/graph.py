@@ -258,6 +258,15 @@ class Graph:
         """Whether a node of this very graph makes a tensor."""
         return tensor in self._producers
 
+    def home(self, tensor: str) -> Graph:
+        """The graph, this or one around it, that stores or makes a tensor; this one where none does."""
+        graph: Graph | None = self
+        while graph is not None:
+            if tensor in graph.initializers or graph.makes(tensor):
+                return graph
+            graph = graph.parent
+        return self
+
     def consumers(self, tensor: str) -> tuple[Node, ...]:
         """The nodes here and in subgraphs that read a tensor, each once."""
         return tuple(self._consumers.get(tensor, ()))

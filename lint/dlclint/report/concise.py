@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
-from dlclint.diagnostic import Location, Safety, Severity
+from dlclint.diagnostic import Location, Safety, Severity, counted
 from dlclint.outcome import Outcome
 
 _MARK = {Safety.SAFE: " [fix]", Safety.UNSAFE: " [unsafe fix]", Safety.DISPLAY: ""}
+_NOUNS = ((Severity.ERROR, "error"), (Severity.WARNING, "warning"), (Severity.INFO, "note"))
 
 
 def render_concise(outcome: Outcome) -> str:
@@ -34,15 +36,12 @@ def count_line(outcome: Outcome) -> str:
     """Counts by severity over all files, in one sentence."""
     counts = Counter(item.severity for file in outcome.files for item in file.diagnostics)
     files = len(outcome.files)
-    parts = [
-        f"{counts[severity]} {noun}{'s' * (counts[severity] != 1)}"
-        for severity, noun in (
-            (Severity.ERROR, "error"),
-            (Severity.WARNING, "warning"),
-            (Severity.INFO, "note"),
-        )
-    ]
-    return f"{', '.join(parts)} in {files} file{'s' * (files != 1)}{_fixable(outcome)}"
+    return f"{severity_counts(counts)} in {counted(files, 'file')}{_fixable(outcome)}"
+
+
+def severity_counts(counts: Mapping[Severity, int]) -> str:
+    """How many findings there are of each severity, such as `0 errors, 1 warning, 2 notes`."""
+    return ", ".join(counted(counts[severity], noun) for severity, noun in _NOUNS)
 
 
 def _fixable(outcome: Outcome) -> str:

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dlclint.analysis.cle.outcome import EqualizeOutcome, LayerRow
-from dlclint.diagnostic import plain
+from dlclint.diagnostic import counted, plain
 
 _ROWS = 12
 """Convolutions in the table: those with the most to gain."""
@@ -70,40 +70,42 @@ def equalize_text(outcome: EqualizeOutcome, stream: TextIO) -> str:
 def _lines(outcome: EqualizeOutcome) -> list[str]:
     chains = len({row.chain for row in outcome.layers})
     lines = [
-        f"{len(outcome.layers)} of {_count(outcome.convolutions, 'convolution')}: "
-        f"{_count(outcome.pairs, 'pair')} in {_count(chains, 'chain')}"
+        f"{len(outcome.layers)} of {counted(outcome.convolutions, 'convolution')}: "
+        f"{counted(outcome.pairs, 'pair')} in {counted(chains, 'chain')}"
         if outcome.layers
-        else f"no pair to equalize among {_count(outcome.convolutions, 'convolution')}"
+        else f"no pair to equalize among {counted(outcome.convolutions, 'convolution')}"
     ]
     if not outcome.changed:
         lines.append("nothing to equalize: the output is the model as it was")
     found = outcome.pairs + sum(len(left.pairs) for left in outcome.left_alone)
     if outcome.extended_pairs > found:
-        lines.append(f"--extended finds {_count(outcome.extended_pairs - found, 'pair')} more")
+        lines.append(f"--extended finds {counted(outcome.extended_pairs - found, 'pair')} more")
     for left in outcome.left_alone[:_REASONS]:
         more = f", and {len(left.pairs) - 1} more" if len(left.pairs) > 1 else ""
         lines.append(f"left alone: {left.reason} ({left.pairs[0]}{more})")
     rest = sum(len(left.pairs) for left in outcome.left_alone[_REASONS:])
     if rest:
-        lines.append(f"left alone for reasons of their own: {_count(rest, 'pair')} (--format json tells)")
+        lines.append(f"left alone for reasons of their own: {counted(rest, 'pair')} (--format json tells)")
     if any("ReLU6" in left.reason for left in outcome.left_alone):
         lines.append("--relu6 replace takes those across ReLU6 too, and changes what exceeds 6")
     if outcome.relu6_replaced:
-        lines.append(f"ReLU6 became Relu in {_count(outcome.relu6_replaced, 'pair')}: what exceeds 6 changes")
+        lines.append(
+            f"ReLU6 became Relu in {counted(outcome.relu6_replaced, 'pair')}: what exceeds 6 changes"
+        )
     if outcome.absorbed:
-        lines.append(f"high biases of {_count(outcome.absorbed, 'channel')} moved into the next convolution")
+        lines.append(f"high biases of {counted(outcome.absorbed, 'channel')} moved into the next convolution")
     if outcome.absorbable:
         lines.append(
-            f"--high-bias absorb would move those of {_count(outcome.absorbable, 'channel')} more, "
+            f"--high-bias absorb would move those of {counted(outcome.absorbable, 'channel')} more, "
             "and change the function a little"
         )
     if outcome.unconverged:
-        lines.append(f"{_count(outcome.unconverged, 'chain')} did not settle; a second run gets nearer")
+        lines.append(f"{counted(outcome.unconverged, 'chain')} did not settle; a second run gets nearer")
     lines += _grown(outcome)
     if outcome.checked is not None:
         checked = outcome.checked
         lines.append(
-            f"compared on {_count(checked.runs, 'random input')}: largest difference "
+            f"compared on {counted(checked.runs, 'random input')}: largest difference "
             f"{checked.largest_relative:.1e} of the size of output {checked.output!r}"
         )
     return lines
@@ -145,7 +147,3 @@ def _table(outcome: EqualizeOutcome) -> Table:
     table.caption = f"weights of {outcome.bitwidth} bits per tensor; the worst first"
     table.caption_justify = "left"
     return table
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -10,10 +10,10 @@ from typing import Any
 from dlclint.diagnostic import Location, Safety, Severity, plain
 from dlclint.model.writing import Written
 from dlclint.outcome import FixedModel, Left
+from dlclint.report.concise import severity_counts
 from dlclint.verify import Verdict, Verification
 
 _SHOWN = 20
-_NOUNS = ((Severity.ERROR, "error"), (Severity.WARNING, "warning"), (Severity.INFO, "note"))
 
 
 def as_text(
@@ -47,7 +47,7 @@ def _lines(
         "by hand",
         ((item.rule, item.message) for item in fixed.left if not item.reason and _is_serious(item)),
     )
-    yield f"  before {_counts(fixed.before)}; after {_counts(fixed.after)}"
+    yield f"  before {severity_counts(fixed.before)}; after {severity_counts(fixed.after)}"
     if written is not None:
         data = f" and {written.data.name}" if written.data is not None else ""
         same = "" if made else ", a copy of the model as it was"
@@ -68,10 +68,6 @@ def _counted(label: str, items: Iterable[tuple[str, str]]) -> Iterator[str]:
         yield f"  {label} {rule}: {text}{f' ({count} times)' if count > 1 else ''}"
     if len(groups) > _SHOWN:
         yield f"  {label}: {len(groups) - _SHOWN} more; dlclint check lists them"
-
-
-def _counts(counts: Mapping[Severity, int]) -> str:
-    return ", ".join(f"{counts[s]} {noun}{'s' * (counts[s] != 1)}" for s, noun in _NOUNS)
 
 
 def _proof(proof: Verification) -> Iterator[str]:

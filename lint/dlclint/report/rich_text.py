@@ -42,7 +42,7 @@ def _file(console: Console, file: FileOutcome) -> None:
     summary = file.summary
     if summary is not None:
         opset = summary.opsets.get("", "none")
-        line = f"opset {opset}, {summary.nodes} node{'s' * (summary.nodes != 1)}"
+        line = f"opset {opset}, {counted(summary.nodes, 'node')}"
         if summary.folded:
             line += f" ({summary.folded} fold away before conversion)"
         line += f", {size_text(summary.weight_bytes)} of weights"

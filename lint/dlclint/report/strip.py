@@ -23,7 +23,7 @@ def strip_lines(found: Partition) -> Iterator[Text]:
     name = found.runtime.value
     if not found.cuts:
         whole = sum(subnet.nodes for subnet in found.subnets) - found.nowhere
-        yield Text.assemble((name, "bold"), f"  one subnet, {_nodes(whole)}{_beside(found)}")
+        yield Text.assemble((name, "bold"), f"  one subnet, {counted(whole, 'node')}{_beside(found)}")
         return
     yield Text.assemble(
         (name, "bold"),
@@ -42,16 +42,12 @@ def strip_lines(found: Partition) -> Iterator[Text]:
 
 
 def _changes(found: Partition) -> str:
-    return f"{found.cuts} change{'s' * (found.cuts > 1)} of processor"
+    return counted(found.cuts, "change", "of processor")
 
 
 def _beside(found: Partition) -> str:
-    unclear = f"; {_nodes(found.unclear)} unclear" if found.unclear else ""
-    return unclear + (f"; {_nodes(found.nowhere)} on no runtime" if found.nowhere else "")
-
-
-def _nodes(count: int) -> str:
-    return f"{count} node{'s' * (count != 1)}"
+    unclear = f"; {counted(found.unclear, 'node')} unclear" if found.unclear else ""
+    return unclear + (f"; {counted(found.nowhere, 'node')} on no runtime" if found.nowhere else "")
 
 
 def _named(subnet: Subnet, runtime: str) -> str:

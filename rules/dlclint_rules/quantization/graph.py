@@ -9,7 +9,7 @@ import numpy as np
 
 from dlclint.analysis.masks import find_masks
 from dlclint.analysis.roles import WEIGHTED_OPS, fold_factors
-from dlclint.diagnostic import Confidence, Safety, Severity, Source
+from dlclint.diagnostic import Confidence, Safety, Severity, Source, counted
 from dlclint.encodings import grid
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext
@@ -132,7 +132,7 @@ def mask_constant(context: ModelContext) -> Iterator[Finding]:
             else f"beyond {threshold('float16_max'):g} it is infinite in float16"
         )
         yield Finding(
-            f"mask of {mask.value:.4g} reaches {count} Softmax node{'s' * (count > 1)}: {effect}",
+            f"mask of {mask.value:.4g} reaches {counted(count, 'Softmax node')}: {effect}",
             Severity.WARNING,
             Source(QUANTIZATION, "algorithm"),
             Confidence.INFERRED,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from dlclint.diagnostic import Safety
+from dlclint.diagnostic import Safety, counted
 from dlclint.model.constants import add_constant, fresh_name, replace_constant
 from dlclint.model.edits import (
     Edit,
@@ -322,7 +322,7 @@ def narrow_indices(found: list[tuple[Node, int]]) -> Fix:
             if value is not None:
                 yield from replace_constant(node, position, value.astype(np.int32))
 
-    return Fix(f"store {len(found)} tensor{'s' * (len(found) > 1)} of indices as int32", Safety.SAFE, edits)
+    return Fix(f"store {counted(len(found), 'tensor', 'of indices as int32')}", Safety.SAFE, edits)
 
 
 def fully_connected(product: Node, add: Node) -> Fix:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 
-from dlclint.diagnostic import Safety
+from dlclint.diagnostic import Safety, counted
 from dlclint.model.edits import (
     CannotFix,
     Edit,
@@ -78,7 +78,7 @@ def without_default(graph: Graph, names: list[str]) -> Fix:
     def edits() -> Iterator[Edit]:
         yield from (RemoveInput(graph, name) for name in names)
 
-    return Fix(f"take {len(names)} initializer{'s' * (len(names) > 1)} from the inputs", Safety.SAFE, edits)
+    return Fix(f"take {counted(len(names), 'initializer')} from the inputs", Safety.SAFE, edits)
 
 
 def without_initializers(graph: Graph, names: list[str]) -> Fix:
@@ -89,13 +89,13 @@ def without_initializers(graph: Graph, names: list[str]) -> Fix:
             if name in names:
                 yield RemoveInitializer(graph, name, position)
 
-    return Fix(f"drop {len(names)} initializer{'s' * (len(names) > 1)}", Safety.SAFE, edits)
+    return Fix(f"drop {counted(len(names), 'initializer')}", Safety.SAFE, edits)
 
 
 def without_nodes(nodes: list[Node]) -> Fix:
     """Drop nodes whose outputs nothing reads."""
     return Fix(
-        f"drop {len(nodes)} node{'s' * (len(nodes) > 1)}",
+        f"drop {counted(len(nodes), 'node')}",
         Safety.SAFE,
         lambda: (ReplaceNodes(nodes[0].graph, tuple(nodes), ()),),
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, layers_of
-from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.diagnostic import Confidence, Severity, Source, counted
 from dlclint.model.graph import Node
 from dlclint.model.types import is_float
 from dlclint.rule import Finding, ModelContext, Subject, rule
@@ -87,7 +87,7 @@ def _wide_weights(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
     )
     if not count:
         return
-    nodes = f"{count} node{'s' * (count > 1)} with weights"
+    nodes = counted(count, "node", "with weights")
     if kind.act_bitwidth != wide.act_bitwidth:
         yield Finding(
             f"16-bit weights need 16-bit activations on HTP, and these are {kind.act_bitwidth}-bit ({nodes})",

@@ -31,11 +31,9 @@ def partition(context: ModelContext) -> Iterator[Finding]:
         size = f"{'at least ' * bool(unknown)}{size_text(found.bytes)} cross in all"
         size = size if found.bytes else "how much crosses is unknown"
         worst = found.costliest
-        least = (
-            f"; without {worst.op} {worst.borders} change{'s' * (worst.borders > 1)} fewer" if worst else ""
-        )
+        least = f"; without {worst.op} {counted(worst.borders, 'change', 'fewer')}" if worst else ""
         yield Finding(
-            f"{runtime.value}: execution changes processor {found.cuts} time{'s' * (found.cuts > 1)}, "
+            f"{runtime.value}: execution changes processor {counted(found.cuts, 'time')}, "
             f"{counted(len(found.subnets), 'subnet')}, {on} of them on {runtime.value}; {size}{least}",
             Severity.WARNING,
             sources.layer_row(f"column {runtime.column}"),

@@ -137,7 +137,7 @@ def _stored(node: Node, position: int) -> Stored:
     passed: set[str] = set()
     while True:
         passed.add(source)
-        home = _home(node.graph, source)
+        home = node.graph.home(source)
         readings = sum(item.inputs.count(source) for item in home.consumers(source))
         shared = shared or readings > 1 or source in home.outputs
         tensor = home.constant(source)
@@ -152,17 +152,6 @@ def _stored(node: Node, position: int) -> Stored:
         source = maker.input(0)
         if source in passed:
             raise CannotScale(f"{name!r} is not stored but made of itself")
-
-
-def _home(graph: Graph, name: str) -> Graph:
-    """The graph, this or one around it, that stores or makes a tensor."""
-    scope: Graph | None = graph
-    while scope is not None:
-        maker = scope.producer(name)
-        if name in scope.initializers or (maker is not None and maker.graph is scope):
-            return scope
-        scope = scope.parent
-    return graph
 
 
 def _cells(conv: Node, weight: Stored) -> Cells:

@@ -65,7 +65,7 @@ def make_plan(view: ModelView, asked: Asked) -> Plan:
         if 2 * estimated < len(outputs) and not view.target.input_moments:
             notes += _moments_would_help(view)
     if wide and not asked.overrides:
-        notes.append(f"--emit-overrides FILE writes the 16-bit entries of {_tensors(len(wide))}")
+        notes.append(f"--emit-overrides FILE writes the 16-bit entries of {counted(len(wide), 'activation')}")
     notes += placeholders(view, choice)
     if asked.overrides:
         notes.append(
@@ -107,10 +107,6 @@ def chosen_runtime(view: ModelView) -> tuple[Runtime, str]:
         if runtime in considered:
             return runtime, "" if target.soc is None else f"what {target.soc} has ({target.soc.hexagon_text})"
     return Runtime.CPU, "no other runtime is known there"
-
-
-def _tensors(count: int) -> str:
-    return f"{count} activation{'s' * (count != 1)}"
 
 
 def _stay_float(view: ModelView, runtime: Runtime, asked: Asked) -> tuple[Choice, list[Advice]]:

@@ -15,6 +15,7 @@ from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.clipping import best_clipping
 from dlclint.analysis.weights.statistics import Floats
 from dlclint.analysis.weights.store import ConvertedWeight
+from dlclint.diagnostic import counted
 from dlclint.encodings import grid
 from dlclint.encodings.convert import Entry, written
 from dlclint.model.tensors import Unavailable
@@ -54,20 +55,20 @@ def _notes(
     plan: Plan, weights: list[Entry], activations: list[Entry], version: str, estimated: bool
 ) -> list[str]:
     choice = plan.choice
-    found = [f"written to the override file: {_counted(len(weights), 'weight')}"]
+    found = [f"written to the override file: {counted(len(weights), 'weight')}"]
     ranged = sum(bool(entry.scale) for entry in activations)
     if ranged:
-        found[0] += f", {_counted(ranged, 'activation')} with estimated ranges"
+        found[0] += f", {counted(ranged, 'activation')} with estimated ranges"
     if len(activations) > ranged:
         found[0] += (
-            f", {_counted(len(activations) - ranged, 'activation')} at 16 bits without a range, which"
+            f", {counted(len(activations) - ranged, 'activation')} at 16 bits without a range, which"
             " calibration finds"
         )
     held = {entry.name for entry in activations}
     missing = [name for name in plan.wide if name not in held]
     if missing:
         found.append(
-            f"not written: the 16-bit entries of {_counted(len(missing), 'activation')}, because {version}"
+            f"not written: the 16-bit entries of {counted(len(missing), 'activation')}, because {version}"
             f" has no entry without a range; use --encodings-version {RANGELESS}, or --estimated-activations"
         )
     if not estimated:
@@ -78,7 +79,7 @@ def _notes(
     elif ranged < plan.activations:
         left = plan.activations - ranged
         found.append(
-            f"not written: {_counted(left, 'activation')} without an estimate that rests on the model's own"
+            f"not written: {counted(left, 'activation')} without an estimate that rests on the model's own"
             " numbers; calibration finds them"
         )
     if choice.per_row:
@@ -88,10 +89,6 @@ def _notes(
         )
     found.append(f"not written: biases, because --bias_bitwidth {choice.bias_bitwidth} sets them")
     return found
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _weights(view: ModelView, choice: Choice) -> list[Entry]:

@@ -15,7 +15,7 @@ from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.biases import bias_errors
 from dlclint.analysis.weights.clipping import best_clipping
 from dlclint.analysis.weights.store import ConvertedWeight
-from dlclint.diagnostic import size_text
+from dlclint.diagnostic import counted, size_text
 from dlclint.model.tensors import Unavailable
 from dlclint.target import Runtime
 from dlclint_schemas.precision import narrow_weights, wide_weights
@@ -230,7 +230,7 @@ def equalization(
     pairs = len(view.cle.pairs)
     total = len(view.cle.convolutions)
     numbers = {"pairs": pairs, "convolutions": total}
-    among = f"{pairs} pair{'s' * (pairs != 1)} among {total} convolution{'s' * (total != 1)}"
+    among = f"{counted(pairs, 'pair')} among {counted(total, 'convolution')}"
     if choice.per_channel:
         reason = f"{among}, but a grid for each channel needs no equalization"
         return choice, [Advice("CLE", "no", reason, numbers)]

@@ -152,9 +152,4 @@ def distinct(weights: Iterable[ConvertedWeight]) -> list[ConvertedWeight]:
 
 def home(graph: Graph, name: str) -> Home:
     """The graph, here or around, that defines a name."""
-    scope: Graph | None = graph
-    while scope is not None:
-        if name in scope.initializers or scope.makes(name):
-            return scope.path, name
-        scope = scope.parent
-    return graph.path, name
+    return graph.home(name).path, name
