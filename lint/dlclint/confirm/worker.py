@@ -88,7 +88,7 @@ def _say(stream: TextIO, **answer: Any) -> None:
 
 def _load() -> tuple[Any, list[Any]]:
     import onnxruntime  # type: ignore[import-untyped, unused-ignore]
-    import onnxruntime_qnn  # type: ignore[import-not-found, unused-ignore]
+    import onnxruntime_qnn
 
     # The level is frozen when the library is registered: later, the validator's words never appear.
     onnxruntime.set_default_logger_severity(0)
