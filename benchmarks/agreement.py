@@ -25,7 +25,8 @@ from dlclint.confirm.package import package_versions
 from dlclint.confirm.process import Backend, Limits, NotAvailable, backend
 from dlclint.confirm.ranges import kind_words
 from dlclint.confirm.socs import asked_soc
-from dlclint.engine.run import Job, lint
+from dlclint.engine.job import Job
+from dlclint.engine.run import lint
 from dlclint.model.reading import Unreadable, read
 from dlclint.socs import UnknownSoc, resolve
 from dlclint.target import DlcKind, Target

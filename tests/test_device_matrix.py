@@ -17,7 +17,7 @@ from onnx import parser
 
 from dlclint.analysis.view import ModelView
 from dlclint.engine.registry import all_rules
-from dlclint.engine.run import apply_rules
+from dlclint.engine.rules import apply_rules
 from dlclint.model.reading import read
 from dlclint.rule import ModelContext, Subject
 from dlclint.socs import find_socs

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from dlclint.cli.main import main
 from dlclint.engine.fixing import fix_model
-from dlclint.engine.run import Job
+from dlclint.engine.job import Job
 from dlclint.model.writing import write_model
 from dlclint.target import DlcKind, Runtime, Target
 from dlclint.verify import Verdict, verify

@@ -13,8 +13,9 @@ from dlclint.cli.targets import target_of
 from dlclint.diagnostic import Safety
 from dlclint.engine.config import ModelSection
 from dlclint.engine.fixing import fix_model
+from dlclint.engine.job import Job
 from dlclint.engine.registry import all_rules
-from dlclint.engine.run import Job, lint
+from dlclint.engine.run import lint
 from dlclint.model.reading import Unreadable
 from dlclint.model.writing import write_model
 from dlclint.outcome import FixedModel

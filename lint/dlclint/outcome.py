@@ -86,10 +86,8 @@ class Outcome:
     files: tuple[FileOutcome, ...]
     fail_on: Severity | None
     """None: never fail."""
-    rule_titles: dict[str, str] = field(default_factory=dict)
-    """Rule id to first line of its documentation, for every rule that ran."""
-    rule_docs: dict[str, str] = field(default_factory=dict)
-    """Rule id to whole documentation, for every rule that ran."""
+    rule_docs: Mapping[str, str] = field(default_factory=dict)
+    """Rule id to documentation, the flaw in the first line, for every rule that ran."""
     seconds: float = 0.0
 
     @property

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from dlclint.engine.run import Job, lint
+from dlclint.engine.job import Job
+from dlclint.engine.run import lint
 from dlclint.outcome import PrecisionRow
 from dlclint.target import DlcKind, Target
 

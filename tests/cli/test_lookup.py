@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dlclint.cli.main import main
-from dlclint.confirm.evidence import TITLES
+from dlclint.own_rules import OWN_DOCS
 
 
 def lines(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
@@ -32,10 +32,10 @@ def test_a_rule_is_found_in_any_case(capsys: pytest.CaptureFixture[str]) -> None
     assert lines(capsys, "rule", "HTP/Refused-Form")[0] == "htp/refused-form"
 
 
-@pytest.mark.parametrize("rule", TITLES)
-def test_what_confirm_finds_is_explained(rule: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("rule", OWN_DOCS)
+def test_what_no_rule_finds_is_explained(rule: str, capsys: pytest.CaptureFixture[str]) -> None:
     name, _, title, *_ = lines(capsys, "rule", rule)
-    assert (name, title) == (rule, TITLES[rule])
+    assert (name, title) == (rule, OWN_DOCS[rule].partition("\n")[0])
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from dlclint.diagnostic import Severity
-from dlclint.engine.run import Job, lint
+from dlclint.engine.job import Job
+from dlclint.engine.run import lint
 
 HERE = Path(__file__).parent
 VERDICTS = HERE / "aimet_verdicts.json"

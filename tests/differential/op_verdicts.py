@@ -19,7 +19,8 @@ from typing import Any
 import onnx
 from onnx import numpy_helper
 
-from dlclint.engine.run import Job, lint
+from dlclint.engine.job import Job
+from dlclint.engine.run import lint
 from dlclint.target import Runtime, Target
 
 Verdict = tuple[str, int, str]  # rule, node index, severity ("" where the table leaves it open)

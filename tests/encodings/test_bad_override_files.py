@@ -18,7 +18,8 @@ from dlclint.encodings.convert import CannotConvert, convert
 from dlclint.encodings.reading import read_bytes, read_encodings
 from dlclint.encodings.show import differences, rows
 from dlclint.engine.encodings import fix_encodings
-from dlclint.engine.run import Job, lint
+from dlclint.engine.job import Job
+from dlclint.engine.run import lint
 
 ENTRY = {
     "bitwidth": 8,

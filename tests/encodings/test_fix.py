@@ -16,7 +16,8 @@ from dlclint.cli.main import main
 from dlclint.diagnostic import Safety
 from dlclint.encodings.reading import read_encodings
 from dlclint.engine.encodings import fix_encodings
-from dlclint.engine.run import Job, lint
+from dlclint.engine.job import Job
+from dlclint.engine.run import lint
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 BAD = sorted(path for path in FIXTURES.glob("*/*/bad*.json") if path.parts[-3] in ("encodings", "precision"))

@@ -17,7 +17,8 @@ from dlclint.encodings.document import EncodingsDocument, Layout
 from dlclint.encodings.effect import commands
 from dlclint.encodings.reading import read_bytes
 from dlclint.encodings.recognition import encodings_beside, is_encodings, model_beside
-from dlclint.engine.run import Job, lint
+from dlclint.engine.job import Job
+from dlclint.engine.run import lint
 
 HERE = Path("m.encodings")
 NUMBERS = st.floats(-1e6, 1e6)

@@ -13,7 +13,8 @@ from dlclint.diagnostic import Severity
 from dlclint.encodings.convert import CannotConvert, Placed, convert
 from dlclint.encodings.reading import read_bytes, read_encodings
 from dlclint.engine.encodings import fix_encodings
-from dlclint.engine.run import Job, lint
+from dlclint.engine.job import Job
+from dlclint.engine.run import lint
 from dlclint.model.reading import read
 
 ROOT = Path(__file__).parent.parent.parent

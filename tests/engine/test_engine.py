@@ -15,11 +15,11 @@ import pytest
 from onnx import parser
 
 from dlclint.cli.main import main
-from dlclint.cli.rule import ENGINE_RULES
-from dlclint.confirm.evidence import DOCS
 from dlclint.engine import models, registry, run
 from dlclint.engine.config import ConfigError, load_config
+from dlclint.engine.job import Job
 from dlclint.engine.registry import all_rules, select
+from dlclint.own_rules import CRASHED, OWN_DOCS
 from dlclint.report.progress import with_progress
 from dlclint.rule import Finding, ModelContext, Rule, Subject
 
@@ -145,8 +145,8 @@ def test_a_crashing_rule_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
 
     rules = (Rule("odd/broken", Subject.MODEL, broken, "Broken."), *all_rules())
     monkeypatch.setattr(models, "chosen_rules", lambda *_: rules)
-    found = run.lint(run.Job(Path("a.onnx"))).diagnostics
-    assert found[0].rule == run.CRASHED
+    found = run.lint(Job(Path("a.onnx"))).diagnostics
+    assert found[0].rule == CRASHED
     assert found[0].message == "rule odd/broken failed: RuntimeError: \\x1b[31mbad luck"
     assert {item.rule for item in found} > {"ops/unsupported"}
 
@@ -167,7 +167,7 @@ def test_output_is_written_whole(capsys: pytest.CaptureFixture[str]) -> None:
     assert sorted(p.name for p in Path().iterdir()) == ["a.onnx", "b.onnx", "c.onnx", "report.txt"]
 
 
-def die(job: run.Job) -> None:
+def die(job: Job) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -242,7 +242,7 @@ def test_rule_and_ops(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ops", "Det"]) == 2
     assert main(["ops"]) == 0
     assert main(["rule"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 122 + len(all_rules()) + len(ENGINE_RULES) + len(DOCS)
+    assert len(capsys.readouterr().out.splitlines()) == 122 + len(all_rules()) + len(OWN_DOCS)
 
 
 def test_path_globs_hold_from_every_folder(

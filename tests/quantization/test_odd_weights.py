@@ -10,9 +10,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from dlclint.engine.run import CRASHED, Job, lint
+from dlclint.engine.job import Job
+from dlclint.engine.run import lint
 from dlclint.model.tensors import Array
 from dlclint.outcome import FileOutcome
+from dlclint.own_rules import CRASHED
 from dlclint.target import DlcKind, Runtime, Target
 
 KINDS = (

@@ -68,7 +68,7 @@ def outcome() -> Outcome:
     target = Target((Runtime.HTP, Runtime.GPU), soc, DlcKind(True, 16, stated=True))
     clean = FileOutcome("clean.onnx", "model", target, (), partitions=(cut, whole))
     titles = {"ops/unsupported": "The op is not in the table."}
-    return Outcome("0.0", (file, clean), Severity.ERROR, titles, titles, 0.25)
+    return Outcome("0.0", (file, clean), Severity.ERROR, titles, 0.25)
 
 
 @pytest.mark.parametrize("form", ["rich", "concise", "json", "sarif"])

@@ -15,6 +15,7 @@ from dlclint.diagnostic import Severity
 from dlclint.engine.registry import ENCODINGS_GROUP, GROUP, BrokenRules, chosen_rules
 from dlclint.engine.run import WorkerKilled, run
 from dlclint.outcome import Outcome
+from dlclint.own_rules import CONFIRM_DOCS
 from dlclint.report.progress import with_progress
 from dlclint.report.render import render
 
@@ -42,23 +43,20 @@ def check(given: argparse.Namespace) -> int:
     except WorkerKilled:
         raise UsageError("a worker process was killed (out of memory?); try again with --jobs 1") from None
     refuse_unknown(files)
-    titles = {rule.id: rule.title for rule in rules}
     docs = {rule.id: rule.page for rule in rules}
     if given.confirm:
         # Imported here because the backend is seldom asked.
         from dlclint.cli.confirm import asking
         from dlclint.cli.confirming import with_verdicts
-        from dlclint.confirm.evidence import DOCS, TITLES
 
         with asking(given) as (backend, _):
             files = with_verdicts(files, jobs, given, backend)
-        titles, docs = titles | TITLES, docs | DOCS
+        docs |= CONFIRM_DOCS
     fail_on = given.fail_on or config.fail_on or "error"
     outcome = Outcome(
         __version__,
         tuple(files),
         None if fail_on == "never" else Severity(fail_on),
-        titles,
         docs,
         time.perf_counter() - started,
     )

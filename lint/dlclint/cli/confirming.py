@@ -23,8 +23,9 @@ from dlclint.confirm.process import Backend, NotAvailable
 from dlclint.confirm.socs import asked_soc
 from dlclint.confirm.wording import troubles, words
 from dlclint.diagnostic import Diagnostic, plain
+from dlclint.engine.job import Job
 from dlclint.engine.registry import BrokenRules, chosen_rules
-from dlclint.engine.run import Job, lint
+from dlclint.engine.run import lint
 from dlclint.model.reading import Unreadable, read
 from dlclint.model.writing import CannotWrite
 from dlclint.outcome import FileOutcome

@@ -13,8 +13,8 @@ from dlclint.cli.jobs import listed
 from dlclint.diagnostic import plain
 from dlclint.encodings.recognition import model_beside
 from dlclint.engine.encodings import Fixed, NotConverging, fix_encodings
+from dlclint.engine.job import Job
 from dlclint.engine.registry import BrokenRules
-from dlclint.engine.run import Job
 from dlclint.report.render import write_whole
 from dlclint.target import Target
 

@@ -14,8 +14,8 @@ from dlclint.cli.jobs import config_of, job_for, listed, size
 from dlclint.diagnostic import Safety, Severity, plain
 from dlclint.encodings.recognition import encodings_beside
 from dlclint.engine.fixing import NotFixed, fix_model
+from dlclint.engine.job import Job
 from dlclint.engine.registry import BrokenRules
-from dlclint.engine.run import Job
 from dlclint.model.reading import Unreadable
 from dlclint.model.writing import CannotWrite, Written, write_model
 from dlclint.outcome import FixedModel

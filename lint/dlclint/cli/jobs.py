@@ -17,10 +17,11 @@ from dlclint.encodings.recognition import (
     model_beside,
 )
 from dlclint.engine.config import Config, ConfigError, ModelSection, find_config, load_config
-from dlclint.engine.run import UNKNOWN_NAME, Job, Named
+from dlclint.engine.job import Job, Named
 from dlclint.model.dimensions import Dimensions
 from dlclint.model.formats import MODEL_SUFFIXES
 from dlclint.outcome import FileOutcome
+from dlclint.own_rules import UNKNOWN_NAME
 
 
 def listed(values: Sequence[str]) -> list[str]:

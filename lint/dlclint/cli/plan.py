@@ -14,9 +14,9 @@ from dlclint.cli.output import deliver
 from dlclint.diagnostic import plain
 from dlclint.encodings.recognition import is_encodings
 from dlclint.engine.config import Config
+from dlclint.engine.job import Job
 from dlclint.engine.plan import OverrideFile, UnknownNames, plan_model
 from dlclint.engine.registry import BrokenRules, chosen_rules
-from dlclint.engine.run import Job
 from dlclint.model.reading import Unreadable
 from dlclint.report.plan import render_plan
 

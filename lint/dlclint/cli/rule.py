@@ -6,25 +6,9 @@ import argparse
 from collections.abc import Mapping
 
 from dlclint.cli.errors import UsageError
-from dlclint.confirm.evidence import DOCS
 from dlclint.diagnostic import plain
-from dlclint.engine.ignores import UNUSED
 from dlclint.engine.registry import BrokenRules, all_rules, suggest
-from dlclint.engine.run import CRASHED, OTHER_RANK, UNKNOWN_NAME
-
-ENGINE_RULES = {
-    CRASHED: "A rule failed with an exception.\n\nThe other rules ran. Report it; --ignore it until then.",
-    UNKNOWN_NAME: (
-        "An option or a configured section names an input or symbol that the model does not have.\n\n"
-        "The converter stops at an unknown name behind -d; of the other options that is not documented. "
-        "A name that none of the models has is an error with status 2."
-    ),
-    OTHER_RANK: (
-        "-d gives an input another number of dimensions than the model declares.\n\n"
-        "They are taken as given, so shapes behind the input may be unknown, and findings missing."
-    ),
-    UNUSED: "A configured ignore silences nothing.\n\nRemove it, or correct its rule or globs.",
-}
+from dlclint.own_rules import OWN_DOCS
 
 
 def _list(docs: Mapping[str, str]) -> None:
@@ -41,7 +25,7 @@ def show_rule(given: argparse.Namespace) -> int:
         UsageError: there is no such rule.
     """
     try:
-        docs = {rule.id: rule.page for rule in all_rules()} | ENGINE_RULES | DOCS
+        docs = {rule.id: rule.page for rule in all_rules()} | OWN_DOCS
     except BrokenRules as error:
         raise UsageError(str(error)) from None
     id = given.id

@@ -10,19 +10,6 @@ from dlclint.confirm.verdict import Said
 from dlclint.confirm.wording import sentence
 from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Source
 
-DOCS = {
-    "confirm/refused": "Hexagon's validator refuses a node that no rule speaks of.\n\n"
-    "Found by `dlclint check --confirm` alone; the message gives the validator's reason and code. Change the "
-    "op's type, rank or form, or let it run elsewhere.",
-    "confirm/not-compiled": "A node that no rule speaks of passes validation and cannot be compiled.\n\n"
-    "Found by `dlclint check --confirm` alone. Try another precision or chip, or let the op run elsewhere.",
-    "confirm/crashed": "The backend's process died while it judged a node that no rule speaks of.\n\n"
-    "Found by `dlclint check --confirm` alone. The converter's own backend may die likewise; express the "
-    "node by other ops.",
-}
-"""What each finding of `check --confirm` means, the flaw in the first line."""
-TITLES = {rule: text.partition("\n")[0] for rule, text in DOCS.items()}
-
 
 def with_evidence(diagnostics: Iterable[Diagnostic], asked: Confirmation) -> Iterator[Diagnostic]:
     """Every finding, those about a node with the backend's verdict, and one for each node that was missed.

@@ -10,8 +10,9 @@ from dlclint.encodings.document import EncodingsDocument
 from dlclint.encodings.edits import Fix, apply
 from dlclint.encodings.effect import commands
 from dlclint.encodings.reading import read_bytes, read_encodings
+from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, chosen_rules
-from dlclint.engine.run import Job, apply_rules, finish
+from dlclint.engine.rules import apply_rules, finish
 from dlclint.outcome import FileOutcome, PrecisionRow
 from dlclint.rule import EncodingsContext, Finding, Rule, Subject
 

@@ -13,8 +13,8 @@ from dlclint.analysis.cle.plan import Chain, Refusal, plan
 from dlclint.analysis.cle.rewriting import Rewriter
 from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import plain
+from dlclint.engine.job import Job, Named
 from dlclint.engine.names import misfits, refused
-from dlclint.engine.run import Job, Named
 from dlclint.model.applying import apply
 from dlclint.model.dimensions import Dimensions
 from dlclint.model.draft import open_draft

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from dlclint.analysis.resizing import resize, wanted_sizes
 from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import Diagnostic, Location, Safety, Severity, plain
+from dlclint.engine.job import Job
 from dlclint.engine.registry import all_rules, select
-from dlclint.engine.run import CRASHED, Job, crashed, diagnostic
+from dlclint.engine.rules import run_rules
 from dlclint.model.applying import apply
 from dlclint.model.draft import Draft, open_draft
 from dlclint.model.edits import CannotFix, Edit, Fix, as_json
@@ -115,17 +116,12 @@ def _lint(run: _Run, model: Model, fixable: bool = False) -> list[_Found]:
     """What the rules find; with `fixable`, only those that can carry fixes."""
     context = ModelContext(run.job.path, ModelView(model, run.job.target), run.job.target)
     file = plain(str(run.job.path), 500)
-    found = []
-    for rule in run.rules:
-        if fixable and not rule.fix:
-            continue
-        try:
-            for finding in rule.check(context):
-                fix = finding.fix if isinstance(finding.fix, Fix) else None
-                found.append(_Found(rule.id, fix, diagnostic(rule.id, finding, file)))
-        except Exception as error:  # a rule's flaw must not cost the user the other fixes
-            found.append(_Found(CRASHED, None, crashed(rule.id, error, file)))
-    return [item for item in found if not any(ignore.matches(item.shown) for ignore in run.job.ignores)]
+    rules = (rule for rule in run.rules if rule.fix or not fixable)
+    return [
+        _Found(found.shown.rule, found.fix if isinstance(found.fix, Fix) else None, found.shown)
+        for found in run_rules(rules, Subject.MODEL, context, file)
+        if not any(ignore.matches(found.shown) for ignore in run.job.ignores)
+    ]
 
 
 def _count(found: Sequence[_Found]) -> dict[Severity, int]:

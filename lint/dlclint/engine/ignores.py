@@ -7,9 +7,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from dlclint.diagnostic import Diagnostic, Location, Severity
+from dlclint.own_rules import UNUSED_IGNORE
 from dlclint_schemas.record import record
-
-UNUSED = "config/unused-ignore"
 
 
 def path_matches(path: str, glob: str) -> bool:
@@ -61,7 +60,7 @@ def apply_ignores(
         if ignore not in used and ignore.covers_path(file):
             kept.append(
                 Diagnostic(
-                    UNUSED,
+                    UNUSED_IGNORE,
                     Severity.WARNING,
                     f"the ignore of {ignore.rule} ({ignore.reason}) silences nothing",
                     Location(file),

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import Diagnostic, Severity, plain
+from dlclint.engine.job import Job
 from dlclint.engine.registry import chosen_rules
-from dlclint.engine.run import Job, apply_rules, crashed, finish
+from dlclint.engine.rules import apply_rules, crashed, finish
 from dlclint.model.reading import Unreadable, read
 from dlclint.outcome import FileOutcome, ModelSummary
 from dlclint.rule import FileContext, ModelContext, Subject

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, counted, plain
+from dlclint.engine.job import Job, Named
 from dlclint.engine.registry import suggest
-from dlclint.engine.run import OTHER_RANK, UNKNOWN_NAME, Job, Named
 from dlclint.model.graph import Model
+from dlclint.own_rules import OTHER_RANK, UNKNOWN_NAME
 
 _SHOWN = 8
 """Names of the model that a message lists."""

@@ -10,11 +10,13 @@ from dlclint.analysis.plan.model import Asked, Choice, Obstacle, Plan
 from dlclint.analysis.plan.overrides import Overrides, overrides
 from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import Diagnostic, Severity, plain
-from dlclint.engine.ignores import UNUSED, apply_ignores
+from dlclint.engine.ignores import apply_ignores
+from dlclint.engine.job import Job
 from dlclint.engine.names import misfits, refused
 from dlclint.engine.registry import chosen_rules
-from dlclint.engine.run import Job, apply_rules
+from dlclint.engine.rules import apply_rules
 from dlclint.model.reading import read
+from dlclint.own_rules import UNUSED_IGNORE
 from dlclint.rule import ModelContext, Rule, Subject
 from dlclint.target import DlcKind, Runtime, Target
 
@@ -102,7 +104,7 @@ def _obstacles(found: list[Diagnostic]) -> tuple[Obstacle, ...]:
     """Errors and warnings by rule, the most frequent errors first."""
     groups: dict[tuple[bool, str], list[Diagnostic]] = {}
     for item in found:
-        if item.severity is not Severity.INFO and item.rule != UNUSED:
+        if item.severity is not Severity.INFO and item.rule != UNUSED_IGNORE:
             groups.setdefault((item.severity is Severity.ERROR, item.rule), []).append(item)
     rows = [
         Obstacle(rule, is_error, len(items), items[0].message, _where(items[0]), items[0].help)

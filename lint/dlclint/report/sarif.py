@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from dlclint.diagnostic import Diagnostic, Severity
 from dlclint.outcome import Outcome
+from dlclint.own_rules import OWN_DOCS
 
 _LEVEL = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 
@@ -20,7 +21,7 @@ _LEVEL = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "
 def render_sarif(outcome: Outcome) -> str:
     """One run; rules carry their documentation, nodes are logical locations."""
     found = [item for file in outcome.files for item in file.diagnostics]
-    ids = sorted({item.rule for item in found} | set(outcome.rule_titles))
+    ids = sorted({item.rule for item in found} | set(outcome.rule_docs))
     log = {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -42,12 +43,12 @@ def render_sarif(outcome: Outcome) -> str:
 
 
 def _rule(id: str, outcome: Outcome) -> dict[str, Any]:
-    title = outcome.rule_titles.get(id, id)
+    docs = outcome.rule_docs.get(id) or OWN_DOCS.get(id, id)
     return {
         "id": id,
-        "shortDescription": {"text": title},
-        "fullDescription": {"text": outcome.rule_docs.get(id, title)},
-        "help": {"text": outcome.rule_docs.get(id, title)},
+        "shortDescription": {"text": docs.partition("\n")[0]},
+        "fullDescription": {"text": docs},
+        "help": {"text": docs},
     }
 
 

@@ -9,18 +9,10 @@ from dlclint.confirm.verdict import Said
 from dlclint.confirm.wording import is_shown, sentence, stands, troubles
 from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Source
 from dlclint.outcome import FileOutcome, Outcome
+from dlclint.own_rules import CONFIRM_DOCS, COULD_NOT_ASK, NO_GRAPH
 from dlclint.report.sarif import render_sarif as render_outcome
 from dlclint.target import Runtime, Target
 
-_TITLES = {
-    "confirm/refused": "Hexagon's validator refuses the node.",
-    "confirm/not-compiled": "The node passes validation and cannot be compiled.",
-    "confirm/crashed": "The backend's process died while it judged the node.",
-    "confirm/not-offered": "ONNX Runtime's wrapper refuses the node; this says nothing about Hexagon.",
-    "confirm/taken": "The backend takes a node that dlclint has a finding against, or computes it in float.",
-    "confirm/could-not-ask": "The backend gave no verdict, or not to the end.",
-    "confirm/no-graph": "The nodes were judged, but no graph came of them.",
-}
 _SEVERITY = {
     Said.REFUSED: Severity.ERROR,
     Said.NOT_COMPILED: Severity.ERROR,
@@ -35,13 +27,13 @@ def render_sarif(outcome: ConfirmOutcome) -> str:
     files = tuple(
         FileOutcome(file.path, "model", target, tuple(_results(file, outcome))) for file in outcome.files
     )
-    return render_outcome(Outcome(outcome.version, files, Severity.ERROR, _TITLES, _TITLES))
+    return render_outcome(Outcome(outcome.version, files, Severity.ERROR, CONFIRM_DOCS))
 
 
 def _results(file: Confirmation, outcome: ConfirmOutcome) -> Iterator[Diagnostic]:
     source = Source("QNN backend", f"onnxruntime-qnn {outcome.packages.get('onnxruntime-qnn', '')}".strip())
     for trouble in troubles(file):
-        rule = "confirm/could-not-ask" if file.could_not_ask else "confirm/no-graph"
+        rule = COULD_NOT_ASK if file.could_not_ask else NO_GRAPH
         yield Diagnostic(
             rule, Severity.ERROR, trouble, Location(file.path), Confidence.FIELD_REPORTED, source
         )

@@ -1,0 +1,41 @@
+"""One file and what it is linted, fixed or confirmed for."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from pathlib import Path
+
+from dlclint.engine.ignores import Ignore
+from dlclint.model.dimensions import Dimensions
+from dlclint.target import Target
+from dlclint_schemas.record import record
+
+
+@record
+class Named:
+    """A name of an input or symbol that was said on the command line or in a section of the configuration."""
+
+    option: str
+    """By the command line's spelling, such as `--input-dim`."""
+    name: str
+    section: str = ""
+    """The section's path glob; "" for the command line."""
+
+
+@record
+class Job:
+    """One file and what it is linted for.
+
+    `model` goes with an override file (`kind` encodings) where it is known. `names` are to be names of
+    the model; empty for an override file whose model is linted too, which is told of them.
+    """
+
+    path: Path
+    target: Target = field(default_factory=Target)
+    dimensions: Dimensions = field(default_factory=Dimensions)
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    ignores: tuple[Ignore, ...] = ()
+    kind: str = "model"
+    model: Path | None = None
+    names: tuple[Named, ...] = ()

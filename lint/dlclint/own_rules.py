@@ -1,0 +1,46 @@
+"""Ids and documentation of the findings that come from dlclint itself and not from a rule's function.
+
+This is the one place that names them: a rule package has no id among them, and reports and
+`dlclint rule` find their documentation here. Findings about the backend's verdict are
+`confirm/` and the verdict's own word.
+"""
+
+from __future__ import annotations
+
+CRASHED = "engine/crashed-rule"
+UNKNOWN_NAME = "config/unknown-name"
+OTHER_RANK = "config/other-rank"
+UNUSED_IGNORE = "config/unused-ignore"
+COULD_NOT_ASK = "confirm/could-not-ask"
+NO_GRAPH = "confirm/no-graph"
+
+LINT_DOCS = {
+    CRASHED: "A rule failed with an exception.\n\nThe other rules ran. Report it; --ignore it until then.",
+    UNKNOWN_NAME: (
+        "An option or a configured section names an input or symbol that the model does not have.\n\n"
+        "The converter stops at an unknown name behind -d; of the other options that is not documented. "
+        "A name that none of the models has is an error with status 2."
+    ),
+    OTHER_RANK: (
+        "-d gives an input another number of dimensions than the model declares.\n\n"
+        "They are taken as given, so shapes behind the input may be unknown, and findings missing."
+    ),
+    UNUSED_IGNORE: "A configured ignore silences nothing.\n\nRemove it, or correct its rule or globs.",
+}
+CONFIRM_DOCS = {
+    "confirm/refused": "Hexagon's validator refuses the node.\n\n"
+    "`dlclint check --confirm` gives it for a node that no rule speaks of; the message gives the validator's "
+    "reason and code. Change the op's type, rank or form, or let it run elsewhere.",
+    "confirm/not-compiled": "The node passes validation and cannot be compiled.\n\n"
+    "`dlclint check --confirm` gives it for a node that no rule speaks of. Try another precision or chip, or "
+    "let the op run elsewhere.",
+    "confirm/crashed": "The backend's process died while it judged the node.\n\n"
+    "`dlclint check --confirm` gives it for a node that no rule speaks of. The converter's own backend may "
+    "die likewise; express the node by other ops.",
+    "confirm/not-offered": "ONNX Runtime's wrapper refuses the node; this says nothing about Hexagon.",
+    "confirm/taken": "The backend takes a node that dlclint has a finding against, or computes it in float.",
+    COULD_NOT_ASK: "The backend gave no verdict, or not to the end.",
+    NO_GRAPH: "The nodes were judged, but no graph came of them.",
+}
+OWN_DOCS = LINT_DOCS | CONFIRM_DOCS
+"""Id to documentation, the flaw in the first line."""
