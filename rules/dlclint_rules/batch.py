@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from dlclint.diagnostic import Confidence, Safety, Severity
 from dlclint.model.graph import Graph, Node
+from dlclint.model.op_facts import RECURRENT, SIZE_INPUT
 from dlclint.model.types import Dim
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
@@ -14,13 +15,11 @@ from dlclint_rules import repairs, sources
 from dlclint_rules.shapes import graph_inputs
 from dlclint_schemas.limitations import limit_table
 
-_RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
-
 
 def _is_sequence(graph: Graph, name: str) -> bool:
     """Whether a recurrent op reads an input whose leading dimension is time (layout 0), or as a state."""
     return any(
-        node.op_type in _RECURRENT and not node.domain and not node.attribute("layout", 0)
+        node.op_type in RECURRENT and not node.domain and not node.attribute("layout", 0)
         for node in graph.consumers(name)
     )
 
@@ -85,8 +84,6 @@ def symbolic(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-_SHAPE_INPUT = {"Reshape": 1, "Expand": 1, "Tile": 1, "ConstantOfShape": 0}
-"""Ops that are told a shape or repeats, and the input that tells them."""
 _PASSED = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze"})
 _END = (1 << 31) - 1
 """Slice ends from here on mean the end of the axis; exporters write this or more."""
@@ -107,7 +104,7 @@ def _written(graph: Graph, tensor: str, depth: int = 8) -> list[int] | None:
 
 def _shape_flaw(node: Node, open_batches: set[Dim]) -> tuple[int, str] | None:
     """The size to which a stored shape fixes the leading dimension, and how."""
-    sizes = _written(node.graph, node.input(_SHAPE_INPUT[node.op_type]))
+    sizes = _written(node.graph, node.input(SIZE_INPUT[node.op_type]))
     data = node.graph.type_of(node.input(0))
     if not sizes or sizes[0] <= 0 or data is None or not data.shape:
         return None
@@ -174,7 +171,7 @@ def baked_in(context: ModelContext) -> Iterator[Finding]:
     safe = context.target.quantize or not any(isinstance(batch, int) for batch in open_batches)
     # What folds to a constant fixes the batch as well as what does not.
     for node in (node for graph in context.view.model.graphs() for node in graph.nodes if not node.domain):
-        if node.op_type in _SHAPE_INPUT:
+        if node.op_type in SIZE_INPUT:
             flaw = _shape_flaw(node, open_batches)
         elif node.op_type == "Slice":
             flaw = _slice_flaw(node, open_batches)

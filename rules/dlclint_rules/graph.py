@@ -11,13 +11,12 @@ import onnx
 from dlclint.analysis.folding import folded_nodes
 from dlclint.diagnostic import Confidence, Safety, Severity, Source, counted
 from dlclint.model.graph import Graph, Node
+from dlclint.model.op_facts import INT32_INDICES
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint_rules import repairs, sources
 from dlclint_schemas.layers import layer_table
 
 _INT32 = np.iinfo(np.int32)
-_INDEX_INPUTS = {"Gather": 1, "GatherElements": 1, "ScatterElements": 1}
-"""Inputs of stored indices that become a tensor of the DLC, and may be int32 as well as int64."""
 
 
 def _graphs(context: ModelContext) -> Iterator[Graph]:
@@ -248,7 +247,7 @@ def wide_indices(context: ModelContext) -> Iterator[Finding]:
     for graph in _graphs(context):
         found = []
         for node in graph.nodes:
-            position = _INDEX_INPUTS.get(node.op_type)
+            position = INT32_INDICES.get(node.op_type)
             if position is None or node.domain or node.key in folded:
                 continue
             stored = graph.constant(node.input(position))

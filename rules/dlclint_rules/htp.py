@@ -11,6 +11,7 @@ from dlclint.analysis.layers import Presence, layers_of
 from dlclint.analysis.partition import bytes_of
 from dlclint.diagnostic import Confidence, Safety, Severity, Source, counted, size_text
 from dlclint.model.graph import Node
+from dlclint.model.op_facts import ACTIVATIONS, CONVOLUTIONS, FUSED_ACTIVATIONS
 from dlclint.model.types import is_float
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import DlcKind, Runtime
@@ -161,13 +162,6 @@ def divide(context: ModelContext) -> Iterator[Finding]:
     )
 
 
-_ACTIVATIONS = frozenset(
-    {"Elu", "Gelu", "HardSigmoid", "Mish", "Selu", "Sigmoid", "Softplus", "Softsign", "Tanh"}
-)
-"""Activations that never run inside the convolution before them, as ReLU, ReLUX, ReLUMinMax, PReLU,
-LeakyReLU and HardSwish may (source: the guide, Choice of Activation functions)."""
-
-
 def _after(node: Node) -> tuple[Node | None, bool]:
     """The convolution that a node reads (a batch normalisation between folds away), and if it reads alone."""
     producer = node.graph.producer(node.input(0))
@@ -175,7 +169,7 @@ def _after(node: Node) -> tuple[Node | None, bool]:
     if producer is not None and producer.op_type == "BatchNormalization":
         alone = alone and len(node.graph.consumers(producer.input(0))) == 1
         producer = node.graph.producer(producer.input(0))
-    weighted = producer is not None and producer.op_type in ("Conv", "ConvTranspose")
+    weighted = producer is not None and producer.op_type in CONVOLUTIONS
     return (producer if weighted else None), alone
 
 
@@ -217,7 +211,7 @@ def unfused_activation(context: ModelContext) -> Iterator[Finding]:
     """
     found = [
         node
-        for node in _nodes(context, *_ACTIVATIONS)
+        for node in _nodes(context, *sorted(ACTIVATIONS.difference(FUSED_ACTIVATIONS)))
         if node.key not in context.view.in_pattern and _after(node)[0] is not None
     ]
     if not found:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from dlclint.analysis.precision import OpPrecision, Precision, given_precisions, has_bias
-from dlclint.analysis.roles import WEIGHTED_OPS, weight_uses
+from dlclint.analysis.roles import weight_uses
 from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.model.op_facts import WEIGHTED_OPS
 from dlclint.rule import EncodingsContext, Finding, Subject, rule
 from dlclint_rules.encodings.reporting import QUANTIZATION, at, at_offset, capped
 from dlclint_schemas.quantization import widths

@@ -11,9 +11,10 @@ import math
 from collections.abc import Iterator, Mapping
 
 from dlclint.analysis.folding import is_static
-from dlclint.analysis.roles import CONVOLUTIONS, WEIGHTED_OPS, absorbed_chain, channel_axis
+from dlclint.analysis.roles import absorbed_chain, channel_axis
 from dlclint.analysis.view import ModelView
 from dlclint.model.graph import Node
+from dlclint.model.op_facts import CONVOLUTIONS, WEIGHTED_OPS
 from dlclint.model.types import TensorType, is_float
 from dlclint.target import DlcKind
 from dlclint_schemas.record import record

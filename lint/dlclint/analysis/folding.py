@@ -11,13 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from dlclint.model.graph import Graph, Model, Node
+from dlclint.model.op_facts import QUANTIZERS, RANDOM, SHAPE_READERS
 from dlclint.model.types import TensorType
 
 NodeKey = tuple[str, int]
-
-_KEEPS = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
-"""Folding these would lose the quantization they stand for."""
-_SHAPE_READERS = frozenset({"Shape", "Size"})
 
 
 def folded_nodes(model: Model) -> frozenset[NodeKey]:
@@ -85,12 +82,14 @@ def _known_at_calls(function: Graph, known_in: Mapping[Graph, _Known]) -> set[st
 
 
 def _is_known(node: Node, graph: Graph, known: _Known, partly: set[str]) -> bool:
-    if node.domain or node.subgraphs or node.op_type in _KEEPS or graph.model.is_function(node):
+    if node.domain or node.subgraphs or graph.model.is_function(node):
+        return False
+    if node.op_type in QUANTIZERS:  # folding would lose the quantization they stand for
         return False
     if node.op_type == "Constant":
         return True
     inputs = [name for name in node.inputs if name]
-    if node.op_type in _SHAPE_READERS:
+    if node.op_type in SHAPE_READERS:
         return bool(inputs) and (inputs[0] in known or _shape_is_known(node, graph, inputs[0]))
     if inputs and all(name in known for name in inputs):
         schema = node.schema
@@ -103,7 +102,7 @@ def _is_known(node: Node, graph: Graph, known: _Known, partly: set[str]) -> bool
 
 
 def _is_random(node: Node) -> bool:
-    return node.op_type.startswith("Random") or node.op_type in ("Multinomial", "Bernoulli", "Dropout")
+    return node.op_type in RANDOM or node.op_type == "Dropout"
 
 
 def _shape_is_known(node: Node, graph: Graph, tensor: str) -> bool:
@@ -131,7 +130,7 @@ def shape_arithmetic(model: Model, folded: frozenset[NodeKey]) -> frozenset[Node
         for node in graph.nodes:
             if node.key in folded or node.domain:
                 continue
-            if node.op_type in _SHAPE_READERS:
+            if node.op_type in SHAPE_READERS:
                 tainted.update(node.outputs)
             elif any(name in tainted for name in node.inputs) and all(
                 name in tainted or not name or is_static(graph, name, folded) for name in node.inputs

@@ -10,6 +10,7 @@ import enum
 from functools import cache
 
 from dlclint.model.graph import Node
+from dlclint.model.op_facts import QDQ, RESIZERS
 from dlclint.target import Runtime
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.record import record
@@ -34,12 +35,6 @@ class Verdict:
     inferred: bool = False
 
 
-STRIPPED = ("QuantizeLinear", "DequantizeLinear")
-"""Ops that the converter takes out and keeps as encodings, so that no runtime meets them.
-
-Source: 80-63442-2 Rev BL, Tools, snpe-onnx-to-dlc `--keep_quant_nodes` (default: stripped).
-"""
-
 _BY_SPATIAL_DIMS = {
     "ConvTranspose": ("TransposeConv2d", "TransposeConv3d"),
     "AveragePool": ("PoolAvg2d", "PoolAvg3d"),
@@ -62,7 +57,7 @@ def layers_of(node: Node) -> tuple[str, ...]:
     if op in _BY_SPATIAL_DIMS:
         flat, deep = _BY_SPATIAL_DIMS[op]
         return (flat, deep) if rank is None else (deep if rank >= 5 else flat,)
-    if op in ("Resize", "Upsample"):
+    if op in RESIZERS:
         return _resize(node, rank)
     if op in ("MatMul", "QLinearMatMul"):
         weight = node.input(1 if op == "MatMul" else 3)
@@ -115,7 +110,7 @@ def known_by(node: Node) -> tuple[str, tuple[str, ...]]:
 def verdict_of(op: str, layers: tuple[str, ...], column: str) -> Verdict:
     """The verdict on an op of the default domain ("" of another) that becomes these layers."""
     table = layer_table()
-    if op in STRIPPED:
+    if op in QDQ:
         return Verdict(Presence.YES, (), "stripped by the converter unless --keep_quant_nodes is given")
     rowless = table.rowless.get(op)
     if rowless is not None:

@@ -11,78 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from dlclint.model.graph import Graph, Node
-
-_SENSITIVE = frozenset(
-    {
-        "AveragePool",
-        "BatchNormalization",
-        "Conv",
-        "ConvTranspose",
-        "DepthToSpace",
-        "GlobalAveragePool",
-        "GlobalMaxPool",
-        "GridSample",
-        "GroupNormalization",
-        "InstanceNormalization",
-        "LRN",
-        "LpPool",
-        "MaxPool",
-        "MaxRoiPool",
-        "QLinearConv",
-        "Resize",
-        "RoiAlign",
-        "SpaceToDepth",
-        "Upsample",
-    }
-)
-_KEEPING = frozenset(
-    {
-        "Abs",
-        "Add",
-        "Cast",
-        "Ceil",
-        "Clip",
-        "Concat",
-        "DequantizeLinear",
-        "Div",
-        "Dropout",
-        "Elu",
-        "Erf",
-        "Exp",
-        "Floor",
-        "Gelu",
-        "HardSigmoid",
-        "HardSwish",
-        "Identity",
-        "LeakyRelu",
-        "Log",
-        "Max",
-        "Min",
-        "Mish",
-        "Mul",
-        "Neg",
-        "PRelu",
-        "Pad",
-        "Pow",
-        "QuantizeLinear",
-        "Reciprocal",
-        "Relu",
-        "Round",
-        "Selu",
-        "Sigmoid",
-        "Sign",
-        "Slice",
-        "Softplus",
-        "Softsign",
-        "Split",
-        "Sqrt",
-        "Sub",
-        "Sum",
-        "Tanh",
-        "ThresholdedRelu",
-        "Where",
-    }
-)
+from dlclint.model.op_facts import KEEPS_AXES, LAYOUT_SENSITIVE
 
 
 def image_tensors(graph: Graph) -> frozenset[str]:
@@ -91,9 +20,9 @@ def image_tensors(graph: Graph) -> frozenset[str]:
     seeds = [name for name in graph.inputs if graph.rank(name) == 4]
     for node in graph.nodes:
         names = _images_of(node)
-        if node.op_type in _SENSITIVE:
+        if node.op_type in LAYOUT_SENSITIVE:
             seeds.extend(names)
-        elif node.op_type in _KEEPING:
+        elif node.op_type in KEEPS_AXES:
             for name in names:
                 beside[name].extend(names)
     found: set[str] = set()
@@ -107,7 +36,7 @@ def image_tensors(graph: Graph) -> frozenset[str]:
 
 def _images_of(node: Node) -> list[str]:
     """The 4-D tensors of a node that share its layout: no weights, and nothing stored."""
-    inputs = node.inputs[:1] if node.op_type in _SENSITIVE else node.inputs
+    inputs = node.inputs[:1] if node.op_type in LAYOUT_SENSITIVE else node.inputs
     return [
         name
         for name in (*inputs, *node.outputs)

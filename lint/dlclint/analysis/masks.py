@@ -16,23 +16,16 @@ from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.store import Home, home
 from dlclint.model.graph import Graph, Node
+from dlclint.model.op_facts import MOVES, SIGN_CHANGES
 from dlclint_schemas.record import record
 
-_FOLLOWED: dict[str, tuple[int, ...]] = {
+_FOLLOWED: dict[str, tuple[int, ...] | None] = {
+    **MOVES,
     **dict.fromkeys(("Add", "Sub", "Mul", "Max", "Min"), (0, 1)),
-    "Where": (1, 2),
-    "ScatterND": (0, 2),
-    **dict.fromkeys(
-        (
-            *("Cast", "CastLike", "Identity", "Neg", "Trilu", "Div"),
-            *("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Tile", "Transpose", "Slice", "Gather"),
-        ),
-        (0,),
-    ),
+    **dict.fromkeys(("Cast", "CastLike", "Neg", "Trilu", "Div"), (0,)),
+    "Sum": None,
 }
-"""Op to the inputs through which a mask's numbers pass; Concat and Sum pass all."""
-_SIGN_CHANGES = frozenset({"Sub", "Mul", "Neg", "Div"})
-"""Behind these the sign of a mask's number is not that of the constant."""
+"""Op to the inputs through which a mask's numbers pass; None: all of them."""
 
 
 @record
@@ -79,14 +72,13 @@ def _reaching(softmax: Node) -> Iterator[tuple[str, Node, bool]]:
             if name:
                 yield name, node, either
             continue
-        either = either or producer.op_type in _SIGN_CHANGES
+        either = either or producer.op_type in SIGN_CHANGES
         pending.extend((producer, index, either) for index in _inputs(producer))
 
 
 def _inputs(node: Node) -> tuple[int, ...]:
-    if node.op_type in ("Concat", "Sum"):
-        return tuple(range(len(node.inputs)))
-    return _FOLLOWED.get(node.op_type, ())
+    followed = _FOLLOWED.get(node.op_type, ())
+    return tuple(range(len(node.inputs))) if followed is None else followed
 
 
 def _extreme(view: ModelView, graph: Graph, name: str, either_sign: bool) -> float | None:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlclint.analysis.roles import WEIGHTED_OPS, absorbed_chain
+from dlclint.analysis.roles import absorbed_chain
 from dlclint.encodings.document import FLOAT, UNKNOWN, EncodingsDocument
+from dlclint.model.op_facts import WEIGHTED_OPS
 from dlclint_schemas.quantization import quantization_facts
 from dlclint_schemas.record import record
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dlclint.model.graph import Node
+from dlclint.model.op_facts import CONVOLUTIONS, MATRICES, RESIZERS
 
 _NCHW = ("batch", "C", "H", "W")
 
@@ -24,13 +25,13 @@ def quantities(node: Node, is_image: bool) -> dict[str, Any]:
     if kind is not None and kind.shape is not None:
         found["rank"] = len(kind.shape)
         found.update(of_tensor(kind.shape) if is_image else {})
-    if node.op_type in ("Conv", "ConvTranspose"):
+    if node.op_type in CONVOLUTIONS:
         found.update(_of_convolution(node))
-    elif node.op_type in ("Gemm", "MatMul"):
+    elif node.op_type in MATRICES:
         found.update(_of_matrix(node))
     elif node.op_type == "Concat" and is_image:
         found.update(_of_concat(node))
-    elif node.op_type in ("Resize", "Upsample"):
+    elif node.op_type in RESIZERS:
         found.update(_of_resize(node))
     return found
 

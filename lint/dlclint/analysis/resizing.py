@@ -20,17 +20,16 @@ from dlclint.model.constants import replace_constant
 from dlclint.model.edits import CannotFix, Edit, SetDimension
 from dlclint.model.graph import Model, Node
 from dlclint.model.inference import infer, refine
+from dlclint.model.op_facts import BROADCASTING, SIZE_INPUT, STATE_INPUTS, Role, positions
 from dlclint.model.tensors import Array, Unavailable
 
 Sizes = Mapping[str, Mapping[int, int]]
 """Input name to axis to size."""
 _WAVES = 500
-_SHAPE_INPUT = {"Expand": 1, "Tile": 1, "ConstantOfShape": 0, "Resize": 3}
+_PER_AXIS = {**SIZE_INPUT, "Resize": positions("Resize", Role.SIZES)[0]}
 """Ops whose constant input holds one element for each axis of the output."""
-_STATES = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
-"""Inputs that are states: [directions, batch, hidden]."""
-_BROADCASTING = ("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Where", "Sum", "Mean", "Concat", "MatMul",
-                 "And", "Or", "Equal", "Greater", "Less", "PRelu")  # fmt: skip
+_MEETING = BROADCASTING | {"Concat", "MatMul"}
+"""Ops that bring the batch together with what is stored."""
 
 
 def wanted_sizes(model: Model, dims: Mapping[str, tuple[int, ...]]) -> Sizes:
@@ -167,9 +166,9 @@ class _Waves:
                 continue
             if node.op_type == "Reshape":
                 changes = self._reshape(node, old, new)
-            elif node.op_type in _SHAPE_INPUT:
+            elif node.op_type in _PER_AXIS:
                 changes = self._shape_input(node, old)
-            elif node.op_type in _BROADCASTING or node.op_type in _STATES:
+            elif node.op_type in _MEETING or node.op_type in STATE_INPUTS:
                 changes = self._stored(node, old, new)
             else:
                 continue
@@ -218,12 +217,12 @@ class _Waves:
         return rest > 0 and math.prod(given) % rest == 0 and not held
 
     def _shape_input(self, node: Node, old: _Shapes) -> Iterator[tuple[int, Array]]:
-        position = _SHAPE_INPUT[node.op_type]
+        position = _PER_AXIS[node.op_type]
         shape = self._value(node, position)
         if shape is None or shape.ndim != 1 or (node.index, position) in self.changed:
             return
         is_state = node.op_type == "ConstantOfShape" and any(
-            node.outputs[0] in (reader.input(p) for p in _STATES.get(reader.op_type, ()))
+            node.outputs[0] in (reader.input(p) for p in STATE_INPUTS.get(reader.op_type, ()))
             for reader in node.graph.consumers(node.outputs[0])
         )
         axis = 1 if is_state else 0
@@ -238,7 +237,7 @@ class _Waves:
 
     def _stored(self, node: Node, old: _Shapes, new: _Shapes) -> Iterator[tuple[int, Array]]:
         """Stored tensors that have the batch as a dimension, where all samples are alike."""
-        states = _STATES.get(node.op_type)
+        states = STATE_INPUTS.get(node.op_type)
         axis = 0 if states is None else 1
         if states is None and not any(self._is_batched(name, old, new) for name in node.inputs):
             return

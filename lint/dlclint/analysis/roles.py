@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from dlclint.model.op_facts import ABSORBED, CONVOLUTIONS, RECURRENT, WEIGHTED_OPS, Role, positions
 from dlclint_schemas.record import record
 
 if TYPE_CHECKING:
@@ -15,18 +16,6 @@ if TYPE_CHECKING:
     from dlclint.model.tensors import Tensor
 
 Array = npt.NDArray[np.float64]
-
-WEIGHTED_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-"""ONNX ops that become the layers with weights (80-63442-2 Rev BL, partial overrides)."""
-MATRICES = ("Gemm", "MatMul")
-"""Ops whose weights `--use_per_row_quantization` concerns: MatMul and FullyConnected."""
-RECURRENT = ("LSTM", "GRU", "RNN")
-"""Ops with two weights, W [directions, gates * hidden, input] and R [directions, gates * hidden, hidden],
-and a bias B [directions, 2 * gates * hidden]. No grid for each channel or row is documented for them."""
-CONVOLUTIONS = ("Conv", "ConvTranspose")
-"""Ops whose weights are documented to take per-channel encodings."""
-ABSORBED = ("BatchNormalization", "Relu", "PRelu", "HardSwish", "Clip", "LeakyRelu")
-"""Ops that can follow one with weights in one supergroup: only the last output carries an encoding."""
 
 
 @record
@@ -66,11 +55,10 @@ def weight_positions(node: Node) -> tuple[tuple[int, ...], int | None]:
     """Which inputs of a node are weights, where they are stored, and which is its bias."""
     if node.domain:
         return (), None
-    if node.op_type == "MatMul":
-        return (0, 1), None
-    if node.op_type in RECURRENT:
-        return (1, 2), 3
-    return ((1,), 2) if node.op_type in WEIGHTED_OPS else ((), None)
+    if node.op_type not in WEIGHTED_OPS and node.op_type not in RECURRENT:
+        return (), None
+    bias = positions(node.op_type, Role.BIAS)
+    return positions(node.op_type, Role.WEIGHT, Role.RECURRENT_WEIGHT), bias[0] if bias else None
 
 
 def channel_axis(node: Node, position: int) -> int:

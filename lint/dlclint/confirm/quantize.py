@@ -22,28 +22,25 @@ from dlclint.analysis.view import ModelView
 from dlclint.confirm.question import CannotAsk
 from dlclint.confirm.ranges import DEFAULT, ActivationGrids, Grid, made
 from dlclint.model.graph import Graph, Model, Node
+from dlclint.model.op_facts import (
+    CONVOLUTIONS,
+    INTEGER_BIAS,
+    MICROSOFT,
+    PARAMETER_ROLES,
+    QDQ,
+    WEIGHTED_OPS,
+    Role,
+    role,
+)
 from dlclint.model.tensors import Array, Unavailable
 from dlclint.target import DlcKind
 from dlclint_schemas.quantization import quantization_facts
 
-_DOMAIN = "com.microsoft"
-_QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _UNSIGNED = {8: (np.uint8, TensorProto.UINT8), 16: (np.uint16, TensorProto.UINT16)}
 _MOST = 1 << 30
 """Bytes of quantized weights that one serialized model takes, well below protobuf's 2 GiB."""
-_PARAMETERS = {
-    "BatchNormalization": (3, 4),
-    "Clip": (1, 2),
-    "Dropout": (1, 2),
-    "NonMaxSuppression": (2, 3, 4),
-    "OneHot": (1, 2),
-    "Pad": (2,),
-    "Resize": (1, 2),
-    "Upsample": (1,),
-}
-"""Float inputs that the provider reads as parameters, which must stay float, by position."""
-_BIASES = {"Conv": 2, "ConvTranspose": 2, "Gemm": 2, "LayerNormalization": 2, "InstanceNormalization": 2}
-_WEIGHTS = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
+_STAYS_FLOAT = PARAMETER_ROLES | {Role.MEAN, Role.VARIANCE, Role.BOUND}
+"""Float inputs that the provider reads as parameters, which must stay float."""
 
 
 def quantize(view: ModelView, asked: Model, grids: ActivationGrids) -> frozenset[NodeKey]:
@@ -56,7 +53,7 @@ def quantize(view: ModelView, asked: Model, grids: ActivationGrids) -> frozenset
     """
     kind = view.target.kind
     graph = view.model.graph
-    if any(node.op_type in _QUANTIZERS for node in graph.nodes):
+    if any(node.op_type in QDQ for node in graph.nodes):
         raise CannotAsk("the model holds quantization already; ask about it without --quantize")
     made = (graph.type_of(name) for node in graph.nodes for name in node.outputs)
     if any(found is not None and found.data_type == TensorProto.FLOAT16 for found in made):
@@ -64,8 +61,8 @@ def quantize(view: ModelView, asked: Model, grids: ActivationGrids) -> frozenset
         raise CannotAsk("the model computes in float16; ask without --quantize, or about a float32 export")
     work = _Insertion(view, graph, asked, grids, kind)
     work.run()
-    if not any(item.domain == _DOMAIN for item in asked.proto.opset_import):
-        asked.proto.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
+    if not any(item.domain == MICROSOFT for item in asked.proto.opset_import):
+        asked.proto.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
     return frozenset(work.meant)
 
 
@@ -169,7 +166,7 @@ class _Insertion:
         self.made[name] = grid
         self.nodes.append(
             helper.make_node(
-                "QuantizeLinear", [inner, *self.parameters(name, grid)], [f"{name}/q"], domain=_DOMAIN
+                "QuantizeLinear", [inner, *self.parameters(name, grid)], [f"{name}/q"], domain=MICROSOFT
             )
         )
         return True
@@ -177,7 +174,7 @@ class _Insertion:
     def dequantize(self, name: str, result: str) -> None:
         ends = self.parameters(name, self.made[name])
         self.nodes.append(
-            helper.make_node("DequantizeLinear", [f"{name}/q", *ends], [result], domain=_DOMAIN)
+            helper.make_node("DequantizeLinear", [f"{name}/q", *ends], [result], domain=MICROSOFT)
         )
 
     def parameters(self, name: str, grid: Grid) -> list[str]:
@@ -202,10 +199,9 @@ class _Insertion:
 
     def rewire(self, node: Node, proto: onnx.NodeProto) -> None:
         """Let a node, which is `proto` in what is asked, read dequantized values."""
-        parameters = _PARAMETERS.get(node.op_type, ())
         changed = False
         for position, name in enumerate(node.inputs):
-            if not name or position in parameters or not self.is_float(name):
+            if not name or role(node.op_type, position) in _STAYS_FLOAT or not self.is_float(name):
                 continue
             if node.key in self.patterns and name not in self.made:
                 continue  # the constants of a pattern are part of its form
@@ -237,7 +233,7 @@ class _Insertion:
             reads = f"{name}/in0"
             self.dequantize(gelu.reads, reads)
             self.meant.append(first.key)
-        proto.CopyFrom(helper.make_node("Gelu", [reads], list(proto.output), name, domain=_DOMAIN))
+        proto.CopyFrom(helper.make_node("Gelu", [reads], list(proto.output), name, domain=MICROSOFT))
 
     def values(self, name: str) -> Array | None:
         """What is stored under a name, or folds to something small; None for what is computed."""
@@ -258,7 +254,7 @@ class _Insertion:
     def dequantize_stored(self, node: Node, position: int, values: Array, result: str) -> bool:
         """Store a float constant quantized, in the form that its role asks for."""
         axis: int | None = None
-        if position == _BIASES.get(node.op_type):
+        if position == 2 and node.op_type in INTEGER_BIAS:
             scales = self.bias_scales(node, result)
             if scales is None:
                 return False
@@ -266,7 +262,7 @@ class _Insertion:
             kind = int(TensorProto.INT32)
             zeros = np.zeros(scale.shape, np.int32)
             axis = 0 if scale.ndim else None
-        elif position == _WEIGHTS.get(node.op_type):
+        elif position == 1 and node.op_type in WEIGHTED_OPS:
             scale, zeros, integers, kind, axis = self.weight(node, values)
         else:
             width = self.kind.act_bitwidth
@@ -280,7 +276,7 @@ class _Insertion:
             self.store(f"{result}/scale", scale.astype(np.float32), TensorProto.FLOAT),
             self.store(f"{result}/zero", zeros, kind),
         ]
-        made_node = helper.make_node("DequantizeLinear", inputs, [result], domain=_DOMAIN)
+        made_node = helper.make_node("DequantizeLinear", inputs, [result], domain=MICROSOFT)
         if axis is not None:
             made_node.attribute.append(helper.make_attribute("axis", axis))
         self.nodes.append(made_node)
@@ -293,7 +289,7 @@ class _Insertion:
         default has it.
         """
         width = self.kind.weights_bitwidth
-        if self.kind.per_channel and node.op_type in ("Conv", "ConvTranspose"):
+        if self.kind.per_channel and node.op_type in CONVOLUTIONS:
             axis = channel_axis(node, 1) % values.ndim
             others = tuple(i for i in range(values.ndim) if i != axis)
             scale = np.maximum(np.abs(values).max(axis=others), 1e-8) / (2 ** (width - 1) - 1)

@@ -13,8 +13,8 @@ from dlclint.confirm.question import Question
 from dlclint.confirm.reasons import CONFIGURED, provider_reason, validator_reason
 from dlclint.confirm.worker import PROVIDER
 from dlclint.model.graph import Model
+from dlclint.model.op_facts import QDQ
 
-_QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _MADE_IN_FLOAT = frozenset({"Quantize", "Dequantize"})
 
 
@@ -113,8 +113,8 @@ def _in_one_pass(question: Question, judged: list[Group]) -> dict[NodeKey, Verdi
 
 def _verdict(group: Group, op: str) -> Verdict:
     if group.taken:
-        quantized = any(member in _QUANTIZERS for member, _ in group.members) and len(group.members) > 1
-        in_float = quantized and op not in _QUANTIZERS and bool(_MADE_IN_FLOAT & set(group.made))
+        quantized = any(member in QDQ for member, _ in group.members) and len(group.members) > 1
+        in_float = quantized and op not in QDQ and bool(_MADE_IN_FLOAT & set(group.made))
         return Verdict(Said.TAKEN, in_float=in_float)
     if CONFIGURED in group.reason:
         return Verdict(Said.TAKEN, provider_reason(group))
@@ -156,7 +156,7 @@ def _in_float(model: Model, question: Question, log: BackendLog) -> Iterator[Nod
     found = {
         question.node_of(name)
         for group in log.groups()
-        if group.taken and not any(op in _QUANTIZERS for op, _ in group.members)
+        if group.taken and not any(op in QDQ for op, _ in group.members)
         for _, name in group.members
     }
     found |= set(map(question.node_of, log.composed_in_float))

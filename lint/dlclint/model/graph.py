@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from dlclint.model.dimensions import NOTHING, Applied
+from dlclint.model.op_facts import OFFICIAL_DOMAINS
 from dlclint.model.tensors import Array, Produced, Tensor, Unavailable
 from dlclint.model.types import TensorType, merged, tensor_type
 from dlclint.model.wire import Path as WirePath
@@ -17,8 +18,6 @@ from dlclint.model.wire import Payload
 
 if TYPE_CHECKING:
     from dlclint.model.evaluation.values import Values
-
-_OFFICIAL = ("", "ai.onnx")
 
 
 @lru_cache(maxsize=4096)
@@ -55,7 +54,7 @@ class Node:
         """Graph path and index: unique in a model."""
         self.name: str = proto.name
         self.op_type: str = proto.op_type
-        self.domain: str = "" if proto.domain in _OFFICIAL else proto.domain
+        self.domain: str = "" if proto.domain in OFFICIAL_DOMAINS else proto.domain
         self.inputs: tuple[str, ...] = tuple(proto.input)
         # A damaged node without outputs has one without a name, so that every node has a first output.
         self.outputs: tuple[str, ...] = tuple(proto.output) or ("",)
@@ -484,4 +483,4 @@ def _function_path(function: onnx.FunctionProto) -> str:
 
 
 def _imports(imports: Any) -> dict[str, int]:
-    return {("" if item.domain in _OFFICIAL else item.domain): item.version for item in imports}
+    return {("" if item.domain in OFFICIAL_DOMAINS else item.domain): item.version for item in imports}

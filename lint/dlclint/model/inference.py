@@ -15,37 +15,13 @@ import onnx
 
 from dlclint.model.evaluation.values import Value
 from dlclint.model.graph import Graph, Model, Node, schema_of
+from dlclint.model.op_facts import SHAPE_INPUT, VALUE_INPUTS, WITH_BODIES
 from dlclint.model.types import Dim, TensorType, is_complete, joined, merged, tensor_type
 
 if TYPE_CHECKING:
     from dlclint.model.bodies import Carried
     from dlclint.model.functions import FunctionTypes
 
-_VALUE_INPUTS: dict[str, tuple[int, ...]] = {
-    "Reshape": (1,),
-    "Expand": (1,),
-    "Tile": (1,),
-    "ConstantOfShape": (0,),
-    "Range": (0, 1, 2),
-    "Slice": (1, 2, 3, 4),
-    "Pad": (1, 3),
-    "Resize": (1, 2, 3),
-    "Upsample": (1,),
-    "Unsqueeze": (1,),
-    "Squeeze": (1,),
-    "Split": (1,),
-    "TopK": (1,),
-    "OneHot": (1,),
-    "CenterCropPad": (1,),
-    **dict.fromkeys(
-        (
-            *("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2"),
-            *("ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"),
-        ),
-        (1,),
-    ),
-}
-"""Inputs whose values decide the shape of the output."""
 _STANDS_IN = {
     "GreaterOrEqual": "Greater",
     "LessOrEqual": "Less",
@@ -57,7 +33,6 @@ _MAX_RANK = 32
 """Ranks beyond are not worth knowing; numpy has as many."""
 _ROUNDS = 3
 """How often what is assumed of a loop's states is weakened before nothing is."""
-_WITH_BODIES = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 _COPIED = 4_000_000
 """Tensors that onnx's inference may hand to bodies: some seconds of work."""
 _ASSUMED = 4
@@ -96,7 +71,7 @@ def _has_too_many_bodies(graph: onnx.GraphProto) -> bool:
         bodies = [
             attribute.g
             for node in inner.node
-            if node.op_type in _WITH_BODIES
+            if node.op_type in WITH_BODIES
             for attribute in node.attribute
             if attribute.type == onnx.AttributeProto.GRAPH
         ]
@@ -238,7 +213,7 @@ class _Refinement:
     def _new_values(self, node: Node) -> dict[str, Value]:
         """Values of inputs that decide the shape and that onnx did not see, because they are computed."""
         found: dict[str, Value] = {}
-        for position in _VALUE_INPUTS.get(node.op_type, ()):
+        for position in VALUE_INPUTS.get(node.op_type, ()):
             name = node.input(position)
             if name and node.graph.constant(name) is None:
                 value = self.values.partly(node.graph, name) or _of_known_length(node.graph.type_of(name))
@@ -286,7 +261,7 @@ def _infer_node(node: Node, values: dict[str, Value]) -> dict[str, TensorType]:
         return {}
     types = {name: _type_proto(graph.type_of(name)) for name in node.inputs if name}
     data: dict[str, onnx.TensorProto] = {}
-    for name in filter(None, map(node.input, _VALUE_INPUTS.get(node.op_type, ()))):
+    for name in filter(None, map(node.input, VALUE_INPUTS.get(node.op_type, ()))):
         value = values.get(name)
         elements = graph.small_value(name) if value is None else value.elements
         if elements is not None and (value is None or value.unknown is None):
@@ -310,7 +285,7 @@ def _type_proto(found: TensorType | None) -> onnx.TypeProto:
 
 def _from_partial_value(node: Node, values: dict[str, Value]) -> TensorType | None:
     """The shape that a partly known list of sizes gives, which onnx's inference cannot be told."""
-    position = {"Reshape": 1, "ConstantOfShape": 0, "Expand": 1}.get(node.op_type)
+    position = SHAPE_INPUT.get(node.op_type)
     if position is None or not node.outputs:
         return None
     value = values.get(node.input(position))

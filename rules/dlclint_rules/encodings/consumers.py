@@ -7,11 +7,12 @@ from dataclasses import fields
 
 import numpy as np
 
-from dlclint.analysis.roles import CONVOLUTIONS, WeightUse, converted_weight, weight_uses
+from dlclint.analysis.roles import WeightUse, converted_weight, weight_uses
 from dlclint.diagnostic import Confidence, Severity, Source
 from dlclint.encodings import grid
 from dlclint.encodings.document import FLOAT
 from dlclint.encodings.edits import Edit, Fix
+from dlclint.model.op_facts import CONVOLUTIONS
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
 from dlclint_rules.encodings.repairs import grid_edits

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from dlclint.analysis.roles import CONVOLUTIONS, absorbed_chain, weight_uses
+from dlclint.analysis.roles import absorbed_chain, weight_uses
 from dlclint.diagnostic import Confidence, Severity, Source, counted
 from dlclint.encodings.document import ACTIVATIONS, ENCODINGS, PARAMS
 from dlclint.encodings.edits import Fix, RenameKey
+from dlclint.model.op_facts import CONVOLUTIONS
 from dlclint.rule import EncodingsContext, Finding
 from dlclint_rules.encodings.reporting import OVERRIDES, at, at_offset, capped, encodings_rule
 

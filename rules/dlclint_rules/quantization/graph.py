@@ -8,18 +8,16 @@ from collections.abc import Iterator
 import numpy as np
 
 from dlclint.analysis.masks import find_masks
-from dlclint.analysis.roles import WEIGHTED_OPS, fold_factors
+from dlclint.analysis.roles import fold_factors
 from dlclint.diagnostic import Confidence, Safety, Severity, Source, counted
 from dlclint.encodings import grid
 from dlclint.model.graph import Node
+from dlclint.model.op_facts import QOPERATORS, QUANTIZERS, WEIGHTED_OPS
 from dlclint.rule import Finding, ModelContext
 from dlclint.target import Runtime
 from dlclint_rules import repairs
 from dlclint_rules.quantization.reporting import QUANTIZATION, layer, option, others, quantization_rule, short
 from dlclint_schemas.thresholds import threshold
-
-_QDQ = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
-_QOPERATOR = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
 
 
 @quantization_rule()
@@ -37,11 +35,11 @@ def already_quantized(context: ModelContext) -> Iterator[Finding]:
         node.op_type
         for graph in context.view.model.graphs()
         for node in graph.nodes
-        if not node.domain and node.op_type in (*_QDQ, *_QOPERATOR)
+        if not node.domain and node.op_type in QUANTIZERS | QOPERATORS
     )
     if not counts:
         return
-    integer = any(op in _QOPERATOR for op in counts)
+    integer = any(op in QOPERATORS for op in counts)
     said = ", ".join(f"{count} {op}" for op, count in counts.most_common())
     first = next(n for g in context.view.model.graphs() for n in g.nodes if n.op_type in counts)
     yield Finding(

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from dlclint.analysis.roles import CONVOLUTIONS, MATRICES, RECURRENT
 from dlclint.analysis.weights.clipping import best_clipping
 from dlclint.analysis.weights.noise import (
     channel_sqnr,
@@ -20,6 +19,7 @@ from dlclint.analysis.weights.noise import (
 from dlclint.analysis.weights.store import ConvertedWeight, distinct
 from dlclint.diagnostic import Confidence, Severity, Source, size_text
 from dlclint.encodings import grid
+from dlclint.model.op_facts import CONVOLUTIONS, MATRICES, RECURRENT
 from dlclint.model.tensors import Unavailable
 from dlclint.rule import Finding, ModelContext
 from dlclint.target import Runtime

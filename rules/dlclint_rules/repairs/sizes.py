@@ -9,13 +9,12 @@ from dlclint.analysis.resizing import resize
 from dlclint.diagnostic import Safety
 from dlclint.model.edits import Edit, Fix
 from dlclint.model.graph import Graph, Model, Node
-
-_CONSTANT_INPUT = {"Reshape": 1, "Expand": 1, "Tile": 1, "ConstantOfShape": 0}
+from dlclint.model.op_facts import SIZE_INPUT
 
 
 def leading_constant(node: Node) -> int | None:
     """The first element of the constant that gives a node's output its shape, or None."""
-    position = _CONSTANT_INPUT.get(node.op_type)
+    position = SIZE_INPUT.get(node.op_type)
     if position is None or node.domain:
         return None
     value = node.graph.small_value(node.input(position))

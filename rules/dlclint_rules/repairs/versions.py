@@ -19,9 +19,9 @@ from dlclint.diagnostic import Safety
 from dlclint.model.constants import add_constant, fresh_name
 from dlclint.model.edits import CannotFix, Edit, Fix, RemoveAttribute, ReplaceNodes, SetOpset
 from dlclint.model.graph import Node, schema_of
+from dlclint.model.op_facts import SOFTMAXES
 from dlclint_schemas.ops import op_table
 
-_SOFTMAXES = ("Softmax", "LogSoftmax", "Hardmax")
 _OLD_TYPES = frozenset(range(1, 17))
 """TensorProto types up to bfloat16: those that Cast 13 knows."""
 _ONE_AXIS = 13
@@ -62,7 +62,7 @@ def _older(node: Node, current: int, wanted: int) -> Iterator[Edit]:
     if node.op_type == "Cast":
         yield from _older_cast(node, wanted)
         return
-    if node.op_type in _SOFTMAXES and current >= _ONE_AXIS > wanted:
+    if node.op_type in SOFTMAXES and current >= _ONE_AXIS > wanted:
         yield _older_softmax(node)
         return
     if node.subgraphs:

@@ -14,6 +14,7 @@ from dlclint.analysis.layers import Presence, layers_of
 from dlclint.analysis.quantities import of_tensor, quantities
 from dlclint.diagnostic import Evidence
 from dlclint.model.graph import Node
+from dlclint.model.op_facts import CONVOLUTIONS, MATRICES, WEIGHTED_OPS
 from dlclint.model.types import is_float
 from dlclint.rule import ModelContext
 from dlclint.target import DlcKind, Runtime
@@ -38,7 +39,7 @@ def _nodes(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) 
     """Nodes of the entry's ops that the runtime has; of the others ops/no-runtime speaks."""
     for op in machine.get("ops") or (machine["op"],):
         for node in context.view.by_op.get(op, ()):
-            if op in ("Gemm", "MatMul") and layers_of(node) != ("FullyConnected",):
+            if op in MATRICES and layers_of(node) != ("FullyConnected",):
                 continue
             if context.view.verdict(node, runtime).presence is not Presence.NO:
                 yield node
@@ -79,7 +80,7 @@ def _size_limit(context: ModelContext, runtime: Runtime, machine: Mapping[str, A
         seen: set[str] = set()
         for node in context.view.nodes():
             for name in dict.fromkeys((*node.outputs, *node.inputs)):
-                filters = node.op_type in ("Conv", "ConvTranspose") and name == node.input(1)
+                filters = node.op_type in CONVOLUTIONS and name == node.input(1)
                 if name in seen or not (filters or context.view.is_image(node.graph, name)):
                     continue
                 seen.add(name)
@@ -89,7 +90,7 @@ def _size_limit(context: ModelContext, runtime: Runtime, machine: Mapping[str, A
                     yield Breach(node, _numbers((machine["expr"],), values), name)
                     break
         return
-    ops = {"ops": ("Conv", "ConvTranspose", "Gemm", "MatMul")} if everywhere else machine
+    ops = {"ops": WEIGHTED_OPS} if everywhere else machine
     for node in _nodes(context, runtime, ops):
         values = {**_quantities(context, node), **given}
         if _broken(machine["expr"], values):

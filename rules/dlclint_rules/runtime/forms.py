@@ -10,33 +10,10 @@ from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, verdict_on
 from dlclint.diagnostic import Confidence, Severity, Source
 from dlclint.model.graph import Node
+from dlclint.model.op_facts import PARAMETER_ROLES, POOLS, role
 from dlclint.rule import Finding, ModelContext, Subject, rule
 from dlclint.target import Runtime
 from dlclint_schemas.forms import htp_forms
-
-_PARAMETERS = {
-    "CumSum": (1,),
-    "Gather": (1,),
-    "GatherElements": (1,),
-    "GatherND": (1,),
-    "Pad": (1, 2, 3),
-    "ReduceMax": (1,),
-    "ReduceMean": (1,),
-    "ReduceMin": (1,),
-    "ReduceSum": (1,),
-    "Reshape": (1,),
-    "Resize": (1, 2, 3),
-    "ScatterElements": (1,),
-    "ScatterND": (1,),
-    "Slice": (1, 2, 3, 4),
-    "Split": (1,),
-    "Squeeze": (1,),
-    "Tile": (1,),
-    "TopK": (1,),
-    "Unsqueeze": (1,),
-    "Where": (0,),
-}
-"""Inputs that are no data of the op, by position."""
 
 
 def _on_htp(context: ModelContext) -> Iterator[Node]:
@@ -69,7 +46,7 @@ def _computed(context: ModelContext, node: Node) -> Iterator[tuple[str, str]]:
     shapes, axes and indices, which have types of their own.
     """
     for position, tensor in enumerate(node.inputs):
-        if position in _PARAMETERS.get(node.op_type, ()) or not tensor:
+        if not tensor or role(node.op_type, position) in PARAMETER_ROLES:
             continue
         if not is_static(node.graph, tensor, context.view.folded):
             yield tensor, _type_name(node, tensor)
@@ -135,9 +112,6 @@ def parameter(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-_POOLS = ("AveragePool", "MaxPool", "LpPool")
-
-
 @rule(Subject.MODEL, "runtime")
 def window_beyond_input(context: ModelContext) -> Iterator[Finding]:
     """A pooling window is larger than its padded input.
@@ -147,7 +121,7 @@ def window_beyond_input(context: ModelContext) -> Iterator[Finding]:
     What to do: use GlobalAveragePool or GlobalMaxPool, or a window of the input's size.
     """
     for node in _on_htp(context):
-        if node.op_type not in _POOLS:
+        if node.op_type not in POOLS:
             continue
         kernel = node.attribute("kernel_shape") or []
         found = node.graph.type_of(node.input(0))

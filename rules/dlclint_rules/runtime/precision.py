@@ -9,6 +9,7 @@ from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, layers_of
 from dlclint.diagnostic import Confidence, Severity, Source, counted
 from dlclint.model.graph import Node
+from dlclint.model.op_facts import QDQ
 from dlclint.model.types import is_float
 from dlclint.rule import Finding, ModelContext, Subject, rule
 from dlclint.target import DlcKind, Runtime, Soc
@@ -26,7 +27,6 @@ from dlclint_schemas.precision import (
 )
 
 _V66 = 66
-_CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 """Between float and fixed point: the tables give them one column, and they have both."""
 
 
@@ -179,7 +179,7 @@ def _ops_on_htp(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
     for node in context.view.nodes():
         if node.domain or node.key in context.view.in_pattern or not _reads_float(node):
             continue
-        if node.op_type in _CONVERSIONS:
+        if node.op_type in QDQ:
             continue
         if context.view.verdict(node, Runtime.HTP).presence is Presence.NO:
             continue  # ops/no-runtime says so

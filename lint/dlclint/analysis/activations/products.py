@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dlclint.analysis.activations.estimate import Basis, Estimate, normal
 from dlclint.analysis.folding import NodeKey
 from dlclint.model.graph import Node
+from dlclint.model.op_facts import UNCHANGED
 
-_PASSED = frozenset({"Cast", "Identity", "Dropout"})
+_PASSED = frozenset({"Cast", *UNCHANGED})
 """Ops that may stand between a Softmax and the product that it weighs."""
 
 

@@ -30,6 +30,7 @@ from dlclint.analysis.patterns import clip_bounds
 from dlclint.analysis.roles import vector
 from dlclint.analysis.view import ModelView
 from dlclint.model.graph import Graph, Node
+from dlclint.model.op_facts import BOUNDED, MOVES_ONE, NORMALIZATIONS, POOLS, UNCHANGED, WEIGHTED_OPS
 from dlclint_schemas.quantization import quantization_facts
 
 _ERF = np.frompyfunc(math.erf, 1, 1)
@@ -69,16 +70,9 @@ _UNARY: Mapping[str, Callable[[Floats], Floats]] = {
     "Sqrt": lambda x: np.sqrt(np.maximum(x, 0.0)),
     "Tanh": np.tanh,
 }
-_BOUNDS = {"Tanh": (-1.0, 1.0), "Erf": (-1.0, 1.0), "Softsign": (-1.0, 1.0)}
-"""Bounds of ops whose range AIMET's configuration does not fix."""
-_KEEP_CHANNELS = frozenset({"Identity", "Dropout", "Cast", "MaxPool", "AveragePool", "LpPool"})
+_KEEP_CHANNELS = frozenset({*UNCHANGED, "Cast", *POOLS})
 _POOL_ALL = frozenset({"GlobalAveragePool", "GlobalMaxPool"})
-_MOVERS = frozenset(
-    {
-        *("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Gather", "Split", "Tile"),
-        *("Expand", "DepthToSpace", "SpaceToDepth", "ReduceMean", "ReduceMax", "ReduceMin", "Upsample"),
-    }
-)
+_MOVERS = MOVES_ONE | {"ReduceMean", "ReduceMax", "ReduceMin", "Upsample"}
 """Ops whose output holds values of their input, or means or maxima of some, which keeps the range.
 
 The moments of means and maxima differ from those of the values; they are not followed."""
@@ -130,20 +124,20 @@ class _Walk:
     def estimate(self, node: Node) -> Estimate | None:
         op, graph = node.op_type, node.graph
         given = self.found.get(node.input(0))
-        if op in ("BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization"):
+        if op in NORMALIZATIONS:
             return _normalised(node)
         if op == "Softmax":
             return bounded(*self.fixed["Softmax"])
-        if op in self.fixed or op in _BOUNDS:
-            low, high = self.fixed.get(op) or _BOUNDS[op]
+        if op in _UNARY and (op in self.fixed or op in BOUNDED):
+            low, high = self.fixed.get(op) or BOUNDED[op]
             return bounded(low, high) if given is None else _within(through(given, _UNARY[op]), low, high)
         if op == "HardSigmoid":
-            return bounded(0.0, 1.0) if given is None else through(given, _hard_sigmoid(node))
+            return bounded(*BOUNDED[op]) if given is None else through(given, _hard_sigmoid(node))
         if op in ("Clip", "Relu"):
             return _clip(node, given)
         if op == "MatMul" and graph.constant(node.input(1)) is None:
             return through_product(node, self.found)
-        if op in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+        if op in WEIGHTED_OPS:
             return through_weights(node, given, self.view.weights)
         if op == "Gather" and given is None and graph.constant(node.input(0)) is not None:
             return self.operand(node, 0, 1)

@@ -10,6 +10,7 @@ from dlclint.analysis.activations.estimate import Basis, Estimate, Floats, norma
 from dlclint.analysis.roles import channel_axis, vector
 from dlclint.analysis.weights.store import Weights
 from dlclint.model.graph import Node
+from dlclint.model.op_facts import CONVOLUTIONS
 from dlclint.model.tensors import Array, Unavailable
 
 MOST = 1 << 23
@@ -30,7 +31,7 @@ def through_weights(node: Node, given: Estimate | None, weights: Weights) -> Est
     if matrices is None:
         return None
     sums, squares = matrices
-    groups = int(node.attribute("group", 1) or 1) if node.op_type in ("Conv", "ConvTranspose") else 1
+    groups = int(node.attribute("group", 1) or 1) if node.op_type in CONVOLUTIONS else 1
     inputs = sums.shape[1] * groups
     if given.channels not in (1, inputs):
         given = given.whole()
@@ -65,7 +66,7 @@ def _finished(node: Node, mean: Floats, variance: Floats, basis: Basis) -> Estim
     if bias is None:
         return None
     made = normal(mean + bias, np.sqrt(variance), max(basis, Basis.PROPAGATED))
-    by_channel = node.op_type in ("Conv", "ConvTranspose") or _is_flat(node)
+    by_channel = node.op_type in CONVOLUTIONS or _is_flat(node)
     return made if by_channel else made.whole()
 
 

@@ -20,6 +20,7 @@ from dlclint.analysis.cle.layers import Layer
 from dlclint.analysis.cle.matching import Pair
 from dlclint.analysis.weights.statistics import Floats
 from dlclint.model.graph import Node
+from dlclint.model.op_facts import UNCHANGED
 
 DEVIATIONS = 3.0
 NEGLIGIBLE = 1e-4
@@ -57,9 +58,9 @@ def absorbed(pair: Pair, first: Layer, how: HighBias) -> Floats:
 
 def _is_direct(pair: Pair) -> bool:
     """Whether nothing but Relu (or ReLU6, to be replaced) lies between."""
-    return all(
-        node is pair.activation or node.op_type in ("Identity", "Dropout") for node in pair.between
-    ) and (pair.activation is None or pair.relu6 or pair.activation.op_type == "Relu")
+    return all(node is pair.activation or node.op_type in UNCHANGED for node in pair.between) and (
+        pair.activation is None or pair.relu6 or pair.activation.op_type == "Relu"
+    )
 
 
 def is_padded(conv: Node) -> bool:

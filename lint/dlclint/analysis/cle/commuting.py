@@ -9,11 +9,8 @@ from __future__ import annotations
 
 from dlclint.analysis.patterns import clip_bounds
 from dlclint.model.graph import Node
+from dlclint.model.op_facts import HOMOGENEOUS, RESIZERS
 
-_ALWAYS = frozenset(
-    {"Relu", "LeakyRelu", "PRelu", "Abs", "Identity", "Dropout"}
-    | {"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LpPool", "GlobalLpPool"}
-)
 _INTERPOLATIONS = ("nearest", "linear", "cubic")
 
 
@@ -26,14 +23,14 @@ def commutes(node: Node, tensor: str) -> bool:
         or any(node.outputs[1:])
     ):
         return False
-    if node.op_type in _ALWAYS:
+    if node.op_type in HOMOGENEOUS:
         return True
     if node.op_type == "Clip":
         low, high = clip_bounds(node.graph, node)
         return low == 0.0 and high is None and not node.input(2)
     if node.op_type == "Pad":
         return _pads_zeros(node)
-    if node.op_type in ("Resize", "Upsample"):
+    if node.op_type in RESIZERS:
         return (
             node.attribute("mode", "nearest") in _INTERPOLATIONS
             and node.attribute("coordinate_transformation_mode", "half_pixel") != "tf_crop_and_resize"

@@ -18,6 +18,7 @@ from dlclint.analysis.cle.commuting import commutes
 from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.patterns import clip_bounds
 from dlclint.model.graph import Graph, Model, Node
+from dlclint.model.op_facts import ACTIVATIONS, CONVOLUTIONS, UNCHANGED
 from dlclint_schemas.record import record
 
 
@@ -90,14 +91,6 @@ class Matching:
         return (self.stops[conv.key] for conv in self.convolutions if conv.key not in paired)
 
 
-ACTIVATIONS = frozenset(
-    {"Celu", "Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Selu"}
-    | {"Sigmoid", "Softplus", "Softsign", "Swish", "Tanh", "ThresholdedRelu"}
-)
-_UNCHANGED = ("Identity", "Dropout")
-"""Removed by the converter's simplification."""
-
-
 def is_depthwise(conv: Node) -> bool:
     """Whether every channel is convolved on its own: as many groups as input and output channels."""
     found = conv.graph.type_of(conv.input(1))
@@ -114,7 +107,7 @@ def match(model: Model, folded: Collection[NodeKey] = (), extended: bool = False
         extended: match all that the mathematics allows, not only what is documented: through every op
             that passes a positive factor, depthwise convolutions anywhere, and ConvTranspose.
     """
-    kinds = ("Conv", "ConvTranspose") if extended else ("Conv",)
+    kinds = CONVOLUTIONS if extended else ("Conv",)
     convolutions = [
         node
         for graph in model.graphs()
@@ -175,12 +168,10 @@ def _follow(conv: Node, folded: Collection[NodeKey], extended: bool) -> Pair | S
         in_circle = node.outputs[0] in passed  # as an invalid model may have it
         if node.graph is not graph or node.domain or list(node.inputs).count(tensor) != 1 or in_circle:
             return Stop(conv, Obstacle.CHAIN, node.op_type, tensor, norm)
-        if node.inputs[0] == tensor and node.op_type in (
-            ("Conv", "ConvTranspose") if extended else ("Conv",)
-        ):
+        if node.inputs[0] == tensor and node.op_type in (CONVOLUTIONS if extended else ("Conv",)):
             relu6 = any(_is_relu6(item) for item in between)
             return Pair(conv, node, norm, norm_behind(node, folded), activation, relu6, (*between,))
-        if node.op_type in _UNCHANGED and not any(node.outputs[1:]):
+        if node.op_type in UNCHANGED and not any(node.outputs[1:]):
             pass
         elif is_inference_norm(node, tensor) and norm is None and activation is None:
             norm = node
@@ -228,7 +219,7 @@ def norm_behind(conv: Node, folded: Collection[NodeKey]) -> Node | None:
         node = following[0]
         if is_inference_norm(node, tensor):
             return node
-        if node.op_type not in _UNCHANGED or any(node.outputs[1:]):
+        if node.op_type not in UNCHANGED or any(node.outputs[1:]):
             return None
         tensor = node.outputs[0]
     return None

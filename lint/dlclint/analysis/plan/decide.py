@@ -22,20 +22,13 @@ from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.store import distinct, home
 from dlclint.diagnostic import counted
 from dlclint.encodings import grid
+from dlclint.model.op_facts import QDQ, QOPERATORS
 from dlclint.model.types import is_float
 from dlclint.target import Runtime
 from dlclint_schemas.precision import wide_weights
 from dlclint_schemas.quantization import runtime_compatibility
 from dlclint_schemas.thresholds import threshold
 
-_QUANTIZED = (
-    "QuantizeLinear",
-    "DequantizeLinear",
-    "QLinearConv",
-    "QLinearMatMul",
-    "ConvInteger",
-    "MatMulInteger",
-)
 _FLOAT_RUNTIMES = (Runtime.CPU, Runtime.GPU, Runtime.GPU_FLOAT16)
 
 
@@ -255,7 +248,7 @@ def _first(view: ModelView, choice: Choice) -> list[Advice]:
         return []
     found = []
     counts = sum(
-        node.op_type in _QUANTIZED and not node.domain for g in view.model.graphs() for node in g.nodes
+        node.op_type in QDQ | QOPERATORS and not node.domain for g in view.model.graphs() for node in g.nodes
     )
     if counts:
         found.append(

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from dlclint.analysis.activations.estimate import Estimate
 from dlclint.analysis.plan.model import ActivationFigures, LayerFigures
-from dlclint.analysis.roles import CONVOLUTIONS, MATRICES, WEIGHTED_OPS, absorbed_chain
+from dlclint.analysis.roles import absorbed_chain
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.noise import channel_sqnr, decibels, per_channel_scale, per_tensor_scale
 from dlclint.analysis.weights.store import ConvertedWeight
 from dlclint.encodings import grid
 from dlclint.model.graph import Node
+from dlclint.model.op_facts import CONVOLUTIONS, MATRICES, WEIGHTED_OPS
 from dlclint.model.types import is_float
 from dlclint_schemas.quantization import quantization_facts
 

@@ -10,7 +10,6 @@ from dlclint import __version__
 from dlclint.analysis.activations.estimate import Basis
 from dlclint.analysis.plan.figures import carried
 from dlclint.analysis.plan.model import Choice, Plan
-from dlclint.analysis.roles import CONVOLUTIONS, MATRICES
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.clipping import best_clipping
 from dlclint.analysis.weights.statistics import Floats
@@ -18,6 +17,7 @@ from dlclint.analysis.weights.store import ConvertedWeight
 from dlclint.diagnostic import counted
 from dlclint.encodings import grid
 from dlclint.encodings.convert import Entry, written
+from dlclint.model.op_facts import CONVOLUTIONS, MATRICES
 from dlclint.model.tensors import Unavailable
 from dlclint_schemas.thresholds import threshold
 

@@ -10,12 +10,12 @@ import numpy as np
 from dlclint.analysis.dlc_size import packed_bytes
 from dlclint.analysis.plan.figures import layer_figures
 from dlclint.analysis.plan.model import Advice, Choice, LayerFigures
-from dlclint.analysis.roles import CONVOLUTIONS, MATRICES
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.biases import bias_errors
 from dlclint.analysis.weights.clipping import best_clipping
 from dlclint.analysis.weights.store import ConvertedWeight
 from dlclint.diagnostic import counted, size_text
+from dlclint.model.op_facts import CONVOLUTIONS, MATRICES
 from dlclint.model.tensors import Unavailable
 from dlclint.target import Runtime
 from dlclint_schemas.precision import narrow_weights, wide_weights

@@ -6,19 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dlclint.analysis.roles import (
-    RECURRENT,
-    absorbed_chain,
-    fold_factors,
-    folded_norm,
-    vector,
-    weight_positions,
-)
+from dlclint.analysis.roles import absorbed_chain, fold_factors, folded_norm, vector, weight_positions
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.noise import per_tensor_scale
 from dlclint.analysis.weights.statistics import Floats
 from dlclint.analysis.weights.store import ConvertedWeight
 from dlclint.encodings import grid
+from dlclint.model.op_facts import RECURRENT
 from dlclint_schemas.record import record
 
 

@@ -250,10 +250,3 @@ ARITHMETIC: dict[str, Kernel] = {
     "CumSum": _cumulative_sum,
     "NonZero": _non_zero,
 }
-ELEMENTWISE = frozenset(
-    {
-        *("Add", "Sub", "Mul", "Div", "Mod", "Min", "Max", "Sum", "Neg", "Abs", "Cast", "Where"),
-        *("Not", "And", "Or", "Xor", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"),
-    }
-)
-"""Ops of which an element of the result follows from the elements at its place alone."""

@@ -1,6 +1,6 @@
 """Kernels of ops that move elements without reading them: Gather, Slice, Concat, Reshape and the like.
 
-Because they do not read their data, they move marks of unknown elements just as well (`CARRIES`).
+Because they do not read their data, they move marks of unknown elements just as well (`op_facts.MOVES`).
 """
 
 from __future__ import annotations
@@ -219,9 +219,3 @@ MOVEMENT: dict[str, Kernel] = {
     "Pad": _pad,
     "Trilu": _trilu,
 }
-CARRIES: dict[str, int | None] = {
-    **dict.fromkeys(("Identity", "Gather", "GatherElements", "GatherND", "Slice", "Unsqueeze", "Squeeze"), 1),
-    **dict.fromkeys(("Reshape", "Flatten", "Transpose", "Expand", "Tile", "Split"), 1),
-    "Concat": None,
-}
-"""Ops that carry unknown elements along, and how many leading inputs are data (None: all)."""

@@ -10,17 +10,17 @@ from itertools import islice
 
 import numpy as np
 
-from dlclint.model.evaluation.arithmetic import ARITHMETIC, ELEMENTWISE
+from dlclint.model.evaluation.arithmetic import ARITHMETIC
 from dlclint.model.evaluation.bounds import Array, Unknown
-from dlclint.model.evaluation.movement import CARRIES, MOVEMENT
+from dlclint.model.evaluation.movement import MOVEMENT
 from dlclint.model.graph import Graph, Node
+from dlclint.model.op_facts import ELEMENTWISE, MOVES, SHAPE_READERS
 from dlclint.model.tensors import Unavailable
 from dlclint_schemas.record import record
 
 LIMIT = 4096
 """Elements up to which a value is computed, unless another limit is given."""
 _KERNELS = MOVEMENT | ARITHMETIC
-_SHAPE_READERS = frozenset({"Shape", "Size"})
 _FAILURES = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, ArithmeticError)
 """What numpy raises for attributes and values that make no sense, as untrusted models have them."""
 
@@ -111,7 +111,7 @@ class Values:
         graph = node.graph
         if node.domain or graph.model.is_function(node) or any(a.ref_attr_name for a in node.proto.attribute):
             return ()
-        if node.op_type in _SHAPE_READERS:
+        if node.op_type in SHAPE_READERS:
             with suppress(*_FAILURES):
                 return (self._shape(node),)
             return ()
@@ -146,12 +146,14 @@ class Values:
         if not any(marked):
             return [None] * len(node.outputs)
         masks = [None if value is None else _mask(value) for value in inputs]
-        if node.op_type in CARRIES:
-            count = CARRIES[node.op_type] or len(inputs)
-            if any(marked[count:]):
+        if node.op_type in MOVEMENT and node.op_type in MOVES:
+            carried = MOVES[node.op_type] or range(len(inputs))
+            if any(mark and position not in carried for position, mark in enumerate(marked)):
                 raise Unknown
-            rest = [None if value is None else value.elements for value in inputs[count:]]
-            return list(self._run(node, [*masks[:count], *rest]))
+            elements = [None if value is None else value.elements for value in inputs]
+            return list(
+                self._run(node, [(masks if i in carried else elements)[i] for i in range(len(inputs))])
+            )
         if node.op_type in ELEMENTWISE:
             present = [mask for mask in masks if mask is not None]
             return [np.asarray(reduce(np.logical_or, present))]

@@ -1,0 +1,306 @@
+"""Facts about ONNX operators, by name: the one place where a set or a map of ops stands.
+
+Everything here is about ops of the default domain and follows from the ONNX operator documents, unless
+its docstring names another source. What a table of Qualcomm's says of an op is data, and lies in
+`dlclint_schemas`. The module imports neither onnx nor numpy, so that every floor may read it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from types import MappingProxyType
+
+OFFICIAL_DOMAINS = ("", "ai.onnx")
+"""Two spellings of the default domain."""
+MICROSOFT = "com.microsoft"
+"""The domain in which ONNX Runtime's tools write QuantizeLinear with 16- and 4-bit types."""
+
+
+class Role(enum.Enum):
+    """What an input is to its op. Stored inputs with other roles than DATA are side inputs."""
+
+    DATA = "data"
+    WEIGHT = "weight"
+    """Multiplied with the data; an input of MatMul is one where it is stored."""
+    RECURRENT_WEIGHT = "recurrent weight"
+    PEEPHOLE = "peephole weight"
+    BIAS = "bias"
+    GAMMA = "gamma"
+    """The factor of a normalization, by channel."""
+    BETA = "beta"
+    """The summand of a normalization, by channel."""
+    MEAN = "mean"
+    VARIANCE = "variance"
+    SLOPE = "slope"
+    BOUND = "clip bound"
+    STATE = "initial state"
+    """Of shape [directions, batch, hidden]."""
+    UPDATES = "updates"
+    SCALE = "scale"
+    ZERO_POINT = "zero point"
+    PAD_VALUE = "padding value"
+    CONDITION = "condition"
+    INDICES = "indices"
+    SHAPE = "shape"
+    """One element for each axis of the output: its size."""
+    REPEATS = "repeats"
+    """One element for each axis: how often the data are repeated."""
+    SIZES = "sizes"
+    SCALES = "scales"
+    REGION = "region"
+    PADS = "pads"
+    AXES = "axes"
+    AXIS = "axis"
+    """Along which values are combined; the shape does not depend on it."""
+    START = "start"
+    END = "end"
+    STEP = "step"
+    PARTS = "lengths of parts"
+    COUNT = "count"
+    LIMIT = "limit"
+    THRESHOLD = "threshold"
+    LENGTHS = "lengths of sequences"
+    DIAGONAL = "diagonal"
+    RATIO = "ratio"
+    TRAINING = "training mode"
+    CHOICES = "values to choose from"
+
+
+_D, _W, _R, _B = Role.DATA, Role.WEIGHT, Role.RECURRENT_WEIGHT, Role.BIAS
+_S, _Z = Role.SCALE, Role.ZERO_POINT
+_RECURRENT_ROLES = (_D, _W, _R, _B, Role.LENGTHS, Role.STATE)
+
+REDUCTIONS = frozenset(
+    {
+        *("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2"),
+        *("ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"),
+    }
+)
+
+INPUT_ROLES: Mapping[str, tuple[Role, ...]] = MappingProxyType(
+    {
+        "Conv": (_D, _W, _B),
+        "ConvTranspose": (_D, _W, _B),
+        "Gemm": (_D, _W, _B),
+        "MatMul": (_W, _W),
+        "LSTM": (*_RECURRENT_ROLES, Role.STATE, Role.PEEPHOLE),
+        "GRU": _RECURRENT_ROLES,
+        "RNN": _RECURRENT_ROLES,
+        "QLinearConv": (_D, _S, _Z, _W, _S, _Z, _S, _Z, _B),
+        "QLinearMatMul": (_D, _S, _Z, _W, _S, _Z, _S, _Z),
+        "ConvInteger": (_D, _W, _Z, _Z),
+        "MatMulInteger": (_D, _W, _Z, _Z),
+        "QuantizeLinear": (_D, _S, _Z),
+        "DequantizeLinear": (_D, _S, _Z),
+        "BatchNormalization": (_D, Role.GAMMA, Role.BETA, Role.MEAN, Role.VARIANCE),
+        "InstanceNormalization": (_D, Role.GAMMA, Role.BETA),
+        "LayerNormalization": (_D, Role.GAMMA, Role.BETA),
+        "GroupNormalization": (_D, Role.GAMMA, Role.BETA),
+        "RMSNormalization": (_D, Role.GAMMA),
+        "PRelu": (_D, Role.SLOPE),
+        "Clip": (_D, Role.BOUND, Role.BOUND),
+        "Dropout": (_D, Role.RATIO, Role.TRAINING),
+        "Where": (Role.CONDITION, _D, _D),
+        "Reshape": (_D, Role.SHAPE),
+        "Expand": (_D, Role.SHAPE),
+        "ConstantOfShape": (Role.SHAPE,),
+        "Tile": (_D, Role.REPEATS),
+        "Range": (Role.START, Role.END, Role.STEP),
+        "Slice": (_D, Role.START, Role.END, Role.AXES, Role.STEP),
+        "Pad": (_D, Role.PADS, Role.PAD_VALUE, Role.AXES),
+        "Resize": (_D, Role.REGION, Role.SCALES, Role.SIZES),
+        "Upsample": (_D, Role.SCALES),
+        "CenterCropPad": (_D, Role.SIZES),
+        "Squeeze": (_D, Role.AXES),
+        "Unsqueeze": (_D, Role.AXES),
+        "Split": (_D, Role.PARTS),
+        "TopK": (_D, Role.COUNT),
+        "OneHot": (_D, Role.COUNT, Role.CHOICES),
+        "Gather": (_D, Role.INDICES),
+        "GatherElements": (_D, Role.INDICES),
+        "GatherND": (_D, Role.INDICES),
+        "ScatterElements": (_D, Role.INDICES, Role.UPDATES),
+        "ScatterND": (_D, Role.INDICES, Role.UPDATES),
+        "CumSum": (_D, Role.AXIS),
+        "Trilu": (_D, Role.DIAGONAL),
+        "ReverseSequence": (_D, Role.LENGTHS),
+        "RoiAlign": (_D, _D, Role.INDICES),
+        "NonMaxSuppression": (_D, _D, Role.LIMIT, Role.THRESHOLD, Role.THRESHOLD),
+        **dict.fromkeys(sorted(REDUCTIONS), (_D, Role.AXES)),
+    }
+)
+"""The role of each input by position; every input of an op that is not listed is DATA."""
+
+
+def role(op_type: str, position: int) -> Role:
+    """What the input at a position is to an op; DATA where nothing else is known."""
+    roles = INPUT_ROLES.get(op_type, ())
+    return roles[position] if position < len(roles) else Role.DATA
+
+
+def positions(op_type: str, *wanted: Role) -> tuple[int, ...]:
+    """The inputs of an op with one of some roles, in order."""
+    return tuple(i for i, each in enumerate(INPUT_ROLES.get(op_type, ())) if each in wanted)
+
+
+def _by_op(*wanted: Role) -> Mapping[str, tuple[int, ...]]:
+    """Op to the positions with one of some roles, for the ops that have one."""
+    return MappingProxyType({op: at for op in INPUT_ROLES if (at := positions(op, *wanted))})
+
+
+STORED_ROLES = frozenset(
+    {Role.WEIGHT, Role.RECURRENT_WEIGHT, Role.PEEPHOLE, Role.BIAS, Role.GAMMA, Role.BETA, Role.MEAN}
+    | {Role.VARIANCE, Role.SLOPE, Role.BOUND}
+)
+"""Roles of trained or chosen numbers that the op computes with."""
+PARAMETER_ROLES = frozenset(
+    {Role.PAD_VALUE, Role.CONDITION, Role.INDICES, Role.SHAPE, Role.REPEATS, Role.SIZES, Role.SCALES}
+    | {Role.REGION, Role.PADS, Role.AXES, Role.AXIS, Role.START, Role.END, Role.STEP, Role.PARTS}
+    | {
+        Role.COUNT,
+        Role.LIMIT,
+        Role.THRESHOLD,
+        Role.LENGTHS,
+        Role.DIAGONAL,
+        Role.RATIO,
+        Role.TRAINING,
+        Role.CHOICES,
+    }
+)
+"""Roles of inputs that say how the op works and are no operands of it."""
+VALUE_INPUTS = _by_op(
+    *(Role.SHAPE, Role.REPEATS, Role.SIZES, Role.SCALES, Role.REGION, Role.PADS, Role.AXES),
+    *(Role.START, Role.END, Role.STEP, Role.PARTS, Role.COUNT),
+)
+"""Op to the inputs whose values decide the shape of the output."""
+SHAPE_INPUT = MappingProxyType({op: at[0] for op, at in _by_op(Role.SHAPE).items()})
+"""Op to the input that holds the shape of the output."""
+SIZE_INPUT = MappingProxyType({op: at[0] for op, at in _by_op(Role.SHAPE, Role.REPEATS).items()})
+"""Op to the input that holds a size, or repeats, for each axis of the output."""
+STATE_INPUTS = _by_op(Role.STATE)
+"""Recurrent op to the inputs that are states: [directions, batch, hidden]."""
+INT32_INDICES = MappingProxyType({"Gather": 1, "GatherElements": 1, "ScatterElements": 1})
+"""Op to its indices, where these may be int32 as well as int64."""
+
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+"""Ops whose weights are documented to take per-channel encodings."""
+MATRICES = ("Gemm", "MatMul")
+"""Ops whose weights `--use_per_row_quantization` concerns: MatMul and FullyConnected."""
+WEIGHTED_OPS = (*CONVOLUTIONS, *MATRICES)
+"""Ops that become the layers with weights (80-63442-2 Rev BL, partial overrides)."""
+RECURRENT = ("LSTM", "GRU", "RNN")
+"""Ops with two weights, W [directions, gates * hidden, input] and R [directions, gates * hidden, hidden],
+and a bias B [directions, 2 * gates * hidden]. No grid for each channel or row is documented for them."""
+
+QDQ = frozenset({"QuantizeLinear", "DequantizeLinear"})
+"""Ops that stand for an encoding; the converter takes them out and keeps what they say (80-63442-2
+Rev BL, Tools, snpe-onnx-to-dlc `--keep_quant_nodes`)."""
+QUANTIZERS = QDQ | {"DynamicQuantizeLinear"}
+"""Ops that change between float and quantized."""
+QOPERATORS = frozenset({"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"})
+"""Ops that compute on quantized tensors."""
+INTEGER_BIAS = ("Conv", "ConvTranspose", "Gemm", "LayerNormalization", "InstanceNormalization")
+"""Ops of which ONNX Runtime's QNN provider takes input 2 as an int32 bias."""
+
+
+def is_qdq(op_type: str, domain: str) -> bool:
+    """Whether an op is QuantizeLinear or DequantizeLinear, of ONNX or of com.microsoft."""
+    return op_type in QDQ and domain in (*OFFICIAL_DOMAINS, MICROSOFT)
+
+
+UNCHANGED = ("Identity", "Dropout")
+"""Ops that pass their input on at inference; the converter's simplification takes them out."""
+_MOVE_ONE = (
+    *("Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Tile"),
+    *("Expand", "Gather", "GatherElements", "GatherND", "DepthToSpace", "SpaceToDepth", "ReverseSequence"),
+)
+MOVES: Mapping[str, tuple[int, ...] | None] = MappingProxyType(
+    {
+        **dict.fromkeys(_MOVE_ONE, (0,)),
+        "ScatterND": (0, 2),
+        "ScatterElements": (0, 2),
+        "Where": (1, 2),
+        "Concat": None,
+    }
+)
+"""Ops that move elements and compute nothing, and the inputs whose elements the output holds (None: all).
+
+A scatter that combines values (`reduction` other than none) computes. With one input the output keeps the
+grid of that input; with several it keeps theirs only where they have one grid.
+"""
+MOVES_ONE = frozenset(_MOVE_ONE)
+"""Of `MOVES`, those whose output holds elements of their first input alone."""
+SELECTS = frozenset({"MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "TopK"})
+"""Ops that compare and hand on some of the elements: values change place, none is new."""
+KEEPS_GRID = MOVES_ONE | SELECTS | {"Dropout"}
+"""Ops whose first output holds only values of the first input, and so lies on its grid."""
+
+BOUNDED: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        **dict.fromkeys(("Sigmoid", "HardSigmoid", "Softmax"), (0.0, 1.0)),
+        **dict.fromkeys(("Tanh", "Erf", "Softsign", "Sin", "Cos"), (-1.0, 1.0)),
+    }
+)
+"""Ops whose output lies between two numbers, whatever they read."""
+RANDOM = frozenset(
+    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+)
+"""Ops that draw numbers: two runs differ, and nothing folds."""
+SHAPE_READERS = frozenset({"Shape", "Size"})
+"""Ops that read a tensor's shape alone."""
+WITH_BODIES = frozenset({"If", "Loop", "Scan", "SequenceMap"})
+"""Ops that hold subgraphs."""
+
+ELEMENTWISE_UNARY = frozenset(
+    {
+        *("Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Cast", "Ceil", "Celu"),
+        *("Clip", "Cos", "Cosh", "Dropout", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish"),
+        *("Identity", "IsInf", "IsNaN", "LeakyRelu", "Log", "Mish", "Neg", "Not", "Reciprocal", "Relu"),
+        *("Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt"),
+        *("Swish", "Tan", "Tanh", "ThresholdedRelu"),
+    }
+)
+"""Ops of which each output element follows from the input's element at its place."""
+BROADCASTING = frozenset(
+    {
+        *("Add", "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater"),
+        *("GreaterOrEqual", "Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "PRelu", "Pow"),
+        *("Sub", "Sum", "Where", "Xor"),
+    }
+)
+"""Ops of which each output element follows from the elements of several inputs at its place."""
+ELEMENTWISE = ELEMENTWISE_UNARY | BROADCASTING
+SIGN_CHANGES = frozenset({"Sub", "Mul", "Neg", "Div"})
+"""Behind these the sign of a number need not be that of the operand."""
+
+NORMALIZATIONS = ("BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization")
+"""Ops that bring their input to the mean and deviation that gamma and beta say."""
+SOFTMAXES = ("Softmax", "LogSoftmax", "Hardmax")
+"""Ops whose axis meant a flattening before version 13."""
+RESIZERS = ("Resize", "Upsample")
+POOLS = ("AveragePool", "MaxPool", "LpPool")
+GLOBAL_POOLS = ("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
+FUSED_ACTIVATIONS = ("Relu", "PRelu", "HardSwish", "Clip", "LeakyRelu")
+"""Activations that can run inside the convolution before them on HTP (source: Qualcomm's guide on
+quantization for HTP, Choice of Activation functions)."""
+ABSORBED = ("BatchNormalization", *FUSED_ACTIVATIONS)
+"""Ops that can follow one with weights in one supergroup: only the last output carries an encoding."""
+ACTIVATIONS = frozenset(
+    {"Celu", "Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Selu"}
+    | {"Sigmoid", "Softplus", "Softsign", "Swish", "Tanh", "ThresholdedRelu"}
+)
+"""Activations other than Relu."""
+HOMOGENEOUS = frozenset({"Relu", "LeakyRelu", "PRelu", "Abs", *UNCHANGED, *POOLS, *GLOBAL_POOLS})
+"""Ops with Op(k x) = k Op(x) for every positive k that is constant within a channel; no channels mix."""
+
+LAYOUT_SENSITIVE = frozenset(
+    {
+        *("AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "DepthToSpace", "GlobalAveragePool"),
+        *("GlobalMaxPool", "GridSample", "GroupNormalization", "InstanceNormalization", "LRN", "LpPool"),
+        *("MaxPool", "MaxRoiPool", "QLinearConv", "Resize", "RoiAlign", "SpaceToDepth", "Upsample"),
+    }
+)
+"""Ops whose second axis holds channels, and those behind it space."""
+KEEPS_AXES = ELEMENTWISE | QDQ | {"Concat", "Pad", "Slice", "Split"}
+"""Ops that leave the axes of their data where they are."""
