@@ -18,6 +18,7 @@ import onnx
 
 from dlclint.model.dimensions import Dimensions
 from dlclint.model.graph import Graph, Model, Node
+from dlclint.model.op_facts import MOVES_ONE, RANDOM
 from dlclint.model.reading import Unreadable, parse, read
 from dlclint.model.tensors import Array
 from dlclint.model.types import TensorType
@@ -35,8 +36,7 @@ _BATCHES = (2, 4, 8, 16, 32, 3, 64)
 """Tried where the original's batch is open and it does not run with 1."""
 _MEMORY = 3
 """ONNX Runtime holds a model's weights up to this many times while it loads it."""
-_RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform")
-_PASSES_INDICES = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose", "Expand")
+_PASSES_INDICES = MOVES_ONE | {"Cast"}
 _BOUNDED = ("Sigmoid", "Tanh", "Erf")
 """Functions whose results are rounded as parts of 1, however small they come out."""
 _ROUNDING_OF_ONE = {"float64": 1e-14, "float32": 1e-6, "float16": 1e-3, "bfloat16": 1e-2}
@@ -130,7 +130,7 @@ def verify(
 def _unfit(model: Model) -> str:
     for graph in model.graphs():
         for node in graph.nodes:
-            if not node.domain and (node.op_type in _RANDOM or _drops(node)):
+            if not node.domain and (node.op_type in RANDOM or _drops(node)):
                 return f"the model draws random numbers ({node.op_type}), so no two runs agree"
     for name in model.graph.inputs:
         if model.graph.type_of(name) is None:
