@@ -1,9 +1,15 @@
-"""Every rule has good and bad fixtures; bad ones raise it, good ones do not; whole outputs are pinned."""
+"""Every rule has good and bad fixtures; bad ones raise it, good ones do not; whole findings are pinned."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import shlex
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,15 +28,39 @@ CASES = sorted(
 )
 
 
-def lint(path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+@cache
+def findings(path: Path) -> tuple[dict[str, Any], ...]:
+    """What the command finds in a fixture, as its JSON report has it."""
     model = path.with_suffix(".onnxtxt")
     first = model.read_text("utf-8").partition("\n")[0] if model.exists() else ""
     options = shlex.split(first[1:]) if first.startswith("#") else []
-    status = main(["check", "--isolated", "--format", "concise", *options, str(path.relative_to(FIXTURES))])
-    output = capsys.readouterr()
+    output, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        status = main(["check", "--isolated", "--format", "json", *options, str(path.relative_to(FIXTURES))])
     assert status in (0, 1)
-    assert output.err == ""
-    return output.out
+    assert errors.getvalue() == ""
+    return tuple(item for file in json.loads(output.getvalue())["files"] for item in file["findings"])
+
+
+def rule_of(path: Path) -> str:
+    return f"{path.parent.parent.name}/{path.parent.name}"
+
+
+def listed(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
+
+
+def shown(finding: dict[str, Any]) -> Iterator[str]:
+    """A finding in lines, nothing of it left out."""
+    location = {key: value for key, value in finding["location"].items() if value not in (None, "")}
+    yield f"  {finding['severity']}, {finding['confidence']}, at {listed(location) or 'the file'}"
+    yield f"    {finding['message']}"
+    for key in ("help", "source", "evidence", "fix"):
+        value = finding[key]
+        if value:
+            yield f"    {key}: {listed(value) if isinstance(value, dict) else value}"
+    rest = set(finding) - {"rule", "severity", "confidence", "location", "message"}
+    assert rest == {"help", "source", "evidence", "fix"}
 
 
 @pytest.fixture(autouse=True)
@@ -39,12 +69,10 @@ def in_fixtures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.relative_to(FIXTURES).as_posix())
-def test_fixture(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rule = f"{path.parent.parent.name}/{path.parent.name}"
-    output = lint(path, capsys)
-    assert "engine/crashed-rule" not in output  # whose message names the rule as well
-    raised = f" {rule} " in output
-    assert raised == path.name.startswith("bad")
+def test_fixture(path: Path) -> None:
+    rules = {finding["rule"] for finding in findings(path)}
+    assert "engine/crashed-rule" not in rules
+    assert (rule_of(path) in rules) == path.name.startswith("bad")
 
 
 def test_every_rule_has_both() -> None:
@@ -52,13 +80,24 @@ def test_every_rule_has_both() -> None:
     assert have == {(rule.id, kind) for rule in all_rules() for kind in ("bad", "good")}
 
 
-@pytest.mark.parametrize("family", sorted({path.parent.parent.name for path in CASES}))
-def test_whole_output(
-    family: str, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
-) -> None:
-    text = "".join(lint(path, capsys) for path in CASES if path.parent.parent.name == family)
-    snapshot = SNAPSHOTS / f"{family}.txt"
+@pytest.mark.parametrize("rule", sorted({rule_of(path) for path in CASES}))
+def test_whole_findings(rule: str, request: pytest.FixtureRequest) -> None:
+    """Of each bad fixture, the whole of what the rule under test says; what other rules say is theirs."""
+    lines: list[str] = []
+    for path in CASES:
+        if rule_of(path) == rule and path.name.startswith("bad"):
+            lines.append(path.name)
+            for finding in findings(path):
+                if finding["rule"] == rule:
+                    lines.extend(shown(finding))
+    text = "\n".join(lines) + "\n"
+    snapshot = SNAPSHOTS / f"{rule}.txt"
     if request.config.getoption("--update-snapshots"):
-        snapshot.parent.mkdir(exist_ok=True)
+        snapshot.parent.mkdir(parents=True, exist_ok=True)
         snapshot.write_text(text, "utf-8")
     assert text == snapshot.read_text("utf-8")
+
+
+def test_every_snapshot_has_a_rule() -> None:
+    kept = {path.relative_to(SNAPSHOTS).with_suffix("").as_posix() for path in SNAPSHOTS.rglob("*.txt")}
+    assert kept == {rule_of(path) for path in CASES}
