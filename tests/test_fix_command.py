@@ -15,7 +15,7 @@ import pytest
 from onnx import numpy_helper, parser
 
 from dlclint.cli.main import main
-from dlclint.engine import fixing
+from dlclint.engine.fix import model as fixing
 from dlclint.verify import Difference, Verdict, Verification
 
 GEMM = """<ir_version: 8, opset_import: ["" : 13]>

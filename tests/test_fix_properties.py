@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from dlclint.cli.main import main
-from dlclint.engine.fixing import fix_model
+from dlclint.engine.fix.model import fix_model
 from dlclint.engine.job import Job
 from dlclint.model.writing import write_model
 from dlclint.target import DlcKind, Runtime, Target

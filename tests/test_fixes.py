@@ -12,7 +12,7 @@ from dlclint.cli.main import parser
 from dlclint.cli.targets import target_of
 from dlclint.diagnostic import Safety
 from dlclint.engine.config import ModelSection
-from dlclint.engine.fixing import fix_model
+from dlclint.engine.fix.model import fix_model
 from dlclint.engine.job import Job
 from dlclint.engine.registry import all_rules
 from dlclint.engine.run import lint

@@ -17,7 +17,7 @@ from dlclint.encodings import json_text
 from dlclint.encodings.convert import CannotConvert, convert
 from dlclint.encodings.reading import read_bytes, read_encodings
 from dlclint.encodings.show import differences, rows
-from dlclint.engine.encodings import fix_encodings
+from dlclint.engine.fix.overrides import fix_encodings
 from dlclint.engine.job import Job
 from dlclint.engine.run import lint
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dlclint.cli.main import main
 from dlclint.diagnostic import Safety
 from dlclint.encodings.reading import read_encodings
-from dlclint.engine.encodings import fix_encodings
+from dlclint.engine.fix.overrides import fix_encodings
 from dlclint.engine.job import Job
 from dlclint.engine.run import lint
 

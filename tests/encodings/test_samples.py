@@ -12,7 +12,7 @@ from dlclint.analysis.placement import placements
 from dlclint.diagnostic import Severity
 from dlclint.encodings.convert import CannotConvert, Placed, convert
 from dlclint.encodings.reading import read_bytes, read_encodings
-from dlclint.engine.encodings import fix_encodings
+from dlclint.engine.fix.overrides import fix_encodings
 from dlclint.engine.job import Job
 from dlclint.engine.run import lint
 from dlclint.model.reading import read

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import dlclint.report
 from dlclint.analysis.partition import Border, Costliest, Partition, Subnet
 from dlclint.analysis.support import Blocker, RuntimeSupport, SupportMatrix
 from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Source, plain
 from dlclint.outcome import FileOutcome, ModelSummary, Outcome
-from dlclint.report.json_v1 import report
-from dlclint.report.render import render, write_whole
+from dlclint.report.json.check import report
+from dlclint.report.render import FORMATS, render
+from dlclint.report.writing import write_whole
 from dlclint.target import DlcKind, Runtime, Soc, Target
 
 SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
@@ -71,17 +74,29 @@ def outcome() -> Outcome:
     return Outcome("0.0", (file, clean), Severity.ERROR, titles, 0.25)
 
 
-@pytest.mark.parametrize("form", ["rich", "concise", "json", "sarif"])
+@pytest.mark.parametrize("form", FORMATS["check"])
 def test_snapshot(form: str, request: pytest.FixtureRequest) -> None:
     path = SNAPSHOTS / f"report.{form}.txt"
-    text = render(outcome(), form, None)
+    text = render("check", form, outcome(), None)
     if request.config.getoption("--update-snapshots"):
         path.write_text(text, "utf-8")
     assert text == path.read_text("utf-8")
 
 
+def test_each_format_is_a_folder_with_a_module_for_each_of_its_commands() -> None:
+    reports = Path(dlclint.report.__file__).parent
+    modules = {(path.parent.name, path.stem) for path in reports.glob("*/*.py") if path.stem != "__init__"}
+    renderers = {(form, command) for command, forms in FORMATS.items() for form in forms}
+    assert renderers <= modules
+    assert {form for form, _ in renderers} == {form for form, _ in modules}
+    for form, command in renderers:
+        assert callable(import_module(f"dlclint.report.{form}.{command}").render)
+    with pytest.raises(ValueError, match="plan has no format sarif"):
+        render("plan", "sarif", None, None)
+
+
 def test_json_against_its_schema(validate: Validate) -> None:
-    written = json.loads(render(outcome(), "json", None))
+    written = json.loads(render("check", "json", outcome(), None))
     validate("json", written)
     written["files"][0]["extra"] = 1
     with pytest.raises(jsonschema.ValidationError):
@@ -95,7 +110,7 @@ def test_sarif_schema_is_the_official_one() -> None:
 
 
 def test_sarif_against_the_official_schema(validate: Validate) -> None:
-    written = json.loads(render(outcome(), "sarif", None))
+    written = json.loads(render("check", "sarif", outcome(), None))
     validate("sarif", written)
     written["runs"][0]["results"][0]["level"] = "fatal"
     with pytest.raises(jsonschema.ValidationError):
@@ -115,7 +130,7 @@ def test_sarif_of_any_names(validate: Validate, name: str, path: str, line: int,
     place = replace(place, line=line or None, column=line or None)
     item = replace(diagnostic(0, plain(f"{name} [x](http://y) {{0}}")), location=place)
     file = replace(outcome().files[0], diagnostics=(item,))
-    written = json.loads(render(replace(outcome(), files=(file,)), "sarif", None))
+    written = json.loads(render("check", "sarif", replace(outcome(), files=(file,)), None))
     validate("sarif", written)
     (result,) = written["runs"][0]["results"]
     # Section 3.11: placeholders and links have no say in what comes from a model.

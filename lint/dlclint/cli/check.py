@@ -60,6 +60,6 @@ def check(given: argparse.Namespace) -> int:
         docs,
         time.perf_counter() - started,
     )
-    text = render(outcome, given.format, sys.stdout if given.output is None else None)
+    text = render("check", given.format, outcome, sys.stdout if given.output is None else None)
     deliver(text, given.output)
     return 1 if outcome.failed else 0

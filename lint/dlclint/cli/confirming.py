@@ -29,8 +29,8 @@ from dlclint.engine.run import lint
 from dlclint.model.reading import Unreadable, read
 from dlclint.model.writing import CannotWrite
 from dlclint.outcome import FileOutcome
-from dlclint.report.confirm import render
 from dlclint.report.progress import with_progress
+from dlclint.report.render import render
 from dlclint.target import Runtime
 
 
@@ -63,7 +63,7 @@ def answer(given: argparse.Namespace, asked: Backend, packages: Mapping[str, str
             raise UsageError(f"--dlc: {plain(str(problem))}") from None
     files = tuple(with_progress(_confirmed(asked, jobs, wishes, overrides), len(jobs)))
     outcome = ConfirmOutcome(__version__, files, packages, time.perf_counter() - started)
-    text = render(outcome, given.format, sys.stdout if given.output is None else None)
+    text = render("confirm", given.format, outcome, sys.stdout if given.output is None else None)
     deliver(text, given.output)
     return outcome.status
 

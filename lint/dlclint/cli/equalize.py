@@ -15,7 +15,7 @@ from dlclint.engine.equalize import NotTheSame, Options, UnknownName
 from dlclint.engine.equalize import equalize as run
 from dlclint.model.reading import Unreadable
 from dlclint.model.writing import CannotWrite
-from dlclint.report.equalize import equalize_json, equalize_text
+from dlclint.report.render import render
 from dlclint.verify import is_available
 
 
@@ -54,8 +54,5 @@ def equalize(given: argparse.Namespace) -> int:
     except NotTheSame as problem:
         print(f"dlclint: {plain(str(problem), 500)}; nothing was written", file=sys.stderr)
         return 1
-    if given.format == "json":
-        sys.stdout.write(equalize_json(outcome))
-    else:
-        sys.stdout.write(equalize_text(outcome, sys.stdout))
+    sys.stdout.write(render("equalize", given.format, outcome, sys.stdout))
     return 0

@@ -12,10 +12,10 @@ from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import listed
 from dlclint.diagnostic import plain
 from dlclint.encodings.recognition import model_beside
-from dlclint.engine.encodings import Fixed, NotConverging, fix_encodings
+from dlclint.engine.fix.overrides import Fixed, NotConverging, fix_encodings
 from dlclint.engine.job import Job
 from dlclint.engine.registry import BrokenRules
-from dlclint.report.render import write_whole
+from dlclint.report.writing import write_whole
 from dlclint.target import Target
 
 

@@ -13,13 +13,14 @@ from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import config_of, job_for, listed, size
 from dlclint.diagnostic import Safety, Severity, plain
 from dlclint.encodings.recognition import encodings_beside
-from dlclint.engine.fixing import NotFixed, fix_model
+from dlclint.engine.fix.model import NotFixed, fix_model
 from dlclint.engine.job import Job
 from dlclint.engine.registry import BrokenRules
 from dlclint.model.reading import Unreadable
 from dlclint.model.writing import CannotWrite, Written, write_model
 from dlclint.outcome import FixedModel
-from dlclint.report.fixes import as_json, as_text
+from dlclint.report.json.fix import as_json
+from dlclint.report.rich.fix import as_text
 from dlclint.verify import Verdict, Verification, is_available, verify
 
 

@@ -18,7 +18,7 @@ from dlclint.engine.job import Job
 from dlclint.engine.plan import OverrideFile, UnknownNames, plan_model
 from dlclint.engine.registry import BrokenRules, chosen_rules
 from dlclint.model.reading import Unreadable
-from dlclint.report.plan import render_plan
+from dlclint.report.render import render
 
 
 def plan(given: argparse.Namespace) -> int:
@@ -49,7 +49,8 @@ def plan(given: argparse.Namespace) -> int:
             why = "was asked for" if given.float else f"is what {made.choice.runtime.value} wants"
             raise UsageError(f"a float DLC {why}, and takes no encodings; leave out --emit-overrides")
         deliver(f"{overrides.text}\n", given.emit_overrides)
-    deliver(render_plan(made, given.format, sys.stdout if given.output is None else None), given.output)
+    text = render("plan", given.format, made, sys.stdout if given.output is None else None)
+    deliver(text, given.output)
     return 1 if made.fails else 0
 
 

@@ -6,6 +6,7 @@ import argparse
 
 from dlclint.cli.options import shared
 from dlclint.cli.options.confirm import add_asking
+from dlclint.report.render import FORMATS
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -38,6 +39,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     configuration.add_argument("--config", metavar="FILE", help="dlclint.toml or pyproject.toml to use")
     configuration.add_argument("--isolated", action="store_true", help="use no configuration file")
     output = check.add_argument_group("output")
-    output.add_argument("--format", choices=shared.FORMATS, default="rich", help="default: rich")
+    output.add_argument("--format", choices=FORMATS["check"], default="rich", help="default: rich")
     output.add_argument("-o", "--output", metavar="FILE", help="write the report to a file")
     output.add_argument("-j", "--jobs", type=int, metavar="N", help="files linted at once")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from dlclint.cli.options import shared
+from dlclint.report.render import FORMATS
 
 RUNS = 20
 """Random inputs of a comparison, unless a number is given."""
@@ -55,4 +56,4 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
             "dimensions to match and compare with, with the converter's names and meaning"
         )
     )
-    equalize.add_argument("--format", choices=("rich", "json"), default="rich", help="default: rich")
+    equalize.add_argument("--format", choices=FORMATS["equalize"], default="rich", help="default: rich")

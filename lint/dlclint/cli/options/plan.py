@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from dlclint.cli.options import shared
+from dlclint.report.render import FORMATS
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -53,7 +54,5 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     configuration.add_argument("--config", metavar="FILE", help="dlclint.toml or pyproject.toml to use")
     configuration.add_argument("--isolated", action="store_true", help="use no configuration file")
     output = plan.add_argument_group("output")
-    output.add_argument(
-        "--format", choices=("rich", "json", "markdown"), default="rich", help="default: rich"
-    )
+    output.add_argument("--format", choices=FORMATS["plan"], default="rich", help="default: rich")
     output.add_argument("-o", "--output", metavar="FILE", help="write the plan to a file")

@@ -6,7 +6,6 @@ import argparse
 
 RUNTIMES = ("cpu", "gpu", "gpu_float16", "dsp", "htp", "aip")
 SDKS = ("snpe-2025-06", "qairt-2026")
-FORMATS = ("rich", "concise", "json", "sarif")
 WIDTHS = {
     "act-bitwidth": ("of activations: 8 or 16", "default 8"),
     "weights-bitwidth": ("of weights: 4, 8 or 16", "default 8"),

@@ -1,35 +1,14 @@
-"""One line per finding, for grep and editors."""
+"""Counts of findings in words, for every format that people read."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
 
-from dlclint.diagnostic import Location, Safety, Severity, counted
+from dlclint.diagnostic import Safety, Severity, counted
 from dlclint.outcome import Outcome
 
-_MARK = {Safety.SAFE: " [fix]", Safety.UNSAFE: " [unsafe fix]", Safety.DISPLAY: ""}
 _NOUNS = ((Severity.ERROR, "error"), (Severity.WARNING, "warning"), (Severity.INFO, "note"))
-
-
-def render_concise(outcome: Outcome) -> str:
-    """`file:place: severity rule message [fix]`, then a line with the counts."""
-    lines = [
-        f"{item.location.file}{_place(item.location)}: {item.severity.value} {item.rule} {item.message}"
-        f"{_MARK[item.fix.safety] if item.fix else ''}"
-        for file in outcome.files
-        for item in file.diagnostics
-    ]
-    return "\n".join([*lines, count_line(outcome)]) + "\n"
-
-
-def _place(place: Location) -> str:
-    if place.line is not None:
-        return f":{place.line}:{place.column or 1}"
-    if place.node_index is None:
-        return f"#{place.graph}" if place.graph else ""
-    name = f"({place.node})" if place.node else ""
-    return f"#{place.graph + '/' if place.graph else ''}{place.node_index}{name}"
 
 
 def count_line(outcome: Outcome) -> str:

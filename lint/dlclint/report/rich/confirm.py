@@ -14,14 +14,14 @@ from dlclint.confirm.compare import Confirmation, ConfirmOutcome, Relation, Row
 from dlclint.confirm.verdict import Said
 from dlclint.confirm.wording import agreement, asked, is_shown, sentence, stands, summary, troubles
 from dlclint.diagnostic import counted
-from dlclint.report.console import paper, printed
+from dlclint.report.rich.console import paper, printed
 
 _NODES = 3
 """Nodes named per reason before the rest is only counted."""
 _VERDICT = {0: "the backend takes it all", 1: "the backend does not take it all", 2: "could not ask"}
 
 
-def render_rich(outcome: ConfirmOutcome, stream: TextIO | None) -> str:
+def render(outcome: ConfirmOutcome, stream: TextIO | None) -> str:
     """The report; coloured only if the stream is a terminal (NO_COLOR and FORCE_COLOR are heeded)."""
     console = paper(stream)
     for file in outcome.files:

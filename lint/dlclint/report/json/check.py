@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from dlclint.diagnostic import Diagnostic, Severity
 from dlclint.outcome import FileOutcome, Outcome
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dlclint.analysis.partition import Partition
 
 
-def render_json(outcome: Outcome) -> str:
+def render(outcome: Outcome, stream: TextIO | None) -> str:
     """The report as strict JSON."""
     return json.dumps(report(outcome), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 

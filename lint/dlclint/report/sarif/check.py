@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import quote
 
 from dlclint.diagnostic import Diagnostic, Severity
@@ -18,7 +18,7 @@ from dlclint.own_rules import OWN_DOCS
 _LEVEL = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 
 
-def render_sarif(outcome: Outcome) -> str:
+def render(outcome: Outcome, stream: TextIO | None) -> str:
     """One run; rules carry their documentation, nodes are logical locations."""
     found = [item for file in outcome.files for item in file.diagnostics]
     ids = sorted({item.rule for item in found} | set(outcome.rule_docs))

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from dlclint.diagnostic import Confidence, Diagnostic, Safety, Severity, counted, size_text
 from dlclint.outcome import FileOutcome, Outcome
-from dlclint.report.concise import count_line
-from dlclint.report.console import paper, printed
-from dlclint.report.strip import strip_lines
+from dlclint.report.counts import count_line
+from dlclint.report.rich.console import paper, printed
+from dlclint.report.rich.strip import strip_lines
 
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _SURE = {
@@ -27,7 +27,7 @@ _SHOWN = 3
 """Messages shown of a rule before the rest is only counted."""
 
 
-def render_rich(outcome: Outcome, stream: TextIO | None) -> str:
+def render(outcome: Outcome, stream: TextIO | None) -> str:
     """The report; coloured only if the stream is a terminal (NO_COLOR and FORCE_COLOR are heeded)."""
     console = paper(stream)
     for file in outcome.files:
@@ -61,14 +61,14 @@ def _file(console: Console, file: FileOutcome) -> None:
         )
     if file.support is not None:
         # Imported here because most reports have no table, and Rich's take long to import.
-        from dlclint.report.tables import support_table
+        from dlclint.report.rich.tables import support_table
 
         console.print(Padding(support_table(file.support), (1, 0, 0, 2)))
     for found in file.partitions:
         for text in strip_lines(found):
             console.print(Padding(text, (0, 0, 0, 2)))
     if file.precision:
-        from dlclint.report.tables import precision_table
+        from dlclint.report.rich.tables import precision_table
 
         console.print(Padding(precision_table(file.precision), (1, 0, 0, 2)))
     if file.commands:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TextIO
 
 from dlclint.confirm.compare import Confirmation, ConfirmOutcome, Relation, Row
 from dlclint.confirm.verdict import Said
 
 
-def render_json(outcome: ConfirmOutcome) -> str:
+def render(outcome: ConfirmOutcome, stream: TextIO | None) -> str:
     """The report as strict JSON."""
     return json.dumps(report(outcome), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TextIO
 
 from dlclint.confirm.compare import Confirmation, ConfirmOutcome, Relation, Row
 from dlclint.confirm.verdict import Said
@@ -10,7 +11,7 @@ from dlclint.confirm.wording import is_shown, sentence, stands, troubles
 from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Source
 from dlclint.outcome import FileOutcome, Outcome
 from dlclint.own_rules import CONFIRM_DOCS, COULD_NOT_ASK, NO_GRAPH
-from dlclint.report.sarif import render_sarif as render_outcome
+from dlclint.report.sarif.check import render as render_outcome
 from dlclint.target import Runtime, Target
 
 _SEVERITY = {
@@ -21,13 +22,13 @@ _SEVERITY = {
 }
 
 
-def render_sarif(outcome: ConfirmOutcome) -> str:
+def render(outcome: ConfirmOutcome, stream: TextIO | None) -> str:
     """The report as one SARIF run; agreement leaves no result."""
     target = Target((Runtime.HTP,))
     files = tuple(
         FileOutcome(file.path, "model", target, tuple(_results(file, outcome))) for file in outcome.files
     )
-    return render_outcome(Outcome(outcome.version, files, Severity.ERROR, CONFIRM_DOCS))
+    return render_outcome(Outcome(outcome.version, files, Severity.ERROR, CONFIRM_DOCS), stream)
 
 
 def _results(file: Confirmation, outcome: ConfirmOutcome) -> Iterator[Diagnostic]:

@@ -1,23 +1,16 @@
-"""What `dlclint equalize` says: for people, and as JSON.
-
-The schema of the JSON is `dlclint_schemas/equalize-v1.schema.json`.
-"""
+"""Format `rich` of an equalization: what was done, what was left alone, and what it gains."""
 
 from __future__ import annotations
 
-import json
-import math
-from dataclasses import asdict
-from io import StringIO
-from typing import Any, TextIO
+from typing import TextIO
 
-from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from dlclint.analysis.cle.outcome import EqualizeOutcome, LayerRow
 from dlclint.diagnostic import counted, plain
+from dlclint.report.rich.console import paper, printed
 
 _ROWS = 12
 """Convolutions in the table: those with the most to gain."""
@@ -29,33 +22,9 @@ _GROWN = 2.0
 """An activation range that grows by more is worth a word: it costs a bit of an 8-bit activation."""
 
 
-def equalize_json(outcome: EqualizeOutcome) -> str:
-    """The outcome as strict JSON, version 1; what is infinite, such as the ratio without noise, is null."""
-    fields = asdict(outcome)
-    tool = {"name": "dlclint", "version": fields.pop("version")}
-    return json.dumps({"version": 1, "tool": tool, **_finite(fields)}, indent=2, allow_nan=False) + "\n"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def equalize_text(outcome: EqualizeOutcome, stream: TextIO) -> str:
-    """The outcome for people; coloured only if the stream is a terminal."""
-    terminal = stream.isatty()
-    buffer = StringIO()
-    console = Console(
-        file=buffer,
-        width=Console(file=stream).width if terminal else 110,
-        force_terminal=True if terminal else None,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
+def render(outcome: EqualizeOutcome, stream: TextIO | None) -> str:
+    """The outcome; coloured only if the stream is a terminal."""
+    console = paper(stream)
     console.print(Text(f"{outcome.source} -> {outcome.output}", "bold"))
     for line in _lines(outcome):
         console.print(Padding(Text(line), (0, 0, 0, 2)))
@@ -63,8 +32,7 @@ def equalize_text(outcome: EqualizeOutcome, stream: TextIO) -> str:
         console.print(Padding(_table(outcome), (1, 0, 1, 2)))
     for note in outcome.notes:
         console.print(Padding(Text(f"note: {note}", "italic"), (0, 0, 0, 2)))
-    text = buffer.getvalue()
-    return text if terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    return printed(console, stream)
 
 
 def _lines(outcome: EqualizeOutcome) -> list[str]:

@@ -1,0 +1,1 @@
+"""Format `concise`, one line per finding."""

@@ -1,0 +1,105 @@
+"""Format `json` of a plan, version 1: its schema is `dlclint_schemas/plan-v1.schema.json`."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, TextIO
+
+from dlclint import __version__
+from dlclint.analysis.plan.commands import line
+from dlclint.analysis.plan.model import Advice, Obstacle, Plan
+from dlclint.diagnostic import plain
+
+
+def render(plan: Plan, stream: TextIO | None) -> str:
+    """The plan as JSON."""
+    soc = plan.target.soc
+    choice = plan.choice
+    whole: dict[str, Any] = {
+        "version": 1,
+        "dlclint": __version__,
+        "model": plain(plan.path, 500),
+        "soc": None if soc is None else {"name": soc.name, "hexagon": soc.hexagon},
+        "choice": {
+            "runtime": choice.runtime.value,
+            "quantize": choice.quantize,
+            "act_bitwidth": choice.act_bitwidth,
+            "weights_bitwidth": choice.weights_bitwidth,
+            "bias_bitwidth": choice.bias_bitwidth,
+            "float_bitwidth": choice.float_bitwidth,
+            "float_bias_bitwidth": choice.float_bias_bitwidth,
+            "per_channel": choice.per_channel,
+            "per_row": choice.per_row,
+            "param_quantizer": choice.param_quantizer,
+            "cle": choice.cle,
+        },
+        "errors": [_obstacle(item) for item in plan.obstacles if item.is_error],
+        "warnings": [_obstacle(item) for item in plan.obstacles if not item.is_error],
+        "check": plain(plan.check, 4000),
+        "first": [_advice(item) for item in plan.first],
+        "advice": [_advice(item) for item in plan.advice],
+        "layers": [
+            {
+                "node": plain(row.node),
+                "op": row.op,
+                "weight": plain(row.weight),
+                "per_tensor_db": _number(row.per_tensor),
+                "per_channel_db": _number(row.per_channel),
+                "chosen_db": _number(row.chosen),
+                "db_at_4_bits": _number(row.at_4_bits),
+            }
+            for row in plan.layers
+        ],
+        "activations": {
+            "total": plan.activations,
+            "estimated": plan.estimated,
+            "narrow": [
+                {
+                    "tensor": plain(row.tensor),
+                    "estimated_min": _number(row.low),
+                    "estimated_max": _number(row.high),
+                    "basis": row.basis,
+                    "db_at_8_bits": _number(row.sqnr8),
+                    "db_at_16_bits": _number(row.sqnr16),
+                }
+                for row in plan.narrow
+            ],
+            "wide_by_overrides": [plain(name) for name in plan.wide],
+        },
+        "commands": {
+            chain.title.lower(): [
+                {"tool": made.tool, "options": [list(option) for option in made.options], "line": line(made)}
+                for made in chain.commands
+            ]
+            for chain in plan.toolchains
+        },
+        "notes": [plain(note, 400) for note in plan.notes],
+    }
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+
+
+def _advice(item: Advice) -> dict[str, Any]:
+    evidence = {key: plain(v) if isinstance(v, str) else _number(v) for key, v in item.evidence.items()}
+    return {
+        "topic": item.topic,
+        "choice": item.choice,
+        "reason": plain(item.reason, 400),
+        "evidence": evidence,
+    }
+
+
+def _obstacle(item: Obstacle) -> dict[str, Any]:
+    return {
+        "rule": item.rule,
+        "times": item.times,
+        "message": item.message,
+        "where": item.where,
+        "help": item.help,
+    }
+
+
+def _number(value: float) -> float | None:
+    if isinstance(value, int):
+        return value
+    return round(value, 6) if math.isfinite(value) else None

@@ -1,0 +1,1 @@
+"""Format `markdown`, one module a command."""

@@ -1,0 +1,1 @@
+"""Format `rich`, for people: one module a command."""
