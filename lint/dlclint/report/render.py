@@ -9,6 +9,7 @@ FORMATS = {
     "check": ("rich", "concise", "json", "sarif"),
     "confirm": ("rich", "json", "sarif"),
     "equalize": ("rich", "json"),
+    "explain": ("rich", "json"),
     "plan": ("rich", "json", "markdown"),
 }
 """The formats of each command, the default first: `render` of `dlclint.report.FORMAT.COMMAND` makes it."""

@@ -1,0 +1,63 @@
+"""`dlclint explain`: what a pasted log means."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from dlclint.cli.errors import UsageError
+from dlclint.cli.output import deliver
+from dlclint.diagnostic import plain
+from dlclint.explain.model import Explanation
+from dlclint.explain.reading import explain
+from dlclint.report.render import render
+
+MAX_LOG = 64 << 20
+"""Bytes of a log that are read; verbose logs of large networks have some megabytes."""
+
+
+def explain_log(given: argparse.Namespace) -> int:
+    """Run the command; returns 0, or 1 if the log holds errors that are recognized.
+
+    Raises:
+        UsageError: the log or the model cannot be read.
+    """
+    data = _read(given.log)
+    # Windows tools write UTF-16 where their output is redirected.
+    text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace")
+    lines = text[:MAX_LOG].splitlines()
+    name = "standard input" if given.log == "-" else plain(given.log, 500)
+    explanation = Explanation(name, len(lines), tuple(explain(lines)), cut=len(data) > MAX_LOG)
+    if given.model is not None:
+        explanation = _with_places(explanation, Path(given.model))
+    deliver(render("explain", given.format, explanation, None if given.output else sys.stdout), given.output)
+    return 1 if explanation.failed else 0
+
+
+def _read(log: str) -> bytes:
+    if log == "-":
+        return sys.stdin.buffer.read(MAX_LOG + 1)
+    path = Path(log)
+    if path.is_dir():
+        raise UsageError(f"{plain(log)} is a folder; give a log file, or - for standard input")
+    try:
+        with path.open("rb") as stream:
+            return stream.read(MAX_LOG + 1)
+    except FileNotFoundError:
+        raise UsageError(f"{plain(log)} does not exist; check the path") from None
+
+
+def _with_places(explanation: Explanation, path: Path) -> Explanation:
+    # Imported here because onnx takes longer to import than a log takes to explain.
+    from dlclint.explain.places import located
+    from dlclint.model.reading import Unreadable, read
+
+    try:
+        model = read(path)
+    except Unreadable as problem:
+        raise UsageError(f"{plain(str(path))}: {plain(problem.message)}") from None
+    return replace(
+        explanation, explained=tuple(located(explanation.explained, model)), model=plain(str(path), 500)
+    )

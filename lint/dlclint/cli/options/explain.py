@@ -1,0 +1,23 @@
+"""Options of `dlclint explain`."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `explain`."""
+    explain = commands.add_parser(
+        "explain",
+        help="explain a converter's, quantizer's or runtime's log",
+        description="Explain the log of a converter, the quantizer, snpe-net-run, QNN or ONNX Runtime: what "
+        "failed, at which node, why, what to do, and which rule tells it before conversion.",
+        epilog="Exit status: 0 no error recognized, 1 errors recognized, 2 could not run.",
+    )
+    explain.set_defaults(run="dlclint.cli.explain:explain_log")
+    explain.add_argument("log", metavar="LOG", help="the log file, or - for standard input")
+    explain.add_argument("model", nargs="?", metavar="MODEL", help="the model, to point at its nodes")
+    explain.add_argument(
+        "--format", choices=("rich", "json"), default="rich", metavar="F", help="rich (default) or json"
+    )
+    explain.add_argument("-o", "--output", metavar="FILE", help="write the explanation there")

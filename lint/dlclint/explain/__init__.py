@@ -1,0 +1,1 @@
+"""Logs of the converters, the quantizer and the runtimes, explained."""

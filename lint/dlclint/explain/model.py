@@ -1,0 +1,59 @@
+"""What an explained log consists of."""
+
+from __future__ import annotations
+
+from dlclint.diagnostic import plain
+from dlclint_schemas.log_messages import LogMessage
+from dlclint_schemas.record import record
+
+
+@record
+class Place:
+    """A node of the model that a message means: graph path, index, name, op and first output."""
+
+    graph: str
+    index: int
+    name: str
+    op: str
+    tensor: str
+
+
+@record
+class Explained:
+    """A message that stands in a log: its first line (from 1), how often it stands there, its words.
+
+    `groups` are the parts of the line that the message's pattern names. `place` is the node it means,
+    where a model was given and has it.
+    """
+
+    message: LogMessage
+    line: int
+    count: int
+    text: str
+    says: str
+    groups: dict[str, str]
+    place: Place | None = None
+    code: str = ""
+    """What the error code of the line means, "" where it has none that is known."""
+
+    @property
+    def help(self) -> str:
+        """What to do, with the op that the line names in its place."""
+        return self.message.action.replace("{op}", plain(self.groups.get("op", "NAME")))
+
+
+@record
+class Explanation:
+    """A whole log: its name, its lines, the messages that were recognized, causes first."""
+
+    log: str
+    lines: int
+    explained: tuple[Explained, ...]
+    model: str = ""
+    cut: bool = False
+    """Whether the log is longer than is read."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether any message is an error."""
+        return any(item.message.severity == "error" for item in self.explained)

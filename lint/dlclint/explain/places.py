@@ -1,0 +1,63 @@
+"""Which nodes of a model the messages of a log mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from dlclint.diagnostic import plain
+from dlclint.explain.model import Explained, Place
+from dlclint.model.graph import Model, Node
+
+_OTHER = re.compile(r"[^A-Za-z0-9]+")
+
+
+def located(explained: Iterable[Explained], model: Model) -> Iterator[Explained]:
+    """The messages with the nodes that they mean, where the model has them."""
+    index = _Index(model)
+    for item in explained:
+        node = index.find(item.groups)
+        yield item if node is None else replace(item, place=_place(node))
+
+
+class _Index:
+    """Nodes by name, by output and by what the converters make of either; ops by name in lower case."""
+
+    def __init__(self, model: Model) -> None:
+        self.exact: dict[str, Node] = {}
+        self.spelled: dict[str, Node | None] = {}
+        """None where two names become one: then the log does not tell which is meant."""
+        self.ops: dict[str, list[Node]] = {}
+        for graph in model.graphs():
+            for node in graph.nodes:
+                self.ops.setdefault(node.op_type.lower(), []).append(node)
+                for name in filter(None, dict.fromkeys((node.name, *node.outputs))):
+                    self.exact.setdefault(name, node)
+                    spelled = _spelled(name)
+                    if self.spelled.get(spelled, node) is not node:
+                        self.spelled[spelled] = None
+                    else:
+                        self.spelled[spelled] = node
+
+    def find(self, groups: dict[str, str]) -> Node | None:
+        """The node of a message, by the name or tensor it gives, or by an op that only one node has."""
+        for part in ("node", "tensor"):
+            name = groups.get(part, "")
+            if name:
+                node = self.exact.get(name) or self.spelled.get(_spelled(name))
+                if node is not None:
+                    return node
+        alike = self.ops.get(groups.get("op", "").lower(), [])
+        return alike[0] if len(alike) == 1 else None
+
+
+def _spelled(name: str) -> str:
+    """A name as the converters write it: what is no letter or digit becomes one underscore."""
+    return _OTHER.sub("_", name).strip("_").lower()
+
+
+def _place(node: Node) -> Place:
+    return Place(
+        plain(node.graph.path), node.index, plain(node.name), plain(node.op_type), plain(node.outputs[0])
+    )

@@ -1,0 +1,108 @@
+"""From the text of a log to what its known messages mean; unknown lines are left alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import cache
+
+from dlclint.diagnostic import plain
+from dlclint.explain.model import Explained
+from dlclint_schemas.log_messages import LogMessage, error_codes, log_messages
+
+MAX_LINE = 4000
+"""Characters of a line that are looked at: a log may hold a whole model in one line."""
+NODE_WITHIN = 8
+"""Lines between a validator's reason and the name of the op that it refuses."""
+_RANK = {"error": 0, "warning": 1, "info": 2}
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_SERIAL = re.compile(r"_token_\d+$")
+
+
+@cache
+def _patterns() -> tuple[tuple[LogMessage, re.Pattern[str]], ...]:
+    return tuple((message, re.compile(message.pattern)) for message in log_messages())
+
+
+def explain(lines: Iterable[str]) -> list[Explained]:
+    """The messages of a log, causes before what follows from them, the worst first.
+
+    A message that stands there several times with the same words is one, at its first line.
+    """
+    first: dict[tuple[str, ...], Explained] = {}
+    waiting: list[Explained] = []
+    for item in _messages(lines):
+        while waiting and (item.line - waiting[0].line > NODE_WITHIN):
+            _count(first, waiting.pop(0))
+        node = item.groups.get("node", "")
+        if node and waiting and item.message.consequence:
+            # The validator gives the reason first, and then the op that it refuses.
+            for reason in waiting:
+                _count(first, replace(reason, groups={**reason.groups, "node": node}))
+            waiting.clear()
+        if item.message.names_node_later:
+            waiting.append(item)
+        else:
+            _count(first, item)
+    for item in waiting:
+        _count(first, item)
+    return sorted(
+        first.values(),
+        key=lambda item: (item.message.consequence, _RANK[item.message.severity], item.line),
+    )
+
+
+def _count(first: dict[tuple[str, ...], Explained], item: Explained) -> None:
+    """Add a message, or count it with the one that says the same."""
+    key = (item.message.id, *item.groups.values())
+    known = first.get(key)
+    if known is None:
+        first[key] = item
+    else:
+        first[key] = replace(known, count=known.count + 1, line=min(known.line, item.line))
+
+
+def _messages(lines: Iterable[str]) -> Iterator[Explained]:
+    for number, line in enumerate(lines, 1):
+        for message, match in _recognized(_ESCAPES.sub("", line[:MAX_LINE])):
+            groups = _groups(match)
+            yield Explained(
+                message,
+                number,
+                1,
+                plain(" ".join(match[0].split()), 300),
+                _said(message, groups),
+                groups,
+                code=error_codes().get(groups.get("code", ""), ""),
+            )
+
+
+def _recognized(line: str) -> Iterator[tuple[LogMessage, re.Match[str]]]:
+    """Each message of a line; of several that match at one place the first of the catalog."""
+    taken: list[tuple[int, int]] = []
+    for message, pattern in _patterns():
+        if message.contains not in line:
+            continue
+        for match in pattern.finditer(line):
+            start, end = match.span()
+            if not any(start < other_end and other_start < end for other_start, other_end in taken):
+                taken.append((start, end))
+                yield message, match
+
+
+def _groups(match: re.Match[str]) -> dict[str, str]:
+    """The named parts; `node2` is another spelling of `node`. Names are without the layout pass's suffix."""
+    groups: dict[str, str] = {}
+    for name, value in match.groupdict().items():
+        if value is not None:
+            text = value.strip().strip("'\"`").rstrip(".,;:")
+            groups.setdefault(name.rstrip("0123456789"), _SERIAL.sub("", text))
+    return groups
+
+
+def _said(message: LogMessage, groups: dict[str, str]) -> str:
+    shown = {name: plain(value) for name, value in groups.items()}
+    names = re.findall(r"\{(\w+)\}", message.says)
+    text = message.says.format(**{name: shown.get(name, "") for name in names})
+    return " ".join(text.split()).replace(" ()", "")

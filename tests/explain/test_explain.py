@@ -1,0 +1,158 @@
+"""`dlclint explain`: every message of the catalog on its own text, whole reports, models, bad input."""
+
+from __future__ import annotations
+
+import io
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import parser
+
+from dlclint.cli.main import main
+from dlclint.engine.registry import all_rules
+from dlclint.explain.model import Explained
+from dlclint.explain.places import located
+from dlclint.explain.reading import explain
+from dlclint.model.reading import read
+from dlclint_schemas.log_messages import log_messages
+
+HERE = Path(__file__).parent
+SNAPSHOT = HERE / "report.txt"
+MODEL = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[1,3,8,8] x, float[3] s) => (float[1,3,8,8] y) {
+  n = InstanceNormalization(x, s, s)
+  t = Tanh(n)
+  y = Relu(t)
+}"""
+LOG = """loading
+[ERROR]QnnDsp <E> [4294967295] has incorrect Value 68, expected >= 73.
+[ERROR]QnnDsp <E> QnnBackend_validateOpConfig failed 3110
+[ERROR]QnnDsp <E> Failed to validate op /blocks/norm with error 0xc26
+WARNING_OP_VERSION_NOT_SUPPORTED: Operation Relu Not Supported. Expected operator version: [1, 6], instead \
+got version: [14]
+WARNING_OP_VERSION_NOT_SUPPORTED: Operation Relu Not Supported. Expected operator version: [1, 6], instead \
+got version: [14]
+\x1b[31mFailed to finalize graph (id: 1) with err 1002\x1b[0m
+done
+"""
+
+
+def examples() -> list[tuple[str, str, dict[str, str]]]:
+    rows = []
+    for line in (HERE / "examples.txt").read_text("utf-8").splitlines():
+        id, text, groups = (part.strip() for part in line.split("|"))
+        rows.append((id, text, dict(pair.split("=", 1) for pair in groups.split())))
+    return rows
+
+
+@pytest.mark.parametrize(("id", "text", "groups"), examples())
+def test_each_message_is_recognized(id: str, text: str, groups: dict[str, str]) -> None:
+    explained = {item.message.id: item for item in explain([f"2026-01-01 12:00:00 - ERROR - {text}"])}
+    assert id in explained
+    found = {name: value.replace(" ", "") for name, value in explained[id].groups.items()}
+    for name, value in groups.items():
+        assert found[name].startswith(value), found
+    assert "{" not in explained[id].says
+
+
+def test_every_message_has_an_example() -> None:
+    assert {message.id for message in log_messages()} == {id for id, _, _ in examples()}
+
+
+def test_every_rule_that_a_message_names_exists() -> None:
+    known = {rule.id for rule in all_rules()}
+    assert {message.rule for message in log_messages() if message.rule} <= known
+
+
+def test_the_first_message_that_matches_a_place_is_told() -> None:
+    line = "has incorrect Value 68, expected >= 73."
+    assert [item.message.id for item in explain([line])] == ["needs-architecture"]
+
+
+def test_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> None:
+    log, model = tmp_path / "convert.log", tmp_path / "model.onnx"
+    log.write_text(LOG, "utf-8")
+    proto = parser.parse_model(MODEL)
+    proto.graph.node[0].name = "blocks_norm"
+    model.write_bytes(proto.SerializeToString())
+    assert main(["explain", str(log), str(model)]) == 1
+    text = capsys.readouterr().out.replace(str(tmp_path), "FOLDER")
+    if request.config.getoption("--update-snapshots"):
+        SNAPSHOT.write_text(text, "utf-8")
+    assert text == SNAPSHOT.read_text("utf-8")
+
+
+def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = json.loads(files("dlclint_schemas").joinpath("explain-v1.schema.json").read_text("utf-8"))
+    model = tmp_path / "model.onnx"
+    model.write_bytes(parser.parse_model(MODEL).SerializeToString())
+    stdin = io.TextIOWrapper(io.BytesIO(f"{LOG}No translation registered for op type onnx_tanh.".encode()))
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert main(["explain", "-", str(model), "--format", "json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    jsonschema.Draft202012Validator(schema).validate(report)
+    messages = {message["id"]: message for message in report["messages"]}
+    assert messages["op-version"]["count"] == 2
+    assert messages["needs-architecture"]["named"] == "/blocks/norm"
+    # The log's op is in lower case; the model has one such node.
+    assert messages["no-translation"]["node"]["op"] == "Tanh"
+    assert [message["consequence"] for message in report["messages"]][-2:] == [True, True]
+
+
+def test_two_names_that_the_converter_spells_alike_are_not_told_apart(tmp_path: Path) -> None:
+    text = (
+        '<ir_version: 8, opset_import: ["" : 17]> g (float[2] x) => (float[2] y) { u = Tanh(x) y = Tanh(u) }'
+    )
+    proto = parser.parse_model(text)
+    proto.graph.node[0].name, proto.graph.node[1].name = "a/b", "a.b"
+    model = tmp_path / "model.onnx"
+    model.write_bytes(proto.SerializeToString())
+
+    def place(name: str) -> Explained:
+        return next(located(explain([f'"{name}" generated: could not create op']), read(model)))
+
+    assert place("_a_b").place is None
+    exact = place("a.b").place
+    assert exact is not None and exact.index == 1
+
+
+def test_nothing_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("all is well\n", "utf-8")
+    assert main(["explain", str(log)]) == 0
+    assert (
+        "0 messages recognized in 1 line; the log says nothing that dlclint knows" in capsys.readouterr().out
+    )
+
+
+def test_a_log_in_utf_16_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("Bad quantization: zero scale!\n", "utf-16")
+    assert main(["explain", str(log)]) == 1
+    assert "a tensor's range has no width" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["nosuch.log"], ["."], ["x.log", "nosuch.onnx"]])
+def test_what_cannot_be_read_is_one_line(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.log").write_text("", "utf-8")
+    assert main(["explain", *arguments]) == 2
+    message = capsys.readouterr()
+    assert message.out == "" and message.err.count("\n") == 1
+
+
+@given(st.lists(st.text(max_size=80)), st.sampled_from(log_messages()))
+def test_any_text_is_taken_and_nothing_of_it_steers_a_terminal(lines: list[str], message: object) -> None:
+    contains = getattr(message, "contains", "")
+    damaged = [f"\x1b]0;x\x07{contains} {line} \u202e{contains}" for line in lines]
+    for item in explain(damaged):
+        assert (item.text + item.says + item.help).isprintable()
