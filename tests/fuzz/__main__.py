@@ -1,0 +1,189 @@
+"""`python -m tests.fuzz`: run inputs, report what is wrong, minimize it into the corpus."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from . import server
+from .case import SIDECAR, Case, load, store
+from .judge import SECONDS, Flaw
+from .minimize import flaws_of, minimized
+from .surfaces import SURFACES, build
+
+CORPUS = Path(__file__).parent / "corpus"
+REPEATED = 8
+"""Every so many inputs one is run again, in another process under another hash seed."""
+_MINIMIZING = 60.0
+"""Seconds for one finding."""
+
+
+def main() -> int:
+    """Run the command; 1 where something is wrong."""
+    given = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    given.add_argument("--surface", choices=[*SURFACES, "all"], default="all")
+    given.add_argument("--inputs", type=int, default=1000, help="of each surface")
+    given.add_argument("--seed", type=int, default=0)
+    given.add_argument("--first", type=int, default=0, help="number of the first input, to go on with a run")
+    given.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    given.add_argument("--corpus", type=Path, default=CORPUS, help="where minimized inputs are written")
+    given.add_argument("--no-minimize", action="store_true")
+    given.add_argument("--replay", nargs="*", type=Path, help="run these .case.json (none: the corpus)")
+    given.add_argument("--show", type=int, metavar="N", help="write input N of the surface here, run nothing")
+    values = given.parse_args()
+    values.jobs = max(1, values.jobs)
+    if values.replay is not None:
+        return replay(values.replay or sorted(values.corpus.glob(f"*{SIDECAR}")))
+    if values.show is not None:
+        print(store(build(values.surface, values.seed, values.show), Path.cwd(), "shown", "as built"))
+        return 0
+    wrong = False
+    for surface in SURFACES if values.surface == "all" else (values.surface,):
+        wrong |= fuzz(surface, values)
+    return int(wrong)
+
+
+def replay(sidecars: list[Path]) -> int:
+    """Run stored cases; one line of JSON for each."""
+    server.warm()
+    wrong = False
+    for path in sidecars:
+        found: list[Any] = []
+        server.serve([(0, load(path))], lambda event, found=found: found.extend(event["flaws"]))
+        wrong |= bool(found)
+        print(json.dumps({"case": path.name, "flaws": found}), flush=True)
+    return int(wrong)
+
+
+def fuzz(surface: str, values: argparse.Namespace) -> bool:
+    """Run a surface; whether something is wrong."""
+    started = time.monotonic()
+    counts: Counter[str] = Counter()
+    first_of: dict[str, tuple[int, Flaw]] = {}
+    digests: dict[int, str] = {}
+    ran = repeated = 0
+    for event in _events(surface, values):
+        index = event["index"]
+        if index in digests:
+            repeated += 1
+            other = digests.pop(index)
+            if event["digest"] != other and event["digest"] and other:
+                event["flaws"].append(["differs", _command(build(surface, values.seed, index)), ""])
+        elif index >= 0:
+            ran += 1
+            if _is_repeated(index - values.first, values.jobs):
+                digests[index] = event["digest"]
+        for kind, cause, detail in event["flaws"]:
+            flaw = Flaw(kind, cause, detail)
+            counts[flaw.key] += 1
+            if flaw.key not in first_of:
+                first_of[flaw.key] = (index, flaw)
+                _tell(f"{surface} {values.seed} {index}: {flaw.key}")
+    spent = time.monotonic() - started
+    unconfirmed = 0
+    if first_of and not values.no_minimize:
+        server.warm()
+        for index, flaw in first_of.values():
+            unconfirmed += not _keep(build(surface, values.seed, index), flaw, values.corpus, surface)
+    kinds = Counter[str]()
+    for key, count in counts.items():
+        kinds[key.partition(":")[0]] += count
+    report = {
+        "surface": surface,
+        "seed": values.seed,
+        "first": values.first,
+        "inputs": ran,
+        "repeated": repeated,
+        "seconds": round(spent, 1),
+        "per second": round(ran / spent, 1),
+        "flaws": dict(kinds),
+        "causes": dict(counts.most_common()),
+        "not seen again": unconfirmed,
+    }
+    print(json.dumps(report), flush=True)
+    return bool(counts)
+
+
+def _is_repeated(offset: int, jobs: int) -> bool:
+    return offset % (jobs * REPEATED) < jobs
+
+
+def _command(case: Case) -> str:
+    return " ".join(word for word in case.arguments if not word.startswith("m."))
+
+
+def _events(surface: str, values: argparse.Namespace) -> Any:
+    """The events of all processes, each with a hash seed of its own, as they come."""
+    jobs = values.jobs
+    first, stop = values.first, values.first + values.inputs
+    tasks = []
+    for job in range(jobs):
+        ranges = [f"{first + job}:{stop}:{jobs}"]
+        if jobs > 1:
+            ranges.append(f"{first + (job + 1) % jobs}:{stop}:{jobs * REPEATED}")
+        tasks.append([ranges])
+    if jobs == 1:
+        tasks[0].append([f"{first}:{stop}:{REPEATED}"])
+    events: queue.Queue[dict[str, Any] | None] = queue.Queue()
+
+    def follow(number: int, parts: list[list[str]]) -> None:
+        for part, ranges in enumerate(parts):
+            command = [sys.executable, "-m", f"{__package__}.server", surface, str(values.seed), *ranges]
+            single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+            environment = {**os.environ, **single, "PYTHONHASHSEED": str(10 * number + part + 1)}
+            with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    events.put(json.loads(line))
+            if process.returncode:
+                _tell(f"a server of {surface} ended with {process.returncode}")
+                events.put({"index": -1, "digest": "", "flaws": [["harness", "a server died", ""]]})
+        events.put(None)
+
+    for number, parts in enumerate(tasks):
+        threading.Thread(target=follow, args=(number, parts), daemon=True).start()
+    left = jobs
+    while left:
+        event = events.get()
+        if event is None:
+            left -= 1
+        else:
+            yield event
+
+
+def _keep(case: Case, flaw: Flaw, folder: Path, surface: str) -> bool:
+    """Minimize a case into a folder; whether the flaw shows again when it is run alone."""
+    if flaw.kind in ("differs", "harness"):
+        store(case, folder, _slug(surface, flaw), flaw.key)
+        return True
+    seconds = SECONDS
+    if flaw.key not in flaws_of(case, seconds):
+        _tell(f"not seen again alone: {flaw.key}")
+        return False
+    small = minimized(case, lambda candidate: flaw.key in flaws_of(candidate, seconds), _MINIMIZING)
+    path = store(small, folder, _slug(surface, flaw), flaw.key)
+    _tell(f"kept as {path}")
+    return True
+
+
+def _slug(surface: str, flaw: Flaw) -> str:
+    text = re.sub(r"[^a-z0-9]+", "-", flaw.key.lower()).strip("-")
+    return f"{surface}-{text[:70].strip('-')}"
+
+
+def _tell(text: str) -> None:
+    print(text.encode("ascii", "backslashreplace").decode("ascii"), file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,227 @@
+"""A warm process that forks children, each of which runs inputs until one of them ends it.
+
+A child says which input it begins and how it went; where it dies, hangs or takes too much memory, the
+last one it began is to blame, and the next child goes on behind it. Events go to standard output, one
+JSON object a line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import itertools
+import json
+import os
+import resource
+import select
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from .case import Case
+from .judge import BYTES, SECONDS, Flaw, Stage, innermost
+
+Numbered = tuple[int, Case]
+RECYCLED = 2000
+"""Inputs after which a child makes room for a new one, so that no leak is taken for an input's cost."""
+_SCALE = 1 if sys.platform == "darwin" else 1024
+"""`ru_maxrss` is in bytes on macOS, in kibibytes elsewhere."""
+_GRACE = 5.0
+
+
+def warm() -> None:
+    """Import and run all that commands need, so that children find it there."""
+    from .surfaces import SURFACES, build
+
+    stage = Stage()
+    saved = [os.dup(1), os.dup(2)]
+    stage.enter()
+    try:
+        for surface in SURFACES:
+            for index in range(4):
+                try:
+                    stage.run(Case(build(surface, -1, index).files, ("check", "--isolated", "--help")))
+                except Exception:
+                    continue
+        _import_all()
+    finally:
+        sys.stdout.flush()
+        os.dup2(saved[0], 1)
+        os.dup2(saved[1], 2)
+        stage.close()
+
+
+def _import_all() -> None:
+    import importlib
+    import pkgutil
+
+    import dlclint
+    import dlclint_rules
+
+    for package in (dlclint, dlclint_rules):
+        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+    try:
+        importlib.import_module("onnxruntime")
+    except ImportError:
+        return
+
+
+def serve(cases: Iterable[Numbered], say: Callable[[dict[str, Any]], None], seconds: float = SECONDS) -> None:
+    """Run all cases in children; `say` gets an event for each."""
+    source = iter(cases)
+    waiting: list[Numbered] = []
+    while True:
+        if not waiting:
+            waiting = [case for _, case in zip(range(RECYCLED), source, strict=False)]
+            if not waiting:
+                return
+        done = _child(waiting, say, seconds)
+        del waiting[:done]
+
+
+def _child(cases: list[Numbered], say: Callable[[dict[str, Any]], None], seconds: float) -> int:
+    """Fork a child over the cases; returns how many are dealt with."""
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    stage = Stage()
+    trace = tempfile.TemporaryFile()  # noqa: SIM115
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        os.setpgid(0, 0)
+        _work(cases, writing, stage, trace, seconds)
+    os.close(writing)
+    dealt, begun, slow = 0, False, False
+    with os.fdopen(reading, "rb", buffering=0) as stream:
+        for line in _lines(stream, pid, seconds + _GRACE):
+            if line is None:
+                slow = True
+                os.killpg(pid, signal.SIGKILL)
+                break
+            if line == b">":
+                begun = True
+                continue
+            begun = False
+            dealt += 1
+            say(json.loads(line))
+    _, status = os.waitpid(pid, 0)
+    _end_group(pid)
+    stage.close()
+    if begun:
+        index, _ = cases[dealt]
+        dealt += 1
+        trace.seek(0)
+        text = trace.read().decode("utf-8", "replace")
+        say(_event(index, "", [_death(status, slow, text)]))
+    trace.close()
+    return dealt
+
+
+def _end_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)  # helpers that a child has started
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _lines(stream: IO[bytes], pid: int, seconds: float) -> Iterator[bytes | None]:
+    """The child's lines as they come; None where it has been silent for too long."""
+    rest = b""
+    while True:
+        ready, _, _ = select.select([stream], [], [], seconds)
+        if not ready:
+            yield None
+            return
+        data = stream.read(65536)
+        if not data:
+            return
+        *lines, rest = (rest + data).split(b"\n")
+        yield from lines
+
+
+def _death(status: int, slow: bool, trace: str) -> Flaw:
+    where = innermost(trace, last=False)
+    if slow or (os.WIFEXITED(status) and "Timeout (" in trace):
+        return Flaw("slow", where, trace[:3000])
+    if os.WIFSIGNALED(status):
+        return Flaw("death", f"{signal.Signals(os.WTERMSIG(status)).name} in {where}", trace[:3000])
+    return Flaw("death", f"exit {os.waitstatus_to_exitcode(status)} in {where}", trace[:3000])
+
+
+def _event(index: int, digest: str, flaws: Iterable[Flaw]) -> dict[str, Any]:
+    return {"index": index, "digest": digest, "flaws": [[f.kind, f.cause, f.detail] for f in flaws]}
+
+
+def _work(cases: list[Numbered], writing: int, stage: Stage, trace: IO[bytes], seconds: float) -> None:
+    """In the child: run the cases and say so; never returns."""
+    try:
+        _limit()
+        stage.enter()
+        faulthandler.enable(trace)
+        for index, case in cases:
+            os.write(writing, b">\n")
+            faulthandler.dump_traceback_later(seconds, exit=True, file=trace)
+            started = time.process_time()
+            judged = stage.run(case)
+            spent = time.process_time() - started
+            faulthandler.cancel_dump_traceback_later()
+            flaws = list(judged.flaws)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _SCALE
+            if peak > BYTES:
+                flaws.append(Flaw("memory", case.arguments[0], f"{peak >> 20} MiB"))
+            os.write(writing, json.dumps(_event(index, judged.digest, flaws)).encode() + b"\n")
+            if peak > BYTES or spent > seconds:
+                break  # what is left goes to a child that starts small
+        os._exit(0)
+    except BaseException:
+        import traceback
+
+        trace.write(traceback.format_exc().encode())
+        trace.flush()
+        os._exit(99)
+
+
+def _limit() -> None:
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 29, 1 << 29))
+        held = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + BYTES, held + BYTES))
+    except (OSError, ValueError):
+        return  # not on this system; the peak is watched all the same
+
+
+def numbered(surface: str, seed: int, numbers: Iterable[int]) -> Iterator[Numbered]:
+    """Inputs of a surface by their numbers."""
+    from .surfaces import build
+
+    for number in numbers:
+        yield number, build(surface, seed, number)
+
+
+def main() -> None:
+    """Serve ranges of inputs: `SURFACE SEED FIRST:STOP:STEP ...`."""
+    given = argparse.ArgumentParser()
+    given.add_argument("surface")
+    given.add_argument("seed", type=int)
+    given.add_argument("ranges", nargs="+")
+    values = given.parse_args()
+    events = os.fdopen(os.dup(1), "w", buffering=1)
+    warm()
+    numbers = itertools.chain.from_iterable(range(*map(int, text.split(":"))) for text in values.ranges)
+
+    def say(event: dict[str, Any]) -> None:
+        events.write(json.dumps(event) + "\n")
+
+    serve(numbered(values.surface, values.seed, numbers), say)
+
+
+if __name__ == "__main__":
+    main()
