@@ -121,6 +121,7 @@ def find_socs(text: str) -> tuple[Soc, ...]:
 
 def near_names(text: str) -> tuple[str, ...]:
     """Known names that look like the text, the nearest first, at most three."""
+    # Imported here because only a misspelling needs it.
     import difflib
 
     shown = dict(_spellings())

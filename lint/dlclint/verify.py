@@ -323,6 +323,7 @@ def _size(node: Node, axis: int) -> int | None:
 
 
 def _run(path: Path, feeds: Sequence[Mapping[str, Array]], names: tuple[str, ...]) -> list[list[Array]]:
+    # Imported here because it is optional, and takes longer than fixing a small model.
     import onnxruntime as ort
 
     options = ort.SessionOptions()

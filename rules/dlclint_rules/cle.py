@@ -39,6 +39,7 @@ def _matching(context: ModelContext) -> Matching | None:
 
 def _extended(context: ModelContext) -> Matching:
     """What `dlclint equalize --extended` reaches."""
+    # Imported here because only a model that will be quantized is matched.
     from dlclint.analysis.cle.matching import match
 
     return match(context.view.model, context.view.folded, extended=True)
@@ -230,6 +231,7 @@ def would_help(context: ModelContext) -> Iterator[Finding]:
     found = _matching(context)
     if found is None or not found.pairs:
         return
+    # Imported here because only a model with pairs is planned.
     from dlclint.analysis.cle.absorption import HighBias
     from dlclint.analysis.cle.plan import Chain, plan
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+import onnx
+
 from dlclint_schemas.devices import device_table
 from dlclint_schemas.layers import LayerTable, layer_table
 from dlclint_schemas.limitations import limit_table
@@ -40,8 +42,6 @@ def layer_failures(table: LayerTable) -> Iterator[str]:
 
 def op_failures(ops: OpTable, layers: LayerTable) -> Iterator[str]:
     """Every constraint kind is declared, every op has a layer or a reason, every version is real."""
-    import onnx
-
     newest = onnx.defs.onnx_opset_version()
     real: dict[str, set[int]] = {}
     for schema in onnx.defs.get_all_schemas_with_history():

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from dlclint.analysis.patterns import find_patterns
+from dlclint.model.evaluation.values import Values
 from dlclint.model.graph import Model
 
 Array = np.ndarray[Any, Any]
@@ -112,7 +113,7 @@ FORMULAS: dict[str, Callable[[Array], Array]] = {
 
 
 def layers(model: onnx.ModelProto) -> list[str]:
-    return [found.layer for found in find_patterns(Model(model, Path("m.onnx"), {}, ()))]
+    return [found.layer for found in find_patterns(Model(model, Path("m.onnx"), {}, (), Values()))]
 
 
 @st.composite

@@ -28,7 +28,7 @@ Array = np.ndarray[Any, Any]
 
 
 def values(model: onnx.ModelProto, limit: int = 4096) -> Callable[[str], Value | None]:
-    inferred = Model(onnx.shape_inference.infer_shapes(model), Path("m.onnx"), {}, ())
+    inferred = Model(onnx.shape_inference.infer_shapes(model), Path("m.onnx"), {}, (), Values())
     made = Values(limit)
     return lambda name: made.partly(inferred.graph, name)
 
@@ -289,7 +289,7 @@ def test_what_makes_no_sense_is_unknown(body: str) -> None:
     text = f"""<ir_version: 8, opset_import: ["" : 17]>
     g (float[1] x) => (int64 r)
     <int64[3] a = {{1, 2, 3}}, int64[1] z = {{0}}, int64[2] far = {{1000, -1000}}> {{ {body} }}"""
-    model = Model(parser.parse_model(text), Path("m.onnx"), {}, ())
+    model = Model(parser.parse_model(text), Path("m.onnx"), {}, (), Values())
     assert Values().whole(model.graph, "r") is None
 
 
@@ -300,7 +300,7 @@ def test_an_attribute_of_the_caller_is_unknown() -> None:
     pick<which>(x) => (y) { c = Constant<value_ints=[3, 4]>()
       d = Concat<axis: int = @which>(c, c)
       y = Constant<value_int: int = @which>() }"""
-    (function,) = Model(parser.parse_model(text), Path("m.onnx"), {}, ()).functions
+    (function,) = Model(parser.parse_model(text), Path("m.onnx"), {}, (), Values()).functions
     found = Values().whole(function, "c")
     assert found is not None
     assert found.tolist() == [3, 4]

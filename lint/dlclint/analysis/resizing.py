@@ -18,6 +18,7 @@ import onnx
 
 from dlclint.model.constants import replace_constant
 from dlclint.model.edits import CannotFix, Edit, SetDimension
+from dlclint.model.evaluation.values import Values
 from dlclint.model.graph import Model, Node
 from dlclint.model.inference import infer, refine
 from dlclint.model.op_facts import BROADCASTING, SIZE_INPUT, STATE_INPUTS, Role, positions
@@ -279,7 +280,7 @@ _Shapes = dict[str, tuple[int, ...]]
 
 def _shapes(model: Model, proto: onnx.ModelProto) -> _Shapes:
     """The known shapes of the main graph's tensors, inferred from a changed structure."""
-    changed = Model(infer(proto), model.path, {}, ())
+    changed = Model(infer(proto), model.path, {}, (), Values())
     refine(changed)
     graph = changed.graph
     names = (*graph.inputs, *graph.initializers, *(name for node in graph.nodes for name in node.outputs))

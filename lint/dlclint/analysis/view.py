@@ -99,10 +99,11 @@ class ModelView:
     @cached_property
     def activations(self) -> dict[str, Estimate]:
         """Estimated ranges of activations, see `dlclint.analysis.activations.ranges`."""
-        # Imported here because the estimates are made of a view.
+        # Imported here because most runs ask for none, and it costs 3 % of a short run.
         from dlclint.analysis.activations.ranges import activation_ranges
 
-        return activation_ranges(self)
+        moments = self.target.input_moments
+        return activation_ranges(self.model.graph, self.folded, self.patterns, self.weights, moments)
 
     def nodes(self) -> Iterator[Node]:
         """Every node of every graph that reaches conversion, in order."""

@@ -23,6 +23,7 @@ from dlclint.confirm.process import Backend, NotAvailable
 from dlclint.confirm.socs import asked_soc
 from dlclint.confirm.wording import troubles, words
 from dlclint.diagnostic import Diagnostic, plain
+from dlclint.encodings.reading import read_encodings
 from dlclint.engine.job import Job
 from dlclint.engine.registry import BrokenRules, chosen_rules
 from dlclint.engine.run import lint
@@ -97,11 +98,7 @@ def _answer(
     except Unreadable as problem:
         reason = plain(f"{problem.message}; {problem.help}", 400)
         return Confirmation(linted.path, str(job.target.soc), wish.soc.name, wish.compiles, unasked=reason)
-    document = None
-    if overrides is not None:
-        from dlclint.encodings.reading import read_encodings
-
-        document = read_encodings(overrides)
+    document = None if overrides is None else read_encodings(overrides)
     view = ModelView(model, job.target)
     try:
         return ask(asked, linted.path, view, linted.diagnostics, wish, document)

@@ -30,6 +30,7 @@ def fix(given: argparse.Namespace) -> int:
 
             status = max(status, fix_overrides(given, path))
         else:
+            # Imported here for the same reason.
             from dlclint.cli.fix_model import fix_network
 
             status = max(status, fix_network(given, path))

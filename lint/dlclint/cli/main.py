@@ -40,6 +40,7 @@ class Parser(argparse.ArgumentParser):
         return namespace, rest
 
     def _near(self, text: str) -> str:
+        # Imported here because only a misspelling needs it.
         import difflib
 
         option = text.partition("=")[0]

@@ -38,6 +38,7 @@ def show_op(given: argparse.Namespace) -> int:
 
 def _is_onnx_op(name: str) -> bool:
     """Whether the name is an op's own, so that it is no misspelling of another."""
+    # Imported here because it takes longer than printing the tables, and only an unknown op needs it.
     import onnx
 
     return any(schema.name == name and not schema.domain for schema in onnx.defs.get_all_schemas())

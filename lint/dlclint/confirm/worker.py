@@ -87,6 +87,7 @@ def _say(stream: TextIO, **answer: Any) -> None:
 
 
 def _load() -> tuple[Any, list[Any]]:
+    # Imported here because the parent process, which imports this module too, must not load the backend.
     import onnxruntime  # type: ignore[import-untyped, unused-ignore]
     import onnxruntime_qnn
 

@@ -83,10 +83,11 @@ def find_config(folder: Path) -> Path | None:
 
 
 def _parse(path: Path) -> dict[str, Any]:
-    # Imported here because most runs have no configuration to parse.
     if sys.version_info >= (3, 11):
+        # Imported here because most runs have no configuration to parse.
         import tomllib
     else:
+        # For the same reason.
         import tomli as tomllib
     try:
         parsed: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
@@ -117,6 +118,7 @@ def load_config(path: Path) -> Config:
 
 
 def _validate(table: dict[str, Any], path: Path) -> None:
+    # Imported here because it takes as long as linting a small model, and most runs have no configuration.
     import jsonschema
 
     schema = json.loads(files("dlclint_schemas").joinpath("config.schema.json").read_text("utf-8"))

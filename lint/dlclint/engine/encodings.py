@@ -31,6 +31,7 @@ def lint_encodings(job: Job) -> FileOutcome:
     context = context_of(job, document, view, LIMIT)
     found = apply_rules(rules, Subject.ENCODINGS, context, shown)
     if view is not None and job.names:
+        # Imported here because seldom anything is said by name.
         from dlclint.engine.names import misfits
 
         found += misfits(view.model, job, shown)

@@ -98,6 +98,7 @@ def chosen_rules(
 
 def suggest(given: str, known: set[str]) -> str:
     """A hint at the nearest known spelling, or ""."""
+    # Imported here because only a misspelling needs it.
     import difflib
 
     near = difflib.get_close_matches(given, sorted(known), 1, 0.6)

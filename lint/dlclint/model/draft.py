@@ -12,6 +12,7 @@ from dlclint.model import dimensions as overrides
 from dlclint.model import wire
 from dlclint.model.checking import complaints
 from dlclint.model.dimensions import Dimensions
+from dlclint.model.evaluation.values import Values
 from dlclint.model.graph import Model
 from dlclint.model.inference import infer, refine
 from dlclint.model.reading import message_at, parse
@@ -111,7 +112,7 @@ class Draft:
         inferred = infer(source)
         if inferred is self.proto:
             inferred = self.copy().proto
-        model = Model(inferred, self.path, payloads, self.notes)
+        model = Model(inferred, self.path, payloads, self.notes, Values())
         model.complaints = found
         model.overridden = applied
         refine(model)

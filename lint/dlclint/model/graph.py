@@ -384,11 +384,14 @@ class Model:
         path: Path,
         payloads: Mapping[WirePath, Payload | Produced],
         notes: tuple[str, ...],
+        values: Values,
     ) -> None:
         self.proto = proto
         self.path = path
         self.notes = notes
         self._payloads = payloads
+        self.values = values
+        """Small values that follow from the model, whether or not the converter simplifies."""
         self.complaints: tuple[str, ...] = ()
         """What onnx.checker says, one line each."""
         self.overridden: Applied = NOTHING
@@ -410,21 +413,13 @@ class Model:
         """The same model with a structure of its own, which may be changed; the weights stay in the file."""
         proto = onnx.ModelProto()
         proto.CopyFrom(self.proto)
-        return Model(proto, self.path, self._payloads, self.notes)
+        return Model(proto, self.path, self._payloads, self.notes, type(self.values)())
 
     def tensor(self, proto: onnx.TensorProto, wire_path: WirePath) -> Tensor:
         """A lazy view of a TensorProto that lies at `wire_path` in the file."""
         return Tensor(
             proto.name, proto.data_type, tuple(proto.dims), proto, self.path, self._payloads.get(wire_path)
         )
-
-    @cached_property
-    def values(self) -> Values:
-        """Small values that follow from the model, whether or not the converter simplifies."""
-        # Imported here because values are computed over graphs.
-        from dlclint.model.evaluation.values import Values
-
-        return Values()
 
     def graphs(self) -> Iterator[Graph]:
         """The main graph, its subgraphs, and the functions with theirs."""

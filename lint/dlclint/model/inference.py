@@ -197,6 +197,7 @@ class _Refinement:
         if node.op_type == "If":
             return _of_branches(node)
         if node.subgraphs:
+            # Imported here because few models have bodies.
             from dlclint.model.bodies import leaving
 
             return leaving(node)

@@ -16,6 +16,7 @@ from dlclint.model import dimensions as overrides
 from dlclint.model import wire
 from dlclint.model.checking import complaints
 from dlclint.model.dimensions import Dimensions
+from dlclint.model.evaluation.values import Values
 from dlclint.model.formats import TEXT_FORMATS
 from dlclint.model.graph import Model
 from dlclint.model.inference import infer, refine
@@ -49,7 +50,7 @@ def read(path: Path, dimensions: Dimensions | None = None) -> Model:
     proto, payloads, notes = parse(path)
     found = complaints(proto, _tensors_to_empty(proto, payloads))
     applied = overrides.apply(dimensions or Dimensions(), proto.graph)
-    model = Model(infer(proto), path, payloads, notes)
+    model = Model(infer(proto), path, payloads, notes, Values())
     model.complaints = found
     model.overridden = applied
     refine(model)

@@ -8,6 +8,7 @@ neither the source nor an older output can lose its data, whenever the process e
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import stat
@@ -342,8 +343,6 @@ class _Sink:
 
 
 def _numbers(*names: str) -> frozenset[int]:
-    import errno
-
     return frozenset(getattr(errno, name) for name in names if hasattr(errno, name))
 
 

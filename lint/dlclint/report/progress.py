@@ -14,6 +14,7 @@ def with_progress(items: Iterable[Item], total: int) -> Iterator[Item]:
     if total < 2 or not sys.stderr.isatty():
         yield from items
         return
+    # Imported here because Rich takes long, and a single file has no progress to show.
     from rich.console import Console
     from rich.progress import track
 

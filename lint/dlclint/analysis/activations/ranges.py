@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -26,9 +26,9 @@ from dlclint.analysis.activations.estimate import (
 from dlclint.analysis.activations.products import through_product
 from dlclint.analysis.activations.weighted import through_weights
 from dlclint.analysis.folding import NodeKey
-from dlclint.analysis.patterns import clip_bounds
+from dlclint.analysis.patterns import Pattern, clip_bounds
 from dlclint.analysis.roles import vector
-from dlclint.analysis.view import ModelView
+from dlclint.analysis.weights.store import Weights
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import BOUNDED, MOVES_ONE, NORMALIZATIONS, POOLS, UNCHANGED, WEIGHTED_OPS
 from dlclint_schemas.quantization import quantization_facts
@@ -78,32 +78,40 @@ _MOVERS = MOVES_ONE | {"ReduceMean", "ReduceMax", "ReduceMin", "Upsample"}
 The moments of means and maxima differ from those of the values; they are not followed."""
 
 
-def activation_ranges(view: ModelView) -> dict[str, Estimate]:
-    """An estimate for every tensor of the main graph that one can be made of, by name.
+def activation_ranges(
+    graph: Graph,
+    folded: frozenset[NodeKey],
+    patterns: Sequence[Pattern],
+    weights: Weights,
+    moments: Sequence[tuple[str, float, float]] = (),
+) -> dict[str, Estimate]:
+    """An estimate for every tensor of a model's main graph that one can be made of, by name.
 
-    Nothing is known of the model's inputs but what the target says of them, so without that what stands
-    before the first normalisation has none, unless its op bounds it.
+    `moments` are mean and standard deviation of inputs.
+
+    Nothing else is known of the inputs, so without them what stands before the first normalization has
+    none, unless its op bounds it.
     """
-    walk = _Walk(view)
-    for name, mean, deviation in view.target.input_moments:
+    walk = _Walk(weights, dict(_fused(graph, patterns)))
+    for name, mean, deviation in moments:
         walk.found[name] = normal(np.array([mean]), np.array([deviation]), Basis.GIVEN)
-    for node in view.model.graph.nodes:
-        if node.key not in view.folded and not node.domain:
+    for node in graph.nodes:
+        if node.key not in folded and not node.domain:
             walk.visit(node)
     return walk.found
 
 
 class _Walk:
-    """The estimates so far, and what the view says of fused subgraphs."""
+    """The estimates so far."""
 
-    def __init__(self, view: ModelView) -> None:
-        self.view = view
+    def __init__(self, weights: Weights, fused: Mapping[NodeKey, tuple[str, str]]) -> None:
+        self.weights = weights
+        self.fused = fused
         self.found: dict[str, Estimate] = {}
         self.fixed = {
             op: (float(low), float(high))
             for op, (low, high) in quantization_facts()["aimet_htp_config"]["fixed_ranges"].items()
         }
-        self.fused = dict(_fused(view))
 
     def visit(self, node: Node) -> None:
         made = self.fused_end(node) or self.estimate(node)
@@ -138,7 +146,7 @@ class _Walk:
         if op == "MatMul" and graph.constant(node.input(1)) is None:
             return through_product(node, self.found)
         if op in WEIGHTED_OPS:
-            return through_weights(node, given, self.view.weights)
+            return through_weights(node, given, self.weights)
         if op == "Gather" and given is None and graph.constant(node.input(0)) is not None:
             return self.operand(node, 0, 1)
         if op == "Concat":
@@ -178,7 +186,7 @@ class _Walk:
                 return Estimate(values, np.zeros(size), values, values, Basis.BOUND)
             ends = float(small.min()), float(small.max())
             return single(float(small.mean()), float(small.std()), *ends, Basis.BOUND)
-        statistics = self.view.weights.statistics(node.graph, name)
+        statistics = self.weights.statistics(node.graph, name)
         if statistics is None or not statistics.finite:
             return None
         mean = float(statistics.sample.astype(np.float64).mean())
@@ -369,11 +377,11 @@ def _by_channel(node: Node, shape: tuple[int, ...], channels: int) -> int:
     return channels if aligned[1] == channels and math.prod(aligned) == channels else 0
 
 
-def _fused(view: ModelView) -> list[tuple[NodeKey, tuple[str, str]]]:
+def _fused(graph: Graph, patterns: Sequence[Pattern]) -> list[tuple[NodeKey, tuple[str, str]]]:
     """For each recognised subgraph of the main graph: its last node, the layer, and what goes in."""
     ends = []
-    nodes = view.model.graph.nodes
-    for pattern in view.patterns:
+    nodes = graph.nodes
+    for pattern in patterns:
         if any(path for path, _ in pattern.nodes):
             continue
         members = [nodes[index] for _, index in sorted(pattern.nodes)]

@@ -68,6 +68,7 @@ def _file(console: Console, file: FileOutcome) -> None:
         for text in strip_lines(found):
             console.print(Padding(text, (0, 0, 0, 2)))
     if file.precision:
+        # Imported here because most reports have no table, and Rich's take long to import.
         from dlclint.report.rich.tables import precision_table
 
         console.print(Padding(precision_table(file.precision), (1, 0, 0, 2)))
