@@ -19,7 +19,7 @@ from dlclint_schemas.ops import Constraint
 from dlclint_schemas.precision import PRECISIONS, SUPPLEMENT, supplement_precisions
 
 if TYPE_CHECKING:
-    from dlclint.model.edits import Fix
+    from dlclint.fix import Fix
 
 
 def _constrained(context: ModelContext, *kinds: str) -> Iterator[tuple[Node, Constraint]]:
