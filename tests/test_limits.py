@@ -277,21 +277,6 @@ def test_both_sides(
     assert ("runtime/layer-limit", id) not in found(*good, tmp_path, capsys)
 
 
-OF_DSP = [(id, case) for id, case in EVALUATED if limit_table()[id].get("runtime") == "dsp"]
-
-
-@pytest.mark.parametrize(("id", "case"), OF_DSP, ids=[id for id, _ in OF_DSP])
-def test_limits_of_the_dsp_reach_aip_and_not_htp(
-    id: str, case: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """AIP runs on HTA and on that DSP; HTP is another processor, of which the page does not speak."""
-    (options, model), _ = sides(case)
-    for runtime, reached in (("aip", True), ("htp", False)):
-        elsewhere = options.replace("--runtime dsp", f"--runtime {runtime}")
-        limits = found(elsewhere, model, tmp_path, capsys)
-        assert (("runtime/layer-limit", id) in limits) == reached
-
-
 OTHERS = [(id, case) for id, cases in ELSEWHERE.items() for case in cases]
 
 

@@ -7,6 +7,7 @@ Nothing here knows a rule, a model or a report. All texts of a `Diagnostic` are 
 from __future__ import annotations
 
 import enum
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import field
@@ -130,12 +131,20 @@ class Diagnostic:
         )
 
 
+RAW_BYTE = 0x10FF00
+"""The character that stands for byte 0 where a model's text is no UTF-8 (see `dlclint.model.text`)."""
+_QUOTED_BYTE = re.compile(r"\\U0010ff([89a-f][0-9a-f])")
+
+
 def plain(text: str, limit: int = 200) -> str:
     """`text` as one line that no terminal, markup or log can be steered by.
 
     Control and format characters (among them escape, newline, bidirectional overrides) become
-    visible escapes like `\\x1b`; what is longer than `limit` characters is cut in the middle.
+    visible escapes like `\\x1b`, and so do bytes that are no UTF-8; what is longer than `limit` characters
+    is cut in the middle.
     """
+    if "\\U0010ff" in text:  # a name that a message quotes with repr()
+        text = _QUOTED_BYTE.sub(r"\\x\1", text)
     if len(text) > limit:
         half = (limit - 1) // 2
         text = f"{text[:half]}…{text[-half:]}"
@@ -163,4 +172,6 @@ def _visible(character: str) -> str:
     if unicodedata.category(character)[0] not in "CZ" or character == " ":
         return character
     code = ord(character)
+    if code >= RAW_BYTE + 0x80:
+        return f"\\x{code - RAW_BYTE:02x}"
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -23,6 +23,11 @@ def _graphs(context: ModelContext) -> Iterator[Graph]:
     return (graph for graph in context.view.model.graphs() if not graph.is_function)
 
 
+def _pruned(context: ModelContext) -> Iterator[Graph]:
+    """The graphs in which what nothing reads may go: none where the model has no output."""
+    return iter(_graphs(context) if context.view.model.graph.outputs else ())
+
+
 def _nodes_text(nodes: list[Node]) -> str:
     counts = Counter(node.op_type for node in nodes)
     return ", ".join(f"{count} {op}" for op, count in counts.most_common(4))
@@ -111,7 +116,7 @@ def unread_initializer(context: ModelContext) -> Iterator[Finding]:
     Why: they make the file larger and load slower, and an override file may name them in vain.
     What to do: remove them.
     """
-    for graph in _graphs(context):
+    for graph in _pruned(context):
         if graph.proto.sparse_initializer:
             continue
         names = [n for n in graph.initializers if not graph.consumers(n) and n not in graph.outputs]
@@ -137,7 +142,7 @@ def unread_node(context: ModelContext) -> Iterator[Finding]:
     Why: the converter prunes them; what they name is not in the DLC.
     What to do: remove them, or make their result an output if it was meant to be one.
     """
-    for graph in _graphs(context):
+    for graph in _pruned(context):
         found = [
             node
             for node in graph.nodes

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dlclint.diagnostic import Confidence, Safety, Severity, counted
 from dlclint.model import external
 from dlclint.model.graph import Graph
+from dlclint.model.op_facts import MICROSOFT
 from dlclint.model.tensors import Tensor, Unavailable
 from dlclint.rule import FileContext, Finding, ModelContext, Subject, rule
 from dlclint_rules import repairs, sources
@@ -46,6 +47,8 @@ def invalid(context: ModelContext) -> Iterator[Finding]:
     What to do: fix the exporter or update it; each complaint is a finding of its own.
     """
     for complaint in context.view.model.complaints:
+        if complaint.startswith("Mismatched attribute type"):
+            continue  # ops/attribute-type says it of every node
         yield Finding(complaint, Severity.WARNING, sources.CHECKER, Confidence.INFERRED)
     # The checker sees the structure alone, so whether the bytes suffice is asked here.
     for graph in context.view.model.graphs():
@@ -88,56 +91,81 @@ def opset_too_new(context: ModelContext) -> Iterator[Finding]:
         )
 
 
-@rule()
+@rule(fix=[Safety.SAFE])
 def missing_opset(context: ModelContext) -> Iterator[Finding]:
     """The model imports no opset for a domain that its nodes use.
 
-    Why: without an import the version of an operator is undefined.
+    Why: without an import the version of an operator is undefined, and onnx.checker refuses the model. Of
+    com.microsoft ONNX Runtime has one version, 1, so that its import can be added.
     What to do: add the opset import, or export again.
     """
+    model = context.view.model
     missing: Counter[str] = Counter()
-    for graph in context.view.model.graphs():
+    in_functions: set[str] = set()
+    for graph in model.graphs():
         for node in graph.nodes:
-            if graph.opset(node.domain) is None and not context.view.model.is_function(node):
+            if graph.opset(node.domain) is None and not model.is_function(node):
                 missing[node.domain or "ai.onnx"] += 1
+                if graph.root.is_function:
+                    in_functions.add(node.domain)
     for domain, count in missing.items():
+        fixable = domain == MICROSOFT and domain not in in_functions
         yield Finding(
             f"no opset import for domain {domain}, which {counted(count, 'node')} use{'s' * (count == 1)}",
             Severity.ERROR,
             sources.ONNX,
             help="add the opset import, or export the model again",
             evidence={"domain": domain, "nodes": count},
+            fix=repairs.versions.imported(domain, 1) if fixable else None,
         )
 
 
-def _external(context: ModelContext) -> Iterator[tuple[Graph, Tensor]]:
+@rule()
+def missing_output(context: ModelContext) -> Iterator[Finding]:
+    """The model has no output.
+
+    Why: nothing that it computes can be read, so every node may be pruned and nothing is left to convert.
+    What to do: declare what the network computes as outputs, or export again.
+    """
+    graph = context.view.model.graph
+    if not graph.outputs:
+        yield Finding(
+            "the graph declares no output, so nothing of it is computed",
+            Severity.ERROR,
+            sources.ONNX,
+            help="declare the results as outputs of the graph, or export the model again",
+            evidence={"nodes": len(graph.nodes)},
+        )
+
+
+def _external(context: ModelContext, flaw: type[Exception]) -> Iterator[tuple[Graph, Tensor, str]]:
+    """External tensors whose place has a flaw, and what that is."""
     for graph in context.view.model.graphs():
-        for tensor in graph.initializers.values():
+        for tensor in graph.stored:
             if tensor.is_external:
-                yield graph, tensor
+                try:
+                    external.resolve(tensor.proto, context.path.parent)
+                except external.FLAWS as problem:
+                    if isinstance(problem, flaw):
+                        yield graph, tensor, str(problem)
 
 
 @rule()
 def external_data_missing(context: ModelContext) -> Iterator[Finding]:
-    """External weights are absent or shorter than declared.
+    """External weights are absent or shorter than the tensor.
 
     Why: the converter needs every weight; a copy of the .onnx file alone is not the model.
     What to do: copy the data files beside the model, or run `git lfs pull`.
     """
-    for graph, tensor in _external(context):
-        try:
-            external.resolve(tensor.proto, context.path.parent, tensor.nbytes)
-        except external.ExternalDataMissing as problem:
-            yield Finding(
-                f"external data missing: {problem}",
-                Severity.ERROR,
-                sources.ONNX,
-                help="put the data file beside the model",
-                tensor=tensor.name,
-                graph=graph,
-            )
-        except external.ExternalDataEscapes:
-            continue
+    for graph, tensor, problem in _external(context, external.ExternalDataMissing):
+        yield Finding(
+            f"external data missing: {problem}",
+            Severity.ERROR,
+            sources.ONNX,
+            help="put the data file beside the model",
+            tensor=tensor.name,
+            graph=graph,
+        )
 
 
 @rule()
@@ -148,20 +176,34 @@ def external_data_escapes(context: ModelContext) -> Iterator[Finding]:
     reads other files. dlclint never follows such a location.
     What to do: save the model again with its data beside it.
     """
-    for graph, tensor in _external(context):
-        try:
-            external.resolve(tensor.proto, context.path.parent, tensor.nbytes)
-        except external.ExternalDataEscapes as problem:
-            yield Finding(
-                str(problem),
-                Severity.ERROR,
-                sources.ONNX,
-                help="save the model again with its data in the same folder",
-                tensor=tensor.name,
-                graph=graph,
-            )
-        except external.ExternalDataMissing:
-            continue
+    for graph, tensor, problem in _external(context, external.ExternalDataEscapes):
+        yield Finding(
+            problem,
+            Severity.ERROR,
+            sources.ONNX,
+            help="save the model again with its data in the same folder",
+            tensor=tensor.name,
+            graph=graph,
+        )
+
+
+@rule()
+def external_data_size(context: ModelContext) -> Iterator[Finding]:
+    """Offset or length of external weights is no number, or not what the tensor's type and shape ask for.
+
+    Why: ONNX Runtime refuses such a model, and what reads on regardless reads other bytes than were meant.
+    dlclint goes by type and shape, never by the declared length.
+    What to do: save the model again with external data (onnx.save_model, save_as_external_data=True).
+    """
+    for graph, tensor, problem in _external(context, external.ExternalDataSize):
+        yield Finding(
+            f"external data of {tensor.name!r}: {problem}",
+            Severity.ERROR,
+            sources.ONNX,
+            help="save the model again with its external data",
+            tensor=tensor.name,
+            graph=graph,
+        )
 
 
 def _is_around(graph: Graph, name: str, whole: dict[Graph, set[str]]) -> bool:
@@ -227,6 +269,8 @@ def unused_input(context: ModelContext) -> Iterator[Finding]:
     What to do: remove the input from the model.
     """
     graph = context.view.model.graph
+    if not graph.outputs:
+        return  # missing-output says it, and what is to be computed is not known
     for name in graph.inputs:
         if not graph.consumers(name) and name not in graph.outputs:
             yield Finding(

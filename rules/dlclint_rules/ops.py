@@ -6,20 +6,18 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from dlclint.analysis.folding import is_static
-from dlclint.analysis.layers import Presence, Verdict, verdict_on
+from dlclint.analysis.layers import Presence, other_voices, verdict_on
 from dlclint.analysis.versions import Listing, listing_of
 from dlclint.diagnostic import Confidence, Safety, Severity
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, rule
-from dlclint.target import Runtime, Target
+from dlclint.target import Runtime
 from dlclint_rules import repairs, sources
-from dlclint_schemas.forms import htp_forms
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import Constraint
-from dlclint_schemas.precision import PRECISIONS, SUPPLEMENT, supplement_precisions
 
 if TYPE_CHECKING:
-    from dlclint.fix import Fix
+    from dlclint.model.edits import Fix
 
 
 def _constrained(context: ModelContext, *kinds: str) -> Iterator[tuple[Node, Constraint]]:
@@ -227,6 +225,27 @@ _ATTRIBUTE_CHECKS: dict[str, Callable[[Node, Constraint], str]] = {
     "input_value_range": _value_range,
     "inference_only": _inference_only,
 }
+
+
+@rule()
+def attribute_type(context: ModelContext) -> Iterator[Finding]:
+    """An attribute has another type than its operator states.
+
+    Why: ONNX Runtime and onnx.checker refuse the model, and no document says what the converter makes of
+    the value. dlclint judges the node as if the attribute were not written.
+    What to do: write the attribute with the operator's type, or export the model again.
+    """
+    nodes = (node for graph in context.view.model.graphs() for node in graph.nodes)
+    for node in nodes:
+        for name, found, wanted in node.mistyped():
+            yield Finding(
+                f"{node.op_type}: attribute {name!r} is of type {found}, the operator takes {wanted}",
+                Severity.ERROR,
+                sources.ONNX,
+                help="write it with that type, or export the model again",
+                node=node,
+                evidence={"attribute": name, "type": found, "wanted": wanted},
+            )
 
 
 @rule(fix=[Safety.SAFE])
@@ -461,7 +480,7 @@ def no_runtime(context: ModelContext) -> Iterator[Finding]:
             if verdict.presence is Presence.YES or node.key in view.shape_arithmetic:
                 continue
             no = verdict.presence is Presence.NO
-            but, contradicted = _other_voices(node, verdict, context.target) if no and htp else ("", False)
+            but, contradicted = other_voices(node, verdict, context.target) if no and htp else ("", False)
             doubtful = verdict.inferred or contradicted
             severity = Severity.INFO if not no else Severity.WARNING if doubtful else Severity.ERROR
             what = "is not on" if no else "has no row that settles whether it is on"
@@ -474,23 +493,6 @@ def no_runtime(context: ModelContext) -> Iterator[Finding]:
                 node=node,
                 evidence={"runtime": runtime.value},
             )
-
-
-def _other_voices(node: Node, verdict: Verdict, target: Target) -> tuple[str, bool]:
-    """What QNN's table of HTP and HTP's own backend say of an op that the layer table denies it.
-
-    Also whether one of them has it in every DLC kind that may come.
-    """
-    kinds = (target.kind.quantize,) if target.kind.stated else (False, True)
-    taken = all((node.op_type, quantized) in htp_forms().taken_though_denied for quantized in kinds)
-    said = f"; HTP's own backend takes it all the same ({htp_forms().measured})" if taken else ""
-    listed = supplement_precisions(verdict.layers)
-    if not listed:
-        return said, taken
-    wide = f"int{target.kind.act_bitwidth}"
-    wanted = {wide if quantized else "fp16" for quantized in kinds}
-    named = ", ".join(PRECISIONS[precision] for precision in listed)
-    return f"{said}; QNN's own table of HTP has it in {named} ({SUPPLEMENT})", taken or wanted <= {*listed}
 
 
 _JUDGED_ELSEWHERE = frozenset({"Shape", "If", "Erf"})

@@ -11,8 +11,10 @@ from functools import cache
 
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import QDQ, RESIZERS
-from dlclint.target import Runtime
+from dlclint.target import Runtime, Target
+from dlclint_schemas.forms import htp_forms
 from dlclint_schemas.layers import layer_table
+from dlclint_schemas.precision import PRECISIONS, SUPPLEMENT, supplement_precisions
 from dlclint_schemas.record import record
 
 
@@ -135,3 +137,20 @@ def verdict_of(op: str, layers: tuple[str, ...], column: str) -> Verdict:
     if held and not broken_up:
         return Verdict(Presence.UNCLEAR, layers, f"{reason}; the rank decides and is unknown", True)
     return Verdict(Presence.NO, missing, reason, inferred=bool(derived))
+
+
+def other_voices(node: Node, verdict: Verdict, target: Target) -> tuple[str, bool]:
+    """What QNN's table of HTP and HTP's own backend say of an op that the layer table denies it.
+
+    Also whether one of them has it in every DLC kind that may come.
+    """
+    kinds = (target.kind.quantize,) if target.kind.stated else (False, True)
+    taken = all((node.op_type, quantized) in htp_forms().taken_though_denied for quantized in kinds)
+    said = f"; HTP's own backend takes it all the same ({htp_forms().measured})" if taken else ""
+    listed = supplement_precisions(verdict.layers)
+    if not listed:
+        return said, taken
+    wide = f"int{target.kind.act_bitwidth}"
+    wanted = {wide if quantized else "fp16" for quantized in kinds}
+    named = ", ".join(PRECISIONS[precision] for precision in listed)
+    return f"{said}; QNN's own table of HTP has it in {named} ({SUPPLEMENT})", taken or wanted <= {*listed}

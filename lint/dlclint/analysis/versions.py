@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 import onnx
 
-from dlclint.model.graph import Node, schema_of
+from dlclint.model.attributes import schema_of
+from dlclint.model.graph import Node
 from dlclint_schemas.ops import OpTable
 
 

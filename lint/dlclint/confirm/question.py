@@ -11,7 +11,7 @@ import onnx
 from onnx import numpy_helper
 
 from dlclint.analysis.folding import NodeKey
-from dlclint.model.external import ExternalDataEscapes, ExternalDataMissing, resolve
+from dlclint.model.external import FLAWS, resolve
 from dlclint.model.graph import Graph, Model
 from dlclint.model.tensors import Tensor, Unavailable
 
@@ -97,8 +97,8 @@ def _point_at(tensor: Tensor) -> None:
     """Make a tensor whose bytes are not in the structure name their place, or hold its values."""
     if tensor.is_external:
         try:
-            resolve(tensor.proto, tensor.file.parent, tensor.nbytes)
-        except (ExternalDataMissing, ExternalDataEscapes) as error:
+            resolve(tensor.proto, tensor.file.parent)
+        except FLAWS as error:
             raise CannotAsk(f"the weights of {tensor.name!r} are missing: {error}") from None
         return
     if tensor.payload is None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import onnx
@@ -29,6 +30,7 @@ from dlclint.model.edits import (
     same,
 )
 from dlclint.model.graph import Graph, Node
+from dlclint.model.op_facts import OFFICIAL_DOMAINS
 from dlclint.model.reading import message_at
 from dlclint.model.types import TensorType
 
@@ -171,9 +173,14 @@ class _Applier:
     def _on_model(self, edit: SetDimension | RemoveOutput | SetOpset) -> None:
         graph = self.draft.proto.graph
         if isinstance(edit, SetOpset):
-            for item in self.draft.proto.opset_import:
-                if item.domain == edit.domain or (not edit.domain and item.domain == "ai.onnx"):
-                    item.version = edit.version
+            imports = self.draft.proto.opset_import
+            found = [
+                item
+                for item in imports
+                if ("" if item.domain in OFFICIAL_DOMAINS else item.domain) == edit.domain
+            ]
+            for item in found or [imports.add(domain=edit.domain)]:
+                item.version = edit.version
             return
         if isinstance(edit, RemoveOutput):
             _remove_named(graph.output, edit.name)
@@ -251,18 +258,16 @@ def _nodes_below(graph: Any) -> Iterator[onnx.NodeProto]:
     """The nodes of a graph or function, and of all subgraphs."""
     for node in graph.node:
         yield node
-        for attribute in node.attribute:
-            for body in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
-                yield from _nodes_below(body)
+        for body in _bodies(node):
+            yield from _nodes_below(body)
 
 
 def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """A graph and all its subgraphs."""
     yield graph
     for node in graph.node:
-        for attribute in node.attribute:
-            for body in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
-                yield from _graphs(body)
+        for body in _bodies(node):
+            yield from _graphs(body)
 
 
 def _read_names(graph: onnx.GraphProto) -> set[str]:
@@ -282,24 +287,109 @@ def _unread(graph: onnx.GraphProto) -> set[str]:
 
 
 def _drop_dead(graph: onnx.GraphProto, unread_before: set[str]) -> None:
-    """Remove what lost its last reader, and then what only that read."""
-    while True:
-        read = _read_names(graph)
-        changed = False
-        for inner in _graphs(graph):
-            for position in reversed(range(len(inner.node))):
-                outputs = [name for name in inner.node[position].output if name]
-                if outputs and not read.intersection(outputs) and not unread_before.issuperset(outputs):
-                    del inner.node[position]
-                    changed = True
-        if not changed:
-            break
+    """Remove what lost its last reader, and then what only that read; of a model without outputs nothing."""
+    if not graph.output:
+        return
+    dead = _Dead(graph, unread_before)
+    for inner, gone in dead.find():
+        _keep(inner.node, [position not in gone for position in range(len(inner.node))])
     for inner in _graphs(graph):
-        for position in reversed(range(len(inner.initializer))):
-            name = inner.initializer[position].name
-            if name not in read and name not in unread_before:
-                del inner.initializer[position]
-                _remove_named(inner.input, name)
+        stays = [t.name in unread_before or dead.reads[t.name] > 0 for t in inner.initializer]
+        names = {t.name for t, kept in zip(inner.initializer, stays, strict=True) if not kept}
+        _keep(inner.initializer, stays)
+        _keep(inner.input, [value.name not in names for value in inner.input])
+
+
+def _keep(items: Any, stays: list[bool]) -> None:
+    """Keep some of the messages of a repeated field."""
+    if all(stays):
+        return
+    kept = []
+    for item, stay in zip(items, stays, strict=True):
+        if stay:
+            kept.append(type(item)())
+            kept[-1].CopyFrom(item)
+    del items[:]
+    items.extend(kept)
+
+
+@dataclass(slots=True)
+class _Piece:
+    """A node, the graph and place where it stands, and the pieces in its subgraphs."""
+
+    graph: int
+    position: int
+    node: onnx.NodeProto
+    inner: list[int] = field(default_factory=list)
+    results: list[str] = field(default_factory=list)
+    """Outputs of its subgraphs."""
+
+
+class _Dead:
+    """Finds nodes that nothing reads, each looked at once for each reader that it loses."""
+
+    def __init__(self, graph: onnx.GraphProto, spared: set[str]) -> None:
+        self.spared = spared
+        self.graphs: list[onnx.GraphProto] = []
+        self.pieces: list[_Piece] = []
+        self.reads: Counter[str] = Counter(value.name for value in graph.output)
+        self.makers: dict[str, list[int]] = {}
+        self.gone: set[int] = set()
+        self._open(graph)
+
+    def _open(self, graph: onnx.GraphProto) -> list[int]:
+        number = len(self.graphs)
+        self.graphs.append(graph)
+        opened = []
+        for position, node in enumerate(graph.node):
+            piece = _Piece(number, position, node)
+            opened.append(len(self.pieces))
+            self.pieces.append(piece)
+            self.reads.update(node.input)
+            for name in node.output:
+                self.makers.setdefault(name, []).append(opened[-1])
+            for body in _bodies(node):
+                piece.inner += self._open(body)
+                piece.results += [value.name for value in body.output]
+            self.reads.update(piece.results)
+        return opened
+
+    def find(self) -> Iterator[tuple[onnx.GraphProto, set[int]]]:
+        """The places of the nodes that go, by graph, inner graphs first."""
+        pending = [number for number in range(len(self.pieces)) if self._is_dead(number)]
+        while pending:
+            number = pending.pop()
+            if number not in self.gone and self._is_dead(number):
+                pending += self._remove(number)
+        places: dict[int, set[int]] = {}
+        for number in self.gone:
+            places.setdefault(self.pieces[number].graph, set()).add(self.pieces[number].position)
+        for number in sorted(places, reverse=True):
+            yield self.graphs[number], places[number]
+
+    def _is_dead(self, number: int) -> bool:
+        outputs = [name for name in self.pieces[number].node.output if name]
+        unread = bool(outputs) and not any(self.reads[name] > 0 for name in outputs)
+        return unread and not self.spared.issuperset(outputs)
+
+    def _remove(self, number: int) -> Iterator[int]:
+        """Take a node out with all that is in it; yields the nodes that may have lost their last reader."""
+        below = [number]
+        while below:
+            piece = self.pieces[below[-1]]
+            self.gone.add(below.pop())
+            below += [inner for inner in piece.inner if inner not in self.gone]
+            for name in (*piece.node.input, *piece.results):
+                self.reads[name] -= 1
+                if self.reads[name] <= 0:
+                    yield from self.makers.get(name, ())
+
+
+def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
 
 
 def _sort(graph: onnx.GraphProto) -> None:
@@ -308,26 +398,26 @@ def _sort(graph: onnx.GraphProto) -> None:
     needs = []
     for index, node in enumerate(graph.node):
         names = {*node.input}
-        for attribute in node.attribute:
-            for body in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
-                names |= _read_names(body)
-        needs.append({maker[name] for name in names if name in maker} - {index})
-    if all(max(need, default=-1) < index for index, need in enumerate(needs)):
+        for body in _bodies(node):
+            names |= _read_names(body)
+        needs.append(sorted({maker[name] for name in names if name in maker} - {index}))
+    if all(not need or need[-1] < index for index, need in enumerate(needs)):
         return
     order: list[int] = []
-    placed: set[int] = set()
+    seen: set[int] = set()
     for start in range(len(needs)):
-        stack = [start]
+        stack = [(start, iter(needs[start]))] if start not in seen else []
+        seen.add(start)
         while stack:
-            index = stack[-1]
-            waiting = [need for need in sorted(needs[index]) if need not in placed and need not in stack]
-            if index in placed or not waiting:
+            index, rest = stack[-1]
+            # What is seen is placed already, or is on the way to itself.
+            need = next((need for need in rest if need not in seen), None)
+            if need is None:
                 stack.pop()
-                if index not in placed:
-                    placed.add(index)
-                    order.append(index)
+                order.append(index)
             else:
-                stack.append(waiting[0])
+                seen.add(need)
+                stack.append((need, iter(needs[need])))
     nodes = [_copied(graph.node[index]) for index in order]
     del graph.node[:]
     graph.node.extend(nodes)

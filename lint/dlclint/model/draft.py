@@ -16,7 +16,8 @@ from dlclint.model.evaluation.values import Values
 from dlclint.model.graph import Model
 from dlclint.model.inference import infer, refine
 from dlclint.model.reading import message_at, parse
-from dlclint.model.tensors import Array, Produced, bits_per_element
+from dlclint.model.tensors import Array, Produced
+from dlclint.model.types import bits_per_element
 from dlclint.model.weaving import REFERENCE, refer, referred
 
 _FREE_INITIALIZERS = 4

@@ -6,19 +6,24 @@ view; `apply` turns them into changes of the draft's messages, all edits of a fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from typing import Any
 
 import onnx
 
-from dlclint.diagnostic import plain
+from dlclint.diagnostic import Safety, plain
 from dlclint.model.graph import Graph, Node
+from dlclint.model.graph_text import attribute_text
 from dlclint.model.tensors import Array, Produced
 from dlclint_schemas.record import record
 
 Claim = tuple[Any, ...]
 """What an edit changes. Edits of different fixes meet if one claim is the beginning of the other."""
+
+
+class CannotFix(Exception):
+    """The edits of a fix cannot be worked out for this model; the argument says why in one sentence."""
 
 
 def _place(node: Node) -> Claim:
@@ -94,7 +99,7 @@ class SetAttribute:
         yield (*_place(self.node), "attribute", self.attribute.name)
 
     def words(self) -> str:
-        shown = onnx.helper.printable_attribute(self.attribute)
+        shown = attribute_text(self.attribute)
         return f"set {shown} of {_called(self.node)}"
 
 
@@ -287,6 +292,20 @@ Edit = (
 )
 
 
+@record
+class Fix:
+    """Edits of a model that belong together: all are made, or none.
+
+    The title says what is done and, where the fix is unsafe, what changes with it. A fix for display
+    only has no edits: it tells what a person would have to do.
+    """
+
+    title: str
+    safety: Safety
+    make: Callable[[], Iterable[Edit]] = tuple
+    """Works the edits out, which linting alone does not need. Raises `CannotFix`."""
+
+
 def same(one: Edit, other: Edit) -> bool:
     """Whether two edits come to the same, so that two fixes may share them."""
     if isinstance(one, PutInitializer) and isinstance(other, PutInitializer):
@@ -314,7 +333,7 @@ def _plain(value: Any) -> Any:
         ends = {"inputs": list(map(plain, value.input)), "outputs": list(map(plain, value.output))}
         return {"op": plain(value.op_type), "name": plain(value.name)} | ends
     if isinstance(value, onnx.AttributeProto):
-        return plain(str(onnx.helper.printable_attribute(value)))
+        return plain(attribute_text(value))
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value if isinstance(value, int) else {"shape": list(value.shape)}

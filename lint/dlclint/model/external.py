@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import onnx
 
+from dlclint.model.types import bits_per_element
 from dlclint_schemas.record import record
 
 
@@ -19,24 +23,37 @@ class ExternalData:
 
 
 class ExternalDataMissing(Exception):
-    """The file is not there, is no regular file, or is shorter than declared."""
+    """The file is not there, is no regular file, or is shorter than the tensor."""
 
 
 class ExternalDataEscapes(Exception):
     """The location leads out of the model's folder."""
 
 
-def resolve(tensor: onnx.TensorProto, folder: Path, expected: int) -> ExternalData:
+class ExternalDataSize(Exception):
+    """Offset or length is no number, or the length is not that of the tensor."""
+
+
+FLAWS = (ExternalDataMissing, ExternalDataEscapes, ExternalDataSize)
+"""All that `resolve` raises."""
+_NUMBER = re.compile("[0-9]{1,19}")
+"""What ONNX Runtime reads (parse_string.h): ASCII digits, no sign, no spaces, up to 63 bits."""
+_LARGEST = (1 << 63) - 1
+
+
+def resolve(tensor: onnx.TensorProto, folder: Path) -> ExternalData:
     """Resolve a tensor's external location, never leaving `folder`.
+
+    The size is that of the tensor, whatever length the file declares.
 
     Args:
         tensor: a tensor whose data_location is EXTERNAL.
         folder: the folder of the model file.
-        expected: bytes that the tensor's type and dimensions ask for, used where no length is given.
 
     Raises:
         ExternalDataEscapes: absolute path, `..`, drive letter, or a symbolic link leading out.
-        ExternalDataMissing: no file, or fewer bytes in it than declared.
+        ExternalDataSize: see the class.
+        ExternalDataMissing: no file, or fewer bytes in it than the tensor has.
     """
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
@@ -46,11 +63,19 @@ def resolve(tensor: onnx.TensorProto, folder: Path, expected: int) -> ExternalDa
     if parts.is_absolute() or PureWindowsPath(location).drive or ".." in parts.parts:
         raise ExternalDataEscapes(f"location {location!r} leads out of the model's folder")
     file = folder / parts
-    try:
-        offset = int(entries.get("offset") or 0)
-        length = int(entries.get("length") or expected)
-    except ValueError:
-        raise ExternalDataMissing("offset or length is no number") from None
+    offset = _number(entries, "offset")
+    length = _number(entries, "length")
+    if min(tensor.dims, default=0) < 0:
+        raise ExternalDataSize(f"the shape {list(tensor.dims)} has a negative size")
+    bits = bits_per_element(tensor.data_type)
+    if not bits:
+        raise ExternalDataSize(f"element type {tensor.data_type} has no size in bytes")
+    size = (math.prod(tensor.dims) * bits + 7) // 8
+    # A length of 0 is how some writers say nothing, and ONNX Runtime takes it so.
+    if length not in (0, size):
+        raise ExternalDataSize(
+            f"a length of {length} bytes is declared, type and shape {list(tensor.dims)} ask for {size}"
+        )
     try:
         resolved = file.resolve()
         if not resolved.is_relative_to(folder.resolve()):
@@ -60,8 +85,19 @@ def resolve(tensor: onnx.TensorProto, folder: Path, expected: int) -> ExternalDa
         available = resolved.stat().st_size
     except OSError as error:
         raise ExternalDataMissing(f"{location!r} cannot be read: {error.strerror}") from None
-    if offset < 0 or length < 0 or offset + length > available:
+    except RuntimeError:  # as Python up to 3.12 says of links in a circle
+        raise ExternalDataMissing(f"{location!r} is a symbolic link to itself") from None
+    if offset + size > available:
         raise ExternalDataMissing(
-            f"{location!r} holds {available} bytes, bytes {offset} to {offset + length} are declared"
+            f"{location!r} holds {available} bytes, bytes {offset} to {offset + size} are declared"
         )
-    return ExternalData(resolved, offset, length)
+    return ExternalData(resolved, offset, size)
+
+
+def _number(entries: Mapping[str, str], key: str) -> int:
+    text = entries.get(key)
+    if text is None:
+        return 0
+    if not _NUMBER.fullmatch(text) or int(text) > _LARGEST:
+        raise ExternalDataSize(f"{key} {text!r} is no number that ONNX Runtime reads")
+    return int(text)

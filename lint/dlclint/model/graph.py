@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnx
 
+from dlclint.model.attributes import DOMAINS, default_of, mistaken_type, schema_of, type_name, value_of
 from dlclint.model.dimensions import NOTHING, Applied
 from dlclint.model.op_facts import OFFICIAL_DOMAINS
 from dlclint.model.tensors import Array, Produced, Tensor, Unavailable
@@ -18,15 +19,6 @@ from dlclint.model.wire import Payload
 
 if TYPE_CHECKING:
     from dlclint.model.evaluation.values import Values
-
-
-@lru_cache(maxsize=4096)
-def schema_of(op_type: str, domain: str, opset: int) -> onnx.defs.OpSchema | None:
-    """The schema that a node at this opset resolves to, or None."""
-    try:
-        return onnx.defs.get_schema(op_type, max_inclusive_version=opset, domain=domain)
-    except (onnx.defs.SchemaError, TypeError):  # TypeError: a version beyond 32 bits
-        return None
 
 
 class Node:
@@ -84,51 +76,45 @@ class Node:
         return self.outputs[position] if position < len(self.outputs) else ""
 
     def has(self, attribute: str) -> bool:
-        """Whether the attribute's value is written on the node."""
-        return any(proto.name == attribute and not proto.ref_attr_name for proto in self.proto.attribute)
+        """Whether a value of the attribute, of the right type, is written on the node."""
+        proto = self._written(attribute)
+        return proto is not None and not proto.ref_attr_name and self._is_well_typed(proto)
+
+    def _written(self, attribute: str) -> onnx.AttributeProto | None:
+        return next((proto for proto in self.proto.attribute if proto.name == attribute), None)
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """An attribute's value; where absent, `default` or else the registry's default.
 
         None where the caller of a function decides. Strings come as str, lists as lists, tensors and
-        graphs as protobuf messages. One of another type than the registry's counts as absent: the
-        checker complains of it (model/invalid).
+        graphs as protobuf messages. One of another type than the operator's counts as absent, so that
+        whoever reads it need not ask again (ops/attribute-type reports it).
         """
-        for proto in self.proto.attribute:
-            if proto.name == name:
-                if proto.ref_attr_name:
-                    return None
-                if self._is_well_typed(proto):
-                    return _value(proto)
-                break
+        proto = self._written(name)
+        if proto is not None:
+            if proto.ref_attr_name:
+                return None
+            if self._is_well_typed(proto):
+                return value_of(proto)
         if default is not None:
             return default
-        schema = self.schema
-        if schema is not None and name in schema.attributes:
-            proto = schema.attributes[name].default_value
-            if proto.type != onnx.AttributeProto.UNDEFINED:
-                return _value(proto)
-        return None
+        return default_of(self.op_type, self.domain, self.graph.opset(self.domain), name)
 
     def _is_well_typed(self, proto: onnx.AttributeProto) -> bool:
-        schema = self.schema
-        known = None if schema is None else schema.attributes.get(proto.name)
-        return known is None or not proto.type or int(known.type) == proto.type  # type: ignore[call-overload]
+        opset = self.graph.opset(self.domain)
+        return mistaken_type(self.op_type, self.domain, opset, proto) is None
+
+    def mistyped(self) -> Iterator[tuple[str, str, str]]:
+        """The attributes of another type than the operator's: name, type as written, type as stated."""
+        if self.proto.attribute and self.domain in DOMAINS and not self.graph.model.is_function(self):
+            opset = self.graph.opset(self.domain)
+            for proto in self.proto.attribute:
+                wanted = mistaken_type(self.op_type, self.domain, opset, proto)
+                if wanted is not None:
+                    yield proto.name, type_name(proto.type), type_name(wanted)
 
     def __repr__(self) -> str:
         return f"<{self.op_type} #{self.index} {self.name!r}>"
-
-
-def _value(proto: onnx.AttributeProto) -> Any:
-    try:
-        value = onnx.helper.get_attribute_value(proto)
-    except ValueError:
-        return None
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if proto.type == onnx.AttributeProto.STRINGS:
-        return [item.decode("utf-8", "replace") for item in value]
-    return list(value) if proto.type in (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS) else value
 
 
 class Graph:
@@ -343,6 +329,12 @@ class Graph:
             graph = graph.parent
         return None
 
+    @property
+    def stored(self) -> Iterator[Tensor]:
+        """The initializers of this very graph, and the values of its Constant nodes."""
+        yield from self.initializers.values()
+        yield from filter(None, self._constant_nodes.values())
+
     @cached_property
     def _constant_nodes(self) -> dict[int, Tensor | None]:
         return {node.index: self._constant_node(node) for node in self.nodes if node.op_type == "Constant"}
@@ -350,13 +342,13 @@ class Graph:
     def _constant_node(self, node: Node) -> Tensor | None:
         field = 7 if self.is_function else 1
         for position, attribute in enumerate(node.proto.attribute):
-            if attribute.ref_attr_name:
+            if attribute.ref_attr_name or not node._is_well_typed(attribute):
                 continue
             if attribute.name == "value":
                 path = (*self.wire_path, field, node.index, 5, position, 5, 0)
                 return self.model.tensor(attribute.t, path)
             if attribute.name in ("value_int", "value_ints", "value_float", "value_floats"):
-                value = _value(attribute)
+                value = value_of(attribute)
                 whole = attribute.name.startswith("value_int")
                 kind = onnx.TensorProto.INT64 if whole else onnx.TensorProto.FLOAT
                 dims = [len(value)] if isinstance(value, list) else []

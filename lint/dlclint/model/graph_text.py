@@ -75,4 +75,12 @@ def _attributes(node: Node) -> Iterator[str]:
             tensor = node.graph.constant(node.outputs[0]) if node.op_type == "Constant" else None
             yield f"{plain(attribute.name)} = {kind}[{shape}]{'' if tensor is None else _values(tensor)}"
         else:
-            yield plain(str(onnx.helper.printable_attribute(attribute)))
+            yield plain(attribute_text(attribute))
+
+
+def attribute_text(attribute: onnx.AttributeProto) -> str:
+    """An attribute as onnx prints it; one that it cannot print as its name and type."""
+    try:
+        return str(onnx.helper.printable_attribute(attribute))
+    except (KeyError, ValueError, TypeError, AttributeError):  # such as a scalar of an undefined type
+        return f"{attribute.name} = {onnx.AttributeProto.AttributeType.Name(attribute.type).lower()}"

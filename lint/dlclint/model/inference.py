@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
+from dlclint.model.attributes import schema_of
 from dlclint.model.evaluation.values import Value
-from dlclint.model.graph import Graph, Model, Node, schema_of
+from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.op_facts import SHAPE_INPUT, VALUE_INPUTS, WITH_BODIES
 from dlclint.model.types import Dim, TensorType, is_complete, joined, merged, tensor_type
 

@@ -20,6 +20,7 @@ from dlclint.model.evaluation.values import Values
 from dlclint.model.formats import TEXT_FORMATS
 from dlclint.model.graph import Model
 from dlclint.model.inference import infer, refine
+from dlclint.model.text import escaped
 
 _LFS = b"version https://git-lfs"
 _OTHER_FORMATS = (
@@ -101,7 +102,7 @@ def _parse_binary(
     again = "export or download the model again"
     try:
         skimmed = wire.skim(data)
-        return onnx.ModelProto.FromString(skimmed.structure), skimmed.payloads, ()
+        return onnx.ModelProto.FromString(escaped(skimmed.structure)), skimmed.payloads, ()
     except wire.Unusual as unusual:
         if _is_text(head):
             raise Unreadable("the file is text, not an ONNX model", again) from None
@@ -134,7 +135,12 @@ def _load(path: Path, form: str) -> onnx.ModelProto:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # onnx calls its own text form experimental
-            return onnx.load(path, format=form, load_external_data=False)
+            if form == "protobuf":
+                body = path.read_bytes()
+            else:
+                body = onnx.load(path, format=form, load_external_data=False).SerializeToString()
+            proto: onnx.ModelProto = onnx.ModelProto.FromString(escaped(body))
+            return proto
     except Exception as error:  # each text form has a parser of its own, with errors of its own
         first = str(error).strip().partition("\n")[0]
         raise Unreadable(f"cannot be parsed as {form}: {first}", "export the model again") from None

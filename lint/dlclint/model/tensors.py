@@ -14,34 +14,17 @@ import onnx
 from onnx import numpy_helper
 
 from dlclint.model import external
+from dlclint.model.types import bits_per_element
 from dlclint.model.wire import Payload
 from dlclint_schemas.record import record
 
 Array = npt.NDArray[Any]
 
-_PACKED = {
-    getattr(onnx.TensorProto, name): bits
-    for bits, names in {4: "UINT4 INT4 FLOAT4E2M1", 2: "UINT2 INT2", 6: "FLOAT6E2M3 FLOAT6E3M2"}.items()
-    for name in names.split()
-    if hasattr(onnx.TensorProto, name)
-}
-"""Bits of the types that lie packed in raw data, as far as the installed onnx knows them."""
 _RAW, _FLOAT, _DOUBLE = 9, 4, 10
 
 
 class Unavailable(Exception):
     """The tensor's values cannot be had; the argument says why in one sentence."""
-
-
-def bits_per_element(data_type: int) -> int:
-    """Bits that one element takes in raw data; 0 for strings and unknown types."""
-    if data_type in _PACKED:
-        return _PACKED[data_type]
-    try:
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(data_type)
-    except (KeyError, ValueError, TypeError):
-        return 0
-    return 0 if dtype.kind == "O" else dtype.itemsize * 8
 
 
 @record
@@ -116,8 +99,8 @@ class Tensor:
         """
         if self.is_external:
             try:
-                place = external.resolve(self.proto, self.file.parent, self.nbytes)
-            except (external.ExternalDataMissing, external.ExternalDataEscapes) as error:
+                place = external.resolve(self.proto, self.file.parent)
+            except external.FLAWS as error:
                 raise Unavailable(str(error)) from None
             found = (place.file, place.offset, place.size)
         elif isinstance(self.payload, Payload) and self._is_raw(self.payload.field):
@@ -154,11 +137,17 @@ class Tensor:
         if place is not None and bits >= 8:
             dtype = self._stored_type()
             if self.count == 0:
-                return np.zeros(self.shape, dtype)
+                return self._empty(dtype)
             mapped = np.memmap(place[0], np.uint8, "r", place[1], (self.nbytes,))
             values: Array = mapped.view(dtype).reshape(self.shape)
             return values
         return self._decode(place)
+
+    def _empty(self, dtype: np.dtype[Any]) -> Array:
+        try:
+            return np.zeros(self.shape, dtype)
+        except ValueError:
+            raise Unavailable(f"shape {list(self.shape)} has larger sizes than arrays have") from None
 
     def _decode(self, place: tuple[Path, int, int] | None) -> Array:
         proto = self.proto

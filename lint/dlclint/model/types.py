@@ -14,6 +14,26 @@ _FLOATS = frozenset(
 )
 
 
+_PACKED = {
+    getattr(onnx.TensorProto, name): bits
+    for bits, names in {4: "UINT4 INT4 FLOAT4E2M1", 2: "UINT2 INT2", 6: "FLOAT6E2M3 FLOAT6E3M2"}.items()
+    for name in names.split()
+    if hasattr(onnx.TensorProto, name)
+}
+"""Bits of the types that lie packed in raw data, as far as the installed onnx knows them."""
+
+
+def bits_per_element(data_type: int) -> int:
+    """Bits that one element takes in raw data; 0 for strings and unknown types."""
+    if data_type in _PACKED:
+        return _PACKED[data_type]
+    try:
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(data_type)
+    except (KeyError, ValueError, TypeError):
+        return 0
+    return 0 if dtype.kind == "O" else dtype.itemsize * 8
+
+
 def is_float(data_type: int) -> bool:
     """Whether an element type is a float that the converter takes (the 8-bit floats are none)."""
     return data_type in _FLOATS

@@ -9,7 +9,6 @@ neither the source nor an older output can lose its data, whenever the process e
 from __future__ import annotations
 
 import errno
-import math
 import os
 import stat
 import tempfile
@@ -21,7 +20,8 @@ import onnx
 
 from dlclint.model import external
 from dlclint.model.draft import Draft, tensors
-from dlclint.model.tensors import Produced, Unavailable, bits_per_element
+from dlclint.model.tensors import Produced, Unavailable
+from dlclint.model.text import restored
 from dlclint.model.weaving import Inline, Piece, external_fields, refer, referred, weave
 from dlclint.model.wire import KEEP, Payload
 
@@ -137,7 +137,7 @@ class _Plan:
                     self._move(number, contents[number])
             elif elsewhere and tensor.data_location == tensor.EXTERNAL:
                 self._copy_external(tensor)
-        self.structure = proto.SerializeToString()
+        self.structure = restored(proto.SerializeToString())
         if self._size(used) > INLINE_LIMIT:
             self._move_until_small(proto, used)
 
@@ -169,11 +169,9 @@ class _Plan:
             self.moved[number] = external_fields(file.path.name, offset, _nbytes(content))
 
     def _copy_external(self, tensor: onnx.TensorProto) -> None:
-        bits = bits_per_element(tensor.data_type)
-        expected = (math.prod(tensor.dims) * bits + 7) // 8
         try:
-            place = external.resolve(tensor, self.draft.path.parent, expected)
-        except (external.ExternalDataMissing, external.ExternalDataEscapes) as error:
+            place = external.resolve(tensor, self.draft.path.parent)
+        except external.FLAWS as error:
             raise CannotWrite(f"external data of {tensor.name!r} cannot be copied: {error}") from None
         file = self._file()
         offset = file.add(place)

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from dlclint.diagnostic import Safety
 from dlclint.encodings import grid
 from dlclint.encodings.document import EncodingsDocument, Layout
-from dlclint.encodings.edits import Edit, SetValue, number
-from dlclint.fix import Fix
+from dlclint.encodings.edits import Edit, Fix, SetValue, number
 from dlclint_rules.encodings.reporting import Rows
 
 SAME_STEP = 1.01
@@ -50,9 +48,7 @@ def refit(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix | None:
                 path = document.field_path(row, name)
                 like = document.spelling(tensor, path) if name == "offset" else "0."
                 edits.append(SetValue(tensor, path, number(float(new), like)))
-    return (
-        Fix("recompute the numbers from min, max and bitwidth", Safety.SAFE, tuple(edits)) if edits else None
-    )
+    return Fix("recompute the numbers from min, max and bitwidth", True, tuple(edits)) if edits else None
 
 
 def made_symmetric(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix | None:
@@ -83,13 +79,12 @@ def made_symmetric(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix 
     if growth > SAME_STEP and not several and elements.symmetric[rows[0]] == 1:
         path = document.field_path(int(rows[0]), "symmetric")
         spelled = '"False"' if document.section_of(tensor).layout is Layout.LEGACY else "false"
-        return Fix("call it asymmetric, as its numbers are", Safety.SAFE, (SetValue(tensor, path, spelled),))
+        return Fix("call it asymmetric, as its numbers are", True, (SetValue(tensor, path, spelled),))
     edits: list[Edit] = []
     for place, row in enumerate(rows.tolist()):
         edits.extend(grid_edits(document, row, new, place))
     title = f"make it symmetric (the step grows by {max(growth - 1, 0.0):.1%})"
-    safety = Safety.SAFE if growth <= SAME_STEP else Safety.UNSAFE
-    return Fix(title, safety, tuple(edits)) if edits else None
+    return Fix(title, growth <= SAME_STEP, tuple(edits)) if edits else None
 
 
 def grid_edits(document: EncodingsDocument, row: int, encoding: grid.Encoding, place: int) -> Iterator[Edit]:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from dlclint.diagnostic import Safety, counted
-from dlclint.fix import CannotFix, Fix
 from dlclint.model.edits import (
+    CannotFix,
     Edit,
+    Fix,
     RemoveInitializer,
     RemoveInput,
     RemoveOutput,
@@ -82,10 +83,11 @@ def without_default(graph: Graph, names: list[str]) -> Fix:
 
 def without_initializers(graph: Graph, names: list[str]) -> Fix:
     """Drop initializers that nothing reads."""
+    unread = frozenset(names)
 
     def edits() -> Iterator[Edit]:
         for position, name in enumerate(graph.initializer_names):
-            if name in names:
+            if name in unread:
                 yield RemoveInitializer(graph, name, position)
 
     return Fix(f"drop {counted(len(names), 'initializer')}", Safety.SAFE, edits)
@@ -102,7 +104,7 @@ def without_nodes(nodes: list[Node]) -> Fix:
 
 def one_initializer(graph: Graph, name: str) -> Fix | None:
     """Keep one of several initializers of a name, if they are alike; else nobody can tell which is meant."""
-    positions = [i for i, given in enumerate(graph.initializer_names) if given == name]
+    positions = _positions(graph)[name]
     protos = graph.proto.initializer
     if graph.proto.sparse_initializer or any(position >= len(protos) for position in positions):
         return None
@@ -116,6 +118,15 @@ def one_initializer(graph: Graph, name: str) -> Fix | None:
     )
 
 
+@lru_cache(maxsize=4)
+def _positions(graph: Graph) -> dict[str, list[int]]:
+    """Where initializers stand, by name."""
+    found: dict[str, list[int]] = {}
+    for position, name in enumerate(graph.initializer_names):
+        found.setdefault(name, []).append(position)
+    return found
+
+
 def sort(graph: Graph) -> Fix | None:
     """Put the nodes into an order in which each tensor is made before it is read; none ends a cycle."""
     if graph.is_function or _has_cycle(graph):
@@ -125,14 +136,20 @@ def sort(graph: Graph) -> Fix | None:
 
 @lru_cache(maxsize=4)
 def _has_cycle(graph: Graph) -> bool:
-    waiting = {node.index: {m.index for m in _makers(graph, node)} for node in graph.nodes}
-    while waiting:
-        ready = [index for index, needs in waiting.items() if needs.isdisjoint(waiting)]
-        if not ready:
-            return True
-        for index in ready:
-            del waiting[index]
-    return False
+    readers: dict[int, list[int]] = {}
+    waiting: dict[int, int] = {}
+    for node in graph.nodes:
+        needs = {maker.index for maker in _makers(graph, node)}
+        waiting[node.index] = len(needs)
+        for need in needs:
+            readers.setdefault(need, []).append(node.index)
+    ready = [index for index, needs in waiting.items() if not needs]
+    for index in ready:
+        for reader in readers.get(index, ()):
+            waiting[reader] -= 1
+            if not waiting[reader]:
+                ready.append(reader)
+    return len(ready) < len(waiting)
 
 
 def _makers(graph: Graph, node: Node) -> Iterator[Node]:

@@ -16,10 +16,10 @@ from onnx import helper
 from dlclint.analysis.versions import same_structure
 from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import Safety
-from dlclint.fix import CannotFix, Fix
+from dlclint.model.attributes import schema_of
 from dlclint.model.constants import add_constant, fresh_name
-from dlclint.model.edits import Edit, RemoveAttribute, ReplaceNodes, SetOpset
-from dlclint.model.graph import Node, schema_of
+from dlclint.model.edits import CannotFix, Edit, Fix, RemoveAttribute, ReplaceNodes, SetOpset
+from dlclint.model.graph import Node
 from dlclint.model.op_facts import SOFTMAXES
 from dlclint_schemas.ops import op_table
 
@@ -47,6 +47,12 @@ def downgraded(view: ModelView) -> Fix | None:
 
     # Every node's finding shares the fix, so the edits are worked out once.
     return Fix(f"convert the model to opset {wanted}", Safety.SAFE, cache(lambda: tuple(edits())))
+
+
+def imported(domain: str, version: int) -> Fix:
+    """Add the opset import of a domain that has one version."""
+    title = f"import {domain} {version}"
+    return Fix(title, Safety.SAFE, lambda: (SetOpset(domain, version),))
 
 
 def _is_same(node: Node, current: int, wanted: int) -> bool:

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from dlclint.model.tensors import Array, ChunkReader, Tensor, bits_per_element
+from dlclint.model.tensors import Array, ChunkReader, Tensor
+from dlclint.model.types import bits_per_element
 from dlclint_schemas.record import record
 
 Floats = npt.NDArray[np.float64]
