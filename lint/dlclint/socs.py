@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 
 from dlclint.target import Runtime, Soc
-from dlclint_schemas.devices import DeviceRow, MeasuredSoc, device_table
+from dlclint_schemas.devices import HTP_FROM, DeviceRow, MeasuredSoc, device_table
 from dlclint_schemas.limitations import limit_table
 
 
@@ -20,13 +20,19 @@ class UnknownSoc(Exception):
         self.candidates = candidates
 
 
-_PREFIX = re.compile(r"^(?:qualcomm)?(?:snapdragon|sdm?(?=\d))?")
+_PREFIX = re.compile(r"^(?:qualcomm|samsung)?(?:snapdragon|dragonwing|sdm?(?=\d))?")
+_SUFFIX = re.compile(r"(?:(?<=.)(?:mobile|compute|platform|proxy))+$")
+"""Words that follow a name without making it another chip's."""
+_PART = re.compile(r"[a-z]{2,4}\d{3,4}[a-z]*")
+_BRANDS = frozenset({"qualcomm", "snapdragon", "dragonwing", "sd"})
+_NUMBERED = frozenset({"sm", "sdm", "number"})
+"""Lines whose parts are also known by their number alone, such as 865."""
 
 
 def _key(text: str) -> str:
     """What two spellings of one name have in common: "Snapdragon 8+ Gen 1" and "sd8plusgen1"."""
     squeezed = re.sub(r"[^a-z0-9+]", "", text.lower().replace("plus", "+"))
-    shorter = _PREFIX.sub("", squeezed)
+    shorter = _SUFFIX.sub("", _PREFIX.sub("", squeezed))
     return re.sub(r"(?<=\d)5g$", "", shorter)
 
 
@@ -44,14 +50,16 @@ def all_socs() -> tuple[Soc, ...]:
 
 
 def _listed(row: DeviceRow) -> Soc:
-    facts = [device_table().fp16[name] for name in (*row.socs, *row.also) if name in device_table().fp16]
-    fact = facts[0] if facts else None
+    names = (*row.socs, *row.also)
+    measured = _measured_among(names)
+    said_of = names if measured is None else (measured.soc, *names)
+    fact = next((device_table().fp16[name] for name in said_of if name in device_table().fp16), None)
     runtimes = {
         Runtime.CPU: row.cpu,
         Runtime.GPU: row.gpu,
         Runtime.GPU_FLOAT16: row.gpu,
         Runtime.DSP: row.hexagon == 66,
-        Runtime.HTP: row.hexagon is not None and row.hexagon >= 68,
+        Runtime.HTP: row.hexagon is not None and row.hexagon >= HTP_FROM,
         Runtime.AIP: row.aip,
     }
     htp = runtimes[Runtime.HTP]
@@ -62,18 +70,41 @@ def _listed(row: DeviceRow) -> Soc:
         tuple(runtime for runtime, has in runtimes.items() if has),
         fact.fp16 if fact and htp else None,
         fact.source if fact and htp else "",
+        vtcm_mb=None if measured is None else measured.vtcm_mb,
     )
 
 
 def _measured(soc: MeasuredSoc) -> Soc:
-    marketing = soc.also[0] if soc.also else ""
+    marketing = next((name for name in soc.also if name.startswith("Snapdragon")), "")
+    runtimes = (Runtime.HTP,) if soc.is_htp else (Runtime.DSP,) if soc.hexagon == 66 else ()
+    fp16 = soc.fp16 if soc.is_htp and soc.compiles else None
     document = device_table().measured_document
-    return Soc(soc.soc, marketing, soc.hexagon, (Runtime.HTP,), soc.fp16, document, listed=False)
+    return Soc(
+        soc.soc,
+        marketing,
+        soc.hexagon,
+        runtimes,
+        fp16,
+        document if fp16 is not None else "",
+        False,
+        soc.vtcm_mb,
+    )
 
 
 def row_of(soc: Soc) -> DeviceRow | None:
     """The row of the device table; None for a measured SoC without one."""
     return next((row for row in device_table().rows if row.soc == soc.name), None)
+
+
+def measured_of(soc: Soc) -> MeasuredSoc | None:
+    """What the HTP backend says of a chip; None where it does not name it."""
+    row = row_of(soc)
+    return _measured_among((soc.name,) if row is None else (*row.socs, *row.also))
+
+
+def _measured_among(names: Iterable[str]) -> MeasuredSoc | None:
+    measured = device_table().measured
+    return next((measured[name] for name in names if name in measured), None)
 
 
 def needs_quantizer(soc: Soc | None) -> bool:
@@ -90,14 +121,14 @@ def _names(soc: Soc) -> tuple[str, ...]:
 
 @cache
 def _index() -> tuple[dict[str, list[Soc]], ...]:
-    """Socs by key, in three tiers: a name; the number of an SM part; the number of any other."""
-    tiers: tuple[dict[str, list[Soc]], ...] = ({}, {}, {})
+    """Socs by key, in tiers: its own name; another name; the number of an SM part; that of any other."""
+    tiers: tuple[dict[str, list[Soc]], ...] = ({}, {}, {}, {})
     for soc in all_socs():
         for name in dict.fromkeys(_names(soc)):
-            keys = [(0, _key(name))]
+            keys = [(0 if name == soc.name else 1, _key(name))]
             # The 865 of SM8250 names a part; the 8 of "Snapdragon 8 Elite" names none.
             if name in (soc.name, *_asics(soc)) and len(_digits(name)) > 2:
-                keys.append((1 if name.startswith("SM") else 2, _digits(name)))
+                keys.append((2 if name.startswith("SM") else 3, _digits(name)))
             for tier, key in keys:
                 found = tiers[tier].setdefault(key, [])
                 if soc not in found:
@@ -111,20 +142,28 @@ def _asics(soc: Soc) -> tuple[str, ...]:
 
 
 def find_socs(text: str) -> tuple[Soc, ...]:
-    """Every chip that a text may mean, by the best kind of match; empty if none."""
+    """Every chip that a text may mean, by the best kind of match; empty if none.
+
+    A part's trailing P (SA8775P, SXR2230P) is written or left out.
+    """
     key = _key(text)
-    for tier in _index():
-        if key in tier:
-            return tuple(tier[key])
+    keys = [key]
+    if _PART.fullmatch(key):
+        keys.append(key.removesuffix("p") if key.endswith("p") else f"{key}p")
+    for spelling in keys:
+        for tier in _index():
+            if spelling in tier:
+                return tuple(tier[spelling])
     return ()
 
 
 def near_names(text: str) -> tuple[str, ...]:
-    """Known names that look like the text, the nearest first, at most three."""
+    """Known names of the same product line that look like the text, the nearest first, at most three."""
     # Imported here because only a misspelling needs it.
     import difflib
 
-    shown = dict(_spellings())
+    line = _line(text)
+    shown = {key: name for key, name in _spellings() if _is_of(line, _line(name))}
     return tuple(shown[key] for key in difflib.get_close_matches(_key(text), list(shown), 3, 0.6))
 
 
@@ -132,6 +171,22 @@ def _spellings() -> Iterator[tuple[str, str]]:
     for soc in all_socs():
         for name in _names(soc):
             yield _key(name), name
+
+
+def _line(name: str) -> str:
+    """The product line: the letters of a part number (sm, sa, qcs) or the first word of a marketing name.
+
+    An X Elite is no 8 Elite, and an SA8775 no SM8750.
+    """
+    words = [word for word in re.findall(r"[a-z]+|\d+", name.lower()) if word not in _BRANDS]
+    if not words:
+        return ""
+    first = words[0]
+    return "number" if first.isdigit() and len(first) > 2 else first
+
+
+def _is_of(line: str, other: str) -> bool:
+    return line == other or (line in _NUMBERED and other in _NUMBERED)
 
 
 def resolve(text: str) -> Soc:

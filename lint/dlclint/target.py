@@ -75,10 +75,10 @@ class DlcKind:
 class Soc:
     """A chip that `--soc` named (see `dlclint.socs`).
 
-    `hexagon` is the Hexagon version (66, 68, 69, 73, 75, 79, 81); None where the device table
-    offers no Hexagon runtime. `runtimes` are those known to exist; with `listed` false the device
+    `hexagon` is the Hexagon version (65 to 89); None where the device table offers no Hexagon runtime,
+    or where the backend names no version. `runtimes` are those known to exist; with `listed` false the device
     table has no row, the Hexagon version was measured, and what is not in `runtimes` is unknown
-    unless `lacks` says otherwise.
+    unless `lacks` says otherwise. `vtcm_mb` is HTP's tightly coupled memory in MiB, None: unknown.
     """
 
     name: str
@@ -89,17 +89,23 @@ class Soc:
     """Whether HTP takes float16; None: unknown. It goes by SoC and not by Hexagon version."""
     fp16_source: str = ""
     listed: bool = True
+    vtcm_mb: int | None = None
 
     @property
     def hexagon_text(self) -> str:
         """Such as `Hexagon v75`."""
-        return "no Hexagon runtime" if self.hexagon is None else f"Hexagon v{self.hexagon}"
+        if self.hexagon is None:
+            return "no Hexagon runtime" if self.listed else "no Hexagon version known"
+        return f"Hexagon v{self.hexagon}"
 
     def lacks(self, runtime: Runtime) -> bool:
         """Whether the runtime is known not to exist."""
         if runtime in self.runtimes:
             return False
-        return self.listed or runtime in (Runtime.DSP, Runtime.AIP)
+        # Without a row it is unknown whether CPU and GPU are offered, and whether a v66 has an HTA.
+        if self.listed or runtime in (Runtime.HTP, Runtime.DSP):
+            return True
+        return runtime is Runtime.AIP and self.hexagon != 66
 
     def __str__(self) -> str:
         return self.name if self.marketing in ("", self.name) else f"{self.name} ({self.marketing})"

@@ -10,6 +10,9 @@ from typing import Any
 from dlclint_schemas.record import record
 from dlclint_schemas.resource import citation, load
 
+HTP_FROM = 68
+"""The first Hexagon version that is HTP (80-63442-2 Rev BL, Overview)."""
+
 
 @record
 class DeviceRow:
@@ -34,16 +37,25 @@ class DeviceRow:
 
 @record
 class MeasuredSoc:
-    """A SoC that the HTP backend was asked about: Hexagon version, and whether it takes float16.
+    """A SoC that the HTP backend names: Hexagon version, and whether a float model compiles for it.
 
-    `id` is its number in the backend's option `soc_model`.
+    `id` is its number in the backend's option `soc_model`. `hexagon` is None where the backend names no
+    version; HTP starts at 68. `vtcm_mb` is its tightly coupled memory in MiB, None where it is unknown.
     """
 
     soc: str
     id: int
     also: tuple[str, ...]
-    hexagon: int
+    hexagon: int | None
     fp16: bool
+    vtcm_mb: int | None
+    compiles: bool
+    """Whether anything compiles for it; the backend names some chips that it knows nothing else of."""
+
+    @property
+    def is_htp(self) -> bool:
+        """Whether it has HTP."""
+        return self.hexagon is not None and self.hexagon >= HTP_FROM
 
 
 @record
@@ -70,7 +82,9 @@ class DeviceTable:
 def device_table() -> DeviceTable:
     """The table, read once."""
     data, measured, names = load("snpe_devices"), load("measured_socs"), load("soc_names")
-    also = {item["soc"]: tuple(item["also"]) for item in names["names"]}
+    also: dict[str, tuple[str, ...]] = {}
+    for item in names["names"]:
+        also[item["soc"]] = (*also.get(item["soc"], ()), item["name"])
     said = str(measured["source"]["document"])
     fp16 = {item["soc"]: Fp16Fact(item["fp16"], item["source"]) for item in names["fp16_reports"]}
     fp16 |= {item["soc"]: Fp16Fact(item["fp16"], said) for item in measured["socs"]}
@@ -80,7 +94,13 @@ def device_table() -> DeviceTable:
         MappingProxyType(
             {
                 item["soc"]: MeasuredSoc(
-                    item["soc"], item["id"], also.get(item["soc"], ()), item["hexagon"], item["fp16"]
+                    item["soc"],
+                    item["id"],
+                    also.get(item["soc"], ()),
+                    item["hexagon"],
+                    item["fp16"],
+                    item.get("vtcm_mb"),
+                    item.get("compiles", True),
                 )
                 for item in measured["socs"]
             }

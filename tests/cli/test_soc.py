@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dlclint.cli.main import main
-from dlclint.socs import UnknownSoc, all_socs, find_socs, resolve, row_of
+from dlclint.confirm.process import NotAvailable
+from dlclint.confirm.socs import asked_soc
+from dlclint.socs import UnknownSoc, all_socs, find_socs, measured_of, near_names, resolve, row_of
 from dlclint.target import Runtime
 from dlclint_schemas.devices import device_table
 
@@ -60,6 +63,24 @@ def test_counts_of_the_document() -> None:
         ("8 Elite", "SM8750"),
         ("SM8850", "SM8850"),
         ("QRB5165", "QRB5165U, QRB5165LE"),
+        ("sm8950", "SM8950"),
+        ("X Elite", "SC8380XP"),
+        ("Snapdragon X2 Elite Compute Platform", "SC8480XP"),
+        ("SA8775", "SA8255"),
+        ("sa8775p", "SA8255"),
+        ("SA8295P", "SA8295"),
+        ("SXR1230", "SXR1230P"),
+        ("RB3 Gen 2", "QCM6490"),
+        ("Qualcomm Dragonwing RB3 Gen 2", "QCM6490"),
+        ("QCS6490 (Proxy)", "QCM6490"),
+        ("Rubik Pi 3", "QCM6490"),
+        ("IQ-9075", "QCS9100"),
+        ("QCS8275", "QCS8300"),
+        ("RVC4", "QCS8550LA/QCM8550LA, QCS8550LE/QCM8550LE"),
+        ("Samsung Galaxy S25", "SM8750"),
+        ("8 Elite Gen 6", "SM8950"),
+        ("8 Gen 5", "SM8845"),
+        ("Q-7790", "SM7750, CQ7790M"),
     ],
 )
 def test_spelling(text: str, name: str) -> None:
@@ -74,6 +95,8 @@ def test_spelling(text: str, name: str) -> None:
         ("8", set()),
         ("8cx", {"Snapdragon 8cx Gen 2", "Snapdragon 8cx Gen 3", "Snapdragon 8cx Gen 4"}),
         ("no such chip", set()),
+        ("X Elit", {"Snapdragon X Elite", "Snapdragon X2 Elite", "Snapdragon X Elite CRD"}),
+        ("SA8776", {"SA8775", "SA8787", "SA8797"}),
         ("", set()),
     ],
 )
@@ -97,9 +120,33 @@ def test_any_text_is_a_chip_or_unknown(text: str) -> None:
 def test_what_lacks_is_never_what_it_has() -> None:
     for soc in all_socs():
         assert not any(soc.lacks(runtime) for runtime in soc.runtimes)
-        assert soc.lacks(Runtime.HTP) == (soc.hexagon in (None, 66))
+        assert soc.lacks(Runtime.HTP) == (soc.hexagon is None or soc.hexagon < 68)
         assert soc.lacks(Runtime.DSP) == (soc.hexagon != 66)
         assert soc.fp16 is None or Runtime.HTP in soc.runtimes
+
+
+def test_every_measured_soc_and_every_alias_leads_to_one() -> None:
+    table = device_table()
+    assert len(table.measured) == 109
+    for name, measured in table.measured.items():
+        assert [measured_of(soc).id for soc in find_socs(name)] == [measured.id] * len(find_socs(name)), name  # type: ignore[union-attr]
+        for alias in measured.also:
+            assert measured in map(measured_of, find_socs(alias)), alias
+
+
+def test_near_names_stay_in_the_product_line() -> None:
+    assert not any("8 Elite" in name for name in near_names("X Elite 2"))
+    assert all(name.startswith("SA") for name in near_names("SA8799"))
+
+
+def test_a_chip_without_htp_is_not_asked_about() -> None:
+    for soc in all_socs():
+        measured = measured_of(soc)
+        if measured is not None and not (measured.is_htp and measured.compiles):
+            with pytest.raises(NotAvailable):
+                asked_soc(
+                    replace(soc, hexagon=None) if soc.hexagon is not None and soc.hexagon >= 68 else soc
+                )
 
 
 def test_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,11 +154,14 @@ def test_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == (
         "SM8650 (SD 8 Gen 3)\n"
         "  Hexagon v75\n"
+        "  also called Samsung Galaxy S24\n"
         "  runtimes: cpu, gpu, gpu_float16, htp\n"
         "  lacks: dsp, aip\n"
         "  layer table: column htp holds for its Hexagon\n"
         "  quantized on htp: 8- and 16-bit activations; 16-bit weights are taken\n"
         "  float16 on htp: taken (measured with QNN 2.51.0 (onnxruntime-qnn 2.7.0))\n"
+        "  VTCM: 8 MiB (executorch 1.5.1, qc_schema.py)\n"
+        "  soc_model 57 in QNN's options\n"
         "  toolchains: aarch64-android\n"
         "  source: 80-63442-2 Rev BL, Overview, Supported Snapdragon Devices, row 2\n"
     )

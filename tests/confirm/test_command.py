@@ -115,8 +115,8 @@ def test_numbers_of_socs(name: str, id: int, note: str) -> None:
 
 
 def test_a_soc_without_a_number_is_asked_as_its_like() -> None:
-    found = asked_soc(resolve("QCS6490"))
-    assert found.hexagon == 68
+    found = asked_soc(resolve("SXR2250P"))
+    assert found.hexagon == 69
     assert "no number" in found.note and found.name in found.note
 
 

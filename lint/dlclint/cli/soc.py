@@ -6,7 +6,7 @@ import argparse
 
 from dlclint.cli.errors import UsageError
 from dlclint.diagnostic import plain
-from dlclint.socs import all_socs, find_socs, near_names, row_of
+from dlclint.socs import all_socs, find_socs, measured_of, near_names, row_of
 from dlclint.target import Runtime, Soc
 from dlclint_schemas.devices import device_table
 
@@ -67,9 +67,12 @@ def soc_lines(soc: Soc) -> list[str]:
     table = device_table()
     lines = [str(soc), f"  {soc.hexagon_text}"]
     row = row_of(soc)
-    if row is not None and row.also:
-        lines.append(f"  also called {', '.join(row.also)}")
-    lines.append(f"  runtimes: {', '.join(runtime.value for runtime in soc.runtimes)}")
+    measured = measured_of(soc)
+    named = measured if row is None else row
+    also = () if named is None else named.also
+    if also:
+        lines.append(f"  also called {', '.join(also)}")
+    lines.append(f"  runtimes: {', '.join(runtime.value for runtime in soc.runtimes) or 'none known'}")
     lacking = [runtime.value for runtime in Runtime if soc.lacks(runtime)]
     if lacking:
         lines.append(f"  lacks: {', '.join(lacking)}")
@@ -84,6 +87,10 @@ def soc_lines(soc: Soc) -> list[str]:
         lines.append(f"  quantized on htp: 8- and 16-bit activations; 16-bit weights are {wide}")
         known = {None: "unknown for this SoC", True: "taken", False: "refused"}[soc.fp16]
         lines.append(f"  float16 on htp: {known}" + (f" ({soc.fp16_source})" if soc.fp16_source else ""))
+        if soc.vtcm_mb is not None:
+            lines.append(f"  VTCM: {soc.vtcm_mb} MiB (executorch 1.5.1, qc_schema.py)")
+        if measured is not None:
+            lines.append(f"  soc_model {measured.id} in QNN's options")
     elif Runtime.DSP in soc.runtimes:
         lines.append("  quantized on dsp: 8-bit activations (v66 is not HTP)")
     if Runtime.AIP in soc.runtimes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from dlclint.confirm.process import NotAvailable
 from dlclint.socs import row_of
 from dlclint.target import Soc
-from dlclint_schemas.devices import MeasuredSoc, device_table
+from dlclint_schemas.devices import HTP_FROM, MeasuredSoc, device_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ def asked_soc(soc: Soc) -> AskedSoc:
     Raises:
         NotAvailable: the backend knows none such; it starts at Hexagon v68.
     """
-    measured = device_table().measured
+    measured = {name: chip for name, chip in device_table().measured.items() if chip.is_htp and chip.compiles}
     for name in _names(soc):
         if name in measured:
             return _asked(measured[name])
-    if soc.hexagon is None or soc.hexagon < 68:
+    if soc.hexagon is None or soc.hexagon < HTP_FROM:
         raise NotAvailable(
             f"{soc} has {soc.hexagon_text}, and the backend judges HTP, which is Hexagon v68 and later; "
             "`dlclint check` judges the others"
@@ -58,4 +58,5 @@ def _names(soc: Soc) -> Iterator[str]:
 
 
 def _asked(soc: MeasuredSoc, note: str = "") -> AskedSoc:
+    assert soc.hexagon is not None  # `asked_soc` leaves others out
     return AskedSoc(soc.id, soc.soc, soc.hexagon, note)
