@@ -23,6 +23,7 @@ from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import OpTable, op_table
 
 if TYPE_CHECKING:
+    from dlclint.analysis.activations.certain import Interval
     from dlclint.analysis.activations.estimate import Estimate
     from dlclint.analysis.cle.matching import Matching
 
@@ -104,6 +105,14 @@ class ModelView:
 
         moments = self.target.input_moments
         return activation_ranges(self.model.graph, self.folded, self.patterns, self.weights, moments)
+
+    @cached_property
+    def certain(self) -> dict[str, Interval]:
+        """Ranges of activations that are sure, see `dlclint.analysis.activations.certain`."""
+        # Imported here because only a quantized model raises the question.
+        from dlclint.analysis.activations.certain import certain_ranges
+
+        return certain_ranges(self.model.graph)
 
     def nodes(self) -> Iterator[Node]:
         """Every node of every graph that reaches conversion, in order."""

@@ -21,11 +21,20 @@ from dlclint_rules.encodings.offsets import (
     per_channel_asymmetric,
     symmetric_offset,
 )
+from dlclint_rules.encodings.outputs import (
+    bound_lost,
+    moved_grid,
+    one_sided_symmetric,
+    range_cut,
+    range_not_fixed,
+    range_wasted,
+)
 from dlclint_rules.encodings.ranges import inconsistent, inverted_range, range_too_small, zero_off_grid
 
 __all__ = [
     "bit_width",
     "block_quantization",
+    "bound_lost",
     "channel_count",
     "coverage",
     "dtype",
@@ -38,10 +47,15 @@ __all__ = [
     "layout",
     "missing_field",
     "missing_section",
+    "moved_grid",
     "offset_sign",
+    "one_sided_symmetric",
     "per_channel_asymmetric",
     "per_channel_consumer",
+    "range_cut",
+    "range_not_fixed",
     "range_too_small",
+    "range_wasted",
     "symmetric_offset",
     "syntax",
     "unknown_tensor",

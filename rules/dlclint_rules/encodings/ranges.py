@@ -9,6 +9,7 @@ import numpy as np
 from dlclint.diagnostic import Confidence, Severity, Source
 from dlclint.encodings import grid
 from dlclint.encodings.document import FLOAT, EncodingsDocument, Mask
+from dlclint.model.op_facts import Role, role
 from dlclint.rule import EncodingsContext, Finding
 from dlclint_rules.encodings.repairs import refit, tolerance
 from dlclint_rules.encodings.reporting import (
@@ -163,13 +164,33 @@ def zero_off_grid(context: EncodingsContext) -> Iterator[Finding]:
     yield from by_tensor(context, below, beyond)
 
 
+def _bounds_of_clips(context: EncodingsContext) -> Mask:
+    """The tensors that ops read as the bound of a Clip, and as nothing else."""
+    names = context.document.tensors.names
+    found = np.zeros(len(names), bool)
+    if context.view is not None:
+        graph = context.view.model.graph
+        for row, name in enumerate(names):
+            if graph.constant(name) is None:
+                continue
+            roles = {
+                role(node.op_type, place)
+                for node in graph.consumers(name)
+                for place, read in enumerate(node.inputs)
+                if read == name
+            }
+            found[row] = roles == {Role.BOUND}
+    return found
+
+
 @encodings_rule()
 def range_too_small(context: EncodingsContext) -> Iterator[Finding]:
     """The range is below the documented minimum.
 
     Why: the algorithm widens a range to a minimum, 0.0001 in the page's words, 0.01 in its formula,
     so the grid is coarser than the file says. Dead channels look like this (scale 1.19e-07), and
-    HTA stops at "Bad quantization: zero scale!".
+    HTA stops at "Bad quantization: zero scale!". The bound of a Clip is a number, whose range may be as
+    small as the number is.
     What to do: check that the tensor is not constant; remove dead channels.
     """
     document = context.document
@@ -180,6 +201,7 @@ def range_too_small(context: EncodingsContext) -> Iterator[Finding]:
         # A range that was widened to the minimum is that but for rounding.
         least = grid.MINIMUM_RANGE * (1 - 1e-6)
         hits = (elements.kind != FLOAT) & (span < least) & (span >= 0) & (elements.scale != 0)
+    hits &= ~_bounds_of_clips(context)[elements.tensor]
 
     def finding(tensor: int, rows: Rows) -> Finding:
         smallest = float(np.min(span[rows]))

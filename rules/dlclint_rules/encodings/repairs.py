@@ -10,6 +10,7 @@ import numpy.typing as npt
 from dlclint.encodings import grid
 from dlclint.encodings.document import EncodingsDocument, Layout
 from dlclint.encodings.edits import Edit, Fix, SetValue, number
+from dlclint.encodings.given import GivenGrid
 from dlclint_rules.encodings.reporting import Rows
 
 SAME_STEP = 1.01
@@ -91,6 +92,9 @@ def grid_edits(document: EncodingsDocument, row: int, encoding: grid.Encoding, p
     """Edits that give an element the numbers of an encoding, for the fields that its layout has."""
     tensor = int(document.elements.tensor[row])
     layout = document.section_of(tensor).layout
+    if layout is Layout.FLAT:
+        yield from _flat_edits(document, row, encoding, place)
+        return
     old = {"scale": document.elements.scale[row], "offset": document.elements.offset[row]}
     values = {"scale": float(encoding.scale[place]), "offset": float(encoding.offset[place])}
     if layout is Layout.LEGACY:
@@ -101,3 +105,45 @@ def grid_edits(document: EncodingsDocument, row: int, encoding: grid.Encoding, p
             path = document.field_path(row, name)
             like = document.spelling(tensor, path) if name == "offset" else "0."
             yield SetValue(tensor, path, number(value, like))
+
+
+def _flat_edits(document: EncodingsDocument, row: int, encoding: grid.Encoding, place: int) -> Iterator[Edit]:
+    """The same in 2.x, which counts the zero point from its type's lowest integer, and leaves out 0."""
+    tensor = int(document.elements.tensor[row])
+    scale, offset, bits = (
+        float(column[place]) for column in (encoding.scale, encoding.offset, encoding.bitwidth)
+    )
+    if scale != document.elements.scale[row]:
+        yield SetValue(tensor, document.field_path(row, "scale"), number(scale, "0."))
+    if offset != document.elements.offset[row]:
+        signed = not document.tensors.dtype[tensor].startswith("u")
+        zero = -offset - (2.0 ** (bits - 1) if signed else 0.0)
+        yield SetValue(tensor, document.field_path(row, "offset"), number(zero, "0"))
+
+
+def regridded(
+    document: EncodingsDocument, given: GivenGrid, ends: tuple[float, float], title: str
+) -> Fix | None:
+    """A whole tensor's grid fitted to another range, as wide and asymmetric; never safe."""
+    try:
+        fitted = grid.fit([ends[0]], [ends[1]], [given.bitwidth])
+    except ValueError:
+        return None
+    return _regridded(document, given, fitted, title)
+
+
+def regridded_as(document: EncodingsDocument, given: GivenGrid, other: GivenGrid) -> Fix | None:
+    """A whole tensor's grid replaced by another tensor's of the same width; never safe."""
+    same = grid.on_grid([other.scale], [other.offset], [other.bitwidth])
+    return _regridded(document, given, same, f"give it the grid of {other.name}")
+
+
+def _regridded(document: EncodingsDocument, given: GivenGrid, made: grid.Encoding, title: str) -> Fix | None:
+    edits = list(grid_edits(document, given.element, made, 0))
+    layout = document.section_of(given.row).layout
+    is_symmetric = float(made.offset[0]) == float(grid.symmetric_offset(given.bitwidth))
+    if layout is not Layout.FLAT and document.elements.symmetric[given.element] == 1 and not is_symmetric:
+        path = document.field_path(given.element, "symmetric")
+        spelled = '"False"' if layout is Layout.LEGACY else "false"
+        edits.append(SetValue(given.row, path, spelled))
+    return Fix(title, False, tuple(edits)) if edits else None

@@ -1,0 +1,373 @@
+"""Ranges of activations that are sure: bounds of ops, carried on through what follows.
+
+Nothing is assumed of the inputs. A Sigmoid lies between 0 and 1; times a stride of 32 it lies between 0 and
+32, and a constant convolution over the axis of a Softmax, as detectors decode boxes with it, gives a weighted
+mean of its weights. Constants are taken element by element, so that an anchor grid keeps its shape.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from dlclint.analysis.patterns import clip_bounds
+from dlclint.analysis.roles import channel_axis, vector
+from dlclint.model.graph import Graph, Node
+from dlclint.model.op_facts import KEEPS_GRID, UNCHANGED
+from dlclint_schemas.outputs import op_outputs
+
+Floats = npt.NDArray[np.float64]
+
+MOST = 1 << 18
+"""Elements up to which a range is kept element by element."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The lowest and highest value, arrays that broadcast to the tensor's shape; an end may be infinite.
+
+    `sums_to_one` is the axis, from the front, along which the values add up to 1. `tight` says that both ends
+    can be reached, or nearly: through a sum over many products they cannot, though they stay sure.
+    """
+
+    low: Floats
+    high: Floats
+    sums_to_one: int | None = None
+    tight: bool = True
+
+    @property
+    def minimum(self) -> float:
+        """The lowest value of the whole tensor."""
+        return float(self.low.min()) if self.low.size else 0.0
+
+    @property
+    def maximum(self) -> float:
+        """The highest value of the whole tensor."""
+        return float(self.high.max()) if self.high.size else 0.0
+
+    @property
+    def finite(self) -> bool:
+        """Whether both ends are."""
+        return math.isfinite(self.maximum - self.minimum)
+
+    def whole(self) -> Interval:
+        """The range of the whole tensor alone."""
+        if self.low.ndim == 0:
+            return replace(self, sums_to_one=None)
+        return Interval(np.array(self.minimum), np.array(self.maximum), None, self.tight)
+
+
+def interval(low: float, high: float, sums_to_one: int | None = None) -> Interval:
+    """One range for a whole tensor."""
+    return Interval(np.array(low, np.float64), np.array(high, np.float64), sums_to_one)
+
+
+def certain_ranges(graph: Graph) -> dict[str, Interval]:
+    """The range of every activation of which at least one end is sure, by name."""
+    walk = _Walk(graph)
+    for node in graph.nodes:
+        if not node.domain:
+            with np.errstate(all="ignore"):
+                walk.visit(node)
+    return walk.found
+
+
+_INCREASING: Mapping[str, Callable[[Floats], Floats]] = {
+    "Relu": lambda x: np.maximum(x, 0.0),
+    "Exp": np.exp,
+    "Sqrt": lambda x: np.sqrt(np.maximum(x, 0.0)),
+    "Log": lambda x: np.where(x > 0, np.log(np.where(x > 0, x, 1.0)), -np.inf),
+    "Floor": np.floor,
+    "Ceil": np.ceil,
+    "Round": np.rint,
+    "Sigmoid": lambda x: 1.0 / (1.0 + np.exp(-x)),
+    "Tanh": np.tanh,
+    "Softplus": lambda x: np.logaddexp(x, 0.0),
+}
+"""Functions that never fall, so that the ends of a range become the ends of the result's."""
+_KEEP_RANGE = KEEPS_GRID | {"AveragePool", "GlobalAveragePool", "ReduceMean"}
+"""Ops whose first output holds values of the first input, or means of some."""
+
+
+class _Walk:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.found: dict[str, Interval] = {}
+
+    def visit(self, node: Node) -> None:
+        outputs = [name for name in node.outputs if name]
+        if not outputs or self.graph.constant(outputs[0]) is not None:
+            return
+        made = self.bounded(node, self.made(node))
+        if made is None or not (math.isfinite(made.minimum) or math.isfinite(made.maximum)):
+            return
+        if np.isnan(made.low).any() or np.isnan(made.high).any():
+            return
+        # The second outputs of TopK and MaxPool are indices.
+        for name in outputs if node.op_type == "Split" else outputs[:1]:
+            self.found[name] = made
+
+    def bounded(self, node: Node, made: Interval | None) -> Interval | None:
+        """Within what the op can produce."""
+        op = op_outputs().get(node.op_type)
+        if op is None:
+            return made
+        if made is None:
+            axis = _simplex_axis(node) if node.op_type == "Softmax" else None
+            return interval(op.low, op.high, axis)
+        return replace(made, low=np.maximum(made.low, op.low), high=np.minimum(made.high, op.high))
+
+    def operand(self, node: Node, position: int) -> Interval | None:
+        """What is known of an input: an activation's range, or the values of a constant."""
+        name = node.input(position)
+        if name in self.found:
+            return self.found[name]
+        values = vector(self.graph, name) if name else None
+        if values is None or not values.size or not np.isfinite(values).all():
+            return None
+        if values.size > MOST:
+            return interval(float(values.min()), float(values.max()))
+        return Interval(values, values)
+
+    def made(self, node: Node) -> Interval | None:
+        op = node.op_type
+        if op == "Clip":
+            return _clipped(node, self.found.get(node.input(0)))
+        if op == "Concat":
+            return self.joined(node)
+        if op == "Where":
+            parts = [self.operand(node, 1), self.operand(node, 2)]
+            return _either(parts)
+        if op in ("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Pow"):
+            return self.arithmetic(node)
+        if op in ("Conv", "MatMul", "Gemm"):
+            return self.weighted(node)
+        if op == "ReduceSum":
+            return self.summed(node)
+        given = self.found.get(node.input(0))
+        if given is None:
+            return None
+        if op in _INCREASING:
+            return Interval(_INCREASING[op](given.low), _INCREASING[op](given.high), None, given.tight)
+        if op in UNCHANGED:
+            return given
+        if op == "Neg":
+            return Interval(-given.high, -given.low, None, given.tight)
+        if op == "Abs":
+            ends = np.abs(given.low), np.abs(given.high)
+            across = (given.low <= 0) & (given.high >= 0)
+            return Interval(np.where(across, 0.0, np.minimum(*ends)), np.maximum(*ends), None, given.tight)
+        if op == "Pad":
+            return self.padded(node, given)
+        if op == "Resize":
+            return given.whole() if node.attribute("mode", "nearest") in ("nearest", "linear") else None
+        if op == "Transpose":
+            return replace(given.whole(), sums_to_one=_permuted(node, given.sums_to_one))
+        return given.whole() if op in _KEEP_RANGE else None
+
+    def padded(self, node: Node, given: Interval) -> Interval | None:
+        if node.attribute("mode", "constant") != "constant":
+            return given.whole()
+        value = vector(self.graph, node.input(2)) if node.input(2) else np.zeros(1)
+        if value is None or value.size != 1:
+            return None
+        return _either([given, interval(float(value.reshape(-1)[0]), float(value.reshape(-1)[0]))])
+
+    def joined(self, node: Node) -> Interval | None:
+        parts = [self.operand(node, position) for position in range(len(node.inputs))]
+        known = [part for part in parts if part is not None]
+        if len(known) != len(parts):
+            return None
+        shapes = [self.graph.type_of(name) for name in node.inputs]
+        sizes = [None if shape is None else shape.static_shape for shape in shapes]
+        axis = node.attribute("axis")
+        elements = sum(math.prod(size) for size in sizes if size is not None and min(size, default=1) >= 0)
+        if axis is not None and None not in sizes and 0 < elements <= MOST:
+            spread = partial(_spread, known, [size or () for size in sizes], int(axis))
+            try:
+                return Interval(spread("low"), spread("high"), None, all(part.tight for part in known))
+            except ValueError:  # shapes that do not fit, as untrusted models have them
+                pass
+        return _either(parts)
+
+    def arithmetic(self, node: Node) -> Interval | None:
+        if not any(name in self.found for name in node.inputs):
+            return None
+        parts = [self.operand(node, position) for position in range(len(node.inputs))]
+        if node.op_type in ("Max", "Min"):
+            return _extreme(node.op_type, parts)
+        known = [part for part in parts if part is not None]
+        if len(known) != len(parts) or len(known) < 2:
+            return None
+        total = known[0]
+        for part in known[1:]:
+            try:
+                combined = _combined(node.op_type, total, part)
+            except ValueError:
+                combined = _combined(node.op_type, total.whole(), part.whole())
+            if combined is None:
+                return None
+            total = combined if combined.low.size <= MOST else combined.whole()
+        return total
+
+    def weighted(self, node: Node) -> Interval | None:
+        """Through stored weights: a weighted mean where the inputs add up to 1, else sums of products."""
+        given = self.found.get(node.input(0))
+        weight = vector(self.graph, node.input(1))
+        if given is None or weight is None or not np.isfinite(weight).all() or not weight.size:
+            return None
+        if weight.size > MOST or (node.op_type == "Conv" and int(node.attribute("group", 1) or 1) != 1):
+            return None
+        if node.op_type == "Gemm" and (node.attribute("alpha", 1.0) != 1.0 or node.attribute("transA", 0)):
+            return None
+        axis = 0 if weight.ndim == 1 else channel_axis(node, 1) % weight.ndim
+        lanes = (
+            np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1) if weight.ndim > 1 else weight[None]
+        )
+        if given.sums_to_one is not None and self.contracts(node, weight, given.sums_to_one):
+            low, high, tight = lanes.min(axis=1), lanes.max(axis=1), given.tight
+        elif given.finite:
+            least, most = given.minimum, given.maximum
+            above, below = np.maximum(lanes, 0.0).sum(axis=1), np.minimum(lanes, 0.0).sum(axis=1)
+            low, high, tight = above * least + below * most, above * most + below * least, False
+            if node.op_type == "Conv" and any(node.attribute("pads") or ()):
+                low, high = np.minimum(low, 0.0), np.maximum(high, 0.0)
+        else:
+            return None
+        return self.biased(node, Interval(np.array(low.min()), np.array(high.max()), None, tight))
+
+    def biased(self, node: Node, made: Interval) -> Interval | None:
+        if node.op_type == "MatMul" or not node.input(2):
+            return made
+        bias = vector(self.graph, node.input(2))
+        if bias is None or not bias.size or not np.isfinite(bias).all():
+            return None
+        return replace(made, low=made.low + bias.min(), high=made.high + bias.max())
+
+    def contracts(self, node: Node, weight: Floats, axis: int) -> bool:
+        """Whether an op sums over exactly the axis along which its input adds up to 1."""
+        if node.op_type == "Conv":
+            return axis == 1 and math.prod(weight.shape[2:]) == 1
+        rank = self.graph.rank(node.input(0))
+        return rank is not None and axis == rank - 1
+
+    def summed(self, node: Node) -> Interval | None:
+        """ReduceSum: of a Softmax times constants a weighted mean, else nothing is told."""
+        product = self.graph.producer(node.input(0))
+        axes = node.attribute("axes") if node.has("axes") else None
+        stored = vector_of_integers(self.graph, node.input(1)) if axes is None else list(axes)
+        if product is None or product.op_type != "Mul" or stored is None or len(stored) != 1:
+            return None
+        for one, other in (product.inputs, product.inputs[::-1]):
+            given, rank = self.found.get(one), self.graph.rank(one)
+            factors = vector(self.graph, other)
+            if given is None or given.sums_to_one is None or factors is None or rank is None:
+                continue
+            if stored[0] % rank == given.sums_to_one and factors.size:
+                return interval(float(factors.min()), float(factors.max()))
+        return None
+
+
+def vector_of_integers(graph: Graph, name: str) -> list[int] | None:
+    """A small stored list of whole numbers; None for anything else."""
+    values = graph.small_value(name) if name else None
+    if values is None or values.dtype.kind not in "iu":
+        return None
+    return [int(item) for item in values.reshape(-1)]
+
+
+def _simplex_axis(node: Node) -> int | None:
+    rank = node.graph.rank(node.input(0))
+    version = node.version or 13
+    if rank is None or not rank:
+        return None
+    axis = int(node.attribute("axis", 1 if version < 13 else -1))
+    if not -rank <= axis < rank:
+        return None
+    # Before version 13 everything behind the axis was flattened into it.
+    return axis % rank if version >= 13 or axis % rank == rank - 1 else None
+
+
+def _permuted(node: Node, axis: int | None) -> int | None:
+    order = node.attribute("perm")
+    if axis is None or order is None or axis not in order:
+        return None
+    return list(order).index(axis)
+
+
+def _clipped(node: Node, given: Interval | None) -> Interval | None:
+    low, high = clip_bounds(node.graph, node)
+    least, most = -math.inf if low is None else low, math.inf if high is None else high
+    if given is None:
+        return interval(least, most) if least <= most else None
+    return Interval(np.clip(given.low, least, most), np.clip(given.high, least, most), None, given.tight)
+
+
+def _spread(parts: list[Interval], shapes: list[tuple[int, ...]], axis: int, end: str) -> Floats:
+    """One end of several ranges, element by element, joined along an axis; ValueError where none fits."""
+    wide = [np.broadcast_to(getattr(part, end), shape) for part, shape in zip(parts, shapes, strict=True)]
+    return np.concatenate(wide, axis=axis)
+
+
+def _either(parts: list[Interval | None]) -> Interval | None:
+    """One range that holds the values of all."""
+    known = [part for part in parts if part is not None]
+    if not known or len(known) != len(parts):
+        return None
+    low, high = min(part.minimum for part in known), max(part.maximum for part in known)
+    return replace(interval(low, high), tight=all(part.tight for part in known))
+
+
+def _extreme(op: str, parts: list[Interval | None]) -> Interval | None:
+    """Max or Min, which bound on one side even where one operand is unknown."""
+    known = [part for part in parts if part is not None]
+    if not known:
+        return None
+    pick = max if op == "Max" else min
+    low, high = pick(part.minimum for part in known), pick(part.maximum for part in known)
+    if len(known) < len(parts):
+        low, high = (low, math.inf) if op == "Max" else (-math.inf, high)
+    return replace(interval(low, high), tight=all(part.tight for part in known))
+
+
+def _combined(op: str, one: Interval, other: Interval) -> Interval | None:
+    """Two operands, taken for independent of each other; raises ValueError where shapes do not fit."""
+    tight = one.tight and other.tight
+    if op in ("Add", "Sum"):
+        return Interval(one.low + other.low, one.high + other.high, None, tight)
+    if op == "Sub":
+        return Interval(one.low - other.high, one.high - other.low, None, tight)
+    if op == "Pow":
+        return _power(one, other)
+    if op == "Div":
+        if ((other.low <= 0) & (other.high >= 0)).any():
+            return None
+        other = Interval(1.0 / other.high, 1.0 / other.low, None, other.tight)
+    corners = [_product(a, b) for a in (one.low, one.high) for b in (other.low, other.high)]
+    low = np.minimum(np.minimum(corners[0], corners[1]), np.minimum(corners[2], corners[3]))
+    high = np.maximum(np.maximum(corners[0], corners[1]), np.maximum(corners[2], corners[3]))
+    return Interval(low, high, None, tight)
+
+
+def _product(one: Floats, other: Floats) -> Floats:
+    """Of two ends: nothing times infinity is nothing."""
+    return np.asarray(np.where((one == 0) | (other == 0), 0.0, one * other))
+
+
+def _power(base: Interval, exponent: Interval) -> Interval | None:
+    power = float(exponent.low.reshape(-1)[0])
+    if not (exponent.low == power).all() or not (exponent.high == power).all() or power <= 0:
+        return None
+    if base.minimum >= 0:
+        return Interval(base.low**power, base.high**power, None, base.tight)
+    if power % 2 == 0:
+        most = np.maximum(base.low**power, base.high**power)
+        across = (base.low <= 0) & (base.high >= 0)
+        least = np.where(across, 0.0, np.minimum(base.low**power, base.high**power))
+        return Interval(least, most, None, base.tight)
+    return None

@@ -1,0 +1,50 @@
+"""Where the values of an op that computes nothing come from."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from dlclint.model.graph import Graph, Node
+from dlclint.model.op_facts import KEEPS_GRID, MOVES, SELECTS
+
+_PARTS = SELECTS | {"Slice", "Split", "Gather", "GatherElements", "GatherND"}
+"""Ops whose output holds some of the input's values only."""
+
+
+def moved_inputs(node: Node) -> tuple[str, ...]:
+    """The activations whose values a node's first output holds as they are; () where it computes."""
+    if node.domain:
+        return ()
+    op = node.op_type
+    if op == "Resize" and node.attribute("mode", "nearest") != "nearest":
+        return ()
+    if op in ("Pad", "Resize", "Upsample") or op in KEEPS_GRID:
+        places: tuple[int, ...] = (0,)
+    elif op in MOVES and node.attribute("reduction", "none") in ("none", b"none"):
+        listed = MOVES[op]
+        places = tuple(range(len(node.inputs))) if listed is None else listed
+    else:
+        return ()
+    names = [node.input(place) for place in places]
+    return tuple(name for name in names if name and node.graph.constant(name) is None)
+
+
+def hands_on_all(node: Node) -> bool:
+    """Whether all values of what a node moves are in its output, and not some of them only."""
+    return node.op_type not in _PARTS
+
+
+def origin(graph: Graph, name: str, known: Container[str]) -> str:
+    """The nearest tensor, this one included, that is in `known` and holds the same values; else `name`.
+
+    Ops that move one tensor whole are gone back through.
+    """
+    current, passed = name, {name}
+    while current not in known:
+        node = graph.producer(current)
+        moved = () if node is None or node.output(0) != current else moved_inputs(node)
+        if node is None or len(moved) != 1 or not hands_on_all(node) or moved[0] in passed:
+            return name
+        current = moved[0]
+        passed.add(current)
+    return current

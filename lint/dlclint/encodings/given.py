@@ -1,0 +1,74 @@
+"""The grid that a file gives a tensor, for whoever asks by name."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dlclint.encodings import grid
+from dlclint.encodings.document import FLOAT, EncodingsDocument
+from dlclint_schemas.record import record
+
+
+@record
+class GivenGrid:
+    """A grid for a whole tensor: `low` and `high` are what its outermost integers stand for.
+
+    `row` is the entry's row among the tensors of the file, `element` among the elements.
+    """
+
+    name: str
+    row: int
+    element: int
+    low: float
+    high: float
+    scale: float
+    offset: float
+    bitwidth: int
+
+    @property
+    def steps(self) -> int:
+        """How many values the grid has: 256 for 8 bits."""
+        return 1 << self.bitwidth
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether zero is the middle of the integers, as numbers and not flags have it."""
+        return round(self.offset) == -(1 << (self.bitwidth - 1))
+
+    def same(self, other: GivenGrid) -> bool:
+        """Whether two grids have the same numbers, but for rounding."""
+        return (
+            self.bitwidth == other.bitwidth
+            and abs(self.scale - other.scale) <= 1e-3 * max(self.scale, other.scale)
+            and abs(self.offset - other.offset) < 1
+        )
+
+
+def given_grids(document: EncodingsDocument) -> dict[str, GivenGrid]:
+    """Of every tensor with one integer grid, by name; of a repeated name the last."""
+    tensors, elements = document.tensors, document.elements
+    first = tensors.first
+    bits = elements.bitwidth[first]
+    usable = (tensors.count == 1) & (elements.kind[first] != FLOAT) & grid.has_grid(bits)
+    with np.errstate(all="ignore"):
+        made = grid.on_grid(elements.scale[first], elements.offset[first], bits)
+        stated = ~np.isnan(elements.minimum[first] + elements.maximum[first])
+        low = np.where(stated, elements.minimum[first], made.minimum)
+        high = np.where(stated, elements.maximum[first], made.maximum)
+        scale = np.where(np.isnan(made.scale), grid.scale_of(low, high, bits), made.scale)
+        offset = np.where(np.isnan(made.offset), np.rint(low / scale), made.offset)
+        usable &= np.isfinite(low) & np.isfinite(high) & (high > low) & (scale > 0) & np.isfinite(offset)
+    found = {}
+    for row in np.flatnonzero(usable).tolist():
+        name = tensors.names[row]
+        found[name] = GivenGrid(
+            name,
+            row,
+            int(first[row]),
+            float(low[row]),
+            float(high[row]),
+            float(scale[row]),
+            float(offset[row]),
+            int(bits[row]),
+        )
+    return found

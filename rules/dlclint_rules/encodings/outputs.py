@@ -1,0 +1,412 @@
+"""The range of an output against what its op can produce, and against what the op reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from dlclint.analysis.activations.certain import Interval, interval
+from dlclint.analysis.moving import hands_on_all, moved_inputs, origin
+from dlclint.analysis.patterns import clip_bounds
+from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.encodings.given import GivenGrid, given_grids
+from dlclint.model.graph import Node
+from dlclint.rule import EncodingsContext, Finding
+from dlclint.target import Runtime
+from dlclint_rules.encodings.repairs import regridded, regridded_as
+from dlclint_rules.encodings.reporting import at, capped, encodings_rule
+from dlclint_schemas.outputs import Output, fused_behind, op_outputs
+from dlclint_schemas.record import record
+from dlclint_schemas.thresholds import threshold
+
+CONFIGURATION = Source("AIMET 2.42 quantsim configurations", "encoding_constraints")
+
+
+@record
+class Encoded:
+    """An output with its grid and what its values can be."""
+
+    node: Node
+    grid: GivenGrid
+    values: Interval | None
+    """None where neither end is sure."""
+
+    @property
+    def fixed(self) -> Output | None:
+        """The range that HTP expects whole, where there is one."""
+        known = op_outputs().get(self.node.op_type)
+        return known if known is not None and known.fixed else None
+
+    @property
+    def left(self) -> float:
+        """How many of the grid's values an output can have."""
+        if self.values is None:
+            return self.grid.steps
+        low, high = max(self.values.minimum, self.grid.low), min(self.values.maximum, self.grid.high)
+        return max(0.0, math.floor((high - low) / self.grid.scale + 1e-3) + 1.0)
+
+    @property
+    def inside(self) -> tuple[float, float]:
+        """The part of the grid's range that an output can have."""
+        if self.values is None:
+            return self.grid.low, self.grid.high
+        return max(self.values.minimum, self.grid.low), min(self.values.maximum, self.grid.high)
+
+
+def _outputs(context: EncodingsContext) -> Iterator[Encoded]:
+    """Every output of an op of the main graph that the file gives one integer grid."""
+    if context.view is None:
+        return
+    grids = given_grids(context.document)
+    graph, certain = context.view.model.graph, context.view.certain
+    for name, given in grids.items():
+        node = graph.producer(name)
+        if node is not None and not node.domain and graph.constant(name) is None:
+            yield Encoded(node, given, certain.get(name))
+
+
+def _text(low: float, high: float) -> str:
+    return f"{low:.4g} to {high:.4g}"
+
+
+def _bounds(values: Interval) -> str:
+    """A range of which one end may be infinite."""
+    low, high = values.minimum, values.maximum
+    if math.isfinite(low + high):
+        return _text(low, high)
+    return f"{low:.4g} and more" if math.isfinite(low) else f"at most {high:.4g}"
+
+
+def _is_off(item: Encoded) -> bool:
+    """Whether an output of fixed range has another one."""
+    fixed = item.fixed
+    if fixed is None:
+        return False
+    slack = threshold("range_slack") * (fixed.high - fixed.low)
+    return abs(item.grid.low - fixed.low) > slack or abs(item.grid.high - fixed.high) > slack
+
+
+@encodings_rule()
+def range_not_fixed(context: EncodingsContext) -> Iterator[Finding]:
+    """An output whose range HTP takes for fixed has another one.
+
+    Why: HTP expects the outputs of Sigmoid, Softmax and HardSigmoid on 0 to 1 and those of Tanh, Sin and Cos
+    on -1 to 1, in steps of that range by 2^bits; AIMET's configurations for v73 and newer write it so. A
+    calibrated or a symmetric range compiles and loses accuracy: MobileNetV3-small kept about 2 % instead of
+    66.7 % top-1 (HardSigmoid), YOLOv10 near 0 mAP (Softmax).
+    What to do: give the whole range, whatever calibration saw.
+    Fix: unsafe, the range becomes the fixed one.
+    """
+    if Runtime.HTP not in context.target.considered:
+        return
+
+    def finding(item: Encoded) -> Finding:
+        given, fixed = item.grid, item.fixed
+        assert fixed is not None
+        lost = [
+            end
+            for end, out in ((fixed.low, given.low > fixed.low), (fixed.high, given.high < fixed.high))
+            if out
+        ]
+        narrow = given.high - given.low < (fixed.high - fixed.low) * (1 - threshold("range_slack"))
+        wide = f"{item.left:.0f} of {given.steps} steps lie in {_text(fixed.low, fixed.high)}"
+        effect = f"values beyond are lost, up to {max(lost, key=abs):g}" if narrow and lost else wide
+        step = (fixed.high - fixed.low) / given.steps
+        made = Finding(
+            f"{given.name!r}: {item.node.op_type} with the range {_text(given.low, given.high)}, where HTP"
+            f" expects {fixed.low:g} to {fixed.high:g}: {effect}",
+            Severity.WARNING,
+            Source("onnxruntime/onnxruntime-qnn#473 and #558", fixed.source),
+            Confidence.FIELD_REPORTED,
+            f"give it {fixed.low:g} to {fixed.high:g} (steps of {step:.4g})",
+            item.node,
+            evidence={
+                "min": given.low,
+                "max": given.high,
+                "steps_left": item.left,
+                "steps": given.steps,
+            },
+            fix=regridded(
+                context.document,
+                given,
+                (fixed.low, fixed.high - step),
+                f"give it the fixed range, {fixed.low:g} to {fixed.high:g}",
+            ),
+        )
+        return at(context, given.row, (), made)
+
+    yield from capped(context, filter(_is_off, _outputs(context)), finding, "outputs")
+
+
+def _beyond(item: Encoded) -> tuple[float, float]:
+    """How far a grid reaches below and above what a Relu or Clip inside another op lets through."""
+    if item.node.op_type not in ("Relu", "Clip") or item.values is None:
+        return 0.0, 0.0
+    maker = item.node.graph.producer(item.node.input(0))
+    if maker is None or maker.domain or maker.op_type not in fused_behind():
+        return 0.0, 0.0
+    if len(item.node.graph.consumers(item.node.input(0))) != 1:
+        return 0.0, 0.0
+    own = _own_bounds(item.node)
+    least = max(1.5 * item.grid.scale, threshold("range_slack") * (item.grid.high - item.grid.low))
+    below, above = own.minimum - item.grid.low, item.grid.high - own.maximum
+    return (below if below > least else 0.0), (above if above > least else 0.0)
+
+
+def _own_bounds(node: Node) -> Interval:
+    """What a Relu or Clip cuts to by itself."""
+    low, high = (0.0, None) if node.op_type == "Relu" else clip_bounds(node.graph, node)
+    return interval(-math.inf if low is None else low, math.inf if high is None else high)
+
+
+@encodings_rule()
+def bound_lost(context: EncodingsContext) -> Iterator[Finding]:
+    """A Relu or Clip that is fused away has a range beyond its bound.
+
+    Why: behind a convolution, a Gemm or an Add, HTP runs Relu and Clip inside that op, and what is left of
+    the bound is the output's grid alone. Where the grid starts below 0, or ends above the bound, values
+    pass that the op would have cut: YOLOv6 kept 28.9 instead of 42.6 mAP on target.
+    What to do: start the range at the lower bound, and end it at the upper one.
+    Fix: unsafe, the range is cut to the bounds, with the same number of bits.
+    """
+
+    def lost() -> Iterator[tuple[Encoded, float, float]]:
+        for item in _outputs(context):
+            below, above = _beyond(item)
+            if below or above:
+                yield item, below, above
+
+    def finding(entry: tuple[Encoded, float, float]) -> Finding:
+        item, below, above = entry
+        given, own = item.grid, _own_bounds(item.node)
+        maker = item.node.graph.producer(item.node.input(0))
+        assert maker is not None
+        kept = max(given.low, own.minimum), min(given.high, own.maximum)
+        made = Finding(
+            f"{given.name!r}: the range is {_text(given.low, given.high)}, though {item.node.op_type} cuts to"
+            f" {_bounds(own)}; it runs inside {maker.op_type}, and of its bound only the range is left",
+            Severity.WARNING,
+            Source("onnxruntime/onnxruntime-qnn#478", "a fused Relu"),
+            Confidence.FIELD_REPORTED,
+            f"give it {_text(*kept)}",
+            item.node,
+            evidence={"min": given.low, "max": given.high, "below": below, "above": above},
+            fix=regridded(context.document, given, kept, f"cut the range to {_text(*kept)}"),
+        )
+        return at(context, given.row, (), made)
+
+    yield from capped(context, lost(), finding, "outputs")
+
+
+def _is_one_sided(item: Encoded) -> bool:
+    """Whether a symmetric grid stands on values of one sign, and nothing else says so already."""
+    values = item.values
+    if values is None or not item.grid.symmetric or item.fixed is not None or any(_beyond(item)):
+        return False
+    return (values.minimum >= 0.0 or values.maximum <= 0.0) and not _second_of_wide_product(item)
+
+
+def _second_of_wide_product(item: Encoded) -> bool:
+    """Whether a MatMul reads it second at 16 bits, where HTP wants a symmetric grid."""
+    name = item.grid.name
+    if item.grid.bitwidth != 16:
+        return False
+    return any(node.op_type == "MatMul" and node.input(1) == name for node in item.node.graph.consumers(name))
+
+
+@encodings_rule()
+def one_sided_symmetric(context: EncodingsContext) -> Iterator[Finding]:
+    """A symmetric range stands on an output of one sign.
+
+    Why: half of the steps stand for numbers that the op never produces, which is one bit of width.
+    What to do: quantize activations asymmetrically; the quantizers' default does.
+    Fix: unsafe, the range becomes the half that is used.
+    """
+
+    def finding(item: Encoded) -> Finding:
+        given = item.grid
+        assert item.values is not None
+        sign = "negative" if item.values.minimum >= 0 else "positive"
+        made = Finding(
+            f"{given.name!r}: symmetric, {_text(given.low, given.high)}, though {item.node.op_type} produces"
+            f" nothing {sign}: {item.left:.0f} of {given.steps} steps are left",
+            Severity.WARNING if item.left < threshold("ample_steps") else Severity.INFO,
+            CONFIGURATION,
+            Confidence.INFERRED,
+            f"give it {_text(*item.inside)}, asymmetric",
+            item.node,
+            evidence={"min": given.low, "max": given.high, "steps_left": item.left, "steps": given.steps},
+            fix=regridded(context.document, given, item.inside, f"make it asymmetric, {_text(*item.inside)}"),
+        )
+        return at(context, given.row, (), made)
+
+    yield from capped(context, filter(_is_one_sided, _outputs(context)), finding, "outputs")
+
+
+def _is_wasted(item: Encoded) -> bool:
+    if item.values is None or item.fixed is not None or any(_beyond(item)) or _is_one_sided(item):
+        return False
+    return item.left <= threshold("wasted_share") * item.grid.steps and not _second_of_wide_product(item)
+
+
+@encodings_rule()
+def range_wasted(context: EncodingsContext) -> Iterator[Finding]:
+    """The range is far wider than what the op can produce.
+
+    Why: steps beyond what the op can produce are never used, so that the values share what is left: half
+    of the steps are one bit of width. What an op can produce follows from its definition, from bounds of
+    Clip, and from what its inputs can be.
+    What to do: give the range that the op can produce; where one range was made for several tensors, give
+    this one its own.
+    Fix: unsafe, the range is cut to what the op can produce.
+    """
+
+    def finding(item: Encoded) -> Finding:
+        given, values = item.grid, item.values
+        assert values is not None
+        made = Finding(
+            f"{given.name!r}: the range is {_text(given.low, given.high)}, but {item.node.op_type} produces"
+            f" {_bounds(values)}: {item.left:.0f} of {given.steps} steps are left",
+            Severity.WARNING if item.left < threshold("ample_steps") else Severity.INFO,
+            CONFIGURATION,
+            Confidence.INFERRED,
+            f"give it {_text(*item.inside)}",
+            item.node,
+            evidence={"min": given.low, "max": given.high, "steps_left": item.left, "steps": given.steps},
+            fix=regridded(context.document, given, item.inside, f"cut the range to {_text(*item.inside)}")
+            if item.inside[1] > item.inside[0]
+            else None,
+        )
+        return at(context, given.row, (), made)
+
+    yield from capped(context, filter(_is_wasted, _outputs(context)), finding, "outputs")
+
+
+@record
+class Cut:
+    """An output whose range leaves out a part of an input's whose values it holds."""
+
+    node: Node
+    given: GivenGrid
+    source: GivenGrid
+    low: float
+    high: float
+    """What the input's values can be."""
+
+    @property
+    def share(self) -> float:
+        """Of the input's range, how much is beyond the output's."""
+        out = max(0.0, self.given.low - self.low) + max(0.0, self.high - self.given.high)
+        return out / (self.high - self.low) if self.high > self.low else 0.0
+
+
+def _cuts(context: EncodingsContext) -> Iterator[Cut]:
+    """Outputs of ops that hand on or join all elements of their inputs, with the input that loses most."""
+    if context.view is None:
+        return
+    grids = given_grids(context.document)
+    certain = context.view.certain
+    for name, given in grids.items():
+        node = context.view.model.graph.producer(name)
+        if node is None or not hands_on_all(node) or node.output(0) != name:
+            continue
+        worst: Cut | None = None
+        for moved in (origin(node.graph, moved, grids) for moved in moved_inputs(node)):
+            source = grids.get(moved)
+            if source is None or _is_of_fixed_range(node, moved):
+                continue
+            values = certain.get(moved)
+            low = source.low if values is None else max(source.low, values.minimum)
+            high = source.high if values is None else min(source.high, values.maximum)
+            if source.symmetric and (given.low < low + given.scale or given.high > high - given.scale):
+                # One end of a symmetric range may be there for the other's sake alone.
+                continue
+            cut = Cut(node, given, source, low, high)
+            if low < high and (worst is None or cut.share > worst.share):
+                worst = cut
+        slack = threshold("range_slack")
+        if worst is not None and worst.share > slack + given.scale / (worst.high - worst.low):
+            yield worst
+
+
+def _is_of_fixed_range(node: Node, name: str) -> bool:
+    """Whether a tensor's range was not calibrated but is the whole that its op can produce."""
+    maker = node.graph.producer(name)
+    known = None if maker is None or maker.domain else op_outputs().get(maker.op_type)
+    return known is not None and known.fixed
+
+
+@encodings_rule()
+def range_cut(context: EncodingsContext) -> Iterator[Finding]:
+    """An output that holds its input's values has a narrower range than the input.
+
+    Why: ops that move or join elements (Reshape, Slice, MaxPool, Concat, ...) compute nothing, so values
+    beyond the output's range are clamped for no gain.
+    What to do: give the output the input's range; the output of a Concat the range of all its inputs.
+    Fix: unsafe, the output's range is widened to the input's.
+    """
+
+    def finding(cut: Cut) -> Finding:
+        given = cut.given
+        low, high = min(given.low, cut.low), max(given.high, cut.high)
+        lost = cut.low if cut.given.low - cut.low > cut.high - cut.given.high else cut.high
+        made = Finding(
+            f"{given.name!r}: {cut.node.op_type} hands on {cut.source.name!r}, {_text(cut.low, cut.high)},"
+            f" but its range is {_text(given.low, given.high)}: values up to {lost:.4g} are clamped"
+            f" ({cut.share:.0%} of the input's range)",
+            Severity.WARNING,
+            Source("ONNX operator definition", cut.node.op_type),
+            Confidence.INFERRED,
+            f"give it {_text(low, high)}",
+            cut.node,
+            evidence={"lost_share": cut.share, "min": given.low, "max": given.high},
+            fix=regridded(context.document, given, (low, high), f"widen the range to {_text(low, high)}"),
+        )
+        return at(context, given.row, (), made)
+
+    yield from capped(context, _cuts(context), finding, "outputs")
+
+
+@encodings_rule()
+def moved_grid(context: EncodingsContext) -> Iterator[Finding]:
+    """An op that only moves data has another grid behind it than before.
+
+    Why: Reshape, Transpose, Slice, Pad, MaxPool and the like compute nothing, so their output can keep the
+    input's grid; another one costs an op that requantizes every value, and rounds them once more.
+    What to do: give the output the input's numbers.
+    Fix: unsafe, the output gets the input's grid.
+    """
+    if context.view is None:
+        return
+    grids = given_grids(context.document)
+    graph = context.view.model.graph
+    cut = {item.given.name for item in _cuts(context)}
+
+    def differing() -> Iterator[tuple[Node, GivenGrid, GivenGrid]]:
+        for name, given in grids.items():
+            node = graph.producer(name)
+            moved = () if node is None else moved_inputs(node)
+            source = grids.get(origin(graph, moved[0], grids)) if len(moved) == 1 else None
+            # Another width is a Convert that is meant, and precision/convert-inserted tells of it.
+            if node is None or source is None or name in cut or source.bitwidth != given.bitwidth:
+                continue
+            if not source.same(given):
+                yield node, source, given
+
+    def finding(item: tuple[Node, GivenGrid, GivenGrid]) -> Finding:
+        node, source, given = item
+        made = Finding(
+            f"{given.name!r}: {node.op_type} moves {source.name!r} and has another grid,"
+            f" {_text(given.low, given.high)} for {_text(source.low, source.high)}: every value is"
+            " requantized",
+            Severity.INFO,
+            Source("microsoft/onnxruntime#22676", "Pad and Slice"),
+            Confidence.FIELD_REPORTED,
+            "give it the input's numbers",
+            node,
+            evidence={"scale": given.scale, "input_scale": source.scale},
+            fix=regridded_as(context.document, given, source),
+        )
+        return at(context, given.row, (), made)
+
+    yield from capped(context, differing(), finding, "outputs")

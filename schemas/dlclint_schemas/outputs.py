@@ -1,0 +1,49 @@
+"""What an op's output can be, whatever it reads, and which of these ranges HTP expects as they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+
+from dlclint_schemas.record import record
+from dlclint_schemas.resource import load
+
+
+@record
+class Output:
+    """The values that an op can produce: `low` to `high`, of which one may be infinite.
+
+    `fixed` says that HTP expects the whole range on the output's grid.
+    """
+
+    op: str
+    low: float
+    high: float
+    fixed: bool
+    source: str
+
+
+@cache
+def op_outputs() -> Mapping[str, Output]:
+    """By ONNX op, read once. Clip, whose bounds are its inputs, is not among them."""
+    rows = load("op_outputs")["outputs"]
+    return MappingProxyType(
+        {
+            row["op"]: Output(
+                row["op"],
+                row.get("low", -math.inf),
+                row.get("high", math.inf),
+                row.get("fixed", False),
+                row["source"],
+            )
+            for row in rows
+        }
+    )
+
+
+@cache
+def fused_behind() -> frozenset[str]:
+    """The ops inside which a Relu or Clip behind them runs, so that only its grid is left of the bound."""
+    return frozenset(load("op_outputs")["fused_behind"]["ops"])

@@ -1,0 +1,135 @@
+"""Sure ranges hold for every input, and detectors' boxes get theirs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dlclint.analysis.activations.certain import certain_ranges
+from dlclint.model.dimensions import Dimensions
+from dlclint.model.reading import read
+
+HEAD = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[1,64,6] boxes, float[1,3,6] scores) => (float[1,7,6] y)
+<int64[4] four = {1, 4, 16, 6}, int64[3] flat = {1, 4, 6}, int64[2] halves = {2, 2},
+ float[1,16,1,1] bins = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
+ float[1,2,6] anchors = {0.5, 1.5, 2.5, 0.5, 1.5, 0.5, 0.5, 0.5, 0.5, 1.5, 1.5, 0.5},
+ float[1,6] stride = {8, 8, 8, 16, 16, 32}>
+{
+  apart = Reshape(boxes, four)
+  turned = Transpose<perm = [0, 2, 1, 3]>(apart)
+  shares = Softmax<axis = 1>(turned)
+  mean = Conv(shares, bins)
+  sides = Reshape(mean, flat)
+  first, second = Split<axis = 1>(sides, halves)
+  near = Sub(anchors, first)
+  far = Add(anchors, second)
+  both = Concat<axis = 1>(near, far)
+  pixels = Mul(both, stride)
+  odds = Sigmoid(scores)
+  y = Concat<axis = 1>(pixels, odds)
+}"""
+
+
+def ranges(tmp_path: Path, text: str) -> dict[str, tuple[float, float]]:
+    path = tmp_path / "m.onnx"
+    onnx.save(onnx.parser.parse_model(text), path)
+    found = certain_ranges(read(path, Dimensions()).graph)
+    return {name: (each.minimum, each.maximum) for name, each in found.items()}
+
+
+def test_boxes_of_a_detector(tmp_path: Path) -> None:
+    """A Softmax times 0 to 15 is a mean of those; anchors and strides count element by element."""
+    found = ranges(tmp_path, HEAD)
+    assert found["mean"] == (0.0, 15.0)
+    assert found["far"] == (0.5, 17.5)
+    # The widest stride belongs to the anchor at 0.5, so 17.5 * 32 is not reached.
+    assert found["pixels"] == (-14.5 * 32, 15.5 * 32)
+    assert found["y"] == (-14.5 * 32, 15.5 * 32)
+    assert "turned" not in found
+
+
+@pytest.mark.parametrize(
+    ("ops", "low", "high"),
+    [
+        ("a = MatMul(s, k) y = Identity(a)", -2.0, 3.0),
+        ("a = Mul(s, row) y = ReduceSum<keepdims = 1>(a, last)", -2.0, 3.0),
+        ("a = Mul(s, row) y = ReduceSum<keepdims = 1>(a, first)", None, None),
+        ("a = Transpose<perm = [1, 0]>(s) y = MatMul(a, wide)", -6.0, 6.0),
+    ],
+)
+def test_weighted_means(tmp_path: Path, ops: str, low: float | None, high: float | None) -> None:
+    """Only a sum over the axis of the Softmax is a mean."""
+    text = f"""<ir_version: 8, opset_import: ["" : 17]>
+g (float[2,3] x) => (float[n,m] y)
+<float[3,1] k = {{-2, 0.5, 3}}, float[3] row = {{-2, 0.5, 3}}, int64[1] last = {{1}}, int64[1] first = {{0}},
+ float[2,1] wide = {{-6, 6}}>
+{{
+  s = Softmax<axis = 1>(x)
+  {ops}
+}}"""
+    found = ranges(tmp_path, text).get("y")
+    assert found == (None if low is None else (low, high))
+
+
+CHAIN = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[4] x, float[4] z) => (float[4] y)
+<float[4] k = {{{constant}}}, float lo = {{-0.5}}, float hi = {{2.0}}, float p = {{2.0}}>
+{{
+  a = {first}
+  b = {second}
+  y = {third}
+}}"""
+UNARY = (
+    "Sigmoid({})",
+    "Tanh({})",
+    "Relu({})",
+    "Clip({}, lo, hi)",
+    "Abs({})",
+    "Exp({})",
+    "Neg({})",
+    "Softmax({})",
+)
+BINARY = ("Add({}, k)", "Sub(k, {})", "Mul({}, k)", "Div({}, k)", "Max({}, z)", "Min({}, k)", "Pow({}, p)")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(UNARY),
+    st.sampled_from(UNARY + BINARY),
+    st.sampled_from(UNARY + BINARY + ("Mul({}, a)", "Sub({}, a)")),
+    st.lists(st.sampled_from([-3.0, -0.5, 0.25, 2.0]), min_size=4, max_size=4),
+    st.integers(0, 1000),
+)
+def test_no_value_lies_outside(
+    tmp_path_factory: pytest.TempPathFactory, first: str, second: str, third: str, k: list[float], seed: int
+) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    text = CHAIN.format(
+        constant=", ".join(map(str, k)),
+        first=first.format("x"),
+        second=second.format("a"),
+        third=third.format("b"),
+    )
+    path = tmp_path_factory.mktemp("chain")
+    found = ranges(path, text).get("y")
+    if found is None:
+        return
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    session = runtime.InferenceSession(str(path / "m.onnx"), options, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(seed)
+    for spread in (0.1, 2.0, 20.0):
+        feeds = {name: (rng.normal(size=4) * spread).astype(np.float32) for name in ("x", "z")}
+        names = {each.name for each in session.get_inputs()}
+        value = session.run(None, {name: feeds[name] for name in names})[0].astype(np.float64)
+        value = value[np.isfinite(value)]  # Exp of Exp overflows
+        slack = 1e-5 * (1 + np.abs(value))
+        assert (value >= found[0] - slack).all()
+        assert (value <= found[1] + slack).all()
