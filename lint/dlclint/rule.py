@@ -36,7 +36,8 @@ class Subject(enum.Enum):
     MODEL = "model"
     """A model that was read: `ModelContext`."""
     ENCODINGS = "encodings"
-    """A quantization-override file, alone or with its model: `EncodingsContext`."""
+    """A quantization-override file, alone or with its model, or what a QDQ model carries:
+    `EncodingsContext`."""
 
 
 @record
@@ -85,6 +86,9 @@ class ModelContext:
 class EncodingsContext:
     """An override file, with its model (None: alone), and what both are linted for.
 
+    A model that carries its quantization is such a file too: `view` is then of the float model in it,
+    and `nodes` has the node that gives each encoding.
+
     `limit` is how many tensors a rule reports one by one; the others follow as a number. None: all.
     """
 
@@ -95,6 +99,7 @@ class EncodingsContext:
     limit: int | None
     precision: PrecisionMap | None = None
     """What each op of the model will run in; None without a model or entries."""
+    nodes: tuple[Node, ...] = ()
 
 
 @record

@@ -32,9 +32,10 @@ _NAMED = 20
 def _matching(context: ModelContext) -> Matching | None:
     """The pairs of a model for which equalization is a question: it has two convolutions at least."""
     kind = context.target.kind
-    if not kind.quantize or kind.per_channel or len(context.view.cle.convolutions) < 2:
+    view = context.view.as_float
+    if not kind.quantize or kind.per_channel or len(view.cle.convolutions) < 2:
         return None
-    return context.view.cle
+    return view.cle
 
 
 def _extended(context: ModelContext) -> Matching:
@@ -42,7 +43,8 @@ def _extended(context: ModelContext) -> Matching:
     # Imported here because only a model that will be quantized is matched.
     from dlclint.analysis.cle.matching import match
 
-    return match(context.view.model, context.view.folded, extended=True)
+    view = context.view.as_float
+    return match(view.model, view.folded, extended=True)
 
 
 def _names(nodes: Iterable[Node]) -> list[str]:
@@ -187,7 +189,10 @@ def relu6(context: ModelContext) -> Iterator[Finding]:
             help="with CLE, compare accuracy; dlclint equalize --relu6 replace --verify measures the change",
             node=clipped[0].activation,
             evidence={"pairs": len(clipped), "convolutions": _names(pair.first for pair in clipped)},
-            fix=repairs.layers.relus_of_clips([p.activation for p in clipped if p.activation is not None]),
+            # What quantizing nodes say of the clipped tensor would not hold behind Relu.
+            fix=None
+            if context.view.carried
+            else repairs.layers.relus_of_clips([p.activation for p in clipped if p.activation is not None]),
         )
 
 

@@ -18,6 +18,7 @@ from dlclint.analysis.versions import newest_listed_opset
 from dlclint.analysis.weights.store import Weights
 from dlclint.diagnostic import plain
 from dlclint.model.graph import Graph, Model, Node
+from dlclint.model.op_facts import is_qdq
 from dlclint.target import Runtime, Target
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import OpTable, op_table
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from dlclint.analysis.activations.certain import Interval
     from dlclint.analysis.activations.estimate import Estimate
     from dlclint.analysis.cle.matching import Matching
+    from dlclint.analysis.qdq.encodings import CarriedEncodings
 
 _NONE: Mapping[NodeKey, str] = MappingProxyType({})
 _Case = tuple[str, str, str, tuple[str, ...]]
@@ -43,7 +45,27 @@ class ModelView:
         """The same model for another target; the statistics of its weights are shared."""
         other = ModelView(self.model, target)
         other.weights = self.weights
+        if "carried" in vars(self):
+            other.carried = self.carried
         return other
+
+    @cached_property
+    def carried(self) -> CarriedEncodings | None:
+        """The encodings that the model carries by QuantizeLinear and DequantizeLinear, if any."""
+        if not any(is_qdq(node.op_type, node.domain) for g in self.model.graphs() for node in g.nodes):
+            return None
+        # Imported here because few models are quantized.
+        from dlclint.analysis.qdq.encodings import carried_encodings
+
+        return carried_encodings(self.model)
+
+    @cached_property
+    def as_float(self) -> ModelView:
+        """The same model without the quantization that it carries, as the converter strips it.
+
+        Every node has the index that it has here; Constants stand where a node was taken out.
+        """
+        return self if self.carried is None else ModelView(self.carried.model, self.target)
 
     @property
     def table(self) -> OpTable:
@@ -67,7 +89,7 @@ class ModelView:
     @cached_property
     def patterns(self) -> tuple[Pattern, ...]:
         """Recognised subgraphs."""
-        return find_patterns(self.model)
+        return find_patterns(self.as_float.model)
 
     @cached_property
     def in_pattern(self) -> dict[NodeKey, str]:

@@ -15,7 +15,7 @@ from dlclint.diagnostic import Severity
 from dlclint.engine.registry import ENCODINGS_GROUP, GROUP, BrokenRules, chosen_rules
 from dlclint.engine.run import WorkerKilled, run
 from dlclint.outcome import Outcome
-from dlclint.own_rules import CONFIRM_DOCS
+from dlclint.own_rules import CONFIRM_DOCS, OWN_DOCS
 from dlclint.report.progress import with_progress
 from dlclint.report.render import render
 
@@ -44,6 +44,9 @@ def check(given: argparse.Namespace) -> int:
         raise UsageError("a worker process was killed (out of memory?); try again with --jobs 1") from None
     refuse_unknown(files)
     docs = {rule.id: rule.page for rule in rules}
+    if {item.rule for file in files for item in file.diagnostics} - docs.keys() - OWN_DOCS.keys():
+        # A model that carries encodings is judged by the rules on override files too.
+        docs |= {rule.id: rule.page for rule in chosen_rules(chosen, ignored, (GROUP, ENCODINGS_GROUP))}
     if given.confirm:
         # Imported here because the backend is seldom asked.
         from dlclint.cli.confirm import asking

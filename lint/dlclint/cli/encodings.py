@@ -1,4 +1,4 @@
-"""`dlclint encodings`: convert, show and compare override files."""
+"""`dlclint encodings`: convert, show and compare override files, and take one out of a QDQ model."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from dlclint.cli.errors import UsageError
 from dlclint.cli.output import deliver
-from dlclint.diagnostic import plain
+from dlclint.diagnostic import counted, plain
 from dlclint.encodings.convert import CannotConvert, Placed, convert
 from dlclint.encodings.document import EncodingsDocument
 from dlclint.encodings.reading import read_encodings
-from dlclint.encodings.recognition import model_beside
+from dlclint.encodings.recognition import MODEL_SUFFIXES, model_beside
 from dlclint.encodings.show import differences, rows, spelled
 
 
@@ -24,6 +24,8 @@ def encodings(given: argparse.Namespace) -> int:
     """
     if given.action == "convert":
         return _convert(given)
+    if given.action == "extract":
+        return _extract(given)
     if given.action == "show":
         return _show(given)
     return _diff(given)
@@ -33,11 +35,63 @@ def _read(name: str) -> EncodingsDocument:
     path = Path(name)
     if not path.is_file():
         raise UsageError(f"{plain(name)} does not exist or is no file; check the path")
-    document = read_encodings(path)
+    document = _carried(path) if path.suffix.lower() in MODEL_SUFFIXES else read_encodings(path)
     if not document.whole or not document.sections:
         said = next((f": {flaw.message}" for flaw in document.flaws), "")
         raise UsageError(f"{plain(name)} is no readable override file{plain(said)}; run dlclint check on it")
     return document
+
+
+def _carried(path: Path) -> EncodingsDocument:
+    """The encodings that a model carries by QuantizeLinear and DequantizeLinear."""
+    # Imported here because onnx takes longer than the rest of the command.
+    from dlclint.analysis.qdq.encodings import carried_encodings
+    from dlclint.model.reading import Unreadable, read
+
+    try:
+        carried = carried_encodings(read(path))
+    except Unreadable as problem:
+        raise UsageError(f"{plain(str(path))} cannot be read: {plain(problem.message)}") from None
+    if carried is None:
+        raise UsageError(
+            f"{plain(str(path))} is a model without QuantizeLinear and DequantizeLinear, so it carries no"
+            " encodings; give an override file"
+        )
+    return carried.document
+
+
+def _extract(given: argparse.Namespace) -> int:
+    source, output = Path(given.path), Path(given.output)
+    if not source.is_file():
+        raise UsageError(f"{plain(given.path)} does not exist or is no file; check the path")
+    beside = Path(given.encodings) if given.encodings else output.with_suffix(".encodings")
+    for path in (output, beside):
+        if not path.parent.is_dir():
+            raise UsageError(f"{plain(str(path.parent))} is no folder; name an output in one that exists")
+    if len({path.resolve() for path in (source, output, beside)}) < 3:
+        raise UsageError("the model, the output and the override file must be three files")
+    # Imported here because onnx takes longer than the rest of the command.
+    from dlclint.engine.extract import NothingToExtract, NotTheSame, extract
+    from dlclint.model.reading import Unreadable
+    from dlclint.model.writing import CannotWrite
+
+    try:
+        made = extract(source, output, given.to, given.lossy, lambda text: deliver(text, str(beside)))
+    except Unreadable as problem:
+        raise UsageError(f"{plain(given.path)} cannot be read: {plain(problem.message)}") from None
+    except (NothingToExtract, CannotWrite) as problem:
+        raise UsageError(plain(f"{given.path}: {problem}", 500)) from None
+    except CannotConvert as error:
+        return _refused(given, error)
+    except NotTheSame as problem:
+        print(f"dlclint: {plain(str(problem), 500)}; nothing was written", file=sys.stderr)
+        return 1
+    print(f"{plain(str(output))}: the float model")
+    print(f"{plain(str(beside))}: {counted(made.encodings, 'encoding')}, format {given.to}")
+    print(plain(made.proof, 400))
+    for line in (*made.apart, *made.left):
+        print(plain(line, 400))
+    return 0
 
 
 def _placements(given: argparse.Namespace) -> dict[str, Placed] | None:
@@ -59,16 +113,18 @@ def _convert(given: argparse.Namespace) -> int:
     try:
         text = convert(document, given.to, _placements(given), given.lossy)
     except CannotConvert as error:
-        print(
-            f"dlclint: {plain(given.path)} cannot be converted to {given.to} without loss:", file=sys.stderr
-        )
-        for loss in error.losses[:20]:
-            print(f"  {plain(loss, 400)}", file=sys.stderr)
-        if len(error.losses) > 20:
-            print(f"  and {len(error.losses) - 20} more", file=sys.stderr)
-        return 1
+        return _refused(given, error)
     deliver(f"{text}\n", given.output)
     return 0
+
+
+def _refused(given: argparse.Namespace, error: CannotConvert) -> int:
+    print(f"dlclint: {plain(given.path)} cannot be converted to {given.to} without loss:", file=sys.stderr)
+    for loss in error.losses[:20]:
+        print(f"  {plain(loss, 400)}", file=sys.stderr)
+    if len(error.losses) > 20:
+        print(f"  and {len(error.losses) - 20} more", file=sys.stderr)
+    return 1
 
 
 def _show(given: argparse.Namespace) -> int:

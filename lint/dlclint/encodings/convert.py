@@ -120,7 +120,7 @@ def _parse(document: EncodingsDocument, row: int, losses: list[str]) -> Entry:
             return _from_legacy(name, value, is_param, losses)
         if section.layout is Layout.LIST:
             return _from_list(name, value, is_param, losses)
-        return _from_flat(name, value, losses)
+        return _from_flat(name, value)
     except (KeyError, TypeError, ValueError) as error:
         raise CannotConvert([f"{name!r} cannot be converted: {error!r} is missing or unusable"]) from None
 
@@ -177,7 +177,7 @@ def _from_list(name: str, value: dict[str, Json], is_param: bool | None, losses:
     )
 
 
-def _from_flat(name: str, value: dict[str, Json], losses: list[str]) -> Entry:
+def _from_flat(name: str, value: dict[str, Json]) -> Entry:
     dtype = value["output_dtype"]
     if value.get("block_size") is not None or "per_block_int_scale" in value:
         raise CannotConvert(
@@ -191,14 +191,12 @@ def _from_flat(name: str, value: dict[str, Json], losses: list[str]) -> Entry:
     points = value.get("y_zero_point")
     zero = [0] * len(scale) if points is None else leaves(points)
     offset = tuple(-float(point) - (2.0 ** (bits - 1) if signed else 0.0) + 0.0 for point in zero)
-    if signed and any(zero):
-        losses.append(f"{name!r}: {dtype} with a zero point other than 0 is neither symmetric nor unsigned")
     return Entry(
         name,
         None,
         False,
         bits,
-        signed,
+        signed and not any(zero),  # any other is the same grid as an unsigned one
         isinstance(value["y_scale"], list),
         tuple(scale),
         offset,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 ENCODINGS_SUFFIXES = (".encodings", ".json", ".jsonc", ".txt")
 _MODEL_KEYS = (b'"graph"', b'"irVersion"', b'"opsetImport"')
-_MODEL_SUFFIXES = (".onnx", ".onnxtxt", ".textproto", ".pbtxt")
+MODEL_SUFFIXES = (".onnx", ".onnxtxt", ".textproto", ".pbtxt")
 _HEAD = 1 << 16
 
 
@@ -31,7 +31,7 @@ def encodings_beside(model: Path) -> Path | None:
 
 def model_beside(encodings: Path) -> Path | None:
     """The model of the same stem beside an override file."""
-    for suffix in _MODEL_SUFFIXES:
+    for suffix in MODEL_SUFFIXES:
         beside = encodings.with_suffix(suffix)
         if beside.is_file():
             return beside

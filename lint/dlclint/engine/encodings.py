@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dlclint.diagnostic import plain
+from dlclint.diagnostic import Diagnostic, plain
 from dlclint.encodings.document import EncodingsDocument
 from dlclint.encodings.effect import commands
 from dlclint.encodings.reading import read_encodings
 from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, chosen_rules
-from dlclint.engine.rules import apply_rules, finish
+from dlclint.engine.rules import apply_rules, crashed, finish
 from dlclint.outcome import FileOutcome, PrecisionRow
 from dlclint.rule import EncodingsContext, Subject
 
 if TYPE_CHECKING:
     from dlclint.analysis.precision import OpPrecision, Precision
+    from dlclint.analysis.qdq.encodings import CarriedEncodings
     from dlclint.analysis.view import ModelView
 
 LIMIT = 20
@@ -44,6 +46,18 @@ def lint_encodings(job: Job) -> FileOutcome:
         commands=tuple(plain(line, 500) for line in commands(document, _model_name(job))),
         precision=tuple(map(_row, ops)),
     )
+
+
+def lint_carried(job: Job, view: ModelView, carried: CarriedEncodings) -> list[Diagnostic]:
+    """Lint what a model carries by QuantizeLinear and DequantizeLinear as if a file said it."""
+    shown = plain(str(job.path), 500)
+    rules = chosen_rules(job.select, job.ignore, (ENCODINGS_GROUP,))
+    try:
+        context = context_of(job, carried.document, view.as_float, LIMIT)
+    except Exception as error:  # whatever a hostile model makes of it, its other findings stay
+        return [crashed("what each op runs in", error, shown)]
+    context = replace(context, nodes=carried.nodes)
+    return apply_rules(rules, Subject.ENCODINGS, context, shown)
 
 
 def context_of(

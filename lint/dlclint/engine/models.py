@@ -30,6 +30,7 @@ def lint_model(job: Job) -> FileOutcome:
         return finish(job, shown, [crashed("reading the model", error, shown)])
     view = ModelView(model, job.target)
     found = apply_rules(rules, Subject.MODEL, ModelContext(job.path, view, job.target), shown)
+    found += _of_carried(job, view, shown)
     if job.names:
         # Imported here because seldom anything is said by name.
         from dlclint.engine.names import misfits
@@ -41,6 +42,22 @@ def lint_model(job: Job) -> FileOutcome:
         found.append(crashed("the summary", error, shown))
         parts = {}
     return finish(job, shown, found, **parts)
+
+
+def _of_carried(job: Job, view: ModelView, shown: str) -> list[Diagnostic]:
+    """The findings on the encodings that a model carries by QuantizeLinear and DequantizeLinear."""
+    if job.target.kind.stated and not job.target.quantize:
+        return []  # a float DLC has no encodings
+    try:
+        carried = view.carried
+    except Exception as error:
+        return [crashed("taking the quantization out of the model", error, shown)]
+    if carried is None or not carried.nodes:
+        return []
+    # Imported here because few models are quantized.
+    from dlclint.engine.encodings import lint_carried
+
+    return lint_carried(job, view, carried)
 
 
 def _refusals(found: Iterable[Diagnostic]) -> dict[tuple[str, int], str]:

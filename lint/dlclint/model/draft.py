@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -128,13 +128,27 @@ def open_draft(path: Path) -> Draft:
     """
     proto, payloads, notes = parse(path)
     status = path.stat()
-    draft = Draft(proto, path, (status.st_size, status.st_mtime_ns), notes=notes)
-    if any(entry.key == REFERENCE for _, tensor in tensors(proto) for entry in tensor.external_data):
-        _forget_forged(proto)
+    return _referring(Draft(proto, path, (status.st_size, status.st_mtime_ns), notes=notes), payloads)
+
+
+def draft_of(model: Model) -> Draft:
+    """A draft of a model as it was read: with dimension overrides and inferred types.
+
+    For looking at what would become of the model; `open_draft` gives what is to be written.
+    """
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model.proto)
+    return _referring(Draft(proto, model.path, (0, 0), notes=model.notes), model.payloads)
+
+
+def _referring(draft: Draft, payloads: Mapping[wire.Path, wire.Payload | Produced]) -> Draft:
+    """The draft with a reference in every tensor whose values are elsewhere."""
+    if any(entry.key == REFERENCE for _, tensor in tensors(draft.proto) for entry in tensor.external_data):
+        _forget_forged(draft.proto)
     for place, payload in payloads.items():
         draft.contents.append(payload)
         # Only added to, so that a writer gives the tensor back as it was.
-        message_at(proto, place).external_data.add(key=REFERENCE, value=str(len(draft.contents) - 1))
+        message_at(draft.proto, place).external_data.add(key=REFERENCE, value=str(len(draft.contents) - 1))
     return draft
 
 

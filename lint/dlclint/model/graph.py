@@ -381,7 +381,8 @@ class Model:
         self.proto = proto
         self.path = path
         self.notes = notes
-        self._payloads = payloads
+        self.payloads = payloads
+        """Values that are not in `proto`, by the place of their tensor."""
         self.values = values
         """Small values that follow from the model, whether or not the converter simplifies."""
         self.complaints: tuple[str, ...] = ()
@@ -405,12 +406,12 @@ class Model:
         """The same model with a structure of its own, which may be changed; the weights stay in the file."""
         proto = onnx.ModelProto()
         proto.CopyFrom(self.proto)
-        return Model(proto, self.path, self._payloads, self.notes, type(self.values)())
+        return Model(proto, self.path, self.payloads, self.notes, type(self.values)())
 
     def tensor(self, proto: onnx.TensorProto, wire_path: WirePath) -> Tensor:
         """A lazy view of a TensorProto that lies at `wire_path` in the file."""
         return Tensor(
-            proto.name, proto.data_type, tuple(proto.dims), proto, self.path, self._payloads.get(wire_path)
+            proto.name, proto.data_type, tuple(proto.dims), proto, self.path, self.payloads.get(wire_path)
         )
 
     def graphs(self) -> Iterator[Graph]:

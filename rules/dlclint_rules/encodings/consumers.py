@@ -114,7 +114,9 @@ def per_channel_consumer(context: EncodingsContext) -> Iterator[Finding]:
             use = known.get(row)
             if use is None:
                 consumers = graph.consumers(tensors.names[row])
-                if consumers and not (document.is_flat(row) and graph.constant(tensors.names[row])):
+                # A file of 2.x may say of a constant what is not applied; a model says what is computed.
+                stored = document.is_flat(row) and graph.constant(tensors.names[row]) is not None
+                if consumers and (context.nodes or not stored):
                     names = ", ".join(dict.fromkeys(node.op_type for node in consumers))
                     yield row, f"it is no weight; {names} reads it", Severity.WARNING
             elif not use.is_bias and use.node.op_type not in CONVOLUTIONS:

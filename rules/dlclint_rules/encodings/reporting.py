@@ -32,14 +32,20 @@ _BLOCKS = ("PER_BLOCK", "LPBQ", "VECTOR")
 
 
 def at(context: EncodingsContext, tensor: int, path: Path_, finding: Finding) -> Finding:
-    """The finding with its tensor's name and its place in the file."""
+    """The finding with its tensor's name and its place in the file, or in the model that carries it."""
     document = context.document
+    if context.nodes:
+        # What a model carries has no text that could be edited.
+        node = finding.node or context.nodes[tensor]
+        return replace(finding, tensor=document.tensors.names[tensor], node=node, fix=None)
     pointer, line, column = document.place(tensor, path)
     return replace(finding, tensor=document.tensors.names[tensor], pointer=pointer, line=line, column=column)
 
 
 def at_offset(context: EncodingsContext, offset: int, pointer: Path_ | None, finding: Finding) -> Finding:
     """The finding with a place given as an offset into the text."""
+    if context.nodes:
+        return replace(finding, fix=None)
     line, column = context.document.source.line_and_column(offset)
     path = context.document.path_at(offset) if pointer is None else pointer
     return replace(

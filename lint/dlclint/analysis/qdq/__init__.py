@@ -1,0 +1,1 @@
+"""Models that carry their quantization as QuantizeLinear and DequantizeLinear (QDQ)."""

@@ -1,0 +1,61 @@
+"""The encodings of a QDQ model as an override file of format 2.0.0, which says what QDQ says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from dlclint import __version__
+from dlclint.analysis.qdq.grids import Quantization
+from dlclint.analysis.qdq.lifting import Encoded, Left, holds_quantization, lift
+from dlclint.encodings.document import ENCODINGS, EncodingsDocument
+from dlclint.encodings.reading import read_bytes
+from dlclint.model.draft import draft_of
+from dlclint.model.graph import Model, Node
+from dlclint_schemas.record import record
+
+
+@record
+class CarriedEncodings:
+    """What a QDQ model says of its tensors, in the terms of an override file.
+
+    `model` is the float model in it, with every node at the index that it has in the QDQ model.
+    """
+
+    document: EncodingsDocument
+    nodes: tuple[Node, ...]
+    """For each entry, the node of the QDQ model that gives it."""
+    model: Model
+    left: tuple[Left, ...]
+
+
+def carried_encodings(model: Model) -> CarriedEncodings | None:
+    """What a model says by quantizing nodes; None where it has none."""
+    if not holds_quantization(model):
+        return None
+    lifted = lift(draft_of(model), model, aligned=True)
+    document = read_bytes(encodings_text(lifted.encoded).encode("utf-8", "surrogatepass"), model.path)
+    nodes = tuple(item.node for item in lifted.encoded)
+    return CarriedEncodings(document, nodes, lifted.draft.model(check=False), lifted.left)
+
+
+def encodings_text(encoded: Iterable[Encoded]) -> str:
+    """An override file of format 2.0.0."""
+    whole = {
+        ENCODINGS: [_entry(item.name, item.grid) for item in encoded],
+        "producer": {"package": "dlclint", "version": __version__},
+        "version": "2.0.0",
+    }
+    return json.dumps(whole, indent=4, ensure_ascii=False)
+
+
+def _entry(name: str, grid: Quantization) -> dict[str, Any]:
+    found: dict[str, Any] = {"axis": grid.axis, "block_size": grid.block_size, "name": name}
+    found |= {"output_dtype": grid.dtype, "y_scale": grid.scale.tolist()}
+    if grid.zero.any():
+        whole = np.rint(grid.zero)
+        found["y_zero_point"] = (whole.astype(np.int64) if (whole == grid.zero).all() else grid.zero).tolist()
+    return {key: value for key, value in found.items() if value is not None}

@@ -1,0 +1,168 @@
+"""What one QuantizeLinear or DequantizeLinear node says: scale, zero point, type, axis and block.
+
+Source: the ONNX operator definitions (versions 10, 13, 19, 21, 23, 25) and those of the domain
+com.microsoft, which have 4- and 16-bit types at every opset.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from dlclint.model.graph import Graph, Node
+from dlclint.model.op_facts import is_qdq
+from dlclint.model.tensors import Array, Tensor, Unavailable
+from dlclint_schemas.record import record
+
+_KINDS = onnx.TensorProto.DataType
+
+
+def is_quantize(node: Node) -> bool:
+    """Whether a node is QuantizeLinear of ONNX or com.microsoft."""
+    return node.op_type == "QuantizeLinear" and is_qdq(node.op_type, node.domain)
+
+
+def is_dequantize(node: Node) -> bool:
+    """Whether a node is DequantizeLinear of ONNX or com.microsoft."""
+    return node.op_type == "DequantizeLinear" and is_qdq(node.op_type, node.domain)
+
+
+@record
+class Quantization:
+    """The grid that a node puts a tensor on.
+
+    `scale` and `zero` are float64 of one shape: () per tensor, (channels,) per channel, the tensor's
+    rank per block. `axis` is that of the channels, or of the blocks.
+    """
+
+    dtype: str
+    """As override files of 2.0.0 spell it: int8, uint16, float8e4m3fn, ..."""
+    scale: npt.NDArray[np.float64]
+    zero: npt.NDArray[np.float64]
+    axis: int | None
+    block_size: int | None
+    result: int
+    """The TensorProto type of what is dequantized."""
+
+    def same_grid(self, other: Quantization) -> bool:
+        """Whether both put the same numbers on the same grid."""
+        return (
+            (self.dtype, self.axis, self.block_size) == (other.dtype, other.axis, other.block_size)
+            and np.array_equal(self.scale, other.scale)
+            and np.array_equal(self.zero, other.zero)
+        )
+
+
+def quantization(node: Node) -> Quantization | None:
+    """What a quantizing or dequantizing node says; None where its scale or type is not known here."""
+    graph = node.graph
+    scale = stored(graph, node.input(1))
+    if scale is None:
+        return None
+    values = _numbers(scale)
+    kind = _integer_type(node)
+    point = stored(graph, node.input(2)) if node.input(2) else None
+    if values is None or not np.isfinite(values).all() or not kind or (node.input(2) and point is None):
+        return None
+    zero = np.zeros_like(values) if point is None else _numbers(point)
+    if zero is None or zero.size not in (1, values.size):
+        return None
+    zero = np.broadcast_to(zero.reshape(values.shape if zero.size == values.size else ()), values.shape)
+    axis: int | None = None
+    block: int | None = None
+    if values.size == 1 and values.ndim < 2:
+        values, zero = values.reshape(()), zero.reshape(())
+    else:
+        axis = _axis(node)
+        block = int(node.attribute("block_size", 0) or 0) or None
+        if axis is None or (values.ndim > 1) != (block is not None):
+            return None
+    return Quantization(_KINDS.Name(kind).lower(), values, zero, axis, block, scale.data_type)
+
+
+def stored(graph: Graph, name: str) -> Tensor | None:
+    """The tensor stored under a name, through Identity, by which exporters share equal parameters."""
+    for _ in range(len(graph.nodes) + 1):
+        found = graph.constant(name)
+        if found is not None:
+            return found
+        maker = graph.producer(name)
+        if maker is None or maker.op_type != "Identity" or maker.domain:
+            return None
+        graph, name = maker.graph, maker.input(0)
+    return None
+
+
+def dequantized(tensor: Tensor, grid: Quantization) -> Array:
+    """The numbers that stored integers stand for, as DequantizeLinear computes them.
+
+    Raises:
+        Unavailable: the integers cannot be read, or do not fit the grid.
+    """
+    values = tensor.array()
+    kind = onnx.helper.tensor_dtype_to_np_dtype(grid.result)
+    if values.dtype.kind in "iu" or grid.dtype.startswith(("int", "uint")):
+        centred = (values.astype(np.int64) - spread(grid.zero, grid, values.shape).astype(np.int64)).astype(
+            np.float32
+        )
+    else:  # float8 and float4 have no zero point but 0
+        centred = values.astype(np.float32)
+    return np.asarray(centred * spread(grid.scale, grid, values.shape).astype(np.float32)).astype(kind)
+
+
+def spread(values: npt.NDArray[np.float64], grid: Quantization, shape: tuple[int, ...]) -> Array:
+    """Numbers of a grid, brought to a shape that broadcasts over its tensor's.
+
+    Raises:
+        Unavailable: the grid is not one of a tensor of this shape.
+    """
+    if grid.axis is None:
+        return values
+    axis = grid.axis
+    if axis >= len(shape):
+        raise Unavailable(f"axis {axis} is none of a tensor of shape {list(shape)}")
+    if grid.block_size is None:
+        wide = [1] * len(shape)
+        wide[axis] = values.size
+        found = values.reshape(wide)
+    else:
+        found = np.repeat(values, grid.block_size, axis=axis)
+        found = found[(*[slice(None)] * axis, slice(shape[axis]))] if found.ndim == len(shape) else found
+    try:
+        if np.broadcast_shapes(found.shape, shape) == shape:
+            return found
+    except ValueError:
+        pass
+    raise Unavailable(f"scales of shape {list(values.shape)} do not fit a tensor of shape {list(shape)}")
+
+
+def _integer_type(node: Node) -> int:
+    """The TensorProto type of the quantized side; 0 where it is not known."""
+    point = node.graph.type_of(node.input(2)) if node.input(2) else None
+    if point is None and node.input(2):
+        constant = stored(node.graph, node.input(2))
+        return 0 if constant is None else constant.data_type
+    if point is not None:
+        return point.data_type
+    if is_quantize(node):
+        return int(node.attribute("output_dtype", 0) or 0) or onnx.TensorProto.UINT8
+    read = node.graph.type_of(node.input(0))
+    return 0 if read is None else read.data_type
+
+
+def _axis(node: Node) -> int | None:
+    axis: Any = node.attribute("axis", 1)
+    rank = node.graph.rank(node.input(0))
+    if not isinstance(axis, int) or rank is None or not -rank <= axis < rank:
+        return None
+    return axis % rank
+
+
+def _numbers(tensor: Tensor) -> npt.NDArray[np.float64] | None:
+    try:
+        return np.asarray(tensor.array()).astype(np.float64)
+    except (Unavailable, ValueError, TypeError):
+        return None

@@ -1,0 +1,84 @@
+"""The way back from a float model and its encodings to QDQ, by which the way there is proved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx
+from onnx import TensorProto, helper
+
+from dlclint.analysis.qdq.grids import Quantization
+from dlclint.analysis.qdq.lifting import Encoded, Lifted
+from dlclint.model.draft import Draft
+
+_UNQUANTIZABLE = "int32"
+"""A type that DequantizeLinear takes and QuantizeLinear does not make: biases are stored in it."""
+
+
+def quantized_again(lifted: Lifted) -> Draft:
+    """The float model with every encoding applied where its tensor is made, main graph alone.
+
+    An int32 bias stays as it is: its float values are those that its integers stand for.
+    """
+    made = lifted.draft.copy()
+    graph = made.proto.graph
+    wanted = {item.name: item for item in lifted.encoded if item.grid.dtype != _UNQUANTIZABLE}
+    outputs = {value.name for value in graph.output}
+    inner = {name: f"{name}/float" if name in outputs else name for name in wanted}
+    shown = {name: name if name in outputs else f"{name}/dequantized" for name in wanted}
+    nodes: list[onnx.NodeProto] = []
+    for name in (*(value.name for value in graph.input), *(tensor.name for tensor in graph.initializer)):
+        if name in wanted:
+            nodes += _pair(graph, wanted.pop(name), name, shown[name])
+    held = [onnx.NodeProto.FromString(node.SerializeToString()) for node in graph.node]
+    for node in held:
+        _rename(node, shown)
+        made_here = [name for name in node.output if name in wanted]
+        for place, name in enumerate(node.output):
+            node.output[place] = inner.get(name, name)
+        nodes.append(node)
+        for name in made_here:
+            nodes += _pair(graph, wanted.pop(name), inner[name], shown[name])
+    del graph.node[:]
+    graph.node.extend(nodes)
+    kept = [value for value in graph.value_info if value.name not in inner]
+    kept = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in kept]
+    del graph.value_info[:]
+    graph.value_info.extend(kept)
+    present = {item.domain for item in made.proto.opset_import}
+    made.proto.opset_import.extend(
+        helper.make_opsetid(domain, 1) for domain in {node.domain for node in nodes} - present - {"ai.onnx"}
+    )
+    return made
+
+
+def _rename(node: onnx.NodeProto, shown: dict[str, str]) -> None:
+    for place, name in enumerate(node.input):
+        node.input[place] = shown.get(name, name)
+    for attribute in node.attribute:
+        for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+            for inside in graph.node:
+                _rename(inside, shown)
+
+
+def _pair(graph: onnx.GraphProto, item: Encoded, reads: str, makes: str) -> Iterator[onnx.NodeProto]:
+    grid = item.grid
+    ends = [f"{item.name}/scale", f"{item.name}/zero"]
+    kind = TensorProto.DataType.Value(grid.dtype.upper())
+    shape = list(grid.scale.shape)
+    graph.initializer.append(helper.make_tensor(ends[0], grid.result, shape, grid.scale.reshape(-1).tolist()))
+    graph.initializer.append(helper.make_tensor(ends[1], kind, shape, _points(grid)))
+    for op, source, result in (
+        ("QuantizeLinear", reads, f"{item.name}/quantized"),
+        ("DequantizeLinear", f"{item.name}/quantized", makes),
+    ):
+        node = helper.make_node(op, [source, *ends], [result], result, domain=item.node.domain)
+        for name, value in (("axis", grid.axis), ("block_size", grid.block_size)):
+            if value is not None:
+                node.attribute.append(helper.make_attribute(name, value))
+        yield node
+
+
+def _points(grid: Quantization) -> list[float]:
+    flat = grid.zero.reshape(-1).tolist()
+    return flat if grid.dtype.startswith("float") else [int(point) for point in flat]

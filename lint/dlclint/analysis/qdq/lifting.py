@@ -1,0 +1,298 @@
+"""A QDQ model taken apart: the float model that is quantized in it, and its encodings by tensor.
+
+Qualcomm's converters do so themselves: they strip quantizing nodes and keep their numbers as
+encodings (80-63442-2 Rev BL, Tools, --keep_quant_nodes).
+
+An activation that is quantized and dequantized again keeps the name it has before; where the
+dequantized tensor is an output of the model, that name, which is the interface, is given to it. A
+weight that is stored as integers gets the name under which ops read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from dlclint.analysis.qdq.grids import (
+    Quantization,
+    dequantized,
+    is_dequantize,
+    is_quantize,
+    quantization,
+    spread,
+    stored,
+)
+from dlclint.analysis.qdq.rewriting import Changes, Place, place, rewrite
+from dlclint.model.draft import Draft
+from dlclint.model.graph import Graph, Model, Node
+from dlclint.model.op_facts import KEEPS_GRID, is_qdq
+from dlclint.model.tensors import Array, Produced, Tensor, Unavailable
+from dlclint.model.types import is_float
+from dlclint_schemas.record import record
+
+_ELSEWHERE = "its scale or zero point is not stored in the model, or is no finite number"
+
+
+@record
+class Encoded:
+    """The encoding of one tensor of the float model, and the node of the QDQ model that gives it."""
+
+    name: str
+    grid: Quantization
+    node: Node
+
+
+@record
+class Left:
+    """A quantizing node that stays, and why."""
+
+    node: Node
+    reason: str
+
+
+@record
+class Apart:
+    """A tensor with an encoding that Identity makes of another, which is read as float or on another grid."""
+
+    name: str
+    source: str
+
+
+@record
+class Lifted:
+    """What came of a QDQ model.
+
+    `draft` holds the float model.
+    """
+
+    draft: Draft
+    encoded: tuple[Encoded, ...]
+    left: tuple[Left, ...]
+    apart: tuple[Apart, ...]
+
+
+def holds_quantization(model: Model) -> bool:
+    """Whether a model has a quantizing or dequantizing node."""
+    return any(is_qdq(node.op_type, node.domain) for graph in model.graphs() for node in graph.nodes)
+
+
+def lift(draft: Draft, model: Model, aligned: bool = False) -> Lifted:
+    """Take a model apart.
+
+    Args:
+        draft: the model's structure; it is not changed.
+        model: a view of it.
+        aligned: keep every node's place. Constants stand for what is taken out, so that a node of the
+            float model has the index of the same node in the QDQ model.
+    """
+    work = _Lifting(model)
+    work.run()
+    made = draft.copy()
+    rewrite(made, model, work.changes, aligned)
+    encoded = tuple(
+        Encoded(work.changes.resolved(place)[1], grid, node) for place, (grid, node) in work.encoded.items()
+    )
+    return Lifted(made, encoded, tuple(work.left.values()), tuple(work.apart))
+
+
+@dataclass(slots=True)
+class _Group:
+    """A quantized tensor with everything behind it, up to float tensors."""
+
+    grid: Quantization
+    dequantizers: list[Node] = field(default_factory=list)
+    movers: list[Node] = field(default_factory=list)
+    integers: list[Place] = field(default_factory=list)
+    """Its integer tensors, the first one first."""
+
+
+@dataclass(slots=True)
+class _Lifting:
+    model: Model
+    changes: Changes = field(default_factory=Changes)
+    encoded: dict[Place, tuple[Quantization, Node]] = field(default_factory=dict)
+    left: dict[tuple[str, int], Left] = field(default_factory=dict)
+    apart: list[Apart] = field(default_factory=list)
+    copies: dict[Place, list[Place]] = field(default_factory=dict)
+    outputs: frozenset[Place] = frozenset()
+    shared: dict[tuple[str, ...], tuple[Place, Quantization]] = field(default_factory=dict)
+    """What integers were dequantized to first, by their place and the graph that does it."""
+
+    def run(self) -> None:
+        graphs = [*self.model.graph.with_subgraphs()]
+        self.outputs = frozenset(place(graph, name) for graph in graphs for name in graph.outputs)
+        for name in self.model.graph.inputs:
+            self.input(self.model.graph, name)
+        for graph in graphs:
+            for node in graph.nodes:
+                if is_quantize(node):
+                    self.quantized(node)
+        for graph in graphs:
+            for node in graph.nodes:
+                if is_dequantize(node) and node.key not in self.changes.gone:
+                    self.dequantized(node)
+        for function in self.model.functions:
+            for graph in function.with_subgraphs():
+                for node in filter(lambda node: is_qdq(node.op_type, node.domain), graph.nodes):
+                    self.stays(node, "it lies in a model-local function")
+
+    def stays(self, node: Node, reason: str) -> None:
+        self.left.setdefault(node.key, Left(node, reason))
+
+    def input(self, graph: Graph, name: str) -> None:
+        """An input that takes integers becomes a float one, if all that reads it dequantizes it."""
+        kind = graph.type_of(name)
+        readers = graph.consumers(name)
+        if kind is None or is_float(kind.data_type):
+            return
+        grids = (quantization(node) for node in readers if is_dequantize(node) and node.input(0) == name)
+        grid = next(filter(None, grids), None)
+        group = None if grid is None else self.group(graph, name, grid)
+        if group is not None:
+            self.take(group, group.dequantizers[0], (graph.path, name))
+
+    def quantized(self, node: Node) -> None:
+        grid = quantization(node)
+        if grid is None:
+            self.stays(node, _ELSEWHERE)
+            return
+        group = self.group(node.graph, node.output(0), grid)
+        if group is None:
+            self.stays(node, "what it quantizes is read as integers, or dequantized with other numbers")
+            return
+        self.changes.gone[node.key] = []
+        self.take(group, node, self.target(group, node))
+
+    def target(self, group: _Group, node: Node) -> Place:
+        """The tensor of the float model that is to have a group's encoding.
+
+        It is what the node reads, unless that is also read as float or has another grid: then it is a
+        copy of that, so that the function stays.
+        """
+        own = place(node.graph, node.input(0))
+        read = self.changes.resolved(own)
+        known = self.encoded.get(read)
+        bare = own == read and (
+            own in self.outputs
+            or any(not is_quantize(other) for other in node.graph.consumers(node.input(0)))
+        )
+        if not bare and (known is None or known[0].same_grid(group.grid)):
+            return read
+        for copy in self.copies.get(read, ()):
+            if self.encoded[copy][0].same_grid(group.grid):
+                return copy
+        ends = [end.output(0) for end in group.dequantizers] or [node.output(0)]
+        made = (node.graph.path, ends[0])
+        self.changes.gone[node.key].append((read, made))
+        self.copies.setdefault(read, []).append(made)
+        self.apart.append(Apart(made[1], read[1]))
+        return made
+
+    def group(self, graph: Graph, name: str, grid: Quantization) -> _Group | None:
+        """What lies behind an integer tensor; None if any of it must stay integer."""
+        found = _Group(grid)
+        pending = [(graph, name)]
+        while pending:
+            home, tensor = pending.pop()
+            found.integers.append((home.path, tensor))
+            for reader in home.consumers(tensor):
+                if is_dequantize(reader) and reader.input(0) == tensor:
+                    other = quantization(reader)
+                    if other is None or not grid.same_grid(other):
+                        return None
+                    found.dequantizers.append(reader)
+                elif _moves(reader, tensor) and grid.axis is None:
+                    found.movers.append(reader)
+                    pending.append((reader.graph, reader.output(0)))
+                else:
+                    return None
+        ends = bool(found.dequantizers) or any(item in self.outputs for item in found.integers)
+        return found if ends else None
+
+    def take(self, group: _Group, node: Node, first: Place) -> None:
+        """Let the tensors of a group be float; `first`: what the first one is in the float model."""
+        changes = self.changes
+        changes.kinds.update(dict.fromkeys(group.integers, group.grid.result))
+        self.encoded.setdefault(first, (group.grid, node))
+        integer = group.integers[0]
+        if integer in self.outputs and integer != first:
+            self.lead_out(integer, first, node)
+        else:
+            changes.call(integer, first)
+        for mover in group.movers:
+            behind = (end for end in group.dequantizers if end.input(0) == mover.output(0))
+            self.encoded.setdefault(place(mover.graph, mover.output(0)), (group.grid, next(behind, node)))
+        for end in group.dequantizers:
+            changes.gone.setdefault(end.key, [])
+            holds = changes.resolved(place(end.graph, end.input(0)))
+            made = (end.graph.path, end.output(0))
+            if made in self.outputs and made != holds:
+                self.lead_out(made, holds, end)
+            else:
+                changes.call(made, holds)
+
+    def lead_out(self, output: Place, holds: Place, node: Node) -> None:
+        """Let a graph's output be the tensor `holds`, by its name where that is free, else by Identity."""
+        home = next(graph for graph in self.model.graphs() if graph.path == output[0])
+        if holds[0] == output[0] and home.makes(holds[1]) and holds not in self.outputs:
+            self.changes.call(holds, output)
+            known = self.encoded.pop(holds, None)
+            if known is not None:
+                self.encoded.setdefault(output, known)
+        else:
+            self.changes.gone[node.key].append((holds, output))
+
+    def dequantized(self, node: Node) -> None:
+        """A stored weight; the ends of groups were taken with their beginnings."""
+        grid = quantization(node)
+        if grid is None:
+            self.stays(node, _ELSEWHERE)
+            return
+        tensor = stored(node.graph, node.input(0))
+        if tensor is None:
+            self.stays(node, "nothing quantizes its input, or with other numbers than it dequantizes with")
+            return
+        values = _produced(tensor, grid)
+        if not isinstance(values, Produced):
+            self.stays(node, values)
+            return
+        made = (node.graph.path, node.output(0))
+        source = (*place(node.graph, node.input(0)), *made[:1])
+        first = self.shared.get(source)
+        self.changes.gone[node.key] = []
+        if first is not None and made not in self.outputs and first[1].same_grid(grid):
+            # Some exporters write one dequantizing node for each reader.
+            self.changes.call(made, first[0])
+            return
+        self.shared[source] = (made, grid)
+        self.encoded[made] = (grid, node)
+        self.changes.weights[node.key] = values
+
+
+def _moves(node: Node, tensor: str) -> bool:
+    """Whether a node moves elements of a tensor, which exporters leave integer, into its one output."""
+    outputs = [name for name in node.outputs if name]
+    return (
+        node.op_type in KEEPS_GRID
+        and not node.domain
+        and node.input(0) == tensor
+        and tensor not in node.inputs[1:]
+        and len(outputs) == 1
+    )
+
+
+def _produced(tensor: Tensor, grid: Quantization) -> Produced | str:
+    """A stored weight's float values, computed when they are read; else why there are none."""
+    try:
+        if min(tensor.shape, default=1) < 0:
+            raise Unavailable("its shape is negative")
+        spread(grid.scale, grid, tensor.shape)
+        tensor.location()
+    except Unavailable as problem:
+        return str(problem)
+    return Produced(grid.result, tensor.shape, partial(_pieces, tensor, grid))
+
+
+def _pieces(tensor: Tensor, grid: Quantization) -> Iterator[Array]:
+    yield dequantized(tensor, grid)

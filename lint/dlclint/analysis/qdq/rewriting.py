@@ -1,0 +1,189 @@
+"""Writing into a draft what lifting decided: nodes taken out, tensors renamed, weights dequantized."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+
+from dlclint.model.draft import Draft
+from dlclint.model.graph import Graph, Model, Node
+from dlclint.model.op_facts import MICROSOFT
+from dlclint.model.reading import message_at
+from dlclint.model.tensors import Produced
+
+Place = tuple[str, str]
+"""The path of a tensor's graph, and its name: branches of an If may share names."""
+NodeKey = tuple[str, int]
+
+
+@dataclass(slots=True)
+class Changes:
+    """What is to become of a QDQ model."""
+
+    called: dict[Place, Place] = field(default_factory=dict)
+    """What a tensor is called in the float model, where that is another name."""
+    gone: dict[NodeKey, list[tuple[Place, Place]]] = field(default_factory=dict)
+    """Nodes that are taken out; instead, Identity makes the second tensor of each pair of the first."""
+    weights: dict[NodeKey, Produced] = field(default_factory=dict)
+    """What the output of a node that is taken out is stored as."""
+    kinds: dict[Place, int] = field(default_factory=dict)
+    """Element types of tensors that held integers."""
+
+    def call(self, tensor: Place, name: Place) -> None:
+        """Call a tensor by another name from now on."""
+        if tensor != name:
+            self.called[tensor] = name
+
+    def resolved(self, tensor: Place) -> Place:
+        """The tensor of the float model that holds what a tensor of the QDQ model holds."""
+        while tensor in self.called:
+            tensor = self.called[tensor]
+        return tensor
+
+
+def rewrite(draft: Draft, model: Model, changes: Changes, aligned: bool) -> None:
+    """Make the changes in a draft of a model; see `dlclint.analysis.qdq.lifting.lift`."""
+    free = _Names(set(model.tensor_names))
+    # Innermost first: rewriting a graph copies its nodes with the graphs inside them.
+    for graph in reversed([*model.graph.with_subgraphs()]):
+        proto: onnx.GraphProto = message_at(draft.proto, graph.wire_path)
+        made = _nodes(draft, graph, proto, changes, free if aligned else None)
+        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in made]
+        del proto.node[:]
+        proto.node.extend(nodes)
+        _values(graph, proto, changes)
+    if not aligned:
+        _tidy(draft.proto, model, changes)
+
+
+def place(graph: Graph, name: str) -> Place:
+    """The graph, this or one around it, that has a tensor, and the tensor's name."""
+    around: Graph | None = graph
+    while around is not None:
+        if name in around.inputs or name in around.initializers or around.makes(name):
+            return (around.path, name)
+        around = around.parent
+    return (graph.path, name)
+
+
+class _Names:
+    """Names that no tensor has."""
+
+    def __init__(self, taken: set[str]) -> None:
+        self._taken = taken
+
+    def new(self, name: str) -> str:
+        while name in self._taken:
+            name += "/stripped"
+        self._taken.add(name)
+        return name
+
+
+def _nodes(
+    draft: Draft, graph: Graph, proto: onnx.GraphProto, changes: Changes, free: _Names | None
+) -> Iterator[onnx.NodeProto]:
+    for node, message in zip(graph.nodes, proto.node, strict=True):
+        if node.key not in changes.gone:
+            for names in (message.input, message.output):
+                for position, name in enumerate(names):
+                    if name:
+                        names[position] = changes.resolved(place(graph, name))[1]
+            yield message
+            continue
+        values = changes.weights.get(node.key)
+        stand_ins = [
+            (changes.resolved(read)[1], changes.resolved(made)[1]) for read, made in changes.gone[node.key]
+        ]
+        made = [onnx.helper.make_node("Identity", [a], [b], node.name) for a, b in stand_ins]
+        if values is not None and free is not None:
+            made.append(_constant(draft, node, node.output(0), values))
+        elif values is not None:
+            draft.put_initializer(node.output(0), values, proto)
+        elif not made and free is not None:
+            made.append(
+                _constant(draft, node, free.new(node.output(0)), Produced.of(np.zeros(1, np.float32)))
+            )
+        yield from made
+
+
+def _constant(draft: Draft, node: Node, name: str, values: Produced) -> onnx.NodeProto:
+    made = onnx.helper.make_node("Constant", [], [name], node.name)
+    value = made.attribute.add(name="value", type=onnx.AttributeProto.TENSOR)
+    draft.put(value.t, values)
+    return made
+
+
+def _values(graph: Graph, proto: onnx.GraphProto, changes: Changes) -> None:
+    """Let declared types follow; those of tensors inside the graph are worked out again."""
+    kept = [
+        value
+        for value in proto.value_info
+        if (graph.path, value.name) not in changes.called and (graph.path, value.name) not in changes.kinds
+    ]
+    if len(kept) < len(proto.value_info):
+        kept = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in kept]
+        del proto.value_info[:]
+        proto.value_info.extend(kept)
+    for value in (*proto.input, *proto.output):
+        kind = changes.kinds.get((graph.path, value.name))
+        if kind is not None:
+            value.type.tensor_type.elem_type = kind
+
+
+def _tidy(proto: onnx.ModelProto, model: Model, changes: Changes) -> None:
+    """Drop integers, scales and zero points that nothing reads any more, and an unused domain."""
+    loose = {
+        name
+        for graph in model.graph.with_subgraphs()
+        for node in graph.nodes
+        if node.key in changes.gone
+        for name in node.inputs
+    }
+    while True:
+        read = set(_read(proto.graph))
+        dropped = [_drop(graph, loose - read) for graph in _graphs(proto.graph)]
+        if not any(dropped):
+            break
+        loose.update(*dropped)
+    domains = {node.domain for graph in _graphs(proto.graph) for node in graph.node}
+    domains |= {node.domain for function in proto.functions for node in function.node}
+    kept = [item for item in proto.opset_import if item.domain != MICROSOFT or item.domain in domains]
+    kept = [onnx.OperatorSetIdProto.FromString(item.SerializeToString()) for item in kept]
+    del proto.opset_import[:]
+    proto.opset_import.extend(kept)
+
+
+def _drop(graph: onnx.GraphProto, names: set[str]) -> set[str]:
+    """Drop what is stored under these names; returns what that was made of, and the names themselves."""
+    gone: set[str] = set()
+    for items in (graph.initializer, graph.input):
+        for index in reversed(range(len(items))):
+            item = items[index]
+            stored = isinstance(item, onnx.TensorProto) or item.name in gone
+            if item.name in names and stored:
+                gone.add(item.name)
+                del items[index]
+    for index in reversed(range(len(graph.node))):
+        node = graph.node[index]
+        if node.op_type in ("Constant", "Identity") and node.output[0] in names:
+            gone.update(node.input, node.output)
+            del graph.node[index]
+    return gone
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _graphs(inner)
+
+
+def _read(graph: onnx.GraphProto) -> Iterator[str]:
+    for inner in _graphs(graph):
+        yield from (value.name for value in inner.output)
+        for node in inner.node:
+            yield from node.input

@@ -1,0 +1,111 @@
+"""From a QDQ model to the float model in it and an override file, proved by running both ways."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dlclint.analysis.placement import placements
+from dlclint.analysis.qdq.encodings import encodings_text
+from dlclint.analysis.qdq.inserting import quantized_again
+from dlclint.analysis.qdq.lifting import Lifted, holds_quantization, lift
+from dlclint.encodings.convert import convert
+from dlclint.encodings.reading import read_bytes
+from dlclint.model.draft import open_draft
+from dlclint.model.graph import Model
+from dlclint.model.types import is_float
+from dlclint.model.writing import write_model
+from dlclint.verify import Verdict, verify
+
+NATIVE = "2.0.0"
+"""The format version that says what QuantizeLinear says, without a model."""
+
+
+class NothingToExtract(Exception):
+    """The model holds no quantization that can be taken out; the argument says so in a sentence."""
+
+
+class NotTheSame(Exception):
+    """The float model with the encodings applied computes something else; the argument says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """What was taken out of a model, and how sure it is."""
+
+    encodings: int
+    left: tuple[str, ...]
+    """Quantizing nodes that stay, one sentence each."""
+    apart: tuple[str, ...]
+    """Tensors that Identity makes, to have a grid that their source has not, one sentence each."""
+    proof: str
+    """What running both models told, or why they were not run."""
+
+
+def extract(source: Path, output: Path, version: str, lossy: bool, put: Callable[[str], None]) -> Extracted:
+    """Write the float model of a QDQ model, and hand the text of its override file to `put`.
+
+    Both are made or neither: `put` is called when the model is written whole, before it takes its name.
+
+    Raises:
+        Unreadable: the source is no readable model.
+        NothingToExtract: see the class.
+        CannotConvert: the format version cannot say what the model says.
+        CannotWrite: the output cannot be written.
+        NotTheSame: see the class.
+    """
+    draft = open_draft(source)
+    model = draft.model(check=False)
+    if not holds_quantization(model):
+        raise NothingToExtract("the model holds no QuantizeLinear and no DequantizeLinear")
+    lifted = lift(draft, model)
+    left = tuple(
+        f"{item.node.op_type} {item.node.name or item.node.output(0)!r} stays: {item.reason}"
+        for item in lifted.left
+    )
+    if not lifted.encoded:
+        raise NothingToExtract(f"none of its quantization can be taken out; {left[0]}")
+    text = encodings_text(lifted.encoded)
+    if version != NATIVE:
+        document = read_bytes(text.encode("utf-8", "surrogatepass"), source)
+        text = convert(document, version, placements(lifted.draft.model(check=False)), lossy)
+    proof = _prove(source, model, lifted)
+    write_model(lifted.draft, output, lambda candidate: put(f"{text}\n"))
+    apart = tuple(
+        f"{item.name!r} is {item.source!r} on a grid that not all readers of {item.source!r} see: an"
+        " Identity keeps them apart, which the converter may take out"
+        for item in lifted.apart
+    )
+    return Extracted(len(lifted.encoded), left, apart, proof)
+
+
+def _prove(source: Path, model: Model, lifted: Lifted) -> str:
+    """Quantize the float model again by its encodings, and run it beside the source.
+
+    Raises:
+        NotTheSame: see the class.
+    """
+    graph = model.graph
+    kinds = [graph.type_of(name) for name in (*graph.inputs, *graph.outputs)]
+    again = quantized_again(lifted)
+    new = again.model(check=False).graph
+    changed = [new.type_of(name) for name in (*new.inputs, *new.outputs)]
+    if [kind and is_float(kind.data_type) for kind in kinds] != [
+        kind and is_float(kind.data_type) for kind in changed
+    ]:
+        return "not compared: inputs or outputs that held integers are float now"
+    with tempfile.TemporaryDirectory() as folder:
+        candidate = Path(folder) / "quantized_again.onnx"
+        write_model(again, candidate)
+        found = verify(source, candidate)
+    if found.verdict is Verdict.DIFFERENT:
+        raise NotTheSame(f"the float model with its encodings computes something else: {found.reason}")
+    if found.verdict is Verdict.UNKNOWN:
+        return f"not compared: {found.reason}"
+    worst = max((item.relative for item in found.outputs), default=0.0)
+    return (
+        f"the float model with its encodings computes what the source computes: largest difference"
+        f" {worst:.2g} of the output's magnitude, {found.runs} random inputs, ONNX Runtime on the CPU"
+    )
