@@ -15,7 +15,7 @@ from dlclint.analysis.expressions import Unknown, holds, names_in
 from dlclint.cli.main import main
 from dlclint.engine.registry import all_rules
 from dlclint_rules.runtime.breaches import HANDLERS
-from dlclint_rules.runtime.limits import CHECKED_BY, NO_FLAW, evaluated
+from dlclint_rules.runtime.limits import CHECKED_BY, evaluated
 from dlclint_schemas.limitations import limit_table
 
 CPU, GPU = "--runtime cpu --float", "--runtime gpu --float"
@@ -277,6 +277,24 @@ def test_both_sides(
     assert ("runtime/layer-limit", id) not in found(*good, tmp_path, capsys)
 
 
+<<<<<<< HEAD
+=======
+OF_DSP = [(id, case) for id, case in EVALUATED if limit_table()[id].get("runtimes") == ("dsp",)]
+
+
+@pytest.mark.parametrize(("id", "case"), OF_DSP, ids=[id for id, _ in OF_DSP])
+def test_limits_of_the_dsp_reach_aip_and_not_htp(
+    id: str, case: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """AIP runs on HTA and on that DSP; HTP is another processor, of which the page does not speak."""
+    (options, model), _ = sides(case)
+    for runtime, reached in (("aip", True), ("htp", False)):
+        elsewhere = options.replace("--runtime dsp", f"--runtime {runtime}")
+        limits = found(elsewhere, model, tmp_path, capsys)
+        assert (("runtime/layer-limit", id) in limits) == reached
+
+
+>>>>>>> 6b28607 (limits: let typed fields steer, not prose and ids)
 OTHERS = [(id, case) for id, cases in ELSEWHERE.items() for case in cases]
 
 
@@ -295,11 +313,33 @@ def test_every_entry_is_accounted_for() -> None:
     assert len(machine) == 44
     own = {id for id in machine if evaluated(id)}
     assert own == set(CASES)
-    assert machine == own | set(CHECKED_BY) | set(NO_FLAW)
+    defined = {id for id, entry in limit_table().items() if entry["effect"] == "definition"}
+    assert machine == own | set(CHECKED_BY) | defined
+    assert not own & set(CHECKED_BY)
     assert set(CHECKED_BY.values()) <= {rule.id for rule in all_rules()}
     # quantization/fp16-overflow has its own fixtures; it needs ranges, which no option here gives.
     assert set(CHECKED_BY) == {*ELSEWHERE, "LIM008"}
     assert {limit_table()[id]["machine"]["kind"] for id in own} == set(HANDLERS)
+
+
+def test_every_expression_is_of_the_language() -> None:
+    """All that `when`, `expr` and `tests` hold is parsed, and names no quantity that nothing gives."""
+    texts = [
+        text
+        for entry in limit_table().values()
+        for machine in (entry.get("machine", {}),)
+        for text in (machine.get("when"), machine.get("expr"), *machine.get("tests", ()))
+        if text is not None
+    ]
+    assert len(texts) > 15
+    known = {
+        *("group", "output_channels", "input_channels", "channels", "packed_channels", "kernel", "kernel_i"),
+        *("strides", "stride_i", "stride_w", "filter_size", "filter_h", "filter_w", "width", "batch", "rank"),
+        *("input_features", "output_features", "axis", "channel", "C_i", "C", "H", "W", "scale"),
+        "MaxPerGPUSize",
+    }
+    for text in texts:
+        assert set(names_in(text)) <= known, text
 
 
 def test_stale_entries_are_silent() -> None:
@@ -314,8 +354,8 @@ def test_expressions() -> None:
         "output_channels",
         "MaxPerGPUSize",
     )
-    assert holds("stride_i <= kernel_i for each spatial axis", {"stride_i": [1, 2], "kernel_i": [1, 2]})
-    assert not holds("stride_i <= kernel_i for each spatial axis", {"stride_i": [1, 3], "kernel_i": [1, 2]})
+    assert holds("stride_i <= kernel_i", {"stride_i": [1, 2], "kernel_i": [1, 2]})
+    assert not holds("stride_i <= kernel_i", {"stride_i": [1, 3], "kernel_i": [1, 2]})
     assert not holds("kernel == [3,3]", {"kernel": [3, 3, 3]})
     assert holds("all(C_i % 32 == 0) or sum(C_i) <= 4096", {"C_i": [31, 4065]})
     assert not holds("all(C_i % 32 == 0) or sum(C_i) <= 4096", {"C_i": [31, 4066]})

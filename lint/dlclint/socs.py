@@ -9,7 +9,7 @@ from functools import cache
 
 from dlclint.target import Runtime, Soc
 from dlclint_schemas.devices import HTP_FROM, DeviceRow, MeasuredSoc, device_table
-from dlclint_schemas.limitations import limit_table
+from dlclint_schemas.limitations import socs_that_need_the_quantizer
 
 
 class UnknownSoc(Exception):
@@ -109,7 +109,7 @@ def _measured_among(names: Iterable[str]) -> MeasuredSoc | None:
 
 def needs_quantizer(soc: Soc | None) -> bool:
     """Whether the limitations name the SoC as one whose DSP takes no DLC but the quantizer's."""
-    return soc is not None and soc.name in limit_table()["LIM017"]["machine"]["soc"]
+    return soc is not None and soc.name in socs_that_need_the_quantizer()
 
 
 def _names(soc: Soc) -> tuple[str, ...]:

@@ -227,7 +227,7 @@ def detector_batch(context: ModelContext) -> Iterator[Finding]:
     Why: such detectors run with batch 1 only.
     What to do: convert with batch 1.
     """
-    ops = limit_table()["LIM002"]["machine"]["when_any_op"]
+    ops = limit_table()["LIM002"]["machine"]["with_any_op"]
     detector = next((node for node in context.view.nodes() if node.op_type in ops), None)
     if detector is None:
         return

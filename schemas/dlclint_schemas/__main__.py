@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
 
 import onnx
 
@@ -11,6 +14,7 @@ from dlclint_schemas.devices import device_table
 from dlclint_schemas.layers import LayerTable, layer_table
 from dlclint_schemas.limitations import limit_table
 from dlclint_schemas.ops import NEWER_SDK, OpTable, op_table
+from dlclint_schemas.resource import load
 
 COUNTS = {"ops": 122, "layers": 134, "devices": 45, "limits": 64}
 COLUMNS = {"cpu", "gpu", "aip", "htp", "dsp_v66"}
@@ -59,6 +63,21 @@ def op_failures(ops: OpTable, layers: LayerTable) -> Iterator[str]:
                     yield f"op {row.name}: version {version} is not in the onnx registry"
 
 
+def limit_failures(limits: dict[str, Any]) -> Iterator[str]:
+    """What the limitations' schema says against them, and constants that no entry defines."""
+    import jsonschema
+
+    schema = json.loads(files(__package__).joinpath("limitations.schema.json").read_bytes())
+    for error in jsonschema.Draft202012Validator(schema).iter_errors(limits):
+        yield f"limitations: {'/'.join(map(str, error.path))}: {error.message[:200]}"
+    machines = [entry["machine"] for entry in limits["limits"] if "machine" in entry]
+    defined = {machine.get("name") for machine in machines if machine["kind"] == "constants"}
+    for machine in machines:
+        for name in machine.get("constants", ()):
+            if name not in defined:
+                yield f"limitations: no entry defines the constant {name}"
+
+
 def main(arguments: list[str]) -> int:
     """Print one line per failure; exit status 1 if there is any."""
     if arguments != ["--check"]:
@@ -73,6 +92,7 @@ def main(arguments: list[str]) -> int:
     }
     failures = [*count_failures(found), *layer_failures(layers), *op_failures(ops, layers)]
     failures += op_failures(op_table(NEWER_SDK), layers)
+    failures += limit_failures(load("snpe_limitations"))
     for failure in failures:
         print(failure)
     if not failures:

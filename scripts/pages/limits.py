@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dlclint_rules.runtime.limits import CHECKED_BY, NO_FLAW, evaluated
+from dlclint_rules.runtime.limits import CHECKED_BY, evaluated
 from dlclint_schemas.limitations import limit_effects, limit_table
 from pages._markdown import table
 
@@ -13,7 +13,7 @@ def files() -> dict[str, str]:
     rows = (
         (
             id,
-            entry.get("runtime", "all"),
+            ",".join(entry.get("runtimes", ("all",))),
             entry.get("layer", ", ".join(entry.get("onnx", ())) or entry["scope"]),
             entry["limit"],
             entry["effect"],
@@ -41,9 +41,10 @@ def files() -> dict[str, str]:
 def _checked(id: str) -> str:
     if id in CHECKED_BY:
         return CHECKED_BY[id]
-    if id in NO_FLAW:
-        return NO_FLAW[id]
     if evaluated(id):
         return "runtime/layer-limit"
-    stale = limit_table()[id]["effect"] == "stale"
+    entry = limit_table()[id]
+    if entry["effect"] == "definition":
+        return f"defines {entry['machine']['name']}, which other entries use"
+    stale = entry["effect"] == "stale"
     return "nothing: stale" if stale else "nothing: not to be told from an ONNX model"

@@ -10,6 +10,7 @@ import pytest
 from dlclint_schemas import __main__ as check
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import NEWER_SDK, Constraint, op_table
+from dlclint_schemas.resource import load
 
 
 def test_real_tables_pass() -> None:
@@ -58,3 +59,15 @@ def test_the_newer_table_lists_what_it_adds_and_falls_back() -> None:
     assert not any(set(row.versions) & set(row.unlisted) for row in new.rows.values())
     with pytest.raises(KeyError):
         op_table("snpe-1.0")
+
+
+def test_damaged_limits_fail() -> None:
+    limits = load("snpe_limitations")
+    assert not list(check.limit_failures(limits))
+    machines = {entry["id"]: entry["machine"] for entry in limits["limits"] if "machine" in entry}
+    machines["LIM012"]["constants"] = ["Unheard"]
+    assert list(check.limit_failures(limits)) == ["limitations: no entry defines the constant Unheard"]
+    machines["LIM012"]["applies_to"] = "every layer"
+    machines["LIM025"]["except_layers"] = "depthwise"
+    places = {failure.split(":")[1].strip() for failure in check.limit_failures(limits)}
+    assert {"limits/11/machine", "limits/24/machine"} <= places

@@ -1,7 +1,7 @@
 """The small language of the limitations' `expr` and `tests`: arithmetic and comparisons over named numbers.
 
 It is a subset of Python's expressions, parsed and walked here, never executed: numbers, names, lists,
-`+ - * / %`, comparisons (`is` reads as equality), `and`, `or`, and the calls ceil, pow2 (whether a
+`+ - * / %`, comparisons, `and`, `or`, and the calls ceil, pow2 (whether a
 power of two), all and sum. A name may stand for a list (one number per axis or input); operations go
 element by element, and a whole list is true if all its elements are.
 """
@@ -47,13 +47,12 @@ _OPERATORS: dict[type[ast.AST], Callable[[Value, Value], Value]] = {
     ast.GtE: operator.ge,
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
-    ast.Is: operator.eq,
 }
 
 
 @cache
 def _parsed(text: str) -> ast.expr:
-    return ast.parse(text.removesuffix(" for each spatial axis"), mode="eval").body
+    return ast.parse(text, mode="eval").body
 
 
 def names_in(text: str) -> tuple[str, ...]:

@@ -14,11 +14,11 @@ from dlclint.analysis.layers import Presence, layers_of
 from dlclint.analysis.quantities import of_tensor, quantities
 from dlclint.diagnostic import Evidence
 from dlclint.model.graph import Node
-from dlclint.model.op_facts import CONVOLUTIONS, MATRICES, WEIGHTED_OPS
+from dlclint.model.op_facts import CONVOLUTIONS, MATRICES
 from dlclint.model.types import is_float
 from dlclint.rule import ModelContext
 from dlclint.target import DlcKind, Runtime
-from dlclint_schemas.limitations import limit_table
+from dlclint_schemas.limitations import suggested_constants
 from dlclint_schemas.precision import hta_ops
 from dlclint_schemas.record import record
 
@@ -37,7 +37,7 @@ Handler = Callable[[ModelContext, Runtime, Mapping[str, Any]], Iterator[Breach]]
 
 def _nodes(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Node]:
     """Nodes of the entry's ops that the runtime has; of the others ops/no-runtime speaks."""
-    for op in machine.get("ops") or (machine["op"],):
+    for op in machine["ops"]:
         for node in context.view.by_op.get(op, ()):
             if op in MATRICES and layers_of(node) != ("FullyConnected",):
                 continue
@@ -69,72 +69,60 @@ def _applies(machine: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
         return False
 
 
-def _max_per_gpu_size() -> int:
-    return int(limit_table()["LIM014"]["machine"]["unknown_default_suggestion"])
+def _constants(machine: Mapping[str, Any]) -> Mapping[str, int]:
+    """The values taken for what an expression names and no model says."""
+    return {name: suggested_constants()[name] for name in machine.get("constants", ())}
 
 
-def _size_limit(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
-    given = {"MaxPerGPUSize": _max_per_gpu_size()}
-    everywhere = machine.get("applies_to", "")
-    if everywhere.startswith("every rank-4 tensor"):
-        seen: set[str] = set()
-        for node in context.view.nodes():
-            for name in dict.fromkeys((*node.outputs, *node.inputs)):
-                filters = node.op_type in CONVOLUTIONS and name == node.input(1)
-                if name in seen or not (filters or context.view.is_image(node.graph, name)):
-                    continue
-                seen.add(name)
-                kind = node.graph.type_of(name)
-                values = {**of_tensor(None if kind is None else kind.shape), **given}
-                if _broken(machine["expr"], values):
-                    yield Breach(node, _numbers((machine["expr"],), values), name)
-                    break
-        return
-    ops = {"ops": WEIGHTED_OPS} if everywhere else machine
-    for node in _nodes(context, runtime, ops):
-        values = {**_quantities(context, node), **given}
-        if _broken(machine["expr"], values):
-            yield Breach(node, _numbers((machine["expr"],), values))
+def _tensor_expression(
+    context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]
+) -> Iterator[Breach]:
+    """An expression over every 4-D tensor that has channels: images, and the filters of convolutions."""
+    constants = _constants(machine)
+    seen: set[str] = set()
+    for node in context.view.nodes():
+        for name in dict.fromkeys((*node.outputs, *node.inputs)):
+            filters = node.op_type in CONVOLUTIONS and name == node.input(1)
+            if name in seen or not (filters or context.view.is_image(node.graph, name)):
+                continue
+            seen.add(name)
+            kind = node.graph.type_of(name)
+            values = {**of_tensor(None if kind is None else kind.shape), **constants}
+            if _broken(machine["expr"], values):
+                yield Breach(node, _numbers((machine["expr"],), values), name)
+                break
 
 
 def _expression(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
+    constants, excepted = _constants(machine), machine.get("except_layers", ())
     for node in _nodes(context, runtime, machine):
-        values = _quantities(context, node)
-        depthwise = node.op_type == "Conv" and layers_of(node) == ("DepthWiseConv2d",)
-        if "depthwise" in machine.get("note", "") and depthwise:
+        if excepted and set(layers_of(node)) <= set(excepted):
             continue
+        values = {**_quantities(context, node), **constants}
         if _applies(machine, values) and _broken(machine["expr"], values):
             yield Breach(node, _numbers((machine["expr"],), values))
 
 
-_ELSEWHERE = frozenset({"batch == 1", "runtime != gpu"})
-"""Tests of MaxRoiPool that batch/detector-batch and ops/no-runtime make."""
-
-
 def _all_of(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
-    """Every test holds; one that starts with a runtime's name and a colon is about an input's source."""
     for node in _nodes(context, runtime, machine):
         values = _quantities(context, node)
         if not _applies(machine, values):
             continue
-        tests = [test for test in machine["tests"] if test not in _ELSEWHERE]
-        spoken = [test for test in tests if ":" not in test]
-        failed = tuple(test for test in spoken if _broken(test, values))
-        numbers = {**_numbers(failed, values)}
-        if len(spoken) < len(tests) and not _from_proposal(context, node, runtime):
-            numbers["input"] = node.input(1)
-            failed = (*failed, "input")
+        failed = tuple(test for test in machine["tests"] if _broken(test, values))
         if failed:
-            yield Breach(node, numbers)
+            yield Breach(node, _numbers(failed, values))
 
 
-def _from_proposal(context: ModelContext, node: Node, runtime: Runtime) -> bool:
-    """Whether the regions come from Proposal or from an input that `--input-type NAME opaque` names."""
-    if runtime.dlc_row not in ("dsp", "aip"):
-        return True
-    producer = node.graph.producer(node.input(1))
-    opaque = {name for name, kind in context.target.input_types if kind == "opaque"}
-    return node.input(1) in opaque or (producer is not None and "Proposal" in producer.op_type)
+def _input_from(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
+    """An input has to come from certain ops, or from a graph input that `--input-type` calls opaque."""
+    if runtime.dlc_row not in machine["on"]:
+        return
+    opaque = {name for name, kind in context.target.input_types if kind == machine["or_input_type"]}
+    for node in _nodes(context, runtime, machine):
+        name = node.input(machine["input"])
+        producer = node.graph.producer(name)
+        if name not in opaque and (producer is None or producer.op_type not in machine["producers"]):
+            yield Breach(node, {"input": name})
 
 
 def _any_of(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
@@ -236,7 +224,7 @@ def _batch_of_layer(context: ModelContext, runtime: Runtime, machine: Mapping[st
     for node in context.view.nodes():
         kind = node.graph.type_of(node.input(0))
         batch = kind.shape[0] if kind is not None and kind.shape else None
-        if node.op_type == machine["when_layer"] and isinstance(batch, int) and batch != machine["value"]:
+        if node.op_type == machine["layer"] and isinstance(batch, int) and batch != machine["value"]:
             yield Breach(node, {"batch": batch})
 
 
@@ -332,9 +320,10 @@ def _input_dims(context: ModelContext, runtime: Runtime, machine: Mapping[str, A
 
 
 HANDLERS: Mapping[str, Handler] = {
-    "size_limit": _size_limit,
     "expr": _expression,
+    "tensor_expr": _tensor_expression,
     "all_of": _all_of,
+    "input_from": _input_from,
     "any_of": _any_of,
     "attribute_all_le": _attribute_at_most,
     "attribute_advice": _default_attribute,
@@ -343,7 +332,7 @@ HANDLERS: Mapping[str, Handler] = {
     "pads_zero_on_axis": _pads,
     "dim_multiple_of": _channels_multiple,
     "op_present": _present,
-    "batch_equals": _batch_of_layer,
+    "layer_batch_equals": _batch_of_layer,
     "batch_gt_1_requires": _batched_input,
     "requires_static_split": _static_parameters,
     "udo_dtypes": _custom_types,

@@ -1,7 +1,6 @@
 """The limitations table, entry by entry: the data say what holds, `breaches` says where it does not.
 
-Entries that another family checks are in `CHECKED_BY`, those that state no flaw in `NO_FLAW`;
-docs/tables/limits.md is made from these and from `evaluated`.
+An entry is checked here if its kind has a handler. docs/tables/limits.md says of each what checks it.
 """
 
 from __future__ import annotations
@@ -27,16 +26,7 @@ CHECKED_BY = {
     "LIM021": "runtime/dlc-kind",
     "LIM022": "runtime/precision",
 }
-"""Entries that a rule of their own checks."""
-NO_FLAW = {
-    "LIM010": "defines packed_channels, which other entries use",
-    "LIM014": "defines MaxPerGPUSize, which other entries use",
-}
-"""Entries with a `machine` form that a model cannot break."""
-_HTA = frozenset({"LIM020", "LIM062", "LIM063", "LIM064"})
-"""What HTA does not take runs on the DSP of the AIP runtime: slower, and no error."""
-_READING = frozenset({"LIM012", "LIM020", "LIM026", "LIM039", "LIM048", "LIM050", "LIM051", "LIM052"})
-"""Entries whose `machine` form is a reading of the text for ONNX; types of a custom op are its package's."""
+"""Entries that a rule of their own checks, for the page of limits."""
 
 
 @rule(Subject.MODEL, "runtime")
@@ -69,7 +59,7 @@ def layer_limit(context: ModelContext) -> Iterator[Finding]:
 
 def evaluated(id: str) -> bool:
     """Whether this rule checks an entry."""
-    return "machine" in limit_table()[id] and id not in CHECKED_BY and id not in NO_FLAW
+    return limit_table()[id].get("machine", {}).get("kind") in HANDLERS
 
 
 def _concerns(entry: Mapping[str, Any], runtime: Runtime | None) -> bool:
@@ -77,22 +67,22 @@ def _concerns(entry: Mapping[str, Any], runtime: Runtime | None) -> bool:
 
     The page has no section on HTP, and its DSP entries hold for v66; AIP runs on HTA and that DSP.
     """
-    named = entry.get("runtime")
+    named = entry.get("runtimes")
     if named is None:
         return True
     if runtime is None:
         return False
     rows = {runtime.dlc_row} if runtime is not Runtime.HTP else set()
-    return bool(rows & set(named.split(","))) or (named == "dsp" and runtime is Runtime.AIP)
+    return bool(rows & set(named)) or (runtime is Runtime.AIP and "dsp" in named)
 
 
 def _findings(id: str, entry: Mapping[str, Any], found: list[Breach]) -> Iterator[Finding]:
-    effect = entry["effect"]
-    refused = effect == "unsupported" and id not in _HTA
-    guessed = "MaxPerGPUSize" in str(entry["machine"])
-    severity = Severity.ERROR if refused and id not in _READING and not guessed else Severity.WARNING
-    severity = Severity.INFO if effect == "accuracy" or id == "LIM026" else severity
-    inferred = guessed or id in _READING
+    effect, machine = entry["effect"], entry["machine"]
+    on_dsp_instead = "falls_back_to" in machine
+    refused = effect == "unsupported" and not on_dsp_instead
+    inferred = bool(machine.get("constants")) or "reading" in machine
+    severity = Severity.ERROR if refused and not inferred else Severity.WARNING
+    severity = Severity.INFO if effect == "accuracy" or "note_only" in machine else severity
     shown = found if refused else found[:1]
     for breach in shown:
         numbers = ", ".join(f"{name} {_shown(value)}" for name, value in breach.numbers.items())
@@ -103,7 +93,7 @@ def _findings(id: str, entry: Mapping[str, Any], found: list[Breach]) -> Iterato
             severity,
             Source(f"{entry['document']}, {entry['title']}", f"{id} {entry.get('layer', entry['scope'])}"),
             Confidence.INFERRED if inferred else Confidence.DOCUMENTED,
-            help=_HELP["hta" if id in _HTA else effect],
+            help=_HELP["hta" if on_dsp_instead else effect],
             node=breach.node,
             tensor=breach.tensor,
             evidence={"limit": id, "nodes": len(found), **breach.numbers},
