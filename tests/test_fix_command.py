@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,7 +16,11 @@ import pytest
 from onnx import numpy_helper, parser
 
 from dlclint.cli.main import main
+from dlclint.diagnostic import Safety, Severity, Source
 from dlclint.engine.fix import model as fixing
+from dlclint.model.constants import add_constant
+from dlclint.model.edits import Fix
+from dlclint.rule import Finding, ModelContext, Rule, Subject
 from dlclint.verify import Difference, Verdict, Verification
 
 GEMM = """<ir_version: 8, opset_import: ["" : 13]>
@@ -276,3 +281,25 @@ def test_fix_that_breaks_the_model_is_not_made(
     assert "not mended ops/pattern-only" in output
     assert "its result would not be sound: shape inference: no" in output
     assert not onnx.load(model).graph.node[0].attribute
+
+
+def test_fix_that_does_not_help_is_given_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fix whose finding comes back is made three times, and the finding is then left with that reason."""
+
+    def stubborn(context: ModelContext) -> Iterator[Finding]:
+        graph = context.view.model.graph
+        number = len(graph.initializers)
+        edit = add_constant(graph, f"spare{number}", np.zeros(1, np.float32))
+        fix = Fix("add a constant", Safety.SAFE, lambda: (edit,))
+        source = Source("a test", "row")
+        yield Finding("it is always there", Severity.INFO, source, help="nothing", fix=fix)
+
+    rule = Rule("odd/stubborn", Subject.MODEL, stubborn, "Stubborn.", frozenset({Safety.SAFE}))
+    monkeypatch.setattr(fixing, "all_rules", lambda: (rule,))
+    model = save(tmp_path / "m.onnx")
+    assert run(model, "--in-place", "--format", "json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert json.dumps(report).count("it was made 3 times and the finding did not go") == 1
+    assert [item["rule"] for item in report["mended"]] == ["odd/stubborn"] * 3

@@ -277,8 +277,6 @@ def test_both_sides(
     assert ("runtime/layer-limit", id) not in found(*good, tmp_path, capsys)
 
 
-<<<<<<< HEAD
-=======
 OF_DSP = [(id, case) for id, case in EVALUATED if limit_table()[id].get("runtimes") == ("dsp",)]
 
 
@@ -294,7 +292,6 @@ def test_limits_of_the_dsp_reach_aip_and_not_htp(
         assert (("runtime/layer-limit", id) in limits) == reached
 
 
->>>>>>> 6b28607 (limits: let typed fields steer, not prose and ids)
 OTHERS = [(id, case) for id, cases in ELSEWHERE.items() for case in cases]
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from dlclint.analysis.dlc_size import dlc_bytes, packed_bytes
+from dlclint.analysis.dlc_size import Parameter, dlc_bytes, packed_bytes, parameter_bytes
 from dlclint.analysis.view import ModelView
 from dlclint.model.reading import read
 from dlclint.target import DlcKind, Target
@@ -76,3 +76,13 @@ def test_by_kind(tmp_path: Path) -> None:
     assert dlc_bytes(view, DlcKind(True, 8, 4)) == 864 // 2 + 32 + 160 // 2 + 8
     # Per channel: 32 channels of 27 values take 14 bytes each; MatMul is not quantized per channel.
     assert dlc_bytes(view, DlcKind(True, 8, 4, per_channel=True)) == 32 * 14 + 32 + 160 // 2 + 8
+
+
+def test_only_weights_are_packed_to_4_bits() -> None:
+    """What is added or compared has no 4-bit form, and an index none at all."""
+    kind = DlcKind(True, 8, 4)
+    shape = (1, 5)
+    assert parameter_bytes(Parameter(shape, True, True, False, None), kind) == 3
+    assert parameter_bytes(Parameter(shape, True, False, False, None), kind) == 5
+    assert parameter_bytes(Parameter(shape, True, False, False, None), DlcKind(True, 8, 16)) == 10
+    assert parameter_bytes(Parameter(shape, False, False, False, None), kind) == 20

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from onnx import parser
+import onnx
+import pytest
+from onnx import helper, parser
 
 from dlclint.analysis.layout import image_tensors
 from dlclint.model.reading import read
@@ -32,3 +34,47 @@ def test_from_layout_sensitive_ops_to_where_axes_move(tmp_path: Path) -> None:
     found = image_tensors(model.graph)
     assert {"x", "a", "b", "e", "f"} <= found, ranks
     assert not found & {"c", "d", "h", "i", "z", "t", "w"}
+
+
+SPREAD = """<ir_version: 8, opset_import: ["" : 13]>
+g (float[1,64,32] t, float[8,8] k) => (float[1,8,4,64] y) <int64[4] q, float[3,4,1,1] w> {{
+  a = Reshape(t, q)
+  b = {op}
+  y = Conv(b, w)
+}}"""
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        "Concat<axis = 1>(a, a)",
+        "Add(a, a)",
+        "Relu(a)",
+        "Slice(a, s, s)",
+        "DequantizeLinear(a, k)",
+        "Pad(a, s)",
+    ],
+)
+def test_layout_spreads_backward_through_ops_that_leave_axes_alone(op: str, tmp_path: Path) -> None:
+    text = SPREAD.format(op=op).replace("float[8,8] k", "float k, int64[8] s")
+    path = tmp_path / "m.onnx"
+    model = parser.parse_model(text)
+    for name in "ab":
+        model.graph.value_info.append(
+            helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 4, 8, 64])
+        )
+    path.write_bytes(model.SerializeToString())
+    assert {"a", "b", "y"} <= image_tensors(read(path).graph)
+
+
+def test_layout_does_not_spread_through_a_transpose(tmp_path: Path) -> None:
+    text = SPREAD.format(op="Transpose<perm = [0, 2, 1, 3]>(a)")
+    path = tmp_path / "m.onnx"
+    model = parser.parse_model(text)
+    for name in "ab":
+        model.graph.value_info.append(
+            helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 4, 8, 64])
+        )
+    path.write_bytes(model.SerializeToString())
+    found = image_tensors(read(path).graph)
+    assert "b" in found and "a" not in found

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, parser
 
-from dlclint.analysis.partition import Costliest, Placed, stages
+from dlclint.analysis.partition import Costliest, Placed, partition, stages
 from dlclint.analysis.view import ModelView
 from dlclint.model.reading import read
 from dlclint.target import DlcKind, Runtime, Target
@@ -131,6 +131,18 @@ def test_what_runs_nowhere_cuts_nothing(tmp_path: Path) -> None:
     text = f"{HEAD} g (float[1,4] x) => (float[1,4] y) {{ a = Relu(x) b = Det(a) y = Relu(b) }}"
     found = ModelView(read(save(text, tmp_path)), Target()).partition(Runtime.HTP)
     assert (found.cuts, found.nowhere, found.costliest) == (0, 1, None)
+
+
+def test_of_ops_that_save_as_many_borders_the_most_frequent_is_named(tmp_path: Path) -> None:
+    """Softplus twice in one stay on the CPU, Exp once in another: each stay costs two borders."""
+    text = f"""{HEAD} g (float[1,4] x) => (float[1,4] y) {{
+      a = Relu(x) b = Softplus(a) c = Softplus(b) d = Relu(c) e = Exp(d) f = Relu(e) y = Neg(f) }}"""
+    nodes = read(save(text, tmp_path)).graph.nodes
+    placed = [Placed(node, node.op_type, node.op_type in ("Softplus", "Exp")) for node in nodes]
+    found = partition(nodes[0].graph, placed, DlcKind(), Runtime.HTP, 0)
+    assert (found.cuts, found.costliest) == (4, Costliest("Softplus", 2, 2))
+    alone = [Placed(node, node.op_type, node.op_type == "Relu") for node in nodes[:1]]
+    assert partition(nodes[0].graph, alone, DlcKind(), Runtime.HTP, 0).costliest is None
 
 
 def test_captured_tensors_are_inputs(tmp_path: Path) -> None:

@@ -176,3 +176,13 @@ def test_sum_and_product_of_independent(means: list[float], deviations: list[flo
         assert made.deviation[0] == pytest.approx(values.std(), abs=0.03 * spread)
         assert made.minimum <= values.min() + 1e-9 and values.max() <= made.maximum + 1e-9
         assert made.basis is Basis.PROPAGATED
+
+
+def test_sums_of_independent_activations_add_in_quadrature() -> None:
+    """Deviations 3 and 4 make 5, and six deviations to either side 30; a plain sum would make 7 and 42."""
+    one = normal(np.array([1.0]), np.array([3.0]), Basis.NORMALISATION)
+    other = normal(np.array([-3.0]), np.array([4.0]), Basis.NORMALISATION)
+    total = added(one, other)
+    assert total.mean == [-2.0]
+    assert total.deviation == [5.0]
+    assert (total.low, total.high) == ([-32.0], [28.0])
