@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlclint.diagnostic import Confidence, Evidence, Safety, Severity, Source
+from dlclint.fix import Fix
 from dlclint.target import Target
 from dlclint_schemas.record import record
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from dlclint.analysis.precision import PrecisionMap
     from dlclint.analysis.view import ModelView
     from dlclint.encodings.document import EncodingsDocument
-    from dlclint.encodings.edits import Fix as EncodingsFix
-    from dlclint.model.edits import Fix as ModelFix
     from dlclint.model.graph import Graph, Node
     from dlclint.model.reading import Unreadable
 
@@ -61,7 +60,7 @@ class Finding:
     pointer: str | None = None
     line: int | None = None
     column: int | None = None
-    fix: EncodingsFix | ModelFix | None = None
+    fix: Fix | None = None
     """What repairs it, where that is known: for an override file, or for a model."""
 
 

@@ -17,7 +17,7 @@ from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import Constraint
 
 if TYPE_CHECKING:
-    from dlclint.model.edits import Fix
+    from dlclint.fix import Fix
 
 
 def _constrained(context: ModelContext, *kinds: str) -> Iterator[tuple[Node, Constraint]]:

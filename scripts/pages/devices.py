@@ -34,8 +34,8 @@ def files() -> dict[str, str]:
         f"# Devices\n\nSource: {devices.document}; float16 on HTP {devices.measured_document}, "
         "reported from the field for QCM6490, and not documented. `--soc` takes any of these names.\n\n"
         f"{table(heads, listed)}\n## Not in that table\n\n"
-        f"Only the Hexagon version and float16 are known, {devices.measured_document}; VTCM as executorch 1.5.1\n"
-        "states it.\n\n"
+        f"Only the Hexagon version and float16 are known, {devices.measured_document}; "
+        "VTCM as executorch 1.5.1\nstates it.\n\n"
         f"{table(('SoC', 'also called', 'Hexagon', 'float16 on HTP', 'VTCM, MiB'), measured)}"
     )
     return {"docs/tables/devices.md": text}

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 
+from dlclint.fix import CannotFix
 from dlclint.model.constants import replace_constant
-from dlclint.model.edits import CannotFix, Edit, SetDimension
+from dlclint.model.edits import Edit, SetDimension
 from dlclint.model.evaluation.values import Values
 from dlclint.model.graph import Model, Node
 from dlclint.model.inference import infer, refine

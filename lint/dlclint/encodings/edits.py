@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, groupby
 
-from dlclint.diagnostic import Safety
 from dlclint.encodings import json_text
 from dlclint.encodings.document import EncodingsDocument, Path_
 from dlclint.encodings.json_text import Member, NotJson
@@ -84,24 +83,6 @@ Edit = SetValue | InsertMembers | RemoveMembers | RenameKey | RenameTop | Insert
 
 
 @record
-class Fix:
-    """Edits that belong together: all are made, or none.
-
-    A safe fix leaves the function computed unchanged, or the file merely becomes what its own
-    numbers say; an unsafe one may change it a little, and `title` says by how much.
-    """
-
-    title: str
-    safe: bool
-    edits: tuple[Edit, ...]
-
-    @property
-    def safety(self) -> Safety:
-        """The same for reports, which speak of fixes of models too."""
-        return Safety.SAFE if self.safe else Safety.UNSAFE
-
-
-@record
 class Splice:
     """A stretch of text and what replaces it."""
 
@@ -117,17 +98,17 @@ def number(value: float, spelled_like: str = "") -> str:
     return repr(float(value))
 
 
-def apply(document: EncodingsDocument, fixes: Iterable[Fix]) -> tuple[str, list[Fix]]:
-    """The new text, and the fixes made; others overlap with those, or name what is not there.
+def apply(document: EncodingsDocument, fixes: Sequence[Sequence[Edit]]) -> tuple[str, tuple[int, ...]]:
+    """The new text, and the numbers of the fixes made; others overlap with those, or name what is not there.
 
     Fixes may share an edit; a fix that would change the same stretch in another way is not made.
     """
     taken: dict[tuple[int, int], str] = {}
     busy: list[tuple[int, int]] = []
-    made: list[Fix] = []
-    for fix in fixes:
+    made: list[int] = []
+    for number, edits in enumerate(fixes):
         try:
-            wanted = _splices(document, fix.edits)
+            wanted = _splices(document, edits)
         except (NotJson, LookupError):
             continue
         fresh = {place: text for place, text in wanted.items() if taken.get(place) != text}
@@ -136,9 +117,9 @@ def apply(document: EncodingsDocument, fixes: Iterable[Fix]) -> tuple[str, list[
         for place in fresh:
             insort(busy, place)
         taken.update(fresh)
-        made.append(fix)
+        made.append(number)
     splices = [Splice(start, end, text) for (start, end), text in taken.items()]
-    return splice_text(document.source.original, splices), made
+    return splice_text(document.source.original, splices), tuple(made)
 
 
 def _splices(document: EncodingsDocument, edits: Iterable[Edit]) -> dict[tuple[int, int], str]:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from dlclint.diagnostic import Diagnostic, FixNote, Location, Severity, plain
 from dlclint.engine.ignores import apply_ignores
 from dlclint.engine.job import Job
+from dlclint.fix import Fix
 from dlclint.outcome import FileOutcome
 from dlclint.own_rules import CRASHED
 from dlclint.rule import Finding, Rule, Subject
 from dlclint_schemas.record import record
-
-if TYPE_CHECKING:
-    from dlclint.encodings.edits import Fix as EncodingsFix
-    from dlclint.model.edits import Fix as ModelFix
 
 
 @record
@@ -23,7 +19,7 @@ class Found:
     """A finding as reports see it, and the fix that it carries."""
 
     shown: Diagnostic
-    fix: EncodingsFix | ModelFix | None = None
+    fix: Fix | None = None
 
 
 def run_rules(rules: Iterable[Rule], subject: Subject, context: object, file: str) -> Iterator[Found]:

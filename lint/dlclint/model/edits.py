@@ -6,13 +6,13 @@ view; `apply` turns them into changes of the draft's messages, all edits of a fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
 import onnx
 
-from dlclint.diagnostic import Safety, plain
+from dlclint.diagnostic import plain
 from dlclint.model.graph import Graph, Node
 from dlclint.model.graph_text import attribute_text
 from dlclint.model.tensors import Array, Produced
@@ -20,10 +20,6 @@ from dlclint_schemas.record import record
 
 Claim = tuple[Any, ...]
 """What an edit changes. Edits of different fixes meet if one claim is the beginning of the other."""
-
-
-class CannotFix(Exception):
-    """The edits of a fix cannot be worked out for this model; the argument says why in one sentence."""
 
 
 def _place(node: Node) -> Claim:
@@ -290,20 +286,6 @@ Edit = (
     | SortNodes
     | SetOpset
 )
-
-
-@record
-class Fix:
-    """Edits of a model that belong together: all are made, or none.
-
-    The title says what is done and, where the fix is unsafe, what changes with it. A fix for display
-    only has no edits: it tells what a person would have to do.
-    """
-
-    title: str
-    safety: Safety
-    make: Callable[[], Iterable[Edit]] = tuple
-    """Works the edits out, which linting alone does not need. Raises `CannotFix`."""
 
 
 def same(one: Edit, other: Edit) -> bool:

@@ -8,10 +8,11 @@ from dataclasses import fields
 import numpy as np
 
 from dlclint.analysis.roles import WeightUse, converted_weight, weight_uses
-from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.diagnostic import Confidence, Safety, Severity, Source
 from dlclint.encodings import grid
 from dlclint.encodings.document import FLOAT
-from dlclint.encodings.edits import Edit, Fix
+from dlclint.encodings.edits import Edit
+from dlclint.fix import Fix
 from dlclint.model.op_facts import CONVOLUTIONS
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
@@ -294,4 +295,4 @@ def _widened(context: EncodingsContext, row: int, low: grid.Floats, high: grid.F
     edits: list[Edit] = []
     for place in range(rows.stop - first):
         edits.extend(grid_edits(document, first + place, wide, place))
-    return Fix("widen the range to the real weights", False, tuple(edits)) if edits else None
+    return Fix("widen the range to the real weights", Safety.UNSAFE, tuple(edits)) if edits else None

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from dlclint.analysis.roles import weight_uses
-from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.diagnostic import Confidence, Safety, Severity, Source
 from dlclint.encodings.columns import FLOAT_DTYPES
 from dlclint.encodings.document import FLOAT, PARAMS, UNKNOWN, EncodingsDocument, Layout, Mask
-from dlclint.encodings.edits import Edit, Fix, RemoveMembers, SetValue
+from dlclint.encodings.edits import Edit, RemoveMembers, SetValue
 from dlclint.encodings.values import shown
+from dlclint.fix import Fix
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
 from dlclint_rules.encodings.reporting import (
@@ -97,7 +98,7 @@ def _symmetry_spelling(context: EncodingsContext) -> Iterator[Finding]:
             Source(FORMAT, str(key)),
             Confidence.FIELD_REPORTED,
             f"write {meant}",
-            fix=Fix(f"write {key} as the layout has it", True, tuple(edits)) if edits else None,
+            fix=Fix(f"write {key} as the layout has it", Safety.SAFE, tuple(edits)) if edits else None,
         )
         return at(context, tensor, where, made)
 
@@ -196,7 +197,7 @@ def dtype(context: EncodingsContext) -> Iterator[Finding]:
             Severity.ERROR,
             Source(FORMAT, str(path[-1])),
             help=f"write {right}" if right else "see the format's list of types",
-            fix=Fix(f"write {right}", True, tuple(edits)) if edits else None,
+            fix=Fix(f"write {right}", Safety.SAFE, tuple(edits)) if edits else None,
         )
         return at(context, tensor, path, made)
 
@@ -246,7 +247,7 @@ def float_with_range(context: EncodingsContext) -> Iterator[Finding]:
             Severity.WARNING,
             Source(FORMAT, "float entries"),
             help="remove the numbers, or write dtype int",
-            fix=Fix("remove the numbers of a float entry", True, tuple(edits)),
+            fix=Fix("remove the numbers of a float entry", Safety.SAFE, tuple(edits)),
         )
         return at(context, tensor, (*document.field_path(int(rows[0]), ""), fields[0]), made)
 

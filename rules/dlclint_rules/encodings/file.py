@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.diagnostic import Confidence, Safety, Severity, Source
 from dlclint.encodings.document import ACTIVATIONS, ENCODINGS, FLOAT, PARAMS, VERSIONS, Layout
-from dlclint.encodings.edits import Fix, InsertTop, RenameTop, SetValue
+from dlclint.encodings.edits import InsertTop, RenameTop, SetValue
+from dlclint.fix import Fix
 from dlclint.rule import EncodingsContext, Finding
 from dlclint_rules.encodings.reporting import (
     AIMET,
@@ -105,7 +106,7 @@ def _at_version(context: EncodingsContext, message: str, severity: Severity) -> 
 
 
 def _missing_version(context: EncodingsContext, layout: Layout) -> Finding:
-    fix = Fix(f"add version {layout.value}", False, (InsertTop("version", f'"{layout.value}"'),))
+    fix = Fix(f"add version {layout.value}", Safety.UNSAFE, (InsertTop("version", f'"{layout.value}"'),))
     if layout is Layout.LEGACY:
         finding = Finding(
             "there is no version: converters read the file as legacy, AIMET's loader refuses it",
@@ -158,7 +159,7 @@ def layout(context: EncodingsContext) -> Iterator[Finding]:
         if flaw.tensor is not None and "bare object" in flaw.message:
             entry = document.spelling(flaw.tensor)
             edit = SetValue(flaw.tensor, (), f"[{entry}]")
-            finding = replace(finding, fix=Fix("put the entry into a list", True, (edit,)))
+            finding = replace(finding, fix=Fix("put the entry into a list", Safety.SAFE, (edit,)))
         yield finding
     if len({section.layout for section in document.sections}) > 1:
         finding = Finding(
@@ -282,7 +283,7 @@ def missing_section(context: EncodingsContext) -> Iterator[Finding]:
                     Severity.ERROR,
                     OVERRIDES,
                     help=f"call it {name}",
-                    fix=Fix(f"rename {near} to {name}", True, (RenameTop(near, name),)),
+                    fix=Fix(f"rename {near} to {name}", Safety.SAFE, (RenameTop(near, name),)),
                 )
                 return at_offset(context, document.top_offsets[near][0], (near,), made)
         made = Finding(
@@ -290,7 +291,7 @@ def missing_section(context: EncodingsContext) -> Iterator[Finding]:
             Severity.ERROR,
             OVERRIDES,
             help=f'add "{name}": {empty}',
-            fix=Fix(f"add an empty {name}", True, (InsertTop(name, empty),)),
+            fix=Fix(f"add an empty {name}", Safety.SAFE, (InsertTop(name, empty),)),
         )
         return at_offset(context, 0, (), made)
 

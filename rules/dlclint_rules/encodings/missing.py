@@ -8,10 +8,11 @@ from functools import partial
 
 import numpy as np
 
-from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.diagnostic import Confidence, Safety, Severity, Source
 from dlclint.encodings import grid
 from dlclint.encodings.document import FLOAT, INT, EncodingsDocument, Layout, Mask
-from dlclint.encodings.edits import Edit, Fix, InsertMembers, RenameKey, SetValue
+from dlclint.encodings.edits import Edit, InsertMembers, RenameKey, SetValue
+from dlclint.fix import Fix
 from dlclint.rule import EncodingsContext, Finding
 from dlclint_rules.encodings.reporting import (
     AIMET,
@@ -151,7 +152,7 @@ def _fix_lack(document: EncodingsDocument, rows: Rows, field: str, other: str) -
         elif field == "dtype":
             # Before 0.5.0 there was no dtype, and every entry was an integer one.
             edits.append(SetValue(tensor, (*path, "dtype"), '"int"'))
-    return Fix(title, True, tuple(edits)) if edits else None
+    return Fix(title, Safety.SAFE, tuple(edits)) if edits else None
 
 
 def _missing_in_blocks(context: EncodingsContext) -> Iterator[Finding]:

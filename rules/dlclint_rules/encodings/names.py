@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from dlclint.analysis.roles import absorbed_chain, weight_uses
-from dlclint.diagnostic import Confidence, Severity, Source, counted
+from dlclint.diagnostic import Confidence, Safety, Severity, Source, counted
 from dlclint.encodings.document import ACTIVATIONS, ENCODINGS, PARAMS
-from dlclint.encodings.edits import Fix, RenameKey
+from dlclint.encodings.edits import RenameKey
+from dlclint.fix import Fix
 from dlclint.model.op_facts import CONVOLUTIONS
 from dlclint.rule import EncodingsContext, Finding
 from dlclint_rules.encodings.reporting import OVERRIDES, at, at_offset, capped, encodings_rule
@@ -71,7 +72,7 @@ def unknown_tensor(context: EncodingsContext) -> Iterator[Finding]:
             help += " (so many strays look like names from before simplification or another export)"
         fix = None
         if len(alike) == 1:
-            fix = Fix(f"rename {name} to {alike[0]}", False, (RenameKey(row, (), alike[0]),))
+            fix = Fix(f"rename {name} to {alike[0]}", Safety.UNSAFE, (RenameKey(row, (), alike[0]),))
         made = Finding(
             f"{name!r} is no tensor of the model",
             Severity.ERROR,

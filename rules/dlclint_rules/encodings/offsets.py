@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.diagnostic import Confidence, Safety, Severity, Source
 from dlclint.encodings import grid
 from dlclint.encodings.document import FLOAT, EncodingsDocument, Layout
-from dlclint.encodings.edits import Edit, Fix, SetValue, number
+from dlclint.encodings.edits import Edit, SetValue, number
+from dlclint.fix import Fix
 from dlclint.rule import EncodingsContext, Finding
 from dlclint_rules.encodings.repairs import made_symmetric, refit
 from dlclint_rules.encodings.reporting import (
@@ -82,7 +83,7 @@ def _flipped(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix | None
     if (elements.offset[rows] > steps).any():
         return None
     edits = _offset_edits(document, tensor, rows, elements.offset[rows] if flat else -elements.offset[rows])
-    return Fix("turn the sign of the offset", False, edits)
+    return Fix("turn the sign of the offset", Safety.UNSAFE, edits)
 
 
 def _offset_edits(
@@ -120,7 +121,7 @@ def fractional_offset(context: EncodingsContext) -> Iterator[Finding]:
             if safe
             else None
             if flat
-            else Fix("round the offset", False, _offset_edits(document, tensor, rows, rounded))
+            else Fix("round the offset", Safety.UNSAFE, _offset_edits(document, tensor, rows, rounded))
         )
         made = Finding(
             f"{document.tensors.names[tensor]!r}: {_field(document, row)} {offset[row]:g}"
@@ -200,7 +201,7 @@ def per_channel_asymmetric(context: EncodingsContext) -> Iterator[Finding]:
             for r in rows.tolist():
                 if elements.symmetric[r] != 1:
                     said.append(SetValue(tensor, document.field_path(r, "symmetric"), spelled))
-            edits = Fix(edits.title, False, (*edits.edits, *dict.fromkeys(said)))
+            edits = Fix(edits.title, Safety.UNSAFE, (*edits.make(), *dict.fromkeys(said)))
         value = elements.offset[row]
         what = f"offset {value:g}" if value != expected[row] else "is_symmetric false"
         made = Finding(

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from dlclint.diagnostic import Safety
 from dlclint.encodings import grid
 from dlclint.encodings.document import EncodingsDocument, Layout
-from dlclint.encodings.edits import Edit, Fix, SetValue, number
+from dlclint.encodings.edits import Edit, SetValue, number
 from dlclint.encodings.given import GivenGrid
+from dlclint.fix import Fix
 from dlclint_rules.encodings.reporting import Rows
 
 SAME_STEP = 1.01
@@ -49,7 +51,9 @@ def refit(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix | None:
                 path = document.field_path(row, name)
                 like = document.spelling(tensor, path) if name == "offset" else "0."
                 edits.append(SetValue(tensor, path, number(float(new), like)))
-    return Fix("recompute the numbers from min, max and bitwidth", True, tuple(edits)) if edits else None
+    return (
+        Fix("recompute the numbers from min, max and bitwidth", Safety.SAFE, tuple(edits)) if edits else None
+    )
 
 
 def made_symmetric(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix | None:
@@ -80,12 +84,13 @@ def made_symmetric(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix 
     if growth > SAME_STEP and not several and elements.symmetric[rows[0]] == 1:
         path = document.field_path(int(rows[0]), "symmetric")
         spelled = '"False"' if document.section_of(tensor).layout is Layout.LEGACY else "false"
-        return Fix("call it asymmetric, as its numbers are", True, (SetValue(tensor, path, spelled),))
+        return Fix("call it asymmetric, as its numbers are", Safety.SAFE, (SetValue(tensor, path, spelled),))
     edits: list[Edit] = []
     for place, row in enumerate(rows.tolist()):
         edits.extend(grid_edits(document, row, new, place))
     title = f"make it symmetric (the step grows by {max(growth - 1, 0.0):.1%})"
-    return Fix(title, growth <= SAME_STEP, tuple(edits)) if edits else None
+    safety = Safety.SAFE if growth <= SAME_STEP else Safety.UNSAFE
+    return Fix(title, safety, tuple(edits)) if edits else None
 
 
 def grid_edits(document: EncodingsDocument, row: int, encoding: grid.Encoding, place: int) -> Iterator[Edit]:
@@ -146,4 +151,4 @@ def _regridded(document: EncodingsDocument, given: GivenGrid, made: grid.Encodin
         path = document.field_path(given.element, "symmetric")
         spelled = '"False"' if layout is Layout.LEGACY else "false"
         edits.append(SetValue(given.row, path, spelled))
-    return Fix(title, False, tuple(edits)) if edits else None
+    return Fix(title, Safety.UNSAFE, tuple(edits)) if edits else None

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dlclint.diagnostic import Source
+from dlclint.diagnostic import Safety, Source
 from dlclint.encodings import json_text
 from dlclint.encodings.document import EncodingsDocument, Flaw, Mask, Path_
-from dlclint.encodings.edits import Fix, ReplaceText, SetValue
+from dlclint.encodings.edits import ReplaceText, SetValue
+from dlclint.fix import Fix
 from dlclint.rule import EncodingsContext, Finding, Subject, rule
 
 encodings_rule = partial(rule, Subject.ENCODINGS, "encodings")
@@ -133,7 +134,7 @@ def _fix(flaw: Flaw) -> Fix | None:
     if flaw.fix is None or flaw.tensor is None:
         return None
     path, text, title = flaw.fix
-    return Fix(title, True, (SetValue(flaw.tensor, path, text),))
+    return Fix(title, Safety.SAFE, (SetValue(flaw.tensor, path, text),))
 
 
 def text_fix(context: EncodingsContext, offset: int) -> Fix | None:
@@ -141,5 +142,5 @@ def text_fix(context: EncodingsContext, offset: int) -> Fix | None:
     for flaw in context.document.source.flaws:
         if flaw.start == offset:
             edit = ReplaceText(flaw.start, flaw.end, flaw.replacement)
-            return Fix("make it JSON", True, (edit,))
+            return Fix("make it JSON", Safety.SAFE, (edit,))
     return None

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from dlclint.diagnostic import Safety
+from dlclint.fix import CannotFix, Fix
 from dlclint.model.constants import add_constant
-from dlclint.model.edits import CannotFix, Edit, Fix, ReplaceNodes
+from dlclint.model.edits import Edit, ReplaceNodes
 from dlclint.model.evaluation.values import Values
 from dlclint.model.graph import Graph, Node
 

@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 
 from dlclint.diagnostic import Safety, counted
+from dlclint.fix import Fix
 from dlclint.model.constants import add_constant, fresh_name, replace_constant
 from dlclint.model.edits import (
     Edit,
-    Fix,
     InsertBefore,
     RemoveAttribute,
     ReplaceNodes,

@@ -10,8 +10,9 @@ import onnx
 
 from dlclint.analysis.masks import Mask
 from dlclint.diagnostic import Safety
+from dlclint.fix import Fix
 from dlclint.model.constants import add_constant, fresh_name
-from dlclint.model.edits import Edit, Fix, PutInitializer, SetAttribute, SetInput
+from dlclint.model.edits import Edit, PutInitializer, SetAttribute, SetInput
 from dlclint.model.tensors import Array, Produced, Tensor
 
 

@@ -16,8 +16,9 @@ import onnx
 from onnx import helper
 
 from dlclint.diagnostic import Safety
+from dlclint.fix import Fix
 from dlclint.model.constants import add_constant, fresh_name
-from dlclint.model.edits import Edit, Fix, ReplaceNodes
+from dlclint.model.edits import Edit, ReplaceNodes
 from dlclint.model.graph import Graph, Node
 from dlclint.model.tensors import Array
 from dlclint_schemas.record import record

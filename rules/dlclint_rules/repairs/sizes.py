@@ -7,7 +7,8 @@ from functools import lru_cache
 
 from dlclint.analysis.resizing import resize
 from dlclint.diagnostic import Safety
-from dlclint.model.edits import Edit, Fix
+from dlclint.fix import Fix
+from dlclint.model.edits import Edit
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.op_facts import SIZE_INPUT
 

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from dlclint.diagnostic import Safety, counted
+from dlclint.fix import CannotFix, Fix
 from dlclint.model.edits import (
-    CannotFix,
     Edit,
-    Fix,
     RemoveInitializer,
     RemoveInput,
     RemoveOutput,

@@ -16,9 +16,10 @@ from onnx import helper
 from dlclint.analysis.versions import same_structure
 from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import Safety
+from dlclint.fix import CannotFix, Fix
 from dlclint.model.attributes import schema_of
 from dlclint.model.constants import add_constant, fresh_name
-from dlclint.model.edits import CannotFix, Edit, Fix, RemoveAttribute, ReplaceNodes, SetOpset
+from dlclint.model.edits import Edit, RemoveAttribute, ReplaceNodes, SetOpset
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import SOFTMAXES
 from dlclint_schemas.ops import op_table

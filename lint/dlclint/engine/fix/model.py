@@ -11,9 +11,10 @@ from dlclint.diagnostic import Diagnostic, Location, Safety, Severity, plain
 from dlclint.engine.job import Job
 from dlclint.engine.registry import all_rules, select
 from dlclint.engine.rules import run_rules
+from dlclint.fix import CannotFix, Fix
 from dlclint.model.applying import apply
 from dlclint.model.draft import Draft, open_draft
-from dlclint.model.edits import CannotFix, Edit, Fix, as_json
+from dlclint.model.edits import Edit, as_json
 from dlclint.model.graph import Model
 from dlclint.model.graph_text import graph_text
 from dlclint.model.inference import contradiction
@@ -118,7 +119,7 @@ def _lint(run: _Run, model: Model, fixable: bool = False) -> list[_Found]:
     file = plain(str(run.job.path), 500)
     rules = (rule for rule in run.rules if rule.fix or not fixable)
     return [
-        _Found(found.shown.rule, found.fix if isinstance(found.fix, Fix) else None, found.shown)
+        _Found(found.shown.rule, found.fix, found.shown)
         for found in run_rules(rules, Subject.MODEL, context, file)
         if not any(ignore.matches(found.shown) for ignore in run.job.ignores)
     ]
@@ -137,7 +138,7 @@ def _round(run: _Run, found: Sequence[_Found]) -> bool:
             if item.fix is None or item.fix.safety is not safety or item.key in run.refused:
                 continue
             try:
-                edits = tuple(item.fix.make())
+                edits = item.fix.make()
             except CannotFix as reason:
                 run.refused[item.key] = plain(str(reason), 400)
                 continue

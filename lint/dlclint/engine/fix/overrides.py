@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dlclint.diagnostic import Severity
-from dlclint.encodings.edits import Fix, apply
+from dlclint.diagnostic import Safety, Severity
+from dlclint.encodings.edits import apply
 from dlclint.encodings.reading import read_bytes, read_encodings
 from dlclint.engine.encodings import context_of, view_of
 from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, chosen_rules
+from dlclint.fix import Fix
 from dlclint.rule import EncodingsContext, Finding, Rule
 
 ROUNDS = 12
@@ -46,13 +47,12 @@ def fix_encodings(job: Job, unsafe: bool) -> Fixed:
     for _ in range(ROUNDS):
         found, failed = _findings(rules, context_of(job, document, view, None))
         fixes = [(rule, fix) for rule, finding in found if (fix := _wanted(finding, unsafe)) is not None]
-        text, made = apply(document, [fix for _, fix in fixes])
+        text, made = apply(document, [fix.make() for _, fix in fixes])
         if not made:
             left = dict.fromkeys(f"{rule}: {finding.message}" for rule, finding in found)
             errors = len(failed) + sum(finding.severity is Severity.ERROR for _, finding in found)
             return Fixed(before, document.source.original, tuple(done), (*failed, *left), errors)
-        names = {id(fix): rule for rule, fix in fixes}
-        done.extend((names[id(fix)], fix.title) for fix in made)
+        done.extend((fixes[number][0], fixes[number][1].title) for number in made)
         mended = read_bytes(text.encode("utf-8", "surrogatepass"), job.path)
         if document.whole and not mended.whole:
             break
@@ -62,7 +62,7 @@ def fix_encodings(job: Job, unsafe: bool) -> Fixed:
 
 def _wanted(finding: Finding, unsafe: bool) -> Fix | None:
     fix = finding.fix
-    return fix if isinstance(fix, Fix) and (fix.safe or unsafe) else None
+    return fix if fix is not None and (fix.safety is Safety.SAFE or unsafe) else None
 
 
 def _findings(
