@@ -18,8 +18,8 @@ from onnx import numpy_helper, parser
 from dlclint.cli.main import main
 from dlclint.diagnostic import Safety, Severity, Source
 from dlclint.engine.fix import model as fixing
+from dlclint.fix import Fix
 from dlclint.model.constants import add_constant
-from dlclint.model.edits import Fix
 from dlclint.rule import Finding, ModelContext, Rule, Subject
 from dlclint.verify import Difference, Verdict, Verification
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import onnx
 import pytest
 
 from dlclint.analysis.versions import Listing, listing_of
+from dlclint.cli.main import main
 from dlclint_schemas.ops import op_table
 
 
@@ -23,3 +26,17 @@ def test_listing_of_the_others() -> None:
     assert listing_of(table, "MaxPool", 12) is Listing.LISTED
     assert listing_of(table, "MaxPool", None) is Listing.UNKNOWN
     assert listing_of(table, "Det", 11) is Listing.ABSENT
+
+
+def test_an_op_older_than_its_opset_is_held_to_the_newest_constraints(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RoiAlign came with opset 10; its constraint on half pixels holds from version 16 on."""
+    path = tmp_path / "m.onnxtxt"
+    path.write_text(
+        '<ir_version: 8, opset_import: ["" : 9]>\n'
+        "g (float[1,4,8,8] x, float[2,4] boxes, int64[2] batches) => (float[2,4,1,1] y)"
+        "{ y = RoiAlign (x, boxes, batches) }"
+    )
+    assert main(["check", "--isolated", "--select", "ops/attribute", "--format", "concise", str(path)]) == 1
+    assert "coordinate_transformation_mode is 'half_pixel'" in capsys.readouterr().out
