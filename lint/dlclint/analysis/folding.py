@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from dlclint.model.graph import Graph, Model, Node
-from dlclint.model.op_facts import QUANTIZERS, RANDOM, SHAPE_READERS
+from dlclint.model.op_facts import QUANTIZERS, RANDOM, SHAPE_READERS, is_qdq
 from dlclint.model.types import TensorType
 
 NodeKey = tuple[str, int]
@@ -155,4 +155,16 @@ def _is_static_here(graph: Graph, tensor: str, folded: frozenset[NodeKey]) -> bo
     if graph.constant(tensor) is not None or tensor in graph.root.static_inputs:
         return True
     producer = graph.producer(tensor)
+    if producer is not None and is_qdq(producer.op_type, producer.domain):
+        return _is_stored_quantized(producer, folded)
     return producer is not None and producer.key in folded
+
+
+def _is_stored_quantized(node: Node, folded: frozenset[NodeKey]) -> bool:
+    """Whether what a quantizing node makes is stored, which the converter sees when it strips the node."""
+    source = node.graph.producer(node.input(0))
+    if source is not None and is_qdq(source.op_type, source.domain):  # QuantizeLinear of a stored float
+        node = source
+        source = node.graph.producer(node.input(0))
+    stored = node.graph.constant(node.input(0)) is not None
+    return stored or (source is not None and source.key in folded)

@@ -1,5 +1,6 @@
 """Family `encodings`: quantization-override files, alone and with their model."""
 
+from dlclint_rules.encodings.carried import float_between
 from dlclint_rules.encodings.consumers import (
     block_quantization,
     channel_count,
@@ -40,6 +41,7 @@ __all__ = [
     "dtype",
     "duplicate_key",
     "field_type",
+    "float_between",
     "float_with_range",
     "fractional_offset",
     "inconsistent",
