@@ -65,6 +65,7 @@ def op_failures(ops: OpTable, layers: LayerTable) -> Iterator[str]:
 
 def limit_failures(limits: dict[str, Any]) -> Iterator[str]:
     """What the limitations' schema says against them, and constants that no entry defines."""
+    # Imported here because only this check needs it.
     import jsonschema
 
     schema = json.loads(files(__package__).joinpath("limitations.schema.json").read_bytes())

@@ -31,6 +31,7 @@ from dlclint.model.edits import (
 )
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import OFFICIAL_DOMAINS
+from dlclint.model.protos import graphs_below, nodes_below, subgraphs
 from dlclint.model.reading import message_at
 from dlclint.model.types import TensorType
 
@@ -59,7 +60,7 @@ def apply(draft: Draft, fixes: Sequence[Sequence[Edit]]) -> Applied:
     unread = _unread(result.proto.graph)
     _Applier(result).run(edits)
     _drop_dead(result.proto.graph, unread)
-    for graph in _graphs(result.proto.graph):
+    for graph in graphs_below(result.proto.graph):
         _sort(graph)
         _drop_types(graph)
     if any(isinstance(edit, SetDimension) for edit in edits):
@@ -197,7 +198,7 @@ class _Applier:
                 by_graph.setdefault(edit.graph.wire_path, {})[edit.old] = edit.new
         for path, names in by_graph.items():
             final = {old: _last(names, old) for old in names}
-            for node in _nodes_below(message_at(self.draft.proto, path)):
+            for node in nodes_below(message_at(self.draft.proto, path)):
                 _rename_inputs(node, final)
             for place, replacements in replaced.items():
                 if place[: len(path)] == path:
@@ -254,25 +255,9 @@ def _replace_nodes(graph: Any, replacements: list[_Replacement]) -> None:
     graph.node.extend(nodes)
 
 
-def _nodes_below(graph: Any) -> Iterator[onnx.NodeProto]:
-    """The nodes of a graph or function, and of all subgraphs."""
-    for node in graph.node:
-        yield node
-        for body in _bodies(node):
-            yield from _nodes_below(body)
-
-
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """A graph and all its subgraphs."""
-    yield graph
-    for node in graph.node:
-        for body in _bodies(node):
-            yield from _graphs(body)
-
-
 def _read_names(graph: onnx.GraphProto) -> set[str]:
-    names = {name for node in _nodes_below(graph) for name in node.input}
-    for inner in _graphs(graph):
+    names = {name for node in nodes_below(graph) for name in node.input}
+    for inner in graphs_below(graph):
         names.update(value.name for value in inner.output)
     return names
 
@@ -280,8 +265,8 @@ def _read_names(graph: onnx.GraphProto) -> set[str]:
 def _unread(graph: onnx.GraphProto) -> set[str]:
     """What nothing reads: such pieces of the source stay unless a fix is about them."""
     read = _read_names(graph)
-    made = {name for node in _nodes_below(graph) for name in node.output}
-    for inner in _graphs(graph):
+    made = {name for node in nodes_below(graph) for name in node.output}
+    for inner in graphs_below(graph):
         made.update(tensor.name for tensor in inner.initializer)
     return made - read
 
@@ -293,7 +278,7 @@ def _drop_dead(graph: onnx.GraphProto, unread_before: set[str]) -> None:
     dead = _Dead(graph, unread_before)
     for inner, gone in dead.find():
         _keep(inner.node, [position not in gone for position in range(len(inner.node))])
-    for inner in _graphs(graph):
+    for inner in graphs_below(graph):
         stays = [t.name in unread_before or dead.reads[t.name] > 0 for t in inner.initializer]
         names = {t.name for t, kept in zip(inner.initializer, stays, strict=True) if not kept}
         _keep(inner.initializer, stays)
@@ -348,7 +333,7 @@ class _Dead:
             self.reads.update(node.input)
             for name in node.output:
                 self.makers.setdefault(name, []).append(opened[-1])
-            for body in _bodies(node):
+            for _, body in subgraphs(node):
                 piece.inner += self._open(body)
                 piece.results += [value.name for value in body.output]
             self.reads.update(piece.results)
@@ -385,20 +370,13 @@ class _Dead:
                     yield from self.makers.get(name, ())
 
 
-def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield attribute.g
-        yield from attribute.graphs
-
-
 def _sort(graph: onnx.GraphProto) -> None:
     """Put nodes in topological order, moving none that need not move; a cycle stays as it is."""
     maker = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
     needs = []
     for index, node in enumerate(graph.node):
         names = {*node.input}
-        for body in _bodies(node):
+        for _, body in subgraphs(node):
             names |= _read_names(body)
         needs.append(sorted({maker[name] for name in names if name in maker} - {index}))
     if all(not need or need[-1] < index for index, need in enumerate(needs)):
@@ -443,7 +421,7 @@ def refresh_types(draft: Draft) -> None:
     """Declare again what was declared, by inference from the inputs as they are now."""
     graph = draft.proto.graph
     declared = sorted({value.name for value in graph.value_info}, key=_order(graph))
-    for inner in _graphs(graph):
+    for inner in graphs_below(graph):
         del inner.value_info[:]
     for value in graph.output:
         for dim in value.type.tensor_type.shape.dim:

@@ -15,6 +15,16 @@ from dlclint.model.dimensions import Dimensions
 from dlclint.model.evaluation.values import Values
 from dlclint.model.graph import Model
 from dlclint.model.inference import infer, refine
+from dlclint.model.protos import (
+    AttributeField,
+    FunctionField,
+    GraphField,
+    ModelField,
+    NodeField,
+    SparseField,
+    WirePath,
+    subgraphs,
+)
 from dlclint.model.reading import message_at, parse
 from dlclint.model.tensors import Array, Produced
 from dlclint.model.types import bits_per_element
@@ -84,7 +94,7 @@ class Draft:
         if added and self.proto.ir_version < _FREE_INITIALIZERS:
             place.input.add(name=name).type.CopyFrom(kind)
 
-    def payloads(self) -> dict[wire.Path, wire.Payload | Produced]:
+    def payloads(self) -> dict[WirePath, wire.Payload | Produced]:
         """What the tensors refer to, by their place in the structure."""
         found = {}
         for path, tensor in tensors(self.proto):
@@ -141,7 +151,7 @@ def draft_of(model: Model) -> Draft:
     return _referring(Draft(proto, model.path, (0, 0), notes=model.notes), model.payloads)
 
 
-def _referring(draft: Draft, payloads: Mapping[wire.Path, wire.Payload | Produced]) -> Draft:
+def _referring(draft: Draft, payloads: Mapping[WirePath, wire.Payload | Produced]) -> Draft:
     """The draft with a reference in every tensor whose values are elsewhere."""
     if any(entry.key == REFERENCE for _, tensor in tensors(draft.proto) for entry in tensor.external_data):
         _forget_forged(draft.proto)
@@ -160,43 +170,37 @@ def _forget_forged(proto: onnx.ModelProto) -> None:
         tensor.external_data.extend(kept)
 
 
-def tensors(proto: onnx.ModelProto) -> Iterator[tuple[wire.Path, onnx.TensorProto]]:
+def tensors(proto: onnx.ModelProto) -> Iterator[tuple[WirePath, onnx.TensorProto]]:
     """Every tensor of a model with its path in the wire form, subgraphs and functions included."""
-    yield from _of_graph(proto.graph, (7, 0))
+    yield from _of_graph(proto.graph, (ModelField.GRAPH, 0))
     for index, function in enumerate(proto.functions):
-        yield from _of_nodes(function.node, (25, index), 7)
+        yield from _of_nodes(function.node, (ModelField.FUNCTIONS, index, FunctionField.NODE))
 
 
-def _of_graph(graph: onnx.GraphProto, path: wire.Path) -> Iterator[tuple[wire.Path, onnx.TensorProto]]:
+def _of_graph(graph: onnx.GraphProto, path: WirePath) -> Iterator[tuple[WirePath, onnx.TensorProto]]:
     for index, tensor in enumerate(graph.initializer):
-        yield (*path, 5, index), tensor
+        yield (*path, GraphField.INITIALIZER, index), tensor
     for index, sparse in enumerate(graph.sparse_initializer):
-        yield from _of_sparse(sparse, (*path, 15, index))
-    yield from _of_nodes(graph.node, path, 1)
+        yield from _of_sparse(sparse, (*path, GraphField.SPARSE_INITIALIZER, index))
+    yield from _of_nodes(graph.node, (*path, GraphField.NODE))
 
 
-def _of_sparse(
-    sparse: onnx.SparseTensorProto, path: wire.Path
-) -> Iterator[tuple[wire.Path, onnx.TensorProto]]:
-    yield (*path, 1, 0), sparse.values
-    yield (*path, 2, 0), sparse.indices
+def _of_sparse(sparse: onnx.SparseTensorProto, path: WirePath) -> Iterator[tuple[WirePath, onnx.TensorProto]]:
+    yield (*path, SparseField.VALUES, 0), sparse.values
+    yield (*path, SparseField.INDICES, 0), sparse.indices
 
 
-def _of_nodes(
-    nodes: Iterable[onnx.NodeProto], path: wire.Path, number: int
-) -> Iterator[tuple[wire.Path, onnx.TensorProto]]:
+def _of_nodes(nodes: Iterable[onnx.NodeProto], path: WirePath) -> Iterator[tuple[WirePath, onnx.TensorProto]]:
     for index, node in enumerate(nodes):
         for position, attribute in enumerate(node.attribute):
-            place = (*path, number, index, 5, position)
+            place = (*path, index, NodeField.ATTRIBUTE, position)
             if attribute.HasField("t"):
-                yield (*place, 5, 0), attribute.t
-            if attribute.HasField("g"):
-                yield from _of_graph(attribute.g, (*place, 6, 0))
+                yield (*place, AttributeField.T, 0), attribute.t
             if attribute.HasField("sparse_tensor"):
-                yield from _of_sparse(attribute.sparse_tensor, (*place, 22, 0))
-            for item, tensor in enumerate(attribute.tensors):
-                yield (*place, 10, item), tensor
-            for item, graph in enumerate(attribute.graphs):
-                yield from _of_graph(graph, (*place, 11, item))
-            for item, sparse in enumerate(attribute.sparse_tensors):
-                yield from _of_sparse(sparse, (*place, 23, item))
+                yield from _of_sparse(attribute.sparse_tensor, (*place, AttributeField.SPARSE_TENSOR, 0))
+            for occurrence, tensor in enumerate(attribute.tensors):
+                yield (*place, AttributeField.TENSORS, occurrence), tensor
+            for occurrence, sparse in enumerate(attribute.sparse_tensors):
+                yield from _of_sparse(sparse, (*place, AttributeField.SPARSE_TENSORS, occurrence))
+        for steps, graph in subgraphs(node):
+            yield from _of_graph(graph, (*path, index, *steps))

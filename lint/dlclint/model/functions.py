@@ -14,6 +14,7 @@ from functools import reduce
 import onnx
 
 from dlclint.model.graph import Graph, Model, Node
+from dlclint.model.protos import nodes_below, subgraphs
 from dlclint.model.tensors import Array
 from dlclint.model.types import TensorType, joined, tensor_type
 from dlclint_schemas.record import record
@@ -75,7 +76,7 @@ def caller_first(model: Model) -> tuple[Graph, ...]:
 def expands_too_far(proto: onnx.ModelProto) -> bool:
     """Whether inlining every call would make more nodes than are worth following, or never end."""
     sizes = _sizes(proto)
-    return bool(proto.functions) and _size(proto.graph.node, sizes) > _EXPANDED
+    return bool(proto.functions) and _size(proto.graph, sizes) > _EXPANDED
 
 
 _Name = tuple[str, str, str]
@@ -87,10 +88,10 @@ def _called(node: onnx.NodeProto) -> _Name:
 
 def _sizes(proto: onnx.ModelProto) -> dict[_Name, float]:
     """Nodes of each function with all its calls inlined; infinity for those that call themselves."""
-    bodies = {(f.domain, f.name, f.overload): f.node for f in proto.functions}
+    bodies = {(f.domain, f.name, f.overload): f for f in proto.functions}
     needs = {
-        name: [_called(node) for node in _below(nodes) if _called(node) in bodies]
-        for name, nodes in bodies.items()
+        name: [_called(node) for node in nodes_below(body) if _called(node) in bodies]
+        for name, body in bodies.items()
     }
     sizes: dict[_Name, float] = {}
     for start in bodies:
@@ -107,26 +108,8 @@ def _sizes(proto: onnx.ModelProto) -> dict[_Name, float]:
     return sizes
 
 
-def _size(nodes: Sequence[onnx.NodeProto], sizes: Mapping[_Name, float]) -> float:
-    return sum(sizes.get(_called(node), 1) for node in _below(nodes))
-
-
-def _below(nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    for node in nodes:
-        yield node
-        for body in _subgraphs(node):
-            yield from _below(body.node)
-
-
-def _subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
-    """As `Graph` opens them."""
-    found = []
-    for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
-            found.append(attribute.g)
-        elif attribute.type == onnx.AttributeProto.GRAPHS:
-            found.extend(attribute.graphs)
-    return found
+def _size(graph: onnx.GraphProto | onnx.FunctionProto, sizes: Mapping[_Name, float]) -> float:
+    return sum(sizes.get(_called(node), 1) for node in nodes_below(graph))
 
 
 class FunctionTypes:
@@ -135,7 +118,7 @@ class FunctionTypes:
     def __init__(self, model: Model) -> None:
         self.model = model
         self._sizes = _sizes(model.proto)
-        self.followed = _size(model.proto.graph.node, self._sizes) <= _EXPANDED
+        self.followed = _size(model.proto.graph, self._sizes) <= _EXPANDED
         """Whether onnx's inference followed the calls of the main graph."""
         self._left: float = _EXPANDED_IN_ALL
         self._protos = {(f.domain, f.name, f.overload): f for f in model.proto.functions}
@@ -239,7 +222,7 @@ class FunctionTypes:
                 graph.input.add(name=name).type.CopyFrom(kind)
         for name in body.outputs:
             graph.output.add(name=name)
-        calls, size = self._reached(graph), _size(graph.node, self._sizes)
+        calls, size = self._reached(graph), _size(graph, self._sizes)
         if calls and size <= min(_EXPANDED, self._left):
             self._left -= size
             model.functions.extend(calls)
@@ -251,13 +234,13 @@ class FunctionTypes:
     def _reached(self, graph: onnx.GraphProto) -> list[onnx.FunctionProto]:
         """The functions that a graph calls, and those that these call."""
         found: dict[_Name, onnx.FunctionProto] = {}
-        pending = [graph.node]
+        pending = [graph]
         while pending:
-            for node in _below(pending.pop()):
+            for node in nodes_below(pending.pop()):
                 name = _called(node)
                 if name in self._protos and name not in found:
                     found[name] = self._protos[name]
-                    pending.append(found[name].node)
+                    pending.append(found[name])
         return list(found.values())
 
 
@@ -290,7 +273,7 @@ def _bind(nodes: Sequence[onnx.NodeProto], attributes: Mapping[str, onnx.Attribu
                 node.attribute[position].name = name
             elif wanted:
                 del node.attribute[position]
-        for body in _subgraphs(node):
+        for _, body in subgraphs(node):
             _bind(body.node, attributes)
 
 
@@ -318,7 +301,7 @@ def _join(graph: Graph, inferred: Sequence[onnx.GraphProto]) -> list[dict[str, T
             graph.learn_type(name, both)
     for node in graph.nodes:
         if node.subgraphs:
-            copies = [_subgraphs(copy.node[node.index]) for copy in inferred]
+            copies = [[body for _, body in subgraphs(copy.node[node.index])] for copy in inferred]
             if all(len(bodies) == len(node.subgraphs) for bodies in copies):
                 for number, body in enumerate(node.subgraphs):
                     _join(body, [bodies[number] for bodies in copies])

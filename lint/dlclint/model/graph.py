@@ -12,9 +12,18 @@ import onnx
 from dlclint.model.attributes import DOMAINS, default_of, mistaken_type, schema_of, type_name, value_of
 from dlclint.model.dimensions import NOTHING, Applied
 from dlclint.model.op_facts import OFFICIAL_DOMAINS
+from dlclint.model.protos import (
+    AttributeField,
+    FunctionField,
+    GraphField,
+    ModelField,
+    NodeField,
+    SparseField,
+    WirePath,
+    subgraphs,
+)
 from dlclint.model.tensors import Array, Produced, Tensor, Unavailable
 from dlclint.model.types import TensorType, merged, tensor_type
-from dlclint.model.wire import Path as WirePath
 from dlclint.model.wire import Payload
 
 if TYPE_CHECKING:
@@ -152,18 +161,24 @@ class Graph:
         else:
             self._read_values(proto)
         self.nodes: tuple[Node, ...] = tuple(Node(node, self, i) for i, node in enumerate(proto.node))
-        node_field = 7 if self.is_function else 1
         taken: set[str] = set()
         for node in self.nodes:
-            self._open_subgraphs(node, (*wire_path, node_field, node.index), taken)
+            self._open_subgraphs(node, (*wire_path, self._node_field, node.index), taken)
+
+    @property
+    def _node_field(self) -> int:
+        return FunctionField.NODE if self.is_function else GraphField.NODE
 
     def _read_values(self, proto: onnx.GraphProto) -> None:
         for index, tensor in enumerate(proto.initializer):
             self.initializer_names.append(tensor.name)
-            self.initializers[tensor.name] = self.model.tensor(tensor, (*self.wire_path, 5, index))
+            self.initializers[tensor.name] = self.model.tensor(
+                tensor, (*self.wire_path, GraphField.INITIALIZER, index)
+            )
         for index, sparse in enumerate(proto.sparse_initializer):
             self.initializer_names.append(sparse.values.name)
-            values = self.model.tensor(sparse.values, (*self.wire_path, 15, index, 1, 0))
+            steps = (GraphField.SPARSE_INITIALIZER, index, SparseField.VALUES, 0)
+            values = self.model.tensor(sparse.values, (*self.wire_path, *steps))
             self._types[sparse.values.name] = TensorType(values.data_type, tuple(sparse.dims))
             self.initializers[sparse.values.name] = values
         self.inputs = tuple(value.name for value in proto.input if value.name not in self.initializers)
@@ -185,21 +200,16 @@ class Graph:
     def _open_subgraphs(self, node: Node, wire_path: WirePath, taken: set[str]) -> None:
         found: list[Graph] = []
         name = node.name or f"{node.op_type}#{node.index}"
-        for position, attribute in enumerate(node.proto.attribute):
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                bodies = [(attribute.g, (6, 0))]
-            elif attribute.type == onnx.AttributeProto.GRAPHS:
-                bodies = [(body, (11, i)) for i, body in enumerate(attribute.graphs)]
-            else:
-                continue
-            for body, step in bodies:
-                label = f"{name}.{attribute.name}" + (f"[{step[1]}]" if step[0] == 11 else "")
-                while label in taken:  # several nodes have this name, or one attribute stands twice
-                    label += f"#{node.index}"
-                taken.add(label)
-                path = f"{self.path}/{label}" if self.path else label
-                inner_path = (*wire_path, 5, position, *step)
-                found.append(Graph(body, self.model, path, inner_path, self, self._opsets))
+        for steps, body in subgraphs(node.proto):
+            _, position, field, occurrence = steps
+            label = f"{name}.{node.proto.attribute[position].name}"
+            if field == AttributeField.GRAPHS:
+                label += f"[{occurrence}]"
+            while label in taken:  # several nodes have this name, or one attribute stands twice
+                label += f"#{node.index}"
+            taken.add(label)
+            path = f"{self.path}/{label}" if self.path else label
+            found.append(Graph(body, self.model, path, (*wire_path, *steps), self, self._opsets))
         node.subgraphs = tuple(found)
 
     def opset(self, domain: str) -> int | None:
@@ -340,13 +350,12 @@ class Graph:
         return {node.index: self._constant_node(node) for node in self.nodes if node.op_type == "Constant"}
 
     def _constant_node(self, node: Node) -> Tensor | None:
-        field = 7 if self.is_function else 1
         for position, attribute in enumerate(node.proto.attribute):
             if attribute.ref_attr_name or not node._is_well_typed(attribute):
                 continue
             if attribute.name == "value":
-                path = (*self.wire_path, field, node.index, 5, position, 5, 0)
-                return self.model.tensor(attribute.t, path)
+                steps = (self._node_field, node.index, NodeField.ATTRIBUTE, position, AttributeField.T, 0)
+                return self.model.tensor(attribute.t, (*self.wire_path, *steps))
             if attribute.name in ("value_int", "value_ints", "value_float", "value_floats"):
                 value = value_of(attribute)
                 whole = attribute.name.startswith("value_int")
@@ -395,12 +404,12 @@ class Model:
                 function,
                 self,
                 _function_path(function),
-                (25, index),
+                (ModelField.FUNCTIONS, index),
                 opsets=_imports(function.opset_import) or self.opsets,
             )
             for index, function in enumerate(proto.functions)
         )
-        self.graph = Graph(proto.graph, self, "", (7, 0))
+        self.graph = Graph(proto.graph, self, "", (ModelField.GRAPH, 0))
 
     def copy(self) -> Model:
         """The same model with a structure of its own, which may be changed; the weights stay in the file."""

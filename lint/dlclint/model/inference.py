@@ -17,6 +17,7 @@ from dlclint.model.attributes import schema_of
 from dlclint.model.evaluation.values import Value
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.op_facts import SHAPE_INPUT, VALUE_INPUTS, WITH_BODIES
+from dlclint.model.protos import subgraphs
 from dlclint.model.types import Dim, TensorType, is_complete, joined, merged, tensor_type
 
 if TYPE_CHECKING:
@@ -69,13 +70,7 @@ def _has_too_many_bodies(graph: onnx.GraphProto) -> bool:
     pending = [graph]
     while pending:
         inner = pending.pop()
-        bodies = [
-            attribute.g
-            for node in inner.node
-            if node.op_type in WITH_BODIES
-            for attribute in node.attribute
-            if attribute.type == onnx.AttributeProto.GRAPH
-        ]
+        bodies = [body for node in inner.node if node.op_type in WITH_BODIES for _, body in subgraphs(node)]
         copied += len(bodies) * len(inner.node)
         pending += bodies
     return copied > _COPIED

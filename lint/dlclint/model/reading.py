@@ -20,6 +20,7 @@ from dlclint.model.evaluation.values import Values
 from dlclint.model.formats import TEXT_FORMATS
 from dlclint.model.graph import Model
 from dlclint.model.inference import infer, refine
+from dlclint.model.protos import WirePath
 from dlclint.model.text import escaped
 
 _LFS = b"version https://git-lfs"
@@ -58,7 +59,7 @@ def read(path: Path, dimensions: Dimensions | None = None) -> Model:
     return model
 
 
-def parse(path: Path) -> tuple[onnx.ModelProto, dict[wire.Path, wire.Payload], tuple[str, ...]]:
+def parse(path: Path) -> tuple[onnx.ModelProto, dict[WirePath, wire.Payload], tuple[str, ...]]:
     """A file's structure as it is, the payloads left in the file, and notes on how it was read.
 
     Raises:
@@ -70,7 +71,7 @@ def parse(path: Path) -> tuple[onnx.ModelProto, dict[wire.Path, wire.Payload], t
     return proto, payloads, notes
 
 
-def _parse(path: Path) -> tuple[onnx.ModelProto, dict[wire.Path, wire.Payload], tuple[str, ...]]:
+def _parse(path: Path) -> tuple[onnx.ModelProto, dict[WirePath, wire.Payload], tuple[str, ...]]:
     try:
         with path.open("rb") as stream:
             head = stream.read(512)
@@ -98,7 +99,7 @@ def _refuse_other_formats(head: bytes) -> None:
 
 def _parse_binary(
     data: mmap.mmap, path: Path, head: bytes
-) -> tuple[onnx.ModelProto, dict[wire.Path, wire.Payload], tuple[str, ...]]:
+) -> tuple[onnx.ModelProto, dict[WirePath, wire.Payload], tuple[str, ...]]:
     again = "export or download the model again"
     try:
         skimmed = wire.skim(data)
@@ -147,7 +148,7 @@ def _load(path: Path, form: str) -> onnx.ModelProto:
 
 
 def _tensors_to_empty(
-    proto: onnx.ModelProto, payloads: dict[wire.Path, wire.Payload]
+    proto: onnx.ModelProto, payloads: dict[WirePath, wire.Payload]
 ) -> Iterator[onnx.TensorProto]:
     """The tensors whose data are not in the structure, and which a checker would call incomplete."""
     for path in payloads:
@@ -155,7 +156,7 @@ def _tensors_to_empty(
     yield from (t for t in proto.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL)
 
 
-def message_at(proto: onnx.ModelProto, path: wire.Path) -> Any:
+def message_at(proto: onnx.ModelProto, path: WirePath) -> Any:
     """The message at a path of the wire form."""
     message: Message = proto
     for field, occurrence in zip(path[::2], path[1::2], strict=True):

@@ -14,13 +14,12 @@ import onnx
 from onnx import numpy_helper
 
 from dlclint.model import external
+from dlclint.model.protos import TensorField
 from dlclint.model.types import bits_per_element
 from dlclint.model.wire import Payload
 from dlclint_schemas.record import record
 
 Array = npt.NDArray[Any]
-
-_RAW, _FLOAT, _DOUBLE = 9, 4, 10
 
 
 class Unavailable(Exception):
@@ -121,9 +120,9 @@ class Tensor:
     def _is_raw(self, field: int) -> bool:
         kind = onnx.TensorProto
         return (
-            field == _RAW
-            or (field == _FLOAT and self.data_type == kind.FLOAT)
-            or (field == _DOUBLE and self.data_type == kind.DOUBLE)
+            field == TensorField.RAW_DATA
+            or (field == TensorField.FLOAT_DATA and self.data_type == kind.FLOAT)
+            or (field == TensorField.DOUBLE_DATA and self.data_type == kind.DOUBLE)
         )
 
     def array(self) -> Array:

@@ -4,8 +4,6 @@ A tensor whose payload is elsewhere carries a *reference*: an `external_data` en
 `REFERENCE` and a number, which travels with the message however the structure is edited. `weave`
 cuts the serialized structure where a reference stands and says what goes there, so that a writer
 can copy gigabytes from file to file without holding them. All other bytes stay as they are.
-
-Source of the field numbers: onnx.proto (onnx/onnx, IR version 14).
 """
 
 from __future__ import annotations
@@ -16,12 +14,11 @@ from collections.abc import Callable, Iterator
 import onnx
 
 from dlclint.model import wire
+from dlclint.model.protos import TensorField
 from dlclint_schemas.record import record
 
 REFERENCE = "dlclint.payload"
 _MARK = b"\x0a" + bytes([len(REFERENCE)]) + REFERENCE.encode()
-_ENTRY, _LOCATION = 13, 14
-"""TensorProto.external_data and data_location."""
 
 
 @record
@@ -128,7 +125,7 @@ class _Weaver:
         for number, at, body, stop in self.fields(start, end):
             if body < 0 or not self.holds_mark(body, stop):
                 continue
-            if kind == wire.TENSOR and number == _ENTRY and self._is_reference(body, stop):
+            if kind == wire.TENSOR and number == TensorField.EXTERNAL_DATA and self._is_reference(body, stop):
                 return self.tensor(start, end, body, stop)
             inner_kind = known[number][0] if number in known else wire.PAYLOAD
             if inner_kind == wire.PAYLOAD:
@@ -148,11 +145,11 @@ class _Weaver:
         entry = onnx.StringStringEntryProto.FromString(self.data[body:stop])
         number = int(entry.value)
         target = self.where(number)
-        field = target.field if isinstance(target, Inline) else _ENTRY
+        field = target.field if isinstance(target, Inline) else TensorField.EXTERNAL_DATA
         before: list[Piece] = []
         after: list[Piece] = []
         for kind, at, inner, until in self.fields(start, end):
-            if kind == _ENTRY and inner == body:
+            if kind == TensorField.EXTERNAL_DATA and inner == body:
                 continue
             (before if kind < field else after).append(self.data[at:until])
         size = sum(len(piece) for piece in (*before, *after) if isinstance(piece, bytes))

@@ -5,14 +5,24 @@ tensors have lost their payload) and a record of where each payload lies. Only m
 to a tensor, and larger than `DESCEND`, are entered, so that tens of thousands of small nodes cost
 one skip each, and a gigabyte of weights costs nothing.
 
-Source of the field numbers: onnx.proto (onnx/onnx, IR version 14). Source of the nesting limit:
-protobuf's default recursion limit, 100, beyond which no reader of ONNX files parses the message.
+Source of the nesting limit: protobuf's default recursion limit, 100, beyond which no reader of ONNX
+files parses the message.
 """
 
 from __future__ import annotations
 
 import mmap
 
+from dlclint.model.protos import (
+    AttributeField,
+    FunctionField,
+    GraphField,
+    ModelField,
+    NodeField,
+    SparseField,
+    TensorField,
+    WirePath,
+)
 from dlclint_schemas.record import record
 
 Buffer = bytes | mmap.mmap
@@ -30,23 +40,35 @@ PAYLOAD = 7
 """Kinds of messages on the way to a tensor, and of the fields that hold its data."""
 
 FIELDS: tuple[dict[int, tuple[int, bool]], ...] = (
-    {7: (_GRAPH, False), 25: (_FUNCTION, True)},
-    {1: (_NODE, True), 5: (TENSOR, True), 15: (_SPARSE, True)},
-    {5: (_ATTRIBUTE, True)},
+    {ModelField.GRAPH: (_GRAPH, False), ModelField.FUNCTIONS: (_FUNCTION, True)},
     {
-        5: (TENSOR, False),
-        6: (_GRAPH, False),
-        10: (TENSOR, True),
-        11: (_GRAPH, True),
-        22: (_SPARSE, False),
-        23: (_SPARSE, True),
+        GraphField.NODE: (_NODE, True),
+        GraphField.INITIALIZER: (TENSOR, True),
+        GraphField.SPARSE_INITIALIZER: (_SPARSE, True),
     },
-    dict.fromkeys((4, 5, 7, 9, 10, 11), (PAYLOAD, False)),
-    {1: (TENSOR, False), 2: (TENSOR, False)},
-    {7: (_NODE, True)},
+    {NodeField.ATTRIBUTE: (_ATTRIBUTE, True)},
+    {
+        AttributeField.T: (TENSOR, False),
+        AttributeField.G: (_GRAPH, False),
+        AttributeField.TENSORS: (TENSOR, True),
+        AttributeField.GRAPHS: (_GRAPH, True),
+        AttributeField.SPARSE_TENSOR: (_SPARSE, False),
+        AttributeField.SPARSE_TENSORS: (_SPARSE, True),
+    },
+    {
+        TensorField.FLOAT_DATA: (PAYLOAD, False),
+        TensorField.INT32_DATA: (PAYLOAD, False),
+        TensorField.INT64_DATA: (PAYLOAD, False),
+        TensorField.RAW_DATA: (PAYLOAD, False),
+        TensorField.DOUBLE_DATA: (PAYLOAD, False),
+        TensorField.UINT64_DATA: (PAYLOAD, False),
+    },
+    {SparseField.VALUES: (TENSOR, False), SparseField.INDICES: (TENSOR, False)},
+    {FunctionField.NODE: (_NODE, True)},
 )
 """By message kind: field number to the kind of its submessage, and whether it is repeated."""
-_FIXED_SIZE_DATA = frozenset({4, 10})  # float_data and double_data, when written unpacked
+_FIXED_SIZE_DATA = frozenset({TensorField.FLOAT_DATA, TensorField.DOUBLE_DATA})
+"""Data whose values stand apart, each of a fixed size, when written unpacked."""
 
 
 class Malformed(Exception):
@@ -69,10 +91,6 @@ class Unusual(Exception):
     """Valid, but in a form that only a full parser should judge (groups, split payloads)."""
 
 
-Path = tuple[int, ...]
-"""Pairs of field number and occurrence from the ModelProto down to a TensorProto."""
-
-
 @record
 class Payload:
     """The bytes of a tensor's data in the file: TensorProto field, absolute offset, size."""
@@ -87,7 +105,7 @@ class Skimmed:
     """A model's structure, and the payloads taken out of it by the path of their tensor."""
 
     structure: bytes
-    payloads: dict[Path, Payload]
+    payloads: dict[WirePath, Payload]
 
 
 def skim(data: Buffer) -> Skimmed:
@@ -105,7 +123,7 @@ def skim(data: Buffer) -> Skimmed:
 class _Walker:
     def __init__(self, data: Buffer) -> None:
         self.data = data
-        self.payloads: dict[Path, Payload] = {}
+        self.payloads: dict[WirePath, Payload] = {}
         self.kept = 0
 
     def varint(self, position: int, end: int) -> tuple[int, int]:
@@ -128,7 +146,7 @@ class _Walker:
                 raise TooLarge
             pieces.append(self.data[start:end])
 
-    def walk(self, start: int, end: int, kind: int, path: Path, pieces: list[bytes], depth: int) -> None:
+    def walk(self, start: int, end: int, kind: int, path: WirePath, pieces: list[bytes], depth: int) -> None:
         """Append the kept bytes of one message to `pieces`, entering what leads to tensors."""
         if depth > MAX_DEPTH:
             raise TooDeep
@@ -189,7 +207,7 @@ class _Walker:
             raise Truncated(f"the data ends inside a field at byte {end}")
         self.keep(run, end, pieces)
 
-    def _payload(self, path: Path, payload: Payload) -> None:
+    def _payload(self, path: WirePath, payload: Payload) -> None:
         if path in self.payloads:
             raise Unusual("a tensor holds data in two fields")
         self.payloads[path] = payload

@@ -20,6 +20,7 @@ import onnx
 
 from dlclint.model import external
 from dlclint.model.draft import Draft, tensors
+from dlclint.model.protos import TensorField
 from dlclint.model.tensors import Produced, Unavailable
 from dlclint.model.text import restored
 from dlclint.model.weaving import Inline, Piece, external_fields, refer, referred, weave
@@ -31,7 +32,6 @@ add to a model (inferred shapes, names) serialize it again."""
 ALIGNMENT = 4096
 """External data start at whole pages, so that they can be mapped (onnx.proto, external_data)."""
 _COPY = 8 << 20
-_RAW_FIELD, _FLOAT_FIELD, _DOUBLE_FIELD = 9, 4, 10
 
 
 class CannotWrite(Exception):
@@ -189,7 +189,7 @@ class _Plan:
         if number in self.moved:
             return self.moved[number]
         content = self.draft.contents[number]
-        field = content.field if isinstance(content, Payload) else _RAW_FIELD
+        field = content.field if isinstance(content, Payload) else TensorField.RAW_DATA
         return Inline(field, _nbytes(content))
 
 
@@ -214,9 +214,9 @@ def _is_raw(content: Payload | Produced, kind: int) -> bool:
     if content.size <= KEEP:
         return False
     return (
-        content.field == _RAW_FIELD
-        or (content.field == _FLOAT_FIELD and kind == onnx.TensorProto.FLOAT)
-        or (content.field == _DOUBLE_FIELD and kind == onnx.TensorProto.DOUBLE)
+        content.field == TensorField.RAW_DATA
+        or (content.field == TensorField.FLOAT_DATA and kind == onnx.TensorProto.FLOAT)
+        or (content.field == TensorField.DOUBLE_DATA and kind == onnx.TensorProto.DOUBLE)
     )
 
 

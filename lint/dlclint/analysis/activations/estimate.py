@@ -206,8 +206,9 @@ def multiplied(one: Estimate, other: Estimate) -> Estimate:
     corners = np.stack([a * b for a in (one.low, one.high) for b in (other.low, other.high)])
     known = one.known and other.known
     mean = one.mean * other.mean
-    square = (one.mean**2 + one.deviation**2) * (other.mean**2 + other.deviation**2)
-    deviation = np.sqrt(np.maximum(0.0, square - mean**2))
+    # The variance as a sum, because a difference of squares loses what is small beside the mean.
+    variance = (one.mean * other.deviation) ** 2 + (one.deviation * other.mean) ** 2
+    deviation = np.sqrt(variance + (one.deviation * other.deviation) ** 2)
     basis = max(one.basis, other.basis, Basis.PROPAGATED)
     low, high = corners.min(axis=0), corners.max(axis=0)
     if known:

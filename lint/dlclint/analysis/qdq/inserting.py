@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 from dlclint.analysis.qdq.grids import Quantization
 from dlclint.analysis.qdq.lifting import Encoded, Lifted
 from dlclint.model.draft import Draft
+from dlclint.model.protos import subgraphs
 
 _UNQUANTIZABLE = "int32"
 """A type that DequantizeLinear takes and QuantizeLinear does not make: biases are stored in it."""
@@ -55,10 +56,9 @@ def quantized_again(lifted: Lifted) -> Draft:
 def _rename(node: onnx.NodeProto, shown: dict[str, str]) -> None:
     for place, name in enumerate(node.input):
         node.input[place] = shown.get(name, name)
-    for attribute in node.attribute:
-        for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-            for inside in graph.node:
-                _rename(inside, shown)
+    for _, graph in subgraphs(node):
+        for inside in graph.node:
+            _rename(inside, shown)
 
 
 def _pair(graph: onnx.GraphProto, item: Encoded, reads: str, makes: str) -> Iterator[onnx.NodeProto]:

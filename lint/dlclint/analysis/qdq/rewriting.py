@@ -11,6 +11,7 @@ import onnx
 from dlclint.model.draft import Draft
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.op_facts import MICROSOFT
+from dlclint.model.protos import graphs_below
 from dlclint.model.reading import message_at
 from dlclint.model.tensors import Produced
 
@@ -144,11 +145,11 @@ def _tidy(proto: onnx.ModelProto, model: Model, changes: Changes) -> None:
     }
     while True:
         read = set(_read(proto.graph))
-        dropped = [_drop(graph, loose - read) for graph in _graphs(proto.graph)]
+        dropped = [_drop(graph, loose - read) for graph in graphs_below(proto.graph)]
         if not any(dropped):
             break
         loose.update(*dropped)
-    domains = {node.domain for graph in _graphs(proto.graph) for node in graph.node}
+    domains = {node.domain for graph in graphs_below(proto.graph) for node in graph.node}
     domains |= {node.domain for function in proto.functions for node in function.node}
     kept = [item for item in proto.opset_import if item.domain != MICROSOFT or item.domain in domains]
     kept = [onnx.OperatorSetIdProto.FromString(item.SerializeToString()) for item in kept]
@@ -174,16 +175,8 @@ def _drop(graph: onnx.GraphProto, names: set[str]) -> set[str]:
     return gone
 
 
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _graphs(inner)
-
-
 def _read(graph: onnx.GraphProto) -> Iterator[str]:
-    for inner in _graphs(graph):
+    for inner in graphs_below(graph):
         yield from (value.name for value in inner.output)
         for node in inner.node:
             yield from node.input
