@@ -12,10 +12,22 @@ from typing import Any, NoReturn
 
 from dlclint import __version__
 from dlclint.cli.errors import UsageError
-from dlclint.cli.options import check, confirm, encodings, equalize, explain, fix, ops, plan, rule, soc
+from dlclint.cli.options import (
+    check,
+    confirm,
+    encodings,
+    equalize,
+    explain,
+    fix,
+    ops,
+    plan,
+    rule,
+    simulate,
+    soc,
+)
 from dlclint.diagnostic import plain
 
-COMMANDS = (check, fix, equalize, plan, confirm, encodings, explain, rule, ops, soc)
+COMMANDS = (check, fix, equalize, plan, simulate, confirm, encodings, explain, rule, ops, soc)
 """In the order in which `--help` lists them."""
 REPLACED = {
     "--bitwidth": "--act-bitwidth, --weights-bitwidth and --bias-bitwidth",

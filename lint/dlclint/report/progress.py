@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -19,3 +20,18 @@ def with_progress(items: Iterable[Item], total: int) -> Iterator[Item]:
     from rich.progress import track
 
     yield from track(items, "linting", total, transient=True, console=Console(stderr=True))
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A function that counts one on a bar which vanishes; without a terminal it does nothing."""
+    if total < 2 or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    # Imported here because Rich takes long, and without a terminal there is no bar.
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)

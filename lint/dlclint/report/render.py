@@ -11,6 +11,7 @@ FORMATS = {
     "equalize": ("rich", "json"),
     "explain": ("rich", "json"),
     "plan": ("rich", "json", "markdown"),
+    "simulate": ("rich", "concise", "json"),
 }
 """The formats of each command, the default first: `render` of `dlclint.report.FORMAT.COMMAND` makes it."""
 

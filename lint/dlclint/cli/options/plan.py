@@ -24,14 +24,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     shared.add_widths(settled, defaults=False)
     shared.add_converter(plan)
     estimates = plan.add_argument_group("for the estimated ranges of activations")
-    estimates.add_argument(
-        "--input-moments",
-        dest="input_moments",
-        nargs=3,
-        action="append",
-        default=[],
-        metavar=("NAME", "MEAN", "DEVIATION"),
-        help="mean and standard deviation of an input as the model gets it, such as 0 and 1",
+    shared.add_moments(
+        estimates, "mean and standard deviation of an input as the model gets it, such as 0 and 1"
     )
     overrides = plan.add_argument_group("a first override file")
     overrides.add_argument(
@@ -50,9 +44,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         action="store_true",
         help="with the ranges of activations, as far as they can be estimated",
     )
-    configuration = plan.add_argument_group("configuration")
-    configuration.add_argument("--config", metavar="FILE", help="dlclint.toml or pyproject.toml to use")
-    configuration.add_argument("--isolated", action="store_true", help="use no configuration file")
+    shared.add_configuration(plan)
     output = plan.add_argument_group("output")
     output.add_argument("--format", choices=FORMATS["plan"], default="rich", help="default: rich")
     output.add_argument("-o", "--output", metavar="FILE", help="write the plan to a file")

@@ -142,3 +142,23 @@ def add_rules(command: argparse.ArgumentParser) -> None:
     rules = command.add_argument_group("rules")
     rules.add_argument("--select", action="append", default=[], metavar="RULES", help="ids or families")
     rules.add_argument("--ignore", action="append", default=[], metavar="RULES", help="ids or families")
+
+
+def add_moments(group: argparse._ArgumentGroup, help: str) -> None:
+    """What an input is like."""
+    group.add_argument(
+        "--input-moments",
+        dest="input_moments",
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("NAME", "MEAN", "DEVIATION"),
+        help=help,
+    )
+
+
+def add_configuration(command: argparse.ArgumentParser) -> None:
+    """Which configuration file holds."""
+    configuration = command.add_argument_group("configuration")
+    configuration.add_argument("--config", metavar="FILE", help="dlclint.toml or pyproject.toml to use")
+    configuration.add_argument("--isolated", action="store_true", help="use no configuration file")

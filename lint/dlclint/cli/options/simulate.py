@@ -1,0 +1,106 @@
+"""Options of `dlclint simulate`."""
+
+from __future__ import annotations
+
+import argparse
+
+from dlclint.cli.options import shared
+from dlclint.report.render import FORMATS
+
+ENGINES = ("reference", "htp", "both")
+LAYOUTS = ("nchw", "nhwc")
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `simulate`."""
+    simulate = commands.add_parser(
+        "simulate",
+        help="measure what quantization costs, layer by layer, before the phone",
+        description="Run the float model beside the quantized one and measure the error of every output and "
+        "layer (needs the extra: pip install 'dlclint[verify]'). Exit status: 0 measured, 1 a target is not "
+        "reached, 2 it could not be measured.",
+    )
+    simulate.set_defaults(
+        run="dlclint.cli.simulate:simulate",
+        runtime=["htp"],
+        sdk=None,
+        float=False,
+        quantize=True,
+        select=[],
+        ignore=[],
+    )
+    simulate.add_argument("paths", nargs="+", metavar="MODEL", help="models, or folders to search for them")
+    target = simulate.add_argument_group("what the model is for")
+    shared.add_soc(target)
+    kind = simulate.add_argument_group("widths, with the quantizer's names and values")
+    shared.add_widths(kind)
+    _add_ranges(simulate)
+    shared.add_converter(simulate)
+    _add_inputs(simulate)
+    engine = simulate.add_argument_group("what measures")
+    engine.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="reference",
+        help="reference: the documented arithmetic on the CPU; htp: Qualcomm's own backend (needs the extra"
+        " 'dlclint[qnn]' and --soc); default: reference",
+    )
+    shared.add_configuration(simulate)
+    output = simulate.add_argument_group("output")
+    output.add_argument("--format", choices=FORMATS["simulate"], default="rich", help="default: rich")
+    output.add_argument("-o", "--output", metavar="FILE", help="write the report to a file")
+
+
+def _add_ranges(simulate: argparse.ArgumentParser) -> None:
+    ranges = simulate.add_argument_group("ranges of what no override file gives")
+    ranges.add_argument(
+        "--encodings",
+        metavar="FILE",
+        help="override file whose grids are taken (default: NAME.encodings beside NAME.onnx)",
+    )
+    ranges.add_argument(
+        "--act-quantizer",
+        "--act_quantizer",
+        choices=("tf", "symmetric", "enhanced", "percentile"),
+        default="tf",
+        help="range of activations from the inputs: tf (smallest and largest value, default), symmetric,"
+        " enhanced (least mean square error), percentile",
+    )
+    ranges.add_argument(
+        "--param-quantizer",
+        "--param_quantizer",
+        choices=("tf", "symmetric", "enhanced", "adjusted"),
+        default="tf",
+        help="range of weights and biases (default: tf)",
+    )
+    ranges.add_argument(
+        "--percentile",
+        type=float,
+        default=99.99,
+        metavar="P",
+        help="percent of values that --act-quantizer percentile keeps (default: 99.99)",
+    )
+
+
+def _add_inputs(simulate: argparse.ArgumentParser) -> None:
+    inputs = simulate.add_argument_group("inputs")
+    inputs.add_argument(
+        "--inputs",
+        metavar="PATH",
+        help="SNPE's input_list.txt with raw files (name:=path), a .npy or .npz file, or a folder of such"
+        " files (default: random values from a seed, for a first look)",
+    )
+    inputs.add_argument(
+        "--input-layout",
+        dest="input_layout",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "LAYOUT"),
+        help="how the files of an input lie: nchw or nhwc (as the SNPE tools read raw files)",
+    )
+    inputs.add_argument("--samples", type=int, default=16, metavar="N", help="at most N (default: 16)")
+    inputs.add_argument("--seed", type=int, default=0, metavar="N", help="of random inputs (default: 0)")
+    shared.add_moments(
+        inputs, "draw an input from a normal distribution with this mean and standard deviation"
+    )

@@ -1,0 +1,148 @@
+"""`dlclint simulate`: what quantization costs, measured."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from dlclint import __version__
+from dlclint.analysis.view import ModelView
+from dlclint.cli.errors import UsageError
+from dlclint.cli.jobs import config_of, jobs_of
+from dlclint.cli.output import deliver
+from dlclint.diagnostic import Diagnostic, plain
+from dlclint.encodings.reading import read_encodings
+from dlclint.engine.job import Job
+from dlclint.engine.names import misfits, refused
+from dlclint.model.reading import Unreadable, read
+from dlclint.report.progress import counting
+from dlclint.report.render import render
+from dlclint.simulate.assigning import Settings
+from dlclint.simulate.inputs.drawn import drawn
+from dlclint.simulate.inputs.files import from_path
+from dlclint.simulate.inputs.samples import LAYOUTS, BadInput, Samples
+from dlclint.simulate.network import CannotSimulate
+from dlclint.simulate.outcome import SimulateOutcome, Simulation
+from dlclint.simulate.running import CannotRun
+from dlclint.simulate.simulating import by_reference, prepare, widths_text
+
+
+def simulate(given: argparse.Namespace) -> int:
+    """Run the command; returns the exit status (see `SimulateOutcome.status`).
+
+    Raises:
+        UsageError: an argument cannot be followed, or the one model that was given cannot be measured.
+    """
+    config = config_of(given)
+    _check(given)
+    jobs = list(jobs_of(given, config, config.select, config.ignore))
+    models = [job for job in jobs if job.kind == "model"]
+    overrides = {job.model: job.path for job in jobs if job.kind == "encodings"}
+    if not models:
+        raise UsageError("there is no model among these paths; give a model, or a folder with one")
+    views = _views(models)
+    files = tuple(_simulated(given, models, views, overrides))
+    if len(files) == 1 and files[0].unasked:
+        raise UsageError(f"{files[0].path}: {files[0].unasked}")
+    outcome = SimulateOutcome(__version__, files)
+    text = render("simulate", given.format, outcome, sys.stdout if given.output is None else None)
+    deliver(text, given.output)
+    return outcome.status
+
+
+def _check(given: argparse.Namespace) -> None:
+    if given.samples < 1:
+        raise UsageError(f"--samples {given.samples}: give a number of at least 1")
+    if given.seed < 0:
+        raise UsageError(f"--seed {given.seed}: give a number of at least 0")
+    if not 50.0 < given.percentile <= 100.0:
+        raise UsageError(f"--percentile {given.percentile:g}: give a number above 50, at most 100")
+    for name, layout in given.input_layout:
+        if layout.lower() not in LAYOUTS:
+            raise UsageError(f"--input-layout {plain(name)} {plain(layout)}: give nchw or nhwc")
+    if given.input_moments and given.inputs:
+        raise UsageError("--input-moments is for random inputs, and --inputs gives others; leave one out")
+
+
+def _views(jobs: Sequence[Job]) -> dict[Path, ModelView | str]:
+    """The view of each model, or why it cannot be read; names that no model has are refused."""
+    found: dict[Path, ModelView | str] = {}
+    odd: list[list[Diagnostic]] = []
+    for job in jobs:
+        try:
+            model = read(job.path, job.dimensions)
+        except Unreadable as problem:
+            found[job.path] = plain(f"{problem.message}; {problem.help}", 400)
+            continue
+        found[job.path] = ModelView(model, job.target)
+        odd.append(list(misfits(model, job, plain(str(job.path), 500))))
+    if unknown := refused(odd):
+        raise UsageError(unknown)
+    return found
+
+
+def _simulated(
+    given: argparse.Namespace,
+    jobs: Sequence[Job],
+    views: Mapping[Path, ModelView | str],
+    overrides: Mapping[Path | None, Path],
+) -> Iterator[Simulation]:
+    for job in jobs:
+        view = views[job.path]
+        shown = plain(str(job.path), 500)
+        if isinstance(view, str):
+            yield Simulation(shown, unasked=view)
+            continue
+        try:
+            yield _one(given, job, view, overrides.get(job.path), shown)
+        except (BadInput, CannotSimulate, CannotRun) as problem:
+            yield Simulation(shown, unasked=plain(str(problem), 500))
+
+
+def _one(
+    given: argparse.Namespace, job: Job, view: ModelView, overrides: Path | None, shown: str
+) -> Simulation:
+    started = time.perf_counter()
+    kind = job.target.kind
+    settings = Settings(
+        kind.act_bitwidth,
+        kind.weights_bitwidth,
+        kind.bias_bitwidth,
+        kind.per_channel,
+        given.act_quantizer,
+        given.param_quantizer,
+        given.percentile,
+    )
+    samples = _samples(given, view, job)
+    document = None if overrides is None else read_encodings(overrides)
+    with counting("simulating", 2 * len(samples)) as tick:
+        prepared = prepare(view, samples, settings, document, tick)
+        engine = by_reference(prepared, tick)
+    return Simulation(
+        shown,
+        widths_text(settings),
+        "" if job.target.soc is None else str(job.target.soc),
+        samples.words,
+        len(samples),
+        samples.random,
+        "" if overrides is None else plain(str(overrides), 500),
+        (engine,),
+        notes=tuple(plain(note, 400) for note in prepared.notes),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _samples(given: argparse.Namespace, view: ModelView, job: Job) -> Samples:
+    graph = view.model.graph
+    for name, _ in given.input_layout:
+        if name not in graph.inputs:
+            known = ", ".join(map(plain, graph.inputs)) or "it has none"
+            raise UsageError(f"--input-layout names {plain(name)!r}, which is no input; inputs are {known}")
+    if given.inputs:
+        layouts = {name: layout.lower() for name, layout in given.input_layout}
+        return from_path(Path(given.inputs), graph, layouts).first(given.samples)
+    moments = {name: (mean, deviation) for name, mean, deviation in job.target.input_moments}
+    return drawn(graph, given.samples, given.seed, moments)

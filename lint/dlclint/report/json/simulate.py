@@ -1,0 +1,97 @@
+"""Format `json` of a simulation, version 1: its schema is `dlclint_schemas/simulate-v1.schema.json`."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, TextIO
+
+from dlclint.simulate.outcome import EngineResult, LayerRow, OutputRow, SimulateOutcome, Simulation
+
+
+def render(outcome: SimulateOutcome, stream: TextIO | None) -> str:
+    """The report as strict JSON."""
+    whole = {
+        "version": 1,
+        "tool": {"name": "dlclint", "version": outcome.version},
+        "status": outcome.status,
+        "files": [_file(file) for file in outcome.files],
+    }
+    return json.dumps(whole, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _file(file: Simulation) -> dict[str, Any]:
+    return {
+        "path": file.path,
+        "widths": file.widths,
+        "soc": file.soc,
+        "encodings": file.encodings,
+        "inputs": {"words": file.inputs, "samples": file.samples, "random": file.random},
+        "unmeasured": file.unasked,
+        "engines": [_engine(engine) for engine in file.engines],
+        "apart": [
+            {"tensor": a.tensor, "op": a.op, "reference": _db(a.reference), "htp": _db(a.htp)}
+            for a in file.apart
+        ],
+        "notes": list(file.notes),
+    }
+
+
+def _engine(engine: EngineResult) -> dict[str, Any]:
+    return {
+        "engine": engine.engine,
+        "versions": dict(engine.versions),
+        "failure": engine.failure,
+        "outputs": [_output(row) for row in engine.outputs],
+        "layers": [_layer(row) for row in engine.layers],
+        "in_float": list(engine.in_float),
+        "notes": list(engine.notes),
+    }
+
+
+def _output(row: OutputRow) -> dict[str, Any]:
+    return {
+        "tensor": row.tensor,
+        "sqnr": _db(row.sqnr),
+        "cosine": row.cosine,
+        "largest_error": row.largest,
+        "largest_value": row.magnitude,
+        "agreement": row.agreement,
+        "scores": row.scores,
+        "parts": [
+            {
+                "tensor": part.tensor,
+                "sqnr": _db(part.sqnr),
+                "largest_value": part.magnitude,
+                "lost": part.lost,
+            }
+            for part in row.parts
+        ],
+    }
+
+
+def _layer(row: LayerRow) -> dict[str, Any]:
+    return {
+        "node": row.node,
+        "node_index": row.node_index,
+        "op": row.op,
+        "tensor": row.tensor,
+        "bitwidth": row.bits,
+        "alone": _db(row.alone),
+        "arrived": _db(row.arrived),
+        "min": _finite(row.low),
+        "max": _finite(row.high),
+        "step": row.step,
+        "causes": list(row.causes),
+    }
+
+
+def _db(value: float) -> float | str:
+    """An SQNR in dB; `exact` where nothing differs, `lost` where nothing is left."""
+    if math.isinf(value):
+        return "exact" if value > 0 else "lost"
+    return round(value, 4)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

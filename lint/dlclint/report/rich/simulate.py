@@ -1,0 +1,116 @@
+"""Format `rich` of a simulation: per engine the outputs, then the layers that add most, worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TextIO
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from dlclint.report.rich.console import paper, printed
+from dlclint.report.simulate_words import (
+    ENGINES,
+    RANDOM,
+    WORST,
+    decibels,
+    headline,
+    largest,
+    measured_on,
+    part,
+)
+from dlclint.simulate.outcome import EngineResult, LayerRow, SimulateOutcome, Simulation
+
+
+def render(outcome: SimulateOutcome, stream: TextIO | None) -> str:
+    """The report; coloured only if the stream is a terminal (NO_COLOR and FORCE_COLOR are heeded)."""
+    console = paper(stream)
+    for file in outcome.files:
+        _file(console, file)
+    return printed(console, stream)
+
+
+def _line(console: Console, text: str, style: str = "", indent: int = 2) -> None:
+    console.print(Padding(Text(text, style), (0, 0, 0, indent)))
+
+
+def _file(console: Console, file: Simulation) -> None:
+    console.print(Text(file.path, "bold"))
+    if file.unasked:
+        _line(console, f"not measured: {file.unasked}", "bold red")
+        console.print()
+        return
+    _line(console, file.widths + (f"; for {file.soc}" if file.soc else ""))
+    if file.encodings:
+        _line(console, f"grids from {file.encodings}")
+    _line(console, measured_on(file))
+    if file.random:
+        _line(console, RANDOM, "bold yellow")
+    for engine in file.engines:
+        _engine(console, engine)
+    if file.apart:
+        console.print()
+        _line(console, "where the engines differ", "bold")
+        rows = [(a.op, a.tensor, decibels(a.reference), decibels(a.htp)) for a in file.apart]
+        _table(console, ("op", "tensor", "reference dB", "htp dB"), rows)
+    for note in file.notes:
+        _line(console, f"note: {note}", "italic")
+    console.print()
+    said = "; ".join(
+        (engine.failure and f"{engine.engine}: not measured") or headline(engine) for engine in file.engines
+    )
+    console.print(Text(f"{said} ({file.seconds:.1f} s)", "bold" if file.measured else "bold red"))
+
+
+def _engine(console: Console, engine: EngineResult) -> None:
+    versions = ", ".join(f"{name} {version}" for name, version in engine.versions.items())
+    console.print()
+    _line(
+        console, f"{engine.engine}: {ENGINES[engine.engine]}" + (f"; {versions}" if versions else ""), "bold"
+    )
+    if engine.failure:
+        _line(console, f"not measured: {engine.failure}", "bold red")
+        return
+    rows = [
+        (
+            row.tensor,
+            decibels(row.sqnr),
+            f"{row.cosine:.5f}",
+            largest(row),
+            "" if row.agreement is None else f"{100 * row.agreement:.1f} %",
+        )
+        for row in engine.outputs
+    ]
+    _table(console, ("output", "SQNR dB", "cosine", "largest error", "best class same"), rows)
+    for row in engine.outputs:
+        for item in row.parts:
+            _line(console, part(item, row.tensor), "red" if item.lost else "dim", 4)
+    shown = [row for row in engine.layers if row.causes or row.bits is not None][:WORST]
+    if shown:
+        console.print()
+        _line(console, "layers that add the most error (SQNR in dB: added alone, and as it arrives)", "bold")
+        _table(
+            console,
+            ("alone", "arrived", "bits", "op", "tensor", "cause"),
+            [_layer(row) for row in shown],
+        )
+    if engine.in_float:
+        _line(console, f"computed in float: {', '.join(engine.in_float)}", "yellow")
+    for note in engine.notes:
+        _line(console, f"note: {note}", "italic")
+
+
+def _layer(row: LayerRow) -> tuple[str, ...]:
+    bits = "float" if row.bits is None else str(row.bits)
+    return decibels(row.alone), decibels(row.arrived), bits, row.op, row.tensor, "; ".join(row.causes)
+
+
+def _table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    made = Table(box=None, pad_edge=False)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(cell) for cell in row))
+    console.print(Padding(made, (0, 0, 0, 2)))

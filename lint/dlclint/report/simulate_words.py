@@ -1,0 +1,56 @@
+"""What a simulation is said to have come to, in the words that every format uses."""
+
+from __future__ import annotations
+
+import math
+
+from dlclint.diagnostic import counted
+from dlclint.simulate.outcome import EngineResult, OutputRow, PartRow, Simulation
+
+RANDOM = "random inputs, so these are no figures of accuracy: give real ones with --inputs"
+ENGINES = {
+    "reference": "the documented arithmetic on the CPU (simulated)",
+    "htp": "Qualcomm's HTP backend on x86 (measured)",
+}
+WORST = 10
+"""Layers that are shown to people; programs get all."""
+
+
+def decibels(value: float) -> str:
+    """An SQNR in dB; what nothing is left of, and what nothing differs in, in words."""
+    if value == math.inf:
+        return "exact"
+    return "lost" if value == -math.inf else f"{value:.1f}"
+
+
+def with_unit(value: float) -> str:
+    """An SQNR with its unit, where it is a number."""
+    return f"{decibels(value)} dB" if math.isfinite(value) else decibels(value)
+
+
+def headline(engine: EngineResult) -> str:
+    """The worst output of an engine in one clause."""
+    worst, agreement = engine.worst, engine.agreement
+    if worst is None:
+        return f"{engine.engine}: nothing measured"
+    said = f"{engine.engine}: {with_unit(worst)}"
+    if len(engine.outputs) > 1:
+        said += f" at the worst of {counted(len(engine.outputs), 'output')}"
+    return said if agreement is None else f"{said}, best class the same in {100 * agreement:.1f} %"
+
+
+def measured_on(file: Simulation) -> str:
+    """What was run, in one clause."""
+    return f"{counted(file.samples, 'sample')} of {file.inputs}" if file.samples > 1 else file.inputs
+
+
+def largest(row: OutputRow) -> str:
+    """The largest error beside the largest value."""
+    return f"{row.largest:.3g} of {row.magnitude:.3g}"
+
+
+def part(row: PartRow, output: str) -> str:
+    """What becomes of a part of a Concat."""
+    if row.lost:
+        return f"{row.tensor} (up to {row.magnitude:.3g}): every value becomes 0 on the grid of {output}"
+    return f"{row.tensor} (up to {row.magnitude:.3g}): {with_unit(row.sqnr)} before the Concat"

@@ -1,0 +1,1 @@
+"""What quantization costs a model, measured by running it: float beside quantized, layer by layer."""

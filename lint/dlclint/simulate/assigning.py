@@ -1,0 +1,150 @@
+"""From settings, observed ranges and an override file to the grid of every tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dlclint.analysis.roles import channel_axis
+from dlclint.model.op_facts import BOUNDED, CONVOLUTIONS, KEEPS_GRID, MOVES_ONE, Role
+from dlclint.model.tensors import Array
+from dlclint.simulate.network import Network, Step
+from dlclint.simulate.observing import Observation
+from dlclint.simulate.quantizers import activation_grid, param_grid
+from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, what
+from dlclint_schemas.quantization import quantization_facts
+
+FIXED = {op: BOUNDED[op] for op in ("Sigmoid", "Softmax", "HardSigmoid", "Tanh", "Sin", "Cos")}
+"""Ops whose output HTP expects on the grid of the op's own bounds, in steps of a power of two: AIMET's
+configurations for HTP pin them, and networks whose files say otherwise lose their accuracy
+(onnxruntime/onnxruntime-qnn issue 473)."""
+_CLIPPING = ("Relu", "Clip")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Widths and quantizers, by the names of snpe-dlc-quant."""
+
+    act_bitwidth: int = 8
+    weights_bitwidth: int = 8
+    bias_bitwidth: int = 8
+    per_channel: bool = False
+    act_quantizer: str = "tf"
+    param_quantizer: str = "tf"
+    percentile: float = 99.99
+
+    @property
+    def needs_bins(self) -> bool:
+        """Whether the ranges of activations follow from distributions."""
+        return self.act_quantizer in ("enhanced", "percentile")
+
+
+def leaders(network: Network) -> dict[str, str]:
+    """For each tensor the one whose range it shares: itself where it shares none.
+
+    An op that only moves or picks data keeps the grid of its input (AIMET's configuration for HTP
+    quantizes no output of theirs), and in a supergroup that ends in Relu or Clip the grid is that of its
+    end, on which the result does not change.
+    """
+    found = fused(network)
+
+    def leader(name: str) -> str:
+        while found.get(name, name) != name:
+            name = found[name]
+        return name
+
+    for step in network.steps:
+        if not step.official or not step.inputs:
+            continue
+        if step.op in KEEPS_GRID or step.op == "Pad":
+            moved = step.outputs if step.op in MOVES_ONE else step.outputs[:1]
+            for name in filter(None, moved):
+                found[name] = leader(step.inputs[0])
+    return {name: leader(name) for name in found}
+
+
+def fused(network: Network) -> dict[str, str]:
+    """Tensors that a Relu or Clip reads alone within a supergroup, and what it makes of them.
+
+    Only the last op of a supergroup carries an encoding (AIMET's configuration for HTP), so that these
+    are never stored.
+    """
+    groups = quantization_facts()["aimet_htp_config"]["supergroups"]
+    ends = {(group[0], group[-1]) for group in groups if group[-1] in _CLIPPING}
+    readers = network.consumers()
+    found = {}
+    for step in network.steps:
+        following = readers.get(step.outputs[0], ())
+        if len(following) != 1 or step.outputs[0] in network.outputs or not step.official:
+            continue
+        end = following[0]
+        if (step.op, end.op) in ends and end.official and end.inputs[0] == step.outputs[0]:
+            found[step.outputs[0]] = end.outputs[0]
+    return found
+
+
+def assign(
+    network: Network, observed: Mapping[str, Observation], settings: Settings, shared: Mapping[str, str]
+) -> Scheme:
+    """A grid for every float tensor that was observed, and for every stored one that an op computes with.
+
+    `shared` is what `leaders` says of the network.
+    """
+    scheme = Scheme()
+    makers = {name: step for step in network.steps for name in step.outputs if name}
+    for name, seen in observed.items():
+        if name in network.inner or not seen.is_seen:
+            continue
+        leader = shared.get(name, name)
+        if leader not in scheme.activations:
+            scheme.activations[leader] = _activation(makers.get(leader), observed.get(leader, seen), settings)
+        scheme.activations[name] = scheme.activations[leader]
+    for step in network.steps:
+        for position, name in enumerate(step.inputs):
+            if not name:
+                continue
+            role = what(step, position, network)
+            if role is Role.WEIGHT and name not in scheme.params:
+                values = network.constants[name]
+                if values.dtype.kind == "f":
+                    scheme.params[name] = weight_grid(step, position, values, settings)
+            elif role is Role.BIAS and name not in scheme.biases and settings.bias_bitwidth < 32:
+                values = network.constants[name]
+                if values.dtype.kind == "f":
+                    scheme.biases[name] = param_grid(values, settings.param_quantizer, settings.bias_bitwidth)
+    return scheme
+
+
+def fixed_grid(op: str, bitwidth: int) -> Grid | None:
+    """The grid that an op's bounds fix; None for an op without."""
+    bounds = FIXED.get(op)
+    if bounds is None:
+        return None
+    low, high = bounds
+    return Grid((high - low) / 2.0**bitwidth, 0 if low == 0 else 2 ** (bitwidth - 1), bitwidth, fixed=True)
+
+
+def _activation(maker: Step | None, seen: Observation, settings: Settings) -> Grid:
+    if maker is not None and maker.official:
+        fixed = fixed_grid(maker.op, settings.act_bitwidth)
+        if fixed is not None:
+            return fixed
+    return activation_grid(seen, settings.act_quantizer, settings.act_bitwidth, settings.percentile)
+
+
+def weight_grid(step: Step, position: int, values: Array, settings: Settings) -> ParamGrid:
+    """The grid of a weight: per channel for convolutions where that is set, else one.
+
+    Factors of normalizations and slopes have 8 bits and one asymmetric grid: int8 is refused for them.
+    """
+    if what_gamma(step, position):
+        return param_grid(values, "tf", 8)
+    axis = None
+    if settings.per_channel and step.op in CONVOLUTIONS and position == 1:
+        axis = channel_axis(step.node, 1) % values.ndim
+    return param_grid(values, settings.param_quantizer, settings.weights_bitwidth, axis)
+
+
+def what_gamma(step: Step, position: int) -> bool:
+    """Whether an input is the factor of a normalization or a slope."""
+    return position == 1 and (step.op.endswith("Normalization") or step.op == "PRelu")

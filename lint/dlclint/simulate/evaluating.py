@@ -1,0 +1,185 @@
+"""A network on float and on quantized values, step by step, with nothing kept longer than it is read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from dlclint.model.op_facts import Role
+from dlclint.model.tensors import Array
+from dlclint.simulate.assigning import fused
+from dlclint.simulate.network import Network, Step
+from dlclint.simulate.running import Runner
+from dlclint.simulate.scheme import Scheme, bias_scale, stored_bias, what
+
+Values = dict[str, Any]
+KEPT = 1 << 30
+"""Bytes of decoded and of rounded constants that stay in memory for the next sample."""
+
+
+@dataclass(slots=True)
+class Store:
+    """Constants as they are read, and rounded ones, kept as long as they fit."""
+
+    network: Network
+    limit: int = KEPT
+    _kept: dict[tuple[Any, ...], Array] = field(default_factory=dict)
+    _bytes: int = 0
+    _lock: Lock = field(default_factory=Lock)
+
+    def get(self, key: tuple[Any, ...], make: Callable[[], Array]) -> Array:
+        """What `make` returns, kept under a key until what was asked for later needs the room."""
+        with self._lock:
+            found = self._kept.pop(key, None)
+            if found is not None:
+                self._kept[key] = found  # now the last one to go
+                return found
+        made = make()
+        with self._lock:
+            if key not in self._kept and made.nbytes <= self.limit:
+                self._kept[key] = made
+                self._bytes += _held(made)
+            while self._bytes > self.limit:
+                self._bytes -= _held(self._kept.pop(next(iter(self._kept))))
+        return made
+
+    def constant(self, name: str) -> Array:
+        """A constant as stored."""
+        return self.get(("stored", name), lambda: self.network.constants[name])
+
+
+def _held(values: Array) -> int:
+    """Bytes of memory that are an array's own; what is mapped is the file's."""
+    return 0 if isinstance(values, np.memmap) else values.nbytes
+
+
+class Evaluator:
+    """Runs a network's steps. One serves every scheme; several threads may use it."""
+
+    def __init__(self, network: Network, runner: Runner) -> None:
+        self.network = network
+        self.runner = runner
+        self.store = Store(network)
+        self._roles = {
+            step.index: tuple(
+                what(step, position, network) if name else Role.BOUND
+                for position, name in enumerate(step.inputs)
+            )
+            for step in network.steps
+        }
+        self._fused = fused(network)
+        self._uses = Counter(name for step in network.steps for name in step.reads)
+        self._uses.update(network.outputs)
+
+    def float_step(self, step: Step, values: Mapping[str, Any]) -> list[Any]:
+        """A step's outputs on float values."""
+        feed = {name: self.value(name, values) for name in step.reads}
+        return self.runner.run(step, feed)
+
+    def value(self, name: str, values: Mapping[str, Any]) -> Any:
+        """An activation, or a constant as stored."""
+        return values[name] if name in values else self.store.constant(name)
+
+    def quantized_step(self, step: Step, values: Mapping[str, Any], scheme: Scheme) -> list[Any]:
+        """A step's outputs, on the scheme's grids, of activations that lie on theirs."""
+        made = self.runner.run(step, self.quantized_feed(step, values, scheme))
+        return [self.on_grid(name, value, scheme) for name, value in zip(step.outputs, made, strict=True)]
+
+    def on_grid(self, name: str, value: Any, scheme: Scheme) -> Any:
+        """An activation on its grid; as it is where it has none, is no float tensor, or is never stored."""
+        if name in self._fused:
+            return value
+        found = scheme.activations.get(name)
+        if found is None or not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+            return value
+        return found.rounded(value)
+
+    def quantized_feed(self, step: Step, values: Mapping[str, Any], scheme: Scheme) -> Values:
+        """What a quantized step reads: activations at its width, weights and biases as stored."""
+        width = scheme.width(step)
+        feed: Values = {}
+        for position, (name, role) in enumerate(zip(step.inputs, self._roles[step.index], strict=True)):
+            if name and name not in feed:
+                feed[name] = self._read(step, position, name, role, values, scheme, width)
+        for name in step.reads:
+            if name not in feed:
+                feed[name] = self.value(name, values)
+        return feed
+
+    def _read(
+        self,
+        step: Step,
+        position: int,
+        name: str,
+        role: Role,
+        values: Mapping[str, Any],
+        scheme: Scheme,
+        width: int | None,
+    ) -> Any:
+        if role is Role.DATA:
+            seen = scheme.read(name, width)
+            if name not in values:
+                stored = self.store.constant(name)
+                if seen is None or stored.dtype.kind != "f":
+                    return stored
+                return self.store.get(("operand", name, seen), lambda: seen.rounded(stored))
+            if seen is None or seen is scheme.activations[name] or values[name].dtype.kind != "f":
+                return values[name]
+            return seen.rounded(values[name])
+        if width is None or role is Role.BOUND:
+            return self.value(name, values)
+        if role is Role.WEIGHT:
+            param = scheme.params.get(name)
+            if param is None:
+                return self.value(name, values)
+            return self.store.get(("weight", name, param), lambda: param.rounded(self.store.constant(name)))
+        scale = bias_scale(step, position, scheme, width)
+        if scale is None:
+            return self.value(name, values)
+        return stored_bias(self.store.constant(name), scale, scheme.biases.get(name))
+
+    def run(
+        self,
+        sample: Mapping[str, Any],
+        scheme: Scheme | None,
+        keep: Collection[str] = (),
+        visit: Callable[[Step, list[Any]], None] | None = None,
+    ) -> Values:
+        """One sample through the whole network; returns the outputs and what `keep` names.
+
+        `visit` is called with each step and its outputs before these are let go.
+        """
+        values: Values = dict(sample)
+        if scheme is not None:
+            values = {name: self.on_grid(name, value, scheme) for name, value in values.items()}
+        left = Counter(self._uses)
+        kept = set(keep) | set(self.network.outputs)
+        for step in self.network.steps:
+            if scheme is None:
+                made = self.float_step(step, values)
+            else:
+                made = self.quantized_step(step, values, scheme)
+            if visit is not None:
+                visit(step, made)
+            values.update((name, value) for name, value in zip(step.outputs, made, strict=True) if name)
+            self.release(step, values, left, kept)
+        return {name: self.value(name, values) for name in dict.fromkeys((*self.network.outputs, *keep))}
+
+    def uses(self) -> Counter[str]:
+        """How often each tensor is read, a graph output once more."""
+        return Counter(self._uses)
+
+    def release(self, step: Step, values: Values, left: Counter[str], kept: Collection[str] = ()) -> None:
+        """Let go of what no later step reads."""
+        for name in step.reads:
+            left[name] -= 1
+            if not left[name] and name not in kept:
+                values.pop(name, None)
+        for name in step.outputs:
+            if name and not left[name] and name not in kept:
+                values.pop(name, None)

@@ -1,0 +1,211 @@
+"""What an override file says, put in place of what calibration found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dlclint.analysis.roles import channel_axis
+from dlclint.diagnostic import counted, plain
+from dlclint.encodings import grid
+from dlclint.encodings.document import FLOAT, EncodingsDocument, leaves
+from dlclint.model.op_facts import Role
+from dlclint.simulate.network import Network, Step
+from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, made, what
+
+
+@dataclass(slots=True)
+class Given:
+    """What was taken from a file: counts by kind, and what could not be used, in words."""
+
+    taken: Counter[str] = field(default_factory=Counter)
+    left: list[str] = field(default_factory=list)
+
+    def words(self) -> str:
+        """One clause, such as `52 activations, 20 weights from the override file`."""
+        parts = [counted(number, what) for what, number in self.taken.items()]
+        return (", ".join(parts) or "nothing") + " from the override file"
+
+
+def apply_document(
+    document: EncodingsDocument, scheme: Scheme, network: Network, shared: Mapping[str, str]
+) -> Given:
+    """Put a file's entries into a scheme that holds a grid for every tensor.
+
+    An entry of a tensor also holds for those that share its range and have none of their own; an entry
+    of a width alone changes the width of the range that was found.
+    """
+    given = Given()
+    roles = _roles(network)
+    rows = {name: row for row, name in enumerate(document.tensors.names)}
+    followers: dict[str, list[str]] = {}
+    for name, leader in shared.items():
+        followers.setdefault(leader, []).append(name)
+    floats: set[str] = set()
+    for name, row in rows.items():
+        step, position, role = roles.get(name, (None, 0, Role.DATA))
+        if role in (Role.WEIGHT, Role.BIAS) and step is not None:
+            _parameter(document, row, name, scheme, (step, position, role), given, floats)
+        elif name in scheme.activations or name in network.inner:
+            same = [other for other in followers.get(name, ()) if other not in rows]
+            _activation(document, row, [name, *same], scheme, given)
+        else:
+            given.taken["unknown or unused name"] += 1
+    _spread_float(scheme, network, floats)
+    return given
+
+
+def _roles(network: Network) -> dict[str, tuple[Step, int, Role]]:
+    found: dict[str, tuple[Step, int, Role]] = {}
+    for step in network.steps:
+        for position, name in enumerate(step.inputs):
+            if name in network.constants:
+                found.setdefault(name, (step, position, what(step, position, network)))
+    return found
+
+
+def _activation(
+    document: EncodingsDocument, row: int, names: list[str], scheme: Scheme, given: Given
+) -> None:
+    elements, first = document.elements, int(document.tensors.first[row])
+    if elements.kind[first] == FLOAT:
+        for name in names:
+            scheme.activations.pop(name, None)
+        given.taken["float activation"] += 1
+        return
+    if int(document.tensors.count[row]) > 1:
+        given.left.append(f"{plain(names[0])} is an activation with a grid for each channel, which none has")
+        return
+    before = scheme.activations.get(names[0])
+    bits = _bits(elements.bitwidth[first], before.bitwidth if before is not None else 8)
+    scale, offset = float(elements.scale[first]), float(elements.offset[first])
+    low, high = float(elements.minimum[first]), float(elements.maximum[first])
+    if scale > 0 and np.isfinite(offset):
+        symmetric = elements.symmetric[first] == 1
+        found = Grid(float(np.float32(scale)), round(-offset), bits, bool(symmetric))
+    elif low < high and np.isfinite([low, high]).all():
+        found = made(low, high, bits)
+    elif before is not None:
+        found = before.at(bits)
+    else:
+        return
+    for name in names:
+        scheme.activations[name] = found
+    given.taken["activation"] += 1
+
+
+def _parameter(
+    document: EncodingsDocument,
+    row: int,
+    name: str,
+    scheme: Scheme,
+    place: tuple[Step, int, Role],
+    given: Given,
+    floats: set[str],
+) -> None:
+    step, position, role = place
+    elements, first = document.elements, int(document.tensors.first[row])
+    if elements.kind[first] == FLOAT:
+        scheme.params.pop(name, None)
+        scheme.biases.pop(name, None)
+        floats.add(name)
+        given.taken["float parameter"] += 1
+        return
+    found = _param_grid(document, row, step, position, given)
+    if role is Role.BIAS:
+        given.taken["bias"] += 1
+        # An int32 bias is stored at input scale times weight scale, whatever the file says.
+        scheme.biases.pop(name, None)
+        if found is not None and found.bitwidth < 32:
+            scheme.biases[name] = found
+        return
+    if found is not None:
+        scheme.params[name] = found
+        given.taken["weight"] += 1
+
+
+def _param_grid(
+    document: EncodingsDocument, row: int, step: Step, position: int, given: Given
+) -> ParamGrid | None:
+    tensors, elements = document.tensors, document.elements
+    name = tensors.names[row]
+    first, count = int(tensors.first[row]), int(tensors.count[row])
+    part = slice(first, first + count)
+    bits = _bits(elements.bitwidth[first], 8)
+    scale, offset = elements.scale[part], elements.offset[part]
+    low, high = elements.minimum[part], elements.maximum[part]
+    symmetric = bool(elements.symmetric[first] == 1)
+    if not (np.all(scale > 0) and np.isfinite(offset).all()):
+        if not (np.isfinite(low).all() and np.isfinite(high).all() and np.all(low <= high)):
+            return None
+        fit = grid.fit_symmetric if symmetric else grid.fit
+        encoding = fit(low, high, bits)
+        scale, offset = encoding.scale, encoding.offset
+    zero = -np.asarray(offset, np.float64)
+    symmetric = symmetric or bool(np.all(zero == 2.0 ** (bits - 1)))
+    scale = np.asarray(scale, np.float32).astype(np.float64)
+    block = tensors.block_size[row]
+    if not np.isnan(block):
+        return _blocks(document, row, (scale, zero), bits, symmetric, int(block), given)
+    if count == 1:
+        return ParamGrid(scale.reshape(()), zero.reshape(()), bits, symmetric)
+    axis = tensors.axis[row]
+    wanted = channel_axis(step.node, position) if np.isnan(axis) else int(axis)
+    kind = step.node.graph.type_of(name)
+    rank = len(kind.shape) if kind is not None and kind.shape is not None else 1
+    if kind is not None and kind.shape is not None and kind.shape[wanted % rank] != count:
+        given.left.append(f"{plain(name)} has {count} channels in the file and others in the model")
+        return None
+    return ParamGrid(scale, zero, bits, symmetric, wanted % rank)
+
+
+def _blocks(
+    document: EncodingsDocument,
+    row: int,
+    numbers: tuple[np.ndarray, np.ndarray],
+    bits: int,
+    symmetric: bool,
+    block: int,
+    given: Given,
+) -> ParamGrid | None:
+    entry: Any = document.entry(row)
+    name = document.tensors.names[row]
+    scales = entry.get("y_scale", entry.get("per_block_int_scale")) if isinstance(entry, dict) else None
+    shape = np.shape(scales) if isinstance(scales, list) else ()
+    axis = document.tensors.axis[row]
+    if np.isnan(axis) or len(shape) < 2:
+        given.left.append(f"{plain(name)}: its blocks do not tell where they lie")
+        return None
+    scale, zero = numbers
+    if "per_block_int_scale" in entry:
+        whole = np.asarray(leaves(entry["per_channel_float_scale"]), np.float64)
+        scale = np.asarray(scales, np.float64) * whole.reshape(np.shape(entry["per_channel_float_scale"]))
+        zero = np.full(scale.shape, 2.0 ** (bits - 1))
+    return ParamGrid(
+        scale.reshape(shape),
+        np.broadcast_to(zero, scale.size).reshape(shape)
+        if zero.size in (1, scale.size)
+        else np.full(shape, 2.0 ** (bits - 1)),
+        bits,
+        symmetric,
+        int(axis) % len(shape),
+        block,
+    )
+
+
+def _spread_float(scheme: Scheme, network: Network, floats: set[str]) -> None:
+    """One float among weight, bias and output makes all three float (80-63442-2, mixed precision)."""
+    for step in network.steps:
+        if any(name in floats for name in step.inputs[1:3]):
+            for name in step.outputs:
+                scheme.activations.pop(name, None)
+            for name in step.inputs[1:3]:
+                scheme.biases.pop(name, None)
+
+
+def _bits(found: float, default: int) -> int:
+    return default if np.isnan(found) or not 2 <= found <= 32 else int(found)

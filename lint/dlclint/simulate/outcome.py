@@ -1,0 +1,130 @@
+"""What a simulation came to. Nothing here measures anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRow:
+    """One output. `agreement` is None where it holds no scores; `scores` says in words where they lie.
+
+    `sqnr` is in dB: infinite where nothing differs, -infinite where a value is not finite.
+    """
+
+    tensor: str
+    sqnr: float
+    cosine: float
+    largest: float
+    magnitude: float
+    """The largest float value, beside which the largest error stands."""
+    agreement: float | None = None
+    scores: str = ""
+    parts: tuple[PartRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PartRow:
+    """A part of an output that a Concat made: which tensor it is, and what is left of it."""
+
+    tensor: str
+    sqnr: float
+    magnitude: float
+    lost: bool
+    """Whether every value of it became zero, where it was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    """One layer: the SQNR in dB of what it makes, on float inputs (`alone`), and as it comes (`arrived`).
+
+    `causes` say in words why it is what it is, where that is known; `bits` is None where it ran in float.
+    """
+
+    node: str
+    node_index: int
+    op: str
+    tensor: str
+    bits: int | None
+    alone: float
+    arrived: float
+    low: float
+    high: float
+    step: float | None
+    """Of the grid; None without one."""
+    causes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EngineResult:
+    """What one engine measured. `failure` is why it did not ("" if it did)."""
+
+    engine: str
+    versions: Mapping[str, str] = field(default_factory=dict)
+    outputs: tuple[OutputRow, ...] = ()
+    layers: tuple[LayerRow, ...] = ()
+    in_float: tuple[str, ...] = ()
+    """Ops that ran in float though they were to be quantized."""
+    notes: tuple[str, ...] = ()
+    failure: str = ""
+
+    @property
+    def worst(self) -> float | None:
+        """The lowest SQNR of an output in dB; None where nothing was measured."""
+        return min((row.sqnr for row in self.outputs), default=None)
+
+    @property
+    def agreement(self) -> float | None:
+        """The lowest agreement of an output; None where none holds scores."""
+        return min((row.agreement for row in self.outputs if row.agreement is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """A tensor at which two engines differ, with the SQNR in dB of each."""
+
+    tensor: str
+    op: str
+    reference: float
+    htp: float
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """A whole simulation of one model. `unasked` is why nothing was measured, "" if something was."""
+
+    path: str
+    widths: str = ""
+    """In words, such as `8-bit activations, 8-bit weights per channel`."""
+    soc: str = ""
+    inputs: str = ""
+    """Where the samples come from, in words."""
+    samples: int = 0
+    random: bool = False
+    """Whether nobody gave the samples."""
+    encodings: str = ""
+    """The override file whose grids were taken, "" if none."""
+    engines: tuple[EngineResult, ...] = ()
+    apart: tuple[Apart, ...] = ()
+    notes: tuple[str, ...] = ()
+    unasked: str = ""
+    seconds: float = 0.0
+
+    @property
+    def measured(self) -> bool:
+        """Whether every engine that was asked measured."""
+        return bool(self.engines) and not any(engine.failure for engine in self.engines)
+
+
+@dataclass(frozen=True, slots=True)
+class SimulateOutcome:
+    """A whole run."""
+
+    version: str
+    files: tuple[Simulation, ...]
+
+    @property
+    def status(self) -> int:
+        """The exit status: 2 if any model could not be measured, else 0."""
+        return 0 if all(file.measured for file in self.files) else 2

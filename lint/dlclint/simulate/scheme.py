@@ -1,0 +1,196 @@
+"""Which tensor is stored on which grid: what a quantized model consists of, without saying how it came so.
+
+Source of the arithmetic: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models; of int32 biases at input
+scale times weight scale: the QNN op definitions, and what Qualcomm's backend does with QDQ models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from dlclint.encodings import grid
+from dlclint.encodings.grid import Floats
+from dlclint.model.op_facts import Role, role
+from dlclint.model.tensors import Array
+from dlclint.simulate.network import Network, Step
+
+_BLOCK = 1 << 16
+"""Elements that one round of rounding takes, so that its passes stay in the cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """One grid for a whole tensor: integers 0 to 2**bitwidth - 1, a number is scale * (q - zero).
+
+    `symmetric` says that it is written as signed with offset -2**(bitwidth - 1); `fixed` that the op
+    fixes the range, such as 0 to 1 of Sigmoid.
+    """
+
+    scale: float
+    zero: int
+    bitwidth: int
+    symmetric: bool = False
+    fixed: bool = False
+
+    @property
+    def low(self) -> float:
+        """The smallest number on the grid."""
+        return -self.zero * self.scale
+
+    @property
+    def high(self) -> float:
+        """The largest number on the grid."""
+        return (2.0**self.bitwidth - 1 - self.zero) * self.scale
+
+    def rounded(self, values: Array) -> Array:
+        """The numbers of the grid nearest to `values`, of their element type; halves to even, as QDQ.
+
+        What is not a number becomes the smallest one, as ONNX Runtime's CPU has it.
+        """
+        flat = np.ascontiguousarray(values).reshape(-1)
+        wide = np.float64 if self.bitwidth > 16 or values.dtype == np.float64 else np.float32
+        out = np.empty(flat.shape, values.dtype)
+        scale, low, high = wide(self.scale), wide(-self.zero), wide(2**self.bitwidth - 1 - self.zero)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, flat.size, _BLOCK):
+                part = np.divide(flat[start : start + _BLOCK], scale, dtype=wide)
+                np.rint(part, part)
+                np.fmin(np.fmax(part, low, part), high, part)
+                np.multiply(part, scale, part)
+                out[start : start + _BLOCK] = part
+        return out.reshape(values.shape)
+
+    def at(self, bitwidth: int) -> Grid:
+        """The grid of the same range at another width, as a Convert op makes it."""
+        if bitwidth == self.bitwidth:
+            return self
+        return replace(made(self.low, self.high, bitwidth), symmetric=self.symmetric, fixed=self.fixed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ParamGrid:
+    """The grid of a stored tensor: one, one for each channel of an axis, or one for each block of it.
+
+    `scale` and `zero` have shape [], [channels], or that of the tensor with blocks in place of `axis`.
+    Integers are 0 to 2**bitwidth - 1; `zero` is 2**(bitwidth - 1) where the grid is symmetric.
+    """
+
+    scale: Floats
+    zero: Floats
+    bitwidth: int
+    symmetric: bool
+    axis: int | None = None
+    block: int | None = None
+
+    def spread(self, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
+        """Scale and zero so that they broadcast against a tensor."""
+        if self.axis is None:
+            return self.scale.reshape(()), self.zero.reshape(())
+        if self.block is not None:
+            size = shape[self.axis]
+            index = np.minimum(np.arange(size) // self.block, self.scale.shape[self.axis] - 1)
+            return np.take(self.scale, index, self.axis), np.take(self.zero, index, self.axis)
+        spread = [1] * len(shape)
+        spread[self.axis] = -1
+        return self.scale.reshape(spread), self.zero.reshape(spread)
+
+    def integers(self, values: Array) -> Array:
+        """The integers that stand for `values`, as int64."""
+        scale, zero = self.spread(values.shape)
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = np.clip(np.rint(values / scale.astype(np.float32)) + zero, 0, 2**self.bitwidth - 1)
+        return np.asarray(np.nan_to_num(found)).astype(np.int64)
+
+    def rounded(self, values: Array) -> Array:
+        """The numbers of the grid nearest to `values`, of their element type."""
+        scale, zero = self.spread(values.shape)
+        found = (self.integers(values) - zero) * scale.astype(np.float32).astype(np.float64)
+        return np.asarray(found).astype(values.dtype)
+
+
+def made(low: float, high: float, bitwidth: int) -> Grid:
+    """The grid of a range by the documented algorithm."""
+    encoding = grid.fit(min(low, high), max(low, high), bitwidth)
+    return Grid(float(np.float32(encoding.scale)), round(-float(encoding.offset)), bitwidth)
+
+
+@dataclass(slots=True)
+class Scheme:
+    """Grids by tensor name. What has none stays float; a step whose output has none runs in float.
+
+    `activations` holds the operands that are stored as well, such as the other side of an Add: they are
+    to the op what an activation is. `biases` are grids that a bias is rounded to before it is stored as
+    int32.
+    """
+
+    activations: dict[str, Grid] = field(default_factory=dict)
+    params: dict[str, ParamGrid] = field(default_factory=dict)
+    biases: dict[str, ParamGrid] = field(default_factory=dict)
+
+    def copy(self) -> Scheme:
+        """A scheme that may be changed."""
+        return Scheme(dict(self.activations), dict(self.params), dict(self.biases))
+
+    def width(self, step: Step) -> int | None:
+        """The width that a step runs at: that of its output; None where it has no grid.
+
+        Where the output is wider or narrower than an input, the converter puts a Convert before the op
+        (80-63442-2 Rev BL, mixed precision); HTP has no op of two widths (Conv with 16-bit input and
+        8-bit output does not finalize).
+        """
+        for name in step.outputs:
+            found = self.activations.get(name) if name else None
+            if found is not None:
+                return found.bitwidth
+        return None
+
+    def read(self, name: str, width: int | None) -> Grid | None:
+        """The grid on which a step of a width sees an activation; None where it is float."""
+        found = self.activations.get(name)
+        if found is None or width is None or found.bitwidth <= width:
+            return found
+        return found.at(width)
+
+
+def what(step: Step, position: int, network: Network) -> Role:
+    """The role of a float input, with those merged that quantization treats alike.
+
+    DATA: an activation or a stored operand. WEIGHT: stored, on a grid of its own. BIAS: int32. BOUND:
+    left float.
+    """
+    if not step.official:
+        return Role.DATA
+    known = role(step.op, position)
+    stored = step.inputs[position] in network.constants
+    if known in (Role.DATA, Role.UPDATES, Role.STATE):
+        return Role.DATA
+    if known in (Role.WEIGHT, Role.RECURRENT_WEIGHT, Role.GAMMA, Role.SLOPE):
+        return Role.WEIGHT if stored else Role.DATA
+    if known in (Role.BIAS, Role.BETA) and stored and step.op not in _FLOAT_SIDES:
+        return Role.BIAS
+    return Role.BOUND
+
+
+_FLOAT_SIDES = ("LSTM", "GRU", "RNN")
+"""Ops that the backend's wrapper computes in float, so that their biases have no product to be stored at."""
+
+
+def bias_scale(step: Step, position: int, scheme: Scheme, width: int | None) -> Floats | None:
+    """Input scale times weight scale, of which a bias is a multiple; None where either is float."""
+    data = scheme.read(step.inputs[0], width)
+    weight = scheme.params.get(step.inputs[1]) if len(step.inputs) > 1 else None
+    if data is None or weight is None or weight.block is not None or position < 2:
+        return None
+    return np.asarray(np.float32(data.scale) * weight.scale.astype(np.float32)).astype(np.float64)
+
+
+def stored_bias(values: Array, scale: Floats, given: ParamGrid | None) -> Array:
+    """A bias as the op adds it: rounded to its own grid if it has one, then to int32 at `scale`."""
+    before = values if given is None else given.rounded(values)
+    if 1 < scale.size < values.size:  # a ConvTranspose of groups has a scale for each channel of one
+        scale = np.tile(scale, values.size // scale.size)
+    steps = np.rint(before.astype(np.float64) / scale)
+    integers = np.clip(steps, -(2.0**31), 2.0**31 - 1)
+    return np.asarray(integers * scale).astype(values.dtype)

@@ -1,0 +1,82 @@
+"""Which outputs hold scores, and where in them the classes lie."""
+
+from __future__ import annotations
+
+from dlclint.model.graph import Graph
+from dlclint.simulate.measuring import Scores
+from dlclint.simulate.network import Network
+
+_SQUASHING = ("Sigmoid", "Softmax", "LogSoftmax", "HardSigmoid")
+_PASSING = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout")
+_LOGITS = ("Gemm", "MatMul", "Add")
+"""Ops that make the scores of a classifier which ends without Softmax."""
+_CLASSES = 3
+"""Fewer columns at the end of a classifier may be coordinates as well."""
+
+
+def score_tensor(network: Network, name: str, rank: int, sizes: tuple[int, ...]) -> Scores | None:
+    """Where the scores of an output lie; None for one that holds none.
+
+    Scores are what Softmax or Sigmoid makes, alone or as a part of a Concat, and the rows of at least
+    three numbers with which a classifier of rank 2 ends. `sizes` is the shape that the output has.
+    """
+    graph = network.graph
+    maker = graph.producer(name)
+    if maker is None or maker.domain or not rank:
+        return None
+    if maker.op_type == "Concat":
+        return _in_concat(graph, name, sizes)
+    squashed = _squashed(graph, name)
+    if squashed is not None:
+        axis, independent = squashed[0] % rank, squashed[1]
+        return Scores(axis, 0, sizes[axis], independent) if sizes[axis] > 1 else None
+    if rank == 2 and maker.op_type in _LOGITS and sizes[1] >= _CLASSES:
+        return Scores(1, 0, sizes[1])
+    return None
+
+
+def _squashed(graph: Graph, name: str) -> tuple[int, bool] | None:
+    """The axis of the classes of what Softmax or Sigmoid makes, and whether each has a score of its own."""
+    moved = False
+    for _ in range(8):
+        node = graph.producer(name)
+        if node is None or node.domain:
+            return None
+        if node.op_type in _SQUASHING:
+            if "Softmax" in node.op_type and not moved:
+                return int(node.attribute("axis", -1)), False
+            kind = graph.type_of(name)
+            rank = len(kind.shape) if kind is not None and kind.shape is not None else 0
+            independent = "Softmax" not in node.op_type
+            return (1 if rank >= 3 and independent and not moved else -1), independent
+        if node.op_type == "Transpose":
+            moved, name = True, node.input(0)
+        elif node.op_type in _PASSING:
+            moved, name = moved or node.op_type in ("Reshape", "Flatten"), node.input(0)
+        else:
+            return None
+    return None
+
+
+def _in_concat(graph: Graph, name: str, sizes: tuple[int, ...]) -> Scores | None:
+    """The neighboring parts of a Concat that are scores."""
+    concat = graph.producer(name)
+    assert concat is not None
+    axis = int(concat.attribute("axis", 0)) % len(sizes)
+    place = 0
+    first = last = None
+    independent = False
+    for part in concat.inputs:
+        kind = graph.type_of(part)
+        size = kind.shape[axis] if kind is not None and kind.shape is not None else None
+        if not isinstance(size, int):
+            return None
+        squashed = _squashed(graph, part)
+        if squashed is not None:
+            independent |= squashed[1]
+            first = place if first is None else first
+            last = place + size
+        place += size
+    if first is None or last is None or last - first < 2 or place != sizes[axis]:
+        return None
+    return Scores(axis, first, last, independent)

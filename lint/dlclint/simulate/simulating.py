@@ -1,0 +1,190 @@
+"""One simulation of one model, from its view to a `Simulation`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dlclint.analysis.view import ModelView
+from dlclint.diagnostic import counted, plain
+from dlclint.encodings.document import EncodingsDocument
+from dlclint.simulate.assigning import Settings, assign, leaders
+from dlclint.simulate.causes import SHOWN, explain
+from dlclint.simulate.evaluating import Evaluator
+from dlclint.simulate.folding import folded
+from dlclint.simulate.given import apply_document
+from dlclint.simulate.inputs.samples import Samples
+from dlclint.simulate.measuring import Error
+from dlclint.simulate.network import CannotSimulate, Network, Step, network_of
+from dlclint.simulate.observing import Observation
+from dlclint.simulate.outcome import EngineResult, LayerRow, OutputRow, PartRow
+from dlclint.simulate.reference import Measured, Tick, measure, observe, quiet
+from dlclint.simulate.running import Runner, require_runtime
+from dlclint.simulate.scheme import Scheme
+from dlclint.simulate.versions import runtime_versions
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A model that is ready to be measured: what it consists of, what was seen, and its grids."""
+
+    network: Network
+    evaluator: Evaluator
+    samples: Samples
+    settings: Settings
+    shared: Mapping[str, str]
+    observed: dict[str, Observation]
+    scheme: Scheme
+    notes: list[str] = field(default_factory=list)
+
+
+def widths_text(settings: Settings) -> str:
+    """Such as `8-bit activations (tf), 8-bit weights per tensor (tf), 32-bit biases`."""
+    how = "per channel" if settings.per_channel else "per tensor"
+    return (
+        f"{settings.act_bitwidth}-bit activations ({settings.act_quantizer}), {settings.weights_bitwidth}-bit"
+        f" weights {how} ({settings.param_quantizer}), {settings.bias_bitwidth}-bit biases"
+    )
+
+
+def prepare(
+    view: ModelView,
+    samples: Samples,
+    settings: Settings,
+    document: EncodingsDocument | None = None,
+    tick: Tick = quiet,
+) -> Prepared:
+    """Fold, run the float model once over the samples, and give every tensor a grid.
+
+    Raises:
+        CannotSimulate: the model has nothing to quantize, or ONNX Runtime is not there.
+        CannotRun: a step does not run.
+        BadInput: a sample cannot be read.
+    """
+    require_runtime()
+    network = network_of(view)
+    runner = Runner(network)
+    network = folded(network, runner)
+    evaluator = Evaluator(network, runner)
+    observed = observe(evaluator, samples, settings.needs_bins, tick)
+    shared = leaders(network)
+    scheme = assign(network, observed, settings, shared)
+    if not scheme.activations:
+        raise CannotSimulate("no tensor of the model is a float one, so that there is nothing to quantize")
+    notes = list(samples.notes)
+    odd = [name for name, seen in observed.items() if seen.odd]
+    if odd:
+        notes.append(
+            f"the float model makes values that are not finite in {counted(len(odd), 'tensor')}, first in"
+            f" {plain(odd[0])}; no grid holds them"
+        )
+    if document is not None:
+        given = apply_document(document, scheme, network, shared)
+        notes += [f"grids: {given.words()}; the rest calibrated", *given.left]
+    return Prepared(network, evaluator, samples, settings, shared, observed, scheme, notes)
+
+
+def by_reference(prepared: Prepared, tick: Tick = quiet) -> EngineResult:
+    """What the reference engine measures.
+
+    Raises:
+        CannotRun: a step does not run.
+        BadInput: a sample cannot be read.
+    """
+    measured = measure(prepared.evaluator, prepared.scheme, prepared.samples, tick)
+    layers = _layers(prepared, measured)
+    return EngineResult(
+        "reference",
+        runtime_versions(),
+        tuple(_outputs(prepared, measured)),
+        tuple(layers),
+        notes=(
+            f"{counted(len(prepared.network.folded_norms), 'batch normalization')} folded into convolutions,"
+            " as the converter does",
+        )
+        if prepared.network.folded_norms
+        else (),
+    )
+
+
+def _outputs(prepared: Prepared, measured: Measured) -> list[OutputRow]:
+    rows = []
+    for name, error in measured.outputs.items():
+        scores = measured.scores.get(name)
+        where = ""
+        if scores is not None:
+            where = f"classes {scores.first} to {scores.last - 1} of axis {scores.axis}"
+        agreement = measured.agreement.get(name)
+        rows.append(
+            OutputRow(
+                plain(name),
+                error.sqnr,
+                error.cosine,
+                error.largest,
+                error.magnitude,
+                agreement.rate if agreement is not None and agreement.total else None,
+                where,
+                _parts(prepared, measured, name),
+            )
+        )
+    return rows
+
+
+def _parts(prepared: Prepared, measured: Measured, name: str) -> tuple[PartRow, ...]:
+    """What is left of each part of an output that a Concat made, on the output's grid."""
+    grid = prepared.scheme.activations.get(name)
+    maker = next((step for step in prepared.network.steps if name in step.outputs), None)
+    if maker is None or maker.op != "Concat" or grid is None:
+        return ()
+    rows = []
+    for part in dict.fromkeys(maker.inputs):
+        error, seen = measured.arrived.get(part), prepared.observed.get(part)
+        if error is None or seen is None or not seen.is_seen:
+            continue
+        lost = 0 < max(abs(seen.low), abs(seen.high)) < grid.scale / 2
+        rows.append(PartRow(plain(part), error.sqnr, max(abs(seen.low), abs(seen.high)), lost))
+    return tuple(rows)
+
+
+def _layers(prepared: Prepared, measured: Measured) -> list[LayerRow]:
+    """Every layer, the one that adds most first; the worst with their causes."""
+    network, scheme = prepared.network, prepared.scheme
+    steps = [
+        step
+        for step in network.steps
+        if step.outputs[0] in measured.alone and step.outputs[0] not in network.inner
+    ]
+    steps.sort(
+        key=lambda step: (
+            measured.alone[step.outputs[0]].sqnr,
+            measured.arrived[step.outputs[0]].sqnr,
+            step.index,
+        )
+    )
+    worst = [step for step in steps if measured.alone[step.outputs[0]].noise or _odd(measured, step)]
+    causes = explain(prepared.evaluator, scheme, prepared.observed, prepared.samples.load[0](), worst[:SHOWN])
+    return [_layer(prepared, measured, step, causes.get(step.outputs[0], ())) for step in steps]
+
+
+def _odd(measured: Measured, step: Step) -> bool:
+    return bool(measured.alone[step.outputs[0]].odd)
+
+
+def _layer(prepared: Prepared, measured: Measured, step: Step, causes: tuple[str, ...]) -> LayerRow:
+    name = step.outputs[0]
+    grid = prepared.scheme.activations.get(name)
+    seen = prepared.observed.get(name, Observation(0.0, 0.0))
+    alone, arrived = measured.alone.get(name, Error()), measured.arrived.get(name, Error())
+    return LayerRow(
+        plain(step.node.name),
+        step.node.index,
+        plain(step.op),
+        plain(name),
+        None if grid is None else grid.bitwidth,
+        alone.sqnr,
+        arrived.sqnr,
+        seen.low,
+        seen.high,
+        None if grid is None else grid.scale,
+        tuple(plain(text, 400) for text in causes),
+    )

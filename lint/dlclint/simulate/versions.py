@@ -1,0 +1,16 @@
+"""The versions that what is measured belongs to."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+
+def runtime_versions() -> dict[str, str]:
+    """Of ONNX Runtime and of numpy, as far as they are installed as packages."""
+    found = {}
+    for name in ("onnxruntime", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

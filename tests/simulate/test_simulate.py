@@ -1,0 +1,141 @@
+"""`dlclint simulate` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from simulated_networks import YOLO, saved, small_conv
+
+from dlclint.cli.main import main
+
+
+def simulate(*arguments: str) -> int:
+    return main(["simulate", "--isolated", *arguments])
+
+
+def report(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
+    assert simulate(str(path), "--format", "json", *arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    schema = resources.files("dlclint_schemas").joinpath("simulate-v1.schema.json").read_text("utf-8")
+    jsonschema.Draft202012Validator(json.loads(schema)).validate(found)
+    assert isinstance(found, dict)
+    return found
+
+
+def yolo_inputs(tmp_path: Path) -> str:
+    random = np.random.default_rng(0)
+    logits = random.normal(-2, 2, (3, 8, 64))
+    np.savez(tmp_path / "in.npz", boxes=random.uniform(0, 20, (3, 4, 64)), logits=logits)
+    return str(tmp_path / "in.npz")
+
+
+def test_scores_that_share_a_grid_with_boxes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = saved(tmp_path, YOLO)
+    found = report(path, capsys, "--inputs", yolo_inputs(tmp_path))
+    (engine,) = found["files"][0]["engines"]  # type: ignore[index]
+    (output,) = engine["outputs"]
+    assert 30 < output["sqnr"] < 60
+    assert output["agreement"] < 0.7
+    assert {part["tensor"]: part["lost"] for part in output["parts"]} == {"p": False, "s": True}
+    (concat,) = (layer for layer in engine["layers"] if layer["op"] == "Concat")
+    assert concat["causes"][0].startswith("shared grid: s (")
+    wide = report(path, capsys, "--inputs", yolo_inputs(tmp_path), "--act-bitwidth", "16")
+    (output,) = wide["files"][0]["engines"][0]["outputs"]  # type: ignore[index]
+    assert output["agreement"] > 0.95
+
+
+def test_the_whole_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = saved(tmp_path, YOLO)
+    assert simulate(str(path), "--inputs", yolo_inputs(tmp_path)) == 0
+    text = capsys.readouterr().out
+    for said in (
+        "3 samples of in.npz",
+        "8-bit activations (tf), 8-bit weights per tensor (tf), 8-bit biases",
+        "every value becomes 0 on the grid of out",
+        "shared grid: s",
+    ):
+        assert said in " ".join(text.split())
+    assert "random" not in text
+    assert simulate(str(path), "--inputs", yolo_inputs(tmp_path), "--format", "concise") == 0
+    assert "reference: Concat out: " in capsys.readouterr().out
+
+
+def test_random_inputs_are_called_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = small_conv(tmp_path)
+    found = report(path, capsys, "--samples", "2")
+    assert found["files"][0]["inputs"]["random"] is True  # type: ignore[index]
+    assert found == report(path, capsys, "--samples", "2")
+    assert simulate(str(path), "--samples", "1") == 0
+    assert "no figures of accuracy" in " ".join(capsys.readouterr().out.split())
+
+
+def test_grids_of_an_override_file_are_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = saved(tmp_path, YOLO)
+    entries = [
+        {"name": "s", "output_dtype": "uint8", "y_scale": 1 / 256},
+        {"name": "out", "output_dtype": "uint16", "y_scale": 0.01},
+    ]
+    given = tmp_path / "o.encodings"
+    given.write_text(json.dumps({"version": "2.0.0", "encodings": entries}))
+    found = report(path, capsys, "--inputs", yolo_inputs(tmp_path), "--encodings", str(given))
+    layers = found["files"][0]["engines"][0]["layers"]  # type: ignore[index]
+    steps = {layer["tensor"]: (layer["step"], layer["bitwidth"]) for layer in layers}
+    assert steps["out"] == (pytest.approx(0.01), 16)
+    assert steps["s"] == (1 / 256, 8)
+
+
+def test_a_float_entry_leaves_a_tensor_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = small_conv(tmp_path)
+    given = tmp_path / "m.encodings"
+    given.write_text(
+        json.dumps(
+            {
+                "version": "0.6.1",
+                "activation_encodings": {"y": [{"bitwidth": 16, "dtype": "float"}]},
+                "param_encodings": {"w3": [{"bitwidth": 16, "dtype": "float"}]},
+            }
+        )
+    )
+    found = report(path, capsys, "--samples", "1")
+    layers = found["files"][0]["engines"][0]["layers"]  # type: ignore[index]
+    assert [layer["bitwidth"] for layer in layers if layer["tensor"] == "y"] == [None]
+    assert [layer["alone"] for layer in layers if layer["tensor"] == "y"] == ["exact"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--samples", "0"], "--samples 0: give a number of at least 1"),
+        (["--inputs", "nowhere"], "nowhere does not exist"),
+        (["--input-layout", "x", "nchw"], "--input-layout names 'x', which is no input"),
+        (["--input-layout", "boxes", "hwc"], "give nchw or nhwc"),
+        (["--input-moments", "z", "0", "1"], "names 'z'"),
+        (["--percentile", "3"], "--percentile 3"),
+    ],
+)
+def test_bad_arguments(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    assert simulate(str(saved(tmp_path, YOLO)), *arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert says in captured.err
+
+
+def test_one_bad_model_does_not_stop_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = saved(tmp_path, YOLO)
+    good.rename(tmp_path / "good.onnx")
+    (tmp_path / "broken.onnx").write_bytes(b"no model")
+    saved(tmp_path, "g (float[2,3] a, float[4,5] b) => (float[2,5] y) { y = MatMul(a, b) }")
+    assert simulate(str(tmp_path), "--samples", "1", "--format", "json") == 2
+    files = json.loads(capsys.readouterr().out)["files"]
+    told = {Path(file["path"]).name: file["unmeasured"] for file in files}
+    assert told["good.onnx"] == ""
+    assert told["m.onnx"].startswith("MatMul y does not run")
+    assert told["broken.onnx"]
