@@ -31,6 +31,7 @@ from dlclint_rules.encodings.outputs import (
     range_wasted,
 )
 from dlclint_rules.encodings.ranges import inconsistent, inverted_range, range_too_small, zero_off_grid
+from dlclint_rules.encodings.shared import shared_grid
 
 __all__ = [
     "bit_width",
@@ -58,6 +59,7 @@ __all__ = [
     "range_not_fixed",
     "range_too_small",
     "range_wasted",
+    "shared_grid",
     "symmetric_offset",
     "syntax",
     "unknown_tensor",

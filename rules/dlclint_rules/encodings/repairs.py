@@ -152,3 +152,16 @@ def _regridded(document: EncodingsDocument, given: GivenGrid, made: grid.Encodin
         spelled = '"False"' if layout is Layout.LEGACY else "false"
         edits.append(SetValue(given.row, path, spelled))
     return Fix(title, Safety.UNSAFE, tuple(edits)) if edits else None
+
+
+def widened(document: EncodingsDocument, given: GivenGrid) -> Fix | None:
+    """The same range on 16 bits, for a whole tensor with fewer; never safe."""
+    if given.bitwidth >= 16:
+        return None
+    made = grid.fit([given.low], [given.high], [16])
+    edits = list(grid_edits(document, given.element, made, 0))
+    name = "dtype" if document.is_flat(given.row) else "bitwidth"
+    signed = not document.tensors.dtype[given.row].startswith("u")
+    text = f'"{"int16" if signed else "uint16"}"' if document.is_flat(given.row) else "16"
+    edits.append(SetValue(given.row, document.field_path(given.element, name), text))
+    return Fix("give it 16 bits", Safety.UNSAFE, tuple(edits))

@@ -2,6 +2,7 @@
 
 from dlclint_rules.quantization.activations import bias_bits, fp16_overflow
 from dlclint_rules.quantization.graph import already_quantized, mask_constant, standalone_batchnorm
+from dlclint_rules.quantization.shared import shared_grid
 from dlclint_rules.quantization.weights import (
     bit_width,
     channel_spread,
@@ -20,5 +21,6 @@ __all__ = [
     "long_tail",
     "mask_constant",
     "range_too_small",
+    "shared_grid",
     "standalone_batchnorm",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,6 +18,9 @@ import numpy.typing as npt
 
 from dlclint.analysis.patterns import clip_bounds
 from dlclint.analysis.roles import channel_axis, vector
+from dlclint.model.evaluation.arithmetic import ARITHMETIC
+from dlclint.model.evaluation.movement import MOVEMENT
+from dlclint.model.evaluation.values import FAILURES
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import KEEPS_GRID, UNCHANGED
 from dlclint_schemas.outputs import op_outputs
@@ -149,6 +153,8 @@ class _Walk:
             return self.weighted(node)
         if op == "ReduceSum":
             return self.summed(node)
+        if op == "ConstantOfShape":
+            return _filled(node)
         given = self.found.get(node.input(0))
         if given is None:
             return None
@@ -166,9 +172,28 @@ class _Walk:
             return self.padded(node, given)
         if op == "Resize":
             return given.whole() if node.attribute("mode", "nearest") in ("nearest", "linear") else None
+        if given.low.ndim and op in MOVEMENT:
+            moved = self.moved(node, given)
+            if moved is not None:
+                return moved
         if op == "Transpose":
             return replace(given.whole(), sums_to_one=_permuted(node, given.sums_to_one))
         return given.whole() if op in _KEEP_RANGE else None
+
+    def moved(self, node: Node, given: Interval) -> Interval | None:
+        """Element by element through an op that moves data, where that is cheap."""
+        known = self.graph.type_of(node.input(0))
+        shape = None if known is None else known.static_shape
+        if shape is None or min(shape, default=1) < 0 or math.prod(shape) > MOST or len(node.outputs) != 1:
+            return None
+        rest = [self.graph.small_value(name) if name else None for name in node.inputs[1:]]
+        if any(value is None for value, name in zip(rest, node.inputs[1:], strict=True) if name):
+            return None
+        ends = []
+        for end in (given.low, given.high):
+            with suppress(*FAILURES):
+                ends += list(MOVEMENT[node.op_type](node, [np.broadcast_to(end, shape), *rest], MOST))
+        return Interval(ends[0], ends[1], None, given.tight) if len(ends) == 2 else None
 
     def padded(self, node: Node, given: Interval) -> Interval | None:
         if node.attribute("mode", "constant") != "constant":
@@ -291,6 +316,14 @@ def _simplex_axis(node: Node) -> int | None:
         return None
     # Before version 13 everything behind the axis was flattened into it.
     return axis % rank if version >= 13 or axis % rank == rank - 1 else None
+
+
+def _filled(node: Node) -> Interval | None:
+    """One value, however many there will be of it."""
+    with suppress(*FAILURES):
+        (value,) = ARITHMETIC["ConstantOfShape"](node, [np.ones(1, np.int64)], 1)
+        return interval(float(value[0]), float(value[0]))
+    return None
 
 
 def _permuted(node: Node, axis: int | None) -> int | None:

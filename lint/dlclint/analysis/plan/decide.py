@@ -7,6 +7,7 @@ from dataclasses import replace
 from dlclint.analysis.masks import find_masks
 from dlclint.analysis.plan.commands import placeholders, toolchains
 from dlclint.analysis.plan.figures import activation_figures, carried, layer_figures
+from dlclint.analysis.plan.joined import shared_grids
 from dlclint.analysis.plan.model import ActivationFigures, Advice, Asked, Choice, LayerFigures, Plan
 from dlclint.analysis.plan.settings import (
     Settled,
@@ -141,7 +142,9 @@ def _quantize(
         float_bias_bitwidth=settled.get("float_bias_bitwidth"),
     )
     choice, made, wide = _activations(choice, view, narrow, asked, v66)
-    advice = [made]
+    joined, wider = shared_grids(view, choice)
+    wide = tuple(dict.fromkeys((*wide, *wider)))
+    advice = [made, *joined]
     choice, more = grids(choice, weights, settled, v66)
     advice += [*more, weight_bits(choice, weights, settled, hexagon)]
     advice += four_bits(choice, weights, settled, v66)

@@ -21,7 +21,7 @@ from dlclint_schemas.record import record
 LIMIT = 4096
 """Elements up to which a value is computed, unless another limit is given."""
 _KERNELS = MOVEMENT | ARITHMETIC
-_FAILURES = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, ArithmeticError)
+FAILURES = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, ArithmeticError)
 """What numpy raises for attributes and values that make no sense, as untrusted models have them."""
 
 
@@ -112,7 +112,7 @@ class Values:
         if node.domain or graph.model.is_function(node) or any(a.ref_attr_name for a in node.proto.attribute):
             return ()
         if node.op_type in SHAPE_READERS:
-            with suppress(*_FAILURES):
+            with suppress(*FAILURES):
                 return (self._shape(node),)
             return ()
         if node.op_type not in _KERNELS:
@@ -129,7 +129,7 @@ class Values:
                     Value(part, mark if mark is not None and mark.any() else None)
                     for part, mark in zip(made, marks, strict=True)
                 )
-        except _FAILURES:
+        except FAILURES:
             return ()
 
     def _run(self, node: Node, inputs: list[Array | None]) -> list[Array]:

@@ -1,0 +1,88 @@
+"""One grid for tensors of unlike ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dlclint.analysis.moving import moved_inputs, origin
+from dlclint.analysis.shared import BOUNDED, GIVEN, SharedGrid, Span, judged, operands, remedy, sentence
+from dlclint.diagnostic import Confidence, Severity
+from dlclint.encodings.given import GivenGrid, given_grids
+from dlclint.model.graph import Graph, Node
+from dlclint.rule import EncodingsContext, Finding
+from dlclint.target import Runtime
+from dlclint_rules import sources
+from dlclint_rules.encodings.repairs import widened
+from dlclint_rules.encodings.reporting import at, capped, encodings_rule
+
+
+@encodings_rule()
+def shared_grid(context: EncodingsContext) -> Iterator[Finding]:
+    """One grid serves tensors of unlike ranges, and its step swallows one of them.
+
+    Why: a Concat (Where, Max, a scatter) has one grid for all that it joins. Where boxes in pixels stand
+    beside scores between 0 and 1, one step is several pixels, and all scores become one number: at 8 bits a
+    trained detector finds nothing. An Add loses an operand that is smaller than one step of the sum.
+    What to do: let the parts leave the model as outputs of their own; or scale the larger one ahead of the
+    Concat; or give this tensor 16 bits.
+    Fix: unsafe, the shared tensor gets 16 bits, where the chip takes those.
+    """
+    if context.view is None:
+        return
+    grids = given_grids(context.document)
+    graph, certain = context.view.model.graph, context.view.certain
+
+    def span_of(name: str) -> Span | None:
+        given, sure = grids.get(origin(graph, name, grids)), certain.get(name)
+        low, high = (-float("inf"), float("inf")) if given is None else (given.low, given.high)
+        if sure is not None:
+            low, high = max(low, sure.minimum), min(high, sure.maximum)
+        if not abs(high - low) < float("inf"):
+            return None
+        return Span(low, high, BOUNDED if given is None else GIVEN)
+
+    def lossy() -> Iterator[tuple[GivenGrid, SharedGrid]]:
+        for node in graph.nodes:
+            if len(operands(node)) < 2:
+                continue
+            given = _grid_behind(graph, node, grids)
+            found = None if given is None else judged(node, span_of, given.scale, given.bitwidth)
+            if given is not None and found is not None:
+                yield given, found
+
+    wide_is_taken = Runtime.HTP in context.target.considered
+
+    def finding(item: tuple[GivenGrid, SharedGrid]) -> Finding:
+        given, found = item
+        assert found.worst.steps is not None
+        made = Finding(
+            sentence(found),
+            Severity.WARNING,
+            sources.JOINED if found.joins else sources.STEP,
+            Confidence.FIELD_REPORTED if found.joins else Confidence.INFERRED,
+            remedy(found, wide_is_taken and given.bitwidth < 16),
+            found.node,
+            evidence={
+                "step": found.step,
+                "steps": found.worst.steps,
+                "lost": [each.name for each in found.lost],
+                "others": [each.name for each in (*found.wide, *found.unknown)],
+            },
+            fix=widened(context.document, given) if wide_is_taken else None,
+        )
+        return at(context, given.row, (), made)
+
+    yield from capped(context, lossy(), finding, "shared grids")
+
+
+def _grid_behind(graph: Graph, node: Node, grids: dict[str, GivenGrid]) -> GivenGrid | None:
+    """The grid of an op's output, or of where it is moved to next, if it has none itself."""
+    name = node.output(0)
+    passed: set[str] = set()
+    while name not in grids and name not in passed:
+        passed.add(name)
+        readers = graph.consumers(name)
+        if len(readers) != 1 or name in graph.outputs or moved_inputs(readers[0]) != (name,):
+            return None
+        name = readers[0].output(0)
+    return grids.get(name)

@@ -1,0 +1,45 @@
+"""A plan judges the tensors that share a grid one by one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlclint.cli.main import main
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "quantization" / "shared-grid"
+
+
+def planned(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
+    main(["plan", "--isolated", "--format", "json", *arguments])
+    advice = json.loads(capsys.readouterr().out)["advice"]
+    return [row for row in advice if row["topic"] == "one grid for several"]
+
+
+def test_scores_beside_boxes_get_16_bits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "overrides.json"
+    model = str(FIXTURES / "bad_detector.onnxtxt")
+    (advice,) = planned(capsys, "--soc", "SM8550", "--emit-overrides", str(file), model)
+    assert advice["choice"] == "16 bits there"
+    assert advice["evidence"]["lost"] == "odds"
+    assert advice["evidence"]["steps"] == pytest.approx(1 / ((496 + 464) / 255))
+    assert json.loads(file.read_text())["activation_encodings"]["y"] == [{"bitwidth": 16, "dtype": "int"}]
+
+
+def test_v66_lets_them_leave_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    (advice,) = planned(capsys, "--runtime", "dsp", str(FIXTURES / "bad_detector.onnxtxt"))
+    assert advice["choice"] == "outputs apart"
+    assert "16 bits" not in advice["reason"]
+
+
+def test_unknown_boxes_are_to_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    (advice,) = planned(capsys, "--runtime", "htp", str(FIXTURES / "bad_unknown_boxes.onnxtxt"))
+    assert advice["choice"] == "look at it"
+
+
+@pytest.mark.parametrize("width", [["--act-bitwidth", "16"], ["--float"]])
+def test_no_word_where_all_fit(capsys: pytest.CaptureFixture[str], width: list[str]) -> None:
+    assert planned(capsys, "--runtime", "htp", *width, str(FIXTURES / "bad_detector.onnxtxt")) == []
