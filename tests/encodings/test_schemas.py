@@ -95,7 +95,7 @@ def test_genuine_files(name: str) -> None:
             assert complaints(broken)
 
 
-def test_the_readme_names_every_schema() -> None:
-    readme = TESTS.parent.joinpath("README.md").read_text("utf-8")
+def test_the_editors_page_names_every_schema() -> None:
+    page = TESTS.parent.joinpath("docs", "editors.md").read_text("utf-8")
     for layout in IDS:
-        assert f"encodings-{layout}.schema.json" in readme
+        assert f"encodings-{layout}.schema.json" in page

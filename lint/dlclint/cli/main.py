@@ -22,12 +22,13 @@ from dlclint.cli.options import (
     ops,
     plan,
     rule,
+    server,
     simulate,
     soc,
 )
 from dlclint.diagnostic import plain
 
-COMMANDS = (check, fix, equalize, plan, simulate, confirm, encodings, explain, rule, ops, soc)
+COMMANDS = (check, fix, equalize, plan, simulate, confirm, encodings, explain, rule, ops, soc, server)
 """In the order in which `--help` lists them."""
 REPLACED = {
     "--bitwidth": "--act-bitwidth, --weights-bitwidth and --bias-bitwidth",

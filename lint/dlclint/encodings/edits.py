@@ -108,7 +108,7 @@ def apply(document: EncodingsDocument, fixes: Sequence[Sequence[Edit]]) -> tuple
     made: list[int] = []
     for number, edits in enumerate(fixes):
         try:
-            wanted = _splices(document, edits)
+            wanted = splices(document, edits)
         except (NotJson, LookupError):
             continue
         fresh = {place: text for place, text in wanted.items() if taken.get(place) != text}
@@ -118,12 +118,17 @@ def apply(document: EncodingsDocument, fixes: Sequence[Sequence[Edit]]) -> tuple
             insort(busy, place)
         taken.update(fresh)
         made.append(number)
-    splices = [Splice(start, end, text) for (start, end), text in taken.items()]
-    return splice_text(document.source.original, splices), tuple(made)
+    replaced = [Splice(start, end, text) for (start, end), text in taken.items()]
+    return splice_text(document.source.original, replaced), tuple(made)
 
 
-def _splices(document: EncodingsDocument, edits: Iterable[Edit]) -> dict[tuple[int, int], str]:
-    """What replaces each stretch; members inserted behind the same one follow each other."""
+def splices(document: EncodingsDocument, edits: Iterable[Edit]) -> dict[tuple[int, int], str]:
+    """What edits replace each stretch by; members inserted behind the same one follow each other.
+
+    Raises:
+        LookupError: what an edit names is not there.
+        NotJson: the text is broken there.
+    """
     wanted: dict[tuple[int, int], str] = {}
     for splice in dict.fromkeys(chain.from_iterable(resolve(document, edit) for edit in edits)):
         place = (splice.start, splice.end)

@@ -1,0 +1,1 @@
+"""A language server for override files and the configuration (`dlclint server`)."""

@@ -1,0 +1,214 @@
+"""The language server: which file is which, and the protocol's requests.
+
+Files are linted as they stand in the editor, a moment after the last key stroke and in a thread, so that
+typing never waits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+from dlclint import __version__
+from dlclint.cli.errors import UsageError
+from dlclint.cli.jobs import job_for
+from dlclint.cli.main import parser
+from dlclint.diagnostic import plain
+from dlclint.encodings.recognition import model_beside
+from dlclint.engine.config import Config, ConfigError, find_config, load_config
+from dlclint.engine.job import Job
+from dlclint.server.configuration import ConfigurationFile
+from dlclint.server.overrides import OverrideFile, Views
+from dlclint.server.positions import Positions
+from dlclint.server.wording import SOURCE
+
+PAUSE = 0.2
+"""Seconds without a key stroke before a file is linted again."""
+CONFIGURATION = "dlclint.toml"
+OVERRIDES = (".encodings", ".json", ".jsonc")
+"""Endings of files that are taken for override files; the client decides which of them it sends."""
+
+
+class Server(LanguageServer):
+    """The server's state: models that were read, and the last analysis of each open override file."""
+
+    def __init__(self) -> None:
+        super().__init__(SOURCE, __version__)
+        self.views = Views()
+        self.files: dict[str, tuple[int | None, OverrideFile]] = {}
+        self.pending: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def units(self) -> str:
+        """The units that client and server count columns in."""
+        return str(getattr(self.workspace.position_encoding, "value", self.workspace.position_encoding))
+
+    def override_file(self, uri: str) -> OverrideFile | None:
+        """The analysis of an open override file; None for other files.
+
+        Raises:
+            UsageError, ConfigError: the configuration cannot be followed.
+        """
+        path = _path(uri)
+        if path is None or path.suffix.lower() not in OVERRIDES:
+            return None
+        text = self.workspace.get_text_document(uri)
+        known = self.files.get(uri)
+        if known is not None and known[0] == text.version:
+            return known[1]
+        file = OverrideFile(_job(path), text.source, uri, self.views, self.units)
+        self.files[uri] = (text.version, file)
+        return file
+
+    def configuration_file(self, uri: str) -> ConfigurationFile | None:
+        """An open configuration; None for other files."""
+        path = _path(uri)
+        if path is None or path.name != CONFIGURATION:
+            return None
+        return ConfigurationFile(self.workspace.get_text_document(uri).source, self.units)
+
+    def findings(self, uri: str) -> list[types.Diagnostic]:
+        """What is to be shown of a file."""
+        configuration = self.configuration_file(uri)
+        if configuration is not None:
+            return configuration.diagnostics()
+        try:
+            file = self.override_file(uri)
+            return [] if file is None else file.diagnostics()
+        except (UsageError, ConfigError) as problem:
+            message = f"the configuration cannot be followed: {plain(str(problem), 400)}"
+            place = Positions("").token(0)
+            return [
+                types.Diagnostic(place, message, types.DiagnosticSeverity.Error, code="config", source=SOURCE)
+            ]
+
+    def lint_soon(self, uri: str, pause: float = PAUSE) -> None:
+        """Lint a file after a pause, unless it changes before."""
+        waiting = self.pending.pop(uri, None)
+        if waiting is not None:
+            waiting.cancel()
+        self.pending[uri] = asyncio.ensure_future(self._lint(uri, pause))
+
+    async def _lint(self, uri: str, pause: float) -> None:
+        await asyncio.sleep(pause)
+        version = self.workspace.get_text_document(uri).version
+        found = await asyncio.get_running_loop().run_in_executor(None, self.findings, uri)
+        if self.workspace.get_text_document(uri).version == version:
+            self.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, found, version))
+
+    def forget(self, uri: str) -> None:
+        """A file was closed."""
+        self.files.pop(uri, None)
+        waiting = self.pending.pop(uri, None)
+        if waiting is not None:
+            waiting.cancel()
+        self.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, []))
+
+
+def _path(uri: str) -> Path | None:
+    parts = urlsplit(uri)
+    return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
+
+
+def _job(path: Path) -> Job:
+    """What an override file is linted for: as `dlclint check FILE` with the nearest configuration."""
+    found = find_config(path.parent)
+    config = Config() if found is None else load_config(found)
+    model = model_beside(path)
+    given = parser("check").parse_args(["check", str(path)])
+    job = job_for(model or path, given, config, config.select, config.ignore, True)
+    return Job(
+        path, job.target, job.dimensions, job.select, job.ignore, job.ignores, kind="encodings", model=model
+    )
+
+
+def create() -> Server:
+    """A server with every feature."""
+    server = Server()
+
+    @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
+    def opened(params: types.DidOpenTextDocumentParams) -> None:
+        server.lint_soon(params.text_document.uri, 0.0)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
+    def changed(params: types.DidChangeTextDocumentParams) -> None:
+        server.lint_soon(params.text_document.uri)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
+    def saved(params: types.DidSaveTextDocumentParams) -> None:
+        # The configuration decides what is found in other files.
+        path = _path(params.text_document.uri)
+        if path is not None and path.name == CONFIGURATION:
+            for uri in list(server.files):
+                del server.files[uri]
+                server.lint_soon(uri, 0.0)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
+    def closed(params: types.DidCloseTextDocumentParams) -> None:
+        server.forget(params.text_document.uri)
+
+    @server.feature(
+        types.TEXT_DOCUMENT_CODE_ACTION,
+        types.CodeActionOptions([types.CodeActionKind.QuickFix, types.CodeActionKind.SourceFixAll]),
+    )
+    def actions(params: types.CodeActionParams) -> list[types.CodeAction]:
+        file = server.override_file(params.text_document.uri)
+        wanted = params.context.only
+        made = [] if file is None else list(file.actions(params.range))
+        return [action for action in made if not wanted or _is_wanted(action, wanted)]
+
+    @server.feature(types.TEXT_DOCUMENT_HOVER)
+    def hover(params: types.HoverParams) -> types.Hover | None:
+        uri = params.text_document.uri
+        configuration = server.configuration_file(uri)
+        if configuration is not None:
+            told = configuration.hover(configuration.positions.offset(params.position))
+            return None if told is None else types.Hover(told)
+        file = server.override_file(uri)
+        text = "" if file is None else file.hover(file.positions.offset(params.position))
+        return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, text)) if text else None
+
+    @server.feature(
+        types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=['"', "/", "."])
+    )
+    def completion(params: types.CompletionParams) -> types.CompletionList:
+        uri = params.text_document.uri
+        configuration = server.configuration_file(uri)
+        if configuration is not None:
+            items = configuration.completions(configuration.positions.offset(params.position))
+            return types.CompletionList(False, items)
+        file = server.override_file(uri)
+        items = [] if file is None else file.completions(file.positions.offset(params.position))
+        # As many as are sent; the next letter may let others in.
+        return types.CompletionList(True, items)
+
+    @server.feature(types.TEXT_DOCUMENT_DEFINITION)
+    def related(params: types.DefinitionParams) -> list[types.Location]:
+        file = server.override_file(params.text_document.uri)
+        return [] if file is None else file.related(file.positions.offset(params.position))
+
+    return server
+
+
+def _is_wanted(action: types.CodeAction, wanted: Sequence[types.CodeActionKind | str]) -> bool:
+    kind = str(getattr(action.kind, "value", action.kind))
+    return any(
+        kind == one or kind.startswith(f"{one}.") for one in (str(getattr(w, "value", w)) for w in wanted)
+    )
+
+
+def serve(_: argparse.Namespace) -> int:
+    """Speak the protocol on standard input and output until the client ends it."""
+    # Whatever else writes to standard output, native code included, must not stand between the messages.
+    with os.fdopen(os.dup(1), "wb") as answers, os.fdopen(os.dup(0), "rb") as requests:
+        os.dup2(2, 1)
+        create().start_io(requests, answers)
+    return 0
