@@ -239,16 +239,22 @@ def would_help(context: ModelContext) -> Iterator[Finding]:
     # Imported here because only a model with pairs is planned.
     from dlclint.analysis.cle.absorption import HighBias
     from dlclint.analysis.cle.plan import Chain, plan
+    from dlclint.analysis.cle.scaling import Effort
 
     bits = context.target.kind.weights_bitwidth
     convs: list[Node] = []
     before: list[float] = []
     after: list[float] = []
-    for chain in plan(found.pairs, True, HighBias.KEEP, bits):
+    effort = Effort()
+    for chain in plan(found.pairs, True, HighBias.KEEP, bits, effort):
         if isinstance(chain, Chain):
             convs += [layer.conv for layer in chain.layers]
             before += [item.chain_sqnr for item in chain.before]
             after += [item.chain_sqnr for item in chain.after]
+    if effort.spent:
+        context.view.model.note(
+            "cle/would-help follows long chains of convolutions in part only; CLE may gain more"
+        )
     gain = _noise(before) - _noise(after) if before else 0.0
     if gain < WORTH_IT:
         return

@@ -195,7 +195,9 @@ def _explained(text: str, offset: int, message: str) -> NotJson:
     return NotJson(place, f"not JSON: {what}, found {text[place : place + 12]!r}", again)
 
 
-_TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/|#[^\n]*|[“”„]|,(?=\s*[}\]])', re.S)
+_TOKEN = re.compile(r'"(?:[^"\\\n]+|\\.)*"?|//[^\n]*|/\*|#[^\n]*|[“”„]|,(?=\s*[}\]])', re.S)
+"""What begins here ends here, if only with the line: were a string without an end no token, the search for
+its end would start again at each quote in it."""
 _MESSAGES = {
     "/": ("a comment, which JSON does not have", "remove it, or run dlclint fix"),
     "#": ("a comment, which JSON does not have", "remove it, or run dlclint fix"),
@@ -206,41 +208,49 @@ _MESSAGES = {
 def almost_json(text: str) -> tuple[str, list[TextFlaw]]:
     """The text with comments and trailing commas blanked and curly quotes straightened, same length.
 
-    Strings in straight quotes are left as they are.
+    Strings in straight quotes are left as they are. Time grows with the length alone.
     """
     flaws: list[TextFlaw] = []
-
-    def mend(found: re.Match[str]) -> str:
-        piece = found.group()
-        if piece[0] == '"':
-            return piece
+    for start, end in _flaws(text):
+        piece = text[start]
         if piece in "“”„":
             message = f"a curly quote (U+{ord(piece):04X}) instead of a straight one"
             help = 'replace it by ", or run dlclint fix'
-            flaws.append(TextFlaw(found.start(), found.end(), '"', message, help))
-            return '"'
-        message, help = _MESSAGES[piece[0]]
-        flaws.append(TextFlaw(found.start(), found.end(), "", message, help))
-        return re.sub(r"[^\n]", " ", piece)
-
-    mended = _TOKEN.sub(mend, text)
-    if any(flaw.replacement == "" and flaw.message.startswith("a comment") for flaw in flaws):
+            flaws.append(TextFlaw(start, end, '"', message, help))
+        else:
+            flaws.append(TextFlaw(start, end, "", *_MESSAGES[piece]))
+    mended = _mended(text, flaws)
+    if any(flaw.message.startswith("a comment") for flaw in flaws):
         # A comma may have become a trailing one now that no comment follows it.
-        mended, more = _blank_trailing_commas(mended)
+        commas = [(start, end) for start, end in _flaws(mended) if mended[start] == ","]
+        more = [TextFlaw(start, end, "", *_MESSAGES[","]) for start, end in commas]
+        mended = _mended(mended, more)
         flaws = sorted([*flaws, *more], key=lambda flaw: flaw.start)
     return mended, flaws
 
 
-def _blank_trailing_commas(text: str) -> tuple[str, list[TextFlaw]]:
-    flaws: list[TextFlaw] = []
+def _flaws(text: str) -> Iterator[tuple[int, int]]:
+    """Where what is no JSON begins and ends."""
+    place, may_end = 0, True
+    while (found := _TOKEN.search(text, place)) is not None:
+        start, place = found.span()
+        if found.group() == "/*":
+            end = text.find("*/", place) if may_end else -1
+            if end < 0:
+                may_end = False  # nor does any comment behind this one end
+                continue
+            place = end + 2
+        if text[start] != '"':
+            yield start, place
 
-    def mend(found: re.Match[str]) -> str:
-        if found.group()[0] != ",":
-            return found.group()
-        flaws.append(TextFlaw(found.start(), found.end(), "", *_MESSAGES[","]))
-        return " "
 
-    return _TOKEN.sub(mend, text), flaws
+def _mended(text: str, flaws: list[TextFlaw]) -> str:
+    pieces, place = [], 0
+    for flaw in flaws:
+        pieces.append(text[place : flaw.start])
+        pieces.append(flaw.replacement or re.sub(r"[^\n]", " ", text[flaw.start : flaw.end]))
+        place = flaw.end
+    return "".join([*pieces, text[place:]])
 
 
 @dataclass(frozen=True, slots=True)

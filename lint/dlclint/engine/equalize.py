@@ -11,6 +11,7 @@ from dlclint.analysis.cle.matching import Matching, Pair, match
 from dlclint.analysis.cle.outcome import Checked, EqualizeOutcome, LayerRow, LeftAlone
 from dlclint.analysis.cle.plan import Chain, Refusal, plan
 from dlclint.analysis.cle.rewriting import Rewriter
+from dlclint.analysis.cle.scaling import Effort
 from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import plain
 from dlclint.engine.job import Job, Named
@@ -23,6 +24,9 @@ from dlclint.model.graph import Model, Node
 from dlclint.model.writing import write_model
 from dlclint.target import Target
 from dlclint.verify import Verdict, verify
+
+_TIMES = 10
+"""How many times as much as linting may do for a model that is written afterwards."""
 
 
 class NotTheSame(Exception):
@@ -72,7 +76,8 @@ def equalize(source: Path, output: Path, options: Options) -> EqualizeOutcome:
     edits: list[Edit] = []
     chains: list[_ChainRows] = []
     refusals: list[Refusal] = []
-    for item in plan(found.pairs, options.replace_relu6, options.high_bias, options.bitwidth):
+    effort = Effort(_TIMES)
+    for item in plan(found.pairs, options.replace_relu6, options.high_bias, options.bitwidth, effort):
         if isinstance(item, Refusal):
             refusals.append(item)
         else:

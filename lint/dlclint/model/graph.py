@@ -389,7 +389,7 @@ class Model:
     ) -> None:
         self.proto = proto
         self.path = path
-        self.notes = notes
+        self._notes = dict.fromkeys(notes)
         self.payloads = payloads
         """Values that are not in `proto`, by the place of their tensor."""
         self.values = values
@@ -410,6 +410,15 @@ class Model:
             for index, function in enumerate(proto.functions)
         )
         self.graph = Graph(proto.graph, self, "", (ModelField.GRAPH, 0))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know of how the model was read and judged, each once."""
+        return tuple(self._notes)
+
+    def note(self, text: str) -> None:
+        """Add such a note, for example that a budget ended an analysis."""
+        self._notes[text] = None
 
     def copy(self) -> Model:
         """The same model with a structure of its own, which may be changed; the weights stay in the file."""

@@ -45,28 +45,38 @@ class Peaks:
     def __init__(self, cells: Cells) -> None:
         self._outputs = _Axis(cells.outputs)
         self._inputs = _Axis(cells.inputs)
-        self._magnitudes: npt.NDArray[np.float32] = np.zeros(0, np.float32)
+        self.magnitudes: npt.NDArray[np.float32] = np.zeros(0, np.float32)
 
     def __len__(self) -> int:
-        return len(self._magnitudes)
+        return len(self.magnitudes)
+
+    @property
+    def outputs(self) -> Places:
+        """The output channel of each cell."""
+        return self._outputs.channels
+
+    @property
+    def inputs(self) -> Places:
+        """The input channel of each cell."""
+        return self._inputs.channels
 
     def add(self, outputs: Places, inputs: Places, magnitudes: Cells32) -> None:
         """Take in cells by their channels; those that are there already do no harm."""
         rows = np.concatenate([self._outputs.channels, outputs])
         columns = np.concatenate([self._inputs.channels, inputs])
         found, first = np.unique(rows * self._inputs.count + columns, return_index=True)
-        self._magnitudes = np.concatenate([self._magnitudes, magnitudes])[first]
+        self.magnitudes = np.concatenate([self.magnitudes, magnitudes])[first]
         self._outputs.put(found // self._inputs.count)
         self._inputs.put(found % self._inputs.count)
 
     def output_ranges(self, inputs: Floats) -> Cells32:
         """Largest magnitude of each output channel when input channels are multiplied by `inputs`."""
-        scaled = self._magnitudes * inputs.astype(np.float32)[self._inputs.channels]
+        scaled = self.magnitudes * inputs.astype(np.float32)[self._inputs.channels]
         return self._outputs.largest(scaled)
 
     def input_ranges(self, outputs: Floats) -> Cells32:
         """Largest magnitude of each input channel when output channels are multiplied by `outputs`."""
-        scaled = self._magnitudes * np.abs(outputs).astype(np.float32)[self._outputs.channels]
+        scaled = self.magnitudes * np.abs(outputs).astype(np.float32)[self._outputs.channels]
         return self._inputs.largest(scaled)
 
 

@@ -13,7 +13,7 @@ from dlclint.analysis.cle.cells import CannotScale
 from dlclint.analysis.cle.figures import Figures, chain_figures
 from dlclint.analysis.cle.layers import Layer, read_layer
 from dlclint.analysis.cle.matching import Pair
-from dlclint.analysis.cle.scaling import Mask, Scaled, equalize, input_factors, output_factors
+from dlclint.analysis.cle.scaling import Effort, Mask, Scaled, equalize, input_factors, output_factors
 from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.weights.reading import for_each
 from dlclint.analysis.weights.statistics import Floats
@@ -68,13 +68,27 @@ class Refusal:
     reason: str
 
 
+@record
+class _Asked:
+    """What is to be done with every chain."""
+
+    high_bias: HighBias
+    bitwidth: int
+    effort: Effort
+
+
 def plan(
-    pairs: Iterable[Pair], replace_relu6: bool, high_bias: HighBias, bitwidth: int = 8
+    pairs: Iterable[Pair],
+    replace_relu6: bool,
+    high_bias: HighBias,
+    bitwidth: int = 8,
+    effort: Effort | None = None,
 ) -> Iterator[Chain | Refusal]:
     """Work out chain after chain, so that one chain's numbers are held at a time.
 
-    `bitwidth` is that of the weights, for the figures.
+    `bitwidth` is that of the weights, for the figures; `effort` bounds the search for factors.
     """
+    asked = _Asked(high_bias, bitwidth, effort or Effort())
     following: dict[NodeKey, Pair] = {}
     for pair in pairs:
         if pair.relu6 and not replace_relu6:
@@ -90,10 +104,10 @@ def plan(
         while key in following:
             run.append(following[key])
             key = run[-1].second.key
-        yield from _chains(run, high_bias, bitwidth)
+        yield from _chains(run, asked)
 
 
-def _chains(run: list[Pair], high_bias: HighBias, bitwidth: int) -> Iterator[Chain | Refusal]:
+def _chains(run: list[Pair], asked: _Asked) -> Iterator[Chain | Refusal]:
     """A run of pairs, cut where a layer cannot be scaled."""
     layers: list[Layer] = []
     pairs: list[Pair] = []
@@ -107,10 +121,10 @@ def _chains(run: list[Pair], high_bias: HighBias, bitwidth: int) -> Iterator[Cha
             pairs.append(pair)
         else:
             yield Refusal(pair, reason)
-            yield from _equalized(layers, pairs, high_bias, bitwidth)
+            yield from _equalized(layers, pairs, asked)
             layers, pairs = [], []
         first = second
-    yield from _equalized(layers, pairs, high_bias, bitwidth)
+    yield from _equalized(layers, pairs, asked)
 
 
 def _read(conv: Node, norm: Node | None) -> Layer | CannotScale:
@@ -135,32 +149,31 @@ def _unfit(pair: Pair, first: Layer | CannotScale, second: Layer | CannotScale) 
     return ""
 
 
-def _equalized(
-    layers: list[Layer], pairs: list[Pair], high_bias: HighBias, bitwidth: int
-) -> Iterator[Chain | Refusal]:
+def _equalized(layers: list[Layer], pairs: list[Pair], asked: _Asked) -> Iterator[Chain | Refusal]:
     """The chain that layers make, or refusals if the file no longer gives what it gave before."""
     if pairs:
         try:
-            yield _chain(layers, pairs, high_bias, bitwidth)
+            yield _chain(layers, pairs, asked)
         except CannotScale as error:
             yield from (Refusal(pair, str(error)) for pair in pairs)
 
 
-def _chain(layers: list[Layer], pairs: list[Pair], high_bias: HighBias, bitwidth: int) -> Chain:
+def _chain(layers: list[Layer], pairs: list[Pair], asked: _Asked) -> Chain:
     weights = [layer.weight for layer in layers]
+    asked.effort.grow(sum(weight.cells.tensor.count for weight in weights))
     halves = [a.is_half or b.is_half for a, b in pairwise(layers)]
     frozen: list[Mask] = [np.zeros(layer.outputs, bool) for layer in layers[:-1]]
     while True:
-        scaled = equalize(weights, frozen, halves)
+        scaled = equalize(weights, frozen, halves, asked.effort)
         overflows = [_overflows(layer, s) for layer, s in zip(layers, scaled.factors, strict=False)]
         if not any(bool(found.any()) for found in overflows):
             break
         frozen = [mask | found for mask, found in zip(frozen, overflows, strict=True)]
     links = tuple(
-        _link(pair, layer, factors, absorbed(pair, layer, high_bias))
+        _link(pair, layer, factors, absorbed(pair, layer, asked.high_bias))
         for pair, layer, factors in zip(pairs, layers, scaled.factors, strict=False)
     )
-    return Chain(tuple(layers), links, scaled, *chain_figures(weights, scaled, bitwidth))
+    return Chain(tuple(layers), links, scaled, *chain_figures(weights, scaled, asked.bitwidth))
 
 
 def _overflows(layer: Layer, factors: Floats) -> Mask:

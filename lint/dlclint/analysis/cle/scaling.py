@@ -13,12 +13,13 @@ Source: Nagel et al. 2019, arXiv 1906.04721, 4.1 and appendix A (range: largest 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from dlclint.analysis.cle.measuring import Measured, Weight, measure
+from dlclint.analysis.cle.cells import Cells32
+from dlclint.analysis.cle.measuring import Measured, Places, Weight, measure
 from dlclint.analysis.weights.reading import for_each
 from dlclint.analysis.weights.statistics import Floats
 from dlclint_schemas.record import record
@@ -30,6 +31,11 @@ CONVERGED = 1e-6
 EQUAL = 1e-4
 """A chain whose factors would all lie this near 1 counts as equalized and is not touched: well above
 `CONVERGED` and the rounding of float32, so that a second run changes nothing."""
+
+_AT_FIRST, _FOR_EACH = 100_000_000, 20
+"""Cells that may be looked at, and how many more for each element of the weights."""
+_STEP = 20_000
+"""Cells that take as long to look at as the array operations of a sweep take by themselves."""
 
 Mask = npt.NDArray[np.bool_]
 
@@ -61,7 +67,12 @@ def input_factors(factors: Sequence[Floats], position: int, count: int) -> Float
     return factors[position - 1] if position else np.ones(count)
 
 
-def equalize(chain: Sequence[Weight], frozen: Sequence[Mask], whole_powers: Sequence[bool]) -> Scaled:
+def equalize(
+    chain: Sequence[Weight],
+    frozen: Sequence[Mask],
+    whole_powers: Sequence[bool],
+    effort: Effort | None = None,
+) -> Scaled:
     """The factors that equalize a chain.
 
     Args:
@@ -70,6 +81,7 @@ def equalize(chain: Sequence[Weight], frozen: Sequence[Mask], whole_powers: Sequ
         frozen: for each link, the channels that keep the factor 1.
         whole_powers: for each link, whether its factors must be powers of two, by which numbers of
             16 bits are scaled without rounding; ranges then agree within a factor of two.
+        effort: what may be done; where it ends, the factors are those of the way so far.
 
     Channels of range zero on either side (dead ones) keep the factor 1.
 
@@ -88,7 +100,7 @@ def equalize(chain: Sequence[Weight], frozen: Sequence[Mask], whole_powers: Sequ
         return complete
 
     for reading in range(READINGS):
-        converged = _sweep(chain, factors, frozen, whole_powers, leave_equal=reading == 0)
+        converged = _sweep(chain, factors, frozen, whole_powers, reading == 0, effort or Effort())
         moved = []
         for position, weight in enumerate(chain):
             outputs = output_factors(factors, position, weight.cells.outputs) * weight.factor
@@ -108,55 +120,138 @@ def _sweep(
     frozen: Sequence[Mask],
     whole_powers: Sequence[bool],
     leave_equal: bool,
+    effort: Effort,
 ) -> bool:
     """Bring the factors to where the peaks' ranges meet; whether they got there.
 
     With `leave_equal`, nothing is done where the ranges (nearly) meet as they are.
     """
-    links = len(factors)
-    before = [factor.copy() for factor in factors]
-    # Ranges without the factors of the link itself, which are applied on the fly.
-    behind = [_behind(chain, factors, link) for link in range(links)]
-    ahead = [_ahead(chain, factors, link) for link in range(links)]
-    moved = [False] * links
+    if not factors:
+        return True
+    channels = _Channels(chain, factors)
+    still = np.concatenate(frozen)
+    whole = np.repeat(whole_powers, [len(factor) for factor in factors])
+    halves = [_Half(chain, channels, parity, still, whole) for parity in range(min(2, len(factors)))]
     for sweep in range(SWEEPS):
-        largest = 0.0
-        for link in range(links):
-            if link and moved[link - 1]:
-                behind[link] = _behind(chain, factors, link)
-            if link + 1 < links and moved[link + 1]:
-                ahead[link] = _ahead(chain, factors, link)
-            step = _step(behind[link] / factors[link], ahead[link] * factors[link], whole_powers[link])
-            step[frozen[link]] = 0.0
-            change = float(np.abs(step).max(initial=0.0))
-            moved[link] = change > 0
-            factors[link] = factors[link] * np.exp2(step)
-            largest = max(largest, change)
+        if not effort.take(channels.cells):
+            break
+        largest = max(half.step(channels.factors) for half in halves)
         if sweep == 0 and leave_equal and largest < EQUAL:
-            factors[:] = before
             return True
         if largest < CONVERGED:
+            factors[:] = channels.split()
             return True
+    factors[:] = channels.split()
     return False
 
 
-def _behind(chain: Sequence[Weight], factors: Sequence[Floats], link: int) -> Floats:
-    """Output ranges of the first weight of a link, as the link before scales it."""
-    first = chain[link]
-    return first.output_ranges(input_factors(factors, link, first.cells.inputs))
+class Effort:
+    """How much may be swept: cells that sweeps look at, with a share for what each sweep costs by itself.
+
+    One is for all chains of a model, so that what a file costs grows with its weights, whichever way they
+    are put into chains. `times` is how many times as much as linting may take.
+    """
+
+    def __init__(self, times: int = 1) -> None:
+        self._times = times
+        self._left = times * _AT_FIRST
+        self.spent = False
+        """Whether a chain was not followed to its end."""
+
+    def grow(self, elements: int) -> None:
+        """Allow more, for so many weights that were read."""
+        self._left += self._times * _FOR_EACH * elements
+
+    def take(self, cells: int) -> bool:
+        """Whether so much may be done, which then it is."""
+        self._left -= cells + _STEP
+        self.spent = self.spent or self._left < 0
+        return self._left >= 0
 
 
-def _ahead(chain: Sequence[Weight], factors: Sequence[Floats], link: int) -> Floats:
-    """Input ranges of the second weight of a link, as the link after scales it."""
-    second = chain[link + 1]
-    return second.input_ranges(output_factors(factors, link + 1, second.cells.outputs))
+class _Channels:
+    """The factors of all links of a chain in one array, with a 1 behind them for its two ends."""
+
+    def __init__(self, chain: Sequence[Weight], factors: Sequence[Floats]) -> None:
+        self.starts = np.cumsum([0, *(len(factor) for factor in factors)])
+        self.factors: Floats = np.concatenate([*factors, np.ones(1)])
+        self.cells = sum(len(weight.peaks) for weight in chain)
+
+    def split(self) -> list[Floats]:
+        """The factors by link."""
+        return np.split(self.factors[:-1], self.starts[1:-1])
+
+    def of(self, link: int, places: Places) -> Places:
+        """Where the channels of a link stand; the 1 for a link that there is not."""
+        inside = 0 <= link < len(self.starts) - 1
+        return places + self.starts[link] if inside else np.full_like(places, len(self.factors) - 1)
 
 
-def _step(first: Floats, second: Floats, whole_powers: bool) -> Floats:
-    """Logarithm to base 2 of sqrt(first / second), 0 where either is 0."""
+class _Half:
+    """Every other link of a chain: none touches another of them, so all their factors move at once.
+
+    One array operation then does for thousands of small convolutions what it does for one.
+    """
+
+    def __init__(
+        self, chain: Sequence[Weight], channels: _Channels, parity: int, frozen: Mask, whole: Mask
+    ) -> None:
+        links = range(parity, len(channels.starts) - 1, 2)
+        self.before = _Ranges(
+            (
+                channels.of(link, chain[link].peaks.outputs),
+                channels.of(link - 1, chain[link].peaks.inputs),
+                chain[link].peaks.magnitudes,
+                np.abs(chain[link].factor)[chain[link].peaks.outputs],
+            )
+            for link in links
+        )
+        self.after = _Ranges(
+            (
+                channels.of(link, chain[link + 1].peaks.inputs),
+                channels.of(link + 1, chain[link + 1].peaks.outputs),
+                chain[link + 1].peaks.magnitudes,
+                np.abs(chain[link + 1].factor)[chain[link + 1].peaks.outputs],
+            )
+            for link in links
+        )
+        # Channels of range zero on either side (dead ones) keep the factor 1.
+        self.alive, first, second = np.intersect1d(
+            self.before.targets, self.after.targets, assume_unique=True, return_indices=True
+        )
+        free = ~frozen[self.alive]
+        self.alive, self.first, self.second = self.alive[free], first[free], second[free]
+        self.whole = whole[self.alive]
+
+    def step(self, factors: Floats) -> float:
+        """Move the factors of these links; the largest step, as a logarithm to base 2."""
+        here = factors[self.alive]
+        before = self.before.largest(factors)[self.first] / here
+        after = self.after.largest(1 / factors)[self.second] * here
+        step = _step(before, after, self.whole)
+        factors[self.alive] = here * np.exp2(step)
+        return float(np.abs(step).max(initial=0.0))
+
+
+class _Ranges:
+    """The largest cell of each channel, for cells that other channels scale."""
+
+    def __init__(self, parts: Iterable[tuple[Places, Places, Cells32, Floats]]) -> None:
+        targets, sources, magnitudes, scales = map(np.concatenate, zip(*parts, strict=True))
+        order = np.argsort(targets, kind="stable")
+        self._sources = sources[order]
+        self._magnitudes = (magnitudes * scales)[order]
+        self.targets, self._starts = np.unique(targets[order], return_index=True)
+
+    def largest(self, factors: Floats) -> Floats:
+        """The largest magnitude of each of `targets`."""
+        if not len(self.targets):
+            return np.zeros(0)
+        return np.asarray(np.maximum.reduceat(self._magnitudes * factors[self._sources], self._starts))
+
+
+def _step(first: Floats, second: Floats, whole_powers: Mask) -> Floats:
+    """Logarithm to base 2 of sqrt(first / second), 0 where either is 0; whole where only such are allowed."""
     alive = (first > 0) & (second > 0)
-    ratio = np.divide(first, second, out=np.ones_like(first), where=alive)
-    step = 0.5 * np.log2(ratio)
-    if whole_powers:
-        step = np.rint(step)
-    return np.asarray(step)
+    step = 0.5 * np.log2(np.divide(first, second, out=np.ones_like(first), where=alive))
+    return np.where(whole_powers, np.rint(step), step)

@@ -1,0 +1,388 @@
+"""How the cost of `dlclint` grows with what a file holds: time and memory of whole processes, as powers.
+
+    python benchmarks/growth.py [--kind NAME ...] [--size N] [--steps N] [--timeout S]
+
+For each kind files of N, N/2, N/4 ... pieces are made and linted. Printed are the seconds and megabytes of
+each, and the power with which both grow: the slope of the logarithms, less what an empty file of the kind
+costs. Linear is 1.0. Ends with status 1 where a power exceeds `--limit` (1.2).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnx import NodeProto, TensorProto, helper
+
+FLOAT = TensorProto.FLOAT
+SHAPE = (1, 4, 8, 8)
+COMMAND = (sys.executable, "-m", "dlclint")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a file holds many of. `command` is what is run on it; the file's path goes behind."""
+
+    make: Callable[[int], bytes]
+    size: int = 100_000
+    suffix: str = ".onnx"
+    command: tuple[str, ...] = ("check", "--isolated", "--format", "json")
+
+
+def graph(
+    nodes: Sequence[NodeProto],
+    outputs: Iterable[str],
+    initializers: Sequence[TensorProto] = (),
+    inputs: Iterable[str] = ("x0",),
+) -> onnx.GraphProto:
+    def values(names: Iterable[str]) -> list[onnx.ValueInfoProto]:
+        return [helper.make_tensor_value_info(name, FLOAT, SHAPE) for name in names]
+
+    return helper.make_graph(nodes, "g", values(inputs), values(outputs), initializers)
+
+
+def model(body: onnx.GraphProto, functions: Sequence[onnx.FunctionProto] = ()) -> bytes:
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)]
+    made = helper.make_model(body, opset_imports=imports, ir_version=8, functions=functions)
+    return bytes(made.SerializeToString())
+
+
+def chain(count: int, op: str = "Relu", domain: str = "") -> list[NodeProto]:
+    return [helper.make_node(op, [f"x{i}"], [f"x{i + 1}"], name=f"n{i}", domain=domain) for i in range(count)]
+
+
+def chain_of(source: str, result: str) -> list[NodeProto]:
+    return [helper.make_node("Relu", [source], [result])]
+
+
+def nodes(count: int) -> bytes:
+    return model(graph(chain(count), [f"x{count}"]))
+
+
+def reversed_nodes(count: int) -> bytes:
+    return model(graph(chain(count)[::-1], [f"x{count}"]))
+
+
+def functions(count: int) -> bytes:
+    """Functions that are called once each."""
+    made = [
+        helper.make_function(
+            "local", f"f{i}", ["a"], ["b"], [helper.make_node("Relu", ["a"], ["b"])], IMPORTS
+        )
+        for i in range(count)
+    ]
+    calls = [
+        helper.make_node(f"f{i}", [f"x{i}"], [f"x{i + 1}"], name=f"n{i}", domain="local")
+        for i in range(count)
+    ]
+    return model(graph(calls, [f"x{count}"]), made)
+
+
+def nested_functions(count: int) -> bytes:
+    """Functions that call one another in a chain."""
+    bodies = [
+        helper.make_node("Relu", ["a"], ["b"])
+        if i == count - 1
+        else helper.make_node(f"f{i + 1}", ["a"], ["b"], domain="local")
+        for i in range(count)
+    ]
+    made = [
+        helper.make_function("local", f"f{i}", ["a"], ["b"], [body], IMPORTS) for i, body in enumerate(bodies)
+    ]
+    return model(graph([helper.make_node("f0", ["x0"], ["x1"], domain="local")], ["x1"]), made)
+
+
+IMPORTS = [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)]
+
+
+def weight(name: str, *dims: int) -> TensorProto:
+    count = math.prod(dims)
+    values = [((i * 2654435761 + len(name) * 40503) % 997 - 498) / 997 for i in range(count)]
+    return helper.make_tensor(name, FLOAT, dims, values)
+
+
+def convolutions(count: int) -> bytes:
+    """A straight chain of small convolutions with an activation between, all of which CLE can scale."""
+    made: list[NodeProto] = []
+    for i in range(count):
+        made.append(helper.make_node("Conv", [f"x{i}", f"w{i}", f"b{i}"], [f"c{i}"], name=f"conv{i}"))
+        made.append(helper.make_node("Relu", [f"c{i}"], [f"x{i + 1}"], name=f"relu{i}"))
+    weights = [tensor for i in range(count) for tensor in (weight(f"w{i}", 4, 4, 1, 1), weight(f"b{i}", 4))]
+    return model(graph(made, [f"x{count}"], weights))
+
+
+def initializers(count: int) -> bytes:
+    """Initializers that nothing reads."""
+    return model(graph(chain(1), ["x1"], [weight(f"w{i}", 1) for i in range(count)]))
+
+
+def repeated_initializers(count: int) -> bytes:
+    """Initializers of which each two have one name."""
+    return model(graph(chain(1), ["x1"], [weight(f"w{i // 2}", 1) for i in range(count)]))
+
+
+def repeated_names(count: int) -> bytes:
+    """Nodes of one name."""
+    made = chain(count)
+    for node in made:
+        node.name = "n"
+    return model(graph(made, [f"x{count}"]))
+
+
+def inputs(count: int) -> bytes:
+    """Inputs that nothing reads."""
+    return model(graph(chain(1), ["x1"], inputs=[f"x{i}" if not i else f"unread{i}" for i in range(count)]))
+
+
+def outputs(count: int) -> bytes:
+    """Nodes whose results are all outputs."""
+    made = [helper.make_node("Relu", ["x0"], [f"y{i}"], name=f"n{i}") for i in range(count)]
+    return model(graph(made, [f"y{i}" for i in range(count)]))
+
+
+def constants(count: int) -> bytes:
+    """Constant nodes, each added to what is before it."""
+    made: list[NodeProto] = []
+    for i in range(count):
+        made.append(helper.make_node("Constant", [], [f"k{i}"], value_float=1.0))
+        made.append(helper.make_node("Add", [f"x{i}", f"k{i}"], [f"x{i + 1}"], name=f"n{i}"))
+    return model(graph(made, [f"x{count}"]))
+
+
+def shapes(count: int) -> bytes:
+    """Shape arithmetic: the size of each result reshapes the next."""
+    made: list[NodeProto] = []
+    for i in range(count):
+        made.append(helper.make_node("Shape", [f"x{i}"], [f"s{i}"], name=f"shape{i}"))
+        made.append(helper.make_node("Reshape", [f"x{i}", f"s{i}"], [f"x{i + 1}"], name=f"reshape{i}"))
+    return model(graph(made, [f"x{count}"]))
+
+
+def doublings(count: int) -> bytes:
+    """A value that grows to twice its size with each node, in many chains of 20."""
+    made: list[NodeProto] = []
+    for i in range(count // 20):
+        made.append(helper.make_node("Constant", [], [f"d{i}_0"], value_ints=[1, 2, 3, 4]))
+        for j in range(19):
+            made.append(helper.make_node("Concat", [f"d{i}_{j}"] * 2, [f"d{i}_{j + 1}"], axis=0))
+    made.append(helper.make_node("Relu", ["x0"], ["x1"]))
+    return model(graph(made, ["x1"]))
+
+
+def branches(count: int) -> bytes:
+    """Ifs one after the other."""
+    made = []
+    for i in range(count):
+        bodies = {
+            branch: helper.make_graph(
+                [helper.make_node("Relu", [f"x{i}"], [f"{branch}{i}"])],
+                branch,
+                [],
+                [helper.make_tensor_value_info(f"{branch}{i}", FLOAT, SHAPE)],
+            )
+            for branch in ("then_branch", "else_branch")
+        }
+        made.append(helper.make_node("If", ["c"], [f"x{i + 1}"], name=f"if{i}", **bodies))
+    flag = helper.make_tensor("c", TensorProto.BOOL, [], [True])
+    return model(graph(made, [f"x{count}"], [flag]))
+
+
+def ghosts(count: int) -> bytes:
+    """Nodes that read what nothing makes."""
+    made = [helper.make_node("Add", [f"x{i}", f"ghost{i}"], [f"x{i + 1}"]) for i in range(count)]
+    return model(graph(made, [f"x{count}"]))
+
+
+def fan(count: int) -> bytes:
+    """One tensor that every node reads, and one that sums them all up."""
+    made = [helper.make_node("Relu", ["x0"], [f"y{i}"], name=f"n{i}") for i in range(count)]
+    made.append(helper.make_node("Sum", [f"y{i}" for i in range(count)], ["z"]))
+    return model(graph(made, ["z"]))
+
+
+def text(body: str) -> bytes:
+    return body.encode()
+
+
+def quotes(count: int) -> bytes:
+    return text('{"a": "' + '\\"' * count + "\n")
+
+
+def comments(count: int) -> bytes:
+    return text('{"a": ' + "/* " * count)
+
+
+def commas(count: int) -> bytes:
+    return text('{"a": [' + ", " * count + "\n")
+
+
+def repeated_keys(count: int) -> bytes:
+    entry = '"t": [{"bitwidth": 8, "min": 0.0, "max": 1.0}]'
+    section = ", ".join([entry] * count)
+    return text(f'{{"activation_encodings": {{{section}}}, "param_encodings": {{}}}}')
+
+
+def bad_entries(count: int) -> bytes:
+    entries = {f"t{i}": [{"bitwidth": "eight", "min": 2.0, "max": 1.0}] for i in range(count)}
+    return text(json.dumps({"activation_encodings": entries, "param_encodings": {}}))
+
+
+def good_entries(count: int) -> bytes:
+    scale = 1 / 255
+    entry = {"bitwidth": 8, "is_symmetric": "False", "max": 1.0, "min": 0.0, "offset": 0, "scale": scale}
+    entries = {f"t{i}": [entry] for i in range(count)}
+    return text(json.dumps({"activation_encodings": entries, "param_encodings": {}, "version": "0.6.1"}))
+
+
+def nested_keys(count: int) -> bytes:
+    """A key that stands twice in each of many nested objects, with something large inside."""
+    depth = 400
+    inner = json.dumps(list(range(count)))
+    return text('{"x": ' + '{"a": 1, "a": ' * depth + inner + "}" * depth + "}")
+
+
+FIX = ("fix", "--isolated", "--no-verify", "--format", "json")
+OVERRIDES = ".encodings"
+KINDS = {
+    "nodes": Kind(nodes),
+    "reversed": Kind(reversed_nodes),
+    "functions": Kind(functions),
+    "nested-functions": Kind(nested_functions),
+    "convolutions": Kind(convolutions),
+    "initializers": Kind(initializers),
+    "repeated-initializers": Kind(repeated_initializers),
+    "repeated-names": Kind(repeated_names),
+    "inputs": Kind(inputs),
+    "outputs": Kind(outputs),
+    "constants": Kind(constants, 50_000),
+    "shapes": Kind(shapes, 50_000),
+    "doublings": Kind(doublings),
+    "branches": Kind(branches, 20_000),
+    "ghosts": Kind(ghosts),
+    "fan": Kind(fan),
+    "quotes": Kind(quotes, suffix=OVERRIDES),
+    "comments": Kind(comments, suffix=OVERRIDES),
+    "commas": Kind(commas, suffix=OVERRIDES),
+    "repeated-keys": Kind(repeated_keys, suffix=OVERRIDES),
+    "nested-keys": Kind(nested_keys, suffix=OVERRIDES),
+    "bad-entries": Kind(bad_entries, suffix=OVERRIDES),
+    "good-entries": Kind(good_entries, suffix=OVERRIDES),
+    "fix-reversed": Kind(reversed_nodes, 20_000, command=FIX),
+    "fix-initializers": Kind(initializers, command=FIX),
+    "fix-repeated-names": Kind(repeated_names, 20_000, command=FIX),
+    "fix-repeated-keys": Kind(
+        repeated_keys, suffix=OVERRIDES, command=("fix", "--isolated", "--diff"), size=20_000
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one process: seconds of processor time, and megabytes at most."""
+
+    seconds: float
+    megabytes: float
+
+
+def cost(command: Sequence[str], timeout: float) -> Cost | None:
+    """What a command takes; None where it takes longer than that.
+
+    Raises:
+        RuntimeError: it was ended by a signal.
+    """
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + timeout
+        while True:
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                break
+            if time.monotonic() > deadline:
+                process.kill()
+                os.wait4(process.pid, 0)
+                process.returncode = -9
+                return None
+            time.sleep(0.02)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode < 0:
+        raise RuntimeError(f"{' '.join(command)} was ended by signal {-process.returncode}")
+    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000)
+
+
+def power(sizes: Sequence[int], values: Sequence[float], base: float, least: float) -> float | None:
+    """The slope of the logarithms by least squares; None where too little lies above the base to tell."""
+    points = [
+        (math.log(size), math.log(value - base))
+        for size, value in zip(sizes, values, strict=True)
+        if value - base > least
+    ]
+    if len(points) < 2:
+        return None
+    middle = (sum(x for x, _ in points) / len(points), sum(y for _, y in points) / len(points))
+    along = sum((x - middle[0]) ** 2 for x, _ in points)
+    return sum((x - middle[0]) * (y - middle[1]) for x, y in points) / along
+
+
+def shown(found: float | None) -> str:
+    return "none" if found is None else f"{found:.2f}"
+
+
+def measure(name: str, kind: Kind, size: int, steps: int, timeout: float, folder: Path) -> float:
+    """Print a kind's figures; returns the power of its time."""
+    sizes = [max(1, size >> step) for step in reversed(range(steps))]
+    found: list[Cost] = []
+    done: list[int] = []
+    for count in (1, *sizes):
+        path = folder / f"{name}{kind.suffix}"
+        # In a process of its own: a child's peak counts from what its parent holds.
+        subprocess.run((sys.executable, __file__, "--make", name, str(count), str(path)), check=True)
+        taken = cost((*COMMAND, *kind.command, str(path)), timeout)
+        if taken is None:
+            print(f"{name:22} {count:>8}  longer than {timeout:g} s", flush=True)
+            return math.inf
+        found.append(taken)
+        done.append(count)
+        print(f"{name:22} {count:>8}  {taken.seconds:7.2f} s  {taken.megabytes:7.0f} MB", flush=True)
+    base, rest = found[0], found[1:]
+    time_power = power(done[1:], [item.seconds for item in rest], base.seconds, 0.05)
+    memory_power = power(done[1:], [item.megabytes for item in rest], base.megabytes, 5)
+    print(f"{name:22} power of time {shown(time_power)}, of memory {shown(memory_power)}", flush=True)
+    return time_power or 0.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--kind", action="append", choices=list(KINDS), help="repeatable (default: all)")
+    parser.add_argument("--size", type=int, help="of the largest file (default: by kind, most 100000)")
+    parser.add_argument("--steps", type=int, default=4, help="sizes, each twice the one before (default 4)")
+    parser.add_argument("--timeout", type=float, default=120, help="seconds for one file (default 120)")
+    parser.add_argument("--limit", type=float, default=1.2, help="power that is still taken (default 1.2)")
+    parser.add_argument("--make", nargs=3, metavar=("KIND", "N", "FILE"), help="only write such a file")
+    given = parser.parse_args()
+    if given.make:
+        name, count, file = given.make
+        Path(file).write_bytes(KINDS[name].make(int(count)))
+        return 0
+    powers = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in given.kind or KINDS:
+            kind = KINDS[name]
+            size = given.size or kind.size
+            powers[name] = measure(name, kind, size, given.steps, given.timeout, Path(folder))
+    print()
+    for name, found in powers.items():
+        print(f"{name:22} {found:5.2f}{'' if found <= given.limit else f'  above {given.limit:g}'}")
+    return int(any(found > given.limit for found in powers.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

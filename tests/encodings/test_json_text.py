@@ -1,0 +1,49 @@
+"""Almost-JSON: what is no JSON is found in one walk, whatever is left open."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlclint.encodings import json_text
+from dlclint.encodings.json_text import almost_json
+
+
+@pytest.mark.parametrize(
+    "text", ['"' + '\\"' * 500, '"' + "a, } // /* # " * 50, '"a\\'], ids=["quotes", "all", "end"]
+)
+def test_a_string_without_an_end_is_one_token(text: str) -> None:
+    assert [found.end() for found in json_text._TOKEN.finditer(text)] in ([len(text)], [len(text) - 1])
+    assert almost_json(text) == (text, [])
+
+
+def test_the_end_of_a_comment_is_looked_for_once() -> None:
+    class Counting(str):
+        looked = 0
+
+        def find(self, *given: object) -> int:
+            Counting.looked += 1
+            return super().find(*given)  # type: ignore[arg-type]
+
+    text = Counting('{"a": ' + "/* " * 500)
+    assert almost_json(text) == (text, [])
+    assert Counting.looked == 1
+
+
+def test_comments_commas_and_quotes() -> None:
+    text = '{"a": 1, // one\n "b /* x */": [1, 2, /* two\nlines */ ], # three\n “c”: "// no, }", }'
+    mended, flaws = almost_json(text)
+    assert len(mended) == len(text)
+    assert mended.count("\n") == text.count("\n")
+    assert re.sub(r"\s+", "", mended) == '{"a":1,"b/*x*/":[1,2],"c":"//no,}"}'
+    assert [text[flaw.start] for flaw in flaws] == ["/", ",", "/", "#", "“", "”", ","]
+
+
+@given(st.text('"\\/*#,}]“ \na1', max_size=40))
+def test_what_is_mended_needs_no_mending(text: str) -> None:
+    mended, _ = almost_json(text)
+    assert len(mended) == len(text)
+    assert almost_json(almost_json(mended)[0])[1] == []
