@@ -213,7 +213,7 @@ def _crashed(text: str) -> Any:
 def _format(form: str, out: str) -> Any:
     if form not in ("json", "sarif"):
         return
-    if not out:
+    if not out or out.startswith("usage: "):
         return
     try:
         report = json.loads(out, parse_constant=_no_number)
