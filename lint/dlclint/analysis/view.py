@@ -8,6 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from dlclint.analysis.batch import Batch
 from dlclint.analysis.folding import NodeKey, folded_nodes, is_static, shape_arithmetic
 from dlclint.analysis.layers import Presence, Verdict, known_by, verdict_of
 from dlclint.analysis.layout import image_tensors
@@ -118,6 +119,11 @@ class ModelView:
     @cached_property
     def _images(self) -> dict[str, frozenset[str]]:
         return {}
+
+    @cached_property
+    def batch(self) -> Batch:
+        """Which leading dimensions of the inputs are a batch."""
+        return Batch(self.model)
 
     @cached_property
     def activations(self) -> dict[str, Estimate]:

@@ -1,0 +1,126 @@
+"""Where an axis of a tensor goes through a graph, and what happens to it on the way.
+
+What each op does with an axis is told by `dlclint.analysis.axis_steps`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dlclint.analysis.axis_steps import Step, ends_of
+from dlclint.model.graph import Graph, Node
+from dlclint.model.op_facts import BROADCASTING, ELEMENTWISE_UNARY
+
+_MEETING = BROADCASTING | {"Concat", "MatMul"}
+"""Ops that bring tensors together, axis by axis from the last."""
+_DEPTH = 8
+"""How far back it is asked whether a tensor is the same along an axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a node does with an axis that is followed, other than handing it on."""
+
+    step: Step
+    node: Node
+
+
+@dataclass(slots=True)
+class Followed:
+    """The axis in each tensor that has it, by the path of the tensor's graph and its name; and events."""
+
+    axes: dict[tuple[str, str], int] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+
+    def axis(self, graph: Graph, tensor: str) -> int | None:
+        """The axis in a tensor that is visible in a graph, or None."""
+        here: Graph | None = graph
+        while here is not None:
+            found = self.axes.get((here.path, tensor))
+            if found is not None or here.makes(tensor) or tensor in here.initializers:
+                return found
+            here = here.parent
+        return None
+
+
+def follow(graph: Graph, starts: Mapping[str, int]) -> Followed:
+    """Follow an axis of some inputs of a graph to wherever it goes, branches of If included."""
+    found = Followed()
+    pending: deque[tuple[Graph, str]] = deque()
+
+    def reach(home: Graph, name: str, axis: int) -> bool:
+        """Whether the tensor has the axis at this place alone."""
+        if (home.path, name) not in found.axes:
+            found.axes[home.path, name] = axis
+            pending.append((home, name))
+        return found.axes[home.path, name] == axis
+
+    for name, axis in starts.items():
+        reach(graph, name, axis)
+    while pending:
+        home, name = pending.popleft()
+        axis = found.axes[home.path, name]
+        for node in home.consumers(name):
+            for position, read in enumerate(node.inputs):
+                ends = ends_of(node, position, axis) if read == name else {}
+                if isinstance(ends, Step):
+                    found.events.append(Event(ends, node))
+                    continue
+                for output, place in ends.items():
+                    if node.output(output) and not reach(node.graph, node.output(output), place):
+                        found.events.append(Event(Step.MIXED, node))
+        for node, output in _branch_outputs(home, name):
+            if node.output(output) and not reach(node.graph, node.output(output), axis):
+                found.events.append(Event(Step.MIXED, node))
+    for inner in graph.with_subgraphs():
+        found.events += [Event(Step.MIXED, node) for node in inner.nodes if _meets_others(node, found)]
+    return found
+
+
+def _branch_outputs(home: Graph, name: str) -> list[tuple[Node, int]]:
+    """The outputs of an If by which a tensor leaves its branch."""
+    if home.parent is None or name not in home.outputs:
+        return []
+    node = next((node for node in home.parent.nodes if home in node.subgraphs), None)
+    if node is None or node.op_type != "If" or node.domain:
+        return []
+    return [(node, place) for place, output in enumerate(home.outputs) if output == name]
+
+
+def _meets_others(node: Node, found: Followed) -> bool:
+    """Whether the parts of an axis meet a tensor that is not followed and differs from part to part."""
+    if node.domain or node.op_type not in _MEETING:
+        return False
+    graph = node.graph
+    axes = {name: found.axis(graph, name) for name in node.inputs if name}
+    places = {axis - (graph.rank(name) or 0) for name, axis in axes.items() if axis is not None}
+    others = [name for name, axis in axes.items() if axis is None]
+    if node.op_type == "MatMul":
+        places = {place for place in places if place < -2}
+    return any(_differs(graph, name, place) for name in others for place in places)
+
+
+def _differs(graph: Graph, name: str, place: int, depth: int = _DEPTH) -> bool:
+    """Whether a tensor may differ along an axis that is counted from the end."""
+    kind = graph.type_of(name)
+    if kind is None or kind.shape is None:
+        return True
+    if len(kind.shape) < -place or kind.shape[place] == 1:
+        return False
+    stored = graph.small_value(name)
+    if stored is not None:
+        return stored.ndim < -place or bool((stored != np.take(stored, [0], place)).any())
+    node = graph.producer(name)
+    if node is None or node.domain or not depth or node.op_type == "Constant":
+        return True
+    if node.op_type == "ConstantOfShape":
+        return False
+    if node.op_type in ELEMENTWISE_UNARY or node.op_type == "Expand":
+        return _differs(node.graph, node.input(0), place, depth - 1)
+    if node.op_type in BROADCASTING:
+        return any(_differs(node.graph, each, place, depth - 1) for each in node.inputs if each)
+    return True

@@ -1,0 +1,418 @@
+"""What each op does with an axis of one of its inputs: where it puts it, or how it uses it.
+
+An axis may be merged with others behind it (batch times heads); it is then the outer factor of the
+merged one, so that its parts still lie one after the other.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable, Mapping
+
+from dlclint.model.graph import Node
+from dlclint.model.op_facts import (
+    BROADCASTING,
+    CONVOLUTIONS,
+    ELEMENTWISE_UNARY,
+    GLOBAL_POOLS,
+    POOLS,
+    RECURRENT,
+    REDUCTIONS,
+    RESIZERS,
+    SHAPE_READERS,
+    SOFTMAXES,
+    Role,
+    is_qdq,
+    role,
+)
+from dlclint.model.types import Dim
+
+
+class Step(enum.Enum):
+    """What an op does with an axis, other than handing it on."""
+
+    TIME = "time"
+    """It goes through the axis step by step."""
+    LAYERS = "layers"
+    """It takes the axis for states of layers or directions."""
+    OPERAND = "operand"
+    """It computes with the tensor as with a weight, along this axis."""
+    SHAPE = "shape"
+    """It takes the numbers for sizes, axes or counts."""
+    PICKED = "picked"
+    """It takes some of the parts, by stored numbers."""
+    MIXED = "mixed"
+    """The parts along the axis meet, or the op is not understood."""
+
+
+Ends = Mapping[int, int] | Step
+"""Output position to axis, or what is done with the axis instead."""
+END = 1_000_000
+"""Ends of a Slice from here on mean the end of the axis. Exporters write 1000000000 or the largest integer."""
+_BY_SAMPLE = frozenset(
+    {*CONVOLUTIONS, *POOLS, *GLOBAL_POOLS, *RESIZERS, "QLinearConv", "ConvInteger", "BatchNormalization"}
+    | {"InstanceNormalization", "LRN", "GroupNormalization", "DepthToSpace", "SpaceToDepth", "GridSample"}
+    | {"STFT", "Col2Im", "AffineGrid"}
+)
+"""Ops whose data have the samples first, and that treat each by itself."""
+_FACTORS = {"QLinearMatMul": {0: 0, 3: 1}}
+"""Position to factor, where it is not the same."""
+_TELLS_SIZES = frozenset(
+    {Role.SHAPE, Role.REPEATS, Role.SIZES, Role.SCALES, Role.PADS, Role.AXES, Role.START, Role.END, Role.STEP}
+    | {Role.PARTS, Role.COUNT, Role.REGION, Role.AXIS}
+)
+
+
+def ends_of(node: Node, position: int, axis: int) -> Ends:
+    """Where a node puts an axis of one of its inputs."""
+    op = node.op_type
+    if is_qdq(op, node.domain):
+        return {0: axis} if position == 0 else Step.OPERAND
+    if node.domain or node.graph.model.is_function(node):
+        return Step.MIXED
+    if op in SHAPE_READERS:
+        return {}
+    if role(op, position) in _TELLS_SIZES:
+        return Step.SHAPE
+    handler = _HANDLERS.get(op)
+    if handler is not None:
+        return handler(node, position, axis)
+    if op in ELEMENTWISE_UNARY:
+        return {0: axis} if position == 0 else Step.OPERAND
+    if op in BROADCASTING:
+        return _aligned(node, position, axis)
+    return _by_sample(node, position, axis) if op in _BY_SAMPLE else Step.MIXED
+
+
+def _rank(node: Node, position: int) -> int | None:
+    return node.graph.rank(node.input(position))
+
+
+def _shape(node: Node, name: str) -> tuple[Dim, ...] | None:
+    found = node.graph.type_of(name)
+    return None if found is None else found.shape
+
+
+def _place(value: object, rank: int | None) -> int | None:
+    """An axis counted from the first; None where it is none."""
+    return value % rank if isinstance(value, int) and rank and -rank <= value < rank else None
+
+
+def _integers(node: Node, position: int) -> list[int] | None:
+    """A small stored list of integers, or None."""
+    stored = node.graph.small_value(node.input(position)) if node.input(position) else None
+    return None if stored is None or stored.dtype.kind not in "iu" else [int(i) for i in stored.reshape(-1)]
+
+
+def _axes(node: Node, position: int, rank: int | None) -> set[int] | None:
+    """Axes given by attribute or stored input; empty where none are given, None where they are unknown."""
+    written = node.attribute("axes")
+    axes = written if isinstance(written, list) else _integers(node, position)
+    if axes is None:
+        return None if node.input(position) else set()
+    places = {_place(axis, rank) for axis in axes}
+    return None if None in places else {place for place in places if place is not None}
+
+
+def _unless(along: int | None, node: Node, axis: int) -> Ends:
+    """Ops that work along one axis and leave the others."""
+    return Step.MIXED if along is None or along == axis else dict.fromkeys(range(len(node.outputs)), axis)
+
+
+def _along(node: Node, position: int, axis: int) -> Ends:
+    default = -1 if node.op_type == "TopK" else 0
+    return _unless(_place(node.attribute("axis", default), _rank(node, 0)), node, axis)
+
+
+def _split(node: Node, position: int, axis: int) -> Ends:
+    ends = _along(node, position, axis)
+    return Step.PICKED if ends is Step.MIXED else ends
+
+
+def _aligned(node: Node, position: int, axis: int) -> Ends:
+    """Broadcasting aligns axes at the end."""
+    ranks = [_rank(node, place) for place, name in enumerate(node.inputs) if name]
+    known = [rank for rank in ranks if rank is not None]
+    inner = _rank(node, position)
+    return Step.MIXED if inner is None or len(known) < len(ranks) else {0: axis + max(known) - inner}
+
+
+def _by_sample(node: Node, position: int, axis: int) -> Ends:
+    if position and not (node.op_type == "GridSample" and position == 1):
+        return Step.OPERAND
+    return {0: 0} if axis == 0 else Step.MIXED
+
+
+def _normalization(node: Node, position: int, axis: int) -> Ends:
+    first = _place(node.attribute("axis", -1), _rank(node, 0))
+    if position:
+        return Step.OPERAND
+    return {0: axis} if first is not None and axis < first else Step.MIXED
+
+
+def _softmax(node: Node, position: int, axis: int) -> Ends:
+    along = _place(node.attribute("axis"), _rank(node, 0))
+    flattens = (node.version or 0) < 13
+    return Step.MIXED if along is None or axis == along or (flattens and axis > along) else {0: axis}
+
+
+def _reduction(node: Node, position: int, axis: int) -> Ends:
+    rank = _rank(node, 0)
+    if node.op_type in ("ArgMax", "ArgMin"):
+        along = _place(node.attribute("axis", 0), rank)
+        gone = None if along is None else {along}
+    else:
+        gone = _axes(node, 1, rank)
+        if gone is not None and not gone and node.attribute("noop_with_empty_axes"):
+            return {0: axis}
+    if not gone or axis in gone:  # no axes: all of them
+        return Step.MIXED
+    return {0: axis if node.attribute("keepdims", 1) else axis - sum(place < axis for place in gone)}
+
+
+def _matmul(node: Node, position: int, axis: int) -> Ends:
+    factors = _FACTORS.get(node.op_type, {0: 0, 1: 1})
+    one, two = (_rank(node, place) for place in factors)
+    if position not in factors:
+        return Step.OPERAND
+    if not one or not two:
+        return Step.MIXED
+    out = max(one, two) - (min(one, two) == 1)
+    own, other = (one, two) if factors[position] == 0 else (two, one)
+    if factors[position] == 0 and axis == own - 1:
+        return Step.MIXED
+    if factors[position] == 1 and axis == max(own - 2, 0):
+        return Step.OPERAND
+    if axis >= own - 2:  # the rows of the first factor, the columns of the second
+        last = other == 1 or factors[position] == 1
+        return {0: out - 1 if last else out - 2}
+    return {0: axis + out - own + (other == 1)}
+
+
+def _gemm(node: Node, position: int, axis: int) -> Ends:
+    if position == 0:
+        return {0: 0} if axis == (1 if node.attribute("transA", 0) else 0) else Step.MIXED
+    return {0: 0} if position == 2 and axis == 0 and _rank(node, 2) == 2 else Step.OPERAND
+
+
+def _einsum(node: Node, position: int, axis: int) -> Ends:
+    equation = node.attribute("equation")
+    if not isinstance(equation, str) or "." in equation or "->" not in equation:
+        return Step.MIXED
+    left, _, right = equation.replace(" ", "").partition("->")
+    terms = left.split(",")
+    if position >= len(terms) or axis >= len(terms[position]):
+        return Step.MIXED
+    place = right.find(terms[position][axis])
+    return {0: place} if place >= 0 else Step.MIXED
+
+
+def _transpose(node: Node, position: int, axis: int) -> Ends:
+    rank, order = _rank(node, 0), node.attribute("perm")
+    if order is None and rank is not None:
+        return {0: rank - 1 - axis}
+    return {0: order.index(axis)} if isinstance(order, list) and axis in order else Step.MIXED
+
+
+def _reshape(node: Node, position: int, axis: int) -> Ends:
+    before, after = _shape(node, node.input(0)), _shape(node, node.outputs[0])
+    if before is None or after is None or axis >= len(before):
+        return Step.MIXED
+    place = _split_at([dim for dim in before[:axis] if dim != 1], after)
+    while place is not None and place < len(after) and after[place] == 1 and before[axis] != 1:
+        place += 1
+    if place is None or place >= len(after) or not _is_outer(node, before[axis], after, place):
+        return Step.MIXED
+    return {0: place}
+
+
+def _split_at(ahead: list[Dim], after: tuple[Dim, ...]) -> int | None:
+    """How many dimensions of a new shape hold what lay ahead of an axis in the old one."""
+    for place in range(len(after) + 1):
+        held = [dim for dim in after[:place] if dim != 1]
+        if held == ahead and None not in ahead:
+            return place
+        if all(isinstance(dim, int) for dim in (*held, *ahead)) and math.prod(held) == math.prod(ahead):  # type: ignore[arg-type]
+            return place
+    return None
+
+
+def _is_outer(node: Node, old: Dim, after: tuple[Dim, ...], place: int) -> bool:
+    """Whether the parts of an axis still lie one after the other along a dimension of the new shape."""
+    new = after[place]
+    if isinstance(old, int):
+        return old < 2 or (isinstance(new, int) and new % old == 0 and new > 0)
+    if not isinstance(new, int):
+        return True
+    # A size is stored for an open dimension: if nothing else takes up the change, it is the batch.
+    stored = _integers(node, 1)
+    return place == 0 and new > 1 and stored is not None and min(stored) >= 0
+
+
+def _flatten(node: Node, position: int, axis: int) -> Ends:
+    shape, first = _shape(node, node.input(0)), node.attribute("axis", 1)
+    if shape is None or not isinstance(first, int) or not -len(shape) <= first <= len(shape):
+        return Step.MIXED
+    first = first + len(shape) if first < 0 else first
+    begin = 0 if axis < first else first
+    return Step.MIXED if any(dim != 1 for dim in shape[begin:axis]) else {0: 0 if axis < first else 1}
+
+
+def _squeeze(node: Node, position: int, axis: int) -> Ends:
+    shape = _shape(node, node.input(0))
+    gone = None if shape is None else _axes(node, 1, len(shape))
+    if shape is None or gone is None:
+        return Step.MIXED
+    gone = gone or {place for place, dim in enumerate(shape) if dim == 1}
+    return Step.MIXED if axis in gone else {0: axis - sum(place < axis for place in gone)}
+
+
+def _unsqueeze(node: Node, position: int, axis: int) -> Ends:
+    rank, outer = _rank(node, 0), node.graph.rank(node.outputs[0])
+    come = _axes(node, 1, outer)
+    if rank is None or outer is None or not come or len(come) + rank != outer:
+        return Step.MIXED
+    free = [place for place in range(outer) if place not in come]
+    return {0: free[axis]} if axis < len(free) else Step.MIXED
+
+
+def _concat(node: Node, position: int, axis: int) -> Ends:
+    return _unless(_place(node.attribute("axis"), _rank(node, position)), node, axis)
+
+
+def _written(node: Node, name: str, position: int) -> list[int] | None:
+    written = node.attribute(name) if node.has(name) else None
+    return written if isinstance(written, list) else _integers(node, position)
+
+
+def slice_cuts(node: Node) -> list[tuple[int, int, int]] | None:
+    """Axis, start and end of each cut of a Slice, as they are stored; None where they are not."""
+    starts, ends = _written(node, "starts", 1), _written(node, "ends", 2)
+    axes = _written(node, "axes", 3)
+    if starts is None or ends is None or (axes is None and node.input(3)):
+        return None
+    return list(zip(range(len(starts)) if axes is None else axes, starts, ends, strict=False))
+
+
+def _slice(node: Node, position: int, axis: int) -> Ends:
+    rank, cuts = _rank(node, 0), slice_cuts(node)
+    if rank is None:
+        return Step.MIXED
+    if cuts is None:
+        along = _written(node, "axes", 3)
+        places = {axis} if along is None else {_place(place, rank) for place in along}
+        return Step.MIXED if axis in places or None in places else {0: axis}
+    if any(_place(place, rank) in (axis, None) and (start or end < END) for place, start, end in cuts):
+        return Step.PICKED
+    return {0: axis}
+
+
+def _gather(node: Node, position: int, axis: int) -> Ends:
+    rank, indices = _rank(node, 0), _rank(node, 1)
+    along = _place(node.attribute("axis", 0), rank)
+    if along is None or indices is None:
+        return Step.MIXED
+    if position == 0 and axis == along:
+        return Step.MIXED if _integers(node, 1) is None else Step.PICKED
+    if position == 1:
+        return {0: along + axis}
+    return {0: axis if axis < along else axis + indices - 1}
+
+
+def _cumulative(node: Node, position: int, axis: int) -> Ends:
+    stored = _integers(node, 1)
+    return _unless(_place(stored[0], _rank(node, 0)) if stored else None, node, axis)
+
+
+def _pad(node: Node, position: int, axis: int) -> Ends:
+    rank, pads = _rank(node, 0), _written(node, "pads", 1)
+    axes = _integers(node, 3) if node.input(3) else list(range(rank or 0))
+    if rank is None or axes is None:
+        return Step.MIXED
+    if pads is None:
+        # Pads that follow from other sizes are those of space: exporters compute none of a batch.
+        return {0: axis} if axis == 0 else Step.MIXED
+    if len(pads) != 2 * len(axes):
+        return Step.MIXED
+    touched = {
+        _place(place, rank) for place, *ends in zip(axes, pads, pads[len(axes) :], strict=False) if any(ends)
+    }
+    return Step.MIXED if axis in touched or None in touched else {0: axis}
+
+
+def _expand(node: Node, position: int, axis: int) -> Ends:
+    inner, outer = _rank(node, 0), node.graph.rank(node.outputs[0])
+    return Step.MIXED if inner is None or outer is None else {0: axis + outer - inner}
+
+
+def _tile(node: Node, position: int, axis: int) -> Ends:
+    repeats = _integers(node, 1)
+    return {0: axis} if repeats and axis < len(repeats) and repeats[axis] == 1 else Step.MIXED
+
+
+def _recurrent(node: Node, position: int, axis: int) -> Ends:
+    batch_first = bool(node.attribute("layout", 0))
+    what = role(node.op_type, position)
+    along = {Role.DATA: Step.TIME, Role.STATE: Step.LAYERS}.get(what)
+    if along is None and what is not Role.LENGTHS:
+        return Step.OPERAND
+    batch = 0 if batch_first or along is None else 1
+    if axis == batch:
+        return {0: 0, 1: 0, 2: 0} if batch_first else {0: 2, 1: 1, 2: 1}
+    return along if along is not None and axis == 1 - batch else Step.MIXED
+
+
+def _one_hot(node: Node, position: int, axis: int) -> Ends:
+    rank = _rank(node, 0)
+    along = _place(node.attribute("axis", -1), None if rank is None else rank + 1)
+    if position or along is None:
+        return Step.OPERAND if position else Step.MIXED
+    return {0: axis if axis < along else axis + 1}
+
+
+def _reverse_sequence(node: Node, position: int, axis: int) -> Ends:
+    batch = node.attribute("batch_axis", 1)
+    if position:
+        return {0: batch} if batch in (0, 1) else Step.MIXED
+    return {0: axis} if axis == batch else Step.TIME
+
+
+def _triangle(node: Node, position: int, axis: int) -> Ends:
+    rank = _rank(node, 0)
+    return Step.MIXED if rank is None or axis >= rank - 2 else {0: axis}
+
+
+def _first(node: Node, position: int, axis: int) -> Ends:
+    """Ops that take every sample by itself, from all their inputs."""
+    return dict.fromkeys(range(len(node.outputs)), 0) if axis == 0 else Step.MIXED
+
+
+_HANDLERS: Mapping[str, Callable[[Node, int, int], Ends]] = {
+    **dict.fromkeys(SOFTMAXES, _softmax),
+    **dict.fromkeys((*REDUCTIONS, "ArgMax", "ArgMin"), _reduction),
+    **dict.fromkeys(("LayerNormalization", "RMSNormalization"), _normalization),
+    **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul"), _matmul),
+    **dict.fromkeys(RECURRENT, _recurrent),
+    **dict.fromkeys(("GatherElements", "ScatterElements", "TopK"), _along),
+    "Attention": _first,
+    "Concat": _concat,
+    "CumSum": _cumulative,
+    "Dropout": lambda node, position, axis: dict.fromkeys(range(len(node.outputs)), axis),
+    "Einsum": _einsum,
+    "Expand": _expand,
+    "Flatten": _flatten,
+    "Gather": _gather,
+    "Gemm": _gemm,
+    "OneHot": _one_hot,
+    "Pad": _pad,
+    "Reshape": _reshape,
+    "ReverseSequence": _reverse_sequence,
+    "Slice": _slice,
+    "Split": _split,
+    "Squeeze": _squeeze,
+    "Tile": _tile,
+    "Transpose": _transpose,
+    "Trilu": _triangle,
+    "Unsqueeze": _unsqueeze,
+}

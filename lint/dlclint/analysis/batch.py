@@ -1,0 +1,153 @@
+"""Which leading dimensions of a model's inputs are a batch: samples that do not know of each other.
+
+A leading dimension is followed through the graph, axis by axis. Where a recurrent op reads it as time,
+takes it for the states of several layers, multiplies by it as by a weight or takes it for a shape, it is
+no batch. Where samples meet (a sum over them, a softmax along them) or an op is not understood, nobody can
+tell whether the model computes the same one sample at a time. Where neither happens, it does.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping
+from functools import cached_property
+
+from dlclint.analysis.axes import Followed, follow
+from dlclint.analysis.axis_steps import Step
+from dlclint.model.graph import Graph, Model
+from dlclint.model.types import Dim
+
+_TIME = frozenset(
+    {"frame", "frames", "len", "length", "seq", "seqlen", "sequence", "step", "steps", "t", "time"}
+    | {"timestep", "timesteps", "token", "tokens"}
+)
+"""Words in the name of a dimension that exporters give to time."""
+_BATCH = frozenset({"batch", "batches", "batchsize", "bs"})
+
+
+class Meaning(enum.Enum):
+    """What the leading dimension of an input is."""
+
+    SAMPLES = "samples"
+    """A batch, as far as the whole graph tells: every sample is computed by itself."""
+    MIXED = "mixed"
+    """Perhaps a batch, but samples meet, or an op is not understood."""
+    TIME = "time"
+    LAYERS = "layers"
+    """The states of several layers or directions, or other parts that are picked one by one."""
+    OPERAND = "operand"
+    """What samples are multiplied by, such as the rows of a weight."""
+    SHAPE = "shape"
+    """Numbers that say how an op works, such as a shape."""
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether the batch rules speak of it."""
+        return self in (Meaning.SAMPLES, Meaning.MIXED)
+
+
+_BY_STEP = {
+    Step.TIME: Meaning.TIME,
+    Step.LAYERS: Meaning.LAYERS,
+    Step.OPERAND: Meaning.OPERAND,
+    Step.SHAPE: Meaning.SHAPE,
+    Step.MIXED: Meaning.MIXED,
+    Step.PICKED: Meaning.MIXED,
+}
+"""What an input is where a node does this with it; the first that happens anywhere decides."""
+
+
+def is_time(dim: Dim) -> bool:
+    """Whether a dimension is named as time is, such as `sequence_length`; `batch_sequence` is not."""
+    if not isinstance(dim, str):
+        return False
+    words = set(re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", dim).lower()))
+    return bool(words & _TIME) and not words & _BATCH
+
+
+class Batch:
+    """The leading dimensions of a model's inputs, each followed at the first question."""
+
+    def __init__(self, model: Model) -> None:
+        self._graph = model.graph
+        self._meanings: dict[str, Meaning] = {}
+
+    @cached_property
+    def _groups(self) -> Mapping[Dim, tuple[str, ...]]:
+        """The inputs by their leading dimension; those without a name or size stand together."""
+        groups: dict[Dim, list[str]] = {}
+        for name in self._graph.inputs:
+            found = self._graph.type_of(name)
+            if found is not None and found.shape:
+                groups.setdefault(found.shape[0], []).append(name)
+        return {dim: tuple(names) for dim, names in groups.items()}
+
+    def meaning(self, name: str) -> Meaning:
+        """The meaning of an input's first dimension; MIXED where its rank is unknown."""
+        if name not in self._meanings:
+            for dim, names in self._groups.items():
+                if name in names:
+                    self._meanings.update(self._of_group(dim, names))
+                    break
+            else:
+                self._meanings[name] = Meaning.MIXED
+        return self._meanings[name]
+
+    def _of_group(self, dim: Dim, names: tuple[str, ...]) -> dict[str, Meaning]:
+        if is_time(dim):
+            return dict.fromkeys(names, Meaning.TIME)
+        together = self._followed(self._starts(dim, names))
+        if together is Meaning.SAMPLES or len(names) == 1 or isinstance(dim, str):
+            return dict.fromkeys(names, together)
+        return {name: self._followed({name: 0}) for name in names}
+
+    def _starts(self, dim: Dim, names: tuple[str, ...]) -> dict[str, int]:
+        starts = dict.fromkeys(names, 0)
+        if isinstance(dim, str):  # a symbol is one size wherever it stands
+            for name in self._graph.inputs:
+                found = self._graph.type_of(name)
+                shape = () if found is None or found.shape is None else found.shape
+                if name not in starts and dim in shape:
+                    starts[name] = shape.index(dim)
+        return starts
+
+    def _followed(self, starts: Mapping[str, int]) -> Meaning:
+        found = follow(self._graph, starts)
+        steps = {event.step for event in found.events}
+        sizes = [self._graph.type_of(name) for name in starts]
+        fixed = all(kind is not None and kind.shape and isinstance(kind.shape[0], int) for kind in sizes)
+        if fixed and steps == {Step.PICKED} and len(found.axes) == len(starts):
+            return Meaning.LAYERS  # nothing is done with the parts but to tell them apart
+        return next((meaning for step, meaning in _BY_STEP.items() if step in steps), Meaning.SAMPLES)
+
+    @cached_property
+    def dims(self) -> frozenset[Dim]:
+        """The leading dimensions other than 1 that are a batch."""
+        return frozenset(
+            dim
+            for dim, names in self._groups.items()
+            if dim != 1 and any(self.meaning(name).is_batch for name in names)
+        )
+
+    @property
+    def is_independent(self) -> bool:
+        """Whether every sample is computed by itself, wherever the batch is not 1."""
+        return all(
+            self.meaning(name) is not Meaning.MIXED
+            for dim, names in self._groups.items()
+            if dim != 1
+            for name in names
+        )
+
+    @cached_property
+    def _carried(self) -> Followed:
+        starts = {}
+        for dim in self.dims:
+            names = tuple(name for name in self._groups[dim] if self.meaning(name).is_batch)
+            starts.update(self._starts(dim, names))
+        return follow(self._graph, starts)
+
+    def axis(self, graph: Graph, tensor: str) -> int | None:
+        """The axis of a tensor along which the samples of a batch other than 1 lie, or None."""
+        return self._carried.axis(graph, tensor)
