@@ -5,23 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from dlclint.analysis.axis_steps import END_OF_AXIS
+from dlclint.analysis.batch import Batch
 from dlclint.diagnostic import Confidence, Safety, Severity
 from dlclint.model.graph import Graph, Node
-from dlclint.model.op_facts import RECURRENT, SIZE_INPUT
-from dlclint.model.types import Dim
+from dlclint.model.op_facts import SIZE_INPUT
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
 from dlclint_rules import repairs, sources
 from dlclint_rules.shapes import graph_inputs
 from dlclint_schemas.limitations import limit_table
-
-
-def _is_sequence(graph: Graph, name: str) -> bool:
-    """Whether a recurrent op reads an input whose leading dimension is time (layout 0), or as a state."""
-    return any(
-        node.op_type in RECURRENT and not node.domain and not node.attribute("layout", 0)
-        for node in graph.consumers(name)
-    )
 
 
 @rule(fix=[Safety.SAFE, Safety.UNSAFE])
@@ -30,8 +23,8 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
 
     Why: a model meant for the quantizer has to be converted with batch 1; a larger batch can be set
     later by resizing when the network is initialised. Below rank 4 the leading dimension may be
-    something else, so the finding is less sure there; a sequence that a recurrent op reads with time
-    first, and its states, are left alone.
+    something else, so the finding is less sure there. A dimension that a recurrent op reads as time, the
+    states of several layers, and what is multiplied by or read as a shape are no batch.
     What to do: convert with `-b 1`, or export with batch 1.
     """
     inputs = list(graph_inputs(context))
@@ -43,7 +36,7 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
         if symbols & set(shape[1:]) - {None}:
             continue  # a recurrent state or cache, whose batch is not its leading dimension
         if len(shape) >= 2 and isinstance(shape[0], int) and shape[0] > 1:
-            if _is_sequence(context.view.model.graph, name):
+            if not context.view.batch.meaning(name).is_batch:
                 continue
             image = len(shape) >= 4
             # Below rank 4 a leading 2 may be anything: believe it where the first input has it too,
@@ -59,19 +52,21 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
                 tensor=name,
                 evidence={"batch": shape[0]},
                 # Below rank 4 only a run of both models tells whether it is a batch.
-                fix=repairs.sizes.batch_of_one(context.view.model, {shape[0]}, quantize and image),
+                fix=repairs.sizes.batch_of_one(context.view, frozenset({shape[0]}), quantize and image),
             )
 
 
-@rule(fix=[Safety.SAFE])
+@rule(fix=[Safety.SAFE, Safety.UNSAFE])
 def symbolic(context: ModelContext) -> Iterator[Finding]:
     """The batch of an input is a symbol.
 
-    Why: the converter wants a number, the quantizer wants 1.
+    Why: the converter wants a number, the quantizer wants 1. A leading dimension that is time, the states
+    of several layers or an operand is no batch; `shapes/dynamic-dim` speaks of it.
     What to do: pass `-d NAME 1,...`, `-s SYMBOL 1` or `-b 1`, to dlclint and to the converter.
     """
+    batch = context.view.batch
     for name, found in graph_inputs(context):
-        if found.shape and not isinstance(found.shape[0], int):
+        if found.shape and not isinstance(found.shape[0], int) and batch.meaning(name).is_batch:
             sizes = ",".join(str(d) if isinstance(d, int) else "?" for d in found.shape[1:])
             symbol = found.shape[0]
             yield Finding(
@@ -80,13 +75,11 @@ def symbolic(context: ModelContext) -> Iterator[Finding]:
                 sources.limit("LIM003") if context.target.quantize else sources.CONVERTER,
                 help=f"-d {name} 1{',' + sizes if sizes else ''}" + (f", or -s {symbol} 1" if symbol else ""),
                 tensor=name,
-                fix=repairs.sizes.batch_of_one(context.view.model, {symbol}, True),
+                fix=repairs.sizes.batch_of_one(context.view, frozenset({symbol}), True),
             )
 
 
 _PASSED = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze"})
-_END = (1 << 31) - 1
-"""Slice ends from here on mean the end of the axis; exporters write this or more."""
 
 
 def _written(graph: Graph, tensor: str, depth: int = 8) -> list[int] | None:
@@ -102,7 +95,26 @@ def _written(graph: Graph, tensor: str, depth: int = 8) -> list[int] | None:
     return None
 
 
-def _shape_flaw(node: Node, open_batches: set[Dim]) -> tuple[int, str] | None:
+def _leads(batch: Batch, graph: Graph, tensor: str) -> bool:
+    """Whether the samples of a batch other than 1 lie along a tensor's first axis."""
+    found = graph.type_of(tensor)
+    named = found is not None and bool(found.shape) and isinstance((found.shape or (1,))[0], str)
+    return batch.axis(graph, tensor) == 0 or (named and (found.shape or (1,))[0] in batch.dims)  # type: ignore[union-attr]
+
+
+def _meets(batch: Batch, node: Node) -> bool:
+    """Whether what a node makes comes together with samples along its first axis."""
+    graph, made = node.graph, node.outputs[0]
+    rank = graph.rank(made)
+    return any(
+        _leads(batch, graph, name) and graph.rank(name) == rank
+        for reader in graph.consumers(made)
+        for name in reader.inputs
+        if name and name != made
+    )
+
+
+def _shape_flaw(node: Node, batch: Batch) -> tuple[int, str] | None:
     """The size to which a stored shape fixes the leading dimension, and how."""
     sizes = _written(node.graph, node.input(SIZE_INPUT[node.op_type]))
     data = node.graph.type_of(node.input(0))
@@ -111,8 +123,9 @@ def _shape_flaw(node: Node, open_batches: set[Dim]) -> tuple[int, str] | None:
     leading, own = sizes[0], data.shape[0]
     what = f"{node.op_type} fixes the leading dimension to {leading}, its input has {own or '?'}"
     if node.op_type != "Reshape":
-        return (leading, what) if leading > 1 and leading in open_batches else None
-    if own in open_batches and (leading == own or not isinstance(own, int)):
+        is_batch = leading > 1 and leading in batch.dims and _meets(batch, node)
+        return (leading, what) if is_batch else None
+    if _leads(batch, node.graph, node.input(0)) and (leading == own or not isinstance(own, int)):
         return leading, what
     stored = node.graph.small_value(node.input(1))
     if own == 1 and stored is not None and data.static_shape is not None and 0 not in sizes:
@@ -122,10 +135,10 @@ def _shape_flaw(node: Node, open_batches: set[Dim]) -> tuple[int, str] | None:
     return None
 
 
-def _slice_flaw(node: Node, open_batches: set[Dim]) -> tuple[int, str] | None:
+def _slice_flaw(node: Node, batch: Batch) -> tuple[int, str] | None:
     """The end at which constants cut the batch."""
     data = node.graph.type_of(node.input(0))
-    if data is None or not data.shape or data.shape[0] not in open_batches:
+    if data is None or not data.shape or not _leads(batch, node.graph, node.input(0)):
         return None
     bounds = [
         node.attribute(name) if node.has(name) else _written(node.graph, node.input(position))
@@ -135,12 +148,12 @@ def _slice_flaw(node: Node, open_batches: set[Dim]) -> tuple[int, str] | None:
     if not starts or not ends:
         return None
     for axis, end in zip(axes or range(len(ends)), ends, strict=False):
-        if axis in (0, -len(data.shape)) and 0 < end < _END:
+        if axis in (0, -len(data.shape)) and 0 < end < END_OF_AXIS:
             return end, f"Slice ends the leading dimension at {end}, its input has {data.shape[0] or '?'}"
     return None
 
 
-def _concat_flaw(node: Node, open_batches: set[Dim]) -> tuple[int, str] | None:
+def _concat_flaw(node: Node, batch: Batch) -> tuple[int, str] | None:
     """The leading dimension of a constant that is joined to data of another batch."""
     if node.attribute("axis") == 0:
         return None
@@ -148,12 +161,15 @@ def _concat_flaw(node: Node, open_batches: set[Dim]) -> tuple[int, str] | None:
     shapes = [kind.shape for kind in kinds if kind is not None and kind.shape]
     if len(shapes) != len(node.inputs) or len(shapes[0]) < 2:
         return None
-    batch = next((shape[0] for shape in shapes if shape[0] in open_batches), 1)
+    joined = (
+        shape[0] for name, shape in zip(node.inputs, shapes, strict=True) if _leads(batch, node.graph, name)
+    )
+    size = next(joined, 1)
     for name, shape in zip(node.inputs, shapes, strict=True):
         leading = shape[0]
-        if batch != 1 and isinstance(leading, int) and node.graph.constant(name) is not None:
+        if size != 1 and isinstance(leading, int) and node.graph.constant(name) is not None:
             what = f"Concat joins the constant {name!r}, whose leading dimension is {leading}"
-            return leading, f"{what}, to data with {batch or '?'}"
+            return leading, f"{what}, to data with {size or '?'}"
     return None
 
 
@@ -166,22 +182,21 @@ def baked_in(context: ModelContext) -> Iterator[Finding]:
     was written for; it breaks there, or silently takes a part.
     What to do: export with batch 1, or put -1 or 0 in place of the constant.
     """
-    batches = {found.shape[0] for _, found in graph_inputs(context) if found.shape and len(found.shape) >= 2}
-    open_batches: set[Dim] = {batch for batch in batches if batch != 1}
-    safe = context.target.quantize or not any(isinstance(batch, int) for batch in open_batches)
+    batch = context.view.batch
+    safe = context.target.quantize or not any(isinstance(dim, int) for dim in batch.dims)
     # What folds to a constant fixes the batch as well as what does not.
     for node in (node for graph in context.view.model.graphs() for node in graph.nodes if not node.domain):
         if node.op_type in SIZE_INPUT:
-            flaw = _shape_flaw(node, open_batches)
+            flaw = _shape_flaw(node, batch)
         elif node.op_type == "Slice":
-            flaw = _slice_flaw(node, open_batches)
+            flaw = _slice_flaw(node, batch)
         elif node.op_type == "Concat":
-            flaw = _concat_flaw(node, open_batches)
+            flaw = _concat_flaw(node, batch)
         else:
             continue
         if flaw is not None:
             constant, message = flaw
-            mendable = bool(open_batches) and repairs.sizes.leading_constant(node) is not None
+            fixable = bool(batch.dims) and repairs.sizes.leading_constant(node) is not None
             yield Finding(
                 message,
                 Severity.WARNING,
@@ -190,7 +205,7 @@ def baked_in(context: ModelContext) -> Iterator[Finding]:
                 help="export with batch 1, or use -1 (Reshape) in place of the constant",
                 node=node,
                 evidence={"constant": constant},
-                fix=repairs.sizes.batch_of_one(context.view.model, open_batches, safe) if mendable else None,
+                fix=repairs.sizes.batch_of_one(context.view, batch.dims, safe) if fixable else None,
             )
 
 
@@ -201,14 +216,21 @@ def inputs_disagree(context: ModelContext) -> Iterator[Finding]:
     Why: the quantizer and the runtime resize all inputs by one batch.
     What to do: check which inputs really have a batch, and export them alike.
     """
-    by_rank: dict[int, dict[int, str]] = {}
-    graph = context.view.model.graph
+    by_rank: dict[int, dict[int, list[str]]] = {}
     for name, found in graph_inputs(context):
         shape = found.shape or ()
-        if len(shape) >= 3 and isinstance(shape[0], int) and not _is_sequence(graph, name):
-            by_rank.setdefault(len(shape), {}).setdefault(shape[0], name)
-    for rank, batches in by_rank.items():
-        if len(batches) > 1:
+        if len(shape) >= 3 and isinstance(shape[0], int):
+            by_rank.setdefault(len(shape), {}).setdefault(shape[0], []).append(name)
+    for rank, inputs in by_rank.items():
+        if len(inputs) > 1:
+            is_batch = context.view.batch.meaning
+            batches = {
+                size: names[0]
+                for size, found in inputs.items()
+                if (names := [name for name in found if is_batch(name).is_batch])
+            }
+            if len(batches) < 2:
+                continue
             shown = ", ".join(f"{name!r} {batch}" for batch, name in batches.items())
             yield Finding(
                 f"inputs of rank {rank} differ in their leading dimension: {shown}",

@@ -38,13 +38,17 @@ def dynamic_dim(context: ModelContext) -> Iterator[Finding]:
                 tensor=name,
             )
             continue
-        open_dims = [i for i, dim in enumerate(found.shape) if not isinstance(dim, int) and i > 0]
+        open_dims = [i for i, dim in enumerate(found.shape) if not isinstance(dim, int)]
+        is_batch = 0 not in open_dims or context.view.batch.meaning(name).is_batch
+        if is_batch:  # batch/symbolic speaks of it
+            open_dims = [axis for axis in open_dims if axis]
         if open_dims:
-            first = str(found.shape[0]) if isinstance(found.shape[0], int) else "1"
-            rest = (str(d) if isinstance(d, int) else "?" for d in found.shape[1:])
-            sizes = ",".join((first, *rest))
+            sizes = ",".join(
+                str(dim) if isinstance(dim, int) else "1" if axis == 0 and is_batch else "?"
+                for axis, dim in enumerate(found.shape)
+            )
             yield Finding(
-                f"input {name!r} ({found}) has dynamic dimensions besides the batch",
+                f"input {name!r} ({found}) has dynamic dimensions{' besides the batch' * is_batch}",
                 Severity.WARNING,
                 sources.CONVERTER,
                 Confidence.FIELD_REPORTED,

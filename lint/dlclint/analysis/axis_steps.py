@@ -48,8 +48,8 @@ class Step(enum.Enum):
 
 Ends = Mapping[int, int] | Step
 """Output position to axis, or what is done with the axis instead."""
-END = 1_000_000
-"""Ends of a Slice from here on mean the end of the axis. Exporters write 1000000000 or the largest integer."""
+END_OF_AXIS = 1_000_000
+"""Ends of a Slice from here on mean the end of the axis: exporters write 1000000000 or the largest int."""
 _BY_SAMPLE = frozenset(
     {*CONVOLUTIONS, *POOLS, *GLOBAL_POOLS, *RESIZERS, "QLinearConv", "ConvInteger", "BatchNormalization"}
     | {"InstanceNormalization", "LRN", "GroupNormalization", "DepthToSpace", "SpaceToDepth", "GridSample"}
@@ -219,6 +219,8 @@ def _reshape(node: Node, position: int, axis: int) -> Ends:
     before, after = _shape(node, node.input(0)), _shape(node, node.outputs[0])
     if before is None or after is None or axis >= len(before):
         return Step.MIXED
+    if axis == 0 and not isinstance(before[0], int) and _parts_stored(node, before) == 1:
+        return {0: 0}  # it takes no other number of parts, and one part meets no other
     place = _split_at([dim for dim in before[:axis] if dim != 1], after)
     while place is not None and place < len(after) and after[place] == 1 and before[axis] != 1:
         place += 1
@@ -245,9 +247,17 @@ def _is_outer(node: Node, old: Dim, after: tuple[Dim, ...], place: int) -> bool:
         return old < 2 or (isinstance(new, int) and new % old == 0 and new > 0)
     if not isinstance(new, int):
         return True
-    # A size is stored for an open dimension: if nothing else takes up the change, it is the batch.
+    return place == 0 and new % (_parts_stored(node, _shape(node, node.input(0)) or ()) or new + 1) == 0
+
+
+def _parts_stored(node: Node, before: tuple[Dim, ...]) -> int | None:
+    """The one size of an open first dimension with which the elements fill a stored shape, or None."""
     stored = _integers(node, 1)
-    return place == 0 and new > 1 and stored is not None and min(stored) >= 0
+    rest = [dim for dim in before[1:] if isinstance(dim, int)]
+    if stored is None or min(stored, default=0) <= 0 or len(rest) + 1 < len(before) or 0 in rest:
+        return None
+    parts, left = divmod(math.prod(stored), math.prod(rest))
+    return None if left or not parts else parts
 
 
 def _flatten(node: Node, position: int, axis: int) -> Ends:
@@ -303,7 +313,9 @@ def _slice(node: Node, position: int, axis: int) -> Ends:
         along = _written(node, "axes", 3)
         places = {axis} if along is None else {_place(place, rank) for place in along}
         return Step.MIXED if axis in places or None in places else {0: axis}
-    if any(_place(place, rank) in (axis, None) and (start or end < END) for place, start, end in cuts):
+    if any(
+        _place(place, rank) in (axis, None) and (start or end < END_OF_AXIS) for place, start, end in cuts
+    ):
         return Step.PICKED
     return {0: axis}
 

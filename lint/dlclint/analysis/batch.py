@@ -130,15 +130,10 @@ class Batch:
             if dim != 1 and any(self.meaning(name).is_batch for name in names)
         )
 
-    @property
-    def is_independent(self) -> bool:
-        """Whether every sample is computed by itself, wherever the batch is not 1."""
-        return all(
-            self.meaning(name) is not Meaning.MIXED
-            for dim, names in self._groups.items()
-            if dim != 1
-            for name in names
-        )
+    def is_independent(self, dims: frozenset[Dim]) -> bool:
+        """Whether every sample is computed by itself in all inputs that have one of these batches."""
+        names = (name for dim in dims for name in self._groups.get(dim, ()))
+        return Meaning.MIXED not in map(self.meaning, names)
 
     @cached_property
     def _carried(self) -> Followed:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
+from dlclint.analysis.batch import Batch
 from dlclint.analysis.resizing import resize
+from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import Safety
-from dlclint.fix import Fix
+from dlclint.fix import CannotFix, Fix
 from dlclint.model.edits import Edit
-from dlclint.model.graph import Graph, Model, Node
+from dlclint.model.graph import Model, Node
 from dlclint.model.op_facts import SIZE_INPUT
+from dlclint.model.types import Dim
 
 
 def leading_constant(node: Node) -> int | None:
@@ -19,48 +22,59 @@ def leading_constant(node: Node) -> int | None:
     if position is None or node.domain:
         return None
     value = node.graph.small_value(node.input(position))
-    return None if value is None or value.size == 0 else int(value.reshape(-1)[0])
+    if value is None or value.size == 0 or value.dtype.kind not in "iu":
+        return None
+    return int(value.reshape(-1)[0])
 
 
-def batch_of_one(model: Model, batches: set[int | str | None], safe: bool) -> Fix:
+def batch_of_one(view: ModelView, batches: frozenset[Dim], safe: bool) -> Fix | None:
     """Give batch 1 to every input whose leading dimension is one of `batches`, whatever holds it inside.
 
-    A symbol is replaced wherever an input has it. All findings about the batch share one fix.
+    A symbol is replaced wherever an input has it. All findings about the batch share one fix. It is safe
+    only where every sample is computed by itself, as far as the graph tells. None where the constants
+    that hold the batch cannot be told.
     """
+    edits = _edits(view.model, view.batch, batches)
+    if isinstance(edits, CannotFix):
+        return None
+    safe = safe and view.batch.is_independent(batches)
     title = "set the batch to 1, in the inputs and in the constants that hold it"
     if not safe:
         title += "; the model then takes one sample at a time"
-    return Fix(title, Safety.SAFE if safe else Safety.UNSAFE, lambda: _edits(model, frozenset(batches)))
+    return Fix(title, Safety.SAFE if safe else Safety.UNSAFE, edits)
 
 
 @lru_cache(maxsize=1)
-def _edits(model: Model, batches: frozenset[int | str | None]) -> tuple[Edit, ...]:
+def _edits(model: Model, batch: Batch, batches: frozenset[Dim]) -> tuple[Edit, ...] | CannotFix:
     """Cached, because several findings ask for the same edits one after the other."""
-    return tuple(_sized(model, batches))
+    try:
+        return tuple(_sized(model, batch, batches))
+    except CannotFix as reason:
+        return reason
 
 
-def _sized(model: Model, batches: frozenset[int | str | None]) -> Iterator[Edit]:
+def _sized(model: Model, batch: Batch, batches: frozenset[Dim]) -> Iterator[Edit]:
     graph = model.graph
     sizes: dict[str, dict[int, int]] = {}
     for name in graph.inputs:
         found = graph.type_of(name)
         for axis, dim in enumerate((found and found.shape) or ()):
-            leading = axis == 0 and dim in batches
+            leading = axis == 0 and dim in batches and batch.meaning(name).is_batch
             if leading or (isinstance(dim, str) and dim in batches):
                 sizes.setdefault(name, {})[axis] = 1
-    yield from resize(model, sizes, _baked(graph, batches))
+    yield from resize(model, sizes, _baked(model, batch, batches))
 
 
-def _baked(graph: Graph, batches: frozenset[int | str | None]) -> int | None:
+def _baked(model: Model, batch: Batch, batches: frozenset[Dim]) -> int | None:
     """The batch that constants hold where the inputs' is open: one that is in all of them."""
-    if any(isinstance(batch, int) for batch in batches):
+    if any(isinstance(dim, int) for dim in batches):
         return None
     held = set()
-    for node in graph.nodes:
-        leading = leading_constant(node)
-        data = graph.type_of(node.input(0))
+    for node in model.graph.nodes:
+        leading = leading_constant(node) if node.op_type == "Reshape" else None
+        data = model.graph.type_of(node.input(0))
         is_open = data is not None and bool(data.shape) and not isinstance((data.shape or (1,))[0], int)
-        if leading is not None and leading > 1 and node.op_type == "Reshape" and is_open:
+        if leading is not None and leading > 1 and is_open and batch.axis(model.graph, node.input(0)) == 0:
             held.add(leading)
     smallest = min(held, default=None)
     return smallest if smallest and all(leading % smallest == 0 for leading in held) else None
