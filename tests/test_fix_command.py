@@ -50,8 +50,8 @@ def test_nothing_is_written_unless_asked(tmp_path: Path, capsys: pytest.CaptureF
     before = model.read_bytes()
     assert run(model) == 0
     output = capsys.readouterr().out
-    assert "mended ops/pattern-only: transpose the weight, as Gemm is documented" in output
-    assert "mended model/unused-input: take 'unused' from the inputs" in output
+    assert "fixed ops/pattern-only: transpose the weight, as Gemm is documented" in output
+    assert "fixed model/unused-input: take 'unused' from the inputs" in output
     assert "wrote nothing; give -o OUT.onnx or --in-place" in output
     assert model.read_bytes() == before
     assert files_in(tmp_path) == ["m.onnx"]
@@ -69,7 +69,7 @@ def test_in_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert np.array_equal(numpy_helper.to_array(graph.initializer[0]), whole.T)
     after = model.read_bytes()
     assert run(model, "--in-place", "--exit-non-zero-on-fix") == 0
-    assert "nothing to mend" in capsys.readouterr().out
+    assert "nothing to fix" in capsys.readouterr().out
     assert model.read_bytes() == after
 
 
@@ -90,7 +90,7 @@ def test_diff(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "+initializer w: float[4,3]\n" in output.out
     assert "-y = Gemm(x, w)\n" in output.out
     assert "+y = Gemm <transB = 1>(x, w)\n" in output.out
-    assert "mended ops/pattern-only" in output.err
+    assert "fixed ops/pattern-only" in output.err
     assert files_in(tmp_path) == ["m.onnx"]
 
 
@@ -123,7 +123,7 @@ def test_unsafe_only_if_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     output = capsys.readouterr().out
     assert "with --unsafe ops/attribute: let Dropout do nothing" in output
     assert run(model, "--in-place", "--unsafe") == 0
-    assert "mended (unsafe) ops/attribute" in capsys.readouterr().out
+    assert "fixed (unsafe) ops/attribute" in capsys.readouterr().out
     assert not onnx.load(model).graph.initializer[1:]
 
 
@@ -133,12 +133,13 @@ def test_differing_safe_fix_is_refused(
     found = Verification(
         Verdict.DIFFERENT, "output 'y' differs by 0.5 of its size", (Difference("y", 1, 0.5, 1e-4),), 2
     )
-    monkeypatch.setattr("dlclint.cli.fix_model.verify", lambda *_, **__: found)
+    monkeypatch.setattr("dlclint.engine.fix.proof.verify", lambda *_, **__: found)
     model = save(tmp_path / "m.onnx")
     before = model.read_bytes()
     assert run(model, "--in-place") == 2
     error = capsys.readouterr().err
-    assert error.startswith("dlclint: error: the mended model does not compute the same (output 'y' differs")
+    reason = "once fixed, it computes something else (output 'y' differs"
+    assert error.startswith(f"dlclint: error: {model}: {reason}")
     assert error.count("\n") == 1
     assert model.read_bytes() == before
     assert files_in(tmp_path) == ["m.onnx"]
@@ -154,12 +155,12 @@ def test_rule_to_blame_is_left_out(
             return Verification(Verdict.DIFFERENT, "output 'y' differs", runs=2)
         return Verification(Verdict.EQUAL, runs=2)
 
-    monkeypatch.setattr("dlclint.cli.fix_model.verify", transposed_is_wrong)
+    monkeypatch.setattr("dlclint.engine.fix.proof.verify", transposed_is_wrong)
     model = save(tmp_path / "m.onnx")
     assert run(model, "--in-place") == 0
     output = capsys.readouterr().out
     assert "left out ops/pattern-only: with its fixes the model does not compute the same" in output
-    assert "mended model/unused-input" in output
+    assert "fixed model/unused-input" in output
     graph = onnx.load(model).graph
     assert [value.name for value in graph.input] == ["x"]
     assert not graph.node[0].attribute
@@ -169,7 +170,7 @@ def test_rule_to_blame_is_left_out(
 def test_without_onnxruntime(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dlclint.cli.fix_model.is_available", lambda: False)
+    monkeypatch.setattr("dlclint.engine.fix.proof.is_available", lambda: False)
     monkeypatch.setattr("dlclint.verify.is_available", lambda: False)
     model = save(tmp_path / "m.onnx")
     assert run(model, "-o", tmp_path / "out.onnx") == 0
@@ -190,11 +191,17 @@ def read_only(folder: Path) -> None:
         (GEMM, ["-o", "out.txt"], "models are written as .onnx"),
         (GEMM, ["--dims", "x"], "give NAME=DIMS"),
         (GEMM, ["--dims", "x=1,0"], "'0' is no dimension"),
-        (GEMM, ["--dims", "z=1,3"], "no input or symbol is called 'z'; the model has unused, x"),
+        (
+            GEMM,
+            ["--dims", "z=1,3"],
+            "no input or symbol of the model; its inputs are x, unused",
+        ),
+        (GEMM, ["-d", "z", "1,3"], "--input-dim names 'z', which is no input of the model"),
+        (GEMM, ["-s", "N", "1"], "--define-symbol names 'N', which no input has as a dimension"),
         (GEMM, ["--dims", "x=1,3,4"], "input 'x' has 2 dimensions, 3 are given"),
         (GEMM, ["--dims", "x=1,5", "-o", "out.onnx"], "the model would not be sound"),
         (GEMM, ["--select", "opps"], "did you mean ops?"),
-        (INVALID, ["-o", "out.onnx"], "the model is not sound, and no fix mends that"),
+        (INVALID, ["-o", "out.onnx"], "the model is not sound, and no fix makes it so"),
     ],
 )
 def test_refusals(
@@ -277,8 +284,8 @@ def test_fix_that_breaks_the_model_is_not_made(
     model = save(tmp_path / "m.onnx")
     assert run(model, "--in-place") == 0
     output = capsys.readouterr().out
-    assert "mended model/unused-input" in output
-    assert "not mended ops/pattern-only" in output
+    assert "fixed model/unused-input" in output
+    assert "not fixed ops/pattern-only" in output
     assert "its result would not be sound: shape inference: no" in output
     assert not onnx.load(model).graph.node[0].attribute
 
@@ -297,9 +304,98 @@ def test_fix_that_does_not_help_is_given_up(
         yield Finding("it is always there", Severity.INFO, source, help="nothing", fix=fix)
 
     rule = Rule("odd/stubborn", Subject.MODEL, stubborn, "Stubborn.", frozenset({Safety.SAFE}))
-    monkeypatch.setattr(fixing, "all_rules", lambda: (rule,))
+    monkeypatch.setattr(fixing, "chosen_rules", lambda *_: (rule,))
+    monkeypatch.setattr("dlclint.cli.fix.rules_of", lambda *_: (rule,))
     model = save(tmp_path / "m.onnx")
     assert run(model, "--in-place", "--format", "json") == 0
     report = json.loads(capsys.readouterr().out)
     assert json.dumps(report).count("it was made 3 times and the finding did not go") == 1
     assert [item["rule"] for item in report["mended"]] == ["odd/stubborn"] * 3
+
+
+OPEN = """<ir_version: 8, opset_import: ["" : 13]>
+g (float[N,3,4,C] x, float[N,8] z) => (float[N,3,4,C] y, float[N,8] w) { y = Relu(x)
+ w = Relu(z) }"""
+
+
+def input_dims(path: Path) -> dict[str, list[int | str]]:
+    return {
+        value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in onnx.load(path).graph.input
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "config", "expected"),
+    [
+        (["-d", "x", "1,3,4,5"], "", {"x": [1, 3, 4, 5], "z": [1, 8]}),
+        (["-s", "N", "2", "--define-symbol", "C", "5"], "", {"x": [2, 3, 4, 5], "z": [2, 8]}),
+        (["-b", "2"], "", {"x": [2, 3, 4, "C"], "z": [2, 8]}),
+        (["--dims", "x=2,3,4,5"], "", {"x": [2, 3, 4, 5], "z": [2, 8]}),
+        (["--dims", "N=2", "--dims", "C=5"], "", {"x": [2, 3, 4, 5], "z": [2, 8]}),
+        ([], "input-dim = { x = [1, 3, 4, 5] }", {"x": [1, 3, 4, 5], "z": [1, 8]}),
+        ([], "define-symbol = { C = 5 }\nbatch = 2", {"x": [2, 3, 4, 5], "z": [2, 8]}),
+        (["-b", "4"], "define-symbol = { C = 5 }\nbatch = 2", {"x": [4, 3, 4, 5], "z": [4, 8]}),
+        (["--isolated"], "batch = 2", {"x": ["N", 3, 4, "C"], "z": ["N", 8]}),
+    ],
+)
+def test_dimensions(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    config: str,
+    expected: dict[str, list[int | str]],
+) -> None:
+    """Those of the options and of the configuration are written into the model."""
+    monkeypatch.chdir(tmp_path)
+    save(Path("m.onnx"), OPEN)
+    if config:
+        Path("dlclint.toml").write_text(f'[[models]]\npath = "m.onnx"\n{config}\n')
+    main(["fix", "m.onnx", "-o", "out.onnx", "--select", "model", *options])
+    assert input_dims(Path("out.onnx")) == expected
+    assert ("fixed config/given-dimensions" in capsys.readouterr().out) == ("N" not in expected["z"])
+
+
+def test_a_model_without_a_named_input_does_not_stop_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(Path("a.onnx"))
+    save(Path("b.onnx"), OPEN)
+    assert run("a.onnx", "b.onnx", "--in-place", "-d", "z", "1,8") == 0
+    output = capsys.readouterr()
+    assert "note: --input-dim names 'z', which is no input of the model" in output.out
+    assert output.err == ""
+    assert input_dims(Path("b.onnx")) == {"x": [1, 3, 4, "C"], "z": [1, 8]}
+    assert input_dims(Path("a.onnx")) == {"x": [1, 3]}
+    assert run("a.onnx", "b.onnx", "--in-place", "-d", "absent", "1,8") == 2
+    assert "names 'absent', which is an input of none of the 2 models" in capsys.readouterr().err
+
+
+def test_a_model_that_cannot_be_fixed_does_not_stop_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(Path("a.onnx"), INVALID)
+    Path("b.onnx").write_bytes(b"no model")
+    save(Path("c.onnx"))
+    assert run("a.onnx", "b.onnx", "c.onnx", "--in-place") == 2
+    output = capsys.readouterr()
+    assert output.err.splitlines()[0].startswith("dlclint: error: a.onnx: the model is not sound")
+    assert output.err.splitlines()[1].startswith("dlclint: error: b.onnx: ")
+    assert len(output.err.splitlines()) == 2
+    assert input_dims(Path("c.onnx")) == {"x": [1, 3]}
+
+
+@pytest.mark.parametrize("command", ["check", "plan", "equalize", "confirm", "fix"])
+def test_dimensions_have_the_same_options_everywhere(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "-d NAME DIMS, --input-dim NAME DIMS" in shown
+    assert "-s SYMBOL VALUE, --define-symbol SYMBOL VALUE" in shown
+    assert "-b N, --batch N batch of every input" in shown
+    assert "--dims" not in shown

@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from dlclint.cli.main import main
 from dlclint.engine.fix.model import fix_model
 from dlclint.engine.job import Job
+from dlclint.model.dimensions import Dimensions
 from dlclint.model.writing import write_model
 from dlclint.target import DlcKind, Runtime, Target
 from dlclint.verify import Verdict, verify
@@ -37,9 +38,9 @@ def test_symbolic_batch_of_light_networks(tmp_path: Path, path: Path) -> None:
             value.type.tensor_type.shape.dim[0].dim_param = "N"
     source = tmp_path / "symbolic.onnx"
     onnx.save(model, source)
-    fixed = fix_model(Job(source, Target(), select=("batch",)))
-    assert {item.rule for item in fixed.mended} >= {"batch/symbolic"}
-    write_model(fixed.draft, tmp_path / "fixed.onnx")
+    fixed, draft = fix_model(Job(source, Target(), select=("batch",)))
+    assert {item.rule for item in fixed.applied} >= {"batch/symbolic"}
+    write_model(draft, tmp_path / "fixed.onnx")
     assert (tmp_path / "fixed.onnx").read_bytes() == path.read_bytes()
 
 
@@ -109,15 +110,16 @@ def test_transformer_of_given_size(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     source, target = tmp_path / "open.onnx", tmp_path / "fixed.onnx"
     onnx.save(transformer(), source)
-    fixed = fix_model(Job(source, QUANTIZED), dims={"batch": (1,), "sequence": (8,)})
-    write_model(fixed.draft, target)
+    sizes = Dimensions(symbols={"batch": 1, "sequence": 8})
+    fixed, draft = fix_model(Job(source, QUANTIZED, sizes))
+    write_model(draft, target)
     model = onnx.load(target)
     assert not {"Shape", "Div", "Identity", "Concat"} & {node.op_type for node in model.graph.node}
     shape = [dim.dim_value for dim in model.graph.output[0].type.tensor_type.shape.dim]
     assert shape == [1, 8, 16]
     assert verify(source, target).verdict is Verdict.EQUAL
-    assert {item.rule for item in fixed.mended} >= {
-        "shapes/dynamic-dim",
+    assert {item.rule for item in fixed.applied} >= {
+        "config/given-dimensions",
         "graph/constant-expression",
         "graph/without-effect",
         "htp/divide",
@@ -185,13 +187,13 @@ def test_seeded_flaws(tmp_path_factory: pytest.TempPathFactory, choices: list[in
     for place, node in enumerate(model.graph.node):
         node.name = f"{node.op_type}{place}"  # ONNX Runtime refuses a name that is there twice
     onnx.save(model, folder / "flawed.onnx")
-    fixed = fix_model(Job(folder / "flawed.onnx", QUANTIZED))
-    write_model(fixed.draft, folder / "fixed.onnx")
+    fixed, draft = fix_model(Job(folder / "flawed.onnx", QUANTIZED))
+    write_model(draft, folder / "fixed.onnx")
     assert not [item for item in fixed.left if item.safety is not None and item.safety.value == "safe"]
     proof = verify(folder / "flawed.onnx", folder / "fixed.onnx")
     assert (proof.verdict, proof.reason) == (Verdict.EQUAL, "")
-    again = fix_model(Job(folder / "fixed.onnx", QUANTIZED))
-    assert again.mended == ()
+    again, _ = fix_model(Job(folder / "fixed.onnx", QUANTIZED))
+    assert again.applied == ()
 
 
 @pytest.mark.parametrize("place", ["in place", "beside"])

@@ -16,9 +16,10 @@ from dlclint.engine.fix.model import fix_model
 from dlclint.engine.job import Job
 from dlclint.engine.registry import all_rules
 from dlclint.engine.run import lint
+from dlclint.model.draft import Draft
 from dlclint.model.reading import Unreadable
 from dlclint.model.writing import write_model
-from dlclint.outcome import FixedModel
+from dlclint.outcome import FixOutcome
 from dlclint.verify import Verdict, verify
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -46,7 +47,7 @@ def key(path: Path) -> str:
     return path.relative_to(FIXTURES).with_suffix("").as_posix()
 
 
-def mended(job: Job, unsafe: bool) -> FixedModel:
+def fixed_alone(job: Job, unsafe: bool) -> tuple[FixOutcome, Draft]:
     rule = f"{job.path.parent.parent.name}/{job.path.parent.name}"
     return fix_model(Job(job.path, job.target, select=(rule,)), unsafe)
 
@@ -65,12 +66,12 @@ def test_fix(path: Path, tmp_path: Path) -> None:
     assert {note.safety for note in notes} <= FIXABLE[rule]
     unsafe = all(note.safety is Safety.UNSAFE for note in notes)
     if unsafe:
-        assert mended(job, False).mended == ()
-    fixed = mended(job, unsafe)
-    assert fixed.mended, [item.reason for item in fixed.left]
+        assert fixed_alone(job, False)[0].applied == ()
+    fixed, draft = fixed_alone(job, unsafe)
+    assert fixed.applied, [item.reason for item in fixed.left]
     assert not [item for item in fixed.left if item.reason]
     written = tmp_path / "fixed.onnx"
-    write_model(fixed.draft, written)
+    write_model(draft, written)
 
     again = lint(Job(written, job.target))
     left = [item for item in again.diagnostics if item.rule == rule]
@@ -81,9 +82,9 @@ def test_fix(path: Path, tmp_path: Path) -> None:
     )
     assert not {id for id in worse if any(i.rule == id and i.severity.rank == 0 for i in again.diagnostics)}
 
-    second = fix_model(Job(written, job.target, select=(rule,)), unsafe)
-    assert second.mended == ()
-    write_model(second.draft, tmp_path / "again.onnx")
+    second, draft = fix_model(Job(written, job.target, select=(rule,)), unsafe)
+    assert second.applied == ()
+    write_model(draft, tmp_path / "again.onnx")
     assert (tmp_path / "again.onnx").read_bytes() == written.read_bytes()
 
     proof = verify(path, written)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlclint.diagnostic import Diagnostic, Location, Safety, Severity
@@ -13,7 +14,7 @@ from dlclint_schemas.record import record
 if TYPE_CHECKING:
     from dlclint.analysis.partition import Partition
     from dlclint.analysis.support import SupportMatrix
-    from dlclint.model.draft import Draft
+    from dlclint.verify import Verification
 
 
 @record
@@ -103,7 +104,7 @@ class Outcome:
 
 
 @record
-class Mended:
+class AppliedFix:
     """A fix that was made."""
 
     rule: str
@@ -127,16 +128,35 @@ class Left:
 
 
 @record
-class FixedModel:
-    """What came of it. `before` and `after` count findings by severity, `text_*` show the graphs."""
+class WrittenFile:
+    """A fixed file that was written, its bytes, and the new file of external data, if there is one."""
 
-    draft: Draft
-    mended: tuple[Mended, ...]
+    path: Path
+    size: int
+    data: Path | None = None
+
+
+@record
+class FixOutcome:
+    """What came of fixing one file. `kind` is `model` or `encodings`.
+
+    `before` and `after` count findings by severity; `text_before` and `text_after` are the text of an
+    override file, and of a model its graphs as text.
+    """
+
+    path: str
+    kind: str
+    applied: tuple[AppliedFix, ...]
     possible: tuple[Left, ...]
-    """What `--unsafe` would mend."""
+    """What `--unsafe` would fix."""
     left: tuple[Left, ...]
     before: Mapping[Severity, int]
     after: Mapping[Severity, int]
     text_before: str
     text_after: str
     notes: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Rules whose fixes make a model compute something else, and how."""
+    written: WrittenFile | None = None
+    proof: Verification | None = None
+    """None for an override file, which is not run."""

@@ -11,6 +11,7 @@ CRASHED = "engine/crashed-rule"
 UNKNOWN_NAME = "config/unknown-name"
 OTHER_RANK = "config/other-rank"
 UNUSED_IGNORE = "config/unused-ignore"
+GIVEN_DIMENSIONS = "config/given-dimensions"
 COULD_NOT_ASK = "confirm/could-not-ask"
 NO_GRAPH = "confirm/no-graph"
 
@@ -24,6 +25,10 @@ LINT_DOCS = {
     OTHER_RANK: (
         "-d gives an input another number of dimensions than the model declares.\n\n"
         "They are taken as given, so shapes behind the input may be unknown, and findings missing."
+    ),
+    GIVEN_DIMENSIONS: (
+        "Dimensions are given that the model does not have.\n\n"
+        "`dlclint fix` writes those of -d, -s, -b and the configuration into the model."
     ),
     UNUSED_IGNORE: "A configured ignore silences nothing.\n\nRemove it, or correct its rule or globs.",
 }

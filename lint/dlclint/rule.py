@@ -128,9 +128,9 @@ class Rule:
         if not self.fix:
             return self.docs
         safe, unsafe = Safety.SAFE in self.fix, Safety.UNSAFE in self.fix
-        how = "`dlclint fix` mends it" if safe else "`dlclint fix --unsafe` mends it"
+        how = "`dlclint fix` fixes it" if safe else "`dlclint fix --unsafe` fixes it"
         if safe and unsafe:
-            how = "`dlclint fix` mends it where that is safe, and elsewhere with `--unsafe`"
+            how = "`dlclint fix` fixes it where that is safe, and elsewhere with `--unsafe`"
         return f"{self.docs}\nFix: {how}."
 
 

@@ -36,7 +36,7 @@ HOOKS = (
     Hook(
         "dlclint-fix",
         "dlclint fix (ONNX models)",
-        "Mend ONNX models where a fix is safe, in place; fails where it changed one.",
+        "Fix ONNX models where a fix is safe, in place; fails where it changed one.",
         "dlclint fix --in-place --exit-non-zero-on-fix",
         r"\.onnx$",
     ),

@@ -17,7 +17,7 @@ from dlclint.encodings import json_text
 from dlclint.encodings.convert import CannotConvert, convert
 from dlclint.encodings.reading import read_bytes, read_encodings
 from dlclint.encodings.show import differences, rows
-from dlclint.engine.fix.overrides import fix_encodings
+from dlclint.engine.fix.overrides import fix_overrides
 from dlclint.engine.job import Job
 from dlclint.engine.run import lint
 
@@ -230,8 +230,8 @@ def check_whole(path: Path, data: bytes) -> None:
             assert place.line is not None and 1 <= place.line <= lines
             assert place.column is not None and place.column >= 1
         for unsafe in (False, True):
-            fixed = fix_encodings(job, unsafe)
-            again = read_bytes(fixed.after.encode("utf-8", "surrogatepass"), path)
+            fixed = fix_overrides(job, unsafe)
+            again = read_bytes(fixed.text_after.encode("utf-8", "surrogatepass"), path)
             if not any(flaw.kind == "syntax" for flaw in read_encodings(path).flaws):
                 assert again.whole
     document = read_encodings(path)

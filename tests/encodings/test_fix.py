@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from dlclint.cli.main import main
 from dlclint.diagnostic import Safety
 from dlclint.encodings.reading import read_encodings
-from dlclint.engine.fix.overrides import fix_encodings
+from dlclint.engine.fix.overrides import fix_overrides
 from dlclint.engine.job import Job
 from dlclint.engine.run import lint
 
@@ -41,18 +43,18 @@ def test_every_fix_of_a_fixture(path: Path, tmp_path: Path) -> None:
     for unsafe in (False, True):
         before = lint(job).diagnostics
         mendable = [d for d in before if d.fix is not None and (d.fix.safety is Safety.SAFE or unsafe)]
-        fixed = fix_encodings(job, unsafe)
-        assert bool(fixed.done) == bool(mendable)
+        fixed = fix_overrides(job, unsafe)
+        assert bool(fixed.applied) == bool(mendable)
         if not mendable:
-            assert fixed.after == fixed.before
+            assert fixed.text_after == fixed.text_before
             continue
-        job.path.write_text(fixed.after, "utf-8", newline="")
+        job.path.write_text(fixed.text_after, "utf-8", newline="")
         after = lint(job).diagnostics
         assert not [d for d in after if d.fix is not None and (d.fix.safety is Safety.SAFE or unsafe)]
-        again = fix_encodings(job, unsafe)
-        assert again.after == fixed.after and not again.done
+        again = fix_overrides(job, unsafe)
+        assert again.text_after == fixed.text_after and not again.applied
         assert not {d.message for d in mendable} & {d.message for d in after}
-        json.loads(fixed.after)
+        json.loads(fixed.text_after)
 
 
 def test_an_entry_behind_vectors_is_mended_itself(tmp_path: Path) -> None:
@@ -65,8 +67,8 @@ def test_an_entry_behind_vectors_is_mended_itself(tmp_path: Path) -> None:
             "version": "0.6.1",
         }
         path.write_text(json.dumps(whole), "utf-8")
-        fixed = fix_encodings(Job(path, kind="encodings", select=("encodings/missing-field",)), False)
-        made = json.loads(fixed.after)["activation_encodings"]["x"]
+        fixed = fix_overrides(Job(path, kind="encodings", select=("encodings/missing-field",)), False)
+        made = json.loads(fixed.text_after)["activation_encodings"]["x"]
         assert made[-1] == {"bitwidth": 8, "dtype": "int"}
 
 
@@ -132,15 +134,17 @@ def test_what_a_fix_does_not_name_stays(
     text, entries = made
     path = tmp_path / "m.encodings"
     path.write_text(text, "utf-8", newline="")
-    fixed = fix_encodings(Job(path, kind="encodings"), False)
-    before, after = json.loads(text), json.loads(fixed.after)
-    assert fixed.after.count("\r\n") == text.count("\r\n") and fixed.after.count("\n") == text.count("\n")
+    fixed = fix_overrides(Job(path, kind="encodings"), False)
+    before, after = json.loads(text), json.loads(fixed.text_after)
+    assert fixed.text_after.count("\r\n") == text.count("\r\n") and fixed.text_after.count(
+        "\n"
+    ) == text.count("\n")
     assert list(after["activation_encodings"]) == list(before["activation_encodings"])
-    assert fixed.after.endswith(text[text.index('"param_encodings"') :])
+    assert fixed.text_after.endswith(text[text.index('"param_encodings"') :])
     for held, (members, _) in zip(after["activation_encodings"].values(), entries.values(), strict=True):
         assert list(held[0]) == list(members)
     document = read_encodings(path)
-    path.write_text(fixed.after, "utf-8", newline="")
+    path.write_text(fixed.text_after, "utf-8", newline="")
     again = read_encodings(path)
     for row, (members, wrong) in enumerate(entries.values()):
         if not wrong:
@@ -194,10 +198,10 @@ def test_coding(tmp_path: Path, capsys: pytest.CaptureFixture[str], coding: str)
     text = '{"activation_encodings": {"é": [{"bitwidth": 16, "dtype": "float"}]},\r\n "param_encodings": {}}'
     path = tmp_path / "m.encodings"
     path.write_bytes(text.encode(coding))
-    status, _, err = run(capsys, str(path), "--in-place", "--select", "encodings/syntax")
+    status, out, _ = run(capsys, str(path), "--in-place", "--select", "encodings/syntax")
     assert status == 0
     assert path.read_bytes() == text.encode("utf-8")
-    assert "fixed encodings/syntax" in err
+    assert "fixed encodings/syntax" in out
 
 
 FLIPPED = json.dumps(
@@ -232,12 +236,15 @@ def test_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         '+ "param_encodings": {}',
     ]
     assert "fixed encodings/missing-section: add an empty param_encodings" in err
-    status, shown, _ = run(capsys, str(path), "-o", str(out))
-    assert (status, shown) == (0, "")
+    status, shown, err = run(capsys, str(path), "-o", str(out))
+    assert (status, err) == (0, "")
+    assert f"  wrote {out}\n" in shown
     assert path.read_text() == FLIPPED
     mended = json.loads(out.read_text())
     assert mended["activation_encodings"]["x"][0]["offset"] in (-127, -128)
-    assert run(capsys, str(out))[1:] == (out.read_text(), "nothing to fix\n")
+    _, shown, err = run(capsys, str(out))
+    assert shown == out.read_text()
+    assert "  nothing to fix\n" in err
     assert run(capsys, str(path), "--in-place")[0] == 0
     assert path.read_text() == out.read_text()
 
@@ -249,19 +256,86 @@ def test_unsafe_and_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     shutil.copy(fixture, path)
     shutil.copy(fixture.with_suffix(".onnxtxt"), model)
     rule = "encodings/weights-clipped"
-    assert run(capsys, str(path), "--select", rule) == (0, path.read_text(), "nothing to fix\n")
+    status, out, err = run(capsys, str(path), "--select", rule)
+    assert (status, out) == (0, path.read_text())
+    assert "  nothing to fix\n" in err
     status, _, err = run(capsys, str(path), "--select", rule, "--model", str(model))
-    assert status == 0 and "left encodings/weights-clipped" in err and "--unsafe may do more" in err
+    assert status == 0 and "with --unsafe encodings/weights-clipped: widen the range" in err
     status, out, err = run(capsys, str(path), "--select", rule, "--model", str(model), "--unsafe")
-    assert status == 0 and "fixed encodings/weights-clipped: widen the range to the real weights" in err
+    assert (
+        status == 0 and "fixed (unsafe) encodings/weights-clipped: widen the range to the real weights" in err
+    )
     path.write_text(out)
     assert main(["check", "--isolated", "--select", rule, "--encodings", str(path), str(model)]) == 0
     assert "no findings" in capsys.readouterr().out
 
 
+IGNORE = """[[ignores]]
+rule = "encodings/offset-sign"
+reason = "the tool that reads it turns the sign itself"
+"""
+
+
+@pytest.mark.parametrize(
+    "config",
+    ['ignore = ["encodings/offset-sign"]', 'select = ["encodings/missing-section"]', IGNORE],
+    ids=["ignore", "select", "ignores"],
+)
+def test_the_configuration_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, config: str
+) -> None:
+    """What is ignored or not selected is not repaired."""
+    monkeypatch.chdir(tmp_path)
+    Path("m.encodings").write_text(FLIPPED)
+    Path("dlclint.toml").write_text(config)
+    status, out, err = run(capsys, "m.encodings")
+    assert status == 0
+    assert "fixed encodings/missing-section" in err and "offset-sign" not in err
+    assert json.loads(out)["activation_encodings"]["x"][0]["offset"] == 127
+    status, out, err = run(capsys, "m.encodings", "--isolated")
+    assert "fixed encodings/offset-sign" in err
+    assert json.loads(out)["activation_encodings"]["x"][0]["offset"] != 127
+
+
+@pytest.mark.parametrize("arguments", [[], ["-o", "out.encodings"], ["--in-place"], ["--diff"]])
+def test_json_report(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("m.encodings").write_text(FLIPPED)
+    status, out, err = run(capsys, "m.encodings", "--format", "json", *arguments)
+    assert (status, err) == (0, "")
+    report = json.loads(out)
+    schema = resources.files("dlclint_schemas").joinpath("fix-v1.schema.json").read_text("utf-8")
+    jsonschema.validate(report, json.loads(schema))
+    (turned,) = (item for item in report["mended"] if item["rule"] == "encodings/offset-sign")
+    assert turned["location"]["pointer"] == "/activation_encodings/x/0/offset"
+    assert {edit["kind"] for edit in turned["edits"]} == {"set-value"}
+    assert (report["written"] is not None) == bool({"-o", "--in-place"} & {*arguments})
+    assert report["verification"]["reason"] == "an override file is not run"
+
+
+def test_several_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that cannot be fixed costs one line, and the others are fixed."""
+    good, bad = tmp_path / "good.encodings", tmp_path / "bad.onnx"
+    good.write_text(FLIPPED)
+    bad.write_text("no model")
+    status, out, err = run(capsys, str(bad), str(good), "--in-place")
+    assert status == 2
+    assert err.startswith(f"dlclint: error: {bad}: ") and err.count("\n") == 1
+    assert f"  wrote {good}\n" in out
+    assert json.loads(good.read_text())["param_encodings"] == {}
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
+        (["m.encodings", "--config", "nosuch.toml"], "nosuch.toml cannot be read"),
+        (["m.encodings", "--soc", "nonsense"], "--soc nonsense: "),
+        (["m.encodings", "--act-bitwidth", "7", "--quantize"], "--act-bitwidth 7"),
         (["absent.encodings"], "does not exist"),
         (["m.encodings", "--model", "absent.onnx"], "absent.onnx does not exist"),
         (["m.encodings", "--select", "encodings/offset-sing"], "did you mean encodings/offset-sign"),

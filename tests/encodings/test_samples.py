@@ -12,7 +12,7 @@ from dlclint.analysis.placement import placements
 from dlclint.diagnostic import Severity
 from dlclint.encodings.convert import CannotConvert, Placed, convert
 from dlclint.encodings.reading import read_bytes, read_encodings
-from dlclint.engine.fix.overrides import fix_encodings
+from dlclint.engine.fix.overrides import fix_overrides
 from dlclint.engine.job import Job
 from dlclint.engine.run import lint
 from dlclint.model.reading import read
@@ -101,9 +101,9 @@ def test_offset_of_issue_2468_is_found_and_mended(tmp_path: Path) -> None:
     found = [item for item in lint(Job(path, kind="encodings")).diagnostics if item.rule == rule]
     assert [item.evidence["offset"] for item in found] == [-127, 0]
     assert all("Invalid offset overridden" in str(item.source) for item in found)
-    fixed = fix_encodings(Job(path, kind="encodings"), False)
-    assert fixed.errors == 0
-    for entries in json.loads(fixed.after)["param_encodings"].values():
+    fixed = fix_overrides(Job(path, kind="encodings"), False)
+    assert not fixed.after[Severity.ERROR]
+    for entries in json.loads(fixed.text_after)["param_encodings"].values():
         for entry in entries:
             expected = -128 if entry["is_symmetric"] == "True" else round(entry["min"] / entry["scale"])
             assert entry["offset"] == expected

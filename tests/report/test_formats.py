@@ -24,8 +24,8 @@ from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Sourc
 from dlclint.outcome import FileOutcome, ModelSummary, Outcome
 from dlclint.report.json.check import report
 from dlclint.report.render import FORMATS, render
-from dlclint.report.writing import write_whole
 from dlclint.target import DlcKind, Runtime, Soc, Target
+from dlclint.writing import write_whole
 
 SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
 SARIF_SHA256 = "c3b4bb2d6093897483348925aaa73af03b3e3f4bd4ca38cef26dcb4212a2682e"

@@ -18,6 +18,7 @@ import onnx
 
 from dlclint.fix import CannotFix
 from dlclint.model.constants import replace_constant
+from dlclint.model.dimensions import Dimensions
 from dlclint.model.edits import Edit, SetDimension
 from dlclint.model.evaluation.values import Values
 from dlclint.model.graph import Model, Node
@@ -34,36 +35,32 @@ _MEETING = BROADCASTING | {"Concat", "MatMul"}
 """Ops that bring the batch together with what is stored."""
 
 
-def wanted_sizes(model: Model, dims: Mapping[str, tuple[int, ...]]) -> Sizes:
-    """Sizes given by input name, or one size by the name of a symbol, as sizes of axes.
+def wanted_sizes(model: Model, dimensions: Dimensions) -> Sizes:
+    """Overrides of dimensions as sizes of axes; names that the model does not have are passed over.
+
+    As for the converter, a batch stands above a symbol, and the dimensions of an input above both.
 
     Raises:
-        CannotFix: an unknown name, a wrong number of dimensions, or two sizes for one axis.
+        CannotFix: a wrong number of dimensions, or two sizes for one symbol.
     """
     graph = model.graph
     found: dict[str, dict[int, int]] = {}
     shapes = {name: known.shape for name in graph.inputs if (known := graph.type_of(name)) is not None}
-    symbols = {dim for shape in shapes.values() for dim in shape or () if isinstance(dim, str)}
-    for name, sizes in dims.items():
-        if name in shapes:
-            shape = shapes[name]
+    for name, shape in shapes.items():
+        axes: dict[int, int] = {}
+        for axis, dim in enumerate(shape or ()):
+            if isinstance(dim, str) and dim in dimensions.symbols:
+                axes[axis] = dimensions.symbols[dim]
+        if shape and dimensions.batch is not None:
+            axes[0] = dimensions.batch
+        sizes = dimensions.input_dims.get(name)
+        if sizes is not None:
             if shape is None or len(shape) != len(sizes):
                 rank = "no known rank" if shape is None else f"{len(shape)} dimensions"
                 raise CannotFix(f"input {name!r} has {rank}, {len(sizes)} are given")
-            places = [(name, axis, size) for axis, size in enumerate(sizes)]
-        elif name in symbols and len(sizes) == 1:
-            places = [
-                (tensor, axis, sizes[0])
-                for tensor, shape in shapes.items()
-                for axis, dim in enumerate(shape or ())
-                if dim == name
-            ]
-        else:
-            names = ", ".join(sorted((*shapes, *symbols)))
-            raise CannotFix(f"no input or symbol is called {name!r}; the model has {names}")
-        for tensor, axis, size in places:
-            if found.setdefault(tensor, {}).setdefault(axis, size) != size:
-                raise CannotFix(f"two sizes are given for dimension {axis} of {tensor!r}")
+            axes = dict(enumerate(sizes))
+        if axes:
+            found[name] = axes
     for name, symbol_sizes in _by_symbol(shapes, found).items():
         if len(symbol_sizes) > 1:
             raise CannotFix(f"symbol {name!r} would have the sizes {sorted(symbol_sizes)}")

@@ -9,10 +9,10 @@ import time
 
 from dlclint import __version__
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import config_of, jobs_of, listed, refuse_unknown
+from dlclint.cli.jobs import config_of, jobs_of, listed, refuse_unknown, rules_of
 from dlclint.cli.output import deliver
 from dlclint.diagnostic import Severity
-from dlclint.engine.registry import ENCODINGS_GROUP, GROUP, BrokenRules, chosen_rules
+from dlclint.engine.registry import ENCODINGS_GROUP, GROUP
 from dlclint.engine.run import WorkerKilled, run
 from dlclint.outcome import Outcome
 from dlclint.own_rules import CONFIRM_DOCS, OWN_DOCS
@@ -32,10 +32,7 @@ def check(given: argparse.Namespace) -> int:
     ignored = [*listed(given.ignore), *config.ignore]
     jobs = list(jobs_of(given, config, chosen, ignored))
     groups = {ENCODINGS_GROUP if job.kind == "encodings" else GROUP for job in jobs}
-    try:
-        rules = chosen_rules(chosen, ignored, tuple(sorted(groups)))
-    except (ValueError, BrokenRules) as error:
-        raise UsageError(str(error)) from None
+    rules = rules_of(chosen, ignored, tuple(sorted(groups)))
     if given.jobs is not None and given.jobs < 1:
         raise UsageError(f"--jobs {given.jobs}: give a number of at least 1")
     try:
@@ -46,7 +43,7 @@ def check(given: argparse.Namespace) -> int:
     docs = {rule.id: rule.page for rule in rules}
     if {item.rule for file in files for item in file.diagnostics} - docs.keys() - OWN_DOCS.keys():
         # A model that carries encodings is judged by the rules on override files too.
-        docs |= {rule.id: rule.page for rule in chosen_rules(chosen, ignored, (GROUP, ENCODINGS_GROUP))}
+        docs |= {rule.id: rule.page for rule in rules_of(chosen, ignored, (GROUP, ENCODINGS_GROUP))}
     if given.confirm:
         # Imported here because the backend is seldom asked.
         from dlclint.cli.confirm import asking

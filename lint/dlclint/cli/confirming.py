@@ -12,7 +12,7 @@ from pathlib import Path
 from dlclint import __version__
 from dlclint.analysis.view import ModelView
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import config_of, jobs_of, listed, refuse_unknown
+from dlclint.cli.jobs import config_of, jobs_of, listed, refuse_unknown, rules_of
 from dlclint.cli.output import deliver
 from dlclint.confirm.asking import Wish, asked_target
 from dlclint.confirm.asking import confirm as ask
@@ -25,7 +25,6 @@ from dlclint.confirm.wording import troubles, words
 from dlclint.diagnostic import Diagnostic, plain
 from dlclint.encodings.reading import read_encodings
 from dlclint.engine.job import Job
-from dlclint.engine.registry import BrokenRules, chosen_rules
 from dlclint.engine.run import lint
 from dlclint.model.reading import Unreadable, read
 from dlclint.model.writing import CannotWrite
@@ -45,10 +44,7 @@ def answer(given: argparse.Namespace, asked: Backend, packages: Mapping[str, str
     config = config_of(given)
     chosen = listed(given.select) or list(config.select)
     ignored = [*listed(given.ignore), *config.ignore]
-    try:
-        chosen_rules(chosen, ignored)
-    except (ValueError, BrokenRules) as error:
-        raise UsageError(plain(str(error), 400)) from None
+    rules_of(chosen, ignored)
     every = list(jobs_of(given, config, chosen, ignored))
     overrides = {job.model: job.path for job in every if job.kind == "encodings"}
     jobs = [replace(job, target=asked_target(job.target)) for job in every if job.kind == "model"]

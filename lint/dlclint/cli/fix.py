@@ -1,37 +1,134 @@
-"""`dlclint fix`: mend models and override files."""
+"""`dlclint fix`: fix models and override files."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import files
-from dlclint.encodings.recognition import is_encodings
+from dlclint.cli.jobs import config_of, files, job_for, listed, rules_of
+from dlclint.diagnostic import Severity, plain
+from dlclint.encodings.recognition import encodings_beside, is_encodings, model_beside
+from dlclint.engine.fix.rounds import NotFixed, Wish
+from dlclint.engine.fix.run import fix_file
+from dlclint.engine.job import Job
+from dlclint.engine.registry import ENCODINGS_GROUP, GROUP
+from dlclint.outcome import FixOutcome
+from dlclint.report.render import render
 
 
 def fix(given: argparse.Namespace) -> int:
-    """Run the command; returns 0, or 1 if errors are left in a file.
+    """Run the command; returns 0, 1 if errors are left or, where asked for, something was fixed, or 2.
+
+    A file that cannot be fixed does not stop the others: it costs one line, and the status is 2.
 
     Raises:
-        UsageError: a file that cannot be mended or written.
+        UsageError: the arguments or the configuration cannot be followed.
     """
-    paths = list(files(given.paths))
-    if given.output and len(paths) > 1:
+    jobs = list(_jobs(given))
+    if given.output and len(jobs) > 1:
         raise UsageError("-o names one file, several are given; use --in-place")
-    if given.format == "json" and len(paths) > 1:
-        raise UsageError("--format json speaks of one model; give one")
+    if given.format == "json" and len(jobs) > 1:
+        raise UsageError("--format json speaks of one file; give one")
     status = 0
-    for path in paths:
-        if is_encodings(path):
-            if given.dims:
-                raise UsageError(f"--dims is for models, and {path} is an override file")
-            # Imported here because each kind of file needs what the other does not.
-            from dlclint.cli.fix_encodings import fix_overrides
-
-            status = max(status, fix_overrides(given, path))
-        else:
-            # Imported here for the same reason.
-            from dlclint.cli.fix_model import fix_network
-
-            status = max(status, fix_network(given, path))
+    for job in jobs:
+        try:
+            status = max(status, _fix(job, given))
+        except NotFixed as problem:
+            path = plain(str(job.path))
+            print(f"dlclint: error: {path}: {plain(str(problem), 500)}; nothing was written", file=sys.stderr)
+            status = 2
     return status
+
+
+def _jobs(given: argparse.Namespace) -> Iterator[Job]:
+    """One job per file.
+
+    Raises:
+        UsageError: a path, an option or the configuration cannot be followed.
+    """
+    given.dims = list(map(_named, given.dims))
+    config = config_of(given)
+    chosen = listed(given.select) or list(config.select)
+    ignored = [*listed(given.ignore), *config.ignore]
+    jobs = []
+    for path in files(given.paths):
+        if is_encodings(path):
+            model = Path(given.model) if given.model else model_beside(path)
+            if model is not None and not model.is_file():
+                raise UsageError(f"{plain(str(model))} does not exist; check --model")
+            job = job_for(model or path, given, config, chosen, ignored, True)
+            jobs.append(replace(job, path=path, kind="encodings", model=model))
+        else:
+            # With an override file the converter does not simplify.
+            overridden = bool(config.section_for(path).encodings) or encodings_beside(path) is not None
+            jobs.append(job_for(path, given, config, chosen, ignored, overridden))
+    groups = {ENCODINGS_GROUP if job.kind == "encodings" else GROUP for job in jobs}
+    rules_of(chosen, ignored, tuple(sorted(groups)))
+    _refuse_unknown(jobs)
+    return iter(jobs)
+
+
+def _named(text: str) -> tuple[str, str]:
+    """Name and dimensions of `--dims`.
+
+    Raises:
+        UsageError: it is not such a pair.
+    """
+    name, mark, sizes = text.rpartition("=")
+    if not mark or not name:
+        raise UsageError(f"--dims {plain(text)}: give NAME=DIMS, such as data=1,3,224,224 or batch=1")
+    return name, sizes
+
+
+def _refuse_unknown(jobs: list[Job]) -> None:
+    """Stop where the command line names an input or symbol that none of the models has.
+
+    Raises:
+        UsageError: it does.
+    """
+    if not any(not named.section for job in jobs for named in job.names):
+        return
+    # Imported here because they need onnx, which override files alone do not.
+    from dlclint.engine.names import misfits, refused
+    from dlclint.model.reading import Unreadable, read
+
+    found = []
+    for job in jobs:
+        path = job.path if job.kind == "model" else job.model
+        if path is not None:
+            try:
+                found.append(list(misfits(read(path, job.dimensions), job, plain(str(path), 500))))
+            except Unreadable:
+                continue  # which is told where it is fixed
+    if message := refused(found):
+        raise UsageError(message)
+
+
+def _fix(job: Job, given: argparse.Namespace) -> int:
+    """Fix one file and report.
+
+    Raises:
+        NotFixed: it cannot be fixed or written.
+    """
+    output = Path(given.output) if given.output else job.path if given.in_place else None
+    if job.kind == "model" and output is not None and output.suffix.lower() != ".onnx":
+        raise NotFixed(f"{plain(str(output))}: models are written as .onnx; give -o NAME.onnx")
+    outcome = fix_file(job, Wish(output, given.unsafe, given.verify))
+    product = None
+    if given.format != "json" and (given.diff or (job.kind == "encodings" and output is None)):
+        product = _diff(outcome) if given.diff else outcome.text_after
+        sys.stdout.write(product)
+    report = sys.stdout if product is None else sys.stderr
+    report.write(render("fix", given.format, outcome, report))
+    return 1 if outcome.after[Severity.ERROR] or (given.exit_non_zero_on_fix and outcome.applied) else 0
+
+
+def _diff(outcome: FixOutcome) -> str:
+    before, after = outcome.text_before.splitlines(), outcome.text_after.splitlines()
+    lines = difflib.unified_diff(before, after, outcome.path, f"{outcome.path} (fixed)", lineterm="")
+    return "".join(f"{plain(line, 2000)}\n" for line in lines)

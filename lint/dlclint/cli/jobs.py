@@ -18,10 +18,12 @@ from dlclint.encodings.recognition import (
 )
 from dlclint.engine.config import Config, ConfigError, ModelSection, find_config, load_config
 from dlclint.engine.job import Job, Named
+from dlclint.engine.registry import GROUP, BrokenRules, chosen_rules
 from dlclint.model.dimensions import Dimensions
 from dlclint.model.formats import MODEL_SUFFIXES
 from dlclint.outcome import FileOutcome
 from dlclint.own_rules import UNKNOWN_NAME
+from dlclint.rule import Rule
 
 
 def listed(values: Sequence[str]) -> list[str]:
@@ -42,6 +44,20 @@ def config_of(given: argparse.Namespace) -> Config:
         return Config() if path is None else load_config(path)
     except ConfigError as error:
         raise UsageError(str(error)) from None
+
+
+def rules_of(
+    chosen: Sequence[str], ignored: Sequence[str], groups: tuple[str, ...] = (GROUP,)
+) -> tuple[Rule, ...]:
+    """The selected rules of the groups.
+
+    Raises:
+        UsageError: a selector matches no rule, or a rule package is broken.
+    """
+    try:
+        return chosen_rules(chosen, ignored, groups)
+    except (ValueError, BrokenRules) as error:
+        raise UsageError(plain(str(error), 400)) from None
 
 
 def jobs_of(
@@ -128,6 +144,7 @@ def job_for(
 def names_of(given: argparse.Namespace, section: ModelSection) -> Iterator[Named]:
     """What is said of the model by name; where both say it, it is the command line's."""
     for option, field, configured in (
+        ("--dims", "dims", {}),
         ("--input-dim", "input_dim", section.input_dims),
         ("--define-symbol", "symbol", section.symbols),
         ("--input-encoding", "input_encoding", section.input_encodings),
@@ -162,10 +179,13 @@ def dimensions_of(given: argparse.Namespace, section: ModelSection) -> Dimension
     Raises:
         UsageError: what is given is no dimension.
     """
-    inputs = dict(section.input_dims)
+    inputs, symbols = dict(section.input_dims), dict(section.symbols)
+    for name, text in getattr(given, "dims", ()):
+        inputs[name] = tuple(size(part, "--dims") for part in text.split(","))
+        if len(inputs[name]) == 1:
+            symbols[name] = inputs[name][0]
     for name, text in getattr(given, "input_dim", ()):
         inputs[name] = tuple(size(part, "--input-dim") for part in text.split(","))
-    symbols = dict(section.symbols)
     symbols.update({symbol: size(value, "--define-symbol") for symbol, value in getattr(given, "symbol", ())})
     batch = getattr(given, "batch", None)
     batch = section.batch if batch is None else batch

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dlclint.cli.errors import UsageError
 from dlclint.diagnostic import plain
-from dlclint.report.writing import write_whole
+from dlclint.writing import write_whole
 
 
 def deliver(text: str, output: str | None) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dlclint.analysis.plan.model import Asked
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import config_of, files, job_for
+from dlclint.cli.jobs import config_of, files, job_for, rules_of
 from dlclint.cli.options.shared import WIDTHS
 from dlclint.cli.output import deliver
 from dlclint.diagnostic import plain
@@ -16,7 +16,6 @@ from dlclint.encodings.recognition import is_encodings
 from dlclint.engine.config import Config
 from dlclint.engine.job import Job
 from dlclint.engine.plan import OverrideFile, UnknownNames, plan_model
-from dlclint.engine.registry import BrokenRules, chosen_rules
 from dlclint.model.reading import Unreadable
 from dlclint.report.render import render
 
@@ -59,10 +58,7 @@ def _job(path: Path, given: argparse.Namespace, config: Config) -> Job:
     given.quantize = not given.float
     if len(set(given.runtime)) > 1:
         raise UsageError("a plan is for one runtime; give --runtime once")
-    try:
-        chosen_rules(config.select, config.ignore)
-    except (ValueError, BrokenRules) as error:
-        raise UsageError(str(error)) from None
+    rules_of(config.select, config.ignore)
     job = job_for(path, given, config, config.select, config.ignore, False)
     if not job.target.runtimes and job.target.soc is None:
         raise UsageError("give --soc (such as SM8650, see `dlclint soc`) or --runtime: a plan is for a chip")

@@ -25,13 +25,17 @@ def misfits(model: Model, job: Job, file: str) -> Iterator[Diagnostic]:
     A section that means one file must fit it. A glob, or options that go with several files, may well
     name what only some of them have; `refused` says what is too much.
     """
+    inputs = model.graph.inputs
+    known_by = {"--define-symbol": _symbols(model), "--dims": (*inputs, *_symbols(model))}
     for named in job.names:
         symbol = named.option == "--define-symbol"
-        known = model.overridden.symbols if symbol else model.graph.inputs
+        known = known_by.get(named.option, inputs)
         if named.name in known:
             continue
         said = f"{named.option[2:]} of section {named.section!r}" if named.section else named.option
         lacks = "which no input has as a dimension" if symbol else "which is no input of the model"
+        if named.option == "--dims":
+            lacks = "which is no input or symbol of the model"
         exact = named.section and not any(mark in named.section for mark in _WILD)
         yield Diagnostic(
             UNKNOWN_NAME,
@@ -53,6 +57,14 @@ def misfits(model: Model, job: Job, file: str) -> Iterator[Diagnostic]:
             Confidence.INFERRED,
             help="give each of its dimensions; shapes behind it may be unknown, and findings missing",
         )
+
+
+def _symbols(model: Model) -> tuple[str, ...]:
+    """The symbols that the model's inputs declare as dimensions."""
+    types = map(model.graph.type_of, model.graph.inputs)
+    open_dims = (dim for known in types if known is not None for dim in known.shape or ())
+    symbols = (dim for dim in open_dims if isinstance(dim, str))
+    return tuple(dict.fromkeys((*model.overridden.symbols, *symbols)))
 
 
 def _advice(named: Named, known: Sequence[str]) -> str:

@@ -24,10 +24,10 @@ def severity_counts(counts: Mapping[Severity, int]) -> str:
 
 
 def _fixable(outcome: Outcome) -> str:
-    """How many findings `dlclint fix` can mend, as the end of a sentence; "" where it can do nothing."""
+    """How many findings `dlclint fix` can fix, as the end of a sentence; "" where it can do nothing."""
     found = [item.fix.safety for file in outcome.files for item in file.diagnostics if item.fix is not None]
     safe, unsafe = found.count(Safety.SAFE), found.count(Safety.UNSAFE)
     if safe:
         more = f", {unsafe} more with --unsafe" if unsafe else ""
-        return f"; {safe} can be mended by `dlclint fix`{more}"
-    return f"; {unsafe} can be mended by `dlclint fix --unsafe`" if unsafe else ""
+        return f"; {safe} can be fixed by `dlclint fix`{more}"
+    return f"; {unsafe} can be fixed by `dlclint fix --unsafe`" if unsafe else ""

@@ -10,6 +10,7 @@ FORMATS = {
     "confirm": ("rich", "json", "sarif"),
     "equalize": ("rich", "json"),
     "explain": ("rich", "json"),
+    "fix": ("rich", "json"),
     "plan": ("rich", "json", "markdown"),
     "simulate": ("rich", "concise", "json"),
 }

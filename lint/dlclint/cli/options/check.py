@@ -30,14 +30,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="ask Qualcomm's backend for the SoC, and add its verdict to the findings",
     )
     shared.add_rules(check)
-    configuration = check.add_argument_group("configuration")
+    configuration = shared.add_configuration(check)
     configuration.add_argument(
         "--fail-on",
         choices=("error", "warning", "info", "never"),
         help="lowest severity that makes the exit status 1 (default: error)",
     )
-    configuration.add_argument("--config", metavar="FILE", help="dlclint.toml or pyproject.toml to use")
-    configuration.add_argument("--isolated", action="store_true", help="use no configuration file")
     output = check.add_argument_group("output")
     output.add_argument("--format", choices=FORMATS["check"], default="rich", help="default: rich")
     output.add_argument("-o", "--output", metavar="FILE", help="write the report to a file")

@@ -74,9 +74,12 @@ def add_soc(target: argparse._ArgumentGroup) -> None:
     target.add_argument("--soc", metavar="NAME", help="the chip, such as SM8650 or '8 Gen 3' (`dlclint soc`)")
 
 
-def add_converter(command: argparse.ArgumentParser) -> None:
+def add_converter(
+    command: argparse.ArgumentParser,
+    title: str = "converter options, with the converter's names and meaning",
+) -> None:
     """The dimension overrides, the descriptions of inputs and the simplification switch of the converter."""
-    converter = command.add_argument_group("converter options, with the converter's names and meaning")
+    converter = command.add_argument_group(title)
     add_dimensions(converter)
     converter.add_argument(
         "-e",
@@ -137,6 +140,14 @@ def add_dimensions(group: argparse._ArgumentGroup) -> None:
     group.add_argument("-b", "--batch", type=int, metavar="N", help="batch of every input")
 
 
+def add_configuration(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Which configuration holds; returns the group, for what only one command adds to it."""
+    configuration = command.add_argument_group("configuration")
+    configuration.add_argument("--config", metavar="FILE", help="dlclint.toml or pyproject.toml to use")
+    configuration.add_argument("--isolated", action="store_true", help="use no configuration file")
+    return configuration
+
+
 def add_rules(command: argparse.ArgumentParser) -> None:
     """Selection of rules by id or family."""
     rules = command.add_argument_group("rules")
@@ -155,10 +166,3 @@ def add_moments(group: argparse._ArgumentGroup, help: str) -> None:
         metavar=("NAME", "MEAN", "DEVIATION"),
         help=help,
     )
-
-
-def add_configuration(command: argparse.ArgumentParser) -> None:
-    """Which configuration file holds."""
-    configuration = command.add_argument_group("configuration")
-    configuration.add_argument("--config", metavar="FILE", help="dlclint.toml or pyproject.toml to use")
-    configuration.add_argument("--isolated", action="store_true", help="use no configuration file")

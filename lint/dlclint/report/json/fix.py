@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from dlclint.diagnostic import Location, plain
-from dlclint.model.writing import Written
-from dlclint.outcome import FixedModel, Left
-from dlclint.verify import Verification
+from dlclint.outcome import FixOutcome, Left
+
+if TYPE_CHECKING:
+    from dlclint.verify import Verification
 
 
-def as_json(
-    fixed: FixedModel, path: str, written: Written | None, proof: Verification, differing: Mapping[str, str]
-) -> dict[str, Any]:
-    """The report as plain data; its schema is `dlclint_schemas/fix-v1.schema.json`."""
+def render(outcome: FixOutcome, stream: TextIO | None) -> str:
+    """The report as strict JSON."""
+    return json.dumps(_report(outcome), indent=2, allow_nan=False) + "\n"
+
+
+def _report(outcome: FixOutcome) -> dict[str, Any]:
+    written = outcome.written
     return {
         "version": 1,
-        "path": plain(path, 500),
-        "notes": list(fixed.notes),
-        "before": {severity.value: count for severity, count in fixed.before.items()},
-        "after": {severity.value: count for severity, count in fixed.after.items()},
+        "path": outcome.path,
+        "notes": list(outcome.notes),
+        "before": {severity.value: count for severity, count in outcome.before.items()},
+        "after": {severity.value: count for severity, count in outcome.after.items()},
         "mended": [
             {
                 "rule": item.rule,
@@ -30,31 +34,37 @@ def as_json(
                 "location": _location(item.location),
                 "edits": list(item.edits),
             }
-            for item in fixed.mended
+            for item in outcome.applied
         ],
-        "possible": [_left(item) for item in fixed.possible],
-        "left": [_left(item) for item in fixed.left],
-        "left_out": {rule: plain(reason, 400) for rule, reason in differing.items()},
+        "possible": [_left(item) for item in outcome.possible],
+        "left": [_left(item) for item in outcome.left],
+        "left_out": dict(outcome.left_out),
         "written": written
         and {
             "path": plain(str(written.path), 500),
             "bytes": written.size,
             "data": None if written.data is None else plain(written.data.name),
         },
-        "verification": {
-            "verdict": proof.verdict.value,
-            "reason": plain(proof.reason, 400),
-            "runs": proof.runs,
-            "outputs": [
-                {
-                    "output": plain(item.output),
-                    "absolute": _finite(item.absolute),
-                    "relative": _finite(item.relative),
-                    "allowed": item.allowed,
-                }
-                for item in proof.outputs
-            ],
-        },
+        "verification": _verification(outcome.proof),
+    }
+
+
+def _verification(proof: Verification | None) -> dict[str, Any]:
+    if proof is None:
+        return {"verdict": "unknown", "reason": "an override file is not run", "runs": 0, "outputs": []}
+    return {
+        "verdict": proof.verdict.value,
+        "reason": plain(proof.reason, 400),
+        "runs": proof.runs,
+        "outputs": [
+            {
+                "output": plain(item.output),
+                "absolute": _finite(item.absolute),
+                "relative": _finite(item.relative),
+                "allowed": item.allowed,
+            }
+            for item in proof.outputs
+        ],
     }
 
 
@@ -63,13 +73,16 @@ def _finite(value: float) -> float | str:
 
 
 def _location(place: Location) -> dict[str, Any]:
-    return {
+    shown: dict[str, Any] = {
         "graph": place.graph,
         "node": place.node,
         "node_index": place.node_index,
         "op": place.op,
         "tensor": place.tensor,
     }
+    if place.line is not None:  # in an override file
+        shown |= {"pointer": place.pointer, "line": place.line, "column": place.column}
+    return shown
 
 
 def _left(item: Left) -> dict[str, Any]:

@@ -1,63 +1,55 @@
-"""Format `rich` of a fix: what was done to a file, and what is left."""
+"""Format `rich` of a fix: what was fixed in a file, and what is left.
+
+Its lines are plain text, so that a hook need not import Rich, which takes longer than most fixes.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TextIO
 
 from dlclint.diagnostic import Safety, Severity, plain
-from dlclint.model.writing import Written
-from dlclint.outcome import FixedModel, Left
+from dlclint.outcome import FixOutcome
 from dlclint.report.counts import severity_counts
-from dlclint.verify import Verdict, Verification
+
+if TYPE_CHECKING:
+    from dlclint.verify import Verification
 
 _SHOWN = 20
 
 
-def as_text(
-    fixed: FixedModel, path: str, written: Written | None, proof: Verification, differing: Mapping[str, str]
-) -> str:
-    """The report for people.
-
-    Args:
-        differing: rules left out because the model would compute otherwise, and how.
-    """
-    return "\n".join(_lines(fixed, path, written, proof, differing))
+def render(outcome: FixOutcome, stream: TextIO | None) -> str:
+    """The report for people."""
+    return "".join(f"{line}\n" for line in _lines(outcome))
 
 
-def _lines(
-    fixed: FixedModel, path: str, written: Written | None, proof: Verification, differing: Mapping[str, str]
-) -> Iterator[str]:
-    yield plain(path, 500)
-    yield from (f"  note: {note}" for note in fixed.notes)
-    made = Counter((item.rule, item.title, item.safety) for item in fixed.mended)
-    for (rule, title, safety), count in made.items():
+def _lines(outcome: FixOutcome) -> Iterator[str]:
+    yield outcome.path
+    yield from (f"  note: {note}" for note in outcome.notes)
+    applied = Counter((item.rule, item.title, item.safety) for item in outcome.applied)
+    for (rule, title, safety), count in applied.items():
         times = f" ({count} times)" if count > 1 else ""
-        yield f"  mended{' (unsafe)' if safety is Safety.UNSAFE else ''} {rule}: {title}{times}"
-    if not made:
-        yield "  nothing to mend"
-    yield from _counted("with --unsafe", ((item.rule, f"{item.title}") for item in fixed.possible))
-    for rule, reason in differing.items():
+        yield f"  fixed{' (unsafe)' if safety is Safety.UNSAFE else ''} {rule}: {title}{times}"
+    if not applied:
+        yield "  nothing to fix"
+    yield from _counted("with --unsafe", ((item.rule, item.title) for item in outcome.possible))
+    for rule, reason in outcome.left_out.items():
         yield f"  left out {rule}: with its fixes the model does not compute the same ({plain(reason, 300)})"
-    refused = [item for item in fixed.left if item.reason]
-    yield from _counted("not mended", ((item.rule, f"{item.title}: {item.reason}") for item in refused))
-    yield from _counted(
-        "by hand",
-        ((item.rule, item.message) for item in fixed.left if not item.reason and _is_serious(item)),
-    )
-    yield f"  before {severity_counts(fixed.before)}; after {severity_counts(fixed.after)}"
+    refused = [item for item in outcome.left if item.reason]
+    yield from _counted("not fixed", ((item.rule, f"{item.title}: {item.reason}") for item in refused))
+    by_hand = (item for item in outcome.left if not item.reason and item.severity is not Severity.INFO)
+    yield from _counted("by hand", ((item.rule, item.message) for item in by_hand))
+    yield f"  before {severity_counts(outcome.before)}; after {severity_counts(outcome.after)}"
+    written = outcome.written
     if written is not None:
         data = f" and {written.data.name}" if written.data is not None else ""
-        same = "" if made else ", a copy of the model as it was"
+        same = "" if applied else ", a copy of the file as it was"
         yield f"  wrote {plain(str(written.path), 500)}{plain(data)}{same}"
-        if made:
-            yield from _proof(proof)
-    elif made:
+        if applied and outcome.proof is not None:
+            yield from _proof(outcome.proof)
+    elif applied and outcome.kind == "model":
         yield "  wrote nothing; give -o OUT.onnx or --in-place"
-
-
-def _is_serious(item: Left) -> bool:
-    return item.severity is not Severity.INFO
 
 
 def _counted(label: str, items: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -69,10 +61,10 @@ def _counted(label: str, items: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def _proof(proof: Verification) -> Iterator[str]:
-    if proof.verdict is Verdict.UNKNOWN:
+    if proof.verdict.value == "unknown":
         yield f"  not verified: {plain(proof.reason, 400)}"
         return
-    what = "agree" if proof.verdict is Verdict.EQUAL else "differ"
+    what = "agree" if proof.verdict.value == "equal" else "differ"
     yield f"  verified with ONNX Runtime on {proof.runs} random inputs: outputs {what}"
     if proof.reason:
         yield f"    {plain(proof.reason, 400)}"

@@ -1,4 +1,4 @@
-"""Writing a report whole or not at all."""
+"""Writing a text file whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,0 +1,214 @@
+"""Rounds: the fixes that findings carry, made until none is left to make, whatever kind of file it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from dlclint.diagnostic import Safety, Severity, plain
+from dlclint.engine.job import Job
+from dlclint.engine.rules import Found, run_rules
+from dlclint.fix import CannotFix, Fix
+from dlclint.outcome import AppliedFix, FixOutcome, Left
+from dlclint.rule import Rule, Subject
+from dlclint_schemas.record import record
+
+ROUNDS = 40
+"""Fixes uncover other flaws; a file that is not quiet by then is left as it was."""
+_SAME_AGAIN = 3
+"""A fix that is made in so many rounds at the same place does not fix what it is for."""
+
+
+@record
+class Wish:
+    """What is to be done with a fixed file, and how far fixes may go."""
+
+    output: Path | None = None
+    """Where to write it; None: nowhere."""
+    unsafe: bool = False
+    verify: bool | None = None
+    """Whether a model is run to compare; None: where ONNX Runtime is installed."""
+
+
+class NotFixed(Exception):
+    """The file cannot be fixed, or not as asked; the argument is one sentence for the user."""
+
+
+class Attempt(NamedTuple):
+    """A file as fixes would leave it, and the numbers of those made in it.
+
+    The others met one that was made: `met` has the number of the fix that each of them met, where known.
+    """
+
+    state: Any
+    made: Sequence[int]
+    met: Mapping[int, int] = {}
+
+
+class Fixable(Protocol):
+    """A file that is linted, changed, and linted again."""
+
+    job: Job
+
+    def lint(self, fixable: bool) -> list[Found]:
+        """What the rules find now; with `fixable`, findings that can carry no fix may be left out."""
+
+    def attempt(self, fixes: Sequence[Sequence[Any]]) -> Attempt:
+        """Make fixes, found on the file as it is now, in a copy of it."""
+
+    def problem(self, state: Any) -> str:
+        """What is wrong with the file of an attempt that was not wrong with the source, or ""."""
+
+    def take(self, state: Any) -> None:
+        """Go on with the file of an attempt."""
+
+    def text(self) -> str:
+        """The file as it is now, for `--diff`."""
+
+    def shown(self, edit: Any) -> dict[str, Any]:
+        """An edit as plain data."""
+
+
+def findings(job: Job, rules: Sequence[Rule], subject: Subject, context: object) -> list[Found]:
+    """What rules find in the file of a job, without what its configuration ignores."""
+    return [
+        found
+        for found in run_rules(rules, subject, context, plain(str(job.path), 500))
+        if not any(ignore.matches(found.shown) for ignore in job.ignores)
+    ]
+
+
+_Key = tuple[object, ...]
+_Chosen = list[tuple[Found, Fix, tuple[Any, ...]]]
+
+
+def _key(found: Found) -> _Key:
+    """The same flaw at the same place, in whichever round."""
+    item, place = found.shown, found.shown.location
+    at = (place.graph, place.tensor, place.node, place.pointer, place.line, place.column)
+    return (item.rule, *at, item.message)
+
+
+class Rounds:
+    """The state of the rounds on one file."""
+
+    def __init__(self, file: Fixable, unsafe: bool) -> None:
+        self.file = file
+        self.wanted = (Safety.SAFE, Safety.UNSAFE) if unsafe else (Safety.SAFE,)
+        self.applied: list[AppliedFix] = []
+        self.refused: dict[_Key, str] = {}
+        self.times: dict[_Key, int] = {}
+        self.first = file.lint(fixable=False)
+        self.text_before = file.text()
+
+    def run(self) -> None:
+        """Make fixes round by round until none is left to make.
+
+        Raises:
+            NotFixed: fixes still uncover others after `ROUNDS` rounds.
+        """
+        found = self.file.lint(fixable=True) if self.applied else self.first
+        for _ in range(ROUNDS):
+            if not self._round(found):
+                return
+            found = self.file.lint(fixable=True)
+        raise NotFixed("fixes still uncover others; fix it rule by rule with --select")
+
+    def outcome(self, notes: Sequence[str] = ()) -> FixOutcome:
+        """What came of it."""
+        last = self.file.lint(fixable=False) if self.applied else self.first
+        possible: list[Left] = []
+        left: list[Left] = []
+        for found in last:
+            reason = self.refused.get(_key(found), "")
+            fix = found.fix
+            waiting = fix is not None and fix.safety is Safety.UNSAFE and not reason
+            waiting = waiting and Safety.UNSAFE not in self.wanted
+            (possible if waiting else left).append(_left(found, reason))
+        return FixOutcome(
+            plain(str(self.file.job.path), 500),
+            self.file.job.kind,
+            tuple(self.applied),
+            tuple(possible),
+            tuple(left),
+            _count(self.first),
+            _count(last),
+            self.text_before,
+            self.file.text(),
+            tuple(map(plain, notes)),
+        )
+
+    def _round(self, found: Sequence[Found]) -> bool:
+        """Make what can be made at once; False if that is nothing. Safe fixes come first."""
+        chosen: _Chosen = []
+        for safety in self.wanted:
+            for item in found:
+                if item.fix is None or item.fix.safety is not safety or _key(item) in self.refused:
+                    continue
+                try:
+                    edits = item.fix.make()
+                except CannotFix as reason:
+                    self.refused[_key(item)] = plain(str(reason), 400)
+                    continue
+                if edits:
+                    chosen.append((item, item.fix, edits))
+        if Safety.UNSAFE in self.wanted:
+            chosen = self._without_conflicts(chosen)
+        return bool(chosen) and self._make(chosen)
+
+    def _without_conflicts(self, chosen: _Chosen) -> _Chosen:
+        """Without the unsafe fixes that would change in another way what a fix of another rule changes.
+
+        Safe fixes that meet keep the function whichever comes first, so one of them simply waits.
+        """
+        clashing = set()
+        for number, other in self.file.attempt([edits for _, _, edits in chosen]).met.items():
+            if chosen[number][0].shown.rule == chosen[other][0].shown.rule:
+                continue
+            for one, against in ((number, other), (other, number)):
+                item, fix, _ = chosen[one]
+                if fix.safety is Safety.UNSAFE:
+                    clashing.add(one)
+                    rival, rival_fix, _ = chosen[against]
+                    self.refused[_key(item)] = (
+                        f"it conflicts with the fix of {rival.shown.rule} ({plain(rival_fix.title)}); "
+                        "choose one with --select or --ignore"
+                    )
+        return [item for number, item in enumerate(chosen) if number not in clashing]
+
+    def _make(self, chosen: _Chosen) -> bool:
+        """Make fixes together; where the result is not sound, find the one that is to blame.
+
+        Returns whether anything was made or refused.
+        """
+        attempt = self.file.attempt([edits for _, _, edits in chosen])
+        problem = self.file.problem(attempt.state) if attempt.made else ""
+        if problem and len(chosen) > 1:
+            # Edits name places of the file as it was, so the other half waits for the next round.
+            return self._make(chosen[: len(chosen) // 2])
+        if problem:
+            self.refused[_key(chosen[0][0])] = f"its result would not be sound: {problem}"
+            return True
+        made = [chosen[number] for number in attempt.made]
+        for item, fix, edits in made:
+            shown = tuple(map(self.file.shown, edits))
+            rule, place = item.shown.rule, item.shown.location
+            self.applied.append(AppliedFix(rule, plain(fix.title, 400), fix.safety, place, shown))
+        if made:
+            self.file.take(attempt.state)
+        for key in {_key(item) for item, _, _ in made}:
+            self.times[key] = self.times.get(key, 0) + 1
+            if self.times[key] >= _SAME_AGAIN:
+                self.refused[key] = f"it was made {_SAME_AGAIN} times and the finding did not go"
+        return bool(made)
+
+
+def _left(found: Found, reason: str) -> Left:
+    item, fix = found.shown, found.fix
+    title, safety = ("", None) if fix is None else (plain(fix.title, 400), fix.safety)
+    return Left(item.rule, item.severity, item.message, item.location, title, safety, reason)
+
+
+def _count(found: Sequence[Found]) -> dict[Severity, int]:
+    return {severity: sum(item.shown.severity is severity for item in found) for severity in Severity}
