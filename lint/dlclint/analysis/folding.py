@@ -9,10 +9,13 @@ initializers, Shape of a tensor whose shape is known, and all that follows from 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.op_facts import QUANTIZERS, RANDOM, SHAPE_READERS, is_qdq
-from dlclint.model.types import TensorType
+
+if TYPE_CHECKING:
+    from dlclint.model.graph import Graph, Model, Node
+    from dlclint.model.types import TensorType
 
 NodeKey = tuple[str, int]
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from typing import TYPE_CHECKING
 
-from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import KEEPS_GRID, MOVES, SELECTS
+
+if TYPE_CHECKING:
+    from dlclint.model.graph import Graph, Node
 
 _PARTS = SELECTS | {"Slice", "Split", "Gather", "GatherElements", "GatherND"}
 """Ops whose output holds some of the input's values only."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dlclint.analysis.folding import NodeKey
-from dlclint.model.graph import Graph, Model, Node
+from typing import TYPE_CHECKING
+
 from dlclint_schemas.record import record
+
+if TYPE_CHECKING:
+    from dlclint.analysis.folding import NodeKey
+    from dlclint.model.graph import Graph, Model, Node
 
 
 @record

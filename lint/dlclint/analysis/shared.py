@@ -7,14 +7,17 @@ several pixels, and every score becomes 0; an Add loses an operand that is small
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from dlclint.analysis.moving import moved_inputs
 from dlclint.analysis.roles import vector
-from dlclint.analysis.view import ModelView
 from dlclint.encodings import grid
-from dlclint.model.graph import Graph, Node
 from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
+
+if TYPE_CHECKING:
+    from dlclint.analysis.view import ModelView
+    from dlclint.model.graph import Graph, Node
 
 _SUMS = frozenset({"Add", "Sub", "Sum"})
 _COMPARES = frozenset({"Max", "Min"})

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from dlclint.analysis.activations.certain import Interval, interval
 from dlclint.analysis.moving import hands_on_all, moved_inputs, origin
 from dlclint.analysis.patterns import clip_bounds
 from dlclint.diagnostic import Confidence, Severity, Source
 from dlclint.encodings.given import GivenGrid, given_grids
-from dlclint.model.graph import Node
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
 from dlclint_rules.encodings.repairs import regridded, regridded_as
@@ -18,6 +18,9 @@ from dlclint_rules.encodings.reporting import at, capped, encodings_rule
 from dlclint_schemas.outputs import Output, fused_behind, op_outputs
 from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
+
+if TYPE_CHECKING:
+    from dlclint.model.graph import Node
 
 CONFIGURATION = Source("AIMET 2.42 quantsim configurations", "encoding_constraints")
 

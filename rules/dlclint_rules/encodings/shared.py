@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from dlclint.analysis.moving import moved_inputs, origin
 from dlclint.analysis.shared import BOUNDED, GIVEN, SharedGrid, Span, judged, operands, remedy, sentence
 from dlclint.diagnostic import Confidence, Severity
 from dlclint.encodings.given import GivenGrid, given_grids
-from dlclint.model.graph import Graph, Node
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
 from dlclint_rules import sources
 from dlclint_rules.encodings.repairs import widened
 from dlclint_rules.encodings.reporting import at, capped, encodings_rule
+
+if TYPE_CHECKING:
+    from dlclint.model.graph import Graph, Node
 
 
 @encodings_rule()

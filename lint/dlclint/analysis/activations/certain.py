@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,13 @@ import numpy.typing as npt
 from dlclint.analysis.patterns import clip_bounds
 from dlclint.analysis.roles import channel_axis, vector
 from dlclint.model.evaluation.arithmetic import ARITHMETIC
+from dlclint.model.evaluation.bounds import FAILURES
 from dlclint.model.evaluation.movement import MOVEMENT
-from dlclint.model.evaluation.values import FAILURES
-from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import KEEPS_GRID, UNCHANGED
 from dlclint_schemas.outputs import op_outputs
+
+if TYPE_CHECKING:
+    from dlclint.model.graph import Graph, Node
 
 Floats = npt.NDArray[np.float64]
 

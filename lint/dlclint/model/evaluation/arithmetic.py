@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 
 from dlclint.model.evaluation.bounds import (
     Array,
@@ -23,7 +22,9 @@ from dlclint.model.evaluation.bounds import (
     numeric,
     optional,
 )
-from dlclint.model.graph import Node
+
+if TYPE_CHECKING:
+    from dlclint.model.graph import Node
 
 
 def _operands(inputs: Inputs, limit: int) -> list[Array]:
@@ -105,6 +106,9 @@ def _reciprocal(value: Array) -> Array:
 
 
 def _cast(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
+    # Imported here because rules on override files use this module, and a file alone needs no onnx.
+    import onnx
+
     value, to = numeric(given(inputs, 0)), node.attribute("to")
     try:
         wanted = onnx.helper.tensor_dtype_to_np_dtype(to)
@@ -151,6 +155,9 @@ def _range(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 
 
 def _constant_of_shape(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
+    # Imported here because rules on override files use this module, and a file alone needs no onnx.
+    import onnx
+
     shape = fit(integers(given(inputs, 0)), limit)
     filling = node.attribute("value")
     value = np.zeros(1, np.float32) if filling is None else onnx.numpy_helper.to_array(filling)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dlclint.model.graph import Node
+if TYPE_CHECKING:
+    from dlclint.model.graph import Node
 
 Array = npt.NDArray[Any]
 Inputs = Sequence["Array | None"]
 """Values by position; None where an optional input is left out."""
-Kernel = Callable[[Node, Inputs, int], Iterable[Array]]
+Kernel = Callable[["Node", Inputs, int], Iterable[Array]]
 """From node, inputs and limit (elements) to the outputs, raising what numpy raises where it cannot."""
+FAILURES = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, ArithmeticError)
+"""What numpy raises for attributes and values that make no sense, as untrusted models have them."""
 
 
 class Unknown(ValueError):

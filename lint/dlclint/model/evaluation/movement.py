@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,7 +24,9 @@ from dlclint.model.evaluation.bounds import (
     listed,
     optional,
 )
-from dlclint.model.graph import Node
+
+if TYPE_CHECKING:
+    from dlclint.model.graph import Node
 
 
 def _identity(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:

@@ -7,22 +7,23 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import reduce
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dlclint.model.evaluation.arithmetic import ARITHMETIC
-from dlclint.model.evaluation.bounds import Array, Unknown
+from dlclint.model.evaluation.bounds import FAILURES, Array, Unknown
 from dlclint.model.evaluation.movement import MOVEMENT
-from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import ELEMENTWISE, MOVES, SHAPE_READERS
 from dlclint.model.tensors import Unavailable
 from dlclint_schemas.record import record
 
+if TYPE_CHECKING:
+    from dlclint.model.graph import Graph, Node
+
 LIMIT = 4096
 """Elements up to which a value is computed, unless another limit is given."""
 _KERNELS = MOVEMENT | ARITHMETIC
-FAILURES = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, ArithmeticError)
-"""What numpy raises for attributes and values that make no sense, as untrusted models have them."""
 
 
 @record
