@@ -109,11 +109,11 @@ def _differs(graph: Graph, name: str, place: int, depth: int = _DEPTH) -> bool:
     kind = graph.type_of(name)
     if kind is None or kind.shape is None:
         return True
-    if len(kind.shape) < -place or kind.shape[place] == 1:
+    if len(kind.shape) < -place or kind.shape[place] in (0, 1):
         return False
     stored = graph.small_value(name)
     if stored is not None:
-        return stored.ndim < -place or bool((stored != np.take(stored, [0], place)).any())
+        return bool((stored != np.take(stored, [0], place)).any())
     node = graph.producer(name)
     if node is None or node.domain or not depth or node.op_type == "Constant":
         return True

@@ -68,7 +68,9 @@ def jobs_of(
     Raises:
         UsageError: a path or an option cannot be followed.
     """
-    paths = list(files(given.paths))
+    paths = sorted(
+        set(files(given.paths))
+    )  # a report does not depend on the order in which a shell lists them
     models = [path for path in paths if not is_encodings(path)]
     if given.encodings and len(models) != 1:
         raise UsageError("--encodings goes with one model; give one, or name both files alike")
