@@ -25,7 +25,7 @@ def said(*words: str) -> str:
             status: object = main(words)
         except SystemExit as end:
             status = end.code
-    text = re.sub(r"\d+\.\d\d s\)", "s)", out.getvalue())
+    text = re.sub(r"\d+\.\d\d\s+s\)", "s)", out.getvalue())
     return f"$ {' '.join(words[:4])}\n{status}\n{text}{err.getvalue()}\n"
 
 

@@ -185,7 +185,7 @@ def _layer_norm(graph: Graph, root: Node) -> Pattern | None:
     if square is None:
         return None
     power = square.op_type == "Pow" and _near(_scalar(graph, square.input(1)), 2.0)
-    product = square.op_type == "Mul" and square.inputs[0] == square.inputs[1]
+    product = square.op_type == "Mul" and square.input(0) == square.input(1)
     centre = graph.producer(square.input(0))
     if not (power or product) or centre is None or centre.op_type != "Sub":
         return None
