@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from dlclint.model.op_facts import MOVES_ONE, RANDOM
 from dlclint.model.reading import Unreadable, parse, read
 from dlclint.model.tensors import Array
 from dlclint.model.types import TensorType
+from dlclint_schemas.record import record
 
 RELATIVE = {"float64": 1e-8, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
 """Allowed difference by element type, as a part of the output's largest magnitude.
@@ -54,7 +54,7 @@ class Verdict(enum.Enum):
     """Nothing was compared; the reason says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Difference:
     """One output: its largest difference over all runs, absolute and as a part of its magnitude."""
 
@@ -70,7 +70,7 @@ class Difference:
         return self.relative <= self.allowed
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Verification:
     """The verdict, its reason where there is one, and the outputs that were compared."""
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import pickle
+import sys
+from typing import Any
 
 import pytest
 
@@ -61,3 +64,40 @@ def test_it_behaves_as_a_dataclass() -> None:
 
 def test_equal_records_hash_alike() -> None:
     assert hash(Ours(1, "x", ())) == hash(Ours(1, "x", ()))  # type: ignore[arg-type]
+
+
+FUTURE = "from __future__ import annotations\n"
+SOURCE = """
+import dataclasses
+from dlclint_schemas.record import record
+
+@record
+class Pair:
+    left: int
+    right: str = "r"
+    rest: list = dataclasses.field(default_factory=list)
+"""
+
+
+@pytest.mark.parametrize("source", [SOURCE, FUTURE + SOURCE], ids=["evaluated", "postponed"])
+def test_annotations_of_either_kind(source: str) -> None:
+    """Without the future import Python 3.14 works annotations out only when somebody asks for them."""
+    scope: dict[str, Any] = {"__name__": __name__}
+    exec(compile(source, "pair.py", "exec", dont_inherit=True), scope)
+    kind = scope["Pair"]
+    pair = kind(1)
+    assert dataclasses.is_dataclass(kind)
+    assert (pair.left, pair.right, pair.rest) == (1, "r", [])
+    assert [field.name for field in dataclasses.fields(kind)] == ["left", "right", "rest"]
+    types = [field.type for field in dataclasses.fields(kind)]
+    assert types in ([int, str, list], ["int", "str", "list"])
+    assert inspect.get_annotations(kind) == dict(zip(("left", "right", "rest"), types, strict=True))
+    assert dataclasses.replace(pair, left=2) == kind(2)
+    assert repr(pair) == "Pair(left=1, right='r', rest=[])"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        pair.left = 3
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="copy.replace came with Python 3.13")
+def test_copy_replace() -> None:
+    assert copy.replace(Ours(1), name="y") == Ours(1, "y")  # type: ignore[attr-defined]

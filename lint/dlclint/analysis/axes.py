@@ -14,6 +14,7 @@ import numpy as np
 from dlclint.analysis.axis_steps import Step, ends_of
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import BROADCASTING, ELEMENTWISE_UNARY
+from dlclint_schemas.record import record
 
 _MEETING = BROADCASTING | {"Concat", "MatMul"}
 """Ops that bring tensors together, axis by axis from the last."""
@@ -21,7 +22,7 @@ _DEPTH = 8
 """How far back it is asked whether a tensor is the same along an axis."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Event:
     """What a node does with an axis that is followed, other than handing it on."""
 

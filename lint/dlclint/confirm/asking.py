@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from dlclint.confirm.verdict import verdicts_of
 from dlclint.diagnostic import Diagnostic, plain
 from dlclint.encodings.document import EncodingsDocument
 from dlclint.target import DlcKind, Runtime, Target
+from dlclint_schemas.record import record
 
 FLOAT_LATER = 68
 """Hexagon version whose validator passes float ops that compiling then refuses: always compiled.
@@ -29,7 +30,7 @@ Measured with QNN 2.51.0 on SM8350.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wish:
     """What is asked of the backend: for which SoC, whether it compiles, whether it writes a DLC."""
 

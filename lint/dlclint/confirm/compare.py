@@ -5,12 +5,13 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.view import ModelView
 from dlclint.confirm.verdict import Said, Verdict
 from dlclint.diagnostic import Diagnostic, Severity, plain
+from dlclint_schemas.record import record
 
 _ABOUT_HTP = frozenset(
     {
@@ -76,7 +77,7 @@ class Relation(enum.Enum):
     """The backend did not see the node."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Row:
     """One node with both verdicts. `claims` are (rule, severity) of dlclint's errors and warnings."""
 
@@ -90,7 +91,7 @@ class Row:
     claims: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Confirmation:
     """What asking about one file came to.
 
@@ -132,7 +133,7 @@ class Confirmation:
         return Counter(row.relation for row in self.rows)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConfirmOutcome:
     """A whole run, with the versions that its verdicts belong to."""
 

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from dlclint_schemas.record import record
+
 _RECORD = re.compile(
     r"(?P<support>LogNodeSupport\] Validation (?P<verdict>PASSED|FAILED) for \d+ nodes"
     r" in (?P<group>\w+)[^\n]*)"
@@ -37,7 +39,7 @@ _BETWEEN_TYPES = frozenset({"Cast", "Convert", "Dequantize", "Quantize"})
 _STAMPED = re.compile(r"^(?:\x1b\[[\d;]*m)?\d{4}-\d\d-\d\d ", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Group:
     """Nodes that the provider judged together.
 

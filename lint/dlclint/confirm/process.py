@@ -15,10 +15,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from dlclint_schemas.record import record
 
 WORKER = (sys.executable, "-m", "dlclint.confirm.worker")
 _TICK = 0.1
@@ -29,7 +30,7 @@ class NotAvailable(Exception):
     """The backend cannot be loaded at all; the argument is one sentence with what to do."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limits:
     """What one question may take: seconds, and bytes of resident memory."""
 
@@ -37,7 +38,7 @@ class Limits:
     memory: int = 8 << 30
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Placed:
     """A node of the session that was made: the provider that took it, its name, op and domain."""
 
@@ -47,7 +48,7 @@ class Placed:
     domain: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Answer:
     """What came back. `ended` is why there is no whole answer ("" if there is one)."""
 

@@ -35,6 +35,7 @@ from dlclint.model.op_facts import (
 from dlclint.model.tensors import Array, Unavailable
 from dlclint.target import DlcKind
 from dlclint_schemas.quantization import quantization_facts
+from dlclint_schemas.record import record
 
 _UNSIGNED = {8: (np.uint8, TensorProto.UINT8), 16: (np.uint16, TensorProto.UINT16)}
 _MOST = 1 << 30
@@ -66,7 +67,7 @@ def quantize(view: ModelView, asked: Model, grids: ActivationGrids) -> frozenset
     return frozenset(work.meant)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Gelu:
     """A recognised GELU: the indices of its first and last node, and the tensor that it reads."""
 

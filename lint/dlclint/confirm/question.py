@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
@@ -14,6 +13,7 @@ from dlclint.analysis.folding import NodeKey
 from dlclint.model.external import FLAWS, resolve
 from dlclint.model.graph import Graph, Model
 from dlclint.model.tensors import Tensor, Unavailable
+from dlclint_schemas.record import record
 
 _NAME = re.compile(r"dlclint_(\d+)_(\d+)_")
 """Node names of a question: number of the graph and index in it. ONNX Runtime puts what it adds (the
@@ -24,7 +24,7 @@ class CannotAsk(Exception):
     """The model cannot be put to the backend; the argument says why in one sentence."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Question:
     """A serialized model for the backend, and the way back to the file's nodes."""
 

@@ -11,6 +11,7 @@ from dlclint.analysis.view import ModelView
 from dlclint.encodings.document import FLOAT, EncodingsDocument
 from dlclint.encodings.grid import fit, on_grid
 from dlclint.target import DlcKind
+from dlclint_schemas.record import record
 
 DEFAULT = (-1.0, 1.0)
 """The range of an activation of which nothing is known. A verdict goes by types and widths, hardly by
@@ -18,7 +19,7 @@ ranges."""
 _WIDTHS = (8, 16)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Grid:
     """Scale and zero point of an unsigned grid of 8 or 16 bits."""
 

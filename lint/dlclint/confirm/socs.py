@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dlclint.confirm.process import NotAvailable
 from dlclint.socs import row_of
 from dlclint.target import Soc
 from dlclint_schemas.devices import HTP_FROM, MeasuredSoc, device_table
+from dlclint_schemas.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AskedSoc:
     """A number of the backend's option `soc_model`; `note` says where it is not the SoC itself."""
 

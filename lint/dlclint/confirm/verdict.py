@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dlclint.analysis.folding import NodeKey
 from dlclint.confirm.log import BackendLog, Group
@@ -14,6 +14,7 @@ from dlclint.confirm.reasons import CONFIGURED, provider_reason, validator_reaso
 from dlclint.confirm.worker import PROVIDER
 from dlclint.model.graph import Model
 from dlclint.model.op_facts import QDQ
+from dlclint_schemas.record import record
 
 _MADE_IN_FLOAT = frozenset({"Quantize", "Dequantize"})
 
@@ -41,7 +42,7 @@ class Said(enum.Enum):
         return self in (Said.REFUSED, Said.NOT_COMPILED, Said.CRASHED)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Verdict:
     """What is said of one node, why, and with which code of the backend.
 

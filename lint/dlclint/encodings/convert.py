@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from dlclint.encodings.document import ACTIVATIONS, ENCODINGS, PARAMS, EncodingsDocument, Layout, leaves
+from dlclint_schemas.record import record
 
 Json = Any
 
@@ -24,7 +25,7 @@ class CannotConvert(Exception):
         self.losses = losses
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Placed:
     """What a model knows of a tensor that a format may leave out."""
 
@@ -33,7 +34,7 @@ class Placed:
     channels: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """One encoding with everything that the formats say between them.
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from json import decoder as json_decoder
 from typing import Any
 
+from dlclint_schemas.record import record
+
 scan_string: Callable[[str, int, bool], tuple[str, int]] = json_decoder.scanstring  # type: ignore[attr-defined]
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BLOCK = 1 << 16
@@ -33,7 +35,7 @@ class NotJson(Exception):
         self.help = help
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TextFlaw:
     """A stretch of text that is no JSON, and what it must become for the rest to be read.
 
@@ -253,7 +255,7 @@ def _mended(text: str, flaws: list[TextFlaw]) -> str:
     return "".join([*pieces, text[place:]])
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Member:
     """A member of an object or an item of a list, with its offsets; `key_start` is -1 in lists."""
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import numpy as np
 
 from dlclint.encodings import grid
 from dlclint.encodings.document import FLOAT, INT, EncodingsDocument
+from dlclint_schemas.record import record
 
 _NAMES = {FLOAT: "float", INT: "int"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Row:
     """An entry in the same words whatever its format. Numbers span its channels."""
 

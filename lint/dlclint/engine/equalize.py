@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from dlclint import __version__
@@ -24,6 +24,7 @@ from dlclint.model.graph import Model, Node
 from dlclint.model.writing import write_model
 from dlclint.target import Target
 from dlclint.verify import Verdict, verify
+from dlclint_schemas.record import record
 
 _TIMES = 10
 """How many times as much as linting may do for a model that is written afterwards."""
@@ -37,7 +38,7 @@ class UnknownName(Exception):
     """An input or symbol that `Options.names` has and the model has not; the argument is for the user."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Options:
     """What may be done. `bitwidth` is that of the weights, for the figures; `runs` of the comparison.
 
@@ -127,7 +128,7 @@ def _compare(source: Path, candidate: Path, options: Options, hint: str) -> Chec
     return Checked(result.runs, worst.relative, plain(worst.output))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _ChainRows:
     """What is kept of a chain when its numbers are let go."""
 

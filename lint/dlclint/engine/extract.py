@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from dlclint.analysis.placement import placements
@@ -18,6 +17,7 @@ from dlclint.model.graph import Model
 from dlclint.model.types import is_float
 from dlclint.model.writing import write_model
 from dlclint.verify import Verdict, verify
+from dlclint_schemas.record import record
 
 NATIVE = "2.0.0"
 """The format version that says what QuantizeLinear says, without a model."""
@@ -31,7 +31,7 @@ class NotTheSame(Exception):
     """The float model with the encodings applied computes something else; the argument says what."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Extracted:
     """What was taken out of a model, and how sure it is."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dlclint.analysis.plan.commands import check_command
 from dlclint.analysis.plan.decide import chosen_runtime, make_plan
@@ -19,6 +19,7 @@ from dlclint.model.reading import read
 from dlclint.own_rules import UNUSED_IGNORE
 from dlclint.rule import ModelContext, Rule, Subject
 from dlclint.target import DlcKind, Runtime, Target
+from dlclint_schemas.record import record
 
 TOLD_BY_THE_PLAN = ("quantization", "cle")
 """Families whose findings are advice on the settings, which a plan gives in its own words."""
@@ -28,7 +29,7 @@ class UnknownNames(Exception):
     """The command line names inputs or symbols that the model does not have; the argument says which."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OverrideFile:
     """What the override file that goes with a plan is to be: format version, and with what ranges."""
 

@@ -34,9 +34,10 @@ from dlclint.model.op_facts import OFFICIAL_DOMAINS
 from dlclint.model.protos import graphs_below, nodes_below, subgraphs
 from dlclint.model.reading import message_at
 from dlclint.model.types import TensorType
+from dlclint_schemas.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Applied:
     """A new draft, and the numbers of the fixes made in it.
 
@@ -226,7 +227,7 @@ def _remove_named(items: Any, name: str) -> None:
             del items[position]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Replacement:
     gone: list[int]
     new: list[onnx.NodeProto]

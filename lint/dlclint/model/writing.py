@@ -13,7 +13,6 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
@@ -25,6 +24,7 @@ from dlclint.model.tensors import Produced, Unavailable
 from dlclint.model.text import restored
 from dlclint.model.weaving import Inline, Piece, external_fields, refer, referred, weave
 from dlclint.model.wire import KEEP, Payload
+from dlclint_schemas.record import record
 
 INLINE_LIMIT = (2 << 30) - 1 - (16 << 20)
 """Bytes above which weights go into a data file: protobuf serializes less than 2 GiB, and tools that
@@ -38,7 +38,7 @@ class CannotWrite(Exception):
     """The output cannot be made; the argument is one sentence for the user. Nothing was changed."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Written:
     """What was written. `data` is the new file of external data, if there is one."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from dlclint.analysis.roles import channel_axis
 from dlclint.model.op_facts import BOUNDED, CONVOLUTIONS, KEEPS_GRID, MOVES_ONE, Role
@@ -13,6 +12,7 @@ from dlclint.simulate.observing import Observation
 from dlclint.simulate.quantizers import activation_grid, param_grid
 from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, what
 from dlclint_schemas.quantization import quantization_facts
+from dlclint_schemas.record import record
 
 FIXED = {op: BOUNDED[op] for op in ("Sigmoid", "Softmax", "HardSigmoid", "Tanh", "Sin", "Cos")}
 """Ops whose output HTP expects on the grid of the op's own bounds, in steps of a power of two: AIMET's
@@ -21,7 +21,7 @@ configurations for HTP pin them, and networks whose files say otherwise lose the
 _CLIPPING = ("Relu", "Clip")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Settings:
     """Widths and quantizers, by the names of snpe-dlc-quant."""
 

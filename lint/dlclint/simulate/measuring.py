@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dlclint.model.tensors import Array
+from dlclint_schemas.record import record
 
 _BLOCK = 1 << 15
 """Values whose squares are summed in float32; the sums over blocks are float64."""
@@ -83,7 +84,7 @@ class Error:
         return min(1.0, max(-1.0, self.product / size))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scores:
     """Where in a tensor scores lie: classes from `first` to before `last` of an axis.
 

@@ -20,13 +20,14 @@ from dlclint.analysis.view import ModelView
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.op_facts import CONVOLUTIONS
 from dlclint.model.tensors import Array, Tensor, Unavailable
+from dlclint_schemas.record import record
 
 
 class CannotSimulate(Exception):
     """The model cannot be run; the argument says why in one sentence."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Step:
     """One node to run. `reads` are the tensors it needs, those that its bodies take from outside last."""
 

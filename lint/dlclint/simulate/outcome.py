@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from dlclint_schemas.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OutputRow:
     """One output. `agreement` is None where it holds no scores; `scores` says in words where they lie.
 
@@ -24,7 +26,7 @@ class OutputRow:
     parts: tuple[PartRow, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PartRow:
     """A part of an output that a Concat made: which tensor it is, and what is left of it."""
 
@@ -35,7 +37,7 @@ class PartRow:
     """Whether every value of it became zero, where it was not."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LayerRow:
     """One layer: the SQNR in dB of what it makes, on float inputs (`alone`), and as it comes (`arrived`).
 
@@ -56,7 +58,7 @@ class LayerRow:
     causes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EngineResult:
     """What one engine measured. `failure` is why it did not ("" if it did)."""
 
@@ -80,7 +82,7 @@ class EngineResult:
         return min((row.agreement for row in self.outputs if row.agreement is not None), default=None)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Apart:
     """A tensor at which two engines differ, with the SQNR in dB of each."""
 
@@ -90,7 +92,7 @@ class Apart:
     htp: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Simulation:
     """A whole simulation of one model. `unasked` is why nothing was measured, "" if something was."""
 
@@ -117,7 +119,7 @@ class Simulation:
         return bool(self.engines) and not any(engine.failure for engine in self.engines)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SimulateOutcome:
     """A whole run."""
 

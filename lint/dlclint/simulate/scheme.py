@@ -15,12 +15,13 @@ from dlclint.encodings.grid import Floats
 from dlclint.model.op_facts import Role, role
 from dlclint.model.tensors import Array
 from dlclint.simulate.network import Network, Step
+from dlclint_schemas.record import record
 
 _BLOCK = 1 << 16
 """Elements that one round of rounding takes, so that its passes stay in the cache."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Grid:
     """One grid for a whole tensor: integers 0 to 2**bitwidth - 1, a number is scale * (q - zero).
 

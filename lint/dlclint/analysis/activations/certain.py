@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from dlclint.model.evaluation.bounds import FAILURES
 from dlclint.model.evaluation.movement import MOVEMENT
 from dlclint.model.op_facts import KEEPS_GRID, UNCHANGED
 from dlclint_schemas.outputs import op_outputs
+from dlclint_schemas.record import record
 
 if TYPE_CHECKING:
     from dlclint.model.graph import Graph, Node
@@ -34,7 +35,7 @@ MOST = 1 << 18
 """Elements up to which a range is kept element by element."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Interval:
     """The lowest and highest value, arrays that broadcast to the tensor's shape; an end may be infinite.
 

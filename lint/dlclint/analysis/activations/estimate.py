@@ -10,11 +10,12 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
+from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
 
 Floats = npt.NDArray[np.float64]
@@ -53,7 +54,7 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Estimate:
     """Mean, deviation and range by channel, shape [channels], or [1] for the whole tensor.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dlclint_schemas.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LayerRow:
     """A convolution before and after. `chain` counts from 1; see `Figures` for the numbers.
 
@@ -26,7 +26,7 @@ class LayerRow:
     range_after: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LeftAlone:
     """Pairs that stay as they are, and why."""
 
@@ -35,7 +35,7 @@ class LeftAlone:
     """Each as the names of its convolutions, first -> second."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Checked:
     """Both models run on random inputs: the largest difference relative to an output's magnitude."""
 
@@ -44,7 +44,7 @@ class Checked:
     output: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EqualizeOutcome:
     """A whole run of `dlclint equalize`."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from dlclint.analysis.plan.model import Choice, Command, Toolchain
 from dlclint.analysis.view import ModelView
@@ -12,6 +11,7 @@ from dlclint.model.dimensions import Dimensions
 from dlclint.target import DlcKind, Runtime, Target
 from dlclint_schemas.ops import DEFAULT_SDK
 from dlclint_schemas.quantization import tool_options
+from dlclint_schemas.record import record
 
 INPUT_LIST = "INPUT_LIST.txt"
 """Stands for the file of calibration inputs, which only the user has."""
@@ -27,7 +27,7 @@ _BACKENDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Tools:
     """How a family of tools spells what the others spell differently.
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from dlclint.diagnostic import Number
 from dlclint.model.dimensions import Dimensions
 from dlclint.target import Runtime, Target
+from dlclint_schemas.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Asked:
     """What the user settled, and what the rules know beforehand.
 
@@ -26,7 +27,7 @@ class Asked:
     lacking: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Choice:
     """The settings that the commands come from.
 
@@ -48,7 +49,7 @@ class Choice:
     cle: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Advice:
     """One decision: what it is about, what to choose, why, and the numbers behind it."""
 
@@ -58,7 +59,7 @@ class Advice:
     evidence: Mapping[str, Number | str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Obstacle:
     """A rule that has something against the conversion as planned.
 
@@ -74,7 +75,7 @@ class Obstacle:
     help: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LayerFigures:
     """SQNR of a weight in dB on the two grids, at the chosen width; `chosen` is the one that counts.
 
@@ -90,7 +91,7 @@ class LayerFigures:
     at_4_bits: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ActivationFigures:
     """An activation's estimated range, what it rests on, and its SQNR in dB at 8 and 16 bits."""
 
@@ -102,7 +103,7 @@ class ActivationFigures:
     sqnr16: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Command:
     """A command line: the tool, and its options with their values."""
 
@@ -110,7 +111,7 @@ class Command:
     options: tuple[tuple[str, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Toolchain:
     """The commands of one family of tools, in order."""
 
@@ -118,7 +119,7 @@ class Toolchain:
     commands: tuple[Command, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plan:
     """A whole plan. `estimated` of `activations` tensors have an estimated range.
 

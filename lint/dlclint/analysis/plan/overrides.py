@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from dlclint import __version__
@@ -19,6 +17,7 @@ from dlclint.encodings import grid
 from dlclint.encodings.convert import Entry, written
 from dlclint.model.op_facts import CONVOLUTIONS, MATRICES
 from dlclint.model.tensors import Unavailable
+from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
 
 RANGELESS = "0.6.1"
@@ -26,7 +25,7 @@ RANGELESS = "0.6.1"
 (80-63442-2 Rev BL, Quantized vs Non-Quantized Models, the examples of mixed precision)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Overrides:
     """An override file as text, and what is in it and what is not, one sentence each."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from dlclint.diagnostic import counted, plain
 from dlclint.model.graph import Graph
 from dlclint.model.tensors import Array
 from dlclint.model.types import TensorType
+from dlclint_schemas.record import record
 
 Sample = Mapping[str, Array]
 LAYOUTS = ("nchw", "nhwc")
@@ -22,7 +23,7 @@ class BadInput(Exception):
     """An input cannot be used; the argument says which and why, in one line with what to do."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Samples:
     """Inputs of a model. `words` says where they come from; `random` that nobody gave them."""
 
