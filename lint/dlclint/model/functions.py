@@ -14,6 +14,7 @@ from functools import reduce
 import onnx
 
 from dlclint.model.graph import Graph, Model, Node
+from dlclint.model.propagation import stays_small
 from dlclint.model.protos import nodes_below, subgraphs
 from dlclint.model.tensors import Array
 from dlclint.model.types import TensorType, joined, tensor_type
@@ -25,6 +26,8 @@ _GIVEN = 64
 """Elements up to which a value that a call hands over is looked at: sizes, axes, scales."""
 _EXPANDED = 30_000
 """Nodes up to which onnx's inference, which follows every call into every call, may go at once."""
+_DEEP = 200
+"""Calls within calls that it may follow."""
 _EXPANDED_IN_ALL = 200_000
 """And in all inferences of a model's functions."""
 
@@ -94,17 +97,22 @@ def _sizes(proto: onnx.ModelProto) -> dict[_Name, float]:
         for name, body in bodies.items()
     }
     sizes: dict[_Name, float] = {}
+    depths: dict[_Name, int] = {}
     for start in bodies:
-        stack = [start]
-        while stack:
-            name = stack[-1]
-            open_ = [need for need in needs[name] if need not in sizes]
-            if name not in sizes and open_ and not set(open_) & set(stack):
-                stack.append(open_[0])
+        stack = [(start, iter(needs[start]))]
+        open_ = {start}
+        while stack and start not in sizes:
+            name, rest = stack[-1]
+            need = next((need for need in rest if need not in sizes and need not in open_), None)
+            if need is not None:
+                open_.add(need)
+                stack.append((need, iter(needs[need])))
                 continue
             stack.pop()
-            if name not in sizes:
-                sizes[name] = math.inf if open_ else _size(bodies[name], sizes)
+            # What is still open calls itself; what is too deep would end onnx's recursion, and the process.
+            depths[name] = 1 + max((depths.get(need, _DEEP) for need in needs[name]), default=0)
+            sizes[name] = math.inf if depths[name] > _DEEP else _size(bodies[name], sizes)
+            open_.discard(name)
     return sizes
 
 
@@ -222,12 +230,17 @@ class FunctionTypes:
                 graph.input.add(name=name).type.CopyFrom(kind)
         for name in body.outputs:
             graph.output.add(name=name)
-        calls, size = self._reached(graph), _size(graph, self._sizes)
-        if calls and size <= min(_EXPANDED, self._left):
-            self._left -= size
+        size = _size(graph, self._sizes)
+        # No more is reached than is expanded, so it is looked for only where that is followed.
+        if size <= min(_EXPANDED, self._left):
+            calls = self._reached(graph)
+            self._left -= size if calls else 0
             model.functions.extend(calls)
         try:
-            return onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+            found = onnx.GraphProto()
+            # A part of a message keeps the whole of it in memory, and with it all functions.
+            found.CopyFrom(onnx.shape_inference.infer_shapes(model, data_prop=stays_small(graph)).graph)
+            return found
         except Exception:  # the checker reports what is wrong; here it only means that less is known
             return graph
 

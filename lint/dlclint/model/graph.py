@@ -414,6 +414,10 @@ class Model:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know of how the model was read and judged, each once."""
+        if self.values.exhausted:
+            self.note(
+                "shape arithmetic is followed in part only: its values come to more than are held at once"
+            )
         return tuple(self._notes)
 
     def note(self, text: str) -> None:

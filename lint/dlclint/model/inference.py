@@ -17,6 +17,7 @@ from dlclint.model.attributes import schema_of
 from dlclint.model.evaluation.values import Value
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.op_facts import SHAPE_INPUT, VALUE_INPUTS, WITH_BODIES
+from dlclint.model.propagation import stays_small
 from dlclint.model.protos import subgraphs
 from dlclint.model.types import Dim, TensorType, is_complete, joined, merged, tensor_type
 
@@ -48,7 +49,7 @@ def infer(proto: onnx.ModelProto) -> onnx.ModelProto:
     if _has_too_many_bodies(proto.graph):
         return proto
     try:
-        return onnx.shape_inference.infer_shapes(proto, data_prop=True)
+        return onnx.shape_inference.infer_shapes(proto, data_prop=stays_small(proto.graph))
     except Exception:  # an opset the registry does not know, a cycle: what is declared must do
         return proto
 
@@ -58,7 +59,8 @@ def contradiction(proto: onnx.ModelProto) -> str:
     try:
         skipped = (proto.functions and _expands_too_far(proto)) or _has_too_many_bodies(proto.graph)
         if not skipped:
-            onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
+            small = stays_small(proto.graph)
+            onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=small)
     except Exception as error:  # inference raises RuntimeError, InferenceError and others
         return " ".join(str(error).split()) or type(error).__name__
     return ""
@@ -95,28 +97,29 @@ def _inferred_without_calls(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 def refine(model: Model) -> None:
     """Add to a model's types what its values, bodies and calls tell; what was known stays as it is."""
+    anew = _has_too_many_bodies(model.proto.graph)
     if not model.functions:
-        _Refinement(model).graph(model.graph)
+        _Refinement(model, anew).graph(model.graph)
         return
     # Imported here because few models have functions.
     from dlclint.model.functions import FunctionTypes
 
     functions = FunctionTypes(model)
-    _Refinement(model, functions).graph(model.graph)
+    _Refinement(model, anew, functions).graph(model.graph)
     for body in functions.settle():
-        _Refinement(model, functions).graph(body)
+        _Refinement(model, anew, functions).graph(body)
 
 
 class _Refinement:
     """One pass over a graph and its subgraphs. `changed` holds tensors that are known better now."""
 
-    def __init__(self, model: Model, functions: FunctionTypes | None = None) -> None:
+    def __init__(self, model: Model, anew: bool, functions: FunctionTypes | None = None) -> None:
         self.model = model
         self.values = model.values
         self.functions = functions
         self.changed: set[str] = set()
         self._left: int | None = None
-        self._anew = _has_too_many_bodies(model.proto.graph)
+        self._anew = anew
         """Whether onnx's inference was left out, so that every node is inferred here."""
 
     def graph(self, graph: Graph) -> None:

@@ -15,7 +15,7 @@ from dlclint.model.evaluation.arithmetic import ARITHMETIC
 from dlclint.model.evaluation.bounds import FAILURES, Array, Unknown
 from dlclint.model.evaluation.movement import MOVEMENT
 from dlclint.model.op_facts import ELEMENTWISE, MOVES, SHAPE_READERS
-from dlclint.model.tensors import Unavailable
+from dlclint.model.tensors import Tensor, Unavailable
 from dlclint_schemas.record import record
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LIMIT = 4096
 """Elements up to which a value is computed, unless another limit is given."""
+_IN_ALL = 8_000_000
+"""Elements that are read and made for one model: its memory is bounded by this, and its time with it."""
 _KERNELS = MOVEMENT | ARITHMETIC
 
 
@@ -44,6 +46,11 @@ class Values:
         self.limit = limit
         self._made: dict[tuple[str, int], tuple[Value | None, ...]] = {}
         self._opened: set[tuple[str, int]] = set()
+        self._stored: dict[int, Value | None] = {}
+        """By the tensor's identity: one that many nodes read is decoded once."""
+        self._left = _IN_ALL
+        self.exhausted = False
+        """Whether a value was left unknown because so many were computed before it."""
 
     def whole(self, graph: Graph, tensor: str) -> Array | None:
         """A tensor's value if all of it follows from the model, else None. Not to be written to."""
@@ -66,12 +73,9 @@ class Values:
     def _look_up(self, graph: Graph, tensor: str) -> Value | None:
         stored = graph.constant(tensor)
         if stored is not None:
-            if stored.count > self.limit:
-                return None
-            try:
-                return Value(stored.array())
-            except Unavailable:
-                return None
+            if id(stored) not in self._stored:
+                self._stored[id(stored)] = self._read(stored)
+            return self._stored[id(stored)]
         node = graph.producer(tensor)
         if node is None:
             handed = graph.root.given.get(tensor)
@@ -79,6 +83,22 @@ class Values:
         made = self._made.get(node.key, ())
         position = node.outputs.index(tensor) if made else 0
         return made[position] if position < len(made) else None
+
+    def _read(self, stored: Tensor) -> Value | None:
+        if not 0 <= stored.count <= self.limit or not self._afford(stored.count):
+            return None
+        try:
+            return Value(stored.array())
+        except Unavailable:
+            return None
+
+    def _afford(self, elements: int) -> bool:
+        """Whether so many elements more may be held."""
+        if self._left < elements:
+            self.exhausted = True
+            return False
+        self._left -= elements
+        return True
 
     def _ensure(self, last: Node) -> None:
         """Evaluate a node after what it reads; a node on the way to itself counts as unknown."""
@@ -122,9 +142,13 @@ class Values:
         if any(value is None for value, name in zip(inputs, node.inputs, strict=True) if name):
             return ()
         elements = [None if value is None else value.elements for value in inputs]
+        if not self._afford(sum(part.size for part in elements if part is not None)):
+            return ()
         try:
             with np.errstate(all="ignore"):
                 made = self._run(node, elements)
+                if not self._afford(sum(part.size for part in made)):
+                    return ()
                 marks = self._marks(node, inputs)
                 return tuple(
                     Value(part, mark if mark is not None and mark.any() else None)

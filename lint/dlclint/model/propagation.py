@@ -1,0 +1,67 @@
+"""Whether onnx's data propagation stays small on a model, which has no bound of its own.
+
+onnx.shape_inference.infer_shapes(data_prop=True) computes the values of shape arithmetic, each element a
+protobuf message. A Concat of a value with itself doubles it, so that 26 nodes, 999 bytes, take 10 GB. How
+long values may become follows from the nodes alone. Source: the data propagators in onnx/defs (1.16 to 1.19).
+"""
+
+from __future__ import annotations
+
+import math
+
+import onnx
+
+from dlclint.model.protos import graphs_below
+
+_LONGEST, _IN_ALL = 1 << 16, 4_000_000
+"""Elements of one value, and of all: a few hundred megabytes in onnx."""
+_RANK = 64
+"""Elements that the result of Shape may have; more only where a longer list became a shape."""
+_AS_LONG = frozenset({"Add", "Sub", "Mul"})
+"""Ops of whose inputs all must be known, and whose result is as long as the longest."""
+_OF_FIRST = frozenset({"Cast", "Squeeze", "Unsqueeze", "Slice", "Identity"})
+"""Ops whose result is no longer than their first input."""
+_RESHAPE = frozenset({"Reshape", "Expand", "ConstantOfShape", "Tile"})
+_WHOLE = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
+
+
+def stays_small(graph: onnx.GraphProto) -> bool:
+    """Whether the values that data propagation makes are few and short; one walk over the nodes."""
+    lengths: dict[str, int] = {}
+    rank, total = _RANK, 0
+    for inner in graphs_below(graph):
+        lengths.update((tensor.name, _length(tensor)) for tensor in inner.initializer)
+        for node in inner.node:
+            op, known = node.op_type, [lengths.get(name, 0) for name in node.input]
+            made = 0
+            if op == "Concat" or op in _AS_LONG:
+                made = (sum(known) if op == "Concat" else max(known, default=0)) if all(known) else 0
+            elif op == "Shape":
+                made = rank
+            elif op in _OF_FIRST:
+                made = known[0] if known else 0
+            elif op == "Gather" and len(known) > 1 and known[0]:
+                made = known[1]
+            elif op == "Constant":
+                made = max(map(_attribute_length, node.attribute), default=0)
+            elif op in _RESHAPE:
+                rank = max(rank, *known)
+            total += made
+            if made > _LONGEST or total > _IN_ALL:
+                return False
+            if made:
+                lengths.update(dict.fromkeys(node.output, made))
+    return True
+
+
+def _length(tensor: onnx.TensorProto) -> int:
+    """Elements of a list, or of a single number, that is propagated; else 0."""
+    if tensor.data_type not in _WHOLE or len(tensor.dims) > 1:
+        return 0
+    return max(0, int(math.prod(tensor.dims)))
+
+
+def _attribute_length(attribute: onnx.AttributeProto) -> int:
+    if attribute.name == "value":
+        return _length(attribute.t)
+    return len(attribute.ints) or int(attribute.name == "value_int")
