@@ -6,13 +6,17 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from dlclint import __version__
 from dlclint.analysis.view import ModelView
+from dlclint.cli.confirm import asking
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import config_of, jobs_of
 from dlclint.cli.output import deliver
+from dlclint.confirm.process import Backend
+from dlclint.confirm.socs import asked_soc
 from dlclint.diagnostic import Diagnostic, plain
 from dlclint.encodings.reading import read_encodings
 from dlclint.engine.job import Job
@@ -21,13 +25,16 @@ from dlclint.model.reading import Unreadable, read
 from dlclint.report.progress import counting
 from dlclint.report.render import render
 from dlclint.simulate.assigning import Settings
+from dlclint.simulate.comparing import by_htp
+from dlclint.simulate.htp import Asked, CannotMeasure
 from dlclint.simulate.inputs.drawn import drawn
 from dlclint.simulate.inputs.files import from_path
 from dlclint.simulate.inputs.samples import LAYOUTS, BadInput, Samples
 from dlclint.simulate.network import CannotSimulate
-from dlclint.simulate.outcome import SimulateOutcome, Simulation
+from dlclint.simulate.outcome import Apart, EngineResult, SimulateOutcome, Simulation
+from dlclint.simulate.reference import Tick
 from dlclint.simulate.running import CannotRun
-from dlclint.simulate.simulating import by_reference, prepare, widths_text
+from dlclint.simulate.simulating import Prepared, by_reference, prepare, widths_text
 
 
 def simulate(given: argparse.Namespace) -> int:
@@ -44,7 +51,8 @@ def simulate(given: argparse.Namespace) -> int:
     if not models:
         raise UsageError("there is no model among these paths; give a model, or a folder with one")
     views = _views(models)
-    files = tuple(_simulated(given, models, views, overrides))
+    with _backend(given) as backend:
+        files = tuple(_simulated(given, models, views, overrides, backend))
     if len(files) == 1 and files[0].unasked:
         raise UsageError(f"{files[0].path}: {files[0].unasked}")
     outcome = SimulateOutcome(__version__, files)
@@ -89,6 +97,7 @@ def _simulated(
     jobs: Sequence[Job],
     views: Mapping[Path, ModelView | str],
     overrides: Mapping[Path | None, Path],
+    backend: Asking | None,
 ) -> Iterator[Simulation]:
     for job in jobs:
         view = views[job.path]
@@ -97,30 +106,33 @@ def _simulated(
             yield Simulation(shown, unasked=view)
             continue
         try:
-            yield _one(given, job, view, overrides.get(job.path), shown)
+            yield _one(given, job, view, overrides.get(job.path), shown, backend)
         except (BadInput, CannotSimulate, CannotRun) as problem:
             yield Simulation(shown, unasked=plain(str(problem), 500))
 
 
 def _one(
-    given: argparse.Namespace, job: Job, view: ModelView, overrides: Path | None, shown: str
+    given: argparse.Namespace,
+    job: Job,
+    view: ModelView,
+    overrides: Path | None,
+    shown: str,
+    backend: Asking | None,
 ) -> Simulation:
     started = time.perf_counter()
-    kind = job.target.kind
-    settings = Settings(
-        kind.act_bitwidth,
-        kind.weights_bitwidth,
-        kind.bias_bitwidth,
-        kind.per_channel,
-        given.act_quantizer,
-        given.param_quantizer,
-        given.percentile,
-    )
+    settings = _settings(given, job)
     samples = _samples(given, view, job)
     document = None if overrides is None else read_encodings(overrides)
-    with counting("simulating", 2 * len(samples)) as tick:
+    engines: list[EngineResult] = []
+    apart: tuple[Apart, ...] = ()
+    passes = 1 + (given.engine != "htp") + (given.engine != "reference")
+    with counting("simulating", passes * len(samples)) as tick:
         prepared = prepare(view, samples, settings, document, tick)
-        engine = by_reference(prepared, tick)
+        if given.engine != "htp":
+            engines.append(by_reference(prepared, tick))
+        if backend is not None:
+            found, apart = _on_htp(prepared, job, backend, tick)
+            engines.append(found)
     return Simulation(
         shown,
         widths_text(settings),
@@ -129,10 +141,51 @@ def _one(
         len(samples),
         samples.random,
         "" if overrides is None else plain(str(overrides), 500),
-        (engine,),
-        notes=tuple(plain(note, 400) for note in prepared.notes),
+        tuple(engines),
+        apart if given.engine == "both" else (),
+        tuple(plain(note, 400) for note in prepared.notes),
         seconds=time.perf_counter() - started,
     )
+
+
+def _settings(given: argparse.Namespace, job: Job) -> Settings:
+    kind = job.target.kind
+    return Settings(
+        kind.act_bitwidth,
+        kind.weights_bitwidth,
+        kind.bias_bitwidth,
+        kind.per_channel,
+        given.act_quantizer,
+        given.param_quantizer,
+        given.percentile,
+    )
+
+
+Asking = tuple[Backend, Mapping[str, str]]
+"""A backend, and the versions of its packages."""
+
+
+@contextmanager
+def _backend(given: argparse.Namespace) -> Iterator[Asking | None]:
+    """The backend, where an engine needs it."""
+    if given.engine == "reference":
+        yield None
+        return
+    with asking(given) as found:
+        yield found
+
+
+def _on_htp(
+    prepared: Prepared, job: Job, backend: Asking, tick: Tick
+) -> tuple[EngineResult, tuple[Apart, ...]]:
+    worker, packages = backend
+    soc = job.target.soc
+    if soc is None:
+        raise UsageError("the backend measures for a SoC: give --soc, such as --soc SM8550 (`dlclint soc`)")
+    try:
+        return by_htp(prepared, Asked(worker, asked_soc(soc)), packages, tick)
+    except (CannotMeasure, CannotSimulate) as problem:
+        return EngineResult("htp", packages, failure=plain(str(problem), 600)), ()
 
 
 def _samples(given: argparse.Namespace, view: ModelView, job: Job) -> Samples:

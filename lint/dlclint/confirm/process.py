@@ -88,6 +88,7 @@ class Backend:
         compile: bool = True,
         fold: bool = True,
         dlc: Path | None = None,
+        run: Sequence[tuple[Path, Path]] = (),
     ) -> Answer:
         """Put one question.
 
@@ -98,6 +99,8 @@ class Backend:
             compile: whether to compile as well; false stops after validation.
             fold: whether constants are folded before, as the converter's simplifier does.
             dlc: a folder in which the DLC is to be written.
+            run: .npz files of inputs to run on, by name, and where those of the outputs go, in their
+                order; then the backend must take the whole model.
 
         Raises:
             NotAvailable: the backend cannot be loaded.
@@ -119,6 +122,7 @@ class Backend:
             "fold": fold,
             "log": str(log),
             "dlc": str(dlc) if dlc is not None else "",
+            "run": [[str(inputs), str(outputs)] for inputs, outputs in run],
         }
         try:
             answer, ended = self._exchange(question)

@@ -41,7 +41,8 @@ class PartRow:
 class LayerRow:
     """One layer: the SQNR in dB of what it makes, on float inputs (`alone`), and as it comes (`arrived`).
 
-    `causes` say in words why it is what it is, where that is known; `bits` is None where it ran in float.
+    `alone` is None where the engine runs whole models only. `causes` say in words why it is what it is,
+    where that is known; `bits` is None where it ran in float.
     """
 
     node: str
@@ -49,7 +50,7 @@ class LayerRow:
     op: str
     tensor: str
     bits: int | None
-    alone: float
+    alone: float | None
     arrived: float
     low: float
     high: float
@@ -84,12 +85,13 @@ class EngineResult:
 
 @record
 class Apart:
-    """A tensor at which two engines differ, with the SQNR in dB of each."""
+    """A tensor at which two engines differ: the SQNR in dB of each, and of one against the other."""
 
     tensor: str
     op: str
     reference: float
     htp: float
+    between: float
 
 
 @record

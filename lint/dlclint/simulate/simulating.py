@@ -96,7 +96,7 @@ def by_reference(prepared: Prepared, tick: Tick = quiet) -> EngineResult:
     return EngineResult(
         "reference",
         runtime_versions(),
-        tuple(_outputs(prepared, measured)),
+        tuple(output_rows(prepared, measured)),
         tuple(layers),
         notes=(
             f"{counted(len(prepared.network.folded_norms), 'batch normalization')} folded into convolutions,"
@@ -107,7 +107,8 @@ def by_reference(prepared: Prepared, tick: Tick = quiet) -> EngineResult:
     )
 
 
-def _outputs(prepared: Prepared, measured: Measured) -> list[OutputRow]:
+def output_rows(prepared: Prepared, measured: Measured) -> list[OutputRow]:
+    """The rows of a report for what was measured of the outputs."""
     rows = []
     for name, error in measured.outputs.items():
         scores = measured.scores.get(name)

@@ -45,10 +45,23 @@ def add_asking(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         action="store_true",
         help="only validate: faster; Hexagon v68 is compiled all the same",
     )
-    asking.add_argument(
-        "--timeout", type=float, default=60.0, metavar="S", help="seconds for one model (default: 60)"
-    )
-    asking.add_argument(
-        "--memory", type=float, default=8.0, metavar="GIB", help="memory for one model in GiB (default: 8)"
-    )
+    add_limits(asking, 60.0)
     return asking
+
+
+def add_limits(group: argparse._ArgumentGroup, seconds: float) -> None:
+    """What one question to the backend may take."""
+    group.add_argument(
+        "--timeout",
+        type=float,
+        default=seconds,
+        metavar="S",
+        help=f"seconds that the backend may take for one model (default: {seconds:g})",
+    )
+    group.add_argument(
+        "--memory",
+        type=float,
+        default=8.0,
+        metavar="GIB",
+        help="memory that the backend may take for one model in GiB (default: 8)",
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from dlclint.cli.options import shared
+from dlclint.cli.options.confirm import add_limits
 from dlclint.report.render import FORMATS
 
 ENGINES = ("reference", "htp", "both")
@@ -45,6 +46,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="reference: the documented arithmetic on the CPU; htp: Qualcomm's own backend (needs the extra"
         " 'dlclint[qnn]' and --soc); default: reference",
     )
+    add_limits(engine, 600.0)
     shared.add_configuration(simulate)
     output = simulate.add_argument_group("output")
     output.add_argument("--format", choices=FORMATS["simulate"], default="rich", help="default: rich")

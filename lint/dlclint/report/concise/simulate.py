@@ -35,8 +35,8 @@ def _engine(engine: EngineResult) -> Iterator[str]:
         )
         yield from (f"output {row.tensor}: {part(item, row.tensor)}" for item in row.parts if item.lost)
     for layer in engine.layers:
+        alone = "" if layer.alone is None else f"{with_unit(layer.alone)} alone, "
         for cause in layer.causes:
-            yield (
-                f"{layer.op} {layer.tensor}: {with_unit(layer.alone)} alone, {with_unit(layer.arrived)}"
-                f" arrived: {cause}"
-            )
+            yield f"{layer.op} {layer.tensor}: {alone}{with_unit(layer.arrived)} arrived: {cause}"
+    if engine.in_float:
+        yield f"computed in float: {', '.join(engine.in_float)}"

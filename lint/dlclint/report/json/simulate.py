@@ -30,8 +30,14 @@ def _file(file: Simulation) -> dict[str, Any]:
         "unmeasured": file.unasked,
         "engines": [_engine(engine) for engine in file.engines],
         "apart": [
-            {"tensor": a.tensor, "op": a.op, "reference": _db(a.reference), "htp": _db(a.htp)}
-            for a in file.apart
+            {
+                "tensor": item.tensor,
+                "op": item.op,
+                "reference": _db(item.reference),
+                "htp": _db(item.htp),
+                "between": _db(item.between),
+            }
+            for item in file.apart
         ],
         "notes": list(file.notes),
     }
@@ -77,7 +83,7 @@ def _layer(row: LayerRow) -> dict[str, Any]:
         "op": row.op,
         "tensor": row.tensor,
         "bitwidth": row.bits,
-        "alone": _db(row.alone),
+        "alone": None if row.alone is None else _db(row.alone),
         "arrived": _db(row.arrived),
         "min": _finite(row.low),
         "max": _finite(row.high),

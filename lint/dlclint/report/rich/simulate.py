@@ -23,6 +23,8 @@ from dlclint.report.simulate_words import (
 )
 from dlclint.simulate.outcome import EngineResult, LayerRow, SimulateOutcome, Simulation
 
+_COLUMNS = ("alone", "arrived", "bits", "op", "tensor", "cause")
+
 
 def render(outcome: SimulateOutcome, stream: TextIO | None) -> str:
     """The report; coloured only if the stream is a terminal (NO_COLOR and FORCE_COLOR are heeded)."""
@@ -52,9 +54,11 @@ def _file(console: Console, file: Simulation) -> None:
         _engine(console, engine)
     if file.apart:
         console.print()
-        _line(console, "where the engines differ", "bold")
-        rows = [(a.op, a.tensor, decibels(a.reference), decibels(a.htp)) for a in file.apart]
-        _table(console, ("op", "tensor", "reference dB", "htp dB"), rows)
+        _line(console, "where the engines begin to differ, and where more (first sample)", "bold")
+        rows = [
+            (decibels(a.reference), decibels(a.htp), decibels(a.between), a.op, a.tensor) for a in file.apart
+        ]
+        _table(console, ("reference dB", "htp dB", "between them", "op", "tensor"), rows)
     for note in file.notes:
         _line(console, f"note: {note}", "italic")
     console.print()
@@ -87,24 +91,33 @@ def _engine(console: Console, engine: EngineResult) -> None:
     for row in engine.outputs:
         for item in row.parts:
             _line(console, part(item, row.tensor), "red" if item.lost else "dim", 4)
-    shown = [row for row in engine.layers if row.causes or row.bits is not None][:WORST]
-    if shown:
-        console.print()
-        _line(console, "layers that add the most error (SQNR in dB: added alone, and as it arrives)", "bold")
-        _table(
-            console,
-            ("alone", "arrived", "bits", "op", "tensor", "cause"),
-            [_layer(row) for row in shown],
-        )
+    _layers(console, engine)
     if engine.in_float:
         _line(console, f"computed in float: {', '.join(engine.in_float)}", "yellow")
     for note in engine.notes:
         _line(console, f"note: {note}", "italic")
 
 
+def _layers(console: Console, engine: EngineResult) -> None:
+    shown = [row for row in engine.layers if row.causes or row.bits is not None][:WORST]
+    if not shown:
+        return
+    console.print()
+    if any(row.alone is not None for row in shown):
+        title = "layers that add the most error (SQNR in dB: added alone, and as it arrives)"
+    else:
+        title = "layers at which the most error has arrived (SQNR in dB)"
+    _line(console, title, "bold")
+    cells = [_layer(row) for row in shown]
+    # A column that holds nothing is left out.
+    kept = [place for place in range(len(_COLUMNS)) if any(row[place] for row in cells)]
+    _table(console, [_COLUMNS[place] for place in kept], [[row[place] for place in kept] for row in cells])
+
+
 def _layer(row: LayerRow) -> tuple[str, ...]:
     bits = "float" if row.bits is None else str(row.bits)
-    return decibels(row.alone), decibels(row.arrived), bits, row.op, row.tensor, "; ".join(row.causes)
+    alone = "" if row.alone is None else decibels(row.alone)
+    return alone, decibels(row.arrived), bits, row.op, row.tensor, "; ".join(row.causes)
 
 
 def _table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -1,0 +1,159 @@
+"""The HTP engine: Qualcomm's own backend for x86, in a worker process, on the same grids.
+
+The whole graph must be taken, quantization at its edges too: what is measured is the backend's
+arithmetic and nobody else's. What it computes in float between Dequantize and Quantize is told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from dlclint.confirm.log import BackendLog, read_log
+from dlclint.confirm.process import Backend
+from dlclint.confirm.question import Question
+from dlclint.confirm.reasons import CONFIGURED, failure_reason, provider_reason, validator_reason
+from dlclint.confirm.socs import AskedSoc
+from dlclint.diagnostic import plain
+from dlclint.simulate.evaluating import Evaluator, Values
+from dlclint.simulate.inputs.samples import Sample, Samples
+from dlclint.simulate.network import Step
+from dlclint.simulate.qdq import quantized_model
+from dlclint.simulate.reference import Tick, quiet
+from dlclint.simulate.scheme import Scheme
+
+_AT_ONCE = 4
+"""Samples of one question, so that a bar moves and the files of few samples lie on the disk."""
+_QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+
+
+class CannotMeasure(Exception):
+    """The backend does not run the model; the argument says why in one line."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """A backend, the SoC that it is asked for, and what it said while it ran."""
+
+    backend: Backend
+    soc: AskedSoc
+    in_float: list[str] = field(default_factory=list)
+    build: str = ""
+
+
+def outputs_on_htp(
+    asked: Asked, evaluator: Evaluator, scheme: Scheme, samples: Samples, tick: Tick = quiet
+) -> Iterator[Values]:
+    """The outputs of each sample, in order.
+
+    Raises:
+        CannotMeasure: the backend does not take the whole model, or dies.
+        NotAvailable: the backend cannot be loaded.
+        CannotSimulate: a grid or weight cannot be given to the backend.
+        BadInput: a sample cannot be read.
+    """
+    for start in range(0, len(samples), _AT_ONCE):
+        part = [load() for load in samples.load[start : start + _AT_ONCE]]
+        for values in _run(asked, evaluator, scheme, part, ()):
+            yield values
+            tick()
+
+
+def layers_on_htp(asked: Asked, evaluator: Evaluator, scheme: Scheme, sample: Sample) -> Values:
+    """Every quantized activation of one sample, read from the backend, by name.
+
+    Raises:
+        CannotMeasure: as `outputs_on_htp`; the tensors that become outputs may be what it does not take.
+        NotAvailable: the backend cannot be loaded.
+    """
+    network = evaluator.network
+    made = [name for step in network.steps for name in step.outputs if name in scheme.activations]
+    watched = [name for name in made if name not in network.outputs]
+    (values,) = _run(asked, evaluator, scheme, [sample], watched)
+    return values
+
+
+def _run(
+    asked: Asked, evaluator: Evaluator, scheme: Scheme, samples: Sequence[Sample], watched: Sequence[str]
+) -> list[Values]:
+    network = evaluator.network
+    shapes = {name: samples[0][name].shape for name in network.inputs}
+    kinds = {name: samples[0][name].dtype for name in network.inputs}
+    for sample in samples:
+        if {name: sample[name].shape for name in network.inputs} != shapes:
+            raise CannotMeasure("the samples differ in shape, and the backend takes one")
+    model = quantized_model(evaluator, scheme, shapes, kinds, watched)
+    names = [*network.outputs, *watched]
+    with TemporaryDirectory(prefix="dlclint-simulate-") as folder:
+        pairs = [(Path(folder) / f"in{n}.npz", Path(folder) / f"out{n}.npz") for n in range(len(samples))]
+        for sample, (inputs, _) in zip(samples, pairs, strict=True):
+            np.savez(inputs, **{name: sample[name] for name in network.inputs})  # type: ignore[arg-type]
+        answer = asked.backend.ask(model.SerializeToString(), Path(folder), str(asked.soc.id), run=pairs)
+        log = read_log(answer.log)
+        asked.build = plain(log.build)
+        if answer.ended:
+            raise CannotMeasure(f"the backend was lost: {answer.ended}{_while(log, network.steps)}")
+        if answer.error or not all(outputs.exists() for _, outputs in pairs):
+            raise CannotMeasure(_refusal(answer.error, log, network.steps))
+        asked.in_float = _in_float(log, network.steps)
+        found = []
+        for _, outputs in pairs:
+            with np.load(outputs) as loaded:
+                arrays = [loaded[f"arr_{place}"] for place in range(len(names))]
+            found.append(dict(zip(names, arrays, strict=True)))
+    return found
+
+
+def _steps(steps: Sequence[Step]) -> Question:
+    """The way back from the backend's names."""
+    return Question(b"", Path(), {(0, step.index): (str(step.index), step.index) for step in steps})
+
+
+def _step(name: str, steps: Sequence[Step]) -> Step | None:
+    found = _steps(steps).node_of(name)
+    by_index = {step.index: step for step in steps}
+    return None if found is None else by_index.get(found[1])
+
+
+def _text(step: Step) -> str:
+    return plain(f"{step.op} {step.outputs[0]}")
+
+
+def _while(log: BackendLog, steps: Sequence[Step]) -> str:
+    step = _step(log.last_tried, steps)
+    return "" if step is None or log.composing else f" while it judged {_text(step)}"
+
+
+def _in_float(log: BackendLog, steps: Sequence[Step]) -> list[str]:
+    found = (_step(name, steps) for name in log.composed_in_float)
+    return list(dict.fromkeys(_text(step) for step in found if step is not None))
+
+
+def _refusal(error: str, log: BackendLog, steps: Sequence[Step]) -> str:
+    """Why the backend does not run the whole, with the first ops that stand in the way."""
+    refused: dict[str, None] = {}
+    for group in log.passes[-1] if log.passes else ():
+        if group.taken or CONFIGURED in group.reason:
+            continue
+        member = next((name for op, name in group.members if op not in _QUANTIZERS), "")
+        step = _step(member, steps)
+        why = provider_reason(group) if group.code is None else validator_reason(group)
+        refused[f"{_text(step) if step is not None else group.kind}: {why}"] = None
+    for name in log.unprepared:
+        step = _step(name, steps)
+        if step is not None:
+            refused[f"{_text(step)}: compiling finds no implementation"] = None
+    if refused:
+        more = f" and {len(refused) - 3} more" if len(refused) > 3 else ""
+        return plain(f"HTP does not take the whole model: {'; '.join(list(refused)[:3])}{more}", 600)
+    reason = failure_reason(error, log) or "the backend gave no outputs and no reason"
+    return plain(re.sub(r"'?dlclint_0_(\d+)_\w*'?", lambda m: _named(m[1], steps), reason), 400)
+
+
+def _named(index: str, steps: Sequence[Step]) -> str:
+    return next((_text(step) for step in steps if step.index == int(index)), f"node {index}")

@@ -1,0 +1,122 @@
+"""Both engines on the same grids: the reference is what ONNX Runtime makes of the QDQ model, HTP is asked."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from simulated_networks import YOLO, evaluator_of, inputs, saved, small_conv
+
+from dlclint.cli.main import main
+from dlclint.simulate.assigning import Settings, assign, leaders
+from dlclint.simulate.evaluating import Evaluator
+from dlclint.simulate.inputs.samples import Samples
+from dlclint.simulate.qdq import SEEN, quantized_model
+from dlclint.simulate.reference import observe
+from dlclint.simulate.scheme import Scheme
+
+needs_backend = pytest.mark.skipif(find_spec("onnxruntime_qnn") is None, reason="onnxruntime-qnn is absent")
+
+ATTENTION = """g (float[1,6,8] x) => (float[1,6,8] y) <float scale = {0.35}> {
+  l = LayerNormalization(x, gamma, beta)
+  q = MatMul(l, wq) k = MatMul(l, wk) v = MatMul(l, wv)
+  t = Transpose<perm=[0,2,1]>(k) s = MatMul(q, t) m = Mul(s, scale) p = Softmax(m)
+  o = MatMul(p, v) y = Add(x, o) }"""
+
+
+def attention(tmp_path: Path) -> Path:
+    random = np.random.default_rng(3)
+    weights = {name: random.normal(0, 0.4, (8, 8)).astype(np.float32) for name in ("wq", "wk", "wv")}
+    weights["gamma"] = random.uniform(0.5, 1.5, 8).astype(np.float32)
+    weights["beta"] = random.normal(0, 0.2, 8).astype(np.float32)
+    return saved(tmp_path, ATTENTION, weights)
+
+
+def scheme_of(path: Path, settings: Settings) -> tuple[Evaluator, Scheme, dict[str, np.ndarray]]:
+    evaluator = evaluator_of(path)
+    feed = inputs(path)
+    observed = observe(evaluator, Samples("", (lambda: feed,)), settings.needs_bins)
+    return evaluator, assign(evaluator.network, observed, settings, leaders(evaluator.network)), feed
+
+
+def whole(evaluator: Evaluator, scheme: Scheme, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The QDQ model in ONNX Runtime without graph optimizations, every quantized activation an output."""
+    network = evaluator.network
+    made = [name for step in network.steps for name in step.outputs if name in scheme.activations]
+    watched = [name for name in made if name not in network.outputs]
+    shapes = {name: values.shape for name, values in feed.items()}
+    model = quantized_model(evaluator, scheme, shapes, {n: v.dtype for n, v in feed.items()}, watched)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    found = dict(zip((o.name for o in session.get_outputs()), session.run(None, feed), strict=True))
+    return {name.removesuffix(SEEN): values for name, values in found.items()}
+
+
+@pytest.mark.parametrize("build", [small_conv, attention], ids=["conv", "attention"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(),
+        Settings(16, 8, 32, True),
+        Settings(8, 4, 32, True, "symmetric", "symmetric"),
+        Settings(8, 8, 8, False, "enhanced", "enhanced"),
+        Settings(16, 16, 32, True, "percentile", "adjusted"),
+    ],
+    ids=["a8w8", "a16w8", "a8w4", "enhanced", "a16w16"],
+)
+def test_the_reference_equals_the_qdq_model(tmp_path: Path, build: object, settings: Settings) -> None:
+    path = build(tmp_path)  # type: ignore[operator]
+    evaluator, scheme, feed = scheme_of(path, settings)
+    expected = whole(evaluator, scheme, feed)
+    found = evaluator.run(feed, scheme, keep=[name for name in expected if name not in ("n",)])
+    for name, values in expected.items():
+        if name == "n":  # fused: on the grid of the Relu behind it in one, never stored in the other
+            continue
+        step = scheme.activations[name].scale
+        # Sums in another order may fall to the other side of a rounding.
+        assert np.abs(found[name] - values).max() <= step * 1.01
+        assert (found[name] == values).mean() > 0.9
+
+
+def test_unlike_widths_are_converted_before_the_op(tmp_path: Path) -> None:
+    evaluator, scheme, feed = scheme_of(saved(tmp_path, YOLO), Settings())
+    scheme.activations["out"] = scheme.activations["out"].at(16)
+    scheme.activations["boxes"] = scheme.activations["boxes"].at(16)
+    expected = whole(evaluator, scheme, feed)
+    found = evaluator.run(feed, scheme, keep=list(expected))
+    for name, values in expected.items():
+        assert found[name] == pytest.approx(values, abs=1.01 * scheme.activations[name].scale)
+
+
+@needs_backend
+def test_both_engines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = saved(tmp_path, YOLO)
+    arguments = ["simulate", "--isolated", "--soc", "sm8550", "--engine", "both", "--samples", "2"]
+    assert main([*arguments, "--format", "json", str(path)]) == 0
+    reference, htp = json.loads(capsys.readouterr().out)["files"][0]["engines"]
+    assert (reference["engine"], htp["engine"]) == ("reference", "htp")
+    assert htp["versions"]["QNN"]
+    assert abs(reference["outputs"][0]["sqnr"] - htp["outputs"][0]["sqnr"]) < 1
+    assert {layer["tensor"] for layer in htp["layers"]} == {"p", "s", "out"}
+    assert main([*arguments, str(path)]) == 0
+    assert "Qualcomm's HTP backend on x86 (measured)" in " ".join(capsys.readouterr().out.split())
+
+
+@needs_backend
+def test_what_htp_does_not_take_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = saved(tmp_path, "g (float[1,8] x) => (float[1,8] y) { s = Sigmoid(x) y = Acosh(s) }")
+    assert main(["simulate", "--isolated", "--soc", "sm8550", "--engine", "both", str(path)]) == 2
+    assert "HTP does not take the whole model: Acosh y: " in " ".join(capsys.readouterr().out.split())
+
+
+def test_htp_needs_a_soc(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if find_spec("onnxruntime_qnn") is None:
+        pytest.skip("onnxruntime-qnn is absent")
+    path = saved(tmp_path, YOLO)
+    assert main(["simulate", "--isolated", "--engine", "htp", "--samples", "1", str(path)]) == 2
+    assert "give --soc" in capsys.readouterr().err
