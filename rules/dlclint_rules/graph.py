@@ -289,7 +289,7 @@ def unmatched_pattern(context: ModelContext) -> Iterator[Finding]:
     each is a layer of its own, with a range of its own.
     What to do: write it as x * Clip(x + 3, 0, 6) / 6, or as Sub, Pow, ReduceMean, Add, Sqrt and Div.
     """
-    view = context.view
+    view = context.view.as_float
     for node in view.nodes():
         if node.key in view.in_pattern or node.op_type == "Erf":
             continue
@@ -304,7 +304,7 @@ def unmatched_pattern(context: ModelContext) -> Iterator[Finding]:
             Confidence.INFERRED,
             help="write it as the converter recognises it",
             node=match.last,
-            fix=repairs.patterns.rewritten(match),
+            fix=None if context.view.carried else repairs.patterns.rewritten(match),
         )
 
 
@@ -316,7 +316,7 @@ def split_fully_connected(context: ModelContext) -> Iterator[Finding]:
     behind it is the same, but the bias is an element-wise op of its own.
     What to do: write them as one Gemm, with the weight transposed.
     """
-    for node in context.view.nodes():
+    for node in context.view.as_float.nodes():
         add = _bias_of(node)
         if add is not None:
             yield Finding(
@@ -326,7 +326,7 @@ def split_fully_connected(context: ModelContext) -> Iterator[Finding]:
                 Confidence.INFERRED,
                 help="write them as Gemm with transB 1",
                 node=node,
-                fix=repairs.layers.fully_connected(node, add),
+                fix=None if context.view.carried else repairs.layers.fully_connected(node, add),
             )
 
 

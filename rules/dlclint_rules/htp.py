@@ -27,10 +27,10 @@ Activations)."""
 
 
 def _nodes(context: ModelContext, *ops: str) -> Iterator[Node]:
-    """Nodes of these ops, if the model is meant for HTP."""
+    """Nodes of these ops as the converter meets them, without quantizing nodes between, if meant for HTP."""
     if context.target.means(Runtime.HTP):
         for op in ops:
-            yield from context.view.by_op.get(op, ())
+            yield from context.view.as_float.by_op.get(op, ())
 
 
 def _count(number: int) -> str:
@@ -158,7 +158,7 @@ def divide(context: ModelContext) -> Iterator[Finding]:
         help="multiply by the reciprocal",
         node=divisions[0],
         evidence={"nodes": len(divisions), "numbers": sum(sizes)},
-        fix=repairs.layers.multiplications(divisions),
+        fix=None if context.view.carried else repairs.layers.multiplications(divisions),
     )
 
 
@@ -197,7 +197,7 @@ def prelu(context: ModelContext) -> Iterator[Finding]:
         help="ReLU or ReLU6 is faster where accuracy allows",
         node=(apart or found)[0],
         evidence={"nodes": len(found), "apart": len(apart)},
-        fix=repairs.layers.relus(found),
+        fix=None if context.view.carried else repairs.layers.relus(found),
     )
 
 

@@ -347,3 +347,18 @@ def test_show_and_diff_read_models(tmp_path: Path, capsys: pytest.CaptureFixture
         == 2
     )
     assert "carries no encodings" in capsys.readouterr().err
+
+
+def test_rules_on_neighbours_look_through_and_offer_no_fix(tmp_path: Path) -> None:
+    """A fix would be worked out on tensors that the file does not have."""
+    ones = ", ".join(["1"] * 16)
+    body = f"""g (float[1,4,1,1] x) => (float[1,4,1,1] y)
+      <{S}, int8[4,4,1,1] w = {{{ones}}}, float t = {{0.1}}, float[4,1,1] slope = {{0.1, 0.2, 0.3, 0.4}}> {{
+      e = DequantizeLinear(w, t)
+      a = Conv(x, e) q = QuantizeLinear(a, {Z}) d = DequantizeLinear(q, {Z})
+      [tanh] b = Tanh(d) p = QuantizeLinear(b, {Z}) c = DequantizeLinear(p, {Z})
+      f = Conv(c, e) r = QuantizeLinear(f, {Z}) g = DequantizeLinear(r, {Z}) [slope] y = PRelu(g, slope) }}"""
+    found = {item.rule: item for item in lint(Job(saved(tmp_path, body), HTP8)).diagnostics}
+    assert found["htp/unfused-activation"].location.node == "tanh"
+    assert "each can run inside the convolution before it" in found["htp/prelu"].message
+    assert found["htp/prelu"].fix is None

@@ -65,7 +65,7 @@ def standalone_batchnorm(context: ModelContext) -> Iterator[Finding]:
         return
     rows: list[tuple[Node, float]] = []
     total = 0
-    for node in context.view.nodes():
+    for node in context.view.as_float.nodes():
         if node.op_type != "BatchNormalization" or node.domain:
             continue
         total += 1
@@ -119,7 +119,7 @@ def mask_constant(context: ModelContext) -> Iterator[Finding]:
     levels = float(grid.steps(bits))
     least = threshold("mask_step") * levels if target.quantize else threshold("float16_max") + 1
     advice = threshold("mask_advice")
-    for mask in find_masks(context.view, least):
+    for mask in find_masks(context.view.as_float, least):
         step = abs(mask.value) / levels
         node = mask.readers[0]
         count = len(mask.softmaxes)
@@ -138,5 +138,5 @@ def mask_constant(context: ModelContext) -> Iterator[Finding]:
             node,
             mask.name,
             evidence={"value": mask.value, "softmaxes": count, **({"step": step} if target.quantize else {})},
-            fix=repairs.masks.bounded(mask, least, advice),
+            fix=None if context.view.carried else repairs.masks.bounded(mask, least, advice),
         )
