@@ -21,7 +21,7 @@ from onnx import numpy_helper
 from dlclint.analysis.cle.absorption import HighBias
 from dlclint.analysis.cle.outcome import EqualizeOutcome
 from dlclint.cli.main import main
-from dlclint.engine.equalize import NotTheSame, Options, equalize
+from dlclint.engine.equalize import NotTheSame, Options, QuantizedAlready, Relu6, equalize
 
 pytest.importorskip("onnxruntime")
 EXTENDED = Options(extended=True)
@@ -198,7 +198,7 @@ def test_relu6_is_kept_unless_asked(tmp_path: Path) -> None:
     kept = equalize(source, output, Options())
     assert not kept.changed
     assert [left.reason for left in kept.left_alone] == ["ReLU6 lies between, which does not scale"]
-    replaced = equalize(source, output, Options(replace_relu6=True, runs=1))
+    replaced = equalize(source, output, Options(relu6=Relu6.ANYWAY, runs=1))
     assert (replaced.relu6_replaced, replaced.left_alone) == (1, ())
     model = onnx.load(output)
     assert [node.op_type for node in model.graph.node] == ["Conv", "Relu", "Conv"]
@@ -542,3 +542,38 @@ def test_what_cannot_be_done_is_one_line(
     assert said in error
     assert error.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx", "text.onnx"]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_chain_is_left_worse_than_it_was(seed: int, tmp_path: Path) -> None:
+    """Some of these networks have pairs that would lose; those are refused, with the number."""
+    random = np.random.default_rng(seed)
+    made = Network(3)
+    for inputs, outputs in ((3, 8), (8, 4), (4, 8), (8, 5)):
+        made.conv(random, outputs, inputs, spread=(seed % 4) * 0.2).add("Relu")
+    outcome = equalize(made.save(tmp_path), tmp_path / "o.onnx", Options())
+    for chain in {row.chain for row in outcome.layers}:
+        rows = [row for row in outcome.layers if row.chain == chain]
+        before = sum(10 ** (-row.chain_sqnr_before / 10) for row in rows)
+        after = sum(10 ** (-row.chain_sqnr_after / 10) for row in rows)
+        assert after <= before * 10 ** (0.05 / 10)
+
+
+def test_a_pair_that_would_lose_is_left_alone(tmp_path: Path) -> None:
+    random = np.random.default_rng(5)
+    source = Network(3).conv(random, 2, 3).add("Relu").conv(random, 8, 2).save(tmp_path)
+    outcome = equalize(source, tmp_path / "o.onnx", Options())
+    assert not outcome.changed
+    assert "dB less at 8 bits together" in outcome.left_alone[0].reason
+    assert outcome.verdict == "nothing was equalized"
+    assert (tmp_path / "o.onnx").read_bytes() == source.read_bytes()
+
+
+def test_quantized_models_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    text = """<ir_version: 8, opset_import: ["": 13]> g (float[1] x) => (float[1] y)
+      <float s = {0.1}, uint8 z = {1}> {
+      q = QuantizeLinear(x, s, z) y = DequantizeLinear(q, s, z) }"""
+    onnx.save(onnx.parser.parse_model(text), path)
+    with pytest.raises(QuantizedAlready, match="encodings extract"):
+        equalize(path, tmp_path / "o.onnx", Options())

@@ -11,7 +11,7 @@ from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import dimensions_of, names_of
 from dlclint.diagnostic import plain
 from dlclint.engine.config import ModelSection
-from dlclint.engine.equalize import NotTheSame, Options, UnknownName
+from dlclint.engine.equalize import NotTheSame, Options, QuantizedAlready, Relu6, UnknownName
 from dlclint.engine.equalize import equalize as run
 from dlclint.model.reading import Unreadable
 from dlclint.model.writing import CannotWrite
@@ -38,7 +38,7 @@ def equalize(given: argparse.Namespace) -> int:
         raise UsageError("--verify needs ONNX Runtime; pip install 'dlclint[verify]'")
     options = Options(
         given.extended,
-        given.relu6 == "replace",
+        Relu6(given.relu6),
         HighBias(given.high_bias),
         given.weights_bitwidth,
         given.verify,
@@ -49,7 +49,7 @@ def equalize(given: argparse.Namespace) -> int:
         outcome = run(path, output, options)
     except Unreadable as problem:
         raise UsageError(f"{plain(given.path)}: {plain(problem.message)}; {plain(problem.help)}") from None
-    except (CannotWrite, UnknownName) as problem:
+    except (CannotWrite, QuantizedAlready, UnknownName) as problem:
         raise UsageError(plain(str(problem), 500)) from None
     except NotTheSame as problem:
         print(f"dlclint: {plain(str(problem), 500)}; nothing was written", file=sys.stderr)

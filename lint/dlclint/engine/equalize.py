@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import field, replace
 from pathlib import Path
 
 from dlclint import __version__
 from dlclint.analysis.cle.absorption import HighBias, absorbed
+from dlclint.analysis.cle.cutting import cuts
 from dlclint.analysis.cle.matching import Matching, Pair, match
-from dlclint.analysis.cle.outcome import Checked, EqualizeOutcome, LayerRow, LeftAlone
+from dlclint.analysis.cle.outcome import Checked, EqualizeOutcome, LayerRow, LeftAlone, verdict
 from dlclint.analysis.cle.plan import Chain, Refusal, plan
 from dlclint.analysis.cle.rewriting import Rewriter
 from dlclint.analysis.cle.scaling import Effort
+from dlclint.analysis.qdq.lifting import holds_quantization
 from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import plain
 from dlclint.engine.job import Job, Named
@@ -23,7 +26,7 @@ from dlclint.model.edits import Edit
 from dlclint.model.graph import Model, Node
 from dlclint.model.writing import write_model
 from dlclint.target import Target
-from dlclint.verify import Verdict, verify
+from dlclint.verify import ROUNDS, Verdict, verify
 from dlclint_schemas.record import record
 
 _TIMES = 10
@@ -34,8 +37,23 @@ class NotTheSame(Exception):
     """The equalized model computes something else, or nobody can tell; the argument says which."""
 
 
+class QuantizedAlready(Exception):
+    """The model carries encodings, which would not hold for other weights; the argument says what to do."""
+
+
 class UnknownName(Exception):
     """An input or symbol that `Options.names` has and the model has not; the argument is for the user."""
+
+
+class Relu6(enum.Enum):
+    """What is done with pairs across ReLU6, which does not scale."""
+
+    KEEP = "keep"
+    """They are left alone."""
+    REPLACE = "replace"
+    """Relu takes its place, where running both models finds no difference."""
+    ANYWAY = "replace-anyway"
+    """Relu takes its place."""
 
 
 @record
@@ -47,7 +65,7 @@ class Options:
     """
 
     extended: bool = False
-    replace_relu6: bool = False
+    relu6: Relu6 = Relu6.KEEP
     high_bias: HighBias = HighBias.EXACT
     bitwidth: int = 8
     runs: int = 0
@@ -57,7 +75,12 @@ class Options:
     @property
     def keeps_function(self) -> bool:
         """Whether outputs must agree to rounding."""
-        return not self.replace_relu6 and self.high_bias is not HighBias.ABSORB
+        return self.relu6 is not Relu6.ANYWAY and self.high_bias is not HighBias.ABSORB
+
+    @property
+    def replaces_relu6(self) -> bool:
+        """Whether Relu takes the place of ReLU6."""
+        return self.relu6 is not Relu6.KEEP
 
 
 def equalize(source: Path, output: Path, options: Options) -> EqualizeOutcome:
@@ -66,24 +89,36 @@ def equalize(source: Path, output: Path, options: Options) -> EqualizeOutcome:
     Raises:
         Unreadable: the source is no readable model.
         UnknownName: a name in `options.names` is none of the model.
+        QuantizedAlready: see the class.
         CannotWrite: the output cannot be written.
-        NotTheSame: `options.runs` asks for a comparison, and it fails.
+        NotTheSame: `options.runs` asks for a comparison, or ReLU6 is to be replaced only where that changes
+            nothing, and the comparison fails.
     """
     draft = open_draft(source)
     view = ModelView(draft.model(check=False, dimensions=options.dimensions), Target())
     unfit = _misfits(view.model, source, options)
+    if holds_quantization(view.model):
+        raise QuantizedAlready(
+            "the model holds QuantizeLinear or DequantizeLinear, whose scales would not hold for other"
+            " weights: equalize before quantizing; dlclint encodings extract takes the float model out"
+        )
     found = match(view.model, view.folded, options.extended)
     rewriter = Rewriter(view.model)
     edits: list[Edit] = []
     chains: list[_ChainRows] = []
     refusals: list[Refusal] = []
+    clipped: list[Pair] = []
     effort = Effort(_TIMES)
-    for item in plan(found.pairs, options.replace_relu6, options.high_bias, options.bitwidth, effort):
+    for item in plan(found.pairs, options.replaces_relu6, options.high_bias, options.bitwidth, effort):
         if isinstance(item, Refusal):
             refusals.append(item)
         else:
             edits.extend(rewriter.edits(item))
             chains.append(_ChainRows.of(len(chains) + 1, item))
+            clipped.extend(link.pair for link in item.links if link.pair.relu6)
+    if clipped and options.relu6 is Relu6.REPLACE:
+        options = replace(options, runs=options.runs or ROUNDS)
+        _refuse_destruction(clipped)
     outcome = _outcome(source, output, options, found, chains, refusals)
     more = found if options.extended else match(view.model, view.folded, extended=True)
     outcome = replace(
@@ -92,6 +127,7 @@ def equalize(source: Path, output: Path, options: Options) -> EqualizeOutcome:
         changed=bool(edits),
         notes=tuple(plain(note) for note in (*draft.notes, *unfit)),
     )
+    outcome = replace(outcome, verdict=verdict(outcome))
     changed = apply(draft, [edits]).draft if edits else draft
     checked: list[Checked] = []
     inputs = (view.model.graph.type_of(name) for name in view.model.graph.inputs)
@@ -106,6 +142,23 @@ def equalize(source: Path, output: Path, options: Options) -> EqualizeOutcome:
     return replace(outcome, checked=checked[0] if checked else None)
 
 
+def _refuse_destruction(clipped: list[Pair]) -> None:
+    """Go on only where batch normalization does not say that Relu destroys what ReLU6 makes.
+
+    Raises:
+        NotTheSame: it does.
+    """
+    found = cuts(clipped)
+    if found.destroyed:
+        worst = found.known[0]
+        name = _name(worst.pair.activation or worst.pair.first)
+        raise NotTheSame(
+            f"Relu in place of ReLU6 destroys the network: at {name} {worst.share:.1%} of the values lie"
+            f" above the bound, and Relu keeps {worst.kept:.1f} dB of its output (predicted from batch"
+            " normalization); --relu6 keep takes the other pairs, --relu6 replace-anyway does it all the same"
+        )
+
+
 def _misfits(model: Model, source: Path, options: Options) -> list[str]:
     """What the dimensions given for a model do not fit in, in words."""
     shown = plain(str(source))
@@ -118,13 +171,19 @@ def _misfits(model: Model, source: Path, options: Options) -> list[str]:
 
 def _compare(source: Path, candidate: Path, options: Options, hint: str) -> Checked:
     result = verify(source, candidate, True, options.runs, options.dimensions)
+    replacing = options.relu6 is Relu6.REPLACE
     if result.verdict is Verdict.UNKNOWN:
+        unseen = "--relu6 replace-anyway writes it unseen" if replacing else "without --verify it is written"
+        raise NotTheSame(f"the models could not be compared: {result.reason}{hint}; {unseen}")
+    worst = max(result.outputs, key=lambda item: item.relative, default=None)
+    if result.verdict is Verdict.DIFFERENT and replacing and worst is not None:
         raise NotTheSame(
-            f"the models could not be compared: {result.reason}{hint}; without --verify it is written"
+            f"with Relu in place of ReLU6 output {worst.output!r} changes by up to {worst.relative:.2g} of"
+            f" its size ({result.runs} random inputs); if accuracy holds, say --relu6 replace-anyway"
         )
-    if result.verdict is Verdict.DIFFERENT and (options.keeps_function or not result.outputs):
+    if result.verdict is Verdict.DIFFERENT and (options.keeps_function or worst is None):
         raise NotTheSame(f"the equalized model computes something else: {result.reason}")
-    worst = max(result.outputs, key=lambda item: item.relative)
+    assert worst is not None
     return Checked(result.runs, worst.relative, plain(worst.output))
 
 
@@ -185,7 +244,7 @@ def _outcome(
         plain(str(source), 500),
         plain(str(output), 500),
         options.extended,
-        "replace" if options.replace_relu6 else "keep",
+        options.relu6.value,
         options.high_bias.value,
         options.bitwidth,
         len(found.convolutions),

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from dlclint.analysis.cle.plan import gained
 from dlclint_schemas.record import record
+
+_GROWN = 2.0
+"""An activation range that grows by more is worth a word: it costs a bit of an 8-bit activation."""
+_NOTICED = 0.5
+"""Decibels that a weight may lose before it is worth a word."""
+_WORTH = 1.0
+"""Decibels of all weights together below which nobody need try: a sixth of a bit."""
 
 
 @record
@@ -24,6 +32,11 @@ class LayerRow:
     chain_sqnr_after: float
     range_before: float | None = None
     range_after: float | None = None
+
+    @property
+    def growth(self) -> float:
+        """The largest activation behind it, after by before; 1 where it is not known."""
+        return self.range_after / self.range_before if self.range_before and self.range_after else 1.0
 
 
 @record
@@ -71,3 +84,37 @@ class EqualizeOutcome:
     left_alone: tuple[LeftAlone, ...]
     notes: tuple[str, ...] = ()
     checked: Checked | None = None
+    verdict: str = ""
+    """Whether it was worth it, in one sentence."""
+
+    @property
+    def grown(self) -> list[LayerRow]:
+        """The convolutions behind which activations grow more than twofold, the worst first."""
+        return sorted((row for row in self.layers if row.growth > _GROWN), key=lambda row: -row.growth)
+
+
+def verdict(outcome: EqualizeOutcome) -> str:
+    """What the figures of an equalization come to."""
+    layers = outcome.layers
+    if not layers or not outcome.changed:
+        return "nothing was equalized"
+    sqnrs = [row.chain_sqnr_before for row in layers], [row.chain_sqnr_after for row in layers]
+    gain = gained(*sqnrs)
+    said = (
+        f"weights gain {gain:.1f} dB together at {outcome.bitwidth} bits per tensor, the worst goes from"
+        f" {min(sqnrs[0]):.1f} to {min(sqnrs[1]):.1f} dB"
+    )
+    worse = [row for row in layers if row.chain_sqnr_after < row.chain_sqnr_before - _NOTICED]
+    if worse:
+        row = min(worse, key=lambda row: row.chain_sqnr_after - row.chain_sqnr_before)
+        said += (
+            f"; {len(worse)} of {len(layers)} give some to their neighbours, most {row.node}"
+            f" ({row.chain_sqnr_before:.1f} to {row.chain_sqnr_after:.1f} dB)"
+        )
+    if gain < _WORTH:
+        said = f"hardly worth it: {said}"
+    elif outcome.grown:
+        said = f"measure before use: {said}; activations grow, which costs them what weights gain"
+    else:
+        said = f"worth a try: {said}"
+    return f"{said}; with a grid for each channel the weights need none, though activations may gain"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
@@ -58,6 +59,11 @@ class Chain:
     def input_factors(self, position: int) -> Floats:
         """What multiplies the input channels of a layer."""
         return input_factors(self.scaled.factors, position, self.layers[position].inputs)
+
+
+SETTLED = 0.05
+"""Decibels below which a chain neither gains nor loses."""
+_NO_NOISE = 1e-12
 
 
 @record
@@ -150,12 +156,37 @@ def _unfit(pair: Pair, first: Layer | CannotScale, second: Layer | CannotScale) 
 
 
 def _equalized(layers: list[Layer], pairs: list[Pair], asked: _Asked) -> Iterator[Chain | Refusal]:
-    """The chain that layers make, or refusals if the file no longer gives what it gave before."""
-    if pairs:
-        try:
-            yield _chain(layers, pairs, asked)
-        except CannotScale as error:
-            yield from (Refusal(pair, str(error)) for pair in pairs)
+    """The chain that layers make; refusals where its weights would lose by it together.
+
+    A chain is left alone as a whole: what a second run finds of a part would differ from what the first
+    found of the chain. Refused as well is what the file no longer gives as it gave before.
+    """
+    if not pairs:
+        return
+    try:
+        chain = _chain(layers, pairs, asked)
+    except CannotScale as error:
+        yield from (Refusal(pair, str(error)) for pair in pairs)
+        return
+    gain = gained(*([item.chain_sqnr for item in figures] for figures in (chain.before, chain.after)))
+    if gain > -SETTLED:
+        yield chain
+        return
+    reason = f"its weights would keep {-gain:.1f} dB less at {asked.bitwidth} bits together"
+    yield from (Refusal(pair, reason) for pair in pairs)
+
+
+def gained(before: Iterable[float], after: Iterable[float]) -> float:
+    """What weights gain in dB: the noise of all together, each relative to its signal, before by after.
+
+    `before` and `after` are the SQNRs of the weights.
+    """
+    noise = [max(sum(map(_noise, sqnrs)), _NO_NOISE) for sqnrs in (before, after)]
+    return 10 * math.log10(noise[0] / noise[1])
+
+
+def _noise(sqnr: float) -> float:
+    return float(10 ** (-sqnr / 10))
 
 
 def _chain(layers: list[Layer], pairs: list[Pair], asked: _Asked) -> Chain:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from dlclint.analysis.cle.cutting import cuts
 from dlclint.analysis.dlc_size import packed_bytes
 from dlclint.analysis.plan.figures import layer_figures
 from dlclint.analysis.plan.model import Advice, Choice, LayerFigures
@@ -229,17 +230,41 @@ def equalization(
         return choice, []
     pairs = len(view.cle.pairs)
     total = len(view.cle.convolutions)
-    numbers = {"pairs": pairs, "convolutions": total}
+    numbers: dict[str, float | str] = {"pairs": pairs, "convolutions": total}
     among = f"{counted(pairs, 'pair')} among {counted(total, 'convolution')}"
     if choice.per_channel:
-        reason = f"{among}, but a grid for each channel needs no equalization"
+        reason = (
+            f"{among}, but weights with a grid for each channel need none; activations may gain: compare"
+            " accuracy behind dlclint equalize"
+        )
         return choice, [Advice("CLE", "no", reason, numbers)]
     if not pairs:
         reason = f"no pair among {total} convolutions matches the documented chains (see rules cle/...)"
         reason += "; dlclint equalize --extended may reach more" if v66 else ""
         return choice, [Advice("CLE", "no", reason, numbers)]
+    clipped = cuts(view.cle.pairs)
+    if clipped.destroyed:
+        worst = clipped.known[0]
+        numbers |= {"relu6_above": worst.share, "relu6_kept_db": worst.kept}
+        reason = (
+            f"{among}, but it makes Relu of ReLU6, above which {worst.share:.1%} lies at the worst, so that"
+            f" {worst.kept:.1f} dB of that output are kept; dlclint equalize takes the other pairs"
+            " (cle/relu6)"
+        )
+        return choice, [Advice("CLE", "no", reason, numbers)]
+    if clipped.unknown:
+        numbers |= {"relu6_unknown": clipped.unknown}
+        reason = (
+            f"{among}, {clipped.unknown} of them across ReLU6, which becomes Relu; batch normalization, which"
+            " would say how much that changes, is folded: dlclint equalize --relu6 replace measures it, or"
+            " leaves them alone (cle/relu6)"
+        )
+        return choice, [Advice("CLE", "no, unless measured", reason, numbers)]
     bare = sum(not pair.is_whole for pair in view.cle.pairs)
     reason = f"{among}, and one grid for all channels of a weight"
     if bare:
         reason += f"; {bare} of {pairs} lack batch normalisation, so high biases stay (cle/folded-batchnorm)"
+    if clipped.known:
+        worst = clipped.known[0]
+        reason += f"; ReLU6 becomes Relu, which keeps {worst.kept:.1f} dB of its output at the worst"
     return replace(choice, cle=True), [Advice("CLE", "yes", reason, numbers)]

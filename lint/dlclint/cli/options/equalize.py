@@ -26,10 +26,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     equalize.add_argument(
         "--relu6",
-        choices=("keep", "replace"),
+        choices=("keep", "replace", "replace-anyway"),
         default="keep",
-        help="pairs across ReLU6: leave them alone, or replace ReLU6 by Relu as the quantizer does "
-        "(default: keep)",
+        help="pairs across ReLU6: leave them alone, or replace ReLU6 by Relu as the quantizer does, where "
+        "outputs stay the same when both networks run, or whatever becomes of them (default: keep)",
     )
     equalize.add_argument(
         "--high-bias",

@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dlclint.analysis.cle.outcome import EqualizeOutcome, LayerRow
+from dlclint.analysis.cle.outcome import EqualizeOutcome
 from dlclint.diagnostic import counted, plain
 from dlclint.report.rich.console import paper, printed
 
@@ -18,8 +18,6 @@ _REASONS = 4
 """Reasons for leaving pairs alone that are told one by one."""
 _WIDTH = 52
 """Characters of a convolution's name."""
-_GROWN = 2.0
-"""An activation range that grows by more is worth a word: it costs a bit of an 8-bit activation."""
 
 
 def render(outcome: EqualizeOutcome, stream: TextIO | None) -> str:
@@ -32,6 +30,7 @@ def render(outcome: EqualizeOutcome, stream: TextIO | None) -> str:
         console.print(Padding(_table(outcome), (1, 0, 1, 2)))
     for note in outcome.notes:
         console.print(Padding(Text(f"note: {note}", "italic"), (0, 0, 0, 2)))
+    console.print(Padding(Text(f"verdict: {outcome.verdict}", "bold"), (0, 0, 0, 2)))
     return printed(console, stream)
 
 
@@ -81,20 +80,13 @@ def _lines(outcome: EqualizeOutcome) -> list[str]:
 
 def _grown(outcome: EqualizeOutcome) -> list[str]:
     """What equalization costs: wider activations, estimated from batch normalisation."""
-    known = [row for row in outcome.layers if row.range_before and row.range_after is not None]
-    grown = [row for row in known if _growth(row) > _GROWN]
-    if not grown:
+    if not outcome.grown:
         return []
-    worst = max(grown, key=_growth)
+    known, worst = sum(row.range_before is not None for row in outcome.layers), outcome.grown[0]
     return [
-        f"activations grow more than twofold behind {len(grown)} of {len(known)} convolutions (estimated), "
-        f"most behind {worst.node}: {worst.range_before:.3g} to {worst.range_after:.3g}"
+        f"activations grow more than twofold behind {len(outcome.grown)} of {known} convolutions"
+        f" (estimated), most behind {worst.node}: {worst.range_before:.3g} to {worst.range_after:.3g}"
     ]
-
-
-def _growth(row: LayerRow) -> float:
-    assert row.range_before and row.range_after is not None
-    return row.range_after / row.range_before
 
 
 def _table(outcome: EqualizeOutcome) -> Table:
