@@ -24,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from dlclint import __version__
 from dlclint.analysis.cle.absorption import HighBias
 from dlclint.analysis.cle.layers import read_layer
 from dlclint.analysis.cle.matching import match, norm_behind
@@ -32,6 +31,7 @@ from dlclint.analysis.view import ModelView
 from dlclint.engine.equalize import Options, Relu6, equalize
 from dlclint.model.reading import read
 from dlclint.target import Target
+from dlclint.version import __version__
 from scaled import MODELS, ensure
 
 HERE = Path(__file__).parent

@@ -26,7 +26,7 @@ from typing import Any
 import models
 import scaled
 from compare import DLCLINT, Sample, measure
-from dlclint import __version__
+from dlclint.version import __version__
 
 RECORD = Path(__file__).parent / "recorded" / "equalize.json"
 COPY = "import onnx, sys; onnx.save(onnx.load(sys.argv[1]), sys.argv[2])"

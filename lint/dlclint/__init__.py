@@ -1,3 +1,39 @@
 """dlclint: what a Qualcomm DLC converter will make of an ONNX model, before it is asked."""
 
-__version__ = "0.1.0"
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from dlclint.version import __version__
+
+if TYPE_CHECKING:
+    from dlclint.api import CannotLint, Report, lint
+    from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Source
+
+__all__ = [
+    "CannotLint",
+    "Confidence",
+    "Diagnostic",
+    "Location",
+    "Report",
+    "Severity",
+    "Source",
+    "__version__",
+    "lint",
+]
+_HOMES = {
+    **dict.fromkeys(("CannotLint", "Report", "lint"), "dlclint.api"),
+    **dict.fromkeys(("Confidence", "Diagnostic", "Location", "Severity", "Source"), "dlclint.diagnostic"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, imported when they are used: the command line needs none of them."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

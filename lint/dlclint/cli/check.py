@@ -7,7 +7,6 @@ import os
 import sys
 import time
 
-from dlclint import __version__
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import config_of, jobs_of, listed, refuse_unknown, rules_of
 from dlclint.cli.output import deliver
@@ -18,6 +17,7 @@ from dlclint.outcome import Outcome
 from dlclint.own_rules import CONFIRM_DOCS, OWN_DOCS
 from dlclint.report.progress import with_progress
 from dlclint.report.render import render
+from dlclint.version import __version__
 
 
 def check(given: argparse.Namespace) -> int:

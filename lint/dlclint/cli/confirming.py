@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dlclint import __version__
 from dlclint.analysis.view import ModelView
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import config_of, jobs_of, listed, refuse_unknown, rules_of
@@ -32,6 +31,7 @@ from dlclint.outcome import FileOutcome
 from dlclint.report.progress import with_progress
 from dlclint.report.render import render
 from dlclint.target import Runtime
+from dlclint.version import __version__
 
 
 def answer(given: argparse.Namespace, asked: Backend, packages: Mapping[str, str], started: float) -> int:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
-from dlclint import __version__
 from dlclint.cli.errors import UsageError
 from dlclint.cli.options import (
     check,
@@ -27,6 +26,7 @@ from dlclint.cli.options import (
     soc,
 )
 from dlclint.diagnostic import plain
+from dlclint.version import __version__
 
 COMMANDS = (check, fix, equalize, plan, simulate, confirm, encodings, explain, rule, ops, soc, server)
 """In the order in which `--help` lists them."""

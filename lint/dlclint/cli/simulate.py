@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from dlclint import __version__
 from dlclint.analysis.view import ModelView
 from dlclint.cli.confirm import asking
 from dlclint.cli.errors import UsageError
@@ -35,6 +34,7 @@ from dlclint.simulate.outcome import Apart, EngineResult, SimulateOutcome, Simul
 from dlclint.simulate.reference import Tick
 from dlclint.simulate.running import CannotRun
 from dlclint.simulate.simulating import Prepared, by_reference, prepare, widths_text
+from dlclint.version import __version__
 
 
 def simulate(given: argparse.Namespace) -> int:

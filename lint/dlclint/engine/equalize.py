@@ -6,7 +6,6 @@ import enum
 from dataclasses import field, replace
 from pathlib import Path
 
-from dlclint import __version__
 from dlclint.analysis.cle.absorption import HighBias, absorbed
 from dlclint.analysis.cle.cutting import cuts
 from dlclint.analysis.cle.matching import Matching, Pair, match
@@ -27,6 +26,7 @@ from dlclint.model.graph import Model, Node
 from dlclint.model.writing import write_model
 from dlclint.target import Target
 from dlclint.verify import ROUNDS, Verdict, verify
+from dlclint.version import __version__
 from dlclint_schemas.record import record
 
 _TIMES = 10

@@ -17,7 +17,6 @@ from urllib.request import url2pathname
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
-from dlclint import __version__
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import job_for
 from dlclint.cli.main import parser
@@ -29,6 +28,7 @@ from dlclint.server.configuration import ConfigurationFile
 from dlclint.server.overrides import OverrideFile, Views
 from dlclint.server.positions import Positions
 from dlclint.server.wording import SOURCE
+from dlclint.version import __version__
 
 PAUSE = 0.2
 """Seconds without a key stroke before a file is linted again."""

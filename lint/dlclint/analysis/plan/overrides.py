@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from dlclint import __version__
 from dlclint.analysis.activations.estimate import Basis
 from dlclint.analysis.plan.figures import carried
 from dlclint.analysis.plan.model import Choice, Plan
@@ -17,6 +16,7 @@ from dlclint.encodings import grid
 from dlclint.encodings.convert import Entry, written
 from dlclint.model.op_facts import CONVOLUTIONS, MATRICES
 from dlclint.model.tensors import Unavailable
+from dlclint.version import __version__
 from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from dlclint import __version__
 from dlclint.analysis.qdq.grids import Quantization
 from dlclint.analysis.qdq.lifting import Encoded, Left, holds_quantization, lift
 from dlclint.encodings.document import ENCODINGS, EncodingsDocument
 from dlclint.encodings.reading import read_bytes
 from dlclint.model.draft import draft_of
 from dlclint.model.graph import Model, Node
+from dlclint.version import __version__
 from dlclint_schemas.record import record
 
 

@@ -6,10 +6,10 @@ import json
 import math
 from typing import Any, TextIO
 
-from dlclint import __version__
 from dlclint.analysis.plan.commands import line
 from dlclint.analysis.plan.model import Advice, Obstacle, Plan
 from dlclint.diagnostic import plain
+from dlclint.version import __version__
 
 
 def render(plan: Plan, stream: TextIO | None) -> str:

@@ -1,0 +1,178 @@
+"""dlclint from Python: what `dlclint check` finds, as objects.
+
+    import dlclint
+
+    report = dlclint.lint("model.onnx", soc="sm8650", quantize=True)
+    for finding in report.errors:
+        print(finding.rule, finding.location.node, finding.message)
+
+A report shows as a table in notebooks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+
+from dlclint.cli.errors import UsageError
+from dlclint.cli.jobs import jobs_of, refuse_unknown, rules_of
+from dlclint.cli.main import parser
+from dlclint.diagnostic import Diagnostic, Location, Severity
+from dlclint.engine.config import KIND, Config, ModelSection
+from dlclint.engine.registry import ENCODINGS_GROUP, GROUP
+from dlclint.engine.run import run
+from dlclint.outcome import FileOutcome, Outcome
+from dlclint.report.render import render
+from dlclint.version import __version__
+from dlclint_schemas.record import record
+
+Paths = str | os.PathLike[str]
+_COLORS = {Severity.ERROR: "#c62828", Severity.WARNING: "#b26a00", Severity.INFO: "#00738a"}
+
+
+class CannotLint(ValueError):
+    """What was asked cannot be done: no such file, chip, runtime or rule. The argument says what to do."""
+
+
+@record
+class Report:
+    """What was found in a model, and in the override file that goes with it."""
+
+    outcome: Outcome
+
+    @property
+    def files(self) -> tuple[FileOutcome, ...]:
+        """Each file with its findings, summary, support matrix and precision table."""
+        return self.outcome.files
+
+    @property
+    def findings(self) -> tuple[Diagnostic, ...]:
+        """Every finding, file by file, the worst first."""
+        return tuple(finding for file in self.files for finding in file.diagnostics)
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        """The findings of severity error."""
+        return self._of(Severity.ERROR)
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """The findings of severity warning."""
+        return self._of(Severity.WARNING)
+
+    def _of(self, severity: Severity) -> tuple[Diagnostic, ...]:
+        return tuple(finding for finding in self.findings if finding.severity is severity)
+
+    def text(self, form: str = "concise") -> str:
+        """The report as `dlclint check --format FORM` writes it: rich, concise, json, sarif, ...
+
+        Raises:
+            ValueError: there is no such format.
+        """
+        return render("check", form, self.outcome, None)
+
+    def __iter__(self) -> Iterator[Diagnostic]:
+        return iter(self.findings)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __bool__(self) -> bool:
+        return True  # a report without findings is a report
+
+    def __str__(self) -> str:
+        return self.text().rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        """The report as notebooks show it. Names of the model can run nothing: all texts are escaped."""
+        count = escape(str(self).splitlines()[-1])
+        rows = "".join(map(_row, self.findings))
+        head = "".join(
+            f"<th style='text-align:left'>{title}</th>" for title in ("", "rule", "where", "finding")
+        )
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
+        files = ", ".join(f"<code>{escape(file.path)}</code>" for file in self.files)
+        return f"<div><p>{files}: {count}</p>{table}</div>"
+
+
+def _row(finding: Diagnostic) -> str:
+    help = f"<br><small>help: {escape(finding.help)}</small>" if finding.help else ""
+    return (
+        f"<tr><td style='color:{_COLORS[finding.severity]}'>{finding.severity.value}</td>"
+        f"<td><code>{escape(finding.rule)}</code></td><td>{escape(_where(finding.location))}</td>"
+        f"<td style='text-align:left'>{escape(finding.message)}{help}</td></tr>"
+    )
+
+
+def _where(place: Location) -> str:
+    if place.node_index is not None:
+        return f"{place.graph + '/' if place.graph else ''}{place.op} {place.node or place.node_index}"
+    return f"line {place.line}" if place.line is not None else place.tensor
+
+
+def lint(
+    path: Paths,
+    *,
+    soc: str = "",
+    runtime: str | Sequence[str] = (),
+    encodings: Paths | None = None,
+    quantize: bool = False,
+    act_bitwidth: int | None = None,
+    weights_bitwidth: int | None = None,
+    bias_bitwidth: int | None = None,
+    float_bitwidth: int | None = None,
+    per_channel: bool = False,
+    input_dims: Mapping[str, Sequence[int]] | None = None,
+    symbols: Mapping[str, int] | None = None,
+    batch: int | None = None,
+    simplify: bool = True,
+    sdk: str = "",
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+) -> Report:
+    """Lint a model, with an override file where one is given or lies beside it; or an override file.
+
+    The arguments are those of `dlclint check`; no configuration file is read. `path` may be a folder.
+
+    Raises:
+        CannotLint: a path, chip, runtime, width, input or rule that is none.
+    """
+    kind: dict[str, int | bool] = {
+        name: value
+        for name, value in (
+            ("quantize", quantize),
+            ("act_bitwidth", act_bitwidth),
+            ("weights_bitwidth", weights_bitwidth),
+            ("bias_bitwidth", bias_bitwidth),
+            ("float_bitwidth", float_bitwidth),
+            ("per_channel", per_channel),
+        )
+        if value is not None and value is not False
+    }
+    if "float_bitwidth" in kind and not quantize:
+        kind["float"] = True
+    assert kind.keys() <= set(KIND.values())
+    section = ModelSection(
+        "*",
+        (runtime,) if isinstance(runtime, str) else tuple(runtime),
+        soc,
+        kind,
+        os.fspath(encodings) if encodings is not None else "",
+        simplify,
+        sdk=sdk,
+    )
+    try:
+        given = parser("check").parse_args(["check", "--isolated", "--", os.fspath(path)])
+        # As options and not in the section: a name that the model does not have is refused, not noted.
+        given.input_dim = [(name, ",".join(map(str, dims))) for name, dims in (input_dims or {}).items()]
+        given.symbol = [(name, str(size)) for name, size in (symbols or {}).items()]
+        given.batch = batch
+        jobs = list(jobs_of(given, Config(models=(section,)), tuple(select), tuple(ignore)))
+        rules = rules_of(tuple(select), tuple(ignore), (GROUP, ENCODINGS_GROUP))
+        files = list(run(jobs, 1))
+        refuse_unknown(files)
+    except UsageError as error:
+        raise CannotLint(str(error)) from None
+    docs = {rule.id: rule.page for rule in rules}
+    return Report(Outcome(__version__, tuple(files), Severity.ERROR, docs))
