@@ -114,7 +114,7 @@ def disagreements(file: Confirmation) -> Iterator[dict[str, object]]:
                 "relation": row.relation.value,
                 "reason": row.verdict.reason,
                 "code": row.verdict.code,
-                "claims": [rule for rule, _ in row.claims],
+                "claims": [claim.rule for claim in row.claims],
             }
 
 

@@ -49,6 +49,44 @@ class Confidence(enum.Enum):
     """Qualcomm's own backend was asked and takes what the finding denies."""
 
 
+class About(enum.Enum):
+    """What a rule's findings are about, which says what they explain and what can bear them out."""
+
+    FILE = "file"
+    """The model or its dimensions: what fails before any runtime is asked."""
+    CONVERSION = "conversion"
+    """What the converter takes: an error at a node stops the conversion, whatever the runtime."""
+    TARGET = "target"
+    """What the chip and the DLC kind do with the whole."""
+    PRESENCE = "presence"
+    """Whether a runtime has an op at all."""
+    FORM = "form"
+    """Which types, ranks, sizes and parameters of an op a runtime computes."""
+    SETTINGS = "settings"
+    """What the quantizer's settings should be, which a plan says in its own words."""
+    ADVICE = "advice"
+    """Accuracy, speed and size, and what tools do without saying so."""
+
+    @property
+    def stops_conversion(self) -> bool:
+        """Whether an error at a node stops the conversion."""
+        return self is About.CONVERSION
+
+    @property
+    def speaks_of_runtime(self) -> bool:
+        """Whether a finding says what a runtime cannot compute, which its backend can confirm or contradict.
+
+        Others are about the file, about speed and accuracy, or about the converter, whose translations
+        are not a backend's: that has a wrapper of its own, with tables of its own.
+        """
+        return self in (About.PRESENCE, About.FORM)
+
+    @property
+    def tells_of_failure(self) -> bool:
+        """Whether a finding can be why a node is refused, be it by a runtime or by what comes before."""
+        return self not in (About.SETTINGS, About.ADVICE)
+
+
 class Safety(enum.Enum):
     """What a fix may be trusted with."""
 
@@ -114,6 +152,8 @@ class Diagnostic:
     evidence: Evidence = field(default_factory=dict)
     fix: FixNote | None = None
     """What `dlclint fix` can do about it."""
+    about: About = About.ADVICE
+    """The rule's."""
 
     def sort_key(self) -> tuple[object, ...]:
         """Stable order within a report: file, severity, rule, then place."""

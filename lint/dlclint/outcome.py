@@ -33,6 +33,8 @@ class ModelSummary:
     inputs: tuple[str, ...]
     """Each input as `name: type[dims]`."""
     newest_listed_opset: int | None
+    unlisted_ops: bool = False
+    """Whether an op that reaches conversion has no listed version at all."""
 
 
 @record

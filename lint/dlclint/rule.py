@@ -14,7 +14,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlclint.diagnostic import Confidence, Evidence, Safety, Severity, Source
+from dlclint.diagnostic import About, Confidence, Evidence, Safety, Severity, Source
 from dlclint.fix import Fix
 from dlclint.target import Target
 from dlclint_schemas.record import record
@@ -111,6 +111,7 @@ class Rule:
     docs: str
     fix: frozenset[Safety] = frozenset()
     """How safe the fixes are that its findings may carry; empty if they carry none."""
+    about: About = About.ADVICE
 
     @property
     def family(self) -> str:
@@ -135,12 +136,15 @@ class Rule:
 
 
 def rule(
-    subject: Subject = Subject.MODEL, family: str = "", fix: Iterable[Safety] = ()
+    subject: Subject = Subject.MODEL,
+    family: str = "",
+    fix: Iterable[Safety] = (),
+    about: About = About.ADVICE,
 ) -> Callable[[Callable[..., Iterator[Finding]]], Rule]:
     """Mark a function as a rule.
 
     `family` is for a family of several modules: a package names itself there. `fix` says how safe the
-    fixes of a model are that its findings may carry.
+    fixes of a model are that its findings may carry, `about` what they are about.
 
     Raises:
         ValueError: the function has no docstring; a rule without documentation is no rule.
@@ -151,6 +155,8 @@ def rule(
         if not docs:
             raise ValueError(f"rule {check.__qualname__} has no docstring")
         named = family or check.__module__.rpartition(".")[2]
-        return Rule(f"{named}/{check.__name__.replace('_', '-')}", subject, check, docs, frozenset(fix))
+        return Rule(
+            f"{named}/{check.__name__.replace('_', '-')}", subject, check, docs, frozenset(fix), about
+        )
 
     return mark

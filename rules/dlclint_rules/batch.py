@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from dlclint.analysis.axis_steps import END_OF_AXIS
 from dlclint.analysis.batch import Batch
-from dlclint.diagnostic import Confidence, Safety, Severity
+from dlclint.diagnostic import About, Confidence, Safety, Severity
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import SIZE_INPUT
 from dlclint.rule import Finding, ModelContext, rule
@@ -17,7 +17,7 @@ from dlclint_rules.shapes import graph_inputs
 from dlclint_schemas.limitations import limit_table
 
 
-@rule(fix=[Safety.SAFE, Safety.UNSAFE])
+@rule(fix=[Safety.SAFE, Safety.UNSAFE], about=About.FILE)
 def not_one(context: ModelContext) -> Iterator[Finding]:
     """The batch of an input is not 1.
 
@@ -56,7 +56,7 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-@rule(fix=[Safety.SAFE, Safety.UNSAFE])
+@rule(fix=[Safety.SAFE, Safety.UNSAFE], about=About.FILE)
 def symbolic(context: ModelContext) -> Iterator[Finding]:
     """The batch of an input is a symbol.
 
@@ -173,7 +173,7 @@ def _concat_flaw(node: Node, batch: Batch) -> tuple[int, str] | None:
     return None
 
 
-@rule(fix=[Safety.SAFE, Safety.UNSAFE])
+@rule(fix=[Safety.SAFE, Safety.UNSAFE], about=About.FILE)
 def baked_in(context: ModelContext) -> Iterator[Finding]:
     """A constant fixes the batch inside the model.
 
@@ -209,7 +209,7 @@ def baked_in(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-@rule()
+@rule(about=About.FILE)
 def inputs_disagree(context: ModelContext) -> Iterator[Finding]:
     """Inputs of the same rank have different batches.
 
@@ -242,7 +242,7 @@ def inputs_disagree(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-@rule()
+@rule(about=About.FILE)
 def detector_batch(context: ModelContext) -> Iterator[Finding]:
     """An RCNN-style detector has a batch other than 1.
 
@@ -266,7 +266,7 @@ def detector_batch(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-@rule()
+@rule(about=About.FILE)
 def hta_input(context: ModelContext) -> Iterator[Finding]:
     """The input layer does not fit the HTA of the AIP runtime.
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from dlclint.diagnostic import Confidence, Safety, Severity, counted
+from dlclint.diagnostic import About, Confidence, Safety, Severity, counted
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
@@ -52,7 +52,7 @@ def _names(nodes: Iterable[Node]) -> list[str]:
     return [node.name or node.outputs[0] for node in nodes][:_NAMED]
 
 
-@rule()
+@rule(about=About.SETTINGS)
 def pairs(context: ModelContext) -> Iterator[Finding]:
     """How many convolutions cross-layer equalization takes.
 
@@ -134,7 +134,7 @@ def _left_out(
     )
 
 
-@rule()
+@rule(about=About.SETTINGS)
 def branch(context: ModelContext) -> Iterator[Finding]:
     """A second reader keeps a convolution out of cross-layer equalization.
 
@@ -151,7 +151,7 @@ def branch(context: ModelContext) -> Iterator[Finding]:
     )
 
 
-@rule()
+@rule(about=About.SETTINGS)
 def activation(context: ModelContext) -> Iterator[Finding]:
     """An activation keeps a convolution out of cross-layer equalization.
 
@@ -168,7 +168,7 @@ def activation(context: ModelContext) -> Iterator[Finding]:
     )
 
 
-@rule()
+@rule(about=About.SETTINGS)
 def incomplete_chain(context: ModelContext) -> Iterator[Finding]:
     """A convolution meets another op before the next convolution.
 
@@ -188,7 +188,7 @@ def incomplete_chain(context: ModelContext) -> Iterator[Finding]:
     )
 
 
-@rule(fix=[Safety.UNSAFE])
+@rule(fix=[Safety.UNSAFE], about=About.SETTINGS)
 def relu6(context: ModelContext) -> Iterator[Finding]:
     """Cross-layer equalization turns ReLU6 into Relu.
 
@@ -246,7 +246,7 @@ def relu6(context: ModelContext) -> Iterator[Finding]:
     )
 
 
-@rule()
+@rule(about=About.SETTINGS)
 def folded_batchnorm(context: ModelContext) -> Iterator[Finding]:
     """No batch normalisation stands in a chain, so high biases are not absorbed.
 
@@ -273,7 +273,7 @@ def folded_batchnorm(context: ModelContext) -> Iterator[Finding]:
         )
 
 
-@rule()
+@rule(about=About.SETTINGS)
 def would_help(context: ModelContext) -> Iterator[Finding]:
     """Weights lose precision that cross-layer equalization would give back.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from dlclint.analysis.layers import Presence, layers_of
 from dlclint.analysis.partition import bytes_of
-from dlclint.diagnostic import Confidence, Safety, Severity, Source, counted, size_text
+from dlclint.diagnostic import About, Confidence, Safety, Severity, Source, counted, size_text
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import ACTIVATIONS, CONVOLUTIONS, FUSED_ACTIVATIONS
 from dlclint.model.types import is_float
@@ -237,7 +237,7 @@ def _asked(kind: DlcKind) -> str:
     return "fp16"
 
 
-@rule()
+@rule(about=About.FORM)
 def rank_limit_exceeded(context: ModelContext) -> Iterator[Finding]:
     """A tensor has more dimensions than HTP takes for this op.
 
@@ -298,7 +298,7 @@ def _over_limit(node: Node, precision: str) -> tuple[int, int, bool] | None:
     return (*max(over), documented) if over else None
 
 
-@rule()
+@rule(about=About.FORM)
 def refused_form(context: ModelContext) -> Iterator[Finding]:
     """A form of the op that HTP refuses.
 

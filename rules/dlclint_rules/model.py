@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from dlclint.diagnostic import Confidence, Safety, Severity, counted
+from dlclint.diagnostic import About, Confidence, Safety, Severity, counted
 from dlclint.model import external
 from dlclint.model.graph import Graph
 from dlclint.model.op_facts import MICROSOFT
@@ -16,7 +16,7 @@ from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import op_table
 
 
-@rule(Subject.FILE)
+@rule(Subject.FILE, about=About.FILE)
 def unreadable(context: FileContext) -> Iterator[Finding]:
     """The file cannot be read as an ONNX model.
 
@@ -27,7 +27,7 @@ def unreadable(context: FileContext) -> Iterator[Finding]:
         yield Finding(context.problem.message, Severity.ERROR, sources.ONNX, help=context.problem.help)
 
 
-@rule(Subject.FILE)
+@rule(Subject.FILE, about=About.FILE)
 def lfs_pointer(context: FileContext) -> Iterator[Finding]:
     """A Git LFS pointer stands in place of the model.
 
@@ -38,7 +38,7 @@ def lfs_pointer(context: FileContext) -> Iterator[Finding]:
         yield Finding(context.problem.message, Severity.ERROR, sources.ONNX, help=context.problem.help)
 
 
-@rule()
+@rule(about=About.FILE)
 def invalid(context: ModelContext) -> Iterator[Finding]:
     """onnx.checker complains about the model.
 
@@ -68,7 +68,7 @@ def invalid(context: ModelContext) -> Iterator[Finding]:
                 )
 
 
-@rule(fix=[Safety.SAFE])
+@rule(fix=[Safety.SAFE], about=About.FILE)
 def opset_too_new(context: ModelContext) -> Iterator[Finding]:
     """The model imports a newer opset than the converter states to read.
 
@@ -91,7 +91,7 @@ def opset_too_new(context: ModelContext) -> Iterator[Finding]:
         )
 
 
-@rule(fix=[Safety.SAFE])
+@rule(fix=[Safety.SAFE], about=About.FILE)
 def missing_opset(context: ModelContext) -> Iterator[Finding]:
     """The model imports no opset for a domain that its nodes use.
 
@@ -120,7 +120,7 @@ def missing_opset(context: ModelContext) -> Iterator[Finding]:
         )
 
 
-@rule()
+@rule(about=About.FILE)
 def missing_output(context: ModelContext) -> Iterator[Finding]:
     """The model has no output.
 
@@ -150,7 +150,7 @@ def _external(context: ModelContext, flaw: type[Exception]) -> Iterator[tuple[Gr
                         yield graph, tensor, str(problem)
 
 
-@rule()
+@rule(about=About.FILE)
 def external_data_missing(context: ModelContext) -> Iterator[Finding]:
     """External weights are absent or shorter than the tensor.
 
@@ -168,7 +168,7 @@ def external_data_missing(context: ModelContext) -> Iterator[Finding]:
         )
 
 
-@rule()
+@rule(about=About.FILE)
 def external_data_escapes(context: ModelContext) -> Iterator[Finding]:
     """External weights point out of the model's folder.
 
@@ -187,7 +187,7 @@ def external_data_escapes(context: ModelContext) -> Iterator[Finding]:
         )
 
 
-@rule()
+@rule(about=About.FILE)
 def external_data_size(context: ModelContext) -> Iterator[Finding]:
     """Offset or length of external weights is no number, or not what the tensor's type and shape ask for.
 
@@ -216,7 +216,7 @@ def _is_around(graph: Graph, name: str, whole: dict[Graph, set[str]]) -> bool:
     return False
 
 
-@rule(fix=[Safety.SAFE, Safety.UNSAFE])
+@rule(fix=[Safety.SAFE, Safety.UNSAFE], about=About.FILE)
 def dangling_input(context: ModelContext) -> Iterator[Finding]:
     """A node reads a tensor that nothing makes.
 
@@ -261,7 +261,7 @@ def dangling_input(context: ModelContext) -> Iterator[Finding]:
                 )
 
 
-@rule(fix=[Safety.SAFE])
+@rule(fix=[Safety.SAFE], about=About.FILE)
 def unused_input(context: ModelContext) -> Iterator[Finding]:
     """A graph input is read by no node.
 
@@ -284,7 +284,7 @@ def unused_input(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-@rule(fix=[Safety.SAFE])
+@rule(fix=[Safety.SAFE], about=About.FILE)
 def duplicate_name(context: ModelContext) -> Iterator[Finding]:
     """Two nodes share a name, or two definitions share a tensor name.
 
@@ -331,7 +331,7 @@ def duplicate_name(context: ModelContext) -> Iterator[Finding]:
             names.setdefault(node.name, node.index)
 
 
-@rule()
+@rule(about=About.FILE)
 def non_finite_weights(context: ModelContext) -> Iterator[Finding]:
     """A weight holds NaN or infinity.
 
@@ -355,7 +355,7 @@ def non_finite_weights(context: ModelContext) -> Iterator[Finding]:
                 )
 
 
-@rule()
+@rule(about=About.FILE)
 def custom_op(context: ModelContext) -> Iterator[Finding]:
     """A node is of a domain that the converter's tables do not cover.
 

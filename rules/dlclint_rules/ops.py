@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, other_voices, verdict_on
 from dlclint.analysis.versions import Listing, listing_of
-from dlclint.diagnostic import Confidence, Safety, Severity
+from dlclint.diagnostic import About, Confidence, Safety, Severity
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
@@ -32,7 +32,7 @@ def _constrained(context: ModelContext, *kinds: str) -> Iterator[tuple[Node, Con
                     yield node, constraint
 
 
-@rule()
+@rule(about=About.CONVERSION)
 def unsupported(context: ModelContext) -> Iterator[Finding]:
     """The op is not in the supported-ops table.
 
@@ -60,7 +60,7 @@ def _unlisted(context: ModelContext, listing: Listing) -> Iterator[tuple[Node, i
             yield node, version, known
 
 
-@rule()
+@rule(about=About.CONVERSION)
 def version_not_listed(context: ModelContext) -> Iterator[Finding]:
     """The operator version is not listed, but has the structure of a listed one.
 
@@ -80,7 +80,7 @@ def version_not_listed(context: ModelContext) -> Iterator[Finding]:
         )
 
 
-@rule(fix=[Safety.SAFE])
+@rule(fix=[Safety.SAFE], about=About.CONVERSION)
 def version_changed_structure(context: ModelContext) -> Iterator[Finding]:
     """The operator version is not listed and differs in structure from the listed ones.
 
@@ -109,7 +109,7 @@ def _export_help(context: ModelContext) -> str:
     return f"at opset {newest} every {'other ' * unlisted}op of this model is listed" if newest else ""
 
 
-@rule(fix=[Safety.SAFE, Safety.UNSAFE])
+@rule(fix=[Safety.SAFE, Safety.UNSAFE], about=About.CONVERSION)
 def attribute(context: ModelContext) -> Iterator[Finding]:
     """An attribute or parameter has a value that the table excludes.
 
@@ -227,7 +227,7 @@ _ATTRIBUTE_CHECKS: dict[str, Callable[[Node, Constraint], str]] = {
 }
 
 
-@rule()
+@rule(about=About.CONVERSION)
 def attribute_type(context: ModelContext) -> Iterator[Finding]:
     """An attribute has another type than its operator states.
 
@@ -248,7 +248,7 @@ def attribute_type(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-@rule(fix=[Safety.SAFE])
+@rule(fix=[Safety.SAFE], about=About.CONVERSION)
 def pattern_only(context: ModelContext) -> Iterator[Finding]:
     """The op converts only inside a pattern, and stands outside it.
 
@@ -300,7 +300,7 @@ def _as_gelu(erf: Node) -> Fix | None:
     return None if match is None else repairs.patterns.rewritten(match)
 
 
-@rule()
+@rule(about=About.CONVERSION)
 def not_foldable(context: ModelContext) -> Iterator[Finding]:
     """A Shape, and the arithmetic on it, cannot be computed at conversion time.
 
@@ -335,7 +335,7 @@ def _dimension_help(context: ModelContext) -> str:
     return "give the sizes of " + ", ".join(dynamic) + ": -d NAME DIMS"
 
 
-@rule()
+@rule(about=About.CONVERSION)
 def dynamic_parameter(context: ModelContext) -> Iterator[Finding]:
     """A parameter that must be constant is computed at run time.
 
@@ -359,7 +359,7 @@ def dynamic_parameter(context: ModelContext) -> Iterator[Finding]:
                 )
 
 
-@rule()
+@rule(about=About.CONVERSION)
 def extra_output(context: ModelContext) -> Iterator[Finding]:
     """An output beyond the first is used, and the converter makes only the first.
 
@@ -379,7 +379,7 @@ def extra_output(context: ModelContext) -> Iterator[Finding]:
                 )
 
 
-@rule()
+@rule(about=About.CONVERSION)
 def control_flow(context: ModelContext) -> Iterator[Finding]:
     """Control flow that the converter or the runtime cannot follow.
 
@@ -424,7 +424,7 @@ def _branch_problems(context: ModelContext, node: Node) -> Iterator[str]:
         yield f"the branches give different shapes: {shapes[0]} and {shapes[1]}"
 
 
-@rule()
+@rule(about=About.CONVERSION)
 def rank(context: ModelContext) -> Iterator[Finding]:
     """The input's rank is not among those that the table lists for the op.
 
@@ -446,7 +446,7 @@ def rank(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-@rule()
+@rule(about=About.PRESENCE)
 def no_runtime(context: ModelContext) -> Iterator[Finding]:
     """A chosen runtime has no implementation of the layer.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dlclint.diagnostic import Confidence, Severity, Source, counted
+from dlclint.diagnostic import About, Confidence, Severity, Source, counted
 from dlclint.model.graph import Graph
 from dlclint.model.types import TensorType
 from dlclint.rule import Finding, ModelContext, rule
@@ -21,7 +21,7 @@ def graph_inputs(context: ModelContext) -> Iterator[tuple[str, TensorType]]:
             yield name, found
 
 
-@rule()
+@rule(about=About.FILE)
 def dynamic_dim(context: ModelContext) -> Iterator[Finding]:
     """An input has a dimension without a size.
 
@@ -58,7 +58,7 @@ def dynamic_dim(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-@rule()
+@rule(about=About.FILE)
 def unknown_shape(context: ModelContext) -> Iterator[Finding]:
     """Shape inference cannot tell the rank of a tensor.
 
@@ -89,7 +89,7 @@ def unknown_shape(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-@rule()
+@rule(about=About.FILE)
 def input_rank(context: ModelContext) -> Iterator[Finding]:
     """An input has more than four dimensions.
 
@@ -108,7 +108,7 @@ def input_rank(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-@rule()
+@rule(about=About.FORM)
 def rank_above_five(context: ModelContext) -> Iterator[Finding]:
     """A tensor has more than five dimensions.
 
@@ -156,7 +156,7 @@ def _between_reshapes(graph: Graph, tensor: str) -> bool:
     return all(rank is not None and rank <= 5 for rank in ends)
 
 
-@rule()
+@rule(about=About.FILE)
 def odd_dim(context: ModelContext) -> Iterator[Finding]:
     """A dimension is 0, negative, or the text "None".
 

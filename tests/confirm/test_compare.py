@@ -15,7 +15,8 @@ from dlclint.confirm.log import read_log
 from dlclint.confirm.process import Answer, Placed
 from dlclint.confirm.question import question_of
 from dlclint.confirm.verdict import Said, Verdict, verdicts_of
-from dlclint.diagnostic import Diagnostic, Location, Severity
+from dlclint.diagnostic import About, Diagnostic, Location, Severity
+from dlclint.engine.registry import all_rules
 from dlclint.model.reading import read
 from dlclint.target import Runtime, Target
 
@@ -26,6 +27,7 @@ QUANTIZED = """<ir_version: 8, opset_import: ["": 17]>
 g (uint8[1,4] x) => (uint8[1,4] y) <float s = {0.1}, uint8 z = {128}> {
   a = DequantizeLinear(x, s, z) b = Tanh(a) y = QuantizeLinear(b, s, z)
 }"""
+ABOUT = {rule.id: rule.about for rule in all_rules()}
 NAMES = [f"dlclint_0_{index}_" for index in range(4)]
 
 
@@ -153,7 +155,8 @@ def test_a_group_that_is_built_from_dequantize_runs_in_float(tmp_path: Path) -> 
 
 
 def claim(rule: str, severity: Severity, index: int = 0) -> Diagnostic:
-    return Diagnostic(rule, severity, "m", Location("f", node_index=index, op="Relu"))
+    place = Location("f", node_index=index, op="Relu")
+    return Diagnostic(rule, severity, "m", place, about=ABOUT.get(rule, About.CONVERSION))
 
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
@@ -164,13 +167,13 @@ ERROR, WARNING = Severity.ERROR, Severity.WARNING
     [
         (Said.TAKEN, [], Relation.AGREED),
         (Said.TAKEN, [claim("ops/no-runtime", WARNING)], Relation.WARNED),
-        (Said.TAKEN, [claim("shapes/x", WARNING), claim("htp/divide", WARNING)], Relation.AGREED),
+        (Said.TAKEN, [claim("shapes/odd-dim", WARNING), claim("htp/divide", WARNING)], Relation.AGREED),
         (Said.TAKEN, [claim("ops/no-runtime", ERROR)], Relation.FALSE_ALARM),
         (Said.TAKEN, [claim("runtime/precision", ERROR)], Relation.FALSE_ALARM),
         (Said.TAKEN, [claim("ops/unsupported", ERROR)], Relation.CONVERTER),
         (Said.REFUSED, [], Relation.MISSED),
         (Said.REFUSED, [claim("ops/unsupported", ERROR)], Relation.AGREED),
-        (Said.REFUSED, [claim("shapes/x", WARNING)], Relation.AGREED),
+        (Said.REFUSED, [claim("shapes/odd-dim", WARNING)], Relation.AGREED),
         (Said.REFUSED, [claim("htp/refused-form", WARNING)], Relation.AGREED),
         (Said.REFUSED, [claim("htp/divide", WARNING), claim("cle/pairs", WARNING)], Relation.MISSED),
         (Said.NOT_COMPILED, [], Relation.MISSED),
@@ -216,7 +219,7 @@ def test_rows_carry_place_and_claims(tmp_path: Path) -> None:
     ]
     row = list(rows_of(view, verdicts, found))[1]
     assert (row.node_index, row.op, row.tensor) == (1, "Tanh", "b")
-    assert row.claims == (("ops/x", "error"),)
+    assert row.claims == (("ops/x", ERROR, About.CONVERSION),)
     assert row.relation is Relation.AGREED
 
 
@@ -226,11 +229,14 @@ def test_what_is_said_of_the_whole_model_or_of_an_input_counts(tmp_path: Path) -
     verdicts = verdicts_of(
         view.model, question_of(view.model), Answer((), "", text), read_log(text), compiled=True
     )
-    whole = Diagnostic("runtime/precision", ERROR, "m", Location("f"))
-    other = Diagnostic("runtime/quantizer-mandatory", ERROR, "m", Location("f"))
-    tensor = Diagnostic("shapes/odd-dim", ERROR, "m", Location("f", tensor="x"))
+    whole = Diagnostic("runtime/precision", ERROR, "m", Location("f"), about=About.FORM)
+    other = Diagnostic("runtime/quantizer-mandatory", ERROR, "m", Location("f"), about=About.TARGET)
+    tensor = Diagnostic("shapes/odd-dim", ERROR, "m", Location("f", tensor="x"), about=About.FILE)
     first, second, *_ = rows_of(view, verdicts, [whole, other, tensor])
-    assert first.claims == (("runtime/precision", "error"), ("shapes/odd-dim", "error"))
+    assert first.claims == (
+        ("runtime/precision", ERROR, About.FORM),
+        ("shapes/odd-dim", ERROR, About.FILE),
+    )
     assert (first.relation, second.relation, second.claims) == (Relation.AGREED, Relation.AGREED, ())
 
 

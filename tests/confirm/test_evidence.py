@@ -11,10 +11,14 @@ from dlclint.confirm.compare import Confirmation, Relation, Row
 from dlclint.confirm.evidence import with_evidence
 from dlclint.confirm.verdict import Said, Verdict
 from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity
+from dlclint.engine.registry import all_rules
+
+ABOUT = {rule.id: rule.about for rule in all_rules()}
 
 
 def finding(rule: str, index: int | None = 0) -> Diagnostic:
-    return Diagnostic(rule, Severity.WARNING, "m", Location("f", node_index=index), evidence={"n": 1})
+    place = Location("f", node_index=index)
+    return Diagnostic(rule, Severity.WARNING, "m", place, evidence={"n": 1}, about=ABOUT[rule])
 
 
 def asked(*rows: tuple[Said, Relation]) -> Confirmation:
@@ -79,7 +83,7 @@ def test_what_is_computed_in_float_contradicts_no_quantized_form(rule: str, conf
 
 
 def test_findings_without_a_verdict_stay_as_they_are() -> None:
-    given = [finding("shapes/x", None), finding("ops/no-runtime", 7), finding("ops/no-runtime", 0)]
+    given = [finding("shapes/odd-dim", None), finding("ops/no-runtime", 7), finding("ops/no-runtime", 0)]
     assert list(with_evidence(given, asked((Said.UNASKED, Relation.UNJUDGED)))) == given
 
 

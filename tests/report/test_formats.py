@@ -48,7 +48,7 @@ def diagnostic(index: int, message: str = "Det is not in the supported-ops table
 
 def outcome() -> Outcome:
     markup = Diagnostic("batch/symbolic", Severity.WARNING, "[red]x[/red] <b>", Location("models/a b.onnx"))
-    summary = ModelSummary(12, 3, 1_234_567, {"": 17}, ("x: float[N,3]",), 12)
+    summary = ModelSummary(12, 3, 1_234_567, {"": 17}, ("x: float[N,3]",), 12, True)
     row = RuntimeSupport(Runtime.CPU, 2, 9, (Blocker("Det", 7, "not in the table", True),), "float", 0)
     found = (*(diagnostic(i) for i in range(7)), markup)
     file = FileOutcome(

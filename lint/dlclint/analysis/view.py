@@ -198,6 +198,11 @@ class ModelView:
         """See `dlclint.analysis.versions.newest_listed_opset`."""
         return newest_listed_opset(self.table, self.nodes())
 
+    @property
+    def unlisted_ops(self) -> bool:
+        """Whether an op that reaches conversion stands in no row of the table."""
+        return any(node.op_type not in self.table.rows for node in self.official_nodes)
+
     def support_matrix(self, refusals: Mapping[NodeKey, str] = _NONE) -> SupportMatrix:
         """One row per runtime that the SoC has. Nodes in a pattern count with the pattern's layer.
 

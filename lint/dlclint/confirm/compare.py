@@ -6,55 +6,24 @@ import enum
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
+from typing import NamedTuple
 
 from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.view import ModelView
 from dlclint.confirm.verdict import Said, Verdict
-from dlclint.diagnostic import Diagnostic, Severity, plain
+from dlclint.diagnostic import About, Diagnostic, Severity, plain
 from dlclint_schemas.record import record
 
-_ABOUT_HTP = frozenset(
-    {
-        "htp/rank-limit-exceeded",
-        "htp/refused-form",
-        "ops/no-runtime",
-        "runtime/element-type",
-        "runtime/layer-limit",
-        "runtime/parameter",
-        "runtime/precision",
-        "runtime/window-beyond-input",
-        "shapes/rank-above-five",
-    }
-)
 
-
-def speaks_of_runtime(rule: str) -> bool:
-    """Whether a rule says what HTP cannot compute, which the backend can confirm or contradict.
-
-    Other rules are about the file, about speed and accuracy, or about the converter, whose translations
-    are not this backend's: it has a wrapper of its own, with tables of its own.
-    """
-    return rule in _ABOUT_HTP
-
-
-_JUDGING = frozenset({"batch", "model", "ops", "runtime", "shapes"})
-"""Families that say what will fail; the others advise on speed, size and accuracy."""
-
-
-def tells_of_failure(rule: str) -> bool:
-    """Whether a rule's finding can be why a node is refused, be it by HTP or by what comes before."""
-    return speaks_of_runtime(rule) or rule.partition("/")[0] in _JUDGING
-
-
-def decides(verdict: Verdict, rule: str) -> bool:
-    """Whether a verdict confirms or contradicts what a rule says of the node.
+def decides(verdict: Verdict, about: About) -> bool:
+    """Whether a verdict confirms or contradicts what a finding says of the node.
 
     What is computed in float, though it was asked about quantized, tells that HTP has the op, and
     leaves open which of its quantized forms.
     """
     if verdict.said is Said.TAKEN and verdict.in_float:
-        return rule == "ops/no-runtime"
-    return speaks_of_runtime(rule) and (verdict.said is Said.TAKEN or verdict.said.is_backends_no)
+        return about is About.PRESENCE
+    return about.speaks_of_runtime and (verdict.said is Said.TAKEN or verdict.said.is_backends_no)
 
 
 class Relation(enum.Enum):
@@ -77,9 +46,17 @@ class Relation(enum.Enum):
     """The backend did not see the node."""
 
 
+class Claim(NamedTuple):
+    """What an error or warning of dlclint says of a node."""
+
+    rule: str
+    severity: Severity
+    about: About
+
+
 @record
 class Row:
-    """One node with both verdicts. `claims` are (rule, severity) of dlclint's errors and warnings."""
+    """One node with both verdicts. `claims` are dlclint's errors and warnings."""
 
     graph: str
     node: str
@@ -88,7 +65,7 @@ class Row:
     tensor: str
     verdict: Verdict
     relation: Relation
-    claims: tuple[tuple[str, str], ...] = ()
+    claims: tuple[Claim, ...] = ()
 
 
 @record
@@ -165,7 +142,7 @@ def rows_of(
             claims.setdefault((place.graph, place.node_index), []).append(item)
         elif place.tensor:
             of_tensors.setdefault(place.tensor, []).append(item)
-        elif speaks_of_runtime(item.rule):
+        elif item.about.speaks_of_runtime:
             of_model.append(item)
     for graph in view.model.graphs():
         shown = plain(graph.path)
@@ -190,24 +167,24 @@ def rows_of(
                 plain(next(filter(None, node.outputs), "")),
                 verdict,
                 relation_of(verdict, said),
-                tuple(dict.fromkeys((item.rule, item.severity.value) for item in said)),
+                tuple(dict.fromkeys(Claim(item.rule, item.severity, item.about) for item in said)),
             )
 
 
 def relation_of(verdict: Verdict, said: Iterable[Diagnostic]) -> Relation:
     """How a verdict stands to dlclint's errors and warnings about the same node."""
     said = list(said)
-    told = any(tells_of_failure(item.rule) for item in said)
+    told = any(item.about.tells_of_failure for item in said)
     if verdict.said.is_backends_no:
         return Relation.AGREED if told else Relation.MISSED
     if verdict.said is Said.NOT_OFFERED:
         return Relation.AGREED if told else Relation.WRAPPER
     if verdict.said is not Said.TAKEN:
         return Relation.UNJUDGED
-    contradicted = {item.severity for item in said if decides(verdict, item.rule)}
+    contradicted = {item.severity for item in said if decides(verdict, item.about)}
     if Severity.ERROR in contradicted:
         return Relation.FALSE_ALARM
-    if any(item.severity is Severity.ERROR and not speaks_of_runtime(item.rule) for item in said):
+    if any(item.severity is Severity.ERROR and not item.about.speaks_of_runtime for item in said):
         return Relation.CONVERTER
     if contradicted:
         return Relation.WARNED

@@ -39,7 +39,7 @@ def with_evidence(diagnostics: Iterable[Diagnostic], asked: Confirmation) -> Ite
 def _judged(item: Diagnostic, row: Row, asked: Confirmation) -> Diagnostic:
     evidence = {**item.evidence, "backend": sentence(row), "backend_soc": asked.asked_soc}
     confidence = item.confidence
-    if decides(row.verdict, item.rule):
+    if decides(row.verdict, item.about):
         taken = row.verdict.said is Said.TAKEN
         confidence = Confidence.CONTRADICTED if taken else Confidence.CONFIRMED
     if confidence is not item.confidence:

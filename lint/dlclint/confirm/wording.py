@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from dlclint.confirm.compare import Confirmation, Relation, Row, speaks_of_runtime, tells_of_failure
+from dlclint.confirm.compare import Claim, Confirmation, Relation, Row
 from dlclint.confirm.verdict import Said
 from dlclint.diagnostic import Severity
 
@@ -29,16 +29,16 @@ _STANDS = {
 }
 
 
-def stands(row: Row, claims: Iterable[tuple[str, str]]) -> str:
-    """How the backend's verdict stands to dlclint's, with the (rule, severity) that it is about."""
+def stands(row: Row, claims: Iterable[Claim]) -> str:
+    """How the backend's verdict stands to dlclint's, with the claims that it is about."""
     text, relation = _STANDS[row.relation], row.relation
     if relation in (Relation.FALSE_ALARM, Relation.WARNED, Relation.IN_FLOAT):
-        claims = (claim for claim in claims if speaks_of_runtime(claim[0]))
+        claims = (claim for claim in claims if claim.about.speaks_of_runtime)
     elif relation is Relation.CONVERTER:
-        claims = (claim for claim in claims if claim[1] == Severity.ERROR.value)
+        claims = (claim for claim in claims if claim.severity is Severity.ERROR)
     else:
-        claims = (claim for claim in claims if tells_of_failure(claim[0]))
-    told = ", ".join(f"{rule} ({severity})" for rule, severity in dict.fromkeys(claims))
+        claims = (claim for claim in claims if claim.about.tells_of_failure)
+    told = ", ".join(f"{claim.rule} ({claim.severity.value})" for claim in dict.fromkeys(claims))
     if told and relation is Relation.IN_FLOAT:
         text += ", of which dlclint says"
     return f"{text}: {told}" if told else text

@@ -11,7 +11,7 @@ from dlclint.engine.registry import chosen_rules
 from dlclint.engine.rules import apply_rules, crashed, finish
 from dlclint.model.reading import Unreadable, read
 from dlclint.outcome import FileOutcome, ModelSummary
-from dlclint.rule import FileContext, ModelContext, Subject
+from dlclint.rule import FileContext, ModelContext, Rule, Subject
 from dlclint.target import Runtime
 from dlclint_schemas.layers import layer_table
 
@@ -37,7 +37,7 @@ def lint_model(job: Job) -> FileOutcome:
 
         found += misfits(model, job, shown)
     try:
-        parts = _overview(view, _refusals(found))
+        parts = _overview(view, _refusals([*found, *_hidden(job, view, rules, shown)]))
     except Exception as error:
         found.append(crashed("the summary", error, shown))
         parts = {}
@@ -60,14 +60,22 @@ def _of_carried(job: Job, view: ModelView, shown: str) -> list[Diagnostic]:
     return lint_carried(job, view, carried)
 
 
+def _hidden(job: Job, view: ModelView, shown_rules: tuple[Rule, ...], shown: str) -> list[Diagnostic]:
+    """What rules that stop the conversion find and that is not shown: the matrix counts it all the same."""
+    if job.target.runtimes:
+        return []  # there is no matrix
+    deciding = (rule for rule in chosen_rules((), ()) if rule.about.stops_conversion)
+    rules = [rule for rule in deciding if rule not in shown_rules]
+    return apply_rules(rules, Subject.MODEL, ModelContext(job.path, view, job.target), shown)
+
+
 def _refusals(found: Iterable[Diagnostic]) -> dict[tuple[str, int], str]:
     """The nodes that the converter stops at, whatever the runtime: graph and index, and the rule."""
     return {
         (item.location.graph, item.location.node_index): item.rule
         for item in found
         if item.severity is Severity.ERROR
-        and item.rule.startswith("ops/")
-        and item.rule != "ops/no-runtime"  # which speaks of one runtime, and the matrix knows it
+        and item.about.stops_conversion
         and item.location.node_index is not None
     }
 
@@ -82,6 +90,7 @@ def _overview(view: ModelView, refusals: Mapping[tuple[str, int], str]) -> dict[
         {plain(domain): version for domain, version in view.opsets.items()},
         tuple(plain(text) for text in view.input_texts),
         view.newest_listed_opset,
+        view.unlisted_ops,
     )
     return {
         "notes": tuple(plain(note, 400) for note in (*model.notes, *_fallback(view))),

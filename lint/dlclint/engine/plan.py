@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from dlclint.analysis.op_precision import lacking_on_htp
 from dlclint.analysis.plan.commands import check_command
 from dlclint.analysis.plan.decide import chosen_runtime, make_plan
 from dlclint.analysis.plan.model import Asked, Choice, Obstacle, Plan
 from dlclint.analysis.plan.overrides import Overrides, overrides
 from dlclint.analysis.view import ModelView
-from dlclint.diagnostic import Diagnostic, Severity, plain
+from dlclint.diagnostic import About, Diagnostic, Severity, plain
 from dlclint.engine.ignores import apply_ignores
 from dlclint.engine.job import Job
 from dlclint.engine.names import misfits, refused
@@ -20,9 +22,6 @@ from dlclint.own_rules import UNUSED_IGNORE
 from dlclint.rule import ModelContext, Rule, Subject
 from dlclint.target import DlcKind, Runtime, Target
 from dlclint_schemas.record import record
-
-TOLD_BY_THE_PLAN = ("quantization", "cle")
-"""Families whose findings are advice on the settings, which a plan gives in its own words."""
 
 
 class UnknownNames(Exception):
@@ -53,14 +52,17 @@ def plan_model(job: Job, asked: Asked, file: OverrideFile) -> tuple[Plan, Overri
     quantize = not asked.is_float
     if quantize and runtime is Runtime.HTP:
         wide = Choice(runtime, True, act_bitwidth=16)
-        asked = replace(asked, lacking=_ops_without(view, job, _target(view, wide, asked)))
+        aimed = view.aimed(_target(view, wide, asked))
+        lacking = (item.op for item in lacking_on_htp(aimed, "int16") if item.agreed)
+        asked = replace(asked, lacking=frozenset(lacking))
     plan = make_plan(view, asked)
     made = None
     if asked.overrides and plan.choice.quantize:
         made = overrides(view, plan, file.version, file.estimated)
         plan = replace(plan, notes=(*made.notes, *plan.notes))
     target = _target(view, plan.choice, asked)
-    rules = chosen_rules(job.select, (*job.ignore, *TOLD_BY_THE_PLAN))
+    # What is advice on the settings, the plan says in its own words.
+    rules = [rule for rule in chosen_rules(job.select, job.ignore) if rule.about is not About.SETTINGS]
     found = [*odd, *_findings(view.aimed(target), job, rules)]
     return replace(
         plan, obstacles=_obstacles(found), check=check_command(view, target, asked.dimensions)
@@ -84,21 +86,11 @@ def _target(view: ModelView, choice: Choice, asked: Asked) -> Target:
     return replace(view.target, runtimes=(choice.runtime,), kind=kind, simplify=simplify)
 
 
-def _findings(view: ModelView, job: Job, rules: tuple[Rule, ...]) -> list[Diagnostic]:
+def _findings(view: ModelView, job: Job, rules: Sequence[Rule]) -> list[Diagnostic]:
     context = ModelContext(job.path, view, view.target)
     shown = plain(str(job.path), 500)
     kept, _ = apply_ignores(apply_rules(rules, Subject.MODEL, context, shown), job.ignores, shown)
     return sorted(kept, key=Diagnostic.sort_key)
-
-
-def _ops_without(view: ModelView, job: Job, target: Target) -> frozenset[str]:
-    """The ops of which the rules say that they lack the target's precision."""
-    rules = chosen_rules(("runtime/precision",), ())
-    return frozenset(
-        str(item.evidence["op"])
-        for item in _findings(view.aimed(target), job, rules)
-        if item.severity is not Severity.INFO and "op" in item.evidence
-    )
 
 
 def _obstacles(found: list[Diagnostic]) -> tuple[Obstacle, ...]:

@@ -29,7 +29,7 @@ def run_rules(rules: Iterable[Rule], subject: Subject, context: object, file: st
             continue
         try:
             for finding in rule.check(context):
-                yield Found(diagnostic(rule.id, finding, file), finding.fix)
+                yield Found(diagnostic(rule, finding, file), finding.fix)
         except Exception as error:  # a rule's flaw must not cost the user the other rules
             yield Found(crashed(rule.id, error, file))
 
@@ -59,7 +59,7 @@ def crashed(what: str, error: Exception, file: str) -> Diagnostic:
     )
 
 
-def diagnostic(id: str, finding: Finding, file: str) -> Diagnostic:
+def diagnostic(rule: Rule, finding: Finding, file: str) -> Diagnostic:
     """A finding as reports see it: located, and its texts sanitised."""
     node = finding.node
     graph = node.graph if node is not None else finding.graph
@@ -76,7 +76,7 @@ def diagnostic(id: str, finding: Finding, file: str) -> Diagnostic:
         finding.column,
     )
     return Diagnostic(
-        id,
+        rule.id,
         finding.severity,
         plain(finding.message, 400),
         location,
@@ -85,4 +85,5 @@ def diagnostic(id: str, finding: Finding, file: str) -> Diagnostic:
         plain(finding.help, 400),
         {key: plain(value) if isinstance(value, str) else value for key, value in finding.evidence.items()},
         None if finding.fix is None else FixNote(plain(finding.fix.title, 400), finding.fix.safety),
+        rule.about,
     )

@@ -97,7 +97,7 @@ class Node:
 
         None where the caller of a function decides. Strings come as str, lists as lists, tensors and
         graphs as protobuf messages. One of another type than the operator's counts as absent, so that
-        whoever reads it need not ask again (ops/attribute-type reports it).
+        whoever reads it need not ask again.
         """
         proto = self._written(name)
         if proto is not None:

@@ -7,12 +7,12 @@ from functools import partial
 from typing import Any
 
 from dlclint.analysis.weights.store import ConvertedWeight
-from dlclint.diagnostic import Source, counted
+from dlclint.diagnostic import About, Source, counted
 from dlclint.model.graph import Node
 from dlclint.rule import Subject, rule
 from dlclint.target import Runtime, Target
 
-quantization_rule = partial(rule, Subject.MODEL, "quantization")
+quantization_rule = partial(rule, Subject.MODEL, "quantization", about=About.SETTINGS)
 
 QUANTIZATION = "80-63442-2 Rev BL, Quantized vs Non-Quantized Models"
 TOOLS = "80-63442-2 Rev BL, Tools"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.rule import Finding, ModelContext, Subject, rule
 from dlclint.target import Runtime
 from dlclint_rules.runtime.breaches import HANDLERS, Breach
@@ -29,7 +29,7 @@ CHECKED_BY = {
 """Entries that a rule of their own checks, for the page of limits."""
 
 
-@rule(Subject.MODEL, "runtime")
+@rule(Subject.MODEL, "runtime", about=About.FORM)
 def layer_limit(context: ModelContext) -> Iterator[Finding]:
     """A documented limit of the runtime is broken.
 

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, layers_of
-from dlclint.diagnostic import Confidence, Severity, Source, counted
+from dlclint.analysis.op_precision import asked_precision, lacking_on_htp, reads_float
+from dlclint.diagnostic import About, Confidence, Severity, Source, counted
 from dlclint.model.graph import Node
-from dlclint.model.op_facts import QDQ
-from dlclint.model.types import is_float
 from dlclint.rule import Finding, ModelContext, Subject, rule
 from dlclint.target import DlcKind, Runtime, Soc
 from dlclint_rules import sources
@@ -22,7 +21,6 @@ from dlclint_schemas.precision import (
     Voice,
     compiled_at,
     float_not_compiled,
-    htp_voices,
     wide_weights,
 )
 
@@ -30,7 +28,7 @@ _V66 = 66
 """Between float and fixed point: the tables give them one column, and they have both."""
 
 
-@rule(Subject.MODEL, "runtime")
+@rule(Subject.MODEL, "runtime", about=About.FORM)
 def precision(context: ModelContext) -> Iterator[Finding]:
     """The chip, or an op on it, does not have the precision of this DLC.
 
@@ -157,43 +155,15 @@ def _fp16_source(soc: Soc) -> Source:
     return Source(soc.fp16_source) if soc.fp16_source else Source("no document or measurement", soc.name)
 
 
-def _asked(kind: DlcKind) -> str | None:
-    """The precision of HTP that a DLC kind asks for; None for float32, which is quantized at load."""
-    if kind.quantize:
-        return f"int{kind.act_bitwidth}"
-    return "fp16" if kind.float_bitwidth == 16 else None
-
-
-def _reads_float(node: Node) -> bool:
-    found = node.graph.type_of(node.input(0))
-    return found is not None and is_float(found.data_type)
-
-
 def _ops_on_htp(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
     """Ops that HTP has, but not in this precision; one finding per op."""
-    asked = _asked(kind)
+    asked = asked_precision(kind)
     if asked is None or not context.target.means(Runtime.HTP):
         return
-    first: dict[tuple[str, tuple[Voice, ...]], Node] = {}
-    count: Counter[tuple[str, tuple[Voice, ...]]] = Counter()
-    for node in context.view.nodes():
-        if node.domain or node.key in context.view.in_pattern or not _reads_float(node):
-            continue
-        if node.op_type in QDQ:
-            continue
-        if context.view.verdict(node, Runtime.HTP).presence is Presence.NO:
-            continue  # ops/no-runtime says so
-        rank = node.graph.rank(node.input(0))
-        voices = htp_voices(node.op_type, layers_of(node), asked, rank)
-        documented = [voice for voice in voices if voice.documented]
-        if documented and not all(voice.has for voice in documented):
-            key = (node.op_type, voices)
-            first.setdefault(key, node)
-            count[key] += 1
-    for (op, voices), node in first.items():
-        agreed = not any(voice.has for voice in voices)
+    for lacking in lacking_on_htp(context.view, asked):
+        op, voices, agreed = lacking.op, lacking.voices, lacking.agreed
         named = f"{PRECISIONS[asked]} form on HTP"
-        nodes = f" ({count[op, voices]} nodes)" if count[op, voices] > 1 else ""
+        nodes = f" ({lacking.count} nodes)" if lacking.count > 1 else ""
         yield Finding(
             f"{op} has no {named}{nodes} ({' and '.join(voice.source for voice in voices)})"
             if agreed
@@ -204,8 +174,8 @@ def _ops_on_htp(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
             help=f"keep {op} out of the network, or mark it float in an override file"
             if asked != "fp16"
             else f"keep {op} out of the network, or quantize it",
-            node=node,
-            evidence={"op": op, "precision": asked, "nodes": count[op, voices]},
+            node=lacking.node,
+            evidence={"op": op, "precision": asked, "nodes": lacking.count},
         )
 
 
@@ -226,7 +196,7 @@ def _ops_on_gpu(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
     seen: set[str] = set()
     for node in context.view.nodes():
         op = node.op_type
-        if node.domain or op in seen or node.key in context.view.in_pattern or not _reads_float(node):
+        if node.domain or op in seen or node.key in context.view.in_pattern or not reads_float(node):
             continue
         verdict = context.view.verdict(node, Runtime.GPU)
         if verdict.presence is not Presence.YES or not verdict.layers:

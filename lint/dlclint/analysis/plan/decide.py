@@ -189,12 +189,12 @@ def _activations(
     lacking = ", ".join(sorted(asked.lacking))
     if len(narrow) > known / 10:
         if lacking:
-            reason += f"; {lacking} has no 16-bit form there (runtime/precision), so it stays at 8"
+            reason += f"; {lacking} has no 16-bit form there, so it stays at 8"
             return choice, Advice("activations", "8 bits", reason, numbers), ()
         return replace(choice, act_bitwidth=16), Advice("activations", "16 bits", reason, numbers), ()
     wide = tuple(row.tensor for row in narrow if not _touches(view, row.tensor, asked.lacking))
     if not wide:
-        reason += f"; {lacking} beside them has no 16-bit form there (runtime/precision)"
+        reason += f"; {lacking} beside them has no 16-bit form there"
         return choice, Advice("activations", "8 bits", reason, numbers), ()
     reason += f"; so few that an override file can give 16 bits to {len(wide)} of them alone"
     return choice, Advice("activations", "8 bits, 16 for those few", reason, numbers), wide
@@ -258,7 +258,7 @@ def _first(view: ModelView, choice: Choice) -> list[Advice]:
             Advice(
                 "quantized already",
                 "export the float model, or keep its encodings with --override_params",
-                f"{counts} nodes quantize or compute in integers (quantization/already-quantized)",
+                f"{counts} nodes quantize or compute in integers",
             )
         )
     levels = float(grid.steps(choice.act_bitwidth))
@@ -269,8 +269,7 @@ def _first(view: ModelView, choice: Choice) -> list[Advice]:
             Advice(
                 "attention masks",
                 f"use {threshold('mask_advice'):g} instead (dlclint fix --quantize)",
-                f"a mask of {worst.value:.4g} takes the whole range of the scores"
-                f" (quantization/mask-constant)",
+                f"a mask of {worst.value:.4g} takes the whole range of the scores",
                 {"masks": len(masks)},
             )
         )
@@ -279,6 +278,6 @@ def _first(view: ModelView, choice: Choice) -> list[Advice]:
         for weight in view.weights.converted()
     )
     if lost:
-        reason = f"NaN or infinity in {lost} of them (model/non-finite-weights)"
+        reason = f"NaN or infinity in {lost} of them"
         found.append(Advice("weights", "train or export again", reason))
     return found

@@ -13,4 +13,4 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         description="Explain a rule: the flaw, why it matters and what to do. Without a name, list them all.",
     )
     rule.set_defaults(run="dlclint.cli.rule:show_rule")
-    rule.add_argument("id", nargs="?", metavar="ID", help="such as ops/unsupported, or a family such as ops")
+    rule.add_argument("id", nargs="?", metavar="ID", help="its id, FAMILY/NAME, or a family")

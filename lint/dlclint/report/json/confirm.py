@@ -59,5 +59,5 @@ def _node(row: Row) -> dict[str, Any]:
         "qnn_op": verdict.qnn_op,
         "in_float": verdict.in_float,
         "relation": row.relation.value,
-        "claims": [{"rule": rule, "severity": severity} for rule, severity in row.claims],
+        "claims": [{"rule": item.rule, "severity": item.severity.value} for item in row.claims],
     }

@@ -47,8 +47,7 @@ def _file(console: Console, file: FileOutcome) -> None:
             line += f" ({summary.folded} fold away before conversion)"
         line += f", {size_text(summary.weight_bytes)} of weights"
         if summary.newest_listed_opset is not None:
-            unlisted = any(item.rule == "ops/unsupported" for item in file.diagnostics)
-            line += f"; newest opset at which every {'other ' * unlisted}op is listed: "
+            line += f"; newest opset at which every {'other ' * summary.unlisted_ops}op is listed: "
             line += str(summary.newest_listed_opset)
         console.print(Padding(Text(line), (0, 0, 0, 2)))
         shown = ", ".join(summary.inputs[:6]) + (", ..." if len(summary.inputs) > 6 else "")
