@@ -71,6 +71,7 @@ def pairs(context: ModelContext) -> Iterator[Finding]:
     whole = sum(pair.is_whole for pair in found.pairs)
     more = _extended(context)
     reach = len(more.pairs) - len(found.pairs)
+    # Imported here because only a model with ReLU6 in a pair is measured.
     from dlclint.analysis.cle.cutting import cuts
 
     help = _advice(cuts(found.pairs)) if found.pairs else f"{ASK} would change nothing"
@@ -206,6 +207,7 @@ def relu6(context: ModelContext) -> Iterator[Finding]:
     clipped = [] if found is None else [pair for pair in found.pairs if pair.relu6]
     if not clipped:
         return
+    # Imported here because only a model with ReLU6 in a pair is measured.
     from dlclint.analysis.cle.cutting import cuts
 
     known = cuts(clipped)
@@ -290,6 +292,8 @@ def would_help(context: ModelContext) -> Iterator[Finding]:
         return
     # Imported here because only a model with pairs is planned.
     from dlclint.analysis.cle.absorption import HighBias
+
+    # Imported here because only a model with ReLU6 in a pair is measured.
     from dlclint.analysis.cle.cutting import cuts
     from dlclint.analysis.cle.plan import Chain, gained, plan
     from dlclint.analysis.cle.scaling import Effort
