@@ -1,26 +1,26 @@
 """Proof by running: whether two models compute the same, asked of ONNX Runtime on random inputs.
 
 ONNX Runtime is optional (`dlclint[verify]`). Both models run without graph optimizations, one after
-the other, on inputs of the shapes that the changed model declares.
+the other, on what `dlclint.feeds` draws.
 """
 
 from __future__ import annotations
 
 import enum
 import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
+from dlclint.feeds import KINDS, Feed, Feeds, NoFeed, Scene, joined
 from dlclint.model.dimensions import Dimensions
 from dlclint.model.graph import Graph, Model, Node
-from dlclint.model.op_facts import MOVES_ONE, RANDOM
+from dlclint.model.op_facts import MOVES_ONE, RANDOM, SHAPE_READERS
 from dlclint.model.reading import Unreadable, parse, read
 from dlclint.model.tensors import Array
-from dlclint.model.types import TensorType
 from dlclint_schemas.record import record
 
 RELATIVE = {"float64": 1e-8, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
@@ -30,13 +30,12 @@ Reordering the sums of a deep network changes float32 results by some 1e-5 of th
 is about ten times what reordering does at that precision (its machine epsilon times a thousand).
 """
 ROUNDS = 2
-_SIZES = (16, 8, 32, 64, 128, 224, 1)
-"""Tried one after the other for dimensions that the changed model leaves open."""
-_BATCHES = (2, 4, 8, 16, 32, 3, 64)
-"""Tried where the original's batch is open and it does not run with 1."""
+_MUCH = 10
+"""An output moves if it differs from run to run by this many times what is allowed between the models."""
+_OTHER_SCENES = 2
+"""How many other sizes of a kind are tried until one runs."""
 _MEMORY = 3
 """ONNX Runtime holds a model's weights up to this many times while it loads it."""
-_PASSES_INDICES = MOVES_ONE | {"Cast"}
 _BOUNDED = ("Sigmoid", "Tanh", "Erf")
 """Functions whose results are rounded as parts of 1, however small they come out."""
 _ROUNDING_OF_ONE = {"float64": 1e-14, "float32": 1e-6, "float16": 1e-3, "bfloat16": 1e-2}
@@ -63,6 +62,9 @@ class Difference:
     relative: float
     allowed: float
     """Largest relative difference that rounding explains; 0 for integers and truth values."""
+    moves: bool = True
+    """Whether the output follows from no input, or moves with the inputs that were tried. The agreement of
+    an output that does not, such as a saturated one, proves nothing."""
 
     @property
     def within(self) -> bool:
@@ -95,17 +97,19 @@ def verify(
     force: bool = False,
     rounds: int = ROUNDS,
     dimensions: Dimensions | None = None,
+    asked: Dimensions | None = None,
 ) -> Verification:
     """Run both models on the same inputs and compare outputs by name.
 
-    An input or output that only the original has is left alone, except that a missing output is a
-    difference. Where the changed model's batch is 1 and the original's is a larger number, the
-    changed model runs once for each sample.
+    An input that only the original has is left alone; a missing output is a difference. Where the
+    changed model's batch is 1 and the original's is open or larger, the original runs with several
+    samples and the changed model once for each. Dimensions that both leave open get two sizes.
 
     Args:
         force: run even where the models seem too large for the free memory.
-        rounds: how many random inputs.
+        rounds: how many random inputs; more are drawn where outputs hardly move, and for a second size.
         dimensions: sizes that inputs are given where the models leave them open.
+        asked: sizes that the changed model was given because the user asked for them.
     """
     if not is_available():
         return Verification(Verdict.UNKNOWN, "ONNX Runtime is not installed (pip install dlclint[verify])")
@@ -122,8 +126,9 @@ def verify(
     if missing:
         return Verification(Verdict.DIFFERENT, f"output {missing[0]!r} is missing")
     try:
-        return _compare(before, after, original, changed, rounds)
-    except _CannotRun as problem:
+        feeds = Feeds(before, after, asked or Dimensions())
+        return _compare(feeds, before.graph, original, changed, rounds)
+    except (_CannotRun, NoFeed) as problem:
         return Verification(Verdict.UNKNOWN, str(problem))
 
 
@@ -167,200 +172,200 @@ def _free_memory() -> int | None:
     return None
 
 
-def _compare(before: Model, after: Model, original: Path, changed: Path, rounds: int) -> Verification:
-    names = before.graph.outputs
-    tries = [(batch, size) for size in _SIZES for batch in _batches(before, after)]
-    if not _open(after):
-        tries = tries[: len(tries) // len(_SIZES)]
-    for batch, size in tries:
-        feeds = [_inputs(before, after, size, seed, batch) for seed in range(rounds)]
-        try:
-            expected = _run(original, feeds, names)
-        except _CannotRun as problem:
-            if (batch, size) == tries[-1]:
-                raise _CannotRun(f"the original does not run: {problem}") from None
-            continue
-        break
-    wanted = set(after.graph.inputs)
-    samples = [
-        {name: value for name, value in sample.items() if name in wanted}
-        for feed in feeds
-        for sample in _split(feed, batch)
-    ]
+def _compare(feeds: Feeds, graph: Graph, original: Path, changed: Path, rounds: int) -> Verification:
+    names = graph.outputs
+    moved = _moved_by_inputs(graph)
+    session = _Session(original, names, "the original")
+    runs = _expected(feeds, session, rounds)
+    runs += _moving(feeds, session, graph, runs, moved)
+    del session  # one model in memory at a time
+    found: dict[str, list[tuple[Array, Array]]] = {name: [] for name in names}
     try:
-        results = _run(changed, samples, names)
+        other = _Session(changed, names, "the changed model")
+        for run in runs:
+            results = [other.run(feed) for feed in feeds.singles(run.feed, run.scene)]
+            for place, name in enumerate(names):
+                found[name] += joined([outputs[place] for outputs in results], run.outputs[place])
     except _CannotRun as problem:
-        return Verification(Verdict.DIFFERENT, f"the changed model does not run: {problem}")
-    found = []
-    for place, name in enumerate(names):
-        pairs = []
-        for index, outputs in enumerate(expected):
-            parts = [item[place] for item in results[index * batch : (index + 1) * batch]]
-            pairs.append((outputs[place], parts[0] if batch == 1 else _joined(parts, outputs[place])))
-        found.append(_difference(name, pairs, _is_bounded(before.graph, name)))
-    different = [item for item in found if not item.within]
-    reason = "" if any(np.isfinite(v).any() for v in _floats(expected)) else "no output is a finite number"
+        return Verification(Verdict.DIFFERENT, str(problem))
+    still = _still(graph, runs, moved)
+    outputs = tuple(
+        _difference(name, pairs, _is_bounded(graph, name), name not in still) for name, pairs in found.items()
+    )
+    different = [item for item in outputs if not item.within]
     if different:
         reason = f"output {different[0].output!r} differs by {different[0].relative:.1e} of its size"
-    verdict = Verdict.DIFFERENT if different else Verdict.UNKNOWN if reason else Verdict.EQUAL
-    return Verification(verdict, reason, tuple(found), len(expected))
+        return Verification(Verdict.DIFFERENT, reason, outputs, len(runs))
+    if not any(np.isfinite(value).any() for run in runs for value in _floats(run)):
+        return Verification(Verdict.UNKNOWN, "no output is a finite number", outputs, len(runs))
+    if still and still == moved:
+        reason = "no output moves with the inputs that were tried, so that they agree proves nothing"
+        return Verification(Verdict.UNKNOWN, reason, outputs, len(runs))
+    return Verification(Verdict.EQUAL, "", outputs, len(runs))
 
 
-def _floats(runs: list[list[Array]]) -> Iterator[Array]:
-    for outputs in runs:
-        for value in outputs:
-            yield value if value.dtype.kind == "f" else np.zeros(1)
+@record
+class _Run:
+    scene: Scene
+    feed: Feed
+    outputs: list[Array]
 
 
-def _batches(before: Model, after: Model) -> tuple[int, ...]:
-    """How many samples of the changed model make one of the original: what to try."""
-    sizes = set()
-    is_open = False
-    for name in after.graph.inputs:
-        old, new = before.graph.type_of(name), after.graph.type_of(name)
-        if old is None or new is None or not old.shape or not new.shape or new.shape[0] != 1:
+def _expected(feeds: Feeds, session: _Session, rounds: int) -> list[_Run]:
+    """What the original computes: some rounds with sizes that it takes, and one with others."""
+    scenes = feeds.scenes()
+    runs: list[_Run] = []
+    for scene in scenes:
+        try:
+            runs = [_ran(session, feeds, scene, seed) for seed in range(rounds)]
+        except _CannotRun:
+            if scene == scenes[-1]:
+                raise
             continue
-        if isinstance(old.shape[0], int) and old.shape[0] > 1:
-            sizes.add(old.shape[0])
-        is_open |= not isinstance(old.shape[0], int)
-    if len(sizes) > 1:
-        raise _CannotRun("the inputs had different batches, which cannot be compared with batch 1")
-    # A constant inside may hold a batch that the open dimension of the input does not tell.
-    return tuple(sizes) or ((1, *_BATCHES) if is_open else (1,))
+        break
+    for scene in _others(runs[0].scene, scenes):
+        try:
+            return [*runs, _ran(session, feeds, scene, rounds)]
+        except _CannotRun:
+            continue
+    return runs
 
 
-def _split(feed: Mapping[str, Array], batch: int) -> list[Mapping[str, Array]]:
-    if batch == 1:
-        return [feed]
-    return [
-        {n: v[i : i + 1] if v.ndim and v.shape[0] == batch else v for n, v in feed.items()}
-        for i in range(batch)
-    ]
+def _others(first: Scene, scenes: Sequence[Scene]) -> list[Scene]:
+    """Other sizes to try, best those where all differ; a batch of 1 says nothing."""
+    rest = [scene for scene in scenes if scene.batch > 1 or first.batch == 1]
+    both = [scene for scene in rest if scene.batch != first.batch and scene.size != first.size]
+    batch = [scene for scene in rest if scene.batch != first.batch and scene.size == first.size]
+    size = [scene for scene in rest if scene.batch == first.batch and scene.size != first.size]
+    return [scene for group in (both, batch, size) for scene in group[:_OTHER_SCENES]]
 
 
-def _joined(parts: list[Array], whole: Array) -> Array:
-    """Outputs of single samples as one output of a batch; what has no batch must not differ at all."""
-    if whole.ndim and whole.shape[0] == len(parts) * parts[0].shape[0]:
-        return np.concatenate(parts)
-    return parts[0]
+def _moving(
+    feeds: Feeds, session: _Session, graph: Graph, runs: Sequence[_Run], moved: frozenset[str]
+) -> list[_Run]:
+    """More runs, on other values, where outputs hardly move and these move them."""
+    found: list[_Run] = []
+    for kind in KINDS[1:]:
+        still = _still(graph, [*runs, *found], moved)
+        if not still:
+            break
+        try:
+            more = [_ran(session, feeds, runs[0].scene, len(runs) + each, kind) for each in range(2)]
+        except _CannotRun:
+            continue
+        if still - _still(graph, more, moved):
+            found += more
+    return found
 
 
-def _open(model: Model) -> bool:
-    found = [model.graph.type_of(name) for name in model.graph.inputs]
-    return any(item is not None and item.static_shape is None for item in found)
+def _ran(session: _Session, feeds: Feeds, scene: Scene, seed: int, kind: str = KINDS[0]) -> _Run:
+    feed = feeds.draw(scene, seed, kind)
+    return _Run(scene, feed, session.run(feed))
 
 
-def _inputs(before: Model, after: Model, size: int, seed: int, batch: int) -> dict[str, Array]:
-    random = np.random.default_rng(seed)
-    feed = {}
-    for name in before.graph.inputs:
-        graph = after.graph if name in after.graph.inputs else before.graph
-        found = graph.type_of(name)
-        old = before.graph.type_of(name)
-        assert found is not None and old is not None
-        if found.shape is None:
-            raise _CannotRun(f"input {name!r} has no shape")
-        shape = [dim if isinstance(dim, int) else 1 if axis == 0 else size
-                 for axis, dim in enumerate(found.shape)]  # fmt: skip
-        if batch > 1 and old.shape and shape[0] == 1 and old.shape[0] != 1:
-            shape[0] = batch
-        feed[name] = _values(graph, name, found, shape, random, seed)
-    return feed
+def _floats(run: _Run) -> Iterator[Array]:
+    for value in run.outputs:
+        yield value if value.dtype.kind == "f" else np.zeros(1)
 
 
-def _values(
-    graph: Graph, name: str, found: TensorType, shape: list[int], random: np.random.Generator, seed: int
-) -> Array:
-    try:
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(found.data_type)
-    except (KeyError, ValueError):
-        dtype = np.dtype(object)
-    if min(shape, default=1) < 0:
-        raise _CannotRun(f"input {name!r} has a negative dimension")
-    if dtype.kind == "b":
-        return np.asarray(random.random(shape) < 0.5)
-    if dtype.kind in "iu":
-        top = min((limit for limit in _index_limits(graph, name) if limit is not None), default=None)
-        if top is not None:
-            return random.integers(0, max(top, 1), shape).astype(dtype)
-        return _mask(shape, random, seed).astype(dtype)
-    if dtype.kind == "O":
-        raise _CannotRun(f"input {name!r} is of a type that no values are drawn for ({found})")
-    return np.asarray(random.standard_normal(shape, np.float32)).astype(dtype)
+def _still(graph: Graph, runs: Sequence[_Run], moved: frozenset[str]) -> frozenset[str]:
+    """The outputs that follow from the inputs and hardly move with them."""
+    return frozenset(
+        name
+        for place, name in enumerate(graph.outputs)
+        if name in moved and not _moves([run.outputs[place] for run in runs], _is_bounded(graph, name))
+    )
 
 
-def _mask(shape: list[int], random: np.random.Generator, seed: int) -> Array:
-    """Ones, and in the later runs zeros behind a random length: what attention masks look like."""
-    ones = np.ones(shape, np.int64)
-    if seed and shape and shape[-1] > 1:
-        ones[..., random.integers(1, shape[-1]) :] = 0
-    return ones
+def _moves(values: Sequence[Array], bounded: bool) -> bool:
+    """Whether a value differs from run to run by much more than rounding does."""
+    for one, two in combinations(values, 2):
+        if one.shape != two.shape or one.dtype.kind in "OUS":
+            continue
+        allowed = RELATIVE.get(one.dtype.name, 0.0)
+        with np.errstate(all="ignore"):
+            gap = np.abs(one.astype(np.float64) - two.astype(np.float64))
+            finite = np.abs(one[np.isfinite(one)].astype(np.float64))
+        size = 1.0 if bounded else float(finite.max(initial=0.0))
+        if float(gap[np.isfinite(gap)].max(initial=0.0)) > _MUCH * allowed * size:
+            return True
+    return any(value.dtype.kind in "OUS" for value in values)
 
 
-def _index_limits(graph: Graph, name: str) -> Iterator[int | None]:
-    """The sizes of what a tensor picks from, where it picks rows of a table."""
-    pending, seen = [name], {name}
+def _moved_by_inputs(graph: Graph) -> frozenset[str]:
+    """The outputs that follow from more than the shapes of inputs and from what is stored."""
+    moved, pending = set(graph.inputs), list(graph.inputs)
     while pending:
-        tensor = pending.pop()
-        for node in graph.consumers(tensor):
-            if node.op_type == "Gather" and node.input(1) == tensor:
-                yield _size(node, node.attribute("axis", 0))
-            elif node.op_type == "RoiAlign" and node.input(2) == tensor:
-                yield _size(node, 0)
-            elif node.op_type in _PASSES_INDICES and node.input(0) == tensor:
-                for output in node.outputs:
-                    if output not in seen:
-                        seen.add(output)
-                        pending.append(output)
+        for node in graph.consumers(pending.pop()):
+            if node.op_type in SHAPE_READERS and not node.domain:
+                continue
+            outer: Node | None = node
+            while outer is not None:
+                new = [name for name in outer.outputs if name and name not in moved]
+                moved.update(new)
+                pending += new
+                outer = _owner(outer.graph)
+    return frozenset(name for name in graph.outputs if name in moved)
 
 
-def _size(node: Node, axis: int) -> int | None:
-    found = node.graph.type_of(node.input(0))
-    if found is None or found.shape is None or not -len(found.shape) <= axis < len(found.shape):
+def _owner(graph: Graph) -> Node | None:
+    """The node whose body a graph is."""
+    if graph.parent is None:
         return None
-    dim = found.shape[axis]
-    return dim if isinstance(dim, int) else None
+    return next((node for node in graph.parent.nodes if graph in node.subgraphs), None)
 
 
-def _run(path: Path, feeds: Sequence[Mapping[str, Array]], names: tuple[str, ...]) -> list[list[Array]]:
-    # Imported here because it is optional, and takes longer than fixing a small model.
-    import onnxruntime as ort
+class _Session:
+    """A model in ONNX Runtime."""
 
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    # Packed copies of the weights would only speed up many runs.
-    options.add_session_config_entry("session.disable_prepacking", "1")
-    try:
-        source = str(path) if path.suffix.lower() == ".onnx" else parse(path)[0].SerializeToString()
-        session: Any = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-        results = [session.run(list(names), dict(feed)) for feed in feeds]
-    except Exception as error:  # ONNX Runtime raises a class of its own for each status
-        raise _CannotRun(" ".join(str(error).split())[:300]) from None
-    for outputs in results:
-        for name, value in zip(names, outputs, strict=True):
+    def __init__(self, path: Path, names: tuple[str, ...], whose: str) -> None:
+        # Imported here because it is optional, and takes longer than fixing a small model.
+        import onnxruntime as ort
+
+        self._names, self._whose = names, whose
+        options = ort.SessionOptions()
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.log_severity_level = 4
+        # Packed copies of the weights would only speed up many runs.
+        options.add_session_config_entry("session.disable_prepacking", "1")
+        try:
+            source = str(path) if path.suffix.lower() == ".onnx" else parse(path)[0].SerializeToString()
+            self._session: Any = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime raises a class of its own for each status
+            raise self._problem(error) from None
+
+    def _problem(self, error: Exception) -> _CannotRun:
+        return _CannotRun(f"{self._whose} does not run: {' '.join(str(error).split())[:300]}")
+
+    def run(self, feed: Feed) -> list[Array]:
+        """The outputs for one feed."""
+        try:
+            results: list[Any] = self._session.run(list(self._names), dict(feed))
+        except Exception as error:  # as above
+            raise self._problem(error) from None
+        for name, value in zip(self._names, results, strict=True):
             if not isinstance(value, np.ndarray):
                 raise _CannotRun(f"output {name!r} is no tensor")
-    return results
+        return results
 
 
 def _is_bounded(graph: Graph, name: str) -> bool:
     """Whether an output is that of a bounded function, at most put into another form."""
     while True:
         node = graph.producer(name)
-        if node is None or node.domain or node.op_type not in (*_BOUNDED, *_PASSES_INDICES):
+        if node is None or node.domain or node.op_type not in (*_BOUNDED, "Cast", *MOVES_ONE):
             return False
         if node.op_type in _BOUNDED:
             return True
         name = node.input(0)
 
 
-def _difference(name: str, pairs: list[tuple[Array, Array]], bounded: bool) -> Difference:
+def _difference(name: str, pairs: list[tuple[Array, Array]], bounded: bool, moves: bool) -> Difference:
     absolute = relative = 0.0
     allowed = 0.0
     for expected, found in pairs:
         if expected.shape != found.shape or expected.dtype != found.dtype:
-            return Difference(name, float("inf"), float("inf"), 0.0)
+            return Difference(name, float("inf"), float("inf"), 0.0, moves)
         if expected.dtype.kind in "OUS":
             off = float((expected != found).any())
             absolute, relative = max(absolute, off), max(relative, off)
@@ -378,4 +383,4 @@ def _difference(name: str, pairs: list[tuple[Array, Array]], bounded: bool) -> D
             size = float(finite.max(initial=0.0))
         absolute = max(absolute, largest)
         relative = max(relative, largest / size if size else (0.0 if largest == 0 else float("inf")))
-    return Difference(name, absolute, relative, allowed)
+    return Difference(name, absolute, relative, allowed, moves)

@@ -71,6 +71,7 @@ def fuzz(surface: str, values: argparse.Namespace) -> bool:
     counts: Counter[str] = Counter()
     first_of: dict[str, tuple[int, Flaw]] = {}
     digests: dict[int, str] = {}
+    seen: set[str] = set()
     ran = repeated = 0
     for event in _events(surface, values):
         index = event["index"]
@@ -83,12 +84,14 @@ def fuzz(surface: str, values: argparse.Namespace) -> bool:
             ran += 1
             if _is_repeated(index - values.first, values.jobs):
                 digests[index] = event["digest"]
-        for kind, cause, detail in event["flaws"]:
-            flaw = Flaw(kind, cause, detail)
-            counts[flaw.key] += 1
-            if flaw.key not in first_of:
-                first_of[flaw.key] = (index, flaw)
-                _tell(f"{surface} {values.seed} {index}: {flaw.key}")
+        flaws = [Flaw(*parts) for parts in event["flaws"]]
+        counts.update(flaw.key for flaw in flaws)
+        new = [flaw for flaw in flaws if flaw.key not in seen]
+        seen.update(flaw.key for flaw in new)
+        for flaw in new:
+            _tell(f"{surface} {values.seed} {index}: {flaw.key}")
+        if new:  # a flaw of a step that several rules ask for shows in each of them: one is enough
+            first_of[new[0].key] = (index, new[0])
     spent = time.monotonic() - started
     unconfirmed = 0
     if first_of and not values.no_minimize:

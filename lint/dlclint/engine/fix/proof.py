@@ -95,7 +95,7 @@ def _written(
     def accept(candidate: Path) -> None:
         nonlocal proof
         if asked:
-            proof = verify(job.path, candidate, force=wish.verify is True)
+            proof = verify(job.path, candidate, force=wish.verify is True, asked=job.dimensions)
             unsafe = any(item.safety is Safety.UNSAFE for item in outcome.applied)
             if proof.verdict is Verdict.DIFFERENT and not unsafe:
                 raise _Refused(proof)

@@ -62,6 +62,7 @@ def _verification(proof: Verification | None) -> dict[str, Any]:
                 "absolute": _finite(item.absolute),
                 "relative": _finite(item.relative),
                 "allowed": item.allowed,
+                "moves": item.moves,
             }
             for item in proof.outputs
         ],

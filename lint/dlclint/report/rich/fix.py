@@ -69,9 +69,10 @@ def _proof(proof: Verification) -> Iterator[str]:
     if proof.reason:
         yield f"    {plain(proof.reason, 400)}"
     for item in proof.outputs[:_SHOWN]:
+        still = "" if item.moves else "; it hardly moves with the inputs, which proves nothing"
         yield (
             f"    {plain(item.output)}: largest difference {item.absolute:.3g} "
-            f"({item.relative:.2g} of its size, {item.allowed:.2g} allowed)"
+            f"({item.relative:.2g} of its size, {item.allowed:.2g} allowed){still}"
         )
     if len(proof.outputs) > _SHOWN:
         yield f"    {len(proof.outputs) - _SHOWN} more outputs"
