@@ -240,7 +240,7 @@ def test_folder_that_cannot_be_written(
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("dlclint.model.writing.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("dlclint.writing.tempfile.mkstemp", refuse)
     model = save(tmp_path / "m.onnx")
     before = model.read_bytes()
     assert run(model, "--in-place") == 2

@@ -1,14 +1,154 @@
-"""Writing a text file whole or not at all."""
+"""Writing files whole or not at all, and clearing away what runs that were killed have left.
+
+What is written first has a temporary name beside the output, which says who writes it: `.NAME.dlclint-PID-`
+and eight characters. While its process lives, the file is locked, so that nobody takes it for left over, not
+even in a container with process numbers of its own.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import stat
 import tempfile
+import time
 from pathlib import Path
+
+if os.name == "posix":
+    import fcntl
+
+_LEFT = re.compile(
+    r"\.(?P<name>.+)\.dlclint-(?P<pid>\d+)-(?:i(?P<inode>\d+)-)?[a-z0-9_]{8}(?:\.[a-z]+)?", re.DOTALL
+)
+_NAME_BYTES = 120
+"""Of a file's name that its temporary name repeats; file systems allow 255 in all."""
+_OLD = 3600.0
+"""Seconds after which a file that nobody has locked is left over, whoever has its process number now."""
+
+
+class Temporary:
+    """A file under a temporary name in the folder of what it will become.
+
+    `handle` is open for writing and for the caller to close; the file stays locked until `put` or `drop`.
+    `claims` is a file that is to be made for this one and to go with it, see `claim`.
+
+    Raises:
+        OSError: as from the file system.
+    """
+
+    def __init__(self, path: Path, suffix: str = "", claims: Path | None = None) -> None:
+        clear(path.parent)
+        self._mark = temporary_prefix(claims or path)
+        self._claims = claims if claims and self._mark.startswith(f".{claims.name}.dlclint-") else None
+        prefix = self._mark if self._claims is None else f"{self._mark}i0-"
+        self.handle, made = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
+        self.path = Path(made)
+        self._lock = -1
+        if os.name == "posix":
+            self._lock = os.dup(self.handle)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def claim(self) -> None:
+        """Say by the name that the file at `claims`, which is there now, belongs to this one.
+
+        If this process is killed, it goes with it: `clear` knows it by its name and inode, or before this is
+        said (inode 0) by its name and that it is empty.
+        """
+        if self._claims is not None:
+            tail = self.path.name[len(self._mark) + len("i0-") :]
+            inode = self._claims.stat().st_ino
+            self.path = self.path.rename(self.path.with_name(f"{self._mark}i{inode}-{tail}"))
+
+    def put(self, path: Path) -> None:
+        """Give the file its name."""
+        self._unlock()
+        self.path.replace(path)
+
+    def drop(self) -> None:
+        """Remove the file."""
+        self._unlock()
+        self.path.unlink(missing_ok=True)
+
+    def _unlock(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+        self._lock = -1
+
+
+def temporary_prefix(path: Path) -> str:
+    """How the temporary name of what will become `path` begins."""
+    short = os.fsencode(path.name)[:_NAME_BYTES].decode("utf-8", "ignore")
+    return f".{short}.dlclint-{os.getpid()}-"
+
+
+def clear(folder: Path) -> None:
+    """Remove what runs that did not end by themselves have left in a folder."""
+    try:
+        names = [entry.name for entry in folder.iterdir()]
+    except OSError:
+        return
+    for name in names:
+        found = _LEFT.fullmatch(name)
+        if found is not None and _is_left(folder / name, int(found["pid"])):
+            # First what belongs to it, which without it nobody would know again.
+            if found["inode"]:
+                _remove(folder / found["name"], int(found["inode"]))
+            _remove(folder / name)
+
+
+def _remove(path: Path, inode: int | None = None) -> None:
+    try:
+        if inode is None and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif inode is None or _is_claimed(path.lstat(), inode):
+            path.unlink(missing_ok=True)
+    except OSError:
+        return  # of another user, or gone
+
+
+def _is_claimed(status: os.stat_result, inode: int) -> bool:
+    return status.st_ino == inode if inode else status.st_size == 0 and stat.S_ISREG(status.st_mode)
+
+
+def _is_left(path: Path, pid: int) -> bool:
+    try:
+        old = time.time() - path.lstat().st_mtime > _OLD
+    except OSError:
+        return False
+    if os.name != "posix":
+        return old
+    return (old or not _lives(pid)) and not _is_locked(path)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # of another user
+        return True
+    return True
+
+
+def _is_locked(path: Path) -> bool:
+    if path.is_dir():
+        return False
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it appears whole or not at all.
+    """Write a text file so that it appears whole or not at all.
 
     A device or pipe, such as /dev/null, is written to: a file in its place would take it from everyone. A
     symbolic link stays, and its target is written.
@@ -21,14 +161,14 @@ def write_whole(path: Path, text: str) -> None:
             stream.write(text)
         return
     path = Path(os.path.realpath(path))
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Temporary(path)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+        with os.fdopen(temporary.handle, "w", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
         umask = os.umask(0)
         os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
+        temporary.path.chmod(0o666 & ~umask)
+        temporary.put(path)
     except BaseException:
-        Path(name).unlink()
+        temporary.drop()
         raise

@@ -8,8 +8,8 @@ import sys
 import time
 
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import config_of, jobs_of, listed, refuse_unknown, rules_of
-from dlclint.cli.output import deliver
+from dlclint.cli.jobs import config_of, inputs_of, jobs_of, listed, refuse_unknown, rules_of
+from dlclint.cli.output import Output, deliver, guard
 from dlclint.diagnostic import Severity
 from dlclint.engine.registry import ENCODINGS_GROUP, GROUP
 from dlclint.engine.run import WorkerKilled, run
@@ -33,6 +33,7 @@ def check(given: argparse.Namespace) -> int:
     jobs = list(jobs_of(given, config, chosen, ignored))
     groups = {ENCODINGS_GROUP if job.kind == "encodings" else GROUP for job in jobs}
     rules = rules_of(chosen, ignored, tuple(sorted(groups)))
+    guard(given.output, Output.REPORT, inputs_of(given, jobs), given.overwrite)
     if given.jobs is not None and given.jobs < 1:
         raise UsageError(f"--jobs {given.jobs}: give a number of at least 1")
     try:

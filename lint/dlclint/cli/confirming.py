@@ -11,8 +11,8 @@ from pathlib import Path
 
 from dlclint.analysis.view import ModelView
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import config_of, jobs_of, listed, refuse_unknown, rules_of
-from dlclint.cli.output import deliver
+from dlclint.cli.jobs import config_of, inputs_of, jobs_of, listed, refuse_unknown, rules_of
+from dlclint.cli.output import Output, deliver, guard
 from dlclint.confirm.asking import Wish, asked_target
 from dlclint.confirm.asking import confirm as ask
 from dlclint.confirm.compare import Confirmation, ConfirmOutcome
@@ -51,6 +51,8 @@ def answer(given: argparse.Namespace, asked: Backend, packages: Mapping[str, str
     if not jobs:
         raise UsageError("there is no model among these paths; give a model, or a folder with one")
     wishes = [_wish(job, given) for job in jobs]
+    guard(given.output, Output.REPORT, inputs_of(given, every), given.overwrite)
+    guard(given.dlc, Output.DLC, inputs_of(given, every), given.overwrite)
     if given.dlc and len(jobs) != 1:
         raise UsageError(f"--dlc goes with one model, here are {len(jobs)}")
     if given.dlc:

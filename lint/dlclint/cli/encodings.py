@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from dlclint.cli.errors import UsageError
-from dlclint.cli.output import deliver
+from dlclint.cli.output import Output, deliver, guard
 from dlclint.diagnostic import counted, plain
 from dlclint.encodings.convert import CannotConvert, Placed, convert
 from dlclint.encodings.document import EncodingsDocument
@@ -70,6 +70,8 @@ def _extract(given: argparse.Namespace) -> int:
             raise UsageError(f"{plain(str(path.parent))} is no folder; name an output in one that exists")
     if len({path.resolve() for path in (source, output, beside)}) < 3:
         raise UsageError("the model, the output and the override file must be three files")
+    guard(output, Output.MODEL, (source,), given.overwrite)
+    guard(beside, Output.OVERRIDES, (source,), given.overwrite)
     # Imported here because onnx takes longer than the rest of the command.
     from dlclint.engine.extract import NothingToExtract, NotTheSame, extract
     from dlclint.model.reading import Unreadable
@@ -109,6 +111,8 @@ def _placements(given: argparse.Namespace) -> dict[str, Placed] | None:
 
 
 def _convert(given: argparse.Namespace) -> int:
+    sources = [Path(given.path), Path(given.model) if given.model else model_beside(Path(given.path))]
+    guard(given.output, Output.OVERRIDES, sources, given.overwrite)
     document = _read(given.path)
     try:
         text = convert(document, given.to, _placements(given), given.lossy)

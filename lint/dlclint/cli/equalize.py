@@ -9,6 +9,7 @@ from pathlib import Path
 from dlclint.analysis.cle.absorption import HighBias
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import dimensions_of, names_of
+from dlclint.cli.output import Output, guard
 from dlclint.diagnostic import plain
 from dlclint.engine.config import ModelSection
 from dlclint.engine.equalize import NotTheSame, Options, QuantizedAlready, Relu6, UnknownName
@@ -32,6 +33,7 @@ def equalize(given: argparse.Namespace) -> int:
         raise UsageError(f"{plain(str(output.parent))} is no folder; name an output in one that exists")
     if output.is_dir():
         raise UsageError(f"{plain(given.output)} is a folder; name a file")
+    guard(output, Output.MODEL, (path,), given.overwrite)
     if given.verify < 0:
         raise UsageError(f"--verify {given.verify}: give a number of at least 1")
     if given.verify and not is_available():

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dlclint.cli.errors import UsageError
-from dlclint.cli.output import deliver
+from dlclint.cli.output import Output, deliver, guard
 from dlclint.diagnostic import plain
 from dlclint.explain.model import Explanation
 from dlclint.explain.reading import explain
@@ -24,6 +24,8 @@ def explain_log(given: argparse.Namespace) -> int:
     Raises:
         UsageError: the log or the model cannot be read.
     """
+    sources = [Path(name) for name in (given.log, given.model) if name and name != "-"]
+    guard(given.output, Output.REPORT, sources, given.overwrite)
     data = _read(given.log)
     # Windows tools write UTF-16 where their output is redirected.
     text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace")

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import config_of, files, job_for, listed, rules_of
+from dlclint.cli.jobs import config_of, files, inputs_of, job_for, listed, rules_of
+from dlclint.cli.output import Output, guard
 from dlclint.diagnostic import Severity, plain
 from dlclint.encodings.recognition import encodings_beside, is_encodings, model_beside
 from dlclint.engine.fix.rounds import NotFixed, Wish
@@ -34,6 +35,9 @@ def fix(given: argparse.Namespace) -> int:
         raise UsageError("-o names one file, several are given; use --in-place")
     if given.format == "json" and len(jobs) > 1:
         raise UsageError("--format json speaks of one file; give one")
+    for job in jobs:
+        kind = Output.OVERRIDES if job.kind == "encodings" else Output.MODEL
+        guard(given.output, kind, inputs_of(given, (job,)), given.overwrite)
     status = 0
     for job in jobs:
         try:
@@ -122,10 +126,15 @@ def _fix(job: Job, given: argparse.Namespace) -> int:
     product = None
     if given.format != "json" and (given.diff or (job.kind == "encodings" and output is None)):
         product = _diff(outcome) if given.diff else outcome.text_after
-        sys.stdout.write(product)
+        # A terminal must not be steered by what the file holds; a file or pipe gets it as it is.
+        sys.stdout.write(_visible(product) if sys.stdout.isatty() else product)
     report = sys.stdout if product is None else sys.stderr
     report.write(render("fix", given.format, outcome, report))
     return 1 if outcome.after[Severity.ERROR] or (given.exit_non_zero_on_fix and outcome.applied) else 0
+
+
+def _visible(text: str) -> str:
+    return "".join(f"{plain(line, len(line))}\n" for line in text.removesuffix("\n").split("\n"))
 
 
 def _diff(outcome: FixOutcome) -> str:

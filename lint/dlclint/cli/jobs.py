@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +44,14 @@ def config_of(given: argparse.Namespace) -> Config:
         return Config() if path is None else load_config(path)
     except ConfigError as error:
         raise UsageError(str(error)) from None
+
+
+def inputs_of(given: argparse.Namespace, jobs: Iterable[Job]) -> Iterator[Path | None]:
+    """The files that a command reads: none of its outputs may be one of them."""
+    for job in jobs:
+        yield from (job.path, job.model)
+    if not given.isolated:
+        yield Path(given.config) if given.config else find_config(Path.cwd())
 
 
 def rules_of(

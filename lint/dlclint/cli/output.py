@@ -1,13 +1,74 @@
-"""Where a command's text goes: to standard output, or whole into a file."""
+"""Where a command's text goes, and what an output must never replace."""
 
 from __future__ import annotations
 
+import enum
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from dlclint.cli.errors import UsageError
 from dlclint.diagnostic import plain
+from dlclint.encodings.recognition import ENCODINGS_SUFFIXES
+from dlclint.model.formats import MODEL_SUFFIXES
 from dlclint.writing import write_whole
+
+
+class Output(enum.Enum):
+    """What a command writes. It replaces without being told to what is of its own kind."""
+
+    REPORT = "a report"
+    OVERRIDES = "an override file"
+    MODEL = "a model"
+    DLC = "a DLC"
+
+
+_HEAD = 1 << 16
+_OVERRIDE_KEYS = (b'_encodings"', b'"encodings"')
+
+
+def guard(output: str | Path | None, kind: Output, inputs: Iterable[Path | None], overwrite: bool) -> None:
+    """Let an output be written that costs nobody a file, before any work is done for it.
+
+    It must not be an input, by whatever name or link, and what it replaces must be of its own kind. Devices,
+    pipes, folders and what cannot be read are left to whoever writes.
+
+    Raises:
+        UsageError: it would replace an input, or a file of another kind.
+    """
+    if output is None or overwrite:
+        return
+    path, shown = Path(output), plain(str(output))
+    try:
+        if not path.is_file():
+            return
+        for source in inputs:
+            if source is not None and source.exists() and path.samefile(source):
+                raise UsageError(f"{shown} is an input; name another output, or give --overwrite")
+        holds = _contents(path)
+    except OSError:
+        return
+    if holds and holds != kind.value:
+        raise UsageError(
+            f"{shown} is {holds}, which {kind.value} would replace; name another output, or give --overwrite"
+        )
+
+
+def _contents(path: Path) -> str:
+    """What a file holds that would be lost; "" for text that may be a report, and for nothing."""
+    suffix = path.suffix.lower()
+    with path.open("rb") as stream:
+        head = stream.read(_HEAD)
+    if not head:
+        return ""
+    if suffix == ".dlc":
+        return Output.DLC.value
+    overrides = suffix in ENCODINGS_SUFFIXES and any(key in head for key in _OVERRIDE_KEYS)
+    if suffix == ".encodings" or overrides:
+        return Output.OVERRIDES.value
+    if suffix in MODEL_SUFFIXES and suffix != ".json":
+        return Output.MODEL.value
+    return "binary data" if b"\0" in head else ""
 
 
 def deliver(text: str, output: str | None) -> None:

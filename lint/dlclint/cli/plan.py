@@ -8,9 +8,9 @@ from pathlib import Path
 
 from dlclint.analysis.plan.model import Asked
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import config_of, files, job_for, rules_of
+from dlclint.cli.jobs import config_of, files, inputs_of, job_for, rules_of
 from dlclint.cli.options.shared import WIDTHS
-from dlclint.cli.output import deliver
+from dlclint.cli.output import Output, deliver, guard
 from dlclint.diagnostic import plain
 from dlclint.encodings.recognition import is_encodings
 from dlclint.engine.config import Config
@@ -32,6 +32,10 @@ def plan(given: argparse.Namespace) -> int:
     list(files([given.path]))
     config = config_of(given)
     job = _job(path, given, config)
+    for output, kind in ((given.output, Output.REPORT), (given.emit_overrides, Output.OVERRIDES)):
+        guard(output, kind, inputs_of(given, (job,)), given.overwrite)
+    if given.output and given.emit_overrides and _same(given.output, given.emit_overrides):
+        raise UsageError(f"{plain(given.output)} is to be the plan and the override file; name two files")
     if given.estimated_activations and not given.emit_overrides:
         raise UsageError("--estimated-activations goes with --emit-overrides")
     settled = _settled(given, config, job)
@@ -51,6 +55,10 @@ def plan(given: argparse.Namespace) -> int:
     text = render("plan", given.format, made, sys.stdout if given.output is None else None)
     deliver(text, given.output)
     return 1 if made.fails else 0
+
+
+def _same(one: str, other: str) -> bool:
+    return Path(one).resolve() == Path(other).resolve() and not Path(one).is_char_device()
 
 
 def _job(path: Path, given: argparse.Namespace, config: Config) -> Job:

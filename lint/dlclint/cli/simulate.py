@@ -12,8 +12,8 @@ from pathlib import Path
 from dlclint.analysis.view import ModelView
 from dlclint.cli.confirm import asking
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import config_of, jobs_of
-from dlclint.cli.output import deliver
+from dlclint.cli.jobs import config_of, inputs_of, jobs_of
+from dlclint.cli.output import Output, deliver, guard
 from dlclint.confirm.process import Backend
 from dlclint.confirm.socs import asked_soc
 from dlclint.diagnostic import Diagnostic, plain
@@ -50,6 +50,8 @@ def simulate(given: argparse.Namespace) -> int:
     overrides = {job.model: job.path for job in jobs if job.kind == "encodings"}
     if not models:
         raise UsageError("there is no model among these paths; give a model, or a folder with one")
+    sources = Path(given.inputs) if given.inputs else None
+    guard(given.output, Output.REPORT, [*inputs_of(given, jobs), sources], given.overwrite)
     views = _views(models)
     with _backend(given) as backend:
         files = tuple(_simulated(given, models, views, overrides, backend))

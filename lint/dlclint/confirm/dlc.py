@@ -10,6 +10,7 @@ from dlclint.confirm.process import Backend
 from dlclint.confirm.question import Question
 from dlclint.confirm.socs import AskedSoc
 from dlclint.model.writing import CannotWrite, put_in_place, refuse_other_than_files
+from dlclint.writing import clear, temporary_prefix
 
 WHAT = (
     "this DLC is written by ONNX Runtime's QNN provider, with its translation of each op; it is not what "
@@ -52,7 +53,8 @@ def write_dlc(
 def _write(
     backend: Backend, question: Question, soc: AskedSoc, fold: bool, out: Path
 ) -> tuple[tuple[str, ...], str]:
-    with TemporaryDirectory(prefix=".dlclint-", dir=out.parent) as folder:
+    clear(out.parent)
+    with TemporaryDirectory(prefix=temporary_prefix(out), dir=out.parent) as folder:
         answer = backend.ask(
             question.model,
             question.folder,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from dlclint.model.tensors import Produced, Unavailable
 from dlclint.model.text import restored
 from dlclint.model.weaving import Inline, Piece, external_fields, refer, referred, weave
 from dlclint.model.wire import KEEP, Payload
+from dlclint.writing import Temporary
 from dlclint_schemas.record import record
 
 INLINE_LIMIT = (2 << 30) - 1 - (16 << 20)
@@ -63,29 +63,29 @@ def write_model(
         Exception: what `accept` raises.
     """
     refuse_other_than_files(path)
-    data: _DataFile | None = None
-    temporary: Path | None = None
+    _refuse_data_of(draft, path)
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:100]}.", suffix=".onnx")
-        temporary = Path(name)
+        _same_source(draft)
+        plan = _Plan(draft, path)
+        plan.settle()
+        data = plan.data
+        temporary = Temporary(path, ".onnx", claims=None if data is None else data.path)
         try:
-            _same_source(draft)
-            plan = _Plan(draft, path)
-            plan.settle()
-            data = plan.data
-            with _Sink(handle) as sink, _Source(draft.path) as source:
+            with _Sink(temporary.handle) as sink, _Source(draft.path) as source:
                 if data is not None:
-                    data.write(source, draft)
+                    data.write(source, draft, temporary.claim)
                 for piece in weave(plan.structure, plan.where):
                     sink.take(piece, draft, source)
             _same_source(draft)
-            size = temporary.stat().st_size
-            accept(temporary)
-            put_in_place(temporary, path)
+            size = temporary.path.stat().st_size
+            accept(temporary.path)
+            _set_mode(temporary.path, path)
+            temporary.put(path)
+            _sync_folder(path.parent)
         except BaseException:
-            temporary.unlink(missing_ok=True)
             if data is not None and data.created:
                 data.path.unlink(missing_ok=True)
+            temporary.drop()
             raise
     except OSError as error:
         raise CannotWrite(f"cannot write {path}: {error.strerror or error}") from None
@@ -105,6 +105,20 @@ def refuse_other_than_files(path: Path) -> None:
     if path.exists() and not path.is_file():
         # A file that took the place of a device such as /dev/null would take it from everyone.
         raise CannotWrite(f"{path} is no ordinary file; name another output")
+
+
+def _refuse_data_of(draft: Draft, path: Path) -> None:
+    """Never put the model in the place of its own external data."""
+    if not path.exists():
+        return
+    for _, tensor in tensors(draft.proto):
+        if tensor.data_location == tensor.EXTERNAL:
+            try:
+                place = external.resolve(tensor, draft.path.parent)
+            except external.FLAWS:
+                continue
+            if place.file.samefile(path):
+                raise CannotWrite(f"{path} holds the model's own external data; name another output")
 
 
 def _same_source(draft: Draft) -> None:
@@ -241,10 +255,12 @@ class _DataFile:
             self._places[content] = offset
         return offset
 
-    def write(self, source: _Source, draft: Draft) -> None:
+    def write(self, source: _Source, draft: Draft, claim: Callable[[], None]) -> None:
+        """Write the file, calling `claim` when there is one."""
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         self.created = True
         with _Sink(handle) as sink:
+            claim()
             for offset, content in self._parts:
                 sink.seek(offset)
                 if isinstance(content, external.ExternalData):

@@ -39,4 +39,5 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     output = check.add_argument_group("output")
     output.add_argument("--format", choices=FORMATS["check"], default="rich", help="default: rich")
     output.add_argument("-o", "--output", metavar="FILE", help="write the report to a file")
+    shared.add_overwrite(output)
     output.add_argument("-j", "--jobs", type=int, metavar="N", help="files linted at once")

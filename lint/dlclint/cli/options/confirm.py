@@ -32,6 +32,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     output = confirm.add_argument_group("output")
     output.add_argument("--format", choices=FORMATS["confirm"], default="rich", help="default: rich")
     output.add_argument("-o", "--output", metavar="FILE", help="write the report to a file")
+    shared.add_overwrite(output)
     output.add_argument("--dlc", metavar="OUT", help="write the backend's DLC of one model as well")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from dlclint.cli.options import shared
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `encodings`."""
@@ -15,10 +17,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     convert.add_argument("--to", required=True, choices=("0.6.1", "1.0.0", "2.0.0"), help="format version")
     convert.add_argument("--model", metavar="M", help="its model, which tells weights and channel axes")
     convert.add_argument("-o", "--output", metavar="OUT", help="default: stdout")
+    shared.add_overwrite(convert)
     convert.add_argument("--lossy", action="store_true", help="convert even if something is lost")
     extract = actions.add_parser("extract", help="take a QDQ model apart: float model and override file")
     extract.add_argument("path", metavar="MODEL", help="a model with QuantizeLinear and DequantizeLinear")
     extract.add_argument("-o", "--output", required=True, metavar="OUT", help="the float model")
+    shared.add_overwrite(extract)
     extract.add_argument(
         "--encodings", metavar="FILE", help="the override file (default: beside OUT, same name, .encodings)"
     )

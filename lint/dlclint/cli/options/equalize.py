@@ -19,6 +19,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     equalize.set_defaults(run="dlclint.cli.equalize:equalize")
     equalize.add_argument("path", metavar="MODEL", help="the ONNX model; it stays as it is")
     equalize.add_argument("-o", "--output", required=True, metavar="OUT", help="the equalized model")
+    shared.add_overwrite(equalize)
     equalize.add_argument(
         "--extended",
         action="store_true",

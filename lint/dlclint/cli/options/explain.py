@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from dlclint.cli.options import shared
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `explain`."""
@@ -21,3 +23,4 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--format", choices=("rich", "json"), default="rich", metavar="F", help="rich (default) or json"
     )
     explain.add_argument("-o", "--output", metavar="FILE", help="write the explanation there")
+    shared.add_overwrite(explain)

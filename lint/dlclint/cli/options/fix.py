@@ -22,6 +22,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     where.add_argument("--in-place", action="store_true", help="replace the files")
     where.add_argument("--diff", action="store_true", help="print what would change and write nothing")
+    shared.add_overwrite(fix)
     fix.add_argument("--unsafe", action="store_true", help="also fixes that may change the function a little")
     # The former spelling of -d and -s in one.
     fix.add_argument("--dims", action="append", default=[], help=argparse.SUPPRESS)

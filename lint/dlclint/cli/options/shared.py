@@ -17,6 +17,15 @@ WIDTHS = {
 ONE_RUNTIME = f"one of {', '.join(RUNTIMES)}"
 
 
+def add_overwrite(group: argparse._ActionsContainer) -> None:
+    """Whether an output may replace what it otherwise must not."""
+    group.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="let an output replace an input, or a file of another kind",
+    )
+
+
 def add_target(command: argparse.ArgumentParser, *, runtime: bool = True) -> argparse._ArgumentGroup:
     """Runtime, SoC and DLC kind; returns the group, for what only one command adds to it.
 
