@@ -7,7 +7,6 @@ model sample by sample. Dimensions that both leave open get more than one size.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -18,6 +17,7 @@ from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.op_facts import MOVES_ONE
 from dlclint.model.tensors import Array
 from dlclint.model.types import Dim, TensorType
+from dlclint_schemas.record import record
 
 Feed = Mapping[str, Array]
 KINDS = ("normal", "uniform", "smooth", "large", "bytes")
@@ -33,7 +33,7 @@ class NoFeed(Exception):
     """No inputs can be made for the models; the argument says why in one line."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scene:
     """Sizes for what is open: of the batch, and of every other dimension."""
 
@@ -161,7 +161,7 @@ def joined(parts: list[Array], whole: Array) -> list[tuple[Array, Array]]:
     return [(whole, parts[0])]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Draw:
     """How the values of one run are drawn."""
 
