@@ -17,6 +17,7 @@ from dlclint.cli.output import Output, deliver, guard
 from dlclint.confirm.process import Backend
 from dlclint.confirm.socs import asked_soc
 from dlclint.diagnostic import Diagnostic, plain
+from dlclint.encodings.convert import CannotConvert
 from dlclint.encodings.reading import read_encodings
 from dlclint.engine.job import Job
 from dlclint.engine.names import misfits, refused
@@ -25,6 +26,7 @@ from dlclint.report.progress import counting
 from dlclint.report.render import render
 from dlclint.simulate.assigning import Settings
 from dlclint.simulate.comparing import by_htp
+from dlclint.simulate.emission import overrides
 from dlclint.simulate.htp import Asked, CannotMeasure
 from dlclint.simulate.inputs.drawn import drawn
 from dlclint.simulate.inputs.files import from_path
@@ -47,14 +49,17 @@ def simulate(given: argparse.Namespace) -> int:
     _check(given)
     jobs = list(jobs_of(given, config, config.select, config.ignore))
     models = [job for job in jobs if job.kind == "model"]
-    overrides = {job.model: job.path for job in jobs if job.kind == "encodings"}
+    given_files = {job.model: job.path for job in jobs if job.kind == "encodings"}
     if not models:
         raise UsageError("there is no model among these paths; give a model, or a folder with one")
-    sources = Path(given.inputs) if given.inputs else None
-    guard(given.output, Output.REPORT, [*inputs_of(given, jobs), sources], given.overwrite)
+    if given.emit_overrides and len(models) != 1:
+        raise UsageError(f"--emit-overrides goes with one model, here are {len(models)}")
+    sources = [*inputs_of(given, jobs), Path(given.inputs) if given.inputs else None]
+    for output, kind in ((given.output, Output.REPORT), (given.emit_overrides, Output.OVERRIDES)):
+        guard(output, kind, sources, given.overwrite)
     views = _views(models)
     with _backend(given) as backend:
-        files = tuple(_simulated(given, models, views, overrides, backend))
+        files = tuple(_simulated(given, models, views, given_files, backend))
     if len(files) == 1 and files[0].unasked:
         raise UsageError(f"{files[0].path}: {files[0].unasked}")
     outcome = SimulateOutcome(__version__, files)
@@ -98,7 +103,7 @@ def _simulated(
     given: argparse.Namespace,
     jobs: Sequence[Job],
     views: Mapping[Path, ModelView | str],
-    overrides: Mapping[Path | None, Path],
+    encodings: Mapping[Path | None, Path],
     backend: Asking | None,
 ) -> Iterator[Simulation]:
     for job in jobs:
@@ -108,7 +113,7 @@ def _simulated(
             yield Simulation(shown, unasked=view)
             continue
         try:
-            yield _one(given, job, view, overrides.get(job.path), shown, backend)
+            yield _one(given, job, view, encodings.get(job.path), shown, backend)
         except (BadInput, CannotSimulate, CannotRun) as problem:
             yield Simulation(shown, unasked=plain(str(problem), 500))
 
@@ -117,14 +122,14 @@ def _one(
     given: argparse.Namespace,
     job: Job,
     view: ModelView,
-    overrides: Path | None,
+    encodings: Path | None,
     shown: str,
     backend: Asking | None,
 ) -> Simulation:
     started = time.perf_counter()
     settings = _settings(given, job)
     samples = _samples(given, view, job)
-    document = None if overrides is None else read_encodings(overrides)
+    document = None if encodings is None else read_encodings(encodings)
     engines: list[EngineResult] = []
     apart: tuple[Apart, ...] = ()
     passes = 1 + (given.engine != "htp") + (given.engine != "reference")
@@ -135,6 +140,7 @@ def _one(
         if backend is not None:
             found, apart = _on_htp(prepared, job, backend, tick)
             engines.append(found)
+    notes = [*prepared.notes, *_written(given, prepared)]
     return Simulation(
         shown,
         widths_text(settings),
@@ -142,12 +148,24 @@ def _one(
         samples.words,
         len(samples),
         samples.random,
-        "" if overrides is None else plain(str(overrides), 500),
+        "" if encodings is None else plain(str(encodings), 500),
         tuple(engines),
         apart if given.engine == "both" else (),
-        tuple(plain(note, 400) for note in prepared.notes),
+        tuple(plain(note, 400) for note in notes),
         seconds=time.perf_counter() - started,
     )
+
+
+def _written(given: argparse.Namespace, prepared: Prepared) -> tuple[str, ...]:
+    """Write the override file, if one was asked for; returns what is to be said of it."""
+    if not given.emit_overrides:
+        return ()
+    try:
+        made = overrides(prepared.network, prepared.scheme, given.encodings_version)
+    except CannotConvert as problem:
+        raise UsageError(f"--encodings-version {given.encodings_version}: {plain(str(problem))}") from None
+    deliver(f"{made.text}\n", given.emit_overrides)
+    return made.notes
 
 
 def _settings(given: argparse.Namespace, job: Job) -> Settings:

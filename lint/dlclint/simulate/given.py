@@ -75,6 +75,7 @@ def _activation(
     if elements.kind[first] == FLOAT:
         for name in names:
             scheme.activations.pop(name, None)
+            scheme.floats.add(name)
         given.taken["float activation"] += 1
         return
     if int(document.tensors.count[row]) > 1:
@@ -201,8 +202,9 @@ def _spread_float(scheme: Scheme, network: Network, floats: set[str]) -> None:
     """One float among weight, bias and output makes all three float (80-63442-2, mixed precision)."""
     for step in network.steps:
         if any(name in floats for name in step.inputs[1:3]):
-            for name in step.outputs:
+            for name in filter(None, step.outputs):
                 scheme.activations.pop(name, None)
+                scheme.floats.add(name)
             for name in step.inputs[1:3]:
                 scheme.biases.pop(name, None)
 

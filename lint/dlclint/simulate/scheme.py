@@ -123,16 +123,17 @@ class Scheme:
 
     `activations` holds the operands that are stored as well, such as the other side of an Add: they are
     to the op what an activation is. `biases` are grids that a bias is rounded to before it is stored as
-    int32.
+    int32. `floats` are activations that were put into float on purpose.
     """
 
     activations: dict[str, Grid] = field(default_factory=dict)
     params: dict[str, ParamGrid] = field(default_factory=dict)
     biases: dict[str, ParamGrid] = field(default_factory=dict)
+    floats: set[str] = field(default_factory=set)
 
     def copy(self) -> Scheme:
         """A scheme that may be changed."""
-        return Scheme(dict(self.activations), dict(self.params), dict(self.biases))
+        return Scheme(dict(self.activations), dict(self.params), dict(self.biases), set(self.floats))
 
     def width(self, step: Step) -> int | None:
         """The width that a step runs at: that of its output; None where it has no grid.

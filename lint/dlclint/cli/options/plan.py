@@ -28,16 +28,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         estimates, "mean and standard deviation of an input as the model gets it, such as 0 and 1"
     )
     overrides = plan.add_argument_group("a first override file")
-    overrides.add_argument(
-        "--emit-overrides",
-        metavar="OUT",
-        help="write encodings of the weights, and the 16-bit entries of the plan, to this file",
-    )
-    overrides.add_argument(
-        "--encodings-version",
-        choices=("0.6.1", "1.0.0", "2.0.0"),
-        default="0.6.1",
-        help="format version of the file (default: 0.6.1, the documented one)",
+    shared.add_overrides(
+        overrides, "write encodings of the weights, and the 16-bit entries of the plan, to this file"
     )
     overrides.add_argument(
         "--estimated-activations",

@@ -175,3 +175,14 @@ def add_moments(group: argparse._ArgumentGroup, help: str) -> None:
         metavar=("NAME", "MEAN", "DEVIATION"),
         help=help,
     )
+
+
+def add_overrides(group: argparse._ArgumentGroup, help: str) -> None:
+    """An override file that is written, and its format version."""
+    group.add_argument("--emit-overrides", metavar="OUT", help=help)
+    group.add_argument(
+        "--encodings-version",
+        choices=("0.6.1", "1.0.0", "2.0.0"),
+        default="0.6.1",
+        help="format version of the file (default: 0.6.1, the documented one)",
+    )

@@ -47,6 +47,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         " 'dlclint[qnn]' and --soc); default: reference",
     )
     add_limits(engine, 600.0)
+    overrides = simulate.add_argument_group("a calibrated override file")
+    shared.add_overrides(overrides, "write the grid of every activation and weight to this file")
     shared.add_configuration(simulate)
     output = simulate.add_argument_group("output")
     output.add_argument("--format", choices=FORMATS["simulate"], default="rich", help="default: rich")

@@ -1,0 +1,134 @@
+"""A scheme as an override file: activations, weights, stored operands, and biases where a version has any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from dlclint import __version__
+from dlclint.diagnostic import counted
+from dlclint.encodings.convert import Entry, written
+from dlclint.model.op_facts import Role
+from dlclint.simulate.assigning import fused
+from dlclint.simulate.network import Network, Step
+from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, bias_scale, what
+
+VERSIONS = ("0.6.1", "1.0.0", "2.0.0")
+FLOATLESS = "2.0.0"
+"""The format version in which a tensor without an entry is a float one."""
+WITH_BIASES = "2.0.0"
+"""The format version in which AIMET writes int32 biases; in others the quantizer's own option sets them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """An override file as text, and what is in it and what is not, one sentence each."""
+
+    text: str
+    notes: tuple[str, ...]
+
+
+def overrides(network: Network, scheme: Scheme, version: str) -> Overrides:
+    """The override file of a scheme.
+
+    Raises:
+        CannotConvert: the version cannot say what the scheme says.
+    """
+    activations = list(_activations(network, scheme, version))
+    params = list(_params(network, scheme))
+    biases = list(_biases(network, scheme, version))
+    entries = [*activations, *params, *biases]
+    text = written(entries, version, {"package": "dlclint", "version": __version__})
+    notes = [
+        f"written to the override file: {counted(len(activations), 'activation')},"
+        f" {counted(len(params), 'parameter')}, {len(biases)} biases"
+    ]
+    wide = sum(entry.bitwidth == 16 and not entry.is_float for entry in activations)
+    if wide:
+        notes[0] += f"; {counted(wide, 'activation')} at 16 bits"
+    if not biases:
+        notes.append(
+            f"not written: biases, which {version} leaves to the quantizer's --bias_bitwidth"
+            if version != WITH_BIASES
+            else "not written: biases; no op has one that is int32"
+        )
+    return Overrides(text, tuple(notes))
+
+
+def _activations(network: Network, scheme: Scheme, version: str) -> Iterator[Entry]:
+    never_stored = fused(network)
+    names = [*network.inputs, *(name for step in network.steps for name in step.outputs)]
+    for name in dict.fromkeys(filter(None, names)):
+        if name in never_stored or name in network.constants:
+            continue
+        grid = scheme.activations.get(name)
+        if grid is not None:
+            yield _per_tensor(name, grid, False)
+        elif name in scheme.floats and version != FLOATLESS:
+            yield Entry(name, False, True, 16, False, False, (), ())
+
+
+def _params(network: Network, scheme: Scheme) -> Iterator[Entry]:
+    done: set[str] = set()
+    for step in network.steps:
+        for position, name in enumerate(step.inputs):
+            if not name or name in done or name not in network.constants or not _is_stored(network, name):
+                continue
+            role = what(step, position, network)
+            if role is Role.WEIGHT and name in scheme.params:
+                done.add(name)
+                yield _entry(name, scheme.params[name])
+            elif role is Role.DATA and name in scheme.activations:
+                done.add(name)
+                yield _per_tensor(name, scheme.activations[name], True)
+
+
+def _biases(network: Network, scheme: Scheme, version: str) -> Iterator[Entry]:
+    uses: dict[str, list[tuple[Step, int]]] = {}
+    for step in network.steps:
+        for position, name in enumerate(step.inputs):
+            if name and what(step, position, network) is Role.BIAS and _is_stored(network, name):
+                uses.setdefault(name, []).append((step, position))
+    for name, places in uses.items():
+        given = scheme.biases.get(name)
+        if given is not None:
+            yield _entry(name, given)
+            continue
+        if version != WITH_BIASES or len(places) > 1:
+            continue
+        step, position = places[0]
+        if step.inputs[position] != step.node.input(position):
+            continue  # made of a batch normalization: the model has no tensor of it
+        scale = bias_scale(step, position, scheme, scheme.width(step))
+        if scale is not None and scale.size in (1, network.constants[name].size):
+            zero = np.full(scale.shape, 2.0**31)
+            yield _entry(name, ParamGrid(scale, zero, 32, True, 0 if scale.ndim else None))
+
+
+def _is_stored(network: Network, name: str) -> bool:
+    """Whether a constant stands in the file, not only in what the converter folds."""
+    return network.graph.constant(name) is not None
+
+
+def _per_tensor(name: str, grid: Grid, is_param: bool) -> Entry:
+    return Entry(
+        name, is_param, False, grid.bitwidth, grid.symmetric, False, (float(grid.scale),), (-grid.zero,)
+    )
+
+
+def _entry(name: str, grid: ParamGrid) -> Entry:
+    scale = tuple(grid.scale.reshape(-1).tolist())
+    offset = tuple(-int(zero) for zero in np.broadcast_to(grid.zero, grid.scale.shape).reshape(-1))
+    return Entry(
+        name,
+        True,
+        False,
+        grid.bitwidth,
+        grid.symmetric,
+        grid.axis is not None,
+        scale,
+        offset,
+        grid.axis,
+    )
