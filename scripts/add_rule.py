@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-WIDTH = 110
 OVERRIDES = ("encodings", "precision")
 """Families of override files."""
 
@@ -64,16 +63,16 @@ def add_rule(root: Path, id: str, module: str = "") -> list[Path]:
         raise Refused(f"{id!r}: give FAMILY/NAME, the name in kebab case, such as ops/too-many-inputs")
     path = _module(root, family, module)
     function = name.replace("-", "_")
-    package = path.parent / "__init__.py"
-    exported = path.parent.name == family
-    if keyword.iskeyword(function) or function in _bound(path, *([package] if exported else ())):
-        raise Refused(f"{function} means something in {path.relative_to(root)} already; choose another name")
+    others = path.parent.glob("*.py") if path.parent.name == family else ()
+    taken = [path] if keyword.iskeyword(function) or function in _bound(path) else []
+    taken += [file for file in sorted(others) if function in _functions(file)]
+    if taken:
+        raise Refused(
+            f"{function} means something in {taken[0].relative_to(root)} already; choose another name"
+        )
     decorator, context = _style(path, root)
     scaffold = FUNCTION.format(decorator=decorator, name=function, context=context, id=id)
     changes = {path: path.read_text("utf-8") + scaffold}
-    if exported:
-        module = f"dlclint_rules.{family}.{path.stem}"
-        changes[package] = _exported(package.read_text("utf-8"), module, function)
     folder = root / "tests" / "fixtures" / family / name
     for kind in ("bad", "good"):
         end, text = ("json", ENCODINGS) if family in OVERRIDES else ("onnxtxt", MODEL)
@@ -101,17 +100,23 @@ def _module(root: Path, family: str, module: str) -> Path:
     return package / f"{module}.py"
 
 
-def _bound(*paths: Path) -> set[str]:
+def _functions(path: Path) -> set[str]:
+    """The functions of a module, of which one may be a rule of that name."""
+    return {
+        node.name for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.FunctionDef)
+    }
+
+
+def _bound(path: Path) -> set[str]:
     """What has a name at the top of a module."""
     found: set[str] = set()
-    for path in paths:
-        for node in ast.parse(path.read_text("utf-8")).body:
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-                found.add(node.name)
-            elif isinstance(node, (ast.Import, ast.ImportFrom)):
-                found.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
-            elif isinstance(node, ast.Assign):
-                found.update(target.id for target in node.targets if isinstance(target, ast.Name))
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            found.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.Assign):
+            found.update(target.id for target in node.targets if isinstance(target, ast.Name))
     return found
 
 
@@ -134,22 +139,6 @@ def _style(path: Path, root: Path) -> tuple[str, str]:
     if not found:
         raise Refused(f"{path.relative_to(root)} has no rule to go by")
     return found.most_common(1)[0][0]
-
-
-def _exported(text: str, module: str, name: str) -> str:
-    """A package's `__init__` with one more rule imported from a module of its, and named in `__all__`."""
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.ImportFrom) and node.module == module:
-            names = sorted({*(alias.name for alias in node.names), name})
-            line = f"from {module} import {', '.join(names)}"
-            lines = text.splitlines(keepends=True)
-            if len(line) > WIDTH or node.end_lineno != node.lineno:
-                line = f"from {module} import (\n" + "".join(f"    {item},\n" for item in names) + ")"
-            lines[node.lineno - 1 : node.end_lineno] = [f"{line}\n"]
-            text = "".join(lines)
-    head, mark, listed = text.partition("__all__ = [\n")
-    entries = sorted({*re.findall(r'"(\w+)"', listed), name})
-    return head + mark + "".join(f'    "{entry}",\n' for entry in entries) + "]\n"
 
 
 def main(arguments: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+from dlclint.engine.registry import all_rules
+from dlclint.own_rules import OWN_DOCS
 
 ROOT = Path(__file__).parent.parent
 SOURCES = {
@@ -104,3 +108,41 @@ def test_frozen_data_are_records() -> None:
         "dlclint_schemas.record": ["_Genuine"]
     }
     assert list(_frozen_dataclasses("@dataclass(frozen=True, slots=True)\nclass A: x: int")) == ["A"]
+
+
+def _constants(source: str) -> Iterator[str]:
+    """The literal texts of a module, those within formatted texts too."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def _collections(source: str) -> Iterator[set[object]]:
+    """The collections of literals that a module spells, of two or more."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Set, ast.Tuple, ast.List)) and len(node.elts) > 1:
+            values = {item.value if isinstance(item, ast.Constant) else None for item in node.elts}
+            if None not in values:
+                yield values
+
+
+def test_nothing_below_the_rules_knows_a_rule_by_name() -> None:
+    """What a rule is about stands on the rule; ids that dlclint itself makes stand in one table."""
+    ids = {rule.id for rule in all_rules()}
+    families = {rule.family for rule in all_rules()}
+    known = re.compile("|".join(rf"(?<![\w/]){re.escape(id)}(?![\w/-])" for id in ids))
+    found: dict[str, list[str]] = {}
+    for name, path in SOURCES.items():
+        if name.partition(".")[0] == "dlclint_rules":
+            continue
+        source = path.read_text("utf-8")
+        named = [text for text in _constants(source) if known.search(text)]
+        named += [text for text in _constants(source) if text in {f"{family}/" for family in families}]
+        named += [str(names) for names in _collections(source) if names <= families]
+        if name != "dlclint.own_rules":
+            own = re.compile("|".join(rf"^{re.escape(id)}$" for id in OWN_DOCS))
+            named += [text for text in _constants(source) if own.match(text)]
+        if named:
+            found[name] = named
+    assert found == {}
+    assert known.search("see ops/rank, please") and not known.search("ops/rank-of-all")

@@ -1,7 +1,7 @@
 """The contract between rules and engine: what a rule is given and what it yields.
 
-A rule is one small function in its family's module, marked with `@rule`. Its id is
-`family/name`: the module's name and the function's, in kebab case. Its docstring is its
+A rule is one small function in its family's module or package, marked with `@rule`. Its id is
+`family/name`: the entry point's name and the function's, in kebab case. Its docstring is its
 documentation: the first line names the flaw; sections follow (see `dlclint rule`).
 """
 
@@ -106,6 +106,7 @@ class Rule:
     """A rule as the engine runs it."""
 
     id: str
+    """`family/name`; the name alone until the registry, which knows the family, takes it in."""
     subject: Subject
     check: Callable[..., Iterator[Finding]]
     docs: str
@@ -137,14 +138,12 @@ class Rule:
 
 def rule(
     subject: Subject = Subject.MODEL,
-    family: str = "",
     fix: Iterable[Safety] = (),
     about: About = About.ADVICE,
 ) -> Callable[[Callable[..., Iterator[Finding]]], Rule]:
     """Mark a function as a rule.
 
-    `family` is for a family of several modules: a package names itself there. `fix` says how safe the
-    fixes of a model are that its findings may carry, `about` what they are about.
+    `fix` says how safe the fixes of a model are that its findings may carry, `about` what they are about.
 
     Raises:
         ValueError: the function has no docstring; a rule without documentation is no rule.
@@ -154,9 +153,6 @@ def rule(
         docs = inspect.getdoc(check)
         if not docs:
             raise ValueError(f"rule {check.__qualname__} has no docstring")
-        named = family or check.__module__.rpartition(".")[2]
-        return Rule(
-            f"{named}/{check.__name__.replace('_', '-')}", subject, check, docs, frozenset(fix), about
-        )
+        return Rule(check.__name__.replace("_", "-"), subject, check, docs, frozenset(fix), about)
 
     return mark

@@ -49,6 +49,36 @@ def test_longer_selector_wins() -> None:
     assert not select(all_rules(), ["ops"], ["ops"])
 
 
+RULE = """from dlclint.rule import rule
+@rule()
+def {name}(context):
+    \"\"\"A flaw.\"\"\"
+    yield from ()
+"""
+
+
+def test_a_package_of_rules_is_walked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The family is the entry point's name; what a module imports counts where it is defined."""
+    Path("ours/inner").mkdir(parents=True)
+    Path("ours/__init__.py").write_text(RULE.format(name="at_the_top"))
+    Path("ours/one.py").write_text("from ours import at_the_top\n" + RULE.format(name="odd_name"))
+    Path("ours/inner/__init__.py").write_text("")
+    Path("ours/inner/two.py").write_text(RULE.format(name="deep"))
+    monkeypatch.syspath_prepend(Path.cwd())
+    point = EntryPoint("house", "ours", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.GROUP else [])
+    rules = registry._rules.__wrapped__((registry.GROUP,))
+    assert [rule.id for rule in rules] == ["house/at-the-top", "house/deep", "house/odd-name"]
+    Path("ours/inner/three.py").write_text(RULE.format(name="deep"))
+    with pytest.raises(registry.BrokenRules, match="two rules have the id house/deep"):
+        registry._rules.__wrapped__((registry.GROUP,))
+    Path("ours/inner/three.py").write_text("import nosuch")
+    for module in [name for name in sys.modules if name.startswith("ours")]:
+        del sys.modules[module]
+    with pytest.raises(registry.BrokenRules, match=r"'house' \(ours\) cannot be imported: No module"):
+        registry._rules.__wrapped__((registry.GROUP,))
+
+
 def test_a_rule_in_the_wrong_group_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("precision", "dlclint_rules.precision", registry.GROUP)
     monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.GROUP else [])

@@ -93,7 +93,7 @@ def test_nothing_of_a_scaffold_is_left_here() -> None:
         ("ops/name", "chip", "ops is one module; leave out 'chip'"),
         ("runtime/name", "", "runtime is a package; give one of chip, forms"),
         ("runtime/name", "breaches", "runtime has no module 'breaches' with rules; give one of chip"),
-        ("runtime/partition", "chip", "partition means something in rules/dlclint_rules/runtime/chip.py"),
+        ("runtime/partition", "chip", "partition means something in rules/dlclint_rules/runtime/subnets.py"),
     ],
 )
 def test_what_cannot_be_started_is_one_line(

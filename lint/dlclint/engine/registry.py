@@ -1,4 +1,4 @@
-"""Rules found through entry points.
+"""Rules found through entry points: the name of one is a family, and its module or package holds the rules.
 
 Rules on models and rules on override files stand in groups of their own, because the packages of
 the ones need not be imported where only the others are needed, and importing is most of what a
@@ -7,9 +7,12 @@ short run does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
-from importlib.metadata import entry_points
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pkgutil import walk_packages
 
 from dlclint.rule import Rule, Subject
 
@@ -37,25 +40,42 @@ def all_rules() -> tuple[Rule, ...]:
 def _rules(groups: tuple[str, ...]) -> tuple[Rule, ...]:
     found: dict[str, Rule] = {}
     for point in sorted(point for group in groups for point in entry_points(group=group)):
-        try:
-            module = point.load()
-        except Exception as error:  # a plugin may fail in any way at import
-            raise BrokenRules(
-                f"rules of entry point {point.name!r} ({point.value}) cannot be imported: {error}"
-            ) from error
-        for value in vars(module).values():
-            if isinstance(value, Rule) and f"{value.check.__module__}.".startswith(f"{module.__name__}."):
-                group = ENCODINGS_GROUP if value.subject is Subject.ENCODINGS else GROUP
-                if point.group != group:
-                    # It would run or not by what else is linted, for only the groups needed are loaded.
-                    raise BrokenRules(
-                        f"rule {value.id} ({point.value}) belongs to entry-point group {group}, "
-                        f"not {point.group}"
-                    )
-                if value.id in found:
-                    raise BrokenRules(f"two rules have the id {value.id}")
-                found[value.id] = value
+        for value in _rules_of(point):
+            rule = replace(value, id=f"{point.name}/{value.id}")
+            group = ENCODINGS_GROUP if rule.subject is Subject.ENCODINGS else GROUP
+            if point.group != group:
+                # It would run or not by what else is linted, for only the groups needed are loaded.
+                raise BrokenRules(
+                    f"rule {rule.id} ({point.value}) belongs to entry-point group {group}, not {point.group}"
+                )
+            if rule.id in found:
+                raise BrokenRules(f"two rules have the id {rule.id}")
+            found[rule.id] = rule
     return tuple(found[id] for id in sorted(found))
+
+
+def _rules_of(point: EntryPoint) -> Iterator[Rule]:
+    """The rules that an entry point's module defines, or the modules of its package; not those it imports.
+
+    Raises:
+        BrokenRules: one of the modules cannot be imported.
+    """
+    try:
+        first = point.load()
+        inner = walk_packages(getattr(first, "__path__", ()), f"{first.__name__}.", onerror=_raise)
+        for module in (first, *(import_module(found.name) for found in inner)):
+            for value in vars(module).values():
+                if isinstance(value, Rule) and value.check.__module__ == module.__name__:
+                    yield value
+    except Exception as error:  # a plugin may fail in any way at import
+        raise BrokenRules(
+            f"rules of entry point {point.name!r} ({point.value}) cannot be imported: {error}"
+        ) from error
+
+
+def _raise(name: str) -> None:
+    """Raise what `walk_packages` would pass over: a package that cannot be imported."""
+    raise
 
 
 def select(rules: tuple[Rule, ...], chosen: list[str], ignored: list[str]) -> tuple[Rule, ...]:

@@ -18,7 +18,7 @@ from dlclint.encodings.edits import ReplaceText, SetValue
 from dlclint.fix import Fix
 from dlclint.rule import EncodingsContext, Finding, Subject, rule
 
-encodings_rule = partial(rule, Subject.ENCODINGS, "encodings")
+encodings_rule = partial(rule, Subject.ENCODINGS)
 
 QUANTIZATION = "80-63442-2 Rev BL, Quantized vs Non-Quantized Models"
 OVERRIDES = Source(QUANTIZATION, "overrides")

@@ -12,7 +12,7 @@ from dlclint.model.graph import Node
 from dlclint.rule import Subject, rule
 from dlclint.target import Runtime, Target
 
-quantization_rule = partial(rule, Subject.MODEL, "quantization", about=About.SETTINGS)
+quantization_rule = partial(rule, Subject.MODEL, about=About.SETTINGS)
 
 QUANTIZATION = "80-63442-2 Rev BL, Quantized vs Non-Quantized Models"
 TOOLS = "80-63442-2 Rev BL, Tools"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dlclint.diagnostic import About, Confidence, Severity, Source
-from dlclint.rule import Finding, ModelContext, Subject, rule
+from dlclint.rule import Finding, ModelContext, rule
 from dlclint.socs import needs_quantizer, row_of
 from dlclint.target import Runtime, Soc
 from dlclint_rules import sources
@@ -21,7 +21,7 @@ def device_row(soc: Soc) -> Source:
     return Source(table.document, f"row {row.number} {row.soc}")
 
 
-@rule(Subject.MODEL, "runtime", about=About.TARGET)
+@rule(about=About.TARGET)
 def soc_lacks_runtime(context: ModelContext) -> Iterator[Finding]:
     """The SoC does not have the chosen runtime.
 
@@ -48,7 +48,7 @@ def soc_lacks_runtime(context: ModelContext) -> Iterator[Finding]:
         )
 
 
-@rule(Subject.MODEL, "runtime", about=About.TARGET)
+@rule(about=About.TARGET)
 def quantizer_mandatory(context: ModelContext) -> Iterator[Finding]:
     """The DSP of this SoC takes no DLC that has not been through the quantizer.
 

@@ -11,7 +11,7 @@ from dlclint.analysis.layers import Presence, verdict_on
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import PARAMETER_ROLES, POOLS, role
-from dlclint.rule import Finding, ModelContext, Subject, rule
+from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
 from dlclint_schemas.forms import htp_forms
 
@@ -52,7 +52,7 @@ def _computed(context: ModelContext, node: Node) -> Iterator[tuple[str, str]]:
             yield tensor, _type_name(node, tensor)
 
 
-@rule(Subject.MODEL, "runtime", about=About.FORM)
+@rule(about=About.FORM)
 def element_type(context: ModelContext) -> Iterator[Finding]:
     """HTP has no form of this op for the element type of its input.
 
@@ -82,7 +82,7 @@ def element_type(context: ModelContext) -> Iterator[Finding]:
             break
 
 
-@rule(Subject.MODEL, "runtime", about=About.FORM)
+@rule(about=About.FORM)
 def parameter(context: ModelContext) -> Iterator[Finding]:
     """An attribute has a value of which HTP has no form.
 
@@ -112,7 +112,7 @@ def parameter(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-@rule(Subject.MODEL, "runtime", about=About.FORM)
+@rule(about=About.FORM)
 def window_beyond_input(context: ModelContext) -> Iterator[Finding]:
     """A pooling window is larger than its padded input.
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from dlclint.analysis.dlc_size import dlc_bytes
 from dlclint.diagnostic import About, Confidence, Severity, Source, size_text
-from dlclint.rule import Finding, ModelContext, Subject, rule
+from dlclint.rule import Finding, ModelContext, rule
 from dlclint.socs import needs_quantizer
 from dlclint.target import Runtime
 from dlclint_rules import sources
@@ -16,7 +16,7 @@ from dlclint_schemas.quantization import Compatibility, runtime_compatibility
 _PAGE = "80-63442-2 Rev BL, Quantized vs Non-Quantized Models"
 
 
-@rule(Subject.MODEL, "runtime", about=About.TARGET)
+@rule(about=About.TARGET)
 def dlc_kind(context: ModelContext) -> Iterator[Finding]:
     """The runtime does not take a DLC of this kind at all.
 
@@ -51,7 +51,7 @@ def _converted(context: ModelContext, quantize: bool) -> Iterator[tuple[list[Run
             yield runtimes, found
 
 
-@rule(Subject.MODEL, "runtime", about=About.TARGET)
+@rule(about=About.TARGET)
 def dequantized_at_load(context: ModelContext) -> Iterator[Finding]:
     """The runtime turns the quantized parameters back into float when it loads them.
 
@@ -77,7 +77,7 @@ def dequantized_at_load(context: ModelContext) -> Iterator[Finding]:
         )
 
 
-@rule(Subject.MODEL, "runtime", about=About.TARGET)
+@rule(about=About.TARGET)
 def quantized_at_load(context: ModelContext) -> Iterator[Finding]:
     """The runtime quantizes the float parameters when it loads them.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dlclint.diagnostic import About, Confidence, Severity, Source
-from dlclint.rule import Finding, ModelContext, Subject, rule
+from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
 from dlclint_rules.runtime.breaches import HANDLERS, Breach
 from dlclint_schemas.limitations import limit_table
@@ -29,7 +29,7 @@ CHECKED_BY = {
 """Entries that a rule of their own checks, for the page of limits."""
 
 
-@rule(Subject.MODEL, "runtime", about=About.FORM)
+@rule(about=About.FORM)
 def layer_limit(context: ModelContext) -> Iterator[Finding]:
     """A documented limit of the runtime is broken.
 

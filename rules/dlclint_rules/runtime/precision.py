@@ -10,7 +10,7 @@ from dlclint.analysis.layers import Presence, layers_of
 from dlclint.analysis.op_precision import asked_precision, lacking_on_htp, reads_float
 from dlclint.diagnostic import About, Confidence, Severity, Source, counted
 from dlclint.model.graph import Node
-from dlclint.rule import Finding, ModelContext, Subject, rule
+from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import DlcKind, Runtime, Soc
 from dlclint_rules import sources
 from dlclint_schemas.precision import (
@@ -28,7 +28,7 @@ _V66 = 66
 """Between float and fixed point: the tables give them one column, and they have both."""
 
 
-@rule(Subject.MODEL, "runtime", about=About.FORM)
+@rule(about=About.FORM)
 def precision(context: ModelContext) -> Iterator[Finding]:
     """The chip, or an op on it, does not have the precision of this DLC.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dlclint.diagnostic import About, Confidence, Severity, counted, size_text
-from dlclint.rule import Finding, ModelContext, Subject, rule
+from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
 from dlclint_rules import sources
 
 
-@rule(Subject.MODEL, "runtime", about=About.TARGET)
+@rule(about=About.TARGET)
 def partition(context: ModelContext) -> Iterator[Finding]:
     """Execution changes between the runtime and the CPU.
 

@@ -249,7 +249,7 @@ def equalization(
         reason = (
             f"{among}, but it makes Relu of ReLU6, above which {worst.share:.1%} lies at the worst, so that"
             f" {worst.kept:.1f} dB of that output are kept; dlclint equalize takes the other pairs"
-            " (cle/relu6)"
+            ""
         )
         return choice, [Advice("CLE", "no", reason, numbers)]
     if clipped.unknown:
@@ -257,7 +257,7 @@ def equalization(
         reason = (
             f"{among}, {clipped.unknown} of them across ReLU6, which becomes Relu; batch normalization, which"
             " would say how much that changes, is folded: dlclint equalize --relu6 replace measures it, or"
-            " leaves them alone (cle/relu6)"
+            " leaves them alone"
         )
         return choice, [Advice("CLE", "no, unless measured", reason, numbers)]
     bare = sum(not pair.is_whole for pair in view.cle.pairs)
