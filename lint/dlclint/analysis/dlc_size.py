@@ -46,7 +46,7 @@ def packed_bytes(shape: tuple[int, ...], bits: int, axis: int | None) -> int:
     A channel of 27 values at 4 bits takes 14 bytes.
     """
     count = math.prod(shape)
-    if axis is None or not shape or not count:
+    if axis is None or not count or not -len(shape) <= axis < len(shape):
         return -(-count * bits // 8)
     channels = shape[axis]
     return channels * -(-(count // channels) * bits // 8)

@@ -69,7 +69,11 @@ def render(plan: Plan, stream: TextIO | None) -> str:
         },
         "commands": {
             chain.title.lower(): [
-                {"tool": made.tool, "options": [list(option) for option in made.options], "line": line(made)}
+                {
+                    "tool": made.tool,
+                    "options": [[plain(word, 4000) for word in option] for option in made.options],
+                    "line": plain(line(made), 4000),
+                }
                 for made in chain.commands
             ]
             for chain in plan.toolchains
