@@ -23,7 +23,7 @@ SETTLED = 1e-5
 
 
 def main() -> None:
-    """Fold batch normalisation, replace ReLU6, scale."""
+    """Fold batch normalization, replace ReLU6, scale."""
     source, once, settled = sys.argv[1:]
     model = ONNXModel(onnx.load(source))
     fold_all_batch_norms_to_weight(model)

@@ -51,11 +51,11 @@ class Builder:
         return self.add("Add", self.add("MatMul", x, self.weight(inputs, outputs)), self.weight(outputs))
 
     def layer_norm(self, x: str, size: int) -> str:
-        """Layer normalisation in single ops, as before opset 17."""
-        centred = self.add("Sub", x, self.add("ReduceMean", x, axes=[-1]))
-        square = self.add("Pow", centred, self.constant(2.0))
+        """Layer normalization in single ops, as before opset 17."""
+        centered = self.add("Sub", x, self.add("ReduceMean", x, axes=[-1]))
+        square = self.add("Pow", centered, self.constant(2.0))
         variance = self.add("Add", self.add("ReduceMean", square, axes=[-1]), self.constant(1e-5))
-        scaled = self.add("Mul", self.add("Div", centred, self.add("Sqrt", variance)), self.weight(size))
+        scaled = self.add("Mul", self.add("Div", centered, self.add("Sqrt", variance)), self.weight(size))
         return self.add("Add", scaled, self.weight(size))
 
     def gelu(self, x: str) -> str:
@@ -138,7 +138,7 @@ def resnet(
 
 
 def vgg(width: int = 64) -> tuple[Builder, onnx.GraphProto]:
-    """The convolutions of VGG-19 with batch normalisation: one way from the image to the classifier."""
+    """The convolutions of VGG-19 with batch normalization: one way from the image to the classifier."""
     made = Builder(12, trained=True)
     x, channels = "image", 3
     for stage, depth in enumerate((2, 2, 4, 4, 4)):

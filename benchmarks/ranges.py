@@ -1,4 +1,4 @@
-"""How well estimated ranges of activations cover what ONNX Runtime computes on random normalised inputs.
+"""How well estimated ranges of activations cover what ONNX Runtime computes on random normalized inputs.
 
     python benchmarks/ranges.py [--runs N] [MODEL ...]
 

@@ -3,7 +3,7 @@
 Structure and sizes are those of the networks; the weights are seeded random numbers. Inside each block a
 channel has a scale of its own (log-normal, so that the largest is some hundred times the smallest) that
 one convolution puts in and the next takes out again: the function is as well behaved as with even scales,
-the weights are not. Batch normalisation is kept, with means and variances that normalise.
+the weights are not. Batch normalization is kept, with means and variances that normalize.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 SARIF = Path(__file__).parent / "report" / "sarif-2.1.0" / "sarif-schema-2.1.0.json"
-"""Source, licence and hash: NOTICE.md beside it."""
+"""Source, license and hash: NOTICE.md beside it."""
 FORMATS = jsonschema.FormatChecker(())
 
 # No test depends on how busy the machine is.

@@ -124,7 +124,7 @@ class Target:
     kind: DlcKind = DlcKind()
     simplify: bool = True
     input_encodings: tuple[tuple[str, str], ...] = ()
-    """Inputs with their colour order, as `--input_encoding` of the converter names it, such as nv21."""
+    """Inputs with their color order, as `--input_encoding` of the converter names it, such as nv21."""
     input_types: tuple[tuple[str, str], ...] = ()
     """Inputs with how the DSP treats them, as `--input_type` names it: image, default or opaque."""
     input_moments: tuple[tuple[str, float, float], ...] = ()

@@ -22,7 +22,7 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
     """The batch of an input is not 1.
 
     Why: a model meant for the quantizer has to be converted with batch 1; a larger batch can be set
-    later by resizing when the network is initialised. Below rank 4 the leading dimension may be
+    later by resizing when the network is initialized. Below rank 4 the leading dimension may be
     something else, so the finding is less sure there. A dimension that a recurrent op reads as time, the
     states of several layers, and what is multiplied by or read as a shape are no batch.
     What to do: convert with `-b 1`, or export with batch 1.
@@ -48,7 +48,7 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
                 (Severity.ERROR if image else Severity.WARNING) if quantize else Severity.INFO,
                 sources.limit("LIM003"),
                 Confidence.DOCUMENTED if image else Confidence.INFERRED,
-                help="convert with batch 1 (-b 1) and resize when the network is initialised",
+                help="convert with batch 1 (-b 1) and resize when the network is initialized",
                 tensor=name,
                 evidence={"batch": shape[0]},
                 # Below rank 4 only a run of both models tells whether it is a batch.

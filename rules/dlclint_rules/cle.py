@@ -56,7 +56,7 @@ def _names(nodes: Iterable[Node]) -> list[str]:
 def pairs(context: ModelContext) -> Iterator[Finding]:
     """How many convolutions cross-layer equalization takes.
 
-    Why: cross-layer equalization (CLE) brings neighbouring convolutions to one range of weights, without
+    Why: cross-layer equalization (CLE) brings neighboring convolutions to one range of weights, without
     calibration data. The quantizer does it for two chains only: Conv-BN-[Relu]-Conv-BN-[Relu], and the
     same with a depthwise convolution between; a chain of n convolutions makes n - 1 pairs. If it finds
     none, asking for it changes nothing.
@@ -79,7 +79,7 @@ def pairs(context: ModelContext) -> Iterator[Finding]:
         help += f"; dlclint equalize --extended reaches {counted(reach, 'pair')} more"
     yield Finding(
         f"CLE takes {inside} of {counted(total, 'convolution')}, in {counted(len(found.pairs), 'pair')}"
-        + ("" if whole == len(found.pairs) else f", {whole or 'none'} with batch normalisation")
+        + ("" if whole == len(found.pairs) else f", {whole or 'none'} with batch normalization")
         if found.pairs
         else f"CLE takes none of {counted(total, 'convolution')}",
         Severity.INFO,
@@ -173,7 +173,7 @@ def activation(context: ModelContext) -> Iterator[Finding]:
 def incomplete_chain(context: ModelContext) -> Iterator[Finding]:
     """A convolution meets another op before the next convolution.
 
-    Why: a chain is convolution, batch normalisation, perhaps Relu, and the next convolution; anything else
+    Why: a chain is convolution, batch normalization, perhaps Relu, and the next convolution; anything else
     ends it. A depthwise convolution counts only if a convolution follows it.
     What to do: nothing where the network is made so. Where a Pad of zeros stands before a convolution, let
     the convolution pad (its attribute `pads`). `dlclint equalize --extended` reaches through pooling, Pad and
@@ -250,12 +250,12 @@ def relu6(context: ModelContext) -> Iterator[Finding]:
 
 @rule(about=About.SETTINGS)
 def folded_batchnorm(context: ModelContext) -> Iterator[Finding]:
-    """No batch normalisation stands in a chain, so high biases are not absorbed.
+    """No batch normalization stands in a chain, so high biases are not absorbed.
 
-    Why: CLE needs gamma and beta of the batch normalisation; where the export folded it into the
+    Why: CLE needs gamma and beta of the batch normalization; where the export folded it into the
     convolution (or there never was one), the run is partial: weights are scaled, but high biases stay
     ("Invalid model for HBA quantization algorithm"), and a scaled bias can widen the activation's range.
-    What to do: export with batch normalisation kept (PyTorch: training mode PRESERVE, constant folding off)
+    What to do: export with batch normalization kept (PyTorch: training mode PRESERVE, constant folding off)
     and convert with `--disable_batchnorm_folding`.
     """
     found = _matching(context)
@@ -264,11 +264,11 @@ def folded_batchnorm(context: ModelContext) -> Iterator[Finding]:
         one = len(bare) == 1
         yield Finding(
             f"{len(bare)} of {counted(len(found.pairs), 'pair')} {'lacks' if one else 'lack'} batch "
-            f"normalisation: {'it is' if one else 'they are'} scaled, but high biases stay "
+            f"normalization: {'it is' if one else 'they are'} scaled, but high biases stay "
             '("Invalid model for HBA quantization algorithm")',
             Severity.INFO,
             sources.CLE,
-            help="if training had batch normalisation, export with it kept and convert with "
+            help="if training had batch normalization, export with it kept and convert with "
             "--disable_batchnorm_folding",
             node=bare[0].first,
             evidence={"pairs": len(bare), "convolutions": _names(pair.first for pair in bare)},
@@ -281,7 +281,7 @@ def would_help(context: ModelContext) -> Iterator[Finding]:
 
     Why: with one scale for a whole weight, channels of a small range get few of its steps. The gain is
     worked out from the weights: the quantization noise of all paired convolutions before and after, each
-    relative to its weight, every channel counting by what its neighbours make of it; 6 dB is one bit. It is
+    relative to its weight, every channel counting by what its neighbors make of it; 6 dB is one bit. It is
     about weights alone: activations between paired convolutions change their ranges too, for better or worse.
     Chains whose weights would lose are left out, and so are pairs across a ReLU6 that cuts off much.
     What to do: quantize with `--algorithms cle`, or run `dlclint equalize`; where the runtime takes

@@ -283,9 +283,9 @@ def wide_indices(context: ModelContext) -> Iterator[Finding]:
 
 @rule(fix=[Safety.SAFE])
 def unmatched_pattern(context: ModelContext) -> Iterator[Finding]:
-    """A HardSwish or layer normalisation in a spelling that the converter does not recognise.
+    """A HardSwish or layer normalization in a spelling that the converter does not recognize.
 
-    Why: recognised, the nodes become one layer, which runs faster and is quantized as one; otherwise
+    Why: recognized, the nodes become one layer, which runs faster and is quantized as one; otherwise
     each is a layer of its own, with a range of its own.
     What to do: write it as x * Clip(x + 3, 0, 6) / 6, or as Sub, Pow, ReduceMean, Add, Sqrt and Div.
     """
@@ -302,7 +302,7 @@ def unmatched_pattern(context: ModelContext) -> Iterator[Finding]:
             Severity.INFO,
             sources.layer_row(f"row {row.number} {row.name}"),
             Confidence.INFERRED,
-            help="write it as the converter recognises it",
+            help="write it as the converter recognizes it",
             node=match.last,
             fix=None if context.view.carried else repairs.patterns.rewritten(match),
         )

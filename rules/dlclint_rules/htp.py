@@ -163,7 +163,7 @@ def divide(context: ModelContext) -> Iterator[Finding]:
 
 
 def _after(node: Node) -> tuple[Node | None, bool]:
-    """The convolution that a node reads (a batch normalisation between folds away), and if it reads alone."""
+    """The convolution that a node reads (a batch normalization between folds away), and if it reads alone."""
     producer = node.graph.producer(node.input(0))
     alone = len(node.graph.consumers(node.input(0))) == 1
     if producer is not None and producer.op_type == "BatchNormalization":

@@ -262,7 +262,7 @@ def pattern_only(context: ModelContext) -> Iterator[Finding]:
         if constraint.get("pattern") == "Gelu":
             if node.key not in view.in_pattern:
                 yield Finding(
-                    f"{node.op_type} is not part of a GELU that the converter recognises",
+                    f"{node.op_type} is not part of a GELU that the converter recognizes",
                     Severity.ERROR,
                     sources.op_row(context.view.table, node.op_type),
                     help="write GELU as x/sqrt(2), Erf, +1, *x, *0.5, each read once",

@@ -108,7 +108,7 @@ def convert_inserted(context: EncodingsContext) -> Iterator[Finding]:
                 if source is not None and op.runs is not None:
                     yield op, str(source), str(op.runs)
                 elif made and (source or op.runs or default).is_float:
-                    # Ops without an entry run as without a file, so a float neighbour ends there.
+                    # Ops without an entry run as without a file, so a float neighbor ends there.
                     unsaid = f"{default} (no entry)"
                     yield op, str(source or unsaid), str(op.runs or unsaid)
                 else:
@@ -121,7 +121,7 @@ def convert_inserted(context: EncodingsContext) -> Iterator[Finding]:
             f"{op.node.op_type}: its input is {source}, it runs in {runs}: a Convert is inserted",
             Severity.INFO,
             MIXED,
-            help="keep neighbouring ops in one precision",
+            help="keep neighboring ops in one precision",
         )
         return _at_op(context, op, next(filter(None, op.node.outputs), ""), made)
 

@@ -12,7 +12,7 @@ CHECKER = Source("ONNX specification", "onnx.checker")
 CONVERTER = Source("80-63442-2 Rev BL, Tools", "snpe-onnx-to-dlc")
 
 JOINED = Source("ultralytics/ultralytics#23537", "boxes and scores in one output")
-STEP = Source("80-63442-2 Rev BL, Quantized vs Non-Quantized Models", "quantise and clamp")
+STEP = Source("80-63442-2 Rev BL, Quantized vs Non-Quantized Models", "quantize and clamp")
 CLE = Source("80-63442-2 Rev BL, Quantized vs Non-Quantized Models", "CLE")
 
 

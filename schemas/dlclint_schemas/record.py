@@ -61,11 +61,11 @@ def record(cls: Class) -> Class:
 def _first(self: Any, *given: Any, **named: Any) -> None:
     """The `__init__` of a class until its first record is made."""
     cls = type(self)
-    cls.__init__ = _initialiser(cls.__dataclass_fields__)
+    cls.__init__ = _initializer(cls.__dataclass_fields__)
     cls.__init__(self, *given, **named)
 
 
-def _initialiser(fields: Mapping[str, Any]) -> Callable[..., None]:
+def _initializer(fields: Mapping[str, Any]) -> Callable[..., None]:
     scope: dict[str, Any] = {"_set": object.__setattr__}
     arguments: list[str] = []
     lines: list[str] = []

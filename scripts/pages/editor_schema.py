@@ -1,7 +1,7 @@
 """One JSON Schema for override files of every layout, for editors: the three published ones joined.
 
 Readers ignore what they do not know, so the published schemas allow any further key. An editor is to show
-a misspelt one, so here the objects take the keys that the layout has and no others.
+a misspelled one, so here the objects take the keys that the layout has and no others.
 """
 
 from __future__ import annotations

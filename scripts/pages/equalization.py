@@ -35,7 +35,7 @@ WORST = 5
 PAIRS = """
 ## What the quantizer takes
 
-Pairs in the light networks of the onnx package (structure alone), with batch normalisation and without,
+Pairs in the light networks of the onnx package (structure alone), with batch normalization and without,
 and what stands behind the convolutions that are in none; beside it, the pairs of
 `dlclint equalize --extended`.
 
@@ -43,11 +43,11 @@ and what stands behind the convolutions that are in none; beside it, the pairs o
 GAINS = """
 ## What it gains
 
-Networks with seeded weights, batch normalisation, and channels whose scales lie some hundredfold apart inside
+Networks with seeded weights, batch normalization, and channels whose scales lie some hundredfold apart inside
 each block (`benchmarks/scaled.py`), made and equalized anew whenever this page is: 8 bits per tensor, the
 {worst} weights that stand worst. *Range ratio* is that of the widest to the narrowest output channel, *SQNR*
 the signal to quantization noise of the whole weight; *in chain* every channel counts by the energy that its
-neighbours' weights give it, for a small channel matters where the next convolution multiplies it. Both are
+neighbors' weights give it, for a small channel matters where the next convolution multiplies it. Both are
 foretold from the weights; the tests compare them with measured error.
 """
 SPEED = """

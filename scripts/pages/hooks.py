@@ -1,4 +1,4 @@
-"""The pre-commit hooks, from one catalogue: what pre-commit reads and what people read."""
+"""The pre-commit hooks, from one catalog: what pre-commit reads and what people read."""
 
 from __future__ import annotations
 

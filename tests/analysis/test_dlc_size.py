@@ -34,7 +34,7 @@ def test_packing_rounds_up_by_channel(dims: list[int], bits: int, data: st.DataO
 
 
 def model(folder: Path) -> ModelView:
-    """Conv of 32x3x3x3 with bias and a batch normalisation that folds, then MatMul of 32x5 and an index."""
+    """Conv of 32x3x3x3 with bias and a batch normalization that folds, then MatMul of 32x5 and an index."""
     rng = np.random.default_rng(0)
     constants = {
         "w": rng.normal(size=(32, 3, 3, 3)).astype(np.float32),

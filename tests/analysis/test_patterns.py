@@ -1,4 +1,4 @@
-"""GELU, HardSwish and layer normalisation in every way of writing them, and near misses."""
+"""GELU, HardSwish and layer normalization in every way of writing them, and near misses."""
 
 from __future__ import annotations
 
@@ -80,14 +80,14 @@ class Writer:
         return name
 
     def layer_norm(self, x: str, power: float = 2.0) -> str:
-        centre = self.add("Sub", x, self.add("ReduceMean", x, axes=[-1]))
+        center = self.add("Sub", x, self.add("ReduceMean", x, axes=[-1]))
         if power == 2.0 and self.choose(True, False):
-            square = self.add("Mul", centre, centre)
+            square = self.add("Mul", center, center)
         else:
-            square = self.add("Pow", centre, self.scalar(power))
+            square = self.add("Pow", center, self.scalar(power))
         plus = self.either_way("Add", self.add("ReduceMean", square, axes=[-1]), self.scalar(1e-5))
         root = self.add("Sqrt", plus) if self.choose(True, False) else self.add("Pow", plus, self.scalar(0.5))
-        return self.add("Div", centre, root)
+        return self.add("Div", center, root)
 
     def model(self, output: str) -> onnx.ModelProto:
         shape = [2, 3, 8]
@@ -100,15 +100,15 @@ def erf(x: Array) -> Array:
     return np.vectorize(math.erf)(x)
 
 
-def normalised(x: Array) -> Array:
-    centre = x - x.mean(-1, keepdims=True)
-    return np.asarray(centre / np.sqrt((centre**2).mean(-1, keepdims=True) + 1e-5))
+def normalized(x: Array) -> Array:
+    center = x - x.mean(-1, keepdims=True)
+    return np.asarray(center / np.sqrt((center**2).mean(-1, keepdims=True) + 1e-5))
 
 
 FORMULAS: dict[str, Callable[[Array], Array]] = {
     "Gelu": lambda x: 0.5 * x * (1 + erf(x / math.sqrt(2))),
     "HardSwish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
-    "LayerNorm": normalised,
+    "LayerNorm": normalized,
 }
 
 

@@ -70,7 +70,7 @@ class Network:
         return self.norm(random, outputs, spread) if norm else self
 
     def norm(self, random: np.random.Generator, channels: int, spread: float = 0.0) -> Network:
-        """A batch normalisation with gammas of either sign."""
+        """A batch normalization with gammas of either sign."""
         gamma = np.exp(spread * random.standard_normal(channels)) * random.choice([-1.0, 1.0], channels)
         parts = [gamma, random.standard_normal(channels), random.standard_normal(channels)]
         parts.append(np.exp(random.standard_normal(channels)))

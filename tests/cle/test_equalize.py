@@ -141,7 +141,7 @@ def test_an_output_beside_another_is_written_whole_or_not_at_all(
 
 
 def linear_pair(pads: list[int], activation: bool, gamma: float = 1.0, norm: bool = True) -> Network:
-    """A pair whose first batch normalisation has a mean of 10 in every channel."""
+    """A pair whose first batch normalization has a mean of 10 in every channel."""
     random = np.random.default_rng(2)
     made = Network(3).conv(random, 6, 3)
     norms = [np.full(6, gamma), np.full(6, 10.0), np.zeros(6), np.ones(6)]

@@ -6,7 +6,7 @@ STAMP = "2026-01-02 03:04:05.000000001"
 
 
 def record(where: str, text: str, level: str = "V") -> str:
-    """One record as ONNX Runtime writes it; warnings are coloured."""
+    """One record as ONNX Runtime writes it; warnings are colored."""
     line = f"{STAMP} [{level}:onnxruntime:Default, {where}] {text}"
     return f"\x1b[0;93m{line}\x1b[m\n" if level == "W" else f"{line}\n"
 

@@ -1,4 +1,4 @@
-"""The one schema for editors: no error in good files of any layout, and misspelt keys found.
+"""The one schema for editors: no error in good files of any layout, and misspelled keys found.
 
 `vscode-json-languageservice` is VS Code's own checker; its tests skip where npm is absent or offline.
 """
@@ -66,7 +66,7 @@ def renamed(value: Any, old: str, new: str) -> Any:
     return json.loads(json.dumps(value).replace(f'"{old}"', f'"{new}"'))
 
 
-MISSPELT = [
+MISSPELLED = [
     renamed(LEGACY, "bitwidth", "bitwith"),
     renamed(LEGACY, "is_symmetric", "is_symetric"),
     renamed(LEGACY, "param_encodings", "parameter_encodings"),
@@ -90,8 +90,8 @@ def test_good_files_have_no_error(schema: Any) -> None:
         assert list(validator.iter_errors(value)) == []
 
 
-@pytest.mark.parametrize("value", MISSPELT)
-def test_misspelt_keys_are_found(schema: Any, value: Any) -> None:
+@pytest.mark.parametrize("value", MISSPELLED)
+def test_misspelled_keys_are_found(schema: Any, value: Any) -> None:
     assert not jsonschema.Draft202012Validator(schema).is_valid(value)
 
 
@@ -124,7 +124,7 @@ def test_as_vs_code_sees_them(checker: Path, tmp_path: Path, schema: Any) -> Non
     for index, value in enumerate((LEGACY, LIST, FLAT)):
         good.append(tmp_path / f"good{index}.encodings")
         good[-1].write_text(json.dumps(value), "utf-8")
-    for index, value in enumerate(MISSPELT):
+    for index, value in enumerate(MISSPELLED):
         bad.append(tmp_path / f"bad{index}.encodings")
         bad[-1].write_text(json.dumps(value), "utf-8")
     if SAMPLES.is_dir():

@@ -126,7 +126,7 @@ def test_unsigned_symmetric(high: float, bits: int) -> None:
 
 
 @given(st.lists(RANGES, min_size=1, max_size=6), BITS)
-def test_vectorised_equals_one_by_one(spans: list[list[float]], bits: int) -> None:
+def test_vectorized_equals_one_by_one(spans: list[list[float]], bits: int) -> None:
     lows, highs = np.array(spans).T
     together = grid.fit(lows, highs, bits)
     for i, span in enumerate(spans):

@@ -47,7 +47,7 @@ class Flaw:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgment:
     """The flaws of one run, and a digest of all that it said and wrote, but for the duration."""
 
     flaws: tuple[Flaw, ...]
@@ -78,7 +78,7 @@ class Stage:
         os.chdir(self.home)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def run(self, case: Case) -> Judgement:
+    def run(self, case: Case) -> Judgment:
         """Run a case and judge it."""
         for name, data in case.files.items():
             Path(name).write_bytes(data)
@@ -105,7 +105,7 @@ class Stage:
         digest = hashlib.sha256(
             b"\0".join(_DURATION.sub(b"s)", part).replace(here, b".") for part in parts)
         ).hexdigest()
-        return Judgement(tuple(flaws), digest)
+        return Judgment(tuple(flaws), digest)
 
     def _read(self, stream: Any, text: Any) -> bytes:
         text.flush()

@@ -81,7 +81,7 @@ def save(
 
 
 def uneven(wide: int, name: str = "uneven.onnx") -> str:
-    """Twelve normalised tensors, of which `wide` have one channel a thousand times the others'."""
+    """Twelve normalized tensors, of which `wide` have one channel a thousand times the others'."""
     weights = {name: np.full(256, value, np.float32) for name, value in (("zero", 0.0), ("one", 1.0))}
     weights["uneven"] = np.array([1000.0, *[1.0] * 255], np.float32)
     nodes = [

@@ -24,7 +24,7 @@ def test_foretold_is_measured(channels: int, unequal: float, mean: float, relu: 
     generator = np.random.default_rng(seed)
     deviation = 10.0 ** generator.uniform(-unequal, 0, channels)
     means = mean * deviation * generator.uniform(-1, 1, channels)
-    estimate = normal(means, deviation, Basis.NORMALISATION)
+    estimate = normal(means, deviation, Basis.NORMALIZATION)
     values = generator.normal(means[:, None], deviation[:, None], (channels, 8000))
     if relu:
         estimate, values = clipped(estimate, 0.0, np.inf), np.maximum(values, 0.0)
@@ -40,12 +40,12 @@ def test_foretold_is_measured(channels: int, unequal: float, mean: float, relu: 
 
 
 def test_without_moments_there_is_none() -> None:
-    made = normal(np.zeros(1), np.zeros(1), Basis.NORMALISATION)
+    made = normal(np.zeros(1), np.zeros(1), Basis.NORMALIZATION)
     assert activation_figures("x", made) is None
 
 
 @pytest.mark.parametrize(("bits", "decibels"), [(8, 37.4), (16, 85.6)])
 def test_a_normal_activation(bits: int, decibels: float) -> None:
-    figures = activation_figures("x", normal(np.zeros(1), np.ones(1), Basis.NORMALISATION))
+    figures = activation_figures("x", normal(np.zeros(1), np.ones(1), Basis.NORMALIZATION))
     assert figures is not None
     assert {8: figures.sqnr8, 16: figures.sqnr16}[bits] == pytest.approx(decibels, abs=0.1)

@@ -128,7 +128,7 @@ def test_overrides_hold_what_the_weights_say(model: str, capsys: pytest.CaptureF
     for name, entries in params.items():
         assert all(entry["offset"] == -128 and entry["is_symmetric"] == "True" for entry in entries), name
         assert all(entry["scale"] > 0 for entry in entries), name
-    # A folded normalisation of -2 / sqrt(4 + 1e-5) turns the weight's range round; the same weight is
+    # A folded normalization of -2 / sqrt(4 + 1e-5) turns the weight's range round; the same weight is
     # read without one as well, so the range covers both.
     array = onnx.numpy_helper.to_array(
         next(item for item in onnx.load(model).graph.initializer if item.name == "shared")

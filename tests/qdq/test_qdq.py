@@ -349,7 +349,7 @@ def test_show_and_diff_read_models(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "carries no encodings" in capsys.readouterr().err
 
 
-def test_rules_on_neighbours_look_through_and_offer_no_fix(tmp_path: Path) -> None:
+def test_rules_on_neighbors_look_through_and_offer_no_fix(tmp_path: Path) -> None:
     """A fix would be worked out on tensors that the file does not have."""
     ones = ", ".join(["1"] * 16)
     body = f"""g (float[1,4,1,1] x) => (float[1,4,1,1] y)

@@ -120,7 +120,7 @@ def test_odd_biases(bias: list[float], tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, -1.0, 3e38, 1e-45])
 @pytest.mark.parametrize("position", range(4))
-def test_odd_normalisation(position: int, value: float, tmp_path: Path) -> None:
+def test_odd_normalization(position: int, value: float, tmp_path: Path) -> None:
     path = model(tmp_path / "m.onnx", SPREAD)
     proto = onnx.load(path)
     parts = np.ones((4, 4), np.float32)

@@ -26,8 +26,8 @@ def test_worked_example() -> None:
     assert found.scale == pytest.approx(quantized["step"], abs=5e-6)
     rounded = found.rounded(np.array(quantized["input"], np.float32))
     integers = np.rint(rounded / np.float32(found.scale)).astype(int) + found.zero
-    assert integers.tolist() == list(quantized["quantised"])
-    assert rounded == pytest.approx(np.array(dequantized["dequantised_recomputed"]), abs=1e-6)
+    assert integers.tolist() == list(quantized["quantized"])
+    assert rounded == pytest.approx(np.array(dequantized["dequantized_recomputed"]), abs=1e-6)
 
 
 @pytest.mark.parametrize("case", quantization_facts()["algorithm"]["zero_cases"][:2], ids=lambda c: c["case"])

@@ -76,7 +76,7 @@ def dlc_bytes(view: ModelView, kind: DlcKind) -> int:
 def parameters(view: ModelView) -> Mapping[tuple[str, str], Parameter]:
     """Every static tensor that a node reads at run time, once, by graph path and name.
 
-    Batch normalisation that folds into the layer before it leaves nothing behind.
+    Batch normalization that folds into the layer before it leaves nothing behind.
     """
     found: dict[tuple[str, str], Parameter] = {}
     absorbed = set(_folded_norms(view))

@@ -59,7 +59,7 @@ class Costliest:
 
 @record
 class Partition:
-    """The subnets of a model on a runtime, in order, and the borders between neighbours."""
+    """The subnets of a model on a runtime, in order, and the borders between neighbors."""
 
     runtime: Runtime
     subnets: tuple[Subnet, ...]

@@ -1,4 +1,4 @@
-"""Subgraphs that the converter recognises as one layer: GELU, HardSwish, layer normalisation."""
+"""Subgraphs that the converter recognizes as one layer: GELU, HardSwish, layer normalization."""
 
 from __future__ import annotations
 
@@ -186,18 +186,18 @@ def _layer_norm(graph: Graph, root: Node) -> Pattern | None:
         return None
     power = square.op_type == "Pow" and _near(_scalar(graph, square.input(1)), 2.0)
     product = square.op_type == "Mul" and square.input(0) == square.input(1)
-    centre = graph.producer(square.input(0))
-    if not (power or product) or centre is None or centre.op_type != "Sub":
+    center = graph.producer(square.input(0))
+    if not (power or product) or center is None or center.op_type != "Sub":
         return None
-    average = graph.producer(centre.input(1))
-    if average is None or average.op_type != "ReduceMean" or average.input(0) != centre.input(0):
+    average = graph.producer(center.input(1))
+    if average is None or average.op_type != "ReduceMean" or average.input(0) != center.input(0):
         return None
     quotient = _only_consumer(graph, root)
     if quotient is None or quotient.op_type != "Div":
         return None
     numerator = graph.producer(quotient.input(0))
     # Old exporters write the difference twice.
-    if numerator is None or numerator.op_type != "Sub" or numerator.inputs != centre.inputs:
+    if numerator is None or numerator.op_type != "Sub" or numerator.inputs != center.inputs:
         return None
-    members = (root, plus, mean, square, centre, average, quotient, numerator)
+    members = (root, plus, mean, square, center, average, quotient, numerator)
     return Pattern("LayerNorm", frozenset(node.key for node in members))

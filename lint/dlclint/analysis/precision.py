@@ -69,7 +69,7 @@ class OpPrecision:
 
 
 def _movers() -> frozenset[str]:
-    return frozenset(quantization_facts()["aimet_htp_config"]["output_not_quantised_ops"])
+    return frozenset(quantization_facts()["aimet_htp_config"]["output_not_quantized_ops"])
 
 
 @dataclass(slots=True)

@@ -99,7 +99,7 @@ def absorbed_chain(node: Node) -> list[Node]:
 
 
 def converted_weight(use: WeightUse) -> tuple[Array, bool]:
-    """A weight as the converter sees it, and whether a batch normalisation was folded into it.
+    """A weight as the converter sees it, and whether a batch normalization was folded into it.
 
     Raises:
         Unavailable: the values cannot be read.
@@ -114,7 +114,7 @@ def converted_weight(use: WeightUse) -> tuple[Array, bool]:
 
 
 def folded_norm(use: WeightUse) -> Node | None:
-    """The batch normalisation that is folded into a convolution's weight, if one follows it."""
+    """The batch normalization that is folded into a convolution's weight, if one follows it."""
     if use.axis is None or use.node.op_type not in CONVOLUTIONS:
         return None
     following = absorbed_chain(use.node)[:1]
@@ -132,7 +132,7 @@ def folded_factors(use: WeightUse) -> Array | None:
 
 
 def fold_factors(norm: Node) -> Array | None:
-    """What a batch normalisation multiplies each channel by, shape [channels]; None if not stored."""
+    """What a batch normalization multiplies each channel by, shape [channels]; None if not stored."""
     gamma, variance = (vector(norm.graph, norm.input(position)) for position in (1, 4))
     if gamma is None or variance is None:
         return None

@@ -89,7 +89,7 @@ class ModelView:
 
     @cached_property
     def patterns(self) -> tuple[Pattern, ...]:
-        """Recognised subgraphs."""
+        """Recognized subgraphs."""
         return find_patterns(self.as_float.model)
 
     @cached_property

@@ -33,5 +33,5 @@ def package_versions() -> dict[str, str]:
         where = "pip install 'dlclint[qnn]'"
     raise NotAvailable(
         f"{missing} is not installed: {where} (it is optional because it carries Qualcomm's binaries, "
-        "250 MB under Qualcomm's licence)"
+        "250 MB under Qualcomm's license)"
     )

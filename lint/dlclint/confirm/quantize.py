@@ -3,7 +3,7 @@
 Every activation is quantized where it is made and dequantized before each op that reads it; weights and
 other stored floats are stored quantized, biases as int32 with the product of both scales, which is the
 form that the provider turns into quantized QNN ops. The ops of the domain com.microsoft are used,
-because they have 4- and 16-bit types at every opset. A recognised GELU becomes one op, as the converter
+because they have 4- and 16-bit types at every opset. A recognized GELU becomes one op, as the converter
 makes it one layer: of its nodes the provider would make one in float.
 """
 
@@ -69,7 +69,7 @@ def quantize(view: ModelView, asked: Model, grids: ActivationGrids) -> frozenset
 
 @record
 class Gelu:
-    """A recognised GELU: the indices of its first and last node, and the tensor that it reads."""
+    """A recognized GELU: the indices of its first and last node, and the tensor that it reads."""
 
     first: int
     last: int
@@ -109,7 +109,7 @@ class _Insertion:
     patterns: dict[NodeKey, int] = field(default_factory=dict)
     gelus: dict[NodeKey, Gelu] = field(default_factory=dict)
     """The GELU that each of its nodes is part of."""
-    movers: frozenset[str] = frozenset(quantization_facts()["aimet_htp_config"]["output_not_quantised_ops"])
+    movers: frozenset[str] = frozenset(quantization_facts()["aimet_htp_config"]["output_not_quantized_ops"])
     bytes: int = 0
 
     def __post_init__(self) -> None:

@@ -87,7 +87,7 @@ def _judged(question: Question, log: BackendLog) -> dict[NodeKey, Verdict]:
 
     The first pass only decides where the layout changes. It may refuse what the second takes and what
     is then placed on the backend: seen of HardSigmoid before Mul, which the provider tries as one
-    HardSwish first, and of what it merges with its neighbours.
+    HardSwish first, and of what it merges with its neighbors.
     """
     found: dict[NodeKey, Verdict] = {}
     for judged in log.passes:

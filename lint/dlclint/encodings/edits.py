@@ -233,7 +233,7 @@ def _inserted(document: EncodingsDocument, start: int, member: str) -> Splice:
 
 
 def _removed(document: EncodingsDocument, start: int, names: tuple[str, ...]) -> Iterator[Splice]:
-    """Neighbouring members with the comma behind them, or before them where they are the last."""
+    """Neighboring members with the comma behind them, or before them where they are the last."""
     held = list(json_text.members(document.source.text, start))
     end: int | None = None
     for goes, group in groupby(held, lambda member: member.key in names):

@@ -3,7 +3,7 @@
 One convention throughout, the one of override files up to 1.0.0: the integers are unsigned,
 0 to 2**bitwidth - 1; a number is `scale * (q + offset)`, so offset lies between
 -(2**bitwidth - 1) and 0 where zero is in the range, and is -2**(bitwidth - 1) where the range is
-symmetric. Everything is float64 and vectorised: arguments broadcast as in numpy.
+symmetric. Everything is float64 and vectorized: arguments broadcast as in numpy.
 
 Source: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models (the 8-bit algorithm; "replace 255 by
 2**bitwidth - 1" is not spelled out there).

@@ -18,7 +18,7 @@ _REMEMBERED = 512
 
 @record
 class Stretch:
-    """Neighbouring members of an object or list, from the offset of the first one's key or value.
+    """Neighboring members of an object or list, from the offset of the first one's key or value.
 
     A list may hold items without a name, which are no entries: those are stretches of their own.
     """

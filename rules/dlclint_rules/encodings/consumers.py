@@ -186,7 +186,7 @@ def weights_clipped(context: EncodingsContext) -> Iterator[Finding]:
     """Weights lie outside the range that the file gives them.
 
     Why: what is outside is clamped to the end of the range. The weights compared are those that the
-    converter sees: with a following batch normalisation folded in. Up to half a step outside is
+    converter sees: with a following batch normalization folded in. Up to half a step outside is
     rounding, not clipping.
     What to do: take the encodings of this model, not of another training state.
     Fix: unsafe, the range is widened to the real weights.
@@ -208,10 +208,10 @@ def weights_clipped(context: EncodingsContext) -> Iterator[Finding]:
         worst = int(np.argmax(np.maximum(given.minimum - low, high - given.maximum)))
         made = Finding(
             f"{document.tensors.names[row]!r}: {count:,} of {use.tensor.count:,} weights"
-            f"{' (batch normalisation folded in)' if folded else ''} lie outside the range, by up to"
+            f"{' (batch normalization folded in)' if folded else ''} lie outside the range, by up to"
             f" {far:.3g} beyond {given.minimum[worst]:.4g} to {given.maximum[worst]:.4g}",
             Severity.WARNING,
-            Source(QUANTIZATION, "quantise and clamp"),
+            Source(QUANTIZATION, "quantize and clamp"),
             Confidence.INFERRED if folded else Confidence.DOCUMENTED,
             "take the encodings of this model",
             evidence={"clipped": count, "weights": use.tensor.count, "beyond": far, "channel": worst},

@@ -42,7 +42,7 @@ def unknown_tensor(context: EncodingsContext) -> Iterator[Finding]:
     when custom ops or quantization overrides are specified").
     What to do: simplify before AIMET, not after, and give the converter the model AIMET wrote.
     Where the strays are in number, order and channels the weights and biases of convolutions with a
-    batch normalisation behind them, the file was made after folding: a warning, with the number.
+    batch normalization behind them, the file was made after folding: a warning, with the number.
     Fix: unsafe, renamed to the one name that differs only in spelling.
     """
     if context.view is None:
@@ -88,13 +88,13 @@ def unknown_tensor(context: EncodingsContext) -> Iterator[Finding]:
 
 
 def _names_of_folded(context: EncodingsContext, strays: list[int]) -> Finding | None:
-    """The one finding for names that a simplifier gave when it folded batch normalisations."""
+    """The one finding for names that a simplifier gave when it folded batch normalizations."""
     assert context.view is not None
     counts = context.document.tensors.count[strays].tolist()
     pairs = [
         use.channels
         for _, use in weight_uses(context.view.model)
-        if use.node.op_type in CONVOLUTIONS and not use.is_bias and _normalised(use.node)
+        if use.node.op_type in CONVOLUTIONS and not use.is_bias and _normalized(use.node)
     ]
     for expected in ([c for c in pairs for _ in "wb"], pairs):
         if (
@@ -104,7 +104,7 @@ def _names_of_folded(context: EncodingsContext, strays: list[int]) -> Finding | 
         ):
             return Finding(
                 f"{len(strays)} names are no tensors of the model: they are, in number and channels, those of"
-                f" its {counted(len(pairs), 'convolution')} after batch normalisation is folded in",
+                f" its {counted(len(pairs), 'convolution')} after batch normalization is folded in",
                 Severity.WARNING,
                 Source("qualcomm/aimet#2422", "names after simplification"),
                 Confidence.INFERRED,
@@ -122,7 +122,7 @@ def _spelled_alike(name: str, known: Iterable[str]) -> list[str]:
     return difflib.get_close_matches(name, sorted(known), 1, 0.8)
 
 
-def _normalised(node: Node) -> bool:
+def _normalized(node: Node) -> bool:
     return any(following.op_type == "BatchNormalization" for following in absorbed_chain(node)[:1])
 
 

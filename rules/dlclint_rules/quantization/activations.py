@@ -20,7 +20,7 @@ def bias_bits(context: ModelContext) -> Iterator[Finding]:
     """A bias at 8 bits errs by more than its layer can bear.
 
     Why: by default biases have 8 bits, with one grid for all channels of a layer, though they are added
-    to a 32-bit accumulator. Where a folded batch normalisation leaves large biases, the error moves
+    to a 32-bit accumulator. Where a folded batch normalization leaves large biases, the error moves
     every value of a channel, which nothing averages out. Told is the error in steps of the output, where
     its range can be estimated, else how many biases round to zero.
     What to do: --bias_bitwidth 32.
@@ -77,7 +77,7 @@ def fp16_overflow(context: ModelContext) -> Iterator[Finding]:
 
     Why: beyond 65504 a float16 is infinite, and infinity times zero or minus infinity is no number. The
     runtime gpu_float16 and DLCs with --float_bitwidth 16 compute in float16. Activations are told where
-    their range can be estimated from batch normalisation statistics; those are estimates.
+    their range can be estimated from batch normalization statistics; those are estimates.
     What to do: scale the weight down and the next layer up. (Attention masks are told by
     quantization/mask-constant.)
     """

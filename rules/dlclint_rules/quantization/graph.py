@@ -55,7 +55,7 @@ def already_quantized(context: ModelContext) -> Iterator[Finding]:
 
 @quantization_rule()
 def standalone_batchnorm(context: ModelContext) -> Iterator[Finding]:
-    """A batch normalisation follows no layer that it could be folded into.
+    """A batch normalization follows no layer that it could be folded into.
 
     Why: then it is quantized by itself, with one 8-bit grid for the factors of all channels, and its
     input needs an encoding of its own. Users report that accuracy drops.
@@ -82,10 +82,10 @@ def standalone_batchnorm(context: ModelContext) -> Iterator[Finding]:
     known = f": largest factor {spread:.3g} times the median" if spread else ""
     named = (f"{short(layer(n))} {s:.3g}" if s else short(layer(n)) for n, s in rows[1:])
     yield Finding(
-        f"{len(rows)} of {total} batch normalisations stand alone; worst {short(layer(node))}{known}"
+        f"{len(rows)} of {total} batch normalizations stand alone; worst {short(layer(node))}{known}"
         f"{others(named, len(rows))}",
         Severity.WARNING if spread >= least else Severity.INFO,
-        Source("blog.csdn.net/wb3533366/134684724", "standalone batch normalisation"),
+        Source("blog.csdn.net/wb3533366/134684724", "standalone batch normalization"),
         Confidence.FIELD_REPORTED,
         "give its factors 16 bits by an override file, or reorder the layers",
         node,

@@ -30,7 +30,7 @@ def shared_grid(context: ModelContext) -> Iterator[Finding]:
     beside scores between 0 and 1, one step is several pixels, and all scores become one number: at 8 bits a
     trained detector finds nothing. An Add loses an operand that is smaller than one step of the sum. Ranges
     come from what ops can produce, carried through constants (a Softmax times 0 to 15 times the stride), or
-    are estimated from normalisation statistics.
+    are estimated from normalization statistics.
     What to do: let the parts leave the model as outputs of their own; or scale the larger one ahead of the
     Concat; or give this tensor 16 bits by an override file, which `dlclint plan --emit-overrides` writes.
     """

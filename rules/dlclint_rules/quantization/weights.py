@@ -302,7 +302,7 @@ def dead_channel(context: ModelContext) -> Iterator[Finding]:
 
     Why: they cost time and memory and compute nothing; with a grid for each channel their range is
     empty (scales of 1.19e-07, and "Bad quantization: zero scale!" on HTA). A channel counts as dead if
-    it rounds to zero even on a 16-bit grid over the whole weight, a folded batch normalisation
+    it rounds to zero even on a 16-bit grid over the whole weight, a folded batch normalization
     included.
     What to do: prune the channels, or check the training that left them.
     """

@@ -1,4 +1,4 @@
-"""Layers written as the tables want them: fully connected, normalisation, RoiAlign, Reshape."""
+"""Layers written as the tables want them: fully connected, normalization, RoiAlign, Reshape."""
 
 from __future__ import annotations
 
@@ -150,11 +150,11 @@ def inference_form(node: Node) -> Fix | None:
         if any(_is_used(node, position) for position in extra):
             return None
 
-        def normalised() -> Iterator[Edit]:
+        def normalized() -> Iterator[Edit]:
             yield RemoveAttribute(node, "training_mode")
             yield from (SetOutput(node, position, "") for position in extra)
 
-        return Fix(title, Safety.UNSAFE, normalised)
+        return Fix(title, Safety.UNSAFE, normalized)
     if node.op_type == "Dropout" and node.input(2):
         return Fix(
             "let Dropout do nothing, as at inference; nothing is dropped at random any more",

@@ -1,8 +1,8 @@
-"""GELU, HardSwish and layer normalisation written the way the converter recognises them.
+"""GELU, HardSwish and layer normalization written the way the converter recognizes them.
 
 A subgraph is known by what it computes: starting from a tensor, ops on it and on stored numbers are
 evaluated on sample values until a result is the function's. However the exporter spelled it, the
-result's last node is then replaced by the recognised spelling; what only the old one read goes with it.
+result's last node is then replaced by the recognized spelling; what only the old one read goes with it.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def _hard_swish(x: Array) -> Array:
     return np.asarray(x * np.clip(x + 3, 0, 6) / 6)
 
 
-def _normalised(x: Array, epsilon: float) -> Array:
-    centred = x - x.mean(-1, keepdims=True)
-    return np.asarray(centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon))
+def _normalized(x: Array, epsilon: float) -> Array:
+    centered = x - x.mean(-1, keepdims=True)
+    return np.asarray(centered / np.sqrt((centered**2).mean(-1, keepdims=True) + epsilon))
 
 
 _SAMPLE = np.concatenate([np.linspace(-8, 8, 60), [0.01, -0.01]]).reshape(2, 31)
@@ -130,7 +130,7 @@ def _agrees(layer: str, result: Array, numbers: set[float]) -> float | None:
         return None
     if layer == "LayerNorm":
         small = [number for number in numbers if 0 < number < 1e-2]
-        return next((e for e in small if np.abs(result - _normalised(_SAMPLE, e)).max() < _CLOSE), None)
+        return next((e for e in small if np.abs(result - _normalized(_SAMPLE, e)).max() < _CLOSE), None)
     function = _gelu if layer == "Gelu" else _hard_swish
     return 0.0 if np.abs(result - function(_SAMPLE)).max() < _CLOSE else None
 
@@ -192,7 +192,7 @@ def _evaluate(node: Node, values: dict[str, Array], numbers: set[float]) -> Arra
 
 
 def rewritten(match: Match) -> Fix | None:
-    """The recognised spelling in place of the one that is there."""
+    """The recognized spelling in place of the one that is there."""
     graph, last = match.last.graph, match.last
     kind = graph.type_of(last.outputs[0]) or graph.type_of(match.source)
     opset = graph.opset("")
@@ -231,9 +231,9 @@ def rewritten(match: Match) -> Fix | None:
             clipped = step("Clip", shifted, number("zero", 0.0), number("six", 6.0))
             step("Div", step("Mul", x, clipped), number("divisor", 6.0))
         else:
-            centred = step("Sub", x, mean(x))
-            spread = mean(step("Pow", centred, number("two", 2.0)))
-            step("Div", centred, step("Sqrt", step("Add", spread, number("epsilon", match.epsilon))))
+            centered = step("Sub", x, mean(x))
+            spread = mean(step("Pow", centered, number("two", 2.0)))
+            step("Div", centered, step("Sqrt", step("Add", spread, number("epsilon", match.epsilon))))
         made[-1].output[0] = result
         made[-1].name = last.name
         yield from constants
@@ -241,4 +241,4 @@ def rewritten(match: Match) -> Fix | None:
 
     if match.layer == "HardSwish" and opset < 11:
         return None  # Clip takes its bounds as attributes there, and is written so rarely
-    return Fix(f"write {match.layer} as the converter recognises it", Safety.SAFE, edits)
+    return Fix(f"write {match.layer} as the converter recognizes it", Safety.SAFE, edits)

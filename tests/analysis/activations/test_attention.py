@@ -33,7 +33,7 @@ def save(
 
 
 def transformer(path: Path) -> tuple[onnx.ModelProto, list[str]]:
-    """Token table, layer normalisation, one head of attention, residual, root mean square normalisation."""
+    """Token table, layer normalization, one head of attention, residual, root mean square normalization."""
     node = helper.make_node
     square = lambda: GENERATOR.normal(0, WIDTH**-0.5, (WIDTH, WIDTH)).astype(np.float32)  # noqa: E731
     weights = {
@@ -88,7 +88,7 @@ def test_attention(tmp_path: Path) -> None:
             square = np.square(values, dtype=np.float64).mean()
             assert estimate.mean_square == pytest.approx(square, rel=0.5), name
     assert found["embedded"].basis is Basis.BOUND
-    assert found["y"].basis is Basis.NORMALISATION
+    assert found["y"].basis is Basis.NORMALIZATION
     assert found["mixed"].maximum <= found["v"].maximum
 
 

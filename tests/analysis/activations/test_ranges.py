@@ -84,7 +84,7 @@ class Network:
         return dict(zip(outputs, session.run(outputs, {"x": x}), strict=True))
 
     def calibrate(self, x: Array) -> None:
-        """Give every batch normalisation the statistics of what it reads."""
+        """Give every batch normalization the statistics of what it reads."""
         for node in self.nodes:
             if node.op_type == "BatchNormalization":
                 read_by = self.run([node.input[0]], x)[node.input[0]]
@@ -153,7 +153,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Estimate], Estimate], Callable[[Array], Arr
 @given(st.sampled_from(sorted(FUNCTIONS)), st.floats(-5, 5), st.floats(0, 4))
 def test_moments_of_a_normal(name: str, mean: float, deviation: float) -> None:
     estimated, exact = FUNCTIONS[name]
-    made = estimated(normal(np.array([mean]), np.array([deviation]), Basis.NORMALISATION))
+    made = estimated(normal(np.array([mean]), np.array([deviation]), Basis.NORMALIZATION))
     values = exact(mean + deviation * QUANTILES)
     assert made.mean[0] == pytest.approx(values.mean(), abs=5e-3 * (1 + deviation))
     assert made.deviation[0] == pytest.approx(values.std(), abs=1e-2 * (1 + deviation))
@@ -165,7 +165,7 @@ def test_moments_of_a_normal(name: str, mean: float, deviation: float) -> None:
 def test_sum_and_product_of_independent(means: list[float], deviations: list[float]) -> None:
     generator = np.random.default_rng(0)
     one, other = (
-        normal(np.array([mean]), np.array([dev]), Basis.NORMALISATION)
+        normal(np.array([mean]), np.array([dev]), Basis.NORMALIZATION)
         for mean, dev in zip(means[:2], deviations, strict=True)
     )
     draws = generator.normal(size=(2, 40000))
@@ -180,8 +180,8 @@ def test_sum_and_product_of_independent(means: list[float], deviations: list[flo
 
 def test_sums_of_independent_activations_add_in_quadrature() -> None:
     """Deviations 3 and 4 make 5, and six deviations to either side 30; a plain sum would make 7 and 42."""
-    one = normal(np.array([1.0]), np.array([3.0]), Basis.NORMALISATION)
-    other = normal(np.array([-3.0]), np.array([4.0]), Basis.NORMALISATION)
+    one = normal(np.array([1.0]), np.array([3.0]), Basis.NORMALIZATION)
+    other = normal(np.array([-3.0]), np.array([4.0]), Basis.NORMALIZATION)
     total = added(one, other)
     assert total.mean == [-2.0]
     assert total.deviation == [5.0]

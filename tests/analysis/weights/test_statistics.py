@@ -89,7 +89,7 @@ def model_of(path: Path, *nodes: onnx.NodeProto, **weights: Array) -> Weights:
     return Weights(read(path))
 
 
-def test_batch_normalisation_is_folded(tmp_path: Path) -> None:
+def test_batch_normalization_is_folded(tmp_path: Path) -> None:
     generator = np.random.default_rng(1)
     weight = generator.normal(size=(4, 2, 3, 3)).astype(np.float32)
     gamma = np.array([1.0, -2.0, 0.5, 0.0], np.float32)

@@ -1,7 +1,7 @@
 """An activation's estimated distribution, and what elementwise functions make of it.
 
 A channel is taken for normal with a mean and a deviation; `low` and `high` are where its range is
-put. Normal is right for the output of a normalisation (Nagel et al. 2019, arXiv 1906.04721, use it
+put. Normal is right for the output of a normalization (Nagel et al. 2019, arXiv 1906.04721, use it
 the same way), and serves as an approximation behind other ops.
 """
 
@@ -33,12 +33,12 @@ class Basis(enum.IntEnum):
 
     BOUND = 0
     """The op bounds its output, as Sigmoid or a Clip does: the range is sure."""
-    NORMALISATION = 1
-    """The statistics of a normalisation, through elementwise ops."""
+    NORMALIZATION = 1
+    """The statistics of a normalization, through elementwise ops."""
     PROPAGATED = 2
     """Through weights or sums, which takes values for independent that are not."""
     GIVEN = 3
-    """From what the user says of the inputs, through all that follows, with no normalisation between."""
+    """From what the user says of the inputs, through all that follows, with no normalization between."""
 
     @property
     def words(self) -> str:
@@ -48,7 +48,7 @@ class Basis(enum.IntEnum):
 
 _WORDS = {
     Basis.BOUND: "bounded by the op",
-    Basis.NORMALISATION: "estimated from normalisation statistics",
+    Basis.NORMALIZATION: "estimated from normalization statistics",
     Basis.PROPAGATED: "estimated through weights and sums",
     Basis.GIVEN: "estimated from what is said of the inputs",
 }

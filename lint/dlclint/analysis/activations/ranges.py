@@ -1,4 +1,4 @@
-"""Estimated ranges of a model's activations, op by op from its normalisations on."""
+"""Estimated ranges of a model's activations, op by op from its normalizations on."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class _Walk:
     def fused_end(self, node: Node) -> Estimate | None:
         layer, x = self.fused.get(node.key, ("", ""))
         if layer == "LayerNorm":
-            return normal(np.zeros(1), np.ones(1), Basis.NORMALISATION)
+            return normal(np.zeros(1), np.ones(1), Basis.NORMALIZATION)
         given = self.found.get(x)
         if given is None or layer not in ("Gelu", "HardSwish"):
             return None
@@ -133,7 +133,7 @@ class _Walk:
         op, graph = node.op_type, node.graph
         given = self.found.get(node.input(0))
         if op in NORMALIZATIONS:
-            return _normalised(node)
+            return _normalized(node)
         if op == "Softmax":
             return bounded(*self.fixed["Softmax"])
         if op in _UNARY and (op in self.fixed or op in BOUNDED):
@@ -195,7 +195,7 @@ class _Walk:
 
     def arithmetic(self, node: Node) -> Estimate | None:
         if _divides_by_own_rms(node):
-            return normal(np.zeros(1), np.ones(1), Basis.NORMALISATION)
+            return normal(np.zeros(1), np.ones(1), Basis.NORMALIZATION)
         known = [self.found[name] for name in node.inputs if name in self.found]
         if not known:
             return None
@@ -252,7 +252,7 @@ class _Walk:
 
 
 def _divides_by_own_rms(node: Node) -> bool:
-    """x / sqrt(mean(x^2) + e), however spelled: a root mean square normalisation."""
+    """x / sqrt(mean(x^2) + e), however spelled: a root mean square normalization."""
     if node.op_type not in ("Div", "Mul") or len(node.inputs) != 2:
         return False
     for x, root in (node.inputs, node.inputs[::-1])[: 1 if node.op_type == "Div" else 2]:
@@ -302,7 +302,7 @@ def _within(made: Estimate, low: float, high: float) -> Estimate:
     return replace(made, low=np.full(size, low), high=np.full(size, high), basis=Basis.BOUND)
 
 
-def _normalised(node: Node) -> Estimate | None:
+def _normalized(node: Node) -> Estimate | None:
     scale, bias = (vector(node.graph, node.input(position)) for position in (1, 2))
     if scale is None or (node.input(2) and bias is None):
         return None
@@ -312,7 +312,7 @@ def _normalised(node: Node) -> Estimate | None:
         return None
     if not (np.isfinite(deviation).all() and np.isfinite(mean).all()):
         return None
-    made = normal(mean, deviation, Basis.NORMALISATION)
+    made = normal(mean, deviation, Basis.NORMALIZATION)
     by_channel = node.op_type in ("BatchNormalization", "InstanceNormalization")
     return made if by_channel else made.whole()
 
@@ -378,7 +378,7 @@ def _by_channel(node: Node, shape: tuple[int, ...], channels: int) -> int:
 
 
 def _fused(graph: Graph, patterns: Sequence[Pattern]) -> list[tuple[NodeKey, tuple[str, str]]]:
-    """For each recognised subgraph of the main graph: its last node, the layer, and what goes in."""
+    """For each recognized subgraph of the main graph: its last node, the layer, and what goes in."""
     ends = []
     nodes = graph.nodes
     for pattern in patterns:

@@ -20,7 +20,7 @@ MOST = 1 << 23
 def through_weights(node: Node, given: Estimate | None, weights: Weights) -> Estimate | None:
     """The output's moments, taking what is read for independent from value to value.
 
-    Neighbours in an image are not independent, so deviations come out too small on real data,
+    Neighbors in an image are not independent, so deviations come out too small on real data,
     commonly by two to three times.
     """
     if given is None or not given.known:

@@ -1,7 +1,7 @@
 """High-bias absorption: constants moved out of one convolution's output into the next one's bias.
 
 Channel i of the first convolution gives c_i less, the second gets the weighted sum of all c more.
-Through Relu that holds where the channel is above c: with beta and |gamma| of the batch normalisation
+Through Relu that holds where the channel is above c: with beta and |gamma| of the batch normalization
 as mean and deviation, c = max(0, beta - 3 |gamma|) leaves out the lowest 0.13 % of a normal
 distribution. Without an activation c = beta, and with gamma 0 (the channel is constant) it holds
 exactly. A second convolution that pads with zeros would pad with them still where c is now missing,

@@ -25,7 +25,7 @@ class Figures:
 
     `spread` is the largest over the smallest range of its output channels, dead ones apart. `sqnr` is
     the signal to quantization noise of the whole weight in dB, `chain_sqnr` the same with every cell
-    counting by what its neighbours make of it: times the energy of what comes before its input channel
+    counting by what its neighbors make of it: times the energy of what comes before its input channel
     and after its output channel. That is what equalization is for: a channel of small weights is lost
     in the noise, and matters all the same where the next convolution multiplies it by large ones.
     """
@@ -59,7 +59,7 @@ def chain_figures(
 class _State:
     """A weight under factors for its channels, and the weights of channels in the chain.
 
-    `outputs` hold the factor of the batch normalisation too. `energy` is the sum of squares, `step` that
+    `outputs` hold the factor of the batch normalization too. `energy` is the sum of squares, `step` that
     of the quantizer's grid, `after` and `before` what output and input channels count for.
     """
 

@@ -1,7 +1,7 @@
-"""The numbers of a convolution that equalization needs: its weight measured, normalisation, bias.
+"""The numbers of a convolution that equalization needs: its weight measured, normalization, bias.
 
 A weight is seen as the converter sees it, times gamma / sqrt(variance + epsilon) of the batch
-normalisation behind it. What is held of a convolution are vectors with one number a channel, and the few
+normalization behind it. What is held of a convolution are vectors with one number a channel, and the few
 cells of its weight that decide ranges; the weight itself stays in the file.
 """
 
@@ -57,7 +57,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Norm:
-    """A batch normalisation at inference: gamma, beta, mean and variance, one number a channel."""
+    """A batch normalization at inference: gamma, beta, mean and variance, one number a channel."""
 
     node: Node
     gamma: Stored
@@ -80,7 +80,7 @@ class Norm:
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution, what normalises it, and its weight as measured."""
+    """A convolution, what normalizes it, and its weight as measured."""
 
     conv: Node
     stored: Stored
@@ -109,7 +109,7 @@ class Layer:
 
 
 def read_layer(conv: Node, norm: Node | None) -> Layer:
-    """Read a convolution with the batch normalisation behind it.
+    """Read a convolution with the batch normalization behind it.
 
     Raises:
         CannotScale: with the reason.
@@ -155,7 +155,7 @@ def _stored(node: Node, position: int) -> Stored:
 
 
 def _cells(conv: Node, weight: Stored) -> Cells:
-    """The cells of a convolution's weight, without those of what normalises it."""
+    """The cells of a convolution's weight, without those of what normalizes it."""
     tensor = weight.tensor
     if tensor.data_type not in _FLOATS:
         raise CannotScale(f"its weight {weight.name!r} is no float tensor")

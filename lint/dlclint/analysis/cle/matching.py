@@ -45,14 +45,14 @@ class Stop:
     tensor: str
     """The tensor at which it ends."""
     norm: Node | None = None
-    """The batch normalisation directly behind the convolution, if the way got past one."""
+    """The batch normalization directly behind the convolution, if the way got past one."""
 
 
 @record
 class Pair:
     """Two convolutions on one branch, and what lies between them.
 
-    `norm` is the batch normalisation directly behind the first and `second_norm` the one behind the
+    `norm` is the batch normalization directly behind the first and `second_norm` the one behind the
     second; None where it was folded in the export or never was there. `between` holds the other ops
     in order; `activation` is the one of them that is an activation.
     """
@@ -67,7 +67,7 @@ class Pair:
 
     @property
     def is_whole(self) -> bool:
-        """Whether both batch normalisations are there, as the documented chains demand."""
+        """Whether both batch normalizations are there, as the documented chains demand."""
         return self.norm is not None and self.second_norm is not None
 
 
@@ -198,7 +198,7 @@ def _is_relu6(node: Node) -> bool:
 
 
 def is_inference_norm(node: Node, tensor: str) -> bool:
-    """Whether a node normalises a tensor by stored statistics."""
+    """Whether a node normalizes a tensor by stored statistics."""
     return (
         node.op_type == "BatchNormalization"
         and node.input(0) == tensor
@@ -208,7 +208,7 @@ def is_inference_norm(node: Node, tensor: str) -> bool:
 
 
 def norm_behind(conv: Node, folded: Collection[NodeKey]) -> Node | None:
-    """The batch normalisation that alone reads a convolution, if there is one."""
+    """The batch normalization that alone reads a convolution, if there is one."""
     graph, tensor = conv.graph, conv.outputs[0]
     passed: set[str] = set()
     while tensor not in graph.outputs and tensor not in passed:

@@ -18,7 +18,7 @@ class LayerRow:
     """A convolution before and after. `chain` counts from 1; see `Figures` for the numbers.
 
     `range_before` and `range_after` are the largest activation behind it, estimated from the batch
-    normalisation; None without one, and for the last of a chain, which is not scaled.
+    normalization; None without one, and for the last of a chain, which is not scaled.
     """
 
     chain: int
@@ -108,7 +108,7 @@ def verdict(outcome: EqualizeOutcome) -> str:
     if worse:
         row = min(worse, key=lambda row: row.chain_sqnr_after - row.chain_sqnr_before)
         said += (
-            f"; {len(worse)} of {len(layers)} give some to their neighbours, most {row.node}"
+            f"; {len(worse)} of {len(layers)} give some to their neighbors, most {row.node}"
             f" ({row.chain_sqnr_before:.1f} to {row.chain_sqnr_after:.1f} dB)"
         )
     if gain < _WORTH:

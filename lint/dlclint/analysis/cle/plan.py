@@ -27,7 +27,7 @@ class Link:
     """A pair in a chain: factors s, constants to absorb, and the range between before and after.
 
     `range_before` and `range_after` are estimates of the largest activation, from the batch
-    normalisation (mean plus three deviations); None without one.
+    normalization (mean plus three deviations); None without one.
     """
 
     pair: Pair

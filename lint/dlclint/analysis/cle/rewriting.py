@@ -1,6 +1,6 @@
 """From a plan to edits of the model.
 
-Batch normalisation stays where it is: its gamma and beta take the factor of the convolution before it,
+Batch normalization stays where it is: its gamma and beta take the factor of the convolution before it,
 so that every node, name and statistic survives and the quantizer's own high-bias absorption still finds
 what it needs. Only where none follows are the convolution's own output channels and bias scaled.
 """

@@ -1,8 +1,8 @@
-"""Cross-layer equalization: factors by which the channels of neighbouring convolutions come to one range.
+"""Cross-layer equalization: factors by which the channels of neighboring convolutions come to one range.
 
 For a pair with output ranges r1 of the first and input ranges r2 of the second, channel i of the first
 is divided, and of the second multiplied, by s_i = sqrt(r1_i / r2_i): both ranges become
-sqrt(r1_i r2_i). In a chain a pair undoes a little of what its neighbour did, so sweeps over the chain
+sqrt(r1_i r2_i). In a chain a pair undoes a little of what its neighbor did, so sweeps over the chain
 go on until nothing changes. Sweeps look at the peaks of the weights alone; then every weight is read
 with the factors they came to, and where a cell shows up that is larger than its channel's peaks, the
 sweeps go on with it. So the factors are those that the whole weights come to, after four or five

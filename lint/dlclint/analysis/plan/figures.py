@@ -46,7 +46,7 @@ def carried(view: ModelView) -> Iterator[tuple[str, Node]]:
     Left out are outputs inside a supergroup or a fused subgraph, of which only the last has one, and
     outputs of ops that move data, which keep that of their input (AIMET's HTP configuration).
     """
-    movers = frozenset(quantization_facts()["aimet_htp_config"]["output_not_quantised_ops"])
+    movers = frozenset(quantization_facts()["aimet_htp_config"]["output_not_quantized_ops"])
     inside: set[str] = set()
     graph = view.model.graph
     for node in graph.nodes:

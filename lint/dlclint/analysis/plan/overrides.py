@@ -37,7 +37,7 @@ def overrides(view: ModelView, plan: Plan, version: str, estimated: bool) -> Ove
     """The override file of a plan.
 
     Weights of convolutions get a symmetric encoding for each channel if the plan chose that, others
-    one for the tensor; a batch normalisation that the converter folds is folded in. Matrices that the
+    one for the tensor; a batch normalization that the converter folds is folded in. Matrices that the
     plan wants quantized by row get none, because an entry would hold them to one grid. Biases get
     none: the quantizer's --bias_bitwidth sets them. Activations that the plan gives 16 bits get an
     entry that says so; with `estimated` all that have an estimated range get one with that range, unless

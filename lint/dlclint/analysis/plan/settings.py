@@ -263,7 +263,7 @@ def equalization(
     bare = sum(not pair.is_whole for pair in view.cle.pairs)
     reason = f"{among}, and one grid for all channels of a weight"
     if bare:
-        reason += f"; {bare} of {pairs} lack batch normalisation, so high biases stay"
+        reason += f"; {bare} of {pairs} lack batch normalization, so high biases stay"
     if clipped.known:
         worst = clipped.known[0]
         reason += f"; ReLU6 becomes Relu, which keeps {worst.kept:.1f} dB of its output at the worst"

@@ -105,12 +105,12 @@ def dequantized(tensor: Tensor, grid: Quantization) -> Array:
     values = tensor.array()
     kind = onnx.helper.tensor_dtype_to_np_dtype(grid.result)
     if values.dtype.kind in "iu" or grid.dtype.startswith(("int", "uint")):
-        centred = (values.astype(np.int64) - spread(grid.zero, grid, values.shape).astype(np.int64)).astype(
+        centered = (values.astype(np.int64) - spread(grid.zero, grid, values.shape).astype(np.int64)).astype(
             np.float32
         )
     else:  # float8 and float4 have no zero point but 0
-        centred = values.astype(np.float32)
-    return np.asarray(centred * spread(grid.scale, grid, values.shape).astype(np.float32)).astype(kind)
+        centered = values.astype(np.float32)
+    return np.asarray(centered * spread(grid.scale, grid, values.shape).astype(np.float32)).astype(kind)
 
 
 def spread(values: npt.NDArray[np.float64], grid: Quantization, shape: tuple[int, ...]) -> Array:

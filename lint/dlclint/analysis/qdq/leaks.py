@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @record
 class Leak:
-    """Neighbouring ops in float, in graph order, with what they read from and hand to quantized ones."""
+    """Neighboring ops in float, in graph order, with what they read from and hand to quantized ones."""
 
     nodes: tuple[Node, ...]
     reads: tuple[str, ...]

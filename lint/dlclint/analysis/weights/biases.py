@@ -40,7 +40,7 @@ class BiasError:
 
 
 def bias_errors(view: ModelView) -> Iterator[BiasError]:
-    """Every bias that has one grid for all its channels, that of a folded batch normalisation too.
+    """Every bias that has one grid for all its channels, that of a folded batch normalization too.
 
     What a recurrent op adds its bias to is inside it, so its error is not told in steps of anything.
     """

@@ -20,7 +20,7 @@ Home = tuple[str, str]
 
 @record
 class ConvertedWeight:
-    """A weight as the quantizer will see it, by output channel: batch normalisation folded in.
+    """A weight as the quantizer will see it, by output channel: batch normalization folded in.
 
     `minimum`, `maximum` and `mean_square` have shape [channels]; `values` is how many values a
     channel has. `factors` is what folding multiplied each channel by, None where nothing is folded.
@@ -141,7 +141,7 @@ class Weights:
 
 
 def distinct(weights: Iterable[ConvertedWeight]) -> list[ConvertedWeight]:
-    """The weights without those that another op reads in the same way, batch normalisation and all."""
+    """The weights without those that another op reads in the same way, batch normalization and all."""
     found: dict[tuple[object, ...], ConvertedWeight] = {}
     for weight in weights:
         use = weight.use

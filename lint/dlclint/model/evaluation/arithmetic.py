@@ -70,7 +70,7 @@ def _divide(left: Array, right: Array) -> Array:
         return np.asarray(left / right)
     if not right.all():
         raise Unknown
-    # Whole numbers divide towards zero, which numpy's // does not. The lowest number by -1 overflows.
+    # Whole numbers divide toward zero, which numpy's // does not. The lowest number by -1 overflows.
     if left.dtype.kind == "i" and left.size and left.min() == np.iinfo(left.dtype).min:
         raise Unknown
     magnitude = np.abs(left) // np.abs(right) if left.dtype.kind == "i" else left // right
