@@ -96,13 +96,11 @@ class Outcome:
     @property
     def failed(self) -> bool:
         """Whether any finding reaches the threshold."""
-        if self.fail_on is None:
-            return False
-        return any(
-            diagnostic.severity.rank <= self.fail_on.rank
-            for file in self.files
-            for diagnostic in file.diagnostics
-        )
+        return any(self.reaches(finding) for file in self.files for finding in file.diagnostics)
+
+    def reaches(self, finding: Diagnostic) -> bool:
+        """Whether a finding is as severe as the threshold, or more so."""
+        return self.fail_on is not None and finding.severity.rank <= self.fail_on.rank
 
 
 @record

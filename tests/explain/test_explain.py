@@ -150,6 +150,14 @@ def test_what_cannot_be_read_is_one_line(
     assert message.out == "" and message.err.count("\n") == 1
 
 
+def test_an_explanation_replaces_no_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("Bad quantization: zero scale!\n", "utf-8")
+    assert main(["explain", str(log), "-o", str(log)]) == 2
+    assert "is an input" in capsys.readouterr().err
+    assert log.read_text("utf-8") == "Bad quantization: zero scale!\n"
+
+
 @given(st.lists(st.text(max_size=80)), st.sampled_from(log_messages()))
 def test_any_text_is_taken_and_nothing_of_it_steers_a_terminal(lines: list[str], message: object) -> None:
     contains = getattr(message, "contains", "")

@@ -10,13 +10,13 @@ import time
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import config_of, inputs_of, jobs_of, listed, refuse_unknown, rules_of
 from dlclint.cli.output import Output, deliver, guard
-from dlclint.diagnostic import Severity
+from dlclint.diagnostic import Severity, plain
 from dlclint.engine.registry import ENCODINGS_GROUP, GROUP
 from dlclint.engine.run import WorkerKilled, run
 from dlclint.outcome import Outcome
 from dlclint.own_rules import CONFIRM_DOCS, OWN_DOCS
 from dlclint.report.progress import with_progress
-from dlclint.report.render import render
+from dlclint.report.render import FORMATS, render
 from dlclint.version import __version__
 
 
@@ -27,13 +27,18 @@ def check(given: argparse.Namespace) -> int:
         UsageError: the arguments or the configuration cannot be followed.
     """
     started = time.perf_counter()
+    reports = [_report(text) for text in given.output_format]
+    files_named = [path for path in (given.output, *(path for _, path in reports)) if path is not None]
+    if len(set(files_named)) < len(files_named):
+        raise UsageError("two reports go to one file; name another for each format")
     config = config_of(given)
     chosen = listed(given.select) or list(config.select)
     ignored = [*listed(given.ignore), *config.ignore]
     jobs = list(jobs_of(given, config, chosen, ignored))
     groups = {ENCODINGS_GROUP if job.kind == "encodings" else GROUP for job in jobs}
     rules = rules_of(chosen, ignored, tuple(sorted(groups)))
-    guard(given.output, Output.REPORT, inputs_of(given, jobs), given.overwrite)
+    for path in (given.output, *(path for _, path in reports)):
+        guard(path, Output.REPORT, inputs_of(given, jobs), given.overwrite)
     if given.jobs is not None and given.jobs < 1:
         raise UsageError(f"--jobs {given.jobs}: give a number of at least 1")
     try:
@@ -61,6 +66,21 @@ def check(given: argparse.Namespace) -> int:
         docs,
         time.perf_counter() - started,
     )
+    for form, path in reports:
+        deliver(render("check", form, outcome, None), path)
     text = render("check", given.format, outcome, sys.stdout if given.output is None else None)
     deliver(text, given.output)
     return 1 if outcome.failed else 0
+
+
+def _report(text: str) -> tuple[str, str]:
+    """The format and the file of a further report.
+
+    Raises:
+        UsageError: it is none.
+    """
+    form, _, path = text.partition("=")
+    if not path or form not in FORMATS["check"]:
+        known = ", ".join(FORMATS["check"])
+        raise UsageError(f"--output-format {plain(text)}: give FORMAT=FILE; formats are {known}")
+    return form, path

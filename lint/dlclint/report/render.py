@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TextIO
 
 FORMATS = {
-    "check": ("rich", "concise", "json", "sarif"),
+    "check": ("rich", "concise", "json", "sarif", "github", "gitlab", "junit", "markdown"),
     "confirm": ("rich", "json", "sarif"),
     "equalize": ("rich", "json"),
     "explain": ("rich", "json"),

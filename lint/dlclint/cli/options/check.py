@@ -39,5 +39,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     output = check.add_argument_group("output")
     output.add_argument("--format", choices=FORMATS["check"], default="rich", help="default: rich")
     output.add_argument("-o", "--output", metavar="FILE", help="write the report to a file")
+    output.add_argument(
+        "--output-format",
+        action="append",
+        default=[],
+        metavar="FORMAT=FILE",
+        help="write a report in another format too, such as: sarif=dlclint.sarif; repeatable",
+    )
     shared.add_overwrite(output)
     output.add_argument("-j", "--jobs", type=int, metavar="N", help="files linted at once")

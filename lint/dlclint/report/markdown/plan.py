@@ -7,29 +7,30 @@ from typing import TextIO
 from dlclint.analysis.plan.commands import line
 from dlclint.analysis.plan.model import Plan
 from dlclint.diagnostic import plain
+from dlclint.report.markdown.text import cell
 from dlclint.report.plan_words import ALL, FAILS, LAYERS, commands, notes_of, said, title
 
 
 def render(plan: Plan, stream: TextIO | None) -> str:
     """The plan as a document."""
-    lines = [f"# Quantization plan: {_cell(title(plan))}", ""]
+    lines = [f"# Quantization plan: {cell(title(plan))}", ""]
     errors = [item for item in plan.obstacles if item.is_error]
     if errors:
         lines += [f"## {FAILS}", ""]
-        lines += [f"- {_cell(said(item))}.{f' {_cell(item.help)}' if item.help else ''}" for item in errors]
+        lines += [f"- {cell(said(item))}.{f' {cell(item.help)}' if item.help else ''}" for item in errors]
         lines.append("")
     if plan.first:
         lines += ["## Before quantizing", ""]
-        lines += [f"- **{_cell(a.topic)}**: {_cell(a.choice)}. {_cell(a.reason)}" for a in plan.first]
+        lines += [f"- **{cell(a.topic)}**: {cell(a.choice)}. {cell(a.reason)}" for a in plan.first]
         lines.append("")
     lines += ["## Settings", "", "| what | choose | why |", "| --- | --- | --- |"]
-    lines += [f"| {_cell(a.topic)} | {_cell(a.choice)} | {_cell(a.reason)} |" for a in plan.advice]
+    lines += [f"| {cell(a.topic)} | {cell(a.choice)} | {cell(a.reason)} |" for a in plan.advice]
     if plan.layers:
         lines += ["", "## Worst weights", "", "SQNR at the chosen width, foretold from the weights.", ""]
         lines += ["| weight | op | dB per tensor | dB per channel | at 4 bits |"]
         lines += ["| --- | --- | --- | --- | --- |"]
         lines += [
-            f"| {_cell(row.weight)} | {row.op} | {row.per_tensor:.1f} | {row.per_channel:.1f}"
+            f"| {cell(row.weight)} | {row.op} | {row.per_tensor:.1f} | {row.per_channel:.1f}"
             f" | {row.at_4_bits:.1f} |"
             for row in plan.layers[:LAYERS]
         ]
@@ -43,7 +44,7 @@ def render(plan: Plan, stream: TextIO | None) -> str:
         ]
         lines += ["| tensor | range | dB at 8 bits | at 16 | basis |", "| --- | --- | --- | --- | --- |"]
         lines += [
-            f"| {_cell(row.tensor)} | {row.low:.3g} to {row.high:.3g} | {row.sqnr8:.1f} | {row.sqnr16:.1f}"
+            f"| {cell(row.tensor)} | {row.low:.3g} to {row.high:.3g} | {row.sqnr8:.1f} | {row.sqnr16:.1f}"
             f" | {row.basis} |"
             for row in plan.narrow[:LAYERS]
         ]
@@ -55,13 +56,5 @@ def render(plan: Plan, stream: TextIO | None) -> str:
         lines += ["", f"## {ALL.capitalize()}", "", "```sh", plain(plan.check, 4000), "```"]
     notes = notes_of(plan)
     if notes:
-        lines += ["", "## Notes", "", *(f"- {_cell(note)}" for note in notes)]
+        lines += ["", "## Notes", "", *(f"- {cell(note)}" for note in notes)]
     return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    """Text that is no markup in a table of Markdown."""
-    safe = plain(text, 400).replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`")
-    for mark in "<>[]*_":
-        safe = safe.replace(mark, f"\\{mark}")
-    return safe

@@ -5,8 +5,8 @@ Source of "section" numbers: the OASIS standard, Static Analysis Results Interch
 
 from __future__ import annotations
 
-import hashlib
 import json
+import re
 from pathlib import PurePath
 from typing import Any, TextIO
 from urllib.parse import quote
@@ -14,42 +14,69 @@ from urllib.parse import quote
 from dlclint.diagnostic import Diagnostic, Severity
 from dlclint.outcome import Outcome
 from dlclint.own_rules import OWN_DOCS
+from dlclint.report.fingerprints import fingerprints
+from dlclint.report.markdown.text import cell
+from dlclint.report.places import place_text
 
+INFORMATION = "https://dlclint.dev/"
 _LEVEL = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+
+
+MAX_RESULTS = 25_000
+"""GitHub refuses a run with more (its documentation, SARIF support for code scanning, limits)."""
 
 
 def render(outcome: Outcome, stream: TextIO | None) -> str:
     """One run; rules carry their documentation, nodes are logical locations."""
     found = [item for file in outcome.files for item in file.diagnostics]
+    shown = found
+    if len(found) > MAX_RESULTS:
+        # The worst are kept, in the order of the report.
+        kept = sorted(range(len(found)), key=lambda index: (found[index].severity.rank, index))[:MAX_RESULTS]
+        shown = [found[index] for index in sorted(kept)]
     ids = sorted({item.rule for item in found} | set(outcome.rule_docs))
-    log = {
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [
-            {
-                "tool": {
-                    "driver": {
-                        "name": "dlclint",
-                        "version": outcome.version,
-                        "rules": [_rule(id, outcome) for id in ids],
-                    }
-                },
-                "columnKind": "unicodeCodePoints",
-                "results": [_result(item, ids) for item in found],
+    worst: dict[str, Severity] = {}
+    for item in sorted(found, key=lambda item: item.severity.rank):
+        worst.setdefault(item.rule, item.severity)
+    run: dict[str, Any] = {
+        "tool": {
+            "driver": {
+                "name": "dlclint",
+                "version": outcome.version,
+                "semanticVersion": outcome.version,
+                "informationUri": INFORMATION,
+                "rules": [_rule(id, outcome, worst.get(id)) for id in ids],
             }
-        ],
+        },
+        "automationDetails": {"id": "dlclint/"},
+        "columnKind": "unicodeCodePoints",
+        "results": [_result(item, ids, mark) for item, mark in zip(shown, fingerprints(shown), strict=True)],
     }
+    if len(shown) < len(found):
+        text = f"{len(found) - len(shown)} further findings are left out: a run holds {MAX_RESULTS}"
+        notes = [{"level": "note", "message": {"text": text}}]
+        run["invocations"] = [{"executionSuccessful": True, "toolExecutionNotifications": notes}]
+    log = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
     return json.dumps(log, indent=2, ensure_ascii=True) + "\n"
 
 
-def _rule(id: str, outcome: Outcome) -> dict[str, Any]:
+def _rule(id: str, outcome: Outcome, worst: Severity | None) -> dict[str, Any]:
     docs = outcome.rule_docs.get(id) or OWN_DOCS.get(id, id)
+    title, _, rest = docs.partition("\n")
     return {
         "id": id,
-        "shortDescription": {"text": docs.partition("\n")[0]},
+        "name": "".join(part.capitalize() for part in re.split(r"[^A-Za-z0-9]+", id)),
+        "shortDescription": {"text": title},
         "fullDescription": {"text": docs},
-        "help": {"text": docs},
+        "help": {"text": docs, "markdown": f"**{cell(title)}**\n\n{_markdown(rest)}".strip()},
+        "helpUri": f"{INFORMATION}rules/{id}/",
+        "defaultConfiguration": {"level": _LEVEL[worst or Severity.WARNING]},
     }
+
+
+def _markdown(docs: str) -> str:
+    """A rule's sections, each a paragraph with its name in bold."""
+    return re.sub(r"(?m)^([A-Z][A-Za-z ]{2,20}):", r"\n**\1:**", docs).strip()
 
 
 def _uri(file: str) -> str:
@@ -63,19 +90,20 @@ def _message(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}").replace("](", "] (")
 
 
-def _result(item: Diagnostic, ids: list[str]) -> dict[str, Any]:
+def _result(item: Diagnostic, ids: list[str], mark: str) -> dict[str, Any]:
     place = item.location
     physical: dict[str, Any] = {"artifactLocation": {"uri": _uri(place.file)}}
-    if place.line is not None:
-        physical["region"] = {"startLine": place.line, "startColumn": place.column or 1}
+    # A model has no lines; code scanning shows a result without a region nowhere.
+    physical["region"] = {"startLine": place.line or 1, "startColumn": place.column or 1}
     location: dict[str, Any] = {"physicalLocation": physical}
     spot = f"{place.graph}#{place.node_index if place.node_index is not None else place.tensor}"
     if place.node_index is not None or place.tensor:
         location["logicalLocations"] = [
             {"name": place.node or place.tensor, "fullyQualifiedName": spot, "kind": place.op or "tensor"}
         ]
-    text = f"{item.message}. To do: {item.help}." if item.help else item.message
-    mark = "\0".join((item.rule, place.file.rpartition("/")[2], spot, place.tensor, item.message))
+    where = "" if place.line is not None else place_text(place)
+    text = f"{item.message} (at {where})" if where else item.message
+    text = f"{text}. Help: {item.help}." if item.help else f"{text}."
     properties: dict[str, Any] = {"confidence": item.confidence.value}
     if item.source is not None:
         properties["source"] = str(item.source)
@@ -88,6 +116,7 @@ def _result(item: Diagnostic, ids: list[str]) -> dict[str, Any]:
         "level": _LEVEL[item.severity],
         "message": {"text": _message(text)},
         "locations": [location],
-        "partialFingerprints": {"dlclint/v1": hashlib.sha256(mark.encode()).hexdigest()},
+        # The first is the name that code scanning knows; without a line of text it would make its own.
+        "partialFingerprints": {"primaryLocationLineHash": f"{mark[:16]}:1", "dlclint/v2": mark},
         "properties": properties,
     }

@@ -1,0 +1,37 @@
+"""What makes a finding the same in two reports: its rule, and its place by names and structure.
+
+Indexes and numbers take no part, so that a node inserted before the place, or a weight trained on, leaves
+the fingerprint as it is. Findings that are alike in all that are told apart by their order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from dlclint.diagnostic import Diagnostic
+
+_NUMBER = re.compile(r"\d[\d.,]*(?:e[-+]?\d+)?")
+_INDEX = re.compile(r"(?<=/)\d+(?=/|$)")
+
+
+def fingerprints(findings: Iterable[Diagnostic]) -> Iterator[str]:
+    """64 hexadecimal digits for each finding, in the order given."""
+    seen: Counter[str] = Counter()
+    for finding in findings:
+        place = finding.location
+        mark = "\0".join(
+            (
+                finding.rule,
+                place.file.replace("\\", "/"),
+                place.graph,
+                place.op,
+                place.node or place.tensor,
+                _INDEX.sub("#", place.pointer or ""),
+                _NUMBER.sub("#", finding.message),
+            )
+        )
+        seen[mark] += 1
+        yield hashlib.sha256(f"{mark}\0{seen[mark]}".encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Workflow annotations of GitHub Actions."""

@@ -1,0 +1,43 @@
+"""Format `github`: workflow commands that GitHub shows beside the files of a pull request.
+
+Source: GitHub's documentation, Workflow commands for GitHub Actions: properties escape % : , and line
+ends, the message escapes % and line ends; a step shows 10 annotations of each kind.
+"""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from dlclint.diagnostic import Diagnostic, Severity
+from dlclint.outcome import Outcome
+from dlclint.report.counts import count_line
+from dlclint.report.places import place_text
+
+_KIND = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
+
+
+def render(outcome: Outcome, stream: TextIO | None) -> str:
+    """One command for each finding, the worst first, and the counts as a line of their own."""
+    findings = [item for file in outcome.files for item in file.diagnostics]
+    findings.sort(key=lambda item: item.severity.rank)
+    # The older commands, `##[error]`, are taken anywhere in a line that begins with no command.
+    return "".join(f"{line}\n" for line in (*map(_command, findings), count_line(outcome)))
+
+
+def _command(finding: Diagnostic) -> str:
+    place = finding.location
+    properties = {"title": finding.rule, "file": place.file}
+    if place.line is not None:
+        properties |= {"line": str(place.line), "col": str(place.column or 1)}
+    where = "" if place.line is not None else place_text(place)
+    lines = [finding.message, f"at {where}" if where else "", f"help: {finding.help}" if finding.help else ""]
+    given = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
+    return f"::{_KIND[finding.severity]} {given}::{_data(chr(10).join(filter(None, lines)))}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,1 @@
+"""Reports of GitLab's Code Quality."""

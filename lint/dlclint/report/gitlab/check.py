@@ -1,0 +1,37 @@
+"""Format `gitlab`: GitLab's Code Quality report, a subset of Code Climate's.
+
+Source: GitLab's documentation, Code Quality, Code Quality report format: description, check_name,
+fingerprint, location.path, location.lines.begin, and a severity of info, minor, major, critical, blocker.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TextIO
+
+from dlclint.diagnostic import Diagnostic, Severity
+from dlclint.outcome import Outcome
+from dlclint.report.fingerprints import fingerprints
+from dlclint.report.places import place_text
+
+_SEVERITY = {Severity.ERROR: "critical", Severity.WARNING: "minor", Severity.INFO: "info"}
+
+
+def render(outcome: Outcome, stream: TextIO | None) -> str:
+    """One entry for each finding; a model has no lines, so that its findings stand at the first."""
+    findings = [item for file in outcome.files for item in file.diagnostics]
+    entries = [_entry(item, mark) for item, mark in zip(findings, fingerprints(findings), strict=True)]
+    return json.dumps(entries, indent=2, ensure_ascii=True) + "\n"
+
+
+def _entry(finding: Diagnostic, mark: str) -> dict[str, Any]:
+    place = finding.location
+    where = "" if place.line is not None else place_text(place)
+    text = f"{finding.message}{f' (at {where})' if where else ''}"
+    return {
+        "description": f"{text}; help: {finding.help}" if finding.help else text,
+        "check_name": finding.rule,
+        "fingerprint": mark,
+        "severity": _SEVERITY[finding.severity],
+        "location": {"path": place.file, "lines": {"begin": place.line or 1}},
+    }

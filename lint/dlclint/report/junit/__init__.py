@@ -1,0 +1,1 @@
+"""JUnit XML, which most continuous-integration services read."""

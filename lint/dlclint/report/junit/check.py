@@ -1,0 +1,69 @@
+"""Format `junit`: a test suite for each file, and in it a test case for each rule that has a finding.
+
+A rule fails where one of its findings reaches `--fail-on`; what it says otherwise is its output. A file
+without a finding is one test case that passes. There is no standard; elements and attributes are those of
+the schema that Jenkins uses (JUnit 10).
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import groupby
+from typing import TextIO
+from xml.etree import ElementTree
+
+from dlclint.diagnostic import Diagnostic
+from dlclint.outcome import FileOutcome, Outcome
+from dlclint.report.places import place_text
+
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 does not have, such as unpaired surrogates."""
+
+
+def render(outcome: Outcome, stream: TextIO | None) -> str:
+    """The whole document."""
+    root = ElementTree.Element("testsuites", name="dlclint")
+    for file in outcome.files:
+        _suite(root, file, outcome)
+    ElementTree.indent(root)
+    text = ElementTree.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
+
+
+def _suite(root: ElementTree.Element, file: FileOutcome, outcome: Outcome) -> None:
+    suite = ElementTree.SubElement(root, "testsuite", name=_plain(file.path))
+    findings = sorted(file.diagnostics, key=lambda item: item.rule)
+    failed = [
+        _case(suite, rule, list(group), outcome)
+        for rule, group in groupby(findings, key=lambda item: item.rule)
+    ]
+    if not findings:
+        ElementTree.SubElement(suite, "testcase", classname="dlclint", name="no findings")
+    suite.set("tests", str(len(failed) or 1))
+    suite.set("failures", str(sum(failed)))
+    suite.set("errors", "0")
+
+
+def _case(suite: ElementTree.Element, rule: str, findings: list[Diagnostic], outcome: Outcome) -> bool:
+    family, _, name = rule.partition("/")
+    case = ElementTree.SubElement(suite, "testcase", classname=f"dlclint.{family}", name=_plain(name))
+    failing = [item for item in findings if outcome.reaches(item)]
+    text = "\n".join(map(_text, findings))
+    if failing:
+        kind = failing[0].severity.value
+        failure = ElementTree.SubElement(case, "failure", type=kind, message=_plain(failing[0].message))
+        failure.text = text
+    else:
+        ElementTree.SubElement(case, "system-out").text = text
+    return bool(failing)
+
+
+def _text(finding: Diagnostic) -> str:
+    where = place_text(finding.location)
+    at = f" (at {where})" if where else ""
+    help = f"\n  help: {finding.help}" if finding.help else ""
+    return _plain(f"{finding.severity.value}: {finding.message}{at}{help}")
+
+
+def _plain(text: str) -> str:
+    return _FORBIDDEN.sub("\ufffd", text)

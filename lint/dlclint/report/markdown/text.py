@@ -1,0 +1,14 @@
+"""Text in Markdown that is no markup, whatever names a model has."""
+
+from __future__ import annotations
+
+from dlclint.diagnostic import plain
+
+
+def cell(text: str) -> str:
+    """Text that is no markup, in a table or elsewhere."""
+    safe = plain(text, 400).replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`")
+    for mark in "<>[]*_":
+        safe = safe.replace(mark, f"\\{mark}")
+    # A name that a service would take for a person or an issue is none.
+    return safe.replace("@", "@\u200b").replace("#", "\\#")
