@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dlclint import __version__
 from dlclint.diagnostic import counted
 from dlclint.encodings.convert import Entry, written
 from dlclint.model.op_facts import Role
 from dlclint.simulate.assigning import fused
 from dlclint.simulate.network import Network, Step
 from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, bias_scale, what
+from dlclint.version import __version__
 
 VERSIONS = ("0.6.1", "1.0.0", "2.0.0")
 FLOATLESS = "2.0.0"

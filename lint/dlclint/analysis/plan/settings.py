@@ -249,7 +249,6 @@ def equalization(
         reason = (
             f"{among}, but it makes Relu of ReLU6, above which {worst.share:.1%} lies at the worst, so that"
             f" {worst.kept:.1f} dB of that output are kept; dlclint equalize takes the other pairs"
-            ""
         )
         return choice, [Advice("CLE", "no", reason, numbers)]
     if clipped.unknown:
