@@ -8,7 +8,7 @@ from typing import TextIO
 from dlclint.diagnostic import Diagnostic, Severity, counted
 from dlclint.outcome import FileOutcome, Outcome
 from dlclint.report.counts import count_line, severity_counts
-from dlclint.report.markdown.text import cell
+from dlclint.report.markup import cell
 from dlclint.report.places import place_text
 
 _PLACES = 3

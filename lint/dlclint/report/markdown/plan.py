@@ -7,7 +7,7 @@ from typing import TextIO
 from dlclint.analysis.plan.commands import line
 from dlclint.analysis.plan.model import Plan
 from dlclint.diagnostic import plain
-from dlclint.report.markdown.text import cell
+from dlclint.report.markup import cell
 from dlclint.report.plan_words import ALL, FAILS, LAYERS, commands, notes_of, said, title
 
 

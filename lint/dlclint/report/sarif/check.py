@@ -15,7 +15,7 @@ from dlclint.diagnostic import Diagnostic, Severity
 from dlclint.outcome import Outcome
 from dlclint.own_rules import OWN_DOCS
 from dlclint.report.fingerprints import fingerprints
-from dlclint.report.markdown.text import cell
+from dlclint.report.markup import cell
 from dlclint.report.places import place_text
 
 INFORMATION = "https://dlclint.dev/"
