@@ -20,6 +20,7 @@ from dlclint.model.draft import Draft
 from dlclint.model.reading import Unreadable
 from dlclint.model.writing import write_model
 from dlclint.outcome import FixOutcome
+from dlclint.target import DlcKind, Runtime, Target
 from dlclint.verify import Verdict, verify
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -105,3 +106,32 @@ def test_every_fixable_rule_is_mended() -> None:
             if item.rule == rule and item.fix is not None:
                 seen.setdefault(rule, set()).add(item.fix.safety)
     assert seen == {id: set(safeties) for id, safeties in FIXABLE.items()}
+
+
+NOT_OFFERED = {
+    "an op that has no older form": (
+        '<ir_version: 10, opset_import: ["" : 24]> g (float[1,2,4,8] q) => (float[1,2,4,8] y) '
+        "{ y = Attention(q, q, q) }",
+        "model/opset-too-new",
+        "cannot take Attention",
+    ),
+    "a constant that differs from sample to sample": (
+        '<ir_version: 8, opset_import: ["" : 13]> g (float[2,3,4,4] x) => (float[2,4,4,4] y) '
+        "<float[2,1,4,4] c = {1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8,9,1,2,3,4,5}> "
+        "{ y = Concat<axis = 1>(c, x) }",
+        "batch/not-one",
+        "differs from sample to sample",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NOT_OFFERED)
+def test_a_fix_that_cannot_be_made_is_not_offered(tmp_path: Path, case: str) -> None:
+    text, rule, reason = NOT_OFFERED[case]
+    path = tmp_path / "m.onnxtxt"
+    path.write_text(text, "utf-8")
+    job = Job(path, Target((Runtime.HTP,), kind=DlcKind(quantize=True)), select=(rule,))
+    (found,) = [item for item in lint(job).diagnostics if item.rule == rule]
+    assert found.fix is None
+    outcome, _ = fix_model(job, True)
+    assert [item.reason for item in outcome.left if reason in item.reason]

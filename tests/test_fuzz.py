@@ -17,7 +17,7 @@ if os.name == "nt":
 from fuzz import judge, server
 from fuzz.case import SIDECAR, Case, load, store
 from fuzz.minimize import minimized
-from fuzz.surfaces import SURFACES, build
+from fuzz.surfaces import SURFACES, SWEEP, build
 
 HERE = Path(__file__).parent
 CORPUS = HERE / "fuzz" / "corpus"
@@ -83,7 +83,7 @@ def test_every_flaw_is_seen(monkeypatch: pytest.MonkeyPatch, words: tuple[str, .
     assert events[0]["digest"] == events[2]["digest"] != ""
 
 
-@pytest.mark.parametrize("surface", SURFACES)
+@pytest.mark.parametrize("surface", [*SURFACES, SWEEP])
 def test_inputs_follow_from_their_number(surface: str) -> None:
     for index in range(40):
         first, second = build(surface, 3, index), build(surface, 3, index)

@@ -19,7 +19,7 @@ from . import server
 from .case import SIDECAR, Case, load, store
 from .judge import SECONDS, Flaw
 from .minimize import flaws_of, minimized
-from .surfaces import SURFACES, build
+from .surfaces import SURFACES, SWEEP, build
 
 CORPUS = Path(__file__).parent / "corpus"
 REPEATED = 8
@@ -31,7 +31,7 @@ _MINIMIZING = 60.0
 def main() -> int:
     """Run the command; 1 where something is wrong."""
     given = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    given.add_argument("--surface", choices=[*SURFACES, "all"], default="all")
+    given.add_argument("--surface", choices=[*SURFACES, SWEEP, "all"], default="all")
     given.add_argument("--inputs", type=int, default=1000, help="of each surface")
     given.add_argument("--seed", type=int, default=0)
     given.add_argument("--first", type=int, default=0, help="number of the first input, to go on with a run")
@@ -48,7 +48,7 @@ def main() -> int:
         print(store(build(values.surface, values.seed, values.show), Path.cwd(), "shown", "as built"))
         return 0
     wrong = False
-    for surface in SURFACES if values.surface == "all" else (values.surface,):
+    for surface in (*SURFACES, SWEEP) if values.surface == "all" else (values.surface,):
         wrong |= fuzz(surface, values)
     return int(wrong)
 

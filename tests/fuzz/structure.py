@@ -369,3 +369,21 @@ def single(schema: onnx.defs.OpSchema, random: random.Random) -> bytes:
         imports.append(helper.make_opsetid("", 17))
     model = onnx.ModelProto(ir_version=random.choice((3, 8, 10)), graph=graph, opset_import=imports)
     return bytes(model.SerializeToString())
+
+
+def swept(schema: onnx.defs.OpSchema, turn: int, random: random.Random) -> bytes:
+    """A node of an operator: without inputs, without attributes, with those of other types, or as drawn."""
+    model = onnx.ModelProto.FromString(single(schema, random))
+    node = model.graph.node[0]
+    if turn == 0:
+        del node.input[:]
+    elif turn == 1:
+        del node.attribute[:]
+    elif turn == 2:
+        del node.attribute[:]
+        for name in sorted(schema.attributes):
+            node.attribute.append(_attribute(name, random.choice(tuple(_VALUES)), random))
+    elif turn == 3:
+        for index in range(len(node.input)):
+            node.input[index] = random.choice(("", node.input[index]))
+    return bytes(model.SerializeToString())

@@ -50,6 +50,14 @@ def check(random: Random) -> Case:
     return Case({name: data, **_weights(data)}, words, origin)
 
 
+def operators(random: Random, index: int) -> Case:
+    """`dlclint check` on single nodes: every version of every operator in turn, damaged anew each time."""
+    known = structure.schemas()
+    data = structure.swept(known[index % len(known)], index // len(known), random)
+    words = ("check", "--isolated", *random.choice(TARGETS[:4]), "--format", random.choice(FORMS), "m.onnx")
+    return Case({"m.onnx": data}, words, "operator")
+
+
 def _weights(data: bytes) -> dict[str, bytes]:
     return {"w.bin": bytes(range(64))} if b"w.bin" in data else {}
 
@@ -333,8 +341,11 @@ SURFACES: dict[str, Callable[[Random], Case]] = {
     "encodings": encodings,
     "config": config,
 }
+SWEEP = "operators"
+"""The surface whose inputs follow from their number more than from the seed."""
 
 
 def build(surface: str, seed: int, index: int) -> Case:
     """The input of a surface with this number: the same in every process."""
-    return SURFACES[surface](Random(f"{seed}/{surface}/{index}"))
+    random = Random(f"{seed}/{surface}/{index}")
+    return operators(random, index) if surface == SWEEP else SURFACES[surface](random)

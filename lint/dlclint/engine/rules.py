@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from dlclint.diagnostic import Diagnostic, FixNote, Location, Severity, plain
 from dlclint.engine.ignores import apply_ignores
 from dlclint.engine.job import Job
-from dlclint.fix import Fix
+from dlclint.fix import CannotFix, Fix
 from dlclint.outcome import FileOutcome
 from dlclint.own_rules import CRASHED
 from dlclint.rule import Finding, Rule, Subject
@@ -35,8 +36,18 @@ def run_rules(rules: Iterable[Rule], subject: Subject, context: object, file: st
 
 
 def apply_rules(rules: Iterable[Rule], subject: Subject, context: object, file: str) -> list[Diagnostic]:
-    """As `run_rules`, without the fixes."""
-    return [found.shown for found in run_rules(rules, subject, context, file)]
+    """As `run_rules`, without the fixes; one that could not be made is not offered."""
+    shown: list[Diagnostic] = []
+    for found in run_rules(rules, subject, context, file):
+        try:
+            if found.fix is not None:
+                found.fix.make()
+            shown.append(found.shown)
+        except CannotFix:
+            shown.append(replace(found.shown, fix=None))
+        except Exception as error:  # as above
+            shown += [replace(found.shown, fix=None), crashed(found.shown.rule, error, file)]
+    return shown
 
 
 def finish(job: Job, shown: str, found: list[Diagnostic], **parts: object) -> FileOutcome:

@@ -27,21 +27,24 @@ def leading_constant(node: Node) -> int | None:
     return int(value.reshape(-1)[0])
 
 
-def batch_of_one(view: ModelView, batches: frozenset[Dim], safe: bool) -> Fix | None:
+def batch_of_one(view: ModelView, batches: frozenset[Dim], safe: bool) -> Fix:
     """Give batch 1 to every input whose leading dimension is one of `batches`, whatever holds it inside.
 
     A symbol is replaced wherever an input has it. All findings about the batch share one fix. It is safe
-    only where every sample is computed by itself, as far as the graph tells. None where the constants
-    that hold the batch cannot be told.
+    only where every sample is computed by itself, as far as the graph tells.
     """
-    edits = _edits(view.model, view.batch, batches)
-    if isinstance(edits, CannotFix):
-        return None
     safe = safe and view.batch.is_independent(batches)
     title = "set the batch to 1, in the inputs and in the constants that hold it"
     if not safe:
         title += "; the model then takes one sample at a time"
-    return Fix(title, Safety.SAFE if safe else Safety.UNSAFE, edits)
+    return Fix(title, Safety.SAFE if safe else Safety.UNSAFE, lambda: _made(view, batches))
+
+
+def _made(view: ModelView, batches: frozenset[Dim]) -> tuple[Edit, ...]:
+    edits = _edits(view.model, view.batch, batches)
+    if isinstance(edits, CannotFix):
+        raise CannotFix(str(edits))
+    return edits
 
 
 @lru_cache(maxsize=1)
