@@ -292,8 +292,6 @@ def would_help(context: ModelContext) -> Iterator[Finding]:
         return
     # Imported here because only a model with pairs is planned.
     from dlclint.analysis.cle.absorption import HighBias
-
-    # Imported here because only a model with ReLU6 in a pair is measured.
     from dlclint.analysis.cle.cutting import cuts
     from dlclint.analysis.cle.plan import Chain, gained, plan
     from dlclint.analysis.cle.scaling import Effort

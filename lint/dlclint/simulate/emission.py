@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from dlclint.simulate.assigning import fused
 from dlclint.simulate.network import Network, Step
 from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, bias_scale, what
 from dlclint.version import __version__
+from dlclint_schemas.record import record
 
 VERSIONS = ("0.6.1", "1.0.0", "2.0.0")
 FLOATLESS = "2.0.0"
@@ -22,7 +22,7 @@ WITH_BIASES = "2.0.0"
 """The format version in which AIMET writes int32 biases; in others the quantizer's own option sets them."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Overrides:
     """An override file as text, and what is in it and what is not, one sentence each."""
 
