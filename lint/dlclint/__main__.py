@@ -6,14 +6,25 @@ import os
 import sys
 from typing import NoReturn
 
-from dlclint.cli import main as command_line
-
 
 def main() -> NoReturn:
     """Run the command line as a process of its own."""
-    status = command_line.main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    try:
+        # Imported here so that what ends a run while it starts is handled too.
+        from dlclint.cli.ends import handle_signals
+        from dlclint.cli.main import main as run
+
+        handle_signals()
+        status = run()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except KeyboardInterrupt as interrupt:
+        status = 143 if type(interrupt).__name__ == "Terminated" else 130
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 2
+    except (MemoryError, ImportError, SystemError) as error:
+        os.write(2, f"dlclint: error: it cannot be loaded: {error or type(error).__name__}\n".encode())
+        status = 2
     # Taking a hundred modules apart before the end would take a tenth of a short run's time.
     os._exit(status)
 

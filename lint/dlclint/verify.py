@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import importlib.util
+import os
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -15,6 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from dlclint.contained.deaths import Died
+from dlclint.contained.guard import Ended, call, spot
+from dlclint.contained.process import in_worker
 from dlclint.feeds import KINDS, Feed, Feeds, NoFeed, Scene, joined
 from dlclint.model.dimensions import Dimensions
 from dlclint.model.graph import Graph, Model, Node
@@ -34,6 +38,18 @@ _MUCH = 10
 """An output moves if it differs from run to run by this many times what is allowed between the models."""
 _OTHER_SCENES = 2
 """How many other sizes of a kind are tried until one runs."""
+_RUNTIME = "ONNX Runtime"
+_SECONDS = 2.5
+"""Processor time that a run may take, beyond what the weights allow."""
+_SECONDS_PER_BYTE = 2e-6
+"""More for each byte of weights: two seconds a megabyte, some fifty times what a convolution takes."""
+_PATIENCE = 10
+"""Where the user asks for the comparison, it may take this many times as long."""
+_ACTIVATIONS = 768 << 20
+"""Bytes that a run may take, beyond what the weights allow."""
+_STACK = 16 << 20
+"""Bytes that each of ONNX Runtime's threads reserves at most."""
+_Limits = tuple[float, int]
 _MEMORY = 3
 """ONNX Runtime holds a model's weights up to this many times while it loads it."""
 _BOUNDED = ("Sigmoid", "Tanh", "Erf")
@@ -114,6 +130,20 @@ def verify(
     if not is_available():
         return Verification(Verdict.UNKNOWN, "ONNX Runtime is not installed (pip install dlclint[verify])")
     try:
+        return in_worker(_verified, original, changed, force, rounds, dimensions, asked)
+    except Died as died:
+        return Verification(Verdict.UNKNOWN, f"the process that compares them {died}")
+
+
+def _verified(
+    original: Path,
+    changed: Path,
+    force: bool,
+    rounds: int,
+    dimensions: Dimensions | None,
+    asked: Dimensions | None,
+) -> Verification:
+    try:
         before, after = read(original, dimensions), read(changed, dimensions)
     except Unreadable as problem:
         return Verification(Verdict.UNKNOWN, problem.message)
@@ -127,7 +157,7 @@ def verify(
         return Verification(Verdict.DIFFERENT, f"output {missing[0]!r} is missing")
     try:
         feeds = Feeds(before, after, asked or Dimensions())
-        return _compare(feeds, before.graph, original, changed, rounds)
+        return _compare(feeds, before.graph, original, changed, rounds, _limits(before, force))
     except (_CannotRun, NoFeed) as problem:
         return Verification(Verdict.UNKNOWN, str(problem))
 
@@ -151,8 +181,21 @@ def _drops(node: Node) -> bool:
     return value is None or bool(value.any())
 
 
+def _weight_bytes(model: Model) -> int:
+    return sum(max(0, t.nbytes) for graph in model.graphs() for t in graph.initializers.values())
+
+
+def _limits(model: Model, force: bool) -> _Limits:
+    """The processor time (of all threads, in seconds) and the bytes of memory that each run may take."""
+    weights = _weight_bytes(model)
+    seconds = _SECONDS + weights * _SECONDS_PER_BYTE
+    if force:
+        return seconds * _PATIENCE, 0
+    return seconds, _ACTIVATIONS + (os.cpu_count() or 1) * _STACK + 2 * _MEMORY * weights
+
+
 def _too_large(model: Model, path: Path) -> str:
-    weights = sum(max(0, t.nbytes) for graph in model.graphs() for t in graph.initializers.values())
+    weights = _weight_bytes(model)
     free = _free_memory()
     if free is not None and weights * _MEMORY > free:
         return (
@@ -172,16 +215,20 @@ def _free_memory() -> int | None:
     return None
 
 
-def _compare(feeds: Feeds, graph: Graph, original: Path, changed: Path, rounds: int) -> Verification:
+def _compare(
+    feeds: Feeds, graph: Graph, original: Path, changed: Path, rounds: int, limits: _Limits
+) -> Verification:
     names = graph.outputs
     moved = _moved_by_inputs(graph)
-    session = _Session(original, names, "the original")
+    session = _Session(original, names, "the original", limits)
     runs = _expected(feeds, session, rounds)
     runs += _moving(feeds, session, graph, runs, moved)
     del session  # one model in memory at a time
     found: dict[str, list[tuple[Array, Array]]] = {name: [] for name in names}
     try:
-        other = _Session(changed, names, "the changed model")
+        # What the original did within its time is not to fail by a little more.
+        patient = (2 * limits[0], limits[1])
+        other = _Session(changed, names, "the changed model", patient)
         for run in runs:
             results = [other.run(feed) for feed in feeds.singles(run.feed, run.scene)]
             for place, name in enumerate(names):
@@ -318,11 +365,11 @@ def _owner(graph: Graph) -> Node | None:
 class _Session:
     """A model in ONNX Runtime."""
 
-    def __init__(self, path: Path, names: tuple[str, ...], whose: str) -> None:
+    def __init__(self, path: Path, names: tuple[str, ...], whose: str, limits: _Limits) -> None:
         # Imported here because it is optional, and takes longer than fixing a small model.
         import onnxruntime as ort
 
-        self._names, self._whose = names, whose
+        self._names, self._whose, self._limits = names, whose, limits
         options = ort.SessionOptions()
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 4
@@ -330,17 +377,35 @@ class _Session:
         options.add_session_config_entry("session.disable_prepacking", "1")
         try:
             source = str(path) if path.suffix.lower() == ".onnx" else parse(path)[0].SerializeToString()
-            self._session: Any = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            self._session: Any = call(
+                _RUNTIME,
+                ort.InferenceSession,
+                source,
+                options,
+                providers=["CPUExecutionProvider"],
+                where=whose,
+                limits=limits,
+            )
         except Exception as error:  # ONNX Runtime raises a class of its own for each status
             raise self._problem(error) from None
 
     def _problem(self, error: Exception) -> _CannotRun:
-        return _CannotRun(f"{self._whose} does not run: {' '.join(str(error).split())[:300]}")
+        said = " ".join(str(error).split())[:300]
+        why = f"{_RUNTIME} {said} on it" if isinstance(error, Ended) else said
+        return _CannotRun(f"{self._whose} does not run: {why}")
 
     def run(self, feed: Feed) -> list[Array]:
         """The outputs for one feed."""
         try:
-            results: list[Any] = self._session.run(list(self._names), dict(feed))
+            results: list[Any] = call(
+                _RUNTIME,
+                self._session.run,
+                list(self._names),
+                dict(feed),
+                op=self._whose,
+                where=spot(*(f"{name} {value.shape}" for name, value in feed.items())),
+                limits=self._limits,
+            )
         except Exception as error:  # as above
             raise self._problem(error) from None
         for name, value in zip(self._names, results, strict=True):

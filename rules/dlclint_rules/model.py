@@ -68,6 +68,51 @@ def invalid(context: ModelContext) -> Iterator[Finding]:
                 )
 
 
+@rule(about=About.FILE)
+def crashes_onnx(context: ModelContext) -> Iterator[Finding]:
+    """The onnx package's own code dies on the model, or does not end.
+
+    Why: the converter loads the model with the same package, checks it and infers its shapes. Where that
+    native code crashes, hangs or fills memory, the converter may end the same way, without a word about the
+    cause. Here it runs in a process of its own; linting goes on without what it would have told.
+    What to do: complete the node as its operator demands (inputs, attributes, ranks); the finding names it
+    where one node alone is to blame. Another release of onnx may survive the model.
+    """
+    model = context.view.model
+    graphs = {graph.path: graph for graph in model.graphs()}
+    left_out: Counter[str] = Counter()
+    for crash in model.crashes.found():
+        if not crash.tried:
+            left_out[crash.call] += 1
+            continue
+        graph = graphs.get(crash.graph)
+        node = None if graph is None or crash.index is None else graph.nodes[crash.index]
+        subject = (
+            "this node" if node is not None else f"function {crash.graph}" if crash.graph else "the model"
+        )
+        yield Finding(
+            f"{crash.call} {crash.how} on {subject}",
+            Severity.WARNING,
+            sources.ONNX,
+            Confidence.INFERRED,
+            help="give the node the inputs and attributes that its operator demands"
+            if node is not None
+            else "take parts of the model away until it loads, or try another release of onnx",
+            node=node,
+            graph=graph if node is None else None,
+            evidence={"call": crash.call, "end": crash.how},
+        )
+    for call, count in left_out.items():
+        yield Finding(
+            f"{call} is left out for {counted(count, 'other node')}, after it ended on several",
+            Severity.WARNING,
+            sources.ONNX,
+            Confidence.INFERRED,
+            help="correct the nodes that end it; the lint then sees the shapes behind the others",
+            evidence={"call": call, "nodes": count},
+        )
+
+
 @rule(fix=[Safety.SAFE], about=About.FILE)
 def opset_too_new(context: ModelContext) -> Iterator[Finding]:
     """The model imports a newer opset than the converter states to read.

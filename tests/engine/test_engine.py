@@ -201,12 +201,12 @@ def die(job: Job) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_killed_worker_is_one_line(
+def test_a_killed_worker_is_a_finding_of_its_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(run, "lint", die)
-    assert main(["check", "--jobs", "2", "."]) == 2
-    assert capsys.readouterr().err.startswith("dlclint: error: a worker process was killed")
+    assert main(["check", "--jobs", "2", "--format", "concise", "."]) == 1
+    assert capsys.readouterr().out.count("linting failed: the process was killed, as the system does") == 3
 
 
 def test_progress_is_for_terminals(
@@ -236,8 +236,10 @@ def test_an_override_file_alone_needs_no_onnx() -> None:
     text = json.dumps({"version": "0.6.1", "activation_encodings": {"y": [tensor]}, "param_encodings": {}})
     Path("alone.encodings").write_text(text)
     code = (
-        "import sys; from dlclint.cli.main import main\n"
-        "main(['check', '--format', sys.argv[1], sys.argv[2]])\n"
+        "import sys; from dlclint.cli.check import check; from dlclint.cli.main import parser\n"
+        "from dlclint.contained.guard import JOURNAL, Guard, put_guard\n"
+        "put_guard(Guard(bytearray(JOURNAL), {}))\n"
+        "check(parser().parse_args(['check', '--format', sys.argv[1], sys.argv[2]]))\n"
         "print('\\n', sorted({'onnx', 'google.protobuf', 'jsonschema'} & set(sys.modules)))"
     )
     Path("with.encodings").write_text(text)

@@ -278,7 +278,7 @@ _Shapes = dict[str, tuple[int, ...]]
 
 def _shapes(model: Model, proto: onnx.ModelProto) -> _Shapes:
     """The known shapes of the main graph's tensors, inferred from a changed structure."""
-    changed = Model(infer(proto), model.path, {}, (), Values())
+    changed = Model(infer(proto, model.crashes), model.path, {}, (), Values())
     refine(changed)
     graph = changed.graph
     names = (*graph.inputs, *graph.initializers, *(name for node in graph.nodes for name in node.outputs))

@@ -12,7 +12,7 @@ from dlclint.cli.jobs import config_of, inputs_of, jobs_of, listed, refuse_unkno
 from dlclint.cli.output import Output, deliver, guard
 from dlclint.diagnostic import Severity, plain
 from dlclint.engine.registry import ENCODINGS_GROUP, GROUP
-from dlclint.engine.run import WorkerKilled, run
+from dlclint.engine.run import run
 from dlclint.outcome import Outcome
 from dlclint.own_rules import CONFIRM_DOCS, OWN_DOCS
 from dlclint.report.progress import with_progress
@@ -41,10 +41,7 @@ def check(given: argparse.Namespace) -> int:
         guard(path, Output.REPORT, inputs_of(given, jobs), given.overwrite)
     if given.jobs is not None and given.jobs < 1:
         raise UsageError(f"--jobs {given.jobs}: give a number of at least 1")
-    try:
-        files = list(with_progress(run(jobs, given.jobs or os.cpu_count() or 1), len(jobs)))
-    except WorkerKilled:
-        raise UsageError("a worker process was killed (out of memory?); try again with --jobs 1") from None
+    files = list(with_progress(run(jobs, given.jobs or os.cpu_count() or 1), len(jobs)))
     refuse_unknown(files)
     docs = {rule.id: rule.page for rule in rules}
     if {item.rule for file in files for item in file.diagnostics} - docs.keys() - OWN_DOCS.keys():
@@ -52,11 +49,9 @@ def check(given: argparse.Namespace) -> int:
         docs |= {rule.id: rule.page for rule in rules_of(chosen, ignored, (GROUP, ENCODINGS_GROUP))}
     if given.confirm:
         # Imported here because the backend is seldom asked.
-        from dlclint.cli.confirm import asking
-        from dlclint.cli.confirming import with_verdicts
+        from dlclint.cli.confirm import confirmed
 
-        with asking(given) as (backend, _):
-            files = with_verdicts(files, jobs, given, backend)
+        files = confirmed(files, jobs, given)
         docs |= CONFIRM_DOCS
     fail_on = given.fail_on or config.fail_on or "error"
     outcome = Outcome(

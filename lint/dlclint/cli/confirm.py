@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from dlclint.cli.errors import UsageError
 from dlclint.confirm.package import package_versions
 from dlclint.confirm.process import Backend, Limits, NotAvailable, backend
 from dlclint.diagnostic import plain
+from dlclint.engine.job import Job
+from dlclint.outcome import FileOutcome
 
 
 def confirm(given: argparse.Namespace) -> int:
@@ -25,6 +27,21 @@ def confirm(given: argparse.Namespace) -> int:
         from dlclint.cli.confirming import answer
 
         return answer(given, asked, packages, started)
+
+
+def confirmed(
+    files: Sequence[FileOutcome], jobs: Sequence[Job], given: argparse.Namespace
+) -> list[FileOutcome]:
+    """The outcomes of `check` with the backend's verdicts.
+
+    Raises:
+        UsageError: as `confirm`.
+    """
+    with asking(given) as (asked, _):
+        # Imported here as in `confirm`.
+        from dlclint.cli.confirming import with_verdicts
+
+        return with_verdicts(files, jobs, given, asked)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from dlclint.cli.apart import apart
 from dlclint.cli.errors import UsageError
 from dlclint.cli.output import Output, deliver, guard
 from dlclint.diagnostic import counted, plain
@@ -98,8 +99,10 @@ def _extract(given: argparse.Namespace) -> int:
 
 def _placements(given: argparse.Namespace) -> dict[str, Placed] | None:
     path = Path(given.model) if given.model else model_beside(Path(given.path))
-    if path is None:
-        return None
+    return None if path is None else apart(_placements_in, path)
+
+
+def _placements_in(path: Path) -> dict[str, Placed]:
     # Imported here because onnx takes longer than the rest of the command.
     from dlclint.analysis.placement import placements
     from dlclint.model.reading import Unreadable, read

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from dlclint.cli.apart import apart
 from dlclint.cli.errors import UsageError
 from dlclint.cli.output import Output, deliver, guard
 from dlclint.diagnostic import plain
@@ -33,7 +34,7 @@ def explain_log(given: argparse.Namespace) -> int:
     name = "standard input" if given.log == "-" else plain(given.log, 500)
     explanation = Explanation(name, len(lines), tuple(explain(lines)), cut=len(data) > MAX_LOG)
     if given.model is not None:
-        explanation = _with_places(explanation, Path(given.model))
+        explanation = apart(_with_places, explanation, Path(given.model))
     deliver(render("explain", given.format, explanation, None if given.output else sys.stdout), given.output)
     return 1 if explanation.failed else 0
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from dlclint.cli.apart import apart, function_of, run_apart
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import config_of, files, inputs_of, job_for, listed, rules_of
 from dlclint.cli.output import Output, guard
@@ -20,6 +21,8 @@ from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, GROUP
 from dlclint.outcome import FixOutcome
 from dlclint.report.render import render
+
+_FIX = "dlclint.cli.fix:fix_one"
 
 
 def fix(given: argparse.Namespace) -> int:
@@ -39,9 +42,11 @@ def fix(given: argparse.Namespace) -> int:
         kind = Output.OVERRIDES if job.kind == "encodings" else Output.MODEL
         guard(given.output, kind, inputs_of(given, (job,)), given.overwrite)
     status = 0
+    if len(jobs) > 1:
+        function_of(_FIX)  # loaded before processes are forked, so that this is done once
     for job in jobs:
         try:
-            status = max(status, _fix(job, given))
+            status = max(status, run_apart(_FIX, job, given))
         except NotFixed as problem:
             path = plain(str(job.path))
             print(f"dlclint: error: {path}: {plain(str(problem), 500)}; nothing was written", file=sys.stderr)
@@ -97,6 +102,11 @@ def _refuse_unknown(jobs: list[Job]) -> None:
     """
     if not any(not named.section for job in jobs for named in job.names):
         return
+    if message := apart(_unknown, jobs):
+        raise UsageError(message)
+
+
+def _unknown(jobs: list[Job]) -> str:
     # Imported here because they need onnx, which override files alone do not.
     from dlclint.engine.names import misfits, refused
     from dlclint.model.reading import Unreadable, read
@@ -109,11 +119,10 @@ def _refuse_unknown(jobs: list[Job]) -> None:
                 found.append(list(misfits(read(path, job.dimensions), job, plain(str(path), 500))))
             except Unreadable:
                 continue  # which is told where it is fixed
-    if message := refused(found):
-        raise UsageError(message)
+    return refused(found)
 
 
-def _fix(job: Job, given: argparse.Namespace) -> int:
+def fix_one(job: Job, given: argparse.Namespace) -> int:
     """Fix one file and report.
 
     Raises:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any, NoReturn
 
+from dlclint.cli.apart import function_of, run_apart
+from dlclint.cli.ends import INTERRUPTED, TERMINATED, Terminated, internal_error
 from dlclint.cli.errors import UsageError
 from dlclint.cli.options import (
     check,
@@ -25,6 +25,7 @@ from dlclint.cli.options import (
     simulate,
     soc,
 )
+from dlclint.cli.streams import drop_output, prepare, refuse_closed_output
 from dlclint.diagnostic import plain
 from dlclint.version import __version__
 
@@ -78,9 +79,12 @@ def parser(asked: str = "") -> argparse.ArgumentParser:
     top = Parser(
         prog="dlclint",
         description="Lint ONNX models before Qualcomm's DLC converters see them.",
-        epilog="Exit status: 0 clean, 1 findings at or above --fail-on, 2 could not run.",
+        epilog="Exit status: 0 clean, 1 findings at or above --fail-on, 2 could not run, 70 internal error "
+        "(DLCLINT_DEBUG=1 shows its traceback), 130 and 143 interrupted.",
     )
     top.add_argument("--version", action="version", version=f"dlclint {__version__}")
+    # Whether a command runs in a process that native code may end, and whether it prints in spite of -o.
+    top.set_defaults(apart=False, prints=False, output=None)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     named = {command.__name__.rpartition(".")[2]: command for command in COMMANDS}
     for command in (named[asked],) if asked in named else COMMANDS:
@@ -93,34 +97,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Modules and models are many small objects that live to the end: collect rarely.
     gc.set_threshold(100_000, 20, 20)
     words = sys.argv[1:] if arguments is None else arguments
+    prepare()
     if words and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
         name = plain(words[0].partition("=")[0])
         print(f"dlclint: error: {name} goes behind a command: dlclint check {name} ...", file=sys.stderr)
         return 2
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:  # a name of the model may not fit the terminal's encoding
-            reconfigure(errors="backslashreplace")
     try:
         given = _parsed(words)
-        module, _, function = given.run.partition(":")
-        # Imported here because what commands need takes longer than showing help.
-        status = int(getattr(import_module(module), function)(given))
+        if given.prints or given.output is None:
+            refuse_closed_output()
+        status = run_apart(given.run, given) if given.apart else function_of(given.run)(given)
         sys.stdout.flush()
         return status
     except UsageError as error:
         print(f"dlclint: error: {error}", file=sys.stderr)
         return 2
+    except Terminated:
+        return TERMINATED
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
-        _drop_output()
+        drop_output()
         return 141  # as shells say of a reader that went away (128 + SIGPIPE): never mistaken for clean
     except OSError as error:
-        _drop_output()
+        drop_output()
         name = "the output" if error.filename is None else plain(str(error.filename))
         print(f"dlclint: error: cannot read or write {name}: {error.strerror or error}", file=sys.stderr)
         return 2
+    except MemoryError:
+        print("dlclint: error: memory ran out; give it more, or lint fewer files at once", file=sys.stderr)
+        return 2
+    except Exception as error:
+        return internal_error(error)
 
 
 def _parsed(words: Sequence[str]) -> argparse.Namespace:
@@ -129,8 +137,3 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
     except SystemExit:
         sys.stdout.flush()  # what --help and --version print must arrive too
         raise
-
-
-def _drop_output() -> None:
-    """Let what still waits for standard output go nowhere, where it can be written without failing."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

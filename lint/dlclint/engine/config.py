@@ -104,10 +104,13 @@ def load_config(path: Path) -> Config:
     Raises:
         ConfigError: unreadable, no TOML, or against the published schema.
     """
-    table = _parse(path)
-    if path.name == "pyproject.toml":
-        table = table.get("tool", {}).get("dlclint", {})
-    _validate(table, path)
+    try:
+        table = _parse(path)
+        if path.name == "pyproject.toml":
+            table = table.get("tool", {}).get("dlclint", {})
+        _validate(table, path)
+    except RecursionError:
+        raise ConfigError(f"{plain(str(path))} nests deeper than it can be read") from None
     return Config(
         tuple(table.get("select", ())),
         tuple(table.get("ignore", ())),

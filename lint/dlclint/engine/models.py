@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from dlclint.analysis.view import ModelView
+from dlclint.contained.guard import step
 from dlclint.diagnostic import Diagnostic, Severity, plain
 from dlclint.engine.job import Job
 from dlclint.engine.registry import chosen_rules
@@ -15,19 +16,23 @@ from dlclint.rule import FileContext, ModelContext, Rule, Subject
 from dlclint.target import Runtime
 from dlclint_schemas.layers import layer_table
 
+READING = "reading the model"
+SUMMARY = "the summary"
+
 
 def lint_model(job: Job) -> FileOutcome:
     """Lint one model."""
     rules = chosen_rules(job.select, job.ignore)
     shown = plain(str(job.path), 500)
     try:
-        model = read(job.path, job.dimensions)
+        with step(READING):
+            model = read(job.path, job.dimensions)
     except Unreadable as problem:
         context = FileContext(job.path, problem)
         found = apply_rules(rules, Subject.FILE, context, shown)
         return finish(job, shown, found)
     except Exception as error:  # whatever a hostile file does to the parsers, the other files go on
-        return finish(job, shown, [crashed("reading the model", error, shown)])
+        return finish(job, shown, [crashed(READING, error, shown)])
     view = ModelView(model, job.target)
     found = apply_rules(rules, Subject.MODEL, ModelContext(job.path, view, job.target), shown)
     found += _of_carried(job, view, shown)
@@ -37,9 +42,10 @@ def lint_model(job: Job) -> FileOutcome:
 
         found += misfits(model, job, shown)
     try:
-        parts = _overview(view, _refusals([*found, *_hidden(job, view, rules, shown)]))
+        with step(SUMMARY):
+            parts = _overview(view, _refusals([*found, *_hidden(job, view, rules, shown)]))
     except Exception as error:
-        found.append(crashed("the summary", error, shown))
+        found.append(crashed(SUMMARY, error, shown))
         parts = {}
     return finish(job, shown, found, **parts)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from dlclint.contained.deaths import Died
+from dlclint.contained.guard import Ended, step
 from dlclint.diagnostic import Diagnostic, FixNote, Location, Severity, plain
 from dlclint.engine.ignores import apply_ignores
 from dlclint.engine.job import Job
@@ -28,11 +30,14 @@ def run_rules(rules: Iterable[Rule], subject: Subject, context: object, file: st
     for rule in rules:
         if rule.subject is not subject:
             continue
+        found: list[Found] = []
         try:
-            for finding in rule.check(context):
-                yield Found(diagnostic(rule, finding, file), finding.fix)
+            with step("rule", rule.id):
+                for finding in rule.check(context):
+                    found.append(Found(diagnostic(rule, finding, file), finding.fix))
         except Exception as error:  # a rule's flaw must not cost the user the other rules
-            yield Found(crashed(rule.id, error, file))
+            found.append(Found(crashed(rule.id, error, file)))
+        yield from found
 
 
 def apply_rules(rules: Iterable[Rule], subject: Subject, context: object, file: str) -> list[Diagnostic]:
@@ -60,10 +65,12 @@ def finish(job: Job, shown: str, found: list[Diagnostic], **parts: object) -> Fi
 def crashed(what: str, error: Exception, file: str) -> Diagnostic:
     """The finding that stands for a rule (by its id) or another step that failed."""
     is_rule = "/" in what
+    ended = isinstance(error, (Died, Ended))
+    how = f"the process {error}" if ended else f"{type(error).__name__}: {error}"
     return Diagnostic(
         CRASHED,
         Severity.ERROR,
-        plain(f"{'rule ' * is_rule}{what} failed: {type(error).__name__}: {error}"),
+        plain(f"{'rule ' * is_rule}{what} failed: {how}"),
         Location(file),
         help="report it to the makers of "
         + (f"the rule; until then --ignore {what}" if is_rule else "dlclint, with the file if you may"),

@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
+from dlclint.contained.guard import is_guarded
+from dlclint.diagnostic import plain
 from dlclint.engine.job import Job
 from dlclint.outcome import FileOutcome
 
-
-class WorkerKilled(Exception):
-    """A worker process ended without a result, as the system does when memory runs out."""
+if TYPE_CHECKING:
+    from dlclint.contained.deaths import Died
+    from dlclint.contained.worker import Reply
 
 
 def run(jobs: Sequence[Job], workers: int) -> Iterator[FileOutcome]:
-    """Lint every job, yielding in order; in processes if there are several jobs and workers.
+    """Lint every job, yielding in order, in processes that may die; a death costs its own file alone.
 
-    Raises:
-        WorkerKilled: see the class.
+    A single job runs in this process if this one may die itself (`dlclint.contained`).
     """
-    workers = min(workers, len(jobs))
-    if workers <= 1:
-        yield from map(lint, jobs)
+    if len(jobs) == 1 and is_guarded():
+        yield lint(jobs[0])
         return
-    # Imported here because multiprocessing costs more than linting a small model does.
-    from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+    # Imported here because it costs as much as linting an override file.
+    from dlclint.contained.process import each
 
-    try:
-        with ProcessPoolExecutor(workers) as pool:
-            yield from pool.map(lint, jobs)
-    except BrokenProcessPool:
-        raise WorkerKilled from None
+    replies = each(lint, [(job,) for job in jobs], workers)
+    for job, reply in zip(jobs, replies, strict=True):
+        yield _outcome(job, reply)
+
+
+def _outcome(job: Job, reply: Reply | Died) -> FileOutcome:
+    # Imported here because it is needed for deaths alone.
+    from dlclint.contained.deaths import Died
+    from dlclint.engine.rules import crashed, finish
+
+    if not isinstance(reply, Died):
+        return reply.value()  # type: ignore[no-any-return]
+    shown = plain(str(job.path), 500)
+    return finish(job, shown, [crashed("linting", reply, shown)])
 
 
 def lint(job: Job) -> FileOutcome:
-    """Lint one model or override file."""
+    """Lint one model or override file in this process, which native code may end (see `run`)."""
     if job.kind == "encodings":
         # Imported here because numpy and the reader are needed for override files only.
         from dlclint.engine.encodings import lint_encodings

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 
 import onnx
 
+from dlclint.contained.guard import Ended, spot
+from dlclint.model.native import CHECKER, Crashes
+
 
 @contextmanager
 def _emptied(tensors: Iterable[onnx.TensorProto]) -> Iterator[None]:
@@ -30,19 +33,26 @@ def _emptied(tensors: Iterable[onnx.TensorProto]) -> Iterator[None]:
             tensor.CopyFrom(whole)
 
 
-def complaints(proto: onnx.ModelProto, incomplete: Iterable[onnx.TensorProto]) -> tuple[str, ...]:
+def complaints(
+    proto: onnx.ModelProto, incomplete: Iterable[onnx.TensorProto], crashes: Crashes
+) -> tuple[str, ...]:
     """onnx.checker's complaints, one line each; the model's own first, then those of single nodes.
 
     Args:
         proto: the model's structure.
         incomplete: tensors whose data were left in the file.
+        crashes: where it is noted if the checker ends its process.
     """
     with _emptied(incomplete):
+        structure = proto.SerializeToString()
+        found = []
         try:
-            onnx.checker.check_model(proto.SerializeToString())
+            crashes.attempt(CHECKER, onnx.checker.check_model, structure, size=len(structure))
             return ()
+        except Ended:
+            pass
         except Exception as error:  # the checker raises ValidationError, RuntimeError and others
-            found = [_line(error)]
+            found.append(_line(error))
     context = onnx.checker.C.CheckerContext()
     try:
         context.ir_version = proto.ir_version
@@ -50,9 +60,19 @@ def complaints(proto: onnx.ModelProto, incomplete: Iterable[onnx.TensorProto]) -
     except TypeError:  # versions beyond 32 bits, of which the checker has complained already
         return tuple(found)
     if context.opset_imports:
-        for node in proto.graph.node:
+        for index, node in enumerate(proto.graph.node):
             try:
-                onnx.checker.check_node(node, context)
+                crashes.attempt(
+                    CHECKER,
+                    onnx.checker.check_node,
+                    node,
+                    context,
+                    index=index,
+                    op=node.op_type,
+                    where=spot(index, *node.output[:1]),
+                )
+            except Ended:
+                continue
             except Exception as error:
                 found.append(_line(error))
     return tuple(dict.fromkeys(found))

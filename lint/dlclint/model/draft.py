@@ -15,6 +15,7 @@ from dlclint.model.dimensions import Dimensions
 from dlclint.model.evaluation.values import Values
 from dlclint.model.graph import Model
 from dlclint.model.inference import infer, refine
+from dlclint.model.native import Crashes
 from dlclint.model.protos import (
     AttributeField,
     FunctionField,
@@ -103,12 +104,12 @@ class Draft:
                 found[path] = self.contents[number]
         return found
 
-    def complaints(self) -> tuple[str, ...]:
+    def complaints(self, crashes: Crashes | None = None) -> tuple[str, ...]:
         """What onnx.checker says of the structure, one line each."""
         absent = [
             t for _, t in tensors(self.proto) if t.data_location == t.EXTERNAL or referred(t) is not None
         ]
-        return complaints(self.proto, absent)
+        return complaints(self.proto, absent, crashes or Crashes())
 
     def model(self, check: bool = True, dimensions: Dimensions | None = None) -> Model:
         """A view of the draft as it is now; later edits do not show in it.
@@ -117,16 +118,23 @@ class Draft:
         dimensions show in the view alone.
         """
         payloads = self.payloads()
-        found = self.complaints() if check else ()
+        crashes = Crashes()
+        found = self.complaints(crashes) if check else ()
         source = self.copy().proto if dimensions else self.proto
         applied = overrides.apply(dimensions or Dimensions(), source.graph)
-        inferred = infer(source)
+        inferred = infer(source, crashes)
         if inferred is self.proto:
             inferred = self.copy().proto
         model = Model(inferred, self.path, payloads, self.notes, Values())
         model.complaints = found
+        model.crashes = crashes
         model.overridden = applied
         refine(model)
+        if crashes:
+            # Imported here because few models crash anything.
+            from dlclint.model.blame import blame
+
+            blame(model)
         return model
 
 

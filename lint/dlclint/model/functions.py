@@ -13,7 +13,9 @@ from functools import reduce
 
 import onnx
 
+from dlclint.contained.guard import spot
 from dlclint.model.graph import Graph, Model, Node
+from dlclint.model.native import INFERENCE
 from dlclint.model.propagation import stays_small
 from dlclint.model.protos import nodes_below, subgraphs
 from dlclint.model.tensors import Array
@@ -126,7 +128,9 @@ class FunctionTypes:
     def __init__(self, model: Model) -> None:
         self.model = model
         self._sizes = _sizes(model.proto)
-        self.followed = _size(model.proto.graph, self._sizes) <= _EXPANDED
+        self.followed = _size(model.proto.graph, self._sizes) <= _EXPANDED and not model.crashes.ended(
+            INFERENCE
+        )
         """Whether onnx's inference followed the calls of the main graph."""
         self._left: float = _EXPANDED_IN_ALL
         self._protos = {(f.domain, f.name, f.overload): f for f in model.proto.functions}
@@ -239,7 +243,18 @@ class FunctionTypes:
         try:
             found = onnx.GraphProto()
             # A part of a message keeps the whole of it in memory, and with it all functions.
-            found.CopyFrom(onnx.shape_inference.infer_shapes(model, data_prop=stays_small(graph)).graph)
+            found.CopyFrom(
+                self.model.crashes.attempt(
+                    INFERENCE,
+                    onnx.shape_inference.infer_shapes,
+                    model,
+                    graph=body.path,
+                    op=body.path,
+                    where=spot(body.path),
+                    size=model.ByteSize(),
+                    data_prop=stays_small(graph),
+                ).graph
+            )
             return found
         except Exception:  # the checker reports what is wrong; here it only means that less is known
             return graph

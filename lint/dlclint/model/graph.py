@@ -11,6 +11,7 @@ import onnx
 
 from dlclint.model.attributes import DOMAINS, default_of, mistaken_type, schema_of, type_name, value_of
 from dlclint.model.dimensions import NOTHING, Applied
+from dlclint.model.native import Crashes
 from dlclint.model.op_facts import OFFICIAL_DOMAINS
 from dlclint.model.protos import (
     AttributeField,
@@ -396,6 +397,8 @@ class Model:
         """Small values that follow from the model, whether or not the converter simplifies."""
         self.complaints: tuple[str, ...] = ()
         """What onnx.checker says, one line each."""
+        self.crashes = Crashes()
+        """Native calls that did not survive the model."""
         self.overridden: Applied = NOTHING
         """What the inputs declared where dimension overrides were written."""
         self.opsets: dict[str, int] = _imports(proto.opset_import)

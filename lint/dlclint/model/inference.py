@@ -8,14 +8,16 @@ loops and functions are followed with what they are given (`dlclint.model.bodies
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 
+from dlclint.contained.guard import Ended, spot
 from dlclint.model.attributes import schema_of
 from dlclint.model.evaluation.values import Value
 from dlclint.model.graph import Graph, Model, Node
+from dlclint.model.native import INFERENCE, Crashes
 from dlclint.model.op_facts import SHAPE_INPUT, VALUE_INPUTS, WITH_BODIES
 from dlclint.model.propagation import stays_small
 from dlclint.model.protos import subgraphs
@@ -38,18 +40,20 @@ _ROUNDS = 3
 """How often what is assumed of a loop's states is weakened before nothing is."""
 _COPIED = 4_000_000
 """Tensors that onnx's inference may hand to bodies: some seconds of work."""
+_COPIED_BYTES = 1
+"""What handing on a tensor counts in the limit of time, as bytes of structure."""
 _ASSUMED = 4
 """How often, on the average, a node may be looked at on an assumption."""
 
 
-def infer(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The structure with onnx's own inference; as it was where that fails altogether."""
+def infer(proto: onnx.ModelProto, crashes: Crashes) -> onnx.ModelProto:
+    """The structure with onnx's own inference; as it was where that fails altogether, or crashes."""
     if proto.functions and _expands_too_far(proto):
-        return _inferred_without_calls(proto)
+        return _inferred_without_calls(proto, crashes)
     if _has_too_many_bodies(proto.graph):
         return proto
     try:
-        return onnx.shape_inference.infer_shapes(proto, data_prop=stays_small(proto.graph))
+        return _infer_shapes(proto, crashes)
     except Exception:  # an opset the registry does not know, a cycle: what is declared must do
         return proto
 
@@ -59,15 +63,32 @@ def contradiction(proto: onnx.ModelProto) -> str:
     try:
         skipped = (proto.functions and _expands_too_far(proto)) or _has_too_many_bodies(proto.graph)
         if not skipped:
-            small = stays_small(proto.graph)
-            onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=small)
+            _infer_shapes(proto, Crashes(), check_type=True, strict_mode=True)
+    except Ended:  # the inference that is not strict ends as well, and `infer` tells
+        return ""
     except Exception as error:  # inference raises RuntimeError, InferenceError and others
         return " ".join(str(error).split()) or type(error).__name__
     return ""
 
 
+def _infer_shapes(proto: onnx.ModelProto, crashes: Crashes, **options: Any) -> onnx.ModelProto:
+    return crashes.attempt(
+        INFERENCE,
+        onnx.shape_inference.infer_shapes,
+        proto,
+        data_prop=stays_small(proto.graph),
+        size=proto.ByteSize() + _copied(proto.graph) * _COPIED_BYTES,
+        **options,
+    )
+
+
 def _has_too_many_bodies(graph: onnx.GraphProto) -> bool:
-    """Whether onnx's inference, which hands all that is known to each body anew, would take too long."""
+    """Whether onnx's inference would take too long."""
+    return _copied(graph) > _COPIED
+
+
+def _copied(graph: onnx.GraphProto) -> int:
+    """How often onnx's inference hands a tensor to a body: all that is known goes to each anew."""
     copied = 0
     pending = [graph]
     while pending:
@@ -75,7 +96,7 @@ def _has_too_many_bodies(graph: onnx.GraphProto) -> bool:
         bodies = [body for node in inner.node if node.op_type in WITH_BODIES for _, body in subgraphs(node)]
         copied += len(bodies) * len(inner.node)
         pending += bodies
-    return copied > _COPIED
+    return copied
 
 
 def _expands_too_far(proto: onnx.ModelProto) -> bool:
@@ -85,12 +106,12 @@ def _expands_too_far(proto: onnx.ModelProto) -> bool:
     return expands_too_far(proto)
 
 
-def _inferred_without_calls(proto: onnx.ModelProto) -> onnx.ModelProto:
+def _inferred_without_calls(proto: onnx.ModelProto, crashes: Crashes) -> onnx.ModelProto:
     """For functions that call each other so often that following every call would not end."""
     slim = onnx.ModelProto()
     slim.CopyFrom(proto)
     del slim.functions[:]
-    found = infer(slim)
+    found = infer(slim, crashes)
     found.functions.extend(proto.functions)
     return found
 
@@ -201,7 +222,8 @@ class _Refinement:
 
             return leaving(node)
         values = self._new_values(node)
-        if not values and not self._anew and self.changed.isdisjoint(node.inputs):
+        anew = self._anew or self.model.crashes.ended(INFERENCE, node.graph.path)
+        if not values and not anew and self.changed.isdisjoint(node.inputs):
             return {}
         found = _infer_node(node, values)
         ranked = _from_partial_value(node, values)
@@ -268,8 +290,19 @@ def _infer_node(node: Node, values: dict[str, Value]) -> dict[str, TensorType]:
             data[name] = onnx.numpy_helper.from_array(elements, name)
     opset = onnx.helper.make_opsetid("", graph.opset("") or 1)
     try:
-        made = onnx.shape_inference.infer_node_outputs(
-            schema, node.proto, types, data, opset_imports=[opset], ir_version=graph.model.proto.ir_version
+        made = graph.model.crashes.attempt(
+            INFERENCE,
+            onnx.shape_inference.infer_node_outputs,
+            schema,
+            node.proto,
+            types,
+            data,
+            graph=graph.path,
+            index=node.index,
+            op=node.op_type,
+            where=spot(graph.path, next(filter(None, node.outputs), node.index)),
+            opset_imports=[opset],
+            ir_version=graph.model.proto.ir_version,
         )
     except Exception:  # inference refuses a node that contradicts its operator; rules report those
         return {}

@@ -12,6 +12,7 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError, Message
 
+from dlclint.contained.guard import Ended, call
 from dlclint.model import dimensions as overrides
 from dlclint.model import wire
 from dlclint.model.checking import complaints
@@ -20,6 +21,7 @@ from dlclint.model.evaluation.values import Values
 from dlclint.model.formats import TEXT_FORMATS
 from dlclint.model.graph import Model
 from dlclint.model.inference import infer, refine
+from dlclint.model.native import PARSER, Crashes
 from dlclint.model.protos import WirePath
 from dlclint.model.text import escaped
 
@@ -42,6 +44,9 @@ class Unreadable(Exception):
         self.help = help
         self.kind = kind
 
+    def __reduce__(self) -> tuple[type[Unreadable], tuple[str, str, str]]:
+        return Unreadable, (self.message, self.help, self.kind)
+
 
 def read(path: Path, dimensions: Dimensions | None = None) -> Model:
     """Read a model's structure, apply dimension overrides, check it and infer its shapes.
@@ -50,12 +55,19 @@ def read(path: Path, dimensions: Dimensions | None = None) -> Model:
         Unreadable: with a sentence on why, and one on what to do.
     """
     proto, payloads, notes = parse(path)
-    found = complaints(proto, _tensors_to_empty(proto, payloads))
+    crashes = Crashes()
+    found = complaints(proto, _tensors_to_empty(proto, payloads), crashes)
     applied = overrides.apply(dimensions or Dimensions(), proto.graph)
-    model = Model(infer(proto), path, payloads, notes, Values())
+    model = Model(infer(proto, crashes), path, payloads, notes, Values())
     model.complaints = found
+    model.crashes = crashes
     model.overridden = applied
     refine(model)
+    if crashes:
+        # Imported here because few models crash anything.
+        from dlclint.model.blame import blame
+
+        blame(model)
     return model
 
 
@@ -103,7 +115,9 @@ def _parse_binary(
     again = "export or download the model again"
     try:
         skimmed = wire.skim(data)
-        return onnx.ModelProto.FromString(escaped(skimmed.structure)), skimmed.payloads, ()
+        return _parsed(escaped(skimmed.structure)), skimmed.payloads, ()
+    except Ended as ended:
+        raise Unreadable(f"protobuf's parser {ended} on it", again) from None
     except wire.Unusual as unusual:
         if _is_text(head):
             raise Unreadable("the file is text, not an ONNX model", again) from None
@@ -124,6 +138,11 @@ def _parse_binary(
         raise Unreadable(f"the file is {looks}, not an ONNX model ({error})", again) from None
 
 
+def _parsed(structure: bytes) -> onnx.ModelProto:
+    proto: onnx.ModelProto = call(PARSER, onnx.ModelProto.FromString, structure, size=len(structure))
+    return proto
+
+
 def _is_text(head: bytes) -> bool:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be cut off
@@ -139,9 +158,12 @@ def _load(path: Path, form: str) -> onnx.ModelProto:
             if form == "protobuf":
                 body = path.read_bytes()
             else:
-                body = onnx.load(path, format=form, load_external_data=False).SerializeToString()
-            proto: onnx.ModelProto = onnx.ModelProto.FromString(escaped(body))
-            return proto
+                size = path.stat().st_size
+                loaded = call(PARSER, onnx.load, path, format=form, load_external_data=False, size=size)
+                body = loaded.SerializeToString()
+            return _parsed(escaped(body))
+    except Ended as ended:
+        raise Unreadable(f"the parser of {form} {ended} on it", "export the model again") from None
     except Exception as error:  # each text form has a parser of its own, with errors of its own
         first = str(error).strip().partition("\n")[0]
         raise Unreadable(f"cannot be parsed as {form}: {first}", "export the model again") from None

@@ -15,12 +15,14 @@ from onnx import helper
 
 from dlclint.analysis.versions import same_structure
 from dlclint.analysis.view import ModelView
+from dlclint.contained.guard import Ended, spot
 from dlclint.diagnostic import Safety
 from dlclint.fix import CannotFix, Fix
 from dlclint.model.attributes import schema_of
 from dlclint.model.constants import add_constant, fresh_name
 from dlclint.model.edits import Edit, RemoveAttribute, ReplaceNodes, SetOpset
 from dlclint.model.graph import Node
+from dlclint.model.native import CONVERTER
 from dlclint.model.op_facts import SOFTMAXES
 from dlclint_schemas.ops import op_table
 
@@ -76,9 +78,22 @@ def _older(node: Node, current: int, wanted: int) -> Iterator[Edit]:
     if node.subgraphs:
         raise CannotFix(f"{node.op_type} (node {node.index}) has subgraphs, which are not converted")
     try:
-        converted = onnx.version_converter.convert_version(_alone(node, current), wanted).graph
+        alone = _alone(node, current)
+        converted = node.graph.model.crashes.attempt(
+            CONVERTER,
+            onnx.version_converter.convert_version,
+            alone,
+            wanted,
+            graph=node.graph.path,
+            index=node.index,
+            op=node.op_type,
+            where=spot(node.graph.path, next(filter(None, node.outputs), node.index)),
+            size=alone.ByteSize(),
+        ).graph
     except CannotFix:
         raise
+    except Ended as ended:
+        raise CannotFix(f"onnx.version_converter {ended} on {node.op_type} (node {node.index})") from None
     except Exception as error:  # the converter raises RuntimeError, ConvertError and others
         text = " ".join(str(error).split())
         why = text.partition("failed: ")[2] or text

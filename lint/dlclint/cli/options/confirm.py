@@ -17,7 +17,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "its verdict with dlclint's. Exit status: 0 it takes all, 1 it refuses something, 2 it could not be "
         "asked.",
     )
-    confirm.set_defaults(run="dlclint.cli.confirm:confirm", runtime=["htp"])
+    confirm.set_defaults(run="dlclint.cli.confirm:confirm", apart=True, runtime=["htp"])
     confirm.add_argument("paths", nargs="+", metavar="PATH", help="models, or folders to search for them")
     target = shared.add_target(confirm, runtime=False)
     target.add_argument(

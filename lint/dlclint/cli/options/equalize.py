@@ -16,7 +16,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     equalize = commands.add_parser(
         "equalize", help="bring neighbouring convolutions to one range of weights, without calibration data"
     )
-    equalize.set_defaults(run="dlclint.cli.equalize:equalize")
+    equalize.set_defaults(run="dlclint.cli.equalize:equalize", apart=True, prints=True)
     equalize.add_argument("path", metavar="MODEL", help="the ONNX model; it stays as it is")
     equalize.add_argument("-o", "--output", required=True, metavar="OUT", help="the equalized model")
     shared.add_overwrite(equalize)

@@ -11,7 +11,7 @@ from dlclint.report.render import FORMATS
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `fix`."""
     fix = commands.add_parser("fix", help="fix models and override files, as far as findings carry fixes")
-    fix.set_defaults(run="dlclint.cli.fix:fix")
+    fix.set_defaults(run="dlclint.cli.fix:fix", prints=True)
     fix.add_argument("paths", nargs="+", metavar="FILE", help="models, or override files")
     where = fix.add_mutually_exclusive_group()
     where.add_argument(

@@ -13,6 +13,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     plan = commands.add_parser("plan", help="plan the quantization of a model: widths, options, commands")
     plan.set_defaults(
         run="dlclint.cli.plan:plan",
+        apart=True,
         sdk=None,
     )
     plan.add_argument("path", metavar="MODEL", help="the ONNX model")

@@ -23,6 +23,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     simulate.set_defaults(
         run="dlclint.cli.simulate:simulate",
+        apart=True,
         runtime=["htp"],
         sdk=None,
         float=False,

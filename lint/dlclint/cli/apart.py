@@ -1,0 +1,139 @@
+"""Running a command in a process of its own, which native code may end."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NamedTuple, TypeVar
+
+from dlclint.cli.errors import UsageError
+from dlclint.diagnostic import plain
+
+Result = TypeVar("Result")
+
+
+class _Screen(NamedTuple):
+    """What the command must know of the streams that its texts end up in."""
+
+    is_terminal: bool
+    shows_errors: bool
+    columns: int
+    lines: int
+
+
+class _Printed(NamedTuple):
+    """What a command printed, its exit status, and the error that ended it, with its traceback."""
+
+    status: int
+    output: str
+    errors: str
+    error: Exception | None
+
+
+class _Held(io.StringIO):
+    """A stream that keeps what is printed, and says of itself what the real one would."""
+
+    def __init__(self, is_terminal: bool) -> None:
+        super().__init__()
+        self._is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+
+def apart(function: Callable[..., Result], *arguments: Any) -> Result:
+    """What a function returns in a process of its own; see `dlclint.contained.process.in_worker`.
+
+    Raises:
+        UsageError: the process dies whatever is left out.
+        Exception: what the function raises.
+    """
+    # Imported here because what commands need takes longer than showing help.
+    from dlclint.contained.deaths import Died
+    from dlclint.contained.process import in_worker
+
+    try:
+        return in_worker(function, *arguments)
+    except Died as died:
+        raise UsageError(f"the process {died}, and nothing that it did can be left out{_limit()}") from None
+
+
+def _limit() -> str:
+    """What to do where memory is limited, of which numpy and onnx do not always speak when they load."""
+    if sys.platform == "win32":
+        return ""
+    # Imported here because Windows does not have it.
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return ""
+    advice = "raise the limit (ulimit -v), or set OPENBLAS_NUM_THREADS=1"
+    return f"; memory is limited to {limit >> 20} MiB: {advice}"
+
+
+def run_apart(run: str, *arguments: Any) -> int:
+    """Run a function of ours that prints and returns an exit status, given as `module:function`.
+
+    What it prints appears here when it is done, so that a run which native code ended leaves nothing half
+    said. It is run again without the native call that ended it.
+
+    Raises:
+        UsageError: as `apart`.
+        Exception: what the function raises.
+    """
+    screen = _Screen(sys.stdout.isatty(), sys.stderr.isatty(), *_size())
+    printed = apart(_print, run, arguments, screen)
+    for stream, text in ((sys.stdout, printed.output), (sys.stderr, printed.errors)):
+        if text:
+            stream.write(text)
+    if printed.error is not None:
+        raise printed.error
+    return printed.status
+
+
+def _size() -> tuple[int, int]:
+    """Columns and lines of the terminal, if there is one."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno())
+    except (OSError, ValueError):
+        return 0, 0
+
+
+def function_of(run: str) -> Callable[..., int]:
+    """What `module:function` names."""
+    module, _, function = run.partition(":")
+    found: Callable[..., int] = getattr(import_module(module), function)
+    return found
+
+
+def _print(run: str, arguments: tuple[Any, ...], screen: _Screen) -> _Printed:
+    # Imported here because it is there anyway in a worker.
+    from dlclint.contained.worker import terminal
+
+    if screen.columns:
+        os.environ.update(COLUMNS=str(screen.columns), LINES=str(screen.lines))
+    output, errors = _Held(screen.is_terminal), _Held(False)
+    sys.stdout = output
+    # On a terminal progress is shown as it is made.
+    sys.stderr = terminal() if screen.shows_errors else errors
+    status = 0
+    problem: Exception | None = None
+    hint = _limit()
+    try:
+        if hint:
+            # Imported here because what fails here does so for want of memory.
+            import onnx  # noqa: F401
+        status = function_of(run)(*arguments)
+    except (MemoryError, ImportError) as error:
+        root: BaseException = error
+        while root.__cause__ is not None:
+            root = root.__cause__
+        said = plain(str(root) or "memory ran out", 200)
+        problem = UsageError(f"{said}{hint}") if hint else error
+    except Exception as error:
+        problem = error
+    return _Printed(status, output.getvalue(), errors.getvalue(), problem)

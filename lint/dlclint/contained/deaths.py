@@ -1,0 +1,57 @@
+"""What ended the workers of one piece of work, and so what is left out when it is done again."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from dlclint.contained.guard import ANY, Step
+
+_SAME_OP = 3
+"""Deaths on nodes of one op after which its other nodes are not tried."""
+_SAME_KIND = 8
+"""Deaths on nodes after which no node is tried."""
+_SLOW = 3
+"""Time limits that were reached on nodes after which no node is tried, so that they do not add up."""
+_ALL = 40
+"""Deaths after which the work is given up."""
+
+
+class Died(Exception):
+    """A worker died; the argument says how, such as "dies (SIGSEGV)".
+
+    `step` is what it was at, None if nothing was noted; `status` its exit status, negative for a signal.
+    """
+
+    def __init__(self, how: str, step: Step | None = None, status: int = 0) -> None:
+        super().__init__(how)
+        self.how = how
+        self.step = step
+        self.status = status
+
+    def __reduce__(self) -> tuple[type[Died], tuple[str, Step | None, int]]:
+        return Died, (self.how, self.step, self.status)
+
+
+class Deaths:
+    """The deaths of one piece of work. `ended` is what must not run again, and how it ended."""
+
+    def __init__(self) -> None:
+        self.ended: dict[Step, str] = {}
+        self._number = 0
+
+    def learn(self, died: Died) -> bool:
+        """Take a death into account; False if there is nothing more to leave out."""
+        self._number += 1
+        step = died.step
+        if step is None or step in self.ended or self._number > _ALL:
+            return False
+        self.ended[step] = died.how
+        if not step.op:
+            return True
+        of_kind = [known for known in self.ended if known.kind == step.kind and known.place not in ("", ANY)]
+        if Counter(known.op for known in of_kind)[step.op] >= _SAME_OP:
+            self.ended[Step(step.kind, step.op, ANY)] = died.how
+        slow = sum(self.ended[known].startswith("takes") for known in of_kind)
+        if len(of_kind) >= _SAME_KIND or slow >= _SLOW:
+            self.ended[Step(step.kind, ANY, ANY)] = "was given up after several deaths on other nodes"
+        return True

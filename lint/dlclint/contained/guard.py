@@ -1,0 +1,221 @@
+"""The worker's side: each native call is noted before it runs, and has a limit of time and memory.
+
+Outside of a worker (in tests, or where dlclint is used as a library) calls run as they are.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
+
+Result = TypeVar("Result")
+
+JOURNAL = 4096
+"""Bytes of the memory that a worker shares with its parent."""
+_HEADER = struct.Struct("<QdQI")
+"""How many steps were noted, the limits of the current one (seconds, bytes), and the length of its text."""
+_LONGEST = 300
+"""Characters of a name that are kept; a longer one is told apart by its checksum."""
+SECONDS = 2.0
+"""Processor time that a call on a whole model may take, beyond what its size allows."""
+SECONDS_ON_NODE = 1.0
+"""The same for a call on a single node."""
+SECONDS_PER_BYTE = 2e-5
+"""More for each byte of structure: twenty times what onnx takes for a plain chain of nodes."""
+MEMORY = 512 << 20
+"""Bytes that a call may take, beyond what its size allows."""
+MEMORY_PER_BYTE = 50
+"""More for each byte of structure, which onnx copies several times."""
+ANY = "*"
+
+
+class Step(NamedTuple):
+    """What runs: a kind of native call, the op it is about, and where. "" where it is about a whole model."""
+
+    kind: str
+    op: str = ""
+    place: str = ""
+
+
+class Ended(Exception):
+    """A call that ended its worker, or would; the argument says how, such as "dies (SIGSEGV)".
+
+    `tried` is False where the call itself was never made, because too many like it ended.
+    """
+
+    def __init__(self, how: str, tried: bool = True) -> None:
+        super().__init__(how)
+        self.how = how
+        self.tried = tried
+
+
+class Guard:
+    """What a worker knows: where to note steps, and which ended a worker before."""
+
+    def __init__(self, journal: Any, ended: Mapping[Step, str]) -> None:
+        self._journal = journal
+        self._ended = dict(ended)
+        self._noted = 0
+        self._current = b""
+        self._limits = _limits()
+
+    @contextmanager
+    def step(self, step: Step, seconds: float = 0.0, memory: int = 0) -> Iterator[None]:
+        """Note what runs while the block does.
+
+        Args:
+            step: what runs.
+            seconds: what it may take, 0 for no limit.
+            memory: bytes of memory that it may take, 0 for no limit.
+
+        Raises:
+            Ended: it ended a worker before, or takes more memory than it may.
+        """
+        if self._ended:
+            self._refuse(step)
+        before = self._current
+        self._note(_encoded(step), seconds, memory)
+        try:
+            if not seconds:
+                yield
+                return
+            with self._limits.limited(seconds, memory, often=bool(step.op)):
+                yield
+        except MemoryError:
+            if not memory:
+                raise
+            how = self._ended[step] = takes_memory(memory)
+            raise Ended(how) from None
+        finally:
+            self._note(before, 0.0, 0)
+
+    def _refuse(self, step: Step) -> None:
+        for known in (step, Step(step.kind, step.op, ANY), Step(step.kind, ANY, ANY)):
+            if known in self._ended:
+                raise Ended(self._ended[known], known == step)
+
+    def _note(self, text: bytes, seconds: float, memory: int) -> None:
+        self._noted += 1
+        self._current = text
+        _HEADER.pack_into(self._journal, 0, self._noted, seconds, memory, len(text))
+        self._journal[_HEADER.size : _HEADER.size + len(text)] = text
+
+
+class Noted(NamedTuple):
+    """What a journal holds: how many steps were noted, the current one, if any, and its limits."""
+
+    number: int
+    step: Step | None
+    seconds: float
+    memory: int
+
+
+def noted(journal: Any) -> Noted:
+    """Read what a worker noted last."""
+    number, seconds, memory, length = _HEADER.unpack_from(journal, 0)
+    text = bytes(journal[_HEADER.size : _HEADER.size + length])
+    step = Step(*text.decode("utf-8", "replace").split("\0")) if text else None
+    return Noted(number, step, seconds, memory)
+
+
+def _encoded(step: Step) -> bytes:
+    return "\0".join(step).encode("utf-8", "replace")
+
+
+def spot(*parts: object) -> str:
+    """A place by its parts, such as a graph's path and a tensor's name, short enough for a journal."""
+    text = "/".join(str(part) for part in parts).replace("\0", " ")
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) > _LONGEST:
+        return f"{encoded[:_LONGEST].decode('utf-8', 'ignore')}#{zlib.crc32(encoded):08x}"
+    return encoded.decode("utf-8")
+
+
+def takes_time(seconds: float) -> str:
+    """How a call ended that took too long."""
+    return f"takes more than {seconds:.3g} s"
+
+
+def takes_memory(memory: int) -> str:
+    """How a call ended that took too much memory."""
+    return f"takes more than {memory >> 20} MiB of memory"
+
+
+class _NoLimits:
+    """For systems without these limits; there the parent watches."""
+
+    @contextmanager
+    def limited(self, seconds: float, memory: int, often: bool = False) -> Iterator[None]:
+        yield
+
+
+def _limits() -> Any:
+    if sys.platform == "win32":
+        return _NoLimits()
+    # Imported here because Windows does not have what it imports.
+    from dlclint.contained.limits import Limits
+
+    return Limits()
+
+
+_guard: Guard | None = None
+
+
+def put_guard(guard: Guard | None) -> None:
+    """Put a guard in charge of this process; None for none."""
+    global _guard
+    _guard = guard
+
+
+def is_guarded() -> bool:
+    """Whether this process is a worker, which may die."""
+    return _guard is not None
+
+
+@contextmanager
+def step(kind: str, op: str = "", where: str = "") -> Iterator[None]:
+    """Note that our own code runs, so that a worker's death is known to be its fault.
+
+    Raises:
+        Ended: it ended a worker before.
+    """
+    if _guard is None:
+        yield
+        return
+    with _guard.step(Step(kind, op, where)):
+        yield
+
+
+def call(
+    kind: str,
+    function: Callable[..., Result],
+    *arguments: Any,
+    op: str = "",
+    where: str = "",
+    size: int = 0,
+    limits: tuple[float, int] | None = None,
+    **options: Any,
+) -> Result:
+    """Call native code.
+
+    Args:
+        kind: whose code it is, in words, such as "shape inference".
+        function: called with `arguments` and `options`.
+        op: the op that it is about, "" for a whole model.
+        where: which node (see `spot`), "" for a whole model.
+        size: bytes of what it works on, by which its limits grow.
+        limits: seconds and bytes of memory (0 for no limit), where onnx's are not meant.
+
+    Raises:
+        Ended: it ended a worker before, or takes more memory than it may.
+    """
+    if _guard is None:
+        return function(*arguments, **options)
+    seconds = (SECONDS_ON_NODE if op else SECONDS) + size * SECONDS_PER_BYTE
+    seconds, memory = limits or (seconds, MEMORY + size * MEMORY_PER_BYTE)
+    with _guard.step(Step(kind, op, where), seconds, memory):
+        return function(*arguments, **options)

@@ -1,0 +1,108 @@
+"""What a worker does: answer questions until its parent goes away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any, NamedTuple, TextIO
+
+from dlclint.contained.guard import Guard, put_guard
+
+DEBUG = "DLCLINT_DEBUG"
+"""The environment variable that shows what native code prints (and tracebacks of errors of ours)."""
+
+
+_errors = 2
+"""Where standard error led before native code was cut off from it."""
+
+
+def terminal() -> TextIO:
+    """What was standard error, for our own words."""
+    return os.fdopen(os.dup(_errors), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+
+
+class Reply(NamedTuple):
+    """What a function returned, or what it raised, with the traceback as text."""
+
+    result: Any = None
+    error: BaseException | None = None
+    trace: str = ""
+
+    def value(self) -> Any:
+        """What was returned; what was raised is raised again."""
+        if self.error is not None:
+            self.error.__dict__["trace"] = self.trace
+            raise self.error
+        return self.result
+
+
+def serve(channel: Any, journal: Any, life: int | None) -> None:
+    """Answer until the channel ends, then end the process.
+
+    Args:
+        channel: brings questions: a function, its arguments, and what must not run.
+        journal: memory shared with the parent.
+        life: a pipe that the parent holds open; when it closes, the parent is dead, and so is this process.
+    """
+    _prepare(life)
+    memory = journal if life is not None else memoryview(journal).cast("B")
+    status = 0
+    try:
+        while True:
+            function, arguments, ended = channel.recv()
+            put_guard(Guard(memory, ended))
+            _send(channel, _reply(function, arguments))
+    except (EOFError, OSError):
+        pass
+    except KeyboardInterrupt:
+        status = 130
+    os._exit(status)
+
+
+def _reply(function: Any, arguments: tuple[Any, ...]) -> Reply:
+    try:
+        return Reply(function(*arguments))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return Reply(None, error, _trace())
+
+
+def _trace() -> str:
+    # Imported here because errors are rare.
+    import traceback
+
+    return traceback.format_exc()
+
+
+def _send(channel: Any, reply: Reply) -> None:
+    try:
+        channel.send(reply)
+    except (TypeError, AttributeError, ValueError, RecursionError) as error:
+        # What cannot be sent is told in words.
+        told = RuntimeError(f"{type(reply.error or error).__name__}: {reply.error or error}")
+        channel.send(Reply(None, told, reply.trace or _trace()))
+
+
+def _prepare(life: int | None) -> None:
+    """Let native code print into nothing, and die with the parent."""
+    global _errors
+    _errors = os.dup(2)
+    null = os.open(os.devnull, os.O_RDWR)
+    silent = not os.environ.get(DEBUG)
+    for descriptor in (0, 1, 2) if silent else (0, 1):
+        os.dup2(null, descriptor)
+    handler = sys.modules.get("faulthandler")
+    if handler is not None and silent:
+        handler.disable()  # a death is told in our words
+    os.close(null)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if life is None or sys.platform == "win32":
+        return
+    # Imported here because Windows does not have it.
+    import fcntl
+
+    fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC | os.O_NONBLOCK)
