@@ -36,7 +36,15 @@ def _matching(context: ModelContext) -> Matching | None:
     view = context.view.as_float
     if not kind.quantize or kind.per_channel or len(view.cle.convolutions) < 2:
         return None
+    if all(_has_own_grids(context, conv) for conv in view.cle.convolutions):
+        return None
     return view.cle
+
+
+def _has_own_grids(context: ModelContext, conv: Node) -> bool:
+    """Whether the override file gives a convolution's weight a grid for each channel, or leaves it float."""
+    given = context.view.given.get(conv.input(1))
+    return given is not None and (given.by_channel or given.is_float)
 
 
 def _extended(context: ModelContext) -> Matching:
@@ -306,6 +314,7 @@ def would_help(context: ModelContext) -> Iterator[Finding]:
             layers += [
                 (layer.conv, old.chain_sqnr, new.chain_sqnr)
                 for layer, old, new in zip(chain.layers, chain.before, chain.after, strict=True)
+                if not _has_own_grids(context, layer.conv)
             ]
     if effort.spent:
         context.view.model.note(

@@ -13,6 +13,7 @@ CONVERTER = Source("80-63442-2 Rev BL, Tools", "snpe-onnx-to-dlc")
 
 JOINED = Source("ultralytics/ultralytics#23537", "boxes and scores in one output")
 STEP = Source("80-63442-2 Rev BL, Quantized vs Non-Quantized Models", "quantize and clamp")
+SECOND_INPUT = Source("onnxruntime/onnxruntime-qnn#300; qualcomm/aimet#4091", "--use_dynamic_16_bit_weights")
 CLE = Source("80-63442-2 Rev BL, Quantized vs Non-Quantized Models", "CLE")
 
 

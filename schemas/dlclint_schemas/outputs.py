@@ -15,13 +15,15 @@ from dlclint_schemas.resource import load
 class Output:
     """The values that an op can produce: `low` to `high`, of which one may be infinite.
 
-    `fixed` says that HTP expects the whole range on the output's grid.
+    `fixed` says that HTP expects the whole range on the output's grid, and `since` from which Hexagon
+    version AIMET's configurations write it so; before, they calibrate it.
     """
 
     op: str
     low: float
     high: float
     fixed: bool
+    since: int
     source: str
 
 
@@ -36,6 +38,7 @@ def op_outputs() -> Mapping[str, Output]:
                 row.get("low", -math.inf),
                 row.get("high", math.inf),
                 row.get("fixed", False),
+                row.get("since", 0),
                 row["source"],
             )
             for row in rows

@@ -43,3 +43,30 @@ def test_unknown_boxes_are_to_be_looked_at(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize("width", [["--act-bitwidth", "16"], ["--float"]])
 def test_no_word_where_all_fit(capsys: pytest.CaptureFixture[str], width: list[str]) -> None:
     assert planned(capsys, "--runtime", "htp", *width, str(FIXTURES / "bad_detector.onnxtxt")) == []
+
+
+def test_overrides_keep_scales_at_8_bits_and_fixed_ranges_whole(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[1,3,4] x) => (float[1,3,4] y)
+<float[4] scale = {0.5, 1.0, 1.5, -0.25}, float[4] bias = {0, 0.1, 0, 0}>
+{
+  n = LayerNormalization(x, scale, bias)
+  y = Tanh(n)
+}"""
+    model, file = tmp_path / "m.onnxtxt", tmp_path / "o.json"
+    model.write_text(text)
+    options = ["--soc", "SA8295", "--act-bitwidth", "16", "--emit-overrides", str(file)]
+    main(["plan", "--isolated", *options, "--estimated-activations", str(model)])
+    made = json.loads(file.read_text())
+    (scale,) = made["param_encodings"]["scale"]
+    assert (scale["bitwidth"], scale["is_symmetric"]) == (8, "False")
+    (output,) = made["activation_encodings"]["y"]
+    assert (output["min"], output["scale"], output["offset"]) == (-1.0, 2 / 65536, -32768)
+    capsys.readouterr()
+    kind = ["--soc", "SA8295", "--quantize", "--act-bitwidth", "16"]
+    main(["check", "--isolated", "--format", "json", *kind, str(model), "--encodings", str(file)])
+    files = json.loads(capsys.readouterr().out)["files"]
+    rules = {item["rule"] for each in files for item in each["findings"]}
+    assert not rules & {"runtime/side-input", "encodings/side-input", "encodings/range-not-fixed"}

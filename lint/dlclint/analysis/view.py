@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from dlclint.analysis.activations.estimate import Estimate
     from dlclint.analysis.cle.matching import Matching
     from dlclint.analysis.qdq.encodings import CarriedEncodings
+    from dlclint.analysis.weights.given import GivenWeight
 
 _NONE: Mapping[NodeKey, str] = MappingProxyType({})
 _Case = tuple[str, str, str, tuple[str, ...]]
@@ -38,17 +40,29 @@ _Case = tuple[str, str, str, tuple[str, ...]]
 class ModelView:
     """What rules look at: the model, and what follows from it for a target."""
 
-    def __init__(self, model: Model, target: Target) -> None:
+    def __init__(self, model: Model, target: Target, overrides: Path | None = None) -> None:
         self.model = model
         self.target = target
+        self._overrides = overrides
 
     def aimed(self, target: Target) -> ModelView:
         """The same model for another target; the statistics of its weights are shared."""
-        other = ModelView(self.model, target)
+        other = ModelView(self.model, target, self._overrides)
         other.weights = self.weights
         if "carried" in vars(self):
             other.carried = self.carried
         return other
+
+    @cached_property
+    def given(self) -> Mapping[str, GivenWeight]:
+        """What the override file that goes with the model says of widths and grids, by name."""
+        if self._overrides is None:
+            return MappingProxyType({})
+        # Imported here because few models come with an override file.
+        from dlclint.analysis.weights.given import given_weights
+        from dlclint.encodings.reading import read_encodings
+
+        return given_weights(read_encodings(self._overrides))
 
     @cached_property
     def carried(self) -> CarriedEncodings | None:

@@ -90,7 +90,7 @@ def jobs_of(
         if overrides is not None and not overrides.is_file():
             raise UsageError(f"override file {plain(str(overrides))} does not exist; check the path")
         job = job_for(path, given, config, chosen, ignored, overrides is not None)
-        yield job
+        yield replace(job, overrides=overrides)
         if overrides is not None:
             done.add(overrides.resolve())
             yield replace(job, path=overrides, kind="encodings", model=path, names=())

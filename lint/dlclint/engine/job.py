@@ -26,7 +26,8 @@ class Named:
 class Job:
     """One file and what it is linted for.
 
-    `model` goes with an override file (`kind` encodings) where it is known. `names` are to be names of
+    `model` goes with an override file (`kind` encodings) where it is known, and `overrides` with a model
+    that has one. `names` are to be names of
     the model; empty for an override file whose model is linted too, which is told of them.
     """
 
@@ -38,4 +39,5 @@ class Job:
     ignores: tuple[Ignore, ...] = ()
     kind: str = "model"
     model: Path | None = None
+    overrides: Path | None = None
     names: tuple[Named, ...] = ()

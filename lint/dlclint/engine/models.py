@@ -33,7 +33,7 @@ def lint_model(job: Job) -> FileOutcome:
         return finish(job, shown, found)
     except Exception as error:  # whatever a hostile file does to the parsers, the other files go on
         return finish(job, shown, [crashed(READING, error, shown)])
-    view = ModelView(model, job.target)
+    view = ModelView(model, job.target, job.overrides)
     found = apply_rules(rules, Subject.MODEL, ModelContext(job.path, view, job.target), shown)
     found += _of_carried(job, view, shown)
     if job.names:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
+from typing import NamedTuple
 
 import numpy as np
 
 from dlclint.analysis.roles import WeightUse, converted_weight, weight_uses
 from dlclint.diagnostic import Confidence, Safety, Severity, Source
 from dlclint.encodings import grid
-from dlclint.encodings.document import FLOAT
+from dlclint.encodings.document import FLOAT, Mask
 from dlclint.encodings.edits import Edit
 from dlclint.fix import Fix
 from dlclint.model.op_facts import CONVOLUTIONS
@@ -188,19 +189,22 @@ def weights_clipped(context: EncodingsContext) -> Iterator[Finding]:
     Why: what is outside is clamped to the end of the range. The weights compared are those that the
     converter sees: with a following batch normalization folded in. Up to half a step outside is
     rounding, not clipping.
-    What to do: take the encodings of this model, not of another training state.
-    Fix: unsafe, the range is widened to the real weights.
+    What to do: take the encodings of this model, not of another training state. Where they are those of the
+    weights before folding, fold the batch normalization first (AIMET: fold_all_batch_norms), and export
+    encodings and model then.
+    Fix: unsafe, the range is widened to the real weights; none where folding comes first, because the
+    activations were calibrated with the other weights too.
     """
     document = context.document
 
-    def clipped() -> Iterator[tuple[int, WeightUse, grid.Floats, grid.Floats, int, bool]]:
+    def clipped() -> Iterator[tuple[int, WeightUse, _Clipped]]:
         for row, use in _encoded_weights(context):
             found = _outside(context, row, use)
             if found is not None:
-                yield (row, use, *found)
+                yield row, use, found
 
-    def finding(item: tuple[int, WeightUse, grid.Floats, grid.Floats, int, bool]) -> Finding:
-        row, use, low, high, count, folded = item
+    def finding(item: tuple[int, WeightUse, _Clipped]) -> Finding:
+        row, use, (low, high, count, folded, before_folding) = item
         first = int(document.tensors.first[row])
         last = first + int(document.tensors.count[row])
         given = _range(context, first, last)
@@ -209,13 +213,17 @@ def weights_clipped(context: EncodingsContext) -> Iterator[Finding]:
         made = Finding(
             f"{document.tensors.names[row]!r}: {count:,} of {use.tensor.count:,} weights"
             f"{' (batch normalization folded in)' if folded else ''} lie outside the range, by up to"
-            f" {far:.3g} beyond {given.minimum[worst]:.4g} to {given.maximum[worst]:.4g}",
+            f" {far:.3g} beyond {given.minimum[worst]:.4g} to {given.maximum[worst]:.4g}"
+            + ", which is that of the weights before folding"
+            * before_folding,
             Severity.WARNING,
             Source(QUANTIZATION, "quantize and clamp"),
             Confidence.INFERRED if folded else Confidence.DOCUMENTED,
-            "take the encodings of this model",
+            "fold the batch normalization first, then export encodings and model"
+            if before_folding
+            else "take the encodings of this model",
             evidence={"clipped": count, "weights": use.tensor.count, "beyond": far, "channel": worst},
-            fix=_widened(context, row, low, high),
+            fix=None if before_folding else _widened(context, row, low, high),
         )
         return at(context, row, document.field_path(first + worst, ""), made)
 
@@ -241,10 +249,21 @@ def _range(context: EncodingsContext, first: int, last: int) -> grid.Encoding:
     )
 
 
-def _outside(
-    context: EncodingsContext, row: int, use: WeightUse
-) -> tuple[grid.Floats, grid.Floats, int, bool] | None:
-    """Per element lowest and highest weight, how many are outside, and whether a norm was folded."""
+class _Clipped(NamedTuple):
+    """Per element lowest and highest weight, and how many of all are outside the range.
+
+    `folded` says whether a norm was folded in, `before_folding` that the range is that of the weights
+    before it was.
+    """
+
+    low: grid.Floats
+    high: grid.Floats
+    outside: int
+    folded: bool
+    before_folding: bool
+
+
+def _outside(context: EncodingsContext, row: int, use: WeightUse) -> _Clipped | None:
     document = context.document
     first = int(document.tensors.first[row])
     count = int(document.tensors.count[row])
@@ -264,15 +283,29 @@ def _outside(
         return None
     if not values.size or not np.isfinite(values).all():
         return None
-    if count == 1:
-        lanes = values.reshape(1, -1)
-    else:
-        lanes = np.moveaxis(values, use.axis or 0, 0).reshape(count, -1)
-    slack = given.scale * (0.5 + 1e-3) + np.maximum(np.abs(given.minimum), np.abs(given.maximum)) * 1e-6
-    outside = (lanes < (given.minimum - slack)[:, None]) | (lanes > (given.maximum + slack)[:, None])
+    lanes = _lanes(values, use, count)
+    outside = _beyond(lanes, given)
     if not outside.any():
         return None
-    return lanes.min(axis=1), lanes.max(axis=1), int(outside.sum()), folded
+    before = False
+    if folded:
+        raw = _lanes(use.tensor.array().astype(np.float64), use, count)
+        reach = np.maximum(np.abs(given.minimum), np.abs(given.maximum))
+        share = float(np.median(np.abs(raw).max(axis=1) / np.where(reach > 0, reach, 1.0)))
+        before = bool(_beyond(raw, given).sum() * 10 <= outside.sum()) and 0.9 <= share <= 1.1
+    return _Clipped(lanes.min(axis=1), lanes.max(axis=1), int(outside.sum()), folded, before)
+
+
+def _lanes(values: grid.Floats, use: WeightUse, count: int) -> grid.Floats:
+    """The values by element: all of them, or those of each channel."""
+    if count == 1:
+        return values.reshape(1, -1)
+    return np.moveaxis(values, use.axis or 0, 0).reshape(count, -1)
+
+
+def _beyond(lanes: grid.Floats, given: grid.Encoding) -> Mask:
+    slack = given.scale * (0.5 + 1e-3) + np.maximum(np.abs(given.minimum), np.abs(given.maximum)) * 1e-6
+    return np.asarray((lanes < (given.minimum - slack)[:, None]) | (lanes > (given.maximum + slack)[:, None]))
 
 
 def _widened(context: EncodingsContext, row: int, low: grid.Floats, high: grid.Floats) -> Fix | None:

@@ -96,7 +96,8 @@ def range_not_fixed(context: EncodingsContext) -> Iterator[Finding]:
     Why: HTP expects the outputs of Sigmoid, Softmax and HardSigmoid on 0 to 1 and those of Tanh, Sin and Cos
     on -1 to 1, in steps of that range by 2^bits; AIMET's configurations for v73 and newer write it so. A
     calibrated or a symmetric range compiles and loses accuracy: MobileNetV3-small kept about 2 % instead of
-    66.7 % top-1 (HardSigmoid), YOLOv10 near 0 mAP (Softmax).
+    66.7 % top-1 (HardSigmoid), YOLOv10 near 0 mAP (Softmax). For v68 and v69 AIMET calibrates Sigmoid
+    and Softmax, so there a calibrated range is told as a note.
     What to do: give the whole range, whatever calibration saw.
     Fix: unsafe, the range becomes the fixed one.
     """
@@ -115,10 +116,14 @@ def range_not_fixed(context: EncodingsContext) -> Iterator[Finding]:
         wide = f"{item.left:.0f} of {given.steps} steps lie in {_text(fixed.low, fixed.high)}"
         effect = f"values beyond are lost, up to {max(lost, key=abs):g}" if narrow and lost else wide
         step = (fixed.high - fixed.low) / given.steps
+        soc = context.target.soc
+        # Before that AIMET leaves the range to calibration, and a calibrated one loses nothing that was seen.
+        older = soc is not None and soc.hexagon is not None and soc.hexagon < fixed.since
+        within = given.low >= fixed.low - given.scale and given.high <= fixed.high + given.scale
         made = Finding(
             f"{given.name!r}: {item.node.op_type} with the range {_text(given.low, given.high)}, where HTP"
             f" expects {fixed.low:g} to {fixed.high:g}: {effect}",
-            Severity.WARNING,
+            Severity.INFO if older and within else Severity.WARNING,
             Source("onnxruntime/onnxruntime-qnn#473 and #558", fixed.source),
             Confidence.FIELD_REPORTED,
             f"give it {fixed.low:g} to {fixed.high:g} (steps of {step:.4g})",

@@ -154,14 +154,47 @@ def _regridded(document: EncodingsDocument, given: GivenGrid, made: grid.Encodin
     return Fix(title, Safety.UNSAFE, tuple(edits)) if edits else None
 
 
+def recast(
+    document: EncodingsDocument,
+    given: GivenGrid,
+    ends: tuple[float, float],
+    bitwidth: int,
+    title: str,
+    symmetric: bool = False,
+) -> Fix | None:
+    """A whole tensor's grid fitted to a range on another width or symmetry; never safe.
+
+    In 2.x a symmetric grid is signed and another one unsigned.
+    """
+    fit = grid.fit_symmetric if symmetric else grid.fit
+    try:
+        made = fit([ends[0]], [ends[1]], [bitwidth])
+    except ValueError:
+        return None
+    flat = document.is_flat(given.row)
+    name = "dtype" if flat else "bitwidth"
+    kind = f"{'int' if symmetric else 'uint'}{bitwidth}"
+    edits: list[Edit] = []
+    if flat:
+        zero = 0 if symmetric else -int(made.offset[0])
+        edits.append(
+            SetValue(given.row, document.field_path(given.element, "scale"), repr(float(made.scale[0])))
+        )
+        edits.append(SetValue(given.row, document.field_path(given.element, "offset"), str(zero)))
+    else:
+        edits += grid_edits(document, given.element, made, 0)
+        if document.elements.symmetric[given.element] != int(symmetric):
+            truth = str(symmetric)
+            layout = document.section_of(given.row).layout
+            spelled = f'"{truth}"' if layout is Layout.LEGACY else truth.lower()
+            edits.append(SetValue(given.row, document.field_path(given.element, "symmetric"), spelled))
+    text = f'"{kind}"' if flat else str(bitwidth)
+    edits.append(SetValue(given.row, document.field_path(given.element, name), text))
+    return Fix(title, Safety.UNSAFE, tuple(edits))
+
+
 def widened(document: EncodingsDocument, given: GivenGrid) -> Fix | None:
     """The same range on 16 bits, for a whole tensor with fewer; never safe."""
     if given.bitwidth >= 16:
         return None
-    made = grid.fit([given.low], [given.high], [16])
-    edits = list(grid_edits(document, given.element, made, 0))
-    name = "dtype" if document.is_flat(given.row) else "bitwidth"
-    signed = not document.tensors.dtype[given.row].startswith("u")
-    text = f'"{"int16" if signed else "uint16"}"' if document.is_flat(given.row) else "16"
-    edits.append(SetValue(given.row, document.field_path(given.element, name), text))
-    return Fix("give it 16 bits", Safety.UNSAFE, tuple(edits))
+    return recast(document, given, (given.low, given.high), 16, "give it 16 bits")

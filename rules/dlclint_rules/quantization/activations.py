@@ -28,7 +28,12 @@ def bias_bits(context: ModelContext) -> Iterator[Finding]:
     kind = context.target.kind
     if not kind.quantize or kind.bias_bitwidth != 8 or kind.per_channel:
         return
-    found = list(bias_errors(context.view))
+    given = context.view.given
+    found = [
+        row
+        for row in bias_errors(context.view)
+        if (entry := given.get(row.weight.use.node.input(2))) is None or entry.bitwidth == 8
+    ]
     bad = [row for row in found if _is_bad(row)]
     if not bad:
         return

@@ -38,7 +38,9 @@ def shared_grid(context: ModelContext) -> Iterator[Finding]:
     if kind.stated and not kind.quantize:
         return
     bits = kind.act_bitwidth
-    found = list(expected(context.view, bits, kind.quantize))
+    # What the file gives a grid, encodings/shared-grid judges.
+    given = context.view.given
+    found = [each for each in expected(context.view, bits, kind.quantize) if each.output not in given]
     wide_is_taken = Runtime.HTP in context.target.considered and bits < 16
     for each in found:
         if each.joins:
@@ -51,7 +53,8 @@ def shared_grid(context: ModelContext) -> Iterator[Finding]:
             first = replace(first, message=first.message + more)
         yield replace(first, evidence={**first.evidence, "count": len(sums)})
     for guess in suspected(context.view, bits, kind.quantize):
-        yield _guess(context, guess, wide_is_taken)
+        if guess.output not in given:
+            yield _guess(context, guess, wide_is_taken)
 
 
 def _severity(context: ModelContext) -> Severity:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlclint.analysis.weights.clipping import best_clipping
+from dlclint.analysis.weights.given import GivenWeight
 from dlclint.analysis.weights.noise import (
     channel_sqnr,
     decibels,
@@ -38,16 +39,45 @@ MINIMUM_RANGE = Source(QUANTIZATION, "algorithm, minimum range")
 
 
 def _weights(context: ModelContext) -> list[ConvertedWeight]:
-    return distinct(context.view.weights.converted())
+    """The weights that become integers, and not block by block, of which the file alone can tell."""
+    return [
+        weight
+        for weight in distinct(context.view.weights.converted())
+        if (given := _given(context, weight)) is None or not (given.is_float or given.in_blocks)
+    ]
+
+
+def _given(context: ModelContext, weight: ConvertedWeight) -> GivenWeight | None:
+    """What the override file that goes with the model says of the weight."""
+    return context.view.given.get(weight.name)
+
+
+def _bits(context: ModelContext, weight: ConvertedWeight) -> int:
+    given = _given(context, weight)
+    return context.target.kind.weights_bitwidth if given is None else given.bitwidth
 
 
 def _by_channel(context: ModelContext, weight: ConvertedWeight) -> bool:
     """Whether each channel of the weight gets a grid of its own."""
+    given = _given(context, weight)
+    if given is not None and given.scale is not None:
+        return given.by_channel
     return context.target.kind.per_channel and weight.use.node.op_type in CONVOLUTIONS
 
 
 def _scale(context: ModelContext, weight: ConvertedWeight, bits: int) -> float | grid.Floats:
+    given = _given(context, weight)
+    if given is not None and given.scale is not None and bits == given.bitwidth:
+        if len(given.scale) == 1:
+            return float(given.scale[0])
+        if len(given.scale) == len(weight.minimum):
+            return given.scale
     return per_channel_scale(weight, bits) if _by_channel(context, weight) else per_tensor_scale(weight, bits)
+
+
+def _of_quantizer(context: ModelContext, weights: list[ConvertedWeight]) -> list[ConvertedWeight]:
+    """Those whose range the quantizer finds, and no entry says."""
+    return [w for w in weights if (given := _given(context, w)) is None or given.scale is None]
 
 
 def _dead(weight: ConvertedWeight) -> npt.NDArray[np.intp]:
@@ -69,7 +99,7 @@ def range_too_small(context: ModelContext) -> Iterator[Finding]:
         return
     bits, minimum = context.target.kind.weights_bitwidth, grid.MINIMUM_RANGE
     rows: list[tuple[ConvertedWeight, float]] = []
-    weights = _weights(context)
+    weights = _of_quantizer(context, _weights(context))
     for weight in weights:
         low, high = np.minimum(weight.minimum, 0.0), np.maximum(weight.maximum, 0.0)
         if _by_channel(context, weight):
@@ -126,7 +156,8 @@ def long_tail(context: ModelContext) -> Iterator[Finding]:
     if not context.target.quantize:
         return
     bits, least = context.target.kind.weights_bitwidth, threshold("long_tail_gain")
-    weights = [weight for weight in _weights(context) if not _by_channel(context, weight)]
+    weights = _of_quantizer(context, _weights(context))
+    weights = [weight for weight in weights if not _by_channel(context, weight)]
     found = []
     for weight in weights:
         try:
@@ -177,11 +208,12 @@ def channel_spread(context: ModelContext) -> Iterator[Finding]:
     """
     if not context.target.quantize:
         return
-    bits, least = context.target.kind.weights_bitwidth, threshold("channel_spread_gain")
+    least = threshold("channel_spread_gain")
     weights = [weight for weight in _weights(context) if not _by_channel(context, weight)]
     rows: list[tuple[ConvertedWeight, float]] = []
     for weight in weights:
-        whole = channel_sqnr(weight, per_tensor_scale(weight, bits))
+        bits = _bits(context, weight)
+        whole = channel_sqnr(weight, _scale(context, weight, bits))
         gain = channel_sqnr(weight, per_channel_scale(weight, bits)) - whole
         if np.isfinite(gain) and gain >= least and whole < threshold("channel_sqnr"):
             rows.append((weight, gain))
@@ -189,7 +221,8 @@ def channel_spread(context: ModelContext) -> Iterator[Finding]:
         return
     rows.sort(key=lambda row: -row[1])
     worst, gain = rows[0]
-    step = per_tensor_scale(worst, bits)
+    bits = _bits(context, worst)
+    step = _scale(context, worst, bits)
     whole = channel_sqnr(worst, step)
     narrow = int(np.count_nonzero(worst.maximum - worst.minimum < threshold("channel_steps") * step))
     yield Finding(
@@ -218,6 +251,10 @@ def channel_spread(context: ModelContext) -> Iterator[Finding]:
 
 
 def _spread_help(context: ModelContext, weights: list[ConvertedWeight]) -> str:
+    given = [weight for weight in weights if weight.name in context.view.given]
+    if given and not is_per_tensor(context.target):
+        whose = "their entries hold" if len(given) > 1 else "its entry holds"
+        return f"{whose} {'these' if len(given) > 1 else 'this'} to one grid: give one encoding per channel"
     ops = {weight.use.node.op_type for weight in weights}
     convolutions, matrices = bool(ops & set(CONVOLUTIONS)), bool(ops & set(MATRICES))
     recurrent = " and ".join(sorted(ops & set(RECURRENT)))
@@ -245,16 +282,17 @@ def bit_width(context: ModelContext) -> Iterator[Finding]:
     """
     if not context.target.quantize:
         return
-    bits, least = context.target.kind.weights_bitwidth, threshold("weight_sqnr")
+    least = threshold("weight_sqnr")
     weights = _weights(context)
     rows = []
     for weight in weights:
-        left = sqnr(weight, _scale(context, weight, bits))
+        left = sqnr(weight, _scale(context, weight, _bits(context, weight)))
         if 0.0 < left < least:
             rows.append((weight, left))
     if rows:
         rows.sort(key=lambda row: row[1])
         worst, left = rows[0]
+        bits = _bits(context, worst)
         wider = min((width for width in widths("weights") if width > bits), default=None)
         better = "" if wider is None else f", {sqnr(worst, _scale(context, worst, wider)):.1f} dB at {wider}"
         yield Finding(
@@ -273,7 +311,7 @@ def bit_width(context: ModelContext) -> Iterator[Finding]:
             worst.name,
             evidence={"weights": len(rows), "sqnr_db": left, "bitwidth": bits, **worst_evidence(rows)},
         )
-    if bits == 4 and weights:
+    if context.target.kind.weights_bitwidth == 4 and weights:
         yield _packing(context, weights)
 
 
@@ -315,7 +353,7 @@ def dead_channel(context: ModelContext) -> Iterator[Finding]:
     rows.sort(key=lambda row: -row[1])
     worst, count = rows[0]
     target = context.target
-    harmful = target.kind.per_channel or target.means(Runtime.AIP)
+    harmful = _by_channel(context, worst) or target.means(Runtime.AIP)
     first = [int(channel) for channel in _dead(worst)[:10]]
     yield Finding(
         in_weights("dead output channels", f"{count:g} of {len(worst.minimum)}", rows, len(weights), "{:g}"),

@@ -7,6 +7,8 @@ import numpy as np
 from dlclint.analysis.activations.estimate import Basis
 from dlclint.analysis.plan.figures import carried
 from dlclint.analysis.plan.model import Choice, Plan
+from dlclint.analysis.roles import vector
+from dlclint.analysis.side_inputs import side_inputs, takes_wide
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.clipping import best_clipping
 from dlclint.analysis.weights.statistics import Floats
@@ -16,7 +18,9 @@ from dlclint.encodings import grid
 from dlclint.encodings.convert import Entry, written
 from dlclint.model.op_facts import CONVOLUTIONS, MATRICES
 from dlclint.model.tensors import Unavailable
+from dlclint.target import Runtime
 from dlclint.version import __version__
+from dlclint_schemas.outputs import op_outputs
 from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
 
@@ -43,7 +47,7 @@ def overrides(view: ModelView, plan: Plan, version: str, estimated: bool) -> Ove
     entry that says so; with `estimated` all that have an estimated range get one with that range, unless
     it rests on what is said of the inputs alone.
     """
-    weights = _weights(view, plan.choice)
+    weights = [*_weights(view, plan.choice), *_side_inputs(view, plan)]
     activations = _activations(view, plan, estimated, version == RANGELESS)
     producer = {"package": "dlclint", "version": __version__}
     text = written([*weights, *activations], version, producer)
@@ -102,6 +106,29 @@ def _weights(view: ModelView, choice: Choice) -> list[Entry]:
     ]
 
 
+def _side_inputs(view: ModelView, plan: Plan) -> list[Entry]:
+    """Scales of normalizations and slopes at 8 bits, asymmetric, where activations have 16 on HTP.
+
+    Quantizers give them the width of the activations, of which HTP takes few forms (runtime/side-input).
+    """
+    if plan.choice.runtime is not Runtime.HTP or (plan.choice.act_bitwidth == 8 and not plan.wide):
+        return []
+    wide = frozenset(plan.wide)
+    hexagon = None if view.target.soc is None else view.target.soc.hexagon
+    found = []
+    for side in side_inputs(view):
+        if takes_wide(side.node.op_type, hexagon):
+            continue
+        around = {side.node.input(0), side.node.output(0)}
+        values = vector(side.node.graph, side.name)
+        if plan.choice.act_bitwidth == 8 and not around & wide:
+            continue
+        if values is not None and values.size and np.isfinite(values).all():
+            made = grid.fit([values.min()], [values.max()], 8)
+            found.append(_entry(side.name, True, made, False, False, None))
+    return found
+
+
 def _weight(name: str, uses: list[ConvertedWeight], choice: Choice) -> Entry:
     """One entry for a tensor, whatever number of ops read it."""
     first, bits = uses[0], choice.weights_bitwidth
@@ -133,13 +160,18 @@ def _activations(view: ModelView, plan: Plan, estimated: bool, rangeless: bool) 
     """Entries with estimated ranges, and those of the plan's 16 bits without one where that can be said."""
     entries = []
     wide = frozenset(plan.wide)
-    for name, _ in carried(view):
+    for name, node in carried(view):
         estimate = view.activations.get(name) if estimated else None
         if estimate is not None and estimate.basis is Basis.GIVEN:
             estimate = None  # good enough to weigh 8 bits against 16, not to hold the quantizer to
         bits = 16 if name in wide else plan.choice.act_bitwidth
+        fixed = op_outputs().get(node.op_type)
         if estimate is not None:
-            made = grid.fit([estimate.minimum], [estimate.maximum], bits)
+            low, high = estimate.minimum, estimate.maximum
+            if fixed is not None and fixed.fixed:
+                # HTP takes the whole range, in steps of it by 2^bits (encodings/range-not-fixed).
+                low, high = fixed.low, fixed.high - (fixed.high - fixed.low) / 2.0**bits
+            made = grid.fit([low], [high], bits)
             entries.append(_entry(name, False, made, False, False, None))
         elif name in wide and rangeless:
             entries.append(Entry(name, False, False, bits, False, False, (), ()))

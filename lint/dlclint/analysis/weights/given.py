@@ -1,0 +1,59 @@
+"""The widths and grids that an override file gives weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dlclint.analysis.weights.statistics import Floats
+from dlclint.encodings import grid
+from dlclint.encodings.document import FLOAT, EncodingsDocument
+from dlclint_schemas.record import record
+
+
+@record
+class GivenWeight:
+    """What a file says of a weight or bias.
+
+    `scale` is a number for each channel, or one for the tensor; None where it gives none, or where it
+    stands for blocks. `is_float` says that the tensor stays float.
+    """
+
+    bitwidth: int
+    scale: Floats | None
+    is_float: bool
+    in_blocks: bool
+
+    @property
+    def by_channel(self) -> bool:
+        """Whether each channel, or each block of one, has a grid of its own."""
+        return self.in_blocks or (self.scale is not None and len(self.scale) > 1)
+
+
+def given_weights(document: EncodingsDocument | None) -> Mapping[str, GivenWeight]:
+    """Every entry of a file with a width, by name; of a repeated name the last."""
+    if document is None:
+        return {}
+    tensors, elements = document.tensors, document.elements
+    blocked = tensors.enc_type.where(("PER_BLOCK", "LPBQ", "VECTOR").__contains__) | ~np.isnan(
+        tensors.block_size
+    )
+    with np.errstate(all="ignore"):
+        by_range = grid.scale_of(elements.minimum, elements.maximum, elements.bitwidth)
+    scales = np.where(np.isnan(elements.scale), by_range, elements.scale)
+    found = {}
+    for row, name in enumerate(tensors.names):
+        first = int(tensors.first[row])
+        bits = elements.bitwidth[first]
+        if not grid.has_grid(bits):
+            continue
+        values = scales[first : first + int(tensors.count[row])]
+        usable = bool(np.isfinite(values).all() and (values > 0).all()) and not blocked[row]
+        found[name] = GivenWeight(
+            int(bits),
+            values if usable else None,
+            bool(elements.kind[first] == FLOAT),
+            bool(blocked[row]),
+        )
+    return found

@@ -1,0 +1,251 @@
+"""Widths, signs and zero points of what ops read besides their data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from dlclint.analysis.moving import origin
+from dlclint.analysis.side_inputs import SideInput, computed_products, side_inputs
+from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.encodings.document import FLOAT, INT, UNKNOWN
+from dlclint.encodings.given import GivenGrid, given_grids
+from dlclint.fix import Fix
+from dlclint.model.graph import Node
+from dlclint.rule import EncodingsContext, Finding
+from dlclint.target import Runtime
+from dlclint_rules import sources
+from dlclint_rules.encodings.repairs import recast
+from dlclint_rules.encodings.reporting import at, capped, encodings_rule
+from dlclint_schemas.precision import OBSERVED
+from dlclint_schemas.side_inputs import (
+    INT8,
+    INT16,
+    UINT8,
+    UINT16,
+    UINT16_SYMMETRIC,
+    disputed_forms,
+    second_input,
+    side_input_forms,
+)
+
+_FORMS = {UINT8: "unsigned 8 bits", INT8: "signed 8 bits", UINT16: "16 bits with a zero point"}
+_FORMS |= {UINT16_SYMMETRIC: "symmetric 16 bits", INT16: "signed 16 bits"}
+
+
+def form_of(context: EncodingsContext, given: GivenGrid) -> str:
+    """The form of a grid among those that were measured; "" for other widths.
+
+    Up to 1.0.0 files say symmetric, which the converters make signed.
+    """
+    document = context.document
+    said = document.elements.symmetric[given.element] == 1 or given.symmetric
+    if document.is_flat(given.row):
+        signed = not document.tensors.dtype[given.row].startswith("u")
+        if given.bitwidth == 8:
+            return INT8 if signed else UINT8
+        said, wide = given.symmetric, INT16 if signed else UINT16_SYMMETRIC
+    else:
+        if given.bitwidth == 8:
+            return INT8 if document.elements.symmetric[given.element] == 1 and given.symmetric else UINT8
+        wide = INT16
+    return "" if given.bitwidth != 16 else wide if said else UINT16
+
+
+def _hexagon(context: EncodingsContext) -> int | None:
+    soc = context.target.soc
+    return None if soc is None else soc.hexagon
+
+
+def _activation_width(context: EncodingsContext, grids: dict[str, GivenGrid], node: Node) -> int:
+    """Of what a node reads or makes: the file's, or else the quantizer's."""
+    for name in (node.input(0), node.output(0)):
+        given = grids.get(origin(node.graph, name, grids))
+        if given is not None:
+            return given.bitwidth
+    return context.target.kind.act_bitwidth
+
+
+@encodings_rule()
+def side_input(context: EncodingsContext) -> Iterator[Finding]:
+    """A normalization's scale or a slope has a width, sign or zero point that HTP does not take.
+
+    Why: HTP's LayerNorm and RMSNorm take an unsigned 8-bit scale everywhere, a signed 8-bit one nowhere, and
+    LayerNorm a 16-bit one only with 16-bit activations, with the zero point in the middle, and from Hexagon
+    v73 ("incorrect Value 68, expected >= 73"). A slope of PRelu with unsigned 16 bits validates and does
+    not compile. Quantizers give such inputs the width of the activations, or make them symmetric as weights.
+    What to do: give the scale or slope 8 bits, asymmetric; AIMET's configurations for HTP do so.
+    Fix: unsafe, the entry becomes unsigned 8 bits over the parameter's own values.
+    """
+    if context.view is None or Runtime.HTP not in context.target.considered:
+        return
+    grids = given_grids(context.document)
+
+    def wrong() -> Iterator[tuple[SideInput, GivenGrid, str, int, int | None]]:
+        assert context.view is not None
+        for side in side_inputs(context.view):
+            given = grids.get(side.name)
+            form = "" if given is None else form_of(context, given)
+            width = _activation_width(context, grids, side.node)
+            key = (side.node.op_type, width, form)
+            if given is None or key not in side_input_forms():
+                continue
+            since, hexagon = side_input_forms()[key], _hexagon(context)
+            # Before v73 a 16-bit scale is a 16-bit weight, of which encodings/bit-width speaks.
+            if since is None or (hexagon is None and since > 68) or key in disputed_forms():
+                yield side, given, form, width, since
+
+    def finding(item: tuple[SideInput, GivenGrid, str, int, int | None]) -> Finding:
+        side, given, form, width, since = item
+        flat = context.document.is_flat(given.row)
+        said = "symmetric 8 bits, which become signed" if form == INT8 and not flat else _FORMS[form]
+        effect = "HTP takes nowhere" if since is None else f"HTP takes from Hexagon v{since} on"
+        disputed = (side.node.op_type, width, form) in disputed_forms()
+        if disputed:
+            effect = "HTP is reported to reject (it ran when measured)"
+        certain = since is None and (flat or form != INT8)
+        severity = Severity.ERROR if certain else Severity.WARNING
+        if since is not None and not disputed:
+            severity = Severity.INFO
+        made = Finding(
+            f"{given.name!r}: {side.words} has {said}, which with {width}-bit activations {effect}",
+            severity,
+            Source("onnxruntime/onnxruntime-qnn#756, #764; pytorch/executorch#17296", OBSERVED),
+            Confidence.FIELD_REPORTED,
+            "give it 8 bits, asymmetric",
+            side.node,
+            evidence={"bitwidth": given.bitwidth, "act_bitwidth": width, "form": form},
+            fix=_eight_bits(context, side, given),
+        )
+        return at(context, given.row, (), made)
+
+    yield from capped(context, wrong(), finding, "tensors")
+    yield from _by_channel(context)
+
+
+def _eight_bits(context: EncodingsContext, side: SideInput, given: GivenGrid) -> Fix | None:
+    stored = side.node.graph.constant(side.name)
+    # Imported here because onnx comes with it, and a file without its model has no values to look at.
+    from dlclint.model.tensors import Unavailable
+
+    try:
+        values = np.zeros(0) if stored is None else stored.array().astype(np.float64)
+    except Unavailable:
+        return None
+    if not values.size or not np.isfinite(values).all():
+        return None
+    ends = float(values.min()), float(values.max())
+    return recast(context.document, given, ends, 8, "give it 8 bits, asymmetric, over its own values")
+
+
+def _by_channel(context: EncodingsContext) -> Iterator[Finding]:
+    """Scales of normalizations with a grid for each channel."""
+    document = context.document
+    assert context.view is not None
+
+    def several() -> Iterator[tuple[int, SideInput]]:
+        assert context.view is not None
+        for side in side_inputs(context.view):
+            for row in document.rows(side.name)[-1:]:
+                kind = document.elements.kind[document.tensors.first[row]]
+                is_scale = side.node.op_type.endswith("Normalization")
+                if document.tensors.count[row] > 1 and kind in (INT, UNKNOWN) and kind != FLOAT and is_scale:
+                    yield row, side
+
+    def finding(item: tuple[int, SideInput]) -> Finding:
+        row, side = item
+        count = int(document.tensors.count[row])
+        made = Finding(
+            f"{side.name!r}: {side.words} has {count} grids, one for each channel, and HTP takes one",
+            Severity.WARNING,
+            Source("onnxruntime/onnxruntime-qnn#434", "a standalone BatchNormalization"),
+            Confidence.FIELD_REPORTED,
+            "give it one encoding, of 8 bits and asymmetric",
+            side.node,
+            evidence={"entries": count},
+        )
+        return at(context, row, (), made)
+
+    yield from capped(context, several(), finding, "tensors")
+
+
+@encodings_rule()
+def second_input_cut(context: EncodingsContext) -> Iterator[Finding]:
+    """The second of two computed 16-bit inputs loses half of its bits.
+
+    Why: HTP multiplies 16-bit activations by 8-bit ones, so the second input of a MatMul whose inputs are
+    both computed is cut to 8 bits; from Hexagon v73 on it keeps 16 where it is symmetric and the converter
+    is told so (`--use_dynamic_16_bit_weights`, off by default). Einsum has no such form before v73.
+    What to do: from v73 make the second input symmetric and pass the option; before, give it 8 bits, so that
+    the file says what runs.
+    Fix: unsafe, the second input becomes symmetric where the chip keeps its 16 bits.
+    """
+    if context.view is None or Runtime.HTP not in context.target.considered:
+        return
+    grids = given_grids(context.document)
+    hexagon, kept_since = _hexagon(context), second_input().kept_since
+    keeps = hexagon is None or hexagon >= kept_since
+    # A QDQ model with an unsigned second input was cut when measured; a file may have it made signed.
+    carried = bool(context.nodes)
+
+    def cut() -> Iterator[tuple[Node, GivenGrid, str]]:
+        assert context.view is not None
+        for node in computed_products(context.view):
+            first, second = (grids.get(origin(node.graph, name, grids)) for name in node.inputs[:2])
+            if second is None or second.bitwidth != 16:
+                continue
+            if first is not None and first.bitwidth != 16:
+                continue
+            if node.op_type == "MatMul" or not keeps:
+                yield node, second, form_of(context, second)
+
+    def finding(item: tuple[Node, GivenGrid, str]) -> Finding:
+        node, given, form = item
+        left = second_input()
+        if node.op_type == "Einsum":
+            severity, what = (
+                Severity.ERROR,
+                f"Einsum at 16 bits needs Hexagon v{kept_since}, and this is v{hexagon}",
+            )
+            help = "give its inputs 8 bits, or spell it as MatMul"
+        elif keeps and (form == INT16 or (form == UINT16_SYMMETRIC and not carried)):
+            severity = Severity.INFO
+            what = f"MatMul keeps its 16 bits from Hexagon v{kept_since} on, if the converter is told to"
+            help = "pass --use_dynamic_16_bit_weights to a converter that has it; without, 8 bits are left"
+        else:
+            severity = Severity.WARNING
+            what = (
+                f"MatMul cuts its second input to 8 bits: {left.decibels[UINT16]:g} dB are left of"
+                f" {left.on_cpu:g} (measured)"
+            )
+            help = (
+                f"make it symmetric ({left.decibels[INT16]:g} dB from v{kept_since} on), and pass"
+                " --use_dynamic_16_bit_weights to a converter that has it"
+                if keeps
+                else "give it 8 bits, so that the file says what runs"
+            )
+        maker = node.graph.producer(given.name)
+        fixed = maker is not None and maker.op_type in ("Softmax", "Sigmoid")
+        made = Finding(
+            f"{given.name!r}: {what}",
+            severity,
+            sources.SECOND_INPUT,
+            Confidence.FIELD_REPORTED,
+            help,
+            node,
+            evidence={"bitwidth": 16, "form": form},
+            fix=recast(
+                context.document,
+                given,
+                (given.low, given.high),
+                16,
+                "make it symmetric",
+                symmetric=True,
+            )
+            if keeps and severity is Severity.WARNING and not fixed
+            else None,
+        )
+        return at(context, given.row, (), made)
+
+    yield from capped(context, cut(), finding, "tensors")

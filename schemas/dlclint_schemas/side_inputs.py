@@ -1,0 +1,53 @@
+"""Which widths, signs and zero points HTP takes of scales, slopes and second inputs, as measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+
+from dlclint_schemas.record import record
+from dlclint_schemas.resource import load
+
+UINT8, INT8, UINT16, UINT16_SYMMETRIC, INT16 = "uint8", "int8", "uint16", "uint16 symmetric", "int16"
+"""The forms: unsigned with any zero point, signed with zero point 0, and unsigned with the middle one."""
+
+
+@record
+class SecondInput:
+    """What is left of a MatMul of two computed 16-bit inputs, in dB, by the form of the second.
+
+    `kept_since` is the oldest Hexagon version that keeps 16 bits of a signed one.
+    """
+
+    decibels: Mapping[str, float]
+    on_cpu: float
+    kept_since: int
+
+
+@cache
+def side_input_forms() -> Mapping[tuple[str, int, str], int | None]:
+    """By op, width of the activations (8 or 16) and form: the oldest Hexagon that ran it, None for none.
+
+    Read once. What was not asked is not there.
+    """
+    rows = load("measured_side_inputs")["forms"]
+    return MappingProxyType({(r["op"], r["act_bitwidth"], r["form"]): r["since"] for r in rows})
+
+
+@cache
+def disputed_forms() -> Mapping[tuple[str, int, str], str]:
+    """Of these, those that ran when measured and are reported to be rejected, with the report."""
+    rows = load("measured_side_inputs")["forms"]
+    return MappingProxyType(
+        {(r["op"], r["act_bitwidth"], r["form"]): r["disputed"] for r in rows if "disputed" in r}
+    )
+
+
+@cache
+def second_input() -> SecondInput:
+    """Read once."""
+    found = load("measured_side_inputs")["second_input"]
+    forms = (UINT8, INT8, UINT16, UINT16_SYMMETRIC, INT16)
+    decibels = {form: float(found[form]) for form in forms}
+    return SecondInput(MappingProxyType(decibels), float(found["cpu"]), found["int16_since"])
