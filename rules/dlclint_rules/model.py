@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
+
 from dlclint.diagnostic import About, Confidence, Safety, Severity, counted
 from dlclint.model import external
 from dlclint.model.graph import Graph
-from dlclint.model.op_facts import MICROSOFT
+from dlclint.model.op_facts import MICROSOFT, Role, role
 from dlclint.model.tensors import Tensor, Unavailable
 from dlclint.rule import FileContext, Finding, ModelContext, Subject, rule
 from dlclint_rules import repairs, sources
@@ -381,13 +383,14 @@ def non_finite_weights(context: ModelContext) -> Iterator[Finding]:
     """A weight holds NaN or infinity.
 
     Why: the range of a tensor with such a value is no range, so no encoding can be computed for it.
+    An infinite bound of Clip, Max or Min is none of these: it bounds nothing, and no range is made of it.
     What to do: train or export again; a mask of -inf wants a large finite number.
     """
     non_finite = context.view.weights.non_finite
     for graph in context.view.model.graphs() if non_finite else ():
         for name, tensor in graph.initializers.items():
             count = non_finite.get((graph.path, name))
-            if count:
+            if count and not _is_bound(graph, name):
                 yield Finding(
                     f"{count} of {tensor.count} values of {name!r} are NaN or infinite",
                     Severity.WARNING,
@@ -398,6 +401,22 @@ def non_finite_weights(context: ModelContext) -> Iterator[Finding]:
                     graph=graph,
                     evidence={"non_finite": count, "values": tensor.count},
                 )
+
+
+def _is_bound(graph: Graph, name: str) -> bool:
+    """Whether a stored number is infinite and bounds what an op makes, for all that read it."""
+    values = graph.small_value(name, 1)
+    readers = graph.consumers(name)
+    if values is None or np.isnan(np.asarray(values, np.float64)).any() or not readers:
+        return False
+    return all(
+        not node.domain
+        and (
+            node.op_type in ("Max", "Min")
+            or all(role(node.op_type, i) is Role.BOUND for i, read in enumerate(node.inputs) if read == name)
+        )
+        for node in readers
+    )
 
 
 @rule(about=About.FILE)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from dlclint.analysis.spectra import is_transform
 from dlclint.analysis.weights.clipping import best_clipping
 from dlclint.analysis.weights.given import GivenWeight
 from dlclint.analysis.weights.noise import (
@@ -84,6 +85,12 @@ def _dead(weight: ConvertedWeight) -> npt.NDArray[np.intp]:
     """Channels that round to zero even on the 16-bit grid of the whole weight."""
     magnitude = np.maximum(np.abs(weight.minimum), np.abs(weight.maximum))
     return np.flatnonzero(magnitude <= magnitude.max() / grid.steps(16) / 2)
+
+
+def _is_transform(weight: ConvertedWeight) -> bool:
+    use = weight.use
+    shape = [size for size in use.tensor.shape if size != 1]
+    return is_transform(use.tensor, len(shape) == 2 and use.channels == shape[1] and use.axis in (1, -1))
 
 
 @quantization_rule()
@@ -341,13 +348,17 @@ def dead_channel(context: ModelContext) -> Iterator[Finding]:
     Why: they cost time and memory and compute nothing; with a grid for each channel their range is
     empty (scales of 1.19e-07, and "Bad quantization: zero scale!" on HTA). A channel counts as dead if
     it rounds to zero even on a 16-bit grid over the whole weight, a folded batch normalization
-    included.
+    included. Rows of zeros in a Fourier transform, such as the sine of frequency 0, are none.
     What to do: prune the channels, or check the training that left them.
     """
     if not context.target.quantize:
         return  # per-channel statistics of every weight would double the time of a plain check
     weights = _weights(context)
-    rows = [(weight, float(len(dead))) for weight in weights if len(dead := _dead(weight))]
+    rows = [
+        (weight, float(len(dead)))
+        for weight in weights
+        if len(dead := _dead(weight)) and not _is_transform(weight)
+    ]
     if not rows:
         return
     rows.sort(key=lambda row: -row[1])

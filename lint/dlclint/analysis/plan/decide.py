@@ -19,6 +19,7 @@ from dlclint.analysis.plan.settings import (
     range_search,
     weight_bits,
 )
+from dlclint.analysis.spectra import Spectrum, find_spectra, float_is_open
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.store import distinct, home
 from dlclint.diagnostic import counted
@@ -60,6 +61,10 @@ def make_plan(view: ModelView, asked: Asked) -> Plan:
             notes += _moments_would_help(view)
     if wide and not asked.overrides:
         notes.append(f"--emit-overrides FILE writes the 16-bit entries of {counted(len(wide), 'activation')}")
+    spectra = find_spectra(view) if choice.quantize else []
+    in_float = _kept_float(view, spectra)
+    if in_float and not asked.overrides:
+        notes.append(f"--emit-overrides FILE writes the float entries of {counted(len(in_float), 'tensor')}")
     notes += placeholders(view, choice)
     if asked.overrides:
         notes.append(
@@ -70,7 +75,7 @@ def make_plan(view: ModelView, asked: Asked) -> Plan:
         str(view.model.path),
         view.target,
         choice,
-        tuple(_first(view, choice)),
+        (*_first(view, choice), *_spectra(spectra, in_float)),
         (Advice("runtime", runtime.value, why), *advice),
         layers,
         tuple(narrow),
@@ -79,7 +84,29 @@ def make_plan(view: ModelView, asked: Asked) -> Plan:
         len(outputs),
         toolchains(view, choice, asked.dimensions, asked.overrides),
         tuple(notes),
+        in_float=in_float,
     )
+
+
+def _kept_float(view: ModelView, spectra: list[Spectrum]) -> tuple[str, ...]:
+    """The tensors of the main graph that an override file is to keep float, where the target can."""
+    if not float_is_open(view.target):
+        return ()
+    named = (name for found in spectra if not found.root.graph.path for name in found.tensors)
+    return tuple(dict.fromkeys(named))
+
+
+def _spectra(spectra: list[Spectrum], in_float: tuple[str, ...]) -> list[Advice]:
+    """What to do about spectra inside the graph."""
+    if not spectra:
+        return []
+    ends = ", ".join(repr(found.root.output(0)) for found in spectra[:3])
+    ends += f" and {len(spectra) - 3} more" if len(spectra) > 3 else ""
+    cut = f"cut the model behind {ends}"
+    if in_float:
+        cut += f", or keep {counted(len(in_float), 'tensor')} float"
+    reason = "squares of a spectrum are carried by neither 8 nor 16 bits (quantization/spectrum)"
+    return [Advice("spectra", cut, reason, {"spectra": len(spectra), "tensors": len(in_float)})]
 
 
 def _moments_would_help(view: ModelView) -> list[str]:

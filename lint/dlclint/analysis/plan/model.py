@@ -125,8 +125,8 @@ class Plan:
 
     `first` is what to do before quantizing; `layers` are all weights, the worst first; `narrow` the
     activations that 8 bits suit worst, the worst first; `wide` those that an override file is to give
-    16 bits, where the others have 8. `obstacles` are what the rules have against it, errors first, and
-    `check` is the command that tells more.
+    16 bits, where the others have 8, and `in_float` those that it is to keep float. `obstacles` are what
+    the rules have against it, errors first, and `check` is the command that tells more.
     """
 
     path: str
@@ -143,6 +143,7 @@ class Plan:
     notes: tuple[str, ...]
     obstacles: tuple[Obstacle, ...] = ()
     check: str = ""
+    in_float: tuple[str, ...] = ()
 
     @property
     def fails(self) -> bool:

@@ -27,6 +27,9 @@ from dlclint_schemas.thresholds import threshold
 RANGELESS = "0.6.1"
 """The format version in which an entry may choose a width and leave the range to calibration
 (80-63442-2 Rev BL, Quantized vs Non-Quantized Models, the examples of mixed precision)."""
+_WITHOUT_FLOAT = "2.0.0"
+"""The format version in which a float16 tensor has no entry."""
+_FLOAT_BITS = 16
 
 
 @record
@@ -47,8 +50,9 @@ def overrides(view: ModelView, plan: Plan, version: str, estimated: bool) -> Ove
     entry that says so; with `estimated` all that have an estimated range get one with that range, unless
     it rests on what is said of the inputs alone.
     """
-    weights = [*_weights(view, plan.choice), *_side_inputs(view, plan)]
-    activations = _activations(view, plan, estimated, version == RANGELESS)
+    in_float = frozenset(plan.in_float) if version != _WITHOUT_FLOAT else frozenset()
+    weights = [*_weights(view, plan.choice, in_float), *_side_inputs(view, plan)]
+    activations = _activations(view, plan, estimated, version == RANGELESS, in_float)
     producer = {"package": "dlclint", "version": __version__}
     text = written([*weights, *activations], version, producer)
     return Overrides(text, tuple(_notes(plan, weights, activations, version, estimated)))
@@ -58,14 +62,22 @@ def _notes(
     plan: Plan, weights: list[Entry], activations: list[Entry], version: str, estimated: bool
 ) -> list[str]:
     choice = plan.choice
+    kept = sum(entry.is_float for entry in (*weights, *activations))
     found = [f"written to the override file: {counted(len(weights), 'weight')}"]
     ranged = sum(bool(entry.scale) for entry in activations)
     if ranged:
         found[0] += f", {counted(ranged, 'activation')} with estimated ranges"
-    if len(activations) > ranged:
+    if kept:
+        found[0] += f", {kept} of all as float, which needs a chip with float16"
+    elif plan.in_float:
+        found.append(
+            f"not written: the float entries of {counted(len(plan.in_float), 'tensor')}, because {version}"
+            f" has none; use --encodings-version {RANGELESS}"
+        )
+    rangeless = sum(not entry.scale and not entry.is_float for entry in activations)
+    if rangeless:
         found[0] += (
-            f", {counted(len(activations) - ranged, 'activation')} at 16 bits without a range, which"
-            " calibration finds"
+            f", {counted(rangeless, 'activation')} at 16 bits without a range, which calibration finds"
         )
     held = {entry.name for entry in activations}
     missing = [name for name in plan.wide if name not in held]
@@ -94,13 +106,16 @@ def _notes(
     return found
 
 
-def _weights(view: ModelView, choice: Choice) -> list[Entry]:
+def _weights(view: ModelView, choice: Choice, in_float: frozenset[str]) -> list[Entry]:
     by_name: dict[str, list[ConvertedWeight]] = {}
     for weight in view.weights.converted():
         if weight.statistics.finite == weight.statistics.count:
             by_name.setdefault(weight.name, []).append(weight)
     return [
-        _weight(name, uses, choice)
+        # An op with one float tensor is float as a whole.
+        Entry(name, True, True, _FLOAT_BITS, False, False, (), ())
+        if all(use.use.node.output(0) in in_float for use in uses)
+        else _weight(name, uses, choice)
         for name, uses in by_name.items()
         if not (choice.per_row and all(use.use.node.op_type in MATRICES for use in uses))
     ]
@@ -156,11 +171,16 @@ def _searched(weight: ConvertedWeight, bits: int, low: Floats, high: Floats) -> 
     return (low, high) if found is None else (np.array([found.low]), np.array([found.high]))
 
 
-def _activations(view: ModelView, plan: Plan, estimated: bool, rangeless: bool) -> list[Entry]:
-    """Entries with estimated ranges, and those of the plan's 16 bits without one where that can be said."""
+def _activations(
+    view: ModelView, plan: Plan, estimated: bool, rangeless: bool, in_float: frozenset[str]
+) -> list[Entry]:
+    """Entries with estimated ranges, and those that choose float or 16 bits alone where that can be said."""
     entries = []
     wide = frozenset(plan.wide)
     for name, node in carried(view):
+        if name in in_float:
+            entries.append(Entry(name, False, True, _FLOAT_BITS, False, False, (), ()))
+            continue
         estimate = view.activations.get(name) if estimated else None
         if estimate is not None and estimate.basis is Basis.GIVEN:
             estimate = None  # good enough to weigh 8 bits against 16, not to hold the quantizer to

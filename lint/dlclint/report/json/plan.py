@@ -66,6 +66,7 @@ def render(plan: Plan, stream: TextIO | None) -> str:
                 for row in plan.narrow
             ],
             "wide_by_overrides": [plain(name) for name in plan.wide],
+            "float_by_overrides": [plain(name) for name in plan.in_float],
         },
         "commands": {
             chain.title.lower(): [

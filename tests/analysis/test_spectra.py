@@ -1,0 +1,136 @@
+"""Fourier transforms told from other weights, spectra from other squares, and what a plan makes of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import helper, numpy_helper
+
+from dlclint.analysis.spectra import find_spectra, is_transform
+from dlclint.analysis.view import ModelView
+from dlclint.cli.main import main
+from dlclint.model.reading import read
+from dlclint.model.tensors import Produced, Tensor
+from dlclint.target import Target
+
+WINDOWS = {"boxcar": np.ones, "hann": np.hanning, "hamming": np.hamming, "blackman": np.blackman}
+
+
+def tensor(values: np.ndarray) -> Tensor:
+    values = values.astype(np.float32)
+    return Tensor(
+        "w", onnx.TensorProto.FLOAT, values.shape, onnx.TensorProto(), Path("m"), Produced.of(values)
+    )
+
+
+def transform(points: int, window: str, length: int | None = None) -> np.ndarray:
+    """Cosine rows, then sine rows; a window shorter than the transform lies in its middle."""
+    length = length or points
+    shape = np.zeros(points)
+    start = (points - length) // 2
+    shape[start : start + length] = WINDOWS[window](length)
+    angle = 2 * np.pi * np.outer(np.arange(points // 2 + 1), np.arange(points)) / points
+    return np.concatenate([np.cos(angle), -np.sin(angle)]) * shape
+
+
+@given(st.sampled_from(sorted(WINDOWS)), st.sampled_from([32, 64, 256, 400, 512]))
+def test_transforms_are_recognized(window: str, points: int) -> None:
+    rows = transform(points, window)
+    assert is_transform(tensor(rows))
+    assert is_transform(tensor(rows[:, None, :]))
+    assert is_transform(tensor(rows.T), by_column=True)
+    assert is_transform(tensor(rows[: points // 2 + 1]))
+    assert is_transform(tensor(transform(512, "hann", 400)))
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([(32, 32), (64, 16), (16, 128), (128, 64)]))
+def test_other_weights_are_no_transforms(seed: int, shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(seed)
+    assert not is_transform(tensor(rng.normal(size=shape)))
+    smooth = np.cumsum(rng.normal(size=shape), axis=1)  # low-pass rows all have one bin
+    assert not is_transform(tensor(smooth))
+
+
+def test_small_and_odd_weights_are_no_transforms() -> None:
+    assert not is_transform(tensor(np.eye(8)))
+    assert not is_transform(tensor(np.zeros((32, 32))))
+    assert not is_transform(tensor(np.full((32, 32), np.nan)))
+    assert not is_transform(tensor(np.ones((4, 4, 4, 4))))
+
+
+def front_end(tmp_path: Path, **changes: bool) -> Path:
+    """Frames through one matrix, squares, filters and a logarithm, in the ways that exporters spell them."""
+    rows = transform(64, "hann")
+    if changes.get("random"):
+        rows = np.random.default_rng(0).normal(size=rows.shape)
+    bank = np.abs(np.random.default_rng(1).normal(size=(33, 8)))
+    values = {"dft": rows.T, "bank": bank, "two": np.array(2.0), "least": np.array(1e-5)}
+    nodes = [helper.make_node("MatMul", ["x", "dft"], ["c"])]
+    if changes.get("pair"):
+        nodes += [
+            helper.make_node("Reshape", ["c", "shape"], ["p"]),
+            helper.make_node("Mul", ["p", "p"], ["s"]),
+            helper.make_node("ReduceSum", ["s", "axis"], ["power"], keepdims=0),
+        ]
+    else:
+        nodes += [
+            helper.make_node("Split", ["c"], ["r", "i"], axis=1),
+            helper.make_node("Pow", ["r", "two"], ["rr"]),
+            helper.make_node("Mul", ["i", "i"], ["ii"]),
+            helper.make_node("Add", ["rr", "ii"], ["power"]),
+        ]
+    nodes += [
+        helper.make_node("Sqrt", ["power"], ["magnitude"]),
+        helper.make_node("MatMul", ["magnitude", "bank"], ["bands"]),
+        helper.make_node("Max", ["bands", "least"], ["floored"]),
+        helper.make_node("Log", ["floored"], ["y"]),
+    ]
+    stored = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in values.items()]
+    stored.append(numpy_helper.from_array(np.array([4, 2, 33]), "shape"))
+    stored.append(numpy_helper.from_array(np.array([1]), "axis"))
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", 1, [4, 64])],
+        [helper.make_tensor_value_info("y", 1, [4, 8])],
+        stored,
+    )
+    path = tmp_path / "m.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize("pair", [False, True])
+def test_root_and_logarithm_make_one_spectrum(pair: bool, tmp_path: Path) -> None:
+    (found,) = find_spectra(ModelView(read(front_end(tmp_path, pair=pair)), Target()))
+    squares = ["s"] if pair else ["rr", "ii"]
+    assert found.root.op_type == "Log"
+    assert found.transform is not None and found.transform.output(0) == "c"
+    assert found.tensors == ("c", *squares, "power", "magnitude", "bands", "floored", "y")
+
+
+def test_a_learned_transform_counts_before_a_filter_bank(tmp_path: Path) -> None:
+    (found,) = find_spectra(ModelView(read(front_end(tmp_path, random=True)), Target()))
+    assert found.transform is None
+
+
+def test_plan_keeps_a_spectrum_float_where_the_chip_can(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, file = front_end(tmp_path), tmp_path / "over.json"
+    for soc, count in (("SM8550", 8), ("SM7325", 0)):
+        main(["plan", "--soc", soc, "--format", "json", str(path), "--emit-overrides", str(file)])
+        made = json.loads(capsys.readouterr().out)
+        assert len(made["activations"]["float_by_overrides"]) == count
+        written = json.loads(file.read_text())
+        entries = written["activation_encodings"] | written["param_encodings"]
+        in_float = {name for name, (entry, *_) in entries.items() if entry["dtype"] == "float"}
+        assert ("dft" in in_float) == bool(count)
+        assert ("bank" in in_float) == bool(count)
+        assert ("float" in json.dumps(made["first"])) == bool(count)
