@@ -7,7 +7,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlclint.diagnostic import Diagnostic, Location, Safety, Severity
+from dlclint.diagnostic import Diagnostic, Location, Safety, Severity, counted
 from dlclint.target import Target
 from dlclint_schemas.record import record
 
@@ -59,6 +59,17 @@ class PrecisionRow:
 
 
 @record
+class Unlisted:
+    """Findings of a rule that are counted and not listed, and how many of them carry fixes."""
+
+    rule: str
+    severity: Severity
+    count: int
+    safe_fixes: int = 0
+    unsafe_fixes: int = 0
+
+
+@record
 class FileOutcome:
     """One linted file. `kind` is `model` or `encodings`."""
 
@@ -79,6 +90,31 @@ class FileOutcome:
     """For an override file: the tools' options that make it take effect."""
     precision: tuple[PrecisionRow, ...] = ()
     """For an override file with its model: one row per op of which the file speaks."""
+    unlisted: tuple[Unlisted, ...] = ()
+    """What is not among `diagnostics` because it is so much."""
+
+    @property
+    def shown(self) -> tuple[Diagnostic, ...]:
+        """`diagnostics`, and behind those of its rule one finding for all that are not listed."""
+        if not self.unlisted:
+            return self.diagnostics
+        stand_ins = (
+            Diagnostic(
+                item.rule,
+                item.severity,
+                f"{counted(item.count, 'finding')} more of {item.rule}; --all lists them",
+                Location(self.path),
+            )
+            for item in self.unlisted
+        )
+        return tuple(
+            sorted((*self.diagnostics, *stand_ins), key=lambda item: (item.severity.rank, item.rule))
+        )
+
+    def count(self, severity: Severity) -> int:
+        """Findings of a severity, whether listed or not."""
+        listed = sum(item.severity is severity for item in self.diagnostics)
+        return listed + sum(item.count for item in self.unlisted if item.severity is severity)
 
 
 @record
@@ -96,7 +132,10 @@ class Outcome:
     @property
     def failed(self) -> bool:
         """Whether any finding reaches the threshold."""
-        return any(self.reaches(finding) for file in self.files for finding in file.diagnostics)
+        if self.fail_on is None:
+            return False
+        reached = [severity for severity in Severity if severity.rank <= self.fail_on.rank]
+        return any(file.count(severity) for file in self.files for severity in reached)
 
     def reaches(self, finding: Diagnostic) -> bool:
         """Whether a finding is as severe as the threshold, or more so."""

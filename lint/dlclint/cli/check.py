@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from dataclasses import replace
 
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import config_of, inputs_of, jobs_of, listed, refuse_unknown, rules_of
@@ -18,6 +19,9 @@ from dlclint.own_rules import CONFIRM_DOCS, OWN_DOCS
 from dlclint.report.progress import with_progress
 from dlclint.report.render import FORMATS, render
 from dlclint.version import __version__
+
+LISTED = 1000
+"""Findings of one rule in a file that are listed, unless `--all` asks for every one."""
 
 
 def check(given: argparse.Namespace) -> int:
@@ -35,6 +39,8 @@ def check(given: argparse.Namespace) -> int:
     chosen = listed(given.select) or list(config.select)
     ignored = [*listed(given.ignore), *config.ignore]
     jobs = list(jobs_of(given, config, chosen, ignored))
+    if not given.all:
+        jobs = [replace(job, listed=LISTED) for job in jobs]
     groups = {ENCODINGS_GROUP if job.kind == "encodings" else GROUP for job in jobs}
     rules = rules_of(chosen, ignored, tuple(sorted(groups)))
     for path in (given.output, *(path for _, path in reports)):

@@ -11,7 +11,7 @@ from dlclint.encodings.effect import commands
 from dlclint.encodings.reading import read_encodings
 from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, chosen_rules
-from dlclint.engine.rules import apply_rules, crashed, finish
+from dlclint.engine.rules import Findings, apply_rules, crashed, finish
 from dlclint.outcome import FileOutcome, PrecisionRow
 from dlclint.rule import EncodingsContext, Subject
 
@@ -31,12 +31,12 @@ def lint_encodings(job: Job) -> FileOutcome:
     document = read_encodings(job.path)
     view, notes = view_of(job)
     context = context_of(job, document, view, LIMIT)
-    found = apply_rules(rules, Subject.ENCODINGS, context, shown)
+    found = Findings(job, apply_rules(rules, Subject.ENCODINGS, context, shown))
     if view is not None and job.names:
         # Imported here because seldom anything is said by name.
         from dlclint.engine.names import misfits
 
-        found += misfits(view.model, job, shown)
+        found.add(misfits(view.model, job, shown))
     ops = context.precision.ops if context.precision is not None else []
     return finish(
         job,
@@ -57,7 +57,7 @@ def lint_carried(job: Job, view: ModelView, carried: CarriedEncodings) -> list[D
     except Exception as error:  # whatever a hostile model makes of it, its other findings stay
         return [crashed("what each op runs in", error, shown)]
     context = replace(context, nodes=carried.nodes)
-    return apply_rules(rules, Subject.ENCODINGS, context, shown)
+    return list(apply_rules(rules, Subject.ENCODINGS, context, shown))
 
 
 def context_of(

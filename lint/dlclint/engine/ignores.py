@@ -43,11 +43,11 @@ class Ignore:
 
 
 def apply_ignores(
-    found: Iterable[Diagnostic], ignores: tuple[Ignore, ...], file: str
+    found: Iterable[Diagnostic], ignores: tuple[Ignore, ...], file: str, used_before: Iterable[Ignore] = ()
 ) -> tuple[list[Diagnostic], int]:
     """The findings that stay (with one for each unused ignore), and how many were silenced."""
     kept: list[Diagnostic] = []
-    used: set[Ignore] = set()
+    used = set(used_before)
     silenced = 0
     for diagnostic in found:
         matching = [ignore for ignore in ignores if ignore.matches(diagnostic)]

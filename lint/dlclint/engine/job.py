@@ -41,3 +41,5 @@ class Job:
     model: Path | None = None
     overrides: Path | None = None
     names: tuple[Named, ...] = ()
+    listed: int | None = None
+    """Findings of one rule that are listed before the rest is only counted (None: all)."""

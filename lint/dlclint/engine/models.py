@@ -9,7 +9,7 @@ from dlclint.contained.guard import step
 from dlclint.diagnostic import Diagnostic, Severity, plain
 from dlclint.engine.job import Job
 from dlclint.engine.registry import chosen_rules
-from dlclint.engine.rules import apply_rules, crashed, finish
+from dlclint.engine.rules import Findings, apply_rules, crashed, finish
 from dlclint.model.reading import Unreadable, read
 from dlclint.outcome import FileOutcome, ModelSummary
 from dlclint.rule import FileContext, ModelContext, Rule, Subject
@@ -28,24 +28,24 @@ def lint_model(job: Job) -> FileOutcome:
         with step(READING):
             model = read(job.path, job.dimensions)
     except Unreadable as problem:
-        context = FileContext(job.path, problem)
-        found = apply_rules(rules, Subject.FILE, context, shown)
-        return finish(job, shown, found)
+        refused = apply_rules(rules, Subject.FILE, FileContext(job.path, problem), shown)
+        return finish(job, shown, Findings(job, refused))
     except Exception as error:  # whatever a hostile file does to the parsers, the other files go on
-        return finish(job, shown, [crashed(READING, error, shown)])
+        return finish(job, shown, Findings(job, [crashed(READING, error, shown)]))
     view = ModelView(model, job.target, job.overrides)
-    found = apply_rules(rules, Subject.MODEL, ModelContext(job.path, view, job.target), shown)
-    found += _of_carried(job, view, shown)
+    context = ModelContext(job.path, view, job.target)
+    found = Findings(job, apply_rules(rules, Subject.MODEL, context, shown))
+    found.add(_of_carried(job, view, shown))
     if job.names:
         # Imported here because seldom anything is said by name.
         from dlclint.engine.names import misfits
 
-        found += misfits(model, job, shown)
+        found.add(misfits(model, job, shown))
     try:
         with step(SUMMARY):
             parts = _overview(view, _refusals([*found, *_hidden(job, view, rules, shown)]))
     except Exception as error:
-        found.append(crashed(SUMMARY, error, shown))
+        found.add([crashed(SUMMARY, error, shown)])
         parts = {}
     return finish(job, shown, found, **parts)
 
@@ -72,7 +72,7 @@ def _hidden(job: Job, view: ModelView, shown_rules: tuple[Rule, ...], shown: str
         return []  # there is no matrix
     deciding = (rule for rule in chosen_rules((), ()) if rule.about.stops_conversion)
     rules = [rule for rule in deciding if rule not in shown_rules]
-    return apply_rules(rules, Subject.MODEL, ModelContext(job.path, view, job.target), shown)
+    return list(apply_rules(rules, Subject.MODEL, ModelContext(job.path, view, job.target), shown))
 
 
 def _refusals(found: Iterable[Diagnostic]) -> dict[tuple[str, int], str]:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 from dlclint.contained.deaths import Died
 from dlclint.contained.guard import Ended, step
-from dlclint.diagnostic import Diagnostic, FixNote, Location, Severity, plain
-from dlclint.engine.ignores import apply_ignores
+from dlclint.diagnostic import Diagnostic, FixNote, Location, Safety, Severity, plain
+from dlclint.engine.ignores import Ignore, apply_ignores
 from dlclint.engine.job import Job
 from dlclint.fix import CannotFix, Fix
-from dlclint.outcome import FileOutcome
+from dlclint.outcome import FileOutcome, Unlisted
 from dlclint.own_rules import CRASHED
 from dlclint.rule import Finding, Rule, Subject
 from dlclint_schemas.record import record
+
+_AT_ONCE = 256
+"""Findings that are held before they are handed on."""
+_TRIED = 1000
+"""Fixes of a rule that are tried in one file: as many as findings of it are listed."""
 
 
 @record
@@ -30,36 +37,108 @@ def run_rules(rules: Iterable[Rule], subject: Subject, context: object, file: st
     for rule in rules:
         if rule.subject is not subject:
             continue
+        findings: Iterator[Finding] | None = None
         found: list[Found] = []
-        try:
-            with step("rule", rule.id):
-                for finding in rule.check(context):
-                    found.append(Found(diagnostic(rule, finding, file), finding.fix))
-        except Exception as error:  # a rule's flaw must not cost the user the other rules
-            found.append(Found(crashed(rule.id, error, file)))
-        yield from found
+        more = True
+        while more:
+            found.clear()
+            more = False
+            try:
+                with step("rule", rule.id):
+                    findings = findings or iter(rule.check(context))
+                    for finding in islice(findings, _AT_ONCE):
+                        found.append(Found(diagnostic(rule, finding, file), finding.fix))
+                more = len(found) == _AT_ONCE
+            except Exception as error:  # a rule's flaw must not cost the user the other rules
+                found.append(Found(crashed(rule.id, error, file)))
+            yield from found
 
 
-def apply_rules(rules: Iterable[Rule], subject: Subject, context: object, file: str) -> list[Diagnostic]:
-    """As `run_rules`, without the fixes; one that could not be made is not offered."""
-    shown: list[Diagnostic] = []
+class Findings(list[Diagnostic]):
+    """The findings on a file as they come, of which a rule may have more than are to be listed.
+
+    `dropped` has what is counted only, so that it need not be held. What stops the conversion at a node is
+    held, whatever its number: the runtimes' matrix rests on it.
+    """
+
+    def __init__(self, job: Job, found: Iterable[Diagnostic] = ()) -> None:
+        super().__init__()
+        self._job = job
+        self._seen: Counter[tuple[str, Severity]] = Counter()
+        self.dropped: Counter[tuple[str, Severity, Safety | None]] = Counter()
+        self.silenced = 0
+        self.used: set[Ignore] = set()
+        self.add(found)
+
+    def add(self, found: Iterable[Diagnostic]) -> None:
+        """Take in findings."""
+        for item in found:
+            key = (item.rule, item.severity)
+            matching = [ignore for ignore in self._job.ignores if ignore.matches(item)]
+            self._seen[key] += not matching
+            deciding = item.severity is Severity.ERROR and item.about.stops_conversion
+            fits = self._job.listed is None or self._seen[key] <= self._job.listed
+            if deciding or (fits and not matching):
+                self.append(item)
+            elif matching:
+                self.used.update(matching)
+                self.silenced += 1
+            else:
+                self.drop(item)
+
+    def drop(self, item: Diagnostic) -> None:
+        """Count a finding."""
+        self.dropped[item.rule, item.severity, None if item.fix is None else item.fix.safety] += 1
+
+    def unlisted(self) -> tuple[Unlisted, ...]:
+        """What is counted only, the worst first."""
+        counts: dict[tuple[str, Severity], Counter[Safety | None]] = {}
+        for (rule, severity, safety), count in self.dropped.items():
+            counts.setdefault((rule, severity), Counter())[safety] += count
+        return tuple(
+            Unlisted(rule, severity, fixes.total(), fixes[Safety.SAFE], fixes[Safety.UNSAFE])
+            for (rule, severity), fixes in sorted(
+                counts.items(), key=lambda item: (item[0][1].rank, item[0][0])
+            )
+        )
+
+
+def apply_rules(rules: Iterable[Rule], subject: Subject, context: object, file: str) -> Iterator[Diagnostic]:
+    """As `run_rules`, without the fixes; one that could not be made is not offered.
+
+    Of a rule that finds the same many times over, the first fixes answer for the others.
+    """
+    tried: Counter[str] = Counter()
     for found in run_rules(rules, subject, context, file):
+        rule = found.shown.rule
+        tried[rule] += found.fix is not None
+        if found.fix is None or tried[rule] > _TRIED:
+            yield found.shown
+            continue
         try:
-            if found.fix is not None:
-                found.fix.make()
-            shown.append(found.shown)
+            found.fix.make()
+            yield found.shown
         except CannotFix:
-            shown.append(replace(found.shown, fix=None))
+            yield replace(found.shown, fix=None)
         except Exception as error:  # as above
-            shown += [replace(found.shown, fix=None), crashed(found.shown.rule, error, file)]
-    return shown
+            yield replace(found.shown, fix=None)
+            yield crashed(rule, error, file)
 
 
-def finish(job: Job, shown: str, found: list[Diagnostic], **parts: object) -> FileOutcome:
-    """The outcome of a file: ignores applied, findings sorted."""
-    kept, ignored = apply_ignores(found, job.ignores, shown)
-    ordered = tuple(sorted(kept, key=Diagnostic.sort_key))
-    return FileOutcome(shown, job.kind, job.target, ordered, ignored, **parts)  # type: ignore[arg-type]
+def finish(job: Job, shown: str, found: Findings, **parts: object) -> FileOutcome:
+    """The outcome of a file: ignores applied, findings sorted, and those beyond the limit counted."""
+    kept, ignored = apply_ignores(found, job.ignores, shown, found.used)
+    listed: list[Diagnostic] = []
+    numbers: Counter[str] = Counter()
+    for item in sorted(kept, key=Diagnostic.sort_key):
+        numbers[item.rule] += 1
+        if job.listed is None or numbers[item.rule] <= job.listed:
+            listed.append(item)
+        else:
+            found.drop(item)
+    parts["unlisted"] = found.unlisted()
+    silenced = ignored + found.silenced
+    return FileOutcome(shown, job.kind, job.target, tuple(listed), silenced, **parts)  # type: ignore[arg-type]
 
 
 def crashed(what: str, error: Exception, file: str) -> Diagnostic:

@@ -34,12 +34,12 @@ def run(jobs: Sequence[Job], workers: int) -> Iterator[FileOutcome]:
 def _outcome(job: Job, reply: Reply | Died) -> FileOutcome:
     # Imported here because it is needed for deaths alone.
     from dlclint.contained.deaths import Died
-    from dlclint.engine.rules import crashed, finish
+    from dlclint.engine.rules import Findings, crashed, finish
 
     if not isinstance(reply, Died):
         return reply.value()  # type: ignore[no-any-return]
     shown = plain(str(job.path), 500)
-    return finish(job, shown, [crashed("linting", reply, shown)])
+    return finish(job, shown, Findings(job, [crashed("linting", reply, shown)]))
 
 
 def lint(job: Job) -> FileOutcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 import onnx
@@ -55,7 +56,7 @@ class Node:
         self.key: tuple[str, int] = (graph.path, index)
         """Graph path and index: unique in a model."""
         self.name: str = proto.name
-        self.op_type: str = proto.op_type
+        self.op_type: str = intern(proto.op_type)
         self.domain: str = "" if proto.domain in OFFICIAL_DOMAINS else proto.domain
         self.inputs: tuple[str, ...] = tuple(proto.input)
         # A damaged node without outputs has one without a name, so that every node has a first output.

@@ -58,7 +58,9 @@ def read(path: Path, dimensions: Dimensions | None = None) -> Model:
     crashes = Crashes()
     found = complaints(proto, _tensors_to_empty(proto, payloads), crashes)
     applied = overrides.apply(dimensions or Dimensions(), proto.graph)
-    model = Model(infer(proto, crashes), path, payloads, notes, Values())
+    inferred = infer(proto, crashes)
+    del proto  # two structures at once are what reading needs most memory for
+    model = Model(inferred, path, payloads, notes, Values())
     model.complaints = found
     model.crashes = crashes
     model.overridden = applied

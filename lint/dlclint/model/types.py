@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import onnx
 
 from dlclint_schemas.record import record
@@ -78,7 +80,13 @@ def tensor_type(proto: onnx.TypeProto) -> TensorType | None:
         # Shape inference invents symbols for what it cannot tell; they name nothing a user knows.
         known = symbol and not symbol.startswith("unk__")
         dims.append(dim.dim_value if kind == "dim_value" else symbol if known else None)
-    return TensorType(inner.elem_type, tuple(dims))
+    return _shared(inner.elem_type, tuple(dims))
+
+
+@lru_cache(maxsize=4096)
+def _shared(data_type: int, shape: tuple[Dim, ...]) -> TensorType:
+    """One object for the many tensors of a type."""
+    return TensorType(data_type, shape)
 
 
 def is_complete(found: TensorType | None) -> bool:

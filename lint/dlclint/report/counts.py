@@ -6,16 +6,22 @@ from collections import Counter
 from collections.abc import Mapping
 
 from dlclint.diagnostic import Safety, Severity, counted
-from dlclint.outcome import Outcome
+from dlclint.outcome import Outcome, Unlisted
 
 _NOUNS = ((Severity.ERROR, "error"), (Severity.WARNING, "warning"), (Severity.INFO, "note"))
 
 
 def count_line(outcome: Outcome) -> str:
     """Counts by severity over all files, in one sentence."""
-    counts = Counter(item.severity for file in outcome.files for item in file.diagnostics)
+    counts = Counter({s: sum(file.count(s) for file in outcome.files) for s in Severity})
     files = len(outcome.files)
     return f"{severity_counts(counts)} in {counted(files, 'file')}{_fixable(outcome)}"
+
+
+def unlisted_line(item: Unlisted) -> str:
+    """How many findings of a rule are not listed, in one sentence."""
+    findings = counted(item.count, "finding")
+    return f"{findings} more of {item.rule} ({item.severity.value}); --all lists them"
 
 
 def severity_counts(counts: Mapping[Severity, int]) -> str:
@@ -26,7 +32,9 @@ def severity_counts(counts: Mapping[Severity, int]) -> str:
 def _fixable(outcome: Outcome) -> str:
     """How many findings `dlclint fix` can fix, as the end of a sentence; "" where it can do nothing."""
     found = [item.fix.safety for file in outcome.files for item in file.diagnostics if item.fix is not None]
-    safe, unsafe = found.count(Safety.SAFE), found.count(Safety.UNSAFE)
+    unlisted = [item for file in outcome.files for item in file.unlisted]
+    safe = found.count(Safety.SAFE) + sum(item.safe_fixes for item in unlisted)
+    unsafe = found.count(Safety.UNSAFE) + sum(item.unsafe_fixes for item in unlisted)
     if safe:
         more = f", {unsafe} more with --unsafe" if unsafe else ""
         return f"; {safe} can be fixed by `dlclint fix`{more}"

@@ -19,7 +19,7 @@ from dlclint.model.edits import (
     SetOutput,
     SortNodes,
 )
-from dlclint.model.graph import Graph, Node
+from dlclint.model.graph import Graph, Model, Node
 
 
 def bypass(node: Node) -> Iterator[Edit]:
@@ -168,17 +168,27 @@ def without_output(name: str) -> Fix:
     )
 
 
+@lru_cache(maxsize=4)
+def _node_names(model: Model) -> frozenset[str]:
+    return frozenset(node.name for graph in model.graphs() for node in graph.nodes)
+
+
 def named(graph: Graph, nodes: list[Node]) -> Fix:
     """Give nodes names of their own, after their op and first output."""
 
     def edits() -> Iterator[Edit]:
-        taken = {node.name for other in graph.model.graphs() for node in other.nodes}
+        taken = _node_names(graph.model)
+        given: set[str] = set()
+        numbers: dict[str, int] = {}
         for node in nodes:
             wanted = f"{node.op_type}_{next(filter(None, node.outputs), node.index)}"
-            name, number = wanted, 1
-            while name in taken:
-                name, number = f"{wanted}_{number}", number + 1
-            taken.add(name)
+            number = numbers.get(wanted, 0)
+            name = f"{wanted}_{number}" if number else wanted
+            while name in taken or name in given:
+                number += 1
+                name = f"{wanted}_{number}"
+            numbers[wanted] = number
+            given.add(name)
             yield RenameNode(node, name)
 
     plural = "s" * (len(nodes) > 1)

@@ -47,4 +47,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="write a report in another format too, such as: sarif=dlclint.sarif; repeatable",
     )
     shared.add_overwrite(output)
+    output.add_argument(
+        "--all",
+        action="store_true",
+        help="list every finding; else those of one rule beyond 1,000 in a file are only counted",
+    )
     output.add_argument("-j", "--jobs", type=int, metavar="N", help="files linted at once")

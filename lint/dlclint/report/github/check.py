@@ -18,7 +18,7 @@ _KIND = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "n
 
 def render(outcome: Outcome, stream: TextIO | None) -> str:
     """One command for each finding, the worst first, and the counts as a line of their own."""
-    findings = [item for file in outcome.files for item in file.diagnostics]
+    findings = [item for file in outcome.files for item in file.shown]
     findings.sort(key=lambda item: item.severity.rank)
     # The older commands, `##[error]`, are taken anywhere in a line that begins with no command.
     return "".join(f"{line}\n" for line in (*map(_command, findings), count_line(outcome)))

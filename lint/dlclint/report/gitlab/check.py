@@ -19,7 +19,7 @@ _SEVERITY = {Severity.ERROR: "critical", Severity.WARNING: "minor", Severity.INF
 
 def render(outcome: Outcome, stream: TextIO | None) -> str:
     """One entry for each finding; a model has no lines, so that its findings stand at the first."""
-    findings = [item for file in outcome.files for item in file.diagnostics]
+    findings = [item for file in outcome.files for item in file.shown]
     entries = [_entry(item, mark) for item, mark in zip(findings, fingerprints(findings), strict=True)]
     return json.dumps(entries, indent=2, ensure_ascii=True) + "\n"
 

@@ -22,20 +22,22 @@ def render(outcome: Outcome, stream: TextIO | None) -> str:
 
 def report(outcome: Outcome) -> dict[str, Any]:
     """The report as plain dicts and lists."""
-    found = [item for file in outcome.files for item in file.diagnostics]
     return {
         "version": 1,
         "tool": {"name": "dlclint", "version": outcome.version},
         "fail_on": outcome.fail_on.value if outcome.fail_on else "never",
         "failed": outcome.failed,
-        "counts": {s.value: sum(item.severity is s for item in found) for s in Severity},
+        "counts": {s.value: sum(file.count(s) for file in outcome.files) for s in Severity},
         "files": [_file(file) for file in outcome.files],
     }
 
 
 def _file(file: FileOutcome) -> dict[str, Any]:
     summary, support = file.summary, file.support
-    return {
+    unlisted = [
+        {"rule": item.rule, "severity": item.severity.value, "count": item.count} for item in file.unlisted
+    ]
+    return ({"unlisted": unlisted} if unlisted else {}) | {
         "path": file.path,
         "kind": file.kind,
         "target": {

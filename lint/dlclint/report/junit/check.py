@@ -32,7 +32,7 @@ def render(outcome: Outcome, stream: TextIO | None) -> str:
 
 def _suite(root: ElementTree.Element, file: FileOutcome, outcome: Outcome) -> None:
     suite = ElementTree.SubElement(root, "testsuite", name=_plain(file.path))
-    findings = sorted(file.diagnostics, key=lambda item: item.rule)
+    findings = sorted(file.shown, key=lambda item: item.rule)
     failed = [
         _case(suite, rule, list(group), outcome)
         for rule, group in groupby(findings, key=lambda item: item.rule)

@@ -36,7 +36,7 @@ def render(outcome: Outcome, stream: TextIO | None) -> str:
 
 
 def _counts(file: FileOutcome) -> str:
-    return severity_counts({s: sum(item.severity is s for item in file.diagnostics) for s in Severity})
+    return severity_counts({s: file.count(s) for s in Severity})
 
 
 def _file(file: FileOutcome) -> list[str]:
@@ -45,19 +45,20 @@ def _file(file: FileOutcome) -> list[str]:
         lines += [f"{cell(note)}", ""]
     if not file.diagnostics:
         return [*lines, "No findings.", ""]
-    for (severity, rule), group in groupby(file.diagnostics, key=lambda item: (item.severity, item.rule)):
-        lines += _rule(severity, rule, list(group))
+    for (severity, rule), group in groupby(file.shown, key=lambda item: (item.severity, item.rule)):
+        unlisted = sum(item.count for item in file.unlisted if (item.severity, item.rule) == (severity, rule))
+        lines += _rule(severity, rule, list(group), unlisted - bool(unlisted))
     return [*lines, ""]
 
 
-def _rule(severity: Severity, rule: str, findings: list[Diagnostic]) -> list[str]:
-    times = f", {counted(len(findings), 'time')}" if len(findings) > 1 else ""
+def _rule(severity: Severity, rule: str, findings: list[Diagnostic], unlisted: int) -> list[str]:
+    times = f", {counted(len(findings) + unlisted, 'time')}" if len(findings) > 1 else ""
     lines = [f"- **{severity.value}** {cell(rule)}{times}"]
     for finding in findings[:_PLACES]:
         where = place_text(finding.location)
         lines.append(f"  - {cell(finding.message)}{f' (at {cell(where)})' if where else ''}")
     if len(findings) > _PLACES:
-        lines.append(f"  - and {len(findings) - _PLACES} more")
+        lines.append(f"  - and {len(findings) + unlisted - _PLACES} more")
     lines += [
         f"  - help: {cell(help)}" for help in dict.fromkeys(item.help for item in findings if item.help)
     ][:_PLACES]

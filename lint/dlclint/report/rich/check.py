@@ -11,7 +11,7 @@ from rich.text import Text
 
 from dlclint.diagnostic import Confidence, Diagnostic, Safety, Severity, counted, size_text
 from dlclint.outcome import FileOutcome, Outcome
-from dlclint.report.counts import count_line
+from dlclint.report.counts import count_line, unlisted_line
 from dlclint.report.rich.console import paper, printed
 from dlclint.report.rich.strip import strip_lines
 
@@ -76,27 +76,30 @@ def _file(console: Console, file: FileOutcome) -> None:
         for command in file.commands:
             console.print(Padding(Text(command), (0, 0, 0, 4)))
     console.print()
-    for _, group in groupby(file.diagnostics, key=lambda item: (item.severity, item.rule)):
-        _group(console, list(group))
+    unlisted = {(item.severity, item.rule): item.count for item in file.unlisted}
+    for key, group in groupby(file.diagnostics, key=lambda item: (item.severity, item.rule)):
+        _group(console, list(group), unlisted.pop(key, 0))
+    for item in file.unlisted:
+        if (item.severity, item.rule) in unlisted:
+            console.print(Padding(Text(unlisted_line(item)), (0, 0, 1, 2)))
     if not file.diagnostics:
         console.print(Padding(Text("no findings", "green"), (0, 0, 1, 2)))
 
 
-def _group(console: Console, found: list[Diagnostic]) -> None:
+def _group(console: Console, found: list[Diagnostic], unlisted: int) -> None:
     first = found[0]
     head = Text.assemble((first.severity.value, _STYLE[first.severity]), " ", (first.rule, "bold"))
-    if len(found) > 1:
-        head.append(f"  {len(found)} times")
+    if len(found) + unlisted > 1:
+        head.append(f"  {len(found) + unlisted} times")
     console.print(Padding(head, (0, 0, 0, 2)))
     by_message: dict[str, list[Diagnostic]] = {}
     for item in found:
         by_message.setdefault(item.message, []).append(item)
     for number, (message, items) in enumerate(by_message.items()):
         if number == _SHOWN:
-            rest = sum(len(group) for group in list(by_message.values())[_SHOWN:])
-            console.print(
-                Padding(Text(f"+ {rest} more like these (--format concise lists all)"), (0, 0, 0, 4))
-            )
+            rest = sum(len(group) for group in list(by_message.values())[_SHOWN:]) + unlisted
+            lists = f"--format concise {'--all ' * bool(unlisted)}lists all"
+            console.print(Padding(Text(f"+ {rest} more like these ({lists})"), (0, 0, 0, 4)))
             break
         console.print(Padding(Text(message), (0, 0, 0, 4)))
         console.print(Padding(Text(_places(items), "dim"), (0, 0, 0, 6)))

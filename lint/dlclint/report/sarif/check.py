@@ -28,7 +28,7 @@ MAX_RESULTS = 25_000
 
 def render(outcome: Outcome, stream: TextIO | None) -> str:
     """One run; rules carry their documentation, nodes are logical locations."""
-    found = [item for file in outcome.files for item in file.diagnostics]
+    found = [item for file in outcome.files for item in file.shown]
     shown = found
     if len(found) > MAX_RESULTS:
         # The worst are kept, in the order of the report.

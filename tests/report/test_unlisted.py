@@ -1,0 +1,100 @@
+"""Findings of one rule beyond a thousand are counted in every format, and never forgotten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import helper
+
+from dlclint.cli.main import main
+
+COUNT = 1203
+Ran = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ran:
+    """Runs `check` on a chain of nodes of one name that each read what nothing makes."""
+    monkeypatch.chdir(tmp_path)
+    nodes = [
+        helper.make_node("Add", [f"x{i}", f"ghost{i}"], [f"x{i + 1}"], name="same") for i in range(COUNT)
+    ]
+    ends = [helper.make_tensor_value_info(name, 1, [1, 4]) for name in ("x0", f"x{COUNT}")]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:])
+    imports = [helper.make_opsetid("", 13)]
+    onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=8), tmp_path / "m.onnx")
+
+    def run(*options: str) -> tuple[int, str]:
+        status = main(["check", "m.onnx", "--select", "model", *options])
+        return status, capsys.readouterr().out
+
+    return run
+
+
+def test_json_counts_all_and_lists_a_thousand(ran: Ran) -> None:
+    status, text = ran("--format", "json")
+    report = json.loads(text)
+    (file,) = report["files"]
+    assert status == 1
+    listed = [item["rule"] for item in file["findings"]]
+    assert listed.count("model/dangling-input") == listed.count("model/duplicate-name") == 1000
+    assert file["unlisted"] == [
+        {"rule": "model/dangling-input", "severity": "error", "count": COUNT - 1000},
+        {"rule": "model/duplicate-name", "severity": "warning", "count": COUNT - 1 - 1000},
+    ]
+    assert report["counts"]["error"] == COUNT
+    whole = json.loads(ran("--format", "json", "--all")[1])
+    assert "unlisted" not in whole["files"][0]
+    assert whole["counts"] == report["counts"]
+    assert sum(item["rule"] == "model/dangling-input" for item in whole["files"][0]["findings"]) == COUNT
+
+
+@pytest.mark.parametrize("form", ["concise", "sarif", "github", "gitlab", "junit", "markdown"])
+def test_every_format_says_how_many_more(form: str, ran: Ran) -> None:
+    status, text = ran("--format", form)
+    assert status == 1
+    assert f"{COUNT - 1000} findings more of model/dangling-input; --all lists them" in text or (
+        form == "markdown" and f"{COUNT} times" in text
+    )
+    assert "--all lists them" not in ran("--format", form, "--all")[1]
+
+
+def test_people_are_told_the_whole_number(ran: Ran) -> None:
+    concise = ran("--format", "concise")[1]
+    assert f"{COUNT} errors" in concise.splitlines()[-1]
+    assert f"{COUNT - 1} can be fixed" in concise.splitlines()[-1]
+    rich = ran()[1]
+    assert f"error model/dangling-input  {COUNT} times" in rich
+    assert f"+ {COUNT - 3} more like these (--format concise --all lists all)" in rich
+
+
+def test_what_is_not_listed_is_ignored_and_fails_all_the_same(ran: Ran, tmp_path: Path) -> None:
+    ignore = '[[ignores]]\nrule = "model/dangling-input"\nreason = "known"\n'
+    (tmp_path / "dlclint.toml").write_text(ignore, "utf-8")
+    status, text = ran("--format", "json")
+    file = json.loads(text)["files"][0]
+    assert status == 0
+    assert file["ignored"] == COUNT
+    assert "model/dangling-input" not in text
+    (tmp_path / "dlclint.toml").write_text(f'{ignore}tensor = "ghost[0-9]*"\n', "utf-8")
+    assert json.loads(ran("--format", "json")[1])["files"][0]["ignored"] == COUNT
+    (tmp_path / "dlclint.toml").write_text(f'{ignore}tensor = "ghost?"\n', "utf-8")  # the ten first
+    status, text = ran("--format", "json")
+    file = json.loads(text)["files"][0]
+    assert (status, file["ignored"]) == (1, 10)
+    assert file["unlisted"][0]["count"] == COUNT - 10 - 1000
+
+
+def test_a_file_name_is_no_workflow_command(
+    ran: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("::error title=x::x.onnx", "##[error]x.onnx"):
+        (tmp_path / "m.onnx").rename(tmp_path / name)
+        main(["check", name, "--format", "concise"])
+        shown = capsys.readouterr().out
+        assert all(line.startswith("./") for line in shown.splitlines()[:-1])
+        (tmp_path / name).rename(tmp_path / "m.onnx")
