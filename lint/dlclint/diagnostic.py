@@ -180,9 +180,13 @@ def plain(text: str, limit: int = 200) -> str:
     """`text` as one line that no terminal, markup or log can be steered by.
 
     Control and format characters (among them escape, newline, bidirectional overrides) become
-    visible escapes like `\\x1b`, and so do bytes that are no UTF-8; what is longer than `limit` characters
-    is cut in the middle.
+    visible escapes like `\\x1b`, and so do bytes that are no UTF-8 and the beginning of what GitHub takes for
+    a command: `::` at the start of a line, `##[` anywhere in it. What is longer than `limit` characters is
+    cut in the middle.
     """
+    if text.lstrip().startswith("::") or "##[" in text:
+        text = text.replace("::", "\\x3a:", 1) if text.lstrip().startswith("::") else text
+        text = text.replace("##[", "\\x23#[")
     if "\\U0010ff" in text:  # a name that a message quotes with repr()
         text = _QUOTED_BYTE.sub(r"\\x\1", text)
     if len(text) > limit:

@@ -31,6 +31,8 @@ RECYCLED = 2000
 _SCALE = 1 if sys.platform == "darwin" else 1024
 """`ru_maxrss` is in bytes on macOS, in kibibytes elsewhere."""
 _GRACE = 5.0
+_WALL = 6
+"""How much longer than its processor time an input may take: the machine may be busy."""
 
 
 def warm() -> None:
@@ -99,7 +101,7 @@ def _child(cases: list[Numbered], say: Callable[[dict[str, Any]], None], seconds
     os.close(writing)
     dealt, begun, slow = 0, False, False
     with os.fdopen(reading, "rb", buffering=0) as stream:
-        for line in _lines(stream, pid, seconds + _GRACE):
+        for line in _lines(stream, seconds * _WALL + _GRACE):
             if line is None:
                 slow = True
                 os.killpg(pid, signal.SIGKILL)
@@ -130,7 +132,7 @@ def _end_group(pid: int) -> None:
         return
 
 
-def _lines(stream: IO[bytes], pid: int, seconds: float) -> Iterator[bytes | None]:
+def _lines(stream: IO[bytes], seconds: float) -> Iterator[bytes | None]:
     """The child's lines as they come; None where it has been silent for too long."""
     rest = b""
     while True:
@@ -147,7 +149,8 @@ def _lines(stream: IO[bytes], pid: int, seconds: float) -> Iterator[bytes | None
 
 def _death(status: int, slow: bool, trace: str) -> Flaw:
     where = innermost(trace, last=False)
-    if slow or (os.WIFEXITED(status) and "Timeout (" in trace):
+    alarmed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF
+    if slow or alarmed or (os.WIFEXITED(status) and "Timeout (" in trace):
         return Flaw("slow", where, trace[:3000])
     if os.WIFSIGNALED(status):
         return Flaw("death", f"{signal.Signals(os.WTERMSIG(status)).name} in {where}", trace[:3000])
@@ -164,13 +167,16 @@ def _work(cases: list[Numbered], writing: int, stage: Stage, trace: IO[bytes], s
         _limit()
         stage.enter()
         faulthandler.enable(trace)
+        faulthandler.register(signal.SIGPROF, trace, all_threads=False, chain=True)
         for index, case in cases:
             os.write(writing, b">\n")
-            faulthandler.dump_traceback_later(seconds, exit=True, file=trace)
             started = time.process_time()
+            signal.setitimer(signal.ITIMER_PROF, seconds)
+            faulthandler.dump_traceback_later(seconds * _WALL, exit=True, file=trace)
             judged = stage.run(case)
-            spent = time.process_time() - started
             faulthandler.cancel_dump_traceback_later()
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            spent = time.process_time() - started
             flaws = list(judged.flaws)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _SCALE
             if peak > BYTES:

@@ -98,7 +98,10 @@ def _meets_others(node: Node, found: Followed) -> bool:
         return False
     graph = node.graph
     axes = {name: found.axis(graph, name) for name in node.inputs if name}
-    places = {axis - (graph.rank(name) or 0) for name, axis in axes.items() if axis is not None}
+    ranks = {name: graph.rank(name) for name in axes}
+    if any(axes[name] is not None and not rank for name, rank in ranks.items()):
+        return True
+    places = {axis - (ranks[name] or 0) for name, axis in axes.items() if axis is not None}
     others = [name for name, axis in axes.items() if axis is None]
     if node.op_type == "MatMul":
         places = {place for place in places if place < -2}

@@ -107,8 +107,8 @@ def plan(
     for start in [key for key in following if key not in seconds]:
         run: list[Pair] = []
         key = start
-        while key in following:
-            run.append(following[key])
+        while key in following:  # each pair once: names that are made twice make a circle of a chain
+            run.append(following.pop(key))
             key = run[-1].second.key
         yield from _chains(run, asked)
 

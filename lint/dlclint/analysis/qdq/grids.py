@@ -65,7 +65,13 @@ def quantization(node: Node) -> Quantization | None:
     values = _numbers(scale)
     kind = _integer_type(node)
     point = stored(graph, node.input(2)) if node.input(2) else None
-    if values is None or not np.isfinite(values).all() or not kind or (node.input(2) and point is None):
+    if (
+        values is None
+        or not np.isfinite(values).all()
+        or kind not in _KINDS.values()
+        or not kind
+        or (node.input(2) and point is None)
+    ):
         return None
     zero = np.zeros_like(values) if point is None else _numbers(point)
     if zero is None or zero.size not in (1, values.size):
