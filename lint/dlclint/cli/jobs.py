@@ -199,8 +199,8 @@ def dimensions_of(given: argparse.Namespace, section: ModelSection) -> Dimension
     symbols.update({symbol: size(value, "--define-symbol") for symbol, value in getattr(given, "symbol", ())})
     batch = getattr(given, "batch", None)
     batch = section.batch if batch is None else batch
-    if batch is not None and batch < 1:
-        raise UsageError(f"--batch {batch}: give a number of at least 1")
+    if batch is not None and not 1 <= batch < 1 << 31:
+        raise UsageError(f"--batch {plain(str(batch))}: give a number of at least 1, in 32 bits")
     return Dimensions(inputs, symbols, batch)
 
 

@@ -138,7 +138,7 @@ def measure(tensor: Tensor, axes: Iterable[int] = (), reader: ChunkReader | None
     followed = [
         _Channels(shape, axis)
         for axis in dict.fromkeys(axes)
-        if count and min(shape) > 0 and 0 <= axis < len(shape) and shape[axis] <= MOST_CHANNELS
+        if count and 0 <= axis < len(shape) and min(shape) > 0 and shape[axis] <= MOST_CHANNELS
     ]
     stride = max(1, count // SAMPLE)
     while math.gcd(stride, count) != 1 and stride > 1:
