@@ -20,9 +20,9 @@ _HEADER = struct.Struct("<QdQI")
 """How many steps were noted, the limits of the current one (seconds, bytes), and the length of its text."""
 _LONGEST = 300
 """Characters of a name that are kept; a longer one is told apart by its checksum."""
-SECONDS = 2.0
+SECONDS = 1.5
 """Processor time that a call on a whole model may take, beyond what its size allows."""
-SECONDS_ON_NODE = 1.0
+SECONDS_ON_NODE = 0.5
 """The same for a call on a single node."""
 SECONDS_PER_BYTE = 2e-5
 """More for each byte of structure: twenty times what onnx takes for a plain chain of nodes."""
