@@ -1,4 +1,4 @@
-"""`make demo`: lint a real network for a chip, plan its quantization, then lint and mend a flawed model."""
+"""`make demo`: lint a real network for a chip, plan its quantization, then lint and fix a flawed model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(command: str, path: Path, *options: str) -> int:
 
 
 def main() -> int:
-    """Exit 0 if the good network is clean and the flawed one is mended as far as it can be."""
+    """Exit 0 if the good network is clean and the flawed one is fixed as far as it can be."""
     network = Path(onnx.__file__).parent / "backend/test/data/light/light_resnet50.onnx"
     statuses = [run("check", network, "--soc", "sm8650", "--runtime", "htp", "--quantize")]
     statuses.append(run("plan", network, "--soc", "sm8650"))
@@ -35,7 +35,7 @@ def main() -> int:
         onnx.save(parser.parse_model(FLAWED), flawed)
         statuses.append(run("check", flawed))
         statuses.append(run("fix", flawed, "-s", "N", "1", "--diff"))
-    # Det is in no table and nothing can mend it: both say so by exit status 1.
+    # Det is in no table and nothing can fix it: both say so by exit status 1.
     return 0 if statuses == [0, 0, 1, 1] else 1
 
 

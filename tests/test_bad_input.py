@@ -158,7 +158,7 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "dims None": (text_dims, "shapes/odd-dim dimension 0 of input 'x' is 'None'"),
     "dims 0": (text_dims, "shapes/odd-dim dimension 1 of input 'x' is 0"),
     "no opset": (no_opset, "model/missing-opset no opset import for domain ai.onnx"),
-    "cycle": (cycle, "model/dangling-input input 'b' of Relu, which a later node makes"),
+    "cycle": (cycle, "model/dangling-input input 'b' of Relu, which a later node produces"),
     "steering names": (steering_names, "ops/unsupported"),
     "short external": (short_external, "model/external-data-missing"),
     "linked external": (linked_external, "model/external-data-escapes"),

@@ -51,7 +51,7 @@ def test_nothing_is_written_unless_asked(tmp_path: Path, capsys: pytest.CaptureF
     assert run(model) == 0
     output = capsys.readouterr().out
     assert "fixed ops/pattern-only: transpose the weight, as Gemm is documented" in output
-    assert "fixed model/unused-input: take 'unused' from the inputs" in output
+    assert "fixed model/unused-input: remove 'unused' from the inputs" in output
     assert "wrote nothing; give -o OUT.onnx or --in-place" in output
     assert model.read_bytes() == before
     assert files_in(tmp_path) == ["m.onnx"]
@@ -121,7 +121,7 @@ def test_unsafe_only_if_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     model = save(tmp_path / "m.onnx", DROPOUT)
     assert run(model, "--in-place") == 1  # the error is left
     output = capsys.readouterr().out
-    assert "with --unsafe ops/attribute: let Dropout do nothing" in output
+    assert "with --unsafe ops/attribute: run Dropout in inference mode" in output
     assert run(model, "--in-place", "--unsafe") == 0
     assert "fixed (unsafe) ops/attribute" in capsys.readouterr().out
     assert not onnx.load(model).graph.initializer[1:]

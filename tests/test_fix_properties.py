@@ -30,7 +30,7 @@ QUANTIZED = Target((Runtime.HTP,), kind=DlcKind(quantize=True), simplify=False)
 
 @pytest.mark.parametrize("path", LIGHT, ids=lambda path: path.stem)
 def test_symbolic_batch_of_light_networks(tmp_path: Path, path: Path) -> None:
-    """Made symbolic and mended, a network is the original again, to the byte."""
+    """Made symbolic and fixed, a network is the original again, to the byte."""
     model = onnx.load(path)
     stored = {tensor.name for tensor in model.graph.initializer}
     for value in (*model.graph.input, *model.graph.output):
@@ -128,7 +128,7 @@ def test_transformer_of_given_size(tmp_path: Path) -> None:
 
 
 def _flawed(choices: list[int], width: int) -> onnx.ModelProto:
-    """A chain of layers, each of which may carry a flaw that a safe fix mends."""
+    """A chain of layers, each of which may carry a flaw that a safe fix resolves."""
     rng = np.random.default_rng(sum(choices))
     nodes, stored, last = [], [], "x"
 
@@ -198,7 +198,7 @@ def test_seeded_flaws(tmp_path_factory: pytest.TempPathFactory, choices: list[in
 
 @pytest.mark.parametrize("place", ["in place", "beside"])
 def test_killed(tmp_path: Path, place: str) -> None:
-    """SIGKILL at 25 moments each: the input is what it was or mended whole, an output whole or absent."""
+    """SIGKILL at 25 moments each: the input is what it was or fixed whole, an output whole or absent."""
     model = helper.make_model(
         helper.make_graph(
             [helper.make_node("Gemm", ["x", "w"], ["y"])],

@@ -1,4 +1,4 @@
-"""Every fix of every bad fixture mends its finding, keeps the function, and needs no second run."""
+"""Every fix of every bad fixture resolves its finding, keeps the function, and needs no second run."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_hooks(tmp_path: Path, hooks: tuple[Path, str]) -> None:
     done = run(*pre_commit, folder=folder, check=False)
     assert done.returncode == 1
     assert "files were modified by this hook" in done.stdout
-    assert "fixed model/unused-input: take 'z' from the inputs" in done.stdout
+    assert "fixed model/unused-input: remove 'z' from the inputs" in done.stdout
     assert "good.onnx" in done.stdout
     assert [value.name for value in onnx.load(folder / "mended.onnx").graph.input] == ["x"]
     run("git", "add", "-A", folder=folder)

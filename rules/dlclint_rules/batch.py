@@ -70,7 +70,7 @@ def symbolic(context: ModelContext) -> Iterator[Finding]:
             sizes = ",".join(str(d) if isinstance(d, int) else "?" for d in found.shape[1:])
             symbol = found.shape[0]
             yield Finding(
-                f"input {name!r} ({found}) has a batch without a size",
+                f"input {name!r} ({found}) has a symbolic batch",
                 Severity.WARNING,
                 sources.limit("LIM003") if context.target.quantize else sources.CONVERTER,
                 help=f"-d {name} 1{',' + sizes if sizes else ''}" + (f", or -s {symbol} 1" if symbol else ""),

@@ -80,10 +80,10 @@ def _passes_on(node: Node) -> bool:
 
 @rule(fix=[Safety.SAFE])
 def unread_output(context: ModelContext) -> Iterator[Finding]:
-    """Outputs that the converter does not make are written, and nothing reads them.
+    """Unused outputs that the converter does not produce.
 
     Why: Mask of Dropout, Indices of MaxPool and the statistics of BatchNormalization are not emitted.
-    As nothing reads them that costs nothing, but their names lead to nothing in the DLC.
+    Unused, they cost nothing, but the DLC has no tensor of their names.
     What to do: leave the outputs out.
     """
     ops = {"Dropout", "MaxPool", "BatchNormalization"}
@@ -98,7 +98,7 @@ def unread_output(context: ModelContext) -> Iterator[Finding]:
         if found:
             node, position = found[0]
             yield Finding(
-                f"{counted(len(found), 'output')} {_verb(found, 'is', 'are')} not made and not read,"
+                f"{counted(len(found), 'output')} {_verb(found, 'is', 'are')} not produced and not used,"
                 f" such as {node.outputs[position]!r}",
                 Severity.INFO,
                 sources.op_row(context.view.table, node.op_type),
@@ -111,7 +111,7 @@ def unread_output(context: ModelContext) -> Iterator[Finding]:
 
 @rule(fix=[Safety.SAFE])
 def unread_initializer(context: ModelContext) -> Iterator[Finding]:
-    """Initializers that nothing reads.
+    """Unused initializers.
 
     Why: they make the file larger and load slower, and an override file may name them in vain.
     What to do: remove them.
@@ -123,7 +123,8 @@ def unread_initializer(context: ModelContext) -> Iterator[Finding]:
         if names:
             size = sum(max(0, graph.initializers[name].nbytes) for name in names)
             yield Finding(
-                f"nothing reads {counted(len(names), 'initializer')} ({size} bytes), such as {names[0]!r}",
+                f"{counted(len(names), 'initializer')} ({size} bytes) {_verb(names, 'is', 'are')} not used,"
+                f" such as {names[0]!r}",
                 Severity.INFO,
                 sources.ONNX,
                 Confidence.INFERRED,
@@ -137,7 +138,7 @@ def unread_initializer(context: ModelContext) -> Iterator[Finding]:
 
 @rule(fix=[Safety.SAFE])
 def unread_node(context: ModelContext) -> Iterator[Finding]:
-    """Nodes whose results nothing reads.
+    """Nodes whose results are not used.
 
     Why: the converter prunes them; what they name is not in the DLC.
     What to do: remove them, or make their result an output if it was meant to be one.
@@ -152,7 +153,7 @@ def unread_node(context: ModelContext) -> Iterator[Finding]:
         if found:
             yield Finding(
                 f"the result{'s' * (len(found) > 1)} of {_nodes_text(found)}"
-                f" {_verb(found, 'is', 'are')} read by nothing",
+                f" {_verb(found, 'is', 'are')} not used",
                 Severity.INFO,
                 sources.ONNX,
                 Confidence.INFERRED,
@@ -169,7 +170,7 @@ def initializer_as_input(context: ModelContext) -> Iterator[Finding]:
 
     Why: listed so, a weight is only a default that the caller may replace, and tools that fold
     constants leave it alone. Models of IR version 3 must list them; later ones need not.
-    What to do: take them from the inputs.
+    What to do: remove them from the inputs.
     """
     model = context.view.model
     graph = model.graph
@@ -183,7 +184,7 @@ def initializer_as_input(context: ModelContext) -> Iterator[Finding]:
             Severity.INFO,
             Source("ONNX specification", "IR version 4, graph inputs and initializers"),
             Confidence.INFERRED,
-            help="take them from the inputs: they are constants",
+            help="remove them from the inputs: they are constants",
             tensor=names[0],
             evidence={"initializers": len(names)},
             fix=repairs.tidying.without_default(graph, names),
@@ -298,11 +299,12 @@ def unmatched_pattern(context: ModelContext) -> Iterator[Finding]:
             continue
         row = layer_table().rows[match.layer]
         yield Finding(
-            f"{match.source!r} to {match.last.outputs[0]!r} is {match.layer} in a spelling of its own",
+            f"{match.source!r} to {match.last.outputs[0]!r} computes {match.layer} in a form that"
+            " the converter does not recognize",
             Severity.INFO,
             sources.layer_row(f"row {row.number} {row.name}"),
             Confidence.INFERRED,
-            help="write it as the converter recognizes it",
+            help="rewrite it in the form that the converter recognizes",
             node=match.last,
             fix=None if context.view.carried else repairs.patterns.rewritten(match),
         )
@@ -320,11 +322,11 @@ def split_fully_connected(context: ModelContext) -> Iterator[Finding]:
         add = _bias_of(node)
         if add is not None:
             yield Finding(
-                "MatMul and Add of a stored matrix and row are a fully connected layer in two parts",
+                "MatMul and Add of a stored matrix and row form one fully connected layer, as two nodes",
                 Severity.INFO,
                 sources.op_row(context.view.table, "Gemm"),
                 Confidence.INFERRED,
-                help="write them as Gemm with transB 1",
+                help="merge them into one Gemm with transB 1",
                 node=node,
                 fix=None if context.view.carried else repairs.layers.fully_connected(node, add),
             )

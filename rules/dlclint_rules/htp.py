@@ -189,7 +189,7 @@ def prelu(context: ModelContext) -> Iterator[Finding]:
     names = " and ".join(sorted({node.op_type for node in found}))
     nodes = counted(len(found), "node")
     inside = "each can run inside the convolution before it"
-    outside = f"{len(apart)} of them with no convolution that they alone read, so that they run apart"
+    outside = f"{len(apart)} of which cannot run inside a convolution, as none is read by them alone"
     yield Finding(
         f"{names} in {nodes}, {outside if apart else inside}",
         Severity.WARNING if apart else Severity.INFO,
@@ -239,7 +239,7 @@ def _asked(kind: DlcKind) -> str:
 
 @rule(about=About.FORM)
 def rank_limit_exceeded(context: ModelContext) -> Iterator[Finding]:
-    """A tensor has more dimensions than HTP takes for this op.
+    """A tensor has more dimensions than HTP supports for this op.
 
     Why: the supplement gives each op a highest rank, 4 for many and 5 for others; the validator then
     says "has incorrect Rank". Where the supplement gives none, the validator was asked; where the
@@ -266,7 +266,7 @@ def rank_limit_exceeded(context: ModelContext) -> Iterator[Finding]:
             said = ""
         sure = Confidence.DOCUMENTED if documented else Confidence.FIELD_REPORTED
         yield Finding(
-            f"{node.op_type}: rank {rank}, HTP takes at most {limit} ({precision}){said}",
+            f"{node.op_type}: rank {rank}, HTP supports at most {limit} ({precision}){said}",
             Severity.INFO if said else Severity.WARNING,
             Source(SUPPLEMENT, ", ".join(layers_of(node))) if documented else Source(measured, node.op_type),
             Confidence.INFERRED if said else sure,
@@ -363,7 +363,7 @@ def _negative_index(node: Node, kind: DlcKind) -> str:
 def _not_forward(node: Node, kind: DlcKind) -> str:
     direction = node.attribute("direction") or "forward"
     eight = kind.act_bitwidth == 8 and (kind.quantize or not kind.stated)
-    return f"direction {direction} at 8 bits, of which HTP has forward alone" * (
+    return f"direction {direction} at 8 bits, where HTP supports forward only" * (
         eight and direction != "forward"
     )
 

@@ -117,7 +117,7 @@ def crashes_onnx(context: ModelContext) -> Iterator[Finding]:
 
 @rule(fix=[Safety.SAFE], about=About.FILE)
 def opset_too_new(context: ModelContext) -> Iterator[Finding]:
-    """The model imports a newer opset than the converter states to read.
+    """The model imports a newer opset than the converter documents.
 
     Why: ONNX conversion is stated up to opset 21; newer operator versions are not in its tables.
     What to do: export at opset 21 or older; the summary names the newest fully listed one.
@@ -129,7 +129,7 @@ def opset_too_new(context: ModelContext) -> Iterator[Finding]:
         newest = context.view.newest_listed_opset
         advice = f"export at opset {newest}" if newest else f"export at opset {limit} or older"
         yield Finding(
-            f"opset {opset} is newer than {limit}, the newest the converter states",
+            f"opset {opset} is newer than {limit}, the newest that the converter documents",
             Severity.ERROR,
             sources.limit("LIM004") if limit == op_table().stated_max_opset else sources.op_row(table),
             help=advice,
@@ -202,14 +202,14 @@ def external_data_missing(context: ModelContext) -> Iterator[Finding]:
     """External weights are absent or shorter than the tensor.
 
     Why: the converter needs every weight; a copy of the .onnx file alone is not the model.
-    What to do: copy the data files beside the model, or run `git lfs pull`.
+    What to do: copy the data files next to the model, or run `git lfs pull`.
     """
     for graph, tensor, problem in _external(context, external.ExternalDataMissing):
         yield Finding(
             f"external data missing: {problem}",
             Severity.ERROR,
             sources.ONNX,
-            help="put the data file beside the model",
+            help="put the data file next to the model",
             tensor=tensor.name,
             graph=graph,
         )
@@ -236,7 +236,7 @@ def external_data_escapes(context: ModelContext) -> Iterator[Finding]:
 
 @rule(about=About.FILE)
 def external_data_size(context: ModelContext) -> Iterator[Finding]:
-    """Offset or length of external weights is no number, or not what the tensor's type and shape ask for.
+    """The offset or length of external weights is invalid, or does not match the tensor.
 
     Why: ONNX Runtime refuses such a model, and what reads on regardless reads other bytes than were meant.
     dlclint goes by type and shape, never by the declared length.
@@ -278,15 +278,17 @@ def dangling_input(context: ModelContext) -> Iterator[Finding]:
                 if name and name not in known and not _is_around(graph, name, whole):
                     later = graph.producer(name) is not None
                     what = (
-                        "which a later node makes: nodes out of order, or a cycle"
+                        "which a later node produces: the nodes are not in topological order, or form a cycle"
                         if later
-                        else "which nothing makes"
+                        else "which no node produces"
                     )
                     yield Finding(
                         f"input {name!r} of {node.op_type}, {what}",
                         Severity.ERROR,
                         sources.ONNX,
-                        help="sort the nodes or mend the graph" if later else "connect the input",
+                        help="sort the nodes topologically, or break the cycle"
+                        if later
+                        else "connect the input",
                         node=node,
                         tensor=name,
                         fix=repairs.tidying.sort(graph) if later else None,
@@ -296,7 +298,7 @@ def dangling_input(context: ModelContext) -> Iterator[Finding]:
         for name in graph.outputs:
             if name not in known and not _is_around(graph, name, whole):
                 yield Finding(
-                    f"graph output {name!r} is made by no node",
+                    f"graph output {name!r} is not produced by any node",
                     Severity.ERROR,
                     sources.ONNX,
                     help="remove the output or connect it",
@@ -310,7 +312,7 @@ def dangling_input(context: ModelContext) -> Iterator[Finding]:
 
 @rule(fix=[Safety.SAFE], about=About.FILE)
 def unused_input(context: ModelContext) -> Iterator[Finding]:
-    """A graph input is read by no node.
+    """A graph input is not used by any node.
 
     Why: simplification drops it, and the application then feeds an input that the DLC lacks.
     What to do: remove the input from the model.
@@ -321,7 +323,7 @@ def unused_input(context: ModelContext) -> Iterator[Finding]:
     for name in graph.inputs:
         if not graph.consumers(name) and name not in graph.outputs:
             yield Finding(
-                f"input {name!r} is read by no node",
+                f"input {name!r} is not used by any node",
                 Severity.INFO,
                 sources.ONNX,
                 Confidence.INFERRED,

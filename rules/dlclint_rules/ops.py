@@ -37,7 +37,7 @@ def unsupported(context: ModelContext) -> Iterator[Finding]:
     """The op is not in the supported-ops table.
 
     Why: the converter stops at an op it has no translation for.
-    What to do: express it by listed ops, move it out of the model, or supply an op package.
+    What to do: rewrite it with listed ops, move it out of the model, or supply an op package.
     """
     rows = context.view.table.rows
     for node in context.view.official_nodes:
@@ -46,7 +46,7 @@ def unsupported(context: ModelContext) -> Iterator[Finding]:
                 f"{node.op_type} is not in the supported-ops table",
                 Severity.ERROR,
                 sources.op_row(context.view.table),
-                help="express it by listed ops (`dlclint ops`), or move it out of the model",
+                help="rewrite it with listed ops (`dlclint ops`), or move it out of the model",
                 node=node,
             )
 
@@ -274,7 +274,7 @@ def pattern_only(context: ModelContext) -> Iterator[Finding]:
         if node.attribute("transA") or not constant:
             why = "transA is 1" if node.attribute("transA") else "its second input is not constant"
             yield Finding(
-                f"Gemm is no fully connected layer: {why}",
+                f"Gemm does not map to FullyConnected: {why}",
                 Severity.ERROR,
                 sources.op_row(context.view.table, "Gemm"),
                 help="store the weight as a constant with transA 0, or use MatMul and Add",
@@ -453,7 +453,7 @@ def no_runtime(context: ModelContext) -> Iterator[Finding]:
     Why: the layer falls back to another processor where that is allowed, and loading fails where it
     is not. The layer table is that of SNPE. Where no row of it settles the question the finding says
     so, and where QNN's table of HTP or HTP's own backend takes what it denies it names both.
-    What to do: choose another runtime, allow CPU fallback, or express the layer otherwise.
+    What to do: choose another runtime, allow CPU fallback, or rewrite the layer.
     """
     view = context.view
     rows = layer_table().rows

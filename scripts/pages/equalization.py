@@ -48,7 +48,7 @@ each block (`benchmarks/scaled.py`), made and equalized anew whenever this page 
 {worst} weights that stand worst. *Range ratio* is that of the widest to the narrowest output channel, *SQNR*
 the signal to quantization noise of the whole weight; *in chain* every channel counts by the energy that its
 neighbors' weights give it, for a small channel matters where the next convolution multiplies it. Both are
-foretold from the weights; the tests compare them with measured error.
+predicted from the weights; the tests compare them with measured error.
 """
 SPEED = """
 ## What it takes

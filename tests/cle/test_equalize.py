@@ -408,7 +408,7 @@ def test_missing_external_data_leave_the_pair_alone(tmp_path: Path) -> None:
     onnx.save(pair().model(), path, save_as_external_data=True, location="m.data", size_threshold=0)
     (tmp_path / "m.data").unlink()
     found = equalize(path, tmp_path / "o.onnx", EXTENDED)
-    assert "'m.data' is not beside the model" in only_reason(found)
+    assert "'m.data' not found next to the model" in only_reason(found)
 
 
 def test_external_data_stay_external(tmp_path: Path) -> None:

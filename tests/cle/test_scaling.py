@@ -1,4 +1,4 @@
-"""Equalization's arithmetic: ranges meet, the product stays, and figures foretell what is measured."""
+"""Equalization's arithmetic: ranges meet, the product stays, and figures predict what is measured."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_frozen_channels_keep_their_scale() -> None:
     st.floats(0, 3),
 )
 @settings(max_examples=60, deadline=None)
-def test_figures_foretell_measured_noise(
+def test_figures_predict_measured_noise(
     seed: int, case: tuple[int, bool], kernel: int, spread: float
 ) -> None:
     bitwidth, even = case
@@ -147,22 +147,22 @@ def test_figures_foretell_measured_noise(
     chain = [weight_of(first), weight_of(second)]
     found = equalize(chain, [np.zeros(64, bool)], [False])
     figures = chain_figures(chain, found, bitwidth)
-    for factors, foretold_figures in zip(([np.ones(64)], list(found.factors)), figures, strict=True):
+    for factors, predicted_figures in zip(([np.ones(64)], list(found.factors)), figures, strict=True):
         weights = first / factors[0][:, None, None], second * factors[0][None, :, None]
         energy = np.square(weights[0]).sum(axis=(1, 2)), np.square(weights[1]).sum(axis=(0, 2))
         importance = energy[1][:, None, None], energy[0][None, :, None]
-        for weight, weighed, figure in zip(weights, importance, foretold_figures, strict=True):
+        for weight, weighed, figure in zip(weights, importance, predicted_figures, strict=True):
             encoding = grid.fit(weight.min(), weight.max(), bitwidth)
             error = np.square(grid.dequantize(grid.quantize(weight, encoding), encoding) - weight)
             square = np.square(weight)
             measured = 10 * np.log10(square.sum() / error.sum())
             in_chain = 10 * np.log10((square * weighed).sum() / (error * weighed).sum())
-            for foretold, found_by_trial in ((figure.sqnr, measured), (figure.chain_sqnr, in_chain)):
+            for predicted, found_by_trial in ((figure.sqnr, measured), (figure.chain_sqnr, in_chain)):
                 if even:
                     # Far apart, a handful of weights carry the sums, and chance has its say.
                     near = 5.0 if spread > 0.5 else 1.0 if bitwidth == 8 else 2.0
-                    assert foretold == pytest.approx(found_by_trial, abs=near)
+                    assert predicted == pytest.approx(found_by_trial, abs=near)
                 else:
                     # In a long tail few weights of a cell carry its energy, and the many small ones have
                     # less noise than the cell as a whole tells, or a little more where they are cells of one.
-                    assert foretold <= found_by_trial + 5.0
+                    assert predicted <= found_by_trial + 5.0

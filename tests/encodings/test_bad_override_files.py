@@ -80,8 +80,11 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
         swapped('"param_encodings"', '"activation_encodings"'),
         "error encodings/duplicate-key",
     ),
-    "NaN": (swapped("1.28", "NaN"), ":8:16: error encodings/syntax NaN is no JSON number"),
-    "Infinity": (swapped("1.28", "-Infinity"), ":8:16: error encodings/syntax -Infinity is no JSON number"),
+    "NaN": (swapped("1.28", "NaN"), ":8:16: error encodings/syntax NaN is not a JSON number"),
+    "Infinity": (
+        swapped("1.28", "-Infinity"),
+        ":8:16: error encodings/syntax -Infinity is not a JSON number",
+    ),
     "1e400": (swapped("1.28", "1e400"), ":8:9: error encodings/field-type 'x': max is larger than a float64"),
     "long integer": (swapped("1.28", "9" * 400), ":8:9: error encodings/field-type 'x': max is larger"),
     "very long integer": (swapped("1.28", "9" * 5000), "error encodings/syntax a number cannot be read"),

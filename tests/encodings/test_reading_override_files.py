@@ -235,7 +235,7 @@ def test_which_model_a_file_is_linted_with(
     status = main(["check", "--format", "concise", "--select", "encodings/unknown-tensor", *arguments])
     assert status == 1
     assert (
-        f"{overrides}:1:27: error encodings/unknown-tensor 'q' is no tensor of the model"
+        f"{overrides}:1:27: error encodings/unknown-tensor 'q' is not a tensor of the model"
         in capsys.readouterr().out
     )
 

@@ -1,4 +1,4 @@
-"""The SQNR that a plan foretells of activations is what quantizing and dequantizing leaves."""
+"""The SQNR that a plan predicts of activations is what quantizing and dequantizing leaves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dlclint.encodings import grid
     st.booleans(),
     st.integers(0, 2**32 - 1),
 )
-def test_foretold_is_measured(channels: int, unequal: float, mean: float, relu: bool, seed: int) -> None:
+def test_predicted_is_measured(channels: int, unequal: float, mean: float, relu: bool, seed: int) -> None:
     generator = np.random.default_rng(seed)
     deviation = 10.0 ** generator.uniform(-unequal, 0, channels)
     means = mean * deviation * generator.uniform(-1, 1, channels)
@@ -30,12 +30,12 @@ def test_foretold_is_measured(channels: int, unequal: float, mean: float, relu: 
         estimate, values = clipped(estimate, 0.0, np.inf), np.maximum(values, 0.0)
     figures = activation_figures("x", estimate)
     assert figures is not None
-    for bits, foretold in ((8, figures.sqnr8), (16, figures.sqnr16)):
+    for bits, predicted in ((8, figures.sqnr8), (16, figures.sqnr16)):
         encoding = grid.fit(estimate.minimum, estimate.maximum, bits)
         error = values - grid.dequantize(grid.quantize(values, encoding), encoding)
         measured = 10.0 * np.log10(np.square(values).mean() / np.square(error).mean())
         # A zero is exact, so behind ReLU up to all values of a channel err by nothing.
-        least, most = (foretold - 0.7, np.inf) if relu else (foretold - 0.7, foretold + 0.7)
+        least, most = (predicted - 0.7, np.inf) if relu else (predicted - 0.7, predicted + 0.7)
         assert least < measured < most
 
 

@@ -312,7 +312,7 @@ def test_check_judges_what_a_model_carries_at_its_nodes(tmp_path: Path) -> None:
     found = lint(Job(saved(tmp_path, body), HTP8)).diagnostics
     hit = next(item for item in found if item.rule == "encodings/per-channel-consumer")
     assert (hit.location.node, hit.location.tensor, hit.location.pointer) == ("weights", "e", None)
-    assert "it is no weight; Add reads it" in hit.message
+    assert "it is not a weight; Add reads it" in hit.message
 
 
 def test_equalization_and_patterns_look_through(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def other_voices(node: Node, verdict: Verdict, target: Target) -> tuple[str, boo
     """
     kinds = (target.kind.quantize,) if target.kind.stated else (False, True)
     taken = all((node.op_type, quantized) in htp_forms().taken_though_denied for quantized in kinds)
-    said = f"; HTP's own backend takes it all the same ({htp_forms().measured})" if taken else ""
+    said = f"; HTP's own backend accepts it ({htp_forms().measured})" if taken else ""
     listed = supplement_precisions(verdict.layers)
     if not listed:
         return said, taken

@@ -7,7 +7,7 @@ that is. As every edge leads to the same or a later subnet, no subnet waits for 
 groups are convex), and as the number of a subnet is the number of changes on the longest path to
 it, no grouping has fewer. A runtime that goes by node order alone may cut more often: the number is
 a lower bound. Nodes that no runtime takes, the CPU included, count for neither side: before they are
-mended there is no DLC to cut.
+fixed there is no DLC to cut.
 """
 
 from __future__ import annotations

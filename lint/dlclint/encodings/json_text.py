@@ -106,7 +106,7 @@ def decode(data: bytes) -> JsonText:
         line = data.count(b"\n", 0, error.start) + 1
         raise NotJson(
             error.start,
-            f"byte {error.start} (line {line}) is not UTF-8, so this is no JSON text",
+            f"byte {error.start} (line {line}) is not UTF-8, so this is not JSON text",
             "export the encodings again; a binary file is no override file",
         ) from None
 
@@ -182,7 +182,7 @@ def parse_separator(text: str, offset: int, closing: str) -> tuple[bool, int]:
 
 
 def _explained(text: str, offset: int, message: str) -> NotJson:
-    again = "export it again, or mend the file by hand"
+    again = "export it again, or fix the file by hand"
     place = skip_space(text, min(offset, len(text)))
     if place >= len(text):
         return NotJson(len(text), "the file ends in the middle of a value: it is cut off", again)

@@ -161,7 +161,7 @@ class _Reader:
             seen: set[str | int] = set()
             for member in json_text.members(text, pending.pop()):
                 if member.key in seen:
-                    message = f"the key {shown(member.key)} stands twice in one object; the last one counts"
+                    message = f"the key {shown(member.key)} appears twice in one object; the last one counts"
                     self._flaws.append(Flaw("duplicate-key", message, "remove one", offset=member.key_start))
                 seen.add(member.key) if member.key_start >= 0 else None
                 if text[member.start] in "[{":
@@ -170,7 +170,7 @@ class _Reader:
     def _report_constants(self, start: int, end: int) -> None:
         for found in _CONSTANT.finditer(self._source.text, start, end):
             if found.group()[0] != '"':
-                message = f"{found.group()} is no JSON number"
+                message = f"{found.group()} is not a JSON number"
                 help = "the range was never computed: run the calibration again"
                 self._flaws.append(Flaw("syntax", message, help, offset=found.start()))
 
@@ -214,7 +214,7 @@ class _Reader:
             key_start = place
             key, place = json_text.parse_key(text, place)
             if key in self._offsets:
-                message = f"the key {shown(key)} stands twice at the top level; the last one counts"
+                message = f"the key {shown(key)} appears twice at the top level; the last one counts"
                 self._flaws.append(Flaw("duplicate-key", message, "join them", offset=key_start))
             self._offsets[key] = (key_start, place)
             if key in SECTIONS and text[place : place + 1] in ("{", "["):

@@ -213,7 +213,7 @@ class RemoveInitializer:
 
 @record
 class RemoveInput:
-    """Take a name from the inputs of a graph."""
+    """Remove a name from the inputs of a graph."""
 
     graph: Graph
     name: str
@@ -223,7 +223,7 @@ class RemoveInput:
         yield (*self.graph.wire_path, "input", self.name)
 
     def words(self) -> str:
-        return f"take {self.name!r} from the inputs"
+        return f"remove {self.name!r} from the inputs"
 
 
 @record
@@ -237,7 +237,7 @@ class RemoveOutput:
         yield ("output", self.name)
 
     def words(self) -> str:
-        return f"take {self.name!r} from the outputs"
+        return f"remove {self.name!r} from the outputs"
 
 
 @record

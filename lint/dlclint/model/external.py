@@ -27,7 +27,7 @@ class ExternalDataMissing(Exception):
 
 
 class ExternalDataEscapes(Exception):
-    """The location leads out of the model's folder."""
+    """The location lies outside the model's folder."""
 
 
 class ExternalDataSize(Exception):
@@ -61,7 +61,7 @@ def resolve(tensor: onnx.TensorProto, folder: Path) -> ExternalData:
         raise ExternalDataMissing("the tensor is external but names no location")
     parts = PurePosixPath(location.replace("\\", "/"))
     if parts.is_absolute() or PureWindowsPath(location).drive or ".." in parts.parts:
-        raise ExternalDataEscapes(f"location {location!r} leads out of the model's folder")
+        raise ExternalDataEscapes(f"location {location!r} lies outside the model's folder")
     file = folder / parts
     offset = _number(entries, "offset")
     length = _number(entries, "length")
@@ -79,9 +79,9 @@ def resolve(tensor: onnx.TensorProto, folder: Path) -> ExternalData:
     try:
         resolved = file.resolve()
         if not resolved.is_relative_to(folder.resolve()):
-            raise ExternalDataEscapes(f"location {location!r} is a link that leads out of the model's folder")
+            raise ExternalDataEscapes(f"location {location!r} is a link that lies outside the model's folder")
         if not resolved.is_file():
-            raise ExternalDataMissing(f"{location!r} is not beside the model")
+            raise ExternalDataMissing(f"{location!r} not found next to the model")
         available = resolved.stat().st_size
     except OSError as error:
         raise ExternalDataMissing(f"{location!r} cannot be read: {error.strerror}") from None
@@ -99,5 +99,5 @@ def _number(entries: Mapping[str, str], key: str) -> int:
     if text is None:
         return 0
     if not _NUMBER.fullmatch(text) or int(text) > _LARGEST:
-        raise ExternalDataSize(f"{key} {text!r} is no number that ONNX Runtime reads")
+        raise ExternalDataSize(f"{key} {text!r} is not a number that ONNX Runtime reads")
     return int(text)

@@ -120,7 +120,7 @@ def per_channel_consumer(context: EncodingsContext) -> Iterator[Finding]:
                 stored = document.is_flat(row) and graph.constant(tensors.names[row]) is not None
                 if consumers and (context.nodes or not stored):
                     names = ", ".join(dict.fromkeys(node.op_type for node in consumers))
-                    yield row, f"it is no weight; {names} reads it", Severity.WARNING
+                    yield row, f"it is not a weight; {names} reads it", Severity.WARNING
             elif not use.is_bias and use.node.op_type not in CONVOLUTIONS:
                 yield row, f"of {use.node.op_type}, on which the documents disagree", Severity.INFO
             elif not use.is_bias and context.target.means(Runtime.DSP):

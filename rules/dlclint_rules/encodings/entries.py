@@ -90,7 +90,7 @@ def _symmetry_spelling(context: EncodingsContext) -> Iterator[Finding]:
                     edits.append(SetValue(tensor, path, right))
         key = where[-1]
         silent = section in legacy and said.lower().strip('"') == "true"
-        what = "AIMET reads it as not symmetric" if silent else "it is not what the layout has"
+        what = "AIMET reads it as not symmetric" if silent else "this layout writes it otherwise"
         meant = '"True" or "False" as text' if section in legacy else "true or false without quotes"
         made = Finding(
             f"{tensors.names[tensor]!r}: {key} is {said}, {what}",
@@ -119,7 +119,7 @@ def _enc_types(context: EncodingsContext) -> Iterator[Finding]:
     def wrong() -> Iterator[tuple[int, str, str]]:
         unknown = tensors.enc_type.where(lambda text: bool(text) and text not in ENC_TYPES)
         for tensor in np.flatnonzero(unknown).tolist():
-            message = f"enc_type {tensors.enc_type[tensor]!r} is none of {', '.join(ENC_TYPES)}"
+            message = f"enc_type {tensors.enc_type[tensor]!r} is not one of {', '.join(ENC_TYPES)}"
             yield tensor, "enc_type", message
         several = tensors.enc_type.where(lambda text: text == "PER_TENSOR") & (tensors.count > 1)
         for tensor in np.flatnonzero(several).tolist():
@@ -133,7 +133,7 @@ def _enc_types(context: EncodingsContext) -> Iterator[Finding]:
             for row in np.flatnonzero(~np.isnan(column)).tolist():
                 value = column[row]
                 if value != np.rint(value) or (key == "block_size" and value < 1):
-                    yield row, key, f"{key} {value:g} is no whole number that it can be"
+                    yield row, key, f"{key} {value:g} is not an integer that it can be"
 
     def finding(item: tuple[int, str, str]) -> Finding:
         tensor, key, message = item

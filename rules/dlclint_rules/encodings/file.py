@@ -38,7 +38,7 @@ def syntax(context: EncodingsContext) -> Iterator[Finding]:
     Why: every reader of override files is a JSON parser; comments, curly quotes, trailing commas,
     NaN, byte-order marks and cut-off files end the conversion before it starts. The code blocks of
     AIMET's own format specification carry curly quotes.
-    What to do: mend the place shown; what is in front of it was linted all the same.
+    What to do: fix the place shown; what comes before it was linted all the same.
     Fix: safe for comments, curly quotes, trailing commas, byte-order marks and UTF-16.
     """
     for finding, flaw in zip(
@@ -51,7 +51,7 @@ def syntax(context: EncodingsContext) -> Iterator[Finding]:
 
 @encodings_rule()
 def duplicate_key(context: EncodingsContext) -> Iterator[Finding]:
-    """A key or a tensor's name stands twice.
+    """A key or a tensor's name appears twice.
 
     Why: JSON parsers keep the last one without a word, so an encoding is lost; AIMET's loader
     refuses names that repeat in a list or stand in both sections.
@@ -118,7 +118,7 @@ def _missing_version(context: EncodingsContext, layout: Layout) -> Finding:
         )
     else:
         finding = Finding(
-            f"there is no version, so a file shaped as {layout.value} is read as legacy and refused",
+            f"there is no version, so a file shaped as {layout.value} is read as legacy and rejected",
             Severity.ERROR,
             Source("qualcomm/aimet#4046", "Bitwidth must be present"),
             Confidence.FIELD_REPORTED,
@@ -206,7 +206,7 @@ def _foreign_fields(context: EncodingsContext) -> Iterator[Finding]:
             ) -> Finding:
                 refused = layout is Layout.FLAT and field == "bw"
                 made = Finding(
-                    f"{document.tensors.names[tensor]!r}: {field} is no field of {layout.value} entries"
+                    f"{document.tensors.names[tensor]!r}: {field} is not a field of {layout.value} entries"
                     + (", AIMET refuses it" if refused else " and not read"),
                     Severity.ERROR if refused else Severity.INFO,
                     Source(AIMET, "fields of another version") if refused else Source(FORMAT, layout.value),

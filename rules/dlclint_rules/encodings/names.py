@@ -74,7 +74,7 @@ def unknown_tensor(context: EncodingsContext) -> Iterator[Finding]:
         if len(alike) == 1:
             fix = Fix(f"rename {name} to {alike[0]}", Safety.UNSAFE, (RenameKey(row, (), alike[0]),))
         made = Finding(
-            f"{name!r} is no tensor of the model",
+            f"{name!r} is not a tensor of the model",
             Severity.ERROR,
             Source("qualcomm/aimet#2422", "names after simplification"),
             Confidence.FIELD_REPORTED,
@@ -103,7 +103,7 @@ def _names_of_folded(context: EncodingsContext, strays: list[int]) -> Finding | 
             and all(count in (1, channels) for count, channels in zip(counts, expected, strict=True))
         ):
             return Finding(
-                f"{len(strays)} names are no tensors of the model: they are, in number and channels, those of"
+                f"{len(strays)} names are not tensors of the model: in number and channels they are those of"
                 f" its {counted(len(pairs), 'convolution')} after batch normalization is folded in",
                 Severity.WARNING,
                 Source("qualcomm/aimet#2422", "names after simplification"),
@@ -134,7 +134,7 @@ def _core(name: str) -> str:
 
 @encodings_rule()
 def wrong_section(context: EncodingsContext) -> Iterator[Finding]:
-    """A tensor stands in the section of the other kind.
+    """A tensor is in the section of the other kind.
 
     Why: activation_encodings is keyed by output tensors, param_encodings by weights and biases; the
     converter looks a weight up in param_encodings only. A stored constant that is no weight, such as
@@ -160,9 +160,9 @@ def wrong_section(context: EncodingsContext) -> Iterator[Finding]:
         for row, name in enumerate(document.tensors.names):
             section = document.section_of(row).name
             if section == ACTIVATIONS and name in weights:
-                yield row, f"{name!r} is a weight or bias, but stands in {ACTIVATIONS}"
+                yield row, f"{name!r} is a weight or bias, but is in {ACTIVATIONS}"
             elif section == PARAMS and name in made_by and name not in weights:
-                yield row, f"{name!r} is computed, but stands in {PARAMS}"
+                yield row, f"{name!r} is computed, but is in {PARAMS}"
 
     def finding(item: tuple[int, str]) -> Finding:
         row, message = item

@@ -43,7 +43,7 @@ def offset_sign(context: EncodingsContext) -> Iterator[Finding]:
     -(2**bitwidth - 1) and 0; in 2.x y_zero_point is minus that, so it is not negative for unsigned
     types. PPQ and old TensorFlow AIMET write the positive zero point, fastforward the negative one
     into 2.x. SNPE's own first example drops the sign, and recomputes offset from min and max.
-    What to do: turn the sign.
+    What to do: flip the sign.
     Fix: safe where min and max say the same; else unsafe.
     """
     document = context.document
@@ -83,7 +83,7 @@ def _flipped(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix | None
     if (elements.offset[rows] > steps).any():
         return None
     edits = _offset_edits(document, tensor, rows, elements.offset[rows] if flat else -elements.offset[rows])
-    return Fix("turn the sign of the offset", Safety.UNSAFE, edits)
+    return Fix("flip the sign of the offset", Safety.UNSAFE, edits)
 
 
 def _offset_edits(
@@ -98,7 +98,7 @@ def _offset_edits(
 
 @encodings_rule()
 def fractional_offset(context: EncodingsContext) -> Iterator[Finding]:
-    """The offset is no whole number.
+    """The offset is not an integer.
 
     Why: an offset that is no integer puts zero between two integers, so padding and ReLU become
     inexact; AIMET's loader refuses it. (-128.0 is a whole number and fine.)
@@ -125,7 +125,7 @@ def fractional_offset(context: EncodingsContext) -> Iterator[Finding]:
         )
         made = Finding(
             f"{document.tensors.names[tensor]!r}: {_field(document, row)} {offset[row]:g}"
-            f"{channels(document, tensor, rows)} is no whole number",
+            f"{channels(document, tensor, rows)} is not an integer",
             Severity.WARNING if safe else Severity.ERROR,
             Source(FORMAT, "offset"),
             help="round it; a converter recomputes it where min and max are given",
@@ -144,7 +144,7 @@ def symmetric_offset(context: EncodingsContext) -> Iterator[Finding]:
     Why: the converter stops: "Invalid offset overridden for symmetric encodings got [-127],
     expected -128." It does so per tensor too. AIMET's strict_symmetric and unsigned_symmetric
     settings write -127 and 0.
-    What to do: export with both settings off, or mend the file.
+    What to do: export with both settings off, or fix the file.
     Fix: safe where the step stays (offset, min and max are set), or where one entry for a whole
     tensor can be called asymmetric, which changes no number; unsafe per channel where the step must
     grow.

@@ -43,7 +43,7 @@ def already_quantized(context: ModelContext) -> Iterator[Finding]:
     said = ", ".join(f"{count} {op}" for op, count in counts.most_common())
     first = next(n for g in context.view.model.graphs() for n in g.nodes if n.op_type in counts)
     yield Finding(
-        f"the model holds {said}, and is to be quantized",
+        f"the model contains {said} and is to be quantized",
         Severity.WARNING,
         option("snpe-onnx-to-dlc", "--keep_quant_nodes"),
         help="export the float model"

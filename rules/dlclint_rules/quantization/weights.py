@@ -208,7 +208,7 @@ def channel_spread(context: ModelContext) -> Iterator[Finding]:
 
     Why: with one grid for the whole weight, the widest channel sets the step, and narrow channels keep
     a few steps each. Told is the SQNR of the channels with either grid, averaged in dB, because what
-    follows rescales narrow channels; it is foretold from the weight's own ranges.
+    follows rescales narrow channels; it is predicted from the weight's own ranges.
     What to do: --use_per_channel_quantization for convolutions, --use_per_row_quantization for MatMul
     and fully connected layers; DSP v66 quantizes per tensor: equalize (--algorithms cle, or
     `dlclint equalize`). For LSTM, GRU and RNN no grid for each row is documented: wider weights, or float.

@@ -137,7 +137,7 @@ def gemm_of_activations(node: Node) -> Fix | None:
         made[-1].name = node.name
         yield ReplaceNodes(graph, (node,), tuple(made))
 
-    return Fix("write it as MatMul and Add", Safety.SAFE, edits)
+    return Fix("replace it with MatMul and Add", Safety.SAFE, edits)
 
 
 def inference_form(node: Node) -> Fix | None:
@@ -157,7 +157,7 @@ def inference_form(node: Node) -> Fix | None:
         return Fix(title, Safety.UNSAFE, normalized)
     if node.op_type == "Dropout" and node.input(2):
         return Fix(
-            "let Dropout do nothing, as at inference; nothing is dropped at random any more",
+            "run Dropout in inference mode; values are no longer dropped at random",
             Safety.UNSAFE,
             lambda: (SetInput(node, 2, ""),),
         )
@@ -206,7 +206,7 @@ def without_unread_outputs(nodes: list[tuple[Node, int]]) -> Fix:
     def edits() -> Iterator[Edit]:
         yield from (SetOutput(node, position, "") for node, position in nodes)
 
-    return Fix(f"leave out {len(nodes)} unread outputs", Safety.SAFE, edits)
+    return Fix(f"remove {counted(len(nodes), 'unused output')}", Safety.SAFE, edits)
 
 
 def multiplications(nodes: list[Node]) -> Fix | None:
@@ -251,11 +251,11 @@ def relus(nodes: list[Node]) -> Fix | None:
     same = [node for node, slope in slopes if slope == 0]
     if same:
         plural = "s" * (len(same) > 1)
-        title = f"write Relu in {len(same)} node{plural} whose every slope is 0"
+        title = f"replace {len(same)} node{plural} by Relu: every slope is 0"
         return Fix(title, Safety.SAFE, lambda: tuple(map(_relu, same)))
     largest = max(slope for _, slope in slopes)
     return Fix(
-        f"write Relu: negative inputs give 0, not up to {largest:.3g} times themselves; needs fine-tuning",
+        f"replace by Relu: negative inputs give 0, not up to {largest:.3g} of themselves; needs fine-tuning",
         Safety.UNSAFE,
         lambda: tuple(_relu(node) for node, _ in slopes),
     )
@@ -284,7 +284,7 @@ def relus_of_clips(nodes: list[Node]) -> Fix | None:
         return None
     plural = "s" * (len(found) > 1)
     return Fix(
-        f"write Relu in {len(found)} node{plural}: values above 6 are no longer cut",
+        f"replace {len(found)} node{plural} by Relu: values above 6 are no longer clipped",
         Safety.UNSAFE,
         lambda: tuple(map(_relu, found)),
     )
@@ -296,7 +296,7 @@ def _relu(node: Node) -> Edit:
 
 
 def of_attribute(node: Node, kind: str, attribute: str | None) -> Fix | None:
-    """What mends an attribute that the table excludes.
+    """What fixes an attribute that the table excludes.
 
     Args:
         kind: the constraint's kind in the op table, such as `attribute_must_equal`.
@@ -340,4 +340,4 @@ def fully_connected(product: Node, add: Node) -> Fix:
         yield add_constant(graph, name, transposed(weight))
         yield ReplaceNodes(graph, (product, add), (gemm,))
 
-    return Fix("write them as one Gemm with transB 1", Safety.SAFE, edits)
+    return Fix("merge them into one Gemm with transB 1", Safety.SAFE, edits)

@@ -241,4 +241,4 @@ def rewritten(match: Match) -> Fix | None:
 
     if match.layer == "HardSwish" and opset < 11:
         return None  # Clip takes its bounds as attributes there, and is written so rarely
-    return Fix(f"write {match.layer} as the converter recognizes it", Safety.SAFE, edits)
+    return Fix(f"rewrite {match.layer} in the form that the converter recognizes", Safety.SAFE, edits)

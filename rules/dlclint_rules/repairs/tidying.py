@@ -63,12 +63,12 @@ def bypass_all(nodes: list[Node]) -> Fix:
             yield from bypass(node)
 
     shown = ", ".join(f"{count} {op}" for op, count in Counter(node.op_type for node in nodes).items())
-    return Fix(f"take out {shown}", Safety.SAFE, edits)
+    return Fix(f"remove {shown}", Safety.SAFE, edits)
 
 
 def without_input(graph: Graph, name: str) -> Fix:
     """Take an input away that nothing reads."""
-    return Fix(f"take {name!r} from the inputs", Safety.SAFE, lambda: (RemoveInput(graph, name),))
+    return Fix(f"remove {name!r} from the inputs", Safety.SAFE, lambda: (RemoveInput(graph, name),))
 
 
 def without_default(graph: Graph, names: list[str]) -> Fix:
@@ -77,7 +77,7 @@ def without_default(graph: Graph, names: list[str]) -> Fix:
     def edits() -> Iterator[Edit]:
         yield from (RemoveInput(graph, name) for name in names)
 
-    return Fix(f"take {counted(len(names), 'initializer')} from the inputs", Safety.SAFE, edits)
+    return Fix(f"remove {counted(len(names), 'initializer')} from the inputs", Safety.SAFE, edits)
 
 
 def without_initializers(graph: Graph, names: list[str]) -> Fix:
@@ -89,13 +89,13 @@ def without_initializers(graph: Graph, names: list[str]) -> Fix:
             if name in unread:
                 yield RemoveInitializer(graph, name, position)
 
-    return Fix(f"drop {counted(len(names), 'initializer')}", Safety.SAFE, edits)
+    return Fix(f"remove {counted(len(names), 'initializer')}", Safety.SAFE, edits)
 
 
 def without_nodes(nodes: list[Node]) -> Fix:
     """Drop nodes whose outputs nothing reads."""
     return Fix(
-        f"drop {counted(len(nodes), 'node')}",
+        f"remove {counted(len(nodes), 'node')}",
         Safety.SAFE,
         lambda: (ReplaceNodes(nodes[0].graph, tuple(nodes), ()),),
     )
@@ -162,7 +162,7 @@ def _makers(graph: Graph, node: Node) -> Iterator[Node]:
 def without_output(name: str) -> Fix:
     """Take an output away that nothing makes: the model cannot run with it."""
     return Fix(
-        f"take {name!r} from the outputs; who asks for it gets nothing",
+        f"remove {name!r} from the outputs; a caller can no longer request it",
         Safety.UNSAFE,
         lambda: (RemoveOutput(name),),
     )

@@ -61,7 +61,7 @@ def quantizer_mandatory(context: ModelContext) -> Iterator[Finding]:
         return
     if Runtime.DSP in context.target.runtimes:
         yield Finding(
-            f"dsp on {soc} takes only a DLC from snpe-dlc-quantize, and this one stays float",
+            f"dsp on {soc} accepts only a DLC from snpe-dlc-quantize, and this one stays float",
             Severity.ERROR,
             sources.limit("LIM017"),
             help="quantize it (--quantize), and generate the offline cache",

@@ -54,7 +54,7 @@ def _computed(context: ModelContext, node: Node) -> Iterator[tuple[str, str]]:
 
 @rule(about=About.FORM)
 def element_type(context: ModelContext) -> Iterator[Finding]:
-    """HTP has no form of this op for the element type of its input.
+    """HTP does not support the op for the element type of its input.
 
     Why: HTP computes in float, on quantized tensors and on int32 (int64 becomes int32); float64, and
     8- and 16-bit integers that carry no quantization, are refused of nearly every op, and some ops have
@@ -70,11 +70,11 @@ def element_type(context: ModelContext) -> Iterator[Finding]:
                 continue
             shown = "float64" if kind == "double" else kind
             yield Finding(
-                f"{node.op_type} reads {tensor!r} of type {shown}, of which HTP has no form",
+                f"HTP does not support {node.op_type} on {shown}, the type of {tensor!r}",
                 Severity.WARNING,
                 Source(forms.measured, node.op_type),
                 Confidence.FIELD_REPORTED,
-                help=f"cast it to {'float' if wide or 'int32' in refused else 'int32 or float'} before",
+                help=f"cast it to {'float' if wide or 'int32' in refused else 'int32 or float'} first",
                 node=node,
                 tensor=tensor,
                 evidence={"type": shown},
@@ -84,11 +84,11 @@ def element_type(context: ModelContext) -> Iterator[Finding]:
 
 @rule(about=About.FORM)
 def parameter(context: ModelContext) -> Iterator[Finding]:
-    """An attribute has a value of which HTP has no form.
+    """HTP does not support the value of an attribute.
 
     Why: HTP's validator refuses GatherND with batch dimensions, and ScatterElements that combines
     floating-point values instead of replacing them; the documents are silent on both.
-    What to do: express the op otherwise, such as ScatterND for a sum.
+    What to do: rewrite the op, such as with ScatterND for a sum.
     """
     forms = htp_forms()
     for node in _on_htp(context):
@@ -100,13 +100,13 @@ def parameter(context: ModelContext) -> Iterator[Finding]:
             if limit.types and kind not in limit.types:
                 continue
             yield Finding(
-                f"{node.op_type} has {limit.attribute} {value}, HTP takes only "
+                f"{node.op_type} has {limit.attribute} {value}, HTP supports only "
                 + " or ".join(map(str, limit.takes))
                 + (f" for {kind}" if limit.types else ""),
                 Severity.WARNING,
                 Source(forms.measured, node.op_type),
                 Confidence.FIELD_REPORTED,
-                help="express it by other ops",
+                help="rewrite it with other ops",
                 node=node,
                 evidence={"attribute": limit.attribute, "value": value},
             )

@@ -29,7 +29,7 @@ def dlc_kind(context: ModelContext) -> Iterator[Finding]:
             continue
         said = "and this one stays float" if kind.stated else "and nothing says which kind this will be"
         yield Finding(
-            f"{runtime.value} takes quantized DLCs only, {said}",
+            f"{runtime.value} accepts only quantized DLCs, {said}",
             Severity.ERROR if kind.stated else Severity.INFO,
             sources.limit("LIM021"),
             help="quantize it and say so with --quantize",
@@ -68,7 +68,7 @@ def dequantized_at_load(context: ModelContext) -> Iterator[Finding]:
         sizes = f"about {size_text(small)} of parameters become {size_text(large)}, " * (small < large)
         yield Finding(
             f"on {names} the DLC is dequantized when it loads{condition}: {sizes}"
-            f"start-up on {names} pays, inference is no faster",
+            f"start-up on {names} is slower, inference is no faster",
             Severity.WARNING,
             Source(_PAGE, f"{runtimes[0].dlc_row}, quantized"),
             help=f"a float DLC (--float) starts faster on {names}"
@@ -101,7 +101,7 @@ def quantized_at_load(context: ModelContext) -> Iterator[Finding]:
         large, small = dlc_bytes(context.view, kind), dlc_bytes(context.view, replace(kind, quantize=True))
         sizes = f", and its parameters take about {size_text(large)} in place of {size_text(small)}"
         yield Finding(
-            f"on {names} the DLC is quantized when it loads: start-up on {names} pays, "
+            f"on {names} the DLC is quantized when it loads: start-up on {names} is slower, "
             f"accuracy gains nothing{sizes * (small < large)}",
             Severity.WARNING,
             Source(_PAGE, "dsp, non-quantized"),

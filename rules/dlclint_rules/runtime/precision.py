@@ -36,7 +36,7 @@ def precision(context: ModelContext) -> Iterator[Finding]:
     and, on HTP, v73 or newer; float16 on HTP goes by SoC and not by Hexagon version; single ops have
     no 8-bit, 16-bit or float16 form there. Where the documents and what was measured disagree, the
     finding says which says what, and is inferred.
-    What to do: choose other bit widths, keep the op out of the network, or choose another chip.
+    What to do: choose other bit widths, replace the op, or choose another chip.
     """
     kind = context.target.kind
     if not kind.stated:
@@ -64,7 +64,7 @@ def _v66(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
     absent = f", and {soc} has none" if soc is not None and soc.lacks(Runtime.AIP) else ""
     yield Finding(
         f"16-bit activations on Hexagon v66 run on the HTA alone, with 8-bit weights{absent}"
-        + ("; what HTA leaves to the DSP cannot follow" if only_hta else ": the DSP refuses them"),
+        + ("; the DSP cannot run what HTA leaves to it" if only_hta else ": the DSP rejects them"),
         Severity.WARNING if only_hta else Severity.ERROR,
         Source("80-63442-2 Rev BL, Tools", "--act_bitwidth; qualcomm/qidk#36"),
         Confidence.FIELD_REPORTED,
@@ -117,7 +117,9 @@ def _float16(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
         return
     refused = soc.fp16 is False
     yield Finding(
-        f"HTP of {soc} takes no float16" if refused else f"whether HTP of {soc} takes float16 is not known",
+        f"HTP of {soc} does not support float16"
+        if refused
+        else f"whether HTP of {soc} supports float16 is not known",
         Severity.ERROR if refused else Severity.INFO,
         _fp16_source(soc),
         Confidence.FIELD_REPORTED if refused else Confidence.INFERRED,
@@ -171,9 +173,9 @@ def _ops_on_htp(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
             Severity.WARNING if agreed else Severity.INFO,
             Source(next(voice.source for voice in voices if not voice.has), op),
             Confidence.DOCUMENTED if agreed else Confidence.INFERRED,
-            help=f"keep {op} out of the network, or mark it float in an override file"
+            help=f"replace {op}, or mark it float in an override file"
             if asked != "fp16"
-            else f"keep {op} out of the network, or quantize it",
+            else f"replace {op}, or quantize it",
             node=lacking.node,
             evidence={"op": op, "precision": asked, "nodes": lacking.count},
         )

@@ -17,7 +17,7 @@ def partition(context: ModelContext) -> Iterator[Finding]:
     Why: what the runtime lacks falls back to the CPU (if fallback is on, else the network does not
     load). Every change of processor waits, and copies the tensors that live on. The count is the
     least that the flow of data allows; one that goes by layer order may be higher.
-    What to do: express the op that costs most borders otherwise (`dlclint ops OP`), or move such ops
+    What to do: replace the op that costs most borders (`dlclint ops OP`), or move such ops
     to the ends of the network, where one border is enough.
     """
     for runtime in context.target.chosen:
@@ -38,7 +38,7 @@ def partition(context: ModelContext) -> Iterator[Finding]:
             Severity.WARNING,
             sources.layer_row(f"column {runtime.column}"),
             Confidence.INFERRED,
-            help=f"express {worst.op} otherwise, or allow CPU fallback" if worst else "allow CPU fallback",
+            help=f"replace {worst.op}, or allow CPU fallback" if worst else "allow CPU fallback",
             evidence={
                 "cuts": found.cuts,
                 "subnets": len(found.subnets),

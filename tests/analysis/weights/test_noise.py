@@ -1,4 +1,4 @@
-"""The foretold quantization noise agrees with quantizing and dequantizing."""
+"""The predicted quantization noise agrees with quantizing and dequantizing."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def measured(array: Array, encoding: grid.Encoding) -> float:
     st.floats(0.0, 2.0),
     st.integers(0, 2**32 - 1),
 )
-def test_foretold_is_measured(
+def test_predicted_is_measured(
     draw: str, channels: int, values: int, bits: int, unequal: float, seed: int
 ) -> None:
     generator = np.random.default_rng(seed)

@@ -184,7 +184,7 @@ def _quantize(
 
 
 def _narrow(view: ModelView) -> list[ActivationFigures]:
-    """Activations with a foretold SQNR below the threshold at 8 bits, the worst first."""
+    """Activations with a predicted SQNR below the threshold at 8 bits, the worst first."""
     found = []
     for name, _ in carried(view):
         estimate = view.activations.get(name)
@@ -273,7 +273,7 @@ def _touches(view: ModelView, tensor: str, ops: frozenset[str]) -> bool:
 
 
 def _first(view: ModelView, choice: Choice) -> list[Advice]:
-    """What to mend before the tools run, besides what the rules call errors."""
+    """What to fix before the tools run, besides what the rules call errors."""
     if not choice.quantize:
         return []
     found = []

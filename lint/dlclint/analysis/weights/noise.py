@@ -1,4 +1,4 @@
-"""Quantization noise foretold from statistics, without quantizing a single value.
+"""Quantization noise predicted from statistics, without quantizing a single value.
 
 Rounding to a grid of step s errs by anything from -s/2 to s/2, evenly where the values spread over
 some steps: mean square s^2/12. Values that lie within half a step of zero all become zero, and the
