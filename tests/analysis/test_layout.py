@@ -78,3 +78,13 @@ def test_layout_does_not_spread_through_a_transpose(tmp_path: Path) -> None:
     path.write_bytes(model.SerializeToString())
     found = image_tensors(read(path).graph)
     assert "b" in found and "a" not in found
+
+
+def test_only_4d_tensors_are_images(tmp_path: Path) -> None:
+    """Inputs of other ranks are no seeds, and a 5-D convolution has no 4-D image."""
+    text = """<ir_version: 8, opset_import: ["" : 13]>
+    g (float[1,3,4,4] x, float[1,3,4] t, float[1,3,4,4,4] v) => (float[1,3,4,4,4] y) <float[3,3,1,1,1] w> {
+      a = Relu(x) b = Relu(t) y = Conv(v, w) }"""
+    path = tmp_path / "m.onnx"
+    path.write_bytes(parser.parse_model(text).SerializeToString())
+    assert image_tensors(read(path).graph) == {"x", "a"}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import onnx
 import pytest
 
-from dlclint.analysis.versions import Listing, listing_of
+from dlclint.analysis.versions import Listing, listing_of, newest_listed_opset
 from dlclint.cli.main import main
 from dlclint_schemas.ops import op_table
 
@@ -40,3 +41,20 @@ def test_an_op_older_than_its_opset_is_held_to_the_newest_constraints(
     )
     assert main(["check", "--isolated", "--select", "ops/attribute", "--format", "concise", str(path)]) == 1
     assert "coordinate_transformation_mode is 'half_pixel'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("ops", "opset"),
+    [
+        ((), 21),
+        (("Sign",), 21),
+        (("Relu", "LSTM", "Det"), 12),
+        (("Dropout",), 11),
+        (("Upsample",), 9),
+        (("Upsample", "GridSample"), None),
+    ],
+)
+def test_newest_opset_at_which_all_ops_are_listed(ops: tuple[str, ...], opset: int | None) -> None:
+    """Relu 13 is not listed, so 12; Upsample ended with 9, GridSample came with 16; Det does not count."""
+    nodes = [SimpleNamespace(op_type=op, domain="") for op in ops]
+    assert newest_listed_opset(op_table(), nodes) == opset  # type: ignore[arg-type]
