@@ -14,6 +14,7 @@ from dlclint.cli.confirm import asking
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import config_of, inputs_of, jobs_of
 from dlclint.cli.output import Output, deliver, guard
+from dlclint.cli.searching import goal_of, searched
 from dlclint.confirm.process import Backend
 from dlclint.confirm.socs import asked_soc
 from dlclint.diagnostic import Diagnostic, plain
@@ -78,6 +79,7 @@ def _check(given: argparse.Namespace) -> None:
     for name, layout in given.input_layout:
         if layout.lower() not in LAYOUTS:
             raise UsageError(f"--input-layout {plain(name)} {plain(layout)}: give nchw or nhwc")
+    goal_of(given)
     if given.input_moments and given.inputs:
         raise UsageError("--input-moments is for random inputs, and --inputs gives others; leave one out")
 
@@ -132,9 +134,11 @@ def _one(
     document = None if encodings is None else read_encodings(encodings)
     engines: list[EngineResult] = []
     apart: tuple[Apart, ...] = ()
+    goal = goal_of(given)
     passes = 1 + (given.engine != "htp") + (given.engine != "reference")
     with counting("simulating", passes * len(samples)) as tick:
         prepared = prepare(view, samples, settings, document, tick)
+        found_by = None if goal is None else searched(given, job, prepared, goal)
         if given.engine != "htp":
             engines.append(by_reference(prepared, tick))
         if backend is not None:
@@ -151,6 +155,7 @@ def _one(
         "" if encodings is None else plain(str(encodings), 500),
         tuple(engines),
         apart if given.engine == "both" else (),
+        found_by,
         tuple(plain(note, 400) for note in notes),
         seconds=time.perf_counter() - started,
     )
@@ -178,6 +183,7 @@ def _settings(given: argparse.Namespace, job: Job) -> Settings:
         given.act_quantizer,
         given.param_quantizer,
         given.percentile,
+        None if job.target.soc is None else job.target.soc.hexagon,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from dlclint.diagnostic import counted
-from dlclint.simulate.outcome import EngineResult, OutputRow, PartRow, Simulation
+from dlclint.simulate.outcome import EngineResult, OutputRow, PartRow, SearchOutcome, Simulation
 
 RANDOM = "random inputs, so these are no figures of accuracy: give real ones with --inputs"
 ENGINES = {
@@ -37,6 +37,14 @@ def headline(engine: EngineResult) -> str:
     if len(engine.outputs) > 1:
         said += f" at the worst of {counted(len(engine.outputs), 'output')}"
     return said if agreement is None else f"{said}, best class the same in {100 * agreement:.1f} %"
+
+
+def search_text(search: SearchOutcome) -> str:
+    """What a search came to, in one clause."""
+    share = f"with {100 * search.share:.0f} % of the activations at 16 bits" if search.share else "at 8 bits"
+    agreement = "" if search.agreement is None else f", best class the same in {100 * search.agreement:.1f} %"
+    verdict = "reached" if search.reached else "not reached"
+    return f"{verdict}; {with_unit(search.sqnr)}{agreement} {share}"
 
 
 def measured_on(file: Simulation) -> str:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from dlclint.analysis.roles import channel_axis
+from dlclint.encodings import grid
 from dlclint.model.op_facts import BOUNDED, CONVOLUTIONS, KEEPS_GRID, MOVES_ONE, Role
 from dlclint.model.tensors import Array
 from dlclint.simulate.network import Network, Step
 from dlclint.simulate.observing import Observation
 from dlclint.simulate.quantizers import activation_grid, param_grid
-from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, what
+from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, made, what
 from dlclint_schemas.quantization import quantization_facts
 from dlclint_schemas.record import record
+from dlclint_schemas.side_inputs import second_input
 
 FIXED = {op: BOUNDED[op] for op in ("Sigmoid", "Softmax", "HardSigmoid", "Tanh", "Sin", "Cos")}
 """Ops whose output HTP expects on the grid of the op's own bounds, in steps of a power of two: AIMET's
@@ -32,6 +36,8 @@ class Settings:
     act_quantizer: str = "tf"
     param_quantizer: str = "tf"
     percentile: float = 99.99
+    hexagon: int | None = None
+    """The Hexagon version that the grids are for; None where no chip is said."""
 
     @property
     def needs_bins(self) -> bool:
@@ -83,6 +89,28 @@ def fused(network: Network) -> dict[str, str]:
     return found
 
 
+def second_inputs(network: Network, shared: Mapping[str, str]) -> frozenset[str]:
+    """The leaders of what MatMul reads second, where it multiplies two activations.
+
+    HTP cuts it to 8 bits unless it is symmetric, which 16 bits may be from Hexagon v73 on (measured).
+    """
+    found = set()
+    for step in network.steps:
+        if step.op == "MatMul" and step.official:
+            first, second = step.inputs[:2]
+            if first not in network.constants and second not in network.constants:
+                found.add(shared.get(second, second))
+    return frozenset(found)
+
+
+def second_grid(low: float, high: float, hexagon: int | None) -> Grid:
+    """At 16 bits, the grid of what MatMul reads second: symmetric, else of the 8 bits that are left."""
+    if hexagon is not None and hexagon < second_input().kept_since:
+        return made(low, high, 8)
+    encoding = grid.fit_symmetric(low, high, 16)
+    return Grid(float(np.float32(encoding.scale)), 2**15, 16, symmetric=True)
+
+
 def assign(
     network: Network, observed: Mapping[str, Observation], settings: Settings, shared: Mapping[str, str]
 ) -> Scheme:
@@ -92,12 +120,16 @@ def assign(
     """
     scheme = Scheme()
     makers = {name: step for step in network.steps for name in step.outputs if name}
+    second = second_inputs(network, shared) if settings.act_bitwidth == 16 else frozenset()
     for name, seen in observed.items():
         if name in network.inner or not seen.is_seen:
             continue
         leader = shared.get(name, name)
         if leader not in scheme.activations:
-            scheme.activations[leader] = _activation(makers.get(leader), observed.get(leader, seen), settings)
+            of = observed.get(leader, seen)
+            found = _activation(makers.get(leader), of, settings)
+            cut = leader in second and not found.fixed
+            scheme.activations[leader] = second_grid(of.low, of.high, settings.hexagon) if cut else found
         scheme.activations[name] = scheme.activations[leader]
     for step in network.steps:
         for position, name in enumerate(step.inputs):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
@@ -121,6 +121,8 @@ class Evaluator:
         scheme: Scheme,
         width: int | None,
     ) -> Any:
+        if role is Role.DATA and (step.index, name) in scheme.edges:
+            return scheme.edges[step.index, name].rounded(self.value(name, values))
         if role is Role.DATA:
             seen = scheme.read(name, width)
             if name not in values:
@@ -169,6 +171,35 @@ class Evaluator:
             values.update((name, value) for name, value in zip(step.outputs, made, strict=True) if name)
             self.release(step, values, left, kept)
         return {name: self.value(name, values) for name in dict.fromkeys((*self.network.outputs, *keep))}
+
+    def run_from(self, base: Mapping[str, Any], scheme: Scheme) -> Values:
+        """The outputs where a scheme that holds few grids changes a float run.
+
+        Args:
+            base: every activation of the float run.
+            scheme: the grids; steps that they do not reach are not run again.
+        """
+        fresh: Values = {}
+        for name in self.network.inputs:
+            if name in scheme.activations:
+                fresh[name] = self.on_grid(name, base[name], scheme)
+        left = self.uses()
+        values = ChainMap(fresh, base)  # type: ignore[arg-type]
+        for step in self.network.steps:
+            if any(name in fresh for name in step.reads) or self._is_touched(step, scheme):
+                made = self.quantized_step(step, values, scheme)
+                fresh.update((n, value) for n, value in zip(step.outputs, made, strict=True) if n)
+            self.release(step, fresh, left, self.network.outputs)
+        return {name: self.value(name, values) for name in self.network.outputs}
+
+    def _is_touched(self, step: Step, scheme: Scheme) -> bool:
+        """Whether a scheme rounds something that a step stores or makes."""
+        for name in step.inputs:
+            if name in scheme.params or name in scheme.biases or (step.index, name) in scheme.edges:
+                return True
+            if name in scheme.activations and name in self.network.constants:
+                return True
+        return any(name in scheme.activations for name in step.outputs)
 
     def uses(self) -> Counter[str]:
         """How often each tensor is read, a graph output once more."""

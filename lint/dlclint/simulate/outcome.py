@@ -84,6 +84,36 @@ class EngineResult:
 
 
 @record
+class SearchRow:
+    """One change that was tried: what is left with it, whether it was kept, and what it costs.
+
+    `size` are bytes that the DLC grows by; `traffic` bytes of activations more than at 8 bits in one
+    inference; `share` is that of activations at 16 bits.
+    """
+
+    change: str
+    sqnr: float
+    agreement: float | None
+    kept: bool
+    size: int
+    traffic: int
+    share: float
+
+
+@record
+class SearchOutcome:
+    """What a search came to: the target in words, whether it is reached, and what with."""
+
+    target: str
+    reached: bool
+    sqnr: float
+    agreement: float | None
+    share: float
+    rows: tuple[SearchRow, ...]
+    notes: tuple[str, ...] = ()
+
+
+@record
 class Apart:
     """A tensor at which two engines differ: the SQNR in dB of each, and of one against the other."""
 
@@ -111,6 +141,7 @@ class Simulation:
     """The override file whose grids were taken, "" if none."""
     engines: tuple[EngineResult, ...] = ()
     apart: tuple[Apart, ...] = ()
+    search: SearchOutcome | None = None
     notes: tuple[str, ...] = ()
     unasked: str = ""
     seconds: float = 0.0
@@ -130,5 +161,7 @@ class SimulateOutcome:
 
     @property
     def status(self) -> int:
-        """The exit status: 2 if any model could not be measured, else 0."""
-        return 0 if all(file.measured for file in self.files) else 2
+        """The exit status: 2 if any model could not be measured, 1 if a target is not reached, else 0."""
+        if not all(file.measured for file in self.files):
+            return 2
+        return int(any(file.search is not None and not file.search.reached for file in self.files))

@@ -163,15 +163,18 @@ class _Insertion:
 
     def ends(self, grid: Grid) -> list[str]:
         """The names of scale and zero point, stored once for each grid."""
+        # Symmetric activations of 16 bits are signed: only so does MatMul keep those of its second input.
+        signed = grid.symmetric and grid.bitwidth == 16
         try:
-            dtype, kind = _KINDS[False, grid.bitwidth]
+            dtype, kind = _KINDS[signed, grid.bitwidth]
         except KeyError:
             raise CannotSimulate(
                 f"an activation has {grid.bitwidth} bits, which the backend is not given"
             ) from None
-        name = f"grid/{grid.scale!r}/{grid.zero}/{grid.bitwidth}"
+        zero = 0 if signed else grid.zero
+        name = f"grid/{grid.scale!r}/{zero}/{np.dtype(dtype).name}"
         scale = self.store(f"{name}/scale", np.float32(grid.scale), TensorProto.FLOAT)
-        return [scale, self.store(f"{name}/zero", np.asarray(grid.zero, dtype), kind)]
+        return [scale, self.store(f"{name}/zero", np.asarray(zero, dtype), kind)]
 
     def store(self, name: str, values: Array | np.generic, kind: int) -> str:
         """Store a constant once; returns its name."""
@@ -258,9 +261,10 @@ class _Insertion:
         return result
 
     def stored_operand(self, name: str, values: Array, grid: Grid, result: str) -> str:
-        dtype, kind = _KINDS[False, grid.bitwidth]
+        signed = grid.symmetric and grid.bitwidth == 16
+        dtype, kind = _KINDS[signed, grid.bitwidth]
         whole = ParamGrid(np.asarray(grid.scale), np.asarray(float(grid.zero)), grid.bitwidth, False)
-        integers = whole.integers(values.astype(np.float32)).astype(dtype)
+        integers = (whole.integers(values.astype(np.float32)) - (2**15 if signed else 0)).astype(dtype)
         place = self.store(f"{name}/q{grid.bitwidth}", integers, kind)
         self.nodes.append(
             helper.make_node(

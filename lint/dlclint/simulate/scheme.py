@@ -124,12 +124,17 @@ class Scheme:
     `activations` holds the operands that are stored as well, such as the other side of an Add: they are
     to the op what an activation is. `biases` are grids that a bias is rounded to before it is stored as
     int32. `floats` are activations that were put into float on purpose.
+
+    To measure what one grid costs, a scheme may hold that grid alone: then `otherwise` is the width that
+    steps without a grid run at, and `edges` are roundings of what one step reads, by its index and name.
     """
 
     activations: dict[str, Grid] = field(default_factory=dict)
     params: dict[str, ParamGrid] = field(default_factory=dict)
     biases: dict[str, ParamGrid] = field(default_factory=dict)
     floats: set[str] = field(default_factory=set)
+    otherwise: int | None = None
+    edges: dict[tuple[int, str], Grid] = field(default_factory=dict)
 
     def copy(self) -> Scheme:
         """A scheme that may be changed."""
@@ -146,7 +151,7 @@ class Scheme:
             found = self.activations.get(name) if name else None
             if found is not None:
                 return found.bitwidth
-        return None
+        return self.otherwise
 
     def read(self, name: str, width: int | None) -> Grid | None:
         """The grid on which a step of a width sees an activation; None where it is float."""

@@ -36,6 +36,8 @@ class Prepared:
     observed: dict[str, Observation]
     scheme: Scheme
     notes: list[str] = field(default_factory=list)
+    given: frozenset[str] = frozenset()
+    """Tensors whose grids an override file gives."""
 
 
 def widths_text(settings: Settings) -> str:
@@ -81,7 +83,8 @@ def prepare(
     if document is not None:
         given = apply_document(document, scheme, network, shared)
         notes += [f"grids: {given.words()}; the rest calibrated", *given.left]
-    return Prepared(network, evaluator, samples, settings, shared, observed, scheme, notes)
+    names = frozenset(document.tensors.names) if document is not None else frozenset()
+    return Prepared(network, evaluator, samples, settings, shared, observed, scheme, notes, names)
 
 
 def by_reference(prepared: Prepared, tick: Tick = quiet) -> EngineResult:

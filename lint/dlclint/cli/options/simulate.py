@@ -50,6 +50,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     add_limits(engine, 600.0)
     overrides = simulate.add_argument_group("a calibrated override file")
     shared.add_overrides(overrides, "write the grid of every activation and weight to this file")
+    _add_search(simulate)
     shared.add_configuration(simulate)
     output = simulate.add_argument_group("output")
     output.add_argument("--format", choices=FORMATS["simulate"], default="rich", help="default: rich")
@@ -109,4 +110,24 @@ def _add_inputs(simulate: argparse.ArgumentParser) -> None:
     inputs.add_argument("--seed", type=int, default=0, metavar="N", help="of random inputs (default: 0)")
     shared.add_moments(
         inputs, "draw an input from a normal distribution with this mean and standard deviation"
+    )
+
+
+def _add_search(simulate: argparse.ArgumentParser) -> None:
+    search = simulate.add_argument_group("the cheapest change that reaches a target")
+    search.add_argument(
+        "--target",
+        metavar="DB",
+        help="SQNR that every output is to have, such as 30dB",
+    )
+    search.add_argument(
+        "--agreement",
+        type=float,
+        metavar="RATE",
+        help="how often the best class is to be the same, such as 0.99",
+    )
+    search.add_argument(
+        "--resume",
+        metavar="FILE",
+        help="keep what the search measures in this file, and go on from it after an interruption",
     )

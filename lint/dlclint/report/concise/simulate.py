@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TextIO
 
-from dlclint.report.simulate_words import RANDOM, largest, part, with_unit
+from dlclint.report.simulate_words import RANDOM, largest, part, search_text, with_unit
 from dlclint.simulate.outcome import EngineResult, SimulateOutcome, Simulation
 
 
@@ -20,6 +20,9 @@ def _file(file: Simulation) -> Iterator[str]:
         return
     if file.random:
         yield f"{file.path}: {RANDOM}"
+    if file.search is not None:
+        yield f"{file.path}: search for {file.search.target}: {search_text(file.search)}"
+        yield from (f"{file.path}: search: {note}" for note in file.search.notes)
     for engine in file.engines:
         yield from (f"{file.path}: {engine.engine}: {line}" for line in _engine(engine))
 

@@ -6,7 +6,14 @@ import json
 import math
 from typing import Any, TextIO
 
-from dlclint.simulate.outcome import EngineResult, LayerRow, OutputRow, SimulateOutcome, Simulation
+from dlclint.simulate.outcome import (
+    EngineResult,
+    LayerRow,
+    OutputRow,
+    SearchOutcome,
+    SimulateOutcome,
+    Simulation,
+)
 
 
 def render(outcome: SimulateOutcome, stream: TextIO | None) -> str:
@@ -39,7 +46,31 @@ def _file(file: Simulation) -> dict[str, Any]:
             }
             for item in file.apart
         ],
+        "search": None if file.search is None else _search(file.search),
         "notes": list(file.notes),
+    }
+
+
+def _search(search: SearchOutcome) -> dict[str, Any]:
+    return {
+        "target": search.target,
+        "reached": search.reached,
+        "sqnr": _db(search.sqnr),
+        "agreement": search.agreement,
+        "share_at_16_bits": search.share,
+        "steps": [
+            {
+                "change": row.change,
+                "sqnr": _db(row.sqnr),
+                "agreement": row.agreement,
+                "kept": row.kept,
+                "dlc_bytes": row.size,
+                "activation_bytes": row.traffic,
+                "share_at_16_bits": row.share,
+            }
+            for row in search.rows
+        ],
+        "notes": list(search.notes),
     }
 
 

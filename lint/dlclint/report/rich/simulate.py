@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from dlclint.diagnostic import size_text
 from dlclint.report.rich.console import paper, printed
 from dlclint.report.simulate_words import (
     ENGINES,
@@ -20,8 +21,9 @@ from dlclint.report.simulate_words import (
     largest,
     measured_on,
     part,
+    search_text,
 )
-from dlclint.simulate.outcome import EngineResult, LayerRow, SimulateOutcome, Simulation
+from dlclint.simulate.outcome import EngineResult, LayerRow, SearchOutcome, SimulateOutcome, Simulation
 
 _COLUMNS = ("alone", "arrived", "bits", "op", "tensor", "cause")
 
@@ -50,6 +52,8 @@ def _file(console: Console, file: Simulation) -> None:
     _line(console, measured_on(file))
     if file.random:
         _line(console, RANDOM, "bold yellow")
+    if file.search is not None:
+        _search(console, file.search)
     for engine in file.engines:
         _engine(console, engine)
     if file.apart:
@@ -66,6 +70,26 @@ def _file(console: Console, file: Simulation) -> None:
         (engine.failure and f"{engine.engine}: not measured") or headline(engine) for engine in file.engines
     )
     console.print(Text(f"{said} ({file.seconds:.1f} s)", "bold" if file.measured else "bold red"))
+
+
+def _search(console: Console, search: SearchOutcome) -> None:
+    console.print()
+    _line(console, f"search for {search.target}: {search_text(search)}", "bold")
+    rows = [
+        (
+            "kept" if row.kept else "",
+            decibels(row.sqnr),
+            "" if row.agreement is None else f"{100 * row.agreement:.1f} %",
+            size_text(row.size) if row.size else "",
+            f"{100 * row.share:.0f} %" if row.share else "",
+            row.change,
+        )
+        for row in search.rows
+    ]
+    columns = ("", "SQNR dB", "best class same", "DLC grows", "at 16 bits", "change")
+    _table(console, columns, rows)
+    for note in search.notes:
+        _line(console, f"note: {note}", "italic")
 
 
 def _engine(console: Console, engine: EngineResult) -> None:

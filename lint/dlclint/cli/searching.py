@@ -1,0 +1,95 @@
+"""The search of `dlclint simulate`: its target, its journal, and what the chip has."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import replace
+from pathlib import Path
+
+from dlclint.analysis.op_precision import lacking_on_htp
+from dlclint.cli.errors import UsageError
+from dlclint.diagnostic import plain
+from dlclint.engine.job import Job
+from dlclint.report.progress import counting
+from dlclint.simulate.outcome import SearchOutcome
+from dlclint.simulate.search.searching import Search
+from dlclint.simulate.search.trials import Goal, Journal, Trials, fingerprint
+from dlclint.simulate.simulating import Prepared
+from dlclint.simulate.versions import runtime_versions
+from dlclint.version import __version__
+
+_EVALUATIONS = 400
+"""About as many schemes are tried in a search of a network with two hundred layers; for the bar alone."""
+
+
+def goal_of(given: argparse.Namespace) -> Goal | None:
+    """What is to be reached, if anything.
+
+    Raises:
+        UsageError: a target is no number that can be reached.
+    """
+    sqnr = None
+    if given.target is not None:
+        try:
+            sqnr = float(given.target.lower().removesuffix("db"))
+        except ValueError:
+            sqnr = math.nan
+        if not 0 < sqnr < 200:
+            raise UsageError(f"--target {plain(given.target)}: give decibels above 0, such as 30dB")
+    if given.agreement is not None and not 0 < given.agreement <= 1:
+        raise UsageError(f"--agreement {given.agreement:g}: give a rate above 0, at most 1, such as 0.99")
+    if given.resume is not None and sqnr is None and given.agreement is None:
+        raise UsageError("--resume goes with --target or --agreement")
+    return None if sqnr is None and given.agreement is None else Goal(sqnr, given.agreement)
+
+
+def searched(given: argparse.Namespace, job: Job, prepared: Prepared, goal: Goal) -> SearchOutcome:
+    """Search, and leave in `prepared` what was found.
+
+    Raises:
+        UsageError: the model has no scores to agree on, or the journal cannot be used.
+    """
+    journal = Journal(None if given.resume is None else Path(given.resume), _question(given, job, prepared))
+    try:
+        journal.open()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--resume {plain(given.resume)}: {plain(str(error), 200)}") from None
+    view = prepared.network.view
+    wide = replace(job.target, kind=replace(job.target.kind, act_bitwidth=16))
+    with counting("searching", _EVALUATIONS) as tick:
+        trials = Trials(prepared.evaluator, prepared.samples, goal, journal, tick)
+        if goal.agreement is not None and not trials.has_scores:
+            raise UsageError(
+                "--agreement: no output of the model holds scores that dlclint recognizes; give --target"
+            )
+        soc = job.target.soc
+        search = Search(
+            prepared,
+            trials,
+            goal,
+            frozenset(item.op for item in lacking_on_htp(view.aimed(wide), "int16") if item.agreed),
+            None if soc is None else soc.hexagon,
+        )
+        found = search.run()
+    prepared.scheme, prepared.settings = search.scheme, search.settings
+    return found
+
+
+def _question(given: argparse.Namespace, job: Job, prepared: Prepared) -> str:
+    """What a journal's measurements belong to."""
+    status = job.path.stat()
+    return fingerprint(
+        {
+            "dlclint": __version__,
+            "versions": sorted(runtime_versions().items()),
+            "model": f"{job.path.resolve()} {status.st_size} {status.st_mtime_ns}",
+            "settings": prepared.settings,
+            "inputs": f"{given.inputs} {prepared.samples.words} {given.samples} {given.seed}",
+            "layouts": given.input_layout,
+            "dimensions": job.dimensions,
+            "encodings": given.encodings,
+            "agreement": given.agreement is not None,
+            "soc": job.target.soc,
+        }
+    )

@@ -1,0 +1,148 @@
+"""Which activations to give 16 bits: what each 8-bit rounding costs, and in which order to take it away.
+
+An op runs at the width of its output, and what it reads is converted to that width first. So a rounding
+lies on the way from a tensor to one reader, and goes only where both have 16 bits: tensors are worth
+little alone, and a region of them much. What roundings cost adds up, as their errors are independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dlclint.model.op_facts import Role
+from dlclint.simulate.assigning import fused
+from dlclint.simulate.evaluating import Evaluator
+from dlclint.simulate.scheme import Scheme, what
+from dlclint.simulate.search.trials import Trials
+from dlclint_schemas.record import record
+
+
+@record
+class Edge:
+    """A rounding between what makes a tensor and what reads it, each by the leader of its grid.
+
+    `end` is None for a graph output and for a reader without a width. `cost` is the noise that it adds to
+    each output, over the output's energy.
+    """
+
+    tensor: str
+    start: str
+    end: str | None
+    cost: tuple[float, ...]
+
+
+@record
+class Group:
+    """Tensors of one grid: how many of them are stored, and whether they may have 16 bits."""
+
+    leader: str
+    members: tuple[str, ...]
+    may: bool
+
+
+def groups(
+    scheme: Scheme, evaluator: Evaluator, shared: Mapping[str, str], lacking: frozenset[str]
+) -> list[Group]:
+    """The groups of a scheme in the order of the graph.
+
+    `lacking` are ops that have no 16-bit form: nothing that such an op makes may have 16 bits.
+    """
+    network = evaluator.network
+    never_stored = fused(network)
+    makers = {name: step.op for step in network.steps for name in step.outputs}
+    found: dict[str, list[str]] = {}
+    for name in (*network.inputs, *(n for step in network.steps for n in step.outputs)):
+        if name in scheme.activations:
+            found.setdefault(shared.get(name, name), []).append(name)
+    return [
+        Group(
+            leader,
+            tuple(name for name in members if name not in never_stored),
+            not any(makers.get(name, "") in lacking for name in members),
+        )
+        for leader, members in found.items()
+    ]
+
+
+def edges(trials: Trials, scheme: Scheme, shared: Mapping[str, str]) -> list[Edge]:
+    """Every rounding of a scheme with what it costs, measured one by one."""
+    evaluator = trials.evaluator
+    network = evaluator.network
+    readers = network.consumers()
+    never_stored = fused(network)
+    names = [*network.inputs, *(n for step in network.steps for n in step.outputs)]
+    found: list[Edge] = []
+    for name in dict.fromkeys(names):
+        grid = scheme.activations.get(name)
+        if grid is None or name in never_stored:
+            continue
+        leader = shared.get(name, name)
+        ends: list[tuple[str | None, Scheme]] = []
+        for step in readers.get(name, ()):
+            places = [at for at, each in enumerate(step.inputs) if each == name]
+            if not any(what(step, at, network) is Role.DATA for at in places):
+                continue
+            made = next((out for out in step.outputs if out in scheme.activations), None)
+            end = None if made is None else shared.get(made, made)
+            if end == leader:
+                continue  # on the same grid: nothing is rounded again
+            ends.append((end, Scheme(edges={(step.index, name): grid}, otherwise=16)))
+        if name in network.outputs:
+            ends.append((None, Scheme({name: grid}, otherwise=16)))
+        for number, (end, alone) in enumerate(ends):
+            cost = trials.noise(f"edge {name} {number}", alone)
+            found.append(Edge(name, leader, end, tuple(cost)))
+    return found
+
+
+def order(found: Sequence[Edge], all_groups: Sequence[Group], base: Sequence[float]) -> list[tuple[str, ...]]:
+    """The groups to give 16 bits, in steps of one or two, the step that takes most for its price first.
+
+    Args:
+        found: the roundings.
+        all_groups: every group.
+        base: the noise of each output that no activation is to blame for.
+
+    A step's worth is the noise that it takes from the output which is worst then, and a little of the
+    others'; its price is the number of tensors.
+    """
+    sizes = {group.leader: max(len(group.members), 1) for group in all_groups}
+    may = {group.leader for group in all_groups if group.may}
+    near: dict[str, list[Edge]] = {}
+    for edge in found:
+        for end in _ends(edge):
+            near.setdefault(end, []).append(edge)
+    chosen: set[str] = set()
+    total = [sum(column) for column in zip(base, *(edge.cost for edge in found), strict=True)]
+    steps: list[tuple[str, ...]] = []
+    while candidates := _candidates(found, chosen, may):
+        worst = max(range(len(total)), key=lambda place: total[place])
+        best, closed = max(
+            ((ends, _closed(ends, chosen, near)) for ends in candidates),
+            key=lambda item: _worth(item[1], worst) / sum(sizes[end] for end in item[0]),
+        )
+        chosen.update(best)
+        steps.append(best)
+        for edge in closed:
+            total = [max(before - cost, 0.0) for before, cost in zip(total, edge.cost, strict=True)]
+    return steps
+
+
+def _ends(edge: Edge) -> tuple[str, ...]:
+    return (edge.start,) if edge.end is None else (edge.start, edge.end)
+
+
+def _candidates(found: Sequence[Edge], chosen: set[str], may: set[str]) -> dict[tuple[str, ...], None]:
+    """The pairs and single groups that take a rounding away."""
+    candidates = (tuple(end for end in _ends(edge) if end not in chosen) for edge in found)
+    return dict.fromkeys(ends for ends in candidates if ends and all(end in may for end in ends))
+
+
+def _closed(ends: tuple[str, ...], chosen: set[str], near: Mapping[str, list[Edge]]) -> list[Edge]:
+    """The roundings that go when some groups are chosen as well."""
+    touching = {id(edge): edge for end in ends for edge in near[end]}
+    return [edge for edge in touching.values() if all(x in chosen or x in ends for x in _ends(edge))]
+
+
+def _worth(closed: Sequence[Edge], worst: int) -> float:
+    return sum(edge.cost[worst] + 1e-3 * sum(edge.cost) for edge in closed)

@@ -1,0 +1,347 @@
+"""From what 8 bits leave to a target: what costs nothing first, then 16 bits where they take most."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from dlclint.diagnostic import counted, plain
+from dlclint.model.op_facts import CONVOLUTIONS, Role
+from dlclint.simulate.assigning import Settings, assign, fixed_grid, second_grid, second_inputs, weight_grid
+from dlclint.simulate.network import Step
+from dlclint.simulate.observing import Observation
+from dlclint.simulate.outcome import SearchOutcome, SearchRow
+from dlclint.simulate.reference import observe, share_at_16
+from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, made, what
+from dlclint.simulate.search.biases import fit_biases
+from dlclint.simulate.search.regions import Edge, Group, edges, groups, order
+from dlclint.simulate.search.trials import Goal, Trials, Value
+from dlclint.simulate.simulating import Prepared
+
+WIDE_WEIGHTS = 73
+"""The Hexagon version from which HTP takes 16-bit weights (measured with QNN 2.51.0)."""
+_CLOSE = 3.0
+"""Where a target cannot be reached, what comes within so many dB of the best is looked for."""
+_CLOSE_AGREEMENT = 0.01
+_DROPPED = 32
+"""Groups that are tried without their 16 bits after the target is reached."""
+
+
+@dataclass(slots=True)
+class Search:
+    """The state of a search. `lacking` are ops without a 16-bit form; `hexagon` is None without a chip."""
+
+    prepared: Prepared
+    trials: Trials
+    goal: Goal
+    lacking: frozenset[str] = frozenset()
+    hexagon: int | None = None
+    rows: list[SearchRow] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    scheme: Scheme = field(default_factory=Scheme)
+    settings: Settings = field(default_factory=Settings)
+    value: Value = field(default_factory=lambda: Value(-math.inf, None))
+    roundings: list[Edge] = field(default_factory=list)
+    weights: dict[int, list[float]] = field(default_factory=dict)
+    """What the weights of each step cost each output, by the step's index."""
+    _second: frozenset[str] = frozenset()
+
+    def run(self) -> SearchOutcome:
+        """Search until the goal is reached or nothing helps.
+
+        Raises:
+            CannotRun: a step of the network does not run.
+            BadInput: a sample cannot be read.
+        """
+        self.scheme, self.settings = self.prepared.scheme.copy(), self.prepared.settings
+        self._second = second_inputs(self.prepared.network, self.prepared.shared)
+        self.value = self.trials.value("start", self.scheme)
+        self._row("as it is", self.value, True, self.scheme, 0)
+        for attempt in (self._per_channel, self._wide_biases, self._weight_ranges, self._activation_ranges):
+            if self.goal.reached(self.value):
+                break
+            attempt()
+        if not self.goal.reached(self.value):
+            self._wider()
+        reached = self.goal.reached(self.value)
+        raised = self._raised()
+        if raised:
+            self.notes.append(
+                f"the scales of {counted(raised, 'weight channel')} are larger than their weights ask for, so"
+                " that the biases fit into int32"
+            )
+        return SearchOutcome(
+            str(self.goal),
+            reached,
+            self.value.sqnr,
+            self.value.agreement,
+            share_at_16(self.prepared.network, self.scheme),
+            tuple(self.rows),
+            tuple(self.notes),
+        )
+
+    def _raised(self) -> int:
+        """How many channels of weights have a larger scale than their range asks for."""
+        plainly = self._with_params(self.settings)
+        return sum(
+            int((grid.scale > 1.001 * plainly.params[name].scale).sum())
+            for name, grid in self.scheme.params.items()
+            if grid.scale.shape == plainly.params[name].scale.shape
+        )
+
+    def _row(self, what: str, value: Value, kept: bool, scheme: Scheme, size: int) -> None:
+        share = share_at_16(self.prepared.network, scheme)
+        self.rows.append(
+            SearchRow(plain(what, 300), value.sqnr, value.agreement, kept, size, self._traffic(scheme), share)
+        )
+
+    def _traffic(self, scheme: Scheme) -> int:
+        """Bytes more of activations that one inference moves than at 8 bits."""
+        made = [*self.prepared.network.inputs, *(n for s in self.prepared.network.steps for n in s.outputs)]
+        samples = len(self.prepared.samples)
+        return sum(
+            self.prepared.observed[name].count // samples
+            for name in made
+            if name in scheme.activations and scheme.activations[name].bitwidth > 8
+        )
+
+    def _try(self, key: str, what: str, scheme: Scheme, settings: Settings, size: int) -> None:
+        """Keep a change if it brings the goal nearer."""
+        fit_biases(self.prepared.network, scheme)
+        value = self.trials.value(key, scheme)
+        kept = self.goal.better(value, self.value)
+        self._row(what, value, kept, scheme, size)
+        if kept:
+            self.scheme, self.settings, self.value = scheme, settings, value
+
+    def _per_channel(self) -> None:
+        weights = [s for s in self._weighted() if s.op in CONVOLUTIONS]
+        if self.settings.per_channel or not weights:
+            return
+        settings = replace(self.settings, per_channel=True)
+        scheme = self._with_params(settings)
+        size = 8 * sum(g.scale.size - 1 for n, g in scheme.params.items() if n in self.scheme.params)
+        self._try("per channel", "weights of convolutions: a grid for each channel", scheme, settings, size)
+
+    def _wide_biases(self) -> None:
+        if not self.scheme.biases:
+            return
+        settings = replace(self.settings, bias_bitwidth=32)
+        scheme = self.scheme.copy()
+        size = 3 * sum(self.prepared.network.constants[name].size for name in scheme.biases)
+        scheme.biases.clear()
+        self._try("bias", "biases at 32 bits", scheme, settings, size)
+
+    def _weight_ranges(self) -> None:
+        if self.settings.param_quantizer == "enhanced" or not self.scheme.params:
+            return
+        settings = replace(self.settings, param_quantizer="enhanced")
+        scheme = self._with_params(settings)
+        self._try("weight ranges", "ranges of weights searched (enhanced)", scheme, settings, 0)
+
+    def _with_params(self, settings: Settings) -> Scheme:
+        scheme = self.scheme.copy()
+        network = self.prepared.network
+        for step in self._weighted():
+            for position, name in enumerate(step.inputs):
+                if name in scheme.params and what(step, position, network) is Role.WEIGHT:
+                    bits = replace(settings, weights_bitwidth=scheme.params[name].bitwidth)
+                    values = network.constants[name]
+                    scheme.params[name] = weight_grid(step, position, values, bits)
+        return scheme
+
+    def _weighted(self) -> list[Step]:
+        """The steps with a weight of their own."""
+        network, params = self.prepared.network, self.scheme.params
+        return [
+            step
+            for step in network.steps
+            if any(
+                name in params and what(step, position, network) is Role.WEIGHT
+                for position, name in enumerate(step.inputs)
+            )
+        ]
+
+    def _activation_ranges(self) -> None:
+        if self.settings.act_quantizer == "enhanced":
+            return
+        settings = replace(self.settings, act_quantizer="enhanced")
+        prepared = self.prepared
+        binned: dict[str, Observation] = observe(prepared.evaluator, prepared.samples, True)
+        other = assign(prepared.network, binned, settings, prepared.shared)
+        scheme = self.scheme.copy()
+        for name, grid in scheme.activations.items():
+            if not grid.fixed and name in other.activations:
+                scheme.activations[name] = other.activations[name].at(grid.bitwidth)
+        self._try("activation ranges", "ranges of activations searched (enhanced)", scheme, settings, 0)
+
+    def _wider(self) -> None:
+        """16 bits for the activations, and if need be the weights, that cost most."""
+        shared = self.prepared.shared
+        found = groups(self.scheme, self.trials.evaluator, shared, self.lacking)
+        able = [group for group in found if group.may]
+        if len(able) < len(found):
+            left = ", ".join(sorted(self.lacking))
+            self.notes.append(
+                f"{counted(len(found) - len(able), 'grid')} stay at 8 bits: {left} have no 16-bit form there"
+            )
+        whole = self._widened(self.scheme, [group.leader for group in able], found)
+        best = self.trials.value("all 16", whole)
+        self._row("for comparison: every activation at 16 bits", best, False, whole, 0)
+        self._costs()
+        if not self.goal.reached(best):
+            whole, best = self._wide_weights(whole, best)
+        goal = self.goal
+        if not goal.reached(best):
+            goal = _near(goal, best)
+            self.notes.append(
+                f"{self.goal} is not reached by any step: the best is {_said(best)}; what follows comes close"
+                f" to that ({goal})"
+            )
+            if not goal.better(best, self.value) or goal.reached(self.value):
+                self.notes.append("no step helps: what is there comes as close already")
+                return
+        self._fewest(goal, found, whole)
+
+    def _costs(self) -> None:
+        """Measure what each rounding and each weight costs."""
+        trials, scheme = self.trials, self.scheme
+        self.roundings = edges(trials, scheme, self.prepared.shared)
+        self.weights: dict[int, list[float]] = {}
+        for step in self._weighted():
+            params = {name: scheme.params[name] for name in step.inputs if name in scheme.params}
+            key = f"weights {step.outputs[0]} {self.settings.per_channel} {self.settings.param_quantizer}"
+            self.weights[step.index] = trials.noise(key, Scheme(params=params, otherwise=16))
+
+    def _widened(self, scheme: Scheme, leaders: Sequence[str], found: Sequence[Group]) -> Scheme:
+        """A scheme with 16 bits for some groups, fused tensors and stored operands of theirs included."""
+        wanted = set(leaders)
+        shared = self.prepared.shared
+        wide = scheme.copy()
+        for name, grid in scheme.activations.items():
+            leader = shared.get(name, name)
+            if leader in wanted and grid.bitwidth < 16:
+                wide.activations[name] = self._wide_grid(leader, grid)
+        for step in self.prepared.network.steps:
+            if wide.width(step) == 16:
+                for position, name in enumerate(step.inputs):
+                    stored = name in self.prepared.network.constants and name in wide.activations
+                    if stored and what(step, position, self.prepared.network) is Role.DATA:
+                        wide.activations[name] = wide.activations[name].at(16)
+        fit_biases(self.prepared.network, wide)
+        return wide
+
+    def _wide_grid(self, leader: str, grid: Grid) -> Grid:
+        """A grid at 16 bits: of all that was seen, unless the op or the override file says the range."""
+        if grid.fixed:
+            maker = next((step for step in self.prepared.network.steps if leader in step.outputs), None)
+            return (fixed_grid(maker.op, 16) if maker is not None else None) or grid.at(16)
+        seen = self.prepared.observed.get(leader)
+        if seen is None or not seen.is_seen or leader in self.prepared.given or grid.symmetric:
+            return grid.at(16)
+        if leader in self._second:
+            return second_grid(seen.low, seen.high, self.hexagon)
+        return made(seen.low, seen.high, 16)
+
+    def _fewest(self, goal: Goal, found: Sequence[Group], whole: Scheme) -> None:
+        """The fewest groups at 16 bits that still reach a goal which all of them reach."""
+        base = [sum(column) for column in zip(*self.weights.values(), strict=True)]
+        base = base or [0.0] * len(self.roundings[0].cost if self.roundings else ())
+        sequence = order(self.roundings, found, base)
+        start = self.scheme.copy()
+        start.params = dict(whole.params)
+
+        def tried(count: int) -> tuple[Scheme, Value]:
+            leaders = [leader for ends in sequence[:count] for leader in ends]
+            scheme = self._widened(start, leaders, found)
+            return scheme, self.trials.value(f"first {count} of {_digest(sequence[:count])}", scheme)
+
+        low, high = 0, len(sequence)
+        while low < high:
+            middle = (low + high) // 2
+            if goal.reached(tried(middle)[1]):
+                high = middle
+            else:
+                low = middle + 1
+        scheme, value = tried(high)
+        kept = [leader for ends in sequence[:high] for leader in ends]
+        for leader in list(reversed(kept))[:_DROPPED]:
+            fewer = [other for other in kept if other != leader]
+            narrower = self._widened(start, fewer, found)
+            again = self.trials.value(f"without {leader} of {_digest([tuple(kept)])}", narrower)
+            if goal.reached(again):
+                kept, scheme, value = fewer, narrower, again
+        self.scheme, self.value = scheme, value
+        names = ", ".join(kept[:4]) + (f" and {len(kept) - 4} more" if len(kept) > 4 else "")
+        self._row(f"16 bits for {counted(len(kept), 'grid')}: {names or 'none'}", value, True, scheme, 0)
+
+    def _wide_weights(self, whole: Scheme, best: Value) -> tuple[Scheme, Value]:
+        """16 bits for the weights that cost most, where the chip takes them."""
+        if self.hexagon is not None and self.hexagon < WIDE_WEIGHTS:
+            self.notes.append(
+                f"weights keep their bits: 16 need Hexagon v{WIDE_WEIGHTS}, the chip has v{self.hexagon}"
+            )
+            return whole, best
+        network = self.prepared.network
+        steps = {step.index: step for step in network.steps}
+        ranked = sorted(self.weights, key=lambda index: -max(self.weights[index], default=0.0))
+        ranked = [index for index in ranked if whole.width(steps[index]) == 16]
+
+        def tried(count: int) -> tuple[Scheme, Value]:
+            scheme = whole.copy()
+            for index in ranked[:count]:
+                for position, name in enumerate(steps[index].inputs):
+                    if name in scheme.params and what(steps[index], position, network) is Role.WEIGHT:
+                        scheme.params[name] = self._wide_param(steps[index], position, scheme.params[name])
+            fit_biases(network, scheme)
+            return scheme, self.trials.value(f"weights of the first {count}", scheme)
+
+        scheme, value = tried(len(ranked))
+        if not self.goal.better(value, best):
+            return whole, best
+        goal = self.goal if self.goal.reached(value) else _near(self.goal, value)
+        low, high = 0, len(ranked)
+        while low < high:
+            middle = (low + high) // 2
+            if goal.reached(tried(middle)[1]):
+                high = middle
+            else:
+                low = middle + 1
+        scheme, value = tried(high)
+        size = sum(
+            network.constants[name].size for name, grid in scheme.params.items()
+            if grid is not whole.params[name]
+        )  # fmt: skip
+        what_for = f"weights of {counted(high, 'layer')} at 16 bits, every activation too"
+        self._row(what_for, value, False, scheme, size)
+        return scheme, value
+
+    def _wide_param(self, step: Step, position: int, before: ParamGrid) -> ParamGrid:
+        if before.bitwidth == 16 or (position == 1 and not _is_weight(step)):
+            return before
+        settings = replace(self.settings, weights_bitwidth=16)
+        return weight_grid(step, position, self.prepared.network.constants[step.inputs[position]], settings)
+
+
+def _is_weight(step: Step) -> bool:
+    return not step.op.endswith("Normalization") and step.op != "PRelu"
+
+
+def _near(goal: Goal, best: Value) -> Goal:
+    """A goal that the best value is just above."""
+    agreement = goal.agreement
+    if agreement is not None:
+        agreement = min(agreement, (best.agreement or 0.0) - _CLOSE_AGREEMENT)
+    sqnr = None if goal.sqnr is None else min(goal.sqnr, best.sqnr - _CLOSE)
+    return Goal(sqnr, agreement)
+
+
+def _said(value: Value) -> str:
+    agreement = "" if value.agreement is None else f", agreement {value.agreement:.3f}"
+    return f"{value.sqnr:.1f} dB{agreement}"
+
+
+def _digest(sequence: Sequence[tuple[str, ...]]) -> str:
+    return f"{zlib.crc32(repr(list(sequence)).encode()):08x}"

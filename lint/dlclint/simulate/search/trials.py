@@ -1,0 +1,234 @@
+"""Schemes tried on the samples: what each leaves of the outputs, remembered for the next run."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlclint.model.tensors import Array
+from dlclint.simulate.evaluating import Evaluator, Values
+from dlclint.simulate.inputs.samples import Sample, Samples
+from dlclint.simulate.measuring import Agreement, Error, Scores
+from dlclint.simulate.reference import Tick, in_order, quiet, threads
+from dlclint.simulate.scheme import Scheme
+from dlclint.simulate.scores import score_tensor
+from dlclint_schemas.record import record
+
+_KEPT = 768 << 20
+"""Bytes of float activations that are kept, so that a change runs only what follows it."""
+_MOST = 4
+"""Samples on which single grids are tried; whole schemes are tried on all."""
+_LEAST = 1e-24
+"""Relative noise below which nothing is told apart (-240 dB)."""
+
+
+@record
+class Value:
+    """What was measured of a scheme: SQNR in dB of the worst output, and the lowest agreement if any."""
+
+    sqnr: float
+    agreement: float | None
+
+
+@record
+class Goal:
+    """What is to be reached; None where it does not matter."""
+
+    sqnr: float | None = None
+    agreement: float | None = None
+
+    def reached(self, value: Value) -> bool:
+        """Whether a value is enough."""
+        if self.sqnr is not None and value.sqnr < self.sqnr:
+            return False
+        return self.agreement is None or (value.agreement is not None and value.agreement >= self.agreement)
+
+    def better(self, value: Value, than: Value) -> bool:
+        """Whether a value is nearer to the goal, by more than is chance."""
+        if self.agreement is not None and value.agreement != than.agreement:
+            return (value.agreement or 0.0) > (than.agreement or 0.0)
+        return value.sqnr > than.sqnr + 0.05
+
+    def __str__(self) -> str:
+        parts = [f"{self.sqnr:g} dB"] if self.sqnr is not None else []
+        parts += [f"agreement {self.agreement:g}"] if self.agreement is not None else []
+        return " and ".join(parts)
+
+
+@dataclass(slots=True)
+class Journal:
+    """What was measured before, by what was tried; kept in a file if there is one.
+
+    A line is one measurement, so that an interrupted run loses at most the last.
+    """
+
+    path: Path | None = None
+    fingerprint: str = ""
+    known: dict[str, Any] = field(default_factory=dict)
+    reused: int = 0
+
+    def open(self) -> None:
+        """Read what another run of the same question left, or begin anew.
+
+        Raises:
+            OSError: the file cannot be read or written.
+        """
+        if self.path is None:
+            return
+        lines = self.path.read_text("utf-8").splitlines() if self.path.exists() else []
+        if lines and lines[0] == self.fingerprint:
+            for line in lines[1:]:
+                try:
+                    key, value = json.loads(line)
+                except (ValueError, TypeError):
+                    continue  # the line at which it was interrupted
+                self.known[key] = value
+            # What was cut off must not run into what comes next.
+            whole = [self.fingerprint, *(json.dumps(item) for item in self.known.items())]
+            self.path.write_text("\n".join(whole) + "\n", "utf-8")
+            return
+        if lines and not lines[0].startswith(_FIRST):
+            raise OSError("the file is no journal of a search; name another")
+        self.path.write_text(self.fingerprint + "\n", "utf-8")
+
+    def get(self, key: str, measure: Callable[[], Any]) -> Any:
+        """What is known under a key, or what `measure` returns (numbers, text and lists)."""
+        if key in self.known:
+            self.reused += 1
+            return self.known[key]
+        value = self.known[key] = measure()
+        if self.path is not None:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps([key, value]) + "\n")
+        return value
+
+
+class Trials:
+    """The samples with what the float model makes of them, and the schemes tried on them."""
+
+    def __init__(
+        self, evaluator: Evaluator, samples: Samples, goal: Goal, journal: Journal, tick: Tick = quiet
+    ) -> None:
+        self.evaluator = evaluator
+        self.goal = goal
+        self._tick = tick
+        self._journal = journal
+        self._samples = samples
+        self._workers = min(threads(), len(samples))
+        self._exact: list[Values] = list(
+            in_order(lambda sample: evaluator.run(sample, None), samples, self._workers)
+        )
+        self._scores = self._find_scores()
+        self._bases: list[Values] = []
+        self.evaluated = 0
+
+    def _find_scores(self) -> dict[str, Scores]:
+        found = {}
+        for name in self.evaluator.network.outputs:
+            values = self._exact[0][name]
+            scores = score_tensor(self.evaluator.network, name, values.ndim, values.shape)
+            if scores is not None:
+                found[name] = scores
+        return found
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether an output holds scores."""
+        return bool(self._scores)
+
+    def value(self, key: str, scheme: Scheme) -> Value:
+        """What a whole scheme leaves of the outputs; `key` names it for the journal."""
+        sqnr, agreement = self._journal.get(key, lambda: self._measured(scheme))
+        return Value(float(sqnr), agreement)
+
+    def _measured(self, scheme: Scheme) -> list[Any]:
+        self.evaluated += 1
+        errors: dict[str, Error] = {}
+        agreements: dict[str, Agreement] = {}
+
+        def run(sample: Sample) -> Values:
+            return self.evaluator.run(sample, scheme)
+
+        for expected, found in zip(self._exact, in_order(run, self._samples, self._workers), strict=True):
+            for name in self.evaluator.network.outputs:
+                one, two = expected[name], found[name]
+                if not isinstance(one, np.ndarray) or one.dtype.kind != "f":
+                    continue
+                errors.setdefault(name, Error()).add(one, two)
+                if name in self._scores:
+                    agreements.setdefault(name, Agreement()).add(self._scores[name], one, two)
+        self._tick()
+        rates = [item.rate for item in agreements.values() if item.total]
+        worst = min((error.sqnr for error in errors.values()), default=math.inf)
+        return [max(min(worst, 999.0), -999.0), min(rates, default=None)]
+
+    def noise(self, key: str, scheme: Scheme) -> list[float]:
+        """What a scheme of few grids adds to each float output, over the output's energy.
+
+        Where agreement is the goal, of an output with scores these alone count.
+        """
+        found: list[float] = self._journal.get(key, lambda: self._noise(scheme))
+        return found
+
+    def _noise(self, scheme: Scheme) -> list[float]:
+        self.evaluated += 1
+        bases = self._kept()
+        errors: dict[str, Error] = {}
+
+        def one(place: int) -> Values:
+            if place < len(bases):
+                return self.evaluator.run_from(bases[place], scheme)
+            return self.evaluator.run(self._samples.load[place](), scheme)
+
+        places = range(min(_MOST, len(self._samples)) if not bases else len(bases))
+        for place, found in zip(places, in_order(one, places, self._workers), strict=True):
+            for name, expected in self._exact[place].items():
+                if isinstance(expected, np.ndarray) and expected.dtype.kind == "f":
+                    part = self._part(name)
+                    errors.setdefault(name, Error()).add(part(expected), part(found[name]))
+        self._tick()
+        return [_relative(error) for error in errors.values()]
+
+    def _part(self, name: str) -> Callable[[Array], Array]:
+        scores = self._scores.get(name)
+        if self.goal.agreement is None or scores is None:
+            return lambda values: values
+        return lambda values: np.take(values, range(scores.first, scores.last), scores.axis)
+
+    def _kept(self) -> list[Values]:
+        """Every float activation of the first samples, as many as fit; none where one does not."""
+        if self._bases:
+            return self._bases
+        made = [name for step in self.evaluator.network.steps for name in step.outputs if name]
+        total = 0
+        for place in range(min(_MOST, len(self._samples))):
+            sample: Sample = self._samples.load[place]()
+            values = {**sample, **self.evaluator.run(sample, None, keep=made)}
+            size = sum(v.nbytes for v in values.values() if isinstance(v, np.ndarray))
+            if total + size > _KEPT:
+                break
+            total += size
+            self._bases.append(values)
+        return self._bases
+
+
+def _relative(error: Error) -> float:
+    if error.odd:
+        return 1e6
+    if not error.signal:
+        return 0.0 if not error.noise else 1e6
+    return max(error.noise / error.signal, _LEAST) if error.noise else 0.0
+
+
+_FIRST = '{"dlclint search":'
+
+
+def fingerprint(parts: Mapping[str, object]) -> str:
+    """One line that says which question a journal belongs to."""
+    return json.dumps({"dlclint search": 1, **{key: str(value) for key, value in parts.items()}})

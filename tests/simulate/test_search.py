@@ -1,0 +1,225 @@
+"""The search for the cheapest change: what it finds, what it remembers, what it says where nothing helps."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from simulated_networks import YOLO, evaluator_of, inputs, saved, small_conv
+
+from dlclint.cli.main import main
+from dlclint.simulate.assigning import Settings, assign, leaders
+from dlclint.simulate.inputs.samples import Samples
+from dlclint.simulate.reference import observe
+from dlclint.simulate.scheme import Scheme
+from dlclint.simulate.search.biases import fit_biases
+from dlclint.simulate.search.regions import Edge, Group, edges, groups, order
+from dlclint.simulate.search.trials import Goal, Journal, Trials, Value
+
+
+def simulate(path: Path, *arguments: str) -> int:
+    return main(["simulate", "--isolated", str(path), "--samples", "3", *arguments])
+
+
+def report(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, object]]:
+    status = simulate(path, "--format", "json", *arguments)
+    found = json.loads(capsys.readouterr().out)
+    schema = resources.files("dlclint_schemas").joinpath("simulate-v1.schema.json").read_text("utf-8")
+    jsonschema.Draft202012Validator(json.loads(schema)).validate(found)
+    return status, found["files"][0]["search"]
+
+
+def group(leader: str, may: bool = True, size: int = 1) -> Group:
+    return Group(leader, tuple(f"{leader}{n}" for n in range(size)), may)
+
+
+def test_scores_live_again_with_the_output_alone_at_16_bits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, file = saved(tmp_path, YOLO), tmp_path / "o.json"
+    status, found = report(path, capsys, "--agreement", "0.9", "--emit-overrides", str(file))
+    assert status == 0
+    assert found["reached"] is True
+    start, *_, last = found["steps"]  # type: ignore[misc, index]
+    assert start["agreement"] < 0.6
+    assert last["agreement"] >= 0.9
+    assert last["change"] == "16 bits for 1 grid: out"
+    entries = json.loads(file.read_text())["activation_encodings"]
+    assert {name: entry[0]["bitwidth"] for name, entry in entries.items()} == {
+        "boxes": 8, "logits": 8, "p": 8, "s": 8, "out": 16,
+    }  # fmt: skip
+
+
+def test_what_costs_nothing_comes_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = small_conv(tmp_path)
+    status, found = report(path, capsys, "--target", "45dB")
+    assert status == 0
+    changes = [step["change"] for step in found["steps"]]  # type: ignore[index]
+    assert changes[0] == "as it is"
+    assert changes[1] == "weights of convolutions: a grid for each channel"
+    assert found["sqnr"] >= 45  # type: ignore[operator]
+    assert 0 < found["share_at_16_bits"] <= 1  # type: ignore[operator]
+    assert found == report(path, capsys, "--target", "45")[1]
+
+
+def test_a_target_that_is_there_already_costs_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, found = report(saved(tmp_path, YOLO), capsys, "--target", "10")
+    assert [step["change"] for step in found["steps"]] == ["as it is"]  # type: ignore[index]
+
+
+def test_what_cannot_be_reached_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, found = report(saved(tmp_path, YOLO), capsys, "--target", "150dB")
+    assert (status, found["reached"]) == (1, False)
+    assert "150 dB is not reached by any step: the best is" in found["notes"][0]  # type: ignore[index]
+    assert simulate(tmp_path / "m.onnx", "--target", "150dB") == 1
+    assert "search for 150 dB: not reached" in " ".join(capsys.readouterr().out.split())
+
+
+def test_16_bit_weights_where_the_chip_takes_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = small_conv(tmp_path)
+    status, found = report(path, capsys, "--target", "60dB", "--soc", "sm8550")
+    assert status == 0
+    steps = found["steps"]  # type: ignore[index]
+    assert any("at 16 bits, every activation too" in step["change"] for step in steps)
+    status, found = report(path, capsys, "--target", "60dB", "--soc", "sm8350")
+    assert status == 1
+    assert any("16 need Hexagon v73, the chip has v68" in note for note in found["notes"])  # type: ignore
+
+
+def test_an_interrupted_search_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, journal = small_conv(tmp_path), tmp_path / "search.jsonl"
+    _, first = report(path, capsys, "--target", "45", "--resume", str(journal))
+    lines = journal.read_text().splitlines()
+    assert len(lines) > 20
+    journal.write_text("\n".join([*lines[:10], lines[10][:7]]))
+    _, again = report(path, capsys, "--target", "45", "--resume", str(journal))
+    assert again == first
+    assert journal.read_text().splitlines() == lines
+    # Another question begins anew.
+    report(path, capsys, "--target", "45", "--seed", "5", "--resume", str(journal))
+    assert journal.read_text().splitlines()[0] != lines[0]
+
+
+def test_a_foreign_file_is_not_taken_for_a_journal(tmp_path: Path) -> None:
+    foreign = tmp_path / "notes.txt"
+    foreign.write_text("mine\n")
+    with pytest.raises(OSError, match="no journal"):
+        Journal(foreign, '{"dlclint search": 1}').open()
+    assert foreign.read_text() == "mine\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--target", "much"], "--target much: give decibels above 0, such as 30dB"),
+        (["--target", "-3"], "give decibels above 0"),
+        (["--agreement", "99"], "--agreement 99: give a rate above 0, at most 1"),
+        (["--resume", "x"], "--resume goes with --target or --agreement"),
+    ],
+)
+def test_bad_targets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    assert simulate(saved(tmp_path, YOLO), *(f"{a}" for a in arguments)) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_agreement_needs_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = saved(tmp_path, "g (float[1,4] x) => (float[1,4] y) { y = Relu(x) }")
+    assert simulate(path, "--agreement", "0.9") == 2
+    assert "no output of the model holds scores" in capsys.readouterr().err
+
+
+def test_a_rounding_goes_only_where_both_ends_are_wide() -> None:
+    roundings = [
+        Edge("a", "a", "b", (8.0,)),
+        Edge("b", "b", "c", (1.0,)),
+        Edge("c", "c", None, (0.5,)),
+        Edge("x", "x", "y", (100.0,)),
+    ]
+    everything = [group(name) for name in "abcx"] + [group("y", may=False)]
+    assert order(roundings, everything, [0.0]) == [("a", "b"), ("c",)]
+
+
+def test_the_output_that_is_worst_decides() -> None:
+    roundings = [Edge("a", "a", None, (0.001, 0.9)), Edge("b", "b", None, (0.5, 0.001))]
+    assert order(roundings, [group("a"), group("b")], [0.0, 0.0])[0] == ("a",)
+    assert order(roundings, [group("a"), group("b")], [5.0, 0.0])[0] == ("b",)
+
+
+def test_large_groups_cost_more() -> None:
+    roundings = [Edge("a", "a", None, (2.0,)), Edge("b", "b", None, (1.5,))]
+    assert order(roundings, [group("a", size=4), group("b")], [0.0])[0] == ("b",)
+
+
+def test_roundings_are_those_of_the_network(tmp_path: Path) -> None:
+    path = small_conv(tmp_path)
+    evaluator = evaluator_of(path)
+    samples = Samples("", (lambda: inputs(path), lambda: inputs(path, 1)))
+    shared = leaders(evaluator.network)
+    scheme = assign(evaluator.network, observe(evaluator, samples, False), Settings(), shared)
+    trials = Trials(evaluator, samples, Goal(40.0), Journal())
+    found = {(edge.start, edge.end): edge.cost for edge in edges(trials, scheme, shared)}
+    # The pooled tensor lies on the grid of the Relu, and what Relu reads is never stored.
+    assert set(found) == {("x", "r"), ("r", "d"), ("d", "h"), ("h", "g"), ("g", "y"), ("y", None)}
+    assert all(cost[0] > 0 for cost in found.values())
+    names = {group.leader: group.members for group in groups(scheme, evaluator, shared, frozenset({"Gemm"}))}
+    assert names["r"] == ("r", "m")
+    able = {g.leader for g in groups(scheme, evaluator, shared, frozenset({"Gemm"})) if g.may}
+    assert able == {"x", "r", "d", "h", "g"}
+
+
+def test_a_change_runs_only_what_follows_it(tmp_path: Path) -> None:
+    path = small_conv(tmp_path)
+    evaluator = evaluator_of(path)
+    feed = inputs(path)
+    samples = Samples("", (lambda: feed,))
+    scheme = assign(
+        evaluator.network, observe(evaluator, samples, False), Settings(), leaders(evaluator.network)
+    )
+    made = [name for step in evaluator.network.steps for name in step.outputs]
+    base = {**feed, **evaluator.run(feed, None, keep=made)}
+    for alone in (
+        Scheme({"h": scheme.activations["h"]}, otherwise=16),
+        Scheme(params={"w3": scheme.params["w3"]}, otherwise=16),
+        Scheme({"x": scheme.activations["x"]}, otherwise=16),
+    ):
+        whole = evaluator.run(feed, alone)["y"]
+        assert (evaluator.run_from(base, alone)["y"] == whole).all()
+        assert (whole != base["y"]).any()
+
+
+def test_goals() -> None:
+    both = Goal(30.0, 0.9)
+    assert both.reached(Value(30.0, 0.9))
+    assert not both.reached(Value(29.9, 0.95))
+    assert not both.reached(Value(40.0, None))
+    assert both.better(Value(20.0, 0.5), Value(25.0, 0.4))
+    assert not Goal(30.0).better(Value(20.01, None), Value(20.0, None))
+    assert str(both) == "30 dB and agreement 0.9"
+    assert np.isfinite(Goal(30.0).sqnr or 0.0)
+
+
+def test_weight_scales_grow_until_biases_fit(tmp_path: Path) -> None:
+    body = "g (float[1,2,4,4] x) => (float[1,2,4,4] y) { y = Conv(x, w, b) }"
+    weights = np.array([[0.5, 0.2], [1e-9, 1e-9]], np.float32).reshape(2, 2, 1, 1)
+    path = saved(tmp_path, body, {"w": weights, "b": np.array([0.1, 60.0], np.float32)})
+    evaluator = evaluator_of(path)
+    feed = inputs(path)
+    samples = Samples("", (lambda: feed,))
+    observed = observe(evaluator, samples, False)
+    scheme = assign(evaluator.network, observed, Settings(8, 8, 32, True), {})
+    exact = evaluator.run(feed, None)["y"]
+    cut = evaluator.run(feed, scheme)["y"]
+    assert np.abs(cut - exact).max() > 1.0
+    before = scheme.params["w"].scale.copy()
+    assert fit_biases(evaluator.network, scheme) == 1
+    assert scheme.params["w"].scale[0] == before[0]
+    assert np.abs(evaluator.run(feed, scheme)["y"] - exact).max() < scheme.activations["y"].scale
+    assert fit_biases(evaluator.network, scheme) == 0
