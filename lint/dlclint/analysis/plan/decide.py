@@ -105,7 +105,7 @@ def _spectra(spectra: list[Spectrum], in_float: tuple[str, ...]) -> list[Advice]
     cut = f"cut the model behind {ends}"
     if in_float:
         cut += f", or keep {counted(len(in_float), 'tensor')} float"
-    reason = "squares of a spectrum are carried by neither 8 nor 16 bits (quantization/spectrum)"
+    reason = "squares of a spectrum are carried by neither 8 nor 16 bits"
     return [Advice("spectra", cut, reason, {"spectra": len(spectra), "tensors": len(in_float)})]
 
 

@@ -124,7 +124,7 @@ def _weights(view: ModelView, choice: Choice, in_float: frozenset[str]) -> list[
 def _side_inputs(view: ModelView, plan: Plan) -> list[Entry]:
     """Scales of normalizations and slopes at 8 bits, asymmetric, where activations have 16 on HTP.
 
-    Quantizers give them the width of the activations, of which HTP takes few forms (runtime/side-input).
+    Quantizers give them the width of the activations, of which HTP takes few forms.
     """
     if plan.choice.runtime is not Runtime.HTP or (plan.choice.act_bitwidth == 8 and not plan.wide):
         return []
