@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from dlclint.analysis.folding import is_static
-from dlclint.analysis.view import ModelView
-from dlclint.model.graph import Node
 from dlclint.model.op_facts import CONVOLUTIONS, Role, positions
 from dlclint_schemas.record import record
 from dlclint_schemas.side_inputs import UINT16, side_input_forms
+
+if TYPE_CHECKING:
+    from dlclint.analysis.view import ModelView
+    from dlclint.model.graph import Node
 
 SIDE_ROLES = (Role.GAMMA, Role.SLOPE)
 """Roles of parameters that HTP takes in few forms."""
@@ -55,6 +57,9 @@ def takes_wide(op_type: str, hexagon: int | None) -> bool:
 
 def computed_products(view: ModelView) -> Iterator[Node]:
     """The MatMul and Einsum nodes that multiply two activations."""
+    # Imported here because it imports onnx, which an override file alone does not need.
+    from dlclint.analysis.folding import is_static
+
     for op in ("MatMul", "Einsum"):
         for node in view.by_op.get(op, ()):
             both = node.inputs[:2]

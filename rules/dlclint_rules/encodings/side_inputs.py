@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +13,6 @@ from dlclint.diagnostic import Confidence, Severity, Source
 from dlclint.encodings.document import FLOAT, INT, UNKNOWN
 from dlclint.encodings.given import GivenGrid, given_grids
 from dlclint.fix import Fix
-from dlclint.model.graph import Node
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
 from dlclint_rules import sources
@@ -29,6 +29,9 @@ from dlclint_schemas.side_inputs import (
     second_input,
     side_input_forms,
 )
+
+if TYPE_CHECKING:
+    from dlclint.model.graph import Node
 
 _FORMS = {UINT8: "unsigned 8 bits", INT8: "signed 8 bits", UINT16: "16 bits with a zero point"}
 _FORMS |= {UINT16_SYMMETRIC: "symmetric 16 bits", INT16: "signed 16 bits"}
