@@ -189,7 +189,7 @@ def _activations(
         if estimate is not None:
             low, high = estimate.minimum, estimate.maximum
             if fixed is not None and fixed.fixed:
-                # HTP takes the whole range, in steps of it by 2^bits (encodings/range-not-fixed).
+                # HTP takes the whole range, in steps of it by 2^bits.
                 low, high = fixed.low, fixed.high - (fixed.high - fixed.low) / 2.0**bits
             made = grid.fit([low], [high], bits)
             entries.append(_entry(name, False, made, False, False, None))
