@@ -177,7 +177,7 @@ def _activations(
     """Entries with estimated ranges, and those that choose float or 16 bits alone where that can be said."""
     entries = []
     wide = frozenset(plan.wide)
-    for name, node in carried(view):
+    for name, node in dict(carried(view)).items():  # a name that is made twice has one entry
         if name in in_float:
             entries.append(Entry(name, False, True, _FLOAT_BITS, False, False, (), ()))
             continue
