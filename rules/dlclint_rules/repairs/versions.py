@@ -157,7 +157,7 @@ def _older_dropout(node: Node, wanted: int) -> Edit:
         raise CannotFix("the mask of Dropout is read, and older versions fill it otherwise")
     new = helper.make_node("Dropout", [node.input(0)], node.outputs[:1], name=node.name)
     ratio = node.graph.small_value(node.input(1)) if node.input(1) else None
-    if ratio is not None and "ratio" in schema.attributes:
+    if ratio is not None and ratio.size and "ratio" in schema.attributes:
         new.attribute.append(helper.make_attribute("ratio", float(ratio.reshape(-1)[0])))
     return ReplaceNodes(node.graph, (node,), (new,))
 
