@@ -139,3 +139,56 @@ def test_one_bad_model_does_not_stop_the_others(tmp_path: Path, capsys: pytest.C
     assert told["good.onnx"] == ""
     assert told["m.onnx"].startswith("MatMul y does not run")
     assert told["broken.onnx"]
+
+
+BLOCKS = "g (float[1,8,2,2] x) => (float[1,4,2,2] y) { y = Conv(x, w) }"
+
+
+def test_blocks_are_read_in_every_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(2)
+    integers = random.integers(-8, 8, (4, 2, 4))
+    blocks, channels = random.integers(1, 17, (4, 2)), random.uniform(0.01, 0.02, 4)
+    scales = blocks * channels[:, None]
+    weights = (integers * scales[:, :, None]).reshape(4, 8, 1, 1).astype(np.float32)
+    path = saved(tmp_path, BLOCKS, {"w": weights})
+    low_power = {"name": "w", "block_size": 4}
+    files = {
+        "list": {
+            "version": "1.0.0",
+            "activation_encodings": [],
+            "param_encodings": [
+                {**low_power, "bw": 8, "compressed_bw": 4, "dtype": "INT", "enc_type": "LPBQ", "is_sym": True,
+                 "scale": channels.tolist(), "offset": [-128] * 4,
+                 "per_block_int_scale": blocks.reshape(-1).tolist()}
+            ],
+        },
+        "flat": {
+            "version": "2.0.0",
+            "encodings": [
+                {**low_power, "output_dtype": "int4", "axis": 1,
+                 "per_channel_float_scale": channels.reshape(4, 1, 1, 1).tolist(),
+                 "per_block_int_scale": blocks.reshape(4, 2, 1, 1).tolist()}
+            ],
+        },
+        "plain": {
+            "version": "2.0.0",
+            "encodings": [
+                {**low_power, "output_dtype": "int4", "axis": 1,
+                 "y_scale": scales.reshape(4, 2, 1, 1).tolist()}
+            ],
+        },
+    }  # fmt: skip
+    for name, content in files.items():
+        given = tmp_path / f"{name}.json"
+        given.write_text(json.dumps(content))
+        found = report(path, capsys, "--encodings", str(given), "--act-bitwidth", "16", "--samples", "1")
+        (output,) = found["files"][0]["engines"][0]["outputs"]  # type: ignore[index]
+        # The weights lie on the grid, so that 16-bit activations are all that costs.
+        assert output["sqnr"] > 75, name
+
+
+def test_a_quantized_model_is_to_be_taken_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    body = """g (float[4] x) => (float[4] y) <float s = {0.1}, uint8 z = {128}>
+    { q = QuantizeLinear(x, s, z) y = DequantizeLinear(q, s, z) }"""
+    assert simulate(str(saved(tmp_path, body))) == 2
+    assert "dlclint encodings extract" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from dlclint.cli.output import Output, deliver, guard
 from dlclint.cli.searching import goal_of, searched
 from dlclint.confirm.process import Backend
 from dlclint.confirm.socs import asked_soc
+from dlclint.contained.guard import Ended, spot, step
 from dlclint.diagnostic import Diagnostic, plain
 from dlclint.encodings.convert import CannotConvert
 from dlclint.encodings.reading import read_encodings
@@ -115,9 +116,14 @@ def _simulated(
             yield Simulation(shown, unasked=view)
             continue
         try:
-            yield _one(given, job, view, encodings.get(job.path), shown, backend)
+            # Noted, so that a model which ends the process costs its own figures only.
+            with step("simulation", where=spot(job.path)):
+                found = _one(given, job, view, encodings.get(job.path), shown, backend)
         except (BadInput, CannotSimulate, CannotRun) as problem:
-            yield Simulation(shown, unasked=plain(str(problem), 500))
+            found = Simulation(shown, unasked=plain(str(problem), 500))
+        except Ended as ended:
+            found = Simulation(shown, unasked=f"the process that runs it {ended}")
+        yield found
 
 
 def _one(

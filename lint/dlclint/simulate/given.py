@@ -134,6 +134,9 @@ def _param_grid(
 ) -> ParamGrid | None:
     tensors, elements = document.tensors, document.elements
     name = tensors.names[row]
+    block = tensors.block_size[row]
+    if not np.isnan(block) and block >= 1:
+        return _blocks(document, row, (step, position), int(block), given)
     first, count = int(tensors.first[row]), int(tensors.count[row])
     part = slice(first, first + count)
     bits = _bits(elements.bitwidth[first], 8)
@@ -149,9 +152,6 @@ def _param_grid(
     zero = -np.asarray(offset, np.float64)
     symmetric = symmetric or bool(np.all(zero == 2.0 ** (bits - 1)))
     scale = np.asarray(scale, np.float32).astype(np.float64)
-    block = tensors.block_size[row]
-    if not np.isnan(block):
-        return _blocks(document, row, (scale, zero), bits, symmetric, int(block), given)
     if count == 1:
         return ParamGrid(scale.reshape(()), zero.reshape(()), bits, symmetric)
     axis = tensors.axis[row]
@@ -165,37 +165,61 @@ def _param_grid(
 
 
 def _blocks(
-    document: EncodingsDocument,
-    row: int,
-    numbers: tuple[np.ndarray, np.ndarray],
-    bits: int,
-    symmetric: bool,
-    block: int,
-    given: Given,
+    document: EncodingsDocument, row: int, place: tuple[Step, int], block: int, given: Given
 ) -> ParamGrid | None:
+    """A weight in blocks, plain or low-power (a whole scale for each block, times one for each channel)."""
     entry: Any = document.entry(row)
+    step, position = place
     name = document.tensors.names[row]
-    scales = entry.get("y_scale", entry.get("per_block_int_scale")) if isinstance(entry, dict) else None
-    shape = np.shape(scales) if isinstance(scales, list) else ()
-    axis = document.tensors.axis[row]
-    if np.isnan(axis) or len(shape) < 2:
+    kind = step.node.graph.type_of(name)
+    shape = None if kind is None else kind.static_shape
+    if shape is None or len(shape) < 2 or not isinstance(entry, dict):
         given.left.append(f"{plain(name)}: its blocks do not tell where they lie")
         return None
-    scale, zero = numbers
-    if "per_block_int_scale" in entry:
-        whole = np.asarray(leaves(entry["per_channel_float_scale"]), np.float64)
-        scale = np.asarray(scales, np.float64) * whole.reshape(np.shape(entry["per_channel_float_scale"]))
-        zero = np.full(scale.shape, 2.0 ** (bits - 1))
-    return ParamGrid(
-        scale.reshape(shape),
-        np.broadcast_to(zero, scale.size).reshape(shape)
-        if zero.size in (1, scale.size)
-        else np.full(shape, 2.0 ** (bits - 1)),
-        bits,
-        symmetric,
-        int(axis) % len(shape),
-        block,
-    )
+    bits = _block_bits(document, row, entry)
+    channel = channel_axis(step.node, position) % len(shape)
+    axis = document.tensors.axis[row]
+    # Without an axis, blocks lie along the input channels: the other one of the first two axes.
+    along = int(axis) % len(shape) if not np.isnan(axis) else 1 - channel if channel < 2 else 0
+    wanted = [1] * len(shape)
+    wanted[channel], wanted[along] = shape[channel], -(-shape[along] // block)
+    try:
+        scale = _block_scales(entry, wanted, channel)
+    except (ValueError, TypeError, KeyError):
+        given.left.append(f"{plain(name)}: its blocks do not fit the shape {list(shape)}")
+        return None
+    spread = list(shape)
+    spread[along] = wanted[along]
+    scale = np.asarray(np.broadcast_to(scale, spread), np.float32).astype(np.float64)
+    return ParamGrid(scale, np.full(scale.shape, 2.0 ** (bits - 1)), bits, True, along, block)
+
+
+def _block_bits(document: EncodingsDocument, row: int, entry: Mapping[str, Any]) -> int:
+    compressed = entry.get("compressed_bw")
+    if isinstance(compressed, int):
+        return compressed
+    return _bits(document.elements.bitwidth[int(document.tensors.first[row])], 4)
+
+
+def _block_scales(entry: Mapping[str, Any], wanted: list[int], channel: int) -> np.ndarray:
+    """The scale of each block, of the wanted shape, whichever way the format spells it."""
+    if "per_channel_float_scale" in entry or "per_block_int_scale" in entry:
+        whole = np.asarray(leaves(entry["per_block_int_scale"]), np.float64)
+        each = np.asarray(leaves(entry.get("per_channel_float_scale", entry.get("scale"))), np.float64)
+        spread = [1] * len(wanted)
+        spread[channel] = -1
+        return _blockwise(whole, wanted, channel) * each.reshape(spread)
+    found = entry.get("y_scale", entry.get("scale"))
+    if isinstance(found, list) and np.ndim(found) > 1:
+        return np.asarray(found, np.float64)
+    return _blockwise(np.asarray(leaves(found), np.float64), wanted, channel)
+
+
+def _blockwise(flat: np.ndarray, wanted: list[int], channel: int) -> np.ndarray:
+    """A flat list, channel by channel, in the shape of the blocks."""
+    order = [channel, *(axis for axis in range(len(wanted)) if axis != channel)]
+    turned = flat.reshape([wanted[axis] for axis in order])
+    return turned.transpose(np.argsort(order))
 
 
 def _spread_float(scheme: Scheme, network: Network, floats: set[str]) -> None:

@@ -18,7 +18,7 @@ from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.roles import absorbed_chain, channel_axis, fold_factors, vector
 from dlclint.analysis.view import ModelView
 from dlclint.model.graph import Graph, Model, Node
-from dlclint.model.op_facts import CONVOLUTIONS
+from dlclint.model.op_facts import CONVOLUTIONS, is_qdq
 from dlclint.model.tensors import Array, Tensor, Unavailable
 from dlclint_schemas.record import record
 
@@ -114,8 +114,14 @@ def network_of(view: ModelView) -> Network:
     """The steps of a model's main graph that its outputs depend on.
 
     Raises:
-        CannotSimulate: the graph has no output, or a tensor of it comes from nowhere.
+        CannotSimulate: the model is quantized already, the graph has no output, or a tensor of it comes
+            from nowhere.
     """
+    if any(is_qdq(node.op_type, node.domain) for node in view.model.graph.nodes):
+        raise CannotSimulate(
+            "the model holds quantization already; take it apart into a float model and an override file"
+            " (dlclint encodings extract), and simulate those"
+        )
     builder = _Builder(view)
     builder.constants_of_file()
     steps = builder.steps(builder.needed())
