@@ -143,7 +143,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
             "version": "1.0.0",
         },
         "0.6.1",
-        "'x': zero_point_shift has no place in the other formats",
+        "'x': zero_point_shift has no place in 0.6.1",
     ),
     "one channel": (
         {

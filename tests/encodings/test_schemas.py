@@ -99,3 +99,18 @@ def test_the_editors_page_names_every_schema() -> None:
     page = TESTS.parent.joinpath("docs", "editors.md").read_text("utf-8")
     for layout in IDS:
         assert f"encodings-{layout}.schema.json" in page
+
+
+@pytest.mark.parametrize(
+    ("entry", "taken"),
+    [
+        ({"output_dtype": "int2", "y_scale": [0.1, 0.2], "y_zero_point": [-0.5, -0.5], "axis": 0}, True),
+        ({"output_dtype": "int4", "y_scale": 0.1, "y_zero_point": -0.5}, False),
+        ({"output_dtype": "float8e4m3fn", "y_scale": [0.1, 0.2], "axis": 0}, True),
+        ({"output_dtype": "int4", "y_scale": {"x": [[3, 5]], "x_scale": [0.1], "axis": 0}, "axis": 1}, True),
+        ({"output_dtype": "int4", "y_scale": {"x_scale": 0.1}, "axis": 1, "block_size": 4}, False),
+    ],
+)
+def test_small_types_and_quantized_scales(entry: dict[str, Any], taken: bool) -> None:
+    value = {"encodings": [{"name": "w", **entry}], "version": "2.1.0"}
+    assert (not complaints(value)) == taken

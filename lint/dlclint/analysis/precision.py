@@ -91,10 +91,16 @@ def given_precisions(document: EncodingsDocument) -> dict[str, Precision]:
     for row, (name, kind, width) in enumerate(zip(document.tensors.names, kinds, widths, strict=True)):
         dtype = dtypes[row]
         bits = int(width) or (_float_width(dtype) if kind == FLOAT else 0)
+        if kind == FLOAT and bits < _NARROWEST_FLOAT:
+            continue  # a quantized type: nothing says that it makes its op float
         # Without a dtype (before 0.5.0) every entry is an integer one.
         if bits and (kind != UNKNOWN or not dtype):
             found[name] = Precision(kind == FLOAT, bits)
     return found
+
+
+_NARROWEST_FLOAT = 16
+"""Bits of the smallest float that an op runs in."""
 
 
 def _float_width(dtype: str) -> int:

@@ -39,7 +39,6 @@ from dlclint.encodings.values import (
     Members,
     codes,
     extent,
-    is_quantized_scale,
     numbers,
     shape_of,
     shown,
@@ -306,6 +305,7 @@ class ColumnBuilder:
             self._report_nulls(((entry, base + row, ()) for row, entry in enumerate(values)), severity)
         if layout is Layout.LIST:
             bitwidth = numbers(members.column("bw"), bad_here("bw"))
+            offset = offset + self._shifts(base, members, counts)
             kind = self._kinds(layout, members.column("dtype"), bad_here("dtype"))
             symmetric = self._truths(members.column("is_sym"), _TRUTH, lambda row: base + row)
             enc_types = self._column_of_text(base, members, "enc_type")
@@ -330,6 +330,27 @@ class ColumnBuilder:
             "signature": signature[owner],
         }
         return columns, counts, enc_types, dtypes, axis, block
+
+    def _shifts(self, base: int, members: Members, counts: list[int]) -> Floats:
+        """1.0.0's zero_point_shift of every element, which is added to its offset; 0 where there is none."""
+        if not members.has("zero_point_shift"):
+            return np.zeros(sum(counts))
+        flat: list[Any] = []
+        for row, (value, count) in enumerate(zip(members.column("zero_point_shift"), counts, strict=True)):
+            held = leaves(value) if isinstance(value, list) else [value] * count
+            if len(held) != count:
+                message = f"zero_point_shift has {len(held)} values, scale has {count}"
+                self._flaw("field-type", base + row, ("zero_point_shift",), message)
+                held = [None] * count
+            flat += held
+        owner = np.repeat(np.arange(len(counts)), counts)
+
+        def bad(row: int, what: str) -> None:
+            self._flaw(
+                "field-type", base + int(owner[row]), ("zero_point_shift",), f"zero_point_shift {what}"
+            )
+
+        return np.nan_to_num(numbers(flat, bad), nan=0.0)
 
     def _column_of_text(self, base: int, members: Members, key: str) -> list[str]:
         """A column of texts; "" is absence, and what is no text is reported."""
@@ -382,13 +403,32 @@ class ColumnBuilder:
         flat_offsets: list[Any] = []
         counts: list[int] = []
         for row, (scale, offset) in enumerate(zip(scales, offsets, strict=True)):
-            known = None if is_quantized_scale(scale) else scale
+            known = scale
+            if isinstance(scale, dict) and layout is Layout.FLAT:
+                known = None
+                self._check_quantized_scale(base + row, scale)
             self._check_arrays(layout, base + row, known, offset)
             values, points = leaves(known) or [None], leaves(offset)
             flat_scales += values
             flat_offsets += (points + [None] * len(values))[: len(values)]
             counts.append(len(values))
         return flat_scales, flat_offsets, counts
+
+    def _check_quantized_scale(self, tensor: int, scale: dict[str, Any]) -> None:
+        """What is wrong with a y_scale of 2.1.0 that is an object: a scale that is quantized itself."""
+        for key in ("x", "x_scale"):
+            if scale.get(key) is None:
+                message = f"y_scale is an object without {key}, which a quantized scale must have"
+                self._flaw("field-type", tensor, ("y_scale",), message)
+        kinds = set(map(type, leaves(scale.get("x"))))
+        if kinds == {type(None)}:
+            return
+        if not kinds <= {int, float}:
+            self._flaw("field-type", tensor, ("y_scale", "x"), "x of y_scale holds what is no number")
+        elif float in kinds and scale.get("input_dtype") is None:
+            message = "x of y_scale holds fractions, so input_dtype must name their type"
+            help = "write input_dtype, such as float8e4m3fn; it may be left out for integers only"
+            self._flaw("field-type", tensor, ("y_scale", "x"), message, help=help)
 
     def _check_arrays(self, layout: Layout, tensor: int, scale: Any, offset: Any) -> None:
         names = ("scale", "offset") if layout is Layout.LIST else ("y_scale", "y_zero_point")

@@ -7,6 +7,7 @@ AIMET writes: keys sorted, four spaces, version last.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -50,6 +51,8 @@ class Entry:
     scale: tuple[float, ...]
     offset: tuple[Json, ...]
     axis: int | None = None
+    shift: tuple[float, ...] = ()
+    """What is added to each offset where that is no whole number (1.0.0's zero_point_shift); else empty."""
 
 
 def convert(
@@ -94,14 +97,7 @@ def written(entries: list[Entry], version: str, producer: Mapping[str, str]) -> 
     """
     target = next(known for known in Layout if known.value == version)
     losses: list[str] = []
-    if target is not Layout.LEGACY:
-        losses += [
-            f"{entry.name!r}: an entry without a range has no place in {version}"
-            for entry in entries
-            if not entry.is_float and not entry.scale
-        ]
-    if not losses:
-        body = _flat(entries, losses) if target is Layout.FLAT else _sections(entries, target, losses)
+    body = _flat(entries, losses) if target is Layout.FLAT else _sections(entries, target, losses)
     if losses:
         raise CannotConvert(list(dict.fromkeys(losses)))
     whole = {**body, "producer": dict(producer), "version": version}
@@ -122,8 +118,14 @@ def _parse(document: EncodingsDocument, row: int, losses: list[str]) -> Entry:
         if section.layout is Layout.LIST:
             return _from_list(name, value, is_param, losses)
         return _from_flat(name, value)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CannotConvert([f"{name!r} cannot be converted: {error!r} is missing or unusable"]) from None
+    except KeyError as error:
+        lacks = (
+            f"{name!r} lacks {error.args[0]}, without which it cannot be converted; dlclint check says more"
+        )
+        raise CannotConvert([lacks]) from None
+    except (TypeError, ValueError, OverflowError):
+        unusable = f"{name!r} has a field of a type that it cannot have; dlclint check says which"
+        raise CannotConvert([unusable]) from None
 
 
 def _from_legacy(
@@ -134,6 +136,8 @@ def _from_legacy(
     bits = first["bitwidth"]
     if is_float:
         return Entry(name, is_param, True, bits, False, False, (), ())
+    if len(channels) == 1 and not {"scale", "offset", "min", "max"} & first.keys():
+        return Entry(name, is_param, False, bits, False, None, (), ())
     symmetric = first["is_symmetric"] == "True"
     entry = Entry(
         name,
@@ -164,8 +168,8 @@ def _from_list(name: str, value: dict[str, Json], is_param: bool | None, losses:
         return Entry(name, is_param, True, value["bw"], False, False, (), ())
     if kind not in ("PER_TENSOR", "PER_CHANNEL"):
         raise CannotConvert([f"{name!r}: enc_type {kind} is not converted; export it in the other version"])
-    if value.get("zero_point_shift"):
-        losses.append(f"{name!r}: zero_point_shift has no place in the other formats")
+    shift = value.get("zero_point_shift")
+    shift = tuple(shift) if isinstance(shift, list) else (shift or 0.0,) * len(value["scale"])
     return Entry(
         name,
         is_param,
@@ -175,6 +179,7 @@ def _from_list(name: str, value: dict[str, Json], is_param: bool | None, losses:
         kind == "PER_CHANNEL",
         tuple(value["scale"]),
         tuple(value["offset"]),
+        shift=shift if any(shift) else (),
     )
 
 
@@ -191,17 +196,21 @@ def _from_flat(name: str, value: dict[str, Json]) -> Entry:
     scale = leaves(value["y_scale"])
     points = value.get("y_zero_point")
     zero = [0] * len(scale) if points is None else leaves(points)
-    offset = tuple(-float(point) - (2.0 ** (bits - 1) if signed else 0.0) + 0.0 for point in zero)
+    half = 2.0 ** (bits - 1) if signed else 0.0
+    offset = tuple(float(math.floor(-point - half)) + 0.0 for point in zero)
+    shift = tuple(-point - half - place for point, place in zip(zero, offset, strict=True))
     return Entry(
         name,
         None,
         False,
         bits,
-        signed and not any(zero),  # any other is the same grid as an unsigned one
+        # Any other zero point is the same grid as an unsigned one.
+        signed and (not any(zero) or (bits == 2 and set(zero) == {-0.5})),
         isinstance(value["y_scale"], list),
         tuple(scale),
         offset,
         value.get("axis"),
+        shift if any(shift) else (),
     )
 
 
@@ -253,10 +262,15 @@ def _flat(entries: list[Entry], losses: list[str]) -> dict[str, Json]:
         if entry.is_float:
             losses.append(f"{entry.name!r}: a float{entry.bitwidth} tensor has no entry in 2.0.0")
             continue
-        shift = 2 ** (entry.bitwidth - 1) if entry.symmetric else 0
-        points = [int(-offset - shift) for offset in entry.offset]
-        if any(-offset - shift != point for offset, point in zip(entry.offset, points, strict=True)):
-            losses.append(f"{entry.name!r}: a fractional offset has no zero point")
+        if not entry.scale:
+            losses.append(f"{entry.name!r}: an entry without a range has no place in 2.0.0")
+            continue
+        half = 2 ** (entry.bitwidth - 1) if entry.symmetric else 0
+        shift = entry.shift or (0,) * len(entry.offset)
+        exact = [-place - half - part + 0.0 for place, part in zip(entry.offset, shift, strict=True)]
+        points = [int(point) if point == int(point) else point for point in exact]
+        if entry.bitwidth != 2 and any(point != int(point) for point in exact):
+            losses.append(f"{entry.name!r}: a fractional offset has no zero point, but of two bits")
         single = not entry.per_channel
         item: dict[str, Json] = {
             "name": entry.name,
@@ -277,6 +291,11 @@ def _sections(entries: list[Entry], target: Layout, losses: list[str]) -> dict[s
     found: dict[str, Json] = {}
     for section, is_param in ((ACTIVATIONS, False), (PARAMS, True)):
         chosen = [entry for entry in entries if entry.is_param is is_param]
+        for entry in chosen:
+            if entry.shift and legacy:
+                losses.append(f"{entry.name!r}: zero_point_shift has no place in {target.value}")
+            if not entry.scale and not entry.is_float and not legacy:
+                losses.append(f"{entry.name!r}: an entry without a range has no place in {target.value}")
         if legacy:
             found[section] = {entry.name: write(entry) for entry in chosen}
             if len(found[section]) < len(chosen):
@@ -307,6 +326,7 @@ def _legacy_entry(entry: Entry) -> Json:
 
 
 def _list_entry(entry: Entry) -> Json:
+    """1.0.0's form of an entry."""
     head = {"bw": entry.bitwidth, "dtype": "FLOAT" if entry.is_float else "INT"}
     kind = "PER_CHANNEL" if entry.per_channel else "PER_TENSOR"
     if entry.is_float:
@@ -318,4 +338,5 @@ def _list_entry(entry: Entry) -> Json:
         "name": entry.name,
         "offset": list(entry.offset),
         "scale": list(entry.scale),
+        **({"zero_point_shift": list(entry.shift)} if entry.shift else {}),
     }

@@ -53,6 +53,20 @@ def symmetric_offset(bitwidth: npt.ArrayLike) -> Floats:
     return np.asarray(-_power(_floats(bitwidth) - 1.0))
 
 
+def half_grid_offset(bitwidth: npt.ArrayLike) -> Floats:
+    """The offset of 2 bits whose integers stand for -1.5, -0.5, 0.5 and 1.5 steps; NaN for other widths.
+
+    Source: AIMET Encoding Format Specification, int2 encoding with custom grid (y_zero_point -0.5 in 2.x,
+    zero_point_shift 0.5 in 1.0.0).
+    """
+    return np.where(_floats(bitwidth) == 2, -1.5, np.nan)
+
+
+def is_symmetric(offset: npt.ArrayLike, bitwidth: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Whether a grid reaches as far below zero as above it, but for one integer at most."""
+    return np.asarray((offset == symmetric_offset(bitwidth)) | (offset == half_grid_offset(bitwidth)))
+
+
 def fit(
     minimum: npt.ArrayLike,
     maximum: npt.ArrayLike,

@@ -35,6 +35,10 @@ def rows(document: EncodingsDocument, pattern: str = "*") -> Iterator[Row]:
     own = grid.on_grid(elements.scale, elements.offset, elements.bitwidth)
     low = np.where(np.isnan(elements.minimum), own.minimum, elements.minimum)
     high = np.where(np.isnan(elements.maximum), own.maximum, elements.maximum)
+    # The numbers of a float type lie on no grid of equal steps.
+    gridless = (elements.kind == FLOAT) & np.isnan(elements.bitwidth)
+    low, high = np.where(gridless, np.nan, low), np.where(gridless, np.nan, high)
+    offset = np.where(gridless & (elements.offset == 0), np.nan, elements.offset)
     for row, name in enumerate(tensors.names):
         if not fnmatchcase(name, pattern):
             continue
@@ -53,7 +57,7 @@ def rows(document: EncodingsDocument, pattern: str = "*") -> Iterator[Row]:
             _span(low[part]),
             _span(high[part]),
             _span(elements.scale[part]),
-            _span(elements.offset[part]),
+            _span(offset[part]),
         )
 
 

@@ -111,11 +111,6 @@ def extent(value: Any) -> str:
     return f"has {count} value{'s' if count > 1 else ''}"
 
 
-def is_quantized_scale(scale: Any) -> bool:
-    """Whether a 2.1.0 y_scale is itself quantized (double quantization): then its numbers are not read."""
-    return isinstance(scale, dict) and {"x", "x_scale"} <= scale.keys()
-
-
 def codes(keys: Sequence[Any], table: dict[Any, int]) -> Ints:
     """The number of each key in a table, which grows by those that it lacks."""
     fresh = dict.fromkeys(keys)

@@ -29,6 +29,7 @@ from dlclint_rules.encodings.reporting import (
 )
 from dlclint_schemas.quantization import widths
 
+_TWO_BITS = 2
 ENC_TYPES = ("PER_TENSOR", "PER_CHANNEL", "PER_BLOCK", "LPBQ", "VECTOR")
 
 
@@ -283,6 +284,16 @@ def bit_width(context: EncodingsContext) -> Iterator[Finding]:
         value = float(bits[rows[0]])
         impossible = value != round(value) or not 2 <= value <= 32
         documented = sorted(weights if params[rows[0]] else activations)
+        if value == _TWO_BITS and not _is_legacy(document, tensor):
+            made = Finding(
+                f"{tensors.names[tensor]!r}: 2 bits{channels(document, tensor, rows)}, which AIMET's format"
+                f" has and the converters' documents do not: {', '.join(map(str, documented))}",
+                Severity.INFO,
+                Source(FORMAT, "bw"),
+                help="ask the converter of your SDK release",
+                evidence={"bitwidth": value},
+            )
+            return at(context, tensor, _width_path(document, int(rows[0])), made)
         made = Finding(
             f"{tensors.names[tensor]!r}: {shown_bits(value)} bits{channels(document, tensor, rows)};"
             f" documented are {', '.join(map(str, documented))}",
@@ -337,6 +348,10 @@ def _wide_on_hexagon(context: EncodingsContext, sixteen: Mask, params: Mask) -> 
             biases = {name for name, use in weight_uses(context.view.model) if use.is_bias}
         weights = np.array([name not in biases for name in document.tensors.names], bool)
         yield from by_tensor(context, sixteen & params & weights[document.elements.tensor], before_v73)
+
+
+def _is_legacy(document: EncodingsDocument, tensor: int) -> bool:
+    return document.section_of(tensor).layout is Layout.LEGACY
 
 
 def shown_bits(value: float) -> str:

@@ -8,7 +8,15 @@ from dataclasses import replace
 import numpy as np
 
 from dlclint.diagnostic import Confidence, Safety, Severity, Source
-from dlclint.encodings.document import ACTIVATIONS, ENCODINGS, FLOAT, PARAMS, VERSIONS, Layout
+from dlclint.encodings.document import (
+    ACTIVATIONS,
+    ENCODINGS,
+    FLOAT,
+    PARAMS,
+    VERSIONS,
+    EncodingsDocument,
+    Layout,
+)
 from dlclint.encodings.edits import InsertTop, RenameTop, SetValue
 from dlclint.fix import Fix
 from dlclint.rule import EncodingsContext, Finding
@@ -88,9 +96,27 @@ def version(context: EncodingsContext) -> Iterator[Finding]:
     elif layout is not None and given not in VERSIONS[layout]:
         message = f"version {given!r} contradicts the entries, which are shaped as in {layout.value}"
         yield _at_version(context, message, Severity.ERROR)
+    elif given == "2.0.0" and (tensor := _quantized_scale(document)) is not None:
+        message = "y_scale is an object, which is of 2.1.0, while the version says 2.0.0"
+        made = Finding(
+            f"{document.tensors.names[tensor]!r}: {message}",
+            Severity.WARNING,
+            Source(FORMAT, "meta encoding"),
+            help='write "version": "2.1.0"',
+        )
+        yield at(context, tensor, ("y_scale",), made)
     elif given not in _READ_BY_AIMET:
         message = f"AIMET's loader does not take version {given!r}; converters read it as legacy"
         yield _at_version(context, message, Severity.INFO)
+
+
+def _quantized_scale(document: EncodingsDocument) -> int | None:
+    """The first entry whose scale is quantized itself, as 2.1.0 has it."""
+    for tensor in np.flatnonzero(np.isnan(document.elements.scale[document.tensors.first])).tolist():
+        entry = document.entry(tensor)
+        if isinstance(entry, dict) and isinstance(entry.get("y_scale"), dict):
+            return int(tensor)
+    return None
 
 
 def _at_version(context: EncodingsContext, message: str, severity: Severity) -> Finding:
@@ -177,7 +203,9 @@ def layout(context: EncodingsContext) -> Iterator[Finding]:
 
 def _floats_per_channel(context: EncodingsContext) -> Iterator[Finding]:
     document = context.document
-    several = document.tensors.count[document.elements.tensor] > 1
+    # The small floats of 2.x are quantized types, with a scale for each channel or block.
+    scaled = document.tensors.dtype.where(lambda name: name.startswith(("float8", "float4")))
+    several = ((document.tensors.count > 1) & ~scaled)[document.elements.tensor]
 
     def finding(tensor: int, rows: Rows) -> Finding:
         count = int(document.tensors.count[tensor])

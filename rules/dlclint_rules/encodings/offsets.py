@@ -24,15 +24,12 @@ from dlclint_rules.encodings.reporting import (
     channels,
     encodings_rule,
     in_blocks,
+    said_offset,
 )
 
 
 def _integers(document: EncodingsDocument) -> npt.NDArray[np.bool_]:
     return np.asarray((document.elements.kind != FLOAT) & ~np.isnan(document.elements.offset))
-
-
-def _field(document: EncodingsDocument, row: int) -> str:
-    return str(next(part for part in reversed(document.field_path(row, "offset")) if isinstance(part, str)))
 
 
 @encodings_rule()
@@ -56,7 +53,7 @@ def offset_sign(context: EncodingsContext) -> Iterator[Finding]:
         value = -elements.offset[row] if flat else elements.offset[row]
         has_range = not np.isnan(elements.minimum[row] + elements.maximum[row])
         made = Finding(
-            f"{document.tensors.names[tensor]!r}: {_field(document, row)} {value:g}"
+            f"{document.tensors.names[tensor]!r}: {said_offset(document, row)}"
             f"{channels(document, tensor, rows)} has the sign flipped",
             Severity.WARNING if has_range else Severity.ERROR,
             OVERRIDES if has_range else Source(FORMAT, "offset"),
@@ -101,15 +98,18 @@ def fractional_offset(context: EncodingsContext) -> Iterator[Finding]:
     """The offset is not an integer.
 
     Why: an offset that is no integer puts zero between two integers, so padding and ReLU become
-    inexact; AIMET's loader refuses it. (-128.0 is a whole number and fine.)
+    inexact; AIMET's loader refuses it. (-128.0 is a whole number and fine, and so is the grid of two bits
+    that AIMET's specification names: -1.5, -0.5, 0.5 and 1.5 steps, y_zero_point -0.5 in 2.x,
+    zero_point_shift 0.5 in 1.0.0.)
     What to do: round it, which moves the range by less than half a step.
     Fix: safe where min and max are there to recompute it from; else unsafe.
     """
     document = context.document
     elements = document.elements
     offset = elements.offset
-    shifted = document.has("zero_point_shift")
-    hits = _integers(document) & (offset != np.rint(offset)) & ~shifted
+    # Two bits may have a grid that passes zero by.
+    half = offset == grid.half_grid_offset(elements.bitwidth)
+    hits = _integers(document) & (offset != np.rint(offset)) & ~half
 
     def finding(tensor: int, rows: Rows) -> Finding:
         row = int(rows[0])
@@ -120,11 +120,11 @@ def fractional_offset(context: EncodingsContext) -> Iterator[Finding]:
             refit(document, tensor, rows)
             if safe
             else None
-            if flat
+            if flat or document.has("zero_point_shift")[row]
             else Fix("round the offset", Safety.UNSAFE, _offset_edits(document, tensor, rows, rounded))
         )
         made = Finding(
-            f"{document.tensors.names[tensor]!r}: {_field(document, row)} {offset[row]:g}"
+            f"{document.tensors.names[tensor]!r}: {said_offset(document, row)}"
             f"{channels(document, tensor, rows)} is not an integer",
             Severity.WARNING if safe else Severity.ERROR,
             Source(FORMAT, "offset"),
@@ -152,14 +152,15 @@ def symmetric_offset(context: EncodingsContext) -> Iterator[Finding]:
     document = context.document
     elements = document.elements
     expected = grid.symmetric_offset(elements.bitwidth)
-    hits = _integers(document) & (elements.symmetric == 1) & (elements.offset != expected)
+    hits = _integers(document) & (elements.symmetric == 1)
+    hits &= ~grid.is_symmetric(elements.offset, elements.bitwidth)
     hits &= ~np.isnan(elements.bitwidth)
     hits &= elements.offset <= 0
 
     def finding(tensor: int, rows: Rows) -> Finding:
         row = int(rows[0])
         made = Finding(
-            f"{document.tensors.names[tensor]!r}: symmetric with offset {elements.offset[row]:g}"
+            f"{document.tensors.names[tensor]!r}: symmetric with {said_offset(document, row)}"
             f"{channels(document, tensor, rows)}, expected {expected[row]:g}",
             Severity.ERROR,
             Source("qualcomm/aimet#2468", "Invalid offset overridden for symmetric encodings"),
@@ -187,9 +188,10 @@ def per_channel_asymmetric(context: EncodingsContext) -> Iterator[Finding]:
     typed = tensors.enc_type.where(lambda name: name == "PER_CHANNEL")
     several = ((tensors.count > 1) | typed) & ~in_blocks(document)
     expected = grid.symmetric_offset(elements.bitwidth)
-    asymmetric = (elements.offset != expected) | (elements.symmetric == 0)
+    even = grid.is_symmetric(elements.offset, elements.bitwidth)
+    asymmetric = ~even | (elements.symmetric == 0)
     hits = _integers(document) & ~np.isnan(elements.bitwidth) & several[elements.tensor] & asymmetric
-    hits &= ~((elements.symmetric == 1) & (elements.offset != expected))  # symmetric-offset says it
+    hits &= ~((elements.symmetric == 1) & ~even)  # symmetric-offset says it
 
     def finding(tensor: int, rows: Rows) -> Finding:
         row = int(rows[0])
@@ -203,10 +205,13 @@ def per_channel_asymmetric(context: EncodingsContext) -> Iterator[Finding]:
                     said.append(SetValue(tensor, document.field_path(r, "symmetric"), spelled))
             edits = Fix(edits.title, Safety.UNSAFE, (*edits.make(), *dict.fromkeys(said)))
         value = elements.offset[row]
-        what = f"offset {value:g}" if value != expected[row] else "is_symmetric false"
+        what = said_offset(document, row) if not even[row] else "is_symmetric false"
+        wanted = (
+            "y_zero_point 0 of a signed type" if document.is_flat(tensor) else f"offset {expected[row]:g}"
+        )
         made = Finding(
             f"{tensors.names[tensor]!r}: per channel with {what}{channels(document, tensor, rows)};"
-            f" it must be symmetric, offset {expected[row]:g}",
+            f" it must be symmetric, {wanted}",
             Severity.ERROR,
             PER_CHANNEL,
             help="use symmetric weights per channel, or one asymmetric encoding per tensor",

@@ -21,6 +21,7 @@ from dlclint_rules.encodings.reporting import (
     by_tensor,
     channels,
     encodings_rule,
+    said_offset,
 )
 
 
@@ -151,7 +152,7 @@ def zero_off_grid(context: EncodingsContext) -> Iterator[Finding]:
         row = int(rows[0])
         lowest = -float(grid.steps(elements.bitwidth[row]))
         made = Finding(
-            f"{document.tensors.names[tensor]!r}: offset {elements.offset[row]:g}"
+            f"{document.tensors.names[tensor]!r}: {said_offset(document, row)}"
             f"{channels(document, tensor, rows)} lies beyond {elements.bitwidth[row]:g} bits"
             f" ({lowest:g} to 0), so zero is outside the range",
             Severity.ERROR,

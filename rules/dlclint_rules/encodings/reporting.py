@@ -103,6 +103,14 @@ def channels(document: EncodingsDocument, tensor: int, rows: Rows) -> str:
     return f" in {len(rows)} of {count} channels ({listed})"
 
 
+def said_offset(document: EncodingsDocument, row: int) -> str:
+    """An element's offset by the name and the number that the file has, such as `y_zero_point -0.5`."""
+    path = document.field_path(row, "offset")
+    name = next(part for part in reversed(path) if isinstance(part, str))
+    written = document.spelling(int(document.elements.tensor[row]), path)
+    return f"{name} {written or format(document.elements.offset[row], 'g')}"
+
+
 def in_blocks(document: EncodingsDocument) -> Mask:
     """The tensors whose encodings are per block or vector, not per tensor or channel."""
     tensors = document.tensors
