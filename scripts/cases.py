@@ -1,0 +1,106 @@
+"""Write what dlclint says of reported cases, or with `--check` fail if docs/cases.md is not fresh.
+
+    python scripts/cases.py [--check] [FOLDER]
+
+The cases lie outside the repository, in `../shared/cases` or in FOLDER; where they are absent there is
+nothing to do, and that is said. `tests/cases.json` names the rules that must speak of each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shlex
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from dlclint.cli.main import main as command
+from pages._markdown import table
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "cases.md"
+HEAD = """# Reported cases
+
+What `dlclint check` says of small inputs that show one cause each, which people reported in public threads
+or which genuine exports of AIMET 2.42 showed. The cases are kept outside the repository; this page is
+generated where they are at hand (`python scripts/cases.py`). "must be quiet" names rules that would be wrong.
+
+"""
+
+
+def findings(folder: Path, case: dict[str, Any]) -> dict[str, str]:
+    """Rule to the worst severity with which it speaks of a case; the case is copied, to stand alone."""
+    with tempfile.TemporaryDirectory() as made:
+        place = Path(made)
+        names = [
+            shutil.copy(folder / case[key], place / Path(case[key]).name)
+            for key in ("model", "file")
+            if case[key]
+        ]
+        arguments = [str(names[0])] + (["--encodings", str(names[1])] if len(names) == 2 else [])
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(io.StringIO()):
+            command(["check", "--isolated", "--format", "json", *shlex.split(case["options"]), *arguments])
+    found: dict[str, str] = {}
+    for file in json.loads(output.getvalue())["files"]:
+        for item in file["findings"]:
+            known = [found[item["rule"]]] if item["rule"] in found else []
+            found[item["rule"]] = min([item["severity"], *known], key=("error", "warning", "info").index)
+    return found
+
+
+def page(folder: Path) -> tuple[str, int]:
+    """The page, and how many cases are not as they must be."""
+    rows, wrong = [], 0
+    for case in json.loads((ROOT / "tests" / "cases.json").read_text("utf-8"))["cases"]:
+        found = findings(folder, case)
+        missing = [rule for rule in case["rules"] if rule not in found]
+        loud = [rule for rule in case.get("quiet", ()) if rule in found]
+        wrong += bool(missing or loud)
+        said = [
+            f"{rule} ({found[rule]})"
+            for rule in sorted(found)
+            if found[rule] != "info" or rule in case["rules"]
+        ]
+        expected = ", ".join(case["rules"]) or f"must be quiet: {', '.join(case['quiet'])}"
+        inputs = " + ".join(Path(case[key]).name for key in ("model", "file") if case[key])
+        verdict = "missed" if missing else "wrong" if loud else "as it must be"
+        rows.append((case["log"], inputs, case["options"], expected, ", ".join(said) or "nothing", verdict))
+    heads = (
+        "row of the log",
+        "case",
+        "options",
+        "expected",
+        "found: errors, warnings and what is expected",
+        "verdict",
+    )
+    total = f"{len(rows) - wrong} of {len(rows)} are as they must be.\n\n"
+    return HEAD + total + table(heads, rows), wrong
+
+
+def main(arguments: list[str]) -> int:
+    """Exit 1 if `--check` is given and the page is not fresh."""
+    check = "--check" in arguments
+    given = [argument for argument in arguments if argument != "--check"]
+    folder = Path(given[0]) if given else ROOT.parent / "shared" / "cases"
+    if not folder.is_dir():
+        print(f"{folder} is not there, so the cases cannot be asked about; nothing was done")
+        return 0
+    text, wrong = page(folder)
+    if check:
+        fresh = PAGE.is_file() and PAGE.read_text("utf-8") == text
+        print(
+            "docs/cases.md is fresh" if fresh else "docs/cases.md is not fresh; run python scripts/cases.py"
+        )
+        return 0 if fresh else 1
+    PAGE.write_text(text, "utf-8")
+    print(f"docs/cases.md: {wrong} cases are not as they must be")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
