@@ -116,3 +116,12 @@ def replayed() -> dict[str, list[Any]]:
 @pytest.mark.parametrize("name", sorted(path.name for path in CORPUS.glob(f"*{SIDECAR}")))
 def test_what_was_found_stays_right(replayed: dict[str, list[Any]], name: str) -> None:
     assert replayed[name] == []
+
+
+@pytest.mark.parametrize("surface", [*SURFACES, SWEEP])
+def test_a_short_run_finds_nothing(surface: str) -> None:
+    """The long one is a workflow of its own; `python -m tests.fuzz` minimizes what this one finds."""
+    events: list[dict[str, Any]] = []
+    server.serve(server.numbered(surface, 0, range(120)), events.append, near=True)
+    assert [event["index"] for event in events] == list(range(120))
+    assert {f"{surface} 0 {event['index']}": event["flaws"] for event in events if event["flaws"]} == {}

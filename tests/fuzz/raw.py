@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 from dataclasses import dataclass, field
 
@@ -103,6 +102,12 @@ class Field:
             return head + varint(len(body) if self.declared is None else self.declared) + body
         return head + body
 
+    def flat(self) -> Field:
+        """The same field, what lies in it as bytes."""
+        if self.inner is None or self.kind != 2:
+            return Field(self.number, self.kind, self.value)
+        return Field(self.number, 2, b"".join(item.encoded() for item in self.inner))
+
 
 def varint(value: int) -> bytes:
     """Base-128, negative numbers as 64 bits."""
@@ -198,9 +203,9 @@ def wire(data: bytes, random: random.Random) -> bytes:
         elif choice == 5:
             place[at:at] = [chosen] * random.choice((1, 1, 2, 20))
         elif choice == 6:
-            random.choice(places).append(copy.deepcopy(chosen))
+            random.choice(places).append(chosen.flat())
         elif choice == 7 and chosen.kind == 2:
-            for _ in range(random.choice((1, 3, 120))):
+            for _ in range(random.choice((1, 3, 60))):
                 chosen = Field(chosen.number, 2, b"", [chosen])
             place[at] = chosen
         elif choice == 8:
