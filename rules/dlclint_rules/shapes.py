@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dlclint.diagnostic import About, Confidence, Severity, Source, counted
+from dlclint.model.contradictions import operand_texts
+from dlclint.model.dimensions import NOTHING
 from dlclint.model.graph import Graph
+from dlclint.model.op_facts import PARAMETER_ROLES, role
 from dlclint.model.types import TensorType
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
 from dlclint_rules import sources
+
+INFERENCE = Source("ONNX shape inference", "strict")
+EMPTY = Source("QNN 2.51 HTP backend", "error 6005 composing a graph")
 
 
 def graph_inputs(context: ModelContext) -> Iterator[tuple[str, TensorType]]:
@@ -90,6 +96,54 @@ def unknown_shape(context: ModelContext) -> Iterator[Finding]:
 
 
 @rule(about=About.FILE)
+def contradiction(context: ModelContext) -> Iterator[Finding]:
+    """Shapes or types that exclude each other.
+
+    Why: operands that do not broadcast, a Reshape to another number of elements, a window beyond the padded
+    input, a type that the operator does not take: ONNX Runtime refuses to load or to run such a model, and
+    the converter has no layer for it. The words are those of onnx's strict shape inference, or of the
+    operator's document where inference does not check.
+    What to do: look at the node and at what its inputs are; after `-d`, `-s` or `-b`, check the sizes given.
+    """
+    given = context.view.model.overridden is not NOTHING
+    advice = "check the sizes given with -d, -s or -b" if given else "correct the model where it was edited"
+    for found in context.view.contradictions:
+        if found.lenient:
+            continue
+        what = f"output {found.tensor!r} is " if found.tensor else ""
+        operands = "" if found.tensor else f" ({operand_texts(found.node)})"
+        yield Finding(
+            f"{found.node.op_type}: {what}{found.words}{operands}",
+            Severity.ERROR,
+            INFERENCE if found.inferred else sources.ONNX,
+            help=f"{advice}, or export again",
+            node=found.node,
+            tensor=found.tensor,
+        )
+
+
+@rule(about=About.FILE)
+def declared_otherwise(context: ModelContext) -> Iterator[Finding]:
+    """A tensor's declared sizes differ from those that follow.
+
+    Why: exporters and graph editors leave outdated shapes in value_info and outputs. ONNX Runtime warns and
+    goes by what follows from the nodes; strict shape inference refuses the model, and what reads the declared
+    shape alone goes by the wrong sizes.
+    What to do: remove the declared shapes (value_info) and infer them anew, or export again.
+    """
+    for found in context.view.contradictions:
+        if found.lenient:
+            yield Finding(
+                f"{found.node.op_type}: output {found.tensor!r} is {found.words}",
+                Severity.WARNING,
+                INFERENCE,
+                help="remove the declared shape and infer it anew, or export again",
+                node=found.node,
+                tensor=found.tensor,
+            )
+
+
+@rule(about=About.FILE)
 def input_rank(context: ModelContext) -> Iterator[Finding]:
     """An input has more than four dimensions.
 
@@ -160,13 +214,16 @@ def _between_reshapes(graph: Graph, tensor: str) -> bool:
 def odd_dim(context: ModelContext) -> Iterator[Finding]:
     """A dimension is 0, negative, or the text "None".
 
-    Why: such values are marks of a failed export, not sizes; the converter takes them literally.
+    Why: such values are marks of a failed export, not sizes; the converter takes them literally. A list of
+    axes or pads may be empty, and is none of these.
     What to do: export with real sizes or symbols, or override with `-d NAME DIMS`.
     """
     graph = context.view.model.graph
     for kind, names in (("input", graph.inputs), ("output", graph.outputs)):
         for name in names:
             found = graph.type_of(name)
+            if kind == "input" and _is_parameter(graph, name):
+                continue
             for axis, dim in enumerate((found and found.shape) or ()):
                 if (isinstance(dim, int) and dim <= 0) or dim in ("None", "-1", "0", "?"):
                     yield Finding(
@@ -177,3 +234,44 @@ def odd_dim(context: ModelContext) -> Iterator[Finding]:
                         tensor=name,
                         evidence={"axis": axis, "dim": str(dim)},
                     )
+
+
+def _is_parameter(graph: Graph, name: str) -> bool:
+    """Whether a tensor is a list of axes, pads and the like for all that read it."""
+    roles = {
+        role(node.op_type, position)
+        for node in graph.consumers(name)
+        for position, read in enumerate(node.inputs)
+        if read == name
+    }
+    return bool(roles) and roles <= PARAMETER_ROLES
+
+
+@rule(about=About.CONVERSION)
+def empty_tensor(context: ModelContext) -> Iterator[Finding]:
+    """A node makes a tensor without elements.
+
+    Why: a Slice past the end, a Split into nothing or a window with nothing in it give a dimension of 0. A
+    layer without elements cannot be built: QNN stops composing the graph with error 6005. What is empty and
+    joined by a Concat is dropped by ONNX Runtime, and by the converter where its simplification removes it.
+    What to do: remove what makes nothing; after `-d`, check the sizes given.
+    """
+    for node in context.view.nodes():
+        for name in node.outputs:
+            found = node.graph.type_of(name) if name else None
+            if found is None or found.shape is None or 0 not in found.shape:
+                continue
+            reads = [node.graph.type_of(source) for source in node.inputs if source]
+            if any(kind is not None and kind.shape is not None and 0 in kind.shape for kind in reads):
+                continue  # the node that makes the first one is named
+            yield Finding(
+                f"{node.op_type} makes {name!r} ({found}), which has no elements",
+                Severity.ERROR,
+                EMPTY,
+                Confidence.FIELD_REPORTED,
+                help="take out what makes nothing, or give the inputs other sizes",
+                node=node,
+                tensor=name,
+                evidence={"axis": found.shape.index(0)},
+            )
+            break

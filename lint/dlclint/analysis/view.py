@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dlclint.analysis.cle.matching import Matching
     from dlclint.analysis.qdq.encodings import CarriedEncodings
     from dlclint.analysis.weights.given import GivenWeight
+    from dlclint.model.contradictions import Contradiction
 
 _NONE: Mapping[NodeKey, str] = MappingProxyType({})
 _Case = tuple[str, str, str, tuple[str, ...]]
@@ -49,8 +50,9 @@ class ModelView:
         """The same model for another target; the statistics of its weights are shared."""
         other = ModelView(self.model, target, self._overrides)
         other.weights = self.weights
-        if "carried" in vars(self):
-            other.carried = self.carried
+        for kept in ("carried", "contradictions"):
+            if kept in vars(self):
+                vars(other)[kept] = vars(self)[kept]
         return other
 
     @cached_property
@@ -118,6 +120,14 @@ class ModelView:
         from dlclint.analysis.cle.matching import match
 
         return match(self.model, self.folded)
+
+    @cached_property
+    def contradictions(self) -> tuple[Contradiction, ...]:
+        """Where the model's shapes and types cannot be, see `dlclint.model.contradictions`."""
+        # Imported here because a view may be asked about other things alone.
+        from dlclint.model.contradictions import contradictions
+
+        return contradictions(self.model)
 
     @cached_property
     def weights(self) -> Weights:

@@ -400,6 +400,8 @@ class Model:
         """What onnx.checker says, one line each."""
         self.crashes = Crashes()
         """Native calls that did not survive the model."""
+        self.refined: set[str] = set()
+        """Tensors of which more is known than onnx's inference of the whole model tells."""
         self.overridden: Applied = NOTHING
         """What the inputs declared where dimension overrides were written."""
         self.opsets: dict[str, int] = _imports(proto.opset_import)
@@ -480,9 +482,7 @@ class Model:
             name
             for graph in self.graphs()
             for name in (
-                *graph.inputs,
-                *graph.initializer_names,
-                *graph.outputs,
+                *(*graph.inputs, *graph.initializer_names, *graph.outputs),
                 *(name for node in graph.nodes for name in (*node.inputs, *node.outputs)),
             )
         )

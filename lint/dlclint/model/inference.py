@@ -8,6 +8,7 @@ loops and functions are followed with what they are given (`dlclint.model.bodies
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,14 +59,14 @@ def infer(proto: onnx.ModelProto, crashes: Crashes) -> onnx.ModelProto:
         return proto
 
 
-def contradiction(proto: onnx.ModelProto) -> str:
-    """What strict inference says against the structure, in one line, or ""."""
+def contradiction(proto: onnx.ModelProto, crashes: Crashes | None = None) -> str | None:
+    """What strict inference says against the structure, in one line, or "". None: it could not be asked."""
     try:
-        skipped = (proto.functions and _expands_too_far(proto)) or _has_too_many_bodies(proto.graph)
-        if not skipped:
-            _infer_shapes(proto, Crashes(), check_type=True, strict_mode=True)
+        if (proto.functions and _expands_too_far(proto)) or _has_too_many_bodies(proto.graph):
+            return None
+        _infer_shapes(proto, crashes or Crashes(), check_type=True, strict_mode=True)
     except Ended:  # the inference that is not strict ends as well, and `infer` tells
-        return ""
+        return None
     except Exception as error:  # inference raises RuntimeError, InferenceError and others
         return " ".join(str(error).split()) or type(error).__name__
     return ""
@@ -207,6 +208,7 @@ class _Refinement:
         if better != known:
             graph.learn_type(tensor, better)
             self.changed.add(tensor)
+            self.model.refined.add(tensor)
 
     def _infer(self, node: Node) -> dict[str, TensorType]:
         if self.functions is not None and self.model.is_function(node):
@@ -221,7 +223,7 @@ class _Refinement:
             from dlclint.model.bodies import leaving
 
             return leaving(node)
-        values = self._new_values(node)
+        values = computed_values(node)
         anew = self._anew or self.model.crashes.ended(INFERENCE, node.graph.path)
         if not values and not anew and self.changed.isdisjoint(node.inputs):
             return {}
@@ -230,17 +232,6 @@ class _Refinement:
         if ranked is not None:
             name = node.output(0)
             found[name] = merged(found.get(name), ranked)
-        return found
-
-    def _new_values(self, node: Node) -> dict[str, Value]:
-        """Values of inputs that decide the shape and that onnx did not see, because they are computed."""
-        found: dict[str, Value] = {}
-        for position in VALUE_INPUTS.get(node.op_type, ()):
-            name = node.input(position)
-            if name and node.graph.constant(name) is None:
-                value = self.values.partly(node.graph, name) or _of_known_length(node.graph.type_of(name))
-                if value is not None:
-                    found[name] = value
         return found
 
 
@@ -276,6 +267,19 @@ def _kept(body: Graph, state: Carried, assumed: TensorType) -> TensorType | None
 
 
 def _infer_node(node: Node, values: dict[str, Value]) -> dict[str, TensorType]:
+    try:
+        return ask_node(node, values)
+    except Exception:  # a node that contradicts its operator, see `dlclint.model.contradictions`
+        return {}
+
+
+def ask_node(node: Node, values: Mapping[str, Value]) -> dict[str, TensorType]:
+    """What onnx's inference makes of one node, given the types known and the values of its inputs.
+
+    Raises:
+        Exception: inference refuses the node; InferenceError, ValidationError and others.
+        Ended: it ended the process.
+    """
     schema, graph = node.schema, node.graph
     if schema is not None and not schema.has_type_and_shape_inference_function:
         schema = schema_of(_STANDS_IN.get(node.op_type, ""), "", graph.opset("") or 1)
@@ -289,25 +293,36 @@ def _infer_node(node: Node, values: dict[str, Value]) -> dict[str, TensorType]:
         if elements is not None and (value is None or value.unknown is None):
             data[name] = onnx.numpy_helper.from_array(elements, name)
     opset = onnx.helper.make_opsetid("", graph.opset("") or 1)
-    try:
-        made = graph.model.crashes.attempt(
-            INFERENCE,
-            onnx.shape_inference.infer_node_outputs,
-            schema,
-            node.proto,
-            types,
-            data,
-            graph=graph.path,
-            index=node.index,
-            op=node.op_type,
-            where=spot(graph.path, next(filter(None, node.outputs), node.index)),
-            opset_imports=[opset],
-            ir_version=graph.model.proto.ir_version,
-        )
-    except Exception:  # inference refuses a node that contradicts its operator; rules report those
-        return {}
+    made = graph.model.crashes.attempt(
+        INFERENCE,
+        onnx.shape_inference.infer_node_outputs,
+        schema,
+        node.proto,
+        types,
+        data,
+        graph=graph.path,
+        index=node.index,
+        op=node.op_type,
+        where=spot(graph.path, next(filter(None, node.outputs), node.index)),
+        opset_imports=[opset],
+        ir_version=graph.model.proto.ir_version,
+    )
     kinds = {name: tensor_type(kind) for name, kind in made.items() if name}
     return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
+def computed_values(node: Node) -> dict[str, Value]:
+    """Values of inputs that decide the shape and that onnx does not see, because they are computed."""
+    found: dict[str, Value] = {}
+    for position in VALUE_INPUTS.get(node.op_type, ()):
+        name = node.input(position)
+        if name and node.graph.constant(name) is None:
+            value = node.graph.model.values.partly(node.graph, name) or _of_known_length(
+                node.graph.type_of(name)
+            )
+            if value is not None:
+                found[name] = value
+    return found
 
 
 def _type_proto(found: TensorType | None) -> onnx.TypeProto:

@@ -1,0 +1,132 @@
+"""Where the shapes and types of a model cannot be: what onnx's strict inference says, node by node.
+
+onnx collects what its inference finds and names nodes by op and name, which need not be unique, so that it
+only tells whether anything is wrong; the nodes are then asked one by one. What inference does not check,
+but no runtime computes, is in `dlclint.model.operands`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import onnx
+
+from dlclint.contained.guard import Ended
+from dlclint.model.attributes import DOMAINS
+from dlclint.model.evaluation.values import Value
+from dlclint.model.graph import Graph, Model, Node
+from dlclint.model.inference import ask_node, computed_values, contradiction
+from dlclint.model.op_facts import VALUE_INPUTS
+from dlclint.model.operands import misfit
+from dlclint.model.types import Dim, TensorType
+from dlclint_schemas.record import record
+
+_UNTOLD = "expected to have type but instead is null"
+"""What inference says of an input whose type it was not told."""
+_TAGS = re.compile(r"\[(?:Shape|Type)InferenceError\] *|Inference error\(s\): *|^\(op_type:[^)]*\): *")
+
+
+@record
+class Contradiction:
+    """Something that is said of a tensor or node twice, in ways that exclude each other."""
+
+    node: Node
+    words: str
+    """What is wrong, in one line."""
+    tensor: str = ""
+    """The output that is declared otherwise than it follows; "" where the node itself cannot be."""
+    inferred: bool = True
+    """Whether the words are those of onnx's inference, or follow from its types."""
+    lenient: bool = False
+    """Whether ONNX Runtime takes the model all the same: it infers the sizes anew and warns."""
+
+
+def contradictions(model: Model) -> tuple[Contradiction, ...]:
+    """Every contradiction of a model, in the order of its nodes.
+
+    Nothing is said of a node whose operands are unknown, nor of calls and bodies as such: their nodes are
+    asked with what they are given.
+    """
+    told = contradiction(model.proto, model.crashes)
+    found: list[Contradiction] = []
+    for graph in model.graphs():
+        if graph.variants:
+            continue  # a function that is called in several ways has no types of its own
+        for node in graph.nodes:
+            if node.domain in DOMAINS and not node.subgraphs and not model.is_function(node):
+                found += list(_of_node(node, told != ""))
+    if told and not found:
+        found += _of_bodies(model, told)
+    return tuple(found)
+
+
+def _of_node(node: Node, anew: bool) -> Iterator[Contradiction]:
+    made: dict[str, TensorType] = {}
+    values = _news(node)
+    if (anew or values or not node.graph.model.refined.isdisjoint(node.inputs)) and _is_told(node):
+        try:
+            made = ask_node(node, values)
+        except Ended:
+            return
+        except Exception as error:  # inference raises InferenceError, ValidationError and others
+            words = _words(error)
+            if _UNTOLD not in words:
+                yield Contradiction(node, words)
+                return
+    words = misfit(node)
+    if words:
+        yield Contradiction(node, words, inferred=False)
+        return
+    for name, kind in made.items():
+        yield from _declared_otherwise(node, name, kind)
+
+
+def _news(node: Node) -> dict[str, Value]:
+    return computed_values(node) if node.op_type in VALUE_INPUTS else {}
+
+
+def _words(error: Exception | str) -> str:
+    return _TAGS.sub("", " ".join(str(error).split())).strip() or type(error).__name__
+
+
+def _of_bodies(model: Model, told: str) -> Iterator[Contradiction]:
+    """What is wrong with a node that has bodies, or that calls a function: the first of its kind is named."""
+    for graph in model.graphs():
+        for node in graph.nodes:
+            calls = node.subgraphs or model.is_function(node)
+            if calls and re.search(rf"\(op_type:{re.escape(node.op_type)}\b", told):
+                yield Contradiction(node, _words(told))
+                return
+
+
+def _is_told(node: Node) -> bool:
+    """Whether enough is known of a node's inputs for inference to judge them."""
+    kinds = [node.graph.type_of(name) for name in node.inputs if name]
+    return all(kind is None or kind.data_type != onnx.TensorProto.UNDEFINED for kind in kinds)
+
+
+def _declared_otherwise(node: Node, name: str, follows: TensorType) -> Iterator[Contradiction]:
+    declared = node.graph.type_of(name)
+    if declared is None:
+        return
+    known = follows.data_type and declared.data_type
+    if known and follows.data_type != declared.data_type:
+        yield Contradiction(node, f"declared as {declared}, {follows} follows", name)
+    elif declared.shape is not None and follows.shape is not None and not _is_negative(follows.shape):
+        pairs = list(zip(declared.shape, follows.shape, strict=False))
+        other = any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in pairs)
+        if len(declared.shape) != len(follows.shape) or other:
+            yield Contradiction(node, f"declared as {declared}, {follows} follows", name, lenient=True)
+
+
+def _is_negative(shape: tuple[Dim, ...]) -> bool:
+    """Whether inference made a size below 0, as it does of a pooling window beyond its input."""
+    return any(isinstance(size, int) and size < 0 for size in shape)
+
+
+def operand_texts(node: Node) -> str:
+    """A node's inputs with their types, such as `'x' float[1,3], 'w' float[5]`."""
+    graph: Graph = node.graph
+    shown = [f"{name!r} {graph.type_of(name) or 'of unknown type'}" for name in node.inputs if name]
+    return ", ".join(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")

@@ -1,0 +1,232 @@
+"""Operands that do not fit each other and that onnx's shape inference lets pass.
+
+Each check names its op's rule in the ONNX operator documents. Only known sizes are compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from dlclint.model.graph import Node
+from dlclint.model.op_facts import RECURRENT
+from dlclint.model.types import Dim
+
+
+def misfit(node: Node) -> str:
+    """What is wrong with the sizes of a node's operands, in one line, or ""."""
+    check = _CHECKS.get(node.op_type)
+    return "" if check is None else check(node)
+
+
+def _shape(node: Node, position: int) -> tuple[Dim, ...] | None:
+    name = node.input(position)
+    found = node.graph.type_of(name) if name else None
+    return None if found is None else found.shape
+
+
+def _differ(one: Dim, other: Dim) -> bool:
+    return isinstance(one, int) and isinstance(other, int) and one != other
+
+
+def _convolution(node: Node) -> str:
+    data, weight, bias = (_shape(node, position) for position in range(3))
+    if data is None or weight is None or len(data) < 3 or len(weight) != len(data):
+        return ""
+    group = node.attribute("group", 1)
+    transposed = node.op_type == "ConvTranspose"
+    channels, rest, outputs = data[1], weight[0 if transposed else 1], weight[1 if transposed else 0]
+    taken = rest if transposed or not isinstance(rest, int) else rest * group
+    if _differ(channels, taken):
+        of_groups = f" ({rest} in each of {group} groups)" if group != 1 and not transposed else ""
+        return f"the input has {channels} channels, the weight takes {taken}{of_groups}"
+    split = channels if transposed else outputs
+    if isinstance(split, int) and group > 0 and split % group:
+        return f"{split} {'channels' if transposed else 'filters'} do not divide into {group} groups"
+    made = outputs * group if transposed and isinstance(outputs, int) else outputs
+    if bias is not None and (len(bias) != 1 or _differ(bias[0], made)):
+        return f"the bias {_text(bias)} is no number for each of {made} output channels"
+    return "" if transposed else _window(node, data, weight[2:])
+
+
+def _window(node: Node, data: tuple[Dim, ...], kernel: tuple[Dim, ...]) -> str:
+    """The window, with its dilation, must fit into the padded input; of pooling a rule of its own speaks."""
+    axes = len(kernel)
+    if node.attribute("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+        return ""
+    pads = node.attribute("pads") or [0] * (2 * axes)
+    dilations = node.attribute("dilations") or [1] * axes
+    if len(pads) != 2 * axes or len(dilations) != axes:
+        return ""
+    for axis, (size, width) in enumerate(zip(data[2:], kernel, strict=False)):
+        if not isinstance(size, int) or not isinstance(width, int) or size <= 0:
+            continue
+        window, padded = (width - 1) * dilations[axis] + 1, size + pads[axis] + pads[axis + axes]
+        if window > padded:
+            dilated = f" (kernel {width}, dilation {dilations[axis]})" if dilations[axis] != 1 else ""
+            return f"a window of {window}{dilated} exceeds the padded input of {padded} in axis {axis + 2}"
+    return ""
+
+
+def _reshape(node: Node) -> str:
+    """Reshape: as many elements behind it as before it."""
+    before, asked = _shape(node, 0), node.graph.model.values.whole(node.graph, node.input(1))
+    if before is None or asked is None or asked.ndim != 1 or asked.dtype.kind not in "iu":
+        return ""
+    if not all(isinstance(size, int) for size in before):
+        return ""
+    sizes = [size for size in before if isinstance(size, int)]
+    wanted = [int(size) for size in asked]
+    if not node.attribute("allowzero", 0):
+        if any(size == 0 and axis >= len(sizes) for axis, size in enumerate(wanted)):
+            return f"{wanted} copies an axis that the input of rank {len(sizes)} does not have"
+        wanted = [sizes[axis] if size == 0 else size for axis, size in enumerate(wanted)]
+    count, known = math.prod(sizes), math.prod(size for size in wanted if size >= 0)
+    if wanted.count(-1) > 1 or any(size < -1 for size in wanted):
+        return f"{[int(size) for size in asked]} is no shape"
+    fits = (known > 0 and count % known == 0) or count == 0 if -1 in wanted else count == known
+    return "" if fits else f"{count} elements do not fill {[int(size) for size in asked]}"
+
+
+def _batch_normalization(node: Node) -> str:
+    """BatchNormalization: one scale, bias, mean and variance for each channel."""
+    data = _shape(node, 0)
+    if data is None or len(data) < 2:
+        return ""
+    for position in range(1, 5):
+        found = _shape(node, position)
+        if found is not None and (len(found) != 1 or _differ(found[0], data[1])):
+            return f"input {position} {_text(found)} is no number for each of {data[1]} channels"
+    return ""
+
+
+def _broadcasts(small: tuple[Dim, ...], large: tuple[Dim, ...]) -> bool:
+    """Whether one shape can be broadcast to another without changing it."""
+    if len(small) > len(large):
+        return False
+    pairs = zip(reversed(small), reversed(large), strict=False)
+    return not any(_differ(one, other) and one != 1 for one, other in pairs)
+
+
+def _text(shape: tuple[Dim, ...]) -> str:
+    return f"[{','.join('?' if size is None else str(size) for size in shape)}]"
+
+
+def _gemm(node: Node) -> str:
+    """Gemm: C broadcasts to A' x B'."""
+    first, second, bias = (_shape(node, position) for position in range(3))
+    if first is None or second is None or bias is None or len(first) != 2 or len(second) != 2:
+        return ""
+    rows = first[1 if node.attribute("transA", 0) else 0]
+    columns = second[0 if node.attribute("transB", 0) else 1]
+    fits = _broadcasts(bias, (rows, columns))
+    return "" if fits else f"the bias {_text(bias)} does not broadcast to {_text((rows, columns))}"
+
+
+def _slope(node: Node) -> str:
+    """PRelu: the slope broadcasts to the input, in one direction (version 7 and later)."""
+    data, slope = _shape(node, 0), _shape(node, 1)
+    if data is None or slope is None or (node.version or 0) < 7:
+        return ""
+    return "" if _broadcasts(slope, data) else f"the slope {_text(slope)} does not broadcast to {_text(data)}"
+
+
+def _layer_normalization(node: Node) -> str:
+    """LayerNormalization: scale and bias broadcast to the axes that are normalized."""
+    data = _shape(node, 0)
+    axis = node.attribute("axis", -1)
+    if data is None or not -len(data) <= axis < len(data):
+        return ""
+    for what, position in (("scale", 1), ("bias", 2)):
+        found = _shape(node, position)
+        if found is not None and not _broadcasts(found, data):
+            return f"the {what} {_text(found)} does not broadcast to {_text(data)}"
+    return ""
+
+
+def _instance_normalization(node: Node) -> str:
+    """InstanceNormalization: an input with space, and one scale and bias for each channel."""
+    data = _shape(node, 0)
+    if data is None:
+        return ""
+    if len(data) < 3:
+        return f"the input {_text(data)} has no axes behind batch and channels"
+    for what, position in (("scale", 1), ("bias", 2)):
+        found = _shape(node, position)
+        if found is not None and (len(found) != 1 or _differ(found[0], data[1])):
+            return f"the {what} {_text(found)} is no number for each of {data[1]} channels"
+    return ""
+
+
+_GATES = MappingProxyType({"LSTM": 4, "GRU": 3, "RNN": 1})
+
+
+def _recurrent(node: Node) -> str:
+    """LSTM, GRU, RNN: every weight and state by gates, hidden, input and batch, states by directions too.
+
+    A weight for more directions than are run is left alone: backends read the first ones.
+    """
+    data, hidden = _shape(node, 0), node.attribute("hidden_size")
+    if data is None or len(data) != 3 or not hidden:
+        return ""
+    directions = 2 if node.attribute("direction", "forward") == "bidirectional" else 1
+    gates = _GATES[node.op_type] * hidden
+    first, second = data[0], data[1]
+    batch = first if node.attribute("layout", 0) else second
+    state = (batch, directions, hidden) if node.attribute("layout", 0) else (directions, batch, hidden)
+    wanted: dict[int, tuple[Dim, ...]] = {
+        1: (None, gates, data[2]),
+        2: (None, gates, hidden),
+        3: (None, 2 * gates),
+        5: state,
+        6: state,
+        7: (None, 3 * hidden),
+    }
+    for position, shape in wanted.items():
+        found = _shape(node, position)
+        if found is not None and (
+            len(found) != len(shape) or any(_differ(a, b) for a, b in zip(found, shape, strict=True))
+        ):
+            return f"input {position} is {_text(found)}, hidden_size {hidden} asks for {_text(shape)}"
+    return ""
+
+
+def _scatter_nd(node: Node) -> str:
+    """ScatterND: updates are as many slices of the data as there are indices."""
+    data, indices, updates = (_shape(node, position) for position in range(3))
+    if data is None or not indices or updates is None or not isinstance(indices[-1], int):
+        return ""
+    if indices[-1] > len(data):
+        return f"indices {_text(indices)} address more axes than {_text(data)} has"
+    wanted = (*indices[:-1], *data[indices[-1] :])
+    if len(wanted) == len(updates) and not any(_differ(a, b) for a, b in zip(wanted, updates, strict=True)):
+        return ""
+    return f"updates {_text(updates)} are not of shape {_text(wanted)}"
+
+
+def _same_rank(node: Node) -> str:
+    """GatherElements, ScatterElements: indices (and updates) have the rank of the data."""
+    data = _shape(node, 0)
+    for position in (1, 2) if node.op_type == "ScatterElements" else (1,):
+        found = _shape(node, position)
+        if data is not None and found is not None and len(found) != len(data):
+            return f"input {position} {_text(found)} has another rank than the data {_text(data)}"
+    return ""
+
+
+_CHECKS: Mapping[str, Callable[[Node], str]] = MappingProxyType(
+    {
+        "Conv": _convolution,
+        "ConvTranspose": _convolution,
+        "Reshape": _reshape,
+        "BatchNormalization": _batch_normalization,
+        "Gemm": _gemm,
+        "PRelu": _slope,
+        "LayerNormalization": _layer_normalization,
+        "InstanceNormalization": _instance_normalization,
+        "ScatterND": _scatter_nd,
+        **dict.fromkeys(("GatherElements", "ScatterElements"), _same_rank),
+        **dict.fromkeys(RECURRENT, _recurrent),
+    }
+)
