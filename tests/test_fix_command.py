@@ -267,7 +267,10 @@ def test_full_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_output_is_the_input(tmp_path: Path) -> None:
     model = save(tmp_path / "m.onnx")
-    assert run(model, "-o", model) == 0
+    before = model.read_bytes()
+    assert run(model, "-o", model) == 2  # --in-place says that it is meant
+    assert model.read_bytes() == before
+    assert run(model, "-o", model, "--overwrite") == 0
     assert [value.name for value in onnx.load(model).graph.input] == ["x"]
 
 

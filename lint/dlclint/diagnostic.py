@@ -64,13 +64,20 @@ class About(enum.Enum):
     """Which types, ranks, sizes and parameters of an op a runtime computes."""
     SETTINGS = "settings"
     """What the quantizer's settings should be, which a plan says in its own words."""
+    ACCURACY = "accuracy"
+    """What quantizing costs the outputs, whatever the settings."""
     ADVICE = "advice"
-    """Accuracy, speed and size, and what tools do without saying so."""
+    """Speed and size, and what tools do without saying so."""
 
     @property
     def stops_conversion(self) -> bool:
         """Whether an error at a node stops the conversion."""
         return self is About.CONVERSION
+
+    @property
+    def decides(self) -> bool:
+        """Whether a finding can decide that a model does not convert or does not run."""
+        return self in (About.FILE, About.CONVERSION, About.TARGET, About.PRESENCE, About.FORM)
 
     @property
     def speaks_of_runtime(self) -> bool:
@@ -84,7 +91,7 @@ class About(enum.Enum):
     @property
     def tells_of_failure(self) -> bool:
         """Whether a finding can be why a node is refused, be it by a runtime or by what comes before."""
-        return self not in (About.SETTINGS, About.ADVICE)
+        return self not in (About.SETTINGS, About.ACCURACY, About.ADVICE)
 
 
 class Safety(enum.Enum):

@@ -70,6 +70,37 @@ class Unlisted:
 
 
 @record
+class Answer:
+    """One word of a verdict, why, and the rule that says so ("" where none does)."""
+
+    word: str
+    """yes, no, at risk or unknown."""
+    reason: str
+    rule: str = ""
+
+
+@record
+class RuntimeAnswer:
+    """Whether a runtime takes a model: whole, split (its rest runs elsewhere) or no."""
+
+    runtime: str
+    word: str
+    reason: str
+
+
+@record
+class Verdict:
+    """What a model comes to for what it was judged for; the same whatever findings are shown."""
+
+    judged_for: str
+    converts: Answer
+    runs: tuple[RuntimeAnswer, ...]
+    accuracy: Answer
+    next: tuple[str, ...]
+    """Commands, in the order in which they are worth doing."""
+
+
+@record
 class FileOutcome:
     """One linted file. `kind` is `model` or `encodings`."""
 
@@ -92,6 +123,8 @@ class FileOutcome:
     """For an override file with its model: one row per op of which the file speaks."""
     unlisted: tuple[Unlisted, ...] = ()
     """What is not among `diagnostics` because it is so much."""
+    verdict: Verdict | None = None
+    """For a model."""
 
     @property
     def shown(self) -> tuple[Diagnostic, ...]:

@@ -199,7 +199,7 @@ def test_dlc(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (lambda path: path.mkdir(), "is no ordinary file"),
         (lambda path: path.symlink_to(path.with_name("kept.dlc")), "is a symbolic link"),
         (lambda path: os.mkfifo(path), "is no ordinary file"),
-        (lambda path: path.hardlink_to(path.with_name("m.onnx")), "is what is asked about"),
+        (lambda path: path.hardlink_to(path.with_name("m.onnx")), "is an input"),
     ],
     ids=["folder", "link", "pipe", "input"],
 )

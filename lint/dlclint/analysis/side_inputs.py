@@ -57,7 +57,7 @@ def takes_wide(op_type: str, hexagon: int | None) -> bool:
 
 def computed_products(view: ModelView) -> Iterator[Node]:
     """The MatMul and Einsum nodes that multiply two activations."""
-    # Imported here because it imports onnx, which an override file alone does not need.
+    # Imported here because it imports onnx, which rules on an override file alone do without.
     from dlclint.analysis.folding import is_static
 
     for op in ("MatMul", "Einsum"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from dlclint.analysis.view import ModelView
 from dlclint.contained.guard import step
@@ -10,6 +11,7 @@ from dlclint.diagnostic import Diagnostic, Severity, plain
 from dlclint.engine.job import Job
 from dlclint.engine.registry import chosen_rules
 from dlclint.engine.rules import Findings, apply_rules, crashed, finish
+from dlclint.engine.verdict import unreadable, verdict
 from dlclint.model.reading import Unreadable, read
 from dlclint.outcome import FileOutcome, ModelSummary
 from dlclint.rule import FileContext, ModelContext, Rule, Subject
@@ -28,8 +30,10 @@ def lint_model(job: Job) -> FileOutcome:
         with step(READING):
             model = read(job.path, job.dimensions)
     except Unreadable as problem:
-        refused = apply_rules(rules, Subject.FILE, FileContext(job.path, problem), shown)
-        return finish(job, shown, Findings(job, refused))
+        file = FileContext(job.path, problem)
+        refused = Findings(job, apply_rules(rules, Subject.FILE, file, shown))
+        every = list(apply_rules(chosen_rules((), ()), Subject.FILE, file, shown))
+        return finish(job, shown, refused, verdict=unreadable(job.target, every))
     except Exception as error:  # whatever a hostile file does to the parsers, the other files go on
         return finish(job, shown, Findings(job, [crashed(READING, error, shown)]))
     view = ModelView(model, job.target, job.overrides)
@@ -43,7 +47,9 @@ def lint_model(job: Job) -> FileOutcome:
         found.add(misfits(model, job, shown))
     try:
         with step(SUMMARY):
-            parts = _overview(view, _refusals([*found, *_hidden(job, view, rules, shown)]))
+            whole = [*found, *_hidden(job, view, rules, shown)]
+            parts = _overview(view, _refusals(whole))
+            parts["verdict"] = verdict(view, job, whole, parts["support"])
     except Exception as error:
         found.add([crashed(SUMMARY, error, shown)])
         parts = {}
@@ -67,11 +73,11 @@ def _of_carried(job: Job, view: ModelView, shown: str) -> list[Diagnostic]:
 
 
 def _hidden(job: Job, view: ModelView, shown_rules: tuple[Rule, ...], shown: str) -> list[Diagnostic]:
-    """What rules that stop the conversion find and that is not shown: the matrix counts it all the same."""
-    if job.target.runtimes:
-        return []  # there is no matrix
-    deciding = (rule for rule in chosen_rules((), ()) if rule.about.stops_conversion)
-    rules = [rule for rule in deciding if rule not in shown_rules]
+    """What is not shown and decides all the same: the verdict and the matrix do not depend on what is shown.
+
+    Of accuracy only rules speak that are asked for, because they read the weights.
+    """
+    rules = [rule for rule in chosen_rules((), ()) if rule.about.decides and rule not in shown_rules]
     return list(apply_rules(rules, Subject.MODEL, ModelContext(job.path, view, job.target), shown))
 
 
@@ -86,7 +92,7 @@ def _refusals(found: Iterable[Diagnostic]) -> dict[tuple[str, int], str]:
     }
 
 
-def _overview(view: ModelView, refusals: Mapping[tuple[str, int], str]) -> dict[str, object]:
+def _overview(view: ModelView, refusals: Mapping[tuple[str, int], str]) -> dict[str, Any]:
     """What a report says of a model besides the findings, in accord with them."""
     target, model = view.target, view.model
     summary = ModelSummary(

@@ -62,7 +62,8 @@ def plan_model(job: Job, asked: Asked, file: OverrideFile) -> tuple[Plan, Overri
         plan = replace(plan, notes=(*made.notes, *plan.notes))
     target = _target(view, plan.choice, asked)
     # What is advice on the settings, the plan says in its own words.
-    rules = [rule for rule in chosen_rules(job.select, job.ignore) if rule.about is not About.SETTINGS]
+    own = (About.SETTINGS, About.ACCURACY)  # of which the plan speaks in its own words
+    rules = [rule for rule in chosen_rules(job.select, job.ignore) if rule.about not in own]
     found = [*odd, *_findings(view.aimed(target), job, rules)]
     return replace(
         plan, obstacles=_obstacles(found), check=check_command(view, target, asked.dimensions)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dlclint.analysis.masks import find_masks
 from dlclint.analysis.weights.biases import BiasError, bias_errors
 from dlclint.analysis.weights.store import home
-from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext
 from dlclint.target import Runtime
@@ -76,7 +76,7 @@ def _is_bad(row: BiasError) -> bool:
     return row.vanishing_share > threshold("vanishing_bias_share")
 
 
-@quantization_rule()
+@quantization_rule(about=About.ACCURACY)
 def fp16_overflow(context: ModelContext) -> Iterator[Finding]:
     """A stored number does not fit float16.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from dlclint.analysis.masks import find_masks
 from dlclint.analysis.roles import fold_factors
-from dlclint.diagnostic import Confidence, Safety, Severity, Source, counted
+from dlclint.diagnostic import About, Confidence, Safety, Severity, Source, counted
 from dlclint.encodings import grid
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import QOPERATORS, QUANTIZERS, WEIGHTED_OPS
@@ -53,7 +53,7 @@ def already_quantized(context: ModelContext) -> Iterator[Finding]:
     )
 
 
-@quantization_rule()
+@quantization_rule(about=About.ACCURACY)
 def standalone_batchnorm(context: ModelContext) -> Iterator[Finding]:
     """A batch normalization follows no layer that it could be folded into.
 
@@ -102,7 +102,7 @@ def _spread(norm: Node) -> float:
     return float(np.abs(factors).max()) / middle if middle else 0.0
 
 
-@quantization_rule(fix=[Safety.SAFE])
+@quantization_rule(fix=[Safety.SAFE], about=About.ACCURACY)
 def mask_constant(context: ModelContext) -> Iterator[Finding]:
     """A mask's constant swallows the range of attention scores.
 

@@ -15,14 +15,14 @@ from dlclint.analysis.shared import (
     suspected,
     suspicion,
 )
-from dlclint.diagnostic import Confidence, Severity, counted
+from dlclint.diagnostic import About, Confidence, Severity, counted
 from dlclint.rule import Finding, ModelContext
 from dlclint.target import Runtime
 from dlclint_rules import sources
 from dlclint_rules.quantization.reporting import quantization_rule
 
 
-@quantization_rule()
+@quantization_rule(about=About.ACCURACY)
 def shared_grid(context: ModelContext) -> Iterator[Finding]:
     """Tensors of unlike ranges share one grid, whose step will swallow one of them.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dlclint.analysis.spectra import Spectrum, find_spectra, float_is_open
-from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.rule import Finding, ModelContext
 from dlclint_rules.quantization.reporting import LISTED, QUANTIZATION, layer, quantization_rule, short
 
@@ -13,7 +13,7 @@ _NAMED = 5
 """Tensors that a message names."""
 
 
-@quantization_rule()
+@quantization_rule(about=About.ACCURACY)
 def spectrum(context: ModelContext) -> Iterator[Finding]:
     """A spectrum is computed inside the graph, which neither 8 nor 16 bits carry.
 

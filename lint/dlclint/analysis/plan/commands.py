@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
+from dlclint.analysis.options import dimension_words, shape_options, soc_word, target_words
 from dlclint.analysis.plan.model import Choice, Command, Toolchain
 from dlclint.analysis.view import ModelView
 from dlclint.model.dimensions import Dimensions
 from dlclint.target import DlcKind, Runtime, Target
-from dlclint_schemas.ops import DEFAULT_SDK
 from dlclint_schemas.quantization import tool_options
 from dlclint_schemas.record import record
 
@@ -104,33 +104,6 @@ def command(tool: str, *options: tuple[str, ...]) -> Command:
     return Command(tool, options)
 
 
-def shape_options(view: ModelView, dimensions: Dimensions) -> list[tuple[str, str]]:
-    """Name and dimensions of every input that is dynamic or overridden.
-
-    A batch that is not known becomes 1, as the quantizer demands; what else is not known stays a word
-    in capitals, for the user to fill in.
-    """
-    found = []
-    graph = view.model.graph
-    for name in graph.inputs:
-        kind = graph.type_of(name)
-        if kind is None or kind.shape is None:
-            continue
-        sizes = [
-            str(dim) if isinstance(dim, int) else "1" if not axis else _placeholder(dim, axis)
-            for axis, dim in enumerate(kind.shape)
-        ]
-        dynamic = any(not isinstance(dim, int) for dim in kind.shape)
-        if dynamic or name in dimensions.input_dims or dimensions.symbols or dimensions.batch is not None:
-            found.append((name, ",".join(sizes)))
-    return found
-
-
-def _placeholder(dim: object, axis: int) -> str:
-    word = "".join(c if c.isalnum() else "_" for c in str(dim or "")).strip("_").upper()
-    return word or f"DIM{axis}"
-
-
 def _convert(
     tools: _Tools, view: ModelView, choice: Choice, dimensions: Dimensions, overrides: str
 ) -> Command:
@@ -198,30 +171,13 @@ def _prepare(view: ModelView) -> Command:
 
 
 def _soc(view: ModelView) -> str:
-    """The first name of a chip's row, which may be like "SM4350/6325"."""
     soc = view.target.soc
-    return SOC if soc is None else soc.name.partition("/")[0]
+    return SOC if soc is None else soc_word(soc)
 
 
 def check_command(view: ModelView, target: Target, dimensions: Dimensions) -> str:
     """The `dlclint check` that tells all that the rules have to say of a target."""
-    kind, words = target.kind, ["dlclint", "check"]
-    if target.soc is not None:
-        words += ["--soc", _soc(view)]
-    words += ["--runtime", target.runtimes[0].value, "--quantize" if kind.quantize else "--float"]
-    if target.sdk != DEFAULT_SDK:
-        words += ["--sdk", target.sdk]
-    default = DlcKind()
-    for what in ("act", "weights", "bias", "float", "float_bias"):
-        bits = getattr(kind, f"{what}_bitwidth")
-        if bits != getattr(default, f"{what}_bitwidth"):
-            words += [f"--{what.replace('_', '-')}-bitwidth", str(bits)]
-    words += ["--use-per-channel-quantization"] * kind.per_channel + ["-n"] * (not target.simplify)
-    for name, sizes in dimensions.input_dims.items():
-        words += ["-d", name, ",".join(map(str, sizes))]
-    for symbol, size in dimensions.symbols.items():
-        words += ["-s", symbol, str(size)]
-    words += [] if dimensions.batch is None else ["-b", str(dimensions.batch)]
+    words = ["dlclint", "check", *target_words(target), *dimension_words(dimensions)]
     return shlex.join([*words, str(view.model.path)])
 
 

@@ -288,8 +288,7 @@ def _produced(tensor: Tensor, grid: Quantization) -> Produced | str:
         if min(tensor.shape, default=1) < 0:
             raise Unavailable("its shape is negative")
         spread(grid.scale, grid, tensor.shape)
-        if tensor.location() is None:
-            tensor.array()  # what lies in the structure need not fill its shape
+        tensor.location()
     except Unavailable as problem:
         return str(problem)
     return Produced(grid.result, tensor.shape, partial(_pieces, tensor, grid))

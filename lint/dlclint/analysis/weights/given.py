@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from dlclint.analysis.weights.statistics import Floats
 from dlclint.encodings import grid
 from dlclint.encodings.document import FLOAT, EncodingsDocument
 from dlclint_schemas.record import record
@@ -20,7 +21,7 @@ class GivenWeight:
     """
 
     bitwidth: int
-    scale: grid.Floats | None
+    scale: Floats | None
     is_float: bool
     in_blocks: bool
 

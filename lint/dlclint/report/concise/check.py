@@ -14,17 +14,12 @@ _MARK = {Safety.SAFE: " [fix]", Safety.UNSAFE: " [unsafe fix]", Safety.DISPLAY: 
 def render(outcome: Outcome, stream: TextIO | None) -> str:
     """`file:place: severity rule message [fix]`, then a line with the counts."""
     lines = [
-        f"{_file(item.location.file)}{_place(item.location)}: {item.severity.value} {item.rule} "
+        f"{item.location.file}{_place(item.location)}: {item.severity.value} {item.rule} "
         f"{item.message}{_MARK[item.fix.safety] if item.fix else ''}"
         for file in outcome.files
         for item in file.shown
     ]
     return "\n".join([*lines, count_line(outcome)]) + "\n"
-
-
-def _file(path: str) -> str:
-    """A path that begins no line as a CI service's commands do (::error, ##[error])."""
-    return f"./{path}" if path.startswith((":", "#")) else path
 
 
 def _place(place: Location) -> str:

@@ -48,6 +48,7 @@ def _file(file: FileOutcome) -> dict[str, Any]:
             "simplify": file.target.simplify,
             "sdk": file.target.sdk,
         },
+        "verdict": file.verdict and asdict(file.verdict),
         "notes": list(file.notes),
         "ignored": file.ignored,
         "summary": summary

@@ -14,6 +14,7 @@ from dlclint.outcome import FileOutcome, Outcome
 from dlclint.report.counts import count_line, unlisted_line
 from dlclint.report.rich.console import paper, printed
 from dlclint.report.rich.strip import strip_lines
+from dlclint.report.rich.verdict import print_verdict
 
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _SURE = {
@@ -39,6 +40,8 @@ def render(outcome: Outcome, stream: TextIO | None) -> str:
 
 def _file(console: Console, file: FileOutcome) -> None:
     console.print(Text(file.path, "bold"))
+    if file.verdict is not None:
+        print_verdict(console, file.verdict)
     summary = file.summary
     if summary is not None:
         opset = summary.opsets.get("", "none")
@@ -104,7 +107,7 @@ def _group(console: Console, found: list[Diagnostic], unlisted: int) -> None:
         console.print(Padding(Text(message), (0, 0, 0, 4)))
         console.print(Padding(Text(_places(items), "dim"), (0, 0, 0, 6)))
     for advice in list(dict.fromkeys(item.help for item in found if item.help))[:_SHOWN]:
-        console.print(Padding(Text(f"do: {advice}"), (0, 0, 0, 4)))
+        console.print(Padding(Text(f"help: {advice}"), (0, 0, 0, 4)))
     fixes = list(dict.fromkeys((item.fix.title, item.fix.safety) for item in found if item.fix is not None))
     for title, safety in fixes[:_SHOWN]:
         label = {Safety.SAFE: "fix", Safety.UNSAFE: "fix (unsafe)", Safety.DISPLAY: "by hand"}[safety]

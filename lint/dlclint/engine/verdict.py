@@ -1,0 +1,153 @@
+"""What a linted model comes to: will it convert, will it run, will accuracy hold, and what to do next.
+
+The verdict is the same whatever findings are shown. What is not known is called unknown: no rule can
+call accuracy safe, only measuring can.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+
+from dlclint.analysis.options import dimension_words, shape_options, soc_word, target_words, width_words
+from dlclint.analysis.support import SupportMatrix, dlc_text
+from dlclint.analysis.view import ModelView
+from dlclint.diagnostic import About, Diagnostic, Safety, Severity, counted, plain
+from dlclint.engine.job import Job
+from dlclint.outcome import Answer, RuntimeAnswer, Verdict
+from dlclint.target import Runtime, Target
+
+NEXT = 3
+"""Commands that are suggested at most."""
+_STOPS = (About.FILE, About.CONVERSION)
+"""What the converter meets before any runtime is asked."""
+_REFUSES = (About.TARGET, About.PRESENCE, About.FORM)
+_QUANTIZED = (Runtime.DSP, Runtime.HTP, Runtime.AIP)
+
+
+def verdict(view: ModelView, job: Job, found: Sequence[Diagnostic], support: SupportMatrix | None) -> Verdict:
+    """The verdict on a model, from all that the rules find and from the runtimes' tables."""
+    converts = _converts(found)
+    runs = tuple(_runs(view, found, support)) if converts.word == "yes" else ()
+    accuracy = _accuracy(job.target, found)
+    suggested = tuple(_next(view, job, found, converts))
+    return Verdict(judged_for(job.target, view), converts, runs, accuracy, suggested)
+
+
+def unreadable(target: Target, found: Sequence[Diagnostic]) -> Verdict:
+    """The verdict on a file that is no model."""
+    reason = found[0].message if found else "the file cannot be read"
+    answer = Answer("no", reason, found[0].rule if found else "")
+    return Verdict(judged_for(target, None), answer, (), Answer("unknown", "there is no model"), ())
+
+
+def judged_for(target: Target, view: ModelView | None) -> str:
+    """Chip, runtimes, DLC kind, widths and tables in one line."""
+    parts = []
+    if target.soc is not None:
+        parts.append(f"{target.soc}, {target.soc.hexagon_text}")
+    names = ", ".join(runtime.value for runtime in target.runtimes)
+    parts.append(f"runtime {names}" if names else "every runtime")
+    kind = target.kind
+    widths = f"{'quantized' if kind.quantize else 'DLC'} {kind}{' per channel' if kind.per_channel else ''}"
+    parts.append(widths if kind.stated else "float or quantized")
+    parts.append(f"tables {target.sdk}" if view is None else f"tables {target.sdk} ({view.table.document})")
+    return "; ".join(parts)
+
+
+def _worst(found: Iterable[Diagnostic], abouts: tuple[About, ...], severity: Severity) -> list[Diagnostic]:
+    return [item for item in found if item.about in abouts and item.severity.rank <= severity.rank]
+
+
+def _converts(found: Sequence[Diagnostic]) -> Answer:
+    """Whether the converter makes a DLC of it: no, where an error stops it."""
+    errors = _worst(found, _STOPS, Severity.ERROR)
+    errors.sort(key=lambda item: item.about is not About.FILE)  # what is wrong with the file causes the rest
+    if not errors:
+        return Answer("yes", "no rule knows what would stop it")
+    return Answer("no", _first_of(errors), errors[0].rule)
+
+
+def _first_of(found: Sequence[Diagnostic]) -> str:
+    rest = len(found) - 1
+    return f"{found[0].message}{f'; and {rest} more' if rest else ''}"
+
+
+def _runs(
+    view: ModelView, found: Sequence[Diagnostic], support: SupportMatrix | None
+) -> Iterator[RuntimeAnswer]:
+    target = view.target
+    for runtime in target.considered:
+        dlc = dlc_text(runtime, target)
+        if dlc == "refused":
+            yield RuntimeAnswer(runtime.value, "no", "it takes no such DLC")
+            continue
+        refused = _worst(found, _REFUSES, Severity.ERROR) if target.runtimes == (runtime,) else []
+        if refused:
+            yield RuntimeAnswer(runtime.value, "no", _first_of(refused))
+            continue
+        rows = () if support is None else support.rows
+        row = next((row for row in rows if row.runtime is runtime), None)
+        if row is not None:
+            whole, cuts, off = row.whole, row.cuts, row.total - row.taken
+        elif runtime is Runtime.CPU:
+            continue  # what the CPU lacks no runtime has, which the converter's verdict says
+        else:
+            partition = view.partition(runtime)
+            off = partition.nowhere + sum(part.nodes for part in partition.subnets if not part.on_runtime)
+            whole, cuts = off == 0, partition.cuts
+        note = "" if dlc == "as is" or not target.kind.stated else f", {dlc}"
+        if whole:
+            yield RuntimeAnswer(runtime.value, "whole", f"whole{note}")
+        else:
+            parts = f"{counted(cuts + 1, 'subnet')}, {counted(off, 'node')} elsewhere"
+            yield RuntimeAnswer(runtime.value, "split", f"{parts}{note}")
+
+
+def _accuracy(target: Target, found: Sequence[Diagnostic]) -> Answer:
+    """Whether accuracy will hold: at risk where a rule knows why not, else unknown."""
+    if target.kind.stated and not target.quantize:
+        return Answer("unknown", "a float DLC loses little; no rule measures it")
+    risks = _worst(found, (About.SETTINGS, About.ACCURACY), Severity.WARNING)
+    if risks:
+        # What is lost by itself stands before what an option mends.
+        risks.sort(key=lambda item: item.about is not About.ACCURACY)
+        return Answer("at risk", _first_of(risks), risks[0].rule)
+    return Answer("unknown", "nothing is known against it, and nothing was measured")
+
+
+def _next(view: ModelView, job: Job, found: Sequence[Diagnostic], converts: Answer) -> list[str]:
+    """At most three commands, in the order in which they are worth doing."""
+    target, path = job.target, str(job.path)
+    commands: list[list[str]] = []
+    open_inputs = [
+        (name, sizes) for name, sizes in shape_options(view, job.dimensions) if not _is_static(view, name)
+    ]
+    dims = [word for name, sizes in open_inputs for word in ("-d", name, sizes)]
+    given = dims or dimension_words(job.dimensions)
+    if dims:
+        commands.append(["dlclint", "check", *target_words(target), *dims, path])
+    if any(map(_is_fixed, found)):
+        fixed = str(job.path.with_name(f"{job.path.stem}.fixed.onnx"))
+        options = [*target_words(target), *dimension_words(job.dimensions)]
+        commands.append(["dlclint", "fix", *options, path, "-o", fixed])
+    may_quantize = not target.kind.stated or target.quantize
+    quantizes = may_quantize and any(runtime in _QUANTIZED for runtime in target.considered)
+    if quantizes and converts.word == "yes":
+        soc = [] if target.soc is None else ["--soc", soc_word(target.soc)]
+        if target.soc is not None or target.runtimes:
+            runtime = [] if target.soc is not None else ["--runtime", target.runtimes[0].value]
+            commands.append(["dlclint", "plan", *soc, *runtime, *given, path])
+        widths = width_words(target.kind)
+        commands.append(["dlclint", "simulate", *soc, *widths, *given, "--inputs", "FOLDER", path])
+    return [plain(shlex.join(words), 2000) for words in commands[:NEXT]]
+
+
+def _is_fixed(item: Diagnostic) -> bool:
+    """Whether a fix is worth a run: a safe one, for what is more than a note."""
+    return item.fix is not None and item.fix.safety is Safety.SAFE and item.severity is not Severity.INFO
+
+
+def _is_static(view: ModelView, name: str) -> bool:
+    kind = view.model.graph.type_of(name)
+    return kind is not None and kind.static_shape is not None

@@ -1,0 +1,132 @@
+"""The verdict: what it says, that it does not depend on what is shown, and that its commands run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import numpy_helper, parser
+
+from dlclint.cli.main import main
+from dlclint.cli.main import parser as command_line
+
+WHOLE = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[1,3,8,8] x) => (float[1,4,8,8] y) { c = Conv(x, w) y = Relu(c) }"""
+SPLIT = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[1,3,8,8] x) => (float[1,3,8,8] y) { c = Softplus(x) y = Relu(c) }"""
+REFUSED = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[1,3,3] x) => (float[1] y) { y = Det(x) }"""
+OPEN = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[N,3,height,8] x) => (float[N,3,height,8] y) { y = Relu(x) }"""
+
+
+def write(folder: Path, text: str) -> Path:
+    proto = parser.parse_model(text)
+    if "w" in proto.graph.node[0].input:
+        weight = np.random.default_rng(0).normal(size=(4, 3, 1, 1)).astype(np.float32)
+        proto.graph.initializer.append(numpy_helper.from_array(weight, "w"))
+    path = folder / "m.onnx"
+    path.write_bytes(proto.SerializeToString())
+    return path
+
+
+def verdict(capsys: pytest.CaptureFixture[str], path: Path, *options: str) -> dict[str, Any]:
+    main(["check", "--isolated", "--format", "json", *options, str(path)])
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)["files"][0]["verdict"]
+    return found
+
+
+def test_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = verdict(capsys, write(tmp_path, WHOLE), "--soc", "sm8650", "--quantize")
+    assert found["converts"]["word"] == "yes"
+    assert {row["runtime"]: row["word"] for row in found["runs"]}["htp"] == "whole"
+    # Nothing but measuring makes accuracy safe.
+    assert found["accuracy"]["word"] == "unknown"
+    assert [line.split()[:2] for line in found["next"]] == [["dlclint", "plan"], ["dlclint", "simulate"]]
+    assert "SM8650" in found["judged_for"] and "quantized a8w8" in found["judged_for"]
+
+
+def test_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, SPLIT)
+    (row,) = (row for row in verdict(capsys, path)["runs"] if row["runtime"] == "dsp")
+    assert (row["word"], row["reason"]) == ("split", "2 subnets, 1 node elsewhere")
+    # Asked for alone, what the runtime lacks is an error, and its words are the reason.
+    (row,) = verdict(capsys, path, "--runtime", "dsp")["runs"]
+    assert row["word"] == "no" and "Softplus" in row["reason"]
+
+
+def test_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = verdict(capsys, write(tmp_path, REFUSED), "--runtime", "htp", "--quantize")
+    assert (found["converts"]["word"], found["converts"]["rule"]) == ("no", "ops/unsupported")
+    assert found["runs"] == []
+    assert not any("simulate" in line for line in found["next"])
+
+
+def test_a_runtime_that_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sixteen = ("--soc", "865", "--runtime", "dsp", "--quantize", "--act-bitwidth", "16")
+    (row,) = verdict(capsys, write(tmp_path, WHOLE), *sixteen)["runs"]
+    assert row["word"] == "no"
+
+
+def test_at_risk_names_what_no_setting_mends_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proto = parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        g (float[1,4,8] x) => (float[1,8,8] y) {
+          s = Sigmoid(x) t = Tanh(x) b = Mul(t, size) y = Concat<axis = 1>(s, b)
+        }"""
+    )
+    proto.graph.initializer.append(numpy_helper.from_array(np.float32(640), "size"))
+    path = tmp_path / "m.onnx"
+    path.write_bytes(proto.SerializeToString())
+    accuracy = verdict(capsys, path, "--runtime", "htp", "--quantize")["accuracy"]
+    assert (accuracy["word"], accuracy["rule"]) == ("at risk", "quantization/shared-grid")
+    assert verdict(capsys, path, "--runtime", "htp", "--float")["accuracy"]["word"] == "unknown"
+
+
+@pytest.mark.parametrize("text", [WHOLE, SPLIT, REFUSED, OPEN])
+def test_it_does_not_depend_on_what_is_shown(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, text)
+    for target in ((), ("--runtime", "htp", "--quantize"), ("--soc", "865")):
+        whole = verdict(capsys, path, *target)
+        for shown in (
+            ("--ignore", "ops,shapes,batch,runtime"),
+            ("--select", "model/lfs-pointer"),
+            ("--all",),
+        ):
+            found = verdict(capsys, path, *target, *shown)
+            assert {key: found[key] for key in ("converts", "runs")} == {
+                key: whole[key] for key in ("converts", "runs")
+            }
+
+
+@pytest.mark.parametrize("text", [WHOLE, SPLIT, REFUSED, OPEN])
+def test_every_command_that_is_suggested_runs(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, text)
+    (tmp_path / "inputs").mkdir()
+    for target in ((), ("--runtime", "htp", "--quantize"), ("--soc", "sm8550", "--quantize")):
+        commands = verdict(capsys, path, *target)["next"]
+        assert len(commands) <= 3
+        for command in commands:
+            words = shlex.split(command)[1:]
+            command_line(words[0]).parse_args(words)
+            sized = [word.replace("HEIGHT", "8") for word in words]
+            if sized[0] != "simulate":  # which needs inputs that only the user has
+                assert main(sized) in (0, 1), command
+                capsys.readouterr()
+
+
+def test_an_unreadable_file_has_a_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(b"no model")
+    found = verdict(capsys, path, "--select", "ops")
+    assert (found["converts"]["word"], found["runs"], found["next"]) == ("no", [], [])
