@@ -13,6 +13,11 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, settings
 
+from dlclint.engine.job import Job
+from dlclint.engine.run import lint
+from dlclint.socs import resolve
+from dlclint.target import DlcKind, Runtime, Target
+
 SARIF = Path(__file__).parent / "report" / "sarif-2.1.0" / "sarif-schema-2.1.0.json"
 """Source, license and hash: NOTICE.md beside it."""
 FORMATS = jsonschema.FormatChecker(())
@@ -20,6 +25,18 @@ FORMATS = jsonschema.FormatChecker(())
 # No test depends on how busy the machine is.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
+
+
+WARM = Path(__file__).parent / "fixtures" / "model" / "custom-op" / "good_relu.onnxtxt"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm() -> None:
+    """Read tables and import rules once: commands work in processes that are forked from this one."""
+    kind = DlcKind(quantize=True, stated=True)
+    for target in (Target(), Target((Runtime.HTP,), resolve("SM8650"), kind)):
+        lint(Job(WARM, target))
+    lint(Job(WARM.with_suffix(".json"), kind="encodings", model=WARM))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
