@@ -138,6 +138,11 @@ class Target:
         return self.kind.quantize
 
     @property
+    def lacks_float16(self) -> bool:
+        """Whether the chip is known to have no float16 on HTP."""
+        return self.soc is not None and self.soc.fp16 is False
+
+    @property
     def considered(self) -> tuple[Runtime, ...]:
         """The runtimes to compare: those chosen, or all, without those that the SoC lacks."""
         return tuple(r for r in self.runtimes or tuple(Runtime) if self.soc is None or not self.soc.lacks(r))

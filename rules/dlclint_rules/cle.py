@@ -156,7 +156,9 @@ def branch(context: ModelContext) -> Iterator[Finding]:
         context,
         "branch",
         "read more than once, by",
-        "per-channel weights (--use_per_channel_quantization) serve them, where the runtime takes those",
+        ""
+        if _per_tensor_only(context)
+        else "per-channel weights (--use_per_channel_quantization) serve them, where the runtime takes those",
     )
 
 

@@ -325,7 +325,7 @@ def refused_form(context: ModelContext) -> Iterator[Finding]:
                         "QNN SDK 2.25.0, HTP Backend Op Definition Supplement", ", ".join(layers_of(node))
                     ),
                     Confidence.INFERRED if rewritten else Confidence.DOCUMENTED,
-                    help=_INSTEAD.get(op, "change the form, or let the op run elsewhere"),
+                    help=_instead(op, context.target.lacks_float16),
                     node=node,
                 )
 
@@ -371,4 +371,11 @@ def _not_forward(node: Node, kind: DlcKind) -> str:
 _REWRITTEN = frozenset({"LogSoftmax", "Gather"})
 """Ops whose excluded form compiled for SM8550 all the same (QNN 2.51, `dlclint confirm`)."""
 _FORMS = {"Conv": _dilated, "LogSoftmax": _axis_not_last, "Gather": _negative_index, "LSTM": _not_forward}
-_INSTEAD = {"LSTM": "split it into forward LSTMs, one on the reversed sequence, or keep it float16"}
+
+
+def _instead(op: str, lacks_float16: bool) -> str:
+    """What to do about a form that HTP refuses."""
+    if op != "LSTM":
+        return "change the form, or let the op run elsewhere"
+    split = "split it into forward LSTMs, one on the reversed sequence"
+    return split if lacks_float16 else f"{split}, or keep it float16"

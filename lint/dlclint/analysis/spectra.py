@@ -80,8 +80,7 @@ def find_spectra(view: ModelView) -> list[Spectrum]:
 
 def float_is_open(target: Target) -> bool:
     """Whether a part of a quantized DLC may be float on the target: HTP, unless its chip has no float16."""
-    fp16 = None if target.soc is None else target.soc.fp16
-    return Runtime.HTP in target.considered and fp16 is not False
+    return Runtime.HTP in target.considered and not target.lacks_float16
 
 
 def is_transform(tensor: Tensor, by_column: bool = False) -> bool:

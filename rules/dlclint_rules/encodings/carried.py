@@ -33,7 +33,6 @@ def float_between(context: EncodingsContext) -> Iterator[Finding]:
     # Imported here because an override file alone has no ops between which anything could lie.
     from dlclint.analysis.qdq.leaks import Leak, leaks
 
-    soc = context.target.soc
     alike: dict[tuple[str, ...], list[Leak]] = {}
     for leak in leaks(context.view, frozenset(context.document.tensors.names)):
         alike.setdefault(tuple(sorted(node.op_type for node in leak.nodes)), []).append(leak)
@@ -45,7 +44,7 @@ def float_between(context: EncodingsContext) -> Iterator[Finding]:
         named += f" and {sum(count for _, count in ops[_NAMED:])} more" if ops[_NAMED:] else ""
         times = f" in {len(parts)} places, first here," if len(parts) > 1 else ""
         verb = "stay" if len(leak.nodes) > 1 else "stays"
-        chip = f"; {soc} has no float16 on HTP" if soc is not None and soc.fp16 is False else ""
+        chip = f"; {context.target.soc} has no float16 on HTP" if context.target.lacks_float16 else ""
         return Finding(
             f"{named}{times} {verb} float between quantized ops: {leak.makes[0]!r} has no encoding{chip}",
             Severity.WARNING,

@@ -22,7 +22,8 @@ def bias_bits(context: ModelContext) -> Iterator[Finding]:
     Why: by default biases have 8 bits, with one grid for all channels of a layer, though they are added
     to a 32-bit accumulator. Where a folded batch normalization leaves large biases, the error moves
     every value of a channel, which nothing averages out. Told is the error in steps of the output, where
-    its range can be estimated, else how many biases round to zero.
+    its range can be estimated: then it is a warning. Elsewhere it is told how many biases round to zero, and
+    whether the output feels it stays open.
     What to do: --bias_bitwidth 32.
     """
     kind = context.target.kind
@@ -55,7 +56,8 @@ def bias_bits(context: ModelContext) -> Iterator[Finding]:
             "layer",
             "with a bias",
         ),
-        Severity.WARNING,
+        # Where the output's range is not known, nobody can say that the output feels it.
+        Severity.INFO if worst.output_steps is None else Severity.WARNING,
         option("snpe-dlc-quant", "--bias_bitwidth"),
         Confidence.INFERRED,
         "pass --bias_bitwidth 32",

@@ -16,7 +16,15 @@ from dlclint.model.op_facts import QOPERATORS, QUANTIZERS, WEIGHTED_OPS
 from dlclint.rule import Finding, ModelContext
 from dlclint.target import Runtime
 from dlclint_rules import repairs
-from dlclint_rules.quantization.reporting import QUANTIZATION, layer, option, others, quantization_rule, short
+from dlclint_rules.quantization.reporting import (
+    QUANTIZATION,
+    is_per_tensor,
+    layer,
+    option,
+    others,
+    quantization_rule,
+    short,
+)
 from dlclint_schemas.thresholds import threshold
 
 
@@ -87,7 +95,9 @@ def standalone_batchnorm(context: ModelContext) -> Iterator[Finding]:
         Severity.WARNING if spread >= least else Severity.INFO,
         Source("blog.csdn.net/wb3533366/134684724", "standalone batch normalization"),
         Confidence.FIELD_REPORTED,
-        "give its factors 16 bits by an override file, or reorder the layers",
+        "reorder the layers"
+        if is_per_tensor(context.target)
+        else "give its factors 16 bits by an override file, or reorder the layers",
         node,
         evidence={"standalone": len(rows), "spread": spread},
     )

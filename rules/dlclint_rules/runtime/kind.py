@@ -9,7 +9,7 @@ from dlclint.analysis.dlc_size import dlc_bytes
 from dlclint.diagnostic import About, Confidence, Severity, Source, size_text
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.socs import needs_quantizer
-from dlclint.target import Runtime
+from dlclint.target import Runtime, Target
 from dlclint_rules import sources
 from dlclint_schemas.quantization import Compatibility, runtime_compatibility
 
@@ -107,7 +107,14 @@ def quantized_at_load(context: ModelContext) -> Iterator[Finding]:
             Source(_PAGE, "dsp, non-quantized"),
             # The page speaks of DSP; it was written of v66 as well as of what is now called HTP.
             Confidence.DOCUMENTED if concerned == [Runtime.DSP] else Confidence.INFERRED,
-            help="quantize it beforehand (--quantize)"
-            + ("; or --float-bitwidth 16, if the chip has float16" if Runtime.HTP in concerned else ""),
+            help="quantize it beforehand (--quantize)" + _float16_instead(context.target, concerned),
             evidence={"float_bytes": large, "quantized_bytes": small},
         )
+
+
+def _float16_instead(target: Target, concerned: list[Runtime]) -> str:
+    """The other remedy, where HTP is concerned and its chip is not known to lack float16."""
+    if Runtime.HTP not in concerned or target.lacks_float16:
+        return ""
+    known = target.soc is not None and target.soc.fp16
+    return "; or --float-bitwidth 16" + ("" if known else ", if the chip has float16")

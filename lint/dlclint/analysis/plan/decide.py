@@ -244,20 +244,25 @@ def _figures_of_activations(
     known = sum((estimate := view.activations.get(name)) is not None and estimate.known for name in outputs)
     least = threshold("activation_sqnr")
     if not known:
-        return "no range can be estimated well enough to judge its width", {}, 0
+        none = f"none of {counted(len(outputs), 'activation')} has a range that can be estimated well enough"
+        return f"{none} to judge its width", {"not_judged": len(outputs)}, 0
+    left = len(outputs) - known
+    unjudged = f"; {left} are not judged" if left > 1 else "; 1 is not judged" if left else ""
     if not narrow:
         whose = f"(of {len(outputs)}) whose range can be estimated"
         judged = f"all {known} {whose} keep" if known > 1 else f"the one {whose} keeps"
-        reason = f"{judged} {least:g} dB or more at 8 bits"
-        return reason, {"estimated": known}, known
+        reason = f"{judged} {least:g} dB or more at 8 bits{unjudged}"
+        return reason, {"estimated": known, "not_judged": left}, known
     worst = narrow[0]
     reason = (
         f"{len(narrow)} of {known} estimated activations keep{'s' * (len(narrow) == 1)} less than"
         f" {least:g} dB at 8 bits; worst {worst.tensor!r}: {worst.sqnr8:.1f} dB, {worst.sqnr16:.1f} dB at 16"
+        f"{unjudged}"
     )
     numbers: dict[str, float | str] = {
         "narrow": len(narrow),
         "estimated": known,
+        "not_judged": left,
         "worst_db_8": worst.sqnr8,
         "worst_db_16": worst.sqnr16,
     }

@@ -40,7 +40,10 @@ def grids(
     matrices = [row for row in figures if row.op in MATRICES]
     advice = []
     if convolutions:
-        choice = replace(choice, per_channel=not v66 or "per_channel" in settled)
+        better = _gain(convolutions) > 0 or any(
+            row.per_channel - row.per_tensor >= threshold("channel_spread_gain") for row in convolutions
+        )
+        choice = replace(choice, per_channel=(better and not v66) or "per_channel" in settled)
         advice.append(_grid_of_convolutions(choice, convolutions, "per_channel" in settled, v66))
     spread = [
         row
@@ -60,8 +63,14 @@ def grids(
     return choice, advice
 
 
+def _gain(rows: list[LayerFigures]) -> float:
+    """What a grid for each channel gains in dB on average; below 0 where being symmetric costs more."""
+    return float(np.mean([row.per_channel - row.per_tensor for row in rows]))
+
+
 def _grid_of_convolutions(choice: Choice, rows: list[LayerFigures], given: bool, v66: bool) -> Advice:
-    gain = float(np.mean([row.per_channel - row.per_tensor for row in rows]))
+    gain = _gain(rows)
+    verb = "gains" if gain > 0 else "loses"
     worst = rows[0]
     numbers: dict[str, float | str] = {
         "mean_gain_db": gain,
@@ -73,10 +82,12 @@ def _grid_of_convolutions(choice: Choice, rows: list[LayerFigures], given: bool,
     reason = (
         "given (--use-per-channel-quantization); "
         * given
-        + f"a grid for each channel gains {gain:.1f} dB{' on average over' if len(rows) > 1 else ' in'}"
+        + f"a grid for each channel {verb} {abs(gain):.1f} dB{' on average over' if len(rows) > 1 else ' in'}"
         f" {among}; worst {worst.weight!r}: {worst.per_tensor:.1f} dB per tensor,"
         f" {worst.per_channel:.1f} dB per channel"
     )
+    if gain <= 0:
+        reason += "; it must be symmetric, which costs these weights more than channels gain"
     if v66:
         reason += "; DSP v66 is quantized per tensor (AIMET's configurations)"
     return Advice(
