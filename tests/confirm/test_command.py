@@ -259,7 +259,7 @@ def test_quantized_verdicts_are_others(tmp_path: Path, capsys: pytest.CaptureFix
     assert confirm("--float", path) == 1
     assert confirm("--quantize", path) == 0
     output = " ".join(capsys.readouterr().out.split())
-    assert "8-bit activations, 8-bit weights per tensor" in output
+    assert "asked for SM8550 (SD 8 Gen 2), 8-bit activations: validated and compiled" in output
     assert "activation ranges: " in output
 
 
@@ -271,6 +271,136 @@ def test_16_bit_weights_need_v73(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert confirm("--soc", "sm8450", *wide) == 1
     assert "needs Hexagon v73, the SoC has v69" in " ".join(capsys.readouterr().out.split())
     assert confirm("--soc", "sm8550", *wide) == 0
+
+
+NORM = """g (float[1,8,16] x) => (float[1,8,16] y) <float[16] g = {GAMMA}, float[16] b = {BETA}> {
+  y = LayerNormalization(x, g, b) }""".replace("GAMMA", ",".join(["0.5", "1.5"] * 8)).replace(
+    "BETA", ",".join(["0.1"] * 16)
+)
+
+
+def overrides(tmp_path: Path, **entry: object) -> str:
+    """An override file with 16-bit activations of NORM and an entry for its scale."""
+    wide = {"bitwidth": 16, "dtype": "int", "is_symmetric": "False", "min": -4.0, "max": 4.0}
+    text = {"version": "0.6.1", "activation_encodings": {"x": [wide], "y": [wide]}}
+    path = tmp_path / "m.encodings"
+    path.write_text(json.dumps({**text, "param_encodings": {"g": [{"dtype": "int", **entry}]}}))
+    return str(path)
+
+
+@needs_backend
+@pytest.mark.parametrize(
+    ("soc", "entry", "form", "status"),
+    [
+        ("sm8350", {"bitwidth": 8, "min": 0.0, "max": 1.5}, "unsigned 8-bit scales", 0),
+        ("sm8550", {"bitwidth": 8, "min": 0.0, "max": 1.5}, "unsigned 8-bit scales", 0),
+        (
+            "sm8550",
+            {
+                "bitwidth": 8,
+                "is_symmetric": "True",
+                "min": -1.5,
+                "max": 1.5,
+                "offset": -128,
+                "scale": 1.5 / 127.5,
+            },
+            "signed 8-bit scales",
+            1,
+        ),
+        ("sm8550", {"bitwidth": 16, "min": 0.0, "max": 1.5}, "unsigned 16-bit scales", 1),
+    ],
+    ids=["8 bits, v68", "8 bits, v73", "signed", "16 bits off the middle"],
+)
+def test_a_scale_is_asked_about_as_the_override_file_says(
+    soc: str,
+    entry: dict[str, object],
+    form: str,
+    status: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, file = model(tmp_path, NORM), overrides(tmp_path, **entry)
+    asked = ["--soc", soc, "--quantize", "--act-bitwidth", "16", path, "--encodings", file]
+    assert confirm(*asked) == status
+    output = " ".join(capsys.readouterr().out.split())
+    assert f"16-bit activations, {form}, 32-bit biases" in output
+    assert "1 stored input from the override file" in output
+    assert "agrees on 1 of 1 judged nodes" in output
+    assert ("encodings/side-input" in output) == bool(status)
+
+
+@needs_backend
+def test_a_scale_without_an_entry_has_the_width_of_its_role(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wide = ["--soc", "sm8350", "--quantize", "--act-bitwidth", "16", model(tmp_path, NORM)]
+    assert confirm(*wide) == 0
+    assert "unsigned 8-bit scales" in " ".join(capsys.readouterr().out.split())
+    assert confirm(*wide, "--weights-bitwidth", "16") == 1
+    output = " ".join(capsys.readouterr().out.split())
+    assert "unsigned 16-bit scales with the zero point in the middle" in output
+    assert "agreed: runtime/side-input (error)" in output
+
+
+@needs_backend
+def test_a_quantized_model_is_asked_about_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = """g (float[1,4] x) => (float[1,4] y) <float s = {0.1}, uint8 z = {0}> {
+      a = QuantizeLinear(x, s, z) b = DequantizeLinear(a, s, z) c = Relu(b)
+      d = QuantizeLinear(c, s, z) y = DequantizeLinear(d, s, z) }"""
+    for kind in (["--quantize"], []):
+        assert confirm(*kind, model(tmp_path, body)) == 0
+        output = " ".join(capsys.readouterr().out.split())
+        assert "quantized as the model itself says" in output
+        assert ("was asked about as it is" in output) == bool(kind)
+
+
+@needs_backend
+def test_widths_that_differ_within_an_op_are_converted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ones = ",".join(["0.5"] * 16)
+    path = model(
+        tmp_path, f"g (float[1,4] x) => (float[1,4] y) <float[4,4] w = {{{ones}}}> {{ y = MatMul(x, w) }}"
+    )
+    file = tmp_path / "m.encodings"
+    entry = {"dtype": "int", "is_symmetric": "False", "min": -4.0, "max": 4.0}
+    widths = {"x": [{**entry, "bitwidth": 16}], "y": [{**entry, "bitwidth": 8}]}
+    file.write_text(json.dumps({"version": "0.6.1", "activation_encodings": widths, "param_encodings": {}}))
+    assert confirm("--quantize", path, "--encodings", str(file)) == 0
+    output = " ".join(capsys.readouterr().out.split())
+    assert "8- and 16-bit activations, unsigned 8-bit weights per tensor" in output
+    assert "1 converted for ops of another width" in output
+    assert "in float" not in output
+
+
+@needs_backend
+def test_no_agreement_beside_a_graph_that_does_not_compile(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Found in a trained network: at 8 bits it passes validation and does not compile (QNN 2.51.0).
+    body = """g (float[1,128,15692] x) => (float[1,64,7500] y) {
+      a = Conv<kernel_shape = [3], dilations = [4096]>(x, w) LAST }"""
+    weights = numpy_helper.from_array(
+        np.random.default_rng(0).normal(0, 0.1, (64, 128, 3)).astype(np.float32), "w"
+    )
+    paths = []
+    for last in ("", "y = Tanh(a)"):
+        proto = parser.parse_model(f"{HEAD} {body.replace('LAST', last)}")
+        proto.graph.initializer.append(weights)
+        if not last:
+            proto.graph.node[0].output[0] = "y"
+        paths.append(tmp_path / f"{bool(last)}.onnx")
+        onnx.save(proto, paths[-1])
+    assert confirm("--quantize", str(paths[0])) == 1
+    output = " ".join(capsys.readouterr().out.split())
+    assert "compiling fails" in output
+    assert "agrees on 0 of 1 judged nodes (1 missed)" in output
+    assert confirm("--quantize", str(paths[1])) == 1
+    output = " ".join(capsys.readouterr().out.split())
+    assert "2 passed by the validator alone" in output
+    assert "nothing to compare" in output and "agrees" not in output
 
 
 @needs_backend

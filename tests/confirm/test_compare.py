@@ -116,7 +116,26 @@ def test_compiling_fails_for_one_node(tmp_path: Path) -> None:
         + logs.validator(f'"{NAMES[1]}_2" generated: could not create op')
     )
     found = judge(view_of(CHAIN, tmp_path), text, error="Failed to finalize QNN graph. Code: 1002")
-    assert (found[0].said, found[1].said, found[1].code) == (Said.TAKEN, Said.NOT_COMPILED, 1002)
+    assert (found[0].said, found[1].said, found[1].code) == (Said.VALIDATED, Said.NOT_COMPILED, 1002)
+
+
+def test_compiling_fails_and_no_node_is_named(tmp_path: Path) -> None:
+    passed = logs.begin(1) + logs.judged(("Relu", NAMES[0])) + logs.judged(("Tanh", NAMES[1]))
+    error = "Failed to finalize QNN graph. Code: 1002"
+    found = judge(view_of(CHAIN, tmp_path), passed + logs.COMPOSING, error=error)
+    assert (found[0].said, found[1].said) == (Said.VALIDATED, Said.VALIDATED)
+    assert relation_of(found[0], [claim("ops/no-runtime", ERROR)]) is Relation.UNJUDGED
+    alone = logs.begin(1) + logs.judged(("Relu", NAMES[0])) + logs.COMPOSING
+    one = judge(view_of(CHAIN, tmp_path), alone, error=error)
+    assert one[0].said is Said.NOT_COMPILED, "of one op alone the failure is its own"
+    assert relation_of(one[0], []) is Relation.MISSED
+
+
+def test_what_quantizes_around_an_op_is_part_of_it(tmp_path: Path) -> None:
+    members = [("DequantizeLinear", NAMES[0]), ("Tanh", NAMES[1]), ("QuantizeLinear", NAMES[2])]
+    text = logs.begin(1) + logs.judged(*members, reason="Failed to add node.")
+    found = judge(view_of(QUANTIZED, tmp_path), text)
+    assert [found[index].said for index in range(3)] == [Said.GONE, Said.NOT_OFFERED, Said.GONE]
 
 
 def test_a_crash_is_pinned_on_the_node_that_was_being_judged(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, parser
 
 from dlclint.analysis.view import ModelView
-from dlclint.confirm.quantize import _nibbles, quantize
+from dlclint.confirm.quantize import _nibbles, holds_quantization, quantize
 from dlclint.confirm.question import CannotAsk, Question, question_of
 from dlclint.confirm.ranges import ActivationGrids, Grid
+from dlclint.confirm.stored import StoredGrids
 from dlclint.encodings.reading import read_encodings
 from dlclint.model.reading import read
 from dlclint.target import DlcKind, Runtime, Target
@@ -74,8 +75,11 @@ def overrides(tmp_path: Path, **entries: dict[str, object]) -> Path:
 
 
 def ask(view: ModelView, file: Path | None = None) -> tuple[Question, ActivationGrids]:
-    grids = ActivationGrids(view, None if file is None else read_encodings(file))
-    return question_of(view.model, partial(quantize, view, grids=grids)), grids
+    document = None if file is None else read_encodings(file)
+    grids = ActivationGrids(view, document)
+    return question_of(
+        view.model, partial(quantize, view, grids=grids, stored=StoredGrids(view.target.kind, document))
+    ), grids
 
 
 def run(model: bytes, folder: Path, x: np.ndarray) -> np.ndarray:
@@ -210,13 +214,100 @@ def test_what_only_moves_data_keeps_its_grid(tmp_path: Path) -> None:
     assert "1 as what they are moved from" in grids.words()
 
 
-def test_a_model_that_holds_quantization(tmp_path: Path) -> None:
-    path = saved(
-        tmp_path,
-        "g (float[1,4] x) => (uint8[1,4] y) <float s = {0.1}, uint8 z = {0}> { y = QuantizeLinear(x, s, z) }",
+def types_of(question: Question) -> dict[str, int]:
+    graph = onnx.ModelProto.FromString(question.model).graph
+    return {tensor.name: tensor.data_type for tensor in graph.initializer}
+
+
+@pytest.mark.parametrize(
+    ("kind", "gamma", "slope"),
+    [
+        (replace(EIGHT, act_bitwidth=16), TensorProto.UINT8, TensorProto.UINT8),
+        (replace(EIGHT, weights_bitwidth=4), TensorProto.UINT8, TensorProto.UINT8),
+        (replace(EIGHT, act_bitwidth=16, weights_bitwidth=16), TensorProto.UINT16, TensorProto.INT16),
+    ],
+)
+def test_scales_and_slopes_have_the_width_of_their_role(
+    kind: DlcKind, gamma: int, slope: int, tmp_path: Path
+) -> None:
+    body = """g (float[1,4] x) => (float[1,4] y)
+      <float[4] g = {1.0, 0.5, 2.0, 1.0}, float[4] b = {0.1, 0.1, 0.1, 0.1}, float[4] s = {0.1, 0.2, 0, 0}> {
+      n = LayerNormalization(x, g, b) y = PRelu(n, s) }"""
+    types = types_of(ask(view_of(saved(tmp_path, body), kind))[0])
+    assert types["dlclint_0_0_/in1/q"] == gamma
+    assert types["dlclint_0_0_/in2/q"] == TensorProto.INT32
+    assert types["dlclint_0_1_/in1/q"] == slope
+
+
+def legacy(tmp_path: Path, **params: object) -> Path:
+    path = tmp_path / "m.encodings"
+    text = {"version": "0.6.1", "activation_encodings": {}, "param_encodings": params}
+    path.write_text(json.dumps(text))
+    return path
+
+
+def test_an_entry_of_a_weight_decides_its_width_sign_and_channels(tmp_path: Path) -> None:
+    path = network(tmp_path)
+    channel = {"bitwidth": 4, "dtype": "int", "is_symmetric": "True", "scale": 0.1, "offset": -8}
+    whole = {"bitwidth": 8, "dtype": "int", "is_symmetric": "False", "scale": 0.01, "offset": -100}
+    question, _ = ask(view_of(path), legacy(tmp_path, w=[channel] * 8, m=[whole]))
+    stored = {t.name: t for t in onnx.ModelProto.FromString(question.model).graph.initializer}
+    weight, scale = stored["dlclint_0_0_/in1/q"], stored["dlclint_0_0_/in1/scale"]
+    assert (weight.data_type, list(scale.dims)) == (TensorProto.INT4, [8])
+    assert np.allclose(numpy_helper.to_array(scale), 0.1)
+    zero = stored["dlclint_0_4_/in1/zero"]
+    assert (zero.data_type, numpy_helper.to_array(zero).item()) == (TensorProto.UINT8, 100)
+
+
+def test_an_entry_that_cannot_be_followed_is_told(tmp_path: Path) -> None:
+    entry = {"bitwidth": 8, "dtype": "int", "is_symmetric": "True", "scale": 0.1, "offset": -128}
+    document = read_encodings(legacy(tmp_path, w=[entry] * 3, m=[{**entry, "bitwidth": 2, "offset": -2}]))
+    view = view_of(network(tmp_path))
+    grids, stored = ActivationGrids(view, document), StoredGrids(view.target.kind, document)
+    question_of(view.model, partial(quantize, view, grids=grids, stored=stored))
+    assert stored.left == {
+        "w": "has 3 channels in the file and others in the model",
+        "m": "has 2 bits, which the question does not hold",
+    }
+    assert not stored.given
+
+
+def test_a_weight_that_stays_float_makes_bias_and_output_float(tmp_path: Path) -> None:
+    entry = {"bitwidth": 16, "dtype": "float"}
+    question, _ = ask(view_of(network(tmp_path)), legacy(tmp_path, w=[entry]))
+    graph = onnx.ModelProto.FromString(question.model).graph
+    conv = next(node for node in graph.node if node.op_type == "Conv")
+    assert list(conv.input[1:]) == ["w", "b"]
+    readers = [node.op_type for node in graph.node if conv.output[0] in node.input]
+    assert readers == ["Relu"]
+
+
+def test_an_op_runs_at_the_width_of_its_output(tmp_path: Path) -> None:
+    path = network(tmp_path)
+    entry = {"dtype": "int", "min": -9.0, "max": 9.0}
+    file = overrides(tmp_path, a={**entry, "bitwidth": 16}, r={**entry, "bitwidth": 8})
+    question, grids = ask(view_of(path), file)
+    assert (grids.converted, dict(grids.widths)) == (2, {8: 5, 16: 1})
+    types = types_of(question)
+    assert types["x/as16/zero"] == TensorProto.UINT16
+    assert types["a/as8/zero"] == TensorProto.UINT8
+    x = np.random.default_rng(1).normal(size=(1, 8, 8, 8)).astype(np.float32)
+    assert np.isfinite(run(question.model, question.folder, np.clip(x, -1, 1))).all()
+
+
+def test_a_bias_beyond_int32_saturates(tmp_path: Path) -> None:
+    stored = StoredGrids(EIGHT, None)
+    found = stored.bias("b", np.array([3.0, -3.0, 0.0]), np.array([1e-12, 1e-12, 1e-12]))
+    limits = np.iinfo(np.int32)
+    assert found.integers.tolist() == [limits.max, limits.min, 0]
+
+
+def test_what_carries_quantization(tmp_path: Path) -> None:
+    body = (
+        "g (float[1,4] x) => (uint8[1,4] y) <float s = {0.1}, uint8 z = {0}> { y = QuantizeLinear(x, s, z) }"
     )
-    with pytest.raises(CannotAsk, match="without --quantize"):
-        ask(view_of(path))
+    assert holds_quantization(read(saved(tmp_path, body)))
+    assert not holds_quantization(read(saved(tmp_path, "g (float[1,4] x) => (float[1,4] y) { y = Relu(x) }")))
 
 
 def test_a_float16_model(tmp_path: Path) -> None:

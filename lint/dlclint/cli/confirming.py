@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from dlclint.report.progress import with_progress
 from dlclint.report.render import render
 from dlclint.target import Runtime
 from dlclint.version import __version__
+from dlclint_schemas.record import record
 
 
 def answer(given: argparse.Namespace, asked: Backend, packages: Mapping[str, str], started: float) -> int:
@@ -46,7 +47,6 @@ def answer(given: argparse.Namespace, asked: Backend, packages: Mapping[str, str
     ignored = [*listed(given.ignore), *config.ignore]
     rules_of(chosen, ignored)
     every = list(jobs_of(given, config, chosen, ignored))
-    overrides = {job.model: job.path for job in every if job.kind == "encodings"}
     jobs = [replace(job, target=asked_target(job.target)) for job in every if job.kind == "model"]
     if not jobs:
         raise UsageError("there is no model among these paths; give a model, or a folder with one")
@@ -60,7 +60,7 @@ def answer(given: argparse.Namespace, asked: Backend, packages: Mapping[str, str
             check_place(Path(given.dlc), [path for job in every for path in (job.path, job.model) if path])
         except CannotWrite as problem:
             raise UsageError(f"--dlc: {plain(str(problem))}") from None
-    files = tuple(with_progress(_confirmed(asked, jobs, wishes, overrides), len(jobs)))
+    files = tuple(with_progress(_confirmed(asked, jobs, wishes, _linted_overrides(every)), len(jobs)))
     outcome = ConfirmOutcome(__version__, files, packages, time.perf_counter() - started)
     text = render("confirm", given.format, outcome, sys.stdout if given.output is None else None)
     deliver(text, given.output)
@@ -79,7 +79,7 @@ def _wish(job: Job, given: argparse.Namespace) -> Wish:
 
 
 def _confirmed(
-    asked: Backend, jobs: Sequence[Job], wishes: Sequence[Wish], overrides: Mapping[Path | None, Path]
+    asked: Backend, jobs: Sequence[Job], wishes: Sequence[Wish], overrides: Mapping[Path | None, _Overrides]
 ) -> Iterator[Confirmation]:
     """One file after the other; one that cannot be read or asked never stops the rest."""
     files = [lint(job) for job in jobs]
@@ -88,18 +88,33 @@ def _confirmed(
         yield _answer(asked, job, wish, overrides.get(job.path), linted)
 
 
+@record
+class _Overrides:
+    """A model's override file, and what is said of it."""
+
+    path: Path
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def _linted_overrides(jobs: Iterable[Job]) -> dict[Path | None, _Overrides]:
+    """The override files among some jobs, by their models."""
+    files = (replace(job, target=asked_target(job.target)) for job in jobs if job.kind == "encodings")
+    return {job.model: _Overrides(job.path, lint(job).diagnostics) for job in files}
+
+
 def _answer(
-    asked: Backend, job: Job, wish: Wish, overrides: Path | None, linted: FileOutcome
+    asked: Backend, job: Job, wish: Wish, overrides: _Overrides | None, linted: FileOutcome
 ) -> Confirmation:
     try:
         model = read(job.path, job.dimensions)
     except Unreadable as problem:
         reason = plain(f"{problem.message}; {problem.help}", 400)
         return Confirmation(linted.path, str(job.target.soc), wish.soc.name, wish.compiles, unasked=reason)
-    document = None if overrides is None else read_encodings(overrides)
+    document = None if overrides is None else read_encodings(overrides.path)
+    said = (*linted.diagnostics, *(() if overrides is None else overrides.diagnostics))
     view = ModelView(model, job.target)
     try:
-        return ask(asked, linted.path, view, linted.diagnostics, wish, document)
+        return ask(asked, linted.path, view, said, wish, document)
     except CannotWrite as problem:
         raise UsageError(plain(str(problem))) from None
 
@@ -112,7 +127,11 @@ def with_verdicts(
     Raises:
         NotAvailable: the backend cannot be loaded, or cannot judge for the SoC.
     """
-    overrides = {job.model: job.path for job in jobs if job.kind == "encodings"}
+    overrides = {
+        job.model: _Overrides(job.path, file.diagnostics)
+        for job, file in zip(jobs, files, strict=True)
+        if job.kind == "encodings"
+    }
     found: list[FileOutcome] = []
     for file, job in zip(files, jobs, strict=True):
         if job.kind != "model" or Runtime.HTP not in job.target.considered:

@@ -12,13 +12,14 @@ from dlclint.confirm.compare import Confirmation, rows_of
 from dlclint.confirm.dlc import write_dlc
 from dlclint.confirm.log import read_log
 from dlclint.confirm.process import Backend
-from dlclint.confirm.quantize import quantize
+from dlclint.confirm.quantize import holds_quantization, quantize
 from dlclint.confirm.question import CannotAsk, question_of, with_places
-from dlclint.confirm.ranges import ActivationGrids, kind_words
+from dlclint.confirm.ranges import ActivationGrids
 from dlclint.confirm.reasons import failure_reason
 from dlclint.confirm.socs import AskedSoc
+from dlclint.confirm.stored import StoredGrids
 from dlclint.confirm.verdict import verdicts_of
-from dlclint.diagnostic import Diagnostic, plain
+from dlclint.diagnostic import Diagnostic, counted, plain
 from dlclint.encodings.document import EncodingsDocument
 from dlclint.target import DlcKind, Runtime, Target
 from dlclint_schemas.record import record
@@ -73,12 +74,15 @@ def confirm(
     notes = [wish.soc.note] if wish.soc.note else []
     if compiled and not wish.compile:
         notes.append(f"compiled all the same: for Hexagon v{FLOAT_LATER} validation alone passes too much")
-    grids = ActivationGrids(view, document)
-    insert = partial(quantize, view, grids=grids) if target.quantize else None
+    carries = holds_quantization(view.model)
+    grids, stored = ActivationGrids(view, document), StoredGrids(target.kind, document)
+    inserts = target.quantize and not carries
+    insert = partial(quantize, view, grids=grids, stored=stored) if inserts else None
     try:
         question = question_of(view.model, insert)
     except CannotAsk as problem:
         return Confirmation(path, soc, wish.soc.name, compiled, unasked=plain(str(problem), 400))
+    quantized = "quantized as the model itself says" if carries else _widths(grids, stored) if inserts else ""
     answer = backend.ask(
         question.model, question.folder, str(wish.soc.id), compile=compiled, fold=target.simplify
     )
@@ -95,8 +99,7 @@ def confirm(
     if wish.dlc is not None and not unasked and not answer.ended:
         dlc, note = write_dlc(backend, question, wish.soc, target.simplify, wish.dlc)
         notes.append(note)
-    if target.quantize:
-        notes.append(f"quantization was put in: biases 32-bit; {grids.words()}")
+    notes += _quantization_notes(target, carries, grids, stored)
     open_inputs = [
         name
         for name in view.model.graph.inputs
@@ -110,7 +113,7 @@ def confirm(
         soc,
         wish.soc.name,
         compiled,
-        quantized=kind_words(target.kind) if target.quantize else "",
+        quantized=quantized,
         dlc=dlc,
         rows=() if unasked else tuple(rows_of(view, verdicts, diagnostics)),
         unasked=plain(unasked, 400),
@@ -120,3 +123,30 @@ def confirm(
         build=plain(log.build),
         seconds=answer.seconds,
     )
+
+
+def _widths(grids: ActivationGrids, stored: StoredGrids) -> str:
+    """The widths that were really put in, such as `8- and 16-bit activations, unsigned 8-bit scales`."""
+    widths = sorted(grids.widths)
+    parts = ["- and ".join(map(str, widths)) + "-bit activations"] if widths else []
+    return ", ".join([*parts, *stored.words()]) or "nothing of it quantized"
+
+
+def _quantization_notes(
+    target: Target, carries: bool, grids: ActivationGrids, stored: StoredGrids
+) -> Iterable[str]:
+    """Where the quantization came from, one sentence each."""
+    if carries:
+        if target.quantize or grids.document is not None:
+            yield "the model carries its quantization and was asked about as it is"
+        return
+    if not target.quantize:
+        return
+    text = f"quantization was put in: {grids.words()}"
+    if stored.given:
+        text += f"; {counted(len(stored.given), 'stored input')} from the override file"
+    yield text
+    first = next(iter(stored.left.items()), None)
+    if first is not None:
+        more = f"; so are {len(stored.left) - 1} more" if len(stored.left) > 1 else ""
+        yield f"not asked as the override file says: {first[0]} {first[1]}{more}"

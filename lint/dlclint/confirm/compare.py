@@ -156,9 +156,10 @@ def rows_of(
                 # Such as a SoC without float16: said once, of every op.
                 said += of_model
             if verdict.said.is_backends_no or verdict.said is Said.NOT_OFFERED:
-                # What is wrong with a graph input is wrong with the ops that read it.
-                for name in node.inputs:
-                    said += of_tensors.get(plain(name), ()) if name in graph.inputs else ()
+                # What is wrong with a graph input or a stored tensor is wrong with the ops that read it.
+                for name in filter(None, node.inputs):
+                    if name in graph.inputs or graph.constant(name) is not None:
+                        said += of_tensors.get(plain(name), ())
             yield Row(
                 shown,
                 plain(node.name),

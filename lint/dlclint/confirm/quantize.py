@@ -17,23 +17,20 @@ from onnx import TensorProto, helper
 
 from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.patterns import Pattern
-from dlclint.analysis.roles import channel_axis
 from dlclint.analysis.view import ModelView
 from dlclint.confirm.question import CannotAsk
-from dlclint.confirm.ranges import DEFAULT, ActivationGrids, Grid, made
+from dlclint.confirm.ranges import DEFAULT, ActivationGrids, Grid
+from dlclint.confirm.stored import Stored, StoredGrids, is_bias, is_parameter
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.op_facts import (
-    CONVOLUTIONS,
-    INTEGER_BIAS,
     MICROSOFT,
     PARAMETER_ROLES,
-    QDQ,
     WEIGHTED_OPS,
     Role,
+    is_qdq,
     role,
 )
 from dlclint.model.tensors import Array, Unavailable
-from dlclint.target import DlcKind
 from dlclint_schemas.quantization import quantization_facts
 from dlclint_schemas.record import record
 
@@ -44,23 +41,27 @@ _STAYS_FLOAT = PARAMETER_ROLES | {Role.MEAN, Role.VARIANCE, Role.BOUND}
 """Float inputs that the provider reads as parameters, which must stay float."""
 
 
-def quantize(view: ModelView, asked: Model, grids: ActivationGrids) -> frozenset[NodeKey]:
+def holds_quantization(model: Model) -> bool:
+    """Whether a model carries its quantization, so that it is asked about as it is."""
+    return any(is_qdq(node.op_type, node.domain) for graph in model.graphs() for node in graph.nodes)
+
+
+def quantize(
+    view: ModelView, asked: Model, grids: ActivationGrids, stored: StoredGrids
+) -> frozenset[NodeKey]:
     """Put quantization into `asked`, a copy of the view's model, and name the nodes that it is around.
 
     Only the main graph is quantized, and of it what the converter does not fold.
 
     Raises:
-        CannotAsk: the model is quantized already or float16, or its weights are missing or too large.
+        CannotAsk: the model is float16, or its weights are missing or too large.
     """
-    kind = view.target.kind
     graph = view.model.graph
-    if any(node.op_type in QDQ for node in graph.nodes):
-        raise CannotAsk("the model holds quantization already; ask about it without --quantize")
     made = (graph.type_of(name) for node in graph.nodes for name in node.outputs)
     if any(found is not None and found.data_type == TensorProto.FLOAT16 for found in made):
         # Its scales would be float16 too, with which the provider computes in float what only moves data.
         raise CannotAsk("the model computes in float16; ask without --quantize, or about a float32 export")
-    work = _Insertion(view, graph, asked, grids, kind)
+    work = _Insertion(view, graph, asked, grids, stored)
     work.run()
     if not any(item.domain == MICROSOFT for item in asked.proto.opset_import):
         asked.proto.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
@@ -98,15 +99,19 @@ class _Insertion:
     """As it is in the file: what was stored and of which type."""
     asked: Model
     grids: ActivationGrids
-    kind: DlcKind
+    params: StoredGrids
     meant: list[NodeKey] = field(default_factory=list)
     made: dict[str, Grid] = field(default_factory=dict)
     """Activations that are quantized."""
     moved: dict[NodeKey, Grid] = field(default_factory=dict)
     """The grid of each node's first input, which an op that only moves data passes on."""
     nodes: list[onnx.NodeProto] = field(default_factory=list)
+    scales: dict[str, Array] = field(default_factory=dict)
+    """The scale of each weight, by what its op reads: a bias is a multiple of it."""
     stored: dict[str, None] = field(default_factory=dict)
     patterns: dict[NodeKey, int] = field(default_factory=dict)
+    members: list[list[int]] = field(default_factory=list)
+    """The indices of each pattern's nodes."""
     gelus: dict[NodeKey, Gelu] = field(default_factory=dict)
     """The GELU that each of its nodes is part of."""
     movers: frozenset[str] = frozenset(quantization_facts()["aimet_htp_config"]["output_not_quantized_ops"])
@@ -115,6 +120,7 @@ class _Insertion:
     def __post_init__(self) -> None:
         for number, pattern in enumerate(self.view.patterns):
             self.patterns.update(dict.fromkeys(pattern.nodes, number))
+            self.members.append(sorted(at for path, at in pattern.nodes if path == self.graph.path))
             gelu = gelu_of(self.graph, pattern)
             if gelu is not None:
                 self.gelus.update(dict.fromkeys(pattern.nodes, gelu))
@@ -139,6 +145,8 @@ class _Insertion:
                 if not name or not self.is_float(name) or self.inside_pattern(node, name):
                     continue
                 inner = f"{name}/float" if name in outputs else name
+                if self.is_forced(node):
+                    continue
                 moved = self.moved.get(node.key) if node.op_type in self.movers else None
                 if self.quantize(name, inner, moved) and inner != name:
                     copied.proto.output[position] = inner
@@ -154,6 +162,32 @@ class _Insertion:
         if pattern is None or not readers or name in self.graph.outputs:
             return False
         return all(self.patterns.get(reader.key) == pattern for reader in readers)
+
+    def is_forced(self, node: Node) -> bool:
+        """Whether the file keeps a weight or bias float, which makes both and the output float.
+
+        Source: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models, mixed precision.
+        """
+        return node.op_type in WEIGHTED_OPS and any(map(self.params.is_float, node.inputs[1:3]))
+
+    def width(self, node: Node) -> int | None:
+        """The width that an op runs at, which is that of its output; None if that follows from the input.
+
+        Where they differ the converter puts a Convert before the op, and HTP has no op of two widths:
+        asked without it, the provider computes the op in float (measured).
+        """
+        pattern = self.patterns.get(node.key)
+        ends = [node] if pattern is None else [self.graph.nodes[at] for at in self.members[pattern]]
+        for end in ends:
+            for name in end.outputs:
+                if not name or not self.is_float(name) or self.inside_pattern(end, name):
+                    continue
+                given = self.grids.given(name)
+                if isinstance(given, Grid):
+                    return given.bitwidth
+                if given is None and end.op_type not in self.movers:
+                    return self.grids.width
+        return None
 
     def is_float(self, name: str) -> bool:
         found = self.graph.type_of(name)
@@ -172,11 +206,33 @@ class _Insertion:
         )
         return True
 
-    def dequantize(self, name: str, result: str) -> None:
-        ends = self.parameters(name, self.made[name])
+    def dequantize(self, name: str, result: str, width: int | None = None) -> Grid:
+        """Dequantize an activation, converted to another width first where `width` says so.
+
+        Returns the grid that it is then on.
+        """
+        own = self.made[name]
+        grid = own if width is None else own.at(width)
+        if grid.bitwidth != own.bitwidth:
+            converted = f"{name}/as{grid.bitwidth}"
+            if converted not in self.stored:
+                self.stored[converted] = None
+                self.grids.converted += 1
+                self.dequantize(name, f"{converted}/float")
+                self.nodes.append(
+                    helper.make_node(
+                        "QuantizeLinear",
+                        [f"{converted}/float", *self.parameters(converted, grid)],
+                        [f"{converted}/q"],
+                        domain=MICROSOFT,
+                    )
+                )
+            name = converted
+        ends = self.parameters(name, grid)
         self.nodes.append(
             helper.make_node("DequantizeLinear", [f"{name}/q", *ends], [result], domain=MICROSOFT)
         )
+        return grid
 
     def parameters(self, name: str, grid: Grid) -> list[str]:
         dtype, kind = _UNSIGNED[grid.bitwidth]
@@ -189,7 +245,7 @@ class _Insertion:
         if name not in self.stored:
             self.stored[name] = None
             array = np.asarray(values)
-            raw = _nibbles(array) if kind == TensorProto.INT4 else array.tobytes()
+            raw = _nibbles(array) if kind in (TensorProto.INT4, TensorProto.UINT4) else array.tobytes()
             self.bytes += len(raw)
             if self.bytes > _MOST:
                 raise CannotAsk("its quantized weights exceed 1 GiB, more than one question holds")
@@ -201,24 +257,29 @@ class _Insertion:
     def rewire(self, node: Node, proto: onnx.NodeProto) -> None:
         """Let a node, which is `proto` in what is asked, read dequantized values."""
         changed = False
+        width, data = self.width(node), None
+        pattern = self.patterns.get(node.key)
+        if width is None:
+            reads = [self.made[name].bitwidth for name in node.inputs if name in self.made]
+            width = max(reads, default=None)
         for position, name in enumerate(node.inputs):
             if not name or role(node.op_type, position) in _STAYS_FLOAT or not self.is_float(name):
                 continue
-            if node.key in self.patterns and name not in self.made:
+            if pattern is not None and name not in self.made:
                 continue  # the constants of a pattern are part of its form
             result = f"{proto.name}/in{position}"
             if name in self.made:
-                self.moved.setdefault(node.key, self.made[name])
-                pattern = self.patterns.get(node.key)
+                self.moved.setdefault(node.key, self.made[name].at(width or self.made[name].bitwidth))
                 if pattern is not None:
                     # Two reads of one tensor make the pattern's form.
                     result = f"{name}/pattern{pattern}"
                 if result not in self.stored:
                     self.stored[result] = None
-                    self.dequantize(name, result)
+                    read = self.dequantize(name, result, width)
+                    data = read if position == 0 else data
             else:
                 values = self.values(name)
-                if values is None or not self.dequantize_stored(node, position, values, result):
+                if values is None or not self.dequantize_stored(node, position, values, data, width):
                     continue
             proto.input[position] = result
             changed = True
@@ -232,7 +293,7 @@ class _Insertion:
         reads = gelu.reads
         if reads in self.made:
             reads = f"{name}/in0"
-            self.dequantize(gelu.reads, reads)
+            self.dequantize(gelu.reads, reads, self.width(first))
             self.meant.append(first.key)
         proto.CopyFrom(helper.make_node("Gelu", [reads], list(proto.output), name, domain=MICROSOFT))
 
@@ -252,77 +313,45 @@ class _Insertion:
         folded = self.view.model.values.whole(self.graph, name)
         return None if folded is None else _finite(folded.astype(np.float32))
 
-    def dequantize_stored(self, node: Node, position: int, values: Array, result: str) -> bool:
-        """Store a float constant quantized, in the form that its role asks for."""
-        axis: int | None = None
-        if position == 2 and node.op_type in INTEGER_BIAS:
-            scales = self.bias_scales(node, result)
-            if scales is None:
+    def dequantize_stored(
+        self, node: Node, position: int, values: Array, data: Grid | None, width: int | None
+    ) -> bool:
+        """Store a float constant quantized, in the form that the file or its role asks for.
+
+        `data` is the grid of the node's first input, `width` the width that the op runs at. Returns
+        whether the node reads what was stored; else the constant stays float.
+        """
+        name = node.input(position)
+        if self.is_forced(node) or self.params.is_float(name):
+            return False
+        result = f"{self.asked.graph.nodes[node.index].proto.name}/in{position}"
+        if is_bias(node, position):
+            factor = self.scales.get(f"{result.rpartition('/')[0]}/in1")
+            if data is None or factor is None:
                 return False
-            scale, integers = scales, np.rint(values / scales).astype(np.int32)
-            kind = int(TensorProto.INT32)
-            zeros = np.zeros(scale.shape, np.int32)
-            axis = 0 if scale.ndim else None
-        elif position == 1 and node.op_type in WEIGHTED_OPS:
-            scale, zeros, integers, kind, axis = self.weight(node, values)
+            found = self.params.bias(name, values, np.asarray(factor * np.float32(data.scale)))
+        elif is_parameter(node, position):
+            found = self.params.parameter(node, position, name, values)
+            self.scales[result] = found.scale
         else:
-            width = self.kind.act_bitwidth
-            grid = made(float(values.min(initial=0.0)), float(values.max(initial=0.0)), width)
+            given = self.grids.given(name)
+            found, grid = self.params.operand(
+                name, values, given if isinstance(given, Grid) else None, width or self.grids.width
+            )
             self.moved.setdefault(node.key, grid)
-            dtype, kind = _UNSIGNED[width]
-            scale, zeros = np.asarray(np.float32(grid.scale)), np.asarray(dtype(grid.zero))
-            integers = _rounded(values, scale, grid.zero, 0, 2**width - 1).astype(dtype)
-        inputs = [
-            self.store(f"{result}/q", integers, kind),
-            self.store(f"{result}/scale", scale.astype(np.float32), TensorProto.FLOAT),
-            self.store(f"{result}/zero", zeros, kind),
-        ]
-        made_node = helper.make_node("DequantizeLinear", inputs, [result], domain=MICROSOFT)
-        if axis is not None:
-            made_node.attribute.append(helper.make_attribute("axis", axis))
-        self.nodes.append(made_node)
+        self.dequantize_constant(found, result)
         return True
 
-    def weight(self, node: Node, values: Array) -> tuple[Array, Array, Array, int, int | None]:
-        """Scales, zero points, integers, element type and channel axis of a weight.
-
-        Per channel and at widths other than 8 it is symmetric, per tensor 8-bit as the quantizer's
-        default has it.
-        """
-        width = self.kind.weights_bitwidth
-        if self.kind.per_channel and node.op_type in CONVOLUTIONS:
-            axis = channel_axis(node, 1) % values.ndim
-            others = tuple(i for i in range(values.ndim) if i != axis)
-            scale = np.maximum(np.abs(values).max(axis=others), 1e-8) / (2 ** (width - 1) - 1)
-            shape = [1] * values.ndim
-            shape[axis] = -1
-            spread, found_axis = scale.reshape(shape), axis
-        elif width == 8:
-            grid = made(float(values.min(initial=0.0)), float(values.max(initial=0.0)), 8)
-            one = np.asarray(np.float32(grid.scale))
-            integers = _rounded(values, one, grid.zero, 0, 255).astype(np.uint8)
-            return one, np.asarray(np.uint8(grid.zero)), integers, TensorProto.UINT8, None
-        else:
-            scale = np.asarray(max(float(np.abs(values).max(initial=0.0)), 1e-8) / (2 ** (width - 1) - 1))
-            spread, found_axis = scale, None
-        half = 2 ** (width - 1)
-        dtype, kind = {
-            4: (np.int8, TensorProto.INT4),
-            8: (np.int8, TensorProto.INT8),
-            16: (np.int16, TensorProto.INT16),
-        }[width]
-        integers = _rounded(values, spread, 0, -half, half - 1).astype(dtype)
-        return scale, np.zeros(scale.shape, dtype), integers, kind, found_axis
-
-    def bias_scales(self, node: Node, result: str) -> Array | None:
-        """Input scale times weight scale; None where either is not quantized."""
-        read = self.made.get(node.input(0))
-        stored = f"{result.rpartition('/')[0]}/in1/scale"
-        if read is None or stored not in self.stored:
-            return None
-        tensor = next(item for item in reversed(self.asked.proto.graph.initializer) if item.name == stored)
-        scales: Array = np.frombuffer(tensor.raw_data, np.float32).reshape(tuple(tensor.dims))
-        return np.asarray(scales * np.float32(read.scale))
+    def dequantize_constant(self, found: Stored, result: str) -> None:
+        inputs = [
+            self.store(f"{result}/q", found.integers, found.kind),
+            self.store(f"{result}/scale", found.scale.astype(np.float32), TensorProto.FLOAT),
+            self.store(f"{result}/zero", found.zero, found.kind),
+        ]
+        made_node = helper.make_node("DequantizeLinear", inputs, [result], domain=MICROSOFT)
+        if found.axis is not None:
+            made_node.attribute.append(helper.make_attribute("axis", found.axis))
+        self.nodes.append(made_node)
 
 
 def _finite(values: Array) -> Array:
@@ -332,10 +361,6 @@ def _finite(values: Array) -> Array:
         return values
     low, high = known.min(initial=DEFAULT[0]), known.max(initial=DEFAULT[1])
     return np.asarray(np.nan_to_num(values, nan=0.0, posinf=high, neginf=low))
-
-
-def _rounded(values: Array, scale: Array, zero: int, low: int, high: int) -> Array:
-    return np.asarray(np.clip(np.rint(values / scale) + zero, low, high))
 
 
 def _nibbles(values: Array) -> bytes:

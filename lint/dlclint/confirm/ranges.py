@@ -27,6 +27,13 @@ class Grid:
     zero: int
     bitwidth: int
 
+    def at(self, bitwidth: int) -> Grid:
+        """The grid of the same range at another width, as a Convert op makes it."""
+        if bitwidth == self.bitwidth:
+            return self
+        low = -self.zero * self.scale
+        return made(low, low + (2**self.bitwidth - 1) * self.scale, bitwidth)
+
 
 @dataclass(slots=True)
 class ActivationGrids:
@@ -36,6 +43,10 @@ class ActivationGrids:
     document: EncodingsDocument | None
     sources: Counter[str] = field(default_factory=Counter)
     left_float: int = 0
+    widths: Counter[int] = field(default_factory=Counter)
+    """Activations by bitwidth."""
+    converted: int = 0
+    """Activations that were converted for an op of another width."""
     _rows: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -47,7 +58,13 @@ class ActivationGrids:
 
         `moved` is the grid of what the tensor was made of by moving data only, which it then keeps.
         """
-        given = self._given(tensor)
+        found = self._of(tensor, moved)
+        if found is not None:
+            self.widths[found.bitwidth] += 1
+        return found
+
+    def _of(self, tensor: str, moved: Grid | None) -> Grid | None:
+        given = self.given(tensor)
         if given == "float":
             self.left_float += 1
             return None
@@ -60,15 +77,16 @@ class ActivationGrids:
         estimate = self.view.activations.get(tensor)
         if estimate is not None and np.isfinite([estimate.minimum, estimate.maximum]).all():
             self.sources["estimated"] += 1
-            return made(estimate.minimum, estimate.maximum, self._width)
+            return made(estimate.minimum, estimate.maximum, self.width)
         self.sources[f"by default ({DEFAULT[0]:g} to {DEFAULT[1]:g})"] += 1
-        return made(*DEFAULT, self._width)
+        return made(*DEFAULT, self.width)
 
     @property
-    def _width(self) -> int:
+    def width(self) -> int:
+        """The bitwidth of activations of which the file says nothing."""
         return self.view.target.kind.act_bitwidth
 
-    def _given(self, tensor: str) -> Grid | str | None:
+    def given(self, tensor: str) -> Grid | str | None:
         """What the override file says: a grid, `float`, or nothing that can be used."""
         row = self._rows.get(tensor)
         if row is None or self.document is None:
@@ -77,7 +95,7 @@ class ActivationGrids:
         if elements.kind[first] == FLOAT:
             return "float"
         width = elements.bitwidth[first]
-        bits = self._width if np.isnan(width) else int(width)
+        bits = self.width if np.isnan(width) else int(width)
         if bits not in _WIDTHS:
             return None
         scale, offset = elements.scale[first], elements.offset[first]
@@ -92,6 +110,8 @@ class ActivationGrids:
         parts = [f"{count} {source}" for source, count in self.sources.most_common()]
         if self.left_float:
             parts.append(f"{self.left_float} left float by the override file")
+        if self.converted:
+            parts.append(f"{self.converted} converted for ops of another width")
         return "activation ranges: " + (", ".join(parts) or "none")
 
 

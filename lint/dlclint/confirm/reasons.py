@@ -11,6 +11,8 @@ from dlclint.confirm.log import BackendLog, Group
 
 _RANK = re.compile(r"has incorrect Rank (\d+)")
 _VALUE = re.compile(r"has incorrect Value (-?\d+(?:\.\d+)?), expected (>=|<=|<|>|==) (-?\d+(?:\.\d+)?)")
+_EXACTLY = re.compile(r"has incorrect Value (-?\d+(?:\.\d+)?), expected equal to (-?\d+(?:\.\d+)?)")
+_MIDDLES = ("-128", "-32768")
 _NO_FP16 = re.compile(r"SocModel doesn't support FP16")
 _CONFIGURATION = re.compile(r"datatype sets for the configuration: (\w+)")
 _NO_TRANSLATION = re.compile(r"Operators of type `([^`]*)` are not supported")
@@ -51,6 +53,10 @@ def validator_reason(group: Group) -> str:
         if relation == ">=" and found in _ARCHITECTURES and wanted in _ARCHITECTURES:
             return f"it needs Hexagon v{wanted}, the SoC has v{found}"
         return f"{group.qnn_op} has a value of {found}, it must be {relation} {wanted}"
+    exactly = _EXACTLY.search(said)
+    if exactly:
+        middle = " (the offset of a symmetric grid)" * (exactly[2] in _MIDDLES)
+        return f"{group.qnn_op} has a value of {exactly[1]}, it must be {exactly[2]}{middle}"
     if group.asked_types:
         forms = dict.fromkeys(_FORMS.get(name, name) for name in _CONFIGURATION.findall(said))
         have = f"; its forms are {', '.join(forms)}" if forms else ""

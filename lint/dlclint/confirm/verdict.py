@@ -27,6 +27,8 @@ class Said(enum.Enum):
     """By Hexagon's validator, with a code."""
     NOT_COMPILED = "not-compiled"
     """Validated, but compiling finds no implementation or the graph does not take it."""
+    VALIDATED = "validated"
+    """The validator passes it, and the graph as a whole did not come to be: not known to compile."""
     NOT_OFFERED = "not-offered"
     """Refused by the provider, ONNX Runtime's wrapper, which did not ask the backend."""
     CRASHED = "crashed"
@@ -72,6 +74,8 @@ def verdicts_of(
     for key, reason, code in _late(question, log):
         if key in found:
             found[key] = Verdict(Said.NOT_COMPILED, reason, code)
+    if compiled and answer.error:
+        _withhold(found)
     if answer.ended and not log.composing:
         tried = question.node_of(log.last_tried)
         if tried is not None and found[tried].said is Said.UNASKED:
@@ -80,6 +84,20 @@ def verdicts_of(
         if found[key].said is Said.TAKEN:
             found[key] = replace(found[key], in_float=True)
     return found
+
+
+def _withhold(found: dict[NodeKey, Verdict]) -> None:
+    """What passes validation in a graph that fails; of one op alone the failure is that op's."""
+    passed = [key for key, verdict in found.items() if verdict.said is Said.TAKEN]
+    others = any(
+        verdict.said in (Said.NOT_OFFERED, Said.UNASKED) or verdict.said.is_backends_no
+        for verdict in found.values()
+    )
+    for key in passed:
+        if len(passed) == 1 and not others:
+            found[key] = Verdict(Said.NOT_COMPILED, "it passes validation, but compiling it alone fails")
+        else:
+            found[key] = replace(found[key], said=Said.VALIDATED)
 
 
 def _judged(question: Question, log: BackendLog) -> dict[NodeKey, Verdict]:
@@ -102,10 +120,11 @@ def _in_one_pass(question: Question, judged: list[Group]) -> dict[NodeKey, Verdi
     """The first refusal of each node, else that it was taken."""
     found: dict[NodeKey, Verdict] = {}
     for group in judged:
+        computes = any(op not in QDQ for op, _ in group.members)
         for op, name in group.members:
             key = question.node_of(name)
-            if key is None:
-                continue
+            if key is None or (computes and op in QDQ):
+                continue  # QuantizeLinear and DequantizeLinear around an op become its encodings
             known = found.get(key)
             if known is None or (known.said is Said.TAKEN and not group.taken):
                 found[key] = _verdict(group, op)

@@ -12,6 +12,7 @@ BACKEND = {
     Said.TAKEN: "takes it",
     Said.REFUSED: "Hexagon's validator refuses it",
     Said.NOT_COMPILED: "does not compile",
+    Said.VALIDATED: "passes validation",
     Said.NOT_OFFERED: "the wrapper refuses it",
     Said.CRASHED: "the backend crashes",
     Said.GONE: "folded or merged",
@@ -69,6 +70,7 @@ def summary(file: Confirmation) -> str:
     counts = {said: sum(row.verdict.said is said for row in file.rows) for said in Said}
     words = (
         (Said.TAKEN, "taken"),
+        (Said.VALIDATED, "passed by the validator alone"),
         (Said.REFUSED, "refused by Hexagon's validator"),
         (Said.NOT_COMPILED, "not compiled"),
         (Said.CRASHED, "crashed the backend"),
@@ -84,6 +86,8 @@ def agreement(file: Confirmation) -> str:
     """How often dlclint and the backend say the same."""
     counts = file.counts
     judged = sum(counts.values()) - counts[Relation.UNJUDGED]
+    if not judged:
+        return "nothing to compare: of no node it is known whether HTP takes it"
     text = f"dlclint agrees on {counts[Relation.AGREED]} of {judged} judged nodes"
     extra = [
         f"{counts[relation]} {word}"

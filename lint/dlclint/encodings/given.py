@@ -72,3 +72,42 @@ def given_grids(document: EncodingsDocument) -> dict[str, GivenGrid]:
             int(bits[row]),
         )
     return found
+
+
+@record
+class StoredGrid:
+    """The grid of an entry for a stored tensor: one number each, or one for each channel.
+
+    Integers are 0 to 2**bitwidth - 1. `symmetric`: zero is the middle of every channel's. `signed`: the
+    tools store it as signed integers, which up to 1.0.0 they do with what is called symmetric and from
+    2.0.0 on as `output_dtype` says.
+    """
+
+    scale: grid.Floats
+    zero: grid.Floats
+    bitwidth: int
+    symmetric: bool
+    signed: bool
+
+
+def stored_grid(document: EncodingsDocument, row: int, bitwidth: int) -> StoredGrid | None:
+    """The grid of an entry that is neither float nor in blocks; None where it gives no whole one.
+
+    `bitwidth` is that of an entry that gives none.
+    """
+    elements, first = document.elements, int(document.tensors.first[row])
+    part = slice(first, first + int(document.tensors.count[row]))
+    width = elements.bitwidth[first]
+    bits = int(width) if grid.has_grid(width) else bitwidth
+    scale, offset = elements.scale[part], elements.offset[part]
+    said = bool(elements.symmetric[first] == 1)
+    if not (np.all(scale > 0) and np.isfinite(offset).all()):
+        low, high = elements.minimum[part], elements.maximum[part]
+        if not (np.isfinite(low).all() and np.isfinite(high).all() and np.all(low <= high)):
+            return None
+        found = (grid.fit_symmetric if said else grid.fit)(low, high, bits)
+        scale, offset = found.scale, found.offset
+    zero = -np.asarray(offset, np.float64)
+    symmetric = bool(np.all(zero == 2.0 ** (bits - 1)))
+    signed = not document.tensors.dtype[row].startswith("u") if document.is_flat(row) else said
+    return StoredGrid(np.asarray(scale, np.float64), zero, bits, symmetric, signed)

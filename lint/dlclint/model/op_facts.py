@@ -200,8 +200,11 @@ QUANTIZERS = QDQ | {"DynamicQuantizeLinear"}
 """Ops that change between float and quantized."""
 QOPERATORS = frozenset({"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"})
 """Ops that compute on quantized tensors."""
-INTEGER_BIAS = ("Conv", "ConvTranspose", "Gemm", "LayerNormalization", "InstanceNormalization")
-"""Ops of which ONNX Runtime's QNN provider takes input 2 as an int32 bias."""
+INTEGER_BIAS = (
+    *("Conv", "ConvTranspose", "Gemm", "LayerNormalization", "InstanceNormalization", "BatchNormalization"),
+)
+"""Ops of which ONNX Runtime's QNN provider takes input 2 as an int32 bias (measured; of BatchNormalization
+it takes 8 bits too, and no 16)."""
 
 
 def is_qdq(op_type: str, domain: str) -> bool:

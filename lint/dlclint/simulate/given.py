@@ -11,8 +11,8 @@ import numpy as np
 
 from dlclint.analysis.roles import channel_axis
 from dlclint.diagnostic import counted, plain
-from dlclint.encodings import grid
 from dlclint.encodings.document import FLOAT, EncodingsDocument, leaves
+from dlclint.encodings.given import stored_grid
 from dlclint.model.op_facts import Role
 from dlclint.simulate.network import Network, Step
 from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, made, what
@@ -132,26 +132,17 @@ def _parameter(
 def _param_grid(
     document: EncodingsDocument, row: int, step: Step, position: int, given: Given
 ) -> ParamGrid | None:
-    tensors, elements = document.tensors, document.elements
-    name = tensors.names[row]
+    tensors = document.tensors
+    name, count = tensors.names[row], int(tensors.count[row])
     block = tensors.block_size[row]
     if not np.isnan(block) and block >= 1:
         return _blocks(document, row, (step, position), int(block), given)
-    first, count = int(tensors.first[row]), int(tensors.count[row])
-    part = slice(first, first + count)
-    bits = _bits(elements.bitwidth[first], 8)
-    scale, offset = elements.scale[part], elements.offset[part]
-    low, high = elements.minimum[part], elements.maximum[part]
-    symmetric = bool(elements.symmetric[first] == 1)
-    if not (np.all(scale > 0) and np.isfinite(offset).all()):
-        if not (np.isfinite(low).all() and np.isfinite(high).all() and np.all(low <= high)):
-            return None
-        fit = grid.fit_symmetric if symmetric else grid.fit
-        encoding = fit(low, high, bits)
-        scale, offset = encoding.scale, encoding.offset
-    zero = -np.asarray(offset, np.float64)
-    symmetric = symmetric or bool(np.all(zero == 2.0 ** (bits - 1)))
-    scale = np.asarray(scale, np.float32).astype(np.float64)
+    found = stored_grid(document, row, 8)
+    if found is None:
+        return None
+    bits, zero = found.bitwidth, found.zero
+    symmetric = found.symmetric or bool(document.elements.symmetric[int(tensors.first[row])] == 1)
+    scale = np.asarray(found.scale, np.float32).astype(np.float64)
     if count == 1:
         return ParamGrid(scale.reshape(()), zero.reshape(()), bits, symmetric)
     axis = tensors.axis[row]

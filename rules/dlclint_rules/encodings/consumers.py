@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dlclint.analysis.roles import WeightUse, converted_weight, weight_uses
-from dlclint.diagnostic import Confidence, Safety, Severity, Source
+from dlclint.diagnostic import About, Confidence, Safety, Severity, Source
 from dlclint.encodings import grid
 from dlclint.encodings.document import FLOAT, Mask
 from dlclint.encodings.edits import Edit
@@ -92,7 +92,7 @@ def _grouped(use: WeightUse, count: int) -> bool:
     return use.node.op_type == "ConvTranspose" and use.channels is not None and count == use.channels * group
 
 
-@encodings_rule()
+@encodings_rule(about=About.TARGET)
 def per_channel_consumer(context: EncodingsContext) -> Iterator[Finding]:
     """A per-channel encoding is given to a tensor whose consumer takes none.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dlclint.analysis.roles import weight_uses
-from dlclint.diagnostic import Confidence, Safety, Severity, Source
+from dlclint.diagnostic import About, Confidence, Safety, Severity, Source
 from dlclint.encodings.columns import FLOAT_DTYPES
 from dlclint.encodings.document import FLOAT, PARAMS, UNKNOWN, EncodingsDocument, Layout, Mask
 from dlclint.encodings.edits import Edit, RemoveMembers, SetValue
@@ -255,7 +255,7 @@ def float_with_range(context: EncodingsContext) -> Iterator[Finding]:
     yield from by_tensor(context, hits, finding)
 
 
-@encodings_rule()
+@encodings_rule(about=About.TARGET)
 def bit_width(context: EncodingsContext) -> Iterator[Finding]:
     """The bit width is none that the target takes.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from dlclint.diagnostic import Confidence, Safety, Severity, Source
+from dlclint.diagnostic import About, Confidence, Safety, Severity, Source
 from dlclint.encodings import grid
 from dlclint.encodings.document import FLOAT, EncodingsDocument, Layout
 from dlclint.encodings.edits import Edit, SetValue, number
@@ -137,7 +137,7 @@ def fractional_offset(context: EncodingsContext) -> Iterator[Finding]:
     yield from by_tensor(context, hits, finding)
 
 
-@encodings_rule()
+@encodings_rule(about=About.TARGET)
 def symmetric_offset(context: EncodingsContext) -> Iterator[Finding]:
     """A symmetric encoding has an offset other than -2**(bitwidth - 1).
 
@@ -174,7 +174,7 @@ def symmetric_offset(context: EncodingsContext) -> Iterator[Finding]:
     yield from by_tensor(context, hits, finding)
 
 
-@encodings_rule()
+@encodings_rule(about=About.TARGET)
 def per_channel_asymmetric(context: EncodingsContext) -> Iterator[Finding]:
     """A per-channel encoding is not symmetric.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from dlclint.analysis.moving import origin
 from dlclint.analysis.side_inputs import SideInput, computed_products, side_inputs
-from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.encodings.document import FLOAT, INT, UNKNOWN
 from dlclint.encodings.given import GivenGrid, given_grids
 from dlclint.fix import Fix
@@ -70,7 +70,7 @@ def _activation_width(context: EncodingsContext, grids: dict[str, GivenGrid], no
     return context.target.kind.act_bitwidth
 
 
-@encodings_rule()
+@encodings_rule(about=About.FORM)
 def side_input(context: EncodingsContext) -> Iterator[Finding]:
     """A normalization's scale or a slope has a width, sign or zero point that HTP does not take.
 

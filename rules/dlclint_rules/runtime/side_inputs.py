@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dlclint.analysis.side_inputs import SideInput, computed_products, side_inputs, takes_wide
-from dlclint.diagnostic import Confidence, Severity, Source, counted
+from dlclint.diagnostic import About, Confidence, Severity, Source, counted
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import Role
 from dlclint.rule import Finding, ModelContext, rule
@@ -15,7 +15,7 @@ from dlclint_schemas.precision import OBSERVED
 from dlclint_schemas.side_inputs import INT16, UINT16, UINT16_SYMMETRIC, second_input, side_input_forms
 
 
-@rule()
+@rule(about=About.TARGET)
 def side_input(context: ModelContext) -> Iterator[Finding]:
     """With 16-bit activations, a scale, a slope or a second input has no form that HTP takes whole.
 
