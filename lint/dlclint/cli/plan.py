@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from dlclint.analysis.plan.model import Asked
@@ -12,7 +13,7 @@ from dlclint.cli.jobs import config_of, files, inputs_of, job_for, rules_of
 from dlclint.cli.options.shared import WIDTHS
 from dlclint.cli.output import Output, deliver, guard
 from dlclint.diagnostic import plain
-from dlclint.encodings.recognition import is_encodings
+from dlclint.encodings.recognition import encodings_beside, is_encodings
 from dlclint.engine.config import Config
 from dlclint.engine.job import Job
 from dlclint.engine.plan import OverrideFile, UnknownNames, plan_model
@@ -31,7 +32,10 @@ def plan(given: argparse.Namespace) -> int:
         raise UsageError(f"{plain(given.path)}: give one model; a plan is made for one at a time")
     list(files([given.path]))
     config = config_of(given)
-    job = _job(path, given, config)
+    named = Path(given.encodings) if given.encodings else encodings_beside(path)
+    if named is not None and not named.is_file():
+        raise UsageError(f"override file {plain(str(named))} does not exist; check the path")
+    job = replace(_job(path, given, config), overrides=named)
     for output, kind in ((given.output, Output.REPORT), (given.emit_overrides, Output.OVERRIDES)):
         guard(output, kind, inputs_of(given, (job,)), given.overwrite)
     if given.output and given.emit_overrides and _same(given.output, given.emit_overrides):

@@ -44,7 +44,7 @@ def plan_model(job: Job, asked: Asked, file: OverrideFile) -> tuple[Plan, Overri
         Unreadable: the model cannot be read.
         UnknownNames: see the class.
     """
-    view = ModelView(read(job.path, job.dimensions), job.target)
+    view = ModelView(read(job.path, job.dimensions), job.target, job.overrides)
     odd = list(misfits(view.model, job, plain(str(job.path), 500)))
     if unknown := refused([odd]):
         raise UnknownNames(unknown)

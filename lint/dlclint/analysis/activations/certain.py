@@ -162,7 +162,7 @@ class _Walk:
         given = self.found.get(node.input(0))
         if given is None:
             return None
-        if op in _INCREASING:
+        if op in _INCREASING and (given.tight or op not in op_outputs()):
             return Interval(_INCREASING[op](given.low), _INCREASING[op](given.high), None, given.tight)
         if op in UNCHANGED:
             return given

@@ -48,7 +48,15 @@ def make_plan(view: ModelView, asked: Asked) -> Plan:
     else:
         choice, advice, narrow, wide = _quantize(view, runtime, asked)
         weights = distinct(view.weights.converted())
-        layers = layer_figures(weights, choice.weights_bitwidth, choice.per_channel, choice.per_row)
+        layers = layer_figures(
+            weights, choice.weights_bitwidth, choice.per_channel, choice.per_row, view.given
+        )
+        held = sum(weight.name in view.given for weight in weights)
+        if held:
+            notes.append(
+                f"{held} of {counted(len(weights), 'weight')} {'has' if held == 1 else 'have'} width and grid"
+                " from the override file; the settings are for the others"
+            )
     outputs = [name for name, _ in carried(view)]
     estimated = sum(name in view.activations for name in outputs)
     if choice.quantize:
@@ -159,7 +167,7 @@ def _quantize(
     soc, settled = view.target.soc, asked.settled
     v66 = runtime in (Runtime.DSP, Runtime.AIP)
     hexagon = soc.hexagon if soc is not None else (66 if v66 else None)
-    weights = distinct(view.weights.converted())
+    weights = [each for each in distinct(view.weights.converted()) if each.name not in view.given]
     narrow = _narrow(view)
     choice = Choice(
         runtime,

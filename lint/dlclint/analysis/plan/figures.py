@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from dlclint.analysis.activations.estimate import Estimate
 from dlclint.analysis.plan.model import ActivationFigures, LayerFigures
 from dlclint.analysis.roles import absorbed_chain
 from dlclint.analysis.view import ModelView
+from dlclint.analysis.weights.given import GivenWeight
 from dlclint.analysis.weights.noise import channel_sqnr, decibels, per_channel_scale, per_tensor_scale
 from dlclint.analysis.weights.store import ConvertedWeight
 from dlclint.encodings import grid
@@ -18,12 +20,16 @@ from dlclint_schemas.quantization import quantization_facts
 
 
 def layer_figures(
-    weights: list[ConvertedWeight], bits: int, per_channel: bool, per_row: bool
+    weights: list[ConvertedWeight],
+    bits: int,
+    per_channel: bool,
+    per_row: bool,
+    given: Mapping[str, GivenWeight] = MappingProxyType({}),
 ) -> tuple[LayerFigures, ...]:
     """Both grids of every weight that is not zero; the one that the options choose counts, worst first.
 
     A grid for each channel is that of convolutions, one for each row that of matrices; the weights of
-    recurrent ops have one for all.
+    recurrent ops have one for all. A weight that the override file (`given`) has a grid for has that one.
     """
     rows = []
     for weight in weights:
@@ -36,6 +42,9 @@ def layer_figures(
         scale = per_channel_scale(weight, 4) if own else per_tensor_scale(weight, 4)
         at_4_bits = channel_sqnr(weight, scale)
         chosen = each if own else whole
+        entry = given.get(weight.name)
+        if entry is not None and entry.scale is not None and len(entry.scale) in (1, len(weight.minimum)):
+            chosen = channel_sqnr(weight, entry.scale)
         rows.append(LayerFigures(_name(weight.use.node), op, weight.name, whole, each, chosen, at_4_bits))
     return tuple(sorted(rows, key=lambda row: row.chosen))
 

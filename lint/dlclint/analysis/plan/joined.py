@@ -18,7 +18,7 @@ def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[s
     """
     bits = choice.act_bitwidth
     wide_is_taken = choice.runtime is Runtime.HTP and bits < 16
-    found = list(expected(view, bits))
+    found = [each for each in expected(view, bits) if each.output not in view.given]
     joins = [each for each in found if each.joins]
     sums = sorted((each for each in found if not each.joins), key=lambda each: each.worst.steps or 0.0)
     advice = [

@@ -109,7 +109,7 @@ def _notes(
 def _weights(view: ModelView, choice: Choice, in_float: frozenset[str]) -> list[Entry]:
     by_name: dict[str, list[ConvertedWeight]] = {}
     for weight in view.weights.converted():
-        if weight.statistics.finite == weight.statistics.count:
+        if weight.statistics.finite == weight.statistics.count and weight.name not in view.given:
             by_name.setdefault(weight.name, []).append(weight)
     return [
         # An op with one float tensor is float as a whole.
@@ -132,7 +132,7 @@ def _side_inputs(view: ModelView, plan: Plan) -> list[Entry]:
     hexagon = None if view.target.soc is None else view.target.soc.hexagon
     found = []
     for side in side_inputs(view):
-        if takes_wide(side.node.op_type, hexagon):
+        if takes_wide(side.node.op_type, hexagon) or side.name in view.given:
             continue
         around = {side.node.input(0), side.node.output(0)}
         values = vector(side.node.graph, side.name)

@@ -23,6 +23,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     settled = plan.add_argument_group("what is settled, with the quantizer's names (else the plan chooses)")
     settled.add_argument("--float", dest="float", action="store_true", help="the DLC will stay float")
     shared.add_widths(settled, defaults=False)
+    settled.add_argument(
+        "--encodings",
+        metavar="FILE",
+        help="override file whose weights keep their widths and grids (default: NAME.encodings beside"
+        " NAME.onnx)",
+    )
     shared.add_converter(plan)
     estimates = plan.add_argument_group("for the estimated ranges of activations")
     shared.add_moments(
