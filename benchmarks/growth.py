@@ -1,15 +1,17 @@
-"""How the cost of `dlclint` grows with what a file holds: time and memory of whole processes, as powers.
+"""How the cost of dlclint grows with what a file holds: time and memory of whole processes, as powers.
 
     python benchmarks/growth.py [--kind NAME ...] [--size N] [--steps N] [--timeout S]
 
-For each kind files of N, N/2, N/4 ... pieces are made and linted. Printed are the seconds and megabytes of
-each, and the power with which both grow: the slope of the logarithms, less what an empty file of the kind
-costs. Linear is 1.0. Ends with status 1 where a power exceeds `--limit` (1.2).
+The work is that of the command, in one process: where a command hands it to workers, their memory and time
+are not the command's own. For each kind files of N, N/2, N/4 ... pieces are made and linted. Printed are the
+seconds and megabytes of each, and the power with which both grow: the slope of the logarithms, less what a
+file of one piece costs. Linear is 1.0. Ends with status 1 where a power exceeds `--limit` (1.2).
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import math
 import os
@@ -26,17 +28,16 @@ from onnx import NodeProto, TensorProto, helper
 
 FLOAT = TensorProto.FLOAT
 SHAPE = (1, 4, 8, 8)
-COMMAND = (sys.executable, "-m", "dlclint")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a file holds many of. `command` is what is run on it; the file's path goes behind."""
+    """What a file holds many of, and whether it is fixed or linted."""
 
     make: Callable[[int], bytes]
     size: int = 100_000
     suffix: str = ".onnx"
-    command: tuple[str, ...] = ("check", "--isolated", "--format", "json")
+    fix: bool = False
 
 
 def graph(
@@ -251,7 +252,6 @@ def nested_keys(count: int) -> bytes:
     return text('{"x": ' + '{"a": 1, "a": ' * depth + inner + "}" * depth + "}")
 
 
-FIX = ("fix", "--isolated", "--no-verify", "--format", "json")
 OVERRIDES = ".encodings"
 KINDS = {
     "nodes": Kind(nodes),
@@ -277,12 +277,10 @@ KINDS = {
     "nested-keys": Kind(nested_keys, suffix=OVERRIDES),
     "bad-entries": Kind(bad_entries, suffix=OVERRIDES),
     "good-entries": Kind(good_entries, suffix=OVERRIDES),
-    "fix-reversed": Kind(reversed_nodes, 20_000, command=FIX),
-    "fix-initializers": Kind(initializers, command=FIX),
-    "fix-repeated-names": Kind(repeated_names, 20_000, command=FIX),
-    "fix-repeated-keys": Kind(
-        repeated_keys, suffix=OVERRIDES, command=("fix", "--isolated", "--diff"), size=20_000
-    ),
+    "fix-reversed": Kind(reversed_nodes, 20_000, fix=True),
+    "fix-initializers": Kind(initializers, fix=True),
+    "fix-repeated-names": Kind(repeated_names, 20_000, fix=True),
+    "fix-repeated-keys": Kind(repeated_keys, 20_000, OVERRIDES, fix=True),
 }
 
 
@@ -300,7 +298,7 @@ def cost(command: Sequence[str], timeout: float) -> Cost | None:
     Raises:
         RuntimeError: it was ended by a signal.
     """
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + timeout
         while True:
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
@@ -315,6 +313,8 @@ def cost(command: Sequence[str], timeout: float) -> Cost | None:
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode < 0:
         raise RuntimeError(f"{' '.join(command)} was ended by signal {-process.returncode}")
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ends with status {process.returncode}")
     return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000)
 
 
@@ -332,6 +332,25 @@ def power(sizes: Sequence[int], values: Sequence[float], base: float, least: flo
     return sum((x - middle[0]) * (y - middle[1]) for x, y in points) / along
 
 
+def run(kind: Kind, path: Path) -> None:
+    """Do what the command does with a file: lint it and render the report, or fix it."""
+    # Imported here because the process that measures must stay small.
+    from dlclint.cli.check import LISTED
+    from dlclint.engine.fix.rounds import Wish
+    from dlclint.engine.fix.run import fix_file
+    from dlclint.engine.job import Job
+    from dlclint.engine.run import lint
+    from dlclint.outcome import Outcome
+    from dlclint.report.render import render
+
+    gc.set_threshold(100_000, 20, 20)
+    job = Job(path, kind="model" if kind.suffix == ".onnx" else "encodings", listed=LISTED)
+    if kind.fix:
+        fix_file(job, Wish(None, False, False))
+    else:
+        render("check", "json", Outcome("", (lint(job),), None), None)
+
+
 def shown(found: float | None) -> str:
     return "none" if found is None else f"{found:.2f}"
 
@@ -345,7 +364,7 @@ def measure(name: str, kind: Kind, size: int, steps: int, timeout: float, folder
         path = folder / f"{name}{kind.suffix}"
         # In a process of its own: a child's peak counts from what its parent holds.
         subprocess.run((sys.executable, __file__, "--make", name, str(count), str(path)), check=True)
-        taken = cost((*COMMAND, *kind.command, str(path)), timeout)
+        taken = cost((sys.executable, __file__, "--run", name, str(path)), timeout)
         if taken is None:
             print(f"{name:22} {count:>8}  longer than {timeout:g} s", flush=True)
             return math.inf
@@ -367,7 +386,11 @@ def main() -> int:
     parser.add_argument("--timeout", type=float, default=120, help="seconds for one file (default 120)")
     parser.add_argument("--limit", type=float, default=1.2, help="power that is still taken (default 1.2)")
     parser.add_argument("--make", nargs=3, metavar=("KIND", "N", "FILE"), help="only write such a file")
+    parser.add_argument("--run", nargs=2, metavar=("KIND", "FILE"), help="only do the work on such a file")
     given = parser.parse_args()
+    if given.run:
+        run(KINDS[given.run[0]], Path(given.run[1]))
+        return 0
     if given.make:
         name, count, file = given.make
         Path(file).write_bytes(KINDS[name].make(int(count)))

@@ -119,7 +119,9 @@ def main() -> int:
             run(command, Path(folder))
             whole = time.perf_counter() - start
         kills = lost = left = stayed = 0
-        while kills < given.kills / len(COMMANDS):
+        for _ in range(4 * given.kills):
+            if kills >= given.kills / len(COMMANDS):
+                break
             # The second half, as before that nothing is written yet.
             found = one(command, CHANGES.get(name, ""), whole * chance.uniform(0.4, 1.05))
             kills, lost, left, stayed = kills + found[0], lost + found[1], left + found[2], stayed + found[3]

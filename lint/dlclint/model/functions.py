@@ -28,6 +28,8 @@ _GIVEN = 64
 """Elements up to which a value that a call hands over is looked at: sizes, axes, scales."""
 _EXPANDED = 30_000
 """Nodes up to which onnx's inference, which follows every call into every call, may go at once."""
+_PRODUCT = 10_000_000
+"""Calls times functions that it may follow: each call costs it a walk over all functions (0.6 s)."""
 _DEEP = 200
 """Calls within calls that it may follow."""
 _EXPANDED_IN_ALL = 200_000
@@ -79,9 +81,15 @@ def caller_first(model: Model) -> tuple[Graph, ...]:
 
 
 def expands_too_far(proto: onnx.ModelProto) -> bool:
-    """Whether inlining every call would make more nodes than are worth following, or never end."""
-    sizes = _sizes(proto)
-    return bool(proto.functions) and _size(proto.graph, sizes) > _EXPANDED
+    """Whether following every call would make more nodes than are worth it, never end, or cost too much."""
+    return bool(proto.functions) and not _can_follow(proto, _sizes(proto))
+
+
+def _can_follow(proto: onnx.ModelProto, sizes: Mapping[_Name, float]) -> bool:
+    if _size(proto.graph, sizes) > _EXPANDED:
+        return False
+    calls = sum(_called(node) in sizes for node in nodes_below(proto.graph))
+    return calls * len(proto.functions) <= _PRODUCT
 
 
 _Name = tuple[str, str, str]
@@ -128,9 +136,7 @@ class FunctionTypes:
     def __init__(self, model: Model) -> None:
         self.model = model
         self._sizes = _sizes(model.proto)
-        self.followed = _size(model.proto.graph, self._sizes) <= _EXPANDED and not model.crashes.ended(
-            INFERENCE
-        )
+        self.followed = _can_follow(model.proto, self._sizes) and not model.crashes.ended(INFERENCE)
         """Whether onnx's inference followed the calls of the main graph."""
         self._left: float = _EXPANDED_IN_ALL
         self._protos = {(f.domain, f.name, f.overload): f for f in model.proto.functions}
