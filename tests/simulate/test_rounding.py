@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from simulated_networks import evaluator_of, saved
 
 from dlclint.encodings import grid
+from dlclint.simulate.assigning import SCALE_RATIO, Settings, weight_grid
 from dlclint.simulate.observing import Observation
 from dlclint.simulate.quantizers import activation_grid, adjusted, cut, param_grid, searched
 from dlclint.simulate.scheme import Grid, ParamGrid, made, stored_bias
@@ -150,3 +153,19 @@ def test_a_narrower_grid_keeps_the_range() -> None:
     assert (narrow.low, narrow.high) == pytest.approx((wide.low, wide.high), abs=narrow.scale)
     assert math.isclose(narrow.scale, wide.scale * 257, rel_tol=1e-3)
     assert narrow.high - narrow.low >= grid.MINIMUM_RANGE
+
+
+def test_scales_of_channels_stay_within_what_htp_takes(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    sizes = 2.0 ** -np.arange(0, 24, 3.0)
+    weights = (random.uniform(-1, 1, (8, 4, 3, 3)) * sizes.reshape(-1, 1, 1, 1)).astype(np.float32)
+    body = "g (float[1,4,8,8] x) => (float[1,8,6,6] y) { y = Conv(x, w) }"
+    evaluator = evaluator_of(saved(tmp_path, body, {"w": weights}))
+    (step,) = evaluator.network.steps
+    found = weight_grid(step, 1, weights, Settings(16, 8, 32, True))
+    plainly = param_grid(weights, "tf", 8, 0)
+    assert found.scale.min() == found.scale.max() * SCALE_RATIO
+    assert (found.scale[:4] == plainly.scale[:4]).all()
+    # What the smallest channels lose is less than a step of a 16-bit output.
+    lost = np.abs(found.rounded(weights) - weights).reshape(8, -1).sum(1)
+    assert (lost[5:] <= np.abs(weights).sum() / 8 * 2.0**-13).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,6 +24,13 @@ FIXED = {op: BOUNDED[op] for op in ("Sigmoid", "Softmax", "HardSigmoid", "Tanh",
 configurations for HTP pin them, and networks whose files say otherwise lose their accuracy
 (onnxruntime/onnxruntime-qnn issue 473)."""
 _CLIPPING = ("Relu", "Clip")
+SCALE_RATIO = 2.0**-13
+"""The smallest scale of a weight's channel over the largest.
+
+At 16-bit activations HTP saturates every value of a channel whose ratio is below some 2**-15 (measured with
+QNN 2.51.0 on v68, v73 and v79: 33,000 steps of error, where the channel itself spans four steps of the
+output). What a larger scale costs such a channel is less than a step.
+"""
 
 
 @record
@@ -174,7 +182,11 @@ def weight_grid(step: Step, position: int, values: Array, settings: Settings) ->
     axis = None
     if settings.per_channel and step.op in CONVOLUTIONS and position == 1:
         axis = channel_axis(step.node, 1) % values.ndim
-    return param_grid(values, settings.param_quantizer, settings.weights_bitwidth, axis)
+    found = param_grid(values, settings.param_quantizer, settings.weights_bitwidth, axis)
+    if axis is None:
+        return found
+    least = found.scale.max(initial=0.0) * SCALE_RATIO
+    return replace(found, scale=np.maximum(found.scale, least)) if (found.scale < least).any() else found
 
 
 def what_gamma(step: Step, position: int) -> bool:
