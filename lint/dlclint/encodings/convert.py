@@ -104,11 +104,22 @@ def written(entries: list[Entry], version: str, producer: Mapping[str, str]) -> 
     return json.dumps(dict(sorted(whole.items())), indent=4, ensure_ascii=False)
 
 
+_MOST_BITS = 64
+"""No type that a tensor is stored in has more."""
+
+
 def _serious(document: EncodingsDocument) -> list[Any]:
     return [flaw for flaw in document.flaws if flaw.severity.rank == 0]
 
 
 def _parse(document: EncodingsDocument, row: int, losses: list[str]) -> Entry:
+    entry = _entry(document, row, losses)
+    if not isinstance(entry.bitwidth, int) or not 1 <= entry.bitwidth <= _MOST_BITS:
+        raise CannotConvert([f"{entry.name!r}: no tensor has values of {entry.bitwidth} bits"])
+    return entry
+
+
+def _entry(document: EncodingsDocument, row: int, losses: list[str]) -> Entry:
     section = document.section_of(row)
     name, value = document.tensors.names[row], document.entry(row)
     is_param = None if section.name == ENCODINGS else section.name == PARAMS
