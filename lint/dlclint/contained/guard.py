@@ -186,7 +186,7 @@ def step(kind: str, op: str = "", where: str = "") -> Iterator[None]:
     if _guard is None:
         yield
         return
-    with _guard.step(Step(kind, op, where)):
+    with _guard.step(Step(kind, spot(op), where)):
         yield
 
 
@@ -217,5 +217,5 @@ def call(
         return function(*arguments, **options)
     seconds = (SECONDS_ON_NODE if op else SECONDS) + size * SECONDS_PER_BYTE
     seconds, memory = limits or (seconds, MEMORY + size * MEMORY_PER_BYTE)
-    with _guard.step(Step(kind, op, where), seconds, memory):
+    with _guard.step(Step(kind, spot(op), where), seconds, memory):
         return function(*arguments, **options)
