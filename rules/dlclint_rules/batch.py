@@ -159,7 +159,7 @@ def _concat_flaw(node: Node, batch: Batch) -> tuple[int, str] | None:
         return None
     kinds = [node.graph.type_of(name) for name in node.inputs]
     shapes = [kind.shape for kind in kinds if kind is not None and kind.shape]
-    if len(shapes) != len(node.inputs) or len(shapes[0]) < 2:
+    if not shapes or len(shapes) != len(node.inputs) or len(shapes[0]) < 2:
         return None
     joined = (
         shape[0] for name, shape in zip(node.inputs, shapes, strict=True) if _leads(batch, node.graph, name)

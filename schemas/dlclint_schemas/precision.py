@@ -53,6 +53,28 @@ def wide_weights() -> WideWeights:
 
 
 @record
+class BlockWeights:
+    """What plain block quantization of weights needs on HTP, when measured."""
+
+    bitwidths: frozenset[int]
+    hexagon: int
+    act_bitwidth: int
+    sdk: str
+
+
+@cache
+def block_weights() -> BlockWeights:
+    """Read once."""
+    found = load("measured_precision")["block_weights"]
+    return BlockWeights(
+        frozenset(found["bitwidths"]),
+        found["needs_hexagon"],
+        found["needs_act_bitwidth"],
+        found["needs_sdk"].partition(" (")[0],
+    )
+
+
+@record
 class NarrowWeights:
     """For which ONNX ops HTP took 4-bit weights when measured; `per_channel_only` with a grid a channel."""
 

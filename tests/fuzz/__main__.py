@@ -22,8 +22,8 @@ from .minimize import flaws_of, minimized
 from .surfaces import SURFACES, SWEEP, build
 
 CORPUS = Path(__file__).parent / "corpus"
-REPEATED = 8
-"""Every so many inputs one is run again, in another process under another hash seed."""
+REPEATED = 16
+"""Every so many inputs one is run again: under another hash seed, native code in processes of its own."""
 _MINIMIZING = 60.0
 """Seconds for one finding."""
 
@@ -131,12 +131,12 @@ def _events(surface: str, values: argparse.Namespace) -> Any:
     first, stop = values.first, values.first + values.inputs
     tasks = []
     for job in range(jobs):
-        ranges = [f"{first + job}:{stop}:{jobs}"]
+        ranges = [f"near:{first + job}:{stop}:{jobs}"]
         if jobs > 1:
-            ranges.append(f"{first + (job + 1) % jobs}:{stop}:{jobs * REPEATED}")
+            ranges.append(f"far:{first + (job + 1) % jobs}:{stop}:{jobs * REPEATED}")
         tasks.append([ranges])
     if jobs == 1:
-        tasks[0].append([f"{first}:{stop}:{REPEATED}"])
+        tasks[0].append([f"far:{first}:{stop}:{REPEATED}"])
     events: queue.Queue[dict[str, Any] | None] = queue.Queue()
 
     def follow(number: int, parts: list[list[str]]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
-import itertools
+import gc
 import json
 import os
 import resource
@@ -18,7 +18,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,10 +26,13 @@ from .case import Case
 from .judge import BYTES, SECONDS, Flaw, Stage, innermost
 
 Numbered = tuple[int, Case]
+Say = Callable[[dict[str, Any]], None]
 RECYCLED = 2000
 """Inputs after which a child makes room for a new one, so that no leak is taken for an input's cost."""
 _SCALE = 1 if sys.platform == "darwin" else 1024
 """`ru_maxrss` is in bytes on macOS, in kibibytes elsewhere."""
+_NEAR_SECONDS = 3.0
+"""After so long it is seen whether the limits of native code would have ended an input."""
 _GRACE = 5.0
 _WALL = 6
 """How much longer than its processor time an input may take: the machine may be busy."""
@@ -74,8 +77,12 @@ def _import_all() -> None:
         return
 
 
-def serve(cases: Iterable[Numbered], say: Callable[[dict[str, Any]], None], seconds: float = SECONDS) -> None:
-    """Run all cases in children; `say` gets an event for each."""
+def serve(cases: Iterable[Numbered], say: Say, seconds: float = SECONDS, near: bool = False) -> None:
+    """Run all cases in children; `say` gets an event for each.
+
+    With `near`, commands do not start the processes of their own in which native code may die, which
+    takes most of the time: what then goes wrong is run again as a user would run it, and that counts.
+    """
     source = iter(cases)
     waiting: list[Numbered] = []
     while True:
@@ -83,11 +90,20 @@ def serve(cases: Iterable[Numbered], say: Callable[[dict[str, Any]], None], seco
             waiting = [case for _, case in zip(range(RECYCLED), source, strict=False)]
             if not waiting:
                 return
-        done = _child(waiting, say, seconds)
+        if not near:
+            del waiting[: _child(waiting, say, seconds)]
+            continue
+        events: list[dict[str, Any]] = []
+        done = _child(waiting, events.append, _NEAR_SECONDS, True)
+        for case, event in zip(waiting[:done], events, strict=True):
+            if event["flaws"]:
+                _child([case], say, seconds)
+            else:
+                say(event)
         del waiting[:done]
 
 
-def _child(cases: list[Numbered], say: Callable[[dict[str, Any]], None], seconds: float) -> int:
+def _child(cases: list[Numbered], say: Say, seconds: float, near: bool = False) -> int:
     """Fork a child over the cases; returns how many are dealt with."""
     reading, writing = os.pipe()
     sys.stdout.flush()
@@ -97,6 +113,8 @@ def _child(cases: list[Numbered], say: Callable[[dict[str, Any]], None], seconds
     if pid == 0:
         os.close(reading)
         os.setpgid(0, 0)
+        if near:
+            _stay_near()
         _work(cases, writing, stage, trace, seconds)
     os.close(writing)
     dealt, begun, slow = 0, False, False
@@ -123,6 +141,24 @@ def _child(cases: list[Numbered], say: Callable[[dict[str, Any]], None], seconds
         say(_event(index, "", [_death(status, slow, text)]))
     trace.close()
     return dealt
+
+
+def _stay_near() -> None:
+    """Let commands run here what they else run in processes of their own."""
+    from dlclint.contained import process
+    from dlclint.contained.worker import Reply
+
+    def each(function: Callable[..., Any], items: Sequence[Sequence[Any]], workers: int) -> Iterator[Reply]:
+        for arguments in items:
+            streams = sys.stdout, sys.stderr  # which a process of its own would not have to put back
+            try:
+                reply = Reply(function(*arguments))
+            except Exception as error:
+                reply = Reply(None, error)
+            sys.stdout, sys.stderr = streams
+            yield reply
+
+    process.each = each
 
 
 def _end_group(pid: int) -> None:
@@ -213,7 +249,7 @@ def numbered(surface: str, seed: int, numbers: Iterable[int]) -> Iterator[Number
 
 
 def main() -> None:
-    """Serve ranges of inputs: `SURFACE SEED FIRST:STOP:STEP ...`."""
+    """Serve ranges of inputs: `SURFACE SEED near:FIRST:STOP:STEP far:FIRST:STOP:STEP ...`."""
     given = argparse.ArgumentParser()
     given.add_argument("surface")
     given.add_argument("seed", type=int)
@@ -221,12 +257,15 @@ def main() -> None:
     values = given.parse_args()
     events = os.fdopen(os.dup(1), "w", buffering=1)
     warm()
-    numbers = itertools.chain.from_iterable(range(*map(int, text.split(":"))) for text in values.ranges)
 
     def say(event: dict[str, Any]) -> None:
         events.write(json.dumps(event) + "\n")
 
-    serve(numbered(values.surface, values.seed, numbers), say)
+    gc.freeze()  # what is there by now is never garbage, and collecting it would copy it for each child
+    for text in values.ranges:
+        way, _, bounds = text.partition(":")
+        numbers = range(*map(int, bounds.split(":")))
+        serve(numbered(values.surface, values.seed, numbers), say, near=way == "near")
 
 
 if __name__ == "__main__":

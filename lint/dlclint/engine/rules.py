@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 from dlclint.contained.deaths import Died
 from dlclint.contained.guard import Ended, step
@@ -156,6 +157,12 @@ def crashed(what: str, error: Exception, file: str) -> Diagnostic:
     )
 
 
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return plain(value) if isinstance(value, str) else value
+
+
 def diagnostic(rule: Rule, finding: Finding, file: str) -> Diagnostic:
     """A finding as reports see it: located, and its texts sanitised."""
     node = finding.node
@@ -180,7 +187,7 @@ def diagnostic(rule: Rule, finding: Finding, file: str) -> Diagnostic:
         finding.confidence,
         finding.source,
         plain(finding.help, 400),
-        {key: plain(value) if isinstance(value, str) else value for key, value in finding.evidence.items()},
+        {key: _plain(value) for key, value in finding.evidence.items()},
         None if finding.fix is None else FixNote(plain(finding.fix.title, 400), finding.fix.safety),
         rule.about,
     )

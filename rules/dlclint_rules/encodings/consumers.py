@@ -28,7 +28,7 @@ from dlclint_rules.encodings.reporting import (
 )
 
 
-def _encoded_weights(context: EncodingsContext) -> Iterator[tuple[int, WeightUse]]:
+def encoded_weights(context: EncodingsContext) -> Iterator[tuple[int, WeightUse]]:
     """Row and first use of each weight or bias that has an encoding."""
     if context.view is None:
         return
@@ -54,7 +54,7 @@ def channel_count(context: EncodingsContext) -> Iterator[Finding]:
     blocks = in_blocks(document)
 
     def wrong() -> Iterator[tuple[int, str, WeightUse]]:
-        for row, use in _encoded_weights(context):
+        for row, use in encoded_weights(context):
             count = int(tensors.count[row])
             if count == 1 or blocks[row]:
                 continue
@@ -105,7 +105,7 @@ def per_channel_consumer(context: EncodingsContext) -> Iterator[Finding]:
     tensors = document.tensors
     if context.view is None:
         return
-    known = dict(_encoded_weights(context))
+    known = dict(encoded_weights(context))
     blocks = in_blocks(document)
     graph = context.view.model.graph
 
@@ -141,48 +141,6 @@ def per_channel_consumer(context: EncodingsContext) -> Iterator[Finding]:
 
 
 @encodings_rule()
-def block_quantization(context: EncodingsContext) -> Iterator[Finding]:
-    """An encoding is per block.
-
-    Why: HTP does not run plain block quantization ("BQ is not supported", "validateOpConfig failed
-    3110"); it runs LPBQ, whose blocks have integer scales. Both need 2.0.0 files and the second
-    quantizer.
-    What to do: export with LPBQ, or per channel.
-    """
-    document = context.document
-    tensors = document.tensors
-    on_htp = context.target.means(Runtime.HTP)
-
-    def rows() -> Iterator[tuple[int, bool]]:
-        for row in np.flatnonzero(in_blocks(document)).tolist():
-            keys = document.signatures[int(document.elements.signature[tensors.first[row]])]
-            yield row, tensors.enc_type[row] == "LPBQ" or "per_block_int_scale" in keys
-
-    def finding(item: tuple[int, bool]) -> Finding:
-        row, lpbq = item
-        name = tensors.names[row]
-        if lpbq:
-            made = Finding(
-                f"{name!r}: low-power block quantization, which HTP runs",
-                Severity.INFO,
-                Source("qualcomm/aimet#4069", "LPBQ"),
-                Confidence.FIELD_REPORTED,
-                "needs a 2.0.0 file and the second quantizer where the converter knows it",
-            )
-        else:
-            made = Finding(
-                f"{name!r}: block quantization, which HTP does not run",
-                Severity.ERROR if on_htp else Severity.WARNING,
-                Source("qualcomm/aimet#4069", "BQ is not supported"),
-                Confidence.FIELD_REPORTED,
-                "use LPBQ, or one encoding per channel",
-            )
-        return at(context, row, (), made)
-
-    yield from capped(context, rows(), finding, "tensors")
-
-
-@encodings_rule()
 def weights_clipped(context: EncodingsContext) -> Iterator[Finding]:
     """Weights lie outside the range that the file gives them.
 
@@ -198,7 +156,7 @@ def weights_clipped(context: EncodingsContext) -> Iterator[Finding]:
     document = context.document
 
     def clipped() -> Iterator[tuple[int, WeightUse, _Clipped]]:
-        for row, use in _encoded_weights(context):
+        for row, use in encoded_weights(context):
             found = _outside(context, row, use)
             if found is not None:
                 yield row, use, found

@@ -157,7 +157,7 @@ def _older_dropout(node: Node, wanted: int) -> Edit:
         raise CannotFix("the mask of Dropout is read, and older versions fill it otherwise")
     new = helper.make_node("Dropout", [node.input(0)], node.outputs[:1], name=node.name)
     ratio = node.graph.small_value(node.input(1)) if node.input(1) else None
-    if ratio is not None and "ratio" in schema.attributes:
+    if ratio is not None and ratio.size and "ratio" in schema.attributes:
         new.attribute.append(helper.make_attribute("ratio", float(ratio.reshape(-1)[0])))
     return ReplaceNodes(node.graph, (node,), (new,))
 
@@ -173,10 +173,11 @@ def _older_cast(node: Node, wanted: int) -> Iterator[Edit]:
 
 def _older_softmax(node: Node) -> Edit:
     """Along the last axis both meanings agree; the converter knows no way down for another axis."""
-    rank = node.graph.rank(node.input(0))
-    if rank is None:
-        raise CannotFix(f"the rank of {node.input(0)!r} is unknown, so {node.op_type} cannot be converted")
-    axis = node.attribute("axis", -1) % rank
+    rank, axis = node.graph.rank(node.input(0)), node.attribute("axis", -1)
+    if not rank or axis is None:
+        what = f"the rank of {node.input(0)!r}" if not rank else "the axis"
+        raise CannotFix(f"{what} is unknown, so {node.op_type} cannot be converted")
+    axis %= rank
     last = helper.make_attribute("axis", rank - 1)
     if axis == rank - 1:
         same = onnx.NodeProto()

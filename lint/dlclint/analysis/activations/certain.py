@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -292,7 +293,7 @@ class _Walk:
         stored = vector_of_integers(self.graph, node.input(1)) if axes is None else list(axes)
         if product is None or product.op_type != "Mul" or stored is None or len(stored) != 1:
             return None
-        for one, other in (product.inputs, product.inputs[::-1]):
+        for one, other in permutations(product.inputs, 2):
             given, rank = self.found.get(one), self.graph.rank(one)
             factors = vector(self.graph, other)
             if given is None or given.sums_to_one is None or factors is None or rank is None:

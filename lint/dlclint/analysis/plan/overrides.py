@@ -177,7 +177,7 @@ def _activations(
     """Entries with estimated ranges, and those that choose float or 16 bits alone where that can be said."""
     entries = []
     wide = frozenset(plan.wide)
-    for name, node in carried(view):
+    for name, node in dict(carried(view)).items():  # a name that is made twice has one entry
         if name in in_float:
             entries.append(Entry(name, False, True, _FLOAT_BITS, False, False, (), ()))
             continue
@@ -189,7 +189,7 @@ def _activations(
         if estimate is not None:
             low, high = estimate.minimum, estimate.maximum
             if fixed is not None and fixed.fixed:
-                # HTP takes the whole range, in steps of it by 2^bits (encodings/range-not-fixed).
+                # HTP takes the whole range, in steps of it by 2^bits.
                 low, high = fixed.low, fixed.high - (fixed.high - fixed.low) / 2.0**bits
             made = grid.fit([low], [high], bits)
             entries.append(_entry(name, False, made, False, False, None))

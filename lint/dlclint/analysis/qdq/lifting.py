@@ -288,7 +288,8 @@ def _produced(tensor: Tensor, grid: Quantization) -> Produced | str:
         if min(tensor.shape, default=1) < 0:
             raise Unavailable("its shape is negative")
         spread(grid.scale, grid, tensor.shape)
-        tensor.location()
+        if tensor.location() is None:
+            tensor.array()  # what lies in the structure need not fill its shape
     except Unavailable as problem:
         return str(problem)
     return Produced(grid.result, tensor.shape, partial(_pieces, tensor, grid))

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dlclint.analysis.weights.statistics import Floats
 from dlclint.encodings import grid
 from dlclint.encodings.document import FLOAT, EncodingsDocument
 from dlclint_schemas.record import record
@@ -21,7 +20,7 @@ class GivenWeight:
     """
 
     bitwidth: int
-    scale: Floats | None
+    scale: grid.Floats | None
     is_float: bool
     in_blocks: bool
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dlclint.analysis.resizing import resize, wanted_sizes
@@ -41,7 +41,7 @@ def fix_model(job: Job, unsafe: bool = False) -> tuple[FixOutcome, Draft]:
     rounds.run()
     complaints = _complaints(network.draft)
     if complaints and rounds.applied:
-        worst = plain(min(complaints, key=len), 300)
+        worst = plain(_shortest(complaints), 300)
         raise NotFixed(f"the model is not sound, and no fix makes it so: {worst}")
     return rounds.outcome([*network.draft.notes, *notes]), network.draft
 
@@ -67,7 +67,7 @@ class _Network:
 
     def problem(self, state: Draft) -> str:
         new = _complaints(state) - self.baseline
-        return plain(min(new, key=len), 300) if new else ""
+        return plain(_shortest(new), 300) if new else ""
 
     def take(self, state: Draft) -> None:
         self.draft = state
@@ -106,3 +106,8 @@ def _complaints(draft: Draft) -> frozenset[str]:
     found = set(draft.complaints())
     contradicted = contradiction(draft.proto)
     return frozenset(found | ({f"shape inference: {contradicted}"} if contradicted else set()))
+
+
+def _shortest(complaints: Iterable[str]) -> str:
+    """The same of them whatever their order."""
+    return min(complaints, key=lambda text: (len(text), text))

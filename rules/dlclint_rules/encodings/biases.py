@@ -1,0 +1,232 @@
+"""Scales of biases, which the accumulator has settled: input scale times weight scale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dlclint.analysis.moving import origin
+from dlclint.analysis.precision import has_bias
+from dlclint.analysis.roles import absorbed_chain, vector
+from dlclint.analysis.weights.given import given_weights
+from dlclint.diagnostic import Confidence, Safety, Severity, Source
+from dlclint.encodings import grid
+from dlclint.encodings.edits import Edit
+from dlclint.encodings.given import given_grids
+from dlclint.fix import Fix
+from dlclint.rule import EncodingsContext, Finding
+from dlclint.target import Runtime
+from dlclint_rules.encodings.repairs import grid_edits
+from dlclint_rules.encodings.reporting import at, capped, encodings_rule
+from dlclint_schemas.record import record
+from dlclint_schemas.thresholds import threshold
+
+if TYPE_CHECKING:
+    from dlclint.model.graph import Node
+
+ACCUMULATOR = 2.0**31
+"""One beyond the largest integer of the 32-bit accumulator that a bias is added to."""
+
+
+@record
+class Biased:
+    """An op with a bias whose input and weight have grids.
+
+    `product` is what HTP adds the bias at, [1] or [channels]: input scale times weight scale.
+    """
+
+    node: Node
+    bias: str
+    weight: str
+    input_scale: float
+    weight_scale: grid.Floats
+    product: grid.Floats
+
+
+def _biased(context: EncodingsContext) -> Iterator[Biased]:
+    if context.view is None or Runtime.HTP not in context.target.considered:
+        return
+    document = context.document
+    grids, weights = given_grids(document), given_weights(document)
+    for node in context.view.nodes():
+        if not has_bias(node) or node.graph.constant(node.input(2)) is None:
+            continue
+        read = grids.get(origin(node.graph, node.input(0), grids))
+        weight = weights.get(node.input(1))
+        if read is None or weight is None or weight.scale is None or weight.is_float:
+            continue
+        product = read.scale * weight.scale
+        yield Biased(node, node.input(2), node.input(1), read.scale, weight.scale, product)
+
+
+def _text(scale: grid.Floats) -> str:
+    low, high = float(scale.min()), float(scale.max())
+    return f"{low:.3g}" if high <= low * 1.001 else f"{low:.3g} to {high:.3g}"
+
+
+@encodings_rule()
+def bias_scale(context: EncodingsContext) -> Iterator[Finding]:
+    """A 32-bit bias has a scale that is not input scale times weight scale.
+
+    Why: HTP adds the bias to an accumulator whose step is input scale times weight scale; it ignores what
+    the file declares and quantizes the bias again, so that the bias which a simulation saw is not the one
+    that runs ("HTP backend disregards the encodings of the bias tensor and recomputes its own").
+    What to do: give the bias the product of the two scales, or no entry.
+    Fix: unsafe, the scale becomes the product.
+    """
+    document = context.document
+    weights = given_weights(document)
+
+    def differing() -> Iterator[tuple[Biased, int, float]]:
+        seen: set[str] = set()
+        for item in _biased(context):
+            given = weights.get(item.bias)
+            if given is None or given.bitwidth != 32 or given.scale is None or item.bias in seen:
+                continue
+            if len(given.scale) > 1 and len(item.product) > 1 and len(given.scale) != len(item.product):
+                continue  # encodings/channel-count tells of it
+            ratio = given.scale / item.product
+            worst = float(ratio[int(np.argmax(np.abs(np.log(ratio))))])
+            if abs(np.log(worst)) > threshold("bias_scale_slack") and not _is_shared(item):
+                seen.add(item.bias)
+                yield item, document.rows(item.bias)[-1], worst
+
+    def finding(found: tuple[Biased, int, float]) -> Finding:
+        item, row, ratio = found
+        given = weights[item.bias]
+        assert given.scale is not None
+        size = f"{ratio:.3g} times too large" if ratio > 1 else f"{1 / ratio:.3g} times too small"
+        made = Finding(
+            f"{item.bias!r}: scale {_text(given.scale)}, where input scale times weight scale is"
+            f" {_text(item.product)}: {size}, and HTP ignores it",
+            Severity.WARNING,
+            Source("microsoft/onnxruntime#26709", "the bias is recomputed"),
+            Confidence.FIELD_REPORTED,
+            "give it the product, or no entry",
+            item.node,
+            evidence={"ratio": ratio, "product": float(item.product.min())},
+            fix=_rescaled(context, row, item.product, "give the bias input scale times weight scale"),
+        )
+        return at(context, row, document.field_path(int(document.tensors.first[row]), "scale"), made)
+
+    yield from capped(context, differing(), finding, "biases")
+
+
+def _is_shared(item: Biased) -> bool:
+    """Whether another op reads the same bias, of which encodings/shared-bias tells."""
+    return len(item.node.graph.consumers(item.bias)) > 1
+
+
+def _rescaled(context: EncodingsContext, row: int, scale: grid.Floats, title: str) -> Fix | None:
+    """New scales for the elements of an entry, offsets and widths kept; None where there are not as many."""
+    document = context.document
+    first, count = int(document.tensors.first[row]), int(document.tensors.count[row])
+    if len(scale) not in (1, count):
+        return None
+    wide = np.broadcast_to(scale, count)
+    rows = slice(first, first + count)
+    offset = document.elements.offset[rows]
+    made = grid.on_grid(wide, np.where(np.isnan(offset), 0.0, offset), document.elements.bitwidth[rows])
+    edits: list[Edit] = []
+    for place in range(count):
+        edits.extend(grid_edits(document, first + place, made, place))
+    return Fix(title, Safety.UNSAFE, tuple(edits)) if edits else None
+
+
+@encodings_rule()
+def shared_bias(context: EncodingsContext) -> Iterator[Finding]:
+    """Ops share a bias though they add it at different scales.
+
+    Why: HTP adds a bias at input scale times weight scale. Where two ops read one stored bias and their
+    products differ, no scale is right for both: OSNet kept 56.6 instead of 81.5 mAP. AIMET refuses such a
+    model ("Cannot determine single analytical bias scale").
+    What to do: give each op a bias of its own.
+    """
+    by_bias: dict[str, list[Biased]] = {}
+    for item in _biased(context):
+        by_bias.setdefault(item.bias, []).append(item)
+
+    def unlike() -> Iterator[tuple[list[Biased], float]]:
+        for items in by_bias.values():
+            first = items[0]
+            ratios = [
+                float(np.max(np.abs(np.log(item.product / first.product))))
+                for item in items[1:]
+                if len(item.product) == len(first.product)
+            ]
+            if ratios and max(ratios) > threshold("bias_scale_slack"):
+                yield items, float(np.exp(max(ratios)))
+
+    def finding(found: tuple[list[Biased], float]) -> Finding:
+        items, ratio = found
+        first = items[0]
+        row = (context.document.rows(first.bias) or context.document.rows(first.weight))[-1]
+        made = Finding(
+            f"{first.bias!r}: {len(items)} ops share this bias and add it at scales of"
+            f" {_text(np.concatenate([item.product for item in items]))}, up to {ratio:.3g} times apart",
+            Severity.WARNING,
+            Source("onnxruntime/onnxruntime-qnn#739", "a shared bias"),
+            Confidence.FIELD_REPORTED,
+            "store a bias for each op",
+            first.node,
+            evidence={"ops": len(items), "ratio": ratio},
+        )
+        return at(context, row, (), made)
+
+    yield from capped(context, unlike(), finding, "biases")
+
+
+@encodings_rule()
+def bias_saturates(context: EncodingsContext) -> Iterator[Finding]:
+    """A bias does not fit 32 bits at input scale times weight scale.
+
+    Why: a channel of nearly no weights (dead or pruned) has a tiny scale, so that its bias is more steps
+    than the 32-bit accumulator counts, and is cut: one such channel with a bias of 3.0 left 0.46 dB of a
+    layer's output, and 44.6 dB with the weight scale no smaller than a floor (measured).
+    What to do: raise the weight scale of the channel to the floor that is told, which costs nothing: the
+    weights are next to zero. Or prune the channel.
+    Fix: unsafe, the weight scale of these channels is raised to the floor.
+    """
+
+    def lost() -> Iterator[tuple[Biased, grid.Floats, grid.Floats]]:
+        for item in _biased(context):
+            values = vector(item.node.graph, item.bias)
+            folded = any(node.op_type == "BatchNormalization" for node in absorbed_chain(item.node)[:1])
+            if values is None or folded or not np.isfinite(values).all():
+                continue
+            values = np.abs(values.reshape(-1))
+            if len(item.product) not in (1, len(values)):
+                continue
+            steps = values / item.product
+            if (steps >= ACCUMULATOR).any():
+                yield item, values, steps
+
+    def finding(found: tuple[Biased, grid.Floats, grid.Floats]) -> Finding:
+        item, values, steps = found
+        channel = int(np.argmax(steps))
+        need = values / item.input_scale / (ACCUMULATOR - 1)
+        floor = float(need.max())
+        row = context.document.rows(item.weight)[-1]
+        each = np.broadcast_to(item.weight_scale, steps.shape)
+        beyond = int((steps >= ACCUMULATOR).sum())
+        first = int(context.document.tensors.first[row])
+        raised = np.maximum(item.weight_scale, need if len(item.weight_scale) > 1 else floor)
+        made = Finding(
+            f"{item.weight!r}: with scale {each[channel]:.3g} in channel {channel} the bias of"
+            f" {values[channel]:.3g} is {steps[channel]:.3g} steps of the accumulator, which counts to"
+            f" {ACCUMULATOR:.3g}: {ACCUMULATOR / steps[channel]:.2g} of the bias is left"
+            + (f" ({beyond} channels so)" if beyond > 1 else ""),
+            Severity.WARNING,
+            Source("microsoft/onnxruntime#22020, #25278", "a bias clipped at int32"),
+            Confidence.FIELD_REPORTED,
+            f"give the channel a weight scale of {floor:.3g} or more",
+            item.node,
+            evidence={"channel": channel, "steps": float(steps[channel]), "floor": floor, "channels": beyond},
+            fix=_rescaled(context, row, raised, f"raise the weight scale to {floor:.3g} where it is smaller"),
+        )
+        element = first + (channel if int(context.document.tensors.count[row]) > 1 else 0)
+        return at(context, row, context.document.field_path(element, "scale"), made)
+
+    yield from capped(context, lost(), finding, "weights")
