@@ -7,13 +7,19 @@ from collections.abc import Iterator
 
 from dlclint.analysis.axis_steps import END_OF_AXIS
 from dlclint.analysis.batch import Batch
-from dlclint.diagnostic import About, Confidence, Safety, Severity
+from dlclint.diagnostic import About, Confidence, Safety, Severity, counted
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import SIZE_INPUT
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
 from dlclint_rules import repairs, sources
-from dlclint_rules.shapes import graph_inputs
+from dlclint_rules.shapes import (
+    graph_inputs,
+    only_the_batch_is_open,
+    open_texts,
+    sizes_option,
+    what_waits,
+)
 from dlclint_schemas.limitations import limit_table
 
 
@@ -58,25 +64,26 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
 
 @rule(fix=[Safety.SAFE, Safety.UNSAFE], about=About.FILE)
 def symbolic(context: ModelContext) -> Iterator[Finding]:
-    """The batch of an input is a symbol.
+    """The batch is a symbol, and the only size that inputs lack.
 
-    Why: the converter wants a number, the quantizer wants 1. A leading dimension that is time, the states
-    of several layers or an operand is no batch; `shapes/dynamic-dim` speaks of it.
-    What to do: pass `-d NAME 1,...`, `-s SYMBOL 1` or `-b 1`, to dlclint and to the converter.
+    Why: the converter stops at a dynamic input whose size it is not given, and the quantizer wants a batch of
+    1. A leading dimension that is time, the states of several layers or an operand is no batch; of it, and of
+    models that lack other sizes too, `shapes/dynamic-dim` speaks.
+    What to do: pass `-b 1`, `-d NAME 1,...` or `-s SYMBOL 1`, to dlclint and to the converter.
     """
-    batch = context.view.batch
-    for name, found in graph_inputs(context):
-        if found.shape and not isinstance(found.shape[0], int) and batch.meaning(name).is_batch:
-            sizes = ",".join(str(d) if isinstance(d, int) else "?" for d in found.shape[1:])
-            symbol = found.shape[0]
-            yield Finding(
-                f"input {name!r} ({found}) has a symbolic batch",
-                Severity.WARNING,
-                sources.limit("LIM003") if context.target.quantize else sources.CONVERTER,
-                help=f"-d {name} 1{',' + sizes if sizes else ''}" + (f", or -s {symbol} 1" if symbol else ""),
-                tensor=name,
-                fix=repairs.sizes.batch_of_one(context.view, frozenset({symbol}), True),
-            )
+    names, graph = context.view.lengths.open_inputs, context.view.model.graph
+    if not names or not only_the_batch_is_open(context):
+        return
+    symbols = {found.shape[0] for found in map(graph.type_of, names) if found is not None and found.shape}
+    yield Finding(
+        f"{counted(len(names), 'input')} with a symbolic batch: {open_texts(context)}{what_waits(context)}",
+        Severity.ERROR,
+        sources.limit("LIM003") if context.target.quantize else sources.CONVERTER,
+        help=f"give the batch, here and to the converter: {sizes_option(context)}",
+        tensor=names[0],
+        evidence={"inputs": list(names), "waiting_nodes": len(context.view.lengths.waiting)},
+        fix=repairs.sizes.batch_of_one(context.view, frozenset(symbols), True),
+    )
 
 
 _PASSED = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze"})

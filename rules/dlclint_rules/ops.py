@@ -305,11 +305,14 @@ def not_foldable(context: ModelContext) -> Iterator[Finding]:
     """A Shape, and the arithmetic on it, cannot be computed at conversion time.
 
     Why: the converter evaluates Shape and all that reworks its result; a dimension that is only
-    known at run time stops it.
+    known at run time stops it. Where it waits for the sizes of inputs alone, `shapes/dynamic-dim` or
+    `batch/symbolic` says so once and counts it.
     What to do: give every dynamic input its size (`--input-dim`), here and to the converter.
     """
     following = len(context.view.shape_arithmetic)
     for node, _ in _constrained(context, "constant_foldable_only"):
+        if context.view.waits(node.output(0)):
+            continue
         found = node.graph.type_of(node.input(0))
         yield Finding(
             f"{node.op_type} of {node.input(0)!r} ({found or 'type unknown'}) is unknown at conversion time",
@@ -324,15 +327,7 @@ def not_foldable(context: ModelContext) -> Iterator[Finding]:
 def _dimension_help(context: ModelContext) -> str:
     if not context.target.simplify:
         return "without simplification shape arithmetic stays; fold it before converting"
-    graph = context.view.model.graph
-    dynamic = []
-    for name in graph.inputs:
-        found = graph.type_of(name)
-        if found is not None and found.static_shape is None:
-            dynamic.append(name)
-    if not dynamic:
-        return "make the shape static where it is computed"
-    return "give the sizes of " + ", ".join(dynamic) + ": -d NAME DIMS"
+    return "make the shape static where it is computed"
 
 
 @rule(about=About.CONVERSION)
@@ -349,6 +344,8 @@ def dynamic_parameter(context: ModelContext) -> Iterator[Finding]:
         for position in positions:
             name = node.input(position)
             if name and not is_static(node.graph, name, context.view.folded):
+                if context.view.waits(name):
+                    continue  # once the inputs have sizes it folds
                 yield Finding(
                     f"{node.op_type}: input {position} ({name!r}) is not constant",
                     Severity.ERROR,

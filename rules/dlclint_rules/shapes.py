@@ -8,7 +8,7 @@ from dlclint.diagnostic import About, Confidence, Severity, Source, counted
 from dlclint.model.contradictions import operand_texts
 from dlclint.model.dimensions import NOTHING
 from dlclint.model.graph import Graph
-from dlclint.model.op_facts import PARAMETER_ROLES, role
+from dlclint.model.op_facts import DATA_DECIDED, PARAMETER_ROLES, role
 from dlclint.model.types import TensorType
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
@@ -27,40 +27,100 @@ def graph_inputs(context: ModelContext) -> Iterator[tuple[str, TensorType]]:
             yield name, found
 
 
+def sizes_option(context: ModelContext) -> str:
+    """The options that give every open input its sizes: 1 for a batch, ? where the user must fill in."""
+    graph, batch = context.view.model.graph, context.view.batch
+    given = []
+    for name in context.view.lengths.open_inputs:
+        found = graph.type_of(name)
+        dims = (None,) if found is None or found.shape is None else found.shape
+        leads = dims != (None,) and batch.meaning(name).is_batch
+        sizes = (
+            str(dim) if isinstance(dim, int) else "1" if axis == 0 and leads else "?"
+            for axis, dim in enumerate(dims)
+        )
+        given.append(f"-d {name} {','.join(sizes)}")
+    return " ".join(given)
+
+
+def what_waits(context: ModelContext) -> str:
+    """What the converter cannot compute for want of sizes, as the end of a sentence, or ""."""
+    waiting = context.view.lengths.waiting if context.target.simplify else frozenset()
+    if not waiting:
+        return ""
+    return f"; {counted(len(waiting), 'node')} of shape arithmetic cannot be computed before they are given"
+
+
+def open_texts(context: ModelContext) -> str:
+    """The open inputs with their types, the first four by name."""
+    graph, names = context.view.model.graph, context.view.lengths.open_inputs
+    shown = [f"{name!r} ({graph.type_of(name) or 'no type'})" for name in names[:4]]
+    return ", ".join(shown) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def only_the_batch_is_open(context: ModelContext) -> bool:
+    """Whether every size that inputs lack is their batch."""
+    graph, batch = context.view.model.graph, context.view.batch
+    for name in context.view.lengths.open_inputs:
+        found = graph.type_of(name)
+        if found is None or not found.shape or not batch.meaning(name).is_batch:
+            return False
+        if not all(isinstance(dim, int) for dim in found.shape[1:]):
+            return False
+    return True
+
+
 @rule(about=About.FILE)
 def dynamic_dim(context: ModelContext) -> Iterator[Finding]:
-    """An input has a dimension without a size.
+    """Inputs have dimensions without a size.
 
-    Why: the converter wants the size of every dynamic input on its command line.
+    Why: the converter stops at a dynamic input whose size its command line does not give ("Missing command
+    line inputs for dynamic inputs", "Negative/placeholder dimensions is not supported"). Shapes that are
+    computed from such an input are not known either ("Target shape has to be constant"); they are counted
+    here and no findings of their own.
     What to do: pass `-d NAME DIMS` with the sizes you deploy, to dlclint and to the converter.
     """
-    for name, found in graph_inputs(context):
-        if found.shape is None:
+    names = context.view.lengths.open_inputs
+    if not names or only_the_batch_is_open(context):
+        return  # of a batch alone batch/symbolic speaks
+    option = sizes_option(context)
+    yield Finding(
+        f"{counted(len(names), 'input')} without all sizes: {open_texts(context)}{what_waits(context)}",
+        Severity.ERROR,
+        sources.CONVERTER,
+        Confidence.FIELD_REPORTED,
+        help=f"give the sizes, here and to the converter: {option}"
+        + (", with a number for each ?" if "?" in option else ""),
+        tensor=names[0],
+        evidence={"inputs": list(names), "waiting_nodes": len(context.view.lengths.waiting)},
+    )
+
+
+@rule(about=About.CONVERSION)
+def data_length(context: ModelContext) -> Iterator[Finding]:
+    """The data decide how long a tensor is.
+
+    Why: QNN has no dynamic shapes: a backend wants every output's size when the graph is built ("NonZero
+    output shape must be static"), and what reads a tensor of unknown length is refused with it. A length that
+    is declared in the model counts as known.
+    What to do: end the network before the node, as outputs, and do the rest in the application; or keep a
+    fixed number (TopK) in place of a selection.
+    """
+    lengths = context.view.lengths
+    for node in context.view.official_nodes:
+        if node.key in lengths.decided:
+            count = lengths.decided[node.key]
+            follow = f"; {counted(count, 'node')} behind it {'has' if count == 1 else 'have'} no fixed size"
+            computed = [f"{name!r}" for name in node.inputs if node.graph.producer(name) is not None]
+            cut = f"make {' and '.join(computed)} outputs" if computed else "leave it out"
             yield Finding(
-                f"input {name!r} has no shape",
+                f"{node.op_type}: the data decide {DATA_DECIDED[node.op_type]}{follow * bool(count)}",
                 Severity.WARNING,
-                sources.CONVERTER,
-                help=f"give it: -d {name} DIMS",
-                tensor=name,
-            )
-            continue
-        open_dims = [i for i, dim in enumerate(found.shape) if not isinstance(dim, int)]
-        is_batch = 0 not in open_dims or context.view.batch.meaning(name).is_batch
-        if is_batch:  # batch/symbolic speaks of it
-            open_dims = [axis for axis in open_dims if axis]
-        if open_dims:
-            sizes = ",".join(
-                str(dim) if isinstance(dim, int) else "1" if axis == 0 and is_batch else "?"
-                for axis, dim in enumerate(found.shape)
-            )
-            yield Finding(
-                f"input {name!r} ({found}) has dynamic dimensions{' besides the batch' * is_batch}",
-                Severity.WARNING,
-                sources.CONVERTER,
+                Source("QNN 2.51 HTP backend", "output shape must be static"),
                 Confidence.FIELD_REPORTED,
-                help=f"give the sizes: -d {name} {sizes} with a number for each ?",
-                tensor=name,
-                evidence={"axes": open_dims},
+                help=f"cut the model before it: {cut}, and do the rest in the application",
+                node=node,
+                evidence={"following_nodes": count},
             )
 
 
@@ -79,7 +139,10 @@ def unknown_shape(context: ModelContext) -> Iterator[Finding]:
             for node in graph.nodes
             if node.key not in context.view.folded
             for output in node.outputs
-            if output and graph.rank(output) is None and (graph.consumers(output) or output in graph.outputs)
+            if output
+            and graph.rank(output) is None
+            and not context.view.lengths.open_inputs
+            and (graph.consumers(output) or output in graph.outputs)
         ]
         if unknown:
             shown = ", ".join(unknown[:3]) + (" ..." if len(unknown) > 3 else "")
@@ -225,7 +288,7 @@ def odd_dim(context: ModelContext) -> Iterator[Finding]:
             if kind == "input" and _is_parameter(graph, name):
                 continue
             for axis, dim in enumerate((found and found.shape) or ()):
-                if (isinstance(dim, int) and dim <= 0) or dim in ("None", "-1", "0", "?"):
+                if (isinstance(dim, int) and dim <= 0) or dim in ("None", "-1", "0"):
                     yield Finding(
                         f"dimension {axis} of {kind} {name!r} is {dim!r}",
                         Severity.ERROR if kind == "input" else Severity.WARNING,

@@ -15,6 +15,7 @@ from dlclint.analysis.batch import Batch, Meaning, is_time
 from dlclint.model.evaluation.values import Values
 from dlclint.model.graph import Model
 from dlclint.model.inference import infer, refine
+from dlclint.model.native import Crashes
 
 SAMPLES, MIXED = Meaning.SAMPLES, Meaning.MIXED
 
@@ -33,7 +34,7 @@ def model_of(body: str, inputs: str = "float[N,6] x", opset: int = 17, stored: s
         proto.graph.initializer.append(numpy_helper.from_array(weight, value.name))
     del proto.graph.value_info[:]
     proto.graph.output[0].type.tensor_type.ClearField("shape")
-    model = Model(infer(proto), Path("m.onnx"), {}, (), Values())
+    model = Model(infer(proto, Crashes()), Path("m.onnx"), {}, (), Values())
     refine(model)
     return model
 

@@ -18,7 +18,7 @@ FIXTURES = Path(__file__).parent.parent / "fixtures"
     [
         ("ops/pattern-only/bad_erf", "only taken inside GELU"),
         ("ops/pattern-only/bad_gemm_two_activations", "no fully connected layer"),
-        ("ops/not-foldable/bad_symbol", "not known at conversion time"),
+        ("ops/not-foldable/bad_decided_by_data", "not known at conversion time"),
         ("ops/unsupported/bad_det", "not in the supported-ops table"),
         ("model/custom-op/bad_acme", "custom op"),
     ],

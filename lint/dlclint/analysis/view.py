@@ -13,6 +13,7 @@ from dlclint.analysis.batch import Batch
 from dlclint.analysis.folding import NodeKey, folded_nodes, is_static, shape_arithmetic
 from dlclint.analysis.layers import Presence, Verdict, known_by, verdict_of
 from dlclint.analysis.layout import image_tensors
+from dlclint.analysis.lengths import Lengths, lengths
 from dlclint.analysis.partition import Partition, Placed, count_cuts, partition
 from dlclint.analysis.patterns import Pattern, find_patterns
 from dlclint.analysis.support import Blocker, RuntimeSupport, SupportMatrix, dlc_text
@@ -102,6 +103,15 @@ class ModelView:
     def shape_arithmetic(self) -> frozenset[NodeKey]:
         """Nodes that rework a shape which is not known at conversion time."""
         return shape_arithmetic(self.model, self.folded)
+
+    @cached_property
+    def lengths(self) -> Lengths:
+        """Which sizes are not known at conversion time, and why."""
+        return lengths(self.model, self.folded)
+
+    def waits(self, tensor: str) -> bool:
+        """Whether a tensor is not constant only because inputs lack sizes, of which one finding speaks."""
+        return self.target.simplify and self.lengths.waits(tensor)
 
     @cached_property
     def patterns(self) -> tuple[Pattern, ...]:

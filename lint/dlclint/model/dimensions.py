@@ -38,6 +38,15 @@ class Applied:
     """Inputs with another number of dimensions than they were given: name, given, declared."""
 
 
+def clear_negative(graph: onnx.GraphProto) -> None:
+    """Take sizes below 0 out of what a graph declares: exporters write -1 where a size is not known."""
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        if value.type.HasField("tensor_type"):
+            for dim in value.type.tensor_type.shape.dim:
+                if dim.dim_value < 0:
+                    dim.ClearField("value")
+
+
 NOTHING = Applied()
 """Where nothing was overridden."""
 

@@ -250,6 +250,15 @@ RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 )
 """Ops that draw numbers: two runs differ, and nothing folds."""
+DATA_DECIDED: Mapping[str, str] = MappingProxyType(
+    {
+        "NonZero": "how many elements are not 0",
+        "NonMaxSuppression": "how many boxes are kept",
+        "Unique": "how many values differ",
+        "Compress": "how many conditions are true",
+    }
+)
+"""Ops whose output has a length that only the data decide, and what decides it."""
 SHAPE_READERS = frozenset({"Shape", "Size"})
 """Ops that read a tensor's shape alone."""
 WITH_BODIES = frozenset({"If", "Loop", "Scan", "SequenceMap"})

@@ -57,6 +57,7 @@ def read(path: Path, dimensions: Dimensions | None = None) -> Model:
     proto, payloads, notes = parse(path)
     crashes = Crashes()
     found = complaints(proto, _tensors_to_empty(proto, payloads), crashes)
+    overrides.clear_negative(proto.graph)
     applied = overrides.apply(dimensions or Dimensions(), proto.graph)
     inferred = infer(proto, crashes)
     del proto  # two structures at once are what reading needs most memory for
