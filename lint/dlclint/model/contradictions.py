@@ -71,7 +71,7 @@ def _of_node(node: Node, anew: bool) -> Iterator[Contradiction]:
             return
         except Exception as error:  # inference raises InferenceError, ValidationError and others
             words = _words(error)
-            if _UNTOLD not in words:
+            if _UNTOLD not in words and not any(node.mistyped()):  # of which ops/attribute-type tells
                 yield Contradiction(node, words)
                 return
     words = misfit(node)
