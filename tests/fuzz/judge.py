@@ -180,6 +180,8 @@ def _flaws(case: Case, status: Any, said: bytes, complained: bytes, written: lis
         yield from _format(form, out)
     if command == "fix" and case.arguments[1].endswith(".encodings") and "-o" not in case.arguments:
         out = ""  # the file itself, which is to be the one that was given; a terminal is told apart
+    if form == "markdown":
+        out = out.replace("@\u200b", "@")  # which keeps names from calling people
     for name, text in (("stdout", out), ("stderr", err)):
         for line in text.splitlines() if form in ("concise", "") or name == "stderr" else ():
             if line.lstrip().startswith("::"):

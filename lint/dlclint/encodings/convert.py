@@ -113,13 +113,6 @@ def _serious(document: EncodingsDocument) -> list[Any]:
 
 
 def _parse(document: EncodingsDocument, row: int, losses: list[str]) -> Entry:
-    entry = _entry(document, row, losses)
-    if not isinstance(entry.bitwidth, int) or not 1 <= entry.bitwidth <= _MOST_BITS:
-        raise CannotConvert([f"{entry.name!r}: no tensor has values of {entry.bitwidth} bits"])
-    return entry
-
-
-def _entry(document: EncodingsDocument, row: int, losses: list[str]) -> Entry:
     section = document.section_of(row)
     name, value = document.tensors.names[row], document.entry(row)
     is_param = None if section.name == ENCODINGS else section.name == PARAMS
@@ -144,7 +137,7 @@ def _from_legacy(
 ) -> Entry:
     first = channels[0]
     is_float = first.get("dtype") == "float"
-    bits = first["bitwidth"]
+    bits = _bits(name, first["bitwidth"])
     if is_float:
         return Entry(name, is_param, True, bits, False, False, (), ())
     if len(channels) == 1 and not {"scale", "offset", "min", "max"} & first.keys():
@@ -169,14 +162,20 @@ def _from_legacy(
     return entry
 
 
+def _bits(name: str, bits: int) -> int:
+    if not 1 <= bits <= _MOST_BITS:
+        raise CannotConvert([f"{name!r}: no tensor has values of {str(bits)[:20]} bits"])
+    return bits
+
+
 def _range(scale: float, offset: float, bits: int) -> tuple[float, float]:
     return scale * offset, scale * (offset + 2**bits - 1)
 
 
 def _from_list(name: str, value: dict[str, Json], is_param: bool | None, losses: list[str]) -> Entry:
-    kind = value["enc_type"]
+    kind, bits = value["enc_type"], _bits(name, value["bw"])
     if value["dtype"] == "FLOAT":
-        return Entry(name, is_param, True, value["bw"], False, False, (), ())
+        return Entry(name, is_param, True, bits, False, False, (), ())
     if kind not in ("PER_TENSOR", "PER_CHANNEL"):
         raise CannotConvert([f"{name!r}: enc_type {kind} is not converted; export it in the other version"])
     shift = value.get("zero_point_shift")
@@ -185,7 +184,7 @@ def _from_list(name: str, value: dict[str, Json], is_param: bool | None, losses:
         name,
         is_param,
         False,
-        value["bw"],
+        bits,
         bool(value["is_sym"]),
         kind == "PER_CHANNEL",
         tuple(value["scale"]),
@@ -203,7 +202,7 @@ def _from_flat(name: str, value: dict[str, Json]) -> Entry:
     signed = not dtype.startswith("u")
     if not dtype.removeprefix("u").startswith("int"):
         raise CannotConvert([f"{name!r}: {dtype} has no place in the other formats"])
-    bits = int(dtype.removeprefix("u")[3:])
+    bits = _bits(name, int(dtype.removeprefix("u")[3:]))
     scale = leaves(value["y_scale"])
     points = value.get("y_zero_point")
     zero = [0] * len(scale) if points is None else leaves(points)
