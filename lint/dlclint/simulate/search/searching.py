@@ -25,6 +25,8 @@ WIDE_WEIGHTS = 73
 _CLOSE = 3.0
 """Where a target cannot be reached, what comes within so many dB of the best is looked for."""
 _CLOSE_AGREEMENT = 0.01
+_LESS = 0.95
+"""Part of the noise of the weights that is to be left where other grids are kept."""
 _DROPPED = 32
 """Groups that are tried without their 16 bits after the target is reached."""
 
@@ -107,14 +109,25 @@ class Search:
             if name in scheme.activations and scheme.activations[name].bitwidth > 8
         )
 
-    def _try(self, key: str, what: str, scheme: Scheme, settings: Settings, size: int) -> None:
-        """Keep a change if it brings the goal nearer."""
+    def _try(
+        self, key: str, what: str, scheme: Scheme, settings: Settings, size: int, kept: bool | None = None
+    ) -> None:
+        """Keep a change if it brings the goal nearer, or as `kept` says."""
         fit_biases(self.prepared.network, scheme)
         value = self.trials.value(key, scheme)
-        kept = self.goal.better(value, self.value)
+        if kept is None:
+            kept = self.goal.better(value, self.value)
         self._row(what, value, kept, scheme, size)
         if kept:
             self.scheme, self.settings, self.value = scheme, settings, value
+
+    def _weights_gain(self, key: str, scheme: Scheme) -> bool:
+        """Whether other grids of the weights add less, on exact activations: at 8 bits these hide it."""
+        before, after = (
+            sum(self.trials.noise(f"weights alone {name}", Scheme(params=dict(each.params), otherwise=16)))
+            for name, each in (("before " + key, self.scheme), (key, scheme))
+        )
+        return after < _LESS * before
 
     def _per_channel(self) -> None:
         weights = [s for s in self._weighted() if s.op in CONVOLUTIONS]
@@ -123,7 +136,9 @@ class Search:
         settings = replace(self.settings, per_channel=True)
         scheme = self._with_params(settings)
         size = 8 * sum(g.scale.size - 1 for n, g in scheme.params.items() if n in self.scheme.params)
-        self._try("per channel", "weights of convolutions: a grid for each channel", scheme, settings, size)
+        gain = self._weights_gain("per channel", scheme)
+        what_is = "weights of convolutions: a grid for each channel"
+        self._try("per channel", what_is, scheme, settings, size, gain)
 
     def _wide_biases(self) -> None:
         if not self.scheme.biases:
@@ -139,7 +154,8 @@ class Search:
             return
         settings = replace(self.settings, param_quantizer="enhanced")
         scheme = self._with_params(settings)
-        self._try("weight ranges", "ranges of weights searched (enhanced)", scheme, settings, 0)
+        gain = self._weights_gain("weight ranges", scheme)
+        self._try("weight ranges", "ranges of weights searched (enhanced)", scheme, settings, 0, gain)
 
     def _with_params(self, settings: Settings) -> Scheme:
         scheme = self.scheme.copy()
