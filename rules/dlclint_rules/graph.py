@@ -282,6 +282,38 @@ def wide_indices(context: ModelContext) -> Iterator[Finding]:
             )
 
 
+@rule()
+def wide_inputs(context: ModelContext) -> Iterator[Finding]:
+    """Inputs or outputs of the model are 64-bit integers.
+
+    Why: the runtimes have no 64-bit integers. Compilers ask for `--truncate_64bit_io` ("Must use
+    --truncate_64bit_io when input tensors have type int64"), and the inputs and outputs are int32 then: raw
+    files written as int64 hold twice the bytes that are read.
+    What to do: cast to int32 at the model's edge, or pass the option; write raw inputs as int32, and read
+    raw outputs as int32.
+    """
+    graph = context.view.model.graph
+    for kind, names in (("input", graph.inputs), ("output", graph.outputs)):
+        wide = [
+            name
+            for name in names
+            if (found := graph.type_of(name)) is not None and found.data_type == onnx.TensorProto.INT64
+        ]
+        if wide:
+            shown = ", ".join(map(repr, wide[:4])) + (f" and {len(wide) - 4} more" if len(wide) > 4 else "")
+            raw = "write" if kind == "input" else "read"
+            yield Finding(
+                f"{counted(len(wide), kind)} of type int64 become{'s' * (len(wide) == 1)} int32: {shown}",
+                Severity.WARNING if kind == "input" else Severity.INFO,
+                Source("qualcomm/ai-hub-models#68", "--truncate_64bit_io"),
+                Confidence.FIELD_REPORTED,
+                help=f"{raw} the raw files as int32 (4 bytes an element), and pass --truncate_64bit_io where "
+                "the compiler asks for it",
+                tensor=wide[0],
+                evidence={f"{kind}s": wide},
+            )
+
+
 @rule(fix=[Safety.SAFE])
 def unmatched_pattern(context: ModelContext) -> Iterator[Finding]:
     """A HardSwish or layer normalization in a spelling that the converter does not recognize.

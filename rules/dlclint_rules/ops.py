@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, other_voices, verdict_on
-from dlclint.analysis.versions import Listing, listing_of
+from dlclint.analysis.versions import Listing, listing_for
 from dlclint.diagnostic import About, Confidence, Safety, Severity
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, rule
@@ -54,7 +54,7 @@ def unsupported(context: ModelContext) -> Iterator[Finding]:
 def _unlisted(context: ModelContext, listing: Listing) -> Iterator[tuple[Node, int, int]]:
     for node in context.view.official_nodes:
         version = node.version
-        if version is not None and listing_of(context.view.table, node.op_type, version) is listing:
+        if version is not None and listing_for(context.view.table, node) is listing:
             versions = context.view.table.rows[node.op_type].versions
             known = max((v for v in versions if v < version), default=max(versions))
             yield node, version, known
@@ -382,6 +382,8 @@ def control_flow(context: ModelContext) -> Iterator[Finding]:
 
     Why: each branch of an If may yield one output and both must have the same shape; no runtime has
     a layer for it, so an If whose condition is not constant is doubtful everywhere.
+    Where the condition follows from the model (the rank of a squeezed tensor, a stored flag), simplification
+    puts the live branch in the place of the If; nothing is said of it, nor of the other branch.
     What to do: make the condition constant so that one branch is left, or compute both and select.
     """
     for node in context.view.official_nodes:

@@ -133,6 +133,7 @@ def expected(model: onnx.ModelProto, runtime: str) -> set[Verdict]:
                 u["version"]: u["structure_unchanged"] for u in row["unlisted_registry_versions_up_to_21"]
             }
             if version in same:
+                same[version] = same[version] or is_as_before(facts, node)
                 rule = "version-not-listed" if same[version] else "version-changed-structure"
                 found.add((f"ops/{rule}", index, "info" if same[version] else "warning"))
         for constraint in row["constraints"]:
@@ -145,6 +146,15 @@ def expected(model: onnx.ModelProto, runtime: str) -> set[Verdict]:
         if severity:
             found.add(("ops/no-runtime", index, severity))
     return found
+
+
+def is_as_before(facts: Facts, node: onnx.NodeProto) -> bool:
+    """Whether a node uses nothing of what its version brought."""
+    if node.op_type == "Cast":
+        return facts.attribute(node, "to", 1) < 17  # the 8-bit floats have numbers from 17
+    training = facts.constants.get(node.input[2]) if len(node.input) > 2 and node.input[2] else None
+    inference = len(node.input) < 3 or (training is not None and not numpy_helper.to_array(training).any())
+    return node.op_type == "Sign" or (node.op_type == "Dropout" and inference)
 
 
 def violated(facts: Facts, node: onnx.NodeProto, constraint: dict[str, Any]) -> str:

@@ -47,6 +47,35 @@ def listing_of(table: OpTable, op: str, version: int | None) -> Listing:
     return Listing.UNLISTED_SAME if unlisted.structure_unchanged else Listing.UNLISTED_CHANGED
 
 
+_SMALL_FLOATS = frozenset(
+    value
+    for name, value in onnx.TensorProto.DataType.items()
+    if name.startswith(("FLOAT8", "FLOAT4", "FLOAT6"))
+)
+"""Element types that `saturate` is about."""
+
+
+def listing_for(table: OpTable, node: Node) -> Listing:
+    """Where a node's operator version stands; what is new in it counts only where the node uses it."""
+    listing = listing_of(table, node.op_type, node.version)
+    if listing is Listing.UNLISTED_CHANGED and _uses_nothing_new(
+        node, max(table.rows[node.op_type].versions)
+    ):
+        return Listing.UNLISTED_SAME
+    return listing
+
+
+def _uses_nothing_new(node: Node, listed: int) -> bool:
+    """Cast 19 and later only brought `saturate`, for 8-bit floats; Dropout is nothing at inference."""
+    if node.op_type == "Cast":
+        return node.attribute("to") not in _SMALL_FLOATS
+    if node.op_type == "Dropout":
+        training = node.input(2)
+        value = node.graph.small_value(training) if training else None
+        return not training or (value is not None and not value.any())
+    return node.op_type == "Sign" and same_structure("Sign", node.version or listed, listed)
+
+
 def _layout(schema: onnx.defs.OpSchema) -> tuple[object, ...]:
     attributes = tuple(
         (name, str(schema.attributes[name].default_value), schema.attributes[name].required)

@@ -10,6 +10,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dlclint.analysis.batch import Batch
+from dlclint.analysis.branches import NONE as NO_BRANCHES
+from dlclint.analysis.branches import Branches, branches
 from dlclint.analysis.folding import NodeKey, folded_nodes, is_static, shape_arithmetic
 from dlclint.analysis.layers import Presence, Verdict, known_by, verdict_of
 from dlclint.analysis.layout import image_tensors
@@ -182,8 +184,14 @@ class ModelView:
 
     @cached_property
     def _nodes(self) -> tuple[Node, ...]:
-        folded = self.folded
-        return tuple(node for graph in self.model.graphs() for node in graph.nodes if node.key not in folded)
+        gone = self.folded | self.branches.resolved
+        graphs = (graph for graph in self.model.graphs() if graph.path not in self.branches.dead)
+        return tuple(node for graph in graphs for node in graph.nodes if node.key not in gone)
+
+    @cached_property
+    def branches(self) -> Branches:
+        """The Ifs whose condition the converter's simplification knows, and the branches that go."""
+        return branches(self.model) if self.target.simplify else NO_BRANCHES
 
     @cached_property
     def official_nodes(self) -> tuple[Node, ...]:
@@ -211,10 +219,8 @@ class ModelView:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of all initializers as declared, never less than 0."""
-        return sum(
-            max(0, tensor.nbytes) for graph in self.model.graphs() for tensor in graph.initializers.values()
-        )
+        """Bytes of all stored tensors as declared, in Constant nodes too, never less than 0."""
+        return sum(max(0, tensor.nbytes) for graph in self.model.graphs() for tensor in graph.stored)
 
     @property
     def opsets(self) -> dict[str, int]:
@@ -289,7 +295,7 @@ class ModelView:
         return [
             Placed(node, self.in_pattern.get(node.key, node.op_type), self._is_off(node, runtime))
             for node in self.model.graph.nodes
-            if node.key not in self.folded
+            if node.key not in self.folded and node.key not in self.branches.resolved
         ]
 
     def _is_off(self, node: Node, runtime: Runtime) -> bool | None:

@@ -130,3 +130,15 @@ def _rounds(node: Node) -> Dim:
         if found is not None and found.shape is not None and -len(found.shape) <= axis < len(found.shape):
             return found.shape[axis]
     return None
+
+
+def taken_branch(node: Node) -> Graph | None:
+    """The branch that an If takes, where its condition is stored or follows from shapes."""
+    if len(node.subgraphs) != 2:
+        return None
+    value = node.graph.model.values.whole(node.graph, node.input(0))
+    if value is None or value.size != 1 or value.dtype.kind not in "biu":
+        return None
+    wanted = "then_branch" if value.reshape(-1)[0] else "else_branch"
+    written = [item.name for item in node.proto.attribute if item.HasField("g")]
+    return node.subgraphs[written.index(wanted)] if wanted in written else None

@@ -244,10 +244,17 @@ def _of_known_length(found: TensorType | None) -> Value | None:
 
 
 def _of_branches(node: Node) -> dict[str, TensorType]:
-    """What both branches of an If agree on."""
+    """What the branch that is taken gives, or what both branches of an If agree on."""
+    # Imported here because few models have bodies.
+    from dlclint.model.bodies import taken_branch
+
     found: dict[str, TensorType] = {}
     if len(node.subgraphs) != 2:
         return found
+    taken = taken_branch(node)
+    if taken is not None:
+        kinds = zip(node.outputs, map(taken.type_of, taken.outputs), strict=False)
+        return {name: kind for name, kind in kinds if kind is not None}
     for name, *ends in zip(node.outputs, *(body.outputs for body in node.subgraphs), strict=False):
         both = joined(*(body.type_of(end) for body, end in zip(node.subgraphs, ends, strict=True)))
         if both is not None:

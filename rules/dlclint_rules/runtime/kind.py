@@ -99,6 +99,8 @@ def quantized_at_load(context: ModelContext) -> Iterator[Finding]:
             continue
         names = " and ".join(runtime.value for runtime in concerned)
         large, small = dlc_bytes(context.view, kind), dlc_bytes(context.view, replace(kind, quantize=True))
+        if not large or context.view.carried is not None:
+            continue  # there is nothing to quantize, or the model brings its quantization
         sizes = f", and its parameters take about {size_text(large)} in place of {size_text(small)}"
         yield Finding(
             f"on {names} the DLC is quantized when it loads: start-up on {names} is slower, "
