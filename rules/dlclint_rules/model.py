@@ -283,21 +283,24 @@ def dangling_input(context: ModelContext) -> Iterator[Finding]:
             for name in node.inputs:
                 if name and name not in known and not _is_around(graph, name, whole):
                     later = graph.producer(name) is not None
-                    what = (
-                        "which a later node produces: the nodes are not in topological order, or form a cycle"
-                        if later
-                        else "which no node produces"
-                    )
+                    fix = repairs.tidying.sort(graph) if later else None
+                    what, advice = "which no node produces", "connect the input"
+                    if later and fix is None and not graph.is_function:
+                        what, advice = (
+                            "which a later node produces: the nodes form a cycle",
+                            "break the cycle",
+                        )
+                    elif later:
+                        what = "which a later node produces: the nodes are not in topological order"
+                        advice = "sort the nodes topologically"
                     yield Finding(
                         f"input {name!r} of {node.op_type}, {what}",
                         Severity.ERROR,
                         sources.ONNX,
-                        help="sort the nodes topologically, or break the cycle"
-                        if later
-                        else "connect the input",
+                        help=advice,
                         node=node,
                         tensor=name,
-                        fix=repairs.tidying.sort(graph) if later else None,
+                        fix=fix,
                     )
             known.update(node.outputs)
         whole[graph] = known
