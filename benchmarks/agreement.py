@@ -1,10 +1,16 @@
 """How often dlclint and Qualcomm's HTP backend say the same, over folders of models, node by node.
 
     python -m benchmarks.agreement FOLDER [FOLDER ...] [--soc SM8550] [--quantize] [--list FILE] [--page FILE]
+    python -m benchmarks.agreement FOLDER --sweep [--per-op 1] [--every 2] [--list FILE] [--page FILE]
 
-Each folder becomes one row. `--quantize` asks about every model as an 8-bit one. `--list` writes every
-disagreement as one JSON object a line; `--page` puts the table between the marks of a Markdown page. It
-needs the extra `qnn`.
+Each folder becomes one row. `--quantize` asks about every model as an 8-bit one. `--sweep` makes a row of
+each pair of widths and Hexagon version in place of it: 8-bit, 16-bit activations, 16-bit both, and 4-bit
+weights per channel, on a chip each of v68 to v81; `--per-op N` takes of the models with a float input only
+those that hold an op which fewer than N models before them hold, in the order of their names, and
+`--every N` of these each Nth. An interrupt ends a sweep with the rows that are whole.
+
+`--list` writes every disagreement as one JSON object a line; `--page` puts the table between the marks of a
+Markdown page. It needs the extra `qnn`.
 """
 
 from __future__ import annotations
@@ -15,8 +21,12 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
+
+from onnx import TensorProto
 
 from dlclint.analysis.view import ModelView
 from dlclint.confirm.asking import Wish, asked_target, confirm
@@ -32,6 +42,16 @@ from dlclint.socs import UnknownSoc, resolve
 from dlclint.target import DlcKind, Target
 
 BEGIN, END = "<!-- agreement: begin -->", "<!-- agreement: end -->"
+SWEEP_BEGIN, SWEEP_END = "<!-- sweep: begin -->", "<!-- sweep: end -->"
+SWEEP = {
+    "a8w8": DlcKind(True, stated=True),
+    "a16w8": DlcKind(True, 16, stated=True),
+    "a16w16": DlcKind(True, 16, 16, stated=True),
+    "a8w4": DlcKind(True, 8, 4, per_channel=True, stated=True),
+}
+"""The kinds of DLC that a sweep asks about."""
+SWEEP_SOCS = ("SM8350", "SM8550", "SM8850", "SM8450", "SM8650", "SM8750")
+"""One chip of each Hexagon version, v68 to v81."""
 SHOWN = (
     Relation.AGREED,
     Relation.FALSE_ALARM,
@@ -86,6 +106,48 @@ class Tally:
 def models_in(folder: Path) -> list[Path]:
     """Every ONNX model below a folder, or the file itself."""
     return [folder] if folder.is_file() else sorted(folder.rglob("*.onnx"))
+
+
+def sampled(paths: Iterable[Path], per_op: int | None) -> Iterator[Path]:
+    """Those of some models with a float input that hold an op of which fewer than `per_op` came before.
+
+    All of them where `per_op` is None.
+    """
+    taken: Counter[str] = Counter()
+    for path in paths:
+        try:
+            graph = read(path).graph
+        except Unreadable:
+            continue
+        kinds = (graph.type_of(name) for name in graph.inputs)
+        if per_op is not None and not any(k is not None and k.data_type == TensorProto.FLOAT for k in kinds):
+            continue
+        ops = {node.op_type for node in graph.nodes}
+        if per_op is None or any(taken[op] < per_op for op in ops):
+            taken.update(ops)
+            yield path
+
+
+def sweep(
+    asked: Backend, folder: Path, per_op: int | None, every: int, listed: list[str]
+) -> tuple[list[Tally], str, int]:
+    """A tally of each pair of chip and kind, the backend's version, and how many models were asked about."""
+    paths = list(sampled(models_in(folder), per_op))[::every]
+    tallies: list[Tally] = []
+    build = ""
+    with suppress(KeyboardInterrupt):
+        for soc, words in product(map(resolve, SWEEP_SOCS), SWEEP):
+            tally = Tally(f"{soc.name} (v{soc.hexagon}), {words}")
+            rows: list[str] = []
+            target = asked_target(Target(soc=soc, kind=SWEEP[words]))
+            for file in confirmations(asked, paths, target, Wish(asked_soc(soc))):
+                tally.add(file)
+                build = file.build or build
+                rows += [json.dumps({"asked": tally.name, **item}) for item in disagreements(file)]
+            tallies.append(tally)
+            listed += rows
+            print(table([tally])[-1], file=sys.stderr, flush=True)
+    return tallies, build, len(paths)
 
 
 def confirmations(
@@ -158,6 +220,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     parser.add_argument("--soc", default="SM8550")
     parser.add_argument("--quantize", action="store_true", help="ask about 8-bit DLCs in place of float ones")
+    parser.add_argument("--sweep", action="store_true", help="every kind of DLC on every Hexagon version")
+    parser.add_argument("--per-op", type=int, metavar="N", help="of a sweep: how many models for each op")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="of these, each Nth")
     parser.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds for one model")
     parser.add_argument(
         "--list", type=Path, metavar="FILE", help="every disagreement, one JSON object a line"
@@ -176,8 +241,15 @@ def main(arguments: list[str]) -> int:
     tallies: list[Tally] = []
     listed: list[str] = []
     build = ""
+    ends = (SWEEP_BEGIN, SWEEP_END) if given.sweep else (BEGIN, END)
+    about = ""
     with backend(Limits(given.timeout)) as asked:
-        for folder in given.folders:
+        if given.sweep:
+            tallies, build, number = sweep(asked, given.folders[0], given.per_op, given.every, listed)
+            which = f"{given.per_op} with a float input for each op" if given.per_op else "all"
+            which += f", each {given.every}th of them" if given.every > 1 else ""
+            about = f"Asked about {number} models of `{given.folders[0].name}` ({which})"
+        for folder in [] if given.sweep else given.folders:
             tally = Tally(folder.name)
             tallies.append(tally)
             for file in confirmations(asked, models_in(folder), target, wish):
@@ -186,9 +258,9 @@ def main(arguments: list[str]) -> int:
                 listed += [json.dumps(item) for item in disagreements(file)]
     versions = ", ".join(f"{name} {version}" for name, version in packages.items())
     today = datetime.datetime.now(tz=datetime.timezone.utc).date()
+    how = about or f"Asked for {soc}, {kind_words(kind) if kind.quantize else 'float'}"
     text = [
-        f"Asked for {soc}, {kind_words(kind) if kind.quantize else 'float'}, compiled; {versions}; "
-        f"backend {build}; {today}.",
+        f"{how}, compiled; {versions}; backend {build}; {today}.",
         "",
         *table(tallies),
         "",
@@ -202,8 +274,8 @@ def main(arguments: list[str]) -> int:
         given.list.write_text("".join(f"{line}\n" for line in listed), "utf-8")
     if given.page is not None:
         page = given.page.read_text("utf-8")
-        before, after = page.partition(BEGIN)[0], page.partition(END)[2]
-        given.page.write_text(f"{before}{BEGIN}\n\n" + "\n".join(text) + f"\n\n{END}{after}", "utf-8")
+        before, after = page.partition(ends[0])[0], page.partition(ends[1])[2]
+        given.page.write_text(f"{before}{ends[0]}\n\n" + "\n".join(text) + f"\n\n{ends[1]}{after}", "utf-8")
     return 0
 
 
