@@ -262,7 +262,7 @@ def test_what_is_said_of_the_inputs(folder: Path, capsys: pytest.CaptureFixture[
     plan = planned(capsys, model, "--soc", "SM8650", "--input-moments", "x", "0", "1", *emit)
     assert (plan["activations"]["estimated"], plan["activations"]["total"]) == (1, 1)
     assert reason(plan, "activations")[1].startswith(
-        "the one (of 1) whose range can be estimated keeps 20 dB"
+        "taken alone, the one (of 1) whose range can be estimated does not fall below 20 dB"
     )
     assert entries_of("0.6.1", "o.json") == {}
     assert "not written: 1 activation without an estimate that rests on the model's own" in " ".join(

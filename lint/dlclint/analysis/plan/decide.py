@@ -7,8 +7,9 @@ from dataclasses import replace
 from dlclint.analysis.masks import find_masks
 from dlclint.analysis.plan.commands import placeholders, toolchains
 from dlclint.analysis.plan.figures import activation_figures, carried, layer_figures
-from dlclint.analysis.plan.joined import shared_grids
+from dlclint.analysis.plan.joined import TOPIC, shared_grids
 from dlclint.analysis.plan.model import ActivationFigures, Advice, Asked, Choice, LayerFigures, Plan
+from dlclint.analysis.plan.risk import output_risk
 from dlclint.analysis.plan.settings import (
     Settled,
     biases,
@@ -71,6 +72,10 @@ def make_plan(view: ModelView, asked: Asked) -> Plan:
         notes.append(f"--emit-overrides FILE writes the 16-bit entries of {counted(len(wide), 'activation')}")
     spectra = find_spectra(view) if choice.quantize else []
     in_float = _kept_float(view, spectra)
+    if choice.quantize:
+        lost = {str(item.evidence["output"]) for item in advice if item.topic == TOPIC}
+        lost.difference_update(wide if asked.overrides else ())
+        advice.insert(0, output_risk(view, choice, layers, lost, spectra))
     if in_float and not asked.overrides:
         notes.append(f"--emit-overrides FILE writes the float entries of {counted(len(in_float), 'tensor')}")
     notes += placeholders(view, choice)
@@ -258,8 +263,8 @@ def _figures_of_activations(
     unjudged = f"; {left} are not judged" if left > 1 else "; 1 is not judged" if left else ""
     if not narrow:
         whose = f"(of {len(outputs)}) whose range can be estimated"
-        judged = f"all {known} {whose} keep" if known > 1 else f"the one {whose} keeps"
-        reason = f"{judged} {least:g} dB or more at 8 bits{unjudged}"
+        judged = f"none of the {known} {whose} falls" if known > 1 else f"the one {whose} does not fall"
+        reason = f"taken alone, {judged} below {least:g} dB at 8 bits{unjudged}"
         return reason, {"estimated": known, "not_judged": left}, known
     worst = narrow[0]
     reason = (

@@ -1,0 +1,117 @@
+"""What a plan without data says of whole networks: which outputs may be lost, and that none is known safe.
+
+Each tensor may keep 20 dB and the output of two hundred of them 8: errors add up. They are added here
+along the deepest chain that leads to an output, as if they were independent and nothing damped them.
+That is no prediction of accuracy; where it is low the output is named, and where it is not, nothing is
+promised (docs/quantization.md, Outputs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from dlclint.analysis.plan.figures import activation_figures, carried
+from dlclint.analysis.plan.model import Advice, Choice, LayerFigures
+from dlclint.analysis.spectra import Spectrum
+from dlclint.analysis.view import ModelView
+from dlclint.analysis.weights.noise import decibels
+from dlclint.diagnostic import counted
+from dlclint.model.types import is_float
+from dlclint_schemas.record import record
+from dlclint_schemas.thresholds import threshold
+
+TOPIC = "outputs"
+_NAMED = 3
+"""Outputs named before the rest is counted."""
+
+
+@record
+class _Path:
+    """What leads to a tensor: noise to signal of the worst chain, and how many of its tensors are judged."""
+
+    noise: float = 0.0
+    judged: int = 0
+    length: int = 0
+
+
+def output_risk(
+    view: ModelView,
+    choice: Choice,
+    layers: Iterable[LayerFigures],
+    lost: Iterable[str],
+    spectra: Iterable[Spectrum],
+) -> Advice:
+    """Which outputs of the model may be lost, in words; `lost` are tensors whose grid loses a part."""
+    graph = view.model.graph
+    outputs = [name for name in graph.outputs if (k := graph.type_of(name)) is None or is_float(k.data_type)]
+    paths = _paths(view, choice, layers)
+    behind = dict.fromkeys(_reached(view, outputs, set(lost)), "one grid for several loses a part of it")
+    ends = {end for found in spectra for end in (*found.tensors, found.root.output(0))}
+    behind |= dict.fromkeys(_reached(view, outputs, ends), "it follows from a spectrum")
+    least, worst = threshold("output_sqnr"), float("inf")
+    for name in outputs:
+        path = paths.get(name, _Path())
+        left = float(decibels(1.0, path.noise)) if path.noise > 0 else float("inf")
+        worst = min(worst, left)
+        if left < least:
+            behind.setdefault(name, f"the errors of {path.judged} tensors before it add up to {left:.1f} dB")
+    judged, length = _share(paths, outputs)
+    at = f"{choice.act_bitwidth}-bit activations"
+    if behind:
+        named = "; ".join(f"{name!r}: {why}" for name, why in list(behind.items())[:_NAMED])
+        more = f"; and {len(behind) - _NAMED} more" if len(behind) > _NAMED else ""
+        reason = f"may be lost with {at}: {named}{more}"
+        return Advice(TOPIC, "at risk", reason, {"at_risk": len(behind), "outputs": len(outputs)})
+    sums = f" to {worst:.1f} dB where they are known" if worst < float("inf") else ""
+    reason = (
+        f"without data no plan tells what {at} leave of {counted(len(outputs), 'output')}: errors add"
+        f" up{sums} ({judged} of {length} tensors on the longest way are judged);"
+        " dlclint simulate --inputs measures"
+    )
+    return Advice(TOPIC, "not known", reason, {"at_risk": 0, "outputs": len(outputs)})
+
+
+def _paths(view: ModelView, choice: Choice, layers: Iterable[LayerFigures]) -> Mapping[str, _Path]:
+    """The worst chain to every tensor of the main graph."""
+    own = {name for name, _ in carried(view)}
+    weights = {row.weight: 10.0 ** (-row.chosen / 10.0) for row in layers}
+    found: dict[str, _Path] = {}
+    for node in view.model.graph.nodes:
+        if node.key in view.folded:
+            continue
+        before = [found.get(name, _Path()) for name in node.inputs if name]
+        noise = max((path.noise for path in before), default=0.0)
+        noise += sum(weights.get(name, 0.0) for name in node.inputs)
+        longest = max(before, key=lambda path: path.length, default=_Path())
+        for name in filter(None, node.outputs):
+            if name not in own:
+                found[name] = _Path(noise, longest.judged, longest.length)
+                continue
+            estimate = view.activations.get(name)
+            figures = None if estimate is None else activation_figures(name, estimate)
+            added = 0.0
+            if figures is not None:
+                left = figures.sqnr8 if choice.act_bitwidth == 8 else figures.sqnr16
+                added = 10.0 ** (-left / 10.0)
+            found[name] = _Path(noise + added, longest.judged + (figures is not None), longest.length + 1)
+    return found
+
+
+def _share(paths: Mapping[str, _Path], outputs: Iterable[str]) -> tuple[int, int]:
+    """Judged tensors and all of them on the longest way to an output."""
+    longest = max(
+        (paths.get(name, _Path()) for name in outputs), key=lambda path: path.length, default=_Path()
+    )
+    return longest.judged, longest.length
+
+
+def _reached(view: ModelView, outputs: Iterable[str], tensors: set[str]) -> list[str]:
+    """The outputs that follow from some tensors, in order."""
+    graph = view.model.graph
+    if not tensors:
+        return []
+    behind = set(tensors)
+    for node in graph.nodes:
+        if behind.intersection(node.inputs):
+            behind.update(node.outputs)
+    return [name for name in outputs if name in behind]
