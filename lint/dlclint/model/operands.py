@@ -136,8 +136,10 @@ def _layer_normalization(node: Node) -> str:
     """LayerNormalization: scale and bias broadcast to the axes that are normalized."""
     data = _shape(node, 0)
     axis = node.attribute("axis", -1)
-    if data is None or not -len(data) <= axis < len(data):
+    if data is None:
         return ""
+    if not -len(data) <= axis < len(data):
+        return f"axis {axis} is none of the input {_text(data)}"
     for what, position in (("scale", 1), ("bias", 2)):
         found = _shape(node, position)
         if found is not None and not _broadcasts(found, data):
@@ -156,6 +158,19 @@ def _instance_normalization(node: Node) -> str:
         found = _shape(node, position)
         if found is not None and (len(found) != 1 or _differ(found[0], data[1])):
             return f"the {what} {_text(found)} is no number for each of {data[1]} channels"
+    return ""
+
+
+def _loss(node: Node) -> str:
+    """SoftmaxCrossEntropyLoss, NegativeLogLikelihoodLoss: one label for each position, weights by class."""
+    scores, labels, weights = (_shape(node, position) for position in range(3))
+    if scores is None or labels is None or len(scores) < 2:
+        return ""
+    wanted = (scores[0], *scores[2:])
+    if len(labels) != len(wanted) or any(_differ(a, b) for a, b in zip(labels, wanted, strict=True)):
+        return f"the labels {_text(labels)} are not of shape {_text(wanted)}"
+    if weights is not None and (len(weights) != 1 or _differ(weights[0], scores[1])):
+        return f"the weights {_text(weights)} are no number for each of {scores[1]} classes"
     return ""
 
 
@@ -226,6 +241,7 @@ _CHECKS: Mapping[str, Callable[[Node], str]] = MappingProxyType(
         "LayerNormalization": _layer_normalization,
         "InstanceNormalization": _instance_normalization,
         "ScatterND": _scatter_nd,
+        **dict.fromkeys(("SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss"), _loss),
         **dict.fromkeys(("GatherElements", "ScatterElements"), _same_rank),
         **dict.fromkeys(RECURRENT, _recurrent),
     }
