@@ -56,7 +56,7 @@ def add_rule(root: Path, id: str, module: str = "") -> list[Path]:
     """Write the function and the fixtures of a rule; returns the files, all new or changed.
 
     Raises:
-        Refused: no such family or module, or a name that is none or is taken. Nothing was written.
+        Refused: no such family or module, or a name that is not valid or is taken. Nothing was written.
     """
     family, _, name = id.partition("/")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):

@@ -260,7 +260,7 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
         (["."], "no .onnx file in folder"),
         (["--runtime", "hpt", "m.onnx"], "did you mean htp?"),
         (["--select", "opps", "m.onnx"], "did you mean ops?"),
-        (["-d", "x", "1,a", "m.onnx"], "no dimension"),
+        (["-d", "x", "1,a", "m.onnx"], "not a dimension"),
         (["-b", "0", "m.onnx"], "--batch 0"),
         (["--jobs", "0", "m.onnx"], "--jobs 0"),
         (["-o", "no/such/folder/report", "m.onnx"], "cannot write"),
@@ -300,7 +300,7 @@ def test_bad_arguments(
     ("data", "expected"),
     [
         (onnx.ModelProto(ir_version=8).SerializeToString(), "the file holds no graph"),
-        (b"\xff" * 2000, "the file is no protobuf message, not an ONNX model"),
+        (b"\xff" * 2000, "the file is binary data other than protobuf, not an ONNX model"),
         ("größer als gedacht\n".encode() * 100, "the file is text, not an ONNX model"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
     ],

@@ -190,14 +190,14 @@ def read_only(folder: Path) -> None:
         (GEMM, ["-o", "absent/out.onnx"], "cannot write absent/out.onnx: No such file or directory"),
         (GEMM, ["-o", "out.txt"], "models are written as .onnx"),
         (GEMM, ["--dims", "x"], "give NAME=DIMS"),
-        (GEMM, ["--dims", "x=1,0"], "'0' is no dimension"),
+        (GEMM, ["--dims", "x=1,0"], "'0' is not a dimension"),
         (
             GEMM,
             ["--dims", "z=1,3"],
-            "no input or symbol of the model; its inputs are x, unused",
+            "not an input or symbol of the model; its inputs are x, unused",
         ),
-        (GEMM, ["-d", "z", "1,3"], "--input-dim names 'z', which is no input of the model"),
-        (GEMM, ["-s", "N", "1"], "--define-symbol names 'N', which no input has as a dimension"),
+        (GEMM, ["-d", "z", "1,3"], "--input-dim names 'z', which is not an input of the model"),
+        (GEMM, ["-s", "N", "1"], "--define-symbol names 'N', which is not a dimension of any input"),
         (GEMM, ["--dims", "x=1,3,4"], "input 'x' has 2 dimensions, 3 are given"),
         (GEMM, ["--dims", "x=1,5", "-o", "out.onnx"], "the model would not be sound"),
         (GEMM, ["--select", "opps"], "did you mean ops?"),
@@ -368,7 +368,7 @@ def test_a_model_without_a_named_input_does_not_stop_the_others(
     save(Path("b.onnx"), OPEN)
     assert run("a.onnx", "b.onnx", "--in-place", "-d", "z", "1,8") == 0
     output = capsys.readouterr()
-    assert "note: --input-dim names 'z', which is no input of the model" in output.out
+    assert "note: --input-dim names 'z', which is not an input of the model" in output.out
     assert output.err == ""
     assert input_dims(Path("b.onnx")) == {"x": [1, 3, 4, "C"], "z": [1, 8]}
     assert input_dims(Path("a.onnx")) == {"x": [1, 3]}

@@ -148,7 +148,7 @@ UNKNOWN = {
         "no output moves",
     ),
     "strings": ("(string[1] x) => (string[1] y) { y = Identity(x) }", "no values are drawn"),
-    "sequence": ("(seq(float[1]) x) => (seq(float[1]) y) { y = Identity(x) }", "is no tensor"),
+    "sequence": ("(seq(float[1]) x) => (seq(float[1]) y) { y = Identity(x) }", "is not a tensor"),
 }
 
 

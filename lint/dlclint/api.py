@@ -136,7 +136,7 @@ def lint(
     The arguments are those of `dlclint check`; no configuration file is read. `path` may be a folder.
 
     Raises:
-        CannotLint: a path, chip, runtime, width, input or rule that is none.
+        CannotLint: an unknown path, chip, runtime, width, input or rule.
     """
     kind: dict[str, int | bool] = {
         name: value

@@ -1,6 +1,6 @@
 """What a rule says: severity, confidence, place, evidence, help and source.
 
-Nothing here knows a rule, a model or a report. All texts of a `Diagnostic` are sanitised by
+Nothing here knows a rule, a model or a report. All texts of a `Diagnostic` are sanitized by
 `plain`, because names come from untrusted models and end in terminals, HTML and CI logs.
 """
 
@@ -179,7 +179,7 @@ class Diagnostic:
 
 
 RAW_BYTE = 0x10FF00
-"""The character that stands for byte 0 where a model's text is no UTF-8 (see `dlclint.model.text`)."""
+"""The character that stands for byte 0 where a model's text is not UTF-8 (see `dlclint.model.text`)."""
 _QUOTED_BYTE = re.compile(r"\\U0010ff([89a-f][0-9a-f])")
 
 
@@ -187,9 +187,9 @@ def plain(text: str, limit: int = 200) -> str:
     """`text` as one line that no terminal, markup or log can be steered by.
 
     Control and format characters (among them escape, newline, bidirectional overrides) become
-    visible escapes like `\\x1b`, and so do bytes that are no UTF-8 and the beginning of what GitHub takes for
-    a command: `::` at the start of a line, `##[` anywhere in it. What is longer than `limit` characters is
-    cut in the middle.
+    visible escapes like `\\x1b`, and so do bytes that are not UTF-8 and the beginning of what GitHub takes
+    for a command: `::` at the start of a line, `##[` anywhere in it. What is longer than `limit`
+    characters is cut in the middle.
     """
     if text.lstrip().startswith("::") or "##[" in text:
         text = text.replace("::", "\\x3a:", 1) if text.lstrip().startswith("::") else text

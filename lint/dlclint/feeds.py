@@ -44,7 +44,7 @@ class Scene:
 class Feeds:
     """The inputs of two models.
 
-    `asked` are sizes that the user gave the changed model: a dimension that is no batch has them alone.
+    `asked` are sizes that the user gave the changed model: a dimension that is not a batch has them alone.
     """
 
     def __init__(self, before: Model, after: Model, asked: Dimensions) -> None:
@@ -58,7 +58,7 @@ class Feeds:
         old = self._before.type_of(name)
         new = self._after.type_of(name) if name in self._after.inputs else old
         if old is None or new is None:
-            raise NoFeed(f"input {name!r} is no tensor")
+            raise NoFeed(f"input {name!r} is not a tensor")
         if old.shape is None or new.shape is None or len(old.shape) != len(new.shape):
             raise NoFeed(f"input {name!r} has no shape, or another rank")
         return old, new

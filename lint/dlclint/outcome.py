@@ -111,7 +111,7 @@ class FileOutcome:
     ignored: int = 0
     """Findings that a configured ignore silenced."""
     notes: tuple[str, ...] = ()
-    """What the reader should know that is no finding, such as a slower way of reading."""
+    """What the reader should know that is not a finding, such as a slower way of reading."""
     summary: ModelSummary | None = None
     support: SupportMatrix | None = None
     """Present where no runtime was chosen."""

@@ -30,7 +30,7 @@ LINT_DOCS = {
         "Dimensions are given that the model does not have.\n\n"
         "`dlclint fix` writes those of -d, -s, -b and the configuration into the model."
     ),
-    UNUSED_IGNORE: "A configured ignore silences nothing.\n\nRemove it, or correct its rule or globs.",
+    UNUSED_IGNORE: "A configured ignore is unused.\n\nRemove it, or correct its rule or globs.",
 }
 CONFIRM_DOCS = {
     "confirm/refused": "Hexagon's validator refuses the node.\n\n"

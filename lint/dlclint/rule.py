@@ -41,7 +41,7 @@ class Subject(enum.Enum):
 
 @record
 class Finding:
-    """What a rule yields. The engine adds the rule's id and the file, and sanitises the texts.
+    """What a rule yields. The engine adds the rule's id and the file, and sanitizes the texts.
 
     Give `node` for a finding about a node (its graph, index and name follow from it), `tensor`
     for one about a tensor, `graph` only where neither a node nor the main graph is meant.
@@ -66,7 +66,7 @@ class Finding:
 
 @record
 class FileContext:
-    """A path that is no readable model, with the reason."""
+    """A path that is not a readable model, with the reason."""
 
     path: Path
     problem: Unreadable
@@ -146,7 +146,7 @@ def rule(
     `fix` says how safe the fixes of a model are that its findings may carry, `about` what they are about.
 
     Raises:
-        ValueError: the function has no docstring; a rule without documentation is no rule.
+        ValueError: the function has no docstring; a rule without documentation is not a rule.
     """
 
     def mark(check: Callable[..., Iterator[Finding]]) -> Rule:

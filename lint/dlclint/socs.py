@@ -176,7 +176,7 @@ def _spellings() -> Iterator[tuple[str, str]]:
 def _line(name: str) -> str:
     """The product line: the letters of a part number (sm, sa, qcs) or the first word of a marketing name.
 
-    An X Elite is no 8 Elite, and an SA8775 no SM8750.
+    An X Elite is not an 8 Elite, and an SA8775 is not an SM8750.
     """
     words = [word for word in re.findall(r"[a-z]+|\d+", name.lower()) if word not in _BRANDS]
     if not words:

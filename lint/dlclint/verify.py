@@ -169,7 +169,7 @@ def _unfit(model: Model) -> str:
                 return f"the model draws random numbers ({node.op_type}), so no two runs agree"
     for name in model.graph.inputs:
         if model.graph.type_of(name) is None:
-            return f"input {name!r} is no tensor"
+            return f"input {name!r} is not a tensor"
     return ""
 
 
@@ -410,7 +410,7 @@ class _Session:
             raise self._problem(error) from None
         for name, value in zip(self._names, results, strict=True):
             if not isinstance(value, np.ndarray):
-                raise _CannotRun(f"output {name!r} is no tensor")
+                raise _CannotRun(f"output {name!r} is not a tensor")
         return results
 
 

@@ -30,7 +30,7 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
     Why: a model meant for the quantizer has to be converted with batch 1; a larger batch can be set
     later by resizing when the network is initialized. Below rank 4 the leading dimension may be
     something else, so the finding is less sure there. A dimension that a recurrent op reads as time, the
-    states of several layers, and what is multiplied by or read as a shape are no batch.
+    states of several layers, and what is multiplied by or read as a shape are not a batch.
     What to do: convert with `-b 1`, or export with batch 1.
     """
     inputs = list(graph_inputs(context))
@@ -67,8 +67,8 @@ def symbolic(context: ModelContext) -> Iterator[Finding]:
     """The batch is a symbol, and the only size that inputs lack.
 
     Why: the converter stops at a dynamic input whose size it is not given, and the quantizer wants a batch of
-    1. A leading dimension that is time, the states of several layers or an operand is no batch; of it, and of
-    models that lack other sizes too, `shapes/dynamic-dim` speaks.
+    1. A leading dimension that is time, the states of several layers or an operand is not a batch; of it, and
+    of models that lack other sizes too, `shapes/dynamic-dim` speaks.
     What to do: pass `-b 1`, `-d NAME 1,...` or `-s SYMBOL 1`, to dlclint and to the converter.
     """
     names, graph = context.view.lengths.open_inputs, context.view.model.graph

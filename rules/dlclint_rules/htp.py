@@ -104,7 +104,7 @@ def few_channels(context: ModelContext) -> Iterator[Finding]:
     """A convolution has fewer than 32 channels in or out.
 
     Why: HTP stores and multiplies channels in multiples of 32, so that what is far below is mostly
-    padding. A convolution that reads the model's input has no choice and alone is no finding.
+    padding. A convolution that reads the model's input has no choice and alone is not a finding.
     What to do: move pixels into channels (space to depth) or join narrow layers where the design
     allows.
     """

@@ -393,7 +393,7 @@ def duplicate_name(context: ModelContext) -> Iterator[Finding]:
 def non_finite_weights(context: ModelContext) -> Iterator[Finding]:
     """A weight holds NaN or infinity.
 
-    Why: the range of a tensor with such a value is no range, so no encoding can be computed for it.
+    Why: the range of a tensor with such a value is not a range, so no encoding can be computed for it.
     An infinite bound of Clip, Max or Min is none of these: it bounds nothing, and no range is made of it.
     What to do: train or export again; a mask of -inf wants a large finite number.
     """

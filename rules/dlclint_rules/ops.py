@@ -64,7 +64,7 @@ def _unlisted(context: ModelContext, listing: Listing) -> Iterator[tuple[Node, i
 def version_not_listed(context: ModelContext) -> Iterator[Finding]:
     """The operator version is not listed, but has the structure of a listed one.
 
-    Why: the table lists since_versions and is no whitelist. The converter warns and treats the node
+    Why: the table lists since_versions and is not a whitelist. The converter warns and treats the node
     as the highest version it knows, which here has the same attributes, inputs and outputs.
     What to do: nothing, or export at the opset that the summary names.
     """

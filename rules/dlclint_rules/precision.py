@@ -249,7 +249,7 @@ def bias_bits(context: EncodingsContext) -> Iterator[Finding]:
 
     def finding(item: tuple[str, Precision]) -> Finding:
         name, precision = item
-        # AIMET's 16-bit exports for HTP carry 16-bit biases, so these are no flaw of the file.
+        # AIMET's 16-bit exports for HTP carry 16-bit biases, so these are not a flaw of the file.
         usual = precision.bitwidth == 16
         made = Finding(
             f"bias {name!r} is {precision}; documented are {' and '.join(map(str, sorted(documented)))} bits",

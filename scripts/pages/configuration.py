@@ -20,8 +20,8 @@ The JSON Schema is `schemas/dlclint_schemas/config.schema.json`; a file against 
 names the key.
 
 What a section says by name must be there: an input or symbol that the model does not have is the finding
-`config/unknown-name`, a warning where the section means one file, a note where its path is a glob. An ignore
-that silences nothing is `config/unused-ignore`. Both can be ignored like any finding, with a reason.
+`config/unknown-name`, a warning where the section means one file, a note where its path is a glob. An
+unused ignore is `config/unused-ignore`. Both can be ignored like any finding, with a reason.
 """
 
 

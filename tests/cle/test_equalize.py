@@ -481,7 +481,7 @@ def test_open_dimensions_are_given_as_to_the_converter(
         assert onnx.load(output).graph.input[0] == model.graph.input[0]
         output.unlink()
     assert main([*command, "-d", "y", "1,3,320,8"]) == 2
-    assert "--input-dim names 'y', which is no input of the model" in capsys.readouterr().err
+    assert "--input-dim names 'y', which is not an input of the model" in capsys.readouterr().err
     assert main([*command, "-d", "x", "320"]) == 1
     assert main([*command[:-2], "-d", "x", "320"]) == 0
     assert "note: --input-dim gives 'x' 1 dimension, the model declares 4" in capsys.readouterr().out
@@ -522,7 +522,7 @@ def test_reasons_are_told_four_at_most(tmp_path: Path, capsys: pytest.CaptureFix
     [
         (["absent.onnx", "-o", "o.onnx"], "absent.onnx does not exist"),
         (["text.onnx", "-o", "o.onnx"], "the file is text, not an ONNX model"),
-        (["m.onnx", "-o", "nowhere/o.onnx"], "nowhere is no folder"),
+        (["m.onnx", "-o", "nowhere/o.onnx"], "nowhere is not a folder"),
         (["m.onnx", "-o", "."], ". is a folder"),
         (["m.onnx", "-o", "o.onnx", "--verify", "-1"], "give a number of at least 1"),
     ],

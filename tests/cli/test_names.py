@@ -13,8 +13,8 @@ from dlclint.cli.main import main
 PAIR = """<ir_version: 8, opset_import: ["" : 12]>
 g (float[N,3] image, float[N,3] mask) => (float[N,3] y) { y = Add(image, mask) }"""
 OTHER = '<ir_version: 8, opset_import: ["" : 12]> g (float[M,3] frame) => (float[M,3] y) { y = Relu(frame) }'
-NO_INPUT = "which is no input of the model"
-NO_SYMBOL = "which no input has as a dimension; its symbols are N"
+NO_INPUT = "which is not an input of the model"
+NO_SYMBOL = "which is not a dimension of any input; its symbols are N"
 INPUTS = "its inputs are image, mask"
 FORMATS = ("rich", "concise", "json", "sarif")
 
@@ -72,7 +72,7 @@ def test_a_symbol_counts_though_its_input_is_given_whole(capsys: pytest.CaptureF
 def test_several_models_of_which_one_has_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--isolated", "--format", "json", "-d", "frame", "1,3", "."]) == 0
     assert findings(capsys) == [
-        ("pair.onnx", "info", "--input-dim names 'frame', which is no input of the model")
+        ("pair.onnx", "info", "--input-dim names 'frame', which is not an input of the model")
     ]
 
 
@@ -113,7 +113,7 @@ def test_a_section_of_the_configuration(
         ''')
     assert main(["check", "--format", form, "pair.onnx"]) == 0
     shown = capsys.readouterr().out
-    said = f"input-dim of section '{glob}' names 'imgae', which is no input of the model"
+    said = f"input-dim of section '{glob}' names 'imgae', which is not an input of the model"
     assert said in " ".join(shown.split())
     if form == "json":
         (item,) = [

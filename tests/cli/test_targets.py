@@ -107,7 +107,7 @@ def test_the_command_line_wins() -> None:
         (["--quantize", "--bitwidth", "8"], "it is deprecated, give --act-bitwidth, --weights-bitwidth and"),
         (["--axis_quant"], "it is deprecated, give --use-per-channel-quantization"),
         (["--weight_bitwidth", "8"], "did you mean --weights_bitwidth?"),
-        (["--quantise"], "--quantise is no option of dlclint check; did you mean --quantize?"),
+        (["--quantise"], "unknown option --quantise of dlclint check; did you mean --quantize?"),
         (["--runtime", "hpt"], "no runtime is called 'hpt'; did you mean htp?"),
     ],
 )

@@ -190,7 +190,7 @@ def cases(given: list[Path]) -> Iterator[tuple[str, dict[str, Any], dict[str, An
                 try:
                     seeds[file.stem] = json.loads(file.read_bytes())
                 except ValueError:
-                    print(f"{file} is no JSON: left out", file=sys.stderr)
+                    print(f"{file} is not JSON: left out", file=sys.stderr)
     for name, seed in seeds.items():
         yield name, seed, seed
         if isinstance(seed, dict):

@@ -1,4 +1,4 @@
-"""Almost-JSON: what is no JSON is found in one walk, whatever is left open."""
+"""Almost-JSON: what is not JSON is found in one walk, whatever is left open."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def test_small_floats_have_a_scale_for_each_channel(dtype: str, tmp_path: Path) 
         ({"x_scale": 0.1}, "without x,"),
         ({"x": [[1, 2]]}, "without x_scale"),
         ({"x": [[0.5, 2.0]], "x_scale": 0.1}, "input_dtype must name"),
-        ({"x": [["a"]], "x_scale": 0.1}, "no number"),
+        ({"x": [["a"]], "x_scale": 0.1}, "not a number"),
     ],
 )
 def test_a_quantized_scale_must_be_whole(scale: dict[str, Any], words: str, tmp_path: Path) -> None:

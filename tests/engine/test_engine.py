@@ -136,7 +136,7 @@ def test_config(capsys: pytest.CaptureFixture[str]) -> None:
         ("[[ignores]]\nrule = 'ops'\nreason = ' '", "ignores[0].reason"),
         ("fail_on = 'error'", "fail_on"),
         ("[[models]]\npath = 'x'\nruntime = ['hta']", "models[0].runtime[0]"),
-        ("x =", "no valid TOML"),
+        ("x =", "not valid TOML"),
     ],
 )
 def test_bad_config(text: str, expected: str) -> None:

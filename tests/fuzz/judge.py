@@ -235,7 +235,7 @@ def _format(form: str, out: str) -> Any:
 
 
 def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _strings(value: Any) -> Any:

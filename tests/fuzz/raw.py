@@ -51,7 +51,7 @@ _ODD_BYTES = (
     b"\x1b[1m",
     b"\xc2\x9b",
 )
-"""Names that are no UTF-8, and some that are."""
+"""Names that are not UTF-8, and some that are."""
 
 
 def bytes_of(data: bytes, random: random.Random, other: bytes) -> bytes:
@@ -217,7 +217,7 @@ def wire(data: bytes, random: random.Random) -> bytes:
 
 
 def rename(data: bytes, random: random.Random) -> bytes:
-    """Some name of the model, wherever it stands, becomes an odd one; often one that is no UTF-8."""
+    """Some name of the model, wherever it stands, becomes an odd one; often one that is not UTF-8."""
     try:
         tree = fields_of(data)
     except ValueError:

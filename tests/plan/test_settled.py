@@ -69,8 +69,8 @@ def test_errors_stand_first_and_are_those_of_check(folder: Path, capsys: pytest.
     for form in ("rich", "markdown"):
         status, text = run(capsys, model, "--soc", "SM8650", "--format", form)
         assert status == 1
-        assert text.index("will fail") < text.index("ops/unsupported") < text.lower().index("settings")
-        assert plan["check"] in text and "once the errors are mended" in text
+        assert text.index("check predicts") < text.index("ops/unsupported") < text.lower().index("settings")
+        assert plan["check"] in text and "once the errors are fixed" in text
     assert "the \\<det\\>" in text
 
 
@@ -80,7 +80,7 @@ def test_a_plan_without_errors_says_nothing_of_them(folder: Path, capsys: pytest
     )
     status, text = run(capsys, model, "--soc", "SM8650")
     assert status == 0
-    assert "fail" not in text and "mended" not in text
+    assert "fail" not in text and "are fixed" not in text
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_what_is_said_of_the_inputs(folder: Path, capsys: pytest.CaptureFixture[
     for moments, said in (
         (["x", "0", "wide"], "give a mean and a standard deviation"),
         (["x", "0", "-1"], "give a mean and a standard deviation"),
-        (["z", "0", "1"], "is no input"),
+        (["z", "0", "1"], "is not an input"),
     ):
         assert main(["plan", "--isolated", model, "--soc", "SM8650", "--input-moments", *moments]) == 2
         error = capsys.readouterr().err

@@ -98,7 +98,7 @@ def test_bad_lists(tmp_path: Path, name: str, content: str | None, says: str) ->
         (np.zeros((1, 4, 5, 3), np.float32), "fits as NHWC: say --input-layout x nhwc"),
         (np.zeros((1, 3, 4, 6), np.float32), r"holds \[1,3,4,6\]"),
         (np.full((1, 3, 4, 5), np.nan), "60 values that are not finite"),
-        (np.full((1, 3, 4, 5), "a"), "no number"),
+        (np.full((1, 3, 4, 5), "a"), "not a number"),
     ],
 )  # fmt: skip
 def test_bad_arrays(tmp_path: Path, values: np.ndarray, says: str) -> None:
@@ -111,7 +111,7 @@ def test_bad_files(tmp_path: Path) -> None:
     (tmp_path / "x.npy").write_bytes(b"no array")
     (tmp_path / "x.npz").write_bytes(b"PK no archive")
     np.zeros(59, np.float32).tofile(tmp_path / "x.raw")
-    for name, says in (("x.npy", "no .npy file"), ("x.npz", "no .npz file"), ("x.raw", "has 236")):
+    for name, says in (("x.npy", "not an .npy file"), ("x.npz", "not an .npz file"), ("x.raw", "has 236")):
         with pytest.raises(BadInput, match=says):
             list(given(tmp_path, IMAGE, name, x="nchw"))
     np.save(tmp_path / "half.npy", np.full((1, 2), 0.5))
@@ -120,7 +120,7 @@ def test_bad_files(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="int64 and the file holds fractions"):
         list(given(tmp_path, TWO, "list.txt"))
     np.save(tmp_path / "pickled.npy", np.array([{}]), allow_pickle=True)
-    with pytest.raises(BadInput, match=r"no \.npy file"):
+    with pytest.raises(BadInput, match=r"not an \.npy file"):
         list(given(tmp_path, IMAGE, "pickled.npy"))
 
 

@@ -109,7 +109,7 @@ def test_an_interrupted_search_goes_on(tmp_path: Path, capsys: pytest.CaptureFix
 def test_a_foreign_file_is_not_taken_for_a_journal(tmp_path: Path) -> None:
     foreign = tmp_path / "notes.txt"
     foreign.write_text("mine\n")
-    with pytest.raises(OSError, match="no journal"):
+    with pytest.raises(OSError, match="not a journal"):
         Journal(foreign, '{"dlclint search": 1}').open()
     assert foreign.read_text() == "mine\n"
 

@@ -71,7 +71,7 @@ def test_random_inputs_are_called_so(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert found["files"][0]["inputs"]["random"] is True  # type: ignore[index]
     assert found == report(path, capsys, "--samples", "2")
     assert simulate(str(path), "--samples", "1") == 0
-    assert "no figures of accuracy" in " ".join(capsys.readouterr().out.split())
+    assert "not figures of accuracy" in " ".join(capsys.readouterr().out.split())
 
 
 def test_grids_of_an_override_file_are_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,7 +112,7 @@ def test_a_float_entry_leaves_a_tensor_alone(tmp_path: Path, capsys: pytest.Capt
     [
         (["--samples", "0"], "--samples 0: give a number of at least 1"),
         (["--inputs", "nowhere"], "nowhere does not exist"),
-        (["--input-layout", "x", "nchw"], "--input-layout names 'x', which is no input"),
+        (["--input-layout", "x", "nchw"], "--input-layout names 'x', not an input"),
         (["--input-layout", "boxes", "hwc"], "give nchw or nhwc"),
         (["--input-moments", "z", "0", "1"], "names 'z'"),
         (["--percentile", "3"], "--percentile 3"),

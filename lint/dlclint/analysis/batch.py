@@ -2,7 +2,7 @@
 
 A leading dimension is followed through the graph, axis by axis. Where a recurrent op reads it as time,
 takes it for the states of several layers, multiplies by it as by a weight or takes it for a shape, it is
-no batch. Where samples meet (a sum over them, a softmax along them) or an op is not understood, nobody can
+not a batch. Where samples meet (a sum over them, a softmax along them) or an op is not understood, nobody can
 tell whether the model computes the same one sample at a time. Where neither happens, it does.
 """
 

@@ -64,7 +64,7 @@ def parameter_bytes(parameter: Parameter, kind: DlcKind) -> int:
     if parameter.is_weight:
         axis = parameter.axis if kind.per_channel else None
         return packed_bytes(parameter.shape, kind.weights_bitwidth, axis)
-    # What is no weight of a layer has no 4-bit form.
+    # What is not a weight of a layer has no 4-bit form.
     return parameter.count * max(8, kind.weights_bitwidth) // 8
 
 

@@ -93,7 +93,7 @@ def _value(node: ast.expr, values: Mapping[str, Value]) -> Value:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _CALLS:
         (argument,) = node.args
         return _CALLS[node.func.id](_value(argument, values))
-    raise ValueError(f"{ast.unparse(node)} is no expression of the limitations")
+    raise ValueError(f"{ast.unparse(node)} is not an expression of the limitations")
 
 
 def _comparison(node: ast.Compare, values: Mapping[str, Value]) -> Value:
@@ -101,7 +101,7 @@ def _comparison(node: ast.Compare, values: Mapping[str, Value]) -> Value:
     results = []
     for position, compare in enumerate(node.ops):
         if type(compare) not in _OPERATORS:
-            raise ValueError(f"{ast.unparse(node)} is no expression of the limitations")
+            raise ValueError(f"{ast.unparse(node)} is not an expression of the limitations")
         left, right = sides[position], sides[position + 1]
         if np.ndim(left) and np.ndim(right) and np.shape(left) != np.shape(right):
             results.append(isinstance(compare, ast.NotEq))  # lists of other lengths differ

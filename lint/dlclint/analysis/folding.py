@@ -125,7 +125,7 @@ def _is_known_shape(node: Node, found: TensorType) -> bool:
 def shape_arithmetic(model: Model, folded: frozenset[NodeKey]) -> frozenset[NodeKey]:
     """Nodes that rework the result of a Shape that does not fold, all the way down.
 
-    Following stops where data enter again: at a node that reads a tensor which is no shape.
+    Following stops where data enter again: at a node that reads a tensor which is not a shape.
     """
     found: set[NodeKey] = set()
     for graph in model.graphs():

@@ -1,7 +1,7 @@
 """Constants that mask attention scores: which stored numbers reach a Softmax by way of its input.
 
 A mask is added to the scores, chosen by Where, or multiplied from zeros and ones, possibly after some
-reshaping. Only those ops are followed, backward from Softmax, so a large number elsewhere is no mask.
+reshaping. Only those ops are followed, backward from Softmax, so a large number elsewhere is not a mask.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def _of_convolution(node: Node) -> dict[str, Any]:
         "channels": inputs,
         "kernel": kernel,
         "kernel_i": kernel,
-        # The limit multiplies it with itself: what counts of a filter that is no square is its area.
+        # The limit multiplies it with itself: what counts of a filter that is not a square is its area.
         "filter_size": round(math.sqrt(math.prod(kernel)), 2),
         "strides": strides,
         "stride_i": strides,

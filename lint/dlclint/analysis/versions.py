@@ -1,6 +1,6 @@
 """Operator versions against the supported-ops table.
 
-The table lists operator since_versions and is no whitelist: the converter warns about a version it
+The table lists operator since_versions and is not a whitelist: the converter warns about a version it
 does not list and uses the highest it knows.
 """
 

@@ -35,11 +35,11 @@ def encodings(given: argparse.Namespace) -> int:
 def _read(name: str) -> EncodingsDocument:
     path = Path(name)
     if not path.is_file():
-        raise UsageError(f"{plain(name)} does not exist or is no file; check the path")
+        raise UsageError(f"{plain(name)} does not exist or is not a file; check the path")
     document = _carried(path) if path.suffix.lower() in MODEL_SUFFIXES else read_encodings(path)
     if not document.whole or not document.sections:
         said = next((f": {flaw.message}" for flaw in document.flaws), "")
-        raise UsageError(f"{plain(name)} is no readable override file{plain(said)}; run dlclint check on it")
+        raise UsageError(f"{plain(name)} is not a readable override file{plain(said)}; run `dlclint check`")
     return document
 
 
@@ -64,11 +64,11 @@ def _carried(path: Path) -> EncodingsDocument:
 def _extract(given: argparse.Namespace) -> int:
     source, output = Path(given.path), Path(given.output)
     if not source.is_file():
-        raise UsageError(f"{plain(given.path)} does not exist or is no file; check the path")
+        raise UsageError(f"{plain(given.path)} does not exist or is not a file; check the path")
     beside = Path(given.encodings) if given.encodings else output.with_suffix(".encodings")
     for path in (output, beside):
         if not path.parent.is_dir():
-            raise UsageError(f"{plain(str(path.parent))} is no folder; name an output in one that exists")
+            raise UsageError(f"{plain(str(path.parent))} is not a folder; name an output in one that exists")
     if len({path.resolve() for path in (source, output, beside)}) < 3:
         raise UsageError("the model, the output and the override file must be three files")
     guard(output, Output.MODEL, (source,), given.overwrite)

@@ -28,9 +28,9 @@ def equalize(given: argparse.Namespace) -> int:
     """
     path, output = Path(given.path), Path(given.output)
     if not path.is_file():
-        raise UsageError(f"{plain(given.path)} does not exist or is no file; check the path")
+        raise UsageError(f"{plain(given.path)} does not exist or is not a file; check the path")
     if not output.parent.is_dir():
-        raise UsageError(f"{plain(str(output.parent))} is no folder; name an output in one that exists")
+        raise UsageError(f"{plain(str(output.parent))} is not a folder; name an output in one that exists")
     if output.is_dir():
         raise UsageError(f"{plain(given.output)} is a folder; name a file")
     guard(output, Output.MODEL, (path,), given.overwrite)

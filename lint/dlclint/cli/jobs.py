@@ -105,7 +105,7 @@ def files(paths: Sequence[str]) -> Iterator[Path]:
     """The models and override files that paths name, folders searched.
 
     Raises:
-        UsageError: a path that is not there, or that is no such file.
+        UsageError: a path that is not there, or that is not such a file.
     """
     for text in paths:
         path = Path(text)
@@ -117,7 +117,7 @@ def files(paths: Sequence[str]) -> Iterator[Path]:
         elif not path.exists():
             raise UsageError(f"{plain(text)} does not exist; check the path")
         elif not path.is_file():
-            raise UsageError(f"{plain(text)} is no regular file; give a model file")
+            raise UsageError(f"{plain(text)} is not a regular file; give a model file")
         elif path.suffix.lower() not in (*MODEL_SUFFIXES, *ENCODINGS_SUFFIXES):
             known = ", ".join(dict.fromkeys((*MODEL_SUFFIXES, *ENCODINGS_SUFFIXES)))
             raise UsageError(f"{plain(text)}: no model format has this ending; known are {known}")
@@ -187,7 +187,7 @@ def dimensions_of(given: argparse.Namespace, section: ModelSection) -> Dimension
     """The dimension overrides of a model.
 
     Raises:
-        UsageError: what is given is no dimension.
+        UsageError: what is given is not a dimension.
     """
     inputs, symbols = dict(section.input_dims), dict(section.symbols)
     for name, text in getattr(given, "dims", ()):
@@ -215,5 +215,5 @@ def size(text: str, option: str) -> int:
     except ValueError:
         found = 0
     if not 1 <= found < 1 << 31:
-        raise UsageError(f"{option}: {plain(text)!r} is no dimension; give whole numbers such as 1,3,224,224")
+        raise UsageError(f"{option}: {plain(text)!r} is not a dimension; give numbers such as 1,3,224,224")
     return found

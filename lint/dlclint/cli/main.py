@@ -50,7 +50,7 @@ class Parser(argparse.ArgumentParser):
         """As the parent does, but what a command does not know is an error there and then."""
         namespace, rest = super().parse_known_args(*given)
         if rest:
-            self.error(f"{plain(rest[0])} is no option of {self.prog}{self._near(rest[0])}")
+            self.error(f"unknown option {plain(rest[0])} of {self.prog}{self._near(rest[0])}")
         return namespace, rest
 
     def _near(self, text: str) -> str:

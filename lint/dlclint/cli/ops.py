@@ -37,7 +37,7 @@ def show_op(given: argparse.Namespace) -> int:
 
 
 def _is_onnx_op(name: str) -> bool:
-    """Whether the name is an op's own, so that it is no misspelling of another."""
+    """Whether the name is an op's own, so that it is not a misspelling of another."""
     # Imported here because it takes longer than printing the tables, and only an unknown op needs it.
     import onnx
 

@@ -27,7 +27,7 @@ def goal_of(given: argparse.Namespace) -> Goal | None:
     """What is to be reached, if anything.
 
     Raises:
-        UsageError: a target is no number that can be reached.
+        UsageError: a target is not a number that can be reached.
     """
     sqnr = None
     if given.target is not None:

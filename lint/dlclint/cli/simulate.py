@@ -224,8 +224,8 @@ def _samples(given: argparse.Namespace, view: ModelView, job: Job) -> Samples:
     graph = view.model.graph
     for name, _ in given.input_layout:
         if name not in graph.inputs:
-            known = ", ".join(map(plain, graph.inputs)) or "it has none"
-            raise UsageError(f"--input-layout names {plain(name)!r}, which is no input; inputs are {known}")
+            known = ", ".join(map(plain, graph.inputs)) or "none"
+            raise UsageError(f"--input-layout names {plain(name)!r}, not an input; inputs: {known}")
     if given.inputs:
         layouts = {name: layout.lower() for name, layout in given.input_layout}
         return from_path(Path(given.inputs), graph, layouts).first(given.samples)

@@ -81,7 +81,7 @@ def _inputs(
             near = suggest(word, set(allowed)) or f"; known are {', '.join(allowed)}"
             spelling = option.replace("_", "-")
             raise UsageError(
-                f"{spelling} {plain(name)} {plain(word)}: the converter knows no such word{near}"
+                f"{spelling} {plain(name)} {plain(word)}: the converter does not know this value{near}"
             )
     return tuple(found.items())
 
@@ -145,7 +145,7 @@ def _kind(given: argparse.Namespace, section: ModelSection) -> DlcKind:
 def _defaults() -> Mapping[str, int]:
     options = tool_options("snpe-dlc-quant")
     stated = {name: options[f"--{name}"]["default"] for name in _ALLOWED}
-    # That of --float_bias_bitwidth is no number but words: the width of the overriding float tensor.
+    # That of --float_bias_bitwidth is not a number but words: the width of the overriding float tensor.
     return {name: default for name, default in stated.items() if isinstance(default, int)}
 
 

@@ -22,7 +22,7 @@ def check_place(out: Path, inputs: Iterable[Path]) -> None:
     """Find out before the backend is asked, which takes a while, whether a DLC may be written to `out`.
 
     Raises:
-        CannotWrite: it is no file, has no folder, or is one of the inputs.
+        CannotWrite: it is not a file, has no folder, or is one of the inputs.
     """
     refuse_other_than_files(out)
     if not out.parent.is_dir():
@@ -41,7 +41,7 @@ def write_dlc(
     on. Each file appears whole or not at all. Returns the paths written, and what they are.
 
     Raises:
-        CannotWrite: the folder or disk does not take it, or what has the name is no file.
+        CannotWrite: the folder or disk does not take it, or what has the name is not a file.
         NotAvailable: the backend cannot be loaded.
     """
     try:

@@ -46,7 +46,7 @@ from dlclint.encodings.values import (
 
 _DTYPE = re.compile(r"(u?)int([0-9]{1,2})")
 UNREADABLE: dict[Any, Any] = {None: False}
-"""Stands for an entry that is no object; no JSON object has such a member."""
+"""Stands for an entry that is not an object; no JSON object has such a member."""
 _KINDS = {Layout.LEGACY: {"int": INT, "float": FLOAT}, Layout.LIST: {"INT": INT, "FLOAT": FLOAT}}
 _TEXT_TRUTH: dict[Any, int] = {"True": 1, "False": 0, None: -1}
 _TRUTH: dict[Any, int] = {True: 1, False: 0, None: -1}
@@ -63,7 +63,7 @@ FLOAT_DTYPES = frozenset(
         "float8e5m2fnuz",
     ]
 )
-"""output_dtype names of 2.x that are no integers (AIMET's format specification)."""
+"""output_dtype names of 2.x that are not integers (AIMET's format specification)."""
 
 
 class ColumnBuilder:
@@ -353,7 +353,7 @@ class ColumnBuilder:
         return np.nan_to_num(numbers(flat, bad), nan=0.0)
 
     def _column_of_text(self, base: int, members: Members, key: str) -> list[str]:
-        """A column of texts; "" is absence, and what is no text is reported."""
+        """A column of texts; "" is absence, and what is not text is reported."""
         raw = members.column(key)
         if set(map(type, raw)) <= {str} and "" not in raw:
             return raw
@@ -424,7 +424,7 @@ class ColumnBuilder:
         if kinds == {type(None)}:
             return
         if not kinds <= {int, float}:
-            self._flaw("field-type", tensor, ("y_scale", "x"), "x of y_scale holds what is no number")
+            self._flaw("field-type", tensor, ("y_scale", "x"), "x of y_scale holds what is not a number")
         elif float in kinds and scale.get("input_dtype") is None:
             message = "x of y_scale holds fractions, so input_dtype must name their type"
             help = "write input_dtype, such as float8e4m3fn; it may be left out for integers only"

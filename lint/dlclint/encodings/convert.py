@@ -52,7 +52,7 @@ class Entry:
     offset: tuple[Json, ...]
     axis: int | None = None
     shift: tuple[float, ...] = ()
-    """What is added to each offset where that is no whole number (1.0.0's zero_point_shift); else empty."""
+    """What is added to each offset that is not a whole number (1.0.0's zero_point_shift); else empty."""
 
 
 def convert(

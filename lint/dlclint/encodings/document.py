@@ -152,7 +152,7 @@ class EncodingsDocument:
     path: Path
     source: JsonText
     top: dict[str, Any]
-    """Top-level members that are no sections, parsed."""
+    """Top-level members that are not sections, parsed."""
     top_offsets: dict[str, tuple[int, int]]
     """Offsets of key and value of every top-level member."""
     sections: list[Section]
@@ -337,7 +337,7 @@ def _unravel(value: list[Any], position: int) -> Path_:
 
 
 def leaves(value: Any) -> list[Any]:
-    """The values in nested lists that are no lists, in order."""
+    """The values in nested lists that are not lists, in order."""
     if not isinstance(value, list):
         return [value]
     if not any(isinstance(item, list) for item in value):

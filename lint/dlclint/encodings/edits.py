@@ -38,7 +38,7 @@ class InsertMembers:
 
 @record
 class RemoveMembers:
-    """Remove members of the object at a path of an entry; those that it does not have are no matter."""
+    """Remove members of the object at a path of an entry; those that it does not have are passed over."""
 
     tensor: int
     path: Path_
@@ -72,7 +72,7 @@ class InsertTop:
 
 @record
 class ReplaceText:
-    """Replace a stretch of text that is no JSON."""
+    """Replace a stretch of text that is not JSON."""
 
     start: int
     end: int

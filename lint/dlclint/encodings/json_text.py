@@ -37,7 +37,7 @@ class NotJson(Exception):
 
 @record
 class TextFlaw:
-    """A stretch of text that is no JSON, and what it must become for the rest to be read.
+    """A stretch of text that is not JSON, and what it must become for the rest to be read.
 
     `start` equals `end` where nothing in the decoded text is at fault, such as a byte-order mark.
     """
@@ -85,7 +85,7 @@ def decode(data: bytes) -> JsonText:
     """The text of a file's bytes; byte-order marks and UTF-16 are flaws that reading survives.
 
     Raises:
-        NotJson: the bytes are no text, or there are none.
+        NotJson: the bytes are not text, or there are none.
     """
     if not data:
         raise NotJson(0, "the file is empty", "export the encodings again")
@@ -107,7 +107,7 @@ def decode(data: bytes) -> JsonText:
         raise NotJson(
             error.start,
             f"byte {error.start} (line {line}) is not UTF-8, so this is not JSON text",
-            "export the encodings again; a binary file is no override file",
+            "export the encodings again; a binary file is not an override file",
         ) from None
 
 
@@ -123,7 +123,7 @@ def _other_coding(data: bytes, name: str) -> JsonText:
 
 
 def skip_space(text: str, offset: int) -> int:
-    """The next offset that is no white space."""
+    """The next offset that is not white space."""
     found = _SPACE.match(text, offset)
     return found.end() if found else offset
 
@@ -221,18 +221,18 @@ def almost_json(text: str) -> tuple[str, list[TextFlaw]]:
             flaws.append(TextFlaw(start, end, '"', message, help))
         else:
             flaws.append(TextFlaw(start, end, "", *_MESSAGES[piece]))
-    mended = _mended(text, flaws)
+    repaired = _repaired(text, flaws)
     if any(flaw.message.startswith("a comment") for flaw in flaws):
         # A comma may have become a trailing one now that no comment follows it.
-        commas = [(start, end) for start, end in _flaws(mended) if mended[start] == ","]
+        commas = [(start, end) for start, end in _flaws(repaired) if repaired[start] == ","]
         more = [TextFlaw(start, end, "", *_MESSAGES[","]) for start, end in commas]
-        mended = _mended(mended, more)
+        repaired = _repaired(repaired, more)
         flaws = sorted([*flaws, *more], key=lambda flaw: flaw.start)
-    return mended, flaws
+    return repaired, flaws
 
 
 def _flaws(text: str) -> Iterator[tuple[int, int]]:
-    """Where what is no JSON begins and ends."""
+    """Where what is not JSON begins and ends."""
     place, may_end = 0, True
     while (found := _TOKEN.search(text, place)) is not None:
         start, place = found.span()
@@ -246,7 +246,7 @@ def _flaws(text: str) -> Iterator[tuple[int, int]]:
             yield start, place
 
 
-def _mended(text: str, flaws: list[TextFlaw]) -> str:
+def _repaired(text: str, flaws: list[TextFlaw]) -> str:
     pieces, place = [], 0
     for flaw in flaws:
         pieces.append(text[place : flaw.start])

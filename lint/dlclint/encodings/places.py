@@ -20,7 +20,7 @@ _REMEMBERED = 512
 class Stretch:
     """Neighboring members of an object or list, from the offset of the first one's key or value.
 
-    A list may hold items without a name, which are no entries: those are stretches of their own.
+    A list may hold items without a name, which are not entries: those are stretches of their own.
     """
 
     first: int

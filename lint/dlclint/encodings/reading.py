@@ -78,9 +78,9 @@ def read_text(source: JsonText, path: Path) -> EncodingsDocument:
     reader = _Reader(source, path)
     problem = reader.read()
     if problem is not None:
-        mended, flaws = json_text.almost_json(source.original)
+        repaired, flaws = json_text.almost_json(source.original)
         if flaws:
-            source = JsonText(source.original, mended, [*source.flaws, *flaws])
+            source = JsonText(source.original, repaired, [*source.flaws, *flaws])
             reader = _Reader(source, path)
             problem = reader.read()
     return reader.document(problem)
@@ -291,7 +291,7 @@ class _Reader:
 
         If the section ends before `stop`, also the offset behind its bracket. None if anything is odd,
         so that entries must be looked at one by one: broken text, a repeated name or key, NaN, an entry
-        that is no list of objects or no object with a name.
+        that is neither a list of objects nor an object with a name.
         """
         text = self._source.text
         opening = "{" if closing == "}" else "["

@@ -36,7 +36,7 @@ def shown(value: Any) -> str:
 
 
 def numbers(raw: list[Any], bad: Bad) -> Floats:
-    """A float64 column; None is absence, anything that is no finite number is reported and NaN."""
+    """A float64 column; None is absence; what else is not a finite number is reported and becomes NaN."""
     kinds = set(map(type, raw))
     if kinds <= NUMBERS:
         try:

@@ -95,7 +95,7 @@ def _parse(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{plain(str(path))} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{plain(str(path))} is no valid TOML: {plain(str(error))}") from None
+        raise ConfigError(f"{plain(str(path))} is not valid TOML: {plain(str(error))}") from None
 
 
 def load_config(path: Path) -> Config:

@@ -87,7 +87,7 @@ def equalize(source: Path, output: Path, options: Options) -> EqualizeOutcome:
     """Equalize a model and write it whole or not at all.
 
     Raises:
-        Unreadable: the source is no readable model.
+        Unreadable: the source is not a readable model.
         UnknownName: a name in `options.names` is none of the model.
         QuantizedAlready: see the class.
         CannotWrite: the output cannot be written.

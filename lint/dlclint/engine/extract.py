@@ -50,7 +50,7 @@ def extract(source: Path, output: Path, version: str, lossy: bool, put: Callable
     Both are made or neither: `put` is called when the model is written whole, before it takes its name.
 
     Raises:
-        Unreadable: the source is no readable model.
+        Unreadable: the source is not a readable model.
         NothingToExtract: see the class.
         CannotConvert: the format version cannot say what the model says.
         CannotWrite: the output cannot be written.

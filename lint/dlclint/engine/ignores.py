@@ -1,4 +1,4 @@
-"""Configured ignores: each carries a reason, and one that silences nothing is reported."""
+"""Configured ignores: each carries a reason, and an unused one is reported."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def apply_ignores(
                 Diagnostic(
                     UNUSED_IGNORE,
                     Severity.WARNING,
-                    f"the ignore of {ignore.rule} ({ignore.reason}) silences nothing",
+                    f"unused ignore of {ignore.rule} ({ignore.reason})",
                     Location(file),
                     help="remove it from the configuration",
                 )

@@ -1,4 +1,4 @@
-"""Linting models: read, analyse, run the rules, and sum up."""
+"""Linting models: read, analyze, run the rules, and sum up."""
 
 from __future__ import annotations
 

@@ -33,9 +33,9 @@ def misfits(model: Model, job: Job, file: str) -> Iterator[Diagnostic]:
         if named.name in known:
             continue
         said = f"{named.option[2:]} of section {named.section!r}" if named.section else named.option
-        lacks = "which no input has as a dimension" if symbol else "which is no input of the model"
+        lacks = "which is not a dimension of any input" if symbol else "which is not an input of the model"
         if named.option == "--dims":
-            lacks = "which is no input or symbol of the model"
+            lacks = "which is not an input or symbol of the model"
         exact = named.section and not any(mark in named.section for mark in _WILD)
         yield Diagnostic(
             UNKNOWN_NAME,

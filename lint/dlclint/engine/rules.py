@@ -164,7 +164,7 @@ def _plain(value: Any) -> Any:
 
 
 def diagnostic(rule: Rule, finding: Finding, file: str) -> Diagnostic:
-    """A finding as reports see it: located, and its texts sanitised."""
+    """A finding as reports see it: located, and its texts sanitized."""
     node = finding.node
     graph = node.graph if node is not None else finding.graph
     tensor = finding.tensor or (next(filter(None, node.outputs), "") if node is not None else "")

@@ -1,4 +1,4 @@
-"""Lint files: read, analyse, run the rules, sort; one file's failure never stops another."""
+"""Lint files: read, analyze, run the rules, sort; one file's failure never stops another."""
 
 from __future__ import annotations
 

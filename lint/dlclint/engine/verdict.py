@@ -35,7 +35,7 @@ def verdict(view: ModelView, job: Job, found: Sequence[Diagnostic], support: Sup
 
 
 def unreadable(target: Target, found: Sequence[Diagnostic]) -> Verdict:
-    """The verdict on a file that is no model."""
+    """The verdict on a file that is not a model."""
     reason = found[0].message if found else "the file cannot be read"
     answer = Answer("no", reason, found[0].rule if found else "")
     return Verdict(judged_for(target, None), answer, (), Answer("unknown", "there is no model"), ())
@@ -110,7 +110,7 @@ def _accuracy(target: Target, found: Sequence[Diagnostic]) -> Answer:
         return Answer("unknown", "a float DLC loses little; no rule measures it")
     risks = _worst(found, (About.SETTINGS, About.ACCURACY), Severity.WARNING)
     if risks:
-        # What is lost by itself stands before what an option mends.
+        # What is lost by itself stands before what an option fixes.
         risks.sort(key=lambda item: item.about is not About.ACCURACY)
         return Answer("at risk", _first_of(risks), risks[0].rule)
     return Answer("unknown", "nothing is known against it, and nothing was measured")

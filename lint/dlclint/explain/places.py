@@ -53,7 +53,7 @@ class _Index:
 
 
 def _spelled(name: str) -> str:
-    """A name as the converters write it: what is no letter or digit becomes one underscore."""
+    """A name as the converters write it: what is not a letter or digit becomes one underscore."""
     return _OTHER.sub("_", name).strip("_").lower()
 
 

@@ -22,7 +22,7 @@ def blame(model: Model) -> None:
         return
     for graph in model.graphs():
         for node in graph.nodes:
-            with suppress(Exception):  # what inference merely refuses is no crash
+            with suppress(Exception):  # what inference merely refuses is not a crash
                 alone = _alone(node)
                 model.crashes.attempt(
                     INFERENCE,

@@ -23,7 +23,7 @@ class ExternalData:
 
 
 class ExternalDataMissing(Exception):
-    """The file is not there, is no regular file, or is shorter than the tensor."""
+    """The file is not there, is not a regular file, or is shorter than the tensor."""
 
 
 class ExternalDataEscapes(Exception):
@@ -31,7 +31,7 @@ class ExternalDataEscapes(Exception):
 
 
 class ExternalDataSize(Exception):
-    """Offset or length is no number, or the length is not that of the tensor."""
+    """Offset or length is not a number, or the length is not that of the tensor."""
 
 
 FLAWS = (ExternalDataMissing, ExternalDataEscapes, ExternalDataSize)

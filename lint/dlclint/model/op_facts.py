@@ -168,7 +168,7 @@ PARAMETER_ROLES = frozenset(
         Role.CHOICES,
     }
 )
-"""Roles of inputs that say how the op works and are no operands of it."""
+"""Roles of inputs that say how the op works and are not operands of it."""
 VALUE_INPUTS = _by_op(
     *(Role.SHAPE, Role.REPEATS, Role.SIZES, Role.SCALES, Role.REGION, Role.PADS, Role.AXES),
     *(Role.START, Role.END, Role.STEP, Role.PARTS, Role.COUNT),

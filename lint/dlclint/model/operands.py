@@ -46,7 +46,7 @@ def _convolution(node: Node) -> str:
         return f"{split} {'channels' if transposed else 'filters'} do not divide into {group} groups"
     made = outputs * group if transposed and isinstance(outputs, int) else outputs
     if bias is not None and (len(bias) != 1 or _differ(bias[0], made)):
-        return f"the bias {_text(bias)} is no number for each of {made} output channels"
+        return f"the bias {_text(bias)} is not one number for each of {made} output channels"
     return "" if transposed else _window(node, data, weight[2:])
 
 
@@ -84,7 +84,7 @@ def _reshape(node: Node) -> str:
         wanted = [sizes[axis] if size == 0 else size for axis, size in enumerate(wanted)]
     count, known = math.prod(sizes), math.prod(size for size in wanted if size >= 0)
     if wanted.count(-1) > 1 or any(size < -1 for size in wanted):
-        return f"{[int(size) for size in asked]} is no shape"
+        return f"{[int(size) for size in asked]} is not a shape"
     fits = (known > 0 and count % known == 0) or count == 0 if -1 in wanted else count == known
     return "" if fits else f"{count} elements do not fill {[int(size) for size in asked]}"
 
@@ -97,7 +97,7 @@ def _batch_normalization(node: Node) -> str:
     for position in range(1, 5):
         found = _shape(node, position)
         if found is not None and (len(found) != 1 or _differ(found[0], data[1])):
-            return f"input {position} {_text(found)} is no number for each of {data[1]} channels"
+            return f"input {position} {_text(found)} is not one number for each of {data[1]} channels"
     return ""
 
 
@@ -157,7 +157,7 @@ def _instance_normalization(node: Node) -> str:
     for what, position in (("scale", 1), ("bias", 2)):
         found = _shape(node, position)
         if found is not None and (len(found) != 1 or _differ(found[0], data[1])):
-            return f"the {what} {_text(found)} is no number for each of {data[1]} channels"
+            return f"the {what} {_text(found)} is not one number for each of {data[1]} channels"
     return ""
 
 
@@ -170,7 +170,7 @@ def _loss(node: Node) -> str:
     if len(labels) != len(wanted) or any(_differ(a, b) for a, b in zip(labels, wanted, strict=True)):
         return f"the labels {_text(labels)} are not of shape {_text(wanted)}"
     if weights is not None and (len(weights) != 1 or _differ(weights[0], scores[1])):
-        return f"the weights {_text(weights)} are no number for each of {scores[1]} classes"
+        return f"the weights {_text(weights)} are not one number for each of {scores[1]} classes"
     return ""
 
 

@@ -20,7 +20,7 @@ _RANK = 64
 _AS_LONG = frozenset({"Add", "Sub", "Mul"})
 """Ops of whose inputs all must be known, and whose result is as long as the longest."""
 _OF_FIRST = frozenset({"Cast", "Squeeze", "Unsqueeze", "Slice", "Identity"})
-"""Ops whose result is no longer than their first input."""
+"""Ops whose result is at most as long as their first input."""
 _RESHAPE = frozenset({"Reshape", "Expand", "ConstantOfShape", "Tile"})
 _WHOLE = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 

@@ -36,7 +36,7 @@ _OTHER_FORMATS = (
 
 
 class Unreadable(Exception):
-    """A path that is no readable model. `kind` is `lfs-pointer` or `unreadable`."""
+    """A path that is not a readable model. `kind` is `lfs-pointer` or `unreadable`."""
 
     def __init__(self, message: str, help: str, kind: str = "unreadable") -> None:
         super().__init__(message)
@@ -82,7 +82,7 @@ def parse(path: Path) -> tuple[onnx.ModelProto, dict[WirePath, wire.Payload], tu
     """
     proto, payloads, notes = _parse(path)
     if not proto.HasField("graph"):
-        raise Unreadable("the file holds no graph, so it is no ONNX model", "export the model again")
+        raise Unreadable("the file holds no graph, so it is not an ONNX model", "export the model again")
     return proto, payloads, notes
 
 
@@ -137,7 +137,7 @@ def _parse_binary(
             f"the structure without weights exceeds {wire.MAX_STRUCTURE >> 20} MiB", again
         ) from None
     except (wire.Malformed, DecodeError) as error:
-        looks = "text" if _is_text(head) else "no protobuf message"
+        looks = "text" if _is_text(head) else "binary data other than protobuf"
         raise Unreadable(f"the file is {looks}, not an ONNX model ({error})", again) from None
 
 

@@ -2,7 +2,7 @@
 
 protobuf stores strings as bytes, and a file may hold any: the C++ readers take them as they are, Python gets
 `bytes` in place of `str`, or an exception. `escaped` puts a character of a private plane in the place of each
-byte that is no UTF-8, so that everything above sees ordinary text, and `restored` puts the bytes back. The
+byte that is not UTF-8, so that everything above sees ordinary text, and `restored` puts the bytes back. The
 characters of that plane that a file holds itself are escaped too, byte by byte, so that two names stay two.
 `dlclint.diagnostic.plain` shows such a character as `\\xNN`.
 """
@@ -28,7 +28,7 @@ _MAX_DEPTH = 100
 def escaped(model: bytes) -> bytes:
     """A serialized ModelProto whose strings are UTF-8; the very bytes given where they are already.
 
-    What is no protobuf message comes back as it is, for its reader to complain of.
+    What is not a protobuf message comes back as it is, for its reader to complain of.
     """
     if not any(prefix in model for prefix in _PREFIXES) and _is_text(model):
         return model
@@ -83,7 +83,7 @@ def _is_text(model: bytes) -> bool:
 
 @lru_cache(maxsize=1)
 def _strict() -> type[Message]:
-    """ModelProto, declared such that protobuf refuses strings that are no UTF-8."""
+    """ModelProto, declared such that protobuf refuses strings that are not UTF-8."""
     file = descriptor_pb2.FileDescriptorProto()
     onnx.ModelProto.DESCRIPTOR.file.CopyToProto(file)
     file.name = "dlclint/strict.proto"
@@ -109,7 +109,7 @@ def _strict() -> type[Message]:
 
 
 class _Damaged(Exception):
-    """The bytes are no protobuf message."""
+    """The bytes are not a protobuf message."""
 
 
 def _rewritten(model: bytes, change: Callable[[bytes], bytes]) -> bytes:

@@ -72,7 +72,7 @@ _FIXED_SIZE_DATA = frozenset({TensorField.FLOAT_DATA, TensorField.DOUBLE_DATA})
 
 
 class Malformed(Exception):
-    """The bytes are no protobuf message; the argument says where and why."""
+    """The bytes are not a protobuf message; the argument says where and why."""
 
 
 class Truncated(Malformed):

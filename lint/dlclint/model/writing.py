@@ -104,7 +104,7 @@ def refuse_other_than_files(path: Path) -> None:
         raise CannotWrite(f"{path} is a symbolic link; name the file itself, or another output")
     if path.exists() and not path.is_file():
         # A file that took the place of a device such as /dev/null would take it from everyone.
-        raise CannotWrite(f"{path} is no ordinary file; name another output")
+        raise CannotWrite(f"{path} is not an ordinary file; name another output")
 
 
 def _refuse_data_of(draft: Draft, path: Path) -> None:
@@ -317,7 +317,7 @@ class _Sink:
             return
         left = content.nbytes
         for part in content.pieces():
-            # Rows of a large piece, so that what is no plain stretch of memory is copied in parts.
+            # Rows of a large piece, so that what is not a plain stretch of memory is copied in parts.
             rows = max(1, len(part) * _COPY // max(part.nbytes, 1)) if part.ndim else 1
             for start in range(0, len(part) if part.ndim else 1, rows):
                 block = part[start : start + rows] if part.ndim else part

@@ -1,4 +1,4 @@
-"""Text in Markdown that is no markup, whatever names a model has."""
+"""Text in Markdown that is not markup, whatever names a model has."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dlclint.diagnostic import plain
 
 
 def cell(text: str) -> str:
-    """Text that is no markup, in a table or elsewhere."""
+    """Text that is not markup, in a table or elsewhere."""
     safe = plain(text, 400).replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`")
     for mark in "<>[]*_":
         safe = safe.replace(mark, f"\\{mark}")

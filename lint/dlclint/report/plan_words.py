@@ -5,7 +5,7 @@ from __future__ import annotations
 from dlclint.analysis.plan.model import Obstacle, Plan
 from dlclint.diagnostic import plain
 
-FAILS = "dlclint check says that this conversion will fail; mend first"
+FAILS = "dlclint check predicts that this conversion fails; fix its errors first"
 ALL = "all that the rules say"
 WARNINGS = 5
 """Rules that warn and are quoted to people; the others are named."""
@@ -24,7 +24,7 @@ def times(item: Obstacle) -> str:
 
 
 def commands(plan: Plan, title: str) -> str:
-    return f"{title} commands" + ", once the errors are mended" * plan.fails
+    return f"{title} commands" + ", once the errors are fixed" * plan.fails
 
 
 def notes_of(plan: Plan) -> list[str]:

@@ -20,7 +20,7 @@ FORMATS = {
 def render(command: str, form: str, outcome: object, stream: TextIO | None) -> str:
     """The report of a command as text.
 
-    `stream` is where it will be shown, for width and colour; None for a file.
+    `stream` is where it will be shown, for width and color; None for a file.
 
     Raises:
         ValueError: the command has no such format.

@@ -7,7 +7,7 @@ import math
 from dlclint.diagnostic import counted
 from dlclint.simulate.outcome import EngineResult, OutputRow, PartRow, SearchOutcome, Simulation
 
-RANDOM = "random inputs, so these are no figures of accuracy: give real ones with --inputs"
+RANDOM = "random inputs, so these are not figures of accuracy: give real ones with --inputs"
 ENGINES = {
     "reference": "the documented arithmetic on the CPU (simulated)",
     "htp": "Qualcomm's HTP backend on x86 (measured)",

@@ -59,7 +59,7 @@ class ConfigurationFile:
         self.positions = Positions(text, units)
 
     def diagnostics(self) -> list[Diagnostic]:
-        """Where the file is no TOML, against the schema, or names a rule or chip that is none."""
+        """Where the file is not TOML, against the schema, or names an unknown rule or chip."""
         try:
             table = tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:

@@ -91,7 +91,7 @@ class Evaluator:
         return [self.on_grid(name, value, scheme) for name, value in zip(step.outputs, made, strict=True)]
 
     def on_grid(self, name: str, value: Any, scheme: Scheme) -> Any:
-        """An activation on its grid; as it is where it has none, is no float tensor, or is never stored."""
+        """An activation on its grid; unchanged where it has none, is not a float tensor or is not stored."""
         if name in self._fused:
             return value
         found = scheme.activations.get(name)

@@ -102,7 +102,7 @@ def _type(step: Step, name: str, value: Any) -> onnx.TypeProto:
     if isinstance(value, list) and value and isinstance(value[0], np.ndarray):
         element = helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(value[0].dtype), None)
         return helper.make_sequence_type_proto(element)
-    raise CannotRun(f"{step_text(step)} reads {plain(name)}, which is no tensor")
+    raise CannotRun(f"{step_text(step)} reads {plain(name)}, which is not a tensor")
 
 
 def _said(error: Exception) -> str:

@@ -137,7 +137,7 @@ def wrong_section(context: EncodingsContext) -> Iterator[Finding]:
     """A tensor is in the section of the other kind.
 
     Why: activation_encodings is keyed by output tensors, param_encodings by weights and biases; the
-    converter looks a weight up in param_encodings only. A stored constant that is no weight, such as
+    converter looks a weight up in param_encodings only. A stored constant that is not a weight, such as
     the addend of an Add, may stand among the activations, as AIMET writes it.
     What to do: move the entry.
     """

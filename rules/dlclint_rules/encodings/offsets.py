@@ -97,7 +97,7 @@ def _offset_edits(
 def fractional_offset(context: EncodingsContext) -> Iterator[Finding]:
     """The offset is not an integer.
 
-    Why: an offset that is no integer puts zero between two integers, so padding and ReLU become
+    Why: an offset that is not an integer puts zero between two integers, so padding and ReLU become
     inexact; AIMET's loader refuses it. (-128.0 is a whole number and fine, and so is the grid of two bits
     that AIMET's specification names: -1.5, -0.5, 0.5 and 1.5 steps, y_zero_point -0.5 in 2.x,
     zero_point_shift 0.5 in 1.0.0.)

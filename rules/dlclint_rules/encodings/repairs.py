@@ -75,7 +75,7 @@ def made_symmetric(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix 
         given = np.where(elements.scale[rows] > 0, elements.scale[rows], need)
         # The grid covers a range to half a step: an end that is at most so far out keeps the step.
         fits = (low >= -(half + 0.5) * given * (1 + 1e-6)) & (high <= (half - 0.5) * given * (1 + 1e-6))
-    # A step much larger than the range asks for is no step of this range.
+    # A step much larger than the range asks for is not a step of this range.
     fits &= given <= need * SAME_STEP
     scale = np.where(fits, given, need)
     new = grid.on_grid(scale, -half, bits)

@@ -82,7 +82,7 @@ def _is_bad(row: BiasError) -> bool:
 def fp16_overflow(context: ModelContext) -> Iterator[Finding]:
     """A stored number does not fit float16.
 
-    Why: beyond 65504 a float16 is infinite, and infinity times zero or minus infinity is no number. The
+    Why: beyond 65504 a float16 is infinite, and infinity times zero or minus infinity is not a number. The
     runtime gpu_float16 and DLCs with --float_bitwidth 16 compute in float16. Activations are told where
     their range can be estimated from batch normalization statistics; those are estimates.
     What to do: scale the weight down and the next layer up. (Attention masks are told by

@@ -145,7 +145,7 @@ def range_too_small(context: ModelContext) -> Iterator[Finding]:
 
 
 def _signal_of(weight: ConvertedWeight, span: float) -> float:
-    """Mean square of the weight, or of the channels that are no wider than `span`."""
+    """Mean square of the weight, or of the channels that are at most as wide as `span`."""
     widths_of = 2.0 * np.maximum(-weight.minimum, weight.maximum)
     narrow = weight.mean_square[(widths_of <= span) & (weight.mean_square > 0)]
     return float((narrow if len(narrow) else weight.mean_square).mean())

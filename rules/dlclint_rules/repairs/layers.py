@@ -230,7 +230,7 @@ def multiplications(nodes: list[Node]) -> Fix | None:
 
 
 def _reciprocal(node: Node) -> Array | None:
-    """The reciprocal of a stored divisor, None where it is no finite number or the type cannot hold it."""
+    """The reciprocal of a stored divisor, None where it is not a finite number or the type cannot hold it."""
     divisor = node.graph.small_value(node.input(1), limit=1 << 20)
     if node.graph.is_function or node.op_type != "Div" or divisor is None:
         return None

@@ -68,7 +68,7 @@ def dequantized_at_load(context: ModelContext) -> Iterator[Finding]:
         sizes = f"about {size_text(small)} of parameters become {size_text(large)}, " * (small < large)
         yield Finding(
             f"on {names} the DLC is dequantized when it loads{condition}: {sizes}"
-            f"start-up on {names} is slower, inference is no faster",
+            f"start-up on {names} is slower, inference is not faster",
             Severity.WARNING,
             Source(_PAGE, f"{runtimes[0].dlc_row}, quantized"),
             help=f"a float DLC (--float) starts faster on {names}"

@@ -42,10 +42,10 @@ class Stored:
         """The values.
 
         Raises:
-            CannotScale: they cannot be had, are no floats, or not finite.
+            CannotScale: they cannot be had, are not floats, or not finite.
         """
         if self.tensor.data_type not in _FLOATS:
-            raise CannotScale(f"{self.name!r} is no float tensor")
+            raise CannotScale(f"{self.name!r} is not a float tensor")
         try:
             found = self.tensor.array().astype(np.float64)
         except Unavailable as error:
@@ -158,7 +158,7 @@ def _cells(conv: Node, weight: Stored) -> Cells:
     """The cells of a convolution's weight, without those of what normalizes it."""
     tensor = weight.tensor
     if tensor.data_type not in _FLOATS:
-        raise CannotScale(f"its weight {weight.name!r} is no float tensor")
+        raise CannotScale(f"its weight {weight.name!r} is not a float tensor")
     if len(tensor.shape) < 2 or min(tensor.shape) < 1:
         raise CannotScale(f"its weight {weight.name!r} has shape {list(tensor.shape)}")
     try:

@@ -2,7 +2,7 @@
 
 Each tensor may keep 20 dB and the output of two hundred of them 8: errors add up. They are added here
 along the deepest chain that leads to an output, as if they were independent and nothing damped them.
-That is no prediction of accuracy; where it is low the output is named, and where it is not, nothing is
+That is not a prediction of accuracy; where it is low the output is named, and where it is not, nothing is
 promised (docs/quantization.md, Outputs).
 """
 

@@ -31,7 +31,7 @@ from dlclint.model.tensors import Array, Produced, Tensor, Unavailable
 from dlclint.model.types import is_float
 from dlclint_schemas.record import record
 
-_ELSEWHERE = "its scale or zero point is not stored in the model, or is no finite number"
+_ELSEWHERE = "its scale or zero point is not stored in the model, or is not a finite number"
 
 
 @record

@@ -25,7 +25,7 @@ PIECE = 1 << 18
 SAMPLE = 1 << 14
 """Values kept of a tensor, evenly spread over it; smaller tensors are kept whole."""
 MOST_CHANNELS = 1 << 20
-"""More slices than this along an axis are no channels, and would cost more memory than the values."""
+"""More slices than this along an axis are not channels, and would cost more memory than the values."""
 
 _KIND = onnx.TensorProto
 _FLOATING = frozenset(

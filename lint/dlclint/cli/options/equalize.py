@@ -14,7 +14,7 @@ RUNS = 20
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `equalize`."""
     equalize = commands.add_parser(
-        "equalize", help="bring neighbouring convolutions to one range of weights, without calibration data"
+        "equalize", help="bring neighboring convolutions to one range of weights, without calibration data"
     )
     equalize.set_defaults(run="dlclint.cli.equalize:equalize", apart=True, prints=True)
     equalize.add_argument("path", metavar="MODEL", help="the ONNX model; it stays as it is")

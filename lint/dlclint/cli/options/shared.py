@@ -99,7 +99,7 @@ def add_converter(
         action="append",
         default=[],
         metavar=("NAME", "ENCODING"),
-        help="colour order of an input, such as: -e data nv21",
+        help="color order of an input, such as: -e data nv21",
     )
     converter.add_argument(
         "-t",

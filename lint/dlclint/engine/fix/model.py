@@ -30,7 +30,7 @@ def fix_model(job: Job, unsafe: bool = False) -> tuple[FixOutcome, Draft]:
     `job.dimensions` are written into the model.
 
     Raises:
-        Unreadable: the file is no model.
+        Unreadable: the file is not a model.
         NotFixed: it cannot be fixed, or not with these dimensions.
     """
     network = _Network(job)

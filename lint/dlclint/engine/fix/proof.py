@@ -30,7 +30,7 @@ def fix_proved(job: Job, wish: Wish) -> FixOutcome:
     """Fix a model, and write it where that is wished and it computes the same.
 
     Raises:
-        Unreadable: the file is no model.
+        Unreadable: the file is not a model.
         NotFixed: it cannot be fixed, proved or written.
     """
     outcome, draft = fix_model(job, wish.unsafe)

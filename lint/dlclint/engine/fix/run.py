@@ -37,7 +37,7 @@ def _overrides(job: Job, wish: Wish) -> FixOutcome:
     try:
         write_whole(output, outcome.text_after)
     except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "its text is no Unicode"
+        reason = error.strerror if isinstance(error, OSError) else "its text is not Unicode"
         raise NotFixed(f"cannot write {plain(str(output))}: {reason}") from None
     return replace(outcome, written=WrittenFile(output, len(outcome.text_after.encode())))
 

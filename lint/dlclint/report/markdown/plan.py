@@ -26,7 +26,7 @@ def render(plan: Plan, stream: TextIO | None) -> str:
     lines += ["## Settings", "", "| what | choose | why |", "| --- | --- | --- |"]
     lines += [f"| {cell(a.topic)} | {cell(a.choice)} | {cell(a.reason)} |" for a in plan.advice]
     if plan.layers:
-        lines += ["", "## Worst weights", "", "SQNR at the chosen width, foretold from the weights.", ""]
+        lines += ["", "## Worst weights", "", "SQNR at the chosen width, predicted from the weights.", ""]
         lines += ["| weight | op | dB per tensor | dB per channel | at 4 bits |"]
         lines += ["| --- | --- | --- | --- | --- |"]
         lines += [

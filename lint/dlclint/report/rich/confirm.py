@@ -22,7 +22,7 @@ _VERDICT = {0: "the backend takes it all", 1: "the backend does not take it all"
 
 
 def render(outcome: ConfirmOutcome, stream: TextIO | None) -> str:
-    """The report; coloured only if the stream is a terminal (NO_COLOR and FORCE_COLOR are heeded)."""
+    """The report; colored only if the stream is a terminal (NO_COLOR and FORCE_COLOR apply)."""
     console = paper(stream)
     for file in outcome.files:
         _file(console, file)

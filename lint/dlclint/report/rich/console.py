@@ -11,7 +11,7 @@ from rich.console import Console
 def paper(stream: TextIO | None) -> Console:
     """A console that keeps what is printed, for `printed`; `stream` is where it will be shown.
 
-    Coloured only if the stream is a terminal (NO_COLOR and FORCE_COLOR are heeded); elsewhere a line
+    Colored only if the stream is a terminal (NO_COLOR and FORCE_COLOR apply); elsewhere a line
     has 100 columns.
     """
     terminal = _is_terminal(stream)
@@ -30,7 +30,7 @@ def printed(console: Console, stream: TextIO | None) -> str:
     """What was printed on a console that `paper` made for the stream."""
     assert isinstance(console.file, StringIO)
     text = console.file.getvalue()
-    # Rich fills lines up to the width, which only a terminal with colours needs.
+    # Rich fills lines up to the width, which only a terminal with colors needs.
     return text if _is_terminal(stream) else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 

@@ -21,7 +21,7 @@ _WIDTH = 52
 
 
 def render(outcome: EqualizeOutcome, stream: TextIO | None) -> str:
-    """The outcome; coloured only if the stream is a terminal."""
+    """The outcome; colored only if the stream is a terminal."""
     console = paper(stream)
     console.print(Text(f"{outcome.source} -> {outcome.output}", "bold"))
     for line in _lines(outcome):
@@ -79,7 +79,7 @@ def _lines(outcome: EqualizeOutcome) -> list[str]:
 
 
 def _grown(outcome: EqualizeOutcome) -> list[str]:
-    """What equalization costs: wider activations, estimated from batch normalisation."""
+    """What equalization costs: wider activations, estimated from batch normalization."""
     if not outcome.grown:
         return []
     known, worst = sum(row.range_before is not None for row in outcome.layers), outcome.grown[0]

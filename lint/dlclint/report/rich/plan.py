@@ -17,7 +17,7 @@ from dlclint.report.rich.console import paper, printed
 
 
 def render(plan: Plan, stream: TextIO | None) -> str:
-    """The plan; coloured only if the stream is a terminal."""
+    """The plan; colored only if the stream is a terminal."""
     console = paper(stream)
 
     def head(text: str) -> None:
@@ -53,7 +53,7 @@ def render(plan: Plan, stream: TextIO | None) -> str:
     head("settings")
     table(("what", "choose", "why"), [(item.topic, item.choice, item.reason) for item in plan.advice])
     if plan.layers:
-        head("worst weights (SQNR in dB, foretold from the weights)")
+        head("worst weights (SQNR in dB, predicted from the weights)")
         rows = [
             (row.weight, row.op, *(f"{db:.1f}" for db in (row.per_tensor, row.per_channel, row.at_4_bits)))
             for row in plan.layers[:LAYERS]

@@ -29,7 +29,7 @@ _COLUMNS = ("alone", "arrived", "bits", "op", "tensor", "cause")
 
 
 def render(outcome: SimulateOutcome, stream: TextIO | None) -> str:
-    """The report; coloured only if the stream is a terminal (NO_COLOR and FORCE_COLOR are heeded)."""
+    """The report; colored only if the stream is a terminal (NO_COLOR and FORCE_COLOR apply)."""
     console = paper(stream)
     for file in outcome.files:
         _file(console, file)

@@ -124,7 +124,7 @@ class _Reader:
         try:
             lines = path.read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"{plain(str(path))} is no input list: {_first(error)}") from None
+            raise BadInput(f"{plain(str(path))} is not an input list: {_first(error)}") from None
         found: list[Callable[[], Sample]] = []
         notes: list[str] = []
         for number, line in enumerate(lines, 1):
@@ -215,7 +215,7 @@ def _mapped(path: Path) -> Array:
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise BadInput(f"{plain(path.name)} is no .npy file of numbers: {_first(error)}") from None
+        raise BadInput(f"{plain(path.name)} is not an .npy file of numbers: {_first(error)}") from None
     return np.asarray(found)
 
 
@@ -224,7 +224,7 @@ def _archive(path: Path) -> dict[str, Array]:
         with np.load(path, allow_pickle=False) as loaded:
             return {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise BadInput(f"{plain(path.name)} is no .npz file of numbers: {_first(error)}") from None
+        raise BadInput(f"{plain(path.name)} is not an .npz file of numbers: {_first(error)}") from None
 
 
 def _first(error: Exception) -> str:

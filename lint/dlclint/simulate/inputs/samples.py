@@ -52,13 +52,13 @@ def input_types(graph: Graph) -> dict[str, TensorType]:
     """Name and type of every input.
 
     Raises:
-        BadInput: an input is no tensor, or has no shape.
+        BadInput: an input is not a tensor, or has no shape.
     """
     found = {}
     for name in graph.inputs:
         kind = graph.type_of(name)
         if kind is None or kind.shape is None:
-            raise BadInput(f"input {plain(name)} is no tensor of a known rank")
+            raise BadInput(f"input {plain(name)} is not a tensor of a known rank")
         found[name] = kind
     return found
 
@@ -94,7 +94,7 @@ def checked(name: str, values: Array, kind: TensorType, layout: str, where: str)
     shape = kind.shape or ()
     wanted = dtype_of(kind)
     if values.dtype.kind not in "fiub":
-        raise BadInput(f"{where}: input {plain(name)} is given as {values.dtype}, which is no number")
+        raise BadInput(f"{where}: input {plain(name)} is given as {values.dtype}, which is not a number")
     if layout == "nhwc" and len(shape) == 4:
         if values.ndim == 3:
             values = values[np.newaxis]

@@ -94,7 +94,7 @@ class Journal:
             self.path.write_text("\n".join(whole) + "\n", "utf-8")
             return
         if lines and not lines[0].startswith(_FIRST):
-            raise OSError("the file is no journal of a search; name another")
+            raise OSError("the file is not a journal of a search; name another")
         self.path.write_text(self.fingerprint + "\n", "utf-8")
 
     def get(self, key: str, measure: Callable[[], Any]) -> Any:
