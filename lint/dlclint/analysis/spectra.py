@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlclint.analysis.moving import moved_inputs
+from dlclint.analysis.norms import is_square
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import CONVOLUTIONS
 from dlclint.model.tensors import Tensor, Unavailable
@@ -246,13 +247,7 @@ class _Walk:
 
 
 def _is_square(node: Node) -> bool:
-    if node.domain:
-        return False
-    if node.op_type == "Mul":
-        return len(node.inputs) == 2 and node.inputs[0] == node.inputs[1]
-    if node.op_type == "Pow":
-        return _exponent(node) == 2.0
-    return node.op_type in ("ReduceSumSquare", "ReduceL2")
+    return is_square(node) or (not node.domain and node.op_type in ("ReduceSumSquare", "ReduceL2"))
 
 
 def _outputs(graph: Graph) -> Iterator[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from dlclint.analysis.masks import find_masks
+from dlclint.analysis.norms import SumOfSquares, sums_of_squares
 from dlclint.analysis.weights.biases import BiasError, bias_errors
 from dlclint.analysis.weights.store import home
-from dlclint.diagnostic import About, Confidence, Severity, Source
+from dlclint.diagnostic import About, Confidence, Severity, Source, counted
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext
 from dlclint.target import Runtime
@@ -80,13 +82,17 @@ def _is_bad(row: BiasError) -> bool:
 
 @quantization_rule(about=About.ACCURACY)
 def fp16_overflow(context: ModelContext) -> Iterator[Finding]:
-    """A stored number does not fit float16.
+    """A number does not fit float16.
 
     Why: beyond 65504 a float16 is infinite, and infinity times zero or minus infinity is not a number. The
     runtime gpu_float16 and DLCs with --float_bitwidth 16 compute in float16. Activations are told where
-    their range can be estimated from batch normalization statistics; those are estimates.
-    What to do: scale the weight down and the next layer up. (Attention masks are told by
-    quantization/mask-constant.)
+    their range can be estimated from batch normalization statistics; those are estimates. A sum of squares
+    (ReduceL2, ReduceSumSquare, LpNormalization, ReduceSum of x * x) overflows long before its root would:
+    users report that a ReduceL2 did on target. Where nothing is known of the values, told is the root mean
+    square from which on the sum overflows.
+    What to do: scale the weight down and the next layer up. Divide what is squared by a constant, and
+    multiply the root by it, or leave that out where both sides of a division are scaled. (Attention masks are
+    told by quantization/mask-constant.)
     """
     target = context.target
     halved = target.kind.float_bitwidth == 16 or Runtime.GPU_FLOAT16 in target.runtimes
@@ -128,6 +134,72 @@ def fp16_overflow(context: ModelContext) -> Iterator[Finding]:
             Confidence.INFERRED,
             "run it on real data in float16, or stay with float32",
         )
+    yield from _overflowing_sums(context, limit)
+
+
+def _overflowing_sums(context: ModelContext, limit: float) -> Iterator[Finding]:
+    """Sums of squares: those that overflow by what is known, and those of which nothing is."""
+    over: list[tuple[SumOfSquares, float]] = []
+    open_: list[tuple[SumOfSquares, float]] = []
+    for found in sums_of_squares(context.view):
+        reaches = found.expected if found.least <= limit else found.least
+        if found.most is not None and found.most <= limit:
+            continue
+        if reaches is None:
+            open_.append((found, math.sqrt(limit / found.count)))
+        elif reaches > limit:
+            over.append((found, reaches))
+    over.sort(key=lambda row: -row[1])
+    open_.sort(key=lambda row: row[1])
+    if over:
+        found, value = over[0]
+        sure = found.least > limit
+        estimated = "" if sure else "about (estimated) "
+        yield _sum_finding(
+            over,
+            f"the squares of {found.count} values sum up to {estimated}{value:.4g}, beyond {limit:g}, the"
+            " largest float16",
+            Severity.WARNING,
+            Confidence.DOCUMENTED if sure else Confidence.INFERRED,
+            value / limit,
+            {"sum": value, "limit": limit},
+        )
+    if open_:
+        found, value = open_[0]
+        yield _sum_finding(
+            open_,
+            f"the sum of {found.count} squares is beyond {limit:g}, the largest float16, where their root"
+            f" mean square exceeds {value:.3g}; nothing is known of their size",
+            Severity.INFO,
+            Confidence.INFERRED,
+            1.0,
+            {"root_mean_square": value, "limit": limit},
+        )
+
+
+def _sum_finding(
+    rows: list[tuple[SumOfSquares, float]],
+    said: str,
+    severity: Severity,
+    confidence: Confidence,
+    excess: float,
+    evidence: dict[str, float],
+) -> Finding:
+    found, _ = rows[0]
+    # Divided by the root of the count, the sum is the mean of the squares.
+    factor = 2 ** math.ceil(math.log2(found.count * max(1.0, excess)) / 2)
+    more = f"; {counted(len(rows) - 1, 'more sum')} like it" if len(rows) > 1 else ""
+    return Finding(
+        f"{found.node.op_type} of {short(found.tensor)}: {said}{more}",
+        severity,
+        Source("onnxruntime/onnxruntime-qnn#589", "ReduceL2 overflows in float16"),
+        confidence,
+        f"divide {short(found.tensor)} by {factor} ahead of the squares and multiply their root by it, or"
+        " stay with float32",
+        found.node,
+        found.node.output(0),
+        evidence={"tensors": len(rows), "count": found.count, "factor": factor, **evidence},
+    )
 
 
 def _overflow(what: str, rows: list[tuple[Node, str, float]], confidence: Confidence, help: str) -> Finding:

@@ -1,0 +1,124 @@
+"""Sums of squares inside a graph: of how many values, and how large they become.
+
+A norm of moderate values has a large square, and in float16 that square is what overflows: 512 values of 12
+have a norm of 272 and squares that sum up to 73,728, beyond 65,504.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dlclint.analysis.moving import origin
+from dlclint_schemas.record import record
+
+if TYPE_CHECKING:
+    from dlclint.analysis.view import ModelView
+    from dlclint.model.graph import Node
+
+_SUMS = ("ReduceL2", "ReduceSumSquare", "LpNormalization")
+"""Ops that square and sum their input themselves."""
+
+
+@record
+class SumOfSquares:
+    """A node that sums squares: of which tensor, over how many values of it, and what is known of the sum.
+
+    `expected` is the sum by estimated moments of the values, `least` and `most` are sure: the sum of the
+    smallest and of the largest squares that the values can have; None where nothing is known.
+    """
+
+    node: Node
+    tensor: str
+    count: int
+    expected: float | None
+    least: float
+    most: float | None
+
+
+def is_square(node: Node) -> bool:
+    """Whether a node makes the squares of its first input: x times x, or Pow 2."""
+    if node.domain:
+        return False
+    if node.op_type == "Mul":
+        return len(node.inputs) == 2 and node.inputs[0] == node.inputs[1]
+    if node.op_type != "Pow":
+        return False
+    value = node.graph.small_value(node.input(1), 1)
+    return value is not None and value.size == 1 and float(value.reshape(-1)[0]) == 2.0
+
+
+def sums_of_squares(view: ModelView) -> Iterator[SumOfSquares]:
+    """Every sum of more than one square, in graph order, but those inside a pattern that becomes one op."""
+    fused = view.in_pattern
+    for node in view.as_float.nodes():
+        if node.domain or node.key in fused or node.key in view.folded:
+            continue
+        squared = _squared(node)
+        count = _count(node) if squared else None
+        if count is not None and count > 1:
+            yield _judged(view, node, squared, count)
+
+
+def _squared(node: Node) -> str:
+    """The tensor whose squares a node sums; "" where it sums none."""
+    if node.op_type == "LpNormalization":
+        return node.input(0) if int(node.attribute("p", 2)) == 2 else ""
+    if node.op_type in _SUMS:
+        return node.input(0)
+    if node.op_type != "ReduceSum":
+        return ""
+    square = node.graph.producer(node.input(0))
+    return square.input(0) if square is not None and is_square(square) else ""
+
+
+def _axes(node: Node) -> list[int] | None:
+    """The axes that a node sums over, counted from the front; None where they are not known."""
+    rank = node.graph.rank(node.input(0))
+    if rank is None:
+        return None
+    if node.op_type == "LpNormalization":
+        axes = [int(node.attribute("axis", -1))]
+    elif node.has("axes"):
+        axes = [int(axis) for axis in node.attribute("axes")]
+    elif node.input(1):
+        stored = node.graph.small_value(node.input(1))
+        if stored is None:
+            return None
+        axes = [int(axis) for axis in stored.reshape(-1)]
+    else:
+        axes = []
+    if not axes and node.op_type != "LpNormalization":
+        axes = [] if node.attribute("noop_with_empty_axes", 0) else list(range(rank))
+    return [axis % rank for axis in axes] if all(-rank <= axis < rank for axis in axes) else None
+
+
+def _count(node: Node) -> int | None:
+    axes, found = _axes(node), node.graph.type_of(node.input(0))
+    if axes is None or found is None or found.shape is None:
+        return None
+    sizes = [found.shape[axis] for axis in axes]
+    known = [size for size in sizes if isinstance(size, int)]
+    return math.prod(known) if len(known) == len(sizes) else None
+
+
+def _judged(view: ModelView, node: Node, squared: str, count: int) -> SumOfSquares:
+    if node.graph is not view.as_float.model.graph:
+        return SumOfSquares(node, squared, count, None, 0.0, None)
+    expected, least, most = None, 0.0, None
+    estimates, ranges = view.as_float.activations, view.as_float.certain
+    estimate = estimates.get(origin(node.graph, squared, estimates))
+    if estimate is not None and estimate.known:
+        squares = estimate.mean**2 + estimate.deviation**2
+        over_channels = estimate.channels == 1 or 1 in (_axes(node) or ())
+        expected = count * float(squares.mean() if over_channels else squares.max())
+    sure = ranges.get(origin(node.graph, squared, ranges))
+    if sure is not None:
+        nearest = np.maximum(np.maximum(sure.low, -sure.high), 0.0)
+        least = count * float(nearest.min()) ** 2
+        if sure.finite:
+            most = count * max(abs(sure.minimum), abs(sure.maximum)) ** 2
+    return SumOfSquares(node, squared, count, expected, least, most)
