@@ -154,7 +154,7 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "nested": (nested, "model/unreadable subgraphs nest deeper"),
     "opset 314159": (opset(314159), "model/opset-too-new opset 314159"),
     "opset -1": (opset(-1), "model/invalid"),
-    "negative dim": (negative_dim, "shapes/odd-dim dimension 0 of input 'x' is -1"),
+    "negative dim": (negative_dim, "batch/symbolic 1 input with a symbolic batch: 'x' (float[?,3])"),
     "dims None": (text_dims, "shapes/odd-dim dimension 0 of input 'x' is 'None'"),
     "dims 0": (text_dims, "shapes/odd-dim dimension 1 of input 'x' is 0"),
     "no opset": (no_opset, "model/missing-opset no opset import for domain ai.onnx"),

@@ -275,10 +275,10 @@ def _between_reshapes(graph: Graph, tensor: str) -> bool:
 
 @rule(about=About.FILE)
 def odd_dim(context: ModelContext) -> Iterator[Finding]:
-    """A dimension is 0, negative, or the text "None".
+    """A dimension is 0, or the text "None".
 
     Why: such values are marks of a failed export, not sizes; the converter takes them literally. A list of
-    axes or pads may be empty, and is none of these.
+    axes or pads may be empty, and is none of these. A size of -1 counts as unknown (`shapes/dynamic-dim`).
     What to do: export with real sizes or symbols, or override with `-d NAME DIMS`.
     """
     graph = context.view.model.graph
