@@ -19,6 +19,7 @@ from dlclint.model.protos import (
     FunctionField,
     GraphField,
     ModelField,
+    Names,
     NodeField,
     SparseField,
     WirePath,
@@ -60,7 +61,7 @@ class Node:
         self.domain: str = "" if proto.domain in OFFICIAL_DOMAINS else proto.domain
         self.inputs: tuple[str, ...] = tuple(proto.input)
         # A damaged node without outputs has one without a name, so that every node has a first output.
-        self.outputs: tuple[str, ...] = tuple(proto.output) or ("",)
+        self.outputs = Names(proto.output) or ("",)
         self.subgraphs: tuple[Graph, ...] = ()
         self._schema: onnx.defs.OpSchema | bool | None = False
 
@@ -159,7 +160,7 @@ class Graph:
         """Of a function: inputs that are the same small value at every call."""
         if isinstance(proto, onnx.FunctionProto):
             self.inputs: tuple[str, ...] = tuple(proto.input)
-            self.outputs: tuple[str, ...] = tuple(proto.output)
+            self.outputs = Names(proto.output)
         else:
             self._read_values(proto)
         self.nodes: tuple[Node, ...] = tuple(Node(node, self, i) for i, node in enumerate(proto.node))
@@ -184,7 +185,7 @@ class Graph:
             self._types[sparse.values.name] = TensorType(values.data_type, tuple(sparse.dims))
             self.initializers[sparse.values.name] = values
         self.inputs = tuple(value.name for value in proto.input if value.name not in self.initializers)
-        self.outputs = tuple(value.name for value in proto.output)
+        self.outputs = Names(value.name for value in proto.output)
         self.read_types(proto)
 
     def read_types(self, proto: onnx.GraphProto) -> None:
@@ -227,16 +228,14 @@ class Graph:
         found: dict[str, list[Node]] = {}
         for graph in self.with_subgraphs():
             for node in graph.nodes:
-                for name in dict.fromkeys(node.inputs):
-                    if name:
-                        found.setdefault(name, []).append(node)
+                for name in filter(None, dict.fromkeys(node.inputs)):
+                    found.setdefault(name, []).append(node)
         return found
 
     def with_subgraphs(self) -> Iterator[Graph]:
         """This graph and every graph below it, outermost first."""
         pending: list[Graph] = [self]
-        while pending:
-            graph = pending.pop(0)
+        for graph in pending:  # which grows meanwhile
             yield graph
             for node in graph.nodes:
                 pending.extend(node.subgraphs)

@@ -6,6 +6,7 @@ Source of the numbers: onnx.proto (onnx/onnx, IR version 14).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,17 @@ if TYPE_CHECKING:
 
 WirePath = tuple[int, ...]
 """Pairs of field number and occurrence from one message down to another."""
+
+
+class Names(tuple[str, ...]):
+    """Names in their order, of which one is found without a search through all."""
+
+    @cached_property
+    def _each(self) -> frozenset[str]:
+        return frozenset(self)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._each
 
 
 class ModelField:
