@@ -366,11 +366,11 @@ def test_a_model_without_a_named_input_does_not_stop_the_others(
     monkeypatch.chdir(tmp_path)
     save(Path("a.onnx"))
     save(Path("b.onnx"), OPEN)
-    assert run("a.onnx", "b.onnx", "--in-place", "-d", "z", "1,8") == 0
+    assert run("a.onnx", "b.onnx", "--in-place", "-d", "z", "1,8", "-s", "C", "5") == 0
     output = capsys.readouterr()
     assert "note: --input-dim names 'z', which is not an input of the model" in output.out
     assert output.err == ""
-    assert input_dims(Path("b.onnx")) == {"x": [1, 3, 4, "C"], "z": [1, 8]}
+    assert input_dims(Path("b.onnx")) == {"x": [1, 3, 4, 5], "z": [1, 8]}
     assert input_dims(Path("a.onnx")) == {"x": [1, 3]}
     assert run("a.onnx", "b.onnx", "--in-place", "-d", "absent", "1,8") == 2
     assert "names 'absent', which is an input of none of the 2 models" in capsys.readouterr().err

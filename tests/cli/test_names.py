@@ -70,7 +70,7 @@ def test_a_symbol_counts_though_its_input_is_given_whole(capsys: pytest.CaptureF
 
 
 def test_several_models_of_which_one_has_it(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", "--isolated", "--format", "json", "-d", "frame", "1,3", "."]) == 0
+    assert main(["check", "--isolated", "--format", "json", "-d", "frame", "1,3", "-b", "1", "."]) == 0
     assert findings(capsys) == [
         ("pair.onnx", "info", "--input-dim names 'frame', which is not an input of the model")
     ]
@@ -111,7 +111,7 @@ def test_a_section_of_the_configuration(
         path = "{glob}"
         input-dim = {{ image = [1, 3], imgae = [1, 3] }}
         ''')
-    assert main(["check", "--format", form, "pair.onnx"]) == 0
+    assert main(["check", "--format", form, "-b", "1", "pair.onnx"]) == 0
     shown = capsys.readouterr().out
     said = f"input-dim of section '{glob}' names 'imgae', which is not an input of the model"
     assert said in " ".join(shown.split())
@@ -133,5 +133,5 @@ def test_an_ignore_with_its_reason_silences_it(capsys: pytest.CaptureFixture[str
         rule = "config/unknown-name"
         reason = "the hook gives every model the symbols of all"
         """)
-    assert main(["check", "--format", "json", "-s", "batch", "1", "pair.onnx"]) == 0
+    assert main(["check", "--format", "json", "-s", "batch", "1", "-b", "1", "pair.onnx"]) == 0
     assert findings(capsys) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from dlclint.cli.main import main
 
 OVERRIDES = json.dumps({"activation_encodings": {}, "param_encodings": {}})
 PLAN = ("plan", "m.onnx", "--isolated", "--runtime", "htp")
+SIMULATE = ("simulate", "m.onnx", "--isolated", "--samples", "1")
+EXTRACT = ("encodings", "extract", "m.onnx")
+CONFIRM = ("confirm", "m.onnx", "--isolated", "--soc", "SM8550", "--quantize")
 COMMANDS = {
     "check over its model": ("check", "m.onnx", "-o", "m.onnx"),
     "check over its override file": ("check", "y.onnx", "--encodings", "e", "-o", "e"),
@@ -36,6 +40,12 @@ COMMANDS = {
     "fix over a hard link": ("fix", "old.encodings", "-o", "link.encodings"),
     "overrides over a model": ("fix", "old.encodings", "-o", "other.onnx"),
     "convert over itself": ("encodings", "convert", "old.encodings", "--to", "1.0.0", "-o", "old.encodings"),
+    "simulate over its model": (*SIMULATE, "-o", "m.onnx"),
+    "simulate over another model": (*SIMULATE, "-o", "other.onnx"),
+    "simulate over its inputs": (*SIMULATE, "--inputs", "report.txt", "-o", "report.txt"),
+    "simulated overrides over a model": (*SIMULATE, "--emit-overrides", "other.onnx"),
+    "extract over an override file": (*EXTRACT, "-o", "old.encodings", "--encodings", "new.encodings"),
+    "extracted overrides over a model": (*EXTRACT, "-o", "new.onnx", "--encodings", "other.onnx"),
     "explain over its log": ("explain", "log.txt", "-o", "log.txt"),
     "explain over a model": ("explain", "log.txt", "-o", "other.onnx"),
 }
@@ -83,6 +93,18 @@ def test_nothing_is_replaced(
     assert contents(folder) == before
 
 
+@pytest.mark.skipif(find_spec("onnxruntime_qnn") is None, reason="needs onnxruntime-qnn, which confirm asks")
+@pytest.mark.parametrize(
+    "outputs",
+    [("-o", "m.onnx"), ("-o", "other.onnx"), ("-o", "old.encodings"), ("--dlc", "other.onnx")],
+    ids=" ".join,
+)
+def test_confirm_replaces_nothing(
+    outputs: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    test_nothing_is_replaced((*CONFIRM, *outputs), folder, capsys)
+
+
 @pytest.mark.parametrize("output", ["report.txt", "new.txt", "new.onnx"])
 def test_a_report_or_nothing_is_replaced(output: str, folder: Path) -> None:
     assert main(["check", "m.onnx", "-o", output, "--format", "concise"]) in (0, 1)
@@ -108,6 +130,16 @@ def test_a_model_never_takes_the_place_of_its_data(folder: Path, capsys: pytest.
     before = contents(folder)
     assert main(["equalize", "ext.onnx", "-o", "data.onnx"]) == 2
     assert "external data" in capsys.readouterr().err
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("outputs", [("-o", "m.onnx"), ("-o", "new.onnx", "--encodings", "m.onnx")])
+def test_extract_writes_no_output_over_its_model(
+    outputs: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(folder)
+    assert main([*EXTRACT, *outputs, "--overwrite"]) == 2
+    assert "must be three files" in capsys.readouterr().err
     assert contents(folder) == before
 
 
