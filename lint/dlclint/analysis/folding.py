@@ -69,8 +69,7 @@ def _in_order(model: Model) -> Iterator[Graph]:
         # Imported here because few models have functions.
         from dlclint.model.functions import caller_first
 
-        ordered = caller_first(model)
-        for function in (*ordered, *(body for body in model.functions if body not in ordered)):
+        for function in dict.fromkeys((*caller_first(model), *model.functions)):
             yield from function.with_subgraphs()
 
 
