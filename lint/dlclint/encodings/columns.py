@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlclint.diagnostic import Severity
+from dlclint.encodings import double
 from dlclint.encodings.document import (
     ALIKE,
     FLOAT,
@@ -81,6 +82,7 @@ class ColumnBuilder:
         self._element_parts: dict[str, list[npt.NDArray[Any]]] = {}
         self._signatures: dict[tuple[str, ...], int] = {}
         self.odd_symmetry: list[int] = []
+        self.quantized_scales: list[int] = []
 
     def add(
         self,
@@ -405,30 +407,17 @@ class ColumnBuilder:
         for row, (scale, offset) in enumerate(zip(scales, offsets, strict=True)):
             known = scale
             if isinstance(scale, dict) and layout is Layout.FLAT:
-                known = None
-                self._check_quantized_scale(base + row, scale)
+                self.quantized_scales.append(base + row)
+                known = double.effective_scale(scale)
+                for member, message, help in double.flaws(scale):
+                    path = ("y_scale", member) if member else ("y_scale",)
+                    self._flaw("field-type", base + row, path, message, help=help)
             self._check_arrays(layout, base + row, known, offset)
             values, points = leaves(known) or [None], leaves(offset)
             flat_scales += values
             flat_offsets += (points + [None] * len(values))[: len(values)]
             counts.append(len(values))
         return flat_scales, flat_offsets, counts
-
-    def _check_quantized_scale(self, tensor: int, scale: dict[str, Any]) -> None:
-        """What is wrong with a y_scale of 2.1.0 that is an object: a scale that is quantized itself."""
-        for key in ("x", "x_scale"):
-            if scale.get(key) is None:
-                message = f"y_scale is an object without {key}, which a quantized scale must have"
-                self._flaw("field-type", tensor, ("y_scale",), message)
-        kinds = set(map(type, leaves(scale.get("x"))))
-        if kinds == {type(None)}:
-            return
-        if not kinds <= {int, float}:
-            self._flaw("field-type", tensor, ("y_scale", "x"), "x of y_scale holds what is not a number")
-        elif float in kinds and scale.get("input_dtype") is None:
-            message = "x of y_scale holds fractions, so input_dtype must name their type"
-            help = "write input_dtype, such as float8e4m3fn; it may be left out for integers only"
-            self._flaw("field-type", tensor, ("y_scale", "x"), message, help=help)
 
     def _check_arrays(self, layout: Layout, tensor: int, scale: Any, offset: Any) -> None:
         names = ("scale", "offset") if layout is Layout.LIST else ("y_scale", "y_zero_point")

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from dlclint.encodings.document import ACTIVATIONS, ENCODINGS, PARAMS, EncodingsDocument, Layout, leaves
+from dlclint.encodings.double import effective_scale
 from dlclint_schemas.record import record
 
 Json = Any
@@ -203,7 +204,9 @@ def _from_flat(name: str, value: dict[str, Json]) -> Entry:
     if not dtype.removeprefix("u").startswith("int"):
         raise CannotConvert([f"{name!r}: {dtype} has no place in the other formats"])
     bits = _bits(name, int(dtype.removeprefix("u")[3:]))
-    scale = leaves(value["y_scale"])
+    given = value["y_scale"]
+    given = effective_scale(given) if isinstance(given, dict) else given
+    scale = leaves(given)
     points = value.get("y_zero_point")
     zero = [0] * len(scale) if points is None else leaves(points)
     half = 2.0 ** (bits - 1) if signed else 0.0
@@ -216,7 +219,7 @@ def _from_flat(name: str, value: dict[str, Json]) -> Entry:
         bits,
         # Any other zero point is the same grid as an unsigned one.
         signed and (not any(zero) or (bits == 2 and set(zero) == {-0.5})),
-        isinstance(value["y_scale"], list),
+        isinstance(given, list),
         tuple(scale),
         offset,
         value.get("axis"),

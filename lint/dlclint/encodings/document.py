@@ -165,6 +165,8 @@ class EncodingsDocument:
     """Whether the text was read to its end."""
     odd_symmetry: list[int]
     """Rows of entries whose symmetry is spelled as the layout does not have it."""
+    quantized_scales: list[int]
+    """Rows of entries whose scale is an object of 2.1.0; see `dlclint.encodings.double`."""
     _rows: dict[str, list[int]] = field(default_factory=dict)
     _finder: json_text.Finder | None = None
 

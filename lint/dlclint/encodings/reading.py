@@ -131,6 +131,7 @@ class _Reader:
             flaws,
             problem is None,
             self._builder.odd_symmetry,
+            self._builder.quantized_scales,
         )
 
     def _pairs(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:

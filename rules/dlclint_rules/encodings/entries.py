@@ -30,6 +30,8 @@ from dlclint_rules.encodings.reporting import (
 from dlclint_schemas.quantization import widths
 
 _TWO_BITS = 2
+_SMALL_FLOATS = (4.0, 8.0)
+"""Bits of the float types that AIMET's format names besides those that ops compute in."""
 ENC_TYPES = ("PER_TENSOR", "PER_CHANNEL", "PER_BLOCK", "LPBQ", "VECTOR")
 
 
@@ -173,7 +175,8 @@ def dtype(context: EncodingsContext) -> Iterator[Finding]:
     """The data type is none that the layout knows, or a float of an undocumented width.
 
     Why: converters and AIMET compare dtype letter by letter: int and float in the legacy layout,
-    INT and FLOAT in 1.0.0, names such as uint8 in 2.x. Floats are 16 or 32 bits wide.
+    INT and FLOAT in 1.0.0, names such as uint8 in 2.x. Floats are 16 or 32 bits wide. AIMET's format has
+    narrower ones in 1.0.0 as well, but they need a scale, which only 2.0.0 has for them.
     What to do: write the name that the layout has.
     Fix: safe, the layout's spelling of the same type.
     """
@@ -208,11 +211,16 @@ def dtype(context: EncodingsContext) -> Iterator[Finding]:
 
     def width(tensor: int, rows: Rows) -> Finding:
         bits = elements.bitwidth[rows[0]]
+        # The format has them: AIMET's specification bounds bw by 2 and 32, whatever the dtype.
+        small = int(tensors.section[tensor]) in listed and float(bits) in _SMALL_FLOATS
         made = Finding(
-            f"{tensors.names[tensor]!r}: a float of {bits:g} bits; documented are {allowed}",
-            Severity.ERROR,
+            f"{tensors.names[tensor]!r}: a float of {bits:g} bits; documented are {allowed}"
+            + ", and 1.0.0 has no scale for a smaller one" * small,
+            Severity.WARNING if small else Severity.ERROR,
             Source(QUANTIZATION, "bit widths, float"),
-            help="write 16 or 32, or dtype int",
+            help="write output_dtype, such as float8e4m3fn, and y_scale in 2.0.0, or 16 or 32"
+            if small
+            else "write 16 or 32, or dtype int",
             evidence={"bitwidth": float(bits)},
         )
         return at(context, tensor, document.field_path(int(rows[0]), "bitwidth"), made)
@@ -299,7 +307,10 @@ def bit_width(context: EncodingsContext) -> Iterator[Finding]:
             f" documented are {', '.join(map(str, documented))}",
             Severity.ERROR if impossible else Severity.WARNING,
             Source(QUANTIZATION, "bit widths"),
-            help="use a documented width",
+            # AIMET's format has 2 bits from 1.0.0 on, and 4 to 32 before.
+            help="write the file in 1.0.0 or newer, which has 2 bits"
+            if value == _TWO_BITS
+            else "use a documented width",
             evidence={"bitwidth": value},
         )
         return at(context, tensor, _width_path(document, int(rows[0])), made)

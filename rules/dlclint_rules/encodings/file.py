@@ -14,7 +14,6 @@ from dlclint.encodings.document import (
     FLOAT,
     PARAMS,
     VERSIONS,
-    EncodingsDocument,
     Layout,
 )
 from dlclint.encodings.edits import InsertTop, RenameTop, SetValue
@@ -96,7 +95,8 @@ def version(context: EncodingsContext) -> Iterator[Finding]:
     elif layout is not None and given not in VERSIONS[layout]:
         message = f"version {given!r} contradicts the entries, which are shaped as in {layout.value}"
         yield _at_version(context, message, Severity.ERROR)
-    elif given == "2.0.0" and (tensor := _quantized_scale(document)) is not None:
+    elif given == "2.0.0" and document.quantized_scales:
+        tensor = document.quantized_scales[0]
         message = "y_scale is an object, which is of 2.1.0, while the version says 2.0.0"
         made = Finding(
             f"{document.tensors.names[tensor]!r}: {message}",
@@ -108,15 +108,6 @@ def version(context: EncodingsContext) -> Iterator[Finding]:
     elif given not in _READ_BY_AIMET:
         message = f"AIMET's loader does not take version {given!r}; converters read it as legacy"
         yield _at_version(context, message, Severity.INFO)
-
-
-def _quantized_scale(document: EncodingsDocument) -> int | None:
-    """The first entry whose scale is quantized itself, as 2.1.0 has it."""
-    for tensor in np.flatnonzero(np.isnan(document.elements.scale[document.tensors.first])).tolist():
-        entry = document.entry(tensor)
-        if isinstance(entry, dict) and isinstance(entry.get("y_scale"), dict):
-            return int(tensor)
-    return None
 
 
 def _at_version(context: EncodingsContext, message: str, severity: Severity) -> Finding:

@@ -116,19 +116,22 @@ def fractional_offset(context: EncodingsContext) -> Iterator[Finding]:
         safe = not np.isnan(elements.minimum[rows] + elements.maximum[rows] + elements.bitwidth[rows]).any()
         flat = document.is_flat(tensor)
         rounded = np.rint(offset[rows])
+        shifted = bool(document.has("zero_point_shift")[row])
         fix = (
             refit(document, tensor, rows)
             if safe
             else None
-            if flat or document.has("zero_point_shift")[row]
+            if flat or shifted
             else Fix("round the offset", Safety.UNSAFE, _offset_edits(document, tensor, rows, rounded))
         )
         made = Finding(
             f"{document.tensors.names[tensor]!r}: {said_offset(document, row)}"
-            f"{channels(document, tensor, rows)} is not an integer",
+            f"{channels(document, tensor, rows)} is not an integer" + " with its zero_point_shift" * shifted,
             Severity.WARNING if safe else Severity.ERROR,
-            Source(FORMAT, "offset"),
-            help="round it; a converter recomputes it where min and max are given",
+            Source(FORMAT, "zero_point_shift" if shifted else "offset"),
+            help="remove zero_point_shift: 2 bits alone have one, of 0.5"
+            if shifted
+            else "round it; a converter recomputes it where min and max are given",
             evidence={"offset": float(offset[row])},
             fix=fix,
         )
