@@ -134,3 +134,27 @@ def test_plan_keeps_a_spectrum_float_where_the_chip_can(
         assert ("dft" in in_float) == bool(count)
         assert ("bank" in in_float) == bool(count)
         assert ("float" in json.dumps(made["first"])) == bool(count)
+
+
+def test_the_rule_leaves_out_what_an_override_file_keeps_float(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, file = front_end(tmp_path), tmp_path / "over.json"
+
+    def named() -> list[str] | None:
+        command = ["check", "--isolated", "--soc", "SM8550", "--quantize", "--format", "json", str(path)]
+        main([*command, "--encodings", str(file)])
+        report = json.loads(capsys.readouterr().out)["files"]
+        found = [
+            item for each in report for item in each["findings"] if item["rule"] == "quantization/spectrum"
+        ]
+        return found[0]["evidence"]["tensors"] if found else None
+
+    main(["plan", "--soc", "SM8550", "--format", "json", str(path), "--emit-overrides", str(file)])
+    capsys.readouterr()
+    assert named() is None
+    written = json.loads(file.read_text())
+    del written["activation_encodings"]["power"]
+    written["activation_encodings"]["rr"] = [{"bitwidth": 16, "dtype": "int"}]
+    file.write_text(json.dumps(written))
+    assert named() == ["rr", "power"]

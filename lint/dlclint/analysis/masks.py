@@ -7,7 +7,7 @@ reshaping. Only those ops are followed, backward from Softmax, so a large number
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import onnx
 from onnx import numpy_helper
@@ -15,9 +15,11 @@ from onnx import numpy_helper
 from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.store import Home, home
+from dlclint.encodings import grid
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import MOVES, SIGN_CHANGES
 from dlclint_schemas.record import record
+from dlclint_schemas.thresholds import threshold
 
 _FOLLOWED: dict[str, tuple[int, ...] | None] = {
     **MOVES,
@@ -55,6 +57,32 @@ def find_masks(view: ModelView, least: float) -> tuple[Mask, ...]:
         Mask(name, graph, value, tuple(readers.values()), tuple(softmaxes.values()))
         for name, graph, value, readers, softmaxes in found.values()
     )
+
+
+def coarse_mask(bitwidth: int) -> float:
+    """From which magnitude on a mask leaves scores too few steps on a grid of so many bits."""
+    return threshold("mask_step") * float(grid.steps(bitwidth))
+
+
+def coarse_masks(view: ModelView, bitwidth: int) -> tuple[Mask, ...]:
+    """The masks that are too large for a grid of so many bits."""
+    return find_masks(view, coarse_mask(bitwidth))
+
+
+def carries_mask(graph: Graph, name: str, masks: Collection[Home]) -> bool:
+    """Whether a tensor gets its values from one of these masks, by ops that a mask's numbers pass through."""
+    pending, seen = [(graph, name)], {name}
+    while pending:
+        where, name = pending.pop()
+        if home(where, name) in masks:
+            return True
+        producer = where.producer(name)
+        if producer is None or producer.domain:
+            continue
+        given = {producer.input(index) for index in _inputs(producer)} - seen - {""}
+        seen |= given
+        pending.extend((producer.graph, item) for item in given)
+    return False
 
 
 def _reaching(softmax: Node) -> Iterator[tuple[str, Node, bool]]:

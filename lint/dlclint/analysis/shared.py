@@ -6,7 +6,7 @@ several pixels, and every score becomes 0; an Add loses an operand that is small
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from dlclint.analysis.moving import moved_inputs
@@ -17,6 +17,7 @@ from dlclint_schemas.thresholds import threshold
 
 if TYPE_CHECKING:
     from dlclint.analysis.view import ModelView
+    from dlclint.analysis.weights.store import Home
     from dlclint.model.graph import Graph, Node
 
 _SUMS = frozenset({"Add", "Sub", "Sum"})
@@ -149,12 +150,26 @@ def expected_spans(view: ModelView, estimates: bool) -> Callable[[str], Span | N
     return span_of
 
 
-def expected(view: ModelView, bitwidth: int, estimates: bool = True) -> Iterator[SharedGrid]:
-    """The shared grids that calibration will make too coarse for one of their tensors, in graph order."""
+def expected(
+    view: ModelView, bitwidth: int, estimates: bool = True, masks: Collection[Home] = ()
+) -> Iterator[SharedGrid]:
+    """The shared grids that calibration will make too coarse for one of their tensors, in graph order.
+
+    Sums that only one of `masks`, constants that mask attention scores, makes coarse are left out: another
+    remedy helps them.
+    """
+    # Imported here because an override file alone needs no onnx.
+    from dlclint.analysis.masks import carries_mask
+
     span_of = expected_spans(view, estimates)
+    # A mask is followed in the model that the quantizer sees.
+    graph = view.as_float.model.graph
     for node in view.model.graph.nodes:
         if node.key not in view.folded:
             found = judged(node, span_of, None, bitwidth)
+            wide = found.wide if found is not None and masks and not found.joins else ()
+            if wide and all(carries_mask(graph, each.name, masks) for each in wide):
+                continue
             if found is not None:
                 yield found
 

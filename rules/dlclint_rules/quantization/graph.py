@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dlclint.analysis.masks import find_masks
+from dlclint.analysis.masks import coarse_mask, find_masks
 from dlclint.analysis.roles import fold_factors
 from dlclint.diagnostic import About, Confidence, Safety, Severity, Source, counted
 from dlclint.encodings import grid
@@ -127,7 +127,7 @@ def mask_constant(context: ModelContext) -> Iterator[Finding]:
         return
     bits = target.kind.act_bitwidth
     levels = float(grid.steps(bits))
-    least = threshold("mask_step") * levels if target.quantize else threshold("float16_max") + 1
+    least = coarse_mask(bits) if target.quantize else threshold("float16_max") + 1
     advice = threshold("mask_advice")
     for mask in find_masks(context.view.as_float, least):
         step = abs(mask.value) / levels

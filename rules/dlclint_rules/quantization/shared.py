@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from dlclint.analysis.masks import coarse_masks
 from dlclint.analysis.shared import (
     SharedGrid,
     Suspicion,
@@ -15,6 +16,7 @@ from dlclint.analysis.shared import (
     suspected,
     suspicion,
 )
+from dlclint.analysis.weights.store import home
 from dlclint.diagnostic import About, Confidence, Severity, counted
 from dlclint.rule import Finding, ModelContext
 from dlclint.target import Runtime
@@ -40,7 +42,10 @@ def shared_grid(context: ModelContext) -> Iterator[Finding]:
     bits = kind.act_bitwidth
     # What the file gives a grid, encodings/shared-grid judges.
     given = context.view.given
-    found = [each for each in expected(context.view, bits, kind.quantize) if each.output not in given]
+    # Where the wide operand is an attention mask, mask-constant says what to do.
+    masks = coarse_masks(context.view.as_float, bits) if kind.quantize else ()
+    hidden = {home(mask.graph, mask.name) for mask in masks}
+    found = [each for each in expected(context.view, bits, kind.quantize, hidden) if each.output not in given]
     wide_is_taken = Runtime.HTP in context.target.considered and bits < 16
     for each in found:
         if each.joins:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dlclint.analysis.spectra import Spectrum, find_spectra, float_is_open
 from dlclint.diagnostic import About, Confidence, Severity, Source
@@ -28,7 +29,13 @@ def spectrum(context: ModelContext) -> Iterator[Finding]:
     """
     if not context.target.quantize:
         return
-    for found in find_spectra(context.view):
+    given = context.view.given
+    for each in find_spectra(context.view):
+        # What the override file keeps float needs no grid.
+        left = tuple(name for name in each.tensors if name not in given or not given[name].is_float)
+        if not left:
+            continue
+        found = replace(each, tensors=left)
         yield Finding(
             f"a spectrum ends in {found.root.op_type} {short(layer(found.root))}: {_words(found)}",
             Severity.WARNING,

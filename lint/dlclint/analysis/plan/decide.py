@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dlclint.analysis.masks import find_masks
+from dlclint.analysis.masks import coarse_masks
 from dlclint.analysis.plan.commands import placeholders, toolchains
 from dlclint.analysis.plan.figures import activation_figures, carried, layer_figures
 from dlclint.analysis.plan.joined import TOPIC, shared_grids
@@ -24,7 +24,6 @@ from dlclint.analysis.spectra import Spectrum, find_spectra, float_is_open
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.store import distinct, home
 from dlclint.diagnostic import counted
-from dlclint.encodings import grid
 from dlclint.model.op_facts import QDQ, QOPERATORS
 from dlclint.model.types import is_float
 from dlclint.target import Runtime
@@ -306,8 +305,7 @@ def _first(view: ModelView, choice: Choice) -> list[Advice]:
                 f"{counts} nodes quantize or compute in integers",
             )
         )
-    levels = float(grid.steps(choice.act_bitwidth))
-    masks = find_masks(view, threshold("mask_step") * levels)
+    masks = coarse_masks(view, choice.act_bitwidth)
     if masks:
         worst = max(masks, key=lambda mask: abs(mask.value))
         found.append(

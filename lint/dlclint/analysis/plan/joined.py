@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dlclint.analysis.masks import coarse_masks
 from dlclint.analysis.plan.model import Advice, Choice
 from dlclint.analysis.shared import expected, remedy, sentence, suspected, suspicion
 from dlclint.analysis.view import ModelView
+from dlclint.analysis.weights.store import home
 from dlclint.diagnostic import counted
 from dlclint.target import Runtime
 
@@ -18,7 +20,9 @@ def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[s
     """
     bits = choice.act_bitwidth
     wide_is_taken = choice.runtime is Runtime.HTP and bits < 16
-    found = [each for each in expected(view, bits) if each.output not in view.given]
+    # What an attention mask does, the advice on masks says.
+    masks = {home(mask.graph, mask.name) for mask in coarse_masks(view.as_float, bits)}
+    found = [each for each in expected(view, bits, masks=masks) if each.output not in view.given]
     joins = [each for each in found if each.joins]
     sums = sorted((each for each in found if not each.joins), key=lambda each: each.worst.steps or 0.0)
     advice = [
