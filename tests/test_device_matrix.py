@@ -24,7 +24,8 @@ from dlclint.socs import find_socs
 from dlclint.target import DlcKind, Runtime, Target
 
 RAW = json.loads(files("dlclint_schemas").joinpath("data/snpe_devices.json").read_text("utf-8"))["devices"]
-MODEL = '<ir_version: 8, opset_import: ["" : 6]> g (float[1,3,8,8] x) => (float[1,3,8,8] y) { y = Relu(x) }'
+MODEL = """<ir_version: 8, opset_import: ["" : 7]>
+g (float[1,3,8,8] x) => (float[1,3,8,8] y) <float[1] w = {2.0}> { m = Mul(x, w) y = Relu(m) }"""
 RULES = tuple(rule for rule in all_rules() if rule.family == "runtime")
 
 # The page's table, runtime by runtime: what becomes of a (quantized, float) DLC.
@@ -121,8 +122,8 @@ def test_the_matrix_of_the_report_says_the_same(model: Path) -> None:
     ],
 )
 def test_precision_by_chip(soc: str, kind: DlcKind, errors: set[str], tmp_path: Path) -> None:
-    weight = f" <float[3,3,1,1] w = {{{','.join(['1'] * 9)}}}> {{"
-    text = MODEL.replace("Relu(x)", "Conv(x, w)").replace(" {", weight)
+    weight = f"<float[3,3,1,1] w = {{{','.join(['1'] * 9)}}}>"
+    text = f"{MODEL.partition('<float')[0]}{weight} {{ y = Conv(x, w) }}"
     path = tmp_path / "m.onnx"
     path.write_bytes(parser.parse_model(text).SerializeToString())
     (chip,) = find_socs(soc)

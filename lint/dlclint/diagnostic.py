@@ -54,6 +54,8 @@ class About(enum.Enum):
 
     FILE = "file"
     """The model or its dimensions: what fails before any runtime is asked."""
+    SIZES = "sizes"
+    """What the inputs lack of sizes, which the converter's command line gives."""
     CONVERSION = "conversion"
     """What the converter takes: an error at a node stops the conversion, whatever the runtime."""
     TARGET = "target"
@@ -77,7 +79,7 @@ class About(enum.Enum):
     @property
     def decides(self) -> bool:
         """Whether a finding can decide that a model does not convert or does not run."""
-        return self in (About.FILE, About.CONVERSION, About.TARGET, About.PRESENCE, About.FORM)
+        return self in (About.FILE, About.SIZES, About.CONVERSION, About.TARGET, About.PRESENCE, About.FORM)
 
     @property
     def speaks_of_runtime(self) -> bool:

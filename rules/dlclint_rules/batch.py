@@ -62,7 +62,7 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-@rule(fix=[Safety.SAFE, Safety.UNSAFE], about=About.FILE)
+@rule(fix=[Safety.SAFE, Safety.UNSAFE], about=About.SIZES)
 def symbolic(context: ModelContext) -> Iterator[Finding]:
     """The batch is a symbol, and the only size that inputs lack.
 

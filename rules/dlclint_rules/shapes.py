@@ -70,7 +70,7 @@ def only_the_batch_is_open(context: ModelContext) -> bool:
     return True
 
 
-@rule(about=About.FILE)
+@rule(about=About.SIZES)
 def dynamic_dim(context: ModelContext) -> Iterator[Finding]:
     """Inputs have dimensions without a size.
 

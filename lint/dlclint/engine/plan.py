@@ -61,8 +61,8 @@ def plan_model(job: Job, asked: Asked, file: OverrideFile) -> tuple[Plan, Overri
         made = overrides(view, plan, file.version, file.estimated)
         plan = replace(plan, notes=(*made.notes, *plan.notes))
     target = _target(view, plan.choice, asked)
-    # What is advice on the settings, the plan says in its own words.
-    own = (About.SETTINGS, About.ACCURACY)  # of which the plan speaks in its own words
+    # The plan says these in its own words, and its commands give the sizes.
+    own = (About.SETTINGS, About.ACCURACY, About.SIZES)
     rules = [rule for rule in chosen_rules(job.select, job.ignore) if rule.about not in own]
     found = [*odd, *_findings(view.aimed(target), job, rules)]
     return replace(

@@ -19,7 +19,7 @@ from dlclint.target import Runtime, Target
 
 NEXT = 3
 """Commands that are suggested at most."""
-_STOPS = (About.FILE, About.CONVERSION)
+_STOPS = (About.SIZES, About.FILE, About.CONVERSION)
 """What the converter meets before any runtime is asked."""
 _REFUSES = (About.TARGET, About.PRESENCE, About.FORM)
 _QUANTIZED = (Runtime.DSP, Runtime.HTP, Runtime.AIP)
@@ -62,7 +62,7 @@ def _worst(found: Iterable[Diagnostic], abouts: tuple[About, ...], severity: Sev
 def _converts(found: Sequence[Diagnostic]) -> Answer:
     """Whether the converter makes a DLC of it: no, where an error stops it."""
     errors = _worst(found, _STOPS, Severity.ERROR)
-    errors.sort(key=lambda item: item.about is not About.FILE)  # what is wrong with the file causes the rest
+    errors.sort(key=lambda item: _STOPS.index(item.about))  # causes before what follows from them
     if not errors:
         return Answer("yes", "no rule knows what would stop it")
     return Answer("no", _first_of(errors), errors[0].rule)

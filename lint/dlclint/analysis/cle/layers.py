@@ -167,7 +167,8 @@ def _cells(conv: Node, weight: Stored) -> Cells:
             next(tensor.chunks(), None)
     except Unavailable as error:
         raise CannotScale(f"its weight {weight.name!r} cannot be read: {error}") from None
-    group = int(conv.attribute("group", 1) or 1)
+    said = conv.attribute("group", 1)
+    group = 1 if said is None else int(said)  # None: what a function's caller would say
     if group < 1 or tensor.shape[0] % group:
         raise CannotScale(
             f"the {tensor.shape[0]} channels of {weight.name!r} do not divide into {group} groups"
