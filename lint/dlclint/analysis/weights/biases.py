@@ -10,8 +10,9 @@ from dlclint.analysis.roles import absorbed_chain, fold_factors, folded_norm, ve
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.noise import per_tensor_scale
 from dlclint.analysis.weights.statistics import Floats
-from dlclint.analysis.weights.store import ConvertedWeight
+from dlclint.analysis.weights.store import ConvertedWeight, Home, home
 from dlclint.encodings import grid
+from dlclint.model.graph import Node
 from dlclint.model.op_facts import RECURRENT
 from dlclint_schemas.record import record
 
@@ -67,6 +68,43 @@ def bias_errors(view: ModelView) -> Iterator[BiasError]:
             None if not output else error / output,
             None if not accumulator else error / accumulator,
         )
+
+
+@record
+class SharedBias:
+    """A bias that several ops add at scales which differ `ratio` times at most."""
+
+    name: str
+    nodes: tuple[Node, ...]
+    ratio: float
+
+
+def shared_biases(view: ModelView) -> Iterator[SharedBias]:
+    """Every stored bias but zero that more than one op reads, in graph order.
+
+    The scales are those of the weights, times those of the inputs where the ranges of all can be estimated. A
+    bias that a batch normalization is folded into is the op's own.
+    """
+    by_home: dict[Home, list[ConvertedWeight]] = {}
+    for weight in view.weights.converted():
+        node = weight.use.node
+        _, position = weight_positions(node)
+        if position is None or node.op_type in RECURRENT or weight.factors is not None:
+            continue
+        name = node.input(position)
+        if name and node.graph.constant(name) is not None:
+            by_home.setdefault(home(node.graph, name), []).append(weight)
+    for (_, name), weights in by_home.items():
+        values = vector(weights[0].use.node.graph, name) if len(weights) > 1 else None
+        if values is None or not np.isfinite(values).all() or not values.any():
+            continue
+        scales = [per_tensor_scale(weight, view.target.kind.weights_bitwidth) for weight in weights]
+        steps = [_step(view, weight.use.node.input(0)) for weight in weights]
+        if all(steps):
+            scales = [scale * (step or 1.0) for scale, step in zip(scales, steps, strict=True)]
+        if min(scales) > 0:
+            nodes = tuple(weight.use.node for weight in weights)
+            yield SharedBias(name, nodes, max(scales) / min(scales))
 
 
 def _step(view: ModelView, tensor: str) -> float | None:
