@@ -47,6 +47,13 @@ def op_outputs() -> Mapping[str, Output]:
 
 
 @cache
+def bounded_outputs() -> Mapping[str, tuple[float, float]]:
+    """Of `op_outputs`, those that lie between two numbers."""
+    ends = {op: (known.low, known.high) for op, known in op_outputs().items()}
+    return MappingProxyType({op: both for op, both in ends.items() if all(map(math.isfinite, both))})
+
+
+@cache
 def fused_behind() -> frozenset[str]:
     """The ops inside which a Relu or Clip behind them runs, so that only its grid is left of the bound."""
     return frozenset(load("op_outputs")["fused_behind"]["ops"])

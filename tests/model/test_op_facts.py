@@ -10,6 +10,7 @@ from onnx.reference import ReferenceEvaluator
 
 from dlclint.model import op_facts
 from dlclint.model.op_facts import Role
+from dlclint_schemas.outputs import bounded_outputs
 
 NEWER = {"RMSNormalization", "Swish"}
 """Ops of opsets that the oldest supported onnx does not have."""
@@ -137,13 +138,13 @@ def test_what_moves_from_several_inputs_takes_from_those_alone(op: str) -> None:
     assert set(result) <= set().union(*(set(inputs[position]) for position in sources))
 
 
-@pytest.mark.parametrize("op", sorted(op_facts.BOUNDED))
+@pytest.mark.parametrize("op", sorted(bounded_outputs().keys() - {"Acos", "Asin"}))
 def test_bounds_hold_far_out_and_are_reached(op: str) -> None:
     far = np.linspace(-60, 60, 4001).astype(np.float32)
-    if op == "Softmax":
+    if op in ("Softmax", "Hardmax"):
         far = np.stack([far, -far], -1)
     (result,) = apply(op, far)
-    low, high = op_facts.BOUNDED[op]
+    low, high = bounded_outputs()[op]
     assert low <= result.min() and result.max() <= high
     assert result.min() < low + 0.02 and result.max() > high - 0.02
 

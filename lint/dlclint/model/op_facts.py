@@ -239,13 +239,6 @@ SELECTS = frozenset({"MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "TopK
 KEEPS_GRID = MOVES_ONE | SELECTS | {"Dropout"}
 """Ops whose first output holds only values of the first input, and so lies on its grid."""
 
-BOUNDED: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {
-        **dict.fromkeys(("Sigmoid", "HardSigmoid", "Softmax"), (0.0, 1.0)),
-        **dict.fromkeys(("Tanh", "Erf", "Softsign", "Sin", "Cos"), (-1.0, 1.0)),
-    }
-)
-"""Ops whose output lies between two numbers, whatever they read."""
 RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 )

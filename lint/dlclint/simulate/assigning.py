@@ -9,17 +9,18 @@ import numpy as np
 
 from dlclint.analysis.roles import channel_axis
 from dlclint.encodings import grid
-from dlclint.model.op_facts import BOUNDED, CONVOLUTIONS, KEEPS_GRID, MOVES_ONE, Role
+from dlclint.model.op_facts import CONVOLUTIONS, KEEPS_GRID, MOVES_ONE, Role
 from dlclint.model.tensors import Array
 from dlclint.simulate.network import Network, Step
 from dlclint.simulate.observing import Observation
 from dlclint.simulate.quantizers import activation_grid, param_grid
 from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, made, what
+from dlclint_schemas.outputs import bounded_outputs, op_outputs
 from dlclint_schemas.quantization import quantization_facts
 from dlclint_schemas.record import record
 from dlclint_schemas.side_inputs import second_input
 
-FIXED = {op: BOUNDED[op] for op in ("Sigmoid", "Softmax", "HardSigmoid", "Tanh", "Sin", "Cos")}
+FIXED = {op: ends for op, ends in bounded_outputs().items() if op_outputs()[op].fixed}
 """Ops whose output HTP expects on the grid of the op's own bounds, in steps of a power of two: AIMET's
 configurations for HTP pin them, and networks whose files say otherwise lose their accuracy
 (onnxruntime/onnxruntime-qnn issue 473)."""

@@ -30,7 +30,8 @@ from dlclint.analysis.patterns import Pattern, clip_bounds
 from dlclint.analysis.roles import vector
 from dlclint.analysis.weights.store import Weights
 from dlclint.model.graph import Graph, Node
-from dlclint.model.op_facts import BOUNDED, MOVES_ONE, NORMALIZATIONS, POOLS, UNCHANGED, WEIGHTED_OPS
+from dlclint.model.op_facts import MOVES_ONE, NORMALIZATIONS, POOLS, UNCHANGED, WEIGHTED_OPS
+from dlclint_schemas.outputs import bounded_outputs
 from dlclint_schemas.quantization import quantization_facts
 
 _ERF = np.frompyfunc(math.erf, 1, 1)
@@ -136,11 +137,11 @@ class _Walk:
             return _normalized(node)
         if op == "Softmax":
             return bounded(*self.fixed["Softmax"])
-        if op in _UNARY and (op in self.fixed or op in BOUNDED):
-            low, high = self.fixed.get(op) or BOUNDED[op]
+        if op in _UNARY and (op in self.fixed or op in bounded_outputs()):
+            low, high = self.fixed.get(op) or bounded_outputs()[op]
             return bounded(low, high) if given is None else _within(through(given, _UNARY[op]), low, high)
         if op == "HardSigmoid":
-            return bounded(*BOUNDED[op]) if given is None else through(given, _hard_sigmoid(node))
+            return bounded(*bounded_outputs()[op]) if given is None else through(given, _hard_sigmoid(node))
         if op in ("Clip", "Relu"):
             return _clip(node, given)
         if op == "MatMul" and graph.constant(node.input(1)) is None:
