@@ -17,7 +17,7 @@ from dlclint.encodings.values import Floats, shape_of
 def effective_scale(scale: dict[str, Any]) -> Any:
     """The scale that an object stands for, nested as its x is: `(x - x_zero_point) * x_scale`.
 
-    None where x or x_scale is not a array of numbers, or they do not fit each other.
+    None where x or x_scale is not an array of numbers, or they do not fit each other.
     """
     stored = _array(scale.get("x"))
     step = _array(scale.get("x_scale"))
