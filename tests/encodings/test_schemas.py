@@ -33,6 +33,7 @@ BEYOND = {
     "bad_nested_blocks.json",
     "bad_no_range.json",
     "bad_too_large.json",
+    "bad_scale_of_scale.json",
     "bad_type.json",
 }
 """Broken in a way that readers survive, or that a schema cannot say."""
