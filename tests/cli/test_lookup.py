@@ -80,3 +80,14 @@ def test_help_says_what_the_command_does(command: str, capsys: pytest.CaptureFix
     usage, described, *_ = capsys.readouterr().out.split("\n\n")
     assert usage.startswith(f"usage: dlclint {command}")
     assert described[0].isupper() and described.rstrip().endswith(".")
+
+
+def test_no_command_prints_help_and_an_unknown_one_its_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([])
+    assert stop.value.code == 0
+    assert "usage: dlclint" in capsys.readouterr().out
+    assert main(["chek", "m.onnx"]) == 2
+    assert capsys.readouterr().err == "dlclint: error: unknown command 'chek'; did you mean check?\n"
+    assert main(["\x1b[31m"]) == 2
+    assert "\x1b" not in capsys.readouterr().err

@@ -31,6 +31,7 @@ from dlclint.version import __version__
 
 COMMANDS = (check, fix, equalize, plan, simulate, confirm, encodings, explain, rule, ops, soc, server)
 """In the order in which `--help` lists them."""
+_NAMES = tuple(command.__name__.rpartition(".")[2] for command in COMMANDS)
 REPLACED = {
     "--bitwidth": "--act-bitwidth, --weights-bitwidth and --bias-bitwidth",
     "--axis-quant": "--use-per-channel-quantization",
@@ -96,11 +97,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     # Modules and models are many small objects that live to the end: collect rarely.
     gc.set_threshold(100_000, 20, 20)
-    words = sys.argv[1:] if arguments is None else arguments
+    words = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     prepare()
-    if words and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
+    if words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
         name = plain(words[0].partition("=")[0])
         print(f"dlclint: error: {name} goes behind a command: dlclint check {name} ...", file=sys.stderr)
+        return 2
+    if not words[0].startswith("-") and words[0] not in _NAMES:
+        print(f"dlclint: error: {_unknown_command(words[0])}", file=sys.stderr)
         return 2
     try:
         given = _parsed(words)
@@ -129,6 +133,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except Exception as error:
         return internal_error(error)
+
+
+def _unknown_command(name: str) -> str:
+    # Imported here because only a misspelling needs it.
+    import difflib
+
+    near = difflib.get_close_matches(name, _NAMES, 1, 0.6)
+    known = f"did you mean {near[0]}?" if near else f"commands are {', '.join(_NAMES)}"
+    return f"unknown command {plain(name)!r}; {known}"
 
 
 def _parsed(words: Sequence[str]) -> argparse.Namespace:
