@@ -77,7 +77,8 @@ def _hidden(job: Job, view: ModelView, shown_rules: tuple[Rule, ...], shown: str
 
     Of accuracy only rules speak that are asked for, because they read the weights.
     """
-    rules = [rule for rule in chosen_rules((), ()) if rule.about.decides and rule not in shown_rules]
+    ids = {rule.id for rule in shown_rules}  # comparing rules compares their documentation
+    rules = [rule for rule in chosen_rules((), ()) if rule.about.decides and rule.id not in ids]
     return list(apply_rules(rules, Subject.MODEL, ModelContext(job.path, view, job.target), shown))
 
 
