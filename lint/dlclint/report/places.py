@@ -1,4 +1,4 @@
-"""The place of a finding in words, for formats whose places are lines of text."""
+"""The place of a finding in words, for every format that is read as text."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from dlclint.diagnostic import Confidence, Diagnostic, Safety, Severity, counted, size_text
 from dlclint.outcome import FileOutcome, Outcome
 from dlclint.report.counts import count_line, unlisted_line
+from dlclint.report.places import place_text
 from dlclint.report.rich.console import paper, printed
 from dlclint.report.rich.strip import strip_lines
 from dlclint.report.rich.verdict import print_verdict
@@ -121,19 +122,7 @@ def _group(console: Console, found: list[Diagnostic], unlisted: int) -> None:
 
 
 def _places(items: list[Diagnostic]) -> str:
-    shown = []
-    for item in items[:_SHOWN]:
-        place = item.location
-        if place.line is not None:
-            shown.append(f"line {place.line}, column {place.column}")
-        elif place.node_index is not None:
-            graph = f"{place.graph}/" if place.graph else ""
-            name = f" {place.node}" if place.node else ""
-            shown.append(f"{graph}node {place.node_index}{name} ({place.op}, tensor {place.tensor})")
-        elif place.tensor:
-            shown.append(f"tensor {place.tensor}")
-        else:
-            shown.append(place.graph or "the model")
+    shown = [place_text(item.location) or "the model" for item in items[:_SHOWN]]
     if len(items) > _SHOWN:
         shown.append(f"+ {len(items) - _SHOWN} more")
     return "at " + "; ".join(shown)
