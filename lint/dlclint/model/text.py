@@ -18,6 +18,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from dlclint.diagnostic import RAW_BYTE
+from dlclint.model.wire import varint
 
 _PREFIXES = (b"\xf4\x8f\xbe", b"\xf4\x8f\xbf")
 """How the characters from U+10FF80 to U+10FFFF, which stand for bytes, begin in UTF-8."""
@@ -159,8 +160,8 @@ def _message(
             else:
                 continue
             yield data[run:at]
-            yield _encoded(tag)
-            yield _encoded(len(new))
+            yield varint(tag)
+            yield varint(len(new))
             yield new
             run = position
         else:
@@ -180,12 +181,3 @@ def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
             return value, position
         shift += 7
     raise _Damaged
-
-
-def _encoded(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

@@ -131,8 +131,8 @@ class _Weaver:
             if inner_kind == wire.PAYLOAD:
                 continue  # the mark stands in a name or in data, where it means nothing
             inner_size, inner = self.message(body, stop, inner_kind)
-            pieces += [self.data[run:at], _key(number), _varint(inner_size), *inner]
-            size += at - run + len(_key(number)) + len(_varint(inner_size)) + inner_size
+            pieces += [self.data[run:at], _key(number), wire.varint(inner_size), *inner]
+            size += at - run + len(_key(number)) + len(wire.varint(inner_size)) + inner_size
             run = stop
         pieces.append(self.data[run:end])
         return size + end - run, pieces
@@ -155,7 +155,7 @@ class _Weaver:
         size = sum(len(piece) for piece in (*before, *after) if isinstance(piece, bytes))
         if isinstance(target, bytes):
             return size + len(target), [*before, target, *after]
-        head = _key(field) + _varint(target.size)
+        head = _key(field) + wire.varint(target.size)
         return size + len(head) + target.size, [*before, head, number, *after]
 
 
@@ -168,13 +168,4 @@ def external_fields(location: str, offset: int, size: int) -> bytes:
 
 
 def _key(field: int) -> bytes:
-    return _varint(field << 3 | 2)
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return wire.varint(field << 3 | 2)

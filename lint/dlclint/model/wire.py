@@ -214,10 +214,14 @@ class _Walker:
 
 
 def _header(tag: int, size: int) -> bytes:
+    return varint(tag) + varint(size)
+
+
+def varint(value: int) -> bytes:
+    """`value`, 0 or more, as protobuf writes it: 7 bits a byte, the lowest first."""
     out = bytearray()
-    for value in (tag, size):
-        while value >= 0x80:
-            out.append(value & 0x7F | 0x80)
-            value >>= 7
-        out.append(value)
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
     return bytes(out)
