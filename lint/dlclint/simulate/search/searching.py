@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -274,15 +275,9 @@ class Search:
             scheme = self._widened(start, leaders, found)
             return scheme, self.trials.value(f"first {count} of {_digest(sequence[:count])}", scheme)
 
-        low, high = 0, len(sequence)
-        while low < high:
-            middle = (low + high) // 2
-            if goal.reached(tried(middle)[1]):
-                high = middle
-            else:
-                low = middle + 1
-        scheme, value = tried(high)
-        kept = [leader for ends in sequence[:high] for leader in ends]
+        fewest = bisect_left(range(len(sequence)), True, key=lambda count: goal.reached(tried(count)[1]))
+        scheme, value = tried(fewest)
+        kept = [leader for ends in sequence[:fewest] for leader in ends]
         for leader in list(reversed(kept))[:_DROPPED]:
             fewer = [other for other in kept if other != leader]
             narrower = self._widened(start, fewer, found)
@@ -318,19 +313,13 @@ class Search:
         if not self.goal.better(value, best):
             return whole, best
         goal = self.goal if self.goal.reached(value) else _near(self.goal, value)
-        low, high = 0, len(ranked)
-        while low < high:
-            middle = (low + high) // 2
-            if goal.reached(tried(middle)[1]):
-                high = middle
-            else:
-                low = middle + 1
-        scheme, value = tried(high)
+        fewest = bisect_left(range(len(ranked)), True, key=lambda count: goal.reached(tried(count)[1]))
+        scheme, value = tried(fewest)
         size = sum(
             network.constants[name].size for name, grid in scheme.params.items()
             if grid is not whole.params[name]
         )  # fmt: skip
-        what_for = f"weights of {counted(high, 'layer')} at 16 bits, every activation too"
+        what_for = f"weights of {counted(fewest, 'layer')} at 16 bits, every activation too"
         self._row(what_for, value, False, scheme, size)
         return scheme, value
 
