@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 
 from dlclint.analysis.folding import folded_nodes
+from dlclint.analysis.matching.computed import find_computed
+from dlclint.analysis.matching.terms import other_operand, sole_reader
 from dlclint.diagnostic import Confidence, Safety, Severity, Source, counted
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import INT32_INDICES
@@ -367,7 +369,7 @@ def unmatched_pattern(context: ModelContext) -> Iterator[Finding]:
     for node in view.nodes():
         if node.key in view.in_pattern or node.op_type == "Erf":
             continue
-        match = repairs.patterns.find(node)
+        match = find_computed(node)
         if match is None or match.last.key in view.in_pattern:
             continue
         row = layer_table().rows[match.layer]
@@ -416,11 +418,10 @@ def _bias_of(product: Node) -> Node | None:
     ):
         return None
     weight = graph.constant(product.input(1))
-    readers = graph.consumers(product.outputs[0])
-    if weight is None or len(weight.shape) != 2 or len(readers) != 1 or product.outputs[0] in graph.outputs:
+    add = sole_reader(graph, product.outputs[0])
+    if weight is None or len(weight.shape) != 2 or add is None:
         return None
-    add = readers[0]
-    if add.op_type != "Add" or add.graph is not graph or len(add.inputs) != 2 or (add.version or 0) < 7:
+    if add.op_type != "Add" or len(add.inputs) != 2 or (add.version or 0) < 7:
         return None
-    bias = graph.constant(add.input(1) if add.input(0) == product.outputs[0] else add.input(0))
+    bias = graph.constant(other_operand(add, product.outputs[0]))
     return add if bias is not None and bias.shape in ((weight.shape[1],), (1, weight.shape[1])) else None

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from dlclint.analysis.layers import Presence, layers_of
+from dlclint.analysis.matching.terms import sole_reader
 from dlclint.analysis.partition import bytes_of
 from dlclint.diagnostic import About, Confidence, Safety, Severity, Source, counted, size_text
 from dlclint.model.graph import Node
@@ -165,9 +166,9 @@ def divide(context: ModelContext) -> Iterator[Finding]:
 def _after(node: Node) -> tuple[Node | None, bool]:
     """The convolution that a node reads (a batch normalization between folds away), and if it reads alone."""
     producer = node.graph.producer(node.input(0))
-    alone = len(node.graph.consumers(node.input(0))) == 1
+    alone = sole_reader(node.graph, node.input(0)) is node
     if producer is not None and producer.op_type == "BatchNormalization":
-        alone = alone and len(node.graph.consumers(producer.input(0))) == 1
+        alone = alone and sole_reader(node.graph, producer.input(0)) is producer
         producer = node.graph.producer(producer.input(0))
     weighted = producer is not None and producer.op_type in CONVOLUTIONS
     return (producer if weighted else None), alone

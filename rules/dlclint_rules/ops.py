@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, other_voices, verdict_on
+from dlclint.analysis.matching.computed import find_computed
 from dlclint.analysis.versions import Listing, listing_for
 from dlclint.diagnostic import About, Confidence, Safety, Severity
 from dlclint.model.graph import Node
@@ -296,7 +297,7 @@ def pattern_only(context: ModelContext) -> Iterator[Finding]:
 
 
 def _as_gelu(erf: Node) -> Fix | None:
-    match = repairs.patterns.find(erf)
+    match = find_computed(erf)
     return None if match is None else repairs.patterns.rewritten(match)
 
 
@@ -460,16 +461,15 @@ def no_runtime(context: ModelContext) -> Iterator[Finding]:
         htp = runtime is Runtime.HTP
         for pattern in view.patterns:
             row = rows[pattern.layer]
+            graph = next(graph for graph in view.model.graphs() if graph.path == pattern.path)
             if not row.runtimes[runtime.column]:
-                first = min(pattern.nodes)
-                graph = next(graph for graph in view.model.graphs() if graph.path == first[0])
                 yield Finding(
                     f"{pattern.layer}, which {len(pattern.nodes)} nodes from here form, "
                     f"is not on {runtime.value}",
                     Severity.ERROR,
                     sources.layer_row(f"row {row.number} {row.name}"),
                     help="choose another runtime or allow CPU fallback",
-                    node=graph.nodes[first[1]],
+                    node=pattern.members(graph)[0],
                 )
         for node in context.view.official_nodes:
             known = node.op_type in context.view.table.rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dlclint.analysis.matching.terms import sole_reader
 from dlclint.diagnostic import About, Confidence, Severity, Source, counted
 from dlclint.model.contradictions import operand_texts
 from dlclint.model.dimensions import NOTHING
@@ -265,10 +266,10 @@ def _between_reshapes(graph: Graph, tensor: str) -> bool:
     chain = [first]
     for op in ("Transpose", "Reshape"):
         made = chain[-1].outputs[0]
-        readers = graph.consumers(made)
-        if made in graph.outputs or len(readers) != 1 or readers[0].op_type != op:
+        reader = sole_reader(graph, made)
+        if reader is None or reader.op_type != op:
             return False
-        chain.append(readers[0])
+        chain.append(reader)
     ends = (graph.rank(first.input(0)), graph.rank(chain[-1].outputs[0]))
     return all(rank is not None and rank <= 5 for rank in ends)
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from dlclint.analysis.patterns import find_patterns
+from dlclint.analysis.matching.patterns import find_patterns
 from dlclint.model.evaluation.values import Values
 from dlclint.model.graph import Model
 

@@ -13,8 +13,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper, parser
 
+from dlclint.analysis.qdq.lifting import holds_quantization
 from dlclint.analysis.view import ModelView
-from dlclint.confirm.quantize import _nibbles, holds_quantization, quantize
+from dlclint.confirm.quantize import _nibbles, quantize
 from dlclint.confirm.question import CannotAsk, Question, question_of
 from dlclint.confirm.ranges import ActivationGrids, Grid
 from dlclint.confirm.stored import StoredGrids

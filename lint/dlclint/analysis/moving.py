@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import TYPE_CHECKING
 
+from dlclint.analysis.matching.terms import sole_reader
 from dlclint.model.op_facts import KEEPS_GRID, MOVES, SELECTS
 
 if TYPE_CHECKING:
@@ -51,3 +52,18 @@ def origin(graph: Graph, name: str, known: Container[str]) -> str:
         current = moved[0]
         passed.add(current)
     return current
+
+
+def destination(graph: Graph, name: str, wanted: Container[str]) -> str:
+    """The nearest tensor, this one included, that is in `wanted` and that this one is moved to; else "".
+
+    Ops that alone read a tensor and only move it are followed.
+    """
+    passed: set[str] = set()
+    while name not in wanted:
+        reader = sole_reader(graph, name)
+        if reader is None or name in passed or moved_inputs(reader) != (name,):
+            return ""
+        passed.add(name)
+        name = reader.output(0)
+    return name

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dlclint.analysis.matching.terms import squared
 from dlclint.analysis.moving import origin
 from dlclint_schemas.record import record
 
@@ -39,31 +40,19 @@ class SumOfSquares:
     most: float | None
 
 
-def is_square(node: Node) -> bool:
-    """Whether a node makes the squares of its first input: x times x, or Pow 2."""
-    if node.domain:
-        return False
-    if node.op_type == "Mul":
-        return len(node.inputs) == 2 and node.inputs[0] == node.inputs[1]
-    if node.op_type != "Pow":
-        return False
-    value = node.graph.small_value(node.input(1), 1)
-    return value is not None and value.size == 1 and float(value.reshape(-1)[0]) == 2.0
-
-
 def sums_of_squares(view: ModelView) -> Iterator[SumOfSquares]:
     """Every sum of more than one square, in graph order, but those inside a pattern that becomes one op."""
     fused = view.in_pattern
     for node in view.as_float.nodes():
         if node.domain or node.key in fused or node.key in view.folded:
             continue
-        squared = _squared(node)
-        count = _count(node) if squared else None
+        tensor = _summed(node)
+        count = _count(node) if tensor else None
         if count is not None and count > 1:
-            yield _judged(view, node, squared, count)
+            yield _judged(view, node, tensor, count)
 
 
-def _squared(node: Node) -> str:
+def _summed(node: Node) -> str:
     """The tensor whose squares a node sums; "" where it sums none."""
     if node.op_type == "LpNormalization":
         return node.input(0) if int(node.attribute("p", 2)) == 2 else ""
@@ -72,7 +61,28 @@ def _squared(node: Node) -> str:
     if node.op_type != "ReduceSum":
         return ""
     square = node.graph.producer(node.input(0))
-    return square.input(0) if square is not None and is_square(square) else ""
+    return squared(square) if square is not None else ""
+
+
+def divides_by_own_rms(node: Node) -> bool:
+    """x / sqrt(mean(x^2) + e), however spelled: a root mean square normalization."""
+    if node.op_type not in ("Div", "Mul") or len(node.inputs) != 2:
+        return False
+    for x, root in (node.inputs, node.inputs[::-1])[: 1 if node.op_type == "Div" else 2]:
+        made = node.graph.producer(root)
+        if node.op_type == "Mul":
+            made = (
+                None if made is None or made.op_type != "Reciprocal" else node.graph.producer(made.input(0))
+            )
+        for op in ("Sqrt", "Add", "ReduceMean"):
+            if made is None or made.op_type != op or made.domain:
+                break
+            inner = [node.graph.producer(name) for name in made.inputs]
+            made = next((found for found in inner if found is not None and found.op_type != "Constant"), None)
+        else:
+            if made is not None and squared(made) == x:
+                return True
+    return False
 
 
 def _axes(node: Node) -> list[int] | None:
@@ -105,20 +115,20 @@ def _count(node: Node) -> int | None:
     return math.prod(known) if len(known) == len(sizes) else None
 
 
-def _judged(view: ModelView, node: Node, squared: str, count: int) -> SumOfSquares:
+def _judged(view: ModelView, node: Node, tensor: str, count: int) -> SumOfSquares:
     if node.graph is not view.as_float.model.graph:
-        return SumOfSquares(node, squared, count, None, 0.0, None)
+        return SumOfSquares(node, tensor, count, None, 0.0, None)
     expected, least, most = None, 0.0, None
     estimates, ranges = view.as_float.activations, view.as_float.certain
-    estimate = estimates.get(origin(node.graph, squared, estimates))
+    estimate = estimates.get(origin(node.graph, tensor, estimates))
     if estimate is not None and estimate.known:
         squares = estimate.mean**2 + estimate.deviation**2
         over_channels = estimate.channels == 1 or 1 in (_axes(node) or ())
         expected = count * float(squares.mean() if over_channels else squares.max())
-    sure = ranges.get(origin(node.graph, squared, ranges))
+    sure = ranges.get(origin(node.graph, tensor, ranges))
     if sure is not None:
         nearest = np.maximum(np.maximum(sure.low, -sure.high), 0.0)
         least = count * float(nearest.min()) ** 2
         if sure.finite:
             most = count * max(abs(sure.minimum), abs(sure.maximum)) ** 2
-    return SumOfSquares(node, squared, count, expected, least, most)
+    return SumOfSquares(node, tensor, count, expected, least, most)

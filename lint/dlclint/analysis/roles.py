@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from dlclint.analysis.matching.terms import sole_reader
 from dlclint.model.op_facts import ABSORBED, CONVOLUTIONS, RECURRENT, WEIGHTED_OPS, Role, positions
 from dlclint_schemas.record import record
 
@@ -80,15 +81,11 @@ def absorbed_chain(node: Node) -> list[Node]:
     passed = {node.key}
     current = node
     while True:
-        output = current.outputs[0]
-        consumers = current.graph.consumers(output)
-        if len(consumers) != 1 or output in current.graph.outputs:
-            break
-        following = consumers[0]
+        following = sole_reader(current.graph, current.outputs[0])
         if (
-            following.op_type not in ABSORBED
-            or following.input(0) != output
-            or following.graph is not current.graph
+            following is None
+            or following.op_type not in ABSORBED
+            or following.input(0) != current.outputs[0]
             or following.key in passed  # a cycle, which an invalid model may have
         ):
             break

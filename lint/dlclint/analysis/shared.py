@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
-from dlclint.analysis.moving import moved_inputs
+from dlclint.analysis.moving import destination, moved_inputs
 from dlclint.analysis.roles import vector
 from dlclint.encodings import grid
 from dlclint_schemas.record import record
@@ -231,18 +231,6 @@ def _ends(view: ModelView, graph: Graph, name: str) -> tuple[float, ...]:
     return (sure.minimum, sure.maximum) if sure is not None and sure.finite else ()
 
 
-def leaves_as(graph: Graph, name: str) -> str:
-    """The graph output that a tensor leaves as, moved but not computed with; "" where it does not."""
-    passed: set[str] = set()
-    while name not in graph.outputs:
-        readers = graph.consumers(name)
-        if len(readers) != 1 or name in passed or moved_inputs(readers[0]) != (name,):
-            return ""
-        passed.add(name)
-        name = readers[0].output(0)
-    return name
-
-
 def sentence(found: SharedGrid) -> str:
     """What is lost, with its numbers."""
     lost, bits = found.lost, found.bitwidth
@@ -290,7 +278,7 @@ def suspicion(guess: Suspicion, bitwidth: int) -> str:
 def remedy(found: SharedGrid, wide_is_taken: bool) -> str:
     """What to do: outputs apart, scaling, or 16 bits; `wide_is_taken` says that the target has those."""
     ways = []
-    if found.joins and leaves_as(found.node.graph, found.output):
+    if found.joins and destination(found.node.graph, found.output, found.node.graph.outputs):
         ways.append("let the two leave the model as outputs of their own")
     if found.joins and found.wide:
         ways.append(f"divide the second by {found.factor} before, and multiply after the model")

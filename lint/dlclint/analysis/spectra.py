@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from dlclint.analysis.matching.terms import scalar, squared
 from dlclint.analysis.moving import moved_inputs
-from dlclint.analysis.norms import is_square
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import CONVOLUTIONS
 from dlclint.model.tensors import Tensor, Unavailable
@@ -117,13 +117,8 @@ def _are_sinusoids(rows: npt.NDArray[np.float64]) -> bool:
 def _ends(node: Node) -> bool:
     if node.op_type in ("Sqrt", "Log", "ReduceL2", "ReduceLogSum"):
         return True
-    exponent = _exponent(node) if node.op_type == "Pow" else None
+    exponent = scalar(node.graph, node.input(1)) if node.op_type == "Pow" else None
     return exponent is not None and 0 < exponent < 1
-
-
-def _exponent(node: Node) -> float | None:
-    value = node.graph.small_value(node.input(1), 1)
-    return float(value.reshape(-1)[0]) if value is not None and value.size == 1 else None
 
 
 @dataclass(slots=True)
@@ -247,7 +242,7 @@ class _Walk:
 
 
 def _is_square(node: Node) -> bool:
-    return is_square(node) or (not node.domain and node.op_type in ("ReduceSumSquare", "ReduceL2"))
+    return bool(squared(node)) or (not node.domain and node.op_type in ("ReduceSumSquare", "ReduceL2"))
 
 
 def _outputs(graph: Graph) -> Iterator[str]:

@@ -16,8 +16,8 @@ from dlclint.analysis.folding import NodeKey, folded_nodes, is_static, shape_ari
 from dlclint.analysis.layers import Presence, Verdict, known_by, verdict_of
 from dlclint.analysis.layout import image_tensors
 from dlclint.analysis.lengths import Lengths, lengths
+from dlclint.analysis.matching.patterns import Pattern, find_patterns
 from dlclint.analysis.partition import Partition, Placed, count_cuts, partition
-from dlclint.analysis.patterns import Pattern, find_patterns
 from dlclint.analysis.support import Blocker, RuntimeSupport, SupportMatrix, dlc_text
 from dlclint.analysis.versions import newest_listed_opset
 from dlclint.analysis.weights.store import Weights

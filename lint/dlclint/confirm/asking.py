@@ -7,12 +7,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from dlclint.analysis.qdq.lifting import holds_quantization
 from dlclint.analysis.view import ModelView
 from dlclint.confirm.compare import Confirmation, rows_of
 from dlclint.confirm.dlc import write_dlc
 from dlclint.confirm.log import read_log
 from dlclint.confirm.process import Backend
-from dlclint.confirm.quantize import holds_quantization, quantize
+from dlclint.confirm.quantize import quantize
 from dlclint.confirm.question import CannotAsk, question_of, with_places
 from dlclint.confirm.ranges import ActivationGrids
 from dlclint.confirm.reasons import failure_reason

@@ -16,7 +16,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from dlclint.analysis.folding import NodeKey
-from dlclint.analysis.patterns import Pattern
+from dlclint.analysis.matching.patterns import Pattern
 from dlclint.analysis.view import ModelView
 from dlclint.confirm.question import CannotAsk
 from dlclint.confirm.ranges import DEFAULT, ActivationGrids, Grid
@@ -27,23 +27,16 @@ from dlclint.model.op_facts import (
     PARAMETER_ROLES,
     WEIGHTED_OPS,
     Role,
-    is_qdq,
     role,
 )
 from dlclint.model.tensors import Array, Unavailable
 from dlclint_schemas.quantization import quantization_facts
-from dlclint_schemas.record import record
 
 _UNSIGNED = {8: (np.uint8, TensorProto.UINT8), 16: (np.uint16, TensorProto.UINT16)}
 _MOST = 1 << 30
 """Bytes of quantized weights that one serialized model takes, well below protobuf's 2 GiB."""
 _STAYS_FLOAT = PARAMETER_ROLES | {Role.MEAN, Role.VARIANCE, Role.BOUND}
 """Float inputs that the provider reads as parameters, which must stay float."""
-
-
-def holds_quantization(model: Model) -> bool:
-    """Whether a model carries its quantization, so that it is asked about as it is."""
-    return any(is_qdq(node.op_type, node.domain) for graph in model.graphs() for node in graph.nodes)
 
 
 def quantize(
@@ -68,28 +61,9 @@ def quantize(
     return frozenset(work.meant)
 
 
-@record
-class Gelu:
-    """A recognized GELU: the indices of its first and last node, and the tensor that it reads."""
-
-    first: int
-    last: int
-    reads: str
-
-
-def gelu_of(graph: Graph, pattern: Pattern) -> Gelu | None:
-    """The GELU that a pattern is; None for another layer, or where something else reads a part of it."""
-    if pattern.layer != "Gelu" or any(path != graph.path for path, _ in pattern.nodes):
-        return None
-    nodes = [graph.nodes[index] for _, index in sorted(pattern.nodes)]
-    made = {name for node in nodes for name in node.outputs}
-    read = {name for node in nodes for name in node.inputs if name not in made}
-    inner = made - set(nodes[-1].outputs)
-    outside = {reader.key for name in inner for reader in graph.consumers(name)} - pattern.nodes
-    reads = [name for name in read if graph.small_value(name) is None]
-    if outside or inner & set(graph.outputs) or len(reads) != 1:
-        return None
-    return Gelu(nodes[0].index, nodes[-1].index, reads[0])
+def is_one_gelu(pattern: Pattern, graph: Graph) -> bool:
+    """Whether a pattern is a GELU of the graph that one node can stand for."""
+    return pattern.layer == "Gelu" and pattern.path == graph.path and pattern.is_closed(graph)
 
 
 @dataclass(slots=True)
@@ -109,21 +83,16 @@ class _Insertion:
     scales: dict[str, Array] = field(default_factory=dict)
     """The scale of each weight, by what its op reads: a bias is a multiple of it."""
     stored: dict[str, None] = field(default_factory=dict)
-    patterns: dict[NodeKey, int] = field(default_factory=dict)
-    members: list[list[int]] = field(default_factory=list)
-    """The indices of each pattern's nodes."""
-    gelus: dict[NodeKey, Gelu] = field(default_factory=dict)
-    """The GELU that each of its nodes is part of."""
+    patterns: dict[NodeKey, Pattern] = field(default_factory=dict)
+    within: set[str] = field(default_factory=set)
+    """Tensors that only nodes of their own pattern read, so that nothing is put there."""
     movers: frozenset[str] = frozenset(quantization_facts()["aimet_htp_config"]["output_not_quantized_ops"])
     bytes: int = 0
 
     def __post_init__(self) -> None:
-        for number, pattern in enumerate(self.view.patterns):
-            self.patterns.update(dict.fromkeys(pattern.nodes, number))
-            self.members.append(sorted(at for path, at in pattern.nodes if path == self.graph.path))
-            gelu = gelu_of(self.graph, pattern)
-            if gelu is not None:
-                self.gelus.update(dict.fromkeys(pattern.nodes, gelu))
+        for pattern in self.view.patterns:
+            self.patterns.update(dict.fromkeys(pattern.nodes, pattern))
+            self.within |= pattern.inner(self.graph)
 
     def run(self) -> None:
         outputs = set(self.graph.outputs)
@@ -133,16 +102,16 @@ class _Insertion:
             if node.key in self.view.folded or node.domain:
                 self.nodes.append(copied.proto)
                 continue
-            gelu = self.gelus.get(node.key)
-            if gelu is not None:
-                if node.index != gelu.last:
+            pattern = self.patterns.get(node.key)
+            if pattern is not None and is_one_gelu(pattern, self.graph):
+                if node.key != max(pattern.nodes):
                     continue
-                self.merge(gelu, copied.proto)
+                self.merge(pattern, copied.proto)
             else:
                 self.rewire(node, copied.proto)
             self.nodes.append(copied.proto)
             for position, name in enumerate(node.outputs):
-                if not name or not self.is_float(name) or self.inside_pattern(node, name):
+                if not name or not self.is_float(name) or name in self.within:
                     continue
                 inner = f"{name}/float" if name in outputs else name
                 if self.is_forced(node):
@@ -154,14 +123,6 @@ class _Insertion:
         kept = [onnx.NodeProto.FromString(proto.SerializeToString()) for proto in self.nodes]
         del self.asked.proto.graph.node[:]
         self.asked.proto.graph.node.extend(kept)
-
-    def inside_pattern(self, node: Node, name: str) -> bool:
-        """Whether a tensor lies within a pattern that becomes one layer, so that nothing is put there."""
-        pattern = self.patterns.get(node.key)
-        readers = self.graph.consumers(name)
-        if pattern is None or not readers or name in self.graph.outputs:
-            return False
-        return all(self.patterns.get(reader.key) == pattern for reader in readers)
 
     def is_forced(self, node: Node) -> bool:
         """Whether the file keeps a weight or bias float, which makes both and the output float.
@@ -177,10 +138,10 @@ class _Insertion:
         asked without it, the provider computes the op in float (measured).
         """
         pattern = self.patterns.get(node.key)
-        ends = [node] if pattern is None else [self.graph.nodes[at] for at in self.members[pattern]]
+        ends = [node] if pattern is None else pattern.members(self.graph)
         for end in ends:
             for name in end.outputs:
-                if not name or not self.is_float(name) or self.inside_pattern(end, name):
+                if not name or not self.is_float(name) or name in self.within:
                     continue
                 given = self.grids.given(name)
                 if isinstance(given, Grid):
@@ -272,7 +233,7 @@ class _Insertion:
                 self.moved.setdefault(node.key, self.made[name].at(width or self.made[name].bitwidth))
                 if pattern is not None:
                     # Two reads of one tensor make the pattern's form.
-                    result = f"{name}/pattern{pattern}"
+                    result = f"{name}/pattern{min(pattern.nodes)[1]}"
                 if result not in self.stored:
                     self.stored[result] = None
                     read = self.dequantize(name, result, width)
@@ -286,14 +247,14 @@ class _Insertion:
         if changed:
             self.meant.append(node.key)
 
-    def merge(self, gelu: Gelu, proto: onnx.NodeProto) -> None:
+    def merge(self, pattern: Pattern, proto: onnx.NodeProto) -> None:
         """Let one Gelu, named as the first node of the pattern, stand where its last node stood."""
-        first = self.graph.nodes[gelu.first]
-        name = self.asked.graph.nodes[gelu.first].proto.name
-        reads = gelu.reads
+        first = pattern.members(self.graph)[0]
+        name = self.asked.graph.nodes[first.index].proto.name
+        reads = pattern.source
         if reads in self.made:
             reads = f"{name}/in0"
-            self.dequantize(gelu.reads, reads, self.width(first))
+            self.dequantize(pattern.source, reads, self.width(first))
             self.meant.append(first.key)
         proto.CopyFrom(helper.make_node("Gelu", [reads], list(proto.output), name, domain=MICROSOFT))
 

@@ -125,31 +125,18 @@ def network_of(view: ModelView) -> Network:
     builder = _Builder(view)
     builder.constants_of_file()
     steps = builder.steps(builder.needed())
-    inner = _inner(view) & {name for step in steps for name in step.outputs}
+    graph = view.model.graph
+    fused = {name for pattern in view.patterns for name in pattern.inner(graph)}
+    inner = fused & {name for step in steps for name in step.outputs}
     return Network(
         view,
         steps,
         builder.constants,
-        view.model.graph.inputs,
-        view.model.graph.outputs,
+        graph.inputs,
+        graph.outputs,
         frozenset(inner),
         builder.norms,
     )
-
-
-def _inner(view: ModelView) -> set[str]:
-    """Tensors of the main graph that only nodes of their own pattern read."""
-    graph = view.model.graph
-    found: set[str] = set()
-    for pattern in view.patterns:
-        for path, index in pattern.nodes:
-            if path != graph.path:
-                continue
-            for name in graph.nodes[index].outputs:
-                readers = graph.consumers(name)
-                if readers and name not in graph.outputs and all(r.key in pattern.nodes for r in readers):
-                    found.add(name)
-    return found
 
 
 class _Builder:

@@ -15,7 +15,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from dlclint.confirm.quantize import gelu_of
+from dlclint.analysis.folding import NodeKey
+from dlclint.analysis.matching.patterns import Pattern
+from dlclint.confirm.quantize import is_one_gelu
 from dlclint.model.op_facts import MICROSOFT, Role
 from dlclint.model.tensors import Array
 from dlclint.simulate.evaluating import Evaluator
@@ -96,10 +98,12 @@ class _Insertion:
             self.quantize(name, name)
         for step in network.steps:
             gelu = gelus.get(step.key)
-            if gelu is not None and step.node.index != gelu[1]:
+            if gelu is not None and step.key != max(gelu.nodes):
                 continue
             outputs = [self.inner(name) for name in step.outputs]
-            self.nodes.append(self.merged(step, gelu[0], outputs) if gelu else self.rewired(step, outputs))
+            self.nodes.append(
+                self.merged(step, gelu.source, outputs) if gelu else self.rewired(step, outputs)
+            )
             for name in filter(None, step.outputs):
                 self.quantize(name, self.inner(name))
                 if name in network.outputs and name in self.scheme.activations:
@@ -123,15 +127,11 @@ class _Insertion:
             self.stored,
         )
 
-    def gelus(self) -> dict[tuple[str, int], tuple[str, int]]:
-        """What each node of a written-out GELU belongs to: the tensor it reads, and its last node."""
+    def gelus(self) -> dict[NodeKey, Pattern]:
+        """The written-out GELU that a node belongs to."""
         view = self.evaluator.network.view
-        found = {}
-        for pattern in view.patterns:
-            gelu = gelu_of(view.model.graph, pattern)
-            if gelu is not None:
-                found.update(dict.fromkeys(pattern.nodes, (gelu.reads, gelu.last)))
-        return found
+        gelus = [pattern for pattern in view.patterns if is_one_gelu(pattern, view.model.graph)]
+        return {key: gelu for gelu in gelus for key in gelu.nodes}
 
     def merged(self, step: Step, reads: str, outputs: list[str]) -> onnx.NodeProto:
         """One Gelu in place of the nodes that spell it."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dlclint.analysis.activations.certain import Interval, interval
+from dlclint.analysis.matching.terms import clip_bounds, sole_reader
 from dlclint.analysis.moving import hands_on_all, moved_inputs, origin
-from dlclint.analysis.patterns import clip_bounds
 from dlclint.diagnostic import Confidence, Severity, Source
 from dlclint.encodings.given import GivenGrid, given_grids
 from dlclint.rule import EncodingsContext, Finding
@@ -153,7 +153,7 @@ def _beyond(item: Encoded) -> tuple[float, float]:
     maker = item.node.graph.producer(item.node.input(0))
     if maker is None or maker.domain or maker.op_type not in fused_behind():
         return 0.0, 0.0
-    if len(item.node.graph.consumers(item.node.input(0))) != 1:
+    if sole_reader(item.node.graph, item.node.input(0)) is None:
         return 0.0, 0.0
     own = _own_bounds(item.node)
     least = max(1.5 * item.grid.scale, threshold("range_slack") * (item.grid.high - item.grid.low))
@@ -163,7 +163,7 @@ def _beyond(item: Encoded) -> tuple[float, float]:
 
 def _own_bounds(node: Node) -> Interval:
     """What a Relu or Clip cuts to by itself."""
-    low, high = (0.0, None) if node.op_type == "Relu" else clip_bounds(node.graph, node)
+    low, high = clip_bounds(node)
     return interval(-math.inf if low is None else low, math.inf if high is None else high)
 
 

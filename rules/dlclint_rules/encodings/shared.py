@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from dlclint.analysis.moving import moved_inputs, origin
+from dlclint.analysis.moving import destination, origin
 from dlclint.analysis.shared import BOUNDED, GIVEN, SharedGrid, Span, judged, operands, remedy, sentence
 from dlclint.diagnostic import Confidence, Severity
 from dlclint.encodings.given import GivenGrid, given_grids
@@ -14,9 +13,6 @@ from dlclint.target import Runtime
 from dlclint_rules import sources
 from dlclint_rules.encodings.repairs import widened
 from dlclint_rules.encodings.reporting import at, capped, encodings_rule
-
-if TYPE_CHECKING:
-    from dlclint.model.graph import Graph, Node
 
 
 @encodings_rule()
@@ -48,7 +44,7 @@ def shared_grid(context: EncodingsContext) -> Iterator[Finding]:
         for node in graph.nodes:
             if len(operands(node)) < 2:
                 continue
-            given = _grid_behind(graph, node, grids)
+            given = grids.get(destination(graph, node.output(0), grids))
             found = None if given is None else judged(node, span_of, given.scale, given.bitwidth)
             if given is not None and found is not None:
                 yield given, found
@@ -76,16 +72,3 @@ def shared_grid(context: EncodingsContext) -> Iterator[Finding]:
         return at(context, given.row, (), made)
 
     yield from capped(context, lossy(), finding, "shared grids")
-
-
-def _grid_behind(graph: Graph, node: Node, grids: dict[str, GivenGrid]) -> GivenGrid | None:
-    """The grid of an op's output, or of where it is moved to next, if it has none itself."""
-    name = node.output(0)
-    passed: set[str] = set()
-    while name not in grids and name not in passed:
-        passed.add(name)
-        readers = graph.consumers(name)
-        if len(readers) != 1 or name in graph.outputs or moved_inputs(readers[0]) != (name,):
-            return None
-        name = readers[0].output(0)
-    return grids.get(name)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from dlclint.analysis.patterns import clip_bounds
+from dlclint.analysis.matching.terms import clip_bounds
 from dlclint.analysis.roles import channel_axis, vector
 from dlclint.model.evaluation.arithmetic import ARITHMETIC
 from dlclint.model.evaluation.bounds import FAILURES
@@ -339,7 +339,7 @@ def _permuted(node: Node, axis: int | None) -> int | None:
 
 
 def _clipped(node: Node, given: Interval | None) -> Interval | None:
-    low, high = clip_bounds(node.graph, node)
+    low, high = clip_bounds(node)
     least, most = -math.inf if low is None else low, math.inf if high is None else high
     if given is None:
         return interval(least, most) if least <= most else None

@@ -26,7 +26,10 @@ from dlclint.analysis.activations.estimate import (
 from dlclint.analysis.activations.products import through_product
 from dlclint.analysis.activations.weighted import through_weights
 from dlclint.analysis.folding import NodeKey
-from dlclint.analysis.patterns import Pattern, clip_bounds
+from dlclint.analysis.matching.gates import gate_of
+from dlclint.analysis.matching.patterns import Pattern
+from dlclint.analysis.matching.terms import clip_bounds
+from dlclint.analysis.norms import divides_by_own_rms
 from dlclint.analysis.roles import vector
 from dlclint.analysis.weights.store import Weights
 from dlclint.model.graph import Graph, Node
@@ -93,7 +96,7 @@ def activation_ranges(
     Nothing else is known of the inputs, so without them what stands before the first normalization has
     none, unless its op bounds it.
     """
-    walk = _Walk(weights, dict(_fused(graph, patterns)))
+    walk = _Walk(weights, {max(pattern.nodes): pattern for pattern in patterns})
     for name, mean, deviation in moments:
         walk.found[name] = normal(np.array([mean]), np.array([deviation]), Basis.GIVEN)
     for node in graph.nodes:
@@ -105,7 +108,7 @@ def activation_ranges(
 class _Walk:
     """The estimates so far."""
 
-    def __init__(self, weights: Weights, fused: Mapping[NodeKey, tuple[str, str]]) -> None:
+    def __init__(self, weights: Weights, fused: Mapping[NodeKey, Pattern]) -> None:
         self.weights = weights
         self.fused = fused
         self.found: dict[str, Estimate] = {}
@@ -122,13 +125,13 @@ class _Walk:
             self.found.update((output, made) for output in node.outputs if output)
 
     def fused_end(self, node: Node) -> Estimate | None:
-        layer, x = self.fused.get(node.key, ("", ""))
-        if layer == "LayerNorm":
-            return normal(np.zeros(1), np.ones(1), Basis.NORMALIZATION)
-        given = self.found.get(x)
-        if given is None or layer not in ("Gelu", "HardSwish"):
+        pattern = self.fused.get(node.key)
+        if pattern is None:
             return None
-        return through(given, _UNARY[layer])
+        if pattern.layer == "LayerNorm":
+            return normal(np.zeros(1), np.ones(1), Basis.NORMALIZATION)
+        given = self.found.get(pattern.source)
+        return None if given is None else through(given, _UNARY[pattern.layer])
 
     def estimate(self, node: Node) -> Estimate | None:
         op, graph = node.op_type, node.graph
@@ -195,7 +198,7 @@ class _Walk:
         return single(mean, deviation, statistics.minimum, statistics.maximum, Basis.BOUND)
 
     def arithmetic(self, node: Node) -> Estimate | None:
-        if _divides_by_own_rms(node):
+        if divides_by_own_rms(node):
             return normal(np.zeros(1), np.ones(1), Basis.NORMALIZATION)
         known = [self.found[name] for name in node.inputs if name in self.found]
         if not known:
@@ -217,20 +220,14 @@ class _Walk:
 
     def gated(self, node: Node) -> Estimate | None:
         """x * Sigmoid(x) and the like, whose factors are anything but independent."""
-        if node.op_type != "Mul" or len(node.inputs) != 2:
+        x, gate = gate_of(node) or ("", node)
+        if x not in self.found:
             return None
-        for x, gate in (node.inputs, node.inputs[::-1]):
-            producer = node.graph.producer(gate)
-            if producer is None or producer.input(0) != x or x not in self.found:
-                continue
-            if producer.op_type == "HardSigmoid":
-                function = _hard_sigmoid(producer)
-            elif producer.op_type in _UNARY:
-                function = _UNARY[producer.op_type]
-            else:
-                continue
-            return through(self.found[x], _gate(function))
-        return None
+        if gate.op_type == "HardSigmoid":
+            return through(self.found[x], _gate(_hard_sigmoid(gate)))
+        if gate.op_type not in _UNARY:
+            return None
+        return through(self.found[x], _gate(_UNARY[gate.op_type]))
 
     def concat(self, node: Node) -> Estimate | None:
         parts = [self.operand(node, index, 1) for index in range(len(node.inputs))]
@@ -250,34 +247,6 @@ class _Walk:
                     all(part.known for part in wide),
                 )
         return mixed([part.whole() for part in known])
-
-
-def _divides_by_own_rms(node: Node) -> bool:
-    """x / sqrt(mean(x^2) + e), however spelled: a root mean square normalization."""
-    if node.op_type not in ("Div", "Mul") or len(node.inputs) != 2:
-        return False
-    for x, root in (node.inputs, node.inputs[::-1])[: 1 if node.op_type == "Div" else 2]:
-        made = node.graph.producer(root)
-        if node.op_type == "Mul":
-            made = (
-                None if made is None or made.op_type != "Reciprocal" else node.graph.producer(made.input(0))
-            )
-        for op in ("Sqrt", "Add", "ReduceMean"):
-            if made is None or made.op_type != op or made.domain:
-                break
-            inner = [node.graph.producer(name) for name in made.inputs]
-            made = next((found for found in inner if found is not None and found.op_type != "Constant"), None)
-        else:
-            if made is not None and _is_square(made, x):
-                return True
-    return False
-
-
-def _is_square(node: Node, x: str) -> bool:
-    if node.op_type == "Mul":
-        return list(node.inputs) == [x, x]
-    exponent = node.graph.small_value(node.input(1), 1) if node.op_type == "Pow" else None
-    return exponent is not None and node.input(0) == x and float(exponent.reshape(-1)[0]) == 2.0
 
 
 def _combined(op: str, one: Estimate, other: Estimate) -> Estimate:
@@ -328,7 +297,7 @@ def _gate(function: Callable[[Floats], Floats]) -> Callable[[Floats], Floats]:
 
 
 def _clip(node: Node, given: Estimate | None) -> Estimate | None:
-    low, high = (0.0, None) if node.op_type == "Relu" else clip_bounds(node.graph, node)
+    low, high = clip_bounds(node)
     below = low is None and (node.has("min") or bool(node.input(1)))
     above = high is None and (node.has("max") or bool(node.input(2)))
     if node.op_type == "Clip" and (below or above):
@@ -376,23 +345,3 @@ def _by_channel(node: Node, shape: tuple[int, ...], channels: int) -> int:
         return 0
     aligned = (1,) * (rank - len(shape)) + tuple(shape)
     return channels if aligned[1] == channels and math.prod(aligned) == channels else 0
-
-
-def _fused(graph: Graph, patterns: Sequence[Pattern]) -> list[tuple[NodeKey, tuple[str, str]]]:
-    """For each recognized subgraph of the main graph: its last node, the layer, and what goes in."""
-    ends = []
-    nodes = graph.nodes
-    for pattern in patterns:
-        if any(path for path, _ in pattern.nodes):
-            continue
-        members = [nodes[index] for _, index in sorted(pattern.nodes)]
-        made = {output for member in members for output in member.outputs}
-        outside = [
-            name
-            for member in members
-            for name in member.inputs
-            if name and name not in made and member.graph.constant(name) is None
-        ]
-        if outside:
-            ends.append((members[-1].key, (pattern.layer, outside[0])))
-    return ends

@@ -7,7 +7,7 @@ Relu alone.
 
 from __future__ import annotations
 
-from dlclint.analysis.patterns import clip_bounds
+from dlclint.analysis.matching.terms import clip_bounds
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import HOMOGENEOUS, RESIZERS
 
@@ -26,7 +26,7 @@ def commutes(node: Node, tensor: str) -> bool:
     if node.op_type in HOMOGENEOUS:
         return True
     if node.op_type == "Clip":
-        low, high = clip_bounds(node.graph, node)
+        low, high = clip_bounds(node)
         return low == 0.0 and high is None and not node.input(2)
     if node.op_type == "Pad":
         return _pads_zeros(node)

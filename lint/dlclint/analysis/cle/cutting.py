@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from dlclint.analysis.cle.matching import Pair
-from dlclint.analysis.patterns import clip_bounds
+from dlclint.analysis.matching.terms import clip_bounds
 from dlclint.analysis.roles import vector
 from dlclint.analysis.weights.statistics import Floats
 from dlclint_schemas.record import record
@@ -65,7 +65,7 @@ def cut_of(pair: Pair) -> Cut | None:
     norm, clip = pair.norm, pair.activation
     if norm is None or clip is None or clip.input(0) != norm.output(0):
         return None
-    bound = clip_bounds(clip.graph, clip)[1]
+    bound = clip_bounds(clip)[1]
     gamma, beta = (vector(norm.graph, norm.input(position)) for position in (1, 2))
     if bound is None or gamma is None or beta is None or gamma.shape != beta.shape or not gamma.size:
         return None

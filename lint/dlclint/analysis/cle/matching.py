@@ -16,7 +16,8 @@ from dataclasses import field
 
 from dlclint.analysis.cle.commuting import commutes
 from dlclint.analysis.folding import NodeKey
-from dlclint.analysis.patterns import clip_bounds
+from dlclint.analysis.matching.gates import gated_activation
+from dlclint.analysis.matching.terms import clip_bounds, is_relu6, sole_reader
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.op_facts import ACTIVATIONS, CONVOLUTIONS, UNCHANGED
 from dlclint_schemas.record import record
@@ -157,7 +158,7 @@ def _follow(conv: Node, folded: Collection[NodeKey], extended: bool) -> Pair | S
                 return Stop(conv, Obstacle.BRANCH, "an output of the model", tensor, norm)
             return Stop(conv, Obstacle.END, "the end of the model", tensor, norm)
         if len(following) != 1:
-            gated = _gated_activation(graph, tensor, following)
+            gated = gated_activation(graph, tensor, following)
             if gated:
                 return Stop(conv, Obstacle.ACTIVATION, gated, tensor, norm)
             if not following:
@@ -169,7 +170,7 @@ def _follow(conv: Node, folded: Collection[NodeKey], extended: bool) -> Pair | S
         if node.graph is not graph or node.domain or list(node.inputs).count(tensor) != 1 or in_circle:
             return Stop(conv, Obstacle.CHAIN, node.op_type, tensor, norm)
         if node.inputs[0] == tensor and node.op_type in (CONVOLUTIONS if extended else ("Conv",)):
-            relu6 = any(_is_relu6(item) for item in between)
+            relu6 = any(is_relu6(item) for item in between)
             return Pair(conv, node, norm, norm_behind(node, folded), activation, relu6, (*between,))
         if node.op_type in UNCHANGED and not any(node.outputs[1:]):
             pass
@@ -177,7 +178,7 @@ def _follow(conv: Node, folded: Collection[NodeKey], extended: bool) -> Pair | S
             norm = node
         elif is_relu(node) and activation is None:
             activation = node
-        elif extended and (commutes(node, tensor) or _is_relu6(node)):
+        elif extended and (commutes(node, tensor) or is_relu6(node)):
             activation = node if activation is None and node.op_type in ACTIVATIONS else activation
         elif node.op_type in ACTIVATIONS:
             return Stop(conv, Obstacle.ACTIVATION, _named(node), tensor, norm)
@@ -190,11 +191,7 @@ def _follow(conv: Node, folded: Collection[NodeKey], extended: bool) -> Pair | S
 
 def is_relu(node: Node) -> bool:
     """Whether a node is Relu or ReLU6, a Clip from 0 to 6."""
-    return node.op_type == "Relu" or _is_relu6(node)
-
-
-def _is_relu6(node: Node) -> bool:
-    return node.op_type == "Clip" and clip_bounds(node.graph, node) == (0.0, 6.0)
+    return node.op_type == "Relu" or is_relu6(node)
 
 
 def is_inference_norm(node: Node, tensor: str) -> bool:
@@ -211,12 +208,11 @@ def norm_behind(conv: Node, folded: Collection[NodeKey]) -> Node | None:
     """The batch normalization that alone reads a convolution, if there is one."""
     graph, tensor = conv.graph, conv.outputs[0]
     passed: set[str] = set()
-    while tensor not in graph.outputs and tensor not in passed:
+    while tensor not in passed:
         passed.add(tensor)
-        following = readers(graph, tensor, folded)
-        if len(following) != 1 or following[0].graph is not graph or following[0].domain:
+        node = sole_reader(graph, tensor, folded)
+        if node is None or node.domain:
             return None
-        node = following[0]
         if is_inference_norm(node, tensor):
             return node
         if node.op_type not in UNCHANGED or any(node.outputs[1:]):
@@ -228,43 +224,10 @@ def norm_behind(conv: Node, folded: Collection[NodeKey]) -> Node | None:
 def _named(node: Node) -> str:
     if node.op_type != "Clip":
         return node.op_type
-    low, high = clip_bounds(node.graph, node)
+    low, high = clip_bounds(node)
     if low is None and high is None:
         return "Clip"
     return f"Clip({'' if low is None else f'{low:g}'}..{'' if high is None else f'{high:g}'})"
-
-
-def _gated_activation(graph: Graph, tensor: str, following: list[Node]) -> str:
-    """The activation x * f(x) that two readers of a tensor make together, or ""."""
-    product = next((node for node in following if node.op_type == "Mul"), None)
-    if product is None or len(following) != 2:
-        return ""
-    gate = (
-        next(node for node in following if node is not product) if following[0] is not following[1] else None
-    )
-    if gate is None:
-        return ""
-    other = next((name for name in product.inputs if name != tensor), "")
-    first = gate.op_type
-    for _ in range(5):  # the longest, GELU by Erf, is Div, Erf, Add and a product
-        if gate.outputs and gate.outputs[0] == other:
-            return _GATES.get(first, "")
-        nodes = graph.consumers(gate.outputs[0])
-        if len(nodes) != 1:
-            return ""
-        gate = nodes[0]
-    return ""
-
-
-_GATES = {
-    "Sigmoid": "Swish",
-    "HardSigmoid": "HardSwish",
-    "Softplus": "Mish",
-    "Add": "HardSwish",
-    "Div": "GELU",
-    "Tanh": "x * Tanh(x)",
-}
-"""By the first op of the gate: what x times the gate is called."""
 
 
 def _ops(nodes: list[Node]) -> str:

@@ -63,13 +63,7 @@ def carried(view: ModelView) -> Iterator[tuple[str, Node]]:
             chain = [node, *absorbed_chain(node)]
             inside.update(output for member in chain[:-1] for output in member.outputs)
     for pattern in view.patterns:
-        _, last = max(pattern.nodes)
-        inside.update(
-            output
-            for path, index in pattern.nodes
-            if not path and index != last
-            for output in graph.nodes[index].outputs
-        )
+        inside |= pattern.inner(view.as_float.model.graph)
     for node in graph.nodes:
         if node.key in view.folded or node.op_type in movers:
             continue

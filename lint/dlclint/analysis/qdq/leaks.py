@@ -6,6 +6,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dlclint.analysis.matching.terms import sole_reader
 from dlclint.analysis.moving import moved_inputs
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import ABSORBED, WEIGHTED_OPS
@@ -61,7 +62,7 @@ class _Search:
             self.on_grid.update(name for name in node.outputs if name and (kept or name in self.encoded))
         for node in self.nodes:
             for name in node.outputs:
-                reader = self.only_reader(name)
+                reader = sole_reader(node.graph, name)
                 if name not in self.on_grid and reader is not None and self.runs_within(node, reader):
                     self.inside.add(name)
                     self.join(node, reader)
@@ -102,11 +103,6 @@ class _Search:
     def is_float(self, name: str) -> bool:
         kind = self.view.model.graph.type_of(name) if name else None
         return kind is not None and is_float(kind.data_type)
-
-    def only_reader(self, name: str) -> Node | None:
-        graph = self.view.model.graph
-        readers = graph.consumers(name) if name and name not in graph.outputs else ()
-        return readers[0] if len(readers) == 1 and readers[0].graph is graph else None
 
     def runs_within(self, node: Node, reader: Node) -> bool:
         """Whether a node and the only one that reads it become one op."""

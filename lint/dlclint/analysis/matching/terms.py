@@ -1,0 +1,89 @@
+"""What matchers ask of single nodes and tensors: scalars, bounds, squares, and what alone reads a tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dlclint.analysis.folding import NodeKey
+    from dlclint.model.graph import Graph, Node
+
+
+def scalar(graph: Graph, tensor: str) -> float | None:
+    """The one number that a tensor holds, where that is stored or follows from what is."""
+    value = graph.small_value(tensor, limit=1)
+    if value is None or value.size != 1 or value.dtype.kind not in "fiuV":  # V: bfloat16 and the like
+        return None
+    return float(value.reshape(-1)[0])
+
+
+def is_near(value: float | None, wanted: float) -> bool:
+    """Whether a number is the wanted one: exporters round sqrt(2) and 1/6 to float32 or float16."""
+    return value is not None and abs(value - wanted) <= 2e-3 * abs(wanted)
+
+
+def with_scalar(graph: Graph, node: Node | None, op: str, wanted: float) -> str:
+    """The other operand of a commutative node whose one operand is the scalar, else ""."""
+    if node is None or node.op_type != op or len(node.inputs) != 2:
+        return ""
+    left, right = node.inputs
+    if is_near(scalar(graph, right), wanted):
+        return left
+    return right if is_near(scalar(graph, left), wanted) else ""
+
+
+def scaled(graph: Graph, node: Node | None, factor: float) -> str:
+    """x where node is x*factor or x/(1/factor), else ""."""
+    product = with_scalar(graph, node, "Mul", factor)
+    if product or node is None or node.op_type != "Div" or len(node.inputs) != 2:
+        return product
+    return node.inputs[0] if is_near(scalar(graph, node.inputs[1]), 1 / factor) else ""
+
+
+def squared(node: Node) -> str:
+    """x where a node is x*x or Pow(x, 2), else ""."""
+    if node.domain:
+        return ""
+    if node.op_type == "Mul" and len(node.inputs) == 2 and node.inputs[0] == node.inputs[1]:
+        return node.inputs[0]
+    return node.input(0) if node.op_type == "Pow" and scalar(node.graph, node.input(1)) == 2.0 else ""
+
+
+def other_operand(node: Node, tensor: str) -> str:
+    """What a node of two inputs, of which one is the tensor, reads beside it, else ""."""
+    if len(node.inputs) != 2 or tensor not in node.inputs:
+        return ""
+    return node.inputs[1] if node.inputs[0] == tensor else node.inputs[0]
+
+
+def sole_reader(graph: Graph, tensor: str, folded: Container[NodeKey] = ()) -> Node | None:
+    """The one node of the graph that reads a tensor; None where anything else does.
+
+    Anything else is a second node, one in a subgraph, or the graph's own outputs. Nodes in `folded` do not
+    reach conversion and count as no readers.
+    """
+    if not tensor or tensor in graph.outputs:
+        return None
+    readers = [node for node in graph.consumers(tensor) if node.key not in folded]
+    return readers[0] if len(readers) == 1 and readers[0].graph is graph else None
+
+
+def clip_bounds(node: Node) -> tuple[float | None, float | None]:
+    """Lower and upper bound of a Relu or Clip, of which attributes (to version 6) or inputs tell."""
+    if node.op_type == "Relu":
+        return 0.0, None
+    bounds: list[float | None] = []
+    for position, name in ((1, "min"), (2, "max")):
+        written = node.attribute(name) if node.has(name) else None
+        # From version 11 on an attribute of that name means nothing, and may be of any type.
+        if isinstance(written, (int, float)):
+            bounds.append(float(written))
+        else:
+            bounds.append(scalar(node.graph, node.input(position)))
+    return bounds[0], bounds[1]
+
+
+def is_relu6(node: Node) -> bool:
+    """Whether a node is ReLU6, a Clip from 0 to 6."""
+    return node.op_type == "Clip" and clip_bounds(node) == (0.0, 6.0)
