@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from importlib import resources
 from pathlib import Path
 
@@ -47,7 +50,7 @@ def test_scores_live_again_with_the_output_alone_at_16_bits(
     start, *_, last = found["steps"]  # type: ignore[misc, index]
     assert start["agreement"] < 0.6
     assert last["agreement"] >= 0.9
-    assert last["change"] == "16 bits for 1 grid: out"
+    assert last["change"] == "16 bits for 1 grid of outputs: out"
     entries = json.loads(file.read_text())["activation_encodings"]
     assert {name: entry[0]["bitwidth"] for name, entry in entries.items()} == {
         "boxes": 8, "logits": 8, "p": 8, "s": 8, "out": 16,
@@ -87,9 +90,94 @@ def test_16_bit_weights_where_the_chip_takes_them(tmp_path: Path, capsys: pytest
     assert status == 0
     steps = found["steps"]  # type: ignore[index]
     assert any("at 16 bits, every activation too" in step["change"] for step in steps)
-    status, found = report(path, capsys, "--target", "60dB", "--soc", "sm8350")
+    status, found = report(path, capsys, "--target", "60dB", "--soc", "sm7325")
     assert status == 1
-    assert any("16 need Hexagon v73, the chip has v68" in note for note in found["notes"])  # type: ignore
+    notes = " ".join(found["notes"])  # type: ignore[call-overload]
+    assert "16 need Hexagon v73, the chip has v68" in notes
+    assert "no layer is tried in float: the chip has no float16 on HTP" in notes
+
+
+def test_float_where_16_bits_do_not_suffice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, file = small_conv(tmp_path), tmp_path / "o.encodings"
+    wanted = ("--target", "58dB", "--soc", "sm8350")
+    status, found = report(path, capsys, *wanted, "--emit-overrides", str(file))
+    assert status == 0
+    last = found["steps"][-1]  # type: ignore[index]
+    assert "float16 for" in last["change"]
+    assert 0 < found["share_at_16_bits"] <= 1  # type: ignore[operator]
+    entries = json.loads(file.read_text())
+    floats = {
+        (kind, name)
+        for kind in ("activation_encodings", "param_encodings")
+        for name, entry in entries[kind].items()
+        if entry[0]["dtype"] == "float"
+    }
+    assert floats
+    assert {kind for kind, _ in floats} == {"activation_encodings", "param_encodings"}
+    # The file says what was found: simulated by itself it keeps as much.
+    assert simulate(path, "--encodings", str(file), "--format", "json") == 0
+    outputs = json.loads(capsys.readouterr().out)["files"][0]["engines"][0]["outputs"]
+    assert outputs[0]["sqnr"] == pytest.approx(found["sqnr"], abs=0.1)
+    # And no rule on override files has anything against it.
+    assert main(["check", "--isolated", str(path), "--encodings", str(file), "--runtime", "htp"]) == 0
+
+
+UNEQUAL = """g (float[1,4,6,6] x) => (float[1,6,6,6] y) {
+  a = Conv<kernel_shape=[1,1]>(x, w1, b1) r = Relu(a) c = Conv<kernel_shape=[1,1]>(r, w2, b2) y = Relu(c) }"""
+
+
+def unequal(tmp_path: Path) -> Path:
+    """Two convolutions whose channels differ a thousand times, and undo it."""
+    random = np.random.default_rng(5)
+    spread = np.logspace(-1.5, 1.5, 8)[:, np.newaxis]
+    w1, w2 = random.normal(0, 1, (8, 4)) * spread, random.normal(0, 1, (6, 8)) / spread.T
+    weights = {"w1": w1.reshape(8, 4, 1, 1), "w2": w2.reshape(6, 8, 1, 1)}
+    weights |= {"b1": random.normal(0, 0.1, 8), "b2": random.normal(0, 0.1, 6)}
+    return saved(tmp_path, UNEQUAL, {name: values.astype(np.float32) for name, values in weights.items()})
+
+
+def test_equalization_on_a_copy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, file, copy = unequal(tmp_path), tmp_path / "o.encodings", tmp_path / "equal.onnx"
+    before = path.read_bytes()
+    wanted = ("--target", "30dB", "--emit-overrides", str(file), "--emit-equalized", str(copy))
+    journal = ("--resume", str(tmp_path / "journal"))
+    status, found = report(path, capsys, *wanted, *journal)
+    assert status == 0
+    assert found["equalized_pairs"] == 1
+    changes = {step["change"]: step for step in found["steps"]}  # type: ignore[index]
+    step = changes["1 pair of layers equalized (a copy)"]
+    assert step["kept"]
+    assert step["sqnr"] > changes["as it is"]["sqnr"] + 10
+    assert step["dlc_bytes"] == 0
+    assert path.read_bytes() == before
+    # The file is that of the copy, on which it leaves what the search says.
+    assert simulate(copy, "--encodings", str(file), "--format", "json") == 0
+    outputs = json.loads(capsys.readouterr().out)["files"][0]["engines"][0]["outputs"]
+    assert outputs[0]["sqnr"] == pytest.approx(found["sqnr"], abs=0.1)
+    # An interrupted search comes to the same.
+    lines = (tmp_path / "journal").read_text().splitlines()
+    for cut in (1, 2, len(lines) - 1):
+        (tmp_path / "journal").write_text("\n".join(lines[:cut]) + "\n")
+        assert report(path, capsys, *wanted, *journal, "--overwrite")[1] == found
+
+
+def test_what_is_equalized_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = unequal(tmp_path)
+    assert simulate(path, "--target", "30dB", "--weights-bitwidth", "8") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "what was found is of the equalized model" in said
+    assert f"dlclint equalize --extended --weights-bitwidth 8 {path} -o OUT.onnx" in said
+    assert simulate(path, "--emit-equalized", "x.onnx") == 2
+    assert "--emit-equalized goes with --target or --agreement" in capsys.readouterr().err
+
+
+def test_an_override_file_forbids_equalizing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = unequal(tmp_path)
+    given = tmp_path / "g.encodings"
+    assert simulate(path, "--emit-overrides", str(given)) == 0
+    capsys.readouterr()
+    _, found = report(path, capsys, "--target", "30dB", "--encodings", str(given))
+    assert any("not equalized: the grids of the override file" in note for note in found["notes"])  # type: ignore
 
 
 def test_an_interrupted_search_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,6 +192,41 @@ def test_an_interrupted_search_goes_on(tmp_path: Path, capsys: pytest.CaptureFix
     # Another question begins anew.
     report(path, capsys, "--target", "45", "--seed", "5", "--resume", str(journal))
     assert journal.read_text().splitlines()[0] != lines[0]
+
+
+KILLED = """
+import os, signal, sys
+from dlclint.cli.main import main
+from dlclint.simulate.search.trials import Journal
+
+get, left = Journal.get, [int(sys.argv[1])]
+
+def dying(self, key, measure):
+    if left[0] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+    return get(self, key, measure)
+
+Journal.get = dying
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="what is patched reaches a forked process alone")
+@pytest.mark.parametrize("after", [1, 9, 20])
+def test_a_killed_search_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str], after: int) -> None:
+    path = small_conv(tmp_path)
+    wanted = ("--target", "45", "--soc", "sm8350")
+    _, whole = report(path, capsys, *wanted, "--resume", str(tmp_path / "whole"))
+    journal, file = tmp_path / "journal", tmp_path / "o.encodings"
+    rest = [*wanted, "--resume", str(journal), "--emit-overrides", str(file), "--format", "json"]
+    command = ["simulate", "--isolated", str(path), "--samples", "3", *rest]
+    done = subprocess.run([sys.executable, "-c", KILLED, str(after), *command], capture_output=True)
+    assert done.returncode != 0
+    assert not file.exists()
+    assert len(journal.read_text().splitlines()) == after + 1
+    assert report(path, capsys, *wanted, "--resume", str(journal))[1] == whole
+    assert journal.read_text() == (tmp_path / "whole").read_text()
 
 
 def test_a_foreign_file_is_not_taken_for_a_journal(tmp_path: Path) -> None:

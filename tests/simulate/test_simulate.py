@@ -104,7 +104,7 @@ def test_a_float_entry_leaves_a_tensor_alone(tmp_path: Path, capsys: pytest.Capt
     found = report(path, capsys, "--samples", "1")
     layers = found["files"][0]["engines"][0]["layers"]  # type: ignore[index]
     assert [layer["bitwidth"] for layer in layers if layer["tensor"] == "y"] == [None]
-    assert [layer["alone"] for layer in layers if layer["tensor"] == "y"] == ["exact"]
+    assert [layer["alone"] > 60 for layer in layers if layer["tensor"] == "y"] == [True]  # float16
 
 
 @pytest.mark.parametrize(

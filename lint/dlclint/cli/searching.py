@@ -44,8 +44,10 @@ def goal_of(given: argparse.Namespace) -> Goal | None:
     return None if sqnr is None and given.agreement is None else Goal(sqnr, given.agreement)
 
 
-def searched(given: argparse.Namespace, job: Job, prepared: Prepared, goal: Goal) -> SearchOutcome:
-    """Search, and leave in `prepared` what was found.
+def searched(
+    given: argparse.Namespace, job: Job, prepared: Prepared, goal: Goal
+) -> tuple[SearchOutcome, Prepared]:
+    """Search; returns what it came to, and the model with the grids that were found.
 
     Raises:
         UsageError: the model has no scores to agree on, or the journal cannot be used.
@@ -70,10 +72,12 @@ def searched(given: argparse.Namespace, job: Job, prepared: Prepared, goal: Goal
             goal,
             frozenset(item.op for item in lacking_on_htp(view.aimed(wide), "int16") if item.agreed),
             None if soc is None else soc.hexagon,
+            soc is None or soc.fp16 is not False,
         )
         found = search.run()
-    prepared.scheme, prepared.settings = search.scheme, search.settings
-    return found
+    made = search.prepared
+    made.scheme, made.settings, made.notes = search.scheme, search.settings, prepared.notes
+    return found, made
 
 
 def _question(given: argparse.Namespace, job: Job, prepared: Prepared) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from dlclint.analysis.options import dimension_words
 from dlclint.analysis.view import ModelView
 from dlclint.cli.confirm import asking
 from dlclint.cli.errors import UsageError
@@ -21,6 +23,7 @@ from dlclint.contained.guard import Ended, spot, step
 from dlclint.diagnostic import Diagnostic, plain
 from dlclint.encodings.convert import CannotConvert
 from dlclint.encodings.reading import read_encodings
+from dlclint.engine.equalize import Options, equalize
 from dlclint.engine.job import Job
 from dlclint.engine.names import misfits, refused
 from dlclint.model.reading import Unreadable, read
@@ -34,7 +37,7 @@ from dlclint.simulate.inputs.drawn import drawn
 from dlclint.simulate.inputs.files import from_path
 from dlclint.simulate.inputs.samples import LAYOUTS, BadInput, Samples
 from dlclint.simulate.network import CannotSimulate
-from dlclint.simulate.outcome import Apart, EngineResult, SimulateOutcome, Simulation
+from dlclint.simulate.outcome import Apart, EngineResult, SearchOutcome, SimulateOutcome, Simulation
 from dlclint.simulate.reference import Tick
 from dlclint.simulate.running import CannotRun
 from dlclint.simulate.simulating import Prepared, by_reference, prepare, widths_text
@@ -54,10 +57,16 @@ def simulate(given: argparse.Namespace) -> int:
     given_files = {job.model: job.path for job in jobs if job.kind == "encodings"}
     if not models:
         raise UsageError("there is no model among these paths; give a model, or a folder with one")
-    if given.emit_overrides and len(models) != 1:
-        raise UsageError(f"--emit-overrides goes with one model, here are {len(models)}")
+    for option, wanted in (("overrides", given.emit_overrides), ("equalized", given.emit_equalized)):
+        if wanted and len(models) != 1:
+            raise UsageError(f"--emit-{option} goes with one model, here are {len(models)}")
     sources = [*inputs_of(given, jobs), Path(given.inputs) if given.inputs else None]
-    for output, kind in ((given.output, Output.REPORT), (given.emit_overrides, Output.OVERRIDES)):
+    outputs = (
+        (given.output, Output.REPORT),
+        (given.emit_overrides, Output.OVERRIDES),
+        (given.emit_equalized, Output.MODEL),
+    )
+    for output, kind in outputs:
         guard(output, kind, sources, given.overwrite)
     views = _views(models)
     with _backend(given) as backend:
@@ -81,6 +90,8 @@ def _check(given: argparse.Namespace) -> None:
         if layout.lower() not in LAYOUTS:
             raise UsageError(f"--input-layout {plain(name)} {plain(layout)}: give nchw or nhwc")
     goal_of(given)
+    if given.emit_equalized and goal_of(given) is None:
+        raise UsageError("--emit-equalized goes with --target or --agreement, which search")
     if given.input_moments and given.inputs:
         raise UsageError("--input-moments is for random inputs, and --inputs gives others; leave one out")
 
@@ -144,13 +155,15 @@ def _one(
     passes = 1 + (given.engine != "htp") + (given.engine != "reference")
     with counting("simulating", passes * len(samples)) as tick:
         prepared = prepare(view, samples, settings, document, tick)
-        found_by = None if goal is None else searched(given, job, prepared, goal)
+        found_by = None
+        if goal is not None:
+            found_by, prepared = searched(given, job, prepared, goal)
         if given.engine != "htp":
             engines.append(by_reference(prepared, tick))
         if backend is not None:
             found, apart = _on_htp(prepared, job, backend, tick)
             engines.append(found)
-    notes = [*prepared.notes, *_written(given, prepared)]
+    notes = [*prepared.notes, *_written(given, prepared), *_equalized(given, job, found_by)]
     return Simulation(
         shown,
         widths_text(settings),
@@ -177,6 +190,24 @@ def _written(given: argparse.Namespace, prepared: Prepared) -> tuple[str, ...]:
         raise UsageError(f"--encodings-version {given.encodings_version}: {plain(str(problem))}") from None
     deliver(f"{made.text}\n", given.emit_overrides)
     return made.notes
+
+
+def _equalized(given: argparse.Namespace, job: Job, found: SearchOutcome | None) -> tuple[str, ...]:
+    """Write the equalized model, if one was asked for; returns what is to be said of it."""
+    if found is None or not found.equalized:
+        return ("--emit-equalized: nothing is written, because nothing is equalized",) * bool(
+            given.emit_equalized
+        )
+    width = job.target.kind.weights_bitwidth
+    if not given.emit_equalized:
+        dims = dimension_words(job.dimensions)
+        words = ["dlclint", "equalize", "--extended", "--weights-bitwidth", str(width), *dims, str(job.path)]
+        return (
+            f"what was found is of the equalized model, and so is the override file: {shlex.join(words)} -o"
+            " OUT.onnx, or --emit-equalized OUT.onnx here, writes it",
+        )
+    equalize(job.path, Path(given.emit_equalized), Options(True, bitwidth=width, dimensions=job.dimensions))
+    return (f"the override file is of the equalized model, {given.emit_equalized}",)
 
 
 def _settings(given: argparse.Namespace, job: Job) -> Settings:

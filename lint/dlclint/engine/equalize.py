@@ -12,7 +12,7 @@ from dlclint.analysis.cle.matching import Matching, Pair, match
 from dlclint.analysis.cle.outcome import Checked, EqualizeOutcome, LayerRow, LeftAlone, verdict
 from dlclint.analysis.cle.plan import Chain, Refusal, plan
 from dlclint.analysis.cle.rewriting import Rewriter
-from dlclint.analysis.cle.scaling import Effort
+from dlclint.analysis.cle.scaling import TIMES, Effort
 from dlclint.analysis.qdq.lifting import holds_quantization
 from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import plain
@@ -28,9 +28,6 @@ from dlclint.target import Target
 from dlclint.verify import ROUNDS, Verdict, verify
 from dlclint.version import __version__
 from dlclint_schemas.record import record
-
-_TIMES = 10
-"""How many times as much as linting may do for a model that is written afterwards."""
 
 
 class NotTheSame(Exception):
@@ -108,7 +105,7 @@ def equalize(source: Path, output: Path, options: Options) -> EqualizeOutcome:
     chains: list[_ChainRows] = []
     refusals: list[Refusal] = []
     clipped: list[Pair] = []
-    effort = Effort(_TIMES)
+    effort = Effort(TIMES)
     for item in plan(found.pairs, options.replaces_relu6, options.high_bias, options.bitwidth, effort):
         if isinstance(item, Refusal):
             refusals.append(item)

@@ -141,7 +141,10 @@ def _stored(evaluator: Evaluator, scheme: Scheme, step: Step, place: int) -> Ite
     if role is Role.BIAS:
         yield _bias(evaluator, scheme, step, place)
     elif role is Role.WEIGHT:
-        param = scheme.params[name]
+        param = scheme.params.get(name)
+        if param is None:
+            yield f"weight {plain(name)} in float16"
+            return
         if what_gamma(step, place):
             yield f"{plain(name)} (factor or slope) at {param.bitwidth} bits"
             return

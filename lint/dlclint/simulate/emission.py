@@ -37,7 +37,7 @@ def overrides(network: Network, scheme: Scheme, version: str) -> Overrides:
         CannotConvert: the version cannot say what the scheme says.
     """
     activations = list(_activations(network, scheme, version))
-    params = list(_params(network, scheme))
+    params = list(_params(network, scheme, version))
     biases = list(_biases(network, scheme, version))
     entries = [*activations, *params, *biases]
     text = written(entries, version, {"package": "dlclint", "version": __version__})
@@ -67,10 +67,10 @@ def _activations(network: Network, scheme: Scheme, version: str) -> Iterator[Ent
         if grid is not None:
             yield _per_tensor(name, grid, False)
         elif name in scheme.floats and version != FLOATLESS:
-            yield Entry(name, False, True, 16, False, False, (), ())
+            yield Entry(name, False, True, scheme.floats[name].bitwidth, False, False, (), ())
 
 
-def _params(network: Network, scheme: Scheme) -> Iterator[Entry]:
+def _params(network: Network, scheme: Scheme, version: str) -> Iterator[Entry]:
     done: set[str] = set()
     for step in network.steps:
         for position, name in enumerate(step.inputs):
@@ -79,6 +79,12 @@ def _params(network: Network, scheme: Scheme) -> Iterator[Entry]:
             role = what(step, position, network)
             if role is Role.WEIGHT and name in scheme.params:
                 done.add(name)
+                users = [user for user in network.steps if name in user.inputs]
+                if all(any(out in scheme.floats for out in user.outputs) for user in users):
+                    # One float among weight, bias and output makes all three float; in 2.0.0 by no entry.
+                    if version != FLOATLESS:
+                        yield Entry(name, True, True, 16, False, False, (), ())
+                    continue
                 yield _entry(name, scheme.params[name])
             elif role is Role.DATA and name in scheme.activations:
                 done.add(name)

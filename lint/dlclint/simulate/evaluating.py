@@ -15,7 +15,7 @@ from dlclint.model.tensors import Array
 from dlclint.simulate.assigning import fused
 from dlclint.simulate.network import Network, Step
 from dlclint.simulate.running import Runner
-from dlclint.simulate.scheme import Scheme, bias_scale, stored_bias, what
+from dlclint.simulate.scheme import Scheme, bias_scale, half, stored_bias, what
 
 Values = dict[str, Any]
 KEPT = 1 << 30
@@ -91,10 +91,10 @@ class Evaluator:
         return [self.on_grid(name, value, scheme) for name, value in zip(step.outputs, made, strict=True)]
 
     def on_grid(self, name: str, value: Any, scheme: Scheme) -> Any:
-        """An activation on its grid; unchanged where it has none, is not a float tensor or is not stored."""
+        """An activation as it is stored; unchanged where it has no grid or is none that is stored."""
         if name in self._fused:
             return value
-        found = scheme.activations.get(name)
+        found = scheme.activations.get(name) or scheme.floats.get(name)
         if found is None or not isinstance(value, np.ndarray) or value.dtype.kind != "f":
             return value
         return found.rounded(value)
@@ -130,11 +130,11 @@ class Evaluator:
                 if seen is None or stored.dtype.kind != "f":
                     return stored
                 return self.store.get(("operand", name, seen), lambda: seen.rounded(stored))
-            if seen is None or seen is scheme.activations[name] or values[name].dtype.kind != "f":
+            if seen is None or seen is scheme.activations.get(name) or values[name].dtype.kind != "f":
                 return values[name]
             return seen.rounded(values[name])
         if width is None or role is Role.BOUND:
-            return self.value(name, values)
+            return self._float_side(step, name, values, scheme)
         if role is Role.WEIGHT:
             param = scheme.params.get(name)
             if param is None:
@@ -144,6 +144,13 @@ class Evaluator:
         if scale is None:
             return self.value(name, values)
         return stored_bias(self.store.constant(name), scale, scheme.biases.get(name))
+
+    def _float_side(self, step: Step, name: str, values: Mapping[str, Any], scheme: Scheme) -> Any:
+        """A stored tensor of a step that computes in float."""
+        found = self.value(name, values)
+        if name in values or not scheme.is_half(step) or found.dtype.kind != "f":
+            return found
+        return self.store.get(("half", name), lambda: half(found))
 
     def run(
         self,

@@ -73,9 +73,9 @@ def _activation(
 ) -> None:
     elements, first = document.elements, int(document.tensors.first[row])
     if elements.kind[first] == FLOAT:
+        width = 32 if elements.bitwidth[first] == 32 else 16
         for name in names:
-            scheme.activations.pop(name, None)
-            scheme.floats.add(name)
+            scheme.put_into_float(name, width)
         given.taken["float activation"] += 1
         return
     if int(document.tensors.count[row]) > 1:
@@ -218,8 +218,8 @@ def _spread_float(scheme: Scheme, network: Network, floats: set[str]) -> None:
     for step in network.steps:
         if any(name in floats for name in step.inputs[1:3]):
             for name in filter(None, step.outputs):
-                scheme.activations.pop(name, None)
-                scheme.floats.add(name)
+                if name not in scheme.floats:
+                    scheme.put_into_float(name)
             for name in step.inputs[1:3]:
                 scheme.biases.pop(name, None)
 

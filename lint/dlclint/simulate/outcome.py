@@ -111,6 +111,8 @@ class SearchOutcome:
     share: float
     rows: tuple[SearchRow, ...]
     notes: tuple[str, ...] = ()
+    equalized: int = 0
+    """Pairs of layers that are equalized in what was found; then the model is to be equalized too."""
 
 
 @record

@@ -235,23 +235,25 @@ class _Insertion:
             seen = grid if width is None else grid.at(width)
             return self.stored_operand(name, values, seen, result)
         if grid is None:
-            return name
+            seen_float = self.scheme.read(name, width)
+            return name if seen_float is None else self.read(name, seen_float, result)
         return self.read(name, grid if width is None else grid.at(width), result)
 
     def read(self, name: str, seen: Grid, result: str) -> str:
         """Dequantize an activation for one reader, converted to the reader's width first."""
-        own = self.scheme.activations[name]
-        if seen.bitwidth == own.bitwidth:
+        own = self.scheme.activations.get(name)
+        if own is not None and seen.bitwidth == own.bitwidth:
             self.dequantize(name, own, result)
             return result
         converted = f"{name}/as{seen.bitwidth}"
         if converted not in self.names:
             self.names.add(converted)
-            self.dequantize(name, own, f"{converted}/float")
+            if own is not None:
+                self.dequantize(name, own, f"{converted}/float")
             self.nodes.append(
                 helper.make_node(
                     "QuantizeLinear",
-                    [f"{converted}/float", *self.ends(seen)],
+                    [name if own is None else f"{converted}/float", *self.ends(seen)],
                     [f"{converted}/q"],
                     f"{converted}/q",
                     domain=MICROSOFT,

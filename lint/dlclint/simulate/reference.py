@@ -182,8 +182,13 @@ def compare(network: Network, expected: Iterable[Values], found: Iterable[Values
 
 
 def share_at_16(network: Network, scheme: Scheme) -> float:
-    """The share of activations that have 16 bits, of those that a step makes or the model is given."""
+    """The share of activations of 16 bits or float, of those that a step makes or the model is given."""
     made = [*network.inputs, *(name for step in network.steps for name in step.outputs)]
-    grids = [scheme.activations[name] for name in made if name in scheme.activations]
-    counts = Counter(item.bitwidth >= 16 for item in grids)
-    return counts[True] / len(grids) if grids else 0.0
+    stored = [scheme.activations.get(name) or scheme.floats[name] for name in made if is_stored(scheme, name)]
+    counts = Counter(item.bitwidth >= 16 for item in stored)
+    return counts[True] / len(stored) if stored else 0.0
+
+
+def is_stored(scheme: Scheme, name: str) -> bool:
+    """Whether a scheme says how an activation is stored."""
+    return name in scheme.activations or name in scheme.floats

@@ -117,13 +117,31 @@ def made(low: float, high: float, bitwidth: int) -> Grid:
     return Grid(float(np.float32(encoding.scale)), round(-float(encoding.offset)), bitwidth)
 
 
+@record
+class Floating:
+    """A float activation: its bits, and the grid on which what is quantized reads it, None if unknown."""
+
+    grid: Grid | None
+    bitwidth: int = 16
+
+    def rounded(self, values: Array) -> Array:
+        """The values as they are stored; what float16 does not hold becomes infinite."""
+        return half(values) if self.bitwidth == 16 else values
+
+
+def half(values: Array) -> Array:
+    """Values rounded to float16, of their own element type."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float16).astype(values.dtype)
+
+
 @dataclass(slots=True)
 class Scheme:
     """Grids by tensor name. What has none stays float; a step whose output has none runs in float.
 
     `activations` holds the operands that are stored as well, such as the other side of an Add: they are
     to the op what an activation is. `biases` are grids that a bias is rounded to before it is stored as
-    int32. `floats` are activations that were put into float on purpose.
+    int32. `floats` are activations that were put into float on purpose: what makes them runs in float.
 
     To measure what one grid costs, a scheme may hold that grid alone: then `otherwise` is the width that
     steps without a grid run at, and `edges` are roundings of what one step reads, by its index and name.
@@ -132,13 +150,13 @@ class Scheme:
     activations: dict[str, Grid] = field(default_factory=dict)
     params: dict[str, ParamGrid] = field(default_factory=dict)
     biases: dict[str, ParamGrid] = field(default_factory=dict)
-    floats: set[str] = field(default_factory=set)
+    floats: dict[str, Floating] = field(default_factory=dict)
     otherwise: int | None = None
     edges: dict[tuple[int, str], Grid] = field(default_factory=dict)
 
     def copy(self) -> Scheme:
         """A scheme that may be changed."""
-        return Scheme(dict(self.activations), dict(self.params), dict(self.biases), set(self.floats))
+        return Scheme(dict(self.activations), dict(self.params), dict(self.biases), dict(self.floats))
 
     def width(self, step: Step) -> int | None:
         """The width that a step runs at: that of its output; None where it has no grid.
@@ -154,11 +172,25 @@ class Scheme:
         return self.otherwise
 
     def read(self, name: str, width: int | None) -> Grid | None:
-        """The grid on which a step of a width sees an activation; None where it is float."""
+        """The grid on which a step of a width sees an activation; None where it is float.
+
+        A float tensor is converted to the width of what reads it, on the range that was found for it.
+        """
         found = self.activations.get(name)
+        if found is None and name in self.floats and width is not None:
+            converted = self.floats[name].grid
+            return None if converted is None else converted.at(width)
         if found is None or width is None or found.bitwidth <= width:
             return found
         return found.at(width)
+
+    def put_into_float(self, name: str, bitwidth: int = 16) -> None:
+        """Let an activation be float, of 16 or 32 bits."""
+        self.floats[name] = Floating(self.activations.pop(name, None), bitwidth)
+
+    def is_half(self, step: Step) -> bool:
+        """Whether a step computes in float16."""
+        return any(name in self.floats and self.floats[name].bitwidth == 16 for name in step.outputs)
 
 
 def what(step: Step, position: int, network: Network) -> Role:

@@ -145,6 +145,10 @@ def _sweep(
     return False
 
 
+TIMES = 10
+"""How many times as much as linting may do for a model that is written or measured afterwards."""
+
+
 class Effort:
     """How much may be swept: cells that sweeps look at, with a share for what each sweep costs by itself.
 

@@ -127,6 +127,11 @@ def _add_search(simulate: argparse.ArgumentParser) -> None:
         help="how often the best class is to be the same, such as 0.99",
     )
     search.add_argument(
+        "--emit-equalized",
+        metavar="OUT",
+        help="write the equalized model to this file, where the search equalizes",
+    )
+    search.add_argument(
         "--resume",
         metavar="FILE",
         help="keep what the search measures in this file, and go on from it after an interruption",

@@ -58,6 +58,7 @@ def _search(search: SearchOutcome) -> dict[str, Any]:
         "sqnr": _db(search.sqnr),
         "agreement": search.agreement,
         "share_at_16_bits": search.share,
+        "equalized_pairs": search.equalized,
         "steps": [
             {
                 "change": row.change,

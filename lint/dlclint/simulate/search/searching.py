@@ -17,15 +17,14 @@ from dlclint.simulate.outcome import SearchOutcome, SearchRow
 from dlclint.simulate.reference import observe, share_at_16
 from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, made, what
 from dlclint.simulate.search.biases import fit_biases
+from dlclint.simulate.search.equalizing import equalized
+from dlclint.simulate.search.floating import fewest_in_float, in_float, roundings_left
 from dlclint.simulate.search.regions import Edge, Group, edges, groups, order
-from dlclint.simulate.search.trials import Goal, Trials, Value
-from dlclint.simulate.simulating import Prepared
+from dlclint.simulate.search.trials import Goal, Trials, Value, near, value_text
+from dlclint.simulate.simulating import Prepared, prepare
 
 WIDE_WEIGHTS = 73
 """The Hexagon version from which HTP takes 16-bit weights (measured with QNN 2.51.0)."""
-_CLOSE = 3.0
-"""Where a target cannot be reached, what comes within so many dB of the best is looked for."""
-_CLOSE_AGREEMENT = 0.01
 _LESS = 0.95
 """Part of the noise of the weights that is to be left where other grids are kept."""
 _DROPPED = 32
@@ -34,13 +33,17 @@ _DROPPED = 32
 
 @dataclass(slots=True)
 class Search:
-    """The state of a search. `lacking` are ops without a 16-bit form; `hexagon` is None without a chip."""
+    """The state of a search. `lacking` are ops without a 16-bit form; `hexagon` is None without a chip.
+
+    `takes_float` says whether the chip computes in float16.
+    """
 
     prepared: Prepared
     trials: Trials
     goal: Goal
     lacking: frozenset[str] = frozenset()
     hexagon: int | None = None
+    takes_float: bool = True
     rows: list[SearchRow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     scheme: Scheme = field(default_factory=Scheme)
@@ -49,7 +52,10 @@ class Search:
     roundings: list[Edge] = field(default_factory=list)
     weights: dict[int, list[float]] = field(default_factory=dict)
     """What the weights of each step cost each output, by the step's index."""
+    equalized: int = 0
+    """Pairs of layers that are equalized in what is measured now."""
     _second: frozenset[str] = frozenset()
+    _floated: tuple[str, ...] = ()
 
     def run(self) -> SearchOutcome:
         """Search until the goal is reached or nothing helps.
@@ -62,7 +68,14 @@ class Search:
         self._second = second_inputs(self.prepared.network, self.prepared.shared)
         self.value = self.trials.value("start", self.scheme)
         self._row("as it is", self.value, True, self.scheme, 0)
-        for attempt in (self._per_channel, self._wide_biases, self._weight_ranges, self._activation_ranges):
+        for attempt in (
+            self._per_channel,
+            self._wide_biases,
+            self._weight_ranges,
+            self._activation_ranges,
+            self._equalization,
+            self._outputs,
+        ):
             if self.goal.reached(self.value):
                 break
             attempt()
@@ -83,6 +96,7 @@ class Search:
             share_at_16(self.prepared.network, self.scheme),
             tuple(self.rows),
             tuple(self.notes),
+            self.equalized,
         )
 
     def _raised(self) -> int:
@@ -107,7 +121,7 @@ class Search:
         return sum(
             self.prepared.observed[name].count // samples
             for name in made
-            if name in scheme.activations and scheme.activations[name].bitwidth > 8
+            if name in scheme.floats or (name in scheme.activations and scheme.activations[name].bitwidth > 8)
         )
 
     def _try(
@@ -194,8 +208,62 @@ class Search:
                 scheme.activations[name] = other.activations[name].at(grid.bitwidth)
         self._try("activation ranges", "ranges of activations searched (enhanced)", scheme, settings, 0)
 
+    def _equalization(self) -> None:
+        """Cross-layer equalization on a copy, which is measured as the model is."""
+        if self.prepared.given:
+            self.notes.append(
+                "not equalized: the grids of the override file would not hold for other weights"
+            )
+            return
+        copy = equalized(self.prepared.network.view, self.settings.weights_bitwidth)
+        if copy is None:
+            return
+        settings = self.settings
+        prepared = prepare(copy.view, self.prepared.samples, settings)
+        if not settings.bias_bitwidth < 32:
+            prepared.scheme.biases.clear()
+        fit_biases(prepared.network, prepared.scheme)
+        trials = self.trials.of(prepared.evaluator, "equalized: ")
+        value = trials.value("equalized", prepared.scheme)
+        kept = self.goal.better(value, self.value)
+        before = self.prepared
+        self.prepared = prepared
+        self._row(
+            f"{counted(copy.pairs, 'pair')} of layers equalized (a copy)", value, kept, prepared.scheme, 0
+        )
+        if not kept:
+            self.prepared = before
+            return
+        self.trials, self.scheme, self.value, self.equalized = trials, prepared.scheme, value, copy.pairs
+        self._second = second_inputs(prepared.network, prepared.shared)
+
+    def _outputs(self) -> None:
+        """16 bits for the grids of the outputs alone; kept where that is all that is missing."""
+        shared = self.prepared.shared
+        found = groups(self.scheme, self.trials.evaluator, shared, self.lacking)
+        leaders = {shared.get(name, name) for name in self.prepared.network.outputs}
+        able = [g.leader for g in found if g.may and g.leader in leaders and self._is_narrow(g.leader)]
+        if not able:
+            return
+        wide = self._widened(self.scheme, able, found)
+        value = self.trials.value("outputs", wide)
+        kept = self.goal.reached(value)
+        for leader in able if kept and len(able) > 1 else ():
+            fewer = [other for other in able if other != leader]
+            narrower = self._widened(self.scheme, fewer, found)
+            again = self.trials.value(f"outputs {_digest([tuple(fewer)])}", narrower)
+            if fewer and self.goal.reached(again):
+                able, wide, value = fewer, narrower, again
+        names = ", ".join(able[:4]) + (f" and {len(able) - 4} more" if len(able) > 4 else "")
+        self._row(f"16 bits for {counted(len(able), 'grid')} of outputs: {names}", value, kept, wide, 0)
+        if kept:
+            self.scheme, self.value = wide, value
+
+    def _is_narrow(self, leader: str) -> bool:
+        return leader in self.scheme.activations and self.scheme.activations[leader].bitwidth < 16
+
     def _wider(self) -> None:
-        """16 bits for the activations, and if need be the weights, that cost most."""
+        """16 bits for the activations, and if need be the weights, that cost most; then float."""
         shared = self.prepared.shared
         found = groups(self.scheme, self.trials.evaluator, shared, self.lacking)
         able = [group for group in found if group.may]
@@ -210,12 +278,14 @@ class Search:
         self._costs()
         if not self.goal.reached(best):
             whole, best = self._wide_weights(whole, best)
+        if not self.goal.reached(best):
+            whole, best = self._in_float(whole, best, found)
         goal = self.goal
         if not goal.reached(best):
-            goal = _near(goal, best)
+            goal = near(goal, best)
             self.notes.append(
-                f"{self.goal} is not reached by any step: the best is {_said(best)}; what follows comes close"
-                f" to that ({goal})"
+                f"{self.goal} is not reached by any step: the best is {value_text(best)}; what follows comes"
+                f" close to that ({goal})"
             )
             if not goal.better(best, self.value) or goal.reached(self.value):
                 self.notes.append("no step helps: what is there comes as close already")
@@ -262,12 +332,28 @@ class Search:
             return second_grid(seen.low, seen.high, self.hexagon)
         return made(seen.low, seen.high, 16)
 
+    def _in_float(self, whole: Scheme, best: Value, found: Sequence[Group]) -> tuple[Scheme, Value]:
+        """Float16 for the layers that cost most with every activation at 16 bits."""
+        if not self.takes_float:
+            self.notes.append("no layer is tried in float: the chip has no float16 on HTP")
+            return whole, best
+        made = fewest_in_float(self.trials, self.goal, whole, found, self.prepared.shared)
+        if made is None or not made.leaders:
+            return whole, best
+        self._floated = made.leaders
+        names = ", ".join(made.leaders[:4])
+        names += f" and {len(made.leaders) - 4} more" if len(made.leaders) > 4 else ""
+        what_for = f"float16 for what makes {counted(len(made.leaders), 'grid')}: {names}"
+        self._row(f"{what_for}; every other activation at 16 bits", made.value, False, made.scheme, 0)
+        return made.scheme, made.value
+
     def _fewest(self, goal: Goal, found: Sequence[Group], whole: Scheme) -> None:
         """The fewest groups at 16 bits that still reach a goal which all of them reach."""
         base = [sum(column) for column in zip(*self.weights.values(), strict=True)]
         base = base or [0.0] * len(self.roundings[0].cost if self.roundings else ())
-        sequence = order(self.roundings, found, base)
-        start = self.scheme.copy()
+        found = [group for group in found if group.leader not in self._floated]
+        sequence = order(roundings_left(self.roundings, self._floated), found, base)
+        start = in_float(self.prepared.network, self.scheme, self._floated, self.prepared.shared)
         start.params = dict(whole.params)
 
         def tried(count: int) -> tuple[Scheme, Value]:
@@ -286,7 +372,10 @@ class Search:
                 kept, scheme, value = fewer, narrower, again
         self.scheme, self.value = scheme, value
         names = ", ".join(kept[:4]) + (f" and {len(kept) - 4} more" if len(kept) > 4 else "")
-        self._row(f"16 bits for {counted(len(kept), 'grid')}: {names or 'none'}", value, True, scheme, 0)
+        more = f", float16 for {len(self._floated)}" if self._floated else ""
+        self._row(
+            f"16 bits for {counted(len(kept), 'grid')}: {names or 'none'}{more}", value, True, scheme, 0
+        )
 
     def _wide_weights(self, whole: Scheme, best: Value) -> tuple[Scheme, Value]:
         """16 bits for the weights that cost most, where the chip takes them."""
@@ -312,7 +401,7 @@ class Search:
         scheme, value = tried(len(ranked))
         if not self.goal.better(value, best):
             return whole, best
-        goal = self.goal if self.goal.reached(value) else _near(self.goal, value)
+        goal = self.goal if self.goal.reached(value) else near(self.goal, value)
         fewest = bisect_left(range(len(ranked)), True, key=lambda count: goal.reached(tried(count)[1]))
         scheme, value = tried(fewest)
         size = sum(
@@ -332,20 +421,6 @@ class Search:
 
 def _is_weight(step: Step) -> bool:
     return not step.op.endswith("Normalization") and step.op != "PRelu"
-
-
-def _near(goal: Goal, best: Value) -> Goal:
-    """A goal that the best value is just above."""
-    agreement = goal.agreement
-    if agreement is not None:
-        agreement = min(agreement, (best.agreement or 0.0) - _CLOSE_AGREEMENT)
-    sqnr = None if goal.sqnr is None else min(goal.sqnr, best.sqnr - _CLOSE)
-    return Goal(sqnr, agreement)
-
-
-def _said(value: Value) -> str:
-    agreement = "" if value.agreement is None else f", agreement {value.agreement:.3f}"
-    return f"{value.sqnr:.1f} dB{agreement}"
 
 
 def _digest(sequence: Sequence[tuple[str, ...]]) -> str:

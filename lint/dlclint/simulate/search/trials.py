@@ -61,6 +61,26 @@ class Goal:
         return " and ".join(parts)
 
 
+_CLOSE = 3.0
+"""Where a target cannot be reached, what comes within so many dB of the best is looked for."""
+_CLOSE_AGREEMENT = 0.01
+
+
+def near(goal: Goal, best: Value) -> Goal:
+    """A goal that the best value is just above."""
+    agreement = goal.agreement
+    if agreement is not None:
+        agreement = min(agreement, (best.agreement or 0.0) - _CLOSE_AGREEMENT)
+    sqnr = None if goal.sqnr is None else min(goal.sqnr, best.sqnr - _CLOSE)
+    return Goal(sqnr, agreement)
+
+
+def value_text(value: Value) -> str:
+    """A value in words."""
+    agreement = "" if value.agreement is None else f", agreement {value.agreement:.3f}"
+    return f"{value.sqnr:.1f} dB{agreement}"
+
+
 @dataclass(slots=True)
 class Journal:
     """What was measured before, by what was tried; kept in a file if there is one.
@@ -113,9 +133,16 @@ class Trials:
     """The samples with what the float model makes of them, and the schemes tried on them."""
 
     def __init__(
-        self, evaluator: Evaluator, samples: Samples, goal: Goal, journal: Journal, tick: Tick = quiet
+        self,
+        evaluator: Evaluator,
+        samples: Samples,
+        goal: Goal,
+        journal: Journal,
+        tick: Tick = quiet,
+        prefix: str = "",
     ) -> None:
         self.evaluator = evaluator
+        self._prefix = prefix
         self.goal = goal
         self._tick = tick
         self._journal = journal
@@ -127,6 +154,10 @@ class Trials:
         self._scores = self._find_scores()
         self._bases: list[Values] = []
         self.evaluated = 0
+
+    def of(self, evaluator: Evaluator, prefix: str) -> Trials:
+        """The same for another network of the same function; `prefix` begins its keys in the journal."""
+        return Trials(evaluator, self._samples, self.goal, self._journal, self._tick, prefix)
 
     def _find_scores(self) -> dict[str, Scores]:
         found = {}
@@ -144,7 +175,7 @@ class Trials:
 
     def value(self, key: str, scheme: Scheme) -> Value:
         """What a whole scheme leaves of the outputs; `key` names it for the journal."""
-        sqnr, agreement = self._journal.get(key, lambda: self._measured(scheme))
+        sqnr, agreement = self._journal.get(self._prefix + key, lambda: self._measured(scheme))
         return Value(float(sqnr), agreement)
 
     def _measured(self, scheme: Scheme) -> list[Any]:
@@ -173,7 +204,7 @@ class Trials:
 
         Where agreement is the goal, of an output with scores these alone count.
         """
-        found: list[float] = self._journal.get(key, lambda: self._noise(scheme))
+        found: list[float] = self._journal.get(self._prefix + key, lambda: self._noise(scheme))
         return found
 
     def _noise(self, scheme: Scheme) -> list[float]:

@@ -1,0 +1,43 @@
+"""Cross-layer equalization on a copy: the same function, with weights and activations of other ranges."""
+
+from __future__ import annotations
+
+from dlclint.analysis.cle.absorption import HighBias
+from dlclint.analysis.cle.matching import match
+from dlclint.analysis.cle.plan import Chain, plan
+from dlclint.analysis.cle.rewriting import Rewriter
+from dlclint.analysis.cle.scaling import TIMES, Effort
+from dlclint.analysis.view import ModelView
+from dlclint.model.applying import apply
+from dlclint.model.draft import draft_of
+from dlclint.model.edits import Edit
+from dlclint_schemas.record import record
+
+
+@record
+class Equalized:
+    """An equalized copy, and how many pairs of layers were scaled."""
+
+    view: ModelView
+    pairs: int
+
+
+def equalized(view: ModelView, bitwidth: int) -> Equalized | None:
+    """What `dlclint equalize --extended` makes of a model, in memory; None where no pair is to be scaled.
+
+    ReLU6 is left alone and biases are absorbed exactly, so that the function stays the same. `bitwidth`
+    is that of the weights.
+    """
+    draft = draft_of(view.model)
+    source = ModelView(draft.model(check=False), view.target)
+    found = match(source.model, source.folded, extended=True)
+    rewriter = Rewriter(source.model)
+    edits: list[Edit] = []
+    pairs = 0
+    for item in plan(found.pairs, False, HighBias.EXACT, bitwidth, Effort(TIMES)):
+        if isinstance(item, Chain) and item.changes:
+            edits.extend(rewriter.edits(item))
+            pairs += len(item.links)
+    if not edits:
+        return None
+    return Equalized(ModelView(apply(draft, [edits]).draft.model(check=False), view.target), pairs)
