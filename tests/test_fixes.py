@@ -130,7 +130,7 @@ def test_a_fix_that_cannot_be_made_is_not_offered(tmp_path: Path, case: str) -> 
     text, rule, reason = NOT_OFFERED[case]
     path = tmp_path / "m.onnxtxt"
     path.write_text(text, "utf-8")
-    job = Job(path, Target((Runtime.HTP,), kind=DlcKind(quantize=True)), select=(rule,))
+    job = Job(path, Target((Runtime.HTP,), kind=DlcKind(quantize=True), sdk="2.35"), select=(rule,))
     (found,) = [item for item in lint(job).diagnostics if item.rule == rule]
     assert found.fix is None
     outcome, _ = fix_model(job, True)

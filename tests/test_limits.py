@@ -215,7 +215,7 @@ ELSEWHERE = {
     "LIM001": [("", unary("Relu", "1,2,3,4,5"), unary("Relu", "1,2,3,4"))],
     "LIM002": [("", roi().replace("[1,4,8,8]", "[2,4,8,8]"), roi())],
     "LIM003": [("--quantize", unary("Relu", "2,4,8,8"), unary("Relu", "1,4,8,8"))],
-    "LIM004": [("", unary("Relu", "1,4,8,8", opset=22), unary("Relu", "1,4,8,8", opset=21))],
+    "LIM004": [("--sdk 2.35", unary("Relu", "1,4,8,8", opset=22), unary("Relu", "1,4,8,8", opset=21))],
     "LIM005": [
         # Without simplification nothing folds; of sizes that inputs lack shapes/dynamic-dim speaks.
         (

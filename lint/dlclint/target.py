@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import enum
 
-from dlclint_schemas.ops import DEFAULT_SDK
 from dlclint_schemas.record import record
+from dlclint_schemas.releases import Release, release
 
 
 class Runtime(enum.Enum):
@@ -129,8 +129,13 @@ class Target:
     """Inputs with how the DSP treats them, as `--input_type` names it: image, default or opaque."""
     input_moments: tuple[tuple[str, float, float], ...] = ()
     """Inputs with the mean and the standard deviation that are said of them."""
-    sdk: str = DEFAULT_SDK
-    """Whose supported-ops table holds: see `dlclint_schemas.ops`."""
+    sdk: str = ""
+    """The SDK's release, such as 2.47; "": the newest known, and nobody said so."""
+
+    @property
+    def release(self) -> Release:
+        """The SDK's release, whose facts hold."""
+        return release(self.sdk)
 
     @property
     def quantize(self) -> bool:

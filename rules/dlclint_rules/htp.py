@@ -20,6 +20,7 @@ from dlclint_rules import repairs
 from dlclint_schemas.forms import htp_forms
 from dlclint_schemas.precision import SUPPLEMENT, compiled_at, rank_limit
 from dlclint_schemas.record import record
+from dlclint_schemas.releases import Release, rank_changes
 
 _GUIDE = "80-63442-10, HTP network design recommendations"
 _DEPTH = 32
@@ -244,41 +245,45 @@ def rank_limit_exceeded(context: ModelContext) -> Iterator[Finding]:
 
     Why: the supplement gives each op a highest rank, 4 for many and 5 for others; the validator then
     says "has incorrect Rank". Where the supplement gives none, the validator was asked; where the
-    validator took the op at that rank, or others compiled it, the finding says so.
+    validator took the op at that rank, or others compiled it, the finding says so. Some ranks came with a
+    release of the SDK (`--sdk`).
     What to do: reshape to fewer dimensions around the op.
     """
     if not context.target.means(Runtime.HTP):
         return
-    precision = _asked(context.target.kind)
+    precision, release = _asked(context.target.kind), context.target.release
     for node in context.view.nodes():
         if node.domain or node.key in context.view.in_pattern:
             continue
-        over = _over_limit(node, precision)
+        over = _over_limit(node, precision, release)
         if over is None or context.view.verdict(node, Runtime.HTP).presence is Presence.NO:
             continue  # of what HTP lacks ops/no-runtime speaks
-        rank, limit, documented = over
+        rank, limit, documented, since = over
         measured = htp_forms().measured
         asked = htp_forms().max_rank.get((node.op_type, precision != "fp16"))
-        if asked is not None and rank <= asked.rank:
+        if since:
+            said = ""  # what a newer release took says nothing of this one
+        elif asked is not None and rank <= asked.rank:
             said = f"; its validator took it at that rank ({measured})"
         elif documented and compiled_at(node.op_type, "npu", precision == "fp16", rank):
             said = "; winml-cli's makers compiled it at that rank"
         else:
             said = ""
-        sure = Confidence.DOCUMENTED if documented else Confidence.FIELD_REPORTED
+        # Of the history of releases the opening was read, and no more.
+        sure = Confidence.DOCUMENTED if documented and not since else Confidence.FIELD_REPORTED
         yield Finding(
-            f"{node.op_type}: rank {rank}, HTP supports at most {limit} ({precision}){said}",
+            f"{node.op_type}: rank {rank}, HTP supports at most {limit} ({precision}){since}{said}",
             Severity.INFO if said else Severity.WARNING,
             Source(SUPPLEMENT, ", ".join(layers_of(node))) if documented else Source(measured, node.op_type),
             Confidence.INFERRED if said else sure,
-            help="reshape to fewer dimensions around the op",
+            help="reshape to fewer dimensions around the op" + ", or use a newer SDK" * bool(since),
             node=node,
             evidence={"rank": rank, "limit": limit, "precision": precision},
         )
 
 
-def _over_limit(node: Node, precision: str) -> tuple[int, int, bool] | None:
-    """Rank, limit, and whether the supplement gives it, where the first input or output is above.
+def _over_limit(node: Node, precision: str, release: Release) -> tuple[int, int, bool, str] | None:
+    """Rank, limit, whether the supplement gives it, and which releases have it, where an end is above.
 
     Each end has its own limit in the supplement; where neither has one, what the validator took is
     the limit of both. Of more than five dimensions shapes/rank-above-five speaks.
@@ -295,8 +300,14 @@ def _over_limit(node: Node, precision: str) -> tuple[int, int, bool] | None:
     documented = bool(limits)
     if not documented and asked is not None:
         limits = dict.fromkeys(ranks, asked.rank)
+    since = ""
+    change = rank_changes().get((node.op_type, precision))
+    if change is not None:
+        has = change.holds(release) is not False
+        limits = dict.fromkeys(ranks, change.fields["now" if has else "before"])
+        since = "" if has else f" before SDK {change.since}"
     over = [(ranks[end], limit) for end, limit in limits.items() if limit < ranks[end] <= 5]
-    return (*max(over), documented) if over else None
+    return (*max(over), documented, since) if over else None
 
 
 @rule(about=About.FORM)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dlclint.diagnostic import About, Confidence, Safety, Severity, counted
+from dlclint.diagnostic import About, Confidence, Safety, Severity, Source, counted
 from dlclint.model import external
 from dlclint.model.graph import Graph
 from dlclint.model.op_facts import MICROSOFT, Role, role
@@ -15,7 +15,8 @@ from dlclint.model.tensors import Tensor, Unavailable
 from dlclint.rule import FileContext, Finding, ModelContext, Subject, rule
 from dlclint_rules import repairs, sources
 from dlclint_schemas.layers import layer_table
-from dlclint_schemas.ops import op_table
+from dlclint_schemas.ops import WHOLE
+from dlclint_schemas.releases import Release, opset_since, table_source
 
 
 @rule(Subject.FILE, about=About.FILE)
@@ -125,23 +126,34 @@ def crashes_onnx(context: ModelContext) -> Iterator[Finding]:
 def opset_too_new(context: ModelContext) -> Iterator[Finding]:
     """The model imports a newer opset than the converter documents.
 
-    Why: ONNX conversion is stated up to opset 21; newer operator versions are not in its tables.
-    What to do: export at opset 21 or older; the summary names the newest fully listed one.
+    Why: each release of the SDK states the newest opset of its converter: 21 in 2.35, 22 in 2.39, 24 in
+    2.47. A release between two that state it is judged by the older one, and newer than 2.47 by that.
+    What to do: name the release with `--sdk` if it is not the newest; export at the opset that it takes.
     """
     opset = context.view.model.opsets.get("")
     table = context.view.table
-    limit = table.stated_max_opset
+    release = context.target.release
+    limit = release.opset
     if opset is not None and opset > limit:
         newest = context.view.newest_listed_opset
         advice = f"export at opset {newest}" if newest else f"export at opset {limit} or older"
+        since = opset_since(opset)
         yield Finding(
-            f"opset {opset} is newer than {limit}, the newest that the converter documents",
+            f"opset {opset} is newer than {limit}, the newest that SDK {release.stated_for} documents"
+            + (f"; SDK {since} and newer take it" if since else ""),
             Severity.ERROR,
-            sources.limit("LIM004") if limit == op_table().stated_max_opset else sources.op_row(table),
-            help=advice,
+            sources.limit("LIM004") if table.name == WHOLE else Source(table_source(table.name)),
+            _sureness(release),
+            help=advice + (f", or use SDK {since} (--sdk {since})" if since else ""),
             evidence={"opset": opset, "stated_max": limit},
             fix=repairs.versions.downgraded(context.view),
         )
+
+
+def _sureness(release: Release) -> Confidence:
+    if not release.is_stated:
+        return Confidence.INFERRED
+    return sources.READ.get(release.confidence, Confidence.FIELD_REPORTED)
 
 
 @rule(fix=[Safety.SAFE], about=About.FILE)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dlclint.diagnostic import Source
+from dlclint.diagnostic import Confidence, Source
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.limitations import limit_table
 from dlclint_schemas.ops import OpTable
 
+READ = {"whole": Confidence.DOCUMENTED}
+"""How sure a page of the release history makes a finding: what was read in part is no more than a report."""
 ONNX = Source("ONNX specification")
 CHECKER = Source("ONNX specification", "onnx.checker")
 CONVERTER = Source("80-63442-2 Rev BL, Tools", "snpe-onnx-to-dlc")

@@ -13,7 +13,8 @@ import onnx
 from dlclint_schemas.devices import device_table
 from dlclint_schemas.layers import LayerTable, layer_table
 from dlclint_schemas.limitations import limit_table
-from dlclint_schemas.ops import NEWER_SDK, OpTable, op_table
+from dlclint_schemas.ops import TABLES, WHOLE, OpTable, op_table
+from dlclint_schemas.releases import changes, releases
 from dlclint_schemas.resource import load
 
 COUNTS = {"ops": 122, "layers": 134, "devices": 45, "limits": 64}
@@ -63,14 +64,18 @@ def op_failures(ops: OpTable, layers: LayerTable) -> Iterator[str]:
                     yield f"op {row.name}: version {version} is not in the onnx registry"
 
 
-def limit_failures(limits: dict[str, Any]) -> Iterator[str]:
-    """What the limitations' schema says against them, and constants that no entry defines."""
+def schema_failures(name: str, data: dict[str, Any]) -> Iterator[str]:
+    """What `<name>.schema.json` says against the data."""
     # Imported here because only this check needs it.
     import jsonschema
 
-    schema = json.loads(files(__package__).joinpath("limitations.schema.json").read_bytes())
-    for error in jsonschema.Draft202012Validator(schema).iter_errors(limits):
-        yield f"limitations: {'/'.join(map(str, error.path))}: {error.message[:200]}"
+    schema = json.loads(files(__package__).joinpath(f"{name}.schema.json").read_bytes())
+    for error in jsonschema.Draft202012Validator(schema).iter_errors(data):
+        yield f"{name}: {'/'.join(map(str, error.path))}: {error.message[:200]}"
+
+
+def limit_failures(limits: dict[str, Any]) -> Iterator[str]:
+    """Constants that no entry of the limitations defines."""
     machines = [entry["machine"] for entry in limits["limits"] if "machine" in entry]
     defined = {machine.get("name") for machine in machines if machine["kind"] == "constants"}
     for machine in machines:
@@ -79,12 +84,24 @@ def limit_failures(limits: dict[str, Any]) -> Iterator[str]:
                 yield f"limitations: no entry defines the constant {name}"
 
 
+def release_failures(layers: LayerTable) -> Iterator[str]:
+    """Changes of ops that ONNX does not have, and releases that are not known."""
+    known = {schema.name for schema in onnx.defs.get_all_schemas_with_history()} | {"GroupQueryAttention"}
+    for change in changes():
+        for op in change.ops:
+            if op not in known and op not in layers.onnx_to_layers:
+                yield f"release {change.since}: ONNX has no op {op}"
+        for name in filter(None, (change.since, change.not_before)):
+            if name not in releases():
+                yield f"release {name} is not among those known"
+
+
 def main(arguments: list[str]) -> int:
     """Print one line per failure; exit status 1 if there is any."""
     if arguments != ["--check"]:
         print("usage: python -m dlclint_schemas --check", file=sys.stderr)
         return 2
-    ops, layers = op_table(), layer_table()
+    ops, layers = op_table(WHOLE), layer_table()
     found = {
         "ops": len(ops.rows),
         "layers": len(layers.rows),
@@ -92,8 +109,11 @@ def main(arguments: list[str]) -> int:
         "limits": len(limit_table()),
     }
     failures = [*count_failures(found), *layer_failures(layers), *op_failures(ops, layers)]
-    failures += op_failures(op_table(NEWER_SDK), layers)
-    failures += limit_failures(load("snpe_limitations"))
+    for table in TABLES[1:]:
+        failures += op_failures(op_table(table), layers)
+    limits = load("snpe_limitations")
+    failures += [*schema_failures("limitations", limits), *limit_failures(limits)]
+    failures += [*schema_failures("releases", load("sdk_releases")), *release_failures(layers)]
     for failure in failures:
         print(failure)
     if not failures:

@@ -1,8 +1,8 @@
 """The supported-ops tables: 80-63442-2 Rev BL, Supported ONNX Ops (122 rows), and what is known of newer.
 
-`snpe-2025-06` is that table. Of `qairt-2026` (80-63442-10) only the first 24 rows could be read; rows it
-lacks are those of an October 2025 revision where that was read, else those of `snpe-2025-06`, and each
-says so by its `document`.
+Each table is that of the releases from one on (`dlclint_schemas.releases`). `snpe-2025-06` was read whole; of
+`qairt-2025-10` the first 29 rows and of `qairt-2026` (80-63442-10) the first 24. Rows that a table lacks
+are those of the one before, and each says so by its `document`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from dlclint_schemas.record import record
+from dlclint_schemas.releases import releases
 from dlclint_schemas.resource import citation, frozen, load
 
 
@@ -59,8 +60,10 @@ class OpRow:
 
 @record
 class OpTable:
-    """The whole table, by op name. `document` is the table's own; fallback rows have another."""
+    """The whole table, by op name. `document` is the one that was read whole, so that it can tell what no
+    table has; rows of newer ones have their own."""
 
+    name: str
     rows: Mapping[str, OpRow]
     document: str
     stated_max_opset: int
@@ -68,59 +71,75 @@ class OpTable:
     absent_ops: tuple[str, ...]
 
     @property
-    def fallback_rows(self) -> frozenset[str]:
-        """Ops whose row is another document's."""
-        return frozenset(name for name, row in self.rows.items() if row.document != self.document)
+    def documents(self) -> tuple[str, ...]:
+        """The numbers of the documents that its rows are from, the newest first."""
+        every = {row.document for row in self.rows.values()}
+        numbers = sorted({document.split(maxsplit=1)[0].rstrip(",") for document in every})
+        return tuple(numbers) if len(every) > 1 else (self.document.partition(",")[0],)
 
 
-DEFAULT_SDK, NEWER_SDK = "snpe-2025-06", "qairt-2026"
-SDKS = (DEFAULT_SDK, NEWER_SDK)
+WHOLE, BETWEEN, NEWEST = TABLES = ("snpe-2025-06", "qairt-2025-10", "qairt-2026")
 
 
 @cache
-def op_table(sdk: str = DEFAULT_SDK) -> OpTable:
-    """The table of an SDK, read once.
+def op_table(name: str = NEWEST) -> OpTable:
+    """A table by name, read once.
 
     Raises:
-        KeyError: no such SDK.
+        KeyError: no such table.
     """
-    if sdk not in SDKS:
-        raise KeyError(sdk)
+    return {WHOLE: _whole, BETWEEN: _between, NEWEST: _newest}[name]()
+
+
+def _whole() -> OpTable:
     data = load("snpe_onnx_ops")
     document = citation(data["source"])
     rows = {name: _row(name, row, document) for name, row in data["ops"].items()}
-    table = OpTable(
+    return OpTable(
+        WHOLE,
         MappingProxyType(rows),
         document,
         int(data["source"]["stated_max_opset"]),
         frozen(data["constraint_kinds"]),
         tuple(data["onnx_ops_absent_from_table"]),
     )
-    return table if sdk == DEFAULT_SDK else _newer(table)
 
 
-def _newer(table: OpTable) -> OpTable:
-    data = load("qairt_onnx_ops")
-    between = data["intermediate_revision"]
+def _between() -> OpTable:
+    table, found = op_table(WHOLE), load("qairt_onnx_ops")["intermediate_revision"]
+    document = f"{found['document']} (October 2025), Supported ONNX Ops"
+    rows = dict(table.rows)
+    for name, versions in found["ops"].items():
+        rows[name] = _listing_more(rows[name], tuple(versions), document)
+    return _next(table, BETWEEN, rows)
+
+
+def _newest() -> OpTable:
+    table, data = op_table(BETWEEN), load("qairt_onnx_ops")
     document = f"{data['source']['document']}, Supported ONNX Ops"
     rows = dict(table.rows)
-    for name, versions in between["ops"].items():
-        if tuple(versions) != rows[name].versions:
-            rows[name] = _listing_more(
-                rows[name], tuple(versions), f"{between['document']} (October 2025), Supported ONNX Ops"
-            )
     for name, row in data["ops"].items():
         rows[name] = replace(
-            _listing_more(table.rows[name], tuple(row["opset_versions"]), document),
+            _listing_more(rows[name], tuple(row["opset_versions"]), document),
             notes=row["notes"],
             constraints=_constraints(name, row),
         )
-    return replace(
-        table,
-        rows=MappingProxyType(rows),
-        document=document,
-        stated_max_opset=int(data["completeness"]["opset_ceiling"]),
-    )
+    return _next(table, NEWEST, rows)
+
+
+def _next(table: OpTable, name: str, rows: dict[str, OpRow]) -> OpTable:
+    """A newer table made of the one before."""
+    opset = next(found.opset for found in releases().values() if found.table == name)
+    return replace(table, name=name, rows=MappingProxyType(rows), stated_max_opset=opset)
+
+
+def listed_since(op: str, version: int) -> str:
+    """The first release whose table lists an operator version; "" where none does."""
+    for table in TABLES:
+        row = op_table(table).rows.get(op)
+        if row is not None and version in row.versions:
+            return next(found.stated_for for found in releases().values() if found.table == table)
+    return ""
 
 
 def _listing_more(row: OpRow, versions: tuple[int, ...], document: str) -> OpRow:

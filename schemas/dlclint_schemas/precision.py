@@ -70,7 +70,7 @@ def block_weights() -> BlockWeights:
         frozenset(found["bitwidths"]),
         found["needs_hexagon"],
         found["needs_act_bitwidth"],
-        found["needs_sdk"].partition(" (")[0],
+        found["needs_sdk"],
     )
 
 

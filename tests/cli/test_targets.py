@@ -158,28 +158,82 @@ CONV_22 = """<ir_version: 10, opset_import: ["" : 22]>
 g (float[1,4,8,8] x, float[4,4,1,1] w) => (float[1,4,8,8] y) { a = Conv(x, w) y = Relu(a) }"""
 
 
-def test_another_table(
+def test_releases(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """At opset 22 snpe-2025-06 stops; qairt-2026 lists Conv 22, and says whose row Relu's is."""
+    """Opset 22 from SDK 2.39 on, as the documents have it; a release says what an older one refuses."""
     monkeypatch.chdir(tmp_path)
     Path("m.onnx").write_bytes(parser.parse_model(CONV_22).SerializeToString())
 
-    def said(*options: str) -> tuple[set[tuple[str, str]], list[str]]:
-        main(["check", "--isolated", "--format", "json", *options, "m.onnx"])
+    def said(*options: str) -> tuple[int, str, set[tuple[str, str]], list[str]]:
+        status = main(["check", "--isolated", "--format", "json", *options, "m.onnx"])
         (file,) = json.loads(capsys.readouterr().out)["files"]
-        return {(item["rule"], item["location"]["op"]) for item in file["findings"]}, file["notes"]
+        rules = {(item["rule"], item["location"]["op"]) for item in file["findings"]}
+        return status, file["target"]["sdk"], rules, file["notes"]
 
-    found, notes = said()
-    assert {("model/opset-too-new", ""), ("ops/version-not-listed", "Conv")} <= found
-    assert notes == []
-    found, notes = said("--sdk", "qairt-2026")
-    assert ("model/opset-too-new", "") not in found
-    assert ("ops/version-not-listed", "Conv") not in found
-    assert ("ops/version-not-listed", "Relu") in found
-    assert notes == [
-        "qairt-2026 is known in part: layers by runtime are those of 80-63442-2 Rev BL, Supported Network "
-        "Layers; the rows of Relu are those of 80-63442-2 Rev BL, Supported ONNX Ops"
-    ]
-    assert main(["ops", "Conv", "--sdk", "qairt-2026"]) == 0
-    assert "listed versions: 1, 11, 22" in capsys.readouterr().out
+    older = ["older releases of the SDK refuse opset 22 (before 2.39)"]
+    for names, release, refused, notes in (
+        (("2.35", "2.35.0.250530", "v2.35", "snpe-2025-06"), "2.35", True, []),
+        (("2.38",), "2.38", True, []),
+        (("2.39", "2.39.0.250926"), "2.39", False, older),
+        (("2.47", "2.47.0.251014"), "2.47", False, older),
+        (("qairt-2026",), "2.49", False, older),
+        (("",), "2.52", False, older),
+    ):
+        for name in names:
+            status, sdk, rules, found = said(*(["--sdk", name] if name else []))
+            assert (status, sdk, found) == (int(refused), release, notes)
+            assert (("model/opset-too-new", "") in rules) == refused
+            assert (("ops/version-not-listed", "Conv") in rules) == refused  # the tables of 2.39 list Conv 22
+            assert ("ops/version-not-listed", "Relu") in rules
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("9.9", "SDK 9.9 is not known; the nearest is 2.52, known are 2.21 to 2.52"),
+        ("2.5", "SDK 2.5 is not known; the nearest is 2.21, known are 2.21 to 2.52"),
+        ("newest", "this names no release; known are 2.21 to 2.52, their build numbers, and snpe-2025-06"),
+        ("2.", "this names no release"),
+        ("2.39.0.250926.1.1", "this names no release"),
+        ("2.39\n", "this names no release"),
+    ],
+)
+def test_unknown_releases(name: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(parser.parse_model(RELU).SerializeToString())
+    equalize = ["equalize", "-o", str(tmp_path / "out.onnx")]
+    for command in (["check"], ["plan"], ["fix"], ["confirm"], equalize, ["simulate"]):
+        assert main([*command, "--sdk", name, str(path)]) == 2
+        assert says in capsys.readouterr().err
+    assert main(["ops", "--sdk", name]) == 2
+    assert says in capsys.readouterr().err
+    configuration = tmp_path / "dlclint.toml"
+    configuration.write_text(f'[[models]]\npath = "*"\nsdk = {json.dumps(name)}\n', "utf-8")
+    assert main(["check", "--config", str(configuration), str(path)]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_the_configuration_names_the_release(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, configuration = tmp_path / "m.onnx", tmp_path / "dlclint.toml"
+    path.write_bytes(parser.parse_model(CONV_22).SerializeToString())
+    configuration.write_text('[[models]]\npath = "*"\nsdk = "2.35"\n', "utf-8")
+    command = ["check", "--config", str(configuration), "--format", "concise"]
+    assert main([*command, str(path)]) == 1
+    assert main([*command, "--sdk", "2.39", str(path)]) == 0
+    capsys.readouterr()
+
+
+def test_ops_says_since_when(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ops", "Conv"]) == 0
+    shown = capsys.readouterr().out
+    assert "listed versions: 1, 11, 22 (since SDK 2.39)" in shown
+    assert "htp since SDK 2.44: 16-bit activations with 4-bit weights; SDK 2.52 has it" in shown
+    assert main(["ops", "Conv", "--sdk", "2.35"]) == 0
+    shown = capsys.readouterr().out
+    assert "listed versions: 1, 11\n" in shown
+    assert "16-bit activations with 4-bit weights; SDK 2.35 does not have it" in shown
+    assert main(["ops", "ScatterElements", "--sdk", "2.47"]) == 0
+    assert "htp since SDK 2.46 to 2.49: on int32 the reductions" in capsys.readouterr().out
+    assert main(["ops", "groupqueryattention"]) == 0
+    assert capsys.readouterr().out.startswith("GroupQueryAttention\n  not in 80-63442-2 Rev BL")

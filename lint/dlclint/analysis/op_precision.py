@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
+from types import MappingProxyType
 
 from dlclint.analysis.layers import Presence, layers_of
 from dlclint.analysis.view import ModelView
@@ -13,6 +15,24 @@ from dlclint.model.types import is_float
 from dlclint.target import DlcKind, Runtime
 from dlclint_schemas.precision import Voice, htp_voices
 from dlclint_schemas.record import record
+from dlclint_schemas.releases import Change, changes
+
+
+@cache
+def precision_changes() -> Mapping[str, tuple[Change, ...]]:
+    """The precisions that an op got with a release, by op."""
+    found: dict[str, tuple[Change, ...]] = {}
+    for change in changes():
+        if change.kind == "precision":
+            found.update({op: (*found.get(op, ()), change) for op in change.ops})
+    return MappingProxyType(found)
+
+
+def gives(change: Change, precision: str, node: Node) -> bool:
+    """Whether a change brought a node the precision; a recurrent op may go a way that it is not about."""
+    directions = change.fields.get("directions")
+    one_way = not directions or (node.attribute("direction") or "forward") in directions
+    return one_way and precision in change.fields["precisions"]
 
 
 @record
@@ -47,11 +67,15 @@ def lacking_on_htp(view: ModelView, precision: str) -> Iterator[Lacking]:
     """The ops of a model that HTP has, and of which a documented source denies the precision."""
     first: dict[tuple[str, tuple[Voice, ...]], Node] = {}
     count: Counter[tuple[str, tuple[Voice, ...]]] = Counter()
+    release = view.target.release
     for node in view.nodes():
         if node.domain or node.op_type in QDQ or node.key in view.in_pattern or not reads_float(node):
             continue
         if view.verdict(node, Runtime.HTP).presence is Presence.NO:
             continue  # it has no form there at all
+        came = precision_changes().get(node.op_type, ())
+        if any(gives(change, precision, node) and change.holds(release) for change in came):
+            continue  # newer documents than those that deny it
         rank = node.graph.rank(node.input(0))
         voices = htp_voices(node.op_type, layers_of(node), precision, rank)
         documented = [voice for voice in voices if voice.documented]

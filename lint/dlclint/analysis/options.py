@@ -5,7 +5,6 @@ from __future__ import annotations
 from dlclint.analysis.view import ModelView
 from dlclint.model.dimensions import Dimensions
 from dlclint.target import DlcKind, Soc, Target
-from dlclint_schemas.ops import DEFAULT_SDK
 
 
 def soc_word(soc: Soc) -> str:
@@ -22,7 +21,7 @@ def target_words(target: Target) -> list[str]:
         words += ["--runtime", runtime.value]
     if kind.stated:
         words.append("--quantize" if kind.quantize else "--float")
-    if target.sdk != DEFAULT_SDK:
+    if target.sdk:
         words += ["--sdk", target.sdk]
     return words + width_words(kind) + ["-n"] * (not target.simplify)
 

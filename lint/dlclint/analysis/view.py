@@ -27,6 +27,7 @@ from dlclint.model.op_facts import is_qdq
 from dlclint.target import Runtime, Target
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import OpTable, op_table
+from dlclint_schemas.releases import changes
 
 if TYPE_CHECKING:
     from dlclint.analysis.activations.certain import Interval
@@ -90,7 +91,7 @@ class ModelView:
     @property
     def table(self) -> OpTable:
         """The supported-ops table of the target's SDK."""
-        return op_table(self.target.sdk)
+        return op_table(self.target.release.table)
 
     @cached_property
     def folded(self) -> frozenset[NodeKey]:
@@ -258,7 +259,23 @@ class ModelView:
 
     def verdict(self, node: Node, runtime: Runtime) -> Verdict:
         """Whether a node runs on a runtime, with its pattern's layer and with what the converter refuses."""
-        return _judge(self._case(node), runtime.column)
+        return self._judge(self._case(node), runtime)
+
+    def _judge(self, case: _Case, runtime: Runtime) -> Verdict:
+        """What the layer table says, and what came with a release after it."""
+        verdict = _judge(case, runtime.column)
+        if verdict.presence is Presence.NO and case[2] in self._came.get(runtime.column, ()):
+            return Verdict(Presence.YES, case[3], f"since SDK {self._came[runtime.column][case[2]]}")
+        return verdict
+
+    @cached_property
+    def _came(self) -> dict[str, dict[str, str]]:
+        """Ops that a runtime has since a release which is not newer than the target's, by column."""
+        found: dict[str, dict[str, str]] = {}
+        for change in changes():
+            if change.kind == "op" and change.holds(self.target.release):
+                found.setdefault(change.runtime, {}).update(dict.fromkeys(change.ops, change.since))
+        return found
 
     def _case(self, node: Node) -> _Case:
         case = self._cases.get(node.key)
@@ -340,7 +357,7 @@ class ModelView:
     def _support(self, runtime: Runtime, alike: Mapping[tuple[_Case, str, str, str], int]) -> RuntimeSupport:
         counts: Counter[tuple[str, str, bool]] = Counter()
         for (case, label, op, rule), number in alike.items():
-            verdict = _judge(case, runtime.column)
+            verdict = self._judge(case, runtime)
             if verdict.presence is Presence.NO:
                 counts[label, verdict.reason, not verdict.inferred] += number
             elif rule:

@@ -10,6 +10,7 @@ from dlclint.analysis.cle.absorption import HighBias
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import dimensions_of, names_of
 from dlclint.cli.output import Output, guard
+from dlclint.cli.targets import sdk_of
 from dlclint.diagnostic import plain
 from dlclint.engine.config import ModelSection
 from dlclint.engine.equalize import NotTheSame, Options, QuantizedAlready, Relu6, UnknownName
@@ -46,6 +47,7 @@ def equalize(given: argparse.Namespace) -> int:
         given.verify,
         dimensions_of(given, ModelSection()),
         tuple(names_of(given, ModelSection())),
+        sdk_of(given.sdk or ""),
     )
     try:
         outcome = run(path, output, options)

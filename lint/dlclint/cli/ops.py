@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 
 from dlclint.cli.errors import UsageError
+from dlclint.cli.targets import sdk_of
 from dlclint.diagnostic import plain
 from dlclint.engine.registry import suggest
 from dlclint_schemas.layers import layer_table
-from dlclint_schemas.ops import OpTable, op_table
+from dlclint_schemas.ops import OpTable, listed_since, op_table
 from dlclint_schemas.precision import PRECISIONS, SUPPLEMENT, supplement_precisions
+from dlclint_schemas.releases import Change, Release, changes, oldest_stated, release
 
 COLUMNS = ("cpu", "gpu", "dsp_v66", "htp", "aip")
 
@@ -20,7 +22,8 @@ def show_op(given: argparse.Namespace) -> int:
     Raises:
         UsageError: the table has no such op.
     """
-    table, op = op_table(given.sdk), given.op
+    found, op = release(sdk_of(given.sdk or "")), given.op
+    table = op_table(found.table)
     if op is None:
         for row in table.rows.values():
             layers = ", ".join(layer_table().onnx_to_layers.get(row.name, ())) or "-"
@@ -28,11 +31,18 @@ def show_op(given: argparse.Namespace) -> int:
         return 0
     names = {name.lower(): name for name in table.rows}
     if op.lower() not in names:
+        came = [change for change in changes() if op.lower() in map(str.lower, change.ops)]
+        if came:
+            name = next(name for name in came[0].ops if name.lower() == op.lower())
+            print("\n".join([name, f"  not in {table.document}", *change_lines(came, found)]))
+            return 0
         known = "" if _is_onnx_op(op) else suggest(op, set(table.rows))
         raise UsageError(
             f"{plain(op)!r} is not in {table.document}, so the converter does not take it{known}"
         )
-    print("\n".join(op_lines(names[op.lower()], table)))
+    name = names[op.lower()]
+    *lines, sources = op_lines(name, table)
+    print("\n".join([*lines, *change_lines(changes_of(name), found), sources]))
     return 0
 
 
@@ -44,11 +54,36 @@ def _is_onnx_op(name: str) -> bool:
     return any(schema.name == name and not schema.domain for schema in onnx.defs.get_all_schemas())
 
 
+def changes_of(op: str) -> list[Change]:
+    """What an op got with a release."""
+    return [change for change in changes() if op in change.ops]
+
+
+def change_lines(came: list[Change], of: Release) -> list[str]:
+    """What came with which release, and whether a release has it."""
+    words = {True: "has it", False: "does not have it", None: "may have it"}
+    return [
+        f"  {change.runtime} since SDK {change.since_text}: {change.says}"
+        + f"; SDK {of.name} {words[change.holds(of)]} ({change.source})"
+        for change in came
+    ]
+
+
+def _listed(op: str, versions: tuple[int, ...]) -> str:
+    """Versions with the release whose table was the first to list them, where that is not the oldest."""
+    oldest = oldest_stated()
+    shown = []
+    for version in versions:
+        since = listed_since(op, version)
+        shown.append(f"{version} (since SDK {since})" if since != oldest else str(version))
+    return ", ".join(shown)
+
+
 def op_lines(op: str, table: OpTable) -> list[str]:
     """What the op table and the layer table say of an op of the table, line by line."""
     layers = layer_table()
     row = table.rows[op]
-    lines = [op, f"  listed versions: {', '.join(map(str, row.versions))}"]
+    lines = [op, f"  listed versions: {_listed(op, row.versions)}"]
     for unlisted in row.unlisted.values():
         same = "is the same" if unlisted.structure_unchanged else "differs"
         lines.append(

@@ -13,8 +13,8 @@ from dlclint.engine.config import ModelSection
 from dlclint.engine.registry import suggest
 from dlclint.socs import UnknownSoc, resolve
 from dlclint.target import DlcKind, Runtime, Soc, Target
-from dlclint_schemas.ops import DEFAULT_SDK
 from dlclint_schemas.quantization import tool_options, widths
+from dlclint_schemas.releases import UnknownRelease, release
 
 _ALLOWED = {
     "act_bitwidth": "activations",
@@ -48,8 +48,20 @@ def target_of(given: argparse.Namespace, section: ModelSection, overridden: bool
         _inputs("--input_encoding", getattr(given, "input_encoding", ()), section.input_encodings),
         _inputs("--input_type", getattr(given, "input_type", ()), section.input_types),
         _moments(getattr(given, "input_moments", ())),
-        given.sdk or section.sdk or DEFAULT_SDK,
+        sdk_of(given.sdk or section.sdk),
     )
+
+
+def sdk_of(text: str) -> str:
+    """The name of the release that a text names; "" where nobody said any.
+
+    Raises:
+        UsageError: it names none.
+    """
+    try:
+        return release(text).name if text else ""
+    except UnknownRelease as problem:
+        raise UsageError(f"--sdk {plain(text)}: {problem}") from None
 
 
 def _moments(given: Sequence[Sequence[str]]) -> tuple[tuple[str, float, float], ...]:

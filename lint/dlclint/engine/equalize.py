@@ -58,7 +58,7 @@ class Options:
     """What may be done. `bitwidth` is that of the weights, for the figures; `runs` of the comparison.
 
     `dimensions` hold for the matching and the comparison and are not written; `names` are to be names of
-    the model.
+    the model. `sdk` is the release that the model is for ("": the newest known).
     """
 
     extended: bool = False
@@ -68,6 +68,7 @@ class Options:
     runs: int = 0
     dimensions: Dimensions = field(default_factory=Dimensions)
     names: tuple[Named, ...] = ()
+    sdk: str = ""
 
     @property
     def keeps_function(self) -> bool:
@@ -92,7 +93,7 @@ def equalize(source: Path, output: Path, options: Options) -> EqualizeOutcome:
             nothing, and the comparison fails.
     """
     draft = open_draft(source)
-    view = ModelView(draft.model(check=False, dimensions=options.dimensions), Target())
+    view = ModelView(draft.model(check=False, dimensions=options.dimensions), Target(sdk=options.sdk))
     unfit = _misfits(view.model, source, options)
     if holds_quantization(view.model):
         raise QuantizedAlready(

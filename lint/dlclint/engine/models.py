@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from dlclint.analysis.releases import needs
 from dlclint.analysis.view import ModelView
 from dlclint.contained.guard import step
 from dlclint.diagnostic import Diagnostic, Severity, plain
@@ -16,7 +17,6 @@ from dlclint.model.reading import Unreadable, read
 from dlclint.outcome import FileOutcome, ModelSummary
 from dlclint.rule import FileContext, ModelContext, Rule, Subject
 from dlclint.target import Runtime
-from dlclint_schemas.layers import layer_table
 
 READING = "reading the model"
 SUMMARY = "the summary"
@@ -106,20 +106,16 @@ def _overview(view: ModelView, refusals: Mapping[tuple[str, int], str]) -> dict[
         view.unlisted_ops,
     )
     return {
-        "notes": tuple(plain(note, 400) for note in (*model.notes, *_fallback(view))),
+        "notes": tuple(plain(note, 400) for note in (*model.notes, *_older(view))),
         "summary": summary,
         "support": None if target.runtimes else view.support_matrix(refusals),
         "partitions": tuple(view.partition(r) for r in target.chosen if r is not Runtime.CPU),
     }
 
 
-def _fallback(view: ModelView) -> Iterator[str]:
-    """What the chosen SDK's tables lack, where they are known in part only."""
-    table = view.table
-    if not table.fallback_rows:
-        return
-    missing = sorted({node.op_type for node in view.nodes() if not node.domain} & table.fallback_rows)
-    shown = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
-    documents = ", ".join(dict.fromkeys(table.rows[op].document for op in missing))
-    rows = f"; the rows of {shown} are those of {documents}" * bool(missing)
-    yield f"{view.target.sdk} is known in part: layers by runtime are those of {layer_table().document}{rows}"
+def _older(view: ModelView) -> Iterator[str]:
+    """What releases older than the one that the model is judged for refuse of it."""
+    release = view.target.release
+    found = [f"{need.says} ({need.before_text})" for need in needs(view) if need.lacks(release) is False]
+    if found:
+        yield f"older releases of the SDK refuse {', '.join(found)}"

@@ -51,7 +51,9 @@ def judged_for(target: Target, view: ModelView | None) -> str:
     kind = target.kind
     widths = f"{'quantized' if kind.quantize else 'DLC'} {kind}{' per channel' if kind.per_channel else ''}"
     parts.append(widths if kind.stated else "float or quantized")
-    parts.append(f"tables {target.sdk}" if view is None else f"tables {target.sdk} ({view.table.document})")
+    newest = "" if target.sdk else ", the newest known"
+    tables = "" if view is None else f" (op tables {' and '.join(view.table.documents)})"
+    parts.append(f"SDK {target.release.name}{newest}{tables}")
     return "; ".join(parts)
 
 

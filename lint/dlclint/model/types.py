@@ -56,14 +56,24 @@ class TensorType:
         sizes = tuple(dim for dim in self.shape if isinstance(dim, int))
         return sizes if len(sizes) == len(self.shape) else None
 
-    def __str__(self) -> str:
+    @property
+    def element(self) -> str:
+        """The element type as ONNX text has it, such as uint8."""
         try:
-            name = onnx.TensorProto.DataType.Name(self.data_type).lower()
+            return str(onnx.TensorProto.DataType.Name(self.data_type)).lower()
         except ValueError:
-            name = f"type {self.data_type}"
+            return f"type {self.data_type}"
+
+    def __str__(self) -> str:
+        name = self.element
         if self.shape is None:
             return f"{name}[?]"
         return f"{name}[{','.join('?' if dim is None else str(dim) for dim in self.shape)}]"
+
+
+def element_name(found: TensorType | None) -> str:
+    """The element type as ONNX text has it; "" where it is unknown."""
+    return "" if found is None else found.element
 
 
 def tensor_type(proto: onnx.TypeProto) -> TensorType | None:

@@ -16,9 +16,9 @@ from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
 from dlclint_rules.encodings.consumers import encoded_weights
 from dlclint_rules.encodings.reporting import at, capped, encodings_rule, in_blocks
-from dlclint_schemas.ops import DEFAULT_SDK
 from dlclint_schemas.precision import OBSERVED, block_weights
 from dlclint_schemas.record import record
+from dlclint_schemas.releases import release_number
 
 LPBQ = Source("pytorch/executorch#12663, #13676", "block scales of 1 to 16")
 SCALES = "per_block_int_scale"
@@ -113,8 +113,14 @@ def _plain(context: EncodingsContext, width: int | None) -> tuple[Severity, str,
             why,
             f"use {known.act_bitwidth}-bit activations, LPBQ, or one encoding per channel",
         )
-    why = f"which HTP takes from {known.sdk} and Hexagon v{known.hexagon} on, beside 16-bit activations"
-    severity = Severity.WARNING if target.sdk == DEFAULT_SDK or width is None else Severity.INFO
+    why = f"which HTP takes from SDK {known.sdk} and Hexagon v{known.hexagon} on, beside 16-bit activations"
+    if target.release.number < release_number(known.sdk):
+        return (
+            Severity.WARNING,
+            f"{why}; this is SDK {target.release.name}",
+            f"use a newer one; else {instead}",
+        )
+    severity = Severity.WARNING if width is None else Severity.INFO
     return severity, why, f"check the release; for an older one {instead}"
 
 

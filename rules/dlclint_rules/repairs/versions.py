@@ -24,7 +24,6 @@ from dlclint.model.edits import Edit, RemoveAttribute, ReplaceNodes, SetOpset
 from dlclint.model.graph import Node
 from dlclint.model.native import CONVERTER
 from dlclint.model.op_facts import SOFTMAXES
-from dlclint_schemas.ops import op_table
 
 _OLD_TYPES = frozenset(range(1, 17))
 """TensorProto types up to bfloat16: those that Cast 13 knows."""
@@ -35,7 +34,7 @@ _ONE_AXIS = 13
 def downgraded(view: ModelView) -> Fix | None:
     """The newest opset at which every op is listed, or else the newest that the converter states."""
     current = view.model.opsets.get("")
-    wanted = view.newest_listed_opset or op_table().stated_max_opset
+    wanted = view.newest_listed_opset or view.table.stated_max_opset
     if current is None or wanted >= current:
         return None
 

@@ -1,15 +1,17 @@
-"""What the chosen SoC does not offer, or asks for."""
+"""What the chosen SoC or the release of the SDK does not offer, or asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dlclint.analysis.releases import form_needs
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.socs import needs_quantizer, row_of
 from dlclint.target import Runtime, Soc
 from dlclint_rules import sources
 from dlclint_schemas.devices import device_table
+from dlclint_schemas.releases import changes
 
 
 def device_row(soc: Soc) -> Source:
@@ -66,3 +68,43 @@ def quantizer_mandatory(context: ModelContext) -> Iterator[Finding]:
             sources.limit("LIM017"),
             help="quantize it (--quantize), and generate the offline cache",
         )
+
+
+@rule(about=About.FORM)
+def release_too_old(context: ModelContext) -> Iterator[Finding]:
+    """The release of the SDK does not have a form of an op that a newer one has.
+
+    Why: HTP, the GPU and the converter get ops, element types and widths from release to release; an
+    older one refuses the model when it is converted or loaded. Where the documents put several
+    releases into one entry it is not known which of them it came with, and the finding is a note. Ranks
+    are `htp/rank-limit-exceeded`, precisions `runtime/precision`, opsets `model/opset-too-new`.
+    What to do: use the release that has it, or rewrite the op.
+    """
+    release = context.target.release
+    for change in changes():
+        if change.kind in _ELSEWHERE:
+            continue
+        for need in form_needs(context.view, change):
+            lacks = need.lacks(release)
+            if lacks is False:
+                continue
+            sure = sources.READ.get(change.confidence, Confidence.FIELD_REPORTED)
+            came = f"one of {change.since_text}" if change.not_before else change.since
+            yield Finding(
+                f"{need.says}: "
+                + (
+                    f"SDK {release.name} does not have it, it came with {came}"
+                    if lacks
+                    else f"it came with one of SDK {change.since_text}, and which is not known"
+                ),
+                Severity.WARNING if lacks else Severity.INFO,
+                Source(change.source, change.says),
+                sure if lacks else Confidence.INFERRED,
+                help=f"use SDK {change.since} or newer, or rewrite the op",
+                node=need.node,
+                evidence={"since": change.since, "sdk": release.name, "nodes": need.count},
+            )
+
+
+_ELSEWHERE = ("rank", "precision", "note")
+"""Kinds of change of which other rules speak, or none."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import onnx
-
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, verdict_on
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import PARAMETER_ROLES, POOLS, role
+from dlclint.model.types import element_name
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
 from dlclint_schemas.forms import htp_forms
@@ -28,17 +27,6 @@ def _on_htp(context: ModelContext) -> Iterator[Node]:
             yield node
 
 
-def _type_name(node: Node, tensor: str) -> str:
-    """The element type as ONNX text has it, such as uint8; "" where it is unknown."""
-    found = node.graph.type_of(tensor) if tensor else None
-    if found is None:
-        return ""
-    try:
-        return str(onnx.TensorProto.DataType.Name(found.data_type)).lower()
-    except ValueError:
-        return ""
-
-
 def _computed(context: ModelContext, node: Node) -> Iterator[tuple[str, str]]:
     """Name and element type of each data input that is computed at run time.
 
@@ -49,7 +37,7 @@ def _computed(context: ModelContext, node: Node) -> Iterator[tuple[str, str]]:
         if not tensor or role(node.op_type, position) in PARAMETER_ROLES:
             continue
         if not is_static(node.graph, tensor, context.view.folded):
-            yield tensor, _type_name(node, tensor)
+            yield tensor, element_name(node.graph.type_of(tensor))
 
 
 @rule(about=About.FORM)
@@ -96,7 +84,7 @@ def parameter(context: ModelContext) -> Iterator[Finding]:
             value = node.attribute(limit.attribute)
             if value is None or value in limit.takes:
                 continue
-            kind = _type_name(node, node.input(0))
+            kind = element_name(node.graph.type_of(node.input(0)))
             if limit.types and kind not in limit.types:
                 continue
             yield Finding(

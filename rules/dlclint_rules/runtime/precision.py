@@ -7,7 +7,12 @@ from collections.abc import Iterator
 
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, layers_of
-from dlclint.analysis.op_precision import asked_precision, lacking_on_htp, reads_float
+from dlclint.analysis.op_precision import (
+    asked_precision,
+    lacking_on_htp,
+    precision_changes,
+    reads_float,
+)
 from dlclint.diagnostic import About, Confidence, Severity, Source, counted
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, rule
@@ -166,8 +171,9 @@ def _ops_on_htp(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
         op, voices, agreed = lacking.op, lacking.voices, lacking.agreed
         named = f"{PRECISIONS[asked]} form on HTP"
         nodes = f" ({lacking.count} nodes)" if lacking.count > 1 else ""
+        said = f"{' and '.join(voice.source for voice in voices)}{_newer(context, op, asked)}"
         yield Finding(
-            f"{op} has no {named}{nodes} ({' and '.join(voice.source for voice in voices)})"
+            f"{op} has no {named}{nodes} ({said})"
             if agreed
             else f"sources disagree whether {op} has a {named}{nodes}: {_said(voices)}",
             Severity.WARNING if agreed else Severity.INFO,
@@ -179,6 +185,17 @@ def _ops_on_htp(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
             node=lacking.node,
             evidence={"op": op, "precision": asked, "nodes": lacking.count},
         )
+
+
+def _newer(context: ModelContext, op: str, precision: str) -> str:
+    """From which release on the op has the precision, where it is a newer one than the target's."""
+    release = context.target.release
+    newer = [
+        change.since_text
+        for change in precision_changes().get(op, ())
+        if precision in change.fields["precisions"] and not change.holds(release)
+    ]
+    return f"; it came with SDK {newer[0]}" if newer else ""
 
 
 def _said(voices: tuple[Voice, ...]) -> str:

@@ -39,6 +39,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="high biases: leave them, absorb where the function stays the same, or absorb as in the paper, "
         "which clips what lies three deviations below the mean (default: exact)",
     )
+    shared.add_sdk(equalize)
     equalize.add_argument(
         "--weights-bitwidth", type=int, choices=(4, 8, 16), default=8, metavar="BITS", help="for the figures"
     )

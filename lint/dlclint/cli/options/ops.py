@@ -11,15 +11,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `ops`."""
     ops = commands.add_parser(
         "ops",
-        help="show what the tables say of an op, or list them all",
+        help="show what the tables say of an op, and since when, or list them all",
         description="Show versions, conditions and runtimes of an ONNX op, or list every op with its layers.",
     )
     ops.set_defaults(run="dlclint.cli.ops:show_op")
-    ops.add_argument(
-        "--sdk",
-        choices=shared.SDKS,
-        default=shared.SDKS[0],
-        metavar="TABLE",
-        help=f"{' or '.join(shared.SDKS)} (default: {shared.SDKS[0]})",
-    )
+    shared.add_sdk(ops)
     ops.add_argument("op", nargs="?", metavar="OP", help="such as Conv")

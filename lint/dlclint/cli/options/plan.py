@@ -14,12 +14,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     plan.set_defaults(
         run="dlclint.cli.plan:plan",
         apart=True,
-        sdk=None,
     )
     plan.add_argument("path", metavar="MODEL", help="the ONNX model")
     target = plan.add_argument_group("what the model is for")
     shared.add_runtime(target, f"{shared.ONE_RUNTIME} (none: the chip's best)")
     shared.add_soc(target)
+    shared.add_sdk(target)
     settled = plan.add_argument_group("what is settled, with the quantizer's names (else the plan chooses)")
     settled.add_argument("--float", dest="float", action="store_true", help="the DLC will stay float")
     shared.add_widths(settled, defaults=False)

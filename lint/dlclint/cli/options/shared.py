@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 RUNTIMES = ("cpu", "gpu", "gpu_float16", "dsp", "htp", "aip")
-SDKS = ("snpe-2025-06", "qairt-2026")
 WIDTHS = {
     "act-bitwidth": ("of activations: 8 or 16", "default 8"),
     "weights-bitwidth": ("of weights: 4, 8 or 16", "default 8"),
@@ -38,12 +37,7 @@ def add_target(command: argparse.ArgumentParser, *, runtime: bool = True) -> arg
     if runtime:
         add_runtime(target, f"{ONE_RUNTIME}; repeatable (none: all are compared)")
     add_soc(target)
-    target.add_argument(
-        "--sdk",
-        choices=SDKS,
-        metavar="TABLE",
-        help=f"whose supported-ops table: {' or '.join(SDKS)}, of which a part is known (default: {SDKS[0]})",
-    )
+    add_sdk(target)
     kind = command.add_argument_group("DLC kind, with the quantizer's names and values")
     kind.add_argument("--float", dest="float", action="store_true", help="the DLC will stay float")
     kind.add_argument("--quantize", action="store_true", help="the DLC will be quantized")
@@ -81,6 +75,15 @@ def add_runtime(target: argparse._ArgumentGroup, help: str) -> None:
 def add_soc(target: argparse._ArgumentGroup) -> None:
     """The chip."""
     target.add_argument("--soc", metavar="NAME", help="the chip, such as SM8650 or '8 Gen 3' (`dlclint soc`)")
+
+
+def add_sdk(group: argparse._ActionsContainer) -> None:
+    """The release of the SDK."""
+    group.add_argument(
+        "--sdk",
+        metavar="RELEASE",
+        help="release of the SDK, such as 2.39 or a build number (default: the newest known)",
+    )
 
 
 def add_converter(

@@ -25,7 +25,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         run="dlclint.cli.simulate:simulate",
         apart=True,
         runtime=["htp"],
-        sdk=None,
         float=False,
         quantize=True,
         select=[],
@@ -34,6 +33,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     simulate.add_argument("paths", nargs="+", metavar="MODEL", help="models, or folders to search for them")
     target = simulate.add_argument_group("what the model is for")
     shared.add_soc(target)
+    shared.add_sdk(target)
     kind = simulate.add_argument_group("widths, with the quantizer's names and values")
     shared.add_widths(kind)
     _add_ranges(simulate)

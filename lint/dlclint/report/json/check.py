@@ -46,7 +46,7 @@ def _file(file: FileOutcome) -> dict[str, Any]:
             "quantize": file.target.quantize,
             "kind": asdict(file.target.kind),
             "simplify": file.target.simplify,
-            "sdk": file.target.sdk,
+            "sdk": file.target.release.name,
         },
         "verdict": file.verdict and asdict(file.verdict),
         "notes": list(file.notes),
