@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from dlclint.analysis.cle.matching import Matching, Stop
 
 ASK = "--algorithms cle of snpe-dlc-quant (qairt-quantizer: --apply_algorithms cle)"
+PER_CHANNEL = "--use_per_channel_quantization"
+_ONE_EACH = "give one encoding per channel"
+_AGAIN = (
+    "the encodings hold for these weights alone: equalize the float model (dlclint equalize), and make its"
+    " encodings then"
+)
 WORTH_IT = 6.02
 """Decibels from which equalization is worth a word: what one more bit of width would bring."""
 _NAMED = 20
@@ -45,6 +51,11 @@ def _has_own_grids(context: ModelContext, conv: Node) -> bool:
     """Whether the override file gives a convolution's weight a grid for each channel, or leaves it float."""
     given = context.view.given.get(conv.input(1))
     return given is not None and (given.by_channel or given.is_float)
+
+
+def _are_held(context: ModelContext, convolutions: Iterable[Node]) -> bool:
+    """Whether encodings hold the weights of convolutions as they are, which equalizing changes."""
+    return any(conv.input(1) in context.view.given for conv in convolutions)
 
 
 def _extended(context: ModelContext) -> Matching:
@@ -82,7 +93,13 @@ def pairs(context: ModelContext) -> Iterator[Finding]:
     # Imported here because only a model with ReLU6 in a pair is measured.
     from dlclint.analysis.cle.cutting import cuts
 
-    help = _advice(cuts(found.pairs)) if found.pairs else f"{ASK} would change nothing"
+    help = f"{ASK} would change nothing"
+    if found.pairs:
+        help = (
+            _AGAIN
+            if _are_held(context, (conv for pair in found.pairs for conv in (pair.first, pair.second)))
+            else _advice(cuts(found.pairs))
+        )
     if reach > 0:
         help += f"; dlclint equalize --extended reaches {counted(reach, 'pair')} more"
     yield Finding(
@@ -327,6 +344,11 @@ def would_help(context: ModelContext) -> Iterator[Finding]:
         return
     conv, before, after = min(layers, key=lambda row: row[1])
     per_tensor = _per_tensor_only(context)
+    held = _are_held(context, (layer[0] for layer in layers))
+    advice = _advice(clipped) + ("" if against or clipped.unknown else ", or dlclint equalize")
+    advice = (_AGAIN if held else advice) + (
+        "" if per_tensor else f"; or {_ONE_EACH if held else PER_CHANNEL}"
+    )
     yield Finding(
         f"{'dlclint equalize' if against else 'CLE'} would gain {gain:.1f} dB on"
         f" {counted(len(layers), 'paired weight')} of {bits} bits per tensor (weights alone); the worst, of"
@@ -334,9 +356,7 @@ def would_help(context: ModelContext) -> Iterator[Finding]:
         Severity.WARNING if per_tensor else Severity.INFO,
         sources.CLE,
         Confidence.INFERRED,
-        help=_advice(clipped)
-        + ("" if against or clipped.unknown else ", or dlclint equalize")
-        + ("" if per_tensor else "; or --use_per_channel_quantization"),
+        help=advice,
         node=conv,
         evidence={
             "gain_db": round(gain, 2),

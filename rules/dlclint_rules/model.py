@@ -9,8 +9,8 @@ import numpy as np
 
 from dlclint.diagnostic import About, Confidence, Safety, Severity, Source, counted
 from dlclint.model import external
-from dlclint.model.graph import Graph
-from dlclint.model.op_facts import MICROSOFT, Role, role
+from dlclint.model.graph import Graph, Node
+from dlclint.model.op_facts import MICROSOFT, Role, is_qdq, role
 from dlclint.model.tensors import Tensor, Unavailable
 from dlclint.rule import FileContext, Finding, ModelContext, Subject, rule
 from dlclint_rules import repairs, sources
@@ -447,13 +447,19 @@ def custom_op(context: ModelContext) -> Iterator[Finding]:
     """A node is of a domain that the converter's tables do not cover.
 
     Why: such ops convert only with an op package of your own, and with custom ops the converter
-    does not simplify the model.
-    What to do: export without contrib or framework-specific ops, or register an op package.
+    does not simplify the model. ONNX Runtime's quantizer writes its own QuantizeLinear and DequantizeLinear
+    where the opset has no 16- or 4-bit ones (before 21); the converter's table has those of ONNX.
+    What to do: export without contrib or framework-specific ops, or register an op package. Of a QDQ model
+    `dlclint encodings extract` makes a float model and an override file, which the converters read.
     """
     known = layer_table().other_domain_layers
+    quantizing: list[Node] = []
     for node in context.view.nodes():
         if node.domain and not context.view.model.is_function(node):
             if (node.domain, node.op_type) in known:
+                continue
+            if is_qdq(node.op_type, node.domain):
+                quantizing.append(node)
                 continue
             yield Finding(
                 f"{node.op_type} of domain {node.domain!r} is a custom op",
@@ -463,3 +469,16 @@ def custom_op(context: ModelContext) -> Iterator[Finding]:
                 node=node,
                 evidence={"domain": node.domain},
             )
+    if quantizing:
+        first = quantizing[0]
+        yield Finding(
+            f"{counted(len(quantizing), 'node')} of domain {first.domain!r} quantize or dequantize; the table"
+            " has those of ONNX's own domain",
+            Severity.ERROR,
+            sources.op_row(context.view.table),
+            Confidence.INFERRED,
+            "run dlclint encodings extract: a float model and an override file, which the converters read; or"
+            " export at opset 21 or newer, whose own ops have 16 and 4 bits",
+            first,
+            evidence={"domain": first.domain, "count": len(quantizing)},
+        )

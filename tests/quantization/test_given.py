@@ -74,7 +74,7 @@ def test_an_entry_for_the_tensor_is_what_to_change(model: Path, capsys: pytest.C
         model, capsys, entries(model, "w", False, 8), options="--quantize --use-per-channel-quantization"
     )
     assert rules["quantization/channel-spread"]["help"] == (
-        "its entry holds this to one grid: give one encoding per channel"
+        "its encoding holds this to one grid: give one encoding per channel"
     )
 
 

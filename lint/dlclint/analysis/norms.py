@@ -119,7 +119,7 @@ def _judged(view: ModelView, node: Node, tensor: str, count: int) -> SumOfSquare
     if node.graph is not view.as_float.model.graph:
         return SumOfSquares(node, tensor, count, None, 0.0, None)
     expected, least, most = None, 0.0, None
-    estimates, ranges = view.as_float.activations, view.as_float.certain
+    estimates, ranges = view.as_float.activations, view.as_float.certain(node.graph)
     estimate = estimates.get(origin(node.graph, tensor, estimates))
     if estimate is not None and estimate.known:
         squares = estimate.mean**2 + estimate.deviation**2

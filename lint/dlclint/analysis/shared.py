@@ -132,15 +132,17 @@ def _least_range(node: Node, spans: list[Span]) -> float:
     return max(span.high for span in spans) - min(span.low for span in spans)
 
 
-def expected_spans(view: ModelView, estimates: bool) -> Callable[[str], Span | None]:
-    """The range of a tensor before calibration: what is sure, else what is estimated, else None.
+def expected_spans(view: ModelView, graph: Graph, estimates: bool) -> Callable[[str], Span | None]:
+    """The range of a tensor of a graph before calibration: what is sure, else what is estimated, else None.
 
-    Without `estimates`, which take a look at every weight, only what is sure.
+    Without `estimates`, which take a look at every weight, only what is sure; estimated is the main graph.
     """
+    certain = view.certain(graph)
+    estimated = view.activations if estimates and graph is view.model.graph else {}
 
     def span_of(name: str) -> Span | None:
-        sure = view.certain.get(name)
-        estimate = view.activations.get(name) if estimates else None
+        sure = certain.get(name)
+        estimate = estimated.get(name)
         if estimate is not None and (sure is None or not sure.finite or not sure.tight):
             return Span(estimate.minimum, estimate.maximum, ESTIMATED)
         if sure is None or not sure.finite:
@@ -161,17 +163,25 @@ def expected(
     # Imported here because an override file alone needs no onnx.
     from dlclint.analysis.masks import carries_mask
 
-    span_of = expected_spans(view, estimates)
     # A mask is followed in the model that the quantizer sees.
     graph = view.as_float.model.graph
-    for node in view.model.graph.nodes:
-        if node.key not in view.folded:
+    for home, nodes in _sharing(view):
+        span_of = expected_spans(view, home, estimates)
+        for node in nodes:
             found = judged(node, span_of, None, bitwidth)
             wide = found.wide if found is not None and masks and not found.joins else ()
             if wide and all(carries_mask(graph, each.name, masks) for each in wide):
                 continue
             if found is not None:
                 yield found
+
+
+def _sharing(view: ModelView) -> Iterator[tuple[Graph, list[Node]]]:
+    """The graphs, subgraphs and functions with nodes of which several tensors share the output's grid."""
+    for graph in view.model.graphs():
+        nodes = [node for node in graph.nodes if len(operands(node)) > 1 and node.key not in view.folded]
+        if nodes and graph.path not in view.branches.dead:
+            yield graph, nodes
 
 
 @record
@@ -193,21 +203,26 @@ class Suspicion:
 
 def suspected(view: ModelView, bitwidth: int, estimates: bool = True) -> Iterator[Suspicion]:
     """Joins of scores and boxes of which only the scores' range is known, in graph order."""
-    span_of = expected_spans(view, estimates)
-    for node in view.model.graph.nodes:
-        if node.key in view.folded or node.op_type in _SUMS | _COMPARES:
-            continue
-        spans = {name: span_of(name) for name in operands(node)}
-        bounded = [(name, span) for name, span in spans.items() if span is not None and span.basis == BOUNDED]
-        stretched = [(_stretch(view, node, name), name) for name, span in spans.items() if span is None]
-        if not bounded or max(stretched, default=(0.0, ""))[0] < threshold("stride"):
-            continue
-        if judged(node, span_of, None, bitwidth) is not None:
-            continue
-        name, span = min(bounded, key=lambda item: item[1].size)
-        factor, other = max(stretched)
-        limit = span.size * float(grid.steps(bitwidth)) / threshold("shared_steps")
-        yield Suspicion(node, node.output(0), name, span, other, factor, limit)
+    for graph, nodes in _sharing(view):
+        span_of = expected_spans(view, graph, estimates)
+        joins = (node for node in nodes if node.op_type not in _SUMS | _COMPARES)
+        yield from filter(None, (_suspicion(view, node, span_of, bitwidth) for node in joins))
+
+
+def _suspicion(
+    view: ModelView, node: Node, span_of: Callable[[str], Span | None], bitwidth: int
+) -> Suspicion | None:
+    spans = {name: span_of(name) for name in operands(node)}
+    bounded = [(name, span) for name, span in spans.items() if span is not None and span.basis == BOUNDED]
+    stretched = [(_stretch(view, node, name), name) for name, span in spans.items() if span is None]
+    if not bounded or max(stretched, default=(0.0, ""))[0] < threshold("stride"):
+        return None
+    if judged(node, span_of, None, bitwidth) is not None:
+        return None
+    name, span = min(bounded, key=lambda item: item[1].size)
+    factor, other = max(stretched)
+    limit = span.size * float(grid.steps(bitwidth)) / threshold("shared_steps")
+    return Suspicion(node, node.output(0), name, span, other, factor, limit)
 
 
 def _stretch(view: ModelView, node: Node, name: str) -> float:
@@ -227,7 +242,7 @@ def _ends(view: ModelView, graph: Graph, name: str) -> tuple[float, ...]:
     stored = vector(graph, name) if name else None
     if stored is not None and stored.size:
         return float(stored.min()), float(stored.max())
-    sure = view.certain.get(name)
+    sure = view.certain(graph).get(name)
     return (sure.minimum, sure.maximum) if sure is not None and sure.finite else ()
 
 

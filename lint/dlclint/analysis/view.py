@@ -61,14 +61,20 @@ class ModelView:
 
     @cached_property
     def given(self) -> Mapping[str, GivenWeight]:
-        """What the override file that goes with the model says of widths and grids, by name."""
-        if self._overrides is None:
+        """What encodings say of widths and grids, by name: those of the model, and above them the file's.
+
+        An override file wins over what a model carries (80-63442-2 Rev BL, Tools,
+        --quantization_overrides).
+        """
+        if self._overrides is None and self.carried is None:
             return MappingProxyType({})
-        # Imported here because few models come with an override file.
+        # Imported here because few models come with encodings.
         from dlclint.analysis.weights.given import given_weights
         from dlclint.encodings.reading import read_encodings
 
-        return given_weights(read_encodings(self._overrides))
+        carried = None if self.carried is None else self.carried.document
+        named = None if self._overrides is None else read_encodings(self._overrides)
+        return {**given_weights(carried), **given_weights(named)}
 
     @cached_property
     def carried(self) -> CarriedEncodings | None:
@@ -86,7 +92,11 @@ class ModelView:
 
         Every node has the index that it has here; Constants stand where a node was taken out.
         """
-        return self if self.carried is None else ModelView(self.carried.model, self.target)
+        if self.carried is None:
+            return self
+        view = ModelView(self.carried.model, self.target)
+        vars(view)["given"] = self.given
+        return view
 
     @property
     def table(self) -> OpTable:
@@ -171,13 +181,18 @@ class ModelView:
         moments = self.target.input_moments
         return activation_ranges(self.model.graph, self.folded, self.patterns, self.weights, moments)
 
-    @cached_property
-    def certain(self) -> dict[str, Interval]:
-        """Ranges of activations that are sure, see `dlclint.analysis.activations.certain`."""
+    def certain(self, graph: Graph) -> dict[str, Interval]:
+        """Ranges of a graph's activations that are sure, see `dlclint.analysis.activations.certain`."""
         # Imported here because only a quantized model raises the question.
         from dlclint.analysis.activations.certain import certain_ranges
 
-        return certain_ranges(self.model.graph)
+        if graph.path not in self._certain:
+            self._certain[graph.path] = certain_ranges(graph)
+        return self._certain[graph.path]
+
+    @cached_property
+    def _certain(self) -> dict[str, dict[str, Interval]]:
+        return {}
 
     def nodes(self) -> Iterator[Node]:
         """Every node of every graph that reaches conversion, in order."""

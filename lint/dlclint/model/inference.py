@@ -19,7 +19,7 @@ from dlclint.model.attributes import schema_of
 from dlclint.model.evaluation.values import Value
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.native import INFERENCE, Crashes
-from dlclint.model.op_facts import SHAPE_INPUT, VALUE_INPUTS, WITH_BODIES
+from dlclint.model.op_facts import SHAPE_INPUT, VALUE_INPUTS, WITH_BODIES, is_qdq
 from dlclint.model.propagation import stays_small
 from dlclint.model.protos import subgraphs
 from dlclint.model.types import Dim, TensorType, is_complete, joined, merged, tensor_type
@@ -215,7 +215,7 @@ class _Refinement:
             told = self.functions.followed and self.changed.isdisjoint(node.inputs)
             return {} if told else self.functions.outputs(node)
         if node.domain:
-            return {}
+            return _of_quantizing(node) if is_qdq(node.op_type, node.domain) else {}
         if node.op_type == "If":
             return _of_branches(node)
         if node.subgraphs:
@@ -233,6 +233,16 @@ class _Refinement:
             name = node.output(0)
             found[name] = merged(found.get(name), ranked)
         return found
+
+
+def _of_quantizing(node: Node) -> dict[str, TensorType]:
+    """What the com.microsoft ops make, which onnx does not know: the shape of what they read."""
+    read, ends = node.graph.type_of(node.input(0)), node.graph.type_of(node.input(1))
+    if node.op_type == "QuantizeLinear":
+        ends = node.graph.type_of(node.input(2)) if node.input(2) else TensorType(onnx.TensorProto.UINT8, ())
+    if read is None or ends is None or not node.outputs:
+        return {}
+    return {node.output(0): TensorType(ends.data_type, read.shape)}
 
 
 def _of_known_length(found: TensorType | None) -> Value | None:

@@ -107,7 +107,7 @@ def per_channel_consumer(context: EncodingsContext) -> Iterator[Finding]:
         return
     known = dict(encoded_weights(context))
     blocks = in_blocks(document)
-    graph = context.view.model.graph
+    graphs = [*context.view.model.graphs()]
 
     def wrong() -> Iterator[tuple[int, str, Severity]]:
         for row in np.flatnonzero(tensors.count > 1).tolist():
@@ -115,9 +115,10 @@ def per_channel_consumer(context: EncodingsContext) -> Iterator[Finding]:
                 continue
             use = known.get(row)
             if use is None:
-                consumers = graph.consumers(tensors.names[row])
+                name = tensors.names[row]
+                consumers = [node for graph in graphs for node in graph.consumers(name)]
                 # A file of 2.x may say of a constant what is not applied; a model says what is computed.
-                stored = document.is_flat(row) and graph.constant(tensors.names[row]) is not None
+                stored = document.is_flat(row) and any(graph.constant(name) is not None for graph in graphs)
                 if consumers and (context.nodes or not stored):
                     names = ", ".join(dict.fromkeys(node.op_type for node in consumers))
                     yield row, f"it is not a weight; {names} reads it", Severity.WARNING

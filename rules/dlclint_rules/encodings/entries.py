@@ -27,6 +27,7 @@ from dlclint_rules.encodings.reporting import (
     encodings_rule,
     reported,
 )
+from dlclint_rules.encodings.side_inputs import needing
 from dlclint_schemas.quantization import widths
 
 _TWO_BITS = 2
@@ -354,11 +355,15 @@ def _wide_on_hexagon(context: EncodingsContext, sixteen: Mask, params: Mask) -> 
             )
             return at(context, tensor, _width_path(document, int(rows[0])), made)
 
-        biases: set[str] = set()
+        wide = params
         if context.view is not None:
-            biases = {name for name, use in weight_uses(context.view.model) if use.is_bias}
-        weights = np.array([name not in biases for name in document.tensors.names], bool)
-        yield from by_tensor(context, sixteen & params & weights[document.elements.tensor], before_v73)
+            # Files of 2.x do not say what is a weight, and biases, slopes and most scales need no v73.
+            names = {name for name, use in weight_uses(context.view.model) if not use.is_bias}
+            names |= {side.name for side in needing(context, hexagon)}
+            wide = np.array([name in names for name in document.tensors.names], bool)[
+                document.elements.tensor
+            ]
+        yield from by_tensor(context, sixteen & wide, before_v73)
 
 
 def _is_legacy(document: EncodingsDocument, tensor: int) -> bool:

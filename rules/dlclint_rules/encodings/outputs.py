@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from dlclint.analysis.activations.certain import Interval, interval
@@ -20,6 +20,7 @@ from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
 
 if TYPE_CHECKING:
+    from dlclint.analysis.view import ModelView
     from dlclint.model.graph import Node
 
 CONFIGURATION = Source("AIMET 2.42 quantsim configurations", "encoding_constraints")
@@ -56,16 +57,24 @@ class Encoded:
         return max(self.values.minimum, self.grid.low), min(self.values.maximum, self.grid.high)
 
 
+def made_on(view: ModelView, grids: Mapping[str, GivenGrid]) -> Iterator[tuple[Node, GivenGrid]]:
+    """Every tensor that an op makes and that has a grid, in the order of the grids."""
+    # A quantized model may have its ops in the bodies of an If, where names can repeat.
+    graphs = [*view.model.graphs()]
+    for name, given in grids.items():
+        for graph in graphs:
+            node = graph.producer(name) if graph.makes(name) else None
+            if node is not None:
+                yield node, given
+
+
 def _outputs(context: EncodingsContext) -> Iterator[Encoded]:
-    """Every output of an op of the main graph that the file gives one integer grid."""
+    """Every output of an op that the file gives one integer grid."""
     if context.view is None:
         return
-    grids = given_grids(context.document)
-    graph, certain = context.view.model.graph, context.view.certain
-    for name, given in grids.items():
-        node = graph.producer(name)
-        if node is not None and not node.domain and graph.constant(name) is None:
-            yield Encoded(node, given, certain.get(name))
+    for node, given in made_on(context.view, given_grids(context.document)):
+        if not node.domain and node.graph.constant(given.name) is None:
+            yield Encoded(node, given, context.view.certain(node.graph).get(given.name))
 
 
 def _text(low: float, high: float) -> str:
@@ -313,11 +322,10 @@ def _cuts(context: EncodingsContext) -> Iterator[Cut]:
     if context.view is None:
         return
     grids = given_grids(context.document)
-    certain = context.view.certain
-    for name, given in grids.items():
-        node = context.view.model.graph.producer(name)
-        if node is None or not hands_on_all(node) or node.output(0) != name:
+    for node, given in made_on(context.view, grids):
+        if not hands_on_all(node) or node.output(0) != given.name:
             continue
+        certain = context.view.certain(node.graph)
         worst: Cut | None = None
         for moved in (origin(node.graph, moved, grids) for moved in moved_inputs(node)):
             source = grids.get(moved)
@@ -386,17 +394,15 @@ def moved_grid(context: EncodingsContext) -> Iterator[Finding]:
     """
     if context.view is None:
         return
-    grids = given_grids(context.document)
-    graph = context.view.model.graph
+    view, grids = context.view, given_grids(context.document)
     cut = {item.given.name for item in _cuts(context)}
 
     def differing() -> Iterator[tuple[Node, GivenGrid, GivenGrid]]:
-        for name, given in grids.items():
-            node = graph.producer(name)
-            moved = () if node is None else moved_inputs(node)
-            source = grids.get(origin(graph, moved[0], grids)) if len(moved) == 1 else None
+        for node, given in made_on(view, grids):
+            moved = moved_inputs(node)
+            source = grids.get(origin(node.graph, moved[0], grids)) if len(moved) == 1 else None
             # Another width is a Convert that is meant, and precision/convert-inserted tells of it.
-            if node is None or source is None or name in cut or source.bitwidth != given.bitwidth:
+            if source is None or given.name in cut or source.bitwidth != given.bitwidth:
                 continue
             if not source.same(given):
                 yield node, source, given

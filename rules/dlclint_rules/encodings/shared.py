@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
 
 from dlclint.analysis.moving import destination, origin
 from dlclint.analysis.shared import BOUNDED, GIVEN, SharedGrid, Span, judged, operands, remedy, sentence
@@ -13,6 +15,9 @@ from dlclint.target import Runtime
 from dlclint_rules import sources
 from dlclint_rules.encodings.repairs import widened
 from dlclint_rules.encodings.reporting import at, capped, encodings_rule
+
+if TYPE_CHECKING:
+    from dlclint.model.graph import Graph
 
 
 @encodings_rule()
@@ -28,11 +33,10 @@ def shared_grid(context: EncodingsContext) -> Iterator[Finding]:
     """
     if context.view is None:
         return
-    grids = given_grids(context.document)
-    graph, certain = context.view.model.graph, context.view.certain
+    view, grids = context.view, given_grids(context.document)
 
-    def span_of(name: str) -> Span | None:
-        given, sure = grids.get(origin(graph, name, grids)), certain.get(name)
+    def span_of(graph: Graph, name: str) -> Span | None:
+        given, sure = grids.get(origin(graph, name, grids)), view.certain(graph).get(name)
         low, high = (-float("inf"), float("inf")) if given is None else (given.low, given.high)
         if sure is not None:
             low, high = max(low, sure.minimum), min(high, sure.maximum)
@@ -41,13 +45,13 @@ def shared_grid(context: EncodingsContext) -> Iterator[Finding]:
         return Span(low, high, BOUNDED if given is None else GIVEN)
 
     def lossy() -> Iterator[tuple[GivenGrid, SharedGrid]]:
-        for node in graph.nodes:
-            if len(operands(node)) < 2:
-                continue
-            given = grids.get(destination(graph, node.output(0), grids))
-            found = None if given is None else judged(node, span_of, given.scale, given.bitwidth)
-            if given is not None and found is not None:
-                yield given, found
+        sharing = (node for graph in view.model.graphs() for node in graph.nodes if len(operands(node)) > 1)
+        for node in sharing:
+            given = grids.get(destination(node.graph, node.output(0), grids))
+            if given is not None:
+                found = judged(node, partial(span_of, node.graph), given.scale, given.bitwidth)
+                if found is not None:
+                    yield given, found
 
     wide_is_taken = Runtime.HTP in context.target.considered
 

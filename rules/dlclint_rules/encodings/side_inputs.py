@@ -70,6 +70,18 @@ def _activation_width(context: EncodingsContext, grids: dict[str, GivenGrid], no
     return context.target.kind.act_bitwidth
 
 
+def needing(context: EncodingsContext, hexagon: int) -> Iterator[SideInput]:
+    """The scales and slopes whose 16-bit form needs a newer Hexagon than this one."""
+    assert context.view is not None
+    grids = given_grids(context.document)
+    for side in side_inputs(context.view):
+        given = grids.get(side.name)
+        if given is not None and given.bitwidth == 16:
+            key = (side.node.op_type, _activation_width(context, grids, side.node), form_of(context, given))
+            if (side_input_forms().get(key) or 0) > hexagon:
+                yield side
+
+
 @encodings_rule(about=About.FORM)
 def side_input(context: EncodingsContext) -> Iterator[Finding]:
     """A normalization's scale or a slope has a width, sign or zero point that HTP does not take.

@@ -34,7 +34,7 @@ def bias_bits(context: ModelContext) -> Iterator[Finding]:
     given = context.view.given
     found = [
         row
-        for row in bias_errors(context.view)
+        for row in bias_errors(context.view.as_float)
         if (entry := given.get(row.weight.use.node.input(2))) is None or entry.bitwidth == 8
     ]
     bad = [row for row in found if _is_bad(row)]

@@ -9,7 +9,7 @@ from typing import Any
 from dlclint.analysis.weights.store import ConvertedWeight
 from dlclint.diagnostic import About, Source, counted
 from dlclint.model.graph import Node
-from dlclint.rule import Subject, rule
+from dlclint.rule import ModelContext, Subject, rule
 from dlclint.target import Runtime, Target
 
 quantization_rule = partial(rule, Subject.MODEL, about=About.SETTINGS)
@@ -66,6 +66,12 @@ def in_weights(
 def worst_evidence(rows: list[tuple[ConvertedWeight, float]]) -> dict[str, Any]:
     """The worst layers by weight name with their number."""
     return {"worst": [f"{weight.name}: {number:.4g}" for weight, number in rows[:LISTED]]}
+
+
+def is_quantized(context: ModelContext) -> bool:
+    """Whether weights become integers: the DLC is to be quantized, or the model carries its quantization."""
+    kind = context.target.kind
+    return kind.quantize or (not kind.stated and context.view.carried is not None)
 
 
 def is_per_tensor(target: Target) -> bool:

@@ -29,6 +29,7 @@ from dlclint_rules.quantization.reporting import (
     QUANTIZATION,
     in_weights,
     is_per_tensor,
+    is_quantized,
     option,
     quantization_rule,
     worst_evidence,
@@ -40,16 +41,23 @@ MINIMUM_RANGE = Source(QUANTIZATION, "algorithm, minimum range")
 
 
 def _weights(context: ModelContext) -> list[ConvertedWeight]:
-    """The weights that become integers, and not block by block, of which the file alone can tell."""
+    """The weights that become integers, and not block by block, of which the file alone can tell.
+
+    Of a QDQ model that nobody quantizes again they are those that it carries as integers.
+    """
     return [
         weight
-        for weight in distinct(context.view.weights.converted())
-        if (given := _given(context, weight)) is None or not (given.is_float or given.in_blocks)
+        for weight in distinct(context.view.as_float.weights.converted())
+        if (
+            context.target.quantize
+            if (given := _given(context, weight)) is None
+            else not (given.is_float or given.in_blocks)
+        )
     ]
 
 
 def _given(context: ModelContext, weight: ConvertedWeight) -> GivenWeight | None:
-    """What the override file that goes with the model says of the weight."""
+    """What the override file that goes with the model, or the model itself, says of the weight."""
     return context.view.given.get(weight.name)
 
 
@@ -102,7 +110,7 @@ def range_too_small(context: ModelContext) -> Iterator[Finding]:
     What to do: find out why the weight is so small; scale it up and the next layer down, or leave the
     layer out.
     """
-    if not context.target.quantize:
+    if not is_quantized(context):
         return
     bits, minimum = context.target.kind.weights_bitwidth, grid.MINIMUM_RANGE
     rows: list[tuple[ConvertedWeight, float]] = []
@@ -160,7 +168,7 @@ def long_tail(context: ModelContext) -> Iterator[Finding]:
     least mean square error.
     What to do: --param_quantizer enhanced, which searches such a range.
     """
-    if not context.target.quantize:
+    if not is_quantized(context):
         return
     bits, least = context.target.kind.weights_bitwidth, threshold("long_tail_gain")
     weights = _of_quantizer(context, _weights(context))
@@ -213,7 +221,7 @@ def channel_spread(context: ModelContext) -> Iterator[Finding]:
     and fully connected layers; DSP v66 quantizes per tensor: equalize (--algorithms cle, or
     `dlclint equalize`). For LSTM, GRU and RNN no grid for each row is documented: wider weights, or float.
     """
-    if not context.target.quantize:
+    if not is_quantized(context):
         return
     least = threshold("channel_spread_gain")
     weights = [weight for weight in _weights(context) if not _by_channel(context, weight)]
@@ -259,8 +267,13 @@ def channel_spread(context: ModelContext) -> Iterator[Finding]:
 
 def _spread_help(context: ModelContext, weights: list[ConvertedWeight]) -> str:
     given = [weight for weight in weights if weight.name in context.view.given]
-    if given and not is_per_tensor(context.target):
-        whose = "their entries hold" if len(given) > 1 else "its entry holds"
+    if given and is_per_tensor(context.target):
+        return (
+            "DSP v66 quantizes weights per tensor: equalize the float model (dlclint equalize), and make its"
+            " encodings then"
+        )
+    if given:
+        whose = "their encodings hold" if len(given) > 1 else "its encoding holds"
         return f"{whose} {'these' if len(given) > 1 else 'this'} to one grid: give one encoding per channel"
     ops = {weight.use.node.op_type for weight in weights}
     convolutions, matrices = bool(ops & set(CONVOLUTIONS)), bool(ops & set(MATRICES))
@@ -287,7 +300,7 @@ def bit_width(context: ModelContext) -> Iterator[Finding]:
     What to do: a wider --weights_bitwidth, for these weights alone by an override file, or a grid for
     each channel; 4 bits want quantization-aware training.
     """
-    if not context.target.quantize:
+    if not is_quantized(context):
         return
     least = threshold("weight_sqnr")
     weights = _weights(context)
@@ -348,10 +361,11 @@ def dead_channel(context: ModelContext) -> Iterator[Finding]:
     Why: they cost time and memory and compute nothing; with a grid for each channel their range is
     empty (scales of 1.19e-07, and "Bad quantization: zero scale!" on HTA). A channel counts as dead if
     it rounds to zero even on a 16-bit grid over the whole weight, a folded batch normalization
-    included. Rows of zeros in a Fourier transform, such as the sine of frequency 0, are none.
+    included. Rows of zeros in a Fourier transform, such as the sine of frequency 0, are none. Of a
+    QDQ model the integers alone are known: one grid for all channels may have rounded one to zero.
     What to do: prune the channels, or check the training that left them.
     """
-    if not context.target.quantize:
+    if not is_quantized(context):
         return  # per-channel statistics of every weight would double the time of a plain check
     weights = _weights(context)
     rows = [
@@ -371,8 +385,17 @@ def dead_channel(context: ModelContext) -> Iterator[Finding]:
         Severity.WARNING if harmful else Severity.INFO,
         Source("qualcomm/aimet#739; hisrg/SNPE#1", "degenerate ranges"),
         Confidence.FIELD_REPORTED,
-        "prune them",
+        "prune them" + _unless_rounded(context, worst),
         worst.use.node,
         worst.name,
         evidence={"weights": len(rows), "dead": int(count), "first": first, **worst_evidence(rows)},
+    )
+
+
+def _unless_rounded(context: ModelContext, weight: ConvertedWeight) -> str:
+    """What to do where it may be the grid of a QDQ model that made a channel zero."""
+    if context.view.carried is None or weight.name not in context.view.given or _by_channel(context, weight):
+        return ""
+    return (
+        "; where they are not zero in the float model, one grid rounded them away: give one for each channel"
     )

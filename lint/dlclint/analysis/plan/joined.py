@@ -55,4 +55,5 @@ def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[s
         more = f"; so in {counted(len(sums) - 1, 'more sum')}" if len(sums) > 1 else ""
         reason = f"{sentence(sums[0])}{more}"
         advice.append(Advice("sums", "look at them", reason, {"sums": len(sums)}))
-    return advice, tuple(each.output for each in joins) if wide_is_taken else ()
+    # An override file names tensors of the main graph.
+    return advice, tuple(each.output for each in joins if wide_is_taken and not each.node.graph.path)

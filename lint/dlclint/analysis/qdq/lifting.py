@@ -84,9 +84,10 @@ def lift(draft: Draft, model: Model, aligned: bool = False) -> Lifted:
         draft: the model's structure; it is not changed.
         model: a view of it.
         aligned: keep every node's place. Constants stand for what is taken out, so that a node of the
-            float model has the index of the same node in the QDQ model.
+            float model has the index of the same node in the QDQ model. Functions are taken apart too, of
+            whose tensors no override file can speak.
     """
-    work = _Lifting(model)
+    work = _Lifting(model, aligned)
     work.run()
     made = draft.copy()
     rewrite(made, model, work.changes, aligned)
@@ -110,17 +111,24 @@ class _Group:
 @dataclass(slots=True)
 class _Lifting:
     model: Model
+    in_functions: bool
     changes: Changes = field(default_factory=Changes)
     encoded: dict[Place, tuple[Quantization, Node]] = field(default_factory=dict)
     left: dict[tuple[str, int], Left] = field(default_factory=dict)
     apart: list[Apart] = field(default_factory=list)
     copies: dict[Place, list[Place]] = field(default_factory=dict)
     outputs: frozenset[Place] = frozenset()
+    handed_on: frozenset[Place] = frozenset()
+    """Outputs of functions, whose types their calls rest on."""
     shared: dict[tuple[str, ...], tuple[Place, Quantization]] = field(default_factory=dict)
     """What integers were dequantized to first, by their place and the graph that does it."""
 
     def run(self) -> None:
         graphs = [*self.model.graph.with_subgraphs()]
+        inside = [graph for function in self.model.functions for graph in function.with_subgraphs()]
+        if self.in_functions:
+            graphs += inside
+            self.handed_on = frozenset(place(f, name) for f in self.model.functions for name in f.outputs)
         self.outputs = frozenset(place(graph, name) for graph in graphs for name in graph.outputs)
         for name in self.model.graph.inputs:
             self.input(self.model.graph, name)
@@ -132,10 +140,9 @@ class _Lifting:
             for node in graph.nodes:
                 if is_dequantize(node) and node.key not in self.changes.gone:
                     self.dequantized(node)
-        for function in self.model.functions:
-            for graph in function.with_subgraphs():
-                for node in filter(lambda node: is_qdq(node.op_type, node.domain), graph.nodes):
-                    self.stays(node, "it lies in a model-local function")
+        for graph in () if self.in_functions else inside:
+            for node in filter(lambda node: is_qdq(node.op_type, node.domain), graph.nodes):
+                self.stays(node, "it lies in a model-local function")
 
     def stays(self, node: Node, reason: str) -> None:
         self.left.setdefault(node.key, Left(node, reason))
@@ -207,6 +214,8 @@ class _Lifting:
                     pending.append((reader.graph, reader.output(0)))
                 else:
                     return None
+        if not self.handed_on.isdisjoint(found.integers):
+            return None
         ends = bool(found.dequantizers) or any(item in self.outputs for item in found.integers)
         return found if ends else None
 

@@ -48,9 +48,10 @@ class Changes:
 def rewrite(draft: Draft, model: Model, changes: Changes, aligned: bool) -> None:
     """Make the changes in a draft of a model; see `dlclint.analysis.qdq.lifting.lift`."""
     free = _Names(set(model.tensor_names))
+    functions = model.functions if aligned else ()
     # Innermost first: rewriting a graph copies its nodes with the graphs inside them.
-    for graph in reversed([*model.graph.with_subgraphs()]):
-        proto: onnx.GraphProto = message_at(draft.proto, graph.wire_path)
+    for graph in reversed([g for whole in (model.graph, *functions) for g in whole.with_subgraphs()]):
+        proto = message_at(draft.proto, graph.wire_path)
         made = _nodes(draft, graph, proto, changes, free if aligned else None)
         nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in made]
         del proto.node[:]
@@ -84,7 +85,11 @@ class _Names:
 
 
 def _nodes(
-    draft: Draft, graph: Graph, proto: onnx.GraphProto, changes: Changes, free: _Names | None
+    draft: Draft,
+    graph: Graph,
+    proto: onnx.GraphProto | onnx.FunctionProto,
+    changes: Changes,
+    free: _Names | None,
 ) -> Iterator[onnx.NodeProto]:
     for node, message in zip(graph.nodes, proto.node, strict=True):
         if node.key not in changes.gone:
@@ -117,7 +122,7 @@ def _constant(draft: Draft, node: Node, name: str, values: Produced) -> onnx.Nod
     return made
 
 
-def _values(graph: Graph, proto: onnx.GraphProto, changes: Changes) -> None:
+def _values(graph: Graph, proto: onnx.GraphProto | onnx.FunctionProto, changes: Changes) -> None:
     """Let declared types follow; those of tensors inside the graph are worked out again."""
     kept = [
         value
@@ -128,7 +133,7 @@ def _values(graph: Graph, proto: onnx.GraphProto, changes: Changes) -> None:
         kept = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in kept]
         del proto.value_info[:]
         proto.value_info.extend(kept)
-    for value in (*proto.input, *proto.output):
+    for value in () if isinstance(proto, onnx.FunctionProto) else (*proto.input, *proto.output):
         kind = changes.kinds.get((graph.path, value.name))
         if kind is not None:
             value.type.tensor_type.elem_type = kind
