@@ -114,7 +114,7 @@ def _where(place: Location) -> str:
 def lint(
     path: Paths,
     *,
-    soc: str = "",
+    soc: str | Sequence[str] = (),
     runtime: str | Sequence[str] = (),
     encodings: Paths | None = None,
     quantize: bool = False,
@@ -156,7 +156,7 @@ def lint(
     section = ModelSection(
         "*",
         (runtime,) if isinstance(runtime, str) else tuple(runtime),
-        soc,
+        (soc,) * bool(soc) if isinstance(soc, str) else tuple(soc),
         kind,
         os.fspath(encodings) if encodings is not None else "",
         simplify,

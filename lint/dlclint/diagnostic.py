@@ -163,6 +163,8 @@ class Diagnostic:
     """What `dlclint fix` can do about it."""
     about: About = About.ADVICE
     """The rule's."""
+    socs: tuple[str, ...] = ()
+    """The chips that it holds for, where the run is about others too and it does not hold for them."""
 
     def sort_key(self) -> tuple[object, ...]:
         """Stable order within a report: file, severity, rule, then place."""

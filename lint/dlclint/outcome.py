@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlclint.diagnostic import Diagnostic, Location, Safety, Severity, counted
-from dlclint.target import Target
+from dlclint.target import Soc, Target
 from dlclint_schemas.record import record
 
 if TYPE_CHECKING:
@@ -101,6 +101,16 @@ class Verdict:
 
 
 @record
+class ChipVerdict:
+    """What a file comes to for one of several chips, and its findings by severity."""
+
+    soc: Soc
+    verdict: Verdict | None
+    """None for an override file."""
+    counts: Mapping[Severity, int]
+
+
+@record
 class FileOutcome:
     """One linted file. `kind` is `model` or `encodings`."""
 
@@ -124,7 +134,9 @@ class FileOutcome:
     unlisted: tuple[Unlisted, ...] = ()
     """What is not among `diagnostics` because it is so much."""
     verdict: Verdict | None = None
-    """For a model."""
+    """For a model; where it was judged for several chips, the worst of their answers."""
+    chips: tuple[ChipVerdict, ...] = ()
+    """One for each chip where there are several; `target` has the first."""
 
     @property
     def shown(self) -> tuple[Diagnostic, ...]:

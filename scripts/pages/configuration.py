@@ -47,6 +47,8 @@ def _value(part: dict[str, Any]) -> str:
     """What a value looks like, in words."""
     if "enum" in part:
         return ", ".join(f"`{json.dumps(item)}`" for item in part["enum"])
+    if "anyOf" in part:
+        return " or ".join(map(_value, part["anyOf"]))
     kind = part["type"]
     if kind == "array":
         inner = part["items"]

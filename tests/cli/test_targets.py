@@ -76,7 +76,7 @@ def test_the_command_line_wins() -> None:
     wide = {"kind": {"float": True, "float_bias_bitwidth": 32}}
     assert target(**wide).kind.float_bias_bitwidth == 32
     assert target("--quantize", "--float-bias-bitwidth", "16", **wide).kind.float_bias_bitwidth == 16
-    section = {"kind": {"quantize": True, "act_bitwidth": 16, "per_channel": True}, "soc": "865"}
+    section = {"kind": {"quantize": True, "act_bitwidth": 16, "per_channel": True}, "socs": ("865",)}
     assert target(**section).kind == DlcKind(True, 16, per_channel=True, stated=True)
     assert target("--act-bitwidth", "8", **section).kind.act_bitwidth == 8
     assert target("--float", **section).kind == DlcKind(stated=True)

@@ -41,6 +41,8 @@ def check(given: argparse.Namespace) -> int:
     jobs = list(jobs_of(given, config, chosen, ignored))
     if not given.all:
         jobs = [replace(job, listed=LISTED) for job in jobs]
+    if given.confirm and any(job.others for job in jobs):
+        raise UsageError("--confirm asks for one chip; give one --soc")
     groups = {ENCODINGS_GROUP if job.kind == "encodings" else GROUP for job in jobs}
     rules = rules_of(chosen, ignored, tuple(sorted(groups)))
     for path in (given.output, *(path for _, path in reports)):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dlclint.cli.errors import UsageError
-from dlclint.cli.targets import target_of
+from dlclint.cli.targets import target_of, targets_of
 from dlclint.diagnostic import plain
 from dlclint.encodings.recognition import (
     ENCODINGS_SUFFIXES,
@@ -24,6 +24,7 @@ from dlclint.model.formats import MODEL_SUFFIXES
 from dlclint.outcome import FileOutcome
 from dlclint.own_rules import UNKNOWN_NAME
 from dlclint.rule import Rule
+from dlclint.target import Target
 
 
 def listed(values: Sequence[str]) -> list[str]:
@@ -139,16 +140,22 @@ def job_for(
         UsageError: a target or dimension that is none.
     """
     section = config.section_for(path)
-    target = target_of(given, section, overridden)
+    several = getattr(given, "several", False)
+    targets = (targets_of if several else _one_target)(given, section, overridden)
     return Job(
         path,
-        target,
+        targets[0],
         dimensions_of(given, section),
         tuple(chosen),
         tuple(ignored),
         config.ignores,
         names=tuple(names_of(given, section)),
+        others=targets[1:],
     )
+
+
+def _one_target(given: argparse.Namespace, section: ModelSection, overridden: bool) -> tuple[Target, ...]:
+    return (target_of(given, section, overridden),)
 
 
 def names_of(given: argparse.Namespace, section: ModelSection) -> Iterator[Named]:

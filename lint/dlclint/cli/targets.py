@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from dlclint.cli.errors import UsageError
 from dlclint.cli.options.shared import RUNTIMES
@@ -29,20 +30,35 @@ _FLOAT_WIDTHS = ("float_bitwidth", "float_bias_bitwidth")
 
 
 def target_of(given: argparse.Namespace, section: ModelSection, overridden: bool = False) -> Target:
-    """The target that the options of `shared.add_target` and a section of the configuration come to.
+    """The one target of `targets_of`.
 
-    An option of the command line wins over the section's. `overridden`: the model has quantization
-    overrides, with which the converter does not simplify. The options of `shared.add_converter` are read
-    where the command has them.
+    Raises:
+        UsageError: as there, or several chips are named.
+    """
+    found = targets_of(given, section, overridden)
+    if len(found) > 1:
+        chips = ", ".join(str(target.soc) for target in found)
+        raise UsageError(f"this command is about one chip, and the configuration names {chips}; give --soc")
+    return found[0]
+
+
+def targets_of(
+    given: argparse.Namespace, section: ModelSection, overridden: bool = False
+) -> tuple[Target, ...]:
+    """The targets that the options of `shared.add_target` and a section of the configuration come to.
+
+    There is one for each chip that is named, or one without a chip. An option of the command line wins over
+    the section's. `overridden`: the model has quantization overrides, with which the converter does not
+    simplify. The options of `shared.add_converter` are read where the command has them.
 
     Raises:
         UsageError: an unknown name, a value that the quantizer does not take, or options that
             contradict each other.
     """
     simplify = not (getattr(given, "no_simplification", False) or not section.simplify or overridden)
-    return Target(
+    target = Target(
         _runtimes(given.runtime, section),
-        _soc(given.soc or section.soc),
+        None,
         _kind(given, section),
         simplify,
         _inputs("--input_encoding", getattr(given, "input_encoding", ()), section.input_encodings),
@@ -50,6 +66,9 @@ def target_of(given: argparse.Namespace, section: ModelSection, overridden: bool
         _moments(getattr(given, "input_moments", ())),
         sdk_of(given.sdk or section.sdk),
     )
+    named = [given.soc] if isinstance(given.soc, str) else given.soc
+    socs = dict.fromkeys(_soc(name) for name in named or section.socs)
+    return tuple(replace(target, soc=soc) for soc in socs) or (target,)
 
 
 def sdk_of(text: str) -> str:
@@ -108,9 +127,7 @@ def _runtimes(options: Sequence[str], section: ModelSection) -> tuple[Runtime, .
     return tuple(dict.fromkeys(Runtime(name) for name in names))
 
 
-def _soc(name: str) -> Soc | None:
-    if not name:
-        return None
+def _soc(name: str) -> Soc:
     try:
         return resolve(name)
     except UnknownSoc as problem:

@@ -38,7 +38,7 @@ class ModelSection:
 
     path: str = "*"
     runtimes: tuple[str, ...] = ()
-    soc: str = ""
+    socs: tuple[str, ...] = ()
     kind: Mapping[str, int | bool] = field(default_factory=dict)
     """What the section says of the DLC kind, by the command line's names: float, quantize,
     act_bitwidth, weights_bitwidth, bias_bitwidth, float_bitwidth, float_bias_bitwidth, per_channel."""
@@ -137,7 +137,7 @@ def _section(item: Mapping[str, Any], folder: Path) -> ModelSection:
     return ModelSection(
         item["path"],
         tuple(item.get("runtime", ())),
-        item.get("soc", ""),
+        (item["soc"],) if isinstance(item.get("soc"), str) else tuple(item.get("soc", ())),
         {field: item[key] for key, field in KIND.items() if key in item},
         os.path.relpath(folder / item["encodings"]) if "encodings" in item else "",
         item.get("simplify", True),

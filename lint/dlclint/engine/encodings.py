@@ -26,10 +26,26 @@ LIMIT = 20
 
 def lint_encodings(job: Job) -> FileOutcome:
     """Lint one override file."""
-    rules = chosen_rules(job.select, job.ignore, (ENCODINGS_GROUP,))
-    shown = plain(str(job.path), 500)
     document = read_encodings(job.path)
     view, notes = view_of(job)
+    if not job.others:
+        return _lint_for(job, document, view, notes)
+    # Imported here because most runs are about one chip.
+    from dlclint.engine.several import merged
+
+    outcomes = [
+        _lint_for(one, document, view if view is None else view.aimed(one.target), notes)
+        for one in job.for_each()
+    ]
+    return merged(job, outcomes, "")
+
+
+def _lint_for(
+    job: Job, document: EncodingsDocument, view: ModelView | None, notes: tuple[str, ...]
+) -> FileOutcome:
+    """Lint an override file that was read for one chip."""
+    rules = chosen_rules(job.select, job.ignore, (ENCODINGS_GROUP,))
+    shown = plain(str(job.path), 500)
     context = context_of(job, document, view, LIMIT)
     found = Findings(job, apply_rules(rules, Subject.ENCODINGS, context, shown))
     if view is not None and job.names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 
 from dlclint.engine.ignores import Ignore
@@ -43,3 +43,9 @@ class Job:
     names: tuple[Named, ...] = ()
     listed: int | None = None
     """Findings of one rule that are listed before the rest is only counted (None: all)."""
+    others: tuple[Target, ...] = ()
+    """The targets of further chips that the file is judged for; they differ from `target` in the chip."""
+
+    def for_each(self) -> tuple[Job, ...]:
+        """One job for each chip."""
+        return tuple(replace(self, target=target, others=()) for target in (self.target, *self.others))

@@ -12,7 +12,7 @@ from dlclint.diagnostic import Diagnostic, Severity, plain
 from dlclint.engine.job import Job
 from dlclint.engine.registry import chosen_rules
 from dlclint.engine.rules import Findings, apply_rules, crashed, finish
-from dlclint.engine.verdict import unreadable, verdict
+from dlclint.engine.verdict import judged_for, unreadable, verdict
 from dlclint.model.reading import Unreadable, read
 from dlclint.outcome import FileOutcome, ModelSummary
 from dlclint.rule import FileContext, ModelContext, Rule, Subject
@@ -37,6 +37,19 @@ def lint_model(job: Job) -> FileOutcome:
     except Exception as error:  # whatever a hostile file does to the parsers, the other files go on
         return finish(job, shown, Findings(job, [crashed(READING, error, shown)]))
     view = ModelView(model, job.target, job.overrides)
+    if not job.others:
+        return _lint_for(job, view, rules)
+    # Imported here because most runs are about one chip.
+    from dlclint.engine.several import merged
+
+    outcomes = [_lint_for(one, view.aimed(one.target), rules) for one in job.for_each()]
+    return merged(job, outcomes, judged_for((job.target, *job.others), view))
+
+
+def _lint_for(job: Job, view: ModelView, rules: tuple[Rule, ...]) -> FileOutcome:
+    """Lint a model that was read for one chip."""
+    shown = plain(str(job.path), 500)
+    model = view.model
     context = ModelContext(job.path, view, job.target)
     found = Findings(job, apply_rules(rules, Subject.MODEL, context, shown))
     found.add(_of_carried(job, view, shown))

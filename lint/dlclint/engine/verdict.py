@@ -17,6 +17,8 @@ from dlclint.engine.job import Job
 from dlclint.outcome import Answer, RuntimeAnswer, Verdict
 from dlclint.target import Runtime, Target
 
+_CHIPS = 3
+"""Chips that are named in one line."""
 NEXT = 3
 """Commands that are suggested at most."""
 _STOPS = (About.SIZES, About.FILE, About.CONVERSION)
@@ -31,21 +33,22 @@ def verdict(view: ModelView, job: Job, found: Sequence[Diagnostic], support: Sup
     runs = tuple(_runs(view, found, support)) if converts.word == "yes" else ()
     accuracy = _accuracy(job.target, found)
     suggested = tuple(_next(view, job, found, converts))
-    return Verdict(judged_for(job.target, view), converts, runs, accuracy, suggested)
+    return Verdict(judged_for((job.target,), view), converts, runs, accuracy, suggested)
 
 
 def unreadable(target: Target, found: Sequence[Diagnostic]) -> Verdict:
     """The verdict on a file that is not a model."""
     reason = found[0].message if found else "the file cannot be read"
     answer = Answer("no", reason, found[0].rule if found else "")
-    return Verdict(judged_for(target, None), answer, (), Answer("unknown", "there is no model"), ())
+    return Verdict(judged_for((target,), None), answer, (), Answer("unknown", "there is no model"), ())
 
 
-def judged_for(target: Target, view: ModelView | None) -> str:
-    """Chip, runtimes, DLC kind, widths and tables in one line."""
-    parts = []
-    if target.soc is not None:
-        parts.append(f"{target.soc}, {target.soc.hexagon_text}")
+def judged_for(targets: Sequence[Target], view: ModelView | None) -> str:
+    """Chips, runtimes, DLC kind, widths and release in one line; the targets differ in the chip alone."""
+    target, parts = targets[0], []
+    chips = [f"{item.soc}, {item.soc.hexagon_text}" for item in targets if item.soc is not None]
+    if chips:
+        parts.append(" / ".join(chips) if len(chips) <= _CHIPS else counted(len(chips), "chip"))
     names = ", ".join(runtime.value for runtime in target.runtimes)
     parts.append(f"runtime {names}" if names else "every runtime")
     kind = target.kind

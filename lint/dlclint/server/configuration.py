@@ -200,12 +200,13 @@ def _misnamed(table: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         if name not in known:
             yield path, f"unknown rule {plain(name)}{suggest(name, known)}"
     for index, section in enumerate(table.get("models", ())):
-        if section.get("soc"):
+        given = section.get("soc", ())
+        for name in filter(None, (given,) if isinstance(given, str) else given):
             try:
-                resolve(section["soc"])
+                resolve(name)
             except UnknownSoc as problem:
                 near = f"; did you mean {' or '.join(problem.candidates)}?" if problem.candidates else ""
-                yield ("models", index, "soc"), f"{plain(section['soc'])}: {problem}{near}"
+                yield ("models", index, "soc"), f"{plain(name)}: {problem}{near}"
 
 
 def _error(place: Range, message: str) -> Diagnostic:

@@ -12,11 +12,11 @@ from dlclint.report.render import FORMATS
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `check`."""
     check = commands.add_parser("check", help="lint models and override files")
-    check.set_defaults(run="dlclint.cli.check:check", apart=True)
+    check.set_defaults(run="dlclint.cli.check:check", apart=True, several=True)
     check.add_argument(
         "paths", nargs="+", metavar="PATH", help="models, override files, or folders to search for them"
     )
-    target = shared.add_target(check)
+    target = shared.add_target(check, several=True)
     target.add_argument(
         "--encodings",
         metavar="FILE",

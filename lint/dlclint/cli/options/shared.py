@@ -25,10 +25,13 @@ def add_overwrite(group: argparse._ActionsContainer) -> None:
     )
 
 
-def add_target(command: argparse.ArgumentParser, *, runtime: bool = True) -> argparse._ArgumentGroup:
+def add_target(
+    command: argparse.ArgumentParser, *, runtime: bool = True, several: bool = False
+) -> argparse._ArgumentGroup:
     """Runtime, SoC and DLC kind; returns the group, for what only one command adds to it.
 
-    `runtime` is false for a command that is about one runtime, which then sets it as a default.
+    `runtime` is false for a command that is about one runtime, which then sets it as a default; `several`
+    is true for one that judges for several chips.
 
     What they come to is `dlclint.cli.targets.target_of`, which also judges the values: those of a
     configuration must be judged alike.
@@ -36,7 +39,7 @@ def add_target(command: argparse.ArgumentParser, *, runtime: bool = True) -> arg
     target = command.add_argument_group("what the model is for")
     if runtime:
         add_runtime(target, f"{ONE_RUNTIME}; repeatable (none: all are compared)")
-    add_soc(target)
+    add_soc(target, several=several)
     add_sdk(target)
     kind = command.add_argument_group("DLC kind, with the quantizer's names and values")
     kind.add_argument("--float", dest="float", action="store_true", help="the DLC will stay float")
@@ -72,9 +75,15 @@ def add_runtime(target: argparse._ArgumentGroup, help: str) -> None:
     target.add_argument("--runtime", action="append", default=[], metavar="R", help=help)
 
 
-def add_soc(target: argparse._ArgumentGroup) -> None:
-    """The chip."""
-    target.add_argument("--soc", metavar="NAME", help="the chip, such as SM8650 or '8 Gen 3' (`dlclint soc`)")
+def add_soc(target: argparse._ArgumentGroup, *, several: bool = False) -> None:
+    """The chip, or chips where a command judges for several."""
+    help = "the chip, such as SM8650 or '8 Gen 3' (`dlclint soc`)"
+    if several:
+        target.add_argument(
+            "--soc", action="append", default=[], metavar="NAME", help=f"{help}; repeatable: all are judged"
+        )
+    else:
+        target.add_argument("--soc", metavar="NAME", help=help)
 
 
 def add_sdk(group: argparse._ActionsContainer) -> None:

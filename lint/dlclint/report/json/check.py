@@ -37,50 +37,62 @@ def _file(file: FileOutcome) -> dict[str, Any]:
     unlisted = [
         {"rule": item.rule, "severity": item.severity.value, "count": item.count} for item in file.unlisted
     ]
-    return ({"unlisted": unlisted} if unlisted else {}) | {
-        "path": file.path,
-        "kind": file.kind,
-        "target": {
-            "runtimes": [runtime.value for runtime in file.target.runtimes],
-            "soc": file.target.soc and _soc(file.target.soc),
-            "quantize": file.target.quantize,
-            "kind": asdict(file.target.kind),
-            "simplify": file.target.simplify,
-            "sdk": file.target.release.name,
-        },
-        "verdict": file.verdict and asdict(file.verdict),
-        "notes": list(file.notes),
-        "ignored": file.ignored,
-        "summary": summary
-        and {
-            "nodes": summary.nodes,
-            "folded": summary.folded,
-            "weight_bytes": summary.weight_bytes,
-            "opsets": summary.opsets,
-            "inputs": list(summary.inputs),
-            "newest_listed_opset": summary.newest_listed_opset,
-        },
-        "support": support
-        and [
-            {
-                "runtime": row.runtime.value,
-                "whole": row.whole,
-                "taken": row.taken,
-                "total": row.total,
-                "dlc": row.dlc,
-                "cuts": row.cuts,
-                "blockers": [
-                    {"op": b.op, "nodes": b.nodes, "reason": b.reason, "certain": b.certain}
-                    for b in row.blockers
-                ],
-            }
-            for row in support.rows
-        ],
-        "partitions": [_partition(item) for item in file.partitions],
-        "commands": list(file.commands),
-        "precision": [asdict(row) for row in file.precision],
-        "findings": [_finding(item) for item in file.diagnostics],
-    }
+    chips = [
+        {
+            "soc": _soc(chip.soc),
+            "verdict": chip.verdict and asdict(chip.verdict),
+            "counts": {severity.value: count for severity, count in chip.counts.items()},
+        }
+        for chip in file.chips
+    ]
+    return (
+        ({"unlisted": unlisted} if unlisted else {})
+        | ({"chips": chips} if chips else {})
+        | {
+            "path": file.path,
+            "kind": file.kind,
+            "target": {
+                "runtimes": [runtime.value for runtime in file.target.runtimes],
+                "soc": file.target.soc and _soc(file.target.soc),
+                "quantize": file.target.quantize,
+                "kind": asdict(file.target.kind),
+                "simplify": file.target.simplify,
+                "sdk": file.target.release.name,
+            },
+            "verdict": file.verdict and asdict(file.verdict),
+            "notes": list(file.notes),
+            "ignored": file.ignored,
+            "summary": summary
+            and {
+                "nodes": summary.nodes,
+                "folded": summary.folded,
+                "weight_bytes": summary.weight_bytes,
+                "opsets": summary.opsets,
+                "inputs": list(summary.inputs),
+                "newest_listed_opset": summary.newest_listed_opset,
+            },
+            "support": support
+            and [
+                {
+                    "runtime": row.runtime.value,
+                    "whole": row.whole,
+                    "taken": row.taken,
+                    "total": row.total,
+                    "dlc": row.dlc,
+                    "cuts": row.cuts,
+                    "blockers": [
+                        {"op": b.op, "nodes": b.nodes, "reason": b.reason, "certain": b.certain}
+                        for b in row.blockers
+                    ],
+                }
+                for row in support.rows
+            ],
+            "partitions": [_partition(item) for item in file.partitions],
+            "commands": list(file.commands),
+            "precision": [asdict(row) for row in file.precision],
+            "findings": [_finding(item) for item in file.diagnostics],
+        }
+    )
 
 
 def _partition(item: Partition) -> dict[str, Any]:
@@ -136,7 +148,7 @@ def _finding(item: Diagnostic) -> dict[str, Any]:
         "evidence": {key: _number(value) for key, value in item.evidence.items()},
         "fix": item.fix and {"title": item.fix.title, "safety": item.fix.safety.value},
         "source": item.source and {"document": item.source.document, "row": item.source.row},
-    }
+    } | ({"socs": list(item.socs)} if item.socs else {})
 
 
 def _number(value: Any) -> Any:

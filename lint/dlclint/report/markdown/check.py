@@ -7,6 +7,7 @@ from typing import TextIO
 
 from dlclint.diagnostic import Diagnostic, Severity, counted
 from dlclint.outcome import FileOutcome, Outcome
+from dlclint.report.chips import HEAD, chip_rows
 from dlclint.report.counts import count_line, severity_counts
 from dlclint.report.markup import cell
 from dlclint.report.places import place_text
@@ -41,6 +42,10 @@ def _counts(file: FileOutcome) -> str:
 
 def _file(file: FileOutcome) -> list[str]:
     lines = [f"### {cell(file.path)}", ""]
+    if file.chips:
+        lines += [f"| {' | '.join(HEAD)} |", f"|{' --- |' * len(HEAD)}"]
+        lines += [f"| {' | '.join(map(cell, row))} |" for row in chip_rows(file)]
+        lines.append("")
     for note in file.notes:
         lines += [f"{cell(note)}", ""]
     if not file.diagnostics:

@@ -42,7 +42,12 @@ def render(outcome: Outcome, stream: TextIO | None) -> str:
 def _file(console: Console, file: FileOutcome) -> None:
     console.print(Text(file.path, "bold"))
     if file.verdict is not None:
-        print_verdict(console, file.verdict)
+        print_verdict(console, file.verdict, bool(file.chips))
+    if file.chips:
+        # Imported here as the tables below.
+        from dlclint.report.rich.tables import chip_table
+
+        console.print(Padding(chip_table(file), (0, 0, 1, 2)))
     summary = file.summary
     if summary is not None:
         opset = summary.opsets.get("", "none")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from dlclint.outcome import PrecisionRow
+from dlclint.outcome import FileOutcome, PrecisionRow
+from dlclint.report.chips import HEAD, chip_rows
 
 if TYPE_CHECKING:
     from dlclint.analysis.support import SupportMatrix
@@ -35,6 +36,19 @@ def support_table(matrix: SupportMatrix) -> Table:
             Text(", ".join(blockers)),
         )
     return table
+
+
+def chip_table(file: FileOutcome) -> Table:
+    """Chips and what the file comes to for each."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in HEAD:
+        table.add_column(title)
+    for row in chip_rows(file):
+        table.add_row(*(Text(text, _ANSWER.get(text, "")) for text in row))
+    return table
+
+
+_ANSWER = {"yes": "green", "no": "bold red", "at risk": "yellow"}
 
 
 def _bias(row: PrecisionRow) -> str:

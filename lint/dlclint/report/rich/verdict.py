@@ -14,11 +14,14 @@ _STYLE = {"yes": "green", "whole": "green", "no": "bold red", "at risk": "yellow
 _LABEL = 10
 
 
-def print_verdict(console: Console, verdict: Verdict) -> None:
-    """What it was judged for, the three answers, and what to do next."""
+def print_verdict(console: Console, verdict: Verdict, several: bool = False) -> None:
+    """What it was judged for, the three answers, and what to do next.
+
+    `several`: it is the worst of several chips' answers, and where it runs a table of them says.
+    """
     console.print(Padding(Text(f"for {verdict.judged_for}", "dim"), (0, 0, 0, 2)))
     _line(console, "converts", _answer(verdict.converts))
-    for number, line in enumerate(_runs(verdict)):
+    for number, line in enumerate([] if several else _runs(verdict)):
         _line(console, "" if number else "runs", line)
     _line(console, "accuracy", _answer(verdict.accuracy))
     for number, command in enumerate(verdict.next):

@@ -1,0 +1,103 @@
+"""One file judged for several chips: what holds for all of them once, what holds for some with names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dlclint.diagnostic import Diagnostic, Severity
+from dlclint.engine.job import Job
+from dlclint.outcome import Answer, ChipVerdict, FileOutcome, Unlisted, Verdict
+from dlclint.target import Target
+
+_WORST = ("no", "at risk", "unknown", "yes")
+_NAMED = 4
+"""Chips that a message names before the rest is only counted."""
+
+
+def merged(job: Job, outcomes: Sequence[FileOutcome], judged_for: str) -> FileOutcome:
+    """The outcomes of one file for each of the job's chips as one; `judged_for` names them all."""
+    first = outcomes[0]
+    targets = (job.target, *job.others)
+    return replace(
+        first,
+        diagnostics=_findings(targets, outcomes),
+        ignored=max(outcome.ignored for outcome in outcomes),
+        notes=tuple(dict.fromkeys(note for outcome in outcomes for note in outcome.notes)),
+        support=None,
+        partitions=(),
+        unlisted=_unlisted(outcomes),
+        verdict=_verdict(outcomes, judged_for),
+        chips=tuple(_chip(target, outcome) for target, outcome in zip(targets, outcomes, strict=True)),
+    )
+
+
+def _findings(targets: Sequence[Target], outcomes: Sequence[FileOutcome]) -> tuple[Diagnostic, ...]:
+    """Every finding once, with the chips that it holds for where that is not all of them."""
+    found: dict[tuple[object, ...], list[Diagnostic]] = {}
+    where: dict[tuple[object, ...], list[str]] = {}
+    for target, outcome in zip(targets, outcomes, strict=True):
+        for item in outcome.diagnostics:
+            key = (item.rule, item.severity, item.message, item.location, item.help)
+            found.setdefault(key, []).append(item)
+            chips = where.setdefault(key, [])
+            if _name(target) not in chips:
+                chips.append(_name(target))
+    made: list[Diagnostic] = []
+    for same, items in found.items():
+        chips, every = where[same], len(where[same]) == len(targets)
+        # A model may have one finding twice; it has it as often as the chip that has it most.
+        times = -(-len(items) // len(chips))
+        item = items[0]
+        if not every:
+            message = f"{item.message} (only on {_listed(chips)})"
+            item = replace(item, message=message, socs=tuple(chips))
+        made += [item] * times
+    return tuple(sorted(made, key=Diagnostic.sort_key))
+
+
+def _listed(chips: Sequence[str]) -> str:
+    rest = len(chips) - _NAMED
+    return ", ".join(chips[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _name(target: Target) -> str:
+    return "" if target.soc is None else target.soc.name
+
+
+def _unlisted(outcomes: Sequence[FileOutcome]) -> tuple[Unlisted, ...]:
+    """What is counted only: by rule and severity the most that a chip has."""
+    most: dict[tuple[str, Severity], Unlisted] = {}
+    for outcome in outcomes:
+        for item in outcome.unlisted:
+            known = most.get((item.rule, item.severity))
+            if known is None or known.count < item.count:
+                most[item.rule, item.severity] = item
+    return tuple(sorted(most.values(), key=lambda item: (item.severity.rank, item.rule)))
+
+
+def _verdict(outcomes: Sequence[FileOutcome], judged_for: str) -> Verdict | None:
+    """The worst of the chips' answers."""
+    verdicts = [outcome.verdict for outcome in outcomes if outcome.verdict is not None]
+    if not verdicts:
+        return None
+    return Verdict(
+        judged_for,
+        _worst([verdict.converts for verdict in verdicts]),
+        (),
+        _worst([verdict.accuracy for verdict in verdicts]),
+        verdicts[0].next,
+    )
+
+
+def _worst(answers: Sequence[Answer]) -> Answer:
+    return min(answers, key=lambda answer: _WORST.index(answer.word))
+
+
+def _chip(target: Target, outcome: FileOutcome) -> ChipVerdict:
+    assert target.soc is not None
+    return ChipVerdict(
+        target.soc,
+        outcome.verdict,
+        {severity: outcome.count(severity) for severity in Severity},
+    )
