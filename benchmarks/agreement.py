@@ -1,13 +1,14 @@
 """How often dlclint and Qualcomm's HTP backend say the same, over folders of models, node by node.
 
     python -m benchmarks.agreement FOLDER [FOLDER ...] [--soc SM8550] [--quantize] [--list FILE] [--page FILE]
-    python -m benchmarks.agreement FOLDER --sweep [--per-op 1] [--every 2] [--list FILE] [--page FILE]
+    python -m benchmarks.agreement FOLDER --sweep [--keep FILE] [--rows N] [--per-op N] [--page FILE]
 
 Each folder becomes one row. `--quantize` asks about every model as an 8-bit one. `--sweep` makes a row of
 each pair of widths and Hexagon version in place of it: 8-bit, 16-bit activations, 16-bit both, and 4-bit
 weights per channel, on a chip each of v68 to v81; `--per-op N` takes of the models with a float input only
 those that hold an op which fewer than N models before them hold, in the order of their names, and
-`--every N` of these each Nth. An interrupt ends a sweep with the rows that are whole.
+`--every N` of these each Nth. An interrupt ends a sweep with the rows that are whole; `--keep FILE` keeps
+them there, asks only about those that are missing, and `--rows N` about no more than N of these.
 
 `--list` writes every disagreement as one JSON object a line; `--page` puts the table between the marks of a
 Markdown page. It needs the extra `qnn`.
@@ -20,11 +21,12 @@ import datetime
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from onnx import TensorProto
 
@@ -88,6 +90,30 @@ class Tally:
     in_clean: Counter[Relation] = field(default_factory=Counter)
     by_op: dict[str, Counter[Relation]] = field(default_factory=dict)
 
+    def as_json(self) -> dict[str, object]:
+        """All of it as plain data."""
+        return {
+            "name": self.name,
+            "counts": [self.models, self.clean, self.whole],
+            "unasked": dict(self.unasked),
+            "all": _plain(self.all),
+            "in_clean": _plain(self.in_clean),
+            "by_op": {op: _plain(counts) for op, counts in self.by_op.items()},
+        }
+
+    @classmethod
+    def of_json(cls, kept: dict[str, Any]) -> Tally:
+        """What `as_json` gave."""
+        by_op = {op: _counter(counts) for op, counts in kept["by_op"].items()}
+        return cls(
+            kept["name"],
+            *kept["counts"],
+            Counter(kept["unasked"]),
+            _counter(kept["all"]),
+            _counter(kept["in_clean"]),
+            by_op,
+        )
+
     def add(self, file: Confirmation) -> None:
         """Count one model."""
         self.models += 1
@@ -101,6 +127,14 @@ class Tally:
                 self.all[row.relation] += 1
                 self.in_clean[row.relation] += clean
                 self.by_op.setdefault(row.op, Counter())[row.relation] += 1
+
+
+def _plain(counts: Counter[Relation]) -> dict[str, int]:
+    return {relation.value: number for relation, number in counts.items()}
+
+
+def _counter(kept: dict[str, int]) -> Counter[Relation]:
+    return Counter({Relation(value): number for value, number in kept.items()})
 
 
 def models_in(folder: Path) -> list[Path]:
@@ -128,26 +162,58 @@ def sampled(paths: Iterable[Path], per_op: int | None) -> Iterator[Path]:
             yield path
 
 
+@dataclass
+class Kept:
+    """Whole rows of a sweep, in a file if there is one: a line of JSON each, with its disagreements."""
+
+    path: Path | None
+    question: str
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def open(self) -> None:
+        """Read the rows of the same question that are there."""
+        if self.path is not None and self.path.exists():
+            for line in self.path.read_text("utf-8").splitlines():
+                row = json.loads(line)
+                if row["question"] == self.question:
+                    self.rows[row["tally"]["name"]] = row
+
+    def add(self, tally: Tally, build: str, listed: list[str]) -> None:
+        """Keep a row."""
+        row = {"question": self.question, "tally": tally.as_json(), "build": build, "listed": listed}
+        self.rows[tally.name] = row
+        if self.path is not None:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(row) + "\n")
+
+
 def sweep(
-    asked: Backend, folder: Path, per_op: int | None, every: int, listed: list[str]
-) -> tuple[list[Tally], str, int]:
-    """A tally of each pair of chip and kind, the backend's version, and how many models were asked about."""
-    paths = list(sampled(models_in(folder), per_op))[::every]
-    tallies: list[Tally] = []
+    asked: Backend, paths: Sequence[Path], kept: Kept, most: int | None, listed: list[str]
+) -> tuple[list[Tally], str]:
+    """A tally of each pair of chip and kind, and the backend's version; `most` new ones at most."""
     build = ""
+    fresh = 0
     with suppress(KeyboardInterrupt):
         for soc, words in product(map(resolve, SWEEP_SOCS), SWEEP):
             tally = Tally(f"{soc.name} (v{soc.hexagon}), {words}")
+            if tally.name in kept.rows:
+                continue
+            if fresh == most:
+                break
+            fresh += 1
             rows: list[str] = []
             target = asked_target(Target(soc=soc, kind=SWEEP[words]))
             for file in confirmations(asked, paths, target, Wish(asked_soc(soc))):
                 tally.add(file)
                 build = file.build or build
                 rows += [json.dumps({"asked": tally.name, **item}) for item in disagreements(file)]
-            tallies.append(tally)
-            listed += rows
+            kept.add(tally, build, rows)
             print(table([tally])[-1], file=sys.stderr, flush=True)
-    return tallies, build, len(paths)
+    names = [f"{s.name} (v{s.hexagon}), {words}" for s, words in product(map(resolve, SWEEP_SOCS), SWEEP)]
+    found = [kept.rows[name] for name in names if name in kept.rows]
+    for row in found:
+        listed += row["listed"]
+    return [Tally.of_json(row["tally"]) for row in found], build or next((r["build"] for r in found), "")
 
 
 def confirmations(
@@ -223,6 +289,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--sweep", action="store_true", help="every kind of DLC on every Hexagon version")
     parser.add_argument("--per-op", type=int, metavar="N", help="of a sweep: how many models for each op")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="of these, each Nth")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="rows of a sweep that are whole already")
+    parser.add_argument("--rows", type=int, metavar="N", help="new rows of a sweep, at most")
     parser.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds for one model")
     parser.add_argument(
         "--list", type=Path, metavar="FILE", help="every disagreement, one JSON object a line"
@@ -245,10 +313,13 @@ def main(arguments: list[str]) -> int:
     about = ""
     with backend(Limits(given.timeout)) as asked:
         if given.sweep:
-            tallies, build, number = sweep(asked, given.folders[0], given.per_op, given.every, listed)
+            paths = list(sampled(models_in(given.folders[0]), given.per_op))[:: given.every]
             which = f"{given.per_op} with a float input for each op" if given.per_op else "all"
             which += f", each {given.every}th of them" if given.every > 1 else ""
-            about = f"Asked about {number} models of `{given.folders[0].name}` ({which})"
+            about = f"Asked about {len(paths)} models of `{given.folders[0].name}` ({which})"
+            kept = Kept(given.keep, f"{about} {sorted(packages.items())}")
+            kept.open()
+            tallies, build = sweep(asked, paths, kept, given.rows, listed)
         for folder in [] if given.sweep else given.folders:
             tally = Tally(folder.name)
             tallies.append(tally)

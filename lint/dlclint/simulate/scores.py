@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dlclint.model.graph import Graph
+from dlclint.model.graph import Graph, Node
 from dlclint.simulate.measuring import Scores
 from dlclint.simulate.network import Network
 
@@ -17,7 +17,7 @@ _CLASSES = 3
 def score_tensor(network: Network, name: str, rank: int, sizes: tuple[int, ...]) -> Scores | None:
     """Where the scores of an output lie; None for one that holds none.
 
-    Scores are what Softmax or Sigmoid makes, alone or as a part of a Concat, and the rows of at least
+    Scores are what Softmax, also written out, or Sigmoid makes, alone or as a part of a Concat, and the rows of at least
     three numbers with which a classifier of rank 2 ends. `sizes` is the shape that the output has.
     """
     graph = network.graph
@@ -49,6 +49,9 @@ def _squashed(graph: Graph, name: str) -> tuple[int, bool] | None:
             rank = len(kind.shape) if kind is not None and kind.shape is not None else 0
             independent = "Softmax" not in node.op_type
             return (1 if rank >= 3 and independent and not moved else -1), independent
+        if node.op_type == "Div":
+            axis = _written_out(graph, node)
+            return None if axis is None or moved else (axis, False)
         if node.op_type == "Transpose":
             moved, name = True, node.input(0)
         elif node.op_type in _PASSING:
@@ -56,6 +59,21 @@ def _squashed(graph: Graph, name: str) -> tuple[int, bool] | None:
         else:
             return None
     return None
+
+
+def _written_out(graph: Graph, node: Node) -> int | None:
+    """The axis of a Softmax that is written as Exp(x) over its sum; None for any other division."""
+    above = graph.producer(node.input(0))
+    below = graph.producer(node.input(1))
+    while below is not None and below.op_type in (*_PASSING, "Expand"):
+        below = graph.producer(below.input(0))
+    if above is None or below is None or (above.op_type, below.op_type) != ("Exp", "ReduceSum"):
+        return None
+    if below.input(0) != node.input(0):
+        return None
+    stored = graph.constant(below.input(1)) if below.input(1) else None
+    axes = below.attribute("axes") if stored is None else stored.array().reshape(-1).tolist()
+    return int(axes[0]) if axes is not None and len(axes) == 1 else None
 
 
 def _in_concat(graph: Graph, name: str, sizes: tuple[int, ...]) -> Scores | None:
