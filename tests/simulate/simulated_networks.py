@@ -54,6 +54,20 @@ def small_conv(tmp_path: Path, seed: int = 0) -> Path:
     return saved(tmp_path, body, weights)
 
 
+UNEQUAL = """g (float[1,4,6,6] x) => (float[1,6,6,6] y) {
+  a = Conv<kernel_shape=[1,1]>(x, w1, b1) r = Relu(a) c = Conv<kernel_shape=[1,1]>(r, w2, b2) y = Relu(c) }"""
+
+
+def unequal(tmp_path: Path) -> Path:
+    """Two convolutions whose channels differ a thousand times, and undo it."""
+    random = np.random.default_rng(5)
+    spread = np.logspace(-1.5, 1.5, 8)[:, np.newaxis]
+    w1, w2 = random.normal(0, 1, (8, 4)) * spread, random.normal(0, 1, (6, 8)) / spread.T
+    weights = {"w1": w1.reshape(8, 4, 1, 1), "w2": w2.reshape(6, 8, 1, 1)}
+    weights |= {"b1": random.normal(0, 0.1, 8), "b2": random.normal(0, 0.1, 6)}
+    return saved(tmp_path, UNEQUAL, {name: values.astype(np.float32) for name, values in weights.items()})
+
+
 def evaluator_of(path: Path) -> Evaluator:
     """An evaluator of a model's folded network."""
     view = ModelView(read(path), Target((Runtime.HTP,), kind=DlcKind(True)))

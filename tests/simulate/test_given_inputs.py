@@ -69,7 +69,7 @@ def test_at_most_so_many_spread_over_all(tmp_path: Path) -> None:
     np.save(tmp_path / "many.npy", np.arange(8, dtype=np.float32).reshape(8, 1, 1, 1) * np.ones((8, 3, 4, 5)))
     samples = given(tmp_path, IMAGE, "many.npy").first(3)
     assert [float(sample["x"].max()) for sample in samples] == [0.0, 2.0, 5.0]
-    assert "3 samples of 8" in samples.words
+    assert "(3 of 8, spread evenly)" in samples.words
 
 
 @pytest.mark.parametrize(

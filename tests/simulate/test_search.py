@@ -12,7 +12,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
-from simulated_networks import YOLO, evaluator_of, inputs, saved, small_conv
+from simulated_networks import YOLO, evaluator_of, inputs, saved, small_conv, unequal
 
 from dlclint.cli.main import main
 from dlclint.simulate.assigning import Settings, assign, leaders
@@ -120,20 +120,6 @@ def test_float_where_16_bits_do_not_suffice(tmp_path: Path, capsys: pytest.Captu
     assert outputs[0]["sqnr"] == pytest.approx(found["sqnr"], abs=0.1)
     # And no rule on override files has anything against it.
     assert main(["check", "--isolated", str(path), "--encodings", str(file), "--runtime", "htp"]) == 0
-
-
-UNEQUAL = """g (float[1,4,6,6] x) => (float[1,6,6,6] y) {
-  a = Conv<kernel_shape=[1,1]>(x, w1, b1) r = Relu(a) c = Conv<kernel_shape=[1,1]>(r, w2, b2) y = Relu(c) }"""
-
-
-def unequal(tmp_path: Path) -> Path:
-    """Two convolutions whose channels differ a thousand times, and undo it."""
-    random = np.random.default_rng(5)
-    spread = np.logspace(-1.5, 1.5, 8)[:, np.newaxis]
-    w1, w2 = random.normal(0, 1, (8, 4)) * spread, random.normal(0, 1, (6, 8)) / spread.T
-    weights = {"w1": w1.reshape(8, 4, 1, 1), "w2": w2.reshape(6, 8, 1, 1)}
-    weights |= {"b1": random.normal(0, 0.1, 8), "b2": random.normal(0, 0.1, 6)}
-    return saved(tmp_path, UNEQUAL, {name: values.astype(np.float32) for name, values in weights.items()})
 
 
 def test_equalization_on_a_copy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

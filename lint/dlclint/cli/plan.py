@@ -9,16 +9,27 @@ from pathlib import Path
 
 from dlclint.analysis.plan.model import Asked
 from dlclint.cli.errors import UsageError
+from dlclint.cli.inputs import check_inputs, samples_of
 from dlclint.cli.jobs import config_of, files, inputs_of, job_for, rules_of
 from dlclint.cli.options.shared import WIDTHS
 from dlclint.cli.output import Output, deliver, guard
+from dlclint.cli.searching import goal_of
 from dlclint.diagnostic import plain
+from dlclint.encodings.convert import CannotConvert
 from dlclint.encodings.recognition import encodings_beside, is_encodings
 from dlclint.engine.config import Config
 from dlclint.engine.job import Job
-from dlclint.engine.plan import OverrideFile, UnknownNames, plan_model
+from dlclint.engine.plan import Measuring, OverrideFile, UnknownNames, plan_model
 from dlclint.model.reading import Unreadable
+from dlclint.report.progress import counting
 from dlclint.report.render import render
+from dlclint.simulate.inputs.samples import BadInput
+from dlclint.simulate.network import CannotSimulate
+from dlclint.simulate.planning import Wanted
+from dlclint.simulate.running import CannotRun
+
+_RUNS = 60
+"""About as many times the samples are run; for the bar alone."""
 
 
 def plan(given: argparse.Namespace) -> int:
@@ -42,11 +53,17 @@ def plan(given: argparse.Namespace) -> int:
         raise UsageError(f"{plain(given.output)} is to be the plan and the override file; name two files")
     if given.estimated_activations and not given.emit_overrides:
         raise UsageError("--estimated-activations goes with --emit-overrides")
+    measuring = _measuring(given, job)
     settled = _settled(given, config, job)
     asked = Asked(job.dimensions, given.emit_overrides or "", settled, given.float)
     file = OverrideFile(given.encodings_version, given.estimated_activations)
     try:
-        made, overrides = plan_model(job, asked, file)
+        with counting("measuring", _RUNS) as tick:
+            made, overrides = plan_model(job, asked, file, measuring and replace(measuring, tick=tick))
+    except (BadInput, CannotSimulate, CannotRun) as problem:
+        raise UsageError(f"{plain(given.path)}: {plain(str(problem), 500)}") from None
+    except CannotConvert as problem:
+        raise UsageError(f"--encodings-version {given.encodings_version}: {plain(str(problem))}") from None
     except Unreadable as problem:
         raise UsageError(f"{plain(given.path)}: {plain(problem.message)}; {plain(problem.help)}") from None
     except UnknownNames as error:
@@ -59,6 +76,29 @@ def plan(given: argparse.Namespace) -> int:
     text = render("plan", given.format, made, sys.stdout if given.output is None else None)
     deliver(text, given.output)
     return 1 if made.fails else 0
+
+
+def _measuring(given: argparse.Namespace, job: Job) -> Measuring | None:
+    """What to measure on, where inputs are given.
+
+    Raises:
+        UsageError: options do not go together.
+    """
+    check_inputs(given)
+    if given.inputs is None:
+        for option, value in (("--target", given.target), ("--agreement", given.agreement)):
+            if value is not None:
+                raise UsageError(f"{option} goes with --inputs, on which a plan is measured")
+        if given.input_layout:
+            raise UsageError("--input-layout goes with --inputs")
+        return None
+    if given.float:
+        raise UsageError("--inputs measures what quantization costs, and --float asks for none")
+    if given.input_moments or given.estimated_activations:
+        raise UsageError("--inputs takes the place of --input-moments and --estimated-activations")
+    goal = goal_of(given)
+    wanted = Wanted() if goal is None else Wanted(goal.sqnr, goal.agreement)
+    return Measuring(lambda graph: samples_of(given, graph, job), wanted)
 
 
 def _same(one: str, other: str) -> bool:

@@ -14,6 +14,7 @@ from dlclint.analysis.options import dimension_words
 from dlclint.analysis.view import ModelView
 from dlclint.cli.confirm import asking
 from dlclint.cli.errors import UsageError
+from dlclint.cli.inputs import check_inputs, samples_of
 from dlclint.cli.jobs import config_of, inputs_of, jobs_of
 from dlclint.cli.output import Output, deliver, guard
 from dlclint.cli.searching import goal_of, searched
@@ -33,9 +34,7 @@ from dlclint.simulate.assigning import Settings
 from dlclint.simulate.comparing import by_htp
 from dlclint.simulate.emission import overrides
 from dlclint.simulate.htp import Asked, CannotMeasure
-from dlclint.simulate.inputs.drawn import drawn
-from dlclint.simulate.inputs.files import from_path
-from dlclint.simulate.inputs.samples import LAYOUTS, BadInput, Samples
+from dlclint.simulate.inputs.samples import BadInput
 from dlclint.simulate.network import CannotSimulate
 from dlclint.simulate.outcome import Apart, EngineResult, SearchOutcome, SimulateOutcome, Simulation
 from dlclint.simulate.reference import Tick
@@ -80,15 +79,9 @@ def simulate(given: argparse.Namespace) -> int:
 
 
 def _check(given: argparse.Namespace) -> None:
-    if given.samples < 1:
-        raise UsageError(f"--samples {given.samples}: give a number of at least 1")
-    if given.seed < 0:
-        raise UsageError(f"--seed {given.seed}: give a number of at least 0")
+    check_inputs(given)
     if not 50.0 < given.percentile <= 100.0:
         raise UsageError(f"--percentile {given.percentile:g}: give a number above 50, at most 100")
-    for name, layout in given.input_layout:
-        if layout.lower() not in LAYOUTS:
-            raise UsageError(f"--input-layout {plain(name)} {plain(layout)}: give nchw or nhwc")
     goal_of(given)
     if given.emit_equalized and goal_of(given) is None:
         raise UsageError("--emit-equalized goes with --target or --agreement, which search")
@@ -147,7 +140,7 @@ def _one(
 ) -> Simulation:
     started = time.perf_counter()
     settings = _settings(given, job)
-    samples = _samples(given, view, job)
+    samples = samples_of(given, view.model.graph, job)
     document = None if encodings is None else read_encodings(encodings)
     engines: list[EngineResult] = []
     apart: tuple[Apart, ...] = ()
@@ -249,16 +242,3 @@ def _on_htp(
         return by_htp(prepared, Asked(worker, asked_soc(soc)), packages, tick)
     except (CannotMeasure, CannotSimulate) as problem:
         return EngineResult("htp", packages, failure=plain(str(problem), 600)), ()
-
-
-def _samples(given: argparse.Namespace, view: ModelView, job: Job) -> Samples:
-    graph = view.model.graph
-    for name, _ in given.input_layout:
-        if name not in graph.inputs:
-            known = ", ".join(map(plain, graph.inputs)) or "none"
-            raise UsageError(f"--input-layout names {plain(name)!r}, not an input; inputs: {known}")
-    if given.inputs:
-        layouts = {name: layout.lower() for name, layout in given.input_layout}
-        return from_path(Path(given.inputs), graph, layouts).first(given.samples)
-    moments = {name: (mean, deviation) for name, mean, deviation in job.target.input_moments}
-    return drawn(graph, given.samples, given.seed, moments)

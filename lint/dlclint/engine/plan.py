@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import field, replace
 
 from dlclint.analysis.op_precision import lacking_on_htp
 from dlclint.analysis.plan.commands import check_command
@@ -12,14 +12,19 @@ from dlclint.analysis.plan.model import Asked, Choice, Obstacle, Plan
 from dlclint.analysis.plan.overrides import Overrides, overrides
 from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import About, Diagnostic, Severity, plain
+from dlclint.encodings.reading import read_encodings
 from dlclint.engine.ignores import apply_ignores
 from dlclint.engine.job import Job
 from dlclint.engine.names import misfits, refused
 from dlclint.engine.registry import chosen_rules
 from dlclint.engine.rules import apply_rules
+from dlclint.model.graph import Graph
 from dlclint.model.reading import read
 from dlclint.own_rules import UNUSED_IGNORE
 from dlclint.rule import ModelContext, Rule, Subject
+from dlclint.simulate.inputs.samples import Samples
+from dlclint.simulate.planning import Wanted, measured_plan
+from dlclint.simulate.reference import Tick, quiet
 from dlclint.target import DlcKind, Runtime, Target
 from dlclint_schemas.record import record
 
@@ -37,12 +42,27 @@ class OverrideFile:
     """Whether activations get their estimated ranges."""
 
 
-def plan_model(job: Job, asked: Asked, file: OverrideFile) -> tuple[Plan, Overrides | None]:
+@record
+class Measuring:
+    """What a plan is measured on, and what the outputs are to keep."""
+
+    samples: Callable[[Graph], Samples]
+    wanted: Wanted = field(default_factory=Wanted)
+    tick: Tick = quiet
+
+
+def plan_model(
+    job: Job, asked: Asked, file: OverrideFile, measuring: Measuring | None = None
+) -> tuple[Plan, Overrides | None]:
     """The plan of a model, and the override file where `asked` names one and the DLC is quantized.
+
+    With `measuring` each choice is measured, and the override file has the grids that were.
 
     Raises:
         Unreadable: the model cannot be read.
         UnknownNames: see the class.
+        BadInput, CannotSimulate, CannotRun: it cannot be measured.
+        CannotConvert: the format version cannot say what was found.
     """
     view = ModelView(read(job.path, job.dimensions), job.target, job.overrides)
     odd = list(misfits(view.model, job, plain(str(job.path), 500)))
@@ -55,9 +75,11 @@ def plan_model(job: Job, asked: Asked, file: OverrideFile) -> tuple[Plan, Overri
         aimed = view.aimed(_target(view, wide, asked))
         lacking = (item.op for item in lacking_on_htp(aimed, "int16") if item.agreed)
         asked = replace(asked, lacking=frozenset(lacking))
-    plan = make_plan(view, asked)
+    plan = make_plan(view, replace(asked, measured=measuring is not None))
     made = None
-    if asked.overrides and plan.choice.quantize:
+    if measuring is not None and plan.choice.quantize:
+        plan, made = _measured(view, plan, asked, file, measuring, job)
+    elif asked.overrides and plan.choice.quantize:
         made = overrides(view, plan, file.version, file.estimated)
         plan = replace(plan, notes=(*made.notes, *plan.notes))
     target = _target(view, plan.choice, asked)
@@ -68,6 +90,20 @@ def plan_model(job: Job, asked: Asked, file: OverrideFile) -> tuple[Plan, Overri
     return replace(
         plan, obstacles=_obstacles(found), check=check_command(view, target, asked.dimensions)
     ), made
+
+
+def _measured(
+    view: ModelView, plan: Plan, asked: Asked, file: OverrideFile, measuring: Measuring, job: Job
+) -> tuple[Plan, Overrides | None]:
+    samples = measuring.samples(view.model.graph)
+    document = None if job.overrides is None else read_encodings(job.overrides)
+    version = file.version if asked.overrides else "0.6.1"
+    plan, found = measured_plan(
+        view, plan, asked, samples, document, measuring.wanted, version, measuring.tick
+    )
+    if not asked.overrides:
+        return plan, None
+    return replace(plan, notes=(*found.notes, *plan.notes)), Overrides(found.text, found.notes)
 
 
 def _target(view: ModelView, choice: Choice, asked: Asked) -> Target:

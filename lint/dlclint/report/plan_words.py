@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dlclint.analysis.plan.model import Obstacle, Plan
+from dlclint.analysis.plan.model import MEASUREMENT, Advice, Obstacle, Plan
 from dlclint.diagnostic import plain
 
 FAILS = "dlclint check predicts that this conversion fails; fix its errors first"
@@ -13,10 +13,42 @@ LAYERS = 5
 """Worst layers shown to people; programs get all."""
 
 
+COLUMNS = ("what", "choose", "why")
+MEASURED_COLUMNS = ("what", "choose", "predicted", "measured", "why")
+_NONE = 999.0
+
+
+def columns(plan: Plan) -> tuple[str, ...]:
+    """The columns of the settings."""
+    return MEASURED_COLUMNS if plan.inputs else COLUMNS
+
+
+def settings(plan: Plan) -> list[tuple[str, ...]]:
+    """The rows of the settings, with what was predicted and measured where there are inputs."""
+    if not plan.inputs:
+        return [(item.topic, item.choice, item.reason) for item in plan.advice]
+    return [(item.topic, item.choice, *_figures(item), item.reason) for item in plan.advice]
+
+
+def _figures(item: Advice) -> tuple[str, str]:
+    made = item.measured
+    if made is None:
+        return "", ""
+    mark = " (decides)" if made.decided == MEASUREMENT else ""
+    return _decibels(made.predicted), f"{_decibels(made.measured)}{mark}"
+
+
+def _decibels(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return "exact" if value >= _NONE else "nothing" if value <= -_NONE else f"{value:.1f} dB"
+
+
 def title(plan: Plan) -> str:
     soc = plan.target.soc
     where = f"{soc}, {soc.hexagon_text}, " if soc is not None else ""
-    return f"{plain(plan.path, 500)} for {where}runtime {plan.choice.runtime.value}"
+    measured = f"; measured on {plan.inputs}" if plan.inputs else ""
+    return f"{plain(plan.path, 500)} for {where}runtime {plan.choice.runtime.value}{measured}"
 
 
 def times(item: Obstacle) -> str:

@@ -17,8 +17,8 @@ _CLASSES = 3
 def score_tensor(network: Network, name: str, rank: int, sizes: tuple[int, ...]) -> Scores | None:
     """Where the scores of an output lie; None for one that holds none.
 
-    Scores are what Softmax, also written out, or Sigmoid makes, alone or as a part of a Concat, and the rows of at least
-    three numbers with which a classifier of rank 2 ends. `sizes` is the shape that the output has.
+    Scores are what Softmax (written out too) or Sigmoid makes, alone or as a part of a Concat, and the rows
+    of at least three numbers with which a classifier of rank 2 ends. `sizes` is the output's shape.
     """
     graph = network.graph
     maker = graph.producer(name)

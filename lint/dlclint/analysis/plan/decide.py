@@ -59,7 +59,7 @@ def make_plan(view: ModelView, asked: Asked) -> Plan:
             )
     outputs = [name for name, _ in carried(view)]
     estimated = sum(name in view.activations for name in outputs)
-    if choice.quantize:
+    if choice.quantize and not asked.measured:
         notes.append(
             f"{estimated} of {counted(len(outputs), 'activation')} ha{'s' if estimated == 1 else 've'} an"
             " estimated range (no data was seen);"
@@ -98,6 +98,14 @@ def make_plan(view: ModelView, asked: Asked) -> Plan:
         tuple(notes),
         in_float=in_float,
     )
+
+
+def rechosen(view: ModelView, plan: Plan, choice: Choice, asked: Asked) -> Plan:
+    """A plan with another choice: its figures of weights and its commands are those of the choice."""
+    weights = distinct(view.weights.converted())
+    layers = layer_figures(weights, choice.weights_bitwidth, choice.per_channel, choice.per_row, view.given)
+    commands = toolchains(view, choice, asked.dimensions, asked.overrides)
+    return replace(plan, choice=choice, layers=layers, toolchains=commands)
 
 
 def _kept_float(view: ModelView, spectra: list[Spectrum]) -> tuple[str, ...]:

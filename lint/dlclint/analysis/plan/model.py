@@ -17,7 +17,8 @@ class Asked:
 
     `settled` are the widths (bits) and switches that were given, by the names of `DlcKind`; `is_float`
     says that the DLC is to stay float. `overrides` is where the override file will lie, if any.
-    `lacking` are the ops that have no 16-bit form where the model is to run.
+    `lacking` are the ops that have no 16-bit form where the model is to run. `measured` says that the plan
+    is going to be measured on inputs.
     """
 
     dimensions: Dimensions
@@ -25,6 +26,7 @@ class Asked:
     settled: Mapping[str, int] = field(default_factory=dict)
     is_float: bool = False
     lacking: frozenset[str] = frozenset()
+    measured: bool = False
 
 
 @record
@@ -49,14 +51,35 @@ class Choice:
     cle: bool = False
 
 
+PREDICTION, MEASUREMENT, USER = "prediction", "measurement", "user"
+"""What decides a choice: `user` also where the runtime leaves none."""
+
+
+@record
+class Measured:
+    """A decision beside what was measured of it: what the figure is of, both in dB, and what decided.
+
+    `predicted` is None where nothing predicts it; `decided` is prediction, measurement or user.
+    """
+
+    figure: str
+    predicted: float | None
+    measured: float
+    decided: str
+
+
 @record
 class Advice:
-    """One decision: what it is about, what to choose, why, and the numbers behind it."""
+    """One decision: what it is about, what to choose, why, and the numbers behind it.
+
+    `measured` is None where no inputs were given or nothing measures it.
+    """
 
     topic: str
     choice: str
     reason: str
     evidence: Mapping[str, Number | str] = field(default_factory=dict)
+    measured: Measured | None = None
 
 
 @record
@@ -144,6 +167,8 @@ class Plan:
     obstacles: tuple[Obstacle, ...] = ()
     check: str = ""
     in_float: tuple[str, ...] = ()
+    inputs: str = ""
+    """The inputs that it was measured on, "" if none."""
 
     @property
     def fails(self) -> bool:

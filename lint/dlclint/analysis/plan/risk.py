@@ -57,18 +57,20 @@ def output_risk(
             behind.setdefault(name, f"the errors of {path.judged} tensors before it add up to {left:.1f} dB")
     judged, length = _share(paths, outputs)
     at = f"{choice.act_bitwidth}-bit activations"
+    # Where most of the way is not judged the sum is no prediction, only a bound.
+    known = {"predicted_db": worst} if worst < float("inf") and 2 * judged >= length > 0 else {}
     if behind:
         named = "; ".join(f"{name!r}: {why}" for name, why in list(behind.items())[:_NAMED])
         more = f"; and {len(behind) - _NAMED} more" if len(behind) > _NAMED else ""
         reason = f"may be lost with {at}: {named}{more}"
-        return Advice(TOPIC, "at risk", reason, {"at_risk": len(behind), "outputs": len(outputs)})
+        return Advice(TOPIC, "at risk", reason, {"at_risk": len(behind), "outputs": len(outputs), **known})
     sums = f" to {worst:.1f} dB where they are known" if worst < float("inf") else ""
     reason = (
         f"without data no plan tells what {at} leave of {counted(len(outputs), 'output')}: errors add"
         f" up{sums} ({judged} of {length} tensors on the longest way are judged);"
         " dlclint simulate --inputs measures"
     )
-    return Advice(TOPIC, "not known", reason, {"at_risk": 0, "outputs": len(outputs)})
+    return Advice(TOPIC, "not known", reason, {"at_risk": 0, "outputs": len(outputs), **known})
 
 
 def _paths(view: ModelView, choice: Choice, layers: Iterable[LayerFigures]) -> Mapping[str, _Path]:

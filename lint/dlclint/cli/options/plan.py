@@ -14,6 +14,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     plan.set_defaults(
         run="dlclint.cli.plan:plan",
         apart=True,
+        seed=0,
+        resume=None,
     )
     plan.add_argument("path", metavar="MODEL", help="the ONNX model")
     target = plan.add_argument_group("what the model is for")
@@ -34,9 +36,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     shared.add_moments(
         estimates, "mean and standard deviation of an input as the model gets it, such as 0 and 1"
     )
+    inputs = plan.add_argument_group("to measure each choice (needs the extra 'dlclint[verify]')")
+    shared.add_inputs(inputs, "nothing is measured")
+    shared.add_goal(inputs)
     overrides = plan.add_argument_group("a first override file")
     shared.add_overrides(
-        overrides, "write encodings of the weights, and the 16-bit entries of the plan, to this file"
+        overrides,
+        "write encodings of the weights, and the 16-bit entries of the plan, to this file; with --inputs"
+        " every grid that was measured",
     )
     overrides.add_argument(
         "--estimated-activations",

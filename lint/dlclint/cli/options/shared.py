@@ -189,6 +189,41 @@ def add_moments(group: argparse._ArgumentGroup, help: str) -> None:
     )
 
 
+def add_inputs(group: argparse._ArgumentGroup, without: str) -> None:
+    """Where samples come from; `without` says what happens without any."""
+    group.add_argument(
+        "--inputs",
+        metavar="PATH",
+        help="SNPE's input_list.txt with raw files (name:=path), a .npy or .npz file, or a folder of such"
+        f" files (default: {without})",
+    )
+    group.add_argument(
+        "--input-layout",
+        dest="input_layout",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "LAYOUT"),
+        help="how the files of an input lie: nchw or nhwc (as the SNPE tools read raw files)",
+    )
+    group.add_argument("--samples", type=int, default=16, metavar="N", help="at most N (default: 16)")
+
+
+def add_goal(group: argparse._ArgumentGroup) -> None:
+    """What the outputs are to keep."""
+    group.add_argument(
+        "--target",
+        metavar="DB",
+        help="SQNR that every output is to have, such as 30dB",
+    )
+    group.add_argument(
+        "--agreement",
+        type=float,
+        metavar="RATE",
+        help="how often the best class is to be the same, such as 0.99",
+    )
+
+
 def add_overrides(group: argparse._ArgumentGroup, help: str) -> None:
     """An override file that is written, and its format version."""
     group.add_argument("--emit-overrides", metavar="OUT", help=help)

@@ -91,22 +91,7 @@ def _add_ranges(simulate: argparse.ArgumentParser) -> None:
 
 def _add_inputs(simulate: argparse.ArgumentParser) -> None:
     inputs = simulate.add_argument_group("inputs")
-    inputs.add_argument(
-        "--inputs",
-        metavar="PATH",
-        help="SNPE's input_list.txt with raw files (name:=path), a .npy or .npz file, or a folder of such"
-        " files (default: random values from a seed, for a first look)",
-    )
-    inputs.add_argument(
-        "--input-layout",
-        dest="input_layout",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NAME", "LAYOUT"),
-        help="how the files of an input lie: nchw or nhwc (as the SNPE tools read raw files)",
-    )
-    inputs.add_argument("--samples", type=int, default=16, metavar="N", help="at most N (default: 16)")
+    shared.add_inputs(inputs, "random values from a seed, for a first look")
     inputs.add_argument("--seed", type=int, default=0, metavar="N", help="of random inputs (default: 0)")
     shared.add_moments(
         inputs, "draw an input from a normal distribution with this mean and standard deviation"
@@ -115,17 +100,7 @@ def _add_inputs(simulate: argparse.ArgumentParser) -> None:
 
 def _add_search(simulate: argparse.ArgumentParser) -> None:
     search = simulate.add_argument_group("the cheapest change that reaches a target")
-    search.add_argument(
-        "--target",
-        metavar="DB",
-        help="SQNR that every output is to have, such as 30dB",
-    )
-    search.add_argument(
-        "--agreement",
-        type=float,
-        metavar="RATE",
-        help="how often the best class is to be the same, such as 0.99",
-    )
+    shared.add_goal(search)
     search.add_argument(
         "--emit-equalized",
         metavar="OUT",

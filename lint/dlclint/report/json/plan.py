@@ -37,6 +37,7 @@ def render(plan: Plan, stream: TextIO | None) -> str:
         "errors": [_obstacle(item) for item in plan.obstacles if item.is_error],
         "warnings": [_obstacle(item) for item in plan.obstacles if not item.is_error],
         "check": plain(plan.check, 4000),
+        "inputs": plain(plan.inputs, 500),
         "first": [_advice(item) for item in plan.first],
         "advice": [_advice(item) for item in plan.advice],
         "layers": [
@@ -91,6 +92,13 @@ def _advice(item: Advice) -> dict[str, Any]:
         "choice": item.choice,
         "reason": plain(item.reason, 400),
         "evidence": evidence,
+        "measured": item.measured
+        and {
+            "figure": plain(item.measured.figure, 400),
+            "predicted_db": None if item.measured.predicted is None else _number(item.measured.predicted),
+            "measured_db": _number(item.measured.measured),
+            "decided": item.measured.decided,
+        },
     }
 
 

@@ -8,7 +8,7 @@ from dlclint.analysis.plan.commands import line
 from dlclint.analysis.plan.model import Plan
 from dlclint.diagnostic import plain
 from dlclint.report.markup import cell
-from dlclint.report.plan_words import ALL, FAILS, LAYERS, commands, notes_of, said, title
+from dlclint.report.plan_words import ALL, FAILS, LAYERS, columns, commands, notes_of, said, settings, title
 
 
 def render(plan: Plan, stream: TextIO | None) -> str:
@@ -23,8 +23,9 @@ def render(plan: Plan, stream: TextIO | None) -> str:
         lines += ["## Before quantizing", ""]
         lines += [f"- **{cell(a.topic)}**: {cell(a.choice)}. {cell(a.reason)}" for a in plan.first]
         lines.append("")
-    lines += ["## Settings", "", "| what | choose | why |", "| --- | --- | --- |"]
-    lines += [f"| {cell(a.topic)} | {cell(a.choice)} | {cell(a.reason)} |" for a in plan.advice]
+    names = columns(plan)
+    lines += ["## Settings", "", f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}"]
+    lines += [f"| {' | '.join(map(cell, row))} |" for row in settings(plan)]
     if plan.layers:
         lines += ["", "## Worst weights", "", "SQNR at the chosen width, predicted from the weights.", ""]
         lines += ["| weight | op | dB per tensor | dB per channel | at 4 bits |"]

@@ -12,7 +12,7 @@ from rich.text import Text
 from dlclint.analysis.plan.commands import line
 from dlclint.analysis.plan.model import Plan
 from dlclint.diagnostic import plain
-from dlclint.report.plan_words import ALL, FAILS, LAYERS, commands, notes_of, said, title
+from dlclint.report.plan_words import ALL, FAILS, LAYERS, columns, commands, notes_of, said, settings, title
 from dlclint.report.rich.console import paper, printed
 
 
@@ -51,7 +51,7 @@ def render(plan: Plan, stream: TextIO | None) -> str:
         head("before quantizing")
         table(("", "", ""), [(item.topic, item.choice, item.reason) for item in plan.first])
     head("settings")
-    table(("what", "choose", "why"), [(item.topic, item.choice, item.reason) for item in plan.advice])
+    table(columns(plan), settings(plan))
     if plan.layers:
         head("worst weights (SQNR in dB, predicted from the weights)")
         rows = [

@@ -44,7 +44,7 @@ class Samples:
         if count >= total:
             return self
         chosen = tuple(self.load[place * total // count] for place in range(count))
-        words = f"{counted(count, 'sample')} of {total} of {self.words}"
+        words = f"{self.words} ({count} of {total}, spread evenly)"
         return Samples(words, chosen, self.random, self.notes)
 
 

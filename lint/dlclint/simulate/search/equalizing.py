@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dlclint.analysis.cle.absorption import HighBias
 from dlclint.analysis.cle.matching import match
-from dlclint.analysis.cle.plan import Chain, plan
+from dlclint.analysis.cle.plan import Chain, gained, plan
 from dlclint.analysis.cle.rewriting import Rewriter
 from dlclint.analysis.cle.scaling import TIMES, Effort
 from dlclint.analysis.view import ModelView
@@ -16,28 +16,35 @@ from dlclint_schemas.record import record
 
 @record
 class Equalized:
-    """An equalized copy, and how many pairs of layers were scaled."""
+    """An equalized copy, the pairs of layers that were scaled, and the predicted gain of the weights (dB)."""
 
     view: ModelView
     pairs: int
+    predicted: float
 
 
-def equalized(view: ModelView, bitwidth: int) -> Equalized | None:
-    """What `dlclint equalize --extended` makes of a model, in memory; None where no pair is to be scaled.
+def equalized(view: ModelView, bitwidth: int, extended: bool = True) -> Equalized | None:
+    """What `dlclint equalize` makes of a model, in memory; None where no pair is to be scaled.
 
     ReLU6 is left alone and biases are absorbed exactly, so that the function stays the same. `bitwidth`
     is that of the weights.
     """
     draft = draft_of(view.model)
     source = ModelView(draft.model(check=False), view.target)
-    found = match(source.model, source.folded, extended=True)
+    found = match(source.model, source.folded, extended)
     rewriter = Rewriter(source.model)
     edits: list[Edit] = []
     pairs = 0
+    before: list[float] = []
+    after: list[float] = []
     for item in plan(found.pairs, False, HighBias.EXACT, bitwidth, Effort(TIMES)):
         if isinstance(item, Chain) and item.changes:
             edits.extend(rewriter.edits(item))
             pairs += len(item.links)
+            before += [figures.chain_sqnr for figures in item.before]
+            after += [figures.chain_sqnr for figures in item.after]
     if not edits:
         return None
-    return Equalized(ModelView(apply(draft, [edits]).draft.model(check=False), view.target), pairs)
+    return Equalized(
+        ModelView(apply(draft, [edits]).draft.model(check=False), view.target), pairs, gained(before, after)
+    )

@@ -64,10 +64,7 @@ class Search:
             CannotRun: a step of the network does not run.
             BadInput: a sample cannot be read.
         """
-        self.scheme, self.settings = self.prepared.scheme.copy(), self.prepared.settings
-        self._second = second_inputs(self.prepared.network, self.prepared.shared)
-        self.value = self.trials.value("start", self.scheme)
-        self._row("as it is", self.value, True, self.scheme, 0)
+        self._start()
         for attempt in (
             self._per_channel,
             self._wide_biases,
@@ -79,6 +76,27 @@ class Search:
             if self.goal.reached(self.value):
                 break
             attempt()
+        return self._end()
+
+    def widths_alone(self) -> SearchOutcome:
+        """Search among the widths of activations and weights, and float, with the grids as they are.
+
+        Raises:
+            CannotRun: a step of the network does not run.
+            BadInput: a sample cannot be read.
+        """
+        self._start()
+        if not self.goal.reached(self.value):
+            self._outputs()
+        return self._end()
+
+    def _start(self) -> None:
+        self.scheme, self.settings = self.prepared.scheme.copy(), self.prepared.settings
+        self._second = second_inputs(self.prepared.network, self.prepared.shared)
+        self.value = self.trials.value("start", self.scheme)
+        self._row("as it is", self.value, True, self.scheme, 0)
+
+    def _end(self) -> SearchOutcome:
         if not self.goal.reached(self.value):
             self._wider()
         reached = self.goal.reached(self.value)

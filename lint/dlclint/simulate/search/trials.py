@@ -155,6 +155,11 @@ class Trials:
         self._bases: list[Values] = []
         self.evaluated = 0
 
+    def towards(self, goal: Goal) -> Trials:
+        """The same for a goal that was not known when the samples were run."""
+        self.goal = goal
+        return self
+
     def of(self, evaluator: Evaluator, prefix: str) -> Trials:
         """The same for another network of the same function; `prefix` begins its keys in the journal."""
         return Trials(evaluator, self._samples, self.goal, self._journal, self._tick, prefix)

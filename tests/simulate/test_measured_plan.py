@@ -1,0 +1,156 @@
+"""`plan --inputs`: each choice beside what was measured of it, and which of both decides."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from simulated_networks import YOLO, inputs, saved, small_conv, unequal
+
+from dlclint.cli.main import main
+
+
+def given(path: Path, count: int = 3) -> str:
+    """A file of normal samples for a model."""
+    rows = [inputs(path, seed) for seed in range(count)]
+    file = path.with_suffix(".npz")
+    np.savez(file, **{name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
+    return str(file)
+
+
+def plan(path: Path, *arguments: str) -> int:
+    return main(["plan", "--isolated", str(path), *arguments])
+
+
+def report(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert plan(path, "--format", "json", *arguments) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    schema = resources.files("dlclint_schemas").joinpath("plan-v1.schema.json").read_text("utf-8")
+    jsonschema.Draft202012Validator(json.loads(schema)).validate(found)
+    return found
+
+
+def topic(found: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(item for item in found["advice"] if item["topic"] == name)
+
+
+def test_every_choice_shows_predicted_and_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = small_conv(tmp_path)
+    found = report(path, capsys, "--soc", "sm8550", "--inputs", given(path))
+    assert "3 of 3" not in found["inputs"]
+    assert found["inputs"].startswith("3 samples of")
+    shown = {item["topic"]: item["measured"] for item in found["advice"] if item["measured"]}
+    assert set(shown) >= {
+        "outputs", "activations", "grid of convolutions", "weights", "4-bit weights", "range of weights",
+        "biases",
+    }  # fmt: skip
+    for name, made in shown.items():
+        assert np.isfinite(made["measured_db"]), name
+        if made["decided"] == "measurement" and made["predicted_db"] is not None and name != "outputs":
+            assert abs(made["measured_db"] - made["predicted_db"]) > 3, name
+        if made["decided"] == "prediction" and made["predicted_db"] is not None and name != "weights":
+            assert abs(made["measured_db"] - made["predicted_db"]) <= 3, name
+    assert topic(found, "outputs")["choice"] == "kept"
+    # Without inputs nothing is said to be measured.
+    assert all(item["measured"] is None for item in report(path, capsys, "--soc", "sm8550")["advice"])
+
+
+def test_scores_that_a_shared_grid_loses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, file = saved(tmp_path, YOLO), tmp_path / "o.encodings"
+    wanted = ("--soc", "sm8550", "--inputs", given(path), "--emit-overrides", str(file))
+    found = report(path, capsys, *wanted)
+    outputs = topic(found, "outputs")
+    assert outputs["choice"] == "kept"
+    assert "best class the same in 9" in outputs["reason"] or "in 100" in outputs["reason"]
+    assert found["activations"]["wide_by_overrides"] == ["out"]
+    assert topic(found, "activations")["choice"] == "8 bits, 16 for 1"
+    # The file holds the grids that were measured: simulated, it leaves what the plan says.
+    arguments = ["simulate", "--isolated", str(path), "--inputs", given(path), "--encodings", str(file)]
+    assert main([*arguments, "--bias-bitwidth", "32", "--format", "json"]) == 0
+    row = json.loads(capsys.readouterr().out)["files"][0]["engines"][0]["outputs"][0]
+    assert row["sqnr"] == pytest.approx(outputs["measured"]["measured_db"], abs=0.05)
+    # Nothing but the grid that two unlike tensors share is against it, and that is at 16 bits now.
+    assert main(["check", "--isolated", str(path), "--encodings", str(file), "--runtime", "htp"]) == 0
+
+
+def test_measuring_takes_back_what_was_predicted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Boxes of hundreds of pixels are predicted to lose the scores; these inputs make them small."""
+    path = saved(tmp_path, YOLO)
+    small = inputs(path)
+    file = tmp_path / "small.npz"
+    np.savez(file, boxes=small["boxes"] * np.float32(0.01), logits=small["logits"])
+    found = report(path, capsys, "--soc", "sm8550", "--inputs", str(file))
+    assert found["activations"]["wide_by_overrides"] == []
+    assert found["choice"]["act_bitwidth"] == 8
+    assert topic(found, "outputs")["choice"] == "kept"
+
+
+def test_a_target_moves_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = small_conv(tmp_path)
+    wanted = ("--soc", "sm8550", "--inputs", given(path))
+    assert report(path, capsys, *wanted)["choice"]["act_bitwidth"] == 8
+    found = report(path, capsys, *wanted, "--target", "45dB")
+    activations = topic(found, "activations")
+    assert found["choice"]["act_bitwidth"] == 16 or found["activations"]["wide_by_overrides"]
+    assert activations["measured"]["decided"] == "measurement"
+    assert activations["measured"]["measured_db"] >= 44
+    assert any(
+        "--act_bitwidth" in word for line in found["commands"]["snpe"] for word in line["line"].split()
+    )
+
+
+def test_equalization_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = unequal(tmp_path)
+    found = report(path, capsys, "--runtime", "dsp", "--inputs", given(path))
+    item = topic(found, "CLE")
+    assert item["measured"]["measured_db"] > 3
+    assert (item["choice"], found["choice"]["cle"]) == ("yes", True)
+    assert topic(found, "activations")["measured"]["decided"] == "user"
+
+
+def test_people_see_both_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = small_conv(tmp_path)
+    wanted = ("--soc", "sm8550", "--inputs", given(path))
+    assert plan(path, *wanted) == 0
+    text = capsys.readouterr().out
+    assert "predicted" in text
+    assert "measured on 3 samples of" in text
+    assert plan(path, *wanted, "--format", "markdown") == 0
+    assert "| what | choose | predicted | measured | why |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--target", "30"], "--target goes with --inputs"),
+        (["--agreement", "0.9"], "--agreement goes with --inputs"),
+        (["--input-layout", "x", "nhwc"], "--input-layout goes with --inputs"),
+        (["--inputs", "absent.npz"], "absent.npz"),
+        (
+            ["--inputs", "GIVEN", "--float"],
+            "--inputs measures what quantization costs, and --float asks for none",
+        ),
+        (
+            ["--inputs", "GIVEN", "--input-moments", "x", "0", "1"],
+            "--inputs takes the place of --input-moments",
+        ),
+        (["--inputs", "GIVEN", "--samples", "0"], "--samples 0: give a number of at least 1"),
+        (["--inputs", "GIVEN", "--agreement", "0.9"], "no output of the model holds scores"),
+    ],
+)
+def test_bad_arguments(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    path = saved(tmp_path, "g (float[1,4] x) => (float[1,4] y) { y = Relu(x) }")
+    words = [given(path) if word == "GIVEN" else word for word in arguments]
+    assert plan(path, "--soc", "sm8550", *words) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert len(error.splitlines()) == 1
