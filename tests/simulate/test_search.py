@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from dlclint.simulate.reference import observe
 from dlclint.simulate.scheme import Scheme
 from dlclint.simulate.search.biases import fit_biases
 from dlclint.simulate.search.regions import Edge, Group, edges, groups, order
+from dlclint.simulate.search.searching import _fewest_of
 from dlclint.simulate.search.trials import Goal, Journal, Trials, Value
 
 
@@ -302,6 +304,28 @@ def test_a_change_runs_only_what_follows_it(tmp_path: Path) -> None:
         whole = evaluator.run(feed, alone)["y"]
         assert (evaluator.run_from(base, alone)["y"] == whole).all()
         assert (whole != base["y"]).any()
+
+
+@pytest.mark.parametrize(
+    ("reaching", "found"),
+    [
+        (range(99), 0),
+        (range(1, 99), 1),
+        (range(13, 99), 13),
+        (range(40, 99), 40),
+        ((4, 40), 4),
+        ((16, 5), 16),
+    ],
+)
+def test_few_are_looked_for_from_below(reaching: Sequence[int], found: int) -> None:
+    asked = []
+
+    def reached(count: int) -> bool:
+        asked.append(count)
+        return count in reaching or count == 50
+
+    assert _fewest_of(50, reached) == found
+    assert len(asked) <= 14
 
 
 def test_goals() -> None:

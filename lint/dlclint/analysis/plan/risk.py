@@ -57,7 +57,7 @@ def output_risk(
             behind.setdefault(name, f"the errors of {path.judged} tensors before it add up to {left:.1f} dB")
     judged, length = _share(paths, outputs)
     at = f"{choice.act_bitwidth}-bit activations"
-    # Where most of the way is not judged the sum is no prediction, only a bound.
+    # Where most of the way is not judged the sum is a bound and not a prediction.
     known = {"predicted_db": worst} if worst < float("inf") and 2 * judged >= length > 0 else {}
     if behind:
         named = "; ".join(f"{name!r}: {why}" for name, why in list(behind.items())[:_NAMED])

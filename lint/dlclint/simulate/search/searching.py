@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from dlclint.diagnostic import counted, plain
@@ -27,8 +27,8 @@ WIDE_WEIGHTS = 73
 """The Hexagon version from which HTP takes 16-bit weights (measured with QNN 2.51.0)."""
 _LESS = 0.95
 """Part of the noise of the weights that is to be left where other grids are kept."""
-_DROPPED = 32
-"""Groups that are tried without their 16 bits after the target is reached."""
+_DROPPED = 64
+"""How often 16 bits are taken back again, in halves, quarters and so on, after the target is reached."""
 
 
 @dataclass(slots=True)
@@ -379,15 +379,23 @@ class Search:
             scheme = self._widened(start, leaders, found)
             return scheme, self.trials.value(f"first {count} of {_digest(sequence[:count])}", scheme)
 
-        fewest = bisect_left(range(len(sequence)), True, key=lambda count: goal.reached(tried(count)[1]))
+        fewest = _fewest_of(len(sequence), lambda count: goal.reached(tried(count)[1]))
         scheme, value = tried(fewest)
         kept = [leader for ends in sequence[:fewest] for leader in ends]
-        for leader in list(reversed(kept))[:_DROPPED]:
-            fewer = [other for other in kept if other != leader]
-            narrower = self._widened(start, fewer, found)
-            again = self.trials.value(f"without {leader} of {_digest([tuple(kept)])}", narrower)
-            if goal.reached(again):
-                kept, scheme, value = fewer, narrower, again
+        size, left = max(len(kept) // 2, 1), _DROPPED
+        while kept and size and left > 0:
+            # The last to come took least; what comes first is asked last.
+            for end in range(len(kept), 0, -size):
+                dropped = kept[max(end - size, 0) : end]
+                fewer = [leader for leader in kept if leader not in dropped]
+                narrower = self._widened(start, fewer, found)
+                again = self.trials.value(f"only {_digest([tuple(fewer)])}", narrower)
+                left -= 1
+                if goal.reached(again):
+                    kept, scheme, value = fewer, narrower, again
+                if left <= 0:
+                    break
+            size //= 2
         self.scheme, self.value = scheme, value
         names = ", ".join(kept[:4]) + (f" and {len(kept) - 4} more" if len(kept) > 4 else "")
         more = f", float16 for {len(self._floated)}" if self._floated else ""
@@ -435,6 +443,21 @@ class Search:
             return before
         settings = replace(self.settings, weights_bitwidth=16)
         return weight_grid(step, position, self.prepared.network.constants[step.inputs[position]], settings)
+
+
+def _fewest_of(most: int, reached: Callable[[int], bool]) -> int:
+    """A small number that reaches; `most` where none below does.
+
+    It doubles from below and bisects the last step: more is not always better, and a bisection of the whole
+    would pass by a small number that is enough.
+    """
+    tried = 1
+    if reached(0):
+        return 0
+    while tried < most and not reached(tried):
+        tried *= 2
+    low = tried // 2 + 1 if tried > 1 else 1
+    return low + bisect_left(range(low, min(tried, most)), True, key=reached)
 
 
 def _is_weight(step: Step) -> bool:
