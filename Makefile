@@ -23,3 +23,4 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/python -m dlclint_schemas --check
 	$(BIN)/python scripts/generate.py --check
+	$(BIN)/mkdocs build --quiet --strict

@@ -1,6 +1,6 @@
 """Proof by running: whether two models compute the same, asked of ONNX Runtime on random inputs.
 
-ONNX Runtime is optional (`dlclint[verify]`). Both models run without graph optimizations, one after
+ONNX Runtime is optional (the extra `verify`). Both models run without graph optimizations, one after
 the other, on what `dlclint.feeds` draws.
 """
 
@@ -128,7 +128,7 @@ def verify(
         asked: sizes that the changed model was given because the user asked for them.
     """
     if not is_available():
-        return Verification(Verdict.UNKNOWN, "ONNX Runtime is not installed (pip install dlclint[verify])")
+        return Verification(Verdict.UNKNOWN, "ONNX Runtime is not installed (pip install 'dlclint[verify]')")
     try:
         return in_worker(_verified, original, changed, force, rounds, dimensions, asked)
     except Died as died:

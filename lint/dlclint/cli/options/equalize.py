@@ -51,7 +51,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         default=0,
         metavar="RUNS",
         help=f"run both models on random inputs ({RUNS} unless given) and write only if they agree; "
-        "needs dlclint[verify]",
+        "needs the extra: pip install 'dlclint[verify]'",
     )
     shared.add_dimensions(
         equalize.add_argument_group(

@@ -90,7 +90,7 @@ def _written(
     if not outcome.applied:
         proof = Verification(Verdict.UNKNOWN, "nothing was fixed")
     elif wish.verify is None and not available:
-        proof = Verification(Verdict.UNKNOWN, "ONNX Runtime is not installed (pip install dlclint[verify])")
+        proof = Verification(Verdict.UNKNOWN, "ONNX Runtime is not installed (pip install 'dlclint[verify]')")
 
     def accept(candidate: Path) -> None:
         nonlocal proof

@@ -17,8 +17,8 @@ from dlclint.own_rules import OWN_DOCS
 from dlclint.report.fingerprints import fingerprints
 from dlclint.report.markup import cell
 from dlclint.report.places import place_text
+from dlclint.version import SITE
 
-INFORMATION = "https://dlclint.dev/"
 _LEVEL = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 
 
@@ -44,7 +44,7 @@ def render(outcome: Outcome, stream: TextIO | None) -> str:
                 "name": "dlclint",
                 "version": outcome.version,
                 "semanticVersion": outcome.version,
-                "informationUri": INFORMATION,
+                "informationUri": SITE,
                 "rules": [_rule(id, outcome, worst.get(id)) for id in ids],
             }
         },
@@ -69,7 +69,7 @@ def _rule(id: str, outcome: Outcome, worst: Severity | None) -> dict[str, Any]:
         "shortDescription": {"text": title},
         "fullDescription": {"text": docs},
         "help": {"text": docs, "markdown": f"**{cell(title)}**\n\n{_markdown(rest)}".strip()},
-        "helpUri": f"{INFORMATION}rules/{id}/",
+        "helpUri": f"{SITE}rules/{id}/",
         "defaultConfiguration": {"level": _LEVEL[worst or Severity.WARNING]},
     }
 

@@ -1,0 +1,63 @@
+"""What mkdocs cannot know of the site: its address, its home, the rules' pages in the menu, and the schemas.
+
+mkdocs calls the functions by their names (hooks in mkdocs.yml).
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+from dlclint.version import SITE
+
+ROOT = Path(__file__).parents[1]
+ADDED = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+"""Files at the repository's root that are pages of the site."""
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """The address, a section of rules for each family, and pages that the menu does not name."""
+    config.site_url = SITE
+    rules = ROOT / "docs" / "rules"
+    menu: list[Any] = [{"All rules": "rules/index.md"}]
+    for family in sorted(path for path in rules.iterdir() if path.is_dir()):
+        pages = sorted(path.stem for path in family.glob("*.md"))
+        menu.append({family.name: [{name: f"rules/{family.name}/{name}.md"} for name in pages]})
+    assert config.nav is not None
+    named = set(re.findall(r"[\w/-]+\.md", str(config.nav)))
+    docs = ROOT / "docs"
+    pages = sorted(
+        path.relative_to(docs).as_posix() for path in docs.rglob("*.md") if rules not in path.parents
+    )
+    for item in config.nav:
+        if "Rules" in item:
+            item["Rules"] = menu
+        if "Reference" in item:
+            item["Reference"] += [page for page in pages if page not in named]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """The pages that lie at the repository's root, and each JSON Schema where its `$id` says."""
+    for name, page in ADDED.items():
+        text = (ROOT / name).read_text("utf-8")
+        files.append(File.generated(config, page, content=_linked(text)))
+    for schema in sorted((ROOT / "schemas" / "dlclint_schemas").glob("*.schema.json")):
+        place = f"schemas/{schema.name.replace('.schema', '')}"
+        files.append(File.generated(config, place, abs_src_path=str(schema)))
+    return files
+
+
+def _linked(text: str) -> str:
+    """Links of a file at the root as they are from the site's root."""
+
+    def turned(match: re.Match[str]) -> str:
+        target = match[1]
+        return f"]({ADDED.get(target) or posixpath.relpath(target, 'docs')})"
+
+    return re.sub(r"\]\(((?!https?:|#)[^)]+)\)", turned, text)

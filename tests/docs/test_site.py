@@ -1,0 +1,61 @@
+"""The documentation site: it builds without a warning, and needs nothing from a network."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from dlclint.engine.registry import all_rules
+from dlclint.version import SITE, __version__
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if find_spec("material") is None:
+        pytest.skip("mkdocs-material is not installed (dependency group docs)")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=quiet, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_page_for_each_rule_and_a_schema_for_each_id(site: Path) -> None:
+    for rule in all_rules():
+        page = (site / "rules" / rule.id / "index.html").read_text("utf-8")
+        assert rule.id in page and "<h2" in page
+    for path in (ROOT / "schemas" / "dlclint_schemas").glob("*.schema.json"):
+        id = json.loads(path.read_text("utf-8")).get("$id")
+        if id is not None:
+            assert (site / id.removeprefix(SITE)).read_bytes() == path.read_bytes()
+
+
+def test_search_and_pages_need_no_network(site: Path) -> None:
+    index = json.loads((site / "search" / "search_index.json").read_text("utf-8"))
+    places = {item["location"] for item in index["docs"]}
+    assert "rules/quantization/shared-grid/" in places and len(places) > 300
+    for page in site.rglob("*.html"):
+        text = page.read_text("utf-8")
+        # What a browser loads by itself; links are followed by readers.
+        loaded = re.findall(r"<(?:script|img|iframe)[^>]*\bsrc=\"([^\"]+)\"", text)
+        loaded += re.findall(
+            r"<link[^>]*\brel=\"?(?:stylesheet|preload|icon)\"?[^>]*\bhref=\"([^\"]+)\"", text
+        )
+        assert [source for source in loaded if "//" in source] == []
+
+
+def test_every_rule_says_since_when() -> None:
+    since = json.loads((ROOT / "docs" / "rules" / "since.json").read_text("utf-8"))
+    known = [id for ids in since.values() for id in ids]
+    assert sorted(known) == [rule.id for rule in all_rules()]
+    assert __version__ in since or len(since) > 1
