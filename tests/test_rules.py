@@ -47,7 +47,11 @@ def findings(path: Path) -> tuple[dict[str, Any], ...]:
         status = main(["check", "--isolated", "--format", "json", *options, str(path.relative_to(FIXTURES))])
     assert status in (0, 1)
     assert errors.getvalue() == ""
-    return tuple(item for file in json.loads(output.getvalue())["files"] for item in file["findings"])
+    return tuple(
+        item | {"cause": None if item["cause"] is None else file["findings"][item["cause"]]["rule"]}
+        for file in json.loads(output.getvalue())["files"]
+        for item in file["findings"]
+    )
 
 
 def rule_of(path: Path) -> str:
@@ -67,8 +71,13 @@ def shown(finding: dict[str, Any]) -> Iterator[str]:
         value = finding[key]
         if value:
             yield f"    {key}: {listed(value) if isinstance(value, dict) else value}"
-    rest = set(finding) - {"rule", "severity", "confidence", "location", "message"}
-    assert rest == {"help", "source", "evidence", "fix"}
+    for other in finding["related"]:
+        place = {key: value for key, value in other["location"].items() if value not in (None, "")}
+        yield f"    {other['what']}: {other['file']}, {listed(place)}"
+    if finding["cause"]:
+        yield f"    follows from {finding['cause']}"
+    rest = set(finding) - {"rule", "severity", "confidence", "location", "message", "stage"}
+    assert rest == {"help", "source", "evidence", "fix", "related", "cause"}
 
 
 @pytest.fixture(autouse=True)

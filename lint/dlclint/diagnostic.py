@@ -96,6 +96,17 @@ class About(enum.Enum):
         return self not in (About.SETTINGS, About.ACCURACY, About.ADVICE)
 
 
+class Reach(enum.Enum):
+    """How near to a finding another must be to be its cause."""
+
+    HERE = "here"
+    """At the same node, tensor or entry, or at an op that both are inputs or outputs of."""
+    BEFORE = "before"
+    """Here, or at a node that this one works on the results of."""
+    FILE = "file"
+    """Anywhere in the file."""
+
+
 class Safety(enum.Enum):
     """What a fix may be trusted with."""
 
@@ -148,6 +159,22 @@ class Location:
 
 
 @record
+class Related:
+    """Another place that a finding speaks of, and what is there: the other end of an edge, the other file."""
+
+    what: str
+    location: Location
+
+
+@record
+class Cause:
+    """The finding that another follows from, by its rule and its place."""
+
+    rule: str
+    location: Location
+
+
+@record
 class Diagnostic:
     """One finding, ready for any report."""
 
@@ -165,6 +192,11 @@ class Diagnostic:
     """The rule's."""
     socs: tuple[str, ...] = ()
     """The chips that it holds for, where the run is about others too and it does not hold for them."""
+    related: tuple[Related, ...] = ()
+    follows: Mapping[str, Reach] = field(default_factory=dict)
+    """The rule's: whose findings may be the cause of this one, and how near they must be."""
+    cause: Cause | None = None
+    """What this finding follows from: once that is fixed it is gone, or is to be judged anew."""
 
     def sort_key(self) -> tuple[object, ...]:
         """Stable order within a report: file, severity, rule, then place."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlclint.chains import Chain, chains
 from dlclint.diagnostic import Diagnostic, Location, Safety, Severity, counted
 from dlclint.target import Soc, Target
 from dlclint_schemas.record import record
@@ -67,6 +69,11 @@ class Unlisted:
     count: int
     safe_fixes: int = 0
     unsafe_fixes: int = 0
+
+    @property
+    def message(self) -> str:
+        """What stands for them in a list of findings."""
+        return f"{counted(self.count, 'finding')} more of {self.rule}; --all lists them"
 
 
 @record
@@ -137,29 +144,46 @@ class FileOutcome:
     """For a model; where it was judged for several chips, the worst of their answers."""
     chips: tuple[ChipVerdict, ...] = ()
     """One for each chip where there are several; `target` has the first."""
+    hidden: tuple[Unlisted, ...] = ()
+    """What is not among `diagnostics` because it is less severe than what was asked for."""
+
+    def from_severity(self, lowest: Severity) -> FileOutcome:
+        """The same with findings from a severity on; the others are counted all the same."""
+        kept = tuple(item for item in self.diagnostics if item.severity.rank <= lowest.rank)
+        unlisted = tuple(item for item in self.unlisted if item.severity.rank <= lowest.rank)
+        if len(kept) == len(self.diagnostics) and len(unlisted) == len(self.unlisted):
+            return self
+        left = Counter(
+            (item.rule, item.severity, None if item.fix is None else item.fix.safety)
+            for item in self.diagnostics
+            if item.severity.rank > lowest.rank
+        )
+        hidden = [item for item in self.unlisted if item.severity.rank > lowest.rank]
+        for (rule, severity, safety), count in left.items():
+            safe, unsafe = safety is Safety.SAFE, safety is Safety.UNSAFE
+            hidden.append(Unlisted(rule, severity, count, count * safe, count * unsafe))
+        return replace(self, diagnostics=kept, unlisted=unlisted, hidden=tuple(hidden))
+
+    @property
+    def chains(self) -> tuple[Chain, ...]:
+        """`diagnostics` by what they stop or cost, each with what follows from it."""
+        return chains(self.diagnostics)
 
     @property
     def shown(self) -> tuple[Diagnostic, ...]:
-        """`diagnostics`, and behind those of its rule one finding for all that are not listed."""
-        if not self.unlisted:
-            return self.diagnostics
-        stand_ins = (
-            Diagnostic(
-                item.rule,
-                item.severity,
-                f"{counted(item.count, 'finding')} more of {item.rule}; --all lists them",
-                Location(self.path),
-            )
-            for item in self.unlisted
-        )
-        return tuple(
-            sorted((*self.diagnostics, *stand_ins), key=lambda item: (item.severity.rank, item.rule))
-        )
+        """`diagnostics`, and behind the last of its rule one finding for all that are not listed."""
+        found: list[Diagnostic] = list(self.diagnostics)
+        for item in self.unlisted:
+            stand_in = Diagnostic(item.rule, item.severity, item.message, Location(self.path))
+            places = [n for n, d in enumerate(found) if (d.rule, d.severity) == (item.rule, item.severity)]
+            found.insert(places[-1] + 1 if places else len(found), stand_in)
+        return tuple(found)
 
     def count(self, severity: Severity) -> int:
         """Findings of a severity, whether listed or not."""
         listed = sum(item.severity is severity for item in self.diagnostics)
-        return listed + sum(item.count for item in self.unlisted if item.severity is severity)
+        counted_only = (*self.unlisted, *self.hidden)
+        return listed + sum(item.count for item in counted_only if item.severity is severity)
 
 
 @record
@@ -173,6 +197,10 @@ class Outcome:
     rule_docs: Mapping[str, str] = field(default_factory=dict)
     """Rule id to documentation, the flaw in the first line, for every rule that ran."""
     seconds: float = 0.0
+    whole: bool = False
+    """Whether reports for people list every place, and every finding that follows from another."""
+    quiet: bool = False
+    """Whether reports for people say what it comes to and no finding."""
 
     @property
     def failed(self) -> bool:

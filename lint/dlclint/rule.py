@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlclint.diagnostic import About, Confidence, Evidence, Safety, Severity, Source
+from dlclint.diagnostic import About, Confidence, Evidence, Reach, Safety, Severity, Source
 from dlclint.fix import Fix
 from dlclint.target import Target
 from dlclint_schemas.record import record
@@ -62,6 +62,8 @@ class Finding:
     column: int | None = None
     fix: Fix | None = None
     """What repairs it, where that is known: for an override file, or for a model."""
+    related: tuple[tuple[str, Node], ...] = ()
+    """Other nodes that it speaks of, and what each is, such as ("reads it as float", node)."""
 
 
 @record
@@ -113,6 +115,8 @@ class Rule:
     fix: frozenset[Safety] = frozenset()
     """How safe the fixes are that its findings may carry; empty if they carry none."""
     about: About = About.ADVICE
+    follows: Mapping[str, Reach] = field(default_factory=dict)
+    """Rules whose findings may be the cause of its own, and how near they must be."""
 
     @property
     def family(self) -> str:
@@ -140,10 +144,12 @@ def rule(
     subject: Subject = Subject.MODEL,
     fix: Iterable[Safety] = (),
     about: About = About.ADVICE,
+    follows: Mapping[str, Reach] | None = None,
 ) -> Callable[[Callable[..., Iterator[Finding]]], Rule]:
     """Mark a function as a rule.
 
-    `fix` says how safe the fixes of a model are that its findings may carry, `about` what they are about.
+    `fix` says how safe the fixes of a model are that its findings may carry, `about` what they are about,
+    `follows` which rules' findings may be their cause: reports put them there and count them with it.
 
     Raises:
         ValueError: the function has no docstring; a rule without documentation is not a rule.
@@ -153,6 +159,7 @@ def rule(
         docs = inspect.getdoc(check)
         if not docs:
             raise ValueError(f"rule {check.__qualname__} has no docstring")
-        return Rule(check.__name__.replace("_", "-"), subject, check, docs, frozenset(fix), about)
+        name = check.__name__.replace("_", "-")
+        return Rule(name, subject, check, docs, frozenset(fix), about, follows or {})
 
     return mark

@@ -13,6 +13,7 @@ from dlclint.model.op_facts import SIZE_INPUT
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
 from dlclint_rules import repairs, sources
+from dlclint_rules.causes import here
 from dlclint_rules.shapes import (
     graph_inputs,
     only_the_batch_is_open,
@@ -62,7 +63,7 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-@rule(fix=[Safety.SAFE, Safety.UNSAFE], about=About.SIZES)
+@rule(fix=[Safety.SAFE, Safety.UNSAFE], about=About.SIZES, follows=here("shapes/odd-dim"))
 def symbolic(context: ModelContext) -> Iterator[Finding]:
     """The batch is a symbol, and the only size that inputs lack.
 

@@ -18,6 +18,7 @@ from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
 from dlclint_rules import repairs, sources
+from dlclint_rules.causes import here
 
 if TYPE_CHECKING:
     from dlclint.analysis.cle.cutting import Cuts
@@ -302,7 +303,7 @@ def folded_batchnorm(context: ModelContext) -> Iterator[Finding]:
         )
 
 
-@rule(about=About.SETTINGS)
+@rule(about=About.SETTINGS, follows=here("quantization/channel-spread"))
 def would_help(context: ModelContext) -> Iterator[Finding]:
     """Weights lose precision that cross-layer equalization would give back.
 

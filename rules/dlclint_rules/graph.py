@@ -17,6 +17,7 @@ from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import INT32_INDICES
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint_rules import repairs, sources
+from dlclint_rules.causes import anywhere, here
 from dlclint_schemas.layers import layer_table
 
 _INT32 = np.iinfo(np.int32)
@@ -81,7 +82,7 @@ def _passes_on(node: Node) -> bool:
     return False
 
 
-@rule(fix=[Safety.SAFE])
+@rule(fix=[Safety.SAFE], follows=anywhere("model/missing-output"))
 def unread_output(context: ModelContext) -> Iterator[Finding]:
     """Unused outputs that the converter does not produce.
 
@@ -139,7 +140,7 @@ def unread_initializer(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-@rule(fix=[Safety.SAFE])
+@rule(fix=[Safety.SAFE], follows=anywhere("model/missing-output"))
 def unread_node(context: ModelContext) -> Iterator[Finding]:
     """Nodes whose results are not used.
 
@@ -219,7 +220,7 @@ def nameless_node(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-@rule(fix=[Safety.SAFE])
+@rule(fix=[Safety.SAFE], follows=here("ops/not-foldable"))
 def constant_expression(context: ModelContext) -> Iterator[Finding]:
     """Nodes compute what follows from the model alone, and the converter will not fold them.
 

@@ -14,6 +14,7 @@ from dlclint.model.op_facts import MICROSOFT, Role, is_qdq, role
 from dlclint.model.tensors import Tensor, Unavailable
 from dlclint.rule import FileContext, Finding, ModelContext, Subject, rule
 from dlclint_rules import repairs, sources
+from dlclint_rules.causes import anywhere
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import WHOLE
 from dlclint_schemas.releases import Release, opset_since, table_source
@@ -331,7 +332,7 @@ def dangling_input(context: ModelContext) -> Iterator[Finding]:
                 )
 
 
-@rule(fix=[Safety.SAFE], about=About.FILE)
+@rule(fix=[Safety.SAFE], about=About.FILE, follows=anywhere("model/missing-output"))
 def unused_input(context: ModelContext) -> Iterator[Finding]:
     """A graph input is not used by any node.
 

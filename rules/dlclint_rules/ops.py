@@ -14,6 +14,7 @@ from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
 from dlclint_rules import repairs, sources
+from dlclint_rules.causes import UNTYPED, anywhere, before, here
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import Constraint
 
@@ -33,7 +34,7 @@ def _constrained(context: ModelContext, *kinds: str) -> Iterator[tuple[Node, Con
                     yield node, constraint
 
 
-@rule(about=About.CONVERSION)
+@rule(about=About.CONVERSION, follows=here("quantization/already-quantized"))
 def unsupported(context: ModelContext) -> Iterator[Finding]:
     """The op is not in the supported-ops table.
 
@@ -61,7 +62,7 @@ def _unlisted(context: ModelContext, listing: Listing) -> Iterator[tuple[Node, i
             yield node, version, known
 
 
-@rule(about=About.CONVERSION)
+@rule(about=About.CONVERSION, follows=anywhere("model/opset-too-new"))
 def version_not_listed(context: ModelContext) -> Iterator[Finding]:
     """The operator version is not listed, but has the structure of a listed one.
 
@@ -81,7 +82,7 @@ def version_not_listed(context: ModelContext) -> Iterator[Finding]:
         )
 
 
-@rule(fix=[Safety.SAFE], about=About.CONVERSION)
+@rule(fix=[Safety.SAFE], about=About.CONVERSION, follows=anywhere("model/opset-too-new"))
 def version_changed_structure(context: ModelContext) -> Iterator[Finding]:
     """The operator version is not listed and differs in structure from the listed ones.
 
@@ -301,7 +302,7 @@ def _as_gelu(erf: Node) -> Fix | None:
     return None if match is None else repairs.patterns.rewritten(match)
 
 
-@rule(about=About.CONVERSION)
+@rule(about=About.CONVERSION, follows=UNTYPED | before("shapes/data-length"))
 def not_foldable(context: ModelContext) -> Iterator[Finding]:
     """A Shape, and the arithmetic on it, cannot be computed at conversion time.
 
@@ -331,7 +332,7 @@ def _dimension_help(context: ModelContext) -> str:
     return "make the shape static where it is computed"
 
 
-@rule(about=About.CONVERSION)
+@rule(about=About.CONVERSION, follows=UNTYPED | before("shapes/data-length"))
 def dynamic_parameter(context: ModelContext) -> Iterator[Finding]:
     """A parameter that must be constant is computed at run time.
 

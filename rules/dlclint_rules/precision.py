@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from dlclint.analysis.precision import OpPrecision, Precision, given_precisions, has_bias
 from dlclint.analysis.roles import weight_uses
-from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.model.op_facts import WEIGHTED_OPS
 from dlclint.rule import EncodingsContext, Finding, Subject, rule
+from dlclint_rules.causes import here
 from dlclint_rules.encodings.reporting import QUANTIZATION, at, at_offset, capped
 from dlclint_schemas.quantization import widths
 
@@ -89,7 +90,15 @@ def _name(op: OpPrecision, part: str) -> str:
     return op.node.input(1 if part == "weight" else 2)
 
 
-@rule(Subject.ENCODINGS)
+@rule(
+    Subject.ENCODINGS,
+    follows=here(
+        "precision/float-spread",
+        "precision/mixed-inputs",
+        "precision/int32-incomplete",
+        "precision/int32-with-weights",
+    ),
+)
 def convert_inserted(context: EncodingsContext) -> Iterator[Finding]:
     """A Convert op will be put in front of an op.
 
@@ -128,7 +137,7 @@ def convert_inserted(context: EncodingsContext) -> Iterator[Finding]:
     yield from capped(context, changes(), finding, "ops")
 
 
-@rule(Subject.ENCODINGS)
+@rule(Subject.ENCODINGS, about=About.FORM)
 def mixed_inputs(context: EncodingsContext) -> Iterator[Finding]:
     """An op has float and integer inputs.
 
@@ -169,7 +178,7 @@ def _int32_tensors(context: EncodingsContext, op: OpPrecision) -> tuple[list[str
     return [n for n in names if _int32(given.get(n))], [n for n in names if not _int32(given.get(n))]
 
 
-@rule(Subject.ENCODINGS)
+@rule(Subject.ENCODINGS, about=About.FORM)
 def int32_incomplete(context: EncodingsContext) -> Iterator[Finding]:
     """An op is overridden to int32 in part.
 
@@ -198,7 +207,7 @@ def int32_incomplete(context: EncodingsContext) -> Iterator[Finding]:
     yield from capped(context, partly(), finding, "ops")
 
 
-@rule(Subject.ENCODINGS)
+@rule(Subject.ENCODINGS, about=About.FORM)
 def int32_with_weights(context: EncodingsContext) -> Iterator[Finding]:
     """An op with weights is overridden to int32.
 

@@ -14,6 +14,7 @@ from dlclint.model.types import TensorType
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
 from dlclint_rules import sources
+from dlclint_rules.causes import UNTYPED, before, here
 
 INFERENCE = Source("ONNX shape inference", "strict")
 EMPTY = Source("QNN 2.51 HTP backend", "error 6005 composing a graph")
@@ -71,7 +72,7 @@ def only_the_batch_is_open(context: ModelContext) -> bool:
     return True
 
 
-@rule(about=About.SIZES)
+@rule(about=About.SIZES, follows=here("shapes/odd-dim"))
 def dynamic_dim(context: ModelContext) -> Iterator[Finding]:
     """Inputs have dimensions without a size.
 
@@ -97,7 +98,7 @@ def dynamic_dim(context: ModelContext) -> Iterator[Finding]:
     )
 
 
-@rule(about=About.CONVERSION)
+@rule(about=About.CONVERSION, follows=here("ops/unsupported"))
 def data_length(context: ModelContext) -> Iterator[Finding]:
     """The data decide how long a tensor is.
 
@@ -125,7 +126,7 @@ def data_length(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-@rule(about=About.FILE)
+@rule(about=About.FILE, follows=UNTYPED | before("shapes/data-length", "shapes/contradiction"))
 def unknown_shape(context: ModelContext) -> Iterator[Finding]:
     """Shape inference cannot tell the rank of a tensor.
 
@@ -159,7 +160,7 @@ def unknown_shape(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-@rule(about=About.FILE)
+@rule(about=About.FILE, follows=UNTYPED)
 def contradiction(context: ModelContext) -> Iterator[Finding]:
     """Shapes or types that exclude each other.
 

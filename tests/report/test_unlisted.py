@@ -69,7 +69,7 @@ def test_people_are_told_the_whole_number(ran: Ran) -> None:
     assert f"{COUNT - 1} can be fixed" in concise.splitlines()[-1]
     rich = ran()[1]
     assert f"error model/dangling-input  {COUNT} times" in rich
-    assert f"+ {COUNT - 3} more like these (--format concise --all lists all)" in rich
+    assert f"+ {COUNT - 3} more like these (--all lists them)" in rich
 
 
 def test_what_is_not_listed_is_ignored_and_fails_all_the_same(ran: Ran, tmp_path: Path) -> None:

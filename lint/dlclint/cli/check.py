@@ -32,6 +32,9 @@ def check(given: argparse.Namespace) -> int:
     """
     started = time.perf_counter()
     reports = [_report(text) for text in given.output_format]
+    if given.statistics and given.format not in FORMATS["statistics"]:
+        known = " or ".join(FORMATS["statistics"])
+        raise UsageError(f"--statistics has no format {given.format}; give --format {known}")
     files_named = [path for path in (given.output, *(path for _, path in reports)) if path is not None]
     if len(set(files_named)) < len(files_named):
         raise UsageError("two reports go to one file; name another for each format")
@@ -62,16 +65,20 @@ def check(given: argparse.Namespace) -> int:
         files = confirmed(files, jobs, given)
         docs |= CONFIRM_DOCS
     fail_on = given.fail_on or config.fail_on or "error"
+    lowest = Severity(given.min_severity)
     outcome = Outcome(
         __version__,
-        tuple(files),
+        tuple(file.from_severity(lowest) for file in files),
         None if fail_on == "never" else Severity(fail_on),
         docs,
         time.perf_counter() - started,
+        given.all,
+        given.quiet,
     )
     for form, path in reports:
         deliver(render("check", form, outcome, None), path)
-    text = render("check", given.format, outcome, sys.stdout if given.output is None else None)
+    command = "statistics" if given.statistics else "check"
+    text = render(command, given.format, outcome, sys.stdout if given.output is None else None)
     deliver(text, given.output)
     return 1 if outcome.failed else 0
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dlclint.analysis.view import ModelView
+from dlclint.chains import in_order
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import config_of, inputs_of, jobs_of, listed, refuse_unknown, rules_of
 from dlclint.cli.output import Output, deliver, guard
@@ -139,9 +140,9 @@ def with_verdicts(
             continue
         meant = replace(job, target=asked_target(job.target))
         said = _answer(asked, meant, _wish(job, given), overrides.get(job.path), file)
-        kept = sorted(with_evidence(file.diagnostics, said), key=Diagnostic.sort_key)
+        kept = in_order(with_evidence(file.diagnostics, said))
         notes = (*file.notes, *(f"the backend: {text}" for text in troubles(said)))
         if said.rows:
             notes = (*notes, words(said))
-        found.append(replace(file, diagnostics=tuple(kept), notes=notes))
+        found.append(replace(file, diagnostics=kept, notes=notes))
     return found

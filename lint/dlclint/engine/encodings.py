@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dlclint.diagnostic import Diagnostic, plain
+from dlclint.diagnostic import Diagnostic, Related, plain
 from dlclint.encodings.document import EncodingsDocument
 from dlclint.encodings.effect import commands
 from dlclint.encodings.reading import read_encodings
 from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, chosen_rules
-from dlclint.engine.rules import Findings, apply_rules, crashed, finish
+from dlclint.engine.rules import Findings, apply_rules, crashed, finish, node_place
 from dlclint.outcome import FileOutcome, PrecisionRow
 from dlclint.rule import EncodingsContext, Subject
 
@@ -47,7 +48,7 @@ def _lint_for(
     rules = chosen_rules(job.select, job.ignore, (ENCODINGS_GROUP,))
     shown = plain(str(job.path), 500)
     context = context_of(job, document, view, LIMIT)
-    found = Findings(job, apply_rules(rules, Subject.ENCODINGS, context, shown))
+    found = Findings(job, _with_nodes(apply_rules(rules, Subject.ENCODINGS, context, shown), job, view))
     if view is not None and job.names:
         # Imported here because seldom anything is said by name.
         from dlclint.engine.names import misfits
@@ -58,10 +59,26 @@ def _lint_for(
         job,
         shown,
         found,
+        None if view is None else view.model,
         notes=notes,
         commands=tuple(plain(line, 500) for line in commands(document, _model_name(job))),
         precision=tuple(map(_row, ops)),
     )
+
+
+def _with_nodes(found: Iterable[Diagnostic], job: Job, view: ModelView | None) -> Iterator[Diagnostic]:
+    """The findings on an override file, with the node of the model that each one's tensor belongs to."""
+    model = "" if job.model is None else plain(str(job.model), 500)
+    for item in found:
+        tensor, graph = item.location.tensor, None if view is None else view.model.graph
+        if graph is None or not tensor or item.related:
+            yield item
+            continue
+        maker, readers = graph.producer(tensor), graph.consumers(tensor)
+        node = maker if maker is not None else next(iter(readers), None)
+        what = "makes it" if maker is not None else "reads it"
+        related = () if node is None else (Related(what, node_place(model, node, tensor)),)
+        yield replace(item, related=related)
 
 
 def lint_carried(job: Job, view: ModelView, carried: CarriedEncodings) -> list[Diagnostic]:

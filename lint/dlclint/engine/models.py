@@ -9,6 +9,7 @@ from dlclint.analysis.releases import needs
 from dlclint.analysis.view import ModelView
 from dlclint.contained.guard import step
 from dlclint.diagnostic import Diagnostic, Severity, plain
+from dlclint.engine.causes import with_causes
 from dlclint.engine.job import Job
 from dlclint.engine.registry import chosen_rules
 from dlclint.engine.rules import Findings, apply_rules, crashed, finish
@@ -60,13 +61,13 @@ def _lint_for(job: Job, view: ModelView, rules: tuple[Rule, ...]) -> FileOutcome
         found.add(misfits(model, job, shown))
     try:
         with step(SUMMARY):
-            whole = [*found, *_hidden(job, view, rules, shown)]
+            whole = with_causes([*found, *_hidden(job, view, rules, shown)], model)
             parts = _overview(view, _refusals(whole))
             parts["verdict"] = verdict(view, job, whole, parts["support"])
     except Exception as error:
         found.add([crashed(SUMMARY, error, shown)])
         parts = {}
-    return finish(job, shown, found, **parts)
+    return finish(job, shown, found, model, **parts)
 
 
 def _of_carried(job: Job, view: ModelView, shown: str) -> list[Diagnostic]:

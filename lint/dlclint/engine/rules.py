@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from dlclint.chains import in_order
 from dlclint.contained.deaths import Died
 from dlclint.contained.guard import Ended, step
-from dlclint.diagnostic import Diagnostic, FixNote, Location, Safety, Severity, plain
+from dlclint.diagnostic import Diagnostic, FixNote, Location, Related, Safety, Severity, plain
+from dlclint.engine.causes import with_causes
 from dlclint.engine.ignores import Ignore, apply_ignores
 from dlclint.engine.job import Job
 from dlclint.fix import CannotFix, Fix
@@ -18,6 +20,9 @@ from dlclint.outcome import FileOutcome, Unlisted
 from dlclint.own_rules import CRASHED
 from dlclint.rule import Finding, Rule, Subject
 from dlclint_schemas.record import record
+
+if TYPE_CHECKING:
+    from dlclint.model.graph import Model, Node
 
 _AT_ONCE = 256
 """Findings that are held before they are handed on."""
@@ -126,8 +131,8 @@ def apply_rules(rules: Iterable[Rule], subject: Subject, context: object, file: 
             yield crashed(rule, error, file)
 
 
-def finish(job: Job, shown: str, found: Findings, **parts: object) -> FileOutcome:
-    """The outcome of a file: ignores applied, findings sorted, and those beyond the limit counted."""
+def finish(job: Job, shown: str, found: Findings, model: Model | None = None, **parts: object) -> FileOutcome:
+    """The outcome of a file: ignores applied, causes found, and what is beyond the limit counted."""
     kept, ignored = apply_ignores(found, job.ignores, shown, found.used)
     listed: list[Diagnostic] = []
     numbers: Counter[str] = Counter()
@@ -139,7 +144,8 @@ def finish(job: Job, shown: str, found: Findings, **parts: object) -> FileOutcom
             found.drop(item)
     parts["unlisted"] = found.unlisted()
     silenced = ignored + found.silenced
-    return FileOutcome(shown, job.kind, job.target, tuple(listed), silenced, **parts)  # type: ignore[arg-type]
+    ordered = in_order(with_causes(listed, model))
+    return FileOutcome(shown, job.kind, job.target, ordered, silenced, **parts)  # type: ignore[arg-type]
 
 
 def crashed(what: str, error: Exception, file: str) -> Diagnostic:
@@ -165,20 +171,15 @@ def _plain(value: Any) -> Any:
 
 def diagnostic(rule: Rule, finding: Finding, file: str) -> Diagnostic:
     """A finding as reports see it: located, and its texts sanitized."""
-    node = finding.node
-    graph = node.graph if node is not None else finding.graph
-    tensor = finding.tensor or (next(filter(None, node.outputs), "") if node is not None else "")
-    location = Location(
-        file,
-        plain(graph.path) if graph is not None else "",
-        plain(node.name) if node is not None else "",
-        node.index if node is not None else None,
-        plain(node.op_type) if node is not None else "",
-        plain(tensor),
-        finding.pointer,
-        finding.line,
-        finding.column,
-    )
+    if finding.node is not None:
+        location = node_place(file, finding.node, finding.tensor)
+    else:
+        graph = finding.graph
+        location = Location(
+            file, plain(graph.path) if graph is not None else "", tensor=plain(finding.tensor)
+        )
+    if finding.pointer is not None or finding.line is not None:
+        location = replace(location, pointer=finding.pointer, line=finding.line, column=finding.column)
     return Diagnostic(
         rule.id,
         finding.severity,
@@ -190,4 +191,14 @@ def diagnostic(rule: Rule, finding: Finding, file: str) -> Diagnostic:
         {key: _plain(value) for key, value in finding.evidence.items()},
         None if finding.fix is None else FixNote(plain(finding.fix.title, 400), finding.fix.safety),
         rule.about,
+        related=tuple(Related(plain(what, 400), node_place(file, other)) for what, other in finding.related),
+        follows=rule.follows,
+    )
+
+
+def node_place(file: str, node: Node, tensor: str = "") -> Location:
+    """Where a node is, or a tensor that it reads or makes."""
+    tensor = tensor or next(filter(None, node.outputs), "")
+    return Location(
+        file, plain(node.graph.path), plain(node.name), node.index, plain(node.op_type), plain(tensor)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from dlclint.chains import in_order
 from dlclint.diagnostic import Diagnostic, Severity
 from dlclint.engine.job import Job
 from dlclint.outcome import Answer, ChipVerdict, FileOutcome, Unlisted, Verdict
@@ -53,7 +54,7 @@ def _findings(targets: Sequence[Target], outcomes: Sequence[FileOutcome]) -> tup
             message = f"{item.message} (only on {_listed(chips)})"
             item = replace(item, message=message, socs=tuple(chips))
         made += [item] * times
-    return tuple(sorted(made, key=Diagnostic.sort_key))
+    return in_order(made)
 
 
 def _listed(chips: Sequence[str]) -> str:

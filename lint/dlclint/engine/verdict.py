@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dlclint.analysis.options import dimension_words, shape_options, soc_word, target_words, width_words
 from dlclint.analysis.support import SupportMatrix, dlc_text
 from dlclint.analysis.view import ModelView
+from dlclint.chains import one_for_each_cause
 from dlclint.diagnostic import About, Diagnostic, Safety, Severity, counted, plain
 from dlclint.engine.job import Job
 from dlclint.outcome import Answer, RuntimeAnswer, Verdict
@@ -61,7 +62,10 @@ def judged_for(targets: Sequence[Target], view: ModelView | None) -> str:
 
 
 def _worst(found: Iterable[Diagnostic], abouts: tuple[About, ...], severity: Severity) -> list[Diagnostic]:
-    return [item for item in found if item.about in abouts and item.severity.rank <= severity.rank]
+    """What is so severe about one of these, one for all that follow from the same."""
+    return one_for_each_cause(
+        found, lambda item: item.about in abouts and item.severity.rank <= severity.rank
+    )
 
 
 def _converts(found: Sequence[Diagnostic]) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from dlclint.chains import Chain
 from dlclint.diagnostic import Safety, Severity, counted
 from dlclint.outcome import Outcome, Unlisted
 
@@ -15,7 +16,15 @@ def count_line(outcome: Outcome) -> str:
     """Counts by severity over all files, in one sentence."""
     counts = Counter({s: sum(file.count(s) for file in outcome.files) for s in Severity})
     files = len(outcome.files)
-    return f"{severity_counts(counts)} in {counted(files, 'file')}{_fixable(outcome)}"
+    follow = sum(chain.consequences for file in outcome.files for chain in file.chains)
+    behind = f" ({follow} {'follows' if follow == 1 else 'follow'} from others)" if follow else ""
+    return f"{severity_counts(counts)}{behind} in {counted(files, 'file')}{_fixable(outcome)}"
+
+
+def following_line(chain: Chain) -> str:
+    """How many findings follow from those of a rule, such as `44 findings follow from it`."""
+    count, cause = chain.consequences, "these" if len(chain.findings) > 1 else "it"
+    return f"{counted(count, 'finding')} {'follows' if count == 1 else 'follow'} from {cause}"
 
 
 def unlisted_line(item: Unlisted) -> str:
@@ -32,7 +41,7 @@ def severity_counts(counts: Mapping[Severity, int]) -> str:
 def _fixable(outcome: Outcome) -> str:
     """How many findings `dlclint fix` can fix, as the end of a sentence; "" where it can do nothing."""
     found = [item.fix.safety for file in outcome.files for item in file.diagnostics if item.fix is not None]
-    unlisted = [item for file in outcome.files for item in file.unlisted]
+    unlisted = [item for file in outcome.files for item in (*file.unlisted, *file.hidden)]
     safe = found.count(Safety.SAFE) + sum(item.safe_fixes for item in unlisted)
     unsafe = found.count(Safety.UNSAFE) + sum(item.unsafe_fixes for item in unlisted)
     if safe:

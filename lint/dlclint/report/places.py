@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dlclint.diagnostic import Location
+from collections.abc import Iterator
+
+from dlclint.diagnostic import Diagnostic, Location
 
 
 def place_text(place: Location) -> str:
@@ -16,3 +18,22 @@ def place_text(place: Location) -> str:
     if place.tensor:
         return f"tensor {place.tensor}"
     return place.graph
+
+
+def at_text(place: Location) -> str:
+    """` (at ...)` behind a sentence; "" for the file itself."""
+    where = place_text(place)
+    return f" (at {where})" if where else ""
+
+
+def related_texts(finding: Diagnostic) -> Iterator[str]:
+    """Each other place that a finding speaks of: what is there, and the file where it is another."""
+    for other in finding.related:
+        file = "" if other.location.file == finding.location.file else f"{other.location.file}, "
+        yield f"{other.what}: {file}{place_text(other.location)}"
+
+
+def cause_text(finding: Diagnostic) -> str:
+    """What a finding follows from, such as `follows from RULE (at PLACE)`; "" for nothing."""
+    cause = finding.cause
+    return "" if cause is None else f"follows from {cause.rule}{at_text(cause.location)}"

@@ -13,6 +13,7 @@ FORMATS = {
     "fix": ("rich", "json"),
     "plan": ("rich", "json", "markdown"),
     "simulate": ("rich", "concise", "json"),
+    "statistics": ("rich", "json"),
 }
 """The formats of each command, the default first: `render` of `dlclint.report.FORMAT.COMMAND` makes it."""
 

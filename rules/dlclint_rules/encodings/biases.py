@@ -11,13 +11,14 @@ from dlclint.analysis.moving import origin
 from dlclint.analysis.precision import has_bias
 from dlclint.analysis.roles import absorbed_chain, vector
 from dlclint.analysis.weights.given import given_weights
-from dlclint.diagnostic import Confidence, Safety, Severity, Source
+from dlclint.diagnostic import About, Confidence, Safety, Severity, Source
 from dlclint.encodings import grid
 from dlclint.encodings.edits import Edit
 from dlclint.encodings.given import given_grids
 from dlclint.fix import Fix
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
+from dlclint_rules.causes import here
 from dlclint_rules.encodings.repairs import grid_edits
 from dlclint_rules.encodings.reporting import at, capped, encodings_rule
 from dlclint_schemas.record import record
@@ -66,7 +67,7 @@ def _text(scale: grid.Floats) -> str:
     return f"{low:.3g}" if high <= low * 1.001 else f"{low:.3g} to {high:.3g}"
 
 
-@encodings_rule()
+@encodings_rule(about=About.ACCURACY, follows=here("encodings/range-too-small", "encodings/channel-count"))
 def bias_scale(context: EncodingsContext) -> Iterator[Finding]:
     """A 32-bit bias has a scale that is not input scale times weight scale.
 
@@ -135,7 +136,7 @@ def _rescaled(context: EncodingsContext, row: int, scale: grid.Floats, title: st
     return Fix(title, Safety.UNSAFE, tuple(edits)) if edits else None
 
 
-@encodings_rule()
+@encodings_rule(about=About.ACCURACY)
 def shared_bias(context: EncodingsContext) -> Iterator[Finding]:
     """Ops share a bias though they add it at different scales.
 
@@ -178,7 +179,7 @@ def shared_bias(context: EncodingsContext) -> Iterator[Finding]:
     yield from capped(context, unlike(), finding, "biases")
 
 
-@encodings_rule()
+@encodings_rule(about=About.ACCURACY, follows=here("encodings/range-too-small"))
 def bias_saturates(context: EncodingsContext) -> Iterator[Finding]:
     """A bias does not fit 32 bits at input scale times weight scale.
 

@@ -9,11 +9,12 @@ import numpy as np
 
 from dlclint.analysis.moving import origin
 from dlclint.analysis.roles import WeightUse
-from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.encodings.document import leaves
 from dlclint.encodings.given import given_grids
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
+from dlclint_rules.causes import here
 from dlclint_rules.encodings.consumers import encoded_weights
 from dlclint_rules.encodings.reporting import at, capped, encodings_rule, in_blocks
 from dlclint_schemas.precision import OBSERVED, block_weights
@@ -42,7 +43,7 @@ def _double(entry: Any) -> dict[str, Any] | None:
     return None if is_float else scale
 
 
-@encodings_rule()
+@encodings_rule(about=About.FORM, follows=here("encodings/field-type", "encodings/missing-field"))
 def block_quantization(context: EncodingsContext) -> Iterator[Finding]:
     """An encoding is per block.
 
@@ -153,7 +154,7 @@ def _low_power(context: EncodingsContext) -> Iterator[_Blocks]:
         yield _Blocks(row, leaves(entry.get(SCALES, [])), len(channels) or None, most, (SCALES,))
 
 
-@encodings_rule()
+@encodings_rule(about=About.FORM)
 def block_scales(context: EncodingsContext) -> Iterator[Finding]:
     """The integer scales of blocks are out of range, or not as many as there are blocks.
 

@@ -41,7 +41,7 @@ def encoded_weights(context: EncodingsContext) -> Iterator[tuple[int, WeightUse]
             yield row, use
 
 
-@encodings_rule()
+@encodings_rule(about=About.FORM)
 def channel_count(context: EncodingsContext) -> Iterator[Finding]:
     """The number of entries is not the number of channels.
 
@@ -141,7 +141,7 @@ def per_channel_consumer(context: EncodingsContext) -> Iterator[Finding]:
     yield from capped(context, wrong(), finding, "tensors")
 
 
-@encodings_rule()
+@encodings_rule(about=About.FORM)
 def weights_clipped(context: EncodingsContext) -> Iterator[Finding]:
     """Weights lie outside the range that the file gives them.
 

@@ -36,7 +36,7 @@ _SMALL_FLOATS = (4.0, 8.0)
 ENC_TYPES = ("PER_TENSOR", "PER_CHANNEL", "PER_BLOCK", "LPBQ", "VECTOR")
 
 
-@encodings_rule()
+@encodings_rule(about=About.FILE)
 def field_type(context: EncodingsContext) -> Iterator[Finding]:
     """A field's value is of the wrong type, or none that the field can have.
 
@@ -171,7 +171,7 @@ def _nested_blocks(context: EncodingsContext) -> Iterator[Finding]:
     yield from capped(context, nested(), finding, "tensors")
 
 
-@encodings_rule()
+@encodings_rule(about=About.FILE)
 def dtype(context: EncodingsContext) -> Iterator[Finding]:
     """The data type is none that the layout knows, or a float of an undocumented width.
 
@@ -229,7 +229,7 @@ def dtype(context: EncodingsContext) -> Iterator[Finding]:
     yield from by_tensor(context, odd, width)
 
 
-@encodings_rule()
+@encodings_rule(about=About.FILE)
 def float_with_range(context: EncodingsContext) -> Iterator[Finding]:
     """A float entry carries a range, scale or offset.
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dlclint.diagnostic import Confidence, Safety, Severity, Source
+from dlclint.diagnostic import About, Confidence, Safety, Severity, Source
 from dlclint.encodings.document import (
     ACTIVATIONS,
     ENCODINGS,
@@ -38,7 +38,7 @@ _KNOWN = tuple(version for versions in VERSIONS.values() for version in versions
 _READ_BY_AIMET = ("0.6.1", "1.0.0", "2.0.0", "2.1.0")
 
 
-@encodings_rule()
+@encodings_rule(about=About.FILE)
 def syntax(context: EncodingsContext) -> Iterator[Finding]:
     """The file is not JSON.
 
@@ -56,7 +56,7 @@ def syntax(context: EncodingsContext) -> Iterator[Finding]:
         yield replace(finding, fix=text_fix(context, flaw.offset or 0))
 
 
-@encodings_rule()
+@encodings_rule(about=About.FILE)
 def duplicate_key(context: EncodingsContext) -> Iterator[Finding]:
     """A key or a tensor's name appears twice.
 
@@ -67,7 +67,7 @@ def duplicate_key(context: EncodingsContext) -> Iterator[Finding]:
     yield from reported(context, "duplicate-key", Source(AIMET, "repeated names"))
 
 
-@encodings_rule()
+@encodings_rule(about=About.FILE)
 def version(context: EncodingsContext) -> Iterator[Finding]:
     """The version is missing, unknown, or not that of the layout.
 
@@ -145,7 +145,7 @@ def _missing_version(context: EncodingsContext, layout: Layout) -> Finding:
     return at_offset(context, 0, (), finding)
 
 
-@encodings_rule()
+@encodings_rule(about=About.FILE)
 def layout(context: EncodingsContext) -> Iterator[Finding]:
     """The entries are shaped as no format has them.
 
@@ -277,7 +277,7 @@ def _tool(context: EncodingsContext, message: str, help: str) -> Finding:
     return at_offset(context, section.start, section.pointer, finding)
 
 
-@encodings_rule()
+@encodings_rule(about=About.FILE)
 def missing_section(context: EncodingsContext) -> Iterator[Finding]:
     """A section is missing.
 

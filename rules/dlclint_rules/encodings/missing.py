@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from dlclint.diagnostic import Confidence, Safety, Severity, Source
+from dlclint.diagnostic import About, Confidence, Safety, Severity, Source
 from dlclint.encodings import grid
 from dlclint.encodings.document import FLOAT, INT, EncodingsDocument, Layout, Mask
 from dlclint.encodings.edits import Edit, InsertMembers, RenameKey, SetValue
@@ -41,7 +41,7 @@ _OTHER_SPELLINGS = {"bitwidth": ("bw", "bits"), "dtype": ("type",), "is_symmetri
 _LPBQ = {"per_channel_float_scale", "per_block_int_scale"}
 
 
-@encodings_rule()
+@encodings_rule(about=About.FILE)
 def missing_field(context: EncodingsContext) -> Iterator[Finding]:
     """An entry lacks a field.
 

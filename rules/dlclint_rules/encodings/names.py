@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from dlclint.analysis.roles import absorbed_chain, weight_uses
-from dlclint.diagnostic import Confidence, Safety, Severity, Source, counted
+from dlclint.diagnostic import About, Confidence, Safety, Severity, Source, counted
 from dlclint.encodings.document import ACTIVATIONS, ENCODINGS, PARAMS
 from dlclint.encodings.edits import RenameKey
 from dlclint.fix import Fix
 from dlclint.model.op_facts import CONVOLUTIONS
 from dlclint.rule import EncodingsContext, Finding
+from dlclint_rules.causes import anywhere
 from dlclint_rules.encodings.reporting import OVERRIDES, at, at_offset, capped, encodings_rule
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def tensor_names(model: Model) -> set[str]:
     return found
 
 
-@encodings_rule()
+@encodings_rule(about=About.FILE)
 def unknown_tensor(context: EncodingsContext) -> Iterator[Finding]:
     """A name is not in the graph.
 
@@ -132,7 +133,7 @@ def _core(name: str) -> str:
     return re.sub(r"[/._]+", "/", name).strip("/")
 
 
-@encodings_rule()
+@encodings_rule(about=About.FILE)
 def wrong_section(context: EncodingsContext) -> Iterator[Finding]:
     """A tensor is in the section of the other kind.
 
@@ -171,7 +172,10 @@ def wrong_section(context: EncodingsContext) -> Iterator[Finding]:
     yield from capped(context, wrong(), finding, "tensors")
 
 
-@encodings_rule()
+@encodings_rule(
+    about=About.FILE,
+    follows=anywhere("encodings/unknown-tensor", "encodings/wrong-section", "encodings/missing-section"),
+)
 def coverage(context: EncodingsContext) -> Iterator[Finding]:
     """Not every tensor has an encoding.
 

@@ -13,6 +13,7 @@ from dlclint.encodings.document import FLOAT, EncodingsDocument, Layout
 from dlclint.encodings.edits import Edit, SetValue, number
 from dlclint.fix import Fix
 from dlclint.rule import EncodingsContext, Finding
+from dlclint_rules.causes import here
 from dlclint_rules.encodings.repairs import made_symmetric, refit
 from dlclint_rules.encodings.reporting import (
     FORMAT,
@@ -32,7 +33,7 @@ def _integers(document: EncodingsDocument) -> npt.NDArray[np.bool_]:
     return np.asarray((document.elements.kind != FLOAT) & ~np.isnan(document.elements.offset))
 
 
-@encodings_rule()
+@encodings_rule(about=About.FILE)
 def offset_sign(context: EncodingsContext) -> Iterator[Finding]:
     """The offset is positive: its sign is flipped.
 
@@ -93,7 +94,7 @@ def _offset_edits(
     return tuple(edits)
 
 
-@encodings_rule()
+@encodings_rule(about=About.FILE)
 def fractional_offset(context: EncodingsContext) -> Iterator[Finding]:
     """The offset is not an integer.
 
@@ -140,7 +141,7 @@ def fractional_offset(context: EncodingsContext) -> Iterator[Finding]:
     yield from by_tensor(context, hits, finding)
 
 
-@encodings_rule(about=About.TARGET)
+@encodings_rule(about=About.TARGET, follows=here("encodings/fractional-offset"))
 def symmetric_offset(context: EncodingsContext) -> Iterator[Finding]:
     """A symmetric encoding has an offset other than -2**(bitwidth - 1).
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from dlclint.analysis.activations.certain import Interval, interval
 from dlclint.analysis.matching.terms import clip_bounds, sole_reader
 from dlclint.analysis.moving import hands_on_all, moved_inputs, origin
-from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.encodings.given import GivenGrid, given_grids
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
+from dlclint_rules.causes import here
 from dlclint_rules.encodings.repairs import regridded, regridded_as
 from dlclint_rules.encodings.reporting import at, capped, encodings_rule
 from dlclint_schemas.outputs import Output, fused_behind, op_outputs
@@ -98,7 +99,7 @@ def _is_off(item: Encoded) -> bool:
     return abs(item.grid.low - fixed.low) > slack or abs(item.grid.high - fixed.high) > slack
 
 
-@encodings_rule()
+@encodings_rule(about=About.ACCURACY, follows=here("encodings/shared-grid"))
 def range_not_fixed(context: EncodingsContext) -> Iterator[Finding]:
     """An output whose range HTP takes for fixed has another one.
 
@@ -176,7 +177,7 @@ def _own_bounds(node: Node) -> Interval:
     return interval(-math.inf if low is None else low, math.inf if high is None else high)
 
 
-@encodings_rule()
+@encodings_rule(about=About.ACCURACY)
 def bound_lost(context: EncodingsContext) -> Iterator[Finding]:
     """A Relu or Clip that is fused away has a range beyond its bound.
 
@@ -231,7 +232,7 @@ def _second_of_wide_product(item: Encoded) -> bool:
     return any(node.op_type == "MatMul" and node.input(1) == name for node in item.node.graph.consumers(name))
 
 
-@encodings_rule()
+@encodings_rule(about=About.ACCURACY)
 def one_sided_symmetric(context: EncodingsContext) -> Iterator[Finding]:
     """A symmetric range stands on an output of one sign.
 
@@ -266,7 +267,7 @@ def _is_wasted(item: Encoded) -> bool:
     return item.left <= threshold("wasted_share") * item.grid.steps and not _second_of_wide_product(item)
 
 
-@encodings_rule()
+@encodings_rule(about=About.ACCURACY)
 def range_wasted(context: EncodingsContext) -> Iterator[Finding]:
     """The range is far wider than what the op can produce.
 
@@ -352,7 +353,7 @@ def _is_of_fixed_range(node: Node, name: str) -> bool:
     return known is not None and known.fixed
 
 
-@encodings_rule()
+@encodings_rule(about=About.ACCURACY)
 def range_cut(context: EncodingsContext) -> Iterator[Finding]:
     """An output that holds its input's values has a narrower range than the input.
 
@@ -383,7 +384,7 @@ def range_cut(context: EncodingsContext) -> Iterator[Finding]:
     yield from capped(context, _cuts(context), finding, "outputs")
 
 
-@encodings_rule()
+@encodings_rule(about=About.ACCURACY)
 def moved_grid(context: EncodingsContext) -> Iterator[Finding]:
     """An op that only moves data has another grid behind it than before.
 

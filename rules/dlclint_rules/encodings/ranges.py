@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.encodings import grid
 from dlclint.encodings.document import FLOAT, EncodingsDocument, Mask
 from dlclint.model.op_facts import Role, role
 from dlclint.rule import EncodingsContext, Finding
+from dlclint_rules.causes import here
 from dlclint_rules.encodings.repairs import refit, tolerance
 from dlclint_rules.encodings.reporting import (
     AIMET,
@@ -33,7 +34,7 @@ def _ranged(document: EncodingsDocument) -> Mask:
     return np.asarray((elements.kind != FLOAT) & finite & grid.has_grid(elements.bitwidth))
 
 
-@encodings_rule()
+@encodings_rule(about=About.ACCURACY)
 def inverted_range(context: EncodingsContext) -> Iterator[Finding]:
     """min exceeds max.
 
@@ -61,7 +62,7 @@ def inverted_range(context: EncodingsContext) -> Iterator[Finding]:
     yield from by_tensor(context, hits, finding)
 
 
-@encodings_rule()
+@encodings_rule(about=About.ACCURACY)
 def inconsistent(context: EncodingsContext) -> Iterator[Finding]:
     """scale and offset contradict min, max and bitwidth.
 
@@ -110,7 +111,7 @@ def inconsistent(context: EncodingsContext) -> Iterator[Finding]:
     yield from by_tensor(context, hits, finding)
 
 
-@encodings_rule()
+@encodings_rule(about=About.ACCURACY, follows=here("encodings/fractional-offset", "encodings/inconsistent"))
 def zero_off_grid(context: EncodingsContext) -> Iterator[Finding]:
     """Zero is not exactly representable.
 
@@ -184,7 +185,7 @@ def _bounds_of_clips(context: EncodingsContext) -> Mask:
     return found
 
 
-@encodings_rule()
+@encodings_rule(about=About.ACCURACY)
 def range_too_small(context: EncodingsContext) -> Iterator[Finding]:
     """The range is below the documented minimum.
 

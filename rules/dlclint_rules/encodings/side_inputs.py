@@ -185,7 +185,7 @@ def _by_channel(context: EncodingsContext) -> Iterator[Finding]:
     yield from capped(context, several(), finding, "tensors")
 
 
-@encodings_rule()
+@encodings_rule(about=About.FORM)
 def second_input_cut(context: EncodingsContext) -> Iterator[Finding]:
     """The second of two computed 16-bit inputs loses half of its bits.
 

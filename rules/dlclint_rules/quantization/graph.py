@@ -16,6 +16,7 @@ from dlclint.model.op_facts import QOPERATORS, QUANTIZERS, WEIGHTED_OPS
 from dlclint.rule import Finding, ModelContext
 from dlclint.target import Runtime
 from dlclint_rules import repairs
+from dlclint_rules.causes import here
 from dlclint_rules.quantization.reporting import (
     QUANTIZATION,
     is_per_tensor,
@@ -26,6 +27,9 @@ from dlclint_rules.quantization.reporting import (
     short,
 )
 from dlclint_schemas.thresholds import threshold
+
+RELATED = 1000
+"""Nodes that a finding names besides its own."""
 
 
 @quantization_rule()
@@ -49,15 +53,17 @@ def already_quantized(context: ModelContext) -> Iterator[Finding]:
         return
     integer = any(op in QOPERATORS for op in counts)
     said = ", ".join(f"{count} {op}" for op, count in counts.most_common())
-    first = next(n for g in context.view.model.graphs() for n in g.nodes if n.op_type in counts)
+    nodes = [n for g in context.view.model.graphs() for n in g.nodes if not n.domain and n.op_type in counts]
+    as_integers = [node for node in nodes[1:] if node.op_type in QOPERATORS or "Dynamic" in node.op_type]
     yield Finding(
         f"the model contains {said} and is to be quantized",
         Severity.WARNING,
         option("snpe-onnx-to-dlc", "--keep_quant_nodes"),
         help="export the float model"
         + ("" if integer else ", or pass --override_params to use the encodings it carries"),
-        node=first,
+        node=nodes[0],
         evidence=dict(counts),
+        related=tuple(("is quantized too", node) for node in as_integers[:RELATED]),
     )
 
 
@@ -112,7 +118,7 @@ def _spread(norm: Node) -> float:
     return float(np.abs(factors).max()) / middle if middle else 0.0
 
 
-@quantization_rule(fix=[Safety.SAFE], about=About.ACCURACY)
+@quantization_rule(fix=[Safety.SAFE], about=About.ACCURACY, follows=here("model/non-finite-weights"))
 def mask_constant(context: ModelContext) -> Iterator[Finding]:
     """A mask's constant swallows the range of attention scores.
 

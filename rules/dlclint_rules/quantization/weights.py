@@ -25,6 +25,7 @@ from dlclint.model.op_facts import CONVOLUTIONS, MATRICES, RECURRENT
 from dlclint.model.tensors import Unavailable
 from dlclint.rule import Finding, ModelContext
 from dlclint.target import Runtime
+from dlclint_rules.causes import here
 from dlclint_rules.quantization.reporting import (
     QUANTIZATION,
     in_weights,
@@ -159,7 +160,7 @@ def _signal_of(weight: ConvertedWeight, span: float) -> float:
     return float((narrow if len(narrow) else weight.mean_square).mean())
 
 
-@quantization_rule()
+@quantization_rule(follows=here("model/non-finite-weights"))
 def long_tail(context: ModelContext) -> Iterator[Finding]:
     """A few outliers make a weight's grid coarse.
 
@@ -210,7 +211,7 @@ def long_tail(context: ModelContext) -> Iterator[Finding]:
     )
 
 
-@quantization_rule()
+@quantization_rule(follows=here("model/non-finite-weights"))
 def channel_spread(context: ModelContext) -> Iterator[Finding]:
     """The channels of a weight need ranges too different for one grid.
 
@@ -290,7 +291,7 @@ def _spread_help(context: ModelContext, weights: list[ConvertedWeight]) -> str:
     )
 
 
-@quantization_rule()
+@quantization_rule(follows=here("model/non-finite-weights", "quantization/long-tail"))
 def bit_width(context: ModelContext) -> Iterator[Finding]:
     """The chosen width is too narrow for some weights.
 

@@ -8,9 +8,19 @@ from dlclint.diagnostic import About, Confidence, Severity, counted, size_text
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
 from dlclint_rules import sources
+from dlclint_rules.causes import anywhere
 
 
-@rule(about=About.TARGET)
+@rule(
+    about=About.TARGET,
+    follows=anywhere(
+        "ops/no-runtime",
+        "runtime/layer-limit",
+        "runtime/precision",
+        "runtime/element-type",
+        "runtime/parameter",
+    ),
+)
 def partition(context: ModelContext) -> Iterator[Finding]:
     """Execution changes between the runtime and the CPU.
 

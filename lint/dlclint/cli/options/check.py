@@ -48,8 +48,21 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     shared.add_overwrite(output)
     output.add_argument(
+        "-q", "--quiet", action="store_true", help="say what it comes to, and list no finding"
+    )
+    output.add_argument(
+        "--min-severity",
+        choices=("error", "warning", "info"),
+        default="info",
+        help="list findings from this severity on (default: info); verdict and exit status stay",
+    )
+    output.add_argument(
+        "--statistics", action="store_true", help="count findings by rule, and list none (rich, json)"
+    )
+    output.add_argument(
         "--all",
         action="store_true",
-        help="list every finding; else those of one rule beyond 1,000 in a file are only counted",
+        help="list every finding, place and consequence; else groups are folded, and those of one rule "
+        "beyond 1,000 in a file only counted",
     )
     output.add_argument("-j", "--jobs", type=int, metavar="N", help="files linted at once")

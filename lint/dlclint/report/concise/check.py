@@ -1,27 +1,58 @@
-"""One line per finding, for grep and editors."""
+"""One line per cause, for grep and editors: what follows from one is counted on its line."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TextIO
 
-from dlclint.diagnostic import Location, Safety
-from dlclint.outcome import Outcome
+from dlclint.chains import Chain
+from dlclint.diagnostic import Diagnostic, Location, Safety
+from dlclint.outcome import FileOutcome, Outcome
 from dlclint.report.chips import HEAD, chip_rows
 from dlclint.report.counts import count_line
 
 _MARK = {Safety.SAFE: " [fix]", Safety.UNSAFE: " [unsafe fix]", Safety.DISPLAY: ""}
+_HELP = 100
+"""Characters of a help."""
 
 
 def render(outcome: Outcome, stream: TextIO | None) -> str:
-    """`file:place: severity rule message [fix]`, a line for each of several chips, and the counts."""
-    lines = [
-        f"{item.location.file}{_place(item.location)}: {item.severity.value} {item.rule} "
-        f"{item.message}{_MARK[item.fix.safety] if item.fix else ''}"
-        for file in outcome.files
-        for item in file.shown
-    ]
+    """`file:place: severity rule message [fix] (help: ...) [+N follow]` lines, chips, and the counts."""
+    lines = [] if outcome.quiet else [line for file in outcome.files for line in _file(file, outcome.whole)]
     lines += [f"{file.path}: {_chip(row)}" for file in outcome.files for row in chip_rows(file)]
     return "\n".join([*lines, count_line(outcome)]) + "\n"
+
+
+def _file(file: FileOutcome, whole: bool) -> Iterator[str]:
+    for chain in file.chains:
+        yield from _chain(chain, whole)
+    for item in file.unlisted:
+        yield f"{file.path}: {item.severity.value} {item.rule} {item.message}"
+
+
+def _chain(chain: Chain, whole: bool) -> Iterator[str]:
+    for number, item in enumerate(chain.findings):
+        # What follows is counted once, on the first line of its causes.
+        follow = chain.consequences if not number and not whole else 0
+        yield _line(item) + (f" [+{follow} {'follows' if follow == 1 else 'follow'}]" if follow else "")
+    if whole:
+        for behind in chain.following:
+            yield from _chain(behind, whole)
+
+
+def _line(item: Diagnostic) -> str:
+    mark = _MARK[item.fix.safety] if item.fix else ""
+    help = f" (help: {_short(item.help)})" if item.help else ""
+    place = item.location
+    return f"{place.file}{_place(place)}: {item.severity.value} {item.rule} {item.message}{mark}{help}"
+
+
+def _short(help: str) -> str:
+    """The first clause of a help, cut at a word."""
+    clause = help.partition("; ")[0]
+    if len(clause) <= _HELP:
+        return clause
+    return f"{clause[:_HELP].rpartition(' ')[0]}…"
 
 
 def _chip(row: tuple[str, ...]) -> str:

@@ -11,15 +11,15 @@ from typing import TextIO
 from dlclint.diagnostic import Diagnostic, Severity
 from dlclint.outcome import Outcome
 from dlclint.report.counts import count_line
-from dlclint.report.places import place_text
+from dlclint.report.places import cause_text, place_text, related_texts
 
 _KIND = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 
 
 def render(outcome: Outcome, stream: TextIO | None) -> str:
-    """One command for each finding, the worst first, and the counts as a line of their own."""
+    """One command for each finding, causes and the worst first, and the counts as a line of their own."""
     findings = [item for file in outcome.files for item in file.shown]
-    findings.sort(key=lambda item: item.severity.rank)
+    findings.sort(key=lambda item: (item.cause is not None, item.severity.rank))
     # The older commands, `##[error]`, are taken anywhere in a line that begins with no command.
     return "".join(f"{line}\n" for line in (*map(_command, findings), count_line(outcome)))
 
@@ -30,7 +30,13 @@ def _command(finding: Diagnostic) -> str:
     if place.line is not None:
         properties |= {"line": str(place.line), "col": str(place.column or 1)}
     where = "" if place.line is not None else place_text(place)
-    lines = [finding.message, f"at {where}" if where else "", f"help: {finding.help}" if finding.help else ""]
+    lines = [
+        finding.message,
+        f"at {where}" if where else "",
+        *related_texts(finding),
+        cause_text(finding),
+        f"help: {finding.help}" if finding.help else "",
+    ]
     given = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
     return f"::{_KIND[finding.severity]} {given}::{_data(chr(10).join(filter(None, lines)))}"
 

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from dlclint.diagnostic import Diagnostic, Severity
 from dlclint.outcome import Outcome
 from dlclint.report.fingerprints import fingerprints
-from dlclint.report.places import place_text
+from dlclint.report.places import at_text, cause_text
 
 _SEVERITY = {Severity.ERROR: "critical", Severity.WARNING: "minor", Severity.INFO: "info"}
 
@@ -26,8 +26,8 @@ def render(outcome: Outcome, stream: TextIO | None) -> str:
 
 def _entry(finding: Diagnostic, mark: str) -> dict[str, Any]:
     place = finding.location
-    where = "" if place.line is not None else place_text(place)
-    text = f"{finding.message}{f' (at {where})' if where else ''}"
+    text = f"{finding.message}{'' if place.line is not None else at_text(place)}"
+    text = "; ".join(filter(None, (text, cause_text(finding))))
     return {
         "description": f"{text}; help: {finding.help}" if finding.help else text,
         "check_name": finding.rule,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
-from dlclint.diagnostic import Diagnostic, Severity
+from dlclint.chains import stage_of
+from dlclint.diagnostic import Cause, Diagnostic, Location, Severity
 from dlclint.outcome import FileOutcome, Outcome
 from dlclint.target import Soc
 
@@ -90,7 +92,7 @@ def _file(file: FileOutcome) -> dict[str, Any]:
             "partitions": [_partition(item) for item in file.partitions],
             "commands": list(file.commands),
             "precision": [asdict(row) for row in file.precision],
-            "findings": [_finding(item) for item in file.diagnostics],
+            "findings": list(_findings(file.diagnostics)),
         }
     )
 
@@ -127,24 +129,39 @@ def _soc(soc: Soc) -> dict[str, Any]:
     }
 
 
+def _findings(found: tuple[Diagnostic, ...]) -> Iterator[dict[str, Any]]:
+    """Each with what it stops or costs, and which of them it follows from."""
+    numbers = {Cause(item.rule, item.location): number for number, item in reversed(list(enumerate(found)))}
+    for item in found:
+        cause = None if item.cause is None else numbers.get(item.cause)
+        yield _finding(item) | {"stage": stage_of(item).name.lower(), "cause": cause}
+
+
+def _place(place: Location) -> dict[str, Any]:
+    return {
+        "graph": place.graph,
+        "node": place.node,
+        "node_index": place.node_index,
+        "op": place.op,
+        "tensor": place.tensor,
+        "pointer": place.pointer,
+        "line": place.line,
+        "column": place.column,
+    }
+
+
 def _finding(item: Diagnostic) -> dict[str, Any]:
-    place = item.location
     return {
         "rule": item.rule,
         "severity": item.severity.value,
         "confidence": item.confidence.value,
         "message": item.message,
         "help": item.help,
-        "location": {
-            "graph": place.graph,
-            "node": place.node,
-            "node_index": place.node_index,
-            "op": place.op,
-            "tensor": place.tensor,
-            "pointer": place.pointer,
-            "line": place.line,
-            "column": place.column,
-        },
+        "location": _place(item.location),
+        "related": [
+            {"what": other.what, "file": other.location.file, "location": _place(other.location)}
+            for other in item.related
+        ],
         "evidence": {key: _number(value) for key, value in item.evidence.items()},
         "fix": item.fix and {"title": item.fix.title, "safety": item.fix.safety.value},
         "source": item.source and {"document": item.source.document, "row": item.source.row},

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 from dlclint.diagnostic import Diagnostic
 from dlclint.outcome import FileOutcome, Outcome
-from dlclint.report.places import place_text
+from dlclint.report.places import at_text, cause_text, related_texts
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 does not have, such as unpaired surrogates."""
@@ -59,10 +59,9 @@ def _case(suite: ElementTree.Element, rule: str, findings: list[Diagnostic], out
 
 
 def _text(finding: Diagnostic) -> str:
-    where = place_text(finding.location)
-    at = f" (at {where})" if where else ""
-    help = f"\n  help: {finding.help}" if finding.help else ""
-    return _plain(f"{finding.severity.value}: {finding.message}{at}{help}")
+    help = f"help: {finding.help}" if finding.help else ""
+    more = "".join(f"\n  {text}" for text in (*related_texts(finding), cause_text(finding), help) if text)
+    return _plain(f"{finding.severity.value}: {finding.message}{at_text(finding.location)}{more}")
 
 
 def _plain(text: str) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TextIO
 
-from dlclint.diagnostic import Diagnostic, Severity, counted
-from dlclint.outcome import FileOutcome, Outcome
+from dlclint.chains import Chain
+from dlclint.diagnostic import Severity, counted
+from dlclint.outcome import FileOutcome, Outcome, Verdict
 from dlclint.report.chips import HEAD, chip_rows
-from dlclint.report.counts import count_line, severity_counts
+from dlclint.report.counts import count_line, following_line, severity_counts, unlisted_line
 from dlclint.report.markup import cell
-from dlclint.report.places import place_text
+from dlclint.report.places import at_text, related_texts
+from dlclint.report.verdict_words import next_of, verdict_lines
 
 _PLACES = 3
 """Places that are shown of a rule; the others are counted."""
@@ -19,16 +21,19 @@ _MAX_BYTES = 900_000
 
 
 def render(outcome: Outcome, stream: TextIO | None) -> str:
-    """A table of the files, then the findings of each, grouped by rule, the worst first."""
+    """A table of the files, then each file's verdict and findings, by what they stop or cost."""
     verdict = "fails" if outcome.failed else "passes"
     lines = [f"## dlclint {verdict}: {count_line(outcome)}", ""]
     if len(outcome.files) > 1:
-        lines += ["| file | findings |", "| --- | --- |"]
-        lines += [f"| {cell(file.path)} | {_counts(file)} |" for file in outcome.files]
+        lines += ["| file | verdict | findings | next |", "| --- | --- | --- | --- |"]
+        lines += [
+            f"| {cell(file.path)} | {_short(file)} | {_counts(file)} | {cell(next_of(file))} |"
+            for file in outcome.files
+        ]
         lines.append("")
-    size = 0
-    for file in outcome.files:
-        text = "\n".join(_file(file))
+    size = sum(len(line.encode()) + 1 for line in lines)
+    for file in () if outcome.quiet and len(outcome.files) > 1 else outcome.files:
+        text = "\n".join(_file(file, outcome))
         size += len(text.encode())
         lines.append(
             text if size <= _MAX_BYTES else f"### {cell(file.path)}\n\n{_counts(file)}; too many to list\n"
@@ -36,35 +41,67 @@ def render(outcome: Outcome, stream: TextIO | None) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
+def _short(file: FileOutcome) -> str:
+    return "; ".join(map(cell, verdict_lines(file)))
+
+
 def _counts(file: FileOutcome) -> str:
     return severity_counts({s: file.count(s) for s in Severity})
 
 
-def _file(file: FileOutcome) -> list[str]:
+def _file(file: FileOutcome, outcome: Outcome) -> list[str]:
     lines = [f"### {cell(file.path)}", ""]
+    if file.verdict is not None:
+        lines += [*_verdict(file.verdict), ""]
     if file.chips:
         lines += [f"| {' | '.join(HEAD)} |", f"|{' --- |' * len(HEAD)}"]
         lines += [f"| {' | '.join(map(cell, row))} |" for row in chip_rows(file)]
         lines.append("")
+    if outcome.quiet:
+        return lines
     for note in file.notes:
         lines += [f"{cell(note)}", ""]
     if not file.diagnostics:
         return [*lines, "No findings.", ""]
-    for (severity, rule), group in groupby(file.shown, key=lambda item: (item.severity, item.rule)):
-        unlisted = sum(item.count for item in file.unlisted if (item.severity, item.rule) == (severity, rule))
-        lines += _rule(severity, rule, list(group), unlisted - bool(unlisted))
+    unlisted = {(item.severity, item.rule): item.count for item in file.unlisted}
+    for stage, group in groupby(file.chains, key=lambda chain: chain.stage):
+        lines += [f"#### {stage.value.capitalize()}", ""]
+        for chain in group:
+            more = unlisted.pop((chain.severity, chain.rule), 0)
+            lines += _rule(chain, more, outcome.whole, "")
+        lines.append("")
+    lines += [f"- {unlisted_line(item)}" for item in file.unlisted if (item.severity, item.rule) in unlisted]
     return [*lines, ""]
 
 
-def _rule(severity: Severity, rule: str, findings: list[Diagnostic], unlisted: int) -> list[str]:
-    times = f", {counted(len(findings) + unlisted, 'time')}" if len(findings) > 1 else ""
-    lines = [f"- **{severity.value}** {cell(rule)}{times}"]
-    for finding in findings[:_PLACES]:
-        where = place_text(finding.location)
-        lines.append(f"  - {cell(finding.message)}{f' (at {cell(where)})' if where else ''}")
-    if len(findings) > _PLACES:
-        lines.append(f"  - and {len(findings) + unlisted - _PLACES} more")
-    lines += [
-        f"  - help: {cell(help)}" for help in dict.fromkeys(item.help for item in findings if item.help)
-    ][:_PLACES]
+def _verdict(verdict: Verdict) -> list[str]:
+    runs = "; ".join(f"{item.runtime}: {item.reason}" for item in verdict.runs)
+    lines = [
+        f"For {cell(verdict.judged_for)}.",
+        "",
+        f"- converts: **{verdict.converts.word}**, {cell(verdict.converts.reason)}",
+        *([f"- runs: {cell(runs)}"] if runs else []),
+        f"- accuracy: **{verdict.accuracy.word}**, {cell(verdict.accuracy.reason)}",
+    ]
+    if verdict.next:
+        lines += ["", "```sh", *verdict.next, "```"]
+    return lines
+
+
+def _rule(chain: Chain, unlisted: int, whole: bool, indent: str) -> list[str]:
+    found = chain.findings
+    times = f", {counted(len(found) + unlisted, 'time')}" if len(found) > 1 else ""
+    lines = [f"{indent}- **{chain.severity.value}** {cell(chain.rule)}{times}"]
+    limit = len(found) if whole else _PLACES
+    for finding in found[:limit]:
+        lines.append(f"{indent}  - {cell(finding.message)}{cell(at_text(finding.location))}")
+        lines += [f"{indent}    - {cell(text)}" for text in list(related_texts(finding))[:limit]]
+    if len(found) > limit:
+        lines.append(f"{indent}  - and {len(found) + unlisted - limit} more")
+    helps = list(dict.fromkeys(item.help for item in found if item.help))
+    lines += [f"{indent}  - help: {cell(help)}" for help in helps[:limit]]
+    if chain.following:
+        lines.append(f"{indent}  - {following_line(chain)}:")
+        for behind in chain.following:
+            lines += _rule(behind, 0, whole, f"{indent}    ")
     return lines

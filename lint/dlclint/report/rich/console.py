@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from io import StringIO
 from typing import TextIO
 
@@ -11,15 +12,16 @@ from rich.console import Console
 def paper(stream: TextIO | None) -> Console:
     """A console that keeps what is printed, for `printed`; `stream` is where it will be shown.
 
-    Colored only if the stream is a terminal (NO_COLOR and FORCE_COLOR apply); elsewhere a line
-    has 100 columns.
+    Colored if the stream is a terminal, or a pipe and FORCE_COLOR says so; NO_COLOR stands above both. A line
+    has the terminal's columns, elsewhere 100.
     """
     terminal = _is_terminal(stream)
+    colored = terminal or (stream is not None and bool(os.environ.get("FORCE_COLOR")))
     return Console(
         file=StringIO(),
         width=Console(file=stream).width if terminal else 100,
-        force_terminal=True if terminal else None,
-        color_system="auto" if terminal else None,
+        force_terminal=colored,
+        color_system="auto" if colored else None,
         highlight=False,
         markup=False,
         emoji=False,

@@ -3,19 +3,48 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
+from dlclint.diagnostic import Severity
 from dlclint.outcome import FileOutcome, PrecisionRow
 from dlclint.report.chips import HEAD, chip_rows
+from dlclint.report.verdict_words import common_folder, next_of, verdict_lines
 
 if TYPE_CHECKING:
     from dlclint.analysis.support import SupportMatrix
 
 MOST_ROWS = 30
 """Rows of the precision table before the rest is only counted."""
+
+
+def summary_table(files: Sequence[FileOutcome]) -> Table:
+    """One row for each file: what it comes to, its errors and warnings, and what to do next.
+
+    The folder that they share stands above; a file's own report has its commands to copy.
+    """
+    folder = common_folder([file.path for file in files])
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    if folder:
+        table.title, table.title_justify, table.title_style = Text(f"in {folder}"), "left", "bold"
+    table.add_column("file", overflow="fold")
+    table.add_column("verdict")
+    table.add_column("errors", justify="right")
+    table.add_column("warnings", justify="right")
+    table.add_column("next", overflow="fold")
+    for file in files:
+        errors, warnings = file.count(Severity.ERROR), file.count(Severity.WARNING)
+        table.add_row(
+            Text(file.path[len(folder) :]),
+            Text("\n".join(verdict_lines(file))),
+            Text(str(errors), "bold red" if errors else ""),
+            Text(str(warnings), "yellow" if warnings else ""),
+            Text(next_of(file)),
+        )
+    return table
 
 
 def support_table(matrix: SupportMatrix) -> Table:

@@ -11,12 +11,12 @@ from pathlib import PurePath
 from typing import Any, TextIO
 from urllib.parse import quote
 
-from dlclint.diagnostic import Diagnostic, Severity
+from dlclint.diagnostic import Diagnostic, Location, Severity
 from dlclint.outcome import Outcome
 from dlclint.own_rules import OWN_DOCS
 from dlclint.report.fingerprints import fingerprints
 from dlclint.report.markup import cell
-from dlclint.report.places import place_text
+from dlclint.report.places import at_text, cause_text, place_text
 from dlclint.version import SITE
 
 _LEVEL = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
@@ -24,6 +24,10 @@ _LEVEL = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "
 
 MAX_RESULTS = 25_000
 """GitHub refuses a run with more (its documentation, SARIF support for code scanning, limits)."""
+
+
+RELATED = 100
+"""Related places of a result; more help nobody who looks at one."""
 
 
 def render(outcome: Outcome, stream: TextIO | None) -> str:
@@ -90,8 +94,7 @@ def _message(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}").replace("](", "] (")
 
 
-def _result(item: Diagnostic, ids: list[str], mark: str) -> dict[str, Any]:
-    place = item.location
+def _location(place: Location) -> dict[str, Any]:
     physical: dict[str, Any] = {"artifactLocation": {"uri": _uri(place.file)}}
     # A model has no lines; code scanning shows a result without a region nowhere.
     physical["region"] = {"startLine": place.line or 1, "startColumn": place.column or 1}
@@ -101,8 +104,23 @@ def _result(item: Diagnostic, ids: list[str], mark: str) -> dict[str, Any]:
         location["logicalLocations"] = [
             {"name": place.node or place.tensor, "fullyQualifiedName": spot, "kind": place.op or "tensor"}
         ]
-    where = "" if place.line is not None else place_text(place)
-    text = f"{item.message} (at {where})" if where else item.message
+    return location
+
+
+def _related(item: Diagnostic) -> list[dict[str, Any]]:
+    """Section 3.27.22: the other places that a finding speaks of, and its cause."""
+    places = [(f"{other.what}: {place_text(other.location)}", other.location) for other in item.related]
+    if item.cause is not None:
+        places.insert(0, (cause_text(item), item.cause.location))
+    return [
+        {"id": number, **_location(place), "message": {"text": _message(text)}}
+        for number, (text, place) in enumerate(places[:RELATED], 1)
+    ]
+
+
+def _result(item: Diagnostic, ids: list[str], mark: str) -> dict[str, Any]:
+    place, related = item.location, _related(item)
+    text = item.message + ("" if place.line is not None else at_text(place))
     text = f"{text}. Help: {item.help}." if item.help else f"{text}."
     properties: dict[str, Any] = {"confidence": item.confidence.value}
     if item.source is not None:
@@ -115,7 +133,8 @@ def _result(item: Diagnostic, ids: list[str], mark: str) -> dict[str, Any]:
         "ruleIndex": ids.index(item.rule),
         "level": _LEVEL[item.severity],
         "message": {"text": _message(text)},
-        "locations": [location],
+        "locations": [_location(place)],
+        **({"relatedLocations": related} if related else {}),
         # The first is the name that code scanning knows; without a line of text it would make its own.
         "partialFingerprints": {"primaryLocationLineHash": f"{mark[:16]}:1", "dlclint/v2": mark},
         "properties": properties,
