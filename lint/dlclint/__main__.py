@@ -11,6 +11,10 @@ def main() -> NoReturn:
     """Run the command line as a process of its own."""
     try:
         # Imported here so that what ends a run while it starts is handled too.
+        from dlclint.cli.early import start
+
+        start(sys.argv[1:])
+        # Imported here because a worker loads onnx meanwhile.
         from dlclint.cli.ends import handle_signals
         from dlclint.cli.main import main as run
 

@@ -14,7 +14,7 @@ from dlclint.target import Soc, Target
 from dlclint_schemas.record import record
 
 if TYPE_CHECKING:
-    from dlclint.analysis.partition import Partition
+    from dlclint.analysis.subnets import Partition
     from dlclint.analysis.support import SupportMatrix
     from dlclint.verify import Verification
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, parser
 
-from dlclint.analysis.partition import Costliest, Placed, partition, stages
+from dlclint.analysis.partition import Placed, partition, stages
+from dlclint.analysis.subnets import Costliest
 from dlclint.analysis.view import ModelView
 from dlclint.model.reading import read
 from dlclint.target import DlcKind, Runtime, Target

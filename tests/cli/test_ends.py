@@ -28,7 +28,10 @@ def shell(command: str, **options: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    ("check MODEL", "plan --runtime htp MODEL", "fix MODEL -o out.onnx", "rule model/invalid", "--help"),
+    (
+        *("check MODEL", "plan --runtime htp MODEL", "fix MODEL -o out.onnx", "rule model/invalid", "--help"),
+        "check not-there.onnx",  # for which a worker starts before anything is looked at
+    ),
 )
 def test_a_closed_output_is_one_line_before_any_work(arguments: str, tmp_path: Path) -> None:
     done = shell(f"{DLCLINT} {arguments.replace('MODEL', str(MODEL))} >&-", cwd=tmp_path)
@@ -86,7 +89,7 @@ def test_a_signal_ends_the_run_and_its_processes_silently(
 def test_an_error_of_ours_is_no_finding(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(run: str, *arguments: object) -> int:
+    def fail(run: str, *arguments: object, **options: object) -> int:
         raise KeyError("a\x1b[31mb")
 
     monkeypatch.setattr(command_line, "run_apart", fail)

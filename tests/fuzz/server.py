@@ -148,7 +148,9 @@ def _stay_near() -> None:
     from dlclint.contained import process
     from dlclint.contained.worker import Reply
 
-    def each(function: Callable[..., Any], items: Sequence[Sequence[Any]], workers: int) -> Iterator[Reply]:
+    def each(
+        function: Callable[..., Any], items: Sequence[Sequence[Any]], workers: int, meanwhile: object = None
+    ) -> Iterator[Reply]:
         for arguments in items:
             streams = sys.stdout, sys.stderr  # which a process of its own would not have to put back
             try:

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dlclint.report
-from dlclint.analysis.partition import Border, Costliest, Partition, Subnet
+from dlclint.analysis.subnets import Border, Costliest, Partition, Subnet
 from dlclint.analysis.support import Blocker, RuntimeSupport, SupportMatrix
 from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Source, plain
 from dlclint.outcome import FileOutcome, ModelSummary, Outcome

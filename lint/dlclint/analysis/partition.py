@@ -19,6 +19,7 @@ from dataclasses import replace
 
 import onnx
 
+from dlclint.analysis.subnets import Border, Costliest, Partition, Subnet
 from dlclint.diagnostic import plain
 from dlclint.model.graph import Graph, Node
 from dlclint.model.types import TensorType, is_float
@@ -26,60 +27,6 @@ from dlclint.target import DlcKind, Runtime
 from dlclint_schemas.record import record
 
 _BYTE_SIZED = frozenset({onnx.TensorProto.BOOL, onnx.TensorProto.INT8, onnx.TensorProto.UINT8})
-
-
-@record
-class Subnet:
-    """A run of nodes on one processor; `ops` counts op types and patterns, the most frequent first."""
-
-    on_runtime: bool
-    nodes: int
-    first: str
-    """Name of its first node, or its op and index where it has none."""
-    ops: tuple[tuple[str, int], ...]
-
-
-@record
-class Border:
-    """What lives on from one subnet to a later one: tensors, their bytes, and how many have no size."""
-
-    tensors: int
-    bytes: int
-    unknown: int
-
-
-@record
-class Costliest:
-    """The op type or pattern without which most borders would vanish: its nodes, and how many go."""
-
-    op: str
-    nodes: int
-    borders: int
-
-
-@record
-class Partition:
-    """The subnets of a model on a runtime, in order, and the borders between neighbors."""
-
-    runtime: Runtime
-    subnets: tuple[Subnet, ...]
-    borders: tuple[Border, ...]
-    costliest: Costliest | None
-    """None where one subnet is all, or where no single op makes a difference."""
-    unclear: int
-    """Nodes that the tables do not settle; they are taken to be on the runtime."""
-    nowhere: int
-    """Nodes that no runtime takes; they are in no subnet's processor, and cut nothing."""
-
-    @property
-    def cuts(self) -> int:
-        """How often execution changes processor."""
-        return len(self.borders)
-
-    @property
-    def bytes(self) -> int:
-        """Bytes over all borders, as far as sizes are known."""
-        return sum(border.bytes for border in self.borders)
 
 
 def bytes_of(found: TensorType | None, kind: DlcKind) -> int | None:

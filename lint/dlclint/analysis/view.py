@@ -17,7 +17,8 @@ from dlclint.analysis.layers import Presence, Verdict, known_by, verdict_of
 from dlclint.analysis.layout import image_tensors
 from dlclint.analysis.lengths import Lengths, lengths
 from dlclint.analysis.matching.patterns import Pattern, find_patterns
-from dlclint.analysis.partition import Partition, Placed, count_cuts, partition
+from dlclint.analysis.partition import Placed, count_cuts, partition
+from dlclint.analysis.subnets import Partition
 from dlclint.analysis.support import Blocker, RuntimeSupport, SupportMatrix, dlc_text
 from dlclint.analysis.versions import newest_listed_opset
 from dlclint.analysis.weights.store import Weights
@@ -173,7 +174,7 @@ class ModelView:
         return Batch(self.model)
 
     @cached_property
-    def activations(self) -> dict[str, Estimate]:
+    def activations(self) -> Mapping[str, Estimate]:
         """Estimated ranges of activations, see `dlclint.analysis.activations.ranges`."""
         # Imported here because most runs ask for none, and it costs 3 % of a short run.
         from dlclint.analysis.activations.ranges import activation_ranges
@@ -181,7 +182,7 @@ class ModelView:
         moments = self.target.input_moments
         return activation_ranges(self.model.graph, self.folded, self.patterns, self.weights, moments)
 
-    def certain(self, graph: Graph) -> dict[str, Interval]:
+    def certain(self, graph: Graph) -> Mapping[str, Interval]:
         """Ranges of a graph's activations that are sure, see `dlclint.analysis.activations.certain`."""
         # Imported here because only a quantized model raises the question.
         from dlclint.analysis.activations.certain import certain_ranges
@@ -191,7 +192,7 @@ class ModelView:
         return self._certain[graph.path]
 
     @cached_property
-    def _certain(self) -> dict[str, dict[str, Interval]]:
+    def _certain(self) -> dict[str, Mapping[str, Interval]]:
         return {}
 
     def nodes(self) -> Iterator[Node]:

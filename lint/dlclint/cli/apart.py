@@ -24,10 +24,21 @@ class _Screen(NamedTuple):
     lines: int
 
 
-class _Printed(NamedTuple):
-    """What a command printed, its exit status, and the error that ended it, with its traceback."""
+class Rest(NamedTuple):
+    """What a command leaves to the process that waits for it: a function of ours, and its arguments.
 
-    status: int
+    That process has loaded what the function needs while the command ran.
+    """
+
+    function: str
+    """As `module:function`; it returns the exit status."""
+    arguments: tuple[Any, ...]
+
+
+class _Printed(NamedTuple):
+    """What a command printed, its exit status or rest, and the error that ended it, with its traceback."""
+
+    status: int | Rest
     output: str
     errors: str
     error: Exception | None
@@ -44,7 +55,9 @@ class _Held(io.StringIO):
         return self._is_terminal
 
 
-def apart(function: Callable[..., Result], *arguments: Any) -> Result:
+def apart(
+    function: Callable[..., Result], *arguments: Any, meanwhile: Callable[[], None] | None = None
+) -> Result:
     """What a function returns in a process of its own; see `dlclint.contained.process.in_worker`.
 
     Raises:
@@ -56,7 +69,7 @@ def apart(function: Callable[..., Result], *arguments: Any) -> Result:
     from dlclint.contained.process import in_worker
 
     try:
-        return in_worker(function, *arguments)
+        return in_worker(function, *arguments, meanwhile=meanwhile)
     except Died as died:
         raise UsageError(f"the process {died}, and nothing that it did can be left out{_limit()}") from None
 
@@ -75,24 +88,32 @@ def _limit() -> str:
     return f"; memory is limited to {limit >> 20} MiB: {advice}"
 
 
-def run_apart(run: str, *arguments: Any) -> int:
-    """Run a function of ours that prints and returns an exit status, given as `module:function`.
+def run_apart(run: str, *arguments: Any, meanwhile: Callable[[], None] | None = None) -> int:
+    """Run a function of ours that prints and returns an exit status or a rest, given as `module:function`.
 
-    What it prints appears here when it is done, so that a run which native code ended leaves nothing half
-    said. It is run again without the native call that ended it.
+    `meanwhile` loads here what the rest will need. What the function prints appears here when it is done, so
+    that a run which native code ended leaves nothing half said. It is run again without the native call that
+    ended it.
 
     Raises:
         UsageError: as `apart`.
         Exception: what the function raises.
     """
     screen = _Screen(sys.stdout.isatty(), sys.stderr.isatty(), *_size())
-    printed = apart(_print, run, arguments, screen)
+    printed = apart(_print, run, arguments, screen, meanwhile=meanwhile)
     for stream, text in ((sys.stdout, printed.output), (sys.stderr, printed.errors)):
         if text:
             stream.write(text)
     if printed.error is not None:
         raise printed.error
-    return printed.status
+    return finish(printed.status)
+
+
+def finish(status: int | Rest) -> int:
+    """The exit status of a command, its rest done."""
+    if isinstance(status, int):
+        return status
+    return int(function_of(status.function)(*status.arguments))
 
 
 def _size() -> tuple[int, int]:
@@ -103,10 +124,10 @@ def _size() -> tuple[int, int]:
         return 0, 0
 
 
-def function_of(run: str) -> Callable[..., int]:
+def function_of(run: str) -> Callable[..., Any]:
     """What `module:function` names."""
     module, _, function = run.partition(":")
-    found: Callable[..., int] = getattr(import_module(module), function)
+    found: Callable[..., Any] = getattr(import_module(module), function)
     return found
 
 
@@ -120,7 +141,7 @@ def _print(run: str, arguments: tuple[Any, ...], screen: _Screen) -> _Printed:
     sys.stdout = output
     # On a terminal progress is shown as it is made.
     sys.stderr = terminal() if screen.shows_errors else errors
-    status = 0
+    status: int | Rest = 0
     problem: Exception | None = None
     hint = _limit()
     try:

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from dataclasses import replace
 
+from dlclint.cli.apart import Rest
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import config_of, inputs_of, jobs_of, listed, refuse_unknown, rules_of
-from dlclint.cli.output import Output, deliver, guard
+from dlclint.cli.output import Output, guard
 from dlclint.diagnostic import Severity, plain
 from dlclint.engine.registry import ENCODINGS_GROUP, GROUP
 from dlclint.engine.run import run
 from dlclint.outcome import Outcome
 from dlclint.own_rules import CONFIRM_DOCS, OWN_DOCS
 from dlclint.report.progress import with_progress
-from dlclint.report.render import FORMATS, render
+from dlclint.report.render import FORMATS
 from dlclint.version import __version__
 
 LISTED = 1000
 """Findings of one rule in a file that are listed, unless `--all` asks for every one."""
 
 
-def check(given: argparse.Namespace) -> int:
-    """Run the command; returns the exit status.
+def check(given: argparse.Namespace) -> Rest:
+    """Run the command, but for its reports.
 
     Raises:
         UsageError: the arguments or the configuration cannot be followed.
@@ -75,12 +75,8 @@ def check(given: argparse.Namespace) -> int:
         given.all,
         given.quiet,
     )
-    for form, path in reports:
-        deliver(render("check", form, outcome, None), path)
     command = "statistics" if given.statistics else "check"
-    text = render(command, given.format, outcome, sys.stdout if given.output is None else None)
-    deliver(text, given.output)
-    return 1 if outcome.failed else 0
+    return Rest("dlclint.cli.reporting:write", (command, outcome, reports, given.format, given.output))
 
 
 def _report(text: str) -> tuple[str, str]:

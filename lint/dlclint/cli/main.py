@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from dlclint.cli.apart import function_of, run_apart
+from dlclint.cli.apart import finish, function_of, run_apart
 from dlclint.cli.ends import INTERRUPTED, TERMINATED, Terminated, internal_error
 from dlclint.cli.errors import UsageError
 from dlclint.cli.options import (
@@ -84,8 +83,9 @@ def parser(asked: str = "") -> argparse.ArgumentParser:
         "(DLCLINT_DEBUG=1 shows its traceback), 130 and 143 interrupted.",
     )
     top.add_argument("--version", action="version", version=f"dlclint {__version__}")
-    # Whether a command runs in a process that native code may end, and whether it prints in spite of -o.
-    top.set_defaults(apart=False, prints=False, output=None)
+    # Whether a command runs in a process that native code may end, what is loaded here meanwhile, and whether
+    # the command prints in spite of -o.
+    top.set_defaults(apart=False, meanwhile="", prints=False, output=None)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     named = {command.__name__.rpartition(".")[2]: command for command in COMMANDS}
     for command in (named[asked],) if asked in named else COMMANDS:
@@ -95,8 +95,6 @@ def parser(asked: str = "") -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
-    # Modules and models are many small objects that live to the end: collect rarely.
-    gc.set_threshold(100_000, 20, 20)
     words = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     prepare()
     if words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
@@ -110,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = _parsed(words)
         if given.prints or given.output is None:
             refuse_closed_output()
-        status = run_apart(given.run, given) if given.apart else function_of(given.run)(given)
+        status = _run(given)
         sys.stdout.flush()
         return status
     except UsageError as error:
@@ -133,6 +131,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except Exception as error:
         return internal_error(error)
+
+
+def _run(given: argparse.Namespace) -> int:
+    if not given.apart:
+        return finish(function_of(given.run)(given))
+    if not given.meanwhile:
+        return run_apart(given.run, given)
+    return run_apart(given.run, given, meanwhile=lambda: function_of(given.meanwhile)(given))
 
 
 def _unknown_command(name: str) -> str:

@@ -52,16 +52,16 @@ def _is_reaped(pid: int) -> bool:
 class Worker:
     """A process that answers one question after the other until it dies."""
 
-    def __init__(self) -> None:
+    def __init__(self, load: Callable[[], None] | None = None) -> None:
         self._watched: tuple[int, float, int] = (0, 0.0, 0)
         self._killed = ""
         _killed[:] = [pid for pid in _killed if not _is_reaped(pid)]
         if channels.SPAWNS:
             self._spawn()
         else:
-            self._fork()
+            self._fork(load)
 
-    def _fork(self) -> None:
+    def _fork(self, load: Callable[[], None] | None) -> None:
         self._journal: Any = mmap.mmap(-1, JOURNAL)
         ours, theirs = channel()
         life, alive = os.pipe()
@@ -76,7 +76,7 @@ class Worker:
                     os.close(descriptor)
                 _ours.clear()
                 _ours.update((*theirs.descriptors, life))
-                serve(theirs, self._journal, life)
+                serve(theirs, self._journal, life, load)
             finally:
                 os._exit(1)
         theirs.close()
@@ -182,34 +182,57 @@ def _cause(status: int, last: Noted) -> str:
         return f"dies (signal {-status})"
 
 
-def in_worker(function: Callable[..., Result], *arguments: Any) -> Result:
+_early: list[Worker] = []
+
+
+def start_early(load: Callable[[], None]) -> None:
+    """Start the worker of the work that comes first, and let it load what that will need.
+
+    A worker that is a new process, as on Windows, would take as long to start as it saves.
+    """
+    if not channels.SPAWNS:
+        _early.append(Worker(load))
+
+
+def in_worker(
+    function: Callable[..., Result], *arguments: Any, meanwhile: Callable[[], None] | None = None
+) -> Result:
     """What a function returns that runs in a worker; again, without what ended it, if it dies.
 
     Args:
         function: found by its name in its module, as are the classes of its arguments and result.
+        arguments: it is called with these.
+        meanwhile: called here while the worker works.
 
     Raises:
         Died: it dies whatever is left out.
         Exception: what the function raises.
     """
-    reply = next(each(function, [arguments], 1))
+    reply = next(each(function, [arguments], 1, meanwhile))
     if isinstance(reply, Died):
         raise reply
     return reply.value()  # type: ignore[no-any-return]
 
 
 def each(
-    function: Callable[..., Any], items: Sequence[Sequence[Any]], workers: int
+    function: Callable[..., Any],
+    items: Sequence[Sequence[Any]],
+    workers: int,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Iterator[Reply | Died]:
     """Call a function with each of the arguments in workers; yields in order.
 
-    What the function returns or raises is in the reply. A death costs its own item alone: that is done
-    again without what ended it, and yields `Died` if nothing helps.
+    `meanwhile` is called here once all workers work. What the function returns or raises is in the reply. A
+    death costs its own item alone: that is done again without what ended it, and yields `Died` if nothing
+    helps.
     """
     pool = _Pool(function, items)
     grace = 0.0
     try:
-        yield from pool.run(min(workers, len(items)))
+        pool.start(min(workers, len(items)))
+        if meanwhile is not None:
+            meanwhile()
+        yield from pool.run()
     except BaseException:
         grace = _GRACE
         raise
@@ -228,9 +251,11 @@ class _Pool:
         self._deaths: dict[int, Deaths] = {}
         self._done: dict[int, Reply | Died] = {}
 
-    def run(self, workers: int) -> Iterator[Reply | Died]:
+    def start(self, workers: int) -> None:
         for _ in range(workers):
-            self._give(Worker())
+            self._give(_early.pop() if _early else Worker())
+
+    def run(self) -> Iterator[Reply | Died]:
         for number in range(len(self._items)):
             while number not in self._done:
                 self._wait()

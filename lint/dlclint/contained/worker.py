@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple, TextIO
 
 from dlclint.contained.guard import Guard, put_guard
@@ -37,15 +39,19 @@ class Reply(NamedTuple):
         return self.result
 
 
-def serve(channel: Any, journal: Any, life: int | None) -> None:
+def serve(channel: Any, journal: Any, life: int | None, load: Callable[[], None] | None = None) -> None:
     """Answer until the channel ends, then end the process.
 
     Args:
         channel: brings questions: a function, its arguments, and what must not run.
         journal: memory shared with the parent.
         life: a pipe that the parent holds open; when it closes, the parent is dead, and so is this process.
+        load: loads what the questions will need, while the parent still puts the first.
     """
     _prepare(life)
+    if load is not None:
+        with suppress(Exception):  # what cannot be loaded fails again where it is needed, and is told there
+            load()
     memory = journal if life is not None else memoryview(journal).cast("B")
     status = 0
     try:

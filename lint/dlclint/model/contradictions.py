@@ -48,7 +48,7 @@ def contradictions(model: Model) -> tuple[Contradiction, ...]:
     Nothing is said of a node whose operands are unknown, nor of calls and bodies as such: their nodes are
     asked with what they are given.
     """
-    told = contradiction(model.proto, model.crashes)
+    told = "" if model.consistent else contradiction(model.proto, model.crashes)
     found: list[Contradiction] = []
     for graph in model.graphs():
         if graph.variants:

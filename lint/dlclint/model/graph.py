@@ -397,6 +397,7 @@ class Model:
         """Small values that follow from the model, whether or not the converter simplifies."""
         self.complaints: tuple[str, ...] = ()
         """What onnx.checker says, one line each."""
+        self.consistent = False  # known to be so by onnx's strict inference
         self.crashes = Crashes()
         """Native calls that did not survive the model."""
         self.refined: set[str] = set()

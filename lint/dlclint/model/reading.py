@@ -20,7 +20,7 @@ from dlclint.model.dimensions import Dimensions
 from dlclint.model.evaluation.values import Values
 from dlclint.model.formats import TEXT_FORMATS
 from dlclint.model.graph import Model
-from dlclint.model.inference import infer, refine
+from dlclint.model.inference import infer, infer_strictly, refine
 from dlclint.model.native import PARSER, Crashes
 from dlclint.model.protos import WirePath
 from dlclint.model.text import escaped
@@ -59,11 +59,15 @@ def read(path: Path, dimensions: Dimensions | None = None) -> Model:
     found = complaints(proto, _tensors_to_empty(proto, payloads), crashes)
     overrides.clear_negative(proto.graph)
     applied = overrides.apply(dimensions or Dimensions(), proto.graph)
-    inferred = infer(proto, crashes)
+    inferred = infer_strictly(proto, crashes)
+    consistent = inferred is not None
+    if inferred is None:
+        inferred = infer(proto, crashes)
     del proto  # two structures at once are what reading needs most memory for
     model = Model(inferred, path, payloads, notes, Values())
     model.complaints = found
     model.crashes = crashes
+    model.consistent = consistent
     model.overridden = applied
     refine(model)
     if crashes:

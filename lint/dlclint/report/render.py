@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TextIO
+from typing import Any, TextIO
 
 FORMATS = {
     "check": ("rich", "concise", "json", "sarif", "github", "gitlab", "junit", "markdown"),
@@ -28,5 +28,9 @@ def render(command: str, form: str, outcome: object, stream: TextIO | None) -> s
     """
     if form not in FORMATS[command]:
         raise ValueError(f"{command} has no format {form}")
-    # Imported here because each format needs what the others do not: Rich takes longer than linting.
-    return str(import_module(f"dlclint.report.{form}.{command}").render(outcome, stream))
+    return str(load(command, form).render(outcome, stream))
+
+
+def load(command: str, form: str) -> Any:
+    """The module that renders a format of `FORMATS`; each needs what the others do not."""
+    return import_module(f"dlclint.report.{form}.{command}")

@@ -8,7 +8,7 @@ mean of its weights. Constants are taken element by element, so that an anchor g
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from dlclint.analysis.activations.asked import Asked
 from dlclint.analysis.matching.terms import clip_bounds
 from dlclint.analysis.roles import channel_axis, vector
 from dlclint.model.evaluation.arithmetic import ARITHMETIC
@@ -76,14 +77,11 @@ def interval(low: float, high: float, sums_to_one: int | None = None) -> Interva
     return Interval(np.array(low, np.float64), np.array(high, np.float64), sums_to_one)
 
 
-def certain_ranges(graph: Graph) -> dict[str, Interval]:
-    """The range of every activation of which at least one end is sure, by name."""
+def certain_ranges(graph: Graph) -> Mapping[str, Interval]:
+    """The range of every activation of which at least one end is sure, by name, when asked for."""
     walk = _Walk(graph)
-    for node in graph.nodes:
-        if not node.domain:
-            with np.errstate(all="ignore"):
-                walk.visit(node)
-    return walk.found
+    nodes = [node for node in graph.nodes if not node.domain]
+    return Asked(nodes, walk.visit, _needs, walk.found)
 
 
 _INCREASING: Mapping[str, Callable[[Floats], Floats]] = {
@@ -101,6 +99,23 @@ _INCREASING: Mapping[str, Callable[[Floats], Floats]] = {
 """Functions that never fall, so that the ends of a range become the ends of the result's."""
 _KEEP_RANGE = KEEPS_GRID | {"AveragePool", "GlobalAveragePool", "ReduceMean"}
 """Ops whose first output holds values of the first input, or means of some."""
+_COMBINE = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Pow"})
+_WEIGHTED = frozenset({"Conv", "MatMul", "Gemm"})
+_READ_ALL = _COMBINE | {"Concat", "Where"}
+_READ_FIRST = (
+    {*_INCREASING, *_WEIGHTED, *_KEEP_RANGE, *UNCHANGED, *MOVEMENT}
+    | {"Abs", "Clip", "Neg", "Pad", "Resize", "Transpose"}
+) - _READ_ALL  # fmt: skip
+
+
+def _needs(node: Node) -> Iterable[str]:
+    """The tensors whose ranges `_Walk.visit` asks for."""
+    if node.op_type in _READ_ALL:
+        return node.inputs
+    if node.op_type == "ReduceSum":
+        product = node.graph.producer(node.input(0))
+        return () if product is None else (node.input(0), *product.inputs)
+    return (node.input(0),) if node.op_type in _READ_FIRST else ()
 
 
 class _Walk:
@@ -112,7 +127,8 @@ class _Walk:
         outputs = [name for name in node.outputs if name]
         if not outputs or self.graph.constant(outputs[0]) is not None:
             return
-        made = self.bounded(node, self.made(node))
+        with np.errstate(all="ignore"):
+            made = self.bounded(node, self.made(node))
         if made is None or not (math.isfinite(made.minimum) or math.isfinite(made.maximum)):
             return
         if np.isnan(made.low).any() or np.isnan(made.high).any():
@@ -152,9 +168,9 @@ class _Walk:
         if op == "Where":
             parts = [self.operand(node, 1), self.operand(node, 2)]
             return _either(parts)
-        if op in ("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Pow"):
+        if op in _COMBINE:
             return self.arithmetic(node)
-        if op in ("Conv", "MatMul", "Gemm"):
+        if op in _WEIGHTED:
             return self.weighted(node)
         if op == "ReduceSum":
             return self.summed(node)
@@ -248,8 +264,10 @@ class _Walk:
     def weighted(self, node: Node) -> Interval | None:
         """Through stored weights: a weighted mean where the inputs add up to 1, else sums of products."""
         given = self.found.get(node.input(0))
+        if given is None or (given.sums_to_one is None and not given.finite):
+            return None
         weight = vector(self.graph, node.input(1))
-        if given is None or weight is None or not np.isfinite(weight).all() or not weight.size:
+        if weight is None or not np.isfinite(weight).all() or not weight.size:
             return None
         if weight.size > MOST or (node.op_type == "Conv" and int(node.attribute("group", 1) or 1) != 1):
             return None

@@ -11,6 +11,7 @@ import enum
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +21,6 @@ from dlclint_schemas.thresholds import threshold
 
 Floats = npt.NDArray[np.float64]
 
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(48)
-_SHARES = _WEIGHTS / _WEIGHTS.sum()
 _PRODUCT_TAIL = 3.07
 """The product of two normal values is beyond 18.4 deviations as seldom (2e-9) as one is beyond six: its
 density is K0(|z|) / pi."""
@@ -160,10 +159,18 @@ def through(given: Estimate, function: Callable[[Floats], Floats]) -> Estimate:
         low, high = tried.min(axis=0), tried.max(axis=0)
         if not given.known:
             return replace(given, low=low, high=high)
-        values = function(given.mean + given.deviation * _NODES[:, None])
-        first, second = _SHARES @ values, _SHARES @ np.square(values)
+        nodes, shares = _quadrature()
+        values = function(given.mean + given.deviation * nodes[:, None])
+        first, second = shares @ values, shares @ np.square(values)
     deviation = np.sqrt(np.maximum(0.0, second - first**2))
     return replace(given, mean=first, deviation=deviation, low=low, high=high)
+
+
+@cache
+def _quadrature() -> tuple[Floats, Floats]:
+    """Where Gauss-Hermite quadrature of a normal distribution takes values, and their shares."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(48)
+    return nodes, weights / weights.sum()
 
 
 def scaled(given: Estimate, factor: Floats, offset: Floats) -> Estimate:

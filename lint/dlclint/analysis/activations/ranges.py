@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
+from dlclint.analysis.activations.asked import Asked
 from dlclint.analysis.activations.estimate import (
     Basis,
     Estimate,
@@ -88,8 +90,8 @@ def activation_ranges(
     patterns: Sequence[Pattern],
     weights: Weights,
     moments: Sequence[tuple[str, float, float]] = (),
-) -> dict[str, Estimate]:
-    """An estimate for every tensor of a model's main graph that one can be made of, by name.
+) -> Mapping[str, Estimate]:
+    """An estimate for every tensor of a model's main graph that one can be made of, by name, when asked for.
 
     `moments` are mean and standard deviation of inputs.
 
@@ -99,10 +101,8 @@ def activation_ranges(
     walk = _Walk(weights, {max(pattern.nodes): pattern for pattern in patterns})
     for name, mean, deviation in moments:
         walk.found[name] = normal(np.array([mean]), np.array([deviation]), Basis.GIVEN)
-    for node in graph.nodes:
-        if node.key not in folded and not node.domain:
-            walk.visit(node)
-    return walk.found
+    nodes = [node for node in graph.nodes if node.key not in folded and not node.domain]
+    return Asked(nodes, walk.visit, walk.needs, walk.found)
 
 
 class _Walk:
@@ -112,10 +112,23 @@ class _Walk:
         self.weights = weights
         self.fused = fused
         self.found: dict[str, Estimate] = {}
-        self.fixed = {
+
+    @cached_property
+    def fixed(self) -> dict[str, tuple[float, float]]:
+        """The ranges that quantizers give the outputs of some ops, whatever goes in."""
+        return {
             op: (float(low), float(high))
             for op, (low, high) in quantization_facts()["aimet_htp_config"]["fixed_ranges"].items()
         }
+
+    def needs(self, node: Node) -> Iterable[str]:
+        """The tensors whose estimates `visit` asks for."""
+        pattern = self.fused.get(node.key)
+        if node.op_type in NORMALIZATIONS or node.op_type == "Softmax":
+            return ()
+        if pattern is None:
+            return node.inputs
+        return () if pattern.layer == "LayerNorm" else (pattern.source, *node.inputs)
 
     def visit(self, node: Node) -> None:
         made = self.fused_end(node) or self.estimate(node)

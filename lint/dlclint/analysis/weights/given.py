@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dlclint.encodings import grid
-from dlclint.encodings.document import FLOAT, EncodingsDocument
 from dlclint_schemas.record import record
+
+if TYPE_CHECKING:
+    from dlclint.encodings.document import EncodingsDocument
 
 
 @record
@@ -34,6 +37,9 @@ def given_weights(document: EncodingsDocument | None) -> Mapping[str, GivenWeigh
     """Every entry of a file with a width, by name; of a repeated name the last."""
     if document is None:
         return {}
+    # Imported here because few models come with an override file.
+    from dlclint.encodings.document import FLOAT
+
     tensors, elements = document.tensors, document.elements
     blocked = tensors.enc_type.where(("PER_BLOCK", "LPBQ", "VECTOR").__contains__) | ~np.isnan(
         tensors.block_size

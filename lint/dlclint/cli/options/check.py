@@ -12,7 +12,12 @@ from dlclint.report.render import FORMATS
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `check`."""
     check = commands.add_parser("check", help="lint models and override files")
-    check.set_defaults(run="dlclint.cli.check:check", apart=True, several=True)
+    check.set_defaults(
+        run="dlclint.cli.check:check",
+        apart=True,
+        several=True,
+        meanwhile="dlclint.cli.reporting:prepare",
+    )
     check.add_argument(
         "paths", nargs="+", metavar="PATH", help="models, override files, or folders to search for them"
     )

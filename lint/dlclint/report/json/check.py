@@ -14,7 +14,7 @@ from dlclint.outcome import FileOutcome, Outcome
 from dlclint.target import Soc
 
 if TYPE_CHECKING:
-    from dlclint.analysis.partition import Partition
+    from dlclint.analysis.subnets import Partition
 
 
 def render(outcome: Outcome, stream: TextIO | None) -> str:

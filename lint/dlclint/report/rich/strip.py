@@ -10,7 +10,7 @@ from rich.text import Text
 from dlclint.diagnostic import counted, size_text
 
 if TYPE_CHECKING:
-    from dlclint.analysis.partition import Partition, Subnet
+    from dlclint.analysis.subnets import Partition, Subnet
 
 _WIDTH = 72
 _NAMED = 8

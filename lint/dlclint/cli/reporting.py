@@ -1,0 +1,42 @@
+"""The reports of `dlclint check`: loaded while the models are linted, and written when they are."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+from dlclint.cli.output import deliver
+from dlclint.outcome import Outcome
+from dlclint.report.render import load, render
+
+
+def prepare(given: argparse.Namespace) -> None:
+    """Load what the report will need; where that fails, the report says so."""
+    with suppress(MemoryError, ImportError):
+        load("statistics" if given.statistics else "check", given.format)
+        if given.format == "rich":
+            # Imported here because the report prints tables for some models only, and there is time now.
+            import dlclint.report.rich.tables  # noqa: F401
+
+
+def write(
+    command: str, outcome: Outcome, reports: Sequence[tuple[str, str]], form: str, output: str | None
+) -> int:
+    """Write the further reports (format and file) and the main one; returns the exit status.
+
+    Args:
+        command: check or statistics, of which the main report is one.
+        outcome: what is reported.
+        reports: format and file of the further reports.
+        form: the format of the main report.
+        output: its file; None for standard output.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
+    for other, path in reports:
+        deliver(render("check", other, outcome, None), path)
+    deliver(render(command, form, outcome, sys.stdout if output is None else None), output)
+    return 1 if outcome.failed else 0
