@@ -165,12 +165,46 @@ def test_external_data_follow(tmp_path: Path) -> None:
     expected = values(source)
     (tmp_path / "b").mkdir()
     target = tmp_path / "b" / "out.onnx"
-    for suffix in ("data", "1.data", "2.data"):  # an older output never loses its data
+    for suffix in ("data", "1.data", "data"):  # no name that exists, and nothing that the new one replaces
         written = write_model(open_draft(source), target)
         assert written.data == target.with_name(f"out.onnx.{suffix}")
+        assert sorted(path.name for path in target.parent.iterdir()) == ["out.onnx", f"out.onnx.{suffix}"]
     for path in source.parent.iterdir():
         path.unlink()
     assert values(target) == expected
+
+
+@pytest.mark.parametrize(
+    "keep", ("another model", "a model above", "a hard link", "a name of the user's", "an unreadable model")
+)
+def test_data_that_something_else_may_name_stay(tmp_path: Path, keep: str) -> None:
+    source = external(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    target = tmp_path / "b" / "out.onnx"
+    write_model(open_draft(source), target)
+    data = target.with_name("out.onnx.data")
+    if keep == "another model":
+        target.with_name("copy.onnx").write_bytes(target.read_bytes())
+    elif keep == "a model above":
+        model = onnx.load(target, load_external_data=False)
+        for tensor in model.graph.initializer:
+            for entry in tensor.external_data:
+                entry.value = f"b/{entry.value}" if entry.key == "location" else entry.value
+        (tmp_path / "above.onnx").write_bytes(model.SerializeToString())
+    elif keep == "a hard link":
+        target.with_name("kept.data").hardlink_to(data)
+    elif keep == "an unreadable model":
+        target.write_bytes(b"\xff" + target.read_bytes())
+    else:
+        data = data.rename(target.with_name("weights.data"))
+        model = onnx.load(target, load_external_data=False)
+        for tensor in model.graph.initializer:
+            for entry in tensor.external_data:
+                entry.value = data.name if entry.key == "location" else entry.value
+        target.write_bytes(model.SerializeToString())
+    before = data.read_bytes()
+    write_model(open_draft(source), target)
+    assert data.read_bytes() == before
 
 
 def test_too_large_goes_external(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

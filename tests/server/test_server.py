@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import pytest_lsp
 from lsprotocol import types
@@ -128,6 +129,26 @@ async def test_a_quick_fix_makes_the_finding_go(client: LanguageClient, files: P
         )
     )
     assert [item.kind for item in whole or []] == [types.CodeActionKind.SourceFixAll]
+
+
+@pytest.mark.asyncio
+async def test_a_model_that_ends_onnx_does_not_end_the_server(client: LanguageClient, files: Path) -> None:
+    deadly = (files / "net.onnx").read_bytes()
+    proto = onnx.ModelProto.FromString(deadly)
+    proto.opset_import[0].version = 20
+    proto.graph.node.add(op_type="RegexFullMatch", input=["words"], output=["matches"])  # without its pattern
+    (files / "deadly.onnx").write_bytes(proto.SerializeToString())
+    path = files / "deadly.encodings"
+    path.write_text(json.dumps(OVERRIDES, indent=1), "utf-8")
+    uri = open_file(client, path)
+    assert {"encodings/unknown-tensor"} <= {item.code for item in await diagnostics(client, uri)}
+    other = open_file(client, files / "net.encodings")
+    assert {"encodings/unknown-tensor"} <= {item.code for item in await diagnostics(client, other)}
+    text = path.read_text("utf-8")
+    told = await client.text_document_hover_async(
+        types.HoverParams(types.TextDocumentIdentifier(uri), position(text, '"weight"'))
+    )
+    assert told is not None and "float[4,3,1,1]" in told.contents.value  # type: ignore[union-attr]
 
 
 @pytest.mark.asyncio

@@ -88,7 +88,7 @@ class Guard:
         except MemoryError:
             if not memory:
                 raise
-            how = self._ended[step] = takes_memory(memory)
+            how = self._ended[step] = takes_more(seconds, memory)
             raise Ended(how) from None
         finally:
             self._note(before, 0.0, 0)
@@ -135,14 +135,13 @@ def spot(*parts: object) -> str:
     return encoded.decode("utf-8")
 
 
-def takes_time(seconds: float) -> str:
-    """How a call ended that took too long."""
-    return f"takes more than {seconds:.3g} s"
+def takes_more(seconds: float, memory: int) -> str:
+    """How a call ended that took too much time or memory.
 
-
-def takes_memory(memory: int) -> str:
-    """How a call ended that took too much memory."""
-    return f"takes more than {memory >> 20} MiB of memory"
+    Which of the two limits it reaches first may depend on the machine, and what is said must not.
+    """
+    limits = [f"{seconds:.3g} s"] * bool(seconds) + [f"{memory >> 20} MiB of memory"] * bool(memory)
+    return f"takes more than {' or '.join(limits)}"
 
 
 class _NoLimits:

@@ -13,13 +13,13 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from dlclint.contained import channels
 from dlclint.contained.channels import channel, ready
 from dlclint.contained.deaths import Deaths, Died
-from dlclint.contained.guard import JOURNAL, Noted, Step, noted, takes_memory, takes_time
+from dlclint.contained.guard import JOURNAL, Noted, Step, noted, takes_more
 from dlclint.contained.watching import resident
 from dlclint.contained.worker import Reply, serve
 
@@ -117,16 +117,26 @@ class Worker:
         except (EOFError, OSError):
             raise self._death() from None
 
+    def wait(self) -> Reply:
+        """The answer, once it is there.
+
+        Raises:
+            Died: the worker did.
+        """
+        while not ready([self.channel], _TICK if WATCHES else None):
+            self.look()
+        return self.answer()
+
     def look(self) -> None:
         """Keep the limits of the current call; for systems that do not."""
         now = noted(self._journal)
         number, since, held = self._watched
         if not now.seconds or now.number != number:
             self._watched = (now.number, time.monotonic(), resident(self.pid) if now.seconds else 0)
-        elif time.monotonic() - since > now.seconds * _SLOWER:
-            self._killed = takes_time(now.seconds)
-        elif now.memory and resident(self.pid) - held > now.memory:
-            self._killed = takes_memory(now.memory)
+        elif time.monotonic() - since > now.seconds * _SLOWER or (
+            now.memory and resident(self.pid) - held > now.memory
+        ):
+            self._killed = takes_more(now.seconds, now.memory)
         if self._killed:
             self._kill(signal.SIGTERM if channels.SPAWNS else signal.SIGKILL)
 
@@ -173,7 +183,7 @@ def _cause(status: int, last: Noted) -> str:
     if status >= 0:
         return f"ends with status {status}"
     if -status == getattr(signal, "SIGPROF", 0):
-        return takes_time(last.seconds)
+        return takes_more(last.seconds, last.memory)
     if -status == getattr(signal, "SIGKILL", 0):
         return "was killed, as the system does when memory runs out"
     try:
@@ -231,13 +241,27 @@ def each(
     try:
         pool.start(min(workers, len(items)))
         if meanwhile is not None:
-            meanwhile()
+            with _undisturbed():
+                meanwhile()
         yield from pool.run()
     except BaseException:
         grace = _GRACE
         raise
     finally:
         pool.stop(grace)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let signals wait: the import system swallows what a handler raises at some of its places."""
+    if channels.SPAWNS:
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Pool:

@@ -2,7 +2,8 @@
 
 Bytes that the draft leaves alone are copied from the source file by the kernel. External data that
 are left alone stay where they are if the output lies beside its source, and otherwise are copied
-into one new file beside the output. A data file never takes the name of one that exists, so that
+into one new file beside the output. A data file never takes the name of one that exists, and the one of
+an output that is replaced goes last (`dlclint.model.superseded`), so that
 neither the source nor an older output can lose its data, whenever the process ends.
 """
 
@@ -80,7 +81,10 @@ def write_model(
             size = temporary.path.stat().st_size
             accept(temporary.path)
             _set_mode(temporary.path, path)
+            gone = _superseded(draft, path, temporary.path)
             temporary.put(path)
+            for file in gone:
+                file.unlink(missing_ok=True)
             _sync_folder(path.parent)
         except BaseException:
             if data is not None and data.created:
@@ -119,6 +123,16 @@ def _refuse_data_of(draft: Draft, path: Path) -> None:
                 continue
             if place.file.samefile(path):
                 raise CannotWrite(f"{path} holds the model's own external data; name another output")
+
+
+def _superseded(draft: Draft, path: Path, new: Path) -> list[Path]:
+    """The data files that nobody names any more once the new model stands at `path`."""
+    if not path.exists():
+        return []
+    # Imported here because few outputs are written twice.
+    from dlclint.model.superseded import superseded
+
+    return superseded(path, new, draft.path)
 
 
 def _same_source(draft: Draft) -> None:

@@ -10,7 +10,9 @@ import argparse
 import asyncio
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -20,12 +22,15 @@ from pygls.lsp.server import LanguageServer
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import job_for
 from dlclint.cli.main import parser
+from dlclint.contained.deaths import Died
+from dlclint.contained.standing import Beside
 from dlclint.diagnostic import plain
 from dlclint.encodings.recognition import model_beside
 from dlclint.engine.config import Config, ConfigError, find_config, load_config
 from dlclint.engine.job import Job
+from dlclint.own_rules import CRASHED
+from dlclint.server.asking import Opened, answer
 from dlclint.server.configuration import ConfigurationFile
-from dlclint.server.overrides import OverrideFile, Views
 from dlclint.server.positions import Positions
 from dlclint.server.wording import SOURCE
 from dlclint.version import __version__
@@ -42,8 +47,9 @@ class Server(LanguageServer):
 
     def __init__(self) -> None:
         super().__init__(SOURCE, __version__)
-        self.views = Views()
-        self.files: dict[str, tuple[int | None, OverrideFile]] = {}
+        self.worker = Beside()
+        self.open: set[str] = set()
+        """The override files that were asked about."""
         self.pending: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -51,22 +57,26 @@ class Server(LanguageServer):
         """The units that client and server count columns in."""
         return str(getattr(self.workspace.position_encoding, "value", self.workspace.position_encoding))
 
-    def override_file(self, uri: str) -> OverrideFile | None:
-        """The analysis of an open override file; None for other files.
+    def ask(self, uri: str, question: str, *arguments: object) -> Any:
+        """As `answered`; None where the process was ended, of which the findings tell."""
+        with suppress(Died):
+            return self.answered(uri, question, *arguments)
+        return None
+
+    def answered(self, uri: str, question: str, *arguments: object) -> Any:
+        """What is answered about an open override file by a process that its model may end; None for others.
 
         Raises:
             UsageError, ConfigError: the configuration cannot be followed.
+            Died: the process was ended, whatever was left out.
         """
         path = _path(uri)
         if path is None or path.suffix.lower() not in OVERRIDES:
             return None
+        self.open.add(uri)
         text = self.workspace.get_text_document(uri)
-        known = self.files.get(uri)
-        if known is not None and known[0] == text.version:
-            return known[1]
-        file = OverrideFile(_job(path), text.source, uri, self.views, self.units)
-        self.files[uri] = (text.version, file)
-        return file
+        opened = Opened(uri, text.version, text.source, self.units, _job(path))
+        return self.worker.ask(_state(opened.job.model), answer, question, opened, *arguments)
 
     def configuration_file(self, uri: str) -> ConfigurationFile | None:
         """An open configuration; None for other files."""
@@ -81,14 +91,12 @@ class Server(LanguageServer):
         if configuration is not None:
             return configuration.diagnostics()
         try:
-            file = self.override_file(uri)
-            return [] if file is None else file.diagnostics()
+            found: list[types.Diagnostic] = self.answered(uri, "diagnostics") or []
+            return found
         except (UsageError, ConfigError) as problem:
-            message = f"the configuration cannot be followed: {plain(str(problem), 400)}"
-            place = Positions("").token(0)
-            return [
-                types.Diagnostic(place, message, types.DiagnosticSeverity.Error, code="config", source=SOURCE)
-            ]
+            return [_of_file(f"the configuration cannot be followed: {plain(str(problem), 400)}", "config")]
+        except Died as died:
+            return [_of_file(f"linting {died.how} on this file with its model", CRASHED)]
 
     def lint_soon(self, uri: str, pause: float = PAUSE) -> None:
         """Lint a file after a pause, unless it changes before."""
@@ -106,7 +114,7 @@ class Server(LanguageServer):
 
     def forget(self, uri: str) -> None:
         """A file was closed."""
-        self.files.pop(uri, None)
+        self.open.discard(uri)
         waiting = self.pending.pop(uri, None)
         if waiting is not None:
             waiting.cancel()
@@ -116,6 +124,21 @@ class Server(LanguageServer):
 def _path(uri: str) -> Path | None:
     parts = urlsplit(uri)
     return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
+
+
+def _of_file(message: str, code: str) -> types.Diagnostic:
+    """A finding on a file as a whole."""
+    place = Positions("").token(0)
+    return types.Diagnostic(place, message, types.DiagnosticSeverity.Error, code=code, source=SOURCE)
+
+
+def _state(model: Path | None) -> tuple[str, int, int]:
+    """A model, and what changes where its file does."""
+    try:
+        state = None if model is None else model.stat()
+    except OSError:
+        state = None
+    return (str(model), 0, 0) if state is None else (str(model), state.st_mtime_ns, state.st_size)
 
 
 def _job(path: Path) -> Job:
@@ -147,8 +170,7 @@ def create() -> Server:
         # The configuration decides what is found in other files.
         path = _path(params.text_document.uri)
         if path is not None and path.name == CONFIGURATION:
-            for uri in list(server.files):
-                del server.files[uri]
+            for uri in list(server.open):
                 server.lint_soon(uri, 0.0)
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
@@ -160,9 +182,8 @@ def create() -> Server:
         types.CodeActionOptions([types.CodeActionKind.QuickFix, types.CodeActionKind.SourceFixAll]),
     )
     def actions(params: types.CodeActionParams) -> list[types.CodeAction]:
-        file = server.override_file(params.text_document.uri)
+        made = server.ask(params.text_document.uri, "actions", params.range) or []
         wanted = params.context.only
-        made = [] if file is None else list(file.actions(params.range))
         return [action for action in made if not wanted or _is_wanted(action, wanted)]
 
     @server.feature(types.TEXT_DOCUMENT_HOVER)
@@ -172,8 +193,7 @@ def create() -> Server:
         if configuration is not None:
             told = configuration.hover(configuration.positions.offset(params.position))
             return None if told is None else types.Hover(told)
-        file = server.override_file(uri)
-        text = "" if file is None else file.hover(file.positions.offset(params.position))
+        text = server.ask(uri, "hover", params.position)
         return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, text)) if text else None
 
     @server.feature(
@@ -185,15 +205,14 @@ def create() -> Server:
         if configuration is not None:
             items = configuration.completions(configuration.positions.offset(params.position))
             return types.CompletionList(False, items)
-        file = server.override_file(uri)
-        items = [] if file is None else file.completions(file.positions.offset(params.position))
+        items = server.ask(uri, "completions", params.position) or []
         # As many as are sent; the next letter may let others in.
         return types.CompletionList(True, items)
 
     @server.feature(types.TEXT_DOCUMENT_DEFINITION)
     def related(params: types.DefinitionParams) -> list[types.Location]:
-        file = server.override_file(params.text_document.uri)
-        return [] if file is None else file.related(file.positions.offset(params.position))
+        found: list[types.Location] = server.ask(params.text_document.uri, "related", params.position) or []
+        return found
 
     return server
 
@@ -207,8 +226,9 @@ def _is_wanted(action: types.CodeAction, wanted: Sequence[types.CodeActionKind |
 
 def serve(_: argparse.Namespace) -> int:
     """Speak the protocol on standard input and output until the client ends it."""
+    server = create()  # first, so that its workers do not hold the client's streams open
     # Whatever else writes to standard output, native code included, must not stand between the messages.
     with os.fdopen(os.dup(1), "wb") as answers, os.fdopen(os.dup(0), "rb") as requests:
         os.dup2(2, 1)
-        create().start_io(requests, answers)
+        server.start_io(requests, answers)
     return 0

@@ -1,0 +1,50 @@
+"""The worker's side: override files and the models beside them, kept between questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from lsprotocol import types
+
+from dlclint.engine.job import Job
+from dlclint.server.overrides import OverrideFile, Views
+
+
+class Opened(NamedTuple):
+    """An override file as it stands in the editor, and what it is linted for."""
+
+    uri: str
+    version: int | None
+    text: str
+    units: str
+    job: Job
+
+
+QUESTIONS: dict[str, Callable[..., Any]] = {
+    "diagnostics": lambda file: file.diagnostics(),
+    "actions": lambda file, wanted: list(file.actions(wanted)),
+    "hover": lambda file, position: file.hover(_offset(file, position)),
+    "completions": lambda file, position: file.completions(_offset(file, position)),
+    "related": lambda file, position: file.related(_offset(file, position)),
+}
+"""By name, because a function goes to a worker by its name."""
+_views = Views()
+_files: dict[str, tuple[Opened, OverrideFile]] = {}
+_KEPT = 20
+"""Files whose analysis is kept; an editor seldom has more open."""
+
+
+def _offset(file: OverrideFile, position: types.Position) -> int:
+    return file.positions.offset(position)
+
+
+def answer(question: str, opened: Opened, *arguments: Any) -> Any:
+    """What one of `QUESTIONS` returns; a file is analyzed again only where it or its options change."""
+    if len(_files) > _KEPT:
+        _files.clear()
+    known = _files.get(opened.uri)
+    if known is None or known[0] != opened:
+        file = OverrideFile(opened.job, opened.text, opened.uri, _views, opened.units)
+        known = _files[opened.uri] = (opened, file)
+    return QUESTIONS[question](known[1], *arguments)
