@@ -34,8 +34,11 @@ class Changes:
     """Element types of tensors that held integers."""
 
     def call(self, tensor: Place, name: Place) -> None:
-        """Call a tensor by another name from now on."""
-        if tensor != name:
+        """Call a tensor by another name, unless that is called by its own: models may make names twice."""
+        current = name
+        while current != tensor and current in self.called:
+            current = self.called[current]
+        if current != tensor:
             self.called[tensor] = name
 
     def resolved(self, tensor: Place) -> Place:
