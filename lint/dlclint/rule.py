@@ -117,6 +117,8 @@ class Rule:
     about: About = About.ADVICE
     follows: Mapping[str, Reach] = field(default_factory=dict)
     """Rules whose findings may be the cause of its own, and how near they must be."""
+    weights: bool = False
+    """Whether it reads weights, without which it says less or nothing."""
 
     @property
     def family(self) -> str:
@@ -145,11 +147,13 @@ def rule(
     fix: Iterable[Safety] = (),
     about: About = About.ADVICE,
     follows: Mapping[str, Reach] | None = None,
+    weights: bool = False,
 ) -> Callable[[Callable[..., Iterator[Finding]]], Rule]:
     """Mark a function as a rule.
 
     `fix` says how safe the fixes of a model are that its findings may carry, `about` what they are about,
     `follows` which rules' findings may be their cause: reports put them there and count them with it.
+    `weights` whether it reads weights.
 
     Raises:
         ValueError: the function has no docstring; a rule without documentation is not a rule.
@@ -160,6 +164,6 @@ def rule(
         if not docs:
             raise ValueError(f"rule {check.__qualname__} has no docstring")
         name = check.__name__.replace("_", "-")
-        return Rule(name, subject, check, docs, frozenset(fix), about, follows or {})
+        return Rule(name, subject, check, docs, frozenset(fix), about, follows or {}, weights)
 
     return mark

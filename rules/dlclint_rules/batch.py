@@ -24,7 +24,7 @@ from dlclint_rules.shapes import (
 from dlclint_schemas.limitations import limit_table
 
 
-@rule(fix=[Safety.SAFE, Safety.UNSAFE], about=About.FILE)
+@rule(fix=[Safety.SAFE, Safety.UNSAFE], about=About.FILE, weights=True)
 def not_one(context: ModelContext) -> Iterator[Finding]:
     """The batch of an input is not 1.
 

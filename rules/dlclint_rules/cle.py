@@ -303,7 +303,7 @@ def folded_batchnorm(context: ModelContext) -> Iterator[Finding]:
         )
 
 
-@rule(about=About.SETTINGS, follows=here("quantization/channel-spread"))
+@rule(about=About.SETTINGS, follows=here("quantization/channel-spread"), weights=True)
 def would_help(context: ModelContext) -> Iterator[Finding]:
     """Weights lose precision that cross-layer equalization would give back.
 

@@ -175,7 +175,7 @@ def _after(node: Node) -> tuple[Node | None, bool]:
     return (producer if weighted else None), alone
 
 
-@rule(fix=[Safety.SAFE, Safety.UNSAFE])
+@rule(fix=[Safety.SAFE, Safety.UNSAFE], weights=True)
 def prelu(context: ModelContext) -> Iterator[Finding]:
     """PReLU or LeakyReLU where ReLU would be faster, or that cannot run inside its convolution.
 

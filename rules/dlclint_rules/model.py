@@ -402,7 +402,7 @@ def duplicate_name(context: ModelContext) -> Iterator[Finding]:
             names.setdefault(node.name, node.index)
 
 
-@rule(about=About.FILE)
+@rule(about=About.FILE, weights=True)
 def non_finite_weights(context: ModelContext) -> Iterator[Finding]:
     """A weight holds NaN or infinity.
 

@@ -82,7 +82,7 @@ def version_not_listed(context: ModelContext) -> Iterator[Finding]:
         )
 
 
-@rule(fix=[Safety.SAFE], about=About.CONVERSION, follows=anywhere("model/opset-too-new"))
+@rule(fix=[Safety.SAFE], about=About.CONVERSION, follows=anywhere("model/opset-too-new"), weights=True)
 def version_changed_structure(context: ModelContext) -> Iterator[Finding]:
     """The operator version is not listed and differs in structure from the listed ones.
 

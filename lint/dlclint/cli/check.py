@@ -42,6 +42,8 @@ def check(given: argparse.Namespace) -> Rest:
     chosen = listed(given.select) or list(config.select)
     ignored = [*listed(given.ignore), *config.ignore]
     jobs = list(jobs_of(given, config, chosen, ignored))
+    if given.no_weights:
+        jobs = [replace(job, weights=False) for job in jobs]
     if not given.all:
         jobs = [replace(job, listed=LISTED) for job in jobs]
     if given.confirm and any(job.others for job in jobs):

@@ -77,11 +77,12 @@ def jobs_of(
     Raises:
         UsageError: a path or an option cannot be followed.
     """
+    remote = [text for text in given.paths if is_remote(text)]
     paths = sorted(
-        set(files(given.paths))
+        set(files(text for text in given.paths if not is_remote(text)))
     )  # a report does not depend on the order in which a shell lists them
     models = [path for path in paths if not is_encodings(path)]
-    if given.encodings and len(models) != 1:
+    if given.encodings and len(models) + len(remote) != 1:
         raise UsageError("--encodings goes with one model; give one, or name both files alike")
     done: set[Path] = set()
     for path in models:
@@ -100,9 +101,19 @@ def jobs_of(
             model = model_beside(path)
             job = job_for(model or path, given, config, chosen, ignored, True)
             yield replace(job, path=path, kind="encodings", model=model)
+    if remote:
+        # Imported here because most files are at hand.
+        from dlclint.cli.remote import remote_jobs
+
+        yield from remote_jobs(remote, given, config, chosen, ignored)
 
 
-def files(paths: Sequence[str]) -> Iterator[Path]:
+def is_remote(text: str) -> bool:
+    """Whether a path is an address."""
+    return "://" in text and not Path(text).exists()
+
+
+def files(paths: Iterable[str]) -> Iterator[Path]:
     """The models and override files that paths name, folders searched.
 
     Raises:
@@ -110,6 +121,8 @@ def files(paths: Sequence[str]) -> Iterator[Path]:
     """
     for text in paths:
         path = Path(text)
+        if is_remote(text):
+            raise UsageError(f"{plain(text)}: only `dlclint check` reads addresses; download the file")
         if path.is_dir():
             found = sorted(p for p in path.rglob("*") if p.suffix in (".onnx", ".encodings") and p.is_file())
             if not found:

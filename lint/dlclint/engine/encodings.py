@@ -46,7 +46,7 @@ def _lint_for(
 ) -> FileOutcome:
     """Lint an override file that was read for one chip."""
     rules = chosen_rules(job.select, job.ignore, (ENCODINGS_GROUP,))
-    shown = plain(str(job.path), 500)
+    shown = job.shown
     context = context_of(job, document, view, LIMIT)
     found = Findings(job, _with_nodes(apply_rules(rules, Subject.ENCODINGS, context, shown), job, view))
     if view is not None and job.names:
@@ -83,7 +83,7 @@ def _with_nodes(found: Iterable[Diagnostic], job: Job, view: ModelView | None) -
 
 def lint_carried(job: Job, view: ModelView, carried: CarriedEncodings) -> list[Diagnostic]:
     """Lint what a model carries by QuantizeLinear and DequantizeLinear as if a file said it."""
-    shown = plain(str(job.path), 500)
+    shown = job.shown
     rules = chosen_rules(job.select, job.ignore, (ENCODINGS_GROUP,))
     try:
         context = context_of(job, carried.document, view.as_float, LIMIT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field, replace
 from pathlib import Path
 
+from dlclint.diagnostic import plain
 from dlclint.engine.ignores import Ignore
 from dlclint.model.dimensions import Dimensions
 from dlclint.target import Target
@@ -45,7 +46,23 @@ class Job:
     """Findings of one rule that are listed before the rest is only counted (None: all)."""
     others: tuple[Target, ...] = ()
     """The targets of further chips that the file is judged for; they differ from `target` in the chip."""
+    url: str = ""
+    """The address of a file that lies elsewhere; `path` is then host and path of it."""
+    beside: str = ""
+    """The address of its override file or its model, if that lies elsewhere too."""
+    weights: bool = True
+    """Whether weights may be read."""
 
     def for_each(self) -> tuple[Job, ...]:
         """One job for each chip."""
         return tuple(replace(self, target=target, others=()) for target in (self.target, *self.others))
+
+    @property
+    def shown(self) -> str:
+        """The file as reports show it."""
+        if not self.url:
+            return plain(str(self.path), 500)
+        # Imported here because most files are at hand.
+        from dlclint.remote.urls import shown
+
+        return shown(self.url)

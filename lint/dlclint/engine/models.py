@@ -26,15 +26,12 @@ SUMMARY = "the summary"
 def lint_model(job: Job) -> FileOutcome:
     """Lint one model."""
     rules = chosen_rules(job.select, job.ignore)
-    shown = plain(str(job.path), 500)
+    shown = job.shown
     try:
         with step(READING):
             model = read(job.path, job.dimensions)
     except Unreadable as problem:
-        file = FileContext(job.path, problem)
-        refused = Findings(job, apply_rules(rules, Subject.FILE, file, shown))
-        every = list(apply_rules(chosen_rules((), ()), Subject.FILE, file, shown))
-        return finish(job, shown, refused, verdict=unreadable(job.target, every))
+        return refused(job, problem)
     except Exception as error:  # whatever a hostile file does to the parsers, the other files go on
         return finish(job, shown, Findings(job, [crashed(READING, error, shown)]))
     view = ModelView(model, job.target, job.overrides)
@@ -49,7 +46,7 @@ def lint_model(job: Job) -> FileOutcome:
 
 def _lint_for(job: Job, view: ModelView, rules: tuple[Rule, ...]) -> FileOutcome:
     """Lint a model that was read for one chip."""
-    shown = plain(str(job.path), 500)
+    shown = job.shown
     model = view.model
     context = ModelContext(job.path, view, job.target)
     found = Findings(job, apply_rules(rules, Subject.MODEL, context, shown))
@@ -62,12 +59,20 @@ def _lint_for(job: Job, view: ModelView, rules: tuple[Rule, ...]) -> FileOutcome
     try:
         with step(SUMMARY):
             whole = with_causes([*found, *_hidden(job, view, rules, shown)], model)
-            parts = _overview(view, _refusals(whole))
+            parts = _overview(job, view, _refusals(whole))
             parts["verdict"] = verdict(view, job, whole, parts["support"])
     except Exception as error:
         found.add([crashed(SUMMARY, error, shown)])
         parts = {}
     return finish(job, shown, found, model, **parts)
+
+
+def refused(job: Job, problem: Unreadable) -> FileOutcome:
+    """The outcome of a file that cannot be read."""
+    file = FileContext(job.path, problem)
+    said = Findings(job, apply_rules(chosen_rules(job.select, job.ignore), Subject.FILE, file, job.shown))
+    every = list(apply_rules(chosen_rules((), ()), Subject.FILE, file, job.shown))
+    return finish(job, job.shown, said, verdict=unreadable(job.target, every))
 
 
 def _of_carried(job: Job, view: ModelView, shown: str) -> list[Diagnostic]:
@@ -107,7 +112,7 @@ def _refusals(found: Iterable[Diagnostic]) -> dict[tuple[str, int], str]:
     }
 
 
-def _overview(view: ModelView, refusals: Mapping[tuple[str, int], str]) -> dict[str, Any]:
+def _overview(job: Job, view: ModelView, refusals: Mapping[tuple[str, int], str]) -> dict[str, Any]:
     """What a report says of a model besides the findings, in accord with them."""
     target, model = view.target, view.model
     summary = ModelSummary(
@@ -120,7 +125,7 @@ def _overview(view: ModelView, refusals: Mapping[tuple[str, int], str]) -> dict[
         view.unlisted_ops,
     )
     return {
-        "notes": tuple(plain(note, 400) for note in (*model.notes, *_older(view))),
+        "notes": tuple(plain(note, 800) for note in (*model.notes, *_older(view), *_silent(job))),
         "summary": summary,
         "support": None if target.runtimes else view.support_matrix(refusals),
         "partitions": tuple(view.partition(r) for r in target.chosen if r is not Runtime.CPU),
@@ -133,3 +138,11 @@ def _older(view: ModelView) -> Iterator[str]:
     found = [f"{need.says} ({need.before_text})" for need in needs(view) if need.lacks(release) is False]
     if found:
         yield f"older releases of the SDK refuse {', '.join(found)}"
+
+
+def _silent(job: Job) -> Iterator[str]:
+    """The rules that say less, or nothing, because weights are not read."""
+    if not job.weights:
+        silent = [rule.id for rule in chosen_rules(job.select, job.ignore) if rule.weights]
+        if silent:
+            yield f"no weights are read (--no-weights), so these say less or nothing: {', '.join(silent)}"

@@ -11,7 +11,7 @@ from dlclint.analysis.plan.decide import chosen_runtime, make_plan
 from dlclint.analysis.plan.model import Asked, Choice, Obstacle, Plan
 from dlclint.analysis.plan.overrides import Overrides, overrides
 from dlclint.analysis.view import ModelView
-from dlclint.diagnostic import About, Diagnostic, Severity, plain
+from dlclint.diagnostic import About, Diagnostic, Severity
 from dlclint.encodings.reading import read_encodings
 from dlclint.engine.ignores import apply_ignores
 from dlclint.engine.job import Job
@@ -65,7 +65,7 @@ def plan_model(
         CannotConvert: the format version cannot say what was found.
     """
     view = ModelView(read(job.path, job.dimensions), job.target, job.overrides)
-    odd = list(misfits(view.model, job, plain(str(job.path), 500)))
+    odd = list(misfits(view.model, job, job.shown))
     if unknown := refused([odd]):
         raise UnknownNames(unknown)
     runtime, _ = chosen_runtime(view)
@@ -125,7 +125,7 @@ def _target(view: ModelView, choice: Choice, asked: Asked) -> Target:
 
 def _findings(view: ModelView, job: Job, rules: Sequence[Rule]) -> list[Diagnostic]:
     context = ModelContext(job.path, view, view.target)
-    shown = plain(str(job.path), 500)
+    shown = job.shown
     kept, _ = apply_ignores(apply_rules(rules, Subject.MODEL, context, shown), job.ignores, shown)
     return sorted(kept, key=Diagnostic.sort_key)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dlclint.contained.guard import is_guarded
-from dlclint.diagnostic import plain
 from dlclint.engine.job import Job
+from dlclint.model.access import weights
 from dlclint.outcome import FileOutcome
 
 if TYPE_CHECKING:
@@ -38,12 +38,23 @@ def _outcome(job: Job, reply: Reply | Died) -> FileOutcome:
 
     if not isinstance(reply, Died):
         return reply.value()  # type: ignore[no-any-return]
-    shown = plain(str(job.path), 500)
+    shown = job.shown
     return finish(job, shown, Findings(job, [crashed("linting", reply, shown)]))
 
 
 def lint(job: Job) -> FileOutcome:
     """Lint one model or override file in this process, which native code may end (see `run`)."""
+    with weights(job.weights):
+        if job.url:
+            # Imported here because most files are at hand.
+            from dlclint.engine.remote import lint_remote
+
+            return lint_remote(job, lint_local)
+        return lint_local(job)
+
+
+def lint_local(job: Job) -> FileOutcome:
+    """Lint a file that is at hand."""
     if job.kind == "encodings":
         # Imported here because numpy and the reader are needed for override files only.
         from dlclint.engine.encodings import lint_encodings

@@ -127,7 +127,7 @@ def _accuracy(target: Target, found: Sequence[Diagnostic]) -> Answer:
 
 def _next(view: ModelView, job: Job, found: Sequence[Diagnostic], converts: Answer) -> list[str]:
     """At most three commands, in the order in which they are worth doing."""
-    target, path = job.target, str(job.path)
+    target, path = job.target, job.shown if job.url else str(job.path)
     commands: list[list[str]] = []
     open_inputs = [
         (name, sizes) for name, sizes in shape_options(view, job.dimensions) if not _is_static(view, name)
@@ -136,6 +136,8 @@ def _next(view: ModelView, job: Job, found: Sequence[Diagnostic], converts: Answ
     given = dims or dimension_words(job.dimensions)
     if dims:
         commands.append(["dlclint", "check", *target_words(target), *dims, path])
+    if job.url:
+        return [plain(shlex.join(words), 2000) for words in commands]  # the others want the file at hand
     if any(map(_is_fixed, found)):
         fixed = str(job.path.with_name(f"{job.path.stem}.fixed.onnx"))
         options = [*target_words(target), *dimension_words(job.dimensions)]

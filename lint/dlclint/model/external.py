@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import onnx
 
 from dlclint.model.types import bits_per_element
+from dlclint.remote.errors import RemoteError
+from dlclint.remote.images import provide
 from dlclint_schemas.record import record
 
 
@@ -77,12 +79,15 @@ def resolve(tensor: onnx.TensorProto, folder: Path) -> ExternalData:
             f"a length of {length} bytes is declared, type and shape {list(tensor.dims)} ask for {size}"
         )
     try:
+        provide(folder, parts)
         resolved = file.resolve()
         if not resolved.is_relative_to(folder.resolve()):
             raise ExternalDataEscapes(f"location {location!r} is a link that lies outside the model's folder")
         if not resolved.is_file():
             raise ExternalDataMissing(f"{location!r} not found next to the model")
         available = resolved.stat().st_size
+    except RemoteError as error:
+        raise ExternalDataMissing(f"{location!r}: {error.message}") from None
     except OSError as error:
         raise ExternalDataMissing(f"{location!r} cannot be read: {error.strerror}") from None
     except RuntimeError:  # as Python up to 3.12 says of links in a circle

@@ -7,7 +7,7 @@ import mmap
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import onnx
 from google.protobuf.message import DecodeError, Message
@@ -24,6 +24,11 @@ from dlclint.model.inference import infer, infer_strictly, refine
 from dlclint.model.native import PARSER, Crashes
 from dlclint.model.protos import WirePath
 from dlclint.model.text import escaped
+from dlclint.remote import images
+from dlclint.remote.errors import RemoteError
+
+if TYPE_CHECKING:
+    from dlclint.remote.buffer import ImageBuffer
 
 _LFS = b"version https://git-lfs"
 _OTHER_FORMATS = (
@@ -98,10 +103,23 @@ def _parse(path: Path) -> tuple[onnx.ModelProto, dict[WirePath, wire.Payload], t
             text_format = TEXT_FORMATS.get(path.suffix.lower())
             if text_format is not None:
                 return _load(path, text_format), {}, ()
-            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            with _bytes_of(stream, path) as data:
                 return _parse_binary(data, path, head)
+    except RemoteError as error:
+        raise Unreadable(error.message, error.help) from None
     except OSError as error:
         raise Unreadable(f"cannot be read: {error.strerror or error}", "check the path") from None
+
+
+def _bytes_of(stream: BinaryIO, path: Path) -> mmap.mmap | ImageBuffer:
+    """The file as bytes that come when they are touched."""
+    image = images.image_of(path)
+    if image is None:
+        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    # Imported here because most models are at hand.
+    from dlclint.remote.buffer import ImageBuffer
+
+    return ImageBuffer(image)
 
 
 def _refuse_other_formats(head: bytes) -> None:
@@ -117,7 +135,7 @@ def _refuse_other_formats(head: bytes) -> None:
 
 
 def _parse_binary(
-    data: mmap.mmap, path: Path, head: bytes
+    data: wire.Buffer, path: Path, head: bytes
 ) -> tuple[onnx.ModelProto, dict[WirePath, wire.Payload], tuple[str, ...]]:
     again = "export or download the model again"
     try:
@@ -162,6 +180,7 @@ def _load(path: Path, form: str) -> onnx.ModelProto:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # onnx calls its own text form experimental
+            images.ensure_whole(path)
             if form == "protobuf":
                 body = path.read_bytes()
             else:
@@ -169,6 +188,8 @@ def _load(path: Path, form: str) -> onnx.ModelProto:
                 loaded = call(PARSER, onnx.load, path, format=form, load_external_data=False, size=size)
                 body = loaded.SerializeToString()
             return _parsed(escaped(body))
+    except RemoteError:
+        raise
     except Ended as ended:
         raise Unreadable(f"the parser of {form} {ended} on it", "export the model again") from None
     except Exception as error:  # each text form has a parser of its own, with errors of its own

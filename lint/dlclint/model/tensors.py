@@ -14,6 +14,7 @@ import onnx
 from onnx import numpy_helper
 
 from dlclint.model import external
+from dlclint.model.access import Withheld, reach
 from dlclint.model.protos import TensorField
 from dlclint.model.types import bits_per_element
 from dlclint.model.wire import Payload
@@ -137,6 +138,7 @@ class Tensor:
             dtype = self._stored_type()
             if self.count == 0:
                 return self._empty(dtype)
+            _reach(place[0], place[1], self.nbytes)
             mapped = np.memmap(place[0], np.uint8, "r", place[1], (self.nbytes,))
             values: Array = mapped.view(dtype).reshape(self.shape)
             return values
@@ -154,6 +156,7 @@ class Tensor:
             return self.payload.array()
         if self.payload is not None or place is not None:
             path, offset, size = place or (self.file, self.payload.offset, self.payload.size)  # type: ignore[union-attr]
+            _reach(path, offset, size)
             with path.open("rb") as stream:
                 stream.seek(offset)
                 body = stream.read(size)
@@ -221,6 +224,7 @@ class ChunkReader:
         path, offset, _ = place
         dtype = tensor._stored_type()
         left = tensor.nbytes
+        _reach(path, offset, left)
         if len(self._buffer) < min(self.size, left):
             self._buffer = np.empty(min(self.size, left), np.uint8)
         stream = self._opened(path)
@@ -239,6 +243,13 @@ class ChunkReader:
             self._stream = path.open("rb", buffering=0)
             self._file = path
         return self._stream
+
+
+def _reach(path: Path, offset: int, size: int) -> None:
+    try:
+        reach(path, offset, size)
+    except Withheld as problem:
+        raise Unavailable(str(problem)) from None
 
 
 def _field(field: int, body: bytes) -> bytes:

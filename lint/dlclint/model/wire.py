@@ -12,6 +12,7 @@ files parses the message.
 from __future__ import annotations
 
 import mmap
+from typing import TYPE_CHECKING
 
 from dlclint.model.protos import (
     AttributeField,
@@ -25,7 +26,10 @@ from dlclint.model.protos import (
 )
 from dlclint_schemas.record import record
 
-Buffer = bytes | mmap.mmap
+if TYPE_CHECKING:
+    from dlclint.remote.buffer import ImageBuffer
+
+    Buffer = bytes | mmap.mmap | ImageBuffer
 
 DESCEND = 4096
 """Messages up to this many bytes are kept as they are."""

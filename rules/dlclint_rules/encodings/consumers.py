@@ -141,7 +141,7 @@ def per_channel_consumer(context: EncodingsContext) -> Iterator[Finding]:
     yield from capped(context, wrong(), finding, "tensors")
 
 
-@encodings_rule(about=About.FORM)
+@encodings_rule(about=About.FORM, weights=True)
 def weights_clipped(context: EncodingsContext) -> Iterator[Finding]:
     """Weights lie outside the range that the file gives them.
 

@@ -177,7 +177,7 @@ def _own_bounds(node: Node) -> Interval:
     return interval(-math.inf if low is None else low, math.inf if high is None else high)
 
 
-@encodings_rule(about=About.ACCURACY)
+@encodings_rule(about=About.ACCURACY, weights=True)
 def bound_lost(context: EncodingsContext) -> Iterator[Finding]:
     """A Relu or Clip that is fused away has a range beyond its bound.
 

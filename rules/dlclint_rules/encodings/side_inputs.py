@@ -82,7 +82,7 @@ def needing(context: EncodingsContext, hexagon: int) -> Iterator[SideInput]:
                 yield side
 
 
-@encodings_rule(about=About.FORM)
+@encodings_rule(about=About.FORM, weights=True)
 def side_input(context: EncodingsContext) -> Iterator[Finding]:
     """A normalization's scale or a slope has a width, sign or zero point that HTP does not take.
 

@@ -17,7 +17,7 @@ from dlclint_rules.quantization.reporting import in_weights, option, others, qua
 from dlclint_schemas.thresholds import threshold
 
 
-@quantization_rule()
+@quantization_rule(weights=True)
 def bias_bits(context: ModelContext) -> Iterator[Finding]:
     """A bias at 8 bits errs by more than its layer can bear.
 
@@ -80,7 +80,7 @@ def _is_bad(row: BiasError) -> bool:
     return row.vanishing_share > threshold("vanishing_bias_share")
 
 
-@quantization_rule(about=About.ACCURACY)
+@quantization_rule(about=About.ACCURACY, weights=True)
 def fp16_overflow(context: ModelContext) -> Iterator[Finding]:
     """A number does not fit float16.
 

@@ -118,7 +118,9 @@ def _spread(norm: Node) -> float:
     return float(np.abs(factors).max()) / middle if middle else 0.0
 
 
-@quantization_rule(fix=[Safety.SAFE], about=About.ACCURACY, follows=here("model/non-finite-weights"))
+@quantization_rule(
+    fix=[Safety.SAFE], about=About.ACCURACY, follows=here("model/non-finite-weights"), weights=True
+)
 def mask_constant(context: ModelContext) -> Iterator[Finding]:
     """A mask's constant swallows the range of attention scores.
 

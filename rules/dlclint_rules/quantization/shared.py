@@ -28,7 +28,7 @@ from dlclint_rules.quantization.reporting import quantization_rule
 from dlclint_schemas.thresholds import threshold
 
 
-@quantization_rule(about=About.ACCURACY)
+@quantization_rule(about=About.ACCURACY, weights=True)
 def shared_grid(context: ModelContext) -> Iterator[Finding]:
     """Tensors of unlike ranges share one grid, whose step will swallow one of them.
 
@@ -66,7 +66,7 @@ def shared_grid(context: ModelContext) -> Iterator[Finding]:
             yield _guess(context, guess, wide_is_taken)
 
 
-@quantization_rule(about=About.ACCURACY)
+@quantization_rule(about=About.ACCURACY, weights=True)
 def shared_bias(context: ModelContext) -> Iterator[Finding]:
     """Ops share a stored bias though they will add it at different scales.
 

@@ -14,7 +14,7 @@ _NAMED = 5
 """Tensors that a message names."""
 
 
-@quantization_rule(about=About.ACCURACY)
+@quantization_rule(about=About.ACCURACY, weights=True)
 def spectrum(context: ModelContext) -> Iterator[Finding]:
     """A spectrum is computed inside the graph, which neither 8 nor 16 bits carry.
 

@@ -102,7 +102,7 @@ def _is_transform(weight: ConvertedWeight) -> bool:
     return is_transform(use.tensor, len(shape) == 2 and use.channels == shape[1] and use.axis in (1, -1))
 
 
-@quantization_rule()
+@quantization_rule(weights=True)
 def range_too_small(context: ModelContext) -> Iterator[Finding]:
     """A weight's range is below the documented minimum.
 
@@ -160,7 +160,7 @@ def _signal_of(weight: ConvertedWeight, span: float) -> float:
     return float((narrow if len(narrow) else weight.mean_square).mean())
 
 
-@quantization_rule(follows=here("model/non-finite-weights"))
+@quantization_rule(follows=here("model/non-finite-weights"), weights=True)
 def long_tail(context: ModelContext) -> Iterator[Finding]:
     """A few outliers make a weight's grid coarse.
 
@@ -211,7 +211,7 @@ def long_tail(context: ModelContext) -> Iterator[Finding]:
     )
 
 
-@quantization_rule(follows=here("model/non-finite-weights"))
+@quantization_rule(follows=here("model/non-finite-weights"), weights=True)
 def channel_spread(context: ModelContext) -> Iterator[Finding]:
     """The channels of a weight need ranges too different for one grid.
 
@@ -291,7 +291,7 @@ def _spread_help(context: ModelContext, weights: list[ConvertedWeight]) -> str:
     )
 
 
-@quantization_rule(follows=here("model/non-finite-weights", "quantization/long-tail"))
+@quantization_rule(follows=here("model/non-finite-weights", "quantization/long-tail"), weights=True)
 def bit_width(context: ModelContext) -> Iterator[Finding]:
     """The chosen width is too narrow for some weights.
 
@@ -355,7 +355,7 @@ def _packing(context: ModelContext, weights: list[ConvertedWeight]) -> Finding:
     )
 
 
-@quantization_rule()
+@quantization_rule(weights=True)
 def dead_channel(context: ModelContext) -> Iterator[Finding]:
     """Output channels of a weight are zero.
 

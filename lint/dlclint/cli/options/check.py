@@ -19,7 +19,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         meanwhile="dlclint.cli.reporting:prepare",
     )
     check.add_argument(
-        "paths", nargs="+", metavar="PATH", help="models, override files, or folders to search for them"
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="models, override files, or folders to search for them; also addresses (https, s3, gs, az, hf), "
+        "of a folder with / at the end, and patterns",
     )
     target = shared.add_target(check, several=True)
     target.add_argument(
@@ -34,7 +38,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         action="store_true",
         help="ask Qualcomm's backend for the SoC, and add its verdict to the findings",
     )
-    shared.add_rules(check)
+    rules = shared.add_rules(check)
+    rules.add_argument(
+        "--no-weights",
+        action="store_true",
+        help="read no weights: rules that need them say nothing, and the report names them",
+    )
     configuration = shared.add_configuration(check)
     configuration.add_argument(
         "--fail-on",

@@ -169,11 +169,12 @@ def add_configuration(command: argparse.ArgumentParser) -> argparse._ArgumentGro
     return configuration
 
 
-def add_rules(command: argparse.ArgumentParser) -> None:
-    """Selection of rules by id or family."""
+def add_rules(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Selection of rules by id or family; returns the group, for what only one command adds to it."""
     rules = command.add_argument_group("rules")
     rules.add_argument("--select", action="append", default=[], metavar="RULES", help="ids or families")
     rules.add_argument("--ignore", action="append", default=[], metavar="RULES", help="ids or families")
+    return rules
 
 
 def add_moments(group: argparse._ArgumentGroup, help: str) -> None:

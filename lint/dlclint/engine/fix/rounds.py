@@ -74,7 +74,7 @@ def findings(job: Job, rules: Sequence[Rule], subject: Subject, context: object)
     """What rules find in the file of a job, without what its configuration ignores."""
     return [
         found
-        for found in run_rules(rules, subject, context, plain(str(job.path), 500))
+        for found in run_rules(rules, subject, context, job.shown)
         if not any(ignore.matches(found.shown) for ignore in job.ignores)
     ]
 

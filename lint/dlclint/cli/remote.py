@@ -1,0 +1,123 @@
+"""From addresses to jobs."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path, PurePosixPath
+
+from dlclint.cli.errors import UsageError
+from dlclint.cli.jobs import is_remote, job_for
+from dlclint.encodings.recognition import ENCODINGS_SUFFIXES, MODEL_SUFFIXES
+from dlclint.engine.config import Config
+from dlclint.engine.job import Job
+from dlclint.remote import urls
+from dlclint.remote.errors import RemoteError
+from dlclint.remote.images import remove_dead
+from dlclint.remote.listing import listed, there
+
+_LISTED = (".onnx", ".encodings")
+"""Endings of what is linted of a folder."""
+
+
+def remote_jobs(
+    addresses: Sequence[str],
+    given: argparse.Namespace,
+    config: Config,
+    chosen: Sequence[str],
+    ignored: Sequence[str],
+) -> Iterator[Job]:
+    """One job per model and one per override file, as `jobs_of` makes them of files at hand.
+
+    Raises:
+        UsageError: an address names nothing that can be linted.
+    """
+    if getattr(given, "confirm", False):
+        raise UsageError("--confirm reads files at hand; download the models")
+    remove_dead()
+    named, single = _named(addresses)
+    models = [url for url in named if not _is_encodings(url)]
+    guessed = {url: _beside(url, ".encodings") for url in models}
+    # What a folder lists is known; beside an address that was given alone is looked for.
+    with _loading():
+        alone = models[0] if len(models) == 1 and set(models) == single else ""
+        unknown = [guessed[url] for url in models if url in single and not given.encodings]
+        known = set(named) | there(unknown, alone)
+    done: set[str] = set()
+    for url in models:
+        path = Path(urls.path_of(url))
+        section = config.section_for(path)
+        overrides, own = _overrides(url, given, section.encodings)
+        if not overrides and not own and guessed[url] in known:
+            overrides = guessed[url]
+        job = job_for(path, given, config, chosen, ignored, bool(overrides or own))
+        yield replace(job, url=url, beside=overrides, overrides=own)
+        if overrides:
+            done.add(overrides)
+            yield replace(
+                job, path=Path(urls.path_of(overrides)), url=overrides, beside=url, kind="encodings", names=()
+            )
+        elif own is not None:
+            raise UsageError(f"--encodings {own}: a model at an address goes with an override file beside it")
+    for url in named:
+        if _is_encodings(url) and url not in done:
+            model = next((other for other in models if _beside(other, ".encodings") == url), "")
+            path = Path(urls.path_of(url))
+            job = job_for(Path(urls.path_of(model)) if model else path, given, config, chosen, ignored, True)
+            yield replace(job, path=path, url=url, beside=model, kind="encodings")
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Load what linting models needs while answers are waited for; all of it is there at the end."""
+    thread = threading.Thread(target=import_module, args=("dlclint.engine.remote",), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def _named(addresses: Sequence[str]) -> tuple[list[str], set[str]]:
+    """The files that addresses name, in order, and those that were named themselves."""
+    known = (*MODEL_SUFFIXES, *ENCODINGS_SUFFIXES)
+    single: set[str] = set()
+    every: set[str] = set()
+    for text in addresses:
+        try:
+            found = listed(text, _LISTED)
+        except RemoteError as error:
+            raise UsageError(f"{error.message}; {error.help}") from None
+        if found == [text]:
+            if urls.path_of(text).suffix.lower() not in known:
+                raise UsageError(
+                    f"{urls.shown(text)}: no model format has this ending (known are {', '.join(known)}); "
+                    "that of a folder is /"
+                )
+            single.add(text)
+        every.update(found)
+    return sorted(every), single
+
+
+def _overrides(url: str, given: argparse.Namespace, configured: str) -> tuple[str, Path | None]:
+    """The override file that was named for a model: its address, or its path."""
+    name = given.encodings or configured
+    if not name:
+        return "", None
+    if is_remote(name):
+        if urls.beside(url, PurePosixPath(urls.name_of(name))) != name:
+            raise UsageError(f"--encodings {urls.shown(name)}: give one that lies beside the model")
+        return name, None
+    return "", Path(name)
+
+
+def _beside(url: str, suffix: str) -> str:
+    return urls.beside(url, PurePosixPath(urls.path_of(url).with_suffix(suffix).name))
+
+
+def _is_encodings(url: str) -> bool:
+    return urls.path_of(url).suffix.lower() in ENCODINGS_SUFFIXES

@@ -1,0 +1,65 @@
+"""Linting files that lie elsewhere, by images of them that hold what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from dlclint.engine.job import Job
+from dlclint.engine.models import refused
+from dlclint.model.reading import Unreadable
+from dlclint.outcome import FileOutcome
+from dlclint.remote import urls
+from dlclint.remote.errors import RemoteError
+from dlclint.remote.images import Folder, Image, folder_of
+
+
+def lint_remote(job: Job, lint: Callable[[Job], FileOutcome]) -> FileOutcome:
+    """Lint the file of a job that has an address, with what is beside it.
+
+    Args:
+        job: what to lint.
+        lint: lints a job without one.
+    """
+    try:
+        with folder_of(job.url) as folder:
+            outcome = lint(_at_hand(job, folder))
+            for image in folder.all:
+                image.reader.verify()
+                if image.problem is not None:
+                    raise image.problem
+            return replace(outcome, notes=(*outcome.notes, *_notes(folder)))
+    except RemoteError as error:
+        return refused(job, Unreadable(error.message, error.help))
+
+
+def _at_hand(job: Job, folder: Folder) -> Job:
+    """The job with the images for its files."""
+    own = _image(folder, job.url)
+    other = None
+    if job.beside:
+        other = _image(folder, job.beside)
+    if job.kind == "encodings":
+        own.ensure(0, own.size)
+        return replace(job, path=own.path, model=job.model if other is None else other.path)
+    if other is not None:
+        other.ensure(0, other.size)
+        return replace(job, path=own.path, overrides=other.path)
+    return replace(job, path=own.path)
+
+
+def _image(folder: Folder, url: str) -> Image:
+    image = folder.image(PurePosixPath(urls.name_of(url)))
+    if image is None:
+        raise RemoteError(f"{urls.shown(url)} does not exist", "check the address")
+    return image
+
+
+def _notes(folder: Folder) -> list[str]:
+    """What reading cost, and how it was done."""
+    read = sum(image.reader.traffic.bytes for image in folder.all)
+    requests = sum(image.reader.traffic.requests for image in folder.all)
+    size = sum(image.size for image in folder.all)
+    told = [image.reader.note for image in folder.all if image.reader.note]
+    return [*told, f"read {read:,} of {size:,} bytes in {requests} request{'s'[: requests != 1]}"]

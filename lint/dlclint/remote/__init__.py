@@ -1,0 +1,5 @@
+"""Files that lie elsewhere, read by ranges into sparse local images of themselves.
+
+An image has the size of the remote file and, of its bytes, those that were asked for. Whatever reads a model
+reads the image, and says before which bytes it needs (`dlclint.remote.images`).
+"""

@@ -1,0 +1,85 @@
+"""Which remote files an address names: a file, a folder, or what a pattern matches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import PurePosixPath
+
+from dlclint.remote import urls
+from dlclint.remote.errors import RemoteError
+from dlclint.remote.images import HEAD
+from dlclint.remote.reading import not_installed, opened, prepare, seconds
+
+DEPTH = 8
+"""Folders in folders that are searched."""
+_PROBES = 16
+_LOOK = 5.0
+"""Seconds that the look for a file beside a model may take."""
+
+
+def listed(url: str, suffixes: Iterable[str]) -> list[str]:
+    """The files that an address names, in order; those of a folder by their endings.
+
+    Raises:
+        RemoteError: it cannot be listed, or names nothing.
+    """
+    scheme = urls.scheme_of(url)
+    if scheme not in urls.SCHEMES:
+        known = ", ".join(f"{name}://" for name in urls.SCHEMES)
+        raise RemoteError(f"{scheme}:// is not read; known are {known}", "copy the files here")
+    is_pattern = bool(urls.GLOB.search(url if scheme in urls.STORES else url.partition("?")[0]))
+    if not url.endswith("/") and not is_pattern:
+        return [url]
+    try:
+        # Imported here because a single file is not looked for.
+        from dlclint.remote.stores import attempted, files_of
+
+        files, path = files_of(url)
+        limit = seconds() * 10  # a listing is many requests
+        if is_pattern:
+            found = attempted(urls.shown(url), limit, files, "glob", path)
+        else:
+            found = attempted(urls.shown(url), limit, files, "find", path, DEPTH)
+    except ImportError as error:
+        raise not_installed(scheme, error) from None
+    endings = tuple(suffixes)
+    start = url[: urls.GLOB.search(url).start()].rpartition("/")[0] if is_pattern else url.rstrip("/")  # type: ignore[union-attr]
+    within = sorted(
+        address
+        for address in {str(files.unstrip_protocol(name)) for name in found}
+        if address.lower().endswith(endings) and _is_within(address, start)
+    )
+    if not within:
+        raise RemoteError(
+            f"{urls.shown(url)}: no model is there", "check the address; that of a folder ends with /"
+        )
+    return within
+
+
+def _is_within(address: str, start: str) -> bool:
+    """Whether a link of a listing stays below the folder that was asked for."""
+    scheme, _, rest = start.partition("://")
+    if ".." in PurePosixPath(address).parts or not address.partition("://")[2].startswith(f"{rest}/"):
+        return False
+    schemes = {scheme, urls.scheme_of(address)}
+    return len(schemes) == 1 or schemes in ({"gs", "gcs"}, {"az", "abfs"})
+
+
+def there(addresses: Iterable[str], first: str = "") -> set[str]:
+    """Those of the addresses at which there is a file; `first` is opened while they are looked for."""
+
+    def look(url: str) -> bool:
+        try:
+            opened(url, 1, min(seconds(), _LOOK)).close()
+        except RemoteError:
+            return False  # whatever stops it stops the model too, and is told of that
+        return True
+
+    every = list(addresses)
+    if not every:
+        return set()
+    with ThreadPoolExecutor(min(_PROBES, len(every)) + bool(first)) as threads:
+        if first:
+            threads.submit(prepare, first, HEAD)
+        return {url for url, found in zip(every, threads.map(look, every), strict=True) if found}

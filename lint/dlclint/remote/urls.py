@@ -1,0 +1,57 @@
+"""Addresses of remote files: which are read, how they are shown, and those of the files beside them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+from dlclint.diagnostic import plain
+
+HTTP = ("http", "https")
+STORES = ("s3", "gs", "gcs", "az", "abfs", "hf")
+SCHEMES = (*HTTP, *STORES)
+GLOB = re.compile(r"[*?\[]")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def scheme_of(text: str) -> str:
+    """The scheme of an address; "" for a path of this machine."""
+    match = _SCHEME.match(text)
+    return match[1].lower() if match else ""
+
+
+def is_remote(text: str) -> bool:
+    """Whether a path of the command line is an address, be it of a scheme that is read or not."""
+    return bool(scheme_of(text))
+
+
+def shown(url: str) -> str:
+    """An address without user, password and query, which may hold credentials."""
+    parts = urlsplit(url) if scheme_of(url) in HTTP else None
+    if parts is None:
+        return plain(url, 500)
+    host = parts.netloc.rpartition("@")[2]
+    return plain(f"{parts.scheme}://{host}{unquote(parts.path)}", 500)
+
+
+def path_of(url: str) -> PurePosixPath:
+    """Host and path of an address, by which sections of a configuration and file names are told."""
+    return PurePosixPath(shown(url).partition("://")[2])
+
+
+def name_of(url: str) -> str:
+    """The file's own name."""
+    return path_of(url).name
+
+
+def beside(url: str, relative: PurePosixPath) -> str:
+    """The address of a file by its path relative to the folder of another; it keeps host and query.
+
+    `relative` neither is absolute nor climbs, as `dlclint.model.external` makes sure.
+    """
+    if scheme_of(url) not in HTTP:
+        return f"{url.rpartition('/')[0]}/{relative}"
+    parts = urlsplit(url)
+    folder = parts.path.rpartition("/")[0]
+    return urlunsplit((parts.scheme, parts.netloc, f"{folder}/{quote(str(relative))}", parts.query, ""))
