@@ -23,6 +23,7 @@ from dlclint.model.dimensions import Dimensions
 from dlclint.model.formats import MODEL_SUFFIXES
 from dlclint.outcome import FileOutcome
 from dlclint.own_rules import UNKNOWN_NAME
+from dlclint.remote import is_address
 from dlclint.rule import Rule
 from dlclint.target import Target
 
@@ -77,9 +78,9 @@ def jobs_of(
     Raises:
         UsageError: a path or an option cannot be followed.
     """
-    remote = [text for text in given.paths if is_remote(text)]
+    remote = [text for text in given.paths if is_address(text)]
     paths = sorted(
-        set(files(text for text in given.paths if not is_remote(text)))
+        set(files(text for text in given.paths if not is_address(text)))
     )  # a report does not depend on the order in which a shell lists them
     models = [path for path in paths if not is_encodings(path)]
     if given.encodings and len(models) + len(remote) != 1:
@@ -105,12 +106,10 @@ def jobs_of(
         # Imported here because most files are at hand.
         from dlclint.cli.remote import remote_jobs
 
-        yield from remote_jobs(remote, given, config, chosen, ignored)
+        def job_at(path: Path, overridden: bool) -> Job:
+            return job_for(path, given, config, chosen, ignored, overridden)
 
-
-def is_remote(text: str) -> bool:
-    """Whether a path is an address."""
-    return "://" in text and not Path(text).exists()
+        yield from remote_jobs(remote, given, config, job_at)
 
 
 def files(paths: Iterable[str]) -> Iterator[Path]:
@@ -121,7 +120,7 @@ def files(paths: Iterable[str]) -> Iterator[Path]:
     """
     for text in paths:
         path = Path(text)
-        if is_remote(text):
+        if is_address(text):
             raise UsageError(f"{plain(text)}: only `dlclint check` reads addresses; download the file")
         if path.is_dir():
             found = sorted(p for p in path.rglob("*") if p.suffix in (".onnx", ".encodings") and p.is_file())

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import is_remote, job_for
 from dlclint.encodings.recognition import ENCODINGS_SUFFIXES, MODEL_SUFFIXES
 from dlclint.engine.config import Config
 from dlclint.engine.job import Job
-from dlclint.remote import urls
+from dlclint.remote import is_address, urls
 from dlclint.remote.errors import RemoteError
 from dlclint.remote.images import remove_dead
 from dlclint.remote.listing import listed, there
@@ -28,10 +27,11 @@ def remote_jobs(
     addresses: Sequence[str],
     given: argparse.Namespace,
     config: Config,
-    chosen: Sequence[str],
-    ignored: Sequence[str],
+    job_at: Callable[[Path, bool], Job],
 ) -> Iterator[Job]:
     """One job per model and one per override file, as `jobs_of` makes them of files at hand.
+
+    `job_at` makes the job of a model by its path, and whether it has an override file.
 
     Raises:
         UsageError: an address names nothing that can be linted.
@@ -54,7 +54,7 @@ def remote_jobs(
         overrides, own = _overrides(url, given, section.encodings)
         if not overrides and not own and guessed[url] in known:
             overrides = guessed[url]
-        job = job_for(path, given, config, chosen, ignored, bool(overrides or own))
+        job = job_at(path, bool(overrides or own))
         yield replace(job, url=url, beside=overrides, overrides=own)
         if overrides:
             done.add(overrides)
@@ -67,7 +67,7 @@ def remote_jobs(
         if _is_encodings(url) and url not in done:
             model = next((other for other in models if _beside(other, ".encodings") == url), "")
             path = Path(urls.path_of(url))
-            job = job_for(Path(urls.path_of(model)) if model else path, given, config, chosen, ignored, True)
+            job = job_at(Path(urls.path_of(model)) if model else path, True)
             yield replace(job, path=path, url=url, beside=model, kind="encodings")
 
 
@@ -108,7 +108,7 @@ def _overrides(url: str, given: argparse.Namespace, configured: str) -> tuple[st
     name = given.encodings or configured
     if not name:
         return "", None
-    if is_remote(name):
+    if is_address(name):
         if urls.beside(url, PurePosixPath(urls.name_of(name))) != name:
             raise UsageError(f"--encodings {urls.shown(name)}: give one that lies beside the model")
         return name, None

@@ -21,11 +21,6 @@ def scheme_of(text: str) -> str:
     return match[1].lower() if match else ""
 
 
-def is_remote(text: str) -> bool:
-    """Whether a path of the command line is an address, be it of a scheme that is read or not."""
-    return bool(scheme_of(text))
-
-
 def shown(url: str) -> str:
     """An address without user, password and query, which may hold credentials."""
     parts = urlsplit(url) if scheme_of(url) in HTTP else None
