@@ -18,7 +18,7 @@ from dlclint.cli.main import main
 from dlclint.engine.job import Job
 from dlclint.engine.run import lint
 from dlclint.outcome import FileOutcome
-from dlclint.remote import reading, urls
+from dlclint.remote import opening, urls
 
 pytest.importorskip("aiohttp", reason="dlclint[remote] is not installed")
 
@@ -27,7 +27,7 @@ SECONDS = 1.0
 
 @pytest.fixture(autouse=True)
 def in_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(reading.TIMEOUT, str(SECONDS))
+    monkeypatch.setenv(opening.TIMEOUT, str(SECONDS))
 
 
 def job(url: str, **settings: Any) -> Job:
@@ -73,7 +73,7 @@ def test_the_structure_alone_is_a_small_part(root: Path) -> None:
     with serving(root) as served:
         lint(job(f"{served.url}/m.onnx", weights=False))
     assert served.sent < path.stat().st_size / 8
-    assert len(served.requests) <= 10
+    assert len(served.requests) <= 20  # of 60 large weights
 
 
 def test_external_data_and_overrides_are_found_beside_the_model(
@@ -370,7 +370,7 @@ def test_what_served_counts(root: Path) -> None:
     """The server that the figures rest on counts what it sends."""
     (root / "file").write_bytes(bytes(1000))
     with serving(root) as served:
-        opened = reading.opened(f"{served.url}/file", 100)
+        opened = opening.opened(f"{served.url}/file", 100)
         taken: list[tuple[int, bytes]] = []
         opened.read([(200, 250), (900, 1000)], lambda offset, data: taken.append((offset, data)))
     assert isinstance(served, Served)

@@ -16,7 +16,7 @@ from dlclint.remote.errors import RemoteError
 from dlclint.remote.images import BLOCK, Image
 from dlclint.remote.multipart import Malformed, parts_of
 from dlclint.remote.prediction import BEFORE, WINDOW, Prediction
-from dlclint.remote.reading import Sink, Traffic
+from dlclint.remote.reader import Sink, Traffic
 
 
 class FromMemory:

@@ -13,7 +13,7 @@ from served_models import layered
 from dlclint.cli.main import main
 from dlclint.engine.job import Job
 from dlclint.engine.run import lint
-from dlclint.remote import reading, urls
+from dlclint.remote import opening, urls
 
 pytest.importorskip("s3fs", reason="dlclint[remote] is not installed")
 server = pytest.importorskip("moto.server", reason="moto is not installed")
@@ -109,7 +109,7 @@ def test_a_store_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secretsecret")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv(reading.TIMEOUT, "1")
+    monkeypatch.setenv(opening.TIMEOUT, "1")
     (finding,) = lint(job("m.onnx")).diagnostics
     assert finding.rule == "model/unreadable"
     assert "secretsecret" not in repr(finding)

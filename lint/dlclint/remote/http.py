@@ -13,9 +13,8 @@ import fsspec
 
 from dlclint.remote import urls
 from dlclint.remote.errors import Changed, NotThere, RemoteError
-from dlclint.remote.images import LARGEST_WHOLE
 from dlclint.remote.multipart import Malformed, parts_of
-from dlclint.remote.reading import REQUEST, Sink, Traffic
+from dlclint.remote.reader import LARGEST_WHOLE, REQUEST, Sink, Traffic
 
 _LARGEST = 128 << 30
 """Bytes of a file; what declares more is not believed."""
@@ -46,7 +45,7 @@ class _Again(Exception):
 
 
 class HttpReader:
-    """See `dlclint.remote.reading.Reader`."""
+    """See `dlclint.remote.reader.Reader`."""
 
     def __init__(self, url: str, head: int, seconds: float) -> None:
         self.traffic = Traffic()

@@ -13,16 +13,15 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
 from dlclint.remote.errors import NotThere, RemoteError
+from dlclint.remote.reader import LARGEST_WHOLE
 
 if TYPE_CHECKING:
-    from dlclint.remote.reading import Reader
+    from dlclint.remote.reader import Reader
 
 BLOCK = 1 << 12
 """Bytes that are there or not as one."""
 HEAD = 256 << 10
 """Bytes of a file that are read to begin with: the structure of most models."""
-LARGEST_WHOLE = 256 << 20
-"""Bytes of a file that is read whole: its server knows no ranges, or its form knows no skipping."""
 _ROUNDED = 32 << 10
 """Single reads are at least so long, because small tensors stand together."""
 _FILES = 100
@@ -136,7 +135,7 @@ class Folder:
                     raise RemoteError(f"more than {_FILES} files are named beside the model", "copy it here")
                 # Imported here because it takes longer than most files that are at hand take to lint.
                 from dlclint.remote import urls
-                from dlclint.remote.reading import opened
+                from dlclint.remote.opening import opened
 
                 try:
                     reader = opened(urls.beside(self.url, relative), head)

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from dlclint.remote import urls
 from dlclint.remote.errors import RemoteError
 from dlclint.remote.images import HEAD
-from dlclint.remote.reading import not_installed, opened, prepare, seconds
+from dlclint.remote.opening import not_installed, opened, prepare, seconds
 
 DEPTH = 8
 """Folders in folders that are searched."""

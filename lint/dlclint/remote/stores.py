@@ -12,7 +12,7 @@ from fsspec.core import url_to_fs
 
 from dlclint.remote import urls
 from dlclint.remote.errors import Changed, NotThere, RemoteError
-from dlclint.remote.reading import REQUEST, Sink, Traffic
+from dlclint.remote.reader import REQUEST, Sink, Traffic
 
 _PIECE = 8 << 20
 _AT_ONCE = 8
@@ -24,7 +24,7 @@ _PINS = ("ETag", "etag", "VersionId", "version_id", "generation", "blob_id", "oi
 
 
 class StoreReader:
-    """See `dlclint.remote.reading.Reader`."""
+    """See `dlclint.remote.reader.Reader`."""
 
     def __init__(self, url: str, head: int, seconds: float) -> None:
         self.traffic = Traffic()

@@ -3,61 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from dlclint.remote import urls
 from dlclint.remote.errors import RemoteError
+from dlclint.remote.reader import Reader
 
-Sink = Callable[[int, bytes], None]
-"""Takes bytes and where in the file they lie."""
-REQUEST = 256 << 10
-"""Bytes that cost about as much as a request."""
 TIMEOUT = "DLCLINT_REMOTE_TIMEOUT"
 """The environment variable for the seconds that one read may take, retries included."""
 _SECONDS = 30.0
-
-
-class Traffic:
-    """What reading cost so far."""
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self.bytes = 0
-        self.trips = 0
-        """Reads that waited for the one before."""
-
-
-class Reader(Protocol):
-    """One open remote file, whose size is known and which stays the same file."""
-
-    size: int
-    first: list[tuple[int, bytes]]
-    """What was read to open it."""
-    traffic: Traffic
-    note: str
-    """What the reader of a report should know of how it was read; "" for nothing."""
-
-    @property
-    def near(self) -> int:
-        """Bytes between two ranges that are read with them, because another request costs more."""
-
-    def read(self, ranges: Sequence[tuple[int, int]], sink: Sink) -> None:
-        """Read ranges, all at once; each is from its first byte to before its last.
-
-        Raises:
-            RemoteError: they cannot be had, or the file has changed.
-        """
-
-    def verify(self) -> None:
-        """Make sure that the file is still the one that was opened, where the reads did not.
-
-        Raises:
-            Changed: it is not.
-        """
-
-    def close(self) -> None:
-        """Let go of the file."""
 
 
 def seconds() -> float:
