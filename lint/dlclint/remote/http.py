@@ -87,7 +87,7 @@ class HttpReader:
     async def _first(self, head: int) -> None:
         async with self._request([(0, head)]) as answer:
             self._expect_file(answer)
-            if answer.status == 416:  # what an empty file has is no range
+            if answer.status == 416:  # an empty file has no range
                 self._pin = _pin_of(answer)
                 return
             if answer.status == 206:
@@ -294,7 +294,7 @@ class HttpReader:
             except aiohttp.TooManyRedirects:
                 raise RemoteError(f"{self._shown} leads from one address to the next without end") from None
             except aiohttp.InvalidURL:
-                raise RemoteError(f"{self._shown} is no address", "check its spelling") from None
+                raise RemoteError(f"{self._shown} is not an address", "check its spelling") from None
             except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError):
                 raise RemoteError(f"{self._shown}: the server's certificate is not trusted") from None
             except aiohttp.ClientConnectorDNSError:
