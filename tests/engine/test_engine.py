@@ -237,9 +237,11 @@ def test_an_override_file_alone_needs_no_onnx() -> None:
     Path("alone.encodings").write_text(text)
     code = (
         "import sys; from dlclint.cli.check import check; from dlclint.cli.main import parser\n"
+        "from dlclint.cli.apart import function_of\n"
         "from dlclint.contained.guard import JOURNAL, Guard, put_guard\n"
         "put_guard(Guard(bytearray(JOURNAL), {}))\n"
-        "check(parser().parse_args(['check', '--format', sys.argv[1], sys.argv[2]]))\n"
+        "rest = check(parser().parse_args(['check', '--format', sys.argv[1], sys.argv[2]]))\n"
+        "function_of(rest.function)(*rest.arguments)\n"
         "print('\\n', sorted({'onnx', 'google.protobuf', 'jsonschema'} & set(sys.modules)))"
     )
     Path("with.encodings").write_text(text)

@@ -6,9 +6,10 @@ Most questions are about few tensors, and an estimate needs nothing of what stan
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from dlclint.model.graph import Node
+if TYPE_CHECKING:
+    from dlclint.model.graph import Node
 
 Found = TypeVar("Found")
 
