@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from dlclint.cli.apart import Rest
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import config_of, inputs_of, jobs_of, listed, refuse_unknown, rules_of
+from dlclint.cli.jobs import config_of, inputs_of, jobs_of, listed, refuse_unknown, rules_of, shard_of
 from dlclint.cli.output import Output, guard
 from dlclint.diagnostic import Severity, plain
 from dlclint.engine.registry import ENCODINGS_GROUP, GROUP
@@ -42,6 +42,8 @@ def check(given: argparse.Namespace) -> Rest:
     chosen = listed(given.select) or list(config.select)
     ignored = [*listed(given.ignore), *config.ignore]
     jobs = list(jobs_of(given, config, chosen, ignored))
+    if given.shard:
+        jobs = shard_of(jobs, given.shard)
     if given.no_weights:
         jobs = [replace(job, weights=False) for job in jobs]
     if not given.all:

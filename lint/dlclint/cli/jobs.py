@@ -112,6 +112,29 @@ def jobs_of(
         yield from remote_jobs(remote, given, config, job_at)
 
 
+def shard_of(jobs: Sequence[Job], text: str) -> list[Job]:
+    """The jobs of one part of several; a model and its override file stay together.
+
+    `text` is `K/N`. Which part a file is in depends on its place among the files alone, so that parts which
+    are given the same paths share nothing and leave nothing out.
+
+    Raises:
+        UsageError: it is not such a part.
+    """
+    number, slash, count = text.partition("/")
+    whole = bool(slash) and number.isascii() and count.isascii() and number.isdecimal() and count.isdecimal()
+    if not whole or not 1 <= int(number) <= int(count):
+        raise UsageError(f"--shard {plain(text)}: give K/N with K from 1 to N, such as 1/4")
+    units: list[list[Job]] = []
+    for job in jobs:
+        follows = job.kind == "encodings" and units and units[-1][0].kind == "model"
+        if follows and (job.model == units[-1][0].path or (job.url and job.beside == units[-1][0].url)):
+            units[-1].append(job)
+        else:
+            units.append([job])
+    return [job for unit in units[int(number) - 1 :: int(count)] for job in unit]
+
+
 def files(paths: Iterable[str]) -> Iterator[Path]:
     """The models and override files that paths name, folders searched.
 

@@ -79,4 +79,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="list every finding, place and consequence; else groups are folded, and those of one rule "
         "beyond 1,000 in a file only counted",
     )
+    output.add_argument(
+        "--shard",
+        metavar="K/N",
+        help="lint the K-th of N parts of the files, such as 1/4, for a matrix of CI jobs",
+    )
     output.add_argument("-j", "--jobs", type=int, metavar="N", help="files linted at once")
