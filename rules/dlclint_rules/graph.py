@@ -330,11 +330,14 @@ _SAME_SIZE = 1e-4
 def wide_inputs(context: ModelContext) -> Iterator[Finding]:
     """Inputs or outputs of the model are 64-bit integers.
 
-    Why: the runtimes have no 64-bit integers. Compilers ask for `--truncate_64bit_io` ("Must use
-    --truncate_64bit_io when input tensors have type int64"), and the inputs and outputs are int32 then: raw
-    files written as int64 hold twice the bytes that are read.
-    What to do: cast to int32 at the model's edge, or pass the option; write raw inputs as int32, and read
-    raw outputs as int32.
+    Why: the runtimes have no 64-bit integers. AI Hub asks for `--truncate_64bit_io` ("Must use
+    --truncate_64bit_io when input tensors have type int64"), the converters take `--input_dtype NAME int32`
+    (SNPE) and `--source_model_input_datatype NAME int32` (QAIRT), and the inputs and outputs are int32 then:
+    raw files written as int64 hold twice the bytes that are read. The quantizers and net-run read raw files
+    as float32 unless `--use_native_input_files` is given.
+    What to do: cast to int32 at the model's edge, or pass the options; write raw inputs as int32 with
+    `--use_native_input_files`, and read raw outputs as int32 with `--use_native_output_files`. `dlclint
+    plan` prints the commands.
     """
     graph = context.view.model.graph
     for kind, names in (("input", graph.inputs), ("output", graph.outputs)):
@@ -351,8 +354,8 @@ def wide_inputs(context: ModelContext) -> Iterator[Finding]:
                 Severity.WARNING if kind == "input" else Severity.INFO,
                 Source("qualcomm/ai-hub-models#68", "--truncate_64bit_io"),
                 Confidence.FIELD_REPORTED,
-                help=f"{raw} the raw files as int32 (4 bytes an element), and pass --truncate_64bit_io where "
-                "the compiler asks for it",
+                help=f"{raw} the raw files as int32 (4 bytes an element), with --use_native_{kind}_files of "
+                "the tools, which else take float32; AI Hub wants --truncate_64bit_io",
                 tensor=wide[0],
                 evidence={f"{kind}s": wide},
             )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, layers_of
 from dlclint.analysis.matching.terms import sole_reader
 from dlclint.analysis.partition import bytes_of
@@ -18,7 +19,7 @@ from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import DlcKind, Runtime
 from dlclint_rules import repairs
 from dlclint_schemas.forms import htp_forms
-from dlclint_schemas.precision import SUPPLEMENT, compiled_at, rank_limit
+from dlclint_schemas.precision import SUPPLEMENT, compiled_at, rank_limit, wide_weights
 from dlclint_schemas.record import record
 from dlclint_schemas.releases import Release, rank_changes
 
@@ -230,6 +231,36 @@ def unfused_activation(context: ModelContext) -> Iterator[Finding]:
         node=found[0],
         evidence={"nodes": len(found), "bytes": moved},
     )
+
+
+@rule(about=About.SETTINGS)
+def wide_steps(context: ModelContext) -> Iterator[Finding]:
+    """16-bit weights reach steps that HTP does not compute with.
+
+    Why: HTP's 16-bit weights go from -0x8000 to 0x7F7F, and a symmetric encoding goes to 0x7FFF. The
+    validator and the compiler take such weights without a word (measured with QNN 2.51), so that nothing
+    before the device shows it.
+    What to do: give the quantizer `--restrict_quantization_steps` with those ends ("-0x8000,0x7F7F" for
+    snpe-dlc-quant, "-0x8000 0x7F7F" for qairt-quantizer) and symmetric weights; `dlclint plan` prints it.
+    """
+    kind = context.target.kind
+    if not kind.quantize or kind.weights_bitwidth != 16 or not context.target.means(Runtime.HTP):
+        return
+    nodes = [
+        node
+        for op in sorted(wide_weights().ops)
+        for node in context.view.as_float.by_op.get(op, ())
+        if is_static(node.graph, node.input(1), context.view.folded)
+    ]
+    if nodes:
+        yield Finding(
+            f"16-bit weights of {counted(len(nodes), 'node')} may pass step 0x7F7F, the last that HTP has",
+            Severity.INFO,
+            Source("80-63442-10 Rev AL, HTP", "Precision"),
+            help="--restrict_quantization_steps keeps them within, for symmetric weights (dlclint plan)",
+            node=nodes[0],
+            evidence={"nodes": len(nodes)},
+        )
 
 
 def _asked(kind: DlcKind) -> str:

@@ -14,6 +14,7 @@ from awkward import awkward, uneven
 from dlclint.analysis.plan.commands import command
 from dlclint.cli.main import main
 from dlclint_schemas.quantization import tool_options
+from dlclint_schemas.releases import option_times
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
 SAMPLES = Path(__file__).parents[2].parent / "shared" / "samples" / "models"
@@ -77,6 +78,8 @@ def test_options_are_on_the_tools_page_and_agree(model: str, capsys: pytest.Capt
             rows = tool_options(made["tool"])
             names = [option[0] for option in made["options"]]
             for name, *values in made["options"]:
+                if name in option_times(made["tool"]):
+                    continue  # a newer page than the one that was read whole has it
                 row = rows[name]
                 assert not row.get("deprecated"), name
                 assert bool(values) == row["takes_value"], name

@@ -14,10 +14,13 @@ from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import KEEPS_AXES, LAYOUT_SENSITIVE
 
 
-def image_tensors(graph: Graph) -> frozenset[str]:
-    """Names of the 4-D tensors of a graph that lie in NCHW."""
+def image_tensors(graph: Graph, *, assumed: bool = True) -> frozenset[str]:
+    """Names of the 4-D tensors of a graph that lie in NCHW.
+
+    Without `assumed`, only those that meet an op which says so.
+    """
     beside: dict[str, list[str]] = defaultdict(list)
-    seeds = [name for name in graph.inputs if graph.rank(name) == 4]
+    seeds = [name for name in graph.inputs if assumed and graph.rank(name) == 4]
     for node in graph.nodes:
         names = _images_of(node)
         if node.op_type in LAYOUT_SENSITIVE:

@@ -22,6 +22,8 @@ def commands(document: EncodingsDocument, model: str) -> tuple[str, ...]:
         f" (default {snpe['--override_params']['default']}: without it the file has no effect)",
         f"QAIRT: qairt-converter --input_network {model} --quantization_overrides {file}, then"
         " qairt-quantizer --input_list LIST, without --ignore_quantization_overrides",
+        "once encodings are given qairt-converter makes float16 of what stays float, by default;"
+        " --float_bitwidth 32 keeps float32",
     ]
     needs = " and ".join(snpe["--float_fallback"]["requires"])
     forbids = " and ".join(snpe["--float_fallback"]["conflicts_with"])

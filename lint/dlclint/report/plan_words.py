@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dlclint.analysis.plan.inputs import RawInput
 from dlclint.analysis.plan.model import MEASUREMENT, Advice, Obstacle, Plan
 from dlclint.diagnostic import plain
 
@@ -11,6 +12,16 @@ WARNINGS = 5
 """Rules that warn and are quoted to people; the others are named."""
 LAYERS = 5
 """Worst layers shown to people; programs get all."""
+
+
+INPUTS = 8
+"""Inputs of which people are told how raw files lie; programs get all."""
+
+
+def raw_text(read: RawInput) -> str:
+    """How a family of tools reads the raw files of an input."""
+    layout = f"{read.layout} " * bool(read.layout)
+    return f"raw files of {plain(read.name)}: {read.element} {layout}{','.join(read.shape)}"
 
 
 COLUMNS = ("what", "choose", "why")
@@ -47,8 +58,9 @@ def _decibels(value: float | None) -> str:
 def title(plan: Plan) -> str:
     soc = plan.target.soc
     where = f"{soc}, {soc.hexagon_text}, " if soc is not None else ""
+    release = f"SDK {plan.target.release.name}{'' if plan.target.sdk else ' (the newest known)'}"
     measured = f"; measured on {plan.inputs}" if plan.inputs else ""
-    return f"{plain(plan.path, 500)} for {where}runtime {plan.choice.runtime.value}{measured}"
+    return f"{plain(plan.path, 500)} for {where}runtime {plan.choice.runtime.value}, {release}{measured}"
 
 
 def times(item: Obstacle) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -271,7 +271,7 @@ def bit_width(context: EncodingsContext) -> Iterator[Finding]:
     Why: activations are 8 or 16 bits, weights 4, 8 or 16, biases 8 or 32, overrides to int32 aside;
     the quantizer fails for a width that the runtime does not support. Hexagon v66 takes no 16-bit
     activations ("Layer parameter value is invalid ... error code=3110"), and 16-bit weights with
-    them need Hexagon v73.
+    them need Hexagon v73. A DLC of qairt-converter with 16-bit encodings fails on the CPU.
     What to do: use a documented width.
     """
     document = context.document
@@ -340,6 +340,8 @@ def _wide_on_hexagon(context: EncodingsContext, sixteen: Mask, params: Mask) -> 
             return at(context, tensor, _width_path(document, int(rows[0])), made)
 
         yield from by_tensor(context, sixteen & ~params, on_v66)
+    if Runtime.CPU in target.chosen:
+        yield from by_tensor(context, sixteen & ~params, _on_cpu(context))
     hexagon = target.soc.hexagon if target.soc is not None and target.means(Runtime.HTP) else None
     if hexagon is not None and 68 <= hexagon < 73 and (sixteen & ~params).any():
 
@@ -364,6 +366,23 @@ def _wide_on_hexagon(context: EncodingsContext, sixteen: Mask, params: Mask) -> 
                 document.elements.tensor
             ]
         yield from by_tensor(context, sixteen & wide, before_v73)
+
+
+def _on_cpu(context: EncodingsContext) -> Callable[[int, Rows], Finding]:
+    """16 bits where the DLC is to run on the CPU."""
+    document = context.document
+
+    def finding(tensor: int, rows: Rows) -> Finding:
+        made = Finding(
+            f"{document.tensors.names[tensor]!r}: 16 bits, with which a DLC of qairt-converter fails on cpu",
+            Severity.WARNING,
+            Source("80-63442-2 Rev BL, Qairt Converter", "quantization-aware training, 16-bit encodings"),
+            help="use 8 bits, or --export_format DLC_STRIP_QUANT, which makes a float DLC for CPU and GPU",
+            evidence={"bitwidth": 16},
+        )
+        return at(context, tensor, _width_path(document, int(rows[0])), made)
+
+    return finding
 
 
 def _is_legacy(document: EncodingsDocument, tensor: int) -> bool:

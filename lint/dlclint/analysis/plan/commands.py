@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from dlclint.analysis.options import dimension_words, shape_options, soc_word, target_words
+from dlclint.analysis.plan.inputs import (
+    RawInput,
+    SourceInput,
+    qairt_options,
+    qairt_reads,
+    snpe_options,
+    snpe_reads,
+    source_inputs,
+    unused_inputs,
+)
 from dlclint.analysis.plan.model import Choice, Command, Toolchain
 from dlclint.analysis.view import ModelView
 from dlclint.model.dimensions import Dimensions
 from dlclint.target import DlcKind, Runtime, Target
 from dlclint_schemas.quantization import tool_options
 from dlclint_schemas.record import record
+from dlclint_schemas.releases import has_option, option_times
 
 INPUT_LIST = "INPUT_LIST.txt"
 """Stands for the file of calibration inputs, which only the user has."""
+INPUT_LIST_LAST = "INPUT_LIST_NHWC.txt"
+"""The same with images whose channels lie last, for the tools that read them so."""
 SOC = "SOC"
 """Stands for the chip where none was named."""
 _BACKENDS = {
@@ -34,7 +47,8 @@ class _Tools:
     `ranges` are the quantizer's options for a way of choosing the range of weights, by the name of
     snpe-dlc-quant. `per_channel` is what goes with a grid for each channel, which must be symmetric.
     `takes_overrides` makes the quantizer use the file's encodings, "" where it does
-    so by itself.
+    so by itself. `steps` restricts 16-bit weights to what HTP computes with. `reads` says how the raw files
+    of an input are read, and `describes` what the converter must be told of the inputs.
     """
 
     title: str
@@ -47,6 +61,9 @@ class _Tools:
     algorithms: str
     takes_overrides: str
     placed: bool
+    steps: tuple[str, ...]
+    reads: Callable[[SourceInput], RawInput]
+    describes: Callable[[tuple[SourceInput, ...]], list[tuple[str, ...]]]
 
 
 _SYMMETRIC = ("--param_quantizer_schema", "symmetric")
@@ -61,6 +78,9 @@ _SNPE = _Tools(
     "--algorithms",
     "--override_params",
     False,
+    ("--restrict_quantization_steps", "-0x8000,0x7F7F"),
+    snpe_reads,
+    snpe_options,
 )
 _QAIRT = _Tools(
     "QAIRT",
@@ -73,6 +93,9 @@ _QAIRT = _Tools(
     "--apply_algorithms",
     "",
     True,
+    ("--restrict_quantization_steps", "-0x8000 0x7F7F"),
+    qairt_reads,
+    qairt_options,
 )
 
 
@@ -81,49 +104,98 @@ def toolchains(
 ) -> tuple[Toolchain, ...]:
     """The commands of the SNPE tools and of the QAIRT tools."""
     found = []
+    sources = source_inputs(view.model.graph, dict(shape_options(view, dimensions)))
     for tools in (_SNPE, _QAIRT):
-        made = [_convert(tools, view, choice, dimensions, overrides)]
+        made = [_convert(tools, view, choice, dimensions, overrides, sources)]
         if choice.quantize:
-            made.append(_quantize(tools, view, choice, overrides))
+            made.append(_quantize(tools, view, choice, overrides, sources))
             if tools is _SNPE and choice.runtime is Runtime.HTP:
                 made.append(_prepare(view))
-        found.append(Toolchain(tools.title, tuple(made)))
+        unused = _removed(tools, view)
+        reads = tuple(tools.reads(source) for source in sources if source.name not in unused)
+        found.append(Toolchain(tools.title, tuple(made), reads))
     return tuple(found)
 
 
 def command(tool: str, *options: tuple[str, ...]) -> Command:
-    """A command of options that the tools page lists.
+    """A command of options that the tools page lists, or that came or went with a release.
 
     Raises:
-        KeyError: the page does not list the option for the tool.
+        KeyError: no document lists the option for the tool.
     """
     known = tool_options(tool)
     for name, *_ in options:
-        if name not in known and not any(name in row.get("aliases", ()) for row in known.values()):
+        listed = name in known or any(name in row.get("aliases", ()) for row in known.values())
+        if not listed and name not in option_times(tool):
             raise KeyError(f"{tool} has no option {name}")
     return Command(tool, options)
 
 
+def _shape(tools: _Tools, view: ModelView) -> str:
+    """The option for the shape of an input, which qairt-converter had by another name."""
+    for time in option_times(tools.converter).values():
+        is_older = time.instead == tools.shape
+        if is_older and has_option(tools.converter, time.option, view.target.release):
+            return time.option
+    return tools.shape
+
+
+def _removed(tools: _Tools, view: ModelView) -> tuple[str, ...]:
+    """The inputs that the converter is told to remove, because no node reads them."""
+    if not has_option(tools.converter, _REMOVE, view.target.release) or _REMOVE not in option_times(
+        tools.converter
+    ):
+        return ()
+    return unused_inputs(view.model.graph)
+
+
+_REMOVE = "--remove_unused_inputs"
+_KEEP_ORDER = "--preserve_onnx_output_order"
+
+
+def _keeps_order(tools: _Tools, view: ModelView) -> bool:
+    """Whether the converter is told to keep the order of outputs; qairt-converter keeps it by itself."""
+    if tools is not _SNPE or len(view.model.graph.outputs) < 2:
+        return False
+    return has_option(tools.converter, _KEEP_ORDER, view.target.release) is True
+
+
 def _convert(
-    tools: _Tools, view: ModelView, choice: Choice, dimensions: Dimensions, overrides: str
+    tools: _Tools,
+    view: ModelView,
+    choice: Choice,
+    dimensions: Dimensions,
+    overrides: str,
+    sources: tuple[SourceInput, ...],
 ) -> Command:
-    shapes = [(tools.shape, name, dims) for name, dims in shape_options(view, dimensions)]
+    shape = _shape(tools, view)
+    shapes = [(shape, name, dims) for name, dims in shape_options(view, dimensions)]
+    # Once encodings are given qairt-converter makes float16 of what stays float, unless told otherwise.
+    stated = tools is _QAIRT and choice.quantize and bool(overrides)
+    floats = [("--float_bitwidth", str(choice.float_bitwidth))] if stated else []
     return command(
         tools.converter,
         ("--input_network", str(view.model.path)),
         *shapes,
+        *tools.describes(sources),
         *([("--quantization_overrides", overrides)] if overrides else []),
+        *floats,
+        *([(_REMOVE,)] if _removed(tools, view) else []),
+        *([(_KEEP_ORDER,)] if _keeps_order(tools, view) else []),
         ("--output_path", f"{view.model.path.stem}.dlc"),
         *([] if choice.quantize else _float_widths(choice, tools.float_bias)),
         *_place(tools, view, choice),
     )
 
 
-def _quantize(tools: _Tools, view: ModelView, choice: Choice, overrides: str) -> Command:
+def _quantize(
+    tools: _Tools, view: ModelView, choice: Choice, overrides: str, sources: tuple[SourceInput, ...]
+) -> Command:
     stem = view.model.path.stem
+    turned = any(tools.reads(source).shape != source.shape for source in sources)
     options: list[tuple[str, ...]] = [
         ("--input_dlc", f"{stem}.dlc"),
-        ("--input_list", INPUT_LIST),
+        ("--input_list", INPUT_LIST_LAST if turned else INPUT_LIST),
         ("--output_dlc", f"{stem}_quantized.dlc"),
         ("--act_bitwidth", str(choice.act_bitwidth)),
         ("--weights_bitwidth", str(choice.weights_bitwidth)),
@@ -137,6 +209,10 @@ def _quantize(tools: _Tools, view: ModelView, choice: Choice, overrides: str) ->
         options.append(("--use_per_row_quantization",))
     if choice.cle:
         options.append((tools.algorithms, "cle"))
+    if choice.weights_bitwidth == 16 and choice.runtime is Runtime.HTP:
+        options.append(tools.steps)
+    if any(source.is_whole for source in sources):
+        options.append(("--use_native_input_files",))
     if overrides and tools.takes_overrides:
         options.append((tools.takes_overrides,))
     return command(tools.quantizer, *dict.fromkeys(options), *_place(tools, view, choice))
@@ -185,9 +261,10 @@ def placeholders(view: ModelView, choice: Choice) -> list[str]:
     """What the user has to put in place of words in the commands, one sentence each."""
     found = []
     if choice.quantize:
-        found.append(
-            f"{INPUT_LIST} stands for your list of calibration inputs, raw files, one line an inference"
-        )
+        sources = source_inputs(view.model.graph, {})
+        turned = any(snpe_reads(source).shape != source.shape for source in sources)
+        stand = f"{INPUT_LIST} and {INPUT_LIST_LAST} stand" if turned else f"{INPUT_LIST} stands"
+        found.append(f"{stand} for your list of calibration inputs, raw files, one line an inference")
     if view.target.soc is None:
         found.append(f"{SOC} stands for the chip; with --soc the plan names it")
     words = sorted(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dlclint.analysis.masks import coarse_masks
+from dlclint.analysis.options import shape_options
 from dlclint.analysis.plan.commands import placeholders, toolchains
 from dlclint.analysis.plan.figures import activation_figures, carried, layer_figures
+from dlclint.analysis.plan.inputs import notes as input_notes
+from dlclint.analysis.plan.inputs import source_inputs
 from dlclint.analysis.plan.joined import TOPIC, shared_grids
 from dlclint.analysis.plan.model import ActivationFigures, Advice, Asked, Choice, LayerFigures, Plan
 from dlclint.analysis.plan.risk import output_risk
@@ -18,6 +21,7 @@ from dlclint.analysis.plan.settings import (
     four_bits,
     grids,
     range_search,
+    restricted_steps,
     weight_bits,
 )
 from dlclint.analysis.spectra import Spectrum, find_spectra, float_is_open
@@ -78,10 +82,17 @@ def make_plan(view: ModelView, asked: Asked) -> Plan:
     if in_float and not asked.overrides:
         notes.append(f"--emit-overrides FILE writes the float entries of {counted(len(in_float), 'tensor')}")
     notes += placeholders(view, choice)
+    graph = view.model.graph
+    sizes = dict(shape_options(view, asked.dimensions))
+    notes += input_notes(graph, source_inputs(graph, sizes), view.target)
     if asked.overrides:
         notes.append(
             "with --quantization_overrides the converter does not simplify the model: simplify it before"
             " (onnxsim), and make the overrides from the simplified model"
+        )
+        notes.append(
+            "once encodings are given qairt-converter makes float16 of what stays float, by default; its"
+            f" command says --float_bitwidth {choice.float_bitwidth}"
         )
     return Plan(
         str(view.model.path),
@@ -195,8 +206,12 @@ def _quantize(
     choice, more = grids(choice, weights, settled, v66)
     advice += [*more, weight_bits(choice, weights, settled, hexagon)]
     advice += four_bits(choice, weights, settled, v66)
-    choice, more = range_search(choice, weights)
-    advice += more
+    if choice.weights_bitwidth == 16 and runtime is Runtime.HTP:
+        choice, made = restricted_steps(choice, view)
+        advice.append(made)
+    else:
+        choice, more = range_search(choice, weights)
+        advice += more
     choice, made = biases(choice, view, settled)
     advice.append(made)
     choice, more = equalization(choice, view, weights, v66)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 
+from dlclint.analysis.plan.inputs import RawInput
 from dlclint.diagnostic import Number
 from dlclint.model.dimensions import Dimensions
 from dlclint.target import Runtime, Target
@@ -136,10 +137,11 @@ class Command:
 
 @record
 class Toolchain:
-    """The commands of one family of tools, in order."""
+    """The commands of one family of tools, in order, and how it reads the raw files of each input."""
 
     title: str
     commands: tuple[Command, ...]
+    inputs: tuple[RawInput, ...] = ()
 
 
 @record

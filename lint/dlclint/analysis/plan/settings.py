@@ -11,6 +11,7 @@ from dlclint.analysis.cle.cutting import cuts
 from dlclint.analysis.dlc_size import packed_bytes
 from dlclint.analysis.plan.figures import layer_figures
 from dlclint.analysis.plan.model import Advice, Choice, LayerFigures
+from dlclint.analysis.side_inputs import computed_products
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.biases import bias_errors
 from dlclint.analysis.weights.clipping import best_clipping
@@ -211,6 +212,23 @@ def range_search(choice: Choice, weights: list[ConvertedWeight]) -> tuple[Choice
     gained = f"no weight of {len(whole)} gains" if len(whole) > 1 else "the one weight does not gain"
     reason = f"{gained} {threshold('long_tail_gain'):.3g} dB by a searched range"
     return choice, [Advice(topic, "tf (minimum and maximum)", reason)]
+
+
+def restricted_steps(choice: Choice, view: ModelView) -> tuple[Choice, Advice]:
+    """The steps of 16-bit weights that HTP computes with, which want symmetric weights."""
+    products = sum(1 for _ in computed_products(view))
+    reason = (
+        "HTP computes with 16-bit weights from -0x8000 to 0x7F7F alone (80-63442-10, HTP), which"
+        " --restrict_quantization_steps keeps, for symmetric weights; nothing before the device checks it"
+    )
+    if products:
+        reason += (
+            f"; {counted(products, 'product')} of two activations take{'s' * (products == 1)} an asymmetric"
+            " first and a symmetric second input"
+        )
+    numbers = {"products": products}
+    made = Advice("steps of weights", "-0x8000 to 0x7F7F", reason, numbers)
+    return replace(choice, param_quantizer="symmetric"), made
 
 
 def biases(choice: Choice, view: ModelView, settled: Settled) -> tuple[Choice, Advice]:

@@ -21,6 +21,19 @@ def render(plan: Plan, stream: TextIO | None) -> str:
         "dlclint": __version__,
         "model": plain(plan.path, 500),
         "soc": None if soc is None else {"name": soc.name, "hexagon": soc.hexagon},
+        "sdk": plan.target.release.name,
+        "raw_inputs": {
+            chain.title.lower(): [
+                {
+                    "name": plain(read.name),
+                    "layout": read.layout,
+                    "shape": [plain(size) for size in read.shape],
+                    "element": read.element,
+                }
+                for read in chain.inputs
+            ]
+            for chain in plan.toolchains
+        },
         "choice": {
             "runtime": choice.runtime.value,
             "quantize": choice.quantize,

@@ -8,7 +8,19 @@ from dlclint.analysis.plan.commands import line
 from dlclint.analysis.plan.model import Plan
 from dlclint.diagnostic import plain
 from dlclint.report.markup import cell
-from dlclint.report.plan_words import ALL, FAILS, LAYERS, columns, commands, notes_of, said, settings, title
+from dlclint.report.plan_words import (
+    ALL,
+    FAILS,
+    INPUTS,
+    LAYERS,
+    columns,
+    commands,
+    notes_of,
+    raw_text,
+    said,
+    settings,
+    title,
+)
 
 
 def render(plan: Plan, stream: TextIO | None) -> str:
@@ -53,6 +65,8 @@ def render(plan: Plan, stream: TextIO | None) -> str:
         lines += ["", f"## {commands(plan, chain.title)}", "", "```sh"]
         lines += [plain(line(made), 4000) for made in chain.commands]
         lines.append("```")
+        if chain.inputs:
+            lines += ["", *(f"- {cell(raw_text(read))}" for read in chain.inputs[:INPUTS])]
     if plan.obstacles:
         lines += ["", f"## {ALL.capitalize()}", "", "```sh", plain(plan.check, 4000), "```"]
     notes = notes_of(plan)

@@ -12,7 +12,19 @@ from rich.text import Text
 from dlclint.analysis.plan.commands import line
 from dlclint.analysis.plan.model import Plan
 from dlclint.diagnostic import plain
-from dlclint.report.plan_words import ALL, FAILS, LAYERS, columns, commands, notes_of, said, settings, title
+from dlclint.report.plan_words import (
+    ALL,
+    FAILS,
+    INPUTS,
+    LAYERS,
+    columns,
+    commands,
+    notes_of,
+    raw_text,
+    said,
+    settings,
+    title,
+)
 from dlclint.report.rich.console import paper, printed
 
 
@@ -70,6 +82,8 @@ def render(plan: Plan, stream: TextIO | None) -> str:
         head(commands(plan, chain.title))
         for made in chain.commands:
             command_line(line(made))
+        for read in chain.inputs[:INPUTS]:
+            paragraph(raw_text(read), 4)
     if plan.obstacles:
         head(ALL)
         command_line(plan.check)

@@ -1,0 +1,191 @@
+"""How each family of tools reads the raw files of the model's inputs, and which options say so.
+
+SNPE's converter takes a 4-D input for NCHW and makes it NHWC, and the calibration inputs of its quantizer lie
+like the DLC's inputs; qairt-converter keeps the layout of the model (80-63442-2 Rev BL, Tools, and Qairt
+Converter, Input/Output Layouts). Raw files are read as float32 unless --use_native_input_files is given.
+"""
+
+from __future__ import annotations
+
+import onnx
+
+from dlclint.analysis.layout import image_tensors
+from dlclint.model.graph import Graph, Node
+from dlclint.model.op_facts import CONVOLUTIONS, GLOBAL_POOLS, POOLS
+from dlclint.target import Target
+from dlclint_schemas.record import record
+from dlclint_schemas.releases import has_option
+
+_TO_LAST = {4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}
+_TO_FIRST = {4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
+_FIRST, _LAST = {4: "NCHW", 5: "NCDHW"}, {4: "NHWC", 5: "NDHWC"}
+_WIDE = frozenset({onnx.TensorProto.INT64, onnx.TensorProto.UINT64})
+_WHOLE = frozenset({onnx.TensorProto.INT32, onnx.TensorProto.UINT32}) | _WIDE
+
+
+@record
+class RawInput:
+    """One input as a family of tools reads it: layout ("" where none is meant), sizes, element type."""
+
+    name: str
+    layout: str
+    shape: tuple[str, ...]
+    element: str
+
+
+@record
+class SourceInput:
+    """One input of the model: the layout that the model has it in, and what its elements are.
+
+    `layout` is "" where the input is no image, and `is_whole` says that its elements are integers.
+    """
+
+    name: str
+    layout: str
+    shape: tuple[str, ...]
+    is_whole: bool
+    is_wide: bool
+
+    @property
+    def rank(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+
+def source_inputs(graph: Graph, sizes: dict[str, str]) -> tuple[SourceInput, ...]:
+    """The inputs of a graph; `sizes` are the dimensions that the command line gives, by name."""
+    images = image_tensors(graph, assumed=False)
+    found = []
+    for name in graph.inputs:
+        kind = graph.type_of(name)
+        if kind is None or kind.shape is None:
+            continue
+        shape = sizes[name].split(",") if name in sizes else [str(dim) for dim in kind.shape]
+        found.append(
+            SourceInput(
+                name,
+                _layout(graph, name, len(shape), images),
+                tuple(shape),
+                kind.data_type in _WHOLE,
+                kind.data_type in _WIDE,
+            )
+        )
+    return tuple(found)
+
+
+def _layout(graph: Graph, name: str, rank: int, images: frozenset[str]) -> str:
+    if rank not in _FIRST:
+        return ""
+    readers = graph.consumers(name)
+    if readers and all(_turns(node, rank) for node in readers):
+        return _LAST[rank]
+    is_image = name in images if rank == 4 else any(node.op_type in _VOLUMES for node in readers)
+    return _FIRST[rank] if is_image else ""
+
+
+_VOLUMES = (*CONVOLUTIONS, *POOLS, *GLOBAL_POOLS)
+
+
+def _turns(node: Node, rank: int) -> bool:
+    """Whether a node is the Transpose that exporters put behind an NHWC input."""
+    return node.op_type == "Transpose" and tuple(node.attribute("perm") or ()) == _TO_FIRST[rank]
+
+
+def snpe_reads(source: SourceInput) -> RawInput:
+    """As SNPE's tools read it: channels last, unless --input_layout says that it is no image."""
+    shape = source.shape
+    if source.layout in _FIRST.values():
+        shape = tuple(shape[axis] for axis in _TO_LAST[source.rank])
+    layout = _LAST[source.rank] if source.layout else ""
+    return RawInput(source.name, layout, shape, _element(source))
+
+
+def qairt_reads(source: SourceInput) -> RawInput:
+    """As the QAIRT tools read it: as the model has it."""
+    return RawInput(source.name, source.layout, source.shape, _element(source))
+
+
+def _element(source: SourceInput) -> str:
+    return "int32" if source.is_whole else "float32"
+
+
+def snpe_options(sources: tuple[SourceInput, ...]) -> list[tuple[str, ...]]:
+    """What snpe-onnx-to-dlc must be told of the inputs."""
+    options: list[tuple[str, ...]] = []
+    for source in sources:
+        if source.rank in _FIRST and source.layout != _FIRST[source.rank]:
+            options.append(("--input_layout", source.name, source.layout or "NONTRIVIAL"))
+        if source.is_wide:
+            options.append(("--input_dtype", source.name, "int32"))
+    return options
+
+
+def qairt_options(sources: tuple[SourceInput, ...]) -> list[tuple[str, ...]]:
+    """What qairt-converter must be told of the inputs."""
+    options: list[tuple[str, ...]] = []
+    for source in sources:
+        if source.layout in _LAST.values():
+            options.append(("--source_model_input_layout", source.name, source.layout))
+        if source.is_wide:
+            options.append(("--source_model_input_datatype", source.name, "int32"))
+    return options
+
+
+def unused_inputs(graph: Graph) -> tuple[str, ...]:
+    """Inputs that no node reads."""
+    return tuple(name for name in graph.inputs if not graph.consumers(name) and name not in graph.outputs)
+
+
+def notes(graph: Graph, sources: tuple[SourceInput, ...], target: Target) -> list[str]:
+    """What is to be known of inputs and outputs before raw files are written, a sentence each."""
+    found = []
+    turned = [source for source in sources if snpe_reads(source).shape != qairt_reads(source).shape]
+    if turned:
+        one = turned[0]
+        named = f"{one.name!r}" + (f" and {len(turned) - 1} more" if len(turned) > 1 else "")
+        found.append(
+            f"one set of raw files cannot serve both: SNPE reads {named} as {snpe_reads(one).layout}"
+            f" ({','.join(snpe_reads(one).shape)}), QAIRT as the model has it, {one.layout}"
+            f" ({','.join(one.shape)}); --preserve_io layout of snpe-onnx-to-dlc keeps the model's layout, of"
+            " outputs too"
+        )
+        images = image_tensors(graph, assumed=False)
+        outputs = [name for name in graph.outputs if name in images]
+        if outputs:
+            found.append(
+                f"SNPE may give output {outputs[0]!r} channels last as well, QAIRT gives it as the model does"
+            )
+    whole = [source.name for source in sources if source.is_whole]
+    if whole:
+        named = ", ".join(map(repr, whole[:3])) + (f" and {len(whole) - 3} more" if len(whole) > 3 else "")
+        found.append(
+            f"write the raw files of {named} as int32: the quantizers read float32 without"
+            " --use_native_input_files, and the runtimes have no 64-bit integers"
+        )
+    unused = unused_inputs(graph)
+    if unused:
+        found.append(_about_unused(unused, target))
+    if len(graph.outputs) > 1:
+        order = has_option("snpe-onnx-to-dlc", "--preserve_onnx_output_order", target.release)
+        if order is not True:
+            known = "is not known of" if order is None else "is not in"
+            found.append(
+                f"snpe-onnx-to-dlc may reorder the {len(graph.outputs)} outputs; --preserve_onnx_output_order"
+                f" {known} SDK {target.release.name}: take outputs by name"
+            )
+    return found
+
+
+def _about_unused(unused: tuple[str, ...], target: Target) -> str:
+    has = has_option("qairt-converter", "--remove_unused_inputs", target.release)
+    shown = ", ".join(map(repr, unused[:3])) + (f" and {len(unused) - 3} more" if len(unused) > 3 else "")
+    if has:
+        return (
+            f"qairt-quantizer fails on inputs that no node reads ({shown}), so the converter removes them;"
+            " leave them out of the list of inputs too"
+        )
+    known = "it is not known whether" if has is None else "not"
+    return (
+        f"qairt-quantizer fails on inputs that no node reads ({shown}); {known} SDK {target.release.name} has"
+        " --remove_unused_inputs: dlclint fix takes them out of the model"
+    )
