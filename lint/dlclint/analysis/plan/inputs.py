@@ -37,7 +37,7 @@ class RawInput:
 class SourceInput:
     """One input of the model: the layout that the model has it in, and what its elements are.
 
-    `layout` is "" where the input is no image, and `is_whole` says that its elements are integers.
+    `layout` is "" where the input is not an image, and `is_whole` says that its elements are integers.
     """
 
     name: str
@@ -92,7 +92,7 @@ def _turns(node: Node, rank: int) -> bool:
 
 
 def snpe_reads(source: SourceInput) -> RawInput:
-    """As SNPE's tools read it: channels last, unless --input_layout says that it is no image."""
+    """As SNPE's tools read it: channels last, unless --input_layout says otherwise."""
     shape = source.shape
     if source.layout in _FIRST.values():
         shape = tuple(shape[axis] for axis in _TO_LAST[source.rank])
