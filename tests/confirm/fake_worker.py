@@ -13,7 +13,7 @@ for line in sys.stdin:
     print(json.dumps({"start": question["id"]}), flush=True)
     word = Path(question["model"]).read_text("ascii")
     with Path(question["log"]).open("a") as stream:
-        stream.write(f"log of {word} for {question['soc']}\n")
+        stream.write(f"log of {word} for {question['soc']}{question['library']}\n")
     if word == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
     if word == "exit":

@@ -22,6 +22,18 @@ def confirm(given: argparse.Namespace) -> int:
         UsageError: the arguments cannot be followed, or the backend is not there.
     """
     started = time.perf_counter()
+    given.judge = given.judge or ("converter" if given.sdk_root else "htp")
+    if given.judge == "converter":
+        # Imported here because the backend is asked more often than an SDK's converter.
+        from dlclint.cli.judging import judge
+        from dlclint.confirm.sdk import sdk_root
+
+        try:
+            return judge(given, sdk_root(given), _limits(given), started)
+        except NotAvailable as error:
+            raise UsageError(plain(str(error), 400)) from None
+    if given.sdk_root and given.judge == "htp":
+        raise UsageError("--judge htp asks the backend of the extra, not an SDK; leave --sdk-root out")
     with asking(given) as (asked, packages):
         # Imported here because onnx takes as long to import as the backend to load.
         from dlclint.cli.confirming import answer

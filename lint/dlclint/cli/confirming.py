@@ -14,13 +14,14 @@ from dlclint.chains import in_order
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import config_of, inputs_of, jobs_of, listed, refuse_unknown, rules_of
 from dlclint.cli.output import Output, deliver, guard
-from dlclint.confirm.asking import Wish, asked_target
+from dlclint.confirm.asking import Wish, asked_target, cpu_target
 from dlclint.confirm.asking import confirm as ask
 from dlclint.confirm.compare import Confirmation, ConfirmOutcome
 from dlclint.confirm.dlc import check_place
 from dlclint.confirm.evidence import with_evidence
 from dlclint.confirm.process import Backend, NotAvailable
-from dlclint.confirm.socs import asked_soc
+from dlclint.confirm.sdk import cpu_library, sdk_root
+from dlclint.confirm.socs import asked_soc, this_machine
 from dlclint.confirm.wording import troubles, words
 from dlclint.diagnostic import Diagnostic, plain
 from dlclint.encodings.reading import read_encodings
@@ -48,10 +49,14 @@ def answer(given: argparse.Namespace, asked: Backend, packages: Mapping[str, str
     ignored = [*listed(given.ignore), *config.ignore]
     rules_of(chosen, ignored)
     every = list(jobs_of(given, config, chosen, ignored))
-    jobs = [replace(job, target=asked_target(job.target)) for job in every if job.kind == "model"]
+    library = cpu_library(sdk_root(given)) if given.judge == "cpu" else None
+    aim = asked_target if library is None else cpu_target
+    jobs = [replace(job, target=aim(job.target)) for job in every if job.kind == "model"]
     if not jobs:
         raise UsageError("there is no model among these paths; give a model, or a folder with one")
-    wishes = [_wish(job, given) for job in jobs]
+    if library is not None and given.dlc:
+        raise UsageError("--dlc writes the HTP backend's DLC; leave it out with --judge cpu")
+    wishes = [_wish(job, given, library) for job in jobs]
     guard(given.output, Output.REPORT, inputs_of(given, every), given.overwrite)
     guard(given.dlc, Output.DLC, inputs_of(given, every), given.overwrite)
     if given.dlc and len(jobs) != 1:
@@ -68,7 +73,9 @@ def answer(given: argparse.Namespace, asked: Backend, packages: Mapping[str, str
     return outcome.status
 
 
-def _wish(job: Job, given: argparse.Namespace) -> Wish:
+def _wish(job: Job, given: argparse.Namespace, library: Path | None = None) -> Wish:
+    if library is not None:
+        return Wish(this_machine(library.name), not given.validate_only, None, library)
     soc = job.target.soc
     if soc is None:
         raise NotAvailable(

@@ -67,7 +67,7 @@ def targets_of(
         sdk_of(given.sdk or section.sdk),
     )
     named = [given.soc] if isinstance(given.soc, str) else given.soc
-    socs = dict.fromkeys(_soc(name) for name in named or section.socs)
+    socs = dict.fromkeys(_soc(name) for name in list(filter(None, named or ())) or section.socs)
     return tuple(replace(target, soc=soc) for soc in socs) or (target,)
 
 

@@ -40,11 +40,19 @@ class Wish:
     compile: bool = True
     dlc: Path | None = None
     """Where the backend's DLC is to be written, if anywhere."""
+    library: Path | None = None
+    """The CPU backend of a user's own SDK, where that is asked in place of HTP's."""
 
     @property
     def compiles(self) -> bool:
         """Whether the backend compiles: as wished, and always where validation alone misleads."""
         return self.compile or self.soc.hexagon == FLOAT_LATER
+
+
+def cpu_target(target: Target) -> Target:
+    """The target as the CPU backend takes it, which computes a float model in float32."""
+    kind = target.kind if target.quantize else DlcKind(stated=True)
+    return replace(target, runtimes=(Runtime.CPU,), soc=None, kind=kind)
 
 
 def asked_target(target: Target) -> Target:
@@ -85,10 +93,18 @@ def confirm(
         return Confirmation(path, soc, wish.soc.name, compiled, unasked=plain(str(problem), 400))
     quantized = "quantized as the model itself says" if carries else _widths(grids, stored) if inserts else ""
     answer = backend.ask(
-        question.model, question.folder, str(wish.soc.id), compile=compiled, fold=target.simplify
+        question.model,
+        question.folder,
+        str(wish.soc.id),
+        compile=compiled,
+        fold=target.simplify,
+        library=wish.library,
     )
     log = read_log(answer.log)
     verdicts = verdicts_of(view.model, question, answer, log, compiled)
+    judge = "" if wish.library is None else wish.library.name
+    if judge:
+        verdicts = {key: replace(verdict, by=judge) for key, verdict in verdicts.items()}
     judged = any(log.groups())
     failure = with_places(failure_reason(answer.error, log))
     unasked = ""
@@ -123,6 +139,7 @@ def confirm(
         notes=tuple(map(plain, notes)),
         build=plain(log.build),
         seconds=answer.seconds,
+        judge=judge,
     )
 
 

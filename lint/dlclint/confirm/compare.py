@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
 from typing import NamedTuple
 
@@ -91,6 +91,8 @@ class Confirmation:
     build: str = ""
     """The backend's own version, as it says."""
     seconds: float = 0.0
+    judge: str = ""
+    """Who was asked, "" for HTP's backend."""
 
     @property
     def refuses(self) -> bool:
@@ -128,9 +130,13 @@ class ConfirmOutcome:
 
 
 def rows_of(
-    view: ModelView, verdicts: Mapping[NodeKey, Verdict], diagnostics: Iterable[Diagnostic]
+    view: ModelView,
+    verdicts: Mapping[NodeKey, Verdict],
+    diagnostics: Iterable[Diagnostic],
+    relation: Callable[[Verdict, Iterable[Diagnostic]], Relation] | None = None,
 ) -> Iterator[Row]:
-    """One row per node, in the order of the file."""
+    """One row per node, in the order of the file; `relation` is `relation_of` where none is given."""
+    relate = relation or relation_of
     claims: dict[NodeKey, list[Diagnostic]] = {}
     of_tensors: dict[str, list[Diagnostic]] = {}
     of_model: list[Diagnostic] = []
@@ -150,7 +156,7 @@ def rows_of(
             verdict = verdicts[node.key]
             if node.key in view.folded and verdict.said is not Said.TAKEN:
                 # What the converter computes beforehand never reaches the runtime.
-                verdict = Verdict(Said.GONE)
+                verdict = Verdict(Said.GONE, by=verdict.by)
             said = list(claims.get((shown, node.index), ()))
             if verdict.said.is_backends_no:
                 # Such as a SoC without float16: said once, of every op.
@@ -167,7 +173,7 @@ def rows_of(
                 plain(node.op_type),
                 plain(next(filter(None, node.outputs), "")),
                 verdict,
-                relation_of(verdict, said),
+                relate(verdict, said),
                 tuple(dict.fromkeys(Claim(item.rule, item.severity, item.about) for item in said)),
             )
 
@@ -190,3 +196,14 @@ def relation_of(verdict: Verdict, said: Iterable[Diagnostic]) -> Relation:
     if contradicted:
         return Relation.WARNED
     return Relation.IN_FLOAT if verdict.in_float else Relation.AGREED
+
+
+def converter_relation(verdict: Verdict, said: Iterable[Diagnostic]) -> Relation:
+    """How a converter's verdict stands to what dlclint says of the conversion of the same node."""
+    told = [item for item in said if item.about in (About.FILE, About.SIZES, About.CONVERSION)]
+    if verdict.said is Said.REFUSED:
+        return Relation.AGREED if told else Relation.MISSED
+    if verdict.said is not Said.TAKEN:
+        return Relation.UNJUDGED
+    wrong = any(item.severity is Severity.ERROR for item in told)
+    return Relation.FALSE_ALARM if wrong else Relation.AGREED

@@ -89,6 +89,7 @@ class Backend:
         fold: bool = True,
         dlc: Path | None = None,
         run: Sequence[tuple[Path, Path]] = (),
+        library: Path | None = None,
     ) -> Answer:
         """Put one question.
 
@@ -101,6 +102,7 @@ class Backend:
             dlc: a folder in which the DLC is to be written.
             run: .npz files of inputs to run on, by name, and where those of the outputs go, in their
                 order; then the backend must take the whole model.
+            library: a backend of a user's own SDK in place of the HTP one.
 
         Raises:
             NotAvailable: the backend cannot be loaded.
@@ -123,6 +125,7 @@ class Backend:
             "log": str(log),
             "dlc": str(dlc) if dlc is not None else "",
             "run": [[str(inputs), str(outputs)] for inputs, outputs in run],
+            "library": str(library) if library is not None else "",
         }
         try:
             answer, ended = self._exchange(question)
@@ -169,7 +172,7 @@ class Backend:
                     self._unread += received
                 elif time.monotonic() > deadline:
                     return b"", f"took longer than {self._limits.seconds:g} s"
-                elif _resident(process.pid) > self._limits.memory:
+                elif resident(process.pid) > self._limits.memory:
                     return b"", f"took more than {self._limits.memory / (1 << 30):g} GiB of memory"
         line, _, self._unread = self._unread.partition(b"\n")
         return line, ""
@@ -209,7 +212,7 @@ def _cause(status: int) -> str:
     return f"the process ended with status {status}"
 
 
-def _resident(pid: int) -> int:
+def resident(pid: int) -> int:
     """Bytes of resident memory; 0 where the system does not say."""
     try:
         pages = Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]

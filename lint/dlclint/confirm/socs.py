@@ -22,6 +22,11 @@ class AskedSoc:
     note: str = ""
 
 
+def this_machine(library: str) -> AskedSoc:
+    """What stands for a chip where the CPU backend is asked."""
+    return AskedSoc(0, library, 0)
+
+
 def asked_soc(soc: Soc) -> AskedSoc:
     """The backend's own number of a SoC, or that of one with the same Hexagon version and precisions.
 

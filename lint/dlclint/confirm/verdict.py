@@ -56,6 +56,8 @@ class Verdict:
     code: int | None = None
     qnn_op: str = ""
     in_float: bool = False
+    by: str = ""
+    """Who says so, "" for HTP's backend."""
 
 
 def verdicts_of(

@@ -8,6 +8,7 @@ from dlclint.confirm.compare import Claim, Confirmation, Relation, Row
 from dlclint.confirm.verdict import Said
 from dlclint.diagnostic import Severity
 
+HEXAGON = "Hexagon's validator"
 BACKEND = {
     Said.TAKEN: "takes it",
     Said.REFUSED: "Hexagon's validator refuses it",
@@ -33,7 +34,11 @@ _STANDS = {
 def stands(row: Row, claims: Iterable[Claim]) -> str:
     """How the backend's verdict stands to dlclint's, with the claims that it is about."""
     text, relation = _STANDS[row.relation], row.relation
-    if relation in (Relation.FALSE_ALARM, Relation.WARNED, Relation.IN_FLOAT):
+    if row.verdict.by:
+        text = text.replace("HTP does not take it", f"{row.verdict.by} does not take it")
+    if relation is Relation.FALSE_ALARM and row.verdict.by:
+        claims = (claim for claim in claims if claim.severity is Severity.ERROR)
+    elif relation in (Relation.FALSE_ALARM, Relation.WARNED, Relation.IN_FLOAT):
         claims = (claim for claim in claims if claim.about.speaks_of_runtime)
     elif relation is Relation.CONVERTER:
         claims = (claim for claim in claims if claim.severity is Severity.ERROR)
@@ -58,6 +63,8 @@ def sentence(row: Row) -> str:
     """What the backend says of a node, why, and with which code."""
     verdict = row.verdict
     text = f"{row.op}: {BACKEND[verdict.said]}"
+    if verdict.by:
+        text = text.replace("Hexagon's validator", verdict.by)
     if verdict.said is Said.TAKEN and verdict.in_float:
         text += ", but computes it in float between Dequantize and Quantize"
     if verdict.reason:
@@ -71,7 +78,7 @@ def summary(file: Confirmation) -> str:
     words = (
         (Said.TAKEN, "taken"),
         (Said.VALIDATED, "passed by the validator alone"),
-        (Said.REFUSED, "refused by Hexagon's validator"),
+        (Said.REFUSED, f"refused by {file.judge or HEXAGON}"),
         (Said.NOT_COMPILED, "not compiled"),
         (Said.CRASHED, "crashed the backend"),
         (Said.NOT_OFFERED, "refused by the wrapper"),
@@ -87,7 +94,7 @@ def agreement(file: Confirmation) -> str:
     counts = file.counts
     judged = sum(counts.values()) - counts[Relation.UNJUDGED]
     if not judged:
-        return "nothing to compare: of no node it is known whether HTP takes it"
+        return f"nothing to compare: of no node it is known whether {file.judge or 'HTP'} takes it"
     text = f"dlclint agrees on {counts[Relation.AGREED]} of {judged} judged nodes"
     extra = [
         f"{counts[relation]} {word}"
@@ -106,6 +113,9 @@ def agreement(file: Confirmation) -> str:
 
 def asked(file: Confirmation) -> str:
     """For what, and how."""
+    if file.judge and not file.asked_soc.startswith("lib"):
+        build = f" {file.build}" if file.build else ""
+        return f"judged by {file.judge}{build}: dry run, nothing converted"
     how = "validated and compiled" if file.compiled else "validated, not compiled"
     as_what = f", {file.quantized}" if file.quantized else ""
     build = f"; backend {file.build}" if file.build else ""

@@ -9,7 +9,8 @@ some models. Stdin carries a question as one JSON object a line, stdout the answ
 A question: `id`, `model` (path of the model that is asked about), `folder` (where its weights lie),
 `soc` (the id of the SoC), `compile`, `fold` (whether constants are folded first), `log` (a file for
 what the backend says), `dlc` (a folder for the DLC, or ""), `run` (pairs of .npz files: inputs to run on,
-and where the outputs go; then nothing may be computed elsewhere than in the backend).
+and where the outputs go; then nothing may be computed elsewhere than in the backend), `library` (a backend
+of a user's own SDK in place of the HTP one, or "").
 """
 
 from __future__ import annotations
@@ -130,11 +131,11 @@ def _ask(runtime: Any, devices: list[Any], question: dict[str, Any]) -> tuple[st
     )
     if not question["compile"]:
         options.add_session_config_entry("session.disable_model_compile", "1")
-    provider = {
-        "backend_type": "htp",
-        "soc_model": question["soc"],
-        "enable_htp_fp16_precision": "1",
-    }
+    provider = (
+        {"backend_path": question["library"]}
+        if question["library"]
+        else {"backend_type": "htp", "soc_model": question["soc"], "enable_htp_fp16_precision": "1"}
+    )
     if question["run"]:
         # Quantize and Dequantize at the graph's edge too: what is measured is the backend's alone.
         provider["offload_graph_io_quantization"] = "0"

@@ -27,6 +27,18 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     shared.add_converter(confirm)
     add_asking(confirm)
+    sdk = confirm.add_argument_group("an SDK of your own as the judge")
+    sdk.add_argument(
+        "--sdk-root",
+        metavar="DIR",
+        help="folder of an unpacked SDK (default: QAIRT_SDK_ROOT, where --judge wants one)",
+    )
+    sdk.add_argument(
+        "--judge",
+        choices=("htp", "converter", "cpu"),
+        help="htp: Qualcomm's backend from the extra; converter: the SDK's converter, by a dry run; cpu: the"
+        " SDK's libQnnCpu.so, through the extra (default: converter with --sdk-root, else htp)",
+    )
     shared.add_rules(confirm)
     shared.add_configuration(confirm)
     output = confirm.add_argument_group("output")

@@ -31,6 +31,7 @@ def _file(file: Confirmation) -> dict[str, Any]:
         "path": file.path,
         "soc": file.soc,
         "asked_soc": file.asked_soc,
+        "judge": file.judge or "htp",
         "compiled": file.compiled,
         "quantized": file.quantized,
         "backend": file.build,

@@ -18,7 +18,7 @@ from dlclint.report.rich.console import paper, printed
 
 _NODES = 3
 """Nodes named per reason before the rest is only counted."""
-_VERDICT = {0: "the backend takes it all", 1: "the backend does not take it all", 2: "could not ask"}
+_VERDICT = {0: "{} takes it all", 1: "{} does not take it all", 2: "could not ask"}
 
 
 def render(outcome: ConfirmOutcome, stream: TextIO | None) -> str:
@@ -28,7 +28,8 @@ def render(outcome: ConfirmOutcome, stream: TextIO | None) -> str:
         _file(console, file)
     versions = ", ".join(f"{name} {version}" for name, version in outcome.packages.items())
     files = len(outcome.files)
-    what = _VERDICT[outcome.status] if files == 1 else _batch(outcome.files)
+    who = outcome.files[0].judge or "the backend" if files == 1 else ""
+    what = _VERDICT[outcome.status].format(who) if files == 1 else _batch(outcome.files)
     if files == 1 and not outcome.status and not any(map(is_shown, outcome.files[0].rows)):
         what = f"agreed: {what}"
     style = "bold red" if outcome.status else "bold green"

@@ -32,7 +32,8 @@ def render(outcome: ConfirmOutcome, stream: TextIO | None) -> str:
 
 
 def _results(file: Confirmation, outcome: ConfirmOutcome) -> Iterator[Diagnostic]:
-    source = Source("QNN backend", f"onnxruntime-qnn {outcome.packages.get('onnxruntime-qnn', '')}".strip())
+    backend = f"onnxruntime-qnn {outcome.packages.get('onnxruntime-qnn', '')}".strip()
+    source = Source(file.judge, file.build) if file.judge else Source("QNN backend", backend)
     for trouble in troubles(file):
         rule = COULD_NOT_ASK if file.could_not_ask else NO_GRAPH
         yield Diagnostic(

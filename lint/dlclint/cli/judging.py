@@ -1,0 +1,152 @@
+"""`dlclint confirm` with a user's own SDK: what its converter says of each node, by a dry run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from dlclint.analysis.folding import NodeKey
+from dlclint.analysis.options import shape_options
+from dlclint.analysis.view import ModelView
+from dlclint.cli.errors import UsageError
+from dlclint.cli.jobs import config_of, inputs_of, jobs_of, listed, refuse_unknown, rules_of
+from dlclint.cli.output import Output, deliver, guard
+from dlclint.confirm.compare import Confirmation, ConfirmOutcome, converter_relation, rows_of
+from dlclint.confirm.process import Limits
+from dlclint.confirm.sdk import DryRun, Sdk, dry_run, find_sdk
+from dlclint.confirm.verdict import Said, Verdict
+from dlclint.diagnostic import plain
+from dlclint.engine.job import Job
+from dlclint.engine.run import lint
+from dlclint.explain.model import Explained
+from dlclint.explain.places import located
+from dlclint.explain.reading import explain
+from dlclint.model.reading import Unreadable, read
+from dlclint.outcome import FileOutcome
+from dlclint.report.progress import with_progress
+from dlclint.report.render import render
+from dlclint.version import __version__
+
+_SHAPE = {"qairt-converter": "--source_model_input_shape", "snpe-onnx-to-dlc": "-d"}
+_UNSIMPLIFIED = {"qairt-converter": "--onnx_skip_simplification", "snpe-onnx-to-dlc": "--no_simplification"}
+
+
+def judge(given: argparse.Namespace, root: Path, limits: Limits, started: float) -> int:
+    """Lint, let the SDK's converter judge, and report; returns the exit status.
+
+    Raises:
+        UsageError: the arguments cannot be followed.
+        NotAvailable: there is no SDK, or its converter cannot be started.
+    """
+    sdk = find_sdk(root)
+    if given.dlc:
+        raise UsageError("--dlc writes the HTP backend's DLC; leave it out with --judge converter")
+    config = config_of(given)
+    chosen = listed(given.select) or list(config.select)
+    ignored = [*listed(given.ignore), *config.ignore]
+    rules_of(chosen, ignored)
+    jobs = [job for job in jobs_of(given, config, chosen, ignored) if job.kind == "model"]
+    if not jobs:
+        raise UsageError("there is no model among these paths; give a model, or a folder with one")
+    guard(given.output, Output.REPORT, inputs_of(given, jobs), given.overwrite)
+    files = [lint(job) for job in jobs]
+    refuse_unknown(files)
+    made = tuple(with_progress(_judged(sdk, jobs, files, limits), len(jobs)))
+    versions = {sdk.tool: sdk.build or "unknown build"}
+    outcome = ConfirmOutcome(__version__, made, versions, time.perf_counter() - started)
+    text = render("confirm", given.format, outcome, sys.stdout if given.output is None else None)
+    deliver(text, given.output)
+    return outcome.status
+
+
+def _judged(
+    sdk: Sdk, jobs: Sequence[Job], files: Sequence[FileOutcome], limits: Limits
+) -> Iterator[Confirmation]:
+    for job, linted in zip(jobs, files, strict=True):
+        yield _one(sdk, job, linted, limits)
+
+
+def _one(sdk: Sdk, job: Job, linted: FileOutcome, limits: Limits) -> Confirmation:
+    try:
+        view = ModelView(read(job.path, job.dimensions), job.target)
+    except Unreadable as problem:
+        reason = plain(f"{problem.message}; {problem.help}", 400)
+        return Confirmation(linted.path, "", sdk.tool, False, unasked=reason, judge=sdk.tool)
+    started = time.perf_counter()
+    with TemporaryDirectory(prefix="dlclint-sdk-") as folder:
+        run = dry_run(sdk, job.path, _options(sdk, view, job), Path(folder), limits)
+    said = list(located(explain(run.text.splitlines()), view.model))
+    refused = dict(_refusals(view, said, sdk.tool))
+    whole = run.status == 0
+    failed = not (whole or refused or run.ended)
+    default = Verdict(Said.TAKEN if whole else Said.UNASKED, by=sdk.tool)
+    verdicts = {
+        node.key: refused.get(node.key, default) for graph in view.model.graphs() for node in graph.nodes
+    }
+    return Confirmation(
+        linted.path,
+        "" if view.target.soc is None else str(view.target.soc),
+        sdk.tool,
+        False,
+        rows=tuple(rows_of(view, verdicts, linted.diagnostics, converter_relation)),
+        failure=_failure(run, said, sdk) if failed and any(map(_is_cause, said)) else "",
+        stopped=f"{sdk.tool} {run.ended}"
+        if run.ended
+        else _failure(run, said, sdk) * (failed and not any(map(_is_cause, said))),
+        notes=tuple(_notes(said)),
+        build=plain(sdk.build),
+        seconds=time.perf_counter() - started,
+        judge=sdk.tool,
+    )
+
+
+def _options(sdk: Sdk, view: ModelView, job: Job) -> list[str]:
+    """What the converter must be told, as the command line or the configuration says it."""
+    words = [
+        word
+        for name, sizes in shape_options(view, job.dimensions)
+        if all(size.isdigit() for size in sizes.split(","))
+        for word in (_SHAPE[sdk.tool], name, sizes)
+    ]
+    if job.overrides is not None:
+        words += ["--quantization_overrides", str(job.overrides.resolve())]
+    elif not job.target.simplify:
+        words.append(_UNSIMPLIFIED[sdk.tool])
+    return words
+
+
+def _is_cause(item: Explained) -> bool:
+    return item.message.severity == "error" and not item.message.consequence
+
+
+def _refusals(view: ModelView, said: Iterable[Explained], tool: str) -> Iterator[tuple[NodeKey, Verdict]]:
+    """The nodes that an error names: by name or tensor, else every one of the op that it names."""
+    for item in filter(_is_cause, said):
+        verdict = Verdict(Said.REFUSED, plain(item.says, 300), by=tool)
+        if item.place is not None:
+            yield (item.place.graph, item.place.index), verdict
+            continue
+        op = item.groups.get("op", "").lower()
+        for graph in view.model.graphs():
+            for node in graph.nodes:
+                if op and node.op_type.lower() == op:
+                    yield node.key, verdict
+
+
+def _failure(run: DryRun, said: Iterable[Explained], sdk: Sdk) -> str:
+    """Why the tool failed where it names no node, in one sentence."""
+    cause = next((item.says for item in said if _is_cause(item)), "")
+    lines = [line.strip() for line in run.text.splitlines() if line.strip()]
+    last = cause or (lines[-1] if lines else "it says nothing")
+    return plain(f"{sdk.tool} ended with status {run.status}: {last}", 400)
+
+
+def _notes(said: Iterable[Explained]) -> Iterator[str]:
+    """What the tool warns of, one sentence each."""
+    for item in said:
+        if item.message.severity != "error":
+            yield plain(f"{item.message.tool} {item.message.severity}: {item.says}", 300)

@@ -1,0 +1,192 @@
+"""A user's own SDK as the judge: where its tools lie, and one bounded dry run of its converter.
+
+The converters list what they do not support without converting when `--dry_run` is given (80-63442-2 Rev BL,
+Tools). No SDK was at hand when this was written: it is tested with a program that stands in for one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from dlclint.confirm.process import Limits, NotAvailable, resident
+from dlclint_schemas.record import record
+
+CONVERTERS = ("qairt-converter", "snpe-onnx-to-dlc")
+"""The converters that are looked for, the first that is there being taken."""
+CPU_LIBRARY = "libQnnCpu.so"
+MOST_OUTPUT = 4 << 20
+"""Bytes of a converter's output that are read; a tool that says more is stopped."""
+_ROOTS = ("QAIRT_SDK_ROOT", "QNN_SDK_ROOT", "SNPE_ROOT")
+"""Variables in which the SDK's own scripts keep its root; the tools want them."""
+_BUILD = re.compile(r"\d+\.\d+(?:\.\d+){0,2}")
+_TICK = 0.1
+
+
+@record
+class Sdk:
+    """An unpacked SDK: its root, its converter, and its build where the folder is named so ("": unknown)."""
+
+    root: Path
+    converter: Path
+    build: str
+
+    @property
+    def tool(self) -> str:
+        """The converter's name, such as qairt-converter."""
+        return self.converter.stem
+
+
+@record
+class DryRun:
+    """What came of a dry run: exit status (None: it was stopped), output, and why it was stopped."""
+
+    status: int | None
+    text: str
+    ended: str = ""
+
+
+def sdk_root(given: argparse.Namespace) -> Path:
+    """The folder that was named on the command line or in the environment.
+
+    Raises:
+        NotAvailable: neither names one.
+    """
+    named = given.sdk_root or os.environ.get(_ROOTS[0], "")
+    if not named:
+        raise NotAvailable(f"give the SDK's folder by --sdk-root or {_ROOTS[0]}")
+    return Path(named)
+
+
+def find_sdk(root: Path) -> Sdk:
+    """The SDK in a folder.
+
+    Raises:
+        NotAvailable: there is none, or it has no converter.
+    """
+    if not root.is_dir():
+        raise NotAvailable(f"--sdk-root {root}: not a folder; give that of an unpacked SDK, with bin and lib")
+    root = root.resolve()  # the tool runs in another folder
+    for name in CONVERTERS:
+        found = sorted(path for path in root.glob(f"bin/*/{name}") if path.is_file())
+        if found:
+            build = root.name if _BUILD.fullmatch(root.name) else ""
+            return Sdk(root, _of_host(found), build)
+    names = " nor ".join(CONVERTERS)
+    raise NotAvailable(f"--sdk-root {root}: neither {names} lies under bin; give that of an unpacked SDK")
+
+
+def cpu_library(root: Path) -> Path:
+    """The SDK's CPU backend for this machine.
+
+    Raises:
+        NotAvailable: it has none.
+    """
+    found = sorted(path for path in root.glob(f"lib/*/{CPU_LIBRARY}") if path.is_file())
+    if not found:
+        raise NotAvailable(
+            f"--sdk-root {root}: no {CPU_LIBRARY} lies under lib; give that of an unpacked SDK"
+        )
+    return _of_host(found).resolve()
+
+
+def _of_host(found: Sequence[Path]) -> Path:
+    """The one that is built for x86-64 Linux, where there are several."""
+    return next((path for path in found if path.parent.name.startswith("x86_64-linux")), found[0])
+
+
+def dry_run(sdk: Sdk, model: Path, options: Sequence[str], folder: Path, limits: Limits) -> DryRun:
+    """Let the converter judge a model.
+
+    Args:
+        sdk: the SDK.
+        model: the model's file, which the tool reads itself.
+        options: further options of the tool.
+        folder: where it runs, and where it may write.
+        limits: seconds and memory that it may take.
+
+    Raises:
+        NotAvailable: it cannot be started.
+    """
+    words = [
+        *(
+            [str(sdk.converter)]
+            if os.access(sdk.converter, os.X_OK)
+            else [sys.executable, str(sdk.converter)]
+        ),
+        "--input_network",
+        str(model.resolve()),
+        "--output_path",
+        str(folder / "model.dlc"),
+        *options,
+        "--dry_run",
+    ]
+    try:
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=_environment(sdk),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise NotAvailable(f"{sdk.converter} cannot be started: {error.strerror or error}") from None
+    text, ended = _read(process, limits)
+    if ended:
+        _end(process)
+    status = process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+    return DryRun(None if ended else status, text, ended)
+
+
+def _environment(sdk: Sdk) -> dict[str, str]:
+    """This process's, with the SDK's folders where its own scripts would put them."""
+    root, target = str(sdk.root), sdk.converter.parent.name
+    found = dict(os.environ)
+    found.update(dict.fromkeys(_ROOTS, root))
+    for name, folder in (("PYTHONPATH", "python"), ("LD_LIBRARY_PATH", target), ("PATH", "")):
+        where = f"{root}/lib/{folder}" if folder else str(sdk.converter.parent)
+        found[name] = os.pathsep.join(filter(None, (where, found.get(name, ""))))
+    return found
+
+
+def _read(process: subprocess.Popen[bytes], limits: Limits) -> tuple[str, str]:
+    """What the process says, and why it is to be stopped ("" if it ended by itself)."""
+    assert process.stdout is not None
+    said = bytearray()
+    ended = ""
+    deadline = time.monotonic() + limits.seconds
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while not ended:
+            if selector.select(_TICK):
+                received = os.read(process.stdout.fileno(), 1 << 16)
+                if not received:
+                    break
+                said += received
+            if len(said) > MOST_OUTPUT:
+                ended = f"said more than {MOST_OUTPUT >> 20} MiB"
+            elif time.monotonic() > deadline:
+                ended = f"took longer than {limits.seconds:g} s"
+            elif resident(process.pid) > limits.memory:
+                ended = f"took more than {limits.memory / (1 << 30):g} GiB of memory"
+    return said[:MOST_OUTPUT].decode("utf-8", "replace"), ended
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the process and what it started."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
