@@ -38,7 +38,7 @@ def hooks(tmp_path: Path) -> tuple[Path, str]:
     folder.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE", ".pre-commit-hooks.yaml"):
         shutil.copy(ROOT / name, folder / name)
-    for name in ("lint", "rules", "schemas"):
+    for name in ("lint", "rules", "schemas", "share"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     commit(folder)
     return folder, run("git", "rev-parse", "HEAD", folder=folder).stdout.strip()

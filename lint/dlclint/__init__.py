@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from dlclint.version import __version__
 
 if TYPE_CHECKING:
-    from dlclint.api import CannotLint, Report, lint
+    from dlclint.api.errors import CannotLint
+    from dlclint.api.linting import Report, lint
+    from dlclint.api.simulating import SimulationReport, simulate_model
     from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Source
 
 __all__ = [
@@ -18,12 +20,16 @@ __all__ = [
     "Location",
     "Report",
     "Severity",
+    "SimulationReport",
     "Source",
     "__version__",
     "lint",
+    "simulate_model",
 ]
 _HOMES = {
-    **dict.fromkeys(("CannotLint", "Report", "lint"), "dlclint.api"),
+    "CannotLint": "dlclint.api.errors",
+    **dict.fromkeys(("Report", "lint"), "dlclint.api.linting"),
+    **dict.fromkeys(("SimulationReport", "simulate_model"), "dlclint.api.simulating"),
     **dict.fromkeys(("Confidence", "Diagnostic", "Location", "Severity", "Source"), "dlclint.diagnostic"),
 }
 

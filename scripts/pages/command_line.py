@@ -16,12 +16,12 @@ def files() -> dict[str, str]:
     """docs/reference/command-line.md."""
     top = parser()
     blocks = [f"# Command line\n\n{top.description}\n\n{top.epilog}\n"]
-    for title, about, command in _commands(top, "dlclint"):
+    for title, about, command in commands_below(top, "dlclint"):
         blocks.append(f"## {title}\n\n{about}\n\n{_tables(command)}".rstrip() + "\n")
     return {"docs/reference/command-line.md": "\n".join(blocks)}
 
 
-def _commands(
+def commands_below(
     parent: argparse.ArgumentParser, name: str
 ) -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
     """Title, one sentence and parser of every command below one, those with actions of their own too."""
@@ -31,17 +31,13 @@ def _commands(
             for choice, command in action.choices.items():
                 sentence = about.get(choice, "")
                 yield f"{name} {choice}", f"{sentence[:1].upper()}{sentence[1:]}.", command
-                yield from _commands(command, f"{name} {choice}")
+                yield from commands_below(command, f"{name} {choice}")
 
 
 def _tables(command: argparse.ArgumentParser) -> str:
     blocks = []
     for group in command._action_groups:
-        rows = [
-            (_spelled(action), _meaning(action))
-            for action in group._group_actions
-            if not isinstance(action, (argparse._HelpAction, argparse._SubParsersAction))
-        ]
+        rows = [(_spelled(action), meaning(action)) for action in shown_actions(group)]
         if rows:
             # Python's own titles of these two groups differ between its versions.
             own = group in (command._positionals, command._optionals)
@@ -52,18 +48,35 @@ def _tables(command: argparse.ArgumentParser) -> str:
     return "\n".join(blocks)
 
 
+def shown_actions(group: argparse._ArgumentGroup) -> Iterator[argparse.Action]:
+    """The arguments and options of a group, without help, commands and what is kept for old scripts only."""
+    for action in group._group_actions:
+        hidden = action.help == argparse.SUPPRESS
+        if not hidden and not isinstance(action, (argparse._HelpAction, argparse._SubParsersAction)):
+            yield action
+
+
 def _spelled(action: argparse.Action) -> str:
+    value = value_of(action)
+    if not action.option_strings:
+        return f"`{value}`"
+    return ", ".join(f"`{option} {value}`" if value else f"`{option}`" for option in action.option_strings)
+
+
+def value_of(action: argparse.Action) -> str:
+    """What stands behind an option, or for an argument; "" for a switch."""
+    if action.nargs == 0:
+        return ""
     value = action.metavar or ("{" + ",".join(map(str, action.choices)) + "}" if action.choices else "")
     shown = " ".join(value) if isinstance(value, tuple) else value
-    if not action.option_strings:
-        many = action.nargs in ("+", "*")
-        shown = f"{shown} ..." if many else shown
-        return f"`[{shown}]`" if action.nargs in ("?", "*") else f"`{shown}`"
-    shown = "" if action.nargs == 0 else shown
-    return ", ".join(f"`{option} {shown}`" if shown else f"`{option}`" for option in action.option_strings)
+    if action.option_strings:
+        return shown
+    shown = f"{shown} ..." if action.nargs in ("+", "*") else shown
+    return f"[{shown}]" if action.nargs in ("?", "*") else shown
 
 
-def _meaning(action: argparse.Action) -> str:
+def meaning(action: argparse.Action) -> str:
+    """What an option does, with its choices."""
     text = (action.help or "") % vars(action)
     if action.choices and action.metavar:
         text += f" ({', '.join(map(str, action.choices))})"

@@ -12,6 +12,7 @@ from dlclint.cli.ends import INTERRUPTED, TERMINATED, Terminated, internal_error
 from dlclint.cli.errors import UsageError
 from dlclint.cli.options import (
     check,
+    completions,
     confirm,
     encodings,
     equalize,
@@ -28,7 +29,21 @@ from dlclint.cli.streams import drop_output, prepare, refuse_closed_output
 from dlclint.diagnostic import plain
 from dlclint.version import __version__
 
-COMMANDS = (check, fix, equalize, plan, simulate, confirm, encodings, explain, rule, ops, soc, server)
+COMMANDS = (
+    check,
+    fix,
+    equalize,
+    plan,
+    simulate,
+    confirm,
+    encodings,
+    explain,
+    rule,
+    ops,
+    soc,
+    server,
+    completions,
+)
 """In the order in which `--help` lists them."""
 _NAMES = tuple(command.__name__.rpartition(".")[2] for command in COMMANDS)
 REPLACED = {

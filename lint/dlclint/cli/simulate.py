@@ -47,6 +47,18 @@ def simulate(given: argparse.Namespace) -> int:
     """Run the command; returns the exit status (see `SimulateOutcome.status`).
 
     Raises:
+        UsageError: as `measured`.
+    """
+    outcome = measured(given)
+    text = render("simulate", given.format, outcome, sys.stdout if given.output is None else None)
+    deliver(text, given.output)
+    return outcome.status
+
+
+def measured(given: argparse.Namespace) -> SimulateOutcome:
+    """What the models come to; override files and models that were asked for are written.
+
+    Raises:
         UsageError: an argument cannot be followed, or the one model that was given cannot be measured.
     """
     config = config_of(given)
@@ -72,10 +84,7 @@ def simulate(given: argparse.Namespace) -> int:
         files = tuple(_simulated(given, models, views, given_files, backend))
     if len(files) == 1 and files[0].unasked:
         raise UsageError(f"{files[0].path}: {files[0].unasked}")
-    outcome = SimulateOutcome(__version__, files)
-    text = render("simulate", given.format, outcome, sys.stdout if given.output is None else None)
-    deliver(text, given.output)
-    return outcome.status
+    return SimulateOutcome(__version__, files)
 
 
 def _check(given: argparse.Namespace) -> None:

@@ -12,6 +12,10 @@ ENGINES = ("reference", "htp", "both")
 LAYOUTS = ("nchw", "nhwc")
 
 
+ACT_QUANTIZERS = ("tf", "symmetric", "enhanced", "percentile")
+PARAM_QUANTIZERS = ("tf", "symmetric", "enhanced", "adjusted")
+
+
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `simulate`."""
     simulate = commands.add_parser(
@@ -68,7 +72,7 @@ def _add_ranges(simulate: argparse.ArgumentParser) -> None:
     ranges.add_argument(
         "--act-quantizer",
         "--act_quantizer",
-        choices=("tf", "symmetric", "enhanced", "percentile"),
+        choices=ACT_QUANTIZERS,
         default="tf",
         help="range of activations from the inputs: tf (smallest and largest value, default), symmetric,"
         " enhanced (least mean square error), percentile",
@@ -76,7 +80,7 @@ def _add_ranges(simulate: argparse.ArgumentParser) -> None:
     ranges.add_argument(
         "--param-quantizer",
         "--param_quantizer",
-        choices=("tf", "symmetric", "enhanced", "adjusted"),
+        choices=PARAM_QUANTIZERS,
         default="tf",
         help="range of weights and biases (default: tf)",
     )

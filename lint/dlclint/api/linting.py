@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 
+from dlclint.api.errors import CannotLint
+from dlclint.api.html import paragraph, table
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import jobs_of, refuse_unknown, rules_of
 from dlclint.cli.main import parser
@@ -28,11 +29,8 @@ from dlclint.version import __version__
 from dlclint_schemas.record import record
 
 Paths = str | os.PathLike[str]
+_HEAD = ("", "rule", "where", "finding")
 _COLORS = {Severity.ERROR: "#c62828", Severity.WARNING: "#b26a00", Severity.INFO: "#00738a"}
-
-
-class CannotLint(ValueError):
-    """What was asked cannot be done: no such file, chip, runtime or rule. The argument says what to do."""
 
 
 @record
@@ -86,23 +84,16 @@ class Report:
 
     def _repr_html_(self) -> str:
         """The report as notebooks show it. Names of the model can run nothing: all texts are escaped."""
-        count = escape(str(self).splitlines()[-1])
-        rows = "".join(map(_row, self.findings))
-        head = "".join(
-            f"<th style='text-align:left'>{title}</th>" for title in ("", "rule", "where", "finding")
-        )
-        table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
-        files = ", ".join(f"<code>{escape(file.path)}</code>" for file in self.files)
-        return f"<div><p>{files}: {count}</p>{table}</div>"
+        files = ", ".join(file.path for file in self.files)
+        count = str(self).splitlines()[-1]
+        rows = map(_row, self.findings)
+        colors = (_COLORS[finding.severity] for finding in self.findings)
+        return f"<div>{paragraph(f'{files}: {count}')}{table(_HEAD, rows, colors)}</div>"
 
 
-def _row(finding: Diagnostic) -> str:
-    help = f"<br><small>help: {escape(finding.help)}</small>" if finding.help else ""
-    return (
-        f"<tr><td style='color:{_COLORS[finding.severity]}'>{finding.severity.value}</td>"
-        f"<td><code>{escape(finding.rule)}</code></td><td>{escape(_where(finding.location))}</td>"
-        f"<td style='text-align:left'>{escape(finding.message)}{help}</td></tr>"
-    )
+def _row(finding: Diagnostic) -> tuple[str, ...]:
+    help = f"\nhelp: {finding.help}" if finding.help else ""
+    return finding.severity.value, finding.rule, _where(finding.location), f"{finding.message}{help}"
 
 
 def _where(place: Location) -> str:

@@ -1,0 +1,149 @@
+"""`dlclint simulate` from Python.
+
+import dlclint
+
+result = dlclint.simulate_model("model.onnx", inputs="samples.npz", soc="sm8650", act_bitwidth=16)
+print(result.worst)
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlclint.api.errors import CannotLint
+from dlclint.api.html import paragraph, table
+from dlclint.cli.apart import apart
+from dlclint.cli.errors import UsageError
+from dlclint.cli.main import parser
+from dlclint.cli.options.simulate import ACT_QUANTIZERS, ENGINES, PARAM_QUANTIZERS
+from dlclint.cli.simulate import measured
+from dlclint.report.render import render
+from dlclint.report.simulate_words import RANDOM, WORST, decibels, largest, measured_on
+from dlclint.simulate.outcome import EngineResult, LayerRow, OutputRow, SimulateOutcome, Simulation
+from dlclint_schemas.record import record
+
+
+@record
+class SimulationReport:
+    """What quantization costs a model, measured."""
+
+    outcome: SimulateOutcome
+
+    @property
+    def simulation(self) -> Simulation:
+        """The whole of it: settings, samples, engines, notes."""
+        return self.outcome.files[0]
+
+    @property
+    def engines(self) -> tuple[EngineResult, ...]:
+        """What each engine measured: outputs, and layers, the worst first."""
+        return self.simulation.engines
+
+    @property
+    def worst(self) -> float:
+        """The lowest SQNR of an output, in dB, by the engine that was asked last."""
+        found = self.engines[-1].worst
+        return float("nan") if found is None else found
+
+    def text(self, form: str = "concise") -> str:
+        """The report as `dlclint simulate --format FORM` writes it: rich, concise, json.
+
+        Raises:
+            ValueError: there is no such format.
+        """
+        return render("simulate", form, self.outcome, None)
+
+    def __str__(self) -> str:
+        return self.text().rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        """The report as notebooks show it."""
+        found = self.simulation
+        inputs = RANDOM if found.random else measured_on(found)
+        parts = [paragraph(f"{found.path}: {found.widths}; {inputs}")]
+        for engine in found.engines:
+            parts.append(paragraph(f"{engine.engine}: {engine.failure or 'outputs, and the worst layers'}"))
+            parts.append(
+                table(
+                    ("output", "SQNR dB", "cosine", "largest error", "best class same"),
+                    map(_output, engine.outputs),
+                )
+            )
+            head = ("alone dB", "arrived dB", "layer", "tensor", "cause")
+            parts.append(table(head, map(_layer, engine.layers[:WORST])))
+        parts += map(paragraph, found.notes)
+        return f"<div>{''.join(parts)}</div>"
+
+
+def _output(row: OutputRow) -> tuple[str, ...]:
+    agreement = "" if row.agreement is None else f"{100 * row.agreement:.1f} %"
+    return row.tensor, decibels(row.sqnr), f"{row.cosine:.5f}", largest(row), agreement
+
+
+def _layer(row: LayerRow) -> tuple[str, ...]:
+    alone = "" if row.alone is None else decibels(row.alone)
+    return alone, decibels(row.arrived), f"{row.op} {row.node}", row.tensor, "; ".join(row.causes)
+
+
+def simulate_model(
+    path: str | os.PathLike[str],
+    *,
+    inputs: str | os.PathLike[str] | Mapping[str, np.ndarray[Any, Any]] | None = None,
+    samples: int | None = None,
+    soc: str = "",
+    encodings: str | os.PathLike[str] | None = None,
+    act_bitwidth: int | None = None,
+    weights_bitwidth: int | None = None,
+    bias_bitwidth: int | None = None,
+    per_channel: bool = False,
+    act_quantizer: str = "tf",
+    param_quantizer: str = "tf",
+    engine: str = "reference",
+    input_dims: Mapping[str, Sequence[int]] | None = None,
+    symbols: Mapping[str, int] | None = None,
+    batch: int | None = None,
+    seed: int = 0,
+) -> SimulationReport:
+    """Run the float model beside the quantized one, and measure every output and layer.
+
+    The arguments are those of `dlclint simulate`; no configuration file is read. `inputs` is a file or
+    folder as there, or an array for each input by its name, with samples along the first axis as in `.npz`
+    files; without them random values are drawn.
+
+    Raises:
+        CannotLint: an argument cannot be followed, or the model cannot be measured.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        if isinstance(inputs, Mapping):
+            file = os.path.join(folder, "inputs.npz")  # noqa: PTH118
+            np.savez(file, allow_pickle=False, **inputs)
+            inputs = file
+        given = parser("simulate").parse_args(["simulate", "--isolated", "--", os.fspath(path)])
+        choices: dict[str, tuple[str, tuple[str, ...]]] = {
+            "engine": (engine, ENGINES),
+            "act_quantizer": (act_quantizer, ACT_QUANTIZERS),
+            "param_quantizer": (param_quantizer, PARAM_QUANTIZERS),
+        }
+        for name, (value, known) in choices.items():
+            if value not in known:
+                raise CannotLint(f"{name}={value!r}: give one of {', '.join(known)}")
+            setattr(given, name, value)
+        given.inputs = None if inputs is None else os.fspath(inputs)
+        given.samples = given.samples if samples is None else samples
+        given.soc = soc or None
+        given.encodings = None if encodings is None else os.fspath(encodings)
+        given.act_bitwidth, given.weights_bitwidth = act_bitwidth, weights_bitwidth
+        given.bias_bitwidth, given.per_channel = bias_bitwidth, per_channel or given.per_channel
+        given.input_dim = [(name, ",".join(map(str, dims))) for name, dims in (input_dims or {}).items()]
+        given.symbol = [(name, str(size)) for name, size in (symbols or {}).items()]
+        given.batch, given.seed = batch, seed
+        try:
+            outcome: SimulateOutcome = apart(measured, given)
+        except UsageError as error:
+            raise CannotLint(str(error)) from None
+    return SimulationReport(outcome)

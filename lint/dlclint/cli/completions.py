@@ -1,0 +1,69 @@
+"""`dlclint completions`: what a shell completes, made from the options themselves."""
+
+from __future__ import annotations
+
+import argparse
+import zlib
+from collections.abc import Iterable, Iterator
+
+import shtab
+
+from dlclint.cli.errors import UsageError
+from dlclint.cli.main import parser
+from dlclint.engine.registry import BrokenRules, all_rules
+from dlclint.own_rules import OWN_DOCS
+from dlclint.socs import all_socs
+
+FILES = {"PATH", "FILE", "MODEL", "OUT", "LOG", "DB", "M", "A", "B"}
+"""Placeholders that stand for a file."""
+
+
+def print_completions(given: argparse.Namespace) -> int:
+    """Print a script that makes a shell complete commands, options, values, files, rules and chips.
+
+    Raises:
+        UsageError: a rule package is broken, so that its rules cannot be named.
+    """
+    try:
+        rules = {rule.id for rule in all_rules()}
+    except BrokenRules as error:
+        raise UsageError(str(error)) from None
+    words = {
+        "ID": sorted(rules | OWN_DOCS.keys()),
+        "RULES": sorted(rules | {id.partition("/")[0] for id in rules}),
+        "SOC": sorted({part for soc in all_socs() for part in soc.name.split() if part.isalnum()}),
+    }
+    top = parser()
+    for action in _actions(top):
+        offered = words.get("SOC" if action.dest == "soc" else str(action.metavar))
+        if offered is not None:
+            # The attribute is shtab's.
+            action.complete = _among(offered)  # type: ignore[attr-defined]
+        elif action.metavar in FILES:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+    print(shtab.complete(top, given.shell), end="")
+    return 0
+
+
+def _actions(top: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Every argument and option of all commands."""
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from _actions(command)
+        else:
+            yield action
+
+
+def _among(words: Iterable[str]) -> dict[str, str | dict[str, str]]:
+    """How each shell is told to offer words; none of them has a character that a shell reads."""
+    text = " ".join(words)
+    name = f"_dlclint_words_{zlib.crc32(text.encode()):x}"
+    function = f'{name}() {{ compgen -W "{text}" -- "$1"; }}'
+    return {
+        "bash": name,
+        "preamble": {"bash": function},
+        "zsh": f"({text})",
+        "fish": text,
+        "tcsh": f"({text})",
+    }
