@@ -37,6 +37,8 @@ def misbehave(words: list[str]) -> int:
         return len(held)
     if words[0] == "raise":
         raise KeyError("x")
+    if words[0] == "drop":
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if words[0] == "native":
         os.write(1, b"Warning: from native code\n")
     if words[0] == "escape":
@@ -81,6 +83,14 @@ def test_every_flaw_is_seen(monkeypatch: pytest.MonkeyPatch, words: tuple[str, .
     assert [event["index"] for event in events] == [0, 1, 2]
     assert [[flaw[0] for flaw in event["flaws"]] for event in events] == [[], [kind], []]
     assert events[0]["digest"] == events[2]["digest"] != ""
+
+
+def test_what_drops_its_output_blinds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judge, "_main", misbehave)
+    events: list[dict[str, Any]] = []
+    cases = [Case({"m.onnx": b"x"}, (word,)) for word in ("drop", "escape")]
+    server.serve(enumerate(cases), events.append, seconds=1.0)
+    assert [[flaw[0] for flaw in event["flaws"]] for event in events] == [[], ["control character"]]
 
 
 @pytest.mark.parametrize("surface", [*SURFACES, SWEEP])

@@ -39,9 +39,12 @@ def main() -> int:
     given.add_argument("--corpus", type=Path, default=CORPUS, help="where minimized inputs are written")
     given.add_argument("--no-minimize", action="store_true")
     given.add_argument("--replay", nargs="*", type=Path, help="run these .case.json (none: the corpus)")
+    given.add_argument("--summary", nargs="+", type=Path, help="add up what runs printed, run nothing")
     given.add_argument("--show", type=int, metavar="N", help="write input N of the surface here, run nothing")
     values = given.parse_args()
     values.jobs = max(1, values.jobs)
+    if values.summary is not None:
+        return summary(values.summary)
     if values.replay is not None:
         return replay(values.replay or sorted(values.corpus.glob(f"*{SIDECAR}")))
     if values.show is not None:
@@ -63,6 +66,26 @@ def replay(sidecars: list[Path]) -> int:
         wrong |= bool(found)
         print(json.dumps({"case": path.name, "flaws": found}), flush=True)
     return int(wrong)
+
+
+def summary(files: list[Path]) -> int:
+    """Print the inputs, repeats and flaws of each surface over the reports of several runs."""
+    inputs, repeated, flaws = Counter[str](), Counter[str](), Counter[str]()
+    causes: dict[str, Counter[str]] = {}
+    for report in (json.loads(line) for file in files for line in file.read_text("utf-8").splitlines()):
+        surface = report["surface"]
+        inputs[surface] += report["inputs"]
+        repeated[surface] += report["repeated"]
+        flaws[surface] += sum(report["flaws"].values())
+        causes.setdefault(surface, Counter()).update(report["causes"])
+    print(f"{'surface':12} {'inputs':>9} {'run twice':>9} {'flaws':>6}")
+    for surface, count in (*inputs.items(), ("all", inputs.total())):
+        twice = repeated.total() if surface == "all" else repeated[surface]
+        wrong = flaws.total() if surface == "all" else flaws[surface]
+        print(f"{surface:12} {count:>9} {twice:>9} {wrong:>6}")
+        for cause, number in causes.get(surface, Counter[str]()).most_common():
+            _tell(f"  {number} {cause}")
+    return int(bool(flaws.total()))
 
 
 def fuzz(surface: str, values: argparse.Namespace) -> bool:

@@ -67,11 +67,15 @@ class Stage:
         """Let this process speak into the files, and stand in the folder."""
         sys.stdout.flush()
         sys.stderr.flush()
-        os.dup2(self.out.fileno(), 1)
-        os.dup2(self.err.fileno(), 2)
+        self._listen()
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
         os.chdir(self.folder)
+
+    def _listen(self) -> None:
+        """Let the files take what is said; a command that could not write drops standard output for good."""
+        os.dup2(self.out.fileno(), 1)
+        os.dup2(self.err.fileno(), 2)
 
     def close(self) -> None:
         """Remove the folder."""
@@ -80,6 +84,7 @@ class Stage:
 
     def run(self, case: Case) -> Judgment:
         """Run a case and judge it."""
+        self._listen()
         for name, data in case.files.items():
             Path(name).write_bytes(data)
         flaws: list[Flaw] = []
