@@ -121,6 +121,19 @@ def test_what_lives_is_left_alone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell what is dead and not reaped")
+def test_what_a_dead_process_left_goes_even_where_nobody_reaps_it(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # dead, but still there
+    left = tmp_path / f".out.onnx.dlclint-{child}-abcdefgh.onnx"
+    left.write_bytes(b"x")
+    clear(tmp_path)
+    assert not left.exists()
+    os.waitpid(child, 0)
+
+
 def test_files_that_only_look_alike_are_left_alone(tmp_path: Path) -> None:
     dead = 2**22 + 1  # beyond the largest process number of Linux
     (tmp_path / "m.onnx.data").write_bytes(b"of someone else")

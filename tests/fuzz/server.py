@@ -33,8 +33,9 @@ _SCALE = 1 if sys.platform == "darwin" else 1024
 """`ru_maxrss` is in bytes on macOS, in kibibytes elsewhere."""
 _NEAR_SECONDS = 3.0
 """After so long it is seen whether the limits of native code would have ended an input."""
-_GRACE = 5.0
-_WALL = 6
+_LOOK = 2.0
+"""Seconds of silence after which it is seen how much processor time an input has cost."""
+_WALL = 60
 """How much longer than its processor time an input may take: the machine may be busy."""
 
 
@@ -119,9 +120,11 @@ def _child(cases: list[Numbered], say: Say, seconds: float, near: bool = False) 
     os.close(writing)
     dealt, begun, slow = 0, False, False
     with os.fdopen(reading, "rb", buffering=0) as stream:
-        for line in _lines(stream, seconds * _WALL + _GRACE):
+        for line in _lines(stream, pid, seconds):
             if line is None:
                 slow = True
+                os.kill(pid, signal.SIGPROF)  # which leaves a traceback
+                time.sleep(0.5)
                 os.killpg(pid, signal.SIGKILL)
                 break
             if line == b">":
@@ -170,14 +173,20 @@ def _end_group(pid: int) -> None:
         return
 
 
-def _lines(stream: IO[bytes], seconds: float) -> Iterator[bytes | None]:
-    """The child's lines as they come; None where it has been silent for too long."""
+def _lines(stream: IO[bytes], pid: int, seconds: float) -> Iterator[bytes | None]:
+    """The child's lines as they come; None where one has cost too much processor time, or far too long."""
     rest = b""
+    since, before = time.monotonic(), 0.0
     while True:
-        ready, _, _ = select.select([stream], [], [], seconds)
+        ready, _, _ = select.select([stream], [], [], _LOOK)
         if not ready:
-            yield None
-            return
+            spent = _spent(pid)
+            before = before or spent
+            if spent - before > seconds or time.monotonic() - since > seconds * _WALL:
+                yield None
+                return
+            continue
+        since, before = time.monotonic(), 0.0
         data = stream.read(65536)
         if not data:
             return
@@ -185,10 +194,23 @@ def _lines(stream: IO[bytes], seconds: float) -> Iterator[bytes | None]:
         yield from lines
 
 
+def _spent(group: int) -> float:
+    """Processor time of all processes of a group, and of their children; 0 where the system does not say."""
+    ticks = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_bytes().rpartition(b")")[2].split()
+        except OSError:  # it is gone
+            continue
+        if int(fields[2]) == group:
+            ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _death(status: int, slow: bool, trace: str) -> Flaw:
     where = innermost(trace, last=False)
     alarmed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF
-    if slow or alarmed or (os.WIFEXITED(status) and "Timeout (" in trace):
+    if slow or alarmed:
         return Flaw("slow", where, trace[:3000])
     if os.WIFSIGNALED(status):
         return Flaw("death", f"{signal.Signals(os.WTERMSIG(status)).name} in {where}", trace[:3000])
@@ -210,9 +232,7 @@ def _work(cases: list[Numbered], writing: int, stage: Stage, trace: IO[bytes], s
             os.write(writing, b">\n")
             started = time.process_time()
             signal.setitimer(signal.ITIMER_PROF, seconds)
-            faulthandler.dump_traceback_later(seconds * _WALL, exit=True, file=trace)
             judged = stage.run(case)
-            faulthandler.cancel_dump_traceback_later()
             signal.setitimer(signal.ITIMER_PROF, 0)
             spent = time.process_time() - started
             flaws = list(judged.flaws)

@@ -17,7 +17,9 @@ from dlclint.model.types import Dim
 def misfit(node: Node) -> str:
     """What is wrong with the sizes of a node's operands, in one line, or ""."""
     check = _CHECKS.get(node.op_type)
-    return "" if check is None else check(node)
+    if check is None or any(attribute.ref_attr_name for attribute in node.proto.attribute):
+        return ""  # by a reference, the caller of a function decides, and elsewhere nobody does
+    return check(node)
 
 
 def _shape(node: Node, position: int) -> tuple[Dim, ...] | None:
