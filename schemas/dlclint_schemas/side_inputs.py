@@ -25,6 +25,28 @@ class SecondInput:
     kept_since: int
 
 
+@record
+class ChannelScales:
+    """How small a channel's weight scale may be, over the largest one, before HTP saturates the channel.
+
+    At `kept` and above it was exact, at `saturated` and below every value was `steps_off` steps off, with
+    activations of `act_bitwidth`.
+    """
+
+    act_bitwidth: int
+    kept: float
+    saturated: float
+    steps_off: int
+
+
+@cache
+def channel_scales() -> ChannelScales:
+    """Read once."""
+    found = load("measured_side_inputs")["channel_scales"]
+    kept, saturated = (2.0 ** found[name] for name in ("kept_exponent", "saturated_exponent"))
+    return ChannelScales(found["act_bitwidth"], kept, saturated, found["steps_off"])
+
+
 @cache
 def side_input_forms() -> Mapping[tuple[str, int, str], int | None]:
     """By op, width of the activations (8 or 16) and form: the oldest Hexagon that ran it, None for none.

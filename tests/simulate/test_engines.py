@@ -12,9 +12,11 @@ import pytest
 from simulated_networks import YOLO, evaluator_of, inputs, saved, small_conv
 
 from dlclint.cli.main import main
+from dlclint.report.simulate_words import apart_notes
 from dlclint.simulate.assigning import Settings, assign, leaders
 from dlclint.simulate.evaluating import Evaluator
 from dlclint.simulate.inputs.samples import Samples
+from dlclint.simulate.outcome import Apart, Simulation
 from dlclint.simulate.qdq import SEEN, quantized_model
 from dlclint.simulate.reference import observe
 from dlclint.simulate.scheme import Scheme
@@ -108,10 +110,40 @@ def test_both_engines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @needs_backend
+def test_the_layer_that_departs_is_named_and_asked_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A Reciprocal of a grid that holds zero: what HTP makes of it no document says."""
+    body = """g (float[1,64] x) => (float[1,64] y) <float tiny = {0.0001}> {
+      s = Sigmoid(x) q = Mul(s, s) m = Add(q, tiny) r = Reciprocal(m) y = Tanh(r) }"""
+    path = saved(tmp_path, body)
+    np.savez(tmp_path / "in.npz", x=np.linspace(-9, 4, 64, dtype=np.float32)[np.newaxis])
+    arguments = ["simulate", "--isolated", "--soc", "sm8550", "--engine", "both", str(path)]
+    arguments += ["--inputs", str(tmp_path / "in.npz")]
+    assert main([*arguments, "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)["files"][0]["apart"]
+    assert [item["op"] for item in found] == ["Reciprocal"]
+    assert found[0]["off"] > 0
+    assert found[0]["alone"] == pytest.approx(found[0]["between"], abs=3)
+    assert main(arguments) == 0
+    assert "Reciprocal r computes otherwise by itself too" in " ".join(capsys.readouterr().out.split())
+
+
+@needs_backend
 def test_what_htp_does_not_take_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = saved(tmp_path, "g (float[1,8] x) => (float[1,8] y) { s = Sigmoid(x) y = Acosh(s) }")
     assert main(["simulate", "--isolated", "--soc", "sm8550", "--engine", "both", str(path)]) == 2
     assert "HTP does not take the whole model: Acosh y: " in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_layer_that_only_the_whole_graph_spoils_is_told_apart() -> None:
+    spoiled = Apart("m", "Mul", 28.4, 20.2, 20.9, 0.01, 98.4)
+    itself = Apart("r", "Reciprocal", 30.0, 3.1, 3.1, 0.98, 3.1)
+    assert (spoiled.spoiled, itself.spoiled) == (True, False)
+    assert not Apart("n", "Conv", 30.0, 5.0, 5.0, 0.5).spoiled  # it was not asked alone
+    one, other = apart_notes(Simulation("m.onnx", apart=(spoiled, itself)))
+    assert one.startswith("Reciprocal r computes otherwise by itself too")
+    assert other.startswith("Mul m is right by itself and wrong in the whole graph, in 1 % of its values")
 
 
 def test_htp_needs_a_soc(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,6 +47,25 @@ def search_text(search: SearchOutcome) -> str:
     return f"{verdict}; {with_unit(search.sqnr)}{agreement} {share}"
 
 
+def apart_notes(file: Simulation) -> list[str]:
+    """What it means that the backend departs at some layers."""
+    spoiled = [item for item in file.apart if item.spoiled]
+    itself = [item for item in file.apart if item.alone is not None and not item.spoiled]
+    notes = []
+    if itself:
+        first = itself[0]
+        notes.append(
+            f"{first.op} {first.tensor} computes otherwise by itself too, which no document tells of HTP"
+        )
+    if spoiled:
+        first = spoiled[0]
+        notes.append(
+            f"{first.op} {first.tensor} is right by itself and wrong in the whole graph, in"
+            f" {100 * first.off:.2g} % of its values: no grid is to blame, and a device may do better"
+        )
+    return notes
+
+
 def measured_on(file: Simulation) -> str:
     """What was run, in one clause."""
     return f"{counted(file.samples, 'sample')} of {file.inputs}" if file.samples > 1 else file.inputs

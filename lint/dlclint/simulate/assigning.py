@@ -18,19 +18,16 @@ from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, made, what
 from dlclint_schemas.outputs import bounded_outputs, op_outputs
 from dlclint_schemas.quantization import quantization_facts
 from dlclint_schemas.record import record
-from dlclint_schemas.side_inputs import second_input
+from dlclint_schemas.side_inputs import channel_scales, second_input
 
 FIXED = {op: ends for op, ends in bounded_outputs().items() if op_outputs()[op].fixed}
 """Ops whose output HTP expects on the grid of the op's own bounds, in steps of a power of two: AIMET's
 configurations for HTP pin them, and networks whose files say otherwise lose their accuracy
 (onnxruntime/onnxruntime-qnn issue 473)."""
 _CLIPPING = ("Relu", "Clip")
-SCALE_RATIO = 2.0**-13
-"""The smallest scale of a weight's channel over the largest.
-
-At 16-bit activations HTP saturates every value of a channel whose ratio is below some 2**-15 (measured with
-QNN 2.51.0 on v68, v73 and v79: 33,000 steps of error, where the channel itself spans four steps of the
-output). What a larger scale costs such a channel is less than a step.
+SCALE_RATIO = channel_scales().kept * 4.0
+"""The smallest scale of a weight's channel over the largest: with some room above that from which on HTP
+saturates every value of a channel at 16-bit activations. What a larger scale costs it is less than a step.
 """
 
 

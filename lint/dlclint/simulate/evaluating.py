@@ -76,6 +76,10 @@ class Evaluator:
         self._uses = Counter(name for step in network.steps for name in step.reads)
         self._uses.update(network.outputs)
 
+    def is_fused(self, name: str) -> bool:
+        """Whether a tensor is never stored, because a Relu or Clip behind it belongs to its op."""
+        return name in self._fused
+
     def float_step(self, step: Step, values: Mapping[str, Any]) -> list[Any]:
         """A step's outputs on float values."""
         feed = {name: self.value(name, values) for name in step.reads}

@@ -64,6 +64,19 @@ def outputs_on_htp(
             tick()
 
 
+def same_twice(asked: Asked, evaluator: Evaluator, scheme: Scheme, sample: Sample) -> tuple[int, int]:
+    """How many values of the outputs differ between two runs of one session, and how many there are.
+
+    Raises:
+        CannotMeasure: as `outputs_on_htp`.
+        NotAvailable: the backend cannot be loaded.
+    """
+    one, two = _run(asked, evaluator, scheme, [sample, sample], ())
+    names = evaluator.network.outputs
+    odd = sum(int((one[name] != two[name]).sum()) for name in names)
+    return odd, sum(one[name].size for name in names)
+
+
 def layers_on_htp(asked: Asked, evaluator: Evaluator, scheme: Scheme, sample: Sample) -> Values:
     """Every quantized activation of one sample, read from the backend, by name.
 

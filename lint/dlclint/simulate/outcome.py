@@ -117,13 +117,26 @@ class SearchOutcome:
 
 @record
 class Apart:
-    """A tensor at which two engines differ: the SQNR in dB of each, and of one against the other."""
+    """A layer at which the backend departs from the documented op, on what the backend itself gave it.
+
+    `reference` and `htp` are the SQNR in dB that has arrived there on either; `between` is that of the layer
+    on the backend's own inputs, against the documented op, and `off` the share of its values that are not
+    within what an op may round otherwise. `alone` is the same for the layer asked about by itself, None
+    where it was not.
+    """
 
     tensor: str
     op: str
     reference: float
     htp: float
     between: float
+    off: float = 0.0
+    alone: float | None = None
+
+    @property
+    def spoiled(self) -> bool:
+        """Whether the layer is right by itself, and wrong in the whole graph."""
+        return self.alone is not None and self.alone > self.between + 10.0
 
 
 @record

@@ -11,15 +11,13 @@ from dlclint.analysis.moving import origin
 from dlclint.analysis.precision import has_bias
 from dlclint.analysis.roles import absorbed_chain, vector
 from dlclint.analysis.weights.given import given_weights
-from dlclint.diagnostic import About, Confidence, Safety, Severity, Source
+from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.encodings import grid
-from dlclint.encodings.edits import Edit
 from dlclint.encodings.given import given_grids
-from dlclint.fix import Fix
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
 from dlclint_rules.causes import here
-from dlclint_rules.encodings.repairs import grid_edits
+from dlclint_rules.encodings.repairs import rescaled
 from dlclint_rules.encodings.reporting import at, capped, encodings_rule
 from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
@@ -108,7 +106,7 @@ def bias_scale(context: EncodingsContext) -> Iterator[Finding]:
             "give it the product, or no entry",
             item.node,
             evidence={"ratio": ratio, "product": float(item.product.min())},
-            fix=_rescaled(context, row, item.product, "give the bias input scale times weight scale"),
+            fix=rescaled(context, row, item.product, "give the bias input scale times weight scale"),
         )
         return at(context, row, document.field_path(int(document.tensors.first[row]), "scale"), made)
 
@@ -118,22 +116,6 @@ def bias_scale(context: EncodingsContext) -> Iterator[Finding]:
 def _is_shared(item: Biased) -> bool:
     """Whether another op reads the same bias, of which encodings/shared-bias tells."""
     return len(item.node.graph.consumers(item.bias)) > 1
-
-
-def _rescaled(context: EncodingsContext, row: int, scale: grid.Floats, title: str) -> Fix | None:
-    """New scales for the elements of an entry, offsets and widths kept; None where there are not as many."""
-    document = context.document
-    first, count = int(document.tensors.first[row]), int(document.tensors.count[row])
-    if len(scale) not in (1, count):
-        return None
-    wide = np.broadcast_to(scale, count)
-    rows = slice(first, first + count)
-    offset = document.elements.offset[rows]
-    made = grid.on_grid(wide, np.where(np.isnan(offset), 0.0, offset), document.elements.bitwidth[rows])
-    edits: list[Edit] = []
-    for place in range(count):
-        edits.extend(grid_edits(document, first + place, made, place))
-    return Fix(title, Safety.UNSAFE, tuple(edits)) if edits else None
 
 
 @encodings_rule(about=About.ACCURACY)
@@ -225,7 +207,7 @@ def bias_saturates(context: EncodingsContext) -> Iterator[Finding]:
             f"give the channel a weight scale of {floor:.3g} or more",
             item.node,
             evidence={"channel": channel, "steps": float(steps[channel]), "floor": floor, "channels": beyond},
-            fix=_rescaled(context, row, raised, f"raise the weight scale to {floor:.3g} where it is smaller"),
+            fix=rescaled(context, row, raised, f"raise the weight scale to {floor:.3g} where it is smaller"),
         )
         element = first + (channel if int(context.document.tensors.count[row]) > 1 else 0)
         return at(context, row, context.document.field_path(element, "scale"), made)

@@ -13,6 +13,7 @@ from dlclint.encodings.document import EncodingsDocument, Layout
 from dlclint.encodings.edits import Edit, SetValue, number
 from dlclint.encodings.given import GivenGrid
 from dlclint.fix import Fix
+from dlclint.rule import EncodingsContext
 from dlclint_rules.encodings.reporting import Rows
 
 SAME_STEP = 1.01
@@ -198,3 +199,19 @@ def widened(document: EncodingsDocument, given: GivenGrid) -> Fix | None:
     if given.bitwidth >= 16:
         return None
     return recast(document, given, (given.low, given.high), 16, "give it 16 bits")
+
+
+def rescaled(context: EncodingsContext, row: int, scale: grid.Floats, title: str) -> Fix | None:
+    """New scales for the elements of an entry, offsets and widths kept; None where there are not as many."""
+    document = context.document
+    first, count = int(document.tensors.first[row]), int(document.tensors.count[row])
+    if len(scale) not in (1, count):
+        return None
+    wide = np.broadcast_to(scale, count)
+    rows = slice(first, first + count)
+    offset = document.elements.offset[rows]
+    made = grid.on_grid(wide, np.where(np.isnan(offset), 0.0, offset), document.elements.bitwidth[rows])
+    edits: list[Edit] = []
+    for place in range(count):
+        edits.extend(grid_edits(document, first + place, made, place))
+    return Fix(title, Safety.UNSAFE, tuple(edits)) if edits else None

@@ -61,7 +61,7 @@ def _hexagon(context: EncodingsContext) -> int | None:
     return None if soc is None else soc.hexagon
 
 
-def _activation_width(context: EncodingsContext, grids: dict[str, GivenGrid], node: Node) -> int:
+def activation_width(context: EncodingsContext, grids: dict[str, GivenGrid], node: Node) -> int:
     """Of what a node reads or makes: the file's, or else the quantizer's."""
     for name in (node.input(0), node.output(0)):
         given = grids.get(origin(node.graph, name, grids))
@@ -77,7 +77,7 @@ def needing(context: EncodingsContext, hexagon: int) -> Iterator[SideInput]:
     for side in side_inputs(context.view):
         given = grids.get(side.name)
         if given is not None and given.bitwidth == 16:
-            key = (side.node.op_type, _activation_width(context, grids, side.node), form_of(context, given))
+            key = (side.node.op_type, activation_width(context, grids, side.node), form_of(context, given))
             if (side_input_forms().get(key) or 0) > hexagon:
                 yield side
 
@@ -102,7 +102,7 @@ def side_input(context: EncodingsContext) -> Iterator[Finding]:
         for side in side_inputs(context.view):
             given = grids.get(side.name)
             form = "" if given is None else form_of(context, given)
-            width = _activation_width(context, grids, side.node)
+            width = activation_width(context, grids, side.node)
             key = (side.node.op_type, width, form)
             if given is None or key not in side_input_forms():
                 continue

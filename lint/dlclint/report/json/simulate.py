@@ -43,6 +43,8 @@ def _file(file: Simulation) -> dict[str, Any]:
                 "reference": _db(item.reference),
                 "htp": _db(item.htp),
                 "between": _db(item.between),
+                "off": item.off,
+                "alone": None if item.alone is None else _db(item.alone),
             }
             for item in file.apart
         ],

@@ -16,6 +16,7 @@ from dlclint.report.simulate_words import (
     ENGINES,
     RANDOM,
     WORST,
+    apart_notes,
     decibels,
     headline,
     largest,
@@ -58,11 +59,25 @@ def _file(console: Console, file: Simulation) -> None:
         _engine(console, engine)
     if file.apart:
         console.print()
-        _line(console, "where the engines begin to differ, and where more (first sample)", "bold")
+        _line(
+            console, "layers that HTP computes otherwise, on what it gave them itself (first sample)", "bold"
+        )
         rows = [
-            (decibels(a.reference), decibels(a.htp), decibels(a.between), a.op, a.tensor) for a in file.apart
+            (
+                decibels(a.reference),
+                decibels(a.htp),
+                decibels(a.between),
+                "" if a.alone is None else decibels(a.alone),
+                f"{100 * a.off:.2g} %",
+                a.op,
+                a.tensor,
+            )
+            for a in file.apart
         ]
-        _table(console, ("reference dB", "htp dB", "between them", "op", "tensor"), rows)
+        columns = ("reference dB", "htp dB", "layer dB", "asked alone", "values off", "op", "tensor")
+        _table(console, columns, rows)
+        for text in apart_notes(file):
+            _line(console, f"note: {text}", "italic")
     for note in file.notes:
         _line(console, f"note: {note}", "italic")
     console.print()

@@ -1,0 +1,59 @@
+"""Run in AIMET's environment: its QuantSim of a model on given inputs.
+
+    python quantsim_worker.py MODEL INPUTS.npz BITS FOLDER
+
+FOLDER gets `float.npz` and `quantized.npz` (the outputs of every sample) and `model.encodings`. The model has
+no open sizes. Prints versions and the configuration as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from aimet_common.defs import QuantScheme
+from aimet_onnx import int8, int16
+from aimet_onnx.quantsim import QuantizationSimModel
+
+
+def main() -> None:
+    """Calibrate by minimum and maximum, run, export."""
+    source, given, bits, folder = sys.argv[1:]
+    with np.load(given) as loaded:
+        arrays = {name: loaded[name] for name in loaded.files}
+    count = len(next(iter(arrays.values())))
+    samples = [{name: values[place : place + 1] for name, values in arrays.items()} for place in range(count)]
+    model = onnx.load(source)
+    names = [output.name for output in model.graph.output]
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    exact = [session.run(names, sample) for sample in samples]
+    config = sys.argv[5] if len(sys.argv) > 5 else "htp_v73"
+    sim = QuantizationSimModel(
+        model,
+        quant_scheme=QuantScheme.min_max,
+        param_type=int8,
+        activation_type=int8 if bits == "8" else int16,
+        config_file=config,
+        providers=["CPUExecutionProvider"],
+    )
+    sim.compute_encodings(samples)
+    # AIMET renames outputs and keeps their order.
+    found = [sim.session.run(None, sample) for sample in samples]
+    sim.export(folder, "model", export_model=False)
+    for name, rows in (("float", exact), ("quantized", found)):
+        stacked = {
+            f"{place}_{n}": values
+            for place, row in enumerate(rows)
+            for n, values in zip(names, row, strict=True)
+        }
+        np.savez(Path(folder) / f"{name}.npz", **stacked)
+    print(json.dumps({"version": version("aimet-onnx"), "config": config, "outputs": names}))
+
+
+if __name__ == "__main__":
+    main()
