@@ -2,8 +2,9 @@
 
     python quantsim_worker.py MODEL INPUTS.npz BITS FOLDER
 
-FOLDER gets `float.npz` and `quantized.npz` (the outputs of every sample) and `model.encodings`. The model has
-no open sizes. Prints versions and the configuration as JSON.
+FOLDER gets `folded.onnx` (batch normalization in the convolutions), its `float.npz` and `quantized.npz` (the
+outputs of every sample) and `model.encodings`. The model has no open sizes. Prints version and
+configuration as JSON.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import onnx
 import onnxruntime as ort
 from aimet_common.defs import QuantScheme
 from aimet_onnx import int8, int16
+from aimet_onnx.batch_norm_fold import fold_all_batch_norms_to_weight
 from aimet_onnx.quantsim import QuantizationSimModel
+from onnxruntime.quantization.onnx_quantizer import ONNXModel
 
 
 def main() -> None:
@@ -28,7 +31,10 @@ def main() -> None:
         arrays = {name: loaded[name] for name in loaded.files}
     count = len(next(iter(arrays.values())))
     samples = [{name: values[place : place + 1] for name, values in arrays.items()} for place in range(count)]
-    model = onnx.load(source)
+    whole = ONNXModel(onnx.load(source))
+    fold_all_batch_norms_to_weight(whole)  # as the converter does, and dlclint
+    model = whole.model
+    onnx.save(model, Path(folder) / "folded.onnx")
     names = [output.name for output in model.graph.output]
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     exact = [session.run(names, sample) for sample in samples]

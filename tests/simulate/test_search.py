@@ -200,6 +200,31 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
+def test_another_target_takes_nothing_wrong_from_a_journal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A target out of reach tries 16-bit weights and float on the way, which another must not be given."""
+    path, journal = small_conv(tmp_path), str(tmp_path / "journal")
+    wanted = ("--soc", "sm8550", "--target")
+    report(path, capsys, *wanted, "150", "--resume", journal)
+    for target in ("45", "60", "30"):
+        alone = report(path, capsys, *wanted, target)
+        assert report(path, capsys, *wanted, target, "--resume", journal) == alone
+
+
+def test_16_bit_weights_go_with_16_bit_activations(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, file = small_conv(tmp_path), tmp_path / "o.encodings"
+    report(path, capsys, "--target", "60dB", "--soc", "sm8550", "--emit-overrides", str(file))
+    entries = json.loads(file.read_text())
+    activations = {name: entry[0]["bitwidth"] for name, entry in entries["activation_encodings"].items()}
+    params = {name: entry[0]["bitwidth"] for name, entry in entries["param_encodings"].items()}
+    made = {"w1": "r", "w2": "d", "w3": "y"}
+    assert 16 in params.values()
+    assert all(activations[made[name]] == 16 for name, bits in params.items() if name in made and bits == 16)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="what is patched reaches a forked process alone")
 @pytest.mark.parametrize("after", [1, 9, 20])
 def test_a_killed_search_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str], after: int) -> None:

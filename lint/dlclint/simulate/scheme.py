@@ -6,6 +6,7 @@ scale times weight scale: the QNN op definitions, and what Qualcomm's backend do
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -183,6 +184,18 @@ class Scheme:
         if found is None or width is None or found.bitwidth <= width:
             return found
         return found.at(width)
+
+    def digest(self) -> str:
+        """A short text that is another one for every other scheme."""
+        whole = hashlib.blake2b(digest_size=8)
+        for part in (self.activations, self.floats, self.edges, self.otherwise):
+            items = sorted(part.items(), key=repr) if isinstance(part, dict) else part
+            whole.update(repr(items).encode())
+        for grids in (self.params, self.biases):
+            for name, each in sorted(grids.items()):
+                whole.update(f"{name} {each.bitwidth} {each.symmetric} {each.axis} {each.block}".encode())
+                whole.update(each.scale.tobytes() + each.zero.tobytes())
+        return whole.hexdigest()
 
     def put_into_float(self, name: str, bitwidth: int = 16) -> None:
         """Let an activation be float, of 16 or 32 bits."""

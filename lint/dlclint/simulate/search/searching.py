@@ -335,8 +335,19 @@ class Search:
                     stored = name in self.prepared.network.constants and name in wide.activations
                     if stored and what(step, position, self.prepared.network) is Role.DATA:
                         wide.activations[name] = wide.activations[name].at(16)
+        self._keep_narrow(wide)
         fit_biases(self.prepared.network, wide)
         return wide
+
+    def _keep_narrow(self, scheme: Scheme) -> None:
+        """Take 16 bits back from weights of steps that run at 8: they need 16-bit activations."""
+        for step in self.prepared.network.steps:
+            if scheme.width(step) == 16:
+                continue
+            for name in step.inputs:
+                before, now = self.scheme.params.get(name), scheme.params.get(name)
+                if before is not None and now is not None and now.bitwidth == 16 > before.bitwidth:
+                    scheme.params[name] = before
 
     def _wide_grid(self, leader: str, grid: Grid) -> Grid:
         """A grid at 16 bits: of all that was seen, unless the op or the override file says the range."""

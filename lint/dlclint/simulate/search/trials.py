@@ -180,8 +180,12 @@ class Trials:
 
     def value(self, key: str, scheme: Scheme) -> Value:
         """What a whole scheme leaves of the outputs; `key` names it for the journal."""
-        sqnr, agreement = self._journal.get(self._prefix + key, lambda: self._measured(scheme))
+        sqnr, agreement = self._journal.get(self._named(key, scheme), lambda: self._measured(scheme))
         return Value(float(sqnr), agreement)
+
+    def _named(self, key: str, scheme: Scheme) -> str:
+        """A key of the journal: what is tried, and of which grids, for other targets come to others."""
+        return f"{self._prefix}{key} {scheme.digest()}"
 
     def _measured(self, scheme: Scheme) -> list[Any]:
         self.evaluated += 1
@@ -209,7 +213,7 @@ class Trials:
 
         Where agreement is the goal, of an output with scores these alone count.
         """
-        found: list[float] = self._journal.get(self._prefix + key, lambda: self._noise(scheme))
+        found: list[float] = self._journal.get(self._named(key, scheme), lambda: self._noise(scheme))
         return found
 
     def _noise(self, scheme: Scheme) -> list[float]:
