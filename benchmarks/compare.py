@@ -65,8 +65,8 @@ def commands(peers: Path) -> dict[str, list[str]]:
     """Every tool as a command that takes the model's path last; dlclint first."""
     python = str(peers / "bin/python")
     found = {
-        ALL: [DLCLINT, "check", "--isolated"],
-        FOUR: [DLCLINT, "check", "--isolated", "--select", "model,ops,shapes,batch"],
+        ALL: [DLCLINT, "check", "--isolated", "--no-cache"],
+        FOUR: [DLCLINT, "check", "--isolated", "--no-cache", "--select", "model,ops,shapes,batch"],
         "import onnx": [sys.executable, "-c", "import onnx"],
     }
     if not Path(python).exists():

@@ -32,7 +32,7 @@ MEBIBYTES = 1024.0
 
 def check(*arguments: str) -> tuple[int, str, float, float]:
     """Status, output, seconds of processor time, and peak memory of the largest process in MiB."""
-    command = (sys.executable, "-m", "dlclint", "check", "--isolated", *arguments)
+    command = (sys.executable, "-m", "dlclint", "check", "--isolated", "--no-cache", *arguments)
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         seconds = kibibytes = 0.0

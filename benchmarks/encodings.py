@@ -131,7 +131,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1_000_000, help="encodings in the large files")
     parser.add_argument("--only", default="", help="only files whose name holds this")
     given = parser.parse_args()
-    check = [DLCLINT, "check", "--isolated", "--format", "concise"]
+    check = [DLCLINT, "check", "--isolated", "--no-cache", "--format", "concise"]
     load = [sys.executable, "-c", LOAD]
     # An installed package has its bytecode, as the standard library has: one run writes what is missing.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

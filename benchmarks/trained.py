@@ -377,7 +377,9 @@ def row(name: str, folder: Path, soc: str, samples: int, htp: bool) -> dict[str,
         given = Path(place) / "inputs.npz"
         np.savez(given, **inputs(folder, samples))  # type: ignore[arg-type]
         subject = Subject(path, [*sizes, "--soc", soc], str(given), samples, htp, Path(place))
-        _, checked, _ = dlclint("check", str(path), *subject.how, "--runtime", "htp", "--quantize")
+        _, checked, _ = dlclint(
+            "check", "--no-cache", str(path), *subject.how, "--runtime", "htp", "--quantize"
+        )
         verdict = checked["files"][0]["verdict"]["accuracy"]
         found |= {"check": verdict["word"], "check_reason": verdict["reason"]}
         found["before"] = subject.simulate()

@@ -16,7 +16,7 @@ from pathlib import Path
 from compare import DLCLINT, HERE, Sample, measure
 from models import ensure
 
-CHECK = [DLCLINT, "check", "--isolated", "--quantize", "--runtime", "htp"]
+CHECK = [DLCLINT, "check", "--isolated", "--no-cache", "--quantize", "--runtime", "htp"]
 LEAST = """
 import sys
 from pathlib import Path

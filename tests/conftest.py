@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from importlib.resources import files
@@ -18,6 +19,7 @@ from dlclint.engine.run import lint
 from dlclint.socs import resolve
 from dlclint.target import DlcKind, Runtime, Target
 
+os.environ["DLCLINT_CACHE_DIR"] = ""  # no test reads what another one left, nor the user's results
 SARIF = Path(__file__).parent / "report" / "sarif-2.1.0" / "sarif-schema-2.1.0.json"
 """Source, license and hash: NOTICE.md beside it."""
 FORMATS = jsonschema.FormatChecker(())

@@ -146,6 +146,10 @@ class FileOutcome:
     """One for each chip where there are several; `target` has the first."""
     hidden: tuple[Unlisted, ...] = ()
     """What is not among `diagnostics` because it is less severe than what was asked for."""
+    baselined: int = 0
+    """Findings that the baseline knows."""
+    read: tuple[str, ...] | None = ()
+    """Files besides the job's own that the result rests on; None: it rests on more than files."""
 
     def from_severity(self, lowest: Severity) -> FileOutcome:
         """The same with findings from a severity on; the others are counted all the same."""

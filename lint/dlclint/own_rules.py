@@ -10,6 +10,7 @@ from __future__ import annotations
 CRASHED = "engine/crashed-rule"
 UNKNOWN_NAME = "config/unknown-name"
 OTHER_RANK = "config/other-rank"
+IGNORE_WITHOUT_REASON = "config/ignore-without-reason"
 UNUSED_IGNORE = "config/unused-ignore"
 GIVEN_DIMENSIONS = "config/given-dimensions"
 COULD_NOT_ASK = "confirm/could-not-ask"
@@ -29,6 +30,10 @@ LINT_DOCS = {
     GIVEN_DIMENSIONS: (
         "Dimensions are given that the model does not have.\n\n"
         "`dlclint fix` writes those of -d, -s, -b and the configuration into the model."
+    ),
+    IGNORE_WITHOUT_REASON: (
+        "An ignore in a model's metadata cannot be followed.\n\n"
+        "Write one in a line, with its reason: `RULE: REASON`, or `RULE node=GLOB tensor=GLOB: REASON`."
     ),
     UNUSED_IGNORE: "A configured ignore is unused.\n\nRemove it, or correct its rule or globs.",
 }

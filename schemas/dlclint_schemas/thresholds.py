@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from types import MappingProxyType
 
@@ -27,10 +28,26 @@ def thresholds() -> Mapping[str, Threshold]:
     return MappingProxyType({row["name"]: Threshold(**row) for row in rows})
 
 
+_GIVEN: dict[str, float] = {}
+"""What the configuration gives in place of the values."""
+
+
+@contextmanager
+def given_thresholds(values: Mapping[str, float]) -> Iterator[None]:
+    """Let thresholds have other values meanwhile, in this process."""
+    before = dict(_GIVEN)
+    _GIVEN.update(values)
+    try:
+        yield
+    finally:
+        _GIVEN.clear()
+        _GIVEN.update(before)
+
+
 def threshold(name: str) -> float:
-    """The value of a threshold.
+    """The value of a threshold: what the configuration gives, else what is recommended.
 
     Raises:
         KeyError: there is none of this name.
     """
-    return thresholds()[name].value
+    return _GIVEN[name] if name in _GIVEN else thresholds()[name].value

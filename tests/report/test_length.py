@@ -18,6 +18,7 @@ from dlclint.cli.main import main
 from dlclint.diagnostic import About, Diagnostic, Location, Severity
 from dlclint.outcome import FileOutcome, Outcome
 from dlclint.report.render import render
+from dlclint.report.rich.check import MANY
 from dlclint.report.verdict_words import common_folder
 from dlclint.target import Target
 
@@ -173,3 +174,18 @@ def test_colors_as_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # 8 colors: nothing but the basic ones is used.
     monkeypatch.setenv("TERM", "xterm")
     assert "\x1b[38;" not in render("check", "rich", outcome, Terminal())
+
+
+def test_many_files_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clean = parser.parse_model(CLEAN).SerializeToString()
+    several = parser.parse_model(SEVERAL).SerializeToString()
+    for number in range(MANY + 5):
+        (tmp_path / f"{number:03}.onnx").write_bytes(several if number < 3 else clean)
+    status, text = report(capsys, str(tmp_path))
+    assert status == 1
+    assert f"and {MANY + 2} files; {MANY + 2} have neither errors nor warnings" in " ".join(text.split())
+    assert text.count("stops conversion\n") == 3 and "040.onnx" not in text
+    assert "040.onnx" in report(capsys, str(tmp_path), "--all")[1]
+    files = tuple(replace(crowded().files[0], path=f"{number}.onnx") for number in range(MANY + 5))
+    text = render("check", "rich", replace(crowded(), files=files), None)
+    assert "5 files more with errors or warnings (--all lists them)" in text

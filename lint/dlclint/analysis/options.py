@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dlclint.analysis.view import ModelView
 from dlclint.model.dimensions import Dimensions
+from dlclint.model.types import Dim, dim_text
 from dlclint.target import DlcKind, Soc, Target
 
 
@@ -69,6 +70,6 @@ def shape_options(view: ModelView, dimensions: Dimensions) -> list[tuple[str, st
     return found
 
 
-def _placeholder(dim: object, axis: int) -> str:
-    word = "".join(c if c.isalnum() else "_" for c in str(dim or "")).strip("_").upper()
+def _placeholder(dim: Dim, axis: int) -> str:
+    word = "".join(c if c.isalnum() else "_" for c in dim_text(dim).strip("?")).strip("_").upper()
     return word or f"DIM{axis}"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dlclint.cli.apart import Rest
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import config_of, inputs_of, jobs_of, listed, refuse_unknown, rules_of, shard_of
+from dlclint.cli.jobs import config_of, inputs_of, jobs_of, listed, refuse_unknown, rules_of_jobs, shard_of
 from dlclint.cli.output import Output, guard
 from dlclint.diagnostic import Severity, plain
 from dlclint.engine.registry import ENCODINGS_GROUP, GROUP
@@ -20,11 +23,15 @@ from dlclint.report.progress import with_progress
 from dlclint.report.render import FORMATS
 from dlclint.version import __version__
 
+if TYPE_CHECKING:
+    from dlclint.engine.cache import Cache
+    from dlclint.engine.config import Config
+
 LISTED = 1000
 """Findings of one rule in a file that are listed, unless `--all` asks for every one."""
 
 
-def check(given: argparse.Namespace) -> Rest:
+def check(given: argparse.Namespace) -> int | Rest:
     """Run the command, but for its reports.
 
     Raises:
@@ -33,41 +40,58 @@ def check(given: argparse.Namespace) -> Rest:
     started = time.perf_counter()
     reports = [_report(text) for text in given.output_format]
     if given.statistics and given.format not in FORMATS["statistics"]:
-        known = " or ".join(FORMATS["statistics"])
-        raise UsageError(f"--statistics has no format {given.format}; give --format {known}")
+        formats = " or ".join(FORMATS["statistics"])
+        raise UsageError(f"--statistics has no format {given.format}; give --format {formats}")
     files_named = [path for path in (given.output, *(path for _, path in reports)) if path is not None]
     if len(set(files_named)) < len(files_named):
         raise UsageError("two reports go to one file; name another for each format")
     config = config_of(given)
-    chosen = listed(given.select) or list(config.select)
-    ignored = [*listed(given.ignore), *config.ignore]
-    jobs = list(jobs_of(given, config, chosen, ignored))
+    problems: list[str] = []
+    jobs = list(jobs_of(given, config, listed(given.select), listed(given.ignore), problems))
+    if problems and not jobs:
+        raise UsageError("; ".join(problems))
+    for problem in problems:
+        print(f"dlclint: error: {problem}", file=sys.stderr)
     if given.shard:
         jobs = shard_of(jobs, given.shard)
+    if given.show_files or given.show_settings:
+        # Imported here because it is seldom asked for.
+        from dlclint.cli.showing import show
+
+        show(jobs, config, given.show_settings)
+        return 2 if problems else 0
     if given.no_weights:
         jobs = [replace(job, weights=False) for job in jobs]
-    if not given.all:
+    known = baseline_of(given, config)
+    if not given.all and known is None:
         jobs = [replace(job, listed=LISTED) for job in jobs]
     if given.confirm and any(job.others for job in jobs):
         raise UsageError("--confirm asks for one chip; give one --soc")
     groups = {ENCODINGS_GROUP if job.kind == "encodings" else GROUP for job in jobs}
-    rules = rules_of(chosen, ignored, tuple(sorted(groups)))
-    for path in (given.output, *(path for _, path in reports)):
-        guard(path, Output.REPORT, inputs_of(given, jobs), given.overwrite)
+    rules = rules_of_jobs(jobs, tuple(sorted(groups)))
+    for output in (given.output, *(path for _, path in reports), known if given.write_baseline else None):
+        guard(output, Output.REPORT, inputs_of(given, jobs), given.overwrite)
     if given.jobs is not None and given.jobs < 1:
         raise UsageError(f"--jobs {given.jobs}: give a number of at least 1")
-    files = list(with_progress(run(jobs, given.jobs or os.cpu_count() or 1), len(jobs)))
+    files = list(with_progress(run(jobs, given.jobs or os.cpu_count() or 1, _cache(given)), len(jobs)))
     refuse_unknown(files)
     docs = {rule.id: rule.page for rule in rules}
     if {item.rule for file in files for item in file.diagnostics} - docs.keys() - OWN_DOCS.keys():
         # A model that carries encodings is judged by the rules on override files too.
-        docs |= {rule.id: rule.page for rule in rules_of(chosen, ignored, (GROUP, ENCODINGS_GROUP))}
+        docs |= {rule.id: rule.page for rule in rules_of_jobs(jobs, (GROUP, ENCODINGS_GROUP))}
     if given.confirm:
         # Imported here because the backend is seldom asked.
         from dlclint.cli.confirm import confirmed
 
         files = confirmed(files, jobs, given)
         docs |= CONFIRM_DOCS
+    if known is not None:
+        # Imported here because few runs have a baseline.
+        from dlclint.cli.baseline import without_known, write_baseline
+
+        if given.write_baseline:
+            print(write_baseline(known, files), file=sys.stderr)
+        files = without_known(known, files)
     fail_on = given.fail_on or config.fail_on or "error"
     lowest = Severity(given.min_severity)
     outcome = Outcome(
@@ -80,7 +104,28 @@ def check(given: argparse.Namespace) -> Rest:
         given.quiet,
     )
     command = "statistics" if given.statistics else "check"
-    return Rest("dlclint.cli.reporting:write", (command, outcome, reports, given.format, given.output))
+    wanted = (command, outcome, reports, given.format, given.output, bool(problems))
+    return Rest("dlclint.cli.reporting:write", wanted)
+
+
+def baseline_of(given: argparse.Namespace, config: Config) -> Path | None:
+    """The file of known findings, if there is to be one."""
+    if given.baseline is not None:
+        return Path(given.baseline)
+    if config.baseline is None and given.write_baseline:
+        return Path("dlclint-baseline.json")
+    return config.baseline
+
+
+def _cache(given: argparse.Namespace) -> Cache | None:
+    """The results of earlier runs, unless they are not wanted."""
+    if given.no_cache:
+        return None
+    # Imported here because with --no-cache it is not needed.
+    from dlclint.engine.cache import Cache, default_folder
+
+    folder = default_folder()
+    return None if folder is None else Cache(folder)
 
 
 def _report(text: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from dlclint.analysis.view import ModelView
 from dlclint.chains import in_order
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import config_of, inputs_of, jobs_of, listed, refuse_unknown, rules_of
+from dlclint.cli.jobs import config_of, inputs_of, jobs_of, listed, refuse_unknown, rules_of_jobs
 from dlclint.cli.output import Output, deliver, guard
 from dlclint.confirm.asking import Wish, asked_target, cpu_target
 from dlclint.confirm.asking import confirm as ask
@@ -45,10 +45,8 @@ def answer(given: argparse.Namespace, asked: Backend, packages: Mapping[str, str
         NotAvailable: the backend cannot be loaded, or cannot judge for the SoC.
     """
     config = config_of(given)
-    chosen = listed(given.select) or list(config.select)
-    ignored = [*listed(given.ignore), *config.ignore]
-    rules_of(chosen, ignored)
-    every = list(jobs_of(given, config, chosen, ignored))
+    every = list(jobs_of(given, config, listed(given.select), listed(given.ignore)))
+    rules_of_jobs(every)
     library = cpu_library(sdk_root(given)) if given.judge == "cpu" else None
     aim = asked_target if library is None else cpu_target
     jobs = [replace(job, target=aim(job.target)) for job in every if job.kind == "model"]

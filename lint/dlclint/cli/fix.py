@@ -11,7 +11,8 @@ from pathlib import Path
 
 from dlclint.cli.apart import apart, function_of, run_apart
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import config_of, files, inputs_of, job_for, listed, rules_of
+from dlclint.cli.folders import files
+from dlclint.cli.jobs import beside, config_of, inputs_of, job_for, listed, rules_of_jobs
 from dlclint.cli.output import Output, guard
 from dlclint.diagnostic import Severity, plain
 from dlclint.encodings.recognition import encodings_beside, is_encodings, model_beside
@@ -62,10 +63,9 @@ def _jobs(given: argparse.Namespace) -> Iterator[Job]:
     """
     given.dims = list(map(_named, given.dims))
     config = config_of(given)
-    chosen = listed(given.select) or list(config.select)
-    ignored = [*listed(given.ignore), *config.ignore]
+    chosen, ignored = listed(given.select), listed(given.ignore)
     jobs = []
-    for path in files(given.paths):
+    for path in files(given.paths, config):
         if is_encodings(path):
             model = Path(given.model) if given.model else model_beside(path)
             if model is not None and not model.is_file():
@@ -74,10 +74,11 @@ def _jobs(given: argparse.Namespace) -> Iterator[Job]:
             jobs.append(replace(job, path=path, kind="encodings", model=model))
         else:
             # With an override file the converter does not simplify.
-            overridden = bool(config.section_for(path).encodings) or encodings_beside(path) is not None
+            named = beside(config, path).section_for(path).encodings
+            overridden = bool(named) or encodings_beside(path) is not None
             jobs.append(job_for(path, given, config, chosen, ignored, overridden))
     groups = {ENCODINGS_GROUP if job.kind == "encodings" else GROUP for job in jobs}
-    rules_of(chosen, ignored, tuple(sorted(groups)))
+    rules_of_jobs(jobs, tuple(sorted(groups)))
     _refuse_unknown(jobs)
     return iter(jobs)
 

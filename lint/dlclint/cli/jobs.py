@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from dlclint.cli.errors import UsageError
+from dlclint.cli.folders import files
 from dlclint.cli.targets import target_of, targets_of
 from dlclint.diagnostic import plain
 from dlclint.encodings.recognition import (
-    ENCODINGS_SUFFIXES,
     encodings_beside,
     is_encodings,
     model_beside,
@@ -20,9 +20,8 @@ from dlclint.engine.config import Config, ConfigError, ModelSection, find_config
 from dlclint.engine.job import Job, Named
 from dlclint.engine.registry import GROUP, BrokenRules, chosen_rules
 from dlclint.model.dimensions import Dimensions
-from dlclint.model.formats import MODEL_SUFFIXES
 from dlclint.outcome import FileOutcome
-from dlclint.own_rules import UNKNOWN_NAME
+from dlclint.own_rules import OWN_DOCS, UNKNOWN_NAME
 from dlclint.remote import is_address
 from dlclint.rule import Rule
 from dlclint.target import Target
@@ -43,7 +42,8 @@ def config_of(given: argparse.Namespace) -> Config:
         return Config()
     try:
         path = Path(given.config) if given.config else find_config(Path.cwd())
-        return Config() if path is None else load_config(path)
+        config = Config() if path is None else load_config(path)
+        return replace(config, searches=not given.config)
     except ConfigError as error:
         raise UsageError(str(error)) from None
 
@@ -70,24 +70,58 @@ def rules_of(
         raise UsageError(plain(str(error), 400)) from None
 
 
+def rules_of_jobs(jobs: Sequence[Job], groups: tuple[str, ...] = (GROUP,)) -> tuple[Rule, ...]:
+    """Every rule of the groups that one of the jobs selects, sorted by id.
+
+    Raises:
+        UsageError: a selector, or a rule that is given another severity, is none; or a package is broken.
+    """
+    found: dict[str, Rule] = {}
+    for select, ignore in dict.fromkeys((job.select, job.ignore) for job in jobs):
+        found.update((rule.id, rule) for rule in rules_of(select, ignore, groups))
+    named = dict.fromkeys(name for job in jobs for name, _ in job.severities)
+    if named:
+        rules_of(tuple(name for name in named if name not in OWN_DOCS), ())
+    return tuple(found[id] for id in sorted(found))
+
+
+def beside(config: Config, path: Path) -> Config:
+    """The configuration that holds for a model.
+
+    Raises:
+        UsageError: the one beside it cannot be followed.
+    """
+    try:
+        return config.beside(path)
+    except ConfigError as error:
+        raise UsageError(str(error)) from None
+
+
 def jobs_of(
-    given: argparse.Namespace, config: Config, chosen: Sequence[str], ignored: Sequence[str]
+    given: argparse.Namespace,
+    config: Config,
+    chosen: Sequence[str],
+    ignored: Sequence[str],
+    problems: list[str] | None = None,
 ) -> Iterator[Job]:
     """One job per model and one per override file; a pair that belongs together is linted together.
 
+    `chosen` and `ignored` are what the command line says of rules. Paths that cannot be followed are added to
+    `problems`.
+
     Raises:
-        UsageError: a path or an option cannot be followed.
+        UsageError: an option cannot be followed, or a path where `problems` is None.
     """
     remote = [text for text in given.paths if is_address(text)]
     paths = sorted(
-        set(files(text for text in given.paths if not is_address(text)))
+        set(files([text for text in given.paths if not is_address(text)], config, problems))
     )  # a report does not depend on the order in which a shell lists them
     models = [path for path in paths if not is_encodings(path)]
     if given.encodings and len(models) + len(remote) != 1:
         raise UsageError("--encodings goes with one model; give one, or name both files alike")
     done: set[Path] = set()
     for path in models:
-        section = config.section_for(path)
+        section = beside(config, path).section_for(path)
         named = given.encodings or section.encodings
         overrides = Path(named) if named else encodings_beside(path)
         if overrides is not None and not overrides.is_file():
@@ -135,32 +169,6 @@ def shard_of(jobs: Sequence[Job], text: str) -> list[Job]:
     return [job for unit in units[int(number) - 1 :: int(count)] for job in unit]
 
 
-def files(paths: Iterable[str]) -> Iterator[Path]:
-    """The models and override files that paths name, folders searched.
-
-    Raises:
-        UsageError: a path that is not there, or that is not such a file.
-    """
-    for text in paths:
-        path = Path(text)
-        if is_address(text):
-            raise UsageError(f"{plain(text)}: only `dlclint check` reads addresses; download the file")
-        if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix in (".onnx", ".encodings") and p.is_file())
-            if not found:
-                raise UsageError(f"no .onnx file in folder {plain(text)}; give a model or another folder")
-            yield from found
-        elif not path.exists():
-            raise UsageError(f"{plain(text)} does not exist; check the path")
-        elif not path.is_file():
-            raise UsageError(f"{plain(text)} is not a regular file; give a model file")
-        elif path.suffix.lower() not in (*MODEL_SUFFIXES, *ENCODINGS_SUFFIXES):
-            known = ", ".join(dict.fromkeys((*MODEL_SUFFIXES, *ENCODINGS_SUFFIXES)))
-            raise UsageError(f"{plain(text)}: no model format has this ending; known are {known}")
-        else:
-            yield path
-
-
 def job_for(
     path: Path,
     given: argparse.Namespace,
@@ -174,6 +182,7 @@ def job_for(
     Raises:
         UsageError: a target or dimension that is none.
     """
+    config = beside(config, path)
     section = config.section_for(path)
     several = getattr(given, "several", False)
     targets = (targets_of if several else _one_target)(given, section, overridden)
@@ -181,9 +190,11 @@ def job_for(
         path,
         targets[0],
         dimensions_of(given, section),
-        tuple(chosen),
-        tuple(ignored),
+        tuple(chosen or config.select),
+        (*ignored, *config.ignore),
         config.ignores,
+        severities=tuple(config.severities.items()),
+        thresholds=tuple(config.thresholds.items()),
         names=tuple(names_of(given, section)),
         others=targets[1:],
     )

@@ -11,6 +11,7 @@ from dlclint.cli.apart import finish, function_of, run_apart
 from dlclint.cli.ends import INTERRUPTED, TERMINATED, Terminated, internal_error
 from dlclint.cli.errors import UsageError
 from dlclint.cli.options import (
+    cache,
     check,
     completions,
     confirm,
@@ -18,6 +19,7 @@ from dlclint.cli.options import (
     equalize,
     explain,
     fix,
+    init,
     ops,
     plan,
     rule,
@@ -41,6 +43,8 @@ COMMANDS = (
     rule,
     ops,
     soc,
+    init,
+    cache,
     server,
     completions,
 )

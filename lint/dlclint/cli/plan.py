@@ -9,8 +9,9 @@ from pathlib import Path
 
 from dlclint.analysis.plan.model import Asked
 from dlclint.cli.errors import UsageError
+from dlclint.cli.folders import files
 from dlclint.cli.inputs import check_inputs, samples_of
-from dlclint.cli.jobs import config_of, files, inputs_of, job_for, rules_of
+from dlclint.cli.jobs import beside, config_of, inputs_of, job_for, rules_of_jobs
 from dlclint.cli.options.shared import WIDTHS
 from dlclint.cli.output import Output, deliver, guard
 from dlclint.cli.searching import goal_of
@@ -110,8 +111,8 @@ def _job(path: Path, given: argparse.Namespace, config: Config) -> Job:
     given.quantize = not given.float
     if len(set(given.runtime)) > 1:
         raise UsageError("a plan is for one runtime; give --runtime once")
-    rules_of(config.select, config.ignore)
-    job = job_for(path, given, config, config.select, config.ignore, False)
+    job = job_for(path, given, config, (), (), False)
+    rules_of_jobs([job])
     if not job.target.runtimes and job.target.soc is None:
         raise UsageError("give --soc (such as SM8650, see `dlclint soc`) or --runtime: a plan is for a chip")
     if not job.target.considered:
@@ -121,7 +122,7 @@ def _job(path: Path, given: argparse.Namespace, config: Config) -> Job:
 
 def _settled(given: argparse.Namespace, config: Config, job: Job) -> dict[str, int]:
     """The widths and switches that the command line or the configuration gives."""
-    section = config.section_for(job.path).kind
+    section = beside(config, job.path).section_for(job.path).kind
     names = [*(name.replace("-", "_") for name in WIDTHS), "per_channel"]
     return {
         name: getattr(job.target.kind, name)

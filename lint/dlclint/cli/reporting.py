@@ -22,7 +22,12 @@ def prepare(given: argparse.Namespace) -> None:
 
 
 def write(
-    command: str, outcome: Outcome, reports: Sequence[tuple[str, str]], form: str, output: str | None
+    command: str,
+    outcome: Outcome,
+    reports: Sequence[tuple[str, str]],
+    form: str,
+    output: str | None,
+    partial: bool,
 ) -> int:
     """Write the further reports (format and file) and the main one; returns the exit status.
 
@@ -32,6 +37,7 @@ def write(
         reports: format and file of the further reports.
         form: the format of the main report.
         output: its file; None for standard output.
+        partial: whether a path could not be followed, which was said.
 
     Raises:
         UsageError: a file cannot be written.
@@ -39,4 +45,4 @@ def write(
     for other, path in reports:
         deliver(render("check", other, outcome, None), path)
     deliver(render(command, form, outcome, sys.stdout if output is None else None), output)
-    return 1 if outcome.failed else 0
+    return 2 if partial else 1 if outcome.failed else 0

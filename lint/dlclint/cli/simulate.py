@@ -63,7 +63,7 @@ def measured(given: argparse.Namespace) -> SimulateOutcome:
     """
     config = config_of(given)
     _check(given)
-    jobs = list(jobs_of(given, config, config.select, config.ignore))
+    jobs = list(jobs_of(given, config, (), ()))
     models = [job for job in jobs if job.kind == "model"]
     given_files = {job.model: job.path for job in jobs if job.kind == "encodings"}
     if not models:

@@ -6,14 +6,17 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from dlclint.diagnostic import plain
+from dlclint.diagnostic import Severity, plain
 from dlclint.engine.ignores import Ignore, path_matches
+from dlclint.engine.registry import suggest
 from dlclint_schemas.record import record
+from dlclint_schemas.thresholds import thresholds
 
 KIND = {
     "float": "float",
@@ -53,6 +56,14 @@ class ModelSection:
 
 
 @record
+class Exclude:
+    """A pattern as in .gitignore, and the folder that it starts from."""
+
+    pattern: str
+    folder: Path
+
+
+@record
 class Config:
     """A whole configuration; empty where no file is."""
 
@@ -61,6 +72,25 @@ class Config:
     fail_on: str | None = None
     models: tuple[ModelSection, ...] = ()
     ignores: tuple[Ignore, ...] = ()
+    severities: Mapping[str, Severity] = field(default_factory=dict)
+    """Severity by rule id or family."""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    exclude: tuple[Exclude, ...] = ()
+    """What searching folders leaves out."""
+    gitignore: bool = True
+    """Whether it leaves out what .gitignore says too."""
+    baseline: Path | None = None
+    path: Path | None = None
+    """The file; None where there is none."""
+    searches: bool = False
+    """Whether a file beside a model, or in a folder above it, goes before this one."""
+
+    def beside(self, path: Path) -> Config:
+        """The configuration for a model: the nearest from its folder upward, else this one."""
+        if not self.searches:
+            return self
+        found = _nearest(path.absolute().parent)
+        return self if found is None else _loaded(found)
 
     def section_for(self, path: Path) -> ModelSection:
         """The last section whose glob matches the path, or an empty one."""
@@ -98,12 +128,41 @@ def _parse(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{plain(str(path))} is not valid TOML: {plain(str(error))}") from None
 
 
+@cache
+def _nearest(folder: Path) -> Path | None:
+    return find_config(folder)
+
+
+@cache
+def _loaded(path: Path) -> Config:
+    return load_config(path)
+
+
 def load_config(path: Path) -> Config:
-    """Read and validate a configuration.
+    """Read and validate a configuration, with those that it extends.
 
     Raises:
-        ConfigError: unreadable, no TOML, or against the published schema.
+        ConfigError: unreadable, no TOML, or against the published schema; or it extends itself.
     """
+    config, chain, place = Config(), [], path.absolute()
+    while True:
+        chain.append(place)
+        table = _table(place)
+        config = _over(_read(table, place), config)
+        if "extend" not in table:
+            return replace(config, path=path)
+        place = Path(os.path.normpath(place.parent / table["extend"]))
+        if place in chain:
+            raise ConfigError(
+                f"{plain(str(path))}: extend leads back to {plain(str(place))}; remove it there"
+            )
+        if not place.is_file():
+            raise ConfigError(
+                f"{plain(str(chain[-1]))}: extend names {plain(str(place))}, which does not exist"
+            )
+
+
+def _table(path: Path) -> dict[str, Any]:
     try:
         table = _parse(path)
         if path.name == "pyproject.toml":
@@ -111,13 +170,49 @@ def load_config(path: Path) -> Config:
         _validate(table, path)
     except RecursionError:
         raise ConfigError(f"{plain(str(path))} nests deeper than it can be read") from None
+    return table
+
+
+def _read(table: Mapping[str, Any], path: Path) -> Config:
+    off = tuple(rule for rule, severity in table.get("severity", {}).items() if severity == "off")
     return Config(
         tuple(table.get("select", ())),
-        tuple(table.get("ignore", ())),
+        (*table.get("ignore", ()), *off),
         table.get("fail-on"),
         tuple(_section(item, path.parent) for item in table.get("models", ())),
         tuple(Ignore(**item) for item in table.get("ignores", ())),
+        {rule: Severity(word) for rule, word in table.get("severity", {}).items() if word != "off"},
+        _thresholds(table.get("thresholds", {}), path),
+        tuple(Exclude(pattern, path.parent) for pattern in table.get("exclude", ())),
+        table.get("respect-gitignore", True),
+        path.parent / table["baseline"] if "baseline" in table else None,
     )
+
+
+def _over(base: Config, config: Config) -> Config:
+    """A configuration over the one that it extends: what it gives replaces, lists and tables add up."""
+    return Config(
+        config.select or base.select,
+        (*base.ignore, *config.ignore),
+        config.fail_on or base.fail_on,
+        (*base.models, *config.models),  # the last section that matches holds
+        (*base.ignores, *config.ignores),
+        {**base.severities, **config.severities},
+        {**base.thresholds, **config.thresholds},
+        (*base.exclude, *config.exclude),
+        base.gitignore and config.gitignore,
+        config.baseline or base.baseline,
+    )
+
+
+def _thresholds(given: Mapping[str, float], path: Path) -> Mapping[str, float]:
+    if given:
+        known = thresholds()
+        for name in given:
+            if name not in known:
+                near = suggest(name, set(known)) or "; docs/tables/thresholds.md lists them"
+                raise ConfigError(f"{plain(str(path))}: thresholds: none is called {plain(name)!r}{near}")
+    return dict(given)
 
 
 def _validate(table: dict[str, Any], path: Path) -> None:

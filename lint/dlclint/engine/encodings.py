@@ -55,6 +55,12 @@ def _lint_for(
 
         found.add(misfits(view.model, job, shown))
     ops = context.precision.ops if context.precision is not None else []
+    read: tuple[str, ...] | None = ()
+    if view is not None:
+        # Imported here because an override file alone needs no onnx.
+        from dlclint.model.external import files_read
+
+        read = files_read(view.model)
     return finish(
         job,
         shown,
@@ -63,6 +69,7 @@ def _lint_for(
         notes=notes,
         commands=tuple(plain(line, 500) for line in commands(document, _model_name(job))),
         precision=tuple(map(_row, ops)),
+        read=read,
     )
 
 

@@ -26,6 +26,9 @@ class Ignore:
     path: str = "*"
     node: str = "*"
     tensor: str = "*"
+    place: tuple[str, int] | None = None
+    """The path of a graph and the index of the node in it that carries the ignore."""
+    where: str = "the configuration"
 
     def covers_path(self, path: str) -> bool:
         """Whether a file is meant."""
@@ -39,6 +42,7 @@ class Ignore:
             and self.covers_path(place.file)
             and fnmatchcase(place.node, self.node)
             and fnmatchcase(place.tensor, self.tensor)
+            and self.place in (None, (place.graph, place.node_index))
         )
 
 
@@ -64,7 +68,7 @@ def apply_ignores(
                     Severity.WARNING,
                     f"unused ignore of {ignore.rule} ({ignore.reason})",
                     Location(file),
-                    help="remove it from the configuration",
+                    help=f"remove it from {ignore.where}",
                 )
             )
     return kept, silenced

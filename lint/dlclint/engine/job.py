@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field, replace
 from pathlib import Path
 
-from dlclint.diagnostic import plain
+from dlclint.diagnostic import Severity, plain
 from dlclint.engine.ignores import Ignore
 from dlclint.model.dimensions import Dimensions
 from dlclint.target import Target
@@ -44,6 +44,10 @@ class Job:
     names: tuple[Named, ...] = ()
     listed: int | None = None
     """Findings of one rule that are listed before the rest is only counted (None: all)."""
+    severities: tuple[tuple[str, Severity], ...] = ()
+    """Rule ids and families whose findings get another severity; the verdict goes by the rule's own."""
+    thresholds: tuple[tuple[str, float], ...] = ()
+    """Names of thresholds and what they are to be."""
     others: tuple[Target, ...] = ()
     """The targets of further chips that the file is judged for; they differ from `target` in the chip."""
     url: str = ""

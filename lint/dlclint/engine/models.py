@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from dlclint.analysis.releases import needs
@@ -13,7 +14,9 @@ from dlclint.engine.causes import with_causes
 from dlclint.engine.job import Job
 from dlclint.engine.registry import chosen_rules
 from dlclint.engine.rules import Findings, apply_rules, crashed, finish
+from dlclint.engine.suppressions import carried_ignores
 from dlclint.engine.verdict import judged_for, unreadable, verdict
+from dlclint.model.external import files_read
 from dlclint.model.reading import Unreadable, read
 from dlclint.outcome import FileOutcome, ModelSummary
 from dlclint.rule import FileContext, ModelContext, Rule, Subject
@@ -34,23 +37,30 @@ def lint_model(job: Job) -> FileOutcome:
         return refused(job, problem)
     except Exception as error:  # whatever a hostile file does to the parsers, the other files go on
         return finish(job, shown, Findings(job, [crashed(READING, error, shown)]))
+    carried = carried_ignores(model, shown)
+    job = replace(job, ignores=(*job.ignores, *carried.ignores))
     view = ModelView(model, job.target, job.overrides)
     if not job.others:
-        return _lint_for(job, view, rules)
+        outcome = _lint_for(job, view, rules, carried.flaws)
+        return replace(outcome, read=files_read(model))
     # Imported here because most runs are about one chip.
     from dlclint.engine.several import merged
 
-    outcomes = [_lint_for(one, view.aimed(one.target), rules) for one in job.for_each()]
-    return merged(job, outcomes, judged_for((job.target, *job.others), view))
+    outcomes = [_lint_for(one, view.aimed(one.target), rules, carried.flaws) for one in job.for_each()]
+    whole = merged(job, outcomes, judged_for((job.target, *job.others), view))
+    return replace(whole, read=files_read(model))
 
 
-def _lint_for(job: Job, view: ModelView, rules: tuple[Rule, ...]) -> FileOutcome:
+def _lint_for(
+    job: Job, view: ModelView, rules: tuple[Rule, ...], flaws: tuple[Diagnostic, ...]
+) -> FileOutcome:
     """Lint a model that was read for one chip."""
     shown = job.shown
     model = view.model
     context = ModelContext(job.path, view, job.target)
     found = Findings(job, apply_rules(rules, Subject.MODEL, context, shown))
     found.add(_of_carried(job, view, shown))
+    found.add(flaws)
     if job.names:
         # Imported here because seldom anything is said by name.
         from dlclint.engine.names import misfits

@@ -96,6 +96,13 @@ class Findings(list[Diagnostic]):
         """Count a finding."""
         self.dropped[item.rule, item.severity, None if item.fix is None else item.fix.safety] += 1
 
+    def raise_dropped(self) -> None:
+        """Let what is counted only be as severe as the configuration wants it."""
+        dropped: Counter[tuple[str, Severity, Safety | None]] = Counter()
+        for (rule, severity, safety), count in self.dropped.items():
+            dropped[rule, severity_of(self._job, rule, severity), safety] += count
+        self.dropped = dropped
+
     def unlisted(self) -> tuple[Unlisted, ...]:
         """What is counted only, the worst first."""
         counts: dict[tuple[str, Severity], Counter[Safety | None]] = {}
@@ -134,6 +141,8 @@ def apply_rules(rules: Iterable[Rule], subject: Subject, context: object, file: 
 def finish(job: Job, shown: str, found: Findings, model: Model | None = None, **parts: object) -> FileOutcome:
     """The outcome of a file: ignores applied, causes found, and what is beyond the limit counted."""
     kept, ignored = apply_ignores(found, job.ignores, shown, found.used)
+    kept = [_with_severity(job, item) for item in kept]
+    found.raise_dropped()
     listed: list[Diagnostic] = []
     numbers: Counter[str] = Counter()
     for item in sorted(kept, key=Diagnostic.sort_key):
@@ -146,6 +155,18 @@ def finish(job: Job, shown: str, found: Findings, model: Model | None = None, **
     silenced = ignored + found.silenced
     ordered = in_order(with_causes(listed, model))
     return FileOutcome(shown, job.kind, job.target, ordered, silenced, **parts)  # type: ignore[arg-type]
+
+
+def _with_severity(job: Job, item: Diagnostic) -> Diagnostic:
+    """The finding as severe as the configuration wants it; the id goes before the family."""
+    severity = severity_of(job, item.rule, item.severity)
+    return item if severity is item.severity else replace(item, severity=severity)
+
+
+def severity_of(job: Job, rule: str, own: Severity) -> Severity:
+    """How severe the configuration wants a rule's findings to be."""
+    given = dict(job.severities) if job.severities else {}
+    return given.get(rule) or given.get(rule.partition("/")[0]) or own
 
 
 def crashed(what: str, error: Exception, file: str) -> Diagnostic:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,17 +10,38 @@ from dlclint.contained.guard import is_guarded
 from dlclint.engine.job import Job
 from dlclint.model.access import weights
 from dlclint.outcome import FileOutcome
+from dlclint_schemas.thresholds import given_thresholds
 
 if TYPE_CHECKING:
     from dlclint.contained.deaths import Died
     from dlclint.contained.worker import Reply
+    from dlclint.engine.cache import Cache
 
 
-def run(jobs: Sequence[Job], workers: int) -> Iterator[FileOutcome]:
+def run(jobs: Sequence[Job], workers: int, cache: Cache | None = None) -> Iterator[FileOutcome]:
+    """Lint every job, yielding in order; what the cache has is not linted again."""
+    if cache is None:
+        yield from _linted(jobs, workers)
+        return
+    known = {number: found for number, job in enumerate(jobs) if (found := cache.find(job)) is not None}
+    started = time.time_ns()
+    linted = _linted([job for number, job in enumerate(jobs) if number not in known], workers)
+    for number, job in enumerate(jobs):
+        if number in known:
+            yield known[number]
+        else:
+            outcome = next(linted)
+            cache.keep(job, outcome, started)
+            yield outcome
+
+
+def _linted(jobs: Sequence[Job], workers: int) -> Iterator[FileOutcome]:
     """Lint every job, yielding in order, in processes that may die; a death costs its own file alone.
 
     A single job runs in this process if this one may die itself (`dlclint.contained`).
     """
+    if not jobs:
+        return
     if len(jobs) == 1 and is_guarded():
         yield lint(jobs[0])
         return
@@ -44,7 +66,7 @@ def _outcome(job: Job, reply: Reply | Died) -> FileOutcome:
 
 def lint(job: Job) -> FileOutcome:
     """Lint one model or override file in this process, which native code may end (see `run`)."""
-    with weights(job.weights):
+    with weights(job.weights), given_thresholds(dict(job.thresholds)):
         if job.url:
             # Imported here because most files are at hand.
             from dlclint.engine.remote import lint_remote

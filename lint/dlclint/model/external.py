@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING
 
 import onnx
 
@@ -13,6 +14,9 @@ from dlclint.model.types import bits_per_element
 from dlclint.remote.errors import RemoteError
 from dlclint.remote.images import provide
 from dlclint_schemas.record import record
+
+if TYPE_CHECKING:
+    from dlclint.model.graph import Model
 
 
 @record
@@ -97,6 +101,24 @@ def resolve(tensor: onnx.TensorProto, folder: Path) -> ExternalData:
             f"{location!r} holds {available} bytes, bytes {offset} to {offset + size} are declared"
         )
     return ExternalData(resolved, offset, size)
+
+
+def files_read(model: Model) -> tuple[str, ...] | None:
+    """The files of external data that a model names, there or not; None where native code ended on it.
+
+    What ends native code may depend on the machine's memory and on time.
+    """
+    if model.crashes:
+        return None
+    named = (
+        entry.value
+        for graph in model.graphs()
+        for tensor in graph.stored
+        if tensor.proto.data_location == onnx.TensorProto.EXTERNAL
+        for entry in tensor.proto.external_data
+        if entry.key == "location"
+    )
+    return tuple(str(model.path.parent / name) for name in dict.fromkeys(named) if "\0" not in name)
 
 
 def _number(entries: Mapping[str, str], key: str) -> int:

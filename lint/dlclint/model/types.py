@@ -68,7 +68,12 @@ class TensorType:
         name = self.element
         if self.shape is None:
             return f"{name}[?]"
-        return f"{name}[{','.join('?' if dim is None else str(dim) for dim in self.shape)}]"
+        return f"{name}[{','.join(map(dim_text, self.shape))}]"
+
+
+def dim_text(dim: Dim) -> str:
+    """A size or symbol as people are shown it; what inference computes from symbols says nothing: `?`."""
+    return "?" if dim is None or (isinstance(dim, str) and "(" in dim) else str(dim)
 
 
 def element_name(found: TensorType | None) -> str:

@@ -147,7 +147,7 @@ def _job(path: Path) -> Job:
     config = Config() if found is None else load_config(found)
     model = model_beside(path)
     given = parser("check").parse_args(["check", str(path)])
-    job = job_for(model or path, given, config, config.select, config.ignore, True)
+    job = job_for(model or path, given, config, (), (), True)
     return Job(
         path, job.target, job.dimensions, job.select, job.ignore, job.ignores, kind="encodings", model=model
     )

@@ -50,6 +50,27 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         choices=("error", "warning", "info", "never"),
         help="lowest severity that makes the exit status 1 (default: error)",
     )
+    configuration.add_argument(
+        "--baseline",
+        metavar="FILE",
+        help="tell of no finding that the file knows; fingerprints go by names, not by positions",
+    )
+    configuration.add_argument(
+        "--write-baseline",
+        action="store_true",
+        help="write what is found now to that file (default: dlclint-baseline.json)",
+    )
+    configuration.add_argument(
+        "--show-files", action="store_true", help="list the files that would be linted, and stop"
+    )
+    configuration.add_argument(
+        "--show-settings",
+        action="store_true",
+        help="show what each file would be linted for, and stop (JSON)",
+    )
+    configuration.add_argument(
+        "--no-cache", action="store_true", help="read every file again, and keep no result for the next run"
+    )
     output = check.add_argument_group("output")
     output.add_argument("--format", choices=FORMATS["check"], default="rich", help="default: rich")
     output.add_argument("-o", "--output", metavar="FILE", help="write the report to a file")

@@ -14,3 +14,4 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     rule.set_defaults(run="dlclint.cli.rule:show_rule")
     rule.add_argument("id", nargs="?", metavar="ID", help="its id, FAMILY/NAME, or a family")
+    rule.add_argument("--format", choices=("text", "json"), default="text", help="default: text")

@@ -49,6 +49,7 @@ def _file(file: FileOutcome) -> dict[str, Any]:
     ]
     return (
         ({"unlisted": unlisted} if unlisted else {})
+        | ({"baselined": file.baselined} if file.baselined else {})
         | ({"chips": chips} if chips else {})
         | {
             "path": file.path,

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from dlclint.diagnostic import counted, size_text
+from dlclint.diagnostic import Severity, counted, size_text
 from dlclint.outcome import FileOutcome, Outcome
 from dlclint.report.counts import count_line
 from dlclint.report.rich.console import paper, printed
@@ -16,22 +16,43 @@ from dlclint.report.rich.findings import print_findings
 from dlclint.report.rich.strip import strip_lines
 from dlclint.report.rich.verdict import print_verdict
 
+MANY = 40
+"""Files that are told of one by one; of more, those with neither errors nor warnings are only counted."""
+ROWS = 200
+"""Rows of the table of files."""
+
 
 def render(outcome: Outcome, stream: TextIO | None) -> str:
     """The report; colored only if the stream is a terminal (NO_COLOR and FORCE_COLOR apply)."""
     console = paper(stream)
+    files = outcome.files
+    if len(files) > MANY and not outcome.whole:
+        files = tuple(file for file in files if file.count(Severity.ERROR) or file.count(Severity.WARNING))
     if len(outcome.files) > 1:
-        # Imported here because most reports are of one file, and Rich's tables take long to import.
-        from dlclint.report.rich.tables import summary_table
-
-        console.print(summary_table(outcome.files))
-        console.print()
+        _table(console, files if outcome.whole else files[:ROWS], outcome)
     if len(outcome.files) == 1 or not outcome.quiet:
-        for file in outcome.files:
+        told = files if outcome.whole else files[:MANY]
+        for file in told:
             _file(console, file, outcome)
+        if len(told) < len(files):
+            left = counted(len(files) - len(told), "file")
+            console.print(Text(f"{left} more with errors or warnings (--all lists them)\n", "bold"))
     tail = f"{count_line(outcome)} ({outcome.seconds:.2f} s)"
     console.print(Text(tail, "bold red" if outcome.failed else "bold"))
     return printed(console, stream)
+
+
+def _table(console: Console, shown: tuple[FileOutcome, ...], outcome: Outcome) -> None:
+    # Imported here because most reports are of one file, and Rich's tables take long to import.
+    from dlclint.report.rich.tables import summary_table
+
+    if shown:
+        console.print(summary_table(shown))
+    if len(shown) < len(outcome.files):
+        clean = sum(not file.count(Severity.ERROR) + file.count(Severity.WARNING) for file in outcome.files)
+        left = counted(len(outcome.files) - len(shown), "file")
+        console.print(Text(f"and {left}; {clean} have neither errors nor warnings (--all lists them)", "dim"))
+    console.print()
 
 
 def _file(console: Console, file: FileOutcome, outcome: Outcome) -> None:
@@ -64,6 +85,9 @@ def _file(console: Console, file: FileOutcome, outcome: Outcome) -> None:
         console.print(
             Padding(Text(f"{counted(file.ignored, 'finding')} ignored by configuration"), (0, 0, 0, 2))
         )
+    if file.baselined:
+        known = f"{counted(file.baselined, 'finding')} known by the baseline"
+        console.print(Padding(Text(known), (0, 0, 0, 2)))
     if file.support is not None:
         # Imported here because most reports have no table, and Rich's take long to import.
         from dlclint.report.rich.tables import support_table

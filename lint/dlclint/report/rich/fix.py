@@ -39,7 +39,7 @@ def _lines(outcome: FixOutcome) -> Iterator[str]:
     refused = [item for item in outcome.left if item.reason]
     yield from _counted("not fixed", ((item.rule, f"{item.title}: {item.reason}") for item in refused))
     by_hand = (item for item in outcome.left if not item.reason and item.severity is not Severity.INFO)
-    yield from _counted("by hand", ((item.rule, item.message) for item in by_hand))
+    yield from _by_hand((item.rule, item.message) for item in by_hand)
     yield f"  before {severity_counts(outcome.before)}; after {severity_counts(outcome.after)}"
     written = outcome.written
     if written is not None:
@@ -50,6 +50,20 @@ def _lines(outcome: FixOutcome) -> Iterator[str]:
             yield from _proof(outcome.proof)
     elif applied and outcome.kind == "model":
         yield "  wrote nothing; give -o OUT.onnx or --in-place"
+
+
+def _by_hand(items: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """What nothing fixes, by rule: its first message, and how many more there are."""
+    groups: dict[str, Counter[str]] = {}
+    for rule, message in items:
+        groups.setdefault(rule, Counter())[message] += 1
+    if groups:
+        yield "  by hand"
+    for rule, messages in groups.items():
+        times = f" ({messages.total()} times)" if messages.total() > 1 else ""
+        yield f"    {rule}{times}: {next(iter(messages))}"
+        if len(messages) > 1:
+            yield f"      and {len(messages) - 1} more messages; dlclint check lists them"
 
 
 def _counted(label: str, items: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -1,0 +1,114 @@
+"""Findings that are known: a file of fingerprints, so that only new findings are told.
+
+A fingerprint goes by rule, path from the baseline's folder, names and structure (`report.fingerprints`), so
+that a node inserted elsewhere, or a weight trained on, leaves a known finding known.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dlclint.chains import in_order
+from dlclint.cli.errors import UsageError
+from dlclint.diagnostic import Diagnostic, counted, plain
+from dlclint.outcome import FileOutcome
+from dlclint.report.fingerprints import fingerprints
+from dlclint.writing import write_whole
+
+VERSION = 1
+_KEYS = ("file", "rule", "message", "fingerprint")
+
+
+def write_baseline(path: Path, files: Sequence[FileOutcome]) -> str:
+    """Write what is found; files that were not linted keep what is known of them. Says what was done.
+
+    Raises:
+        UsageError: the file cannot be read or written.
+    """
+    folder = path.absolute().parent
+    linted = {_relative(file.path, folder) for file in files}
+    kept = [row for row in _rows(path) if row["file"] not in linted] if path.is_file() else []
+    rows = [
+        {
+            "fingerprint": mark,
+            "rule": item.rule,
+            "file": _relative(file.path, folder),
+            "message": item.message,
+        }
+        for file in files
+        for item, mark in _marked(file, folder)
+    ]
+    made = sorted((*kept, *rows), key=lambda row: [row[key] for key in _KEYS])
+    text = json.dumps({"version": VERSION, "findings": made}, indent=2, ensure_ascii=True)
+    try:
+        write_whole(path, f"{text}\n")
+    except OSError as error:
+        raise UsageError(f"cannot write {plain(str(path))}: {error.strerror}") from None
+    return f"dlclint: wrote {counted(len(made), 'finding')} to {plain(str(path))}"
+
+
+def without_known(path: Path, files: Sequence[FileOutcome]) -> list[FileOutcome]:
+    """The outcomes without the findings that the file knows; how many these are is noted.
+
+    Raises:
+        UsageError: the file is not a baseline.
+    """
+    folder = path.absolute().parent
+    rows = _rows(path)
+    known = {row["fingerprint"] for row in rows}
+    made, met = [], set()
+    for file in files:
+        marked = list(_marked(file, folder))
+        met |= {mark for _, mark in marked} & known
+        new = in_order(item for item, mark in marked if mark not in known)
+        made.append(replace(file, diagnostics=new, baselined=len(marked) - len(new)))
+    linted = {_relative(file.path, folder) for file in files}
+    gone = sum(row["file"] in linted and row["fingerprint"] not in met for row in rows)
+    if gone and made:
+        note = f"gone since the baseline: {counted(gone, 'finding')}; --write-baseline writes it anew"
+        made[0] = replace(made[0], notes=(*made[0].notes, note))
+    return made
+
+
+def _relative(path: str, folder: Path) -> str:
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # another drive
+        return Path(path).absolute().as_posix()
+
+
+def _marked(file: FileOutcome, folder: Path) -> Iterator[tuple[Diagnostic, str]]:
+    name = _relative(file.path, folder)
+    yield from zip(file.diagnostics, fingerprints(_placed(file.diagnostics, name)), strict=True)
+
+
+def _placed(found: Iterable[Diagnostic], name: str) -> Iterator[Diagnostic]:
+    return (replace(item, location=replace(item.location, file=name)) for item in found)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a baseline.
+
+    Raises:
+        UsageError: it is none.
+    """
+    again = "write it with --write-baseline"
+    try:
+        read = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"baseline {plain(str(path))}: {error.strerror}; {again}") from None
+    except (ValueError, RecursionError):
+        raise UsageError(f"baseline {plain(str(path))} cannot be parsed as JSON; {again}") from None
+    rows = read.get("findings") if isinstance(read, dict) and read.get("version") == VERSION else None
+    if not isinstance(rows, list) or not all(_is_row(row) for row in rows):
+        raise UsageError(f"{plain(str(path))} is not a baseline of version {VERSION}; {again}")
+    return rows
+
+
+def _is_row(row: object) -> bool:
+    return isinstance(row, dict) and all(isinstance(row.get(key), str) for key in _KEYS)

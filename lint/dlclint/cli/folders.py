@@ -1,0 +1,130 @@
+"""The models and override files that paths name; folders are searched, without what is not to be linted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dlclint.cli.errors import UsageError
+from dlclint.diagnostic import plain
+from dlclint.encodings.recognition import ENCODINGS_SUFFIXES
+from dlclint.engine.config import Config
+from dlclint.model.formats import MODEL_SUFFIXES
+from dlclint.remote import is_address
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+EXCLUDED = (".git/", ".venv/", "node_modules/")
+"""What no search enters."""
+
+
+def files(
+    paths: Sequence[str], config: Config | None = None, problems: list[str] | None = None
+) -> Iterator[Path]:
+    """The models and override files that paths name, folders searched.
+
+    A path that cannot be followed is added to `problems`, and the others go on.
+
+    Raises:
+        UsageError: such a path, where `problems` is None.
+    """
+    for text in paths:
+        try:
+            yield from _of(text, config or Config())
+        except UsageError as problem:
+            if problems is None:
+                raise
+            problems.append(str(problem))
+
+
+def _of(text: str, config: Config) -> Iterator[Path]:
+    path = Path(text)
+    if is_address(text):
+        raise UsageError(f"{plain(text)}: only `dlclint check` reads addresses; download the file")
+    if path.is_dir():
+        found = sorted(_searched(path, config))
+        if not found:
+            raise UsageError(f"no .onnx file in folder {plain(text)}; give a model or another folder")
+        yield from found
+    elif not path.exists():
+        raise UsageError(f"{plain(text)} does not exist; check the path")
+    elif not path.is_file():
+        raise UsageError(f"{plain(text)} is not a regular file; give a model file")
+    elif path.suffix.lower() not in (*MODEL_SUFFIXES, *ENCODINGS_SUFFIXES):
+        known = ", ".join(dict.fromkeys((*MODEL_SUFFIXES, *ENCODINGS_SUFFIXES)))
+        raise UsageError(f"{plain(text)}: no model format has this ending; known are {known}")
+    else:
+        yield path
+
+
+class _Left:
+    """What a search leaves out: patterns, each list of them from its folder on; later lists go first."""
+
+    def __init__(self, specs: Sequence[tuple[Path, GitIgnoreSpec]]) -> None:
+        self._specs = tuple(specs)
+
+    def with_file(self, folder: Path) -> _Left:
+        """As this, with the .gitignore of a folder."""
+        spec = _gitignore(folder)
+        return self if spec is None else _Left((*self._specs, (folder, spec)))
+
+    def leaves(self, path: Path, is_dir: bool) -> bool:
+        """Whether a path is left out."""
+        for folder, spec in reversed(self._specs):
+            try:
+                name = path.relative_to(folder).as_posix()
+            except ValueError:
+                continue
+            included = spec.check_file(f"{name}/" if is_dir else name).include
+            if included is not None:
+                return included
+        return False
+
+
+def _searched(folder: Path, config: Config) -> Iterator[Path]:
+    # Imported here because only folders are searched.
+    from pathspec import GitIgnoreSpec
+
+    top = folder.absolute()
+    specs = [(top, GitIgnoreSpec.from_lines(EXCLUDED))]
+    if config.gitignore:
+        specs += [(place, spec) for place in _above(top) if (spec := _gitignore(place)) is not None]
+    specs += [(item.folder.absolute(), GitIgnoreSpec.from_lines([item.pattern])) for item in config.exclude]
+    known = {top: _Left(specs)}
+    for place, folders, names in os.walk(top):
+        here = Path(place)
+        left = known.pop(here)
+        if config.gitignore:
+            left = left.with_file(here)
+        folders[:] = sorted(name for name in folders if not left.leaves(here / name, True))
+        known.update({here / name: left for name in folders})
+        for name in names:
+            path = here / name
+            if path.suffix in (".onnx", ".encodings") and path.is_file() and not left.leaves(path, False):
+                yield folder / path.relative_to(top)
+
+
+def _above(folder: Path) -> list[Path]:
+    """The folders from the top of the repository down to above this one; none outside a repository."""
+    if (folder / ".git").exists():
+        return []
+    places: list[Path] = []
+    for place in folder.parents:
+        places.insert(0, place)
+        if (place / ".git").exists():
+            return places
+    return []
+
+
+def _gitignore(folder: Path) -> GitIgnoreSpec | None:
+    # Imported here as above.
+    from pathspec import GitIgnoreSpec
+
+    try:
+        text = (folder / ".gitignore").read_text("utf-8", "replace")
+        return GitIgnoreSpec.from_lines(text.splitlines())
+    except (OSError, ValueError):  # none there, or a pattern that is none
+        return None
