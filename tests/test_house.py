@@ -146,3 +146,15 @@ def test_nothing_below_the_rules_knows_a_rule_by_name() -> None:
             found[name] = named
     assert found == {}
     assert known.search("see ops/rank, please") and not known.search("ops/rank-of-all")
+
+
+def test_text_is_chosen_and_not_multiplied() -> None:
+    """`f"..." * flag` hides a condition; `f"..." if flag else ""` says it."""
+    multiplied = [
+        f"{module}:{node.lineno}"
+        for module, path in SOURCES.items()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)
+        if any(isinstance(side, ast.JoinedStr) for side in (node.left, node.right))
+    ]
+    assert multiplied == []

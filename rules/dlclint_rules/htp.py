@@ -224,7 +224,7 @@ def unfused_activation(context: ModelContext) -> Iterator[Finding]:
     names = ", ".join(sorted({node.op_type for node in found}))
     yield Finding(
         f"{names} after a convolution in {counted(len(found), 'node')}: none runs inside it"
-        + f", {size_text(moved)} are written once more" * bool(moved),
+        + (f", {size_text(moved)} are written once more" if moved else ""),
         Severity.INFO,
         Source(_GUIDE, "Choice of Activation functions"),
         help="HardSwish in place of Swish and SiLU, ReLU6 elsewhere, run inside the convolution",
@@ -307,7 +307,7 @@ def rank_limit_exceeded(context: ModelContext) -> Iterator[Finding]:
             Severity.INFO if said else Severity.WARNING,
             Source(SUPPLEMENT, ", ".join(layers_of(node))) if documented else Source(measured, node.op_type),
             Confidence.INFERRED if said else sure,
-            help="reshape to fewer dimensions around the op" + ", or use a newer SDK" * bool(since),
+            help="reshape to fewer dimensions around the op" + (", or use a newer SDK" if since else ""),
             node=node,
             evidence={"rank": rank, "limit": limit, "precision": precision},
         )
@@ -360,7 +360,7 @@ def refused_form(context: ModelContext) -> Iterator[Finding]:
             why = judge(node, kind)
             if why:
                 rewritten = op in _REWRITTEN
-                said = "; through ONNX Runtime, which may rewrite it, it compiled" * rewritten
+                said = "; through ONNX Runtime, which may rewrite it, it compiled" if rewritten else ""
                 yield Finding(
                     f"{op}: {why}{said}",
                     Severity.INFO if rewritten else Severity.WARNING,
@@ -382,7 +382,11 @@ def _dilated(node: Node, kind: DlcKind) -> str:
     if layers == ("Conv3d",):
         if dilations[0] != 1:
             return f"dilation {dilations} of a 3-D convolution is not 1 in depth"
-        return f"dilation {dilations} of a 3-D convolution with strides {strides}" * (strides[1:] != [1, 1])
+        return (
+            f"dilation {dilations} of a 3-D convolution with strides {strides}"
+            if strides[1:] != [1, 1]
+            else ""
+        )
     if layers != ("DepthWiseConv2d",) or all(item == 1 for item in strides):
         return ""
     weight = node.graph.type_of(node.input(1))
@@ -406,8 +410,10 @@ def _negative_index(node: Node, kind: DlcKind) -> str:
 def _not_forward(node: Node, kind: DlcKind) -> str:
     direction = node.attribute("direction") or "forward"
     eight = kind.act_bitwidth == 8 and (kind.quantize or not kind.stated)
-    return f"direction {direction} at 8 bits, where HTP supports forward only" * (
-        eight and direction != "forward"
+    return (
+        f"direction {direction} at 8 bits, where HTP supports forward only"
+        if eight and direction != "forward"
+        else ""
     )
 
 

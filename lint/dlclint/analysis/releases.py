@@ -133,7 +133,7 @@ def _reduction(view: ModelView, change: Change, node: Node) -> str:
 
 def _op(view: ModelView, change: Change, node: Node) -> str:
     # Of what the table lacks the converter's own rules speak.
-    return f"{node.op_type} on {change.runtime.upper()}" * (node.op_type in view.table.rows)
+    return f"{node.op_type} on {change.runtime.upper()}" if node.op_type in view.table.rows else ""
 
 
 def _attribute(view: ModelView, change: Change, node: Node) -> str:

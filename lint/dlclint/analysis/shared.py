@@ -277,7 +277,7 @@ def short(name: str) -> str:
 
 
 def _ends_text(span: Span) -> str:
-    return f"{span.low:.4g} to {span.high:.4g}" + ", estimated" * (span.basis == ESTIMATED)
+    return f"{span.low:.4g} to {span.high:.4g}" + (", estimated" if span.basis == ESTIMATED else "")
 
 
 def suspicion(guess: Suspicion, bitwidth: int) -> str:

@@ -55,7 +55,7 @@ def validator_reason(group: Group) -> str:
         return f"{group.qnn_op} has a value of {found}, it must be {relation} {wanted}"
     exactly = _EXACTLY.search(said)
     if exactly:
-        middle = " (the offset of a symmetric grid)" * (exactly[2] in _MIDDLES)
+        middle = " (the offset of a symmetric grid)" if exactly[2] in _MIDDLES else ""
         return f"{group.qnn_op} has a value of {exactly[1]}, it must be {exactly[2]}{middle}"
     if group.asked_types:
         forms = dict.fromkeys(_FORMS.get(name, name) for name in _CONFIGURATION.findall(said))

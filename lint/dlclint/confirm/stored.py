@@ -102,8 +102,10 @@ class StoredGrids:
         stored = _quantized(values, found, axis)
         sign = "signed" if found.signed and found.symmetric else "unsigned"
         how = ("" if noun != "weights" else " per tensor") if axis is None else " per channel"
-        middle = " with the zero point in the middle" * (
-            noun != "weights" and found.symmetric and not found.signed
+        middle = (
+            " with the zero point in the middle"
+            if noun != "weights" and found.symmetric and not found.signed
+            else ""
         )
         self.forms[name] = f"{sign} {found.bitwidth}-bit {noun}{how}{middle}"
         return stored

@@ -493,7 +493,8 @@ class Model:
 
 
 def _function_path(function: onnx.FunctionProto) -> str:
-    return f"function {function.domain}:{function.name}" + (f":{function.overload}" * bool(function.overload))
+    overload = f":{function.overload}" if function.overload else ""
+    return f"function {function.domain}:{function.name}{overload}"
 
 
 def _imports(imports: Any) -> dict[str, int]:

@@ -20,7 +20,7 @@ INPUTS = 8
 
 def raw_text(read: RawInput) -> str:
     """How a family of tools reads the raw files of an input."""
-    layout = f"{read.layout} " * bool(read.layout)
+    layout = f"{read.layout} " if read.layout else ""
     return f"raw files of {plain(read.name)}: {read.element} {layout}{','.join(read.shape)}"
 
 
@@ -68,7 +68,7 @@ def times(item: Obstacle) -> str:
 
 
 def commands(plan: Plan, title: str) -> str:
-    return f"{title} commands" + ", once the errors are fixed" * plan.fails
+    return f"{title} commands" + (", once the errors are fixed" if plan.fails else "")
 
 
 def notes_of(plan: Plan) -> list[str]:

@@ -312,8 +312,8 @@ class _Work:
             choice, scheme, after, reason = self._chosen_width(scheme, value)
             value = after
         self.prepared = replace(self.prepared, scheme=scheme)
-        figure = f"worst output at {self.choice.act_bitwidth} bits" + f", {len(self.wide)} at 16" * bool(
-            self.wide
+        figure = f"worst output at {self.choice.act_bitwidth} bits" + (
+            f", {len(self.wide)} at 16" if self.wide else ""
         )
         made = Measured(figure, predicted, _finite(value.sqnr), decided)
         reason = reason or f"measured {value_text(value)}"

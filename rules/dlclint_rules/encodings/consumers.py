@@ -173,8 +173,7 @@ def weights_clipped(context: EncodingsContext) -> Iterator[Finding]:
             f"{document.tensors.names[row]!r}: {count:,} of {use.tensor.count:,} weights"
             f"{' (batch normalization folded in)' if folded else ''} lie outside the range, by up to"
             f" {far:.3g} beyond {given.minimum[worst]:.4g} to {given.maximum[worst]:.4g}"
-            + ", which is that of the weights before folding"
-            * before_folding,
+            + (", which is that of the weights before folding" if before_folding else ""),
             Severity.WARNING,
             Source(QUANTIZATION, "quantize and clamp"),
             Confidence.INFERRED if folded else Confidence.DOCUMENTED,

@@ -216,7 +216,7 @@ def dtype(context: EncodingsContext) -> Iterator[Finding]:
         small = int(tensors.section[tensor]) in listed and float(bits) in _SMALL_FLOATS
         made = Finding(
             f"{tensors.names[tensor]!r}: a float of {bits:g} bits; documented are {allowed}"
-            + ", and 1.0.0 has no scale for a smaller one" * small,
+            + (", and 1.0.0 has no scale for a smaller one" if small else ""),
             Severity.WARNING if small else Severity.ERROR,
             Source(QUANTIZATION, "bit widths, float"),
             help="write output_dtype, such as float8e4m3fn, and y_scale in 2.0.0, or 16 or 32"

@@ -127,7 +127,8 @@ def fractional_offset(context: EncodingsContext) -> Iterator[Finding]:
         )
         made = Finding(
             f"{document.tensors.names[tensor]!r}: {said_offset(document, row)}"
-            f"{channels(document, tensor, rows)} is not an integer" + " with its zero_point_shift" * shifted,
+            f"{channels(document, tensor, rows)} is not an integer"
+            + (" with its zero_point_shift" if shifted else ""),
             Severity.WARNING if safe else Severity.ERROR,
             Source(FORMAT, "zero_point_shift" if shifted else "offset"),
             help="remove zero_point_shift: 2 bits alone have one, of 0.5"

@@ -54,9 +54,8 @@ def _words(found: Spectrum) -> str:
         whose = "its"
     named = [short(name) for name in found.tensors[:_NAMED]]
     rest = len(found.tensors) - len(named)
-    return (
-        f"{what} span twice {whose} decibels, which neither 8 nor 16 bits carry: {', '.join(named)}"
-        + f" and {rest} more" * bool(rest)
+    return f"{what} span twice {whose} decibels, which neither 8 nor 16 bits carry: {', '.join(named)}" + (
+        f" and {rest} more" if rest else ""
     )
 
 

@@ -225,7 +225,7 @@ def multiplications(nodes: list[Node]) -> Fix | None:
             yield add_constant(node.graph, name, factor)
             yield ReplaceNodes(node.graph, (node,), (new,))
 
-    plural = "s" * (len(found) > 1)
+    plural = "s" if len(found) > 1 else ""
     return Fix(f"multiply by the reciprocal in {len(found)} node{plural}", Safety.SAFE, edits)
 
 
@@ -250,7 +250,7 @@ def relus(nodes: list[Node]) -> Fix | None:
         return None
     same = [node for node, slope in slopes if slope == 0]
     if same:
-        plural = "s" * (len(same) > 1)
+        plural = "s" if len(same) > 1 else ""
         title = f"replace {len(same)} node{plural} by Relu: every slope is 0"
         return Fix(title, Safety.SAFE, lambda: tuple(map(_relu, same)))
     largest = max(slope for _, slope in slopes)
@@ -282,7 +282,7 @@ def relus_of_clips(nodes: list[Node]) -> Fix | None:
     found = [node for node in nodes if node.op_type == "Clip" and not node.graph.is_function]
     if not found:
         return None
-    plural = "s" * (len(found) > 1)
+    plural = "s" if len(found) > 1 else ""
     return Fix(
         f"replace {len(found)} node{plural} by Relu: values above 6 are no longer clipped",
         Safety.UNSAFE,

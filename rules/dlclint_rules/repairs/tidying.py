@@ -191,5 +191,5 @@ def named(graph: Graph, nodes: list[Node]) -> Fix:
             given.add(name)
             yield RenameNode(node, name)
 
-    plural = "s" * (len(nodes) > 1)
+    plural = "s" if len(nodes) > 1 else ""
     return Fix(f"name {len(nodes)} node{plural} after op and output", Safety.SAFE, edits)

@@ -65,7 +65,7 @@ def dequantized_at_load(context: ModelContext) -> Iterator[Finding]:
         small = dlc_bytes(context.view, kind)
         large = dlc_bytes(context.view, replace(kind, quantize=False))
         condition = " unless CPU fixed-point mode is on" if found.condition else ""
-        sizes = f"about {size_text(small)} of parameters become {size_text(large)}, " * (small < large)
+        sizes = f"about {size_text(small)} of parameters become {size_text(large)}, " if small < large else ""
         yield Finding(
             f"on {names} the DLC is dequantized when it loads{condition}: {sizes}"
             f"start-up on {names} is slower, inference is not faster",

@@ -169,7 +169,7 @@ def _stay_float(view: ModelView, runtime: Runtime, asked: Asked) -> tuple[Choice
         float_bitwidth=width,
         float_bias_bitwidth=asked.settled.get("float_bias_bitwidth"),
     )
-    given = "given (--float); " * asked.is_float
+    given = "given (--float); " if asked.is_float else ""
     if runtime in _FLOAT_RUNTIMES:
         effect = runtime_compatibility()[runtime.dlc_row, True].effect.removeprefix("otherwise ")
         reason = f"{given}a quantized DLC on {runtime.value} is {effect}"
@@ -246,7 +246,7 @@ def _activations(
             reason += "; DSP v66 has 8 bits only"
         return choice, Advice("activations", "8 bits", reason, numbers), ()
     if not narrow:
-        reason += "; 16 bits if accuracy is short after calibration" * (not known)
+        reason += "; 16 bits if accuracy is short after calibration" if not known else ""
         return choice, Advice("activations", "8 bits", reason, numbers), ()
     lacking = ", ".join(sorted(asked.lacking))
     if len(narrow) > known / 10:

@@ -40,9 +40,8 @@ def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[s
         for each in joins
     ]
     for guess in suspected(view, bits):
-        reason = (
-            f"{suspicion(guess, bits)}; let them leave the model apart"
-            + ", or give it 16 bits" * wide_is_taken
+        reason = f"{suspicion(guess, bits)}; let them leave the model apart" + (
+            ", or give it 16 bits" if wide_is_taken else ""
         )
         numbers: dict[str, float | str] = {
             "output": guess.output,

@@ -81,8 +81,7 @@ def _grid_of_convolutions(choice: Choice, rows: list[LayerFigures], given: bool,
     }
     among = f"{len(rows)} convolutions" if len(rows) > 1 else "the one convolution"
     reason = (
-        "given (--use-per-channel-quantization); "
-        * given
+        ("given (--use-per-channel-quantization); " if given else "")
         + f"a grid for each channel {verb} {abs(gain):.1f} dB{' on average over' if len(rows) > 1 else ' in'}"
         f" {among}; worst {worst.weight!r}: {worst.per_tensor:.1f} dB per tensor,"
         f" {worst.per_channel:.1f} dB per channel"

@@ -101,7 +101,7 @@ def _rule(graph: Graph, name: str, kind: TensorType, moments: Mapping[str, tuple
     shape = kind.shape or ()
     image = len(shape) == 4 and shape[1] in _IMAGE_CHANNELS
     if _is_divided(graph, name):
-        how = "smooth, " * image
+        how = "smooth, " if image else ""
         return f"{how}0 to 255, as the model divides it", ("image" if image else "uniform", 0.0, 255.0)
     if image:
         return "smooth images, 0 to 1", ("image", 0.0, 1.0)
