@@ -14,7 +14,7 @@ from pathlib import Path
 from pages import all_files
 
 ROOT = Path(__file__).parent.parent
-OWNED = ("docs/rules", "docs/tables", "docs/reference")
+OWNED = ("docs/rules", "docs/tables", "docs/reference", "docs/shows")
 
 
 def stale(root: Path, wanted: dict[str, str]) -> list[str]:

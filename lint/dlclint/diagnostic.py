@@ -82,6 +82,11 @@ class About(enum.Enum):
         return self in (About.FILE, About.SIZES, About.CONVERSION, About.TARGET, About.PRESENCE, About.FORM)
 
     @property
+    def answers(self) -> bool:
+        """Whether a finding can decide one of a verdict's answers, that on accuracy too."""
+        return self.decides or self in (About.SETTINGS, About.ACCURACY)
+
+    @property
     def speaks_of_runtime(self) -> bool:
         """Whether a finding says what a runtime cannot compute, which its backend can confirm or contradict.
 

@@ -27,6 +27,7 @@ from dlclint.cli.options import (
     simulate,
     soc,
 )
+from dlclint.cli.options.helps import HELPS, epilog
 from dlclint.cli.streams import drop_output, prepare, refuse_closed_output
 from dlclint.diagnostic import plain
 from dlclint.version import __version__
@@ -93,6 +94,19 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"dlclint: error: {message}\n")
 
 
+class Paragraphs(argparse.HelpFormatter):
+    """Help whose text keeps its lines where it has some of its own."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" not in text:
+            return super()._fill_text(text, width, indent)
+        blocks = text.split("\n\n")
+        return "\n\n".join(
+            block if "\n" in block else super(Paragraphs, self)._fill_text(block, width, indent)
+            for block in blocks
+        )
+
+
 def parser(asked: str = "") -> argparse.ArgumentParser:
     """The whole command line, or what it is for one command that is asked for."""
     top = Parser(
@@ -109,6 +123,9 @@ def parser(asked: str = "") -> argparse.ArgumentParser:
     named = {command.__name__.rpartition(".")[2]: command for command in COMMANDS}
     for command in (named[asked],) if asked in named else COMMANDS:
         command.add(commands)
+    for name, made in commands.choices.items():
+        made.description = HELPS[name].about or made.description
+        made.epilog, made.formatter_class = epilog(name), Paragraphs
     return top
 
 

@@ -12,7 +12,7 @@ from dlclint.contained.guard import step
 from dlclint.diagnostic import Diagnostic, Severity, plain
 from dlclint.engine.causes import with_causes
 from dlclint.engine.job import Job
-from dlclint.engine.registry import chosen_rules
+from dlclint.engine.registry import ENCODINGS_GROUP, chosen_rules
 from dlclint.engine.rules import Findings, apply_rules, crashed, finish
 from dlclint.engine.suppressions import carried_ignores
 from dlclint.engine.verdict import judged_for, unreadable, verdict
@@ -68,7 +68,7 @@ def _lint_for(
         found.add(misfits(model, job, shown))
     try:
         with step(SUMMARY):
-            whole = with_causes([*found, *_hidden(job, view, rules, shown)], model)
+            whole = with_causes([*found, *found.aside, *_hidden(job, view, rules, shown)], model)
             parts = _overview(job, view, _refusals(whole))
             parts["verdict"] = verdict(view, job, whole, parts["support"])
     except Exception as error:
@@ -102,13 +102,15 @@ def _of_carried(job: Job, view: ModelView, shown: str) -> list[Diagnostic]:
 
 
 def _hidden(job: Job, view: ModelView, shown_rules: tuple[Rule, ...], shown: str) -> list[Diagnostic]:
-    """What is not shown and decides all the same: the verdict and the matrix do not depend on what is shown.
-
-    Of accuracy only rules speak that are asked for, because they read the weights.
-    """
+    """What is not shown and decides all the same: verdict and matrix do not depend on what is shown."""
     ids = {rule.id for rule in shown_rules}  # comparing rules compares their documentation
-    rules = [rule for rule in chosen_rules((), ()) if rule.about.decides and rule.id not in ids]
-    return list(apply_rules(rules, Subject.MODEL, ModelContext(job.path, view, job.target), shown))
+    rules = [rule for rule in chosen_rules((), ()) if rule.about.answers and rule.id not in ids]
+    found = list(apply_rules(rules, Subject.MODEL, ModelContext(job.path, view, job.target), shown))
+    if job.select or job.ignore:
+        told = {rule.id for rule in chosen_rules(job.select, job.ignore, (ENCODINGS_GROUP,))}
+        carried = _of_carried(replace(job, select=(), ignore=()), view, shown)
+        found += [item for item in carried if item.rule not in told]
+    return found
 
 
 def _refusals(found: Iterable[Diagnostic]) -> dict[tuple[str, int], str]:

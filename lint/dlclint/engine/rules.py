@@ -73,6 +73,8 @@ class Findings(list[Diagnostic]):
         self._seen: Counter[tuple[str, Severity]] = Counter()
         self.dropped: Counter[tuple[str, Severity, Safety | None]] = Counter()
         self.silenced = 0
+        self.aside: list[Diagnostic] = []
+        """What an ignore silences, and the verdict goes by."""
         self.used: set[Ignore] = set()
         self.add(found)
 
@@ -89,6 +91,8 @@ class Findings(list[Diagnostic]):
             elif matching:
                 self.used.update(matching)
                 self.silenced += 1
+                if item.about.answers and len(self.aside) < _TRIED:
+                    self.aside.append(item)
             else:
                 self.drop(item)
 

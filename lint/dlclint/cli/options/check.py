@@ -73,7 +73,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     output = check.add_argument_group("output")
     output.add_argument("--format", choices=FORMATS["check"], default="rich", help="default: rich")
-    output.add_argument("-o", "--output", metavar="FILE", help="write the report to a file")
+    output.add_argument(
+        "-o", "--output", metavar="FILE", help="write the report to a file (default: standard output)"
+    )
     output.add_argument(
         "--output-format",
         action="append",
@@ -105,4 +107,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="K/N",
         help="lint the K-th of N parts of the files, such as 1/4, for a matrix of CI jobs",
     )
-    output.add_argument("-j", "--jobs", type=int, metavar="N", help="files linted at once")
+    output.add_argument(
+        "-j",
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="files linted at once (default: as many as there are processors)",
+    )

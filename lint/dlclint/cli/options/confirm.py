@@ -14,8 +14,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "confirm",
         help="ask Qualcomm's own HTP backend, offline, and compare",
         description="Ask Qualcomm's own HTP backend about every node, with no SDK and no device, and compare "
-        "its verdict with dlclint's. Exit status: 0 it takes all, 1 it refuses something, 2 it could not be "
-        "asked.",
+        "its verdict with dlclint's.",
     )
     confirm.set_defaults(run="dlclint.cli.confirm:confirm", apart=True, runtime=["htp"])
     confirm.add_argument("paths", nargs="+", metavar="PATH", help="models, or folders to search for them")

@@ -14,7 +14,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="explain a converter's, quantizer's or runtime's log",
         description="Explain the log of a converter, the quantizer, snpe-net-run, QNN or ONNX Runtime: what "
         "failed, at which node, why, what to do, and which rule tells it before conversion.",
-        epilog="Exit status: 0 no error recognized, 1 errors recognized, 2 could not run.",
     )
     explain.set_defaults(run="dlclint.cli.explain:explain_log")
     explain.add_argument("log", metavar="LOG", help="the log file, or - for standard input")

@@ -42,7 +42,12 @@ def add_target(
     add_soc(target, several=several)
     add_sdk(target)
     kind = command.add_argument_group("DLC kind, with the quantizer's names and values")
-    kind.add_argument("--float", dest="float", action="store_true", help="the DLC will stay float")
+    kind.add_argument(
+        "--float",
+        dest="float",
+        action="store_true",
+        help="the DLC will stay float (neither: both are compared)",
+    )
     kind.add_argument("--quantize", action="store_true", help="the DLC will be quantized")
     add_widths(kind)
     return target
@@ -164,7 +169,11 @@ def add_dimensions(group: argparse._ArgumentGroup) -> None:
 def add_configuration(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Which configuration holds; returns the group, for what only one command adds to it."""
     configuration = command.add_argument_group("configuration")
-    configuration.add_argument("--config", metavar="FILE", help="dlclint.toml or pyproject.toml to use")
+    configuration.add_argument(
+        "--config",
+        metavar="FILE",
+        help="the file to use (default: the nearest dlclint.toml or pyproject.toml)",
+    )
     configuration.add_argument("--isolated", action="store_true", help="use no configuration file")
     return configuration
 
@@ -172,8 +181,12 @@ def add_configuration(command: argparse.ArgumentParser) -> argparse._ArgumentGro
 def add_rules(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Selection of rules by id or family; returns the group, for what only one command adds to it."""
     rules = command.add_argument_group("rules")
-    rules.add_argument("--select", action="append", default=[], metavar="RULES", help="ids or families")
-    rules.add_argument("--ignore", action="append", default=[], metavar="RULES", help="ids or families")
+    rules.add_argument(
+        "--select", action="append", default=[], metavar="RULES", help="ids or families (default: all rules)"
+    )
+    rules.add_argument(
+        "--ignore", action="append", default=[], metavar="RULES", help="ids or families (default: none)"
+    )
     return rules
 
 

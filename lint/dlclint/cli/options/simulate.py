@@ -22,8 +22,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "simulate",
         help="measure what quantization costs, layer by layer, before the phone",
         description="Run the float model beside the quantized one and measure the error of every output and "
-        "layer (needs the extra: pip install 'dlclint[verify]'). Exit status: 0 measured, 1 a target is not "
-        "reached, 2 it could not be measured.",
+        "layer (needs the extra: pip install 'dlclint[verify]').",
     )
     simulate.set_defaults(
         run="dlclint.cli.simulate:simulate",

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
-from dlclint.diagnostic import Safety, Severity, plain
+from dlclint.diagnostic import Safety, Severity, counted, plain
 from dlclint.outcome import FixOutcome
 from dlclint.report.counts import severity_counts
 
@@ -63,7 +63,7 @@ def _by_hand(items: Iterable[tuple[str, str]]) -> Iterator[str]:
         times = f" ({messages.total()} times)" if messages.total() > 1 else ""
         yield f"    {rule}{times}: {next(iter(messages))}"
         if len(messages) > 1:
-            yield f"      and {len(messages) - 1} more messages; dlclint check lists them"
+            yield f"      and {counted(len(messages) - 1, 'message')} more; dlclint check lists them"
 
 
 def _counted(label: str, items: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -1,0 +1,78 @@
+"""The reports of four networks, as the command prints them: whole as text, the first screen as a picture."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import onnx
+from rich.console import Console
+from rich.terminal_theme import MONOKAI
+from rich.text import Text
+
+from pages._networks import NETWORKS
+
+OPTIONS = ("--soc", "sm8650", "--quantize")
+SCREEN = 24
+"""Lines of a terminal."""
+_TIME = re.compile(r" \(\d+\.\d\d s\)")
+_FONTS = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
+
+INTRODUCTION = """# What a report looks like
+
+`dlclint check` of four networks, with `--soc sm8650 --quantize`. The pictures are the first screens of what
+the command prints on a terminal; the whole reports are beside them. `scripts/pages/_networks.py` builds them.
+"""
+
+
+def files() -> dict[str, str]:
+    """docs/reports.md, and for each network docs/shows/NAME.txt and NAME.svg."""
+    page = [INTRODUCTION]
+    made = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (build, about) in NETWORKS.items():
+            path = Path(folder, f"{name}.onnx")
+            onnx.save(build(), path)
+            command = ["check", *OPTIONS, path.name]
+            made[f"docs/shows/{name}.txt"] = _printed(command, folder)
+            colored = _printed(command, folder, True)
+            made[f"docs/shows/{name}.svg"] = _picture(f"dlclint {' '.join(command)}", colored)
+            page.append(
+                f"## {about[:1].upper()}{about[1:]}\n\n![The first screen](shows/{name}.svg)\n\n"
+                f"[The whole report](shows/{name}.txt)\n"
+            )
+    return made | {"docs/reports.md": "\n".join(page)}
+
+
+def _printed(command: list[str], folder: str, colored: bool = False) -> str:
+    """What the command prints, without the time that it took."""
+    left_out = ("NO_COLOR", "FORCE_COLOR", "COLUMNS")
+    environment = {name: text for name, text in os.environ.items() if name not in left_out}
+    environment |= {"DLCLINT_CACHE_DIR": "", "TERM": "xterm-256color"}
+    environment |= {"FORCE_COLOR": "1"} if colored else {}
+    line = [sys.executable, "-m", "dlclint", *command[:1], "--isolated", *command[1:]]
+    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, encoding="utf-8")
+    if done.returncode not in (0, 1):
+        raise RuntimeError(done.stderr)
+    return _TIME.sub("", done.stdout)
+
+
+def _picture(command: str, text: str) -> str:
+    """The first screen as SVG, which loads no font from anywhere."""
+    paper = io.StringIO()
+    console = Console(record=True, width=100, file=paper, force_terminal=True, color_system="truecolor")
+    console.print(Text(f"$ {command}", "bold"))
+    for line in text.splitlines()[: SCREEN - 1]:
+        console.print(Text.from_ansi(line), no_wrap=True, overflow="ellipsis")
+    svg = console.export_svg(title="dlclint", theme=MONOKAI, unique_id=f"dlclint-{number_of(command)}")
+    return _FONTS.sub("", svg).rstrip("\n") + "\n"
+
+
+def number_of(text: str) -> int:
+    """A number for a text, the same in every run."""
+    return sum(place * ord(mark) for place, mark in enumerate(text, 1))

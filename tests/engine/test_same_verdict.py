@@ -1,0 +1,96 @@
+"""What is shown never changes the verdict, the matrix or the exit status of other findings."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import numpy_helper, parser
+
+from dlclint.diagnostic import Severity
+from dlclint.engine.ignores import Ignore
+from dlclint.engine.job import Job
+from dlclint.engine.registry import all_rules
+from dlclint.engine.run import lint
+from dlclint.outcome import FileOutcome, Outcome
+from dlclint.own_rules import UNUSED_IGNORE
+from dlclint.socs import resolve
+from dlclint.target import DlcKind, Runtime, Target
+
+NETWORKS = {
+    "refused": """g (float[N,3,8,8] x, bool[8] keep) => (float[N] d, float[N,3,8,8] y) {
+        e = Erf(x) r = Relu(e) y = PRelu(r, slope) d = ReduceMean<keepdims = 0, axes = [1, 2, 3]>(y)
+        c = Compress<axis = 0>(r, keep) s = Shape(c)
+    }""",
+    "at risk": """g (float[1,4,8] x) => (float[1,8,8] y) {
+        s = Sigmoid(x) t = Tanh(x) b = Mul(t, size) y = Concat<axis = 1>(s, b) }""",
+    "cut": "g (float[1,4,8,8] x) => (float[1,4,8,8] y) { a = Relu(x) b = Softplus(a) y = Relu(b) }",
+}
+TARGETS = (
+    Target(),
+    Target((Runtime.HTP,), kind=DlcKind(quantize=True, stated=True)),
+    Target((), resolve("SM8650"), DlcKind(quantize=True, stated=True)),
+)
+SELECTORS = sorted({rule.family for rule in all_rules()} | {rule.id for rule in all_rules()})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("verdicts")
+    for name, body in NETWORKS.items():
+        proto = parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {body}')
+        for tensor, value in (("slope", np.full((3, 1, 1), 0.1)), ("size", np.array(640.0))):
+            if f"{tensor})" in body:
+                proto.graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), tensor))
+        (made / f"{name}.onnx").write_bytes(proto.SerializeToString())
+    return made
+
+
+@cache
+def whole(path: Path, target: Target) -> FileOutcome:
+    return lint(Job(path, target))
+
+
+@given(
+    name=st.sampled_from(sorted(NETWORKS)),
+    target=st.sampled_from(TARGETS),
+    chosen=st.lists(st.sampled_from(SELECTORS), max_size=3),
+    ignored=st.lists(st.sampled_from(SELECTORS), max_size=3),
+    severities=st.dictionaries(st.sampled_from(SELECTORS), st.sampled_from(Severity), max_size=3),
+    ignores=st.lists(st.sampled_from(SELECTORS), max_size=2, unique=True),
+    listed=st.sampled_from([None, 50]),
+)
+@settings(max_examples=40)
+def test_what_is_shown_decides_nothing(
+    folder: Path,
+    name: str,
+    target: Target,
+    chosen: list[str],
+    ignored: list[str],
+    severities: dict[str, Severity],
+    ignores: list[str],
+    listed: int | None,
+) -> None:
+    path = folder / f"{name}.onnx"
+    plain = whole(path, target)
+    job = Job(
+        path, target, select=tuple(chosen), ignore=tuple(ignored), severities=tuple(severities.items()),
+        ignores=tuple(Ignore(rule, "a test") for rule in ignores), listed=listed,
+    )  # fmt: skip
+    shown = lint(job)
+    assert plain.verdict is not None and shown.verdict is not None
+    for part in ("judged_for", "converts", "runs", "accuracy"):
+        assert getattr(shown.verdict, part) == getattr(plain.verdict, part)
+    assert (shown.support, shown.partitions) == (plain.support, plain.partitions)
+    # Every finding that is told both times is the same but for its severity and its cause.
+    known = {(item.rule, item.location, item.message) for item in plain.diagnostics}
+    told = {(item.rule, item.location, item.message) for item in shown.diagnostics}
+    assert {item for item in told if item[0] != UNUSED_IGNORE} <= known
+    for lowest in Severity:
+        for fail_on in Severity:
+            cut = Outcome("", (shown.from_severity(lowest),), fail_on)
+            assert cut.failed == Outcome("", (shown,), fail_on).failed
