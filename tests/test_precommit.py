@@ -110,3 +110,30 @@ def test_hooks(tmp_path: Path, hooks: tuple[Path, str]) -> None:
     assert [value.name for value in onnx.load(folder / "mended.onnx").graph.input] == ["x"]
     run("git", "add", "-A", folder=folder)
     run(*pre_commit, folder=folder)
+
+    # An override file with a turned sign, which its own range proves.
+    (folder / "turned.encodings").write_text(encodings(6.0).replace('"min": 0.0', '"min": -1.0'))
+    broken = (folder / "turned.encodings").read_text()
+    (folder / ".pre-commit-config.yaml").write_text(
+        f"repos:\n- repo: {source.as_uri()}\n  rev: {revision}\n  hooks:\n  - id: dlclint-encodings-fix\n"
+    )
+    run("git", "add", "-A", folder=folder)
+    done = run(*pre_commit, folder=folder, check=False)
+    assert done.returncode == 1 and "files were modified by this hook" in done.stdout, done.stdout
+    assert (folder / "turned.encodings").read_text() != broken
+    assert (folder / "good.encodings").read_text() == encodings(6.0)
+    run("git", "add", "-A", folder=folder)
+    run(*pre_commit, folder=folder)
+
+    # However many files: one process, which ends in one count.
+    (folder / "turned.encodings").unlink()
+    (folder / ".pre-commit-config.yaml").write_text(
+        f"repos:\n- repo: {source.as_uri()}\n  rev: {revision}\n  hooks:\n  - id: dlclint\n"
+    )
+    model = (folder / "good.onnx").read_bytes()
+    for number in range(200):
+        (folder / f"model{number}.onnx").write_bytes(model)
+    run("git", "add", "-A", folder=folder)
+    done = run(*pre_commit, "--verbose", folder=folder)
+    counts = re.findall(r"in (\d+) files", done.stdout)
+    assert len(counts) == 1 and int(counts[0]) >= 200

@@ -40,6 +40,13 @@ HOOKS = (
         "dlclint fix --in-place --exit-non-zero-on-fix",
         r"\.onnx$",
     ),
+    Hook(
+        "dlclint-encodings-fix",
+        "dlclint fix (quantization overrides)",
+        "Fix quantization-override files where a fix is safe, in place; fails where it changed one.",
+        "dlclint fix --in-place --exit-non-zero-on-fix",
+        r"\.encodings$",
+    ),
 )
 
 TEXT = """# pre-commit hooks
@@ -57,10 +64,10 @@ repos:
 
 `args` takes every option of `dlclint check`; a `dlclint.toml` in the repository is found as well. `files`
 narrows or widens what a hook looks at: override files may end in `.encodings`, `.json`, `.jsonc` or `.txt`.
-`dlclint-fix` takes the options of `dlclint fix`. It verifies what it changes only if ONNX Runtime is there:
-add it with `additional_dependencies: [onnxruntime]`. Put it before `dlclint`, which then judges the result.
-A hook fails where a finding reaches `--fail-on` (default `error`). A model kept by Git LFS must be there
-whole: a pointer in its place is a finding.
+`dlclint-fix` and `dlclint-encodings-fix` take the options of `dlclint fix`. The first verifies what it changes only if ONNX Runtime is there:
+add it with `additional_dependencies: [onnxruntime]`. Put them before `dlclint`, which then judges the result.
+A hook fails where a finding reaches `--fail-on` (default `error`). However many files change, a hook is one run.
+A model kept by Git LFS must be there whole: a pointer in its place is a finding (`git lfs pull`).
 
 """
 
