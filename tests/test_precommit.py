@@ -137,3 +137,9 @@ def test_hooks(tmp_path: Path, hooks: tuple[Path, str]) -> None:
     done = run(*pre_commit, "--verbose", folder=folder)
     counts = re.findall(r"in (\d+) files", done.stdout)
     assert len(counts) == 1 and int(counts[0]) >= 200
+
+    # What Git LFS has not fetched is left out, with one note.
+    (folder / "good.onnx").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    run("git", "add", "-A", folder=folder)
+    done = run(*pre_commit, "--verbose", folder=folder)
+    assert done.stdout.count("Git LFS has not fetched") == 1 and "good.onnx" in done.stdout

@@ -23,14 +23,14 @@ HOOKS = (
         "dlclint",
         "dlclint (ONNX models)",
         "Lint ONNX models, each with the override file of the same stem beside it.",
-        "dlclint check --format concise",
+        "dlclint check --skip-lfs-pointers --format concise",
         r"\.onnx$",
     ),
     Hook(
         "dlclint-encodings",
         "dlclint (quantization overrides)",
         "Lint quantization-override files, each with the model of the same stem beside it.",
-        "dlclint check --format concise",
+        "dlclint check --skip-lfs-pointers --format concise",
         r"\.encodings$",
     ),
     Hook(
@@ -64,10 +64,13 @@ repos:
 
 `args` takes every option of `dlclint check`; a `dlclint.toml` in the repository is found as well. `files`
 narrows or widens what a hook looks at: override files may end in `.encodings`, `.json`, `.jsonc` or `.txt`.
-`dlclint-fix` and `dlclint-encodings-fix` take the options of `dlclint fix`. The first verifies what it changes only if ONNX Runtime is there:
-add it with `additional_dependencies: [onnxruntime]`. Put them before `dlclint`, which then judges the result.
-A hook fails where a finding reaches `--fail-on` (default `error`). However many files change, a hook is one run.
-A model kept by Git LFS must be there whole: a pointer in its place is a finding (`git lfs pull`).
+`dlclint-fix` and `dlclint-encodings-fix` take the options of `dlclint fix`. Changes of a model are verified
+only if ONNX Runtime is there: add it with `additional_dependencies: [onnxruntime]`. Put them before `dlclint`,
+which then judges the result. A hook fails where a finding reaches `--fail-on` (default `error`). However many
+files change, it is one run.
+
+A Git LFS pointer, which stands in place of a model that was not fetched, is left out with one note, because
+whoever commits without the models at hand changed none of them. `dlclint check` alone calls it an error.
 
 """
 

@@ -15,8 +15,10 @@ from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import config_of, inputs_of, jobs_of, listed, refuse_unknown, rules_of_jobs, shard_of
 from dlclint.cli.output import Output, guard
 from dlclint.diagnostic import Severity, plain
+from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, GROUP
 from dlclint.engine.run import run
+from dlclint.model.formats import is_lfs_pointer
 from dlclint.outcome import Outcome
 from dlclint.own_rules import CONFIRM_DOCS, OWN_DOCS
 from dlclint.report.progress import with_progress
@@ -54,6 +56,8 @@ def check(given: argparse.Namespace) -> int | Rest:
         print(f"dlclint: error: {problem}", file=sys.stderr)
     if given.shard:
         jobs = shard_of(jobs, given.shard)
+    if given.skip_lfs_pointers:
+        jobs = _fetched(jobs)
     if given.show_files or given.show_settings:
         # Imported here because it is seldom asked for.
         from dlclint.cli.showing import show
@@ -126,6 +130,23 @@ def _cache(given: argparse.Namespace) -> Cache | None:
 
     folder = default_folder()
     return None if folder is None else Cache(folder)
+
+
+def _fetched(jobs: list[Job]) -> list[Job]:
+    """The jobs whose files are there; one line names those that Git LFS has not fetched."""
+    pointers = [plain(str(job.path), 200) for job in jobs if is_lfs_pointer(job.path)]
+    if pointers:
+        more = f" and {len(pointers) - 3} more" if len(pointers) > 3 else ""
+        print(
+            f"dlclint: note: not linted, because Git LFS has not fetched them (git lfs pull): "
+            f"{', '.join(pointers[:3])}{more}",
+            file=sys.stderr,
+        )
+    return [
+        replace(job, overrides=None) if is_lfs_pointer(job.overrides) else job
+        for job in jobs
+        if not is_lfs_pointer(job.path)
+    ]
 
 
 def _report(text: str) -> tuple[str, str]:

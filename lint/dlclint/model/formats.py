@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 TEXT_FORMATS = {
     ".textproto": "textproto",
     ".prototxt": "textproto",
@@ -13,3 +15,16 @@ TEXT_FORMATS = {
 }
 """Ending of a text form to onnx's name of it."""
 MODEL_SUFFIXES = (".onnx", *TEXT_FORMATS)
+LFS_POINTER = b"version https://git-lfs"
+"""How a file begins that stands for one which Git LFS has not fetched."""
+
+
+def is_lfs_pointer(path: Path | None) -> bool:
+    """Whether a file here is a Git LFS pointer; one that cannot be read is none."""
+    try:
+        if path is None or not path.is_file():
+            return False
+        with path.open("rb") as stream:
+            return stream.read(len(LFS_POINTER)) == LFS_POINTER
+    except OSError:
+        return False

@@ -18,7 +18,7 @@ from dlclint.model import wire
 from dlclint.model.checking import complaints
 from dlclint.model.dimensions import Dimensions
 from dlclint.model.evaluation.values import Values
-from dlclint.model.formats import TEXT_FORMATS
+from dlclint.model.formats import LFS_POINTER, TEXT_FORMATS
 from dlclint.model.graph import Model
 from dlclint.model.inference import infer, infer_strictly, refine
 from dlclint.model.native import PARSER, Crashes
@@ -30,7 +30,6 @@ from dlclint.remote.errors import RemoteError
 if TYPE_CHECKING:
     from dlclint.remote.buffer import ImageBuffer
 
-_LFS = b"version https://git-lfs"
 _OTHER_FORMATS = (
     (0, b"PK\x03\x04", "a zip archive (a PyTorch checkpoint or a DLC)"),
     (0, b"\x89HDF", "an HDF5 file (Keras)"),
@@ -125,7 +124,7 @@ def _bytes_of(stream: BinaryIO, path: Path) -> mmap.mmap | ImageBuffer:
 def _refuse_other_formats(head: bytes) -> None:
     if not head:
         raise Unreadable("the file is empty", "export or download the model again")
-    if head.startswith(_LFS):
+    if head.startswith(LFS_POINTER):
         raise Unreadable(
             "the file is a Git LFS pointer, not the model itself", "run `git lfs pull`", "lfs-pointer"
         )

@@ -25,6 +25,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="models, override files, or folders to search for them; also addresses (https, s3, gs, az, hf), "
         "of a folder with / at the end, and patterns",
     )
+    check.add_argument(
+        "--skip-lfs-pointers",
+        action="store_true",
+        help="leave out files that Git LFS has not fetched, with one note, instead of an error for each",
+    )
     target = shared.add_target(check, several=True)
     target.add_argument(
         "--encodings",
