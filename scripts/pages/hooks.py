@@ -65,7 +65,7 @@ repos:
 `args` takes every option of `dlclint check`; a `dlclint.toml` in the repository is found as well. `files`
 narrows or widens what a hook looks at: override files may end in `.encodings`, `.json`, `.jsonc` or `.txt`.
 `dlclint-fix` and `dlclint-encodings-fix` take the options of `dlclint fix`. Changes of a model are verified
-only if ONNX Runtime is there: add it with `additional_dependencies: [onnxruntime]`. Put them before `dlclint`,
+only if ONNX Runtime is there: add `additional_dependencies: [onnxruntime]`. Put them before `dlclint`,
 which then judges the result. A hook fails where a finding reaches `--fail-on` (default `error`). However many
 files change, it is one run.
 
