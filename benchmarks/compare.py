@@ -1,6 +1,9 @@
 """dlclint against its peers: wall time and peak memory of whole processes, interleaved, in one run.
 
     python benchmarks/compare.py [--models DIR] [--peers DIR] [--make-peers] [--runs N] [--only MODEL]
+    python benchmarks/compare.py --against OTHER_DLCLINT MODEL ... [--runs N]
+
+The second compares short runs with another dlclint, such as an older one in an environment of its own.
 
 Peers live in an environment of their own (`--make-peers` builds it); those absent are named and left out.
 """
@@ -108,6 +111,30 @@ def compare(name: str, path: Path, tools: dict[str, list[str]], runs: int) -> di
     return medians
 
 
+def against(other: str, models: list[Path], runs: int) -> int:
+    """Short runs of this dlclint and another, in turns; 1 where one is more than 5 % slower."""
+    print("| run | other, seconds | this, seconds | least by least | median by median |")
+    print("| --- | --- | --- | --- | --- |")
+    slower = False
+    for model in models:
+        for options in ((), ("--runtime", "htp", "--quantize")):
+            taken: dict[str, list[float]] = {other: [], DLCLINT: []}
+            for turn in range(runs + 1):
+                for tool, seconds in taken.items():
+                    sample = measure([tool, "check", "--isolated", str(model), *options])
+                    if turn:  # the first compiles the modules
+                        seconds.append(sample.seconds)
+            least = [min(seconds) for seconds in taken.values()]
+            middle = [statistics.median(seconds) for seconds in taken.values()]
+            ratios = least[1] / least[0], middle[1] / middle[0]
+            slower |= min(ratios) > 1.05
+            run = " ".join((model.name, *options))
+            print(
+                f"| {run} | {least[0]:.3f} | {least[1]:.3f} | {ratios[0]:.2f} | {ratios[1]:.2f} |", flush=True
+            )
+    return int(slower)
+
+
 def main() -> int:
     """Compare, then print which of the figures to reach are met; exit 1 if one is not."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
@@ -116,7 +143,11 @@ def main() -> int:
     parser.add_argument("--make-peers", action="store_true")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", choices=MODELS, action="append")
+    parser.add_argument("--against", metavar="DLCLINT", help="another dlclint, to compare short runs with")
+    parser.add_argument("short", nargs="*", type=Path, metavar="MODEL", help="models for --against")
     given = parser.parse_args()
+    if given.against:
+        return against(given.against, given.short, max(given.runs, 9))
     if given.make_peers:
         subprocess.run([sys.executable, "-m", "venv", str(given.peers)], check=True)
         packages = ["onnx", "onnxruntime", "polygraphy", "onnx-graphsurgeon", "colored", "onnx-doctor"]
