@@ -130,3 +130,21 @@ def test_an_unreadable_file_has_a_verdict(tmp_path: Path, capsys: pytest.Capture
     path.write_bytes(b"no model")
     found = verdict(capsys, path, "--select", "ops")
     assert (found["converts"]["word"], found["runs"], found["next"]) == ("no", [], [])
+
+
+def test_a_shape_that_waits_for_sizes_stands_in_no_runtimes_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One error names the inputs; what follows from it is counted nowhere else, not in the matrix either."""
+    model = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[n,3,h,w] x) => (float[a,b] y) <int64[1] m = {-1}, int64[1] first = {0}> {
+      s = Shape(x)  k = Gather(s, first)  t = Concat<axis = 0>(k, m)  y = Reshape(x, t)
+    }"""
+    main(["check", "--format", "json", str(write(tmp_path, model))])
+    (file,) = json.loads(capsys.readouterr().out)["files"]
+    assert [item["rule"] for item in file["findings"] if item["severity"] == "error"] == [
+        "shapes/dynamic-dim"
+    ]
+    assert not any(
+        item["op"] == "Shape" and item["certain"] for row in file["support"] for item in row["blockers"]
+    )

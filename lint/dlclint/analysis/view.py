@@ -359,7 +359,7 @@ class ModelView:
             return "not in the supported-ops table"
         if node.op_type == "Erf":
             return "only taken inside GELU"
-        if node.op_type == "Shape":
+        if node.op_type == "Shape" and not self.waits(node.output(0)):
             return "not known at conversion time"
         if node.op_type == "Gemm" and not is_static(node.graph, node.input(1), self.folded):
             return "no fully connected layer"
