@@ -67,6 +67,12 @@ def disputed_forms() -> Mapping[tuple[str, int, str], str]:
 
 
 @cache
+def refused_by_channel() -> frozenset[str]:
+    """The ops whose slope or scale no chip asked takes with a grid for each channel. Read once."""
+    return frozenset(load("measured_side_inputs")["by_channel"]["refused"])
+
+
+@cache
 def second_input() -> SecondInput:
     """Read once."""
     found = load("measured_side_inputs")["second_input"]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dlclint.analysis.matching.terms import other_operand, sole_reader
 from dlclint.analysis.moving import origin
 from dlclint.analysis.precision import has_bias
 from dlclint.analysis.roles import absorbed_chain, vector
-from dlclint.analysis.weights.given import given_weights
+from dlclint.analysis.weights.given import GivenWeight, given_weights
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.encodings import grid
 from dlclint.encodings.given import given_grids
@@ -50,14 +51,25 @@ def _biased(context: EncodingsContext) -> Iterator[Biased]:
     document = context.document
     grids, weights = given_grids(document), given_weights(document)
     for node in context.view.nodes():
-        if not has_bias(node) or node.graph.constant(node.input(2)) is None:
+        bias = node.input(2) if has_bias(node) else _added(node, weights)
+        if not bias or node.graph.constant(bias) is None:
             continue
         read = grids.get(origin(node.graph, node.input(0), grids))
         weight = weights.get(node.input(1))
         if read is None or weight is None or weight.scale is None or weight.is_float:
             continue
         product = read.scale * weight.scale
-        yield Biased(node, node.input(2), node.input(1), read.scale, weight.scale, product)
+        yield Biased(node, bias, node.input(1), read.scale, weight.scale, product)
+
+
+def _added(node: Node, weights: Mapping[str, GivenWeight]) -> str:
+    """What is added behind a MatMul, where the file's 32 bits say that it is a bias; "" elsewhere."""
+    if node.op_type != "MatMul" or node.domain or node.graph.constant(node.input(1)) is None:
+        return ""
+    add = sole_reader(node.graph, node.output(0))
+    bias = other_operand(add, node.output(0)) if add is not None and add.op_type == "Add" else ""
+    given = weights.get(bias)
+    return bias if given is not None and given.bitwidth == 32 else ""
 
 
 def _text(scale: grid.Floats) -> str:

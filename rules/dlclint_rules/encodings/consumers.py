@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from dlclint.encodings import grid
 from dlclint.encodings.document import FLOAT, Mask
 from dlclint.encodings.edits import Edit
 from dlclint.fix import Fix
-from dlclint.model.op_facts import CONVOLUTIONS
+from dlclint.model.op_facts import CONVOLUTIONS, Role, positions
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
 from dlclint_rules.encodings.repairs import grid_edits
@@ -26,6 +26,10 @@ from dlclint_rules.encodings.reporting import (
     encodings_rule,
     in_blocks,
 )
+from dlclint_schemas.side_inputs import refused_by_channel
+
+if TYPE_CHECKING:
+    from dlclint.model.graph import Node
 
 
 def encoded_weights(context: EncodingsContext) -> Iterator[tuple[int, WeightUse]]:
@@ -98,7 +102,8 @@ def per_channel_consumer(context: EncodingsContext) -> Iterator[Finding]:
 
     Why: per-channel overrides are documented for the weights of Conv2d, Conv3d, TransposeConv2d and
     DepthwiseConv2d. The tools page counts FullyConnected among the per-channel layers, the
-    quantization page does not. Hexagon v66 is quantized per tensor.
+    quantization page does not. Hexagon v66 is quantized per tensor. HTP refused slopes of PRelu with a grid
+    for each channel in every form that was asked.
     What to do: one encoding per tensor.
     """
     document = context.document
@@ -119,6 +124,14 @@ def per_channel_consumer(context: EncodingsContext) -> Iterator[Finding]:
                 consumers = [node for graph in graphs for node in graph.consumers(name)]
                 # A file of 2.x may say of a constant what is not applied; a model says what is computed.
                 stored = document.is_flat(row) and any(graph.constant(name) is not None for graph in graphs)
+                slope = next((node.op_type for node in consumers if _reads_as_slope(node, name)), "")
+                if slope in refused_by_channel() and Runtime.HTP in context.target.considered:
+                    yield (
+                        row,
+                        f"the slope of {slope}, of which HTP took no such form (measured)",
+                        Severity.WARNING,
+                    )
+                    continue
                 if consumers and (context.nodes or not stored):
                     names = ", ".join(dict.fromkeys(node.op_type for node in consumers))
                     yield row, f"it is not a weight; {names} reads it", Severity.WARNING
@@ -139,6 +152,10 @@ def per_channel_consumer(context: EncodingsContext) -> Iterator[Finding]:
         return at(context, row, (), made)
 
     yield from capped(context, wrong(), finding, "tensors")
+
+
+def _reads_as_slope(node: Node, name: str) -> bool:
+    return name in (node.input(place) for place in positions(node.op_type, Role.SLOPE))
 
 
 @encodings_rule(about=About.FORM, weights=True)

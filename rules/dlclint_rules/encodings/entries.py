@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from dlclint.analysis.roles import weight_uses
+from dlclint.analysis.moving import origin
+from dlclint.analysis.roles import WeightUse, weight_uses
 from dlclint.diagnostic import About, Confidence, Safety, Severity, Source
 from dlclint.encodings.columns import FLOAT_DTYPES
 from dlclint.encodings.document import FLOAT, PARAMS, UNKNOWN, EncodingsDocument, Layout, Mask
 from dlclint.encodings.edits import Edit, RemoveMembers, SetValue
+from dlclint.encodings.given import given_grids
 from dlclint.encodings.values import shown
 from dlclint.fix import Fix
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
+from dlclint_rules.encodings.consumers import encoded_weights
 from dlclint_rules.encodings.reporting import (
     AIMET,
     FORMAT,
@@ -28,6 +31,7 @@ from dlclint_rules.encodings.reporting import (
     reported,
 )
 from dlclint_rules.encodings.side_inputs import needing
+from dlclint_schemas.precision import OBSERVED
 from dlclint_schemas.quantization import widths
 
 _TWO_BITS = 2
@@ -271,7 +275,8 @@ def bit_width(context: EncodingsContext) -> Iterator[Finding]:
     Why: activations are 8 or 16 bits, weights 4, 8 or 16, biases 8 or 32, overrides to int32 aside;
     the quantizer fails for a width that the runtime does not support. Hexagon v66 takes no 16-bit
     activations ("Layer parameter value is invalid ... error code=3110"), and 16-bit weights with
-    them need Hexagon v73. A DLC of qairt-converter with 16-bit encodings fails on the CPU.
+    them need Hexagon v73; with 8-bit activations HTP takes none. A DLC of qairt-converter with 16-bit
+    encodings fails on the CPU.
     What to do: use a documented width.
     """
     document = context.document
@@ -318,6 +323,7 @@ def bit_width(context: EncodingsContext) -> Iterator[Finding]:
 
     yield from by_tensor(context, whole & ~ok, finding)
     yield from _wide_on_hexagon(context, whole & (bits == 16), params)
+    yield from _beside_eight(context)
 
 
 def _wide_on_hexagon(context: EncodingsContext, sixteen: Mask, params: Mask) -> Iterator[Finding]:
@@ -383,6 +389,43 @@ def _on_cpu(context: EncodingsContext) -> Callable[[int, Rows], Finding]:
         return at(context, tensor, _width_path(document, int(rows[0])), made)
 
     return finding
+
+
+def _beside_eight(context: EncodingsContext) -> Iterator[Finding]:
+    """16-bit weights of ops whose activations have 8 bits."""
+    document, kind = context.document, context.target.kind
+    if not context.target.means(Runtime.HTP):
+        return
+    grids = given_grids(document)
+
+    def beside() -> Iterator[tuple[int, WeightUse, int]]:
+        for row, use in encoded_weights(context):
+            element = int(document.tensors.first[row])
+            integer = document.elements.kind[element] != FLOAT
+            if use.is_bias or not integer or document.elements.bitwidth[element] != 16:
+                continue
+            graph = use.node.graph
+            read = (name for name in use.node.inputs if name and graph.constant(name) is None)
+            given = (grids[place] for name in read if (place := origin(graph, name, grids)) in grids)
+            known = next((each.bitwidth for each in given), kind.act_bitwidth if kind.quantize else None)
+            if known == 8:
+                yield row, use, known
+
+    def finding(item: tuple[int, WeightUse, int]) -> Finding:
+        row, use, width = item
+        made = Finding(
+            f"{document.tensors.names[row]!r}: a weight of 16 bits beside {width}-bit activations; HTP takes"
+            " those with 16-bit activations alone",
+            Severity.ERROR,
+            Source("microsoft/onnxruntime#21848, #22821", OBSERVED),
+            Confidence.FIELD_REPORTED,
+            "use 8-bit weights, or 16-bit activations",
+            use.node,
+            evidence={"bitwidth": 16, "act_bitwidth": width},
+        )
+        return at(context, row, _width_path(document, int(document.tensors.first[row])), made)
+
+    yield from capped(context, beside(), finding, "weights")
 
 
 def _is_legacy(document: EncodingsDocument, tensor: int) -> bool:

@@ -73,9 +73,23 @@ def _outputs(context: EncodingsContext) -> Iterator[Encoded]:
     """Every output of an op that the file gives one integer grid."""
     if context.view is None:
         return
-    for node, given in made_on(context.view, given_grids(context.document)):
-        if not node.domain and node.graph.constant(given.name) is None:
-            yield Encoded(node, given, context.view.certain(node.graph).get(given.name))
+    grids = given_grids(context.document)
+    for node, given in made_on(context.view, grids):
+        maker = _maker(node, grids)
+        if not maker.domain and node.graph.constant(given.name) is None:
+            yield Encoded(maker, given, context.view.certain(node.graph).get(given.name))
+
+
+def _maker(node: Node, grids: Mapping[str, GivenGrid]) -> Node:
+    """The node, or the one that makes what it only moves and what has no grid before it is moved."""
+    passed = {node.key}
+    while len(moved := moved_inputs(node)) == 1 and hands_on_all(node) and moved[0] not in grids:
+        before = node.graph.producer(moved[0])
+        if before is None or before.output(0) != moved[0] or before.key in passed:
+            break
+        node = before
+        passed.add(node.key)
+    return node
 
 
 def _text(low: float, high: float) -> str:

@@ -63,7 +63,8 @@ def _hexagon(context: EncodingsContext) -> int | None:
 
 def activation_width(context: EncodingsContext, grids: dict[str, GivenGrid], node: Node) -> int:
     """Of what a node reads or makes: the file's, or else the quantizer's."""
-    for name in (node.input(0), node.output(0)):
+    read = (name for name in node.inputs if name and node.graph.constant(name) is None)
+    for name in (*read, node.output(0)):
         given = grids.get(origin(node.graph, name, grids))
         if given is not None:
             return given.bitwidth
@@ -77,7 +78,7 @@ def needing(context: EncodingsContext, hexagon: int) -> Iterator[SideInput]:
     for side in side_inputs(context.view):
         given = grids.get(side.name)
         if given is not None and given.bitwidth == 16:
-            key = (side.node.op_type, activation_width(context, grids, side.node), form_of(context, given))
+            key = (side.op, activation_width(context, grids, side.node), form_of(context, given))
             if (side_input_forms().get(key) or 0) > hexagon:
                 yield side
 
@@ -103,7 +104,7 @@ def side_input(context: EncodingsContext) -> Iterator[Finding]:
             given = grids.get(side.name)
             form = "" if given is None else form_of(context, given)
             width = activation_width(context, grids, side.node)
-            key = (side.node.op_type, width, form)
+            key = (side.op, width, form)
             if given is None or key not in side_input_forms():
                 continue
             since, hexagon = side_input_forms()[key], _hexagon(context)
@@ -116,10 +117,10 @@ def side_input(context: EncodingsContext) -> Iterator[Finding]:
         flat = context.document.is_flat(given.row)
         said = "symmetric 8 bits, which become signed" if form == INT8 and not flat else _FORMS[form]
         effect = "HTP takes nowhere" if since is None else f"HTP takes from Hexagon v{since} on"
-        disputed = (side.node.op_type, width, form) in disputed_forms()
+        disputed = (side.op, width, form) in disputed_forms()
         if disputed:
             effect = "HTP is reported to reject (it ran when measured)"
-        certain = since is None and (flat or form != INT8)
+        certain = since is None and (flat or form != INT8) and side.op == side.node.op_type
         severity = Severity.ERROR if certain else Severity.WARNING
         if since is not None and not disputed:
             severity = Severity.INFO
@@ -164,7 +165,7 @@ def _by_channel(context: EncodingsContext) -> Iterator[Finding]:
         for side in side_inputs(context.view):
             for row in document.rows(side.name)[-1:]:
                 kind = document.elements.kind[document.tensors.first[row]]
-                is_scale = side.node.op_type.endswith("Normalization")
+                is_scale = side.op.endswith("Normalization")
                 if document.tensors.count[row] > 1 and kind in (INT, UNKNOWN) and kind != FLOAT and is_scale:
                     yield row, side
 

@@ -42,7 +42,7 @@ def _parameters(context: ModelContext, hexagon: int | None) -> Iterator[Finding]
     for side in side_inputs(context.view):
         given = context.view.given.get(side.name)
         if given is None or given.bitwidth == 16:
-            by_op.setdefault(side.node.op_type, []).append(side)
+            by_op.setdefault(side.op, []).append(side)
     for op, sides in by_op.items():
         forms = {
             form: side_input_forms().get((op, 16, form), 68) for form in (UINT16, UINT16_SYMMETRIC, INT16)

@@ -132,7 +132,7 @@ def _side_inputs(view: ModelView, plan: Plan) -> list[Entry]:
     hexagon = None if view.target.soc is None else view.target.soc.hexagon
     found = []
     for side in side_inputs(view):
-        if takes_wide(side.node.op_type, hexagon) or side.name in view.given:
+        if takes_wide(side.op, hexagon) or side.name in view.given:
             continue
         around = {side.node.input(0), side.node.output(0)}
         values = vector(side.node.graph, side.name)
