@@ -87,6 +87,11 @@ class ModelView:
 
         return carried_encodings(self.model)
 
+    @property
+    def carries_encodings(self) -> bool:
+        """Whether the model carries the grid of any tensor."""
+        return self.carried is not None and bool(self.carried.nodes)
+
     @cached_property
     def as_float(self) -> ModelView:
         """The same model without the quantization that it carries, as the converter strips it.

@@ -20,7 +20,7 @@ from dlclint.encodings.convert import CannotConvert
 from dlclint.encodings.recognition import encodings_beside, is_encodings
 from dlclint.engine.config import Config
 from dlclint.engine.job import Job
-from dlclint.engine.plan import Measuring, OverrideFile, UnknownNames, plan_model
+from dlclint.engine.plan import CarriesEncodings, Measuring, OverrideFile, UnknownNames, plan_model
 from dlclint.model.reading import Unreadable
 from dlclint.report.progress import counting
 from dlclint.report.render import render
@@ -67,7 +67,7 @@ def plan(given: argparse.Namespace) -> int:
         raise UsageError(f"--encodings-version {given.encodings_version}: {plain(str(problem))}") from None
     except Unreadable as problem:
         raise UsageError(f"{plain(given.path)}: {plain(problem.message)}; {plain(problem.help)}") from None
-    except UnknownNames as error:
+    except (CarriesEncodings, UnknownNames) as error:
         raise UsageError(str(error)) from None
     if given.emit_overrides:
         if overrides is None:

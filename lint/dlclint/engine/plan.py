@@ -33,6 +33,10 @@ class UnknownNames(Exception):
     """The command line names inputs or symbols that the model does not have; the argument says which."""
 
 
+class CarriesEncodings(Exception):
+    """The model's own encodings stand, and what was asked for would take others; the argument says what."""
+
+
 @record
 class OverrideFile:
     """What the override file that goes with a plan is to be: format version, and with what ranges."""
@@ -60,7 +64,7 @@ def plan_model(
 
     Raises:
         Unreadable: the model cannot be read.
-        UnknownNames: see the class.
+        UnknownNames, CarriesEncodings: see the classes.
         BadInput, CannotSimulate, CannotRun: it cannot be measured.
         CannotConvert: the format version cannot say what was found.
     """
@@ -70,6 +74,8 @@ def plan_model(
         raise UnknownNames(unknown)
     runtime, _ = chosen_runtime(view)
     quantize = not asked.is_float
+    if quantize and view.carries_encodings:
+        _refuse_others(asked, measuring)
     if quantize and runtime is Runtime.HTP:
         wide = Choice(runtime, True, act_bitwidth=16)
         aimed = view.aimed(_target(view, wide, asked))
@@ -90,6 +96,24 @@ def plan_model(
     return replace(
         plan, obstacles=_obstacles(found), check=check_command(view, target, asked.dimensions)
     ), made
+
+
+def _refuse_others(asked: Asked, measuring: Measuring | None) -> None:
+    """Stop where an override file or measured choices are asked for beside the model's own encodings.
+
+    Raises:
+        CarriesEncodings: see the class.
+    """
+    if asked.overrides:
+        raise CarriesEncodings(
+            "the model carries its encodings; dlclint encodings extract writes them as an override file, with"
+            " the float model"
+        )
+    if measuring is not None:
+        raise CarriesEncodings(
+            "the model carries its encodings, so there is nothing to choose on inputs; dlclint encodings"
+            " extract makes the float model, which can be planned anew"
+        )
 
 
 def _measured(
@@ -126,7 +150,13 @@ def _target(view: ModelView, choice: Choice, asked: Asked) -> Target:
 def _findings(view: ModelView, job: Job, rules: Sequence[Rule]) -> list[Diagnostic]:
     context = ModelContext(job.path, view, view.target)
     shown = job.shown
-    kept, _ = apply_ignores(apply_rules(rules, Subject.MODEL, context, shown), job.ignores, shown)
+    found = list(apply_rules(rules, Subject.MODEL, context, shown))
+    if view.target.quantize and view.carried is not None and view.carried.nodes:
+        # Imported here because few models are quantized.
+        from dlclint.engine.encodings import lint_carried
+
+        found += lint_carried(replace(job, target=view.target), view, view.carried)
+    kept, _ = apply_ignores(found, job.ignores, shown)
     return sorted(kept, key=Diagnostic.sort_key)
 
 

@@ -213,7 +213,7 @@ def _quantize(
         options.append(tools.steps)
     if any(source.is_whole for source in sources):
         options.append(("--use_native_input_files",))
-    if overrides and tools.takes_overrides:
+    if (overrides or view.carries_encodings) and tools.takes_overrides:
         options.append((tools.takes_overrides,))
     return command(tools.quantizer, *dict.fromkeys(options), *_place(tools, view, choice))
 

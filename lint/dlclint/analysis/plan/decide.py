@@ -11,6 +11,7 @@ from dlclint.analysis.plan.figures import activation_figures, carried, layer_fig
 from dlclint.analysis.plan.inputs import notes as input_notes
 from dlclint.analysis.plan.inputs import source_inputs
 from dlclint.analysis.plan.joined import TOPIC, shared_grids
+from dlclint.analysis.plan.kept import kept
 from dlclint.analysis.plan.model import ActivationFigures, Advice, Asked, Choice, LayerFigures, Plan
 from dlclint.analysis.plan.risk import output_risk
 from dlclint.analysis.plan.settings import (
@@ -49,6 +50,8 @@ def make_plan(view: ModelView, asked: Asked) -> Plan:
         choice, advice = _stay_float(view, runtime, asked)
         if asked.settled.keys() - {"float_bitwidth", "float_bias_bitwidth"}:
             notes.append("widths of the quantizer were given; they say nothing of a DLC that stays float")
+    elif view.carries_encodings:
+        return _kept(view, runtime, why, asked)
     else:
         choice, advice, narrow, wide = _quantize(view, runtime, asked)
         weights = distinct(view.weights.converted())
@@ -108,6 +111,33 @@ def make_plan(view: ModelView, asked: Asked) -> Plan:
         toolchains(view, choice, asked.dimensions, asked.overrides),
         tuple(notes),
         in_float=in_float,
+    )
+
+
+def _kept(view: ModelView, runtime: Runtime, why: str, asked: Asked) -> Plan:
+    """The plan of a model that carries its encodings, which stand."""
+    choice, advice, layers = kept(view, runtime, asked)
+    outputs = [name for name, _ in carried(view.as_float)]
+    return Plan(
+        str(view.model.path),
+        view.target,
+        choice,
+        tuple(_spectra(find_spectra(view), ())),
+        (
+            output_risk(view.as_float, choice, layers, (), ()),
+            Advice("runtime", runtime.value, why),
+            *advice,
+        ),
+        layers,
+        (),
+        (),
+        sum(name in view.as_float.activations for name in outputs),
+        len(outputs),
+        toolchains(view, choice, asked.dimensions, asked.overrides),
+        (
+            "dlclint encodings extract writes the encodings as an override file, with the float model",
+            *placeholders(view, choice),
+        ),
     )
 
 

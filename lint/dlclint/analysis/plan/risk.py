@@ -54,7 +54,9 @@ def output_risk(
         left = float(decibels(1.0, path.noise)) if path.noise > 0 else float("inf")
         worst = min(worst, left)
         if left < least:
-            behind.setdefault(name, f"the errors of {path.judged} tensors before it add up to {left:.1f} dB")
+            behind.setdefault(
+                name, f"the errors of weights and {path.judged} tensors before it add up to {left:.1f} dB"
+            )
     judged, length = _share(paths, outputs)
     at = f"{choice.act_bitwidth}-bit activations"
     # Where most of the way is not judged the sum is a bound and not a prediction.
