@@ -1,8 +1,12 @@
-"""No advice that the same target cannot follow: words of remedies against what the chip is known to lack."""
+"""No advice that the same target cannot follow: words, options, commands, plans and fixes against every rule.
+
+`python -m benchmarks.remedies` tries every fixture for every kind of chip and width; here is a sample.
+"""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +17,9 @@ from dlclint.engine.job import Job
 from dlclint.engine.run import lint
 from dlclint.socs import resolve
 from dlclint.target import DlcKind, Runtime, Target
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from benchmarks.remedies import KINDS, everything, targets
 
 FIXTURES = Path(__file__).parent / "fixtures"
 MODELS = sorted(
@@ -56,3 +63,17 @@ def test_no_remedy_asks_for_what_the_target_lacks(case: str) -> None:
         if impossible.search(clause) and not DENIED.search(clause)
     }
     assert not wrong
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_no_rule_rejects_what_another_advises(part: int) -> None:
+    """Every 2,039th pair of a model and a target, from four places on."""
+    assert not list(everything(part * 509, 1, 2039))
+
+
+def test_the_sample_has_every_kind_of_dlc() -> None:
+    """What is tried is tried of chips with and without float16, before and after v73, and of v66."""
+    labels = [label for label, _ in targets()]
+    assert {label.rpartition(" ")[2] for label in labels} == set(KINDS)
+    hexagons = {target.soc.hexagon for _, target in targets() if target.soc is not None}
+    assert {66, 68, 69, 73, 75, 79, 81} <= hexagons

@@ -377,6 +377,8 @@ def unmatched_pattern(context: ModelContext) -> Iterator[Finding]:
         if match is None or match.last.key in view.in_pattern:
             continue
         row = layer_table().rows[match.layer]
+        if not any(row.runtimes[runtime.column] for runtime in context.target.considered):
+            continue  # as one layer it would not run there at all
         yield Finding(
             f"{match.source!r} to {match.last.outputs[0]!r} computes {match.layer} in a form that"
             " the converter does not recognize",

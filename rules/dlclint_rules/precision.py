@@ -10,6 +10,7 @@ from dlclint.analysis.roles import weight_uses
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.model.op_facts import WEIGHTED_OPS
 from dlclint.rule import EncodingsContext, Finding, Subject, rule
+from dlclint.target import Runtime
 from dlclint_rules.causes import here
 from dlclint_rules.encodings.reporting import QUANTIZATION, at, at_offset, capped
 from dlclint_schemas.quantization import widths
@@ -227,7 +228,7 @@ def int32_with_weights(context: EncodingsContext) -> Iterator[Finding]:
             f"{op.node.op_type}: its output is overridden to int32, but it has weights",
             Severity.ERROR,
             INT32,
-            help="use 8 or 16 bits",
+            help="use 8 or 16 bits" if Runtime.HTP in context.target.considered else "use 8 bits",
         )
         return _at_op(context, op, next(filter(None, op.node.outputs), ""), made)
 

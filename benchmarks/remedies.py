@@ -1,0 +1,220 @@
+"""Every advice held against every target: no rule may ask for what another one rejects there.
+
+    python -m benchmarks.remedies [--part I/N]
+
+Models are the bad fixtures, targets the chips of the data, one of each kind that the rules can tell apart,
+with every width that the options have. Told is each advice that the target cannot follow by what is known of
+it, each option in a help text, command or plan that brings an error which was not there before, and each fix
+behind which an error or warning of its severity or a higher one appears. The tests try a sample of the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from dlclint.analysis.plan.model import Asked
+from dlclint.diagnostic import Diagnostic, Severity
+from dlclint.engine.fix.model import fix_model
+from dlclint.engine.fix.rounds import NotFixed
+from dlclint.engine.job import Job
+from dlclint.engine.plan import CarriesEncodings, OverrideFile, plan_model
+from dlclint.engine.run import lint
+from dlclint.model.dimensions import Dimensions
+from dlclint.model.writing import write_model
+from dlclint.outcome import FileOutcome
+from dlclint.socs import all_socs
+from dlclint.target import DlcKind, Runtime, Soc, Target
+
+FIXTURES = Path(__file__).parent.parent / "tests" / "fixtures"
+FAMILIES = (
+    *("quantization", "runtime", "htp", "cle", "encodings", "ops", "precision"),
+    *("shapes", "batch", "graph"),
+)
+KINDS = {
+    "any": DlcKind(),
+    "a8w8": DlcKind(quantize=True, stated=True),
+    "a8w4": DlcKind(quantize=True, weights_bitwidth=4, per_channel=True, stated=True),
+    "a16w8": DlcKind(quantize=True, act_bitwidth=16, bias_bitwidth=32, stated=True),
+    "a16w16": DlcKind(quantize=True, act_bitwidth=16, weights_bitwidth=16, bias_bitwidth=32, stated=True),
+    "float32": DlcKind(stated=True),
+    "float16": DlcKind(float_bitwidth=16, stated=True),
+}
+_FLOAT16 = re.compile(r"float16|fp16|--float[-_]bitwidth 16")
+_WIDE = re.compile(r"16 bits|16-bit|--act-bitwidth 16|--weights-bitwidth 16|by row|per.channel.quantization")
+_WIDE_WEIGHTS = re.compile(r"--weights-bitwidth 16|16-bit weights|dynamic_16_bit_weights")
+_DENIED = re.compile(r"\b(no|not|without|never|instead of|lacks?|beyond|from v7\d|only|newer)\b")
+"""A remedy may say that something is not there."""
+_BITS = re.compile(r"--(act|weights|bias|float)[-_]bitwidth (\d+)")
+REVEALED = {
+    ("ops/no-runtime", "ops/pattern-only"): "what converts may still lack the runtime",
+    ("shapes/contradiction", "batch/symbolic"): "with the size known, what cannot be is seen",
+    ("runtime/partition", "ops/version-changed-structure"): "Transposes beside an op that runs elsewhere",
+}
+"""Findings that a fix does not make, but lets be seen."""
+Found = tuple[str, str]
+"""A rule and what is wrong with its advice."""
+
+
+def models() -> list[tuple[Path, Path | None]]:
+    """The bad fixtures that are models, each with the override file beside it, if any."""
+    paths = sorted(path for family in FAMILIES for path in (FIXTURES / family).glob("*/bad*.onnxtxt"))
+    beside = ((path, path.with_suffix(".json")) for path in paths)
+    return [(path, file if file.exists() else None) for path, file in beside]
+
+
+def targets() -> Iterator[tuple[str, Target]]:
+    """Every runtime of a chip of each kind with every kind of DLC, and their names."""
+    seen: dict[tuple[object, ...], Soc] = {}
+    for soc in all_socs():
+        seen.setdefault((soc.hexagon, soc.fp16, soc.runtimes, soc.listed), soc)
+    for soc in seen.values():
+        for name, kind in KINDS.items():
+            for runtime in (None, *soc.runtimes):
+                runtimes = () if runtime is None else (runtime,)
+                label = f"{soc.name} {runtime.value if runtime else 'any'} {name}"
+                yield label, Target(runtimes, soc=soc, kind=kind)
+
+
+def wrong_advice(path: Path, file: Path | None, target: Target) -> Iterator[Found]:
+    """What is wrong with the advice on a model for a target."""
+    job = Job(path, target, overrides=file)
+    outcome = lint(job)
+    found = list(outcome.diagnostics)
+    if file is not None:
+        found += lint(Job(file, target, kind="encodings", model=path)).diagnostics
+    for item in found:
+        for clause in filter(None, re.split(r"[;,]| or ", item.help)):
+            if not _DENIED.search(clause):
+                yield from ((item.rule, f"{why}: {clause.strip()}") for why in _beyond(target, clause))
+    yield from _by_option(job, found)
+    yield from _of_commands(outcome)
+
+
+def _beyond(target: Target, clause: str) -> Iterator[str]:
+    if Runtime.HTP in target.considered and target.lacks_float16 and _FLOAT16.search(clause):
+        yield "no float16 on this chip"
+    hexagon = None if target.soc is None else target.soc.hexagon
+    means_dsp = {Runtime.DSP, Runtime.AIP} & set(target.considered) and Runtime.HTP not in target.considered
+    if means_dsp and target.quantize and _WIDE.search(clause):
+        yield "Hexagon v66"
+    if Runtime.HTP in target.considered and hexagon and hexagon < 73 and _WIDE_WEIGHTS.search(clause):
+        yield f"Hexagon v{hexagon}"
+
+
+def _errors(found: list[Diagnostic]) -> set[str]:
+    return {item.rule for item in found if item.severity is Severity.ERROR}
+
+
+def _by_option(job: Job, found: list[Diagnostic]) -> Iterator[Found]:
+    """Options of help texts that bring an error which was not there before."""
+    tried: set[DlcKind] = set()
+    for item in found:
+        kind = job.target.kind
+        for option, bits in _BITS.findall(item.help):
+            kind = replace(kind, **{f"{option}_bitwidth": int(bits)})
+        if re.search(r"--use[-_]per[-_]channel", item.help) and kind.quantize:
+            kind = replace(kind, per_channel=True)
+        if kind == job.target.kind or kind in tried:
+            continue
+        tried.add(kind)
+        changed = lint(replace(job, target=replace(job.target, kind=kind))).diagnostics
+        for rule in sorted(_errors(list(changed)) - _errors(found)):
+            yield item.rule, f"its options bring {rule}: {item.help}"
+
+
+def _of_commands(outcome: FileOutcome) -> Iterator[Found]:
+    """Commands of a verdict that the command line does not take."""
+    # Imported here because the command line is of use for this alone.
+    from dlclint.cli.main import parser
+
+    for line in outcome.verdict.next if outcome.verdict is not None else ():
+        try:
+            parser().parse_args(shlex.split(line)[1:])
+        except SystemExit:
+            yield "verdict", f"not a command: {line}"
+
+
+def wrong_plan(path: Path, target: Target) -> Iterator[Found]:
+    """Errors of the rules that a plan's own choice brings."""
+    if target.kind.stated or not target.considered:
+        return
+    job = Job(path, replace(target, kind=replace(target.kind, quantize=True, stated=True)))
+    try:
+        plan, _ = plan_model(job, Asked(Dimensions()), OverrideFile())
+    except CarriesEncodings:
+        return
+    if any(item.topic == "encodings" for item in plan.advice):
+        return  # nothing was chosen
+    alone = replace(job.target, runtimes=(plan.choice.runtime,), kind=KINDS["a8w8"])
+    plain = _errors(list(lint(replace(job, target=alone)).diagnostics))
+    for item in plan.obstacles:
+        if item.is_error and item.rule not in plain:
+            yield "plan", f"its choice brings {item.rule}: {item.message}"
+
+
+def wrong_fixes(path: Path, target: Target) -> Iterator[Found]:
+    """Fixes of a model behind which a finding of their severity or a higher one appears."""
+    job = Job(path, target)
+    before = lint(job).diagnostics
+    fixed = [item for item in before if item.fix is not None]
+    if not fixed:
+        return
+    try:
+        done, draft = fix_model(job, unsafe=True)
+    except NotFixed:
+        return
+    if not done.applied:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "fixed.onnx"
+        write_model(draft, made)
+        after = lint(replace(job, path=made)).diagnostics
+    rules = {item.rule for item in done.applied}
+    severities = [item.severity for item in before if item.rule in rules]
+    worst = min((*severities, Severity.WARNING), key=lambda each: each.rank)
+    more = _counts(after, worst) - _counts(before, worst)
+    for rule, count in more.items():
+        if not any((rule, other) in REVEALED for other in rules):
+            yield rule, f"{count} more behind the fixes of {', '.join(sorted(rules))}"
+
+
+def _counts(found: tuple[Diagnostic, ...], least: Severity) -> Counter[str]:
+    return Counter(item.rule for item in found if item.severity.rank <= least.rank)
+
+
+def everything(part: int = 0, parts: int = 1, each: int = 1) -> Iterator[tuple[str, str, Found]]:
+    """Model, target and what is wrong, of one part of all pairs, of which every `each`-th is tried."""
+    aims = list(targets())
+    pairs = ((model, aim) for model in models() for aim in aims)
+    for (path, file), (label, target) in islice(pairs, part, None, parts * each):
+        name = str(path.relative_to(FIXTURES))
+        found = [*wrong_advice(path, file, target), *wrong_plan(path, target), *wrong_fixes(path, target)]
+        yield from ((name, label, wrong) for wrong in found)
+
+
+def main(arguments: list[str]) -> int:
+    """Print what is wrong, once a rule and kind of advice; 1 if anything is."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--part", default="0/1", help="which part of how many, such as 0/4")
+    given = options.parse_args(arguments)
+    part, parts = map(int, given.part.split("/"))
+    seen: Counter[Found] = Counter()
+    for name, label, wrong in everything(part, parts):
+        seen[wrong] += 1
+        if seen[wrong] == 1:
+            print(f"{wrong[0]}: {wrong[1]} ({name}, {label})", flush=True)
+    print(f"{len(models())} models for {len(list(targets()))} targets; {len(seen)} kinds of advice are wrong")
+    return int(bool(seen))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
