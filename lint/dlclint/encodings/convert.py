@@ -119,18 +119,30 @@ def _parse(document: EncodingsDocument, row: int, losses: list[str]) -> Entry:
     is_param = None if section.name == ENCODINGS else section.name == PARAMS
     try:
         if section.layout is Layout.LEGACY:
-            return _from_legacy(name, value, is_param, losses)
+            return _of_numbers(_from_legacy(name, value, is_param, losses))
         if section.layout is Layout.LIST:
-            return _from_list(name, value, is_param, losses)
-        return _from_flat(name, value)
+            return _of_numbers(_from_list(name, value, is_param, losses))
+        return _of_numbers(_from_flat(name, value))
     except KeyError as error:
         lacks = (
             f"{name!r} lacks {error.args[0]}, without which it cannot be converted; dlclint check says more"
         )
         raise CannotConvert([lacks]) from None
-    except (TypeError, ValueError, OverflowError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         unusable = f"{name!r} has a field of a type that it cannot have; dlclint check says which"
         raise CannotConvert([unusable]) from None
+
+
+def _of_numbers(entry: Entry) -> Entry:
+    """The entry, if its scales and offsets are numbers.
+
+    Raises:
+        TypeError: they are not.
+    """
+    numbers = (*entry.scale, *entry.offset, *entry.shift)
+    if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
+        raise TypeError
+    return entry
 
 
 def _from_legacy(

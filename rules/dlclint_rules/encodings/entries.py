@@ -297,7 +297,9 @@ def bit_width(context: EncodingsContext) -> Iterator[Finding]:
     def finding(tensor: int, rows: Rows) -> Finding:
         value = float(bits[rows[0]])
         impossible = value != round(value) or not 2 <= value <= 32
-        documented = sorted(weights if params[rows[0]] else activations)
+        # Files of 2.x do not say what is a weight.
+        meant = weights if params[rows[0]] else activations
+        documented = sorted(weights | activations if unsure[rows[0]] else meant)
         if value == _TWO_BITS and not _is_legacy(document, tensor):
             made = Finding(
                 f"{tensors.names[tensor]!r}: 2 bits{channels(document, tensor, rows)}, which AIMET's format"
