@@ -118,6 +118,7 @@ def _kept(view: ModelView, runtime: Runtime, why: str, asked: Asked) -> Plan:
     """The plan of a model that carries its encodings, which stand."""
     choice, advice, layers = kept(view, runtime, asked)
     outputs = [name for name, _ in carried(view.as_float)]
+    graph, sizes = view.model.graph, dict(shape_options(view, asked.dimensions))
     return Plan(
         str(view.model.path),
         view.target,
@@ -137,6 +138,7 @@ def _kept(view: ModelView, runtime: Runtime, why: str, asked: Asked) -> Plan:
         (
             "dlclint encodings extract writes the encodings as an override file, with the float model",
             *placeholders(view, choice),
+            *input_notes(graph, source_inputs(graph, sizes), view.target),
         ),
     )
 
