@@ -308,7 +308,7 @@ def test_fix_that_does_not_help_is_given_up(
 
     rule = Rule("odd/stubborn", Subject.MODEL, stubborn, "Stubborn.", frozenset({Safety.SAFE}))
     monkeypatch.setattr(fixing, "chosen_rules", lambda *_: (rule,))
-    monkeypatch.setattr("dlclint.cli.fix.rules_of", lambda *_: (rule,))
+    monkeypatch.setattr("dlclint.cli.fix.rules_of_jobs", lambda *_: (rule,))
     model = save(tmp_path / "m.onnx")
     assert run(model, "--in-place", "--format", "json") == 0
     report = json.loads(capsys.readouterr().out)
