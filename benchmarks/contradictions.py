@@ -42,7 +42,13 @@ ABSENT = re.compile(
     r"NOT_IMPLEMENTED|Could not find an implementation|is not a registered function|No Op registered"
 )
 """Where it merely has no kernel."""
-COUNTED = ("shapes/", "ops/attribute-type", "model/dangling-input", "model/missing-opset")
+COUNTED = (
+    "shapes/",
+    "ops/attribute-type",
+    "model/dangling-input",
+    "model/missing-opset",
+    "model/unsorted-nodes",
+)
 """Rules that say that a model cannot be, whatever reads it."""
 
 

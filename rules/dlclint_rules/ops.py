@@ -17,6 +17,7 @@ from dlclint_rules import repairs, sources
 from dlclint_rules.causes import UNTYPED, anywhere, before, here
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import Constraint
+from dlclint_schemas.remedies import remedy
 
 if TYPE_CHECKING:
     from dlclint.fix import Fix
@@ -48,7 +49,8 @@ def unsupported(context: ModelContext) -> Iterator[Finding]:
                 f"{node.op_type} is not in the supported-ops table",
                 Severity.ERROR,
                 sources.op_row(context.view.table),
-                help="rewrite it with listed ops (`dlclint ops`), or move it out of the model",
+                help=remedy(node.op_type)
+                or "rewrite it with listed ops (`dlclint ops`), or move it out of the model",
                 node=node,
             )
 

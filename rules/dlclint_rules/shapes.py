@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dlclint.analysis.matching.terms import sole_reader
 from dlclint.diagnostic import About, Confidence, Severity, Source, counted
 from dlclint.model.contradictions import operand_texts
 from dlclint.model.dimensions import NOTHING
@@ -232,8 +231,10 @@ def rank_above_five(context: ModelContext) -> Iterator[Finding]:
     """A tensor has more than five dimensions.
 
     Why: HTP refuses it ("has incorrect Rank 6"); no row of the layer table speaks of more than five.
-    A Transpose between two Reshapes can be merged with them into one of lower rank, which ONNX Runtime's
-    provider for HTP does; no document says whether the converter does.
+    ONNX Runtime's provider for HTP merges two forms: Reshape, Transpose, Reshape where a dimension of 1 stays
+    in its place, which it leaves out (but for the permutations of space to depth, 0 1 3 5 2 4 and
+    0 3 5 1 2 4, which it refuses), and Gather, Transpose, Reshape. What reads the six dimensions and folds,
+    such as a Shape, does not matter. No document says whether the converter merges them.
     What to do: merge dimensions before the op, or split the transpose that needs six.
     """
     on_htp = Runtime.HTP in context.target.chosen
@@ -241,14 +242,14 @@ def rank_above_five(context: ModelContext) -> Iterator[Finding]:
         for name in (*node.outputs, *node.inputs):
             rank = max(node.graph.ranks(name), default=0) if name else 0
             if rank > 5:
-                merged = _between_reshapes(node.graph, name)
+                chain = _merged(context, node.graph, name)
+                merged = f", in a {', '.join(chain)} that may be merged" if chain else ""
                 yield Finding(
-                    f"{node.op_type}: {name!r} has rank {rank}"
-                    + (", in a Reshape, Transpose, Reshape that may be merged" if merged else ""),
+                    f"{node.op_type}: {name!r} has rank {rank}{merged}",
                     Severity.ERROR if on_htp and not merged else Severity.WARNING,
                     Source("HTP validator", "incorrect Rank 6"),
                     Confidence.INFERRED if merged else Confidence.FIELD_REPORTED,
-                    help="merge dimensions so that no tensor has more than five",
+                    help=_without_six(node.graph, name),
                     node=node,
                     tensor=name,
                     evidence={"rank": rank},
@@ -256,23 +257,41 @@ def rank_above_five(context: ModelContext) -> Iterator[Finding]:
                 break
 
 
-def _between_reshapes(graph: Graph, tensor: str) -> bool:
-    """Whether a tensor exists only within a Reshape, Transpose, Reshape that starts and ends low."""
+def _without_six(graph: Graph, tensor: str) -> str:
+    """What to write in place of a tensor of six dimensions."""
+    ends = (graph.producer(tensor), *graph.consumers(tensor))
+    if any(node is not None and node.attribute("perm") in _SPACE_TO_DEPTH for node in ends):
+        return "write it as one SpaceToDepth where the blocks are square, or merge dimensions"
+    return "merge dimensions so that no tensor has more than five"
+
+
+def _merged(context: ModelContext, graph: Graph, tensor: str) -> tuple[str, ...]:
+    """The ops of a chain that a tensor of six dimensions lies in, where the provider for HTP merges it."""
     second = graph.producer(tensor)
     if second is not None and second.op_type == "Transpose":
         tensor = second.input(0)
     first = graph.producer(tensor)
-    if first is None or first.op_type != "Reshape":
-        return False
+    if first is None or first.op_type not in ("Reshape", "Gather") or graph.rank(first.outputs[0]) != 6:
+        return ()
     chain = [first]
     for op in ("Transpose", "Reshape"):
         made = chain[-1].outputs[0]
-        reader = sole_reader(graph, made)
-        if reader is None or reader.op_type != op:
-            return False
-        chain.append(reader)
+        readers = [node for node in graph.consumers(made) if node.key not in context.view.folded]
+        if made in graph.outputs or len(readers) != 1 or readers[0].op_type != op:
+            return ()
+        chain.append(readers[0])
     ends = (graph.rank(first.input(0)), graph.rank(chain[-1].outputs[0]))
-    return all(rank is not None and rank <= 5 for rank in ends)
+    low = all(rank is not None and rank <= 5 for rank in ends)
+    known = graph.type_of(first.outputs[0])
+    sizes = () if known is None or known.shape is None else known.shape
+    order = chain[1].attribute("perm") or []
+    in_place = any(size == 1 for axis, size in enumerate(sizes) if order[axis : axis + 1] == [axis])
+    merges = first.op_type == "Gather" or (in_place and order not in _SPACE_TO_DEPTH)
+    return tuple(node.op_type for node in chain) if low and merges else ()
+
+
+_SPACE_TO_DEPTH = ([0, 1, 3, 5, 2, 4], [0, 3, 5, 1, 2, 4])
+"""Permutations that the provider takes for a space to depth, and refuses in six dimensions."""
 
 
 @rule(about=About.FILE)

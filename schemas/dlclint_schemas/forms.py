@@ -32,12 +32,28 @@ class ParameterLimit:
 
 
 @record
+class FilterStretch:
+    """From how many bytes on the input that a filter spans along an axis does not compile."""
+
+    bytes: int
+    bytes_v68: int
+    width_multiple: int
+    channels_multiple: int
+
+
+@record
 class Forms:
     """Everything by ONNX op; element types are named as in ONNX text, such as uint8 or float."""
 
     max_rank: Mapping[tuple[str, bool], RankLimit]
     """By op and whether it is quantized."""
     refused_types: Mapping[str, frozenset[str]]
+    refused_outputs: Mapping[str, frozenset[str]]
+    """Element types that an op cannot make."""
+    refused_graph_outputs: Mapping[tuple[str, str], frozenset[str]]
+    """By op and element type of an output of the model: the types of the op's first input, or
+    `stored`, `made` or `given` where it is stored, made by a node, or an input of the model."""
+    filter_stretch: FilterStretch
     float64_taken: frozenset[str]
     taken_though_denied: frozenset[tuple[str, bool]]
     """Op and whether quantized: the SNPE layer table says no, the validator yes."""
@@ -62,6 +78,15 @@ def htp_forms() -> Forms:
     return Forms(
         MappingProxyType(ranks),
         MappingProxyType({op: frozenset(types) for op, types in data["refused_types"].items()}),
+        MappingProxyType({op: frozenset(types) for op, types in data["refused_outputs"].items()}),
+        MappingProxyType(
+            {
+                (op, made): frozenset(read)
+                for op, types in data["refused_graph_outputs"].items()
+                for made, read in types.items()
+            }
+        ),
+        FilterStretch(**data["filter_stretch"]),
         frozenset(data["float64_taken"]),
         frozenset(
             (op, kind == "quantized") for op, kinds in data["taken_though_denied"].items() for kind in kinds

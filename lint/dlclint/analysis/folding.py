@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from dlclint.model.op_facts import QUANTIZERS, RANDOM, SHAPE_READERS, is_qdq
+from dlclint.model.ordering import in_order
 
 if TYPE_CHECKING:
     from dlclint.model.graph import Graph, Model, Node
@@ -25,7 +26,7 @@ def folded_nodes(model: Model) -> frozenset[NodeKey]:
 
     Constant nodes count as folded: they become static tensors. What a folded node holds, as far as it is
     small, is in `model.values`; this set does not depend on how large it is. Work is linear in the nodes; a
-    graph whose nodes are not in topological order (a cycle) folds as far as its order allows.
+    graph whose nodes form a cycle folds as far as its order allows.
     """
     folded: set[NodeKey] = set()
     known_in: dict[Graph, _Known] = {}
@@ -35,7 +36,7 @@ def folded_nodes(model: Model) -> frozenset[NodeKey]:
         if graph.is_function:
             known.names |= _known_at_calls(graph, known_in)
         partly: set[str] = set()
-        for node in graph.nodes:
+        for node in in_order(graph):
             if _is_known(node, graph, known, partly):
                 folded.add(node.key)
                 known.names.update(output for output in node.outputs if output)
@@ -129,7 +130,7 @@ def shape_arithmetic(model: Model, folded: frozenset[NodeKey]) -> frozenset[Node
     found: set[NodeKey] = set()
     for graph in model.graphs():
         tainted: set[str] = set()
-        for node in graph.nodes:
+        for node in in_order(graph):
             if node.key in folded or node.domain:
                 continue
             if node.op_type in SHAPE_READERS:

@@ -13,7 +13,7 @@ from dlclint.confirm.question import Question
 from dlclint.confirm.reasons import CONFIGURED, provider_reason, validator_reason
 from dlclint.confirm.worker import PROVIDER
 from dlclint.model.graph import Model
-from dlclint.model.op_facts import QDQ
+from dlclint.model.op_facts import QDQ, is_qdq
 from dlclint_schemas.record import record
 
 _MADE_IN_FLOAT = frozenset({"Quantize", "Dequantize"})
@@ -77,7 +77,7 @@ def verdicts_of(
         if key in found:
             found[key] = Verdict(Said.NOT_COMPILED, reason, code)
     if compiled and answer.error:
-        _withhold(found)
+        _withhold(model, found)
     if answer.ended and not log.composing:
         tried = question.node_of(log.last_tried)
         if tried is not None and found[tried].said is Said.UNASKED:
@@ -88,15 +88,22 @@ def verdicts_of(
     return found
 
 
-def _withhold(found: dict[NodeKey, Verdict]) -> None:
-    """What passes validation in a graph that fails; of one op alone the failure is that op's."""
+def _withhold(model: Model, found: dict[NodeKey, Verdict]) -> None:
+    """What passes validation in a graph that fails; of one op alone the failure is that op's.
+
+    Nodes that quantize or dequantize stand for the op's own precision and do not count.
+    """
+    quantizing = {
+        node.key for graph in model.graphs() for node in graph.nodes if is_qdq(node.op_type, node.domain)
+    }
     passed = [key for key, verdict in found.items() if verdict.said is Said.TAKEN]
+    ops = [key for key in passed if key not in quantizing]
     others = any(
         verdict.said in (Said.NOT_OFFERED, Said.UNASKED) or verdict.said.is_backends_no
         for verdict in found.values()
     )
     for key in passed:
-        if len(passed) == 1 and not others:
+        if [key] == ops and not others:
             found[key] = Verdict(Said.NOT_COMPILED, "it passes validation, but compiling it alone fails")
         else:
             found[key] = replace(found[key], said=Said.VALIDATED)

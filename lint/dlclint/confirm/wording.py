@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from dlclint.confirm.compare import Claim, Confirmation, Relation, Row
 from dlclint.confirm.verdict import Said
-from dlclint.diagnostic import Severity
+from dlclint.diagnostic import Severity, counted
 
 HEXAGON = "Hexagon's validator"
 BACKEND = {
@@ -108,7 +108,14 @@ def agreement(file: Confirmation) -> str:
         )
         if counts[relation]
     ]
-    return f"{text} ({', '.join(extra)})" if extra else text
+    if extra:
+        text += f" ({', '.join(extra)})"
+    passed = sum(row.verdict.said is Said.VALIDATED for row in file.rows)
+    if file.failure and passed:
+        text += (
+            f", and no graph comes of {counted(passed, 'node')} that pass{'es' * (passed == 1)} validation"
+        )
+    return text
 
 
 def asked(file: Confirmation) -> str:

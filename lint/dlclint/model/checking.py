@@ -53,28 +53,28 @@ def complaints(
             pass
         except Exception as error:  # the checker raises ValidationError, RuntimeError and others
             found.append(_line(error))
-    context = onnx.checker.C.CheckerContext()
-    try:
-        context.ir_version = proto.ir_version
-        context.opset_imports = {item.domain: item.version for item in proto.opset_import}
-    except TypeError:  # versions beyond 32 bits, of which the checker has complained already
-        return tuple(found)
-    if context.opset_imports:
-        for index, node in enumerate(proto.graph.node):
-            try:
-                crashes.attempt(
-                    CHECKER,
-                    onnx.checker.check_node,
-                    node,
-                    context,
-                    index=index,
-                    op=node.op_type,
-                    where=spot(index, *node.output[:1]),
-                )
-            except Ended:
-                continue
-            except Exception as error:
-                found.append(_line(error))
+        context = onnx.checker.C.CheckerContext()
+        try:
+            context.ir_version = proto.ir_version
+            context.opset_imports = {item.domain: item.version for item in proto.opset_import}
+        except TypeError:  # versions beyond 32 bits, of which the checker has complained already
+            return tuple(found)
+        if context.opset_imports:
+            for index, node in enumerate(proto.graph.node):
+                try:
+                    crashes.attempt(
+                        CHECKER,
+                        onnx.checker.check_node,
+                        node,
+                        context,
+                        index=index,
+                        op=node.op_type,
+                        where=spot(index, *node.output[:1]),
+                    )
+                except Ended:
+                    continue
+                except Exception as error:
+                    found.append(_line(error))
     return tuple(dict.fromkeys(found))
 
 

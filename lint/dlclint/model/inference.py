@@ -8,7 +8,7 @@ loops and functions are followed with what they are given (`dlclint.model.bodies
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from dlclint.model.evaluation.values import Value
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.native import INFERENCE, Crashes
 from dlclint.model.op_facts import SHAPE_INPUT, VALUE_INPUTS, WITH_BODIES, is_qdq
+from dlclint.model.ordering import in_order, protos_in_order
 from dlclint.model.propagation import stays_small
 from dlclint.model.protos import subgraphs
 from dlclint.model.types import Dim, TensorType, is_complete, joined, merged, tensor_type
@@ -63,8 +64,9 @@ def infer(proto: onnx.ModelProto, crashes: Crashes) -> onnx.ModelProto:
         return _inferred_without_calls(proto, crashes)
     if _has_too_many_bodies(proto.graph):
         return proto
+    nodes = protos_in_order(proto.graph)
     try:
-        return _infer_shapes(proto, crashes)
+        return _infer_shapes(proto, crashes) if nodes is None else _inferred_sorted(proto, nodes, crashes)
     except Exception:  # an opset the registry does not know, a cycle: what is declared must do
         return proto
 
@@ -127,6 +129,24 @@ def _inferred_without_calls(proto: onnx.ModelProto, crashes: Crashes) -> onnx.Mo
     return found
 
 
+def _inferred_sorted(
+    proto: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], crashes: Crashes
+) -> onnx.ModelProto:
+    """The structure in its own order, with what is inferred of its nodes in topological order.
+
+    Bodies are left as they are; `refine` follows them.
+    """
+    ordered = onnx.ModelProto()
+    ordered.CopyFrom(proto)
+    del ordered.graph.node[:]
+    ordered.graph.node.extend(nodes)
+    found = _infer_shapes(ordered, crashes).graph
+    for kept, inferred in ((proto.graph.value_info, found.value_info), (proto.graph.output, found.output)):
+        del kept[:]
+        kept.extend(inferred)
+    return proto
+
+
 def refine(model: Model) -> None:
     """Add to a model's types what its values, bodies and calls tell; what was known stays as it is."""
     anew = _has_too_many_bodies(model.proto.graph)
@@ -155,7 +175,7 @@ class _Refinement:
         """Whether onnx's inference was left out, so that every node is inferred here."""
 
     def graph(self, graph: Graph) -> None:
-        for node in graph.nodes:
+        for node in in_order(graph):
             if node.subgraphs:
                 self._bodies(node)
             for output in node.outputs:

@@ -127,36 +127,10 @@ def _positions(graph: Graph) -> dict[str, list[int]]:
 
 
 def sort(graph: Graph) -> Fix | None:
-    """Put the nodes into an order in which each tensor is made before it is read; none ends a cycle."""
-    if graph.is_function or _has_cycle(graph):
+    """Put the nodes into an order in which each tensor is made before it is read, if there is one."""
+    if graph.is_function:
         return None
     return Fix("put the nodes in topological order", Safety.SAFE, lambda: (SortNodes(graph),))
-
-
-@lru_cache(maxsize=4)
-def _has_cycle(graph: Graph) -> bool:
-    readers: dict[int, list[int]] = {}
-    waiting: dict[int, int] = {}
-    for node in graph.nodes:
-        needs = {maker.index for maker in _makers(graph, node)}
-        waiting[node.index] = len(needs)
-        for need in needs:
-            readers.setdefault(need, []).append(node.index)
-    ready = [index for index, needs in waiting.items() if not needs]
-    for index in ready:
-        for reader in readers.get(index, ()):
-            waiting[reader] -= 1
-            if not waiting[reader]:
-                ready.append(reader)
-    return len(ready) < len(waiting)
-
-
-def _makers(graph: Graph, node: Node) -> Iterator[Node]:
-    for inner in (node, *(n for body in node.subgraphs for g in body.with_subgraphs() for n in g.nodes)):
-        for name in inner.inputs:
-            maker = graph.producer(name) if name else None
-            if maker is not None and maker.graph is graph:
-                yield maker
 
 
 def without_output(name: str) -> Fix:

@@ -15,7 +15,7 @@ from dlclint.target import Runtime
 from dlclint_schemas.forms import htp_forms
 
 
-def _on_htp(context: ModelContext) -> Iterator[Node]:
+def on_htp(context: ModelContext) -> Iterator[Node]:
     """Nodes of the default domain that HTP is to compute one by one, and whose op it has."""
     view = context.view
     if not context.target.means(Runtime.HTP):
@@ -42,15 +42,17 @@ def _computed(context: ModelContext, node: Node) -> Iterator[tuple[str, str]]:
 
 @rule(about=About.FORM)
 def element_type(context: ModelContext) -> Iterator[Finding]:
-    """HTP does not support the op for the element type of its input.
+    """HTP does not support the op for the element type of its input or output.
 
     Why: HTP computes in float, on quantized tensors and on int32 (int64 becomes int32); float64, and
     8- and 16-bit integers that carry no quantization, are refused of nearly every op, and some ops have
-    no integer form at all.
-    What to do: cast to float or int32 before the op, or give the tensor a quantization.
+    no integer form at all. Cast makes no 8-bit signed or 16-bit integer that carries no quantization, and
+    OneHot makes float and int32 alone.
+    What to do: cast to float or int32 before the op, make a type that it has, or give the tensor a
+    quantization.
     """
     forms = htp_forms()
-    for node in _on_htp(context):
+    for node in on_htp(context):
         refused = forms.refused_types.get(node.op_type, frozenset())
         for tensor, kind in _computed(context, node):
             wide = kind == "double" and node.op_type not in forms.float64_taken
@@ -68,6 +70,46 @@ def element_type(context: ModelContext) -> Iterator[Finding]:
                 evidence={"type": shown},
             )
             break
+        else:
+            yield from _unmade(context, node)
+
+
+def _unmade(context: ModelContext, node: Node) -> Iterator[Finding]:
+    """The output of a node whose element type the op cannot make."""
+    forms, made = htp_forms(), node.output(0)
+    kind = element_name(node.graph.type_of(made))
+    at_edge = made in node.graph.outputs and node.graph.parent is None
+    if kind in forms.refused_outputs.get(node.op_type, ()):
+        advice = _instead(node, kind)
+    elif at_edge and (read := forms.refused_graph_outputs.get((node.op_type, kind))):
+        source = node.input(0)
+        stored = is_static(node.graph, source, context.view.folded)
+        origin = "stored" if stored else "given" if source in node.graph.inputs else "made"
+        if not {origin, element_name(node.graph.type_of(source))} & read:
+            return
+        advice = "let the model give int32 here"
+    else:
+        return
+    yield Finding(
+        f"HTP's {node.op_type} cannot make {kind}, the type of {made!r}"
+        + (", an output of the model" if at_edge else ""),
+        Severity.WARNING,
+        Source(forms.measured, node.op_type),
+        Confidence.FIELD_REPORTED,
+        help=advice,
+        node=node,
+        tensor=made,
+        evidence={"type": kind},
+    )
+
+
+def _instead(node: Node, kind: str) -> str:
+    """What to do about a type that an op cannot make."""
+    if node.op_type == "OneHot":
+        return "store its two values as float or int32, and cast behind it"
+    if kind in ("int8", "int16", "uint16"):
+        return "cast to int32, or quantize with QuantizeLinear where the tensor stands for a quantized one"
+    return "cast to int32"
 
 
 @rule(about=About.FORM)
@@ -79,7 +121,7 @@ def parameter(context: ModelContext) -> Iterator[Finding]:
     What to do: rewrite the op, such as with ScatterND for a sum.
     """
     forms = htp_forms()
-    for node in _on_htp(context):
+    for node in on_htp(context):
         for limit in forms.parameters.get(node.op_type, ()):
             value = node.attribute(limit.attribute)
             if value is None or value in limit.takes:
@@ -102,13 +144,16 @@ def parameter(context: ModelContext) -> Iterator[Finding]:
 
 @rule(about=About.FORM)
 def window_beyond_input(context: ModelContext) -> Iterator[Finding]:
-    """A pooling window is larger than its padded input.
+    """A pooling window lies beyond its padded input.
 
-    Why: HTP's validator refuses it, after the layout change, and no graph comes of the model. Exporters
-    write such windows for a pooling over everything, with ceil_mode 1.
-    What to do: use GlobalAveragePool or GlobalMaxPool, or a window of the input's size.
+    Why: HTP's validator refuses it, after the layout change, and no graph comes of the model. Either the
+    window is larger than the padded input, which exporters write for a pooling over everything; or, with
+    ceil_mode 1, the last window would start behind the input: ONNX leaves that window out, QNN counts it and
+    finds an output of another size.
+    What to do: use GlobalAveragePool or GlobalMaxPool, or a window of the input's size; in place of ceil_mode
+    pad as much as the windows that are left need.
     """
-    for node in _on_htp(context):
+    for node in on_htp(context):
         if node.op_type not in POOLS:
             continue
         kernel = node.attribute("kernel_shape") or []
@@ -120,12 +165,38 @@ def window_beyond_input(context: ModelContext) -> Iterator[Finding]:
             continue
         padded = [size + pads[i] + pads[i + len(sizes)] for i, size in enumerate(sizes)]
         if any(window > size for window, size in zip(kernel, padded, strict=True)):
-            yield Finding(
-                f"{node.op_type} has a window of {kernel} on a padded input of {padded}",
-                Severity.WARNING,
-                Source(htp_forms().measured, node.op_type),
-                Confidence.FIELD_REPORTED,
-                help="pool over everything with GlobalAveragePool or GlobalMaxPool",
-                node=node,
-                evidence={"kernel_shape": list(kernel), "padded": padded},
-            )
+            what = f"has a window of {kernel} on a padded input of {padded}"
+            advice = "pool over everything with GlobalAveragePool or GlobalMaxPool"
+        elif axes := _dropped(node, kernel, sizes, padded):
+            what = f"with ceil_mode 1: the last window in axis {axes[0] + 2} starts behind the input"
+            advice = "write ceil_mode 0, which along that axis gives the same windows"
+        else:
+            continue
+        yield Finding(
+            f"{node.op_type} {what}",
+            Severity.WARNING,
+            Source(htp_forms().measured, node.op_type),
+            Confidence.FIELD_REPORTED,
+            help=advice,
+            node=node,
+            evidence={"kernel_shape": list(kernel), "padded": padded},
+        )
+
+
+def _dropped(node: Node, kernel: list[int], sizes: tuple[int, ...], padded: list[int]) -> list[int]:
+    """Spatial axes along which rounding up counts a window that starts behind the input."""
+    if not node.attribute("ceil_mode", 0):
+        return []
+    count = len(kernel)
+    pads = node.attribute("pads") or [0] * (2 * count)
+    strides = node.attribute("strides") or [1] * count
+    dilations = node.attribute("dilations") or [1] * count
+    if len(strides) != count or len(dilations) != count or min(*strides, *dilations, *kernel) < 1:
+        return []
+    axes = []
+    for axis, window in enumerate(kernel):
+        reach = (window - 1) * dilations[axis] + 1
+        last = -((reach - padded[axis]) // strides[axis]) * strides[axis]
+        if last >= sizes[axis] + pads[axis]:
+            axes.append(axis)
+    return axes

@@ -1,4 +1,4 @@
-"""Family `model`: whether the file is a sound ONNX model at all."""
+"""What the file declares: its opsets, weights and external data, and what onnx's own code says of it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from dlclint.model.op_facts import MICROSOFT, Role, is_qdq, role
 from dlclint.model.tensors import Tensor, Unavailable
 from dlclint.rule import FileContext, Finding, ModelContext, Subject, rule
 from dlclint_rules import repairs, sources
-from dlclint_rules.causes import anywhere
 from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import WHOLE
 from dlclint_schemas.releases import Release, opset_since, table_source
+from dlclint_schemas.remedies import remedy
 
 
 @rule(Subject.FILE, about=About.FILE)
@@ -272,136 +272,6 @@ def external_data_size(context: ModelContext) -> Iterator[Finding]:
         )
 
 
-def _is_around(graph: Graph, name: str, whole: dict[Graph, set[str]]) -> bool:
-    """Whether a graph around this one has a tensor; `whole` has what there is in each, outermost first."""
-    outer = graph.parent
-    while outer is not None:
-        if name in whole[outer]:
-            return True
-        outer = outer.parent
-    return False
-
-
-@rule(fix=[Safety.SAFE, Safety.UNSAFE], about=About.FILE)
-def dangling_input(context: ModelContext) -> Iterator[Finding]:
-    """A node reads a tensor that nothing makes.
-
-    Why: the graph is incomplete (or its nodes form a cycle or stand out of order); conversion fails.
-    What to do: remove the node or connect its input; check the tool that edited the graph.
-    """
-    whole: dict[Graph, set[str]] = {}
-    for graph in context.view.model.graphs():
-        known = {*graph.inputs, *graph.initializers}
-        for node in graph.nodes:
-            for name in node.inputs:
-                if name and name not in known and not _is_around(graph, name, whole):
-                    later = graph.producer(name) is not None
-                    fix = repairs.tidying.sort(graph) if later else None
-                    what, advice = "which no node produces", "connect the input"
-                    if later and fix is None and not graph.is_function:
-                        what, advice = (
-                            "which a later node produces: the nodes form a cycle",
-                            "break the cycle",
-                        )
-                    elif later:
-                        what = "which a later node produces: the nodes are not in topological order"
-                        advice = "sort the nodes topologically"
-                    yield Finding(
-                        f"input {name!r} of {node.op_type}, {what}",
-                        Severity.ERROR,
-                        sources.ONNX,
-                        help=advice,
-                        node=node,
-                        tensor=name,
-                        fix=fix,
-                    )
-            known.update(node.outputs)
-        whole[graph] = known
-        for name in graph.outputs:
-            if name not in known and not _is_around(graph, name, whole):
-                yield Finding(
-                    f"graph output {name!r} is not produced by any node",
-                    Severity.ERROR,
-                    sources.ONNX,
-                    help="remove the output or connect it",
-                    tensor=name,
-                    graph=graph,
-                    fix=None
-                    if graph.path or len(graph.outputs) == 1
-                    else repairs.tidying.without_output(name),
-                )
-
-
-@rule(fix=[Safety.SAFE], about=About.FILE, follows=anywhere("model/missing-output"))
-def unused_input(context: ModelContext) -> Iterator[Finding]:
-    """A graph input is not used by any node.
-
-    Why: simplification drops it, and the application then feeds an input that the DLC lacks.
-    What to do: remove the input from the model.
-    """
-    graph = context.view.model.graph
-    if not graph.outputs:
-        return  # missing-output says it, and what is to be computed is not known
-    for name in graph.inputs:
-        if not graph.consumers(name) and name not in graph.outputs:
-            yield Finding(
-                f"input {name!r} is not used by any node",
-                Severity.INFO,
-                sources.ONNX,
-                Confidence.INFERRED,
-                help="remove it from the model's inputs",
-                tensor=name,
-                fix=repairs.tidying.without_input(graph, name),
-            )
-
-
-@rule(fix=[Safety.SAFE], about=About.FILE)
-def duplicate_name(context: ModelContext) -> Iterator[Finding]:
-    """Two nodes share a name, or two definitions share a tensor name.
-
-    Why: a tensor defined twice is undefined; override files and layer names of the DLC cannot tell
-    nodes of the same name apart.
-    What to do: give every node and tensor a name of its own.
-    """
-    for graph in context.view.model.graphs():
-        names: dict[str, int] = {}
-        made = dict.fromkeys(graph.inputs, "a graph input")
-        for name, count in Counter(graph.initializer_names).items():
-            if count > 1:
-                yield Finding(
-                    f"initializer {name!r} is defined {count} times",
-                    Severity.ERROR,
-                    sources.ONNX,
-                    help="keep one definition",
-                    tensor=name,
-                    graph=graph,
-                    fix=repairs.tidying.one_initializer(graph, name),
-                )
-            made[name] = "an initializer"
-        for node in graph.nodes:
-            for output in node.outputs:
-                if output and output in made:
-                    yield Finding(
-                        f"output {output!r} is already {made[output]}",
-                        Severity.ERROR,
-                        sources.ONNX,
-                        help="rename one of them",
-                        node=node,
-                        tensor=output,
-                    )
-                made[output] = f"an output of node {node.index}"
-            if node.name and node.name in names:
-                yield Finding(
-                    f"node {names[node.name]} already has the name {node.name!r}",
-                    Severity.WARNING,
-                    sources.ONNX,
-                    help="rename one of them",
-                    node=node,
-                    fix=repairs.tidying.named(graph, [node]),
-                )
-            names.setdefault(node.name, node.index)
-
-
 @rule(about=About.FILE, weights=True)
 def non_finite_weights(context: ModelContext) -> Iterator[Finding]:
     """A weight holds NaN or infinity.
@@ -466,7 +336,8 @@ def custom_op(context: ModelContext) -> Iterator[Finding]:
                 f"{node.op_type} of domain {node.domain!r} is a custom op",
                 Severity.ERROR,
                 sources.op_row(context.view.table),
-                help="export it as standard ONNX ops, or supply an op package",
+                help=remedy(node.op_type, node.domain)
+                or "export it as standard ONNX ops, or supply an op package",
                 node=node,
                 evidence={"domain": node.domain},
             )

@@ -1,0 +1,27 @@
+"""What to write in place of an op that the converter's tables do not have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+
+from dlclint_schemas.resource import load
+
+
+@cache
+def _remedies() -> Mapping[str, str]:
+    """By op, `domain:op` or `domain:*`; the first entry that names an op counts."""
+    found: dict[str, str] = {}
+    for entry in load("op_remedies")["remedies"]:
+        for op in entry["ops"]:
+            found.setdefault(op, entry["help"])
+    return MappingProxyType(found)
+
+
+def remedy(op: str, domain: str = "") -> str:
+    """What to do about an op ("" as domain: ONNX's own); "" where nothing special is known."""
+    known = _remedies()
+    if not domain:
+        return known.get(op, "")
+    return known.get(f"{domain}:{op}") or known.get(f"{domain}:*", "")
