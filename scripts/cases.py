@@ -27,17 +27,21 @@ HEAD = """# Reported cases
 
 What `dlclint check` says of small inputs that show one cause each, which people reported in public threads
 or which genuine exports of AIMET 2.42 showed. The cases are kept outside the repository; this page is
-generated where they are at hand (`python scripts/cases.py`). "must be quiet" names rules that would be wrong.
+generated where they are at hand (`python scripts/cases.py`). "must be quiet" names rules that would be wrong;
+"errors" are all of them. Where a log names a file that is kept aside, a fixture of its kind stands here.
 
 """
 
 
-def findings(folder: Path, case: dict[str, Any]) -> dict[str, str]:
-    """Rule to the worst severity with which it speaks of a case; the case is copied, to stand alone."""
+def findings(folder: Path, case: dict[str, Any]) -> tuple[dict[str, str], str]:
+    """Rule to the worst severity with which it speaks of a case, and all that it says.
+
+    The case is copied, to stand alone.
+    """
     with tempfile.TemporaryDirectory() as made:
         place = Path(made)
         names = [
-            shutil.copy(folder / case[key], place / Path(case[key]).name)
+            shutil.copy(_path(folder, case[key]), place / Path(case[key]).name)
             for key in ("model", "file")
             if case[key]
         ]
@@ -46,20 +50,47 @@ def findings(folder: Path, case: dict[str, Any]) -> dict[str, str]:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(io.StringIO()):
             command(["check", "--isolated", "--format", "json", *shlex.split(case["options"]), *arguments])
     found: dict[str, str] = {}
+    words = ""
     for file in json.loads(output.getvalue())["files"]:
         for item in file["findings"]:
             known = [found[item["rule"]]] if item["rule"] in found else []
             found[item["rule"]] = min([item["severity"], *known], key=("error", "warning", "info").index)
-    return found
+            if item["rule"] in case["rules"]:
+                words += f"{item['message']}; {item['help']}\n"
+    return found, words
+
+
+def _path(folder: Path, name: str) -> Path:
+    return (ROOT if name.startswith("tests/") else folder) / name
+
+
+def chip(case: dict[str, Any]) -> tuple[str, bool]:
+    """What a name of a chip is taken for, and whether it must be."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(io.StringIO()):
+        command(["soc", case["soc"]])
+    lines = output.getvalue().splitlines()
+    return (lines[0].partition(" ")[0] if lines else "no chip"), lines[:1] != [] and lines[0].split()[
+        0
+    ] in case["rules"]
 
 
 def page(folder: Path) -> tuple[str, int]:
     """The page, and how many cases are not as they must be."""
     rows, wrong = [], 0
     for case in json.loads((ROOT / "tests" / "cases.json").read_text("utf-8"))["cases"]:
-        found = findings(folder, case)
+        if "soc" in case:
+            name, right = chip(case)
+            wrong += not right
+            row = (f"`dlclint soc {case['soc']}`", "", case["rules"][0], name)
+            rows.append((case["log"], *row, "as it must be" if right else "wrong"))
+            continue
+        found, words = findings(folder, case)
         missing = [rule for rule in case["rules"] if rule not in found]
+        missing += [text for text in case.get("said", ()) if text not in words]
         loud = [rule for rule in case.get("quiet", ()) if rule in found]
+        loud += [rule for rule in found if "errors" in case.get("quiet", ()) and found[rule] == "error"]
+        loud += [text for text in case.get("unsaid", ()) if text in words]
         wrong += bool(missing or loud)
         said = [
             f"{rule} ({found[rule]})"
@@ -67,6 +98,8 @@ def page(folder: Path) -> tuple[str, int]:
             if found[rule] != "info" or rule in case["rules"]
         ]
         expected = ", ".join(case["rules"]) or f"must be quiet: {', '.join(case['quiet'])}"
+        expected += "".join(f', saying "{text}"' for text in case.get("said", ()))
+        expected += "".join(f', not saying "{text}"' for text in case.get("unsaid", ()))
         inputs = " + ".join(Path(case[key]).name for key in ("model", "file") if case[key])
         verdict = "missed" if missing else "wrong" if loud else "as it must be"
         rows.append((case["log"], inputs, case["options"], expected, ", ".join(said) or "nothing", verdict))

@@ -52,7 +52,7 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
                 continue
             yield Finding(
                 f"input {name!r} ({found}) has batch {shape[0]}",
-                (Severity.ERROR if image else Severity.WARNING) if quantize else Severity.INFO,
+                Severity.ERROR if quantize and image else Severity.INFO,
                 sources.limit("LIM003"),
                 Confidence.DOCUMENTED if image else Confidence.INFERRED,
                 help="convert with batch 1 (-b 1) and resize when the network is initialized",

@@ -11,6 +11,7 @@ import onnx
 
 from dlclint.analysis.folding import folded_nodes
 from dlclint.analysis.matching.computed import find_computed
+from dlclint.analysis.matching.norm_axes import spelled_norms, trailing
 from dlclint.analysis.matching.terms import other_operand, sole_reader
 from dlclint.diagnostic import Confidence, Safety, Severity, Source, counted
 from dlclint.model.graph import Graph, Node
@@ -389,6 +390,36 @@ def unmatched_pattern(context: ModelContext) -> Iterator[Finding]:
             node=match.last,
             fix=None if context.view.carried else repairs.patterns.rewritten(match),
         )
+
+
+@rule()
+def norm_axis(context: ModelContext) -> Iterator[Finding]:
+    """A normalization that is spelled out over other axes than the last.
+
+    Why: QNN's LayerNorm and RmsNorm normalize over the last axes. Over the channels of an image (axis 1) the
+    nodes stay as they are: each is a layer of its own that reads and writes the whole tensor, and at 8 bits
+    each has a grid of its own.
+    What to do: transpose the channels behind (0 2 3 1), use LayerNormalization there, and transpose back; or
+    keep the network's images with their channels last all along.
+    """
+    view = context.view.as_float
+    for graph in _graphs(context):
+        for norm in spelled_norms(graph):
+            if norm.axes == trailing(norm.rank, len(norm.axes)) or norm.last.key in view.in_pattern:
+                continue
+            kind = "layer" if norm.centered else "root mean square"
+            shown = ", ".join(map(str, norm.axes))
+            yield Finding(
+                f"{norm.nodes} nodes to {norm.last.outputs[0]!r} spell out a {kind} normalization over axis"
+                f" {shown} of {norm.rank}; only over the last axes it is one layer",
+                Severity.INFO,
+                Source("onnxruntime/onnxruntime-qnn#649", "LayerNorm over channels, spelled out"),
+                Confidence.FIELD_REPORTED,
+                help="transpose so that the axis is the last, normalize there, and transpose back",
+                node=norm.last,
+                tensor=norm.tensor,
+                evidence={"nodes": norm.nodes, "axes": list(norm.axes), "rank": norm.rank},
+            )
 
 
 @rule(fix=[Safety.SAFE])

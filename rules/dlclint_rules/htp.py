@@ -204,6 +204,10 @@ def prelu(context: ModelContext) -> Iterator[Finding]:
     )
 
 
+_WORTH_TELLING = 1000
+"""Bytes below which it does not matter what is written again (our choice)."""
+
+
 @rule()
 def unfused_activation(context: ModelContext) -> Iterator[Finding]:
     """An activation after a convolution that cannot run inside it.
@@ -224,7 +228,7 @@ def unfused_activation(context: ModelContext) -> Iterator[Finding]:
     names = ", ".join(sorted({node.op_type for node in found}))
     yield Finding(
         f"{names} after a convolution in {counted(len(found), 'node')}: none runs inside it"
-        + (f", {size_text(moved)} are written once more" if moved else ""),
+        + (f", {size_text(moved)} are written once more" if moved >= _WORTH_TELLING else ""),
         Severity.INFO,
         Source(_GUIDE, "Choice of Activation functions"),
         help="HardSwish in place of Swish and SiLU, ReLU6 elsewhere, run inside the convolution",
@@ -424,6 +428,10 @@ _FORMS = {"Conv": _dilated, "LogSoftmax": _axis_not_last, "Gather": _negative_in
 
 def _instead(op: str, lacks_float16: bool) -> str:
     """What to do about a form that HTP refuses."""
+    if op == "Gather":
+        return "count the index from the front"
+    if op == "LogSoftmax":
+        return "transpose so that the axis is the last, and back behind it"
     if op != "LSTM":
         return "change the form, or let the op run elsewhere"
     split = "split it into forward LSTMs, one on the reversed sequence"

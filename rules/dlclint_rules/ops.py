@@ -124,12 +124,22 @@ def attribute(context: ModelContext) -> Iterator[Finding]:
         if node.op_type == "Gemm" and constraint.get("attribute") in ("transA", "transB"):
             continue  # pattern-only judges these by whether they keep Gemm from being a layer
         message = _ATTRIBUTE_CHECKS[constraint.kind](node, constraint)
-        if message:
+        if message and constraint.get("attribute") == "allowzero" and _has_no_zero(context, node):
+            yield Finding(
+                f"{node.op_type}: {message}; the shape has no 0, so that both mean the same",
+                Severity.WARNING,
+                sources.op_row(context.view.table, node.op_type),
+                Confidence.INFERRED,
+                help="write allowzero 0, or leave it out",
+                node=node,
+                fix=repairs.layers.of_attribute(node, constraint.kind, constraint.get("attribute")),
+            )
+        elif message:
             yield Finding(
                 f"{node.op_type}: {message}",
                 Severity.ERROR,
                 sources.op_row(context.view.table, node.op_type),
-                help=context.view.table.rows[node.op_type].notes,
+                help=_allowed(constraint),
                 node=node,
                 fix=repairs.layers.of_attribute(node, constraint.kind, constraint.get("attribute")),
             )
@@ -143,6 +153,30 @@ def attribute(context: ModelContext) -> Iterator[Finding]:
                 sources.op_row(context.view.table, node.op_type),
                 node=node,
             )
+
+
+def _has_no_zero(context: ModelContext, node: Node) -> bool:
+    """Whether the target shape of a Reshape is known and has no size of 0."""
+    sizes = context.view.model.values.whole(node.graph, node.input(1))
+    return sizes is not None and bool((sizes != 0).all())
+
+
+def _allowed(constraint: Constraint) -> str:
+    """What to write so that the table takes it."""
+    name = constraint.get("attribute")
+    if constraint.kind == "attribute_one_of":
+        return (
+            f"write {name} as one of {', '.join(map(str, constraint.get('values')))}, or use another op there"
+        )
+    if constraint.kind in ("attribute_must_equal", "attribute_all_equal"):
+        return f"write {name} as {constraint.get('value')}, or do that part with another op"
+    if constraint.kind in ("attribute_absent", "attribute_absent_or_default"):
+        return f"leave {name} out, or do that part with another op"
+    if constraint.kind == "attribute_matches_weight_shape":
+        return f"leave {name} out: the weight tells it"
+    if constraint.kind == "inference_only":
+        return "export in evaluation mode, with training_mode a stored false or left out"
+    return "write an axis within the rank"
 
 
 def _must_equal(node: Node, constraint: Constraint) -> str:
@@ -354,7 +388,9 @@ def dynamic_parameter(context: ModelContext) -> Iterator[Finding]:
                     f"{node.op_type}: input {position} ({name!r}) is not constant",
                     Severity.ERROR,
                     sources.op_row(context.view.table, node.op_type),
-                    help=context.view.table.rows[node.op_type].notes,
+                    help="store it as an initializer, or give it sizes from which it follows"
+                    if node.graph.producer(name) is not None
+                    else "store its value in the model in place of an input",
                     node=node,
                     tensor=name,
                 )
@@ -399,7 +435,7 @@ def control_flow(context: ModelContext) -> Iterator[Finding]:
                 problem,
                 Severity.ERROR,
                 sources.op_row(context.view.table, "If"),
-                help=context.view.table.rows["If"].notes,
+                help="let each branch give one output, of the same shape, or make the condition constant",
                 node=node,
             )
         if not problems:
@@ -491,7 +527,10 @@ def no_runtime(context: ModelContext) -> Iterator[Finding]:
                 severity,
                 sources.layer_row(", ".join(verdict.layers) or f"no row for {node.op_type}"),
                 Confidence.INFERRED if doubtful else Confidence.DOCUMENTED,
-                help="choose another runtime or allow CPU fallback" if no else "",
+                help="choose another runtime or allow CPU fallback"
+                if no
+                else "look for it among the layers of the converted DLC"
+                + (", or ask HTP's own backend (`dlclint confirm`)" if htp else ""),
                 node=node,
                 evidence={"runtime": runtime.value},
             )

@@ -113,13 +113,17 @@ def data_length(context: ModelContext) -> Iterator[Finding]:
             count = lengths.decided[node.key]
             follow = f"; {counted(count, 'node')} behind it {'has' if count == 1 else 'have'} no fixed size"
             computed = [f"{name!r}" for name in node.inputs if node.graph.producer(name) is not None]
-            cut = f"make {' and '.join(computed)} outputs" if computed else "leave it out"
+            advice = (
+                f"end the model before it: make {' and '.join(computed)} outputs, and do the rest outside"
+                if computed
+                else "it reads what the application gives: do it there, before the model"
+            )
             yield Finding(
                 f"{node.op_type}: the data decide {DATA_DECIDED[node.op_type]}{follow * bool(count)}",
                 Severity.WARNING,
                 Source("QNN 2.51 HTP backend", "output shape must be static"),
                 Confidence.FIELD_REPORTED,
-                help=f"cut the model before it: {cut}, and do the rest in the application",
+                help=advice,
                 node=node,
                 evidence={"following_nodes": count},
             )

@@ -45,7 +45,7 @@ def unsorted_nodes(context: ModelContext) -> Iterator[Finding]:
             node, name, maker = early[0]
             count = len({reader.index for reader, _, _ in early})
             yield Finding(
-                f"the nodes are not in topological order: {counted(count, 'node')} read{'s' * (count == 1)}"
+                f"the nodes are not in topological order: {counted(count, 'node')} {'reads' if count == 1 else 'read'}"
                 f" what a later node makes, such as {node.op_type} at {node.index}, which reads {name!r} of"
                 f" {maker.op_type} at {maker.index}",
                 Severity.ERROR,

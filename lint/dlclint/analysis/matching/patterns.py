@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from dlclint.analysis.matching.norm_axes import mean_axes, trailing
 from dlclint.analysis.matching.terms import (
     clip_bounds,
     is_near,
@@ -187,5 +188,8 @@ def _layer_norm(graph: Graph, root: Node) -> Pattern | None:
     # Old exporters write the difference twice.
     if numerator is None or numerator.op_type != "Sub" or numerator.inputs != center.inputs:
         return None
+    axes, rank = mean_axes(mean), graph.rank(mean.input(0))
+    if axes is not None and rank is not None and axes != trailing(rank, len(axes)):
+        return None  # LayerNorm is over the last axes; others stay as they are spelled
     members = (root, plus, mean, square, center, average, quotient, numerator)
     return _pattern("LayerNorm", center.input(0), members)
