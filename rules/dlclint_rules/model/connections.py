@@ -44,8 +44,9 @@ def unsorted_nodes(context: ModelContext) -> Iterator[Finding]:
         if early:
             node, name, maker = early[0]
             count = len({reader.index for reader, _, _ in early})
+            read = "reads" if count == 1 else "read"
             yield Finding(
-                f"the nodes are not in topological order: {counted(count, 'node')} {'reads' if count == 1 else 'read'}"
+                f"the nodes are not in topological order: {counted(count, 'node')} {read}"
                 f" what a later node makes, such as {node.op_type} at {node.index}, which reads {name!r} of"
                 f" {maker.op_type} at {maker.index}",
                 Severity.ERROR,
