@@ -199,11 +199,12 @@ def test_which_files_are_override_files(tmp_path: Path) -> None:
 
 def test_commands_come_from_the_options(tmp_path: Path) -> None:
     value = {"activation_encodings": {"x": [{"bitwidth": 8}]}, "param_encodings": {}}
-    snpe, qairt, fallback = commands(read_bytes(json.dumps(value).encode(), HERE), "net.onnx")
+    snpe, qairt, width, fallback = commands(read_bytes(json.dumps(value).encode(), HERE), "net.onnx")
     assert "snpe-onnx-to-dlc --input_network net.onnx --quantization_overrides m.encodings" in snpe
     assert "snpe-dlc-quant --input_list LIST --override_params" in snpe and "default off" in snpe
     assert "qairt-converter --input_network net.onnx --quantization_overrides m.encodings" in qairt
     assert "without --ignore_quantization_overrides" in qairt
+    assert "float16 of what stays float, by default; --float_bitwidth 32" in width
     assert "--float_fallback (needs --override_params, excludes --input_list)" in fallback
     assert "--enable_float_fallback (excludes --input_list and --ignore_quantization_overrides)" in fallback
     assert commands(read_bytes(b"{}", HERE), "net.onnx") == ()

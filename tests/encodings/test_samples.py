@@ -62,7 +62,9 @@ def test_genuine_file_with_its_model(name: str) -> None:
     job = Job(SHARED / "encodings" / name, kind="encodings", model=SHARED / "models" / GENUINE[name])
     found = {(item.severity.value, item.rule) for item in lint(job).diagnostics}
     # The dead channel of yunet_n and the names of the folded rfb320 are there: neither is a false alarm.
-    real = {("warning", "encodings/range-too-small"), ("warning", "encodings/unknown-tensor")}
+    # A dead channel of YuNet's has a scale of 1.19e-07, which HTP saturates beside 16-bit activations.
+    names = ("range-too-small", "unknown-tensor", "channel-saturates")
+    real = {("warning", f"encodings/{name}") for name in names}
     assert {item for item in found if item[0] != "info"} <= real
     assert {rule for _, rule in found - real} <= {
         "encodings/coverage",

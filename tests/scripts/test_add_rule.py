@@ -17,7 +17,7 @@ ROOT = add_rule.ROOT
 
 RULES = (
     ("ops/too-many-inputs", ""),
-    ("model/oddly-made", ""),
+    ("batch/oddly-made", ""),
     ("precision/half-said", ""),
     ("runtime/too-old", "chip"),
     ("quantization/never-seen", "graph"),
