@@ -14,18 +14,12 @@ import fsspec
 from dlclint.remote import urls
 from dlclint.remote.errors import Changed, NotThere, RemoteError
 from dlclint.remote.multipart import Malformed, parts_of
-from dlclint.remote.reader import LARGEST_WHOLE, REQUEST, Sink, Traffic
+from dlclint.remote.reader import AT_ONCE, LARGEST, LARGEST_WHOLE, REQUEST, SLOWEST, Sink, Traffic, pieces
 
-_LARGEST = 128 << 30
-"""Bytes of a file; what declares more is not believed."""
-_PIECE = 8 << 20
 _PER_REQUEST = 48
 """Ranges of one request: their header stays below 2 KiB, and servers limit how many they answer."""
 _SMALL = 1 << 20
 """Ranges up to so many bytes share a request."""
-_AT_ONCE = 8
-_SLOWEST = 256 << 10
-"""Bytes a second that a request for much may come at, beyond the time that every request has."""
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ATTEMPTS = 4
 _BACKOFF = 0.25
@@ -78,7 +72,6 @@ class HttpReader:
         """The connections are fsspec's, which keeps them for other files."""
 
     def _run(self, work: Any) -> None:
-        self.traffic.trips += 1
         asyncio.run_coroutine_threadsafe(work, self._files.loop).result()
 
     async def _open(self, head: int) -> None:
@@ -92,7 +85,7 @@ class HttpReader:
                 return
             if answer.status == 206:
                 start, end, self.size = self._content_range(answer)
-                if self.size > _LARGEST or start:
+                if self.size > LARGEST or start:
                     raise RemoteError(f"{self._shown}: the server answers with a range of its own")
                 self._pin = _pin_of(answer)
                 self.first = [(0, await self._body(answer, min(end, head)))]
@@ -110,7 +103,7 @@ class HttpReader:
         if not self._by_ranges:
             await self._retried(lambda: self._read_whole(sink), self.size)
             return
-        gate = asyncio.Semaphore(_AT_ONCE)
+        gate = asyncio.Semaphore(AT_ONCE)
 
         async def gated(lot: Ranges) -> None:
             async with gate:
@@ -122,10 +115,7 @@ class HttpReader:
         """Ranges by request: small ones together, large ones in pieces."""
         small = [one for one in ranges if one[1] - one[0] <= _SMALL]
         lots: list[Ranges] = [
-            [(at, min(at + _PIECE, end))]
-            for start, end in ranges
-            if end - start > _SMALL
-            for at in range(start, end, _PIECE)
+            [piece] for start, end in ranges if end - start > _SMALL for piece in pieces(start, end)
         ]
         size = 1 if self._several is False else _PER_REQUEST
         return [small[at : at + size] for at in range(0, len(small), size)] + lots
@@ -282,7 +272,7 @@ class HttpReader:
     async def _retried(self, attempt: Any, size: int) -> Any:
         """Make a request until it succeeds, within the time that it has."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._seconds + max(0, size - _SMALL) / _SLOWEST
+        end = loop.time() + self._seconds + max(0, size - _SMALL) / SLOWEST
         message = ""
         for number in range(_ATTEMPTS):
             try:

@@ -9,6 +9,14 @@ Sink = Callable[[int, bytes], None]
 """Takes bytes and where in the file they lie."""
 LARGEST_WHOLE = 256 << 20
 """Bytes of a file that is read whole: its server knows no ranges, or its form knows no skipping."""
+LARGEST = 128 << 30
+"""Bytes of a file; what declares more is not believed."""
+PIECE = 8 << 20
+"""Bytes of a large range that are asked for at once."""
+AT_ONCE = 8
+"""Requests that are under way at once."""
+SLOWEST = 256 << 10
+"""Bytes a second that much may come at, beyond the time that every read has."""
 REQUEST = 256 << 10
 """Bytes that cost about as much as a request."""
 
@@ -19,8 +27,6 @@ class Traffic:
     def __init__(self) -> None:
         self.requests = 0
         self.bytes = 0
-        self.trips = 0
-        """Reads that waited for the one before."""
 
 
 class Reader(Protocol):
@@ -53,3 +59,8 @@ class Reader(Protocol):
 
     def close(self) -> None:
         """Let go of the file."""
+
+
+def pieces(start: int, end: int) -> list[tuple[int, int]]:
+    """A range in parts of at most `PIECE` bytes."""
+    return [(at, min(at + PIECE, end)) for at in range(start, end, PIECE)]

@@ -12,13 +12,8 @@ from fsspec.core import url_to_fs
 
 from dlclint.remote import urls
 from dlclint.remote.errors import Changed, NotThere, RemoteError
-from dlclint.remote.reader import REQUEST, Sink, Traffic
+from dlclint.remote.reader import AT_ONCE, LARGEST, REQUEST, SLOWEST, Sink, Traffic, pieces
 
-_PIECE = 8 << 20
-_AT_ONCE = 8
-_LARGEST = 128 << 30
-_SLOWEST = 256 << 10
-"""Bytes a second that much may come at, beyond the time that every read has."""
 _PINS = ("ETag", "etag", "VersionId", "version_id", "generation", "blob_id", "oid", "last_modified", "mtime")
 """By which of their words the file systems tell one version of a file from the next."""
 
@@ -32,12 +27,11 @@ class StoreReader:
         self._shown = urls.shown(url)
         self._seconds = seconds
         self._files, self._path = files_of(url)
-        self.traffic.trips += 1
         info = self._info()
         if info.get("type") == "directory":
             raise RemoteError(f"{self._shown} is a folder", "end its address with / to lint the models in it")
         self.size = int(info.get("size") or 0)
-        if not 0 <= self.size <= _LARGEST:
+        if not 0 <= self.size <= LARGEST:
             raise RemoteError(f"{self._shown}: a size of {self.size} bytes is declared")
         self._pin = _pin_of(info)
         self.first: list[tuple[int, bytes]] = []
@@ -51,10 +45,9 @@ class StoreReader:
 
     def read(self, ranges: Sequence[tuple[int, int]], sink: Sink) -> None:
         """See `Reader.read`."""
-        self.traffic.trips += 1
-        pieces = [(at, min(at + _PIECE, end)) for start, end in ranges for at in range(start, end, _PIECE)]
-        for at in range(0, len(pieces), _AT_ONCE):
-            lot = pieces[at : at + _AT_ONCE]
+        every = [piece for start, end in ranges for piece in pieces(start, end)]
+        for at in range(0, len(every), AT_ONCE):
+            lot = every[at : at + AT_ONCE]
             for (start, end), data in zip(lot, self._read_lot(lot), strict=True):
                 self.traffic.bytes += len(data)
                 if len(data) != end - start:
@@ -66,7 +59,6 @@ class StoreReader:
 
     def verify(self) -> None:
         """See `Reader.verify`."""
-        self.traffic.trips += 1
         self._files.invalidate_cache()
         if _pin_of(self._info()) != self._pin:
             raise Changed(f"{self._shown} changed while it was read", "lint it again")
@@ -86,7 +78,7 @@ class StoreReader:
 
     def _come(self, lot: Sequence[tuple[int, int]]) -> Any:
         files, path = self._files, self._path
-        limit = self._seconds + sum(end - start for start, end in lot) / _SLOWEST
+        limit = self._seconds + sum(end - start for start, end in lot) / SLOWEST
         if isinstance(files, AsyncFileSystem):
 
             async def every() -> list[bytes]:
@@ -95,7 +87,7 @@ class StoreReader:
                 )
 
             return _waited(files, every(), limit)
-        with ThreadPoolExecutor(_AT_ONCE) as threads:
+        with ThreadPoolExecutor(AT_ONCE) as threads:
             work = [threads.submit(files.cat_file, path, start, end) for start, end in lot]
             return [one.result(limit) for one in work]
 
