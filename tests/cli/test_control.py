@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto, helper, numpy_helper, parser
 
+from dlclint.cli.jobs import config_of
 from dlclint.cli.main import main
 from dlclint.engine.config import ConfigError, load_config
 from dlclint.server.configuration import schema
@@ -132,6 +134,16 @@ def test_the_nearest_configuration_holds(here: Path, capsys: pytest.CaptureFixtu
     assert severities(check(capsys, ".")[1]) == {}
     assert set(severities(check(capsys, "--config", "dlclint.toml", ".")[1])) == {"ops/unsupported"}
     assert len(severities(check(capsys, "--isolated", ".")[1])) == 2
+
+
+def test_each_run_reads_what_is_beside_a_model_again(here: Path) -> None:
+    (here / "sub").mkdir()
+    nothing_given = argparse.Namespace(isolated=False, config=None)
+    for ignored in ("ops/unsupported", "ops/version-not-listed"):
+        (here / "sub" / "dlclint.toml").write_text(f'ignore = ["{ignored}"]\n')
+        assert config_of(nothing_given).beside(here / "sub" / "b.onnx").ignore == (ignored,)
+    (here / "sub" / "dlclint.toml").unlink()
+    assert config_of(nothing_given).beside(here / "sub" / "b.onnx").ignore == ()
 
 
 def test_what_extend_adds_up_to(here: Path) -> None:

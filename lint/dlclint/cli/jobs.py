@@ -16,7 +16,7 @@ from dlclint.encodings.recognition import (
     is_encodings,
     model_beside,
 )
-from dlclint.engine.config import Config, ConfigError, ModelSection, find_config, load_config
+from dlclint.engine.config import Config, ConfigError, ModelSection, Search, find_config, load_config
 from dlclint.engine.job import Job, Named
 from dlclint.engine.registry import GROUP, BrokenRules, chosen_rules
 from dlclint.model.dimensions import Dimensions
@@ -43,7 +43,7 @@ def config_of(given: argparse.Namespace) -> Config:
     try:
         path = Path(given.config) if given.config else find_config(Path.cwd())
         config = Config() if path is None else load_config(path)
-        return replace(config, searches=not given.config)
+        return config if given.config else replace(config, search=Search())
     except ConfigError as error:
         raise UsageError(str(error)) from None
 

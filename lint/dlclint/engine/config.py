@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import field, replace
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -63,6 +62,29 @@ class Exclude:
     folder: Path
 
 
+class Search:
+    """The configurations from folders upward, each read once in a run."""
+
+    def __init__(self) -> None:
+        self._files: dict[Path, Path | None] = {}
+        self._configs: dict[Path, Config] = {}
+
+    def nearest(self, folder: Path) -> Config | None:
+        """The configuration of a folder: the nearest from it upward.
+
+        Raises:
+            ConfigError: it cannot be followed.
+        """
+        if folder not in self._files:
+            self._files[folder] = find_config(folder)
+        file = self._files[folder]
+        if file is None:
+            return None
+        if file not in self._configs:
+            self._configs[file] = load_config(file)
+        return self._configs[file]
+
+
 @record
 class Config:
     """A whole configuration; empty where no file is."""
@@ -82,15 +104,13 @@ class Config:
     baseline: Path | None = None
     path: Path | None = None
     """The file; None where there is none."""
-    searches: bool = False
-    """Whether a file beside a model, or in a folder above it, goes before this one."""
+    search: Search | None = None
+    """Finds the file beside a model, or in a folder above it, that goes before this one."""
 
     def beside(self, path: Path) -> Config:
         """The configuration for a model: the nearest from its folder upward, else this one."""
-        if not self.searches:
-            return self
-        found = _nearest(path.absolute().parent)
-        return self if found is None else _loaded(found)
+        found = None if self.search is None else self.search.nearest(path.absolute().parent)
+        return found or self
 
     def section_for(self, path: Path) -> ModelSection:
         """The last section whose glob matches the path, or an empty one."""
@@ -126,16 +146,6 @@ def _parse(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{plain(str(path))} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{plain(str(path))} is not valid TOML: {plain(str(error))}") from None
-
-
-@cache
-def _nearest(folder: Path) -> Path | None:
-    return find_config(folder)
-
-
-@cache
-def _loaded(path: Path) -> Config:
-    return load_config(path)
 
 
 def load_config(path: Path) -> Config:
