@@ -1,9 +1,12 @@
 """dlclint against its peers: wall time and peak memory of whole processes, interleaved, in one run.
 
     python benchmarks/compare.py [--models DIR] [--peers DIR] [--make-peers] [--runs N] [--only MODEL]
+    python benchmarks/compare.py --one-process MODEL ... [--runs N]
     python benchmarks/compare.py --against OTHER_DLCLINT MODEL ... [--runs N]
 
-The second compares short runs with another dlclint, such as an older one in an environment of its own.
+The second shows what it costs to run native code where it can do no harm: short runs as they are, and the
+same in one process, which such code could end. The third compares short runs with another dlclint, such as an
+older one in an environment of its own.
 
 Peers live in an environment of their own (`--make-peers` builds it); those absent are named and left out.
 """
@@ -31,6 +34,18 @@ fast the machine is (0.15 seconds where the figures were set)."""
 TIMEOUT = 180
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 """As an installed tool runs: its modules are compiled once, not every time."""
+UNCONTAINED = """
+import gc, os, sys
+gc.set_threshold(100_000, 20, 20)
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+from dlclint.cli import main
+from dlclint.cli.apart import finish, function_of
+main._run = lambda given: finish(function_of(given.run)(given))
+status = main.main()
+sys.stdout.flush()
+os._exit(status)
+"""
+"""The command line without its worker, and all else as `dlclint.__main__` and `dlclint.cli.early` do it."""
 LOAD = "import onnx, sys; onnx.load(sys.argv[1])"
 CHECK = "import onnx, sys; onnx.checker.check_model(sys.argv[1])"
 
@@ -111,21 +126,25 @@ def compare(name: str, path: Path, tools: dict[str, list[str]], runs: int) -> di
     return medians
 
 
-def against(other: str, models: list[Path], runs: int) -> int:
-    """Short runs of this dlclint and another, in turns; 1 where one is more than 5 % slower."""
-    print("| run | other, seconds | this, seconds | least by least | median by median |")
+def short_runs(label: str, other: list[str], models: list[Path], runs: int) -> int:
+    """Short runs of this dlclint and another, in turns; 1 where one is more than 5 % slower.
+
+    This one keeps no results between runs. An older one is asked as it is, for it does not know the option.
+    """
+    print(f"| run | {label}, seconds | this, seconds | least by least | median by median |")
     print("| --- | --- | --- | --- | --- |")
+    own = [DLCLINT, "check", "--isolated", "--no-cache"]
     slower = False
     for model in models:
         for options in ((), ("--runtime", "htp", "--quantize")):
-            taken: dict[str, list[float]] = {other: [], DLCLINT: []}
+            taken: tuple[list[float], list[float]] = [], []
             for turn in range(runs + 1):
-                for tool, seconds in taken.items():
-                    sample = measure([tool, "check", "--isolated", str(model), *options])
+                for command, seconds in zip((other, own), taken, strict=True):
+                    sample = measure([*command, str(model), *options])
                     if turn:  # the first compiles the modules
                         seconds.append(sample.seconds)
-            least = [min(seconds) for seconds in taken.values()]
-            middle = [statistics.median(seconds) for seconds in taken.values()]
+            least = [min(seconds) for seconds in taken]
+            middle = [statistics.median(seconds) for seconds in taken]
             ratios = least[1] / least[0], middle[1] / middle[0]
             slower |= min(ratios) > 1.05
             run = " ".join((model.name, *options))
@@ -144,10 +163,15 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", choices=MODELS, action="append")
     parser.add_argument("--against", metavar="DLCLINT", help="another dlclint, to compare short runs with")
-    parser.add_argument("short", nargs="*", type=Path, metavar="MODEL", help="models for --against")
+    parser.add_argument("--one-process", action="store_true", help="compare short runs without containment")
+    parser.add_argument("short", nargs="*", type=Path, metavar="MODEL", help="models of short runs")
     given = parser.parse_args()
+    runs = max(given.runs, 9)
+    if given.one_process:
+        command = [sys.executable, "-c", UNCONTAINED, "check", "--isolated", "--no-cache"]
+        return short_runs("in one process", command, given.short, runs)
     if given.against:
-        return against(given.against, given.short, max(given.runs, 9))
+        return short_runs("other", [given.against, "check", "--isolated"], given.short, runs)
     if given.make_peers:
         subprocess.run([sys.executable, "-m", "venv", str(given.peers)], check=True)
         packages = ["onnx", "onnxruntime", "polygraphy", "onnx-graphsurgeon", "colored", "onnx-doctor"]

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dlclint.engine.cache import FOLDER
+
 from .case import Case
 
 SECONDS = 10.0
@@ -28,6 +30,16 @@ STATUSES = (0, 1, 2)
 _DURATION = re.compile(rb"\d+\.\d\d\s+s\)")
 _CRASHED = "engine/crashed-rule"
 _FRAME = re.compile(r'File "[^"]*?(dlclint\w*)[/\\]([\w/\\]+)\.py", line \d+,? in (\w+)')
+_STEERING = re.compile(
+    "[{}]".format(
+        "".join(
+            re.escape(c)
+            for c in map(chr, range(sys.maxunicode + 1))
+            if c not in "\n\t" and unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp")
+        )
+    )
+)
+"""What steers a terminal, or hides."""
 _WRITTEN = 256 << 20
 """No command has reason to write more for inputs of this size."""
 
@@ -59,12 +71,14 @@ class Stage:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir=_fast_folder()))
+        self.kept = Path(tempfile.mkdtemp(prefix="fuzz-kept-", dir=_fast_folder()))
         self.home = Path.cwd()
         self.out = tempfile.TemporaryFile()  # noqa: SIM115
         self.err = tempfile.TemporaryFile()  # noqa: SIM115
 
     def enter(self) -> None:
-        """Let this process speak into the files, and stand in the folder."""
+        """Let this process speak into the files, stand in the folder, and keep its results apart."""
+        os.environ[FOLDER] = str(self.kept)
         sys.stdout.flush()
         sys.stderr.flush()
         self._listen()
@@ -78,9 +92,10 @@ class Stage:
         os.dup2(self.err.fileno(), 2)
 
     def close(self) -> None:
-        """Remove the folder."""
+        """Remove the folders."""
         os.chdir(self.home)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in (self.folder, self.kept):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def run(self, case: Case) -> Judgment:
         """Run a case and judge it."""
@@ -193,7 +208,7 @@ def _flaws(case: Case, status: Any, said: bytes, complained: bytes, written: lis
         for line in text.splitlines() if form in ("concise", "") or name == "stderr" else ():
             if line.lstrip().startswith("::"):
                 yield Flaw("workflow command", f"{command} {form} {name}", line[:300])
-        bad = sorted({f"U+{ord(c):04X}" for c in text if _steers(c)})
+        bad = sorted({f"U+{ord(c):04X}" for c in _steering(text)})
         if bad:
             yield Flaw("control character", f"{command} {form} {name} {bad[0]}", repr(text[-500:]))
     if "--in-place" not in case.arguments:
@@ -205,8 +220,10 @@ def _flaws(case: Case, status: Any, said: bytes, complained: bytes, written: lis
         yield Flaw("left behind", command, repr(left))
 
 
-def _steers(character: str) -> bool:
-    return character not in "\n\t" and unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp")
+def _steering(text: str) -> list[str]:
+    if text.replace("\n", "").replace("\t", "").isprintable():  # as nearly all are, and soon told
+        return []
+    return _STEERING.findall(text)
 
 
 def _shape(text: str) -> str:
@@ -236,7 +253,7 @@ def _format(form: str, out: str) -> Any:
             yield Flaw("invalid sarif", "no runs", out[:300])
         return
     for text in _strings(report):
-        if any(_steers(c) for c in text):
+        if _steering(text):
             yield Flaw("control character", "in a text of the JSON report", repr(text[:300]))
             return
 
