@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import onnx
 import pytest
 
 from dlclint.engine.registry import all_rules
@@ -158,3 +159,99 @@ def test_text_is_chosen_and_not_multiplied() -> None:
         if any(isinstance(side, ast.JoinedStr) for side in (node.left, node.right))
     ]
     assert multiplied == []
+
+
+OPS = frozenset(schema.name for schema in onnx.defs.get_all_schemas() if not schema.domain)
+"""Every op of ONNX's default domain."""
+
+
+def _is_dispatch(node: ast.AST, parent: ast.AST | None) -> bool:
+    """Whether a collection of ops says which function serves which op: code, and no fact."""
+    if isinstance(node, ast.Dict):
+        values = [value for key, value in zip(node.keys, node.values, strict=True) if key is not None]
+        return all(isinstance(value, (ast.Name, ast.Attribute, ast.Lambda, ast.Call)) for value in values)
+    is_keys = isinstance(parent, ast.Call) and ast.unparse(parent.func) == "dict.fromkeys"
+    return is_keys and isinstance(parent, ast.Call) and isinstance(parent.args[-1], ast.Name)
+
+
+def _op_sets(source: str) -> Iterator[frozenset[str]]:
+    """The sets, tuples, lists and maps of two or more ops that a module spells, without dispatch tables."""
+    tree = ast.parse(source)
+    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    for node in ast.walk(tree):
+        elements: list[ast.expr | None] = []
+        if isinstance(node, (ast.Set, ast.Tuple, ast.List)):
+            elements = [*node.elts]
+        elif isinstance(node, ast.Dict):
+            elements = [*node.keys]
+        words = [item.value for item in elements if isinstance(item, ast.Constant)]
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
+            called = parents[node]
+            words = node.value.split() if isinstance(called, ast.Attribute) and called.attr == "split" else []
+        ops = frozenset(word for word in words if isinstance(word, str) and word in OPS)
+        if len(ops) > 1 and not _is_dispatch(node, parents.get(node)):
+            yield ops
+
+
+PRIVATE_OP_SETS = {
+    # What one walk over the arithmetic of ranges handles, beside the facts it builds on.
+    "dlclint.analysis.activations.certain": ["Abs Clip Neg Resize", "Concat Where"],
+    "dlclint.analysis.activations.ranges": [
+        "BatchNormalization InstanceNormalization",
+        "GlobalAveragePool GlobalMaxPool",
+        "LeakyRelu PRelu",
+        "ReduceMax ReduceMean ReduceMin Upsample",
+    ],
+    "dlclint.verify": ["Erf Sigmoid Tanh"],
+    # Which layers of Qualcomm's an op becomes by its rank.
+    "dlclint.analysis.layers": [
+        "AveragePool ConvTranspose GlobalAveragePool GlobalMaxPool MaxPool",
+        "Conv QLinearConv",
+        "MatMul QLinearMatMul",
+    ],
+    # The steps of one pattern, or of one way through a graph.
+    "dlclint.analysis.masks": ["Cast CastLike Div Neg Trilu"],
+    "dlclint.analysis.matching.computed": [
+        "Clip Erf HardSigmoid HardSwish Pow Reciprocal Sqrt",
+        "Clip HardSigmoid ReduceMean",
+    ],
+    "dlclint.analysis.matching.gates": ["Add Div HardSigmoid Sigmoid Softplus Tanh"],
+    "dlclint.analysis.matching.patterns": ["Pow Sqrt"],
+    "dlclint.analysis.norms": ["Add ReduceMean Sqrt"],
+    "dlclint.analysis.qdq.rewriting": ["Constant Identity"],
+    "dlclint.analysis.resizing": ["Expand Tile"],
+    "dlclint.analysis.spectra": ["AveragePool Cast Clip ReduceSum Sqrt Sum", "ReduceL2 Sqrt"],
+    "dlclint.simulate.inputs.drawn": ["Add Sub", "Cast Expand Identity Transpose", "GatherND RoiAlign"],
+    "dlclint.simulate.scores": ["Exp ReduceSum", "HardSigmoid Sigmoid"],
+    "dlclint_rules.batch": ["Cast Identity"],
+    "dlclint_rules.shapes": ["Gather Reshape", "Reshape Transpose"],
+    # What onnx itself does: which inference stands in for a missing one, and how lengths propagate.
+    "dlclint.model.inference": ["GreaterOrEqual GroupNormalization LessOrEqual MeanVarianceNormalization"],
+    "dlclint.model.propagation": [
+        "Add Mul Sub",
+        "Cast Identity Slice",
+        "ConstantOfShape Expand Reshape Tile",
+    ],
+    # The subject of one rule.
+    "dlclint_rules.encodings.side_inputs": ["Sigmoid Softmax"],
+    "dlclint_rules.graph": ["BatchNormalization Dropout MaxPool"],
+    "dlclint_rules.htp": ["Gather LogSoftmax"],
+    "dlclint_rules.ops": ["Erf If Shape"],
+}
+"""The sets of ops outside `dlclint.model.op_facts`, each the private subject of one matcher, walk or rule."""
+
+
+def test_facts_about_ops_stand_in_one_place() -> None:
+    """A new set of ops is a fact for `dlclint.model.op_facts`, unless only its own function can use it."""
+    sets = {name: list(_op_sets(path.read_text("utf-8"))) for name, path in SOURCES.items()}
+    facts = sets.pop("dlclint.model.op_facts")
+    private = {name: sorted(" ".join(sorted(ops)) for ops in each) for name, each in sets.items() if each}
+    assert private == {name: sorted(texts) for name, texts in PRIVATE_OP_SETS.items()}
+    every = [*facts, *(ops for each in sets.values() for ops in each)]
+    assert [sorted(ops) for ops in set(every) if every.count(ops) > 1] == []
+
+
+def test_sets_of_ops_are_found() -> None:
+    source = """A = {"Add", "Mul"}; B = "Add Mul".split(); C = {"Add": 1, "Mul": 2}; D = {"Add": f, "Mul": f}
+E = dict.fromkeys(("Add", "Mul"), f); F = dict.fromkeys(["Add", "Mul"], 1); G = x in ("Add", *H, "Mul")"""
+    assert list(_op_sets(source)) == [frozenset({"Add", "Mul"})] * 5

@@ -9,7 +9,7 @@ from dlclint.analysis.axis_steps import END_OF_AXIS
 from dlclint.analysis.batch import Batch
 from dlclint.diagnostic import About, Confidence, Safety, Severity, counted
 from dlclint.model.graph import Graph, Node
-from dlclint.model.op_facts import SIZE_INPUT
+from dlclint.model.op_facts import SIZE_INPUT, UNIT_AXES
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
 from dlclint_rules import repairs, sources
@@ -87,7 +87,7 @@ def symbolic(context: ModelContext) -> Iterator[Finding]:
     )
 
 
-_PASSED = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze"})
+_PASSED = frozenset({"Cast", "Identity", *UNIT_AXES})
 
 
 def _written(graph: Graph, tensor: str, depth: int = 8) -> list[int] | None:

@@ -13,11 +13,9 @@ import numpy as np
 
 from dlclint.analysis.axis_steps import Step, ends_of
 from dlclint.model.graph import Graph, Node
-from dlclint.model.op_facts import BROADCASTING, ELEMENTWISE_UNARY
+from dlclint.model.op_facts import BROADCASTING, ELEMENTWISE_UNARY, MEETING
 from dlclint_schemas.record import record
 
-_MEETING = BROADCASTING | {"Concat", "MatMul"}
-"""Ops that bring tensors together, axis by axis from the last."""
 _DEPTH = 8
 """How far back it is asked whether a tensor is the same along an axis."""
 
@@ -94,7 +92,7 @@ def _branch_outputs(home: Graph, name: str) -> list[tuple[Node, int]]:
 
 def _meets_others(node: Node, found: Followed) -> bool:
     """Whether the parts of an axis meet a tensor that is not followed and differs from part to part."""
-    if node.domain or node.op_type not in _MEETING:
+    if node.domain or node.op_type not in MEETING:
         return False
     graph = node.graph
     axes = {name: found.axis(graph, name) for name in node.inputs if name}

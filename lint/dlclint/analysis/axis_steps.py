@@ -12,14 +12,12 @@ from collections.abc import Callable, Mapping
 
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import (
+    ARG_REDUCTIONS,
     BROADCASTING,
-    CONVOLUTIONS,
+    BY_SAMPLE,
     ELEMENTWISE_UNARY,
-    GLOBAL_POOLS,
-    POOLS,
     RECURRENT,
     REDUCTIONS,
-    RESIZERS,
     SHAPE_READERS,
     SOFTMAXES,
     Role,
@@ -50,12 +48,6 @@ Ends = Mapping[int, int] | Step
 """Output position to axis, or what is done with the axis instead."""
 END_OF_AXIS = 1_000_000
 """Ends of a Slice from here on mean the end of the axis: exporters write 1000000000 or the largest int."""
-_BY_SAMPLE = frozenset(
-    {*CONVOLUTIONS, *POOLS, *GLOBAL_POOLS, *RESIZERS, "QLinearConv", "ConvInteger", "BatchNormalization"}
-    | {"InstanceNormalization", "LRN", "GroupNormalization", "DepthToSpace", "SpaceToDepth", "GridSample"}
-    | {"STFT", "Col2Im", "AffineGrid"}
-)
-"""Ops whose data have the samples first, and that treat each by itself."""
 _FACTORS = {"QLinearMatMul": {0: 0, 3: 1}}
 """Position to factor, where it is not the same."""
 _TELLS_SIZES = frozenset(
@@ -82,7 +74,7 @@ def ends_of(node: Node, position: int, axis: int) -> Ends:
         return {0: axis} if position == 0 else Step.OPERAND
     if op in BROADCASTING:
         return _aligned(node, position, axis)
-    return _by_sample(node, position, axis) if op in _BY_SAMPLE else Step.MIXED
+    return _by_sample(node, position, axis) if op in BY_SAMPLE else Step.MIXED
 
 
 def _rank(node: Node, position: int) -> int | None:
@@ -159,7 +151,7 @@ def _softmax(node: Node, position: int, axis: int) -> Ends:
 
 def _reduction(node: Node, position: int, axis: int) -> Ends:
     rank = _rank(node, 0)
-    if node.op_type in ("ArgMax", "ArgMin"):
+    if node.op_type in ARG_REDUCTIONS:
         along = _place(node.attribute("axis", 0), rank)
         gone = None if along is None else {along}
     else:
@@ -402,7 +394,7 @@ def _first(node: Node, position: int, axis: int) -> Ends:
 
 _HANDLERS: Mapping[str, Callable[[Node, int, int], Ends]] = {
     **dict.fromkeys(SOFTMAXES, _softmax),
-    **dict.fromkeys((*REDUCTIONS, "ArgMax", "ArgMin"), _reduction),
+    **dict.fromkeys((*REDUCTIONS, *ARG_REDUCTIONS), _reduction),
     **dict.fromkeys(("LayerNormalization", "RMSNormalization"), _normalization),
     **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul"), _matmul),
     **dict.fromkeys(RECURRENT, _recurrent),

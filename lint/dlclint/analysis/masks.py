@@ -17,13 +17,13 @@ from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.store import Home, home
 from dlclint.encodings import grid
 from dlclint.model.graph import Graph, Node
-from dlclint.model.op_facts import MOVES, SIGN_CHANGES
+from dlclint.model.op_facts import COMPARES, MOVES, SHARES, SIGN_CHANGES, SUMS
 from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
 
 _FOLLOWED: dict[str, tuple[int, ...] | None] = {
     **MOVES,
-    **dict.fromkeys(("Add", "Sub", "Mul", "Max", "Min"), (0, 1)),
+    **dict.fromkeys((*SUMS, "Mul", *COMPARES), (0, 1)),
     **dict.fromkeys(("Cast", "CastLike", "Neg", "Trilu", "Div"), (0,)),
     "Sum": None,
 }
@@ -46,7 +46,7 @@ def find_masks(view: ModelView, least: float) -> tuple[Mask, ...]:
     found: dict[Home, tuple[str, Graph, float, dict[NodeKey, Node], dict[NodeKey, Node]]] = {}
     for graph in view.model.graphs():
         for node in graph.nodes:
-            if node.op_type not in ("Softmax", "LogSoftmax") or node.domain:
+            if node.op_type not in SHARES or node.domain:
                 continue
             for name, reader, either_sign in _reaching(node):
                 value = _extreme(view, reader.graph, name, either_sign)

@@ -6,12 +6,12 @@ from collections.abc import Container
 from typing import TYPE_CHECKING
 
 from dlclint.analysis.matching.terms import sole_reader
-from dlclint.model.op_facts import KEEPS_GRID, MOVES, SELECTS
+from dlclint.model.op_facts import KEEPS_GRID, MOVES, PARTS, RESIZERS, SELECTS
 
 if TYPE_CHECKING:
     from dlclint.model.graph import Graph, Node
 
-_PARTS = SELECTS | {"Slice", "Split", "Gather", "GatherElements", "GatherND"}
+_PARTS = SELECTS | {*PARTS}
 """Ops whose output holds some of the input's values only."""
 
 
@@ -22,7 +22,7 @@ def moved_inputs(node: Node) -> tuple[str, ...]:
     op = node.op_type
     if op == "Resize" and node.attribute("mode", "nearest") != "nearest":
         return ()
-    if op in ("Pad", "Resize", "Upsample") or op in KEEPS_GRID:
+    if op in ("Pad", *RESIZERS) or op in KEEPS_GRID:
         places: tuple[int, ...] = (0,)
     elif op in MOVES and node.attribute("reduction", "none") in ("none", b"none"):
         listed = MOVES[op]

@@ -14,6 +14,7 @@ import numpy as np
 
 from dlclint.analysis.matching.terms import squared
 from dlclint.analysis.moving import origin
+from dlclint.model.op_facts import FACTORS, SQUARE_SUMS
 from dlclint.target import Runtime
 from dlclint_schemas.record import record
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from dlclint.analysis.view import ModelView
     from dlclint.model.graph import Node
 
-_SUMS = ("ReduceL2", "ReduceSumSquare", "LpNormalization")
+_SUMS = (*SQUARE_SUMS, "LpNormalization")
 """Ops that square and sum their input themselves. HTP's normalizations (of layers, instances, groups, by root
 mean square, LpNormalization) do so too, and kept 70 dB at every size when measured in float16."""
 
@@ -110,7 +111,7 @@ def _summed(node: Node) -> str:
 
 def divides_by_own_rms(node: Node) -> bool:
     """x / sqrt(mean(x^2) + e), however spelled: a root mean square normalization."""
-    if node.op_type not in ("Div", "Mul") or len(node.inputs) != 2:
+    if node.op_type not in FACTORS or len(node.inputs) != 2:
         return False
     for x, root in (node.inputs, node.inputs[::-1])[: 1 if node.op_type == "Div" else 2]:
         made = node.graph.producer(root)

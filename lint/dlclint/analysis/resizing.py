@@ -23,7 +23,7 @@ from dlclint.model.edits import Edit, SetDimension
 from dlclint.model.evaluation.values import Values
 from dlclint.model.graph import Model, Node
 from dlclint.model.inference import infer, refine
-from dlclint.model.op_facts import BROADCASTING, SIZE_INPUT, STATE_INPUTS, Role, positions
+from dlclint.model.op_facts import MEETING, SIZE_INPUT, STATE_INPUTS, Role, positions
 from dlclint.model.tensors import Array, Unavailable
 
 Sizes = Mapping[str, Mapping[int, int]]
@@ -31,8 +31,6 @@ Sizes = Mapping[str, Mapping[int, int]]
 _WAVES = 500
 _PER_AXIS = {**SIZE_INPUT, "Resize": positions("Resize", Role.SIZES)[0]}
 """Ops whose constant input holds one element for each axis of the output."""
-_MEETING = BROADCASTING | {"Concat", "MatMul"}
-"""Ops that bring the batch together with what is stored."""
 
 
 def wanted_sizes(model: Model, dimensions: Dimensions) -> Sizes:
@@ -167,7 +165,7 @@ class _Waves:
                 changes = self._reshape(node, old, new)
             elif node.op_type in _PER_AXIS:
                 changes = self._shape_input(node, old)
-            elif node.op_type in _MEETING or node.op_type in STATE_INPUTS:
+            elif node.op_type in MEETING or node.op_type in STATE_INPUTS:
                 changes = self._stored(node, old, new)
             else:
                 continue

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dlclint.analysis.moving import destination, moved_inputs
 from dlclint.analysis.roles import vector
 from dlclint.encodings import grid
+from dlclint.model.op_facts import COMPARES, SUMS
 from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from dlclint.analysis.weights.store import Home
     from dlclint.model.graph import Graph, Node
 
-_SUMS = frozenset({"Add", "Sub", "Sum"})
-_COMPARES = frozenset({"Max", "Min"})
 GIVEN, BOUNDED, ESTIMATED = "given", "bounded", "estimated"
 """What a span rests on: the file, what ops can produce, or estimates."""
 _STEP = {GIVEN: "is", BOUNDED: "may be", ESTIMATED: "is about"}
@@ -71,7 +70,7 @@ class SharedGrid:
     @property
     def joins(self) -> bool:
         """Whether the operands stay apart within the output, as in a Concat."""
-        return self.node.op_type not in _SUMS
+        return self.node.op_type not in SUMS
 
     @property
     def worst(self) -> Operand:
@@ -90,7 +89,7 @@ def operands(node: Node) -> tuple[str, ...]:
     """The activations that share an op's output grid; () where they do not."""
     if node.domain:
         return ()
-    if node.op_type in _SUMS | _COMPARES:
+    if node.op_type in (*SUMS, *COMPARES):
         return tuple(name for name in node.inputs if name and node.graph.constant(name) is None)
     moved = moved_inputs(node)
     return moved if len(moved) > 1 else ()
@@ -115,7 +114,7 @@ def judged(
         step = _least_range(node, list(known.values())) / float(grid.steps(bitwidth))
     if step <= 0:
         return None
-    least = threshold("swallowed_steps" if node.op_type in _SUMS else "shared_steps")
+    least = threshold("swallowed_steps" if node.op_type in SUMS else "shared_steps")
     rows = [Operand(name, span, span.size / step) for name, span in known.items()]
     rows.sort(key=lambda row: row.steps or 0.0)
     lost = tuple(row for row in rows if (row.steps or 0.0) < least)
@@ -127,7 +126,7 @@ def judged(
 
 
 def _least_range(node: Node, spans: list[Span]) -> float:
-    if node.op_type in _SUMS:
+    if node.op_type in SUMS:
         return max(span.size for span in spans)
     return max(span.high for span in spans) - min(span.low for span in spans)
 
@@ -205,7 +204,7 @@ def suspected(view: ModelView, bitwidth: int, estimates: bool = True) -> Iterato
     """Joins of scores and boxes of which only the scores' range is known, in graph order."""
     for graph, nodes in _sharing(view):
         span_of = expected_spans(view, graph, estimates)
-        joins = (node for node in nodes if node.op_type not in _SUMS | _COMPARES)
+        joins = (node for node in nodes if node.op_type not in (*SUMS, *COMPARES))
         yield from filter(None, (_suspicion(view, node, span_of, bitwidth) for node in joins))
 
 

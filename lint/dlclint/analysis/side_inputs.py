@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dlclint.model.op_facts import CONVOLUTIONS, Role, positions
+from dlclint.model.op_facts import CONTRACTIONS, CONVOLUTIONS, Role, positions
 from dlclint_schemas.record import record
 from dlclint_schemas.side_inputs import UINT16, side_input_forms
 
@@ -91,7 +91,7 @@ def computed_products(view: ModelView) -> Iterator[Node]:
     # Imported here because it imports onnx, which rules on an override file alone do without.
     from dlclint.analysis.folding import is_static
 
-    for op in ("MatMul", "Einsum"):
+    for op in CONTRACTIONS:
         for node in view.by_op.get(op, ()):
             both = node.inputs[:2]
             if len(both) == 2 and not any(is_static(node.graph, name, view.folded) for name in both):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from dlclint.analysis.matching.terms import scalar, squared
 from dlclint.analysis.moving import moved_inputs
 from dlclint.model.graph import Graph, Node
-from dlclint.model.op_facts import CONVOLUTIONS
+from dlclint.model.op_facts import COMBINING, FACTORS, FOURIER, LOGARITHMS, SQUARE_SUMS, WEIGHTED_OPS
 from dlclint.model.tensors import Tensor, Unavailable
 from dlclint.target import Runtime, Target
 from dlclint_schemas.record import record
@@ -24,9 +24,8 @@ from dlclint_schemas.record import record
 if TYPE_CHECKING:
     from dlclint.analysis.view import ModelView
 
-_TRANSFORMS = ("STFT", "DFT")
-_PRODUCTS = (*CONVOLUTIONS, "MatMul", "Gemm", "Einsum")
-_ONE_CONSTANT = ("Add", "Sub", "Mul", "Div", "Max", "Min")
+_PRODUCTS = (*WEIGHTED_OPS, "Einsum")
+_ONE_CONSTANT = frozenset(COMBINING) - {"Sum"}
 _REACH = 64
 """Nodes that are looked at behind one root or logarithm."""
 _SHORTEST = 16
@@ -115,7 +114,7 @@ def _are_sinusoids(rows: npt.NDArray[np.float64]) -> bool:
 
 
 def _ends(node: Node) -> bool:
-    if node.op_type in ("Sqrt", "Log", "ReduceL2", "ReduceLogSum"):
+    if node.op_type in ("Sqrt", "ReduceL2", *LOGARITHMS):
         return True
     exponent = scalar(node.graph, node.input(1)) if node.op_type == "Pow" else None
     return exponent is not None and 0 < exponent < 1
@@ -190,7 +189,7 @@ class _Walk:
         sources = [self.source(square) for square in self.squares]
         made = {node.key: node for node in sources if node is not None}
         transform = next((node for node in made.values() if self.transforms(node)), None)
-        logs = any(node.op_type in ("Log", "ReduceLogSum") for node in self.between.values())
+        logs = any(node.op_type in LOGARITHMS for node in self.between.values())
         complex_ = self.joined and len(self.squares) == 2 and len(made) == 1 and None not in sources
         if transform is None and not (logs and self.filtered) and not (complex_ and not self.normalizes()):
             return None
@@ -210,13 +209,13 @@ class _Walk:
             node = node.graph.producer(name)
             if node is None:
                 return None
-            if node.op_type in (*_PRODUCTS, *_TRANSFORMS) and not node.domain:
+            if node.op_type in (*_PRODUCTS, *FOURIER) and not node.domain:
                 return node
             moved = moved_inputs(node)
             scaled = [item for item in node.inputs if item and not self.is_stored(node.graph, item)]
             if len(moved) == 1:
                 name = moved[0]
-            elif node.op_type in ("Cast", "Mul", "Div") and len(scaled) == 1 and not node.domain:
+            elif node.op_type in ("Cast", *FACTORS) and len(scaled) == 1 and not node.domain:
                 name = scaled[0]
             else:
                 return None
@@ -224,7 +223,7 @@ class _Walk:
 
     def transforms(self, node: Node) -> bool:
         """Whether a node is a Fourier transform, by its op or by its stored weight."""
-        if node.op_type in _TRANSFORMS:
+        if node.op_type in FOURIER:
             return True
         graph = node.graph
         stored = [(place, graph.constant(name)) for place, name in enumerate(node.inputs[:2])]
@@ -242,7 +241,7 @@ class _Walk:
 
 
 def _is_square(node: Node) -> bool:
-    return bool(squared(node)) or (not node.domain and node.op_type in ("ReduceSumSquare", "ReduceL2"))
+    return bool(squared(node)) or (not node.domain and node.op_type in SQUARE_SUMS)
 
 
 def _outputs(graph: Graph) -> Iterator[str]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import onnx
 
 from dlclint.model.graph import Graph, Node
+from dlclint.model.op_facts import LOOPS
 from dlclint.model.types import Dim, TensorType, joined
 from dlclint_schemas.record import record
 
@@ -64,7 +65,7 @@ def entering(node: Node) -> Entering:
 def leaving(node: Node) -> dict[str, TensorType]:
     """The types of a node's outputs that follow from its body's."""
     carried = entering(node).carried
-    if not carried and node.op_type not in ("Loop", "Scan"):
+    if not carried and node.op_type not in LOOPS:
         return {}
     if len(node.subgraphs) != 1:
         return {}

@@ -71,6 +71,9 @@ _D, _W, _R, _B = Role.DATA, Role.WEIGHT, Role.RECURRENT_WEIGHT, Role.BIAS
 _S, _Z = Role.SCALE, Role.ZERO_POINT
 _RECURRENT_ROLES = (_D, _W, _R, _B, Role.LENGTHS, Role.STATE)
 
+SQUARE_SUMS = ("ReduceL2", "ReduceSumSquare")
+"""Reductions that square what they sum."""
+LOGARITHMS = ("Log", "ReduceLogSum")
 REDUCTIONS = frozenset(
     {
         *("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2"),
@@ -189,7 +192,9 @@ MATRICES = ("Gemm", "MatMul")
 """Ops whose weights `--use_per_row_quantization` concerns: MatMul and FullyConnected."""
 WEIGHTED_OPS = (*CONVOLUTIONS, *MATRICES)
 """Ops that become the layers with weights (80-63442-2 Rev BL, partial overrides)."""
-RECURRENT = ("LSTM", "GRU", "RNN")
+GATES: Mapping[str, int] = MappingProxyType({"LSTM": 4, "GRU": 3, "RNN": 1})
+"""Recurrent op to its gates, each of which has rows of its own in W, R and B."""
+RECURRENT = tuple(GATES)
 """Ops with two weights, W [directions, gates * hidden, input] and R [directions, gates * hidden, hidden],
 and a bias B [directions, 2 * gates * hidden]. No grid for each channel or row is documented for them."""
 
@@ -214,9 +219,17 @@ def is_qdq(op_type: str, domain: str) -> bool:
 
 UNCHANGED = ("Identity", "Dropout")
 """Ops that pass their input on at inference; the converter's simplification takes them out."""
+UNIT_AXES = ("Squeeze", "Unsqueeze")
+"""Ops that take away axes of one element, or put some in."""
+JOIN_AXES = ("Reshape", "Flatten")
+"""Ops that may join axes, or split them."""
+RESHAPES = (*JOIN_AXES, *UNIT_AXES)
+"""Ops that keep every element in its order and change the shape alone."""
+PARTS = ("Slice", "Split", "Gather", "GatherElements", "GatherND")
+"""Ops whose output holds some of the input's elements only."""
 _MOVE_ONE = (
-    *("Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Tile"),
-    *("Expand", "Gather", "GatherElements", "GatherND", "DepthToSpace", "SpaceToDepth", "ReverseSequence"),
+    *("Identity", "Transpose", *RESHAPES, *PARTS, "Tile"),
+    *("Expand", "DepthToSpace", "SpaceToDepth", "ReverseSequence"),
 )
 MOVES: Mapping[str, tuple[int, ...] | None] = MappingProxyType(
     {
@@ -254,7 +267,9 @@ DATA_DECIDED: Mapping[str, str] = MappingProxyType(
 """Ops whose output has a length that only the data decide, and what decides it."""
 SHAPE_READERS = frozenset({"Shape", "Size"})
 """Ops that read a tensor's shape alone."""
-WITH_BODIES = frozenset({"If", "Loop", "Scan", "SequenceMap"})
+LOOPS = ("Loop", "Scan")
+"""Ops that run their body again and again, on what it made the time before."""
+WITH_BODIES = frozenset({"If", *LOOPS, "SequenceMap"})
 """Ops that hold subgraphs."""
 
 ELEMENTWISE_UNARY = frozenset(
@@ -276,16 +291,38 @@ BROADCASTING = frozenset(
 )
 """Ops of which each output element follows from the elements of several inputs at its place."""
 ELEMENTWISE = ELEMENTWISE_UNARY | BROADCASTING
+MEETING = BROADCASTING | {"Concat", "MatMul"}
+"""Ops that bring tensors together, axis by axis from the last."""
+ADDITIONS = ("Add", "Sum")
+SUMS = (*ADDITIONS, "Sub")
+"""Ops whose output is a sum of the operands, with signs."""
+FACTORS = ("Mul", "Div")
+"""Ops that scale one operand by the other."""
+COMPARES = ("Max", "Min")
+"""Ops that hand on one of the operands' elements at each place."""
+COMBINING = (*SUMS, *FACTORS, *COMPARES)
+"""Ops that compute with two tensors or more, element by element, as floats do."""
+CLIPPING = ("Relu", "Clip")
+"""Activations that are their input between two bounds."""
 SIGN_CHANGES = frozenset({"Sub", "Mul", "Neg", "Div"})
 """Behind these the sign of a number need not be that of the operand."""
 
 NORMALIZATIONS = ("BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization")
 """Ops that bring their input to the mean and deviation that gamma and beta say."""
-SOFTMAXES = ("Softmax", "LogSoftmax", "Hardmax")
+SHARES = ("Softmax", "LogSoftmax")
+"""Ops that make shares of 1 along an axis, or their logarithms."""
+SOFTMAXES = (*SHARES, "Hardmax")
 """Ops whose axis meant a flattening before version 13."""
 RESIZERS = ("Resize", "Upsample")
 POOLS = ("AveragePool", "MaxPool", "LpPool")
 GLOBAL_POOLS = ("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
+AVERAGES = ("AveragePool", "GlobalAveragePool", "ReduceMean")
+"""Ops whose output holds means of elements of the input."""
+ARG_REDUCTIONS = ("ArgMax", "ArgMin")
+"""Reductions that give indices."""
+FOURIER = ("STFT", "DFT")
+CONTRACTIONS = ("MatMul", "Einsum")
+"""Ops that multiply two activations and sum over an axis."""
 FUSED_ACTIVATIONS = ("Relu", "PRelu", "HardSwish", "Clip", "LeakyRelu")
 """Activations that can run inside the convolution before them on HTP (source: Qualcomm's guide on
 quantization for HTP, Choice of Activation functions)."""
@@ -307,5 +344,11 @@ LAYOUT_SENSITIVE = frozenset(
     }
 )
 """Ops whose second axis holds channels, and those behind it space."""
+BY_SAMPLE = frozenset(
+    {*CONVOLUTIONS, *POOLS, *GLOBAL_POOLS, *RESIZERS, "QLinearConv", "ConvInteger", "BatchNormalization"}
+    | {"InstanceNormalization", "LRN", "GroupNormalization", "DepthToSpace", "SpaceToDepth", "GridSample"}
+    | {"STFT", "Col2Im", "AffineGrid"}
+)
+"""Ops whose data have the samples first, and that treat each by itself."""
 KEEPS_AXES = ELEMENTWISE | QDQ | {"Concat", "Pad", "Slice", "Split"}
 """Ops that leave the axes of their data where they are."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from dlclint.model.graph import Node
-from dlclint.model.op_facts import RECURRENT
+from dlclint.model.op_facts import GATES, RECURRENT
 from dlclint.model.types import Dim
 
 
@@ -176,9 +176,6 @@ def _loss(node: Node) -> str:
     return ""
 
 
-_GATES = MappingProxyType({"LSTM": 4, "GRU": 3, "RNN": 1})
-
-
 def _recurrent(node: Node) -> str:
     """LSTM, GRU, RNN: every weight and state by gates, hidden, input and batch, states by directions too.
 
@@ -188,7 +185,7 @@ def _recurrent(node: Node) -> str:
     if data is None or len(data) != 3 or not hidden:
         return ""
     directions = 2 if node.attribute("direction", "forward") == "bidirectional" else 1
-    gates = _GATES[node.op_type] * hidden
+    gates = GATES[node.op_type] * hidden
     first, second = data[0], data[1]
     batch = first if node.attribute("layout", 0) else second
     state = (batch, directions, hidden) if node.attribute("layout", 0) else (directions, batch, hidden)

@@ -11,6 +11,7 @@ import math
 
 import onnx
 
+from dlclint.model.op_facts import UNIT_AXES
 from dlclint.model.protos import graphs_below
 
 _LONGEST, _IN_ALL = 1 << 16, 4_000_000
@@ -19,7 +20,7 @@ _RANK = 64
 """Elements that the result of Shape may have; more only where a longer list became a shape."""
 _AS_LONG = frozenset({"Add", "Sub", "Mul"})
 """Ops of whose inputs all must be known, and whose result is as long as the longest."""
-_OF_FIRST = frozenset({"Cast", "Squeeze", "Unsqueeze", "Slice", "Identity"})
+_OF_FIRST = frozenset({"Cast", *UNIT_AXES, "Slice", "Identity"})
 """Ops whose result is at most as long as their first input."""
 _RESHAPE = frozenset({"Reshape", "Expand", "ConstantOfShape", "Tile"})
 _WHOLE = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)

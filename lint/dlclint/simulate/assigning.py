@@ -9,7 +9,7 @@ import numpy as np
 
 from dlclint.analysis.roles import channel_axis
 from dlclint.encodings import grid
-from dlclint.model.op_facts import CONVOLUTIONS, KEEPS_GRID, MOVES_ONE, Role
+from dlclint.model.op_facts import CLIPPING, CONVOLUTIONS, KEEPS_GRID, MOVES_ONE, Role
 from dlclint.model.tensors import Array
 from dlclint.simulate.network import Network, Step
 from dlclint.simulate.observing import Observation
@@ -24,7 +24,6 @@ FIXED = {op: ends for op, ends in bounded_outputs().items() if op_outputs()[op].
 """Ops whose output HTP expects on the grid of the op's own bounds, in steps of a power of two: AIMET's
 configurations for HTP pin them, and networks whose files say otherwise lose their accuracy
 (onnxruntime/onnxruntime-qnn issue 473)."""
-_CLIPPING = ("Relu", "Clip")
 SCALE_RATIO = channel_scales().kept * 4.0
 """The smallest scale of a weight's channel over the largest: with some room above that from which on HTP
 saturates every value of a channel at 16-bit activations. What a larger scale costs it is less than a step.
@@ -82,7 +81,7 @@ def fused(network: Network) -> dict[str, str]:
     are never stored.
     """
     groups = quantization_facts()["aimet_htp_config"]["supergroups"]
-    ends = {(group[0], group[-1]) for group in groups if group[-1] in _CLIPPING}
+    ends = {(group[0], group[-1]) for group in groups if group[-1] in CLIPPING}
     readers = network.consumers()
     found = {}
     for step in network.steps:

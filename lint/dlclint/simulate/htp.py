@@ -20,6 +20,7 @@ from dlclint.confirm.question import Question
 from dlclint.confirm.reasons import CONFIGURED, failure_reason, provider_reason, validator_reason
 from dlclint.confirm.socs import AskedSoc
 from dlclint.diagnostic import plain
+from dlclint.model.op_facts import QDQ
 from dlclint.simulate.evaluating import Evaluator, Values
 from dlclint.simulate.inputs.samples import Sample, Samples
 from dlclint.simulate.network import Step
@@ -29,7 +30,6 @@ from dlclint.simulate.scheme import Scheme
 
 _AT_ONCE = 4
 """Samples of one question, so that a bar moves and the files of few samples lie on the disk."""
-_QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 
 
 class CannotMeasure(Exception):
@@ -153,7 +153,7 @@ def _refusal(error: str, log: BackendLog, steps: Sequence[Step]) -> str:
     for group in log.passes[-1] if log.passes else ():
         if group.taken or CONFIGURED in group.reason:
             continue
-        member = next((name for op, name in group.members if op not in _QUANTIZERS), "")
+        member = next((name for op, name in group.members if op not in QDQ), "")
         step = _step(member, steps)
         why = provider_reason(group) if group.code is None else validator_reason(group)
         refused[f"{_text(step) if step is not None else group.kind}: {why}"] = None

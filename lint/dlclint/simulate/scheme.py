@@ -13,7 +13,7 @@ import numpy as np
 
 from dlclint.encodings import grid
 from dlclint.encodings.grid import Floats
-from dlclint.model.op_facts import Role, role
+from dlclint.model.op_facts import RECURRENT, Role, role
 from dlclint.model.tensors import Array
 from dlclint.simulate.network import Network, Step
 from dlclint_schemas.record import record
@@ -220,13 +220,10 @@ def what(step: Step, position: int, network: Network) -> Role:
         return Role.DATA
     if known in (Role.WEIGHT, Role.RECURRENT_WEIGHT, Role.GAMMA, Role.SLOPE):
         return Role.WEIGHT if stored else Role.DATA
-    if known in (Role.BIAS, Role.BETA) and stored and step.op not in _FLOAT_SIDES:
+    # Recurrent ops run in float in the backend's wrapper: their biases have no product to be stored at.
+    if known in (Role.BIAS, Role.BETA) and stored and step.op not in RECURRENT:
         return Role.BIAS
     return Role.BOUND
-
-
-_FLOAT_SIDES = ("LSTM", "GRU", "RNN")
-"""Ops that the backend's wrapper computes in float, so that their biases have no product to be stored at."""
 
 
 def bias_scale(step: Step, position: int, scheme: Scheme, width: int | None) -> Floats | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dlclint.model.graph import Graph, Node
+from dlclint.model.op_facts import JOIN_AXES, MATRICES, RESHAPES, SHARES, UNCHANGED
 from dlclint.simulate.measuring import Scores
 from dlclint.simulate.network import Network
 
-_SQUASHING = ("Sigmoid", "Softmax", "LogSoftmax", "HardSigmoid")
-_PASSING = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout")
-_LOGITS = ("Gemm", "MatMul", "Add")
+_SQUASHING = (*SHARES, "Sigmoid", "HardSigmoid")
+_PASSING = ("Cast", *UNCHANGED, *RESHAPES)
+_LOGITS = (*MATRICES, "Add")
 """Ops that make the scores of a classifier which ends without Softmax."""
 _CLASSES = 3
 """Fewer columns at the end of a classifier may be coordinates as well."""
@@ -55,7 +56,7 @@ def _squashed(graph: Graph, name: str) -> tuple[int, bool] | None:
         if node.op_type == "Transpose":
             moved, name = True, node.input(0)
         elif node.op_type in _PASSING:
-            moved, name = moved or node.op_type in ("Reshape", "Flatten"), node.input(0)
+            moved, name = moved or node.op_type in JOIN_AXES, node.input(0)
         else:
             return None
     return None

@@ -11,6 +11,7 @@ from dlclint.analysis.matching.terms import clip_bounds, sole_reader
 from dlclint.analysis.moving import hands_on_all, moved_inputs, origin
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.encodings.given import GivenGrid, given_grids
+from dlclint.model.op_facts import CLIPPING
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
 from dlclint_rules.causes import here
@@ -172,7 +173,7 @@ def range_not_fixed(context: EncodingsContext) -> Iterator[Finding]:
 
 def _beyond(item: Encoded) -> tuple[float, float]:
     """How far a grid reaches below and above what a Relu or Clip inside another op lets through."""
-    if item.node.op_type not in ("Relu", "Clip") or item.values is None:
+    if item.node.op_type not in CLIPPING or item.values is None:
         return 0.0, 0.0
     maker = item.node.graph.producer(item.node.input(0))
     if maker is None or maker.domain or maker.op_type not in fused_behind():

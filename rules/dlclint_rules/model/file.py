@@ -10,7 +10,7 @@ import numpy as np
 from dlclint.diagnostic import About, Confidence, Safety, Severity, Source, counted
 from dlclint.model import external
 from dlclint.model.graph import Graph, Node
-from dlclint.model.op_facts import MICROSOFT, Role, is_qdq, role
+from dlclint.model.op_facts import COMPARES, MICROSOFT, Role, is_qdq, role
 from dlclint.model.tensors import Tensor, Unavailable
 from dlclint.rule import FileContext, Finding, ModelContext, Subject, rule
 from dlclint_rules import repairs, sources
@@ -306,7 +306,7 @@ def _is_bound(graph: Graph, name: str) -> bool:
     return all(
         not node.domain
         and (
-            node.op_type in ("Max", "Min")
+            node.op_type in COMPARES
             or all(role(node.op_type, i) is Role.BOUND for i, read in enumerate(node.inputs) if read == name)
         )
         for node in readers

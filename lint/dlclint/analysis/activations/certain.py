@@ -24,7 +24,7 @@ from dlclint.analysis.roles import channel_axis, vector
 from dlclint.model.evaluation.arithmetic import ARITHMETIC
 from dlclint.model.evaluation.bounds import FAILURES
 from dlclint.model.evaluation.movement import MOVEMENT
-from dlclint.model.op_facts import KEEPS_GRID, UNCHANGED
+from dlclint.model.op_facts import ADDITIONS, AVERAGES, COMBINING, COMPARES, KEEPS_GRID, MATRICES, UNCHANGED
 from dlclint_schemas.outputs import op_outputs
 from dlclint_schemas.record import record
 
@@ -97,14 +97,14 @@ _INCREASING: Mapping[str, Callable[[Floats], Floats]] = {
     "Softplus": lambda x: np.logaddexp(x, 0.0),
 }
 """Functions that never fall, so that the ends of a range become the ends of the result's."""
-_KEEP_RANGE = KEEPS_GRID | {"AveragePool", "GlobalAveragePool", "ReduceMean"}
+_KEEP_RANGE = KEEPS_GRID | {*AVERAGES}
 """Ops whose first output holds values of the first input, or means of some."""
-_COMBINE = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Pow"})
-_WEIGHTED = frozenset({"Conv", "MatMul", "Gemm"})
+_COMBINE = frozenset({*COMBINING, "Pow"})
+_WEIGHTED = frozenset({"Conv", *MATRICES})
 _READ_ALL = _COMBINE | {"Concat", "Where"}
 _READ_FIRST = (
     {*_INCREASING, *_WEIGHTED, *_KEEP_RANGE, *UNCHANGED, *MOVEMENT}
-    | {"Abs", "Clip", "Neg", "Pad", "Resize", "Transpose"}
+    | {"Abs", "Clip", "Neg", "Resize"}
 ) - _READ_ALL  # fmt: skip
 
 
@@ -245,7 +245,7 @@ class _Walk:
         if not any(name in self.found for name in node.inputs):
             return None
         parts = [self.operand(node, position) for position in range(len(node.inputs))]
-        if node.op_type in ("Max", "Min"):
+        if node.op_type in COMPARES:
             return _extreme(node.op_type, parts)
         known = [part for part in parts if part is not None]
         if len(known) != len(parts) or len(known) < 2:
@@ -394,7 +394,7 @@ def _extreme(op: str, parts: list[Interval | None]) -> Interval | None:
 def _combined(op: str, one: Interval, other: Interval) -> Interval | None:
     """Two operands, taken for independent of each other; raises ValueError where shapes do not fit."""
     tight = one.tight and other.tight
-    if op in ("Add", "Sum"):
+    if op in ADDITIONS:
         return Interval(one.low + other.low, one.high + other.high, None, tight)
     if op == "Sub":
         return Interval(one.low - other.high, one.high - other.low, None, tight)

@@ -35,7 +35,18 @@ from dlclint.analysis.norms import divides_by_own_rms
 from dlclint.analysis.roles import vector
 from dlclint.analysis.weights.store import Weights
 from dlclint.model.graph import Graph, Node
-from dlclint.model.op_facts import MOVES_ONE, NORMALIZATIONS, POOLS, UNCHANGED, WEIGHTED_OPS
+from dlclint.model.op_facts import (
+    ADDITIONS,
+    CLIPPING,
+    FACTORS,
+    MOVES_ONE,
+    NORMALIZATIONS,
+    POOLS,
+    RESHAPES,
+    SUMS,
+    UNCHANGED,
+    WEIGHTED_OPS,
+)
 from dlclint_schemas.outputs import bounded_outputs
 from dlclint_schemas.quantization import quantization_facts
 
@@ -158,7 +169,7 @@ class _Walk:
             return bounded(low, high) if given is None else _within(through(given, _UNARY[op]), low, high)
         if op == "HardSigmoid":
             return bounded(*bounded_outputs()[op]) if given is None else through(given, _hard_sigmoid(node))
-        if op in ("Clip", "Relu"):
+        if op in CLIPPING:
             return _clip(node, given)
         if op == "MatMul" and graph.constant(node.input(1)) is None:
             return through_product(node, self.found)
@@ -168,7 +179,7 @@ class _Walk:
             return self.operand(node, 0, 1)
         if op == "Concat":
             return self.concat(node)
-        if op in ("Add", "Sub", "Mul", "Div", "Sum"):
+        if op in (*SUMS, *FACTORS):
             return self.arithmetic(node)
         if given is None:
             return None
@@ -264,7 +275,7 @@ class _Walk:
 
 def _combined(op: str, one: Estimate, other: Estimate) -> Estimate:
     fixed = not other.deviation.any() and other.known and np.array_equal(other.low, other.high)
-    if op in ("Add", "Sum"):
+    if op in ADDITIONS:
         if fixed:
             return scaled(one, np.ones(1), other.mean)
         if not one.deviation.any() and one.known and np.array_equal(one.low, one.high):
@@ -333,7 +344,7 @@ def _leaky(node: Node, given: Estimate) -> Estimate | None:
 def _moved(graph: Graph, node: Node, given: Estimate) -> Estimate:
     """Behind an op that moves values: channels are told apart where axis 1 still counts them."""
     size = _size(graph, next(filter(None, node.outputs), ""), 1)
-    kept = node.op_type in ("Flatten", "Squeeze", "Reshape") and size == given.channels
+    kept = node.op_type in RESHAPES and size == given.channels
     before = graph.type_of(node.input(0))
     sizes = None if before is None else before.static_shape
     # [N, C, 1, 1] to [N, C] and the like.

@@ -19,6 +19,7 @@ from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.weights.reading import for_each
 from dlclint.analysis.weights.statistics import Floats
 from dlclint.model.graph import Node
+from dlclint.model.op_facts import CLIPPING
 from dlclint_schemas.record import record
 
 
@@ -223,7 +224,7 @@ def _link(pair: Pair, first: Layer, factors: Floats, constants: Floats) -> Link:
     if first.norm is None:
         return Link(pair, factors, constants, None, None)
     beta, deviation = first.norm.beta.values(), np.abs(first.norm.gamma.values())
-    clipped = pair.activation is not None and pair.activation.op_type in ("Relu", "Clip")
+    clipped = pair.activation is not None and pair.activation.op_type in CLIPPING
 
     def largest(mean: Floats, spread: Floats) -> float:
         top = mean + DEVIATIONS * spread

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dlclint.analysis.matching.terms import squared
+from dlclint.model.op_facts import FACTORS
 from dlclint_schemas.record import record
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class SpelledNorm:
 def spelled_norms(graph: Graph) -> Iterator[SpelledNorm]:
     """Every normalization of a graph that is spelled out, whatever its axes, in the order of the nodes."""
     for node in graph.nodes:
-        if node.domain or node.op_type not in ("Div", "Mul") or len(node.inputs) != 2:
+        if node.domain or node.op_type not in FACTORS or len(node.inputs) != 2:
             continue
         for top, bottom in (node.inputs, node.inputs[::-1])[: 1 if node.op_type == "Div" else 2]:
             found = _matched(node, top, bottom)

@@ -16,6 +16,7 @@ from dlclint.analysis.matching.terms import (
     squared,
     with_scalar,
 )
+from dlclint.model.op_facts import FACTORS
 from dlclint_schemas.record import record
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _gelu(graph: Graph, erf: Node) -> Pattern | None:
     last = plus
     while not (half and reached):
         following = sole_reader(graph, last.output(0))
-        if following is None or following.op_type not in ("Mul", "Div"):
+        if following is None or following.op_type not in FACTORS:
             return None
         if not half and scaled(graph, following, 0.5):
             half = True

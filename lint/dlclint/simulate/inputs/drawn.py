@@ -9,12 +9,12 @@ import numpy as np
 
 from dlclint.diagnostic import plain
 from dlclint.model.graph import Graph, Node
-from dlclint.model.op_facts import Role, role
+from dlclint.model.op_facts import RESHAPES, Role, role
 from dlclint.model.tensors import Array
 from dlclint.model.types import TensorType
 from dlclint.simulate.inputs.samples import BadInput, Sample, Samples, dtype_of, input_types
 
-_PASSING = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose", "Expand")
+_PASSING = ("Cast", "Identity", *RESHAPES, "Transpose", "Expand")
 _IMAGE_CHANNELS = (1, 3, 4)
 _BYTE = (200.0, 256.0)
 """A division by such a number says that an input lies between 0 and 255."""
