@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -195,7 +195,8 @@ class Outcome:
     """A whole run. `seconds` is wall time, shown to people and absent from machine formats."""
 
     version: str
-    files: tuple[FileOutcome, ...]
+    files: Sequence[FileOutcome]
+    """In order; of very many they may lie on disk, so that whoever reads them goes through them once."""
     fail_on: Severity | None
     """None: never fail."""
     rule_docs: Mapping[str, str] = field(default_factory=dict)

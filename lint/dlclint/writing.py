@@ -13,6 +13,7 @@ import shutil
 import stat
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 if os.name == "posix":
@@ -156,8 +157,8 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that it appears whole or not at all.
+def write_whole(path: Path, text: str | Iterable[str]) -> None:
+    """Write a text file, whose text may come in pieces, so that it appears whole or not at all.
 
     A device or pipe, such as /dev/null, is written to: a file in its place would take it from everyone. A
     symbolic link stays, and its target is written.
@@ -165,15 +166,16 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         OSError: as from the file system; the old file, if any, is untouched.
     """
+    pieces = (text,) if isinstance(text, str) else text
     if path.exists() and not path.is_file() and not path.is_dir():
         with path.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+            stream.writelines(pieces)
         return
     path = Path(os.path.realpath(path))
     temporary = Temporary(path)
     try:
         with os.fdopen(temporary.handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+            stream.writelines(pieces)
         umask = os.umask(0)
         os.umask(umask)
         temporary.path.chmod(0o666 & ~umask)

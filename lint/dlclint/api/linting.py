@@ -42,7 +42,7 @@ class Report:
     @property
     def files(self) -> tuple[FileOutcome, ...]:
         """Each file with its findings, summary, support matrix and precision table."""
-        return self.outcome.files
+        return tuple(self.outcome.files)
 
     @property
     def findings(self) -> tuple[Diagnostic, ...]:

@@ -71,14 +71,14 @@ def _contents(path: Path) -> str:
     return "binary data" if b"\0" in head else ""
 
 
-def deliver(text: str, output: str | None) -> None:
-    """Write a report to the file that `-o` names, or to standard output where it names none.
+def deliver(text: str | Iterable[str], output: str | None) -> None:
+    """Write a report, whole or in pieces, to the file that `-o` names; to standard output if it names none.
 
     Raises:
         UsageError: the file cannot be written.
     """
     if output is None:
-        sys.stdout.write(text)
+        sys.stdout.writelines((text,) if isinstance(text, str) else text)
         return
     try:
         write_whole(Path(output), text)

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from dlclint.cli.output import deliver
 from dlclint.outcome import Outcome
-from dlclint.report.render import load, render
+from dlclint.report.render import load, pieces
 
 
 def prepare(given: argparse.Namespace) -> None:
@@ -43,6 +43,6 @@ def write(
         UsageError: a file cannot be written.
     """
     for other, path in reports:
-        deliver(render("check", other, outcome, None), path)
-    deliver(render(command, form, outcome, sys.stdout if output is None else None), output)
+        deliver(pieces("check", other, outcome, None), path)
+    deliver(pieces(command, form, outcome, sys.stdout if output is None else None), output)
     return 2 if partial else 1 if outcome.failed else 0

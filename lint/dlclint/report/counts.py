@@ -14,11 +14,26 @@ _NOUNS = ((Severity.ERROR, "error"), (Severity.WARNING, "warning"), (Severity.IN
 
 def count_line(outcome: Outcome) -> str:
     """Counts by severity over all files, in one sentence."""
-    counts = Counter({s: sum(file.count(s) for file in outcome.files) for s in Severity})
-    files = len(outcome.files)
-    follow = sum(chain.consequences for file in outcome.files for chain in file.chains)
+    counts: Counter[Severity] = Counter()
+    fixable: Counter[Safety] = Counter()
+    files = follow = 0
+    for file in outcome.files:
+        files += 1
+        follow += sum(chain.consequences for chain in file.chains)
+        counts.update({severity: file.count(severity) for severity in Severity})
+        fixable.update(item.fix.safety for item in file.diagnostics if item.fix is not None)
+        for more in (*file.unlisted, *file.hidden):
+            fixable.update({Safety.SAFE: more.safe_fixes, Safety.UNSAFE: more.unsafe_fixes})
     behind = f" ({follow} {'follows' if follow == 1 else 'follow'} from others)" if follow else ""
-    return f"{severity_counts(counts)}{behind} in {counted(files, 'file')}{_fixable(outcome)}"
+    return f"{severity_counts(counts)}{behind} in {counted(files, 'file')}{_fixable(fixable)}"
+
+
+def by_severity(outcome: Outcome) -> dict[str, int]:
+    """Counts by severity over all files, the worst first, for programs."""
+    counts: Counter[Severity] = Counter()
+    for file in outcome.files:
+        counts.update({severity: file.count(severity) for severity in Severity})
+    return {severity.value: counts[severity] for severity in Severity}
 
 
 def following_line(chain: Chain) -> str:
@@ -38,12 +53,9 @@ def severity_counts(counts: Mapping[Severity, int]) -> str:
     return ", ".join(counted(counts[severity], noun) for severity, noun in _NOUNS)
 
 
-def _fixable(outcome: Outcome) -> str:
+def _fixable(fixable: Mapping[Safety, int]) -> str:
     """How many findings `dlclint fix` can fix, as the end of a sentence; "" where it can do nothing."""
-    found = [item.fix.safety for file in outcome.files for item in file.diagnostics if item.fix is not None]
-    unlisted = [item for file in outcome.files for item in (*file.unlisted, *file.hidden)]
-    safe = found.count(Safety.SAFE) + sum(item.safe_fixes for item in unlisted)
-    unsafe = found.count(Safety.UNSAFE) + sum(item.unsafe_fixes for item in unlisted)
+    safe, unsafe = fixable[Safety.SAFE], fixable[Safety.UNSAFE]
     if safe:
         more = f", {unsafe} more with --unsafe" if unsafe else ""
         return f"; {safe} can be fixed by `dlclint fix`{more}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any, TextIO
 
@@ -19,7 +20,12 @@ FORMATS = {
 
 
 def render(command: str, form: str, outcome: object, stream: TextIO | None) -> str:
-    """The report of a command as text.
+    """The report of a command as text; see `pieces`."""
+    return "".join(pieces(command, form, outcome, stream))
+
+
+def pieces(command: str, form: str, outcome: object, stream: TextIO | None) -> Iterable[str]:
+    """The report of a command as text in pieces, of which a report on many files need not hold all at once.
 
     `stream` is where it will be shown, for width and color; None for a file.
 
@@ -28,7 +34,8 @@ def render(command: str, form: str, outcome: object, stream: TextIO | None) -> s
     """
     if form not in FORMATS[command]:
         raise ValueError(f"{command} has no format {form}")
-    return str(load(command, form).render(outcome, stream))
+    made: str | Iterable[str] = load(command, form).render(outcome, stream)
+    return (made,) if isinstance(made, str) else made
 
 
 def load(command: str, form: str) -> Any:

@@ -16,11 +16,14 @@ _HELP = 100
 """Characters of a help."""
 
 
-def render(outcome: Outcome, stream: TextIO | None) -> str:
+def render(outcome: Outcome, stream: TextIO | None) -> Iterator[str]:
     """`file:place: severity rule message [fix] (help: ...) [+N follow]` lines, chips, and the counts."""
-    lines = [] if outcome.quiet else [line for file in outcome.files for line in _file(file, outcome.whole)]
-    lines += [f"{file.path}: {_chip(row)}" for file in outcome.files for row in chip_rows(file)]
-    return "\n".join([*lines, count_line(outcome)]) + "\n"
+    if not outcome.quiet:
+        for file in outcome.files:
+            yield from (f"{line}\n" for line in _file(file, outcome.whole))
+    for file in outcome.files:
+        yield from (f"{file.path}: {_chip(row)}\n" for row in chip_rows(file))
+    yield f"{count_line(outcome)}\n"
 
 
 def _file(file: FileOutcome, whole: bool) -> Iterator[str]:

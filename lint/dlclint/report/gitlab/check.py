@@ -7,6 +7,9 @@ fingerprint, location.path, location.lines.begin, and a severity of info, minor,
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from itertools import tee
+from textwrap import indent
 from typing import Any, TextIO
 
 from dlclint.diagnostic import Diagnostic, Severity
@@ -17,11 +20,14 @@ from dlclint.report.places import at_text, cause_text
 _SEVERITY = {Severity.ERROR: "critical", Severity.WARNING: "minor", Severity.INFO: "info"}
 
 
-def render(outcome: Outcome, stream: TextIO | None) -> str:
+def render(outcome: Outcome, stream: TextIO | None) -> Iterator[str]:
     """One entry for each finding; a model has no lines, so that its findings stand at the first."""
-    findings = [item for file in outcome.files for item in file.shown]
-    entries = [_entry(item, mark) for item, mark in zip(findings, fingerprints(findings), strict=True)]
-    return json.dumps(entries, indent=2, ensure_ascii=True) + "\n"
+    findings, marked = tee(item for file in outcome.files for item in file.shown)
+    between = "["
+    for item, mark in zip(findings, fingerprints(marked), strict=True):
+        yield f"{between}\n{indent(json.dumps(_entry(item, mark), indent=2, ensure_ascii=True), '  ')}"
+        between = ","
+    yield "[]\n" if between == "[" else "\n]\n"
 
 
 def _entry(finding: Diagnostic, mark: str) -> dict[str, Any]:

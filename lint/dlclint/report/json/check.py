@@ -6,32 +6,51 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
+from textwrap import indent
 from typing import TYPE_CHECKING, Any, TextIO
 
 from dlclint.chains import stage_of
-from dlclint.diagnostic import Cause, Diagnostic, Location, Severity
+from dlclint.diagnostic import Cause, Diagnostic, Location
 from dlclint.outcome import FileOutcome, Outcome
+from dlclint.report.counts import by_severity
 from dlclint.target import Soc
 
 if TYPE_CHECKING:
     from dlclint.analysis.subnets import Partition
 
 
-def render(outcome: Outcome, stream: TextIO | None) -> str:
-    """The report as strict JSON."""
-    return json.dumps(report(outcome), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+def render(outcome: Outcome, stream: TextIO | None) -> Iterator[str]:
+    """The report as strict JSON, file by file."""
+    head = _text(_head(outcome) | {"files": []})
+    if not outcome.files:
+        yield f"{head}\n"
+        return
+    yield head.removesuffix("]\n}")
+    between = "\n"
+    for file in outcome.files:
+        yield between + indent(_text(_file(file)), "    ")
+        between = ",\n"
+    yield "\n  ]\n}\n"
 
 
-def report(outcome: Outcome) -> dict[str, Any]:
-    """The report as plain dicts and lists."""
+def _text(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False)
+
+
+def _head(outcome: Outcome) -> dict[str, Any]:
+    """The report but for its files."""
     return {
         "version": 1,
         "tool": {"name": "dlclint", "version": outcome.version},
         "fail_on": outcome.fail_on.value if outcome.fail_on else "never",
         "failed": outcome.failed,
-        "counts": {s.value: sum(file.count(s) for file in outcome.files) for s in Severity},
-        "files": [_file(file) for file in outcome.files],
+        "counts": by_severity(outcome),
     }
+
+
+def report(outcome: Outcome) -> dict[str, Any]:
+    """The report as plain dicts and lists."""
+    return _head(outcome) | {"files": [_file(file) for file in outcome.files]}
 
 
 def _file(file: FileOutcome) -> dict[str, Any]:

@@ -8,6 +8,7 @@ the schema that Jenkins uses (JUnit 10).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import groupby
 from typing import TextIO
 from xml.etree import ElementTree
@@ -20,18 +21,22 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 """Characters that XML 1.0 does not have, such as unpaired surrogates."""
 
 
-def render(outcome: Outcome, stream: TextIO | None) -> str:
-    """The whole document."""
-    root = ElementTree.Element("testsuites", name="dlclint")
+def render(outcome: Outcome, stream: TextIO | None) -> Iterator[str]:
+    """The whole document, suite by suite."""
+    yield '<?xml version="1.0" encoding="UTF-8"?>\n'
+    if not outcome.files:
+        yield '<testsuites name="dlclint" />\n'
+        return
+    yield '<testsuites name="dlclint">\n'
     for file in outcome.files:
-        _suite(root, file, outcome)
-    ElementTree.indent(root)
-    text = ElementTree.tostring(root, encoding="unicode")
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
+        suite = _suite(file, outcome)
+        ElementTree.indent(suite, level=1)
+        yield f"  {ElementTree.tostring(suite, encoding='unicode')}\n"
+    yield "</testsuites>\n"
 
 
-def _suite(root: ElementTree.Element, file: FileOutcome, outcome: Outcome) -> None:
-    suite = ElementTree.SubElement(root, "testsuite", name=_plain(file.path))
+def _suite(file: FileOutcome, outcome: Outcome) -> ElementTree.Element:
+    suite = ElementTree.Element("testsuite", name=_plain(file.path))
     findings = sorted(file.shown, key=lambda item: item.rule)
     failed = [
         _case(suite, rule, list(group), outcome)
@@ -42,6 +47,7 @@ def _suite(root: ElementTree.Element, file: FileOutcome, outcome: Outcome) -> No
     suite.set("tests", str(len(failed) or 1))
     suite.set("failures", str(sum(failed)))
     suite.set("errors", "0")
+    return suite
 
 
 def _case(suite: ElementTree.Element, rule: str, findings: list[Diagnostic], outcome: Outcome) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from rich.console import Console
@@ -25,31 +26,43 @@ ROWS = 200
 def render(outcome: Outcome, stream: TextIO | None) -> str:
     """The report; colored only if the stream is a terminal (NO_COLOR and FORCE_COLOR apply)."""
     console = paper(stream)
-    files = outcome.files
+    files, flawed = outcome.files, len(outcome.files)
     if len(files) > MANY and not outcome.whole:
-        files = tuple(file for file in files if file.count(Severity.ERROR) or file.count(Severity.WARNING))
+        files, flawed = _flawed(files)
     if len(outcome.files) > 1:
-        _table(console, files if outcome.whole else files[:ROWS], outcome)
+        _table(console, files, outcome, flawed)
     if len(outcome.files) == 1 or not outcome.quiet:
         told = files if outcome.whole else files[:MANY]
         for file in told:
             _file(console, file, outcome)
-        if len(told) < len(files):
-            left = counted(len(files) - len(told), "file")
+        if len(told) < flawed:
+            left = counted(flawed - len(told), "file")
             console.print(Text(f"{left} more with errors or warnings (--all lists them)\n", "bold"))
     tail = f"{count_line(outcome)} ({outcome.seconds:.2f} s)"
     console.print(Text(tail, "bold red" if outcome.failed else "bold"))
     return printed(console, stream)
 
 
-def _table(console: Console, shown: tuple[FileOutcome, ...], outcome: Outcome) -> None:
+def _flawed(files: Iterable[FileOutcome]) -> tuple[list[FileOutcome], int]:
+    """The first files with errors or warnings, as many as the table has rows, and how many there are."""
+    first: list[FileOutcome] = []
+    number = 0
+    for file in files:
+        if file.count(Severity.ERROR) or file.count(Severity.WARNING):
+            number += 1
+            if len(first) < ROWS:
+                first.append(file)
+    return first, number
+
+
+def _table(console: Console, shown: Sequence[FileOutcome], outcome: Outcome, flawed: int) -> None:
     # Imported here because most reports are of one file, and Rich's tables take long to import.
     from dlclint.report.rich.tables import summary_table
 
     if shown:
         console.print(summary_table(shown))
     if len(shown) < len(outcome.files):
-        clean = sum(not file.count(Severity.ERROR) + file.count(Severity.WARNING) for file in outcome.files)
+        clean = len(outcome.files) - flawed
         left = counted(len(outcome.files) - len(shown), "file")
         console.print(Text(f"and {left}; {clean} have neither errors nor warnings (--all lists them)", "dim"))
     console.print()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any, TextIO
 from urllib.parse import quote
@@ -32,16 +34,13 @@ RELATED = 100
 
 def render(outcome: Outcome, stream: TextIO | None) -> str:
     """One run; rules carry their documentation, nodes are logical locations."""
-    found = [item for file in outcome.files for item in file.shown]
-    shown = found
-    if len(found) > MAX_RESULTS:
-        # The worst are kept, in the order of the report.
-        kept = sorted(range(len(found)), key=lambda index: (found[index].severity.rank, index))[:MAX_RESULTS]
-        shown = [found[index] for index in sorted(kept)]
-    ids = sorted({item.rule for item in found} | set(outcome.rule_docs))
     worst: dict[str, Severity] = {}
-    for item in sorted(found, key=lambda item: item.severity.rank):
-        worst.setdefault(item.rule, item.severity)
+    counts: Counter[Severity] = Counter()
+    for item in _every(outcome):
+        counts[item.severity] += 1
+        worst[item.rule] = min(worst.get(item.rule, item.severity), item.severity, key=lambda one: one.rank)
+    shown = list(_worst(_every(outcome), counts))
+    ids = sorted(worst.keys() | set(outcome.rule_docs))
     run: dict[str, Any] = {
         "tool": {
             "driver": {
@@ -56,12 +55,28 @@ def render(outcome: Outcome, stream: TextIO | None) -> str:
         "columnKind": "unicodeCodePoints",
         "results": [_result(item, ids, mark) for item, mark in zip(shown, fingerprints(shown), strict=True)],
     }
-    if len(shown) < len(found):
-        text = f"{len(found) - len(shown)} further findings are left out: a run holds {MAX_RESULTS}"
+    if len(shown) < counts.total():
+        text = f"{counts.total() - len(shown)} further findings are left out: a run holds {MAX_RESULTS}"
         notes = [{"level": "note", "message": {"text": text}}]
         run["invocations"] = [{"executionSuccessful": True, "toolExecutionNotifications": notes}]
     log = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
     return json.dumps(log, indent=2, ensure_ascii=True) + "\n"
+
+
+def _every(outcome: Outcome) -> Iterator[Diagnostic]:
+    return (item for file in outcome.files for item in file.shown)
+
+
+def _worst(found: Iterable[Diagnostic], counts: Mapping[Severity, int]) -> Iterator[Diagnostic]:
+    """As many as a run holds, the worst and of these the first, in the order of the report."""
+    left, room = {}, MAX_RESULTS
+    for severity in sorted(Severity, key=lambda one: one.rank):
+        left[severity] = min(room, counts[severity])
+        room -= left[severity]
+    for item in found:
+        if left[item.severity]:
+            left[item.severity] -= 1
+            yield item
 
 
 def _rule(id: str, outcome: Outcome, worst: Severity | None) -> dict[str, Any]:
