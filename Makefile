@@ -23,4 +23,5 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/python -m dlclint_schemas --check
 	$(BIN)/python scripts/generate.py --check
+	$(BIN)/python scripts/vendor.py --check
 	$(BIN)/mkdocs build --quiet --strict

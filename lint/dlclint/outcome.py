@@ -14,6 +14,7 @@ from dlclint.target import Soc, Target
 from dlclint_schemas.record import record
 
 if TYPE_CHECKING:
+    from dlclint.analysis.drawing.model import Drawing
     from dlclint.analysis.subnets import Partition
     from dlclint.analysis.support import SupportMatrix
     from dlclint.verify import Verification
@@ -150,6 +151,8 @@ class FileOutcome:
     """Findings that the baseline knows."""
     read: tuple[str, ...] | None = ()
     """Files besides the job's own that the result rests on; None: it rests on more than files."""
+    drawing: Drawing | None = None
+    """Present where a report is going to draw the model."""
 
     def from_severity(self, lowest: Severity) -> FileOutcome:
         """The same with findings from a severity on; the others are counted all the same."""

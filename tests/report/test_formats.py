@@ -78,6 +78,9 @@ def outcome() -> Outcome:
 def test_snapshot(form: str, request: pytest.FixtureRequest) -> None:
     path = SNAPSHOTS / f"report.{form}.txt"
     text = render("check", form, outcome(), None)
+    if form == "html":  # what every page has in common is not pinned: styles, scripts, and their hashes
+        text = re.sub(r"(<style>|<script>).*?(?=</style>|</script>)", r"\1", text, flags=re.S)
+        text = re.sub(r" 'sha256-[^']+'", "", text)
     if request.config.getoption("--update-snapshots"):
         path.write_text(text, "utf-8")
     assert text == path.read_text("utf-8")

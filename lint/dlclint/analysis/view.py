@@ -331,12 +331,12 @@ class ModelView:
 
     def _placed(self, runtime: Runtime) -> list[Placed]:
         return [
-            Placed(node, self.in_pattern.get(node.key, node.op_type), self._is_off(node, runtime))
+            Placed(node, self.in_pattern.get(node.key, node.op_type), self.is_off(node, runtime))
             for node in self.model.graph.nodes
             if node.key not in self.folded and node.key not in self.branches.resolved
         ]
 
-    def _is_off(self, node: Node, runtime: Runtime) -> bool | None:
+    def is_off(self, node: Node, runtime: Runtime) -> bool | None:
         """True: on the CPU; False: on the runtime; None: on neither. A function is as its worst node."""
         body = self.model.function_of(node)
         if body is not None:
@@ -344,7 +344,7 @@ class ModelView:
             if key not in self._off:
                 self._off[key] = False  # what a function that calls itself finds on its way
                 inner = [item for item in body.nodes if item.key not in self.folded]
-                found = {self._is_off(item, runtime) for item in inner}
+                found = {self.is_off(item, runtime) for item in inner}
                 self._off[key] = None if None in found else True in found
             return self._off[key]
         if self.verdict(node, runtime).presence is not Presence.NO:

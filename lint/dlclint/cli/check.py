@@ -22,7 +22,7 @@ from dlclint.model.formats import is_lfs_pointer
 from dlclint.outcome import Outcome
 from dlclint.own_rules import CONFIRM_DOCS, OWN_DOCS
 from dlclint.report.progress import with_progress
-from dlclint.report.render import FORMATS
+from dlclint.report.render import DRAWN, FORMATS
 from dlclint.version import __version__
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def check(given: argparse.Namespace) -> int | Rest:
 
         show(jobs, config, given.show_settings)
         return 2 if problems else 0
+    if given.format in DRAWN or any(form in DRAWN for form, _ in reports):
+        jobs = [replace(job, drawn=True) for job in jobs]
     if given.no_weights:
         jobs = [replace(job, weights=False) for job in jobs]
     known = baseline_of(given, config)

@@ -56,6 +56,8 @@ class Job:
     """The address of its override file or its model, if that lies elsewhere too."""
     weights: bool = True
     """Whether weights may be read."""
+    drawn: bool = False
+    """Whether a report is going to draw the model."""
 
     def for_each(self) -> tuple[Job, ...]:
         """One job for each chip."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -42,13 +42,26 @@ def lint_model(job: Job) -> FileOutcome:
     view = ModelView(model, job.target, job.overrides)
     if not job.others:
         outcome = _lint_for(job, view, rules, carried.flaws)
-        return replace(outcome, read=files_read(model))
+        return _drawn(job, [view], replace(outcome, read=files_read(model)))
     # Imported here because most runs are about one chip.
     from dlclint.engine.several import merged
 
-    outcomes = [_lint_for(one, view.aimed(one.target), rules, carried.flaws) for one in job.for_each()]
+    views = [view.aimed(one.target) for one in job.for_each()]
+    outcomes = [
+        _lint_for(one, aimed, rules, carried.flaws) for one, aimed in zip(job.for_each(), views, strict=True)
+    ]
     whole = merged(job, outcomes, judged_for((job.target, *job.others), view))
-    return replace(whole, read=files_read(model))
+    return _drawn(job, views, replace(whole, read=files_read(model)))
+
+
+def _drawn(job: Job, views: Sequence[ModelView], outcome: FileOutcome) -> FileOutcome:
+    """The outcome with the model's drawing, where a report is going to show it."""
+    if not job.drawn:
+        return outcome
+    # Imported here because most reports draw nothing.
+    from dlclint.engine.drawing import drawing
+
+    return replace(outcome, drawing=drawing(views, outcome.diagnostics))
 
 
 def _lint_for(

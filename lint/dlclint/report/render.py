@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, TextIO
 
 FORMATS = {
-    "check": ("rich", "concise", "json", "sarif", "github", "gitlab", "junit", "markdown"),
+    "check": ("rich", "concise", "json", "sarif", "github", "gitlab", "junit", "markdown", "html"),
     "confirm": ("rich", "json", "sarif"),
     "equalize": ("rich", "json"),
     "explain": ("rich", "json"),
@@ -17,6 +17,8 @@ FORMATS = {
     "statistics": ("rich", "json"),
 }
 """The formats of each command, the default first: `render` of `dlclint.report.FORMAT.COMMAND` makes it."""
+DRAWN = ("html",)
+"""Formats that draw models, which must be known before these are read."""
 
 
 def render(command: str, form: str, outcome: object, stream: TextIO | None) -> str:

@@ -1,0 +1,217 @@
+"""Which nodes a drawing shows as one: modules by the names of the nodes, else stretches of the network.
+
+Exporters write where in the module tree a node comes from: into its name (`/encoder/layer.0/MatMul`), or
+into its metadata (`pkg.torch.onnx.name_scopes`). A block with more members than a reader can follow is cut
+into stretches where the fewest edges cross.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
+
+from dlclint.analysis.drawing.model import Block
+
+MOST = 40
+"""Members of a block that are shown side by side."""
+_DEEPEST = 12
+_SCOPES = "pkg.torch.onnx.name_scopes"
+_QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'")
+_KNOWN_SHARE = 0.5
+"""Share of the nodes with a module from which on a node without one is taken for its neighbor's."""
+
+Scope = tuple[str, ...]
+
+
+def scope_of(name: str, op: str, metadata: Mapping[str, str]) -> Scope:
+    """The modules that a node lies in, the outermost first; empty where nothing says so."""
+    scopes = _QUOTED.findall(metadata.get(_SCOPES, "")[:4096])
+    if len(scopes) > 1:
+        return _parts(scopes[-2], ".")  # the last is the node itself
+    separator = "/" if "/" in name else "."
+    found = _parts(name.rpartition(separator)[0], separator)
+    # Some exporters count the nodes of each op, as in `p2o.Conv.12`: an op names no module.
+    return found[:-1] if found and found[-1] == op else found
+
+
+def _parts(text: str, separator: str) -> Scope:
+    return tuple(part for part in text.split(separator) if part)[:_DEEPEST]
+
+
+def blocks_of(scopes: Sequence[Scope], sources: Sequence[Sequence[int]]) -> tuple[list[Block], list[int]]:
+    """The blocks, the whole model first, each behind its parent; and the block of each node.
+
+    Args:
+        scopes: the modules of each node, in the order of the network.
+        sources: the nodes, by their place, that each node reads.
+    """
+    tree = _Tree(_filled(scopes, sources))
+    tree.cut(sources)
+    return tree.blocks()
+
+
+def _filled(scopes: Sequence[Scope], sources: Sequence[Sequence[int]]) -> list[Scope]:
+    """The scopes, with that of a neighbor where a node has none and most have one.
+
+    The neighbor is what it reads, else what reads it: an exporter's own nodes stand beside those of modules.
+    """
+    known = sum(map(bool, scopes))
+    if known < _KNOWN_SHARE * len(scopes):
+        return list(scopes)
+    found = list(scopes)
+    for place, read in enumerate(sources):
+        if not found[place]:
+            found[place] = next((found[source] for source in read if found[source]), ())
+    for place in reversed(range(len(found))):
+        for source in sources[place]:
+            found[source] = found[source] or found[place]
+    return found
+
+
+class _Tree:
+    """Members of each block by their first node: a block's number is negative, a node's its place."""
+
+    def __init__(self, scopes: Sequence[Scope]) -> None:
+        self.names: list[str] = [""]
+        self.parents: list[int] = [-1]
+        self.own: list[int] = []
+        """The block of each node."""
+        known: dict[Scope, int] = {(): 0}
+        for scope in scopes:
+            for depth in range(1, len(scope) + 1):
+                if scope[:depth] not in known:
+                    known[scope[:depth]] = self._add(scope[depth - 1], known[scope[: depth - 1]])
+            self.own.append(known[scope])
+
+    def _add(self, name: str, parent: int) -> int:
+        self.names.append(name)
+        self.parents.append(parent)
+        return len(self.names) - 1
+
+    def _members(self) -> list[list[int]]:
+        """The members of each block in the order of the network: -1 - N for a block N, else a node."""
+        members: list[list[int]] = [[] for _ in self.names]
+        seen = {0}
+        for node, block in enumerate(self.own):
+            members[block].append(node)
+            while block not in seen:
+                seen.add(block)
+                parent = self.parents[block]
+                members[parent].append(-1 - block)
+                block = parent
+        # A block stands where its first node does.
+        first = self._firsts()
+        for group in members:
+            group.sort(key=lambda member: member if member >= 0 else first[-1 - member])
+        return members
+
+    def _firsts(self) -> list[int]:
+        first = [len(self.own)] * len(self.names)
+        for node, block in enumerate(self.own):
+            while block >= 0 and node < first[block]:
+                first[block] = node
+                block = self.parents[block]
+        return first
+
+    def cut(self, sources: Sequence[Sequence[int]]) -> None:
+        """Cut every block with too many members into stretches, which are blocks of their own."""
+        pending = [True]
+        while pending:
+            pending = []
+            members = self._members()
+            crossing = self._crossing(members, sources)
+            for block, group in enumerate(members):
+                if len(group) <= MOST:
+                    continue
+                pending.append(True)
+                parts = list(stretches(crossing[block]))
+                for number, (start, end) in enumerate(parts, 1):
+                    made = self._add(f"part {number} of {len(parts)}", block)
+                    for member in group[start:end]:
+                        if member >= 0:
+                            self.own[member] = made
+                        else:
+                            self.parents[-1 - member] = made
+
+    def _crossing(
+        self, members: Sequence[Sequence[int]], sources: Sequence[Sequence[int]]
+    ) -> list[list[int]]:
+        """For each block and each gap behind one of its members, how many edges among members cross it."""
+        place: dict[int, int] = {member: n for group in members for n, member in enumerate(group)}
+        changes = [[0] * (len(group) + 1) for group in members]
+        chains = [list(self._chain(block)) for block in range(len(self.names))]
+        for node, read in enumerate(sources):
+            above = chains[self.own[node]]
+            for source in read:
+                block, one, other = self._meet(node, source, above, chains[self.own[source]])
+                low, high = sorted((place[one], place[other]))
+                changes[block][low] += 1
+                changes[block][high] -= 1
+        return [list(accumulate(change))[:-1] for change in changes]
+
+    def _chain(self, block: int) -> Iterator[int]:
+        """A block and all around it, the outermost first."""
+        found = []
+        while block >= 0:
+            found.append(block)
+            block = self.parents[block]
+        return reversed(found)
+
+    @staticmethod
+    def _meet(one: int, other: int, above: list[int], around: list[int]) -> tuple[int, int, int]:
+        """The innermost block around two nodes, and the members of it that they are or lie in."""
+        depth = 0
+        while depth < len(above) and depth < len(around) and above[depth] == around[depth]:
+            depth += 1
+        return (
+            above[depth - 1],
+            -1 - above[depth] if depth < len(above) else one,
+            -1 - around[depth] if depth < len(around) else other,
+        )
+
+    def blocks(self) -> tuple[list[Block], list[int]]:
+        """Blocks without those of a single member, which say nothing; parents stand before children."""
+        members = self._members()
+        parents, names = list(self.parents), list(self.names)
+        gone: dict[int, int] = {}
+        for block in range(1, len(names)):
+            if len(members[block]) != 1:
+                continue
+            gone[block] = parents[block]
+            (only,) = members[block]
+            if only < 0:  # the inner one takes the names of both
+                names[-1 - only] = f"{names[block]}/{names[-1 - only]}"
+
+        def kept(block: int) -> int:
+            while block in gone:
+                block = gone[block]
+            return block
+
+        numbers: dict[int, int] = {}
+        pending = [0]
+        below: list[list[int]] = [[] for _ in names]
+        for block in range(1, len(names)):
+            if block not in gone and members[block]:
+                below[kept(parents[block])].append(block)
+        for block in pending:  # which grows meanwhile
+            numbers[block] = len(numbers)
+            pending += below[block]
+        made = [Block(numbers[kept(parents[b])] if b else -1, names[b]) for b in pending]
+        return made, [numbers[kept(block)] for block in self.own]
+
+
+def stretches(crossing: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Stretches of some members each, which end where the fewest edges cross.
+
+    `crossing` says for each member how many edges cross behind it.
+    """
+    count = len(crossing)
+    size = max(MOST * 2 // 3, -(-count // MOST))
+    start = 0
+    while count - start > size * 3 // 2:
+        window = range(start + size // 2, start + size * 3 // 2)
+        end = min(window, key=lambda place: (crossing[place - 1], abs(place - start - size)))
+        yield start, end
+        start = end
+    yield start, count

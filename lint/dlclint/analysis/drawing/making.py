@@ -1,0 +1,225 @@
+"""From a model's view to its drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from dlclint.analysis.drawing.blocks import Scope, blocks_of, scope_of
+from dlclint.analysis.drawing.model import Drawing, DrawnCuts, DrawnNode, DrawnWeight
+from dlclint.analysis.layers import Presence
+from dlclint.analysis.subnets import Border
+from dlclint.analysis.view import ModelView
+from dlclint.analysis.weights.noise import channel_sqnr, per_channel_scale, per_tensor_scale
+from dlclint.analysis.weights.store import distinct
+from dlclint.diagnostic import plain
+from dlclint.model.attributes import value_of
+from dlclint.model.graph import Graph, Node
+from dlclint.model.op_facts import QDQ, WEIGHTED_OPS
+from dlclint.model.types import is_float
+from dlclint.target import Runtime
+
+MOST = 20_000
+"""Nodes of a model that are drawn: a page of more is too large to be opened."""
+_ATTRIBUTES = 300
+"""Characters of a node's attributes that are shown."""
+INPUT, OUTPUT = "Input", "Output"
+
+Colors = Mapping[str, tuple[ModelView, Runtime]]
+"""The runtimes that a drawing is colored by, by what they are called."""
+
+
+def draw(views: Sequence[ModelView], kept: Collection[tuple[str, int | None]] = ()) -> Drawing:
+    """The drawing of a model, colored for each target.
+
+    Args:
+        views: the model for each target, of which the first gives widths and weights.
+        kept: graph path, sanitized, and index of nodes that are drawn even if they are Constants.
+    """
+    view, model = views[0], views[0].model
+    nodes = [
+        node
+        for graph in model.graphs()
+        for node in graph.nodes
+        if node.op_type != "Constant" or (plain(graph.path), node.index) in kept
+    ]
+    if len(nodes) > MOST:
+        return Drawing((), (), (), (), 0, (), len(nodes))
+    inputs = [name for name in model.graph.inputs if name not in model.graph.initializers]
+    outputs = list(dict.fromkeys(model.graph.outputs))
+    places = _Places(nodes, inputs)
+    sources = [
+        *(() for _ in inputs),
+        *(tuple(places.sources(node.graph, reads(node))) for node in nodes),
+        *(tuple(places.sources(model.graph, (name,))) for name in outputs),
+    ]
+    inside = len(inputs) + len(nodes)
+    # What comes in and what goes out stands outside of all modules.
+    own = [
+        tuple(place - len(inputs) for place in sources[n] if len(inputs) <= place)
+        for n in range(len(inputs), inside)
+    ]
+    blocks, inner = blocks_of([*map(_scope, nodes)], own)
+    home = [*(0 for _ in inputs), *inner, *(0 for _ in outputs)]
+    colors = dict(_colors(views))
+
+    def drawn() -> Iterator[DrawnNode]:
+        for place, name in enumerate(inputs):
+            yield _border(model.graph, INPUT, name, home[place], (), colors)
+        for place, node in enumerate(nodes, len(inputs)):
+            yield _node(node, home[place], sources[place], colors, view)
+        for place, name in enumerate(outputs, inside):
+            yield _border(model.graph, OUTPUT, name, home[place], sources[place], colors)
+
+    return Drawing(
+        tuple(drawn()),
+        tuple(blocks),
+        tuple(colors),
+        tuple(_weights(view, places)),
+        view.target.kind.weights_bitwidth,
+        tuple(_cuts(colors)),
+    )
+
+
+def reads(node: Node) -> Iterator[str]:
+    """What a node reads, each once."""
+    return iter(dict.fromkeys(filter(None, node.inputs)))
+
+
+class _Places:
+    """Where the nodes stand among all that is drawn, which begins with the inputs of the model."""
+
+    def __init__(self, nodes: Sequence[Node], inputs: Sequence[str]) -> None:
+        self._inputs = {name: place for place, name in enumerate(inputs)}
+        self._nodes = {node.key: place for place, node in enumerate(nodes, len(inputs))}
+
+    def of(self, node: Node) -> int | None:
+        """The place of a node; None where it is not drawn."""
+        return self._nodes.get(node.key)
+
+    def sources(self, graph: Graph, names: Iterator[str] | Sequence[str]) -> Iterator[int]:
+        """The places of what makes tensors, as far as that is drawn."""
+        for name in names:
+            maker = graph.producer(name)
+            place = self._inputs.get(name) if maker is None else self.of(maker)
+            if place is not None:
+                yield place
+
+
+def _scope(node: Node) -> Scope:
+    metadata = {item.key: item.value for item in node.proto.metadata_props}
+    own = tuple(plain(part, 80) for part in scope_of(node.name, node.op_type, metadata))
+    # Bodies and functions are blocks, in which their modules lie.
+    return (plain(node.graph.path, 80), *own) if node.graph.path else own
+
+
+def _colors(views: Sequence[ModelView]) -> Iterator[tuple[str, tuple[ModelView, Runtime]]]:
+    for view in views:
+        soc = view.target.soc
+        chip = f"{soc.name} " if soc is not None and len(views) > 1 else ""
+        for runtime in view.target.considered:
+            yield f"{chip}{runtime.value}", (view, runtime)
+
+
+def _border(
+    graph: Graph, op: str, name: str, block: int, sources: tuple[int, ...], colors: Colors
+) -> DrawnNode:
+    kind = graph.type_of(name)
+    made = (plain(name),)
+    element = "" if kind is None else kind.element
+    return DrawnNode(
+        "", None, plain(name), op, block, sources, made, _type(graph, name), "", element, "-" * len(colors)
+    )
+
+
+def _node(node: Node, block: int, sources: tuple[int, ...], colors: Colors, view: ModelView) -> DrawnNode:
+    return DrawnNode(
+        plain(node.graph.path),
+        node.index,
+        plain(node.name),
+        plain(node.op_type if not node.domain else f"{node.domain}.{node.op_type}"),
+        block,
+        sources,
+        tuple(plain(name) for name in node.outputs if name),
+        _type(node.graph, node.output(0)),
+        plain(", ".join(_attributes(node)), _ATTRIBUTES),
+        _precision(node, view),
+        "".join(_letter(node, *color) for color in colors.values()),
+    )
+
+
+def _type(graph: Graph, name: str) -> str:
+    kind = graph.type_of(name)
+    return "" if kind is None else plain(str(kind))
+
+
+def _attributes(node: Node) -> Iterator[str]:
+    """Each attribute that is a number, a text or a list, as `name=value`."""
+    for proto in node.proto.attribute:
+        if proto.ref_attr_name:
+            continue
+        value: Any = value_of(proto)
+        if isinstance(value, (int, float, str)):
+            yield f"{proto.name}={value}"
+        elif isinstance(value, list) and all(isinstance(item, (int, float, str)) for item in value[:32]):
+            more = ",..." if len(value) > 32 else ""
+            yield f"{proto.name}=[{','.join(map(str, value[:32]))}{more}]"
+
+
+def _precision(node: Node, view: ModelView) -> str:
+    """What the node's result comes in, and its weight where that is quantized too."""
+    kind = view.target.kind
+    found = node.graph.type_of(node.output(0))
+    if node.key in view.folded or node.op_type in QDQ:
+        return "folded"
+    if found is None or not is_float(found.data_type):
+        return "" if found is None else found.element
+    if not kind.stated:
+        return found.element
+    if not kind.quantize:
+        return f"float{kind.float_bitwidth}"
+    given = view.given.get(node.output(0))
+    if given is not None and given.is_float:
+        return f"float{given.bitwidth}"
+    act = kind.act_bitwidth if given is None else given.bitwidth
+    weight = next((name for name in node.inputs[1:2] if node.graph.constant(name) is not None), "")
+    if not weight or node.op_type not in WEIGHTED_OPS:
+        return f"a{act}"
+    own = view.given.get(weight)
+    return f"a{act}w{kind.weights_bitwidth if own is None else own.bitwidth}"
+
+
+def _letter(node: Node, view: ModelView, runtime: Runtime) -> str:
+    """One letter of `DrawnNode.placed`."""
+    if node.key in view.folded or node.key in view.branches.resolved:
+        return "-"
+    if view.model.is_function(node):
+        return {True: "n", False: "y", None: "x"}[view.is_off(node, runtime)]
+    presence = view.verdict(node, runtime).presence
+    if presence is not Presence.NO:
+        return "y" if presence is Presence.YES else "u"
+    return "x" if view.verdict(node, Runtime.CPU).presence is Presence.NO else "n"
+
+
+def _weights(view: ModelView, places: _Places) -> Iterator[DrawnWeight]:
+    bits = view.target.kind.weights_bitwidth
+    for weight in distinct(view.as_float.weights.converted()):
+        place = places.of(weight.use.node)
+        if place is None or not weight.mean_square.any():
+            continue
+        figures = (
+            channel_sqnr(weight, per_tensor_scale(weight, bits)),
+            channel_sqnr(weight, per_channel_scale(weight, bits)),
+        )
+        yield DrawnWeight(place, plain(weight.name), weight.low, weight.high, *figures)
+
+
+def _cuts(colors: Colors) -> Iterator[DrawnCuts]:
+    """Where execution changes processor, runtimes of which the same is true together."""
+    found: dict[tuple[tuple[Border, ...], tuple[str, ...]], list[str]] = {}
+    for name, (view, runtime) in colors.items():
+        if runtime is not Runtime.CPU and (made := view.partition(runtime)).borders:
+            key = (made.borders, tuple(subnet.first for subnet in made.subnets))
+            found.setdefault(key, []).append(name)
+    for (borders, firsts), names in found.items():
+        yield DrawnCuts(", ".join(names), borders, firsts)

@@ -1,0 +1,24 @@
+"""The drawing of a model that was linted; a model that cannot be drawn has findings all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from dlclint.analysis.drawing.making import draw
+from dlclint.analysis.drawing.model import Drawing
+from dlclint.analysis.view import ModelView
+from dlclint.contained.guard import step
+from dlclint.diagnostic import Diagnostic
+
+DRAWING = "drawing the model"
+
+
+def drawing(views: Sequence[ModelView], found: Iterable[Diagnostic]) -> Drawing | None:
+    """The drawing of a model for each target, with every node that a finding is at; None if that fails."""
+    places = [item.location for item in found]
+    places += [other.location for item in found for other in item.related]
+    try:
+        with step(DRAWING):
+            return draw(views, {(place.graph, place.node_index) for place in places})
+    except Exception:  # whatever is wrong with the model is told by findings
+        return None

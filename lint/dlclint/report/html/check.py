@@ -1,0 +1,136 @@
+"""Format `html` of `dlclint check`: each file's verdict, its findings, its network and its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, TextIO
+
+from dlclint.diagnostic import Severity
+from dlclint.outcome import Answer, FileOutcome, Outcome, Verdict
+from dlclint.report.chips import HEAD, chip_rows
+from dlclint.report.counts import count_line, severity_counts, unlisted_line
+from dlclint.report.html.network import Network, Texts
+from dlclint.report.html.report import report
+from dlclint.report.html.sheets import TONES, Commands, Sheet, Shown, Table, findings
+from dlclint.report.verdict_words import next_of, verdict_lines
+
+if TYPE_CHECKING:
+    from dlclint.analysis.support import RuntimeSupport
+
+_DRAWN = 40_000
+"""Nodes that one page draws, of all its files: a page of more is too large to be opened."""
+_BLOCKERS = 6
+"""Ops that are named of those that a runtime lacks; the others are counted."""
+
+
+def render(outcome: Outcome, stream: TextIO | None) -> str:
+    """The page."""
+    left = _DRAWN
+    sheets = []
+    texts = Texts()
+    for file in outcome.files:
+        count = 0 if file.drawing is None else len(file.drawing.nodes)
+        sheets.append(_sheet(file, texts, drawn=count <= left))
+        left -= count if count <= left else 0
+    verdict = "fails" if outcome.failed else "passes"
+    return report(
+        "dlclint check",
+        f"dlclint check {verdict}",
+        count_line(outcome),
+        ("verdict", "findings", "next"),
+        sheets,
+        texts,
+    )
+
+
+def _sheet(file: FileOutcome, texts: Texts, drawn: bool) -> Sheet:
+    drawing = file.drawing
+    notes = [*file.notes, *map(unlisted_line, file.unlisted), *_undrawn(file, drawn)]
+    network = Network(drawing) if drawing is not None and drawing.nodes and drawn else None
+    data: dict[str, Any] = {"findings": findings(file.diagnostics, network, texts)}
+    if network is not None:
+        better = {
+            place: row.runs
+            for row in file.precision
+            if row.runs and (place := network.of_index(row.graph, row.node_index)) is not None
+        }
+        data |= {"network": network.data(texts, better), "charts": network.charts(texts)}
+    verdict = file.verdict
+    return Sheet(
+        file.path,
+        "" if verdict is None else verdict.judged_for,
+        () if verdict is None else tuple(_answers(verdict, bool(file.chips))),
+        _commands(file),
+        tuple(_tables(file)),
+        tuple(notes),
+        ("; ".join(verdict_lines(file)), _counts(file), next_of(file)),
+        data,
+    )
+
+
+def _undrawn(file: FileOutcome, drawn: bool) -> list[str]:
+    """Why a network is not drawn, if it is not."""
+    if file.drawing is not None and file.drawing.left_out:
+        return [f"the network is not drawn: it has {file.drawing.left_out} nodes, too many for a page"]
+    return [] if drawn else [f"the network is not drawn: a page draws {_DRAWN} nodes of all its files"]
+
+
+def _counts(file: FileOutcome) -> str:
+    return severity_counts({severity: file.count(severity) for severity in Severity})
+
+
+def _answers(verdict: Verdict, several: bool) -> list[Shown]:
+    shown = [_answer("Converts", verdict.converts)]
+    if not several:
+        shown.append(_runs(verdict))
+    return [*shown, _answer("Accuracy", verdict.accuracy)]
+
+
+def _answer(label: str, answer: Answer) -> Shown:
+    lines = (answer.reason, answer.rule) if answer.rule else (answer.reason,)
+    return Shown(label, answer.word, lines, TONES.get(answer.word, ""))
+
+
+def _runs(verdict: Verdict) -> Shown:
+    """One line for all runtimes of which the same is said; the word is that of the best."""
+    if not verdict.runs:
+        return Shown("Runs", "unknown", ("it does not convert",))
+    words = [item.word for item in verdict.runs]
+    word = next(word for word in ("whole", "split", "no") if word in words)
+    lines = []
+    for (each, reason), group in groupby(verdict.runs, key=lambda item: (item.word, item.reason)):
+        no = "no: " if each == "no" else ""
+        lines.append(f"{', '.join(item.runtime for item in group)}: {no}{reason}")
+    said = {"whole": "whole", "split": "in parts", "no": "no"}[word]
+    if len(set(words)) == 1:
+        return Shown("Runs", said, tuple(lines), TONES[word])
+    return Shown("Runs", f"{said} on some", tuple(lines), "risk")
+
+
+def _commands(file: FileOutcome) -> tuple[Commands, ...]:
+    made = []
+    if file.verdict is not None and file.verdict.next:
+        made.append(Commands("Next", file.verdict.next))
+    if file.commands:
+        made.append(Commands("To make it take effect", file.commands))
+    return tuple(made)
+
+
+def _tables(file: FileOutcome) -> Iterator[Table]:
+    if file.chips:
+        yield Table("Chips", HEAD, tuple(chip_rows(file)))
+    if file.support is not None:
+        head = ("runtime", "nodes that it takes", "cuts", "DLC", "stopped by")
+        yield Table("Runtimes", head, tuple(map(_runtime, file.support.rows)))
+
+
+def _runtime(row: RuntimeSupport) -> tuple[str, ...]:
+    taken = "whole" if row.whole else f"{row.taken} of {row.total}"
+    return (row.runtime.value, taken, str(row.cuts), row.dlc, _blockers(row))
+
+
+def _blockers(row: RuntimeSupport) -> str:
+    named = [item.op if item.nodes == 1 else f"{item.op} x{item.nodes}" for item in row.blockers[:_BLOCKERS]]
+    rest = len(row.blockers) - _BLOCKERS
+    return ", ".join(named) + (f" and {rest} more" if rest > 0 else "")
