@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,6 @@ from .minimize import flaws_of, minimized
 from .surfaces import SURFACES, SWEEP, build
 
 CORPUS = Path(__file__).parent / "corpus"
-REPEATED = 16
-"""Every so many inputs one is run again: under another hash seed, native code in processes of its own."""
 _MINIMIZING = 60.0
 """Seconds for one finding."""
 
@@ -93,20 +92,23 @@ def fuzz(surface: str, values: argparse.Namespace) -> bool:
     started = time.monotonic()
     counts: Counter[str] = Counter()
     first_of: dict[str, tuple[int, Flaw]] = {}
-    digests: dict[int, str] = {}
+    earlier: dict[int, tuple[str, str]] = {}
     seen: set[str] = set()
     ran = repeated = 0
     for event in _events(surface, values):
         index = event["index"]
-        if index in digests:
+        if index in earlier:
             repeated += 1
-            other = digests.pop(index)
-            if event["digest"] != other and event["digest"] and other:
+            digest, said = earlier.pop(index)
+            if event["digest"] != digest and event["digest"] and digest:
                 event["flaws"].append(["differs", _command(build(surface, values.seed, index)), ""])
+                _tell(
+                    "\n".join(unified_diff(said.splitlines(), event["said"].splitlines(), lineterm="", n=1))
+                )
         elif index >= 0:
             ran += 1
             if _is_repeated(index - values.first, values.jobs):
-                digests[index] = event["digest"]
+                earlier[index] = event["digest"], event["said"]
         flaws = [Flaw(*parts) for parts in event["flaws"]]
         counts.update(flaw.key for flaw in flaws)
         new = [flaw for flaw in flaws if flaw.key not in seen]
@@ -141,7 +143,7 @@ def fuzz(surface: str, values: argparse.Namespace) -> bool:
 
 
 def _is_repeated(offset: int, jobs: int) -> bool:
-    return offset % (jobs * REPEATED) < jobs
+    return offset % (jobs * server.REPEATED) < jobs
 
 
 def _command(case: Case) -> str:
@@ -156,10 +158,10 @@ def _events(surface: str, values: argparse.Namespace) -> Any:
     for job in range(jobs):
         ranges = [f"near:{first + job}:{stop}:{jobs}"]
         if jobs > 1:
-            ranges.append(f"far:{first + (job + 1) % jobs}:{stop}:{jobs * REPEATED}")
+            ranges.append(f"far:{first + (job + 1) % jobs}:{stop}:{jobs * server.REPEATED}")
         tasks.append([ranges])
     if jobs == 1:
-        tasks[0].append([f"far:{first}:{stop}:{REPEATED}"])
+        tasks[0].append([f"far:{first}:{stop}:{server.REPEATED}"])
     events: queue.Queue[dict[str, Any] | None] = queue.Queue()
 
     def follow(number: int, parts: list[list[str]]) -> None:

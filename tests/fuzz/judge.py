@@ -60,10 +60,11 @@ class Flaw:
 
 @dataclass(frozen=True)
 class Judgment:
-    """The flaws of one run, and a digest of all that it said and wrote, but for the duration."""
+    """The flaws of one run, all that it said and wrote, but for the duration, and a digest of that."""
 
     flaws: tuple[Flaw, ...]
     digest: str
+    said: str
 
 
 class Stage:
@@ -122,10 +123,8 @@ class Stage:
             complained,
             *(n.encode("utf-8", "replace") + d for n, d in written),
         ]
-        digest = hashlib.sha256(
-            b"\0".join(_DURATION.sub(b"s)", part).replace(here, b".") for part in parts)
-        ).hexdigest()
-        return Judgment(tuple(flaws), digest)
+        whole = b"\0".join(_DURATION.sub(b"s)", part).replace(here, b".") for part in parts)
+        return Judgment(tuple(flaws), hashlib.sha256(whole).hexdigest(), whole.decode("utf-8", "replace"))
 
     def _read(self, stream: Any, text: Any) -> bytes:
         text.flush()

@@ -18,7 +18,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +27,8 @@ from .judge import BYTES, SECONDS, Flaw, Stage, innermost
 
 Numbered = tuple[int, Case]
 Say = Callable[[dict[str, Any]], None]
+REPEATED = 16
+"""Every so many inputs one is run again: under another hash seed, native code in processes of its own."""
 RECYCLED = 2000
 """Inputs after which a child makes room for a new one, so that no leak is taken for an input's cost."""
 _SCALE = 1 if sys.platform == "darwin" else 1024
@@ -78,8 +80,14 @@ def _import_all() -> None:
         return
 
 
-def serve(cases: Iterable[Numbered], say: Say, seconds: float = SECONDS, near: bool = False) -> None:
-    """Run all cases in children; `say` gets an event for each.
+def serve(
+    cases: Iterable[Numbered],
+    say: Say,
+    seconds: float = SECONDS,
+    near: bool = False,
+    quoted: Container[int] = (),
+) -> None:
+    """Run all cases in children; `say` gets an event for each, with what it said for those that are `quoted`.
 
     With `near`, commands do not start the processes of their own in which native code may die, which
     takes most of the time: what then goes wrong is run again as a user would run it, and that counts.
@@ -92,19 +100,21 @@ def serve(cases: Iterable[Numbered], say: Say, seconds: float = SECONDS, near: b
             if not waiting:
                 return
         if not near:
-            del waiting[: _child(waiting, say, seconds)]
+            del waiting[: _child(waiting, say, seconds, quoted=quoted)]
             continue
         events: list[dict[str, Any]] = []
-        done = _child(waiting, events.append, _NEAR_SECONDS, True)
+        done = _child(waiting, events.append, _NEAR_SECONDS, True, quoted)
         for case, event in zip(waiting[:done], events, strict=True):
             if event["flaws"]:
-                _child([case], say, seconds)
+                _child([case], say, seconds, quoted=quoted)
             else:
                 say(event)
         del waiting[:done]
 
 
-def _child(cases: list[Numbered], say: Say, seconds: float, near: bool = False) -> int:
+def _child(
+    cases: list[Numbered], say: Say, seconds: float, near: bool = False, quoted: Container[int] = ()
+) -> int:
     """Fork a child over the cases; returns how many are dealt with."""
     reading, writing = os.pipe()
     sys.stdout.flush()
@@ -116,7 +126,7 @@ def _child(cases: list[Numbered], say: Say, seconds: float, near: bool = False) 
         os.setpgid(0, 0)
         if near:
             _stay_near()
-        _work(cases, writing, stage, trace, seconds)
+        _work(cases, writing, stage, trace, seconds, quoted)
     os.close(writing)
     dealt, begun, slow = 0, False, False
     with os.fdopen(reading, "rb", buffering=0) as stream:
@@ -141,7 +151,7 @@ def _child(cases: list[Numbered], say: Say, seconds: float, near: bool = False) 
         dealt += 1
         trace.seek(0)
         text = trace.read().decode("utf-8", "replace")
-        say(_event(index, "", [_death(status, slow, text)]))
+        say(_event(index, "", [_death(status, slow, text)], ""))
     trace.close()
     return dealt
 
@@ -217,11 +227,19 @@ def _death(status: int, slow: bool, trace: str) -> Flaw:
     return Flaw("death", f"exit {os.waitstatus_to_exitcode(status)} in {where}", trace[:3000])
 
 
-def _event(index: int, digest: str, flaws: Iterable[Flaw]) -> dict[str, Any]:
-    return {"index": index, "digest": digest, "flaws": [[f.kind, f.cause, f.detail] for f in flaws]}
+def _event(index: int, digest: str, flaws: Iterable[Flaw], said: str) -> dict[str, Any]:
+    told = [[f.kind, f.cause, f.detail] for f in flaws]
+    return {"index": index, "digest": digest, "flaws": told, "said": said}
 
 
-def _work(cases: list[Numbered], writing: int, stage: Stage, trace: IO[bytes], seconds: float) -> None:
+def _work(
+    cases: list[Numbered],
+    writing: int,
+    stage: Stage,
+    trace: IO[bytes],
+    seconds: float,
+    quoted: Container[int],
+) -> None:
     """In the child: run the cases and say so; never returns."""
     try:
         _limit()
@@ -239,7 +257,8 @@ def _work(cases: list[Numbered], writing: int, stage: Stage, trace: IO[bytes], s
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _SCALE
             if peak > BYTES:
                 flaws.append(Flaw("memory", case.arguments[0], f"{peak >> 20} MiB"))
-            os.write(writing, json.dumps(_event(index, judged.digest, flaws)).encode() + b"\n")
+            said = judged.said if index in quoted else ""
+            _write(writing, json.dumps(_event(index, judged.digest, flaws, said)).encode() + b"\n")
             if peak > BYTES or spent > seconds:
                 break  # what is left goes to a child that starts small
         os._exit(0)
@@ -249,6 +268,11 @@ def _work(cases: list[Numbered], writing: int, stage: Stage, trace: IO[bytes], s
         trace.write(traceback.format_exc().encode())
         trace.flush()
         os._exit(99)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 def _limit() -> None:
@@ -287,7 +311,8 @@ def main() -> None:
     for text in values.ranges:
         way, _, bounds = text.partition(":")
         numbers = range(*map(int, bounds.split(":")))
-        serve(numbered(values.surface, values.seed, numbers), say, near=way == "near")
+        quoted = numbers[::REPEATED] if way == "near" else numbers
+        serve(numbered(values.surface, values.seed, numbers), say, near=way == "near", quoted=quoted)
 
 
 if __name__ == "__main__":

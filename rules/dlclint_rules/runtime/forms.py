@@ -191,7 +191,11 @@ def _dropped(node: Node, kernel: list[int], sizes: tuple[int, ...], padded: list
     pads = node.attribute("pads") or [0] * (2 * count)
     strides = node.attribute("strides") or [1] * count
     dilations = node.attribute("dilations") or [1] * count
-    if len(strides) != count or len(dilations) != count or min(*strides, *dilations, *kernel) < 1:
+    if (
+        len(strides) != count
+        or len(dilations) != count
+        or min((*strides, *dilations, *kernel), default=0) < 1
+    ):
         return []
     axes = []
     for axis, window in enumerate(kernel):
