@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import onnx
 
 from dlclint.analysis.batch import Batch
 from dlclint.model.dimensions import Dimensions
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.op_facts import MOVES_ONE
 from dlclint.model.tensors import Array
-from dlclint.model.types import Dim, TensorType
+from dlclint.model.types import Dim, TensorType, numpy_type
 from dlclint_schemas.record import record
 
 Feed = Mapping[str, Array]
@@ -170,10 +169,7 @@ class _Draw:
     kind: str
 
     def values(self, graph: Graph, name: str, found: TensorType, shape: list[int]) -> Array:
-        try:
-            dtype = onnx.helper.tensor_dtype_to_np_dtype(found.data_type)
-        except (KeyError, ValueError):
-            dtype = np.dtype(object)
+        dtype = numpy_type(found.data_type) or np.dtype(object)
         if min(shape, default=1) < 0:
             raise NoFeed(f"input {name!r} has a negative dimension")
         if dtype.kind == "b":

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import onnx
+
+if TYPE_CHECKING:
+    import numpy as np
 
 from dlclint_schemas.record import record
 
@@ -25,15 +29,21 @@ _PACKED = {
 """Bits of the types that lie packed in raw data, as far as the installed onnx knows them."""
 
 
+def numpy_type(data_type: int) -> np.dtype[Any] | None:
+    """The type that numpy holds such elements in; None for a number that onnx gives no type."""
+    try:
+        found: np.dtype[Any] = onnx.helper.tensor_dtype_to_np_dtype(data_type)
+    except (KeyError, ValueError, TypeError):
+        return None
+    return found
+
+
 def bits_per_element(data_type: int) -> int:
     """Bits that one element takes in raw data; 0 for strings and unknown types."""
     if data_type in _PACKED:
         return _PACKED[data_type]
-    try:
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(data_type)
-    except (KeyError, ValueError, TypeError):
-        return 0
-    return 0 if dtype.kind == "O" else dtype.itemsize * 8
+    dtype = numpy_type(data_type)
+    return 0 if dtype is None or dtype.kind == "O" else dtype.itemsize * 8
 
 
 def is_float(data_type: int) -> bool:

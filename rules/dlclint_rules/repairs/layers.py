@@ -22,6 +22,7 @@ from dlclint.model.edits import (
 )
 from dlclint.model.graph import Node
 from dlclint.model.tensors import Array, Produced, Tensor, Unavailable
+from dlclint.model.types import numpy_type
 
 _STRIP = 64 << 20
 """Bytes of a transposed weight that are put together at once."""
@@ -98,7 +99,8 @@ def gemm_of_activations(node: Node) -> Fix | None:
     graph = node.graph
     opset = graph.opset("")
     kind = graph.type_of(node.outputs[0])
-    if graph.is_function or opset is None or opset < 7 or kind is None:
+    dtype = None if kind is None else numpy_type(kind.data_type)
+    if graph.is_function or opset is None or opset < 7 or dtype is None:
         return None
 
     def edits() -> Iterator[Edit]:
@@ -120,7 +122,6 @@ def gemm_of_activations(node: Node) -> Fix | None:
             if node.attribute(attribute):
                 ends[place] = step("Transpose", ends[place], perm=[1, 0])
         last = step("MatMul", *ends)
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.data_type)
         bias = node.input(2)
         for attribute in ("alpha", "beta"):
             factor = node.attribute(attribute, 1.0)

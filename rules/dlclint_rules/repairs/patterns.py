@@ -19,6 +19,7 @@ from dlclint.diagnostic import Safety
 from dlclint.fix import Fix
 from dlclint.model.constants import add_constant, fresh_name
 from dlclint.model.edits import Edit, ReplaceNodes
+from dlclint.model.types import numpy_type
 
 
 def rewritten(match: Computed) -> Fix | None:
@@ -26,9 +27,9 @@ def rewritten(match: Computed) -> Fix | None:
     graph, last = match.last.graph, match.last
     kind = graph.type_of(last.outputs[0]) or graph.type_of(match.source)
     opset = graph.opset("")
-    if kind is None or opset is None:
+    dtype = None if kind is None else numpy_type(kind.data_type)
+    if dtype is None or opset is None:
         return None
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.data_type)
 
     def edits() -> Iterator[Edit]:
         made: list[onnx.NodeProto] = []

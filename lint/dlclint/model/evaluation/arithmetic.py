@@ -107,14 +107,11 @@ def _reciprocal(value: Array) -> Array:
 
 def _cast(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     # Imported here because rules on override files use this module, and a file alone needs no onnx.
-    import onnx
+    from dlclint.model.types import numpy_type
 
     value, to = numeric(given(inputs, 0)), node.attribute("to")
-    try:
-        wanted = onnx.helper.tensor_dtype_to_np_dtype(to)
-    except (KeyError, TypeError, ValueError):
-        raise Unknown from None
-    if not is_native(wanted):
+    wanted = numpy_type(to)
+    if wanted is None or not is_native(wanted):
         raise Unknown
     if value.dtype.kind == "f" and wanted.kind in "iu":
         limits = np.iinfo(wanted)

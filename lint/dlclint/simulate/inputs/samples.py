@@ -7,12 +7,11 @@ from dataclasses import field
 from typing import Any
 
 import numpy as np
-import onnx
 
 from dlclint.diagnostic import counted, plain
 from dlclint.model.graph import Graph
 from dlclint.model.tensors import Array
-from dlclint.model.types import TensorType
+from dlclint.model.types import TensorType, numpy_type
 from dlclint_schemas.record import record
 
 Sample = Mapping[str, Array]
@@ -69,10 +68,7 @@ def dtype_of(kind: TensorType) -> np.dtype[Any]:
     Raises:
         BadInput: it has none.
     """
-    try:
-        found = onnx.helper.tensor_dtype_to_np_dtype(kind.data_type)
-    except (KeyError, ValueError):
-        found = np.dtype(object)
+    found = numpy_type(kind.data_type) or np.dtype(object)
     if found.kind not in "fiub":
         raise BadInput(f"inputs of type {kind} are not supported")
     return found
