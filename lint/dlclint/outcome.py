@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,6 +153,9 @@ class FileOutcome:
     """Files besides the job's own that the result rests on; None: it rests on more than files."""
     drawing: Drawing | None = None
     """Present where a report is going to draw the model."""
+    pins: tuple[tuple[str, str], ...] = ()
+    """Of a file that lies elsewhere: what pins it and each file that was looked for beside it ("": it is not
+    there), by their paths from its folder; empty where their server does not say."""
 
     def from_severity(self, lowest: Severity) -> FileOutcome:
         """The same with findings from a severity on; the others are counted all the same."""
@@ -191,6 +194,14 @@ class FileOutcome:
         listed = sum(item.severity is severity for item in self.diagnostics)
         counted_only = (*self.unlisted, *self.hidden)
         return listed + sum(item.count for item in counted_only if item.severity is severity)
+
+
+def changed(
+    files: Sequence[FileOutcome], change: Callable[[FileOutcome], FileOutcome]
+) -> Sequence[FileOutcome]:
+    """Outcomes of files changed: at once, or those that lie on disk when they are read."""
+    later: Sequence[FileOutcome] | None = getattr(files, "changed", lambda _: None)(change)
+    return tuple(map(change, files)) if later is None else later
 
 
 @record

@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ from onnx import TensorProto, helper, numpy_helper, parser
 
 from dlclint.cli.main import main
 from dlclint.engine import cache as caching
+from dlclint.engine import entries as keeping
 from dlclint.engine import run as running
 from dlclint.engine.cache import Cache
+from dlclint.engine.entries import entry_of
 from dlclint.engine.job import Job
 from dlclint.outcome import FileOutcome
 
@@ -89,7 +92,7 @@ def test_an_unchanged_file_is_not_opened(
 ) -> None:
     job = Job(folder / "m.onnx")
     first = found(job, cache)
-    monkeypatch.setattr(caching, "_state", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr(keeping, "state_of", lambda path: pytest.fail(f"{path} was read"))
     assert found(job, cache) == first
     assert linted == [folder / "m.onnx"]
 
@@ -137,9 +140,9 @@ def test_the_code_of_rules_counts(folder: Path, cache: Cache, monkeypatch: pytes
     job = Job(folder / "m.onnx")
     found(job, cache)
     assert cache.find(job) is not None
-    monkeypatch.setattr(caching, "fingerprint", lambda: "of another version")
+    monkeypatch.setattr(keeping, "fingerprint", lambda: "of another version")
     assert cache.find(job) is None
-    assert len(caching._code("dlclint_rules")) > 20
+    assert len(keeping._code("dlclint_rules")) > 20
 
 
 def external(path: Path, value: float) -> None:
@@ -235,17 +238,14 @@ def test_no_entry_is_trusted(
 def test_what_did_not_finish_is_not_kept(folder: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     job = Job(folder / "m.onnx")
     outcome = running.lint(job)
-    cache.keep(job, caching.FileOutcome(**{**fields(outcome), "read": None}), time.time_ns())
+    cache.keep(job, entry_of(job, replace(outcome, read=None), time.time_ns()))
     crashed = running.lint(Job(folder / "m.onnx"))
-    monkeypatch.setattr(caching, "CRASHED", crashed.diagnostics[0].rule)
-    cache.keep(job, outcome, time.time_ns())
+    monkeypatch.setattr(keeping, "CRASHED", crashed.diagnostics[0].rule)
+    cache.keep(job, entry_of(job, outcome, time.time_ns()))
     monkeypatch.undo()
-    cache.keep(job, outcome, (folder / "m.onnx").stat().st_mtime_ns - 1)  # changed since the run began
+    changed = (folder / "m.onnx").stat().st_mtime_ns
+    cache.keep(job, entry_of(job, outcome, changed - 1))  # changed since the run began
     assert entries(folder) == []
-
-
-def fields(outcome: FileOutcome) -> dict[str, object]:
-    return {name: getattr(outcome, name) for name in outcome.__slots__}
 
 
 def test_folders_of_others_are_left_alone(

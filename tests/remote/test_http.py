@@ -384,3 +384,28 @@ def test_what_served_counts(root: Path) -> None:
     assert sorted((offset, len(data)) for offset, data in taken) == [(200, 50), (900, 100)]
     assert opened.traffic.requests == len(served.requests) == 2
     assert opened.traffic.bytes == served.sent
+
+
+def test_a_run_goes_on_with_what_has_not_changed(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b", "c"):
+        layered(root / f"{name}.onnx", layers=2)
+    command = ["check", "--isolated", "--no-weights", "--format", "json", "--results", str(tmp_path / "kept")]
+    with serving(root) as served:
+        main([*command, f"{served.url}/"])
+        first = capsys.readouterr().out
+        layered(root / "b.onnx", layers=3)
+        served.requests.clear()
+        main([*command, "--resume", f"{served.url}/"])
+        told = capsys.readouterr()
+        assert told.err == "dlclint: 2 files of 3 unchanged\n"
+        assert [one for one in served.requests if "a.onnx" in one] == ["GET /a.onnx"]  # its ETag
+        (root / "c.encodings").write_text('{"activation_encodings": {}, "param_encodings": {}}')
+        main([*command, "--resume", f"{served.url}/"])
+        assert capsys.readouterr().err == "dlclint: 2 files of 4 unchanged\n"
+        served.etag = lambda _: ""
+        main([*command, "--resume", f"{served.url}/"])
+        assert capsys.readouterr().err == "dlclint: 0 files of 4 unchanged\n"
+    before, after = json.loads(first)["files"], json.loads(told.out)["files"]
+    assert before[0] == after[0] and before[2] == after[2] and before[1] != after[1]

@@ -10,13 +10,14 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dlclint.chains import in_order
 from dlclint.cli.errors import UsageError
 from dlclint.diagnostic import Diagnostic, counted, plain
-from dlclint.outcome import FileOutcome
+from dlclint.outcome import FileOutcome, changed
 from dlclint.report.fingerprints import fingerprints
 from dlclint.writing import write_whole
 
@@ -52,7 +53,7 @@ def write_baseline(path: Path, files: Sequence[FileOutcome]) -> str:
     return f"dlclint: wrote {counted(len(made), 'finding')} to {plain(str(path))}"
 
 
-def without_known(path: Path, files: Sequence[FileOutcome]) -> list[FileOutcome]:
+def without_known(path: Path, files: Sequence[FileOutcome]) -> Sequence[FileOutcome]:
     """The outcomes without the findings that the file knows; how many these are is noted.
 
     Raises:
@@ -61,18 +62,23 @@ def without_known(path: Path, files: Sequence[FileOutcome]) -> list[FileOutcome]
     folder = path.absolute().parent
     rows = _rows(path)
     known = {row["fingerprint"] for row in rows}
-    made, met = [], set()
+    met: set[str] = set()
+    linted: set[str] = set()
     for file in files:
-        marked = list(_marked(file, folder))
-        met |= {mark for _, mark in marked} & known
-        new = in_order(item for item, mark in marked if mark not in known)
-        made.append(replace(file, diagnostics=new, baselined=len(marked) - len(new)))
-    linted = {_relative(file.path, folder) for file in files}
+        met |= {mark for _, mark in _marked(file, folder)} & known
+        linted.add(_relative(file.path, folder))
     gone = sum(row["file"] in linted and row["fingerprint"] not in met for row in rows)
-    if gone and made:
-        note = f"gone since the baseline: {counted(gone, 'finding')}; --write-baseline writes it anew"
-        made[0] = replace(made[0], notes=(*made[0].notes, note))
-    return made
+    note = f"gone since the baseline: {counted(gone, 'finding')}; --write-baseline writes it anew"
+    first = files[0].path if gone and files else ""
+    return changed(files, partial(_new, folder=folder, known=frozenset(known), first=first, note=note))
+
+
+def _new(file: FileOutcome, folder: Path, known: frozenset[str], first: str, note: str) -> FileOutcome:
+    """A file's outcome without what is known; the note goes to the first file."""
+    marked = list(_marked(file, folder))
+    new = in_order(item for item, mark in marked if mark not in known)
+    notes = (*file.notes, note) if file.path == first else file.notes
+    return replace(file, diagnostics=new, baselined=len(marked) - len(new), notes=notes)
 
 
 def _relative(path: str, folder: Path) -> str:

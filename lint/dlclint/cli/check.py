@@ -6,9 +6,11 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dlclint.cli.apart import Rest
 from dlclint.cli.errors import UsageError
@@ -19,10 +21,11 @@ from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, GROUP
 from dlclint.engine.run import run
 from dlclint.model.formats import is_lfs_pointer
-from dlclint.outcome import Outcome
+from dlclint.outcome import FileOutcome, Outcome, changed
 from dlclint.own_rules import CONFIRM_DOCS, OWN_DOCS
 from dlclint.report.progress import with_progress
 from dlclint.report.render import DRAWN, FORMATS
+from dlclint.rule import Rule
 from dlclint.version import __version__
 
 if TYPE_CHECKING:
@@ -47,6 +50,11 @@ def check(given: argparse.Namespace) -> int | Rest:
     files_named = [path for path in (given.output, *(path for _, path in reports)) if path is not None]
     if len(set(files_named)) < len(files_named):
         raise UsageError("two reports go to one file; name another for each format")
+    if given.on or given.results or given.resume:
+        # Imported here because most runs are on one machine and keep no results.
+        from dlclint.cli.many import refuse_unusable
+
+        refuse_unusable(given)
     config = config_of(given)
     problems: list[str] = []
     jobs = list(jobs_of(given, config, listed(given.select), listed(given.ignore), problems))
@@ -79,9 +87,37 @@ def check(given: argparse.Namespace) -> int | Rest:
         guard(output, Output.REPORT, inputs_of(given, jobs), given.overwrite)
     if given.jobs is not None and given.jobs < 1:
         raise UsageError(f"--jobs {given.jobs}: give a number of at least 1")
-    files = list(with_progress(run(jobs, given.jobs or os.cpu_count() or 1, _cache(given)), len(jobs)))
+    plan = _Plan(given, config, jobs, rules, known, reports, bool(problems), started)
+    if not (given.on or given.results):
+        workers = given.jobs or os.cpu_count() or 1
+        return _reported(plan, list(with_progress(run(jobs, workers, _cache(given)), len(jobs))))
+    # Imported here as above.
+    from dlclint.cli.many import linted, scratch_of
+
+    with scratch_of(given) as scratch:
+        return _reported(plan, linted(given, jobs, scratch), scratch)
+
+
+class _Plan(NamedTuple):
+    """What a run is to do, and since when it does."""
+
+    given: argparse.Namespace
+    config: Config
+    jobs: list[Job]
+    rules: tuple[Rule, ...]
+    known: Path | None
+    """The baseline."""
+    reports: list[tuple[str, str]]
+    partial: bool
+    """Whether a path could not be followed."""
+    started: float
+
+
+def _reported(plan: _Plan, files: Sequence[FileOutcome], scratch: Path | None = None) -> Rest:
+    """What is to be reported of the files; `scratch` goes when it is."""
+    given, jobs, known = plan.given, plan.jobs, plan.known
     refuse_unknown(files)
-    docs = {rule.id: rule.page for rule in rules}
+    docs = {rule.id: rule.page for rule in plan.rules}
     if {item.rule for file in files for item in file.diagnostics} - docs.keys() - OWN_DOCS.keys():
         # A model that carries encodings is judged by the rules on override files too.
         docs |= {rule.id: rule.page for rule in rules_of_jobs(jobs, (GROUP, ENCODINGS_GROUP))}
@@ -98,19 +134,19 @@ def check(given: argparse.Namespace) -> int | Rest:
         if given.write_baseline:
             print(write_baseline(known, files), file=sys.stderr)
         files = without_known(known, files)
-    fail_on = given.fail_on or config.fail_on or "error"
+    fail_on = given.fail_on or plan.config.fail_on or "error"
     lowest = Severity(given.min_severity)
     outcome = Outcome(
         __version__,
-        tuple(file.from_severity(lowest) for file in files),
+        changed(files, partial(FileOutcome.from_severity, lowest=lowest)),
         None if fail_on == "never" else Severity(fail_on),
         docs,
-        time.perf_counter() - started,
+        time.perf_counter() - plan.started,
         given.all,
         given.quiet,
     )
     command = "statistics" if given.statistics else "check"
-    wanted = (command, outcome, reports, given.format, given.output, bool(problems))
+    wanted = (command, outcome, plan.reports, given.format, given.output, plan.partial, scratch)
     return Rest("dlclint.cli.reporting:write", wanted)
 
 

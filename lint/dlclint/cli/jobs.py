@@ -225,9 +225,9 @@ def refuse_unknown(files: Sequence[FileOutcome]) -> None:
     Raises:
         UsageError: it does.
     """
-    models = [file for file in files if file.kind == "model"] or files
-    found = [file.diagnostics for file in models]
-    if any(item.rule == UNKNOWN_NAME for diagnostics in found for item in diagnostics):
+    if any(item.rule == UNKNOWN_NAME for file in files for item in file.diagnostics):
+        models = [file for file in files if file.kind == "model"] or files
+        found = [file.diagnostics for file in models]
         # Imported here because names are seldom wrong.
         from dlclint.engine.names import refused
 

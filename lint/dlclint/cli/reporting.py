@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from dlclint.cli.output import deliver
 from dlclint.outcome import Outcome
@@ -28,6 +29,7 @@ def write(
     form: str,
     output: str | None,
     partial: bool,
+    scratch: Path | None,
 ) -> int:
     """Write the further reports (format and file) and the main one; returns the exit status.
 
@@ -38,11 +40,19 @@ def write(
         form: the format of the main report.
         output: its file; None for standard output.
         partial: whether a path could not be followed, which was said.
+        scratch: a folder that holds what is reported, and is removed then.
 
     Raises:
         UsageError: a file cannot be written.
     """
-    for other, path in reports:
-        deliver(pieces("check", other, outcome, None), path)
-    deliver(pieces(command, form, outcome, sys.stdout if output is None else None), output)
-    return 2 if partial else 1 if outcome.failed else 0
+    try:
+        for other, path in reports:
+            deliver(pieces("check", other, outcome, None), path)
+        deliver(pieces(command, form, outcome, sys.stdout if output is None else None), output)
+        return 2 if partial else 1 if outcome.failed else 0
+    finally:
+        if scratch is not None:
+            # Imported here because most runs have no such folder.
+            import shutil
+
+            shutil.rmtree(scratch, ignore_errors=True)

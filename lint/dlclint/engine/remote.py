@@ -29,7 +29,7 @@ def lint_remote(job: Job, lint: Callable[[Job], FileOutcome]) -> FileOutcome:
                 image.reader.verify()
                 if image.problem is not None:
                     raise image.problem
-            return replace(outcome, notes=(*outcome.notes, *_notes(folder)))
+            return replace(outcome, notes=(*outcome.notes, *_notes(folder)), read=(), pins=_pins(folder))
     except RemoteError as error:
         return refused(job, Unreadable(error.message, error.help))
 
@@ -54,6 +54,15 @@ def _image(folder: Folder, url: str) -> Image:
     if image is None:
         raise RemoteError(f"{urls.shown(url)} does not exist", "check the address")
     return image
+
+
+def _pins(folder: Folder) -> tuple[tuple[str, str], ...]:
+    """See `FileOutcome.pins`."""
+    found = tuple(
+        (path.relative_to(folder.path).as_posix(), "" if image is None else image.reader.mark)
+        for path, image in sorted(folder.images.items())
+    )
+    return found if all(image.reader.mark for image in folder.all) else ()
 
 
 def _notes(folder: Folder) -> list[str]:

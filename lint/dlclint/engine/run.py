@@ -23,15 +23,18 @@ def run(jobs: Sequence[Job], workers: int, cache: Cache | None = None) -> Iterat
     if cache is None:
         yield from _linted(jobs, workers)
         return
+    # Imported here because with --no-cache it is not needed.
+    from dlclint.engine.entries import entry_of
+
     known = {number: found for number, job in enumerate(jobs) if (found := cache.find(job)) is not None}
     started = time.time_ns()
     linted = _linted([job for number, job in enumerate(jobs) if number not in known], workers)
     for number, job in enumerate(jobs):
         if number in known:
-            yield known[number]
+            yield known[number].outcome
         else:
             outcome = next(linted)
-            cache.keep(job, outcome, started)
+            cache.keep(job, entry_of(job, outcome, started))
             yield outcome
 
 
@@ -50,10 +53,11 @@ def _linted(jobs: Sequence[Job], workers: int) -> Iterator[FileOutcome]:
 
     replies = each(lint, [(job,) for job in jobs], workers)
     for job, reply in zip(jobs, replies, strict=True):
-        yield _outcome(job, reply)
+        yield outcome_of(job, reply)
 
 
-def _outcome(job: Job, reply: Reply | Died) -> FileOutcome:
+def outcome_of(job: Job, reply: Reply | Died) -> FileOutcome:
+    """What a worker came to; of one that died, the finding that says so."""
     # Imported here because it is needed for deaths alone.
     from dlclint.contained.deaths import Died
     from dlclint.engine.rules import Findings, crashed, finish

@@ -57,6 +57,11 @@ class HttpReader:
         self._run(self._open(head))
 
     @property
+    def mark(self) -> str:
+        """See `Reader.mark`."""
+        return f"{self.size} {' '.join(self._pin)}" if self._pin is not None and any(self._pin) else ""
+
+    @property
     def near(self) -> int:
         """See `Reader.near`; a range more in a request costs some hundred bytes."""
         return REQUEST if self._several is False else 4 << 10

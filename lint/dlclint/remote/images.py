@@ -18,6 +18,8 @@ from dlclint.remote.reader import LARGEST_WHOLE
 if TYPE_CHECKING:
     from dlclint.remote.reader import Reader
 
+PREFIX = "dlclint-remote-"
+"""How the names of folders begin that hold images."""
 BLOCK = 1 << 12
 """Bytes that are there or not as one."""
 HEAD = 256 << 10
@@ -118,7 +120,7 @@ class Folder:
         import tempfile
 
         self.url = url
-        self.path = Path(tempfile.mkdtemp(prefix="dlclint-remote-")).resolve()
+        self.path = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
         self.images: dict[Path, Image | None] = {}
         self._lock = threading.RLock()
 
@@ -232,8 +234,8 @@ def _joined(ranges: Sequence[tuple[int, int]], near: int) -> list[tuple[int, int
     return joined
 
 
-def remove_dead(older: float = 86400.0) -> None:
-    """Remove the folders that killed runs left behind a day ago or longer."""
+def remove_dead(prefix: str = PREFIX, older: float = 86400.0) -> None:
+    """Remove the temporary folders, by how their names begin, that killed runs left a day ago or longer."""
     # Imported here because models at hand need none of it.
     import os
     import shutil
@@ -241,7 +243,7 @@ def remove_dead(older: float = 86400.0) -> None:
     import time
 
     limit = time.time() - older
-    for path in Path(tempfile.gettempdir()).glob("dlclint-remote-*"):
+    for path in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         try:
             if path.is_dir() and path.stat().st_mtime < limit and path.stat().st_uid == os.getuid():
                 shutil.rmtree(path, ignore_errors=True)

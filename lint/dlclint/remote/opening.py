@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import PurePosixPath
 
 from dlclint.remote import urls
-from dlclint.remote.errors import RemoteError
+from dlclint.remote.errors import NotThere, RemoteError
 from dlclint.remote.reader import Reader
 
 TIMEOUT = "DLCLINT_REMOTE_TIMEOUT"
@@ -65,6 +66,18 @@ def opened(url: str, head: int, limit: float | None = None) -> Reader:
         return StoreReader(url, head, limit)
     except ImportError as error:
         raise not_installed(scheme, error) from None
+
+
+def is_pinned(url: str, relative: str, mark: str) -> bool:
+    """Whether a file beside another is as it was: its reader's `mark`, or not there where that is ""."""
+    try:
+        reader = opened(urls.beside(url, PurePosixPath(relative)), 1)
+    except NotThere:
+        return not mark
+    except RemoteError:
+        return False
+    reader.close()
+    return bool(mark) and reader.mark == mark
 
 
 def not_installed(scheme: str, error: ImportError) -> RemoteError:

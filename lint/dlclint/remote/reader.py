@@ -40,6 +40,10 @@ class Reader(Protocol):
     """What the reader of a report should know of how it was read; "" for nothing."""
 
     @property
+    def mark(self) -> str:
+        """What tells this version of the file from the next; "" where its server says nothing that does."""
+
+    @property
     def near(self) -> int:
         """Bytes between two ranges that are read with them, because another request costs more."""
 

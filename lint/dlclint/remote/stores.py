@@ -39,6 +39,11 @@ class StoreReader:
             self.read([(0, min(head, self.size))], lambda offset, data: self.first.append((offset, data)))
 
     @property
+    def mark(self) -> str:
+        """See `Reader.mark`."""
+        return f"{self.size} {' '.join(self._pin)}" if any(self._pin) else ""
+
+    @property
     def near(self) -> int:
         """See `Reader.near`."""
         return REQUEST

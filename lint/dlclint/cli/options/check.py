@@ -76,6 +76,34 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     configuration.add_argument(
         "--no-cache", action="store_true", help="read every file again, and keep no result for the next run"
     )
+    many = check.add_argument_group("many files")
+    many.add_argument(
+        "--on",
+        metavar="CLUSTER",
+        help="lint on a Dask cluster: dask://HOST:PORT of its scheduler, or dask for one on this machine",
+    )
+    many.add_argument(
+        "--results",
+        metavar="DIR",
+        help="keep each result in a folder as it arrives (`dlclint zoo` sums them up)",
+    )
+    many.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the results in that folder: what is unchanged is not linted again",
+    )
+    many.add_argument(
+        "--shard",
+        metavar="K/N",
+        help="lint the K-th of N parts of the files, such as 1/4, for a matrix of CI jobs",
+    )
+    many.add_argument(
+        "-j",
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="files linted at once (default: as many as there are processors)",
+    )
     output = check.add_argument_group("output")
     output.add_argument("--format", choices=FORMATS["check"], default="rich", help="default: rich")
     output.add_argument(
@@ -106,16 +134,4 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         action="store_true",
         help="list every finding, place and consequence; else groups are folded, and those of one rule "
         "beyond 1,000 in a file only counted",
-    )
-    output.add_argument(
-        "--shard",
-        metavar="K/N",
-        help="lint the K-th of N parts of the files, such as 1/4, for a matrix of CI jobs",
-    )
-    output.add_argument(
-        "-j",
-        "--jobs",
-        type=int,
-        metavar="N",
-        help="files linted at once (default: as many as there are processors)",
     )

@@ -1,0 +1,88 @@
+"""`dlclint check` with `--on` or `--results`: where files are linted, and where results are kept."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from dlclint.cli.errors import UsageError
+from dlclint.diagnostic import counted, plain
+from dlclint.engine.cluster import LOCAL, SCHEME, Cluster, ClusterError
+from dlclint.engine.job import Job
+from dlclint.engine.keeping import Asking, here
+from dlclint.engine.results import NoResults, Results, Stored
+from dlclint.remote.images import remove_dead
+from dlclint.report.progress import with_progress
+
+_PREFIX = "dlclint-results-"
+"""How the names of folders begin that hold the results of a run that is not to keep any."""
+
+
+def refuse_unusable(given: argparse.Namespace) -> None:
+    """Stop at options that do not go together, before anything is read.
+
+    Raises:
+        UsageError: they do not.
+    """
+    if given.resume and not given.results:
+        raise UsageError("--resume goes with --results, which names the folder to go on from")
+    if not given.on:
+        return
+    if given.on != LOCAL and not (given.on.startswith(SCHEME) and given.on != SCHEME):
+        raise UsageError(f"--on {plain(given.on)}: give dask for a local cluster, or dask://HOST:PORT")
+    if given.confirm:
+        raise UsageError("--confirm asks the backend of this machine; leave out --on")
+    if given.on != LOCAL and given.jobs is not None:
+        raise UsageError("--jobs goes with --on dask; another cluster has the workers that it has")
+
+
+@contextmanager
+def scratch_of(given: argparse.Namespace) -> Iterator[Path | None]:
+    """A folder for results that are not to be kept, which stays if the block ends well; else None."""
+    if given.results:
+        yield None
+        return
+    remove_dead(_PREFIX)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def linted(given: argparse.Namespace, jobs: Sequence[Job], scratch: Path | None) -> Stored:
+    """Lint jobs, with results in the folder that was named, or in `scratch`.
+
+    Raises:
+        UsageError: the cluster or the folder cannot be used.
+    """
+    folder = scratch or Path(given.results)
+    workers = given.jobs or os.cpu_count() or 1
+    again = 0
+    try:
+        with Results(folder, jobs, bool(given.results), given.resume) as results:
+            asking = Asking(jobs, results, not given.no_cache)
+            with Cluster(given.on, workers) if given.on else nullcontext() as cluster:
+                arriving = here(asking, workers) if cluster is None else cluster.linted(asking)
+                for number, body in with_progress(arriving, len(jobs)):
+                    results.keep(number, body)
+                    again += body is None
+    except ClusterError as problem:
+        more = f"; --results {plain(str(folder))} --resume goes on" if given.results else ""
+        raise UsageError(f"--on {plain(given.on)}: {problem}{more}") from None
+    except NoResults as problem:
+        raise UsageError(f"--results {plain(str(folder))}: {problem}") from None
+    except OSError as problem:
+        if not given.results or problem.filename is None:
+            raise
+        raise UsageError(f"--results {plain(str(folder))}: {problem.strerror or problem}") from None
+    if given.resume:
+        print(f"dlclint: {counted(again, 'file')} of {len(jobs)} unchanged", file=sys.stderr)
+    return results.stored

@@ -1,0 +1,81 @@
+"""Linting very many files, here or on a cluster, with results kept on disk as they arrive."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+
+from dlclint.contained.deaths import Died
+from dlclint.contained.process import each
+from dlclint.contained.worker import Reply
+from dlclint.engine.cache import Cache, default_folder
+from dlclint.engine.entries import Entry, entry_of, packed, renewed, unpacked
+from dlclint.engine.job import Job
+from dlclint.engine.results import Results
+from dlclint.engine.run import lint, outcome_of
+from dlclint_schemas.record import record
+
+
+@record
+class Asked:
+    """A job, and what it takes to answer it in another process."""
+
+    job: Job
+    folder: str
+    """From which its paths are told."""
+    cached: bool
+    """Whether the cache of who lints it may be used."""
+    old: bytes | None
+    """The entry that an earlier run kept."""
+
+
+class Asking(Sequence[Asked]):
+    """What is asked of some jobs; each is made when its turn comes."""
+
+    def __init__(self, jobs: Sequence[Job], results: Results, cached: bool) -> None:
+        self._jobs, self._results, self._cached = jobs, results, cached
+        self._folder = os.getcwd()  # noqa: PTH109  (it travels as text)
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __getitem__(self, number: int) -> Asked:  # type: ignore[override]
+        return Asked(self._jobs[number], self._folder, self._cached, self._results.old(number))
+
+
+def answered(asked: Asked) -> bytes | None:
+    """Lint a job in a worker: its entry, or None where the one that an earlier run kept still holds.
+
+    Raises:
+        OSError: the folder of its paths is not there.
+    """
+    job = asked.job
+    if not job.url and os.getcwd() != asked.folder:  # noqa: PTH109
+        os.chdir(asked.folder)
+    known = None if asked.old is None else unpacked(asked.old)
+    if known is not None and renewed(known, job) is not None:
+        return None
+    place = default_folder() if asked.cached else None
+    cache = None if place is None else Cache(place)
+    if cache is not None and (found := cache.find(job)) is not None:
+        return packed(found)
+    started = time.time_ns()
+    entry = entry_of(job, lint(job), started)
+    if cache is not None:
+        cache.keep(job, entry)
+    return packed(entry)
+
+
+def entry_from(job: Job, reply: Reply | Died) -> bytes | None:
+    """The entry that a worker answered with; of one that died, the finding that says so."""
+    if isinstance(reply, Died):
+        return packed(Entry(outcome_of(job, reply), None, time.time_ns()))
+    found: bytes | None = reply.value()
+    return found
+
+
+def here(asking: Asking, workers: int) -> Iterator[tuple[int, bytes | None]]:
+    """Number and entry of each job, linted by processes of this machine."""
+    for number, reply in enumerate(each(answered, [(asked,) for asked in asking], workers)):
+        yield number, entry_from(asking[number].job, reply)
