@@ -101,6 +101,10 @@ class About(enum.Enum):
         return self not in (About.SETTINGS, About.ACCURACY, About.ADVICE)
 
 
+STOPS = (About.SIZES, About.FILE, About.CONVERSION)
+"""What the converter meets before any runtime is asked."""
+
+
 class Reach(enum.Enum):
     """How near to a finding another must be to be its cause."""
 

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 if os.name == "posix":
     import fcntl
@@ -157,8 +158,8 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def write_whole(path: Path, text: str | Iterable[str]) -> None:
-    """Write a text file, whose text may come in pieces, so that it appears whole or not at all.
+def write_whole(path: Path, text: str | bytes | Iterable[str]) -> None:
+    """Write a file, whose text may come in pieces, so that it appears whole or not at all.
 
     A device or pipe, such as /dev/null, is written to: a file in its place would take it from everyone. A
     symbolic link stays, and its target is written.
@@ -166,15 +167,18 @@ def write_whole(path: Path, text: str | Iterable[str]) -> None:
     Raises:
         OSError: as from the file system; the old file, if any, is untouched.
     """
-    pieces = (text,) if isinstance(text, str) else text
+    pieces = (text,) if isinstance(text, str | bytes) else text
+    how: Any = (
+        {"mode": "wb"} if isinstance(text, bytes) else {"mode": "w", "encoding": "utf-8", "newline": "\n"}
+    )
     if path.exists() and not path.is_file() and not path.is_dir():
-        with path.open("w", encoding="utf-8", newline="\n") as stream:
+        with path.open(**how) as stream:
             stream.writelines(pieces)
         return
     path = Path(os.path.realpath(path))
     temporary = Temporary(path)
     try:
-        with os.fdopen(temporary.handle, "w", encoding="utf-8", newline="\n") as stream:
+        with os.fdopen(temporary.handle, **how) as stream:
             stream.writelines(pieces)
         umask = os.umask(0)
         os.umask(umask)

@@ -387,8 +387,9 @@ def test_what_served_counts(root: Path) -> None:
 
 
 def test_a_run_goes_on_with_what_has_not_changed(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(opening.TIMEOUT, "30")  # a busy machine is not a server that stalls
     for name in ("a", "b", "c"):
         layered(root / f"{name}.onnx", layers=2)
     command = ["check", "--isolated", "--no-weights", "--format", "json", "--results", str(tmp_path / "kept")]

@@ -26,6 +26,7 @@ from dlclint.cli.options import (
     server,
     simulate,
     soc,
+    zoo,
 )
 from dlclint.cli.options.helps import HELPS, epilog
 from dlclint.cli.streams import drop_output, prepare, refuse_closed_output
@@ -41,6 +42,7 @@ COMMANDS = (
     confirm,
     encodings,
     explain,
+    zoo,
     rule,
     ops,
     soc,

@@ -21,9 +21,11 @@ class Output(enum.Enum):
     OVERRIDES = "an override file"
     MODEL = "a model"
     DLC = "a DLC"
+    TABLE = "a Parquet file"
 
 
 _HEAD = 1 << 16
+_PARQUET = b"PAR1"
 _OVERRIDE_KEYS = (b'_encodings"', b'"encodings"')
 
 
@@ -61,6 +63,8 @@ def _contents(path: Path) -> str:
         head = stream.read(_HEAD)
     if not head:
         return ""
+    if head.startswith(_PARQUET):
+        return Output.TABLE.value
     if suffix == ".dlc":
         return Output.DLC.value
     overrides = suffix in ENCODINGS_SUFFIXES and any(key in head for key in _OVERRIDE_KEYS)

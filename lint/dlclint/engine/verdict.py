@@ -13,7 +13,7 @@ from dlclint.analysis.options import dimension_words, shape_options, soc_word, t
 from dlclint.analysis.support import SupportMatrix, dlc_text
 from dlclint.analysis.view import ModelView
 from dlclint.chains import one_for_each_cause
-from dlclint.diagnostic import About, Diagnostic, Safety, Severity, counted, plain
+from dlclint.diagnostic import STOPS, About, Diagnostic, Safety, Severity, counted, plain
 from dlclint.engine.job import Job
 from dlclint.outcome import Answer, RuntimeAnswer, Verdict
 from dlclint.target import Runtime, Target
@@ -22,8 +22,6 @@ _CHIPS = 3
 """Chips that are named in one line."""
 NEXT = 3
 """Commands that are suggested at most."""
-_STOPS = (About.SIZES, About.FILE, About.CONVERSION)
-"""What the converter meets before any runtime is asked."""
 _REFUSES = (About.TARGET, About.PRESENCE, About.FORM)
 _QUANTIZED = (Runtime.DSP, Runtime.HTP, Runtime.AIP)
 
@@ -70,8 +68,8 @@ def _worst(found: Iterable[Diagnostic], abouts: tuple[About, ...], severity: Sev
 
 def _converts(found: Sequence[Diagnostic]) -> Answer:
     """Whether the converter makes a DLC of it: no, where an error stops it."""
-    errors = _worst(found, _STOPS, Severity.ERROR)
-    errors.sort(key=lambda item: _STOPS.index(item.about))  # causes before what follows from them
+    errors = _worst(found, STOPS, Severity.ERROR)
+    errors.sort(key=lambda item: STOPS.index(item.about))  # causes before what follows from them
     if not errors:
         return Answer("yes", "no rule knows what would stop it")
     return Answer("no", _first_of(errors), errors[0].rule)

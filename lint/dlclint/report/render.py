@@ -15,6 +15,7 @@ FORMATS = {
     "plan": ("rich", "json", "markdown"),
     "simulate": ("rich", "concise", "json"),
     "statistics": ("rich", "json"),
+    "zoo": ("rich", "json", "parquet"),
 }
 """The formats of each command, the default first: `render` of `dlclint.report.FORMAT.COMMAND` makes it."""
 DRAWN = ("html",)

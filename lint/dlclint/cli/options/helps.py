@@ -24,6 +24,7 @@ HELPS = {
             "dlclint check model.onnx",
             "dlclint check --soc sm8650 --quantize -d input 1,3,224,224 model.onnx",
             "dlclint check models/ -q --output-format sarif=dlclint.sarif",
+            "dlclint check models/ --on dask --results results/",
         ),
         "Lint models and override files for the chip and the DLC that they are for: whether they convert, "
         "where they run, what quantization costs, and what to do.",
@@ -74,6 +75,7 @@ HELPS = {
         "0 no error recognized, 1 errors recognized, 2 could not run",
         ("dlclint explain convert.log model.onnx",),
     ),
+    "zoo": Help(DID, ("dlclint zoo results/", "dlclint zoo part1 part2 --format parquet -o zoo.parquet")),
     "rule": Help(DID, ("dlclint rule ops", "dlclint rule --format json")),
     "ops": Help(DID, ("dlclint ops Gemm",)),
     "soc": Help(DID, ("dlclint soc SM8650",)),

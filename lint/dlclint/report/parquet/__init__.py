@@ -1,0 +1,1 @@
+"""Format `parquet`: tables for programs that read Apache Parquet."""
