@@ -135,3 +135,9 @@ def test_a_short_run_finds_nothing(surface: str) -> None:
     server.serve(server.numbered(surface, 0, range(120)), events.append, near=True)
     assert [event["index"] for event in events] == list(range(120))
     assert {f"{surface} 0 {event['index']}": event["flaws"] for event in events if event["flaws"]} == {}
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_inputs_are_the_same_whatever_was_built_before(surface: str) -> None:
+    first = [build(surface, 5, index) for index in range(300)]
+    assert [build(surface, 5, index) for index in range(300)] == first

@@ -72,8 +72,13 @@ def _import_all() -> None:
 
     for package in (dlclint, dlclint_rules):
         for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-            if not module.name.endswith("__main__"):
+            if module.name.endswith("__main__"):
+                continue
+            try:
                 importlib.import_module(module.name)
+            except ModuleNotFoundError as error:  # an extra that is not installed
+                if (error.name or "").startswith("dlclint"):
+                    raise
     try:
         importlib.import_module("onnxruntime")
     except ImportError:

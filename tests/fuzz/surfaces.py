@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -126,7 +127,7 @@ def equalize(random: Random) -> Case:
     return Case({"m.onnx": data, **_weights(data)}, (*words, "m.onnx"), origin)
 
 
-_SCALARS: tuple[Any, ...] = (
+_VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 8, 16, 4, 255, 1 << 70, -(1 << 70), 0.0, -0.0, 1e308, -1e308, 1e-320),
     *("", "int", "float", "True", "False", "0.6.1", "1.0.0", "2.0.0", "PER_TENSOR", "PER_CHANNEL", "LPBQ"),
     *("uint8", "int16", "float16", "0.1", "NaN", [], {}, [[]], [{}], {"a": {"b": []}}),
@@ -151,7 +152,7 @@ def _json(random: Random) -> bytes:
         parent, key = random.choice(places)
         choice = random.randrange(7)
         if choice in (0, 1):
-            parent[key] = random.choice(_SCALARS)
+            parent[key] = copy.deepcopy(random.choice(_VALUES))  # which later damage must not reach
         elif choice == 2:
             del parent[key]
         elif choice == 3 and isinstance(parent, dict):
