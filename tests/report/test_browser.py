@@ -15,6 +15,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from dlclint.cli.main import main
 from dlclint.engine.job import Job
 from dlclint.engine.run import lint
 from dlclint.outcome import Outcome
@@ -117,7 +118,7 @@ def painted(page: Any) -> int:
 def test_it_opens_with_the_verdict_first_and_names_can_run_nothing(page: Any) -> None:
     assert page.title() != "owned" and page.locator("img").count() == 0
     text = page.inner_text("main")
-    places = [text.index(word) for word in ("Converts", "Runs", "Accuracy", "Findings", "Network", "Layers")]
+    places = [text.index(word) for word in ("Converts", "Runs", "Accuracy", "Findings", "Network", "Charts")]
     assert places == sorted(places)
     assert painted(page) > 8
     assert page.locator(".chart canvas").count() >= 2
@@ -275,3 +276,22 @@ def test_the_tab_key_goes_everywhere_in_order(page: Any) -> None:
         if not passed or passed[-1] != place:
             passed.append(place)
     assert [place for place in passed if place != "top"][:3] == ["findings", "network", "charts"]
+
+
+def test_a_simulation_is_colored_by_the_error_of_each_layer(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = network()
+    del model.graph.node[-1]
+    model.graph.output[0].name = model.graph.node[-1].output[0]
+    onnx.save(model, "net.onnx")
+    words = ["--isolated", "--samples", "1", "--format", "html", "-o", "page.html", "net.onnx"]
+    assert main(["simulate", *words]) == 0
+    made = browser.new_page()
+    opened(made, tmp_path / "page.html")
+    assert made.locator(".tools select").input_value() == "error"
+    assert made.locator("[data-chart=error] canvas").count() == 1
+    made.locator("button.finding").first.click()
+    assert "alone" in details(made) and "dB" in details(made)
+    made.close()

@@ -23,6 +23,7 @@ from onnx import parser
 
 from dlclint.analysis.drawing import blocks, making
 from dlclint.analysis.drawing.blocks import blocks_of, scope_of, stretches
+from dlclint.cli.main import main
 from dlclint.engine.job import Job
 from dlclint.engine.run import lint
 from dlclint.outcome import FileOutcome, Outcome
@@ -255,3 +256,37 @@ def test_runtimes_color_by_what_takes_a_node(tmp_path: Path) -> None:
     drawing = lint(Job(tmp_path / "a.onnx", Target((Runtime.HTP,)), drawn=True)).drawing
     assert drawing is not None and drawing.runtimes == ("htp",)
     assert [node.placed for node in drawing.nodes] == ["-", "y", "x", "y", "-"]
+
+
+def test_a_plan_and_a_simulation_are_pages_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        g (float[1,3,8,8] x) => (float[1,4,8,8] y) <float[4,3,1,1] w = {1,2,3,4,5,6,7,8,9,10,11,12}>
+        { a = Conv(x, w) y = Relu(a) }"""
+    )
+    onnx.save(model, "a.onnx")
+    words = ["--isolated", "--soc", "sm8550", "a.onnx"]
+    assert (
+        main(["plan", *words, "--format", "html", "-o", "plan.html", "--output-format", "json=p.json"]) == 0
+    )
+    text = Path("plan.html").read_text("utf-8")
+    (file,) = data_of(text)["files"]
+    assert "SNPE commands" in text and "snpe-dlc-quant" in text and file["network"]["nodes"]
+    assert json.loads(Path("p.json").read_text("utf-8"))["version"] == 1
+    assert main(["simulate", *words, "--samples", "1", "--output-format", "html=s.html"]) == 0
+    text = Path("s.html").read_text("utf-8")
+    data = data_of(text)
+    (engine,) = data["files"][0]["charts"]["engines"]
+    assert engine["engine"] == "reference" and [row[0] for row in engine["layers"]] == [2, 1]
+    assert data["files"][0]["words"]["title"] == "Layers" and "Worst output, reference" in text
+    capsys.readouterr()
+    for command in ("plan", "simulate"):
+        assert main([command, *words, "--output-format", "sarif=x"]) == 2
+        assert "formats are rich" in capsys.readouterr().err
+        assert main([command, *words, "--output-format", "html=a.onnx"]) == 2
+        assert "is an input" in capsys.readouterr().err
+    assert main(["plan", *words, "--output-format", "html=o", "--emit-overrides", "o"]) == 2
+    assert "the plan and the override file" in capsys.readouterr().err

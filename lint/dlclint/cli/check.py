@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dlclint.cli.apart import Rest
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import config_of, inputs_of, jobs_of, listed, refuse_unknown, rules_of_jobs, shard_of
-from dlclint.cli.output import Output, guard
+from dlclint.cli.output import Output, draws, further_reports, guard
 from dlclint.diagnostic import Severity, plain
 from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, GROUP
@@ -24,7 +24,7 @@ from dlclint.model.formats import is_lfs_pointer
 from dlclint.outcome import FileOutcome, Outcome, changed
 from dlclint.own_rules import CONFIRM_DOCS, OWN_DOCS
 from dlclint.report.progress import with_progress
-from dlclint.report.render import DRAWN, FORMATS
+from dlclint.report.render import FORMATS
 from dlclint.rule import Rule
 from dlclint.version import __version__
 
@@ -43,13 +43,10 @@ def check(given: argparse.Namespace) -> int | Rest:
         UsageError: the arguments or the configuration cannot be followed.
     """
     started = time.perf_counter()
-    reports = [_report(text) for text in given.output_format]
+    reports = further_reports(given, "check")
     if given.statistics and given.format not in FORMATS["statistics"]:
         formats = " or ".join(FORMATS["statistics"])
         raise UsageError(f"--statistics has no format {given.format}; give --format {formats}")
-    files_named = [path for path in (given.output, *(path for _, path in reports)) if path is not None]
-    if len(set(files_named)) < len(files_named):
-        raise UsageError("two reports go to one file; name another for each format")
     if given.on or given.results or given.resume:
         # Imported here because most runs are on one machine and keep no results.
         from dlclint.cli.many import refuse_unusable
@@ -72,7 +69,7 @@ def check(given: argparse.Namespace) -> int | Rest:
 
         show(jobs, config, given.show_settings)
         return 2 if problems else 0
-    if given.format in DRAWN or any(form in DRAWN for form, _ in reports):
+    if draws(given, reports):
         jobs = [replace(job, drawn=True) for job in jobs]
     if given.no_weights:
         jobs = [replace(job, weights=False) for job in jobs]
@@ -185,16 +182,3 @@ def _fetched(jobs: list[Job]) -> list[Job]:
         for job in jobs
         if not is_lfs_pointer(job.path)
     ]
-
-
-def _report(text: str) -> tuple[str, str]:
-    """The format and the file of a further report.
-
-    Raises:
-        UsageError: it is none.
-    """
-    form, _, path = text.partition("=")
-    if not path or form not in FORMATS["check"]:
-        known = ", ".join(FORMATS["check"])
-        raise UsageError(f"--output-format {plain(text)}: give FORMAT=FILE; formats are {known}")
-    return form, path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import enum
 import sys
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from dlclint.cli.errors import UsageError
 from dlclint.diagnostic import plain
 from dlclint.encodings.recognition import ENCODINGS_SUFFIXES
 from dlclint.model.formats import MODEL_SUFFIXES
+from dlclint.report.render import DRAWN, FORMATS, render
 from dlclint.writing import write_whole
 
 
@@ -73,6 +75,44 @@ def _contents(path: Path) -> str:
     if suffix in MODEL_SUFFIXES and suffix != ".json":
         return Output.MODEL.value
     return "binary data" if b"\0" in head else ""
+
+
+def further_reports(given: argparse.Namespace, command: str) -> list[tuple[str, str]]:
+    """The format and the file of each report besides the main one.
+
+    Raises:
+        UsageError: an `--output-format` is none, or two reports go to one file.
+    """
+    found = []
+    for text in given.output_format:
+        form, _, path = text.partition("=")
+        if not path or form not in FORMATS[command]:
+            known = ", ".join(FORMATS[command])
+            raise UsageError(f"--output-format {plain(text)}: give FORMAT=FILE; formats are {known}")
+        found.append((form, path))
+    named = [path for path in (given.output, *(path for _, path in found)) if path is not None]
+    if len(set(named)) < len(named):
+        raise UsageError("two reports go to one file; name another for each format")
+    return found
+
+
+def draws(given: argparse.Namespace, reports: Iterable[tuple[str, str]]) -> bool:
+    """Whether a report is going to draw models."""
+    return given.format in DRAWN or any(form in DRAWN for form, _ in reports)
+
+
+def deliver_all(
+    command: str, outcome: object, given: argparse.Namespace, reports: Iterable[tuple[str, str]]
+) -> None:
+    """Write the further reports, then the main one.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
+    for form, path in reports:
+        deliver(render(command, form, outcome, None), path)
+    stream = sys.stdout if given.output is None else None
+    deliver(render(command, given.format, outcome, stream), given.output)
 
 
 def deliver(text: str | Iterable[str], output: str | None) -> None:

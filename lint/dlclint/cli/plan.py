@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from dlclint.cli.folders import files
 from dlclint.cli.inputs import check_inputs, samples_of
 from dlclint.cli.jobs import beside, config_of, inputs_of, job_for, rules_of_jobs
 from dlclint.cli.options.shared import WIDTHS
-from dlclint.cli.output import Output, deliver, guard
+from dlclint.cli.output import Output, deliver, deliver_all, draws, further_reports, guard
 from dlclint.cli.searching import goal_of
 from dlclint.diagnostic import plain
 from dlclint.encodings.convert import CannotConvert
@@ -23,7 +22,6 @@ from dlclint.engine.job import Job
 from dlclint.engine.plan import CarriesEncodings, Measuring, OverrideFile, UnknownNames, plan_model
 from dlclint.model.reading import Unreadable
 from dlclint.report.progress import counting
-from dlclint.report.render import render
 from dlclint.simulate.inputs.samples import BadInput
 from dlclint.simulate.network import CannotSimulate
 from dlclint.simulate.planning import Wanted
@@ -48,10 +46,15 @@ def plan(given: argparse.Namespace) -> int:
     if named is not None and not named.is_file():
         raise UsageError(f"override file {plain(str(named))} does not exist; check the path")
     job = replace(_job(path, given, config), overrides=named)
-    for output, kind in ((given.output, Output.REPORT), (given.emit_overrides, Output.OVERRIDES)):
-        guard(output, kind, inputs_of(given, (job,)), given.overwrite)
-    if given.output and given.emit_overrides and _same(given.output, given.emit_overrides):
-        raise UsageError(f"{plain(given.output)} is to be the plan and the override file; name two files")
+    reports = further_reports(given, "plan")
+    written = [path for path in (given.output, *(path for _, path in reports)) if path is not None]
+    for output in written:
+        guard(output, Output.REPORT, inputs_of(given, (job,)), given.overwrite)
+    guard(given.emit_overrides, Output.OVERRIDES, inputs_of(given, (job,)), given.overwrite)
+    for output in written:
+        if given.emit_overrides and _same(output, given.emit_overrides):
+            raise UsageError(f"{plain(output)} is to be the plan and the override file; name two files")
+    job = replace(job, drawn=draws(given, reports))
     if given.estimated_activations and not given.emit_overrides:
         raise UsageError("--estimated-activations goes with --emit-overrides")
     measuring = _measuring(given, job)
@@ -74,8 +77,7 @@ def plan(given: argparse.Namespace) -> int:
             why = "was asked for" if given.float else f"is what {made.choice.runtime.value} wants"
             raise UsageError(f"a float DLC {why}, and takes no encodings; leave out --emit-overrides")
         deliver(f"{overrides.text}\n", given.emit_overrides)
-    text = render("plan", given.format, made, sys.stdout if given.output is None else None)
-    deliver(text, given.output)
+    deliver_all("plan", made, given, reports)
     return 1 if made.fails else 0
 
 

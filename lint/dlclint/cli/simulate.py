@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from dlclint.analysis.options import dimension_words
@@ -16,7 +16,7 @@ from dlclint.cli.confirm import asking
 from dlclint.cli.errors import UsageError
 from dlclint.cli.inputs import check_inputs, samples_of
 from dlclint.cli.jobs import config_of, inputs_of, jobs_of
-from dlclint.cli.output import Output, deliver, guard
+from dlclint.cli.output import Output, deliver, deliver_all, draws, further_reports, guard
 from dlclint.cli.searching import goal_of, searched
 from dlclint.confirm.process import Backend
 from dlclint.confirm.socs import asked_soc
@@ -24,12 +24,12 @@ from dlclint.contained.guard import Ended, spot, step
 from dlclint.diagnostic import Diagnostic, plain
 from dlclint.encodings.convert import CannotConvert
 from dlclint.encodings.reading import read_encodings
+from dlclint.engine.drawing import drawing
 from dlclint.engine.equalize import Options, equalize
 from dlclint.engine.job import Job
 from dlclint.engine.names import misfits, refused
 from dlclint.model.reading import Unreadable, read
 from dlclint.report.progress import counting
-from dlclint.report.render import render
 from dlclint.simulate.assigning import Settings
 from dlclint.simulate.comparing import by_htp
 from dlclint.simulate.emission import overrides
@@ -49,14 +49,16 @@ def simulate(given: argparse.Namespace) -> int:
     Raises:
         UsageError: as `measured`.
     """
-    outcome = measured(given)
-    text = render("simulate", given.format, outcome, sys.stdout if given.output is None else None)
-    deliver(text, given.output)
+    reports = further_reports(given, "simulate")
+    outcome = measured(given, reports)
+    deliver_all("simulate", outcome, given, reports)
     return outcome.status
 
 
-def measured(given: argparse.Namespace) -> SimulateOutcome:
+def measured(given: argparse.Namespace, reports: Sequence[tuple[str, str]] = ()) -> SimulateOutcome:
     """What the models come to; override files and models that were asked for are written.
+
+    `reports` are the formats and files of further reports than the main one.
 
     Raises:
         UsageError: an argument cannot be followed, or the one model that was given cannot be measured.
@@ -73,12 +75,13 @@ def measured(given: argparse.Namespace) -> SimulateOutcome:
             raise UsageError(f"--emit-{option} goes with one model, here are {len(models)}")
     sources = [*inputs_of(given, jobs), Path(given.inputs) if given.inputs else None]
     outputs = (
-        (given.output, Output.REPORT),
+        *((path, Output.REPORT) for path in (given.output, *(path for _, path in reports))),
         (given.emit_overrides, Output.OVERRIDES),
         (given.emit_equalized, Output.MODEL),
     )
     for output, kind in outputs:
         guard(output, kind, sources, given.overwrite)
+    models = [replace(job, drawn=draws(given, reports)) for job in models]
     views = _views(models)
     with _backend(given) as backend:
         files = tuple(_simulated(given, models, views, given_files, backend))
@@ -178,6 +181,7 @@ def _one(
         apart if given.engine == "both" else (),
         found_by,
         tuple(plain(note, 400) for note in notes),
+        drawing=drawing([view], ()) if job.drawn else None,
         seconds=time.perf_counter() - started,
     )
 

@@ -11,8 +11,10 @@ from dlclint.analysis.plan.decide import chosen_runtime, make_plan
 from dlclint.analysis.plan.model import Asked, Choice, Obstacle, Plan
 from dlclint.analysis.plan.overrides import Overrides, overrides
 from dlclint.analysis.view import ModelView
+from dlclint.chains import in_order
 from dlclint.diagnostic import About, Diagnostic, Severity
 from dlclint.encodings.reading import read_encodings
+from dlclint.engine.causes import with_causes
 from dlclint.engine.ignores import apply_ignores
 from dlclint.engine.job import Job
 from dlclint.engine.names import misfits, refused
@@ -92,10 +94,20 @@ def plan_model(
     # The plan says these in its own words, and its commands give the sizes.
     own = (About.SETTINGS, About.ACCURACY, About.SIZES)
     rules = [rule for rule in chosen_rules(job.select, job.ignore) if rule.about not in own]
-    found = [*odd, *_findings(view.aimed(target), job, rules)]
-    return replace(
-        plan, obstacles=_obstacles(found), check=check_command(view, target, asked.dimensions)
-    ), made
+    aimed = view.aimed(target)
+    found = [*odd, *_findings(aimed, job, rules)]
+    plan = replace(
+        plan,
+        obstacles=_obstacles(found),
+        check=check_command(view, target, asked.dimensions),
+    )
+    if job.drawn:
+        # Imported here because most reports draw nothing.
+        from dlclint.engine.drawing import drawing
+
+        listed = in_order(with_causes(found, view.model))
+        plan = replace(plan, found=listed, drawing=drawing([aimed], found))
+    return plan, made
 
 
 def _refuse_others(asked: Asked, measuring: Measuring | None) -> None:

@@ -56,11 +56,17 @@ def _decibels(value: float | None) -> str:
 
 
 def title(plan: Plan) -> str:
+    """The model and what it is planned for."""
+    return f"{plain(plan.path, 500)} for {target_text(plan)}"
+
+
+def target_text(plan: Plan) -> str:
+    """What a plan is for: chip, runtime, release, and the inputs that it was measured on."""
     soc = plan.target.soc
     where = f"{soc}, {soc.hexagon_text}, " if soc is not None else ""
     release = f"SDK {plan.target.release.name}{'' if plan.target.sdk else ' (the newest known)'}"
     measured = f"; measured on {plan.inputs}" if plan.inputs else ""
-    return f"{plain(plan.path, 500)} for {where}runtime {plan.choice.runtime.value}, {release}{measured}"
+    return f"{where}runtime {plan.choice.runtime.value}, {release}{measured}"
 
 
 def times(item: Obstacle) -> str:

@@ -12,8 +12,8 @@ FORMATS = {
     "equalize": ("rich", "json"),
     "explain": ("rich", "json"),
     "fix": ("rich", "json"),
-    "plan": ("rich", "json", "markdown"),
-    "simulate": ("rich", "concise", "json"),
+    "plan": ("rich", "json", "markdown", "html"),
+    "simulate": ("rich", "concise", "json", "html"),
     "statistics": ("rich", "json"),
     "zoo": ("rich", "json", "parquet"),
 }

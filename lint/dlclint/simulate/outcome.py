@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from typing import TYPE_CHECKING
 
 from dlclint_schemas.record import record
+
+if TYPE_CHECKING:
+    from dlclint.analysis.drawing.model import Drawing
 
 
 @record
@@ -159,6 +163,8 @@ class Simulation:
     search: SearchOutcome | None = None
     notes: tuple[str, ...] = ()
     unasked: str = ""
+    drawing: Drawing | None = None
+    """Present where a report is going to draw the model."""
     seconds: float = 0.0
 
     @property

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from typing import TYPE_CHECKING
 
 from dlclint.analysis.plan.inputs import RawInput
-from dlclint.diagnostic import Number
+from dlclint.diagnostic import Diagnostic, Number
 from dlclint.model.dimensions import Dimensions
 from dlclint.target import Runtime, Target
 from dlclint_schemas.record import record
+
+if TYPE_CHECKING:
+    from dlclint.analysis.drawing.model import Drawing
 
 
 @record
@@ -171,6 +175,10 @@ class Plan:
     in_float: tuple[str, ...] = ()
     inputs: str = ""
     """The inputs that it was measured on, "" if none."""
+    found: tuple[Diagnostic, ...] = ()
+    """What the rules say of it, of which the obstacles are the sum; only for a report that draws."""
+    drawing: Drawing | None = None
+    """Present where a report is going to draw the model."""
 
     @property
     def fails(self) -> bool:

@@ -109,13 +109,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     output.add_argument(
         "-o", "--output", metavar="FILE", help="write the report to a file (default: standard output)"
     )
-    output.add_argument(
-        "--output-format",
-        action="append",
-        default=[],
-        metavar="FORMAT=FILE",
-        help="write a report in another format too, such as: sarif=dlclint.sarif; repeatable",
-    )
+    shared.add_further(output, "sarif=dlclint.sarif")
     shared.add_overwrite(output)
     output.add_argument(
         "-q", "--quiet", action="store_true", help="say what it comes to, and list no finding"

@@ -54,4 +54,5 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     output = plan.add_argument_group("output")
     output.add_argument("--format", choices=FORMATS["plan"], default="rich", help="default: rich")
     output.add_argument("-o", "--output", metavar="FILE", help="write the plan to a file")
+    shared.add_further(output, "html=plan.html")
     shared.add_overwrite(output)

@@ -238,6 +238,17 @@ def add_goal(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def add_further(group: argparse._ArgumentGroup, example: str) -> None:
+    """Reports in other formats in the same run."""
+    group.add_argument(
+        "--output-format",
+        action="append",
+        default=[],
+        metavar="FORMAT=FILE",
+        help=f"write a report in another format too, such as: {example}; repeatable",
+    )
+
+
 def add_overrides(group: argparse._ArgumentGroup, help: str) -> None:
     """An override file that is written, and its format version."""
     group.add_argument("--emit-overrides", metavar="OUT", help=help)

@@ -58,6 +58,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     output = simulate.add_argument_group("output")
     output.add_argument("--format", choices=FORMATS["simulate"], default="rich", help="default: rich")
     output.add_argument("-o", "--output", metavar="FILE", help="write the report to a file")
+    shared.add_further(output, "html=simulate.html")
     shared.add_overwrite(output)
 
 

@@ -10,9 +10,9 @@ from dlclint.diagnostic import Severity
 from dlclint.outcome import Answer, FileOutcome, Outcome, Verdict
 from dlclint.report.chips import HEAD, chip_rows
 from dlclint.report.counts import count_line, severity_counts, unlisted_line
-from dlclint.report.html.network import Network, Texts
+from dlclint.report.html.network import Texts
 from dlclint.report.html.report import report
-from dlclint.report.html.sheets import TONES, Commands, Sheet, Shown, Table, findings
+from dlclint.report.html.sheets import TONES, Commands, Sheet, Shown, Table, findings, network_of
 from dlclint.report.verdict_words import next_of, verdict_lines
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ def render(outcome: Outcome, stream: TextIO | None) -> str:
 
 
 def _sheet(file: FileOutcome, texts: Texts, drawn: bool) -> Sheet:
-    drawing = file.drawing
-    notes = [*file.notes, *map(unlisted_line, file.unlisted), *_undrawn(file, drawn)]
-    network = Network(drawing) if drawing is not None and drawing.nodes and drawn else None
+    network, notes = network_of(file.drawing if drawn else None)
+    if not drawn:
+        notes.append(f"the network is not drawn: a page draws {_DRAWN} nodes of all its files")
     data: dict[str, Any] = {"findings": findings(file.diagnostics, network, texts)}
     if network is not None:
         better = {
@@ -59,21 +59,14 @@ def _sheet(file: FileOutcome, texts: Texts, drawn: bool) -> Sheet:
     verdict = file.verdict
     return Sheet(
         file.path,
-        "" if verdict is None else verdict.judged_for,
+        "" if verdict is None else f"Judged for {verdict.judged_for}",
         () if verdict is None else tuple(_answers(verdict, bool(file.chips))),
         _commands(file),
         tuple(_tables(file)),
-        tuple(notes),
+        (*file.notes, *map(unlisted_line, file.unlisted), *notes),
         ("; ".join(verdict_lines(file)), _counts(file), next_of(file)),
         data,
     )
-
-
-def _undrawn(file: FileOutcome, drawn: bool) -> list[str]:
-    """Why a network is not drawn, if it is not."""
-    if file.drawing is not None and file.drawing.left_out:
-        return [f"the network is not drawn: it has {file.drawing.left_out} nodes, too many for a page"]
-    return [] if drawn else [f"the network is not drawn: a page draws {_DRAWN} nodes of all its files"]
 
 
 def _counts(file: FileOutcome) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlclint.chains import stage_of
 from dlclint.diagnostic import Cause, Diagnostic, Location
 from dlclint.report.html.network import Network, Texts
 from dlclint_schemas.record import record
+
+if TYPE_CHECKING:
+    from dlclint.analysis.drawing.model import Drawing
 
 TONES = {"yes": "good", "whole": "good", "no": "bad", "at risk": "risk", "split": "risk"}
 """What a word of a verdict is colored by; others are plain."""
@@ -43,16 +46,29 @@ class Table:
 
 @record
 class Sheet:
-    """One file. `row` is what stands of it in the table of files; `data` is for the page's scripts."""
+    """One file.
+
+    `about` says what it was judged for, `row` is what stands of it in the table of files, and `data` is for
+    the page's scripts.
+    """
 
     title: str
-    judged_for: str
+    about: str
     answers: tuple[Shown, ...]
     commands: tuple[Commands, ...]
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
     row: tuple[str, ...]
     data: Mapping[str, Any]
+
+
+def network_of(drawing: Drawing | None) -> tuple[Network | None, list[str]]:
+    """The network where one is drawn, and where it is too large what is to be said of that."""
+    if drawing is None:
+        return None, []
+    if drawing.left_out:
+        return None, [f"the network is not drawn: it has {drawing.left_out} nodes, too many for a page"]
+    return (Network(drawing) if drawing.nodes else None), []
 
 
 FINDING = (

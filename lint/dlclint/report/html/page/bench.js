@@ -50,16 +50,17 @@ function showFile(place) {
   function fillDetails(wanted) {
     selected = wanted && !wanted.finding ? wanted : null;
     if (list.here) list.fill();
-    if (!wanted) details.replaceChildren(make("p", { class: "empty", text: hasNetwork ? "Choose a finding or a node." : "Choose a finding." }));
+    if (!wanted) details.replaceChildren(make("p", { class: "empty", text: hasNetwork ? `Choose a ${file.words.item} or a node.` : `Choose a ${file.words.item}.` }));
     else if (wanted.finding) details.replaceChildren(findingCard(wanted.finding, file, actions));
     else if (wanted.node) details.replaceChildren(...nodeDetails(file, wanted.node, coloring, actions));
     else details.replaceChildren(...blockDetails(file, wanted.block, view, actions));
   }
 
-  const panels = [make("section", { class: "panel list-panel", "aria-label": "Findings" }, [make("h2", { text: "Findings" }), list.element])];
+  const panels = [make("section", { class: "panel list-panel", "aria-label": file.words.title }, [make("h2", { text: file.words.title }), list.element])];
   if (hasNetwork) {
     view = new GraphView(file, fillDetails);
     const kinds = colorings(file);
+    const first = file.color || kinds[0].id;
     const legend = make("ul", { class: "legend" });
     const recolor = (id) => {
       coloring = kinds.find((item) => item.id === id);
@@ -71,7 +72,7 @@ function showFile(place) {
       if (selected) fillDetails(selected);
     };
     const tools = make("div", { class: "tools", role: "group", "aria-label": "Network view" }, [
-      labeled("Color by", choice(kinds.map((item) => [item.id, item.label]), kinds[0].id, recolor)),
+      labeled("Color by", choice(kinds.map((item) => [item.id, item.label]), first, recolor)),
       legend,
       make("span", { class: "buttons" }, [
         button("\u2212", () => view.zoom(0.8), { "aria-label": "Zoom out" }),
@@ -84,7 +85,7 @@ function showFile(place) {
     panels.push(make("section", { class: "panel network", "aria-label": "Network" }, [
       make("h2", { text: "Network" }), tools, view.element, make("p", { id: "graph-keys", class: "hint", text: keysText() }),
     ]));
-    recolor(kinds[0].id);
+    recolor(first);
   }
   panels.push(details);
   fillDetails(null);
@@ -92,7 +93,7 @@ function showFile(place) {
   bench.replaceChildren(...panels);
   bench.hidden = !hasNetwork && !file.findings.length;
   const made = chartsOf(file, (node) => { actions.goNode(node); bench.scrollIntoView({ block: "start" }); });
-  charts.replaceChildren(...(made.length ? [make("h2", { text: "Layers" }), make("div", { class: "charts" }, made.map((chart) => chart.element))] : []));
+  charts.replaceChildren(...(made.length ? [make("h2", { text: "Charts" }), make("div", { class: "charts" }, made.map((chart) => chart.element))] : []));
   charts.hidden = !made.length;
   current = { file, view, list, charts: made, place };
 }

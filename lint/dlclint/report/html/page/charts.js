@@ -9,16 +9,33 @@ function decodeCharts(charts) {
   charts.weights = (charts.weights || []).map((row) => decoded(row, fields)).map((row) => ({ ...row, name: textOf(row.name) }));
   charts.weights.sort((a, b) => a.node - b.node);
   const layers = ["node", "name", "bits", "alone", "arrived", "low", "high", "causes"];
-  charts.layers = (charts.layers || []).map((row) => decoded(row, layers));
-  for (const row of charts.layers) { row.name = textOf(row.name); row.causes = row.causes.map(textOf); }
-  charts.layers.sort((a, b) => (a.node ?? 1e9) - (b.node ?? 1e9));
+  charts.engines = charts.engines || [];
+  for (const engine of charts.engines) {
+    engine.layers = engine.layers.map((row) => decoded(row, layers));
+    for (const row of engine.layers) { row.name = textOf(row.name); row.causes = row.causes.map(textOf); }
+    engine.layers.sort((a, b) => (a.node ?? 1e9) - (b.node ?? 1e9));
+  }
   charts.cuts = charts.cuts || [];
   return charts;
 }
 
+// The layers as the first engine measured them.
+function measured(file) {
+  return file.charts.engines && file.charts.engines.length ? file.charts.engines[0].layers : [];
+}
+
+// An SQNR in words: a number, or "exact" where nothing differs and "lost" where nothing is left.
+function sqnrText(value) {
+  return typeof value === "number" ? `${Number(value.toPrecision(4))} dB` : value;
+}
+
+function finite(value) {
+  return typeof value === "number" ? value : null;
+}
+
 function layerText(row) {
-  const parts = [`arrived ${number(row.arrived)} dB`];
-  if (row.alone !== undefined && row.alone !== null) parts.unshift(`alone ${number(row.alone)} dB`);
+  const parts = [`arrived ${sqnrText(row.arrived)}`];
+  if (row.alone !== null) parts.unshift(`alone ${sqnrText(row.alone)}`);
   parts.push(row.bits === null ? "in float" : `${row.bits} bits`, ...row.causes);
   return parts.join("; ");
 }
@@ -104,24 +121,27 @@ class Chart {
 }
 
 function chartsOf(file, goNode) {
-  const { weights, layers, cuts, bits } = file.charts;
+  const { weights, engines, cuts, bits } = file.charts;
   const made = [];
   const decibels = (value) => `${Number(value.toPrecision(4))} dB`;
   const plain = (value) => String(Number(value.toPrecision(4)));
   const name = (row) => (row.node === null ? row.name : file.nodes[row.node] ? `${file.nodes[row.node].op} ${file.nodes[row.node].title}` : row.name);
   const hint = "Point at the chart to read a layer; click to show it in the network; drag to look closer, and double-click to see all.";
   const goes = (rows) => (file.nodes.length ? (place) => rows[place].node !== null && goNode(file.nodes[rows[place].node]) : null);
-  if (layers.length) {
-    const shown = (value) => (value === null || value === undefined ? "exact" : decibels(value));
+  for (const { engine, layers } of engines) {
+    const alone = layers.some((row) => row.alone !== null);
     made.push(new Chart({
-      id: "error", title: "Error of each layer", hint, unit: decibels, onPick: goes(layers),
-      about: "SQNR of what each layer makes: by itself on float inputs, and as it arrives through all before it. More is better.",
+      id: "error", title: `Error of each layer, ${engine}`, hint, unit: decibels, onPick: goes(layers),
+      about: "SQNR of what each layer makes, by itself on float inputs and as it arrives through all before it. More is better.",
       series: [
-        ...(layers.some((row) => row.alone !== null) ? [{ label: "alone", color: "series-1", values: layers.map((row) => row.alone) }] : []),
-        { label: "arrived", color: "series-2", values: layers.map((row) => row.arrived) },
+        ...(alone ? [{ label: "alone", color: "series-1", values: layers.map((row) => finite(row.alone)) }] : []),
+        { label: "arrived", color: "series-2", values: layers.map((row) => finite(row.arrived)) },
       ],
-      head: ["layer", "bits", "alone", "arrived", "range", "why"],
-      rows: layers.map((row) => [name(row), row.bits === null ? "float" : `${row.bits} bits`, `alone ${shown(row.alone)}`, `arrived ${shown(row.arrived)}`, `${plain(row.low)} to ${plain(row.high)}`, row.causes.join("; ")]),
+      head: ["layer", "bits", ...(alone ? ["alone"] : []), "arrived", "range", "why"],
+      rows: layers.map((row) => [
+        name(row), row.bits === null ? "float" : `${row.bits} bits`, ...(alone ? [`alone ${sqnrText(row.alone)}`] : []),
+        `arrived ${sqnrText(row.arrived)}`, `${plain(row.low)} to ${plain(row.high)}`, row.causes.join("; "),
+      ]),
     }));
   }
   if (weights.length) {

@@ -32,12 +32,13 @@ const ERROR_CLASSES = [
 
 function errorClass(value) {
   if (value === undefined || value === null) return "none";
+  if (typeof value === "string") return value === "lost" ? "lost" : "fine";
   return value < 10 ? "lost" : value < 20 ? "low" : value < 30 ? "fair" : "fine";
 }
 
 function colorings(file) {
-  const made = [{ id: "findings", label: "Findings", classes: FINDING_CLASSES, of: worst }];
-  const alone = new Map((file.charts.layers || []).map((row) => [row.node, row.alone ?? row.arrived]));
+  const made = file.words.counts ? [{ id: "findings", label: "Findings", classes: FINDING_CLASSES, of: worst }] : [];
+  const alone = new Map(measured(file).map((row) => [row.node, row.alone ?? row.arrived]));
   if (alone.size) {
     const of = (node) => errorClass(alone.get(node.id));
     made.unshift({ id: "error", label: "Error of each layer", classes: ERROR_CLASSES, of });

@@ -48,5 +48,8 @@ function decodeFile(file) {
   }
   for (const node of nodes) for (let at = node.block; at >= 0; at = blocks[at].parent) blocks[at].count += 1;
   for (const finding of findings) if (finding.node !== null) nodes[finding.node].findings.push(finding);
-  return { title: file.title, findings, nodes, blocks, runtimes: network.runtimes, charts: file.charts || {} };
+  const words = file.words || {
+    title: "Findings", item: "finding", rule: "rule", levels: { error: "error", warning: "warning", info: "note" }, counts: true,
+  };
+  return { color: file.color, words, title: file.title, findings, nodes, blocks, runtimes: network.runtimes, charts: file.charts || {} };
 }

@@ -53,7 +53,8 @@ function findingCard(finding, file, actions) {
 function nodeDetails(file, node, coloring, actions) {
   const kind = coloring.classes.find((item) => item.key === coloring.of(node));
   const weight = (file.charts.weights || []).find((row) => row.node === node.id);
-  const layer = (file.charts.layers || []).find((row) => row.node === node.id);
+  const layers = measured(file);
+  const layer = layers.find((row) => row.node === node.id);
   const made = [
     make("h3", { text: node.op }),
     make("p", { class: "name", text: node.title }),
@@ -72,7 +73,7 @@ function nodeDetails(file, node, coloring, actions) {
       ["Read by", nodeLinks(file, node.readers, actions.goNode)],
     ]),
   ];
-  if (node.findings.length) made.push(make("h3", { text: counted(node.findings.length, "finding") }));
+  if (node.findings.length) made.push(make("h3", { text: counted(node.findings.length, file.words.item) }));
   made.push(...node.findings.map((finding) => findingCard(finding, file, actions)));
   return made;
 }
@@ -95,12 +96,12 @@ function blockDetails(file, block, view, actions) {
       ["In", path(file, block.parent, actions.goBlock)],
       ["Nodes", block.count.toLocaleString("en")],
       ["Ops", ranked(ops)],
-      ["Findings", ranked(counts) || "none"],
+      [file.words.title, ranked(counts) || "none"],
     ]),
     make("p", {}, [button(block.open ? "Close the block" : "Open the block", () => { view.toggle(block); view.select({ block }); })]),
   ];
 }
 
 function number(value) {
-  return value === null || value === undefined ? "exact" : String(Number(value.toPrecision(3)));
+  return typeof value === "number" ? String(Number(value.toPrecision(3))) : value || "exact";
 }

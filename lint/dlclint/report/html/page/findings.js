@@ -24,7 +24,8 @@ class FindingList {
 
   filters() {
     const rules = [...new Set(this.file.findings.map((item) => item.rule))].sort();
-    const options = [["", "every rule"], ...rules.map((rule) => [rule, rule])];
+    const { words } = this.file;
+    const options = [["", `every ${words.rule}`], ...rules.map((rule) => [rule, rule])];
     const rule = choice(options, "", (value) => { this.rule = value; this.fill(); });
     const place = make("input", {
       type: "search", placeholder: "node, tensor or words", autocomplete: "off", spellcheck: "false",
@@ -36,13 +37,14 @@ class FindingList {
         type: "checkbox", checked: true,
         onchange: () => { this.severities[box.checked ? "add" : "delete"](severity); this.fill(); },
       });
-      const noun = severity === "info" ? "note" : severity;
-      return make("label", { class: `severity ${severity}` }, [box, make("span", { text: counted(found, noun) })]);
+      const level = words.levels[severity];
+      const label = words.counts ? counted(found, level) : `${level} (${found})`;
+      return make("label", { class: `severity ${severity}` }, [box, make("span", { text: label })]);
     });
     const here = make("input", { type: "checkbox", onchange: () => { this.here = here.checked; this.fill(); } });
     const within = make("label", { class: "severity" }, [here, make("span", { text: "in the selected block" })]);
-    return make("form", { class: "filters", role: "search", "aria-label": "Filter findings", onsubmit: (event) => event.preventDefault() }, [
-      labeled("Rule", rule), labeled("Place", place),
+    return make("form", { class: "filters", role: "search", "aria-label": `Filter ${words.title.toLowerCase()}`, onsubmit: (event) => event.preventDefault() }, [
+      labeled(words.rule[0].toUpperCase() + words.rule.slice(1), rule), labeled("Place", place),
       make("fieldset", {}, [make("legend", { class: "hidden", text: "Severity" }), ...boxes, ...(this.file.nodes.length ? [within] : [])]),
     ]);
   }
@@ -57,7 +59,7 @@ class FindingList {
   fill() {
     const kept = this.file.findings.filter((item) => this.keeps(item));
     const all = this.file.findings.length;
-    this.count.textContent = kept.length === all ? counted(all, "finding") : `${kept.length} of ${counted(all, "finding")}`;
+    this.count.textContent = kept.length === all ? counted(all, this.file.words.item) : `${kept.length} of ${counted(all, this.file.words.item)}`;
     const stages = new Map();
     for (const item of kept) {
       if (!stages.has(item.stage)) stages.set(item.stage, new Map());
@@ -73,7 +75,7 @@ class FindingList {
       for (const [key, items] of groups) made.push(this.group(key, items, filtered));
     }
     this.list.replaceChildren(...made);
-    if (!kept.length) this.list.append(make("p", { class: "empty", text: all ? "No finding is left by these filters." : "No findings." }));
+    if (!kept.length) this.list.append(make("p", { class: "empty", text: all ? `No ${this.file.words.item} is left by these filters.` : `No ${this.file.words.title.toLowerCase()}.` }));
   }
 
   group(key, items, opened) {
@@ -89,7 +91,7 @@ class FindingList {
     };
     const summary = make("summary", {}, [
       make("span", { class: `dot ${first.severity}`, "aria-hidden": "true" }),
-      make("span", { class: "hidden", text: `${first.severity === "info" ? "note" : first.severity}: ` }),
+      make("span", { class: "hidden", text: `${this.file.words.levels[first.severity]}: ` }),
       make("span", { class: "rule", text: first.rule }),
       make("span", { class: "times", text: items.length > 1 ? `\u00d7 ${items.length}` : "" }),
     ]);

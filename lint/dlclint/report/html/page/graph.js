@@ -53,7 +53,7 @@ class GraphView {
     this.canvas.height = Math.round(height * ratio);
     this.width = width;
     this.height = height;
-    if (first) this.fit();
+    if (first) this.fit(true);
     else this.draw();
   }
 
@@ -61,11 +61,12 @@ class GraphView {
     return this.layout.of(this.file.blocks[0]);
   }
 
-  fit() {
+  // All of it, however small; at first as much as can be read, from its beginning.
+  fit(readable = false) {
     const whole = this.whole();
-    const fill = Math.min(this.width / (whole.width + 24), this.height / (whole.height + 24));
-    this.scale = Math.min(Math.max(fill, 0.45), 1.15);
-    if (fill < this.scale * 0.999 && whole.width * fill < this.width * 0.2) this.scale = Math.max(fill, 0.6);
+    const wide = this.width / (whole.width + 24);
+    const all = Math.min(wide, this.height / (whole.height + 24), 1.15);
+    this.scale = readable ? Math.min(Math.max(all, Math.min(wide, 0.9), 0.45), 1.15) : Math.max(all, 0.02);
     this.x = (this.width - whole.width * this.scale) / 2;
     this.y = whole.height * this.scale < this.height ? (this.height - whole.height * this.scale) / 2 : 12;
     this.draw();
@@ -124,7 +125,7 @@ class GraphView {
   setAll(open) {
     for (const block of this.file.blocks) block.open = open || block.id === 0;
     this.layout.all();
-    this.fit();
+    this.fit(true);
   }
 
   select(wanted, center = false) {
@@ -156,7 +157,7 @@ class GraphView {
   say(wanted) {
     if (!wanted) return;
     const { node, block } = wanted;
-    const found = node && node.findings.length ? `, ${counted(node.findings.length, "finding")}` : "";
+    const found = node && node.findings.length ? `, ${counted(node.findings.length, this.file.words.item)}` : "";
     const label = node && this.coloring ? this.classes.get(this.coloring.of(node)).label : "";
     this.said.textContent = node
       ? `${node.op} ${node.title}, ${label}${found}`

@@ -1,0 +1,114 @@
+"""Format `html` of `dlclint plan`: the choices, the commands, and the network in the widths it is to have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from dlclint.analysis.plan.commands import line
+from dlclint.analysis.plan.model import Plan
+from dlclint.diagnostic import counted, plain
+from dlclint.report.html.network import Network, Texts
+from dlclint.report.html.report import report
+from dlclint.report.html.sheets import Commands, Sheet, Shown, Table, findings, network_of
+from dlclint.report.plan_words import (
+    ALL,
+    FAILS,
+    INPUTS,
+    LAYERS,
+    columns,
+    commands,
+    notes_of,
+    raw_text,
+    said,
+    settings,
+    target_text,
+)
+
+
+def render(plan: Plan, stream: TextIO | None) -> str:
+    """The page."""
+    texts = Texts()
+    network, notes = network_of(plan.drawing)
+    data: dict[str, Any] = {"color": "precision", "findings": findings(plan.found, network, texts)}
+    if network is not None:
+        data |= {"network": network.data(texts, _precision(plan, network)), "charts": network.charts(texts)}
+    raw = [raw_text(read) for chain in plan.toolchains for read in chain.inputs[:INPUTS]]
+    sheet = Sheet(
+        plain(plan.path, 500),
+        f"For {target_text(plan)}",
+        tuple(_answers(plan)),
+        tuple(_commands(plan)),
+        tuple(_tables(plan)),
+        (
+            *notes_of(plan),
+            *raw,
+            *notes,
+        ),
+        (),
+        data,
+    )
+    made = f"{counted(len(plan.advice), 'setting')}, and the commands that make them"
+    verdict = FAILS if plan.fails else made
+    return report("dlclint plan", "Quantization plan", verdict, (), [sheet], texts)
+
+
+def _answers(plan: Plan) -> Iterator[Shown]:
+    errors = [item for item in plan.obstacles if item.is_error]
+    if errors:
+        lines = [line for item in errors for line in (said(item), item.help) if line]
+        yield Shown("Converts", "no", tuple(lines), "bad")
+    else:
+        yield Shown("Converts", "yes", ("no rule knows what would stop it",), "good")
+    choice = plan.choice
+    if not choice.quantize:
+        yield Shown("Settings", f"float{choice.float_bitwidth}", (f"for {choice.runtime.value}",))
+        return
+    how = "per channel" if choice.per_channel else "per tensor"
+    some = [
+        (len(plan.wide), "at 16 bits"),
+        (len(plan.in_float), "in float"),
+    ]
+    more = tuple(f"{counted(count, 'activation')} {what}" for count, what in some if count)
+    yield Shown(
+        "Settings",
+        f"a{choice.act_bitwidth}w{choice.weights_bitwidth}",
+        (f"for {choice.runtime.value}, weights {how}, {choice.bias_bitwidth}-bit biases", *more),
+    )
+    if plan.layers:
+        worst = plan.layers[0]
+        yield Shown("Worst weight", f"{worst.chosen:.1f} dB", (worst.weight, "predicted from the weights"))
+
+
+def _commands(plan: Plan) -> Iterator[Commands]:
+    for chain in plan.toolchains:
+        yield Commands(commands(plan, chain.title), tuple(plain(line(made), 4000) for made in chain.commands))
+    if plan.obstacles:
+        yield Commands(ALL.capitalize(), (plain(plan.check, 4000),))
+
+
+def _tables(plan: Plan) -> Iterator[Table]:
+    if plan.first:
+        rows = tuple((item.topic, item.choice, item.reason) for item in plan.first)
+        yield Table("Before quantizing", ("what", "do", "why"), rows)
+    yield Table("Settings", columns(plan), tuple(settings(plan)))
+    if plan.narrow:
+        ranges = tuple(
+            (n.tensor, f"{n.low:.3g} to {n.high:.3g}", f"{n.sqnr8:.1f}", f"{n.sqnr16:.1f}", n.basis)
+            for n in plan.narrow[:LAYERS]
+        )
+        head = ("tensor", "range", "dB at 8 bits", "at 16", "basis")
+        yield Table("Activations that 8 bits suit worst (estimated ranges; no data was seen)", head, ranges)
+
+
+def _precision(plan: Plan, network: Network) -> dict[int, str]:
+    """What the override file makes of some nodes."""
+    found = {}
+    for tensors, word in ((plan.wide, "a16"), (plan.in_float, "float")):
+        for tensor in tensors:
+            place = network.of_tensor(plain(tensor))
+            if place is not None:
+                own = network.drawing.nodes[place].precision
+                _, w, weight = own.partition("w")
+                found[place] = word if word == "float" else f"{word}{w}{weight}"
+    return found

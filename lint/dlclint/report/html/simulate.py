@@ -1,0 +1,185 @@
+"""Format `html` of `dlclint simulate`: what is left of each output, and the layers that cost it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from dlclint.diagnostic import size_text
+from dlclint.report.html.network import Network, Texts
+from dlclint.report.html.report import report
+from dlclint.report.html.sheets import Sheet, Shown, Table, network_of
+from dlclint.report.simulate_words import (
+    ENGINES,
+    RANDOM,
+    apart_notes,
+    decibels,
+    headline,
+    largest,
+    measured_on,
+    part,
+    search_text,
+    with_unit,
+)
+from dlclint.simulate.outcome import EngineResult, LayerRow, SearchOutcome, SimulateOutcome, Simulation
+
+_WORDS = {
+    "title": "Layers",
+    "item": "layer",
+    "rule": "op",
+    "levels": {"error": "below 10 dB", "warning": "10 to 20 dB", "info": "20 dB or more"},
+}
+"""What the list of findings is called where it lists layers, by the error that they add."""
+_LEVELS = ((10.0, "error", "below 10 dB"), (20.0, "warning", "10 to 20 dB"), (30.0, "info", "20 to 30 dB"))
+_FINE = ("info", "30 dB or more")
+
+
+def render(outcome: SimulateOutcome, stream: TextIO | None) -> str:
+    """The page."""
+    texts = Texts()
+    sheets = [_sheet(file, texts) for file in outcome.files]
+    said = "; ".join(headline(engine) for file in outcome.files for engine in file.engines)
+    return report("dlclint simulate", "What quantization costs", said, ("measured", "inputs"), sheets, texts)
+
+
+def _sheet(file: Simulation, texts: Texts) -> Sheet:
+    network, notes = network_of(file.drawing)
+    engines = [engine for engine in file.engines if engine.layers]
+    layers = engines[0].layers if engines else ()
+    data: dict[str, Any] = {"words": _WORDS, "findings": [_entry(row, network, texts) for row in layers]}
+    charts: dict[str, Any] = {}
+    if network is not None:
+        bits = {
+            place: f"a{row.bits}" if row.bits is not None else "float"
+            for row in layers
+            if (place := network.of_tensor(row.tensor)) is not None
+        }
+        data["network"] = network.data(texts, bits)
+        charts = network.charts(texts)
+    charts["engines"] = [
+        {"engine": engine.engine, "layers": [_layer(row, network, texts) for row in engine.layers]}
+        for engine in engines
+    ]
+    data["charts"] = charts
+    said = "; ".join(headline(engine) for engine in file.engines)
+    where = f"; for {file.soc}" if file.soc else ""
+    grids = f"; grids from {file.encodings}" if file.encodings else ""
+    return Sheet(
+        file.path,
+        f"{file.widths}{where}{grids}; {measured_on(file)}" if not file.unasked else "",
+        tuple(_answers(file)),
+        (),
+        tuple(_tables(file)),
+        (
+            *([RANDOM] if file.random else []),
+            *(note for engine in file.engines for note in engine.notes),
+            *apart_notes(file),
+            *file.notes,
+            *notes,
+        ),
+        (said or file.unasked, measured_on(file)),
+        data,
+    )
+
+
+def _answers(file: Simulation) -> Iterator[Shown]:
+    if file.unasked:
+        yield Shown("Measured", "no", (file.unasked,), "bad")
+    for engine in file.engines:
+        if engine.failure:
+            yield Shown(engine.engine, "not measured", (engine.failure,), "bad")
+            continue
+        agreement = engine.agreement
+        same = [] if agreement is None else [f"best class the same in {100 * agreement:.1f} %"]
+        worst = "nothing" if engine.worst is None else with_unit(engine.worst)
+        lost = [part(item, row.tensor) for row in engine.outputs for item in row.parts if item.lost]
+        lines = (*same, *lost, ENGINES[engine.engine], *([RANDOM] if file.random else []))
+        yield Shown(f"Worst output, {engine.engine}", worst, lines, "bad" if lost else "")
+    if file.search is not None:
+        found = file.search
+        word = "reached" if found.reached else "not reached"
+        yield Shown(f"Target {found.target}", word, (search_text(found),), "good" if found.reached else "bad")
+
+
+def _tables(file: Simulation) -> Iterator[Table]:
+    for engine in file.engines:
+        if engine.outputs:
+            head = ("output", "SQNR dB", "cosine", "largest error", "best class same", "parts")
+            yield Table(f"Outputs, {engine.engine}", head, tuple(_outputs(engine)))
+    if file.search is not None:
+        yield _search(file.search)
+    if file.apart:
+        rows = tuple(
+            (
+                *(decibels(item.reference), decibels(item.htp), decibels(item.between)),
+                "" if item.alone is None else decibels(item.alone),
+                f"{100 * item.off:.2g} %",
+                f"{item.op} {item.tensor}",
+            )
+            for item in file.apart
+        )
+        head = ("reference dB", "htp dB", "layer dB", "asked alone", "values off", "layer")
+        yield Table("Layers that HTP computes otherwise, on what it gave them itself", head, rows)
+
+
+def _outputs(engine: EngineResult) -> Iterator[tuple[str, ...]]:
+    for row in engine.outputs:
+        same = "" if row.agreement is None else f"{100 * row.agreement:.1f} %"
+        parts = "; ".join(part(item, row.tensor) for item in row.parts)
+        yield (row.tensor, decibels(row.sqnr), f"{row.cosine:.5f}", largest(row), same, parts)
+
+
+def _search(search: SearchOutcome) -> Table:
+    rows = tuple(
+        (
+            "kept" if row.kept else "",
+            decibels(row.sqnr),
+            "" if row.agreement is None else f"{100 * row.agreement:.1f} %",
+            size_text(row.size) if row.size else "",
+            f"{100 * row.share:.0f} %" if row.share else "",
+            row.change,
+        )
+        for row in search.rows
+    )
+    head = ("", "SQNR dB", "best class same", "DLC grows", "at 16 bits", "change")
+    return Table(f"Search for {search.target}", head, rows)
+
+
+def _entry(row: LayerRow, network: Network | None, texts: Texts) -> list[Any]:
+    """A layer as the list of findings shows it."""
+    value = row.arrived if row.alone is None else row.alone
+    level, stage = next(((level, says) for most, level, says in _LEVELS if value < most), _FINE)
+    alone = "" if row.alone is None else f"alone {with_unit(row.alone)}, "
+    bits = "in float" if row.bits is None else f"{row.bits} bits"
+    message = f"{alone}arrived {with_unit(row.arrived)}, {bits}"
+    return [
+        texts(row.op),
+        texts(level),
+        texts(stage),
+        texts("; ".join((message, *row.causes))),
+        texts(row.tensor),
+        texts(""),
+        texts(""),
+        None if network is None else network.of_tensor(row.tensor),
+        None,
+        texts(""),
+        [],
+    ]
+
+
+def _layer(row: LayerRow, network: Network | None, texts: Texts) -> list[Any]:
+    return [
+        None if network is None else network.of_tensor(row.tensor),
+        texts(f"{row.op} {row.tensor}"),
+        row.bits,
+        None if row.alone is None else _db(row.alone),
+        _db(row.arrived),
+        row.low,
+        row.high,
+        [texts(cause) for cause in row.causes],
+    ]
+
+
+def _db(value: float) -> float | str:
+    return round(value, 3) if math.isfinite(value) else decibels(value)
