@@ -69,18 +69,23 @@ def version_not_listed(context: ModelContext) -> Iterator[Finding]:
     """The operator version is not listed, but has the structure of a listed one.
 
     Why: the table lists since_versions and is not a whitelist. The converter warns and treats the node
-    as the highest version it knows, which here has the same attributes, inputs and outputs.
+    as the highest version it knows, which here has the same attributes, inputs and outputs. One finding
+    speaks for all nodes of an op in a model.
     What to do: nothing, or export at the opset that the summary names.
     """
-    advice = _export_help(context)
+    advice = _export_help(context) or "nothing: the converter warns of it and goes on"
+    alike: dict[tuple[str, int, int], list[Node]] = {}
     for node, version, known in _unlisted(context, Listing.UNLISTED_SAME):
+        alike.setdefault((node.op_type, version, known), []).append(node)
+    for (op, version, known), nodes in alike.items():
+        where = f" ({len(nodes)} nodes)" if len(nodes) > 1 else ""
         yield Finding(
-            f"{node.op_type} {version} is not listed; it is read as {known}, whose structure is the same",
+            f"{op} {version}{where} is not listed; it is read as {known}, whose structure is the same",
             Severity.INFO,
-            sources.op_row(context.view.table, node.op_type),
+            sources.op_row(context.view.table, op),
             help=advice,
-            node=node,
-            evidence={"version": version, "read_as": known},
+            node=nodes[0],
+            evidence={"version": version, "read_as": known, "nodes": len(nodes)},
         )
 
 

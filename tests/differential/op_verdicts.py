@@ -118,6 +118,7 @@ def expected(model: onnx.ModelProto, runtime: str) -> set[Verdict]:
     """What the tables say of every node of the main graph that does not fold."""
     facts = Facts(model)
     found: set[Verdict] = set()
+    told: set[tuple[str, int]] = set()
     for index, node in enumerate(facts.graph.node):
         if index in facts.folded or node.domain not in ("", "ai.onnx"):
             continue
@@ -135,7 +136,9 @@ def expected(model: onnx.ModelProto, runtime: str) -> set[Verdict]:
             if version in same:
                 same[version] = same[version] or is_as_before(facts, node)
                 rule = "version-not-listed" if same[version] else "version-changed-structure"
-                found.add((f"ops/{rule}", index, "info" if same[version] else "warning"))
+                if not same[version] or (node.op_type, version) not in told:
+                    found.add((f"ops/{rule}", index, "info" if same[version] else "warning"))
+                told.add((node.op_type, version))  # one finding for all nodes of the same kind
         for constraint in row["constraints"]:
             since, last = constraint.get("since_op_version", 1), constraint.get("max_op_version", 99)
             if since <= (version or max(row["opset_versions"])) <= last:
