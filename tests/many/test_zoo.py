@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from dlclint.engine.job import Job
 from dlclint.engine.results import NAME, results_in
 from dlclint.engine.run import lint
 from dlclint.outcome import Answer, FileOutcome, Verdict
+from dlclint.report.render import render
+from dlclint.report.zoo_tables import tables
 from dlclint.zoo import Zoo, zoo_of
 
 SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
@@ -228,3 +231,41 @@ def test_nothing_is_known_of_what_failed() -> None:
     good = lint(Job(Path(__file__).parent.parent / "fixtures" / "model" / "custom-op" / "good_relu.onnxtxt"))
     found: Zoo = zoo_of("", [good, replace(good, verdict=None)])
     assert (found.models, found.converts, found.stopped, found.unknown) == (2, 1, 0, 1)
+
+
+class Cells(HTMLParser):
+    """The texts of a page's cells, and whatever its tags are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells: list[str] = []
+        self.tags: set[str] = set()
+        self._open = False
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.add(tag)
+        if tag == "td":
+            self.cells.append("")
+        self._open = tag == "td" or (self._open and tag != "td")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = self._open and tag != "td"
+
+    def handle_data(self, data: str) -> None:
+        if self._open:
+            self.cells[-1] += data
+
+
+def test_the_page_has_every_row_and_no_markup_of_a_model(kept: str) -> None:
+    outcomes = [outcome for outcome in results_in(Path(kept)) if outcome is not None]
+    hostile = '<img src=x onerror="alert(1)">'
+    flawed = next(one for one in outcomes if one.verdict is not None and one.verdict.converts.word == "no")
+    found = tuple(
+        replace(item, location=replace(item.location, op=hostile), help=hostile)
+        for item in flawed.diagnostics
+    )
+    report = zoo_of("1", [*outcomes, replace(flawed, diagnostics=found)])
+    page = Cells()
+    page.feed(render("zoo", "html", report, None))
+    assert page.cells == [cell for table in tables(report) for row in table.rows for cell in row]
+    assert hostile in page.cells and "img" not in page.tags

@@ -43,6 +43,9 @@ _AHEAD = 2
 """Lots for each thread of a worker that are under way at once."""
 _LOOK = 1.0
 """Seconds without an answer after which the cluster is looked at."""
+_CLOSING = 10.0
+_CLOSING_ON_ERROR = 0.3
+"""Seconds that closing may take; after Ctrl-C a command has one (`dlclint.contained.process`)."""
 _TWICE = "was lost together with its Dask worker, and again when it was tried once more"
 
 
@@ -67,6 +70,7 @@ class Cluster:
         self._where, self._workers = where, workers
         self._open = ExitStack()
         self._seconds = 30.0
+        self._grace = _CLOSING_ON_ERROR
         self._idle = 0.0
         self._killed_worker: type[Exception] = ClusterError
         self.client: Any = None
@@ -79,7 +83,9 @@ class Cluster:
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._grace = _CLOSING
         self._open.close()
 
     def _connect(self) -> None:
@@ -110,7 +116,7 @@ class Cluster:
                 f"no Dask scheduler answers there within {self._seconds:g} s "
                 f"({type(error).__name__}); check the address, or start one: dask scheduler"
             ) from None
-        self._open.callback(self._disconnect)
+        self._open.callback(self._close, self.client)
         self._expect_workers()
 
     def _made(self, dask: Any, distributed: Any) -> Any:
@@ -119,7 +125,10 @@ class Cluster:
         folder = tempfile.mkdtemp(prefix=SCRATCH)
         self._open.callback(shutil.rmtree, folder, ignore_errors=True)
         # What is lost is tried again by `linted`, and what a file may take is limited where it is linted.
-        settings = {"distributed.scheduler.allowed-failures": 0}
+        settings = {
+            "distributed.scheduler.allowed-failures": 0,
+            "distributed.admin.low-level-log-length": 1000,  # each file of a log would stay in memory
+        }
         self._open.enter_context(dask.config.set(settings))
         made = distributed.LocalCluster(
             n_workers=self._workers,
@@ -130,12 +139,12 @@ class Cluster:
             local_directory=folder,
             silence_logs=logging.CRITICAL,
         )
-        self._open.callback(made.close, timeout=0.5)
+        self._open.callback(self._close, made)
         return made
 
-    def _disconnect(self) -> None:
-        with suppress(Exception):  # a scheduler that is gone has nothing to be told
-            self.client.close(timeout=0.2)
+    def _close(self, what: Any) -> None:
+        with suppress(Exception):  # workers end with this process too, and a scheduler may be gone
+            what.close(timeout=self._grace)
 
     def _expect_workers(self) -> None:
         """Make sure that there are workers, and that they have this version of dlclint."""

@@ -15,7 +15,7 @@ FORMATS = {
     "plan": ("rich", "json", "markdown", "html"),
     "simulate": ("rich", "concise", "json", "html"),
     "statistics": ("rich", "json"),
-    "zoo": ("rich", "json", "parquet"),
+    "zoo": ("rich", "json", "parquet", "html"),
 }
 """The formats of each command, the default first: `render` of `dlclint.report.FORMAT.COMMAND` makes it."""
 DRAWN = ("html",)
