@@ -217,7 +217,6 @@ PRIVATE_OP_SETS = {
     ],
     "dlclint.analysis.matching.gates": ["Add Div HardSigmoid Sigmoid Softplus Tanh"],
     "dlclint.analysis.matching.patterns": ["Pow Sqrt"],
-    "dlclint.analysis.norms": ["Add ReduceMean Sqrt"],
     "dlclint.analysis.qdq.rewriting": ["Constant Identity"],
     "dlclint.analysis.resizing": ["Expand Tile"],
     "dlclint.analysis.spectra": ["AveragePool Cast Clip ReduceSum Sqrt Sum", "ReduceL2 Sqrt"],

@@ -44,6 +44,16 @@ FORMS = {
     "weights in blocks": """g (float[1,4] x) => (float[1,2] y) <int8[4,2] w = {1,-2,3,-4,5,-6,7,-128},
       float[2,2] t = {0.1, 0.7, 0.2, 0.3}> {
       e = DequantizeLinear<axis = 0, block_size = 2>(w, t) y = MatMul(x, e) }""",
+    "weights in blocks with integer scales": """g (float[1,4] x) => (float[1,2] y)
+      <int8[4,2] w = {1,-2,3,-4,5,-6,7,-128}, uint8[2,2] i = {1, 7, 2, 16}, float[2] c = {0.1, 0.03}> {
+      t = DequantizeLinear<axis = 1>(i, c) e = DequantizeLinear<axis = 0, block_size = 2>(w, t)
+      y = MatMul(x, e) }""",
+    "a float weight in such blocks": """g (float[1,4] x) => (float[1,2] y)
+      <float[4,2] w = {0.1,-0.2,0.3,-0.4,0.5,-0.6,0.7,-0.8}, uint8[2,2] i = {1, 7, 2, 16},
+      float[1,2] c = {0.1, 0.03}> {
+      t = DequantizeLinear<axis = 0, block_size = 2>(i, c)
+      q = QuantizeLinear<axis = 0, block_size = 2, output_dtype = 3>(w, t)
+      e = DequantizeLinear<axis = 0, block_size = 2>(q, t) y = MatMul(x, e) }""",
     "a float weight that is quantized in the model": f"""g (float[1,2] x) => (float[1,2] y)
       <{S}, float[2,2] w = {{0.11, 1.33, -3.2, 0.02}}> {{
       q = QuantizeLinear(w, {Z}) d = DequantizeLinear(q, {Z}) y = MatMul(x, d) }}""",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dlclint.analysis.matching.norm_axes import mean_under_root
 from dlclint.analysis.matching.terms import squared
 from dlclint.analysis.moving import origin
 from dlclint.model.op_facts import FACTORS, SQUARE_SUMS
@@ -114,19 +115,10 @@ def divides_by_own_rms(node: Node) -> bool:
     if node.op_type not in FACTORS or len(node.inputs) != 2:
         return False
     for x, root in (node.inputs, node.inputs[::-1])[: 1 if node.op_type == "Div" else 2]:
-        made = node.graph.producer(root)
-        if node.op_type == "Mul":
-            made = (
-                None if made is None or made.op_type != "Reciprocal" else node.graph.producer(made.input(0))
-            )
-        for op in ("Sqrt", "Add", "ReduceMean"):
-            if made is None or made.op_type != op or made.domain:
-                break
-            inner = [node.graph.producer(name) for name in made.inputs]
-            made = next((found for found in inner if found is not None and found.op_type != "Constant"), None)
-        else:
-            if made is not None and squared(made) == x:
-                return True
+        mean, _ = mean_under_root(node, root)
+        square = None if mean is None else node.graph.producer(mean.input(0))
+        if square is not None and squared(square) == x:
+            return True
     return False
 
 

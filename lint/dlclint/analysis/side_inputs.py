@@ -1,4 +1,4 @@
-"""Scales of normalizations, slopes and second inputs: where they are, and what becomes of them on HTP."""
+"""Scales of normalizations, slopes, bounds and second inputs: where they are, and what HTP makes of them."""
 
 from __future__ import annotations
 
@@ -10,35 +10,42 @@ from dlclint_schemas.record import record
 from dlclint_schemas.side_inputs import UINT16, side_input_forms
 
 if TYPE_CHECKING:
-    from dlclint.analysis.matching.patterns import Pattern
     from dlclint.analysis.view import ModelView
     from dlclint.model.graph import Node
 
-SIDE_ROLES = (Role.GAMMA, Role.SLOPE)
+SIDE_ROLES = (Role.GAMMA, Role.SLOPE, Role.BOUND)
 """Roles of parameters that HTP takes in few forms."""
+
+
+_WORDS = {Role.GAMMA: "scale", Role.SLOPE: "slope", Role.BOUND: "bound"}
 
 
 @record
 class SideInput:
-    """A stored scale or slope, the node that reads it, and the op that this is or becomes part of."""
+    """A stored scale, slope or bound, the node that reads it, and the op that this is or becomes part of.
+
+    `data` is the activation that the op reads.
+    """
 
     node: Node
     name: str
     role: Role
     op: str
+    data: str
 
     @property
     def words(self) -> str:
         """Such as `the scale of LayerNormalization`."""
         spelled_out = "" if self.op == self.node.op_type else " (spelled out)"
-        return f"the {'scale' if self.role is Role.GAMMA else 'slope'} of {self.op}{spelled_out}"
+        return f"the {_WORDS[self.role]} of {self.op}{spelled_out}"
 
 
 def side_inputs(view: ModelView) -> Iterator[SideInput]:
-    """Every stored scale of a normalization and slope of a PRelu that reaches conversion, once each.
+    """Every stored scale of a normalization, slope of a PRelu and bound of a Clip that reaches conversion.
 
-    A BatchNormalization behind a convolution is folded into it, and its scale with it. A layer normalization
-    that is spelled out becomes one, with the factor behind it as scale.
+    Each is yielded once. A BatchNormalization behind a convolution is folded into it, and its scale with it.
+    A normalization of layers or by root mean square that is spelled out becomes one op, with the factor
+    behind it as scale (AIMET 2.42, graph passes LayerNormalization and RMSNormalization).
     """
     seen: set[str] = set()
     for node in view.official_nodes:
@@ -50,34 +57,32 @@ def side_inputs(view: ModelView) -> Iterator[SideInput]:
                 name = node.input(place)
                 if name and name not in seen and node.graph.constant(name) is not None:
                     seen.add(name)
-                    yield SideInput(node, name, role, node.op_type)
-    for pattern in view.patterns:
-        if pattern.layer == "LayerNorm":
-            found = _scale_behind(view, pattern)
-            if found is not None and found.name not in seen:
-                seen.add(found.name)
-                yield found
+                    yield SideInput(node, name, role, node.op_type, node.input(0))
+    for side in _spelled_out(view):
+        if side.name not in seen:
+            seen.add(side.name)
+            yield side
 
 
-def _scale_behind(view: ModelView, pattern: Pattern) -> SideInput | None:
-    """The factor behind a layer normalization over the last axis that is spelled out."""
+def _spelled_out(view: ModelView) -> Iterator[SideInput]:
+    """The factors behind normalizations over the last axis that are spelled out."""
     # Imported here because it imports onnx, which rules on an override file alone do without.
+    from dlclint.analysis.matching.norm_axes import spelled_norms
     from dlclint.analysis.matching.terms import other_operand, sole_reader
-    from dlclint.analysis.norms import summed_axes
 
-    graph = next(graph for graph in view.as_float.model.graphs() if graph.path == pattern.path)
-    members = pattern.members(graph)
-    rank = graph.rank(pattern.source)
-    means = [node for node in members if node.op_type == "ReduceMean"]
-    if rank is None or any(summed_axes(node) != [rank - 1] for node in means):
-        return None
-    scaled = sole_reader(graph, members[-1].output(0))
-    if scaled is None or scaled.op_type != "Mul" or scaled.domain:
-        return None
-    name = other_operand(scaled, members[-1].output(0))
-    if not name or graph.constant(name) is None:
-        return None
-    return SideInput(scaled, name, Role.GAMMA, "LayerNormalization")
+    for graph in view.as_float.model.graphs():
+        for norm in spelled_norms(graph):
+            made = norm.last.output(0)
+            scaled = sole_reader(graph, made)
+            if scaled is not None and scaled.op_type == "Cast":
+                made = scaled.output(0)
+                scaled = sole_reader(graph, made)
+            if norm.axes != (norm.rank - 1,) or scaled is None or scaled.op_type != "Mul" or scaled.domain:
+                continue
+            name = other_operand(scaled, made)
+            if name and graph.constant(name) is not None:
+                op = "LayerNormalization" if norm.centered else "RMSNormalization"
+                yield SideInput(scaled, name, Role.GAMMA, op, norm.tensor)
 
 
 def takes_wide(op_type: str, hexagon: int | None) -> bool:

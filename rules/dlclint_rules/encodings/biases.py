@@ -10,11 +10,12 @@ import numpy as np
 from dlclint.analysis.matching.terms import other_operand, sole_reader
 from dlclint.analysis.moving import origin
 from dlclint.analysis.precision import has_bias
-from dlclint.analysis.roles import absorbed_chain, vector
+from dlclint.analysis.roles import WeightUse, absorbed_chain, channel_axis, converted_weight, vector
 from dlclint.analysis.weights.given import GivenWeight, given_weights
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.encodings import grid
 from dlclint.encodings.given import given_grids
+from dlclint.model.op_facts import CONVOLUTIONS
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
 from dlclint_rules.causes import here
@@ -34,7 +35,8 @@ ACCUMULATOR = 2.0**31
 class Biased:
     """An op with a bias whose input and weight have grids.
 
-    `product` is what HTP adds the bias at, [1] or [channels]: input scale times weight scale.
+    `product` is what HTP adds the bias at, [1] or [channels]: input scale times weight scale. `is_given`: the
+    file gives the weight's scale, which the quantizer works out otherwise. `row` is the entry that tells.
     """
 
     node: Node
@@ -43,23 +45,72 @@ class Biased:
     input_scale: float
     weight_scale: grid.Floats
     product: grid.Floats
+    row: int
+    is_given: bool
 
 
-def _biased(context: EncodingsContext) -> Iterator[Biased]:
+def _biased(context: EncodingsContext, computed: bool = False) -> Iterator[Biased]:
+    """Ops with a stored bias whose input and weight have grids, in the order of the nodes.
+
+    `computed`: also those of whose weights the file says nothing, at the scales of their own values.
+    """
     if context.view is None or Runtime.HTP not in context.target.considered:
         return
     document = context.document
     grids, weights = given_grids(document), given_weights(document)
     for node in context.view.nodes():
-        bias = node.input(2) if has_bias(node) else _added(node, weights)
+        bias = _held(node, node.input(2) if has_bias(node) else _added(node, weights))
         if not bias or node.graph.constant(bias) is None:
             continue
         read = grids.get(origin(node.graph, node.input(0), grids))
         weight = weights.get(node.input(1))
-        if read is None or weight is None or weight.scale is None or weight.is_float:
+        if read is None or (weight is None and not computed):
             continue
-        product = read.scale * weight.scale
-        yield Biased(node, bias, node.input(1), read.scale, weight.scale, product)
+        scale = _own_scale(context, node) if weight is None else weight.scale
+        if scale is None or (weight is not None and weight.is_float):
+            continue
+        row = read.row if weight is None else document.rows(node.input(1))[-1]
+        yield Biased(
+            node, bias, node.input(1), read.scale, scale, read.scale * scale, row, weight is not None
+        )
+
+
+def _held(node: Node, name: str) -> str:
+    """The tensor that another one is, by way of Identity, with which exporters share parameters."""
+    for _ in range(len(node.graph.nodes)):
+        maker = node.graph.producer(name) if name else None
+        if maker is None or maker.op_type != "Identity" or maker.domain:
+            break
+        name = maker.input(0)
+    return name
+
+
+def _own_scale(context: EncodingsContext, node: Node) -> grid.Floats | None:
+    """The scale that the quantizer gives a weight without an entry: for each channel where it is told so.
+
+    No range is smaller than the documented minimum.
+    """
+    kind = context.target.kind
+    stored = node.graph.constant(node.input(1))
+    if not kind.quantize or stored is None or len(stored.shape) < 2:
+        return None
+    axis = channel_axis(node, 1)
+    # Imported here because onnx comes with it, and a file without its model has no weights to look at.
+    from dlclint.model.tensors import Unavailable
+
+    try:
+        values, _ = converted_weight(WeightUse(node, stored, False, axis))
+    except Unavailable:
+        return None
+    if not values.size or not np.isfinite(values).all():
+        return None
+    by_channel = kind.per_channel and node.op_type in CONVOLUTIONS
+    lanes = np.moveaxis(values, axis, 0).reshape(values.shape[axis] if by_channel else 1, -1)
+    most = np.abs(lanes).max(axis=1)
+    try:
+        return np.asarray(grid.fit_symmetric(-most, most, float(kind.weights_bitwidth)).scale)
+    except ValueError:
+        return None
 
 
 def _added(node: Node, weights: Mapping[str, GivenWeight]) -> str:
@@ -146,6 +197,9 @@ def shared_bias(context: EncodingsContext) -> Iterator[Finding]:
     def unlike() -> Iterator[tuple[list[Biased], float]]:
         for items in by_bias.values():
             first = items[0]
+            values = vector(first.node.graph, first.bias)
+            if values is not None and not values.any():
+                continue  # zeros are the same at every scale, and exporters share them
             ratios = [
                 float(np.max(np.abs(np.log(item.product / first.product))))
                 for item in items[1:]
@@ -157,7 +211,7 @@ def shared_bias(context: EncodingsContext) -> Iterator[Finding]:
     def finding(found: tuple[list[Biased], float]) -> Finding:
         items, ratio = found
         first = items[0]
-        row = (context.document.rows(first.bias) or context.document.rows(first.weight))[-1]
+        row = (context.document.rows(first.bias) or [first.row])[-1]
         made = Finding(
             f"{first.bias!r}: {len(items)} ops share this bias and add it at scales of"
             f" {_text(np.concatenate([item.product for item in items]))}, up to {ratio:.3g} times apart",
@@ -186,7 +240,7 @@ def bias_saturates(context: EncodingsContext) -> Iterator[Finding]:
     """
 
     def lost() -> Iterator[tuple[Biased, grid.Floats, grid.Floats]]:
-        for item in _biased(context):
+        for item in _biased(context, computed=True):
             values = vector(item.node.graph, item.bias)
             folded = any(node.op_type == "BatchNormalization" for node in absorbed_chain(item.node)[:1])
             if values is None or folded or not np.isfinite(values).all():
@@ -203,25 +257,39 @@ def bias_saturates(context: EncodingsContext) -> Iterator[Finding]:
         channel = int(np.argmax(steps))
         need = values / item.input_scale / (ACCUMULATOR - 1)
         floor = float(need.max())
-        row = context.document.rows(item.weight)[-1]
+        document, row = context.document, item.row
         each = np.broadcast_to(item.weight_scale, steps.shape)
         beyond = int((steps >= ACCUMULATOR).sum())
-        first = int(context.document.tensors.first[row])
         raised = np.maximum(item.weight_scale, need if len(item.weight_scale) > 1 else floor)
+        left = ACCUMULATOR / steps[channel]
+        # A model that carries a bias as 32-bit integers has lost the rest already.
+        is_cut = bool(context.nodes) and left > 1 - 1e-6
+        own = "" if item.is_given else " that its own values give it"
+        effect = (
+            "the bias is stored as the largest 32-bit integer: it was cut when the model was quantized"
+            if is_cut
+            else f"the bias of {values[channel]:.3g} is {steps[channel]:.3g} steps of the accumulator, which"
+            f" counts to {ACCUMULATOR:.3g}: {left:.2g} of the bias is left"
+        )
         made = Finding(
-            f"{item.weight!r}: with scale {each[channel]:.3g} in channel {channel} the bias of"
-            f" {values[channel]:.3g} is {steps[channel]:.3g} steps of the accumulator, which counts to"
-            f" {ACCUMULATOR:.3g}: {ACCUMULATOR / steps[channel]:.2g} of the bias is left"
+            f"{item.weight!r}: with scale {each[channel]:.3g}{own} in channel {channel} {effect}"
             + (f" ({beyond} channels so)" if beyond > 1 else ""),
             Severity.WARNING,
             Source("microsoft/onnxruntime#22020, #25278", "a bias clipped at int32"),
             Confidence.FIELD_REPORTED,
-            f"give the channel a weight scale of {floor:.3g} or more",
+            "quantize the float model again, with a larger weight scale in this channel"
+            if is_cut
+            else f"give the channel a weight scale of {floor:.3g} or more"
+            + ("" if item.is_given else ", by an entry of its own"),
             item.node,
             evidence={"channel": channel, "steps": float(steps[channel]), "floor": floor, "channels": beyond},
-            fix=rescaled(context, row, raised, f"raise the weight scale to {floor:.3g} where it is smaller"),
+            fix=rescaled(context, row, raised, f"raise the weight scale to {floor:.3g} where it is smaller")
+            if item.is_given
+            else None,
         )
-        element = first + (channel if int(context.document.tensors.count[row]) > 1 else 0)
-        return at(context, row, context.document.field_path(element, "scale"), made)
+        if not item.is_given:
+            return at(context, row, (), made)
+        element = int(document.tensors.first[row]) + (channel if int(document.tensors.count[row]) > 1 else 0)
+        return at(context, row, document.field_path(element, "scale"), made)
 
     yield from capped(context, lost(), finding, "weights")

@@ -66,7 +66,9 @@ def block_quantization(context: EncodingsContext) -> Iterator[Finding]:
                 Severity.INFO,
                 Source("qualcomm/aimet#4069", "LPBQ"),
                 Confidence.FIELD_REPORTED,
-                "needs a 2.0.0 file and the second quantizer where the converter knows it",
+                ""
+                if context.nodes
+                else "needs a 2.0.0 file and the second quantizer where the converter knows it",
             )
         else:
             severity, why, help = _plain(context, _activation_width(context, uses.get(row), widths))

@@ -11,7 +11,7 @@ from dlclint.analysis.matching.terms import clip_bounds, sole_reader
 from dlclint.analysis.moving import hands_on_all, moved_inputs, origin
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.encodings.given import GivenGrid, given_grids
-from dlclint.model.op_facts import CLIPPING
+from dlclint.model.op_facts import CLIPPING, UNCHANGED
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
 from dlclint_rules.causes import here
@@ -175,15 +175,25 @@ def _beyond(item: Encoded) -> tuple[float, float]:
     """How far a grid reaches below and above what a Relu or Clip inside another op lets through."""
     if item.node.op_type not in CLIPPING or item.values is None:
         return 0.0, 0.0
-    maker = item.node.graph.producer(item.node.input(0))
-    if maker is None or maker.domain or maker.op_type not in fused_behind():
-        return 0.0, 0.0
-    if sole_reader(item.node.graph, item.node.input(0)) is None:
+    if _runs_inside(item.node) is None:
         return 0.0, 0.0
     own = _own_bounds(item.node)
     least = max(1.5 * item.grid.scale, threshold("range_slack") * (item.grid.high - item.grid.low))
     below, above = own.minimum - item.grid.low, item.grid.high - own.maximum
     return (below if below > least else 0.0), (above if above > least else 0.0)
+
+
+def _runs_inside(node: Node) -> Node | None:
+    """The op that a Relu or Clip is fused into, by way of ops that pass everything on."""
+    graph, name = node.graph, node.input(0)
+    for _ in range(len(graph.nodes)):
+        maker = graph.producer(name)
+        if maker is None or maker.domain or sole_reader(graph, name) is None:
+            return None
+        if maker.op_type not in UNCHANGED:
+            return maker if maker.op_type in fused_behind() else None
+        name = maker.input(0)
+    return None
 
 
 def _own_bounds(node: Node) -> Interval:
@@ -212,7 +222,7 @@ def bound_lost(context: EncodingsContext) -> Iterator[Finding]:
     def finding(entry: tuple[Encoded, float, float]) -> Finding:
         item, below, above = entry
         given, own = item.grid, _own_bounds(item.node)
-        maker = item.node.graph.producer(item.node.input(0))
+        maker = _runs_inside(item.node)
         assert maker is not None
         kept = max(given.low, own.minimum), min(given.high, own.maximum)
         made = Finding(

@@ -166,14 +166,15 @@ def zero_off_grid(context: EncodingsContext) -> Iterator[Finding]:
     yield from by_tensor(context, below, beyond)
 
 
-def _bounds_of_clips(context: EncodingsContext) -> Mask:
-    """The tensors that ops read as the bound of a Clip, and as nothing else."""
+def _numbers(context: EncodingsContext) -> Mask:
+    """The stored tensors that are single numbers to the ops that read them: bounds, padding, constants."""
     names = context.document.tensors.names
     found = np.zeros(len(names), bool)
     if context.view is not None:
         graph = context.view.model.graph
         for row, name in enumerate(names):
-            if graph.constant(name) is None:
+            stored = graph.constant(name)
+            if stored is None:
                 continue
             roles = {
                 role(node.op_type, place)
@@ -181,7 +182,8 @@ def _bounds_of_clips(context: EncodingsContext) -> Mask:
                 for place, read in enumerate(node.inputs)
                 if read == name
             }
-            found[row] = roles == {Role.BOUND}
+            lone = {Role.DATA} if stored.count == 1 else set()
+            found[row] = bool(roles) and roles <= {Role.BOUND, Role.PAD_VALUE} | lone
     return found
 
 
@@ -191,8 +193,8 @@ def range_too_small(context: EncodingsContext) -> Iterator[Finding]:
 
     Why: the algorithm widens a range to a minimum, 0.0001 in the page's words, 0.01 in its formula,
     so the grid is coarser than the file says. Dead channels look like this (scale 1.19e-07), and
-    HTA stops at "Bad quantization: zero scale!". The bound of a Clip is a number, whose range may be as
-    small as the number is.
+    HTA stops at "Bad quantization: zero scale!". The bound of a Clip, what Pad writes and a constant of
+    one element are numbers, whose range may be as small as the number is.
     What to do: check that the tensor is not constant; remove dead channels.
     """
     document = context.document
@@ -203,7 +205,7 @@ def range_too_small(context: EncodingsContext) -> Iterator[Finding]:
         # A range that was widened to the minimum is that but for rounding.
         least = grid.MINIMUM_RANGE * (1 - 1e-6)
         hits = (elements.kind != FLOAT) & (span < least) & (span >= 0) & (elements.scale != 0)
-    hits &= ~_bounds_of_clips(context)[elements.tensor]
+    hits &= ~_numbers(context)[elements.tensor]
 
     def finding(tensor: int, rows: Rows) -> Finding:
         smallest = float(np.min(span[rows]))

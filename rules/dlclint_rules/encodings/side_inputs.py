@@ -61,10 +61,12 @@ def _hexagon(context: EncodingsContext) -> int | None:
     return None if soc is None else soc.hexagon
 
 
-def activation_width(context: EncodingsContext, grids: dict[str, GivenGrid], node: Node) -> int:
-    """Of what a node reads or makes: the file's, or else the quantizer's."""
+def activation_width(
+    context: EncodingsContext, grids: dict[str, GivenGrid], node: Node, data: str = ""
+) -> int:
+    """Of `data`, or of what a node reads or makes: the file's, or else the quantizer's."""
     read = (name for name in node.inputs if name and node.graph.constant(name) is None)
-    for name in (*read, node.output(0)):
+    for name in (data, *read, node.output(0)):
         given = grids.get(origin(node.graph, name, grids))
         if given is not None:
             return given.bitwidth
@@ -78,7 +80,7 @@ def needing(context: EncodingsContext, hexagon: int) -> Iterator[SideInput]:
     for side in side_inputs(context.view):
         given = grids.get(side.name)
         if given is not None and given.bitwidth == 16:
-            key = (side.op, activation_width(context, grids, side.node), form_of(context, given))
+            key = (side.op, activation_width(context, grids, side.node, side.data), form_of(context, given))
             if (side_input_forms().get(key) or 0) > hexagon:
                 yield side
 
@@ -103,7 +105,7 @@ def side_input(context: EncodingsContext) -> Iterator[Finding]:
         for side in side_inputs(context.view):
             given = grids.get(side.name)
             form = "" if given is None else form_of(context, given)
-            width = activation_width(context, grids, side.node)
+            width = activation_width(context, grids, side.node, side.data)
             key = (side.op, width, form)
             if given is None or key not in side_input_forms():
                 continue

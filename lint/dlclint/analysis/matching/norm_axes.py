@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dlclint.analysis.matching.terms import squared
+from dlclint.analysis.matching.terms import is_near, scalar, squared
 from dlclint.model.op_facts import FACTORS
 from dlclint_schemas.record import record
 
@@ -40,20 +40,9 @@ def spelled_norms(graph: Graph) -> Iterator[SpelledNorm]:
 
 def _matched(node: Node, top: str, bottom: str) -> SpelledNorm | None:
     graph = node.graph
-    root = graph.producer(bottom)
-    extra = 0
-    if node.op_type == "Mul":
-        if root is None or root.op_type != "Reciprocal":
-            return None
-        root, extra = graph.producer(root.input(0)), 1
-    if root is None or root.op_type != "Sqrt":
-        return None
-    shifted = graph.producer(root.input(0))
-    if shifted is None or shifted.op_type != "Add":
-        return None
-    mean = next((made for name in shifted.inputs if _is_mean(made := graph.producer(name))), None)
+    mean, between = mean_under_root(node, bottom)
     square = None if mean is None else graph.producer(mean.input(0))
-    if mean is None or square is None or squared(square) != top:
+    if mean is None or not _is_mean(mean) or square is None or not _same(graph, squared(square), top):
         return None
     axes, rank = mean_axes(mean), graph.rank(mean.input(0))
     if axes is None or rank is None:
@@ -62,8 +51,44 @@ def _matched(node: Node, top: str, bottom: str) -> SpelledNorm | None:
     if center is not None and center.op_type == "Sub" and len(center.inputs) == 2:
         own = graph.producer(center.input(1))
         if own is not None and _is_mean(own) and own.input(0) == center.input(0) and mean_axes(own) == axes:
-            return SpelledNorm(node, center.input(0), axes, rank, 7 + extra, True)
-    return SpelledNorm(node, top, axes, rank, 5 + extra, False)
+            return SpelledNorm(node, center.input(0), axes, rank, between + 5, True)
+    return SpelledNorm(node, top, axes, rank, between + 3, False)
+
+
+def _same(graph: Graph, one: str, other: str) -> bool:
+    """Whether two names are one tensor, or one difference: old exporters write that twice."""
+    first, second = graph.producer(one), graph.producer(other)
+    if one == other or first is None or second is None:
+        return one == other
+    return first.op_type == second.op_type == "Sub" and first.inputs == second.inputs
+
+
+def mean_under_root(node: Node, bottom: str) -> tuple[Node | None, int]:
+    """The mean, with epsilon added, by whose root a Div or Mul divides, and how many nodes lie between.
+
+    A Mul divides where its operand is Reciprocal of the root, 1 / root, or Pow of -0.5.
+    """
+    graph, wanted, between = node.graph, 0.5, 2
+    root = graph.producer(bottom)
+    if node.op_type == "Mul" and root is not None:
+        if root.op_type == "Reciprocal":
+            root, between = graph.producer(root.input(0)), 3
+        elif root.op_type == "Div" and scalar(graph, root.input(0)) == 1.0:
+            root, between = graph.producer(root.input(1)), 3
+        elif root.op_type == "Pow":
+            wanted = -0.5
+        else:
+            return None, 0
+    if root is None or root.domain:
+        return None, 0
+    is_power = root.op_type == "Pow" and is_near(scalar(graph, root.input(1)), wanted)
+    if root.op_type != "Sqrt" and not is_power:
+        return None, 0
+    shifted = graph.producer(root.input(0))
+    if shifted is None or shifted.op_type != "Add":
+        return None, 0
+    made = filter(None, map(graph.producer, shifted.inputs))
+    return next((mean for mean in made if mean.op_type == "ReduceMean"), None), between
 
 
 def trailing(rank: int, count: int) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dlclint.analysis.qdq.grids import Quantization
 from dlclint.analysis.qdq.lifting import Encoded, Left, holds_quantization, lift
@@ -54,8 +55,18 @@ def encodings_text(encoded: Iterable[Encoded]) -> str:
 
 def _entry(name: str, grid: Quantization) -> dict[str, Any]:
     found: dict[str, Any] = {"axis": grid.axis, "block_size": grid.block_size, "name": name}
-    found |= {"output_dtype": grid.dtype, "y_scale": grid.scale.tolist()}
+    found["output_dtype"] = grid.dtype
+    if grid.blocks is None:
+        found["y_scale"] = grid.scale.tolist()
+    else:
+        found["per_block_int_scale"] = _whole(grid.blocks.integers)
+        found["per_channel_float_scale"] = grid.blocks.channels.tolist()
     if grid.zero.any():
-        whole = np.rint(grid.zero)
-        found["y_zero_point"] = (whole.astype(np.int64) if (whole == grid.zero).all() else grid.zero).tolist()
+        found["y_zero_point"] = _whole(grid.zero)
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _whole(values: npt.NDArray[np.float64]) -> Any:
+    """Numbers for a file, as integers where they are."""
+    whole = np.rint(values)
+    return (whole.astype(np.int64) if (whole == values).all() else values).tolist()

@@ -31,6 +31,17 @@ def is_dequantize(node: Node) -> bool:
 
 
 @record
+class BlockScales:
+    """Integers that stand for the scales of blocks: each times the scale of its channel.
+
+    Both are float64 of the tensor's rank, and `channels` has one number along the axis of the blocks.
+    """
+
+    integers: npt.NDArray[np.float64]
+    channels: npt.NDArray[np.float64]
+
+
+@record
 class Quantization:
     """The grid that a node puts a tensor on.
 
@@ -46,6 +57,8 @@ class Quantization:
     block_size: int | None
     result: int
     """The TensorProto type of what is dequantized."""
+    blocks: BlockScales | None = None
+    """Where the scales are dequantized themselves, as in low-power block quantization."""
 
     def same_grid(self, other: Quantization) -> bool:
         """Whether both put the same numbers on the same grid."""
@@ -60,9 +73,13 @@ def quantization(node: Node) -> Quantization | None:
     """What a quantizing or dequantizing node says; None where its scale or type is not known here."""
     graph = node.graph
     scale = stored(graph, node.input(1))
-    if scale is None:
+    blocks = _block_scales(node) if scale is None else None
+    if scale is not None:
+        values, result = _numbers(scale), scale.data_type
+    elif blocks is not None:
+        values, result = blocks.integers * blocks.channels, int(onnx.TensorProto.FLOAT)
+    else:
         return None
-    values = _numbers(scale)
     kind = _integer_type(node)
     point = stored(graph, node.input(2)) if node.input(2) else None
     if (
@@ -86,7 +103,38 @@ def quantization(node: Node) -> Quantization | None:
         block = int(node.attribute("block_size", 0) or 0) or None
         if axis is None or (values.ndim > 1) != (block is not None):
             return None
-    return Quantization(_KINDS.Name(kind).lower(), values, zero, axis, block, scale.data_type)
+    if blocks is not None and (axis is None or blocks.channels.shape[axis] != 1):
+        blocks = None
+    return Quantization(_KINDS.Name(kind).lower(), values, zero, axis, block, result, blocks)
+
+
+def gives_scales(node: Node) -> bool:
+    """Whether a node dequantizes what others quantize with, and nothing else."""
+    made = node.output(0)
+    readers = node.graph.consumers(made)
+    alone = all(is_qdq(reader.op_type, reader.domain) for reader in readers)
+    return alone and bool(readers) and all(reader.input(1) == made for reader in readers)
+
+
+def _block_scales(node: Node) -> BlockScales | None:
+    """What dequantizes a node's scales: stored integers, with one scale for each channel."""
+    maker = node.graph.producer(node.input(1))
+    if maker is None or not is_dequantize(maker) or stored(maker.graph, maker.input(1)) is None:
+        return None
+    inner, integers = quantization(maker), stored(maker.graph, maker.input(0))
+    values = None if integers is None else _numbers(integers)
+    if inner is None or values is None or inner.zero.any():
+        return None
+    try:
+        each = spread(inner.scale, inner, values.shape)
+    except Unavailable:
+        return None
+    # A block of scales is one number along its axis where it is as long as that.
+    if inner.block_size is not None and inner.axis is not None and inner.scale.shape[inner.axis] == 1:
+        each = inner.scale
+    elif inner.block_size is not None:
+        return None
+    return BlockScales(values, np.asarray(each.reshape((1,) * (values.ndim - each.ndim) + each.shape)))
 
 
 def stored(graph: Graph, name: str) -> Tensor | None:

@@ -17,6 +17,7 @@ from functools import partial
 from dlclint.analysis.qdq.grids import (
     Quantization,
     dequantized,
+    gives_scales,
     is_dequantize,
     is_quantize,
     quantization,
@@ -136,10 +137,11 @@ class _Lifting:
             for node in graph.nodes:
                 if is_quantize(node):
                     self.quantized(node)
-        for graph in graphs:
-            for node in graph.nodes:
-                if is_dequantize(node) and node.key not in self.changes.gone:
-                    self.dequantized(node)
+        weights = [node for graph in graphs for node in graph.nodes if is_dequantize(node)]
+        for scales in (False, True):  # scales go where all that they serve goes
+            for node in weights:
+                if node.key not in self.changes.gone and gives_scales(node) is scales:
+                    (self.scales if scales else self.dequantized)(node)
         for graph in () if self.in_functions else inside:
             for node in filter(lambda node: is_qdq(node.op_type, node.domain), graph.nodes):
                 self.stays(node, "it lies in a model-local function")
@@ -251,6 +253,13 @@ class _Lifting:
                 self.encoded.setdefault(output, known)
         else:
             self.changes.gone[node.key].append((holds, output))
+
+    def scales(self, node: Node) -> None:
+        """Scales of blocks are a part of what the blocks' own nodes say."""
+        if all(reader.key in self.changes.gone for reader in node.graph.consumers(node.output(0))):
+            self.changes.gone[node.key] = []
+        else:
+            self.stays(node, "it makes the scales of a node that stays")
 
     def dequantized(self, node: Node) -> None:
         """A stored weight; the ends of groups were taken with their beginnings."""

@@ -1,0 +1,146 @@
+"""Ranges of stored scales, slopes, bounds and constants, against their values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dlclint.analysis.roles import weight_uses
+from dlclint.analysis.side_inputs import side_inputs
+from dlclint.diagnostic import About, Confidence, Severity, Source
+from dlclint.encodings.given import GivenGrid, given_grids
+from dlclint.model.op_facts import BROADCASTING, Role
+from dlclint.rule import EncodingsContext, Finding
+from dlclint_rules.encodings.repairs import regridded
+from dlclint_rules.encodings.reporting import QUANTIZATION, at, capped, encodings_rule
+from dlclint_schemas.record import record
+from dlclint_schemas.thresholds import threshold
+
+if TYPE_CHECKING:
+    from dlclint.encodings.grid import Floats
+    from dlclint.model.graph import Node
+
+
+_NO_BOUND = 65504.0
+"""The largest float16: bounds from there on stand for none."""
+
+
+@record
+class _Parameter:
+    """A stored tensor with one grid, its values, what it is to its reader, and how many are clamped."""
+
+    node: Node
+    given: GivenGrid
+    values: Floats
+    words: str
+    is_bound: bool
+
+    @property
+    def outside(self) -> int:
+        """How many values are clamped; up to half a step outside is rounding."""
+        slack = self.given.scale * (0.5 + 1e-3) + 1e-6 * max(abs(self.given.low), abs(self.given.high))
+        beyond = (self.values < self.given.low - slack) | (self.values > self.given.high + slack)
+        return int(beyond.sum())
+
+    @property
+    def moved(self) -> tuple[float, float]:
+        """The value that the grid changes most, and what it makes of it."""
+        first = self.given.offset
+        integers = np.clip(np.rint(self.values / self.given.scale), first, first + self.given.steps - 1)
+        made = integers * self.given.scale
+        worst = int(np.argmax(np.abs(made - self.values)))
+        return float(self.values[worst]), float(made[worst])
+
+
+def _parameters(context: EncodingsContext) -> Iterator[_Parameter]:
+    if context.view is None:
+        return
+    # Imported here because onnx comes with it, and a file without its model has no values to look at.
+    from dlclint.model.tensors import Unavailable
+
+    view, grids = context.view, given_grids(context.document)
+    seen = {name for name, _ in weight_uses(view.model)}
+    for node, name, words, is_bound in _read(context):
+        stored = node.graph.constant(name)
+        if name in seen or name not in grids or stored is None:
+            continue
+        seen.add(name)
+        try:
+            values = stored.array()
+        except Unavailable:
+            continue
+        if values.dtype.kind not in "fV" or not values.size:
+            continue
+        values = values.astype(np.float64).reshape(-1)
+        # An infinite bound, or the largest number of its type, means none.
+        if np.isfinite(values).all() and not (is_bound and np.abs(values).max() >= _NO_BOUND):
+            yield _Parameter(node, grids[name], values, words, is_bound)
+
+
+def _read(context: EncodingsContext) -> Iterator[tuple[Node, str, str, bool]]:
+    """Stored inputs by the node that reads them: in words, and whether they are bounds."""
+    assert context.view is not None
+    for side in side_inputs(context.view):
+        yield side.node, side.name, side.words, side.role is Role.BOUND
+    for graph in context.view.model.graphs():
+        for node in graph.nodes:
+            if not node.domain and node.op_type in BROADCASTING:
+                for name in node.inputs:
+                    if name and graph.constant(name) is not None:
+                        yield node, name, f"the constant of {node.op_type}", False
+
+
+def _is_mask(context: EncodingsContext, item: _Parameter) -> bool:
+    # Imported here because few files need it, and onnx comes with it.
+    from dlclint.analysis.masks import coarse_masks
+
+    assert context.view is not None
+    return any(mask.name == item.given.name for mask in coarse_masks(context.view, item.given.bitwidth))
+
+
+@encodings_rule(about=About.ACCURACY, weights=True)
+def parameter_clipped(context: EncodingsContext) -> Iterator[Finding]:
+    """A stored scale, slope, bound or constant lies outside the range that the file gives it.
+
+    Why: what is outside is clamped to the end of the range, as it is of weights. A bound of Clip that is
+    clamped, or that the grid rounds to another number, cuts elsewhere. HTP itself took bounds of every
+    width, sign and zero point (measured); the number that the grid makes of them is what counts.
+    What to do: give the parameter the range of its own values.
+    Fix: unsafe, the range is widened to the parameter's values.
+    """
+
+    def wrong() -> Iterator[_Parameter]:
+        for item in _parameters(context):
+            value, made = item.moved
+            is_moved = item.is_bound and abs(made - value) > threshold("range_slack") * abs(value)
+            is_off = item.outside or is_moved
+            # A mask is meant to be cut to what scores need.
+            if is_off and not _is_mask(context, item):
+                yield item
+
+    def finding(item: _Parameter) -> Finding:
+        given, count = item.given, item.outside
+        value, becomes = item.moved
+        low, high = min(float(item.values.min()), 0.0), max(float(item.values.max()), 0.0)
+        what = f"{value:.4g}" if item.values.size == 1 else f"{count:,} of {item.values.size:,} values"
+        lie = "lies" if item.values.size == 1 or count == 1 else "lie"
+        where = f"the range {given.low:.4g} to {given.high:.4g}"
+        made = Finding(
+            f"{given.name!r}: {item.words}, {what}, {lie} outside {where}: {value:.4g} becomes {becomes:.4g}"
+            if count
+            else f"{given.name!r}: {item.words}, {what}, becomes {becomes:.4g} on the grid of {where}",
+            Severity.WARNING,
+            Source(QUANTIZATION, "quantize and clamp"),
+            Confidence.INFERRED,
+            f"give it {low:.4g} to {high:.4g}",
+            item.node,
+            evidence={"clipped": count, "values": int(item.values.size), "becomes": becomes},
+            fix=regridded(context.document, given, (low, high), "give it the range of its own values")
+            if high > low
+            else None,
+        )
+        return at(context, given.row, (), made)
+
+    yield from capped(context, wrong(), finding, "parameters")
