@@ -31,16 +31,16 @@ from typing import Any
 from onnx import TensorProto
 
 from dlclint.analysis.view import ModelView
-from dlclint.confirm.asking import Wish, asked_target, confirm
+from dlclint.confirm.asking import ConfirmRequest, asked_target, compare_with_backend
 from dlclint.confirm.compare import Confirmation, Relation
 from dlclint.confirm.package import package_versions
-from dlclint.confirm.process import Backend, Limits, NotAvailable, backend
+from dlclint.confirm.process import Backend, NotAvailable, QuestionLimits, backend
 from dlclint.confirm.ranges import kind_words
 from dlclint.confirm.socs import asked_soc
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 from dlclint.model.reading import Unreadable, read
-from dlclint.socs import UnknownSoc, resolve
+from dlclint.socs import UnknownSoc, resolve_soc
 from dlclint.target import DlcKind, Target
 
 BEGIN, END = "<!-- agreement: begin -->", "<!-- agreement: end -->"
@@ -194,7 +194,7 @@ def sweep(
     build = ""
     fresh = 0
     with suppress(KeyboardInterrupt):
-        for soc, words in product(map(resolve, SWEEP_SOCS), SWEEP):
+        for soc, words in product(map(resolve_soc, SWEEP_SOCS), SWEEP):
             tally = Tally(f"{soc.name} (v{soc.hexagon}), {words}")
             if tally.name in kept.rows:
                 continue
@@ -203,13 +203,13 @@ def sweep(
             fresh += 1
             rows: list[str] = []
             target = asked_target(Target(soc=soc, kind=SWEEP[words]))
-            for file in confirmations(asked, paths, target, Wish(asked_soc(soc))):
+            for file in confirmations(asked, paths, target, ConfirmRequest(asked_soc(soc))):
                 tally.add(file)
                 build = file.build or build
                 rows += [json.dumps({"asked": tally.name, **item}) for item in disagreements(file)]
             kept.add(tally, build, rows)
             print(table([tally])[-1], file=sys.stderr, flush=True)
-    names = [f"{s.name} (v{s.hexagon}), {words}" for s, words in product(map(resolve, SWEEP_SOCS), SWEEP)]
+    names = [f"{s.name} (v{s.hexagon}), {words}" for s, words in product(map(resolve_soc, SWEEP_SOCS), SWEEP)]
     found = [kept.rows[name] for name in names if name in kept.rows]
     for row in found:
         listed += row["listed"]
@@ -217,7 +217,7 @@ def sweep(
 
 
 def confirmations(
-    asked: Backend, paths: Iterable[Path], target: Target, wish: Wish
+    asked: Backend, paths: Iterable[Path], target: Target, wish: ConfirmRequest
 ) -> Iterator[Confirmation]:
     """Lint and ask about one model after the other; those that cannot be read are left out."""
     for path in paths:
@@ -226,7 +226,7 @@ def confirmations(
         except Unreadable as problem:
             print(f"{path}: {problem.message}", file=sys.stderr)
             continue
-        yield confirm(asked, str(path), view, lint(Job(path, target)).diagnostics, wish)
+        yield compare_with_backend(asked, str(path), view, lint_file(Job(path, target)).diagnostics, wish)
 
 
 def disagreements(file: Confirmation) -> Iterator[dict[str, object]]:
@@ -298,8 +298,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--page", type=Path, metavar="FILE", help="a Markdown page to put the table into")
     given = parser.parse_args(arguments)
     try:
-        soc = resolve(given.soc)
-        wish = Wish(asked_soc(soc))
+        soc = resolve_soc(given.soc)
+        wish = ConfirmRequest(asked_soc(soc))
         packages = package_versions()
     except (NotAvailable, UnknownSoc) as error:
         print(f"agreement: {error}", file=sys.stderr)
@@ -311,7 +311,7 @@ def main(arguments: list[str]) -> int:
     build = ""
     ends = (SWEEP_BEGIN, SWEEP_END) if given.sweep else (BEGIN, END)
     about = ""
-    with backend(Limits(given.timeout)) as asked:
+    with backend(QuestionLimits(given.timeout)) as asked:
         if given.sweep:
             paths = list(sampled(models_in(given.folders[0]), given.per_op))[:: given.every]
             which = f"{given.per_op} with a float input for each op" if given.per_op else "all"

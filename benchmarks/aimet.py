@@ -28,7 +28,7 @@ from dlclint.analysis.cle.absorption import HighBias
 from dlclint.analysis.cle.layers import read_layer
 from dlclint.analysis.cle.matching import match, norm_behind
 from dlclint.analysis.view import ModelView
-from dlclint.engine.equalize import Options, Relu6, equalize
+from dlclint.engine.equalize import Options, Relu6, write_equalized
 from dlclint.model.reading import read
 from dlclint.target import Target
 from dlclint.version import __version__
@@ -91,7 +91,7 @@ def compare(name: str, source: Path, python: Path) -> dict[str, Any] | None:
         said = json.loads(done.stdout.splitlines()[-1])
         theirs = {(first, second) for first, second in said["pairs"]}
         found = pairs_of(model, extended=False)
-        equalize(model, ours, Options(relu6=Relu6.ANYWAY, high_bias=HighBias.KEEP))
+        write_equalized(model, ours, Options(relu6=Relu6.ANYWAY, high_bias=HighBias.KEEP))
         both = found & theirs
         # A layer's ranges agree only if all of its chain is taken by both.
         touched = {layer for pair in found ^ theirs for layer in pair}

@@ -227,7 +227,7 @@ def asked(path: str, model: str, change: str, soc: str) -> Answer:
     import onnxruntime as ort
 
     from dlclint.engine.job import Job
-    from dlclint.engine.run import lint
+    from dlclint.engine.run import lint_file
     from dlclint.target import Target
 
     ort.set_default_logger_severity(4)
@@ -246,7 +246,7 @@ def asked(path: str, model: str, change: str, soc: str) -> Answer:
     except Exception as error:  # whatever ONNX Runtime raises is its answer
         answer.words = " ".join(str(error).split())[:400]
         answer.runs = False if answer.loads else None
-    found = lint(Job(Path(path), Target()))
+    found = lint_file(Job(Path(path), Target()))
     answer.errors = tuple(
         f"{item.rule}: {item.message}"
         for item in found.diagnostics
@@ -269,18 +269,20 @@ def _values(value: object) -> np.ndarray | None:
 
 def _taken_whole(path: str, soc: str) -> bool | None:
     from dlclint.analysis.view import ModelView
-    from dlclint.confirm.asking import Wish, asked_target, confirm
-    from dlclint.confirm.process import Limits, NotAvailable, backend
+    from dlclint.confirm.asking import ConfirmRequest, asked_target, compare_with_backend
+    from dlclint.confirm.process import NotAvailable, QuestionLimits, backend
     from dlclint.confirm.socs import asked_soc
     from dlclint.model.reading import read
-    from dlclint.socs import resolve
+    from dlclint.socs import resolve_soc
     from dlclint.target import DlcKind, Target
 
-    found = resolve(soc)
+    found = resolve_soc(soc)
     target = asked_target(Target(soc=found, kind=DlcKind(quantize=False, stated=True)))
     try:
-        with backend(Limits(60)) as there:
-            file = confirm(there, path, ModelView(read(Path(path)), target), (), Wish(asked_soc(found)))
+        with backend(QuestionLimits(60)) as there:
+            file = compare_with_backend(
+                there, path, ModelView(read(Path(path)), target), (), ConfirmRequest(asked_soc(found))
+            )
     except NotAvailable:
         return None
     return not (file.could_not_ask or file.failure or file.refuses)

@@ -336,19 +336,19 @@ def run(kind: Kind, path: Path) -> None:
     """Do what the command does with a file: lint it and render the report, or fix it."""
     # Imported here because the process that measures must stay small.
     from dlclint.cli.check import LISTED
-    from dlclint.engine.fix.rounds import Wish
+    from dlclint.engine.fix.rounds import FixRequest
     from dlclint.engine.fix.run import fix_file
     from dlclint.engine.job import Job
-    from dlclint.engine.run import lint
+    from dlclint.engine.run import lint_file
     from dlclint.outcome import Outcome
     from dlclint.report.render import render
 
     gc.set_threshold(100_000, 20, 20)
     job = Job(path, kind="model" if kind.suffix == ".onnx" else "encodings", listed=LISTED)
     if kind.fix:
-        fix_file(job, Wish(None, False, False))
+        fix_file(job, FixRequest(None, False, False))
     else:
-        render("check", "json", Outcome("", (lint(job),), None), None)
+        render("check", "json", Outcome("", (lint_file(job),), None), None)
 
 
 def shown(found: float | None) -> str:

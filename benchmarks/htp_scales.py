@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from dlclint.confirm.process import Backend, Limits, backend
+from dlclint.confirm.process import Backend, QuestionLimits, backend
 from dlclint.confirm.socs import asked_soc
 from dlclint.model.op_facts import MICROSOFT
-from dlclint.socs import resolve
+from dlclint.socs import resolve_soc
 
 SOCS = ("SM8350", "SM8450", "SM8550", "SM8650", "SM8750", "SM8850")
 EXPONENTS = (10, 12, 13, 14, 15, 16, 17, 18, 20)
@@ -74,9 +74,9 @@ def main() -> None:
     """Print the table."""
     print("| chip | bits | " + " | ".join(f"2^-{exponent}" for exponent in EXPONENTS) + " |")
     print("|" + " --- |" * (2 + len(EXPONENTS)))
-    with backend(Limits()) as asked:
+    with backend(QuestionLimits()) as asked:
         for name in SOCS:
-            soc = str(asked_soc(resolve(name)).id)
+            soc = str(asked_soc(resolve_soc(name)).id)
             for bits in (16, 8):
                 cells = " | ".join(errors(asked, soc, exponent, bits) for exponent in EXPONENTS)
                 print(f"| {name} | {bits} | {cells} |", flush=True)

@@ -21,13 +21,13 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from dlclint.analysis.plan.model import Asked
+from dlclint.analysis.plan.model import PlanRequest
 from dlclint.diagnostic import Diagnostic, Severity
 from dlclint.engine.fix.model import fix_model
 from dlclint.engine.fix.rounds import NotFixed
 from dlclint.engine.job import Job
-from dlclint.engine.plan import CarriesEncodings, OverrideFile, plan_model
-from dlclint.engine.run import lint
+from dlclint.engine.plan import CarriesEncodings, OverrideRequest, plan_model
+from dlclint.engine.run import lint_file
 from dlclint.model.dimensions import Dimensions
 from dlclint.model.writing import write_model
 from dlclint.outcome import FileOutcome
@@ -87,10 +87,10 @@ def targets() -> Iterator[tuple[str, Target]]:
 def wrong_advice(path: Path, file: Path | None, target: Target) -> Iterator[Found]:
     """What is wrong with the advice on a model for a target."""
     job = Job(path, target, overrides=file)
-    outcome = lint(job)
+    outcome = lint_file(job)
     found = list(outcome.diagnostics)
     if file is not None:
-        found += lint(Job(file, target, kind="encodings", model=path)).diagnostics
+        found += lint_file(Job(file, target, kind="encodings", model=path)).diagnostics
     for item in found:
         for clause in filter(None, re.split(r"[;,]| or ", item.help)):
             if not _DENIED.search(clause):
@@ -126,7 +126,7 @@ def _by_option(job: Job, found: list[Diagnostic]) -> Iterator[Found]:
         if kind == job.target.kind or kind in tried:
             continue
         tried.add(kind)
-        changed = lint(replace(job, target=replace(job.target, kind=kind))).diagnostics
+        changed = lint_file(replace(job, target=replace(job.target, kind=kind))).diagnostics
         for rule in sorted(_errors(list(changed)) - _errors(found)):
             yield item.rule, f"its options bring {rule}: {item.help}"
 
@@ -149,13 +149,13 @@ def wrong_plan(path: Path, target: Target) -> Iterator[Found]:
         return
     job = Job(path, replace(target, kind=replace(target.kind, quantize=True, stated=True)))
     try:
-        plan, _ = plan_model(job, Asked(Dimensions()), OverrideFile())
+        plan, _ = plan_model(job, PlanRequest(Dimensions()), OverrideRequest())
     except CarriesEncodings:
         return
     if any(item.topic == "encodings" for item in plan.advice):
         return  # nothing was chosen
     alone = replace(job.target, runtimes=(plan.choice.runtime,), kind=KINDS["a8w8"])
-    plain = _errors(list(lint(replace(job, target=alone)).diagnostics))
+    plain = _errors(list(lint_file(replace(job, target=alone)).diagnostics))
     for item in plan.obstacles:
         if item.is_error and item.rule not in plain:
             yield "plan", f"its choice brings {item.rule}: {item.message}"
@@ -164,7 +164,7 @@ def wrong_plan(path: Path, target: Target) -> Iterator[Found]:
 def wrong_fixes(path: Path, target: Target) -> Iterator[Found]:
     """Fixes of a model behind which a finding of their severity or a higher one appears."""
     job = Job(path, target)
-    before = lint(job).diagnostics
+    before = lint_file(job).diagnostics
     fixed = [item for item in before if item.fix is not None]
     if not fixed:
         return
@@ -177,7 +177,7 @@ def wrong_fixes(path: Path, target: Target) -> Iterator[Found]:
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "fixed.onnx"
         write_model(draft, made)
-        after = lint(replace(job, path=made)).diagnostics
+        after = lint_file(replace(job, path=made)).diagnostics
     rules = {item.rule for item in done.applied}
     severities = [item.severity for item in before if item.rule in rules]
     worst = min((*severities, Severity.WARNING), key=lambda each: each.rank)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 from dlclint.remote import urls
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "remote"))
@@ -49,13 +49,13 @@ class Cost:
 def cost(path: Path) -> Cost:
     """Measure one model, twice at hand (the second time warm) and once over HTTP."""
     size = path.stat().st_size + sum(one.stat().st_size for one in path.parent.glob(f"{path.name}.data"))
-    lint(Job(path, weights=False))
+    lint_file(Job(path, weights=False))
     started = time.process_time()
-    lint(Job(path, weights=False))
+    lint_file(Job(path, weights=False))
     seconds = time.process_time() - started
     with serving(path.parent) as served:
         url = f"{served.url}/{path.name}"
-        lint(Job(Path(urls.path_of(url)), url=url, weights=False))
+        lint_file(Job(Path(urls.path_of(url)), url=url, weights=False))
         return Cost(size, seconds, served.sent, len(served.requests))
 
 

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
-from dlclint.socs import resolve
+from dlclint.engine.run import lint_file
+from dlclint.socs import resolve_soc
 from dlclint.target import DlcKind, Runtime, Target
 
 os.environ["DLCLINT_CACHE_DIR"] = ""  # no test reads what another one left, nor the user's results
@@ -36,9 +36,9 @@ WARM = Path(__file__).parent / "fixtures" / "model" / "custom-op" / "good_relu.o
 def warm() -> None:
     """Read tables and import rules once: commands work in processes that are forked from this one."""
     kind = DlcKind(quantize=True, stated=True)
-    for target in (Target(), Target((Runtime.HTP,), resolve("SM8650"), kind)):
-        lint(Job(WARM, target))
-    lint(Job(WARM.with_suffix(".json"), kind="encodings", model=WARM))
+    for target in (Target(), Target((Runtime.HTP,), resolve_soc("SM8650"), kind)):
+        lint_file(Job(WARM, target))
+    lint_file(Job(WARM.with_suffix(".json"), kind="encodings", model=WARM))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

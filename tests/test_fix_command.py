@@ -21,7 +21,7 @@ from dlclint.engine.fix import model as fixing
 from dlclint.fix import Fix
 from dlclint.model.constants import add_constant
 from dlclint.rule import Finding, ModelContext, Rule, Subject
-from dlclint.verify import Difference, Verdict, Verification
+from dlclint.verify import ComparisonResult, Difference, Verification
 
 GEMM = """<ir_version: 8, opset_import: ["" : 13]>
 g (float[1,3] x, float[1,3] unused) => (float[1,4] y)
@@ -131,7 +131,10 @@ def test_differing_safe_fix_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = Verification(
-        Verdict.DIFFERENT, "output 'y' differs by 0.5 of its size", (Difference("y", 1, 0.5, 1e-4),), 2
+        ComparisonResult.DIFFERENT,
+        "output 'y' differs by 0.5 of its size",
+        (Difference("y", 1, 0.5, 1e-4),),
+        2,
     )
     monkeypatch.setattr("dlclint.engine.fix.proof.verify", lambda *_, **__: found)
     model = save(tmp_path / "m.onnx")
@@ -152,8 +155,8 @@ def test_rule_to_blame_is_left_out(
 ) -> None:
     def transposed_is_wrong(original: Path, changed: Path, **_: object) -> Verification:
         if onnx.load(changed).graph.node[0].attribute:
-            return Verification(Verdict.DIFFERENT, "output 'y' differs", runs=2)
-        return Verification(Verdict.EQUAL, runs=2)
+            return Verification(ComparisonResult.DIFFERENT, "output 'y' differs", runs=2)
+        return Verification(ComparisonResult.EQUAL, runs=2)
 
     monkeypatch.setattr("dlclint.engine.fix.proof.verify", transposed_is_wrong)
     model = save(tmp_path / "m.onnx")

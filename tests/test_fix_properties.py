@@ -22,7 +22,7 @@ from dlclint.engine.job import Job
 from dlclint.model.dimensions import Dimensions
 from dlclint.model.writing import write_model
 from dlclint.target import DlcKind, Runtime, Target
-from dlclint.verify import Verdict, verify
+from dlclint.verify import ComparisonResult, verify
 
 LIGHT = sorted((Path(onnx.__file__).parent / "backend/test/data/light").glob("*.onnx"))
 QUANTIZED = Target((Runtime.HTP,), kind=DlcKind(quantize=True), simplify=False)
@@ -117,7 +117,7 @@ def test_transformer_of_given_size(tmp_path: Path) -> None:
     assert not {"Shape", "Div", "Identity", "Concat"} & {node.op_type for node in model.graph.node}
     shape = [dim.dim_value for dim in model.graph.output[0].type.tensor_type.shape.dim]
     assert shape == [1, 8, 16]
-    assert verify(source, target).verdict is Verdict.EQUAL
+    assert verify(source, target).verdict is ComparisonResult.EQUAL
     assert {item.rule for item in fixed.applied} >= {
         "config/given-dimensions",
         "graph/constant-expression",
@@ -191,7 +191,7 @@ def test_seeded_flaws(tmp_path_factory: pytest.TempPathFactory, choices: list[in
     write_model(draft, folder / "fixed.onnx")
     assert not [item for item in fixed.left if item.safety is not None and item.safety.value == "safe"]
     proof = verify(folder / "flawed.onnx", folder / "fixed.onnx")
-    assert (proof.verdict, proof.reason) == (Verdict.EQUAL, "")
+    assert (proof.verdict, proof.reason) == (ComparisonResult.EQUAL, "")
     again, _ = fix_model(Job(folder / "fixed.onnx", QUANTIZED))
     assert again.applied == ()
 

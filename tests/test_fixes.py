@@ -15,13 +15,13 @@ from dlclint.engine.config import ModelSection
 from dlclint.engine.fix.model import fix_model
 from dlclint.engine.job import Job
 from dlclint.engine.registry import all_rules
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 from dlclint.model.draft import Draft
 from dlclint.model.reading import Unreadable
 from dlclint.model.writing import write_model
 from dlclint.outcome import FixOutcome
 from dlclint.target import DlcKind, Runtime, Target
-from dlclint.verify import Verdict, verify
+from dlclint.verify import ComparisonResult, verify
 
 FIXTURES = Path(__file__).parent / "fixtures"
 FIXABLE = {rule.id: rule.fix for rule in all_rules() if rule.fix}
@@ -58,7 +58,7 @@ def fixed_alone(job: Job, unsafe: bool) -> tuple[FixOutcome, Draft]:
 def test_fix(path: Path, tmp_path: Path) -> None:
     job = job_of(path)
     try:
-        before = lint(job)
+        before = lint_file(job)
     except Unreadable:
         return
     rule = f"{path.parent.parent.name}/{path.parent.name}"
@@ -75,7 +75,7 @@ def test_fix(path: Path, tmp_path: Path) -> None:
     written = tmp_path / "fixed.onnx"
     write_model(draft, written)
 
-    again = lint(Job(written, job.target))
+    again = lint_file(Job(written, job.target))
     left = [item for item in again.diagnostics if item.rule == rule]
     assert not [item for item in left if item.fix is not None and (unsafe or item.fix.safety is Safety.SAFE)]
     assert len(left) <= len(before.diagnostics) - len(notes)
@@ -91,11 +91,11 @@ def test_fix(path: Path, tmp_path: Path) -> None:
 
     proof = verify(path, written)
     if key(path) in CANNOT_RUN:
-        assert proof.verdict is Verdict.UNKNOWN
+        assert proof.verdict is ComparisonResult.UNKNOWN
     elif unsafe:
-        assert proof.verdict in (Verdict.DIFFERENT, Verdict.EQUAL)
+        assert proof.verdict in (ComparisonResult.DIFFERENT, ComparisonResult.EQUAL)
     else:
-        assert (proof.verdict, proof.reason) == (Verdict.EQUAL, "")
+        assert (proof.verdict, proof.reason) == (ComparisonResult.EQUAL, "")
 
 
 def test_every_fixable_rule_is_mended() -> None:
@@ -103,7 +103,7 @@ def test_every_fixable_rule_is_mended() -> None:
     seen: dict[str, set[Safety]] = {}
     for path in CASES:
         rule = f"{path.parent.parent.name}/{path.parent.name}"
-        for item in lint(job_of(path)).diagnostics:
+        for item in lint_file(job_of(path)).diagnostics:
             if item.rule == rule and item.fix is not None:
                 seen.setdefault(rule, set()).add(item.fix.safety)
     assert seen == {id: set(safeties) for id, safeties in FIXABLE.items()}
@@ -132,7 +132,7 @@ def test_a_fix_that_cannot_be_made_is_not_offered(tmp_path: Path, case: str) -> 
     path = tmp_path / "m.onnxtxt"
     path.write_text(text, "utf-8")
     job = Job(path, Target((Runtime.HTP,), kind=DlcKind(quantize=True), sdk="2.35"), select=(rule,))
-    (found,) = [item for item in lint(job).diagnostics if item.rule == rule]
+    (found,) = [item for item in lint_file(job).diagnostics if item.rule == rule]
     assert found.fix is None
     outcome, _ = fix_model(job, True)
     assert [item.reason for item in outcome.left if reason in item.reason]

@@ -254,3 +254,32 @@ def test_sets_of_ops_are_found() -> None:
     source = """A = {"Add", "Mul"}; B = "Add Mul".split(); C = {"Add": 1, "Mul": 2}; D = {"Add": f, "Mul": f}
 E = dict.fromkeys(("Add", "Mul"), f); F = dict.fromkeys(["Add", "Mul"], 1); G = x in ("Add", *H, "Mul")"""
     assert list(_op_sets(source)) == [frozenset({"Add", "Mul"})] * 5
+
+
+SHARED_NAMES = {
+    "add": "each module of `dlclint.cli.options` adds one command",
+    "render": "each module of a report's folder renders one command",
+    "main": "the entry points of processes",
+    "check": "the command, and what `dlclint.testing` offers to authors of rules",
+}
+"""Public names that may stand in several modules, and what is one about them."""
+
+
+def _public(source: str) -> Iterator[str]:
+    """The public classes and functions of a module; a rule's function is known by its family as well."""
+    for node in ast.parse(source).body:
+        if not isinstance(node, (ast.ClassDef, ast.FunctionDef)) or node.name.startswith("_"):
+            continue
+        if not any("rule(" in ast.unparse(mark) for mark in node.decorator_list):
+            yield node.name
+
+
+def test_a_public_name_means_one_thing() -> None:
+    homes: dict[str, list[str]] = {}
+    for name, path in SOURCES.items():
+        for public in _public(path.read_text("utf-8")):
+            homes.setdefault(public, []).append(name)
+    several = {public: modules for public, modules in homes.items() if len(modules) > 1}
+    assert several.keys() - SHARED_NAMES.keys() == set(), several
+    assert several.keys() == SHARED_NAMES.keys()
+    assert list(_public("class A: ...\ndef b(): ...\ndef _c(): ...\n@rule()\ndef d(): ...")) == ["A", "b"]

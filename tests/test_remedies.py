@@ -14,8 +14,8 @@ import pytest
 
 from dlclint.diagnostic import Diagnostic
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
-from dlclint.socs import resolve
+from dlclint.engine.run import lint_file
+from dlclint.socs import resolve_soc
 from dlclint.target import DlcKind, Runtime, Target
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -37,11 +37,11 @@ DENIED = re.compile(r"\b(no|not|without|never|instead of|lacks?|beyond)\b")
 """A remedy may say that something is not there."""
 CASES = {
     "a chip without float16, quantized": (
-        Target((Runtime.HTP,), soc=resolve("SM7325"), kind=DlcKind(**QUANTIZED)),
+        Target((Runtime.HTP,), soc=resolve_soc("SM7325"), kind=DlcKind(**QUANTIZED)),
         FLOAT16,
     ),
     "a chip without float16, float": (
-        Target((Runtime.HTP,), soc=resolve("SM7325"), kind=DlcKind(stated=True)),
+        Target((Runtime.HTP,), soc=resolve_soc("SM7325"), kind=DlcKind(stated=True)),
         FLOAT16,
     ),
     "Hexagon v66": (Target((Runtime.DSP,), kind=DlcKind(**QUANTIZED)), WIDE),
@@ -50,7 +50,7 @@ CASES = {
 
 def found(target: Target) -> Iterator[Diagnostic]:
     for path in MODELS:
-        yield from lint(Job(path, target)).diagnostics
+        yield from lint_file(Job(path, target)).diagnostics
 
 
 @pytest.mark.parametrize("case", CASES)

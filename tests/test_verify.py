@@ -9,7 +9,7 @@ from onnx import parser
 
 from dlclint import verify as verifying
 from dlclint.model.dimensions import Dimensions
-from dlclint.verify import Verdict, Verification, verify
+from dlclint.verify import ComparisonResult, Verification, verify
 
 pytest.importorskip("onnxruntime")
 
@@ -73,7 +73,7 @@ EQUAL = {
 @pytest.mark.parametrize("case", EQUAL)
 def test_equal(tmp_path: Path, case: str) -> None:
     found = compare(tmp_path, *EQUAL[case])
-    assert (found.verdict, found.reason) == (Verdict.EQUAL, "")
+    assert (found.verdict, found.reason) == (ComparisonResult.EQUAL, "")
     assert found.runs >= verifying.ROUNDS
     assert all(item.relative <= item.allowed for item in found.outputs)
 
@@ -131,7 +131,7 @@ DIFFERENT = {
 def test_different(tmp_path: Path, case: str) -> None:
     original, changed, reason = DIFFERENT[case]
     found = compare(tmp_path, original, changed)
-    assert found.verdict is Verdict.DIFFERENT
+    assert found.verdict is ComparisonResult.DIFFERENT
     assert reason in found.reason
 
 
@@ -156,7 +156,7 @@ UNKNOWN = {
 def test_unknown(tmp_path: Path, case: str) -> None:
     text, reason = UNKNOWN[case]
     found = compare(tmp_path, text, text)
-    assert found.verdict is Verdict.UNKNOWN
+    assert found.verdict is ComparisonResult.UNKNOWN
     assert reason in found.reason
     assert "\n" not in found.reason
 
@@ -168,7 +168,7 @@ def test_outputs_that_prove_nothing_are_told_apart(tmp_path: Path) -> None:
         "float[1] k = {1}> { y = Relu(x) a = Mul(x, w) s = Add(a, b) z = Sigmoid(s) c = Identity(k) }"
     )
     found = compare(tmp_path, text, text)
-    assert found.verdict is Verdict.EQUAL
+    assert found.verdict is ComparisonResult.EQUAL
     assert {item.output: item.moves for item in found.outputs} == {"y": True, "z": False, "c": True}
 
 
@@ -176,11 +176,11 @@ def test_other_values_are_tried_where_the_first_do_not_move_an_output(tmp_path: 
     """A detector that answers to values of more than 20 alone."""
     text = "(float[1,64] x) => (float[1,64] y) <float b = {-20}> { s = Add(x, b) y = Relu(s) }"
     found = compare(tmp_path, text, text)
-    assert found.verdict is Verdict.EQUAL
+    assert found.verdict is ComparisonResult.EQUAL
     assert found.outputs[0].moves
     assert found.runs > verifying.ROUNDS
     other = compare(tmp_path, text, text.replace("y = Relu(s)", "r = Relu(s) y = Floor(r)"))
-    assert other.verdict is Verdict.DIFFERENT
+    assert other.verdict is ComparisonResult.DIFFERENT
 
 
 @pytest.mark.parametrize("sizes", ["N,4", "4,N"])
@@ -196,21 +196,21 @@ def test_open_sizes_are_compared_at_two_and_more(tmp_path: Path, sizes: str) -> 
         )
         found = compare(tmp_path, original, changed)
         seen = limit in ((2, 3) if sizes == "N,4" else (8, 16))
-        assert (found.verdict is Verdict.DIFFERENT) == seen
+        assert (found.verdict is ComparisonResult.DIFFERENT) == seen
 
 
 def test_a_size_that_is_asked_for_is_compared_at_that_size(tmp_path: Path) -> None:
     original, changed, _ = DIFFERENT["time taken for a batch"]
-    assert compare(tmp_path, original, changed).verdict is Verdict.DIFFERENT
+    assert compare(tmp_path, original, changed).verdict is ComparisonResult.DIFFERENT
     asked = Dimensions(symbols={"S": 1})
-    assert verify(tmp_path / "a.onnx", tmp_path / "b.onnx", asked=asked).verdict is Verdict.EQUAL
+    assert verify(tmp_path / "a.onnx", tmp_path / "b.onnx", asked=asked).verdict is ComparisonResult.EQUAL
 
 
 def test_not_enough_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verifying, "_free_memory", lambda: 64)
     assert "GB are free" in compare(tmp_path, ADD, ADD).reason
     path = tmp_path / "a.onnx"
-    assert verify(path, path, force=True).verdict is Verdict.EQUAL
+    assert verify(path, path, force=True).verdict is ComparisonResult.EQUAL
 
 
 def test_without_onnxruntime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def stage_of(finding: Diagnostic) -> Stage:
 
 
 @record
-class Chain:
+class FindingChain:
     """Findings of one rule and severity that have the same cause or none, and what follows from them."""
 
     stage: Stage
@@ -53,7 +53,7 @@ class Chain:
     severity: Severity
     rule: str
     findings: tuple[Diagnostic, ...]
-    following: tuple[Chain, ...] = ()
+    following: tuple[FindingChain, ...] = ()
 
     def walk(self) -> Iterator[Diagnostic]:
         """Its findings, then all that follow from them."""
@@ -67,7 +67,7 @@ class Chain:
         return sum(1 for chain in self.following for _ in chain.walk())
 
 
-def chains(findings: Iterable[Diagnostic]) -> tuple[Chain, ...]:
+def chains(findings: Iterable[Diagnostic]) -> tuple[FindingChain, ...]:
     """Findings with what follows from each behind it; one whose cause is not among them stands by itself."""
     ordered = sorted(findings, key=Diagnostic.sort_key)
     known = {_place(item): item for item in reversed(ordered)}
@@ -96,7 +96,9 @@ def _ends(item: Diagnostic, known: Mapping[Cause, Diagnostic]) -> bool:
     return True
 
 
-def _grouped(findings: Sequence[Diagnostic], children: dict[Cause, list[Diagnostic]]) -> tuple[Chain, ...]:
+def _grouped(
+    findings: Sequence[Diagnostic], children: dict[Cause, list[Diagnostic]]
+) -> tuple[FindingChain, ...]:
     groups: dict[tuple[Severity, str, Stage], list[Diagnostic]] = {}
     for item in findings:
         groups.setdefault((item.severity, item.rule, stage_of(item)), []).append(item)
@@ -107,11 +109,11 @@ def _grouped(findings: Sequence[Diagnostic], children: dict[Cause, list[Diagnost
         behind = sorted((c for place in places for c in children.pop(place, ())), key=Diagnostic.sort_key)
         following = _grouped(behind, children)
         first = min([stage, *(chain.stage for chain in following)], key=lambda each: each.rank)
-        made.append(Chain(first, severity, rule, tuple(items), following))
+        made.append(FindingChain(first, severity, rule, tuple(items), following))
     return tuple(sorted(made, key=lambda chain: (chain.stage.rank, chain.severity.rank, chain.rule)))
 
 
-def in_order(findings: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+def report_order(findings: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Findings as reports list them: what stops conversion first, and behind each what follows from it."""
     return tuple(item for chain in chains(findings) for item in chain.walk())
 

@@ -146,7 +146,7 @@ def _sample(value: Array, axes: frozenset[int], index: int) -> Array:
     return value
 
 
-def joined(parts: list[Array], whole: Array) -> list[tuple[Array, Array]]:
+def joined_batches(parts: list[Array], whole: Array) -> list[tuple[Array, Array]]:
     """Outputs of single samples against that of all of them: as one, or each where it has no batch."""
     if len(parts) == 1:
         return [(whole, parts[0])]

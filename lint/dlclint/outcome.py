@@ -8,7 +8,7 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlclint.chains import Chain, chains
+from dlclint.chains import FindingChain, chains
 from dlclint.diagnostic import Diagnostic, Location, Safety, Severity, counted
 from dlclint.target import Soc, Target
 from dlclint_schemas.record import record
@@ -97,7 +97,7 @@ class RuntimeAnswer:
 
 
 @record
-class Verdict:
+class ModelVerdict:
     """What a model comes to for what it was judged for; the same whatever findings are shown."""
 
     judged_for: str
@@ -113,7 +113,7 @@ class ChipVerdict:
     """What a file comes to for one of several chips, and its findings by severity."""
 
     soc: Soc
-    verdict: Verdict | None
+    verdict: ModelVerdict | None
     """None for an override file."""
     counts: Mapping[Severity, int]
 
@@ -141,7 +141,7 @@ class FileOutcome:
     """For an override file with its model: one row per op of which the file speaks."""
     unlisted: tuple[Unlisted, ...] = ()
     """What is not among `diagnostics` because it is so much."""
-    verdict: Verdict | None = None
+    verdict: ModelVerdict | None = None
     """For a model; where it was judged for several chips, the worst of their answers."""
     chips: tuple[ChipVerdict, ...] = ()
     """One for each chip where there are several; `target` has the first."""
@@ -175,7 +175,7 @@ class FileOutcome:
         return replace(self, diagnostics=kept, unlisted=unlisted, hidden=tuple(hidden))
 
     @property
-    def chains(self) -> tuple[Chain, ...]:
+    def chains(self) -> tuple[FindingChain, ...]:
         """`diagnostics` by what they stop or cost, each with what follows from it."""
         return chains(self.diagnostics)
 
@@ -246,7 +246,7 @@ class AppliedFix:
 
 
 @record
-class Left:
+class LeftFinding:
     """A finding that is left, and why: its fix is unsafe, was refused, or does not exist ("")."""
 
     rule: str
@@ -278,9 +278,9 @@ class FixOutcome:
     path: str
     kind: str
     applied: tuple[AppliedFix, ...]
-    possible: tuple[Left, ...]
+    possible: tuple[LeftFinding, ...]
     """What `--unsafe` would fix."""
-    left: tuple[Left, ...]
+    left: tuple[LeftFinding, ...]
     before: Mapping[Severity, int]
     after: Mapping[Severity, int]
     text_before: str

@@ -189,7 +189,7 @@ def _is_of(line: str, other: str) -> bool:
     return line == other or (line in _NUMBERED and other in _NUMBERED)
 
 
-def resolve(text: str) -> Soc:
+def resolve_soc(text: str) -> Soc:
     """The chip that a text names. Rows that differ in nothing but the operating system are one.
 
     Raises:

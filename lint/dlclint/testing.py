@@ -18,7 +18,7 @@ from dlclint.cli.main import parser
 from dlclint.diagnostic import Diagnostic, Safety
 from dlclint.encodings.recognition import ENCODINGS_SUFFIXES, MODEL_SUFFIXES
 from dlclint.engine.config import Config
-from dlclint.engine.fix.rounds import NotFixed, Wish
+from dlclint.engine.fix.rounds import FixRequest, NotFixed
 from dlclint.engine.fix.run import fix_file
 from dlclint.engine.job import Job
 from dlclint.engine.registry import all_rules
@@ -103,7 +103,7 @@ def _check_fix(fixture: Fixture, job: Job, unsafe: bool) -> None:
         suffix = ".onnx" if job.kind == "model" else job.path.suffix
         fixed, again = Path(folder) / f"fixed{suffix}", Path(folder) / f"again{suffix}"
         try:
-            outcome = fix_file(job, Wish(output=fixed, unsafe=unsafe))
+            outcome = fix_file(job, FixRequest(output=fixed, unsafe=unsafe))
         except NotFixed as error:
             raise AssertionError(f"{fixture}: {error}") from None
         assert outcome.applied, f"{fixture}: {option} fix nothing"
@@ -111,7 +111,7 @@ def _check_fix(fixture: Fixture, job: Job, unsafe: bool) -> None:
         for finding in _findings(replace(job, path=fixed)):
             left = finding.rule == fixture.rule and finding.fix is not None and finding.fix.safety in taken
             assert not left, f"{fixture}: after {option} it still gives: {finding.message}"
-        second = fix_file(replace(job, path=fixed), Wish(output=again, unsafe=unsafe))
+        second = fix_file(replace(job, path=fixed), FixRequest(output=again, unsafe=unsafe))
         assert not second.applied, f"{fixture}: {option} fix something again in a second run"
 
 

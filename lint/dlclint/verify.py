@@ -19,7 +19,7 @@ import numpy as np
 from dlclint.contained.deaths import Died
 from dlclint.contained.guard import Ended, call, spot
 from dlclint.contained.process import in_worker
-from dlclint.feeds import KINDS, Feed, Feeds, NoFeed, Scene, joined
+from dlclint.feeds import KINDS, Feed, Feeds, NoFeed, Scene, joined_batches
 from dlclint.model.dimensions import Dimensions
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.op_facts import MOVES_ONE, RANDOM, SHAPE_READERS
@@ -58,7 +58,7 @@ _ROUNDING_OF_ONE = {"float64": 1e-14, "float32": 1e-6, "float16": 1e-3, "bfloat1
 """Differences up to this are rounding in such a result: a few machine epsilons."""
 
 
-class Verdict(enum.Enum):
+class ComparisonResult(enum.Enum):
     """What running both models told."""
 
     EQUAL = "equal"
@@ -92,7 +92,7 @@ class Difference:
 class Verification:
     """The verdict, its reason where there is one, and the outputs that were compared."""
 
-    verdict: Verdict
+    verdict: ComparisonResult
     reason: str = ""
     outputs: tuple[Difference, ...] = ()
     runs: int = 0
@@ -128,11 +128,13 @@ def verify(
         asked: sizes that the changed model was given because the user asked for them.
     """
     if not is_available():
-        return Verification(Verdict.UNKNOWN, "ONNX Runtime is not installed (pip install 'dlclint[verify]')")
+        return Verification(
+            ComparisonResult.UNKNOWN, "ONNX Runtime is not installed (pip install 'dlclint[verify]')"
+        )
     try:
         return in_worker(_verified, original, changed, force, rounds, dimensions, asked)
     except Died as died:
-        return Verification(Verdict.UNKNOWN, f"the process that compares them {died}")
+        return Verification(ComparisonResult.UNKNOWN, f"the process that compares them {died}")
 
 
 def _verified(
@@ -146,20 +148,20 @@ def _verified(
     try:
         before, after = read(original, dimensions), read(changed, dimensions)
     except Unreadable as problem:
-        return Verification(Verdict.UNKNOWN, problem.message)
+        return Verification(ComparisonResult.UNKNOWN, problem.message)
     unfit = _unfit(before) or _unfit(after)
     if not unfit and not force:
         unfit = _too_large(before, original)
     if unfit:
-        return Verification(Verdict.UNKNOWN, unfit)
+        return Verification(ComparisonResult.UNKNOWN, unfit)
     missing = [name for name in before.graph.outputs if name not in after.graph.outputs]
     if missing:
-        return Verification(Verdict.DIFFERENT, f"output {missing[0]!r} is missing")
+        return Verification(ComparisonResult.DIFFERENT, f"output {missing[0]!r} is missing")
     try:
         feeds = Feeds(before, after, asked or Dimensions())
         return _compare(feeds, before.graph, original, changed, rounds, _limits(before, force))
     except (_CannotRun, NoFeed) as problem:
-        return Verification(Verdict.UNKNOWN, str(problem))
+        return Verification(ComparisonResult.UNKNOWN, str(problem))
 
 
 def _unfit(model: Model) -> str:
@@ -232,9 +234,9 @@ def _compare(
         for run in runs:
             results = [other.run(feed) for feed in feeds.singles(run.feed, run.scene)]
             for place, name in enumerate(names):
-                found[name] += joined([outputs[place] for outputs in results], run.outputs[place])
+                found[name] += joined_batches([outputs[place] for outputs in results], run.outputs[place])
     except _CannotRun as problem:
-        return Verification(Verdict.DIFFERENT, str(problem))
+        return Verification(ComparisonResult.DIFFERENT, str(problem))
     still = _still(graph, runs, moved)
     outputs = tuple(
         _difference(name, pairs, _is_bounded(graph, name), name not in still) for name, pairs in found.items()
@@ -242,13 +244,13 @@ def _compare(
     different = [item for item in outputs if not item.within]
     if different:
         reason = f"output {different[0].output!r} differs by {different[0].relative:.1e} of its size"
-        return Verification(Verdict.DIFFERENT, reason, outputs, len(runs))
+        return Verification(ComparisonResult.DIFFERENT, reason, outputs, len(runs))
     if not any(np.isfinite(value).any() for run in runs for value in _floats(run)):
-        return Verification(Verdict.UNKNOWN, "no output is a finite number", outputs, len(runs))
+        return Verification(ComparisonResult.UNKNOWN, "no output is a finite number", outputs, len(runs))
     if still and still == moved:
         reason = "no output moves with the inputs that were tried, so that they agree proves nothing"
-        return Verification(Verdict.UNKNOWN, reason, outputs, len(runs))
-    return Verification(Verdict.EQUAL, "", outputs, len(runs))
+        return Verification(ComparisonResult.UNKNOWN, reason, outputs, len(runs))
+    return Verification(ComparisonResult.EQUAL, "", outputs, len(runs))
 
 
 @record

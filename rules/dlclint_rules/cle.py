@@ -321,7 +321,7 @@ def would_help(context: ModelContext) -> Iterator[Finding]:
     # Imported here because only a model with pairs is planned.
     from dlclint.analysis.cle.absorption import HighBias
     from dlclint.analysis.cle.cutting import cuts
-    from dlclint.analysis.cle.plan import Chain, gained, plan
+    from dlclint.analysis.cle.plan import EqualizedChain, gained, planned_chains
     from dlclint.analysis.cle.scaling import Effort
 
     clipped = cuts(found.pairs)
@@ -329,8 +329,8 @@ def would_help(context: ModelContext) -> Iterator[Finding]:
     bits = context.target.kind.weights_bitwidth
     layers: list[tuple[Node, float, float]] = []
     effort = Effort()
-    for chain in plan(found.pairs, not against, HighBias.KEEP, bits, effort):
-        if isinstance(chain, Chain):
+    for chain in planned_chains(found.pairs, not against, HighBias.KEEP, bits, effort):
+        if isinstance(chain, EqualizedChain):
             layers += [
                 (layer.conv, old.chain_sqnr, new.chain_sqnr)
                 for layer, old, new in zip(chain.layers, chain.before, chain.after, strict=True)

@@ -243,7 +243,7 @@ def constant_expression(context: ModelContext) -> Iterator[Finding]:
                 help="fold them before the override file is made",
                 node=found[0],
                 evidence={"nodes": len(found)},
-                fix=repairs.folding.folded(graph, found),
+                fix=repairs.folding.stored_results(graph, found),
             )
 
 

@@ -12,7 +12,7 @@ from dlclint_schemas.resource import load
 
 
 @record
-class Output:
+class OutputRange:
     """The values that an op can produce: `low` to `high`, of which one may be infinite.
 
     `fixed` says that HTP expects the whole range on the output's grid, and `since` from which Hexagon
@@ -28,12 +28,12 @@ class Output:
 
 
 @cache
-def op_outputs() -> Mapping[str, Output]:
+def op_outputs() -> Mapping[str, OutputRange]:
     """By ONNX op, read once. Clip, whose bounds are its inputs, is not among them."""
     rows = load("op_outputs")["outputs"]
     return MappingProxyType(
         {
-            row["op"]: Output(
+            row["op"]: OutputRange(
                 row["op"],
                 row.get("low", -math.inf),
                 row.get("high", math.inf),

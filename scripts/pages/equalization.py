@@ -15,7 +15,7 @@ import onnx
 
 from dlclint.analysis.cle.matching import match
 from dlclint.analysis.view import ModelView
-from dlclint.engine.equalize import Options, equalize
+from dlclint.engine.equalize import Options, write_equalized
 from dlclint.model.reading import read
 from dlclint.target import Target
 from pages._markdown import table
@@ -111,7 +111,7 @@ def _gains() -> Iterator[str]:
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "source.onnx")
             source.write_bytes(make().SerializeToString())
-            found = equalize(source, Path(folder, "equalized.onnx"), Options())
+            found = write_equalized(source, Path(folder, "equalized.onnx"), Options())
         worst = sorted(found.layers, key=lambda row: row.chain_sqnr_before)[:WORST]
         rows = (
             (

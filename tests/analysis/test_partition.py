@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, parser
 
-from dlclint.analysis.partition import Placed, partition, stages
+from dlclint.analysis.partition import PlacedNode, partition, stages
 from dlclint.analysis.subnets import Costliest
 from dlclint.analysis.view import ModelView
 from dlclint.model.reading import read
@@ -139,10 +139,10 @@ def test_of_ops_that_save_as_many_borders_the_most_frequent_is_named(tmp_path: P
     text = f"""{HEAD} g (float[1,4] x) => (float[1,4] y) {{
       a = Relu(x) b = Softplus(a) c = Softplus(b) d = Relu(c) e = Exp(d) f = Relu(e) y = Neg(f) }}"""
     nodes = read(save(text, tmp_path)).graph.nodes
-    placed = [Placed(node, node.op_type, node.op_type in ("Softplus", "Exp")) for node in nodes]
+    placed = [PlacedNode(node, node.op_type, node.op_type in ("Softplus", "Exp")) for node in nodes]
     found = partition(nodes[0].graph, placed, DlcKind(), Runtime.HTP, 0)
     assert (found.cuts, found.costliest) == (4, Costliest("Softplus", 2, 2))
-    alone = [Placed(node, node.op_type, node.op_type == "Relu") for node in nodes[:1]]
+    alone = [PlacedNode(node, node.op_type, node.op_type == "Relu") for node in nodes[:1]]
     assert partition(nodes[0].graph, alone, DlcKind(), Runtime.HTP, 0).costliest is None
 
 
@@ -154,7 +154,7 @@ def test_captured_tensors_are_inputs(tmp_path: Path) -> None:
               else_branch = e () => (float[1,4] v) {{ v = Neg(s) }}> (c)
       y = Relu(r) }}"""
     view = ModelView(read(save(text, tmp_path)), Target())
-    placed = [Placed(node, node.op_type, node.op_type == "Softplus") for node in view.model.graph.nodes]
+    placed = [PlacedNode(node, node.op_type, node.op_type == "Softplus") for node in view.model.graph.nodes]
     assert stages(placed) == [0, 1, 1]
 
 
@@ -193,7 +193,7 @@ def test_shortest_convex_chain(nodes_of: object, dag: tuple[list[list[int]], lis
     """No edge leads back, each subnet has one processor, and no such numbering is shorter."""
     edges, off = dag
     nodes = nodes_of(edges)  # type: ignore[operator]
-    found = stages([Placed(node, "Sum", side) for node, side in zip(nodes, off, strict=True)])
+    found = stages([PlacedNode(node, "Sum", side) for node, side in zip(nodes, off, strict=True)])
 
     def sound(numbers: Sequence[int]) -> bool:
         forward = all(numbers[s] <= numbers[t] for t, sources in enumerate(edges) for s in sources)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 from dlclint.outcome import PrecisionRow
 from dlclint.target import DlcKind, Target
 
@@ -48,7 +48,7 @@ def worked(
     )
     beside.write_text(model)
     target = Target(kind=kind or DlcKind(), simplify=False)
-    outcome = lint(Job(path, target, select=("precision",), kind="encodings", model=beside))
+    outcome = lint_file(Job(path, target, select=("precision",), kind="encodings", model=beside))
     named = [line.split("=")[0].strip() for line in model.splitlines() if " = " in line and "(" in line]
     outputs = named[len(named) - len(outcome.precision) :]
     found = [(item.rule.partition("/")[2], item.message) for item in outcome.diagnostics]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dlclint.confirm.compare import Confirmation, Relation, Row
-from dlclint.confirm.verdict import Said, Verdict
+from dlclint.confirm.compare import ComparedNode, Confirmation, Relation
+from dlclint.confirm.verdict import NodeVerdict, Said
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -17,7 +17,7 @@ from benchmarks import agreement
 
 def confirmation(*relations: tuple[str, Relation], **parts: str) -> Confirmation:
     rows = tuple(
-        Row("", "", index, op, "y", Verdict(Said.TAKEN), relation)
+        ComparedNode("", "", index, op, "y", NodeVerdict(Said.TAKEN), relation)
         for index, (op, relation) in enumerate(relations)
     )
     return Confirmation("f", "SM8550", "SM8550", True, rows=rows, **parts)  # type: ignore[arg-type]

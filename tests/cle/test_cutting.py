@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import parser
 
-from dlclint.analysis.cle.cutting import Cut, cuts
+from dlclint.analysis.cle.cutting import ClipLoss, cuts
 from dlclint.analysis.view import ModelView
 from dlclint.cli.main import main
 from dlclint.model.reading import read
@@ -36,7 +36,7 @@ def saved(tmp_path: Path, gamma: tuple[float, float], beta: tuple[float, float])
     return path
 
 
-def cut(path: Path) -> Cut:
+def cut(path: Path) -> ClipLoss:
     found = cuts(ModelView(read(path), Target()).cle.pairs)
     assert (len(found.known), found.unknown) == (1, 0)
     return found.known[0]

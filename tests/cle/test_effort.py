@@ -9,7 +9,7 @@ from onnx import numpy_helper
 from tests.cle.test_scaling import weight_of
 
 from dlclint.analysis.cle import scaling
-from dlclint.analysis.cle.scaling import Effort, equalize
+from dlclint.analysis.cle.scaling import Effort, equalizing_factors
 from dlclint.cli.main import main
 
 
@@ -25,11 +25,11 @@ def test_effort_ends_and_the_factors_are_those_so_far() -> None:
     chain = [weight_of(random.standard_normal((4, 4, 1)) * [[[10.0**i]]]) for i in range(8)]
     frozen = [np.zeros(4, bool)] * 7
     effort = Effort()
-    found = equalize(chain, frozen, [False] * 7, effort)
+    found = equalizing_factors(chain, frozen, [False] * 7, effort)
     assert effort.spent and not found.converged
     assert found.changes
     assert all(np.isfinite(factor).all() and (factor > 0).all() for factor in found.factors)
-    after = equalize(chain, frozen, [False] * 7, effort)  # for which nothing is left
+    after = equalizing_factors(chain, frozen, [False] * 7, effort)  # for which nothing is left
     assert not after.changes
 
 

@@ -21,7 +21,7 @@ from onnx import numpy_helper
 from dlclint.analysis.cle.absorption import HighBias
 from dlclint.analysis.cle.outcome import EqualizeOutcome
 from dlclint.cli.main import main
-from dlclint.engine.equalize import NotTheSame, Options, QuantizedAlready, Relu6, equalize
+from dlclint.engine.equalize import EqualizedDiffers, Options, QuantizedAlready, Relu6, write_equalized
 
 pytest.importorskip("onnxruntime")
 EXTENDED = Options(extended=True)
@@ -62,7 +62,7 @@ def random_network(seed: int, spread: float) -> Network:
 def test_outputs_stay_and_a_second_run_changes_nothing(tmp_path: Path, seed: int, spread: float) -> None:
     made = random_network(seed, spread)
     source, once, twice = made.save(tmp_path), tmp_path / "once.onnx", tmp_path / "twice.onnx"
-    found = equalize(source, once, EXTENDED)
+    found = write_equalized(source, once, EXTENDED)
     assert found.unconverged == 0
     feed = np.random.default_rng(0).standard_normal((1, made.channels, 8, 8)).astype(np.float32)
     before = run(source, feed)
@@ -71,7 +71,7 @@ def test_outputs_stay_and_a_second_run_changes_nothing(tmp_path: Path, seed: int
         # input in its last bits does is allowed.
         rounding = relative(before, run(source, feed * np.float32(1 + 1e-6)))
         assert relative(before, run(once, feed)) < max(1e-4, 10 * rounding)
-    again = equalize(once, twice, EXTENDED)
+    again = write_equalized(once, twice, EXTENDED)
     assert not again.changed
     assert once.read_bytes() == twice.read_bytes()
     onnx.checker.check_model(once)
@@ -79,14 +79,14 @@ def test_outputs_stay_and_a_second_run_changes_nothing(tmp_path: Path, seed: int
 
 def test_threads_and_pieces_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = random_network(11, 1.5).save(tmp_path)
-    found = equalize(source, tmp_path / "once.onnx", EXTENDED)
+    found = write_equalized(source, tmp_path / "once.onnx", EXTENDED)
     assert found.changed
     monkeypatch.setattr("dlclint.analysis.weights.reading.WORTH_THREADS", 1)
     monkeypatch.setattr("dlclint.analysis.weights.reading._cores", lambda: 3)
-    equalize(source, tmp_path / "threads.onnx", EXTENDED)
+    write_equalized(source, tmp_path / "threads.onnx", EXTENDED)
     assert (tmp_path / "threads.onnx").read_bytes() == (tmp_path / "once.onnx").read_bytes()
     monkeypatch.setattr("dlclint.analysis.cle.cells._PIECE", 1)
-    pieces = equalize(source, tmp_path / "pieces.onnx", EXTENDED)
+    pieces = write_equalized(source, tmp_path / "pieces.onnx", EXTENDED)
     for row, other in zip(found.layers, pieces.layers, strict=True):
         assert row.chain_sqnr_after == pytest.approx(other.chain_sqnr_after, abs=1e-3)
     for name, values in initializers(tmp_path / "once.onnx").items():
@@ -103,7 +103,7 @@ def bottleneck(spread: float = 1.5, norm: bool = True, activation: str = "Relu")
 
 
 def test_weights_rise_out_of_the_noise(tmp_path: Path) -> None:
-    found = equalize(bottleneck().save(tmp_path), tmp_path / "o.onnx", Options(runs=20))
+    found = write_equalized(bottleneck().save(tmp_path), tmp_path / "o.onnx", Options(runs=20))
     assert (found.pairs, len(found.layers), found.left_alone) == (2, 3, ())
     before = min(row.chain_sqnr_before for row in found.layers)
     after = min(row.chain_sqnr_after for row in found.layers)
@@ -116,7 +116,7 @@ def test_weights_rise_out_of_the_noise(tmp_path: Path) -> None:
 def test_batchnorm_stays_and_takes_the_factors(tmp_path: Path) -> None:
     """Every node and name survives, the first weight as it is: its scale lies in gamma and beta."""
     source = bottleneck().save(tmp_path)
-    equalize(source, tmp_path / "o.onnx", Options())
+    write_equalized(source, tmp_path / "o.onnx", Options())
     before, after = onnx.load(source), onnx.load(tmp_path / "o.onnx")
     assert before.graph.node == after.graph.node
     old, new = initializers(source), initializers(tmp_path / "o.onnx")
@@ -134,8 +134,8 @@ def test_an_output_beside_another_is_written_whole_or_not_at_all(
     monkeypatch.setattr(
         "dlclint.verify.RELATIVE", {"float32": 0.0}
     )  # the slightest rounding now counts as another function
-    with pytest.raises(NotTheSame, match="something else"):
-        equalize(source, output, Options(runs=1))
+    with pytest.raises(EqualizedDiffers, match="something else"):
+        write_equalized(source, output, Options(runs=1))
     assert output.read_bytes() == b"precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx", "o.onnx"]
 
@@ -178,7 +178,7 @@ def test_high_bias(
 ) -> None:
     source = linear_pair([pad] * 4, activation, gamma, norm).save(tmp_path)
     output = tmp_path / "o.onnx"
-    found = equalize(source, output, Options(high_bias=how))
+    found = write_equalized(source, output, Options(high_bias=how))
     assert found.absorbed == channels
     feed = 20 * np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32)
     assert (relative(run(source, feed), run(output, feed)) < 1e-4) is same
@@ -186,7 +186,7 @@ def test_high_bias(
         beta = initializers(output)["v2"]
         left = 0.0 if how is HighBias.EXACT else 3.0 * np.abs(initializers(output)["v1"])
         np.testing.assert_allclose(beta, left, rtol=1e-5)
-    assert not equalize(output, tmp_path / "p.onnx", Options(high_bias=how)).changed
+    assert not write_equalized(output, tmp_path / "p.onnx", Options(high_bias=how)).changed
 
 
 def test_relu6_is_kept_unless_asked(tmp_path: Path) -> None:
@@ -195,10 +195,10 @@ def test_relu6_is_kept_unless_asked(tmp_path: Path) -> None:
     made.add("Clip", made.value(np.array(0.0), "low"), made.value(np.array(6.0), "high"))
     source = made.conv(random, 4, 6, spread=1.5).save(tmp_path)
     output = tmp_path / "o.onnx"
-    kept = equalize(source, output, Options())
+    kept = write_equalized(source, output, Options())
     assert not kept.changed
     assert [left.reason for left in kept.left_alone] == ["ReLU6 lies between, which does not scale"]
-    replaced = equalize(source, output, Options(relu6=Relu6.ANYWAY, runs=1))
+    replaced = write_equalized(source, output, Options(relu6=Relu6.ANYWAY, runs=1))
     assert (replaced.relu6_replaced, replaced.left_alone) == (1, ())
     model = onnx.load(output)
     assert [node.op_type for node in model.graph.node] == ["Conv", "Relu", "Conv"]
@@ -225,7 +225,7 @@ def pair(**changes: Any) -> Network:
 def outcome(network: Network | onnx.ModelProto, folder: Path, options: Options = EXTENDED) -> EqualizeOutcome:
     path = folder / "m.onnx"
     onnx.save(network if isinstance(network, onnx.ModelProto) else network.model(), path)
-    return equalize(path, folder / "o.onnx", options)
+    return write_equalized(path, folder / "o.onnx", options)
 
 
 def only_reason(found: EqualizeOutcome) -> str:
@@ -284,7 +284,7 @@ def test_a_declared_shape_proves_nothing(
     weight.dims.extend(dims)
     path = tmp_path / "m.onnx"
     path.write_bytes(model.SerializeToString())
-    assert reason in only_reason(equalize(path, tmp_path / "o.onnx", EXTENDED))
+    assert reason in only_reason(write_equalized(path, tmp_path / "o.onnx", EXTENDED))
 
 
 @pytest.mark.parametrize("field", ["float_data", "int32_data"])
@@ -316,7 +316,7 @@ def test_weights_of_extreme_sizes(tmp_path: Path, sizes: tuple[float, float]) ->
     assert all(np.isfinite(item).all() for item in initializers(tmp_path / "o.onnx").values())
     figures = [getattr(row, field) for row in found.layers for field in row.__slots__]
     assert not any(isinstance(figure, float) and np.isnan(figure) for figure in figures)
-    assert not equalize(tmp_path / "o.onnx", tmp_path / "p.onnx", EXTENDED).changed
+    assert not write_equalized(tmp_path / "o.onnx", tmp_path / "p.onnx", EXTENDED).changed
 
 
 @pytest.mark.parametrize("name", ["w1", "w2"])
@@ -400,14 +400,14 @@ def test_half_precision_is_scaled_by_powers_of_two(tmp_path: Path) -> None:
             ratio = np.abs(after[name].astype(np.float64) / made.values[name].astype(np.float64))
             assert np.array_equal(np.log2(ratio), np.rint(np.log2(ratio))), name
             assert after[name].dtype == dtype
-        assert not equalize(tmp_path / "o.onnx", tmp_path / "p.onnx", EXTENDED).changed
+        assert not write_equalized(tmp_path / "o.onnx", tmp_path / "p.onnx", EXTENDED).changed
 
 
 def test_missing_external_data_leave_the_pair_alone(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     onnx.save(pair().model(), path, save_as_external_data=True, location="m.data", size_threshold=0)
     (tmp_path / "m.data").unlink()
-    found = equalize(path, tmp_path / "o.onnx", EXTENDED)
+    found = write_equalized(path, tmp_path / "o.onnx", EXTENDED)
     assert "'m.data' not found next to the model" in only_reason(found)
 
 
@@ -415,7 +415,7 @@ def test_external_data_stay_external(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     onnx.save(pair().model(), path, save_as_external_data=True, location="m.data", size_threshold=0)
     data = (tmp_path / "m.data").read_bytes()
-    found = equalize(path, tmp_path / "o.onnx", Options(runs=2))
+    found = write_equalized(path, tmp_path / "o.onnx", Options(runs=2))
     assert found.changed
     assert (tmp_path / "m.data").read_bytes() == data
     stored = {
@@ -551,7 +551,7 @@ def test_no_chain_is_left_worse_than_it_was(seed: int, tmp_path: Path) -> None:
     made = Network(3)
     for inputs, outputs in ((3, 8), (8, 4), (4, 8), (8, 5)):
         made.conv(random, outputs, inputs, spread=(seed % 4) * 0.2).add("Relu")
-    outcome = equalize(made.save(tmp_path), tmp_path / "o.onnx", Options())
+    outcome = write_equalized(made.save(tmp_path), tmp_path / "o.onnx", Options())
     for chain in {row.chain for row in outcome.layers}:
         rows = [row for row in outcome.layers if row.chain == chain]
         before = sum(10 ** (-row.chain_sqnr_before / 10) for row in rows)
@@ -562,7 +562,7 @@ def test_no_chain_is_left_worse_than_it_was(seed: int, tmp_path: Path) -> None:
 def test_a_pair_that_would_lose_is_left_alone(tmp_path: Path) -> None:
     random = np.random.default_rng(5)
     source = Network(3).conv(random, 2, 3).add("Relu").conv(random, 8, 2).save(tmp_path)
-    outcome = equalize(source, tmp_path / "o.onnx", Options())
+    outcome = write_equalized(source, tmp_path / "o.onnx", Options())
     assert not outcome.changed
     assert "dB less at 8 bits together" in outcome.left_alone[0].reason
     assert outcome.verdict == "nothing was equalized"
@@ -576,4 +576,4 @@ def test_quantized_models_are_refused(tmp_path: Path) -> None:
       q = QuantizeLinear(x, s, z) y = DequantizeLinear(q, s, z) }"""
     onnx.save(onnx.parser.parse_model(text), path)
     with pytest.raises(QuantizedAlready, match="encodings extract"):
-        equalize(path, tmp_path / "o.onnx", Options())
+        write_equalized(path, tmp_path / "o.onnx", Options())

@@ -10,7 +10,7 @@ import onnx
 import onnx.parser
 import pytest
 
-from dlclint.analysis.cle.matching import Matching, Obstacle, match
+from dlclint.analysis.cle.matching import Matching, PairObstacle, match
 from dlclint.analysis.view import ModelView
 from dlclint.model.reading import read
 from dlclint.target import Target
@@ -109,8 +109,8 @@ def test_every_convolution_is_accounted_for(tmp_path: Path) -> None:
     found = matching(parsed(tmp_path, body))
     outside = {stop.conv.outputs[0]: stop.obstacle for stop in found.outside()}
     assert [pair.first.outputs[0] for pair in found.pairs] == ["c"]
-    assert outside == {"e": Obstacle.CHAIN, "f": Obstacle.CHAIN}
-    assert found.stops[found.pairs[0].second.key].obstacle is Obstacle.ACTIVATION
+    assert outside == {"e": PairObstacle.CHAIN, "f": PairObstacle.CHAIN}
+    assert found.stops[found.pairs[0].second.key].obstacle is PairObstacle.ACTIVATION
 
 
 @pytest.mark.parametrize(

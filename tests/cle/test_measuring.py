@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlclint.analysis.cle.cells import CannotScale, Cells
-from dlclint.analysis.cle.measuring import measure, survey
+from dlclint.analysis.cle.measuring import measured_weight, survey
 from dlclint.analysis.weights.statistics import Floats
 from dlclint.model.tensors import Array, Produced, Tensor
 
@@ -67,7 +67,7 @@ def test_pieces_come_to_the_whole(
     with read(piece):
         weight = survey(cells, np.ones(cells.outputs))
         while True:
-            found, complete = measure(cells, weight.peaks, outputs, inputs)
+            found, complete = measured_weight(cells, weight.peaks, outputs, inputs)
             if complete:
                 break
         sums = cells.weighted_sums(inputs)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dlclint.analysis.cle.cells import Cells
 from dlclint.analysis.cle.figures import chain_figures
 from dlclint.analysis.cle.measuring import Weight, survey
-from dlclint.analysis.cle.scaling import Scaled, equalize
+from dlclint.analysis.cle.scaling import Scaled, equalizing_factors
 from dlclint.analysis.weights.statistics import Floats
 from dlclint.encodings import grid
 from dlclint.model.tensors import Produced, Tensor
@@ -61,7 +61,7 @@ def chains(draw: st.DrawFn) -> list[tuple[Floats, int]]:
 def settle(chain: list[tuple[Floats, int]], whole_powers: bool = False) -> Scaled:
     weights = [weight_of(*item) for item in chain]
     frozen = [np.zeros(weight.cells.outputs, bool) for weight in weights[:-1]]
-    return equalize(weights, frozen, [whole_powers] * len(frozen))
+    return equalizing_factors(weights, frozen, [whole_powers] * len(frozen))
 
 
 def scaled_ranges(
@@ -122,7 +122,7 @@ def test_a_depthwise_triple_comes_to_the_cube_root() -> None:
 
 def test_frozen_channels_keep_their_scale() -> None:
     first, second = np.array([[[4.0]], [[0.5]]]), np.array([[[9.0], [2.0]]])
-    found = equalize([weight_of(first), weight_of(second)], [np.array([True, False])], [False])
+    found = equalizing_factors([weight_of(first), weight_of(second)], [np.array([True, False])], [False])
     assert found.factors[0][0] == 1
     assert found.factors[0][1] == pytest.approx(0.5)
 
@@ -145,7 +145,7 @@ def test_figures_predict_measured_noise(
     first *= np.exp(spread * random.standard_normal((64, 1, 1)))
     second *= np.exp(spread * random.standard_normal((1, 64, 1)))
     chain = [weight_of(first), weight_of(second)]
-    found = equalize(chain, [np.zeros(64, bool)], [False])
+    found = equalizing_factors(chain, [np.zeros(64, bool)], [False])
     figures = chain_figures(chain, found, bitwidth)
     for factors, predicted_figures in zip(([np.ones(64)], list(found.factors)), figures, strict=True):
         weights = first / factors[0][:, None, None], second * factors[0][None, :, None]

@@ -65,7 +65,7 @@ def linted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     def lint(jobs: list[Job], workers: int) -> object:
         for job in jobs:
             seen.append(job.path)
-            yield running.lint(job)
+            yield running.lint_file(job)
 
     monkeypatch.setattr(running, "_linted", lint)
     return seen
@@ -120,7 +120,7 @@ def test_a_change_within_the_resolution_of_times_is_seen(
     found(job, cache)
     path.write_bytes(parser.parse_model(MODEL.replace("Det", "Abs")).SerializeToString())
     os.utime(path, ns=(stamp, stamp))
-    assert found(job, cache).diagnostics == running.lint(job).diagnostics
+    assert found(job, cache).diagnostics == running.lint_file(job).diagnostics
     assert len(linted) == 2
 
 
@@ -140,7 +140,7 @@ def test_the_code_of_rules_counts(folder: Path, cache: Cache, monkeypatch: pytes
     job = Job(folder / "m.onnx")
     found(job, cache)
     assert cache.find(job) is not None
-    monkeypatch.setattr(keeping, "fingerprint", lambda: "of another version")
+    monkeypatch.setattr(keeping, "code_fingerprint", lambda: "of another version")
     assert cache.find(job) is None
     assert len(keeping._code("dlclint_rules")) > 20
 
@@ -237,9 +237,9 @@ def test_no_entry_is_trusted(
 
 def test_what_did_not_finish_is_not_kept(folder: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     job = Job(folder / "m.onnx")
-    outcome = running.lint(job)
+    outcome = running.lint_file(job)
     cache.keep(job, entry_of(job, replace(outcome, read=None), time.time_ns()))
-    crashed = running.lint(Job(folder / "m.onnx"))
+    crashed = running.lint_file(Job(folder / "m.onnx"))
     monkeypatch.setattr(keeping, "CRASHED", crashed.diagnostics[0].rule)
     cache.keep(job, entry_of(job, outcome, time.time_ns()))
     monkeypatch.undo()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dlclint.cli.main import main
 from dlclint.confirm.process import NotAvailable
 from dlclint.confirm.socs import asked_soc
-from dlclint.socs import UnknownSoc, all_socs, find_socs, measured_of, near_names, resolve, row_of
+from dlclint.socs import UnknownSoc, all_socs, find_socs, measured_of, near_names, resolve_soc, row_of
 from dlclint.target import Runtime
 from dlclint_schemas.devices import device_table
 
@@ -84,7 +84,7 @@ def test_counts_of_the_document() -> None:
     ],
 )
 def test_spelling(text: str, name: str) -> None:
-    assert resolve(text).name == name
+    assert resolve_soc(text).name == name
 
 
 @pytest.mark.parametrize(
@@ -102,14 +102,14 @@ def test_spelling(text: str, name: str) -> None:
 )
 def test_not_settled(text: str, candidates: set[str]) -> None:
     with pytest.raises(UnknownSoc) as problem:
-        resolve(text)
+        resolve_soc(text)
     assert set(problem.value.candidates) == candidates
 
 
 @given(st.text(max_size=40))
 def test_any_text_is_a_chip_or_unknown(text: str) -> None:
     try:
-        soc = resolve(text)
+        soc = resolve_soc(text)
     except UnknownSoc as problem:
         assert len(problem.candidates) < 10
     else:

@@ -21,7 +21,7 @@ from dlclint.cli.main import main
 from dlclint.confirm import package
 from dlclint.confirm.process import NotAvailable
 from dlclint.confirm.socs import asked_soc
-from dlclint.socs import resolve
+from dlclint.socs import resolve_soc
 
 needs_backend = pytest.mark.skipif(find_spec("onnxruntime_qnn") is None, reason="onnxruntime-qnn is absent")
 HEAD = '<ir_version: 8, opset_import: ["": 17]>'
@@ -110,12 +110,12 @@ def test_what_cannot_be_followed(
     ],
 )
 def test_numbers_of_socs(name: str, id: int, note: str) -> None:
-    found = asked_soc(resolve(name))
+    found = asked_soc(resolve_soc(name))
     assert (found.id, found.note) == (id, note)
 
 
 def test_a_soc_without_a_number_is_asked_as_its_like() -> None:
-    found = asked_soc(resolve("SXR2250P"))
+    found = asked_soc(resolve_soc("SXR2250P"))
     assert found.hexagon == 69
     assert "no number" in found.note and found.name in found.note
 

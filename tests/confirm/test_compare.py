@@ -12,9 +12,9 @@ from onnx import parser
 from dlclint.analysis.view import ModelView
 from dlclint.confirm.compare import Confirmation, ConfirmOutcome, Relation, relation_of, rows_of
 from dlclint.confirm.log import read_log
-from dlclint.confirm.process import Answer, Placed
+from dlclint.confirm.process import BackendAnswer, SessionNode
 from dlclint.confirm.question import question_of
-from dlclint.confirm.verdict import Said, Verdict, verdicts_of
+from dlclint.confirm.verdict import NodeVerdict, Said, verdicts_of
 from dlclint.diagnostic import About, Diagnostic, Location, Severity
 from dlclint.engine.registry import all_rules
 from dlclint.model.reading import read
@@ -37,12 +37,12 @@ def view_of(text: str, tmp_path: Path) -> ModelView:
     return ModelView(read(path), Target((Runtime.HTP,)))
 
 
-def judge(view: ModelView, text: str, **answer: object) -> dict[int, Verdict]:
+def judge(view: ModelView, text: str, **answer: object) -> dict[int, NodeVerdict]:
     whole = {"placed": (), "error": "", "log": text} | answer
     found = verdicts_of(
         view.model,
         question_of(view.model),
-        Answer(**whole),
+        BackendAnswer(**whole),
         read_log(text),
         compiled=True,  # type: ignore[arg-type]
     )
@@ -73,7 +73,7 @@ def test_a_refusal_in_the_second_pass_counts(tmp_path: Path) -> None:
         + logs.begin(2)
         + logs.refused(f"{NAMES[0]}_token_3", "Relu", "x is wrong")
     )
-    assert judge(view_of(CHAIN, tmp_path), text)[0] == Verdict(Said.REFUSED, "x is wrong", 3110, "Relu")
+    assert judge(view_of(CHAIN, tmp_path), text)[0] == NodeVerdict(Said.REFUSED, "x is wrong", 3110, "Relu")
 
 
 def test_the_first_refusal_wins(tmp_path: Path) -> None:
@@ -95,14 +95,14 @@ def test_what_the_second_pass_takes_is_taken(tmp_path: Path) -> None:
         + logs.judged(("Relu", NAMES[0]))
         + logs.judged(("Tanh", NAMES[1]))
     )
-    placed = tuple(Placed(QNN, name, op, "") for name, op in zip(NAMES, ("Relu", "Tanh"), strict=False))
+    placed = tuple(SessionNode(QNN, name, op, "") for name, op in zip(NAMES, ("Relu", "Tanh"), strict=False))
     found = judge(view_of(CHAIN, tmp_path), text, placed=placed)
-    assert (found[0], found[1]) == (Verdict(Said.TAKEN), Verdict(Said.TAKEN))
+    assert (found[0], found[1]) == (NodeVerdict(Said.TAKEN), NodeVerdict(Said.TAKEN))
 
 
 def test_a_node_that_ends_on_the_cpu_was_not_taken(tmp_path: Path) -> None:
     text = logs.begin(1) + logs.judged(("Relu", NAMES[0])) + logs.judged(("Tanh", NAMES[1]))
-    placed = (Placed(QNN, f"{NAMES[0]}_token_1", "Relu", ""), Placed(CPU, NAMES[1], "Tanh", ""))
+    placed = (SessionNode(QNN, f"{NAMES[0]}_token_1", "Relu", ""), SessionNode(CPU, NAMES[1], "Tanh", ""))
     found = judge(view_of(CHAIN, tmp_path), text, placed=placed)
     assert (found[0].said, found[1].said) == (Said.TAKEN, Said.NOT_OFFERED)
 
@@ -204,7 +204,7 @@ ERROR, WARNING = Severity.ERROR, Severity.WARNING
     ],
 )
 def test_relations(said: Said, claims: list[Diagnostic], relation: Relation) -> None:
-    assert relation_of(Verdict(said), claims) is relation
+    assert relation_of(NodeVerdict(said), claims) is relation
 
 
 @pytest.mark.parametrize(
@@ -221,14 +221,14 @@ def test_relations(said: Said, claims: list[Diagnostic], relation: Relation) -> 
 def test_what_is_computed_in_float_tells_nothing_of_quantized_forms(
     claims: list[Diagnostic], relation: Relation
 ) -> None:
-    assert relation_of(Verdict(Said.TAKEN, in_float=True), claims) is relation
+    assert relation_of(NodeVerdict(Said.TAKEN, in_float=True), claims) is relation
 
 
 def test_rows_carry_place_and_claims(tmp_path: Path) -> None:
     view = view_of(CHAIN, tmp_path)
     text = logs.begin(1) + logs.refused(NAMES[1], "Tanh", "no")
     verdicts = verdicts_of(
-        view.model, question_of(view.model), Answer((), "", text), read_log(text), compiled=True
+        view.model, question_of(view.model), BackendAnswer((), "", text), read_log(text), compiled=True
     )
     found = [
         claim("ops/x", ERROR, 1),
@@ -246,7 +246,7 @@ def test_what_is_said_of_the_whole_model_or_of_an_input_counts(tmp_path: Path) -
     view = view_of(CHAIN, tmp_path)
     text = logs.begin(1) + logs.refused(NAMES[0], "Relu", "no") + logs.judged(("Tanh", NAMES[1]))
     verdicts = verdicts_of(
-        view.model, question_of(view.model), Answer((), "", text), read_log(text), compiled=True
+        view.model, question_of(view.model), BackendAnswer((), "", text), read_log(text), compiled=True
     )
     whole = Diagnostic("runtime/precision", ERROR, "m", Location("f"), about=About.FORM)
     other = Diagnostic("runtime/quantizer-mandatory", ERROR, "m", Location("f"), about=About.TARGET)

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from dlclint.confirm.compare import Confirmation, Relation, Row
+from dlclint.confirm.compare import ComparedNode, Confirmation, Relation
 from dlclint.confirm.evidence import with_evidence
-from dlclint.confirm.verdict import Said, Verdict
+from dlclint.confirm.verdict import NodeVerdict, Said
 from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity
 from dlclint.engine.registry import all_rules
 
@@ -28,13 +28,13 @@ def asked(*rows: tuple[Said, Relation]) -> Confirmation:
         "SM8550",
         True,
         rows=tuple(
-            Row(
+            ComparedNode(
                 "",
                 "",
                 index,
                 "Relu",
                 "y",
-                Verdict(said, "why", 3110 if said is Said.REFUSED else None),
+                NodeVerdict(said, "why", 3110 if said is Said.REFUSED else None),
                 relation,
             )
             for index, (said, relation) in enumerate(rows)
@@ -76,7 +76,7 @@ def test_what_is_about_htp_is_confirmed_or_contradicted(
 )
 def test_what_is_computed_in_float_contradicts_no_quantized_form(rule: str, confidence: Confidence) -> None:
     said = asked((Said.TAKEN, Relation.IN_FLOAT))
-    row = replace(said.rows[0], verdict=Verdict(Said.TAKEN, in_float=True))
+    row = replace(said.rows[0], verdict=NodeVerdict(Said.TAKEN, in_float=True))
     item = only(with_evidence([finding(rule)], replace(said, rows=(row,))))
     assert item.confidence is confidence
     assert "computes it in float" in str(item.evidence["backend"])

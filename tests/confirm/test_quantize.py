@@ -15,9 +15,9 @@ from onnx import TensorProto, helper, numpy_helper, parser
 
 from dlclint.analysis.qdq.lifting import holds_quantization
 from dlclint.analysis.view import ModelView
-from dlclint.confirm.quantize import _nibbles, quantize
+from dlclint.confirm.quantize import _nibbles, insert_quantization
 from dlclint.confirm.question import CannotAsk, Question, question_of
-from dlclint.confirm.ranges import ActivationGrids, Grid
+from dlclint.confirm.ranges import ActivationGrids, UnsignedGrid
 from dlclint.confirm.stored import StoredGrids
 from dlclint.encodings.reading import read_encodings
 from dlclint.model.reading import read
@@ -79,7 +79,8 @@ def ask(view: ModelView, file: Path | None = None) -> tuple[Question, Activation
     document = None if file is None else read_encodings(file)
     grids = ActivationGrids(view, document)
     return question_of(
-        view.model, partial(quantize, view, grids=grids, stored=StoredGrids(view.target.kind, document))
+        view.model,
+        partial(insert_quantization, view, grids=grids, stored=StoredGrids(view.target.kind, document)),
     ), grids
 
 
@@ -169,7 +170,7 @@ def test_what_the_override_file_keeps_float(tmp_path: Path) -> None:
     )
     grids = ask(view_of(path), file)[1]
     assert grids.of("a") is None
-    assert isinstance(given := grids.of("x"), Grid) and given.bitwidth == 16
+    assert isinstance(given := grids.of("x"), UnsignedGrid) and given.bitwidth == 16
     assert "left float by the override file" in grids.words()
 
 
@@ -265,7 +266,7 @@ def test_an_entry_that_cannot_be_followed_is_told(tmp_path: Path) -> None:
     document = read_encodings(legacy(tmp_path, w=[entry] * 3, m=[{**entry, "bitwidth": 2, "offset": -2}]))
     view = view_of(network(tmp_path))
     grids, stored = ActivationGrids(view, document), StoredGrids(view.target.kind, document)
-    question_of(view.model, partial(quantize, view, grids=grids, stored=stored))
+    question_of(view.model, partial(insert_quantization, view, grids=grids, stored=stored))
     assert stored.left == {
         "w": "has 3 channels in the file and others in the model",
         "m": "has 2 bits, which the question does not hold",

@@ -18,7 +18,7 @@ import pytest
 from onnx import parser
 
 from dlclint.cli.main import main
-from dlclint.confirm.process import Limits, NotAvailable
+from dlclint.confirm.process import NotAvailable, QuestionLimits
 from dlclint.confirm.sdk import cpu_library, dry_run, find_sdk
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-in is a script with a first line of POSIX")
@@ -195,7 +195,7 @@ def test_a_file_that_is_no_program(tmp_path: Path) -> None:
     root = stand_in(tmp_path)
     (root / "bin" / "x86_64-linux-clang" / "qairt-converter").write_bytes(b"\x7fELF damaged")
     with pytest.raises(NotAvailable, match="cannot be started"):
-        dry_run(find_sdk(root), tmp_path / "m.onnx", [], tmp_path, Limits(5.0))
+        dry_run(find_sdk(root), tmp_path / "m.onnx", [], tmp_path, QuestionLimits(5.0))
 
 
 def test_the_cpu_backend_of_the_sdk(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 from dlclint.cli.main import main
 from dlclint.contained import guard
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="RLIMIT and signals are of POSIX")
 
@@ -172,7 +172,7 @@ def test_a_healthy_model_is_read_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert main(["check", "--isolated", str(path)]) == 0
     contained = reads.read_text().split()
     reads.unlink()
-    lint(Job(path))
+    lint_file(Job(path))
     assert len(contained) == len(reads.read_text().split())
     assert len(set(contained)) == 1
     assert str(os.getpid()) not in contained

@@ -13,7 +13,7 @@ import pytest
 
 from dlclint.contained import channels, process
 from dlclint.contained.deaths import Deaths, Died
-from dlclint.contained.guard import ANY, JOURNAL, Ended, Guard, Step, call, noted, put_guard, spot, step
+from dlclint.contained.guard import ANY, JOURNAL, Ended, Guard, NativeStep, call, noted, put_guard, spot, step
 from dlclint.contained.process import each, in_worker
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are sent")
@@ -174,14 +174,14 @@ def test_the_journal_holds_the_innermost_step_with_its_limits() -> None:
     try:
         assert noted(journal).step is None
         with step("rule", "model/invalid"):
-            assert noted(journal).step == Step("rule", "model/invalid")
+            assert noted(journal).step == NativeStep("rule", "model/invalid")
             long = spot("", "\0" + "ü" * 5000)
             inner = call("inference", lambda: noted(journal), op="Relu", where=long)
-            assert inner.step == Step("inference", "Relu", long)
+            assert inner.step == NativeStep("inference", "Relu", long)
             assert len(long.encode()) < 400
             assert inner.seconds > 0
             assert inner.memory > 0
-            assert noted(journal).step == Step("rule", "model/invalid")
+            assert noted(journal).step == NativeStep("rule", "model/invalid")
             assert noted(journal).seconds == 0
         assert noted(journal).step is None
     finally:
@@ -197,24 +197,24 @@ def test_outside_of_a_worker_nothing_is_noted_or_limited() -> None:
 def test_nodes_are_given_up_after_several_deaths() -> None:
     deaths = Deaths()
     for index in range(3):
-        assert deaths.learn(Died("dies (SIGSEGV)", Step("inference", "Split", str(index)), -11))
-    assert Step("inference", "Split", ANY) in deaths.ended
-    assert Step("inference", ANY, ANY) not in deaths.ended
+        assert deaths.learn(Died("dies (SIGSEGV)", NativeStep("inference", "Split", str(index)), -11))
+    assert NativeStep("inference", "Split", ANY) in deaths.ended
+    assert NativeStep("inference", ANY, ANY) not in deaths.ended
     for index in range(5):
-        assert deaths.learn(Died("dies (SIGSEGV)", Step("inference", f"Op{index}", "y"), -11))
-    assert Step("inference", ANY, ANY) in deaths.ended
+        assert deaths.learn(Died("dies (SIGSEGV)", NativeStep("inference", f"Op{index}", "y"), -11))
+    assert NativeStep("inference", ANY, ANY) in deaths.ended
 
 
 def test_time_limits_do_not_add_up() -> None:
     deaths = Deaths()
     for index in range(3):
-        assert deaths.learn(Died("takes more than 1 s", Step("inference", f"Op{index}", "y"), -27))
-    assert Step("inference", ANY, ANY) in deaths.ended
+        assert deaths.learn(Died("takes more than 1 s", NativeStep("inference", f"Op{index}", "y"), -27))
+    assert NativeStep("inference", ANY, ANY) in deaths.ended
 
 
 def test_a_death_that_cannot_be_avoided_ends_the_work() -> None:
     assert not Deaths().learn(Died("dies (SIGSEGV)", None, -11))
     deaths = Deaths()
-    died = Died("dies (SIGSEGV)", Step("rule", "a/b"), -11)
+    died = Died("dies (SIGSEGV)", NativeStep("rule", "a/b"), -11)
     assert deaths.learn(died)
     assert not deaths.learn(died)

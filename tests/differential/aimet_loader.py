@@ -24,7 +24,7 @@ from typing import Any
 
 from dlclint.diagnostic import Severity
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 
 HERE = Path(__file__).parent
 VERDICTS = HERE / "aimet_verdicts.json"
@@ -167,7 +167,7 @@ def mutations(seed: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def judged(path: Path) -> tuple[frozenset[tuple[str, str]], frozenset[str]]:
     """Rule and message of what dlclint finds, and the rules of its errors."""
-    found = lint(Job(path, kind="encodings")).diagnostics
+    found = lint_file(Job(path, kind="encodings")).diagnostics
     errors = frozenset(item.rule for item in found if item.severity is Severity.ERROR)
     return frozenset((item.rule, item.message) for item in found), errors
 
@@ -247,7 +247,7 @@ def exports(python: str) -> list[str]:
         files = sorted(folder.glob("*.encodings"))
         for path in files:
             for model in (None, path.with_suffix(".onnx")):
-                for item in lint(Job(path, kind="encodings", model=model)).diagnostics:
+                for item in lint_file(Job(path, kind="encodings", model=model)).diagnostics:
                     if item.severity is Severity.ERROR and (path.stem, item.rule) not in EXPECTED:
                         found.append(f"{path.name}: {item.rule} {item.message}")
         print(f"{len(files)} exports: {len(found)} errors")

@@ -20,7 +20,7 @@ import onnx
 from onnx import numpy_helper
 
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 from dlclint.target import Runtime, Target
 
 Verdict = tuple[str, int, str]  # rule, node index, severity ("" where the table leaves it open)
@@ -247,7 +247,7 @@ def absent(facts: Facts, node: onnx.NodeProto, runtime: str) -> str:
 def disagreements(path: Path, runtime: str) -> list[str]:
     """One line per verdict that only one side gives."""
     wanted = expected(onnx.load(path, load_external_data=False), runtime)
-    outcome = lint(Job(path, Target((Runtime(runtime),))))
+    outcome = lint_file(Job(path, Target((Runtime(runtime),))))
     said = {
         (item.rule, item.location.node_index or 0, item.severity.value)
         for item in outcome.diagnostics

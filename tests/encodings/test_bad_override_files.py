@@ -19,7 +19,7 @@ from dlclint.encodings.reading import read_bytes, read_encodings
 from dlclint.encodings.show import differences, rows
 from dlclint.engine.fix.overrides import fix_overrides
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 
 ENTRY = {
     "bitwidth": 8,
@@ -226,7 +226,7 @@ def check_whole(path: Path, data: bytes) -> None:
     lines = data.count(b"\n") + 1
     for model in (None, path.with_suffix(".onnxtxt")):
         job = Job(path, kind="encodings", model=model)
-        for item in lint(job).diagnostics:
+        for item in lint_file(job).diagnostics:
             assert item.rule != "engine/crashed-rule", item.message
             place = item.location
             assert place.pointer is not None

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlclint.cli.main import main
-from dlclint.encodings.convert import CannotConvert, Placed, convert
+from dlclint.encodings.convert import CannotConvert, TensorFacts, convert
 from dlclint.encodings.document import EncodingsDocument
 from dlclint.encodings.reading import read_bytes
 
@@ -25,10 +25,10 @@ def document(value: Any) -> EncodingsDocument:
 
 
 @st.composite
-def legacy(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Placed]]:
+def legacy(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, TensorFacts]]:
     """A 0.6.1 file as AIMET writes it, of integers that every format can say, and what its model knows."""
     sections: dict[str, dict[str, Any]] = {"activation_encodings": {}, "param_encodings": {}}
-    placed: dict[str, Placed] = {}
+    placed: dict[str, TensorFacts] = {}
     names = draw(st.lists(st.text(min_size=1, max_size=4), max_size=5, unique=True))
     for name in names:
         is_param = draw(st.booleans())
@@ -44,13 +44,13 @@ def legacy(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Placed]]:
             entries.append({**entry, "min": low + 0.0, "offset": offset, "scale": scale})
         sections["param_encodings" if is_param else "activation_encodings"][name] = entries
         axis = draw(st.integers(0, 1)) if is_param else None
-        placed[name] = Placed(is_param, axis, channels if is_param else None)
+        placed[name] = TensorFacts(is_param, axis, channels if is_param else None)
     return {**sections, "version": "0.6.1"}, placed
 
 
 @settings(max_examples=60, deadline=None)
 @given(legacy(), st.permutations(VERSIONS[1:]))
-def test_round_trip(made: tuple[dict[str, Any], dict[str, Placed]], order: list[str]) -> None:
+def test_round_trip(made: tuple[dict[str, Any], dict[str, TensorFacts]], order: list[str]) -> None:
     value, placed = made
     text = convert(document(value), "0.6.1", placed)
     assert json.loads(text) == value
@@ -62,7 +62,7 @@ def test_round_trip(made: tuple[dict[str, Any], dict[str, Placed]], order: list[
 
 @settings(max_examples=60, deadline=None)
 @given(legacy())
-def test_the_same_numbers_in_every_format(made: tuple[dict[str, Any], dict[str, Placed]]) -> None:
+def test_the_same_numbers_in_every_format(made: tuple[dict[str, Any], dict[str, TensorFacts]]) -> None:
     value, placed = made
     base = document(value)
     for version in VERSIONS:

@@ -19,7 +19,7 @@ from dlclint.diagnostic import Safety
 from dlclint.encodings.reading import read_encodings
 from dlclint.engine.fix.overrides import fix_overrides
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 BAD = sorted(path for path in FIXTURES.glob("*/*/bad*.json") if path.parts[-3] in ("encodings", "precision"))
@@ -41,7 +41,7 @@ def test_every_fix_of_a_fixture(path: Path, tmp_path: Path) -> None:
     rule = f"{path.parent.parent.name}/{path.parent.name}"
     job = job_for(path, tmp_path, select=(rule,))
     for unsafe in (False, True):
-        before = lint(job).diagnostics
+        before = lint_file(job).diagnostics
         mendable = [d for d in before if d.fix is not None and (d.fix.safety is Safety.SAFE or unsafe)]
         fixed = fix_overrides(job, unsafe)
         assert bool(fixed.applied) == bool(mendable)
@@ -49,7 +49,7 @@ def test_every_fix_of_a_fixture(path: Path, tmp_path: Path) -> None:
             assert fixed.text_after == fixed.text_before
             continue
         job.path.write_text(fixed.text_after, "utf-8", newline="")
-        after = lint(job).diagnostics
+        after = lint_file(job).diagnostics
         assert not [d for d in after if d.fix is not None and (d.fix.safety is Safety.SAFE or unsafe)]
         again = fix_overrides(job, unsafe)
         assert again.text_after == fixed.text_after and not again.applied
@@ -156,7 +156,7 @@ def test_what_a_fix_does_not_name_stays(
     elements = again.elements
     assert np.allclose(elements.offset * elements.scale, elements.minimum)
     assert np.allclose((elements.offset + 255) * elements.scale, elements.maximum)
-    assert not [d for d in lint(Job(path, kind="encodings")).diagnostics if d.fix is not None]
+    assert not [d for d in lint_file(Job(path, kind="encodings")).diagnostics if d.fix is not None]
 
 
 CURLY = """{

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from dlclint.cli.main import main
 from dlclint.encodings import json_text, reading
 from dlclint.encodings.document import EncodingsDocument, Layout
-from dlclint.encodings.effect import commands
+from dlclint.encodings.effect import tool_commands
 from dlclint.encodings.reading import read_bytes
 from dlclint.encodings.recognition import encodings_beside, is_encodings, model_beside
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 
 HERE = Path("m.encodings")
 NUMBERS = st.floats(-1e6, 1e6)
@@ -137,7 +137,7 @@ def test_place_in_a_large_file(tmp_path: Path) -> None:
     )
     path = tmp_path / "m.encodings"
     path.write_text(text, "utf-8", newline="")
-    (item,) = lint(Job(path, kind="encodings")).diagnostics
+    (item,) = lint_file(Job(path, kind="encodings")).diagnostics
     assert item.rule == "encodings/offset-sign"
     assert item.location.pointer == f"/activation_encodings/é~1{wrong}/0/offset"
     assert item.location.line == wrong + 2
@@ -150,7 +150,7 @@ def test_the_rest_is_counted_from_the_first_one_left_out(tmp_path: Path) -> None
     path.write_text(
         '{"activation_encodings": {\n' + ",\n".join(lines) + '},\n"param_encodings": {}, "version": "0.6.1"}'
     )
-    found = lint(Job(path, kind="encodings")).diagnostics
+    found = lint_file(Job(path, kind="encodings")).diagnostics
     assert [item.location.line for item in found] == list(range(2, 23))
     assert found[-1].message == "30 more tensors have the same flaw, from here on"
 
@@ -199,7 +199,7 @@ def test_which_files_are_override_files(tmp_path: Path) -> None:
 
 def test_commands_come_from_the_options(tmp_path: Path) -> None:
     value = {"activation_encodings": {"x": [{"bitwidth": 8}]}, "param_encodings": {}}
-    snpe, qairt, width, fallback = commands(read_bytes(json.dumps(value).encode(), HERE), "net.onnx")
+    snpe, qairt, width, fallback = tool_commands(read_bytes(json.dumps(value).encode(), HERE), "net.onnx")
     assert "snpe-onnx-to-dlc --input_network net.onnx --quantization_overrides m.encodings" in snpe
     assert "snpe-dlc-quant --input_list LIST --override_params" in snpe and "default off" in snpe
     assert "qairt-converter --input_network net.onnx --quantization_overrides m.encodings" in qairt
@@ -207,7 +207,7 @@ def test_commands_come_from_the_options(tmp_path: Path) -> None:
     assert "float16 of what stays float, by default; --float_bitwidth 32" in width
     assert "--float_fallback (needs --override_params, excludes --input_list)" in fallback
     assert "--enable_float_fallback (excludes --input_list and --ignore_quantization_overrides)" in fallback
-    assert commands(read_bytes(b"{}", HERE), "net.onnx") == ()
+    assert tool_commands(read_bytes(b"{}", HERE), "net.onnx") == ()
 
 
 MODEL = '<ir_version: 8, opset_import: ["" : 13]> g (float[1,3] x) => (float[1,3] y) { y = Relu(x) }'

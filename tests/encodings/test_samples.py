@@ -10,11 +10,11 @@ import pytest
 
 from dlclint.analysis.placement import placements
 from dlclint.diagnostic import Severity
-from dlclint.encodings.convert import CannotConvert, Placed, convert
+from dlclint.encodings.convert import CannotConvert, TensorFacts, convert
 from dlclint.encodings.reading import read_bytes, read_encodings
 from dlclint.engine.fix.overrides import fix_overrides
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 from dlclint.model.reading import read
 
 ROOT = Path(__file__).parent.parent.parent
@@ -38,7 +38,7 @@ QUOTED = {cells[0].strip("`"): cells[2] for cells in TABLE}
 
 def said(path: Path) -> str:
     """The rules of a file's findings by severity, as the docs write them."""
-    found = lint(Job(path, kind="encodings")).diagnostics
+    found = lint_file(Job(path, kind="encodings")).diagnostics
     parts = []
     for severity in Severity:
         rules = sorted({item.rule.partition("/")[2] for item in found if item.severity is severity})
@@ -60,7 +60,7 @@ def test_quoted_file_gets_what_the_docs_say(name: str) -> None:
 @pytest.mark.parametrize("name", GENUINE)
 def test_genuine_file_with_its_model(name: str) -> None:
     job = Job(SHARED / "encodings" / name, kind="encodings", model=SHARED / "models" / GENUINE[name])
-    found = {(item.severity.value, item.rule) for item in lint(job).diagnostics}
+    found = {(item.severity.value, item.rule) for item in lint_file(job).diagnostics}
     # The dead channel of yunet_n and the names of the folded rfb320 are there: neither is a false alarm.
     # A dead channel of YuNet's has a scale of 1.19e-07, which HTP saturates beside 16-bit activations.
     names = ("range-too-small", "unknown-tensor", "channel-saturates")
@@ -82,7 +82,7 @@ def test_genuine_file_there_and_back(name: str, version: str) -> None:
     for row, tensor in enumerate(document.tensors.names):
         # The model beside rfb320 is the one before folding: what the folded one would say of its weights.
         is_param = document.section_of(row).name == "param_encodings"
-        placed.setdefault(tensor, Placed(is_param, 0, int(document.tensors.count[row])))
+        placed.setdefault(tensor, TensorFacts(is_param, 0, int(document.tensors.count[row])))
     whole = json.loads(document.source.text)
     lossy = False
     try:
@@ -100,7 +100,7 @@ def test_offset_of_issue_2468_is_found_and_mended(tmp_path: Path) -> None:
     path = tmp_path / "m.json"
     shutil.copy(SHARED / "encodings" / "aimet_issue_2468_offset_-127.json", path)
     rule = "encodings/symmetric-offset"
-    found = [item for item in lint(Job(path, kind="encodings")).diagnostics if item.rule == rule]
+    found = [item for item in lint_file(Job(path, kind="encodings")).diagnostics if item.rule == rule]
     assert [item.evidence["offset"] for item in found] == [-127, 0]
     assert all("Invalid offset overridden" in str(item.source) for item in found)
     fixed = fix_overrides(Job(path, kind="encodings"), False)
@@ -112,7 +112,7 @@ def test_offset_of_issue_2468_is_found_and_mended(tmp_path: Path) -> None:
 
 
 def test_offset_of_issue_4053_is_right() -> None:
-    found = lint(
+    found = lint_file(
         Job(SHARED / "encodings" / "aimet_issue_4053_offset_-215.json", kind="encodings")
     ).diagnostics
     assert {item.rule for item in found} == {"encodings/missing-section", "encodings/version"}

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from dlclint.diagnostic import Severity
-from dlclint.encodings.convert import CannotConvert, Placed, convert
+from dlclint.encodings.convert import CannotConvert, TensorFacts, convert
 from dlclint.encodings.document import EncodingsDocument
 from dlclint.encodings.reading import read_bytes
 from dlclint.encodings.show import rows, spelled
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 
-WEIGHT = {"w": Placed(True, 0, 2)}
+WEIGHT = {"w": TensorFacts(True, 0, 2)}
 HALF = {"name": "w", "output_dtype": "int2", "y_scale": [0.1, 0.2], "y_zero_point": [-0.5, -0.5], "axis": 0}
 SHIFTED = {
     "name": "w",
@@ -47,7 +47,7 @@ def document(value: Any) -> EncodingsDocument:
 def said(value: Any, tmp_path: Path, at_least: Severity = Severity.WARNING) -> dict[str, str]:
     path = tmp_path / "x.encodings"
     path.write_text(json.dumps(value))
-    found = lint(Job(path, kind="encodings")).diagnostics
+    found = lint_file(Job(path, kind="encodings")).diagnostics
     return {item.rule: item.message for item in found if item.severity.rank <= at_least.rank}
 
 

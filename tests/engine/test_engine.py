@@ -175,7 +175,7 @@ def test_a_crashing_rule_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
 
     rules = (Rule("odd/broken", Subject.MODEL, broken, "Broken."), *all_rules())
     monkeypatch.setattr(models, "chosen_rules", lambda *_: rules)
-    found = run.lint(Job(Path("a.onnx"))).diagnostics
+    found = run.lint_file(Job(Path("a.onnx"))).diagnostics
     (crashed,) = (item for item in found if item.rule == CRASHED)
     assert crashed.message == "rule odd/broken failed: RuntimeError: \\x1b[31mbad luck"
     assert {item.rule for item in found} > {"ops/unsupported"}
@@ -204,7 +204,7 @@ def die(job: Job) -> None:
 def test_a_killed_worker_is_a_finding_of_its_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(run, "lint", die)
+    monkeypatch.setattr(run, "lint_file", die)
     assert main(["check", "--jobs", "2", "--format", "concise", "."]) == 1
     assert capsys.readouterr().out.count("linting failed: the process was killed, as the system does") == 3
 

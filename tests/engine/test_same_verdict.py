@@ -15,10 +15,10 @@ from dlclint.diagnostic import Severity
 from dlclint.engine.ignores import Ignore
 from dlclint.engine.job import Job
 from dlclint.engine.registry import all_rules
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 from dlclint.outcome import FileOutcome, Outcome
 from dlclint.own_rules import UNUSED_IGNORE
-from dlclint.socs import resolve
+from dlclint.socs import resolve_soc
 from dlclint.target import DlcKind, Runtime, Target
 
 NETWORKS = {
@@ -33,7 +33,7 @@ NETWORKS = {
 TARGETS = (
     Target(),
     Target((Runtime.HTP,), kind=DlcKind(quantize=True, stated=True)),
-    Target((), resolve("SM8650"), DlcKind(quantize=True, stated=True)),
+    Target((), resolve_soc("SM8650"), DlcKind(quantize=True, stated=True)),
 )
 SELECTORS = sorted({rule.family for rule in all_rules()} | {rule.id for rule in all_rules()})
 
@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @cache
 def whole(path: Path, target: Target) -> FileOutcome:
-    return lint(Job(path, target))
+    return lint_file(Job(path, target))
 
 
 @given(
@@ -81,7 +81,7 @@ def test_what_is_shown_decides_nothing(
         path, target, select=tuple(chosen), ignore=tuple(ignored), severities=tuple(severities.items()),
         ignores=tuple(Ignore(rule, "a test") for rule in ignores), listed=listed,
     )  # fmt: skip
-    shown = lint(job)
+    shown = lint_file(job)
     assert plain.verdict is not None and shown.verdict is not None
     for part in ("judged_for", "converts", "runs", "accuracy"):
         assert getattr(shown.verdict, part) == getattr(plain.verdict, part)

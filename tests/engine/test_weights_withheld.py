@@ -14,7 +14,7 @@ from dlclint.cli.jobs import config_of, jobs_of
 from dlclint.cli.main import parser
 from dlclint.engine.job import Job
 from dlclint.engine.registry import all_rules
-from dlclint.engine.run import lint, lint_local
+from dlclint.engine.run import lint_file, lint_local
 from dlclint.model.tensors import ChunkReader, Tensor
 from dlclint.rule import Rule
 
@@ -43,7 +43,7 @@ def reads(path: Path, rule: str, monkeypatch: pytest.MonkeyPatch) -> bool:
             # What decides a verdict is looked at whatever is selected; here the rule alone counts.
             monkeypatch.setattr("dlclint.engine.models._hidden", lambda *_: [])
             monkeypatch.setattr("dlclint.engine.models._overview", lambda *_: {"support": None})
-            monkeypatch.setattr("dlclint.engine.models.verdict", lambda *_: None)
+            monkeypatch.setattr("dlclint.engine.models.model_verdict", lambda *_: None)
             lint_local(replace(job, select=(rule,), names=()))
     return bool(touched)
 
@@ -71,7 +71,7 @@ def test_weights_are_withheld_and_the_silent_rules_are_named(tmp_path: Path) -> 
     )
     path = tmp_path / "m.onnx"
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)]), path)
-    read, withheld = (lint(Job(path, weights=allowed)) for allowed in (True, False))
+    read, withheld = (lint_file(Job(path, weights=allowed)) for allowed in (True, False))
     assert "model/non-finite-weights" in {item.rule for item in read.diagnostics}
     assert "model/non-finite-weights" not in {item.rule for item in withheld.diagnostics}
     (note,) = (note for note in withheld.notes if "--no-weights" in note)

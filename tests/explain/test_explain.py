@@ -17,7 +17,7 @@ from dlclint.cli.main import main
 from dlclint.engine.registry import all_rules
 from dlclint.explain.model import Explained
 from dlclint.explain.places import located
-from dlclint.explain.reading import explain
+from dlclint.explain.reading import explain_lines
 from dlclint.model.reading import read
 from dlclint_schemas.log_messages import log_messages
 
@@ -52,7 +52,7 @@ def examples() -> list[tuple[str, str, dict[str, str]]]:
 
 @pytest.mark.parametrize(("id", "text", "groups"), examples())
 def test_each_message_is_recognized(id: str, text: str, groups: dict[str, str]) -> None:
-    explained = {item.message.id: item for item in explain([f"2026-01-01 12:00:00 - ERROR - {text}"])}
+    explained = {item.message.id: item for item in explain_lines([f"2026-01-01 12:00:00 - ERROR - {text}"])}
     assert id in explained
     found = {name: value.replace(" ", "") for name, value in explained[id].groups.items()}
     for name, value in groups.items():
@@ -71,7 +71,7 @@ def test_every_rule_that_a_message_names_exists() -> None:
 
 def test_the_first_message_that_matches_a_place_is_told() -> None:
     line = "has incorrect Value 68, expected >= 73."
-    assert [item.message.id for item in explain([line])] == ["needs-architecture"]
+    assert [item.message.id for item in explain_lines([line])] == ["needs-architecture"]
 
 
 def test_the_report(
@@ -116,7 +116,7 @@ def test_two_names_that_the_converter_spells_alike_are_not_told_apart(tmp_path: 
     model.write_bytes(proto.SerializeToString())
 
     def place(name: str) -> Explained:
-        return next(located(explain([f'"{name}" generated: could not create op']), read(model)))
+        return next(located(explain_lines([f'"{name}" generated: could not create op']), read(model)))
 
     assert place("_a_b").place is None
     exact = place("a.b").place
@@ -162,5 +162,5 @@ def test_an_explanation_replaces_no_input(tmp_path: Path, capsys: pytest.Capture
 def test_any_text_is_taken_and_nothing_of_it_steers_a_terminal(lines: list[str], message: object) -> None:
     contains = getattr(message, "contains", "")
     damaged = [f"\x1b]0;x\x07{contains} {line} \u202e{contains}" for line in lines]
-    for item in explain(damaged):
+    for item in explain_lines(damaged):
         assert (item.text + item.says + item.help).isprintable()

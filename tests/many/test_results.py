@@ -108,7 +108,7 @@ def test_other_options_and_versions_are_done_again(
     run("--results", "kept", "-q")
     options = ("--runtime", "htp", "--quantize")
     assert resumed(capsys, *options) == (0, plain(capsys, *options))
-    monkeypatch.setattr(entries, "fingerprint", lambda: "of another version")
+    monkeypatch.setattr(entries, "code_fingerprint", lambda: "of another version")
     assert resumed(capsys, *options)[0] == 0
 
 

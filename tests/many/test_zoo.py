@@ -19,8 +19,8 @@ from dlclint.cli.main import main
 from dlclint.diagnostic import STOPS, About, Diagnostic, FixNote, Location, Safety, Severity
 from dlclint.engine.job import Job
 from dlclint.engine.results import NAME, results_in
-from dlclint.engine.run import lint
-from dlclint.outcome import Answer, FileOutcome, Verdict
+from dlclint.engine.run import lint_file
+from dlclint.outcome import Answer, FileOutcome, ModelVerdict
 from dlclint.report.render import render
 from dlclint.report.zoo_tables import tables
 from dlclint.zoo import Zoo, zoo_of
@@ -136,7 +136,7 @@ def test_a_fix_is_as_safe_as_its_least_safe(tmp_path: Path) -> None:
             )
             for number, safety in enumerate(safeties)
         ]
-        verdict = Verdict("", Answer("no", "", "family/rule"), (), Answer("unknown", ""), ())
+        verdict = ModelVerdict("", Answer("no", "", "family/rule"), (), Answer("unknown", ""), ())
         return FileOutcome(name, "model", Job(Path(name)).target, tuple(found), verdict=verdict)
 
     def word(*models: list[Safety | None]) -> str:
@@ -228,7 +228,9 @@ def test_without_pyarrow(
 
 def test_nothing_is_known_of_what_failed() -> None:
     """A crash is no answer, and a model whose findings were not asked for is counted by its verdict."""
-    good = lint(Job(Path(__file__).parent.parent / "fixtures" / "model" / "custom-op" / "good_relu.onnxtxt"))
+    good = lint_file(
+        Job(Path(__file__).parent.parent / "fixtures" / "model" / "custom-op" / "good_relu.onnxtxt")
+    )
     found: Zoo = zoo_of("", [good, replace(good, verdict=None)])
     assert (found.models, found.converts, found.stopped, found.unknown) == (2, 1, 0, 1)
 

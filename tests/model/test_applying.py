@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper
 
-from dlclint.model.applying import apply
+from dlclint.model.applying import apply_to_draft
 from dlclint.model.draft import Draft, open_draft
-from dlclint.model.edits import Edit, RenameNode, SetInput
+from dlclint.model.edits import ModelEdit, RenameNode, SetInput
 
 
 def draft(folder: Path, nodes: list[onnx.NodeProto], outputs: tuple[str, ...] = ("out",)) -> Draft:
@@ -29,8 +29,8 @@ def relu(source: str, result: str) -> onnx.NodeProto:
     return helper.make_node("Relu", [source], [result], name=result)
 
 
-def applied(source: Draft, *edits: Edit) -> onnx.GraphProto:
-    return apply(source, [edits]).draft.proto.graph
+def applied(source: Draft, *edits: ModelEdit) -> onnx.GraphProto:
+    return apply_to_draft(source, [edits]).draft.proto.graph
 
 
 def test_a_chain_goes_with_its_last_reader(tmp_path: Path) -> None:

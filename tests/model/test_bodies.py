@@ -257,4 +257,4 @@ def test_node_by_node_the_same_is_known(depth: int, tmp_path: Path, monkeypatch:
             [kind and kind.shape for kind in map(m.graph.type_of, m.graph.outputs)] for m in (one, other)
         ]
         assert shapes[0] == shapes[1]
-    assert inference.contradiction(with_all.proto) is None  # too many bodies to ask
+    assert inference.shape_contradiction(with_all.proto) is None  # too many bodies to ask

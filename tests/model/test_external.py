@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from dlclint.cli.main import main
-from dlclint.model.external import FLAWS, ExternalData, resolve
+from dlclint.model.external import FLAWS, ExternalData, resolve_location
 
 ENTRIES: tuple[dict[str, str], ...] = (
     {},
@@ -55,7 +55,9 @@ def model(folder: Path, entries: dict[str, str]) -> Path:
 
 def place(path: Path) -> ExternalData | None:
     try:
-        return resolve(onnx.ModelProto.FromString(path.read_bytes()).graph.initializer[0], path.parent)
+        return resolve_location(
+            onnx.ModelProto.FromString(path.read_bytes()).graph.initializer[0], path.parent
+        )
     except FLAWS:
         return None
 

@@ -19,7 +19,7 @@ from dlclint.analysis.view import ModelView
 from dlclint.cli.main import main
 from dlclint.encodings.show import rows
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 from dlclint.model.draft import open_draft
 from dlclint.model.reading import read
 from dlclint.model.writing import write_model
@@ -239,7 +239,7 @@ def test_extract_writes_both_files_and_proves_them(
         said = capsys.readouterr().out
         assert "largest difference 0 of the output's magnitude" in said
         assert json.loads(out.with_suffix(".encodings").read_text())["version"] == version
-        found = lint(Job(out.with_suffix(".encodings"), HTP8, kind="encodings", model=out)).diagnostics
+        found = lint_file(Job(out.with_suffix(".encodings"), HTP8, kind="encodings", model=out)).diagnostics
         assert not [item for item in found if item.severity.rank == 0]
 
 
@@ -319,7 +319,7 @@ def test_check_judges_what_a_model_carries_at_its_nodes(tmp_path: Path) -> None:
       <{S}, int8[2,4] w = {{1,2,3,4,5,6,7,8}}, float[2] t = {{0.1, 0.2}}> {{
       q = QuantizeLinear(x, {Z}) d = DequantizeLinear(q, {Z})
       [weights] e = DequantizeLinear<axis = 0>(w, t) y = Add(d, e) }}"""
-    found = lint(Job(saved(tmp_path, body), HTP8)).diagnostics
+    found = lint_file(Job(saved(tmp_path, body), HTP8)).diagnostics
     hit = next(item for item in found if item.rule == "encodings/per-channel-consumer")
     assert (hit.location.node, hit.location.tensor, hit.location.pointer) == ("weights", "e", None)
     assert "it is not a weight; Add reads it" in hit.message
@@ -368,7 +368,7 @@ def test_rules_on_neighbors_look_through_and_offer_no_fix(tmp_path: Path) -> Non
       a = Conv(x, e) q = QuantizeLinear(a, {Z}) d = DequantizeLinear(q, {Z})
       [tanh] b = Tanh(d) p = QuantizeLinear(b, {Z}) c = DequantizeLinear(p, {Z})
       f = Conv(c, e) r = QuantizeLinear(f, {Z}) g = DequantizeLinear(r, {Z}) [slope] y = PRelu(g, slope) }}"""
-    found = {item.rule: item for item in lint(Job(saved(tmp_path, body), HTP8)).diagnostics}
+    found = {item.rule: item for item in lint_file(Job(saved(tmp_path, body), HTP8)).diagnostics}
     assert found["htp/unfused-activation"].location.node == "tanh"
     assert "each can run inside the convolution before it" in found["htp/prelu"].message
     assert found["htp/prelu"].fix is None

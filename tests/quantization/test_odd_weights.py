@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 from dlclint.model.tensors import Array
 from dlclint.outcome import FileOutcome
 from dlclint.own_rules import CRASHED
@@ -40,7 +40,7 @@ def model(path: Path, weight: Array, op: str = "Conv", bias: Array | None = None
 
 
 def judged(path: Path, kind: DlcKind) -> FileOutcome:
-    outcome = lint(Job(path, Target((Runtime.HTP,), None, kind), select=("quantization", "model")))
+    outcome = lint_file(Job(path, Target((Runtime.HTP,), None, kind), select=("quantization", "model")))
     assert not [found for found in outcome.diagnostics if found.rule == CRASHED]
     return outcome
 

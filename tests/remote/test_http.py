@@ -16,7 +16,7 @@ from served_models import layered
 
 from dlclint.cli.main import main
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 from dlclint.outcome import FileOutcome
 from dlclint.remote import opening, urls
 
@@ -57,9 +57,9 @@ def traffic(outcome: FileOutcome) -> str:
 )
 def test_findings_are_those_of_the_file_at_hand(root: Path, settings: dict[str, Any], weights: bool) -> None:
     path = layered(root / "m.onnx")
-    here = lint(Job(path, weights=weights))
+    here = lint_file(Job(path, weights=weights))
     with serving(root, **settings) as served:
-        there = lint(job(f"{served.url}/m.onnx", weights=weights))
+        there = lint_file(job(f"{served.url}/m.onnx", weights=weights))
     assert essence(there) == essence(here)
     assert there.summary == here.summary
     assert there.path == f"{served.url}/m.onnx"
@@ -71,7 +71,7 @@ def test_findings_are_those_of_the_file_at_hand(root: Path, settings: dict[str, 
 def test_the_structure_alone_is_a_small_part(root: Path) -> None:
     path = layered(root / "m.onnx", layers=60, size=400)  # 38 MB in 60 large weights
     with serving(root) as served:
-        lint(job(f"{served.url}/m.onnx", weights=False))
+        lint_file(job(f"{served.url}/m.onnx", weights=False))
     assert served.sent < path.stat().st_size / 8
     assert len(served.requests) <= 20  # of 60 large weights
 
@@ -98,7 +98,7 @@ def test_external_data_that_are_not_there(root: Path) -> None:
     layered(root / "m.onnx", external=True)
     (root / "m.onnx.data").unlink()
     with serving(root) as served:
-        outcome = lint(job(f"{served.url}/m.onnx"))
+        outcome = lint_file(job(f"{served.url}/m.onnx"))
     assert {item.rule for item in outcome.diagnostics} >= {"model/external-data-missing"}
     assert sum(request.endswith(".data") for request in served.requests) == 1
 
@@ -128,7 +128,7 @@ def test_no_path_of_a_model_reaches_another_host(root: Path, location: str) -> N
         return False
 
     with serving(root, fault=seen) as served:
-        outcome = lint(job(f"{served.url}/m.onnx"))
+        outcome = lint_file(job(f"{served.url}/m.onnx"))
     assert {item.rule for item in outcome.diagnostics} & {
         "model/external-data-missing",
         "model/external-data-escapes",
@@ -277,15 +277,15 @@ def test_a_file_that_changes_while_it_is_read(root: Path, change: str) -> None:
         return False
 
     with serving(root, fault=changes) as served:
-        outcome = lint(job(f"{served.url}/m.onnx"))
+        outcome = lint_file(job(f"{served.url}/m.onnx"))
     assert "changed while it was read" in refusal(outcome)
 
 
 def test_a_failure_that_passes_is_tried_again(root: Path) -> None:
     path = layered(root / "m.onnx", layers=1)
     with serving(root, fault=lambda handler, number: number < 2 and fails(handler, number)) as served:
-        outcome = lint(job(f"{served.url}/m.onnx"))
-    assert essence(outcome) == essence(lint(Job(path)))
+        outcome = lint_file(job(f"{served.url}/m.onnx"))
+    assert essence(outcome) == essence(lint_file(Job(path)))
 
 
 def test_a_redirect_is_followed_once(root: Path) -> None:
@@ -298,7 +298,7 @@ def test_a_redirect_is_followed_once(root: Path) -> None:
         return True
 
     with serving(root, fault=moved) as served:
-        outcome = lint(job(f"{served.url}/m.onnx"))
+        outcome = lint_file(job(f"{served.url}/m.onnx"))
     assert outcome.summary is not None
     assert served.requests.count("GET /m.onnx") == 1
     assert served.requests.count("GET /real.onnx") > 1
@@ -308,7 +308,7 @@ def test_without_ranges_a_large_file_is_refused(root: Path, monkeypatch: pytest.
     monkeypatch.setattr("dlclint.remote.http.LARGEST_WHOLE", 1000)
     layered(root / "m.onnx", layers=1)
     with serving(root, ranges=False) as served:
-        outcome = lint(job(f"{served.url}/m.onnx"))
+        outcome = lint_file(job(f"{served.url}/m.onnx"))
     assert "cannot be read by ranges; at most 1000" in refusal(outcome)
 
 
@@ -317,13 +317,13 @@ def test_without_ranges_a_large_file_is_refused(root: Path, monkeypatch: pytest.
 )
 def test_credentials_are_in_no_message(root: Path, url: str) -> None:
     with serving(root) as served:
-        outcome = lint(job(url.format(host=served.url.removeprefix("http://"))))
+        outcome = lint_file(job(url.format(host=served.url.removeprefix("http://"))))
     assert "nosuch.onnx does not exist" in refusal(outcome)
     assert "secret" not in repr(replace(outcome, target=Job(Path()).target))
 
 
 def test_a_host_that_is_not_there() -> None:
-    outcome = lint(job("http://nosuch.invalid/m.onnx"))
+    outcome = lint_file(job("http://nosuch.invalid/m.onnx"))
     assert "nosuch.invalid/m.onnx" in refusal(outcome)
 
 
@@ -355,8 +355,8 @@ def test_nothing_is_left_behind(root: Path, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
     layered(root / "m.onnx", external=True)
     with serving(root) as served:
-        lint(job(f"{served.url}/m.onnx"))
-        lint(job(f"{served.url}/nosuch.onnx"))
+        lint_file(job(f"{served.url}/m.onnx"))
+        lint_file(job(f"{served.url}/nosuch.onnx"))
     assert list(temporary.iterdir()) == []
 
 
@@ -369,7 +369,7 @@ def test_nothing_is_left_behind(root: Path, tmp_path: Path, monkeypatch: pytest.
     ],
 )
 def test_addresses_beside(url: str, relative: str, expected: str) -> None:
-    assert urls.beside(url, PurePosixPath(relative)) == expected
+    assert urls.address_beside(url, PurePosixPath(relative)) == expected
 
 
 def test_what_served_counts(root: Path) -> None:

@@ -14,7 +14,7 @@ from dlclint.model import wire
 from dlclint.remote.buffer import ImageBuffer
 from dlclint.remote.errors import RemoteError
 from dlclint.remote.images import BLOCK, Image
-from dlclint.remote.multipart import Malformed, parts_of
+from dlclint.remote.multipart import MalformedBody, parts_of
 from dlclint.remote.prediction import BEFORE, WINDOW, Prediction
 from dlclint.remote.reader import Sink, Traffic
 
@@ -164,7 +164,7 @@ def test_parts() -> None:
     ],
 )
 def test_parts_that_are_none(body: bytes) -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedBody):
         list(parts_of(body, "multipart/byteranges; boundary=b"))
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedBody):
         list(parts_of(body, "multipart/byteranges"))

@@ -12,7 +12,7 @@ from served_models import layered
 
 from dlclint.cli.main import main
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 from dlclint.remote import opening, urls
 
 pytest.importorskip("s3fs", reason="dlclint[remote] is not installed")
@@ -58,7 +58,7 @@ def test_findings_are_those_of_the_file_at_hand(bucket: Any, root: Path) -> None
     path = layered(root / "m.onnx", external=True)
     put(bucket, path, "zoo/m.onnx")
     put(bucket, root / "m.onnx.data", "zoo/m.onnx.data")
-    here, there = lint(Job(path)), lint(job("zoo/m.onnx"))
+    here, there = lint_file(Job(path)), lint_file(job("zoo/m.onnx"))
     assert [(item.rule, item.message) for item in there.diagnostics] == [
         (item.rule, item.message) for item in here.diagnostics
     ]
@@ -78,7 +78,7 @@ def test_a_folder_with_overrides(bucket: Any, root: Path, capsys: pytest.Capture
 
 
 def test_what_is_not_there(bucket: Any) -> None:
-    (finding,) = lint(job("nosuch.onnx")).diagnostics
+    (finding,) = lint_file(job("nosuch.onnx")).diagnostics
     assert finding.rule == "model/unreadable"
     assert finding.message == f"s3://{NAME}/nosuch.onnx does not exist"
 
@@ -101,7 +101,7 @@ def test_a_file_that_changes_while_it_is_read(
         put(bucket, layered(root / "other.onnx", layers=20, size=201), "m.onnx")
 
     monkeypatch.setattr(StoreReader, "read", changing)
-    (finding,) = lint(job("m.onnx", weights=False)).diagnostics
+    (finding,) = lint_file(job("m.onnx", weights=False)).diagnostics
     assert "changed while it was read" in finding.message
 
 
@@ -110,6 +110,6 @@ def test_a_store_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secretsecret")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv(opening.TIMEOUT, "1")
-    (finding,) = lint(job("m.onnx")).diagnostics
+    (finding,) = lint_file(job("m.onnx")).diagnostics
     assert finding.rule == "model/unreadable"
     assert "secretsecret" not in repr(finding)

@@ -17,10 +17,10 @@ from onnx import helper, numpy_helper
 
 from dlclint.cli.main import main
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 from dlclint.outcome import Outcome
 from dlclint.report.render import render
-from dlclint.socs import resolve
+from dlclint.socs import resolve_soc
 from dlclint.target import DlcKind, Target
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -58,8 +58,8 @@ def network() -> onnx.ModelProto:
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")
     onnx.save(network(), folder / "net.onnx")
-    target = Target((), resolve("SM8550"), DlcKind(quantize=True, stated=True))
-    outcome = Outcome("0", (lint(Job(folder / "net.onnx", target, drawn=True)),), None, {})
+    target = Target((), resolve_soc("SM8550"), DlcKind(quantize=True, stated=True))
+    outcome = Outcome("0", (lint_file(Job(folder / "net.onnx", target, drawn=True)),), None, {})
     page = folder / "page.html"
     page.write_text(render("check", "html", outcome, None), "utf-8")
     return page

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import parser
 
-from dlclint.chains import Stage, chains, in_order, one_for_each_cause, stage_of
+from dlclint.chains import Stage, chains, one_for_each_cause, report_order, stage_of
 from dlclint.cli.main import main
 from dlclint.diagnostic import About, Cause, Diagnostic, Location, Reach, Severity
 from dlclint.engine.causes import with_causes
@@ -50,7 +50,7 @@ def test_every_finding_is_listed_once_behind_its_cause(found: list[Diagnostic], 
         replace(item, cause=data.draw(st.none() | st.sampled_from(places) if places else st.none()))
         for item in found
     ]
-    ordered = in_order(found)
+    ordered = report_order(found)
     assert sorted(map(repr, ordered)) == sorted(map(repr, found))
     made = chains(found)
     assert [chain.stage.rank for chain in made] == sorted(chain.stage.rank for chain in made)
@@ -58,7 +58,7 @@ def test_every_finding_is_listed_once_behind_its_cause(found: list[Diagnostic], 
         for behind in chain.following:
             for item in behind.findings:
                 assert item.cause in {Cause(each.rule, each.location) for each in chain.findings}
-    assert in_order(ordered) == ordered
+    assert report_order(ordered) == ordered
 
 
 @given(st.lists(findings, max_size=12))
@@ -74,7 +74,7 @@ def test_what_stops_conversion_stands_first() -> None:
     running = finding("y/y", about=About.FORM)
     conversion = finding("z/z")
     note = finding("a/c", severity=Severity.INFO)
-    assert in_order([note, speed, accuracy, running, conversion]) == (
+    assert report_order([note, speed, accuracy, running, conversion]) == (
         conversion,
         running,
         accuracy,

@@ -22,7 +22,7 @@ from dlclint.analysis.subnets import Border, Costliest, Partition, Subnet
 from dlclint.analysis.support import Blocker, RuntimeSupport, SupportMatrix
 from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Source, plain
 from dlclint.outcome import FileOutcome, ModelSummary, Outcome
-from dlclint.report.json.check import report
+from dlclint.report.json.check import check_report
 from dlclint.report.render import FORMATS, render
 from dlclint.target import DlcKind, Runtime, Soc, Target
 from dlclint.writing import write_whole
@@ -104,7 +104,7 @@ def test_json_against_its_schema(validate: Validate) -> None:
     written["files"][0]["extra"] = 1
     with pytest.raises(jsonschema.ValidationError):
         validate("json", written)
-    assert report(outcome())["counts"] == {"error": 7, "warning": 1, "info": 0}
+    assert check_report(outcome())["counts"] == {"error": 7, "warning": 1, "info": 0}
 
 
 def test_sarif_schema_is_the_official_one() -> None:

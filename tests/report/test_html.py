@@ -25,11 +25,11 @@ from dlclint.analysis.drawing import blocks, making
 from dlclint.analysis.drawing.blocks import blocks_of, scope_of, stretches
 from dlclint.cli.main import main
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 from dlclint.outcome import FileOutcome, Outcome
 from dlclint.report.html.shell import island, policy
 from dlclint.report.render import render
-from dlclint.socs import resolve
+from dlclint.socs import resolve_soc
 from dlclint.target import DlcKind, Runtime, Target
 
 ROOT = Path(__file__).parent.parent.parent
@@ -61,7 +61,7 @@ def hostile_model(path: Path) -> Path:
 
 def linted(path: Path, *targets: Target) -> Outcome:
     first, *others = targets or (Target(),)
-    outcome = lint(Job(path, first, others=tuple(others), drawn=True))
+    outcome = lint_file(Job(path, first, others=tuple(others), drawn=True))
     return Outcome("0", (outcome,), None, {})
 
 
@@ -160,7 +160,7 @@ def test_findings_and_layers_are_at_their_nodes(tmp_path: Path) -> None:
     model = parser.parse_model(TEXT)
     onnx.save(model, tmp_path / "a.onnx")
     kind = DlcKind(quantize=True, stated=True)
-    targets = [Target((), resolve(name), kind) for name in ("SM8550", "SM8150")]
+    targets = [Target((), resolve_soc(name), kind) for name in ("SM8550", "SM8150")]
     data = data_of(render("check", "html", linted(tmp_path / "a.onnx", *targets), None))
     (file,) = data["files"]
     texts, nodes = data["texts"], file["network"]["nodes"]
@@ -185,7 +185,7 @@ def test_a_network_beyond_the_limit_is_said_not_to_be_drawn(
 
 def test_a_job_that_is_not_to_be_drawn_costs_no_drawing(tmp_path: Path) -> None:
     onnx.save(parser.parse_model(TEXT), tmp_path / "a.onnx")
-    assert lint(Job(tmp_path / "a.onnx")).drawing is None
+    assert lint_file(Job(tmp_path / "a.onnx")).drawing is None
 
 
 def test_several_files_stand_in_one_table_without_what_is_not_there() -> None:
@@ -253,7 +253,7 @@ def test_vendored_files_are_those_that_were_fetched(tmp_path: Path) -> None:
 
 def test_runtimes_color_by_what_takes_a_node(tmp_path: Path) -> None:
     onnx.save(parser.parse_model(TEXT), tmp_path / "a.onnx")
-    drawing = lint(Job(tmp_path / "a.onnx", Target((Runtime.HTP,)), drawn=True)).drawing
+    drawing = lint_file(Job(tmp_path / "a.onnx", Target((Runtime.HTP,)), drawn=True)).drawing
     assert drawing is not None and drawing.runtimes == ("htp",)
     assert [node.placed for node in drawing.nodes] == ["-", "y", "x", "y", "-"]
 

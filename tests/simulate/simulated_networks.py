@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper, parser
 from dlclint.analysis.view import ModelView
 from dlclint.model.reading import read
 from dlclint.simulate.evaluating import Evaluator
-from dlclint.simulate.folding import folded
+from dlclint.simulate.folding import folded_network
 from dlclint.simulate.network import network_of
 from dlclint.simulate.running import Runner
 from dlclint.target import DlcKind, Runtime, Target
@@ -73,7 +73,7 @@ def evaluator_of(path: Path) -> Evaluator:
     view = ModelView(read(path), Target((Runtime.HTP,), kind=DlcKind(True)))
     network = network_of(view)
     runner = Runner(network)
-    return Evaluator(folded(network, runner), runner)
+    return Evaluator(folded_network(network, runner), runner)
 
 
 def inputs(path: Path, seed: int = 0) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from dlclint.report.simulate_words import apart_notes
 from dlclint.simulate.assigning import Settings, assign, leaders
 from dlclint.simulate.evaluating import Evaluator
 from dlclint.simulate.inputs.samples import Samples
-from dlclint.simulate.outcome import Apart, Simulation
+from dlclint.simulate.outcome import Departure, Simulation
 from dlclint.simulate.qdq import SEEN, quantized_model
 from dlclint.simulate.reference import observe
 from dlclint.simulate.scheme import Scheme
@@ -137,10 +137,10 @@ def test_what_htp_does_not_take_is_named(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_a_layer_that_only_the_whole_graph_spoils_is_told_apart() -> None:
-    spoiled = Apart("m", "Mul", 28.4, 20.2, 20.9, 0.01, 98.4)
-    itself = Apart("r", "Reciprocal", 30.0, 3.1, 3.1, 0.98, 3.1)
+    spoiled = Departure("m", "Mul", 28.4, 20.2, 20.9, 0.01, 98.4)
+    itself = Departure("r", "Reciprocal", 30.0, 3.1, 3.1, 0.98, 3.1)
     assert (spoiled.spoiled, itself.spoiled) == (True, False)
-    assert not Apart("n", "Conv", 30.0, 5.0, 5.0, 0.5).spoiled  # it was not asked alone
+    assert not Departure("n", "Conv", 30.0, 5.0, 5.0, 0.5).spoiled  # it was not asked alone
     one, other = apart_notes(Simulation("m.onnx", apart=(spoiled, itself)))
     assert one.startswith("Reciprocal r computes otherwise by itself too")
     assert other.startswith("Mul m is right by itself and wrong in the whole graph, in 1 % of its values")

@@ -14,8 +14,8 @@ from simulated_networks import evaluator_of, saved
 from dlclint.encodings import grid
 from dlclint.simulate.assigning import SCALE_RATIO, Settings, weight_grid
 from dlclint.simulate.observing import Observation
-from dlclint.simulate.quantizers import activation_grid, adjusted, cut, param_grid, searched
-from dlclint.simulate.scheme import Grid, ParamGrid, made, stored_bias
+from dlclint.simulate.quantizers import activation_grid, adjusted, cut, param_grid, searched_range
+from dlclint.simulate.scheme import Grid, ParamGrid, grid_of_range, stored_bias
 from dlclint_schemas.quantization import quantization_facts
 
 FINITE = st.floats(-1e4, 1e4, allow_nan=False, allow_subnormal=False, width=32)
@@ -24,7 +24,7 @@ FINITE = st.floats(-1e4, 1e4, allow_nan=False, allow_subnormal=False, width=32)
 def test_worked_example() -> None:
     quantized, dequantized = quantization_facts()["worked_examples"]
     low, high = quantized["first_encoding"]
-    found = made(low, high, 8)
+    found = grid_of_range(low, high, 8)
     assert (found.low, found.high) == pytest.approx(quantized["encoding"], abs=5e-7)
     assert found.scale == pytest.approx(quantized["step"], abs=5e-6)
     rounded = found.rounded(np.array(quantized["input"], np.float32))
@@ -37,14 +37,14 @@ def test_worked_example() -> None:
 def test_zero_is_on_the_grid(case: dict[str, object]) -> None:
     example = case["example"]
     assert isinstance(example, dict) or hasattr(example, "keys")
-    found = made(*example["range"], 8)  # type: ignore[index]
+    found = grid_of_range(*example["range"], 8)  # type: ignore[index]
     assert [found.low, found.high] == pytest.approx(list(example["encoding"]))  # type: ignore[index]
     assert found.zero == example["zero_at"]  # type: ignore[index]
 
 
 @given(FINITE, FINITE, st.sampled_from([8, 16]))
 def test_rounding_is_the_grids_own(low: float, high: float, bits: int) -> None:
-    found = made(low, high, bits)
+    found = grid_of_range(low, high, bits)
     values = np.linspace(low - 1, high + 1, 257).astype(np.float32)
     rounded = found.rounded(values)
     assert (found.rounded(rounded) == rounded).all()
@@ -78,10 +78,10 @@ def test_enhanced_has_the_smaller_error_and_leaves_a_uniform_range_alone() -> No
     values = np.append(random.normal(size=1_000_000), 60.0).astype(np.float32)
     tailed.see(values, True)
     even.see(random.uniform(-1, 1, 100_000).astype(np.float32), True)
-    low, high = searched(tailed, 8)
+    low, high = searched_range(tailed, 8)
     assert high < 30
     assert tailed.low <= low < -3
-    assert searched(even, 8) == pytest.approx((even.low, even.high), rel=0.05)
+    assert searched_range(even, 8) == pytest.approx((even.low, even.high), rel=0.05)
     errors = [
         np.square(activation_grid(tailed, q, 8).rounded(values) - values).sum() for q in ("enhanced", "tf")
     ]
@@ -148,7 +148,7 @@ def test_an_8_bit_bias_is_rounded_first() -> None:
 
 
 def test_a_narrower_grid_keeps_the_range() -> None:
-    wide = made(-3.0, 5.0, 16)
+    wide = grid_of_range(-3.0, 5.0, 16)
     narrow = wide.at(8)
     assert (narrow.low, narrow.high) == pytest.approx((wide.low, wide.high), abs=narrow.scale)
     assert math.isclose(narrow.scale, wide.scale * 257, rel_tol=1e-3)

@@ -21,9 +21,9 @@ from dlclint.simulate.inputs.samples import Samples
 from dlclint.simulate.reference import observe
 from dlclint.simulate.scheme import Scheme
 from dlclint.simulate.search.biases import fit_biases
-from dlclint.simulate.search.regions import Edge, Group, edges, groups, order
+from dlclint.simulate.search.regions import Edge, GridGroup, edges, groups, order
 from dlclint.simulate.search.searching import _fewest_of
-from dlclint.simulate.search.trials import Goal, Journal, Trials, Value
+from dlclint.simulate.search.trials import Goal, Journal, SchemeQuality, Trials
 
 
 def simulate(path: Path, *arguments: str) -> int:
@@ -38,8 +38,8 @@ def report(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> t
     return status, found["files"][0]["search"]
 
 
-def group(leader: str, may: bool = True, size: int = 1) -> Group:
-    return Group(leader, tuple(f"{leader}{n}" for n in range(size)), may)
+def group(leader: str, may: bool = True, size: int = 1) -> GridGroup:
+    return GridGroup(leader, tuple(f"{leader}{n}" for n in range(size)), may)
 
 
 def test_scores_live_again_with_the_output_alone_at_16_bits(
@@ -355,11 +355,11 @@ def test_few_are_looked_for_from_below(reaching: Sequence[int], found: int) -> N
 
 def test_goals() -> None:
     both = Goal(30.0, 0.9)
-    assert both.reached(Value(30.0, 0.9))
-    assert not both.reached(Value(29.9, 0.95))
-    assert not both.reached(Value(40.0, None))
-    assert both.better(Value(20.0, 0.5), Value(25.0, 0.4))
-    assert not Goal(30.0).better(Value(20.01, None), Value(20.0, None))
+    assert both.reached(SchemeQuality(30.0, 0.9))
+    assert not both.reached(SchemeQuality(29.9, 0.95))
+    assert not both.reached(SchemeQuality(40.0, None))
+    assert both.better(SchemeQuality(20.0, 0.5), SchemeQuality(25.0, 0.4))
+    assert not Goal(30.0).better(SchemeQuality(20.01, None), SchemeQuality(20.0, None))
     assert str(both) == "30 dB and agreement 0.9"
     assert np.isfinite(Goal(30.0).sqnr or 0.0)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dlclint.analysis.axis_steps import Step, ends_of
+from dlclint.analysis.axis_steps import AxisStep, ends_of
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import BROADCASTING, ELEMENTWISE_UNARY, MEETING
 from dlclint_schemas.record import record
@@ -24,7 +24,7 @@ _DEPTH = 8
 class Event:
     """What a node does with an axis that is followed, other than handing it on."""
 
-    step: Step
+    step: AxisStep
     node: Node
 
 
@@ -66,17 +66,17 @@ def follow(graph: Graph, starts: Mapping[str, int]) -> Followed:
         for node in home.consumers(name):
             for position, read in enumerate(node.inputs):
                 ends = ends_of(node, position, axis) if read == name else {}
-                if isinstance(ends, Step):
+                if isinstance(ends, AxisStep):
                     found.events.append(Event(ends, node))
                     continue
                 for output, place in ends.items():
                     if node.output(output) and not reach(node.graph, node.output(output), place):
-                        found.events.append(Event(Step.MIXED, node))
+                        found.events.append(Event(AxisStep.MIXED, node))
         for node, output in _branch_outputs(home, name):
             if node.output(output) and not reach(node.graph, node.output(output), axis):
-                found.events.append(Event(Step.MIXED, node))
+                found.events.append(Event(AxisStep.MIXED, node))
     for inner in graph.with_subgraphs():
-        found.events += [Event(Step.MIXED, node) for node in inner.nodes if _meets_others(node, found)]
+        found.events += [Event(AxisStep.MIXED, node) for node in inner.nodes if _meets_others(node, found)]
     return found
 
 

@@ -27,7 +27,7 @@ from dlclint.model.op_facts import (
 from dlclint.model.types import Dim
 
 
-class Step(enum.Enum):
+class AxisStep(enum.Enum):
     """What an op does with an axis, other than handing it on."""
 
     TIME = "time"
@@ -44,7 +44,7 @@ class Step(enum.Enum):
     """The parts along the axis meet, or the op is not understood."""
 
 
-Ends = Mapping[int, int] | Step
+Ends = Mapping[int, int] | AxisStep
 """Output position to axis, or what is done with the axis instead."""
 END_OF_AXIS = 1_000_000
 """Ends of a Slice from here on mean the end of the axis: exporters write 1000000000 or the largest int."""
@@ -60,21 +60,21 @@ def ends_of(node: Node, position: int, axis: int) -> Ends:
     """Where a node puts an axis of one of its inputs."""
     op = node.op_type
     if is_qdq(op, node.domain):
-        return {0: axis} if position == 0 else Step.OPERAND
+        return {0: axis} if position == 0 else AxisStep.OPERAND
     if node.domain or node.graph.model.is_function(node):
-        return Step.MIXED
+        return AxisStep.MIXED
     if op in SHAPE_READERS:
         return {}
     if role(op, position) in _TELLS_SIZES:
-        return Step.SHAPE
+        return AxisStep.SHAPE
     handler = _HANDLERS.get(op)
     if handler is not None:
         return handler(node, position, axis)
     if op in ELEMENTWISE_UNARY:
-        return {0: axis} if position == 0 else Step.OPERAND
+        return {0: axis} if position == 0 else AxisStep.OPERAND
     if op in BROADCASTING:
         return _aligned(node, position, axis)
-    return _by_sample(node, position, axis) if op in BY_SAMPLE else Step.MIXED
+    return _by_sample(node, position, axis) if op in BY_SAMPLE else AxisStep.MIXED
 
 
 def _rank(node: Node, position: int) -> int | None:
@@ -109,7 +109,7 @@ def _axes(node: Node, position: int, rank: int | None) -> set[int] | None:
 
 def _unless(along: int | None, node: Node, axis: int) -> Ends:
     """Ops that work along one axis and leave the others."""
-    return Step.MIXED if along is None or along == axis else dict.fromkeys(range(len(node.outputs)), axis)
+    return AxisStep.MIXED if along is None or along == axis else dict.fromkeys(range(len(node.outputs)), axis)
 
 
 def _along(node: Node, position: int, axis: int) -> Ends:
@@ -119,7 +119,7 @@ def _along(node: Node, position: int, axis: int) -> Ends:
 
 def _split(node: Node, position: int, axis: int) -> Ends:
     ends = _along(node, position, axis)
-    return Step.PICKED if ends is Step.MIXED else ends
+    return AxisStep.PICKED if ends is AxisStep.MIXED else ends
 
 
 def _aligned(node: Node, position: int, axis: int) -> Ends:
@@ -127,26 +127,26 @@ def _aligned(node: Node, position: int, axis: int) -> Ends:
     ranks = [_rank(node, place) for place, name in enumerate(node.inputs) if name]
     known = [rank for rank in ranks if rank is not None]
     inner = _rank(node, position)
-    return Step.MIXED if inner is None or len(known) < len(ranks) else {0: axis + max(known) - inner}
+    return AxisStep.MIXED if inner is None or len(known) < len(ranks) else {0: axis + max(known) - inner}
 
 
 def _by_sample(node: Node, position: int, axis: int) -> Ends:
     if position and not (node.op_type == "GridSample" and position == 1):
-        return Step.OPERAND
-    return {0: 0} if axis == 0 else Step.MIXED
+        return AxisStep.OPERAND
+    return {0: 0} if axis == 0 else AxisStep.MIXED
 
 
 def _normalization(node: Node, position: int, axis: int) -> Ends:
     first = _place(node.attribute("axis", -1), _rank(node, 0))
     if position:
-        return Step.OPERAND
-    return {0: axis} if first is not None and axis < first else Step.MIXED
+        return AxisStep.OPERAND
+    return {0: axis} if first is not None and axis < first else AxisStep.MIXED
 
 
 def _softmax(node: Node, position: int, axis: int) -> Ends:
     along = _place(node.attribute("axis"), _rank(node, 0))
     flattens = (node.version or 0) < 13
-    return Step.MIXED if along is None or axis == along or (flattens and axis > along) else {0: axis}
+    return AxisStep.MIXED if along is None or axis == along or (flattens and axis > along) else {0: axis}
 
 
 def _reduction(node: Node, position: int, axis: int) -> Ends:
@@ -159,7 +159,7 @@ def _reduction(node: Node, position: int, axis: int) -> Ends:
         if gone is not None and not gone and node.attribute("noop_with_empty_axes"):
             return {0: axis}
     if not gone or axis in gone:  # no axes: all of them
-        return Step.MIXED
+        return AxisStep.MIXED
     return {0: axis if node.attribute("keepdims", 1) else axis - sum(place < axis for place in gone)}
 
 
@@ -167,15 +167,15 @@ def _matmul(node: Node, position: int, axis: int) -> Ends:
     factors = _FACTORS.get(node.op_type, {0: 0, 1: 1})
     one, two = (_rank(node, place) for place in factors)
     if position not in factors:
-        return Step.OPERAND
+        return AxisStep.OPERAND
     if not one or not two:
-        return Step.MIXED
+        return AxisStep.MIXED
     out = max(one, two) - (min(one, two) == 1)
     own, other = (one, two) if factors[position] == 0 else (two, one)
     if factors[position] == 0 and axis == own - 1:
-        return Step.MIXED
+        return AxisStep.MIXED
     if factors[position] == 1 and axis == max(own - 2, 0):
-        return Step.OPERAND
+        return AxisStep.OPERAND
     if axis >= own - 2:  # the rows of the first factor, the columns of the second
         last = other == 1 or factors[position] == 1
         return {0: out - 1 if last else out - 2}
@@ -184,40 +184,40 @@ def _matmul(node: Node, position: int, axis: int) -> Ends:
 
 def _gemm(node: Node, position: int, axis: int) -> Ends:
     if position == 0:
-        return {0: 0} if axis == (1 if node.attribute("transA", 0) else 0) else Step.MIXED
-    return {0: 0} if position == 2 and axis == 0 and _rank(node, 2) == 2 else Step.OPERAND
+        return {0: 0} if axis == (1 if node.attribute("transA", 0) else 0) else AxisStep.MIXED
+    return {0: 0} if position == 2 and axis == 0 and _rank(node, 2) == 2 else AxisStep.OPERAND
 
 
 def _einsum(node: Node, position: int, axis: int) -> Ends:
     equation = node.attribute("equation")
     if not isinstance(equation, str) or "." in equation or "->" not in equation:
-        return Step.MIXED
+        return AxisStep.MIXED
     left, _, right = equation.replace(" ", "").partition("->")
     terms = left.split(",")
     if position >= len(terms) or axis >= len(terms[position]):
-        return Step.MIXED
+        return AxisStep.MIXED
     place = right.find(terms[position][axis])
-    return {0: place} if place >= 0 else Step.MIXED
+    return {0: place} if place >= 0 else AxisStep.MIXED
 
 
 def _transpose(node: Node, position: int, axis: int) -> Ends:
     rank, order = _rank(node, 0), node.attribute("perm")
     if order is None and rank is not None:
         return {0: rank - 1 - axis}
-    return {0: order.index(axis)} if isinstance(order, list) and axis in order else Step.MIXED
+    return {0: order.index(axis)} if isinstance(order, list) and axis in order else AxisStep.MIXED
 
 
 def _reshape(node: Node, position: int, axis: int) -> Ends:
     before, after = _shape(node, node.input(0)), _shape(node, node.outputs[0])
     if before is None or after is None or axis >= len(before):
-        return Step.MIXED
+        return AxisStep.MIXED
     if axis == 0 and not isinstance(before[0], int) and _parts_stored(node, before) == 1:
         return {0: 0}  # it takes no other number of parts, and one part meets no other
     place = _split_at([dim for dim in before[:axis] if dim != 1], after)
     while place is not None and place < len(after) and after[place] == 1 and before[axis] != 1:
         place += 1
     if place is None or place >= len(after) or not _is_outer(node, before[axis], after, place):
-        return Step.MIXED
+        return AxisStep.MIXED
     return {0: place}
 
 
@@ -255,28 +255,28 @@ def _parts_stored(node: Node, before: tuple[Dim, ...]) -> int | None:
 def _flatten(node: Node, position: int, axis: int) -> Ends:
     shape, first = _shape(node, node.input(0)), node.attribute("axis", 1)
     if shape is None or not isinstance(first, int) or not -len(shape) <= first <= len(shape):
-        return Step.MIXED
+        return AxisStep.MIXED
     first = first + len(shape) if first < 0 else first
     begin = 0 if axis < first else first
-    return Step.MIXED if any(dim != 1 for dim in shape[begin:axis]) else {0: 0 if axis < first else 1}
+    return AxisStep.MIXED if any(dim != 1 for dim in shape[begin:axis]) else {0: 0 if axis < first else 1}
 
 
 def _squeeze(node: Node, position: int, axis: int) -> Ends:
     shape = _shape(node, node.input(0))
     gone = None if shape is None else _axes(node, 1, len(shape))
     if shape is None or gone is None:
-        return Step.MIXED
+        return AxisStep.MIXED
     gone = gone or {place for place, dim in enumerate(shape) if dim == 1}
-    return Step.MIXED if axis in gone else {0: axis - sum(place < axis for place in gone)}
+    return AxisStep.MIXED if axis in gone else {0: axis - sum(place < axis for place in gone)}
 
 
 def _unsqueeze(node: Node, position: int, axis: int) -> Ends:
     rank, outer = _rank(node, 0), node.graph.rank(node.outputs[0])
     come = _axes(node, 1, outer)
     if rank is None or outer is None or not come or len(come) + rank != outer:
-        return Step.MIXED
+        return AxisStep.MIXED
     free = [place for place in range(outer) if place not in come]
-    return {0: free[axis]} if axis < len(free) else Step.MIXED
+    return {0: free[axis]} if axis < len(free) else AxisStep.MIXED
 
 
 def _concat(node: Node, position: int, axis: int) -> Ends:
@@ -300,15 +300,15 @@ def slice_cuts(node: Node) -> list[tuple[int, int, int]] | None:
 def _slice(node: Node, position: int, axis: int) -> Ends:
     rank, cuts = _rank(node, 0), slice_cuts(node)
     if rank is None:
-        return Step.MIXED
+        return AxisStep.MIXED
     if cuts is None:
         along = _written(node, "axes", 3)
         places = {axis} if along is None else {_place(place, rank) for place in along}
-        return Step.MIXED if axis in places or None in places else {0: axis}
+        return AxisStep.MIXED if axis in places or None in places else {0: axis}
     if any(
         _place(place, rank) in (axis, None) and (start or end < END_OF_AXIS) for place, start, end in cuts
     ):
-        return Step.PICKED
+        return AxisStep.PICKED
     return {0: axis}
 
 
@@ -316,9 +316,9 @@ def _gather(node: Node, position: int, axis: int) -> Ends:
     rank, indices = _rank(node, 0), _rank(node, 1)
     along = _place(node.attribute("axis", 0), rank)
     if along is None or indices is None:
-        return Step.MIXED
+        return AxisStep.MIXED
     if position == 0 and axis == along:
-        return Step.MIXED if _integers(node, 1) is None else Step.PICKED
+        return AxisStep.MIXED if _integers(node, 1) is None else AxisStep.PICKED
     if position == 1:
         return {0: along + axis}
     return {0: axis if axis < along else axis + indices - 1}
@@ -333,63 +333,63 @@ def _pad(node: Node, position: int, axis: int) -> Ends:
     rank, pads = _rank(node, 0), _written(node, "pads", 1)
     axes = _integers(node, 3) if node.input(3) else list(range(rank or 0))
     if rank is None or axes is None:
-        return Step.MIXED
+        return AxisStep.MIXED
     if pads is None:
         # Pads that follow from other sizes are those of space: exporters compute none of a batch.
-        return {0: axis} if axis == 0 else Step.MIXED
+        return {0: axis} if axis == 0 else AxisStep.MIXED
     if len(pads) != 2 * len(axes):
-        return Step.MIXED
+        return AxisStep.MIXED
     touched = {
         _place(place, rank) for place, *ends in zip(axes, pads, pads[len(axes) :], strict=False) if any(ends)
     }
-    return Step.MIXED if axis in touched or None in touched else {0: axis}
+    return AxisStep.MIXED if axis in touched or None in touched else {0: axis}
 
 
 def _expand(node: Node, position: int, axis: int) -> Ends:
     inner, outer = _rank(node, 0), node.graph.rank(node.outputs[0])
-    return Step.MIXED if inner is None or outer is None else {0: axis + outer - inner}
+    return AxisStep.MIXED if inner is None or outer is None else {0: axis + outer - inner}
 
 
 def _tile(node: Node, position: int, axis: int) -> Ends:
     repeats = _integers(node, 1)
-    return {0: axis} if repeats and axis < len(repeats) and repeats[axis] == 1 else Step.MIXED
+    return {0: axis} if repeats and axis < len(repeats) and repeats[axis] == 1 else AxisStep.MIXED
 
 
 def _recurrent(node: Node, position: int, axis: int) -> Ends:
     batch_first = bool(node.attribute("layout", 0))
     what = role(node.op_type, position)
-    along = {Role.DATA: Step.TIME, Role.STATE: Step.LAYERS}.get(what)
+    along = {Role.DATA: AxisStep.TIME, Role.STATE: AxisStep.LAYERS}.get(what)
     if along is None and what is not Role.LENGTHS:
-        return Step.OPERAND
+        return AxisStep.OPERAND
     batch = 0 if batch_first or along is None else 1
     if axis == batch:
         return {0: 0, 1: 0, 2: 0} if batch_first else {0: 2, 1: 1, 2: 1}
-    return along if along is not None and axis == 1 - batch else Step.MIXED
+    return along if along is not None and axis == 1 - batch else AxisStep.MIXED
 
 
 def _one_hot(node: Node, position: int, axis: int) -> Ends:
     rank = _rank(node, 0)
     along = _place(node.attribute("axis", -1), None if rank is None else rank + 1)
     if position or along is None:
-        return Step.OPERAND if position else Step.MIXED
+        return AxisStep.OPERAND if position else AxisStep.MIXED
     return {0: axis if axis < along else axis + 1}
 
 
 def _reverse_sequence(node: Node, position: int, axis: int) -> Ends:
     batch = node.attribute("batch_axis", 1)
     if position:
-        return {0: batch} if batch in (0, 1) else Step.MIXED
-    return {0: axis} if axis == batch else Step.TIME
+        return {0: batch} if batch in (0, 1) else AxisStep.MIXED
+    return {0: axis} if axis == batch else AxisStep.TIME
 
 
 def _triangle(node: Node, position: int, axis: int) -> Ends:
     rank = _rank(node, 0)
-    return Step.MIXED if rank is None or axis >= rank - 2 else {0: axis}
+    return AxisStep.MIXED if rank is None or axis >= rank - 2 else {0: axis}
 
 
 def _first(node: Node, position: int, axis: int) -> Ends:
     """Ops that take every sample by itself, from all their inputs."""
-    return dict.fromkeys(range(len(node.outputs)), 0) if axis == 0 else Step.MIXED
+    return dict.fromkeys(range(len(node.outputs)), 0) if axis == 0 else AxisStep.MIXED
 
 
 _HANDLERS: Mapping[str, Callable[[Node, int, int], Ends]] = {

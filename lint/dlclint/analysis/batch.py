@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from dlclint.analysis.axes import Followed, follow
-from dlclint.analysis.axis_steps import Step
+from dlclint.analysis.axis_steps import AxisStep
 from dlclint.model.graph import Graph, Model
 from dlclint.model.types import Dim
 
@@ -48,12 +48,12 @@ class Meaning(enum.Enum):
 
 
 _BY_STEP = {
-    Step.TIME: Meaning.TIME,
-    Step.LAYERS: Meaning.LAYERS,
-    Step.OPERAND: Meaning.OPERAND,
-    Step.SHAPE: Meaning.SHAPE,
-    Step.MIXED: Meaning.MIXED,
-    Step.PICKED: Meaning.MIXED,
+    AxisStep.TIME: Meaning.TIME,
+    AxisStep.LAYERS: Meaning.LAYERS,
+    AxisStep.OPERAND: Meaning.OPERAND,
+    AxisStep.SHAPE: Meaning.SHAPE,
+    AxisStep.MIXED: Meaning.MIXED,
+    AxisStep.PICKED: Meaning.MIXED,
 }
 """What an input is where a node does this with it; the first that happens anywhere decides."""
 
@@ -117,7 +117,7 @@ class Batch:
         steps = {event.step for event in found.events}
         sizes = [self._graph.type_of(name) for name in starts]
         fixed = all(kind is not None and kind.shape and isinstance(kind.shape[0], int) for kind in sizes)
-        if fixed and steps == {Step.PICKED} and len(found.axes) == len(starts):
+        if fixed and steps == {AxisStep.PICKED} and len(found.axes) == len(starts):
             return Meaning.LAYERS  # nothing is done with the parts but to tell them apart
         return next((meaning for step, meaning in _BY_STEP.items() if step in steps), Meaning.SAMPLES)
 

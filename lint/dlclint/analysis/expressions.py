@@ -16,26 +16,26 @@ from typing import Any
 
 import numpy as np
 
-Value = Any
+RuleValue = Any
 """A number, a text, or an array of them."""
 
 
-class Unknown(Exception):
+class NoValue(Exception):
     """A name has no value, so that nothing can be said; the argument is the name."""
 
 
-def _power_of_two(value: Value) -> Value:
+def _power_of_two(value: RuleValue) -> RuleValue:
     whole = np.asarray(value)
     return (whole > 0) & (whole & (whole - 1) == 0)
 
 
-_CALLS: dict[str, Callable[[Value], Value]] = {
+_CALLS: dict[str, Callable[[RuleValue], RuleValue]] = {
     "ceil": lambda value: np.ceil(value).astype(int),
     "pow2": _power_of_two,
     "all": np.all,
     "sum": np.sum,
 }
-_OPERATORS: dict[type[ast.AST], Callable[[Value, Value], Value]] = {
+_OPERATORS: dict[type[ast.AST], Callable[[RuleValue, RuleValue], RuleValue]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
@@ -64,7 +64,7 @@ def names_in(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(node.id for node in sorted(names, key=lambda node: node.col_offset)))
 
 
-def holds(text: str, values: Mapping[str, Value]) -> bool:
+def holds(text: str, values: Mapping[str, RuleValue]) -> bool:
     """Whether an expression is true.
 
     Raises:
@@ -74,13 +74,13 @@ def holds(text: str, values: Mapping[str, Value]) -> bool:
     return bool(np.all(_value(_parsed(text), values)))
 
 
-def _value(node: ast.expr, values: Mapping[str, Value]) -> Value:
+def _value(node: ast.expr, values: Mapping[str, RuleValue]) -> RuleValue:
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.Name):
         found = values.get(node.id)
         if found is None:
-            raise Unknown(node.id)
+            raise NoValue(node.id)
         return np.asarray(found) if isinstance(found, (list, tuple)) else found
     if isinstance(node, ast.List):
         return np.asarray([_value(item, values) for item in node.elts])
@@ -96,7 +96,7 @@ def _value(node: ast.expr, values: Mapping[str, Value]) -> Value:
     raise ValueError(f"{ast.unparse(node)} is not an expression of the limitations")
 
 
-def _comparison(node: ast.Compare, values: Mapping[str, Value]) -> Value:
+def _comparison(node: ast.Compare, values: Mapping[str, RuleValue]) -> RuleValue:
     sides = [_value(side, values) for side in (node.left, *node.comparators)]
     results = []
     for position, compare in enumerate(node.ops):
@@ -110,15 +110,15 @@ def _comparison(node: ast.Compare, values: Mapping[str, Value]) -> Value:
     return results[0] if len(results) == 1 else all(bool(np.all(result)) for result in results)
 
 
-def _together(node: ast.BoolOp, values: Mapping[str, Value]) -> bool:
+def _together(node: ast.BoolOp, values: Mapping[str, RuleValue]) -> bool:
     """What is settled by the known parts is settled, though other parts rest on an unknown."""
     settles = isinstance(node.op, ast.Or)
-    unknown: Unknown | None = None
+    unknown: NoValue | None = None
     for part in node.values:
         try:
             if bool(np.all(_value(part, values))) is settles:
                 return settles
-        except Unknown as problem:
+        except NoValue as problem:
             unknown = problem
     if unknown is not None:
         raise unknown

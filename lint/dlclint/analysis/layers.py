@@ -28,7 +28,7 @@ class Presence(enum.Enum):
 
 
 @record
-class Verdict:
+class LayerSupport:
     """Presence on a runtime, the layers it was read from, and why."""
 
     presence: Presence
@@ -97,7 +97,7 @@ def _resize(node: Node, rank: int | None) -> tuple[str, ...]:
     return (special,) if rank == 4 else ("Resize",)
 
 
-def verdict_on(node: Node, runtime: Runtime) -> Verdict:
+def verdict_on(node: Node, runtime: Runtime) -> LayerSupport:
     """What the layer table says of a node on a runtime."""
     return verdict_of(*known_by(node), runtime.column)
 
@@ -109,37 +109,37 @@ def known_by(node: Node) -> tuple[str, tuple[str, ...]]:
 
 
 @cache
-def verdict_of(op: str, layers: tuple[str, ...], column: str) -> Verdict:
+def verdict_of(op: str, layers: tuple[str, ...], column: str) -> LayerSupport:
     """The verdict on an op of the default domain ("" of another) that becomes these layers."""
     table = layer_table()
     if op in QDQ:
-        return Verdict(Presence.YES, (), "stripped by the converter unless --keep_quant_nodes is given")
+        return LayerSupport(Presence.YES, (), "stripped by the converter unless --keep_quant_nodes is given")
     rowless = table.rowless.get(op)
     if rowless is not None:
         if rowless.kind == "folded_or_removed":
-            return Verdict(Presence.YES, (), rowless.why)
+            return LayerSupport(Presence.YES, (), rowless.why)
         held = [name for name in rowless.candidate_layers if table.rows[name].runtimes[column]]
         if held:
-            return Verdict(Presence.YES, tuple(held), rowless.why, inferred=True)
+            return LayerSupport(Presence.YES, tuple(held), rowless.why, inferred=True)
         if rowless.candidate_layers:
-            return Verdict(Presence.NO, rowless.candidate_layers, rowless.why, inferred=True)
-        return Verdict(Presence.UNCLEAR, (), rowless.why, inferred=True)
+            return LayerSupport(Presence.NO, rowless.candidate_layers, rowless.why, inferred=True)
+        return LayerSupport(Presence.UNCLEAR, (), rowless.why, inferred=True)
     if not layers:
-        return Verdict(Presence.UNCLEAR, (), "no row of the table names this op", inferred=True)
+        return LayerSupport(Presence.UNCLEAR, (), "no row of the table names this op", inferred=True)
     held = [name for name in layers if table.rows[name].runtimes[column]]
     broken_up = op == "ReduceLogSumExp"
     derived = table.derived.get(op, "")
     if len(held) == len(layers):
-        return Verdict(Presence.YES, layers, derived)
+        return LayerSupport(Presence.YES, layers, derived)
     missing = tuple(name for name in layers if name not in held)
     rows = ", ".join(f"row {table.rows[name].number} {name}" for name in missing)
     reason = f"{rows}: not on {column}"
     if held and not broken_up:
-        return Verdict(Presence.UNCLEAR, layers, f"{reason}; the rank decides and is unknown", True)
-    return Verdict(Presence.NO, missing, reason, inferred=bool(derived))
+        return LayerSupport(Presence.UNCLEAR, layers, f"{reason}; the rank decides and is unknown", True)
+    return LayerSupport(Presence.NO, missing, reason, inferred=bool(derived))
 
 
-def other_voices(node: Node, verdict: Verdict, target: Target) -> tuple[str, bool]:
+def other_voices(node: Node, verdict: LayerSupport, target: Target) -> tuple[str, bool]:
     """What QNN's table of HTP and HTP's own backend say of an op that the layer table denies it.
 
     Also whether one of them has it in every DLC kind that may come.

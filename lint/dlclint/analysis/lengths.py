@@ -12,7 +12,7 @@ from types import MappingProxyType
 from dlclint.analysis.folding import NodeKey, is_static
 from dlclint.model.graph import Model, Node
 from dlclint.model.op_facts import DATA_DECIDED, SHAPE_READERS
-from dlclint.model.ordering import in_order
+from dlclint.model.ordering import topological_order
 from dlclint.model.types import is_complete
 from dlclint_schemas.record import record
 
@@ -48,7 +48,7 @@ def lengths(model: Model, folded: frozenset[NodeKey]) -> Lengths:
     origins: dict[str, NodeKey] = {}
     behind: dict[NodeKey, set[NodeKey]] = {}
     for inner in model.graphs():
-        for node in in_order(inner):
+        for node in topological_order(inner):
             if node.key in folded:
                 continue
             origin = _origin(node, origins)

@@ -55,7 +55,7 @@ def _reads(node: Node) -> Iterator[str]:
 
 
 @record
-class Placed:
+class PlacedNode:
     """A node with its label (op type, or the layer of its pattern) and where it runs.
 
     `off` is true for the CPU, false for the runtime, None for a node that runs nowhere.
@@ -66,13 +66,13 @@ class Placed:
     off: bool | None
 
 
-def stages(placed: Sequence[Placed]) -> list[int]:
+def stages(placed: Sequence[PlacedNode]) -> list[int]:
     """The number of each node's subnet, from 0, in the shortest chain; nodes in the graph's order."""
     chains = (_stages(placed, first_is_off) for first_is_off in (False, True))
     return min(chains, key=lambda chain: max(chain, default=0))
 
 
-def _stages(placed: Sequence[Placed], first_is_off: bool) -> list[int]:
+def _stages(placed: Sequence[PlacedNode], first_is_off: bool) -> list[int]:
     made: dict[str, int] = {}
     found: list[int] = []
     for item in placed:
@@ -88,18 +88,18 @@ def _stages(placed: Sequence[Placed], first_is_off: bool) -> list[int]:
     return [max(0, stage - lowest) for stage in found]
 
 
-def count_cuts(placed: Sequence[Placed]) -> int:
+def count_cuts(placed: Sequence[PlacedNode]) -> int:
     """How often execution changes processor."""
     return max(stages(placed), default=0)
 
 
 def partition(
-    graph: Graph, placed: Sequence[Placed], kind: DlcKind, runtime: Runtime, unclear: int
+    graph: Graph, placed: Sequence[PlacedNode], kind: DlcKind, runtime: Runtime, unclear: int
 ) -> Partition:
     """The chain of subnets of a graph's nodes, which come in the graph's order."""
     found = stages(placed)
     count = max(found, default=-1) + 1
-    members: list[list[Placed]] = [[] for _ in range(count)]
+    members: list[list[PlacedNode]] = [[] for _ in range(count)]
     for item, stage in zip(placed, found, strict=True):
         members[stage].append(item)
     return Partition(
@@ -112,14 +112,16 @@ def partition(
     )
 
 
-def _subnet(group: Sequence[Placed]) -> Subnet:
+def _subnet(group: Sequence[PlacedNode]) -> Subnet:
     first = group[0].node
     ops = Counter(plain(item.label) for item in group)
     name = plain(first.name or f"{first.op_type}#{first.index}")
     return Subnet(not any(item.off for item in group), len(group), name, tuple(ops.most_common()))
 
 
-def _borders(graph: Graph, placed: Sequence[Placed], found: Sequence[int], kind: DlcKind) -> Iterator[Border]:
+def _borders(
+    graph: Graph, placed: Sequence[PlacedNode], found: Sequence[int], kind: DlcKind
+) -> Iterator[Border]:
     made: dict[str, int] = {}
     last: dict[str, int] = {}
     for item, stage in zip(placed, found, strict=True):
@@ -138,7 +140,7 @@ def _borders(graph: Graph, placed: Sequence[Placed], found: Sequence[int], kind:
         yield Border(len(sizes), sum(known), len(sizes) - len(known))
 
 
-def _costliest(placed: Sequence[Placed], cuts: int) -> Costliest | None:
+def _costliest(placed: Sequence[PlacedNode], cuts: int) -> Costliest | None:
     best: Costliest | None = None
     for label, count in Counter(item.label for item in placed if item.off).most_common():
         without = [replace(item, off=False) if item.label == label else item for item in placed]

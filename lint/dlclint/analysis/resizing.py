@@ -19,7 +19,7 @@ import onnx
 from dlclint.fix import CannotFix
 from dlclint.model.constants import replace_constant
 from dlclint.model.dimensions import Dimensions
-from dlclint.model.edits import Edit, SetDimension
+from dlclint.model.edits import ModelEdit, SetDimension
 from dlclint.model.evaluation.values import Values
 from dlclint.model.graph import Model, Node
 from dlclint.model.inference import infer, refine
@@ -81,7 +81,7 @@ def _by_symbol(
     return sizes
 
 
-def resize(model: Model, sizes: Sizes, baked: int | None = None) -> Iterator[Edit]:
+def resize(model: Model, sizes: Sizes, baked: int | None = None) -> Iterator[ModelEdit]:
     """Edits that give the inputs these sizes, and constants that hold the old batch the new one.
 
     Args:

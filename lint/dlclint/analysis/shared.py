@@ -245,7 +245,7 @@ def _ends(view: ModelView, graph: Graph, name: str) -> tuple[float, ...]:
     return (sure.minimum, sure.maximum) if sure is not None and sure.finite else ()
 
 
-def sentence(found: SharedGrid) -> str:
+def loss_sentence(found: SharedGrid) -> str:
     """What is lost, with its numbers."""
     lost, bits = found.lost, found.bitwidth
     worst, span = found.worst, found.worst.span
@@ -272,7 +272,7 @@ def sentence(found: SharedGrid) -> str:
 
 def short(name: str) -> str:
     """A tensor's name in quotes, its beginning left out where it is long: the end tells more."""
-    return repr(name if len(name) <= 40 else f"…{name[-39:]}")
+    return repr(name if len(name) <= 48 else f"…{name[-47:]}")
 
 
 def _ends_text(span: Span) -> str:
@@ -289,7 +289,7 @@ def suspicion(guess: Suspicion, bitwidth: int) -> str:
     )
 
 
-def remedy(found: SharedGrid, wide_is_taken: bool) -> str:
+def shared_grid_remedy(found: SharedGrid, wide_is_taken: bool) -> str:
     """What to do: outputs apart, scaling, or 16 bits; `wide_is_taken` says that the target has those."""
     ways = []
     if found.joins and destination(found.node.graph, found.output, found.node.graph.outputs):

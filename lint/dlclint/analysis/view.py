@@ -13,11 +13,11 @@ from dlclint.analysis.batch import Batch
 from dlclint.analysis.branches import NONE as NO_BRANCHES
 from dlclint.analysis.branches import Branches, branches
 from dlclint.analysis.folding import NodeKey, folded_nodes, is_static, shape_arithmetic
-from dlclint.analysis.layers import Presence, Verdict, known_by, verdict_of
+from dlclint.analysis.layers import LayerSupport, Presence, known_by, verdict_of
 from dlclint.analysis.layout import image_tensors
 from dlclint.analysis.lengths import Lengths, lengths
 from dlclint.analysis.matching.patterns import Pattern, find_patterns
-from dlclint.analysis.partition import Placed, count_cuts, partition
+from dlclint.analysis.partition import PlacedNode, count_cuts, partition
 from dlclint.analysis.subnets import Partition
 from dlclint.analysis.support import Blocker, RuntimeSupport, SupportMatrix, dlc_text
 from dlclint.analysis.versions import newest_listed_opset
@@ -278,15 +278,15 @@ class ModelView:
             alike[self._case(node), self.in_pattern.get(node.key, node.op_type), node.op_type, rule] += 1
         return SupportMatrix(tuple(self._support(runtime, alike) for runtime in self.target.considered))
 
-    def verdict(self, node: Node, runtime: Runtime) -> Verdict:
+    def verdict(self, node: Node, runtime: Runtime) -> LayerSupport:
         """Whether a node runs on a runtime, with its pattern's layer and with what the converter refuses."""
         return self._judge(self._case(node), runtime)
 
-    def _judge(self, case: _Case, runtime: Runtime) -> Verdict:
+    def _judge(self, case: _Case, runtime: Runtime) -> LayerSupport:
         """What the layer table says, and what came with a release after it."""
         verdict = _judge(case, runtime.column)
         if verdict.presence is Presence.NO and case[2] in self._came.get(runtime.column, ()):
-            return Verdict(Presence.YES, case[3], f"since SDK {self._came[runtime.column][case[2]]}")
+            return LayerSupport(Presence.YES, case[3], f"since SDK {self._came[runtime.column][case[2]]}")
         return verdict
 
     @cached_property
@@ -329,9 +329,9 @@ class ModelView:
         unclear = sum(self.verdict(item.node, runtime).presence is Presence.UNCLEAR for item in placed)
         return partition(self.model.graph, placed, self.target.kind, runtime, unclear)
 
-    def _placed(self, runtime: Runtime) -> list[Placed]:
+    def _placed(self, runtime: Runtime) -> list[PlacedNode]:
         return [
-            Placed(node, self.in_pattern.get(node.key, node.op_type), self.is_off(node, runtime))
+            PlacedNode(node, self.in_pattern.get(node.key, node.op_type), self.is_off(node, runtime))
             for node in self.model.graph.nodes
             if node.key not in self.folded and node.key not in self.branches.resolved
         ]
@@ -393,11 +393,11 @@ class ModelView:
         return RuntimeSupport(runtime, taken, total, blockers, dlc_text(runtime, self.target), cuts)
 
 
-def _judge(case: _Case, column: str) -> Verdict:
+def _judge(case: _Case, column: str) -> LayerSupport:
     layer, refused, op, layers = case
     if layer:
         row = layer_table().rows[layer]
         if row.runtimes[column]:
-            return Verdict(Presence.YES, (layer,), "")
-        return Verdict(Presence.NO, (layer,), f"part of row {row.number} {layer}: not on {column}")
-    return Verdict(Presence.NO, (), refused) if refused else verdict_of(op, layers, column)
+            return LayerSupport(Presence.YES, (layer,), "")
+        return LayerSupport(Presence.NO, (layer,), f"part of row {row.number} {layer}: not on {column}")
+    return LayerSupport(Presence.NO, (), refused) if refused else verdict_of(op, layers, column)

@@ -23,8 +23,8 @@ from dlclint.cli.main import parser
 from dlclint.cli.options.simulate import ACT_QUANTIZERS, ENGINES, PARAM_QUANTIZERS
 from dlclint.cli.simulate import measured
 from dlclint.report.render import render
-from dlclint.report.simulate_words import RANDOM, WORST, decibels, largest, measured_on
-from dlclint.simulate.outcome import EngineResult, LayerRow, OutputRow, SimulateOutcome, Simulation
+from dlclint.report.simulate_words import RANDOM, WORST, largest, measured_on, sqnr_text
+from dlclint.simulate.outcome import EngineResult, LayerError, OutputRow, SimulateOutcome, Simulation
 from dlclint_schemas.record import record
 
 
@@ -82,12 +82,12 @@ class SimulationReport:
 
 def _output(row: OutputRow) -> tuple[str, ...]:
     agreement = "" if row.agreement is None else f"{100 * row.agreement:.1f} %"
-    return row.tensor, decibels(row.sqnr), f"{row.cosine:.5f}", largest(row), agreement
+    return row.tensor, sqnr_text(row.sqnr), f"{row.cosine:.5f}", largest(row), agreement
 
 
-def _layer(row: LayerRow) -> tuple[str, ...]:
-    alone = "" if row.alone is None else decibels(row.alone)
-    return alone, decibels(row.arrived), f"{row.op} {row.node}", row.tensor, "; ".join(row.causes)
+def _layer(row: LayerError) -> tuple[str, ...]:
+    alone = "" if row.alone is None else sqnr_text(row.alone)
+    return alone, sqnr_text(row.arrived), f"{row.op} {row.node}", row.tensor, "; ".join(row.causes)
 
 
 def simulate_model(

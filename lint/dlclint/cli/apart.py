@@ -106,10 +106,10 @@ def run_apart(run: str, *arguments: Any, meanwhile: Callable[[], None] | None = 
             stream.write(text)
     if printed.error is not None:
         raise printed.error
-    return finish(printed.status)
+    return finish_command(printed.status)
 
 
-def finish(status: int | Rest) -> int:
+def finish_command(status: int | Rest) -> int:
     """The exit status of a command, its rest done."""
     if isinstance(status, int):
         return status

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dlclint.chains import in_order
+from dlclint.chains import report_order
 from dlclint.cli.errors import UsageError
 from dlclint.diagnostic import Diagnostic, counted, plain
 from dlclint.outcome import FileOutcome, changed
@@ -76,7 +76,7 @@ def without_known(path: Path, files: Sequence[FileOutcome]) -> Sequence[FileOutc
 def _new(file: FileOutcome, folder: Path, known: frozenset[str], first: str, note: str) -> FileOutcome:
     """A file's outcome without what is known; the note goes to the first file."""
     marked = list(_marked(file, folder))
-    new = in_order(item for item, mark in marked if mark not in known)
+    new = report_order(item for item, mark in marked if mark not in known)
     notes = (*file.notes, note) if file.path == first else file.notes
     return replace(file, diagnostics=new, baselined=len(marked) - len(new), notes=notes)
 

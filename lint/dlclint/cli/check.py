@@ -14,8 +14,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dlclint.cli.apart import Rest
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import config_of, inputs_of, jobs_of, listed, refuse_unknown, rules_of_jobs, shard_of
-from dlclint.cli.output import Output, draws, further_reports, guard
+from dlclint.cli.jobs import (
+    comma_separated,
+    config_of,
+    inputs_of,
+    jobs_of,
+    refuse_unknown,
+    rules_of_jobs,
+    shard_of,
+)
+from dlclint.cli.output import OutputFile, draws, further_reports, guard
 from dlclint.diagnostic import Severity, plain
 from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, GROUP
@@ -54,7 +62,9 @@ def check(given: argparse.Namespace) -> int | Rest:
         refuse_unusable(given)
     config = config_of(given)
     problems: list[str] = []
-    jobs = list(jobs_of(given, config, listed(given.select), listed(given.ignore), problems))
+    jobs = list(
+        jobs_of(given, config, comma_separated(given.select), comma_separated(given.ignore), problems)
+    )
     if problems and not jobs:
         raise UsageError("; ".join(problems))
     for problem in problems:
@@ -81,7 +91,7 @@ def check(given: argparse.Namespace) -> int | Rest:
     groups = {ENCODINGS_GROUP if job.kind == "encodings" else GROUP for job in jobs}
     rules = rules_of_jobs(jobs, tuple(sorted(groups)))
     for output in (given.output, *(path for _, path in reports), known if given.write_baseline else None):
-        guard(output, Output.REPORT, inputs_of(given, jobs), given.overwrite)
+        guard(output, OutputFile.REPORT, inputs_of(given, jobs), given.overwrite)
     if given.jobs is not None and given.jobs < 1:
         raise UsageError(f"--jobs {given.jobs}: give a number of at least 1")
     plan = _Plan(given, config, jobs, rules, known, reports, bool(problems), started)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from dlclint.cli.errors import UsageError
 from dlclint.confirm.package import package_versions
-from dlclint.confirm.process import Backend, Limits, NotAvailable, backend
+from dlclint.confirm.process import Backend, NotAvailable, QuestionLimits, backend
 from dlclint.diagnostic import plain
 from dlclint.engine.job import Job
 from dlclint.outcome import FileOutcome
@@ -36,9 +36,9 @@ def confirm(given: argparse.Namespace) -> int:
         raise UsageError("--judge htp asks the backend of the extra, not an SDK; leave --sdk-root out")
     with asking(given) as (asked, packages):
         # Imported here because onnx takes as long to import as the backend to load.
-        from dlclint.cli.confirming import answer
+        from dlclint.cli.confirming import ask_and_report
 
-        return answer(given, asked, packages, started)
+        return ask_and_report(given, asked, packages, started)
 
 
 def confirmed(
@@ -72,7 +72,7 @@ def asking(given: argparse.Namespace) -> Iterator[tuple[Backend, Mapping[str, st
         raise UsageError(plain(str(error), 400)) from None
 
 
-def _limits(given: argparse.Namespace) -> Limits:
+def _limits(given: argparse.Namespace) -> QuestionLimits:
     """The limits of one question.
 
     Raises:
@@ -81,4 +81,4 @@ def _limits(given: argparse.Namespace) -> Limits:
     for name in ("timeout", "memory"):
         if not 0 < getattr(given, name) < 1e6:
             raise UsageError(f"--{name} {getattr(given, name):g}: give a number above 0")
-    return Limits(given.timeout, int(given.memory * (1 << 30)))
+    return QuestionLimits(given.timeout, int(given.memory * (1 << 30)))

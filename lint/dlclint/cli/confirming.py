@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from dlclint.analysis.view import ModelView
-from dlclint.chains import in_order
+from dlclint.chains import report_order
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import config_of, inputs_of, jobs_of, listed, refuse_unknown, rules_of_jobs
-from dlclint.cli.output import Output, deliver, guard
-from dlclint.confirm.asking import Wish, asked_target, cpu_target
-from dlclint.confirm.asking import confirm as ask
+from dlclint.cli.jobs import comma_separated, config_of, inputs_of, jobs_of, refuse_unknown, rules_of_jobs
+from dlclint.cli.output import OutputFile, deliver, guard
+from dlclint.confirm.asking import ConfirmRequest, asked_target, cpu_target
+from dlclint.confirm.asking import compare_with_backend as ask
 from dlclint.confirm.compare import Confirmation, ConfirmOutcome
 from dlclint.confirm.dlc import check_place
 from dlclint.confirm.evidence import with_evidence
@@ -26,7 +26,7 @@ from dlclint.confirm.wording import troubles, words
 from dlclint.diagnostic import Diagnostic, plain
 from dlclint.encodings.reading import read_encodings
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 from dlclint.model.reading import Unreadable, read
 from dlclint.model.writing import CannotWrite
 from dlclint.outcome import FileOutcome
@@ -37,7 +37,9 @@ from dlclint.version import __version__
 from dlclint_schemas.record import record
 
 
-def answer(given: argparse.Namespace, asked: Backend, packages: Mapping[str, str], started: float) -> int:
+def ask_and_report(
+    given: argparse.Namespace, asked: Backend, packages: Mapping[str, str], started: float
+) -> int:
     """Lint, ask and report; returns the exit status (see `ConfirmOutcome.status`).
 
     Raises:
@@ -45,7 +47,7 @@ def answer(given: argparse.Namespace, asked: Backend, packages: Mapping[str, str
         NotAvailable: the backend cannot be loaded, or cannot judge for the SoC.
     """
     config = config_of(given)
-    every = list(jobs_of(given, config, listed(given.select), listed(given.ignore)))
+    every = list(jobs_of(given, config, comma_separated(given.select), comma_separated(given.ignore)))
     rules_of_jobs(every)
     library = cpu_library(sdk_root(given)) if given.judge == "cpu" else None
     aim = asked_target if library is None else cpu_target
@@ -55,8 +57,8 @@ def answer(given: argparse.Namespace, asked: Backend, packages: Mapping[str, str
     if library is not None and given.dlc:
         raise UsageError("--dlc writes the HTP backend's DLC; leave it out with --judge cpu")
     wishes = [_wish(job, given, library) for job in jobs]
-    guard(given.output, Output.REPORT, inputs_of(given, every), given.overwrite)
-    guard(given.dlc, Output.DLC, inputs_of(given, every), given.overwrite)
+    guard(given.output, OutputFile.REPORT, inputs_of(given, every), given.overwrite)
+    guard(given.dlc, OutputFile.DLC, inputs_of(given, every), given.overwrite)
     if given.dlc and len(jobs) != 1:
         raise UsageError(f"--dlc goes with one model, here are {len(jobs)}")
     if given.dlc:
@@ -71,24 +73,27 @@ def answer(given: argparse.Namespace, asked: Backend, packages: Mapping[str, str
     return outcome.status
 
 
-def _wish(job: Job, given: argparse.Namespace, library: Path | None = None) -> Wish:
+def _wish(job: Job, given: argparse.Namespace, library: Path | None = None) -> ConfirmRequest:
     if library is not None:
-        return Wish(this_machine(library.name), not given.validate_only, None, library)
+        return ConfirmRequest(this_machine(library.name), not given.validate_only, None, library)
     soc = job.target.soc
     if soc is None:
         raise NotAvailable(
             "the backend judges for a SoC: give --soc, such as --soc SM8550 (`dlclint soc` lists them)"
         )
-    return Wish(
+    return ConfirmRequest(
         asked_soc(soc), not given.validate_only, Path(given.dlc) if getattr(given, "dlc", None) else None
     )
 
 
 def _confirmed(
-    asked: Backend, jobs: Sequence[Job], wishes: Sequence[Wish], overrides: Mapping[Path | None, _Overrides]
+    asked: Backend,
+    jobs: Sequence[Job],
+    wishes: Sequence[ConfirmRequest],
+    overrides: Mapping[Path | None, _Overrides],
 ) -> Iterator[Confirmation]:
     """One file after the other; one that cannot be read or asked never stops the rest."""
-    files = [lint(job) for job in jobs]
+    files = [lint_file(job) for job in jobs]
     refuse_unknown(files)
     for job, wish, linted in zip(jobs, wishes, files, strict=True):
         yield _answer(asked, job, wish, overrides.get(job.path), linted)
@@ -105,11 +110,11 @@ class _Overrides:
 def _linted_overrides(jobs: Iterable[Job]) -> dict[Path | None, _Overrides]:
     """The override files among some jobs, by their models."""
     files = (replace(job, target=asked_target(job.target)) for job in jobs if job.kind == "encodings")
-    return {job.model: _Overrides(job.path, lint(job).diagnostics) for job in files}
+    return {job.model: _Overrides(job.path, lint_file(job).diagnostics) for job in files}
 
 
 def _answer(
-    asked: Backend, job: Job, wish: Wish, overrides: _Overrides | None, linted: FileOutcome
+    asked: Backend, job: Job, wish: ConfirmRequest, overrides: _Overrides | None, linted: FileOutcome
 ) -> Confirmation:
     try:
         model = read(job.path, job.dimensions)
@@ -145,7 +150,7 @@ def with_verdicts(
             continue
         meant = replace(job, target=asked_target(job.target))
         said = _answer(asked, meant, _wish(job, given), overrides.get(job.path), file)
-        kept = in_order(with_evidence(file.diagnostics, said))
+        kept = report_order(with_evidence(file.diagnostics, said))
         notes = (*file.notes, *(f"the backend: {text}" for text in troubles(said)))
         if said.rows:
             notes = (*notes, words(said))

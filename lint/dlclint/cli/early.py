@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from importlib import import_module
 
-from dlclint.cli.streams import prepare
+from dlclint.cli.streams import prepare_streams
 
 _COMMANDS = {"check": "dlclint.cli.check", "plan": "dlclint.cli.plan"}
 """Commands that do all their work on models in a worker, and the module of each."""
@@ -20,7 +20,7 @@ def start(words: Sequence[str]) -> None:
     """
     # Modules and models are many small objects that live to the end: collect rarely.
     gc.set_threshold(100_000, 20, 20)
-    prepare()  # first, or a pipe to the worker would take the place of a closed stream
+    prepare_streams()  # first, or a pipe to the worker would take the place of a closed stream
     command = _COMMANDS.get(words[0]) if words else None
     if command is None or not any(word.endswith(".onnx") for word in words[1:]):
         return

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from dlclint.cli.apart import apart
 from dlclint.cli.errors import UsageError
-from dlclint.cli.output import Output, deliver, guard
+from dlclint.cli.output import OutputFile, deliver, guard
 from dlclint.diagnostic import counted, plain
-from dlclint.encodings.convert import CannotConvert, Placed, convert
+from dlclint.encodings.convert import CannotConvert, TensorFacts, convert
 from dlclint.encodings.document import EncodingsDocument
 from dlclint.encodings.reading import read_encodings
 from dlclint.encodings.recognition import MODEL_SUFFIXES, model_beside
@@ -71,10 +71,10 @@ def _extract(given: argparse.Namespace) -> int:
             raise UsageError(f"{plain(str(path.parent))} is not a folder; name an output in one that exists")
     if len({path.resolve() for path in (source, output, beside)}) < 3:
         raise UsageError("the model, the output and the override file must be three files")
-    guard(output, Output.MODEL, (source,), given.overwrite)
-    guard(beside, Output.OVERRIDES, (source,), given.overwrite)
+    guard(output, OutputFile.MODEL, (source,), given.overwrite)
+    guard(beside, OutputFile.OVERRIDES, (source,), given.overwrite)
     # Imported here because onnx takes longer than the rest of the command.
-    from dlclint.engine.extract import NothingToExtract, NotTheSame, extract
+    from dlclint.engine.extract import ExtractedDiffers, NothingToExtract, extract
     from dlclint.model.reading import Unreadable
     from dlclint.model.writing import CannotWrite
 
@@ -86,7 +86,7 @@ def _extract(given: argparse.Namespace) -> int:
         raise UsageError(plain(f"{given.path}: {problem}", 500)) from None
     except CannotConvert as error:
         return _refused(given, error)
-    except NotTheSame as problem:
+    except ExtractedDiffers as problem:
         print(f"dlclint: {plain(str(problem), 500)}; nothing was written", file=sys.stderr)
         return 1
     print(f"{plain(str(output))}: the float model")
@@ -97,12 +97,12 @@ def _extract(given: argparse.Namespace) -> int:
     return 0
 
 
-def _placements(given: argparse.Namespace) -> dict[str, Placed] | None:
+def _placements(given: argparse.Namespace) -> dict[str, TensorFacts] | None:
     path = Path(given.model) if given.model else model_beside(Path(given.path))
     return None if path is None else apart(_placements_in, path)
 
 
-def _placements_in(path: Path) -> dict[str, Placed]:
+def _placements_in(path: Path) -> dict[str, TensorFacts]:
     # Imported here because onnx takes longer than the rest of the command.
     from dlclint.analysis.placement import placements
     from dlclint.model.reading import Unreadable, read
@@ -115,7 +115,7 @@ def _placements_in(path: Path) -> dict[str, Placed]:
 
 def _convert(given: argparse.Namespace) -> int:
     sources = [Path(given.path), Path(given.model) if given.model else model_beside(Path(given.path))]
-    guard(given.output, Output.OVERRIDES, sources, given.overwrite)
+    guard(given.output, OutputFile.OVERRIDES, sources, given.overwrite)
     document = _read(given.path)
     try:
         text = convert(document, given.to, _placements(given), given.lossy)

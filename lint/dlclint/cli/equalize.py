@@ -9,12 +9,12 @@ from pathlib import Path
 from dlclint.analysis.cle.absorption import HighBias
 from dlclint.cli.errors import UsageError
 from dlclint.cli.jobs import dimensions_of, names_of
-from dlclint.cli.output import Output, guard
+from dlclint.cli.output import OutputFile, guard
 from dlclint.cli.targets import sdk_of
 from dlclint.diagnostic import plain
 from dlclint.engine.config import ModelSection
-from dlclint.engine.equalize import NotTheSame, Options, QuantizedAlready, Relu6, UnknownName
-from dlclint.engine.equalize import equalize as run
+from dlclint.engine.equalize import EqualizedDiffers, Options, QuantizedAlready, Relu6, UnknownName
+from dlclint.engine.equalize import write_equalized as run
 from dlclint.model.reading import Unreadable
 from dlclint.model.writing import CannotWrite
 from dlclint.report.render import render
@@ -34,7 +34,7 @@ def equalize(given: argparse.Namespace) -> int:
         raise UsageError(f"{plain(str(output.parent))} is not a folder; name an output in one that exists")
     if output.is_dir():
         raise UsageError(f"{plain(given.output)} is a folder; name a file")
-    guard(output, Output.MODEL, (path,), given.overwrite)
+    guard(output, OutputFile.MODEL, (path,), given.overwrite)
     if given.verify < 0:
         raise UsageError(f"--verify {given.verify}: give a number of at least 1")
     if given.verify and not is_available():
@@ -55,7 +55,7 @@ def equalize(given: argparse.Namespace) -> int:
         raise UsageError(f"{plain(given.path)}: {plain(problem.message)}; {plain(problem.help)}") from None
     except (CannotWrite, QuantizedAlready, UnknownName) as problem:
         raise UsageError(plain(str(problem), 500)) from None
-    except NotTheSame as problem:
+    except EqualizedDiffers as problem:
         print(f"dlclint: {plain(str(problem), 500)}; nothing was written", file=sys.stderr)
         return 1
     sys.stdout.write(render("equalize", given.format, outcome, sys.stdout))

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from dlclint.cli.apart import apart
 from dlclint.cli.errors import UsageError
-from dlclint.cli.output import Output, deliver, guard
+from dlclint.cli.output import OutputFile, deliver, guard
 from dlclint.diagnostic import plain
 from dlclint.explain.model import Explanation
-from dlclint.explain.reading import explain
+from dlclint.explain.reading import explain_lines
 from dlclint.report.render import render
 
 MAX_LOG = 64 << 20
@@ -26,13 +26,13 @@ def explain_log(given: argparse.Namespace) -> int:
         UsageError: the log or the model cannot be read.
     """
     sources = [Path(name) for name in (given.log, given.model) if name and name != "-"]
-    guard(given.output, Output.REPORT, sources, given.overwrite)
+    guard(given.output, OutputFile.REPORT, sources, given.overwrite)
     data = _read(given.log)
     # Windows tools write UTF-16 where their output is redirected.
     text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace")
     lines = text[:MAX_LOG].splitlines()
     name = "standard input" if given.log == "-" else plain(given.log, 500)
-    explanation = Explanation(name, len(lines), tuple(explain(lines)), cut=len(data) > MAX_LOG)
+    explanation = Explanation(name, len(lines), tuple(explain_lines(lines)), cut=len(data) > MAX_LOG)
     if given.model is not None:
         explanation = apart(_with_places, explanation, Path(given.model))
     deliver(render("explain", given.format, explanation, None if given.output else sys.stdout), given.output)

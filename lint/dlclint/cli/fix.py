@@ -12,11 +12,11 @@ from pathlib import Path
 from dlclint.cli.apart import apart, function_of, run_apart
 from dlclint.cli.errors import UsageError
 from dlclint.cli.folders import files
-from dlclint.cli.jobs import beside, config_of, inputs_of, job_for, listed, rules_of_jobs
-from dlclint.cli.output import Output, guard
+from dlclint.cli.jobs import comma_separated, config_for, config_of, inputs_of, job_for, rules_of_jobs
+from dlclint.cli.output import OutputFile, guard
 from dlclint.diagnostic import Severity, plain
 from dlclint.encodings.recognition import encodings_beside, is_encodings, model_beside
-from dlclint.engine.fix.rounds import NotFixed, Wish
+from dlclint.engine.fix.rounds import FixRequest, NotFixed
 from dlclint.engine.fix.run import fix_file
 from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, GROUP
@@ -40,7 +40,7 @@ def fix(given: argparse.Namespace) -> int:
     if given.format == "json" and len(jobs) > 1:
         raise UsageError("--format json speaks of one file; give one")
     for job in jobs:
-        kind = Output.OVERRIDES if job.kind == "encodings" else Output.MODEL
+        kind = OutputFile.OVERRIDES if job.kind == "encodings" else OutputFile.MODEL
         guard(given.output, kind, inputs_of(given, (job,)), given.overwrite)
     status = 0
     if len(jobs) > 1:
@@ -63,7 +63,7 @@ def _jobs(given: argparse.Namespace) -> Iterator[Job]:
     """
     given.dims = list(map(_named, given.dims))
     config = config_of(given)
-    chosen, ignored = listed(given.select), listed(given.ignore)
+    chosen, ignored = comma_separated(given.select), comma_separated(given.ignore)
     jobs = []
     for path in files(given.paths, config):
         if is_encodings(path):
@@ -74,7 +74,7 @@ def _jobs(given: argparse.Namespace) -> Iterator[Job]:
             jobs.append(replace(job, path=path, kind="encodings", model=model))
         else:
             # With an override file the converter does not simplify.
-            named = beside(config, path).section_for(path).encodings
+            named = config_for(config, path).section_for(path).encodings
             overridden = bool(named) or encodings_beside(path) is not None
             jobs.append(job_for(path, given, config, chosen, ignored, overridden))
     groups = {ENCODINGS_GROUP if job.kind == "encodings" else GROUP for job in jobs}
@@ -109,7 +109,7 @@ def _refuse_unknown(jobs: list[Job]) -> None:
 
 def _unknown(jobs: list[Job]) -> str:
     # Imported here because they need onnx, which override files alone do not.
-    from dlclint.engine.names import misfits, refused
+    from dlclint.engine.names import misfits, unknown_names
     from dlclint.model.reading import Unreadable, read
 
     found = []
@@ -120,7 +120,7 @@ def _unknown(jobs: list[Job]) -> str:
                 found.append(list(misfits(read(path, job.dimensions), job, plain(str(path), 500))))
             except Unreadable:
                 continue  # which is told where it is fixed
-    return refused(found)
+    return unknown_names(found)
 
 
 def fix_one(job: Job, given: argparse.Namespace) -> int:
@@ -132,7 +132,7 @@ def fix_one(job: Job, given: argparse.Namespace) -> int:
     output = Path(given.output) if given.output else job.path if given.in_place else None
     if job.kind == "model" and output is not None and output.suffix.lower() != ".onnx":
         raise NotFixed(f"{plain(str(output))}: models are written as .onnx; give -o NAME.onnx")
-    outcome = fix_file(job, Wish(output, given.unsafe, given.verify))
+    outcome = fix_file(job, FixRequest(output, given.unsafe, given.verify))
     product = None
     if given.format != "json" and (given.diff or (job.kind == "encodings" and output is None)):
         product = _diff(outcome) if given.diff else outcome.text_after

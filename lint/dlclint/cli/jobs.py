@@ -16,7 +16,7 @@ from dlclint.encodings.recognition import (
     is_encodings,
     model_beside,
 )
-from dlclint.engine.config import Config, ConfigError, ModelSection, Search, find_config, load_config
+from dlclint.engine.config import Config, ConfigError, ConfigSearch, ModelSection, find_config, load_config
 from dlclint.engine.job import Job, Named
 from dlclint.engine.registry import GROUP, BrokenRules, chosen_rules
 from dlclint.model.dimensions import Dimensions
@@ -27,7 +27,7 @@ from dlclint.rule import Rule
 from dlclint.target import Target
 
 
-def listed(values: Sequence[str]) -> list[str]:
+def comma_separated(values: Sequence[str]) -> list[str]:
     """The items of comma-separated values of a repeatable option."""
     return [item.strip() for value in values for item in value.split(",") if item.strip()]
 
@@ -43,7 +43,7 @@ def config_of(given: argparse.Namespace) -> Config:
     try:
         path = Path(given.config) if given.config else find_config(Path.cwd())
         config = Config() if path is None else load_config(path)
-        return config if given.config else replace(config, search=Search())
+        return config if given.config else replace(config, search=ConfigSearch())
     except ConfigError as error:
         raise UsageError(str(error)) from None
 
@@ -85,7 +85,7 @@ def rules_of_jobs(jobs: Sequence[Job], groups: tuple[str, ...] = (GROUP,)) -> tu
     return tuple(found[id] for id in sorted(found))
 
 
-def beside(config: Config, path: Path) -> Config:
+def config_for(config: Config, path: Path) -> Config:
     """The configuration that holds for a model.
 
     Raises:
@@ -121,7 +121,7 @@ def jobs_of(
         raise UsageError("--encodings goes with one model; give one, or name both files alike")
     done: set[Path] = set()
     for path in models:
-        section = beside(config, path).section_for(path)
+        section = config_for(config, path).section_for(path)
         named = given.encodings or section.encodings
         overrides = Path(named) if named else encodings_beside(path)
         if overrides is not None and not overrides.is_file():
@@ -182,7 +182,7 @@ def job_for(
     Raises:
         UsageError: a target or dimension that is none.
     """
-    config = beside(config, path)
+    config = config_for(config, path)
     section = config.section_for(path)
     several = getattr(given, "several", False)
     targets = (targets_of if several else _one_target)(given, section, overridden)
@@ -229,9 +229,9 @@ def refuse_unknown(files: Sequence[FileOutcome]) -> None:
         models = [file for file in files if file.kind == "model"] or files
         found = [file.diagnostics for file in models]
         # Imported here because names are seldom wrong.
-        from dlclint.engine.names import refused
+        from dlclint.engine.names import unknown_names
 
-        message = refused(found)
+        message = unknown_names(found)
         if message:
             raise UsageError(message)
 

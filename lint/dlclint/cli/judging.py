@@ -13,18 +13,18 @@ from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.options import shape_options
 from dlclint.analysis.view import ModelView
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import config_of, inputs_of, jobs_of, listed, refuse_unknown, rules_of
-from dlclint.cli.output import Output, deliver, guard
+from dlclint.cli.jobs import comma_separated, config_of, inputs_of, jobs_of, refuse_unknown, rules_of
+from dlclint.cli.output import OutputFile, deliver, guard
 from dlclint.confirm.compare import Confirmation, ConfirmOutcome, converter_relation, rows_of
-from dlclint.confirm.process import Limits
+from dlclint.confirm.process import QuestionLimits
 from dlclint.confirm.sdk import DryRun, Sdk, dry_run, find_sdk
-from dlclint.confirm.verdict import Said, Verdict
+from dlclint.confirm.verdict import NodeVerdict, Said
 from dlclint.diagnostic import plain
 from dlclint.engine.job import Job
-from dlclint.engine.run import lint
+from dlclint.engine.run import lint_file
 from dlclint.explain.model import Explained
 from dlclint.explain.places import located
-from dlclint.explain.reading import explain
+from dlclint.explain.reading import explain_lines
 from dlclint.model.reading import Unreadable, read
 from dlclint.outcome import FileOutcome
 from dlclint.report.progress import with_progress
@@ -35,7 +35,7 @@ _SHAPE = {"qairt-converter": "--source_model_input_shape", "snpe-onnx-to-dlc": "
 _UNSIMPLIFIED = {"qairt-converter": "--onnx_skip_simplification", "snpe-onnx-to-dlc": "--no_simplification"}
 
 
-def judge(given: argparse.Namespace, root: Path, limits: Limits, started: float) -> int:
+def judge(given: argparse.Namespace, root: Path, limits: QuestionLimits, started: float) -> int:
     """Lint, let the SDK's converter judge, and report; returns the exit status.
 
     Raises:
@@ -46,14 +46,14 @@ def judge(given: argparse.Namespace, root: Path, limits: Limits, started: float)
     if given.dlc:
         raise UsageError("--dlc writes the HTP backend's DLC; leave it out with --judge converter")
     config = config_of(given)
-    chosen = listed(given.select) or list(config.select)
-    ignored = [*listed(given.ignore), *config.ignore]
+    chosen = comma_separated(given.select) or list(config.select)
+    ignored = [*comma_separated(given.ignore), *config.ignore]
     rules_of(chosen, ignored)
     jobs = [job for job in jobs_of(given, config, chosen, ignored) if job.kind == "model"]
     if not jobs:
         raise UsageError("there is no model among these paths; give a model, or a folder with one")
-    guard(given.output, Output.REPORT, inputs_of(given, jobs), given.overwrite)
-    files = [lint(job) for job in jobs]
+    guard(given.output, OutputFile.REPORT, inputs_of(given, jobs), given.overwrite)
+    files = [lint_file(job) for job in jobs]
     refuse_unknown(files)
     made = tuple(with_progress(_judged(sdk, jobs, files, limits), len(jobs)))
     versions = {sdk.tool: sdk.build or "unknown build"}
@@ -64,13 +64,13 @@ def judge(given: argparse.Namespace, root: Path, limits: Limits, started: float)
 
 
 def _judged(
-    sdk: Sdk, jobs: Sequence[Job], files: Sequence[FileOutcome], limits: Limits
+    sdk: Sdk, jobs: Sequence[Job], files: Sequence[FileOutcome], limits: QuestionLimits
 ) -> Iterator[Confirmation]:
     for job, linted in zip(jobs, files, strict=True):
         yield _one(sdk, job, linted, limits)
 
 
-def _one(sdk: Sdk, job: Job, linted: FileOutcome, limits: Limits) -> Confirmation:
+def _one(sdk: Sdk, job: Job, linted: FileOutcome, limits: QuestionLimits) -> Confirmation:
     try:
         view = ModelView(read(job.path, job.dimensions), job.target)
     except Unreadable as problem:
@@ -79,11 +79,11 @@ def _one(sdk: Sdk, job: Job, linted: FileOutcome, limits: Limits) -> Confirmatio
     started = time.perf_counter()
     with TemporaryDirectory(prefix="dlclint-sdk-") as folder:
         run = dry_run(sdk, job.path, _options(sdk, view, job), Path(folder), limits)
-    said = list(located(explain(run.text.splitlines()), view.model))
+    said = list(located(explain_lines(run.text.splitlines()), view.model))
     refused = dict(_refusals(view, said, sdk.tool))
     whole = run.status == 0
     failed = not (whole or refused or run.ended)
-    default = Verdict(Said.TAKEN if whole else Said.UNASKED, by=sdk.tool)
+    default = NodeVerdict(Said.TAKEN if whole else Said.UNASKED, by=sdk.tool)
     verdicts = {
         node.key: refused.get(node.key, default) for graph in view.model.graphs() for node in graph.nodes
     }
@@ -123,10 +123,10 @@ def _is_cause(item: Explained) -> bool:
     return item.message.severity == "error" and not item.message.consequence
 
 
-def _refusals(view: ModelView, said: Iterable[Explained], tool: str) -> Iterator[tuple[NodeKey, Verdict]]:
+def _refusals(view: ModelView, said: Iterable[Explained], tool: str) -> Iterator[tuple[NodeKey, NodeVerdict]]:
     """The nodes that an error names: by name or tensor, else every one of the op that it names."""
     for item in filter(_is_cause, said):
-        verdict = Verdict(Said.REFUSED, plain(item.says, 300), by=tool)
+        verdict = NodeVerdict(Said.REFUSED, plain(item.says, 300), by=tool)
         if item.place is not None:
             yield (item.place.graph, item.place.index), verdict
             continue

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from dlclint.cli.apart import finish, function_of, run_apart
+from dlclint.cli.apart import finish_command, function_of, run_apart
 from dlclint.cli.ends import INTERRUPTED, TERMINATED, Terminated, internal_error
 from dlclint.cli.errors import UsageError
 from dlclint.cli.options import (
@@ -29,7 +29,7 @@ from dlclint.cli.options import (
     zoo,
 )
 from dlclint.cli.options.helps import HELPS, epilog
-from dlclint.cli.streams import drop_output, prepare, refuse_closed_output
+from dlclint.cli.streams import drop_output, prepare_streams, refuse_closed_output
 from dlclint.diagnostic import plain
 from dlclint.version import __version__
 
@@ -134,7 +134,7 @@ def parser(asked: str = "") -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     words = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    prepare()
+    prepare_streams()
     if words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
         name = plain(words[0].partition("=")[0])
         print(f"dlclint: error: {name} goes behind a command: dlclint check {name} ...", file=sys.stderr)
@@ -173,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     if not given.apart:
-        return finish(function_of(given.run)(given))
+        return finish_command(function_of(given.run)(given))
     if not given.meanwhile:
         return run_apart(given.run, given)
     return run_apart(given.run, given, meanwhile=lambda: function_of(given.meanwhile)(given))

@@ -15,7 +15,7 @@ from dlclint.cli.errors import UsageError
 from dlclint.diagnostic import counted, plain
 from dlclint.engine.cluster import LOCAL, SCHEME, Cluster, ClusterError
 from dlclint.engine.job import Job
-from dlclint.engine.keeping import Asking, here
+from dlclint.engine.keeping import Asking, linted_here
 from dlclint.engine.results import NoResults, Results, Stored
 from dlclint.remote.images import remove_dead
 from dlclint.report.progress import with_progress
@@ -70,7 +70,7 @@ def linted(given: argparse.Namespace, jobs: Sequence[Job], scratch: Path | None)
         with Results(folder, jobs, bool(given.results), given.resume) as results:
             asking = Asking(jobs, results, not given.no_cache)
             with Cluster(given.on, workers) if given.on else nullcontext() as cluster:
-                arriving = here(asking, workers) if cluster is None else cluster.linted(asking)
+                arriving = linted_here(asking, workers) if cluster is None else cluster.linted(asking)
                 for number, body in with_progress(arriving, len(jobs)):
                     results.keep(number, body)
                     again += body is None

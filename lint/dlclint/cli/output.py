@@ -16,7 +16,7 @@ from dlclint.report.render import DRAWN, FORMATS, render
 from dlclint.writing import write_whole
 
 
-class Output(enum.Enum):
+class OutputFile(enum.Enum):
     """What a command writes. It replaces without being told to what is of its own kind."""
 
     REPORT = "a report"
@@ -31,7 +31,9 @@ _PARQUET = b"PAR1"
 _OVERRIDE_KEYS = (b'_encodings"', b'"encodings"')
 
 
-def guard(output: str | Path | None, kind: Output, inputs: Iterable[Path | None], overwrite: bool) -> None:
+def guard(
+    output: str | Path | None, kind: OutputFile, inputs: Iterable[Path | None], overwrite: bool
+) -> None:
     """Let an output be written that costs nobody a file, before any work is done for it.
 
     It must not be an input, by whatever name or link, and what it replaces must be of its own kind. Devices,
@@ -66,14 +68,14 @@ def _contents(path: Path) -> str:
     if not head:
         return ""
     if head.startswith(_PARQUET):
-        return Output.TABLE.value
+        return OutputFile.TABLE.value
     if suffix == ".dlc":
-        return Output.DLC.value
+        return OutputFile.DLC.value
     overrides = suffix in ENCODINGS_SUFFIXES and any(key in head for key in _OVERRIDE_KEYS)
     if suffix == ".encodings" or overrides:
-        return Output.OVERRIDES.value
+        return OutputFile.OVERRIDES.value
     if suffix in MODEL_SUFFIXES and suffix != ".json":
-        return Output.MODEL.value
+        return OutputFile.MODEL.value
     return "binary data" if b"\0" in head else ""
 
 

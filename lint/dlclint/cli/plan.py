@@ -6,20 +6,20 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from dlclint.analysis.plan.model import Asked
+from dlclint.analysis.plan.model import PlanRequest
 from dlclint.cli.errors import UsageError
 from dlclint.cli.folders import files
 from dlclint.cli.inputs import check_inputs, samples_of
-from dlclint.cli.jobs import beside, config_of, inputs_of, job_for, rules_of_jobs
+from dlclint.cli.jobs import config_for, config_of, inputs_of, job_for, rules_of_jobs
 from dlclint.cli.options.shared import WIDTHS
-from dlclint.cli.output import Output, deliver, deliver_all, draws, further_reports, guard
+from dlclint.cli.output import OutputFile, deliver, deliver_all, draws, further_reports, guard
 from dlclint.cli.searching import goal_of
 from dlclint.diagnostic import plain
 from dlclint.encodings.convert import CannotConvert
 from dlclint.encodings.recognition import encodings_beside, is_encodings
 from dlclint.engine.config import Config
 from dlclint.engine.job import Job
-from dlclint.engine.plan import CarriesEncodings, Measuring, OverrideFile, UnknownNames, plan_model
+from dlclint.engine.plan import CarriesEncodings, Measuring, OverrideRequest, UnknownNames, plan_model
 from dlclint.model.reading import Unreadable
 from dlclint.report.progress import counting
 from dlclint.simulate.inputs.samples import BadInput
@@ -49,8 +49,8 @@ def plan(given: argparse.Namespace) -> int:
     reports = further_reports(given, "plan")
     written = [path for path in (given.output, *(path for _, path in reports)) if path is not None]
     for output in written:
-        guard(output, Output.REPORT, inputs_of(given, (job,)), given.overwrite)
-    guard(given.emit_overrides, Output.OVERRIDES, inputs_of(given, (job,)), given.overwrite)
+        guard(output, OutputFile.REPORT, inputs_of(given, (job,)), given.overwrite)
+    guard(given.emit_overrides, OutputFile.OVERRIDES, inputs_of(given, (job,)), given.overwrite)
     for output in written:
         if given.emit_overrides and _same(output, given.emit_overrides):
             raise UsageError(f"{plain(output)} is to be the plan and the override file; name two files")
@@ -59,8 +59,8 @@ def plan(given: argparse.Namespace) -> int:
         raise UsageError("--estimated-activations goes with --emit-overrides")
     measuring = _measuring(given, job)
     settled = _settled(given, config, job)
-    asked = Asked(job.dimensions, given.emit_overrides or "", settled, given.float)
-    file = OverrideFile(given.encodings_version, given.estimated_activations)
+    asked = PlanRequest(job.dimensions, given.emit_overrides or "", settled, given.float)
+    file = OverrideRequest(given.encodings_version, given.estimated_activations)
     try:
         with counting("measuring", _RUNS) as tick:
             made, overrides = plan_model(job, asked, file, measuring and replace(measuring, tick=tick))
@@ -124,7 +124,7 @@ def _job(path: Path, given: argparse.Namespace, config: Config) -> Job:
 
 def _settled(given: argparse.Namespace, config: Config, job: Job) -> dict[str, int]:
     """The widths and switches that the command line or the configuration gives."""
-    section = beside(config, job.path).section_for(job.path).kind
+    section = config_for(config, job.path).section_for(job.path).kind
     names = [*(name.replace("-", "_") for name in WIDTHS), "per_channel"]
     return {
         name: getattr(job.target.kind, name)

@@ -17,7 +17,7 @@ from dlclint.engine.job import Job
 from dlclint.remote import is_address, urls
 from dlclint.remote.errors import RemoteError
 from dlclint.remote.images import remove_dead
-from dlclint.remote.listing import listed, there
+from dlclint.remote.listing import files_at, there
 
 _LISTED = (".onnx", ".encodings")
 """Endings of what is linted of a folder."""
@@ -89,14 +89,14 @@ def _named(addresses: Sequence[str]) -> tuple[list[str], set[str]]:
     every: set[str] = set()
     for text in addresses:
         try:
-            found = listed(text, _LISTED)
+            found = files_at(text, _LISTED)
         except RemoteError as error:
             raise UsageError(f"{error.message}; {error.help}") from None
         if found == [text]:
             if urls.path_of(text).suffix.lower() not in known:
                 raise UsageError(
-                    f"{urls.shown(text)}: no model format has this ending (known are {', '.join(known)}); "
-                    "that of a folder is /"
+                    f"{urls.public_address(text)}: no model format has this ending (known are"
+                    f" {', '.join(known)}); that of a folder is /"
                 )
             single.add(text)
         every.update(found)
@@ -109,14 +109,14 @@ def _overrides(url: str, given: argparse.Namespace, configured: str) -> tuple[st
     if not name:
         return "", None
     if is_address(name):
-        if urls.beside(url, PurePosixPath(urls.name_of(name))) != name:
-            raise UsageError(f"--encodings {urls.shown(name)}: give one that lies beside the model")
+        if urls.address_beside(url, PurePosixPath(urls.file_name(name))) != name:
+            raise UsageError(f"--encodings {urls.public_address(name)}: give one that lies beside the model")
         return name, None
     return "", Path(name)
 
 
 def _beside(url: str, suffix: str) -> str:
-    return urls.beside(url, PurePosixPath(urls.path_of(url).with_suffix(suffix).name))
+    return urls.address_beside(url, PurePosixPath(urls.path_of(url).with_suffix(suffix).name))
 
 
 def _is_encodings(url: str) -> bool:

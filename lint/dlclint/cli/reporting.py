@@ -10,13 +10,13 @@ from pathlib import Path
 
 from dlclint.cli.output import deliver
 from dlclint.outcome import Outcome
-from dlclint.report.render import load, pieces
+from dlclint.report.render import load_renderer, pieces
 
 
-def prepare(given: argparse.Namespace) -> None:
+def load_report(given: argparse.Namespace) -> None:
     """Load what the report will need; where that fails, the report says so."""
     with suppress(MemoryError, ImportError):
-        load("statistics" if given.statistics else "check", given.format)
+        load_renderer("statistics" if given.statistics else "check", given.format)
         if given.format == "rich":
             # Imported here because the report prints tables for some models only, and there is time now.
             import dlclint.report.rich.tables  # noqa: F401

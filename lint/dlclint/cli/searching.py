@@ -13,8 +13,8 @@ from dlclint.diagnostic import plain
 from dlclint.engine.job import Job
 from dlclint.report.progress import counting
 from dlclint.simulate.outcome import SearchOutcome
-from dlclint.simulate.search.searching import Search
-from dlclint.simulate.search.trials import Goal, Journal, Trials, fingerprint
+from dlclint.simulate.search.searching import SearchState
+from dlclint.simulate.search.trials import Goal, Journal, Trials, question_fingerprint
 from dlclint.simulate.simulating import Prepared
 from dlclint.simulate.versions import runtime_versions
 from dlclint.version import __version__
@@ -44,7 +44,7 @@ def goal_of(given: argparse.Namespace) -> Goal | None:
     return None if sqnr is None and given.agreement is None else Goal(sqnr, given.agreement)
 
 
-def searched(
+def run_search(
     given: argparse.Namespace, job: Job, prepared: Prepared, goal: Goal
 ) -> tuple[SearchOutcome, Prepared]:
     """Search; returns what it came to, and the model with the grids that were found.
@@ -66,7 +66,7 @@ def searched(
                 "--agreement: no output of the model holds scores that dlclint recognizes; give --target"
             )
         soc = job.target.soc
-        search = Search(
+        search = SearchState(
             prepared,
             trials,
             goal,
@@ -83,7 +83,7 @@ def searched(
 def _question(given: argparse.Namespace, job: Job, prepared: Prepared) -> str:
     """What a journal's measurements belong to."""
     status = job.path.stat()
-    return fingerprint(
+    return question_fingerprint(
         {
             "dlclint": __version__,
             "versions": sorted(runtime_versions().items()),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dlclint.analysis.options import dimension_words, target_words
-from dlclint.cli.jobs import beside
+from dlclint.cli.jobs import config_for
 from dlclint.diagnostic import plain
 from dlclint.engine.config import Config
 from dlclint.engine.job import Job
@@ -25,7 +25,7 @@ def show(jobs: Sequence[Job], config: Config, settings: bool) -> None:
 
 
 def _settings(job: Job, config: Config) -> dict[str, Any]:
-    used = beside(config, job.path)
+    used = config_for(config, job.path)
     return {
         "file": str(job.path),
         "kind": job.kind,

@@ -16,8 +16,8 @@ from dlclint.cli.confirm import asking
 from dlclint.cli.errors import UsageError
 from dlclint.cli.inputs import check_inputs, samples_of
 from dlclint.cli.jobs import config_of, inputs_of, jobs_of
-from dlclint.cli.output import Output, deliver, deliver_all, draws, further_reports, guard
-from dlclint.cli.searching import goal_of, searched
+from dlclint.cli.output import OutputFile, deliver, deliver_all, draws, further_reports, guard
+from dlclint.cli.searching import goal_of, run_search
 from dlclint.confirm.process import Backend
 from dlclint.confirm.socs import asked_soc
 from dlclint.contained.guard import Ended, spot, step
@@ -25,18 +25,18 @@ from dlclint.diagnostic import Diagnostic, plain
 from dlclint.encodings.convert import CannotConvert
 from dlclint.encodings.reading import read_encodings
 from dlclint.engine.drawing import drawing
-from dlclint.engine.equalize import Options, equalize
+from dlclint.engine.equalize import Options, write_equalized
 from dlclint.engine.job import Job
-from dlclint.engine.names import misfits, refused
+from dlclint.engine.names import misfits, unknown_names
 from dlclint.model.reading import Unreadable, read
 from dlclint.report.progress import counting
 from dlclint.simulate.assigning import Settings
 from dlclint.simulate.comparing import by_htp
-from dlclint.simulate.emission import overrides
-from dlclint.simulate.htp import Asked, CannotMeasure
+from dlclint.simulate.emission import overrides_of_scheme
+from dlclint.simulate.htp import CannotMeasure, HtpSession
 from dlclint.simulate.inputs.samples import BadInput
 from dlclint.simulate.network import CannotSimulate
-from dlclint.simulate.outcome import Apart, EngineResult, SearchOutcome, SimulateOutcome, Simulation
+from dlclint.simulate.outcome import Departure, EngineResult, SearchOutcome, SimulateOutcome, Simulation
 from dlclint.simulate.reference import Tick
 from dlclint.simulate.running import CannotRun
 from dlclint.simulate.simulating import Prepared, by_reference, prepare, widths_text
@@ -75,9 +75,9 @@ def measured(given: argparse.Namespace, reports: Sequence[tuple[str, str]] = ())
             raise UsageError(f"--emit-{option} goes with one model, here are {len(models)}")
     sources = [*inputs_of(given, jobs), Path(given.inputs) if given.inputs else None]
     outputs = (
-        *((path, Output.REPORT) for path in (given.output, *(path for _, path in reports))),
-        (given.emit_overrides, Output.OVERRIDES),
-        (given.emit_equalized, Output.MODEL),
+        *((path, OutputFile.REPORT) for path in (given.output, *(path for _, path in reports))),
+        (given.emit_overrides, OutputFile.OVERRIDES),
+        (given.emit_equalized, OutputFile.MODEL),
     )
     for output, kind in outputs:
         guard(output, kind, sources, given.overwrite)
@@ -113,7 +113,7 @@ def _views(jobs: Sequence[Job]) -> dict[Path, ModelView | str]:
             continue
         found[job.path] = ModelView(model, job.target)
         odd.append(list(misfits(model, job, plain(str(job.path), 500))))
-    if unknown := refused(odd):
+    if unknown := unknown_names(odd):
         raise UsageError(unknown)
     return found
 
@@ -155,14 +155,14 @@ def _one(
     samples = samples_of(given, view.model.graph, job)
     document = None if encodings is None else read_encodings(encodings)
     engines: list[EngineResult] = []
-    apart: tuple[Apart, ...] = ()
+    apart: tuple[Departure, ...] = ()
     goal = goal_of(given)
     passes = 1 + (given.engine != "htp") + (given.engine != "reference")
     with counting("simulating", passes * len(samples)) as tick:
         prepared = prepare(view, samples, settings, document, tick)
         found_by = None
         if goal is not None:
-            found_by, prepared = searched(given, job, prepared, goal)
+            found_by, prepared = run_search(given, job, prepared, goal)
         if given.engine != "htp":
             engines.append(by_reference(prepared, tick))
         if backend is not None:
@@ -191,7 +191,7 @@ def _written(given: argparse.Namespace, prepared: Prepared) -> tuple[str, ...]:
     if not given.emit_overrides:
         return ()
     try:
-        made = overrides(prepared.network, prepared.scheme, given.encodings_version)
+        made = overrides_of_scheme(prepared.network, prepared.scheme, given.encodings_version)
     except CannotConvert as problem:
         raise UsageError(f"--encodings-version {given.encodings_version}: {plain(str(problem))}") from None
     deliver(f"{made.text}\n", given.emit_overrides)
@@ -212,7 +212,9 @@ def _equalized(given: argparse.Namespace, job: Job, found: SearchOutcome | None)
             f"what was found is of the equalized model, and so is the override file: {shlex.join(words)} -o"
             " OUT.onnx, or --emit-equalized OUT.onnx here, writes it",
         )
-    equalize(job.path, Path(given.emit_equalized), Options(True, bitwidth=width, dimensions=job.dimensions))
+    write_equalized(
+        job.path, Path(given.emit_equalized), Options(True, bitwidth=width, dimensions=job.dimensions)
+    )
     return (f"the override file is of the equalized model, {given.emit_equalized}",)
 
 
@@ -246,12 +248,12 @@ def _backend(given: argparse.Namespace) -> Iterator[Asking | None]:
 
 def _on_htp(
     prepared: Prepared, job: Job, backend: Asking, tick: Tick
-) -> tuple[EngineResult, tuple[Apart, ...]]:
+) -> tuple[EngineResult, tuple[Departure, ...]]:
     worker, packages = backend
     soc = job.target.soc
     if soc is None:
         raise UsageError("the backend measures for a SoC: give --soc, such as --soc SM8550 (`dlclint soc`)")
     try:
-        return by_htp(prepared, Asked(worker, asked_soc(soc)), packages, tick)
+        return by_htp(prepared, HtpSession(worker, asked_soc(soc)), packages, tick)
     except (CannotMeasure, CannotSimulate) as problem:
         return EngineResult("htp", packages, failure=plain(str(problem), 600)), ()

@@ -16,7 +16,7 @@ class _Closed(io.TextIOBase):
         raise OSError(errno.EBADF, "it is closed", "standard output")
 
 
-def prepare() -> None:
+def prepare_streams() -> None:
     """Let no file or pipe take the place of a closed stream, and names of any model be printed."""
     for descriptor in (0, 1, 2):
         try:

@@ -12,7 +12,7 @@ from dlclint.cli.options.shared import RUNTIMES
 from dlclint.diagnostic import plain
 from dlclint.engine.config import ModelSection
 from dlclint.engine.registry import suggest
-from dlclint.socs import UnknownSoc, resolve
+from dlclint.socs import UnknownSoc, resolve_soc
 from dlclint.target import DlcKind, Runtime, Soc, Target
 from dlclint_schemas.quantization import tool_options, widths
 from dlclint_schemas.releases import UnknownRelease, release
@@ -129,7 +129,7 @@ def _runtimes(options: Sequence[str], section: ModelSection) -> tuple[Runtime, .
 
 def _soc(name: str) -> Soc:
     try:
-        return resolve(name)
+        return resolve_soc(name)
     except UnknownSoc as problem:
         near = problem.candidates
         did = f"; did you mean {' or '.join(near)}?" if near else "; `dlclint soc` lists them"

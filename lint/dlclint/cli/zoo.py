@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dlclint.cli.errors import UsageError
-from dlclint.cli.output import Output, deliver, guard
+from dlclint.cli.output import OutputFile, deliver, guard
 from dlclint.diagnostic import counted, plain
 from dlclint.engine.results import NAME, NoResults, results_in
 from dlclint.outcome import FileOutcome
-from dlclint.report.render import load, pieces
+from dlclint.report.render import load_renderer, pieces
 from dlclint.version import __version__
 from dlclint.writing import write_whole
 from dlclint.zoo import zoo_of
@@ -30,7 +30,7 @@ def show_zoo(given: argparse.Namespace) -> int:
     folders = [Path(folder) for folder in given.folders]
     guard(
         given.output,
-        Output.TABLE if is_table else Output.REPORT,
+        OutputFile.TABLE if is_table else OutputFile.REPORT,
         (folder / NAME for folder in folders),
         given.overwrite,
     )
@@ -42,7 +42,7 @@ def show_zoo(given: argparse.Namespace) -> int:
         )
     if is_table:
         try:
-            made: bytes = load("zoo", "parquet").render(zoo, None)
+            made: bytes = load_renderer("zoo", "parquet").render(zoo, None)
         except ImportError:
             raise UsageError(
                 "--format parquet needs pyarrow, which is not installed: pip install 'dlclint[zoo]'"

@@ -13,7 +13,7 @@ from dlclint.confirm.compare import Confirmation, rows_of
 from dlclint.confirm.dlc import write_dlc
 from dlclint.confirm.log import read_log
 from dlclint.confirm.process import Backend
-from dlclint.confirm.quantize import quantize
+from dlclint.confirm.quantize import insert_quantization
 from dlclint.confirm.question import CannotAsk, question_of, with_places
 from dlclint.confirm.ranges import ActivationGrids
 from dlclint.confirm.reasons import failure_reason
@@ -33,7 +33,7 @@ Measured with QNN 2.51.0 on SM8350.
 
 
 @record
-class Wish:
+class ConfirmRequest:
     """What is asked of the backend: for which SoC, whether it compiles, whether it writes a DLC."""
 
     soc: AskedSoc
@@ -61,12 +61,12 @@ def asked_target(target: Target) -> Target:
     return replace(target, runtimes=(Runtime.HTP,), kind=kind)
 
 
-def confirm(
+def compare_with_backend(
     backend: Backend,
     path: str,
     view: ModelView,
     diagnostics: Iterable[Diagnostic],
-    wish: Wish,
+    wish: ConfirmRequest,
     document: EncodingsDocument | None = None,
 ) -> Confirmation:
     """Ask about a model as it was linted, and compare; for a quantized DLC, quantization is put in.
@@ -86,7 +86,7 @@ def confirm(
     carries = holds_quantization(view.model)
     grids, stored = ActivationGrids(view, document), StoredGrids(target.kind, document)
     inserts = target.quantize and not carries
-    insert = partial(quantize, view, grids=grids, stored=stored) if inserts else None
+    insert = partial(insert_quantization, view, grids=grids, stored=stored) if inserts else None
     try:
         question = question_of(view.model, insert)
     except CannotAsk as problem:

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.view import ModelView
-from dlclint.confirm.verdict import Said, Verdict
+from dlclint.confirm.verdict import NodeVerdict, Said
 from dlclint.diagnostic import About, Diagnostic, Severity, plain
 from dlclint_schemas.record import record
 
 
-def decides(verdict: Verdict, about: About) -> bool:
+def decides(verdict: NodeVerdict, about: About) -> bool:
     """Whether a verdict confirms or contradicts what a finding says of the node.
 
     What is computed in float, though it was asked about quantized, tells that HTP has the op, and
@@ -46,7 +46,7 @@ class Relation(enum.Enum):
     """The backend did not see the node."""
 
 
-class Claim(NamedTuple):
+class ClaimedRule(NamedTuple):
     """What an error or warning of dlclint says of a node."""
 
     rule: str
@@ -55,7 +55,7 @@ class Claim(NamedTuple):
 
 
 @record
-class Row:
+class ComparedNode:
     """One node with both verdicts. `claims` are dlclint's errors and warnings."""
 
     graph: str
@@ -63,9 +63,9 @@ class Row:
     node_index: int
     op: str
     tensor: str
-    verdict: Verdict
+    verdict: NodeVerdict
     relation: Relation
-    claims: tuple[Claim, ...] = ()
+    claims: tuple[ClaimedRule, ...] = ()
 
 
 @record
@@ -82,7 +82,7 @@ class Confirmation:
     compiled: bool
     quantized: str = ""
     """How quantization was put in, "" if the model was asked as it is."""
-    rows: tuple[Row, ...] = ()
+    rows: tuple[ComparedNode, ...] = ()
     unasked: str = ""
     failure: str = ""
     stopped: str = ""
@@ -131,10 +131,10 @@ class ConfirmOutcome:
 
 def rows_of(
     view: ModelView,
-    verdicts: Mapping[NodeKey, Verdict],
+    verdicts: Mapping[NodeKey, NodeVerdict],
     diagnostics: Iterable[Diagnostic],
-    relation: Callable[[Verdict, Iterable[Diagnostic]], Relation] | None = None,
-) -> Iterator[Row]:
+    relation: Callable[[NodeVerdict, Iterable[Diagnostic]], Relation] | None = None,
+) -> Iterator[ComparedNode]:
     """One row per node, in the order of the file; `relation` is `relation_of` where none is given."""
     relate = relation or relation_of
     claims: dict[NodeKey, list[Diagnostic]] = {}
@@ -156,7 +156,7 @@ def rows_of(
             verdict = verdicts[node.key]
             if node.key in view.folded and verdict.said is not Said.TAKEN:
                 # What the converter computes beforehand never reaches the runtime.
-                verdict = Verdict(Said.GONE, by=verdict.by)
+                verdict = NodeVerdict(Said.GONE, by=verdict.by)
             said = list(claims.get((shown, node.index), ()))
             if verdict.said.is_backends_no:
                 # Such as a SoC without float16: said once, of every op.
@@ -166,7 +166,7 @@ def rows_of(
                 for name in filter(None, node.inputs):
                     if name in graph.inputs or graph.constant(name) is not None:
                         said += of_tensors.get(plain(name), ())
-            yield Row(
+            yield ComparedNode(
                 shown,
                 plain(node.name),
                 node.index,
@@ -174,11 +174,11 @@ def rows_of(
                 plain(next(filter(None, node.outputs), "")),
                 verdict,
                 relate(verdict, said),
-                tuple(dict.fromkeys(Claim(item.rule, item.severity, item.about) for item in said)),
+                tuple(dict.fromkeys(ClaimedRule(item.rule, item.severity, item.about) for item in said)),
             )
 
 
-def relation_of(verdict: Verdict, said: Iterable[Diagnostic]) -> Relation:
+def relation_of(verdict: NodeVerdict, said: Iterable[Diagnostic]) -> Relation:
     """How a verdict stands to dlclint's errors and warnings about the same node."""
     said = list(said)
     told = any(item.about.tells_of_failure for item in said)
@@ -198,7 +198,7 @@ def relation_of(verdict: Verdict, said: Iterable[Diagnostic]) -> Relation:
     return Relation.IN_FLOAT if verdict.in_float else Relation.AGREED
 
 
-def converter_relation(verdict: Verdict, said: Iterable[Diagnostic]) -> Relation:
+def converter_relation(verdict: NodeVerdict, said: Iterable[Diagnostic]) -> Relation:
     """How a converter's verdict stands to what dlclint says of the conversion of the same node."""
     told = [item for item in said if item.about in (About.FILE, About.SIZES, About.CONVERSION)]
     if verdict.said is Said.REFUSED:

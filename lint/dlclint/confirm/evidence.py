@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from dlclint.confirm.compare import Confirmation, Relation, Row, decides
+from dlclint.confirm.compare import ComparedNode, Confirmation, Relation, decides
 from dlclint.confirm.verdict import Said
-from dlclint.confirm.wording import sentence
+from dlclint.confirm.wording import node_sentence
 from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Source
 
 
@@ -29,15 +29,15 @@ def with_evidence(diagnostics: Iterable[Diagnostic], asked: Confirmation) -> Ite
             yield Diagnostic(
                 f"confirm/{row.verdict.said.value}",
                 Severity.ERROR,
-                sentence(row),
+                node_sentence(row),
                 Location(asked.path, row.graph, row.node, row.node_index, row.op, row.tensor),
                 Confidence.CONFIRMED,
                 source,
             )
 
 
-def _judged(item: Diagnostic, row: Row, asked: Confirmation) -> Diagnostic:
-    evidence = {**item.evidence, "backend": sentence(row), "backend_soc": asked.asked_soc}
+def _judged(item: Diagnostic, row: ComparedNode, asked: Confirmation) -> Diagnostic:
+    evidence = {**item.evidence, "backend": node_sentence(row), "backend_soc": asked.asked_soc}
     confidence = item.confidence
     if decides(row.verdict, item.about):
         taken = row.verdict.said is Said.TAKEN

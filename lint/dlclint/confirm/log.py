@@ -40,7 +40,7 @@ _STAMPED = re.compile(r"^(?:\x1b\[[\d;]*m)?\d{4}-\d\d-\d\d ", re.MULTILINE)
 
 
 @record
-class Group:
+class JudgedGroup:
     """Nodes that the provider judged together.
 
     `members` are (op, name); `reason` is the provider's, "" if it took them; `code` is the backend's
@@ -63,7 +63,7 @@ class Group:
 class BackendLog:
     """A whole log. `passes` holds the groups of each pass in order."""
 
-    passes: list[list[Group]] = field(default_factory=list)
+    passes: list[list[JudgedGroup]] = field(default_factory=list)
     build: str = ""
     old_opset: bool = False
     """Whether the provider was not even offered the model, because its opset is too old."""
@@ -80,7 +80,7 @@ class BackendLog:
     late_errors: list[str] = field(default_factory=list)
     """The backend's errors after validation."""
 
-    def groups(self) -> Iterator[Group]:
+    def groups(self) -> Iterator[JudgedGroup]:
         """The groups of every pass in order."""
         for judged in self.passes:
             yield from judged
@@ -150,11 +150,11 @@ class _Span:
         if line not in self.errors:
             self.errors.append(line)
 
-    def close(self, found: re.Match[str], rest: str) -> Group:
+    def close(self, found: re.Match[str], rest: str) -> JudgedGroup:
         members = tuple(_MEMBER.findall(rest))
         reason = _REASON.search(rest)
         taken = found["verdict"] == "PASSED"
-        return Group(
+        return JudgedGroup(
             found["group"],
             members,
             taken,

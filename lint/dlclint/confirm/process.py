@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from dlclint.contained.watching import resident
 from dlclint_schemas.record import record
 
 WORKER = (sys.executable, "-m", "dlclint.confirm.worker")
@@ -31,7 +32,7 @@ class NotAvailable(Exception):
 
 
 @record
-class Limits:
+class QuestionLimits:
     """What one question may take: seconds, and bytes of resident memory."""
 
     seconds: float = 60.0
@@ -39,7 +40,7 @@ class Limits:
 
 
 @record
-class Placed:
+class SessionNode:
     """A node of the session that was made: the provider that took it, its name, op and domain."""
 
     provider: str
@@ -49,10 +50,10 @@ class Placed:
 
 
 @record
-class Answer:
+class BackendAnswer:
     """What came back. `ended` is why there is no whole answer ("" if there is one)."""
 
-    placed: tuple[Placed, ...]
+    placed: tuple[SessionNode, ...]
     error: str
     log: str
     ended: str = ""
@@ -62,7 +63,7 @@ class Answer:
 class Backend:
     """A worker process, started when it is first needed and again after each that ended early."""
 
-    def __init__(self, folder: Path, limits: Limits, command: Sequence[str]) -> None:
+    def __init__(self, folder: Path, limits: QuestionLimits, command: Sequence[str]) -> None:
         self._folder = folder
         self._limits = limits
         self._command = command
@@ -90,7 +91,7 @@ class Backend:
         dlc: Path | None = None,
         run: Sequence[tuple[Path, Path]] = (),
         library: Path | None = None,
-    ) -> Answer:
+    ) -> BackendAnswer:
         """Put one question.
 
         Args:
@@ -133,8 +134,8 @@ class Backend:
             asked.unlink()
         text = log.read_text("utf-8", "replace")
         log.unlink()
-        placed = tuple(Placed(*item) for item in answer.get("placed", ()))
-        return Answer(placed, str(answer.get("error", "")), text, ended, time.monotonic() - started)
+        placed = tuple(SessionNode(*item) for item in answer.get("placed", ()))
+        return BackendAnswer(placed, str(answer.get("error", "")), text, ended, time.monotonic() - started)
 
     def _exchange(self, question: dict[str, Any]) -> tuple[dict[str, Any], str]:
         process = self._process
@@ -192,7 +193,7 @@ class Backend:
 
 
 @contextmanager
-def backend(limits: Limits, command: Sequence[str] = WORKER) -> Iterator[Backend]:
+def backend(limits: QuestionLimits, command: Sequence[str] = WORKER) -> Iterator[Backend]:
     """A backend with a folder of its own, which goes with it."""
     with TemporaryDirectory(prefix="dlclint-confirm-") as folder:
         worker = Backend(Path(folder), limits, command)
@@ -210,12 +211,3 @@ def _cause(status: int) -> str:
         except ValueError:
             return f"the process died (signal {-status})"
     return f"the process ended with status {status}"
-
-
-def resident(pid: int) -> int:
-    """Bytes of resident memory; 0 where the system does not say."""
-    try:
-        pages = Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]
-    except (OSError, IndexError):
-        return 0
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")

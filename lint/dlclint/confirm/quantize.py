@@ -19,8 +19,8 @@ from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.matching.patterns import Pattern
 from dlclint.analysis.view import ModelView
 from dlclint.confirm.question import CannotAsk
-from dlclint.confirm.ranges import DEFAULT, ActivationGrids, Grid
-from dlclint.confirm.stored import Stored, StoredGrids, is_bias, is_parameter
+from dlclint.confirm.ranges import DEFAULT, ActivationGrids, UnsignedGrid
+from dlclint.confirm.stored import QuantizedInput, StoredGrids, is_bias, is_parameter
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.op_facts import (
     MICROSOFT,
@@ -39,7 +39,7 @@ _STAYS_FLOAT = PARAMETER_ROLES | {Role.MEAN, Role.VARIANCE, Role.BOUND}
 """Float inputs that the provider reads as parameters, which must stay float."""
 
 
-def quantize(
+def insert_quantization(
     view: ModelView, asked: Model, grids: ActivationGrids, stored: StoredGrids
 ) -> frozenset[NodeKey]:
     """Put quantization into `asked`, a copy of the view's model, and name the nodes that it is around.
@@ -75,9 +75,9 @@ class _Insertion:
     grids: ActivationGrids
     params: StoredGrids
     meant: list[NodeKey] = field(default_factory=list)
-    made: dict[str, Grid] = field(default_factory=dict)
+    made: dict[str, UnsignedGrid] = field(default_factory=dict)
     """Activations that are quantized."""
-    moved: dict[NodeKey, Grid] = field(default_factory=dict)
+    moved: dict[NodeKey, UnsignedGrid] = field(default_factory=dict)
     """The grid of each node's first input, which an op that only moves data passes on."""
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     scales: dict[str, Array] = field(default_factory=dict)
@@ -144,7 +144,7 @@ class _Insertion:
                 if not name or not self.is_float(name) or name in self.within:
                     continue
                 given = self.grids.given(name)
-                if isinstance(given, Grid):
+                if isinstance(given, UnsignedGrid):
                     return given.bitwidth
                 if given is None and end.op_type not in self.movers:
                     return self.grids.width
@@ -154,7 +154,7 @@ class _Insertion:
         found = self.graph.type_of(name)
         return found is not None and found.data_type == TensorProto.FLOAT
 
-    def quantize(self, name: str, inner: str, moved: Grid | None = None) -> bool:
+    def quantize(self, name: str, inner: str, moved: UnsignedGrid | None = None) -> bool:
         """Quantize an activation made as `inner`; `moved`: the grid of data that its op only moves."""
         grid = self.grids.of(name, moved) if self.is_float(name) else None
         if grid is None:
@@ -167,7 +167,7 @@ class _Insertion:
         )
         return True
 
-    def dequantize(self, name: str, result: str, width: int | None = None) -> Grid:
+    def dequantize(self, name: str, result: str, width: int | None = None) -> UnsignedGrid:
         """Dequantize an activation, converted to another width first where `width` says so.
 
         Returns the grid that it is then on.
@@ -195,7 +195,7 @@ class _Insertion:
         )
         return grid
 
-    def parameters(self, name: str, grid: Grid) -> list[str]:
+    def parameters(self, name: str, grid: UnsignedGrid) -> list[str]:
         dtype, kind = _UNSIGNED[grid.bitwidth]
         scale = self.store(f"{name}/scale", np.float32(grid.scale), TensorProto.FLOAT)
         zero = self.store(f"{name}/zero", np.asarray(grid.zero, dtype), kind)
@@ -275,7 +275,7 @@ class _Insertion:
         return None if folded is None else _finite(folded.astype(np.float32))
 
     def dequantize_stored(
-        self, node: Node, position: int, values: Array, data: Grid | None, width: int | None
+        self, node: Node, position: int, values: Array, data: UnsignedGrid | None, width: int | None
     ) -> bool:
         """Store a float constant quantized, in the form that the file or its role asks for.
 
@@ -297,13 +297,13 @@ class _Insertion:
         else:
             given = self.grids.given(name)
             found, grid = self.params.operand(
-                name, values, given if isinstance(given, Grid) else None, width or self.grids.width
+                name, values, given if isinstance(given, UnsignedGrid) else None, width or self.grids.width
             )
             self.moved.setdefault(node.key, grid)
         self.dequantize_constant(found, result)
         return True
 
-    def dequantize_constant(self, found: Stored, result: str) -> None:
+    def dequantize_constant(self, found: QuantizedInput, result: str) -> None:
         inputs = [
             self.store(f"{result}/q", found.integers, found.kind),
             self.store(f"{result}/scale", found.scale.astype(np.float32), TensorProto.FLOAT),

@@ -10,7 +10,7 @@ import onnx
 from onnx import numpy_helper
 
 from dlclint.analysis.folding import NodeKey
-from dlclint.model.external import FLAWS, resolve
+from dlclint.model.external import FLAWS, resolve_location
 from dlclint.model.graph import Graph, Model
 from dlclint.model.tensors import Tensor, Unavailable
 from dlclint_schemas.record import record
@@ -97,7 +97,7 @@ def _point_at(tensor: Tensor) -> None:
     """Make a tensor whose bytes are not in the structure name their place, or hold its values."""
     if tensor.is_external:
         try:
-            resolve(tensor.proto, tensor.file.parent)
+            resolve_location(tensor.proto, tensor.file.parent)
         except FLAWS as error:
             raise CannotAsk(f"the weights of {tensor.name!r} are missing: {error}") from None
         return

@@ -20,19 +20,19 @@ _WIDTHS = (8, 16)
 
 
 @record
-class Grid:
+class UnsignedGrid:
     """Scale and zero point of an unsigned grid of 8 or 16 bits."""
 
     scale: float
     zero: int
     bitwidth: int
 
-    def at(self, bitwidth: int) -> Grid:
+    def at(self, bitwidth: int) -> UnsignedGrid:
         """The grid of the same range at another width, as a Convert op makes it."""
         if bitwidth == self.bitwidth:
             return self
         low = -self.zero * self.scale
-        return made(low, low + (2**self.bitwidth - 1) * self.scale, bitwidth)
+        return unsigned_grid(low, low + (2**self.bitwidth - 1) * self.scale, bitwidth)
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class ActivationGrids:
         if self.document is not None:
             self._rows = {name: row for row, name in enumerate(self.document.tensors.names)}
 
-    def of(self, tensor: str, moved: Grid | None = None) -> Grid | None:
+    def of(self, tensor: str, moved: UnsignedGrid | None = None) -> UnsignedGrid | None:
         """The grid of an activation; None if the override file keeps it float, or has a width apart.
 
         `moved` is the grid of what the tensor was made of by moving data only, which it then keeps.
@@ -63,12 +63,12 @@ class ActivationGrids:
             self.widths[found.bitwidth] += 1
         return found
 
-    def _of(self, tensor: str, moved: Grid | None) -> Grid | None:
+    def _of(self, tensor: str, moved: UnsignedGrid | None) -> UnsignedGrid | None:
         given = self.given(tensor)
         if given == "float":
             self.left_float += 1
             return None
-        if isinstance(given, Grid):
+        if isinstance(given, UnsignedGrid):
             self.sources["from the override file"] += 1
             return given
         if moved is not None:
@@ -77,16 +77,16 @@ class ActivationGrids:
         estimate = self.view.activations.get(tensor)
         if estimate is not None and np.isfinite([estimate.minimum, estimate.maximum]).all():
             self.sources["estimated"] += 1
-            return made(estimate.minimum, estimate.maximum, self.width)
+            return unsigned_grid(estimate.minimum, estimate.maximum, self.width)
         self.sources[f"by default ({DEFAULT[0]:g} to {DEFAULT[1]:g})"] += 1
-        return made(*DEFAULT, self.width)
+        return unsigned_grid(*DEFAULT, self.width)
 
     @property
     def width(self) -> int:
         """The bitwidth of activations of which the file says nothing."""
         return self.view.target.kind.act_bitwidth
 
-    def given(self, tensor: str) -> Grid | str | None:
+    def given(self, tensor: str) -> UnsignedGrid | str | None:
         """What the override file says: a grid, `float`, or nothing that can be used."""
         row = self._rows.get(tensor)
         if row is None or self.document is None:
@@ -101,9 +101,9 @@ class ActivationGrids:
         scale, offset = elements.scale[first], elements.offset[first]
         if scale > 0 and not np.isnan(offset):
             encoding = on_grid(scale, offset, bits)
-            return Grid(float(encoding.scale), round(-float(encoding.offset)), bits)
+            return UnsignedGrid(float(encoding.scale), round(-float(encoding.offset)), bits)
         low, high = elements.minimum[first], elements.maximum[first]
-        return made(float(low), float(high), bits) if low < high else None
+        return unsigned_grid(float(low), float(high), bits) if low < high else None
 
     def words(self) -> str:
         """Where the ranges came from, as one clause."""
@@ -115,10 +115,10 @@ class ActivationGrids:
         return "activation ranges: " + (", ".join(parts) or "none")
 
 
-def made(low: float, high: float, bitwidth: int) -> Grid:
+def unsigned_grid(low: float, high: float, bitwidth: int) -> UnsignedGrid:
     """The grid of a range, as the quantizer makes it."""
     encoding = fit(min(low, high), max(low, high), bitwidth)
-    return Grid(float(encoding.scale), round(-float(encoding.offset)), bitwidth)
+    return UnsignedGrid(float(encoding.scale), round(-float(encoding.offset)), bitwidth)
 
 
 def kind_words(kind: DlcKind) -> str:

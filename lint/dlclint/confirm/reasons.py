@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from dlclint.confirm.log import BackendLog, Group
+from dlclint.confirm.log import BackendLog, JudgedGroup
 
 _RANK = re.compile(r"has incorrect Rank (\d+)")
 _VALUE = re.compile(r"has incorrect Value (-?\d+(?:\.\d+)?), expected (>=|<=|<|>|==) (-?\d+(?:\.\d+)?)")
@@ -39,7 +39,7 @@ CONFIGURED = "configured to not take"
 """In the reason for quantization at the graph's edge, which the provider leaves to the CPU on purpose."""
 
 
-def validator_reason(group: Group) -> str:
+def validator_reason(group: JudgedGroup) -> str:
     """Why Hexagon's validator refused a group, as one clause."""
     said = "\n".join(group.errors)
     if _NO_FP16.search(said):
@@ -75,7 +75,7 @@ def _types(asked: tuple[str, ...]) -> str:
     return ", ".join(shown)
 
 
-def provider_reason(group: Group) -> str:
+def provider_reason(group: JudgedGroup) -> str:
     """Why the provider did not even ask the backend, as one clause."""
     reason = group.reason
     op = _NO_TRANSLATION.search(reason)

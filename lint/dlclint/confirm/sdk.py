@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from dlclint.confirm.process import Limits, NotAvailable, resident
+from dlclint.confirm.process import NotAvailable, QuestionLimits
+from dlclint.contained.watching import resident
 from dlclint_schemas.record import record
 
 CONVERTERS = ("qairt-converter", "snpe-onnx-to-dlc")
@@ -104,7 +105,7 @@ def _of_host(found: Sequence[Path]) -> Path:
     return next((path for path in found if path.parent.name.startswith("x86_64-linux")), found[0])
 
 
-def dry_run(sdk: Sdk, model: Path, options: Sequence[str], folder: Path, limits: Limits) -> DryRun:
+def dry_run(sdk: Sdk, model: Path, options: Sequence[str], folder: Path, limits: QuestionLimits) -> DryRun:
     """Let the converter judge a model.
 
     Args:
@@ -162,7 +163,7 @@ def _environment(sdk: Sdk) -> dict[str, str]:
     return found
 
 
-def _read(process: subprocess.Popen[bytes], limits: Limits) -> tuple[str, str]:
+def _read(process: subprocess.Popen[bytes], limits: QuestionLimits) -> tuple[str, str]:
     """What the process says, and why it is to be stopped ("" if it ended by itself)."""
     assert process.stdout is not None
     said = bytearray()

@@ -17,7 +17,7 @@ import numpy as np
 from onnx import TensorProto
 
 from dlclint.analysis.roles import channel_axis
-from dlclint.confirm.ranges import Grid, made
+from dlclint.confirm.ranges import UnsignedGrid, unsigned_grid
 from dlclint.encodings.document import FLOAT, EncodingsDocument
 from dlclint.encodings.given import StoredGrid, stored_grid
 from dlclint.model.graph import Node
@@ -40,7 +40,7 @@ _NOUNS = {Role.GAMMA: "scales", Role.SLOPE: "slopes"}
 
 
 @record
-class Stored:
+class QuantizedInput:
     """A stored input, quantized: integers and their grid, one or one for each channel of `axis`."""
 
     integers: Array
@@ -91,7 +91,7 @@ class StoredGrids:
             return False
         return bool(self.document.elements.kind[int(self.document.tensors.first[row])] == FLOAT)
 
-    def parameter(self, node: Node, position: int, name: str, values: Array) -> Stored:
+    def parameter(self, node: Node, position: int, name: str, values: Array) -> QuantizedInput:
         """A weight, scale or slope on its grid."""
         found, axis = self._from_file(node, position, name, values)
         noun = _NOUNS.get(role(node.op_type, position), "weights")
@@ -110,10 +110,12 @@ class StoredGrids:
         self.forms[name] = f"{sign} {found.bitwidth}-bit {noun}{how}{middle}"
         return stored
 
-    def operand(self, name: str, values: Array, given: Grid | None, width: int) -> tuple[Stored, Grid]:
+    def operand(
+        self, name: str, values: Array, given: UnsignedGrid | None, width: int
+    ) -> tuple[QuantizedInput, UnsignedGrid]:
         """Another stored operand, on the grid of the file or of its values, at the width of the op."""
         if given is None:
-            grid = made(float(values.min(initial=0.0)), float(values.max(initial=0.0)), width)
+            grid = unsigned_grid(float(values.min(initial=0.0)), float(values.max(initial=0.0)), width)
         else:
             grid = given.at(width)
             self.given.add(name)
@@ -121,7 +123,7 @@ class StoredGrids:
         self.forms[name] = f"{width}-bit stored operands"
         return _quantized(values, flat, None), grid
 
-    def bias(self, name: str, values: Array, scale: Array) -> Stored:
+    def bias(self, name: str, values: Array, scale: Array) -> QuantizedInput:
         """A bias as int32 at input scale times weight scale, saturated."""
         if 1 < scale.size < values.size:  # a ConvTranspose of groups has a scale for each channel of one
             scale = np.tile(scale, values.size // scale.size)
@@ -130,7 +132,7 @@ class StoredGrids:
         self.forms[name] = "32-bit biases"
         zero = np.zeros(scale.shape, np.int32)
         axis = 0 if scale.ndim else None
-        return Stored(integers.astype(np.int32), scale, zero, TensorProto.INT32, axis)
+        return QuantizedInput(integers.astype(np.int32), scale, zero, TensorProto.INT32, axis)
 
     def _from_file(
         self, node: Node, position: int, name: str, values: Array
@@ -181,7 +183,7 @@ class StoredGrids:
 
 
 def _whole(low: float, high: float, width: int) -> StoredGrid:
-    grid = made(low, high, width)
+    grid = unsigned_grid(low, high, width)
     return StoredGrid(np.asarray([grid.scale]), np.asarray([float(grid.zero)]), width, False, False)
 
 
@@ -191,7 +193,7 @@ def _around_zero(magnitude: Array, width: int, signed: bool) -> StoredGrid:
     return StoredGrid(scale, np.full(scale.shape, 2.0 ** (width - 1)), width, True, signed)
 
 
-def _quantized(values: Array, grid: StoredGrid, axis: int | None) -> Stored:
+def _quantized(values: Array, grid: StoredGrid, axis: int | None) -> QuantizedInput:
     scale, zero = grid.scale.astype(np.float32), np.clip(np.rint(grid.zero), 0, 2**grid.bitwidth - 1)
     if axis is None:
         scale, zero = scale.reshape(()), zero.reshape(())
@@ -203,4 +205,4 @@ def _quantized(values: Array, grid: StoredGrid, axis: int | None) -> Stored:
     signed = grid.signed and grid.symmetric
     dtype, kind = _TYPES[signed, grid.bitwidth]
     half = 2.0 ** (grid.bitwidth - 1) if signed else 0.0
-    return Stored((integers - half).astype(dtype), scale, (zero - half).astype(dtype), kind, axis)
+    return QuantizedInput((integers - half).astype(dtype), scale, (zero - half).astype(dtype), kind, axis)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from dlclint.analysis.folding import NodeKey
-from dlclint.confirm.log import BackendLog, Group
-from dlclint.confirm.process import Answer
+from dlclint.confirm.log import BackendLog, JudgedGroup
+from dlclint.confirm.process import BackendAnswer
 from dlclint.confirm.question import Question
 from dlclint.confirm.reasons import CONFIGURED, provider_reason, validator_reason
 from dlclint.confirm.worker import PROVIDER
@@ -45,7 +45,7 @@ class Said(enum.Enum):
 
 
 @record
-class Verdict:
+class NodeVerdict:
     """What is said of one node, why, and with which code of the backend.
 
     `in_float` tells that quantization was asked for and the op is computed in float all the same.
@@ -61,34 +61,34 @@ class Verdict:
 
 
 def verdicts_of(
-    model: Model, question: Question, answer: Answer, log: BackendLog, compiled: bool
-) -> dict[NodeKey, Verdict]:
+    model: Model, question: Question, answer: BackendAnswer, log: BackendLog, compiled: bool
+) -> dict[NodeKey, NodeVerdict]:
     """A verdict for every node of every graph."""
     judged = _judged(question, log)
-    found: dict[NodeKey, Verdict] = {}
+    found: dict[NodeKey, NodeVerdict] = {}
     for graph in model.graphs():
         inner = graph.parent is not None
         for node in graph.nodes:
-            default = Verdict(Said.UNASKED if inner or answer.ended or not judged else Said.GONE)
+            default = NodeVerdict(Said.UNASKED if inner or answer.ended or not judged else Said.GONE)
             found[node.key] = judged.get(node.key, default)
     if answer.placed and compiled and not answer.error:
         _lose_unplaced(found, question, answer)
     for key, reason, code in _late(question, log):
         if key in found:
-            found[key] = Verdict(Said.NOT_COMPILED, reason, code)
+            found[key] = NodeVerdict(Said.NOT_COMPILED, reason, code)
     if compiled and answer.error:
         _withhold(model, found)
     if answer.ended and not log.composing:
         tried = question.node_of(log.last_tried)
         if tried is not None and found[tried].said is Said.UNASKED:
-            found[tried] = Verdict(Said.CRASHED, f"the backend was judging it when {answer.ended}")
+            found[tried] = NodeVerdict(Said.CRASHED, f"the backend was judging it when {answer.ended}")
     for key in _in_float(model, question, log):
         if found[key].said is Said.TAKEN:
             found[key] = replace(found[key], in_float=True)
     return found
 
 
-def _withhold(model: Model, found: dict[NodeKey, Verdict]) -> None:
+def _withhold(model: Model, found: dict[NodeKey, NodeVerdict]) -> None:
     """What passes validation in a graph that fails; of one op alone the failure is that op's.
 
     Nodes that quantize or dequantize stand for the op's own precision and do not count.
@@ -104,19 +104,19 @@ def _withhold(model: Model, found: dict[NodeKey, Verdict]) -> None:
     )
     for key in passed:
         if [key] == ops and not others:
-            found[key] = Verdict(Said.NOT_COMPILED, "it passes validation, but compiling it alone fails")
+            found[key] = NodeVerdict(Said.NOT_COMPILED, "it passes validation, but compiling it alone fails")
         else:
             found[key] = replace(found[key], said=Said.VALIDATED)
 
 
-def _judged(question: Question, log: BackendLog) -> dict[NodeKey, Verdict]:
+def _judged(question: Question, log: BackendLog) -> dict[NodeKey, NodeVerdict]:
     """Of each node what the last pass that names it says; refused in both, the first reason.
 
     The first pass only decides where the layout changes. It may refuse what the second takes and what
     is then placed on the backend: seen of HardSigmoid before Mul, which the provider tries as one
     HardSwish first, and of what it merges with its neighbors.
     """
-    found: dict[NodeKey, Verdict] = {}
+    found: dict[NodeKey, NodeVerdict] = {}
     for judged in log.passes:
         for key, verdict in _in_one_pass(question, judged).items():
             known = found.get(key)
@@ -125,9 +125,9 @@ def _judged(question: Question, log: BackendLog) -> dict[NodeKey, Verdict]:
     return found
 
 
-def _in_one_pass(question: Question, judged: list[Group]) -> dict[NodeKey, Verdict]:
+def _in_one_pass(question: Question, judged: list[JudgedGroup]) -> dict[NodeKey, NodeVerdict]:
     """The first refusal of each node, else that it was taken."""
-    found: dict[NodeKey, Verdict] = {}
+    found: dict[NodeKey, NodeVerdict] = {}
     for group in judged:
         computes = any(op not in QDQ for op, _ in group.members)
         for op, name in group.members:
@@ -140,19 +140,19 @@ def _in_one_pass(question: Question, judged: list[Group]) -> dict[NodeKey, Verdi
     return found
 
 
-def _verdict(group: Group, op: str) -> Verdict:
+def _verdict(group: JudgedGroup, op: str) -> NodeVerdict:
     if group.taken:
         quantized = any(member in QDQ for member, _ in group.members) and len(group.members) > 1
         in_float = quantized and op not in QDQ and bool(_MADE_IN_FLOAT & set(group.made))
-        return Verdict(Said.TAKEN, in_float=in_float)
+        return NodeVerdict(Said.TAKEN, in_float=in_float)
     if CONFIGURED in group.reason:
-        return Verdict(Said.TAKEN, provider_reason(group))
+        return NodeVerdict(Said.TAKEN, provider_reason(group))
     if group.code is not None:
-        return Verdict(Said.REFUSED, validator_reason(group), group.code, group.qnn_op)
-    return Verdict(Said.NOT_OFFERED, provider_reason(group))
+        return NodeVerdict(Said.REFUSED, validator_reason(group), group.code, group.qnn_op)
+    return NodeVerdict(Said.NOT_OFFERED, provider_reason(group))
 
 
-def _lose_unplaced(found: dict[NodeKey, Verdict], question: Question, answer: Answer) -> None:
+def _lose_unplaced(found: dict[NodeKey, NodeVerdict], question: Question, answer: BackendAnswer) -> None:
     """Nodes that were taken one by one but ended on the CPU."""
     elsewhere = {question.node_of(item.name) for item in answer.placed if item.provider != PROVIDER}
     for key in elsewhere - {
@@ -160,7 +160,7 @@ def _lose_unplaced(found: dict[NodeKey, Verdict], question: Question, answer: An
     }:
         if key is not None and found[key].said is Said.TAKEN and not found[key].reason:
             reason = "the provider leaves it out: the part of the graph around it is not worth handing over"
-            found[key] = Verdict(Said.NOT_OFFERED, reason)
+            found[key] = NodeVerdict(Said.NOT_OFFERED, reason)
 
 
 def _late(question: Question, log: BackendLog) -> Iterator[tuple[NodeKey, str, int | None]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from dlclint.confirm.compare import Claim, Confirmation, Relation, Row
+from dlclint.confirm.compare import ClaimedRule, ComparedNode, Confirmation, Relation
 from dlclint.confirm.verdict import Said
 from dlclint.diagnostic import Severity, counted
 
@@ -31,7 +31,7 @@ _STANDS = {
 }
 
 
-def stands(row: Row, claims: Iterable[Claim]) -> str:
+def stands(row: ComparedNode, claims: Iterable[ClaimedRule]) -> str:
     """How the backend's verdict stands to dlclint's, with the claims that it is about."""
     text, relation = _STANDS[row.relation], row.relation
     if row.verdict.by:
@@ -50,7 +50,7 @@ def stands(row: Row, claims: Iterable[Claim]) -> str:
     return f"{text}: {told}" if told else text
 
 
-def is_shown(row: Row) -> bool:
+def is_shown(row: ComparedNode) -> bool:
     """Whether a row tells more than that a node is taken and was expected to be."""
     return (
         row.verdict.said.is_backends_no
@@ -59,7 +59,7 @@ def is_shown(row: Row) -> bool:
     )
 
 
-def sentence(row: Row) -> str:
+def node_sentence(row: ComparedNode) -> str:
     """What the backend says of a node, why, and with which code."""
     verdict = row.verdict
     text = f"{row.op}: {BACKEND[verdict.said]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from dlclint.contained.guard import ANY, Step
+from dlclint.contained.guard import ANY, NativeStep
 
 _SAME_OP = 3
 """Deaths on nodes of one op after which its other nodes are not tried."""
@@ -22,13 +22,13 @@ class Died(Exception):
     `step` is what it was at, None if nothing was noted; `status` its exit status, negative for a signal.
     """
 
-    def __init__(self, how: str, step: Step | None = None, status: int = 0) -> None:
+    def __init__(self, how: str, step: NativeStep | None = None, status: int = 0) -> None:
         super().__init__(how)
         self.how = how
         self.step = step
         self.status = status
 
-    def __reduce__(self) -> tuple[type[Died], tuple[str, Step | None, int]]:
+    def __reduce__(self) -> tuple[type[Died], tuple[str, NativeStep | None, int]]:
         return Died, (self.how, self.step, self.status)
 
 
@@ -36,7 +36,7 @@ class Deaths:
     """The deaths of one piece of work. `ended` is what must not run again, and how it ended."""
 
     def __init__(self) -> None:
-        self.ended: dict[Step, str] = {}
+        self.ended: dict[NativeStep, str] = {}
         self._number = 0
 
     def learn(self, died: Died) -> bool:
@@ -50,8 +50,8 @@ class Deaths:
             return True
         of_kind = [known for known in self.ended if known.kind == step.kind and known.place not in ("", ANY)]
         if Counter(known.op for known in of_kind)[step.op] >= _SAME_OP:
-            self.ended[Step(step.kind, step.op, ANY)] = died.how
+            self.ended[NativeStep(step.kind, step.op, ANY)] = died.how
         slow = sum(self.ended[known].startswith("takes") for known in of_kind)
         if len(of_kind) >= _SAME_KIND or slow >= _SLOW:
-            self.ended[Step(step.kind, ANY, ANY)] = "was given up after several deaths on other nodes"
+            self.ended[NativeStep(step.kind, ANY, ANY)] = "was given up after several deaths on other nodes"
         return True

@@ -33,7 +33,7 @@ MEMORY_PER_BYTE = 50
 ANY = "*"
 
 
-class Step(NamedTuple):
+class NativeStep(NamedTuple):
     """What runs: a kind of native call, the op it is about, and where. "" where it is about a whole model."""
 
     kind: str
@@ -56,7 +56,7 @@ class Ended(Exception):
 class Guard:
     """What a worker knows: where to note steps, and which ended a worker before."""
 
-    def __init__(self, journal: Any, ended: Mapping[Step, str]) -> None:
+    def __init__(self, journal: Any, ended: Mapping[NativeStep, str]) -> None:
         self._journal = journal
         self._ended = dict(ended)
         self._noted = 0
@@ -64,7 +64,7 @@ class Guard:
         self._limits = _limits()
 
     @contextmanager
-    def step(self, step: Step, seconds: float = 0.0, memory: int = 0) -> Iterator[None]:
+    def step(self, step: NativeStep, seconds: float = 0.0, memory: int = 0) -> Iterator[None]:
         """Note what runs while the block does.
 
         Args:
@@ -93,8 +93,8 @@ class Guard:
         finally:
             self._note(before, 0.0, 0)
 
-    def _refuse(self, step: Step) -> None:
-        for known in (step, Step(step.kind, step.op, ANY), Step(step.kind, ANY, ANY)):
+    def _refuse(self, step: NativeStep) -> None:
+        for known in (step, NativeStep(step.kind, step.op, ANY), NativeStep(step.kind, ANY, ANY)):
             if known in self._ended:
                 raise Ended(self._ended[known], known == step)
 
@@ -109,7 +109,7 @@ class Noted(NamedTuple):
     """What a journal holds: how many steps were noted, the current one, if any, and its limits."""
 
     number: int
-    step: Step | None
+    step: NativeStep | None
     seconds: float
     memory: int
 
@@ -118,11 +118,11 @@ def noted(journal: Any) -> Noted:
     """Read what a worker noted last."""
     number, seconds, memory, length = _HEADER.unpack_from(journal, 0)
     text = bytes(journal[_HEADER.size : _HEADER.size + length])
-    step = Step(*text.decode("utf-8", "replace").split("\0")) if text else None
+    step = NativeStep(*text.decode("utf-8", "replace").split("\0")) if text else None
     return Noted(number, step, seconds, memory)
 
 
-def _encoded(step: Step) -> bytes:
+def _encoded(step: NativeStep) -> bytes:
     return "\0".join(step).encode("utf-8", "replace")
 
 
@@ -185,7 +185,7 @@ def step(kind: str, op: str = "", where: str = "") -> Iterator[None]:
     if _guard is None:
         yield
         return
-    with _guard.step(Step(kind, spot(op), where)):
+    with _guard.step(NativeStep(kind, spot(op), where)):
         yield
 
 
@@ -216,5 +216,5 @@ def call(
         return function(*arguments, **options)
     seconds = (SECONDS_ON_NODE if op else SECONDS) + size * SECONDS_PER_BYTE
     seconds, memory = limits or (seconds, MEMORY + size * MEMORY_PER_BYTE)
-    with _guard.step(Step(kind, spot(op), where), seconds, memory):
+    with _guard.step(NativeStep(kind, spot(op), where), seconds, memory):
         return function(*arguments, **options)

@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 from dlclint.contained import channels
 from dlclint.contained.channels import channel, ready
 from dlclint.contained.deaths import Deaths, Died
-from dlclint.contained.guard import JOURNAL, Noted, Step, noted, takes_more
+from dlclint.contained.guard import JOURNAL, NativeStep, Noted, noted, takes_more
 from dlclint.contained.watching import resident
-from dlclint.contained.worker import Reply, serve
+from dlclint.contained.worker import Reply, serve_worker
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -76,7 +76,7 @@ class Worker:
                     os.close(descriptor)
                 _ours.clear()
                 _ours.update((*theirs.descriptors, life))
-                serve(theirs, self._journal, life, load)
+                serve_worker(theirs, self._journal, life, load)
             finally:
                 os._exit(1)
         theirs.close()
@@ -95,12 +95,14 @@ class Worker:
         self._journal = memoryview(shared).cast("B")
         ours, theirs = context.Pipe()
         self.channel = ours
-        self._process = context.Process(target=serve, args=(theirs, shared, None))
+        self._process = context.Process(target=serve_worker, args=(theirs, shared, None))
         self._process.start()
         theirs.close()
         self.pid = self._process.pid
 
-    def ask(self, function: Callable[..., Any], arguments: Sequence[Any], ended: Mapping[Step, str]) -> None:
+    def ask(
+        self, function: Callable[..., Any], arguments: Sequence[Any], ended: Mapping[NativeStep, str]
+    ) -> None:
         """Put a question; `ended` is what is not to run."""
         with suppress(BrokenPipeError):  # what ended the worker is read where its answer is
             self.channel.send((function, tuple(arguments), dict(ended)))

@@ -39,7 +39,9 @@ class Reply(NamedTuple):
         return self.result
 
 
-def serve(channel: Any, journal: Any, life: int | None, load: Callable[[], None] | None = None) -> None:
+def serve_worker(
+    channel: Any, journal: Any, life: int | None, load: Callable[[], None] | None = None
+) -> None:
     """Answer until the channel ends, then end the process.
 
     Args:

@@ -41,8 +41,8 @@ from dlclint.encodings.values import (
     codes,
     extent,
     numbers,
+    quoted_value,
     shape_of,
-    shown,
 )
 
 _DTYPE = re.compile(r"(u?)int([0-9]{1,2})")
@@ -214,7 +214,7 @@ class ColumnBuilder:
             self._flaw("layout", tensor, (), "the entry is a bare object, not a list of entries", help=help)
             return [value]
         if not isinstance(value, list):
-            message = f"the value is {shown(value)}, not a list of entries"
+            message = f"the value is {quoted_value(value)}, not a list of entries"
             self._flaw("layout", tensor, (), message)
             return [dict(UNREADABLE)]
         if not value:
@@ -223,7 +223,9 @@ class ColumnBuilder:
         found: list[dict[str, Any]] = []
         for index, item in enumerate(value):
             if not isinstance(item, dict):
-                self._flaw("layout", tensor, (index,), f"entry {index} is {shown(item)}, not an object")
+                self._flaw(
+                    "layout", tensor, (index,), f"entry {index} is {quoted_value(item)}, not an object"
+                )
                 found.append(dict(UNREADABLE))
             elif is_vectors(item):
                 found.extend(self._expanded(tensor, index, item))
@@ -257,7 +259,7 @@ class ColumnBuilder:
             pass
         for row, value in enumerate(raw):
             if value is not None and not isinstance(value, str):
-                bad(row, f"is {shown(value)}, not text")
+                bad(row, f"is {quoted_value(value)}, not text")
         known = [table.get(value, UNKNOWN) if isinstance(value, str) else UNKNOWN for value in raw]
         return np.array(known, np.int8)
 
@@ -361,7 +363,9 @@ class ColumnBuilder:
             return raw
         for row, value in enumerate(raw):
             if value is not None and not (isinstance(value, str) and value):
-                self._flaw("field-type", base + row, (key,), f"{key} is {shown(value)}, not a type's name")
+                self._flaw(
+                    "field-type", base + row, (key,), f"{key} is {quoted_value(value)}, not a type's name"
+                )
         return [value if isinstance(value, str) else "" for value in raw]
 
     def _arrays(
@@ -442,7 +446,7 @@ class ColumnBuilder:
         """What is wrong with an array's form, or ""."""
         if not isinstance(value, list):
             wrong = layout is Layout.LIST and value is not None
-            return f"{key} is {shown(value)}, not an array" if wrong else ""
+            return f"{key} is {quoted_value(value)}, not an array" if wrong else ""
         held = leaves(value)
         if not held:
             return f"{key} is an empty array"

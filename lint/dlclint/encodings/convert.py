@@ -28,7 +28,15 @@ class CannotConvert(Exception):
 
 
 @record
-class Placed:
+class Overrides:
+    """An override file as text, and what is in it and what is not, one sentence each."""
+
+    text: str
+    notes: tuple[str, ...]
+
+
+@record
+class TensorFacts:
     """What a model knows of a tensor that a format may leave out."""
 
     is_param: bool
@@ -37,7 +45,7 @@ class Placed:
 
 
 @record
-class Entry:
+class CommonEntry:
     """One encoding with everything that the formats say between them.
 
     `scale` and `offset` are empty for float tensors, and where an integer entry chooses the width alone.
@@ -57,7 +65,10 @@ class Entry:
 
 
 def convert(
-    document: EncodingsDocument, version: str, placed: Mapping[str, Placed] | None = None, lossy: bool = False
+    document: EncodingsDocument,
+    version: str,
+    placed: Mapping[str, TensorFacts] | None = None,
+    lossy: bool = False,
 ) -> str:
     """The file's text in another format version (0.6.1, 1.0.0 or 2.0.0).
 
@@ -90,7 +101,7 @@ def convert(
     return json.dumps(dict(sorted(whole.items())), indent=4, ensure_ascii=False)
 
 
-def written(entries: list[Entry], version: str, producer: Mapping[str, str]) -> str:
+def written(entries: list[CommonEntry], version: str, producer: Mapping[str, str]) -> str:
     """An override file of these entries in a format version (0.6.1, 1.0.0 or 2.0.0).
 
     Raises:
@@ -113,7 +124,7 @@ def _serious(document: EncodingsDocument) -> list[Any]:
     return [flaw for flaw in document.flaws if flaw.severity.rank == 0]
 
 
-def _parse(document: EncodingsDocument, row: int, losses: list[str]) -> Entry:
+def _parse(document: EncodingsDocument, row: int, losses: list[str]) -> CommonEntry:
     section = document.section_of(row)
     name, value = document.tensors.names[row], document.entry(row)
     is_param = None if section.name == ENCODINGS else section.name == PARAMS
@@ -133,7 +144,7 @@ def _parse(document: EncodingsDocument, row: int, losses: list[str]) -> Entry:
         raise CannotConvert([unusable]) from None
 
 
-def _of_numbers(entry: Entry) -> Entry:
+def _of_numbers(entry: CommonEntry) -> CommonEntry:
     """The entry, if its scales and offsets are numbers.
 
     Raises:
@@ -147,16 +158,16 @@ def _of_numbers(entry: Entry) -> Entry:
 
 def _from_legacy(
     name: str, channels: list[dict[str, Json]], is_param: bool | None, losses: list[str]
-) -> Entry:
+) -> CommonEntry:
     first = channels[0]
     is_float = first.get("dtype") == "float"
     bits = _bits(name, first["bitwidth"])
     if is_float:
-        return Entry(name, is_param, True, bits, False, False, (), ())
+        return CommonEntry(name, is_param, True, bits, False, False, (), ())
     if len(channels) == 1 and not {"scale", "offset", "min", "max"} & first.keys():
-        return Entry(name, is_param, False, bits, False, None, (), ())
+        return CommonEntry(name, is_param, False, bits, False, None, (), ())
     symmetric = first["is_symmetric"] == "True"
-    entry = Entry(
+    entry = CommonEntry(
         name,
         is_param,
         False,
@@ -185,15 +196,15 @@ def _range(scale: float, offset: float, bits: int) -> tuple[float, float]:
     return scale * offset, scale * (offset + 2**bits - 1)
 
 
-def _from_list(name: str, value: dict[str, Json], is_param: bool | None, losses: list[str]) -> Entry:
+def _from_list(name: str, value: dict[str, Json], is_param: bool | None, losses: list[str]) -> CommonEntry:
     kind, bits = value["enc_type"], _bits(name, value["bw"])
     if value["dtype"] == "FLOAT":
-        return Entry(name, is_param, True, bits, False, False, (), ())
+        return CommonEntry(name, is_param, True, bits, False, False, (), ())
     if kind not in ("PER_TENSOR", "PER_CHANNEL"):
         raise CannotConvert([f"{name!r}: enc_type {kind} is not converted; export it in the other version"])
     shift = value.get("zero_point_shift")
     shift = tuple(shift) if isinstance(shift, list) else (shift or 0.0,) * len(value["scale"])
-    return Entry(
+    return CommonEntry(
         name,
         is_param,
         False,
@@ -206,7 +217,7 @@ def _from_list(name: str, value: dict[str, Json], is_param: bool | None, losses:
     )
 
 
-def _from_flat(name: str, value: dict[str, Json]) -> Entry:
+def _from_flat(name: str, value: dict[str, Json]) -> CommonEntry:
     dtype = value["output_dtype"]
     if value.get("block_size") is not None or "per_block_int_scale" in value:
         raise CannotConvert(
@@ -224,7 +235,7 @@ def _from_flat(name: str, value: dict[str, Json]) -> Entry:
     half = 2.0 ** (bits - 1) if signed else 0.0
     offset = tuple(float(math.floor(-point - half)) + 0.0 for point in zero)
     shift = tuple(-point - half - place for point, place in zip(zero, offset, strict=True))
-    return Entry(
+    return CommonEntry(
         name,
         None,
         False,
@@ -240,13 +251,13 @@ def _from_flat(name: str, value: dict[str, Json]) -> Entry:
 
 
 def _completed(
-    entry: Entry,
-    placed: Mapping[str, Placed] | None,
+    entry: CommonEntry,
+    placed: Mapping[str, TensorFacts] | None,
     source: Layout,
     target: Layout,
     by_channel: bool,
     losses: list[str],
-) -> Entry:
+) -> CommonEntry:
     """The entry with what the model knows, as far as the target format asks for it."""
     known = placed.get(entry.name) if placed is not None else None
     if entry.is_param is None and target is not Layout.FLAT:
@@ -280,7 +291,7 @@ def _completed(
     return entry
 
 
-def _flat(entries: list[Entry], losses: list[str]) -> dict[str, Json]:
+def _flat(entries: list[CommonEntry], losses: list[str]) -> dict[str, Json]:
     found: list[Json] = []
     # AIMET writes parameters first.
     for entry in sorted(entries, key=lambda entry: entry.is_param is False):
@@ -310,7 +321,7 @@ def _flat(entries: list[Entry], losses: list[str]) -> dict[str, Json]:
     return {ENCODINGS: found}
 
 
-def _sections(entries: list[Entry], target: Layout, losses: list[str]) -> dict[str, Json]:
+def _sections(entries: list[CommonEntry], target: Layout, losses: list[str]) -> dict[str, Json]:
     legacy = target is Layout.LEGACY
     write = _legacy_entry if legacy else _list_entry
     found: dict[str, Json] = {}
@@ -330,7 +341,7 @@ def _sections(entries: list[Entry], target: Layout, losses: list[str]) -> dict[s
     return found
 
 
-def _legacy_entry(entry: Entry) -> Json:
+def _legacy_entry(entry: CommonEntry) -> Json:
     if entry.is_float or not entry.scale:
         return [{"bitwidth": entry.bitwidth, "dtype": "float" if entry.is_float else "int"}]
     channels = []
@@ -350,7 +361,7 @@ def _legacy_entry(entry: Entry) -> Json:
     return channels
 
 
-def _list_entry(entry: Entry) -> Json:
+def _list_entry(entry: CommonEntry) -> Json:
     """1.0.0's form of an entry."""
     head = {"bw": entry.bitwidth, "dtype": "FLOAT" if entry.is_float else "INT"}
     kind = "PER_CHANNEL" if entry.per_channel else "PER_TENSOR"

@@ -22,7 +22,7 @@ from dlclint.encodings.places import Places
 from dlclint_schemas.record import record
 
 Ints = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
+Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Path_ = tuple[str | int, ...]
 
@@ -97,7 +97,7 @@ class Labels:
     def __getitem__(self, row: int) -> str:
         return self.texts[int(self.codes[row])]
 
-    def where(self, holds: Callable[[str], bool]) -> Mask:
+    def where(self, holds: Callable[[str], bool]) -> Flags:
         """The rows whose text fulfils a condition."""
         table = np.array([holds(text) for text in self.texts], bool)
         return table[self.codes] if len(table) else np.zeros(len(self.codes), bool)
@@ -190,11 +190,11 @@ class EncodingsDocument:
         """Whether an entry is shaped as in 2.x."""
         return self.section_of(tensor).layout is Layout.FLAT
 
-    def in_layout(self, layout: Layout) -> Mask:
+    def in_layout(self, layout: Layout) -> Flags:
         """The elements whose entries are shaped as in a layout."""
         return self.in_sections(lambda section: section.layout is layout)[self.elements.tensor]
 
-    def in_sections(self, holds: Callable[[Section], bool]) -> Mask:
+    def in_sections(self, holds: Callable[[Section], bool]) -> Flags:
         """The tensors that stand in a section which fulfils a condition."""
         rows = np.array([holds(section) for section in self.sections], bool)
         return rows[self.tensors.section] if len(rows) else np.zeros(len(self.tensors.section), bool)
@@ -293,7 +293,7 @@ class EncodingsDocument:
         whole = (*self.entry_path(tensor), *path[:steps])
         return (json_text.pointer(whole), *self.source.line_and_column(offset))
 
-    def has(self, key: str) -> Mask:
+    def has(self, key: str) -> Flags:
         """For each element, whether the object it is read from has a member of this name."""
         table = np.array([key in keys for keys in self.signatures], bool)
         if not len(table):

@@ -79,7 +79,7 @@ class ReplaceText:
     text: str
 
 
-Edit = SetValue | InsertMembers | RemoveMembers | RenameKey | RenameTop | InsertTop | ReplaceText
+DocumentEdit = SetValue | InsertMembers | RemoveMembers | RenameKey | RenameTop | InsertTop | ReplaceText
 
 
 @record
@@ -98,7 +98,9 @@ def number(value: float, spelled_like: str = "") -> str:
     return repr(float(value))
 
 
-def apply(document: EncodingsDocument, fixes: Sequence[Sequence[Edit]]) -> tuple[str, tuple[int, ...]]:
+def apply_to_document(
+    document: EncodingsDocument, fixes: Sequence[Sequence[DocumentEdit]]
+) -> tuple[str, tuple[int, ...]]:
     """The new text, and the numbers of the fixes made; others overlap with those, or name what is not there.
 
     Fixes may share an edit; a fix that would change the same stretch in another way is not made.
@@ -122,7 +124,7 @@ def apply(document: EncodingsDocument, fixes: Sequence[Sequence[Edit]]) -> tuple
     return splice_text(document.source.original, replaced), tuple(made)
 
 
-def splices(document: EncodingsDocument, edits: Iterable[Edit]) -> dict[tuple[int, int], str]:
+def splices(document: EncodingsDocument, edits: Iterable[DocumentEdit]) -> dict[tuple[int, int], str]:
     """What edits replace each stretch by; members inserted behind the same one follow each other.
 
     Raises:
@@ -130,7 +132,7 @@ def splices(document: EncodingsDocument, edits: Iterable[Edit]) -> dict[tuple[in
         NotJson: the text is broken there.
     """
     wanted: dict[tuple[int, int], str] = {}
-    for splice in dict.fromkeys(chain.from_iterable(resolve(document, edit) for edit in edits)):
+    for splice in dict.fromkeys(chain.from_iterable(replaced_stretches(document, edit) for edit in edits)):
         place = (splice.start, splice.end)
         wanted[place] = wanted.get(place, "") + splice.text if splice.start == splice.end else splice.text
     return wanted
@@ -157,7 +159,7 @@ def splice_text(text: str, splices: Iterable[Splice]) -> str:
     return "".join(parts)
 
 
-def resolve(document: EncodingsDocument, edit: Edit) -> list[Splice]:
+def replaced_stretches(document: EncodingsDocument, edit: DocumentEdit) -> list[Splice]:
     """The stretches of text that an edit replaces.
 
     Raises:

@@ -10,7 +10,7 @@ from dlclint.encodings.document import EncodingsDocument
 from dlclint_schemas.quantization import tool_options
 
 
-def commands(document: EncodingsDocument, model: str) -> tuple[str, ...]:
+def tool_commands(document: EncodingsDocument, model: str) -> tuple[str, ...]:
     """One line for each pair of tools, and one on float fallback; none for a file without entries."""
     if not document.tensors.names:
         return ()

@@ -25,7 +25,7 @@ from dlclint.encodings.document import (
 )
 from dlclint.encodings.json_text import JsonText, NotJson
 from dlclint.encodings.places import Places
-from dlclint.encodings.values import shown
+from dlclint.encodings.values import quoted_value
 
 _BATCH, _BATCH_TEXT = 4096, 1 << 20
 """Entries, or characters of text, that are turned into columns at once."""
@@ -162,7 +162,9 @@ class _Reader:
             seen: set[str | int] = set()
             for member in json_text.members(text, pending.pop()):
                 if member.key in seen:
-                    message = f"the key {shown(member.key)} appears twice in one object; the last one counts"
+                    message = (
+                        f"the key {quoted_value(member.key)} appears twice in one object; the last one counts"
+                    )
                     self._flaws.append(Flaw("duplicate-key", message, "remove one", offset=member.key_start))
                 seen.add(member.key) if member.key_start >= 0 else None
                 if text[member.start] in "[{":
@@ -201,7 +203,7 @@ class _Reader:
             )
             return None
         value, _ = json_text.parse_value(json_text.PLAIN, text, start)
-        message = f"the top level is {shown(value)}, not an object with sections"
+        message = f"the top level is {quoted_value(value)}, not an object with sections"
         self._flaws.append(Flaw("layout", message, offset=start))
         return None
 
@@ -215,7 +217,7 @@ class _Reader:
             key_start = place
             key, place = json_text.parse_key(text, place)
             if key in self._offsets:
-                message = f"the key {shown(key)} appears twice at the top level; the last one counts"
+                message = f"the key {quoted_value(key)} appears twice at the top level; the last one counts"
                 self._flaws.append(Flaw("duplicate-key", message, "join them", offset=key_start))
             self._offsets[key] = (key_start, place)
             if key in SECTIONS and text[place : place + 1] in ("{", "["):
@@ -225,7 +227,7 @@ class _Reader:
                 self._top[key] = value
                 if key in SECTIONS:
                     self._flaws.append(
-                        Flaw("layout", f"{key} is {shown(value)}, not a section", offset=place)
+                        Flaw("layout", f"{key} is {quoted_value(value)}, not a section", offset=place)
                     )
             more, place = json_text.parse_separator(text, end, "}")
         return place
@@ -336,7 +338,7 @@ class _Reader:
     def _name(self, value: Any, index: int, offset: int) -> str | None:
         """The name of a listed entry; None if it cannot be taken for one."""
         if not isinstance(value, dict):
-            message = f"entry {index} is {shown(value)}, not an object"
+            message = f"entry {index} is {quoted_value(value)}, not an object"
             self._flaws.append(Flaw("layout", message, offset=offset))
             return None
         name = value.get("name")
@@ -345,7 +347,7 @@ class _Reader:
             self._flaws.append(Flaw("missing-field", message, offset=offset))
             return None
         if not isinstance(name, str):
-            message = f"the name of entry {index} is {shown(name)}, not text"
+            message = f"the name of entry {index} is {quoted_value(name)}, not text"
             self._flaws.append(Flaw("field-type", message, offset=offset))
             return None
         return name
@@ -356,7 +358,7 @@ class _Reader:
             self._seen[name] = section
             return
         where = "twice in" if other == section else f"in {other} and in"
-        message = f"{shown(name)} has an encoding {where} {section}; only one is applied"
+        message = f"{quoted_value(name)} has an encoding {where} {section}; only one is applied"
         self._flaws.append(Flaw("duplicate-key", message, "remove one", offset=offset))
 
 

@@ -15,7 +15,7 @@ _NAMES = {FLOAT: "float", INT: "int"}
 
 
 @record
-class Row:
+class EntryRow:
     """An entry in the same words whatever its format. Numbers span its channels."""
 
     name: str
@@ -29,7 +29,7 @@ class Row:
     offset: tuple[float, float]
 
 
-def rows(document: EncodingsDocument, pattern: str = "*") -> Iterator[Row]:
+def rows(document: EncodingsDocument, pattern: str = "*") -> Iterator[EntryRow]:
     """The entries whose name matches a glob, in order."""
     elements, tensors = document.elements, document.tensors
     own = grid.on_grid(elements.scale, elements.offset, elements.bitwidth)
@@ -48,7 +48,7 @@ def rows(document: EncodingsDocument, pattern: str = "*") -> Iterator[Row]:
         kind = _NAMES.get(int(elements.kind[first]), "int")
         dtype = tensors.dtype[row] or f"{kind}{'?' if np.isnan(bits) else format(bits, 'g')}"
         said = int(elements.symmetric[first])
-        yield Row(
+        yield EntryRow(
             name,
             document.section_of(row).name,
             dtype,
@@ -97,7 +97,7 @@ def differences(one: EncodingsDocument, other: EncodingsDocument) -> Iterator[st
 _PARTS = ("width", "elements", "scale", "offset", "minimum", "maximum")
 
 
-def _part(row: Row, part: str) -> str:
+def _part(row: EntryRow, part: str) -> str:
     if part == "width":
         return row.dtype.removeprefix("u")
     value = getattr(row, part)

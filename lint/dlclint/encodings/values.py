@@ -22,7 +22,7 @@ Bad = Callable[[int, str], None]
 NUMBERS = {int, float, type(None)}
 
 
-def shown(value: Any) -> str:
+def quoted_value(value: Any) -> str:
     """A JSON value as a message quotes it."""
     if value is None:
         return "null"
@@ -56,7 +56,7 @@ def numbers(raw: list[Any], bad: Bad) -> Floats:
             except OverflowError:
                 found[row] = np.inf
         else:
-            bad(row, f"is {shown(value)}, not a number")
+            bad(row, f"is {quoted_value(value)}, not a number")
     _refuse_infinite(found, bad)
     return found
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from dlclint.engine.entries import Entry, name_of, packed, renewed, unpacked
+from dlclint.engine.entries import CacheEntry, name_of, packed, renewed, unpacked
 from dlclint.engine.job import Job
 
 FOLDER = "DLCLINT_CACHE_DIR"
@@ -58,7 +58,7 @@ class Cache:
         self.folder = folder
         self._usable: bool | None = None
 
-    def find(self, job: Job) -> Entry | None:
+    def find(self, job: Job) -> CacheEntry | None:
         """What the job came to, if no file that it read has changed."""
         if job.url:
             return None  # what lies elsewhere may change unseen
@@ -69,7 +69,7 @@ class Cache:
             self._write(path, now)
         return now
 
-    def keep(self, job: Job, entry: Entry) -> None:
+    def keep(self, job: Job, entry: CacheEntry) -> None:
         """Keep what the job came to, unless that holds for this run alone."""
         if entry.read is not None and not job.url:
             self._write(self._path(job), entry)
@@ -101,7 +101,7 @@ class Cache:
                 return False
         return self._usable
 
-    def _write(self, path: Path, entry: Entry) -> None:
+    def _write(self, path: Path, entry: CacheEntry) -> None:
         try:
             body = packed(entry)
             self._make()
@@ -139,7 +139,7 @@ class Cache:
                 entry.unlink(missing_ok=True)
 
 
-def _load(path: Path) -> Entry | None:
+def _load(path: Path) -> CacheEntry | None:
     try:
         with open(path, "rb") as stream:  # noqa: PTH123  (as above)
             text = stream.read(_MOST_READ)

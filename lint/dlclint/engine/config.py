@@ -62,7 +62,7 @@ class Exclude:
     folder: Path
 
 
-class Search:
+class ConfigSearch:
     """The configurations from folders upward, each read once in a run."""
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class Config:
     baseline: Path | None = None
     path: Path | None = None
     """The file; None where there is none."""
-    search: Search | None = None
+    search: ConfigSearch | None = None
     """Finds the file beside a model, or in a folder above it, that goes before this one."""
 
     def beside(self, path: Path) -> Config:

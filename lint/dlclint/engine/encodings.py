@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from dlclint.diagnostic import Diagnostic, Related, plain
 from dlclint.encodings.document import EncodingsDocument
-from dlclint.encodings.effect import commands
+from dlclint.encodings.effect import tool_commands
 from dlclint.encodings.reading import read_encodings
 from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, chosen_rules
-from dlclint.engine.rules import Findings, apply_rules, crashed, finish, node_place
+from dlclint.engine.rules import Findings, apply_rules, crashed, finished_outcome, node_place
 from dlclint.outcome import FileOutcome, PrecisionRow
 from dlclint.rule import EncodingsContext, Subject
 
@@ -32,13 +32,13 @@ def lint_encodings(job: Job) -> FileOutcome:
     if not job.others:
         return _lint_for(job, document, view, notes)
     # Imported here because most runs are about one chip.
-    from dlclint.engine.several import merged
+    from dlclint.engine.several import merged_outcome
 
     outcomes = [
         _lint_for(one, document, view if view is None else view.aimed(one.target), notes)
         for one in job.for_each()
     ]
-    return merged(job, outcomes, "")
+    return merged_outcome(job, outcomes, "")
 
 
 def _lint_for(
@@ -61,13 +61,13 @@ def _lint_for(
         from dlclint.model.external import files_read
 
         read = files_read(view.model)
-    return finish(
+    return finished_outcome(
         job,
         shown,
         found,
         None if view is None else view.model,
         notes=notes,
-        commands=tuple(plain(line, 500) for line in commands(document, _model_name(job))),
+        commands=tuple(plain(line, 500) for line in tool_commands(document, _model_name(job))),
         precision=tuple(map(_row, ops)),
         read=read,
     )

@@ -45,7 +45,7 @@ class State:
 
 
 @record
-class Entry:
+class CacheEntry:
     """What a job came to, and the files that it read."""
 
     outcome: FileOutcome
@@ -55,25 +55,25 @@ class Entry:
     """When, in nanoseconds: what changed right before may change again unseen."""
 
 
-def entry_of(job: Job, outcome: FileOutcome, started: int) -> Entry:
+def entry_of(job: Job, outcome: FileOutcome, started: int) -> CacheEntry:
     """The entry of a job that was linted from `started` on (in nanoseconds)."""
     if any(item.rule == CRASHED for item in outcome.diagnostics):
-        return Entry(outcome, None, started)
+        return CacheEntry(outcome, None, started)
     if job.url:
-        return Entry(outcome, () if outcome.pins else None, started)
+        return CacheEntry(outcome, () if outcome.pins else None, started)
     if outcome.read is None:
-        return Entry(outcome, None, started)
+        return CacheEntry(outcome, None, started)
     paths = dict.fromkeys(str(path) for path in (job.path, job.model, job.overrides) if path is not None)
     read = []
     for path in (*paths, *outcome.read):
         state = state_of(path)
         if state is None or state.changed > started:
-            return Entry(outcome, None, started)
+            return CacheEntry(outcome, None, started)
         read.append(state)
-    return Entry(outcome, tuple(read), started)
+    return CacheEntry(outcome, tuple(read), started)
 
 
-def renewed(entry: Entry, job: Job) -> Entry | None:
+def renewed(entry: CacheEntry, job: Job) -> CacheEntry | None:
     """The entry, with the states that its files are in now, where their content is as it was; else None."""
     if entry.read is None:
         return None
@@ -90,24 +90,24 @@ def renewed(entry: Entry, job: Job) -> Entry | None:
     return entry if now == entry.read else replace(entry, read=now, written=time.time_ns())
 
 
-def packed(entry: Entry) -> bytes:
+def packed(entry: CacheEntry) -> bytes:
     """The entry as bytes."""
     return pickle.dumps(entry, pickle.HIGHEST_PROTOCOL)
 
 
-def unpacked(body: bytes) -> Entry | None:
+def unpacked(body: bytes) -> CacheEntry | None:
     """The entry that bytes are; None where they are none, whatever they are."""
     try:
         found = _Records(io.BytesIO(body)).load()
     except Exception:  # it costs a file linted again and nothing else
         return None
-    return found if isinstance(found, Entry) and isinstance(found.outcome, FileOutcome) else None
+    return found if isinstance(found, CacheEntry) and isinstance(found.outcome, FileOutcome) else None
 
 
 def name_of(job: Job) -> bytes:
     """What the results of a job are called: 32 bytes."""
     # Paths are said as they are given, so that the working folder takes part.
-    marks = "\0".join((repr(job), str(Path.cwd()), fingerprint()))
+    marks = "\0".join((repr(job), str(Path.cwd()), code_fingerprint()))
     return hashlib.sha256(marks.encode("utf-8", "replace")).digest()
 
 
@@ -166,7 +166,7 @@ class _Records(pickle.Unpickler):
 
 
 @cache
-def fingerprint() -> str:
+def code_fingerprint() -> str:
     """dlclint's version, all its code and that of rules, and the packages that results rest on."""
     marks = [__version__, sys.version]
     packages = {"dlclint", "dlclint_schemas"}

@@ -9,28 +9,34 @@ from pathlib import Path
 from dlclint.analysis.cle.absorption import HighBias, absorbed
 from dlclint.analysis.cle.cutting import cuts
 from dlclint.analysis.cle.matching import Matching, Pair, match
-from dlclint.analysis.cle.outcome import Checked, EqualizeOutcome, LayerRow, LeftAlone, verdict
-from dlclint.analysis.cle.plan import Chain, Refusal, plan
+from dlclint.analysis.cle.outcome import (
+    Checked,
+    ConvolutionRow,
+    EqualizeOutcome,
+    LeftAlone,
+    equalization_verdict,
+)
+from dlclint.analysis.cle.plan import EqualizedChain, Refusal, planned_chains
 from dlclint.analysis.cle.rewriting import Rewriter
 from dlclint.analysis.cle.scaling import TIMES, Effort
 from dlclint.analysis.qdq.lifting import holds_quantization
 from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import plain
 from dlclint.engine.job import Job, Named
-from dlclint.engine.names import misfits, refused
-from dlclint.model.applying import apply
+from dlclint.engine.names import misfits, unknown_names
+from dlclint.model.applying import apply_to_draft
 from dlclint.model.dimensions import Dimensions
 from dlclint.model.draft import open_draft
-from dlclint.model.edits import Edit
+from dlclint.model.edits import ModelEdit
 from dlclint.model.graph import Model, Node
 from dlclint.model.writing import write_model
 from dlclint.target import Target
-from dlclint.verify import ROUNDS, Verdict, verify
+from dlclint.verify import ROUNDS, ComparisonResult, verify
 from dlclint.version import __version__
 from dlclint_schemas.record import record
 
 
-class NotTheSame(Exception):
+class EqualizedDiffers(Exception):
     """The equalized model computes something else, or nobody can tell; the argument says which."""
 
 
@@ -81,7 +87,7 @@ class Options:
         return self.relu6 is not Relu6.KEEP
 
 
-def equalize(source: Path, output: Path, options: Options) -> EqualizeOutcome:
+def write_equalized(source: Path, output: Path, options: Options) -> EqualizeOutcome:
     """Equalize a model and write it whole or not at all.
 
     Raises:
@@ -102,12 +108,14 @@ def equalize(source: Path, output: Path, options: Options) -> EqualizeOutcome:
         )
     found = match(view.model, view.folded, options.extended)
     rewriter = Rewriter(view.model)
-    edits: list[Edit] = []
+    edits: list[ModelEdit] = []
     chains: list[_ChainRows] = []
     refusals: list[Refusal] = []
     clipped: list[Pair] = []
     effort = Effort(TIMES)
-    for item in plan(found.pairs, options.replaces_relu6, options.high_bias, options.bitwidth, effort):
+    for item in planned_chains(
+        found.pairs, options.replaces_relu6, options.high_bias, options.bitwidth, effort
+    ):
         if isinstance(item, Refusal):
             refusals.append(item)
         else:
@@ -125,8 +133,8 @@ def equalize(source: Path, output: Path, options: Options) -> EqualizeOutcome:
         changed=bool(edits),
         notes=tuple(plain(note) for note in (*draft.notes, *unfit)),
     )
-    outcome = replace(outcome, verdict=verdict(outcome))
-    changed = apply(draft, [edits]).draft if edits else draft
+    outcome = replace(outcome, verdict=equalization_verdict(outcome))
+    changed = apply_to_draft(draft, [edits]).draft if edits else draft
     checked: list[Checked] = []
     inputs = (view.model.graph.type_of(name) for name in view.model.graph.inputs)
     is_open = any(found is not None and found.static_shape is None for found in inputs)
@@ -150,7 +158,7 @@ def _refuse_destruction(clipped: list[Pair]) -> None:
     if found.destroyed:
         worst = found.known[0]
         name = _name(worst.pair.activation or worst.pair.first)
-        raise NotTheSame(
+        raise EqualizedDiffers(
             f"Relu in place of ReLU6 destroys the network: at {name} {worst.share:.1%} of the values lie"
             f" above the bound, and Relu keeps {worst.kept:.1f} dB of its output (predicted from batch"
             " normalization); --relu6 keep takes the other pairs, --relu6 replace-anyway does it all the same"
@@ -161,7 +169,7 @@ def _misfits(model: Model, source: Path, options: Options) -> list[str]:
     """What the dimensions given for a model do not fit in, in words."""
     shown = plain(str(source))
     found = list(misfits(model, Job(source, dimensions=options.dimensions, names=options.names), shown))
-    refusal = refused([found])
+    refusal = unknown_names([found])
     if refusal:
         raise UnknownName(refusal)
     return [item.message for item in found]
@@ -170,17 +178,17 @@ def _misfits(model: Model, source: Path, options: Options) -> list[str]:
 def _compare(source: Path, candidate: Path, options: Options, hint: str) -> Checked:
     result = verify(source, candidate, True, options.runs, options.dimensions)
     replacing = options.relu6 is Relu6.REPLACE
-    if result.verdict is Verdict.UNKNOWN:
+    if result.verdict is ComparisonResult.UNKNOWN:
         unseen = "--relu6 replace-anyway writes it unseen" if replacing else "without --verify it is written"
-        raise NotTheSame(f"the models could not be compared: {result.reason}{hint}; {unseen}")
+        raise EqualizedDiffers(f"the models could not be compared: {result.reason}{hint}; {unseen}")
     worst = max(result.outputs, key=lambda item: item.relative, default=None)
-    if result.verdict is Verdict.DIFFERENT and replacing and worst is not None:
-        raise NotTheSame(
+    if result.verdict is ComparisonResult.DIFFERENT and replacing and worst is not None:
+        raise EqualizedDiffers(
             f"with Relu in place of ReLU6 output {worst.output!r} changes by up to {worst.relative:.2g} of"
             f" its size ({result.runs} random inputs); if accuracy holds, say --relu6 replace-anyway"
         )
-    if result.verdict is Verdict.DIFFERENT and (options.keeps_function or worst is None):
-        raise NotTheSame(f"the equalized model computes something else: {result.reason}")
+    if result.verdict is ComparisonResult.DIFFERENT and (options.keeps_function or worst is None):
+        raise EqualizedDiffers(f"the equalized model computes something else: {result.reason}")
     assert worst is not None
     return Checked(result.runs, worst.relative, plain(worst.output))
 
@@ -189,7 +197,7 @@ def _compare(source: Path, candidate: Path, options: Options, hint: str) -> Chec
 class _ChainRows:
     """What is kept of a chain when its numbers are let go."""
 
-    rows: tuple[LayerRow, ...]
+    rows: tuple[ConvolutionRow, ...]
     pairs: int
     relu6: int
     absorbed: int
@@ -197,13 +205,13 @@ class _ChainRows:
     converged: bool
 
     @classmethod
-    def of(cls, number: int, chain: Chain) -> _ChainRows:
+    def of(cls, number: int, chain: EqualizedChain) -> _ChainRows:
         rows = []
         for position, layer in enumerate(chain.layers):
             before, after = chain.before[position], chain.after[position]
             link = chain.links[position] if position < len(chain.links) else None
             rows.append(
-                LayerRow(
+                ConvolutionRow(
                     number,
                     layer.conv.op_type,
                     _name(layer.conv),

@@ -16,7 +16,7 @@ from dlclint.model.draft import open_draft
 from dlclint.model.graph import Model
 from dlclint.model.types import is_float
 from dlclint.model.writing import write_model
-from dlclint.verify import Verdict, verify
+from dlclint.verify import ComparisonResult, verify
 from dlclint_schemas.record import record
 
 NATIVE = "2.0.0"
@@ -27,7 +27,7 @@ class NothingToExtract(Exception):
     """The model holds no quantization that can be taken out; the argument says so in a sentence."""
 
 
-class NotTheSame(Exception):
+class ExtractedDiffers(Exception):
     """The float model with the encodings applied computes something else; the argument says what."""
 
 
@@ -100,9 +100,9 @@ def _prove(source: Path, model: Model, lifted: Lifted) -> str:
         candidate = Path(folder) / "quantized_again.onnx"
         write_model(again, candidate)
         found = verify(source, candidate)
-    if found.verdict is Verdict.DIFFERENT:
-        raise NotTheSame(f"the float model with its encodings computes something else: {found.reason}")
-    if found.verdict is Verdict.UNKNOWN:
+    if found.verdict is ComparisonResult.DIFFERENT:
+        raise ExtractedDiffers(f"the float model with its encodings computes something else: {found.reason}")
+    if found.verdict is ComparisonResult.UNKNOWN:
         return f"not compared: {found.reason}"
     worst = max((item.relative for item in found.outputs), default=0.0)
     return (

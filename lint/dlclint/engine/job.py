@@ -69,6 +69,6 @@ class Job:
         if not self.url:
             return plain(str(self.path), 500)
         # Imported here because most files are at hand.
-        from dlclint.remote.urls import shown
+        from dlclint.remote.urls import public_address
 
-        return shown(self.url)
+        return public_address(self.url)

@@ -10,10 +10,10 @@ from dlclint.contained.deaths import Died
 from dlclint.contained.process import each
 from dlclint.contained.worker import Reply
 from dlclint.engine.cache import Cache, default_folder
-from dlclint.engine.entries import Entry, entry_of, packed, renewed, unpacked
+from dlclint.engine.entries import CacheEntry, entry_of, packed, renewed, unpacked
 from dlclint.engine.job import Job
 from dlclint.engine.results import Results
-from dlclint.engine.run import lint, outcome_of
+from dlclint.engine.run import lint_file, outcome_of
 from dlclint_schemas.record import record
 
 
@@ -61,7 +61,7 @@ def answered(asked: Asked) -> bytes | None:
     if cache is not None and (found := cache.find(job)) is not None:
         return packed(found)
     started = time.time_ns()
-    entry = entry_of(job, lint(job), started)
+    entry = entry_of(job, lint_file(job), started)
     if cache is not None:
         cache.keep(job, entry)
     return packed(entry)
@@ -70,12 +70,12 @@ def answered(asked: Asked) -> bytes | None:
 def entry_from(job: Job, reply: Reply | Died) -> bytes | None:
     """The entry that a worker answered with; of one that died, the finding that says so."""
     if isinstance(reply, Died):
-        return packed(Entry(outcome_of(job, reply), None, time.time_ns()))
+        return packed(CacheEntry(outcome_of(job, reply), None, time.time_ns()))
     found: bytes | None = reply.value()
     return found
 
 
-def here(asking: Asking, workers: int) -> Iterator[tuple[int, bytes | None]]:
+def linted_here(asking: Asking, workers: int) -> Iterator[tuple[int, bytes | None]]:
     """Number and entry of each job, linted by processes of this machine."""
     for number, reply in enumerate(each(answered, [(asked,) for asked in asking], workers)):
         yield number, entry_from(asking[number].job, reply)

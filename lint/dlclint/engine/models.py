@@ -13,9 +13,9 @@ from dlclint.diagnostic import Diagnostic, Severity, plain
 from dlclint.engine.causes import with_causes
 from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, chosen_rules
-from dlclint.engine.rules import Findings, apply_rules, crashed, finish
+from dlclint.engine.rules import Findings, apply_rules, crashed, finished_outcome
 from dlclint.engine.suppressions import carried_ignores
-from dlclint.engine.verdict import judged_for, unreadable, verdict
+from dlclint.engine.verdict import judged_for, model_verdict, unreadable
 from dlclint.model.external import files_read
 from dlclint.model.reading import Unreadable, read
 from dlclint.outcome import FileOutcome, ModelSummary
@@ -34,9 +34,9 @@ def lint_model(job: Job) -> FileOutcome:
         with step(READING):
             model = read(job.path, job.dimensions)
     except Unreadable as problem:
-        return refused(job, problem)
+        return refused_outcome(job, problem)
     except Exception as error:  # whatever a hostile file does to the parsers, the other files go on
-        return finish(job, shown, Findings(job, [crashed(READING, error, shown)]))
+        return finished_outcome(job, shown, Findings(job, [crashed(READING, error, shown)]))
     carried = carried_ignores(model, shown)
     job = replace(job, ignores=(*job.ignores, *carried.ignores))
     view = ModelView(model, job.target, job.overrides)
@@ -44,13 +44,13 @@ def lint_model(job: Job) -> FileOutcome:
         outcome = _lint_for(job, view, rules, carried.flaws)
         return _drawn(job, [view], replace(outcome, read=files_read(model)))
     # Imported here because most runs are about one chip.
-    from dlclint.engine.several import merged
+    from dlclint.engine.several import merged_outcome
 
     views = [view.aimed(one.target) for one in job.for_each()]
     outcomes = [
         _lint_for(one, aimed, rules, carried.flaws) for one, aimed in zip(job.for_each(), views, strict=True)
     ]
-    whole = merged(job, outcomes, judged_for((job.target, *job.others), view))
+    whole = merged_outcome(job, outcomes, judged_for((job.target, *job.others), view))
     return _drawn(job, views, replace(whole, read=files_read(model)))
 
 
@@ -83,19 +83,19 @@ def _lint_for(
         with step(SUMMARY):
             whole = with_causes([*found, *found.aside, *_hidden(job, view, rules, shown)], model)
             parts = _overview(job, view, _refusals(whole))
-            parts["verdict"] = verdict(view, job, whole, parts["support"])
+            parts["verdict"] = model_verdict(view, job, whole, parts["support"])
     except Exception as error:
         found.add([crashed(SUMMARY, error, shown)])
         parts = {}
-    return finish(job, shown, found, model, **parts)
+    return finished_outcome(job, shown, found, model, **parts)
 
 
-def refused(job: Job, problem: Unreadable) -> FileOutcome:
+def refused_outcome(job: Job, problem: Unreadable) -> FileOutcome:
     """The outcome of a file that cannot be read."""
     file = FileContext(job.path, problem)
     said = Findings(job, apply_rules(chosen_rules(job.select, job.ignore), Subject.FILE, file, job.shown))
     every = list(apply_rules(chosen_rules((), ()), Subject.FILE, file, job.shown))
-    return finish(job, job.shown, said, verdict=unreadable(job.target, every))
+    return finished_outcome(job, job.shown, said, verdict=unreadable(job.target, every))
 
 
 def _of_carried(job: Job, view: ModelView, shown: str) -> list[Diagnostic]:

@@ -23,7 +23,7 @@ def misfits(model: Model, job: Job, file: str) -> Iterator[Diagnostic]:
     """A finding for each name that the model does not have, and for dimensions of another rank than declared.
 
     A section that means one file must fit it. A glob, or options that go with several files, may well
-    name what only some of them have; `refused` says what is too much.
+    name what only some of them have; `unknown_names` says what is too much.
     """
     inputs = model.graph.inputs
     known_by = {"--define-symbol": _symbols(model), "--dims": (*inputs, *_symbols(model))}
@@ -77,7 +77,7 @@ def _advice(named: Named, known: Sequence[str]) -> str:
     return f"{near} {has}".lstrip()
 
 
-def refused(files: Sequence[Sequence[Diagnostic]]) -> str:
+def unknown_names(files: Sequence[Sequence[Diagnostic]]) -> str:
     """Why names of the command line cannot be followed, in one line: no file has them. "" if one has.
 
     Args:

@@ -8,16 +8,17 @@ from dataclasses import field, replace
 from dlclint.analysis.op_precision import lacking_on_htp
 from dlclint.analysis.plan.commands import check_command
 from dlclint.analysis.plan.decide import chosen_runtime, make_plan
-from dlclint.analysis.plan.model import Asked, Choice, Obstacle, Plan
-from dlclint.analysis.plan.overrides import Overrides, overrides
+from dlclint.analysis.plan.model import Choice, Obstacle, Plan, PlanRequest
+from dlclint.analysis.plan.overrides import overrides_of_plan
 from dlclint.analysis.view import ModelView
-from dlclint.chains import in_order
+from dlclint.chains import report_order
 from dlclint.diagnostic import About, Diagnostic, Severity
+from dlclint.encodings.convert import Overrides
 from dlclint.encodings.reading import read_encodings
 from dlclint.engine.causes import with_causes
 from dlclint.engine.ignores import apply_ignores
 from dlclint.engine.job import Job
-from dlclint.engine.names import misfits, refused
+from dlclint.engine.names import misfits, unknown_names
 from dlclint.engine.registry import chosen_rules
 from dlclint.engine.rules import apply_rules
 from dlclint.model.graph import Graph
@@ -40,7 +41,7 @@ class CarriesEncodings(Exception):
 
 
 @record
-class OverrideFile:
+class OverrideRequest:
     """What the override file that goes with a plan is to be: format version, and with what ranges."""
 
     version: str = "0.6.1"
@@ -58,7 +59,7 @@ class Measuring:
 
 
 def plan_model(
-    job: Job, asked: Asked, file: OverrideFile, measuring: Measuring | None = None
+    job: Job, asked: PlanRequest, file: OverrideRequest, measuring: Measuring | None = None
 ) -> tuple[Plan, Overrides | None]:
     """The plan of a model, and the override file where `asked` names one and the DLC is quantized.
 
@@ -72,7 +73,7 @@ def plan_model(
     """
     view = ModelView(read(job.path, job.dimensions), job.target, job.overrides)
     odd = list(misfits(view.model, job, job.shown))
-    if unknown := refused([odd]):
+    if unknown := unknown_names([odd]):
         raise UnknownNames(unknown)
     runtime, _ = chosen_runtime(view)
     quantize = not asked.is_float
@@ -88,7 +89,7 @@ def plan_model(
     if measuring is not None and plan.choice.quantize:
         plan, made = _measured(view, plan, asked, file, measuring, job)
     elif asked.overrides and plan.choice.quantize:
-        made = overrides(view, plan, file.version, file.estimated)
+        made = overrides_of_plan(view, plan, file.version, file.estimated)
         plan = replace(plan, notes=(*made.notes, *plan.notes))
     target = _target(view, plan.choice, asked)
     # The plan says these in its own words, and its commands give the sizes.
@@ -105,12 +106,12 @@ def plan_model(
         # Imported here because most reports draw nothing.
         from dlclint.engine.drawing import drawing
 
-        listed = in_order(with_causes(found, view.model))
+        listed = report_order(with_causes(found, view.model))
         plan = replace(plan, found=listed, drawing=drawing([aimed], found))
     return plan, made
 
 
-def _refuse_others(asked: Asked, measuring: Measuring | None) -> None:
+def _refuse_others(asked: PlanRequest, measuring: Measuring | None) -> None:
     """Stop where an override file or measured choices are asked for beside the model's own encodings.
 
     Raises:
@@ -129,7 +130,7 @@ def _refuse_others(asked: Asked, measuring: Measuring | None) -> None:
 
 
 def _measured(
-    view: ModelView, plan: Plan, asked: Asked, file: OverrideFile, measuring: Measuring, job: Job
+    view: ModelView, plan: Plan, asked: PlanRequest, file: OverrideRequest, measuring: Measuring, job: Job
 ) -> tuple[Plan, Overrides | None]:
     samples = measuring.samples(view.model.graph)
     document = None if job.overrides is None else read_encodings(job.overrides)
@@ -142,7 +143,7 @@ def _measured(
     return replace(plan, notes=(*found.notes, *plan.notes)), Overrides(found.text, found.notes)
 
 
-def _target(view: ModelView, choice: Choice, asked: Asked) -> Target:
+def _target(view: ModelView, choice: Choice, asked: PlanRequest) -> Target:
     """What `check` would be asked for to judge a choice."""
     kind = DlcKind(
         choice.quantize,

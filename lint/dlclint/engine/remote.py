@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from dlclint.engine.job import Job
-from dlclint.engine.models import refused
+from dlclint.engine.models import refused_outcome
 from dlclint.model.reading import Unreadable
 from dlclint.outcome import FileOutcome
 from dlclint.remote import urls
@@ -31,7 +31,7 @@ def lint_remote(job: Job, lint: Callable[[Job], FileOutcome]) -> FileOutcome:
                     raise image.problem
             return replace(outcome, notes=(*outcome.notes, *_notes(folder)), read=(), pins=_pins(folder))
     except RemoteError as error:
-        return refused(job, Unreadable(error.message, error.help))
+        return refused_outcome(job, Unreadable(error.message, error.help))
 
 
 def _at_hand(job: Job, folder: Folder) -> Job:
@@ -50,9 +50,9 @@ def _at_hand(job: Job, folder: Folder) -> Job:
 
 
 def _image(folder: Folder, url: str) -> Image:
-    image = folder.image(PurePosixPath(urls.name_of(url)))
+    image = folder.image(PurePosixPath(urls.file_name(url)))
     if image is None:
-        raise RemoteError(f"{urls.shown(url)} does not exist", "check the address")
+        raise RemoteError(f"{urls.public_address(url)} does not exist", "check the address")
     return image
 
 

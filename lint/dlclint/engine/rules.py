@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from dlclint.chains import in_order
+from dlclint.chains import report_order
 from dlclint.contained.deaths import Died
 from dlclint.contained.guard import Ended, step
 from dlclint.diagnostic import Diagnostic, FixNote, Location, Related, Safety, Severity, plain
@@ -31,20 +31,22 @@ _TRIED = 1000
 
 
 @record
-class Found:
+class CollectedFindings:
     """A finding as reports see it, and the fix that it carries."""
 
     shown: Diagnostic
     fix: Fix | None = None
 
 
-def run_rules(rules: Iterable[Rule], subject: Subject, context: object, file: str) -> Iterator[Found]:
+def run_rules(
+    rules: Iterable[Rule], subject: Subject, context: object, file: str
+) -> Iterator[CollectedFindings]:
     """The findings of the rules for a subject; one that crashes becomes a finding."""
     for rule in rules:
         if rule.subject is not subject:
             continue
         findings: Iterator[Finding] | None = None
-        found: list[Found] = []
+        found: list[CollectedFindings] = []
         more = True
         while more:
             found.clear()
@@ -53,10 +55,10 @@ def run_rules(rules: Iterable[Rule], subject: Subject, context: object, file: st
                 with step("rule", rule.id):
                     findings = findings or iter(rule.check(context))
                     for finding in islice(findings, _AT_ONCE):
-                        found.append(Found(diagnostic(rule, finding, file), finding.fix))
+                        found.append(CollectedFindings(diagnostic(rule, finding, file), finding.fix))
                 more = len(found) == _AT_ONCE
             except Exception as error:  # a rule's flaw must not cost the user the other rules
-                found.append(Found(crashed(rule.id, error, file)))
+                found.append(CollectedFindings(crashed(rule.id, error, file)))
             yield from found
 
 
@@ -142,7 +144,9 @@ def apply_rules(rules: Iterable[Rule], subject: Subject, context: object, file: 
             yield crashed(rule, error, file)
 
 
-def finish(job: Job, shown: str, found: Findings, model: Model | None = None, **parts: object) -> FileOutcome:
+def finished_outcome(
+    job: Job, shown: str, found: Findings, model: Model | None = None, **parts: object
+) -> FileOutcome:
     """The outcome of a file: ignores applied, causes found, and what is beyond the limit counted."""
     kept, ignored = apply_ignores(found, job.ignores, shown, found.used)
     kept = [_with_severity(job, item) for item in kept]
@@ -157,7 +161,7 @@ def finish(job: Job, shown: str, found: Findings, model: Model | None = None, **
             found.drop(item)
     parts["unlisted"] = found.unlisted()
     silenced = ignored + found.silenced
-    ordered = in_order(with_causes(listed, model))
+    ordered = report_order(with_causes(listed, model))
     return FileOutcome(shown, job.kind, job.target, ordered, silenced, **parts)  # type: ignore[arg-type]
 
 

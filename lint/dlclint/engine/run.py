@@ -46,12 +46,12 @@ def _linted(jobs: Sequence[Job], workers: int) -> Iterator[FileOutcome]:
     if not jobs:
         return
     if len(jobs) == 1 and is_guarded():
-        yield lint(jobs[0])
+        yield lint_file(jobs[0])
         return
     # Imported here because it costs as much as linting an override file.
     from dlclint.contained.process import each
 
-    replies = each(lint, [(job,) for job in jobs], workers)
+    replies = each(lint_file, [(job,) for job in jobs], workers)
     for job, reply in zip(jobs, replies, strict=True):
         yield outcome_of(job, reply)
 
@@ -60,15 +60,15 @@ def outcome_of(job: Job, reply: Reply | Died) -> FileOutcome:
     """What a worker came to; of one that died, the finding that says so."""
     # Imported here because it is needed for deaths alone.
     from dlclint.contained.deaths import Died
-    from dlclint.engine.rules import Findings, crashed, finish
+    from dlclint.engine.rules import Findings, crashed, finished_outcome
 
     if not isinstance(reply, Died):
         return reply.value()  # type: ignore[no-any-return]
     shown = job.shown
-    return finish(job, shown, Findings(job, [crashed("linting", reply, shown)]))
+    return finished_outcome(job, shown, Findings(job, [crashed("linting", reply, shown)]))
 
 
-def lint(job: Job) -> FileOutcome:
+def lint_file(job: Job) -> FileOutcome:
     """Lint one model or override file in this process, which native code may end (see `run`)."""
     with weights(job.weights), given_thresholds(dict(job.thresholds)):
         if job.url:

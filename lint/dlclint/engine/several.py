@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dlclint.chains import in_order
+from dlclint.chains import report_order
 from dlclint.diagnostic import Diagnostic, Severity
 from dlclint.engine.job import Job
-from dlclint.outcome import Answer, ChipVerdict, FileOutcome, Unlisted, Verdict
+from dlclint.outcome import Answer, ChipVerdict, FileOutcome, ModelVerdict, Unlisted
 from dlclint.target import Target
 
 _WORST = ("no", "at risk", "unknown", "yes")
@@ -16,7 +16,7 @@ _NAMED = 4
 """Chips that a message names before the rest is only counted."""
 
 
-def merged(job: Job, outcomes: Sequence[FileOutcome], judged_for: str) -> FileOutcome:
+def merged_outcome(job: Job, outcomes: Sequence[FileOutcome], judged_for: str) -> FileOutcome:
     """The outcomes of one file for each of the job's chips as one; `judged_for` names them all."""
     first = outcomes[0]
     targets = (job.target, *job.others)
@@ -54,7 +54,7 @@ def _findings(targets: Sequence[Target], outcomes: Sequence[FileOutcome]) -> tup
             message = f"{item.message} (only on {_listed(chips)})"
             item = replace(item, message=message, socs=tuple(chips))
         made += [item] * times
-    return in_order(made)
+    return report_order(made)
 
 
 def _listed(chips: Sequence[str]) -> str:
@@ -77,12 +77,12 @@ def _unlisted(outcomes: Sequence[FileOutcome]) -> tuple[Unlisted, ...]:
     return tuple(sorted(most.values(), key=lambda item: (item.severity.rank, item.rule)))
 
 
-def _verdict(outcomes: Sequence[FileOutcome], judged_for: str) -> Verdict | None:
+def _verdict(outcomes: Sequence[FileOutcome], judged_for: str) -> ModelVerdict | None:
     """The worst of the chips' answers."""
     verdicts = [outcome.verdict for outcome in outcomes if outcome.verdict is not None]
     if not verdicts:
         return None
-    return Verdict(
+    return ModelVerdict(
         judged_for,
         _worst([verdict.converts for verdict in verdicts]),
         (),

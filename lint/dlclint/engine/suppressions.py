@@ -25,14 +25,14 @@ _MOST = 1000
 
 
 @record
-class Carried:
+class ModelIgnores:
     """The ignores of a model, and a finding for each line that is none."""
 
     ignores: tuple[Ignore, ...]
     flaws: tuple[Diagnostic, ...]
 
 
-def carried_ignores(model: Model, file: str) -> Carried:
+def carried_ignores(model: Model, file: str) -> ModelIgnores:
     """What the model says of findings on itself."""
     ignores: list[Ignore] = []
     flaws: list[Diagnostic] = []
@@ -52,7 +52,7 @@ def carried_ignores(model: Model, file: str) -> Carried:
                     where=f"the metadata of {'the node' if place else 'the model'} ({KEY})",
                 )
             )
-    return Carried(tuple(dict.fromkeys(ignores)), tuple(flaws))
+    return ModelIgnores(tuple(dict.fromkeys(ignores)), tuple(flaws))
 
 
 def _values(model: Model) -> Iterator[tuple[str, tuple[str, int] | None, str]]:

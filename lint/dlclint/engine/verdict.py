@@ -15,7 +15,7 @@ from dlclint.analysis.view import ModelView
 from dlclint.chains import one_for_each_cause
 from dlclint.diagnostic import STOPS, About, Diagnostic, Safety, Severity, counted, plain
 from dlclint.engine.job import Job
-from dlclint.outcome import Answer, RuntimeAnswer, Verdict
+from dlclint.outcome import Answer, ModelVerdict, RuntimeAnswer
 from dlclint.target import Runtime, Target
 
 _CHIPS = 3
@@ -26,20 +26,22 @@ _REFUSES = (About.TARGET, About.PRESENCE, About.FORM)
 _QUANTIZED = (Runtime.DSP, Runtime.HTP, Runtime.AIP)
 
 
-def verdict(view: ModelView, job: Job, found: Sequence[Diagnostic], support: SupportMatrix | None) -> Verdict:
+def model_verdict(
+    view: ModelView, job: Job, found: Sequence[Diagnostic], support: SupportMatrix | None
+) -> ModelVerdict:
     """The verdict on a model, from all that the rules find and from the runtimes' tables."""
     converts = _converts(found)
     runs = tuple(_runs(view, found, support)) if converts.word == "yes" else ()
     accuracy = _accuracy(job.target, found)
     suggested = tuple(_next(view, job, found, converts))
-    return Verdict(judged_for((job.target,), view), converts, runs, accuracy, suggested)
+    return ModelVerdict(judged_for((job.target,), view), converts, runs, accuracy, suggested)
 
 
-def unreadable(target: Target, found: Sequence[Diagnostic]) -> Verdict:
+def unreadable(target: Target, found: Sequence[Diagnostic]) -> ModelVerdict:
     """The verdict on a file that is not a model."""
     reason = found[0].message if found else "the file cannot be read"
     answer = Answer("no", reason, found[0].rule if found else "")
-    return Verdict(judged_for((target,), None), answer, (), Answer("unknown", "there is no model"), ())
+    return ModelVerdict(judged_for((target,), None), answer, (), Answer("unknown", "there is no model"), ())
 
 
 def judged_for(targets: Sequence[Target], view: ModelView | None) -> str:

@@ -8,7 +8,7 @@ from dlclint_schemas.record import record
 
 
 @record
-class Place:
+class LogPlace:
     """A node of the model that a message means: graph path, index, name, op and first output."""
 
     graph: str
@@ -32,7 +32,7 @@ class Explained:
     text: str
     says: str
     groups: dict[str, str]
-    place: Place | None = None
+    place: LogPlace | None = None
     code: str = ""
     """What the error code of the line means, "" where it has none that is known."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from dlclint.diagnostic import plain
-from dlclint.explain.model import Explained, Place
+from dlclint.explain.model import Explained, LogPlace
 from dlclint.model.graph import Model, Node
 
 _OTHER = re.compile(r"[^A-Za-z0-9]+")
@@ -57,7 +57,7 @@ def _spelled(name: str) -> str:
     return _OTHER.sub("_", name).strip("_").lower()
 
 
-def _place(node: Node) -> Place:
-    return Place(
+def _place(node: Node) -> LogPlace:
+    return LogPlace(
         plain(node.graph.path), node.index, plain(node.name), plain(node.op_type), plain(node.outputs[0])
     )

@@ -25,7 +25,7 @@ def _patterns() -> tuple[tuple[LogMessage, re.Pattern[str]], ...]:
     return tuple((message, re.compile(message.pattern)) for message in log_messages())
 
 
-def explain(lines: Iterable[str]) -> list[Explained]:
+def explain_lines(lines: Iterable[str]) -> list[Explained]:
     """The messages of a log, causes before what follows from them, the worst first.
 
     A message that stands there several times with the same words is one, at its first line.

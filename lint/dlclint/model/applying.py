@@ -11,9 +11,9 @@ import onnx
 
 from dlclint.model.draft import Draft
 from dlclint.model.edits import (
-    Claim,
-    Edit,
+    ClaimedPlace,
     InsertBefore,
+    ModelEdit,
     PutInitializer,
     RemoveAttribute,
     RemoveInitializer,
@@ -38,7 +38,7 @@ from dlclint_schemas.record import record
 
 
 @record
-class Applied:
+class AppliedFixes:
     """A new draft, and the numbers of the fixes made in it.
 
     The others met one that was made: `met` has the number of the fix that each of them met.
@@ -49,7 +49,7 @@ class Applied:
     met: dict[int, int]
 
 
-def apply(draft: Draft, fixes: Sequence[Sequence[Edit]]) -> Applied:
+def apply_to_draft(draft: Draft, fixes: Sequence[Sequence[ModelEdit]]) -> AppliedFixes:
     """Apply fixes, found on a view of this very draft, to a copy of it.
 
     A fix whose edits would change the same thing in another way than one before it is left out.
@@ -66,19 +66,19 @@ def apply(draft: Draft, fixes: Sequence[Sequence[Edit]]) -> Applied:
         _drop_types(graph)
     if any(isinstance(edit, SetDimension) for edit in edits):
         refresh_types(result)
-    return Applied(result, tuple(made), claims.met)
+    return AppliedFixes(result, tuple(made), claims.met)
 
 
 class _Claims:
     """Who changes what."""
 
     def __init__(self) -> None:
-        self.edits: dict[Claim, tuple[int, Edit]] = {}
-        self.below: dict[Claim, int] = {}
+        self.edits: dict[ClaimedPlace, tuple[int, ModelEdit]] = {}
+        self.below: dict[ClaimedPlace, int] = {}
         """Every proper beginning of a claim, with the fix that made the claim."""
         self.met: dict[int, int] = {}
 
-    def take(self, number: int, edits: Sequence[Edit]) -> bool:
+    def take(self, number: int, edits: Sequence[ModelEdit]) -> bool:
         claimed = [(claim, edit) for edit in edits for claim in edit.claims()]
         for claim, edit in claimed:
             other = self._other(claim, edit)
@@ -91,7 +91,7 @@ class _Claims:
                 self.below.setdefault(claim[:length], number)
         return True
 
-    def _other(self, claim: Claim, edit: Edit) -> int | None:
+    def _other(self, claim: ClaimedPlace, edit: ModelEdit) -> int | None:
         taken = self.edits.get(claim)
         if taken is not None:
             return None if same(taken[1], edit) else taken[0]
@@ -104,8 +104,8 @@ class _Claims:
         return None
 
 
-def _without_repeats(edits: Iterable[Edit]) -> Iterator[Edit]:
-    by_claim: dict[Claim, Edit] = {}
+def _without_repeats(edits: Iterable[ModelEdit]) -> Iterator[ModelEdit]:
+    by_claim: dict[ClaimedPlace, ModelEdit] = {}
     for edit in edits:
         first = by_claim.setdefault(next(iter(edit.claims()), ()), edit)
         if first is edit or not same(first, edit):
@@ -124,7 +124,7 @@ class _Applier:
     def node(self, node: Node) -> onnx.NodeProto:
         return self.graph(node.graph).node[node.index]  # type: ignore[no-any-return]
 
-    def run(self, edits: list[Edit]) -> None:
+    def run(self, edits: list[ModelEdit]) -> None:
         removed: dict[tuple[Any, ...], list[int]] = {}
         replaced: dict[tuple[Any, ...], list[_Replacement]] = {}
         for edit in edits:
@@ -191,7 +191,9 @@ class _Applier:
             if value.name == edit.value:
                 value.type.tensor_type.shape.dim[edit.axis].dim_value = edit.size
 
-    def _rename_uses(self, edits: list[Edit], replaced: dict[tuple[Any, ...], list[_Replacement]]) -> None:
+    def _rename_uses(
+        self, edits: list[ModelEdit], replaced: dict[tuple[Any, ...], list[_Replacement]]
+    ) -> None:
         """Also in nodes that come with other fixes, and through several renamings in a row."""
         by_graph: dict[tuple[Any, ...], dict[str, str]] = {}
         for edit in edits:

@@ -17,7 +17,7 @@ from dlclint_schemas.record import record
 
 
 @record
-class Carried:
+class CarriedState:
     """A state that goes round: its type before the first round, and its names in the body."""
 
     initial: TensorType | None
@@ -30,7 +30,7 @@ class Entering:
     """What a body's inputs are: types that hold in every round, and what is carried from round to round."""
 
     fixed: dict[str, TensorType]
-    carried: tuple[Carried, ...]
+    carried: tuple[CarriedState, ...]
 
 
 NOTHING = Entering({}, ())
@@ -92,9 +92,9 @@ def leaving(node: Node) -> dict[str, TensorType]:
 
 def _carried(
     graph: Graph, given: Sequence[str], inside: Sequence[str], results: Sequence[str]
-) -> tuple[Carried, ...]:
+) -> tuple[CarriedState, ...]:
     named = zip(given, inside, results, strict=False)
-    return tuple(Carried(graph.type_of(name), within, result) for name, within, result in named)
+    return tuple(CarriedState(graph.type_of(name), within, result) for name, within, result in named)
 
 
 def _states(node: Node) -> int:

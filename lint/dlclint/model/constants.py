@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import onnx
 
-from dlclint.model.edits import Edit, PutInitializer, ReplaceNodes, SetInput
+from dlclint.model.edits import ModelEdit, PutInitializer, ReplaceNodes, SetInput
 from dlclint.model.graph import Graph, Node
 from dlclint.model.tensors import Array, Produced
 
@@ -25,14 +25,14 @@ def fresh_name(graph: Graph, wanted: str) -> str:
     return name
 
 
-def add_constant(graph: Graph, name: str, values: Array | Produced) -> Edit:
+def add_constant(graph: Graph, name: str, values: Array | Produced) -> ModelEdit:
     """Add a constant: an initializer, or a Constant node in a function, which has no initializers."""
     if not graph.is_function:
         return PutInitializer(graph, name, values)
     return ReplaceNodes(graph, (), (_constant_node(name, "", values),))
 
 
-def replace_constant(node: Node, position: int, values: Array | Produced) -> Iterator[Edit]:
+def replace_constant(node: Node, position: int, values: Array | Produced) -> Iterator[ModelEdit]:
     """Give a node's constant input other values.
 
     The tensor keeps its name if nothing else reads it; otherwise the node reads a new one.

@@ -16,7 +16,7 @@ from dlclint.contained.guard import Ended
 from dlclint.model.attributes import DOMAINS
 from dlclint.model.evaluation.values import Value
 from dlclint.model.graph import Graph, Model, Node
-from dlclint.model.inference import ask_node, computed_values, contradiction
+from dlclint.model.inference import ask_node, computed_values, shape_contradiction
 from dlclint.model.op_facts import VALUE_INPUTS
 from dlclint.model.operands import misfit
 from dlclint.model.types import Dim, TensorType
@@ -48,7 +48,7 @@ def contradictions(model: Model) -> tuple[Contradiction, ...]:
     Nothing is said of a node whose operands are unknown, nor of calls and bodies as such: their nodes are
     asked with what they are given.
     """
-    told = "" if model.consistent else contradiction(model.proto, model.crashes)
+    told = "" if model.consistent else shape_contradiction(model.proto, model.crashes)
     found: list[Contradiction] = []
     for graph in model.graphs():
         if graph.variants:

@@ -29,7 +29,7 @@ class Dimensions:
 
 
 @record
-class Applied:
+class DeclaredShapes:
     """What the model declared where overrides were written."""
 
     symbols: tuple[str, ...] = ()
@@ -47,11 +47,11 @@ def clear_negative(graph: onnx.GraphProto) -> None:
                     dim.ClearField("value")
 
 
-NOTHING = Applied()
+NOTHING = DeclaredShapes()
 """Where nothing was overridden."""
 
 
-def apply(dimensions: Dimensions, graph: onnx.GraphProto) -> Applied:
+def write_dimensions(dimensions: Dimensions, graph: onnx.GraphProto) -> DeclaredShapes:
     """Write the overrides into the graph's inputs."""
     if not dimensions:
         return NOTHING
@@ -83,4 +83,4 @@ def apply(dimensions: Dimensions, graph: onnx.GraphProto) -> Applied:
         if output.type.HasField("tensor_type"):
             for dim in output.type.tensor_type.shape.dim:
                 dim.ClearField("value")
-    return Applied(tuple(symbols), tuple(other_ranks))
+    return DeclaredShapes(tuple(symbols), tuple(other_ranks))

@@ -121,7 +121,7 @@ class Draft:
         crashes = Crashes()
         found = self.complaints(crashes) if check else ()
         source = self.copy().proto if dimensions else self.proto
-        applied = overrides.apply(dimensions or Dimensions(), source.graph)
+        applied = overrides.write_dimensions(dimensions or Dimensions(), source.graph)
         inferred = infer(source, crashes)
         if inferred is self.proto:
             inferred = self.copy().proto

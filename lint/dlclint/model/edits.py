@@ -18,11 +18,11 @@ from dlclint.model.graph_text import attribute_text
 from dlclint.model.tensors import Array, Produced
 from dlclint_schemas.record import record
 
-Claim = tuple[Any, ...]
+ClaimedPlace = tuple[Any, ...]
 """What an edit changes. Edits of different fixes meet if one claim is the beginning of the other."""
 
 
-def _place(node: Node) -> Claim:
+def _place(node: Node) -> ClaimedPlace:
     # As in the wire form, so that the claim of a node begins those of all that lies in its subgraphs.
     return (*node.graph.wire_path, 7 if node.graph.is_function else 1, node.index)
 
@@ -41,7 +41,7 @@ class SetDimension:
     size: int
     kind = "set-dimension"
 
-    def claims(self) -> Iterator[Claim]:
+    def claims(self) -> Iterator[ClaimedPlace]:
         yield ("value", self.value, self.axis)
 
     def words(self) -> str:
@@ -57,7 +57,7 @@ class ReplaceNodes:
     new: tuple[onnx.NodeProto, ...]
     kind = "replace-nodes"
 
-    def claims(self) -> Iterator[Claim]:
+    def claims(self) -> Iterator[ClaimedPlace]:
         yield from map(_place, self.old)
 
     def words(self) -> str:
@@ -76,7 +76,7 @@ class InsertBefore:
     new: tuple[onnx.NodeProto, ...]
     kind = "insert-before"
 
-    def claims(self) -> Iterator[Claim]:
+    def claims(self) -> Iterator[ClaimedPlace]:
         yield (*_place(self.node), "before")
 
     def words(self) -> str:
@@ -91,7 +91,7 @@ class SetAttribute:
     attribute: onnx.AttributeProto
     kind = "set-attribute"
 
-    def claims(self) -> Iterator[Claim]:
+    def claims(self) -> Iterator[ClaimedPlace]:
         yield (*_place(self.node), "attribute", self.attribute.name)
 
     def words(self) -> str:
@@ -107,7 +107,7 @@ class RemoveAttribute:
     name: str
     kind = "remove-attribute"
 
-    def claims(self) -> Iterator[Claim]:
+    def claims(self) -> Iterator[ClaimedPlace]:
         yield (*_place(self.node), "attribute", self.name)
 
     def words(self) -> str:
@@ -123,7 +123,7 @@ class SetInput:
     name: str
     kind = "set-input"
 
-    def claims(self) -> Iterator[Claim]:
+    def claims(self) -> Iterator[ClaimedPlace]:
         yield (*_place(self.node), "input", self.position)
 
     def words(self) -> str:
@@ -139,7 +139,7 @@ class SetOutput:
     name: str
     kind = "set-output"
 
-    def claims(self) -> Iterator[Claim]:
+    def claims(self) -> Iterator[ClaimedPlace]:
         yield (*_place(self.node), "output", self.position)
 
     def words(self) -> str:
@@ -154,7 +154,7 @@ class RenameNode:
     name: str
     kind = "rename-node"
 
-    def claims(self) -> Iterator[Claim]:
+    def claims(self) -> Iterator[ClaimedPlace]:
         yield (*_place(self.node), "name")
 
     def words(self) -> str:
@@ -170,7 +170,7 @@ class ReplaceUses:
     new: str
     kind = "replace-uses"
 
-    def claims(self) -> Iterator[Claim]:
+    def claims(self) -> Iterator[ClaimedPlace]:
         yield (*self.graph.wire_path, "uses", self.old)
 
     def words(self) -> str:
@@ -186,7 +186,7 @@ class PutInitializer:
     values: Produced | Array
     kind = "put-initializer"
 
-    def claims(self) -> Iterator[Claim]:
+    def claims(self) -> Iterator[ClaimedPlace]:
         yield (*self.graph.wire_path, "initializer", self.name)
 
     def words(self) -> str:
@@ -204,7 +204,7 @@ class RemoveInitializer:
     position: int
     kind = "remove-initializer"
 
-    def claims(self) -> Iterator[Claim]:
+    def claims(self) -> Iterator[ClaimedPlace]:
         yield (*self.graph.wire_path, "initializer", self.name, self.position)
 
     def words(self) -> str:
@@ -219,7 +219,7 @@ class RemoveInput:
     name: str
     kind = "remove-input"
 
-    def claims(self) -> Iterator[Claim]:
+    def claims(self) -> Iterator[ClaimedPlace]:
         yield (*self.graph.wire_path, "input", self.name)
 
     def words(self) -> str:
@@ -233,7 +233,7 @@ class RemoveOutput:
     name: str
     kind = "remove-output"
 
-    def claims(self) -> Iterator[Claim]:
+    def claims(self) -> Iterator[ClaimedPlace]:
         yield ("output", self.name)
 
     def words(self) -> str:
@@ -247,7 +247,7 @@ class SortNodes:
     graph: Graph
     kind = "sort-nodes"
 
-    def claims(self) -> Iterator[Claim]:
+    def claims(self) -> Iterator[ClaimedPlace]:
         yield (*self.graph.wire_path, "order")
 
     def words(self) -> str:
@@ -262,14 +262,14 @@ class SetOpset:
     version: int
     kind = "set-opset"
 
-    def claims(self) -> Iterator[Claim]:
+    def claims(self) -> Iterator[ClaimedPlace]:
         yield ()
 
     def words(self) -> str:
         return f"import {self.domain or 'ai.onnx'} {self.version}"
 
 
-Edit = (
+ModelEdit = (
     SetDimension
     | ReplaceNodes
     | InsertBefore
@@ -288,14 +288,14 @@ Edit = (
 )
 
 
-def same(one: Edit, other: Edit) -> bool:
+def same(one: ModelEdit, other: ModelEdit) -> bool:
     """Whether two edits come to the same, so that two fixes may share them."""
     if isinstance(one, PutInitializer) and isinstance(other, PutInitializer):
         return (one.graph, one.name) == (other.graph, other.name) and one.values is other.values
     return type(one) is type(other) and one == other
 
 
-def as_json(edit: Edit) -> dict[str, Any]:
+def as_json(edit: ModelEdit) -> dict[str, Any]:
     """An edit as plain data: its kind, what it says in words, and its fields."""
     shown: dict[str, Any] = {"kind": edit.kind, "text": plain(edit.words(), 400)}
     for item in fields(edit):

@@ -41,13 +41,13 @@ class ExternalDataSize(Exception):
 
 
 FLAWS = (ExternalDataMissing, ExternalDataEscapes, ExternalDataSize)
-"""All that `resolve` raises."""
+"""All that `resolve_location` raises."""
 _NUMBER = re.compile("[0-9]{1,19}")
 """What ONNX Runtime reads (parse_string.h): ASCII digits, no sign, no spaces, up to 63 bits."""
 _LARGEST = (1 << 63) - 1
 
 
-def resolve(tensor: onnx.TensorProto, folder: Path) -> ExternalData:
+def resolve_location(tensor: onnx.TensorProto, folder: Path) -> ExternalData:
     """Resolve a tensor's external location, never leaving `folder`.
 
     The size is that of the tensor, whatever length the file declares.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from dlclint.model.attributes import DOMAINS, default_of, mistaken_type, schema_of, type_name, value_of
-from dlclint.model.dimensions import NOTHING, Applied
+from dlclint.model.dimensions import NOTHING, DeclaredShapes
 from dlclint.model.native import Crashes
 from dlclint.model.op_facts import OFFICIAL_DOMAINS
 from dlclint.model.protos import (
@@ -402,7 +402,7 @@ class Model:
         """Native calls that did not survive the model."""
         self.refined: set[str] = set()
         """Tensors of which more is known than onnx's inference of the whole model tells."""
-        self.overridden: Applied = NOTHING
+        self.overridden: DeclaredShapes = NOTHING
         """What the inputs declared where dimension overrides were written."""
         self.opsets: dict[str, int] = _imports(proto.opset_import)
         self.functions: tuple[Graph, ...] = tuple(

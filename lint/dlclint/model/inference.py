@@ -21,13 +21,13 @@ from dlclint.model.evaluation.values import Value
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.native import INFERENCE, Crashes
 from dlclint.model.op_facts import SHAPE_INPUT, VALUE_INPUTS, WITH_BODIES, is_qdq
-from dlclint.model.ordering import in_order, protos_in_order
+from dlclint.model.ordering import protos_in_order, topological_order
 from dlclint.model.propagation import stays_small
 from dlclint.model.protos import subgraphs
 from dlclint.model.types import Dim, TensorType, is_complete, joined, merged, tensor_type
 
 if TYPE_CHECKING:
-    from dlclint.model.bodies import Carried
+    from dlclint.model.bodies import CarriedState
     from dlclint.model.functions import FunctionTypes
 
 _STANDS_IN = {
@@ -71,7 +71,7 @@ def infer(proto: onnx.ModelProto, crashes: Crashes) -> onnx.ModelProto:
         return proto
 
 
-def contradiction(proto: onnx.ModelProto, crashes: Crashes | None = None) -> str | None:
+def shape_contradiction(proto: onnx.ModelProto, crashes: Crashes | None = None) -> str | None:
     """What strict inference says against the structure, in one line, or "". None: it could not be asked."""
     try:
         if (proto.functions and _expands_too_far(proto)) or _has_too_many_bodies(proto.graph):
@@ -175,7 +175,7 @@ class _Refinement:
         """Whether onnx's inference was left out, so that every node is inferred here."""
 
     def graph(self, graph: Graph) -> None:
-        for node in in_order(graph):
+        for node in topological_order(graph):
             if node.subgraphs:
                 self._bodies(node)
             for output in node.outputs:
@@ -302,7 +302,7 @@ def _of_branches(node: Node) -> dict[str, TensorType]:
     return found
 
 
-def _kept(body: Graph, state: Carried, assumed: TensorType) -> TensorType | None:
+def _kept(body: Graph, state: CarriedState, assumed: TensorType) -> TensorType | None:
     """What is left of an assumption about a state once the body has run: what came back the same."""
     before, after = body.type_of(state.inside), body.type_of(state.result)
     if before is None or after is None or before.shape is None or after.shape is None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dlclint.model.graph import Graph, Node
 
 
-def in_order(graph: Graph) -> Sequence[Node]:
+def topological_order(graph: Graph) -> Sequence[Node]:
     """The nodes of a graph in topological order; as they are where they lie so, or end in a cycle."""
     places = _order([(_read_by(node), node.outputs) for node in graph.nodes])
     return graph.nodes if places is None else [graph.nodes[place] for place in places]

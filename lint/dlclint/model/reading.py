@@ -62,7 +62,7 @@ def read(path: Path, dimensions: Dimensions | None = None) -> Model:
     crashes = Crashes()
     found = complaints(proto, _tensors_to_empty(proto, payloads), crashes)
     overrides.clear_negative(proto.graph)
-    applied = overrides.apply(dimensions or Dimensions(), proto.graph)
+    applied = overrides.write_dimensions(dimensions or Dimensions(), proto.graph)
     inferred = infer_strictly(proto, crashes)
     consistent = inferred is not None
     if inferred is None:
@@ -157,7 +157,7 @@ def _parse_binary(
         raise Unreadable(
             f"the structure without weights exceeds {wire.MAX_STRUCTURE >> 20} MiB", again
         ) from None
-    except (wire.Malformed, DecodeError) as error:
+    except (wire.MalformedMessage, DecodeError) as error:
         looks = "text" if _is_text(head) else "binary data other than protobuf"
         raise Unreadable(f"the file is {looks}, not an ONNX model ({error})", again) from None
 

@@ -47,7 +47,7 @@ def _named(path: Path) -> set[Path]:
         return set()
     proto, _, _ = parse(path)
     return {
-        external.resolve(tensor, path.parent).file
+        external.resolve_location(tensor, path.parent).file
         for _, tensor in tensors(proto)
         if tensor.data_location == tensor.EXTERNAL
     }

@@ -99,7 +99,7 @@ class Tensor:
         """
         if self.is_external:
             try:
-                place = external.resolve(self.proto, self.file.parent)
+                place = external.resolve_location(self.proto, self.file.parent)
             except external.FLAWS as error:
                 raise Unavailable(str(error)) from None
             found = (place.file, place.offset, place.size)

@@ -29,7 +29,7 @@ class Inline:
     size: int
 
 
-Piece = bytes | int
+WovenPiece = bytes | int
 """Bytes as they are, or the number of the payload that goes here."""
 
 
@@ -50,7 +50,7 @@ def referred(tensor: onnx.TensorProto) -> int | None:
     return None
 
 
-def weave(structure: bytes, where: Callable[[int], Inline | bytes]) -> Iterator[Piece]:
+def weave(structure: bytes, where: Callable[[int], Inline | bytes]) -> Iterator[WovenPiece]:
     """The bytes of the model, cut where payloads go.
 
     Args:
@@ -68,7 +68,7 @@ def weave(structure: bytes, where: Callable[[int], Inline | bytes]) -> Iterator[
     yield from _joined(pieces)
 
 
-def _joined(pieces: list[Piece]) -> Iterator[Piece]:
+def _joined(pieces: list[WovenPiece]) -> Iterator[WovenPiece]:
     run: list[bytes] = []
     for piece in pieces:
         if isinstance(piece, bytes):
@@ -118,9 +118,9 @@ class _Weaver:
                 position += 4 if kind == 5 else 8
             yield tag >> 3, at, body, position
 
-    def message(self, start: int, end: int, kind: int) -> tuple[int, list[Piece]]:
+    def message(self, start: int, end: int, kind: int) -> tuple[int, list[WovenPiece]]:
         """Size and pieces of the message whose body lies from `start` to `end`."""
-        size, pieces, run = 0, list[Piece](), start
+        size, pieces, run = 0, list[WovenPiece](), start
         known = wire.FIELDS[kind]
         for number, at, body, stop in self.fields(start, end):
             if body < 0 or not self.holds_mark(body, stop):
@@ -140,14 +140,14 @@ class _Weaver:
     def _is_reference(self, body: int, stop: int) -> bool:
         return self.data.startswith(_MARK, body, stop)
 
-    def tensor(self, start: int, end: int, body: int, stop: int) -> tuple[int, list[Piece]]:
+    def tensor(self, start: int, end: int, body: int, stop: int) -> tuple[int, list[WovenPiece]]:
         """A TensorProto: its reference goes, its payload comes in the order of the field numbers."""
         entry = onnx.StringStringEntryProto.FromString(self.data[body:stop])
         number = int(entry.value)
         target = self.where(number)
         field = target.field if isinstance(target, Inline) else TensorField.EXTERNAL_DATA
-        before: list[Piece] = []
-        after: list[Piece] = []
+        before: list[WovenPiece] = []
+        after: list[WovenPiece] = []
         for kind, at, inner, until in self.fields(start, end):
             if kind == TensorField.EXTERNAL_DATA and inner == body:
                 continue

@@ -75,11 +75,11 @@ _FIXED_SIZE_DATA = frozenset({TensorField.FLOAT_DATA, TensorField.DOUBLE_DATA})
 """Data whose values stand apart, each of a fixed size, when written unpacked."""
 
 
-class Malformed(Exception):
+class MalformedMessage(Exception):
     """The bytes are not a protobuf message; the argument says where and why."""
 
 
-class Truncated(Malformed):
+class Truncated(MalformedMessage):
     """A declared length reaches beyond the end of the file."""
 
 
@@ -140,7 +140,7 @@ class _Walker:
                 return value, position
             shift += 7
             if shift > 63:
-                raise Malformed(f"a number at byte {position} is longer than protobuf allows")
+                raise MalformedMessage(f"a number at byte {position} is longer than protobuf allows")
         raise Truncated(f"the data ends inside a number at byte {position}")
 
     def keep(self, start: int, end: int, pieces: list[bytes]) -> None:
@@ -204,9 +204,9 @@ class _Walker:
             elif wire == 3 or wire == 4:
                 raise Unusual(f"field {field} at byte {at} is a protobuf group")
             else:
-                raise Malformed(f"byte {at} starts no protobuf field (wire type {wire})")
+                raise MalformedMessage(f"byte {at} starts no protobuf field (wire type {wire})")
             if field == 0:
-                raise Malformed(f"byte {at} starts a field numbered 0")
+                raise MalformedMessage(f"byte {at} starts a field numbered 0")
         if position > end:
             raise Truncated(f"the data ends inside a field at byte {end}")
         self.keep(run, end, pieces)

@@ -22,7 +22,7 @@ from dlclint.model.draft import Draft, tensors
 from dlclint.model.protos import TensorField
 from dlclint.model.tensors import Produced, Unavailable
 from dlclint.model.text import restored
-from dlclint.model.weaving import Inline, Piece, external_fields, refer, referred, weave
+from dlclint.model.weaving import Inline, WovenPiece, external_fields, refer, referred, weave
 from dlclint.model.wire import KEEP, Payload
 from dlclint.writing import Temporary
 from dlclint_schemas.record import record
@@ -118,7 +118,7 @@ def _refuse_data_of(draft: Draft, path: Path) -> None:
     for _, tensor in tensors(draft.proto):
         if tensor.data_location == tensor.EXTERNAL:
             try:
-                place = external.resolve(tensor, draft.path.parent)
+                place = external.resolve_location(tensor, draft.path.parent)
             except external.FLAWS:
                 continue
             if place.file.samefile(path):
@@ -198,7 +198,7 @@ class _Plan:
 
     def _copy_external(self, tensor: onnx.TensorProto) -> None:
         try:
-            place = external.resolve(tensor, self.draft.path.parent)
+            place = external.resolve_location(tensor, self.draft.path.parent)
         except external.FLAWS as error:
             raise CannotWrite(f"external data of {tensor.name!r} cannot be copied: {error}") from None
         file = self._file()
@@ -319,7 +319,7 @@ class _Sink:
     def seek(self, offset: int) -> None:
         os.lseek(self.handle, offset, os.SEEK_SET)
 
-    def take(self, piece: Piece, draft: Draft, source: _Source) -> None:
+    def take(self, piece: WovenPiece, draft: Draft, source: _Source) -> None:
         if isinstance(piece, bytes):
             self.write(memoryview(piece))
         else:

@@ -13,8 +13,17 @@ import fsspec
 
 from dlclint.remote import urls
 from dlclint.remote.errors import Changed, NotThere, RemoteError
-from dlclint.remote.multipart import Malformed, parts_of
-from dlclint.remote.reader import AT_ONCE, LARGEST, LARGEST_WHOLE, REQUEST, SLOWEST, Sink, Traffic, pieces
+from dlclint.remote.multipart import MalformedBody, parts_of
+from dlclint.remote.reader import (
+    AT_ONCE,
+    LARGEST,
+    LARGEST_WHOLE,
+    REQUEST,
+    SLOWEST,
+    Sink,
+    Traffic,
+    byte_ranges,
+)
 
 _PER_REQUEST = 48
 """Ranges of one request: their header stays below 2 KiB, and servers limit how many they answer."""
@@ -47,7 +56,7 @@ class HttpReader:
         self.note = ""
         self.size = 0
         self._url = self._current = url
-        self._shown = urls.shown(url)
+        self._shown = urls.public_address(url)
         self._seconds = seconds
         self._pin: tuple[str, str] | None = None
         self._by_ranges = True
@@ -120,7 +129,7 @@ class HttpReader:
         """Ranges by request: small ones together, large ones in pieces."""
         small = [one for one in ranges if one[1] - one[0] <= _SMALL]
         lots: list[Ranges] = [
-            [piece] for start, end in ranges if end - start > _SMALL for piece in pieces(start, end)
+            [piece] for start, end in ranges if end - start > _SMALL for piece in byte_ranges(start, end)
         ]
         size = 1 if self._several is False else _PER_REQUEST
         return [small[at : at + size] for at in range(0, len(small), size)] + lots
@@ -151,7 +160,7 @@ class HttpReader:
                 body = await self._body(answer, limit, exact=False)
                 try:
                     parts = list(parts_of(body, str(answer.headers.get("Content-Type", ""))))
-                except Malformed as problem:
+                except MalformedBody as problem:
                     self._several = False
                     if len(body) >= limit:
                         return list(lot)

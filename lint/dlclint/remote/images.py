@@ -140,7 +140,7 @@ class Folder:
                 from dlclint.remote.opening import opened
 
                 try:
-                    reader = opened(urls.beside(self.url, relative), head)
+                    reader = opened(urls.address_beside(self.url, relative), head)
                     self.images[path] = Image(reader, path)
                 except NotThere:
                     self.images[path] = None

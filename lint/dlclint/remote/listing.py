@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from dlclint.remote import urls
 from dlclint.remote.errors import RemoteError
 from dlclint.remote.images import HEAD
-from dlclint.remote.opening import not_installed, opened, prepare, seconds
+from dlclint.remote.opening import not_installed, open_ahead, opened, seconds
 
 DEPTH = 8
 """Folders in folders that are searched."""
@@ -18,7 +18,7 @@ _LOOK = 5.0
 """Seconds that the look for a file beside a model may take."""
 
 
-def listed(url: str, suffixes: Iterable[str]) -> list[str]:
+def files_at(url: str, suffixes: Iterable[str]) -> list[str]:
     """The files that an address names, in order; those of a folder by their endings.
 
     Raises:
@@ -38,9 +38,9 @@ def listed(url: str, suffixes: Iterable[str]) -> list[str]:
         files, path = files_of(url)
         limit = seconds() * 10  # a listing is many requests
         if is_pattern:
-            found = attempted(urls.shown(url), limit, files, "glob", path)
+            found = attempted(urls.public_address(url), limit, files, "glob", path)
         else:
-            found = attempted(urls.shown(url), limit, files, "find", path, DEPTH)
+            found = attempted(urls.public_address(url), limit, files, "find", path, DEPTH)
     except ImportError as error:
         raise not_installed(scheme, error) from None
     endings = tuple(suffixes)
@@ -52,7 +52,8 @@ def listed(url: str, suffixes: Iterable[str]) -> list[str]:
     )
     if not within:
         raise RemoteError(
-            f"{urls.shown(url)}: no model is there", "check the address; that of a folder ends with /"
+            f"{urls.public_address(url)}: no model is there",
+            "check the address; that of a folder ends with /",
         )
     return within
 
@@ -81,5 +82,5 @@ def there(addresses: Iterable[str], first: str = "") -> set[str]:
         return set()
     with ThreadPoolExecutor(min(_PROBES, len(every)) + bool(first)) as threads:
         if first:
-            threads.submit(prepare, first, HEAD)
+            threads.submit(open_ahead, first, HEAD)
         return {url for url, found in zip(every, threads.map(look, every), strict=True) if found}

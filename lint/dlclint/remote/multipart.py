@@ -11,7 +11,7 @@ _RANGE = re.compile(
 )
 
 
-class Malformed(Exception):
+class MalformedBody(Exception):
     """The body is not what its type says; the argument says why."""
 
 
@@ -25,7 +25,7 @@ def parts_of(body: bytes, content_type: str) -> Iterator[tuple[int, bytes]]:
     header["Content-Type"] = content_type
     boundary = header.get_param("boundary")
     if not isinstance(boundary, str) or not boundary:
-        raise Malformed("the answer has several parts and no boundary between them")
+        raise MalformedBody("the answer has several parts and no boundary between them")
     mark = b"--" + boundary.encode("latin-1", "replace")
     position = body.find(mark)
     while position >= 0:
@@ -35,11 +35,11 @@ def parts_of(body: bytes, content_type: str) -> Iterator[tuple[int, bytes]]:
         end = body.find(b"\r\n\r\n", position)
         match = _RANGE.search(body, position, end) if end >= 0 else None
         if match is None:
-            raise Malformed("a part of the answer does not say which bytes it is")
+            raise MalformedBody("a part of the answer does not say which bytes it is")
         start, size = int(match[1]), int(match[2]) + 1 - int(match[1])
         data = body[end + 4 : end + 4 + size]
         if size <= 0 or len(data) < size:
-            raise Malformed("the answer ends inside a part")
+            raise MalformedBody("the answer ends inside a part")
         yield start, data
         position = body.find(mark, end + 4 + size)
-    raise Malformed("the answer ends before its last part")
+    raise MalformedBody("the answer ends before its last part")

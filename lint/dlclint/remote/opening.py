@@ -34,7 +34,7 @@ _ready: dict[str, tuple[int, Reader]] = {}
 """Files that were opened before they were asked for, with the process that did."""
 
 
-def prepare(url: str, head: int) -> None:
+def open_ahead(url: str, head: int) -> None:
     """Open a file for the next `opened` in this process; what stops it is told there."""
     try:
         _ready[url] = (os.getpid(), opened(url, head))
@@ -71,7 +71,7 @@ def opened(url: str, head: int, limit: float | None = None) -> Reader:
 def is_pinned(url: str, relative: str, mark: str) -> bool:
     """Whether a file beside another is as it was: its reader's `mark`, or not there where that is ""."""
     try:
-        reader = opened(urls.beside(url, PurePosixPath(relative)), 1)
+        reader = opened(urls.address_beside(url, PurePosixPath(relative)), 1)
     except NotThere:
         return not mark
     except RemoteError:

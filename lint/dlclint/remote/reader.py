@@ -65,6 +65,6 @@ class Reader(Protocol):
         """Let go of the file."""
 
 
-def pieces(start: int, end: int) -> list[tuple[int, int]]:
+def byte_ranges(start: int, end: int) -> list[tuple[int, int]]:
     """A range in parts of at most `PIECE` bytes."""
     return [(at, min(at + PIECE, end)) for at in range(start, end, PIECE)]

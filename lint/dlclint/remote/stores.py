@@ -12,7 +12,7 @@ from fsspec.core import url_to_fs
 
 from dlclint.remote import urls
 from dlclint.remote.errors import Changed, NotThere, RemoteError
-from dlclint.remote.reader import AT_ONCE, LARGEST, REQUEST, SLOWEST, Sink, Traffic, pieces
+from dlclint.remote.reader import AT_ONCE, LARGEST, REQUEST, SLOWEST, Sink, Traffic, byte_ranges
 
 _PINS = ("ETag", "etag", "VersionId", "version_id", "generation", "blob_id", "oid", "last_modified", "mtime")
 """By which of their words the file systems tell one version of a file from the next."""
@@ -24,7 +24,7 @@ class StoreReader:
     def __init__(self, url: str, head: int, seconds: float) -> None:
         self.traffic = Traffic()
         self.note = ""
-        self._shown = urls.shown(url)
+        self._shown = urls.public_address(url)
         self._seconds = seconds
         self._files, self._path = files_of(url)
         info = self._info()
@@ -50,7 +50,7 @@ class StoreReader:
 
     def read(self, ranges: Sequence[tuple[int, int]], sink: Sink) -> None:
         """See `Reader.read`."""
-        every = [piece for start, end in ranges for piece in pieces(start, end)]
+        every = [piece for start, end in ranges for piece in byte_ranges(start, end)]
         for at in range(0, len(every), AT_ONCE):
             lot = every[at : at + AT_ONCE]
             for (start, end), data in zip(lot, self._read_lot(lot), strict=True):
@@ -109,7 +109,9 @@ def files_of(url: str) -> tuple[Any, str]:
     except ImportError:
         raise
     except Exception as error:  # each file system has errors of its own, some with credentials in them
-        raise RemoteError(f"{urls.shown(url)}: {type(error).__name__} when its store was opened") from None
+        raise RemoteError(
+            f"{urls.public_address(url)}: {type(error).__name__} when its store was opened"
+        ) from None
     return files, str(path)
 
 

@@ -21,7 +21,7 @@ def scheme_of(text: str) -> str:
     return match[1].lower() if match else ""
 
 
-def shown(url: str) -> str:
+def public_address(url: str) -> str:
     """An address without user, password and query, which may hold credentials."""
     parts = urlsplit(url) if scheme_of(url) in HTTP else None
     if parts is None:
@@ -32,15 +32,15 @@ def shown(url: str) -> str:
 
 def path_of(url: str) -> PurePosixPath:
     """Host and path of an address, by which sections of a configuration and file names are told."""
-    return PurePosixPath(shown(url).partition("://")[2])
+    return PurePosixPath(public_address(url).partition("://")[2])
 
 
-def name_of(url: str) -> str:
+def file_name(url: str) -> str:
     """The file's own name."""
     return path_of(url).name
 
 
-def beside(url: str, relative: PurePosixPath) -> str:
+def address_beside(url: str, relative: PurePosixPath) -> str:
     """The address of a file by its path relative to the folder of another; it keeps host and query.
 
     `relative` neither is absolute nor climbs, as `dlclint.model.external` makes sure.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from dlclint.outcome import ChipVerdict, FileOutcome, Verdict
+from dlclint.outcome import ChipVerdict, FileOutcome, ModelVerdict
 from dlclint.report.counts import severity_counts
 
 HEAD = ("chip", "Hexagon", "converts", "runs", "accuracy", "findings")
@@ -24,7 +24,7 @@ def _row(chip: ChipVerdict) -> tuple[str, ...]:
     return (str(soc), hexagon, *answers, severity_counts(chip.counts))
 
 
-def _runs(verdict: Verdict) -> str:
+def _runs(verdict: ModelVerdict) -> str:
     """Such as `htp whole; gpu 3 subnets, 2 nodes elsewhere`."""
     if not verdict.runs:
         return "unknown" if verdict.converts.word == "no" else "on none of the runtimes"

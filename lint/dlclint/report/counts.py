@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from dlclint.chains import Chain
+from dlclint.chains import FindingChain
 from dlclint.diagnostic import Safety, Severity, counted
 from dlclint.outcome import Outcome, Unlisted
 
@@ -36,7 +36,7 @@ def by_severity(outcome: Outcome) -> dict[str, int]:
     return {severity.value: counts[severity] for severity in Severity}
 
 
-def following_line(chain: Chain) -> str:
+def following_line(chain: FindingChain) -> str:
     """How many findings follow from those of a rule, such as `44 findings follow from it`."""
     count, cause = chain.consequences, "these" if len(chain.findings) > 1 else "it"
     return f"{counted(count, 'finding')} {'follows' if count == 1 else 'follow'} from {cause}"

@@ -73,7 +73,7 @@ def times(item: Obstacle) -> str:
     return f" x{item.times}" if item.times > 1 else ""
 
 
-def commands(plan: Plan, title: str) -> str:
+def plan_commands(plan: Plan, title: str) -> str:
     return f"{title} commands" + (", once the errors are fixed" if plan.fails else "")
 
 

@@ -37,10 +37,10 @@ def pieces(command: str, form: str, outcome: object, stream: TextIO | None) -> I
     """
     if form not in FORMATS[command]:
         raise ValueError(f"{command} has no format {form}")
-    made: str | Iterable[str] = load(command, form).render(outcome, stream)
+    made: str | Iterable[str] = load_renderer(command, form).render(outcome, stream)
     return (made,) if isinstance(made, str) else made
 
 
-def load(command: str, form: str) -> Any:
+def load_renderer(command: str, form: str) -> Any:
     """The module that renders a format of `FORMATS`; each needs what the others do not."""
     return import_module(f"dlclint.report.{form}.{command}")

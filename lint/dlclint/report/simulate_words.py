@@ -16,7 +16,7 @@ WORST = 10
 """Layers that are shown to people; programs get all."""
 
 
-def decibels(value: float) -> str:
+def sqnr_text(value: float) -> str:
     """An SQNR in dB; what nothing is left of, and what nothing differs in, in words."""
     if value == math.inf:
         return "exact"
@@ -25,7 +25,7 @@ def decibels(value: float) -> str:
 
 def with_unit(value: float) -> str:
     """An SQNR with its unit, where it is a number."""
-    return f"{decibels(value)} dB" if math.isfinite(value) else decibels(value)
+    return f"{sqnr_text(value)} dB" if math.isfinite(value) else sqnr_text(value)
 
 
 def headline(engine: EngineResult) -> str:

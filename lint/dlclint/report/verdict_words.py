@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from dlclint.diagnostic import plain
-from dlclint.outcome import FileOutcome, RuntimeAnswer, Verdict
+from dlclint.outcome import FileOutcome, ModelVerdict, RuntimeAnswer
 
 _NEXT = 100
 """Characters of a help that stands for the next step."""
@@ -24,7 +24,7 @@ def verdict_lines(file: FileOutcome) -> list[str]:
     return _lines(file.verdict)
 
 
-def _lines(verdict: Verdict | None) -> list[str]:
+def _lines(verdict: ModelVerdict | None) -> list[str]:
     if verdict is None:
         return []
     if verdict.converts.word != "yes":

@@ -22,7 +22,7 @@ class ZooTable:
     rows: tuple[tuple[str, ...], ...]
 
 
-def headline(zoo: Zoo) -> str:
+def zoo_headline(zoo: Zoo) -> str:
     """What all models come to, in a line."""
     unknown = f", of {zoo.unknown} nothing is known" if zoo.unknown else ""
     return f"{counted(zoo.models, 'model')}: {zoo.converts} convert, {zoo.stopped} do not{unknown}"

@@ -224,7 +224,7 @@ def _is_wanted(action: types.CodeAction, wanted: Sequence[types.CodeActionKind |
     )
 
 
-def serve(_: argparse.Namespace) -> int:
+def serve_editor(_: argparse.Namespace) -> int:
     """Speak the protocol on standard input and output until the client ends it."""
     server = create()  # first, so that its workers do not hold the client's streams open
     # Whatever else writes to standard output, native code included, must not stand between the messages.

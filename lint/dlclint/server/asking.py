@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from lsprotocol import types
 
 from dlclint.engine.job import Job
-from dlclint.server.overrides import OverrideFile, Views
+from dlclint.server.overrides import OpenOverrides, Views
 
 
 class Opened(NamedTuple):
@@ -30,12 +30,12 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
 }
 """By name, because a function goes to a worker by its name."""
 _views = Views()
-_files: dict[str, tuple[Opened, OverrideFile]] = {}
+_files: dict[str, tuple[Opened, OpenOverrides]] = {}
 _KEPT = 20
 """Files whose analysis is kept; an editor seldom has more open."""
 
 
-def _offset(file: OverrideFile, position: types.Position) -> int:
+def _offset(file: OpenOverrides, position: types.Position) -> int:
     return file.positions.offset(position)
 
 
@@ -45,6 +45,6 @@ def answer(question: str, opened: Opened, *arguments: Any) -> Any:
         _files.clear()
     known = _files.get(opened.uri)
     if known is None or known[0] != opened:
-        file = OverrideFile(opened.job, opened.text, opened.uri, _views, opened.units)
+        file = OpenOverrides(opened.job, opened.text, opened.uri, _views, opened.units)
         known = _files[opened.uri] = (opened, file)
     return QUESTIONS[question](known[1], *arguments)

@@ -27,7 +27,7 @@ from dlclint.engine.registry import all_rules, suggest
 from dlclint.own_rules import OWN_DOCS
 from dlclint.server.positions import Positions
 from dlclint.server.wording import SOURCE
-from dlclint.socs import UnknownSoc, resolve
+from dlclint.socs import UnknownSoc, resolve_soc
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -203,7 +203,7 @@ def _misnamed(table: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         given = section.get("soc", ())
         for name in filter(None, (given,) if isinstance(given, str) else given):
             try:
-                resolve(name)
+                resolve_soc(name)
             except UnknownSoc as problem:
                 near = f"; did you mean {' or '.join(problem.candidates)}?" if problem.candidates else ""
                 yield ("models", index, "soc"), f"{plain(name)}: {problem}{near}"

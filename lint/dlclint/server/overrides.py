@@ -22,14 +22,14 @@ from lsprotocol.types import (
 from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import Safety, plain
 from dlclint.encodings.document import EncodingsDocument
-from dlclint.encodings.edits import apply, splices
+from dlclint.encodings.edits import apply_to_document, splices
 from dlclint.encodings.reading import read_bytes
 from dlclint.encodings.show import rows, spelled
 from dlclint.engine.encodings import context_of, view_of
 from dlclint.engine.ignores import apply_ignores
 from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, chosen_rules
-from dlclint.engine.rules import Found, run_rules
+from dlclint.engine.rules import CollectedFindings, run_rules
 from dlclint.fix import Fix
 from dlclint.model.graph import Graph, Node
 from dlclint.rule import Subject
@@ -72,7 +72,7 @@ class Views:
         return known.view
 
 
-class OverrideFile:
+class OpenOverrides:
     """An override file as it is in the editor, with its model where one lies beside it."""
 
     def __init__(self, job: Job, text: str, uri: str, views: Views, units: str) -> None:
@@ -83,7 +83,7 @@ class OverrideFile:
         self.document: EncodingsDocument = read_bytes(text.encode("utf-8", "surrogatepass"), job.path)
 
     @cached_property
-    def found(self) -> list[Found]:
+    def found(self) -> list[CollectedFindings]:
         """What the rules find, without what the configuration ignores."""
         rules = chosen_rules(self.job.select, self.job.ignore, (ENCODINGS_GROUP,))
         context = context_of(self.job, self.document, self.view, LIMIT)
@@ -97,7 +97,7 @@ class OverrideFile:
         """One for each finding, at the word or number that it is about."""
         return [as_diagnostic(item.shown, self._range(item)) for item in self.found]
 
-    def _range(self, found: Found) -> Range:
+    def _range(self, found: CollectedFindings) -> Range:
         place = found.shown.location
         if place.line is None:
             return self.positions.token(0)
@@ -126,7 +126,7 @@ class OverrideFile:
     def _edit(self, fixes: list[Fix]) -> WorkspaceEdit | None:
         """The edits of fixes that can be made together; None where none can."""
         wanted = [fix.make() for fix in fixes]
-        _, made = apply(self.document, wanted)
+        _, made = apply_to_document(self.document, wanted)
         edits = {
             (start, end): TextEdit(self.positions.range(start, end), text)
             for number in made

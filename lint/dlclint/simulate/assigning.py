@@ -14,7 +14,7 @@ from dlclint.model.tensors import Array
 from dlclint.simulate.network import Network, Step
 from dlclint.simulate.observing import Observation
 from dlclint.simulate.quantizers import activation_grid, param_grid
-from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, made, what
+from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, grid_of_range, what
 from dlclint_schemas.outputs import bounded_outputs, op_outputs
 from dlclint_schemas.quantization import quantization_facts
 from dlclint_schemas.record import record
@@ -111,7 +111,7 @@ def second_inputs(network: Network, shared: Mapping[str, str]) -> frozenset[str]
 def second_grid(low: float, high: float, hexagon: int | None) -> Grid:
     """At 16 bits, the grid of what MatMul reads second: symmetric, else of the 8 bits that are left."""
     if hexagon is not None and hexagon < second_input().kept_since:
-        return made(low, high, 8)
+        return grid_of_range(low, high, 8)
     encoding = grid.fit_symmetric(low, high, 16)
     return Grid(float(np.float32(encoding.scale)), 2**15, 16, symmetric=True)
 

@@ -14,12 +14,12 @@ from dlclint.diagnostic import plain
 from dlclint.model.op_facts import Role
 from dlclint.model.tensors import Array
 from dlclint.simulate.assigning import what_gamma
-from dlclint.simulate.evaluating import Evaluator, Values
+from dlclint.simulate.evaluating import Evaluator, TensorValues
 from dlclint.simulate.inputs.samples import Sample
 from dlclint.simulate.network import Step
 from dlclint.simulate.observing import Observation
 from dlclint.simulate.running import CannotRun
-from dlclint.simulate.scheme import Grid, Scheme, bias_scale, what
+from dlclint.simulate.scheme import Grid, Scheme, product_scale, what
 
 SHOWN = 12
 """Layers that are looked into."""
@@ -33,7 +33,7 @@ _TAIL = 12.0
 """Ratio of range to root mean square from which a range is said to be wide for its values."""
 
 
-def explain(
+def error_causes(
     evaluator: Evaluator,
     scheme: Scheme,
     observed: Mapping[str, Observation],
@@ -44,7 +44,7 @@ def explain(
     steps = list(steps)
     made = {name for other in evaluator.network.steps for name in other.outputs if name}
     wanted = [name for step in steps for name in (*step.reads, *step.outputs) if name in made]
-    values: Values = {**sample, **evaluator.run(sample, None, keep=wanted)}
+    values: TensorValues = {**sample, **evaluator.run(sample, None, keep=wanted)}
     return {
         step.outputs[0]: tuple(dict.fromkeys(_causes(evaluator, scheme, observed, step, values)))
         for step in steps
@@ -52,7 +52,11 @@ def explain(
 
 
 def _causes(
-    evaluator: Evaluator, scheme: Scheme, observed: Mapping[str, Observation], step: Step, values: Values
+    evaluator: Evaluator,
+    scheme: Scheme,
+    observed: Mapping[str, Observation],
+    step: Step,
+    values: TensorValues,
 ) -> Iterator[str]:
     name = step.outputs[0]
     expected = values.get(name)
@@ -73,7 +77,7 @@ def _causes(
 
 
 def _by_part(
-    evaluator: Evaluator, scheme: Scheme, step: Step, values: Values, expected: Array
+    evaluator: Evaluator, scheme: Scheme, step: Step, values: TensorValues, expected: Array
 ) -> dict[int, float]:
     """The energy of the error that each input's grid makes alone, by position; -1 for the output's."""
     exact = {name: evaluator.value(name, values) for name in step.reads}
@@ -93,7 +97,9 @@ def _energy(found: Array, expected: Array) -> float:
     return float(np.nansum(apart * apart))
 
 
-def _output(scheme: Scheme, observed: Mapping[str, Observation], step: Step, values: Values) -> Iterator[str]:
+def _output(
+    scheme: Scheme, observed: Mapping[str, Observation], step: Step, values: TensorValues
+) -> Iterator[str]:
     name = step.outputs[0]
     grid = scheme.activations.get(name)
     seen = observed.get(name)
@@ -172,7 +178,7 @@ def _channel_spread(values: Array) -> float:
 def _bias(evaluator: Evaluator, scheme: Scheme, step: Step, place: int) -> str:
     name = step.inputs[place]
     values = evaluator.store.constant(name).astype(np.float64)
-    scale = bias_scale(step, place, scheme, scheme.width(step))
+    scale = product_scale(step, place, scheme, scheme.width(step))
     if scale is not None:
         size = scale if scale.size in (1, values.size) else np.tile(scale, values.size // scale.size)
         beyond = int((np.abs(values) / size > 2.0**31).sum())

@@ -14,12 +14,12 @@ import numpy as np
 
 from dlclint.diagnostic import plain
 from dlclint.model.tensors import Array
-from dlclint.simulate.evaluating import Evaluator, Values
-from dlclint.simulate.htp import Asked, CannotMeasure, layers_on_htp, outputs_on_htp, same_twice
+from dlclint.simulate.evaluating import Evaluator, TensorValues
+from dlclint.simulate.htp import CannotMeasure, HtpSession, layers_on_htp, outputs_on_htp, same_twice
 from dlclint.simulate.inputs.samples import Samples
 from dlclint.simulate.measuring import Error
 from dlclint.simulate.network import CannotSimulate, Step
-from dlclint.simulate.outcome import Apart, EngineResult, LayerRow
+from dlclint.simulate.outcome import Departure, EngineResult, LayerError
 from dlclint.simulate.reference import Tick, compare, outputs_of, quiet
 from dlclint.simulate.scheme import Grid, Scheme
 from dlclint.simulate.simulating import Prepared, output_rows
@@ -35,8 +35,8 @@ _MATTERS = 10.0
 
 
 def by_htp(
-    prepared: Prepared, asked: Asked, packages: Mapping[str, str], tick: Tick = quiet
-) -> tuple[EngineResult, tuple[Apart, ...]]:
+    prepared: Prepared, asked: HtpSession, packages: Mapping[str, str], tick: Tick = quiet
+) -> tuple[EngineResult, tuple[Departure, ...]]:
     """What the backend measures on all samples, and on the first one where it departs from the reference.
 
     Raises:
@@ -64,16 +64,16 @@ def by_htp(
     ), apart
 
 
-def _layers(prepared: Prepared, asked: Asked) -> tuple[list[LayerRow], tuple[Apart, ...]]:
+def _layers(prepared: Prepared, asked: HtpSession) -> tuple[list[LayerError], tuple[Departure, ...]]:
     network, scheme = prepared.network, prepared.scheme
     sample = prepared.samples.load[0]()
     measured = layers_on_htp(asked, prepared.evaluator, scheme, sample)
     made = [name for step in network.steps for name in step.outputs if name in measured]
-    exact: Values = prepared.evaluator.run(sample, None, keep=made)
-    rounded: Values = prepared.evaluator.run(sample, scheme, keep=made)
+    exact: TensorValues = prepared.evaluator.run(sample, None, keep=made)
+    rounded: TensorValues = prepared.evaluator.run(sample, scheme, keep=made)
     own = _on_its_own_inputs(prepared, measured)
-    rows: list[LayerRow] = []
-    apart: list[Apart] = []
+    rows: list[LayerError] = []
+    apart: list[Departure] = []
     for step in network.steps:
         name = step.outputs[0]
         if name not in measured or name not in scheme.activations or not _is_float(exact[name]):
@@ -81,7 +81,7 @@ def _layers(prepared: Prepared, asked: Asked) -> tuple[list[LayerRow], tuple[Apa
         on_htp = _error(exact[name], measured[name])
         grid, seen = scheme.activations[name], prepared.observed[name]
         rows.append(
-            LayerRow(
+            LayerError(
                 plain(step.node.name),
                 step.node.index,
                 plain(step.op),
@@ -100,19 +100,19 @@ def _layers(prepared: Prepared, asked: Asked) -> tuple[list[LayerRow], tuple[Apa
             between = _error(own[name], measured[name]).sqnr
             if between > by_documents + _MATTERS:
                 continue
-            apart.append(Apart(plain(name), plain(step.op), by_documents, on_htp.sqnr, between, off))
+            apart.append(Departure(plain(name), plain(step.op), by_documents, on_htp.sqnr, between, off))
             if len(apart) <= _ALONE:
                 apart[-1] = replace(apart[-1], alone=_alone(prepared, asked, step, own))
     return sorted(rows, key=lambda row: row.arrived), tuple(apart[:_SHOWN])
 
 
-def _on_its_own_inputs(prepared: Prepared, measured: Values) -> Values:
+def _on_its_own_inputs(prepared: Prepared, measured: TensorValues) -> TensorValues:
     """What the documented op makes of what the backend gave it, for every tensor; with what was measured
     in place of it wherever something was."""
     evaluator, scheme = prepared.evaluator, prepared.scheme
     sample = prepared.samples.load[0]()
-    values: Values = {name: evaluator.on_grid(name, value, scheme) for name, value in sample.items()}
-    made: Values = dict(values)
+    values: TensorValues = {name: evaluator.on_grid(name, value, scheme) for name, value in sample.items()}
+    made: TensorValues = dict(values)
     for step in prepared.network.steps:
         for name, value in zip(step.outputs, evaluator.quantized_step(step, values, scheme), strict=True):
             if name:
@@ -128,7 +128,7 @@ def _off(grid: Grid, expected: Array, found: Array) -> float:
         return float(1.0 - (np.abs(found - expected) <= most).mean())
 
 
-def _alone(prepared: Prepared, asked: Asked, step: Step, own: Values) -> float | None:
+def _alone(prepared: Prepared, asked: HtpSession, step: Step, own: TensorValues) -> float | None:
     """A layer asked about by itself, on what it was given: dB against the documents, None if refused."""
     network, scheme = prepared.network, prepared.scheme
     steps = _until_stored(prepared, step)

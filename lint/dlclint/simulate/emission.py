@@ -7,13 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from dlclint.diagnostic import counted
-from dlclint.encodings.convert import Entry, written
+from dlclint.encodings.convert import CommonEntry, Overrides, written
 from dlclint.model.op_facts import Role
 from dlclint.simulate.assigning import fused
 from dlclint.simulate.network import Network, Step
-from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, bias_scale, what
+from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, product_scale, what
 from dlclint.version import __version__
-from dlclint_schemas.record import record
 
 VERSIONS = ("0.6.1", "1.0.0", "2.0.0")
 FLOATLESS = "2.0.0"
@@ -22,15 +21,7 @@ WITH_BIASES = "2.0.0"
 """The format version in which AIMET writes int32 biases; in others the quantizer's own option sets them."""
 
 
-@record
-class Overrides:
-    """An override file as text, and what is in it and what is not, one sentence each."""
-
-    text: str
-    notes: tuple[str, ...]
-
-
-def overrides(network: Network, scheme: Scheme, version: str) -> Overrides:
+def overrides_of_scheme(network: Network, scheme: Scheme, version: str) -> Overrides:
     """The override file of a scheme.
 
     Raises:
@@ -57,7 +48,7 @@ def overrides(network: Network, scheme: Scheme, version: str) -> Overrides:
     return Overrides(text, tuple(notes))
 
 
-def _activations(network: Network, scheme: Scheme, version: str) -> Iterator[Entry]:
+def _activations(network: Network, scheme: Scheme, version: str) -> Iterator[CommonEntry]:
     never_stored = fused(network)
     names = [*network.inputs, *(name for step in network.steps for name in step.outputs)]
     for name in dict.fromkeys(filter(None, names)):
@@ -67,10 +58,10 @@ def _activations(network: Network, scheme: Scheme, version: str) -> Iterator[Ent
         if grid is not None:
             yield _per_tensor(name, grid, False)
         elif name in scheme.floats and version != FLOATLESS:
-            yield Entry(name, False, True, scheme.floats[name].bitwidth, False, False, (), ())
+            yield CommonEntry(name, False, True, scheme.floats[name].bitwidth, False, False, (), ())
 
 
-def _params(network: Network, scheme: Scheme, version: str) -> Iterator[Entry]:
+def _params(network: Network, scheme: Scheme, version: str) -> Iterator[CommonEntry]:
     done: set[str] = set()
     for step in network.steps:
         for position, name in enumerate(step.inputs):
@@ -83,7 +74,7 @@ def _params(network: Network, scheme: Scheme, version: str) -> Iterator[Entry]:
                 if all(any(out in scheme.floats for out in user.outputs) for user in users):
                     # One float among weight, bias and output makes all three float; in 2.0.0 by no entry.
                     if version != FLOATLESS:
-                        yield Entry(name, True, True, 16, False, False, (), ())
+                        yield CommonEntry(name, True, True, 16, False, False, (), ())
                     continue
                 yield _entry(name, scheme.params[name])
             elif role is Role.DATA and name in scheme.activations:
@@ -91,7 +82,7 @@ def _params(network: Network, scheme: Scheme, version: str) -> Iterator[Entry]:
                 yield _per_tensor(name, scheme.activations[name], True)
 
 
-def _biases(network: Network, scheme: Scheme, version: str) -> Iterator[Entry]:
+def _biases(network: Network, scheme: Scheme, version: str) -> Iterator[CommonEntry]:
     uses: dict[str, list[tuple[Step, int]]] = {}
     for step in network.steps:
         for position, name in enumerate(step.inputs):
@@ -107,7 +98,7 @@ def _biases(network: Network, scheme: Scheme, version: str) -> Iterator[Entry]:
         step, position = places[0]
         if step.inputs[position] != step.node.input(position):
             continue  # made of a batch normalization: the model has no tensor of it
-        scale = bias_scale(step, position, scheme, scheme.width(step))
+        scale = product_scale(step, position, scheme, scheme.width(step))
         if scale is not None and scale.size in (1, network.constants[name].size):
             zero = np.full(scale.shape, 2.0**31)
             yield _entry(name, ParamGrid(scale, zero, 32, True, 0 if scale.ndim else None))
@@ -118,16 +109,16 @@ def _is_stored(network: Network, name: str) -> bool:
     return network.graph.constant(name) is not None
 
 
-def _per_tensor(name: str, grid: Grid, is_param: bool) -> Entry:
-    return Entry(
+def _per_tensor(name: str, grid: Grid, is_param: bool) -> CommonEntry:
+    return CommonEntry(
         name, is_param, False, grid.bitwidth, grid.symmetric, False, (float(grid.scale),), (-grid.zero,)
     )
 
 
-def _entry(name: str, grid: ParamGrid) -> Entry:
+def _entry(name: str, grid: ParamGrid) -> CommonEntry:
     scale = tuple(grid.scale.reshape(-1).tolist())
     offset = tuple(-int(zero) for zero in np.broadcast_to(grid.zero, grid.scale.shape).reshape(-1))
-    return Entry(
+    return CommonEntry(
         name,
         True,
         False,

@@ -15,9 +15,9 @@ from dlclint.model.tensors import Array
 from dlclint.simulate.assigning import fused
 from dlclint.simulate.network import Network, Step
 from dlclint.simulate.running import Runner
-from dlclint.simulate.scheme import Scheme, bias_scale, half, stored_bias, what
+from dlclint.simulate.scheme import Scheme, half, product_scale, stored_bias, what
 
-Values = dict[str, Any]
+TensorValues = dict[str, Any]
 KEPT = 1 << 30
 """Bytes of decoded and of rounded constants that stay in memory for the next sample."""
 
@@ -103,10 +103,10 @@ class Evaluator:
             return value
         return found.rounded(value)
 
-    def quantized_feed(self, step: Step, values: Mapping[str, Any], scheme: Scheme) -> Values:
+    def quantized_feed(self, step: Step, values: Mapping[str, Any], scheme: Scheme) -> TensorValues:
         """What a quantized step reads: activations at its width, weights and biases as stored."""
         width = scheme.width(step)
-        feed: Values = {}
+        feed: TensorValues = {}
         for position, (name, role) in enumerate(zip(step.inputs, self._roles[step.index], strict=True)):
             if name and name not in feed:
                 feed[name] = self._read(step, position, name, role, values, scheme, width)
@@ -144,7 +144,7 @@ class Evaluator:
             if param is None:
                 return self.value(name, values)
             return self.store.get(("weight", name, param), lambda: param.rounded(self.store.constant(name)))
-        scale = bias_scale(step, position, scheme, width)
+        scale = product_scale(step, position, scheme, width)
         if scale is None:
             return self.value(name, values)
         return stored_bias(self.store.constant(name), scale, scheme.biases.get(name))
@@ -162,12 +162,12 @@ class Evaluator:
         scheme: Scheme | None,
         keep: Collection[str] = (),
         visit: Callable[[Step, list[Any]], None] | None = None,
-    ) -> Values:
+    ) -> TensorValues:
         """One sample through the whole network; returns the outputs and what `keep` names.
 
         `visit` is called with each step and its outputs before these are let go.
         """
-        values: Values = dict(sample)
+        values: TensorValues = dict(sample)
         if scheme is not None:
             values = {name: self.on_grid(name, value, scheme) for name, value in values.items()}
         left = Counter(self._uses)
@@ -183,14 +183,14 @@ class Evaluator:
             self.release(step, values, left, kept)
         return {name: self.value(name, values) for name in dict.fromkeys((*self.network.outputs, *keep))}
 
-    def run_from(self, base: Mapping[str, Any], scheme: Scheme) -> Values:
+    def run_from(self, base: Mapping[str, Any], scheme: Scheme) -> TensorValues:
         """The outputs where a scheme that holds few grids changes a float run.
 
         Args:
             base: every activation of the float run.
             scheme: the grids; steps that they do not reach are not run again.
         """
-        fresh: Values = {}
+        fresh: TensorValues = {}
         for name in self.network.inputs:
             if name in scheme.activations:
                 fresh[name] = self.on_grid(name, base[name], scheme)
@@ -216,7 +216,9 @@ class Evaluator:
         """How often each tensor is read, a graph output once more."""
         return Counter(self._uses)
 
-    def release(self, step: Step, values: Values, left: Counter[str], kept: Collection[str] = ()) -> None:
+    def release(
+        self, step: Step, values: TensorValues, left: Counter[str], kept: Collection[str] = ()
+    ) -> None:
         """Let go of what no later step reads."""
         for name in step.reads:
             left[name] -= 1

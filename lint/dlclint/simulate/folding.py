@@ -13,7 +13,7 @@ from dlclint.simulate.network import Network, Step
 from dlclint.simulate.running import CannotRun, Runner
 
 
-def folded(network: Network, runner: Runner) -> Network:
+def folded_network(network: Network, runner: Runner) -> Network:
     """The network without the steps whose results are the same for every input.
 
     Where a shape is open, what is computed from it stays a step, and its results count as inner: sizes

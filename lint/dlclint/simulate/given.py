@@ -15,7 +15,7 @@ from dlclint.encodings.document import FLOAT, EncodingsDocument, leaves
 from dlclint.encodings.given import stored_grid
 from dlclint.model.op_facts import Role
 from dlclint.simulate.network import Network, Step
-from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, made, what
+from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, grid_of_range, what
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ def _activation(
         symmetric = elements.symmetric[first] == 1
         found = Grid(float(np.float32(scale)), round(-offset), bits, bool(symmetric))
     elif low < high and np.isfinite([low, high]).all():
-        found = made(low, high, bits)
+        found = grid_of_range(low, high, bits)
     elif before is not None:
         found = before.at(bits)
     else:

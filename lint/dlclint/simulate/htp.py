@@ -21,7 +21,7 @@ from dlclint.confirm.reasons import CONFIGURED, failure_reason, provider_reason,
 from dlclint.confirm.socs import AskedSoc
 from dlclint.diagnostic import plain
 from dlclint.model.op_facts import QDQ
-from dlclint.simulate.evaluating import Evaluator, Values
+from dlclint.simulate.evaluating import Evaluator, TensorValues
 from dlclint.simulate.inputs.samples import Sample, Samples
 from dlclint.simulate.network import Step
 from dlclint.simulate.qdq import quantized_model
@@ -37,7 +37,7 @@ class CannotMeasure(Exception):
 
 
 @dataclass(slots=True)
-class Asked:
+class HtpSession:
     """A backend, the SoC that it is asked for, and what it said while it ran."""
 
     backend: Backend
@@ -47,8 +47,8 @@ class Asked:
 
 
 def outputs_on_htp(
-    asked: Asked, evaluator: Evaluator, scheme: Scheme, samples: Samples, tick: Tick = quiet
-) -> Iterator[Values]:
+    asked: HtpSession, evaluator: Evaluator, scheme: Scheme, samples: Samples, tick: Tick = quiet
+) -> Iterator[TensorValues]:
     """The outputs of each sample, in order.
 
     Raises:
@@ -64,7 +64,7 @@ def outputs_on_htp(
             tick()
 
 
-def same_twice(asked: Asked, evaluator: Evaluator, scheme: Scheme, sample: Sample) -> tuple[int, int]:
+def same_twice(asked: HtpSession, evaluator: Evaluator, scheme: Scheme, sample: Sample) -> tuple[int, int]:
     """How many values of the outputs differ between two runs of one session, and how many there are.
 
     Raises:
@@ -77,7 +77,7 @@ def same_twice(asked: Asked, evaluator: Evaluator, scheme: Scheme, sample: Sampl
     return odd, sum(one[name].size for name in names)
 
 
-def layers_on_htp(asked: Asked, evaluator: Evaluator, scheme: Scheme, sample: Sample) -> Values:
+def layers_on_htp(asked: HtpSession, evaluator: Evaluator, scheme: Scheme, sample: Sample) -> TensorValues:
     """Every quantized activation of one sample, read from the backend, by name.
 
     Raises:
@@ -92,8 +92,8 @@ def layers_on_htp(asked: Asked, evaluator: Evaluator, scheme: Scheme, sample: Sa
 
 
 def _run(
-    asked: Asked, evaluator: Evaluator, scheme: Scheme, samples: Sequence[Sample], watched: Sequence[str]
-) -> list[Values]:
+    asked: HtpSession, evaluator: Evaluator, scheme: Scheme, samples: Sequence[Sample], watched: Sequence[str]
+) -> list[TensorValues]:
     network = evaluator.network
     shapes = {name: samples[0][name].shape for name in network.inputs}
     kinds = {name: samples[0][name].dtype for name in network.inputs}

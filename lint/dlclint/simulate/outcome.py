@@ -42,7 +42,7 @@ class PartRow:
 
 
 @record
-class LayerRow:
+class LayerError:
     """One layer: the SQNR in dB of what it makes, on float inputs (`alone`), and as it comes (`arrived`).
 
     `alone` is None where the engine runs whole models only. `causes` say in words why it is what it is,
@@ -70,7 +70,7 @@ class EngineResult:
     engine: str
     versions: Mapping[str, str] = field(default_factory=dict)
     outputs: tuple[OutputRow, ...] = ()
-    layers: tuple[LayerRow, ...] = ()
+    layers: tuple[LayerError, ...] = ()
     in_float: tuple[str, ...] = ()
     """Ops that ran in float though they were to be quantized."""
     notes: tuple[str, ...] = ()
@@ -120,7 +120,7 @@ class SearchOutcome:
 
 
 @record
-class Apart:
+class Departure:
     """A layer at which the backend departs from the documented op, on what the backend itself gave it.
 
     `reference` and `htp` are the SQNR in dB that has arrived there on either; `between` is that of the layer
@@ -159,7 +159,7 @@ class Simulation:
     encodings: str = ""
     """The override file whose grids were taken, "" if none."""
     engines: tuple[EngineResult, ...] = ()
-    apart: tuple[Apart, ...] = ()
+    apart: tuple[Departure, ...] = ()
     search: SearchOutcome | None = None
     notes: tuple[str, ...] = ()
     unasked: str = ""

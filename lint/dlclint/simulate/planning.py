@@ -14,18 +14,19 @@ from dlclint.analysis.plan.model import (
     PREDICTION,
     USER,
     Advice,
-    Asked,
     Choice,
-    Measured,
+    MeasuredDecision,
     Plan,
+    PlanRequest,
 )
 from dlclint.analysis.plan.risk import TOPIC as OUTPUTS
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.noise import decibels
 from dlclint.diagnostic import counted, plain
+from dlclint.encodings.convert import Overrides
 from dlclint.encodings.document import EncodingsDocument
 from dlclint.simulate.assigning import Settings, assign
-from dlclint.simulate.emission import Overrides, overrides
+from dlclint.simulate.emission import overrides_of_scheme
 from dlclint.simulate.inputs.samples import Samples
 from dlclint.simulate.measuring import Error
 from dlclint.simulate.network import CannotSimulate
@@ -34,8 +35,8 @@ from dlclint.simulate.reference import Tick, compare, outputs_of, quiet
 from dlclint.simulate.scheme import Scheme
 from dlclint.simulate.search.biases import fit_biases
 from dlclint.simulate.search.equalizing import equalized
-from dlclint.simulate.search.searching import Search
-from dlclint.simulate.search.trials import Goal, Journal, Trials, Value, value_text
+from dlclint.simulate.search.searching import SearchState
+from dlclint.simulate.search.trials import Goal, Journal, SchemeQuality, Trials, value_text
 from dlclint.simulate.simulating import Prepared, output_rows, prepare
 from dlclint.target import Runtime
 from dlclint_schemas.record import record
@@ -68,7 +69,7 @@ class Wanted:
 def measured_plan(
     view: ModelView,
     plan: Plan,
-    asked: Asked,
+    asked: PlanRequest,
     samples: Samples,
     document: EncodingsDocument | None,
     wanted: Wanted,
@@ -102,7 +103,7 @@ def measured_plan(
     changed = replace(
         changed, notes=(*(plain(note, 400) for note in notes), *changed.notes), inputs=_of(samples)
     )
-    return changed, overrides(work.prepared.network, work.prepared.scheme, version)
+    return changed, overrides_of_scheme(work.prepared.network, work.prepared.scheme, version)
 
 
 def _of(samples: Samples) -> str:
@@ -128,7 +129,7 @@ class _Work:
 
     view: ModelView
     plan: Plan
-    asked: Asked
+    asked: PlanRequest
     prepared: Prepared
     trials: Trials
     goal: Goal
@@ -179,7 +180,7 @@ class _Work:
         scheme = Scheme(params=dict(self._scheme(choice).params), otherwise=16)
         return _decibels(self.trials.noise(self._key(), scheme))
 
-    def _whole(self, choice: Choice) -> Value:
+    def _whole(self, choice: Choice) -> SchemeQuality:
         return self.trials.value(self._key(), self._scheme(choice))
 
     def _key(self) -> str:
@@ -198,7 +199,7 @@ class _Work:
         if decided == MEASUREMENT:
             self.choice = replace(self.choice, per_channel=gain > 0)
             choice = "per channel" if gain > 0 else "per tensor"
-        return self._said(item, choice, Measured(figure, predicted, gain, decided))
+        return self._said(item, choice, MeasuredDecision(figure, predicted, gain, decided))
 
     def _range(self, item: Advice) -> Advice:
         plainly = "symmetric" if self.choice.per_channel else "tf"
@@ -212,13 +213,13 @@ class _Work:
             words = {"tf": "tf (minimum and maximum)", "enhanced": "enhanced (searched)"}
             choice = words.get(self.choice.param_quantizer, self.choice.param_quantizer)
         figure = "gain of a searched range, of weights alone"
-        return self._said(item, choice, Measured(figure, predicted, gain, decided))
+        return self._said(item, choice, MeasuredDecision(figure, predicted, gain, decided))
 
     def _biases(self, item: Advice) -> Advice:
         narrow, wide = (self._whole(replace(self.choice, act_bitwidth=16, bias_bitwidth=w)) for w in (8, 32))
         figure = "gain of 32-bit biases, with 16-bit activations"
         decided = USER if "bias_bitwidth" in self.asked.settled else PREDICTION
-        return self._said(item, item.choice, Measured(figure, None, wide.sqnr - narrow.sqnr, decided))
+        return self._said(item, item.choice, MeasuredDecision(figure, None, wide.sqnr - narrow.sqnr, decided))
 
     def _weights(self, item: Advice) -> Advice:
         predicted = _number(item.evidence.get("worst_db"))
@@ -227,7 +228,7 @@ class _Work:
         figure = "worst weight; measured of the outputs, with the weights alone"
         decided = USER if "weights_bitwidth" in self.asked.settled else PREDICTION
         return self._said(
-            item, item.choice, Measured(figure, predicted, self._of_weights(self.choice), decided)
+            item, item.choice, MeasuredDecision(figure, predicted, self._of_weights(self.choice), decided)
         )
 
     def _four_bits(self, item: Advice) -> Advice:
@@ -242,7 +243,7 @@ class _Work:
             taken = not item.reason.startswith("nothing that dlclint has read")
             choice = "worth a try" if taken and value >= threshold("weight_sqnr") else "no"
         figure = "worst weight at 4 bits; measured of the outputs, with the weights alone"
-        return self._said(item, choice, Measured(figure, predicted, value, decided))
+        return self._said(item, choice, MeasuredDecision(figure, predicted, value, decided))
 
     def _equalization(self, item: Advice) -> Advice:
         copy = None if self.prepared.given else equalized(self.view, self.choice.weights_bitwidth, False)
@@ -259,7 +260,7 @@ class _Work:
             self.choice = replace(self.choice, cle=gain >= _GAIN)
             choice = "yes" if gain >= _GAIN else "no"
         figure = "gain of equalized weights, predicted of the weights; measured of the whole"
-        return self._said(item, choice, Measured(figure, copy.predicted, gain, decided))
+        return self._said(item, choice, MeasuredDecision(figure, copy.predicted, gain, decided))
 
     def _joined(self, item: Advice) -> Advice:
         """What is left of the tensor that a shared grid is predicted to lose."""
@@ -287,7 +288,7 @@ class _Work:
             self.wide = tuple(dict.fromkeys((*self.wide, output)))
             choice = "16 bits there"
         figure = f"what is left of {lost!r} on that grid"
-        return self._said(item, choice, Measured(figure, predicted, value, decided))
+        return self._said(item, choice, MeasuredDecision(figure, predicted, value, decided))
 
     def _takes_wide(self, tensor: str) -> bool:
         return self.choice.runtime is Runtime.HTP and self.choice.act_bitwidth < 16
@@ -315,14 +316,14 @@ class _Work:
         figure = f"worst output at {self.choice.act_bitwidth} bits" + (
             f", {len(self.wide)} at 16" if self.wide else ""
         )
-        made = Measured(figure, predicted, _finite(value.sqnr), decided)
+        made = MeasuredDecision(figure, predicted, _finite(value.sqnr), decided)
         reason = reason or f"measured {value_text(value)}"
         self.advice[place] = replace(
             item, choice=choice, reason=f"{reason}; predicted: {item.reason}", measured=made
         )
         self._outputs(said, value, predicted)
 
-    def _chosen_width(self, scheme: Scheme, value: Value) -> tuple[str, Scheme, Value, str]:
+    def _chosen_width(self, scheme: Scheme, value: SchemeQuality) -> tuple[str, Scheme, SchemeQuality, str]:
         """Choice, grids, what they leave, and why, by measuring 8 bits first."""
         narrow = replace(self.choice, act_bitwidth=8)
         if self.choice.act_bitwidth == 16:
@@ -348,7 +349,7 @@ class _Work:
         prepared = replace(self.prepared, scheme=scheme, settings=_settings(self.view, self.choice))
         soc = self.view.target.soc
         hexagon, half = (None, True) if soc is None else (soc.hexagon, soc.fp16 is not False)
-        search = Search(
+        search = SearchState(
             prepared, self.trials.towards(self.goal), self.goal, self.asked.lacking, hexagon, half
         )
         found = search.widths_alone()
@@ -389,7 +390,7 @@ class _Work:
         fit_biases(self.prepared.network, scheme)
         return scheme
 
-    def _outputs(self, said: Advice, value: Value, predicted: float | None) -> None:
+    def _outputs(self, said: Advice, value: SchemeQuality, predicted: float | None) -> None:
         """What is left of every output, in place of what was predicted of them."""
         place, _ = _found(self.plan.advice, OUTPUTS)
         rows = list(self._rows())
@@ -398,7 +399,7 @@ class _Work:
         more = f"; and {len(rows) - 3} more" if len(rows) > 3 else ""
         lost = "" if kept else f"; short of {self.goal}: dlclint simulate --target searches further"
         reason = f"measured: {named}{more}{lost}; predicted without data: {said.choice}, {said.reason}"
-        made = Measured("worst output as planned", predicted, _finite(value.sqnr), MEASUREMENT)
+        made = MeasuredDecision("worst output as planned", predicted, _finite(value.sqnr), MEASUREMENT)
         self.advice[place] = Advice(OUTPUTS, "kept" if kept else "lost", reason, said.evidence, made)
 
     def _rows(self) -> Iterator[OutputRow]:
@@ -414,7 +415,7 @@ class _Work:
             return USER
         return MEASUREMENT if predicted is None or abs(predicted - measured) > _APART else PREDICTION
 
-    def _said(self, item: Advice, choice: str, measured: Measured) -> Advice:
+    def _said(self, item: Advice, choice: str, measured: MeasuredDecision) -> Advice:
         changed = choice != item.choice
         reason = f"predicted ({item.choice}): {item.reason}" if changed else item.reason
         reason = f"{measured.figure}; {reason}"

@@ -22,7 +22,7 @@ from dlclint.model.op_facts import MICROSOFT, Role
 from dlclint.model.tensors import Array
 from dlclint.simulate.evaluating import Evaluator
 from dlclint.simulate.network import CannotSimulate, Step
-from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, bias_scale, what
+from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, product_scale, what
 
 SEEN = "/seen"
 """Behind the name of a tensor that is made an output to be looked at."""
@@ -38,7 +38,7 @@ _MOST = 1 << 30
 """Bytes of constants that one serialized model takes, well below protobuf's 2 GiB."""
 
 
-def name_of(step: Step) -> str:
+def node_name(step: Step) -> str:
     """What a step's node is called, so that the backend's log leads back to it."""
     return f"dlclint_0_{step.index}_"
 
@@ -137,7 +137,7 @@ class _Insertion:
         """One Gelu in place of the nodes that spell it."""
         grid = self.scheme.read(reads, self.scheme.width(step))
         read = reads if grid is None else self.read(reads, grid, f"{step.outputs[0]}/in0")
-        return helper.make_node("Gelu", [read], outputs, name_of(step), domain=MICROSOFT)
+        return helper.make_node("Gelu", [read], outputs, node_name(step), domain=MICROSOFT)
 
     def inner(self, name: str) -> str:
         """What a tensor is called before it is quantized."""
@@ -193,7 +193,7 @@ class _Insertion:
         network, width = self.evaluator.network, self.scheme.width(step)
         proto = onnx.NodeProto()
         proto.CopyFrom(step.proto)
-        proto.name = name_of(step)
+        proto.name = node_name(step)
         del proto.output[:]
         proto.output.extend(outputs)
         for position, name in enumerate(step.inputs):
@@ -206,7 +206,9 @@ class _Insertion:
             elif role is Role.WEIGHT and width is not None and name in self.scheme.params:
                 values = self.evaluator.store.constant(name)
                 proto.input[position] = self.weight(name, values, self.scheme.params[name], result)
-            elif role is Role.BIAS and (scale := bias_scale(step, position, self.scheme, width)) is not None:
+            elif (
+                role is Role.BIAS and (scale := product_scale(step, position, self.scheme, width)) is not None
+            ):
                 proto.input[position] = self.bias(name, scale, result)
             else:
                 self.keep(name)

@@ -16,7 +16,7 @@ from dlclint.encodings import grid
 from dlclint.encodings.grid import Encoding, Floats
 from dlclint.model.tensors import Array
 from dlclint.simulate.observing import Observation
-from dlclint.simulate.scheme import Grid, ParamGrid, made
+from dlclint.simulate.scheme import Grid, ParamGrid, grid_of_range
 
 ACTIVATION_QUANTIZERS = ("tf", "symmetric", "enhanced", "percentile")
 PARAM_QUANTIZERS = ("tf", "symmetric", "enhanced", "adjusted")
@@ -35,14 +35,14 @@ def activation_grid(seen: Observation, quantizer: str, bitwidth: int, percentile
     if not math.isfinite(high - low):
         low, high = 0.0, 0.0
     if quantizer == "tf":
-        return made(low, high, bitwidth)
+        return grid_of_range(low, high, bitwidth)
     if quantizer == "symmetric":
         encoding = grid.fit_symmetric(low, high, bitwidth)
         return Grid(float(np.float32(encoding.scale)), 2 ** (bitwidth - 1), bitwidth, symmetric=True)
     if quantizer == "enhanced":
-        return made(*searched(seen, bitwidth), bitwidth)
+        return grid_of_range(*searched_range(seen, bitwidth), bitwidth)
     if quantizer == "percentile":
-        return made(*cut(seen, percentile), bitwidth)
+        return grid_of_range(*cut(seen, percentile), bitwidth)
     raise ValueError(f"no quantizer of activations is called {quantizer}")
 
 
@@ -59,7 +59,7 @@ def cut(seen: Observation, percentile: float) -> tuple[float, float]:
     return min(max(low, seen.low), 0.0), max(min(high, seen.high), 0.0)
 
 
-def searched(seen: Observation, bitwidth: int) -> tuple[float, float]:
+def searched_range(seen: Observation, bitwidth: int) -> tuple[float, float]:
     """The range of least mean square error on what was seen; ties go to the wider one."""
     if not len(seen.counts):
         return seen.low, seen.high

@@ -17,7 +17,7 @@ import numpy as np
 
 from dlclint.model.op_facts import Role
 from dlclint.model.tensors import Array
-from dlclint.simulate.evaluating import Evaluator, Values
+from dlclint.simulate.evaluating import Evaluator, TensorValues
 from dlclint.simulate.inputs.samples import Sample, Samples
 from dlclint.simulate.measuring import Agreement, Error, Scores
 from dlclint.simulate.network import Network, Step
@@ -35,7 +35,7 @@ def quiet() -> None:
 
 
 @dataclass(slots=True)
-class Measured:
+class MeasuredErrors:
     """Errors by tensor over all samples: of outputs, of layers alone, of layers as they come."""
 
     outputs: dict[str, Error] = field(default_factory=dict)
@@ -63,7 +63,7 @@ def threads() -> int:
     return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
-def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+def mapped_in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
     """The results of a function in the order of the items, a few of which are worked on at a time."""
     if workers < 2:
         yield from map(work, items)
@@ -112,24 +112,26 @@ def observe(
     return found
 
 
-def measure(evaluator: Evaluator, scheme: Scheme, samples: Samples, tick: Tick = quiet) -> Measured:
+def measured_errors(
+    evaluator: Evaluator, scheme: Scheme, samples: Samples, tick: Tick = quiet
+) -> MeasuredErrors:
     """Float beside quantized, of every layer and output.
 
     Raises:
         CannotRun: a step does not run.
         BadInput: a sample cannot be read.
     """
-    total = Measured()
+    total = MeasuredErrors()
     for sample in samples:
         _measure_one(evaluator, scheme, sample, total)
         tick()
     return total
 
 
-def _measure_one(evaluator: Evaluator, scheme: Scheme, sample: Sample, total: Measured) -> None:
+def _measure_one(evaluator: Evaluator, scheme: Scheme, sample: Sample, total: MeasuredErrors) -> None:
     network = evaluator.network
-    exact: Values = dict(sample)
-    rounded: Values = {name: evaluator.on_grid(name, value, scheme) for name, value in sample.items()}
+    exact: TensorValues = dict(sample)
+    rounded: TensorValues = {name: evaluator.on_grid(name, value, scheme) for name, value in sample.items()}
     for name, value in sample.items():
         _add(total.alone, name, value, rounded[name])
         _add(total.arrived, name, value, rounded[name])
@@ -160,20 +162,22 @@ def _add(errors: dict[str, Error], name: str, expected: Any, found: Any) -> None
 
 def outputs_of(
     evaluator: Evaluator, scheme: Scheme | None, samples: Samples, tick: Tick = quiet
-) -> Iterator[Values]:
+) -> Iterator[TensorValues]:
     """The outputs of a scheme, or of the float model, sample by sample in their order."""
 
-    def one(sample: Sample) -> Values:
+    def one(sample: Sample) -> TensorValues:
         made = evaluator.run(sample, scheme)
         tick()
         return made
 
-    yield from in_order(one, samples, min(threads(), len(samples)))
+    yield from mapped_in_order(one, samples, min(threads(), len(samples)))
 
 
-def compare(network: Network, expected: Iterable[Values], found: Iterable[Values]) -> Measured:
+def compare(
+    network: Network, expected: Iterable[TensorValues], found: Iterable[TensorValues]
+) -> MeasuredErrors:
     """The outputs alone, of two runs over the same samples."""
-    total = Measured()
+    total = MeasuredErrors()
     for one, two in zip(expected, found, strict=True):
         for name in network.outputs:
             if isinstance(one[name], np.ndarray):

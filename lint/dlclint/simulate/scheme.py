@@ -68,7 +68,9 @@ class Grid:
         """The grid of the same range at another width, as a Convert op makes it."""
         if bitwidth == self.bitwidth:
             return self
-        return replace(made(self.low, self.high, bitwidth), symmetric=self.symmetric, fixed=self.fixed)
+        return replace(
+            grid_of_range(self.low, self.high, bitwidth), symmetric=self.symmetric, fixed=self.fixed
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +114,7 @@ class ParamGrid:
         return np.asarray(found).astype(values.dtype)
 
 
-def made(low: float, high: float, bitwidth: int) -> Grid:
+def grid_of_range(low: float, high: float, bitwidth: int) -> Grid:
     """The grid of a range by the documented algorithm."""
     encoding = grid.fit(min(low, high), max(low, high), bitwidth)
     return Grid(float(np.float32(encoding.scale)), round(-float(encoding.offset)), bitwidth)
@@ -226,7 +228,7 @@ def what(step: Step, position: int, network: Network) -> Role:
     return Role.BOUND
 
 
-def bias_scale(step: Step, position: int, scheme: Scheme, width: int | None) -> Floats | None:
+def product_scale(step: Step, position: int, scheme: Scheme, width: int | None) -> Floats | None:
     """Input scale times weight scale, of which a bias is a multiple; None where either is float."""
     data = scheme.read(step.inputs[0], width)
     weight = scheme.params.get(step.inputs[1]) if len(step.inputs) > 1 else None

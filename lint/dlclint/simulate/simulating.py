@@ -9,16 +9,16 @@ from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import counted, plain
 from dlclint.encodings.document import EncodingsDocument
 from dlclint.simulate.assigning import Settings, assign, leaders
-from dlclint.simulate.causes import SHOWN, explain
+from dlclint.simulate.causes import SHOWN, error_causes
 from dlclint.simulate.evaluating import Evaluator
-from dlclint.simulate.folding import folded
+from dlclint.simulate.folding import folded_network
 from dlclint.simulate.given import apply_document
 from dlclint.simulate.inputs.samples import Samples
 from dlclint.simulate.measuring import Error
 from dlclint.simulate.network import CannotSimulate, Network, Step, network_of
 from dlclint.simulate.observing import Observation
-from dlclint.simulate.outcome import EngineResult, LayerRow, OutputRow, PartRow
-from dlclint.simulate.reference import Measured, Tick, measure, observe, quiet
+from dlclint.simulate.outcome import EngineResult, LayerError, OutputRow, PartRow
+from dlclint.simulate.reference import MeasuredErrors, Tick, measured_errors, observe, quiet
 from dlclint.simulate.running import Runner, require_runtime
 from dlclint.simulate.scheme import Scheme
 from dlclint.simulate.versions import runtime_versions
@@ -66,7 +66,7 @@ def prepare(
     require_runtime()
     network = network_of(view)
     runner = Runner(network)
-    network = folded(network, runner)
+    network = folded_network(network, runner)
     evaluator = Evaluator(network, runner)
     observed = observe(evaluator, samples, settings.needs_bins, tick)
     shared = leaders(network)
@@ -94,7 +94,7 @@ def by_reference(prepared: Prepared, tick: Tick = quiet) -> EngineResult:
         CannotRun: a step does not run.
         BadInput: a sample cannot be read.
     """
-    measured = measure(prepared.evaluator, prepared.scheme, prepared.samples, tick)
+    measured = measured_errors(prepared.evaluator, prepared.scheme, prepared.samples, tick)
     layers = _layers(prepared, measured)
     return EngineResult(
         "reference",
@@ -110,7 +110,7 @@ def by_reference(prepared: Prepared, tick: Tick = quiet) -> EngineResult:
     )
 
 
-def output_rows(prepared: Prepared, measured: Measured) -> list[OutputRow]:
+def output_rows(prepared: Prepared, measured: MeasuredErrors) -> list[OutputRow]:
     """The rows of a report for what was measured of the outputs."""
     rows = []
     for name, error in measured.outputs.items():
@@ -134,7 +134,7 @@ def output_rows(prepared: Prepared, measured: Measured) -> list[OutputRow]:
     return rows
 
 
-def _parts(prepared: Prepared, measured: Measured, name: str) -> tuple[PartRow, ...]:
+def _parts(prepared: Prepared, measured: MeasuredErrors, name: str) -> tuple[PartRow, ...]:
     """What is left of each part of an output that a Concat made, on the output's grid."""
     grid = prepared.scheme.activations.get(name)
     maker = next((step for step in prepared.network.steps if name in step.outputs), None)
@@ -150,7 +150,7 @@ def _parts(prepared: Prepared, measured: Measured, name: str) -> tuple[PartRow, 
     return tuple(rows)
 
 
-def _layers(prepared: Prepared, measured: Measured) -> list[LayerRow]:
+def _layers(prepared: Prepared, measured: MeasuredErrors) -> list[LayerError]:
     """Every layer, the one that adds most first; the worst with their causes."""
     network, scheme = prepared.network, prepared.scheme
     steps = [
@@ -166,20 +166,22 @@ def _layers(prepared: Prepared, measured: Measured) -> list[LayerRow]:
         )
     )
     worst = [step for step in steps if measured.alone[step.outputs[0]].noise or _odd(measured, step)]
-    causes = explain(prepared.evaluator, scheme, prepared.observed, prepared.samples.load[0](), worst[:SHOWN])
+    causes = error_causes(
+        prepared.evaluator, scheme, prepared.observed, prepared.samples.load[0](), worst[:SHOWN]
+    )
     return [_layer(prepared, measured, step, causes.get(step.outputs[0], ())) for step in steps]
 
 
-def _odd(measured: Measured, step: Step) -> bool:
+def _odd(measured: MeasuredErrors, step: Step) -> bool:
     return bool(measured.alone[step.outputs[0]].odd)
 
 
-def _layer(prepared: Prepared, measured: Measured, step: Step, causes: tuple[str, ...]) -> LayerRow:
+def _layer(prepared: Prepared, measured: MeasuredErrors, step: Step, causes: tuple[str, ...]) -> LayerError:
     name = step.outputs[0]
     grid = prepared.scheme.activations.get(name)
     seen = prepared.observed.get(name, Observation(0.0, 0.0))
     alone, arrived = measured.alone.get(name, Error()), measured.arrived.get(name, Error())
-    return LayerRow(
+    return LayerError(
         plain(step.node.name),
         step.node.index,
         plain(step.op),

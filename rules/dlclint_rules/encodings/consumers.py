@@ -11,8 +11,8 @@ import numpy as np
 from dlclint.analysis.roles import WeightUse, converted_weight, weight_uses
 from dlclint.diagnostic import About, Confidence, Safety, Severity, Source
 from dlclint.encodings import grid
-from dlclint.encodings.document import FLOAT, Mask
-from dlclint.encodings.edits import Edit
+from dlclint.encodings.document import FLOAT, Flags
+from dlclint.encodings.edits import DocumentEdit
 from dlclint.fix import Fix
 from dlclint.model.op_facts import CONVOLUTIONS, Role, positions
 from dlclint.rule import EncodingsContext, Finding
@@ -278,7 +278,7 @@ def _lanes(values: grid.Floats, use: WeightUse, count: int) -> grid.Floats:
     return np.moveaxis(values, use.axis or 0, 0).reshape(count, -1)
 
 
-def _beyond(lanes: grid.Floats, given: grid.Encoding) -> Mask:
+def _beyond(lanes: grid.Floats, given: grid.Encoding) -> Flags:
     slack = given.scale * (0.5 + 1e-3) + np.maximum(np.abs(given.minimum), np.abs(given.maximum)) * 1e-6
     return np.asarray((lanes < (given.minimum - slack)[:, None]) | (lanes > (given.maximum + slack)[:, None]))
 
@@ -300,7 +300,7 @@ def _widened(context: EncodingsContext, row: int, low: grid.Floats, high: grid.F
         return None
     names = [field.name for field in fields(grid.Encoding)]
     wide = grid.Encoding(*(np.where(symmetric, getattr(even, name), getattr(free, name)) for name in names))
-    edits: list[Edit] = []
+    edits: list[DocumentEdit] = []
     for place in range(rows.stop - first):
         edits.extend(grid_edits(document, first + place, wide, place))
     return Fix("widen the range to the real weights", Safety.UNSAFE, tuple(edits)) if edits else None

@@ -10,10 +10,10 @@ from dlclint.analysis.moving import origin
 from dlclint.analysis.roles import WeightUse, weight_uses
 from dlclint.diagnostic import About, Confidence, Safety, Severity, Source
 from dlclint.encodings.columns import FLOAT_DTYPES
-from dlclint.encodings.document import FLOAT, PARAMS, UNKNOWN, EncodingsDocument, Layout, Mask
-from dlclint.encodings.edits import Edit, RemoveMembers, SetValue
+from dlclint.encodings.document import FLOAT, PARAMS, UNKNOWN, EncodingsDocument, Flags, Layout
+from dlclint.encodings.edits import DocumentEdit, RemoveMembers, SetValue
 from dlclint.encodings.given import given_grids
-from dlclint.encodings.values import shown
+from dlclint.encodings.values import quoted_value
 from dlclint.fix import Fix
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
@@ -84,7 +84,7 @@ def _symmetry_spelling(context: EncodingsContext) -> Iterator[Finding]:
 
     def finding(tensor: int) -> Finding:
         section, first = int(tensors.section[tensor]), int(tensors.first[tensor])
-        edits: list[Edit] = []
+        edits: list[DocumentEdit] = []
         said = ""
         where = document.field_path(first, "symmetric")
         for row in range(first, first + int(tensors.count[tensor]) if section in legacy else first + 1):
@@ -196,7 +196,7 @@ def dtype(context: EncodingsContext) -> Iterator[Finding]:
         path = document.field_path(int(rows[0]), "dtype")
         spelled = document.spelling(tensor, path)
         meant = spelled.strip('"').lower()
-        edits: list[Edit] = []
+        edits: list[DocumentEdit] = []
         right = ""
         if meant in ("int", "float") and not document.is_flat(tensor):
             right = f'"{meant.upper() if int(tensors.section[tensor]) in listed else meant}"'
@@ -248,7 +248,7 @@ def float_with_range(context: EncodingsContext) -> Iterator[Finding]:
     hits &= ~document.in_layout(Layout.FLAT)
 
     def finding(tensor: int, rows: Rows) -> Finding:
-        edits: list[Edit] = []
+        edits: list[DocumentEdit] = []
         fields: tuple[str, ...] = ()
         for row in rows.tolist():
             keys = document.signatures[int(document.elements.signature[row])]
@@ -328,7 +328,7 @@ def bit_width(context: EncodingsContext) -> Iterator[Finding]:
     yield from _beside_eight(context)
 
 
-def _wide_on_hexagon(context: EncodingsContext, sixteen: Mask, params: Mask) -> Iterator[Finding]:
+def _wide_on_hexagon(context: EncodingsContext, sixteen: Flags, params: Flags) -> Iterator[Finding]:
     """16 bits where the chip's Hexagon version does not run them."""
     document = context.document
     target = context.target
@@ -436,7 +436,7 @@ def _is_legacy(document: EncodingsDocument, tensor: int) -> bool:
 
 def shown_bits(value: float) -> str:
     """A bit width without a needless fraction."""
-    return shown(int(value)) if value == round(value) else str(value)
+    return quoted_value(int(value)) if value == round(value) else str(value)
 
 
 def _width_path(document: EncodingsDocument, row: int) -> tuple[str | int, ...]:

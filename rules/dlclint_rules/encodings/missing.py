@@ -10,8 +10,8 @@ import numpy as np
 
 from dlclint.diagnostic import About, Confidence, Safety, Severity, Source
 from dlclint.encodings import grid
-from dlclint.encodings.document import FLOAT, INT, EncodingsDocument, Layout, Mask
-from dlclint.encodings.edits import Edit, InsertMembers, RenameKey, SetValue
+from dlclint.encodings.document import FLOAT, INT, EncodingsDocument, Flags, Layout
+from dlclint.encodings.edits import DocumentEdit, InsertMembers, RenameKey, SetValue
 from dlclint.fix import Fix
 from dlclint.rule import EncodingsContext, Finding
 from dlclint_rules.encodings.reporting import (
@@ -139,7 +139,7 @@ def _lack_source(field: str, severity: Severity) -> Source:
 def _fix_lack(document: EncodingsDocument, rows: Rows, field: str, other: str) -> Fix | None:
     elements = document.elements
     tensor = int(elements.tensor[rows[0]])
-    edits: list[Edit] = []
+    edits: list[DocumentEdit] = []
     title = f"rename {other} to {field}" if other else f"add {field} from the entry's own numbers"
     own = grid.on_grid(elements.scale[rows], elements.offset[rows], elements.bitwidth[rows])
     for place, row in enumerate(rows.tolist()):
@@ -160,13 +160,13 @@ def _missing_in_blocks(context: EncodingsContext) -> Iterator[Finding]:
     document = context.document
     tensors = document.tensors
 
-    def rows(mask: Mask) -> list[int]:
+    def rows(mask: Flags) -> list[int]:
         found: list[int] = np.flatnonzero(mask).tolist()
         return found
 
-    def lacks(*fields: str) -> Mask:
+    def lacks(*fields: str) -> Flags:
         """The tensors none of whose elements has one of the fields."""
-        have: Mask = np.logical_or.reduce([document.has(field) for field in fields])
+        have: Flags = np.logical_or.reduce([document.has(field) for field in fields])
         return ~have[tensors.first]
 
     def lacking() -> Iterator[tuple[int, str, str]]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from dlclint.diagnostic import About, Confidence, Safety, Severity, Source
 from dlclint.encodings import grid
 from dlclint.encodings.document import FLOAT, EncodingsDocument, Layout
-from dlclint.encodings.edits import Edit, SetValue, number
+from dlclint.encodings.edits import DocumentEdit, SetValue, number
 from dlclint.fix import Fix
 from dlclint.rule import EncodingsContext, Finding
 from dlclint_rules.causes import here
@@ -86,8 +86,8 @@ def _flipped(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix | None
 
 def _offset_edits(
     document: EncodingsDocument, tensor: int, rows: Rows, values: npt.NDArray[np.float64]
-) -> tuple[Edit, ...]:
-    edits: list[Edit] = []
+) -> tuple[DocumentEdit, ...]:
+    edits: list[DocumentEdit] = []
     for row, value in zip(rows.tolist(), values.tolist(), strict=True):
         path = document.field_path(row, "offset")
         edits.append(SetValue(tensor, path, number(value, document.spelling(tensor, path))))
@@ -202,7 +202,7 @@ def per_channel_asymmetric(context: EncodingsContext) -> Iterator[Finding]:
         row = int(rows[0])
         edits = made_symmetric(document, tensor, rows) if not document.is_flat(tensor) else None
         if edits is not None:
-            said: list[Edit] = []
+            said: list[DocumentEdit] = []
             layout = document.section_of(tensor).layout
             spelled = '"True"' if layout is Layout.LEGACY else "true"
             for r in rows.tolist():

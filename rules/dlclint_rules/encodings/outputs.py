@@ -17,7 +17,7 @@ from dlclint.target import Runtime
 from dlclint_rules.causes import here
 from dlclint_rules.encodings.repairs import regridded, regridded_as
 from dlclint_rules.encodings.reporting import at, capped, encodings_rule
-from dlclint_schemas.outputs import Output, fused_behind, op_outputs
+from dlclint_schemas.outputs import OutputRange, fused_behind, op_outputs
 from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
 
@@ -29,7 +29,7 @@ CONFIGURATION = Source("AIMET 2.42 quantsim configurations", "encoding_constrain
 
 
 @record
-class Encoded:
+class EncodedOutput:
     """An output with its grid and what its values can be."""
 
     node: Node
@@ -38,7 +38,7 @@ class Encoded:
     """None where neither end is sure."""
 
     @property
-    def fixed(self) -> Output | None:
+    def fixed(self) -> OutputRange | None:
         """The range that HTP expects whole, where there is one."""
         known = op_outputs().get(self.node.op_type)
         return known if known is not None and known.fixed else None
@@ -70,7 +70,7 @@ def made_on(view: ModelView, grids: Mapping[str, GivenGrid]) -> Iterator[tuple[N
                 yield node, given
 
 
-def _outputs(context: EncodingsContext) -> Iterator[Encoded]:
+def _outputs(context: EncodingsContext) -> Iterator[EncodedOutput]:
     """Every output of an op that the file gives one integer grid."""
     if context.view is None:
         return
@@ -78,7 +78,7 @@ def _outputs(context: EncodingsContext) -> Iterator[Encoded]:
     for node, given in made_on(context.view, grids):
         maker = _maker(node, grids)
         if not maker.domain and node.graph.constant(given.name) is None:
-            yield Encoded(maker, given, context.view.certain(node.graph).get(given.name))
+            yield EncodedOutput(maker, given, context.view.certain(node.graph).get(given.name))
 
 
 def _maker(node: Node, grids: Mapping[str, GivenGrid]) -> Node:
@@ -105,7 +105,7 @@ def _bounds(values: Interval) -> str:
     return f"{low:.4g} and more" if math.isfinite(low) else f"at most {high:.4g}"
 
 
-def _is_off(item: Encoded) -> bool:
+def _is_off(item: EncodedOutput) -> bool:
     """Whether an output of fixed range has another one."""
     fixed = item.fixed
     if fixed is None:
@@ -129,7 +129,7 @@ def range_not_fixed(context: EncodingsContext) -> Iterator[Finding]:
     if Runtime.HTP not in context.target.considered:
         return
 
-    def finding(item: Encoded) -> Finding:
+    def finding(item: EncodedOutput) -> Finding:
         given, fixed = item.grid, item.fixed
         assert fixed is not None
         lost = [
@@ -171,7 +171,7 @@ def range_not_fixed(context: EncodingsContext) -> Iterator[Finding]:
     yield from capped(context, filter(_is_off, _outputs(context)), finding, "outputs")
 
 
-def _beyond(item: Encoded) -> tuple[float, float]:
+def _beyond(item: EncodedOutput) -> tuple[float, float]:
     """How far a grid reaches below and above what a Relu or Clip inside another op lets through."""
     if item.node.op_type not in CLIPPING or item.values is None:
         return 0.0, 0.0
@@ -213,13 +213,13 @@ def bound_lost(context: EncodingsContext) -> Iterator[Finding]:
     Fix: unsafe, the range is cut to the bounds, with the same number of bits.
     """
 
-    def lost() -> Iterator[tuple[Encoded, float, float]]:
+    def lost() -> Iterator[tuple[EncodedOutput, float, float]]:
         for item in _outputs(context):
             below, above = _beyond(item)
             if below or above:
                 yield item, below, above
 
-    def finding(entry: tuple[Encoded, float, float]) -> Finding:
+    def finding(entry: tuple[EncodedOutput, float, float]) -> Finding:
         item, below, above = entry
         given, own = item.grid, _own_bounds(item.node)
         maker = _runs_inside(item.node)
@@ -241,7 +241,7 @@ def bound_lost(context: EncodingsContext) -> Iterator[Finding]:
     yield from capped(context, lost(), finding, "outputs")
 
 
-def _is_one_sided(item: Encoded) -> bool:
+def _is_one_sided(item: EncodedOutput) -> bool:
     """Whether a symmetric grid stands on values of one sign, and nothing else says so already."""
     values = item.values
     if values is None or not item.grid.symmetric or item.fixed is not None or any(_beyond(item)):
@@ -249,7 +249,7 @@ def _is_one_sided(item: Encoded) -> bool:
     return (values.minimum >= 0.0 or values.maximum <= 0.0) and not _second_of_wide_product(item)
 
 
-def _second_of_wide_product(item: Encoded) -> bool:
+def _second_of_wide_product(item: EncodedOutput) -> bool:
     """Whether a MatMul reads it second at 16 bits, where HTP wants a symmetric grid."""
     name = item.grid.name
     if item.grid.bitwidth != 16:
@@ -266,7 +266,7 @@ def one_sided_symmetric(context: EncodingsContext) -> Iterator[Finding]:
     Fix: unsafe, the range becomes the half that is used.
     """
 
-    def finding(item: Encoded) -> Finding:
+    def finding(item: EncodedOutput) -> Finding:
         given = item.grid
         assert item.values is not None
         sign = "negative" if item.values.minimum >= 0 else "positive"
@@ -286,7 +286,7 @@ def one_sided_symmetric(context: EncodingsContext) -> Iterator[Finding]:
     yield from capped(context, filter(_is_one_sided, _outputs(context)), finding, "outputs")
 
 
-def _is_wasted(item: Encoded) -> bool:
+def _is_wasted(item: EncodedOutput) -> bool:
     if item.values is None or item.fixed is not None or any(_beyond(item)) or _is_one_sided(item):
         return False
     return item.left <= threshold("wasted_share") * item.grid.steps and not _second_of_wide_product(item)
@@ -304,7 +304,7 @@ def range_wasted(context: EncodingsContext) -> Iterator[Finding]:
     Fix: unsafe, the range is cut to what the op can produce.
     """
 
-    def finding(item: Encoded) -> Finding:
+    def finding(item: EncodedOutput) -> Finding:
         given, values = item.grid, item.values
         assert values is not None
         made = Finding(
@@ -326,7 +326,7 @@ def range_wasted(context: EncodingsContext) -> Iterator[Finding]:
 
 
 @record
-class Cut:
+class CutOutput:
     """An output whose range leaves out a part of an input's whose values it holds."""
 
     node: Node
@@ -343,7 +343,7 @@ class Cut:
         return out / (self.high - self.low) if self.high > self.low else 0.0
 
 
-def _cuts(context: EncodingsContext) -> Iterator[Cut]:
+def _cuts(context: EncodingsContext) -> Iterator[CutOutput]:
     """Outputs of ops that hand on or join all elements of their inputs, with the input that loses most."""
     if context.view is None:
         return
@@ -352,7 +352,7 @@ def _cuts(context: EncodingsContext) -> Iterator[Cut]:
         if not hands_on_all(node) or node.output(0) != given.name:
             continue
         certain = context.view.certain(node.graph)
-        worst: Cut | None = None
+        worst: CutOutput | None = None
         for moved in (origin(node.graph, moved, grids) for moved in moved_inputs(node)):
             source = grids.get(moved)
             if source is None or _is_of_fixed_range(node, moved):
@@ -363,7 +363,7 @@ def _cuts(context: EncodingsContext) -> Iterator[Cut]:
             if source.symmetric and (given.low < low + given.scale or given.high > high - given.scale):
                 # One end of a symmetric range may be there for the other's sake alone.
                 continue
-            cut = Cut(node, given, source, low, high)
+            cut = CutOutput(node, given, source, low, high)
             if low < high and (worst is None or cut.share > worst.share):
                 worst = cut
         slack = threshold("range_slack")
@@ -388,7 +388,7 @@ def range_cut(context: EncodingsContext) -> Iterator[Finding]:
     Fix: unsafe, the output's range is widened to the input's.
     """
 
-    def finding(cut: Cut) -> Finding:
+    def finding(cut: CutOutput) -> Finding:
         given = cut.given
         low, high = min(given.low, cut.low), max(given.high, cut.high)
         lost = cut.low if cut.given.low - cut.low > cut.high - cut.given.high else cut.high

@@ -8,7 +8,7 @@ import numpy as np
 
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.encodings import grid
-from dlclint.encodings.document import FLOAT, EncodingsDocument, Mask
+from dlclint.encodings.document import FLOAT, EncodingsDocument, Flags
 from dlclint.model.op_facts import Role, role
 from dlclint.rule import EncodingsContext, Finding
 from dlclint_rules.causes import here
@@ -26,7 +26,7 @@ from dlclint_rules.encodings.reporting import (
 )
 
 
-def _ranged(document: EncodingsDocument) -> Mask:
+def _ranged(document: EncodingsDocument) -> Flags:
     """Integer elements with a finite range and a bitwidth that has a grid."""
     elements = document.elements
     with np.errstate(over="ignore", invalid="ignore"):
@@ -166,7 +166,7 @@ def zero_off_grid(context: EncodingsContext) -> Iterator[Finding]:
     yield from by_tensor(context, below, beyond)
 
 
-def _numbers(context: EncodingsContext) -> Mask:
+def _numbers(context: EncodingsContext) -> Flags:
     """The stored tensors that are single numbers to the ops that read them: bounds, padding, constants."""
     names = context.document.tensors.names
     found = np.zeros(len(names), bool)

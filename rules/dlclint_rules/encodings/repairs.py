@@ -10,7 +10,7 @@ import numpy.typing as npt
 from dlclint.diagnostic import Safety
 from dlclint.encodings import grid
 from dlclint.encodings.document import EncodingsDocument, Layout
-from dlclint.encodings.edits import Edit, SetValue, number
+from dlclint.encodings.edits import DocumentEdit, SetValue, number
 from dlclint.encodings.given import GivenGrid
 from dlclint.fix import Fix
 from dlclint.rule import EncodingsContext
@@ -38,7 +38,7 @@ def refit(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix | None:
         fitted = grid.fit(low, high, bits)
     except ValueError:
         return None
-    edits: list[Edit] = []
+    edits: list[DocumentEdit] = []
     slack = fitted.scale * tolerance(bits, 1e-3)
     for place, row in enumerate(rows.tolist()):
         values = {
@@ -86,7 +86,7 @@ def made_symmetric(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix 
         path = document.field_path(int(rows[0]), "symmetric")
         spelled = '"False"' if document.section_of(tensor).layout is Layout.LEGACY else "false"
         return Fix("call it asymmetric, as its numbers are", Safety.SAFE, (SetValue(tensor, path, spelled),))
-    edits: list[Edit] = []
+    edits: list[DocumentEdit] = []
     for place, row in enumerate(rows.tolist()):
         edits.extend(grid_edits(document, row, new, place))
     title = f"make it symmetric (the step grows by {max(growth - 1, 0.0):.1%})"
@@ -94,7 +94,9 @@ def made_symmetric(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix 
     return Fix(title, safety, tuple(edits)) if edits else None
 
 
-def grid_edits(document: EncodingsDocument, row: int, encoding: grid.Encoding, place: int) -> Iterator[Edit]:
+def grid_edits(
+    document: EncodingsDocument, row: int, encoding: grid.Encoding, place: int
+) -> Iterator[DocumentEdit]:
     """Edits that give an element the numbers of an encoding, for the fields that its layout has."""
     tensor = int(document.elements.tensor[row])
     layout = document.section_of(tensor).layout
@@ -113,7 +115,9 @@ def grid_edits(document: EncodingsDocument, row: int, encoding: grid.Encoding, p
             yield SetValue(tensor, path, number(value, like))
 
 
-def _flat_edits(document: EncodingsDocument, row: int, encoding: grid.Encoding, place: int) -> Iterator[Edit]:
+def _flat_edits(
+    document: EncodingsDocument, row: int, encoding: grid.Encoding, place: int
+) -> Iterator[DocumentEdit]:
     """The same in 2.x, which counts the zero point from its type's lowest integer, and leaves out 0."""
     tensor = int(document.elements.tensor[row])
     scale, offset, bits = (
@@ -175,7 +179,7 @@ def recast(
     flat = document.is_flat(given.row)
     name = "dtype" if flat else "bitwidth"
     kind = f"{'int' if symmetric else 'uint'}{bitwidth}"
-    edits: list[Edit] = []
+    edits: list[DocumentEdit] = []
     if flat:
         zero = 0 if symmetric else -int(made.offset[0])
         edits.append(
@@ -211,7 +215,7 @@ def rescaled(context: EncodingsContext, row: int, scale: grid.Floats, title: str
     rows = slice(first, first + count)
     offset = document.elements.offset[rows]
     made = grid.on_grid(wide, np.where(np.isnan(offset), 0.0, offset), document.elements.bitwidth[rows])
-    edits: list[Edit] = []
+    edits: list[DocumentEdit] = []
     for place in range(count):
         edits.extend(grid_edits(document, first + place, made, place))
     return Fix(title, Safety.UNSAFE, tuple(edits)) if edits else None

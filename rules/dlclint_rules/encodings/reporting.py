@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from dlclint.diagnostic import Safety, Source
 from dlclint.encodings import json_text
-from dlclint.encodings.document import EncodingsDocument, Flaw, Mask, Path_
+from dlclint.encodings.document import EncodingsDocument, Flags, Flaw, Path_
 from dlclint.encodings.edits import ReplaceText, SetValue
 from dlclint.fix import Fix
 from dlclint.rule import EncodingsContext, Finding, Subject, rule
@@ -111,10 +111,10 @@ def said_offset(document: EncodingsDocument, row: int) -> str:
     return f"{name} {written or format(document.elements.offset[row], 'g')}"
 
 
-def in_blocks(document: EncodingsDocument) -> Mask:
+def in_blocks(document: EncodingsDocument) -> Flags:
     """The tensors whose encodings are per block or vector, not per tensor or channel."""
     tensors = document.tensors
-    found: Mask = tensors.enc_type.where(_BLOCKS.__contains__) | ~np.isnan(tensors.block_size)
+    found: Flags = tensors.enc_type.where(_BLOCKS.__contains__) | ~np.isnan(tensors.block_size)
     return found
 
 

@@ -7,7 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dlclint.analysis.moving import destination, origin
-from dlclint.analysis.shared import BOUNDED, GIVEN, SharedGrid, Span, judged, operands, remedy, sentence
+from dlclint.analysis.shared import (
+    BOUNDED,
+    GIVEN,
+    SharedGrid,
+    Span,
+    judged,
+    loss_sentence,
+    operands,
+    shared_grid_remedy,
+)
 from dlclint.diagnostic import Confidence, Severity
 from dlclint.encodings.given import GivenGrid, given_grids
 from dlclint.rule import EncodingsContext, Finding
@@ -59,11 +68,11 @@ def shared_grid(context: EncodingsContext) -> Iterator[Finding]:
         given, found = item
         assert found.worst.steps is not None
         made = Finding(
-            sentence(found),
+            loss_sentence(found),
             Severity.WARNING,
             sources.JOINED if found.joins else sources.STEP,
             Confidence.FIELD_REPORTED if found.joins else Confidence.INFERRED,
-            remedy(found, wide_is_taken and given.bitwidth < 16),
+            shared_grid_remedy(found, wide_is_taken and given.bitwidth < 16),
             found.node,
             evidence={
                 "step": found.step,

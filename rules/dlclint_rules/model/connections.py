@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from dlclint.diagnostic import About, Confidence, Safety, Severity, counted
 from dlclint.model.graph import Graph
-from dlclint.model.ordering import in_order
+from dlclint.model.ordering import topological_order
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint_rules import repairs, sources
 from dlclint_rules.causes import anywhere
@@ -33,7 +33,7 @@ def unsorted_nodes(context: ModelContext) -> Iterator[Finding]:
     What to do: sort the nodes; `dlclint fix` does.
     """
     for graph in context.view.model.graphs():
-        places = {node.index: place for place, node in enumerate(in_order(graph))}
+        places = {node.index: place for place, node in enumerate(topological_order(graph))}
         early = [
             (node, name, maker)
             for node in graph.nodes
@@ -68,7 +68,7 @@ def dangling_input(context: ModelContext) -> Iterator[Finding]:
     whole: dict[Graph, set[str]] = {}
     for graph in context.view.model.graphs():
         known = {*graph.inputs, *graph.initializers}
-        for node in in_order(graph):
+        for node in topological_order(graph):
             for name in node.inputs:
                 if name and name not in known and not _is_around(graph, name, whole):
                     circular = graph.producer(name) is not None

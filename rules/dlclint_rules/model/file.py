@@ -210,7 +210,7 @@ def _external(context: ModelContext, flaw: type[Exception]) -> Iterator[tuple[Gr
         for tensor in graph.stored:
             if tensor.is_external:
                 try:
-                    external.resolve(tensor.proto, context.path.parent)
+                    external.resolve_location(tensor.proto, context.path.parent)
                 except external.FLAWS as problem:
                     if isinstance(problem, flaw):
                         yield graph, tensor, str(problem)

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 from dlclint.analysis.masks import find_masks
 from dlclint.analysis.norms import SumOfSquares, means_of_squares, sums_of_squares
+from dlclint.analysis.shared import short
 from dlclint.analysis.weights.biases import BiasError, bias_errors
 from dlclint.analysis.weights.store import home
 from dlclint.diagnostic import About, Confidence, Severity, Source, counted
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext
 from dlclint.target import Runtime
-from dlclint_rules.quantization.reporting import in_weights, option, others, quantization_rule, short
+from dlclint_rules.quantization.reporting import in_weights, option, others, quantization_rule
 from dlclint_schemas.precision import OBSERVED
 from dlclint_schemas.thresholds import threshold
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from dlclint.analysis.masks import coarse_mask, find_masks
 from dlclint.analysis.roles import fold_factors
+from dlclint.analysis.shared import short
 from dlclint.diagnostic import About, Confidence, Safety, Severity, Source, counted
 from dlclint.encodings import grid
 from dlclint.model.graph import Node
@@ -24,7 +25,6 @@ from dlclint_rules.quantization.reporting import (
     option,
     others,
     quantization_rule,
-    short,
 )
 from dlclint_schemas.thresholds import threshold
 
@@ -156,5 +156,5 @@ def mask_constant(context: ModelContext) -> Iterator[Finding]:
             node,
             mask.name,
             evidence={"value": mask.value, "softmaxes": count, **({"step": step} if target.quantize else {})},
-            fix=None if context.view.carried else repairs.masks.bounded(mask, least, advice),
+            fix=None if context.view.carried else repairs.masks.bounded_mask(mask, least, advice),
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+from dlclint.analysis.shared import short
 from dlclint.analysis.weights.store import ConvertedWeight
 from dlclint.diagnostic import About, Source, counted
 from dlclint.model.graph import Node
@@ -29,11 +30,6 @@ def option(tool: str, name: str) -> Source:
 def layer(node: Node) -> str:
     """What a reader finds a node by: its name, or else its first output."""
     return node.name or next(filter(None, node.outputs), f"{node.op_type} #{node.index}")
-
-
-def short(name: str) -> str:
-    """A tensor's name in quotes, its beginning left out where it is long: the end tells more."""
-    return repr(name if len(name) <= 48 else f"…{name[-47:]}")
 
 
 def others(texts: Iterable[str], total: int) -> str:

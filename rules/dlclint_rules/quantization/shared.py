@@ -12,8 +12,8 @@ from dlclint.analysis.shared import (
     SharedGrid,
     Suspicion,
     expected,
-    remedy,
-    sentence,
+    loss_sentence,
+    shared_grid_remedy,
     short,
     suspected,
     suspicion,
@@ -110,11 +110,11 @@ def _severity(context: ModelContext) -> Severity:
 def _finding(context: ModelContext, found: SharedGrid, wide_is_taken: bool) -> Finding:
     assert found.worst.steps is not None
     return Finding(
-        sentence(found),
+        loss_sentence(found),
         _severity(context),
         sources.JOINED if found.joins else sources.STEP,
         Confidence.INFERRED,
-        remedy(found, wide_is_taken),
+        shared_grid_remedy(found, wide_is_taken),
         found.node,
         found.output,
         evidence={

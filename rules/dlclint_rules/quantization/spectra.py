@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from dlclint.analysis.shared import short
 from dlclint.analysis.spectra import Spectrum, find_spectra, float_is_open
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.rule import Finding, ModelContext
-from dlclint_rules.quantization.reporting import LISTED, QUANTIZATION, layer, quantization_rule, short
+from dlclint_rules.quantization.reporting import LISTED, QUANTIZATION, layer, quantization_rule
 
 _NAMED = 5
 """Tensors that a message names."""

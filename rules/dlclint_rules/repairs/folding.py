@@ -9,7 +9,7 @@ import numpy as np
 from dlclint.diagnostic import Safety
 from dlclint.fix import CannotFix, Fix
 from dlclint.model.constants import add_constant
-from dlclint.model.edits import Edit, ReplaceNodes
+from dlclint.model.edits import ModelEdit, ReplaceNodes
 from dlclint.model.evaluation.values import Values
 from dlclint.model.graph import Graph, Node
 
@@ -17,7 +17,7 @@ LIMIT = 1 << 24
 """Elements up to which a tensor is computed and stored."""
 
 
-def folded(graph: Graph, nodes: list[Node]) -> Fix | None:
+def stored_results(graph: Graph, nodes: list[Node]) -> Fix | None:
     """Store the results that something else reads; all other nodes of the expressions go with them.
 
     Args:
@@ -26,7 +26,7 @@ def folded(graph: Graph, nodes: list[Node]) -> Fix | None:
     if graph.is_function:
         return None
 
-    def edits() -> Iterator[Edit]:
+    def edits() -> Iterator[ModelEdit]:
         values = Values(LIMIT)
         inside = {node.index for node in nodes}
         unknown = {node.index for node in nodes if not _is_known(values, graph, node)}

@@ -12,8 +12,8 @@ from dlclint.diagnostic import Safety, counted
 from dlclint.fix import Fix
 from dlclint.model.constants import add_constant, fresh_name, replace_constant
 from dlclint.model.edits import (
-    Edit,
     InsertBefore,
+    ModelEdit,
     RemoveAttribute,
     ReplaceNodes,
     SetAttribute,
@@ -77,7 +77,7 @@ def documented_gemm(node: Node) -> Fix | None:
     if not (turn_weight or turn_input):
         return None
 
-    def edits() -> Iterator[Edit]:
+    def edits() -> Iterator[ModelEdit]:
         graph = node.graph
         if turn_weight:
             yield from replace_constant(node, 1, transposed(weight))
@@ -103,7 +103,7 @@ def gemm_of_activations(node: Node) -> Fix | None:
     if graph.is_function or opset is None or opset < 7 or dtype is None:
         return None
 
-    def edits() -> Iterator[Edit]:
+    def edits() -> Iterator[ModelEdit]:
         made: list[onnx.NodeProto] = []
         result = node.outputs[0]
         number = 0
@@ -151,7 +151,7 @@ def inference_form(node: Node) -> Fix | None:
         if any(_is_used(node, position) for position in extra):
             return None
 
-        def normalized() -> Iterator[Edit]:
+        def normalized() -> Iterator[ModelEdit]:
             yield RemoveAttribute(node, "training_mode")
             yield from (SetOutput(node, position, "") for position in extra)
 
@@ -204,7 +204,7 @@ def without_allowzero(node: Node) -> Fix | None:
 def without_unread_outputs(nodes: list[tuple[Node, int]]) -> Fix:
     """Outputs that nothing reads and the converter does not make."""
 
-    def edits() -> Iterator[Edit]:
+    def edits() -> Iterator[ModelEdit]:
         yield from (SetOutput(node, position, "") for node, position in nodes)
 
     return Fix(f"remove {counted(len(nodes), 'unused output')}", Safety.SAFE, edits)
@@ -216,7 +216,7 @@ def multiplications(nodes: list[Node]) -> Fix | None:
     if not found:
         return None
 
-    def edits() -> Iterator[Edit]:
+    def edits() -> Iterator[ModelEdit]:
         for node, factor in found:
             new = onnx.NodeProto()
             new.CopyFrom(node.proto)
@@ -291,7 +291,7 @@ def relus_of_clips(nodes: list[Node]) -> Fix | None:
     )
 
 
-def _relu(node: Node) -> Edit:
+def _relu(node: Node) -> ModelEdit:
     new = onnx.helper.make_node("Relu", [node.input(0)], [node.outputs[0]], name=node.name)
     return ReplaceNodes(node.graph, (node,), (new,))
 
@@ -317,7 +317,7 @@ def of_attribute(node: Node, kind: str, attribute: str | None) -> Fix | None:
 def narrow_indices(found: list[tuple[Node, int]]) -> Fix:
     """Stored indices as int32, where they fit."""
 
-    def edits() -> Iterator[Edit]:
+    def edits() -> Iterator[ModelEdit]:
         for node, position in found:
             value = node.graph.small_value(node.input(position), limit=1 << 20)
             if value is not None:
@@ -332,7 +332,7 @@ def fully_connected(product: Node, add: Node) -> Fix:
     weight = graph.constant(product.input(1))
     bias = add.input(1) if add.input(0) == product.outputs[0] else add.input(0)
 
-    def edits() -> Iterator[Edit]:
+    def edits() -> Iterator[ModelEdit]:
         assert weight is not None
         name = fresh_name(graph, f"{add.outputs[0]}_weight")
         gemm = onnx.helper.make_node(

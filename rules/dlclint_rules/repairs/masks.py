@@ -12,11 +12,11 @@ from dlclint.analysis.masks import Mask
 from dlclint.diagnostic import Safety
 from dlclint.fix import Fix
 from dlclint.model.constants import add_constant, fresh_name
-from dlclint.model.edits import Edit, PutInitializer, SetAttribute, SetInput
+from dlclint.model.edits import ModelEdit, PutInitializer, SetAttribute, SetInput
 from dlclint.model.tensors import Array, Produced, Tensor
 
 
-def bounded(mask: Mask, least: float, advice: float) -> Fix | None:
+def bounded_mask(mask: Mask, least: float, advice: float) -> Fix | None:
     """Numbers of at least a magnitude become the advised one, with their sign.
 
     Softmax gives the same to float precision as long as scores differ by less than the advised number,
@@ -34,12 +34,12 @@ def bounded(mask: Mask, least: float, advice: float) -> Fix | None:
         large = np.abs(values.astype(np.float64)) >= least
         return np.where(large, np.copysign(bound, values.astype(np.float64)), values).astype(values.dtype)
 
-    def filled() -> Iterator[Edit]:
+    def filled() -> Iterator[ModelEdit]:
         assert maker is not None
         value = onnx.numpy_helper.from_array(limited(onnx.numpy_helper.to_array(maker.attribute("value"))))
         yield SetAttribute(maker, onnx.helper.make_attribute("value", value))
 
-    def replaced(tensor: Tensor) -> Iterator[Edit]:
+    def replaced(tensor: Tensor) -> Iterator[ModelEdit]:
         values = Produced(tensor.data_type, tensor.shape, lambda: map(limited, tensor.chunks()))
         alone = {node.key for node in graph.consumers(mask.name)} <= {node.key for node in mask.readers}
         if alone and mask.name in graph.initializers:

@@ -18,7 +18,7 @@ from dlclint.analysis.matching.computed import Computed
 from dlclint.diagnostic import Safety
 from dlclint.fix import Fix
 from dlclint.model.constants import add_constant, fresh_name
-from dlclint.model.edits import Edit, ReplaceNodes
+from dlclint.model.edits import ModelEdit, ReplaceNodes
 from dlclint.model.types import numpy_type
 
 
@@ -31,9 +31,9 @@ def rewritten(match: Computed) -> Fix | None:
     if dtype is None or opset is None:
         return None
 
-    def edits() -> Iterator[Edit]:
+    def edits() -> Iterator[ModelEdit]:
         made: list[onnx.NodeProto] = []
-        constants: list[Edit] = []
+        constants: list[ModelEdit] = []
         result = last.outputs[0]
 
         def number(name: str, value: float | list[int], of: type | np.dtype[Any] = dtype) -> str:

@@ -10,7 +10,7 @@ from dlclint.analysis.resizing import resize
 from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import Safety
 from dlclint.fix import CannotFix, Fix
-from dlclint.model.edits import Edit
+from dlclint.model.edits import ModelEdit
 from dlclint.model.graph import Model, Node
 from dlclint.model.op_facts import SIZE_INPUT
 from dlclint.model.types import Dim
@@ -40,7 +40,7 @@ def batch_of_one(view: ModelView, batches: frozenset[Dim], safe: bool) -> Fix:
     return Fix(title, Safety.SAFE if safe else Safety.UNSAFE, lambda: _made(view, batches))
 
 
-def _made(view: ModelView, batches: frozenset[Dim]) -> tuple[Edit, ...]:
+def _made(view: ModelView, batches: frozenset[Dim]) -> tuple[ModelEdit, ...]:
     edits = _edits(view.model, view.batch, batches)
     if isinstance(edits, CannotFix):
         raise CannotFix(str(edits))
@@ -48,7 +48,7 @@ def _made(view: ModelView, batches: frozenset[Dim]) -> tuple[Edit, ...]:
 
 
 @lru_cache(maxsize=1)
-def _edits(model: Model, batch: Batch, batches: frozenset[Dim]) -> tuple[Edit, ...] | CannotFix:
+def _edits(model: Model, batch: Batch, batches: frozenset[Dim]) -> tuple[ModelEdit, ...] | CannotFix:
     """Cached, because several findings ask for the same edits one after the other."""
     try:
         return tuple(_sized(model, batch, batches))
@@ -56,7 +56,7 @@ def _edits(model: Model, batch: Batch, batches: frozenset[Dim]) -> tuple[Edit, .
         return reason
 
 
-def _sized(model: Model, batch: Batch, batches: frozenset[Dim]) -> Iterator[Edit]:
+def _sized(model: Model, batch: Batch, batches: frozenset[Dim]) -> Iterator[ModelEdit]:
     graph = model.graph
     sizes: dict[str, dict[int, int]] = {}
     for name in graph.inputs:

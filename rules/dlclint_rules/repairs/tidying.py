@@ -9,7 +9,7 @@ from functools import lru_cache
 from dlclint.diagnostic import Safety, counted
 from dlclint.fix import CannotFix, Fix
 from dlclint.model.edits import (
-    Edit,
+    ModelEdit,
     RemoveInitializer,
     RemoveInput,
     RemoveOutput,
@@ -22,7 +22,7 @@ from dlclint.model.edits import (
 from dlclint.model.graph import Graph, Model, Node
 
 
-def bypass(node: Node) -> Iterator[Edit]:
+def bypass(node: Node) -> Iterator[ModelEdit]:
     """Edits that take out a node whose output 0 equals its input 0.
 
     Raises:
@@ -58,7 +58,7 @@ def can_bypass(node: Node) -> bool:
 def bypass_all(nodes: list[Node]) -> Fix:
     """Take out nodes that pass their input on."""
 
-    def edits() -> Iterator[Edit]:
+    def edits() -> Iterator[ModelEdit]:
         for node in nodes:
             yield from bypass(node)
 
@@ -74,7 +74,7 @@ def without_input(graph: Graph, name: str) -> Fix:
 def without_default(graph: Graph, names: list[str]) -> Fix:
     """Let initializers be constants only, not inputs too."""
 
-    def edits() -> Iterator[Edit]:
+    def edits() -> Iterator[ModelEdit]:
         yield from (RemoveInput(graph, name) for name in names)
 
     return Fix(f"remove {counted(len(names), 'initializer')} from the inputs", Safety.SAFE, edits)
@@ -84,7 +84,7 @@ def without_initializers(graph: Graph, names: list[str]) -> Fix:
     """Drop initializers that nothing reads."""
     unread = frozenset(names)
 
-    def edits() -> Iterator[Edit]:
+    def edits() -> Iterator[ModelEdit]:
         for position, name in enumerate(graph.initializer_names):
             if name in unread:
                 yield RemoveInitializer(graph, name, position)
@@ -150,7 +150,7 @@ def _node_names(model: Model) -> frozenset[str]:
 def named(graph: Graph, nodes: list[Node]) -> Fix:
     """Give nodes names of their own, after their op and first output."""
 
-    def edits() -> Iterator[Edit]:
+    def edits() -> Iterator[ModelEdit]:
         taken = _node_names(graph.model)
         given: set[str] = set()
         numbers: dict[str, int] = {}

@@ -20,7 +20,7 @@ from dlclint.diagnostic import Safety
 from dlclint.fix import CannotFix, Fix
 from dlclint.model.attributes import schema_of
 from dlclint.model.constants import add_constant, fresh_name
-from dlclint.model.edits import Edit, RemoveAttribute, ReplaceNodes, SetOpset
+from dlclint.model.edits import ModelEdit, RemoveAttribute, ReplaceNodes, SetOpset
 from dlclint.model.graph import Node
 from dlclint.model.native import CONVERTER
 from dlclint.model.op_facts import SOFTMAXES
@@ -38,7 +38,7 @@ def downgraded(view: ModelView) -> Fix | None:
     if current is None or wanted >= current:
         return None
 
-    def edits() -> Iterator[Edit]:
+    def edits() -> Iterator[ModelEdit]:
         if view.model.functions:
             raise CannotFix("the model has functions, which onnx.version_converter does not convert")
         for graph in view.model.graphs():
@@ -64,7 +64,7 @@ def _is_same(node: Node, current: int, wanted: int) -> bool:
     return same_structure(node.op_type, before.since_version, after.since_version)
 
 
-def _older(node: Node, current: int, wanted: int) -> Iterator[Edit]:
+def _older(node: Node, current: int, wanted: int) -> Iterator[ModelEdit]:
     if node.op_type == "Dropout":
         yield _older_dropout(node, wanted)
         return
@@ -146,7 +146,7 @@ def _described(node: Node, name: str) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, found.data_type, found.shape)
 
 
-def _older_dropout(node: Node, wanted: int) -> Edit:
+def _older_dropout(node: Node, wanted: int) -> ModelEdit:
     """Ratio and training mode became inputs at version 12; the converter has no way back."""
     schema = schema_of("Dropout", "", wanted)
     training = node.graph.small_value(node.input(2)) if node.input(2) else None
@@ -161,7 +161,7 @@ def _older_dropout(node: Node, wanted: int) -> Edit:
     return ReplaceNodes(node.graph, (node,), (new,))
 
 
-def _older_cast(node: Node, wanted: int) -> Iterator[Edit]:
+def _older_cast(node: Node, wanted: int) -> Iterator[ModelEdit]:
     """What version 19 added, `saturate`, is about 8-bit floats alone, which older versions lack."""
     found = node.graph.type_of(node.input(0))
     kinds = {node.attribute("to"), None if found is None else found.data_type}
@@ -170,7 +170,7 @@ def _older_cast(node: Node, wanted: int) -> Iterator[Edit]:
     yield RemoveAttribute(node, "saturate")
 
 
-def _older_softmax(node: Node) -> Edit:
+def _older_softmax(node: Node) -> ModelEdit:
     """Along the last axis both meanings agree; the converter knows no way down for another axis."""
     rank, axis = node.graph.rank(node.input(0)), node.attribute("axis", -1)
     if not rank or axis is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx
 
-from dlclint.analysis.expressions import Unknown, holds, names_in
+from dlclint.analysis.expressions import NoValue, holds, names_in
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, layers_of
 from dlclint.analysis.quantities import of_tensor, quantities
@@ -58,14 +58,14 @@ def _numbers(texts: tuple[str, ...], values: Mapping[str, Any]) -> Evidence:
 def _broken(test: str, values: Mapping[str, Any]) -> bool:
     try:
         return not holds(test, values)
-    except Unknown:
+    except NoValue:
         return False
 
 
 def _applies(machine: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
     try:
         return "when" not in machine or holds(machine["when"], values)
-    except Unknown:
+    except NoValue:
         return False
 
 
@@ -133,7 +133,7 @@ def _any_of(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any])
         try:
             if not any(holds(test, values) for test in machine["tests"]):
                 yield Breach(node, _numbers(machine["tests"], values))
-        except Unknown:
+        except NoValue:
             continue
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from dlclint.analysis.activations.asked import Asked
+from dlclint.analysis.activations.asked import OnDemand
 from dlclint.model.evaluation.values import Values
 from dlclint.model.graph import Model, Node
 
@@ -57,7 +57,7 @@ def test_asked_and_walked_are_the_same(
     for node in nodes:
         whole.visit(node)
     walk = _Walk()
-    asked = Asked(nodes, walk.visit, lambda node: node.inputs, walk.found)
+    asked = OnDemand(nodes, walk.visit, lambda node: node.inputs, walk.found)
     for number in questions:
         assert asked[f"t{number}"] == whole.found[f"t{number}"]
     assert dict(asked) == whole.found
@@ -66,7 +66,9 @@ def test_asked_and_walked_are_the_same(
 
 def test_what_no_question_depends_on_is_not_visited() -> None:
     walk = _Walk()
-    asked = Asked(_nodes([[], [0], [1], [0]], [0, 1, 2, 3]), walk.visit, lambda node: node.inputs, walk.found)
+    asked = OnDemand(
+        _nodes([[], [0], [1], [0]], [0, 1, 2, 3]), walk.visit, lambda node: node.inputs, walk.found
+    )
     assert asked["t1"] == 2
     assert walk.visited == ["t0", "t1"]
     with pytest.raises(KeyError):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 
-class Asked(Mapping[str, Found]):
+class OnDemand(Mapping[str, Found]):
     """What `visit` puts into `found` for each of the nodes, in their order; by the tensor's name.
 
     `needs` names the tensors on which a node's own depends. Nodes that no question depends on are not

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from dlclint.analysis.activations.asked import Asked
+from dlclint.analysis.activations.asked import OnDemand
 from dlclint.analysis.matching.terms import clip_bounds
 from dlclint.analysis.roles import channel_axis, vector
 from dlclint.model.evaluation.arithmetic import ARITHMETIC
@@ -81,7 +81,7 @@ def certain_ranges(graph: Graph) -> Mapping[str, Interval]:
     """The range of every activation of which at least one end is sure, by name, when asked for."""
     walk = _Walk(graph)
     nodes = [node for node in graph.nodes if not node.domain]
-    return Asked(nodes, walk.visit, _needs, walk.found)
+    return OnDemand(nodes, walk.visit, _needs, walk.found)
 
 
 _INCREASING: Mapping[str, Callable[[Floats], Floats]] = {

@@ -123,7 +123,7 @@ def normal(mean: Floats, deviation: Floats, basis: Basis) -> Estimate:
     return Estimate(mean, deviation, mean - reach, mean + reach, basis)
 
 
-def bounded(low: float, high: float) -> Estimate:
+def bounded_estimate(low: float, high: float) -> Estimate:
     """An activation of which only the bounds are known."""
     return replace(single(0.0, 0.0, low, high, Basis.BOUND), known=False)
 
@@ -173,7 +173,7 @@ def _quadrature() -> tuple[Floats, Floats]:
     return nodes, weights / weights.sum()
 
 
-def scaled(given: Estimate, factor: Floats, offset: Floats) -> Estimate:
+def affine(given: Estimate, factor: Floats, offset: Floats) -> Estimate:
     """`factor * x + offset`, both of shape [1] or [channels]."""
     size = max(given.channels, len(factor), len(offset))
     wide = given.spread(size)

@@ -9,19 +9,19 @@ from functools import cached_property
 
 import numpy as np
 
-from dlclint.analysis.activations.asked import Asked
+from dlclint.analysis.activations.asked import OnDemand
 from dlclint.analysis.activations.estimate import (
     Basis,
     Estimate,
     Floats,
     added,
-    bounded,
+    affine,
+    bounded_estimate,
     clipped,
     leaky,
     mixed,
     multiplied,
     normal,
-    scaled,
     single,
     through,
 )
@@ -113,7 +113,7 @@ def activation_ranges(
     for name, mean, deviation in moments:
         walk.found[name] = normal(np.array([mean]), np.array([deviation]), Basis.GIVEN)
     nodes = [node for node in graph.nodes if node.key not in folded and not node.domain]
-    return Asked(nodes, walk.visit, walk.needs, walk.found)
+    return OnDemand(nodes, walk.visit, walk.needs, walk.found)
 
 
 class _Walk:
@@ -163,12 +163,20 @@ class _Walk:
         if op in NORMALIZATIONS:
             return _normalized(node)
         if op == "Softmax":
-            return bounded(*self.fixed["Softmax"])
+            return bounded_estimate(*self.fixed["Softmax"])
         if op in _UNARY and (op in self.fixed or op in bounded_outputs()):
             low, high = self.fixed.get(op) or bounded_outputs()[op]
-            return bounded(low, high) if given is None else _within(through(given, _UNARY[op]), low, high)
+            return (
+                bounded_estimate(low, high)
+                if given is None
+                else _within(through(given, _UNARY[op]), low, high)
+            )
         if op == "HardSigmoid":
-            return bounded(*bounded_outputs()[op]) if given is None else through(given, _hard_sigmoid(node))
+            return (
+                bounded_estimate(*bounded_outputs()[op])
+                if given is None
+                else through(given, _hard_sigmoid(node))
+            )
         if op in CLIPPING:
             return _clip(node, given)
         if op == "MatMul" and graph.constant(node.input(1)) is None:
@@ -277,17 +285,17 @@ def _combined(op: str, one: Estimate, other: Estimate) -> Estimate:
     fixed = not other.deviation.any() and other.known and np.array_equal(other.low, other.high)
     if op in ADDITIONS:
         if fixed:
-            return scaled(one, np.ones(1), other.mean)
+            return affine(one, np.ones(1), other.mean)
         if not one.deviation.any() and one.known and np.array_equal(one.low, one.high):
-            return scaled(other, np.ones(1), one.mean)
+            return affine(other, np.ones(1), one.mean)
         return added(one, other)
     if op == "Sub":
-        return added(one, scaled(other, -np.ones(1), np.zeros(1)))
+        return added(one, affine(other, -np.ones(1), np.zeros(1)))
     if op == "Div":
         # By an activation that may come near zero there is no telling.
         factor = np.where(other.mean != 0, 1.0 / np.where(other.mean != 0, other.mean, 1.0), np.nan)
-        return scaled(one, factor if fixed else np.full(1, np.nan), np.zeros(1))
-    return scaled(one, other.mean, np.zeros(1)) if fixed else multiplied(one, other)
+        return affine(one, factor if fixed else np.full(1, np.nan), np.zeros(1))
+    return affine(one, other.mean, np.zeros(1)) if fixed else multiplied(one, other)
 
 
 def _within(made: Estimate, low: float, high: float) -> Estimate:
@@ -329,7 +337,7 @@ def _clip(node: Node, given: Estimate | None) -> Estimate | None:
     ends = (-math.inf if low is None else low), (math.inf if high is None else high)
     if given is not None:
         return clipped(given, *ends)
-    return bounded(*ends) if all(map(math.isfinite, ends)) else None
+    return bounded_estimate(*ends) if all(map(math.isfinite, ends)) else None
 
 
 def _leaky(node: Node, given: Estimate) -> Estimate | None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from dlclint.analysis.weights.statistics import Floats, pieces
+from dlclint.analysis.weights.statistics import Floats, value_pieces
 from dlclint.model.tensors import Array, Tensor, Unavailable
 from dlclint_schemas.record import record
 
@@ -42,7 +42,7 @@ class Block:
 
 
 @record
-class Piece:
+class WeightCell:
     """The cells of a block, arrays of shape [group, out, in]; valid until the next piece is asked for.
 
     Of each cell: smallest and largest value (the same array if cells hold one weight), largest magnitude
@@ -143,7 +143,7 @@ class Cells:
         buffer: Array = np.empty(0, np.float32)
         filled = 0
         try:
-            for piece in pieces(self.tensor, size=at_once * row):
+            for piece in value_pieces(self.tensor, size=at_once * row):
                 if not filled and len(piece) % row == 0:
                     yield piece
                     continue
@@ -162,7 +162,7 @@ class Cells:
         if filled:
             yield buffer[:filled]
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[WeightCell]:
         """The cells, in the order of the blocks; overflow and what is not finite pass without a word.
 
         Raises:
@@ -186,7 +186,7 @@ class Cells:
                     high = kernels.max(axis=0, out=scratch("high", cells))
                     np.einsum("k...,k...->...", kernels, kernels, out=square)
                     np.maximum(np.negative(low, out=magnitude), high, out=magnitude)
-            yield Piece(low, high, magnitude, square, block.outputs, block.inputs)
+            yield WeightCell(low, high, magnitude, square, block.outputs, block.inputs)
 
     def weighted_sums(self, channels: Floats) -> Floats:
         """For each output channel, the sum of its stored weights times a number for each input channel.

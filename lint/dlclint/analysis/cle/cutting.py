@@ -23,7 +23,7 @@ _ERF = np.frompyfunc(math.erf, 1, 1)
 
 
 @record
-class Cut:
+class ClipLoss:
     """What one clip takes away.
 
     `share` is the part of the values, from 0 to 1, that lies above the bound; `kept` what replacing the
@@ -44,7 +44,7 @@ class Cut:
 class Cuts:
     """The clips between pairs, the one that cuts off most first, and of how many nothing is known."""
 
-    known: tuple[Cut, ...]
+    known: tuple[ClipLoss, ...]
     unknown: int
 
     @property
@@ -60,7 +60,7 @@ def cuts(pairs: Iterable[Pair]) -> Cuts:
     return Cuts(tuple(known), len(found) - len(known))
 
 
-def cut_of(pair: Pair) -> Cut | None:
+def cut_of(pair: Pair) -> ClipLoss | None:
     """What the clip of a pair cuts off; None where no batch normalization tells."""
     norm, clip = pair.norm, pair.activation
     if norm is None or clip is None or clip.input(0) != norm.output(0):
@@ -79,7 +79,7 @@ def cut_of(pair: Pair) -> Cut | None:
     output = float((inside + bound**2 * above).sum())
     lost = float(change.sum())
     kept = 10 * math.log10(output / lost) if output > 0 and lost > 0 else math.inf
-    return Cut(pair, float(above.mean()), kept)
+    return ClipLoss(pair, float(above.mean()), kept)
 
 
 def _density(z: Floats) -> Floats:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dlclint.analysis.cle.cells import Cells, Piece, Scratch
-from dlclint.analysis.cle.measuring import Measured, Weight
+from dlclint.analysis.cle.cells import Cells, Scratch, WeightCell
+from dlclint.analysis.cle.measuring import MeasuredWeight, Weight
 from dlclint.analysis.cle.scaling import Scaled, input_factors, output_factors
 from dlclint.analysis.weights.noise import decibels, rounding_noise
 from dlclint.analysis.weights.reading import for_each
@@ -73,7 +73,7 @@ class _State:
 
 
 def _states(
-    chain: Sequence[Weight], factors: Sequence[Floats], measured: Sequence[Measured], bitwidth: int
+    chain: Sequence[Weight], factors: Sequence[Floats], measured: Sequence[MeasuredWeight], bitwidth: int
 ) -> list[_State]:
     scales = [
         (
@@ -139,7 +139,7 @@ class _Noise:
         self.scratch = Scratch()
         self.signal = self.noise = self.chain_signal = self.chain_noise = 0.0
 
-    def take(self, piece: Piece) -> None:
+    def take(self, piece: WeightCell) -> None:
         """Add a piece."""
         by_output, by_input = piece.by_output(self.outputs), piece.by_input(self.inputs)
         square, noise, other = (

@@ -25,7 +25,7 @@ _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, *HALF)
 
 
 @record
-class Stored:
+class StoredTensor:
     """A stored tensor under the name by which a node reads it.
 
     `is_shared` says that it is read elsewhere too, or is an output of the model. `home` is
@@ -60,10 +60,10 @@ class Norm:
     """A batch normalization at inference: gamma, beta, mean and variance, one number a channel."""
 
     node: Node
-    gamma: Stored
-    beta: Stored
-    mean: Stored
-    variance: Stored
+    gamma: StoredTensor
+    beta: StoredTensor
+    mean: StoredTensor
+    variance: StoredTensor
 
     @cached_property
     def factor(self) -> Floats:
@@ -83,9 +83,9 @@ class Layer:
     """A convolution, what normalizes it, and its weight as measured."""
 
     conv: Node
-    stored: Stored
+    stored: StoredTensor
     """The weight as it is stored."""
-    bias: Stored | None
+    bias: StoredTensor | None
     norm: Norm | None
     weight: Weight
 
@@ -130,7 +130,7 @@ def read_layer(conv: Node, norm: Node | None) -> Layer:
     return Layer(conv, stored, bias, found, survey(cells, factor))
 
 
-def _stored(node: Node, position: int) -> Stored:
+def _stored(node: Node, position: int) -> StoredTensor:
     """The stored tensor behind an input, through Identity nodes that share it out."""
     name = source = node.input(position)
     shared = False
@@ -142,7 +142,7 @@ def _stored(node: Node, position: int) -> Stored:
         shared = shared or readings > 1 or source in home.outputs
         tensor = home.constant(source)
         if tensor is not None:
-            return Stored(
+            return StoredTensor(
                 name, tensor, shared, home if source == name and name in home.initializers else None
             )
         maker = home.producer(source)
@@ -154,7 +154,7 @@ def _stored(node: Node, position: int) -> Stored:
             raise CannotScale(f"{name!r} is not stored but made of itself")
 
 
-def _cells(conv: Node, weight: Stored) -> Cells:
+def _cells(conv: Node, weight: StoredTensor) -> Cells:
     """The cells of a convolution's weight, without those of what normalizes it."""
     tensor = weight.tensor
     if tensor.data_type not in _FLOATS:

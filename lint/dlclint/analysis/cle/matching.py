@@ -23,7 +23,7 @@ from dlclint.model.op_facts import ACTIVATIONS, CONVOLUTIONS, UNCHANGED
 from dlclint_schemas.record import record
 
 
-class Obstacle(enum.Enum):
+class PairObstacle(enum.Enum):
     """Why no further convolution is reached from a convolution."""
 
     BRANCH = "branch"
@@ -41,7 +41,7 @@ class Stop:
     """Where the way from a convolution ends. `at` names the op, or the activation it is part of."""
 
     conv: Node
-    obstacle: Obstacle
+    obstacle: PairObstacle
     at: str
     tensor: str
     """The tensor at which it ends."""
@@ -131,11 +131,11 @@ def _undocumented(pairs: list[Pair], stops: Mapping[NodeKey, Stop]) -> Iterator[
         if is_depthwise(pair.first) and is_depthwise(pair.second):
             ended.add(pair.first.key)
             at = "a second depthwise Conv"
-            yield Stop(pair.first, Obstacle.CHAIN, at, pair.second.outputs[0], pair.norm)
+            yield Stop(pair.first, PairObstacle.CHAIN, at, pair.second.outputs[0], pair.norm)
     for pair in pairs:
         if is_depthwise(pair.second) and pair.second.key in ended and pair.first.key not in ended:
             at = "a depthwise Conv that no Conv follows"
-            yield Stop(pair.first, Obstacle.CHAIN, at, pair.second.outputs[0], pair.norm)
+            yield Stop(pair.first, PairObstacle.CHAIN, at, pair.second.outputs[0], pair.norm)
 
 
 def readers(graph: Graph, tensor: str, folded: Collection[NodeKey]) -> list[Node]:
@@ -155,20 +155,20 @@ def _follow(conv: Node, folded: Collection[NodeKey], extended: bool) -> Pair | S
         following = readers(graph, tensor, folded)
         if tensor in graph.outputs:
             if following:
-                return Stop(conv, Obstacle.BRANCH, "an output of the model", tensor, norm)
-            return Stop(conv, Obstacle.END, "the end of the model", tensor, norm)
+                return Stop(conv, PairObstacle.BRANCH, "an output of the model", tensor, norm)
+            return Stop(conv, PairObstacle.END, "the end of the model", tensor, norm)
         if len(following) != 1:
             gated = gated_activation(graph, tensor, following)
             if gated:
-                return Stop(conv, Obstacle.ACTIVATION, gated, tensor, norm)
+                return Stop(conv, PairObstacle.ACTIVATION, gated, tensor, norm)
             if not following:
-                return Stop(conv, Obstacle.END, "an output that nothing reads", tensor, norm)
-            return Stop(conv, Obstacle.BRANCH, _ops(following), tensor, norm)
+                return Stop(conv, PairObstacle.END, "an output that nothing reads", tensor, norm)
+            return Stop(conv, PairObstacle.BRANCH, _ops(following), tensor, norm)
         node = following[0]
         passed.add(tensor)
         in_circle = node.outputs[0] in passed  # as an invalid model may have it
         if node.graph is not graph or node.domain or list(node.inputs).count(tensor) != 1 or in_circle:
-            return Stop(conv, Obstacle.CHAIN, node.op_type, tensor, norm)
+            return Stop(conv, PairObstacle.CHAIN, node.op_type, tensor, norm)
         if node.inputs[0] == tensor and node.op_type in (CONVOLUTIONS if extended else ("Conv",)):
             relu6 = any(is_relu6(item) for item in between)
             return Pair(conv, node, norm, norm_behind(node, folded), activation, relu6, (*between,))
@@ -181,9 +181,9 @@ def _follow(conv: Node, folded: Collection[NodeKey], extended: bool) -> Pair | S
         elif extended and (commutes(node, tensor) or is_relu6(node)):
             activation = node if activation is None and node.op_type in ACTIVATIONS else activation
         elif node.op_type in ACTIVATIONS:
-            return Stop(conv, Obstacle.ACTIVATION, _named(node), tensor, norm)
+            return Stop(conv, PairObstacle.ACTIVATION, _named(node), tensor, norm)
         else:
-            return Stop(conv, Obstacle.CHAIN, node.op_type, tensor, norm)
+            return Stop(conv, PairObstacle.CHAIN, node.op_type, tensor, norm)
         if node is not norm:
             between.append(node)
         tensor = node.outputs[0]

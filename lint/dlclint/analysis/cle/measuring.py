@@ -14,18 +14,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dlclint.analysis.cle.cells import CannotScale, Cells, Cells32, Piece, Scratch
+from dlclint.analysis.cle.cells import CannotScale, Cells, Cells32, Scratch, WeightCell
 from dlclint.analysis.weights.statistics import Floats
 from dlclint_schemas.record import record
 
-Places = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.int64]
 
 _PARTS = 8
 """Parts of an output channel, if it divides, that each give their largest cell: fewer readings."""
 
 
 @record
-class Measured:
+class MeasuredWeight:
     """A weight whose channels are scaled, each side as the factors of the other make it.
 
     `low` and `high` are the smallest and largest value (or 0), and `output_energy` the sum of squares, of
@@ -51,16 +51,16 @@ class Peaks:
         return len(self.magnitudes)
 
     @property
-    def outputs(self) -> Places:
+    def outputs(self) -> Indices:
         """The output channel of each cell."""
         return self._outputs.channels
 
     @property
-    def inputs(self) -> Places:
+    def inputs(self) -> Indices:
         """The input channel of each cell."""
         return self._inputs.channels
 
-    def add(self, outputs: Places, inputs: Places, magnitudes: Cells32) -> None:
+    def add(self, outputs: Indices, inputs: Indices, magnitudes: Cells32) -> None:
         """Take in cells by their channels; those that are there already do no harm."""
         rows = np.concatenate([self._outputs.channels, outputs])
         columns = np.concatenate([self._inputs.channels, inputs])
@@ -87,7 +87,7 @@ class _Axis:
         self.count = count
         self.put(np.zeros(0, np.int64))
 
-    def put(self, channels: Places) -> None:
+    def put(self, channels: Indices) -> None:
         self.channels = channels
         self._order = np.argsort(channels, kind="stable")
         self._present, self._starts = np.unique(channels[self._order], return_index=True)
@@ -109,7 +109,7 @@ class Weight:
 
     cells: Cells
     factor: Floats
-    even: Measured
+    even: MeasuredWeight
     peaks: Peaks
 
     def output_ranges(self, inputs: Floats) -> Floats:
@@ -128,7 +128,7 @@ def survey(cells: Cells, factor: Floats) -> Weight:
         CannotScale: it cannot be read, or holds what is not finite.
     """
     peaks = Peaks(cells)
-    even, _ = measure(cells, peaks, factor, np.ones(cells.inputs))
+    even, _ = measured_weight(cells, peaks, factor, np.ones(cells.inputs))
     if (
         not np.isfinite(even.output_energy * np.square(factor)).all()
         or not np.isfinite(even.input_energy).all()
@@ -137,9 +137,9 @@ def survey(cells: Cells, factor: Floats) -> Weight:
     return Weight(cells, factor, even, peaks)
 
 
-def measure(
+def measured_weight(
     cells: Cells, peaks: Peaks, outputs: Floats, inputs: Floats, first: bool = False, last: bool = False
-) -> tuple[Measured, bool]:
+) -> tuple[MeasuredWeight, bool]:
     """Read a weight whose channels are multiplied by `outputs` and `inputs`.
 
     Cells larger than all known ones of their channel are added to `peaks`; the second value says that
@@ -173,18 +173,18 @@ class _Scan:
         self.known_outputs = peaks.output_ranges(inputs)
         self.known_inputs = peaks.input_ranges(outputs)
         self.scratch = Scratch()
-        self.found: list[tuple[Places, Places, Cells32]] = []
+        self.found: list[tuple[Indices, Indices, Cells32]] = []
 
-    def result(self) -> Measured:
+    def result(self) -> MeasuredWeight:
         """What the whole weight comes to."""
-        return Measured(
+        return MeasuredWeight(
             self.low,
             self.high,
             self.output_energy * self.input_squares.unit,
             self.input_energy * self.output_squares.unit,
         )
 
-    def take(self, piece: Piece) -> None:
+    def take(self, piece: WeightCell) -> None:
         """Reduce one piece while it is in the cache."""
         by_input = piece.by_input(self.inputs)
         low = high = np.multiply(piece.low, by_input, out=self.scratch("scaled", piece.low.shape))
@@ -200,7 +200,7 @@ class _Scan:
         squares = piece.by_output(self.output_squares.parts).transpose(0, 2, 1)
         self.input_energy[piece.inputs] += (squares @ piece.square).reshape(-1)
 
-    def _outputs(self, piece: Piece, by_input: Cells32, largest: Cells32) -> None:
+    def _outputs(self, piece: WeightCell, by_input: Cells32, largest: Cells32) -> None:
         """The largest cells of those output channels whose range is larger than known."""
         known = self.known_outputs[piece.outputs]
         channels = np.flatnonzero(largest > known)
@@ -215,7 +215,7 @@ class _Scan:
         self._add(piece, group.repeat(parts), row.repeat(parts), column.reshape(-1))
         np.maximum(known, largest, out=known)
 
-    def _inputs(self, piece: Piece) -> None:
+    def _inputs(self, piece: WeightCell) -> None:
         """The largest cell of those input channels whose range is larger than known."""
         scaled = self.scratch("scaled", piece.low.shape)
         np.multiply(piece.magnitude, piece.by_output(self.outputs), out=scaled)
@@ -233,7 +233,7 @@ class _Scan:
         self._add(piece, places // (height * width), places // width % height, places % width)
         np.maximum(known, largest, out=known)
 
-    def _add(self, piece: Piece, group: Places, row: Places, column: Places) -> None:
+    def _add(self, piece: WeightCell, group: Indices, row: Indices, column: Indices) -> None:
         _, height, width = piece.low.shape
         magnitudes = piece.magnitude[group, row, column]
         alive = magnitudes > 0

@@ -14,7 +14,7 @@ _WORTH = 1.0
 
 
 @record
-class LayerRow:
+class ConvolutionRow:
     """A convolution before and after. `chain` counts from 1; see `Figures` for the numbers.
 
     `range_before` and `range_after` are the largest activation behind it, estimated from the batch
@@ -80,7 +80,7 @@ class EqualizeOutcome:
     absorbable: int
     """Channels of high bias that `--high-bias absorb` would take as well."""
     unconverged: int
-    layers: tuple[LayerRow, ...]
+    layers: tuple[ConvolutionRow, ...]
     left_alone: tuple[LeftAlone, ...]
     notes: tuple[str, ...] = ()
     checked: Checked | None = None
@@ -88,12 +88,12 @@ class EqualizeOutcome:
     """Whether it was worth it, in one sentence."""
 
     @property
-    def grown(self) -> list[LayerRow]:
+    def grown(self) -> list[ConvolutionRow]:
         """The convolutions behind which activations grow more than twofold, the worst first."""
         return sorted((row for row in self.layers if row.growth > _GROWN), key=lambda row: -row.growth)
 
 
-def verdict(outcome: EqualizeOutcome) -> str:
+def equalization_verdict(outcome: EqualizeOutcome) -> str:
     """What the figures of an equalization come to."""
     layers = outcome.layers
     if not layers or not outcome.changed:

@@ -14,7 +14,14 @@ from dlclint.analysis.cle.cells import CannotScale
 from dlclint.analysis.cle.figures import Figures, chain_figures
 from dlclint.analysis.cle.layers import Layer, read_layer
 from dlclint.analysis.cle.matching import Pair
-from dlclint.analysis.cle.scaling import Effort, Mask, Scaled, equalize, input_factors, output_factors
+from dlclint.analysis.cle.scaling import (
+    Effort,
+    Flags,
+    Scaled,
+    equalizing_factors,
+    input_factors,
+    output_factors,
+)
 from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.weights.reading import for_each
 from dlclint.analysis.weights.statistics import Floats
@@ -39,7 +46,7 @@ class Link:
 
 
 @record
-class Chain:
+class EqualizedChain:
     """Convolutions that are equalized together."""
 
     layers: tuple[Layer, ...]
@@ -84,13 +91,13 @@ class _Asked:
     effort: Effort
 
 
-def plan(
+def planned_chains(
     pairs: Iterable[Pair],
     replace_relu6: bool,
     high_bias: HighBias,
     bitwidth: int = 8,
     effort: Effort | None = None,
-) -> Iterator[Chain | Refusal]:
+) -> Iterator[EqualizedChain | Refusal]:
     """Work out chain after chain, so that one chain's numbers are held at a time.
 
     `bitwidth` is that of the weights, for the figures; `effort` bounds the search for factors.
@@ -114,7 +121,7 @@ def plan(
         yield from _chains(run, asked)
 
 
-def _chains(run: list[Pair], asked: _Asked) -> Iterator[Chain | Refusal]:
+def _chains(run: list[Pair], asked: _Asked) -> Iterator[EqualizedChain | Refusal]:
     """A run of pairs, cut where a layer cannot be scaled."""
     layers: list[Layer] = []
     pairs: list[Pair] = []
@@ -156,7 +163,7 @@ def _unfit(pair: Pair, first: Layer | CannotScale, second: Layer | CannotScale) 
     return ""
 
 
-def _equalized(layers: list[Layer], pairs: list[Pair], asked: _Asked) -> Iterator[Chain | Refusal]:
+def _equalized(layers: list[Layer], pairs: list[Pair], asked: _Asked) -> Iterator[EqualizedChain | Refusal]:
     """The chain that layers make; refusals where its weights would lose by it together.
 
     A chain is left alone as a whole: what a second run finds of a part would differ from what the first
@@ -190,13 +197,13 @@ def _noise(sqnr: float) -> float:
     return float(10 ** (-sqnr / 10))
 
 
-def _chain(layers: list[Layer], pairs: list[Pair], asked: _Asked) -> Chain:
+def _chain(layers: list[Layer], pairs: list[Pair], asked: _Asked) -> EqualizedChain:
     weights = [layer.weight for layer in layers]
     asked.effort.grow(sum(weight.cells.tensor.count for weight in weights))
     halves = [a.is_half or b.is_half for a, b in pairwise(layers)]
-    frozen: list[Mask] = [np.zeros(layer.outputs, bool) for layer in layers[:-1]]
+    frozen: list[Flags] = [np.zeros(layer.outputs, bool) for layer in layers[:-1]]
     while True:
-        scaled = equalize(weights, frozen, halves, asked.effort)
+        scaled = equalizing_factors(weights, frozen, halves, asked.effort)
         overflows = [_overflows(layer, s) for layer, s in zip(layers, scaled.factors, strict=False)]
         if not any(bool(found.any()) for found in overflows):
             break
@@ -205,12 +212,12 @@ def _chain(layers: list[Layer], pairs: list[Pair], asked: _Asked) -> Chain:
         _link(pair, layer, factors, absorbed(pair, layer, asked.high_bias))
         for pair, layer, factors in zip(pairs, layers, scaled.factors, strict=False)
     )
-    return Chain(tuple(layers), links, scaled, *chain_figures(weights, scaled, asked.bitwidth))
+    return EqualizedChain(tuple(layers), links, scaled, *chain_figures(weights, scaled, asked.bitwidth))
 
 
-def _overflows(layer: Layer, factors: Floats) -> Mask:
+def _overflows(layer: Layer, factors: Floats) -> Flags:
     """Channels whose bias, divided by the factor, its type would not hold."""
-    found: Mask = np.zeros(layer.outputs, bool)
+    found: Flags = np.zeros(layer.outputs, bool)
     vectors = [layer.norm.gamma, layer.norm.beta] if layer.norm is not None else [layer.bias]
     for stored in vectors:
         if stored is not None:

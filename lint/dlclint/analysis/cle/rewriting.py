@@ -14,10 +14,10 @@ import numpy as np
 import onnx
 
 from dlclint.analysis.cle.cells import CannotScale, Cells
-from dlclint.analysis.cle.layers import Layer, Stored
-from dlclint.analysis.cle.plan import Chain
+from dlclint.analysis.cle.layers import Layer, StoredTensor
+from dlclint.analysis.cle.plan import EqualizedChain
 from dlclint.analysis.weights.statistics import Floats
-from dlclint.model.edits import Edit, PutInitializer, ReplaceNodes, SetInput
+from dlclint.model.edits import ModelEdit, PutInitializer, ReplaceNodes, SetInput
 from dlclint.model.graph import Model, Node
 from dlclint.model.tensors import Array, Produced, Unavailable
 
@@ -36,7 +36,7 @@ class Rewriter:
             )
         }
 
-    def edits(self, chain: Chain) -> Iterator[Edit]:
+    def edits(self, chain: EqualizedChain) -> Iterator[ModelEdit]:
         """What makes the model compute with the chain's factors and absorbed constants."""
         for link in chain.links:
             for node in link.pair.between:
@@ -45,7 +45,7 @@ class Rewriter:
         for position, layer in enumerate(chain.layers):
             yield from self._layer(chain, position, layer)
 
-    def _layer(self, chain: Chain, position: int, layer: Layer) -> Iterator[Edit]:
+    def _layer(self, chain: EqualizedChain, position: int, layer: Layer) -> Iterator[ModelEdit]:
         outputs, inputs = chain.output_factors(position), chain.input_factors(position)
         less = chain.links[position].constants if position < len(chain.links) else np.zeros(layer.outputs)
         more = _carried(layer, chain.links[position - 1].constants) if position else np.zeros(layer.outputs)
@@ -62,13 +62,13 @@ class Rewriter:
         if (outputs != 1).any() or less.any():
             yield from self._vector(norm.node, 2, norm.beta, (norm.beta.values() - less) * outputs)
 
-    def _weight(self, layer: Layer, outputs: Floats, inputs: Floats) -> Iterator[Edit]:
+    def _weight(self, layer: Layer, outputs: Floats, inputs: Floats) -> Iterator[ModelEdit]:
         if (outputs != 1).any() or (inputs != 1).any():
             tensor = layer.stored.tensor
             scaled = Produced(tensor.data_type, tensor.shape, _Scaling(layer.weight.cells, outputs, inputs))
             yield from self._put(layer.conv, 1, layer.stored, scaled)
 
-    def _bias(self, layer: Layer, outputs: Floats, more: Floats) -> Iterator[Edit]:
+    def _bias(self, layer: Layer, outputs: Floats, more: Floats) -> Iterator[ModelEdit]:
         if layer.bias is not None and ((outputs != 1).any() or more.any()):
             yield from self._vector(layer.conv, 2, layer.bias, (layer.bias.values() + more) * outputs)
         elif layer.bias is None and more.any():
@@ -77,11 +77,11 @@ class Rewriter:
             yield PutInitializer(layer.conv.graph, name, (more * outputs).astype(dtype))
             yield SetInput(layer.conv, 2, name)
 
-    def _vector(self, node: Node, position: int, stored: Stored, values: Floats) -> Iterator[Edit]:
+    def _vector(self, node: Node, position: int, stored: StoredTensor, values: Floats) -> Iterator[ModelEdit]:
         dtype = onnx.helper.tensor_dtype_to_np_dtype(stored.tensor.data_type)
         yield from self._put(node, position, stored, Produced.of(values.astype(dtype)))
 
-    def _put(self, node: Node, position: int, stored: Stored, values: Produced) -> Iterator[Edit]:
+    def _put(self, node: Node, position: int, stored: StoredTensor, values: Produced) -> Iterator[ModelEdit]:
         """In place, or where another node reads the tensor too, in one of the node's own."""
         if stored.home is not None and not stored.is_shared:
             yield PutInitializer(stored.home, stored.name, values)
@@ -129,7 +129,7 @@ def _carried(layer: Layer, constants: Floats) -> Floats:
     return layer.weight.cells.weighted_sums(constants)
 
 
-def _as_relu(clip: Node) -> Edit:
+def _as_relu(clip: Node) -> ModelEdit:
     relu = onnx.NodeProto()
     relu.CopyFrom(clip.proto)
     relu.op_type = "Relu"

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlclint.analysis.cle.cells import Cells32
-from dlclint.analysis.cle.measuring import Measured, Places, Weight, measure
+from dlclint.analysis.cle.measuring import Indices, MeasuredWeight, Weight, measured_weight
 from dlclint.analysis.weights.reading import for_each
 from dlclint.analysis.weights.statistics import Floats
 from dlclint_schemas.record import record
@@ -37,18 +37,18 @@ _AT_FIRST, _FOR_EACH = 100_000_000, 20
 _STEP = 20_000
 """Cells that take as long to look at as the array operations of a sweep take by themselves."""
 
-Mask = npt.NDArray[np.bool_]
+Flags = npt.NDArray[np.bool_]
 
 
 @record
 class Scaled:
     """The factors of a chain of n weights: s for each of its n - 1 links, and how it went.
 
-    `measured` is each weight as the factors make it; see `Measured` for what is not yet in it.
+    `measured` is each weight as the factors make it; see `MeasuredWeight` for what is not yet in it.
     """
 
     factors: tuple[Floats, ...]
-    measured: tuple[Measured, ...]
+    measured: tuple[MeasuredWeight, ...]
     converged: bool
 
     @property
@@ -67,9 +67,9 @@ def input_factors(factors: Sequence[Floats], position: int, count: int) -> Float
     return factors[position - 1] if position else np.ones(count)
 
 
-def equalize(
+def equalizing_factors(
     chain: Sequence[Weight],
-    frozen: Sequence[Mask],
+    frozen: Sequence[Flags],
     whole_powers: Sequence[bool],
     effort: Effort | None = None,
 ) -> Scaled:
@@ -96,7 +96,7 @@ def equalize(
         """Measure a weight with the factors as they are; whether its peaks were enough."""
         weight = chain[position]
         ends = position == 0, position == len(factors)
-        measured[position], complete = measure(weight.cells, weight.peaks, *sides[position], *ends)
+        measured[position], complete = measured_weight(weight.cells, weight.peaks, *sides[position], *ends)
         return complete
 
     for reading in range(READINGS):
@@ -117,7 +117,7 @@ def equalize(
 def _sweep(
     chain: Sequence[Weight],
     factors: list[Floats],
-    frozen: Sequence[Mask],
+    frozen: Sequence[Flags],
     whole_powers: Sequence[bool],
     leave_equal: bool,
     effort: Effort,
@@ -185,7 +185,7 @@ class _Channels:
         """The factors by link."""
         return np.split(self.factors[:-1], self.starts[1:-1])
 
-    def of(self, link: int, places: Places) -> Places:
+    def of(self, link: int, places: Indices) -> Indices:
         """Where the channels of a link stand; the 1 for a link that there is not."""
         inside = 0 <= link < len(self.starts) - 1
         return places + self.starts[link] if inside else np.full_like(places, len(self.factors) - 1)
@@ -198,7 +198,7 @@ class _Half:
     """
 
     def __init__(
-        self, chain: Sequence[Weight], channels: _Channels, parity: int, frozen: Mask, whole: Mask
+        self, chain: Sequence[Weight], channels: _Channels, parity: int, frozen: Flags, whole: Flags
     ) -> None:
         links = range(parity, len(channels.starts) - 1, 2)
         self.before = _Ranges(
@@ -240,7 +240,7 @@ class _Half:
 class _Ranges:
     """The largest cell of each channel, for cells that other channels scale."""
 
-    def __init__(self, parts: Iterable[tuple[Places, Places, Cells32, Floats]]) -> None:
+    def __init__(self, parts: Iterable[tuple[Indices, Indices, Cells32, Floats]]) -> None:
         targets, sources, magnitudes, scales = map(np.concatenate, zip(*parts, strict=True))
         order = np.argsort(targets, kind="stable")
         self._sources = sources[order]
@@ -254,7 +254,7 @@ class _Ranges:
         return np.asarray(np.maximum.reduceat(self._magnitudes * factors[self._sources], self._starts))
 
 
-def _step(first: Floats, second: Floats, whole_powers: Mask) -> Floats:
+def _step(first: Floats, second: Floats, whole_powers: Flags) -> Floats:
     """Logarithm to base 2 of sqrt(first / second), 0 where either is 0; whole where only such are allowed."""
     alive = (first > 0) & (second > 0)
     step = 0.5 * np.log2(np.divide(first, second, out=np.ones_like(first), where=alive))

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 
-from dlclint.analysis.drawing.model import Block
+from dlclint.analysis.drawing.model import NetworkBlock
 
 MOST = 40
 """Members of a block that are shown side by side."""
@@ -39,7 +39,9 @@ def _parts(text: str, separator: str) -> Scope:
     return tuple(part for part in text.split(separator) if part)[:_DEEPEST]
 
 
-def blocks_of(scopes: Sequence[Scope], sources: Sequence[Sequence[int]]) -> tuple[list[Block], list[int]]:
+def blocks_of(
+    scopes: Sequence[Scope], sources: Sequence[Sequence[int]]
+) -> tuple[list[NetworkBlock], list[int]]:
     """The blocks, the whole model first, each behind its parent; and the block of each node.
 
     Args:
@@ -170,7 +172,7 @@ class _Tree:
             -1 - around[depth] if depth < len(around) else other,
         )
 
-    def blocks(self) -> tuple[list[Block], list[int]]:
+    def blocks(self) -> tuple[list[NetworkBlock], list[int]]:
         """Blocks without those of a single member, which say nothing; parents stand before children."""
         members = self._members()
         parents, names = list(self.parents), list(self.names)
@@ -197,7 +199,7 @@ class _Tree:
         for block in pending:  # which grows meanwhile
             numbers[block] = len(numbers)
             pending += below[block]
-        made = [Block(numbers[kept(parents[b])] if b else -1, names[b]) for b in pending]
+        made = [NetworkBlock(numbers[kept(parents[b])] if b else -1, names[b]) for b in pending]
         return made, [numbers[kept(block)] for block in self.own]
 
 

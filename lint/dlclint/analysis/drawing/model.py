@@ -30,7 +30,7 @@ class DrawnNode:
 
 
 @record
-class Block:
+class NetworkBlock:
     """Nodes that belong together: a module of the network, or a stretch of it."""
 
     parent: int
@@ -68,7 +68,7 @@ class Drawing:
     """A model as a page draws it. `bits` is the width that the weights' SQNR is of."""
 
     nodes: tuple[DrawnNode, ...]
-    blocks: tuple[Block, ...]
+    blocks: tuple[NetworkBlock, ...]
     runtimes: tuple[str, ...]
     weights: tuple[DrawnWeight, ...]
     bits: int

@@ -11,7 +11,7 @@ from dlclint.analysis.matching.terms import (
     is_near,
     other_operand,
     scalar,
-    scaled,
+    scaled_operand,
     sole_reader,
     squared,
     with_scalar,
@@ -93,7 +93,7 @@ def find_patterns(model: Model) -> tuple[Pattern, ...]:
 def _gelu(graph: Graph, erf: Node) -> Pattern | None:
     """x/sqrt(2) -> Erf -> +1 -> *x -> *0.5, with the half before, between or after."""
     scale = graph.producer(erf.input(0))
-    x = scaled(graph, scale, 0.7071067811865476)
+    x = scaled_operand(graph, scale, 0.7071067811865476)
     plus = sole_reader(graph, erf.output(0))
     if not x or scale is None or plus is None or not with_scalar(graph, plus, "Add", 1.0):
         return None
@@ -105,14 +105,14 @@ def _gelu(graph: Graph, erf: Node) -> Pattern | None:
         following = sole_reader(graph, last.output(0))
         if following is None or following.op_type not in FACTORS:
             return None
-        if not half and scaled(graph, following, 0.5):
+        if not half and scaled_operand(graph, following, 0.5):
             half = True
         elif not reached and following.op_type == "Mul":
             other = other_operand(following, last.output(0))
             maker = graph.producer(other)
             if other == x:
                 reached = True
-            elif not half and maker is not None and scaled(graph, maker, 0.5) == x:
+            elif not half and maker is not None and scaled_operand(graph, maker, 0.5) == x:
                 half = reached = True
                 nodes.append(maker)
             else:
@@ -147,13 +147,13 @@ def _hard_swish_of_clip(graph: Graph, clip: Node) -> Pattern | None:
     if not x or plus is None or following is None:
         return None
     after = sole_reader(graph, following.output(0))
-    if scaled(graph, following, 1 / 6):
+    if scaled_operand(graph, following, 1 / 6):
         done = after is not None and after.op_type == "Mul" and other_operand(after, following.output(0)) == x
     else:
         done = (
             following.op_type == "Mul"
             and other_operand(following, clip.output(0)) == x
-            and bool(scaled(graph, after, 1 / 6))
+            and bool(scaled_operand(graph, after, 1 / 6))
         )
     if not done or after is None:
         return None

@@ -33,7 +33,7 @@ def with_scalar(graph: Graph, node: Node | None, op: str, wanted: float) -> str:
     return right if is_near(scalar(graph, left), wanted) else ""
 
 
-def scaled(graph: Graph, node: Node | None, factor: float) -> str:
+def scaled_operand(graph: Graph, node: Node | None, factor: float) -> str:
     """x where node is x*factor or x/(1/factor), else ""."""
     product = with_scalar(graph, node, "Mul", factor)
     if product or node is None or node.op_type != "Div" or len(node.inputs) != 2:

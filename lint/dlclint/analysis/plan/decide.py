@@ -12,7 +12,7 @@ from dlclint.analysis.plan.inputs import notes as input_notes
 from dlclint.analysis.plan.inputs import source_inputs
 from dlclint.analysis.plan.joined import TOPIC, shared_grids
 from dlclint.analysis.plan.kept import kept
-from dlclint.analysis.plan.model import ActivationFigures, Advice, Asked, Choice, LayerFigures, Plan
+from dlclint.analysis.plan.model import ActivationFigures, Advice, Choice, LayerFigures, Plan, PlanRequest
 from dlclint.analysis.plan.risk import output_risk
 from dlclint.analysis.plan.settings import (
     Settled,
@@ -39,7 +39,7 @@ from dlclint_schemas.thresholds import threshold
 _FLOAT_RUNTIMES = (Runtime.CPU, Runtime.GPU, Runtime.GPU_FLOAT16)
 
 
-def make_plan(view: ModelView, asked: Asked) -> Plan:
+def make_plan(view: ModelView, asked: PlanRequest) -> Plan:
     """The plan for the view's target, whose first runtime (or the SoC's best) it is for."""
     runtime, why = chosen_runtime(view)
     notes: list[str] = []
@@ -114,7 +114,7 @@ def make_plan(view: ModelView, asked: Asked) -> Plan:
     )
 
 
-def _kept(view: ModelView, runtime: Runtime, why: str, asked: Asked) -> Plan:
+def _kept(view: ModelView, runtime: Runtime, why: str, asked: PlanRequest) -> Plan:
     """The plan of a model that carries its encodings, which stand."""
     choice, advice, layers = kept(view, runtime, asked)
     outputs = [name for name, _ in carried(view.as_float)]
@@ -143,7 +143,7 @@ def _kept(view: ModelView, runtime: Runtime, why: str, asked: Asked) -> Plan:
     )
 
 
-def rechosen(view: ModelView, plan: Plan, choice: Choice, asked: Asked) -> Plan:
+def rechosen(view: ModelView, plan: Plan, choice: Choice, asked: PlanRequest) -> Plan:
     """A plan with another choice: its figures of weights and its commands are those of the choice."""
     weights = distinct(view.weights.converted())
     layers = layer_figures(weights, choice.weights_bitwidth, choice.per_channel, choice.per_row, view.given)
@@ -193,7 +193,7 @@ def chosen_runtime(view: ModelView) -> tuple[Runtime, str]:
     return Runtime.CPU, "no other runtime is known there"
 
 
-def _stay_float(view: ModelView, runtime: Runtime, asked: Asked) -> tuple[Choice, list[Advice]]:
+def _stay_float(view: ModelView, runtime: Runtime, asked: PlanRequest) -> tuple[Choice, list[Advice]]:
     width = asked.settled.get("float_bitwidth", 32)
     choice = Choice(
         runtime,
@@ -217,7 +217,7 @@ def _stay_float(view: ModelView, runtime: Runtime, asked: Asked) -> tuple[Choice
 
 
 def _quantize(
-    view: ModelView, runtime: Runtime, asked: Asked
+    view: ModelView, runtime: Runtime, asked: PlanRequest
 ) -> tuple[Choice, list[Advice], list[ActivationFigures], tuple[str, ...]]:
     soc, settled = view.target.soc, asked.settled
     v66 = runtime in (Runtime.DSP, Runtime.AIP)
@@ -262,7 +262,7 @@ def _narrow(view: ModelView) -> list[ActivationFigures]:
 
 
 def _activations(
-    choice: Choice, view: ModelView, narrow: list[ActivationFigures], asked: Asked, v66: bool
+    choice: Choice, view: ModelView, narrow: list[ActivationFigures], asked: PlanRequest, v66: bool
 ) -> tuple[Choice, Advice, tuple[str, ...]]:
     """The width of activations, and which get 16 bits by an override file alone."""
     reason, numbers, known = _figures_of_activations(view, narrow)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dlclint.analysis.masks import coarse_masks
 from dlclint.analysis.plan.model import Advice, Choice
-from dlclint.analysis.shared import expected, remedy, sentence, suspected, suspicion
+from dlclint.analysis.shared import expected, loss_sentence, shared_grid_remedy, suspected, suspicion
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.store import home
 from dlclint.diagnostic import counted
@@ -29,7 +29,7 @@ def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[s
         Advice(
             TOPIC,
             "16 bits there" if wide_is_taken else "outputs apart",
-            f"{sentence(each)}; {remedy(each, wide_is_taken)}",
+            f"{loss_sentence(each)}; {shared_grid_remedy(each, wide_is_taken)}",
             {
                 "output": each.output,
                 "lost": each.worst.name,
@@ -52,7 +52,7 @@ def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[s
         advice.append(Advice(TOPIC, "look at it", reason, numbers))
     if sums:
         more = f"; so in {counted(len(sums) - 1, 'more sum')}" if len(sums) > 1 else ""
-        reason = f"{sentence(sums[0])}{more}"
+        reason = f"{loss_sentence(sums[0])}{more}"
         advice.append(Advice("sums", "look at them", reason, {"sums": len(sums)}))
     # An override file names tensors of the main graph.
     return advice, tuple(each.output for each in joins if wide_is_taken and not each.node.graph.path)

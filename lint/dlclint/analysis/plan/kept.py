@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from dlclint.analysis.plan.figures import layer_figures
-from dlclint.analysis.plan.model import Advice, Asked, Choice, LayerFigures
+from dlclint.analysis.plan.model import Advice, Choice, LayerFigures, PlanRequest
 from dlclint.analysis.qdq.encodings import CarriedEncodings
 from dlclint.analysis.qdq.leaks import leaks
 from dlclint.analysis.roles import weight_uses
@@ -27,7 +27,7 @@ _BIAS_BITS = 32
 
 
 def kept(
-    view: ModelView, runtime: Runtime, asked: Asked
+    view: ModelView, runtime: Runtime, asked: PlanRequest
 ) -> tuple[Choice, list[Advice], tuple[LayerFigures, ...]]:
     """The settings that go with the encodings of a model: the widths of what has none follow the others."""
     assert view.carried is not None
@@ -83,7 +83,7 @@ def _widths(encodings: CarriedEncodings) -> dict[str, int]:
     }
 
 
-def _settled(asked: Asked, name: str, counts: Counter[int]) -> int:
+def _settled(asked: PlanRequest, name: str, counts: Counter[int]) -> int:
     """What was asked for, or what most tensors have."""
     most = max(counts, key=lambda bits: (counts[bits], bits), default=8)
     return asked.settled.get(name, most)

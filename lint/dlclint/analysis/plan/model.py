@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @record
-class Asked:
+class PlanRequest:
     """What the user settled, and what the rules know beforehand.
 
     `settled` are the widths (bits) and switches that were given, by the names of `DlcKind`; `is_float`
@@ -61,7 +61,7 @@ PREDICTION, MEASUREMENT, USER = "prediction", "measurement", "user"
 
 
 @record
-class Measured:
+class MeasuredDecision:
     """A decision beside what was measured of it: what the figure is of, both in dB, and what decided.
 
     `predicted` is None where nothing predicts it; `decided` is prediction, measurement or user.
@@ -84,7 +84,7 @@ class Advice:
     choice: str
     reason: str
     evidence: Mapping[str, Number | str] = field(default_factory=dict)
-    measured: Measured | None = None
+    measured: MeasuredDecision | None = None
 
 
 @record

@@ -15,13 +15,12 @@ from dlclint.analysis.weights.statistics import Floats
 from dlclint.analysis.weights.store import ConvertedWeight
 from dlclint.diagnostic import counted
 from dlclint.encodings import grid
-from dlclint.encodings.convert import Entry, written
+from dlclint.encodings.convert import CommonEntry, Overrides, written
 from dlclint.model.op_facts import CONVOLUTIONS, MATRICES
 from dlclint.model.tensors import Unavailable
 from dlclint.target import Runtime
 from dlclint.version import __version__
 from dlclint_schemas.outputs import op_outputs
-from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
 
 RANGELESS = "0.6.1"
@@ -32,15 +31,7 @@ _WITHOUT_FLOAT = "2.0.0"
 _FLOAT_BITS = 16
 
 
-@record
-class Overrides:
-    """An override file as text, and what is in it and what is not, one sentence each."""
-
-    text: str
-    notes: tuple[str, ...]
-
-
-def overrides(view: ModelView, plan: Plan, version: str, estimated: bool) -> Overrides:
+def overrides_of_plan(view: ModelView, plan: Plan, version: str, estimated: bool) -> Overrides:
     """The override file of a plan.
 
     Weights of convolutions get a symmetric encoding for each channel if the plan chose that, others
@@ -59,7 +50,7 @@ def overrides(view: ModelView, plan: Plan, version: str, estimated: bool) -> Ove
 
 
 def _notes(
-    plan: Plan, weights: list[Entry], activations: list[Entry], version: str, estimated: bool
+    plan: Plan, weights: list[CommonEntry], activations: list[CommonEntry], version: str, estimated: bool
 ) -> list[str]:
     choice = plan.choice
     kept = sum(entry.is_float for entry in (*weights, *activations))
@@ -106,14 +97,14 @@ def _notes(
     return found
 
 
-def _weights(view: ModelView, choice: Choice, in_float: frozenset[str]) -> list[Entry]:
+def _weights(view: ModelView, choice: Choice, in_float: frozenset[str]) -> list[CommonEntry]:
     by_name: dict[str, list[ConvertedWeight]] = {}
     for weight in view.weights.converted():
         if weight.statistics.finite == weight.statistics.count and weight.name not in view.given:
             by_name.setdefault(weight.name, []).append(weight)
     return [
         # An op with one float tensor is float as a whole.
-        Entry(name, True, True, _FLOAT_BITS, False, False, (), ())
+        CommonEntry(name, True, True, _FLOAT_BITS, False, False, (), ())
         if all(use.use.node.output(0) in in_float for use in uses)
         else _weight(name, uses, choice)
         for name, uses in by_name.items()
@@ -121,7 +112,7 @@ def _weights(view: ModelView, choice: Choice, in_float: frozenset[str]) -> list[
     ]
 
 
-def _side_inputs(view: ModelView, plan: Plan) -> list[Entry]:
+def _side_inputs(view: ModelView, plan: Plan) -> list[CommonEntry]:
     """Scales of normalizations and slopes at 8 bits, asymmetric, where activations have 16 on HTP.
 
     Quantizers give them the width of the activations, of which HTP takes few forms.
@@ -144,7 +135,7 @@ def _side_inputs(view: ModelView, plan: Plan) -> list[Entry]:
     return found
 
 
-def _weight(name: str, uses: list[ConvertedWeight], choice: Choice) -> Entry:
+def _weight(name: str, uses: list[ConvertedWeight], choice: Choice) -> CommonEntry:
     """One entry for a tensor, whatever number of ops read it."""
     first, bits = uses[0], choice.weights_bitwidth
     axes = {use.use.axis for use in uses}
@@ -173,13 +164,13 @@ def _searched(weight: ConvertedWeight, bits: int, low: Floats, high: Floats) -> 
 
 def _activations(
     view: ModelView, plan: Plan, estimated: bool, rangeless: bool, in_float: frozenset[str]
-) -> list[Entry]:
+) -> list[CommonEntry]:
     """Entries with estimated ranges, and those that choose float or 16 bits alone where that can be said."""
     entries = []
     wide = frozenset(plan.wide)
     for name, node in dict(carried(view)).items():  # a name that is made twice has one entry
         if name in in_float:
-            entries.append(Entry(name, False, True, _FLOAT_BITS, False, False, (), ()))
+            entries.append(CommonEntry(name, False, True, _FLOAT_BITS, False, False, (), ()))
             continue
         estimate = view.activations.get(name) if estimated else None
         if estimate is not None and estimate.basis is Basis.GIVEN:
@@ -194,14 +185,14 @@ def _activations(
             made = grid.fit([low], [high], bits)
             entries.append(_entry(name, False, made, False, False, None))
         elif name in wide and rangeless:
-            entries.append(Entry(name, False, False, bits, False, False, (), ()))
+            entries.append(CommonEntry(name, False, False, bits, False, False, (), ()))
     return entries
 
 
 def _entry(
     name: str, is_param: bool, made: grid.Encoding, symmetric: bool, by_channel: bool, axis: int | None
-) -> Entry:
+) -> CommonEntry:
     bits = int(made.bitwidth.reshape(-1)[0])
     scale = tuple(made.scale.reshape(-1).tolist())
     offset = tuple(int(place) for place in made.offset.reshape(-1))
-    return Entry(name, is_param, False, bits, symmetric, by_channel, scale, offset, axis)
+    return CommonEntry(name, is_param, False, bits, symmetric, by_channel, scale, offset, axis)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlclint.analysis.qdq.grids import Quantization
-from dlclint.analysis.qdq.lifting import Encoded, Left, holds_quantization, lift
+from dlclint.analysis.qdq.lifting import KeptQuantizer, LiftedEncoding, holds_quantization, lift
 from dlclint.encodings.document import ENCODINGS, EncodingsDocument
 from dlclint.encodings.reading import read_bytes
 from dlclint.model.draft import draft_of
@@ -30,7 +30,7 @@ class CarriedEncodings:
     nodes: tuple[Node, ...]
     """For each entry, the node of the QDQ model that gives it."""
     model: Model
-    left: tuple[Left, ...]
+    left: tuple[KeptQuantizer, ...]
 
 
 def carried_encodings(model: Model) -> CarriedEncodings | None:
@@ -43,7 +43,7 @@ def carried_encodings(model: Model) -> CarriedEncodings | None:
     return CarriedEncodings(document, nodes, lifted.draft.model(check=False), lifted.left)
 
 
-def encodings_text(encoded: Iterable[Encoded]) -> str:
+def encodings_text(encoded: Iterable[LiftedEncoding]) -> str:
     """An override file of format 2.0.0."""
     whole = {
         ENCODINGS: [_entry(item.name, item.grid) for item in encoded],

@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from dlclint.analysis.qdq.grids import Quantization
-from dlclint.analysis.qdq.lifting import Encoded, Lifted
+from dlclint.analysis.qdq.lifting import Lifted, LiftedEncoding
 from dlclint.model.draft import Draft
 from dlclint.model.protos import subgraphs
 
@@ -61,7 +61,7 @@ def _rename(node: onnx.NodeProto, shown: dict[str, str]) -> None:
             _rename(inside, shown)
 
 
-def _pair(graph: onnx.GraphProto, item: Encoded, reads: str, makes: str) -> Iterator[onnx.NodeProto]:
+def _pair(graph: onnx.GraphProto, item: LiftedEncoding, reads: str, makes: str) -> Iterator[onnx.NodeProto]:
     grid = item.grid
     ends = [f"{item.name}/scale", f"{item.name}/zero"]
     kind = TensorProto.DataType.Value(grid.dtype.upper())

@@ -24,7 +24,7 @@ from dlclint.analysis.qdq.grids import (
     spread,
     stored,
 )
-from dlclint.analysis.qdq.rewriting import Changes, Place, place, rewrite
+from dlclint.analysis.qdq.rewriting import Changes, TensorKey, place, rewrite
 from dlclint.model.draft import Draft
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.op_facts import KEEPS_GRID, is_qdq
@@ -36,7 +36,7 @@ _ELSEWHERE = "its scale or zero point is not stored in the model, or is not a fi
 
 
 @record
-class Encoded:
+class LiftedEncoding:
     """The encoding of one tensor of the float model, and the node of the QDQ model that gives it."""
 
     name: str
@@ -45,7 +45,7 @@ class Encoded:
 
 
 @record
-class Left:
+class KeptQuantizer:
     """A quantizing node that stays, and why."""
 
     node: Node
@@ -53,7 +53,7 @@ class Left:
 
 
 @record
-class Apart:
+class SplitTensor:
     """A tensor with an encoding that Identity makes of another, which is read as float or on another grid."""
 
     name: str
@@ -68,9 +68,9 @@ class Lifted:
     """
 
     draft: Draft
-    encoded: tuple[Encoded, ...]
-    left: tuple[Left, ...]
-    apart: tuple[Apart, ...]
+    encoded: tuple[LiftedEncoding, ...]
+    left: tuple[KeptQuantizer, ...]
+    apart: tuple[SplitTensor, ...]
 
 
 def holds_quantization(model: Model) -> bool:
@@ -93,7 +93,8 @@ def lift(draft: Draft, model: Model, aligned: bool = False) -> Lifted:
     made = draft.copy()
     rewrite(made, model, work.changes, aligned)
     encoded = tuple(
-        Encoded(work.changes.resolved(place)[1], grid, node) for place, (grid, node) in work.encoded.items()
+        LiftedEncoding(work.changes.resolved(place)[1], grid, node)
+        for place, (grid, node) in work.encoded.items()
     )
     return Lifted(made, encoded, tuple(work.left.values()), tuple(work.apart))
 
@@ -105,7 +106,7 @@ class _Group:
     grid: Quantization
     dequantizers: list[Node] = field(default_factory=list)
     movers: list[Node] = field(default_factory=list)
-    integers: list[Place] = field(default_factory=list)
+    integers: list[TensorKey] = field(default_factory=list)
     """Its integer tensors, the first one first."""
 
 
@@ -114,14 +115,14 @@ class _Lifting:
     model: Model
     in_functions: bool
     changes: Changes = field(default_factory=Changes)
-    encoded: dict[Place, tuple[Quantization, Node]] = field(default_factory=dict)
-    left: dict[tuple[str, int], Left] = field(default_factory=dict)
-    apart: list[Apart] = field(default_factory=list)
-    copies: dict[Place, list[Place]] = field(default_factory=dict)
-    outputs: frozenset[Place] = frozenset()
-    handed_on: frozenset[Place] = frozenset()
+    encoded: dict[TensorKey, tuple[Quantization, Node]] = field(default_factory=dict)
+    left: dict[tuple[str, int], KeptQuantizer] = field(default_factory=dict)
+    apart: list[SplitTensor] = field(default_factory=list)
+    copies: dict[TensorKey, list[TensorKey]] = field(default_factory=dict)
+    outputs: frozenset[TensorKey] = frozenset()
+    handed_on: frozenset[TensorKey] = frozenset()
     """Outputs of functions, whose types their calls rest on."""
-    shared: dict[tuple[str, ...], tuple[Place, Quantization]] = field(default_factory=dict)
+    shared: dict[tuple[str, ...], tuple[TensorKey, Quantization]] = field(default_factory=dict)
     """What integers were dequantized to first, by their place and the graph that does it."""
 
     def run(self) -> None:
@@ -147,7 +148,7 @@ class _Lifting:
                 self.stays(node, "it lies in a model-local function")
 
     def stays(self, node: Node, reason: str) -> None:
-        self.left.setdefault(node.key, Left(node, reason))
+        self.left.setdefault(node.key, KeptQuantizer(node, reason))
 
     def input(self, graph: Graph, name: str) -> None:
         """An input that takes integers becomes a float one, if all that reads it dequantizes it."""
@@ -173,7 +174,7 @@ class _Lifting:
         self.changes.gone[node.key] = []
         self.take(group, node, self.target(group, node))
 
-    def target(self, group: _Group, node: Node) -> Place:
+    def target(self, group: _Group, node: Node) -> TensorKey:
         """The tensor of the float model that is to have a group's encoding.
 
         It is what the node reads, unless that is also read as float or has another grid: then it is a
@@ -195,7 +196,7 @@ class _Lifting:
         made = (node.graph.path, ends[0])
         self.changes.gone[node.key].append((read, made))
         self.copies.setdefault(read, []).append(made)
-        self.apart.append(Apart(made[1], read[1]))
+        self.apart.append(SplitTensor(made[1], read[1]))
         return made
 
     def group(self, graph: Graph, name: str, grid: Quantization) -> _Group | None:
@@ -221,7 +222,7 @@ class _Lifting:
         ends = bool(found.dequantizers) or any(item in self.outputs for item in found.integers)
         return found if ends else None
 
-    def take(self, group: _Group, node: Node, first: Place) -> None:
+    def take(self, group: _Group, node: Node, first: TensorKey) -> None:
         """Let the tensors of a group be float; `first`: what the first one is in the float model."""
         changes = self.changes
         changes.kinds.update(dict.fromkeys(group.integers, group.grid.result))
@@ -243,7 +244,7 @@ class _Lifting:
             else:
                 changes.call(made, holds)
 
-    def lead_out(self, output: Place, holds: Place, node: Node) -> None:
+    def lead_out(self, output: TensorKey, holds: TensorKey, node: Node) -> None:
         """Let a graph's output be the tensor `holds`, by its name where that is free, else by Identity."""
         home = next(graph for graph in self.model.graphs() if graph.path == output[0])
         if holds[0] == output[0] and home.makes(holds[1]) and holds not in self.outputs:

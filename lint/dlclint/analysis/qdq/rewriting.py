@@ -15,7 +15,7 @@ from dlclint.model.protos import graphs_below
 from dlclint.model.reading import message_at
 from dlclint.model.tensors import Produced
 
-Place = tuple[str, str]
+TensorKey = tuple[str, str]
 """The path of a tensor's graph, and its name: branches of an If may share names."""
 NodeKey = tuple[str, int]
 
@@ -24,16 +24,16 @@ NodeKey = tuple[str, int]
 class Changes:
     """What is to become of a QDQ model."""
 
-    called: dict[Place, Place] = field(default_factory=dict)
+    called: dict[TensorKey, TensorKey] = field(default_factory=dict)
     """What a tensor is called in the float model, where that is another name."""
-    gone: dict[NodeKey, list[tuple[Place, Place]]] = field(default_factory=dict)
+    gone: dict[NodeKey, list[tuple[TensorKey, TensorKey]]] = field(default_factory=dict)
     """Nodes that are taken out; instead, Identity makes the second tensor of each pair of the first."""
     weights: dict[NodeKey, Produced] = field(default_factory=dict)
     """What the output of a node that is taken out is stored as."""
-    kinds: dict[Place, int] = field(default_factory=dict)
+    kinds: dict[TensorKey, int] = field(default_factory=dict)
     """Element types of tensors that held integers."""
 
-    def call(self, tensor: Place, name: Place) -> None:
+    def call(self, tensor: TensorKey, name: TensorKey) -> None:
         """Call a tensor by another name, unless that is called by its own: models may make names twice."""
         current = name
         while current != tensor and current in self.called:
@@ -41,7 +41,7 @@ class Changes:
         if current != tensor:
             self.called[tensor] = name
 
-    def resolved(self, tensor: Place) -> Place:
+    def resolved(self, tensor: TensorKey) -> TensorKey:
         """The tensor of the float model that holds what a tensor of the QDQ model holds."""
         while tensor in self.called:
             tensor = self.called[tensor]
@@ -64,7 +64,7 @@ def rewrite(draft: Draft, model: Model, changes: Changes, aligned: bool) -> None
         _tidy(draft.proto, model, changes)
 
 
-def place(graph: Graph, name: str) -> Place:
+def place(graph: Graph, name: str) -> TensorKey:
     """The graph, this or one around it, that has a tensor, and the tensor's name."""
     around: Graph | None = graph
     while around is not None:

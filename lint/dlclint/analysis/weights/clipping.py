@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlclint.analysis.weights.noise import decibels, per_tensor_scale, rounding_noise
-from dlclint.analysis.weights.statistics import Floats, pieces
+from dlclint.analysis.weights.statistics import Floats, value_pieces
 from dlclint.analysis.weights.store import ConvertedWeight
 from dlclint.encodings import grid
 from dlclint_schemas.record import record
@@ -117,7 +117,7 @@ def _tail(weight: ConvertedWeight, cuts: Floats) -> tuple[Floats, Floats]:
     counts: Floats = np.zeros(len(cuts))
     costs: Floats = np.zeros(len(cuts))
     start = 0
-    for piece in pieces(weight.use.tensor):
+    for piece in value_pieces(weight.use.tensor):
         values = np.abs(piece)
         if weight.factors is not None:
             values = np.abs(values * _factors(weight, np.arange(start, start + len(piece))))

@@ -98,7 +98,7 @@ def is_floating(tensor: Tensor) -> bool:
     return tensor.data_type in _FLOATING
 
 
-def pieces(tensor: Tensor, reader: ChunkReader | None = None, size: int = PIECE) -> Iterator[Array]:
+def value_pieces(tensor: Tensor, reader: ChunkReader | None = None, size: int = PIECE) -> Iterator[Array]:
     """The values in order as float32 (float64 for doubles), at most `size` at once.
 
     A piece is valid until the next one is asked for. Give a `reader` where many tensors are read.
@@ -147,7 +147,7 @@ def measure(tensor: Tensor, axes: Iterable[int] = (), reader: ChunkReader | None
     nan = infinite = start = 0
     sampled: list[npt.NDArray[np.float32]] = []
     with np.errstate(all="ignore"):
-        for piece in pieces(tensor, reader):
+        for piece in value_pieces(tensor, reader):
             squares = float(np.dot(piece, piece))
             # A sum of squares that is finite and not tiny says that every value is finite and that
             # none overflowed or vanished when squared; any other piece is looked at closely.
@@ -181,7 +181,7 @@ def count_non_finite(tensor: Tensor, reader: ChunkReader | None = None) -> int:
     """
     count = 0
     with np.errstate(all="ignore"):
-        for piece in pieces(tensor, reader):
+        for piece in value_pieces(tensor, reader):
             if not np.isfinite(np.dot(piece, piece)):
                 count += int(np.count_nonzero(~np.isfinite(piece)))
     return count

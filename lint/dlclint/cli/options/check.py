@@ -16,7 +16,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         run="dlclint.cli.check:check",
         apart=True,
         several=True,
-        meanwhile="dlclint.cli.reporting:prepare",
+        meanwhile="dlclint.cli.reporting:load_report",
     )
     check.add_argument(
         "paths",

@@ -12,13 +12,13 @@ from dlclint.engine.fix.rounds import Attempt, NotFixed, Rounds, findings
 from dlclint.engine.job import Job
 from dlclint.engine.names import misfits
 from dlclint.engine.registry import chosen_rules
-from dlclint.engine.rules import Found
+from dlclint.engine.rules import CollectedFindings
 from dlclint.fix import CannotFix
-from dlclint.model.applying import apply
+from dlclint.model.applying import apply_to_draft
 from dlclint.model.draft import Draft, open_draft
 from dlclint.model.edits import as_json
 from dlclint.model.graph_text import graph_text
-from dlclint.model.inference import contradiction
+from dlclint.model.inference import shape_contradiction
 from dlclint.outcome import AppliedFix, FixOutcome
 from dlclint.own_rules import GIVEN_DIMENSIONS
 from dlclint.rule import ModelContext, Subject
@@ -56,13 +56,13 @@ class _Network:
         self.baseline = _complaints(self.draft)
         self.model = self.draft.model()
 
-    def lint(self, fixable: bool) -> list[Found]:
+    def lint(self, fixable: bool) -> list[CollectedFindings]:
         context = ModelContext(self.job.path, ModelView(self.model, self.job.target), self.job.target)
         rules = [rule for rule in self.rules if rule.fix or not fixable]
         return findings(self.job, rules, Subject.MODEL, context)
 
     def attempt(self, fixes: Sequence[Sequence[Any]]) -> Attempt:
-        applied = apply(self.draft, fixes)
+        applied = apply_to_draft(self.draft, fixes)
         return Attempt(applied.draft, applied.made, applied.met)
 
     def problem(self, state: Draft) -> str:
@@ -91,7 +91,7 @@ class _Network:
             raise NotFixed(f"the given dimensions do not fit: {reason}") from None
         if not edits:
             return []
-        result = apply(self.draft, [edits]).draft
+        result = apply_to_draft(self.draft, [edits]).draft
         problem = self.problem(result)
         if problem:
             raise NotFixed(f"with the given dimensions the model would not be sound: {problem}")
@@ -104,7 +104,7 @@ class _Network:
 def _complaints(draft: Draft) -> frozenset[str]:
     """What onnx.checker and strict shape inference say."""
     found = set(draft.complaints())
-    contradicted = contradiction(draft.proto)
+    contradicted = shape_contradiction(draft.proto)
     return frozenset(found | ({f"shape inference: {contradicted}"} if contradicted else set()))
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from dlclint.diagnostic import plain
 from dlclint.encodings.document import EncodingsDocument
-from dlclint.encodings.edits import apply
+from dlclint.encodings.edits import apply_to_document
 from dlclint.encodings.reading import read_bytes, read_encodings
 from dlclint.engine.encodings import context_of, view_of
 from dlclint.engine.fix.rounds import Attempt, Rounds, findings
 from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, chosen_rules
-from dlclint.engine.rules import Found
+from dlclint.engine.rules import CollectedFindings
 from dlclint.outcome import FixOutcome
 from dlclint.rule import Subject
 
@@ -40,12 +40,12 @@ class _Overrides:
         self.document = read_encodings(job.path)
         self.view, self.notes = view_of(job)
 
-    def lint(self, fixable: bool) -> list[Found]:
+    def lint(self, fixable: bool) -> list[CollectedFindings]:
         context = context_of(self.job, self.document, self.view, None)
         return findings(self.job, self.rules, Subject.ENCODINGS, context)
 
     def attempt(self, fixes: Sequence[Sequence[Any]]) -> Attempt:
-        text, made = apply(self.document, fixes)
+        text, made = apply_to_document(self.document, fixes)
         return Attempt(read_bytes(text.encode("utf-8", "surrogatepass"), self.job.path), made)
 
     def problem(self, state: EncodingsDocument) -> str:

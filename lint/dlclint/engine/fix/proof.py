@@ -7,12 +7,12 @@ from pathlib import Path
 
 from dlclint.diagnostic import Safety, plain
 from dlclint.engine.fix.model import fix_model
-from dlclint.engine.fix.rounds import NotFixed, Wish
+from dlclint.engine.fix.rounds import FixRequest, NotFixed
 from dlclint.engine.job import Job
 from dlclint.model.draft import Draft
 from dlclint.model.writing import CannotWrite, write_model
 from dlclint.outcome import FixOutcome, WrittenFile
-from dlclint.verify import Verdict, Verification, is_available, verify
+from dlclint.verify import ComparisonResult, Verification, is_available, verify
 
 
 class _Refused(Exception):
@@ -26,7 +26,7 @@ class _Probed(Exception):
     """The candidate was verified and is not to be written."""
 
 
-def fix_proved(job: Job, wish: Wish) -> FixOutcome:
+def fix_proved(job: Job, wish: FixRequest) -> FixOutcome:
     """Fix a model, and write it where that is wished and it computes the same.
 
     Raises:
@@ -36,7 +36,7 @@ def fix_proved(job: Job, wish: Wish) -> FixOutcome:
     outcome, draft = fix_model(job, wish.unsafe)
     output = wish.output
     if output is None or (not outcome.applied and output == job.path):
-        return replace(outcome, proof=Verification(Verdict.UNKNOWN, "nothing was written"))
+        return replace(outcome, proof=Verification(ComparisonResult.UNKNOWN, "nothing was written"))
     try:
         return _written(job, wish, outcome, draft, output)
     except _Refused as refused:
@@ -50,7 +50,9 @@ def fix_proved(job: Job, wish: Wish) -> FixOutcome:
         raise NotFixed(_refusal(refused.proof)) from None
 
 
-def _to_blame(job: Job, wish: Wish, outcome: FixOutcome, output: Path, proof: Verification) -> dict[str, str]:
+def _to_blame(
+    job: Job, wish: FixRequest, outcome: FixOutcome, output: Path, proof: Verification
+) -> dict[str, str]:
     """The rules whose fixes make the model compute otherwise, each tried alone, with the difference.
 
     Raises:
@@ -58,7 +60,7 @@ def _to_blame(job: Job, wish: Wish, outcome: FixOutcome, output: Path, proof: Ve
     """
     rules = sorted({item.rule for item in outcome.applied})
     blamed = {}
-    for rule in rules if len(rules) > 1 and proof.verdict is Verdict.DIFFERENT else ():
+    for rule in rules if len(rules) > 1 and proof.verdict is ComparisonResult.DIFFERENT else ():
         try:
             _written(job, wish, *fix_model(replace(job, select=(rule,)), wish.unsafe), output, probe=True)
         except _Refused as refused:
@@ -70,13 +72,13 @@ def _to_blame(job: Job, wish: Wish, outcome: FixOutcome, output: Path, proof: Ve
 
 def _refusal(proof: Verification) -> str:
     reason = plain(proof.reason, 400)
-    if proof.verdict is Verdict.UNKNOWN:
+    if proof.verdict is ComparisonResult.UNKNOWN:
         return f"cannot be verified: {reason}"
     return f"once fixed, it computes something else ({reason}); leave rules out with --ignore, and report it"
 
 
 def _written(
-    job: Job, wish: Wish, outcome: FixOutcome, draft: Draft, output: Path, probe: bool = False
+    job: Job, wish: FixRequest, outcome: FixOutcome, draft: Draft, output: Path, probe: bool = False
 ) -> FixOutcome:
     """The outcome, written and verified; with `probe` only verified.
 
@@ -86,20 +88,22 @@ def _written(
     """
     available = is_available()
     asked = wish.verify is not False and (available or wish.verify is True) and bool(outcome.applied)
-    proof = Verification(Verdict.UNKNOWN, "not asked for (--no-verify)")
+    proof = Verification(ComparisonResult.UNKNOWN, "not asked for (--no-verify)")
     if not outcome.applied:
-        proof = Verification(Verdict.UNKNOWN, "nothing was fixed")
+        proof = Verification(ComparisonResult.UNKNOWN, "nothing was fixed")
     elif wish.verify is None and not available:
-        proof = Verification(Verdict.UNKNOWN, "ONNX Runtime is not installed (pip install 'dlclint[verify]')")
+        proof = Verification(
+            ComparisonResult.UNKNOWN, "ONNX Runtime is not installed (pip install 'dlclint[verify]')"
+        )
 
     def accept(candidate: Path) -> None:
         nonlocal proof
         if asked:
             proof = verify(job.path, candidate, force=wish.verify is True, asked=job.dimensions)
             unsafe = any(item.safety is Safety.UNSAFE for item in outcome.applied)
-            if proof.verdict is Verdict.DIFFERENT and not unsafe:
+            if proof.verdict is ComparisonResult.DIFFERENT and not unsafe:
                 raise _Refused(proof)
-            if proof.verdict is Verdict.UNKNOWN and wish.verify is True:
+            if proof.verdict is ComparisonResult.UNKNOWN and wish.verify is True:
                 raise _Refused(proof)
         if probe:
             raise _Probed

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, Protocol
 
 from dlclint.diagnostic import Safety, Severity, plain
 from dlclint.engine.job import Job
-from dlclint.engine.rules import Found, run_rules
+from dlclint.engine.rules import CollectedFindings, run_rules
 from dlclint.fix import CannotFix, Fix
-from dlclint.outcome import AppliedFix, FixOutcome, Left
+from dlclint.outcome import AppliedFix, FixOutcome, LeftFinding
 from dlclint.rule import Rule, Subject
 from dlclint_schemas.record import record
 
@@ -21,7 +21,7 @@ _SAME_AGAIN = 3
 
 
 @record
-class Wish:
+class FixRequest:
     """What is to be done with a fixed file, and how far fixes may go."""
 
     output: Path | None = None
@@ -51,7 +51,7 @@ class Fixable(Protocol):
 
     job: Job
 
-    def lint(self, fixable: bool) -> list[Found]:
+    def lint(self, fixable: bool) -> list[CollectedFindings]:
         """What the rules find now; with `fixable`, findings that can carry no fix may be left out."""
 
     def attempt(self, fixes: Sequence[Sequence[Any]]) -> Attempt:
@@ -70,7 +70,7 @@ class Fixable(Protocol):
         """An edit as plain data."""
 
 
-def findings(job: Job, rules: Sequence[Rule], subject: Subject, context: object) -> list[Found]:
+def findings(job: Job, rules: Sequence[Rule], subject: Subject, context: object) -> list[CollectedFindings]:
     """What rules find in the file of a job, without what its configuration ignores."""
     return [
         found
@@ -80,10 +80,10 @@ def findings(job: Job, rules: Sequence[Rule], subject: Subject, context: object)
 
 
 _Key = tuple[object, ...]
-_Chosen = list[tuple[Found, Fix, tuple[Any, ...]]]
+_Chosen = list[tuple[CollectedFindings, Fix, tuple[Any, ...]]]
 
 
-def _key(found: Found) -> _Key:
+def _key(found: CollectedFindings) -> _Key:
     """The same flaw at the same place, in whichever round."""
     item, place = found.shown, found.shown.location
     at = (place.graph, place.tensor, place.node, place.pointer, place.line, place.column)
@@ -118,8 +118,8 @@ class Rounds:
     def outcome(self, notes: Sequence[str] = ()) -> FixOutcome:
         """What came of it."""
         last = self.file.lint(fixable=False) if self.applied else self.first
-        possible: list[Left] = []
-        left: list[Left] = []
+        possible: list[LeftFinding] = []
+        left: list[LeftFinding] = []
         for found in last:
             reason = self.refused.get(_key(found), "")
             fix = found.fix
@@ -139,7 +139,7 @@ class Rounds:
             tuple(map(plain, notes)),
         )
 
-    def _round(self, found: Sequence[Found]) -> bool:
+    def _round(self, found: Sequence[CollectedFindings]) -> bool:
         """Make what can be made at once; False if that is nothing. Safe fixes come first."""
         chosen: _Chosen = []
         for safety in self.wanted:
@@ -204,11 +204,11 @@ class Rounds:
         return bool(made)
 
 
-def _left(found: Found, reason: str) -> Left:
+def _left(found: CollectedFindings, reason: str) -> LeftFinding:
     item, fix = found.shown, found.fix
     title, safety = ("", None) if fix is None else (plain(fix.title, 400), fix.safety)
-    return Left(item.rule, item.severity, item.message, item.location, title, safety, reason)
+    return LeftFinding(item.rule, item.severity, item.message, item.location, title, safety, reason)
 
 
-def _count(found: Sequence[Found]) -> dict[Severity, int]:
+def _count(found: Sequence[CollectedFindings]) -> dict[Severity, int]:
     return {severity: sum(item.shown.severity is severity for item in found) for severity in Severity}

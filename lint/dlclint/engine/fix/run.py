@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dlclint.diagnostic import plain
-from dlclint.engine.fix.rounds import NotFixed, Wish
+from dlclint.engine.fix.rounds import FixRequest, NotFixed
 from dlclint.engine.job import Job
 from dlclint.engine.rules import crashed
 from dlclint.outcome import FixOutcome, WrittenFile
 from dlclint.writing import write_whole
 
 
-def fix_file(job: Job, wish: Wish) -> FixOutcome:
+def fix_file(job: Job, wish: FixRequest) -> FixOutcome:
     """Fix one model or override file, and write it where that is wished.
 
     Raises:
@@ -26,7 +26,7 @@ def fix_file(job: Job, wish: Wish) -> FixOutcome:
         raise NotFixed(crashed("fixing the file", error, "").message) from error
 
 
-def _overrides(job: Job, wish: Wish) -> FixOutcome:
+def _overrides(job: Job, wish: FixRequest) -> FixOutcome:
     # Imported here because numpy and the reader are needed for override files only.
     from dlclint.engine.fix.overrides import fix_overrides
 
@@ -42,7 +42,7 @@ def _overrides(job: Job, wish: Wish) -> FixOutcome:
     return replace(outcome, written=WrittenFile(output, len(outcome.text_after.encode())))
 
 
-def _model(job: Job, wish: Wish) -> FixOutcome:
+def _model(job: Job, wish: FixRequest) -> FixOutcome:
     # Imported here because onnx, which takes longest to import, is needed for models only.
     from dlclint.engine.fix.proof import fix_proved
     from dlclint.model.reading import Unreadable

@@ -11,16 +11,16 @@ from dlclint.model.evaluation.bounds import (
     Array,
     Inputs,
     Kernel,
-    Unknown,
+    UnknownValue,
     axes,
     axis,
-    fit,
     given,
     integers,
     is_native,
-    listed,
+    list_input,
     numeric,
     optional,
+    within_limit,
 )
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 def _operands(inputs: Inputs, limit: int) -> list[Array]:
     found = [numeric(given(inputs, i)) for i in range(len(inputs))]
     if not found or len({value.dtype for value in found}) > 1:
-        raise Unknown
-    fit(np.broadcast_shapes(*(value.shape for value in found)), limit)
+        raise UnknownValue
+    within_limit(np.broadcast_shapes(*(value.shape for value in found)), limit)
     return found
 
 
@@ -39,7 +39,7 @@ def _binary(function: Callable[[Array, Array], Array], kinds: str = "iuf") -> Ke
     def kernel(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
         left, right = _operands(inputs, limit)
         if left.dtype.kind not in kinds:
-            raise Unknown
+            raise UnknownValue
         yield np.asarray(function(left, right))
 
     return kernel
@@ -49,7 +49,7 @@ def _unary(function: Callable[[Array], Array], kinds: str = "iuf") -> Kernel:
     def kernel(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
         value = numeric(given(inputs, 0))
         if value.dtype.kind not in kinds:
-            raise Unknown
+            raise UnknownValue
         yield np.asarray(function(value))
 
     return kernel
@@ -69,10 +69,10 @@ def _divide(left: Array, right: Array) -> Array:
     if left.dtype.kind == "f":
         return np.asarray(left / right)
     if not right.all():
-        raise Unknown
+        raise UnknownValue
     # Whole numbers divide toward zero, which numpy's // does not. The lowest number by -1 overflows.
     if left.dtype.kind == "i" and left.size and left.min() == np.iinfo(left.dtype).min:
-        raise Unknown
+        raise UnknownValue
     magnitude = np.abs(left) // np.abs(right) if left.dtype.kind == "i" else left // right
     signs = np.sign(left) * np.sign(right) if left.dtype.kind == "i" else np.ones_like(magnitude)
     return np.asarray((magnitude * signs).astype(left.dtype))
@@ -82,22 +82,22 @@ def _modulo(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     left, right = _operands(inputs, limit)
     whole = left.dtype.kind in "iu"
     if whole and not right.all():
-        raise Unknown
+        raise UnknownValue
     if node.attribute("fmod", 0):
         yield np.fmod(left, right)
     elif whole:
         yield np.mod(left, right)
     else:
-        raise Unknown
+        raise UnknownValue
 
 
 def _power(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     base, exponent = numeric(given(inputs, 0)), numeric(given(inputs, 1))
-    fit(np.broadcast_shapes(base.shape, exponent.shape), limit)
+    within_limit(np.broadcast_shapes(base.shape, exponent.shape), limit)
     if base.dtype.kind in "iu" and (
         exponent.dtype.kind not in "iu" or (exponent.size and exponent.min() < 0)
     ):
-        raise Unknown
+        raise UnknownValue
     yield np.power(base, exponent.astype(base.dtype)).astype(base.dtype)
 
 
@@ -112,22 +112,22 @@ def _cast(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     value, to = numeric(given(inputs, 0)), node.attribute("to")
     wanted = numpy_type(to)
     if wanted is None or not is_native(wanted):
-        raise Unknown
+        raise UnknownValue
     if value.dtype.kind == "f" and wanted.kind in "iu":
         limits = np.iinfo(wanted)
         # Beyond the range the result is undefined.
         if not np.isfinite(value).all() or (value.size and not limits.min <= value.min() <= value.max()):
-            raise Unknown
+            raise UnknownValue
         if value.size and value.max() >= float(limits.max):
-            raise Unknown
+            raise UnknownValue
     yield value.astype(wanted)
 
 
 def _where(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     condition, (left, right) = given(inputs, 0), _operands(inputs[1:], limit)
     if condition.dtype.kind != "b":
-        raise Unknown
-    fit(np.broadcast_shapes(condition.shape, left.shape, right.shape), limit)
+        raise UnknownValue
+    within_limit(np.broadcast_shapes(condition.shape, left.shape, right.shape), limit)
     yield np.where(condition, left, right)
 
 
@@ -143,11 +143,11 @@ def _clip(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 def _range(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     start, end, step = (numeric(value).reshape(()) for value in _operands(inputs, limit))
     if not step or not all(np.isfinite(float(value)) for value in (start, end, step)):
-        raise Unknown
+        raise UnknownValue
     whole = start.dtype.kind in "iu"
     span = (int(end) - int(start), int(step)) if whole else (float(end) - float(start), float(step))
     count = max(0, -(-span[0] // span[1]))
-    (count,) = fit((int(count),), limit)
+    (count,) = within_limit((int(count),), limit)
     yield (start + np.arange(count).astype(start.dtype) * step).astype(start.dtype)
 
 
@@ -155,20 +155,20 @@ def _constant_of_shape(node: Node, inputs: Inputs, limit: int) -> Iterable[Array
     # Imported here because rules on override files use this module, and a file alone needs no onnx.
     import onnx
 
-    shape = fit(integers(given(inputs, 0)), limit)
+    shape = within_limit(integers(given(inputs, 0)), limit)
     filling = node.attribute("value")
     value = np.zeros(1, np.float32) if filling is None else onnx.numpy_helper.to_array(filling)
     if value.size != 1:
-        raise Unknown
+        raise UnknownValue
     yield np.full(shape, value.reshape(-1)[0], value.dtype)
 
 
 def _reduce(function: Callable[..., Any], kinds: str = "iuf") -> Kernel:
     def kernel(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
         value = numeric(given(inputs, 0))
-        chosen = listed(node, inputs, 1, "axes")
+        chosen = list_input(node, inputs, 1, "axes")
         if value.dtype.kind not in kinds:
-            raise Unknown
+            raise UnknownValue
         if not chosen and node.attribute("noop_with_empty_axes", 0):
             yield value
             return
@@ -184,7 +184,7 @@ def _arg(function: Callable[..., Any]) -> Kernel:
         value = numeric(given(inputs, 0))
         place = axis(node.attribute("axis", 0), value.ndim)
         if node.attribute("select_last_index", 0):
-            raise Unknown
+            raise UnknownValue
         kept = bool(node.attribute("keepdims", 1))
         yield np.asarray(function(value, axis=place, keepdims=kept)).astype(np.int64)
 
@@ -194,15 +194,15 @@ def _arg(function: Callable[..., Any]) -> Kernel:
 def _cumulative_sum(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     value, (place,) = numeric(given(inputs, 0)), integers(given(inputs, 1))
     if node.attribute("exclusive", 0) or node.attribute("reverse", 0):
-        raise Unknown
+        raise UnknownValue
     yield np.cumsum(value, axis(place, value.ndim), dtype=value.dtype)
 
 
 def _non_zero(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     value = numeric(given(inputs, 0))
     if value.ndim == 0:
-        raise Unknown
-    fit((value.ndim, int(np.count_nonzero(value))), limit)
+        raise UnknownValue
+    within_limit((value.ndim, int(np.count_nonzero(value))), limit)
     yield np.stack(np.nonzero(value)).astype(np.int64)
 
 

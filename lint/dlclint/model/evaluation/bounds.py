@@ -21,11 +21,11 @@ FAILURES = (ValueError, TypeError, IndexError, KeyError, AttributeError, Overflo
 """What numpy raises for attributes and values that make no sense, as untrusted models have them."""
 
 
-class Unknown(ValueError):
+class UnknownValue(ValueError):
     """The value does not follow, or is too large to be worth knowing."""
 
 
-def fit(shape: Iterable[int], limit: int) -> tuple[int, ...]:
+def within_limit(shape: Iterable[int], limit: int) -> tuple[int, ...]:
     """A shape whose elements are within the limit.
 
     Raises:
@@ -33,7 +33,7 @@ def fit(shape: Iterable[int], limit: int) -> tuple[int, ...]:
     """
     sizes = tuple(int(size) for size in shape)
     if min(sizes, default=0) < 0 or len(sizes) > 32 or math.prod(sizes) > limit:
-        raise Unknown
+        raise UnknownValue
     return sizes
 
 
@@ -45,7 +45,7 @@ def given(inputs: Inputs, position: int) -> Array:
     """
     found = inputs[position] if position < len(inputs) else None
     if found is None:
-        raise Unknown
+        raise UnknownValue
     return found
 
 
@@ -61,11 +61,11 @@ def integers(value: Array) -> list[int]:
         Unknown: it holds something else.
     """
     if value.dtype.kind not in "iu":
-        raise Unknown
+        raise UnknownValue
     return [int(item) for item in value.reshape(-1)]
 
 
-def listed(node: Node, inputs: Inputs, position: int, attribute: str) -> list[int] | None:
+def list_input(node: Node, inputs: Inputs, position: int, attribute: str) -> list[int] | None:
     """A list that older operator versions have as an attribute and newer ones as an input."""
     written = node.attribute(attribute) if node.has(attribute) else None
     if written is not None:
@@ -81,7 +81,7 @@ def axis(value: int, rank: int) -> int:
         Unknown: there is no such axis.
     """
     if not -rank <= value < rank:
-        raise Unknown
+        raise UnknownValue
     return value % rank
 
 
@@ -93,7 +93,7 @@ def axes(values: Iterable[int], rank: int) -> tuple[int, ...]:
     """
     found = tuple(axis(value, rank) for value in values)
     if len(set(found)) != len(found):
-        raise Unknown
+        raise UnknownValue
     return found
 
 
@@ -109,5 +109,5 @@ def numeric(value: Array) -> Array:
         Unknown: it is none.
     """
     if not is_native(value.dtype):
-        raise Unknown
+        raise UnknownValue
     return np.asarray(value)

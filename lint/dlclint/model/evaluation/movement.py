@@ -15,14 +15,14 @@ from dlclint.model.evaluation.bounds import (
     Array,
     Inputs,
     Kernel,
-    Unknown,
+    UnknownValue,
     axes,
     axis,
-    fit,
     given,
     integers,
-    listed,
+    list_input,
     optional,
+    within_limit,
 )
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ def _identity(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 def _gather(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     data, indices = given(inputs, 0), given(inputs, 1)
     place = axis(node.attribute("axis", 0), data.ndim)
-    fit((*data.shape[:place], *indices.shape, *data.shape[place + 1 :]), limit)
+    within_limit((*data.shape[:place], *indices.shape, *data.shape[place + 1 :]), limit)
     yield np.take(data, _indices(indices, data.shape[place]), place)
 
 
 def _indices(values: Array, size: int) -> Array:
     # numpy would wrap what ONNX calls out of bounds.
     if values.dtype.kind not in "iu" or (values.size and not -size <= values.min() <= values.max() < size):
-        raise Unknown
+        raise UnknownValue
     return values.astype(np.int64)
 
 
@@ -56,29 +56,29 @@ def _gather_elements(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 def _gather_nd(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     data, indices = given(inputs, 0), given(inputs, 1)
     if node.attribute("batch_dims", 0) or not 1 <= indices.shape[-1] <= data.ndim:
-        raise Unknown
-    fit((*indices.shape[:-1], *data.shape[indices.shape[-1] :]), limit)
+        raise UnknownValue
+    within_limit((*indices.shape[:-1], *data.shape[indices.shape[-1] :]), limit)
     yield data[tuple(_indices(indices[..., i], data.shape[i]) for i in range(indices.shape[-1]))]
 
 
 def _scatter_nd(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     data, indices, updates = given(inputs, 0), given(inputs, 1), given(inputs, 2)
     if node.attribute("reduction", "none") != "none" or not 1 <= indices.shape[-1] <= data.ndim:
-        raise Unknown
+        raise UnknownValue
     result = data.copy()
     places = tuple(_indices(indices[..., i], data.shape[i]) for i in range(indices.shape[-1]))
     if updates.shape != (*indices.shape[:-1], *data.shape[indices.shape[-1] :]):
-        raise Unknown
+        raise UnknownValue
     result[places] = updates
     yield result
 
 
 def _slice(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     data = given(inputs, 0)
-    starts, ends = listed(node, inputs, 1, "starts"), listed(node, inputs, 2, "ends")
+    starts, ends = list_input(node, inputs, 1, "starts"), list_input(node, inputs, 2, "ends")
     if starts is None or ends is None or len(starts) != len(ends):
-        raise Unknown
-    chosen = listed(node, inputs, 3, "axes")
+        raise UnknownValue
+    chosen = list_input(node, inputs, 3, "axes")
     places = axes(range(len(starts)) if chosen is None else chosen, data.ndim)
     steps = optional(inputs, 4)
     strides = [1] * len(starts) if steps is None else integers(steps)
@@ -91,28 +91,28 @@ def _slice(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 def _concat(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     parts = [given(inputs, i) for i in range(len(inputs))]
     place = axis(node.attribute("axis", 1), parts[0].ndim)
-    fit((sum(part.size for part in parts),), limit)
+    within_limit((sum(part.size for part in parts),), limit)
     if len({part.dtype for part in parts}) > 1:
-        raise Unknown
+        raise UnknownValue
     yield np.concatenate(parts, place)
 
 
 def _unsqueeze(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    data, chosen = given(inputs, 0), listed(node, inputs, 1, "axes")
+    data, chosen = given(inputs, 0), list_input(node, inputs, 1, "axes")
     if chosen is None or len(chosen) > 32:
-        raise Unknown
+        raise UnknownValue
     yield np.expand_dims(data, axes(chosen, data.ndim + len(chosen)))
 
 
 def _squeeze(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    data, chosen = given(inputs, 0), listed(node, inputs, 1, "axes")
+    data, chosen = given(inputs, 0), list_input(node, inputs, 1, "axes")
     yield np.squeeze(data, None if chosen is None else axes(chosen, data.ndim))
 
 
 def _reshape(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    data, wanted = given(inputs, 0), listed(node, inputs, 1, "shape")
+    data, wanted = given(inputs, 0), list_input(node, inputs, 1, "shape")
     if wanted is None:
-        raise Unknown
+        raise UnknownValue
     yield data.reshape(reshaped(data.shape, wanted, bool(node.attribute("allowzero", 0))))
 
 
@@ -126,23 +126,23 @@ def reshaped(shape: tuple[int, ...], wanted: list[int], allowzero: bool) -> tupl
     for position, size in enumerate(sizes):
         if size == 0 and not allowzero:
             if position >= len(shape):
-                raise Unknown
+                raise UnknownValue
             sizes[position] = shape[position]
     count = math.prod(shape)
     if sizes.count(-1) == 1:
         rest = math.prod(size for size in sizes if size != -1)
         if not rest or count % rest:
-            raise Unknown
+            raise UnknownValue
         sizes[sizes.index(-1)] = count // rest
     if min(sizes, default=0) < 0 or math.prod(sizes) != count:
-        raise Unknown
+        raise UnknownValue
     return tuple(sizes)
 
 
 def _flatten(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     data, place = given(inputs, 0), node.attribute("axis", 1)
     if not -data.ndim <= place <= data.ndim:
-        raise Unknown
+        raise UnknownValue
     place = place + data.ndim if place < 0 else place
     yield data.reshape(math.prod(data.shape[:place]), math.prod(data.shape[place:]))
 
@@ -154,42 +154,42 @@ def _transpose(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 
 def _expand(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     data, wanted = given(inputs, 0), integers(given(inputs, 1))
-    fit(wanted, limit)
-    yield np.broadcast_to(data, fit(np.broadcast_shapes(data.shape, tuple(wanted)), limit))
+    within_limit(wanted, limit)
+    yield np.broadcast_to(data, within_limit(np.broadcast_shapes(data.shape, tuple(wanted)), limit))
 
 
 def _tile(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     data, repeats = given(inputs, 0), integers(given(inputs, 1))
     if len(repeats) != data.ndim:
-        raise Unknown
-    fit((size * times for size, times in zip(data.shape, repeats, strict=True)), limit)
+        raise UnknownValue
+    within_limit((size * times for size, times in zip(data.shape, repeats, strict=True)), limit)
     yield np.tile(data, repeats)
 
 
 def _split(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     data = given(inputs, 0)
     place = axis(node.attribute("axis", 0), data.ndim)
-    sizes, count = listed(node, inputs, 1, "split"), len(node.outputs)
+    sizes, count = list_input(node, inputs, 1, "split"), len(node.outputs)
     if sizes is None:
         each = -(-data.shape[place] // count)
         sizes = [each] * (count - 1) + [data.shape[place] - each * (count - 1)]
     if min(sizes, default=-1) < 0 or sum(sizes) != data.shape[place] or len(sizes) != count:
-        raise Unknown
+        raise UnknownValue
     yield from np.split(data, np.cumsum(sizes)[:-1], place)
 
 
 def _pad(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    data, pads = given(inputs, 0), listed(node, inputs, 1, "pads")
+    data, pads = given(inputs, 0), list_input(node, inputs, 1, "pads")
     if pads is None or node.attribute("mode", "constant") != "constant" or min(pads, default=0) < 0:
-        raise Unknown
+        raise UnknownValue
     chosen = optional(inputs, 3)
     places = axes(range(data.ndim) if chosen is None else integers(chosen), data.ndim)
     if len(pads) != 2 * len(places):
-        raise Unknown
+        raise UnknownValue
     widths = [(0, 0)] * data.ndim
     for position, place in enumerate(places):
         widths[place] = (pads[position], pads[len(places) + position])
-    fit((size + sum(pair) for size, pair in zip(data.shape, widths, strict=True)), limit)
+    within_limit((size + sum(pair) for size, pair in zip(data.shape, widths, strict=True)), limit)
     filling = optional(inputs, 2)
     value = node.attribute("value", 0) if node.has("value") else 0
     yield np.pad(data, widths, constant_values=value if filling is None else filling.reshape(-1)[0])
@@ -199,7 +199,7 @@ def _trilu(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     data, offset = given(inputs, 0), optional(inputs, 1)
     diagonal = 0 if offset is None else integers(offset)[0]
     if data.ndim < 2 or abs(diagonal) > limit:
-        raise Unknown
+        raise UnknownValue
     yield np.triu(data, diagonal) if node.attribute("upper", 1) else np.tril(data, diagonal)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlclint.model.evaluation.arithmetic import ARITHMETIC
-from dlclint.model.evaluation.bounds import FAILURES, Array, Unknown
+from dlclint.model.evaluation.bounds import FAILURES, Array, UnknownValue
 from dlclint.model.evaluation.movement import MOVEMENT
 from dlclint.model.op_facts import ELEMENTWISE, MOVES, SHAPE_READERS
 from dlclint.model.tensors import Tensor, Unavailable
@@ -174,7 +174,7 @@ class Values:
         if node.op_type in MOVEMENT and node.op_type in MOVES:
             carried = MOVES[node.op_type] or range(len(inputs))
             if any(mark and position not in carried for position, mark in enumerate(marked)):
-                raise Unknown
+                raise UnknownValue
             elements = [None if value is None else value.elements for value in inputs]
             return list(
                 self._run(node, [(masks if i in carried else elements)[i] for i in range(len(inputs))])
@@ -182,7 +182,7 @@ class Values:
         if node.op_type in ELEMENTWISE:
             present = [mask for mask in masks if mask is not None]
             return [np.asarray(reduce(np.logical_or, present))]
-        raise Unknown
+        raise UnknownValue
 
     def _shape(self, node: Node) -> Value | None:
         found = node.graph.type_of(node.input(0))

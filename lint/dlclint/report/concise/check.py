@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TextIO
 
-from dlclint.chains import Chain
+from dlclint.chains import FindingChain
 from dlclint.diagnostic import Diagnostic, Location, Safety
 from dlclint.outcome import FileOutcome, Outcome
 from dlclint.report.chips import HEAD, chip_rows
@@ -33,7 +33,7 @@ def _file(file: FileOutcome, whole: bool) -> Iterator[str]:
         yield f"{file.path}: {item.severity.value} {item.rule} {item.message}"
 
 
-def _chain(chain: Chain, whole: bool) -> Iterator[str]:
+def _chain(chain: FindingChain, whole: bool) -> Iterator[str]:
     for number, item in enumerate(chain.findings):
         # What follows is counted once, on the first line of its causes.
         follow = chain.consequences if not number and not whole else 0

@@ -7,12 +7,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, TextIO
 
 from dlclint.diagnostic import Severity
-from dlclint.outcome import Answer, FileOutcome, Outcome, Verdict
+from dlclint.outcome import Answer, FileOutcome, ModelVerdict, Outcome
 from dlclint.report.chips import HEAD, chip_rows
 from dlclint.report.counts import count_line, severity_counts, unlisted_line
 from dlclint.report.html.network import Texts
-from dlclint.report.html.report import report
-from dlclint.report.html.sheets import TONES, Commands, Sheet, Shown, Table, findings, network_of
+from dlclint.report.html.report import report_page
+from dlclint.report.html.sheets import TONES, Commands, Sheet, Shown, Table, drawing_of, findings_sheet
 from dlclint.report.verdict_words import next_of, verdict_lines
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def render(outcome: Outcome, stream: TextIO | None) -> str:
         sheets.append(_sheet(file, texts, drawn=count <= left))
         left -= count if count <= left else 0
     verdict = "fails" if outcome.failed else "passes"
-    return report(
+    return report_page(
         "dlclint check",
         f"dlclint check {verdict}",
         count_line(outcome),
@@ -45,10 +45,10 @@ def render(outcome: Outcome, stream: TextIO | None) -> str:
 
 
 def _sheet(file: FileOutcome, texts: Texts, drawn: bool) -> Sheet:
-    network, notes = network_of(file.drawing if drawn else None)
+    network, notes = drawing_of(file.drawing if drawn else None)
     if not drawn:
         notes.append(f"the network is not drawn: a page draws {_DRAWN} nodes of all its files")
-    data: dict[str, Any] = {"findings": findings(file.diagnostics, network, texts)}
+    data: dict[str, Any] = {"findings": findings_sheet(file.diagnostics, network, texts)}
     if network is not None:
         better = {
             place: row.runs
@@ -73,7 +73,7 @@ def _counts(file: FileOutcome) -> str:
     return severity_counts({severity: file.count(severity) for severity in Severity})
 
 
-def _answers(verdict: Verdict, several: bool) -> list[Shown]:
+def _answers(verdict: ModelVerdict, several: bool) -> list[Shown]:
     shown = [_answer("Converts", verdict.converts)]
     if not several:
         shown.append(_runs(verdict))
@@ -85,7 +85,7 @@ def _answer(label: str, answer: Answer) -> Shown:
     return Shown(label, answer.word, lines, TONES.get(answer.word, ""))
 
 
-def _runs(verdict: Verdict) -> Shown:
+def _runs(verdict: ModelVerdict) -> Shown:
     """One line for all runtimes of which the same is said; the word is that of the best."""
     if not verdict.runs:
         return Shown("Runs", "unknown", ("it does not convert",))

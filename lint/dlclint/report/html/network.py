@@ -32,7 +32,7 @@ NODE = (
 """What the fields of a node in the data are."""
 
 
-class Network:
+class NetworkDrawing:
     """A drawing, and where in it findings and layers are."""
 
     def __init__(self, drawing: Drawing) -> None:

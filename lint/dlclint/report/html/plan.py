@@ -8,17 +8,17 @@ from typing import Any, TextIO
 from dlclint.analysis.plan.commands import line
 from dlclint.analysis.plan.model import Plan
 from dlclint.diagnostic import counted, plain
-from dlclint.report.html.network import Network, Texts
-from dlclint.report.html.report import report
-from dlclint.report.html.sheets import Commands, Sheet, Shown, Table, findings, network_of
+from dlclint.report.html.network import NetworkDrawing, Texts
+from dlclint.report.html.report import report_page
+from dlclint.report.html.sheets import Commands, Sheet, Shown, Table, drawing_of, findings_sheet
 from dlclint.report.plan_words import (
     ALL,
     FAILS,
     INPUTS,
     LAYERS,
     columns,
-    commands,
     notes_of,
+    plan_commands,
     raw_text,
     said,
     settings,
@@ -29,8 +29,8 @@ from dlclint.report.plan_words import (
 def render(plan: Plan, stream: TextIO | None) -> str:
     """The page."""
     texts = Texts()
-    network, notes = network_of(plan.drawing)
-    data: dict[str, Any] = {"color": "precision", "findings": findings(plan.found, network, texts)}
+    network, notes = drawing_of(plan.drawing)
+    data: dict[str, Any] = {"color": "precision", "findings": findings_sheet(plan.found, network, texts)}
     if network is not None:
         data |= {"network": network.data(texts, _precision(plan, network)), "charts": network.charts(texts)}
     raw = [raw_text(read) for chain in plan.toolchains for read in chain.inputs[:INPUTS]]
@@ -50,7 +50,7 @@ def render(plan: Plan, stream: TextIO | None) -> str:
     )
     made = f"{counted(len(plan.advice), 'setting')}, and the commands that make them"
     verdict = FAILS if plan.fails else made
-    return report("dlclint plan", "Quantization plan", verdict, (), [sheet], texts)
+    return report_page("dlclint plan", "Quantization plan", verdict, (), [sheet], texts)
 
 
 def _answers(plan: Plan) -> Iterator[Shown]:
@@ -82,7 +82,9 @@ def _answers(plan: Plan) -> Iterator[Shown]:
 
 def _commands(plan: Plan) -> Iterator[Commands]:
     for chain in plan.toolchains:
-        yield Commands(commands(plan, chain.title), tuple(plain(line(made), 4000) for made in chain.commands))
+        yield Commands(
+            plan_commands(plan, chain.title), tuple(plain(line(made), 4000) for made in chain.commands)
+        )
     if plan.obstacles:
         yield Commands(ALL.capitalize(), (plain(plan.check, 4000),))
 
@@ -101,7 +103,7 @@ def _tables(plan: Plan) -> Iterator[Table]:
         yield Table("Activations that 8 bits suit worst (estimated ranges; no data was seen)", head, ranges)
 
 
-def _precision(plan: Plan, network: Network) -> dict[int, str]:
+def _precision(plan: Plan, network: NetworkDrawing) -> dict[int, str]:
     """What the override file makes of some nodes."""
     found = {}
     for tensors, word in ((plan.wide, "a16"), (plan.in_float, "float")):

@@ -24,7 +24,7 @@ SCRIPTS = (
 )
 
 
-def report(
+def report_page(
     tool: str, heading: str, count: str, files_head: tuple[str, ...], sheets: Sequence[Sheet], texts: Texts
 ) -> str:
     """The page of some sheets.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlclint.chains import stage_of
 from dlclint.diagnostic import Cause, Diagnostic, Location
-from dlclint.report.html.network import Network, Texts
+from dlclint.report.html.network import NetworkDrawing, Texts
 from dlclint_schemas.record import record
 
 if TYPE_CHECKING:
@@ -62,13 +62,13 @@ class Sheet:
     data: Mapping[str, Any]
 
 
-def network_of(drawing: Drawing | None) -> tuple[Network | None, list[str]]:
+def drawing_of(drawing: Drawing | None) -> tuple[NetworkDrawing | None, list[str]]:
     """The network where one is drawn, and where it is too large what is to be said of that."""
     if drawing is None:
         return None, []
     if drawing.left_out:
         return None, [f"the network is not drawn: it has {drawing.left_out} nodes, too many for a page"]
-    return (Network(drawing) if drawing.nodes else None), []
+    return (NetworkDrawing(drawing) if drawing.nodes else None), []
 
 
 FINDING = (
@@ -78,7 +78,9 @@ FINDING = (
 """What the fields of a finding in the data are."""
 
 
-def findings(found: Sequence[Diagnostic], network: Network | None, texts: Texts) -> list[list[Any]]:
+def findings_sheet(
+    found: Sequence[Diagnostic], network: NetworkDrawing | None, texts: Texts
+) -> list[list[Any]]:
     """A row of `FINDING` for each finding, with texts by their number."""
     numbers = {Cause(item.rule, item.location): number for number, item in reversed(list(enumerate(found)))}
     return [
@@ -102,7 +104,7 @@ def findings(found: Sequence[Diagnostic], network: Network | None, texts: Texts)
     ]
 
 
-def _node(place: Location, network: Network | None) -> int | None:
+def _node(place: Location, network: NetworkDrawing | None) -> int | None:
     return None if network is None else network.place_of(place)
 
 

@@ -7,22 +7,22 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from dlclint.diagnostic import size_text
-from dlclint.report.html.network import Network, Texts
-from dlclint.report.html.report import report
-from dlclint.report.html.sheets import Sheet, Shown, Table, network_of
+from dlclint.report.html.network import NetworkDrawing, Texts
+from dlclint.report.html.report import report_page
+from dlclint.report.html.sheets import Sheet, Shown, Table, drawing_of
 from dlclint.report.simulate_words import (
     ENGINES,
     RANDOM,
     apart_notes,
-    decibels,
     headline,
     largest,
     measured_on,
     part,
     search_text,
+    sqnr_text,
     with_unit,
 )
-from dlclint.simulate.outcome import EngineResult, LayerRow, SearchOutcome, SimulateOutcome, Simulation
+from dlclint.simulate.outcome import EngineResult, LayerError, SearchOutcome, SimulateOutcome, Simulation
 
 _WORDS = {
     "title": "Layers",
@@ -40,11 +40,13 @@ def render(outcome: SimulateOutcome, stream: TextIO | None) -> str:
     texts = Texts()
     sheets = [_sheet(file, texts) for file in outcome.files]
     said = "; ".join(headline(engine) for file in outcome.files for engine in file.engines)
-    return report("dlclint simulate", "What quantization costs", said, ("measured", "inputs"), sheets, texts)
+    return report_page(
+        "dlclint simulate", "What quantization costs", said, ("measured", "inputs"), sheets, texts
+    )
 
 
 def _sheet(file: Simulation, texts: Texts) -> Sheet:
-    network, notes = network_of(file.drawing)
+    network, notes = drawing_of(file.drawing)
     engines = [engine for engine in file.engines if engine.layers]
     layers = engines[0].layers if engines else ()
     data: dict[str, Any] = {"words": _WORDS, "findings": [_entry(row, network, texts) for row in layers]}
@@ -112,8 +114,8 @@ def _tables(file: Simulation) -> Iterator[Table]:
     if file.apart:
         rows = tuple(
             (
-                *(decibels(item.reference), decibels(item.htp), decibels(item.between)),
-                "" if item.alone is None else decibels(item.alone),
+                *(sqnr_text(item.reference), sqnr_text(item.htp), sqnr_text(item.between)),
+                "" if item.alone is None else sqnr_text(item.alone),
                 f"{100 * item.off:.2g} %",
                 f"{item.op} {item.tensor}",
             )
@@ -127,14 +129,14 @@ def _outputs(engine: EngineResult) -> Iterator[tuple[str, ...]]:
     for row in engine.outputs:
         same = "" if row.agreement is None else f"{100 * row.agreement:.1f} %"
         parts = "; ".join(part(item, row.tensor) for item in row.parts)
-        yield (row.tensor, decibels(row.sqnr), f"{row.cosine:.5f}", largest(row), same, parts)
+        yield (row.tensor, sqnr_text(row.sqnr), f"{row.cosine:.5f}", largest(row), same, parts)
 
 
 def _search(search: SearchOutcome) -> Table:
     rows = tuple(
         (
             "kept" if row.kept else "",
-            decibels(row.sqnr),
+            sqnr_text(row.sqnr),
             "" if row.agreement is None else f"{100 * row.agreement:.1f} %",
             size_text(row.size) if row.size else "",
             f"{100 * row.share:.0f} %" if row.share else "",
@@ -146,7 +148,7 @@ def _search(search: SearchOutcome) -> Table:
     return Table(f"Search for {search.target}", head, rows)
 
 
-def _entry(row: LayerRow, network: Network | None, texts: Texts) -> list[Any]:
+def _entry(row: LayerError, network: NetworkDrawing | None, texts: Texts) -> list[Any]:
     """A layer as the list of findings shows it."""
     value = row.arrived if row.alone is None else row.alone
     level, stage = next(((level, says) for most, level, says in _LEVELS if value < most), _FINE)
@@ -168,7 +170,7 @@ def _entry(row: LayerRow, network: Network | None, texts: Texts) -> list[Any]:
     ]
 
 
-def _layer(row: LayerRow, network: Network | None, texts: Texts) -> list[Any]:
+def _layer(row: LayerError, network: NetworkDrawing | None, texts: Texts) -> list[Any]:
     return [
         None if network is None else network.of_tensor(row.tensor),
         texts(f"{row.op} {row.tensor}"),
@@ -182,4 +184,4 @@ def _layer(row: LayerRow, network: Network | None, texts: Texts) -> list[Any]:
 
 
 def _db(value: float) -> float | str:
-    return round(value, 3) if math.isfinite(value) else decibels(value)
+    return round(value, 3) if math.isfinite(value) else sqnr_text(value)

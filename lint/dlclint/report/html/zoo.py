@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TextIO
 
 from dlclint.report.html.shell import page
-from dlclint.report.zoo_tables import best_fix, headline, tables
+from dlclint.report.zoo_tables import best_fix, tables, zoo_headline
 from dlclint.zoo import Zoo
 
 
@@ -13,7 +13,7 @@ def render(zoo: Zoo, stream: TextIO | None) -> str:
     """The page."""
     shown = {
         "version": zoo.version,
-        "count": headline(zoo),
+        "count": zoo_headline(zoo),
         "best": best_fix(zoo),
         "answers": (
             ("Models that convert", zoo.converts, "good"),

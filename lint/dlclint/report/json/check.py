@@ -48,7 +48,7 @@ def _head(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def report(outcome: Outcome) -> dict[str, Any]:
+def check_report(outcome: Outcome) -> dict[str, Any]:
     """The report as plain dicts and lists."""
     return _head(outcome) | {"files": [_file(file) for file in outcome.files]}
 

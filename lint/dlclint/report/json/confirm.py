@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any, TextIO
 
-from dlclint.confirm.compare import Confirmation, ConfirmOutcome, Relation, Row
+from dlclint.confirm.compare import ComparedNode, Confirmation, ConfirmOutcome, Relation
 from dlclint.confirm.verdict import Said
 
 
 def render(outcome: ConfirmOutcome, stream: TextIO | None) -> str:
     """The report as strict JSON."""
-    return json.dumps(report(outcome), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+    return json.dumps(confirm_report(outcome), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def report(outcome: ConfirmOutcome) -> dict[str, Any]:
+def confirm_report(outcome: ConfirmOutcome) -> dict[str, Any]:
     """The report as plain dicts and lists."""
     return {
         "version": 1,
@@ -46,7 +46,7 @@ def _file(file: Confirmation) -> dict[str, Any]:
     }
 
 
-def _node(row: Row) -> dict[str, Any]:
+def _node(row: ComparedNode) -> dict[str, Any]:
     verdict = row.verdict
     return {
         "graph": row.graph,

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any, TextIO
 
 from dlclint.diagnostic import Location, plain
-from dlclint.outcome import FixOutcome, Left
+from dlclint.outcome import FixOutcome, LeftFinding
 
 if TYPE_CHECKING:
     from dlclint.verify import Verification
@@ -86,7 +86,7 @@ def _location(place: Location) -> dict[str, Any]:
     return shown
 
 
-def _left(item: Left) -> dict[str, Any]:
+def _left(item: LeftFinding) -> dict[str, Any]:
     return {
         "rule": item.rule,
         "severity": item.severity.value,

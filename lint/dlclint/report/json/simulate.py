@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from dlclint.simulate.outcome import (
     EngineResult,
-    LayerRow,
+    LayerError,
     OutputRow,
     SearchOutcome,
     SimulateOutcome,
@@ -110,7 +110,7 @@ def _output(row: OutputRow) -> dict[str, Any]:
     }
 
 
-def _layer(row: LayerRow) -> dict[str, Any]:
+def _layer(row: LayerError) -> dict[str, Any]:
     return {
         "node": row.node,
         "node_index": row.node_index,

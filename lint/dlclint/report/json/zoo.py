@@ -11,10 +11,10 @@ from dlclint.zoo import Zoo
 
 def render(zoo: Zoo, stream: TextIO | None) -> str:
     """The report as strict JSON."""
-    return json.dumps(report(zoo), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+    return json.dumps(zoo_report(zoo), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def report(zoo: Zoo) -> dict[str, Any]:
+def zoo_report(zoo: Zoo) -> dict[str, Any]:
     """The report as plain dicts and lists."""
     return {
         "version": 1,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TextIO
 
-from dlclint.chains import Chain
+from dlclint.chains import FindingChain
 from dlclint.diagnostic import Severity, counted
-from dlclint.outcome import FileOutcome, Outcome, Verdict
+from dlclint.outcome import FileOutcome, ModelVerdict, Outcome
 from dlclint.report.chips import HEAD, chip_rows
 from dlclint.report.counts import count_line, following_line, severity_counts, unlisted_line
 from dlclint.report.markup import cell
@@ -74,7 +74,7 @@ def _file(file: FileOutcome, outcome: Outcome) -> list[str]:
     return [*lines, ""]
 
 
-def _verdict(verdict: Verdict) -> list[str]:
+def _verdict(verdict: ModelVerdict) -> list[str]:
     runs = "; ".join(f"{item.runtime}: {item.reason}" for item in verdict.runs)
     lines = [
         f"For {cell(verdict.judged_for)}.",
@@ -88,7 +88,7 @@ def _verdict(verdict: Verdict) -> list[str]:
     return lines
 
 
-def _rule(chain: Chain, unlisted: int, whole: bool, indent: str) -> list[str]:
+def _rule(chain: FindingChain, unlisted: int, whole: bool, indent: str) -> list[str]:
     found = chain.findings
     times = f", {counted(len(found) + unlisted, 'time')}" if len(found) > 1 else ""
     lines = [f"{indent}- **{chain.severity.value}** {cell(chain.rule)}{times}"]

@@ -14,8 +14,8 @@ from dlclint.report.plan_words import (
     INPUTS,
     LAYERS,
     columns,
-    commands,
     notes_of,
+    plan_commands,
     raw_text,
     said,
     settings,
@@ -62,7 +62,7 @@ def render(plan: Plan, stream: TextIO | None) -> str:
             for row in plan.narrow[:LAYERS]
         ]
     for chain in plan.toolchains:
-        lines += ["", f"## {commands(plan, chain.title)}", "", "```sh"]
+        lines += ["", f"## {plan_commands(plan, chain.title)}", "", "```sh"]
         lines += [plain(line(made), 4000) for made in chain.commands]
         lines.append("```")
         if chain.inputs:

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import pyarrow
 import pyarrow.parquet
 
-from dlclint.report.json.zoo import report
+from dlclint.report.json.zoo import zoo_report
 from dlclint.zoo import Zoo
 
 TABLES = ("runtimes", "fixes", "ops", "rules", "chips")
@@ -35,7 +35,7 @@ _NUMBERS = (
 def render(zoo: Zoo, stream: TextIO | None) -> bytes:
     """The file; what stands in no table is in its metadata."""
     types = [(name, pyarrow.string()) for name in _TEXTS] + [(name, pyarrow.int64()) for name in _NUMBERS]
-    whole = report(zoo)
+    whole = zoo_report(zoo)
     about = {
         "dlclint": zoo.version,
         "models": str(zoo.models),

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from dlclint.confirm.compare import Confirmation, ConfirmOutcome, Relation, Row
+from dlclint.confirm.compare import ComparedNode, Confirmation, ConfirmOutcome, Relation
 from dlclint.confirm.verdict import Said
-from dlclint.confirm.wording import agreement, asked, is_shown, sentence, stands, summary, troubles
+from dlclint.confirm.wording import agreement, asked, is_shown, node_sentence, stands, summary, troubles
 from dlclint.diagnostic import counted
 from dlclint.report.rich.console import paper, printed
 
@@ -63,7 +63,7 @@ def _file(console: Console, file: Confirmation) -> None:
         rows = list(group)
         times = f"  {len(rows)} times" if len(rows) > 1 else ""
         console.print()
-        line(f"{sentence(rows[0])}{times}", _style(rows[0]))
+        line(f"{node_sentence(rows[0])}{times}", _style(rows[0]))
         line(_places(rows), "dim", 4)
         line(stands(rows[0], (claim for row in rows for claim in row.claims)), "", 4)
     for path in file.dlc:
@@ -72,18 +72,18 @@ def _file(console: Console, file: Confirmation) -> None:
     console.print()
 
 
-def _key(row: Row) -> tuple[str, ...]:
+def _key(row: ComparedNode) -> tuple[str, ...]:
     order = str(list(Said).index(row.verdict.said))
-    return order, row.relation.value, row.op, sentence(row)
+    return order, row.relation.value, row.op, node_sentence(row)
 
 
-def _style(row: Row) -> str:
+def _style(row: ComparedNode) -> str:
     if row.verdict.said.is_backends_no:
         return "red"
     return "yellow" if row.relation is not Relation.CONVERTER else "cyan"
 
 
-def _places(rows: list[Row]) -> str:
+def _places(rows: list[ComparedNode]) -> str:
     shown = []
     for row in rows[:_NODES]:
         graph = f"{row.graph}/" if row.graph else ""

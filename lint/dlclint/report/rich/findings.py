@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from dlclint.chains import Chain, Stage
+from dlclint.chains import FindingChain, Stage
 from dlclint.diagnostic import Confidence, Diagnostic, Safety, Severity
 from dlclint.outcome import FileOutcome
 from dlclint.report.counts import following_line, unlisted_line
@@ -68,7 +68,7 @@ class _Printer:
     def _limit(self, count: int) -> int:
         return count if self._whole else _SHOWN
 
-    def chain(self, chain: Chain, unlisted: int, indent: int) -> None:
+    def chain(self, chain: FindingChain, unlisted: int, indent: int) -> None:
         """What a rule finds, and what follows from it."""
         found = chain.findings
         head = Text.assemble((chain.severity.value, STYLE[chain.severity]), " ", (chain.rule, "bold"))
@@ -121,7 +121,7 @@ class _Printer:
         source = "; ".join(sources[:2]) + ("; ..." if len(sources) > 2 else "")
         self._print(f"{sure}: {source}" if source else sure, indent, "dim")
 
-    def _following(self, chain: Chain, indent: int) -> None:
+    def _following(self, chain: FindingChain, indent: int) -> None:
         """A consequence in short: what to do about it is what its cause says."""
         found = chain.findings
         times = f"  {len(found)} times" if len(found) > 1 else ""

@@ -18,8 +18,8 @@ from dlclint.report.plan_words import (
     INPUTS,
     LAYERS,
     columns,
-    commands,
     notes_of,
+    plan_commands,
     raw_text,
     said,
     settings,
@@ -79,7 +79,7 @@ def render(plan: Plan, stream: TextIO | None) -> str:
         ]
         table(("tensor", "range", "8 bits", "16 bits", "basis"), ranges)
     for chain in plan.toolchains:
-        head(commands(plan, chain.title))
+        head(plan_commands(plan, chain.title))
         for made in chain.commands:
             command_line(line(made))
         for read in chain.inputs[:INPUTS]:

@@ -17,14 +17,14 @@ from dlclint.report.simulate_words import (
     RANDOM,
     WORST,
     apart_notes,
-    decibels,
     headline,
     largest,
     measured_on,
     part,
     search_text,
+    sqnr_text,
 )
-from dlclint.simulate.outcome import EngineResult, LayerRow, SearchOutcome, SimulateOutcome, Simulation
+from dlclint.simulate.outcome import EngineResult, LayerError, SearchOutcome, SimulateOutcome, Simulation
 
 _COLUMNS = ("alone", "arrived", "bits", "op", "tensor", "cause")
 
@@ -64,10 +64,10 @@ def _file(console: Console, file: Simulation) -> None:
         )
         rows = [
             (
-                decibels(a.reference),
-                decibels(a.htp),
-                decibels(a.between),
-                "" if a.alone is None else decibels(a.alone),
+                sqnr_text(a.reference),
+                sqnr_text(a.htp),
+                sqnr_text(a.between),
+                "" if a.alone is None else sqnr_text(a.alone),
                 f"{100 * a.off:.2g} %",
                 a.op,
                 a.tensor,
@@ -93,7 +93,7 @@ def _search(console: Console, search: SearchOutcome) -> None:
     rows = [
         (
             "kept" if row.kept else "",
-            decibels(row.sqnr),
+            sqnr_text(row.sqnr),
             "" if row.agreement is None else f"{100 * row.agreement:.1f} %",
             size_text(row.size) if row.size else "",
             f"{100 * row.share:.0f} %" if row.share else "",
@@ -119,7 +119,7 @@ def _engine(console: Console, engine: EngineResult) -> None:
     rows = [
         (
             row.tensor,
-            decibels(row.sqnr),
+            sqnr_text(row.sqnr),
             f"{row.cosine:.5f}",
             largest(row),
             "" if row.agreement is None else f"{100 * row.agreement:.1f} %",
@@ -153,10 +153,10 @@ def _layers(console: Console, engine: EngineResult) -> None:
     _table(console, [_COLUMNS[place] for place in kept], [[row[place] for place in kept] for row in cells])
 
 
-def _layer(row: LayerRow) -> tuple[str, ...]:
+def _layer(row: LayerError) -> tuple[str, ...]:
     bits = "float" if row.bits is None else str(row.bits)
-    alone = "" if row.alone is None else decibels(row.alone)
-    return alone, decibels(row.arrived), bits, row.op, row.tensor, "; ".join(row.causes)
+    alone = "" if row.alone is None else sqnr_text(row.alone)
+    return alone, sqnr_text(row.arrived), bits, row.op, row.tensor, "; ".join(row.causes)
 
 
 def _table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from dlclint.outcome import Answer, Verdict
+from dlclint.outcome import Answer, ModelVerdict
 
 _STYLE = {"yes": "green", "whole": "green", "no": "bold red", "at risk": "yellow", "split": "yellow"}
 _LABEL = 10
 
 
-def print_verdict(console: Console, verdict: Verdict, several: bool = False) -> None:
+def print_verdict(console: Console, verdict: ModelVerdict, several: bool = False) -> None:
     """What it was judged for, the three answers, and what to do next.
 
     `several`: it is the worst of several chips' answers, and where it runs a table of them says.
@@ -39,7 +39,7 @@ def _answer(answer: Answer) -> Text:
     return Text.assemble((answer.word, _STYLE.get(answer.word, "")), f": {answer.reason}{rule}")
 
 
-def _runs(verdict: Verdict) -> list[Text]:
+def _runs(verdict: ModelVerdict) -> list[Text]:
     """One line for all runtimes of which the same is said."""
     lines = [] if verdict.runs else [Text("unknown: it does not convert")]
     for (word, reason), group in groupby(verdict.runs, key=lambda item: (item.word, item.reason)):

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dlclint.report.rich.console import paper, printed
-from dlclint.report.zoo_tables import ZooTable, best_fix, headline, tables
+from dlclint.report.zoo_tables import ZooTable, best_fix, tables, zoo_headline
 from dlclint.zoo import Zoo
 
 ROWS = 15
@@ -20,7 +20,7 @@ ROWS = 15
 def render(zoo: Zoo, stream: TextIO | None) -> str:
     """What models come to, which fix would help most, and what stands in the way: ops, rules, chips."""
     console = paper(stream)
-    console.print(Text(headline(zoo), "bold"))
+    console.print(Text(zoo_headline(zoo), "bold"))
     for note in zoo.notes:
         console.print(Text(f"note: {note}", "italic"))
     console.print()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TextIO
 
-from dlclint.confirm.compare import Confirmation, ConfirmOutcome, Relation, Row
+from dlclint.confirm.compare import ComparedNode, Confirmation, ConfirmOutcome, Relation
 from dlclint.confirm.verdict import Said
-from dlclint.confirm.wording import is_shown, sentence, stands, troubles
+from dlclint.confirm.wording import is_shown, node_sentence, stands, troubles
 from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Source
 from dlclint.outcome import FileOutcome, Outcome
 from dlclint.own_rules import CONFIRM_DOCS, COULD_NOT_ASK, NO_GRAPH
@@ -43,11 +43,11 @@ def _results(file: Confirmation, outcome: ConfirmOutcome) -> Iterator[Diagnostic
         yield _result(row, file, source)
 
 
-def _result(row: Row, file: Confirmation, source: Source) -> Diagnostic:
+def _result(row: ComparedNode, file: Confirmation, source: Source) -> Diagnostic:
     return Diagnostic(
         f"confirm/{row.verdict.said.value}",
         _SEVERITY.get(row.verdict.said, Severity.INFO),
-        f"{sentence(row)}; {stands(row, row.claims)}",
+        f"{node_sentence(row)}; {stands(row, row.claims)}",
         Location(file.path, row.graph, row.node, row.node_index, row.op, row.tensor),
         Confidence.FIELD_REPORTED,
         source,

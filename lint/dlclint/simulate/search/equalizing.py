@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dlclint.analysis.cle.absorption import HighBias
 from dlclint.analysis.cle.matching import match
-from dlclint.analysis.cle.plan import Chain, gained, plan
+from dlclint.analysis.cle.plan import EqualizedChain, gained, planned_chains
 from dlclint.analysis.cle.rewriting import Rewriter
 from dlclint.analysis.cle.scaling import TIMES, Effort
 from dlclint.analysis.view import ModelView
-from dlclint.model.applying import apply
+from dlclint.model.applying import apply_to_draft
 from dlclint.model.draft import draft_of
-from dlclint.model.edits import Edit
+from dlclint.model.edits import ModelEdit
 from dlclint_schemas.record import record
 
 
@@ -33,12 +33,12 @@ def equalized(view: ModelView, bitwidth: int, extended: bool = True) -> Equalize
     source = ModelView(draft.model(check=False), view.target)
     found = match(source.model, source.folded, extended)
     rewriter = Rewriter(source.model)
-    edits: list[Edit] = []
+    edits: list[ModelEdit] = []
     pairs = 0
     before: list[float] = []
     after: list[float] = []
-    for item in plan(found.pairs, False, HighBias.EXACT, bitwidth, Effort(TIMES)):
-        if isinstance(item, Chain) and item.changes:
+    for item in planned_chains(found.pairs, False, HighBias.EXACT, bitwidth, Effort(TIMES)):
+        if isinstance(item, EqualizedChain) and item.changes:
             edits.extend(rewriter.edits(item))
             pairs += len(item.links)
             before += [figures.chain_sqnr for figures in item.before]
@@ -46,5 +46,7 @@ def equalized(view: ModelView, bitwidth: int, extended: bool = True) -> Equalize
     if not edits:
         return None
     return Equalized(
-        ModelView(apply(draft, [edits]).draft.model(check=False), view.target), pairs, gained(before, after)
+        ModelView(apply_to_draft(draft, [edits]).draft.model(check=False), view.target),
+        pairs,
+        gained(before, after),
     )

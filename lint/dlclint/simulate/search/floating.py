@@ -9,8 +9,8 @@ from dataclasses import replace
 from dlclint.model.op_facts import Role
 from dlclint.simulate.network import Network
 from dlclint.simulate.scheme import Scheme, what
-from dlclint.simulate.search.regions import Edge, Group
-from dlclint.simulate.search.trials import Goal, Trials, Value, near
+from dlclint.simulate.search.regions import Edge, GridGroup
+from dlclint.simulate.search.trials import Goal, SchemeQuality, Trials, near
 from dlclint_schemas.record import record
 
 
@@ -19,12 +19,12 @@ class InFloat:
     """What float adds: the scheme, what it leaves, and the leaders of the grids that it gives up."""
 
     scheme: Scheme
-    value: Value
+    value: SchemeQuality
     leaders: tuple[str, ...]
 
 
 def fewest_in_float(
-    trials: Trials, goal: Goal, whole: Scheme, found: Sequence[Group], shared: Mapping[str, str]
+    trials: Trials, goal: Goal, whole: Scheme, found: Sequence[GridGroup], shared: Mapping[str, str]
 ) -> InFloat | None:
     """The fewest grids to give up, on top of a scheme, that reach a goal or come close to what float can do.
 
@@ -37,7 +37,7 @@ def fewest_in_float(
     }
     ranked = sorted(costs, key=lambda leader: (-costs[leader], leader))
 
-    def tried(count: int) -> tuple[Scheme, Value]:
+    def tried(count: int) -> tuple[Scheme, SchemeQuality]:
         scheme = in_float(network, whole, ranked[:count], shared)
         return scheme, trials.value(f"float for the first {count}", scheme)
 
@@ -51,7 +51,7 @@ def fewest_in_float(
     return InFloat(scheme, value, tuple(ranked[:fewest]))
 
 
-def _alone(network: Network, whole: Scheme, group: Group, shared: Mapping[str, str]) -> Scheme:
+def _alone(network: Network, whole: Scheme, group: GridGroup, shared: Mapping[str, str]) -> Scheme:
     """A scheme with the grids of one group, and of the weights of what makes it."""
     kept = {name: grid for name, grid in whole.activations.items() if shared.get(name, name) == group.leader}
     params = {

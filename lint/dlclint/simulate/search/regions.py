@@ -32,7 +32,7 @@ class Edge:
 
 
 @record
-class Group:
+class GridGroup:
     """Tensors of one grid: how many of them are stored, and whether they may have 16 bits."""
 
     leader: str
@@ -42,7 +42,7 @@ class Group:
 
 def groups(
     scheme: Scheme, evaluator: Evaluator, shared: Mapping[str, str], lacking: frozenset[str]
-) -> list[Group]:
+) -> list[GridGroup]:
     """The groups of a scheme in the order of the graph.
 
     `lacking` are ops that have no 16-bit form: nothing that such an op makes may have 16 bits.
@@ -55,7 +55,7 @@ def groups(
         if name in scheme.activations:
             found.setdefault(shared.get(name, name), []).append(name)
     return [
-        Group(
+        GridGroup(
             leader,
             tuple(name for name in members if name not in never_stored),
             not any(makers.get(name, "") in lacking for name in members),
@@ -95,7 +95,9 @@ def edges(trials: Trials, scheme: Scheme, shared: Mapping[str, str]) -> list[Edg
     return found
 
 
-def order(found: Sequence[Edge], all_groups: Sequence[Group], base: Sequence[float]) -> list[tuple[str, ...]]:
+def order(
+    found: Sequence[Edge], all_groups: Sequence[GridGroup], base: Sequence[float]
+) -> list[tuple[str, ...]]:
     """The groups to give 16 bits, in steps of one or two, the step that takes most for its price first.
 
     Args:

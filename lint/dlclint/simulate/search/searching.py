@@ -15,12 +15,12 @@ from dlclint.simulate.network import Step
 from dlclint.simulate.observing import Observation
 from dlclint.simulate.outcome import SearchOutcome, SearchRow
 from dlclint.simulate.reference import observe, share_at_16
-from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, made, what
+from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, grid_of_range, what
 from dlclint.simulate.search.biases import fit_biases
 from dlclint.simulate.search.equalizing import equalized
 from dlclint.simulate.search.floating import fewest_in_float, in_float, roundings_left
-from dlclint.simulate.search.regions import Edge, Group, edges, groups, order
-from dlclint.simulate.search.trials import Goal, Trials, Value, near, value_text
+from dlclint.simulate.search.regions import Edge, GridGroup, edges, groups, order
+from dlclint.simulate.search.trials import Goal, SchemeQuality, Trials, near, value_text
 from dlclint.simulate.simulating import Prepared, prepare
 
 WIDE_WEIGHTS = 73
@@ -32,7 +32,7 @@ _DROPPED = 64
 
 
 @dataclass(slots=True)
-class Search:
+class SearchState:
     """The state of a search. `lacking` are ops without a 16-bit form; `hexagon` is None without a chip.
 
     `takes_float` says whether the chip computes in float16.
@@ -48,7 +48,7 @@ class Search:
     notes: list[str] = field(default_factory=list)
     scheme: Scheme = field(default_factory=Scheme)
     settings: Settings = field(default_factory=Settings)
-    value: Value = field(default_factory=lambda: Value(-math.inf, None))
+    value: SchemeQuality = field(default_factory=lambda: SchemeQuality(-math.inf, None))
     roundings: list[Edge] = field(default_factory=list)
     weights: dict[int, list[float]] = field(default_factory=dict)
     """What the weights of each step cost each output, by the step's index."""
@@ -126,7 +126,7 @@ class Search:
             if grid.scale.shape == plainly.params[name].scale.shape
         )
 
-    def _row(self, what: str, value: Value, kept: bool, scheme: Scheme, size: int) -> None:
+    def _row(self, what: str, value: SchemeQuality, kept: bool, scheme: Scheme, size: int) -> None:
         share = share_at_16(self.prepared.network, scheme)
         self.rows.append(
             SearchRow(plain(what, 300), value.sqnr, value.agreement, kept, size, self._traffic(scheme), share)
@@ -320,7 +320,7 @@ class Search:
             key = f"weights {step.outputs[0]} {self.settings.per_channel} {self.settings.param_quantizer}"
             self.weights[step.index] = trials.noise(key, Scheme(params=params, otherwise=16))
 
-    def _widened(self, scheme: Scheme, leaders: Sequence[str], found: Sequence[Group]) -> Scheme:
+    def _widened(self, scheme: Scheme, leaders: Sequence[str], found: Sequence[GridGroup]) -> Scheme:
         """A scheme with 16 bits for some groups, fused tensors and stored operands of theirs included."""
         wanted = set(leaders)
         shared = self.prepared.shared
@@ -359,9 +359,11 @@ class Search:
             return grid.at(16)
         if leader in self._second:
             return second_grid(seen.low, seen.high, self.hexagon)
-        return made(seen.low, seen.high, 16)
+        return grid_of_range(seen.low, seen.high, 16)
 
-    def _in_float(self, whole: Scheme, best: Value, found: Sequence[Group]) -> tuple[Scheme, Value]:
+    def _in_float(
+        self, whole: Scheme, best: SchemeQuality, found: Sequence[GridGroup]
+    ) -> tuple[Scheme, SchemeQuality]:
         """Float16 for the layers that cost most with every activation at 16 bits."""
         if not self.takes_float:
             self.notes.append("no layer is tried in float: the chip has no float16 on HTP")
@@ -376,7 +378,7 @@ class Search:
         self._row(f"{what_for}; every other activation at 16 bits", made.value, False, made.scheme, 0)
         return made.scheme, made.value
 
-    def _fewest(self, goal: Goal, found: Sequence[Group], whole: Scheme) -> None:
+    def _fewest(self, goal: Goal, found: Sequence[GridGroup], whole: Scheme) -> None:
         """The fewest groups at 16 bits that still reach a goal which all of them reach."""
         base = [sum(column) for column in zip(*self.weights.values(), strict=True)]
         base = base or [0.0] * len(self.roundings[0].cost if self.roundings else ())
@@ -385,7 +387,7 @@ class Search:
         start = in_float(self.prepared.network, self.scheme, self._floated, self.prepared.shared)
         start.params = dict(whole.params)
 
-        def tried(count: int) -> tuple[Scheme, Value]:
+        def tried(count: int) -> tuple[Scheme, SchemeQuality]:
             leaders = [leader for ends in sequence[:count] for leader in ends]
             scheme = self._widened(start, leaders, found)
             return scheme, self.trials.value(f"first {count} of {_digest(sequence[:count])}", scheme)
@@ -414,7 +416,7 @@ class Search:
             f"16 bits for {counted(len(kept), 'grid')}: {names or 'none'}{more}", value, True, scheme, 0
         )
 
-    def _wide_weights(self, whole: Scheme, best: Value) -> tuple[Scheme, Value]:
+    def _wide_weights(self, whole: Scheme, best: SchemeQuality) -> tuple[Scheme, SchemeQuality]:
         """16 bits for the weights that cost most, where the chip takes them."""
         if self.hexagon is not None and self.hexagon < WIDE_WEIGHTS:
             self.notes.append(
@@ -426,7 +428,7 @@ class Search:
         ranked = sorted(self.weights, key=lambda index: -max(self.weights[index], default=0.0))
         ranked = [index for index in ranked if whole.width(steps[index]) == 16]
 
-        def tried(count: int) -> tuple[Scheme, Value]:
+        def tried(count: int) -> tuple[Scheme, SchemeQuality]:
             scheme = whole.copy()
             for index in ranked[:count]:
                 for position, name in enumerate(steps[index].inputs):

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from dlclint.model.tensors import Array
-from dlclint.simulate.evaluating import Evaluator, Values
+from dlclint.simulate.evaluating import Evaluator, TensorValues
 from dlclint.simulate.inputs.samples import Sample, Samples
 from dlclint.simulate.measuring import Agreement, Error, Scores
-from dlclint.simulate.reference import Tick, in_order, quiet, threads
+from dlclint.simulate.reference import Tick, mapped_in_order, quiet, threads
 from dlclint.simulate.scheme import Scheme
 from dlclint.simulate.scores import score_tensor
 from dlclint_schemas.record import record
@@ -29,7 +29,7 @@ _LEAST = 1e-24
 
 
 @record
-class Value:
+class SchemeQuality:
     """What was measured of a scheme: SQNR in dB of the worst output, and the lowest agreement if any."""
 
     sqnr: float
@@ -43,13 +43,13 @@ class Goal:
     sqnr: float | None = None
     agreement: float | None = None
 
-    def reached(self, value: Value) -> bool:
+    def reached(self, value: SchemeQuality) -> bool:
         """Whether a value is enough."""
         if self.sqnr is not None and value.sqnr < self.sqnr:
             return False
         return self.agreement is None or (value.agreement is not None and value.agreement >= self.agreement)
 
-    def better(self, value: Value, than: Value) -> bool:
+    def better(self, value: SchemeQuality, than: SchemeQuality) -> bool:
         """Whether a value is nearer to the goal, by more than is chance."""
         if self.agreement is not None and value.agreement != than.agreement:
             return (value.agreement or 0.0) > (than.agreement or 0.0)
@@ -66,7 +66,7 @@ _CLOSE = 3.0
 _CLOSE_AGREEMENT = 0.01
 
 
-def near(goal: Goal, best: Value) -> Goal:
+def near(goal: Goal, best: SchemeQuality) -> Goal:
     """A goal that the best value is just above."""
     agreement = goal.agreement
     if agreement is not None:
@@ -75,7 +75,7 @@ def near(goal: Goal, best: Value) -> Goal:
     return Goal(sqnr, agreement)
 
 
-def value_text(value: Value) -> str:
+def value_text(value: SchemeQuality) -> str:
     """A value in words."""
     agreement = "" if value.agreement is None else f", agreement {value.agreement:.3f}"
     return f"{value.sqnr:.1f} dB{agreement}"
@@ -148,11 +148,11 @@ class Trials:
         self._journal = journal
         self._samples = samples
         self._workers = min(threads(), len(samples))
-        self._exact: list[Values] = list(
-            in_order(lambda sample: evaluator.run(sample, None), samples, self._workers)
+        self._exact: list[TensorValues] = list(
+            mapped_in_order(lambda sample: evaluator.run(sample, None), samples, self._workers)
         )
         self._scores = self._find_scores()
-        self._bases: list[Values] = []
+        self._bases: list[TensorValues] = []
         self.evaluated = 0
 
     def towards(self, goal: Goal) -> Trials:
@@ -178,10 +178,10 @@ class Trials:
         """Whether an output holds scores."""
         return bool(self._scores)
 
-    def value(self, key: str, scheme: Scheme) -> Value:
+    def value(self, key: str, scheme: Scheme) -> SchemeQuality:
         """What a whole scheme leaves of the outputs; `key` names it for the journal."""
         sqnr, agreement = self._journal.get(self._named(key, scheme), lambda: self._measured(scheme))
-        return Value(float(sqnr), agreement)
+        return SchemeQuality(float(sqnr), agreement)
 
     def _named(self, key: str, scheme: Scheme) -> str:
         """A key of the journal: what is tried, and of which grids, for other targets come to others."""
@@ -192,10 +192,12 @@ class Trials:
         errors: dict[str, Error] = {}
         agreements: dict[str, Agreement] = {}
 
-        def run(sample: Sample) -> Values:
+        def run(sample: Sample) -> TensorValues:
             return self.evaluator.run(sample, scheme)
 
-        for expected, found in zip(self._exact, in_order(run, self._samples, self._workers), strict=True):
+        for expected, found in zip(
+            self._exact, mapped_in_order(run, self._samples, self._workers), strict=True
+        ):
             for name in self.evaluator.network.outputs:
                 one, two = expected[name], found[name]
                 if not isinstance(one, np.ndarray) or one.dtype.kind != "f":
@@ -221,13 +223,13 @@ class Trials:
         bases = self._kept()
         errors: dict[str, Error] = {}
 
-        def one(place: int) -> Values:
+        def one(place: int) -> TensorValues:
             if place < len(bases):
                 return self.evaluator.run_from(bases[place], scheme)
             return self.evaluator.run(self._samples.load[place](), scheme)
 
         places = range(min(_MOST, len(self._samples)) if not bases else len(bases))
-        for place, found in zip(places, in_order(one, places, self._workers), strict=True):
+        for place, found in zip(places, mapped_in_order(one, places, self._workers), strict=True):
             for name, expected in self._exact[place].items():
                 if isinstance(expected, np.ndarray) and expected.dtype.kind == "f":
                     part = self._part(name)
@@ -241,7 +243,7 @@ class Trials:
             return lambda values: values
         return lambda values: np.take(values, range(scores.first, scores.last), scores.axis)
 
-    def _kept(self) -> list[Values]:
+    def _kept(self) -> list[TensorValues]:
         """Every float activation of the first samples, as many as fit; none where one does not."""
         if self._bases:
             return self._bases
@@ -269,6 +271,6 @@ def _relative(error: Error) -> float:
 _FIRST = '{"dlclint search":'
 
 
-def fingerprint(parts: Mapping[str, object]) -> str:
+def question_fingerprint(parts: Mapping[str, object]) -> str:
     """One line that says which question a journal belongs to."""
     return json.dumps({"dlclint search": 1, **{key: str(value) for key, value in parts.items()}})
