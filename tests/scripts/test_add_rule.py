@@ -16,7 +16,7 @@ import add_rule
 ROOT = add_rule.ROOT
 
 RULES = (
-    ("ops/too-many-inputs", ""),
+    ("shapes/too-many-inputs", ""),
     ("batch/oddly-made", ""),
     ("precision/half-said", ""),
     ("runtime/too-old", "chip"),
@@ -87,10 +87,10 @@ def test_nothing_of_a_scaffold_is_left_here() -> None:
         ("ops/Too_many", "", "give FAMILY/NAME"),
         ("oops/name", "", "no family is called 'oops'; there are batch, cle, encodings"),
         ("repairs/name", "", "no family is called 'repairs'"),
-        ("ops/rank", "", "rank means something in rules/dlclint_rules/ops.py already"),
-        ("ops/sources", "", "sources means something"),
-        ("ops/global", "", "global means something"),
-        ("ops/name", "chip", "ops is one module; leave out 'chip'"),
+        ("batch/not-one", "", "not_one means something in rules/dlclint_rules/batch.py already"),
+        ("batch/sources", "", "sources means something"),
+        ("batch/global", "", "global means something"),
+        ("batch/name", "chip", "batch is one module; leave out 'chip'"),
         ("runtime/name", "", "runtime is a package; give one of chip, forms"),
         ("runtime/name", "breaches", "runtime has no module 'breaches' with rules; give one of chip"),
         ("runtime/partition", "chip", "partition means something in rules/dlclint_rules/runtime/subnets.py"),

@@ -23,6 +23,7 @@ from dlclint.model.protos import (
     NodeField,
     SparseField,
     WirePath,
+    function_path,
     subgraphs,
 )
 from dlclint.model.tensors import Array, Produced, Tensor, Unavailable
@@ -409,7 +410,7 @@ class Model:
             Graph(
                 function,
                 self,
-                _function_path(function),
+                function_path(function),
                 (ModelField.FUNCTIONS, index),
                 opsets=_imports(function.opset_import) or self.opsets,
             )
@@ -490,11 +491,6 @@ class Model:
     @cached_property
     def _function_names(self) -> frozenset[tuple[str, str]]:
         return frozenset((function.domain, function.name) for function in self.proto.functions)
-
-
-def _function_path(function: onnx.FunctionProto) -> str:
-    overload = f":{function.overload}" if function.overload else ""
-    return f"function {function.domain}:{function.name}{overload}"
 
 
 def _imports(imports: Any) -> dict[str, int]:

@@ -108,3 +108,9 @@ def nodes_below(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.No
         yield node
         for _, inner in subgraphs(node):
             yield from nodes_below(inner)
+
+
+def function_path(function: onnx.FunctionProto) -> str:
+    """What a function is called in the paths of graphs."""
+    overload = f":{function.overload}" if function.overload else ""
+    return f"function {function.domain}:{function.name}{overload}"
