@@ -139,5 +139,5 @@ def test_a_short_run_finds_nothing(surface: str) -> None:
 
 @pytest.mark.parametrize("surface", SURFACES)
 def test_inputs_are_the_same_whatever_was_built_before(surface: str) -> None:
-    first = [build(surface, 5, index) for index in range(300)]
-    assert [build(surface, 5, index) for index in range(300)] == first
+    first = [build(surface, 21000, index) for index in range(600)]
+    assert [build(surface, 21000, index) for index in range(600)] == first
