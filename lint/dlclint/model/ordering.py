@@ -20,15 +20,29 @@ if TYPE_CHECKING:
 
 def topological_order(graph: Graph) -> Sequence[Node]:
     """The nodes of a graph in topological order; as they are where they lie so, or end in a cycle."""
+    if _lie_so((_read_by(node), node.outputs) for node in reversed(graph.nodes)):
+        return graph.nodes
     places = _order([(_read_by(node), node.outputs) for node in graph.nodes])
     return graph.nodes if places is None else [graph.nodes[place] for place in places]
 
 
 def protos_in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto] | None:
     """The nodes of a graph as it lies in a file, sorted; None where they lie so, or end in a cycle."""
+    if _lie_so((_read(node), node.output) for node in reversed(graph.node)):
+        return None
     nodes = list(graph.node)
     places = _order([(_read(node), tuple(node.output)) for node in nodes])
     return None if places is None else [nodes[place] for place in places]
+
+
+def _lie_so(last_first: Iterable[tuple[Iterable[str], Iterable[str]]]) -> bool:
+    """Whether no node reads what a later one makes; holds names alone, for nearly all graphs lie so."""
+    later: set[str] = set()
+    for read, made in last_first:
+        if not later.isdisjoint(read):
+            return False
+        later.update(filter(None, made))
+    return True
 
 
 def _order(nodes: Sequence[tuple[Iterable[str], Sequence[str]]]) -> list[int] | None:
@@ -37,8 +51,6 @@ def _order(nodes: Sequence[tuple[Iterable[str], Sequence[str]]]) -> list[int] | 
     needs = [
         {makers[name] for name in read if name in makers} - {place} for place, (read, _) in enumerate(nodes)
     ]
-    if all(max(found, default=-1) < place for place, found in enumerate(needs)):
-        return None
     readers: dict[int, list[int]] = {}
     for place, found in enumerate(needs):
         for need in found:
