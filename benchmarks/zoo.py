@@ -21,8 +21,11 @@ import tempfile
 import time
 import warnings
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import psutil
 
 from dlclint.contained.watching import resident
 from dlclint.engine.cluster import LOCAL, Cluster
@@ -51,6 +54,10 @@ class Run:
     outcomes: str
     """A hash of all outcomes in the order of the jobs."""
     unchanged: int
+    client: float
+    """Processor seconds of client and scheduler."""
+    workers: float
+    """Processor seconds of the workers, and of the processes in which these lint."""
 
 
 def node_models(folder: Path) -> list[Path]:
@@ -79,6 +86,7 @@ def run(jobs: list[Job], workers: int, folder: Path, kill: bool = False, resume:
     tenth, half = len(jobs) // 10, len(jobs) // 2
     with Results(folder, jobs, resume=resume) as results, Cluster(LOCAL, workers) as cluster:
         pids = list(cluster.client.run(os.getpid).values())
+        before = time.process_time(), spent(pids)
         started = time.perf_counter()
         for number, body in cluster.linted(Asking(jobs, results, cached=False)):
             results.keep(number, body)
@@ -91,10 +99,23 @@ def run(jobs: list[Job], workers: int, folder: Path, kill: bool = False, resume:
                 os.kill(pids[0], signal.SIGKILL)
         seconds = time.perf_counter() - started
         late = resident(os.getpid())
+        client, others = time.process_time() - before[0], spent(pids) - before[1]
     digest = hashlib.sha256()
     for outcome in results.stored:
         digest.update(repr(replace(outcome, pins=())).encode())
-    return Run(seconds, early, late, times, digest.hexdigest(), unchanged)
+    return Run(seconds, early, late, times, digest.hexdigest(), unchanged, client, others)
+
+
+def spent(pids: list[int]) -> float:
+    """Processor seconds so far of processes that live, and of their children's children."""
+    total = 0.0
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):  # it was killed
+            process = psutil.Process(pid)
+            for one in (process, *process.children(recursive=True)):
+                times = one.cpu_times()
+                total += times.user + times.system
+    return total
 
 
 def main() -> int:
@@ -128,6 +149,11 @@ def main() -> int:
             one = run(jobs, 1, folder / "one")
             share = one.seconds / two.seconds / 2
             print(f"{len(jobs):,} files on 1 worker: {one.seconds:.1f} s")
+            print(
+                f"processor: {1000 * two.workers / len(jobs):.2f} ms a file in workers, "
+                f"{1000 * two.client / len(jobs):.2f} ms in client and scheduler: on two processors for all "
+                f"at most {two.workers / (two.workers + two.client):.0%} of linear"
+            )
             judge(f"{share:.0%} of linear (at least {LINEAR:.0%})", share >= LINEAR)
             growth = two.late / two.early
             judge(

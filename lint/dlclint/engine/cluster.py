@@ -43,6 +43,17 @@ _AHEAD = 2
 """Lots for each thread of a worker that are under way at once."""
 _LOOK = 1.0
 """Seconds without an answer after which the cluster is looked at."""
+_SETTINGS = {
+    # What is lost is tried again by `Cluster.linted`.
+    "distributed.scheduler.allowed-failures": 0,
+    # What Dask logs and measures for its dashboard, which nobody sees, takes memory with each lot, and 5 % of
+    # each processor.
+    "distributed.admin.low-level-log-length": 1000,
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.worker.profile.enabled": False,
+}
+"""Of a local cluster."""
 _CLOSING = 10.0
 _CLOSING_ON_ERROR = 0.3
 """Seconds that closing may take; after Ctrl-C a command has one (`dlclint.contained.process`)."""
@@ -124,12 +135,7 @@ class Cluster:
         remove_dead(SCRATCH)
         folder = tempfile.mkdtemp(prefix=SCRATCH)
         self._open.callback(shutil.rmtree, folder, ignore_errors=True)
-        # What is lost is tried again by `linted`, and what a file may take is limited where it is linted.
-        settings = {
-            "distributed.scheduler.allowed-failures": 0,
-            "distributed.admin.low-level-log-length": 1000,  # each file of a log would stay in memory
-        }
-        self._open.enter_context(dask.config.set(settings))
+        self._open.enter_context(dask.config.set(_SETTINGS))
         made = distributed.LocalCluster(
             n_workers=self._workers,
             threads_per_worker=1,

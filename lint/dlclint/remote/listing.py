@@ -45,10 +45,9 @@ def files_at(url: str, suffixes: Iterable[str]) -> list[str]:
         raise not_installed(scheme, error) from None
     endings = tuple(suffixes)
     start = url[: urls.GLOB.search(url).start()].rpartition("/")[0] if is_pattern else url.rstrip("/")  # type: ignore[union-attr]
+    addresses = {_with_scheme(str(files.unstrip_protocol(name)), scheme) for name in found}
     within = sorted(
-        address
-        for address in {str(files.unstrip_protocol(name)) for name in found}
-        if address.lower().endswith(endings) and _is_within(address, start)
+        address for address in addresses if address.lower().endswith(endings) and _is_within(address, start)
     )
     if not within:
         raise RemoteError(
@@ -58,13 +57,15 @@ def files_at(url: str, suffixes: Iterable[str]) -> list[str]:
     return within
 
 
+def _with_scheme(address: str, scheme: str) -> str:
+    """An address with the scheme that was asked for, of which its store may have another name."""
+    own, _, rest = address.partition("://")
+    return f"{scheme}://{rest}" if {own, scheme} in ({"gs", "gcs"}, {"az", "abfs"}) else address
+
+
 def _is_within(address: str, start: str) -> bool:
     """Whether a link of a listing stays below the folder that was asked for."""
-    scheme, _, rest = start.partition("://")
-    if ".." in PurePosixPath(address).parts or not address.partition("://")[2].startswith(f"{rest}/"):
-        return False
-    schemes = {scheme, urls.scheme_of(address)}
-    return len(schemes) == 1 or schemes in ({"gs", "gcs"}, {"az", "abfs"})
+    return ".." not in PurePosixPath(address).parts and address.startswith(f"{start}/")
 
 
 def there(addresses: Iterable[str], first: str = "") -> set[str]:

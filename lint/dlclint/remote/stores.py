@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,6 +15,8 @@ from dlclint.remote import urls
 from dlclint.remote.errors import Changed, NotThere, RemoteError
 from dlclint.remote.reader import AT_ONCE, LARGEST, REQUEST, SLOWEST, Sink, Traffic, byte_ranges
 
+_TALKATIVE = ("adlfs", "azure", "botocore", "fsspec", "gcsfs", "huggingface_hub", "s3fs")
+"""What logs warnings of its own, which may hold credentials; what matters of them is told in our words."""
 _PINS = ("ETag", "etag", "VersionId", "version_id", "generation", "blob_id", "oid", "last_modified", "mtime")
 """By which of their words the file systems tell one version of a file from the next."""
 
@@ -93,7 +96,8 @@ class StoreReader:
 
             return _waited(files, every(), limit)
         with ThreadPoolExecutor(AT_ONCE) as threads:
-            work = [threads.submit(files.cat_file, path, start, end) for start, end in lot]
+            # Without a cache, because one that reads ahead would ask for megabytes in place of each range.
+            work = [threads.submit(files.cat_file, path, start, end, cache_type="none") for start, end in lot]
             return [one.result(limit) for one in work]
 
 
@@ -104,6 +108,8 @@ def files_of(url: str) -> tuple[Any, str]:
         ImportError: the package for it is not installed.
         RemoteError: it cannot be set up.
     """
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:
         files, path = url_to_fs(url)
     except ImportError:
