@@ -119,6 +119,8 @@ class Rule:
     """Rules whose findings may be the cause of its own, and how near they must be."""
     weights: bool = False
     """Whether it reads weights, without which it says less or nothing."""
+    origin: str = ""
+    """Name and version of the plugin that it is from, which the registry adds; "": it is dlclint's own."""
 
     @property
     def family(self) -> str:

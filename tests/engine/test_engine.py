@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from dlclint.cli.main import main
 from dlclint.engine import models, registry, run
 from dlclint.engine.config import ConfigError, load_config
 from dlclint.engine.job import Job
+from dlclint.engine.plugins import Broken
 from dlclint.engine.registry import all_rules, select
 from dlclint.own_rules import CRASHED, OWN_DOCS
 from dlclint.report.progress import with_progress
@@ -57,7 +58,28 @@ def {name}(context):
 """
 
 
-def test_a_package_of_rules_is_walked(monkeypatch: pytest.MonkeyPatch) -> None:
+Installed = Callable[[EntryPoint], tuple[list[str], list[Broken]]]
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Installed]:
+    """The rules where an entry point is the only one, and what there is to say of it."""
+
+    def forget() -> None:
+        for cached in (registry._installed, registry._points, registry._loaded):
+            cached.cache_clear()
+
+    def look(point: EntryPoint) -> tuple[list[str], list[Broken]]:
+        monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == point.group else [])
+        forget()
+        every = (registry.GROUP, registry.ENCODINGS_GROUP)
+        return [rule.id for rule in registry.all_rules()], registry.broken_plugins(groups=every)
+
+    yield look
+    forget()
+
+
+def test_a_package_of_rules_is_walked(installed: Installed, monkeypatch: pytest.MonkeyPatch) -> None:
     """The family is the entry point's name; what a module imports counts where it is defined."""
     Path("ours/inner").mkdir(parents=True)
     Path("ours/__init__.py").write_text(RULE.format(name="at_the_top"))
@@ -66,26 +88,40 @@ def test_a_package_of_rules_is_walked(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("ours/inner/two.py").write_text(RULE.format(name="deep"))
     monkeypatch.syspath_prepend(Path.cwd())
     point = EntryPoint("house", "ours", registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.GROUP else [])
-    rules = registry._rules.__wrapped__((registry.GROUP,))
-    assert [rule.id for rule in rules] == ["house/at-the-top", "house/deep", "house/odd-name"]
+    assert installed(point)[0] == ["house/at-the-top", "house/deep", "house/odd-name"]
     Path("ours/inner/three.py").write_text(RULE.format(name="deep"))
-    with pytest.raises(registry.BrokenRules, match="two rules have the id house/deep"):
-        registry._rules.__wrapped__((registry.GROUP,))
-    Path("ours/inner/three.py").write_text("import nosuch")
     for module in [name for name in sys.modules if name.startswith("ours")]:
         del sys.modules[module]
-    with pytest.raises(registry.BrokenRules, match=r"'house' \(ours\) cannot be imported: No module"):
-        registry._rules.__wrapped__((registry.GROUP,))
+    ids, broken = installed(point)
+    assert ids == ["house/at-the-top", "house/deep", "house/odd-name"]
+    assert [str(plugin) for plugin in broken] == [
+        "rule house/deep of plugin ours (ours) is left out: ours has a rule of that id; fix it, or "
+        "uninstall the plugin"
+    ]
 
 
-def test_a_rule_in_the_wrong_group_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("precision", "dlclint_rules.precision", registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.GROUP else [])
-    with pytest.raises(
-        registry.BrokenRules, match=f"belongs to entry-point group {registry.ENCODINGS_GROUP}"
-    ):
-        registry._rules.__wrapped__((registry.GROUP,))
+def test_what_is_said_of_a_broken_plugin(installed: Installed) -> None:
+    point = EntryPoint("house", "nosuch", registry.GROUP)
+    ids, broken = installed(point)
+    assert ids == []
+    assert [str(plugin) for plugin in broken] == [
+        "plugin nosuch (entry point 'house', nosuch) is left out: ModuleNotFoundError: No module named "
+        "'nosuch'; fix or uninstall it, or --ignore house"
+    ]
+    # Its selectors are no misspellings, and it is told of where it is wanted.
+    assert registry.chosen_rules(["house/deep"], []) == ()
+    assert registry.broken_plugins(["house/deep"]) == registry.broken_plugins(["ALL"]) == broken
+    assert registry.broken_plugins(["batch"]) == registry.broken_plugins([], ["house"]) == []
+
+
+def test_a_rule_in_the_wrong_group_is_left_out(installed: Installed, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("strays.py").write_text(RULE.format(name="deep"))
+    monkeypatch.syspath_prepend(Path.cwd())
+    ids, broken = installed(EntryPoint("house", "strays", registry.ENCODINGS_GROUP))
+    assert ids == []
+    assert f"belongs to entry-point group {registry.GROUP}, not" in broken[0].why
+    with pytest.raises(registry.BrokenRules, match=f"to entry-point group {registry.ENCODINGS_GROUP}, not"):
+        installed(EntryPoint("precision", "dlclint_rules.precision", registry.GROUP))
 
 
 def test_only_rules_of_the_groups_that_are_needed() -> None:

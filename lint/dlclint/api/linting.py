@@ -12,6 +12,7 @@ A report shows as a table in notebooks.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
 from dlclint.api.errors import CannotLint
@@ -21,7 +22,7 @@ from dlclint.cli.jobs import jobs_of, refuse_unknown, rules_of
 from dlclint.cli.main import parser
 from dlclint.diagnostic import Diagnostic, Location, Severity
 from dlclint.engine.config import KIND, Config, ModelSection
-from dlclint.engine.registry import ENCODINGS_GROUP, GROUP
+from dlclint.engine.registry import ENCODINGS_GROUP, GROUP, broken_plugins
 from dlclint.engine.run import run
 from dlclint.outcome import FileOutcome, Outcome
 from dlclint.report.render import render
@@ -161,6 +162,8 @@ def lint(
         given.batch = batch
         jobs = list(jobs_of(given, Config(models=(section,)), tuple(select), tuple(ignore)))
         rules = rules_of(tuple(select), tuple(ignore), (GROUP, ENCODINGS_GROUP))
+        for plugin in broken_plugins(select, ignore, (GROUP, ENCODINGS_GROUP)):
+            warnings.warn(str(plugin), stacklevel=2)
         files = list(run(jobs, 1))
         refuse_unknown(files)
     except UsageError as error:

@@ -22,6 +22,7 @@ from dlclint.cli.jobs import (
     refuse_unknown,
     rules_of_jobs,
     shard_of,
+    tell_broken_plugins,
 )
 from dlclint.cli.output import OutputFile, draws, further_reports, guard
 from dlclint.diagnostic import Severity, plain
@@ -90,11 +91,13 @@ def check(given: argparse.Namespace) -> int | Rest:
         raise UsageError("--confirm asks for one chip; give one --soc")
     groups = {ENCODINGS_GROUP if job.kind == "encodings" else GROUP for job in jobs}
     rules = rules_of_jobs(jobs, tuple(sorted(groups)))
+    lacks_plugins = tell_broken_plugins(jobs, tuple(sorted(groups)))
+    given.no_cache = given.no_cache or lacks_plugins  # a result that lacks findings is not to be found again
     for output in (given.output, *(path for _, path in reports), known if given.write_baseline else None):
         guard(output, OutputFile.REPORT, inputs_of(given, jobs), given.overwrite)
     if given.jobs is not None and given.jobs < 1:
         raise UsageError(f"--jobs {given.jobs}: give a number of at least 1")
-    plan = _Plan(given, config, jobs, rules, known, reports, bool(problems), started)
+    plan = _Plan(given, config, jobs, rules, known, reports, bool(problems) or lacks_plugins, started)
     if not (given.on or given.results):
         workers = given.jobs or os.cpu_count() or 1
         return _reported(plan, list(with_progress(run(jobs, workers, _cache(given)), len(jobs))))
@@ -116,7 +119,7 @@ class _Plan(NamedTuple):
     """The baseline."""
     reports: list[tuple[str, str]]
     partial: bool
-    """Whether a path could not be followed."""
+    """Whether a path could not be followed, or a plugin is broken."""
     started: float
 
 

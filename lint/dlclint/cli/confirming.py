@@ -12,7 +12,15 @@ from pathlib import Path
 from dlclint.analysis.view import ModelView
 from dlclint.chains import report_order
 from dlclint.cli.errors import UsageError
-from dlclint.cli.jobs import comma_separated, config_of, inputs_of, jobs_of, refuse_unknown, rules_of_jobs
+from dlclint.cli.jobs import (
+    comma_separated,
+    config_of,
+    inputs_of,
+    jobs_of,
+    refuse_unknown,
+    rules_of_jobs,
+    tell_broken_plugins,
+)
 from dlclint.cli.output import OutputFile, deliver, guard
 from dlclint.confirm.asking import ConfirmRequest, asked_target, cpu_target
 from dlclint.confirm.asking import compare_with_backend as ask
@@ -49,6 +57,7 @@ def ask_and_report(
     config = config_of(given)
     every = list(jobs_of(given, config, comma_separated(given.select), comma_separated(given.ignore)))
     rules_of_jobs(every)
+    tell_broken_plugins(every)  # the verdict is the backend's, whatever rules there are
     library = cpu_library(sdk_root(given)) if given.judge == "cpu" else None
     aim = asked_target if library is None else cpu_target
     jobs = [replace(job, target=aim(job.target)) for job in every if job.kind == "model"]

@@ -12,7 +12,15 @@ from pathlib import Path
 from dlclint.cli.apart import apart, function_of, run_apart
 from dlclint.cli.errors import UsageError
 from dlclint.cli.folders import files
-from dlclint.cli.jobs import comma_separated, config_for, config_of, inputs_of, job_for, rules_of_jobs
+from dlclint.cli.jobs import (
+    comma_separated,
+    config_for,
+    config_of,
+    inputs_of,
+    job_for,
+    rules_of_jobs,
+    tell_broken_plugins,
+)
 from dlclint.cli.output import OutputFile, guard
 from dlclint.diagnostic import Severity, plain
 from dlclint.encodings.recognition import encodings_beside, is_encodings, model_beside
@@ -42,7 +50,7 @@ def fix(given: argparse.Namespace) -> int:
     for job in jobs:
         kind = OutputFile.OVERRIDES if job.kind == "encodings" else OutputFile.MODEL
         guard(given.output, kind, inputs_of(given, (job,)), given.overwrite)
-    status = 0
+    status = 2 if tell_broken_plugins(jobs, _groups(jobs)) else 0
     if len(jobs) > 1:
         function_of(_FIX)  # loaded before processes are forked, so that this is done once
     for job in jobs:
@@ -77,10 +85,13 @@ def _jobs(given: argparse.Namespace) -> Iterator[Job]:
             named = config_for(config, path).section_for(path).encodings
             overridden = bool(named) or encodings_beside(path) is not None
             jobs.append(job_for(path, given, config, chosen, ignored, overridden))
-    groups = {ENCODINGS_GROUP if job.kind == "encodings" else GROUP for job in jobs}
-    rules_of_jobs(jobs, tuple(sorted(groups)))
+    rules_of_jobs(jobs, _groups(jobs))
     _refuse_unknown(jobs)
     return iter(jobs)
+
+
+def _groups(jobs: list[Job]) -> tuple[str, ...]:
+    return tuple(sorted({ENCODINGS_GROUP if job.kind == "encodings" else GROUP for job in jobs}))
 
 
 def _named(text: str) -> tuple[str, str]:

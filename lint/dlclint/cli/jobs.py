@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from dlclint.encodings.recognition import (
 )
 from dlclint.engine.config import Config, ConfigError, ConfigSearch, ModelSection, find_config, load_config
 from dlclint.engine.job import Job, Named
-from dlclint.engine.registry import GROUP, BrokenRules, chosen_rules
+from dlclint.engine.registry import GROUP, BrokenRules, broken_plugins, chosen_rules
 from dlclint.model.dimensions import Dimensions
 from dlclint.outcome import FileOutcome
 from dlclint.own_rules import OWN_DOCS, UNKNOWN_NAME
@@ -83,6 +84,17 @@ def rules_of_jobs(jobs: Sequence[Job], groups: tuple[str, ...] = (GROUP,)) -> tu
     if named:
         rules_of(tuple(name for name in named if name not in OWN_DOCS), ())
     return tuple(found[id] for id in sorted(found))
+
+
+def tell_broken_plugins(jobs: Sequence[Job], groups: tuple[str, ...] = (GROUP,)) -> bool:
+    """Say on standard error what of plugins a run goes without; returns whether there is any."""
+    selectors = dict.fromkeys((job.select, job.ignore) for job in jobs)
+    broken = dict.fromkeys(
+        plugin for select, ignore in selectors for plugin in broken_plugins(select, ignore, groups)
+    )
+    for plugin in broken:
+        print(f"dlclint: error: {plugin}", file=sys.stderr)
+    return bool(broken)
 
 
 def config_for(config: Config, path: Path) -> Config:

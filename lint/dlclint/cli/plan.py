@@ -10,7 +10,7 @@ from dlclint.analysis.plan.model import PlanRequest
 from dlclint.cli.errors import UsageError
 from dlclint.cli.folders import files
 from dlclint.cli.inputs import check_inputs, samples_of
-from dlclint.cli.jobs import config_for, config_of, inputs_of, job_for, rules_of_jobs
+from dlclint.cli.jobs import config_for, config_of, inputs_of, job_for, rules_of_jobs, tell_broken_plugins
 from dlclint.cli.options.shared import WIDTHS
 from dlclint.cli.output import OutputFile, deliver, deliver_all, draws, further_reports, guard
 from dlclint.cli.searching import goal_of
@@ -32,7 +32,7 @@ _RUNS = 60
 
 
 def plan(given: argparse.Namespace) -> int:
-    """Run the command; returns 1 if the rules know that the conversion will fail, else 0.
+    """Run the command; returns 1 if conversion is known to fail, 2 if a plugin is broken, else 0.
 
     Raises:
         UsageError: the model cannot be read, or an argument not be followed.
@@ -57,6 +57,7 @@ def plan(given: argparse.Namespace) -> int:
     job = replace(job, drawn=draws(given, reports))
     if given.estimated_activations and not given.emit_overrides:
         raise UsageError("--estimated-activations goes with --emit-overrides")
+    lacks_plugins = tell_broken_plugins([job])
     measuring = _measuring(given, job)
     settled = _settled(given, config, job)
     asked = PlanRequest(job.dimensions, given.emit_overrides or "", settled, given.float)
@@ -78,7 +79,7 @@ def plan(given: argparse.Namespace) -> int:
             raise UsageError(f"a float DLC {why}, and takes no encodings; leave out --emit-overrides")
         deliver(f"{overrides.text}\n", given.emit_overrides)
     deliver_all("plan", made, given, reports)
-    return 1 if made.fails else 0
+    return 2 if lacks_plugins else 1 if made.fails else 0
 
 
 def _measuring(given: argparse.Namespace, job: Job) -> Measuring | None:

@@ -30,6 +30,8 @@ MEMORY = 512 << 20
 """Bytes that a call may take, beyond what its size allows."""
 MEMORY_PER_BYTE = 50
 """More for each byte of structure, which onnx copies several times."""
+CLOCK = 4
+"""Limits are of processor time; where the clock is looked at, as many times as much may pass on it."""
 ANY = "*"
 
 
@@ -60,17 +62,20 @@ class Guard:
         self._journal = journal
         self._ended = dict(ended)
         self._noted = 0
-        self._current = b""
+        self._current = (b"", 0.0, 0)
         self._limits = _limits()
 
     @contextmanager
-    def step(self, step: NativeStep, seconds: float = 0.0, memory: int = 0) -> Iterator[None]:
-        """Note what runs while the block does.
+    def step(
+        self, step: NativeStep, seconds: float = 0.0, memory: int = 0, clock: bool = False
+    ) -> Iterator[None]:
+        """Note what runs while the block does. Steps may lie in others, and their time counts for both.
 
         Args:
             step: what runs.
             seconds: what it may take, 0 for no limit.
             memory: bytes of memory that it may take, 0 for no limit.
+            clock: whether waiting counts too.
 
         Raises:
             Ended: it ended a worker before, or takes more memory than it may.
@@ -83,7 +88,9 @@ class Guard:
             if not seconds:
                 yield
                 return
-            with self._limits.limited(seconds, memory, often=bool(step.op)):
+            with self._limits.limited(
+                seconds, memory, often=bool(step.op), clock=seconds * CLOCK if clock else 0.0
+            ):
                 yield
         except MemoryError:
             if not memory:
@@ -91,7 +98,7 @@ class Guard:
             how = self._ended[step] = takes_more(seconds, memory)
             raise Ended(how) from None
         finally:
-            self._note(before, 0.0, 0)
+            self._note(*before)
 
     def _refuse(self, step: NativeStep) -> None:
         for known in (step, NativeStep(step.kind, step.op, ANY), NativeStep(step.kind, ANY, ANY)):
@@ -100,7 +107,7 @@ class Guard:
 
     def _note(self, text: bytes, seconds: float, memory: int) -> None:
         self._noted += 1
-        self._current = text
+        self._current = (text, seconds, memory)
         _HEADER.pack_into(self._journal, 0, self._noted, seconds, memory, len(text))
         self._journal[_HEADER.size : _HEADER.size + len(text)] = text
 
@@ -148,7 +155,7 @@ class _NoLimits:
     """For systems without these limits; there the parent watches."""
 
     @contextmanager
-    def limited(self, seconds: float, memory: int, often: bool = False) -> Iterator[None]:
+    def limited(self, seconds: float, memory: int, often: bool = False, clock: float = 0.0) -> Iterator[None]:
         yield
 
 
@@ -176,8 +183,12 @@ def is_guarded() -> bool:
 
 
 @contextmanager
-def step(kind: str, op: str = "", where: str = "") -> Iterator[None]:
-    """Note that our own code runs, so that a worker's death is known to be its fault.
+def step(
+    kind: str, op: str = "", where: str = "", seconds: float = 0.0, clock: bool = False
+) -> Iterator[None]:
+    """Note that our own code runs, or a plugin's, so that a worker's death is known to be its fault.
+
+    `seconds` and `clock` are those of `Guard.step`.
 
     Raises:
         Ended: it ended a worker before.
@@ -185,7 +196,7 @@ def step(kind: str, op: str = "", where: str = "") -> Iterator[None]:
     if _guard is None:
         yield
         return
-    with _guard.step(NativeStep(kind, spot(op), where)):
+    with _guard.step(NativeStep(kind, spot(op), where), seconds, clock=clock):
         yield
 
 

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 
 _EVERY = 100
 """After how many calls on single nodes the memory in use is looked up again."""
+_LEAST = 1e-3
+"""Seconds that a limit around another has at least; 0 would be none."""
 
 
 class Limits:
@@ -30,19 +32,27 @@ class Limits:
         self._calls = 0
 
     @contextmanager
-    def limited(self, seconds: float, memory: int, often: bool = False) -> Iterator[None]:
+    def limited(self, seconds: float, memory: int, often: bool = False, clock: float = 0.0) -> Iterator[None]:
         """Hold the limits while the block runs; beyond its memory, allocations fail.
 
-        `often` is for calls by the thousand, before which little was allocated.
+        `often` is for calls by the thousand, before which little was allocated. `clock` is what may pass
+        on the clock, 0 for no limit.
         """
         bound = self._bound(memory, often)
         if bound:
             resource.setrlimit(resource.RLIMIT_DATA, (bound, self._before[1]))
-        signal.setitimer(signal.ITIMER_PROF, seconds)
+        outer = signal.setitimer(signal.ITIMER_PROF, seconds)[0]
+        if clock:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, clock)
         try:
             yield
         finally:
-            signal.setitimer(signal.ITIMER_PROF, 0)
+            left = signal.setitimer(signal.ITIMER_PROF, 0)[0]
+            if outer:
+                signal.setitimer(signal.ITIMER_PROF, max(outer - (seconds - left), _LEAST))
+            if clock:
+                signal.setitimer(signal.ITIMER_REAL, 0)
             if bound:
                 resource.setrlimit(resource.RLIMIT_DATA, self._before)
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from dlclint.contained import channels
 from dlclint.contained.channels import channel, ready
 from dlclint.contained.deaths import Deaths, Died
-from dlclint.contained.guard import JOURNAL, NativeStep, Noted, noted, takes_more
+from dlclint.contained.guard import CLOCK, JOURNAL, NativeStep, Noted, noted, takes_more
 from dlclint.contained.watching import resident
 from dlclint.contained.worker import Reply, serve_worker
 
@@ -30,8 +30,6 @@ WATCHES = sys.platform != "linux"
 """Whether the parent has to keep the limits: macOS keeps none of memory, Windows none at all."""
 _TICK = 0.25
 """Seconds between two looks at workers that are watched."""
-_SLOWER = 4
-"""Limits are of processor time; a worker that is watched may take this many times as long on the clock."""
 _GRACE = 1.0
 """Seconds that a worker is given to clean up when the run is stopped."""
 _ours: set[int] = set()
@@ -135,7 +133,7 @@ class Worker:
         number, since, held = self._watched
         if not now.seconds or now.number != number:
             self._watched = (now.number, time.monotonic(), resident(self.pid) if now.seconds else 0)
-        elif time.monotonic() - since > now.seconds * _SLOWER or (
+        elif time.monotonic() - since > now.seconds * CLOCK or (
             now.memory and resident(self.pid) - held > now.memory
         ):
             self._killed = takes_more(now.seconds, now.memory)
@@ -184,7 +182,7 @@ class Worker:
 def _cause(status: int, last: Noted) -> str:
     if status >= 0:
         return f"ends with status {status}"
-    if -status == getattr(signal, "SIGPROF", 0):
+    if -status in (getattr(signal, "SIGPROF", 0), getattr(signal, "SIGALRM", 0)):
         return takes_more(last.seconds, last.memory)
     if -status == getattr(signal, "SIGKILL", 0):
         return "was killed, as the system does when memory runs out"

@@ -7,13 +7,18 @@ short run does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pkgutil import walk_packages
+from typing import NamedTuple
 
+from dlclint.contained.deaths import Died
+from dlclint.contained.guard import Ended, is_guarded
+from dlclint.diagnostic import plain
+from dlclint.engine.plugins import Broken, flaw, importing, is_plugin, plugin_origin
 from dlclint.rule import Rule, Subject
 
 GROUP = "dlclint.rules"
@@ -23,54 +28,158 @@ ENCODINGS_GROUP = "dlclint.rules.encodings"
 
 
 class BrokenRules(Exception):
-    """A rule package cannot be used; the argument says which and why."""
+    """dlclint's own rules cannot be used; the argument says which and why."""
+
+
+class Installed(NamedTuple):
+    """The rules of some groups, sorted by id, and the plugins and rules that could not be taken in."""
+
+    rules: tuple[Rule, ...]
+    broken: tuple[Broken, ...]
 
 
 def all_rules() -> tuple[Rule, ...]:
     """Every rule of every installed rule package, sorted by id.
 
     Raises:
-        BrokenRules: a package cannot be imported, a rule stands in the wrong group, or two rules
-            have the same id.
+        BrokenRules: dlclint's own cannot be imported. Of others' see `broken_plugins`.
     """
-    return _rules((GROUP, ENCODINGS_GROUP))
+    return _installed((GROUP, ENCODINGS_GROUP)).rules
+
+
+def broken_plugins(
+    chosen: Sequence[str] = (), ignored: Sequence[str] = (), groups: tuple[str, ...] = (GROUP,)
+) -> list[Broken]:
+    """What of plugins a run with these selectors goes without.
+
+    Raises:
+        BrokenRules: as `all_rules`.
+    """
+    found = dict.fromkeys(_installed(groups).broken)
+    # A model that carries encodings is judged by the rules of the other group too.
+    for point in _points():
+        loaded = _loaded(point) if is_plugin(point) else ()
+        if isinstance(loaded, Broken):
+            found[loaded] = None
+    families = {selector.partition("/")[0] for selector in chosen} - {"ALL"}
+    return [
+        broken
+        for broken in found
+        if broken.family not in ignored and (not families or broken.family in families)
+    ]
 
 
 @cache
-def _rules(groups: tuple[str, ...]) -> tuple[Rule, ...]:
+def _installed(groups: tuple[str, ...]) -> Installed:
     found: dict[str, Rule] = {}
-    for point in sorted(point for group in groups for point in entry_points(group=group)):
-        for value in _rules_of(point):
-            rule = replace(value, id=f"{point.name}/{value.id}")
-            group = ENCODINGS_GROUP if rule.subject is Subject.ENCODINGS else GROUP
-            if point.group != group:
-                # It would run or not by what else is linted, for only the groups needed are loaded.
-                raise BrokenRules(
-                    f"rule {rule.id} ({point.value}) belongs to entry-point group {group}, not {point.group}"
-                )
-            if rule.id in found:
-                raise BrokenRules(f"two rules have the id {rule.id}")
-            found[rule.id] = rule
-    return tuple(found[id] for id in sorted(found))
+    broken: list[Broken] = []
+    for point in (point for point in _points() if point.group in groups):
+        loaded = _loaded(point)
+        if isinstance(loaded, Broken):
+            broken.append(loaded)
+            continue
+        for rule in loaded:
+            why = _misplaced(rule, point, found)
+            if not why:
+                found[rule.id] = rule
+            elif is_plugin(point):
+                what = f"rule {plain(rule.id)} of plugin {rule.origin} ({point.value})"
+                broken.append(Broken(point.name, what, why, "fix it, or uninstall the plugin"))
+            else:
+                raise BrokenRules(f"rule {rule.id} ({point.value}): {why}")
+    return Installed(tuple(found[id] for id in sorted(found)), tuple(broken))
+
+
+def _misplaced(rule: Rule, point: EntryPoint, found: Mapping[str, Rule]) -> str:
+    """Why a rule cannot be taken in beside those that were found, or ""."""
+    if rule.origin and (why := flaw(rule)):
+        return why
+    group = ENCODINGS_GROUP if rule.subject is Subject.ENCODINGS else GROUP
+    if point.group != group:
+        # It would run or not by what else is linted, for only the groups needed are loaded.
+        return f"it belongs to entry-point group {group}, not {point.group}"
+    other = found.get(rule.id)
+    if other is not None:
+        return f"{other.origin or 'dlclint'} has a rule of that id"
+    return ""
+
+
+@cache
+def _points() -> tuple[EntryPoint, ...]:
+    """The entry points of both groups, dlclint's own first, so that no other takes their place."""
+    points = [point for group in (GROUP, ENCODINGS_GROUP) for point in entry_points(group=group)]
+    return tuple(sorted(points, key=lambda point: (is_plugin(point), point.name, point.value)))
+
+
+@cache
+def _loaded(point: EntryPoint) -> tuple[Rule, ...] | Broken:
+    """The rules of an entry point; where they are a plugin's that cannot be imported, what there is to say.
+
+    Raises:
+        BrokenRules: dlclint's own cannot be imported.
+    """
+    if not is_plugin(point):
+        try:
+            return tuple(replace(rule, id=f"{point.name}/{rule.id}") for rule in _rules_of(point))
+        except Exception as error:
+            raise BrokenRules(
+                f"rules of entry point {point.name!r} ({point.value}) cannot be imported: {error}"
+            ) from error
+    try:
+        whence = plugin_origin(point)
+        broken = None if is_guarded() else _tried_apart(point)
+        if broken is not None:
+            return broken
+        with importing(point):
+            rules = tuple(_rules_of(point))
+        return tuple(replace(rule, id=f"{point.name}/{rule.id}", origin=whence) for rule in rules)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may fail in any way, by `sys.exit` too
+        ended = isinstance(error, (Ended, Died))
+        why = f"its import {error}" if ended else f"{type(error).__name__}: {error}"
+        is_ours = any(other.name == point.name for other in _points() if not is_plugin(other))
+        advice = "fix or uninstall it" + ("" if is_ours else f", or --ignore {point.name}")
+        what = f"plugin {_named(point)} (entry point {point.name!r}, {point.value})"
+        return Broken(point.name, plain(what), plain(why), plain(advice))
+
+
+def _named(point: EntryPoint) -> str:
+    try:
+        return plugin_origin(point)
+    except Exception:  # metadata that cannot be read are not dlclint's to fix
+        return point.value
+
+
+def _tried_apart(point: EntryPoint) -> Broken | None:
+    """What goes wrong when a plugin is imported, tried in a process that it may end.
+
+    Raises:
+        Died: it ends the process.
+    """
+    # Imported here because commands on models run in such a process anyway.
+    from dlclint.contained.process import in_worker
+
+    return in_worker(_problem, point)
+
+
+def _problem(point: EntryPoint) -> Broken | None:
+    loaded = _loaded(point)
+    return loaded if isinstance(loaded, Broken) else None
 
 
 def _rules_of(point: EntryPoint) -> Iterator[Rule]:
     """The rules that an entry point's module defines, or the modules of its package; not those it imports.
 
     Raises:
-        BrokenRules: one of the modules cannot be imported.
+        Exception: one of the modules cannot be imported.
     """
-    try:
-        first = point.load()
-        inner = walk_packages(getattr(first, "__path__", ()), f"{first.__name__}.", onerror=_raise)
-        for module in (first, *(import_module(found.name) for found in inner)):
-            for value in vars(module).values():
-                if isinstance(value, Rule) and value.check.__module__ == module.__name__:
-                    yield value
-    except Exception as error:  # a plugin may fail in any way at import
-        raise BrokenRules(
-            f"rules of entry point {point.name!r} ({point.value}) cannot be imported: {error}"
-        ) from error
+    first = point.load()
+    inner = walk_packages(getattr(first, "__path__", ()), f"{first.__name__}.", onerror=_raise)
+    for module in (first, *(import_module(found.name) for found in inner)):
+        for value in vars(module).values():
+            if isinstance(value, Rule) and value.check.__module__ == module.__name__:
+                yield value
 
 
 def _raise(name: str) -> None:
@@ -78,16 +187,22 @@ def _raise(name: str) -> None:
     raise
 
 
-def select(rules: tuple[Rule, ...], chosen: list[str], ignored: list[str]) -> tuple[Rule, ...]:
+def select(
+    rules: tuple[Rule, ...], chosen: list[str], ignored: list[str], broken: Iterable[Broken] = ()
+) -> tuple[Rule, ...]:
     """Rules chosen by id or family (all if none), without those ignored; the longer selector wins.
+
+    A selector of a broken plugin's rules selects none.
 
     Raises:
         ValueError: a selector matches no rule.
     """
     ids = {rule.id for rule in rules}
     families = {rule.family for rule in rules}
+    lost = {plugin.family for plugin in broken}
     for selector in (*chosen, *ignored):
-        if selector != "ALL" and selector not in ids and selector not in families:
+        is_known = selector in ids or selector in families or selector.partition("/")[0] in lost
+        if selector != "ALL" and not is_known:
             raise ValueError(f"no rule or family is called {selector!r}{suggest(selector, ids | families)}")
 
     def strength(rule: Rule, selectors: list[str]) -> int:
@@ -107,12 +222,14 @@ def chosen_rules(
         ValueError: a selector matches no rule of any group.
         BrokenRules: as `all_rules`.
     """
+    some = _installed(groups)
     try:
-        return select(_rules(groups), list(chosen), list(ignored))
+        return select(some.rules, list(chosen), list(ignored), some.broken)
     except ValueError:
         # The selector may be of a rule that was left out.
-        every = select(all_rules(), list(chosen), list(ignored))
-    kept = {rule.id for rule in _rules(groups)}
+        whole = _installed((GROUP, ENCODINGS_GROUP))
+        every = select(whole.rules, list(chosen), list(ignored), whole.broken)
+    kept = {rule.id for rule in some.rules}
     return tuple(rule for rule in every if rule.id in kept)
 
 

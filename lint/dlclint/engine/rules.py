@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from dlclint.chains import report_order
 from dlclint.contained.deaths import Died
-from dlclint.contained.guard import Ended, step
+from dlclint.contained.guard import Ended
 from dlclint.diagnostic import Diagnostic, FixNote, Location, Related, Safety, Severity, plain
 from dlclint.engine.causes import with_causes
 from dlclint.engine.ignores import Ignore, apply_ignores
 from dlclint.engine.job import Job
+from dlclint.engine.plugins import Running, sound
 from dlclint.fix import CannotFix, Fix
 from dlclint.outcome import FileOutcome, Unlisted
 from dlclint.own_rules import CRASHED
@@ -45,6 +46,7 @@ def run_rules(
     for rule in rules:
         if rule.subject is not subject:
             continue
+        running = Running(rule)
         findings: Iterator[Finding] | None = None
         found: list[CollectedFindings] = []
         more = True
@@ -52,13 +54,16 @@ def run_rules(
             found.clear()
             more = False
             try:
-                with step("rule", rule.id):
+                with running.piece():
                     findings = findings or iter(rule.check(context))
-                    for finding in islice(findings, _AT_ONCE):
+                    for made in islice(findings, _AT_ONCE):
+                        finding = sound(rule, made)
                         found.append(CollectedFindings(diagnostic(rule, finding, file), finding.fix))
                 more = len(found) == _AT_ONCE
-            except Exception as error:  # a rule's flaw must not cost the user the other rules
-                found.append(CollectedFindings(crashed(rule.id, error, file)))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # a rule's flaw must not cost the user the other rules
+                found.append(CollectedFindings(crashed(rule.id, error, file, rule.origin)))
             yield from found
 
 
@@ -177,18 +182,21 @@ def severity_of(job: Job, rule: str, own: Severity) -> Severity:
     return given.get(rule) or given.get(rule.partition("/")[0]) or own
 
 
-def crashed(what: str, error: Exception, file: str) -> Diagnostic:
-    """The finding that stands for a rule (by its id) or another step that failed."""
+def crashed(what: str, error: BaseException, file: str, origin: str = "") -> Diagnostic:
+    """The finding that stands for a step that failed, such as a rule, by its id and its plugin."""
     is_rule = "/" in what
     ended = isinstance(error, (Died, Ended))
     how = f"the process {error}" if ended else f"{type(error).__name__}: {error}"
+    named = f"{'rule ' * is_rule}{what}"
+    if origin:
+        named = f"{named} of plugin {origin}"
+    makers = plain(origin) or "dlclint, with the file if you may"
     return Diagnostic(
         CRASHED,
         Severity.ERROR,
-        plain(f"{'rule ' * is_rule}{what} failed: {how}"),
+        plain(f"{named} failed: {how}"),
         Location(file),
-        help="report it to the makers of "
-        + (f"the rule; until then --ignore {what}" if is_rule else "dlclint, with the file if you may"),
+        help=f"report it to the makers of {makers}{f'; until then --ignore {what}' if is_rule else ''}",
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ from dlclint.diagnostic import plain
 from dlclint.encodings.recognition import model_beside
 from dlclint.engine.config import Config, ConfigError, find_config, load_config
 from dlclint.engine.job import Job
+from dlclint.engine.registry import broken_plugins
 from dlclint.own_rules import CRASHED
 from dlclint.server.asking import Opened, answer
 from dlclint.server.configuration import ConfigurationFile
@@ -226,6 +228,10 @@ def _is_wanted(action: types.CodeAction, wanted: Sequence[types.CodeActionKind |
 
 def serve_editor(_: argparse.Namespace) -> int:
     """Speak the protocol on standard input and output until the client ends it."""
+    for plugin in broken_plugins(
+        groups=()
+    ):  # before there are threads, as a plugin is tried in a process of its own
+        print(f"dlclint: error: {plugin}", file=sys.stderr)
     server = create()  # first, so that its workers do not hold the client's streams open
     # Whatever else writes to standard output, native code included, must not stand between the messages.
     with os.fdopen(os.dup(1), "wb") as answers, os.fdopen(os.dup(0), "rb") as requests:

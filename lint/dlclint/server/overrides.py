@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +31,7 @@ from dlclint.engine.ignores import apply_ignores
 from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, chosen_rules
 from dlclint.engine.rules import CollectedFindings, run_rules
-from dlclint.fix import Fix
+from dlclint.fix import CannotFix, Fix
 from dlclint.model.graph import Graph, Node
 from dlclint.rule import Subject
 from dlclint.server.cursor import cursor_at
@@ -125,7 +126,10 @@ class OpenOverrides:
 
     def _edit(self, fixes: list[Fix]) -> WorkspaceEdit | None:
         """The edits of fixes that can be made together; None where none can."""
-        wanted = [fix.make() for fix in fixes]
+        wanted = []
+        for fix in fixes:
+            with suppress(CannotFix):
+                wanted.append(fix.make())
         _, made = apply_to_document(self.document, wanted)
         edits = {
             (start, end): TextEdit(self.positions.range(start, end), text)
