@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dlclint.encodings.convert import CannotConvert, convert
+from dlclint.encodings.convert import CannotConvert, TensorFacts, convert
 from dlclint.encodings.reading import read_encodings
 
 _CHANNEL = {"bitwidth": 8, "dtype": "int", "is_symmetric": "True", "min": -1.28, "max": 1.27, "scale": 0.01}
@@ -39,6 +39,14 @@ FILES: dict[str, Any] = {
         ],
     },
 }
+MODELS: dict[str, dict[str, TensorFacts] | None] = {
+    "no model": None,
+    "its weight": {"w": TensorFacts(True, 0, 2)},
+    "a weight of other channels": {"w": TensorFacts(True, 1, 3)},
+    "an activation": {"w": TensorFacts(False, None, None)},
+    "another model": {},
+}
+"""What the model beside a file says of its one tensor."""
 VALUES = (None, "x", [], {}, True, -1, 1.5, [None], [[1]], ["a"], [1, 2, 3], 1e300)
 
 
@@ -64,8 +72,9 @@ def broken(whole: Any) -> Iterator[Any]:
             yield made
 
 
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("version", FILES)
-def test_a_broken_field_is_a_sentence(tmp_path: Path, version: str) -> None:
+def test_a_broken_field_is_a_sentence(tmp_path: Path, version: str, model: str) -> None:
     path = tmp_path / "m.encodings"
     refused = 0
     for made in broken(FILES[version]):
@@ -73,7 +82,7 @@ def test_a_broken_field_is_a_sentence(tmp_path: Path, version: str) -> None:
         document = read_encodings(path)
         for target in ("0.6.1", "1.0.0", "2.0.0"):
             try:
-                json.loads(convert(document, target, None, True))
+                json.loads(convert(document, target, MODELS[model], True))
             except CannotConvert as problem:
                 refused += 1
                 assert all(len(loss.split()) > 3 for loss in problem.losses)

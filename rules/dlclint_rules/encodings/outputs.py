@@ -413,8 +413,9 @@ def range_cut(context: EncodingsContext) -> Iterator[Finding]:
 def moved_grid(context: EncodingsContext) -> Iterator[Finding]:
     """An op that only moves data has another grid behind it than before.
 
-    Why: Reshape, Transpose, Slice, Pad, MaxPool and the like compute nothing, so their output can keep the
-    input's grid; another one costs an op that requantizes every value, and rounds them once more.
+    Why: Reshape, Transpose, Slice, Pad, MaxPool and the like compute nothing, and neither does a Concat of
+    inputs with one grid, so their output can keep the input's grid; another one costs an op that requantizes
+    every value, and rounds them once more.
     What to do: give the output the input's numbers.
     Fix: unsafe, the output gets the input's grid.
     """
@@ -426,9 +427,13 @@ def moved_grid(context: EncodingsContext) -> Iterator[Finding]:
     def differing() -> Iterator[tuple[Node, GivenGrid, GivenGrid]]:
         for node, given in made_on(view, grids):
             moved = moved_inputs(node)
-            source = grids.get(origin(node.graph, moved[0], grids)) if len(moved) == 1 else None
+            sources = [grids.get(origin(node.graph, name, grids)) for name in moved]
+            source = sources[0] if sources else None
+            # What joins inputs of one grid moves them as well; of unlike ones it has to make one.
+            if source is None or any(other is None or not source.same(other) for other in sources[1:]):
+                continue
             # Another width is a Convert that is meant, and precision/convert-inserted tells of it.
-            if source is None or given.name in cut or source.bitwidth != given.bitwidth:
+            if given.name in cut or source.bitwidth != given.bitwidth:
                 continue
             if not source.same(given):
                 yield node, source, given
