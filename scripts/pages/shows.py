@@ -20,7 +20,7 @@ from pages._networks import NETWORKS
 OPTIONS = ("--soc", "sm8650", "--quantize")
 SCREEN = 24
 """Lines of a terminal."""
-_TIME = re.compile(r" \(\d+\.\d\d s\)")
+_TIME = re.compile(r"\s+\(\d+\.\d\d\s+s\)")
 _FONTS = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 
 INTRODUCTION = """# What a report looks like

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import re
 import shlex
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from onnx import numpy_helper, parser
 
 from dlclint.cli.main import main
 from dlclint.cli.main import parser as command_line
+from dlclint.engine import trial
+
+
+def _shown_networks() -> ModuleType:
+    path = Path(__file__).parent.parent.parent / "scripts" / "pages" / "_networks.py"
+    spec = importlib.util.spec_from_file_location("shown_networks", path)
+    assert spec is not None and spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+NETWORKS = _shown_networks().NETWORKS
 
 WHOLE = """<ir_version: 8, opset_import: ["" : 17]>
 g (float[1,3,8,8] x) => (float[1,4,8,8] y) { c = Conv(x, w) y = Relu(c) }"""
@@ -34,9 +51,13 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def verdict(capsys: pytest.CaptureFixture[str], path: Path, *options: str) -> dict[str, Any]:
+def shown(capsys: pytest.CaptureFixture[str], path: Path, *options: str) -> str:
     main(["check", "--isolated", "--format", "json", *options, str(path)])
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)["files"][0]["verdict"]
+    return capsys.readouterr().out
+
+
+def verdict(capsys: pytest.CaptureFixture[str], path: Path, *options: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(shown(capsys, path, *options))["files"][0]["verdict"]
     return found
 
 
@@ -125,6 +146,106 @@ def test_every_command_that_is_suggested_runs(
                 capsys.readouterr()
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_command_of_the_shown_networks_runs(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those that want something of the user: a size, which is given, and inputs, which are made."""
+    monkeypatch.chdir(tmp_path)
+    build = NETWORKS[name][0]
+    model = build(layers=4) if name == "transformer" else build()  # of many alike a few tell as much
+    onnx.save(model, f"{name}.onnx")
+    Path("FOLDER").mkdir()
+    for place in filter(Path.exists, (Path(f"{name}.onnx"), Path(f"{name}.fixed.onnx"))):
+        for command in verdict(capsys, place, "--soc", "sm8650", "--quantize")["next"]:
+            words = [
+                re.sub(r"\b[A-Z][A-Z_]*\b", "64", word) if "," in word else word
+                for word in shlex.split(command)[1:]
+            ]
+            if words[0] == "simulate":
+                dims = {words[n + 1]: words[n + 2] for n, word in enumerate(words) if word == "-d"}
+                np.savez("FOLDER/0.npz", **samples(model, dims))
+            assert main(words) in (0, 1), (command, capsys.readouterr().err)
+            capsys.readouterr()
+            if words[0] == "fix":
+                assert Path(words[words.index("-o") + 1]).exists()
+
+
+def samples(model: onnx.ModelProto, dims: dict[str, str]) -> dict[str, Any]:
+    """One sample of each input."""
+    made = {}
+    for item in model.graph.input:
+        declared = [dim.dim_value or 1 for dim in item.type.tensor_type.shape.dim]
+        shape = [int(size) for size in dims[item.name].split(",")] if item.name in dims else declared
+        kind = onnx.helper.tensor_dtype_to_np_dtype(item.type.tensor_type.elem_type)
+        made[item.name] = np.ones(shape, kind)
+    return made
+
+
+FIXABLE = """<ir_version: 8, opset_import: ["" : 13]>
+g (float[2,4] x) => (float[2,4] y) { y = LogSoftmax<axis = 0>(x) }"""
+
+
+def test_a_fix_that_would_not_apply_is_not_suggested(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, FIXABLE)
+    asked = ("--runtime", "htp", "--quantize")
+    assert any(line.startswith("dlclint fix") for line in verdict(capsys, path, *asked)["next"])
+    # One whose result is not sound is none.
+    sound = iter([frozenset[str]()])
+    monkeypatch.setattr(trial, "complaints", lambda draft: next(sound, frozenset({"broken"})))
+    assert not any(line.startswith("dlclint fix") for line in verdict(capsys, path, *asked)["next"])
+    monkeypatch.undo()
+    # Nor is one of what is ignored, which `fix` leaves alone, be it by the model itself.
+    found = json.loads(shown(capsys, path, *asked))["files"][0]["findings"]
+    fixable = [item["rule"] for item in found if item["fix"] and item["severity"] != "info"]
+    model = onnx.load(path)
+    for rule in fixable:
+        entry = model.metadata_props.add(key="dlclint:ignore", value=f"{rule}: known")
+    onnx.save(model, path)
+    assert fixable and entry.value
+    assert not any(line.startswith("dlclint fix") for line in verdict(capsys, path, *asked)["next"])
+
+
+def test_of_several_models_each_is_told_its_own_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_model = write(tmp_path, OPEN).rename(tmp_path / "open.onnx")
+    write(tmp_path, WHOLE.replace(" x)", " other)").replace("(x,", "(other,"))
+    main(
+        [
+            "check",
+            "--isolated",
+            "--format",
+            "json",
+            "--runtime",
+            "htp",
+            "--quantize",
+            "-d",
+            "x",
+            "1,3,8,8",
+            str(tmp_path),
+        ]
+    )
+    files = json.loads(capsys.readouterr().out)["files"]
+    told = {Path(file["path"]).name: " ".join(file["verdict"]["next"]) for file in files}
+    assert "-d x 1,3,8,8" in told[open_model.name] and "-d x" not in told["m.onnx"]
+
+
+def test_a_quantized_model_is_not_sent_to_simulate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[1,3,8,8] x) => (float[1,3,8,8] y) <float s = {0.1}, uint8 z = {0}> {
+      q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) y = Relu(d) }"""
+    path = write(tmp_path, text)
+    assert not any(
+        "simulate" in line for line in verdict(capsys, path, "--runtime", "htp", "--quantize")["next"]
+    )
+    assert main(["simulate", "--isolated", str(path)]) == 2
+
+
 def test_an_unreadable_file_has_a_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(b"no model")
@@ -148,3 +269,23 @@ def test_a_shape_that_waits_for_sizes_stands_in_no_runtimes_way(
     assert not any(
         item["op"] == "Shape" and item["certain"] for row in file["support"] for item in row["blockers"]
     )
+
+
+def test_fix_and_plan_honor_what_a_model_carries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, FIXABLE)
+    model = onnx.load(path)
+    words = ["--isolated", "--runtime", "htp", "--format", "json", str(path)]
+    main(["fix", *words, "-o", str(tmp_path / "fixed.onnx")])
+    mended = {item["rule"] for item in json.loads(capsys.readouterr().out)["mended"]}
+    main(["plan", *words])
+    said = json.loads(capsys.readouterr().out)
+    obstacles = {item["rule"] for item in said["errors"] + said["warnings"]}
+    assert mended and obstacles
+    value = "\n".join(f"{rule}: known" for rule in mended | obstacles)
+    model.graph.node[0].metadata_props.add(key="dlclint:ignore", value=value)
+    onnx.save(model, path)
+    main(["fix", *words, "-o", str(tmp_path / "other.onnx")])
+    assert json.loads(capsys.readouterr().out)["mended"] == []
+    main(["plan", *words])
+    said = json.loads(capsys.readouterr().out)
+    assert said["errors"] + said["warnings"] == []

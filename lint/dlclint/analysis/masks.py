@@ -18,6 +18,7 @@ from dlclint.analysis.weights.store import Home, home
 from dlclint.encodings import grid
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import COMPARES, MOVES, SHARES, SIGN_CHANGES, SUMS
+from dlclint.model.types import is_float
 from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
 
@@ -57,6 +58,40 @@ def find_masks(view: ModelView, least: float) -> tuple[Mask, ...]:
         Mask(name, graph, value, tuple(readers.values()), tuple(softmaxes.values()))
         for name, graph, value, readers, softmaxes in found.values()
     )
+
+
+def multiplies_any(mask: Mask) -> bool:
+    """Whether what a mask's number multiplies may be something between zero and one, for all that is known.
+
+    Then a number of -100 masks less than one of -3.4e38: an input of floats may hold any numbers, and what is
+    cast from integers or made by a comparison holds zeros and ones where exporters write it.
+    """
+    return any(
+        reader.op_type == "Mul" and any(_is_any(reader, name) for name in reader.inputs if name != mask.name)
+        for reader in mask.readers
+    )
+
+
+def _is_any(node: Node, name: str) -> bool:
+    """Whether a tensor comes from an input of floats by ops that keep what lies between."""
+    pending, seen = [(node.graph, name)], {name}
+    while pending:
+        graph, tensor = pending.pop()
+        producer = graph.producer(tensor)
+        if producer is None:
+            found = graph.type_of(tensor)
+            if graph.constant(tensor) is None and (found is None or is_float(found.data_type)):
+                return True
+            continue
+        source = producer.graph.type_of(producer.input(0))
+        if producer.op_type == "Cast" and source is not None and not is_float(source.data_type):
+            continue
+        if producer.domain:
+            continue
+        given = {producer.input(index) for index in _inputs(producer)} - seen - {""}
+        seen |= given
+        pending.extend((producer.graph, item) for item in given)
+    return False
 
 
 def coarse_mask(bitwidth: int) -> float:

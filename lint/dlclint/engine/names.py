@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, counted, plain
 from dlclint.engine.job import Job, Named
 from dlclint.engine.registry import suggest
+from dlclint.model.dimensions import Dimensions
 from dlclint.model.graph import Model
 from dlclint.own_rules import OTHER_RANK, UNKNOWN_NAME
 
@@ -57,6 +58,16 @@ def misfits(model: Model, job: Job, file: str) -> Iterator[Diagnostic]:
             Confidence.INFERRED,
             help="give each of its dimensions; shapes behind it may be unknown, and findings missing",
         )
+
+
+def fitting(model: Model, dimensions: Dimensions) -> Dimensions:
+    """The dimension overrides whose names the model has."""
+    symbols = _symbols(model)
+    return Dimensions(
+        {name: sizes for name, sizes in dimensions.input_dims.items() if name in model.graph.inputs},
+        {symbol: size for symbol, size in dimensions.symbols.items() if symbol in symbols},
+        dimensions.batch,
+    )
 
 
 def _symbols(model: Model) -> tuple[str, ...]:

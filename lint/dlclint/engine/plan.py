@@ -21,6 +21,7 @@ from dlclint.engine.job import Job
 from dlclint.engine.names import misfits, unknown_names
 from dlclint.engine.registry import chosen_rules
 from dlclint.engine.rules import apply_rules
+from dlclint.engine.suppressions import carried_ignores
 from dlclint.model.graph import Graph
 from dlclint.model.reading import read
 from dlclint.own_rules import UNUSED_IGNORE
@@ -72,6 +73,8 @@ def plan_model(
         CannotConvert: the format version cannot say what was found.
     """
     view = ModelView(read(job.path, job.dimensions), job.target, job.overrides)
+    carried = carried_ignores(view.model, job.shown).ignores
+    job = replace(job, ignores=(*job.ignores, *carried))
     odd = list(misfits(view.model, job, job.shown))
     if unknown := unknown_names([odd]):
         raise UnknownNames(unknown)

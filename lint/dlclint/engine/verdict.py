@@ -15,6 +15,9 @@ from dlclint.analysis.view import ModelView
 from dlclint.chains import one_for_each_cause
 from dlclint.diagnostic import STOPS, About, Diagnostic, Safety, Severity, counted, plain
 from dlclint.engine.job import Job
+from dlclint.engine.names import fitting
+from dlclint.model.op_facts import is_qdq
+from dlclint.model.types import is_float
 from dlclint.outcome import Answer, ModelVerdict, RuntimeAnswer
 from dlclint.target import Runtime, Target
 
@@ -133,14 +136,16 @@ def _next(view: ModelView, job: Job, found: Sequence[Diagnostic], converts: Answ
         (name, sizes) for name, sizes in shape_options(view, job.dimensions) if not _is_static(view, name)
     ]
     dims = [word for name, sizes in open_inputs for word in ("-d", name, sizes)]
-    given = dims or dimension_words(job.dimensions)
+    # Of several models each is told its own names only.
+    own = dimension_words(fitting(view.model, job.dimensions))
+    given = dims or own
     if dims:
         commands.append(["dlclint", "check", *target_words(target), *dims, path])
     if job.url:
         return [plain(shlex.join(words), 2000) for words in commands]  # the others want the file at hand
-    if any(map(_is_fixed, found)):
+    if _fix_applies(view, job, found):
         fixed = str(job.path.with_name(f"{job.path.stem}.fixed.onnx"))
-        options = [*target_words(target), *dimension_words(job.dimensions)]
+        options = [*target_words(target), *own]
         commands.append(["dlclint", "fix", *options, path, "-o", fixed])
     may_quantize = not target.kind.stated or target.quantize
     quantizes = may_quantize and any(runtime in _QUANTIZED for runtime in target.considered)
@@ -150,13 +155,37 @@ def _next(view: ModelView, job: Job, found: Sequence[Diagnostic], converts: Answ
             runtime = [] if target.soc is not None else ["--runtime", target.runtimes[0].value]
             commands.append(["dlclint", "plan", *soc, *runtime, *given, path])
         widths = width_words(target.kind)
+        if not _is_simulated(view):
+            return [plain(shlex.join(words), 2000) for words in commands[:NEXT]]
         commands.append(["dlclint", "simulate", *soc, *widths, *given, "--inputs", "FOLDER", path])
     return [plain(shlex.join(words), 2000) for words in commands[:NEXT]]
 
 
-def _is_fixed(item: Diagnostic) -> bool:
-    """Whether a fix is worth a run: a safe one, for what is more than a note."""
-    return item.fix is not None and item.fix.safety is Safety.SAFE and item.severity is not Severity.INFO
+def _fix_applies(view: ModelView, job: Job, found: Sequence[Diagnostic]) -> bool:
+    """Whether `dlclint fix` would do anything that is worth a run: it leaves alone what is ignored."""
+    rules = {
+        item.rule
+        for item in found
+        if item.fix is not None
+        and item.fix.safety is Safety.SAFE
+        and item.severity is not Severity.INFO
+        and not any(ignore.matches(item) for ignore in job.ignores)
+    }
+    if not rules:
+        return False
+    # Imported here because few models have a finding with a fix.
+    from dlclint.engine.trial import fix_applies
+
+    return fix_applies(view, job, rules)
+
+
+def _is_simulated(view: ModelView) -> bool:
+    """Whether `dlclint simulate` takes the model: it has outputs, and is float and not quantized already."""
+    graph = view.model.graph
+    if not graph.outputs or any(is_qdq(node.op_type, node.domain) for node in graph.nodes):
+        return False
+    kinds = (graph.type_of(node.output(0)) for node in view.nodes())
+    return any(kind is None or is_float(kind.data_type) for kind in kinds)
 
 
 def _is_static(view: ModelView, name: str) -> bool:

@@ -119,7 +119,10 @@ def _spread(norm: Node) -> float:
 
 
 @quantization_rule(
-    fix=[Safety.SAFE], about=About.ACCURACY, follows=here("model/non-finite-weights"), weights=True
+    fix=[Safety.SAFE, Safety.UNSAFE],
+    about=About.ACCURACY,
+    follows=here("model/non-finite-weights"),
+    weights=True,
 )
 def mask_constant(context: ModelContext) -> Iterator[Finding]:
     """A mask's constant swallows the range of attention scores.
@@ -128,6 +131,8 @@ def mask_constant(context: ModelContext) -> Iterator[Finding]:
     tensor's range is that number, and its grid cannot tell one score from the next. In float16 such a
     number is infinite, and a row that is masked whole becomes NaN.
     What to do: a mask of -100 masks as well (exp(-100) is 4e-44) and leaves the scores their bits.
+    Fix safety: safe, but unsafe where the number multiplies an input of floats, which masks less where it is
+    between zero and one.
     """
     target = context.target
     halved = target.kind.float_bitwidth == 16 or Runtime.GPU_FLOAT16 in target.runtimes

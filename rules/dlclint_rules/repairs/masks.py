@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import onnx
 
-from dlclint.analysis.masks import Mask
+from dlclint.analysis.masks import Mask, multiplies_any
 from dlclint.diagnostic import Safety
 from dlclint.fix import Fix
 from dlclint.model.constants import add_constant, fresh_name
@@ -29,6 +29,10 @@ def bounded_mask(mask: Mask, least: float, advice: float) -> Fix | None:
     stored, maker = graph.constant(mask.name), graph.producer(mask.name)
     bound = abs(advice)
     title = f"mask with {advice:g}: Softmax stays the same to float precision"
+    safety = Safety.SAFE
+    if multiplies_any(mask):
+        title += " where the mask's input holds zeros and ones"
+        safety = Safety.UNSAFE
 
     def limited(values: Array) -> Array:
         large = np.abs(values.astype(np.float64)) >= least
@@ -53,7 +57,7 @@ def bounded_mask(mask: Mask, least: float, advice: float) -> Fix | None:
                     yield SetInput(reader, position, name)
 
     if stored is not None:
-        return Fix(title, Safety.SAFE, cache(lambda: tuple(replaced(stored))))
+        return Fix(title, safety, cache(lambda: tuple(replaced(stored))))
     if maker is not None and maker.op_type == "ConstantOfShape" and len(graph.consumers(mask.name)) == 1:
-        return Fix(title, Safety.SAFE, filled)
+        return Fix(title, safety, filled)
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dlclint.analysis.resizing import resize, wanted_sizes
@@ -13,12 +14,13 @@ from dlclint.engine.job import Job
 from dlclint.engine.names import misfits
 from dlclint.engine.registry import chosen_rules
 from dlclint.engine.rules import CollectedFindings
+from dlclint.engine.suppressions import carried_ignores
+from dlclint.engine.trial import complaints
 from dlclint.fix import CannotFix
 from dlclint.model.applying import apply_to_draft
 from dlclint.model.draft import Draft, open_draft
 from dlclint.model.edits import as_json
 from dlclint.model.graph_text import graph_text
-from dlclint.model.inference import shape_contradiction
 from dlclint.outcome import AppliedFix, FixOutcome
 from dlclint.own_rules import GIVEN_DIMENSIONS
 from dlclint.rule import ModelContext, Subject
@@ -39,9 +41,9 @@ def fix_model(job: Job, unsafe: bool = False) -> tuple[FixOutcome, Draft]:
     if job.dimensions:
         rounds.applied.extend(network.with_dimensions())
     rounds.run()
-    complaints = _complaints(network.draft)
-    if complaints and rounds.applied:
-        worst = plain(_shortest(complaints), 300)
+    unsound = complaints(network.draft)
+    if unsound and rounds.applied:
+        worst = plain(_shortest(unsound), 300)
         raise NotFixed(f"the model is not sound, and no fix makes it so: {worst}")
     return rounds.outcome([*network.draft.notes, *notes]), network.draft
 
@@ -53,20 +55,23 @@ class _Network:
         self.job = job
         self.rules = chosen_rules(job.select, job.ignore)
         self.draft = open_draft(job.path)
-        self.baseline = _complaints(self.draft)
+        self.baseline = complaints(self.draft)
         self.model = self.draft.model()
 
     def lint(self, fixable: bool) -> list[CollectedFindings]:
         context = ModelContext(self.job.path, ModelView(self.model, self.job.target), self.job.target)
         rules = [rule for rule in self.rules if rule.fix or not fixable]
-        return findings(self.job, rules, Subject.MODEL, context)
+        # Read anew in each round: what a node carries is known by its index, which fixes change.
+        carried = carried_ignores(self.model, self.job.shown).ignores
+        job = replace(self.job, ignores=(*self.job.ignores, *carried)) if carried else self.job
+        return findings(job, rules, Subject.MODEL, context)
 
     def attempt(self, fixes: Sequence[Sequence[Any]]) -> Attempt:
         applied = apply_to_draft(self.draft, fixes)
         return Attempt(applied.draft, applied.made, applied.met)
 
     def problem(self, state: Draft) -> str:
-        new = _complaints(state) - self.baseline
+        new = complaints(state) - self.baseline
         return plain(_shortest(new), 300) if new else ""
 
     def take(self, state: Draft) -> None:
@@ -99,13 +104,6 @@ class _Network:
         place = Location(plain(str(self.job.path), 500))
         title = "write the given dimensions into the model"
         return [AppliedFix(GIVEN_DIMENSIONS, title, Safety.SAFE, place, tuple(map(as_json, edits)))]
-
-
-def _complaints(draft: Draft) -> frozenset[str]:
-    """What onnx.checker and strict shape inference say."""
-    found = set(draft.complaints())
-    contradicted = shape_contradiction(draft.proto)
-    return frozenset(found | ({f"shape inference: {contradicted}"} if contradicted else set()))
 
 
 def _shortest(complaints: Iterable[str]) -> str:
