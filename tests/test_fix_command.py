@@ -280,13 +280,13 @@ def test_output_is_the_input(tmp_path: Path) -> None:
 def test_fix_that_breaks_the_model_is_not_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    complaints = fixing.complaints
+    complaints = fixing.soundness_complaints
 
     def complain(draft: fixing.Draft) -> frozenset[str]:
         more = {"shape inference: no"} if draft.proto.graph.node[0].attribute else set[str]()
         return complaints(draft) | more
 
-    monkeypatch.setattr(fixing, "complaints", complain)
+    monkeypatch.setattr(fixing, "soundness_complaints", complain)
     model = save(tmp_path / "m.onnx")
     assert run(model, "--in-place") == 0
     output = capsys.readouterr().out

@@ -27,6 +27,12 @@ INTRODUCTION = """# What a report looks like
 
 `dlclint check` of four networks, with `--soc sm8650 --quantize`. The pictures are the first screens of what
 the command prints on a terminal; the whole reports are beside them. `scripts/pages/_networks.py` builds them.
+
+With `--format html` the same is one page that opens offline, here of the detector
+(`scripts/html_picture.py` takes the picture): the verdict first, findings to filter, the network in blocks,
+and charts by layer. `plan` and `simulate` make such pages too.
+
+![The page of the detector](pictures/page.png)
 """
 
 

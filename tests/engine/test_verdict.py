@@ -194,7 +194,7 @@ def test_a_fix_that_would_not_apply_is_not_suggested(
     assert any(line.startswith("dlclint fix") for line in verdict(capsys, path, *asked)["next"])
     # One whose result is not sound is none.
     sound = iter([frozenset[str]()])
-    monkeypatch.setattr(trial, "complaints", lambda draft: next(sound, frozenset({"broken"})))
+    monkeypatch.setattr(trial, "soundness_complaints", lambda draft: next(sound, frozenset({"broken"})))
     assert not any(line.startswith("dlclint fix") for line in verdict(capsys, path, *asked)["next"])
     monkeypatch.undo()
     # Nor is one of what is ignored, which `fix` leaves alone, be it by the model itself.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import jsonschema
 import pytest
+import xmlschema
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, parser
@@ -170,3 +173,70 @@ def test_several_reports_in_one_run(tmp_path: Path, capsys: pytest.CaptureFixtur
     for wrong in ("sarif", "nosuch=x", "=x", "sarif="):
         assert main(["check", "--output-format", wrong, str(path)]) == 2
         assert "give FORMAT=FILE" in capsys.readouterr().err
+
+
+JUNIT = Path(__file__).parent / "junit-10" / "junit-10.xsd"
+JUNIT_SHA256 = "a1a816f58d1bf95ebabf371994df0b9246dee66ea9572fbec4f9296f1b2c0ff6"
+"""As NOTICE.md beside the schema says."""
+GITLAB = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["description", "check_name", "fingerprint", "severity", "location"],
+        "properties": {
+            "description": {"type": "string"},
+            "check_name": {"type": "string"},
+            "fingerprint": {"type": "string"},
+            "severity": {"enum": ["info", "minor", "major", "critical", "blocker"]},
+            "location": {
+                "type": "object",
+                "required": ["path", "lines"],
+                "properties": {
+                    "path": {"type": "string", "pattern": r"^(?!\./)"},
+                    "lines": {
+                        "type": "object",
+                        "required": ["begin"],
+                        "properties": {"begin": {"type": "integer"}},
+                    },
+                },
+            },
+        },
+    },
+}
+"""What GitLab demands of each entry: the types and required fields of its own schema
+(app/validators/json_schemas/codeclimate.json, commit 33827e3), and the severities, the check's name
+and the line that its documentation of Code Quality asks for."""
+
+
+def several() -> Outcome:
+    """Files with findings of every severity, in lines and at nodes, and one with none."""
+    placed = replace(finding(), location=Location("b.encodings", line=4, column=7))
+    worse = finding("</testcase>]]>", "a \x00 <message> & 'more'", Severity.WARNING)
+    files = (
+        FileOutcome("a.onnx", "model", Target(), (finding(), worse, finding(severity=Severity.INFO))),
+        FileOutcome("b.encodings", "encodings", Target(), (placed,)),
+        FileOutcome("clean.onnx", "model", Target(), ()),
+    )
+    return Outcome("0", files, Severity.ERROR, {})
+
+
+@pytest.mark.parametrize("made", [several(), outcome(), Outcome("0", (), None, {})])
+def test_junit_against_its_schema(made: Outcome) -> None:
+    assert hashlib.sha256(JUNIT.read_bytes()).hexdigest() == JUNIT_SHA256
+    schema = xmlschema.XMLSchema(str(JUNIT))
+    text = render("check", "junit", made, None)
+    schema.validate(text)
+    with pytest.raises(xmlschema.XMLSchemaValidationError):
+        schema.validate(text.replace("testsuites", "suites"))
+
+
+@pytest.mark.parametrize("made", [several(), outcome(), Outcome("0", (), None, {})])
+def test_gitlab_against_its_schema(made: Outcome) -> None:
+    entries = json.loads(render("check", "gitlab", made, None))
+    jsonschema.validate(entries, GITLAB)
+    prints = [entry["fingerprint"] for entry in entries]
+    assert len(set(prints)) == len(prints)
+    for entry in entries:
+        del entry["fingerprint"]
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(entries, GITLAB)

@@ -39,8 +39,8 @@ def fix_applies(view: ModelView, job: Job, rules: Collection[str]) -> bool:
         result = apply_to_draft(draft, [edits]) if edits else None
         if result is None or not result.made:
             continue
-        before = complaints(draft) if before is None else before
-        if not complaints(result.draft) - before:
+        before = soundness_complaints(draft) if before is None else before
+        if not soundness_complaints(result.draft) - before:
             return True
         tried += 1
         if tried == _TRIED:
@@ -48,7 +48,7 @@ def fix_applies(view: ModelView, job: Job, rules: Collection[str]) -> bool:
     return False
 
 
-def complaints(draft: Draft) -> frozenset[str]:
+def soundness_complaints(draft: Draft) -> frozenset[str]:
     """What onnx.checker and strict shape inference say."""
     found = set(draft.complaints())
     contradicted = shape_contradiction(draft.proto)

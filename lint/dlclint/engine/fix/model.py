@@ -15,7 +15,7 @@ from dlclint.engine.names import misfits
 from dlclint.engine.registry import chosen_rules
 from dlclint.engine.rules import CollectedFindings
 from dlclint.engine.suppressions import carried_ignores
-from dlclint.engine.trial import complaints
+from dlclint.engine.trial import soundness_complaints
 from dlclint.fix import CannotFix
 from dlclint.model.applying import apply_to_draft
 from dlclint.model.draft import Draft, open_draft
@@ -41,7 +41,7 @@ def fix_model(job: Job, unsafe: bool = False) -> tuple[FixOutcome, Draft]:
     if job.dimensions:
         rounds.applied.extend(network.with_dimensions())
     rounds.run()
-    unsound = complaints(network.draft)
+    unsound = soundness_complaints(network.draft)
     if unsound and rounds.applied:
         worst = plain(_shortest(unsound), 300)
         raise NotFixed(f"the model is not sound, and no fix makes it so: {worst}")
@@ -55,7 +55,7 @@ class _Network:
         self.job = job
         self.rules = chosen_rules(job.select, job.ignore)
         self.draft = open_draft(job.path)
-        self.baseline = complaints(self.draft)
+        self.baseline = soundness_complaints(self.draft)
         self.model = self.draft.model()
 
     def lint(self, fixable: bool) -> list[CollectedFindings]:
@@ -71,7 +71,7 @@ class _Network:
         return Attempt(applied.draft, applied.made, applied.met)
 
     def problem(self, state: Draft) -> str:
-        new = complaints(state) - self.baseline
+        new = soundness_complaints(state) - self.baseline
         return plain(_shortest(new), 300) if new else ""
 
     def take(self, state: Draft) -> None:
