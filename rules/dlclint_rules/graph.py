@@ -15,7 +15,7 @@ from dlclint.analysis.matching.norm_axes import spelled_norms, trailing
 from dlclint.analysis.matching.terms import other_operand, sole_reader
 from dlclint.diagnostic import Confidence, Safety, Severity, Source, counted
 from dlclint.model.graph import Graph, Node
-from dlclint.model.op_facts import INT32_INDICES
+from dlclint.model.op_facts import INT32_INDICES, RESIZERS
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint_rules import repairs, sources
 from dlclint_rules.causes import anywhere, here
@@ -289,7 +289,7 @@ def wide_indices(context: ModelContext) -> Iterator[Finding]:
 
 @rule()
 def resize_ratio(context: ModelContext) -> Iterator[Finding]:
-    """The scales of a Resize are not the output's size over the input's.
+    """The scales of a Resize or Upsample are not the output's size over the input's.
 
     Why: ONNX computes with the scale that is written, and rounds the output's size down. QNN's Resize has no
     scales and computes with output over input, which is another number then: the samples are taken at other
@@ -298,20 +298,20 @@ def resize_ratio(context: ModelContext) -> Iterator[Finding]:
     What to do: give sizes in place of scales, or a scale that is exactly output over input, and train or
     evaluate with it.
     """
-    for node in context.view.by_op.get("Resize", ()):
-        scales = node.graph.model.values.whole(node.graph, node.input(2))
+    for node in (node for op in RESIZERS for node in context.view.by_op.get(op, ())):
+        scales = _scales(node)
         data = node.graph.type_of(node.input(0))
         sizes = None if data is None else data.static_shape
-        mode = node.attribute("coordinate_transformation_mode", "half_pixel")
+        mode = node.attribute("coordinate_transformation_mode")
         if scales is None or sizes is None or mode in ("align_corners", "tf_crop_and_resize"):
             continue
         axes = node.attribute("axes") or range(len(sizes))
-        for axis, scale in zip(axes, scales.reshape(-1).tolist(), strict=False):
+        for axis, scale in zip(axes, scales, strict=False):
             size = sizes[axis] if -len(sizes) <= axis < len(sizes) else 0
             made = math.floor(size * scale) if math.isfinite(scale) else 0
             if size > 0 and made > 0 and abs(made / scale - size) > _SAME_SIZE * size:
                 yield Finding(
-                    f"Resize: the scale {scale:.6g} of axis {axis} makes {made} of {size}, whose ratio is "
+                    f"{node.op_type}: the scale {scale:.6g} of axis {axis} makes {made} of {size}, whose ratio is "
                     f"{made / size:.6g}; QNN computes with the ratio",
                     Severity.WARNING,
                     Source("onnxruntime/onnxruntime-qnn#53", "QNN's Resize has no scales"),
@@ -321,6 +321,16 @@ def resize_ratio(context: ModelContext) -> Iterator[Finding]:
                     evidence={"scale": scale, "ratio": made / size, "axis": axis},
                 )
                 break
+
+
+def _scales(node: Node) -> list[float] | None:
+    """The scales that a Resize or Upsample is given, where they are known: an attribute up to Upsample 7."""
+    written = node.attribute("scales")
+    if isinstance(written, list):
+        return written
+    position = 2 if node.op_type == "Resize" and (node.version or 11) >= 11 else 1
+    scales = node.graph.model.values.whole(node.graph, node.input(position))
+    return None if scales is None else [float(scale) for scale in scales.reshape(-1)]
 
 
 _SAME_SIZE = 1e-4

@@ -114,7 +114,8 @@ def data_length(context: ModelContext) -> Iterator[Finding]:
             follow = f"; {counted(count, 'node')} behind it {'has' if count == 1 else 'have'} no fixed size"
             computed = [f"{name!r}" for name in node.inputs if node.graph.producer(name) is not None]
             advice = (
-                f"end the model before it: make {' and '.join(computed)} outputs, and do the rest outside"
+                f"end the model before it: make {' and '.join(computed)} "
+                f"{'an output' if len(computed) == 1 else 'outputs'}, and do the rest outside"
                 if computed
                 else "it reads what the application gives: do it there, before the model"
             )
@@ -298,7 +299,7 @@ _SPACE_TO_DEPTH = ([0, 1, 3, 5, 2, 4], [0, 3, 5, 1, 2, 4])
 """Permutations that the provider takes for a space to depth, and refuses in six dimensions."""
 
 
-@rule(about=About.FILE)
+@rule(about=About.FILE, follows=before("shapes/contradiction", "shapes/empty-tensor"))
 def odd_dim(context: ModelContext) -> Iterator[Finding]:
     """A dimension is 0, or the text "None".
 
@@ -335,7 +336,7 @@ def _is_parameter(graph: Graph, name: str) -> bool:
     return bool(roles) and roles <= PARAMETER_ROLES
 
 
-@rule(about=About.CONVERSION)
+@rule(about=About.CONVERSION, follows=before("shapes/contradiction"))
 def empty_tensor(context: ModelContext) -> Iterator[Finding]:
     """A node makes a tensor without elements.
 

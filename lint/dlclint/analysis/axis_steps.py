@@ -46,8 +46,9 @@ class AxisStep(enum.Enum):
 
 Ends = Mapping[int, int] | AxisStep
 """Output position to axis, or what is done with the axis instead."""
-END_OF_AXIS = 1_000_000
-"""Ends of a Slice from here on mean the end of the axis: exporters write 1000000000 or the largest int."""
+END_OF_AXIS = 10_000
+"""Ends of a Slice from here on mean the end of the axis: exporters write the largest integer of 64, 32 or 16
+bits, and people 10000, 99999, 100000 or 1000000000. No batch that is sliced is known to be as large."""
 _FACTORS = {"QLinearMatMul": {0: 0, 3: 1}}
 """Position to factor, where it is not the same."""
 _TELLS_SIZES = frozenset(

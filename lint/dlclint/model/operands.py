@@ -49,7 +49,31 @@ def _convolution(node: Node) -> str:
     made = outputs * group if transposed and isinstance(outputs, int) else outputs
     if bias is not None and (len(bias) != 1 or _differ(bias[0], made)):
         return f"the bias {_text(bias)} is not one number for each of {made} output channels"
-    return "" if transposed else _window(node, data, weight[2:])
+    return _remains(node, data, weight[2:]) if transposed else _window(node, data, weight[2:])
+
+
+def _remains(node: Node, data: tuple[Dim, ...], kernel: tuple[Dim, ...]) -> str:
+    """The pads of a ConvTranspose must leave something of what it makes."""
+    axes = len(kernel)
+    if node.attribute("auto_pad", "NOTSET") not in ("NOTSET", "VALID") or node.has("output_shape"):
+        return ""
+    pads = node.attribute("pads") or [0] * (2 * axes)
+    per_axis = [node.attribute(name) or [each] * axes for name, each in _STRETCH.items()]
+    if len(pads) != 2 * axes or any(len(values) != axes for values in per_axis):
+        return ""
+    strides, dilations, further = per_axis
+    for axis, (size, width) in enumerate(zip(data[2:], kernel, strict=False)):
+        if not isinstance(size, int) or not isinstance(width, int) or size <= 0:
+            continue
+        made = strides[axis] * (size - 1) + (width - 1) * dilations[axis] + 1 + further[axis]
+        taken = pads[axis] + pads[axis + axes]
+        if made <= taken:
+            return f"it makes {made} places in axis {axis + 2}, and the pads take {taken}"
+    return ""
+
+
+_STRETCH = {"strides": 1, "dilations": 1, "output_padding": 0}
+"""Attributes of a ConvTranspose with a number for each axis, and what they are where not written."""
 
 
 def _window(node: Node, data: tuple[Dim, ...], kernel: tuple[Dim, ...]) -> str:
