@@ -31,11 +31,14 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
     Why: a model meant for the quantizer has to be converted with batch 1; a larger batch can be set
     later by resizing when the network is initialized. Below rank 4 the leading dimension may be
     something else, so the finding is less sure there. A dimension that a recurrent op reads as time, the
-    states of several layers, and what is multiplied by or read as a shape are not a batch.
+    states of several layers, and what is multiplied by or read as a shape are not a batch. A DLC that is
+    said to be float may have any batch.
     What to do: convert with `-b 1`, or export with batch 1.
     """
     inputs = list(graph_inputs(context))
     quantize = context.target.quantize
+    if context.target.kind.stated and not quantize:
+        return
     shapes = [found.shape for _, found in inputs if found.shape]
     symbols = {shape[0] for shape in shapes if not isinstance(shape[0], int)}
     for name, found in inputs:

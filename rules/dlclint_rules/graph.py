@@ -15,10 +15,11 @@ from dlclint.analysis.matching.norm_axes import spelled_norms, trailing
 from dlclint.analysis.matching.terms import other_operand, sole_reader
 from dlclint.diagnostic import Confidence, Safety, Severity, Source, counted
 from dlclint.model.graph import Graph, Node
-from dlclint.model.op_facts import INT32_INDICES, RESIZERS
+from dlclint.model.op_facts import INT32_INDICES, RESIZERS, SIZING_ROLES
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint_rules import repairs, sources
 from dlclint_rules.causes import anywhere, here
+from dlclint_rules.shapes import is_parameter
 from dlclint_schemas.layers import layer_table
 
 _INT32 = np.iinfo(np.int32)
@@ -280,7 +281,7 @@ def wide_indices(context: ModelContext) -> Iterator[Finding]:
                     "Cast: int64 only to and from 32-bit integers",
                 ),
                 Confidence.INFERRED,
-                help="store them as int32",
+                help="nothing has to be done: the values fit; store them as int32 to see what will run",
                 node=found[0][0],
                 evidence={"tensors": len(found)},
                 fix=repairs.layers.narrow_indices(found),
@@ -311,8 +312,8 @@ def resize_ratio(context: ModelContext) -> Iterator[Finding]:
             made = math.floor(size * scale) if math.isfinite(scale) else 0
             if size > 0 and made > 0 and abs(made / scale - size) > _SAME_SIZE * size:
                 yield Finding(
-                    f"{node.op_type}: the scale {scale:.6g} of axis {axis} makes {made} of {size}, whose ratio is "
-                    f"{made / size:.6g}; QNN computes with the ratio",
+                    f"{node.op_type}: the scale {scale:.6g} of axis {axis} makes {made} of {size}, whose "
+                    f"ratio is {made / size:.6g}; QNN computes with the ratio",
                     Severity.WARNING,
                     Source("onnxruntime/onnxruntime-qnn#53", "QNN's Resize has no scales"),
                     Confidence.FIELD_REPORTED,
@@ -348,14 +349,17 @@ def wide_inputs(context: ModelContext) -> Iterator[Finding]:
     as float32 unless `--use_native_input_files` is given.
     What to do: cast to int32 at the model's edge, or pass the options; write raw inputs as int32 with
     `--use_native_input_files`, and read raw outputs as int32 with `--use_native_output_files`. `dlclint
-    plan` prints the commands.
+    plan` prints the commands. Axes, sizes and the like that are given as inputs are left out: the converter
+    wants them stored (`ops/dynamic-parameter`, `ops/not-foldable`).
     """
     graph = context.view.model.graph
     for kind, names in (("input", graph.inputs), ("output", graph.outputs)):
         wide = [
             name
             for name in names
-            if (found := graph.type_of(name)) is not None and found.data_type == onnx.TensorProto.INT64
+            if (found := graph.type_of(name)) is not None
+            and found.data_type == onnx.TensorProto.INT64
+            and not (kind == "input" and is_parameter(graph, name, SIZING_ROLES))
         ]
         if wide:
             shown = ", ".join(map(repr, wide[:4])) + (f" and {len(wide) - 4} more" if len(wide) > 4 else "")

@@ -9,6 +9,7 @@ from typing import Any
 
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, layers_of
+from dlclint.analysis.matching.gates import gated_activation
 from dlclint.analysis.matching.terms import sole_reader
 from dlclint.analysis.partition import bytes_of
 from dlclint.diagnostic import About, Confidence, Safety, Severity, Source, counted, size_text
@@ -213,13 +214,14 @@ def unfused_activation(context: ModelContext) -> Iterator[Finding]:
     """An activation after a convolution that cannot run inside it.
 
     Why: HTP fuses ReLU, clipped ReLU, PReLU, LeakyReLU and HardSwish into the convolution before
-    them; any other is a layer of its own that reads and writes the whole tensor again.
+    them; any other is a layer of its own that reads and writes the whole tensor again. A Sigmoid, HardSigmoid
+    or Tanh that gives a gate or an output, bounded as it must be, has no such replacement and is left out.
     What to do: use HardSwish for Swish and SiLU, ReLU6 elsewhere, and train with them.
     """
     found = [
         node
         for node in _nodes(context, *sorted(ACTIVATIONS.difference(FUSED_ACTIVATIONS)))
-        if node.key not in context.view.in_pattern and _after(node)[0] is not None
+        if node.key not in context.view.in_pattern and _after(node)[0] is not None and not _bounds(node)
     ]
     if not found:
         return
@@ -235,6 +237,15 @@ def unfused_activation(context: ModelContext) -> Iterator[Finding]:
         node=found[0],
         evidence={"nodes": len(found), "bytes": moved},
     )
+
+
+def _bounds(node: Node) -> bool:
+    """Whether a node makes a gate or a bounded output, rather than half of x * f(x)."""
+    graph, read = node.graph, node.input(0)
+    return node.op_type in _BOUNDED and not gated_activation(graph, read, graph.consumers(read))
+
+
+_BOUNDED = frozenset({"HardSigmoid", "Sigmoid", "Softsign", "Tanh"})
 
 
 @rule(about=About.SETTINGS)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dlclint.diagnostic import About, Confidence, Severity, Source, counted
 from dlclint.model.contradictions import operand_texts
 from dlclint.model.dimensions import NOTHING
-from dlclint.model.graph import Graph
-from dlclint.model.op_facts import DATA_DECIDED, PARAMETER_ROLES, role
+from dlclint.model.graph import Graph, Node
+from dlclint.model.op_facts import DATA_DECIDED, PARAMETER_ROLES, Role, role
 from dlclint.model.types import TensorType
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
@@ -240,25 +240,30 @@ def rank_above_five(context: ModelContext) -> Iterator[Finding]:
     in its place, which it leaves out (but for the permutations of space to depth, 0 1 3 5 2 4 and
     0 3 5 1 2 4, which it refuses), and Gather, Transpose, Reshape. What reads the six dimensions and folds,
     such as a Shape, does not matter. No document says whether the converter merges them.
+    Of a chain that may be merged one finding speaks, at its first node.
     What to do: merge dimensions before the op, or split the transpose that needs six.
     """
     on_htp = Runtime.HTP in context.target.chosen
+    told: set[tuple[str, int]] = set()
     for node in context.view.nodes():
         for name in (*node.outputs, *node.inputs):
             rank = max(node.graph.ranks(name), default=0) if name else 0
             if rank > 5:
                 chain = _merged(context, node.graph, name)
-                merged = f", in a {', '.join(chain)} that may be merged" if chain else ""
-                yield Finding(
-                    f"{node.op_type}: {name!r} has rank {rank}{merged}",
-                    Severity.ERROR if on_htp and not merged else Severity.WARNING,
-                    Source("HTP validator", "incorrect Rank 6"),
-                    Confidence.INFERRED if merged else Confidence.FIELD_REPORTED,
-                    help=_without_six(node.graph, name),
-                    node=node,
-                    tensor=name,
-                    evidence={"rank": rank},
-                )
+                if node.key not in told:
+                    told |= {each.key for each in chain}
+                    ops = ", ".join(each.op_type for each in chain)
+                    merged = f", in a {ops} that may be merged" if chain else ""
+                    yield Finding(
+                        f"{node.op_type}: {name!r} has rank {rank}{merged}",
+                        Severity.ERROR if on_htp and not chain else Severity.WARNING,
+                        Source("HTP validator", "incorrect Rank 6"),
+                        Confidence.INFERRED if chain else Confidence.FIELD_REPORTED,
+                        help=_without_six(node.graph, name),
+                        node=node,
+                        tensor=name,
+                        evidence={"rank": rank},
+                    )
                 break
 
 
@@ -270,8 +275,8 @@ def _without_six(graph: Graph, tensor: str) -> str:
     return "merge dimensions so that no tensor has more than five"
 
 
-def _merged(context: ModelContext, graph: Graph, tensor: str) -> tuple[str, ...]:
-    """The ops of a chain that a tensor of six dimensions lies in, where the provider for HTP merges it."""
+def _merged(context: ModelContext, graph: Graph, tensor: str) -> tuple[Node, ...]:
+    """The nodes of a chain that a tensor of six dimensions lies in, where the provider for HTP merges it."""
     second = graph.producer(tensor)
     if second is not None and second.op_type == "Transpose":
         tensor = second.input(0)
@@ -292,7 +297,7 @@ def _merged(context: ModelContext, graph: Graph, tensor: str) -> tuple[str, ...]
     order = chain[1].attribute("perm") or []
     in_place = any(size == 1 for axis, size in enumerate(sizes) if order[axis : axis + 1] == [axis])
     merges = first.op_type == "Gather" or (in_place and order not in _SPACE_TO_DEPTH)
-    return tuple(node.op_type for node in chain) if low and merges else ()
+    return tuple(chain) if low and merges else ()
 
 
 _SPACE_TO_DEPTH = ([0, 1, 3, 5, 2, 4], [0, 3, 5, 1, 2, 4])
@@ -311,7 +316,7 @@ def odd_dim(context: ModelContext) -> Iterator[Finding]:
     for kind, names in (("input", graph.inputs), ("output", graph.outputs)):
         for name in names:
             found = graph.type_of(name)
-            if kind == "input" and _is_parameter(graph, name):
+            if kind == "input" and is_parameter(graph, name):
                 continue
             for axis, dim in enumerate((found and found.shape) or ()):
                 if (isinstance(dim, int) and dim <= 0) or dim in ("None", "-1", "0"):
@@ -325,15 +330,15 @@ def odd_dim(context: ModelContext) -> Iterator[Finding]:
                     )
 
 
-def _is_parameter(graph: Graph, name: str) -> bool:
-    """Whether a tensor is a list of axes, pads and the like for all that read it."""
+def is_parameter(graph: Graph, name: str, wanted: frozenset[Role] = PARAMETER_ROLES) -> bool:
+    """Whether a tensor is a list of axes, pads and the like (of these roles) for all that read it."""
     roles = {
         role(node.op_type, position)
         for node in graph.consumers(name)
         for position, read in enumerate(node.inputs)
         if read == name
     }
-    return bool(roles) and roles <= PARAMETER_ROLES
+    return bool(roles) and roles <= wanted
 
 
 @rule(about=About.CONVERSION, follows=before("shapes/contradiction"))

@@ -366,9 +366,9 @@ def test_rules_on_neighbors_look_through_and_offer_no_fix(tmp_path: Path) -> Non
       <{S}, int8[4,4,1,1] w = {{{ones}}}, float t = {{0.1}}, float[4,1,1] slope = {{0.1, 0.2, 0.3, 0.4}}> {{
       e = DequantizeLinear(w, t)
       a = Conv(x, e) q = QuantizeLinear(a, {Z}) d = DequantizeLinear(q, {Z})
-      [tanh] b = Tanh(d) p = QuantizeLinear(b, {Z}) c = DequantizeLinear(p, {Z})
+      [elu] b = Elu(d) p = QuantizeLinear(b, {Z}) c = DequantizeLinear(p, {Z})
       f = Conv(c, e) r = QuantizeLinear(f, {Z}) g = DequantizeLinear(r, {Z}) [slope] y = PRelu(g, slope) }}"""
     found = {item.rule: item for item in lint_file(Job(saved(tmp_path, body), HTP8)).diagnostics}
-    assert found["htp/unfused-activation"].location.node == "tanh"
+    assert found["htp/unfused-activation"].location.node == "elu"
     assert "each can run inside the convolution before it" in found["htp/prelu"].message
     assert found["htp/prelu"].fix is None

@@ -19,6 +19,7 @@ from dlclint.model.op_facts import (
     RECURRENT,
     REDUCTIONS,
     SHAPE_READERS,
+    SIZING_ROLES,
     SOFTMAXES,
     Role,
     is_qdq,
@@ -51,10 +52,6 @@ END_OF_AXIS = 10_000
 bits, and people 10000, 99999, 100000 or 1000000000. No batch that is sliced is known to be as large."""
 _FACTORS = {"QLinearMatMul": {0: 0, 3: 1}}
 """Position to factor, where it is not the same."""
-_TELLS_SIZES = frozenset(
-    {Role.SHAPE, Role.REPEATS, Role.SIZES, Role.SCALES, Role.PADS, Role.AXES, Role.START, Role.END, Role.STEP}
-    | {Role.PARTS, Role.COUNT, Role.REGION, Role.AXIS}
-)
 
 
 def ends_of(node: Node, position: int, axis: int) -> Ends:
@@ -66,7 +63,7 @@ def ends_of(node: Node, position: int, axis: int) -> Ends:
         return AxisStep.MIXED
     if op in SHAPE_READERS:
         return {}
-    if role(op, position) in _TELLS_SIZES:
+    if role(op, position) in SIZING_ROLES:
         return AxisStep.SHAPE
     handler = _HANDLERS.get(op)
     if handler is not None:

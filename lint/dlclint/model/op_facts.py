@@ -157,20 +157,15 @@ STORED_ROLES = frozenset(
     | {Role.VARIANCE, Role.SLOPE, Role.BOUND}
 )
 """Roles of trained or chosen numbers that the op computes with."""
-PARAMETER_ROLES = frozenset(
-    {Role.PAD_VALUE, Role.CONDITION, Role.INDICES, Role.SHAPE, Role.REPEATS, Role.SIZES, Role.SCALES}
-    | {Role.REGION, Role.PADS, Role.AXES, Role.AXIS, Role.START, Role.END, Role.STEP, Role.PARTS}
-    | {
-        Role.COUNT,
-        Role.LIMIT,
-        Role.THRESHOLD,
-        Role.LENGTHS,
-        Role.DIAGONAL,
-        Role.RATIO,
-        Role.TRAINING,
-        Role.CHOICES,
-    }
+SIZING_ROLES = frozenset(
+    {Role.SHAPE, Role.REPEATS, Role.SIZES, Role.SCALES, Role.PADS, Role.AXES, Role.START, Role.END, Role.STEP}
+    | {Role.PARTS, Role.COUNT, Role.REGION, Role.AXIS}
 )
+"""Roles of numbers that say which axes, how many and how large, which the converter wants stored."""
+PARAMETER_ROLES = SIZING_ROLES | {
+    *(Role.PAD_VALUE, Role.CONDITION, Role.INDICES, Role.LIMIT, Role.THRESHOLD, Role.LENGTHS),
+    *(Role.DIAGONAL, Role.RATIO, Role.TRAINING, Role.CHOICES),
+}
 """Roles of inputs that say how the op works and are not operands of it."""
 VALUE_INPUTS = _by_op(
     *(Role.SHAPE, Role.REPEATS, Role.SIZES, Role.SCALES, Role.REGION, Role.PADS, Role.AXES),

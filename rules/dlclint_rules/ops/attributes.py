@@ -21,22 +21,17 @@ def attribute(context: ModelContext) -> Iterator[Finding]:
     """An attribute or parameter has a value that the table excludes.
 
     Why: the converter refuses it, or computes with the documented value instead.
-    What to do: see the row (`dlclint ops OP`); change the layer or export it otherwise.
+    What to do: see the row (`dlclint ops OP`); change the layer or export it otherwise. PyTorch's newer
+    exporter writes allowzero 1 on every Reshape; without a 0 in the shape it means nothing, which one finding
+    says of all of them.
     """
+    harmless: list[Node] = []
     for node, constraint in constrained(context, *_ATTRIBUTE_CHECKS):
         if node.op_type == "Gemm" and constraint.get("attribute") in ("transA", "transB"):
             continue  # pattern-only judges these by whether they keep Gemm from being a layer
         message = _ATTRIBUTE_CHECKS[constraint.kind](node, constraint)
         if message and constraint.get("attribute") == "allowzero" and _has_no_zero(context, node):
-            yield Finding(
-                f"{node.op_type}: {message}; the shape has no 0, so that both mean the same",
-                Severity.WARNING,
-                sources.op_row(context.view.table, node.op_type),
-                Confidence.INFERRED,
-                help="write allowzero 0, or leave it out",
-                node=node,
-                fix=repairs.layers.of_attribute(node, constraint.kind, constraint.get("attribute")),
-            )
+            harmless.append(node)
         elif message:
             yield Finding(
                 f"{node.op_type}: {message}",
@@ -46,6 +41,19 @@ def attribute(context: ModelContext) -> Iterator[Finding]:
                 node=node,
                 fix=repairs.layers.of_attribute(node, constraint.kind, constraint.get("attribute")),
             )
+    if harmless:
+        many = len(harmless) > 1
+        where, whose = (f" on {len(harmless)} nodes", "no shape has a") if many else ("", "the shape has no")
+        yield Finding(
+            f"Reshape: allowzero is 1{where}, only 0 is supported; {whose} 0, so that both mean the same",
+            Severity.WARNING,
+            sources.op_row(context.view.table, "Reshape"),
+            Confidence.INFERRED,
+            help="write allowzero 0, or leave it out",
+            node=harmless[0],
+            evidence={"nodes": len(harmless)},
+            fix=repairs.layers.without_allowzero(harmless),
+        )
     for node, constraint in constrained(context, "attribute_ignored"):
         name = constraint.get("attribute")
         # Exporters always write momentum; only a training-time update would read it.

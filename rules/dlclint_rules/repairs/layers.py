@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -189,15 +189,16 @@ def without_kernel_shape(node: Node) -> Fix:
     )
 
 
-def without_allowzero(node: Node) -> Fix | None:
-    """Reshape with allowzero, which means nothing where the shape has no zero."""
-    shape = node.graph.small_value(node.input(1))
-    if shape is None or not shape.all():
+def without_allowzero(nodes: Sequence[Node]) -> Fix | None:
+    """Reshapes with allowzero, which means nothing where the shape has no zero."""
+    known = [(node, node.graph.small_value(node.input(1))) for node in nodes if not node.graph.is_function]
+    plain = [node for node, shape in known if shape is not None and shape.all()]
+    if not plain:
         return None
     return Fix(
-        "take allowzero away: the shape has no zero",
+        f"take allowzero away{f' from {len(plain)} nodes' * (len(plain) > 1)}: no shape has a zero",
         Safety.SAFE,
-        lambda: (RemoveAttribute(node, "allowzero"),),
+        lambda: [RemoveAttribute(node, "allowzero") for node in plain],
     )
 
 
@@ -311,7 +312,7 @@ def of_attribute(node: Node, kind: str, attribute: str | None) -> Fix | None:
         return output_half_pixel(node)
     if kind == "attribute_matches_weight_shape":
         return without_kernel_shape(node)
-    return without_allowzero(node) if attribute == "allowzero" else None
+    return None
 
 
 def narrow_indices(found: list[tuple[Node, int]]) -> Fix:
