@@ -213,7 +213,9 @@ def incomplete_chain(context: ModelContext) -> Iterator[Finding]:
         context,
         "chain",
         "before the next convolution comes",
-        "let convolutions pad by themselves (pads) where a Pad of zeros stands before them" if padded else "",
+        "let convolutions pad by themselves (pads) where a Pad of zeros stands before them"
+        if padded
+        else "nothing, where the network is made so",
     )
 
 

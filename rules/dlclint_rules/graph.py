@@ -19,7 +19,7 @@ from dlclint.model.op_facts import INT32_INDICES, RESIZERS, SIZING_ROLES
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint_rules import repairs, sources
 from dlclint_rules.causes import anywhere, here
-from dlclint_rules.shapes import is_parameter
+from dlclint_rules.shapes import steers_only
 from dlclint_schemas.layers import layer_table
 
 _INT32 = np.iinfo(np.int32)
@@ -359,7 +359,7 @@ def wide_inputs(context: ModelContext) -> Iterator[Finding]:
             for name in names
             if (found := graph.type_of(name)) is not None
             and found.data_type == onnx.TensorProto.INT64
-            and not (kind == "input" and is_parameter(graph, name, SIZING_ROLES))
+            and not (kind == "input" and steers_only(graph, name, SIZING_ROLES))
         ]
         if wide:
             shown = ", ".join(map(repr, wide[:4])) + (f" and {len(wide) - 4} more" if len(wide) > 4 else "")

@@ -14,7 +14,7 @@ from dlclint.analysis.matching.terms import sole_reader
 from dlclint.analysis.partition import bytes_of
 from dlclint.diagnostic import About, Confidence, Safety, Severity, Source, counted, size_text
 from dlclint.model.graph import Node
-from dlclint.model.op_facts import ACTIVATIONS, CONVOLUTIONS, FUSED_ACTIVATIONS
+from dlclint.model.op_facts import ACTIVATIONS, BOUNDED, CONVOLUTIONS, FUSED_ACTIVATIONS
 from dlclint.model.types import is_float
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import DlcKind, Runtime
@@ -141,7 +141,7 @@ def divide(context: ModelContext) -> Iterator[Finding]:
     Why: Hexagon divides by calling a library, while multiplication is an instruction; and Div has
     fewer quantized forms on HTP than Mul (only some of those tried compiled, of Mul all). By a
     constant, x / c is x * (1 / c).
-    What to do: store the reciprocal and multiply.
+    What to do: store the reciprocal and multiply. Where few numbers are divided it is a note.
     """
     divisions = [
         node
@@ -156,7 +156,7 @@ def divide(context: ModelContext) -> Iterator[Finding]:
     known = f", {_count(sum(sizes))} numbers per inference" if sizes else ""
     yield Finding(
         f"division by a constant in {counted(len(divisions), 'node')}{known}",
-        Severity.WARNING,
+        Severity.INFO if len(sizes) == len(shapes) and sum(sizes) < _WORTH_TELLING else Severity.WARNING,
         Source("ggml-org/llama.cpp#17042; compilations by winml-cli's makers", "Div"),
         Confidence.FIELD_REPORTED,
         help="multiply by the reciprocal",
@@ -206,7 +206,7 @@ def prelu(context: ModelContext) -> Iterator[Finding]:
 
 
 _WORTH_TELLING = 1000
-"""Bytes below which it does not matter what is written again (our choice)."""
+"""Bytes, or numbers, below which it does not matter what is written again or divided (our choice)."""
 
 
 @rule()
@@ -242,10 +242,7 @@ def unfused_activation(context: ModelContext) -> Iterator[Finding]:
 def _bounds(node: Node) -> bool:
     """Whether a node makes a gate or a bounded output, rather than half of x * f(x)."""
     graph, read = node.graph, node.input(0)
-    return node.op_type in _BOUNDED and not gated_activation(graph, read, graph.consumers(read))
-
-
-_BOUNDED = frozenset({"HardSigmoid", "Sigmoid", "Softsign", "Tanh"})
+    return node.op_type in BOUNDED and not gated_activation(graph, read, graph.consumers(read))
 
 
 @rule(about=About.SETTINGS)

@@ -316,7 +316,7 @@ def odd_dim(context: ModelContext) -> Iterator[Finding]:
     for kind, names in (("input", graph.inputs), ("output", graph.outputs)):
         for name in names:
             found = graph.type_of(name)
-            if kind == "input" and is_parameter(graph, name):
+            if kind == "input" and steers_only(graph, name):
                 continue
             for axis, dim in enumerate((found and found.shape) or ()):
                 if (isinstance(dim, int) and dim <= 0) or dim in ("None", "-1", "0"):
@@ -330,7 +330,7 @@ def odd_dim(context: ModelContext) -> Iterator[Finding]:
                     )
 
 
-def is_parameter(graph: Graph, name: str, wanted: frozenset[Role] = PARAMETER_ROLES) -> bool:
+def steers_only(graph: Graph, name: str, wanted: frozenset[Role] = PARAMETER_ROLES) -> bool:
     """Whether a tensor is a list of axes, pads and the like (of these roles) for all that read it."""
     roles = {
         role(node.op_type, position)

@@ -69,6 +69,31 @@ def test_every_rule_that_a_message_names_exists() -> None:
     assert {message.rule for message in log_messages() if message.rule} <= known
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "QnnDsp <I> QnnBackend_create done successfully. backend = 0x5b75208",
+        "QnnDsp <W> Initializing HtpProvider",
+        "QnnDsp <W> Cost Based unsupported on soc QCS6490",
+        "[Qnn ExecuTorch]: Caching: Caching is in RESTORE MODE.",
+        "[Qnn ExecuTorch]: QnnContextCustomProtocol expected magic number: 0x5678abcd but get: 0x2000000",
+        "rpcmem_init_internal: opened ION device fd 5, configured heap IDs: system (0x2000000)",
+        "fopen failed for testsig-0x3256cf24.so. (No such file or directory)",
+        "235 - INFO - INFO_CONVERSION_SUCCESS: Conversion completed successfully",
+        "245 - INFO - INFO_STATIC_RESHAPE: Applying static reshape to /Concat_28_output_0: new shape [-1, 2]",
+        "PF_VALIDATOR: DEBUG: Success in executing the sum function",
+        "SNPE is supported for runtime DSP on the device.",
+        "[INFO] InitializeStderr: DebugLog initialized.",
+        "Invalid key: graph_configs/0/graph_priority",
+        "Backend kHtpBackend library version 5.24.0 is used. The version is tested against 5.22.0.",
+        "Traceback (most recent call last):",
+        'KeyError: u"Constant339"',
+    ],
+)
+def test_lines_of_real_logs_that_say_nothing_wrong_are_left_alone(line: str) -> None:
+    assert explain_lines([line]) == []
+
+
 def test_the_first_message_that_matches_a_place_is_told() -> None:
     line = "has incorrect Value 68, expected >= 73."
     assert [item.message.id for item in explain_lines([line])] == ["needs-architecture"]

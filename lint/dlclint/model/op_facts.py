@@ -297,6 +297,8 @@ COMPARES = ("Max", "Min")
 """Ops that hand on one of the operands' elements at each place."""
 COMBINING = (*SUMS, *FACTORS, *COMPARES)
 """Ops that compute with two tensors or more, element by element, as floats do."""
+BOUNDED = frozenset({"HardSigmoid", "Sigmoid", "Softsign", "Tanh"})
+"""Activations between two bounds, as gates and outputs want them."""
 CLIPPING = ("Relu", "Clip")
 """Activations that are their input between two bounds."""
 SIGN_CHANGES = frozenset({"Sub", "Mul", "Neg", "Div"})

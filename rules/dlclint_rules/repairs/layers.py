@@ -196,7 +196,7 @@ def without_allowzero(nodes: Sequence[Node]) -> Fix | None:
     if not plain:
         return None
     return Fix(
-        f"take allowzero away{f' from {len(plain)} nodes' * (len(plain) > 1)}: no shape has a zero",
+        f"take allowzero away from {counted(len(plain), 'node')}: no shape has a zero",
         Safety.SAFE,
         lambda: [RemoveAttribute(node, "allowzero") for node in plain],
     )
