@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -33,16 +34,26 @@ MORE = {
 }
 
 
-@pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A folder of results of a zoo, for two chips."""
-    zoo(tmp_path / "models", 8)
+@pytest.fixture(scope="module")
+def linted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a zoo and the results of two runs, one of them for two chips."""
+    folder = tmp_path_factory.mktemp("zoo")
+    zoo(folder / "models", 8)
     for name, body in MORE.items():
         model = parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]>\n{body}')
-        (tmp_path / "models" / f"{name}.onnx").write_bytes(model.SerializeToString())
+        (folder / "models" / f"{name}.onnx").write_bytes(model.SerializeToString())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name, options in (("kept", []), ("chips", ["--soc", "sm8650", "--soc", "sm8250", "--quantize"])):
+            main(["check", "--isolated", "--no-cache", "--results", name, "models", *options])
+    return folder
+
+
+@pytest.fixture
+def kept(linted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A folder of results, beside the other one in a copy of the zoo in which the test stands."""
+    shutil.copytree(linted, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    for name, options in (("kept", []), ("chips", ["--soc", "sm8650", "--soc", "sm8250", "--quantize"])):
-        main(["check", "--isolated", "--no-cache", "--results", name, "models", *options])
     return "kept"
 
 
