@@ -20,6 +20,10 @@ WORDS = {
     r"no such word": "unknown, and what is known",
     r"(?<!there )(?:is|are) no (?!longer\b|more\b)": "is not a; there is no",
     r"silences nothing": "unused ignore",
+    r"for want of": "without, because ... lacks",
+    r"in vain\b": "without effect",
+    r"(?:thus|upon|whilst)\b": "so, on, while",
+    r"be it\b": "whether",
 }
 """What is not written, as regular expressions, and what is written instead."""
 BANNED = re.compile("|".join(rf"(?:\b|(?<=\W)){word}" for word in WORDS), re.IGNORECASE)

@@ -97,7 +97,7 @@ class About(enum.Enum):
 
     @property
     def tells_of_failure(self) -> bool:
-        """Whether a finding can be why a node is refused, be it by a runtime or by what comes before."""
+        """Whether a finding can be why a node is refused, by a runtime or by what comes before."""
         return self not in (About.SETTINGS, About.ACCURACY, About.ADVICE)
 
 

@@ -119,7 +119,7 @@ def unread_output(context: ModelContext) -> Iterator[Finding]:
 def unread_initializer(context: ModelContext) -> Iterator[Finding]:
     """Unused initializers.
 
-    Why: they make the file larger and load slower, and an override file may name them in vain.
+    Why: they make the file larger and load slower, and an override file may name them without effect.
     What to do: remove them.
     """
     for graph in _pruned(context):

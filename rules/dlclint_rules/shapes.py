@@ -45,7 +45,7 @@ def sizes_option(context: ModelContext) -> str:
 
 
 def what_waits(context: ModelContext) -> str:
-    """What the converter cannot compute for want of sizes, as the end of a sentence, or ""."""
+    """What the converter cannot compute without sizes, as the end of a sentence, or ""."""
     waiting = context.view.lengths.waiting if context.target.simplify else frozenset()
     if not waiting:
         return ""

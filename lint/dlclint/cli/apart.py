@@ -146,7 +146,7 @@ def _print(run: str, arguments: tuple[Any, ...], screen: _Screen) -> _Printed:
     hint = _limit()
     try:
         if hint:
-            # Imported here because what fails here does so for want of memory.
+            # Imported here because what fails here lacks memory.
             import onnx  # noqa: F401
         status = function_of(run)(*arguments)
     except (MemoryError, ImportError) as error:

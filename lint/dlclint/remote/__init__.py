@@ -8,5 +8,5 @@ from pathlib import Path
 
 
 def is_address(text: str) -> bool:
-    """Whether a path of the command line is an address, be it of a scheme that is read or not."""
+    """Whether a path of the command line is an address, whether or not its scheme is supported."""
     return "://" in text and not Path(text).exists()

@@ -1,0 +1,55 @@
+"""What `dlclint_schemas.record` saves of a short run, beside frozen dataclasses with slots.
+
+    python benchmarks/records.py [--runs N] [--file FILE]
+
+A small model, or another file, is checked in processes of their own, in turns with records as they are and
+with dataclasses in their place; their processor time counts, the least of N runs of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+MODEL = Path(__file__).parent.parent / "tests/fixtures/batch/not-one/bad_2.onnxtxt"
+_RUN = """import sys
+sys.argv[1:] = ["check", "--isolated", "--no-cache", sys.argv[1]]
+from dlclint.cli.main import main
+main()"""
+_DATACLASSES = """import dataclasses, dlclint_schemas.record as record
+record.record = dataclasses.dataclass(frozen=True, slots=True)
+"""
+
+
+def seconds(model: Path, plain: bool) -> float:
+    """Processor seconds of one run, of its children too."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    code = (_DATACLASSES if plain else "import dlclint_schemas.record\n") + _RUN
+    command = [sys.executable, "-c", code, str(model)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    if done.returncode not in (0, 1) or done.stderr:
+        raise SystemExit(f"records: {done.stderr or done.stdout}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def main() -> int:
+    """Print both times and the share that records save."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--file", type=Path, default=MODEL)
+    given = parser.parse_args()
+    times = [(seconds(given.file, False), seconds(given.file, True)) for _ in range(given.runs)]
+    records, dataclasses = (min(each) for each in zip(*times, strict=True))
+    print(f"records {records:.3f} s, dataclasses {dataclasses:.3f} s: {1 - records / dataclasses:.1%} saved")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
