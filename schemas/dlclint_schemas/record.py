@@ -1,11 +1,11 @@
 """Frozen dataclasses that cost little to define.
 
 `dataclasses.dataclass(frozen=True, slots=True)` compiles six functions for every class, which takes 8 to
-19 % of the processor time of a short run (`python benchmarks/records.py`, three runs of it on a busy machine,
-2026-11-29: 8 and 19 % of a model's, 10 % of an override file's). `record` compiles one, `__init__`, and that only when a first
-record of the class is made, which most classes never see in a short run; the others are shared by all
-records. What it makes is a dataclass to `dataclasses.replace`, `fields` and `asdict`, to `copy` and to
-`pickle`.
+19 % of the processor time of a short run (`python benchmarks/records.py`, three runs on a busy machine on
+2026-11-29: 8 and 19 % of a model's, 10 % of an override file's). `record` compiles one, `__init__`, and that
+only when a first record of the class is made, which most classes never see in a short run; the others are
+shared by all records. What it makes is a dataclass to `dataclasses.replace`, `fields` and `asdict`, to `copy`
+and to `pickle`.
 
 One rule says when: a class of frozen data is a record. A dataclass is for what changes, and for a class
 that needs a `__dict__` (`cached_property`), compares by identity, or inherits from another.

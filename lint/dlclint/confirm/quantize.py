@@ -316,7 +316,7 @@ class _Insertion:
 
 
 def _finite(values: Array) -> Array:
-    """The same with infinities, such as a mask's, at the ends of what is finite, because no grid holds them."""
+    """The same with infinities, such as a mask's, at the ends of what is finite: no grid holds them."""
     known = values[np.isfinite(values)]
     if known.size == values.size:
         return values
