@@ -10,6 +10,7 @@ those that hold an op which fewer than N models before them hold, in the order o
 `--every N` of these each Nth. An interrupt ends a sweep with the rows that are whole; `--keep FILE` keeps
 them there, asks only about those that are missing, and `--rows N` about no more than N of these.
 
+Last come the share of false alarms and of refusals by Hexagon that dlclint tells, each with what is wanted.
 `--list` writes every disagreement as one JSON object a line; `--page` puts the table between the marks of a
 Markdown page. It needs the extra `qnn`.
 """
@@ -28,6 +29,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import told
 from onnx import TensorProto
 
 from dlclint.analysis.view import ModelView
@@ -54,6 +56,10 @@ SWEEP = {
 """The kinds of DLC that a sweep asks about."""
 SWEEP_SOCS = ("SM8350", "SM8550", "SM8850", "SM8450", "SM8650", "SM8750")
 """One chip of each Hexagon version, v68 to v81."""
+MOST_ALARMS = 0.0002
+"""Share of judged nodes that may be false alarms."""
+LEAST_TOLD = 0.95
+"""Share of the backend's refusals that dlclint should tell."""
 SHOWN = (
     Relation.AGREED,
     Relation.FALSE_ALARM,
@@ -87,6 +93,8 @@ class Tally:
     unasked: Counter[str] = field(default_factory=Counter)
     all: Counter[Relation] = field(default_factory=Counter)
     """Judged nodes of all models."""
+    told: int = 0
+    """Nodes that the backend refuses by code, of which dlclint says that something fails."""
     in_clean: Counter[Relation] = field(default_factory=Counter)
     by_op: dict[str, Counter[Relation]] = field(default_factory=dict)
 
@@ -95,6 +103,7 @@ class Tally:
         return {
             "name": self.name,
             "counts": [self.models, self.clean, self.whole],
+            "told": self.told,
             "unasked": dict(self.unasked),
             "all": _plain(self.all),
             "in_clean": _plain(self.in_clean),
@@ -110,6 +119,7 @@ class Tally:
             *kept["counts"],
             Counter(kept["unasked"]),
             _counter(kept["all"]),
+            kept.get("told", 0),
             _counter(kept["in_clean"]),
             by_op,
         )
@@ -125,6 +135,7 @@ class Tally:
         for row in file.rows:
             if row.relation is not Relation.UNJUDGED:
                 self.all[row.relation] += 1
+                self.told += row.verdict.said.is_backends_no and row.relation is Relation.AGREED
                 self.in_clean[row.relation] += clean
                 self.by_op.setdefault(row.op, Counter())[row.relation] += 1
 
@@ -263,6 +274,23 @@ def table(tallies: Iterable[Tally]) -> list[str]:
     return lines
 
 
+def shares(tallies: Sequence[Tally]) -> None:
+    """Say of two shares whether they are as wanted: false alarms of judged nodes, refusals that are told."""
+    judged = sum(sum(tally.all.values()) for tally in tallies)
+    alarms = sum(tally.all[Relation.FALSE_ALARM] for tally in tallies)
+    known = sum(tally.told for tally in tallies)
+    refused = known + sum(tally.all[Relation.MISSED] for tally in tallies)
+    told(
+        f"false alarms: {alarms} of {judged} judged nodes ({alarms / max(1, judged):.3%}), "
+        f"at most {MOST_ALARMS:.2%}",
+        alarms <= MOST_ALARMS * judged,
+    )
+    told(
+        f"refusals told: {known} of {refused} ({known / max(1, refused):.1%}), at least {LEAST_TOLD:.0%}",
+        known >= LEAST_TOLD * refused,
+    )
+
+
 def op_table(tallies: Iterable[Tally]) -> list[str]:
     """One Markdown row per op on which the two disagree anywhere."""
     by_op: dict[str, Counter[Relation]] = {}
@@ -341,6 +369,7 @@ def main(arguments: list[str]) -> int:
         for why, count in tally.unasked.most_common():
             print(f"{tally.name}: could not ask about {count}: {why}", file=sys.stderr)
     print("\n".join(text))
+    shares(tallies)
     if given.list is not None:
         given.list.write_text("".join(f"{line}\n" for line in listed), "utf-8")
     if given.page is not None:

@@ -28,8 +28,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 from benchmarks.agreement import models_in
+from benchmarks.figures import told as tell
 from onnx import numpy_helper
 
+LEAST_TOLD = 0.95
+"""Share of the models that ONNX Runtime refuses for shapes or types that should get an error."""
 LARGEST = 40_000_000
 """Bytes of a model that is changed."""
 TYPES = ("FLOAT", "FLOAT16", "DOUBLE", "INT64", "INT32", "BOOL", "UINT8", "INT8")
@@ -325,7 +328,7 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     models: Counter[str] = Counter()
     told: Counter[str] = Counter()
-    whole = 0
+    whole = fails = 0
     lines = []
     paths = [path for folder in given.folders for path in models_in(folder)]
     for answer in answers(paths, given.mutants, given.seed, given.soc):
@@ -333,12 +336,22 @@ def main(arguments: list[str]) -> int:
         models[answer.kind] += 1
         told[answer.kind] += bool(answer.errors)
         whole += bool(answer.errors and answer.whole)
+        fails += bool(answer.errors and answer.whole and answer.runs is False)
     if given.list:
         given.list.write_text("\n".join(lines) + "\n", "utf-8")
     print(f"{models.total()} models")
     for kind, text in KINDS.items():
         print(f"{text}: {models[kind]}, with an error: {share(told[kind], models[kind])}")
-    print(f"with an error, and taken whole by the backend: {whole}")
+    named = told["refused"]
+    tell(
+        f"with an error of those refused at load for shapes or types: {share(named, models['refused'])}, "
+        f"at least {LEAST_TOLD:.0%}",
+        named >= LEAST_TOLD * models["refused"],
+    )
+    tell(f"with an error, and taken whole by the backend: {whole}, at most 0", whole == 0)
+    print(
+        f"of these ONNX Runtime fails to run {fails}: their shapes cannot be, though the backend takes them"
+    )
     return 0
 
 

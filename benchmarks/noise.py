@@ -25,7 +25,7 @@ from benchmarks.agreement import models_in
 
 from dlclint.engine.job import Job
 from dlclint.engine.run import lint_file
-from dlclint.socs import resolve
+from dlclint.socs import resolve_soc
 from dlclint.target import DlcKind, Target
 
 LARGEST = 60_000_000
@@ -53,7 +53,7 @@ class Finding:
 
 def findings(paths: Iterable[Path]) -> Iterator[Finding]:
     """All findings of all models, for each kind of DLC."""
-    soc = resolve("SM8550")
+    soc = resolve_soc("SM8550")
     for path in paths:
         shown = "/".join(path.parts[-2:])
         for kind, asked in KINDS.items():

@@ -322,7 +322,7 @@ def odd_dim(context: ModelContext) -> Iterator[Finding]:
                 if (isinstance(dim, int) and dim <= 0) or dim in ("None", "-1", "0"):
                     yield Finding(
                         f"dimension {axis} of {kind} {name!r} is {dim!r}",
-                        Severity.ERROR if kind == "input" else Severity.WARNING,
+                        Severity.ERROR if kind == "input" and graph.consumers(name) else Severity.WARNING,
                         sources.ONNX,
                         help=f"give its size: -d {name} DIMS" if kind == "input" else "export again",
                         tensor=name,

@@ -135,3 +135,11 @@ def test_an_ignore_with_its_reason_silences_it(capsys: pytest.CaptureFixture[str
         """)
     assert main(["check", "--format", "json", "-s", "batch", "1", "-b", "1", "pair.onnx"]) == 0
     assert findings(capsys) == []
+
+
+def test_sizes_that_begin_with_a_minus_are_told_as_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+    """argparse takes them for an option, and would count arguments."""
+    with pytest.raises(SystemExit) as stop:
+        main(["check", "--isolated", "-d", "image", "-1,3", "pair.onnx"])
+    assert stop.value.code == 2
+    assert "-1,3 has sizes below 1" in capsys.readouterr().err

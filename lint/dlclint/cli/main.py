@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -61,6 +62,9 @@ REPLACED = {
 """Options that the quantizer and converter deprecate (80-63442-2 Rev BL, Tools), and what replaces them."""
 
 
+_NEGATIVE_SIZES = re.compile(r"-[0-9]+(?:,-?[0-9]+)+$")
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose complaints are one line, with the nearest spelling of an unknown option."""
 
@@ -70,6 +74,10 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, *given: Any) -> Any:  # type: ignore[override]
         """As the parent does, but what a command does not know is an error there and then."""
+        words = given[0] if given else None
+        for word in words or ():
+            if _NEGATIVE_SIZES.match(word):  # argparse takes it for an option, and counts arguments
+                self.error(f"{plain(word)} has sizes below 1; give numbers such as 1,3,224,224")
         namespace, rest = super().parse_known_args(*given)
         if rest:
             self.error(f"unknown option {plain(rest[0])} of {self.prog}{self._near(rest[0])}")
