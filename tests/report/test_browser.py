@@ -158,6 +158,7 @@ def test_a_finding_shows_its_node_and_the_node_its_finding(page: Any) -> None:
     page.locator("details[data-rule='ops/pattern-only'] summary").focus()
     if page.locator("details[data-rule='ops/pattern-only']").get_attribute("open") is None:
         page.keyboard.press("Enter")
+    page.locator("details[data-rule='ops/pattern-only'] button").first.wait_for()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     shown = details(page)
@@ -209,11 +210,12 @@ def test_it_is_colored_by_runtime_and_by_precision(page: Any) -> None:
 def test_a_chart_is_read_and_leads_to_its_layer(page: Any) -> None:
     chart = page.locator("[data-chart=sqnr]")
     chart.locator("summary").click()
+    chart.locator("tbody tr").nth(5).wait_for()  # rows come with the event that tells of the opening
     assert chart.locator("tbody tr").count() == 6
     plot = chart.locator(".u-over")
     plot.scroll_into_view_if_needed()
     plot.hover(position={"x": 4, "y": 20})
-    assert "per tensor" in chart.locator(".reading").inner_text()
+    chart.locator(".reading", has_text="per tensor").wait_for()
     chart.locator("tbody button").first.click()
     assert details(page).startswith("Conv")
 
