@@ -20,7 +20,7 @@ ACTION = ROOT / "action.yml"
 GOOD = '<ir_version: 8, opset_import: ["" : 12]> g (float[1,3,3] x) => (float[1,3,3] y) { y = Relu(x) }'
 BAD = '<ir_version: 8, opset_import: ["" : 12]> g (float[1,3,3] x) => (float[1] y) { y = Det(x) }'
 WARNS = """<ir_version: 8, opset_import: ["" : 12]>
-g (float[1,3,3] x) => (float[1,3,3] y) <float[1] d = {3.0}> { y = Div(x, d) }"""
+g (float[1,64,64] x) => (float[1,64,64] y) <float[1] d = {3.0}> { y = Div(x, d) }"""
 Validate = Callable[[str, Any], None]
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from dlclint.cli import main as command_line
+from dlclint.cli.errors import UsageError
 from dlclint.cli.main import main
+from dlclint.contained.worker import _reply
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell is needed")
 
@@ -102,6 +104,20 @@ def test_an_error_of_ours_is_no_finding(
     monkeypatch.setenv("DLCLINT_DEBUG", "1")
     assert main(["check", str(MODEL)]) == 70
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_error_is_sent_without_what_led_to_it() -> None:
+    """Which libraries that make tracebacks picklable would send too, however deep it is."""
+
+    def fails() -> None:
+        try:
+            raise RecursionError
+        except RecursionError as error:
+            raise UsageError("deep") from error
+
+    reply = _reply(fails, ())
+    assert isinstance(reply.error, UsageError) and "in fails" in reply.trace
+    assert (reply.error.__traceback__, reply.error.__cause__, reply.error.__context__) == (None, None, None)
 
 
 def test_deep_configuration_is_one_line(

@@ -133,7 +133,7 @@ def function_of(run: str) -> Callable[..., Any]:
 
 def _print(run: str, arguments: tuple[Any, ...], screen: _Screen) -> _Printed:
     # Imported here because it is there anyway in a worker.
-    from dlclint.contained.worker import terminal
+    from dlclint.contained.worker import alone, terminal
 
     if screen.columns:
         os.environ.update(COLUMNS=str(screen.columns), LINES=str(screen.lines))
@@ -154,7 +154,7 @@ def _print(run: str, arguments: tuple[Any, ...], screen: _Screen) -> _Printed:
         while root.__cause__ is not None:
             root = root.__cause__
         said = plain(str(root) or "memory ran out", 200)
-        problem = UsageError(f"{said}{hint}") if hint else error
+        problem = alone(UsageError(f"{said}{hint}") if hint else error)
     except Exception as error:
-        problem = error
+        problem = alone(error)
     return _Printed(status, output.getvalue(), errors.getvalue(), problem)

@@ -7,9 +7,11 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO, TypeVar
 
 from dlclint.contained.guard import Guard, put_guard
+
+Failure = TypeVar("Failure", bound=BaseException)
 
 DEBUG = "DLCLINT_DEBUG"
 """The environment variable that shows what native code prints (and tracebacks of errors of ours)."""
@@ -68,13 +70,20 @@ def serve_worker(
     os._exit(status)
 
 
+def alone(error: Failure) -> Failure:
+    """An error without what led to it, which some libraries pickle too, however deep it is."""
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error
+
+
 def _reply(function: Any, arguments: tuple[Any, ...]) -> Reply:
     try:
         return Reply(function(*arguments))
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return Reply(None, error, _trace())
+        trace = _trace()
+        return Reply(None, alone(error), trace)
 
 
 def _trace() -> str:

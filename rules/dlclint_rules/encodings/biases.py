@@ -227,7 +227,7 @@ def shared_bias(context: EncodingsContext) -> Iterator[Finding]:
     yield from capped(context, unlike(), finding, "biases")
 
 
-@encodings_rule(about=About.ACCURACY, follows=here("encodings/range-too-small"))
+@encodings_rule(about=About.ACCURACY, follows=here("encodings/range-too-small"), weights=True)
 def bias_saturates(context: EncodingsContext) -> Iterator[Finding]:
     """A bias does not fit 32 bits at input scale times weight scale.
 
