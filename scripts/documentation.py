@@ -1,4 +1,4 @@
-"""What mkdocs cannot know of the site: its address, its home, the rules' pages in the menu, and the schemas.
+"""What mkdocs cannot know of the site: its home, the rules' pages in the menu, and the schemas.
 
 mkdocs calls the functions by their names (hooks in mkdocs.yml).
 """
@@ -13,16 +13,13 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from dlclint.version import SITE
-
 ROOT = Path(__file__).parents[1]
 ADDED = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 """Files at the repository's root that are pages of the site."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """The address, a section of rules for each family, and pages that the menu does not name."""
-    config.site_url = SITE
+    """A section of rules for each family, and pages that the menu does not name."""
     rules = ROOT / "docs" / "rules"
     menu: list[Any] = [{"All rules": "rules/index.md"}]
     for family in sorted(path for path in rules.iterdir() if path.is_dir()):
@@ -43,7 +40,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """The pages that lie at the repository's root, and each JSON Schema where its `$id` says."""
+    """The pages that lie at the repository's root, and each JSON Schema under `schemas/`."""
     for name, page in ADDED.items():
         text = (ROOT / name).read_text("utf-8")
         files.append(File.generated(config, page, content=_linked(text)))

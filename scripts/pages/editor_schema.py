@@ -10,8 +10,6 @@ import json
 from importlib.resources import files as resources
 from typing import Any
 
-from dlclint.version import SITE
-
 LAYOUTS = ("legacy", "1.0.0", "2.0.0")
 NAME = "schemas/dlclint_schemas/encodings.schema.json"
 
@@ -32,7 +30,7 @@ def files() -> dict[str, str]:
     is_list = {"type": "array"}
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"{SITE}schemas/encodings.json",
+        "$id": "urn:dlclint:schema:encodings",
         "title": "Quantization overrides for SNPE and QAIRT, as AIMET writes them",
         "description": "Made by scripts/generate.py from the schemas of the layouts 0.6.1, 1.0.0 and 2.0.0.",
         "type": "object",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dlclint.version import __version__
 from pages._markdown import table
 
 
@@ -54,7 +55,7 @@ TEXT = """# pre-commit hooks
 ```yaml
 repos:
   - repo: URL-OF-THIS-REPOSITORY
-    rev: v0.1.0
+    rev: vVERSION
     hooks:
       - id: dlclint
         args: [--runtime, htp, --quantize]
@@ -81,7 +82,8 @@ def files() -> dict[str, str]:
     return {
         ".pre-commit-hooks.yaml": "# Made by scripts/generate.py from scripts/pages/hooks.py.\n"
         + "".join(map(_yaml, HOOKS)),
-        "docs/reference/pre-commit.md": TEXT + table(("hook", "files", "what it does"), rows),
+        "docs/reference/pre-commit.md": TEXT.replace("VERSION", __version__)
+        + table(("hook", "files", "what it does"), rows),
     }
 
 

@@ -13,7 +13,12 @@ from pathlib import Path
 import pytest
 
 from dlclint.engine.registry import all_rules
-from dlclint.version import SITE, __version__
+from dlclint.version import REPOSITORY, __version__
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,9 +40,8 @@ def test_a_page_for_each_rule_and_a_schema_for_each_id(site: Path) -> None:
         page = (site / "rules" / rule.id / "index.html").read_text("utf-8")
         assert rule.id in page and "<h2" in page
     for path in (ROOT / "schemas" / "dlclint_schemas").glob("*.schema.json"):
-        id = json.loads(path.read_text("utf-8")).get("$id")
-        if id is not None:
-            assert (site / id.removeprefix(SITE)).read_bytes() == path.read_bytes()
+        published = site / "schemas" / path.name.replace(".schema", "")
+        assert published.read_bytes() == path.read_bytes()
 
 
 def test_search_and_pages_need_no_network(site: Path) -> None:
@@ -52,6 +56,17 @@ def test_search_and_pages_need_no_network(site: Path) -> None:
             r"<link[^>]*\brel=\"?(?:stylesheet|preload|icon)\"?[^>]*\bhref=\"([^\"]+)\"", text
         )
         assert [source for source in loaded if "//" in source] == []
+
+
+def test_what_names_a_release_names_this_one() -> None:
+    for path in (ROOT / "README.md", ROOT / "docs" / "reference" / "pre-commit.md"):
+        assert set(re.findall(r"rev: (.+)", path.read_text("utf-8"))) == {f"v{__version__}"}
+
+
+def test_one_address_or_none() -> None:
+    """Of the repository: what the package links to and what an index shows."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project.get("urls", {}).get("Repository", "") == REPOSITORY
 
 
 def test_every_rule_says_since_when() -> None:

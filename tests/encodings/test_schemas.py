@@ -15,9 +15,9 @@ TESTS = Path(__file__).parent.parent
 FIXTURES = TESTS / "fixtures"
 SAMPLES = TESTS.parent.parent / "shared" / "samples" / "encodings"
 IDS = {
-    "legacy": "https://dlclint.dev/schemas/encodings-legacy.json",
-    "1.0.0": "https://dlclint.dev/schemas/encodings-1.0.0.json",
-    "2.0.0": "https://dlclint.dev/schemas/encodings-2.0.0.json",
+    "legacy": "urn:dlclint:schema:encodings-legacy",
+    "1.0.0": "urn:dlclint:schema:encodings-1.0.0",
+    "2.0.0": "urn:dlclint:schema:encodings-2.0.0",
 }
 LAYOUT = {"0.4.0": "legacy", "0.5.0": "legacy", "0.6.1": "legacy", "2.1.0": "2.0.0"}
 GOOD = sorted(

@@ -19,7 +19,7 @@ from dlclint.own_rules import OWN_DOCS
 from dlclint.report.fingerprints import fingerprints
 from dlclint.report.markup import cell
 from dlclint.report.places import at_text, cause_text, place_text
-from dlclint.version import SITE
+from dlclint.version import REPOSITORY
 
 _LEVEL = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 
@@ -47,7 +47,7 @@ def render(outcome: Outcome, stream: TextIO | None) -> str:
                 "name": "dlclint",
                 "version": outcome.version,
                 "semanticVersion": outcome.version,
-                "informationUri": SITE,
+                **({"informationUri": REPOSITORY} if REPOSITORY else {}),
                 "rules": [_rule(id, outcome, worst.get(id)) for id in ids],
             }
         },
@@ -88,9 +88,16 @@ def _rule(id: str, outcome: Outcome, worst: Severity | None) -> dict[str, Any]:
         "shortDescription": {"text": title},
         "fullDescription": {"text": docs},
         "help": {"text": docs, "markdown": f"**{cell(title)}**\n\n{_markdown(rest)}".strip()},
-        "helpUri": f"{SITE}rules/{id}/",
+        **_help_uri(id, outcome.version),
         "defaultConfiguration": {"level": _LEVEL[worst or Severity.WARNING]},
     }
+
+
+def _help_uri(id: str, version: str) -> dict[str, str]:
+    """The rule's page as it was at the release."""
+    if not REPOSITORY or id in OWN_DOCS:
+        return {}
+    return {"helpUri": f"{REPOSITORY}/blob/v{version}/docs/rules/{id}.md"}
 
 
 def _markdown(docs: str) -> str:
