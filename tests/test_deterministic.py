@@ -19,11 +19,11 @@ OVERRIDES = sorted((HERE / "fixtures/encodings").glob("*/bad*.json"))
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fifth of the bad fixtures, and override files beside some models."""
+    """A tenth of the bad fixtures, and override files beside some models."""
     folder = tmp_path_factory.mktemp("models")
-    for path in FIXTURES[::5]:
+    for path in FIXTURES[::10]:
         shutil.copy(path, folder / f"{path.parent.name}-{path.name}")
-    for path in OVERRIDES[::5]:
+    for path in OVERRIDES[::10]:
         shutil.copy(path, folder / f"{path.parent.name}-{path.stem}.encodings")
     return folder
 
@@ -42,7 +42,7 @@ def test_hash_seed_jobs_and_order_do_not_matter(folder: Path) -> None:
         assert run.returncode == 0, run.stderr
         texts.append(run.stdout.splitlines())
     first, second = texts
-    assert len(first) > 1000
+    assert len(first) > 500
     assert first == second
 
 

@@ -191,7 +191,10 @@ def test_seeded_flaws(tmp_path_factory: pytest.TempPathFactory, choices: list[in
     write_model(draft, folder / "fixed.onnx")
     assert not [item for item in fixed.left if item.safety is not None and item.safety.value == "safe"]
     proof = verify(folder / "flawed.onnx", folder / "fixed.onnx")
-    assert (proof.verdict, proof.reason) == (ComparisonResult.EQUAL, "")
+    if proof.verdict is ComparisonResult.UNKNOWN:  # a network whose outputs no input moves
+        assert "proves nothing" in proof.reason
+    else:
+        assert (proof.verdict, proof.reason) == (ComparisonResult.EQUAL, "")
     again, _ = fix_model(Job(folder / "fixed.onnx", QUANTIZED))
     assert again.applied == ()
 
