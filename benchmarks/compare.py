@@ -40,8 +40,8 @@ import gc, os, sys
 gc.set_threshold(100_000, 20, 20)
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from dlclint.cli import main
-from dlclint.cli.apart import finish, function_of
-main._run = lambda given: finish(function_of(given.run)(given))
+from dlclint.cli.apart import finish_command, function_of
+main._run = lambda given: finish_command(function_of(given.run)(given))
 status = main.main()
 sys.stdout.flush()
 os._exit(status)
@@ -135,6 +135,9 @@ def short_runs(label: str, other: list[str], models: list[Path], runs: int) -> i
     print(f"| run | {label}, seconds | this, seconds | least by least | median by median |")
     print("| --- | --- | --- | --- | --- |")
     own = [DLCLINT, "check", "--isolated", "--no-cache"]
+    tried = subprocess.run([*other, *map(str, models[:1])], capture_output=True, text=True, check=False)
+    if "Traceback" in tried.stderr:
+        sys.exit(tried.stderr)
     slower = False
     for model in models:
         for options in ((), ("--runtime", "htp", "--quantize")):
