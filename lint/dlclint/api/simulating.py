@@ -23,8 +23,15 @@ from dlclint.cli.main import parser
 from dlclint.cli.options.simulate import ACT_QUANTIZERS, ENGINES, PARAM_QUANTIZERS
 from dlclint.cli.simulate import measured
 from dlclint.report.render import render
-from dlclint.report.simulate_words import RANDOM, WORST, largest, measured_on, sqnr_text
-from dlclint.simulate.outcome import EngineResult, LayerError, OutputRow, SimulateOutcome, Simulation
+from dlclint.report.simulate_words import (
+    OUTPUT_COLUMNS,
+    RANDOM,
+    WORST,
+    measured_on,
+    output_cells,
+    sqnr_text,
+)
+from dlclint.simulate.outcome import EngineResult, LayerError, SimulateOutcome, Simulation
 from dlclint_schemas.record import record
 
 
@@ -68,21 +75,11 @@ class SimulationReport:
         parts = [paragraph(f"{found.path}: {found.widths}; {inputs}")]
         for engine in found.engines:
             parts.append(paragraph(f"{engine.engine}: {engine.failure or 'outputs, and the worst layers'}"))
-            parts.append(
-                table(
-                    ("output", "SQNR dB", "cosine", "largest error", "best class same"),
-                    map(_output, engine.outputs),
-                )
-            )
+            parts.append(table(OUTPUT_COLUMNS, map(output_cells, engine.outputs)))
             head = ("alone dB", "arrived dB", "layer", "tensor", "cause")
             parts.append(table(head, map(_layer, engine.layers[:WORST])))
         parts += map(paragraph, found.notes)
         return f"<div>{''.join(parts)}</div>"
-
-
-def _output(row: OutputRow) -> tuple[str, ...]:
-    agreement = "" if row.agreement is None else f"{100 * row.agreement:.1f} %"
-    return row.tensor, sqnr_text(row.sqnr), f"{row.cosine:.5f}", largest(row), agreement
 
 
 def _layer(row: LayerError) -> tuple[str, ...]:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import math
 
-from dlclint.diagnostic import counted
-from dlclint.simulate.outcome import EngineResult, OutputRow, PartRow, SearchOutcome, Simulation
+from dlclint.diagnostic import counted, size_text
+from dlclint.simulate.outcome import (
+    Departure,
+    EngineResult,
+    OutputRow,
+    PartRow,
+    SearchOutcome,
+    Simulation,
+)
 
 RANDOM = "random inputs, so these are not figures of accuracy: give real ones with --inputs"
 ENGINES = {
@@ -14,6 +21,9 @@ ENGINES = {
 }
 WORST = 10
 """Layers that are shown to people; programs get all."""
+OUTPUT_COLUMNS = ("output", "SQNR dB", "cosine", "largest error", "best class same")
+SEARCH_COLUMNS = ("", "SQNR dB", "best class same", "DLC grows", "at 16 bits", "change")
+APART_COLUMNS = ("reference dB", "htp dB", "layer dB", "asked alone", "values off")
 
 
 def sqnr_text(value: float) -> str:
@@ -81,3 +91,34 @@ def part(row: PartRow, output: str) -> str:
     if row.lost:
         return f"{row.tensor} (up to {row.magnitude:.3g}): every value becomes 0 on the grid of {output}"
     return f"{row.tensor} (up to {row.magnitude:.3g}): {with_unit(row.sqnr)} before the Concat"
+
+
+def output_cells(row: OutputRow) -> tuple[str, ...]:
+    """A row under `OUTPUT_COLUMNS`."""
+    return row.tensor, sqnr_text(row.sqnr), f"{row.cosine:.5f}", largest(row), _share(row.agreement)
+
+
+def search_rows(search: SearchOutcome) -> list[tuple[str, ...]]:
+    """The rows under `SEARCH_COLUMNS`."""
+    return [
+        (
+            "kept" if row.kept else "",
+            sqnr_text(row.sqnr),
+            _share(row.agreement),
+            size_text(row.size) if row.size else "",
+            f"{100 * row.share:.0f} %" if row.share else "",
+            row.change,
+        )
+        for row in search.rows
+    ]
+
+
+def apart_cells(item: Departure) -> tuple[str, ...]:
+    """A row under `APART_COLUMNS`; the op and the tensor stand behind it."""
+    alone = "" if item.alone is None else sqnr_text(item.alone)
+    measured = (sqnr_text(item.reference), sqnr_text(item.htp), sqnr_text(item.between))
+    return *measured, alone, f"{100 * item.off:.2g} %"
+
+
+def _share(agreement: float | None) -> str:
+    return "" if agreement is None else f"{100 * agreement:.1f} %"

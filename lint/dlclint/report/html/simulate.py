@@ -6,23 +6,27 @@ import math
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from dlclint.diagnostic import size_text
 from dlclint.report.html.network import NetworkDrawing, Texts
 from dlclint.report.html.report import report_page
 from dlclint.report.html.sheets import Sheet, Shown, Table, drawing_of
 from dlclint.report.simulate_words import (
+    APART_COLUMNS,
     ENGINES,
+    OUTPUT_COLUMNS,
     RANDOM,
+    SEARCH_COLUMNS,
+    apart_cells,
     apart_notes,
     headline,
-    largest,
     measured_on,
+    output_cells,
     part,
+    search_rows,
     search_text,
     sqnr_text,
     with_unit,
 )
-from dlclint.simulate.outcome import EngineResult, LayerError, SearchOutcome, SimulateOutcome, Simulation
+from dlclint.simulate.outcome import EngineResult, LayerError, SimulateOutcome, Simulation
 
 _WORDS = {
     "title": "Layers",
@@ -107,45 +111,18 @@ def _answers(file: Simulation) -> Iterator[Shown]:
 def _tables(file: Simulation) -> Iterator[Table]:
     for engine in file.engines:
         if engine.outputs:
-            head = ("output", "SQNR dB", "cosine", "largest error", "best class same", "parts")
-            yield Table(f"Outputs, {engine.engine}", head, tuple(_outputs(engine)))
+            yield Table(f"Outputs, {engine.engine}", (*OUTPUT_COLUMNS, "parts"), tuple(_outputs(engine)))
     if file.search is not None:
-        yield _search(file.search)
+        yield Table(f"Search for {file.search.target}", SEARCH_COLUMNS, tuple(search_rows(file.search)))
     if file.apart:
-        rows = tuple(
-            (
-                *(sqnr_text(item.reference), sqnr_text(item.htp), sqnr_text(item.between)),
-                "" if item.alone is None else sqnr_text(item.alone),
-                f"{100 * item.off:.2g} %",
-                f"{item.op} {item.tensor}",
-            )
-            for item in file.apart
-        )
-        head = ("reference dB", "htp dB", "layer dB", "asked alone", "values off", "layer")
+        rows = tuple((*apart_cells(item), f"{item.op} {item.tensor}") for item in file.apart)
+        head = (*APART_COLUMNS, "layer")
         yield Table("Layers that HTP computes otherwise, on what it gave them itself", head, rows)
 
 
 def _outputs(engine: EngineResult) -> Iterator[tuple[str, ...]]:
     for row in engine.outputs:
-        same = "" if row.agreement is None else f"{100 * row.agreement:.1f} %"
-        parts = "; ".join(part(item, row.tensor) for item in row.parts)
-        yield (row.tensor, sqnr_text(row.sqnr), f"{row.cosine:.5f}", largest(row), same, parts)
-
-
-def _search(search: SearchOutcome) -> Table:
-    rows = tuple(
-        (
-            "kept" if row.kept else "",
-            sqnr_text(row.sqnr),
-            "" if row.agreement is None else f"{100 * row.agreement:.1f} %",
-            size_text(row.size) if row.size else "",
-            f"{100 * row.share:.0f} %" if row.share else "",
-            row.change,
-        )
-        for row in search.rows
-    )
-    head = ("", "SQNR dB", "best class same", "DLC grows", "at 16 bits", "change")
-    return Table(f"Search for {search.target}", head, rows)
+        yield *output_cells(row), "; ".join(part(item, row.tensor) for item in row.parts)
 
 
 def _entry(row: LayerError, network: NetworkDrawing | None, texts: Texts) -> list[Any]:

@@ -10,17 +10,21 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dlclint.diagnostic import size_text
 from dlclint.report.rich.console import paper, printed
 from dlclint.report.simulate_words import (
+    APART_COLUMNS,
     ENGINES,
+    OUTPUT_COLUMNS,
     RANDOM,
+    SEARCH_COLUMNS,
     WORST,
+    apart_cells,
     apart_notes,
     headline,
-    largest,
     measured_on,
+    output_cells,
     part,
+    search_rows,
     search_text,
     sqnr_text,
 )
@@ -62,20 +66,8 @@ def _file(console: Console, file: Simulation) -> None:
         _line(
             console, "layers that HTP computes otherwise, on what it gave them itself (first sample)", "bold"
         )
-        rows = [
-            (
-                sqnr_text(a.reference),
-                sqnr_text(a.htp),
-                sqnr_text(a.between),
-                "" if a.alone is None else sqnr_text(a.alone),
-                f"{100 * a.off:.2g} %",
-                a.op,
-                a.tensor,
-            )
-            for a in file.apart
-        ]
-        columns = ("reference dB", "htp dB", "layer dB", "asked alone", "values off", "op", "tensor")
-        _table(console, columns, rows)
+        rows = [(*apart_cells(item), item.op, item.tensor) for item in file.apart]
+        _table(console, (*APART_COLUMNS, "op", "tensor"), rows)
         for text in apart_notes(file):
             _line(console, f"note: {text}", "italic")
     for note in file.notes:
@@ -90,19 +82,7 @@ def _file(console: Console, file: Simulation) -> None:
 def _search(console: Console, search: SearchOutcome) -> None:
     console.print()
     _line(console, f"search for {search.target}: {search_text(search)}", "bold")
-    rows = [
-        (
-            "kept" if row.kept else "",
-            sqnr_text(row.sqnr),
-            "" if row.agreement is None else f"{100 * row.agreement:.1f} %",
-            size_text(row.size) if row.size else "",
-            f"{100 * row.share:.0f} %" if row.share else "",
-            row.change,
-        )
-        for row in search.rows
-    ]
-    columns = ("", "SQNR dB", "best class same", "DLC grows", "at 16 bits", "change")
-    _table(console, columns, rows)
+    _table(console, SEARCH_COLUMNS, search_rows(search))
     for note in search.notes:
         _line(console, f"note: {note}", "italic")
 
@@ -116,17 +96,7 @@ def _engine(console: Console, engine: EngineResult) -> None:
     if engine.failure:
         _line(console, f"not measured: {engine.failure}", "bold red")
         return
-    rows = [
-        (
-            row.tensor,
-            sqnr_text(row.sqnr),
-            f"{row.cosine:.5f}",
-            largest(row),
-            "" if row.agreement is None else f"{100 * row.agreement:.1f} %",
-        )
-        for row in engine.outputs
-    ]
-    _table(console, ("output", "SQNR dB", "cosine", "largest error", "best class same"), rows)
+    _table(console, OUTPUT_COLUMNS, [output_cells(row) for row in engine.outputs])
     for row in engine.outputs:
         for item in row.parts:
             _line(console, part(item, row.tensor), "red" if item.lost else "dim", 4)
