@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from dlclint.analysis.view import ModelView
-from dlclint.diagnostic import Safety, Severity
+from dlclint.diagnostic import Diagnostic
 from dlclint.engine.job import Job
 from dlclint.engine.registry import chosen_rules
 from dlclint.engine.rules import run_rules
@@ -19,18 +19,18 @@ _TRIED = 3
 """Fixes that are tried; where none of so many applies, none is taken to."""
 
 
-def fix_applies(view: ModelView, job: Job, rules: Collection[str]) -> bool:
-    """Whether a fix of one of these rules leaves a model as sound as it was."""
+def fix_applies(
+    view: ModelView, job: Job, rules: Collection[str], is_wanted: Callable[[Diagnostic], bool]
+) -> bool:
+    """Whether the fix of a wanted finding of one of these rules leaves a model as sound as it was."""
     draft = draft_of(view.model)
     before: frozenset[str] | None = None
     tried = 0
     context = ModelContext(job.path, view, job.target)
     chosen = [rule for rule in chosen_rules((), ()) if rule.id in rules]
     for found in run_rules(chosen, Subject.MODEL, context, job.shown):
-        item, fix = found.shown, found.fix
-        if fix is None or fix.safety is not Safety.SAFE or item.severity is Severity.INFO:
-            continue
-        if any(ignore.matches(item) for ignore in job.ignores):
+        fix = found.fix
+        if fix is None or not is_wanted(found.shown):
             continue
         try:
             edits = fix.make()

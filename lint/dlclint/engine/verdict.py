@@ -163,20 +163,22 @@ def _next(view: ModelView, job: Job, found: Sequence[Diagnostic], converts: Answ
 
 def _fix_applies(view: ModelView, job: Job, found: Sequence[Diagnostic]) -> bool:
     """Whether `dlclint fix` would do anything that is worth a run: it leaves alone what is ignored."""
-    rules = {
-        item.rule
-        for item in found
-        if item.fix is not None
-        and item.fix.safety is Safety.SAFE
-        and item.severity is not Severity.INFO
-        and not any(ignore.matches(item) for ignore in job.ignores)
-    }
+
+    def is_wanted(item: Diagnostic) -> bool:
+        return (
+            item.fix is not None
+            and item.fix.safety is Safety.SAFE
+            and item.severity is not Severity.INFO
+            and not any(ignore.matches(item) for ignore in job.ignores)
+        )
+
+    rules = {item.rule for item in found if is_wanted(item)}
     if not rules:
         return False
     # Imported here because few models have a finding with a fix.
     from dlclint.engine.trial import fix_applies
 
-    return fix_applies(view, job, rules)
+    return fix_applies(view, job, rules, is_wanted)
 
 
 def _is_simulated(view: ModelView) -> bool:
