@@ -15,6 +15,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from npm import installed
+
 HERE = Path(__file__).parent
 FIXTURES = HERE.parent / "fixtures"
 SAMPLES = HERE.parent.parent.parent / "shared" / "samples" / "encodings"
@@ -98,21 +100,7 @@ def test_misspelled_keys_are_found(schema: Any, value: Any) -> None:
 @pytest.fixture(scope="module")
 def checker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of VS Code's checker, installed from the npm registry."""
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed, so VS Code's own checker cannot be asked")
-    folder = tmp_path_factory.mktemp("checker")
-    (folder / "package.json").write_text('{"private": true}', "utf-8")
-    try:
-        done = subprocess.run(
-            ["npm", "install", "--silent", "--no-package-lock", PACKAGE],
-            cwd=folder,
-            capture_output=True,
-            timeout=120,
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip("the npm registry does not answer")
-    if done.returncode:
-        pytest.skip("the npm registry cannot be reached")
+    folder = installed(tmp_path_factory.mktemp("checker"), PACKAGE, "VS Code's own checker", 120)
     shutil.copy(HERE / "validate.mjs", folder)
     return folder
 

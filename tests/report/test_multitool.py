@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from dlclint.cli.main import main
 from dlclint.version import REPOSITORY
+from npm import installed
 
 SYSTEM = {"Linux": "linux", "Darwin": "darwin", "Windows": "win32"}
 PACKAGE = f"@microsoft/sarif-multitool-{SYSTEM.get(platform.system(), 'linux')}"
@@ -23,22 +23,8 @@ FILES = ("ops/unsupported/bad_det.onnxtxt", "encodings/offset-sign/bad_list.json
 @pytest.fixture(scope="module")
 def multitool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The validator, installed from the npm registry."""
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed, so sarif-multitool cannot be asked")
     folder = tmp_path_factory.mktemp("multitool")
-    (folder / "package.json").write_text('{"private": true}', "utf-8")
-    try:
-        done = subprocess.run(
-            ["npm", "install", "--silent", "--no-package-lock", f"{PACKAGE}@5"],
-            cwd=folder,
-            capture_output=True,
-            timeout=60,
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip("the npm registry does not answer")
-    if done.returncode:
-        pytest.skip("the npm registry cannot be reached")
-    return folder
+    return installed(folder, f"{PACKAGE}@5", "sarif-multitool", 60)
 
 
 def asked(multitool: Path, *reports: Path) -> dict[str, list[str]]:
