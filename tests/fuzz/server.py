@@ -27,7 +27,7 @@ from .judge import BYTES, SECONDS, Flaw, Stage, innermost
 
 Numbered = tuple[int, Case]
 Say = Callable[[dict[str, Any]], None]
-REPEATED = 16
+REPEATED = 32
 """Every so many inputs one is run again: under another hash seed, native code in processes of its own."""
 RECYCLED = 2000
 """Inputs after which a child makes room for a new one, so that no leak is taken for an input's cost."""
@@ -42,21 +42,19 @@ _WALL = 60
 
 
 def warm() -> None:
-    """Import and run all that commands need, so that children find it there."""
-    from .surfaces import SURFACES, build
+    """Import, and read by running sound inputs, all that commands need, so that children find it there."""
+    from .surfaces import sound
 
     stage = Stage()
     saved = [os.dup(1), os.dup(2)]
     stage.enter()
+    undo = _stay_near()
     try:
-        for surface in SURFACES:
-            for index in range(4):
-                try:
-                    stage.run(Case(build(surface, -1, index).files, ("check", "--isolated", "--help")))
-                except Exception:
-                    continue
         _import_all()
+        for case in sound():
+            stage.run(case)
     finally:
+        undo()
         sys.stdout.flush()
         os.dup2(saved[0], 1)
         os.dup2(saved[1], 2)
@@ -161,8 +159,8 @@ def _child(
     return dealt
 
 
-def _stay_near() -> None:
-    """Let commands run here what they else run in processes of their own."""
+def _stay_near() -> Callable[[], None]:
+    """Let commands run here what they else run in processes of their own; returns what undoes it."""
     from dlclint.contained import process
     from dlclint.contained.worker import Reply
 
@@ -178,7 +176,8 @@ def _stay_near() -> None:
             sys.stdout, sys.stderr = streams
             yield reply
 
-    process.each = each
+    before, process.each = process.each, each
+    return lambda: setattr(process, "each", before)
 
 
 def _end_group(pid: int) -> None:
@@ -299,6 +298,15 @@ def numbered(surface: str, seed: int, numbers: Iterable[int]) -> Iterator[Number
         yield number, build(surface, seed, number)
 
 
+def _without_translations() -> None:
+    """Spare the parsers of each command their search for translations, of which there are none."""
+
+    def same(text: str) -> str:
+        return text
+
+    vars(argparse)["_"] = same
+
+
 def main() -> None:
     """Serve ranges of inputs: `SURFACE SEED near:FIRST:STOP:STEP far:FIRST:STOP:STEP ...`."""
     given = argparse.ArgumentParser()
@@ -307,6 +315,7 @@ def main() -> None:
     given.add_argument("ranges", nargs="+")
     values = given.parse_args()
     events = os.fdopen(os.dup(1), "w", buffering=1)
+    _without_translations()
     warm()
 
     def say(event: dict[str, Any]) -> None:

@@ -334,6 +334,22 @@ def _toml(random: Random, nested: bool) -> bytes:
     return raw.bytes_of(data, random, data) if random.random() < 0.3 else data
 
 
+def sound() -> list[Case]:
+    """Undamaged inputs that make commands read their tables, registries and forms."""
+    models = {"m.onnx": seeds.models()[-1], "n.onnx": seeds.models()[-2]}
+    overrides = {"e.encodings": next(data for data, model in seeds.overrides() if model)}
+    check = ("check", "--isolated", "--quantize", "--runtime", "htp,dsp,aip,gpu_float16")
+    return [
+        *(Case({**models, **overrides}, (*check, "--format", form, ".")) for form in dict.fromkeys(FORMS)),
+        *(Case(models, ("plan", "--isolated", "--format", form, "m.onnx")) for form in ("json", "rich")),
+        Case(models, ("fix", "--isolated", "--diff", "--no-verify", "m.onnx")),
+        Case(models, ("equalize", "-o", "out.onnx", "m.onnx")),
+        Case(overrides, ("fix", "e.encodings", "--isolated", "--diff")),
+        Case(overrides, ("encodings", "convert", "e.encodings", "--to", "2.0.0", "-o", "o.encodings")),
+        Case({**models, "dlclint.toml": seeds.CONFIGURATION.encode()}, ("check", "m.onnx")),
+    ]
+
+
 SURFACES: dict[str, Callable[[Random], Case]] = {
     "check": check,
     "plan": plan,

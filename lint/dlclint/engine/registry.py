@@ -197,6 +197,8 @@ def select(
     Raises:
         ValueError: a selector matches no rule.
     """
+    if not chosen and not ignored:
+        return rules
     ids = {rule.id for rule in rules}
     families = {rule.family for rule in rules}
     lost = {plugin.family for plugin in broken}
