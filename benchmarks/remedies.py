@@ -5,7 +5,7 @@
 Models are the bad fixtures, targets the chips of the data, one of each kind that the rules can tell apart,
 with every width that the options have. Told is each advice that the target cannot follow by what is known of
 it, each option in a help text, command or plan that brings an error which was not there before, and each fix
-behind which an error or warning of its severity or a higher one appears. The tests try a sample of the same.
+after which an error or warning of its severity or a higher one appears. The tests try a sample of the same.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def wrong_plan(path: Path, target: Target) -> Iterator[Found]:
 
 
 def wrong_fixes(path: Path, target: Target) -> Iterator[Found]:
-    """Fixes of a model behind which a finding of their severity or a higher one appears."""
+    """Fixes of a model after which a finding of their severity or a higher one appears."""
     job = Job(path, target)
     before = lint_file(job).diagnostics
     fixed = [item for item in before if item.fix is not None]
@@ -184,7 +184,7 @@ def wrong_fixes(path: Path, target: Target) -> Iterator[Found]:
     more = _counts(after, worst) - _counts(before, worst)
     for rule, count in more.items():
         if not any((rule, other) in REVEALED for other in rules):
-            yield rule, f"{count} more behind the fixes of {', '.join(sorted(rules))}"
+            yield rule, f"{count} more after the fixes of {', '.join(sorted(rules))}"
 
 
 def _counts(found: tuple[Diagnostic, ...], least: Severity) -> Counter[str]:

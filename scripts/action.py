@@ -28,7 +28,7 @@ def main() -> int:
         summary = Path(folder, "summary.md")
         reports = ["--output-format", f"sarif={sarif}", "--output-format", f"markdown={summary}"]
         command = [sys.executable, "-m", "dlclint", "check", "--format", "github", *reports]
-        # Options behind win, but for the reports, which are repeatable.
+        # Options after win, but for the reports, which are repeatable.
         done = subprocess.run(
             [*command, *options, "--", *paths], stderr=subprocess.PIPE, text=True, errors="replace"
         )

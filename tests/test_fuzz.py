@@ -74,7 +74,7 @@ def misbehave(words: list[str]) -> int:
     ],
 )
 def test_every_flaw_is_seen(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], kind: str) -> None:
-    """And the inputs before and behind the bad one are judged for themselves."""
+    """And the inputs before and after the bad one are judged for themselves."""
     monkeypatch.setattr(judge, "_main", misbehave)
     events: list[dict[str, Any]] = []
     good = Case({"m.onnx": b"x"}, ("good",))

@@ -68,7 +68,7 @@ class FindingChain:
 
 
 def chains(findings: Iterable[Diagnostic]) -> tuple[FindingChain, ...]:
-    """Findings with what follows from each behind it; one whose cause is not among them stands by itself."""
+    """Findings with what follows from each after it; one whose cause is not among them stands by itself."""
     ordered = sorted(findings, key=Diagnostic.sort_key)
     known = {_place(item): item for item in reversed(ordered)}
     children: dict[Cause, list[Diagnostic]] = {}
@@ -114,7 +114,7 @@ def _grouped(
 
 
 def report_order(findings: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Findings as reports list them: what stops conversion first, and behind each what follows from it."""
+    """Findings as reports list them: what stops conversion first, and after each what follows from it."""
     return tuple(item for chain in chains(findings) for item in chain.walk())
 
 

@@ -203,7 +203,7 @@ class _Draw:
         return np.asarray(value, np.float32)
 
     def _mask(self, shape: list[int]) -> Array:
-        """Ones, and in the later runs zeros behind a random length: what attention masks look like."""
+        """Ones, and in the later runs zeros after a random length: what attention masks look like."""
         ones = np.ones(shape, np.int64)
         if self.seed and shape and shape[-1] > 1:
             ones[..., self.random.integers(1, shape[-1]) :] = 0

@@ -181,7 +181,7 @@ class FileOutcome:
 
     @property
     def shown(self) -> tuple[Diagnostic, ...]:
-        """`diagnostics`, and behind the last of its rule one finding for all that are not listed."""
+        """`diagnostics`, and after the last of its rule one finding for all that are not listed."""
         found: list[Diagnostic] = list(self.diagnostics)
         for item in self.unlisted:
             stand_in = Diagnostic(item.rule, item.severity, item.message, Location(self.path))

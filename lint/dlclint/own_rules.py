@@ -20,12 +20,12 @@ LINT_DOCS = {
     CRASHED: "A rule failed with an exception.\n\nThe other rules ran. Report it; --ignore it until then.",
     UNKNOWN_NAME: (
         "An option or a configured section names an input or symbol that the model does not have.\n\n"
-        "The converter stops at an unknown name behind -d; of the other options that is not documented. "
+        "The converter stops at an unknown name after -d; of the other options that is not documented. "
         "A name that none of the models has is an error with status 2."
     ),
     OTHER_RANK: (
         "-d gives an input another number of dimensions than the model declares.\n\n"
-        "They are taken as given, so shapes behind the input may be unknown, and findings missing."
+        "They are taken as given, so shapes after the input may be unknown, and findings missing."
     ),
     GIVEN_DIMENSIONS: (
         "Dimensions are given that the model does not have.\n\n"
@@ -50,7 +50,7 @@ CONFIRM_DOCS = {
     "confirm/not-offered": "ONNX Runtime's wrapper refuses the node; this says nothing about Hexagon.",
     "confirm/taken": "The backend takes a node that dlclint has a finding against, or computes it in float.",
     COULD_NOT_ASK: "The backend gave no verdict, or not to the end.",
-    NO_GRAPH: "The nodes were judged, but no graph came of them.",
+    NO_GRAPH: "The nodes were judged, but no graph could be built from them.",
 }
 OWN_DOCS = LINT_DOCS | CONFIRM_DOCS
 """Id to documentation, the flaw in the first line."""

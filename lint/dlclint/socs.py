@@ -198,10 +198,10 @@ def resolve_soc(text: str) -> Soc:
     found = find_socs(text)
     if not found:
         near = near_names(text)
-        raise UnknownSoc("no SoC is called so", near)
+        raise UnknownSoc("unknown SoC", near)
     first = found[0]
     if any(replace(soc, name="", marketing="") != replace(first, name="", marketing="") for soc in found):
-        raise UnknownSoc("several SoCs are called so", tuple(soc.name for soc in found))
+        raise UnknownSoc("several SoCs share that name", tuple(soc.name for soc in found))
     if len(found) == 1:
         return first
     return replace(first, name=", ".join(soc.name for soc in found), marketing="")

@@ -176,7 +176,7 @@ def branch(context: ModelContext) -> Iterator[Finding]:
         "read more than once, by",
         ""
         if _per_tensor_only(context)
-        else "per-channel weights (--use_per_channel_quantization) serve them, where the runtime takes those",
+        else "per-channel weights (--use_per_channel_quantization) work for them, where the runtime allows",
     )
 
 
@@ -184,7 +184,7 @@ def branch(context: ModelContext) -> Iterator[Finding]:
 def activation(context: ModelContext) -> Iterator[Finding]:
     """An activation keeps a convolution out of cross-layer equalization.
 
-    Why: only Relu counts as activation (ReLU6 is turned into Relu); behind any other one, the convolution
+    Why: only Relu counts as activation (ReLU6 is turned into Relu); after any other one, the convolution
     drops out of CLE.
     What to do: use Relu where the network can be trained again. PRelu and LeakyRelu scale as Relu does, so
     `dlclint equalize --extended` reaches through them.
@@ -192,7 +192,7 @@ def activation(context: ModelContext) -> Iterator[Finding]:
     yield from _left_out(
         context,
         "activation",
-        "the activation behind is",
+        "the activation after it is",
         "CLE takes Relu only",
     )
 
@@ -215,7 +215,7 @@ def incomplete_chain(context: ModelContext) -> Iterator[Finding]:
         "before the next convolution comes",
         "let convolutions pad by themselves (pads) where a Pad of zeros stands before them"
         if padded
-        else "nothing, where the network is made so",
+        else "no action needed if the network is meant so",
     )
 
 
@@ -257,11 +257,11 @@ def relu6(context: ModelContext) -> Iterator[Finding]:
             said += f", and Relu there keeps {worst.kept:.1f} dB of its output"
             evidence |= {"kept_db": round(worst.kept, 2), "destroyed": known.destroyed}
     if known.unknown:
-        said += f"; of {known.unknown} nothing tells how much lies above" if worst else ""
+        said += f"; of {known.unknown} it is unknown how much lies above" if worst else ""
         help = "dlclint equalize --relu6 replace measures the change, where batch normalization is folded"
     if known.destroyed:
         help = "do not ask for CLE; dlclint equalize leaves these pairs alone and takes the others"
-    # What quantizing nodes say of the clipped tensor would not hold behind Relu.
+    # What quantizing nodes say of the clipped tensor would not hold after Relu.
     fixable = not context.view.carried and not known.destroyed
     verb = "lies" if len(clipped) == 1 else "lie"
     yield Finding(

@@ -413,7 +413,7 @@ def norm_axis(context: ModelContext) -> Iterator[Finding]:
     Why: QNN's LayerNorm and RmsNorm normalize over the last axes. Over the channels of an image (axis 1) the
     nodes stay as they are: each is a layer of its own that reads and writes the whole tensor, and at 8 bits
     each has a grid of its own.
-    What to do: transpose the channels behind (0 2 3 1), use LayerNormalization there, and transpose back; or
+    What to do: transpose the channels last (0 2 3 1), use LayerNormalization there, and transpose back; or
     keep the network's images with their channels last all along.
     """
     view = context.view.as_float
@@ -441,7 +441,7 @@ def split_fully_connected(context: ModelContext) -> Iterator[Finding]:
     """MatMul and Add stand where Gemm is the documented fully connected layer.
 
     Why: Gemm with transB 1 is what the tables call fully connected; a MatMul of a matrix with an Add
-    behind it is the same, but the bias is an element-wise op of its own.
+    after it is the same, but the bias is an element-wise op of its own.
     What to do: write them as one Gemm, with the weight transposed.
     """
     for node in context.view.as_float.nodes():
@@ -459,7 +459,7 @@ def split_fully_connected(context: ModelContext) -> Iterator[Finding]:
 
 
 def _bias_of(product: Node) -> Node | None:
-    """The Add behind a MatMul of a matrix and a stored matrix, if it adds a stored row."""
+    """The Add after a MatMul of a matrix and a stored matrix, if it adds a stored row."""
     graph = product.graph
     if (
         product.op_type != "MatMul"

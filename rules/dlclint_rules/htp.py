@@ -439,7 +439,7 @@ def _instead(op: str, lacks_float16: bool) -> str:
     if op == "Gather":
         return "count the index from the front"
     if op == "LogSoftmax":
-        return "transpose so that the axis is the last, and back behind it"
+        return "transpose so that the axis is the last, and back after it"
     if op != "LSTM":
         return "change the form, or let the op run elsewhere"
     split = "split it into forward LSTMs, one on the reversed sequence"

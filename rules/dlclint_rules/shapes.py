@@ -111,7 +111,7 @@ def data_length(context: ModelContext) -> Iterator[Finding]:
     for node in context.view.official_nodes:
         if node.key in lengths.decided:
             count = lengths.decided[node.key]
-            follow = f"; {counted(count, 'node')} behind it {'has' if count == 1 else 'have'} no fixed size"
+            follow = f"; {counted(count, 'node')} after it {'has' if count == 1 else 'have'} no fixed size"
             computed = [f"{name!r}" for name in node.inputs if node.graph.producer(name) is not None]
             advice = (
                 f"end the model before it: make {' and '.join(computed)} "

@@ -55,5 +55,5 @@ def bounded_outputs() -> Mapping[str, tuple[float, float]]:
 
 @cache
 def fused_behind() -> frozenset[str]:
-    """The ops inside which a Relu or Clip behind them runs, so that only its grid is left of the bound."""
+    """The ops inside which a Relu or Clip after them runs, so that only its grid is left of the bound."""
     return frozenset(load("op_outputs")["fused_behind"]["ops"])

@@ -36,7 +36,7 @@ PAIRS = """
 ## What the quantizer takes
 
 Pairs in the light networks of the onnx package (structure alone), with batch normalization and without,
-and what stands behind the convolutions that are in none; beside it, the pairs of
+and what stands after the convolutions that are in none; beside it, the pairs of
 `dlclint equalize --extended`.
 
 """

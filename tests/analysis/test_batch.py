@@ -94,7 +94,7 @@ CASES: dict[str, tuple[str, str, Meaning]] = {
         SAMPLES,
     ),
     "recurrent, time first": ("y = LSTM<hidden_size = 2>(x, lw, lr)", STEPS, Meaning.TIME),
-    "recurrent, behind a layer": (
+    "recurrent, after a layer": (
         "a = Relu(x) b = Unsqueeze(a, one) y = LSTM<hidden_size = 2>(b, lw, lr)",
         "float[N,6] x",
         Meaning.TIME,

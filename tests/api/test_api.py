@@ -72,7 +72,7 @@ def test_in_a_notebook(model: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"soc": "nonsense"}, "no SoC is called so"),
+        ({"soc": "nonsense"}, "unknown SoC"),
         ({"runtime": "hpt"}, "did you mean htp?"),
         ({"act_bitwidth": 16}, "option of the quantizer"),
         ({"input_dims": {"z": [1]}}, "z"),

@@ -48,7 +48,7 @@ def test_simulate(model: Path) -> None:
         ({"act_quantizer": "best"}, "tf, symmetric"),
         ({"inputs": "nosuch.npz"}, "nosuch.npz"),
         ({"inputs": {"z": np.zeros((1, 1, 4), np.float32)}}, "z"),
-        ({"soc": "nonsense"}, "no SoC is called so"),
+        ({"soc": "nonsense"}, "unknown SoC"),
         ({"samples": 0}, "at least 1"),
         ({"engine": "htp"}, "onnxruntime-qnn|give --soc"),
     ],

@@ -81,7 +81,7 @@ def test_replacing_is_refused_where_outputs_differ(
     path, out = saved(tmp_path, (3.0, 3.0), (1.0, 1.0)), tmp_path / "o.onnx"
     assert not cut(path).destroys
     assert main(["equalize", str(path), "-o", str(out), "--relu6", "replace"]) == 1
-    assert "say --relu6 replace-anyway" in capsys.readouterr().err
+    assert "pass --relu6 replace-anyway" in capsys.readouterr().err
     assert not out.exists()
 
 

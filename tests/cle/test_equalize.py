@@ -65,7 +65,7 @@ def test_outputs_stay_and_a_second_run_changes_nothing(tmp_path: Path, seed: int
     feed = np.random.default_rng(0).standard_normal((1, made.channels, 8, 8)).astype(np.float32)
     before = run(source, feed)
     if np.abs(before).max() > 1e-30:
-        # A Sigmoid behind large numbers that cancel magnifies rounding, whoever rounds: what a change of the
+        # A Sigmoid after large numbers that cancel magnifies rounding, whoever rounds: what a change of the
         # input in its last bits does is allowed.
         rounding = relative(before, run(source, feed * np.float32(1 + 1e-6)))
         assert relative(before, run(once, feed)) < max(1e-4, 10 * rounding)

@@ -34,7 +34,7 @@ def matching(path: Path, extended: bool = False) -> Matching:
         ("vgg19", 16, 0, 11, {}),
         ("squeezenet", 26, 0, 0, {"Concat": 16, "Conv x2": 8, "MaxPool": 1, "GlobalAveragePool": 1}),
         ("inception_v1", 57, 0, 19, {"Concat": 18, "MaxPool": 1}),
-        # Caffe's Scale layer became Mul and Add behind the batch normalization.
+        # Caffe's Scale layer became Mul and Add after the batch normalization.
         ("inception_v2", 69, 0, 0, {"Mul": 69}),
     ],
 )

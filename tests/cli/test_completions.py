@@ -43,7 +43,7 @@ def test_each_shell_reads_its_script(scripts: dict[str, Path], name: str) -> Non
 
 
 def offered(scripts: dict[str, Path], folder: Path, *words: str) -> set[str]:
-    """What bash offers behind these words."""
+    """What bash offers after these words."""
     line = " ".join(f"'{word}'" for word in words)
     program = (
         f"source '{scripts['bash']}'; COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; "

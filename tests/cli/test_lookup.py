@@ -56,9 +56,9 @@ def test_an_op_with_what_each_table_says(op: str, says: str, capsys: pytest.Capt
         (["ops", "Convv"], "'Convv' is not in 80-63442-2 Rev BL, Supported ONNX Ops, so the converter does "),
         (["ops", "Convv"], "; did you mean Conv?"),
         (["ops", ""], "'' is not in "),
-        (["rule", "nothing"], "no rule is called 'nothing'; `dlclint rule` lists them"),
+        (["rule", "nothing"], "unknown rule 'nothing'; `dlclint rule` lists them"),
         (["rule", "htp/refused-from"], "did you mean htp/refused-form?"),
-        (["soc", "zzz"], "no SoC is called 'zzz'; `dlclint soc` lists them"),
+        (["soc", "zzz"], "unknown SoC 'zzz'; `dlclint soc` lists them"),
     ],
 )
 def test_wrong_names(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from dlclint.engine.job import Job
 
 
 def pairs(overridden: list[bool]) -> list[Job]:
-    """Jobs as the command makes them: a model, and behind it its override file where it has one."""
+    """Jobs as the command makes them: a model, and after it its override file where it has one."""
     jobs = []
     for index, has_overrides in enumerate(overridden):
         model = Path(f"{index}.onnx")

@@ -173,4 +173,4 @@ def test_command(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert all(any(line.startswith(soc.name) for line in lines) for soc in LISTED)
     assert main(["soc", "sm8651"]) == 2
-    assert "no SoC is called 'sm8651'; did you mean SM8650 or " in capsys.readouterr().err
+    assert "unknown SoC 'sm8651'; did you mean SM8650 or " in capsys.readouterr().err

@@ -87,9 +87,9 @@ def test_the_command_line_wins() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--soc", "sm865"], "--soc sm865: no SoC is called so; did you mean SM8650 or SM8635 or 865?"),
-        (["--soc", "XR2 Gen 2"], "several SoCs are called so; did you mean SXR2230P or SXR2250P?"),
-        (["--soc", "zzz"], "--soc zzz: no SoC is called so; `dlclint soc` lists them"),
+        (["--soc", "sm865"], "--soc sm865: unknown SoC; did you mean SM8650 or SM8635 or 865?"),
+        (["--soc", "XR2 Gen 2"], "several SoCs share that name; did you mean SXR2230P or SXR2250P?"),
+        (["--soc", "zzz"], "--soc zzz: unknown SoC; `dlclint soc` lists them"),
         (["--float", "--quantize"], "--float and --quantize contradict each other; give one"),
         (["--act-bitwidth", "16"], "--act-bitwidth is an option of the quantizer; give --quantize too"),
         (["--float", "--bias_bitwidth", "8"], "--bias-bitwidth is an option of the quantizer; a float DLC"),
@@ -109,7 +109,7 @@ def test_the_command_line_wins() -> None:
         (["--axis_quant"], "it is deprecated, give --use-per-channel-quantization"),
         (["--weight_bitwidth", "8"], "did you mean --weights_bitwidth?"),
         (["--quantise"], "unknown option --quantise of dlclint check; did you mean --quantize?"),
-        (["--runtime", "hpt"], "no runtime is called 'hpt'; did you mean htp?"),
+        (["--runtime", "hpt"], "unknown runtime 'hpt'; did you mean htp?"),
     ],
 )
 def test_one_line(
@@ -135,7 +135,7 @@ def test_one_line(
 
 def test_an_option_before_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--soc", "sm8650", "check", "m.onnx"]) == 2
-    assert capsys.readouterr().err == "dlclint: error: --soc goes behind a command: dlclint check --soc ...\n"
+    assert capsys.readouterr().err == "dlclint: error: --soc goes after a command: dlclint check --soc ...\n"
 
 
 def test_configuration_is_judged_alike(

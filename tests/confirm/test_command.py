@@ -80,7 +80,7 @@ def test_without_the_package_it_is_one_line_and_status_2(
     ("arguments", "says"),
     [
         (["--soc", "sm8250"], "Hexagon v66, and the backend judges HTP"),
-        (["--soc", "nothing"], "no SoC is called so"),
+        (["--soc", "nothing"], "unknown SoC"),
         (["--soc", ""], "give --soc"),
         (["--timeout", "0"], "--timeout 0: give a number above 0"),
         (["--memory", "-1"], "--memory -1: give a number above 0"),

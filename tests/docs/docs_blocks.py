@@ -34,7 +34,7 @@ def blocks_of(text: str) -> list[Block]:
 
 
 def indented(text: str) -> list[str]:
-    """Lines that Markdown takes for code without a fence: four spaces behind an empty line, not in a list."""
+    """Lines that Markdown takes for code without a fence: four spaces after an empty line, not in a list."""
     found = []
     lines = _FENCE.sub("", text).splitlines()
     outer = before = ""
@@ -49,7 +49,7 @@ def indented(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Command:
-    """A line behind `$`, the exit status that `$ echo $?` behind it shows, and the output that is shown."""
+    """A line after `$`, the exit status that `$ echo $?` after it shows, and the output that is shown."""
 
     line: str
     output: str

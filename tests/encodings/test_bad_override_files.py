@@ -70,7 +70,7 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "trailing comma": (swapped("0.01", "0.01,"), ":11:22: error encodings/syntax a comma before"),
     "curly": (swapped('"dtype"', "“dtype”"), ":6:9: error encodings/syntax a curly quote (U+201C)"),
     "comment": (swapped('"dtype"', '// why\n"dtype"'), ":6:9: error encodings/syntax a comment"),
-    "single quotes": (text("{'version': '0.6.1'}"), "1:2: error encodings/syntax ' (U+0027) stands where"),
+    "single quotes": (text("{'version': '0.6.1'}"), "1:2: error encodings/syntax ' (U+0027) is used where"),
     "key twice": (swapped('"max": 1.28', '"max": 1.0, "max": 1.28'), ":8:21: error encodings/duplicate-key"),
     "tensor twice": (
         swapped('"x": [', '"x": [{"bitwidth": 16, "dtype": "float"}],\n "x": ['),

@@ -120,7 +120,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "axis": (
         file(param_encodings={"w": entry(is_symmetric="True", offset=-128, min=-1.28, max=1.27) * 2}),
         "2.0.0",
-        "2.0.0 wants the channel axis: give the model (--model)",
+        "2.0.0 needs the channel axis: give the model (--model)",
     ),
     "blocks": (
         {
@@ -152,13 +152,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
             "version": "1.0.0",
         },
         "0.6.1",
-        "'x': per channel of one channel is not told from per tensor in 0.6.1"
-        " (with --model it can be told again)",
+        "'x': per channel of one channel looks like per tensor in 0.6.1 (with --model it can be told again)",
     ),
     "flaws": (
         file(activation_encodings={"x": [{"bitwidth": "8"}]}),
         "1.0.0",
-        "the file has flaws that dlclint check tells; repair them first",
+        "the file has errors that dlclint check reports; fix them first",
     ),
 }
 

@@ -103,7 +103,7 @@ def test_the_configuration_names_several(model: Path, capsys: pytest.CaptureFixt
     _, file = report(capsys, "--soc", "sm8550")
     assert "chips" not in file
     assert main(["plan", "m.onnx"]) == 2
-    assert "about one chip" in capsys.readouterr().err
+    assert "takes one chip" in capsys.readouterr().err
     assert main(["plan", "--soc", "sm8650", "m.onnx"]) == 0
 
 
@@ -125,7 +125,7 @@ def test_what_cannot_be_asked(model: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["check", "--confirm", *chips("sm8650", "sm7325"), "m.onnx"]) == 2
     assert "--confirm asks for one chip" in capsys.readouterr().err
     assert main(["check", *chips("sm8650", "zzz"), "m.onnx"]) == 2
-    assert "--soc zzz: no SoC is called so" in capsys.readouterr().err
+    assert "--soc zzz: unknown SoC" in capsys.readouterr().err
 
 
 def test_from_python(model: Path) -> None:

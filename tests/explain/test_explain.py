@@ -153,7 +153,8 @@ def test_nothing_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     log.write_text("all is well\n", "utf-8")
     assert main(["explain", str(log)]) == 0
     assert (
-        "0 messages recognized in 1 line; the log says nothing that dlclint knows" in capsys.readouterr().out
+        "0 messages recognized in 1 line; the log holds no message that dlclint knows"
+        in capsys.readouterr().out
     )
 
 

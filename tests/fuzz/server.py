@@ -1,7 +1,7 @@
 """A warm process that forks children, each of which runs inputs until one of them ends it.
 
 A child says which input it begins and how it went; where it dies, hangs or takes too much memory, the
-last one it began is to blame, and the next child goes on behind it. Events go to standard output, one
+last one it began is to blame, and the next child goes on after it. Events go to standard output, one
 JSON object a line.
 """
 

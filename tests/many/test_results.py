@@ -138,7 +138,7 @@ def test_results_are_not_overwritten_unasked(folder: Path, capsys: pytest.Captur
     run("--results", "kept", "-q")
     capsys.readouterr()
     run("--results", "kept", expected=2)
-    assert "--results kept: it holds results; go on from them with --resume" in capsys.readouterr().err
+    assert "--results kept: it holds results; continue them with --resume" in capsys.readouterr().err
 
 
 def test_two_runs_do_not_meet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,7 +146,7 @@ def test_two_runs_do_not_meet(folder: Path, capsys: pytest.CaptureFixture[str]) 
     with (folder / "kept" / NAME).open("rb") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         run("--results", "kept", "--resume", expected=2)
-    assert "another run writes to it" in capsys.readouterr().err
+    assert "another run is writing to it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

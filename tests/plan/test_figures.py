@@ -34,7 +34,7 @@ def test_predicted_is_measured(channels: int, unequal: float, mean: float, relu:
         encoding = grid.fit(estimate.minimum, estimate.maximum, bits)
         error = values - grid.dequantize(grid.quantize(values, encoding), encoding)
         measured = 10.0 * np.log10(np.square(values).mean() / np.square(error).mean())
-        # A zero is exact, so behind ReLU up to all values of a channel err by nothing.
+        # A zero is exact, so after ReLU up to all values of a channel err by nothing.
         least, most = (predicted - 0.7, np.inf) if relu else (predicted - 0.7, predicted + 0.7)
         assert least < measured < most
 

@@ -77,7 +77,7 @@ def test_the_reference_equals_the_qdq_model(tmp_path: Path, build: object, setti
     expected = whole(evaluator, scheme, feed)
     found = evaluator.run(feed, scheme, keep=[name for name in expected if name not in ("n",)])
     for name, values in expected.items():
-        if name == "n":  # fused: on the grid of the Relu behind it in one, never stored in the other
+        if name == "n":  # fused: on the grid of the Relu after it in one, never stored in the other
             continue
         step = scheme.activations[name].scale
         # Sums in another order may fall to the other side of a rounding.

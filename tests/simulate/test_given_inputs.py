@@ -81,7 +81,7 @@ def test_at_most_so_many_spread_over_all(tmp_path: Path) -> None:
         ("list.txt", "x:=x.raw x:=x.raw\n", "gives input x twice"),
         ("list.txt", "x.raw x.raw\n", "has 2 files and the model 1 input"),
         ("list.txt", "# only\n", "names no inputs"),
-        ("list.txt", "x.raw\n", "say --input-layout x nhwc"),
+        ("list.txt", "x.raw\n", "pass --input-layout x nhwc"),
     ],
 )  # fmt: skip
 def test_bad_lists(tmp_path: Path, name: str, content: str | None, says: str) -> None:
@@ -95,7 +95,7 @@ def test_bad_lists(tmp_path: Path, name: str, content: str | None, says: str) ->
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        (np.zeros((1, 4, 5, 3), np.float32), "fits as NHWC: say --input-layout x nhwc"),
+        (np.zeros((1, 4, 5, 3), np.float32), "fits as NHWC: pass --input-layout x nhwc"),
         (np.zeros((1, 3, 4, 6), np.float32), r"holds \[1,3,4,6\]"),
         (np.full((1, 3, 4, 5), np.nan), "60 values that are not finite"),
         (np.full((1, 3, 4, 5), "a"), "not a number"),

@@ -153,7 +153,7 @@ def test_what_is_equalized_is_told(tmp_path: Path, capsys: pytest.CaptureFixture
     path = unequal(tmp_path)
     assert simulate(path, "--target", "30dB", "--weights-bitwidth", "8") == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "what was found is of the equalized model" in said
+    assert "the result and the override file belong to the equalized model" in said
     assert f"dlclint equalize --extended --weights-bitwidth 8 {path} -o OUT.onnx" in said
     assert simulate(path, "--emit-equalized", "x.onnx") == 2
     assert "--emit-equalized goes with --target or --agreement" in capsys.readouterr().err

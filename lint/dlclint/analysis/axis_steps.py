@@ -1,6 +1,6 @@
 """What each op does with an axis of one of its inputs: where it puts it, or how it uses it.
 
-An axis may be merged with others behind it (batch times heads); it is then the outer factor of the
+An axis may be merged with others after it (batch times heads); it is then the outer factor of the
 merged one, so that its parts still lie one after the other.
 """
 

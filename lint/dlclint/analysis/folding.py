@@ -64,7 +64,7 @@ class _Known:
 
 
 def _in_order(model: Model) -> Iterator[Graph]:
-    """Every graph, functions behind those that call them."""
+    """Every graph, functions after those that call them."""
     yield from model.graph.with_subgraphs()
     if model.functions:
         # Imported here because few models have functions.

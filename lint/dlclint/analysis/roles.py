@@ -76,7 +76,7 @@ def channel_axis(node: Node, position: int) -> int:
 
 
 def absorbed_chain(node: Node) -> list[Node]:
-    """The ops behind one with weights that run inside it, as far as nothing else reads between."""
+    """The ops after one with weights that run inside it, as far as nothing else reads between."""
     chain: list[Node] = []
     passed = {node.key}
     current = node

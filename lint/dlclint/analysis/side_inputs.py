@@ -43,9 +43,9 @@ class SideInput:
 def side_inputs(view: ModelView) -> Iterator[SideInput]:
     """Every stored scale of a normalization, slope of a PRelu and bound of a Clip that reaches conversion.
 
-    Each is yielded once. A BatchNormalization behind a convolution is folded into it, and its scale with it.
+    Each is yielded once. A BatchNormalization after a convolution is folded into it, and its scale with it.
     A normalization of layers or by root mean square that is spelled out becomes one op, with the factor
-    behind it as scale (AIMET 2.42, graph passes LayerNormalization and RMSNormalization).
+    after it as scale (AIMET 2.42, graph passes LayerNormalization and RMSNormalization).
     """
     seen: set[str] = set()
     for node in view.official_nodes:
@@ -65,7 +65,7 @@ def side_inputs(view: ModelView) -> Iterator[SideInput]:
 
 
 def _spelled_out(view: ModelView) -> Iterator[SideInput]:
-    """The factors behind normalizations over the last axis that are spelled out."""
+    """The factors after normalizations over the last axis that are spelled out."""
     # Imported here because it imports onnx, which rules on an override file alone do without.
     from dlclint.analysis.matching.norm_axes import spelled_norms
     from dlclint.analysis.matching.terms import other_operand, sole_reader

@@ -1,7 +1,7 @@
 """Spectra computed inside a graph: a Fourier transform, its squares, their sums, and a root or logarithm.
 
 Squares span twice as many decibels as what is squared, so a grid that holds the loud ones has no step left
-for the quiet ones, and the root or the logarithm behind brings out just those.
+for the quiet ones, and the root or the logarithm that follows brings out just those.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _PRODUCTS = (*WEIGHTED_OPS, "Einsum")
 _ONE_CONSTANT = frozenset(COMBINING) - {"Sum"}
 _REACH = 64
-"""Nodes that are looked at behind one root or logarithm."""
+"""Nodes that are looked at after one root or logarithm."""
 _SHORTEST = 16
 """Points of the shortest transform that is recognized: a kernel of 3 x 3 has a spectrum of its own."""
 _LARGEST = 1 << 24

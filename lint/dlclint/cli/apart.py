@@ -71,7 +71,8 @@ def apart(
     try:
         return in_worker(function, *arguments, meanwhile=meanwhile)
     except Died as died:
-        raise UsageError(f"the process {died}, and nothing that it did can be left out{_limit()}") from None
+        said = f"the process {died}, and the step that caused it cannot be skipped"
+        raise UsageError(f"{said}{_limit()}") from None
 
 
 def _limit() -> str:

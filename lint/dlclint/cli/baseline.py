@@ -68,7 +68,7 @@ def without_known(path: Path, files: Sequence[FileOutcome]) -> Sequence[FileOutc
         met |= {mark for _, mark in _marked(file, folder)} & known
         linted.add(_relative(file.path, folder))
     gone = sum(row["file"] in linted and row["fingerprint"] not in met for row in rows)
-    note = f"gone since the baseline: {counted(gone, 'finding')}; --write-baseline writes it anew"
+    note = f"no longer found since the baseline: {counted(gone, 'finding')}; --write-baseline updates it"
     first = files[0].path if gone and files else ""
     return changed(files, partial(_new, folder=folder, known=frozenset(known), first=first, note=note))
 

@@ -46,7 +46,7 @@ def fix(given: argparse.Namespace) -> int:
     if given.output and len(jobs) > 1:
         raise UsageError("-o names one file, several are given; use --in-place")
     if given.format == "json" and len(jobs) > 1:
-        raise UsageError("--format json speaks of one file; give one")
+        raise UsageError("--format json covers one file; give one")
     for job in jobs:
         kind = OutputFile.OVERRIDES if job.kind == "encodings" else OutputFile.MODEL
         guard(given.output, kind, inputs_of(given, (job,)), given.overwrite)

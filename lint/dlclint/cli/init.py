@@ -60,7 +60,7 @@ def init(given: argparse.Namespace) -> int:
         raise UsageError(f"{plain(given.folder)} is not a folder; give the one that holds the models")
     path = folder / NAME
     if path.exists() and not given.overwrite:
-        raise UsageError(f"{plain(str(path))} is there already; give --overwrite to replace it")
+        raise UsageError(f"{plain(str(path))} already exists; give --overwrite to replace it")
     models = [found for found in files([given.folder]) if not is_encodings(found)]
     sections = ["\n".join(_section(found, folder)) for found in models[:_MOST]]
     if len(models) > _MOST:

@@ -145,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare_streams()
     if words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
         name = plain(words[0].partition("=")[0])
-        print(f"dlclint: error: {name} goes behind a command: dlclint check {name} ...", file=sys.stderr)
+        print(f"dlclint: error: {name} goes after a command: dlclint check {name} ...", file=sys.stderr)
         return 2
     if not words[0].startswith("-") and words[0] not in _NAMES:
         print(f"dlclint: error: {_unknown_command(words[0])}", file=sys.stderr)

@@ -89,7 +89,7 @@ def show_rule(given: argparse.Namespace) -> int:
         return status
     if id not in docs:
         known = suggest(id, set(docs)) or "; `dlclint rule` lists them"
-        raise UsageError(f"no rule is called {plain(id)!r}{known}")
+        raise UsageError(f"unknown rule {plain(id)!r}{known}")
     if given.format == "json":
         print(json.dumps(_described(id, docs[id]), indent=2))
     else:

@@ -209,13 +209,13 @@ def _equalized(given: argparse.Namespace, job: Job, found: SearchOutcome | None)
         dims = dimension_words(job.dimensions)
         words = ["dlclint", "equalize", "--extended", "--weights-bitwidth", str(width), *dims, str(job.path)]
         return (
-            f"what was found is of the equalized model, and so is the override file: {shlex.join(words)} -o"
+            f"the result and the override file belong to the equalized model: {shlex.join(words)} -o"
             " OUT.onnx, or --emit-equalized OUT.onnx here, writes it",
         )
     write_equalized(
         job.path, Path(given.emit_equalized), Options(True, bitwidth=width, dimensions=job.dimensions)
     )
-    return (f"the override file is of the equalized model, {given.emit_equalized}",)
+    return (f"the override file belongs to the equalized model, {given.emit_equalized}",)
 
 
 def _settings(given: argparse.Namespace, job: Job) -> Settings:

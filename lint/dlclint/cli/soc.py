@@ -31,7 +31,7 @@ def show_soc(given: argparse.Namespace) -> int:
     if not found:
         near = near_names(name)
         did = f"; did you mean {' or '.join(near)}?" if near else "; `dlclint soc` lists them"
-        raise UsageError(f"no SoC is called {plain(name)!r}{did}")
+        raise UsageError(f"unknown SoC {plain(name)!r}{did}")
     print("\n\n".join("\n".join(soc_lines(soc)) for soc in found))
     return 0
 

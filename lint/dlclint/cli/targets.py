@@ -38,7 +38,7 @@ def target_of(given: argparse.Namespace, section: ModelSection, overridden: bool
     found = targets_of(given, section, overridden)
     if len(found) > 1:
         chips = ", ".join(str(target.soc) for target in found)
-        raise UsageError(f"this command is about one chip, and the configuration names {chips}; give --soc")
+        raise UsageError(f"this command takes one chip, and the configuration names {chips}; give --soc")
     return found[0]
 
 
@@ -123,7 +123,7 @@ def _runtimes(options: Sequence[str], section: ModelSection) -> tuple[Runtime, .
     for name in names:
         if name not in RUNTIMES:
             near = suggest(name, set(RUNTIMES)) or f"; known are {', '.join(RUNTIMES)}"
-            raise UsageError(f"no runtime is called {plain(name)!r}{near}")
+            raise UsageError(f"unknown runtime {plain(name)!r}{near}")
     return tuple(dict.fromkeys(Runtime(name) for name in names))
 
 

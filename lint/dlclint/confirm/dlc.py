@@ -74,5 +74,5 @@ def _write(
             refuse_other_than_files(place)
         for path, place in zip(made, places, strict=True):
             put_in_place(path, place)
-    parts = f"; the graph falls into {len(made)} parts, one DLC each" if len(made) > 1 else ""
+    parts = f"; the graph splits into {len(made)} parts, one DLC each" if len(made) > 1 else ""
     return tuple(map(str, places)), WHAT + parts

@@ -17,7 +17,7 @@ from dlclint_schemas.record import record
 
 _NAME = re.compile(r"dlclint_(\d+)_(\d+)_")
 """Node names of a question: number of the graph and index in it. ONNX Runtime puts what it adds (the
-function's name before, `_token_<number>` behind) around them."""
+function's name before, `_token_<number>` after) around them."""
 
 
 class CannotAsk(Exception):

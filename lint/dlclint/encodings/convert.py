@@ -80,7 +80,7 @@ def convert(
     """
     layout = document.layout
     if layout is None or not document.whole or any(flaw.tensor is not None for flaw in _serious(document)):
-        raise CannotConvert(["the file has flaws that dlclint check tells; repair them first"])
+        raise CannotConvert(["the file has errors that dlclint check reports; fix them first"])
     target = next(known for known in Layout if known.value == version)
     losses: list[str] = []
     entries = [_parse(document, row, losses) for row in range(len(document.tensors.names))]
@@ -140,7 +140,7 @@ def _parse(document: EncodingsDocument, row: int, losses: list[str]) -> CommonEn
         )
         raise CannotConvert([lacks]) from None
     except (AttributeError, TypeError, ValueError, OverflowError):
-        unusable = f"{name!r} has a field of a type that it cannot have; dlclint check says which"
+        unusable = f"{name!r} has a field of the wrong type; dlclint check says which"
         raise CannotConvert([unusable]) from None
 
 
@@ -274,7 +274,7 @@ def _completed(
         entry = replace(entry, per_channel=one_channel and by_channel)
     if entry.per_channel and len(entry.scale) == 1 and target is Layout.LEGACY and not one_channel:
         losses.append(
-            f"{entry.name!r}: per channel of one channel is not told from per tensor in 0.6.1"
+            f"{entry.name!r}: per channel of one channel looks like per tensor in 0.6.1"
             " (with --model it can be told again)"
         )
     if entry.per_channel and source is Layout.FLAT and target is not Layout.FLAT:
@@ -283,7 +283,7 @@ def _completed(
             losses.append(f"{entry.name!r}: axis {entry.axis} is not said in {target.value}")
     if entry.per_channel and target is Layout.FLAT and entry.axis is None:
         if known is None:
-            losses.append("2.0.0 wants the channel axis: give the model (--model)")
+            losses.append("2.0.0 needs the channel axis: give the model (--model)")
         elif known.channel_axis is not None:
             entry = replace(entry, axis=known.channel_axis)
         else:

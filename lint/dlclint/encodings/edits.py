@@ -125,7 +125,7 @@ def apply_to_document(
 
 
 def splices(document: EncodingsDocument, edits: Iterable[DocumentEdit]) -> dict[tuple[int, int], str]:
-    """What edits replace each stretch by; members inserted behind the same one follow each other.
+    """What edits replace each stretch by; members inserted after the same one follow each other.
 
     Raises:
         LookupError: what an edit names is not there.
@@ -220,7 +220,7 @@ def _member(key: str, value: str) -> str:
 
 
 def _inserted(document: EncodingsDocument, start: int, member: str) -> Splice:
-    """Members behind the last one of an object, indented as that one."""
+    """Members after the last one of an object, indented as that one."""
     text = document.source.text
     held = list(json_text.members(text, start))
     last = held[-1] if held else None
@@ -235,7 +235,7 @@ def _inserted(document: EncodingsDocument, start: int, member: str) -> Splice:
 
 
 def _removed(document: EncodingsDocument, start: int, names: tuple[str, ...]) -> Iterator[Splice]:
-    """Neighboring members with the comma behind them, or before them where they are the last."""
+    """Neighboring members with the comma after them, or before them where they are the last."""
     held = list(json_text.members(document.source.text, start))
     end: int | None = None
     for goes, group in groupby(held, lambda member: member.key in names):

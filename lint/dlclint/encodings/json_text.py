@@ -129,7 +129,7 @@ def skip_space(text: str, offset: int) -> int:
 
 
 def parse_value(decoder: json.JSONDecoder, text: str, offset: int) -> tuple[Any, int]:
-    """A value and the offset behind it.
+    """A value and the offset after it.
 
     Raises:
         NotJson: at the place where it stops being JSON.
@@ -167,7 +167,7 @@ def parse_key(text: str, offset: int) -> tuple[str, int]:
 
 
 def parse_separator(text: str, offset: int, closing: str) -> tuple[bool, int]:
-    """After a value: whether another follows, and the offset of it or behind the closing bracket.
+    """After a value: whether another follows, and the offset of it or after the closing bracket.
 
     Raises:
         NotJson: neither a comma nor the bracket is there.
@@ -188,7 +188,7 @@ def _explained(text: str, offset: int, message: str) -> NotJson:
         return NotJson(len(text), "the file ends in the middle of a value: it is cut off", again)
     found = text[place]
     if found in "'“”‘’„«»":
-        return NotJson(place, f'{found} (U+{ord(found):04X}) stands where a straight " must', again)
+        return NotJson(place, f'{found} (U+{ord(found):04X}) is used where a straight " belongs', again)
     if found in "]}":
         return NotJson(
             place, f"'{found}' closes nothing here: brackets do not balance, or a comma trails", again
@@ -239,7 +239,7 @@ def _flaws(text: str) -> Iterator[tuple[int, int]]:
         if found.group() == "/*":
             end = text.find("*/", place) if may_end else -1
             if end < 0:
-                may_end = False  # nor does any comment behind this one end
+                may_end = False  # nor does any comment after this one end
                 continue
             place = end + 2
         if text[start] != '"':

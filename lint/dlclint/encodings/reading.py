@@ -292,7 +292,7 @@ class _Reader:
     ) -> tuple[list[str], list[Any], int | None] | None:
         """Names and values of the entries from `start` to `stop`, parsed at once.
 
-        If the section ends before `stop`, also the offset behind its bracket. None if anything is odd,
+        If the section ends before `stop`, also the offset after its bracket. None if anything is odd,
         so that entries must be looked at one by one: broken text, a repeated name or key, NaN, an entry
         that is neither a list of objects nor an object with a name.
         """

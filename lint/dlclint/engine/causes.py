@@ -101,7 +101,7 @@ class _Sought:
         yield from ((graph.root.path, name) for name in names if name)
 
     def _origins(self, rule: str) -> Mapping[tuple[str, str], Diagnostic]:
-        """Which finding of a rule each tensor is made behind, by the root of its graph and its name."""
+        """The finding of a rule upstream of each tensor, by the root of its graph and its name."""
         if rule not in self._before:
             seeds = {spot: item for item in self._by_rule[rule] for spot in self._spots(item)}
             found: dict[tuple[str, str], Diagnostic] = {}

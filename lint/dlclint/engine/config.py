@@ -221,7 +221,7 @@ def _thresholds(given: Mapping[str, float], path: Path) -> Mapping[str, float]:
         for name in given:
             if name not in known:
                 near = suggest(name, set(known)) or "; docs/tables/thresholds.md lists them"
-                raise ConfigError(f"{plain(str(path))}: thresholds: none is called {plain(name)!r}{near}")
+                raise ConfigError(f"{plain(str(path))}: unknown threshold {plain(name)!r}{near}")
     return dict(given)
 
 

@@ -179,13 +179,15 @@ def _compare(source: Path, candidate: Path, options: Options, hint: str) -> Chec
     result = verify(source, candidate, True, options.runs, options.dimensions)
     replacing = options.relu6 is Relu6.REPLACE
     if result.verdict is ComparisonResult.UNKNOWN:
-        unseen = "--relu6 replace-anyway writes it unseen" if replacing else "without --verify it is written"
+        unseen = (
+            "--relu6 replace-anyway writes it unverified" if replacing else "without --verify it is written"
+        )
         raise EqualizedDiffers(f"the models could not be compared: {result.reason}{hint}; {unseen}")
     worst = max(result.outputs, key=lambda item: item.relative, default=None)
     if result.verdict is ComparisonResult.DIFFERENT and replacing and worst is not None:
         raise EqualizedDiffers(
             f"with Relu in place of ReLU6 output {worst.output!r} changes by up to {worst.relative:.2g} of"
-            f" its size ({result.runs} random inputs); if accuracy holds, say --relu6 replace-anyway"
+            f" its size ({result.runs} random inputs); if accuracy holds, pass --relu6 replace-anyway"
         )
     if result.verdict is ComparisonResult.DIFFERENT and (options.keeps_function or worst is None):
         raise EqualizedDiffers(f"the equalized model computes something else: {result.reason}")

@@ -1,6 +1,6 @@
 """Names of inputs and symbols that options or the configuration give and the model does not have.
 
-The converter stops at those behind its --input_dim (`ValueError: input_dim command input name(s) not found`),
+The converter stops at those after its --input_dim (`ValueError: input_dim command input name(s) not found`),
 so nobody should take a report for one with the dimensions that were meant.
 """
 
@@ -56,7 +56,7 @@ def misfits(model: Model, job: Job, file: str) -> Iterator[Diagnostic]:
             ),
             Location(file, tensor=plain(name)),
             Confidence.INFERRED,
-            help="give each of its dimensions; shapes behind it may be unknown, and findings missing",
+            help="give each of its dimensions; shapes after it may be unknown, and findings missing",
         )
 
 

@@ -205,7 +205,7 @@ def select(
     for selector in (*chosen, *ignored):
         is_known = selector in ids or selector in families or selector.partition("/")[0] in lost
         if selector != "ALL" and not is_known:
-            raise ValueError(f"no rule or family is called {selector!r}{suggest(selector, ids | families)}")
+            raise ValueError(f"unknown rule or family {selector!r}{suggest(selector, ids | families)}")
 
     def strength(rule: Rule, selectors: list[str]) -> int:
         return (

@@ -1,8 +1,8 @@
 """Results of a run over many files, on disk: kept as they arrive, and read one by one.
 
-The file holds, behind a line that says what it is, one piece for each result: how long it is, the name of its
+The file holds, after a line that says what it is, one piece for each result: how long it is, the name of its
 job, a hash, and the entry itself. A piece is appended by one write. A run that was killed in the middle of it
-leaves it torn; what is behind the last whole piece is dropped. Of two pieces of one job the later one holds.
+leaves it torn; what is after the last whole piece is dropped. Of two pieces of one job the later one holds.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Results:
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise NoResults("another run writes to it; wait for its end, or name another folder") from None
+            raise NoResults("another run is writing to it; wait for it, or name another folder") from None
 
     def _begin(self, resume: bool) -> int:
         """Find what is there already; returns where the next piece goes."""
@@ -91,7 +91,7 @@ class Results:
             os.write(self._handle, _FORM)
             return len(_FORM)
         if not resume:
-            raise NoResults("it holds results; go on from them with --resume, or name another folder")
+            raise NoResults("it holds results; continue them with --resume, or name another folder")
         numbers = {name_of(job): number for number, job in enumerate(self._jobs)}
         end = len(_FORM)
         with os.fdopen(os.dup(self._handle), "rb") as stream:
@@ -183,7 +183,7 @@ class Stored(Sequence[FileOutcome]):
             for place in places:
                 entry = unpacked(_body_at(stream.fileno(), place) or b"")
                 if entry is None:
-                    raise OSError(0, "a result that was kept is there no more", str(self._path))
+                    raise OSError(0, "a stored result no longer exists", str(self._path))
                 outcome = entry.outcome
                 for change in self._changes:
                     outcome = change(outcome)

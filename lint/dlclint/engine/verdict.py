@@ -76,7 +76,7 @@ def _converts(found: Sequence[Diagnostic]) -> Answer:
     errors = _worst(found, STOPS, Severity.ERROR)
     errors.sort(key=lambda item: STOPS.index(item.about))  # causes before what follows from them
     if not errors:
-        return Answer("yes", "no rule knows what would stop it")
+        return Answer("yes", "no rule finds anything that stops it")
     return Answer("no", _first_of(errors), errors[0].rule)
 
 
@@ -92,7 +92,7 @@ def _runs(
     for runtime in target.considered:
         dlc = dlc_text(runtime, target)
         if dlc == "refused":
-            yield RuntimeAnswer(runtime.value, "no", "it takes no such DLC")
+            yield RuntimeAnswer(runtime.value, "no", "it does not take such a DLC")
             continue
         refused = _worst(found, _REFUSES, Severity.ERROR) if target.runtimes == (runtime,) else []
         if refused:
@@ -125,7 +125,7 @@ def _accuracy(target: Target, found: Sequence[Diagnostic]) -> Answer:
         # What is lost by itself stands before what an option fixes.
         risks.sort(key=lambda item: item.about is not About.ACCURACY)
         return Answer("at risk", _first_of(risks), risks[0].rule)
-    return Answer("unknown", "nothing is known against it, and nothing was measured")
+    return Answer("unknown", "no risk is known, and nothing was measured")
 
 
 def _next(view: ModelView, job: Job, found: Sequence[Diagnostic], converts: Answer) -> list[str]:

@@ -61,7 +61,7 @@ class _Context:
 
 
 def caller_first(model: Model) -> tuple[Graph, ...]:
-    """The functions, each behind those that call it; those that call themselves are left out."""
+    """The functions, each after those that call it; those that call themselves are left out."""
     waiting = {
         path: len({call.graph.root.path for call in calls if call.graph.root.is_function})
         for path, calls in model.calls.items()

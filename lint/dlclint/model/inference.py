@@ -1,6 +1,6 @@
 """Shape inference: that of onnx on the structure, then again where values that follow from it tell more.
 
-onnx's data propagation knows a handful of ops, so that a Reshape behind, say, a division of sizes has
+onnx's data propagation knows a handful of ops, so that a Reshape after, say, a division of sizes has
 no shape. Where that happens, and only there, nodes are inferred one by one with the values that
 `dlclint.model.evaluation` computes, in the graph's order, so that one pass carries through. Bodies of
 loops and functions are followed with what they are given (`dlclint.model.bodies`, `dlclint.model.functions`).

@@ -340,7 +340,7 @@ LAYOUT_SENSITIVE = frozenset(
         *("MaxPool", "MaxRoiPool", "QLinearConv", "Resize", "RoiAlign", "SpaceToDepth", "Upsample"),
     }
 )
-"""Ops whose second axis holds channels, and those behind it space."""
+"""Ops whose second axis holds channels, and those after it space."""
 BY_SAMPLE = frozenset(
     {*CONVOLUTIONS, *POOLS, *GLOBAL_POOLS, *RESIZERS, "QLinearConv", "ConvInteger", "BatchNormalization"}
     | {"InstanceNormalization", "LRN", "GroupNormalization", "DepthToSpace", "SpaceToDepth", "GridSample"}

@@ -96,7 +96,7 @@ def _window(node: Node, data: tuple[Dim, ...], kernel: tuple[Dim, ...]) -> str:
 
 
 def _reshape(node: Node) -> str:
-    """Reshape: as many elements behind it as before it."""
+    """Reshape: as many elements after it as before it."""
     before, asked = _shape(node, 0), node.graph.model.values.whole(node.graph, node.input(1))
     if before is None or asked is None or asked.ndim != 1 or asked.dtype.kind not in "iu":
         return ""
@@ -165,7 +165,7 @@ def _layer_normalization(node: Node) -> str:
     if data is None:
         return ""
     if not -len(data) <= axis < len(data):
-        return f"axis {axis} is none of the input {_text(data)}"
+        return f"axis {axis} does not exist in the input {_text(data)}"
     for what, position in (("scale", 1), ("bias", 2)):
         found = _shape(node, position)
         if found is not None and not _broadcasts(found, data):
@@ -179,7 +179,7 @@ def _instance_normalization(node: Node) -> str:
     if data is None:
         return ""
     if len(data) < 3:
-        return f"the input {_text(data)} has no axes behind batch and channels"
+        return f"the input {_text(data)} has no axes after batch and channels"
     for what, position in (("scale", 1), ("bias", 2)):
         found = _shape(node, position)
         if found is not None and (len(found) != 1 or _differ(found[0], data[1])):

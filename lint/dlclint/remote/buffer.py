@@ -11,7 +11,7 @@ from dlclint.remote.prediction import JUMP, Prediction
 _AHEAD = 256 << 10
 _AHEAD_OF_PART = 32 << 10
 _LARGEST = 4 << 20
-"""Bytes read ahead where the walk goes on without a gap, at the beginning and behind a jump: twice as many
+"""Bytes read ahead where the walk goes on without a gap, at the beginning and after a jump: twice as many
 each time, up to the largest."""
 
 

@@ -237,7 +237,7 @@ class HttpReader:
             self._current = str(answer.url)
 
     def _content_range(self, answer: aiohttp.ClientResponse) -> tuple[int, int, int]:
-        """First byte, the one behind the last, and the size of the whole file."""
+        """First byte, the one after the last, and the size of the whole file."""
         match = _CONTENT_RANGE.fullmatch(str(answer.headers.get("Content-Range", "")).strip())
         if match is None:
             raise RemoteError(

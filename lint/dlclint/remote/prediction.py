@@ -85,7 +85,7 @@ class Prediction:
         return expected
 
     def _place_like_the_last(self) -> int | None:
-        """Where in the history to go on: behind the longest stretch that ends as the history does.
+        """Where in the history to continue: after the longest stretch that ends as the history does.
 
         Of several the first: the first block of a network is the one that was met whole. None where nothing
         before is like the last distance.

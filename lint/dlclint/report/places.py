@@ -21,7 +21,7 @@ def place_text(place: Location) -> str:
 
 
 def at_text(place: Location) -> str:
-    """` (at ...)` behind a sentence; "" for the file itself."""
+    """` (at ...)` after a sentence; "" for the file itself."""
     where = place_text(place)
     return f" (at {where})" if where else ""
 

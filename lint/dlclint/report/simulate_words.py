@@ -65,7 +65,7 @@ def apart_notes(file: Simulation) -> list[str]:
     if itself:
         first = itself[0]
         notes.append(
-            f"{first.op} {first.tensor} computes otherwise by itself too, which no document tells of HTP"
+            f"{first.op} {first.tensor} computes otherwise by itself too, which no document states for HTP"
         )
     if spoiled:
         first = spoiled[0]
@@ -114,7 +114,7 @@ def search_rows(search: SearchOutcome) -> list[tuple[str, ...]]:
 
 
 def apart_cells(item: Departure) -> tuple[str, ...]:
-    """A row under `APART_COLUMNS`; the op and the tensor stand behind it."""
+    """A row under `APART_COLUMNS`; the op and the tensor stand after it."""
     alone = "" if item.alone is None else sqnr_text(item.alone)
     measured = (sqnr_text(item.reference), sqnr_text(item.htp), sqnr_text(item.between))
     return *measured, alone, f"{100 * item.off:.2g} %"

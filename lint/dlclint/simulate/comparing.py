@@ -1,7 +1,7 @@
 """What the HTP engine measures, and at which layers it departs from the documented arithmetic.
 
 A layer is judged on what the backend itself gave it: so the error that has arrived does not count, and the
-layer that departs is named, not the ones behind it. The first of them are asked about alone, which tells
+layer that departs is named, not the ones after it. The first of them are asked about alone, which tells
 whether the op computes otherwise or the whole graph spoils it.
 """
 

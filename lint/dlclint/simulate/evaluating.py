@@ -77,7 +77,7 @@ class Evaluator:
         self._uses.update(network.outputs)
 
     def is_fused(self, name: str) -> bool:
-        """Whether a tensor is never stored, because a Relu or Clip behind it belongs to its op."""
+        """Whether a tensor is never stored, because a Relu or Clip after it belongs to its op."""
         return name in self._fused
 
     def float_step(self, step: Step, values: Mapping[str, Any]) -> list[Any]:

@@ -1,6 +1,6 @@
 """The main graph as steps that run one after another, with the converter's own folding done.
 
-A batch normalization behind a convolution goes into its weight and bias, as the converter does it, and
+A batch normalization after a convolution goes into its weight and bias, as the converter does it, and
 nodes that compute from constants alone are computed once. Every step is one node, so that a step can be
 run by itself on any values: float ones, quantized ones, or a mixture.
 """

@@ -57,7 +57,7 @@ def quantized_model(
         scheme: the grids.
         shapes: of the inputs; the model takes no others.
         kinds: element types of the inputs.
-        watched: quantized activations that become outputs too, with `SEEN` behind their names.
+        watched: quantized activations that become outputs too, with `SEEN` after their names.
 
     Raises:
         CannotSimulate: a grid has a width that QDQ models do not hold, or the weights are too large.
@@ -169,7 +169,7 @@ class _Insertion:
             dtype, kind = _KINDS[signed, grid.bitwidth]
         except KeyError:
             raise CannotSimulate(
-                f"an activation has {grid.bitwidth} bits, which the backend is not given"
+                f"an activation has {grid.bitwidth} bits, which is not passed to the backend"
             ) from None
         zero = 0 if signed else grid.zero
         name = f"grid/{grid.scale!r}/{zero}/{np.dtype(dtype).name}"
@@ -184,7 +184,7 @@ class _Insertion:
             raw = _nibbles(array) if kind == TensorProto.INT4 else array.tobytes()
             self.bytes += len(raw)
             if self.bytes > _MOST:
-                raise CannotSimulate("its constants exceed 1 GiB, more than the backend is given at once")
+                raise CannotSimulate("its constants exceed 1 GiB, more than is passed to the backend at once")
             self.stored.append(TensorProto(name=name, data_type=kind, dims=array.shape, raw_data=raw))
         return name
 
@@ -223,7 +223,7 @@ class _Insertion:
             values = self.evaluator.store.constant(name)
             self.bytes += values.nbytes
             if self.bytes > _MOST:
-                raise CannotSimulate("its constants exceed 1 GiB, more than the backend is given at once")
+                raise CannotSimulate("its constants exceed 1 GiB, more than is passed to the backend at once")
             self.stored.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
 
     def operand(self, name: str, width: int | None, result: str) -> str:
@@ -283,10 +283,10 @@ class _Insertion:
         except KeyError:
             how = "symmetric" if grid.symmetric else "asymmetric"
             raise CannotSimulate(
-                f"weight {name} has {grid.bitwidth} {how} bits, which the backend is not given"
+                f"weight {name} has {grid.bitwidth} {how} bits, which is not passed to the backend"
             ) from None
         if grid.block is not None:
-            raise CannotSimulate(f"weight {name} is quantized in blocks, which the backend is not given")
+            raise CannotSimulate(f"weight {name} is quantized in blocks, which is not passed to the backend")
         half = 2 ** (grid.bitwidth - 1) if grid.symmetric else 0
         integers = (grid.integers(values.astype(np.float32)) - half).astype(dtype)
         zero = (grid.zero - half).astype(dtype)

@@ -43,7 +43,7 @@ def activation_grid(seen: Observation, quantizer: str, bitwidth: int, percentile
         return grid_of_range(*searched_range(seen, bitwidth), bitwidth)
     if quantizer == "percentile":
         return grid_of_range(*cut(seen, percentile), bitwidth)
-    raise ValueError(f"no quantizer of activations is called {quantizer}")
+    raise ValueError(f"unknown quantizer of activations {quantizer}")
 
 
 def cut(seen: Observation, percentile: float) -> tuple[float, float]:
@@ -108,7 +108,7 @@ def param_grid(values: Array, quantizer: str, bitwidth: int, axis: int | None = 
     elif quantizer == "adjusted" and not symmetric:
         return _param(adjusted(float(low), float(high), bitwidth), bitwidth, False, None)
     elif quantizer not in PARAM_QUANTIZERS:
-        raise ValueError(f"no quantizer of weights is called {quantizer}")
+        raise ValueError(f"unknown quantizer of weights {quantizer}")
     fit = grid.fit_symmetric if symmetric else grid.fit
     return _param(fit(low, high, bitwidth), bitwidth, symmetric, axis)
 

@@ -114,7 +114,7 @@ def _own_scale(context: EncodingsContext, node: Node) -> grid.Floats | None:
 
 
 def _added(node: Node, weights: Mapping[str, GivenWeight]) -> str:
-    """What is added behind a MatMul, where the file's 32 bits say that it is a bias; "" elsewhere."""
+    """What is added after a MatMul, where the file's 32 bits say that it is a bias; "" elsewhere."""
     if node.op_type != "MatMul" or node.domain or node.graph.constant(node.input(1)) is None:
         return ""
     add = sole_reader(node.graph, node.output(0))

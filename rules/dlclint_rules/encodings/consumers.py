@@ -66,7 +66,7 @@ def channel_count(context: EncodingsContext) -> Iterator[Finding]:
             wanted = use.channels if not use.is_bias else (shape[0] if shape else None)
             axis = None if np.isnan(tensors.axis[row]) else int(tensors.axis[row])
             if axis is not None and not -len(shape) <= axis < len(shape):
-                yield row, f"axis {axis} is none of a weight of shape {shape}", use
+                yield row, f"axis {axis} does not exist in a weight of shape {shape}", use
             elif axis is not None and use.axis is not None and axis % len(shape) != use.axis % len(shape):
                 message = f"axis {axis} is not the output channels of {use.node.op_type}"
                 yield row, f"{message} (axis {use.axis % len(shape)} of {shape})", use
@@ -128,7 +128,7 @@ def per_channel_consumer(context: EncodingsContext) -> Iterator[Finding]:
                 if slope in refused_by_channel() and Runtime.HTP in context.target.considered:
                     yield (
                         row,
-                        f"the slope of {slope}, of which HTP took no such form (measured)",
+                        f"the slope of {slope}, which HTP does not take in this form (measured)",
                         Severity.WARNING,
                     )
                     continue

@@ -91,7 +91,7 @@ def version(context: EncodingsContext) -> Iterator[Finding]:
         yield _at_version(context, f"version is {given!r}, not text", Severity.ERROR)
     elif given not in _KNOWN:
         known = ", ".join(_READ_BY_AIMET)
-        yield _at_version(context, f"no version {given!r} is known; {known} are read", Severity.ERROR)
+        yield _at_version(context, f"unknown version {given!r}; known versions are {known}", Severity.ERROR)
     elif layout is not None and given not in VERSIONS[layout]:
         message = f"version {given!r} contradicts the entries, which are shaped as in {layout.value}"
         yield _at_version(context, message, Severity.ERROR)
@@ -268,7 +268,7 @@ def _dialect(context: EncodingsContext) -> Iterator[Finding]:
             yield _tool(context, message, "run dlclint fix: offsets are recomputed from min and max")
     elif said <= {"bitwidth", "min", "max", "scale", "offset"} and {"min", "max"} <= said:
         message = "this looks like MQBench's clip ranges: bitwidth, min and max only"
-        yield _tool(context, message, "nothing, if a range is all you mean to give")
+        yield _tool(context, message, "no action needed if only a range is meant")
 
 
 def _tool(context: EncodingsContext, message: str, help: str) -> Finding:

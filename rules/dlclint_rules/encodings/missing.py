@@ -97,7 +97,7 @@ def _missing(
         yield ({"min", "max"} - keys).pop(), Severity.ERROR, "an integer range needs both ends", None
     for field, others in _OTHER_SPELLINGS.items():
         if field not in _REQUIRED[layout] and field not in keys and keys & set(others):
-            yield field, Severity.WARNING, "without it the entry says less than is meant", None
+            yield field, Severity.WARNING, "without it the entry is incomplete", None
             keys |= {field}
     if document.version in ("0.5.0", "0.6.1") and "dtype" not in keys:
         yield "dtype", Severity.WARNING, f"version {document.version} requires it", None

@@ -43,7 +43,7 @@ def unknown_tensor(context: EncodingsContext) -> Iterator[Finding]:
     when custom ops or quantization overrides are specified").
     What to do: simplify before AIMET, not after, and give the converter the model AIMET wrote.
     Where the strays are in number, order and channels the weights and biases of convolutions with a
-    batch normalization behind them, the file was made after folding: a warning, with the number.
+    batch normalization after them, the file was made after folding: a warning, with the number.
     Fix: unsafe, renamed to the one name that differs only in spelling.
     """
     if context.view is None:

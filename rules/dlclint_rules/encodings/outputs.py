@@ -206,7 +206,7 @@ def _own_bounds(node: Node) -> Interval:
 def bound_lost(context: EncodingsContext) -> Iterator[Finding]:
     """A Relu or Clip that is fused away has a range beyond its bound.
 
-    Why: behind a convolution, a Gemm or an Add, HTP runs Relu and Clip inside that op, and what is left of
+    Why: after a convolution, a Gemm or an Add, HTP runs Relu and Clip inside that op, and what is left of
     the bound is the output's grid alone. Where the grid starts below 0, or ends above the bound, values
     pass that the op would have cut: YOLOv6 kept 28.9 instead of 42.6 mAP on target.
     What to do: start the range at the lower bound, and end it at the upper one.
@@ -393,7 +393,7 @@ def range_cut(context: EncodingsContext) -> Iterator[Finding]:
         low, high = min(given.low, cut.low), max(given.high, cut.high)
         lost = cut.low if cut.given.low - cut.low > cut.high - cut.given.high else cut.high
         made = Finding(
-            f"{given.name!r}: {cut.node.op_type} hands on {cut.source.name!r}, {_text(cut.low, cut.high)},"
+            f"{given.name!r}: {cut.node.op_type} passes on {cut.source.name!r}, {_text(cut.low, cut.high)},"
             f" but its range is {_text(given.low, given.high)}: values up to {lost:.4g} are clamped"
             f" ({cut.share:.0%} of the input's range)",
             Severity.WARNING,
@@ -411,7 +411,7 @@ def range_cut(context: EncodingsContext) -> Iterator[Finding]:
 
 @encodings_rule(about=About.ACCURACY)
 def moved_grid(context: EncodingsContext) -> Iterator[Finding]:
-    """An op that only moves data has another grid behind it than before.
+    """An op that only moves data has another grid after it than before.
 
     Why: Reshape, Transpose, Slice, Pad, MaxPool and the like compute nothing, and neither does a Concat of
     inputs with one grid, so their output can keep the input's grid; another one costs an op that requantizes

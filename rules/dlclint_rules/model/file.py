@@ -118,7 +118,7 @@ def crashes_onnx(context: ModelContext) -> Iterator[Finding]:
             Severity.WARNING,
             sources.ONNX,
             Confidence.INFERRED,
-            help="correct the nodes that end it; the lint then sees the shapes behind the others",
+            help="correct the nodes that end it; the lint then sees the shapes after the others",
             evidence={"call": call, "nodes": count},
         )
 

@@ -59,7 +59,7 @@ def attribute(context: ModelContext) -> Iterator[Finding]:
         # Exporters always write momentum; only a training-time update would read it.
         if node.has(name) and node.attribute("training_mode", 0):
             yield Finding(
-                f"{node.op_type}: {name} is disregarded",
+                f"{node.op_type}: {name} is ignored",
                 Severity.INFO,
                 sources.op_row(context.view.table, node.op_type),
                 node=node,
@@ -84,7 +84,7 @@ def _allowed(constraint: Constraint) -> str:
     if constraint.kind in ("attribute_absent", "attribute_absent_or_default"):
         return f"leave {name} out, or do that part with another op"
     if constraint.kind == "attribute_matches_weight_shape":
-        return f"leave {name} out: the weight tells it"
+        return f"leave {name} out: the weight's shape determines it"
     if constraint.kind == "inference_only":
         return "export in evaluation mode, with training_mode a stored false or left out"
     return "write an axis within the rank"

@@ -55,7 +55,7 @@ def version_not_listed(context: ModelContext) -> Iterator[Finding]:
     speaks for all nodes of an op in a model.
     What to do: nothing, or export at the opset that the summary names.
     """
-    advice = _export_help(context) or "nothing: the converter warns of it and goes on"
+    advice = _export_help(context) or "no action needed: the converter warns and continues"
     alike: dict[tuple[str, int, int], list[Node]] = {}
     for node, version, known in _unlisted(context, Listing.UNLISTED_SAME):
         alike.setdefault((node.op_type, version, known), []).append(node)

@@ -73,7 +73,7 @@ def standalone_batchnorm(context: ModelContext) -> Iterator[Finding]:
 
     Why: then it is quantized by itself, with one 8-bit grid for the factors of all channels, and its
     input needs an encoding of its own. Users report that accuracy drops.
-    What to do: put it behind a convolution, or give its tensors 16 bits by an override file.
+    What to do: put it after a convolution, or give its tensors 16 bits by an override file.
     """
     if not context.target.quantize:
         return

@@ -17,14 +17,14 @@ _NAMED = 5
 
 @quantization_rule(about=About.ACCURACY, weights=True)
 def spectrum(context: ModelContext) -> Iterator[Finding]:
-    """A spectrum is computed inside the graph, which neither 8 nor 16 bits carry.
+    """A spectrum is computed inside the graph, more than 8 or 16 bits can represent.
 
     Why: squares span twice as many decibels as what is squared, and 16 bits hold 96: on a grid for the
-    loudest bins the quiet ones are 0, and the root or logarithm behind brings out just those. Measured:
+    loudest bins the quiet ones are 0, and the root or logarithm that follows brings out just those. Measured:
     Silero VAD keeps 11 dB of its output at 8 bits, 25 dB at 16, and 34 dB at 8 bits with five tensors in
     float: what the transform makes, both squares, their sum and its root; a log-mel front end keeps 5.2 dB
     at 8 and 10.5 dB at 16 bits.
-    What to do: cut the model behind the root or logarithm and compute the spectrum outside, as an input of
+    What to do: cut the model after the root or logarithm and compute the spectrum outside, as an input of
     the DLC; or, where the chip has float16, keep the named tensors float by entries of dtype float in an
     override file, which `dlclint plan --emit-overrides` writes.
     """
@@ -55,13 +55,13 @@ def _words(found: Spectrum) -> str:
         whose = "its"
     named = [short(name) for name in found.tensors[:_NAMED]]
     rest = len(found.tensors) - len(named)
-    return f"{what} span twice {whose} decibels, which neither 8 nor 16 bits carry: {', '.join(named)}" + (
+    return f"{what} span twice {whose} decibels, more than 8 or 16 bits can represent: {', '.join(named)}" + (
         f" and {rest} more" if rest else ""
     )
 
 
 def _remedy(context: ModelContext, found: Spectrum) -> str:
-    cut = f"cut the model behind {short(found.root.output(0))} and compute what is before outside"
+    cut = f"cut the model after {short(found.root.output(0))} and compute what is before outside"
     if not float_is_open(context.target):
         return cut
     return f"{cut}, or keep these tensors float by an override file (dlclint plan --emit-overrides)"

@@ -299,7 +299,7 @@ def bit_width(context: ModelContext) -> Iterator[Finding]:
     noise has more than a hundredth of the signal's power. With 4 bits, two values share a byte, each
     channel starting on a byte of its own.
     What to do: a wider --weights_bitwidth, for these weights alone by an override file, or a grid for
-    each channel; 4 bits want quantization-aware training.
+    each channel; 4 bits need quantization-aware training.
     """
     if not is_quantized(context):
         return

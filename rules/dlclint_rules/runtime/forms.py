@@ -106,7 +106,7 @@ def _unmade(context: ModelContext, node: Node) -> Iterator[Finding]:
 def _instead(node: Node, kind: str) -> str:
     """What to do about a type that an op cannot make."""
     if node.op_type == "OneHot":
-        return "store its two values as float or int32, and cast behind it"
+        return "store its two values as float or int32, and cast after it"
     if kind in ("int8", "int16", "uint16"):
         return "cast to int32, or quantize with QuantizeLinear where the tensor stands for a quantized one"
     return "cast to int32"
@@ -148,7 +148,7 @@ def window_beyond_input(context: ModelContext) -> Iterator[Finding]:
 
     Why: HTP's validator refuses it, after the layout change, and no graph comes of the model. Either the
     window is larger than the padded input, which exporters write for a pooling over everything; or, with
-    ceil_mode 1, the last window would start behind the input: ONNX leaves that window out, QNN counts it and
+    ceil_mode 1, the last window would start beyond the input: ONNX leaves that window out, QNN counts it and
     finds an output of another size.
     What to do: use GlobalAveragePool or GlobalMaxPool, or a window of the input's size; in place of ceil_mode
     pad as much as the windows that are left need.
@@ -168,7 +168,7 @@ def window_beyond_input(context: ModelContext) -> Iterator[Finding]:
             what = f"has a window of {kernel} on a padded input of {padded}"
             advice = "pool over everything with GlobalAveragePool or GlobalMaxPool"
         elif axes := _dropped(node, kernel, sizes, padded):
-            what = f"with ceil_mode 1: the last window in axis {axes[0] + 2} starts behind the input"
+            what = f"with ceil_mode 1: the last window in axis {axes[0] + 2} starts beyond the input"
             advice = "write ceil_mode 0, which along that axis gives the same windows"
         else:
             continue
@@ -184,7 +184,7 @@ def window_beyond_input(context: ModelContext) -> Iterator[Finding]:
 
 
 def _dropped(node: Node, kernel: list[int], sizes: tuple[int, ...], padded: list[int]) -> list[int]:
-    """Spatial axes along which rounding up counts a window that starts behind the input."""
+    """Spatial axes along which rounding up counts a window that starts beyond the input."""
     if not node.attribute("ceil_mode", 0):
         return []
     count = len(kernel)

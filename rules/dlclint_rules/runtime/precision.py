@@ -243,6 +243,6 @@ def _float_only(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
                 "ArgMax yields float on DSP, its output is not quantized",
                 Severity.INFO,
                 sources.limit("LIM022"),
-                help="read its output as float, and put nothing quantized behind it",
+                help="read its output as float, and let nothing quantized read it",
                 node=node,
             )

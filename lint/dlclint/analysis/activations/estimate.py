@@ -2,7 +2,7 @@
 
 A channel is taken for normal with a mean and a deviation; `low` and `high` are where its range is
 put. Normal is right for the output of a normalization (Nagel et al. 2019, arXiv 1906.04721, use it
-the same way), and serves as an approximation behind other ops.
+the same way), and serves as an approximation after other ops.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The numbers of a convolution that equalization needs: its weight measured, normalization, bias.
 
 A weight is seen as the converter sees it, times gamma / sqrt(variance + epsilon) of the batch
-normalization behind it. What is held of a convolution are vectors with one number a channel, and the few
+normalization after it. What is held of a convolution are vectors with one number a channel, and the few
 cells of its weight that decide ranges; the weight itself stays in the file.
 """
 
@@ -109,7 +109,7 @@ class Layer:
 
 
 def read_layer(conv: Node, norm: Node | None) -> Layer:
-    """Read a convolution with the batch normalization behind it.
+    """Read a convolution with the batch normalization after it.
 
     Raises:
         CannotScale: with the reason.

@@ -3,7 +3,7 @@
 Source: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models, CLE. Two chains are documented,
 Conv-BN-[act]-Conv-BN-[act] and Conv-BN-[act]-DepthwiseConv-BN-[act]-Conv-BN-[act]: all on one
 branch, no output with a second consumer; Relu alone counts as activation, ReLU6 is turned into Relu
-without a word, behind any other one the convolution before it drops out. A chain of n convolutions
+without a word, after any other one the convolution before it drops out. A chain of n convolutions
 counts here as n - 1 pairs. What the page leaves open is settled as follows: a grouped convolution is a
 Conv; a depthwise one may start a chain (AIMET's own equalization starts there too) but not end it.
 """
@@ -33,7 +33,7 @@ class PairObstacle(enum.Enum):
     CHAIN = "chain"
     """Another op, or a depthwise convolution that no convolution follows."""
     END = "end"
-    """Nothing comes behind: an output of the model, or one that nothing reads."""
+    """Nothing comes after: an output of the model, or one that nothing reads."""
 
 
 @record
@@ -46,14 +46,14 @@ class Stop:
     tensor: str
     """The tensor at which it ends."""
     norm: Node | None = None
-    """The batch normalization directly behind the convolution, if the way got past one."""
+    """The batch normalization directly after the convolution, if the way got past one."""
 
 
 @record
 class Pair:
     """Two convolutions on one branch, and what lies between them.
 
-    `norm` is the batch normalization directly behind the first and `second_norm` the one behind the
+    `norm` is the batch normalization directly after the first and `second_norm` the one after the
     second; None where it was folded in the export or never was there. `between` holds the other ops
     in order; `activation` is the one of them that is an activation.
     """

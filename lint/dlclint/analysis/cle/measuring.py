@@ -104,7 +104,7 @@ class _Axis:
 class Weight:
     """A weight as the converter sees it, with what is known of it: measured as it is, and its peaks.
 
-    `factor` is what the batch normalization behind it multiplies each output channel by.
+    `factor` is what the batch normalization after it multiplies each output channel by.
     """
 
     cells: Cells

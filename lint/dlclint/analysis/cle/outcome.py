@@ -17,7 +17,7 @@ _WORTH = 1.0
 class ConvolutionRow:
     """A convolution before and after. `chain` counts from 1; see `Figures` for the numbers.
 
-    `range_before` and `range_after` are the largest activation behind it, estimated from the batch
+    `range_before` and `range_after` are the largest activation after it, estimated from the batch
     normalization; None without one, and for the last of a chain, which is not scaled.
     """
 
@@ -35,7 +35,7 @@ class ConvolutionRow:
 
     @property
     def growth(self) -> float:
-        """The largest activation behind it, after by before; 1 where it is not known."""
+        """The largest activation after it, as the ratio of after to before; 1 where it is not known."""
         return self.range_after / self.range_before if self.range_before and self.range_after else 1.0
 
 
@@ -89,7 +89,7 @@ class EqualizeOutcome:
 
     @property
     def grown(self) -> list[ConvolutionRow]:
-        """The convolutions behind which activations grow more than twofold, the worst first."""
+        """The convolutions after which activations grow more than twofold, the worst first."""
         return sorted((row for row in self.layers if row.growth > _GROWN), key=lambda row: -row.growth)
 
 

@@ -108,7 +108,7 @@ def planned_chains(
         if pair.relu6 and not replace_relu6:
             yield Refusal(pair, "ReLU6 lies between, which does not scale")
         elif pair.first.graph.is_function or pair.first.graph is not pair.second.graph:
-            yield Refusal(pair, "it lies in a model-local function")
+            yield Refusal(pair, "it is in a model-local function")
         else:
             following[pair.first.key] = pair
     seconds = {pair.second.key for pair in following.values()}

@@ -174,7 +174,7 @@ class Effort:
 
 
 class _Channels:
-    """The factors of all links of a chain in one array, with a 1 behind them for its two ends."""
+    """The factors of all links of a chain in one array, with a 1 after them for its two ends."""
 
     def __init__(self, chain: Sequence[Weight], factors: Sequence[Floats]) -> None:
         self.starts = np.cumsum([0, *(len(factor) for factor in factors)])

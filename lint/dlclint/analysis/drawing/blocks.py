@@ -42,7 +42,7 @@ def _parts(text: str, separator: str) -> Scope:
 def blocks_of(
     scopes: Sequence[Scope], sources: Sequence[Sequence[int]]
 ) -> tuple[list[NetworkBlock], list[int]]:
-    """The blocks, the whole model first, each behind its parent; and the block of each node.
+    """The blocks, the whole model first, each after its parent; and the block of each node.
 
     Args:
         scopes: the modules of each node, in the order of the network.
@@ -139,7 +139,7 @@ class _Tree:
     def _crossing(
         self, members: Sequence[Sequence[int]], sources: Sequence[Sequence[int]]
     ) -> list[list[int]]:
-        """For each block and each gap behind one of its members, how many edges among members cross it."""
+        """For each block and each gap after one of its members, how many edges among members cross it."""
         place: dict[int, int] = {member: n for group in members for n, member in enumerate(group)}
         changes = [[0] * (len(group) + 1) for group in members]
         chains = [list(self._chain(block)) for block in range(len(self.names))]
@@ -206,7 +206,7 @@ class _Tree:
 def stretches(crossing: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Stretches of some members each, which end where the fewest edges cross.
 
-    `crossing` says for each member how many edges cross behind it.
+    `crossing` says for each member how many edges cross after it.
     """
     count = len(crossing)
     size = max(MOST * 2 // 3, -(-count // MOST))

@@ -22,7 +22,7 @@ class SpelledNorm:
     axes: tuple[int, ...]
     rank: int
     nodes: int
-    """How many nodes spell it, without a factor and a summand behind."""
+    """How many nodes spell it, without a factor and a summand after."""
     centered: bool
 
 

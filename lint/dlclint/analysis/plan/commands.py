@@ -266,7 +266,7 @@ def placeholders(view: ModelView, choice: Choice) -> list[str]:
         stand = f"{INPUT_LIST} and {INPUT_LIST_LAST} stand" if turned else f"{INPUT_LIST} stands"
         found.append(f"{stand} for your list of calibration inputs, raw files, one line an inference")
     if view.target.soc is None:
-        found.append(f"{SOC} stands for the chip; with --soc the plan names it")
+        found.append(f"{SOC} is a placeholder for the chip; give --soc to fill it in")
     words = sorted(
         {
             word

@@ -165,10 +165,10 @@ def _spectra(spectra: list[Spectrum], in_float: tuple[str, ...]) -> list[Advice]
         return []
     ends = ", ".join(repr(found.root.output(0)) for found in spectra[:3])
     ends += f" and {len(spectra) - 3} more" if len(spectra) > 3 else ""
-    cut = f"cut the model behind {ends}"
+    cut = f"cut the model after {ends}"
     if in_float:
         cut += f", or keep {counted(len(in_float), 'tensor')} float"
-    reason = "squares of a spectrum are carried by neither 8 nor 16 bits"
+    reason = "squares of a spectrum need more than 8 or 16 bits can represent"
     return [Advice("spectra", cut, reason, {"spectra": len(spectra), "tensors": len(in_float)})]
 
 

@@ -87,7 +87,7 @@ _VOLUMES = (*CONVOLUTIONS, *POOLS, *GLOBAL_POOLS)
 
 
 def _turns(node: Node, rank: int) -> bool:
-    """Whether a node is the Transpose that exporters put behind an NHWC input."""
+    """Whether a node is the Transpose that exporters put after an NHWC input."""
     return node.op_type == "Transpose" and tuple(node.attribute("perm") or ()) == _TO_FIRST[rank]
 
 

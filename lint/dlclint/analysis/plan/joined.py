@@ -51,7 +51,7 @@ def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[s
         }
         advice.append(Advice(TOPIC, "look at it", reason, numbers))
     if sums:
-        more = f"; so in {counted(len(sums) - 1, 'more sum')}" if len(sums) > 1 else ""
+        more = f"; the same in {counted(len(sums) - 1, 'more sum')}" if len(sums) > 1 else ""
         reason = f"{loss_sentence(sums[0])}{more}"
         advice.append(Advice("sums", "look at them", reason, {"sums": len(sums)}))
     # An override file names tensors of the main graph.

@@ -129,7 +129,7 @@ def _of_weights(
         reason += f"; worst {worst.weight!r}: {worst.chosen:.1f} dB"
         least = threshold("weight_sqnr")
         if worst.chosen < least:
-            reason += f", less than {least:g}: it wants more bits or a grid for each channel"
+            reason += f", less than {least:g}: it needs more bits or a grid for each channel"
     return Advice("weights", _choice(counts), reason, numbers)
 
 

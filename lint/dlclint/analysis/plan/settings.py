@@ -123,7 +123,7 @@ def weight_bits(
         better = sum(row.per_channel >= least for row in poor)
         reason += f"; equalizing may bring {better} of them up (see CLE)" if better else ""
     elif width == 4:
-        reason += "; 4 bits want quantization-aware training"
+        reason += "; 4 bits need quantization-aware training"
     elif hexagon is not None and hexagon >= wide.hexagon:
         reason += (
             "; if accuracy is short, plan again with --act-bitwidth 16 --weights-bitwidth 16, which"
@@ -139,7 +139,7 @@ def four_bits(choice: Choice, weights: list[ConvertedWeight], settled: Settled, 
     if "weights_bitwidth" in settled or not weights:
         return []
     if v66:
-        reason = "nothing that dlclint has read says that Hexagon v66 takes them"
+        reason = "no source known to dlclint says that Hexagon v66 takes them"
         return [Advice("4-bit weights", "no", reason)]
     figures = layer_figures(weights, choice.weights_bitwidth, choice.per_channel, choice.per_row)
     taken = narrow_weights()
@@ -156,14 +156,14 @@ def four_bits(choice: Choice, weights: list[ConvertedWeight], settled: Settled, 
         "best_db": ranked[-1].at_4_bits,
     }
     if other:
-        reason = f"nothing that dlclint has read says that HTP takes them in {', '.join(other)}"
+        reason = f"no source known to dlclint says that HTP takes them in {', '.join(other)}"
         return [Advice("4-bit weights", "no", reason, numbers)]
     if len(keeping) < len(ranked):
         most = f"{len(keeping)} of {len(ranked)}" if keeping else f"none of {len(ranked)}"
         reason = (
             f"{most} weights {'keep' if len(keeping) > 1 else 'keeps'} {least:g} dB at 4 bits"
             f" ({ranked[0].at_4_bits:.1f} to {ranked[-1].at_4_bits:.1f} dB, worst {ranked[0].weight!r});"
-            " they want quantization-aware training"
+            " they need quantization-aware training"
         )
         return [Advice("4-bit weights", "no", reason, numbers)]
     before, after = (
@@ -263,7 +263,7 @@ def equalization(
     if choice.per_channel:
         reason = (
             f"{among}, but weights with a grid for each channel need none; activations may gain: compare"
-            " accuracy behind dlclint equalize"
+            " accuracy after dlclint equalize"
         )
         return choice, [Advice("CLE", "no", reason, numbers)]
     if not pairs:

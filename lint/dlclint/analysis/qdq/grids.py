@@ -177,7 +177,7 @@ def spread(values: npt.NDArray[np.float64], grid: Quantization, shape: tuple[int
         return values
     axis = grid.axis
     if axis >= len(shape):
-        raise Unavailable(f"axis {axis} is none of a tensor of shape {list(shape)}")
+        raise Unavailable(f"axis {axis} does not exist in a tensor of shape {list(shape)}")
     if grid.block_size is None:
         wide = [1] * len(shape)
         wide[axis] = values.size

@@ -145,7 +145,7 @@ class _Lifting:
                     (self.scales if scales else self.dequantized)(node)
         for graph in () if self.in_functions else inside:
             for node in filter(lambda node: is_qdq(node.op_type, node.domain), graph.nodes):
-                self.stays(node, "it lies in a model-local function")
+                self.stays(node, "it is in a model-local function")
 
     def stays(self, node: Node, reason: str) -> None:
         self.left.setdefault(node.key, KeptQuantizer(node, reason))

@@ -47,7 +47,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     rules.add_argument(
         "--no-weights",
         action="store_true",
-        help="read no weights: rules that need them say nothing, and the report names them",
+        help="do not read weights: rules that need them stay silent, and the report names them",
     )
     configuration = shared.add_configuration(check)
     configuration.add_argument(
@@ -58,7 +58,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     configuration.add_argument(
         "--baseline",
         metavar="FILE",
-        help="tell of no finding that the file knows; fingerprints go by names, not by positions",
+        help="leave out the findings that the file lists; fingerprints go by names, not by positions",
     )
     configuration.add_argument(
         "--write-baseline",
@@ -90,7 +90,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     many.add_argument(
         "--resume",
         action="store_true",
-        help="go on from the results in that folder: what is unchanged is not linted again",
+        help="continue from the results in that folder: unchanged files are not linted again",
     )
     many.add_argument(
         "--shard",
@@ -111,9 +111,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     shared.add_further(output, "sarif=dlclint.sarif")
     shared.add_overwrite(output)
-    output.add_argument(
-        "-q", "--quiet", action="store_true", help="say what it comes to, and list no finding"
-    )
+    output.add_argument("-q", "--quiet", action="store_true", help="print the verdict, and list no findings")
     output.add_argument(
         "--min-severity",
         choices=("error", "warning", "info"),
@@ -121,7 +119,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="list findings from this severity on (default: info); verdict and exit status stay",
     )
     output.add_argument(
-        "--statistics", action="store_true", help="count findings by rule, and list none (rich, json)"
+        "--statistics", action="store_true", help="count findings by rule, without a list (rich, json)"
     )
     output.add_argument(
         "--all",

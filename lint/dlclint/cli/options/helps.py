@@ -19,7 +19,7 @@ class Help:
 
 HELPS = {
     "check": Help(
-        "0 clean, 1 findings at or above --fail-on, 2 could not run (of several files the others are linted)",
+        "0 clean, 1 findings at or above --fail-on, 2 could not run (the other files are still linted)",
         (
             "dlclint check model.onnx",
             "dlclint check --soc sm8650 --quantize -d input 1,3,224,224 model.onnx",
@@ -60,7 +60,7 @@ HELPS = {
         ),
     ),
     "confirm": Help(
-        "0 it takes all, 1 it refuses something, 2 it could not be asked",
+        "0 the backend takes every node, 1 it refuses some, 2 it could not be asked",
         ("dlclint confirm --soc sm8550 model.onnx",),
     ),
     "encodings": Help(

@@ -49,7 +49,7 @@ class _Overrides:
         return Attempt(read_bytes(text.encode("utf-8", "surrogatepass"), self.job.path), made)
 
     def problem(self, state: EncodingsDocument) -> str:
-        return "it would be JSON no more" if self.document.whole and not state.whole else ""
+        return "the result would not be valid JSON" if self.document.whole and not state.whole else ""
 
     def take(self, state: EncodingsDocument) -> None:
         self.document = state

@@ -200,7 +200,7 @@ class Rounds:
         for key in {_key(item) for item, _, _ in made}:
             self.times[key] = self.times.get(key, 0) + 1
             if self.times[key] >= _SAME_AGAIN:
-                self.refused[key] = f"it was made {_SAME_AGAIN} times and the finding did not go"
+                self.refused[key] = f"it was made {_SAME_AGAIN} times and the finding remains"
         return bool(made)
 
 

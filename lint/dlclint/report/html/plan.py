@@ -59,7 +59,7 @@ def _answers(plan: Plan) -> Iterator[Shown]:
         lines = [line for item in errors for line in (said(item), item.help) if line]
         yield Shown("Converts", "no", tuple(lines), "bad")
     else:
-        yield Shown("Converts", "yes", ("no rule knows what would stop it",), "good")
+        yield Shown("Converts", "yes", ("no rule finds anything that stops it",), "good")
     choice = plan.choice
     if not choice.quantize:
         yield Shown("Settings", f"float{choice.float_bitwidth}", (f"for {choice.runtime.value}",))

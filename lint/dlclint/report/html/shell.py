@@ -37,7 +37,7 @@ def page(template: str, shown: Mapping[str, object], data: object, scripts: Sequ
         shown: what it shows; every text is escaped.
         data: what the scripts read, of what JSON can say; infinite and undefined numbers become null.
         scripts: vendored libraries by their files' names, then scripts in `page/`, which run in this order
-            in one scope of their own, behind the page's content, with the data as `DATA`.
+            in one scope of their own, after the page's content, with the data as `DATA`.
     """
     libraries = [_library(name) for name in scripts if name in _LIBRARIES]
     own = "\n".join(_read("page", name) for name in scripts if name not in _LIBRARIES)

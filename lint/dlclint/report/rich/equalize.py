@@ -84,8 +84,8 @@ def _grown(outcome: EqualizeOutcome) -> list[str]:
         return []
     known, worst = sum(row.range_before is not None for row in outcome.layers), outcome.grown[0]
     return [
-        f"activations grow more than twofold behind {len(outcome.grown)} of {known} convolutions"
-        f" (estimated), most behind {worst.node}: {worst.range_before:.3g} to {worst.range_after:.3g}"
+        f"activations grow more than twofold after {len(outcome.grown)} of {known} convolutions"
+        f" (estimated), most after {worst.node}: {worst.range_before:.3g} to {worst.range_after:.3g}"
     ]
 
 

@@ -38,7 +38,7 @@ def render(explanation: Explanation, stream: TextIO | None) -> str:
     known = len(explanation.explained)
     tail = f"{counted(known, 'message')} recognized in {counted(explanation.lines, 'line')}"
     if not known:
-        tail += "; the log says nothing that dlclint knows"
+        tail += "; the log holds no message that dlclint knows"
     console.print(Text(tail, "bold"))
     return printed(console, stream)
 
@@ -58,6 +58,6 @@ def _lines(item: Explained) -> list[tuple[str, str]]:
         lines.append((f"code {item.groups['code']}: {item.code}", ""))
     lines += [(f"why: {message.why}", ""), (f"help: {item.help}", "")]
     if message.rule:
-        lines.append((f"`dlclint check` tells it before conversion: {message.rule}", ""))
+        lines.append((f"`dlclint check` reports it before conversion: {message.rule}", ""))
     lines.append((f"source: {message.source}", "dim"))
     return lines

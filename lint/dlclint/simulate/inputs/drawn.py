@@ -20,7 +20,7 @@ _BYTE = (200.0, 256.0)
 """A division by such a number says that an input lies between 0 and 255."""
 _OPEN, _OPEN_IMAGE = 32, 224
 _STEPS = 4
-"""How many ops behind an input are looked at."""
+"""How many ops after an input are looked at."""
 
 
 def drawn(graph: Graph, count: int, seed: int, moments: Mapping[str, tuple[float, float]]) -> Samples:
@@ -48,7 +48,7 @@ def drawn(graph: Graph, count: int, seed: int, moments: Mapping[str, tuple[float
         partial(_sample, types, rules, shapes, np.random.SeedSequence([seed, place]), place)
         for place in range(count)
     )
-    return Samples(f"random values, which nobody measured (seed {seed}): {words}", load, True, tuple(notes))
+    return Samples(f"random values, not measured data (seed {seed}): {words}", load, True, tuple(notes))
 
 
 _Rule = tuple[str, tuple[str, float, float]]
@@ -97,7 +97,7 @@ def _rule(graph: Graph, name: str, kind: TensorType, moments: Mapping[str, tuple
                 f"input {plain(name)} is {kind} and nothing in the model tells which values it takes, so that"
                 " none are drawn: give --inputs"
             )
-        return "ones, and zeros behind a random length", ("ones", 0.0, 1.0)
+        return "ones, and zeros after a random length", ("ones", 0.0, 1.0)
     shape = kind.shape or ()
     image = len(shape) == 4 and shape[1] in _IMAGE_CHANNELS
     if _is_divided(graph, name):

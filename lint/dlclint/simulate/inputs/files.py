@@ -194,7 +194,7 @@ class _Reader:
         plain_axes = len(shape) != 4 or shape[1] == 1 or shape[2] == shape[3] == 1
         if not layout and not plain_axes:
             raise BadInput(
-                f"input {plain(name)} is {kind}, and a raw file does not tell how it lies: say"
+                f"input {plain(name)} is {kind}, and a raw file does not tell its layout: pass"
                 f" --input-layout {plain(name)} nhwc (as the SNPE tools read it) or nchw"
             )
         size, count = file.stat().st_size, math.prod(shape)

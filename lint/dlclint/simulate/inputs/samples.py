@@ -111,7 +111,7 @@ def checked(name: str, values: Array, kind: TensorType, layout: str, where: str)
     if wanted.kind in "iu":
         bounds = np.iinfo(wanted)
         if values.size and (values.min() < bounds.min or values.max() > bounds.max):
-            raise BadInput(f"{where}: input {plain(name)} holds values that {wanted} does not have")
+            raise BadInput(f"{where}: input {plain(name)} holds values that {wanted} cannot represent")
     return np.ascontiguousarray(values.astype(wanted, copy=False))
 
 
@@ -121,7 +121,7 @@ def _misfit(name: str, given: tuple[int, ...], kind: TensorType, layout: str, wh
     if len(shape) == 4 and len(given) == 4 and layout != "nhwc":
         turned = (given[0], given[3], given[1], given[2])
         if all(not isinstance(dim, int) or dim == size for dim, size in zip(shape, turned, strict=True)):
-            return f"{text}, which fits as NHWC: say --input-layout {plain(name)} nhwc"
+            return f"{text}, which fits as NHWC: pass --input-layout {plain(name)} nhwc"
     return text
 
 

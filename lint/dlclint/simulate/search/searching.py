@@ -306,7 +306,7 @@ class SearchState:
                 f" close to that ({goal})"
             )
             if not goal.better(best, self.value) or goal.reached(self.value):
-                self.notes.append("no step helps: what is there comes as close already")
+                self.notes.append("no step helps: the current settings come as close")
                 return
         self._fewest(goal, found, whole)
 
