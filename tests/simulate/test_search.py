@@ -74,8 +74,23 @@ def test_what_costs_nothing_comes_first(tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_target_that_is_there_already_costs_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, found = report(saved(tmp_path, YOLO), capsys, "--target", "10")
+    _, found = report(small_conv(tmp_path), capsys, "--target", "10")
     assert [step["change"] for step in found["steps"]] == ["as it is"]  # type: ignore[index]
+
+
+def test_a_lost_part_is_not_a_target_reached(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, file = saved(tmp_path, YOLO), tmp_path / "o.json"
+    for target in (("--target", "5dB"), ("--target", "20dB"), ("--agreement", "0.01")):
+        status, found = report(path, capsys, *target, "--emit-overrides", str(file), "--overwrite")
+        assert (status, found["reached"], found["lost"]) == (0, True, [])
+        start, *_, last = found["steps"]  # type: ignore[misc, index]
+        assert (start["sqnr"] < 10, start["lost"]) == (True, ["s in out"])
+        assert last["change"] == "16 bits for 1 grid of outputs: out"
+    assert simulate(path, "--encodings", str(file), "--format", "json") == 0
+    (output,) = json.loads(capsys.readouterr().out)["files"][0]["engines"][0]["outputs"]
+    assert [(part["tensors"], part["join"], part["sqnr"] > 30) for part in output["parts"]] == [
+        (["p"], "out", True), (["s"], "out", True),
+    ]  # fmt: skip
 
 
 def test_what_cannot_be_reached_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,7 +41,7 @@ def test_scores_that_share_a_grid_with_boxes(tmp_path: Path, capsys: pytest.Capt
     (output,) = engine["outputs"]
     assert 30 < output["sqnr"] < 60
     assert output["agreement"] < 0.7
-    assert {part["tensor"]: part["lost"] for part in output["parts"]} == {"p": False, "s": True}
+    assert {part["tensors"][0]: part["lost"] for part in output["parts"]} == {"p": False, "s": True}
     (concat,) = (layer for layer in engine["layers"] if layer["op"] == "Concat")
     assert concat["causes"][0].startswith("shared grid: s (")
     wide = report(path, capsys, "--inputs", yolo_inputs(tmp_path), "--act-bitwidth", "16")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from dlclint.diagnostic import counted, size_text
 from dlclint.simulate.outcome import (
@@ -12,6 +13,7 @@ from dlclint.simulate.outcome import (
     PartRow,
     SearchOutcome,
     Simulation,
+    tensors_text,
 )
 
 RANDOM = "random inputs, so these are not figures of accuracy: give real ones with --inputs"
@@ -44,7 +46,10 @@ def headline(engine: EngineResult) -> str:
     if worst is None:
         return f"{engine.engine}: nothing measured"
     said = f"{engine.engine}: {with_unit(worst)}"
-    if len(engine.outputs) > 1:
+    where = worst_name(engine)
+    if where:
+        said += f" of {where}"
+    elif len(engine.outputs) > 1:
         said += f" at the worst of {counted(len(engine.outputs), 'output')}"
     return said if agreement is None else f"{said}, best class the same in {100 * agreement:.1f} %"
 
@@ -54,7 +59,12 @@ def search_text(search: SearchOutcome) -> str:
     share = f"with {100 * search.share:.0f} % of the activations at 16 bits" if search.share else "at 8 bits"
     agreement = "" if search.agreement is None else f", best class the same in {100 * search.agreement:.1f} %"
     verdict = "reached" if search.reached else "not reached"
-    return f"{verdict}; {with_unit(search.sqnr)}{agreement} {share}"
+    return f"{verdict}; {with_unit(search.sqnr)}{agreement} {share}{_lost(search.lost)}"
+
+
+def _lost(parts: Sequence[str]) -> str:
+    """The parts of outputs that are lost, behind what is said of the outputs."""
+    return f"; lost: {', '.join(parts)}" if parts else ""
 
 
 def apart_notes(file: Simulation) -> list[str]:
@@ -86,11 +96,23 @@ def largest(row: OutputRow) -> str:
     return f"{row.largest:.3g} of {row.magnitude:.3g}"
 
 
-def part(row: PartRow, output: str) -> str:
-    """What becomes of a part of a Concat."""
-    if row.lost:
-        return f"{row.tensor} (up to {row.magnitude:.3g}): every value becomes 0 on the grid of {output}"
-    return f"{row.tensor} (up to {row.magnitude:.3g}): {with_unit(row.sqnr)} before the Concat"
+def part(row: PartRow) -> str:
+    """What becomes of a part of an output with parts of unlike range."""
+    who = f"{tensors_text(row.tensors)} (up to {row.magnitude:.3g})"
+    before = "" if row.before is None else f", {with_unit(row.before)} before"
+    if row.zero:
+        return f"{who}: every value becomes 0 on the grid of {row.join}{before}"
+    kept = f"{who}: {with_unit(row.sqnr)} on the grid of {row.join}{before}"
+    return f"{kept}, lost" if row.lost else kept
+
+
+def worst_name(engine: EngineResult) -> str:
+    """Where the lowest SQNR of an engine is, if not of a whole output; else ""."""
+    rows = [(part.sqnr, part, row) for row in engine.outputs for part in row.parts if part.sqnr < row.sqnr]
+    if not rows or engine.worst is None:
+        return ""
+    value, part, row = min(rows, key=lambda item: item[0])
+    return f"{tensors_text(part.tensors)} in {row.tensor}" if value <= engine.worst else ""
 
 
 def output_cells(row: OutputRow) -> tuple[str, ...]:
@@ -107,7 +129,7 @@ def search_rows(search: SearchOutcome) -> list[tuple[str, ...]]:
             _share(row.agreement),
             size_text(row.size) if row.size else "",
             f"{100 * row.share:.0f} %" if row.share else "",
-            row.change,
+            row.change + _lost(row.lost),
         )
         for row in search.rows
     ]

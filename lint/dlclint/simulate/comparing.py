@@ -48,7 +48,7 @@ def by_htp(
     evaluator, scheme, samples = prepared.evaluator, prepared.scheme, prepared.samples
     exact = outputs_of(evaluator, None, samples)
     found = outputs_on_htp(asked, evaluator, scheme, samples, tick)
-    measured = compare(prepared.network, exact, found)
+    measured = compare(prepared.network, exact, found, prepared.pieces)
     in_float = tuple(asked.in_float)
     layers, apart = _layers(prepared, asked)
     versions = {**packages, "QNN": asked.build}

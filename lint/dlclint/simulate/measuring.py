@@ -37,6 +37,16 @@ class Error:
         for start in range(0, one.size, _BLOCK):
             self._block(one[start : start + _BLOCK], two[start : start + _BLOCK])
 
+    def take(self, other: Error) -> None:
+        """Take in what was summed of another tensor."""
+        self.signal += other.signal
+        self.noise += other.noise
+        self.other += other.other
+        self.product += other.product
+        self.largest = max(self.largest, other.largest)
+        self.magnitude = max(self.magnitude, other.magnitude)
+        self.odd += other.odd
+
     def _block(self, one: Array, two: Array) -> None:
         """Sums of a block in its own precision, which the sums over blocks keep."""
         with np.errstate(over="ignore", invalid="ignore"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,17 @@ if TYPE_CHECKING:
     from dlclint.analysis.drawing.model import Drawing
 
 
+def tensors_text(names: Sequence[str]) -> str:
+    """Names of a part's tensors, the first few of many."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
 @record
 class OutputRow:
     """One output. `agreement` is None where it holds no scores; `scores` says in words where they lie.
 
-    `sqnr` is in dB: infinite where nothing differs, -infinite where a value is not finite.
+    `sqnr` is in dB: infinite where nothing differs, -infinite where a value is not finite. `parts` are those
+    of unlike range, if it has any: the decibels of the whole are those of the widest one.
     """
 
     tensor: str
@@ -29,16 +35,28 @@ class OutputRow:
     scores: str = ""
     parts: tuple[PartRow, ...] = ()
 
+    @property
+    def worst(self) -> float:
+        """The SQNR of the whole or of its worst part, whichever is lower."""
+        return min((self.sqnr, *(part.sqnr for part in self.parts)))
+
 
 @record
 class PartRow:
-    """A part of an output that a Concat made: which tensor it is, and what is left of it."""
+    """A part of an output: the tensors that it holds, what joined them with others, and what is left of it.
 
-    tensor: str
+    `before` is the SQNR of the worst of these tensors before they were joined, None where that is not known.
+    """
+
+    tensors: tuple[str, ...]
+    join: str
     sqnr: float
+    before: float | None
     magnitude: float
-    lost: bool
+    zero: bool
     """Whether every value of it became zero, where it was not."""
+    lost: bool
+    """Whether so little is left of it that no target counts as reached."""
 
 
 @record
@@ -78,8 +96,8 @@ class EngineResult:
 
     @property
     def worst(self) -> float | None:
-        """The lowest SQNR of an output in dB; None where nothing was measured."""
-        return min((row.sqnr for row in self.outputs), default=None)
+        """The lowest SQNR of an output or a part of one in dB; None where nothing was measured."""
+        return min((row.worst for row in self.outputs), default=None)
 
     @property
     def agreement(self) -> float | None:
@@ -90,6 +108,8 @@ class EngineResult:
 @record
 class SearchRow:
     """One change that was tried: what is left with it, whether it was kept, and what it costs.
+
+    `sqnr` is that of the worst output, or part of one. `lost` are the parts of outputs that are lost with it.
 
     `size` are bytes that the DLC grows by; `traffic` bytes of activations more than at 8 bits in one
     inference; `share` is that of activations at 16 bits.
@@ -102,11 +122,15 @@ class SearchRow:
     size: int
     traffic: int
     share: float
+    lost: tuple[str, ...] = ()
 
 
 @record
 class SearchOutcome:
-    """What a search came to: the target in words, whether it is reached, and what with."""
+    """What a search came to: the target in words, whether it is reached, and what with.
+
+    `lost` are parts of outputs of which next to nothing is left with what was found.
+    """
 
     target: str
     reached: bool
@@ -115,6 +139,7 @@ class SearchOutcome:
     share: float
     rows: tuple[SearchRow, ...]
     notes: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
     equalized: int = 0
     """Pairs of layers that are equalized in what was found; then the model is to be equalized too."""
 

@@ -406,7 +406,9 @@ class _Work:
         evaluator, samples = self.prepared.evaluator, self.prepared.samples
         exact = outputs_of(evaluator, None, samples)
         found = outputs_of(evaluator, self.prepared.scheme, samples)
-        yield from output_rows(self.prepared, compare(self.prepared.network, exact, found))
+        yield from output_rows(
+            self.prepared, compare(self.prepared.network, exact, found, self.prepared.pieces)
+        )
 
     # Words.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from dlclint.simulate.inputs.samples import Sample, Samples
 from dlclint.simulate.measuring import Agreement, Error, Scores
 from dlclint.simulate.network import Network, Step
 from dlclint.simulate.observing import Observation
+from dlclint.simulate.parts import Piece, PieceErrors
 from dlclint.simulate.scheme import Scheme, what
 from dlclint.simulate.scores import score_tensor
 
@@ -43,6 +44,7 @@ class MeasuredErrors:
     scores: dict[str, Scores] = field(default_factory=dict)
     alone: dict[str, Error] = field(default_factory=dict)
     arrived: dict[str, Error] = field(default_factory=dict)
+    pieces: PieceErrors = field(default_factory=lambda: PieceErrors({}))
 
     def output(self, network: Network, name: str, expected: Array, found: Array) -> None:
         """Take in one output of one sample."""
@@ -50,6 +52,7 @@ class MeasuredErrors:
             self.outputs.setdefault(name, Error()).add(expected.astype(np.float64), found.astype(np.float64))
             return
         self.outputs.setdefault(name, Error()).add(expected, found)
+        self.pieces.add(name, expected, found)
         if name not in self.agreement:
             scores = score_tensor(network, name, expected.ndim, expected.shape)
             if scores is None:
@@ -113,15 +116,19 @@ def observe(
 
 
 def measured_errors(
-    evaluator: Evaluator, scheme: Scheme, samples: Samples, tick: Tick = quiet
+    evaluator: Evaluator,
+    scheme: Scheme,
+    samples: Samples,
+    pieces: Mapping[str, Sequence[Piece]],
+    tick: Tick = quiet,
 ) -> MeasuredErrors:
-    """Float beside quantized, of every layer and output.
+    """Float beside quantized, of every layer, output and piece of an output.
 
     Raises:
         CannotRun: a step does not run.
         BadInput: a sample cannot be read.
     """
-    total = MeasuredErrors()
+    total = MeasuredErrors(pieces=PieceErrors(pieces))
     for sample in samples:
         _measure_one(evaluator, scheme, sample, total)
         tick()
@@ -174,10 +181,13 @@ def outputs_of(
 
 
 def compare(
-    network: Network, expected: Iterable[TensorValues], found: Iterable[TensorValues]
+    network: Network,
+    expected: Iterable[TensorValues],
+    found: Iterable[TensorValues],
+    pieces: Mapping[str, Sequence[Piece]],
 ) -> MeasuredErrors:
-    """The outputs alone, of two runs over the same samples."""
-    total = MeasuredErrors()
+    """The outputs and their pieces alone, of two runs over the same samples."""
+    total = MeasuredErrors(pieces=PieceErrors(pieces))
     for one, two in zip(expected, found, strict=True):
         for name in network.outputs:
             if isinstance(one[name], np.ndarray):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dlclint.analysis.view import ModelView
@@ -18,6 +18,7 @@ from dlclint.simulate.measuring import Error
 from dlclint.simulate.network import CannotSimulate, Network, Step, network_of
 from dlclint.simulate.observing import Observation
 from dlclint.simulate.outcome import EngineResult, LayerError, OutputRow, PartRow
+from dlclint.simulate.parts import Piece, is_lost, output_pieces
 from dlclint.simulate.reference import MeasuredErrors, Tick, measured_errors, observe, quiet
 from dlclint.simulate.running import Runner, require_runtime
 from dlclint.simulate.scheme import Scheme
@@ -36,6 +37,8 @@ class Prepared:
     observed: dict[str, Observation]
     scheme: Scheme
     notes: list[str] = field(default_factory=list)
+    pieces: Mapping[str, Sequence[Piece]] = field(default_factory=dict)
+    """Of every output that holds elements of more than one tensor."""
     given: frozenset[str] = frozenset()
     """Tensors whose grids an override file gives."""
 
@@ -84,7 +87,8 @@ def prepare(
         given = apply_document(document, scheme, network, shared)
         notes += [f"grids: {given.words()}; the rest calibrated", *given.left]
     names = frozenset(document.tensors.names) if document is not None else frozenset()
-    return Prepared(network, evaluator, samples, settings, shared, observed, scheme, notes, names)
+    pieces = output_pieces(evaluator, samples.load[0]())
+    return Prepared(network, evaluator, samples, settings, shared, observed, scheme, notes, pieces, names)
 
 
 def by_reference(prepared: Prepared, tick: Tick = quiet) -> EngineResult:
@@ -94,7 +98,7 @@ def by_reference(prepared: Prepared, tick: Tick = quiet) -> EngineResult:
         CannotRun: a step does not run.
         BadInput: a sample cannot be read.
     """
-    measured = measured_errors(prepared.evaluator, prepared.scheme, prepared.samples, tick)
+    measured = measured_errors(prepared.evaluator, prepared.scheme, prepared.samples, prepared.pieces, tick)
     layers = _layers(prepared, measured)
     return EngineResult(
         "reference",
@@ -128,25 +132,28 @@ def output_rows(prepared: Prepared, measured: MeasuredErrors) -> list[OutputRow]
                 error.magnitude,
                 agreement.rate if agreement is not None and agreement.total else None,
                 where,
-                _parts(prepared, measured, name),
+                _parts(measured, name),
             )
         )
     return rows
 
 
-def _parts(prepared: Prepared, measured: MeasuredErrors, name: str) -> tuple[PartRow, ...]:
-    """What is left of each part of an output that a Concat made, on the output's grid."""
-    grid = prepared.scheme.activations.get(name)
-    maker = next((step for step in prepared.network.steps if name in step.outputs), None)
-    if maker is None or maker.op != "Concat" or grid is None:
-        return ()
+def _parts(measured: MeasuredErrors, name: str) -> tuple[PartRow, ...]:
+    """What is left of each part of an output with parts of unlike range."""
     rows = []
-    for part in dict.fromkeys(maker.inputs):
-        error, seen = measured.arrived.get(part), prepared.observed.get(part)
-        if error is None or seen is None or not seen.is_seen:
-            continue
-        lost = 0 < max(abs(seen.low), abs(seen.high)) < grid.scale / 2
-        rows.append(PartRow(plain(part), error.sqnr, max(abs(seen.low), abs(seen.high)), lost))
+    for part, error in measured.pieces.parts(name):
+        before = [measured.arrived[each].sqnr for each in part.tensors if each in measured.arrived]
+        rows.append(
+            PartRow(
+                tuple(map(plain, part.tensors)),
+                plain(part.join),
+                error.sqnr,
+                min(before, default=None),
+                error.magnitude,
+                bool(error.signal) and not error.other,
+                is_lost(error),
+            )
+        )
     return tuple(rows)
 
 

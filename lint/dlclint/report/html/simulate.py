@@ -99,7 +99,7 @@ def _answers(file: Simulation) -> Iterator[Shown]:
         agreement = engine.agreement
         same = [] if agreement is None else [f"best class the same in {100 * agreement:.1f} %"]
         worst = "nothing" if engine.worst is None else with_unit(engine.worst)
-        lost = [part(item, row.tensor) for row in engine.outputs for item in row.parts if item.lost]
+        lost = [part(item) for row in engine.outputs for item in row.parts if item.lost]
         lines = (*same, *lost, ENGINES[engine.engine], *([RANDOM] if file.random else []))
         yield Shown(f"Worst output, {engine.engine}", worst, lines, "bad" if lost else "")
     if file.search is not None:
@@ -122,7 +122,7 @@ def _tables(file: Simulation) -> Iterator[Table]:
 
 def _outputs(engine: EngineResult) -> Iterator[tuple[str, ...]]:
     for row in engine.outputs:
-        yield *output_cells(row), "; ".join(part(item, row.tensor) for item in row.parts)
+        yield *output_cells(row), "; ".join(part(item) for item in row.parts)
 
 
 def _entry(row: LayerError, network: NetworkDrawing | None, texts: Texts) -> list[Any]:

@@ -60,6 +60,7 @@ def _search(search: SearchOutcome) -> dict[str, Any]:
         "sqnr": _db(search.sqnr),
         "agreement": search.agreement,
         "share_at_16_bits": search.share,
+        "lost": list(search.lost),
         "equalized_pairs": search.equalized,
         "steps": [
             {
@@ -70,6 +71,7 @@ def _search(search: SearchOutcome) -> dict[str, Any]:
                 "dlc_bytes": row.size,
                 "activation_bytes": row.traffic,
                 "share_at_16_bits": row.share,
+                "lost": list(row.lost),
             }
             for row in search.rows
         ],
@@ -100,9 +102,12 @@ def _output(row: OutputRow) -> dict[str, Any]:
         "scores": row.scores,
         "parts": [
             {
-                "tensor": part.tensor,
+                "tensors": list(part.tensors),
+                "join": part.join,
                 "sqnr": _db(part.sqnr),
+                "before": None if part.before is None else _db(part.before),
                 "largest_value": part.magnitude,
+                "zero": part.zero,
                 "lost": part.lost,
             }
             for part in row.parts

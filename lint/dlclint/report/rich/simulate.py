@@ -99,7 +99,7 @@ def _engine(console: Console, engine: EngineResult) -> None:
     _table(console, OUTPUT_COLUMNS, [output_cells(row) for row in engine.outputs])
     for row in engine.outputs:
         for item in row.parts:
-            _line(console, part(item, row.tensor), "red" if item.lost else "dim", 4)
+            _line(console, part(item), "red" if item.lost else "dim", 4)
     _layers(console, engine)
     if engine.in_float:
         _line(console, f"computed in float: {', '.join(engine.in_float)}", "yellow")

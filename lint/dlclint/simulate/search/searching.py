@@ -114,6 +114,7 @@ class SearchState:
             share_at_16(self.prepared.network, self.scheme),
             tuple(self.rows),
             tuple(self.notes),
+            tuple(map(plain, self.value.lost)),
             self.equalized,
         )
 
@@ -129,7 +130,16 @@ class SearchState:
     def _row(self, what: str, value: SchemeQuality, kept: bool, scheme: Scheme, size: int) -> None:
         share = share_at_16(self.prepared.network, scheme)
         self.rows.append(
-            SearchRow(plain(what, 300), value.sqnr, value.agreement, kept, size, self._traffic(scheme), share)
+            SearchRow(
+                plain(what, 300),
+                value.sqnr,
+                value.agreement,
+                kept,
+                size,
+                self._traffic(scheme),
+                share,
+                tuple(map(plain, value.lost)),
+            )
         )
 
     def _traffic(self, scheme: Scheme) -> int:

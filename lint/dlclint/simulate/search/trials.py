@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,37 +14,51 @@ from dlclint.model.tensors import Array
 from dlclint.simulate.evaluating import Evaluator, TensorValues
 from dlclint.simulate.inputs.samples import Sample, Samples
 from dlclint.simulate.measuring import Agreement, Error, Scores
+from dlclint.simulate.parts import Part, is_lost, output_pieces, unlike_parts
 from dlclint.simulate.reference import Tick, mapped_in_order, quiet, threads
 from dlclint.simulate.scheme import Scheme
 from dlclint.simulate.scores import score_tensor
 from dlclint_schemas.record import record
+from dlclint_schemas.thresholds import threshold
 
 _KEPT = 768 << 20
 """Bytes of float activations that are kept, so that a change runs only what follows it."""
 _MOST = 4
 """Samples on which single grids are tried; whole schemes are tried on all."""
+_NONE = 999.0
+"""The decibels of what does not differ."""
 _LEAST = 1e-24
 """Relative noise below which nothing is told apart (-240 dB)."""
 
 
 @record
 class SchemeQuality:
-    """What was measured of a scheme: SQNR in dB of the worst output, and the lowest agreement if any."""
+    """What was measured of a scheme: SQNR in dB of the worst output or part, and the lowest agreement if any.
+
+    `part` is the SQNR of the worst part of an output with parts of unlike range, `lost` are the parts of
+    which next to nothing is left.
+    """
 
     sqnr: float
     agreement: float | None
+    part: float = _NONE
+    lost: tuple[str, ...] = ()
 
 
 @record
 class Goal:
-    """What is to be reached; None where it does not matter."""
+    """What is to be reached; None where it does not matter.
+
+    `part` is what each part of an output with parts of unlike range is to keep in any case, in dB.
+    """
 
     sqnr: float | None = None
     agreement: float | None = None
+    part: float = field(default_factory=lambda: threshold("part_sqnr"))
 
     def reached(self, value: SchemeQuality) -> bool:
         """Whether a value is enough."""
-        if self.sqnr is not None and value.sqnr < self.sqnr:
+        if value.part < self.part or (self.sqnr is not None and value.sqnr < self.sqnr):
             return False
         return self.agreement is None or (value.agreement is not None and value.agreement >= self.agreement)
 
@@ -72,13 +85,14 @@ def near(goal: Goal, best: SchemeQuality) -> Goal:
     if agreement is not None:
         agreement = min(agreement, (best.agreement or 0.0) - _CLOSE_AGREEMENT)
     sqnr = None if goal.sqnr is None else min(goal.sqnr, best.sqnr - _CLOSE)
-    return Goal(sqnr, agreement)
+    return Goal(sqnr, agreement, min(goal.part, best.part - _CLOSE))
 
 
 def value_text(value: SchemeQuality) -> str:
     """A value in words."""
     agreement = "" if value.agreement is None else f", agreement {value.agreement:.3f}"
-    return f"{value.sqnr:.1f} dB{agreement}"
+    lost = f", lost: {value.lost[0]}" if value.lost else ""
+    return f"{value.sqnr:.1f} dB{agreement}{lost}"
 
 
 @dataclass(slots=True)
@@ -152,6 +166,8 @@ class Trials:
             mapped_in_order(lambda sample: evaluator.run(sample, None), samples, self._workers)
         )
         self._scores = self._find_scores()
+        self._pieces = output_pieces(evaluator, samples.load[0]())
+        self._parts = self._find_parts()
         self._bases: list[TensorValues] = []
         self.evaluated = 0
 
@@ -173,6 +189,28 @@ class Trials:
                 found[name] = scores
         return found
 
+    def _find_parts(self) -> dict[str, tuple[Part, ...]]:
+        """The parts of unlike range of each output that has any."""
+        found = {}
+        for name, pieces in self._pieces.items():
+            values = [
+                [np.abs(piece.of(exact[name])).max(initial=0.0) for exact in self._exact] for piece in pieces
+            ]
+            found[name] = unlike_parts(name, pieces, [float(max(each)) for each in values])
+        return found
+
+    def _judged(self, name: str) -> Iterator[tuple[str, Callable[[Array], Array]]]:
+        """The parts of an output: what they are called, and what takes their values out of the output's."""
+        for part in self._parts.get(name, ()):
+            places = np.concatenate([self._pieces[name][place].places for place in part.pieces])
+            size = self._pieces[name][0].size
+            yield (
+                str(part),
+                lambda values, places=places, size=size: (  # type: ignore[misc]
+                    values.reshape(-1)[places] if values.size == size else values[:0]
+                ),
+            )
+
     @property
     def has_scores(self) -> bool:
         """Whether an output holds scores."""
@@ -180,8 +218,10 @@ class Trials:
 
     def value(self, key: str, scheme: Scheme) -> SchemeQuality:
         """What a whole scheme leaves of the outputs; `key` names it for the journal."""
-        sqnr, agreement = self._journal.get(self._named(key, scheme), lambda: self._measured(scheme))
-        return SchemeQuality(float(sqnr), agreement)
+        sqnr, agreement, part, lost = self._journal.get(
+            self._named(key, scheme), lambda: self._measured(scheme)
+        )
+        return SchemeQuality(float(sqnr), agreement, float(part), tuple(lost))
 
     def _named(self, key: str, scheme: Scheme) -> str:
         """A key of the journal: what is tried, and of which grids, for other targets come to others."""
@@ -191,6 +231,7 @@ class Trials:
         self.evaluated += 1
         errors: dict[str, Error] = {}
         agreements: dict[str, Agreement] = {}
+        parts: dict[str, Error] = {}
 
         def run(sample: Sample) -> TensorValues:
             return self.evaluator.run(sample, scheme)
@@ -203,17 +244,21 @@ class Trials:
                 if not isinstance(one, np.ndarray) or one.dtype.kind != "f":
                     continue
                 errors.setdefault(name, Error()).add(one, two)
+                for part, of in self._judged(name):
+                    parts.setdefault(part, Error()).add(of(one), of(two))
                 if name in self._scores:
                     agreements.setdefault(name, Agreement()).add(self._scores[name], one, two)
         self._tick()
         rates = [item.rate for item in agreements.values() if item.total]
-        worst = min((error.sqnr for error in errors.values()), default=math.inf)
-        return [max(min(worst, 999.0), -999.0), min(rates, default=None)]
+        worst_part = _least(parts.values())
+        lost = [name for name, error in parts.items() if is_lost(error)]
+        return [min(_least(errors.values()), worst_part), min(rates, default=None), worst_part, lost]
 
     def noise(self, key: str, scheme: Scheme) -> list[float]:
         """What a scheme of few grids adds to each float output, over the output's energy.
 
-        Where agreement is the goal, of an output with scores these alone count.
+        Where agreement is the goal, of an output with scores these alone count. What it adds to each part
+        of unlike range of an output, over the part's energy, follows.
         """
         found: list[float] = self._journal.get(self._named(key, scheme), lambda: self._noise(scheme))
         return found
@@ -232,8 +277,8 @@ class Trials:
         for place, found in zip(places, mapped_in_order(one, places, self._workers), strict=True):
             for name, expected in self._exact[place].items():
                 if isinstance(expected, np.ndarray) and expected.dtype.kind == "f":
-                    part = self._part(name)
-                    errors.setdefault(name, Error()).add(part(expected), part(found[name]))
+                    for key, of in ((name, self._part(name)), *self._judged(name)):
+                        errors.setdefault(key, Error()).add(of(expected), of(found[name]))
         self._tick()
         return [_relative(error) for error in errors.values()]
 
@@ -260,6 +305,11 @@ class Trials:
         return self._bases
 
 
+def _least(errors: Iterable[Error]) -> float:
+    """The lowest SQNR in dB, as far as numbers go."""
+    return min(max(min((error.sqnr for error in errors), default=_NONE), -_NONE), _NONE)
+
+
 def _relative(error: Error) -> float:
     if error.odd:
         return 1e6
@@ -273,4 +323,4 @@ _FIRST = '{"dlclint search":'
 
 def question_fingerprint(parts: Mapping[str, object]) -> str:
     """One line that says which question a journal belongs to."""
-    return json.dumps({"dlclint search": 1, **{key: str(value) for key, value in parts.items()}})
+    return json.dumps({"dlclint search": 2, **{key: str(value) for key, value in parts.items()}})

@@ -1,0 +1,253 @@
+"""Outputs that hold parts of unlike range: which elements of an output came from which tensor.
+
+A Concat or Stack puts boxes of hundreds of pixels beside scores of 0 to 1, and gives both one grid. The
+decibels of the whole output are those of the boxes; the scores may be gone. So each part is judged by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dlclint.model.op_facts import BROADCASTING, ELEMENTWISE_UNARY, MOVES, MOVES_ONE, UNCHANGED
+from dlclint.model.tensors import Array
+from dlclint.simulate.assigning import FIXED
+from dlclint.simulate.evaluating import Evaluator, TensorValues
+from dlclint.simulate.inputs.samples import Sample
+from dlclint.simulate.measuring import Error
+from dlclint.simulate.network import Step
+from dlclint.simulate.outcome import tensors_text
+from dlclint_schemas.record import record
+from dlclint_schemas.thresholds import threshold
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """The elements of an output that are one tensor's: flat positions in the output, ascending.
+
+    `bound` is the largest magnitude that the op which makes the tensor can give; None where it has none.
+    """
+
+    tensor: str
+    join: str
+    """What the op makes that put the tensor beside others: whose grid it shares."""
+    places: Array
+    size: int
+    """Elements of the whole output, whose shape is that of the first sample."""
+    bound: float | None
+
+    def of(self, values: Array) -> Array:
+        """The piece's elements of an output; none where it has another size."""
+        return values.reshape(-1)[self.places] if values.size == self.size else np.zeros(0, values.dtype)
+
+
+def output_pieces(evaluator: Evaluator, sample: Sample) -> dict[str, tuple[Piece, ...]]:
+    """The pieces of every float output that holds elements of more than one tensor.
+
+    The tensors are found by going back from the output through ops that move data; which element is whose
+    by running these ops on numbers that stand for the tensors.
+
+    Raises:
+        CannotRun: a step does not run.
+    """
+    traces = [_Trace(evaluator, name) for name in evaluator.network.outputs]
+    traces = [trace for trace in traces if len(trace.joins) > 1]
+    if not traces:
+        return {}
+    wanted = dict.fromkeys(name for trace in traces for name in trace.needed)
+    values = {**sample, **evaluator.run(sample, None, keep=list(wanted))}
+    found = ((trace.output, trace.pieces(values)) for trace in traces)
+    return {name: pieces for name, pieces in found if len(pieces) > 1}
+
+
+@dataclass(slots=True)
+class _Trace:
+    """The way back from an output to the tensors that it holds elements of."""
+
+    evaluator: Evaluator
+    output: str
+    joins: dict[str, str] = field(default_factory=dict)
+    """Each such tensor, and the output of the op that joins it with others ("" before any does)."""
+    steps: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """The steps on the way, each with those of its inputs whose elements it hands on."""
+    computed: set[str] = field(default_factory=set)
+    """What an op computes, element for element, of tensors that are joined already."""
+    _makers: dict[str, Step] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._makers = {name: step for step in self.evaluator.network.steps for name in step.outputs if name}
+        seen: set[str] = set()
+        pending = [(self.output, "")]
+        while pending:
+            name, join = pending.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            maker = self._makers.get(name)
+            handed = None if maker is None else self._handed(maker, name, join)
+            if maker is None or handed is None:
+                if name not in self.evaluator.network.constants:
+                    self.joins[name] = join
+                continue
+            self.steps[maker.index] = handed
+            here = maker.outputs[0] if maker.op in MOVES and maker.op not in MOVES_ONE else join
+            pending += [(each, here) for each in reversed(handed)]
+
+    def _handed(self, maker: Step, name: str, join: str) -> tuple[str, ...] | None:
+        """The inputs whose elements an op hands on; None for an op that computes.
+
+        Behind the join what is computed element for element leaves each its place, before it that is an
+        op that makes a part.
+        """
+        if not maker.official:
+            return None
+        if maker.op in MOVES or maker.op in UNCHANGED or maker.op == "Cast":
+            places = MOVES.get(maker.op, (0,))
+            if maker.op.startswith("Scatter") and maker.node.attribute("reduction", "none") != "none":
+                return None
+            inputs = maker.inputs if places is None else [maker.inputs[place] for place in places]
+            return tuple(dict.fromkeys(each for each in inputs if each))
+        if join or maker.op not in ELEMENTWISE_UNARY | BROADCASTING:
+            return None
+        active = [each for each in maker.inputs if each and each not in self.evaluator.network.constants]
+        if len(active) != 1:
+            return None
+        self.computed.add(name)
+        return tuple(active)
+
+    @property
+    def needed(self) -> list[str]:
+        """What has to be run to know sizes, and what the ops on the way read besides."""
+        made = {name for step in self._way() for name in step.outputs} - self.computed
+        read = {name for step in self._way() for name in step.reads}
+        wanted = {*self.joins, *read, *self.computed} - made
+        return sorted(name for name in wanted if name not in self.evaluator.network.constants)
+
+    def _way(self) -> list[Step]:
+        return [step for step in self.evaluator.network.steps if step.index in self.steps]
+
+    def pieces(self, values: TensorValues) -> tuple[Piece, ...]:
+        """The pieces; none where an element's way is not known."""
+        numbers: TensorValues = {
+            name: np.full_like(values[name], place)
+            for place, name in enumerate(self.joins, 1)
+            if isinstance(values[name], np.ndarray) and values[name].dtype.kind == "f"
+        }
+        if len(numbers) != len(self.joins) or len(self.joins) > _MOST:
+            return ()
+        for step in self._way():
+            handed = self.steps[step.index]
+            if step.outputs[0] in self.computed:
+                if numbers[handed[0]].shape != values[step.outputs[0]].shape:
+                    return ()
+                numbers[step.outputs[0]] = numbers[handed[0]]
+                continue
+            feed = {name: values[name] for name in step.reads if name in values}
+            for name in handed:
+                # What is stored in the file is nobody's part.
+                feed[name] = (
+                    numbers[name] if name in numbers else np.zeros_like(self.evaluator.store.constant(name))
+                )
+            made = self.evaluator.float_step(step, feed)
+            numbers.update((n, value) for n, value in zip(step.outputs, made, strict=True) if n)
+        whose = numbers[self.output].reshape(-1)
+        plainly = not self.computed
+        return tuple(
+            Piece(
+                name,
+                join or self.output,
+                np.flatnonzero(whose == place).astype(np.int64),
+                whose.size,
+                self._bound(name) if plainly else None,
+            )
+            for place, (name, join) in enumerate(self.joins.items(), 1)
+            if (whose == place).any()
+        )
+
+    def _bound(self, name: str) -> float | None:
+        maker = self._makers.get(name)
+        bounds = FIXED.get(maker.op) if maker is not None and maker.official else None
+        return None if bounds is None else max(map(abs, bounds))
+
+
+_MOST = 256
+"""Tensors in one output up to which it is taken apart."""
+
+
+@record
+class Part:
+    """Pieces of one output with ranges alike, unlike those of its other parts."""
+
+    output: str
+    tensors: tuple[str, ...]
+    join: str
+    pieces: tuple[int, ...]
+    """Their places among the pieces of the output."""
+
+    def __str__(self) -> str:
+        """Such as `scores in output0`."""
+        return f"{tensors_text(self.tensors)} in {self.output}"
+
+
+def unlike_parts(output: str, pieces: Sequence[Piece], magnitudes: Sequence[float]) -> tuple[Part, ...]:
+    """The parts of an output, the widest first; none where all pieces have ranges alike.
+
+    Args:
+        output: its name.
+        pieces: of it.
+        magnitudes: the largest float value of each piece over all samples. A piece that its op bounds, such
+            as what Sigmoid makes, counts with the bound, on which it lies wherever it is stored alone.
+    """
+    sizes = [
+        size if piece.bound is None else piece.bound for piece, size in zip(pieces, magnitudes, strict=True)
+    ]
+    ranked = sorted(
+        (place for place, size in enumerate(magnitudes) if size > 0), key=lambda place: (-sizes[place], place)
+    )
+    alike: list[list[int]] = []
+    for place in ranked:
+        if alike and sizes[place] * threshold("unlike_parts") > sizes[alike[-1][0]]:
+            alike[-1].append(place)
+        else:
+            alike.append([place])
+    if len(alike) < 2:
+        return ()
+    return tuple(
+        Part(output, tuple(pieces[place].tensor for place in each), pieces[each[0]].join, tuple(each))
+        for each in map(sorted, alike)
+    )
+
+
+def is_lost(error: Error) -> bool:
+    """Whether so little is left of a part that no target counts as reached."""
+    return error.sqnr < threshold("part_sqnr")
+
+
+@dataclass(slots=True)
+class PieceErrors:
+    """The errors of the pieces of outputs, summed over samples."""
+
+    pieces: Mapping[str, Sequence[Piece]]
+    errors: dict[str, list[Error]] = field(default_factory=dict)
+
+    def add(self, output: str, expected: Array, found: Array) -> None:
+        """Take in one output of one sample."""
+        pieces = self.pieces.get(output, ())
+        errors = self.errors.setdefault(output, [Error() for _ in pieces])
+        for piece, error in zip(pieces, errors, strict=True):
+            error.add(piece.of(expected), piece.of(found))
+
+    def parts(self, output: str) -> tuple[tuple[Part, Error], ...]:
+        """The parts of unlike range of an output, each with what is summed of it."""
+        pieces, errors = self.pieces.get(output, ()), self.errors.get(output, [])
+        found = unlike_parts(output, pieces, [error.magnitude for error in errors])
+        return tuple((part, _merged(errors[place] for place in part.pieces)) for part in found)
+
+
+def _merged(errors: Iterable[Error]) -> Error:
+    total = Error()
+    for error in errors:
+        total.take(error)
+    return total
