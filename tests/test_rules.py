@@ -118,3 +118,41 @@ def test_whole_findings(rule: str, request: pytest.FixtureRequest) -> None:
 def test_every_snapshot_has_a_rule() -> None:
     kept = {path.relative_to(SNAPSHOTS).with_suffix("").as_posix() for path in SNAPSHOTS.rglob("*.txt")}
     assert kept == {rule_of(path) for path in CASES}
+
+
+NAMES_ANOTHER_PLACE = {
+    "batch": ("detector-batch", "inputs-disagree"),
+    "cle": ("activation", "branch", "folded-batchnorm", "incomplete-chain", "relu6", "would-help"),
+    "encodings": (
+        *("bias-saturates", "bias-scale", "bit-width", "bound-lost", "duplicate-key", "float-between"),
+        *("layout", "moved-grid", "range-cut", "shared-bias", "shared-grid", "side-input"),
+        *("unknown-tensor", "version"),
+    ),
+    "graph": ("norm-axis", "split-fully-connected", "unmatched-pattern"),
+    "htp": ("prelu", "unfused-activation"),
+    "model": ("dangling-input", "duplicate-name", "unsorted-nodes"),
+    "ops": ("control-flow", "dynamic-parameter", "extra-output", "not-foldable"),
+    "precision": ("convert-inserted", "float-spread", "int32-incomplete", "mixed-inputs"),
+    "quantization": (
+        *("already-quantized", "mask-constant", "shared-bias", "shared-grid", "standalone-batchnorm"),
+    ),
+    "runtime": ("element-type", "layer-limit", "side-input"),
+    "shapes": ("contradiction", "rank-above-five"),
+}
+"""Rules whose findings are about two places: both ends of an edge, two entries, two tensors."""
+
+
+def test_findings_about_two_places_name_both() -> None:
+    """What every finding on an override file has, the node of its tensor in the model, does not count."""
+    own = dict.fromkeys(OVERRIDES, ("makes it", "reads it"))
+    naming = {
+        finding["rule"]
+        for path in CASES
+        if path.name.startswith("bad")
+        for finding in findings(path)
+        if any(
+            other["what"] not in own.get(finding["rule"].partition("/")[0], ())
+            for other in finding["related"]
+        )
+    }
+    assert naming == {f"{family}/{name}" for family, names in NAMES_ANOTHER_PLACE.items() for name in names}

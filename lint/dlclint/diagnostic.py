@@ -173,6 +173,8 @@ class Related:
 
     what: str
     location: Location
+    holds: bool = False
+    """Whether the finding holds there too, so that others may follow from it there."""
 
 
 @record

@@ -40,6 +40,25 @@ class Subject(enum.Enum):
 
 
 @record
+class Place:
+    """Another place that a finding speaks of, and what is there, such as "makes it" or "'boxes', 0 to 320".
+
+    Give `node`, with the tensor that is meant, for a node of the model; `tensor` and `graph` for what no node
+    makes; `pointer`, `line` and `column` for an entry of the override file. `holds` says that the finding
+    holds there too, so that others may follow from it there.
+    """
+
+    what: str
+    node: Node | None = None
+    tensor: str = ""
+    graph: Graph | None = None
+    pointer: str | None = None
+    line: int | None = None
+    column: int | None = None
+    holds: bool = False
+
+
+@record
 class Finding:
     """What a rule yields. The engine adds the rule's id and the file, and sanitizes the texts.
 
@@ -62,8 +81,8 @@ class Finding:
     column: int | None = None
     fix: Fix | None = None
     """What repairs it, where that is known: for an override file, or for a model."""
-    related: tuple[tuple[str, Node], ...] = ()
-    """Other nodes that it speaks of, and what each is, such as ("reads it as float", node)."""
+    related: tuple[Place, ...] = ()
+    """The other places that it speaks of: the other end of an edge, the entry that it contradicts."""
 
 
 @record

@@ -10,7 +10,7 @@ from dlclint.analysis.batch import Batch
 from dlclint.diagnostic import About, Confidence, Safety, Severity, counted
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import SIZE_INPUT, UNIT_AXES
-from dlclint.rule import Finding, ModelContext, rule
+from dlclint.rule import Finding, ModelContext, Place, rule
 from dlclint.target import Runtime
 from dlclint_rules import repairs, sources
 from dlclint_rules.causes import here
@@ -249,7 +249,11 @@ def inputs_disagree(context: ModelContext) -> Iterator[Finding]:
                 sources.limit("LIM003"),
                 Confidence.INFERRED,
                 help="give inputs that share a batch the same one",
+                tensor=next(iter(batches.values())),
                 evidence={"batches": list(batches)},
+                related=tuple(
+                    Place(f"has {batch}", tensor=name) for batch, name in list(batches.items())[1:]
+                ),
             )
 
 
@@ -274,6 +278,7 @@ def detector_batch(context: ModelContext) -> Iterator[Finding]:
                 help="convert with batch 1 (-b 1)",
                 tensor=name,
                 evidence={"batch": shape[0]},
+                related=(Place("marks the detector", detector),),
             )
 
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dlclint.diagnostic import About, Confidence, Safety, Severity, counted
 from dlclint.model.graph import Node
-from dlclint.rule import Finding, ModelContext, rule
+from dlclint.rule import Finding, ModelContext, Place, rule
 from dlclint.target import Runtime
-from dlclint_rules import repairs, sources
+from dlclint_rules import places, repairs, sources
 from dlclint_rules.causes import here
 
 if TYPE_CHECKING:
     from dlclint.analysis.cle.cutting import Cuts
-    from dlclint.analysis.cle.matching import Matching, Stop
+    from dlclint.analysis.cle.matching import Matching, Pair, Stop
 
 ASK = "--algorithms cle of snpe-dlc-quant (qairt-quantizer: --apply_algorithms cle)"
 PER_CHANNEL = "--use_per_channel_quantization"
@@ -158,7 +158,18 @@ def _left_out(
         help=help,
         node=stops[0].conv,
         evidence={"count": len(stops), "convolutions": _names(stop.conv for stop in stops)},
+        related=_ends(stops[0]),
     )
+
+
+def _ends(stop: Stop) -> tuple[Place, ...]:
+    """The ops at which the way from a convolution ends."""
+    return places.destinations(stop.conv.graph, stop.tensor, "reads the tensor at which the chain ends")
+
+
+def _partners(pair: Pair) -> tuple[Place, ...]:
+    """Both convolutions of a pair."""
+    return Place("is the first of the pair", pair.first), Place("is the second of the pair", pair.second)
 
 
 @rule(about=About.SETTINGS)
@@ -272,6 +283,7 @@ def relu6(context: ModelContext) -> Iterator[Finding]:
         help=help,
         node=activation,
         evidence=evidence,
+        related=_partners(clipped[0] if worst is None else worst.pair),
         fix=repairs.layers.relus_of_clips([p.activation for p in clipped if p.activation is not None])
         if fixable
         else None,
@@ -302,6 +314,7 @@ def folded_batchnorm(context: ModelContext) -> Iterator[Finding]:
             "--disable_batchnorm_folding",
             node=bare[0].first,
             evidence={"pairs": len(bare), "convolutions": _names(pair.first for pair in bare)},
+            related=_partners(bare[0])[1:],
         )
 
 
@@ -367,6 +380,15 @@ def would_help(context: ModelContext) -> Iterator[Finding]:
             "worst_after_db": round(after, 2),
             "weights": len(layers),
         },
+        related=places.nodes(
+            (
+                partner
+                for pair in found.pairs
+                for partner, other in ((pair.first, pair.second), (pair.second, pair.first))
+                if other.key == conv.key
+            ),
+            "is paired with it",
+        ),
     )
 
 

@@ -16,8 +16,8 @@ from dlclint.analysis.matching.terms import other_operand, sole_reader
 from dlclint.diagnostic import Confidence, Safety, Severity, Source, counted
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import INT32_INDICES, RESIZERS, SIZING_ROLES
-from dlclint.rule import Finding, ModelContext, rule
-from dlclint_rules import repairs, sources
+from dlclint.rule import Finding, ModelContext, Place, rule
+from dlclint_rules import places, repairs, sources
 from dlclint_rules.causes import anywhere, here
 from dlclint_rules.shapes import steers_only
 from dlclint_schemas.layers import layer_table
@@ -403,6 +403,7 @@ def unmatched_pattern(context: ModelContext) -> Iterator[Finding]:
             help="rewrite it in the form that the converter recognizes",
             node=match.last,
             fix=None if context.view.carried else repairs.patterns.rewritten(match),
+            related=(places.source(match.last.graph, match.source, "what it begins with"),),
         )
 
 
@@ -433,6 +434,7 @@ def norm_axis(context: ModelContext) -> Iterator[Finding]:
                 node=norm.last,
                 tensor=norm.tensor,
                 evidence={"nodes": norm.nodes, "axes": list(norm.axes), "rank": norm.rank},
+                related=(places.source(graph, norm.tensor, "what is normalized"),),
             )
 
 
@@ -455,6 +457,7 @@ def split_fully_connected(context: ModelContext) -> Iterator[Finding]:
                 help="merge them into one Gemm with transB 1",
                 node=node,
                 fix=None if context.view.carried else repairs.layers.fully_connected(node, add),
+                related=(Place("adds the row", add),),
             )
 
 

@@ -16,9 +16,9 @@ from dlclint.diagnostic import About, Confidence, Safety, Severity, Source, coun
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import ACTIVATIONS, BOUNDED, CONVOLUTIONS, FUSED_ACTIVATIONS
 from dlclint.model.types import is_float
-from dlclint.rule import Finding, ModelContext, rule
+from dlclint.rule import Finding, ModelContext, Place, rule
 from dlclint.target import DlcKind, Runtime
-from dlclint_rules import repairs
+from dlclint_rules import places, repairs
 from dlclint_schemas.forms import htp_forms
 from dlclint_schemas.precision import SUPPLEMENT, compiled_at, rank_limit, wide_weights
 from dlclint_schemas.record import record
@@ -166,6 +166,13 @@ def divide(context: ModelContext) -> Iterator[Finding]:
     )
 
 
+def _around(activation: Node) -> tuple[Place, ...]:
+    """What an activation stands behind, and what else reads it."""
+    graph, name = activation.graph, activation.input(0)
+    beside = (node for node in graph.consumers(name) if node is not activation)
+    return (places.source(graph, name, "its input"), *places.nodes(beside, "reads its input too"))
+
+
 def _after(node: Node) -> tuple[Node | None, bool]:
     """The convolution that a node reads (a batch normalization between folds away), and if it reads alone."""
     producer = node.graph.producer(node.input(0))
@@ -201,6 +208,7 @@ def prelu(context: ModelContext) -> Iterator[Finding]:
         help="ReLU or ReLU6 is faster where accuracy allows",
         node=(apart or found)[0],
         evidence={"nodes": len(found), "apart": len(apart)},
+        related=_around((apart or found)[0]),
         fix=None if context.view.carried else repairs.layers.relus(found),
     )
 
@@ -236,6 +244,7 @@ def unfused_activation(context: ModelContext) -> Iterator[Finding]:
         help="HardSwish in place of Swish and SiLU, ReLU6 elsewhere, run inside the convolution",
         node=found[0],
         evidence={"nodes": len(found), "bytes": moved},
+        related=(places.source(found[0].graph, found[0].input(0), "its input"),),
     )
 
 

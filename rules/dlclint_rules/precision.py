@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from dlclint.analysis.precision import OpPrecision, Precision, given_precisions, has_bias
@@ -11,8 +11,9 @@ from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.model.op_facts import WEIGHTED_OPS
 from dlclint.rule import EncodingsContext, Finding, Subject, rule
 from dlclint.target import Runtime
+from dlclint_rules import places
 from dlclint_rules.causes import here
-from dlclint_rules.encodings.reporting import QUANTIZATION, at, at_offset, capped
+from dlclint_rules.encodings.reporting import QUANTIZATION, at, at_offset, capped, encoding_place
 from dlclint_schemas.quantization import widths
 
 MIXED = Source(QUANTIZATION, "mixed precision")
@@ -24,9 +25,24 @@ def _ops(context: EncodingsContext) -> list[OpPrecision]:
     return [] if context.precision is None else context.precision.ops
 
 
-def _at_op(context: EncodingsContext, op: OpPrecision, name: str, made: Finding) -> Finding:
-    """The finding at the op and at the entry of a tensor; without one, at another of the op's, or on top."""
-    made = replace(made, node=op.node)
+def _at_op(
+    context: EncodingsContext, op: OpPrecision, name: str, made: Finding, others: Iterable[str] = ()
+) -> Finding:
+    """The finding at the op and at the entry of a tensor; without one, at another of the op's, or on top.
+
+    `others` are the tensors that do not go with this one: their entries are named too.
+    """
+    beside = [other for other in dict.fromkeys(others) if other and other != name][: places.MOST]
+    related = tuple(
+        encoding_place(
+            context,
+            op.node.graph,
+            other,
+            repr(other) if context.document.rows(other) else f"{other!r}, without an entry",
+        )
+        for other in beside
+    )
+    made = replace(made, node=op.node, related=related)
     for tensor in (name, *op.node.outputs, *op.node.inputs):
         rows = context.document.rows(tensor)
         if rows:
@@ -73,7 +89,8 @@ def float_spread(context: EncodingsContext) -> Iterator[Finding]:
             PARTIAL,
             help="give output, weight and bias the same type",
         )
-        return _at_op(context, op, _name(op, cause), made)
+        parts = (_name(op, part) for part in ("output", "weight", "bias") if _has(op, part))
+        return _at_op(context, op, _name(op, cause), made, parts)
 
     yield from capped(context, spread(), finding, "ops")
 
@@ -83,6 +100,11 @@ def _has(op: OpPrecision, part: str) -> bool:
     if part == "weight":
         return any(name and node.graph.constant(name) is not None for name in node.inputs[:2])
     return part == "output" or has_bias(node)
+
+
+def _activations(op: OpPrecision) -> list[str]:
+    """What an op reads that is not stored, each with its entry in `inputs`."""
+    return [name for name in op.node.inputs if name and op.node.graph.constant(name) is None]
 
 
 def _name(op: OpPrecision, part: str) -> str:
@@ -110,30 +132,30 @@ def convert_inserted(context: EncodingsContext) -> Iterator[Finding]:
 
     default = Precision(False, context.target.kind.act_bitwidth)
 
-    def changes() -> Iterator[tuple[OpPrecision, str, str]]:
+    def changes() -> Iterator[tuple[OpPrecision, str, str, str]]:
         for op in _ops(context):
-            for source, made in zip(op.inputs, op.made, strict=True):
+            for name, source, made in zip(_activations(op), op.inputs, op.made, strict=True):
                 if source == op.runs:
                     continue
                 if source is not None and op.runs is not None:
-                    yield op, str(source), str(op.runs)
+                    yield op, name, str(source), str(op.runs)
                 elif made and (source or op.runs or default).is_float:
                     # Ops without an entry run as without a file, so a float neighbor ends there.
                     unsaid = f"{default} (no entry)"
-                    yield op, str(source or unsaid), str(op.runs or unsaid)
+                    yield op, name, str(source or unsaid), str(op.runs or unsaid)
                 else:
                     continue
                 break
 
-    def finding(item: tuple[OpPrecision, str, str]) -> Finding:
-        op, source, runs = item
+    def finding(item: tuple[OpPrecision, str, str, str]) -> Finding:
+        op, name, source, runs = item
         made = Finding(
             f"{op.node.op_type}: its input is {source}, it runs in {runs}: a Convert is inserted",
             Severity.INFO,
             MIXED,
             help="keep neighboring ops in one precision",
         )
-        return _at_op(context, op, next(filter(None, op.node.outputs), ""), made)
+        return _at_op(context, op, next(filter(None, op.node.outputs), ""), made, [name])
 
     yield from capped(context, changes(), finding, "ops")
 
@@ -162,7 +184,7 @@ def mixed_inputs(context: EncodingsContext) -> Iterator[Finding]:
             Confidence.FIELD_REPORTED,
             "give all inputs one type, or use --float_fallback",
         )
-        return _at_op(context, op, next(filter(None, op.node.outputs), ""), made)
+        return _at_op(context, op, next(filter(None, op.node.outputs), ""), made, _activations(op))
 
     yield from capped(context, mixed(), finding, "ops")
 
@@ -203,7 +225,7 @@ def int32_incomplete(context: EncodingsContext) -> Iterator[Finding]:
             INT32,
             help="give every input and output of the op an int32 override",
         )
-        return _at_op(context, op, have[0], made)
+        return _at_op(context, op, have[0], made, lack)
 
     yield from capped(context, partly(), finding, "ops")
 

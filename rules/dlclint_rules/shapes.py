@@ -12,7 +12,7 @@ from dlclint.model.op_facts import DATA_DECIDED, PARAMETER_ROLES, Role, role
 from dlclint.model.types import TensorType
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
-from dlclint_rules import sources
+from dlclint_rules import places, sources
 from dlclint_rules.causes import UNTYPED, before, here
 
 INFERENCE = Source("ONNX shape inference", "strict")
@@ -188,6 +188,11 @@ def contradiction(context: ModelContext) -> Iterator[Finding]:
             help=f"{advice}, or export again",
             node=found.node,
             tensor=found.tensor,
+            related=tuple(
+                places.source(found.node.graph, name, f"operand {name!r}")
+                for name in dict.fromkeys(filter(None, found.node.inputs[: places.MOST]))
+                if found.node.graph.constant(name) is None
+            ),
         )
 
 
@@ -263,6 +268,9 @@ def rank_above_five(context: ModelContext) -> Iterator[Finding]:
                         node=node,
                         tensor=name,
                         evidence={"rank": rank},
+                        related=places.nodes(
+                            (each for each in chain if each.key != node.key), "is merged with it"
+                        ),
                     )
                 break
 

@@ -193,3 +193,37 @@ def test_an_override_file_names_the_node_of_the_model(
     (related,) = found["related"]
     assert (related["what"], related["location"]["op"]) == ("makes it", "Relu")
     assert related["file"] == model["path"] != overrides["path"]
+
+
+def test_every_format_shows_both_places(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[1] / "fixtures")
+    case = Path("encodings/bias-scale/bad_another.onnxtxt")
+    forms = ("rich", "json", "sarif", "html", "markdown", "github", "junit")
+    extra = [word for form in forms for word in ("--output-format", f"{form}={tmp_path / form}")]
+    main(
+        [
+            "check",
+            "--isolated",
+            "--no-cache",
+            "--encodings",
+            str(case.with_suffix(".json")),
+            *extra,
+            str(case),
+        ]
+    )
+    capsys.readouterr()
+    texts = {form: (tmp_path / form).read_text("utf-8") for form in forms}
+    for form in ("rich", "html", "markdown", "github", "junit"):
+        assert "its weight: line 10, column 5" in texts[form], form
+    found = [item for file in json.loads(texts["json"])["files"] for item in file["findings"]]
+    (both,) = [item["related"] for item in found if item["rule"] == "encodings/bias-scale"]
+    assert [(other["what"], other["file"].endswith(".json")) for other in both] == [
+        ("reads it", False), ("the op's input", True), ("its weight", True),
+    ]  # fmt: skip
+    (run,) = json.loads(texts["sarif"])["runs"]
+    (result,) = [item for item in run["results"] if item["ruleId"] == "encodings/bias-scale"]
+    weight = result["relatedLocations"][2]
+    assert weight["message"]["text"].startswith("its weight: line 10")
+    assert weight["physicalLocation"]["region"] == {"startLine": 10, "startColumn": 5}

@@ -85,6 +85,8 @@ class Flaw:
     severity: Severity = Severity.ERROR
     fix: tuple[Path_, str, str] | None = None
     """Path in the entry, new JSON text, and what that means; always safe."""
+    first: int | str | None = None
+    """Of what stands twice: the offset of the first, or the tensor whose first entry that is."""
 
 
 @dataclass(slots=True)

@@ -159,14 +159,18 @@ class _Reader:
         text = self._source.text
         pending = [start]
         while pending:
-            seen: set[str | int] = set()
+            seen: dict[str | int, int] = {}
             for member in json_text.members(text, pending.pop()):
                 if member.key in seen:
                     message = (
                         f"the key {quoted_value(member.key)} appears twice in one object; the last one counts"
                     )
-                    self._flaws.append(Flaw("duplicate-key", message, "remove one", offset=member.key_start))
-                seen.add(member.key) if member.key_start >= 0 else None
+                    first = seen[member.key]
+                    self._flaws.append(
+                        Flaw("duplicate-key", message, "remove one", offset=member.key_start, first=first)
+                    )
+                elif member.key_start >= 0:
+                    seen[member.key] = member.key_start
                 if text[member.start] in "[{":
                     pending.append(member.start)
 
@@ -218,7 +222,8 @@ class _Reader:
             key, place = json_text.parse_key(text, place)
             if key in self._offsets:
                 message = f"the key {quoted_value(key)} appears twice at the top level; the last one counts"
-                self._flaws.append(Flaw("duplicate-key", message, "join them", offset=key_start))
+                first = self._offsets[key][0]
+                self._flaws.append(Flaw("duplicate-key", message, "join them", offset=key_start, first=first))
             self._offsets[key] = (key_start, place)
             if key in SECTIONS and text[place : place + 1] in ("{", "["):
                 end = self._section(key, place, (key,))
@@ -359,7 +364,7 @@ class _Reader:
             return
         where = "twice in" if other == section else f"in {other} and in"
         message = f"{quoted_value(name)} has an encoding {where} {section}; only one is applied"
-        self._flaws.append(Flaw("duplicate-key", message, "remove one", offset=offset))
+        self._flaws.append(Flaw("duplicate-key", message, "remove one", offset=offset, first=name))
 
 
 class _Batch:

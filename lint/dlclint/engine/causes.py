@@ -75,7 +75,7 @@ class _Sought:
 
     def _spots(self, item: Diagnostic) -> Iterator[Spot]:
         """Where a finding is: its node, or its tensor and the nodes around that."""
-        for place in (item.location, *(related.location for related in item.related)):
+        for place in (item.location, *(other.location for other in item.related if other.holds)):
             if place.node_index is not None:
                 yield "node", place.graph, place.node_index
             elif place.tensor:

@@ -48,7 +48,9 @@ def _lint_for(
     rules = chosen_rules(job.select, job.ignore, (ENCODINGS_GROUP,))
     shown = job.shown
     context = context_of(job, document, view, LIMIT)
-    found = Findings(job, _with_nodes(apply_rules(rules, Subject.ENCODINGS, context, shown), job, view))
+    model = "" if job.model is None else plain(str(job.model), 500)
+    said = apply_rules(rules, Subject.ENCODINGS, context, shown, model)
+    found = Findings(job, _with_nodes(said, model, view))
     if view is not None and job.names:
         # Imported here because seldom anything is said by name.
         from dlclint.engine.names import misfits
@@ -73,19 +75,24 @@ def _lint_for(
     )
 
 
-def _with_nodes(found: Iterable[Diagnostic], job: Job, view: ModelView | None) -> Iterator[Diagnostic]:
+def _with_nodes(found: Iterable[Diagnostic], model: str, view: ModelView | None) -> Iterator[Diagnostic]:
     """The findings on an override file, with the node of the model that each one's tensor belongs to."""
-    model = "" if job.model is None else plain(str(job.model), 500)
     for item in found:
         tensor, graph = item.location.tensor, None if view is None else view.model.graph
-        if graph is None or not tensor or item.related:
+        if graph is None or not tensor:
             yield item
             continue
         maker, readers = graph.producer(tensor), graph.consumers(tensor)
         node = maker if maker is not None else next(iter(readers), None)
-        what = "makes it" if maker is not None else "reads it"
-        related = () if node is None else (Related(what, node_place(model, node, tensor)),)
-        yield replace(item, related=related)
+        if node is None:
+            yield item
+            continue
+        own = Related(
+            "makes it" if maker is not None else "reads it", node_place(model, node, tensor), holds=True
+        )
+        # It is the finding's own place, in the other file.
+        others = (other for other in item.related if other.location != own.location)
+        yield replace(item, related=(own, *others))
 
 
 def lint_carried(job: Job, view: ModelView, carried: CarriedEncodings) -> list[Diagnostic]:

@@ -19,7 +19,7 @@ from dlclint.engine.plugins import Running, sound
 from dlclint.fix import CannotFix, Fix
 from dlclint.outcome import FileOutcome, Unlisted
 from dlclint.own_rules import CRASHED
-from dlclint.rule import Finding, Rule, Subject
+from dlclint.rule import Finding, Place, Rule, Subject
 from dlclint_schemas.record import record
 
 if TYPE_CHECKING:
@@ -40,9 +40,12 @@ class CollectedFindings:
 
 
 def run_rules(
-    rules: Iterable[Rule], subject: Subject, context: object, file: str
+    rules: Iterable[Rule], subject: Subject, context: object, file: str, model: str = ""
 ) -> Iterator[CollectedFindings]:
-    """The findings of the rules for a subject; one that crashes becomes a finding."""
+    """The findings of the rules for a subject; one that crashes becomes a finding.
+
+    `file` is what is linted, `model` the model beside it where that is another file.
+    """
     for rule in rules:
         if rule.subject is not subject:
             continue
@@ -58,7 +61,8 @@ def run_rules(
                     findings = findings or iter(rule.check(context))
                     for made in islice(findings, _AT_ONCE):
                         finding = sound(rule, made)
-                        found.append(CollectedFindings(diagnostic(rule, finding, file), finding.fix))
+                        shown = diagnostic(rule, finding, file, model)
+                        found.append(CollectedFindings(shown, finding.fix))
                 more = len(found) == _AT_ONCE
             except KeyboardInterrupt:
                 raise
@@ -127,13 +131,15 @@ class Findings(list[Diagnostic]):
         )
 
 
-def apply_rules(rules: Iterable[Rule], subject: Subject, context: object, file: str) -> Iterator[Diagnostic]:
+def apply_rules(
+    rules: Iterable[Rule], subject: Subject, context: object, file: str, model: str = ""
+) -> Iterator[Diagnostic]:
     """As `run_rules`, without the fixes; one that could not be made is not offered.
 
     Of a rule that finds the same many times over, the first fixes answer for the others.
     """
     tried: Counter[str] = Counter()
-    for found in run_rules(rules, subject, context, file):
+    for found in run_rules(rules, subject, context, file, model):
         rule = found.shown.rule
         tried[rule] += found.fix is not None
         if found.fix is None or tried[rule] > _TRIED:
@@ -206,8 +212,8 @@ def _plain(value: Any) -> Any:
     return plain(value) if isinstance(value, str) else value
 
 
-def diagnostic(rule: Rule, finding: Finding, file: str) -> Diagnostic:
-    """A finding as reports see it: located, and its texts sanitized."""
+def diagnostic(rule: Rule, finding: Finding, file: str, model: str = "") -> Diagnostic:
+    """A finding as reports see it: located, and its texts sanitized; its nodes are those of `model`."""
     if finding.node is not None:
         location = node_place(file, finding.node, finding.tensor)
     else:
@@ -228,9 +234,28 @@ def diagnostic(rule: Rule, finding: Finding, file: str) -> Diagnostic:
         {key: _plain(value) for key, value in finding.evidence.items()},
         None if finding.fix is None else FixNote(plain(finding.fix.title, 400), finding.fix.safety),
         rule.about,
-        related=tuple(Related(plain(what, 400), node_place(file, other)) for what, other in finding.related),
+        related=tuple(_related(other, file, model or file) for other in finding.related),
         follows=rule.follows,
     )
+
+
+def _related(place: Place, file: str, model: str) -> Related:
+    """Another place of a finding: an entry lies in the file that is linted, a node or tensor in the model."""
+    if place.pointer is not None:
+        location = Location(
+            file,
+            tensor=plain(place.tensor),
+            pointer=place.pointer,
+            line=place.line,
+            column=place.column,
+        )
+    elif place.node is not None:
+        location = node_place(model, place.node, place.tensor)
+    else:
+        location = Location(
+            model, "" if place.graph is None else plain(place.graph.path), tensor=plain(place.tensor)
+        )
+    return Related(plain(place.what, 400), location, place.holds)
 
 
 def node_place(file: str, node: Node, tensor: str = "") -> Location:

@@ -14,7 +14,9 @@ def place_text(place: Location) -> str:
     if place.node_index is not None:
         graph = f"{place.graph}/" if place.graph else ""
         name = f" {place.node}" if place.node else ""
-        return f"{graph}node {place.node_index}{name} ({place.op}, tensor {place.tensor})"
+        # Some exporters name a node as what it makes.
+        tensor = f", tensor {place.tensor}" if place.tensor and place.tensor != place.node else ""
+        return f"{graph}node {place.node_index}{name} ({place.op}{tensor})"
     if place.tensor:
         return f"tensor {place.tensor}"
     return place.graph

@@ -16,11 +16,12 @@ from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.encodings import grid
 from dlclint.encodings.given import given_grids
 from dlclint.model.op_facts import CONVOLUTIONS
-from dlclint.rule import EncodingsContext, Finding
+from dlclint.rule import EncodingsContext, Finding, Place
 from dlclint.target import Runtime
+from dlclint_rules import places
 from dlclint_rules.causes import here
 from dlclint_rules.encodings.repairs import rescaled
-from dlclint_rules.encodings.reporting import at, capped, encodings_rule
+from dlclint_rules.encodings.reporting import at, capped, encoding_place, encodings_rule
 from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
 
@@ -169,11 +170,21 @@ def bias_scale(context: EncodingsContext) -> Iterator[Finding]:
             "give it the product, or no entry",
             item.node,
             evidence={"ratio": ratio, "product": float(item.product.min())},
+            related=_factors(context, item),
             fix=rescaled(context, row, item.product, "give the bias input scale times weight scale"),
         )
         return at(context, row, document.field_path(int(document.tensors.first[row]), "scale"), made)
 
     yield from capped(context, differing(), finding, "biases")
+
+
+def _factors(context: EncodingsContext, item: Biased) -> tuple[Place, ...]:
+    """Where the scales of an op's input and of its weight are from."""
+    graph, grids = item.node.graph, given_grids(context.document)
+    return (
+        encoding_place(context, graph, origin(graph, item.node.input(0), grids), "the op's input"),
+        encoding_place(context, graph, item.weight, "its weight"),
+    )
 
 
 def _is_shared(item: Biased) -> bool:
@@ -221,6 +232,7 @@ def shared_bias(context: EncodingsContext) -> Iterator[Finding]:
             "store a bias for each op",
             first.node,
             evidence={"ops": len(items), "ratio": ratio},
+            related=places.nodes((item.node for item in items), "adds it"),
         )
         return at(context, row, (), made)
 
@@ -283,6 +295,7 @@ def bias_saturates(context: EncodingsContext) -> Iterator[Finding]:
             + ("" if item.is_given else ", by an entry of its own"),
             item.node,
             evidence={"channel": channel, "steps": float(steps[channel]), "floor": floor, "channels": beyond},
+            related=(places.source(item.node.graph, item.bias, "the bias"), *_factors(context, item)[:1]),
             fix=rescaled(context, row, raised, f"raise the weight scale to {floor:.3g} where it is smaller")
             if item.is_given
             else None,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from dlclint.diagnostic import Confidence, Severity, Source
 from dlclint.rule import EncodingsContext, Finding
+from dlclint_rules import places
 from dlclint_rules.encodings.reporting import QUANTIZATION, capped, encodings_rule
 
 _NAMED = 4
@@ -58,6 +59,10 @@ def float_between(context: EncodingsContext) -> Iterator[Finding]:
                 "ops": sum(len(part.nodes) for part in parts),
                 "makes": [part.makes[0] for part in parts[:_LISTED]],
             },
+            related=(
+                *places.nodes(leak.nodes[1:], "is float too"),
+                *places.destinations(leak.nodes[0].graph, leak.makes[0], "reads it quantized"),
+            ),
         )
 
     yield from capped(context, sorted(alike.values(), key=len, reverse=True), finding, "kinds of parts")

@@ -15,7 +15,7 @@ from dlclint.encodings.edits import DocumentEdit, RemoveMembers, SetValue
 from dlclint.encodings.given import given_grids
 from dlclint.encodings.values import quoted_value
 from dlclint.fix import Fix
-from dlclint.rule import EncodingsContext, Finding
+from dlclint.rule import EncodingsContext, Finding, Place
 from dlclint.target import Runtime
 from dlclint_rules.encodings.consumers import encoded_weights
 from dlclint_rules.encodings.reporting import (
@@ -28,6 +28,7 @@ from dlclint_rules.encodings.reporting import (
     capped,
     channels,
     encodings_rule,
+    entry,
     reported,
 )
 from dlclint_rules.encodings.side_inputs import needing
@@ -400,7 +401,7 @@ def _beside_eight(context: EncodingsContext) -> Iterator[Finding]:
         return
     grids = given_grids(document)
 
-    def beside() -> Iterator[tuple[int, WeightUse, int]]:
+    def beside() -> Iterator[tuple[int, WeightUse, int, tuple[Place, ...]]]:
         for row, use in encoded_weights(context):
             element = int(document.tensors.first[row])
             integer = document.elements.kind[element] != FLOAT
@@ -409,12 +410,14 @@ def _beside_eight(context: EncodingsContext) -> Iterator[Finding]:
             graph = use.node.graph
             read = (name for name in use.node.inputs if name and graph.constant(name) is None)
             given = (grids[place] for name in read if (place := origin(graph, name, grids)) in grids)
-            known = next((each.bitwidth for each in given), kind.act_bitwidth if kind.quantize else None)
+            first = next(given, None)
+            known = first.bitwidth if first is not None else kind.act_bitwidth if kind.quantize else None
             if known == 8:
-                yield row, use, known
+                told = () if first is None else (entry(context, first.row, "gives the activation 8 bits"),)
+                yield row, use, known, told
 
-    def finding(item: tuple[int, WeightUse, int]) -> Finding:
-        row, use, width = item
+    def finding(item: tuple[int, WeightUse, int, tuple[Place, ...]]) -> Finding:
+        row, use, width, told = item
         made = Finding(
             f"{document.tensors.names[row]!r}: a weight of 16 bits beside {width}-bit activations; HTP takes"
             " those with 16-bit activations alone",
@@ -424,6 +427,7 @@ def _beside_eight(context: EncodingsContext) -> Iterator[Finding]:
             "use 8-bit weights, or 16-bit activations",
             use.node,
             evidence={"bitwidth": 16, "act_bitwidth": width},
+            related=told,
         )
         return at(context, row, _width_path(document, int(document.tensors.first[row])), made)
 

@@ -32,6 +32,7 @@ from dlclint_rules.encodings.reporting import (
     encodings_rule,
     reported,
     text_fix,
+    text_place,
 )
 
 _KNOWN = tuple(version for versions in VERSIONS.values() for version in versions)
@@ -94,7 +95,9 @@ def version(context: EncodingsContext) -> Iterator[Finding]:
         yield _at_version(context, f"unknown version {given!r}; known versions are {known}", Severity.ERROR)
     elif layout is not None and given not in VERSIONS[layout]:
         message = f"version {given!r} contradicts the entries, which are shaped as in {layout.value}"
-        yield _at_version(context, message, Severity.ERROR)
+        made = _at_version(context, message, Severity.ERROR)
+        first = document.sections[0]
+        yield replace(made, related=(text_place(context, first.start, "the entries begin"),))
     elif given == "2.0.0" and document.quantized_scales:
         tensor = document.quantized_scales[0]
         message = "y_scale is an object, which is of 2.1.0, while the version says 2.0.0"
@@ -185,6 +188,10 @@ def layout(context: EncodingsContext) -> Iterator[Finding]:
             Severity.ERROR,
             Source(FORMAT),
             help="export again with one version",
+            related=tuple(
+                text_place(context, section.start, f"{section.name} begins")
+                for section in document.sections[:-1]
+            ),
         )
         yield at_offset(context, document.sections[-1].start, document.sections[-1].pointer, finding)
     yield from _floats_per_channel(context)

@@ -13,6 +13,7 @@ from dlclint.encodings.edits import RenameKey
 from dlclint.fix import Fix
 from dlclint.model.op_facts import CONVOLUTIONS
 from dlclint.rule import EncodingsContext, Finding
+from dlclint_rules import places
 from dlclint_rules.causes import anywhere
 from dlclint_rules.encodings.reporting import OVERRIDES, at, at_offset, capped, encodings_rule
 
@@ -49,7 +50,7 @@ def unknown_tensor(context: EncodingsContext) -> Iterator[Finding]:
     if context.view is None:
         return
     document = context.document
-    known = tensor_names(context.view.model)
+    graph, known = context.view.model.graph, tensor_names(context.view.model)
     strays = [row for row, name in enumerate(document.tensors.names) if name not in known]
     if not strays:
         return
@@ -82,6 +83,7 @@ def unknown_tensor(context: EncodingsContext) -> Iterator[Finding]:
             help,
             fix=fix,
             evidence={"strays": len(strays), "names": len(document.tensors.names)},
+            related=(places.source(graph, near[0], "what may be meant"),) if near else (),
         )
         return at(context, row, (), made)
 

@@ -12,11 +12,11 @@ from dlclint.analysis.moving import hands_on_all, moved_inputs, origin
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.encodings.given import GivenGrid, given_grids
 from dlclint.model.op_facts import CLIPPING, UNCHANGED
-from dlclint.rule import EncodingsContext, Finding
+from dlclint.rule import EncodingsContext, Finding, Place
 from dlclint.target import Runtime
 from dlclint_rules.causes import here
 from dlclint_rules.encodings.repairs import regridded, regridded_as
-from dlclint_rules.encodings.reporting import at, capped, encodings_rule
+from dlclint_rules.encodings.reporting import at, capped, encodings_rule, entry
 from dlclint_schemas.outputs import OutputRange, fused_behind, op_outputs
 from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
@@ -234,6 +234,7 @@ def bound_lost(context: EncodingsContext) -> Iterator[Finding]:
             f"give it {_text(*kept)}",
             item.node,
             evidence={"min": given.low, "max": given.high, "below": below, "above": above},
+            related=(Place("it runs inside", maker),),
             fix=regridded(context.document, given, kept, f"cut the range to {_text(*kept)}"),
         )
         return at(context, given.row, (), made)
@@ -402,6 +403,7 @@ def range_cut(context: EncodingsContext) -> Iterator[Finding]:
             f"give it {_text(low, high)}",
             cut.node,
             evidence={"lost_share": cut.share, "min": given.low, "max": given.high},
+            related=(entry(context, cut.source.row, "its input"),),
             fix=regridded(context.document, given, (low, high), f"widen the range to {_text(low, high)}"),
         )
         return at(context, given.row, (), made)
@@ -450,6 +452,7 @@ def moved_grid(context: EncodingsContext) -> Iterator[Finding]:
             "give it the input's numbers",
             node,
             evidence={"scale": given.scale, "input_scale": source.scale},
+            related=(entry(context, source.row, "its input"),),
             fix=regridded_as(context.document, given, source),
         )
         return at(context, given.row, (), made)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,10 @@ from dlclint.encodings import json_text
 from dlclint.encodings.document import EncodingsDocument, Flags, Flaw, Path_
 from dlclint.encodings.edits import ReplaceText, SetValue
 from dlclint.fix import Fix
-from dlclint.rule import EncodingsContext, Finding, Subject, rule
+from dlclint.rule import EncodingsContext, Finding, Place, Subject, rule
+
+if TYPE_CHECKING:
+    from dlclint.model.graph import Graph
 
 encodings_rule = partial(rule, Subject.ENCODINGS)
 
@@ -128,6 +131,7 @@ def reported(context: EncodingsContext, kind: str, source: Source) -> Iterator[F
             source,
             help=flaw.help,
             fix=_fix(flaw),
+            related=_first(context, flaw),
         )
         if flaw.tensor is None:
             return at_offset(context, flaw.offset or 0, flaw.pointer, made)
@@ -136,6 +140,38 @@ def reported(context: EncodingsContext, kind: str, source: Source) -> Iterator[F
 
     flaws = (flaw for flaw in context.document.flaws if flaw.kind == kind)
     yield from capped(context, flaws, finding, "places")
+
+
+def _first(context: EncodingsContext, flaw: Flaw) -> tuple[Place, ...]:
+    """Where what stands twice stands first."""
+    if flaw.first is None:
+        return ()
+    if isinstance(flaw.first, str):
+        return (entry(context, context.document.rows(flaw.first)[0], "stands first here"),)
+    return (text_place(context, flaw.first, "stands first here"),)
+
+
+def entry(context: EncodingsContext, row: int, what: str) -> Place:
+    """Another entry that a finding speaks of, in the file or in the model that carries it."""
+    name = context.document.tensors.names[row]
+    if context.nodes:
+        return Place(what, context.nodes[row], name)
+    pointer, line, column = context.document.place(row)
+    return Place(what, tensor=name, pointer=pointer, line=line, column=column)
+
+
+def text_place(context: EncodingsContext, offset: int, what: str) -> Place:
+    """Another place of the file, by its offset into the text."""
+    line, column = context.document.source.line_and_column(offset)
+    return Place(what, pointer=json_text.pointer(context.document.path_at(offset)), line=line, column=column)
+
+
+def encoding_place(context: EncodingsContext, graph: Graph, name: str, what: str) -> Place:
+    """Where a tensor gets its encoding, or else where it comes from."""
+    rows = context.document.rows(name)
+    if rows:
+        return entry(context, rows[-1], what)
+    return Place(what, graph.producer(name), name, graph)
 
 
 def _fix(flaw: Flaw) -> Fix | None:

@@ -23,7 +23,7 @@ from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
 from dlclint_rules import sources
 from dlclint_rules.encodings.repairs import widened
-from dlclint_rules.encodings.reporting import at, capped, encodings_rule
+from dlclint_rules.encodings.reporting import at, capped, encoding_place, encodings_rule
 
 if TYPE_CHECKING:
     from dlclint.model.graph import Graph
@@ -81,6 +81,14 @@ def shared_grid(context: EncodingsContext) -> Iterator[Finding]:
                 "others": [each.name for each in (*found.wide, *found.unknown)],
             },
             fix=widened(context.document, given) if wide_is_taken else None,
+            related=tuple(
+                encoding_place(context, graph, origin(graph, each.name, grids), what)
+                for graph in [found.node.graph]
+                for each, what in (
+                    (found.worst, "what is lost"),
+                    ((*found.wide, *found.unknown)[0], "what makes the step large"),
+                )
+            ),
         )
         return at(context, given.row, (), made)
 

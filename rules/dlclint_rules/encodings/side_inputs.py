@@ -13,11 +13,11 @@ from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.encodings.document import FLOAT, INT, UNKNOWN
 from dlclint.encodings.given import GivenGrid, given_grids
 from dlclint.fix import Fix
-from dlclint.rule import EncodingsContext, Finding
+from dlclint.rule import EncodingsContext, Finding, Place
 from dlclint.target import Runtime
 from dlclint_rules import sources
 from dlclint_rules.encodings.repairs import recast
-from dlclint_rules.encodings.reporting import at, capped, encodings_rule
+from dlclint_rules.encodings.reporting import at, capped, encoding_place, encodings_rule
 from dlclint_schemas.precision import OBSERVED
 from dlclint_schemas.side_inputs import (
     INT8,
@@ -134,12 +134,19 @@ def side_input(context: EncodingsContext) -> Iterator[Finding]:
             "give it 8 bits, asymmetric",
             side.node,
             evidence={"bitwidth": given.bitwidth, "act_bitwidth": width, "form": form},
+            related=(_data(context, grids, side),),
             fix=_eight_bits(context, side, given),
         )
         return at(context, given.row, (), made)
 
     yield from capped(context, wrong(), finding, "tensors")
     yield from _by_channel(context)
+
+
+def _data(context: EncodingsContext, grids: dict[str, GivenGrid], side: SideInput) -> Place:
+    """Where the activations beside a scale or slope get their width."""
+    graph, name = side.node.graph, side.data or side.node.input(0)
+    return encoding_place(context, graph, origin(graph, name, grids), "the activations")
 
 
 def _eight_bits(context: EncodingsContext, side: SideInput, given: GivenGrid) -> Fix | None:

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from dlclint.diagnostic import About, Confidence, Safety, Severity, counted
-from dlclint.model.graph import Graph
+from dlclint.model.graph import Graph, Node
 from dlclint.model.ordering import topological_order
-from dlclint.rule import Finding, ModelContext, rule
-from dlclint_rules import repairs, sources
+from dlclint.rule import Finding, ModelContext, Place, rule
+from dlclint_rules import places, repairs, sources
 from dlclint_rules.causes import anywhere
 
 
@@ -55,6 +55,7 @@ def unsorted_nodes(context: ModelContext) -> Iterator[Finding]:
                 node=node,
                 evidence={"nodes": count},
                 fix=repairs.tidying.sort(graph),
+                related=(Place("makes what it reads", maker, name),),
             )
 
 
@@ -80,6 +81,7 @@ def dangling_input(context: ModelContext) -> Iterator[Finding]:
                         help="break the cycle" if circular else "connect the input",
                         node=node,
                         tensor=name,
+                        related=(places.source(graph, name, "what it reads"),) if circular else (),
                     )
             known.update(node.outputs)
         whole[graph] = known
@@ -130,8 +132,8 @@ def duplicate_name(context: ModelContext) -> Iterator[Finding]:
     What to do: give every node and tensor a name of its own.
     """
     for graph in context.view.model.graphs():
-        names: dict[str, int] = {}
-        made = dict.fromkeys(graph.inputs, "a graph input")
+        names: dict[str, Node] = {}
+        made: dict[str, tuple[str, Node | None]] = dict.fromkeys(graph.inputs, ("a graph input", None))
         for name, count in Counter(graph.initializer_names).items():
             if count > 1:
                 yield Finding(
@@ -143,26 +145,28 @@ def duplicate_name(context: ModelContext) -> Iterator[Finding]:
                     graph=graph,
                     fix=repairs.tidying.one_initializer(graph, name),
                 )
-            made[name] = "an initializer"
+            made[name] = ("an initializer", None)
         for node in graph.nodes:
             for output in node.outputs:
                 if output and output in made:
                     yield Finding(
-                        f"output {output!r} is already {made[output]}",
+                        f"output {output!r} is already {made[output][0]}",
                         Severity.ERROR,
                         sources.ONNX,
                         help="rename one of them",
                         node=node,
                         tensor=output,
+                        related=(Place("has the name already", made[output][1], output, graph),),
                     )
-                made[output] = f"an output of node {node.index}"
+                made[output] = (f"an output of node {node.index}", node)
             if node.name and node.name in names:
                 yield Finding(
-                    f"node {names[node.name]} already has the name {node.name!r}",
+                    f"node {names[node.name].index} already has the name {node.name!r}",
                     Severity.WARNING,
                     sources.ONNX,
                     help="rename one of them",
                     node=node,
                     fix=repairs.tidying.named(graph, [node]),
+                    related=(Place("has the name already", names[node.name]),),
                 )
-            names.setdefault(node.name, node.index)
+            names.setdefault(node.name, node)

@@ -10,7 +10,7 @@ from dlclint.analysis.matching.computed import find_computed
 from dlclint.diagnostic import About, Confidence, Safety, Severity
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, rule
-from dlclint_rules import repairs, sources
+from dlclint_rules import places, repairs, sources
 from dlclint_rules.causes import UNTYPED, before
 from dlclint_rules.ops.constraints import constrained
 
@@ -91,6 +91,7 @@ def not_foldable(context: ModelContext) -> Iterator[Finding]:
             help=_dimension_help(context),
             node=node,
             evidence={"shape_arithmetic_nodes": following},
+            related=(places.source(node.graph, node.input(0), "what it measures"),),
         )
 
 
@@ -125,6 +126,7 @@ def dynamic_parameter(context: ModelContext) -> Iterator[Finding]:
                     else "store its value in the model in place of an input",
                     node=node,
                     tensor=name,
+                    related=(places.source(node.graph, name, "the parameter"),),
                 )
 
 
@@ -145,6 +147,7 @@ def extra_output(context: ModelContext) -> Iterator[Finding]:
                     help="remove what reads it",
                     node=node,
                     tensor=name,
+                    related=places.destinations(node.graph, name),
                 )
 
 
@@ -169,6 +172,11 @@ def control_flow(context: ModelContext) -> Iterator[Finding]:
                 sources.op_row(context.view.table, "If"),
                 help="let each branch give one output, of the same shape, or make the condition constant",
                 node=node,
+                related=tuple(
+                    places.source(branch, name, "what a branch gives")
+                    for branch in node.subgraphs
+                    for name in branch.outputs[: places.MOST]
+                ),
             )
         if not problems:
             yield Finding(

@@ -14,9 +14,9 @@ from dlclint.diagnostic import About, Confidence, Safety, Severity, Source, coun
 from dlclint.encodings import grid
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import QOPERATORS, QUANTIZERS, WEIGHTED_OPS
-from dlclint.rule import Finding, ModelContext
+from dlclint.rule import Finding, ModelContext, Place
 from dlclint.target import Runtime
-from dlclint_rules import repairs
+from dlclint_rules import places, repairs
 from dlclint_rules.causes import here
 from dlclint_rules.quantization.reporting import (
     QUANTIZATION,
@@ -63,7 +63,7 @@ def already_quantized(context: ModelContext) -> Iterator[Finding]:
         + ("" if integer else ", or pass --override_params to use the encodings it carries"),
         node=nodes[0],
         evidence=dict(counts),
-        related=tuple(("is quantized too", node) for node in as_integers[:RELATED]),
+        related=tuple(Place("is quantized too", node, holds=True) for node in as_integers[:RELATED]),
     )
 
 
@@ -106,6 +106,7 @@ def standalone_batchnorm(context: ModelContext) -> Iterator[Finding]:
         else "give its factors 16 bits by an override file, or reorder the layers",
         node,
         evidence={"standalone": len(rows), "spread": spread},
+        related=(places.source(node.graph, node.input(0), "its input"),),
     )
 
 
@@ -161,5 +162,7 @@ def mask_constant(context: ModelContext) -> Iterator[Finding]:
             node,
             mask.name,
             evidence={"value": mask.value, "softmaxes": count, **({"step": step} if target.quantize else {})},
+            related=places.nodes(mask.readers[1:], "adds it too")
+            + places.nodes(mask.softmaxes[:1], "the first Softmax that it reaches"),
             fix=None if context.view.carried else repairs.masks.bounded_mask(mask, least, advice),
         )

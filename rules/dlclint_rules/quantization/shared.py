@@ -21,9 +21,10 @@ from dlclint.analysis.shared import (
 from dlclint.analysis.weights.biases import shared_biases
 from dlclint.analysis.weights.store import home
 from dlclint.diagnostic import About, Confidence, Severity, Source, counted
-from dlclint.rule import Finding, ModelContext
+from dlclint.model.graph import Node
+from dlclint.rule import Finding, ModelContext, Place
 from dlclint.target import Runtime
-from dlclint_rules import sources
+from dlclint_rules import places, sources
 from dlclint_rules.quantization.reporting import quantization_rule
 from dlclint_schemas.thresholds import threshold
 
@@ -99,6 +100,7 @@ def shared_bias(context: ModelContext) -> Iterator[Finding]:
         worst.nodes[0],
         worst.name,
         evidence={"biases": len(found), "ops": len(worst.nodes), "ratio": worst.ratio},
+        related=places.nodes(worst.nodes[1:], "adds it too"),
     )
 
 
@@ -123,6 +125,15 @@ def _finding(context: ModelContext, found: SharedGrid, wide_is_taken: bool) -> F
             "lost": [each.name for each in found.lost],
             "others": [each.name for each in (*found.wide, *found.unknown)],
         },
+        related=_both(found.node, found.worst.name, (*found.wide, *found.unknown)[0].name),
+    )
+
+
+def _both(node: Node, lost: str, other: str) -> tuple[Place, Place]:
+    """The tensor that is lost and the one that makes the step so large."""
+    return (
+        places.source(node.graph, lost, "what is lost"),
+        places.source(node.graph, other, "what makes the step large"),
     )
 
 
@@ -138,4 +149,5 @@ def _guess(context: ModelContext, guess: Suspicion, wide_is_taken: bool) -> Find
         guess.node,
         guess.output,
         evidence={"factor": guess.factor, "limit": guess.limit},
+        related=_both(guess.node, guess.name, guess.other),
     )

@@ -16,8 +16,9 @@ from dlclint.diagnostic import Evidence
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import CONVOLUTIONS, MATRICES
 from dlclint.model.types import is_float
-from dlclint.rule import ModelContext
+from dlclint.rule import ModelContext, Place
 from dlclint.target import DlcKind, Runtime
+from dlclint_rules import places
 from dlclint_schemas.limitations import suggested_constants
 from dlclint_schemas.precision import hta_ops
 from dlclint_schemas.record import record
@@ -25,11 +26,12 @@ from dlclint_schemas.record import record
 
 @record
 class Breach:
-    """Where a limit is broken: a node or an input, and the numbers that break it."""
+    """Where a limit is broken: a node or an input, the numbers that break it, and what else is concerned."""
 
     node: Node | None
     numbers: Evidence = field(default_factory=dict)
     tensor: str = ""
+    related: tuple[Place, ...] = ()
 
 
 Handler = Callable[[ModelContext, Runtime, Mapping[str, Any]], Iterator[Breach]]
@@ -122,7 +124,7 @@ def _input_from(context: ModelContext, runtime: Runtime, machine: Mapping[str, A
         name = node.input(machine["input"])
         producer = node.graph.producer(name)
         if name not in opaque and (producer is None or producer.op_type not in machine["producers"]):
-            yield Breach(node, {"input": name})
+            yield Breach(node, {"input": name}, related=(places.source(node.graph, name, "its input"),))
 
 
 def _any_of(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
@@ -257,7 +259,9 @@ def _static_parameters(
             if producer is None or (
                 producer.key not in view.shape_arithmetic and producer.op_type != "Shape"
             ):
-                yield Breach(node, {"not_constant": name})
+                yield Breach(
+                    node, {"not_constant": name}, related=(places.source(node.graph, name, "its input"),)
+                )
                 break
 
 

@@ -12,6 +12,7 @@ from dlclint.model.op_facts import PARAMETER_ROLES, POOLS, role
 from dlclint.model.types import element_name
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
+from dlclint_rules import places
 from dlclint_schemas.forms import htp_forms
 
 
@@ -68,6 +69,7 @@ def element_type(context: ModelContext) -> Iterator[Finding]:
                 node=node,
                 tensor=tensor,
                 evidence={"type": shown},
+                related=(places.source(node.graph, tensor, "its input"),),
             )
             break
         else:

@@ -97,6 +97,7 @@ def _findings(id: str, entry: Mapping[str, Any], found: list[Breach]) -> Iterato
             node=breach.node,
             tensor=breach.tensor,
             evidence={"limit": id, "nodes": len(found), **breach.numbers},
+            related=breach.related,
         )
 
 

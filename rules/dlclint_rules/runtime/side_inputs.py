@@ -10,7 +10,7 @@ from dlclint.model.graph import Node
 from dlclint.model.op_facts import Role
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
-from dlclint_rules import sources
+from dlclint_rules import places, sources
 from dlclint_schemas.precision import OBSERVED
 from dlclint_schemas.side_inputs import INT16, UINT16, UINT16_SYMMETRIC, second_input, side_input_forms
 
@@ -110,4 +110,5 @@ def _products(context: ModelContext, hexagon: int | None) -> Iterator[Finding]:
             else f"only Hexagon v{left.kept_since} and newer keep 16 bits",
             nodes[0],
             evidence={"count": len(nodes), "decibels": left.decibels[UINT16]},
+            related=(places.source(nodes[0].graph, nodes[0].input(1), "the second"),),
         )

@@ -1,0 +1,33 @@
+"""The other places that findings speak of: where a tensor comes from and goes to, and further nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from dlclint.rule import Place
+
+if TYPE_CHECKING:
+    from dlclint.model.graph import Graph, Node
+
+MOST = 10
+"""Places that a finding names besides its own."""
+
+
+def source(graph: Graph, tensor: str, what: str) -> Place:
+    """Where a tensor comes from: the node that makes it, or the tensor where it is stored or an input.
+
+    `what` says what the tensor is, such as "its input".
+    """
+    return Place(what, graph.producer(tensor), tensor, graph)
+
+
+def destinations(graph: Graph, tensor: str, what: str = "reads it") -> tuple[Place, ...]:
+    """The nodes that a tensor goes to."""
+    return tuple(Place(what, node, tensor) for node in graph.consumers(tensor)[:MOST])
+
+
+def nodes(found: Iterable[Node], what: str) -> tuple[Place, ...]:
+    """Further nodes, each once."""
+    each = {node.key: node for node in found}
+    return tuple(Place(what, node) for node in [*each.values()][:MOST])
