@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from dlclint.diagnostic import Safety, counted
-from dlclint.fix import Fix
+from dlclint.fix import CannotFix, Fix
 from dlclint.model.constants import add_constant, fresh_name, replace_constant
 from dlclint.model.edits import (
     InsertBefore,
@@ -29,8 +29,17 @@ _STRIP = 64 << 20
 
 
 def transposed(tensor: Tensor) -> Produced:
-    """A stored matrix transposed, read as often as it takes to hold no more than a strip of it."""
+    """A stored matrix transposed, read as often as it takes to hold no more than a strip of it.
+
+    Raises:
+        CannotFix: its values cannot be read.
+    """
     rows, columns = tensor.shape
+    try:
+        if tensor.location() is None:
+            tensor.array()
+    except Unavailable as reason:
+        raise CannotFix(f"tensor {tensor.name!r} cannot be read: {reason}") from None
 
     def strips() -> Iterator[Array]:
         width = max(1, _STRIP // max(1, tensor.nbytes // max(columns, 1)))
