@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
+import http.client
 import re
-from collections.abc import Awaitable, Iterable, Sequence
-from contextlib import suppress
-from typing import Any
-
-import aiohttp
-import fsspec
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import TypeVar
 
 from dlclint.remote import urls
+from dlclint.remote.at_once import all_at_once, within
 from dlclint.remote.errors import Changed, NotThere, RemoteError
 from dlclint.remote.multipart import MalformedBody, parts_of
 from dlclint.remote.reader import (
@@ -24,6 +25,7 @@ from dlclint.remote.reader import (
     Traffic,
     byte_ranges,
 )
+from dlclint.remote.transport import Answer, Refused, cause_of, client_of
 
 _PER_REQUEST = 48
 """Ranges of one request: their header stays below 2 KiB, and servers limit how many they answer."""
@@ -32,11 +34,11 @@ _SMALL = 1 << 20
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ATTEMPTS = 4
 _BACKOFF = 0.25
-_REDIRECTS = 5
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _DOWNLOAD = "download the file, and lint it where it lies"
 
 Ranges = Sequence[tuple[int, int]]
+Result = TypeVar("Result")
 
 
 class _Again(Exception):
@@ -62,8 +64,9 @@ class HttpReader:
         self._by_ranges = True
         self._several: bool | None = None
         """Whether the server answers several ranges at once; None while nobody has asked."""
-        self._files: Any = fsspec.filesystem(urls.scheme_of(url))
-        self._run(self._open(head))
+        self._counting = threading.Lock()
+        self._client = client_of(urls.scheme_of(url))
+        self._retried(lambda: self._first(head), head)
 
     @property
     def mark(self) -> str:
@@ -77,22 +80,19 @@ class HttpReader:
 
     def read(self, ranges: Ranges, sink: Sink) -> None:
         """See `Reader.read`."""
-        self._run(self._read(ranges, sink))
+        if not self._by_ranges:
+            self._retried(lambda: self._read_whole(sink), self.size)
+            return
+        all_at_once([partial(self._lot, lot, sink) for lot in self._lots(ranges)], AT_ONCE)
 
     def verify(self) -> None:
         """Every answer was compared with the first one already."""
 
     def close(self) -> None:
-        """The connections are fsspec's, which keeps them for other files."""
+        """The connections are kept for other files."""
 
-    def _run(self, work: Any) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._files.loop).result()
-
-    async def _open(self, head: int) -> None:
-        await self._retried(lambda: self._first(head), head)
-
-    async def _first(self, head: int) -> None:
-        async with self._request([(0, head)]) as answer:
+    def _first(self, head: int) -> None:
+        with self._request([(0, head)]) as answer:
             self._expect_file(answer)
             if answer.status == 416:  # an empty file has no range
                 self._pin = _pin_of(answer)
@@ -102,28 +102,16 @@ class HttpReader:
                 if self.size > LARGEST or start:
                     raise RemoteError(f"{self._shown}: the server answers with a range of its own")
                 self._pin = _pin_of(answer)
-                self.first = [(0, await self._body(answer, min(end, head)))]
+                self.first = [(0, self._body(answer, min(end, head)))]
                 return
             self._by_ranges = False
             self._pin = _pin_of(answer)
-            self.size = answer.content_length or 0
+            self.size = answer.length or 0
             if head > 1 or not self.size:
-                body = await self._whole(answer)
+                body = self._whole(answer)
                 self.size = len(body)
                 self.first = [(0, body)]
             self.note = f"{self._shown} cannot be read by ranges, so all of it is read"
-
-    async def _read(self, ranges: Ranges, sink: Sink) -> None:
-        if not self._by_ranges:
-            await self._retried(lambda: self._read_whole(sink), self.size)
-            return
-        gate = asyncio.Semaphore(AT_ONCE)
-
-        async def gated(lot: Ranges) -> None:
-            async with gate:
-                await self._lot(lot, sink)
-
-        await _all(gated(lot) for lot in self._lots(ranges))
 
     def _lots(self, ranges: Ranges) -> list[Ranges]:
         """Ranges by request: small ones together, large ones in pieces."""
@@ -134,18 +122,21 @@ class HttpReader:
         size = 1 if self._several is False else _PER_REQUEST
         return [small[at : at + size] for at in range(0, len(small), size)] + lots
 
-    async def _lot(self, lot: Ranges, sink: Sink) -> None:
+    def _lot(self, lot: Ranges, sink: Sink) -> None:
         if len(lot) > 1 and self._several is not False:
-            left = await self._retried(lambda: self._multiple(lot, sink), sum(b - a for a, b in lot))
+            left = self._retried(lambda: self._multiple(lot, sink), sum(b - a for a, b in lot))
         else:
             left = list(lot)
-        await _all(self._retried(lambda one=one: self._single(one, sink), one[1] - one[0]) for one in left)
+        all_at_once(
+            [partial(self._retried, partial(self._single, one, sink), one[1] - one[0]) for one in left],
+            AT_ONCE,
+        )
 
-    async def _multiple(self, lot: Ranges, sink: Sink) -> list[tuple[int, int]]:
+    def _multiple(self, lot: Ranges, sink: Sink) -> list[tuple[int, int]]:
         """Ask for several ranges; returns those that did not come."""
-        async with self._request(lot) as answer:
+        with self._request(lot) as answer:
             self._expect_same(answer)
-            kind = answer.content_type or ""
+            kind = answer.kind
             if answer.status != 206:
                 self._several = False
                 return list(lot)
@@ -154,12 +145,12 @@ class HttpReader:
                 start, end, _ = self._content_range(answer)
                 if end - start > sum(b - a for a, b in lot):
                     return list(lot)
-                parts = [(start, await self._body(answer, end - start))]
+                parts = [(start, self._body(answer, end - start))]
             else:
                 limit = sum(b - a for a, b in lot) + 512 * (len(lot) + 2)
-                body = await self._body(answer, limit, exact=False)
+                body = self._body(answer, limit, exact=False)
                 try:
-                    parts = list(parts_of(body, str(answer.headers.get("Content-Type", ""))))
+                    parts = list(parts_of(body, answer.header("Content-Type")))
                 except MalformedBody as problem:
                     self._several = False
                     if len(body) >= limit:
@@ -170,8 +161,8 @@ class HttpReader:
                 sink(start, data)
             return [(a, b) for a, b in lot if not any(s <= a and b <= s + len(data) for s, data in parts)]
 
-    async def _single(self, one: tuple[int, int], sink: Sink) -> None:
-        async with self._request([one]) as answer:
+    def _single(self, one: tuple[int, int], sink: Sink) -> None:
+        with self._request([one]) as answer:
             self._expect_same(answer)
             if answer.status != 206:
                 raise Changed(f"{self._shown}: the server answers ranges no more", _DOWNLOAD)
@@ -180,28 +171,26 @@ class HttpReader:
                 raise RemoteError(
                     f"{self._shown}: the server answers with other bytes than asked for", _DOWNLOAD
                 )
-            sink(start, await self._body(answer, end - start))
+            sink(start, self._body(answer, end - start))
 
-    async def _read_whole(self, sink: Sink) -> None:
-        async with self._request(()) as answer:
+    def _read_whole(self, sink: Sink) -> None:
+        with self._request(()) as answer:
             self._expect_same(answer)
-            body = await self._whole(answer)
+            body = self._whole(answer)
             if len(body) != self.size:
                 raise Changed(f"{self._shown} changed while it was read", "lint it again")
             sink(0, body)
 
-    def _request(self, ranges: Ranges) -> Any:
-        options = dict(self._files.kwargs)
-        headers = {**options.pop("headers", {}), "Accept-Encoding": "identity"}
-        if ranges:
-            headers["Range"] = "bytes=" + ",".join(f"{start}-{end - 1}" for start, end in ranges)
-        options["timeout"] = aiohttp.ClientTimeout(
-            total=None, sock_connect=self._seconds, sock_read=self._seconds
-        )
-        options["max_redirects"] = _REDIRECTS
-        return _Request(self, headers, options)
+    def _request(self, ranges: Ranges) -> AbstractContextManager[Answer]:
+        asked = ",".join(f"{start}-{end - 1}" for start, end in ranges)
+        headers = {"Range": f"bytes={asked}"} if ranges else {}
+        return self._client.get(self._current, self._url, headers, self._seconds, self._count)
 
-    def _expect_same(self, answer: aiohttp.ClientResponse) -> None:
+    def _count(self) -> None:
+        with self._counting:
+            self.traffic.requests += 1
+
+    def _expect_same(self, answer: Answer) -> None:
         self._expect_file(answer)
         pin = _pin_of(answer)
         if self._pin is not None and any(
@@ -209,12 +198,10 @@ class HttpReader:
         ):
             raise Changed(f"{self._shown} changed while it was read", "lint it again")
 
-    def _expect_file(self, answer: aiohttp.ClientResponse) -> None:
+    def _expect_file(self, answer: Answer) -> None:
         """Go on where the answer is the file, or a part of it."""
         status = answer.status
         moved = self._current != self._url
-        if urls.scheme_of(self._url) == "https" and answer.url.scheme != "https":
-            raise RemoteError(f"{self._shown} leads from https to http", "give the address that it leads to")
         if status in (401, 403, 404, 410) and moved:
             self._current = self._url  # where a redirect led holds for a while only
             raise _Again(f"the server answers {status}")
@@ -229,16 +216,20 @@ class HttpReader:
             raise _Again(f"the server answers {status}", _retry_after(answer))
         if status not in (200, 206, 416):
             raise RemoteError(f"{self._shown}: the server answers {status}")
-        if status != 416 and answer.content_type == "text/html":
+        if status != 416 and answer.kind == "text/html":
             raise RemoteError(
                 f"{self._shown} is a web page, not the file itself", "give the address of the file's bytes"
             )
-        if answer.history:
-            self._current = str(answer.url)
+        if answer.header("Content-Encoding") not in ("", "identity"):
+            raise RemoteError(
+                f"{self._shown}: the server sends it compressed, though asked not to", _DOWNLOAD
+            )
+        if answer.hops:
+            self._current = answer.url
 
-    def _content_range(self, answer: aiohttp.ClientResponse) -> tuple[int, int, int]:
+    def _content_range(self, answer: Answer) -> tuple[int, int, int]:
         """First byte, the one after the last, and the size of the whole file."""
-        match = _CONTENT_RANGE.fullmatch(str(answer.headers.get("Content-Range", "")).strip())
+        match = _CONTENT_RANGE.fullmatch(answer.header("Content-Range").strip())
         if match is None:
             raise RemoteError(
                 f"{self._shown}: the server does not say which bytes it answers with", _DOWNLOAD
@@ -253,62 +244,61 @@ class HttpReader:
             raise RemoteError(f"{self._shown}: the server answers with a range that cannot be", _DOWNLOAD)
         return start, last + 1, size
 
-    async def _body(self, answer: aiohttp.ClientResponse, limit: int, exact: bool = True) -> bytes:
+    def _body(self, answer: Answer, limit: int, exact: bool = True) -> bytes:
         """The body, of which no more is read than fits."""
         body = bytearray()
         try:
-            async for chunk in answer.content.iter_chunked(1 << 16):
+            for chunk in answer.chunks():
                 body += chunk
-                self.traffic.bytes += len(chunk)
+                with self._counting:
+                    self.traffic.bytes += len(chunk)
                 if len(body) > limit:
                     raise RemoteError(
                         f"{self._shown}: the server sends more than it was asked for", _DOWNLOAD
                     )
-        except aiohttp.ClientPayloadError:
+        except (http.client.IncompleteRead, ConnectionError):
             raise _Again("the connection ended before the answer did") from None
         if exact and len(body) < limit:
             raise _Again(f"the server sent {len(body)} bytes of {limit}")
         return bytes(body)
 
-    async def _whole(self, answer: aiohttp.ClientResponse) -> bytes:
-        declared = answer.content_length
+    def _whole(self, answer: Answer) -> bytes:
+        declared = answer.length
         if (declared or 0) > LARGEST_WHOLE:
             raise RemoteError(
                 f"{self._shown} has {declared} bytes and cannot be read by ranges; "
                 f"at most {LARGEST_WHOLE} are read whole",
                 _DOWNLOAD,
             )
-        body = await self._body(answer, LARGEST_WHOLE, exact=False)
-        if declared is not None and not answer.headers.get("Content-Encoding") and len(body) != declared:
+        body = self._body(answer, LARGEST_WHOLE, exact=False)
+        if declared is not None and len(body) != declared:
             raise _Again(f"the server sent {len(body)} bytes of {declared}")
         return body
 
-    async def _retried(self, attempt: Any, size: int) -> Any:
+    def _retried(self, attempt: Callable[[], Result], size: int) -> Result:
         """Make a request until it succeeds, within the time that it has."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._seconds + max(0, size - _SMALL) / SLOWEST
+        end = time.monotonic() + self._seconds + max(0, size - _SMALL) / SLOWEST
         message = ""
         for number in range(_ATTEMPTS):
             try:
-                return await asyncio.wait_for(attempt(), max(0.0, end - loop.time()))
-            except (asyncio.TimeoutError, TimeoutError):
+                return within(max(0.0, end - time.monotonic()), attempt)
+            except TimeoutError:
                 raise RemoteError(f"{self._shown}: no answer within {self._seconds:g} s") from None
             except _Again as problem:
                 message, wait = str(problem), problem.wait
-            except aiohttp.TooManyRedirects:
-                raise RemoteError(f"{self._shown} leads from one address to the next without end") from None
-            except aiohttp.InvalidURL:
-                raise RemoteError(f"{self._shown} is not an address", "check its spelling") from None
-            except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError):
-                raise RemoteError(f"{self._shown}: the server's certificate is not trusted") from None
-            except aiohttp.ClientConnectorDNSError:
-                raise RemoteError(f"{self._shown}: there is no such host", "check the address") from None
-            except aiohttp.ClientError as error:
+            except Refused as problem:
+                raise RemoteError(f"{self._shown} {problem}", problem.help) from None
+            except RemoteError:
+                raise
+            except (http.client.HTTPException, OSError, ValueError) as error:
+                cause = cause_of(error)
+                if cause:
+                    raise RemoteError(f"{self._shown}: {cause}", "check the address") from None
                 message, wait = f"the connection failed ({type(error).__name__})", 0.0
             wait = max(wait, _BACKOFF * 2**number)
-            if number + 1 == _ATTEMPTS or loop.time() + wait > end:
+            if number + 1 == _ATTEMPTS or time.monotonic() + wait > end:
                 break
-            await asyncio.sleep(wait)
+            time.sleep(wait)
         raise RemoteError(f"{self._shown}: {message}, after {number + 1} attempts")
 
 
@@ -316,44 +306,10 @@ class Denied(RemoteError):
     """The file may be there, and may not be read."""
 
 
-class _Request:
-    """A request as a context, counted when it is made."""
-
-    def __init__(self, reader: HttpReader, headers: dict[str, str], options: dict[str, Any]) -> None:
-        self._reader, self._headers, self._options = reader, headers, options
-        self._answer: Any = None
-
-    async def __aenter__(self) -> aiohttp.ClientResponse:
-        files = self._reader._files
-        session = await files.set_session()
-        self._reader.traffic.requests += 1
-        url = files.encode_url(self._reader._current)
-        self._answer = session.get(url, headers=self._headers, **self._options)
-        answer: aiohttp.ClientResponse = await self._answer.__aenter__()
-        self._reader.traffic.requests += len(answer.history)
-        return answer
-
-    async def __aexit__(self, *error: object) -> None:
-        with suppress(aiohttp.ClientError):
-            await self._answer.__aexit__(*error)
+def _pin_of(answer: Answer) -> tuple[str, str]:
+    return answer.header("ETag"), answer.header("Last-Modified")
 
 
-def _pin_of(answer: aiohttp.ClientResponse) -> tuple[str, str]:
-    return str(answer.headers.get("ETag", "")), str(answer.headers.get("Last-Modified", ""))
-
-
-def _retry_after(answer: aiohttp.ClientResponse) -> float:
-    text = str(answer.headers.get("Retry-After", ""))
+def _retry_after(answer: Answer) -> float:
+    text = answer.header("Retry-After")
     return float(text) if text.isdecimal() else 0.0
-
-
-async def _all(work: Iterable[Awaitable[Any]]) -> None:
-    """Do things at once; the first that fails stops the others."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import PurePosixPath
 
 from dlclint.remote import urls
+from dlclint.remote.at_once import all_at_once
 from dlclint.remote.errors import RemoteError
 from dlclint.remote.images import HEAD
 from dlclint.remote.opening import not_installed, open_ahead, opened, seconds
@@ -78,10 +79,13 @@ def there(addresses: Iterable[str], first: str = "") -> set[str]:
             return False  # whatever stops it stops the model too, and is told of that
         return True
 
+    def ahead(url: str) -> bool:
+        open_ahead(url, HEAD)
+        return True
+
     every = list(addresses)
-    if not every:
-        return set()
-    with ThreadPoolExecutor(min(_PROBES, len(every)) + bool(first)) as threads:
-        if first:
-            threads.submit(open_ahead, first, HEAD)
-        return {url for url, found in zip(every, threads.map(look, every), strict=True) if found}
+    work = [partial(look, url) for url in every]
+    if every and first:
+        work.insert(0, partial(ahead, first))
+    found = all_at_once(work, min(_PROBES, len(every)) + bool(first))
+    return {url for url, there in zip(every, found[len(found) - len(every) :], strict=True) if there}

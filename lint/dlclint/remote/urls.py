@@ -12,6 +12,7 @@ HTTP = ("http", "https")
 STORES = ("s3", "gs", "gcs", "az", "abfs", "hf")
 SCHEMES = (*HTTP, *STORES)
 GLOB = re.compile(r"[*?\[]")
+_UNQUOTED = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -38,6 +39,11 @@ def path_of(url: str) -> PurePosixPath:
 def file_name(url: str) -> str:
     """The file's own name."""
     return path_of(url).name
+
+
+def quoted(text: str) -> str:
+    """A path or query with what addresses cannot hold quoted, and what is quoted left so."""
+    return quote(_UNQUOTED.sub("%25", text), safe="/?%:@!$&'()*+,;=~-._")
 
 
 def address_beside(url: str, relative: PurePosixPath) -> str:

@@ -1,0 +1,76 @@
+"""Work in threads of its own: several at once, and one that is waited for only so long."""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+_time = threading.local()
+"""`end`: when nobody waits any more for what this thread does."""
+
+
+def is_late() -> bool:
+    """Whether nobody waits any more for what this thread does."""
+    return bool(time.monotonic() > getattr(_time, "end", math.inf))
+
+
+def within(seconds: float, work: Callable[[], Result]) -> Result:
+    """What work returns, if it does in time; else it is left to itself.
+
+    Raises:
+        TimeoutError: it does not.
+        Exception: what it raises.
+    """
+    return next(_come([work], 1, seconds))
+
+
+def all_at_once(work: Sequence[Callable[[], Result]], workers: int) -> list[Result]:
+    """What each work returns, so many of them at once; the first that fails leaves the others to themselves.
+
+    Raises:
+        Exception: what the first that fails raises.
+    """
+    return [work[0]()] if len(work) == 1 else list(_come(work, workers, None))
+
+
+def _come(work: Sequence[Callable[[], Result]], workers: int, seconds: float | None) -> Iterator[Result]:
+    done: queue.SimpleQueue[tuple[int, Result | None, BaseException | None]] = queue.SimpleQueue()
+    left: queue.SimpleQueue[int] = queue.SimpleQueue()
+    stopped = threading.Event()
+    for number in range(len(work)):
+        left.put(number)
+    end = math.inf if seconds is None else time.monotonic() + seconds
+
+    def run() -> None:
+        _time.end = end
+        while not stopped.is_set():
+            try:
+                number = left.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                done.put((number, work[number](), None))
+            except BaseException as error:  # raised where it is waited for
+                done.put((number, None, error))
+
+    for _ in range(min(workers, len(work))):
+        threading.Thread(target=run, daemon=True).start()
+    results: dict[int, Any] = {}
+    try:
+        for wanted in range(len(work)):
+            while wanted not in results:
+                try:
+                    number, result, error = done.get(timeout=seconds)
+                except queue.Empty:
+                    raise TimeoutError from None
+                if error is not None:
+                    raise error
+                results[number] = result
+            yield results.pop(wanted)
+    finally:
+        stopped.set()
