@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,8 @@ class Served:
     etag: Callable[[Path], str] | None = None
     fault: Callable[[Handler, int], bool] | None = None
     """Answers itself, or does not (False), given the number of the request."""
+    safety: ssl.SSLContext | None = None
+    """Of a server that speaks https."""
     url: str = ""
     requests: list[str] = field(default_factory=list)
     """Method and path of each request."""
@@ -142,7 +145,9 @@ def serving(root: Path, **settings: object) -> Iterator[Served]:
     """Serve a folder on a free port of this machine."""
     served = Served(root, **settings)  # type: ignore[arg-type]
     server = _Server(("127.0.0.1", 0), partial(Handler, served))
-    served.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if served.safety is not None:
+        server.socket = served.safety.wrap_socket(server.socket, server_side=True)
+    served.url = f"http{'s' * (served.safety is not None)}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

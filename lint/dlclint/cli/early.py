@@ -29,9 +29,21 @@ def start(words: Sequence[str]) -> None:
     # Imported here because help and versions need no worker.
     from dlclint.contained.process import start_early
 
-    start_early(lambda: _load(command))
+    start_early(lambda: _load(command, _address(words)))
 
 
-def _load(command: str) -> None:
+def _address(words: Sequence[str]) -> str:
+    """The one model that is checked, if it lies on a server; else ""."""
+    models = [word for word in words[1:] if word.endswith(".onnx")]
+    is_alone = words[0] == "check" and len(models) == 1
+    return models[0] if is_alone and models[0].startswith(("http://", "https://")) else ""
+
+
+def _load(command: str, address: str) -> None:
+    if address:
+        # Imported here because files at hand need none of it. The first bytes come while onnx loads.
+        from dlclint.remote.listing import look_ahead
+
+        look_ahead(address)
     for module in ("dlclint.engine.models", command):
         import_module(module)

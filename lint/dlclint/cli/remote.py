@@ -16,8 +16,9 @@ from dlclint.engine.config import Config
 from dlclint.engine.job import Job
 from dlclint.remote import is_address, urls
 from dlclint.remote.errors import RemoteError
-from dlclint.remote.images import remove_dead
+from dlclint.remote.images import HEAD, remove_dead
 from dlclint.remote.listing import files_at, there
+from dlclint.remote.opening import open_ahead
 
 _LISTED = (".onnx", ".encodings")
 """Endings of what is linted of a folder."""
@@ -41,12 +42,14 @@ def remote_jobs(
     remove_dead()
     named, single = _named(addresses)
     models = [url for url in named if not _is_encodings(url)]
-    guessed = {url: _beside(url, ".encodings") for url in models}
+    guessed = {url: urls.overrides_beside(url) for url in models}
     # What a folder lists is known; beside an address that was given alone is looked for.
     with _loading():
         alone = models[0] if len(models) == 1 and set(models) == single else ""
         unknown = [guessed[url] for url in models if url in single and not given.encodings]
-        known = set(named) | there(unknown, alone)
+        if alone:
+            open_ahead(alone, HEAD)
+        known = set(named) | there(unknown)
     done: set[str] = set()
     for url in models:
         path = Path(urls.path_of(url))
@@ -65,7 +68,7 @@ def remote_jobs(
             raise UsageError(f"--encodings {own}: a model at an address goes with an override file beside it")
     for url in named:
         if _is_encodings(url) and url not in done:
-            model = next((other for other in models if _beside(other, ".encodings") == url), "")
+            model = next((other for other in models if urls.overrides_beside(other) == url), "")
             path = Path(urls.path_of(url))
             job = job_at(Path(urls.path_of(model)) if model else path, True)
             yield replace(job, path=path, url=url, beside=model, kind="encodings")
@@ -113,10 +116,6 @@ def _overrides(url: str, given: argparse.Namespace, configured: str) -> tuple[st
             raise UsageError(f"--encodings {urls.public_address(name)}: give one that lies beside the model")
         return name, None
     return "", Path(name)
-
-
-def _beside(url: str, suffix: str) -> str:
-    return urls.address_beside(url, PurePosixPath(urls.path_of(url).with_suffix(suffix).name))
 
 
 def _is_encodings(url: str) -> bool:

@@ -19,6 +19,12 @@ def is_late() -> bool:
     return bool(time.monotonic() > getattr(_time, "end", math.inf))
 
 
+def begun(work: Callable[[], Result]) -> Callable[[], Result]:
+    """Begin work; what is returned waits for what it returns, and raises what it raises."""
+    found = _come([work], 1, None)
+    return lambda: next(found)
+
+
 def within(seconds: float, work: Callable[[], Result]) -> Result:
     """What work returns, if it does in time; else it is left to itself.
 
@@ -39,6 +45,7 @@ def all_at_once(work: Sequence[Callable[[], Result]], workers: int) -> list[Resu
 
 
 def _come(work: Sequence[Callable[[], Result]], workers: int, seconds: float | None) -> Iterator[Result]:
+    """What each work returns, in order; all of them begin at once."""
     done: queue.SimpleQueue[tuple[int, Result | None, BaseException | None]] = queue.SimpleQueue()
     left: queue.SimpleQueue[int] = queue.SimpleQueue()
     stopped = threading.Event()
@@ -58,19 +65,22 @@ def _come(work: Sequence[Callable[[], Result]], workers: int, seconds: float | N
             except BaseException as error:  # raised where it is waited for
                 done.put((number, None, error))
 
+    def results() -> Iterator[Result]:
+        found: dict[int, Any] = {}
+        try:
+            for wanted in range(len(work)):
+                while wanted not in found:
+                    try:
+                        number, result, error = done.get(timeout=seconds)
+                    except queue.Empty:
+                        raise TimeoutError from None
+                    if error is not None:
+                        raise error
+                    found[number] = result
+                yield found.pop(wanted)
+        finally:
+            stopped.set()
+
     for _ in range(min(workers, len(work))):
         threading.Thread(target=run, daemon=True).start()
-    results: dict[int, Any] = {}
-    try:
-        for wanted in range(len(work)):
-            while wanted not in results:
-                try:
-                    number, result, error = done.get(timeout=seconds)
-                except queue.Empty:
-                    raise TimeoutError from None
-                if error is not None:
-                    raise error
-                results[number] = result
-            yield results.pop(wanted)
-    finally:
-        stopped.set()
+    return results()

@@ -69,8 +69,15 @@ def _is_within(address: str, start: str) -> bool:
     return ".." not in PurePosixPath(address).parts and address.startswith(f"{start}/")
 
 
-def there(addresses: Iterable[str], first: str = "") -> set[str]:
-    """Those of the addresses at which there is a file; `first` is opened while they are looked for."""
+def look_ahead(url: str) -> None:
+    """Begin to open a model that lies at one address, and to look for the override file beside it."""
+    if not urls.GLOB.search(url.partition("?")[0]):
+        open_ahead(url, HEAD)
+        open_ahead(urls.overrides_beside(url), 1, _LOOK)
+
+
+def there(addresses: Iterable[str]) -> set[str]:
+    """Those of the addresses at which there is a file."""
 
     def look(url: str) -> bool:
         try:
@@ -79,13 +86,6 @@ def there(addresses: Iterable[str], first: str = "") -> set[str]:
             return False  # whatever stops it stops the model too, and is told of that
         return True
 
-    def ahead(url: str) -> bool:
-        open_ahead(url, HEAD)
-        return True
-
     every = list(addresses)
-    work = [partial(look, url) for url in every]
-    if every and first:
-        work.insert(0, partial(ahead, first))
-    found = all_at_once(work, min(_PROBES, len(every)) + bool(first))
-    return {url for url, there in zip(every, found[len(found) - len(every) :], strict=True) if there}
+    found = all_at_once([partial(look, url) for url in every], _PROBES)
+    return {url for url, is_there in zip(every, found, strict=True) if is_there}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from dlclint.remote import urls
+from dlclint.remote.at_once import begun
 from dlclint.remote.errors import NotThere, RemoteError
 from dlclint.remote.reader import Reader
 
@@ -30,16 +32,15 @@ def seconds() -> float:
     return limit
 
 
-_ready: dict[str, tuple[int, Reader]] = {}
-"""Files that were opened before they were asked for, with the process that did."""
+_ahead: dict[tuple[int, str, int], Callable[[], Reader]] = {}
+"""What was begun to be opened before it was asked for, by process, address and size of the head."""
 
 
-def open_ahead(url: str, head: int) -> None:
-    """Open a file for the next `opened` in this process; what stops it is told there."""
-    try:
-        _ready[url] = (os.getpid(), opened(url, head))
-    except RemoteError:
-        return
+def open_ahead(url: str, head: int, limit: float | None = None) -> None:
+    """Begin to open a file for the next `opened` in this process, which tells what stopped it."""
+    key = (os.getpid(), url, head)
+    if key not in _ahead:
+        _ahead[key] = begun(lambda: _opened(url, head, limit))
 
 
 def opened(url: str, head: int, limit: float | None = None) -> Reader:
@@ -49,9 +50,11 @@ def opened(url: str, head: int, limit: float | None = None) -> Reader:
         NotThere: there is no such file.
         RemoteError: it cannot be opened, or what reads its kind of address is not installed.
     """
-    process, ready = _ready.pop(url, (0, None))
-    if ready is not None and process == os.getpid():
-        return ready
+    ahead = _ahead.pop((os.getpid(), url, head), None)
+    return _opened(url, head, limit) if ahead is None else ahead()
+
+
+def _opened(url: str, head: int, limit: float | None) -> Reader:
     scheme = urls.scheme_of(url)
     limit = seconds() if limit is None else limit
     try:

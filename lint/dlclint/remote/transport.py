@@ -78,16 +78,22 @@ class Client:
 
     def __init__(self, scheme: str) -> None:
         options = dict(_configured())
-        client = dict(options.get("client_kwargs") or {})
-        both = [{**dict(client.get(name) or {}), **dict(options.get(name) or {})} for name in _TAKEN[:2]]
+        try:
+            client = dict(options.get("client_kwargs") or {})
+            both = [{**dict(client.get(name) or {}), **dict(options.get(name) or {})} for name in _TAKEN[:2]]
+        except (TypeError, ValueError):
+            raise RemoteError(
+                f"fsspec's configuration of {scheme} has text where an object is to be",
+                "give headers, cookies and client_kwargs as JSON objects",
+            ) from None
         self._headers, cookies = both
         if cookies:
             self._headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
         unknown = [*(name for name in client if name not in _TAKEN), *options.keys() & set(_NOT_TAKEN)]
         if unknown:
-            names = ", ".join(sorted(map(str, unknown)))
+            names = plain(", ".join(sorted(map(str, unknown))))
             raise RemoteError(
-                f"fsspec's configuration of {scheme} sets {plain(names)}, which dlclint does not know",
+                f"fsspec's configuration of {scheme} sets {names}, which dlclint does not know",
                 "give headers, cookies or trust_env in client_kwargs, or download the files",
             )
         self._verifies = options.get("ssl", True) is not False

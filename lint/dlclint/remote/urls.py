@@ -41,6 +41,11 @@ def file_name(url: str) -> str:
     return path_of(url).name
 
 
+def overrides_beside(url: str) -> str:
+    """The address of the override file that goes with a model."""
+    return address_beside(url, PurePosixPath(path_of(url).with_suffix(".encodings").name))
+
+
 def quoted(text: str) -> str:
     """A path or query with what addresses cannot hold quoted, and what is quoted left so."""
     return quote(_UNQUOTED.sub("%25", text), safe="/?%:@!$&'()*+,;=~-._")
