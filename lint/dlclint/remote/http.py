@@ -25,7 +25,7 @@ from dlclint.remote.reader import (
     Traffic,
     byte_ranges,
 )
-from dlclint.remote.transport import Answer, Refused, cause_of, client_of
+from dlclint.remote.transport import HttpAnswer, Refused, cause_of, client_of
 
 _PER_REQUEST = 48
 """Ranges of one request: their header stays below 2 KiB, and servers limit how many they answer."""
@@ -181,7 +181,7 @@ class HttpReader:
                 raise Changed(f"{self._shown} changed while it was read", "lint it again")
             sink(0, body)
 
-    def _request(self, ranges: Ranges) -> AbstractContextManager[Answer]:
+    def _request(self, ranges: Ranges) -> AbstractContextManager[HttpAnswer]:
         asked = ",".join(f"{start}-{end - 1}" for start, end in ranges)
         headers = {"Range": f"bytes={asked}"} if ranges else {}
         return self._client.get(self._current, self._url, headers, self._seconds, self._count)
@@ -190,7 +190,7 @@ class HttpReader:
         with self._counting:
             self.traffic.requests += 1
 
-    def _expect_same(self, answer: Answer) -> None:
+    def _expect_same(self, answer: HttpAnswer) -> None:
         self._expect_file(answer)
         pin = _pin_of(answer)
         if self._pin is not None and any(
@@ -198,7 +198,7 @@ class HttpReader:
         ):
             raise Changed(f"{self._shown} changed while it was read", "lint it again")
 
-    def _expect_file(self, answer: Answer) -> None:
+    def _expect_file(self, answer: HttpAnswer) -> None:
         """Go on where the answer is the file, or a part of it."""
         status = answer.status
         moved = self._current != self._url
@@ -227,7 +227,7 @@ class HttpReader:
         if answer.hops:
             self._current = answer.url
 
-    def _content_range(self, answer: Answer) -> tuple[int, int, int]:
+    def _content_range(self, answer: HttpAnswer) -> tuple[int, int, int]:
         """First byte, the one after the last, and the size of the whole file."""
         match = _CONTENT_RANGE.fullmatch(answer.header("Content-Range").strip())
         if match is None:
@@ -244,7 +244,7 @@ class HttpReader:
             raise RemoteError(f"{self._shown}: the server answers with a range that cannot be", _DOWNLOAD)
         return start, last + 1, size
 
-    def _body(self, answer: Answer, limit: int, exact: bool = True) -> bytes:
+    def _body(self, answer: HttpAnswer, limit: int, exact: bool = True) -> bytes:
         """The body, of which no more is read than fits."""
         body = bytearray()
         try:
@@ -262,7 +262,7 @@ class HttpReader:
             raise _Again(f"the server sent {len(body)} bytes of {limit}")
         return bytes(body)
 
-    def _whole(self, answer: Answer) -> bytes:
+    def _whole(self, answer: HttpAnswer) -> bytes:
         declared = answer.length
         if (declared or 0) > LARGEST_WHOLE:
             raise RemoteError(
@@ -306,10 +306,10 @@ class Denied(RemoteError):
     """The file may be there, and may not be read."""
 
 
-def _pin_of(answer: Answer) -> tuple[str, str]:
+def _pin_of(answer: HttpAnswer) -> tuple[str, str]:
     return answer.header("ETag"), answer.header("Last-Modified")
 
 
-def _retry_after(answer: Answer) -> float:
+def _retry_after(answer: HttpAnswer) -> float:
     text = answer.header("Retry-After")
     return float(text) if text.isdecimal() else 0.0

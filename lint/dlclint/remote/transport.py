@@ -41,7 +41,7 @@ class Refused(Exception):
         self.help = help
 
 
-class Answer:
+class HttpAnswer:
     """The head of an answer, and its body as it comes."""
 
     def __init__(self, response: http.client.HTTPResponse, url: str, hops: int) -> None:
@@ -106,7 +106,7 @@ class Client:
     @contextmanager
     def get(
         self, url: str, origin: str, headers: Mapping[str, str], seconds: float, count: Callable[[], None]
-    ) -> Iterator[Answer]:
+    ) -> Iterator[HttpAnswer]:
         """Ask for the body at an address, and go where redirects lead.
 
         Credentials go to the host of `origin` alone, which is the address that the user gave.
@@ -133,7 +133,7 @@ class Client:
                 connection, response = self._asked(parts, sent, seconds)
                 target = response.headers.get("Location") if response.status in _MOVED else None
                 if target is None:
-                    yield Answer(response, url, hops)
+                    yield HttpAnswer(response, url, hops)
                     return
                 response.read(_CHUNK)
                 url = _followed(parts, str(target))
