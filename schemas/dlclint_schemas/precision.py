@@ -38,18 +38,30 @@ class Voice:
 
 @record
 class WideWeights:
-    """What 16-bit weights need on HTP, and for which ONNX ops that was measured."""
+    """What 16-bit weights need on HTP, and for which ONNX ops that was measured.
+
+    `computed` are ops whose weight has 16 bits with 16-bit activations where it is computed; `not_in_3d`
+    those that have no such form with three spatial axes.
+    """
 
     ops: frozenset[str]
     hexagon: int
     act_bitwidth: int
+    computed: frozenset[str]
+    not_in_3d: frozenset[str]
 
 
 @cache
 def wide_weights() -> WideWeights:
     """Read once. The supplement says the same: 16-bit activations and Hexagon v73 or newer."""
     found = load("measured_precision")["wide_weights"]
-    return WideWeights(frozenset(found["ops"]), found["needs_hexagon"], found["needs_act_bitwidth"])
+    return WideWeights(
+        frozenset(found["ops"]),
+        found["needs_hexagon"],
+        found["needs_act_bitwidth"],
+        frozenset(found["computed"]),
+        frozenset(found["not_in_3d"]),
+    )
 
 
 @record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import logs
@@ -222,6 +223,13 @@ def test_what_is_computed_in_float_tells_nothing_of_quantized_forms(
     claims: list[Diagnostic], relation: Relation
 ) -> None:
     assert relation_of(NodeVerdict(Said.TAKEN, in_float=True), claims) is relation
+
+
+def test_what_does_not_compile_in_float_says_nothing_of_the_quantized_op() -> None:
+    verdict = NodeVerdict(Said.NOT_COMPILED, in_float=True)
+    assert relation_of(verdict, []) is Relation.IN_FLOAT
+    assert relation_of(verdict, [claim("ops/no-runtime", ERROR)]) is Relation.AGREED
+    assert relation_of(replace(verdict, in_float=False), []) is Relation.MISSED
 
 
 def test_rows_carry_place_and_claims(tmp_path: Path) -> None:

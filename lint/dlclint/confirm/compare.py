@@ -37,7 +37,8 @@ class Relation(enum.Enum):
     WARNED = "warned"
     """The backend takes it, dlclint doubted with a warning that HTP does."""
     IN_FLOAT = "in-float"
-    """The backend takes it and computes it in float, though it was asked about quantized."""
+    """The backend computes it in float, or would if that could be compiled, though it was asked about
+    quantized."""
     CONVERTER = "converter"
     """The backend takes it; dlclint's error is about the converter, which the backend does not know."""
     WRAPPER = "wrapper"
@@ -183,7 +184,8 @@ def relation_of(verdict: NodeVerdict, said: Iterable[Diagnostic]) -> Relation:
     said = list(said)
     told = any(item.about.tells_of_failure for item in said)
     if verdict.said.is_backends_no:
-        return Relation.AGREED if told else Relation.MISSED
+        refused = Relation.IN_FLOAT if verdict.in_float else Relation.MISSED
+        return Relation.AGREED if told else refused
     if verdict.said is Said.NOT_OFFERED:
         return Relation.AGREED if told else Relation.WRAPPER
     if verdict.said is not Said.TAKEN:

@@ -83,7 +83,7 @@ def verdicts_of(
         if tried is not None and found[tried].said is Said.UNASKED:
             found[tried] = NodeVerdict(Said.CRASHED, f"the backend was judging it when {answer.ended}")
     for key in _in_float(model, question, log):
-        if found[key].said is Said.TAKEN:
+        if found[key].said in (Said.TAKEN, Said.NOT_COMPILED):
             found[key] = replace(found[key], in_float=True)
     return found
 

@@ -67,6 +67,8 @@ def node_sentence(row: ComparedNode) -> str:
         text = text.replace("Hexagon's validator", verdict.by)
     if verdict.said is Said.TAKEN and verdict.in_float:
         text += ", but computes it in float between Dequantize and Quantize"
+    elif verdict.in_float:
+        text += " in float, between Dequantize and Quantize"
     if verdict.reason:
         text += f": {verdict.reason}"
     return f"{text} (code {verdict.code})" if verdict.code is not None else text

@@ -46,7 +46,10 @@ def precision(context: ModelContext) -> Iterator[Finding]:
     kind = context.target.kind
     if not kind.stated:
         return
-    for found in (_v66, _wide_weights, _float16, _not_compiled, _ops_on_htp, _ops_on_gpu, _float_only):
+    for found in (
+        *(_v66, _wide_weights, _computed_weights, _weights_in_3d),
+        *(_float16, _not_compiled, _ops_on_htp, _ops_on_gpu, _float_only),
+    ):
         yield from found(context, kind)
 
 
@@ -112,6 +115,73 @@ def _wide_weights(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
             else "use 8-bit weights and activations",
             evidence={"hexagon": hexagon, "needs": wide.hexagon, "nodes": count},
         )
+
+
+def _computed_weights(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
+    """Weights that are computed: with 16-bit activations they have 16 bits too."""
+    wide, hexagon = wide_weights(), _hexagon(context)
+    if hexagon is None or not _V66 < hexagon < wide.hexagon or not _has_wide_activations(context, kind):
+        return
+    found = [node for node in _of_weights(context, wide.computed) if _is_computed_wide(context, node)]
+    if found:
+        soc = context.target.soc
+        yield Finding(
+            f"the weight of {found[0].op_type} is computed, so that it has the 16 bits of activations, which"
+            f" need Hexagon v{wide.hexagon} or newer: {soc} has v{hexagon} ({counted(len(found), 'node')})",
+            Severity.ERROR,
+            Source(OBSERVED, "16-bit weights"),
+            Confidence.FIELD_REPORTED,
+            help="store the weight, or give it 8 bits by an override file",
+            node=found[0],
+            evidence={"hexagon": hexagon, "needs": wide.hexagon, "nodes": len(found)},
+        )
+
+
+def _weights_in_3d(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
+    """16-bit weights of convolutions with three spatial axes, stored or computed."""
+    wide = wide_weights()
+    if not _has_wide_activations(context, kind) or _hexagon(context) == _V66:
+        return
+    found = [
+        node
+        for node in _of_weights(context, wide.not_in_3d)
+        if node.graph.rank(node.input(0)) == _VOLUME
+        and (_is_computed_wide(context, node) or (kind.weights_bitwidth == 16 and _is_stored(context, node)))
+    ]
+    if found:
+        yield Finding(
+            f"{found[0].op_type} with three spatial axes has no form with 16-bit weights on HTP"
+            f" ({counted(len(found), 'node')})",
+            Severity.ERROR,
+            Source(OBSERVED, "16-bit weights"),
+            Confidence.FIELD_REPORTED,
+            help="give the weight 8 bits, stored, which 16-bit activations allow",
+            node=found[0],
+            evidence={"nodes": len(found)},
+        )
+
+
+_VOLUME = 5
+"""Rank of what a convolution with three spatial axes reads."""
+
+
+def _has_wide_activations(context: ModelContext, kind: DlcKind) -> bool:
+    """Whether the DLC has 16-bit activations and runs on HTP."""
+    return kind.quantize and kind.act_bitwidth == 16 and context.target.means(Runtime.HTP)
+
+
+def _of_weights(context: ModelContext, ops: frozenset[str]) -> Iterator[Node]:
+    return (node for op in sorted(ops) for node in context.view.by_op.get(op, ()) if not node.domain)
+
+
+def _is_stored(context: ModelContext, node: Node) -> bool:
+    return is_static(node.graph, node.input(1), context.view.folded)
+
+
+def _is_computed_wide(context: ModelContext, node: Node) -> bool:
+    """Whether the weight is computed, and no file gives it another width."""
+    given = context.view.given.get(node.input(1))
+    return not _is_stored(context, node) and (given is None or given.bitwidth == 16)
 
 
 def _float16(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
