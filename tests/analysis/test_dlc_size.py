@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from dlclint.analysis.dlc_size import Parameter, dlc_bytes, packed_bytes, parameter_bytes
+from dlclint.analysis.dlc_size import Parameter, dlc_bytes, packed_bytes, parameter_bytes, parameters
 from dlclint.analysis.view import ModelView
 from dlclint.model.reading import read
 from dlclint.target import DlcKind, Target
@@ -86,3 +86,8 @@ def test_only_weights_are_packed_to_4_bits() -> None:
     assert parameter_bytes(Parameter(shape, True, False, False, None), kind) == 5
     assert parameter_bytes(Parameter(shape, True, False, False, None), DlcKind(True, 8, 16)) == 10
     assert parameter_bytes(Parameter(shape, False, False, False, None), kind) == 20
+
+
+def test_weights_of_convolutions_alone_have_a_channel_axis(tmp_path: Path) -> None:
+    axes = {name: item.axis for (_, name), item in parameters(model(tmp_path)).items()}
+    assert axes == {"w": 0, "b": None, "fc": None, "index": None}

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import onnx
 import pytest
 
-from dlclint.analysis.versions import Listing, listing_of, newest_listed_opset
+from dlclint.analysis.versions import Listing, listing_for, listing_of, newest_listed_opset
 from dlclint.cli.main import main
+from dlclint.model.reading import read
 from dlclint_schemas.ops import WHOLE, op_table
 
 
@@ -27,6 +28,29 @@ def test_listing_of_the_others() -> None:
     assert listing_of(table, "MaxPool", 12) is Listing.LISTED
     assert listing_of(table, "MaxPool", None) is Listing.UNKNOWN
     assert listing_of(table, "Det", 11) is Listing.ABSENT
+
+
+@pytest.mark.parametrize(
+    ("inputs", "stored", "listing"),
+    [
+        ("x", "", Listing.UNLISTED_SAME),
+        ("x, ratio, training", "bool training = {0}", Listing.UNLISTED_SAME),
+        ("x, ratio, training", "bool training = {1}", Listing.UNLISTED_CHANGED),
+        ("x, ratio, given", "", Listing.UNLISTED_CHANGED),
+    ],
+)
+def test_dropout_is_as_listed_where_it_is_known_not_to_train(
+    tmp_path: Path, inputs: str, stored: str, listing: Listing
+) -> None:
+    """Version 13 takes training as an input, which the listed versions do not have."""
+    path = tmp_path / "m.onnxtxt"
+    path.write_text(
+        '<ir_version: 8, opset_import: ["" : 13]>\n'
+        "g (float[1,4] x, bool given) => (float[1,4] y)"
+        f" <float ratio = {{0.5}}{f', {stored}' if stored else ''}> {{ y = Dropout ({inputs}) }}"
+    )
+    (node,) = read(path).graph.nodes
+    assert listing_for(op_table(WHOLE), node) is listing
 
 
 def test_an_op_older_than_its_opset_is_held_to_the_newest_constraints(
