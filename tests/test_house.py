@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -23,6 +24,16 @@ SOURCES = {
     for path in (ROOT / folder).rglob("*.py")
 }
 """Every module of the three packages by its name."""
+
+
+@functools.cache
+def _tree(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
+@functools.cache
+def _nodes(source: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(_tree(source)))
 
 
 def test_import_direction() -> None:
@@ -52,7 +63,7 @@ def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
 def _imported(source: str) -> set[str]:
     """The modules of the three packages that a module imports."""
     names: set[str] = set()
-    for node in _imports(ast.parse(source)):
+    for node in _imports(_tree(source)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         else:
@@ -73,7 +84,7 @@ def test_no_import_circles() -> None:
 
 def _unmarked(source: str) -> Iterator[str]:
     """The imports in functions without a comment above them."""
-    lines, tree = source.splitlines(), ast.parse(source)
+    lines, tree = source.splitlines(), _tree(source)
     top = {id(node) for node in tree.body}
     top |= {id(child) for node in tree.body if isinstance(node, ast.If) for child in ast.walk(node)}
     for node in _imports(tree):
@@ -95,7 +106,7 @@ def test_imports_in_functions_say_what_they_save() -> None:
 
 def _frozen_dataclasses(source: str) -> Iterator[str]:
     """Classes of frozen data that are no records though they could be: with slots, inheriting nothing."""
-    for node in ast.walk(ast.parse(source)):
+    for node in _nodes(source):
         if isinstance(node, ast.ClassDef) and not node.bases:
             marks = {ast.unparse(mark) for mark in node.decorator_list}
             if any(mark.endswith("dataclass(frozen=True, slots=True)") for mark in marks):
@@ -113,14 +124,14 @@ def test_frozen_data_are_records() -> None:
 
 def _constants(source: str) -> Iterator[str]:
     """The literal texts of a module, those within formatted texts too."""
-    for node in ast.walk(ast.parse(source)):
+    for node in _nodes(source):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
 
 
 def _collections(source: str) -> Iterator[set[object]]:
     """The collections of literals that a module spells, of two or more."""
-    for node in ast.walk(ast.parse(source)):
+    for node in _nodes(source):
         if isinstance(node, (ast.Set, ast.Tuple, ast.List)) and len(node.elts) > 1:
             values = {item.value if isinstance(item, ast.Constant) else None for item in node.elts}
             if None not in values:
@@ -132,17 +143,17 @@ def test_nothing_below_the_rules_knows_a_rule_by_name() -> None:
     ids = {rule.id for rule in all_rules()}
     families = {rule.family for rule in all_rules()}
     known = re.compile("|".join(rf"(?<![\w/]){re.escape(id)}(?![\w/-])" for id in ids))
+    prefixes = {f"{family}/" for family in families}
     found: dict[str, list[str]] = {}
     for name, path in SOURCES.items():
         if name.partition(".")[0] == "dlclint_rules":
             continue
         source = path.read_text("utf-8")
-        named = [text for text in _constants(source) if known.search(text)]
-        named += [text for text in _constants(source) if text in {f"{family}/" for family in families}]
+        texts = [text for text in _constants(source) if "/" in text]
+        named = [text for text in texts if text in prefixes or known.search(text)]
         named += [str(names) for names in _collections(source) if names <= families]
         if name != "dlclint.own_rules":
-            own = re.compile("|".join(rf"^{re.escape(id)}$" for id in OWN_DOCS))
-            named += [text for text in _constants(source) if own.match(text)]
+            named += [text for text in texts if text in OWN_DOCS]
         if named:
             found[name] = named
     assert found == {}
@@ -154,7 +165,7 @@ def test_text_is_chosen_and_not_multiplied() -> None:
     multiplied = [
         f"{module}:{node.lineno}"
         for module, path in SOURCES.items()
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in _nodes(path.read_text("utf-8"))
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)
         if any(isinstance(side, ast.JoinedStr) for side in (node.left, node.right))
     ]
@@ -185,7 +196,7 @@ def _is_dispatch(node: ast.AST, parent: ast.AST | None) -> bool:
 
 def _op_sets(source: str) -> Iterator[frozenset[str]]:
     """The sets, tuples, lists and maps of two or more ops that a module spells, without dispatch tables."""
-    tree = ast.parse(source)
+    tree = _tree(source)
     parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
     for node in ast.walk(tree):
         elements: list[ast.expr | None] = []
@@ -276,7 +287,7 @@ SHARED_NAMES = {
 
 def _public(source: str) -> Iterator[str]:
     """The public classes and functions of a module; a rule's function is known by its family as well."""
-    for node in ast.parse(source).body:
+    for node in _tree(source).body:
         if not isinstance(node, (ast.ClassDef, ast.FunctionDef)) or node.name.startswith("_"):
             continue
         if not any("rule(" in ast.unparse(mark) for mark in node.decorator_list):

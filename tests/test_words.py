@@ -26,7 +26,7 @@ WORDS = {
     r"be it\b": "whether",
 }
 """What is not written, as regular expressions, and what is written instead."""
-BANNED = re.compile("|".join(rf"(?:\b|(?<=\W)){word}" for word in WORDS), re.IGNORECASE)
+BANNED = re.compile(rf"\b(?:{'|'.join(WORDS)})", re.IGNORECASE)
 
 
 def banned(text: str) -> list[str]:
