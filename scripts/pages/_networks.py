@@ -68,7 +68,7 @@ def value(name: str, *dims: int | str) -> onnx.ValueInfoProto:
 
 
 def clean() -> onnx.ModelProto:
-    """A classifier of convolutions with nothing against it."""
+    """A classifier of convolutions without errors."""
     made = Builder(1)
     data = "image"
     for number, (inputs, outputs) in enumerate(((32, 32), (32, 64), (64, 64))):
@@ -82,7 +82,7 @@ def clean() -> onnx.ModelProto:
 
 
 def flawed() -> onnx.ModelProto:
-    """A small model with several flaws, of which some follow from others."""
+    """A small model with several flaws, some of which follow from others."""
     model = parser.parse_model(FLAWED)
     weight = np.random.default_rng(2).standard_normal((3, 9)).astype(np.float32)
     shape = np.array([-1, 3, 3], np.int64)
@@ -144,8 +144,8 @@ def detector() -> onnx.ModelProto:
 
 
 NETWORKS = {
-    "clean": (clean, "a classifier with nothing against it"),
-    "flawed": (flawed, "flaws, of which some follow from others"),
+    "clean": (clean, "a classifier without errors"),
+    "flawed": (flawed, "flaws, some of which follow from others"),
     "transformer": (transformer, "an encoder of 48 layers"),
     "detector": (detector, "a detector with open sizes"),
 }

@@ -1,4 +1,4 @@
-"""The reports of four networks, as the command prints them: whole as text, the first screen as a picture."""
+"""The reports of four networks, as the command prints them: complete as text, the first screen as SVG."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ _FONTS = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 
 INTRODUCTION = """# What a report looks like
 
-`dlclint check` of four networks, with `--soc sm8650 --quantize`. The pictures are the first screens of what
-the command prints on a terminal; the whole reports are beside them. `scripts/pages/_networks.py` builds them.
+These are reports of `dlclint check` on four networks, with `--soc sm8650 --quantize`. The pictures show the
+first screen of what the command prints on a terminal; each section links to the complete report.
+`scripts/pages/_networks.py` builds the networks.
 
-With `--format html` the same is one page that opens offline, here of the detector
-(`scripts/html_picture.py` takes the picture): the verdict first, findings to filter, the network in blocks,
-and charts by layer. `plan` and `simulate` make such pages too.
+`--format html` writes the same report as one page that opens offline. The picture shows the page of the
+detector (`scripts/html_picture.py` takes it): the verdict, findings to filter, the network in blocks, and
+charts by layer. `plan` and `simulate` write such pages too.
 
 ![The page of the detector](pictures/page.png)
 """
@@ -50,7 +51,7 @@ def files() -> dict[str, str]:
             made[f"docs/shows/{name}.svg"] = _picture(f"dlclint {' '.join(command)}", colored)
             page.append(
                 f"## {about[:1].upper()}{about[1:]}\n\n![The first screen](shows/{name}.svg)\n\n"
-                f"[The whole report](shows/{name}.txt)\n"
+                f"[The complete report](shows/{name}.txt)\n"
             )
     return made | {"docs/reports.md": "\n".join(page)}
 
