@@ -139,13 +139,23 @@ def test_differing_safe_fix_is_refused(
     monkeypatch.setattr("dlclint.engine.fix.proof.verify", lambda *_, **__: found)
     model = save(tmp_path / "m.onnx")
     before = model.read_bytes()
-    assert run(model, "--in-place") == 2
-    error = capsys.readouterr().err
-    reason = "once fixed, it computes something else (output 'y' differs"
-    assert error.startswith(f"dlclint: error: {model}: {reason}")
-    assert error.count("\n") == 1
+    assert run(model, "--in-place") == 0  # no error is left in the model, and it is as it was
+    output = capsys.readouterr().out
+    assert "  fixed nothing\n" in output
+    for rule in ("model/unused-input", "ops/pattern-only"):
+        assert f"  left out {rule}: with its fixes the model does not compute the same (output 'y'" in output
+    assert "--no-verify fixes all the same" in output
     assert model.read_bytes() == before
-    assert files_in(tmp_path) == ["m.onnx"]
+    assert run(model, "-o", tmp_path / "out.onnx") == 0
+    assert "out.onnx, a copy of the file as it was" in capsys.readouterr().out
+    assert (tmp_path / "out.onnx").read_bytes() == before
+    (tmp_path / "out.onnx").unlink()
+    open_text = '<ir_version: 8, opset_import: ["" : 17]> g (float[N,3] x) => (float[N,3] y) { y = Relu(x) }'
+    model = save(tmp_path / "m.onnx", open_text)
+    assert run(model, "--dims", "N=2", "--in-place") == 2
+    error = capsys.readouterr().err
+    assert f"{model}: with the given dimensions it computes something else (output 'y' differs" in error
+    assert error.count("\n") == 1 and files_in(tmp_path) == ["m.onnx"]
     assert run(model, "--in-place", "--no-verify") == 0
     assert "not verified: not asked for (--no-verify)" in capsys.readouterr().out
 

@@ -9,11 +9,11 @@ from typing import Any
 from dlclint.analysis.releases import needs
 from dlclint.analysis.view import ModelView
 from dlclint.contained.guard import step
-from dlclint.diagnostic import Diagnostic, Severity, plain
+from dlclint.diagnostic import Diagnostic, Safety, Severity, plain
 from dlclint.engine.causes import with_causes
 from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, chosen_rules
-from dlclint.engine.rules import Findings, apply_rules, crashed, finished_outcome
+from dlclint.engine.rules import CollectedFindings, Findings, apply_rules, crashed, finished_outcome
 from dlclint.engine.suppressions import carried_ignores
 from dlclint.engine.verdict import judged_for, model_verdict, unreadable
 from dlclint.model.external import files_read
@@ -71,7 +71,8 @@ def _lint_for(
     shown = job.shown
     model = view.model
     context = ModelContext(job.path, view, job.target)
-    found = Findings(job, apply_rules(rules, Subject.MODEL, context, shown))
+    fixes: list[CollectedFindings] = []
+    found = Findings(job, apply_rules(rules, Subject.MODEL, context, shown, kept=fixes))
     found.add(_of_carried(job, view, shown))
     found.add(flaws)
     if job.names:
@@ -81,9 +82,9 @@ def _lint_for(
         found.add(misfits(model, job, shown))
     try:
         with step(SUMMARY):
-            whole = with_causes([*found, *found.aside, *_hidden(job, view, rules, shown)], model)
+            whole = with_causes([*found, *found.aside, *_hidden(job, view, rules, fixes)], model)
             parts = _overview(job, view, _refusals(whole))
-            parts["verdict"] = model_verdict(view, job, whole, parts["support"])
+            parts["verdict"] = model_verdict(view, job, whole, parts["support"], fixes)
     except Exception as error:
         found.add([crashed(SUMMARY, error, shown)])
         parts = {}
@@ -114,11 +115,23 @@ def _of_carried(job: Job, view: ModelView, shown: str) -> list[Diagnostic]:
     return lint_carried(job, view, carried)
 
 
-def _hidden(job: Job, view: ModelView, shown_rules: tuple[Rule, ...], shown: str) -> list[Diagnostic]:
-    """What is not shown and decides all the same: verdict and matrix do not depend on what is shown."""
+def _hidden(
+    job: Job, view: ModelView, shown_rules: tuple[Rule, ...], fixes: list[CollectedFindings]
+) -> list[Diagnostic]:
+    """What is not shown and decides all the same: verdict and matrix do not depend on what is shown.
+
+    So do the commands that the verdict suggests, which is why rules with a safe fix are asked; `fixes` takes
+    theirs.
+    """
+    shown = job.shown
     ids = {rule.id for rule in shown_rules}  # comparing rules compares their documentation
-    rules = [rule for rule in chosen_rules((), ()) if rule.about.answers and rule.id not in ids]
-    found = list(apply_rules(rules, Subject.MODEL, ModelContext(job.path, view, job.target), shown))
+    rules = [
+        rule
+        for rule in chosen_rules((), ())
+        if (rule.about.answers or Safety.SAFE in rule.fix) and rule.id not in ids
+    ]
+    context = ModelContext(job.path, view, job.target)
+    found = list(apply_rules(rules, Subject.MODEL, context, shown, kept=fixes))
     if job.select or job.ignore:
         told = {rule.id for rule in chosen_rules(job.select, job.ignore, (ENCODINGS_GROUP,))}
         carried = _of_carried(replace(job, select=(), ignore=()), view, shown)

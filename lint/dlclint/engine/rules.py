@@ -29,6 +29,8 @@ _AT_ONCE = 256
 """Findings that are held before they are handed on."""
 _TRIED = 1000
 """Fixes of a rule that are tried in one file: as many as findings of it are listed."""
+_KEPT = 20
+"""Fixes of a file that are at hand for its verdict."""
 
 
 @record
@@ -132,11 +134,17 @@ class Findings(list[Diagnostic]):
 
 
 def apply_rules(
-    rules: Iterable[Rule], subject: Subject, context: object, file: str, model: str = ""
+    rules: Iterable[Rule],
+    subject: Subject,
+    context: object,
+    file: str,
+    model: str = "",
+    kept: list[CollectedFindings] | None = None,
 ) -> Iterator[Diagnostic]:
     """As `run_rules`, without the fixes; one that could not be made is not offered.
 
-    Of a rule that finds the same many times over, the first fixes answer for the others.
+    Of a rule that finds the same many times over, the first fixes answer for the others. The first safe fixes
+    of warnings and errors go into `kept`.
     """
     tried: Counter[str] = Counter()
     for found in run_rules(rules, subject, context, file, model):
@@ -147,6 +155,9 @@ def apply_rules(
             continue
         try:
             found.fix.make()
+            worth = found.fix.safety is Safety.SAFE and found.shown.severity is not Severity.INFO
+            if kept is not None and worth and len(kept) < _KEPT:
+                kept.append(found)
             yield found.shown
         except CannotFix:
             yield replace(found.shown, fix=None)

@@ -13,9 +13,10 @@ from dlclint.analysis.options import dimension_words, shape_options, soc_word, t
 from dlclint.analysis.support import SupportMatrix, dlc_text
 from dlclint.analysis.view import ModelView
 from dlclint.chains import one_for_each_cause
-from dlclint.diagnostic import STOPS, About, Diagnostic, Safety, Severity, counted, plain
+from dlclint.diagnostic import STOPS, About, Diagnostic, Severity, counted, plain
 from dlclint.engine.job import Job
 from dlclint.engine.names import fitting
+from dlclint.engine.rules import CollectedFindings
 from dlclint.model.op_facts import is_qdq
 from dlclint.model.types import is_float
 from dlclint.outcome import Answer, ModelVerdict, RuntimeAnswer
@@ -30,13 +31,20 @@ _QUANTIZED = (Runtime.DSP, Runtime.HTP, Runtime.AIP)
 
 
 def model_verdict(
-    view: ModelView, job: Job, found: Sequence[Diagnostic], support: SupportMatrix | None
+    view: ModelView,
+    job: Job,
+    found: Sequence[Diagnostic],
+    support: SupportMatrix | None,
+    fixes: Sequence[CollectedFindings],
 ) -> ModelVerdict:
-    """The verdict on a model, from all that the rules find and from the runtimes' tables."""
+    """The verdict on a model, from all that the rules find and from the runtimes' tables.
+
+    `fixes` are the first safe ones that the findings carry.
+    """
     converts = _converts(found)
     runs = tuple(_runs(view, found, support)) if converts.word == "yes" else ()
     accuracy = _accuracy(job.target, found)
-    suggested = tuple(_next(view, job, found, converts))
+    suggested = tuple(_next(view, job, converts, fixes))
     return ModelVerdict(judged_for((job.target,), view), converts, runs, accuracy, suggested)
 
 
@@ -128,7 +136,7 @@ def _accuracy(target: Target, found: Sequence[Diagnostic]) -> Answer:
     return Answer("unknown", "no risk is known, and nothing was measured")
 
 
-def _next(view: ModelView, job: Job, found: Sequence[Diagnostic], converts: Answer) -> list[str]:
+def _next(view: ModelView, job: Job, converts: Answer, fixes: Sequence[CollectedFindings]) -> list[str]:
     """At most three commands, in the order in which they are worth doing."""
     target, path = job.target, job.shown if job.url else str(job.path)
     commands: list[list[str]] = []
@@ -143,7 +151,7 @@ def _next(view: ModelView, job: Job, found: Sequence[Diagnostic], converts: Answ
         commands.append(["dlclint", "check", *target_words(target), *dims, path])
     if job.url:
         return [plain(shlex.join(words), 2000) for words in commands]  # the others want the file at hand
-    if _fix_applies(view, job, found):
+    if _fix_applies(view, job, fixes):
         fixed = str(job.path.with_name(f"{job.path.stem}.fixed.onnx"))
         options = [*target_words(target), *own]
         commands.append(["dlclint", "fix", *options, path, "-o", fixed])
@@ -161,24 +169,19 @@ def _next(view: ModelView, job: Job, found: Sequence[Diagnostic], converts: Answ
     return [plain(shlex.join(words), 2000) for words in commands[:NEXT]]
 
 
-def _fix_applies(view: ModelView, job: Job, found: Sequence[Diagnostic]) -> bool:
+def _fix_applies(view: ModelView, job: Job, fixes: Sequence[CollectedFindings]) -> bool:
     """Whether `dlclint fix` would do anything that is worth a run: it leaves alone what is ignored."""
-
-    def is_wanted(item: Diagnostic) -> bool:
-        return (
-            item.fix is not None
-            and item.fix.safety is Safety.SAFE
-            and item.severity is not Severity.INFO
-            and not any(ignore.matches(item) for ignore in job.ignores)
-        )
-
-    rules = {item.rule for item in found if is_wanted(item)}
-    if not rules:
+    wanted = [
+        item.fix
+        for item in fixes
+        if item.fix is not None and not any(ignore.matches(item.shown) for ignore in job.ignores)
+    ]
+    if not wanted:
         return False
     # Imported here because few models have a finding with a fix.
     from dlclint.engine.trial import fix_applies
 
-    return fix_applies(view, job, rules, is_wanted)
+    return fix_applies(view.model, wanted)
 
 
 def _is_simulated(view: ModelView) -> bool:

@@ -12,6 +12,7 @@ from dlclint.engine.job import Job
 from dlclint.model.draft import Draft
 from dlclint.model.writing import CannotWrite, write_model
 from dlclint.outcome import FixOutcome, WrittenFile
+from dlclint.own_rules import GIVEN_DIMENSIONS
 from dlclint.verify import ComparisonResult, Verification, is_available, verify
 
 
@@ -37,44 +38,41 @@ def fix_proved(job: Job, wish: FixRequest) -> FixOutcome:
     output = wish.output
     if output is None or (not outcome.applied and output == job.path):
         return replace(outcome, proof=Verification(ComparisonResult.UNKNOWN, "nothing was written"))
-    try:
-        return _written(job, wish, outcome, draft, output)
-    except _Refused as refused:
-        blamed = _to_blame(job, wish, outcome, output, refused.proof)
-        outcome, draft = fix_model(replace(job, ignore=(*job.ignore, *blamed)), wish.unsafe)
-        if not outcome.applied:
-            raise NotFixed(_refusal(refused.proof)) from None
-    try:
-        return replace(_written(job, wish, outcome, draft, output), left_out=blamed)
-    except _Refused as refused:
-        raise NotFixed(_refusal(refused.proof)) from None
+    left_out: dict[str, str] = {}
+    while True:
+        try:
+            return replace(_written(job, wish, outcome, draft, output), left_out=left_out)
+        except _Refused as refused:
+            blamed = _to_blame(job, wish, outcome, output, refused.proof, bool(left_out))
+        left_out |= blamed
+        outcome, draft = fix_model(replace(job, ignore=(*job.ignore, *left_out)), wish.unsafe)
+        if not outcome.applied and output == job.path:
+            return replace(outcome, left_out=left_out)
 
 
 def _to_blame(
-    job: Job, wish: FixRequest, outcome: FixOutcome, output: Path, proof: Verification
+    job: Job, wish: FixRequest, outcome: FixOutcome, output: Path, proof: Verification, again: bool
 ) -> dict[str, str]:
     """The rules whose fixes make the model compute otherwise, each tried alone, with the difference.
 
+    All of them where none does alone, or where the others were left out before (`again`).
+
     Raises:
-        NotFixed: no rule can be left out, or none is to blame alone.
+        NotFixed: there is no proof, or it is the sizes asked for that make it compute otherwise.
     """
-    rules = sorted({item.rule for item in outcome.applied})
+    reason = plain(proof.reason, 400)
+    rules = sorted({item.rule for item in outcome.applied} - {GIVEN_DIMENSIONS})
+    if proof.verdict is ComparisonResult.UNKNOWN:
+        raise NotFixed(f"cannot be verified: {reason}")
+    if not rules:
+        raise NotFixed(f"with the given dimensions it computes something else ({reason})")
     blamed = {}
-    for rule in rules if len(rules) > 1 and proof.verdict is ComparisonResult.DIFFERENT else ():
+    for rule in rules if len(rules) > 1 and not again else ():
         try:
             _written(job, wish, *fix_model(replace(job, select=(rule,)), wish.unsafe), output, probe=True)
         except _Refused as refused:
             blamed[rule] = plain(refused.proof.reason, 400)
-    if not blamed:
-        raise NotFixed(_refusal(proof))
-    return blamed
-
-
-def _refusal(proof: Verification) -> str:
-    reason = plain(proof.reason, 400)
-    if proof.verdict is ComparisonResult.UNKNOWN:
-        return f"cannot be verified: {reason}"
-    return f"once fixed, it computes something else ({reason}); leave rules out with --ignore, and report it"
+    return blamed or dict.fromkeys(rules, reason)
 
 
 def _written(
