@@ -438,7 +438,7 @@ def norm_axis(context: ModelContext) -> Iterator[Finding]:
             )
 
 
-@rule(fix=[Safety.SAFE])
+@rule(fix=[Safety.SAFE], weights=True)
 def split_fully_connected(context: ModelContext) -> Iterator[Finding]:
     """MatMul and Add stand where Gemm is the documented fully connected layer.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dlclint.fix import Fix
 
 
-@rule(fix=[Safety.SAFE], about=About.CONVERSION)
+@rule(fix=[Safety.SAFE], about=About.CONVERSION, weights=True)
 def pattern_only(context: ModelContext) -> Iterator[Finding]:
     """The op converts only inside a pattern, and stands outside it.
 
