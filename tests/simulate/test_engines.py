@@ -15,11 +15,12 @@ from dlclint.cli.main import main
 from dlclint.report.simulate_words import apart_notes
 from dlclint.simulate.assigning import Settings, assign, leaders
 from dlclint.simulate.evaluating import Evaluator
+from dlclint.simulate.htp import HtpSession, layers_on_htp
 from dlclint.simulate.inputs.samples import Samples
 from dlclint.simulate.outcome import Departure, Simulation
 from dlclint.simulate.qdq import SEEN, quantized_model
 from dlclint.simulate.reference import observe
-from dlclint.simulate.scheme import Scheme
+from dlclint.simulate.scheme import Grid, Scheme
 
 needs_backend = pytest.mark.skipif(find_spec("onnxruntime_qnn") is None, reason="onnxruntime-qnn is absent")
 
@@ -152,3 +153,23 @@ def test_htp_needs_a_soc(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     path = saved(tmp_path, YOLO)
     assert main(["simulate", "--isolated", "--engine", "htp", "--samples", "1", str(path)]) == 2
     assert "give --soc" in capsys.readouterr().err
+
+
+def test_what_belongs_to_a_relu_is_not_looked_at_on_htp(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluator = evaluator_of(small_conv(tmp_path))
+    sample = inputs(tmp_path / "m.onnx")
+    names = [name for step in evaluator.network.steps for name in step.outputs]
+    scheme = Scheme({name: Grid(0.1, 128, 8) for name in names})
+    looked_at: list[str] = []
+
+    def run(*arguments: object) -> list[dict[str, np.ndarray]]:
+        looked_at.extend(arguments[-1])  # type: ignore[call-overload]
+        return [{}]
+
+    monkeypatch.setattr("dlclint.simulate.htp._run", run)
+    layers_on_htp(HtpSession(None, None), evaluator, scheme, sample)  # type: ignore[arg-type]
+    # The convolution's own tensor n holds negative values that its Relu takes away.
+    assert "n" not in looked_at
+    assert {"r", "m", "d"} <= set(looked_at)

@@ -15,7 +15,7 @@ import numpy as np
 from dlclint.diagnostic import plain
 from dlclint.model.tensors import Array
 from dlclint.simulate.evaluating import Evaluator, TensorValues
-from dlclint.simulate.htp import CannotMeasure, HtpSession, layers_on_htp, outputs_on_htp, same_twice
+from dlclint.simulate.htp import CannotMeasure, HtpSession, layers_on_htp, outputs_on_htp
 from dlclint.simulate.inputs.samples import Samples
 from dlclint.simulate.measuring import Error
 from dlclint.simulate.network import CannotSimulate, Step
@@ -53,11 +53,10 @@ def by_htp(
     layers, apart = _layers(prepared, asked)
     versions = {**packages, "QNN": asked.build}
     notes = ["layers: of the first sample, with every tensor made an output, which may change what is fused"]
-    odd, total = same_twice(asked, evaluator, scheme, samples.load[0]())
-    if odd:
+    if asked.odd:
         notes.append(
-            f"the backend does not give the same twice: {odd:,} of {total:,} values of the outputs differ"
-            " when one session runs the first sample again"
+            f"the backend does not give the same twice: {asked.odd:,} of {asked.asked_twice:,} values of the"
+            " outputs differ when one session runs the first sample again"
         )
     return EngineResult(
         "htp", versions, tuple(output_rows(prepared, measured)), tuple(layers), in_float, tuple(notes)
