@@ -418,7 +418,7 @@ def norm_axis(context: ModelContext) -> Iterator[Finding]:
     keep the network's images with their channels last all along.
     """
     view = context.view.as_float
-    for graph in _graphs(context):
+    for graph in context.view.model.graphs():
         for norm in spelled_norms(graph):
             if norm.axes == trailing(norm.rank, len(norm.axes)) or norm.last.key in view.in_pattern:
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dlclint.analysis.lengths import sizing_inputs
 from dlclint.diagnostic import About, Confidence, Severity, Source, counted
 from dlclint.model.contradictions import operand_texts
 from dlclint.model.dimensions import NOTHING
@@ -97,21 +98,26 @@ def dynamic_dim(context: ModelContext) -> Iterator[Finding]:
     )
 
 
-@rule(about=About.CONVERSION, follows=here("ops/unsupported"))
+@rule(about=About.CONVERSION, follows=here("ops/unsupported", "ops/dynamic-parameter", "runtime/layer-limit"))
 def data_length(context: ModelContext) -> Iterator[Finding]:
     """The data decide how long a tensor is.
 
     Why: QNN has no dynamic shapes: a backend wants every output's size when the graph is built ("NonZero
-    output shape must be static"), and what reads a tensor of unknown length is refused with it. A length that
-    is declared in the model counts as known.
+    output shape must be static"), and what reads a tensor of unknown length is refused with it. That holds of
+    selections (NonZero, NonMaxSuppression), and of a shape, a k or a limit that is an input or computed from
+    data. A length that is declared in the model counts as known.
     What to do: end the network before the node, as outputs, and do the rest in the application; or keep a
-    fixed number (TopK) in place of a selection.
+    fixed number (TopK) in place of a selection, and store what decides a size.
     """
     lengths = context.view.lengths
     for node in context.view.official_nodes:
         if node.key in lengths.decided:
             count = lengths.decided[node.key]
             follow = f"; {counted(count, 'node')} after it {'has' if count == 1 else 'have'} no fixed size"
+            deciding = sizing_inputs(node, context.view.folded)
+            if deciding:
+                yield _open_size(node, deciding[0], follow * bool(count), count)
+                continue
             computed = [f"{name!r}" for name in node.inputs if node.graph.producer(name) is not None]
             advice = (
                 f"end the model before it: make {' and '.join(computed)} "
@@ -128,6 +134,23 @@ def data_length(context: ModelContext) -> Iterator[Finding]:
                 node=node,
                 evidence={"following_nodes": count},
             )
+
+
+def _open_size(node: Node, tensor: str, follow: str, count: int) -> Finding:
+    """Of a node whose length an input decides that is not constant."""
+    given = node.graph.producer(tensor) is None
+    return Finding(
+        f"{node.op_type}: {tensor!r}, which decides how long its output is, is not constant{follow}",
+        Severity.WARNING,
+        Source("QNN 2.51 HTP backend", "output shape must be static"),
+        Confidence.FIELD_REPORTED,
+        help="store its value in the model in place of an input"
+        if given
+        else "store it, or end the model before the node and do the rest outside",
+        node=node,
+        tensor=tensor,
+        evidence={"following_nodes": count},
+    )
 
 
 @rule(about=About.FILE, follows=UNTYPED | before("shapes/data-length", "shapes/contradiction"))
@@ -257,7 +280,7 @@ def rank_above_five(context: ModelContext) -> Iterator[Finding]:
                 chain = _merged(context, node.graph, name)
                 if node.key not in told:
                     told |= {each.key for each in chain}
-                    ops = ", ".join(each.op_type for each in chain)
+                    ops = ", ".join(each.op_type for each in chain if each.op_type != "Identity")
                     merged = f", in a {ops} that may be merged" if chain else ""
                     yield Finding(
                         f"{node.op_type}: {name!r} has rank {rank}{merged}",
@@ -286,26 +309,39 @@ def _without_six(graph: Graph, tensor: str) -> str:
 def _merged(context: ModelContext, graph: Graph, tensor: str) -> tuple[Node, ...]:
     """The nodes of a chain that a tensor of six dimensions lies in, where the provider for HTP merges it."""
     second = graph.producer(tensor)
-    if second is not None and second.op_type == "Transpose":
+    while second is not None and second.op_type in ("Transpose", "Identity"):
         tensor = second.input(0)
-    first = graph.producer(tensor)
+        second = graph.producer(tensor)
+    first = second
     if first is None or first.op_type not in ("Reshape", "Gather") or graph.rank(first.outputs[0]) != 6:
         return ()
     chain = [first]
     for op in ("Transpose", "Reshape"):
-        made = chain[-1].outputs[0]
-        readers = [node for node in graph.consumers(made) if node.key not in context.view.folded]
-        if made in graph.outputs or len(readers) != 1 or readers[0].op_type != op:
-            return ()
-        chain.append(readers[0])
+        while True:
+            made = chain[-1].outputs[0]
+            readers = _real_readers(context, graph, made)
+            if made in graph.outputs or len(readers) != 1 or readers[0].op_type not in (op, "Identity"):
+                return ()
+            chain.append(readers[0])
+            if readers[0].op_type == op:
+                break
     ends = (graph.rank(first.input(0)), graph.rank(chain[-1].outputs[0]))
     low = all(rank is not None and rank <= 5 for rank in ends)
     known = graph.type_of(first.outputs[0])
     sizes = () if known is None or known.shape is None else known.shape
-    order = chain[1].attribute("perm") or []
+    order = next((node.attribute("perm") for node in chain if node.op_type == "Transpose"), None) or []
     in_place = any(size == 1 for axis, size in enumerate(sizes) if order[axis : axis + 1] == [axis])
     merges = first.op_type == "Gather" or (in_place and order not in _SPACE_TO_DEPTH)
     return tuple(chain) if low and merges else ()
+
+
+def _real_readers(context: ModelContext, graph: Graph, tensor: str) -> list[Node]:
+    """What reads a tensor once the nodes that fold are gone; the provider does not fold a Size."""
+    return [
+        node
+        for node in graph.consumers(tensor)
+        if node.key not in context.view.folded or node.op_type == "Size"
+    ]
 
 
 _SPACE_TO_DEPTH = ([0, 1, 3, 5, 2, 4], [0, 3, 5, 1, 2, 4])
@@ -317,7 +353,9 @@ def odd_dim(context: ModelContext) -> Iterator[Finding]:
     """A dimension is 0, or the text "None".
 
     Why: such values are marks of a failed export, not sizes; the converter takes them literally. A list of
-    axes or pads may be empty, and is none of these. A size of -1 counts as unknown (`shapes/dynamic-dim`).
+    axes or pads may be empty, and is none of these. An empty input that Concats alone read, as a cache of
+    past steps is at first, is a warning: ONNX Runtime drops it. A size of -1 counts as unknown
+    (`shapes/dynamic-dim`).
     What to do: export with real sizes or symbols, or override with `-d NAME DIMS`.
     """
     graph = context.view.model.graph
@@ -328,14 +366,26 @@ def odd_dim(context: ModelContext) -> Iterator[Finding]:
                 continue
             for axis, dim in enumerate((found and found.shape) or ()):
                 if (isinstance(dim, int) and dim <= 0) or dim in ("None", "-1", "0"):
+                    wrong = _is_read(graph, name) if kind == "input" else _is_constant(context, name)
                     yield Finding(
                         f"dimension {axis} of {kind} {name!r} is {dim!r}",
-                        Severity.ERROR if kind == "input" and graph.consumers(name) else Severity.WARNING,
+                        Severity.ERROR if wrong else Severity.WARNING,
                         sources.ONNX,
                         help=f"give its size: -d {name} DIMS" if kind == "input" else "export again",
                         tensor=name,
                         evidence={"axis": axis, "dim": str(dim)},
                     )
+
+
+def _is_read(graph: Graph, name: str) -> bool:
+    """Whether anything reads an input but a Concat, which leaves out what is empty."""
+    return any(node.op_type != "Concat" or len(node.inputs) == 1 for node in graph.consumers(name))
+
+
+def _is_constant(context: ModelContext, name: str) -> bool:
+    """Whether an output is computed beforehand, so that no node is there of which `empty_tensor` speaks."""
+    producer = context.view.model.graph.producer(name)
+    return producer is not None and producer.key in context.view.folded
 
 
 def steers_only(graph: Graph, name: str, wanted: frozenset[Role] = PARAMETER_ROLES) -> bool:
@@ -363,7 +413,8 @@ def empty_tensor(context: ModelContext) -> Iterator[Finding]:
             found = node.graph.type_of(name) if name else None
             if found is None or found.shape is None or 0 not in found.shape:
                 continue
-            reads = [node.graph.type_of(source) for source in node.inputs if source]
+            computed = [source for source in node.inputs if source and node.graph.constant(source) is None]
+            reads = [node.graph.type_of(source) for source in computed]
             if any(kind is not None and kind.shape is not None and 0 in kind.shape for kind in reads):
                 continue  # the node that makes the first one is named
             yield Finding(

@@ -26,6 +26,15 @@ def test_only_the_first_node_of_a_chain_is_named(tmp_path: Path) -> None:
     ]
 
 
+def test_an_op_without_an_inference_of_its_own_is_not_blamed_for_another(tmp_path: Path) -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21]>
+    g (float[1,4,4,4] x, float[3] z) => (float[1,4,4,4] y) <float[4] s = {1, 1, 1, 1}>
+    { n = GroupNormalization<num_groups = 2>(x, s, s)  y = Add(n, z) }"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "model.onnx")
+    told = contradictions(read(tmp_path / "model.onnx"))
+    assert [(item.node.op_type, item.words) for item in told] == [("Add", "Incompatible dimensions")]
+
+
 def test_two_nodes_without_names_are_told_apart(tmp_path: Path) -> None:
     text = """g (float[1,3] x, float[1,4] z) => (float[1,3] y, float[1,4] w)
     { y = Add(x, x)  a = Add(x, z)  w = Add(z, z)  b = Mul(z, x) }"""

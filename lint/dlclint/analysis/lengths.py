@@ -1,7 +1,7 @@
 """Sizes that are not known at conversion time: those that inputs lack, and those that data decide.
 
 A size that an input lacks is given by an option; all that waits for it follows from one cause. A length that
-data decide (how many boxes are kept) stays unknown whatever the options say.
+data decide (how many boxes are kept, a k that is an input) stays unknown whatever the options say.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from dlclint.analysis.folding import NodeKey, is_static
 from dlclint.model.graph import Model, Node
-from dlclint.model.op_facts import DATA_DECIDED, SHAPE_READERS
+from dlclint.model.op_facts import DATA_DECIDED, SHAPE_READERS, VALUE_INPUTS
 from dlclint.model.ordering import topological_order
 from dlclint.model.types import is_complete
 from dlclint_schemas.record import record
@@ -28,7 +28,9 @@ class Lengths:
     tensors: frozenset[str]
     """What those nodes make."""
     decided: Mapping[NodeKey, int]
-    """Nodes that make a length by their data, and how many nodes work on tensors of such lengths."""
+    """Nodes whose length is known only at run time, and how many nodes work on tensors of such lengths.
+
+    Their data decide it, or an input that is not constant and waits for no open input."""
 
     def waits(self, tensor: str) -> bool:
         """Whether a tensor's value is known once the open inputs have sizes."""
@@ -51,7 +53,7 @@ def lengths(model: Model, folded: frozenset[NodeKey]) -> Lengths:
         for node in topological_order(inner):
             if node.key in folded:
                 continue
-            origin = _origin(node, origins)
+            origin = _origin(node, origins, tensors, folded)
             if origin is not None:
                 behind.setdefault(origin, set())
                 if node.key != origin:
@@ -68,12 +70,25 @@ def _is_open(node: Node, name: str) -> bool:
     return not is_complete(node.graph.type_of(name)) or node.op_type in SHAPE_READERS
 
 
-def _origin(node: Node, origins: Mapping[str, NodeKey]) -> NodeKey | None:
-    """The node whose data decide a size of what this one works on."""
+def _origin(
+    node: Node, origins: Mapping[str, NodeKey], waiting: set[str], folded: frozenset[NodeKey]
+) -> NodeKey | None:
+    """The node that makes the length, known only at run time, of what this one works on."""
+    known = all(is_complete(node.graph.type_of(name)) for name in node.outputs if name)
     if not node.domain and node.op_type in DATA_DECIDED:
-        known = all(is_complete(node.graph.type_of(name)) for name in node.outputs if name)
         return None if known else node.key
-    return next((origins[name] for name in node.inputs if name in origins), None)
+    inherited = next((origins[name] for name in node.inputs if name in origins), None)
+    if inherited is not None or known:
+        return inherited
+    return node.key if any(name not in waiting for name in sizing_inputs(node, folded)) else None
+
+
+def sizing_inputs(node: Node, folded: frozenset[NodeKey]) -> tuple[str, ...]:
+    """The inputs of a node that decide how long its output is and are not constant."""
+    if node.domain:
+        return ()
+    names = (node.input(position) for position in VALUE_INPUTS.get(node.op_type, ()))
+    return tuple(name for name in names if name and not is_static(node.graph, name, folded))
 
 
 def _follows(node: Node, tensors: set[str], folded: frozenset[NodeKey]) -> bool:

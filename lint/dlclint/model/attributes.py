@@ -23,6 +23,14 @@ def schema_of(op_type: str, domain: str, opset: int) -> onnx.defs.OpSchema | Non
 
 
 @lru_cache(maxsize=4096)
+def input_parameters(op_type: str, domain: str, opset: int) -> tuple[str, ...]:
+    """The type parameter of each input, such as T; "" where it may differ. The last repeats if variadic."""
+    schema = schema_of(op_type, domain, opset)
+    stated = () if schema is None else schema.inputs
+    return tuple(formal.type_str if formal.is_homogeneous else "" for formal in stated)
+
+
+@lru_cache(maxsize=4096)
 def _stated(op_type: str, domain: str, opset: int | None) -> Mapping[str, tuple[int, onnx.AttributeProto]]:
     """Type and default of each attribute of a schema: asking the registry anew costs more than most rules."""
     schema = None if opset is None else schema_of(op_type, domain, opset)

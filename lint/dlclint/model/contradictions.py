@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import onnx
 
 from dlclint.contained.guard import Ended
-from dlclint.model.attributes import DOMAINS
+from dlclint.model.attributes import DOMAINS, input_parameters
 from dlclint.model.evaluation.values import Value
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.inference import ask_node, computed_values, shape_contradiction
@@ -56,7 +56,7 @@ def contradictions(model: Model) -> tuple[Contradiction, ...]:
         for node in graph.nodes:
             if node.domain in DOMAINS and not node.subgraphs and not model.is_function(node):
                 found += list(_of_node(node, told != ""))
-    if told and not found:
+    if told and not found and _UNTOLD not in told:
         found += _of_bodies(model, told)
     return tuple(found)
 
@@ -74,12 +74,34 @@ def _of_node(node: Node, anew: bool) -> Iterator[Contradiction]:
             if _UNTOLD not in words and not any(node.mistyped()):  # of which ops/attribute-type tells
                 yield Contradiction(node, words)
                 return
-    words = misfit(node)
+    words = misfit(node) or _bound_twice(node)
     if words:
         yield Contradiction(node, words, inferred=False)
         return
     for name, kind in made.items():
         yield from _declared_otherwise(node, name, kind)
+
+
+def _bound_twice(node: Node) -> str:
+    """Inputs of different element types that the operator binds to one type parameter, in one line, or "".
+
+    onnx's inference compares them for the operators that have an inference of their own alone.
+    """
+    opset = node.graph.opset(node.domain)
+    if len(node.inputs) < 2 or opset is None:
+        return ""
+    first: dict[str, tuple[TensorType, int]] = {}
+    parameters = input_parameters(node.op_type, node.domain, opset)
+    for position, name in enumerate(node.inputs):
+        kind = node.graph.type_of(name) if name and parameters else None
+        if kind is None or not kind.data_type:
+            continue
+        parameter = parameters[min(position, len(parameters) - 1)]
+        known, at = first.setdefault(parameter, (kind, position))
+        if parameter and known.data_type != kind.data_type:
+            both = f"input {at} is {known.element} and input {position} is {kind.element}"
+            return f"{both}, which have to be of one type"
+    return ""
 
 
 def _news(node: Node) -> dict[str, Value]:

@@ -327,9 +327,10 @@ def ask_node(node: Node, values: Mapping[str, Value]) -> dict[str, TensorType]:
         Exception: inference refuses the node; InferenceError, ValidationError and others.
         Ended: it ended the process.
     """
-    schema, graph = node.schema, node.graph
+    schema, graph, proto = node.schema, node.graph, node.proto
     if schema is not None and not schema.has_type_and_shape_inference_function:
         schema = schema_of(_STANDS_IN.get(node.op_type, ""), "", graph.opset("") or 1)
+        proto = proto if schema is None else _as_stand_in(proto, schema)
     if schema is None or node.subgraphs:
         return {}
     types = {name: _type_proto(graph.type_of(name)) for name in node.inputs if name}
@@ -344,7 +345,7 @@ def ask_node(node: Node, values: Mapping[str, Value]) -> dict[str, TensorType]:
         INFERENCE,
         onnx.shape_inference.infer_node_outputs,
         schema,
-        node.proto,
+        proto,
         types,
         data,
         graph=graph.path,
@@ -356,6 +357,12 @@ def ask_node(node: Node, values: Mapping[str, Value]) -> dict[str, TensorType]:
     )
     kinds = {name: tensor_type(kind) for name, kind in made.items() if name}
     return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
+def _as_stand_in(proto: onnx.NodeProto, schema: onnx.defs.OpSchema) -> onnx.NodeProto:
+    """A node written as the op whose inference stands in for its own, which may take fewer inputs."""
+    inputs = list(proto.input)[: schema.max_input]
+    return onnx.helper.make_node(schema.name, inputs, list(proto.output)[: schema.max_output])
 
 
 def computed_values(node: Node) -> dict[str, Value]:
@@ -398,6 +405,8 @@ def _from_partial_value(node: Node, values: dict[str, Value]) -> TensorType | No
         return TensorType(data.data_type, tuple(None if size in (0, -1) else size for size in sizes))
     if data.shape is None:
         return None
+    # A size of -1 is none, which `dlclint.model.operands` tells; what is behind it shall not say so again.
+    sizes = [1 if size == -1 else size for size in sizes]
     rank = max(len(sizes), len(data.shape))
     wide: list[Dim] = [*[1] * (rank - len(data.shape)), *data.shape]
     asked: list[Dim] = [*[1] * (rank - len(sizes)), *sizes]

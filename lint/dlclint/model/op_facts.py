@@ -93,6 +93,7 @@ INPUT_ROLES: Mapping[str, tuple[Role, ...]] = MappingProxyType(
         "QLinearConv": (_D, _S, _Z, _W, _S, _Z, _S, _Z, _B),
         "QLinearMatMul": (_D, _S, _Z, _W, _S, _Z, _S, _Z),
         "ConvInteger": (_D, _W, _Z, _Z),
+        "DeformConv": (_D, _W, _D, _B, _D),
         "MatMulInteger": (_D, _W, _Z, _Z),
         "QuantizeLinear": (_D, _S, _Z),
         "DequantizeLinear": (_D, _S, _Z),
@@ -344,7 +345,7 @@ LAYOUT_SENSITIVE = frozenset(
 BY_SAMPLE = frozenset(
     {*CONVOLUTIONS, *POOLS, *GLOBAL_POOLS, *RESIZERS, "QLinearConv", "ConvInteger", "BatchNormalization"}
     | {"InstanceNormalization", "LRN", "GroupNormalization", "DepthToSpace", "SpaceToDepth", "GridSample"}
-    | {"STFT", "Col2Im", "AffineGrid"}
+    | {"STFT", "Col2Im", "AffineGrid", "DeformConv"}
 )
 """Ops whose data have the samples first, and that treat each by itself."""
 KEEPS_AXES = ELEMENTWISE | QDQ | {"Concat", "Pad", "Slice", "Split"}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from dlclint.model.graph import Node
-from dlclint.model.op_facts import GATES, RECURRENT
+from dlclint.model.op_facts import GATES, RECURRENT, Role, positions
 from dlclint.model.types import Dim
 
 
@@ -28,12 +28,18 @@ def _shape(node: Node, position: int) -> tuple[Dim, ...] | None:
     return None if found is None else found.shape
 
 
+def _of_role(node: Node, wanted: Role) -> tuple[Dim, ...] | None:
+    """The shape of the input with a role, which is at another position in a quantized op."""
+    return next((_shape(node, position) for position in positions(node.op_type, wanted)), None)
+
+
 def _differ(one: Dim, other: Dim) -> bool:
     return isinstance(one, int) and isinstance(other, int) and one != other
 
 
 def _convolution(node: Node) -> str:
-    data, weight, bias = (_shape(node, position) for position in range(3))
+    data = _shape(node, 0)
+    weight, bias = (_of_role(node, wanted) for wanted in (Role.WEIGHT, Role.BIAS))
     if data is None or weight is None or len(data) < 3 or len(weight) != len(data):
         return ""
     group = node.attribute("group", 1)
@@ -115,6 +121,19 @@ def _reshape(node: Node) -> str:
     return "" if fits else f"{count} elements do not fill {[int(size) for size in asked]}"
 
 
+def _expand(node: Node) -> str:
+    """Expand: sizes from 0 on; -1 is none, unlike in a Reshape."""
+    value = node.graph.model.values.partly(node.graph, node.input(1)) if node.input(1) else None
+    if value is None or value.elements.dtype.kind not in "iu":
+        return ""
+    unknown = [False] * value.elements.size if value.unknown is None else value.unknown.reshape(-1)
+    sizes = tuple(
+        None if open else int(size) for size, open in zip(value.elements.flat, unknown, strict=True)
+    )
+    negative = next((size for size in sizes if size is not None and size < 0), None)
+    return "" if negative is None else f"{negative} in {_text(sizes)} is not a size"
+
+
 def _batch_normalization(node: Node) -> str:
     """BatchNormalization: one scale, bias, mean and variance for each channel."""
     data = _shape(node, 0)
@@ -159,7 +178,7 @@ def _slope(node: Node) -> str:
 
 
 def _layer_normalization(node: Node) -> str:
-    """LayerNormalization: scale and bias broadcast to the axes that are normalized."""
+    """LayerNormalization, RMSNormalization: scale and bias broadcast to the axes that are normalized."""
     data = _shape(node, 0)
     axis = node.attribute("axis", -1)
     if data is None:
@@ -255,13 +274,13 @@ def _same_rank(node: Node) -> str:
 
 _CHECKS: Mapping[str, Callable[[Node], str]] = MappingProxyType(
     {
-        "Conv": _convolution,
-        "ConvTranspose": _convolution,
+        **dict.fromkeys(("Conv", "ConvTranspose", "QLinearConv", "ConvInteger", "DeformConv"), _convolution),
         "Reshape": _reshape,
+        "Expand": _expand,
         "BatchNormalization": _batch_normalization,
         "Gemm": _gemm,
         "PRelu": _slope,
-        "LayerNormalization": _layer_normalization,
+        **dict.fromkeys(("LayerNormalization", "RMSNormalization"), _layer_normalization),
         "InstanceNormalization": _instance_normalization,
         "ScatterND": _scatter_nd,
         **dict.fromkeys(("SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss"), _loss),

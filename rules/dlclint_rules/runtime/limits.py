@@ -85,7 +85,7 @@ def _findings(id: str, entry: Mapping[str, Any], found: list[Breach]) -> Iterato
     severity = Severity.INFO if effect == "accuracy" or "note_only" in machine else severity
     shown = found if refused else found[:1]
     for breach in shown:
-        numbers = ", ".join(f"{name} {_shown(value)}" for name, value in breach.numbers.items())
+        numbers = ", ".join(_number(name, value) for name, value in breach.numbers.items())
         more = f" ({len(found)} nodes)" if len(shown) < len(found) else ""
         what = breach.node.op_type if breach.node is not None else f"input {breach.tensor!r}"
         yield Finding(
@@ -99,6 +99,10 @@ def _findings(id: str, entry: Mapping[str, Any], found: list[Breach]) -> Iterato
             evidence={"limit": id, "nodes": len(found), **breach.numbers},
             related=breach.related,
         )
+
+
+def _number(name: str, value: object) -> str:
+    return f"{value!r} is not constant" if name == "not_constant" else f"{name} {_shown(value)}"
 
 
 def _shown(value: object) -> str:
