@@ -378,8 +378,13 @@ def odd_dim(context: ModelContext) -> Iterator[Finding]:
 
 
 def _is_read(graph: Graph, name: str) -> bool:
-    """Whether anything reads an input but a Concat, which leaves out what is empty."""
-    return any(node.op_type != "Concat" or len(node.inputs) == 1 for node in graph.consumers(name))
+    """Whether anything reads an input's elements but a Concat, which leaves out what is empty."""
+    for node in graph.consumers(name):
+        joined = node.op_type == "Concat" and len(node.inputs) > 1
+        of_type_alone = node.op_type == "CastLike" and node.input(0) != name
+        if not joined and not of_type_alone:
+            return True
+    return False
 
 
 def _is_constant(context: ModelContext, name: str) -> bool:

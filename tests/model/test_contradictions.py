@@ -35,6 +35,25 @@ def test_an_op_without_an_inference_of_its_own_is_not_blamed_for_another(tmp_pat
     assert [(item.node.op_type, item.words) for item in told] == [("Add", "Incompatible dimensions")]
 
 
+def test_a_stored_tensor_that_is_an_input_of_another_type(tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["y"])],
+        "g",
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [size])
+            for name, size in (("x", 4), ("w", 3))
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [helper.make_tensor("w", TensorProto.FLOAT, [4], [1, 2, 3, 4])],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+        tmp_path / "model.onnx",
+    )
+    (told,) = contradictions(read(tmp_path / "model.onnx"))
+    assert told.words == "'w' is declared as an input float[3] and stored as float[4]"
+
+
 def test_two_nodes_without_names_are_told_apart(tmp_path: Path) -> None:
     text = """g (float[1,3] x, float[1,4] z) => (float[1,3] y, float[1,4] w)
     { y = Add(x, x)  a = Add(x, z)  w = Add(z, z)  b = Mul(z, x) }"""

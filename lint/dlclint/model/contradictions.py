@@ -19,7 +19,7 @@ from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.inference import ask_node, computed_values, shape_contradiction
 from dlclint.model.op_facts import VALUE_INPUTS
 from dlclint.model.operands import misfit
-from dlclint.model.types import Dim, TensorType
+from dlclint.model.types import Dim, TensorType, tensor_type
 from dlclint_schemas.record import record
 
 _UNTOLD = "expected to have type but instead is null"
@@ -49,7 +49,7 @@ def contradictions(model: Model) -> tuple[Contradiction, ...]:
     asked with what they are given.
     """
     told = "" if model.consistent else shape_contradiction(model.proto, model.crashes)
-    found: list[Contradiction] = []
+    found: list[Contradiction] = list(_of_stored(model.graph)) if told else []
     for graph in model.graphs():
         if graph.variants:
             continue  # a function that is called in several ways has no types of its own
@@ -59,6 +59,19 @@ def contradictions(model: Model) -> tuple[Contradiction, ...]:
     if told and not found and _UNTOLD not in told:
         found += _of_bodies(model, told)
     return tuple(found)
+
+
+def _of_stored(graph: Graph) -> Iterator[Contradiction]:
+    """Stored tensors that are listed as inputs of another type, which ONNX Runtime does not load."""
+    for value in graph.proto.input:
+        stored, declared = graph.initializers.get(value.name), tensor_type(value.type)
+        reader = next(iter(graph.consumers(value.name)), None)
+        if stored is None or declared is None or reader is None:
+            continue
+        kind = TensorType(stored.data_type, stored.shape)
+        if declared.data_type != kind.data_type or (declared.shape or kind.shape) != kind.shape:
+            words = f"{value.name!r} is declared as an input {declared} and stored as {kind}"
+            yield Contradiction(reader, words, inferred=False)
 
 
 def _of_node(node: Node, anew: bool) -> Iterator[Contradiction]:

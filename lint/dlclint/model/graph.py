@@ -193,6 +193,8 @@ class Graph:
         """Take over the types that a copy of this graph declares."""
         for group in (proto.value_info, proto.output, proto.input):
             for value in group:
+                if value.name in self.initializers:
+                    continue  # what is stored tells its type itself, and runtimes go by it
                 found = tensor_type(value.type)
                 if found is not None:
                     self._types[value.name] = found

@@ -85,6 +85,7 @@ def shape_contradiction(proto: onnx.ModelProto, crashes: Crashes | None = None) 
 
 
 def _infer_shapes(proto: onnx.ModelProto, crashes: Crashes, **options: Any) -> onnx.ModelProto:
+    proto = _without_outdated(proto)
     return crashes.attempt(
         INFERENCE,
         onnx.shape_inference.infer_shapes,
@@ -93,6 +94,27 @@ def _infer_shapes(proto: onnx.ModelProto, crashes: Crashes, **options: Any) -> o
         size=proto.ByteSize() + _copied(proto.graph) * _COPIED_BYTES,
         **options,
     )
+
+
+def _without_outdated(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The structure without what value_info says of stored tensors, where that is not what is stored.
+
+    onnx's inference goes by it and gives up; runtimes go by what is stored.
+    """
+    stored = {tensor.name: (tensor.data_type, tuple(tensor.dims)) for tensor in proto.graph.initializer}
+    outdated = []
+    for index, value in enumerate(proto.graph.value_info):
+        if value.name in stored:
+            kind = tensor_type(value.type)
+            if kind is None or (kind.data_type, kind.shape) != stored[value.name]:
+                outdated.append(index)
+    if not outdated:
+        return proto
+    slim = onnx.ModelProto()
+    slim.CopyFrom(proto)
+    for index in reversed(outdated):
+        del slim.graph.value_info[index]
+    return slim
 
 
 def _has_too_many_bodies(graph: onnx.GraphProto) -> bool:
@@ -254,7 +276,8 @@ class _Refinement:
 
             return leaving(node)
         values = computed_values(node)
-        anew = self._anew or self.model.crashes.ended(INFERENCE, node.graph.path)
+        stands_in = node.op_type in _STANDS_IN and not node.domain
+        anew = self._anew or stands_in or self.model.crashes.ended(INFERENCE, node.graph.path)
         if not values and not anew and self.changed.isdisjoint(node.inputs):
             return {}
         found = _infer_node(node, values)

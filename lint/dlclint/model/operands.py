@@ -42,6 +42,9 @@ def _convolution(node: Node) -> str:
     weight, bias = (_of_role(node, wanted) for wanted in (Role.WEIGHT, Role.BIAS))
     if data is None or weight is None or len(data) < 3 or len(weight) != len(data):
         return ""
+    kernel = node.attribute("kernel_shape")
+    if kernel and any(_differ(*pair) for pair in zip(weight[2:], kernel, strict=False)):
+        return f"kernel_shape is {kernel}, the weight {_text(weight)}"
     group = node.attribute("group", 1)
     transposed = node.op_type == "ConvTranspose"
     channels, rest, outputs = data[1], weight[0 if transposed else 1], weight[1 if transposed else 0]
