@@ -154,7 +154,16 @@ def find_socs(text: str) -> tuple[Soc, ...]:
         for tier in _index():
             if spelling in tier:
                 return tuple(tier[spelling])
-    return ()
+    return _called_by_all(text)
+
+
+def _called_by_all(text: str) -> tuple[Soc, ...]:
+    """The chips that each of several names means, such as "QCS9075 / IQ-9075"."""
+    names = [name for name in re.split(r"[/,]", text) if _key(name)]
+    if len(names) < 2:
+        return ()
+    first, *others = map(find_socs, names)
+    return tuple(soc for soc in first if all(soc in found for found in others))
 
 
 def near_names(text: str) -> tuple[str, ...]:

@@ -309,9 +309,12 @@ def _without_six(graph: Graph, tensor: str) -> str:
 def _merged(context: ModelContext, graph: Graph, tensor: str) -> tuple[Node, ...]:
     """The nodes of a chain that a tensor of six dimensions lies in, where the provider for HTP merges it."""
     second = graph.producer(tensor)
-    while second is not None and second.op_type in ("Transpose", "Identity"):
-        tensor = second.input(0)
-        second = graph.producer(tensor)
+    turned = False
+    while second is not None and (
+        second.op_type == "Identity" or (second.op_type == "Transpose" and not turned)
+    ):
+        turned |= second.op_type == "Transpose"
+        second = graph.producer(second.input(0))
     first = second
     if first is None or first.op_type not in ("Reshape", "Gather") or graph.rank(first.outputs[0]) != 6:
         return ()

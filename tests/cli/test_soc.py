@@ -76,6 +76,8 @@ def test_counts_of_the_document() -> None:
         ("Rubik Pi 3", "QCM6490"),
         ("IQ-9075", "QCS9100"),
         ("QCS8275", "QCS8300"),
+        ("QCS9075 / IQ-9075", "QCS9100"),
+        ("IQ-X7181, Snapdragon X Elite", "SC8380XP"),
         ("RVC4", "QCS8550LA/QCM8550LA, QCS8550LE/QCM8550LE"),
         ("Samsung Galaxy S25", "SM8750"),
         ("8 Elite Gen 6", "SM8950"),
@@ -104,6 +106,10 @@ def test_not_settled(text: str, candidates: set[str]) -> None:
     with pytest.raises(UnknownSoc) as problem:
         resolve_soc(text)
     assert set(problem.value.candidates) == candidates
+
+
+def test_names_of_two_chips_are_none() -> None:
+    assert find_socs("SM8550 / QCS6490") == ()
 
 
 @given(st.text(max_size=40))

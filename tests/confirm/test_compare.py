@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import logs
@@ -11,11 +12,12 @@ import pytest
 from onnx import parser
 
 from dlclint.analysis.view import ModelView
-from dlclint.confirm.compare import Confirmation, ConfirmOutcome, Relation, relation_of, rows_of
+from dlclint.confirm.compare import ComparedNode, Confirmation, ConfirmOutcome, Relation, relation_of, rows_of
 from dlclint.confirm.log import read_log
 from dlclint.confirm.process import BackendAnswer, SessionNode
 from dlclint.confirm.question import question_of
 from dlclint.confirm.verdict import NodeVerdict, Said, verdicts_of
+from dlclint.confirm.wording import agreement
 from dlclint.diagnostic import About, Diagnostic, Location, Severity
 from dlclint.engine.registry import all_rules
 from dlclint.model.reading import read
@@ -265,6 +267,15 @@ def test_what_is_said_of_the_whole_model_or_of_an_input_counts(tmp_path: Path) -
         ("shapes/odd-dim", ERROR, About.FILE),
     )
     assert (first.relation, second.relation, second.claims) == (Relation.AGREED, Relation.AGREED, ())
+
+
+def test_nothing_agrees_beside_a_graph_that_fails() -> None:
+    for said, relation in product(Said, set(Relation) - {Relation.UNJUDGED}):
+        row = ComparedNode("", "n", 0, "Conv", "y", NodeVerdict(said), relation)
+        whole = Confirmation("f", "s", "s", True, rows=(row,))
+        failed = replace(whole, failure="compiling fails")
+        assert "dlclint agrees" in agreement(whole)
+        assert "agree" not in agreement(failed) and "1 judged nodes" in agreement(failed)
 
 
 def test_exit_status() -> None:

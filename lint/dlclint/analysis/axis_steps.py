@@ -18,6 +18,7 @@ from dlclint.model.op_facts import (
     ELEMENTWISE_UNARY,
     RECURRENT,
     REDUCTIONS,
+    SEVERAL_BY_SAMPLE,
     SHAPE_READERS,
     SIZING_ROLES,
     SOFTMAXES,
@@ -50,8 +51,6 @@ Ends = Mapping[int, int] | AxisStep
 END_OF_AXIS = 10_000
 """Ends of a Slice from here on mean the end of the axis: exporters write the largest integer of 64, 32 or 16
 bits, and people 10000, 99999, 100000 or 1000000000. No batch that is sliced is known to be as large."""
-_SEVERAL_DATA = ("GridSample", "DeformConv")
-"""Ops by sample whose further operands have the samples first as well."""
 _FACTORS = {"QLinearMatMul": {0: 0, 3: 1}}
 """Position to factor, where it is not the same."""
 
@@ -131,7 +130,7 @@ def _aligned(node: Node, position: int, axis: int) -> Ends:
 
 
 def _by_sample(node: Node, position: int, axis: int) -> Ends:
-    if role(node.op_type, position) is not Role.DATA or (position and node.op_type not in _SEVERAL_DATA):
+    if role(node.op_type, position) is not Role.DATA or (position and node.op_type not in SEVERAL_BY_SAMPLE):
         return AxisStep.OPERAND
     return {0: 0} if axis == 0 else AxisStep.MIXED
 

@@ -97,7 +97,9 @@ def agreement(file: Confirmation) -> str:
     judged = sum(counts.values()) - counts[Relation.UNJUDGED]
     if not judged:
         return f"nothing to compare: of no node it is known whether {file.judge or 'HTP'} takes it"
-    text = f"dlclint agrees on {counts[Relation.AGREED]} of {judged} judged nodes"
+    of = f"{counts[Relation.AGREED]} of {judged} judged nodes"
+    # Beside a graph that fails, a word such as "agrees" reads as if nothing were wrong.
+    text = f"node by node, dlclint says the same of {of}" if file.failure else f"dlclint agrees on {of}"
     extra = [
         f"{counts[relation]} {word}"
         for relation, word in (

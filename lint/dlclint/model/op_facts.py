@@ -348,5 +348,7 @@ BY_SAMPLE = frozenset(
     | {"STFT", "Col2Im", "AffineGrid", "DeformConv"}
 )
 """Ops whose data have the samples first, and that treat each by itself."""
+SEVERAL_BY_SAMPLE = ("GridSample", "DeformConv")
+"""Of these, those whose further operands (a grid, offsets, a mask) have the samples first as well."""
 KEEPS_AXES = ELEMENTWISE | QDQ | {"Concat", "Pad", "Slice", "Split"}
 """Ops that leave the axes of their data where they are."""
