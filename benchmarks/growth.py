@@ -15,10 +15,11 @@ import gc
 import json
 import math
 import os
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -293,24 +294,23 @@ class Cost:
 
 
 def cost(command: Sequence[str], timeout: float) -> Cost | None:
-    """What a command takes; None where it takes longer than that.
+    """What a command takes; None where it takes more processor time than that.
 
     Raises:
         RuntimeError: it was ended by a signal.
     """
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + timeout
-        while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                break
-            if time.monotonic() > deadline:
-                process.kill()
-                os.wait4(process.pid, 0)
-                process.returncode = -9
-                return None
-            time.sleep(0.02)
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(timeout), math.ceil(timeout)))
+
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=limit) as process:
+        _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
+    if (
+        process.returncode in (-signal.SIGXCPU, -signal.SIGKILL)
+        and usage.ru_utime + usage.ru_stime >= timeout - 1
+    ):
+        return None
     if process.returncode < 0:
         raise RuntimeError(f"{' '.join(command)} was ended by signal {-process.returncode}")
     if process.returncode:
@@ -383,7 +383,9 @@ def main() -> int:
     parser.add_argument("--kind", action="append", choices=list(KINDS), help="repeatable (default: all)")
     parser.add_argument("--size", type=int, help="of the largest file (default: by kind, most 100000)")
     parser.add_argument("--steps", type=int, default=4, help="sizes, each twice the one before (default 4)")
-    parser.add_argument("--timeout", type=float, default=120, help="seconds for one file (default 120)")
+    parser.add_argument(
+        "--timeout", type=float, default=120, help="seconds of processor time for one file (default 120)"
+    )
     parser.add_argument("--limit", type=float, default=1.2, help="power that is still taken (default 1.2)")
     parser.add_argument("--make", nargs=3, metavar=("KIND", "N", "FILE"), help="only write such a file")
     parser.add_argument("--run", nargs=2, metavar=("KIND", "FILE"), help="only do the work on such a file")
