@@ -1,6 +1,6 @@
 """SIGKILL at random moments of fix, equalize and encodings: what is lost, and what is left behind.
 
-    python benchmarks/kills.py [--kills 200] [--seed 0]
+    python benchmarks/kills.py [--kills 200] [--seed 0] [--command NAME ...]
 
 Prints one line a command, and ends with status 1 where an input was lost or changed, an output was not whole,
 or a temporary file stayed after the next run.
@@ -109,10 +109,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--command", action="append", choices=COMMANDS, help="repeatable (default: all)")
     given = parser.parse_args()
     chance = random.Random(given.seed)
     totals = [0, 0]
-    for name, command in COMMANDS.items():
+    for name in given.command or COMMANDS:
+        command = COMMANDS[name]
         with tempfile.TemporaryDirectory() as folder:
             prepare(Path(folder))
             start = time.perf_counter()
