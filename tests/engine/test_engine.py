@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
@@ -66,11 +66,11 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Installed]:
     """The rules where an entry point is the only one, and what there is to say of it."""
 
     def forget() -> None:
-        for cached in (registry._installed, registry._points, registry._loaded):
+        for cached in (registry._installed, registry.rule_points, registry._loaded):
             cached.cache_clear()
 
     def look(point: EntryPoint) -> tuple[list[str], list[Broken]]:
-        monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == point.group else [])
+        monkeypatch.setattr(registry, "entry_points", lambda: EntryPoints([point]))
         forget()
         every = (registry.GROUP, registry.ENCODINGS_GROUP)
         return [rule.id for rule in registry.all_rules()], registry.broken_plugins(groups=every)

@@ -17,13 +17,12 @@ import sys
 import time
 from dataclasses import replace
 from functools import cache
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from dlclint.engine.job import Job
-from dlclint.engine.registry import ENCODINGS_GROUP, GROUP
+from dlclint.engine.registry import rule_points
 from dlclint.outcome import FileOutcome
 from dlclint.own_rules import CRASHED
 from dlclint.version import __version__
@@ -170,10 +169,9 @@ def code_fingerprint() -> str:
     """dlclint's version, all its code and that of rules, and the packages that results rest on."""
     marks = [__version__, sys.version]
     packages = {"dlclint", "dlclint_schemas"}
-    for group in (GROUP, ENCODINGS_GROUP):
-        for point in entry_points(group=group):
-            marks.append(f"{point.group} {point.name} {point.value}")
-            packages.add(point.module.partition(".")[0])
+    for point in rule_points():
+        marks.append(f"{point.group} {point.name} {point.value}")
+        packages.add(point.module.partition(".")[0])
     for package in sorted(packages):
         marks += _code(package)
     for package in ("onnx", "numpy", "ml_dtypes"):

@@ -57,7 +57,7 @@ def broken_plugins(
     """
     found = dict.fromkeys(_installed(groups).broken)
     # A model that carries encodings is judged by the rules of the other group too.
-    for point in _points():
+    for point in rule_points():
         loaded = _loaded(point) if is_plugin(point) else ()
         if isinstance(loaded, Broken):
             found[loaded] = None
@@ -73,7 +73,7 @@ def broken_plugins(
 def _installed(groups: tuple[str, ...]) -> Installed:
     found: dict[str, Rule] = {}
     broken: list[Broken] = []
-    for point in (point for point in _points() if point.group in groups):
+    for point in (point for point in rule_points() if point.group in groups):
         loaded = _loaded(point)
         if isinstance(loaded, Broken):
             broken.append(loaded)
@@ -105,9 +105,10 @@ def _misplaced(rule: Rule, point: EntryPoint, found: Mapping[str, Rule]) -> str:
 
 
 @cache
-def _points() -> tuple[EntryPoint, ...]:
+def rule_points() -> tuple[EntryPoint, ...]:
     """The entry points of both groups, dlclint's own first, so that no other takes their place."""
-    points = [point for group in (GROUP, ENCODINGS_GROUP) for point in entry_points(group=group)]
+    every = entry_points()  # once: it reads a file of each package that is installed
+    points = [point for group in (GROUP, ENCODINGS_GROUP) for point in every.select(group=group)]
     return tuple(sorted(points, key=lambda point: (is_plugin(point), point.name, point.value)))
 
 
@@ -138,7 +139,7 @@ def _loaded(point: EntryPoint) -> tuple[Rule, ...] | Broken:
     except BaseException as error:  # a plugin may fail in any way, by `sys.exit` too
         ended = isinstance(error, (Ended, Died))
         why = f"its import {error}" if ended else f"{type(error).__name__}: {error}"
-        is_ours = any(other.name == point.name for other in _points() if not is_plugin(other))
+        is_ours = any(other.name == point.name for other in rule_points() if not is_plugin(other))
         advice = "fix or uninstall it" + ("" if is_ours else f", or --ignore {point.name}")
         what = f"plugin {_named(point)} (entry point {point.name!r}, {point.value})"
         return Broken(point.name, plain(what), plain(why), plain(advice))
