@@ -30,6 +30,8 @@ _ALONE = 4
 _STEPS = {8: 2.0, 16: 32.0}
 """Steps of the grid, by its bits, up to which an op of the backend may round otherwise: of 230 layers of
 YOLOv8n asked one by one at 16 bits 5 at the most, and 28 where the wrapper took a layer in float16."""
+_PART = 1.0
+"""Decibels of what has arrived, from which on both engines count as apart."""
 _MATTERS = 10.0
 """Decibels above what arrives by the documents up to which a departure matters: a tenth of the noise."""
 
@@ -50,9 +52,11 @@ def by_htp(
     found = outputs_on_htp(asked, evaluator, scheme, samples, tick)
     measured = compare(prepared.network, exact, found, prepared.pieces)
     in_float = tuple(asked.in_float)
-    layers, apart = _layers(prepared, asked)
+    layers, apart, parting = _layers(prepared, asked)
     versions = {**packages, "QNN": asked.build}
     notes = ["layers: of the first sample, with every tensor made an output, which may change what is fused"]
+    if parting:
+        notes.append(parting)
     if asked.odd:
         notes.append(
             f"the backend does not give the same twice: {asked.odd:,} of {asked.asked_twice:,} values of the"
@@ -63,7 +67,8 @@ def by_htp(
     ), apart
 
 
-def _layers(prepared: Prepared, asked: HtpSession) -> tuple[list[LayerError], tuple[Departure, ...]]:
+def _layers(prepared: Prepared, asked: HtpSession) -> tuple[list[LayerError], tuple[Departure, ...], str]:
+    """The layers, the worst first; those that depart; and where both engines part, in words ("" if not)."""
     network, scheme = prepared.network, prepared.scheme
     sample = prepared.samples.load[0]()
     measured = layers_on_htp(asked, prepared.evaluator, scheme, sample)
@@ -73,11 +78,18 @@ def _layers(prepared: Prepared, asked: HtpSession) -> tuple[list[LayerError], tu
     own = _on_its_own_inputs(prepared, measured)
     rows: list[LayerError] = []
     apart: list[Departure] = []
+    parting = ""
     for step in network.steps:
         name = step.outputs[0]
         if name not in measured or name not in scheme.activations or not _is_float(exact[name]):
             continue
         on_htp = _error(exact[name], measured[name])
+        by_documents = _error(exact[name], rounded[name]).sqnr
+        if not parting and abs(by_documents - on_htp.sqnr) > _PART:
+            parting = (
+                f"both engines part at {plain(step.op)} {plain(name)}: {by_documents:.1f} dB have arrived"
+                f" there by the documents, {on_htp.sqnr:.1f} on HTP (first sample)"
+            )
         grid, seen = scheme.activations[name], prepared.observed[name]
         rows.append(
             LayerError(
@@ -95,14 +107,13 @@ def _layers(prepared: Prepared, asked: HtpSession) -> tuple[list[LayerError], tu
         )
         off = _off(grid, own[name], measured[name])
         if off:
-            by_documents = _error(exact[name], rounded[name]).sqnr
             between = _error(own[name], measured[name]).sqnr
             if between > by_documents + _MATTERS:
                 continue
             apart.append(Departure(plain(name), plain(step.op), by_documents, on_htp.sqnr, between, off))
             if len(apart) <= _ALONE:
                 apart[-1] = replace(apart[-1], alone=_alone(prepared, asked, step, own))
-    return sorted(rows, key=lambda row: row.arrived), tuple(apart[:_SHOWN])
+    return sorted(rows, key=lambda row: row.arrived), tuple(apart[:_SHOWN]), parting
 
 
 def _on_its_own_inputs(prepared: Prepared, measured: TensorValues) -> TensorValues:

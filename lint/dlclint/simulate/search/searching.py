@@ -100,6 +100,11 @@ class SearchState:
         if not self.goal.reached(self.value):
             self._wider()
         reached = self.goal.reached(self.value)
+        if self.value.lost:
+            self.notes.append(
+                f"still lost: {', '.join(self.value.lost)}; give each part an output of its own, with its"
+                " own grid"
+            )
         raised = self._raised()
         if raised:
             self.notes.append(
@@ -311,13 +316,11 @@ class SearchState:
         goal = self.goal
         if not goal.reached(best):
             goal = near(goal, best)
-            self.notes.append(
-                f"{self.goal} is not reached by any step: the best is {value_text(best)}; what follows comes"
-                f" close to that ({goal})"
-            )
+            said = f"{self.goal} is not reached by any step: the best is {value_text(best)}"
             if not goal.better(best, self.value) or goal.reached(self.value):
-                self.notes.append("no step helps: the current settings come as close")
+                self.notes += [said, "no step helps: the current settings come as close"]
                 return
+            self.notes.append(f"{said}; what follows comes close to that ({goal})")
         self._fewest(goal, found, whole)
 
     def _costs(self) -> None:
