@@ -25,3 +25,4 @@ check: $(STAMP)
 	$(BIN)/python scripts/generate.py --check
 	$(BIN)/python scripts/vendor.py --check
 	$(BIN)/mkdocs build --quiet --strict
+	$(BIN)/python -m pytest -m external -rs

@@ -220,6 +220,8 @@ class Outcome:
     """Whether reports for people list every place, and every finding that follows from another."""
     quiet: bool = False
     """Whether reports for people say what it comes to and no finding."""
+    pages: frozenset[str] = frozenset()
+    """Ids of the rules that have a page in the documentation: dlclint's own, and none of a plugin."""
 
     @property
     def failed(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dlclint.version import __version__
+from dlclint.version import REPOSITORY, __version__
 from pages._markdown import table
 
 
@@ -82,7 +82,9 @@ def files() -> dict[str, str]:
     return {
         ".pre-commit-hooks.yaml": "# Made by scripts/generate.py from scripts/pages/hooks.py.\n"
         + "".join(map(_yaml, HOOKS)),
-        "docs/reference/pre-commit.md": TEXT.replace("VERSION", __version__)
+        "docs/reference/pre-commit.md": TEXT.replace(
+            "URL-OF-THIS-REPOSITORY", REPOSITORY or "URL-OF-THIS-REPOSITORY"
+        ).replace("VERSION", __version__)
         + table(("hook", "files", "what it does"), rows),
     }
 

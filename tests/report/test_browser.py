@@ -22,6 +22,7 @@ from dlclint.outcome import Outcome
 from dlclint.report.render import render
 from dlclint.socs import resolve_soc
 from dlclint.target import DlcKind, Target
+from npm import installed
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -262,6 +263,19 @@ def test_a_screen_reader_finds_its_way(page: Any) -> None:
     )
     assert nameless == 0
     assert page.evaluate("document.documentElement.lang") == "en"
+
+
+@pytest.mark.external
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_barrier(page: Any, scheme: str, tmp_path: Path) -> None:
+    folder = installed(tmp_path, "axe-core@4", "axe", 60)
+    page.emulate_media(color_scheme=scheme)
+    page.locator("button.finding").first.click()
+    # By the debugger's door, as the page's policy runs no script but its own.
+    page.evaluate((folder / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8"))
+    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    assert len(found["passes"]) > 15
+    assert {flaw["id"]: flaw["nodes"][0]["html"][:200] for flaw in found["violations"]} == {}
 
 
 def test_the_tab_key_goes_everywhere_in_order(page: Any) -> None:

@@ -178,3 +178,40 @@ def test_write_whole_keeps_pipes_and_links(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_text() == "new"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "pipe"]
+
+
+def test_sarif_links_to_what_there_is(monkeypatch: pytest.MonkeyPatch, validate: Validate) -> None:
+    cited = {
+        "acme/rule": "acme/tools#7, a thread",
+        "cle/branch": "80-63442-2 Rev BL, Quantized vs Non-Quantized Models",
+        "ops/unsupported": "80-63442-2 Rev BL, Supported ONNX Ops",
+        "shapes/contradiction": "ONNX specification",
+    }
+    found = tuple(replace(diagnostic(0), rule=rule, source=Source(text, "")) for rule, text in cited.items())
+    given = replace(
+        outcome(), files=(FileOutcome("m", "model", Target(), found),), pages=frozenset(cited) - {"acme/rule"}
+    )
+
+    def driver() -> dict[str, Any]:
+        written = json.loads(render("check", "sarif", given, None))
+        validate("sarif", written)
+        (run,) = written["runs"]
+        assert isinstance(run["tool"]["driver"], dict)
+        return run["tool"]["driver"]
+
+    def links() -> dict[str, str | None]:
+        return {rule["id"]: rule.get("helpUri") for rule in driver()["rules"]}
+
+    thread, docs = "https://github.com/acme/tools/issues/7", "https://docs.qualcomm.com/doc/80-63442-2/topic"
+    monkeypatch.setattr("dlclint.report.sarif.check.REPOSITORY", "")
+    assert links() == {
+        "acme/rule": thread,
+        "cle/branch": f"{docs}/quantized_models.html",
+        "ops/unsupported": f"{docs}/supported_onnx_ops.html",
+        "shapes/contradiction": None,
+    }
+    assert "informationUri" not in driver()
+    monkeypatch.setattr("dlclint.report.sarif.check.REPOSITORY", "https://example.org/o/n")
+    page = f"https://example.org/o/n/blob/v{given.version}/docs/rules"
+    own = {rule: f"{page}/{rule}.md" for rule in cited if rule != "acme/rule"}
+    assert links() == {"acme/rule": thread, **own}  # no page of dlclint's is about a plugin's rule

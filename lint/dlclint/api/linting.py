@@ -169,4 +169,5 @@ def lint(
     except UsageError as error:
         raise CannotLint(str(error)) from None
     docs = {rule.id: rule.page for rule in rules}
-    return Report(Outcome(__version__, tuple(files), Severity.ERROR, docs))
+    pages = frozenset(rule.id for rule in rules if not rule.origin)
+    return Report(Outcome(__version__, tuple(files), Severity.ERROR, docs, pages=pages))

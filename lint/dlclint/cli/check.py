@@ -127,10 +127,12 @@ def _reported(plan: _Plan, files: Sequence[FileOutcome], scratch: Path | None = 
     """What is to be reported of the files; `scratch` goes when it is."""
     given, jobs, known = plan.given, plan.jobs, plan.known
     refuse_unknown(files)
-    docs = {rule.id: rule.page for rule in plan.rules}
-    if {item.rule for file in files for item in file.diagnostics} - docs.keys() - OWN_DOCS.keys():
+    rules = plan.rules
+    ids = {rule.id for rule in rules}
+    if {item.rule for file in files for item in file.diagnostics} - ids - OWN_DOCS.keys():
         # A model that carries encodings is judged by the rules on override files too.
-        docs |= {rule.id: rule.page for rule in rules_of_jobs(jobs, (GROUP, ENCODINGS_GROUP))}
+        rules = (*rules, *rules_of_jobs(jobs, (GROUP, ENCODINGS_GROUP)))
+    docs = {rule.id: rule.page for rule in rules}
     if given.confirm:
         # Imported here because the backend is seldom asked.
         from dlclint.cli.confirm import confirmed
@@ -154,6 +156,7 @@ def _reported(plan: _Plan, files: Sequence[FileOutcome], scratch: Path | None = 
         time.perf_counter() - plan.started,
         given.all,
         given.quiet,
+        frozenset(rule.id for rule in rules if not rule.origin),
     )
     command = "statistics" if given.statistics else "check"
     wanted = (command, outcome, plan.reports, given.format, given.output, plan.partial, scratch)

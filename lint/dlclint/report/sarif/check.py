@@ -35,9 +35,12 @@ RELATED = 100
 def render(outcome: Outcome, stream: TextIO | None) -> str:
     """One run; rules carry their documentation, nodes are logical locations."""
     worst: dict[str, Severity] = {}
+    cited: dict[str, str] = {}
     counts: Counter[Severity] = Counter()
     for item in _every(outcome):
         counts[item.severity] += 1
+        if item.source is not None:
+            cited.setdefault(item.rule, item.source.document)
         worst[item.rule] = min(worst.get(item.rule, item.severity), item.severity, key=lambda one: one.rank)
     shown = list(_worst(_every(outcome), counts))
     ids = sorted(worst.keys() | set(outcome.rule_docs))
@@ -48,7 +51,7 @@ def render(outcome: Outcome, stream: TextIO | None) -> str:
                 "version": outcome.version,
                 "semanticVersion": outcome.version,
                 **({"informationUri": REPOSITORY} if REPOSITORY else {}),
-                "rules": [_rule(id, outcome, worst.get(id)) for id in ids],
+                "rules": [_rule(id, outcome, worst.get(id), cited.get(id, "")) for id in ids],
             }
         },
         "automationDetails": {"id": "dlclint/"},
@@ -79,7 +82,7 @@ def _worst(found: Iterable[Diagnostic], counts: Mapping[Severity, int]) -> Itera
             yield item
 
 
-def _rule(id: str, outcome: Outcome, worst: Severity | None) -> dict[str, Any]:
+def _rule(id: str, outcome: Outcome, worst: Severity | None, cited: str) -> dict[str, Any]:
     docs = outcome.rule_docs.get(id) or OWN_DOCS.get(id, id)
     title, _, rest = docs.partition("\n")
     return {
@@ -88,16 +91,20 @@ def _rule(id: str, outcome: Outcome, worst: Severity | None) -> dict[str, Any]:
         "shortDescription": {"text": title},
         "fullDescription": {"text": docs},
         "help": {"text": docs, "markdown": f"**{cell(title)}**\n\n{_markdown(rest)}".strip()},
-        **_help_uri(id, outcome.version),
+        **_help_uri(id, outcome, cited),
         "defaultConfiguration": {"level": _LEVEL[worst or Severity.WARNING]},
     }
 
 
-def _help_uri(id: str, version: str) -> dict[str, str]:
-    """The rule's page as it was at the release."""
-    if not REPOSITORY or id in OWN_DOCS:
-        return {}
-    return {"helpUri": f"{REPOSITORY}/blob/v{version}/docs/rules/{id}.md"}
+def _help_uri(id: str, outcome: Outcome, cited: str) -> dict[str, str]:
+    """The rule's page as it was at the release; else the document that its first finding cites."""
+    if REPOSITORY and id in outcome.pages:
+        return {"helpUri": f"{REPOSITORY}/blob/v{outcome.version}/docs/rules/{id}.md"}
+    # Imported here because no other format names addresses.
+    from dlclint_schemas.addresses import address_of
+
+    address = address_of(cited) if cited else ""
+    return {"helpUri": address} if address else {}
 
 
 def _markdown(docs: str) -> str:

@@ -77,7 +77,7 @@ function showFile(place) {
       make("span", { class: "buttons" }, [
         button("\u2212", () => view.zoom(0.8), { "aria-label": "Zoom out" }),
         button("+", () => view.zoom(1.25), { "aria-label": "Zoom in" }),
-        button("Fit", () => view.fit(), { "aria-label": "Show the whole network" }),
+        button("Fit", () => view.fit(), { "aria-label": "Fit the whole network" }),
         button("Close all", () => view.setAll(false), { "aria-label": "Close all blocks" }),
         button("Open all", () => view.setAll(true), { "aria-label": "Open all blocks" }),
       ]),

@@ -1,0 +1,56 @@
+"""Write the repository's address into the source, before a release is built from it.
+
+    python scripts/stamp.py https://github.com/OWNER/NAME
+
+The address comes from whoever builds (`.github/workflows/release.yml` gives that of the repository it runs
+in), so that the source names none that it cannot know. Written are `dlclint.version.REPOSITORY`, which SARIF
+links to, `[project.urls]`, and the placeholder in what tells users what to type. A second run with the same
+address changes nothing; with another one it is refused.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PLACEHOLDER = "URL-OF-THIS-REPOSITORY"
+_ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._-]+){2,}")
+_VERSION = Path("lint/dlclint/version.py")
+_TOLD = ("README.md", "docs/reference/pre-commit.md")
+
+
+def stamp(root: Path, address: str) -> None:
+    """Write an address into the source under `root`.
+
+    Raises:
+        ValueError: it is not the address of a repository, or another one stands there.
+    """
+    if not _ADDRESS.fullmatch(address):
+        raise ValueError(f"{address!r} is not the address of a repository, such as https://HOST/OWNER/NAME")
+    text = (root / _VERSION).read_text("utf-8")
+    found = re.search(r'^REPOSITORY = "(.*)"$', text, re.MULTILINE)
+    if found is None or found[1] not in ("", address):
+        raise ValueError(f"{_VERSION}: {found[1] if found else 'no REPOSITORY'} stands there already")
+    if found[1] == address:
+        return
+    changed = {_VERSION: text.replace(found[0], f'REPOSITORY = "{address}"')}
+    project = (root / "pyproject.toml").read_text("utf-8")
+    urls = f'[project.urls]\nRepository = "{address}"\nIssues = "{address}/issues"\n\n[project.scripts]\n'
+    if "[project.urls]" in project or project.count("[project.scripts]\n") != 1:
+        raise ValueError("pyproject.toml: [project.urls] stands there already, or [project.scripts] does not")
+    changed[Path("pyproject.toml")] = project.replace("[project.scripts]\n", urls)
+    for name in _TOLD:
+        changed[Path(name)] = (root / name).read_text("utf-8").replace(PLACEHOLDER, address)
+    for path, text in changed.items():
+        (root / path).write_text(text, "utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python scripts/stamp.py ADDRESS")
+    try:
+        stamp(ROOT, sys.argv[1])
+    except ValueError as problem:
+        sys.exit(f"stamp: {problem}")
