@@ -28,11 +28,11 @@ from dlclint_schemas.limitations import limit_table
 def not_one(context: ModelContext) -> Iterator[Finding]:
     """The batch of an input is not 1.
 
-    Why: a model meant for the quantizer has to be converted with batch 1; a larger batch can be set
-    later by resizing when the network is initialized. Below rank 4 the leading dimension may be
-    something else, so the finding is less sure there. A dimension that a recurrent op reads as time, the
-    states of several layers, and what is multiplied by or read as a shape are not a batch. A DLC that is
-    said to be float may have any batch.
+    Why: a model for the quantizer must be converted with batch 1; a larger batch can be set later by resizing
+    when the network is initialized. Below rank 4, the leading dimension may have another meaning, so the
+    finding is less certain there. A dimension that a recurrent op reads as time, the states of several
+    layers, and a tensor that is multiplied or read as a shape do not count as a batch. A DLC that is declared
+    float may have any batch.
     What to do: convert with `-b 1`, or export with batch 1.
     """
     inputs = list(graph_inputs(context))
@@ -70,9 +70,9 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
 def symbolic(context: ModelContext) -> Iterator[Finding]:
     """The batch is a symbol, and the only size that inputs lack.
 
-    Why: the converter stops at a dynamic input whose size it is not given, and the quantizer wants a batch of
-    1. A leading dimension that is time, the states of several layers or an operand is not a batch; of it, and
-    of models that lack other sizes too, `shapes/dynamic-dim` speaks.
+    Why: the converter stops at a dynamic input without a given size, and the quantizer needs a batch of 1. A
+    leading dimension that is time, the states of several layers or an operand is not a batch;
+    `shapes/dynamic-dim` reports it, and models that lack other sizes too.
     What to do: pass `-b 1`, `-d NAME 1,...` or `-s SYMBOL 1`, to dlclint and to the converter.
     """
     names, graph = context.view.lengths.open_inputs, context.view.model.graph
@@ -188,10 +188,10 @@ def _concat_flaw(node: Node, batch: Batch) -> tuple[int, str] | None:
 def baked_in(context: ModelContext) -> Iterator[Finding]:
     """A constant fixes the batch inside the model.
 
-    Why: the model is to run with another batch than the one that a stored shape (Reshape, Expand,
-    Tile, ConstantOfShape, also where Concat builds it), the end of a Slice or a constant in a Concat
-    was written for; it breaks there, or silently takes a part.
-    What to do: export with batch 1, or put -1 or 0 in place of the constant.
+    Why: a stored shape (Reshape, Expand, Tile, ConstantOfShape, also if Concat builds it), the end of a Slice
+    or a constant in a Concat was written for another batch than the one that the model runs with. The model
+    fails there, or silently uses only a part of the data.
+    What to do: export with batch 1, or replace the constant by -1 or 0.
     """
     batch = context.view.batch
     safe = context.target.quantize or not any(isinstance(dim, int) for dim in batch.dims)
@@ -225,7 +225,7 @@ def inputs_disagree(context: ModelContext) -> Iterator[Finding]:
     """Inputs of the same rank have different batches.
 
     Why: the quantizer and the runtime resize all inputs by one batch.
-    What to do: check which inputs really have a batch, and export them alike.
+    What to do: check which inputs have a batch, and export them with the same one.
     """
     by_rank: dict[int, dict[int, list[str]]] = {}
     for name, found in graph_inputs(context):
@@ -261,7 +261,7 @@ def inputs_disagree(context: ModelContext) -> Iterator[Finding]:
 def detector_batch(context: ModelContext) -> Iterator[Finding]:
     """An RCNN-style detector has a batch other than 1.
 
-    Why: such detectors run with batch 1 only.
+    Why: such detectors only run with batch 1.
     What to do: convert with batch 1.
     """
     ops = limit_table()["LIM002"]["machine"]["with_any_op"]
@@ -286,9 +286,9 @@ def detector_batch(context: ModelContext) -> Iterator[Finding]:
 def hta_input(context: ModelContext) -> Iterator[Finding]:
     """The input layer does not fit the HTA of the AIP runtime.
 
-    Why: HTA takes a first input that is 4-D (NHWC in the DLC), with batch 1 and at most 16 channels;
-    other inputs start on the DSP.
-    What to do: nothing if the DSP may run the first layer; else change the input.
+    Why: HTA supports a first input that is 4-D (NHWC in the DLC), with batch 1 and at most 16 channels; other
+    inputs start on the DSP.
+    What to do: nothing if the DSP may run the first layer; otherwise change the input.
     """
     if Runtime.AIP not in context.target.chosen:
         return

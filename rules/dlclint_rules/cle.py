@@ -76,13 +76,13 @@ def _names(nodes: Iterable[Node]) -> list[str]:
 def pairs(context: ModelContext) -> Iterator[Finding]:
     """How many convolutions cross-layer equalization takes.
 
-    Why: cross-layer equalization (CLE) brings neighboring convolutions to one range of weights, without
-    calibration data. The quantizer does it for two chains only: Conv-BN-[Relu]-Conv-BN-[Relu], and the
-    same with a depthwise convolution between; a chain of n convolutions makes n - 1 pairs. If it finds
-    none, asking for it changes nothing.
-    What to do: where pairs are found, try `--algorithms cle`; the other rules of this family say what
-    keeps convolutions out. `dlclint equalize` does it on the model itself, and with `--extended` through
-    more ops than the quantizer.
+    Why: cross-layer equalization (CLE) gives neighboring convolutions the same range of weights, without
+    calibration data. The quantizer only supports two chains: Conv-BN-[Relu]-Conv-BN-[Relu], and the same with
+    a depthwise convolution in between; a chain of n convolutions makes n - 1 pairs. If it finds no chain, the
+    option changes nothing.
+    What to do: if there are pairs, try `--algorithms cle`; the other rules of this family report what keeps
+    convolutions out. `dlclint equalize` equalizes the model itself, and with `--extended` supports more ops
+    than the quantizer.
     """
     found = _matching(context)
     if found is None:
@@ -176,9 +176,9 @@ def _partners(pair: Pair) -> tuple[Place, ...]:
 def branch(context: ModelContext) -> Iterator[Finding]:
     """A second reader keeps a convolution out of cross-layer equalization.
 
-    Why: all ops of a chain lie on one branch; where an output is read twice, or is an output of the model
-    as well, scaling one reader would change the other.
-    What to do: nothing, mostly: skip connections are there for a reason. Per-channel weights
+    Why: all ops of a chain must be on one branch. If an output has two readers, or is also an output of the
+    model, scaling one reader would change the other.
+    What to do: usually nothing: the network needs its skip connections. Per-channel weights
     (`--use_per_channel_quantization`) help such convolutions too.
     """
     yield from _left_out(
@@ -195,10 +195,10 @@ def branch(context: ModelContext) -> Iterator[Finding]:
 def activation(context: ModelContext) -> Iterator[Finding]:
     """An activation keeps a convolution out of cross-layer equalization.
 
-    Why: only Relu counts as activation (ReLU6 is turned into Relu); after any other one, the convolution
-    drops out of CLE.
-    What to do: use Relu where the network can be trained again. PRelu and LeakyRelu scale as Relu does, so
-    `dlclint equalize --extended` reaches through them.
+    Why: only Relu counts as an activation (the quantizer converts ReLU6 to Relu); before any other
+    activation, the convolution drops out of CLE.
+    What to do: use Relu if you can train the network again. PRelu and LeakyRelu scale as Relu does, so
+    `dlclint equalize --extended` supports them.
     """
     yield from _left_out(
         context,
@@ -212,10 +212,10 @@ def activation(context: ModelContext) -> Iterator[Finding]:
 def incomplete_chain(context: ModelContext) -> Iterator[Finding]:
     """A convolution meets another op before the next convolution.
 
-    Why: a chain is convolution, batch normalization, perhaps Relu, and the next convolution; anything else
+    Why: a chain is convolution, batch normalization, optionally Relu, and the next convolution; any other op
     ends it. A depthwise convolution counts only if a convolution follows it.
-    What to do: nothing where the network is made so. Where a Pad of zeros stands before a convolution, let
-    the convolution pad (its attribute `pads`). `dlclint equalize --extended` reaches through pooling, Pad and
+    What to do: nothing if the network needs the op. If a Pad of zeros precedes a convolution, let the
+    convolution pad (its attribute `pads`). `dlclint equalize --extended` also supports pooling, Pad and
     Resize, which scale as their input does.
     """
     found = _matching(context)
@@ -234,14 +234,14 @@ def incomplete_chain(context: ModelContext) -> Iterator[Finding]:
 def relu6(context: ModelContext) -> Iterator[Finding]:
     """Cross-layer equalization turns ReLU6 into Relu.
 
-    Why: a bound of 6 does not scale, so CLE replaces Clip(0, 6) by Relu without a word; where activations
-    exceed 6 the results change. Batch normalization says how much does: its beta and gamma are mean and
-    deviation of each channel. Measured on trained networks: EfficientNet-Lite0, where one in ten values of
-    the first ReLU6 lies above, falls to 1.3 dB and 40 % top-1 agreement; MobileNetV2, with one in a hundred
-    at most, keeps every top-1.
-    What to do: where much lies above 6, do not ask the quantizer for CLE; `dlclint equalize` leaves such
-    pairs alone and takes the others. Elsewhere compare accuracy with and without CLE. Where batch
-    normalization was folded nothing tells: `dlclint equalize --relu6 replace` runs both networks before it
+    Why: a bound of 6 does not scale, so CLE silently replaces Clip(0, 6) by Relu; if activations exceed 6,
+    the results change. Batch normalization shows how many do: its beta and gamma are mean and deviation of
+    each channel. Measured on trained networks: EfficientNet-Lite0, where one in ten values of the first ReLU6
+    is above 6, drops to 1.3 dB and 40 % top-1 agreement; MobileNetV2, with at most one in a hundred, keeps
+    every top-1.
+    What to do: if many values exceed 6, do not use the quantizer's CLE; `dlclint equalize` leaves such pairs
+    alone and equalizes the others. Otherwise compare accuracy with and without CLE. If batch normalization
+    was folded, the model does not show it: `dlclint equalize --relu6 replace` runs both networks before it
     writes.
     """
     found = _matching(context)
@@ -292,11 +292,11 @@ def relu6(context: ModelContext) -> Iterator[Finding]:
 
 @rule(about=About.SETTINGS)
 def folded_batchnorm(context: ModelContext) -> Iterator[Finding]:
-    """No batch normalization stands in a chain, so high biases are not absorbed.
+    """A chain has no batch normalization, so high biases are not absorbed.
 
-    Why: CLE needs gamma and beta of the batch normalization; where the export folded it into the
-    convolution (or there never was one), the run is partial: weights are scaled, but high biases stay
-    ("Invalid model for HBA quantization algorithm"), and a scaled bias can widen the activation's range.
+    Why: CLE needs gamma and beta of the batch normalization. If the export folded it into the convolution (or
+    there never was one), the run is partial: weights are scaled, but high biases remain ("Invalid model for
+    HBA quantization algorithm"), and a scaled bias can widen the activation's range.
     What to do: export with batch normalization kept (PyTorch: training mode PRESERVE, constant folding off)
     and convert with `--disable_batchnorm_folding`.
     """
@@ -320,15 +320,16 @@ def folded_batchnorm(context: ModelContext) -> Iterator[Finding]:
 
 @rule(about=About.SETTINGS, follows=here("quantization/channel-spread"), weights=True)
 def would_help(context: ModelContext) -> Iterator[Finding]:
-    """Weights lose precision that cross-layer equalization would give back.
+    """Weights lose precision that cross-layer equalization would restore.
 
-    Why: with one scale for a whole weight, channels of a small range get few of its steps. The gain is
-    worked out from the weights: the quantization noise of all paired convolutions before and after, each
-    relative to its weight, every channel counting by what its neighbors make of it; 6 dB is one bit. It is
-    about weights alone: activations between paired convolutions change their ranges too, for better or worse.
-    Chains whose weights would lose are left out, and so are pairs across a ReLU6 that cuts off much.
-    What to do: quantize with `--algorithms cle`, or run `dlclint equalize`; where the runtime takes
-    per-channel weights, `--use_per_channel_quantization` does as much for the weights.
+    Why: with one scale for a complete weight, channels with a small range get few of its steps. The gain is
+    computed from the weights: the quantization noise of all paired convolutions before and after, each
+    relative to its weight, with every channel weighted by the factor that its neighbors apply to it; 6 dB is
+    one bit. The gain covers only weights: the ranges of activations between paired convolutions change too,
+    for better or worse. Chains whose weights would lose are left out, and so are pairs across a ReLU6 that
+    cuts off many values.
+    What to do: quantize with `--algorithms cle`, or run `dlclint equalize`; if the runtime supports
+    per-channel weights, `--use_per_channel_quantization` gains as much for the weights.
     """
     found = _matching(context)
     if found is None or not found.pairs:

@@ -45,11 +45,11 @@ def _verb(subjects: Sized, one: str, several: str) -> str:
 
 @rule(fix=[Safety.SAFE])
 def without_effect(context: ModelContext) -> Iterator[Finding]:
-    """Nodes that pass their input on unchanged.
+    """Nodes pass their input on unchanged.
 
-    Why: Identity, Dropout at inference and Cast to the type that is there already compute nothing. The
-    converter removes them, and with them the tensor names that an override file may use.
-    What to do: remove them before AIMET sees the model, so that all names match.
+    Why: Identity, Dropout at inference and Cast to the same type compute nothing. The converter removes them,
+    and with them the tensor names that an override file may use.
+    What to do: remove them before AIMET processes the model, so that all names match.
     """
     for graph in _graphs(context):
         found = [node for node in graph.nodes if _passes_on(node) and repairs.tidying.can_bypass(node)]
@@ -88,9 +88,9 @@ def _passes_on(node: Node) -> bool:
 def unread_output(context: ModelContext) -> Iterator[Finding]:
     """Unused outputs that the converter does not produce.
 
-    Why: Mask of Dropout, Indices of MaxPool and the statistics of BatchNormalization are not emitted.
-    Unused, they cost nothing, but the DLC has no tensor of their names.
-    What to do: leave the outputs out.
+    Why: the converter does not emit Mask of Dropout, Indices of MaxPool and the statistics of
+    BatchNormalization. Unused, they cost nothing, but the DLC has no tensors with their names.
+    What to do: remove the outputs.
     """
     ops = {"Dropout", "MaxPool", "BatchNormalization"}
     for graph in _graphs(context):
@@ -119,7 +119,7 @@ def unread_output(context: ModelContext) -> Iterator[Finding]:
 def unread_initializer(context: ModelContext) -> Iterator[Finding]:
     """Unused initializers.
 
-    Why: they make the file larger and load slower, and an override file may name them without effect.
+    Why: they make the file larger and slower to load, and an override file may name them without effect.
     What to do: remove them.
     """
     for graph in _pruned(context):
@@ -146,7 +146,7 @@ def unread_initializer(context: ModelContext) -> Iterator[Finding]:
 def unread_node(context: ModelContext) -> Iterator[Finding]:
     """Nodes whose results are not used.
 
-    Why: the converter prunes them; what they name is not in the DLC.
+    Why: the converter prunes them, so their names are not in the DLC.
     What to do: remove them, or make their result an output if it was meant to be one.
     """
     for graph in _pruned(context):
@@ -174,8 +174,8 @@ def unread_node(context: ModelContext) -> Iterator[Finding]:
 def initializer_as_input(context: ModelContext) -> Iterator[Finding]:
     """Initializers are listed as inputs of the model too.
 
-    Why: listed so, a weight is only a default that the caller may replace, and tools that fold
-    constants leave it alone. Models of IR version 3 must list them; later ones need not.
+    Why: such a weight is only a default that the caller may replace, so tools that fold constants leave it
+    alone. Models of IR version 3 must list initializers; later ones need not.
     What to do: remove them from the inputs.
     """
     model = context.view.model
@@ -199,11 +199,11 @@ def initializer_as_input(context: ModelContext) -> Iterator[Finding]:
 
 @rule(fix=[Safety.SAFE])
 def nameless_node(context: ModelContext) -> Iterator[Finding]:
-    """Nodes without a name, where an override file goes with the model.
+    """Nodes without a name, in a model with an override file.
 
-    Why: reports and layers are called by their node's name; where it is missing each tool makes up
-    one of its own, so that what two tools say of a layer cannot be brought together.
-    What to do: give every node a name before the model is quantized.
+    Why: reports and layers use the name of their node. If the name is missing, each tool invents one, so you
+    cannot match what two tools report about a layer.
+    What to do: give every node a name before you quantize the model.
     """
     if context.target.simplify:
         return
@@ -224,11 +224,11 @@ def nameless_node(context: ModelContext) -> Iterator[Finding]:
 
 @rule(fix=[Safety.SAFE], follows=here("ops/not-foldable"))
 def constant_expression(context: ModelContext) -> Iterator[Finding]:
-    """Nodes compute what follows from the model alone, and the converter will not fold them.
+    """Nodes compute values that are constant in the model, and the converter will not fold them.
 
-    Why: with quantization overrides, custom ops or `--no-simplification` the converter does not
-    simplify, so arithmetic on constants and shapes stays in the graph, or stops the conversion.
-    What to do: fold it before the overrides are made, so that nodes and tensor names match.
+    Why: with quantization overrides, custom ops or `--no-simplification`, the converter does not simplify, so
+    arithmetic on constants and shapes stays in the graph, or stops the conversion.
+    What to do: fold it before you create the overrides, so that nodes and tensor names match.
     """
     if context.target.simplify:
         return
@@ -252,8 +252,9 @@ def constant_expression(context: ModelContext) -> Iterator[Finding]:
 def wide_indices(context: ModelContext) -> Iterator[Finding]:
     """Stored indices of 64 bits, which become 32 bits wide in the DLC.
 
-    Why: the runtimes have no 64-bit integers; indices are stored as int32.
-    What to do: nothing where the values fit; store them as int32 to have in the model what will run.
+    Why: the runtimes have no 64-bit integers; the DLC stores indices as int32.
+    What to do: nothing if the values fit; store them as int32 to have the same values in the model and the
+    DLC.
     """
     folded = context.view.folded
     for graph in _graphs(context):
@@ -292,11 +293,11 @@ def wide_indices(context: ModelContext) -> Iterator[Finding]:
 def resize_ratio(context: ModelContext) -> Iterator[Finding]:
     """The scales of a Resize or Upsample are not the output's size over the input's.
 
-    Why: ONNX computes with the scale that is written, and rounds the output's size down. QNN's Resize has no
-    scales and computes with output over input, which is another number then: the samples are taken at other
-    places. On noise, by ONNX Runtime: 33 to 16 at scale 0.5 agrees to 16 dB, 33 to 43 at 1.32 to 24 dB. With
-    align_corners neither number is used.
-    What to do: give sizes in place of scales, or a scale that is exactly output over input, and train or
+    Why: ONNX computes with the stored scale, and rounds the output's size down. QNN's Resize has no scales
+    and computes with output over input, which is then a different number: it takes the samples at other
+    positions. On noise, by ONNX Runtime: 33 to 16 at scale 0.5 agrees to 16 dB, 33 to 43 at 1.32 to 24 dB.
+    With align_corners, neither number is used.
+    What to do: give sizes instead of scales, or a scale that is exactly output over input, and train or
     evaluate with it.
     """
     for node in (node for op in RESIZERS for node in context.view.by_op.get(op, ())):
@@ -342,15 +343,15 @@ _SAME_SIZE = 1e-4
 def wide_inputs(context: ModelContext) -> Iterator[Finding]:
     """Inputs or outputs of the model are 64-bit integers.
 
-    Why: the runtimes have no 64-bit integers. AI Hub asks for `--truncate_64bit_io` ("Must use
-    --truncate_64bit_io when input tensors have type int64"), the converters take `--input_dtype NAME int32`
-    (SNPE) and `--source_model_input_datatype NAME int32` (QAIRT), and the inputs and outputs are int32 then:
-    raw files written as int64 hold twice the bytes that are read. The quantizers and net-run read raw files
-    as float32 unless `--use_native_input_files` is given.
-    What to do: cast to int32 at the model's edge, or pass the options; write raw inputs as int32 with
-    `--use_native_input_files`, and read raw outputs as int32 with `--use_native_output_files`. `dlclint
-    plan` prints the commands. Axes, sizes and the like that are given as inputs are left out: the converter
-    wants them stored (`ops/dynamic-parameter`, `ops/not-foldable`).
+    Why: the runtimes have no 64-bit integers. AI Hub requires `--truncate_64bit_io` ("Must use
+    --truncate_64bit_io when input tensors have type int64"), and the converters take `--input_dtype NAME
+    int32` (SNPE) and `--source_model_input_datatype NAME int32` (QAIRT). The inputs and outputs are then
+    int32: raw files written as int64 hold twice the bytes that are read. The quantizers and net-run read raw
+    files as float32 unless `--use_native_input_files` is given.
+    What to do: cast to int32 at the inputs and outputs, or pass the options; write raw inputs as int32 with
+    `--use_native_input_files`, and read raw outputs as int32 with `--use_native_output_files`. `dlclint plan`
+    prints the commands. The rule skips axes, sizes and the like that are inputs: the converter needs them
+    stored (`ops/dynamic-parameter`, `ops/not-foldable`).
     """
     graph = context.view.model.graph
     for kind, names in (("input", graph.inputs), ("output", graph.outputs)):
@@ -378,10 +379,10 @@ def wide_inputs(context: ModelContext) -> Iterator[Finding]:
 
 @rule(fix=[Safety.SAFE])
 def unmatched_pattern(context: ModelContext) -> Iterator[Finding]:
-    """A HardSwish or layer normalization in a spelling that the converter does not recognize.
+    """A HardSwish or layer normalization in a form that the converter does not recognize.
 
-    Why: recognized, the nodes become one layer, which runs faster and is quantized as one; otherwise
-    each is a layer of its own, with a range of its own.
+    Why: if recognized, the nodes become one layer, which runs faster and is quantized as one; otherwise each
+    node is a separate layer with its own range.
     What to do: write it as x * Clip(x + 3, 0, 6) / 6, or as Sub, Pow, ReduceMean, Add, Sqrt and Div.
     """
     view = context.view.as_float
@@ -409,13 +410,13 @@ def unmatched_pattern(context: ModelContext) -> Iterator[Finding]:
 
 @rule()
 def norm_axis(context: ModelContext) -> Iterator[Finding]:
-    """A normalization that is spelled out over other axes than the last.
+    """A decomposed normalization over axes other than the last.
 
-    Why: QNN's LayerNorm and RmsNorm normalize over the last axes. Over the channels of an image (axis 1) the
-    nodes stay as they are: each is a layer of its own that reads and writes the whole tensor, and at 8 bits
-    each has a grid of its own.
+    Why: QNN's LayerNorm and RmsNorm normalize over the last axes. Over the channels of an image (axis 1), the
+    nodes are not fused: each is a layer that reads and writes the complete tensor, and at 8 bits each has its
+    own grid.
     What to do: transpose the channels last (0 2 3 1), use LayerNormalization there, and transpose back; or
-    keep the network's images with their channels last all along.
+    keep the channels last in the complete network.
     """
     view = context.view.as_float
     for graph in context.view.model.graphs():
@@ -440,10 +441,10 @@ def norm_axis(context: ModelContext) -> Iterator[Finding]:
 
 @rule(fix=[Safety.SAFE], weights=True)
 def split_fully_connected(context: ModelContext) -> Iterator[Finding]:
-    """MatMul and Add stand where Gemm is the documented fully connected layer.
+    """MatMul and Add instead of Gemm, the documented fully connected layer.
 
-    Why: Gemm with transB 1 is what the tables call fully connected; a MatMul of a matrix with an Add
-    after it is the same, but the bias is an element-wise op of its own.
+    Why: the tables define Gemm with transB 1 as fully connected. A MatMul of a matrix with an Add after it
+    computes the same, but the bias is a separate element-wise op.
     What to do: write them as one Gemm, with the weight transposed.
     """
     for node in context.view.as_float.nodes():

@@ -45,10 +45,10 @@ def _count(number: int) -> str:
 def wide_activations(context: ModelContext) -> Iterator[Finding]:
     """Activations of 16 bits take twice the memory of 8-bit ones.
 
-    Why: the energy of memory grows with the bits moved, that of a multiplication with the square of
-    the width, and tensors that fit the tightly coupled memory at 8 bits may not at 16. The guide's
+    Why: the energy of memory access grows with the bits moved, the energy of a multiplication with the square
+    of the width, and tensors that fit the tightly coupled memory at 8 bits may not fit at 16. The guide's
     order is 8-bit, then 16-bit, then float16.
-    What to do: keep 16 bits for the layers that need them, by an override file.
+    What to do: keep 16 bits only for the layers that need them, with an override file.
     """
     kind = context.target.kind
     if not kind.quantize or kind.act_bitwidth != 16 or not context.target.means(Runtime.HTP):
@@ -107,10 +107,9 @@ def _products(node: Node) -> _Products | None:
 def few_channels(context: ModelContext) -> Iterator[Finding]:
     """A convolution has fewer than 32 channels in or out.
 
-    Why: HTP stores and multiplies channels in multiples of 32, so that what is far below is mostly
-    padding. A convolution that reads the model's input has no choice and alone is not a finding.
-    What to do: move pixels into channels (space to depth) or join narrow layers where the design
-    allows.
+    Why: HTP stores and multiplies channels in multiples of 32, so with far fewer channels most of the work is
+    padding. A convolution that reads the model's input has no choice, and is not a finding by itself.
+    What to do: move pixels into channels (space to depth), or join narrow layers if the design allows.
     """
     found = [product for node in _nodes(context, "Conv") if (product := _products(node)) is not None]
     narrow = [item for item in found if min(item.inputs, item.outputs) < _DEPTH]
@@ -138,10 +137,10 @@ def few_channels(context: ModelContext) -> Iterator[Finding]:
 def divide(context: ModelContext) -> Iterator[Finding]:
     """Division by a constant.
 
-    Why: Hexagon divides by calling a library, while multiplication is an instruction; and Div has
-    fewer quantized forms on HTP than Mul (only some of those tried compiled, of Mul all). By a
-    constant, x / c is x * (1 / c).
-    What to do: store the reciprocal and multiply. Where few numbers are divided it is a note.
+    Why: Hexagon divides by calling a library, while multiplication is an instruction. Div also has fewer
+    quantized forms on HTP than Mul (in measurements, only some forms of Div compiled, and all of Mul). For a
+    constant c, x / c is x * (1 / c).
+    What to do: store the reciprocal and multiply. If few numbers are divided, the finding is a note.
     """
     divisions = [
         node
@@ -188,9 +187,8 @@ def _after(node: Node) -> tuple[Node | None, bool]:
 def prelu(context: ModelContext) -> Iterator[Finding]:
     """PReLU or LeakyReLU where ReLU would be faster, or that cannot run inside its convolution.
 
-    Why: HTP runs PReLU inside the convolution before it only if nothing else reads that
-    convolution; else it is a layer of its own. ReLU and clipped ReLU are preferred at 8 and 16 bits
-    even so.
+    Why: HTP runs PReLU inside the preceding convolution only if nothing else reads that convolution;
+    otherwise it is a separate layer. ReLU and clipped ReLU are preferred at 8 and 16 bits in both cases.
     What to do: train with ReLU or ReLU6, or let only the activation read the convolution.
     """
     found = list(_nodes(context, "PRelu", "LeakyRelu"))
@@ -221,9 +219,10 @@ _WORTH_TELLING = 1000
 def unfused_activation(context: ModelContext) -> Iterator[Finding]:
     """An activation after a convolution that cannot run inside it.
 
-    Why: HTP fuses ReLU, clipped ReLU, PReLU, LeakyReLU and HardSwish into the convolution before
-    them; any other is a layer of its own that reads and writes the whole tensor again. A Sigmoid, HardSigmoid
-    or Tanh that gives a gate or an output, bounded as it must be, has no such replacement and is left out.
+    Why: HTP fuses ReLU, clipped ReLU, PReLU, LeakyReLU and HardSwish into the preceding convolution; any
+    other activation is a separate layer that reads and writes the complete tensor again. The rule skips a
+    Sigmoid, HardSigmoid or Tanh that produces a gate or an output: its bounds are required, so it has no such
+    replacement.
     What to do: use HardSwish for Swish and SiLU, ReLU6 elsewhere, and train with them.
     """
     found = [
@@ -258,11 +257,12 @@ def _bounds(node: Node) -> bool:
 def wide_steps(context: ModelContext) -> Iterator[Finding]:
     """16-bit weights reach steps that HTP does not compute with.
 
-    Why: HTP's 16-bit weights go from -0x8000 to 0x7F7F, and a symmetric encoding goes to 0x7FFF. The
-    validator and the compiler take such weights without a word (measured with QNN 2.51), so that nothing
-    before the device shows it.
-    What to do: give the quantizer `--restrict_quantization_steps` with those ends ("-0x8000,0x7F7F" for
-    snpe-dlc-quant, "-0x8000 0x7F7F" for qairt-quantizer) and symmetric weights; `dlclint plan` prints it.
+    Why: HTP's 16-bit weights range from -0x8000 to 0x7F7F, while a symmetric encoding reaches 0x7FFF. The
+    validator and the compiler accept such weights silently (measured with QNN 2.51), so the problem only
+    shows on the device.
+    What to do: pass `--restrict_quantization_steps` with those ends to the quantizer ("-0x8000,0x7F7F" for
+    snpe-dlc-quant, "-0x8000 0x7F7F" for qairt-quantizer) and use symmetric weights; `dlclint plan` prints the
+    option.
     """
     kind = context.target.kind
     if not kind.quantize or kind.weights_bitwidth != 16 or not context.target.means(Runtime.HTP):
@@ -295,10 +295,10 @@ def _asked(kind: DlcKind) -> str:
 def rank_limit_exceeded(context: ModelContext) -> Iterator[Finding]:
     """A tensor has more dimensions than HTP supports for this op.
 
-    Why: the supplement gives each op a highest rank, 4 for many and 5 for others; the validator then
-    says "has incorrect Rank". Where the supplement gives none, the validator was asked; where the
-    validator took the op at that rank, or others compiled it, the finding says so. Some ranks came with a
-    release of the SDK (`--sdk`).
+    Why: the supplement gives each op a highest rank, 4 for many and 5 for others; the validator then reports
+    "has incorrect Rank". Where the supplement gives no rank, the limit comes from the validator. If the
+    validator accepted the op at that rank, or measurements compiled it, the finding says so. Some ranks were
+    added in a release of the SDK (`--sdk`).
     What to do: reshape to fewer dimensions around the op.
     """
     if not context.target.means(Runtime.HTP):
@@ -366,13 +366,13 @@ def _over_limit(node: Node, precision: str, release: Release) -> tuple[int, int,
 def refused_form(context: ModelContext) -> Iterator[Finding]:
     """A form of the op that HTP refuses.
 
-    Why: the supplement excludes dilated depthwise convolution with other strides than 1 (2 with a
-    3x3 kernel and dilation 2 is taken if quantized), dilated 3-D convolution with a stride, LogSoftmax
-    along another axis than the last, negative indices of Gather, and an 8-bit LSTM that is not
-    forward. It is QNN's table; SNPE's layer table gives HTP these ops and is silent on their forms.
-    LogSoftmax and Gather compile so through ONNX Runtime, whose provider may rewrite them first:
-    there the finding is a note. It computes every quantized LSTM and GRU in float, so that it
-    cannot tell about theirs.
+    Why: the supplement excludes dilated depthwise convolution with strides other than 1 (2 with a 3x3 kernel
+    and dilation 2 is supported if quantized), dilated 3-D convolution with a stride, LogSoftmax along an axis
+    other than the last, negative indices of Gather, and an 8-bit LSTM that is not forward. This is QNN's
+    table; SNPE's layer table lists these ops for HTP without restricting their forms. LogSoftmax and Gather
+    compile in these forms through ONNX Runtime, whose provider may rewrite them first, so the finding is a
+    note there. The provider computes every quantized LSTM and GRU in float, so it provides no evidence for
+    them.
     What to do: change the form, or let the op run elsewhere.
     """
     kind = context.target.kind

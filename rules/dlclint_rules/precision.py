@@ -53,12 +53,12 @@ def _at_op(
 
 @rule(Subject.ENCODINGS)
 def float_spread(context: EncodingsContext) -> Iterator[Finding]:
-    """One float entry makes a whole op float.
+    """One float entry makes a complete op float.
 
-    Why: for Conv2d, Conv3d, TransposeConv2d, DepthwiseConv2d, FullyConnected and MatMul, a float
-    output, weight or bias makes all three float, at the width of that entry, whatever the file says
-    of the others; a bias without an entry may get another width by --float_bias_bitwidth.
-    What to do: give output, weight and bias the same type, so that the file says what will run.
+    Why: for Conv2d, Conv3d, TransposeConv2d, DepthwiseConv2d, FullyConnected and MatMul, a float output,
+    weight or bias makes all three float, at the width of that entry, whatever the file says about the others;
+    --float_bias_bitwidth may set another width for a bias without an entry.
+    What to do: give output, weight and bias the same type, so that the file matches what runs.
     """
 
     def spread() -> Iterator[tuple[OpPrecision, str, dict[str, list[str]]]]:
@@ -123,10 +123,10 @@ def _name(op: OpPrecision, part: str) -> str:
     ),
 )
 def convert_inserted(context: EncodingsContext) -> Iterator[Finding]:
-    """A Convert op will be put in front of an op.
+    """The tools will insert a Convert op before an op.
 
-    Why: where type or width changes from one op to the next, the tools insert a Convert, which costs
-    time and memory on the way.
+    Why: if type or width changes from one op to the next, the tools insert a Convert, which costs time and
+    memory.
     What to do: keep ops of one precision together.
     """
 
@@ -164,8 +164,8 @@ def convert_inserted(context: EncodingsContext) -> Iterator[Finding]:
 def mixed_inputs(context: EncodingsContext) -> Iterator[Finding]:
     """An op has float and integer inputs.
 
-    Why: inputs, outputs and parameters of one op are either all float or all fixed point; a MatMul
-    with one fp16 input stops with "FLOAT_16 x UFIXED_POINT_8 not supported".
+    Why: inputs, outputs and parameters of one op are either all float or all fixed point; a MatMul with one
+    fp16 input stops with "FLOAT_16 x UFIXED_POINT_8 not supported".
     What to do: give all inputs of the op one type, or use --float_fallback.
     """
 
@@ -205,8 +205,8 @@ def _int32_tensors(context: EncodingsContext, op: OpPrecision) -> tuple[list[str
 def int32_incomplete(context: EncodingsContext) -> Iterator[Finding]:
     """An op is overridden to int32 in part.
 
-    Why: every input and output of the op must have an int32 override, or none; Dequantize and Cast
-    are put around it.
+    Why: either every input and output of the op has an int32 override, or none does; the tools add Dequantize
+    and Cast around it.
     What to do: give the others int32 too, or none.
     """
 
@@ -234,8 +234,8 @@ def int32_incomplete(context: EncodingsContext) -> Iterator[Finding]:
 def int32_with_weights(context: EncodingsContext) -> Iterator[Finding]:
     """An op with weights is overridden to int32.
 
-    Why: int32 overrides are not for ops with weights or bias. (An int32 bias is another matter, and
-    usual.)
+    Why: int32 overrides do not apply to ops with weights or bias. (An int32 bias is a different case, and
+    common.)
     What to do: use 8 or 16 bits for its output.
     """
 
@@ -259,13 +259,12 @@ def int32_with_weights(context: EncodingsContext) -> Iterator[Finding]:
 
 @rule(Subject.ENCODINGS)
 def bias_bits(context: EncodingsContext) -> Iterator[Finding]:
-    """A bias gets a width that costs accuracy, or none that is documented.
+    """A bias gets a width that costs accuracy, or one that is not documented.
 
-    Why: biases are 8 or 32 bits wide, and where the file says nothing, the tools take 8 unless
-    --bias_bitwidth says otherwise. In an op with a float output or weight a bias without an entry is as
-    wide as that tensor unless --float_bias_bitwidth says 16 or 32. AIMET up to 1.0.0 writes no bias
-    encodings.
-    What to do: pass --bias_bitwidth 32, and --float_bias_bitwidth 32 where ops run in float16.
+    Why: biases are 8 or 32 bits wide. If the file has no entry, the tools use 8 bits unless --bias_bitwidth
+    says otherwise. In an op with a float output or weight, a bias without an entry is as wide as that tensor
+    unless --float_bias_bitwidth says 16 or 32. AIMET up to 1.0.0 writes no bias encodings.
+    What to do: pass --bias_bitwidth 32, and --float_bias_bitwidth 32 if ops run in float16.
     """
     if context.view is None or not context.document.tensors.names:
         return

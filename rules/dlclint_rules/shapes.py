@@ -78,8 +78,8 @@ def dynamic_dim(context: ModelContext) -> Iterator[Finding]:
 
     Why: the converter stops at a dynamic input whose size its command line does not give ("Missing command
     line inputs for dynamic inputs", "Negative/placeholder dimensions is not supported"). Shapes that are
-    computed from such an input are not known either ("Target shape has to be constant"); they are counted
-    here and no findings of their own.
+    computed from such an input are unknown too ("Target shape has to be constant"); this finding counts them
+    instead of reporting each one.
     What to do: pass `-d NAME DIMS` with the sizes you deploy, to dlclint and to the converter.
     """
     names = context.view.lengths.open_inputs
@@ -100,14 +100,15 @@ def dynamic_dim(context: ModelContext) -> Iterator[Finding]:
 
 @rule(about=About.CONVERSION, follows=here("ops/unsupported", "ops/dynamic-parameter", "runtime/layer-limit"))
 def data_length(context: ModelContext) -> Iterator[Finding]:
-    """The data decide how long a tensor is.
+    """The length of a tensor depends on the data.
 
-    Why: QNN has no dynamic shapes: a backend wants every output's size when the graph is built ("NonZero
-    output shape must be static"), and what reads a tensor of unknown length is refused with it. That holds of
-    selections (NonZero, NonMaxSuppression), and of a shape, a k or a limit that is an input or computed from
-    data. A length that is declared in the model counts as known.
-    What to do: end the network before the node, as outputs, and do the rest in the application; or keep a
-    fixed number (TopK) in place of a selection, and store what decides a size.
+    Why: QNN has no dynamic shapes: a backend needs every output's size when the graph is built ("NonZero
+    output shape must be static"), and refuses the nodes that read a tensor of unknown length as well. This
+    applies to selections (NonZero, NonMaxSuppression), and to a shape, a k or a limit that is an input or is
+    computed from data. A length that is declared in the model counts as known.
+    What to do: end the network before the node, with its inputs as outputs, and compute the rest in the
+    application; or keep a fixed number (TopK) instead of a selection, and store the values that determine a
+    size.
     """
     lengths = context.view.lengths
     for node in context.view.official_nodes:
@@ -155,10 +156,10 @@ def _open_size(node: Node, tensor: str, follow: str, count: int) -> Finding:
 
 @rule(about=About.FILE, follows=UNTYPED | before("shapes/data-length", "shapes/contradiction"))
 def unknown_shape(context: ModelContext) -> Iterator[Finding]:
-    """Shape inference cannot tell the rank of a tensor.
+    """Shape inference cannot determine the rank of a tensor.
 
-    Why: layout and layer choice follow from ranks; rules that need them stay silent here.
-    What to do: give the input sizes, or add value info where the exporter left it out.
+    Why: layout and layer choice depend on ranks; rules that need them skip this tensor.
+    What to do: give the input sizes, or add value info if the exporter omitted it.
     """
     for graph in context.view.model.graphs():
         if graph.is_function:
@@ -191,11 +192,11 @@ def unknown_shape(context: ModelContext) -> Iterator[Finding]:
 def contradiction(context: ModelContext) -> Iterator[Finding]:
     """Shapes or types that exclude each other.
 
-    Why: operands that do not broadcast, a Reshape to another number of elements, a window beyond the padded
-    input, a type that the operator does not take: ONNX Runtime refuses to load or to run such a model, and
-    the converter has no layer for it. The words are those of onnx's strict shape inference, or of the
-    operator's document where inference does not check.
-    What to do: look at the node and at what its inputs are; after `-d`, `-s` or `-b`, check the sizes given.
+    Why: operands do not broadcast, a Reshape changes the number of elements, a window exceeds the padded
+    input, or the operator does not support a type. ONNX Runtime refuses to load or to run such a model, and
+    the converter has no layer for it. The text of the message comes from onnx's strict shape inference, or
+    from the operator's document if inference does not check this.
+    What to do: check the node and its inputs; after `-d`, `-s` or `-b`, check the sizes given.
     """
     given = context.view.model.overridden is not NOTHING
     advice = "check the sizes given with -d, -s or -b" if given else "correct the model where it was edited"
@@ -221,12 +222,12 @@ def contradiction(context: ModelContext) -> Iterator[Finding]:
 
 @rule(about=About.FILE)
 def declared_otherwise(context: ModelContext) -> Iterator[Finding]:
-    """A tensor's declared sizes differ from those that follow.
+    """A tensor's declared sizes differ from the inferred ones.
 
     Why: exporters and graph editors leave outdated shapes in value_info and outputs. ONNX Runtime warns and
-    goes by what follows from the nodes; strict shape inference refuses the model, and what reads the declared
-    shape alone goes by the wrong sizes.
-    What to do: remove the declared shapes (value_info) and infer them anew, or export again.
+    uses the shapes that it infers from the nodes; strict shape inference refuses the model, and tools that
+    read only the declared shape use the wrong sizes.
+    What to do: remove the declared shapes (value_info) and infer them again, or export again.
     """
     for found in context.view.contradictions:
         if found.lenient:
@@ -245,7 +246,7 @@ def input_rank(context: ModelContext) -> Iterator[Finding]:
     """An input has more than four dimensions.
 
     Why: the documented input is 4-D with the batch first; the layer table has some rank-5 layers.
-    What to do: check that every layer it meets takes the rank.
+    What to do: check that every layer that reads it supports the rank.
     """
     for name, found in graph_inputs(context):
         if found.shape is not None and len(found.shape) > 4:
@@ -263,12 +264,12 @@ def input_rank(context: ModelContext) -> Iterator[Finding]:
 def rank_above_five(context: ModelContext) -> Iterator[Finding]:
     """A tensor has more than five dimensions.
 
-    Why: HTP refuses it ("has incorrect Rank 6"); no row of the layer table speaks of more than five.
-    ONNX Runtime's provider for HTP merges two forms: Reshape, Transpose, Reshape where a dimension of 1 stays
-    in its place, which it leaves out (but for the permutations of space to depth, 0 1 3 5 2 4 and
-    0 3 5 1 2 4, which it refuses), and Gather, Transpose, Reshape. What reads the six dimensions and folds,
-    such as a Shape, does not matter. No document says whether the converter merges them.
-    Of a chain that may be merged one finding speaks, at its first node.
+    Why: HTP refuses it ("has incorrect Rank 6"); no row of the layer table mentions more than five
+    dimensions. ONNX Runtime's provider for HTP merges two forms: Reshape, Transpose, Reshape if a dimension
+    of 1 stays in its place, which it drops (except for the permutations of space to depth, 0 1 3 5 2 4 and 0
+    3 5 1 2 4, which it refuses), and Gather, Transpose, Reshape. Nodes that read the six dimensions and fold,
+    such as a Shape, do not count. No document says whether the converter merges these forms. A chain that may
+    be merged has one finding, at its first node.
     What to do: merge dimensions before the op, or split the transpose that needs six.
     """
     on_htp = Runtime.HTP in context.target.chosen
@@ -355,10 +356,10 @@ _SPACE_TO_DEPTH = ([0, 1, 3, 5, 2, 4], [0, 3, 5, 1, 2, 4])
 def odd_dim(context: ModelContext) -> Iterator[Finding]:
     """A dimension is 0, or the text "None".
 
-    Why: such values are marks of a failed export, not sizes; the converter takes them literally. A list of
-    axes or pads may be empty, and is none of these. An empty input that Concats alone read, as a cache of
-    past steps is at first, is a warning: ONNX Runtime drops it. A size of -1 counts as unknown
-    (`shapes/dynamic-dim`).
+    Why: such values indicate a failed export and are not sizes; the converter takes them literally. A list of
+    axes or pads may be empty and does not count. If only Concats read an empty input, such as the initial
+    cache of past steps, the finding is a warning: ONNX Runtime drops the input. A size of -1 counts as
+    unknown (`shapes/dynamic-dim`).
     What to do: export with real sizes or symbols, or override with `-d NAME DIMS`.
     """
     graph = context.view.model.graph
@@ -409,12 +410,12 @@ def steers_only(graph: Graph, name: str, wanted: frozenset[Role] = PARAMETER_ROL
 
 @rule(about=About.CONVERSION, follows=before("shapes/contradiction"))
 def empty_tensor(context: ModelContext) -> Iterator[Finding]:
-    """A node makes a tensor without elements.
+    """A node produces a tensor without elements.
 
-    Why: a Slice past the end, a Split into nothing or a window with nothing in it give a dimension of 0. A
-    layer without elements cannot be built: QNN stops composing the graph with error 6005. What is empty and
-    joined by a Concat is dropped by ONNX Runtime, and by the converter where its simplification removes it.
-    What to do: remove what makes nothing; after `-d`, check the sizes given.
+    Why: a Slice past the end, a Split into empty parts or a window without elements produces a dimension of
+    0. A layer without elements cannot be built: QNN stops composing the graph with error 6005. ONNX Runtime
+    drops an empty tensor that a Concat joins, and the converter does so if its simplification removes it.
+    What to do: remove the node that produces it; after `-d`, check the sizes given.
     """
     for node in context.view.nodes():
         for name in node.outputs:

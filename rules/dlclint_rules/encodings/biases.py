@@ -133,9 +133,9 @@ def _text(scale: grid.Floats) -> str:
 def bias_scale(context: EncodingsContext) -> Iterator[Finding]:
     """A 32-bit bias has a scale that is not input scale times weight scale.
 
-    Why: HTP adds the bias to an accumulator whose step is input scale times weight scale; it ignores what
-    the file declares and quantizes the bias again, so that the bias which a simulation saw is not the one
-    that runs ("HTP backend disregards the encodings of the bias tensor and recomputes its own").
+    Why: HTP adds the bias to an accumulator whose step is input scale times weight scale. It ignores the
+    declared encoding and quantizes the bias again, so the bias that a simulation used is not the one that
+    runs ("HTP backend disregards the encodings of the bias tensor and recomputes its own").
     What to do: give the bias the product of the two scales, or no entry.
     Fix: unsafe, the scale becomes the product.
     """
@@ -196,10 +196,10 @@ def _is_shared(item: Biased) -> bool:
 def shared_bias(context: EncodingsContext) -> Iterator[Finding]:
     """Ops share a bias though they add it at different scales.
 
-    Why: HTP adds a bias at input scale times weight scale. Where two ops read one stored bias and their
-    products differ, no scale is right for both: OSNet kept 56.6 instead of 81.5 mAP. AIMET refuses such a
-    model ("Cannot determine single analytical bias scale").
-    What to do: give each op a bias of its own.
+    Why: HTP adds a bias at input scale times weight scale. If two ops read one stored bias and their products
+    differ, no scale is correct for both: OSNet kept 56.6 instead of 81.5 mAP. AIMET refuses such a model
+    ("Cannot determine single analytical bias scale").
+    What to do: give each op its own bias.
     """
     by_bias: dict[str, list[Biased]] = {}
     for item in _biased(context):
@@ -243,11 +243,11 @@ def shared_bias(context: EncodingsContext) -> Iterator[Finding]:
 def bias_saturates(context: EncodingsContext) -> Iterator[Finding]:
     """A bias does not fit 32 bits at input scale times weight scale.
 
-    Why: a channel of nearly no weights (dead or pruned) has a tiny scale, so that its bias is more steps
-    than the 32-bit accumulator counts, and is cut: one such channel with a bias of 3.0 left 0.46 dB of a
-    layer's output, and 44.6 dB with the weight scale no smaller than a floor (measured).
-    What to do: raise the weight scale of the channel to the floor that is told, which costs nothing: the
-    weights are next to zero. Or prune the channel.
+    Why: a channel with weights close to zero (dead or pruned) has a tiny scale, so its bias has more steps
+    than the 32-bit accumulator can count, and is cut: one such channel with a bias of 3.0 left 0.46 dB of a
+    layer's output, and 44.6 dB with a floor for the weight scale (measured).
+    What to do: raise the weight scale of the channel to the floor that the message gives. This costs nothing,
+    because the weights are close to zero. Or prune the channel.
     Fix: unsafe, the weight scale of these channels is raised to the floor.
     """
 

@@ -47,11 +47,11 @@ def _double(entry: Any) -> dict[str, Any] | None:
 def block_quantization(context: EncodingsContext) -> Iterator[Finding]:
     """An encoding is per block.
 
-    Why: HTP runs low-power block quantization (LPBQ), whose blocks have integer scales. Plain block
-    quantization goes by release, chip and activations: releases before QAIRT 2.47 refuse it ("BQ is not
-    supported", "validateOpConfig failed 3110"); QNN 2.51 took int4 and int8 blocks of Conv and MatMul with
-    16-bit activations from Hexagon v69 on, and refused them on v68 and beside 8-bit activations.
-    What to do: export with LPBQ, or per channel, where the release or the chip is older.
+    Why: HTP runs low-power block quantization (LPBQ), whose blocks have integer scales. Support for plain
+    block quantization depends on release, chip and activations: releases before QAIRT 2.47 refuse it ("BQ is
+    not supported", "validateOpConfig failed 3110"); QNN 2.51 accepted int4 and int8 blocks of Conv and MatMul
+    with 16-bit activations from Hexagon v69 on, and refused them on v68 and with 8-bit activations.
+    What to do: export with LPBQ, or per channel, if the release or the chip is older.
     """
     document = context.document
     tensors = document.tensors
@@ -158,13 +158,13 @@ def _low_power(context: EncodingsContext) -> Iterator[_Blocks]:
 
 @encodings_rule(about=About.FORM)
 def block_scales(context: EncodingsContext) -> Iterator[Finding]:
-    """The integer scales of blocks are out of range, or not as many as there are blocks.
+    """The integer scales of blocks are out of range, or their number is not the number of blocks.
 
-    Why: HTP stores the scale of a block of LPBQ in 4 bits, for 1 to 16; others wrap or are cut, and the
-    weights of the block become something else. There is one for each block of each output channel, and the
-    size of a block divides the input channels.
-    What to do: export again with scales that are clipped to 1 to 16; let the block size divide the input
-    channels.
+    Why: HTP stores the scale of a block of LPBQ in 4 bits, for 1 to 16. Other scales wrap or are cut, which
+    changes the weights of the block. Each block of each output channel has one scale, and the size of a block
+    divides the input channels.
+    What to do: export again with scales that are clipped to 1 to 16, and with a block size that divides the
+    input channels.
     """
     document = context.document
     uses = dict(encoded_weights(context))

@@ -20,14 +20,14 @@ _LISTED = 10
 def float_between(context: EncodingsContext) -> Iterator[Finding]:
     """Ops of a QDQ model compute in float between quantized ones.
 
-    Why: inputs, outputs and parameters of one op are either all float or all fixed point, so the tools put
-    a Convert in front of such a part and one after it; and a chip whose HTP has no float16 cannot run it
-    there at all: Qualcomm's backend (QNN 2.51 on x86), given x * Sigmoid(x) with the Sigmoid in float,
-    computes it on SM8550 and SM8450 and refuses it on SM7325. It happens where an exporter's list of ops to
-    quantize lacks some, and the model still computes what it should, so that no test of accuracy tells.
-    Given a calibration list, snpe-dlc-quant calibrates what has no encoding.
-    What to do: have the quantizer take these ops too, so that each has QuantizeLinear and
-    DequantizeLinear after it.
+    Why: inputs, outputs and parameters of one op are either all float or all fixed point, so the tools insert
+    a Convert before and after such a part. A chip whose HTP has no float16 cannot run it there at all:
+    Qualcomm's backend (QNN 2.51 on x86), given x * Sigmoid(x) with the Sigmoid in float, computes it on
+    SM8550 and SM8450 and refuses it on SM7325. The cause is usually an exporter whose list of ops to quantize
+    is incomplete. The model still computes correct results, so an accuracy test does not show it. With a
+    calibration list, snpe-dlc-quant calibrates tensors without an encoding.
+    What to do: let the quantizer include these ops, so that each has QuantizeLinear and DequantizeLinear
+    after it.
     """
     if not context.nodes or context.view is None:
         return

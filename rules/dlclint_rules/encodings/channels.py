@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
 @encodings_rule(about=About.ACCURACY)
 def channel_saturates(context: EncodingsContext) -> Iterator[Finding]:
-    """A channel's weight scale is so far below the largest one that HTP saturates the whole channel.
+    """A channel's weight scale is so far below the largest one that HTP saturates the complete channel.
 
-    Why: with 16-bit activations HTP keeps a channel whose scale is 2^-15 of the largest one of the weight,
-    and puts every output of one at 2^-16 or below at an end of its grid, some 32,768 steps off; measured on
-    Hexagon v68 to v81, with QNN 2.51.0. No document says so. Dead and pruned channels have such scales.
-    What to do: raise the scale of these channels to the floor that is told: their weights are next to zero,
-    and it costs them less than a step of the output. Or prune them.
+    Why: with 16-bit activations, HTP keeps a channel whose scale is 2^-15 of the largest one of the weight.
+    If the scale is 2^-16 or below, HTP saturates every output of the channel at an end of its grid, some
+    32,768 steps off. This is measured on Hexagon v68 to v81, with QNN 2.51.0; no document mentions it. Dead
+    and pruned channels have such scales.
+    What to do: raise the scale of these channels to the floor that the message gives: their weights are close
+    to zero, so it costs less than a step of the output. Or prune them.
     Fix: unsafe, the scales of these channels are raised to the floor.
     """
     if context.view is None or Runtime.HTP not in context.target.considered:

@@ -49,8 +49,8 @@ def encoded_weights(context: EncodingsContext) -> Iterator[tuple[int, WeightUse]
 def channel_count(context: EncodingsContext) -> Iterator[Finding]:
     """The number of entries is not the number of channels.
 
-    Why: a per-channel encoding has one entry per output channel of the weight: axis 0 of Conv, axis 1
-    of ConvTranspose, the columns (or with transB the rows) of Gemm.
+    Why: a per-channel encoding has one entry per output channel of the weight: axis 0 of Conv, axis 1 of
+    ConvTranspose, the columns (or with transB the rows) of Gemm.
     What to do: export encodings and model together.
     """
     document = context.document
@@ -98,13 +98,13 @@ def _grouped(use: WeightUse, count: int) -> bool:
 
 @encodings_rule(about=About.TARGET)
 def per_channel_consumer(context: EncodingsContext) -> Iterator[Finding]:
-    """A per-channel encoding is given to a tensor whose consumer takes none.
+    """A tensor has a per-channel encoding, which its consumer does not support.
 
     Why: per-channel overrides are documented for the weights of Conv2d, Conv3d, TransposeConv2d and
-    DepthwiseConv2d. The tools page counts FullyConnected among the per-channel layers, the
-    quantization page does not. Hexagon v66 is quantized per tensor. HTP refused slopes of PRelu with a grid
-    for each channel in every form that was asked.
-    What to do: one encoding per tensor.
+    DepthwiseConv2d. The tools page lists FullyConnected as a per-channel layer, the quantization page does
+    not. Hexagon v66 is quantized per tensor. HTP refused PRelu slopes with a grid for each channel in every
+    form that was measured.
+    What to do: use one encoding per tensor.
     """
     document = context.document
     tensors = document.tensors
@@ -160,16 +160,16 @@ def _reads_as_slope(node: Node, name: str) -> bool:
 
 @encodings_rule(about=About.FORM, weights=True)
 def weights_clipped(context: EncodingsContext) -> Iterator[Finding]:
-    """Weights lie outside the range that the file gives them.
+    """Weights are outside the range that the file gives them.
 
-    Why: what is outside is clamped to the end of the range. The weights compared are those that the
-    converter sees: with a following batch normalization folded in. Up to half a step outside is
-    rounding, not clipping.
-    What to do: take the encodings of this model, not of another training state. Where they are those of the
-    weights before folding, fold the batch normalization first (AIMET: fold_all_batch_norms), and export
-    encodings and model then.
-    Fix: unsafe, the range is widened to the real weights; none where folding comes first, because the
-    activations were calibrated with the other weights too.
+    Why: the quantizer clamps values outside the range to its end. dlclint compares the weights that the
+    converter sees: with a following batch normalization folded in. Up to half a step outside is rounding, not
+    clipping.
+    What to do: use the encodings of this model, not of another training state. If they belong to the weights
+    before folding, fold the batch normalization first (AIMET: fold_all_batch_norms), and then export
+    encodings and model.
+    Fix: unsafe, the range is widened to the real weights; there is no fix if folding comes first, because the
+    activations were also calibrated with the other weights.
     """
     document = context.document
 

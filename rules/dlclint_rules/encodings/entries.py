@@ -43,13 +43,13 @@ ENC_TYPES = ("PER_TENSOR", "PER_CHANNEL", "PER_BLOCK", "LPBQ", "VECTOR")
 
 @encodings_rule(about=About.FILE)
 def field_type(context: EncodingsContext) -> Iterator[Finding]:
-    """A field's value is of the wrong type, or none that the field can have.
+    """A field's value has the wrong type, or is not one that the field can have.
 
-    Why: text where a number must be ends the conversion. is_symmetric is text in the legacy
-    layout: AIMET compares with "True", so `true` and "true" are read as not symmetric, without a
-    word. A scale that is not above zero gives no grid.
-    What to do: write the type that the layout has.
-    Fix: safe for is_symmetric as boolean or in lower case: the text that is meant.
+    Why: text instead of a number ends the conversion. is_symmetric is text in the legacy layout: AIMET
+    compares with "True", so it silently reads `true` and "true" as not symmetric. A scale that is not above
+    zero defines no grid.
+    What to do: write the type that the layout defines.
+    Fix: safe for is_symmetric as boolean or in lower case: it becomes the intended text.
     """
     yield from reported(context, "field-type", Source(FORMAT))
     document = context.document
@@ -178,12 +178,12 @@ def _nested_blocks(context: EncodingsContext) -> Iterator[Finding]:
 
 @encodings_rule(about=About.FILE)
 def dtype(context: EncodingsContext) -> Iterator[Finding]:
-    """The data type is none that the layout knows, or a float of an undocumented width.
+    """The data type is not in the layout, or is a float of an undocumented width.
 
-    Why: converters and AIMET compare dtype letter by letter: int and float in the legacy layout,
-    INT and FLOAT in 1.0.0, names such as uint8 in 2.x. Floats are 16 or 32 bits wide. AIMET's format has
-    narrower ones in 1.0.0 as well, but they need a scale, which only 2.0.0 has for them.
-    What to do: write the name that the layout has.
+    Why: converters and AIMET compare dtype letter by letter: int and float in the legacy layout, INT and
+    FLOAT in 1.0.0, names such as uint8 in 2.x. Floats are 16 or 32 bits wide. AIMET's format has narrower
+    ones in 1.0.0 as well, but they need a scale, which only 2.0.0 has for them.
+    What to do: write the name that the layout defines.
     Fix: safe, the layout's spelling of the same type.
     """
     document = context.document
@@ -236,10 +236,10 @@ def dtype(context: EncodingsContext) -> Iterator[Finding]:
 
 @encodings_rule(about=About.FILE)
 def float_with_range(context: EncodingsContext) -> Iterator[Finding]:
-    """A float entry carries a range, scale or offset.
+    """A float entry contains a range, scale or offset.
 
-    Why: a float tensor has no grid; an entry that gives both says two things, and which one is
-    meant cannot be told from outside.
+    Why: a float tensor has no grid. An entry with both contradicts itself, and the file does not show which
+    one is meant.
     What to do: remove the numbers, or make the entry an integer one.
     Fix: safe, the numbers are removed.
     """
@@ -271,13 +271,13 @@ def float_with_range(context: EncodingsContext) -> Iterator[Finding]:
 
 @encodings_rule(about=About.TARGET)
 def bit_width(context: EncodingsContext) -> Iterator[Finding]:
-    """The bit width is none that the target takes.
+    """The target does not support the bit width.
 
-    Why: activations are 8 or 16 bits, weights 4, 8 or 16, biases 8 or 32, overrides to int32 aside;
-    the quantizer fails for a width that the runtime does not support. Hexagon v66 takes no 16-bit
-    activations ("Layer parameter value is invalid ... error code=3110"), and 16-bit weights with
-    them need Hexagon v73; with 8-bit activations HTP takes none. A DLC of qairt-converter with 16-bit
-    encodings fails on the CPU.
+    Why: activations are 8 or 16 bits, weights 4, 8 or 16, biases 8 or 32, except for overrides to int32; the
+    quantizer fails for a width that the runtime does not support. Hexagon v66 does not support 16-bit
+    activations ("Layer parameter value is invalid ... error code=3110"). 16-bit weights need 16-bit
+    activations and Hexagon v73; HTP does not support them with 8-bit activations. A DLC from qairt-converter
+    with 16-bit encodings fails on the CPU.
     What to do: use a documented width.
     """
     document = context.document

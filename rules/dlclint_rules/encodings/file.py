@@ -43,10 +43,10 @@ _READ_BY_AIMET = ("0.6.1", "1.0.0", "2.0.0", "2.1.0")
 def syntax(context: EncodingsContext) -> Iterator[Finding]:
     """The file is not JSON.
 
-    Why: every reader of override files is a JSON parser; comments, curly quotes, trailing commas,
-    NaN, byte-order marks and cut-off files end the conversion before it starts. The code blocks of
-    AIMET's own format specification carry curly quotes.
-    What to do: fix the place shown; what comes before it was linted all the same.
+    Why: every reader of override files is a JSON parser; comments, curly quotes, trailing commas, NaN,
+    byte-order marks and cut-off files end the conversion before it starts. The code blocks of AIMET's own
+    format specification contain curly quotes.
+    What to do: fix the text at the position shown; dlclint still lints the text before it.
     Fix: safe for comments, curly quotes, trailing commas, byte-order marks and UTF-16.
     """
     for finding, flaw in zip(
@@ -61,8 +61,8 @@ def syntax(context: EncodingsContext) -> Iterator[Finding]:
 def duplicate_key(context: EncodingsContext) -> Iterator[Finding]:
     """A key or a tensor's name appears twice.
 
-    Why: JSON parsers keep the last one without a word, so an encoding is lost; AIMET's loader
-    refuses names that repeat in a list or stand in both sections.
+    Why: JSON parsers silently keep the last one, so an encoding is lost; AIMET's loader refuses names that
+    repeat in a list or appear in both sections.
     What to do: keep one.
     """
     yield from reported(context, "duplicate-key", Source(AIMET, "repeated names"))
@@ -70,11 +70,11 @@ def duplicate_key(context: EncodingsContext) -> Iterator[Finding]:
 
 @encodings_rule(about=About.FILE)
 def version(context: EncodingsContext) -> Iterator[Finding]:
-    """The version is missing, unknown, or not that of the layout.
+    """The version is missing, unknown, or does not match the layout.
 
-    Why: AIMET's loader takes 0.6.1, 1.0.0, 2.0.0 and 2.1.0 and nothing else; without a version QNN
-    reads a file as legacy, which fails for 1.0.0 entries ("Bitwidth must be present").
-    What to do: write the version that goes with the shape of the entries.
+    Why: AIMET's loader only accepts 0.6.1, 1.0.0, 2.0.0 and 2.1.0; without a version, QNN reads a file as
+    legacy, which fails for 1.0.0 entries ("Bitwidth must be present").
+    What to do: write the version that matches the shape of the entries.
     Fix: unsafe, the version of the layout.
     """
     document = context.document
@@ -150,11 +150,11 @@ def _missing_version(context: EncodingsContext, layout: Layout) -> Finding:
 
 @encodings_rule(about=About.FILE)
 def layout(context: EncodingsContext) -> Iterator[Finding]:
-    """The entries are shaped as no format has them.
+    """The shape of the entries does not match any format.
 
-    Why: converters and loaders subscript the file by its documented shape; another one ends in a
-    KeyError or is read as something else. Torch-nested files (save_encodings_to_json) name modules,
-    not tensors of the ONNX graph.
+    Why: converters and loaders index the file by its documented shape; any other shape causes a KeyError or
+    is read as something else. Torch-nested files (save_encodings_to_json) name modules, not tensors of the
+    ONNX graph.
     What to do: export for ONNX, or reshape the entries as the help says.
     Fix: safe, a bare entry is put into a list.
     """
@@ -288,9 +288,9 @@ def _tool(context: EncodingsContext, message: str, help: str) -> Finding:
 def missing_section(context: EncodingsContext) -> Iterator[Finding]:
     """A section is missing.
 
-    Why: activation_encodings and param_encodings are both required (they may be empty); 2.x has
-    encodings instead.
-    What to do: add the section; a section by another name is not read.
+    Why: activation_encodings and param_encodings are both required (they may be empty); 2.x has encodings
+    instead.
+    What to do: add the section; a section with another name is not read.
     Fix: safe, an empty section is added or a misspelled one renamed.
     """
     document = context.document

@@ -45,12 +45,12 @@ _LPBQ = {"per_channel_float_scale", "per_block_int_scale"}
 def missing_field(context: EncodingsContext) -> Iterator[Finding]:
     """An entry lacks a field.
 
-    Why: the converter stops at a missing bitwidth ("Bitwidth must be present"), and an integer
-    range needs both ends. Entries of bitwidth and dtype alone are accepted in practice: they only
-    choose the type and width, and the range comes from calibration.
+    Why: the converter stops at a missing bitwidth ("Bitwidth must be present"), and an integer range needs
+    both ends. In practice, entries with only bitwidth and dtype are accepted: they only choose the type and
+    width, and the range comes from calibration.
     What to do: add the field; a warning or note says what happens without it.
-    Fix: safe where the entry's own numbers give it (min and max from scale and offset), or where
-    the field only has the name of another layout.
+    Fix: safe if the entry's own numbers determine it (min and max from scale and offset), or if the field
+    only has its name in another layout.
     """
     yield from reported(context, "missing-field", Source(FORMAT, "name"))
     document = context.document

@@ -39,12 +39,12 @@ def tensor_names(model: Model) -> set[str]:
 def unknown_tensor(context: EncodingsContext) -> Iterator[Finding]:
     """A name is not in the graph.
 
-    Why: the encoding is applied to nothing. Genuine exports have no such name; they appear when the
-    model was simplified, renamed or exported again after quantization ("Can't simplify the model
-    when custom ops or quantization overrides are specified").
-    What to do: simplify before AIMET, not after, and give the converter the model AIMET wrote.
-    Where the strays are in number, order and channels the weights and biases of convolutions with a
-    batch normalization after them, the file was made after folding: a warning, with the number.
+    Why: the encoding applies to nothing. Unmodified exports have no such name; they appear if the model was
+    simplified, renamed or exported again after quantization ("Can't simplify the model when custom ops or
+    quantization overrides are specified").
+    What to do: simplify before AIMET, not after, and give the converter the model that AIMET wrote. If the
+    unknown names match in number, order and channels the weights and biases of convolutions with a batch
+    normalization after them, the file was created after folding: one warning gives the number.
     Fix: unsafe, renamed to the one name that differs only in spelling.
     """
     if context.view is None:
@@ -139,9 +139,9 @@ def _core(name: str) -> str:
 def wrong_section(context: EncodingsContext) -> Iterator[Finding]:
     """A tensor is in the section of the other kind.
 
-    Why: activation_encodings is keyed by output tensors, param_encodings by weights and biases; the
-    converter looks a weight up in param_encodings only. A stored constant that is not a weight, such as
-    the addend of an Add, may stand among the activations, as AIMET writes it.
+    Why: activation_encodings contains output tensors, param_encodings contains weights and biases; the
+    converter only looks up a weight in param_encodings. A stored constant that is not a weight, such as the
+    addend of an Add, may be among the activations, as AIMET writes it.
     What to do: move the entry.
     """
     if context.view is None:
@@ -181,10 +181,10 @@ def wrong_section(context: EncodingsContext) -> Iterator[Finding]:
 def coverage(context: EncodingsContext) -> Iterator[Finding]:
     """Not every tensor has an encoding.
 
-    Why: what the file leaves out gets its range from the calibration list. Genuine exports leave
-    about a quarter of the activations out, because data movement keeps its input's encoding and a
-    fused activation carries that of its group, so this is for information.
-    What to do: nothing, or `--float_fallback` where no calibration list is given.
+    Why: tensors without an encoding get their range from the calibration list. Unmodified exports omit about
+    a quarter of the activations, because data movement keeps its input's encoding and a fused activation has
+    the encoding of its group, so this finding is only information.
+    What to do: nothing, or `--float_fallback` if there is no calibration list.
     """
     document = context.document
     if context.view is None or not document.tensors.names:

@@ -37,12 +37,12 @@ def _integers(document: EncodingsDocument) -> npt.NDArray[np.bool_]:
 def offset_sign(context: EncodingsContext) -> Iterator[Finding]:
     """The offset is positive: its sign is flipped.
 
-    Why: in files up to 1.0.0 a number is scale * (q + offset), so an offset lies between
-    -(2**bitwidth - 1) and 0; in 2.x y_zero_point is minus that, so it is not negative for unsigned
-    types. PPQ and old TensorFlow AIMET write the positive zero point, fastforward the negative one
-    into 2.x. SNPE's own first example drops the sign, and recomputes offset from min and max.
+    Why: in files up to 1.0.0, a number is scale * (q + offset), so an offset is between -(2**bitwidth - 1)
+    and 0; in 2.x, y_zero_point is its negative, so it is not negative for unsigned types. PPQ and old
+    TensorFlow AIMET write the positive zero point, and fastforward writes the negative one into 2.x. SNPE's
+    own first example drops the sign, and recomputes offset from min and max.
     What to do: flip the sign.
-    Fix: safe where min and max say the same; else unsafe.
+    Fix: safe if min and max confirm it; otherwise unsafe.
     """
     document = context.document
     elements = document.elements
@@ -98,12 +98,12 @@ def _offset_edits(
 def fractional_offset(context: EncodingsContext) -> Iterator[Finding]:
     """The offset is not an integer.
 
-    Why: an offset that is not an integer puts zero between two integers, so padding and ReLU become
-    inexact; AIMET's loader refuses it. (-128.0 is a whole number and fine, and so is the grid of two bits
-    that AIMET's specification names: -1.5, -0.5, 0.5 and 1.5 steps, y_zero_point -0.5 in 2.x,
-    zero_point_shift 0.5 in 1.0.0.)
+    Why: an offset that is not an integer puts zero between two integers, so padding and ReLU become inexact;
+    AIMET's loader refuses it. (-128.0 is a whole number and valid, and so is the grid of two bits that
+    AIMET's specification names: -1.5, -0.5, 0.5 and 1.5 steps, y_zero_point -0.5 in 2.x, zero_point_shift 0.5
+    in 1.0.0.)
     What to do: round it, which moves the range by less than half a step.
-    Fix: safe where min and max are there to recompute it from; else unsafe.
+    Fix: safe if it can be recomputed from min and max; otherwise unsafe.
     """
     document = context.document
     elements = document.elements
@@ -146,13 +146,11 @@ def fractional_offset(context: EncodingsContext) -> Iterator[Finding]:
 def symmetric_offset(context: EncodingsContext) -> Iterator[Finding]:
     """A symmetric encoding has an offset other than -2**(bitwidth - 1).
 
-    Why: the converter stops: "Invalid offset overridden for symmetric encodings got [-127],
-    expected -128." It does so per tensor too. AIMET's strict_symmetric and unsigned_symmetric
-    settings write -127 and 0.
+    Why: the converter stops: "Invalid offset overridden for symmetric encodings got [-127], expected -128."
+    This applies per tensor too. AIMET's strict_symmetric and unsigned_symmetric settings write -127 and 0.
     What to do: export with both settings off, or fix the file.
-    Fix: safe where the step stays (offset, min and max are set), or where one entry for a whole
-    tensor can be called asymmetric, which changes no number; unsafe per channel where the step must
-    grow.
+    Fix: safe if the step does not change (offset, min and max are set), or if one entry for a complete tensor
+    can be declared asymmetric, which changes no number; unsafe per channel if the step must grow.
     """
     document = context.document
     elements = document.elements
@@ -183,10 +181,10 @@ def symmetric_offset(context: EncodingsContext) -> Iterator[Finding]:
 def per_channel_asymmetric(context: EncodingsContext) -> Iterator[Finding]:
     """A per-channel encoding is not symmetric.
 
-    Why: per-channel overrides must be symmetric: is_symmetric "True" and offset
-    -2**(bitwidth - 1); in 2.x a zero point of 0 for signed types.
+    Why: per-channel overrides must be symmetric: is_symmetric "True" and offset -2**(bitwidth - 1); in 2.x a
+    zero point of 0 for signed types.
     What to do: quantize weights symmetrically per channel, or asymmetrically per tensor.
-    Fix: unsafe, ranges are made symmetric and widen; the title says by how much.
+    Fix: unsafe, ranges become symmetric and wider; the title says by how much.
     """
     document = context.document
     elements, tensors = document.elements, document.tensors

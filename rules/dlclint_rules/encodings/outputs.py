@@ -116,14 +116,14 @@ def _is_off(item: EncodedOutput) -> bool:
 
 @encodings_rule(about=About.ACCURACY, follows=here("encodings/shared-grid"))
 def range_not_fixed(context: EncodingsContext) -> Iterator[Finding]:
-    """An output whose range HTP takes for fixed has another one.
+    """An output for which HTP expects a fixed range has another one.
 
-    Why: HTP expects the outputs of Sigmoid, Softmax and HardSigmoid on 0 to 1 and those of Tanh, Sin and Cos
-    on -1 to 1, in steps of that range by 2^bits; AIMET's configurations for v73 and newer write it so. A
-    calibrated or a symmetric range compiles and loses accuracy: MobileNetV3-small kept about 2 % instead of
-    66.7 % top-1 (HardSigmoid), YOLOv10 near 0 mAP (Softmax). For v68 and v69 AIMET calibrates Sigmoid
-    and Softmax, so there a calibrated range is told as a note.
-    What to do: give the whole range, whatever calibration saw.
+    Why: HTP expects the outputs of Sigmoid, Softmax and HardSigmoid on 0 to 1, and the outputs of Tanh, Sin
+    and Cos on -1 to 1, in steps of that range by 2^bits; AIMET's configurations for v73 and newer write these
+    ranges. A calibrated or a symmetric range compiles and loses accuracy: MobileNetV3-small kept about 2 %
+    instead of 66.7 % top-1 (HardSigmoid), YOLOv10 near 0 mAP (Softmax). For v68 and v69, AIMET calibrates
+    Sigmoid and Softmax, so a calibrated range is only a note there.
+    What to do: give the complete range, whatever the calibration found.
     Fix: unsafe, the range becomes the fixed one.
     """
     if Runtime.HTP not in context.target.considered:
@@ -206,9 +206,9 @@ def _own_bounds(node: Node) -> Interval:
 def bound_lost(context: EncodingsContext) -> Iterator[Finding]:
     """A Relu or Clip that is fused away has a range beyond its bound.
 
-    Why: after a convolution, a Gemm or an Add, HTP runs Relu and Clip inside that op, and what is left of
-    the bound is the output's grid alone. Where the grid starts below 0, or ends above the bound, values
-    pass that the op would have cut: YOLOv6 kept 28.9 instead of 42.6 mAP on target.
+    Why: after a convolution, a Gemm or an Add, HTP runs Relu and Clip inside that op, and only the output's
+    grid keeps the bound. If the grid starts below 0, or ends above the bound, values pass that the op would
+    have cut: YOLOv6 kept 28.9 instead of 42.6 mAP on target.
     What to do: start the range at the lower bound, and end it at the upper one.
     Fix: unsafe, the range is cut to the bounds, with the same number of bits.
     """
@@ -260,9 +260,9 @@ def _second_of_wide_product(item: EncodedOutput) -> bool:
 
 @encodings_rule(about=About.ACCURACY)
 def one_sided_symmetric(context: EncodingsContext) -> Iterator[Finding]:
-    """A symmetric range stands on an output of one sign.
+    """An output of one sign has a symmetric range.
 
-    Why: half of the steps stand for numbers that the op never produces, which is one bit of width.
+    Why: half of the steps represent numbers that the op never produces, which wastes one bit of width.
     What to do: quantize activations asymmetrically; the quantizers' default does.
     Fix: unsafe, the range becomes the half that is used.
     """
@@ -297,11 +297,11 @@ def _is_wasted(item: EncodedOutput) -> bool:
 def range_wasted(context: EncodingsContext) -> Iterator[Finding]:
     """The range is far wider than what the op can produce.
 
-    Why: steps beyond what the op can produce are never used, so that the values share what is left: half
-    of the steps are one bit of width. What an op can produce follows from its definition, from bounds of
-    Clip, and from what its inputs can be.
-    What to do: give the range that the op can produce; where one range was made for several tensors, give
-    this one its own.
+    Why: steps beyond what the op can produce are never used, so the values share the rest: half of the steps
+    are one bit of width. What an op can produce depends on its definition, on the bounds of Clip, and on the
+    possible values of its inputs.
+    What to do: give the range that the op can produce; if several tensors share one range, give this one its
+    own.
     Fix: unsafe, the range is cut to what the op can produce.
     """
 
@@ -383,9 +383,9 @@ def _is_of_fixed_range(node: Node, name: str) -> bool:
 def range_cut(context: EncodingsContext) -> Iterator[Finding]:
     """An output that holds its input's values has a narrower range than the input.
 
-    Why: ops that move or join elements (Reshape, Slice, MaxPool, Concat, ...) compute nothing, so values
-    beyond the output's range are clamped for no gain.
-    What to do: give the output the input's range; the output of a Concat the range of all its inputs.
+    Why: ops that move or join elements (Reshape, Slice, MaxPool, Concat, ...) compute nothing, so clamping
+    values beyond the output's range gains nothing.
+    What to do: give the output the input's range, and the output of a Concat the range of all its inputs.
     Fix: unsafe, the output's range is widened to the input's.
     """
 
@@ -416,8 +416,8 @@ def moved_grid(context: EncodingsContext) -> Iterator[Finding]:
     """An op that only moves data has another grid after it than before.
 
     Why: Reshape, Transpose, Slice, Pad, MaxPool and the like compute nothing, and neither does a Concat of
-    inputs with one grid, so their output can keep the input's grid; another one costs an op that requantizes
-    every value, and rounds them once more.
+    inputs with one grid, so their output can keep the input's grid. Another grid costs an op that requantizes
+    every value and rounds it once more.
     What to do: give the output the input's numbers.
     Fix: unsafe, the output gets the input's grid.
     """

@@ -102,11 +102,11 @@ def _is_mask(context: EncodingsContext, item: _Parameter) -> bool:
 
 @encodings_rule(about=About.ACCURACY, weights=True)
 def parameter_clipped(context: EncodingsContext) -> Iterator[Finding]:
-    """A stored scale, slope, bound or constant lies outside the range that the file gives it.
+    """A stored scale, slope, bound or constant is outside the range that the file gives it.
 
-    Why: what is outside is clamped to the end of the range, as it is of weights. A bound of Clip that is
-    clamped, or that the grid rounds to another number, cuts elsewhere. HTP itself took bounds of every
-    width, sign and zero point (measured); the number that the grid makes of them is what counts.
+    Why: the quantizer clamps values outside the range to its end, as for weights. A bound of Clip that is
+    clamped, or that the grid rounds to another number, cuts at another value. HTP itself accepted bounds of
+    every width, sign and zero point (measured); only their value on the grid matters.
     What to do: give the parameter the range of its own values.
     Fix: unsafe, the range is widened to the parameter's values.
     """

@@ -66,9 +66,9 @@ def inverted_range(context: EncodingsContext) -> Iterator[Finding]:
 def inconsistent(context: EncodingsContext) -> Iterator[Finding]:
     """scale and offset contradict min, max and bitwidth.
 
-    Why: converters recompute scale and offset from min, max and bitwidth, AIMET reads scale and
-    offset, so the two see different grids.
-    What to do: recompute scale and offset from the range that is meant.
+    Why: converters recompute scale and offset from min, max and bitwidth, while AIMET reads scale and offset,
+    so the two use different grids.
+    What to do: recompute scale and offset from the intended range.
     Fix: safe, all numbers from min, max and bitwidth by the documented algorithm.
     """
     document = context.document
@@ -115,9 +115,9 @@ def inconsistent(context: EncodingsContext) -> Iterator[Finding]:
 def zero_off_grid(context: EncodingsContext) -> Iterator[Finding]:
     """Zero is not exactly representable.
 
-    Why: zero padding, ReLU and masks need an exact 0.0, so the documented algorithm shifts a range
-    by less than a step, or stretches it to zero, and the file's numbers are not those that run. In
-    formats without min and max, an offset beyond the integers puts zero outside the range.
+    Why: zero padding, ReLU and masks need an exact 0.0, so the documented algorithm shifts a range by less
+    than a step, or stretches it to zero, and the numbers that run differ from the file's. In formats without
+    min and max, an offset beyond the integers puts zero outside the range.
     What to do: move min and max so that -min / scale is a whole number.
     Fix: safe, the documented algorithm applied.
     """
@@ -191,10 +191,10 @@ def _numbers(context: EncodingsContext) -> Flags:
 def range_too_small(context: EncodingsContext) -> Iterator[Finding]:
     """The range is below the documented minimum.
 
-    Why: the algorithm widens a range to a minimum, 0.0001 in the page's words, 0.01 in its formula,
-    so the grid is coarser than the file says. Dead channels look like this (scale 1.19e-07), and
-    HTA stops at "Bad quantization: zero scale!". The bound of a Clip, what Pad writes and a constant of
-    one element are numbers, whose range may be as small as the number is.
+    Why: the algorithm widens a range to a minimum, 0.0001 in the page's text, 0.01 in its formula, so the
+    grid is coarser than the file says. Dead channels have such ranges (scale 1.19e-07), and HTA stops with
+    "Bad quantization: zero scale!". The bound of a Clip, the value that Pad writes and a constant of one
+    element are single numbers, whose range may be as small as the number.
     What to do: check that the tensor is not constant; remove dead channels.
     """
     document = context.document

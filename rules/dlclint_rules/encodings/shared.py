@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 @encodings_rule()
 def shared_grid(context: EncodingsContext) -> Iterator[Finding]:
-    """One grid serves tensors of unlike ranges, and its step swallows one of them.
+    """One grid serves tensors of unlike ranges, and one of them vanishes in its step.
 
-    Why: a Concat (Where, Max, a scatter) has one grid for all that it joins. Where boxes in pixels stand
-    beside scores between 0 and 1, one step is several pixels, and all scores become one number: at 8 bits a
-    trained detector finds nothing. An Add loses an operand that is smaller than one step of the sum.
-    What to do: let the parts leave the model as outputs of their own; or scale the larger one ahead of the
-    Concat; or give this tensor 16 bits.
-    Fix: unsafe, the shared tensor gets 16 bits, where the chip takes those.
+    Why: a Concat (Where, Max, a scatter) has one grid for all tensors that it joins. If boxes in pixels are
+    joined with scores between 0 and 1, one step is several pixels, and all scores become one number: at 8
+    bits a trained detector finds nothing. An Add loses an operand that is smaller than one step of the sum.
+    What to do: make the parts separate outputs of the model, scale the larger one before the Concat, or give
+    this tensor 16 bits.
+    Fix: unsafe, the shared tensor gets 16 bits if the chip supports them.
     """
     if context.view is None:
         return

@@ -87,12 +87,13 @@ def needing(context: EncodingsContext, hexagon: int) -> Iterator[SideInput]:
 
 @encodings_rule(about=About.FORM, weights=True)
 def side_input(context: EncodingsContext) -> Iterator[Finding]:
-    """A normalization's scale or a slope has a width, sign or zero point that HTP does not take.
+    """HTP does not support the width, sign or zero point of a normalization's scale or a slope.
 
-    Why: HTP's LayerNorm and RMSNorm take an unsigned 8-bit scale everywhere, a signed 8-bit one nowhere, and
-    LayerNorm a 16-bit one only with 16-bit activations, with the zero point in the middle, and from Hexagon
-    v73 ("incorrect Value 68, expected >= 73"). A slope of PRelu with unsigned 16 bits validates and does
-    not compile. Quantizers give such inputs the width of the activations, or make them symmetric as weights.
+    Why: HTP's LayerNorm and RMSNorm support an unsigned 8-bit scale everywhere and a signed 8-bit one
+    nowhere. LayerNorm supports a 16-bit scale only with 16-bit activations, with the zero point in the
+    middle, and from Hexagon v73 on ("incorrect Value 68, expected >= 73"). A slope of PRelu with unsigned 16
+    bits validates and does not compile. Quantizers give such inputs the width of the activations, or make
+    them symmetric like weights.
     What to do: give the scale or slope 8 bits, asymmetric; AIMET's configurations for HTP do so.
     Fix: unsafe, the entry becomes unsigned 8 bits over the parameter's own values.
     """
@@ -199,12 +200,12 @@ def _by_channel(context: EncodingsContext) -> Iterator[Finding]:
 def second_input_cut(context: EncodingsContext) -> Iterator[Finding]:
     """The second of two computed 16-bit inputs loses half of its bits.
 
-    Why: HTP multiplies 16-bit activations by 8-bit ones, so the second input of a MatMul whose inputs are
-    both computed is cut to 8 bits; from Hexagon v73 on it keeps 16 where it is symmetric and the converter
-    is told so (`--use_dynamic_16_bit_weights`, off by default). Einsum has no such form before v73.
-    What to do: from v73 make the second input symmetric and pass the option; before, give it 8 bits, so that
-    the file says what runs.
-    Fix: unsafe, the second input becomes symmetric where the chip keeps its 16 bits.
+    Why: HTP multiplies 16-bit activations by 8-bit ones, so if both inputs of a MatMul are computed, the
+    second is cut to 8 bits. From Hexagon v73 on, it keeps 16 bits if it is symmetric and the converter gets
+    the option `--use_dynamic_16_bit_weights` (off by default). Einsum has no such form before v73.
+    What to do: from v73 on, make the second input symmetric and pass the option; before, give it 8 bits, so
+    that the file matches what runs.
+    Fix: unsafe, the second input becomes symmetric if the chip keeps its 16 bits.
     """
     if context.view is None or Runtime.HTP not in context.target.considered:
         return

@@ -25,12 +25,12 @@ def _is_around(graph: Graph, name: str, whole: dict[Graph, set[str]]) -> bool:
 
 @rule(fix=[Safety.SAFE], about=About.FILE)
 def unsorted_nodes(context: ModelContext) -> Iterator[Finding]:
-    """Nodes stand before those whose results they read.
+    """Nodes precede those whose results they read.
 
-    Why: ONNX demands topological order. onnx.checker refuses the model, and tools that go through the nodes
-    once know nothing of what comes later; ONNX Runtime sorts them by itself. dlclint judges the nodes in
-    their right order.
-    What to do: sort the nodes; `dlclint fix` does.
+    Why: ONNX requires topological order. onnx.checker refuses the model, and tools that make one pass over
+    the nodes do not know later ones; ONNX Runtime sorts them itself. dlclint evaluates the nodes in the
+    correct order.
+    What to do: sort the nodes; `dlclint fix` does this.
     """
     for graph in context.view.model.graphs():
         places = {node.index: place for place, node in enumerate(topological_order(graph))}
@@ -61,7 +61,7 @@ def unsorted_nodes(context: ModelContext) -> Iterator[Finding]:
 
 @rule(fix=[Safety.UNSAFE], about=About.FILE)
 def dangling_input(context: ModelContext) -> Iterator[Finding]:
-    """A node reads a tensor that nothing makes.
+    """A node reads a tensor that no node produces.
 
     Why: the graph is incomplete, or its nodes form a cycle; conversion fails.
     What to do: remove the node or connect its input; check the tool that edited the graph.
@@ -104,7 +104,7 @@ def dangling_input(context: ModelContext) -> Iterator[Finding]:
 def unused_input(context: ModelContext) -> Iterator[Finding]:
     """A graph input is not used by any node.
 
-    Why: simplification drops it, and the application then feeds an input that the DLC lacks.
+    Why: simplification removes it, and the application then feeds an input that the DLC does not have.
     What to do: remove the input from the model.
     """
     graph = context.view.model.graph
@@ -127,9 +127,9 @@ def unused_input(context: ModelContext) -> Iterator[Finding]:
 def duplicate_name(context: ModelContext) -> Iterator[Finding]:
     """Two nodes share a name, or two definitions share a tensor name.
 
-    Why: a tensor defined twice is undefined; override files and layer names of the DLC cannot tell
-    nodes of the same name apart.
-    What to do: give every node and tensor a name of its own.
+    Why: a tensor with two definitions is undefined; override files and the DLC's layer names cannot
+    distinguish nodes of the same name.
+    What to do: give every node and tensor a unique name.
     """
     for graph in context.view.model.graphs():
         names: dict[str, Node] = {}

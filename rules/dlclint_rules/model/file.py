@@ -24,7 +24,7 @@ from dlclint_schemas.remedies import remedy
 def unreadable(context: FileContext) -> Iterator[Finding]:
     """The file cannot be read as an ONNX model.
 
-    Why: no converter gets further than this either, and its message names protobuf, not the cause.
+    Why: a converter cannot read it either, and its message names protobuf, not the cause.
     What to do: export or download the model again; the finding says what the file looks like.
     """
     if context.problem.kind == "unreadable":
@@ -33,7 +33,7 @@ def unreadable(context: FileContext) -> Iterator[Finding]:
 
 @rule(Subject.FILE, about=About.FILE)
 def lfs_pointer(context: FileContext) -> Iterator[Finding]:
-    """A Git LFS pointer stands in place of the model.
+    """The file is a Git LFS pointer instead of the model.
 
     Why: the repository was cloned without its large files; a converter reports a parse error.
     What to do: run `git lfs pull`.
@@ -50,9 +50,9 @@ _SAID_OF_NODES = ("Nodes in a graph must be topologically sorted", "No opset imp
 def invalid(context: ModelContext) -> Iterator[Finding]:
     """onnx.checker complains about the model.
 
-    Why: the converter's front end runs the checker and may stop there. Many real models fail it and
-    work all the same, so this is a warning and linting goes on.
-    What to do: fix the exporter or update it; each complaint is a finding of its own.
+    Why: the converter's front end runs the checker and may stop there. Many real models fail it and still
+    work, so this is a warning and linting continues.
+    What to do: fix the exporter or update it; each complaint is a separate finding.
     """
     for complaint in context.view.model.complaints:
         if complaint.startswith("Mismatched attribute type"):
@@ -82,11 +82,11 @@ def invalid(context: ModelContext) -> Iterator[Finding]:
 def crashes_onnx(context: ModelContext) -> Iterator[Finding]:
     """The onnx package's own code dies on the model, or does not end.
 
-    Why: the converter loads the model with the same package, checks it and infers its shapes. Where that
-    native code crashes, hangs or fills memory, the converter may end the same way, without a word about the
-    cause. Here it runs in a process of its own; linting goes on without what it would have told.
-    What to do: complete the node as its operator demands (inputs, attributes, ranks); the finding names it
-    where one node alone is to blame. Another release of onnx may survive the model.
+    Why: the converter loads the model, checks it and infers its shapes with the same package. If that native
+    code crashes, hangs or fills memory, the converter may end the same way, without reporting the cause.
+    dlclint runs it in a separate process; linting continues without its results.
+    What to do: complete the node as its operator requires (inputs, attributes, ranks); the finding names it
+    if a single node is the cause. Another release of onnx may read the model.
     """
     model = context.view.model
     graphs = {graph.path: graph for graph in model.graphs()}
@@ -127,9 +127,9 @@ def crashes_onnx(context: ModelContext) -> Iterator[Finding]:
 def opset_too_new(context: ModelContext) -> Iterator[Finding]:
     """The model imports a newer opset than the converter documents.
 
-    Why: each release of the SDK states the newest opset of its converter: 21 in 2.35, 22 in 2.39, 24 in
-    2.47. A release between two that state it is judged by the older one, and newer than 2.47 by that.
-    What to do: name the release with `--sdk` if it is not the newest; export at the opset that it takes.
+    Why: each release of the SDK states the newest opset of its converter: 21 in 2.35, 22 in 2.39, 24 in 2.47.
+    dlclint uses the older one for a release between two of them, and 2.47 for anything newer.
+    What to do: name the release with `--sdk` if it is not the newest; export at the opset that it supports.
     """
     opset = context.view.model.opsets.get("")
     table = context.view.table
@@ -161,8 +161,8 @@ def _sureness(release: Release) -> Confidence:
 def missing_opset(context: ModelContext) -> Iterator[Finding]:
     """The model imports no opset for a domain that its nodes use.
 
-    Why: without an import the version of an operator is undefined, and onnx.checker refuses the model. Of
-    com.microsoft ONNX Runtime has one version, 1, so that its import can be added.
+    Why: without an import, the version of an operator is undefined, and onnx.checker refuses the model. For
+    com.microsoft, ONNX Runtime has only version 1, so dlclint can add its import.
     What to do: add the opset import, or export again.
     """
     model = context.view.model
@@ -190,8 +190,8 @@ def missing_opset(context: ModelContext) -> Iterator[Finding]:
 def missing_output(context: ModelContext) -> Iterator[Finding]:
     """The model has no output.
 
-    Why: nothing that it computes can be read, so every node may be pruned and nothing is left to convert.
-    What to do: declare what the network computes as outputs, or export again.
+    Why: none of its results can be read, so every node may be pruned and nothing remains to convert.
+    What to do: declare the results of the network as outputs, or export again.
     """
     graph = context.view.model.graph
     if not graph.outputs:
@@ -220,7 +220,7 @@ def _external(context: ModelContext, flaw: type[Exception]) -> Iterator[tuple[Gr
 def external_data_missing(context: ModelContext) -> Iterator[Finding]:
     """External weights are absent or shorter than the tensor.
 
-    Why: the converter needs every weight; a copy of the .onnx file alone is not the model.
+    Why: the converter needs every weight; the .onnx file by itself is not the complete model.
     What to do: copy the data files next to the model, or run `git lfs pull`.
     """
     for graph, tensor, problem in _external(context, external.ExternalDataMissing):
@@ -238,9 +238,9 @@ def external_data_missing(context: ModelContext) -> Iterator[Finding]:
 def external_data_escapes(context: ModelContext) -> Iterator[Finding]:
     """External weights point out of the model's folder.
 
-    Why: ONNX forbids it, the onnx package refuses to load such models, and it is how a hostile model
-    reads other files. dlclint never follows such a location.
-    What to do: save the model again with its data beside it.
+    Why: ONNX forbids such locations, the onnx package refuses to load these models, and a hostile model could
+    read other files this way. dlclint never follows such a location.
+    What to do: save the model again with its data next to it.
     """
     for graph, tensor, problem in _external(context, external.ExternalDataEscapes):
         yield Finding(
@@ -257,8 +257,8 @@ def external_data_escapes(context: ModelContext) -> Iterator[Finding]:
 def external_data_size(context: ModelContext) -> Iterator[Finding]:
     """The offset or length of external weights is invalid, or does not match the tensor.
 
-    Why: ONNX Runtime refuses such a model, and what reads on regardless reads other bytes than were meant.
-    dlclint goes by type and shape, never by the declared length.
+    Why: ONNX Runtime refuses such a model, and a tool that reads it anyway reads the wrong bytes. dlclint
+    uses type and shape, never the declared length.
     What to do: save the model again with external data (onnx.save_model, save_as_external_data=True).
     """
     for graph, tensor, problem in _external(context, external.ExternalDataSize):
@@ -276,9 +276,9 @@ def external_data_size(context: ModelContext) -> Iterator[Finding]:
 def non_finite_weights(context: ModelContext) -> Iterator[Finding]:
     """A weight holds NaN or infinity.
 
-    Why: the range of a tensor with such a value is not a range, so no encoding can be computed for it.
-    An infinite bound of Clip, Max or Min is none of these: it bounds nothing, and no range is made of it.
-    What to do: train or export again; a mask of -inf wants a large finite number.
+    Why: a tensor with such a value has no finite range, so no encoding can be computed for it. An infinite
+    bound of Clip, Max or Min is not reported: it bounds nothing, and no range is computed from it.
+    What to do: train or export again; replace -inf in a mask by a large finite number.
     """
     non_finite = context.view.weights.non_finite
     for graph in context.view.model.graphs() if non_finite else ():
@@ -315,13 +315,13 @@ def _is_bound(graph: Graph, name: str) -> bool:
 
 @rule(about=About.FILE)
 def custom_op(context: ModelContext) -> Iterator[Finding]:
-    """A node is of a domain that the converter's tables do not cover.
+    """The domain of a node is not covered by the converter's tables.
 
-    Why: such ops convert only with an op package of your own, and with custom ops the converter
-    does not simplify the model. ONNX Runtime's quantizer writes its own QuantizeLinear and DequantizeLinear
-    where the opset has no 16- or 4-bit ones (before 21); the converter's table has those of ONNX.
-    What to do: export without contrib or framework-specific ops, or register an op package. Of a QDQ model
-    `dlclint encodings extract` makes a float model and an override file, which the converters read.
+    Why: such ops only convert with your own op package, and with custom ops the converter does not simplify
+    the model. ONNX Runtime's quantizer writes its own QuantizeLinear and DequantizeLinear for opsets without
+    16- or 4-bit ones (before 21); the converter's table lists those of ONNX.
+    What to do: export without contrib or framework-specific ops, or register an op package. For a QDQ model,
+    `dlclint encodings extract` writes a float model and an override file, which the converters read.
     """
     known = layer_table().other_domain_layers
     quantizing: list[Node] = []

@@ -21,9 +21,9 @@ def attribute(context: ModelContext) -> Iterator[Finding]:
     """An attribute or parameter has a value that the table excludes.
 
     Why: the converter refuses it, or computes with the documented value instead.
-    What to do: see the row (`dlclint ops OP`); change the layer or export it otherwise. PyTorch's newer
-    exporter writes allowzero 1 on every Reshape; without a 0 in the shape it means nothing, which one finding
-    says of all of them.
+    What to do: see the row (`dlclint ops OP`); change the layer or export it differently. PyTorch's newer
+    exporter writes allowzero 1 on every Reshape; without a 0 in the shape it has no effect, and one finding
+    covers all of them.
     """
     harmless: list[Node] = []
     for node, constraint in constrained(context, *_ATTRIBUTE_CHECKS):
@@ -178,10 +178,10 @@ _ATTRIBUTE_CHECKS: dict[str, Callable[[Node, Constraint], str]] = {
 
 @rule(about=About.CONVERSION)
 def attribute_type(context: ModelContext) -> Iterator[Finding]:
-    """An attribute has another type than its operator states.
+    """An attribute does not have the type that its operator defines.
 
-    Why: ONNX Runtime and onnx.checker refuse the model, and no document says what the converter makes of
-    the value. dlclint judges the node as if the attribute were not written.
+    Why: ONNX Runtime and onnx.checker refuse the model, and no document says how the converter interprets the
+    value. dlclint evaluates the node as if the attribute were absent.
     What to do: write the attribute with the operator's type, or export the model again.
     """
     nodes = (node for graph in context.view.model.graphs() for node in graph.nodes)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def unsupported(context: ModelContext) -> Iterator[Finding]:
     """The op is not in the supported-ops table.
 
-    Why: the converter stops at an op it has no translation for.
+    Why: the converter stops at an op that it cannot translate.
     What to do: rewrite it with listed ops, move it out of the model, or supply an op package.
     """
     rows = context.view.table.rows
@@ -50,9 +50,9 @@ def _unlisted(context: ModelContext, listing: Listing) -> Iterator[tuple[Node, i
 def version_not_listed(context: ModelContext) -> Iterator[Finding]:
     """The operator version is not listed, but has the structure of a listed one.
 
-    Why: the table lists since_versions and is not a whitelist. The converter warns and treats the node
-    as the highest version it knows, which here has the same attributes, inputs and outputs. One finding
-    speaks for all nodes of an op in a model.
+    Why: the table lists since_versions and is not a whitelist. The converter warns and treats the node as the
+    highest version it knows, which here has the same attributes, inputs and outputs. One finding covers all
+    nodes of an op in a model.
     What to do: nothing, or export at the opset that the summary names.
     """
     advice = _export_help(context) or "no action needed: the converter warns and continues"
@@ -75,8 +75,8 @@ def version_not_listed(context: ModelContext) -> Iterator[Finding]:
 def version_changed_structure(context: ModelContext) -> Iterator[Finding]:
     """The operator version is not listed and differs in structure from the listed ones.
 
-    Why: the converter warns and reads the node as the highest version it knows, so attributes that
-    became inputs, or new ones, are lost or misread.
+    Why: the converter warns and reads the node as the highest version it knows, so attributes that became
+    inputs, or new ones, are lost or misread.
     What to do: export at the opset that the summary names.
     """
     found = list(_unlisted(context, Listing.UNLISTED_CHANGED))

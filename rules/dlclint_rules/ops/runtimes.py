@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def no_runtime(context: ModelContext) -> Iterator[Finding]:
     """A chosen runtime has no implementation of the layer.
 
-    Why: the layer falls back to another processor where that is allowed, and loading fails where it
-    is not. The layer table is that of SNPE. Where no row of it settles the question the finding says
-    so, and where QNN's table of HTP or HTP's own backend takes what it denies it names both.
+    Why: the layer falls back to another processor if fallback is allowed, and otherwise loading fails. The
+    layer table is SNPE's. If none of its rows decides the question, the finding says so. If QNN's table for
+    HTP or HTP's own backend supports what the layer table denies, the finding names both.
     What to do: choose another runtime, allow CPU fallback, or rewrite the layer.
     """
     view = context.view

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @rule(fix=[Safety.SAFE], about=About.CONVERSION, weights=True)
 def pattern_only(context: ModelContext) -> Iterator[Finding]:
-    """The op converts only inside a pattern, and stands outside it.
+    """The op converts only inside a pattern, and is outside it.
 
-    Why: Erf is taken only as part of GELU (x/sqrt(2), Erf, +1, *x, *0.5), Gemm only as a fully
+    Why: Erf is supported only as part of GELU (x/sqrt(2), Erf, +1, *x, *0.5), and Gemm only as a fully
     connected layer (constant second input, transA 0, transB 1).
-    What to do: export GELU in that form, store the weight of Gemm as a constant, use MatMul and Add
-    for a product of two activations.
+    What to do: export GELU in that form, store the weight of Gemm as a constant, use MatMul and Add for a
+    product of two activations.
     """
     view = context.view
     for node, constraint in constrained(context, "pattern_only"):
@@ -74,10 +74,10 @@ def _as_gelu(erf: Node) -> Fix | None:
 def not_foldable(context: ModelContext) -> Iterator[Finding]:
     """A Shape, and the arithmetic on it, cannot be computed at conversion time.
 
-    Why: the converter evaluates Shape and all that reworks its result; a dimension that is only
-    known at run time stops it. Where it waits for the sizes of inputs alone, `shapes/dynamic-dim` or
-    `batch/symbolic` says so once and counts it.
-    What to do: give every dynamic input its size (`--input-dim`), here and to the converter.
+    Why: the converter evaluates Shape and everything that processes its result; a dimension that is only
+    known at run time stops it. If only the sizes of inputs are missing, `shapes/dynamic-dim` or
+    `batch/symbolic` reports this once and counts it.
+    What to do: give every dynamic input its size (`--input-dim`), to dlclint and to the converter.
     """
     following = len(context.view.shape_arithmetic)
     for node, _ in constrained(context, "constant_foldable_only"):
@@ -105,8 +105,8 @@ def _dimension_help(context: ModelContext) -> str:
 def dynamic_parameter(context: ModelContext) -> Iterator[Finding]:
     """A parameter that must be constant is computed at run time.
 
-    Why: the converter stores it in the layer, so it has to be an initializer or to fold.
-    What to do: store the value as an initializer, or make the shapes static that it follows from.
+    Why: the converter stores it in the layer, so it must be an initializer or fold to a constant.
+    What to do: store the value as an initializer, or make the shapes that it depends on static.
     """
     for node, constraint in constrained(context, "input_static"):
         positions = constraint.get("inputs")
@@ -132,10 +132,11 @@ def dynamic_parameter(context: ModelContext) -> Iterator[Finding]:
 
 @rule(about=About.CONVERSION)
 def extra_output(context: ModelContext) -> Iterator[Finding]:
-    """An output beyond the first is used, and the converter makes only the first.
+    """An output beyond the first is used, and the converter produces only the first.
 
-    Why: Mask of Dropout, Indices of MaxPool and the statistics of BatchNormalization are not emitted.
-    What to do: remove what reads them.
+    Why: the converter does not emit Mask of Dropout, Indices of MaxPool and the statistics of
+    BatchNormalization.
+    What to do: remove the nodes that read them.
     """
     for node, _ in constrained(context, "single_output"):
         for position, name in enumerate(node.outputs[1:], 1):
@@ -155,11 +156,11 @@ def extra_output(context: ModelContext) -> Iterator[Finding]:
 def control_flow(context: ModelContext) -> Iterator[Finding]:
     """Control flow that the converter or the runtime cannot follow.
 
-    Why: each branch of an If may yield one output and both must have the same shape; no runtime has
-    a layer for it, so an If whose condition is not constant is doubtful everywhere.
-    Where the condition follows from the model (the rank of a squeezed tensor, a stored flag), simplification
-    puts the live branch in the place of the If; nothing is said of it, nor of the other branch.
-    What to do: make the condition constant so that one branch is left, or compute both and select.
+    Why: each branch of an If may have one output and both must have the same shape; no runtime has a layer
+    for it, so an If whose condition is not constant is doubtful everywhere. If the condition is constant in
+    the model (the rank of a squeezed tensor, a stored flag), simplification replaces the If by the live
+    branch; dlclint reports neither the If nor the other branch.
+    What to do: make the condition constant so that one branch remains, or compute both and select.
     """
     for node in context.view.official_nodes:
         if node.op_type != "If" or len(node.subgraphs) < 2:
@@ -205,10 +206,10 @@ def _branch_problems(context: ModelContext, node: Node) -> Iterator[str]:
 
 @rule(about=About.CONVERSION)
 def rank(context: ModelContext) -> Iterator[Finding]:
-    """The input's rank is not among those that the table lists for the op.
+    """The table does not list the input's rank for the op.
 
-    Why: the converter has a translation for the listed ranks only.
-    What to do: reshape around the op, or use another.
+    Why: the converter only translates the listed ranks.
+    What to do: reshape around the op, or use another op.
     """
     for node, constraint in constrained(context, "input_rank_one_of"):
         allowed = constraint.get("ranks")

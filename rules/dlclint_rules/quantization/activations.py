@@ -21,14 +21,14 @@ from dlclint_schemas.thresholds import threshold
 
 @quantization_rule(weights=True)
 def bias_bits(context: ModelContext) -> Iterator[Finding]:
-    """A bias at 8 bits errs by more than its layer can bear.
+    """The error of an 8-bit bias is too large for its layer.
 
-    Why: by default biases have 8 bits, with one grid for all channels of a layer, though they are added
-    to a 32-bit accumulator. Where a folded batch normalization leaves large biases, the error moves
-    every value of a channel, which nothing averages out. Told is the error in steps of the output, where
-    its range can be estimated: then it is a warning. Elsewhere it is told how many biases round to zero, and
-    whether the output feels it stays open.
-    What to do: --bias_bitwidth 32.
+    Why: by default, biases have 8 bits, with one grid for all channels of a layer, though they are added to a
+    32-bit accumulator. If a folded batch normalization leaves large biases, the error shifts every value of a
+    channel and does not average out. If the range of the output can be estimated, the message gives the error
+    in steps of the output, and the finding is a warning. Otherwise it gives the number of biases that round
+    to zero, and the effect on the output is unknown.
+    What to do: pass --bias_bitwidth 32.
     """
     kind = context.target.kind
     if not kind.quantize or kind.bias_bitwidth != 8 or kind.per_channel:
@@ -87,15 +87,15 @@ def fp16_overflow(context: ModelContext) -> Iterator[Finding]:
     """A number does not fit float16.
 
     Why: beyond 65504 a float16 is infinite, and infinity times zero or minus infinity is not a number. The
-    runtime gpu_float16 and DLCs with --float_bitwidth 16 compute in float16. Activations are told where
-    their range can be estimated from batch normalization statistics; those are estimates. A sum of squares
-    (ReduceL2, ReduceSumSquare, LpNormalization, ReduceSum of x * x) overflows long before its root would:
-    users report that a ReduceL2 did on target. Where nothing is known of the values, told is the root mean
-    square from which on the sum overflows. A mean of squares, as in a root mean square normalization that is
-    spelled out, overflows where one value exceeds 256; normalizations that are one op do not (measured).
-    What to do: scale the weight down and the next layer up. Divide what is squared by a constant, and
-    multiply the root by it, or leave that out where both sides of a division are scaled. (Attention masks are
-    told by quantization/mask-constant.)
+    runtime gpu_float16 and DLCs with --float_bitwidth 16 compute in float16. The rule reports activations if
+    their range can be estimated from batch normalization statistics; these ranges are estimates. A sum of
+    squares (ReduceL2, ReduceSumSquare, LpNormalization, ReduceSum of x * x) overflows long before its root
+    would: users report that a ReduceL2 did on target. If nothing is known about the values, the message gives
+    the root mean square at which the sum overflows. A mean of squares, as in a decomposed root mean square
+    normalization, overflows if one value exceeds 256; normalizations that are one op do not (measured).
+    What to do: scale the weight down and the next layer up. Divide the squared tensor by a constant, and
+    multiply the root by it, or omit the multiplication if both sides of a division are scaled.
+    (quantization/mask-constant reports attention masks.)
     """
     target = context.target
     halved = target.kind.float_bitwidth == 16 or Runtime.GPU_FLOAT16 in target.runtimes

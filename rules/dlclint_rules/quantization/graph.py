@@ -34,11 +34,11 @@ RELATED = 1000
 
 @quantization_rule()
 def already_quantized(context: ModelContext) -> Iterator[Finding]:
-    """A model that is quantized already is to be quantized.
+    """The model to quantize is already quantized.
 
-    Why: the quantizer wants a float model. The converter strips QuantizeLinear and DequantizeLinear
-    (unless --keep_quant_nodes) and remembers their encodings, which snpe-dlc-quant ignores without
-    --override_params; ops that compute in integers have no float form to go back to.
+    Why: the quantizer needs a float model. The converter strips QuantizeLinear and DequantizeLinear (unless
+    --keep_quant_nodes) and stores their encodings, which snpe-dlc-quant ignores without --override_params;
+    ops that compute in integers have no float form.
     What to do: export the float model; for QDQ, pass --override_params to keep its encodings.
     """
     if not context.target.quantize:
@@ -69,11 +69,11 @@ def already_quantized(context: ModelContext) -> Iterator[Finding]:
 
 @quantization_rule(about=About.ACCURACY)
 def standalone_batchnorm(context: ModelContext) -> Iterator[Finding]:
-    """A batch normalization follows no layer that it could be folded into.
+    """A batch normalization does not follow a layer into which it could be folded.
 
-    Why: then it is quantized by itself, with one 8-bit grid for the factors of all channels, and its
-    input needs an encoding of its own. Users report that accuracy drops.
-    What to do: put it after a convolution, or give its tensors 16 bits by an override file.
+    Why: it is then quantized separately, with one 8-bit grid for the factors of all channels, and its input
+    needs its own encoding. Users report that accuracy drops.
+    What to do: put it after a convolution, or give its tensors 16 bits with an override file.
     """
     if not context.target.quantize:
         return
@@ -128,11 +128,11 @@ def _spread(norm: Node) -> float:
 def mask_constant(context: ModelContext) -> Iterator[Finding]:
     """A mask's constant swallows the range of attention scores.
 
-    Why: masks of -3.4e38, -65504 or minus infinity are added to the scores before Softmax, so the
-    tensor's range is that number, and its grid cannot tell one score from the next. In float16 such a
-    number is infinite, and a row that is masked whole becomes NaN.
-    What to do: a mask of -100 masks as well (exp(-100) is 4e-44) and leaves the scores their bits.
-    Fix safety: safe, but unsafe where the number multiplies an input of floats, which masks less where it is
+    Why: masks of -3.4e38, -65504 or minus infinity are added to the scores before Softmax, so the tensor's
+    range extends to that number, and its grid cannot distinguish the scores. In float16, such a number is
+    infinite, and a row that is completely masked becomes NaN.
+    What to do: use a mask of -100, which masks as well (exp(-100) is 4e-44) and leaves the scores their bits.
+    Fix safety: safe, but unsafe if the number multiplies an input of floats, which masks less for values
     between zero and one.
     """
     target = context.target

@@ -31,15 +31,15 @@ from dlclint_schemas.thresholds import threshold
 
 @quantization_rule(about=About.ACCURACY, weights=True)
 def shared_grid(context: ModelContext) -> Iterator[Finding]:
-    """Tensors of unlike ranges share one grid, whose step will swallow one of them.
+    """Tensors of unlike ranges share one grid, and one of them will vanish in its step.
 
-    Why: a Concat (Where, Max, a scatter) has one grid for all that it joins. Where boxes in pixels stand
-    beside scores between 0 and 1, one step is several pixels, and all scores become one number: at 8 bits a
-    trained detector finds nothing. An Add loses an operand that is smaller than one step of the sum. Ranges
-    come from what ops can produce, carried through constants (a Softmax times 0 to 15 times the stride), or
-    are estimated from normalization statistics.
-    What to do: let the parts leave the model as outputs of their own; or scale the larger one ahead of the
-    Concat; or give this tensor 16 bits by an override file, which `dlclint plan --emit-overrides` writes.
+    Why: a Concat (Where, Max, a scatter) has one grid for all tensors that it joins. If boxes in pixels are
+    joined with scores between 0 and 1, one step is several pixels, and all scores become one number: at 8
+    bits a trained detector finds nothing. An Add loses an operand that is smaller than one step of the sum.
+    The ranges come from what ops can produce, propagated through constants (a Softmax times 0 to 15 times the
+    stride), or from estimates based on normalization statistics.
+    What to do: make the parts separate outputs of the model, scale the larger one before the Concat, or give
+    this tensor 16 bits with an override file, which `dlclint plan --emit-overrides` writes.
     """
     kind = context.target.kind
     if kind.stated and not kind.quantize:
@@ -71,11 +71,11 @@ def shared_grid(context: ModelContext) -> Iterator[Finding]:
 def shared_bias(context: ModelContext) -> Iterator[Finding]:
     """Ops share a stored bias though they will add it at different scales.
 
-    Why: HTP adds a bias at input scale times weight scale. Where two ops read one stored bias and their
-    scales differ, no 32-bit scale is right for both: OSNet kept 56.6 instead of 81.5 mAP. AIMET refuses such
-    a model ("Cannot determine single analytical bias scale"). With an override file, encodings/shared-bias
-    judges the scales that it gives.
-    What to do: give each op a bias of its own before the model is quantized.
+    Why: HTP adds a bias at input scale times weight scale. If two ops read one stored bias and their scales
+    differ, no 32-bit scale is correct for both: OSNet kept 56.6 instead of 81.5 mAP. AIMET refuses such a
+    model ("Cannot determine single analytical bias scale"). With an override file, encodings/shared-bias
+    checks its scales.
+    What to do: give each op its own bias before you quantize the model.
     """
     if not context.target.quantize or Runtime.HTP not in context.target.considered:
         return

@@ -17,16 +17,16 @@ _NAMED = 5
 
 @quantization_rule(about=About.ACCURACY, weights=True)
 def spectrum(context: ModelContext) -> Iterator[Finding]:
-    """A spectrum is computed inside the graph, more than 8 or 16 bits can represent.
+    """The graph computes a spectrum, which exceeds the range of 8 or 16 bits.
 
-    Why: squares span twice as many decibels as what is squared, and 16 bits hold 96: on a grid for the
-    loudest bins the quiet ones are 0, and the root or logarithm that follows brings out just those. Measured:
-    Silero VAD keeps 11 dB of its output at 8 bits, 25 dB at 16, and 34 dB at 8 bits with five tensors in
-    float: what the transform makes, both squares, their sum and its root; a log-mel front end keeps 5.2 dB
-    at 8 and 10.5 dB at 16 bits.
-    What to do: cut the model after the root or logarithm and compute the spectrum outside, as an input of
-    the DLC; or, where the chip has float16, keep the named tensors float by entries of dtype float in an
-    override file, which `dlclint plan --emit-overrides` writes.
+    Why: squares span twice as many decibels as the values that are squared, and 16 bits hold 96: on a grid
+    for the loudest bins, the quiet ones are 0, and the root or logarithm that follows amplifies exactly
+    those. Measured: Silero VAD keeps 11 dB of its output at 8 bits, 25 dB at 16, and 34 dB at 8 bits with
+    five tensors in float: the results of the transform, both squares, their sum and its root. A log-mel front
+    end keeps 5.2 dB at 8 and 10.5 dB at 16 bits.
+    What to do: cut the model after the root or logarithm and compute the spectrum outside, as an input of the
+    DLC. If the chip has float16, you can instead keep the named tensors float with entries of dtype float in
+    an override file, which `dlclint plan --emit-overrides` writes.
     """
     if not context.target.quantize:
         return

@@ -106,10 +106,9 @@ def _is_transform(weight: ConvertedWeight) -> bool:
 def range_too_small(context: ModelContext) -> Iterator[Finding]:
     """A weight's range is below the documented minimum.
 
-    Why: the quantizer widens a range to a minimum, 0.0001 in the page's words, 0.01 in its formula, so
-    the grid is coarser than the values need, down to all of them becoming zero.
-    What to do: find out why the weight is so small; scale it up and the next layer down, or leave the
-    layer out.
+    Why: the quantizer widens a range to a minimum, 0.0001 in the page's text, 0.01 in its formula, so the
+    grid is coarser than the values need; all of them may become zero.
+    What to do: find out why the weight is so small; scale it up and the next layer down, or remove the layer.
     """
     if not is_quantized(context):
         return
@@ -164,10 +163,10 @@ def _signal_of(weight: ConvertedWeight, span: float) -> float:
 def long_tail(context: ModelContext) -> Iterator[Finding]:
     """A few outliers make a weight's grid coarse.
 
-    Why: by default the grid covers the true minimum and maximum. Where few values lie far out, a range
-    that cuts them off loses less than the finer step gains; the gain is told for the range with the
+    Why: by default, the grid covers the true minimum and maximum. If few values are far out, a range that
+    cuts them off loses less than the finer step gains. The message gives the gain for the range with the
     least mean square error.
-    What to do: --param_quantizer enhanced, which searches such a range.
+    What to do: pass --param_quantizer enhanced, which searches for such a range.
     """
     if not is_quantized(context):
         return
@@ -215,12 +214,12 @@ def long_tail(context: ModelContext) -> Iterator[Finding]:
 def channel_spread(context: ModelContext) -> Iterator[Finding]:
     """The channels of a weight need ranges too different for one grid.
 
-    Why: with one grid for the whole weight, the widest channel sets the step, and narrow channels keep
-    a few steps each. Told is the SQNR of the channels with either grid, averaged in dB, because what
-    follows rescales narrow channels; it is predicted from the weight's own ranges.
-    What to do: --use_per_channel_quantization for convolutions, --use_per_row_quantization for MatMul
-    and fully connected layers; DSP v66 quantizes per tensor: equalize (--algorithms cle, or
-    `dlclint equalize`). For LSTM, GRU and RNN no grid for each row is documented: wider weights, or float.
+    Why: with one grid for the complete weight, the widest channel determines the step, and each narrow
+    channel keeps only a few steps. The message gives the SQNR of the channels with either grid, averaged in
+    dB, because the following layers rescale narrow channels; it is predicted from the weight's own ranges.
+    What to do: --use_per_channel_quantization for convolutions, --use_per_row_quantization for MatMul and
+    fully connected layers; DSP v66 quantizes per tensor: equalize (--algorithms cle, or `dlclint equalize`).
+    For LSTM, GRU and RNN no grid for each row is documented: use wider weights, or float.
     """
     if not is_quantized(context):
         return
@@ -295,10 +294,10 @@ def _spread_help(context: ModelContext, weights: list[ConvertedWeight]) -> str:
 def bit_width(context: ModelContext) -> Iterator[Finding]:
     """The chosen width is too narrow for some weights.
 
-    Why: at 8 bits normal weights keep about 38 dB, at 4 bits 14 dB. Where less than 20 dB are left, the
-    noise has more than a hundredth of the signal's power. With 4 bits, two values share a byte, each
-    channel starting on a byte of its own.
-    What to do: a wider --weights_bitwidth, for these weights alone by an override file, or a grid for
+    Why: at 8 bits, normal weights keep about 38 dB, at 4 bits 14 dB. If less than 20 dB remain, the noise has
+    more than a hundredth of the signal's power. With 4 bits, two values share a byte, and each channel starts
+    on a new byte.
+    What to do: use a wider --weights_bitwidth, for only these weights with an override file, or a grid for
     each channel; 4 bits need quantization-aware training.
     """
     if not is_quantized(context):
@@ -359,12 +358,12 @@ def _packing(context: ModelContext, weights: list[ConvertedWeight]) -> Finding:
 def dead_channel(context: ModelContext) -> Iterator[Finding]:
     """Output channels of a weight are zero.
 
-    Why: they cost time and memory and compute nothing; with a grid for each channel their range is
-    empty (scales of 1.19e-07, and "Bad quantization: zero scale!" on HTA). A channel counts as dead if
-    it rounds to zero even on a 16-bit grid over the whole weight, a folded batch normalization
-    included. Rows of zeros in a Fourier transform, such as the sine of frequency 0, are none. Of a
-    QDQ model the integers alone are known: one grid for all channels may have rounded one to zero.
-    What to do: prune the channels, or check the training that left them.
+    Why: they cost time and memory and compute nothing. With a grid for each channel, their range is empty
+    (scales of 1.19e-07, and "Bad quantization: zero scale!" on HTA). A channel counts as dead if it rounds to
+    zero even on a 16-bit grid over the complete weight, including a folded batch normalization. Rows of zeros
+    in a Fourier transform, such as the sine of frequency 0, do not count. In a QDQ model only the integers
+    are known: one grid for all channels may have rounded one to zero.
+    What to do: prune the channels, or check the training that produced them.
     """
     if not is_quantized(context):
         return  # per-channel statistics of every weight would double the time of a plain check

@@ -27,8 +27,8 @@ def device_row(soc: Soc) -> Source:
 def soc_lacks_runtime(context: ModelContext) -> Iterator[Finding]:
     """The SoC does not have the chosen runtime.
 
-    Why: the runtime cannot be created on the device, whatever the model. Hexagon v66 is the runtime
-    `dsp` and no HTP; v68 and later is `htp`; AIP needs the HTA, which some v66 chips have.
+    Why: the runtime cannot be created on the device, whatever the model. Hexagon v66 has the runtime `dsp`
+    and no HTP; v68 and later have `htp`; AIP needs the HTA, which some v66 chips have.
     What to do: choose a runtime that the chip has (`dlclint soc NAME`).
     """
     soc = context.target.soc
@@ -52,11 +52,11 @@ def soc_lacks_runtime(context: ModelContext) -> Iterator[Finding]:
 
 @rule(about=About.TARGET)
 def quantizer_mandatory(context: ModelContext) -> Iterator[Finding]:
-    """The DSP of this SoC takes no DLC that has not been through the quantizer.
+    """The DSP of this SoC only takes a DLC from the quantizer.
 
-    Why: on Snapdragon 865 the DSP runtime needs a DLC from snpe-dlc-quantize; a float one is not
-    quantized when it loads, as other chips do.
-    What to do: quantize the DLC; preparing the cache offline is advised as well.
+    Why: on Snapdragon 865, the DSP runtime needs a DLC from snpe-dlc-quantize; unlike other chips, it does
+    not quantize a float DLC when it loads it.
+    What to do: quantize the DLC; preparing the cache offline is recommended as well.
     """
     soc, kind = context.target.soc, context.target.kind
     if not needs_quantizer(soc) or kind.quantize or not kind.stated:
@@ -74,11 +74,11 @@ def quantizer_mandatory(context: ModelContext) -> Iterator[Finding]:
 def release_too_old(context: ModelContext) -> Iterator[Finding]:
     """The release of the SDK does not have a form of an op that a newer one has.
 
-    Why: HTP, the GPU and the converter get ops, element types and widths from release to release; an
-    older one refuses the model when it is converted or loaded. Where the documents put several
-    releases into one entry it is not known which of them it came with, and the finding is a note. Ranks
-    are `htp/rank-limit-exceeded`, precisions `runtime/precision`, opsets `model/opset-too-new`.
-    What to do: use the release that has it, or rewrite the op.
+    Why: HTP, the GPU and the converter get new ops, element types and widths in each release; an older
+    release refuses the model when it converts or loads it. If the documents combine several releases in one
+    entry, the exact release is not known, and the finding is a note. Other rules report ranks
+    (`htp/rank-limit-exceeded`), precisions (`runtime/precision`) and opsets (`model/opset-too-new`).
+    What to do: use a release that has it, or rewrite the op.
     """
     release = context.target.release
     for change in changes():

@@ -45,11 +45,11 @@ def _computed(context: ModelContext, node: Node) -> Iterator[tuple[str, str]]:
 def element_type(context: ModelContext) -> Iterator[Finding]:
     """HTP does not support the op for the element type of its input or output.
 
-    Why: HTP computes in float, on quantized tensors and on int32 (int64 becomes int32); float64, and
-    8- and 16-bit integers that carry no quantization, are refused of nearly every op, and some ops have
-    no integer form at all. Cast makes no 8-bit signed or 16-bit integer that carries no quantization, and
-    OneHot makes float and int32 alone.
-    What to do: cast to float or int32 before the op, make a type that it has, or give the tensor a
+    Why: HTP computes in float, on quantized tensors and on int32 (int64 becomes int32). Nearly every op
+    refuses float64, and 8- and 16-bit integers without quantization, and some ops have no integer form at
+    all. Cast does not produce 8-bit signed or 16-bit integers without quantization, and OneHot only produces
+    float and int32.
+    What to do: cast to float or int32 before the op, produce a type that it supports, or give the tensor a
     quantization.
     """
     forms = htp_forms()
@@ -119,8 +119,8 @@ def parameter(context: ModelContext) -> Iterator[Finding]:
     """HTP does not support the value of an attribute.
 
     Why: HTP's validator refuses GatherND with batch dimensions, and ScatterElements that combines
-    floating-point values instead of replacing them; the documents are silent on both.
-    What to do: rewrite the op, such as with ScatterND for a sum.
+    floating-point values instead of replacing them; the documents do not mention either.
+    What to do: rewrite the op, for example with ScatterND for a sum.
     """
     forms = htp_forms()
     for node in on_htp(context):
@@ -146,14 +146,14 @@ def parameter(context: ModelContext) -> Iterator[Finding]:
 
 @rule(about=About.FORM)
 def window_beyond_input(context: ModelContext) -> Iterator[Finding]:
-    """A pooling window lies beyond its padded input.
+    """A pooling window extends beyond its padded input.
 
-    Why: HTP's validator refuses it, after the layout change, and no graph comes of the model. Either the
+    Why: HTP's validator refuses it after the layout change, and the model does not become a graph. Either the
     window is larger than the padded input, which exporters write for a pooling over everything; or, with
-    ceil_mode 1, the last window would start beyond the input: ONNX leaves that window out, QNN counts it and
-    finds an output of another size.
-    What to do: use GlobalAveragePool or GlobalMaxPool, or a window of the input's size; in place of ceil_mode
-    pad as much as the windows that are left need.
+    ceil_mode 1, the last window would start beyond the input: ONNX ignores that window, while QNN counts it
+    and expects an output of another size.
+    What to do: use GlobalAveragePool or GlobalMaxPool, or a window of the input's size; instead of ceil_mode,
+    pad as much as the remaining windows need.
     """
     for node in on_htp(context):
         if node.op_type not in POOLS:

@@ -20,7 +20,7 @@ _PAGE = "80-63442-2 Rev BL, Quantized vs Non-Quantized Models"
 def dlc_kind(context: ModelContext) -> Iterator[Finding]:
     """The runtime does not take a DLC of this kind at all.
 
-    Why: the AIP runtime rejects float DLCs; its HTA subnets are made by the quantizer.
+    Why: the AIP runtime rejects float DLCs; the quantizer creates its HTA subnets.
     What to do: quantize the DLC (`--quantize`), or choose another runtime.
     """
     kind = context.target.kind
@@ -53,11 +53,11 @@ def _converted(context: ModelContext, quantize: bool) -> Iterator[tuple[list[Run
 
 @rule(about=About.TARGET)
 def dequantized_at_load(context: ModelContext) -> Iterator[Finding]:
-    """The runtime turns the quantized parameters back into float when it loads them.
+    """The runtime converts the quantized parameters back to float when it loads them.
 
-    Why: CPU (without its fixed-point mode) and GPU compute in float. A quantized DLC starts up
-    slower there, may change accuracy, and infers no faster; only the file is smaller.
-    What to do: make a float DLC for these runtimes, or a quantized one for DSP, HTP and AIP alone.
+    Why: CPU (without its fixed-point mode) and GPU compute in float. A quantized DLC starts more slowly
+    there, may change accuracy, and does not run inference faster; only the file is smaller.
+    What to do: create a float DLC for these runtimes, and a quantized one only for DSP, HTP and AIP.
     """
     kind = context.target.kind
     for runtimes, found in _converted(context, quantize=True):
@@ -81,11 +81,9 @@ def dequantized_at_load(context: ModelContext) -> Iterator[Finding]:
 def quantized_at_load(context: ModelContext) -> Iterator[Finding]:
     """The runtime quantizes the float parameters when it loads them.
 
-    Why: the DSP computes in fixed point. From a float DLC it quantizes at start-up, every time, with
-    no gain in accuracy, and the file is larger. The page says so of DSP without naming HTP, so there
-    the finding is inferred.
-    What to do: quantize the DLC beforehand; on HTP of a chip with float16, `--float-bitwidth 16`
-    stays float.
+    Why: the DSP computes in fixed point. It quantizes a float DLC at every start, with no gain in accuracy,
+    and the file is larger. The page mentions DSP but not HTP, so for HTP the finding is inferred.
+    What to do: quantize the DLC beforehand; on HTP of a chip with float16, `--float-bitwidth 16` stays float.
     """
     kind = context.target.kind
     for runtimes, _ in _converted(context, quantize=False):

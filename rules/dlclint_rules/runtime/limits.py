@@ -31,14 +31,14 @@ CHECKED_BY = {
 
 @rule(about=About.FORM)
 def layer_limit(context: ModelContext) -> Iterator[Finding]:
-    """A documented limit of the runtime is broken.
+    """The model exceeds a documented limit of the runtime.
 
-    Why: the limitations page lists, by runtime and layer, what is refused and what is not tuned. What
-    is refused is an error. What is only slower is one warning for the model, with the number of nodes.
-    MaxPerGPUSize is given for Adreno 330, 430 and 530 alone; the largest is taken, and the finding is
+    Why: the limitations page lists, by runtime and layer, what is refused and what is not optimized. A
+    refused layer is an error. Slower layers are one warning per model, with the number of nodes.
+    MaxPerGPUSize is only given for Adreno 330, 430 and 530; dlclint uses the largest, and the finding is
     inferred.
-    What to do: change the layer as the limit says, or choose another runtime; docs/tables/limits.md
-    lists every entry and the rule that checks it.
+    What to do: change the layer as the limit says, or choose another runtime; docs/tables/limits.md lists
+    every entry and the rule that checks it.
     """
     runtimes: tuple[Runtime | None, ...] = context.target.chosen or (None,)
     for id, entry in limit_table().items():

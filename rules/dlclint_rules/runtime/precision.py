@@ -37,10 +37,10 @@ _V66 = 66
 def precision(context: ModelContext) -> Iterator[Finding]:
     """The chip, or an op on it, does not have the precision of this DLC.
 
-    Why: Hexagon v66 takes 16-bit activations on the HTA alone; 16-bit weights need 16-bit activations
-    and, on HTP, v73 or newer; float16 on HTP goes by SoC and not by Hexagon version; single ops have
-    no 8-bit, 16-bit or float16 form there. Where the documents and what was measured disagree, the
-    finding says which says what, and is inferred.
+    Why: Hexagon v66 supports 16-bit activations only on the HTA; 16-bit weights need 16-bit activations and,
+    on HTP, v73 or newer; float16 on HTP depends on the SoC and not on the Hexagon version; some ops have no
+    8-bit, 16-bit or float16 form there. If documents and measurements disagree, the finding names both, and
+    is inferred.
     What to do: choose other bit widths, replace the op, or choose another chip.
     """
     kind = context.target.kind

@@ -17,15 +17,15 @@ from dlclint_schemas.side_inputs import INT16, UINT16, UINT16_SYMMETRIC, second_
 
 @rule(about=About.TARGET)
 def side_input(context: ModelContext) -> Iterator[Finding]:
-    """With 16-bit activations, a scale, a slope or a second input has no form that HTP takes whole.
+    """With 16-bit activations, HTP does not fully support a scale, a slope or a second input.
 
-    Why: quantizers give the scale of a normalization and the slope of a PRelu the width of the activations;
-    LayerNorm takes a 16-bit scale from Hexagon v73 on alone and only with the zero point in the middle
-    ("incorrect Value 68, expected >= 73"), PRelu no unsigned 16-bit slope at all. Of two computed inputs of
-    a MatMul the second is cut to 8 bits, unless it is symmetric, the chip has v73, and the converter is told
-    so (`--use_dynamic_16_bit_weights`, off by default). Einsum at 16 bits needs v73.
-    What to do: give scales and slopes 8 bits by an override file; `dlclint plan --emit-overrides` writes
-    those entries. An entry that does so silences this rule.
+    Why: quantizers give the scale of a normalization and the slope of a PRelu the width of the activations.
+    LayerNorm supports a 16-bit scale only from Hexagon v73 on and only with the zero point in the middle
+    ("incorrect Value 68, expected >= 73"); PRelu supports no unsigned 16-bit slope at all. If both inputs of
+    a MatMul are computed, the second is cut to 8 bits, unless it is symmetric, the chip has v73, and the
+    converter gets the option `--use_dynamic_16_bit_weights` (off by default). Einsum at 16 bits needs v73.
+    What to do: give scales and slopes 8 bits with an override file; `dlclint plan --emit-overrides` writes
+    those entries. Such an entry resolves this finding.
     """
     kind, target = context.target.kind, context.target
     if not kind.quantize or kind.act_bitwidth != 16 or Runtime.HTP not in target.considered:

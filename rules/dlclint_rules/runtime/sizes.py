@@ -14,11 +14,11 @@ from dlclint_schemas.forms import htp_forms
 def filter_stretch(context: ModelContext) -> Iterator[Finding]:
     """A dilated filter spans more of its input than HTP compiles.
 
-    Why: quantized, a convolution validates and does not compile where the stretch of input that its filter
-    spans along an axis is too large: (kernel - 1) x dilation + 1 places of all channels, which are padded to
-    a multiple of 32. Less than 1 MiB compiled, on Hexagon v68 less than 512 KiB.
-    The backend names no op then. One channel at a time (depthwise) compiles.
-    What to do: a smaller dilation, fewer channels in, or keep the layer float.
+    Why: a quantized convolution validates but does not compile if the part of the input that its filter spans
+    along an axis is too large: (kernel - 1) x dilation + 1 positions of all channels, which are padded to a
+    multiple of 32. Less than 1 MiB compiled; on Hexagon v68, less than 512 KiB. The backend names no op in
+    this case. One channel at a time (depthwise) compiles.
+    What to do: use a smaller dilation or fewer input channels, or keep the layer float.
     """
     kind, limit = context.target.kind, htp_forms().filter_stretch
     if kind.stated and not kind.quantize:

@@ -24,11 +24,11 @@ from dlclint_rules.causes import anywhere
 def partition(context: ModelContext) -> Iterator[Finding]:
     """Execution changes between the runtime and the CPU.
 
-    Why: what the runtime lacks falls back to the CPU (if fallback is on, else the network does not
-    load). Every change of processor waits, and copies the tensors that live on. The count is the
-    least that the flow of data allows; one that goes by layer order may be higher.
-    What to do: replace the op that costs most borders (`dlclint ops OP`), or move such ops
-    to the ends of the network, where one border is enough.
+    Why: layers that the runtime does not support fall back to the CPU (if fallback is on; otherwise the
+    network does not load). Every change of processor waits, and copies the tensors that are still needed. The
+    count is the minimum that the data flow allows; a runtime that follows the layer order may have more.
+    What to do: replace the op that causes most borders (`dlclint ops OP`), or move such ops to the ends of
+    the network, where one border is enough.
     """
     for runtime in context.target.chosen:
         if runtime is Runtime.CPU:
