@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
+from onnx import parser
 
 from dlclint.version import __version__
 
@@ -27,7 +29,9 @@ version = "1.2"
 """
 RULES = '''
 import os, sys, time
-from dlclint.rule import Finding, Severity, rule
+from dlclint.fix import Fix
+from dlclint.model.edits import RenameNode
+from dlclint.rule import Finding, Safety, Severity, rule
 
 print("printed at import")
 os.write(1, b"written at import")
@@ -39,6 +43,19 @@ def sound(context):
     sys.stderr.write("printed by a rule")
     os.write(1, b"written by a rule")
     yield Finding("found by a plugin", Severity.WARNING)
+
+@rule(fix=[Safety.SAFE])
+def nameless(context):
+    """A node without a name."""
+    for node in context.view.model.graph.nodes:
+        if not node.name:
+            fix = Fix("name it", Safety.SAFE, (RenameNode(node, f"acme_{node.index}"),))
+            yield Finding("it has no name", Severity.WARNING, node=node, fix=fix)
+
+@rule(fix=[Safety.SAFE])
+def fixed_badly(context):
+    """A flaw."""
+    yield Finding("cannot be fixed", Severity.WARNING, fix=Fix("fix it", Safety.SAFE, lambda: 1 / 0))
 
 @rule()
 def raises(context):
@@ -100,8 +117,22 @@ def misdeclared(context):
     """A flaw."""
     yield from ()
 '''
+OVERRIDES = '''
+from dlclint.rule import Finding, Severity, Subject, rule
+
+@rule(Subject.ENCODINGS)
+def any_entry(context):
+    """A flaw."""
+    yield Finding("found by a plugin", Severity.WARNING, pointer="/version", line=1, column=2)
+
+@rule(Subject.ENCODINGS)
+def raises(context):
+    """A flaw."""
+    raise ValueError("on purpose")
+'''
 MODULES = {
     "acme": RULES,
+    "over": OVERRIDES,
     "ops": CLASHES,
     "raises": "import nosuch",
     "exits": "import sys; sys.exit(3)",
@@ -128,8 +159,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (package / "__init__.py").write_text("", "utf-8")
     for name, text in MODULES.items():
         (package / f"of_{name}.py").write_text(text, "utf-8")
-    points = "".join(f'{name} = "acme_rules.of_{name}"\n' for name in MODULES)
-    (package.parent / "pyproject.toml").write_text(BUILD + points, "utf-8")
+    points = {name: f'{name} = "acme_rules.of_{name}"\n' for name in MODULES}
+    group = f'\n[project.entry-points."dlclint.rules.encodings"]\n{points.pop("over")}'
+    (package.parent / "pyproject.toml").write_text(BUILD + "".join(points.values()) + group, "utf-8")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "--target", str(folder / "installed"), str(package.parent)], check=True)
     (folder / "a.onnxtxt").write_text(MODEL, "utf-8")
@@ -137,10 +169,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *words: str, code: str = RUN) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join(filter(None, (str(folder / "installed"), os.environ.get("PYTHONPATH", ""))))
     return subprocess.run(
-        [sys.executable, "-c", RUN, *words],
+        [sys.executable, "-c", code, *words],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": path, "NO_COLOR": "1"},
         capture_output=True,
@@ -218,4 +250,48 @@ def test_rules_are_listed_with_their_origin(folder: Path) -> None:
     assert set(complaints(done)) == {name for name in LEFT_OUT if name.startswith("rule ops/")}
     done = run(folder, "rule", "acme")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "acme/sound       A flaw. [acme-rules 1.2]\n" in done.stdout
+    assert "acme/sound        A flaw. [acme-rules 1.2]\n" in done.stdout
+
+
+USE = """
+import json, sys, warnings
+from pathlib import Path
+import dlclint.engine.plugins as plugins
+plugins.IMPORT_SECONDS, plugins.RULE_SECONDS = 0.5, 0.25
+import dlclint
+from dlclint.engine.job import Job
+from dlclint.server.overrides import OpenOverrides, Views
+from dlclint.target import Target
+
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    report = dlclint.lint("a.onnxtxt")
+job = Job(Path("over.encodings"), Target(), kind="encodings")
+opened = OpenOverrides(job, Path("over.encodings").read_text(), "file:///over.encodings", Views(), "utf-16")
+json.dump({
+    "rules": sorted({item.rule for item in report.findings}),
+    "told": len(told),
+    "editor": sorted((item.code, item.message) for item in opened.diagnostics()),
+}, sys.stdout)
+"""
+
+
+def test_python_and_the_editor_hear_of_them(folder: Path) -> None:
+    (folder / "over.encodings").write_text('{"version": "0.6.1", "activation_encodings": {}}', "utf-8")
+    done = run(folder, code=USE)
+    found = json.loads(done.stdout)
+    assert {"acme/sound", "acme/nameless", "ops/unsupported", "engine/crashed-rule"} <= set(found["rules"])
+    assert found["told"] == len(LEFT_OUT)
+    told = dict(found["editor"])
+    assert told["over/any-entry"].startswith("found by a plugin")
+    assert told["engine/crashed-rule"].startswith("rule over/raises of plugin acme-rules 1.2 failed")
+
+
+def test_a_plugin_fixes_and_cannot_break_the_others(folder: Path) -> None:
+    model = MODEL.replace("y = Det(x)", "y = Relu(x)")
+    onnx.save(parser.parse_model(model), folder / "fixed.onnx")
+    done = run(folder, "fix", "--in-place", "--select", "acme", "fixed.onnx")
+    assert (done.returncode, done.stderr) == (1, "")  # what raises is an error that is left
+    assert "fixed acme/nameless: name it" in done.stdout
+    assert onnx.load(folder / "fixed.onnx").graph.node[0].name == "acme_0"
+    assert "not fixed acme/fixed-badly: fix it: its fix failed in acme-rules 1.2" in done.stdout
