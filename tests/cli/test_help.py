@@ -45,15 +45,15 @@ def test_examples_parse(name: str) -> None:
 def test_check_says_its_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     text = " ".join(help_of("check", capsys).split())
     for said in (
-        "none: all are compared",
+        "default: compare all",
         "default: the newest known",
         "default 8",
         "default 32",
-        "neither: both are compared",
+        "default: compare float and quantized",
         "default: error",
         "default: rich",
         "default: info",
-        "default: as many as there are processors",
+        "default: the number of processors",
         "default: all rules",
         "default: the nearest",
         "default: dlclint-baseline.json",

@@ -10,8 +10,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     cache = commands.add_parser(
         "cache",
         help="show or clean the folder of earlier results",
-        description="Results of check are kept in the user's cache folder, so that unchanged files are not "
-        "read again. DLCLINT_CACHE_DIR names another folder; empty, nothing is kept.",
+        description="dlclint keeps results of check in the user's cache folder, so that it does not read "
+        "unchanged files again. DLCLINT_CACHE_DIR sets another folder; an empty value turns the cache off.",
     )
     cache.set_defaults(run="dlclint.cli.cache:cache")
-    cache.add_argument("action", choices=("clean", "dir"), help="remove every result, or say where they are")
+    cache.add_argument("action", choices=("clean", "dir"), help="remove every result, or print the folder")

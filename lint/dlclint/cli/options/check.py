@@ -22,19 +22,19 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "paths",
         nargs="+",
         metavar="PATH",
-        help="models, override files, or folders to search for them; also addresses (https, s3, gs, az, hf), "
-        "of a folder with / at the end, and patterns",
+        help="models, override files, or folders to search; also addresses (https, s3, gs, az, hf), "
+        "with / at the end for a folder, and patterns",
     )
     check.add_argument(
         "--skip-lfs-pointers",
         action="store_true",
-        help="leave out files that Git LFS has not fetched, with one note, instead of an error for each",
+        help="skip files that Git LFS has not fetched, with one note instead of an error for each",
     )
     target = shared.add_target(check, several=True)
     target.add_argument(
         "--encodings",
         metavar="FILE",
-        help="quantization overrides of the model (default: the file NAME.encodings beside NAME.onnx)",
+        help="quantization overrides of the model (default: NAME.encodings next to NAME.onnx)",
     )
     shared.add_converter(check)
     asking = add_asking(check)
@@ -47,7 +47,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     rules.add_argument(
         "--no-weights",
         action="store_true",
-        help="do not read weights: rules that need them stay silent, and the report names them",
+        help="do not read weights: rules that need them report less or nothing, and the report names them",
     )
     configuration = shared.add_configuration(check)
     configuration.add_argument(
@@ -58,34 +58,34 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     configuration.add_argument(
         "--baseline",
         metavar="FILE",
-        help="leave out the findings that the file lists; fingerprints go by names, not by positions",
+        help="hide the findings that the file lists; fingerprints depend on names, not on positions",
     )
     configuration.add_argument(
         "--write-baseline",
         action="store_true",
-        help="write what is found now to that file (default: dlclint-baseline.json)",
+        help="write the current findings to that file (default: dlclint-baseline.json)",
     )
     configuration.add_argument(
-        "--show-files", action="store_true", help="list the files that would be linted, and stop"
+        "--show-files", action="store_true", help="list the files that would be linted, and exit"
     )
     configuration.add_argument(
         "--show-settings",
         action="store_true",
-        help="show what each file would be linted for, and stop (JSON)",
+        help="show the target of each file, and exit (JSON)",
     )
     configuration.add_argument(
-        "--no-cache", action="store_true", help="read every file again, and keep no result for the next run"
+        "--no-cache", action="store_true", help="read every file again, and store no results"
     )
     many = check.add_argument_group("many files")
     many.add_argument(
         "--on",
         metavar="CLUSTER",
-        help="lint on a Dask cluster: dask://HOST:PORT of its scheduler, or dask for one on this machine",
+        help="lint on a Dask cluster: dask://HOST:PORT of its scheduler, or dask for a local cluster",
     )
     many.add_argument(
         "--results",
         metavar="DIR",
-        help="keep each result in a folder as it arrives (`dlclint zoo` sums them up)",
+        help="store each result in a folder as it arrives (`dlclint zoo` summarizes them)",
     )
     many.add_argument(
         "--resume",
@@ -102,7 +102,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--jobs",
         type=int,
         metavar="N",
-        help="files linted at once (default: as many as there are processors)",
+        help="files to lint in parallel (default: the number of processors)",
     )
     output = check.add_argument_group("output")
     output.add_argument("--format", choices=FORMATS["check"], default="rich", help="default: rich")
@@ -111,19 +111,21 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     shared.add_further(output, "sarif=dlclint.sarif")
     shared.add_overwrite(output)
-    output.add_argument("-q", "--quiet", action="store_true", help="print the verdict, and list no findings")
+    output.add_argument("-q", "--quiet", action="store_true", help="print the verdict without the findings")
     output.add_argument(
         "--min-severity",
         choices=("error", "warning", "info"),
         default="info",
-        help="list findings from this severity on (default: info); verdict and exit status stay",
+        help="lowest severity to list (default: info); does not change the verdict or the exit status",
     )
     output.add_argument(
-        "--statistics", action="store_true", help="count findings by rule, without a list (rich, json)"
+        "--statistics",
+        action="store_true",
+        help="count findings by rule instead of listing them (rich, json)",
     )
     output.add_argument(
         "--all",
         action="store_true",
-        help="list every finding, place and consequence; else groups are folded, and those of one rule "
-        "beyond 1,000 in a file only counted",
+        help="list every finding, location and consequence (default: fold groups, and only count the "
+        "findings of a rule beyond 1,000 in a file)",
     )

@@ -1,16 +1,16 @@
-"""What `--help` of each command says beside its options: what it does, examples, exit statuses."""
+"""The text of `--help` around the options of each command: what it does, examples, exit statuses."""
 
 from __future__ import annotations
 
 from dlclint_schemas.record import record
 
 DID = "0 done, 2 could not run"
-"""Exit statuses of what shows or writes something."""
+"""Exit statuses of commands that show or write something."""
 
 
 @record
 class Help:
-    """Exit statuses, examples, and what the command does where its parser does not say."""
+    """Exit statuses, examples, and what the command does if its parser does not say it."""
 
     statuses: str
     examples: tuple[str, ...]
@@ -26,26 +26,26 @@ HELPS = {
             "dlclint check models/ -q --output-format sarif=dlclint.sarif",
             "dlclint check models/ --on dask --results results/",
         ),
-        "Lint models and override files for the chip and the DLC that they are for: whether they convert, "
-        "where they run, what quantization costs, and what to do.",
+        "Lint models and override files for a chip and a DLC: whether they convert, where they run, what "
+        "quantization costs, and what to do.",
     ),
     "fix": Help(
-        "0 no error is left, 1 errors are left, 2 could not fix",
+        "0 no errors remain, 1 errors remain, 2 could not fix",
         (
             "dlclint fix model.onnx -o fixed.onnx --verify",
             "dlclint fix --in-place --unsafe -b 1 model.onnx",
             "dlclint fix over.encodings --diff",
         ),
-        "Make the fixes that findings carry, the safe ones alone unless --unsafe says otherwise.",
+        "Apply the fixes of findings. Without --unsafe, only safe fixes are applied.",
     ),
     "equalize": Help(
-        "0 done, 1 both models differ and nothing was written, 2 could not run",
+        "0 done, 1 the models differ and nothing was written, 2 could not run",
         ("dlclint equalize model.onnx -o out.onnx --verify",),
-        "Cross-layer equalization on the model itself: neighboring convolutions get weights of one range. It "
-        "ends with a verdict, and leaves alone what would lose.",
+        "Apply cross-layer equalization to the model: neighboring convolutions get the same weight range. "
+        "Chains that would lose precision stay unchanged; the report ends with a verdict.",
     ),
     "plan": Help(
-        "0 planned, 1 the conversion is known to fail, 2 could not run",
+        "0 planned, 1 the conversion will fail, 2 could not run",
         (
             "dlclint plan --soc sm8650 model.onnx",
             "dlclint plan --soc sm8650 model.onnx --emit-overrides over.encodings",
@@ -53,14 +53,14 @@ HELPS = {
         "Plan the quantization of a model for a chip: widths, the quantizer's options, the commands.",
     ),
     "simulate": Help(
-        "0 measured, 1 a target is not reached, 2 it could not be measured",
+        "0 measured, 1 a target is not reached, 2 could not measure",
         (
             "dlclint simulate model.onnx --inputs list.txt",
             "dlclint simulate model.onnx --inputs f --target 30dB",
         ),
     ),
     "confirm": Help(
-        "0 the backend takes every node, 1 it refuses some, 2 it could not be asked",
+        "0 the backend takes every node, 1 it refuses some, 2 could not ask it",
         ("dlclint confirm --soc sm8550 model.onnx",),
     ),
     "encodings": Help(
@@ -69,7 +69,7 @@ HELPS = {
             "dlclint encodings show over.encodings",
             "dlclint encodings convert over.encodings --to 1.0.0 -o new.encodings",
         ),
-        "Convert, show and compare override files of any version, or take them out of a QDQ model.",
+        "Convert, show and compare override files of any version, or extract them from a QDQ model.",
     ),
     "explain": Help(
         "0 no error recognized, 1 errors recognized, 2 could not run",
@@ -82,12 +82,12 @@ HELPS = {
     "init": Help(DID, ("dlclint init models/",)),
     "cache": Help(DID, ("dlclint cache clean",)),
     "completions": Help(DID, ("dlclint completions bash",)),
-    "server": Help("0 shut down as asked, 1 not, 2 could not run", ("dlclint server",)),
+    "server": Help("0 shut down on request, 1 otherwise, 2 could not run", ("dlclint server",)),
 }
 
 
 def epilog(name: str) -> str:
-    """Examples and exit statuses of a command, as its help ends."""
+    """Examples and exit statuses of a command, at the end of its help."""
     told = HELPS[name]
     examples = "\n".join(f"  {example}" for example in told.examples)
     return (

@@ -12,9 +12,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     init = commands.add_parser(
         "init",
         help="write a configuration for a folder of models",
-        description="Write a dlclint.toml with comments for the models that a folder holds, as they are: "
-        "open inputs, override files, quantization.",
+        description="Write a commented dlclint.toml for the models in a folder, based on their open inputs, "
+        "override files and quantization.",
     )
     init.set_defaults(run="dlclint.cli.init:init", apart=True)
-    init.add_argument("folder", nargs="?", default=".", metavar="FOLDER", help="default: the working folder")
+    init.add_argument("folder", nargs="?", default=".", metavar="FOLDER", help="default: the current folder")
     shared.add_overwrite(init)

@@ -11,7 +11,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `ops`."""
     ops = commands.add_parser(
         "ops",
-        help="show what the tables say of an op, and since when, or list them all",
+        help="show the table entries of an op with their releases, or list all ops",
         description="Show versions, conditions and runtimes of an ONNX op, or list every op with its layers.",
     )
     ops.set_defaults(run="dlclint.cli.ops:show_op")

@@ -22,33 +22,33 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     shared.add_runtime(target, f"{shared.ONE_RUNTIME} (none: the chip's best)")
     shared.add_soc(target)
     shared.add_sdk(target)
-    settled = plan.add_argument_group("what is settled, with the quantizer's names (else the plan chooses)")
+    settled = plan.add_argument_group(
+        "fixed settings, with the quantizer's names (default: the plan chooses)"
+    )
     settled.add_argument("--float", dest="float", action="store_true", help="the DLC will stay float")
     shared.add_widths(settled, defaults=False)
     settled.add_argument(
         "--encodings",
         metavar="FILE",
-        help="override file whose weights keep their widths and grids (default: NAME.encodings beside"
+        help="override file whose weights keep their widths and grids (default: NAME.encodings next to"
         " NAME.onnx)",
     )
     shared.add_converter(plan)
     estimates = plan.add_argument_group("for the estimated ranges of activations")
-    shared.add_moments(
-        estimates, "mean and standard deviation of an input as the model gets it, such as 0 and 1"
-    )
+    shared.add_moments(estimates, "mean and standard deviation of an input of the model, such as 0 and 1")
     inputs = plan.add_argument_group("to measure each choice (needs the extra 'dlclint[verify]')")
     shared.add_inputs(inputs, "nothing is measured")
     shared.add_goal(inputs)
     overrides = plan.add_argument_group("a first override file")
     shared.add_overrides(
         overrides,
-        "write encodings of the weights, and the 16-bit entries of the plan, to this file; with --inputs"
-        " every grid that was measured",
+        "write encodings of the weights, and the 16-bit entries of the plan, to this file; with --inputs,"
+        " write every measured grid",
     )
     overrides.add_argument(
         "--estimated-activations",
         action="store_true",
-        help="with the ranges of activations, as far as they can be estimated",
+        help="include the ranges of activations that can be estimated",
     )
     shared.add_configuration(plan)
     output = plan.add_argument_group("output")

@@ -10,7 +10,7 @@ WIDTHS = {
     "weights-bitwidth": ("of weights: 4, 8 or 16", "default 8"),
     "bias-bitwidth": ("of biases: 8 or 32", "default 8"),
     "float-bitwidth": ("of float tensors: 16 or 32", "default 32"),
-    "float-bias-bitwidth": ("of float biases: 16 or 32", "default: as their op's float entry"),
+    "float-bias-bitwidth": ("of float biases: 16 or 32", "default: the width of their op's float entry"),
 }
 """Options of the quantizer that set a width, with their help and what it takes where they are not given."""
 ONE_RUNTIME = f"one of {', '.join(RUNTIMES)}"
@@ -21,7 +21,7 @@ def add_overwrite(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--overwrite",
         action="store_true",
-        help="let an output replace an input, or a file of another kind",
+        help="allow an output to replace an input, or a file of another kind",
     )
 
 
@@ -38,7 +38,7 @@ def add_target(
     """
     target = command.add_argument_group("what the model is for")
     if runtime:
-        add_runtime(target, f"{ONE_RUNTIME}; repeatable (none: all are compared)")
+        add_runtime(target, f"{ONE_RUNTIME}; repeatable (default: compare all)")
     add_soc(target, several=several)
     add_sdk(target)
     kind = command.add_argument_group("DLC kind, with the quantizer's names and values")
@@ -46,7 +46,7 @@ def add_target(
         "--float",
         dest="float",
         action="store_true",
-        help="the DLC will stay float (neither: both are compared)",
+        help="the DLC will stay float (default: compare float and quantized)",
     )
     kind.add_argument("--quantize", action="store_true", help="the DLC will be quantized")
     add_widths(kind)
@@ -84,9 +84,7 @@ def add_soc(target: argparse._ArgumentGroup, *, several: bool = False) -> None:
     """The chip, or chips where a command judges for several."""
     help = "the chip, such as SM8650 or '8 Gen 3' (`dlclint soc`)"
     if several:
-        target.add_argument(
-            "--soc", action="append", default=[], metavar="NAME", help=f"{help}; repeatable: all are judged"
-        )
+        target.add_argument("--soc", action="append", default=[], metavar="NAME", help=f"{help}; repeatable")
     else:
         target.add_argument("--soc", metavar="NAME", help=help)
 
@@ -182,10 +180,18 @@ def add_rules(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Selection of rules by id or family; returns the group, for what only one command adds to it."""
     rules = command.add_argument_group("rules")
     rules.add_argument(
-        "--select", action="append", default=[], metavar="RULES", help="ids or families (default: all rules)"
+        "--select",
+        action="append",
+        default=[],
+        metavar="RULES",
+        help="ids or families to run (default: all rules)",
     )
     rules.add_argument(
-        "--ignore", action="append", default=[], metavar="RULES", help="ids or families (default: none)"
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="RULES",
+        help="ids or families to skip (default: none)",
     )
     return rules
 
@@ -208,8 +214,8 @@ def add_inputs(group: argparse._ArgumentGroup, without: str) -> None:
     group.add_argument(
         "--inputs",
         metavar="PATH",
-        help="SNPE's input_list.txt with raw files (name:=path), a .npy or .npz file, or a folder of such"
-        f" files (default: {without})",
+        help="SNPE's input_list.txt with raw files (name:=path), a .npy or .npz file, or a folder of these"
+        f" (default: {without})",
     )
     group.add_argument(
         "--input-layout",
@@ -218,9 +224,9 @@ def add_inputs(group: argparse._ArgumentGroup, without: str) -> None:
         action="append",
         default=[],
         metavar=("NAME", "LAYOUT"),
-        help="how the files of an input lie: nchw or nhwc (as the SNPE tools read raw files)",
+        help="memory layout of an input's files: nchw or nhwc (as the SNPE tools read raw files)",
     )
-    group.add_argument("--samples", type=int, default=16, metavar="N", help="at most N (default: 16)")
+    group.add_argument("--samples", type=int, default=16, metavar="N", help="maximum number (default: 16)")
 
 
 def add_goal(group: argparse._ArgumentGroup) -> None:
@@ -228,13 +234,13 @@ def add_goal(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--target",
         metavar="DB",
-        help="SQNR that every output is to have, such as 30dB",
+        help="required SQNR of every output, such as 30dB",
     )
     group.add_argument(
         "--agreement",
         type=float,
         metavar="RATE",
-        help="how often the best class is to be the same, such as 0.99",
+        help="required rate of samples with the same best class, such as 0.99",
     )
 
 
@@ -245,7 +251,7 @@ def add_further(group: argparse._ArgumentGroup, example: str) -> None:
         action="append",
         default=[],
         metavar="FORMAT=FILE",
-        help=f"write a report in another format too, such as: {example}; repeatable",
+        help=f"also write a report in another format, such as: {example}; repeatable",
     )
 
 

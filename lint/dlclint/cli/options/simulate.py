@@ -21,8 +21,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     simulate = commands.add_parser(
         "simulate",
         help="measure what quantization costs, layer by layer, before the phone",
-        description="Run the float model beside the quantized one and measure the error of every output and "
-        "layer (needs the extra: pip install 'dlclint[verify]').",
+        description="Run the float model and the quantized one side by side and measure the error of every "
+        "output and layer (needs the extra: pip install 'dlclint[verify]').",
     )
     simulate.set_defaults(
         run="dlclint.cli.simulate:simulate",
@@ -33,7 +33,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         select=[],
         ignore=[],
     )
-    simulate.add_argument("paths", nargs="+", metavar="MODEL", help="models, or folders to search for them")
+    simulate.add_argument("paths", nargs="+", metavar="MODEL", help="models, or folders to search")
     target = simulate.add_argument_group("what the model is for")
     shared.add_soc(target)
     shared.add_sdk(target)
@@ -42,7 +42,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     _add_ranges(simulate)
     shared.add_converter(simulate)
     _add_inputs(simulate)
-    engine = simulate.add_argument_group("what measures")
+    engine = simulate.add_argument_group("engine")
     engine.add_argument(
         "--engine",
         choices=ENGINES,
@@ -63,11 +63,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _add_ranges(simulate: argparse.ArgumentParser) -> None:
-    ranges = simulate.add_argument_group("ranges of what no override file gives")
+    ranges = simulate.add_argument_group("ranges of tensors without an override")
     ranges.add_argument(
         "--encodings",
         metavar="FILE",
-        help="override file whose grids are taken (default: NAME.encodings beside NAME.onnx)",
+        help="override file with the grids to use (default: NAME.encodings next to NAME.onnx)",
     )
     ranges.add_argument(
         "--act-quantizer",
@@ -96,7 +96,7 @@ def _add_ranges(simulate: argparse.ArgumentParser) -> None:
 def _add_inputs(simulate: argparse.ArgumentParser) -> None:
     inputs = simulate.add_argument_group("inputs")
     shared.add_inputs(inputs, "random values from a seed, for a first look")
-    inputs.add_argument("--seed", type=int, default=0, metavar="N", help="of random inputs (default: 0)")
+    inputs.add_argument("--seed", type=int, default=0, metavar="N", help="seed of random inputs (default: 0)")
     shared.add_moments(
         inputs, "draw an input from a normal distribution with this mean and standard deviation"
     )
@@ -108,10 +108,10 @@ def _add_search(simulate: argparse.ArgumentParser) -> None:
     search.add_argument(
         "--emit-equalized",
         metavar="OUT",
-        help="write the equalized model to this file, where the search equalizes",
+        help="write the equalized model to this file, if the search equalizes",
     )
     search.add_argument(
         "--resume",
         metavar="FILE",
-        help="keep what the search measures in this file, and go on from it after an interruption",
+        help="store the measurements of the search in this file, and continue from it after an interruption",
     )

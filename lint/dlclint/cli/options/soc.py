@@ -9,7 +9,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `soc`."""
     soc = commands.add_parser(
         "soc",
-        help="show what a chip offers, or list them all",
+        help="show what a chip supports, or list all chips",
         description="Show a chip's Hexagon version, runtimes and precisions, or list every chip.",
     )
     soc.set_defaults(run="dlclint.cli.soc:show_soc")

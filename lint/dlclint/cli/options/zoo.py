@@ -12,19 +12,19 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `zoo`."""
     zoo = commands.add_parser(
         "zoo",
-        help="sum up what many models came to",
-        description="Sum up the results that `dlclint check --results DIR` keeps: which ops, rules and chips "
-        "stand in the way of most models, and which one fix would help most of them.",
+        help="summarize the results of many models",
+        description="Summarize the results that `dlclint check --results DIR` stores: which ops, rules and "
+        "chips block most models, and which single fix would help most of them.",
     )
     zoo.set_defaults(run="dlclint.cli.zoo:show_zoo")
     zoo.add_argument(
         "folders",
         nargs="+",
         metavar="DIR",
-        help="folders of results; of one model with the same target the last folder's counts",
+        help="folders of results; for a model with the same target in several, the last one counts",
     )
     zoo.add_argument(
-        "--format", choices=FORMATS["zoo"], default="rich", help="default: rich; parquet wants -o"
+        "--format", choices=FORMATS["zoo"], default="rich", help="default: rich; parquet needs -o"
     )
-    zoo.add_argument("-o", "--output", metavar="FILE", help="write the report there")
+    zoo.add_argument("-o", "--output", metavar="FILE", help="write the report to a file")
     shared.add_overwrite(zoo)
