@@ -1,6 +1,6 @@
 """Every advice held against every target: no rule may ask for what another one rejects there.
 
-    python -m benchmarks.remedies [--part I/N]
+    python -m benchmarks.remedies [--part I/N] [--jobs N]
 
 Models are the bad fixtures, targets the chips of the data, one of each kind that the rules can tell apart,
 with every width that the options have. Told is each advice that the target cannot follow by what is known of
@@ -15,9 +15,12 @@ import re
 import shlex
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -84,10 +87,16 @@ def targets() -> Iterator[tuple[str, Target]]:
                 yield label, Target(runtimes, soc=soc, kind=kind)
 
 
+@lru_cache(4096)
+def _linted(path: Path, target: Target, overrides: Path | None) -> FileOutcome:
+    """Kept, because one target's advice is tried on others."""
+    return lint_file(Job(path, target, overrides=overrides))
+
+
 def wrong_advice(path: Path, file: Path | None, target: Target) -> Iterator[Found]:
     """What is wrong with the advice on a model for a target."""
     job = Job(path, target, overrides=file)
-    outcome = lint_file(job)
+    outcome = _linted(path, target, file)
     found = list(outcome.diagnostics)
     if file is not None:
         found += lint_file(Job(file, target, kind="encodings", model=path)).diagnostics
@@ -126,21 +135,27 @@ def _by_option(job: Job, found: list[Diagnostic]) -> Iterator[Found]:
         if kind == job.target.kind or kind in tried:
             continue
         tried.add(kind)
-        changed = lint_file(replace(job, target=replace(job.target, kind=kind))).diagnostics
+        changed = _linted(job.path, replace(job.target, kind=kind), job.overrides).diagnostics
         for rule in sorted(_errors(list(changed)) - _errors(found)):
             yield item.rule, f"its options bring {rule}: {item.help}"
 
 
 def _of_commands(outcome: FileOutcome) -> Iterator[Found]:
     """Commands of a verdict that the command line does not take."""
+    for line in outcome.verdict.next if outcome.verdict is not None else ():
+        try:
+            _command_line().parse_args(shlex.split(line)[1:])
+        except SystemExit:
+            yield "verdict", f"not a command: {line}"
+
+
+@cache
+def _command_line() -> argparse.ArgumentParser:
+    """Built once, because that takes as long as linting a model."""
     # Imported here because the command line is of use for this alone.
     from dlclint.cli.main import parser
 
-    for line in outcome.verdict.next if outcome.verdict is not None else ():
-        try:
-            parser().parse_args(shlex.split(line)[1:])
-        except SystemExit:
-            yield "verdict", f"not a command: {line}"
+    return parser()
 
 
 def wrong_plan(path: Path, target: Target) -> Iterator[Found]:
@@ -155,7 +170,7 @@ def wrong_plan(path: Path, target: Target) -> Iterator[Found]:
     if any(item.topic == "encodings" for item in plan.advice):
         return  # nothing was chosen
     alone = replace(job.target, runtimes=(plan.choice.runtime,), kind=KINDS["a8w8"])
-    plain = _errors(list(lint_file(replace(job, target=alone)).diagnostics))
+    plain = _errors(list(_linted(path, alone, None).diagnostics))
     for item in plan.obstacles:
         if item.is_error and item.rule not in plain:
             yield "plan", f"its choice brings {item.rule}: {item.message}"
@@ -164,7 +179,7 @@ def wrong_plan(path: Path, target: Target) -> Iterator[Found]:
 def wrong_fixes(path: Path, target: Target) -> Iterator[Found]:
     """Fixes of a model after which a finding of their severity or a higher one appears."""
     job = Job(path, target)
-    before = lint_file(job).diagnostics
+    before = _linted(path, target, None).diagnostics
     fixed = [item for item in before if item.fix is not None]
     if not fixed:
         return
@@ -191,28 +206,49 @@ def _counts(found: tuple[Diagnostic, ...], least: Severity) -> Counter[str]:
     return Counter(item.rule for item in found if item.severity.rank <= least.rank)
 
 
-def everything(part: int = 0, parts: int = 1, each: int = 1) -> Iterator[tuple[str, str, Found]]:
-    """Model, target and what is wrong, of one part of all pairs, of which every `each`-th is tried."""
+def everything(first: int, each: int) -> Iterator[tuple[str, str, Found]]:
+    """Model, target and what is wrong, of every `each`-th pair."""
     aims = list(targets())
     pairs = ((model, aim) for model in models() for aim in aims)
-    for (path, file), (label, target) in islice(pairs, part, None, parts * each):
-        name = str(path.relative_to(FIXTURES))
-        found = [*wrong_advice(path, file, target), *wrong_plan(path, target), *wrong_fixes(path, target)]
-        yield from ((name, label, wrong) for wrong in found)
+    for (path, file), aim in islice(pairs, first, None, each):
+        yield from _wrong(path, file, aim)
+
+
+def _wrong(path: Path, file: Path | None, aim: tuple[str, Target]) -> Iterator[tuple[str, str, Found]]:
+    label, target = aim
+    name = str(path.relative_to(FIXTURES))
+    found = [*wrong_advice(path, file, target), *wrong_plan(path, target), *wrong_fixes(path, target)]
+    yield from ((name, label, wrong) for wrong in found)
+
+
+def _tried(model: tuple[Path, Path | None]) -> tuple[int, list[tuple[str, str, Found]]]:
+    """How many targets a model is tried for, and what is wrong."""
+    _linted.cache_clear()
+    aims = list(targets())
+    return len(aims), [row for aim in aims for row in _wrong(*model, aim)]
 
 
 def main(arguments: list[str]) -> int:
     """Print what is wrong, once a rule and kind of advice; 1 if anything is."""
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(prog="python -m benchmarks.remedies", description=__doc__)
     options.add_argument("--part", default="0/1", help="which part of how many, such as 0/4")
+    options.add_argument("--jobs", type=int, default=1, help="processes that share the work")
     given = options.parse_args(arguments)
     part, parts = map(int, given.part.split("/"))
+    chosen = models()[part::parts]
+    begun, tried = time.monotonic(), 0
     seen: Counter[Found] = Counter()
-    for name, label, wrong in everything(part, parts):
-        seen[wrong] += 1
-        if seen[wrong] == 1:
-            print(f"{wrong[0]}: {wrong[1]} ({name}, {label})", flush=True)
-    print(f"{len(models())} models for {len(list(targets()))} targets; {len(seen)} kinds of advice are wrong")
+    with ProcessPoolExecutor(given.jobs) as pool:
+        for done, (count, rows) in enumerate(pool.map(_tried, chosen), 1):
+            tried += count
+            for name, label, wrong in rows:
+                seen[wrong] += 1
+                if seen[wrong] == 1:
+                    print(f"{wrong[0]}: {wrong[1]} ({name}, {label})", flush=True)
+            if done % 10 == 0:
+                print(f"{tried} pairs in {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+    print(f"{tried} pairs of {len(chosen)} models with {len(list(targets()))} targets each; ", end="")
+    print(f"{len(seen)} kinds of advice are wrong")
     return int(bool(seen))
 
 

@@ -134,7 +134,8 @@ NAMES_ANOTHER_PLACE = {
     "ops": ("control-flow", "dynamic-parameter", "extra-output", "not-foldable"),
     "precision": ("convert-inserted", "float-spread", "int32-incomplete", "mixed-inputs"),
     "quantization": (
-        *("already-quantized", "mask-constant", "shared-bias", "shared-grid", "standalone-batchnorm"),
+        *("already-quantized", "bias-saturates", "mask-constant", "shared-bias", "shared-grid"),
+        "standalone-batchnorm",
     ),
     "runtime": ("element-type", "layer-limit", "side-input"),
     "shapes": ("contradiction", "rank-above-five"),

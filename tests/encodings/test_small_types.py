@@ -51,6 +51,15 @@ def said(value: Any, tmp_path: Path, at_least: Severity = Severity.WARNING) -> d
     return {item.rule: item.message for item in found if item.severity.rank <= at_least.rank}
 
 
+def test_a_wrong_shift_is_told_once_for_all_channels(tmp_path: Path) -> None:
+    path = tmp_path / "x.encodings"
+    path.write_text(json.dumps(listed({**SHIFTED, "zero_point_shift": ["a", "b"]})))
+    found = [item.message for item in lint_file(Job(path, kind="encodings")).diagnostics]
+    assert [text for text in found if "zero_point_shift" in text] == [
+        "'w': zero_point_shift is \"a\", not a number in 2 channels"
+    ]
+
+
 @pytest.mark.parametrize("value", [flat(HALF), listed(SHIFTED)], ids=["2.0.0", "1.0.0"])
 def test_the_half_grid_is_legal_and_shown_as_it_is(value: Any, tmp_path: Path) -> None:
     assert not said(value, tmp_path)

@@ -13,10 +13,12 @@ from dlclint.cli.main import main
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "quantization" / "shared-grid"
 
 
-def planned(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
+def planned(
+    capsys: pytest.CaptureFixture[str], *arguments: str, topic: str = "one grid for several"
+) -> list[dict[str, Any]]:
     main(["plan", "--isolated", "--format", "json", *arguments])
     advice = json.loads(capsys.readouterr().out)["advice"]
-    return [row for row in advice if row["topic"] == "one grid for several"]
+    return [row for row in advice if row["topic"] == topic]
 
 
 def test_scores_beside_boxes_get_16_bits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -38,6 +40,22 @@ def test_v66_lets_them_leave_apart(capsys: pytest.CaptureFixture[str]) -> None:
 def test_unknown_boxes_are_to_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
     (advice,) = planned(capsys, "--runtime", "htp", str(FIXTURES / "bad_unknown_boxes.onnxtxt"))
     assert advice["choice"] == "look at it"
+
+
+def test_a_large_number_beside_what_is_not_known_is_to_be_looked_at(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (advice,) = planned(capsys, "--runtime", "htp", str(FIXTURES / "bad_number_beside_unknown.onnxtxt"))
+    assert advice["choice"] == "look at it"
+    assert "16 bits" not in advice["reason"]
+
+
+def test_what_is_not_judged_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(FIXTURES / "good_unknown_not_stretched.onnxtxt")
+    assert planned(capsys, "--runtime", "htp", model) == []
+    (advice,) = planned(capsys, "--runtime", "htp", model, topic="shared grids")
+    assert (advice["choice"], advice["evidence"]) == ("not judged", {"grids": 1})
+    assert "'s' (0 to 1) and 'p'" in advice["reason"]
 
 
 @pytest.mark.parametrize("width", [["--act-bitwidth", "16"], ["--float"]])

@@ -17,6 +17,11 @@ _PARTS = SELECTS | {*PARTS}
 
 def moved_inputs(node: Node) -> tuple[str, ...]:
     """The activations whose values a node's first output holds as they are; () where it computes."""
+    return tuple(name for name in moved_tensors(node) if node.graph.constant(name) is None)
+
+
+def moved_tensors(node: Node) -> tuple[str, ...]:
+    """The tensors, constants among them, whose values a node's first output holds; () where it computes."""
     if node.domain:
         return ()
     op = node.op_type
@@ -29,8 +34,7 @@ def moved_inputs(node: Node) -> tuple[str, ...]:
         places = tuple(range(len(node.inputs))) if listed is None else listed
     else:
         return ()
-    names = [node.input(place) for place in places]
-    return tuple(name for name in names if name and node.graph.constant(name) is None)
+    return tuple(filter(None, map(node.input, places)))
 
 
 def hands_on_all(node: Node) -> bool:

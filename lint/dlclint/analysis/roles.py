@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from dlclint.analysis.matching.terms import sole_reader
+from dlclint.analysis.matching.terms import other_operand, sole_reader
 from dlclint.model.op_facts import ABSORBED, CONVOLUTIONS, RECURRENT, WEIGHTED_OPS, Role, positions
 from dlclint_schemas.record import record
 
@@ -60,6 +60,32 @@ def weight_positions(node: Node) -> tuple[tuple[int, ...], int | None]:
         return (), None
     bias = positions(node.op_type, Role.BIAS)
     return positions(node.op_type, Role.WEIGHT, Role.RECURRENT_WEIGHT), bias[0] if bias else None
+
+
+def bias_name(node: Node) -> str:
+    """What an op with weights adds in its accumulator: its bias, or that of a MatMul, "" if there is none.
+
+    A MatMul of a stored matrix and an Add of a number for each column make one fully connected layer
+    (80-63442-2 Rev BL, row FC; QNN's FullyConnected).
+    """
+    _, position = weight_positions(node)
+    if position is not None:
+        return node.input(position)
+    add = added_bias(node)
+    return "" if add is None else other_operand(add, node.output(0))
+
+
+def added_bias(node: Node) -> Node | None:
+    """The Add that gives a MatMul of a stored matrix its bias, and makes a fully connected layer of both."""
+    graph = node.graph
+    matrix = graph.constant(node.input(1)) if node.op_type == "MatMul" and not node.domain else None
+    add = sole_reader(graph, node.output(0)) if matrix is not None else None
+    if matrix is None or add is None or add.op_type != "Add" or add.domain or len(matrix.shape) != 2:
+        return None
+    bias = graph.constant(other_operand(add, node.output(0)))
+    if bias is None or not bias.shape or bias.shape[-1] != matrix.shape[1]:
+        return None
+    return add if all(size == 1 for size in bias.shape[:-1]) else None
 
 
 def channel_axis(node: Node, position: int) -> int:

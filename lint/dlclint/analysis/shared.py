@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
-from dlclint.analysis.moving import destination, moved_inputs
+import numpy as np
+
+from dlclint.analysis.moving import destination, moved_inputs, moved_tensors
 from dlclint.analysis.roles import vector
 from dlclint.encodings import grid
 from dlclint.model.op_facts import COMPARES, SUMS
@@ -21,23 +23,32 @@ if TYPE_CHECKING:
     from dlclint.analysis.weights.store import Home
     from dlclint.model.graph import Graph, Node
 
-GIVEN, BOUNDED, ESTIMATED = "given", "bounded", "estimated"
-"""What a span rests on: the file, what ops can produce, or estimates."""
-_STEP = {GIVEN: "is", BOUNDED: "may be", ESTIMATED: "is about"}
+GIVEN, STORED, BOUNDED, ESTIMATED = "given", "stored", "bounded", "estimated"
+"""What a span rests on: the file, the numbers of a constant, what ops can produce, or estimates."""
+_STEP = {GIVEN: "is", STORED: "is at least", BOUNDED: "may be", ESTIMATED: "is about"}
 
 
 @record
 class Span:
-    """From the lowest to the highest value of a tensor, and what says so."""
+    """From the lowest to the highest value of a tensor, and what says so.
+
+    `tight` says that both ends can be reached; otherwise it may be much smaller than the range.
+    """
 
     low: float
     high: float
     basis: str
+    tight: bool = True
 
     @property
     def size(self) -> float:
         """The width of the range."""
         return self.high - self.low
+
+    @property
+    def reach(self) -> float:
+        """The width of the range with 0 in it, as a grid has it."""
+        return max(self.high, 0.0) - min(self.low, 0.0)
 
 
 @record
@@ -54,8 +65,8 @@ class SharedGrid:
     """An op's output whose step is too large for some of its operands.
 
     `step` is the least that the step can be, `exact` whether it is just that. `lost` are the operands that
-    span too few steps, the worst first; `wide` the others with a known range, the widest first; `unknown`
-    those that nothing is known of.
+    span too few steps, the worst first; `wide` the others with a known range, constants among them, the
+    widest first; `unknown` those that nothing is known of.
     """
 
     node: Node
@@ -81,7 +92,7 @@ class SharedGrid:
     def factor(self) -> int:
         """A power of two by which to divide the widest operand, so that the worst gets a like range."""
         assert self.worst.span is not None and self.wide[0].span is not None
-        ratio = self.wide[0].span.size / self.worst.span.size
+        ratio = self.wide[0].span.reach / self.worst.span.size
         return int(1 << max(1, round(ratio)).bit_length() - 1)
 
 
@@ -91,8 +102,27 @@ def operands(node: Node) -> tuple[str, ...]:
         return ()
     if node.op_type in (*SUMS, *COMPARES):
         return tuple(name for name in node.inputs if name and node.graph.constant(name) is None)
-    moved = moved_inputs(node)
-    return moved if len(moved) > 1 else ()
+    return moved_inputs(node)
+
+
+def shares_grid(node: Node) -> bool:
+    """Whether an activation and another tensor share an op's output grid."""
+    all_of_it = node.inputs if node.op_type in (*SUMS, *COMPARES) else moved_tensors(node)
+    return not node.domain and len(all_of_it) > 1 and bool(operands(node))
+
+
+def constants(node: Node) -> dict[str, Span]:
+    """The stored numbers that share an op's output grid with activations."""
+    if node.domain:
+        return {}
+    names = node.inputs if node.op_type in (*SUMS, *COMPARES) else moved_tensors(node)
+    found = {}
+    for name in names:
+        if name and node.graph.constant(name) is not None:
+            values = vector(node.graph, name)
+            if values is not None and values.size and np.isfinite(values).all():
+                found[name] = Span(float(values.min()), float(values.max()), STORED)
+    return found
 
 
 def judged(
@@ -103,31 +133,44 @@ def judged(
     Without a `step` it is the least that the known operands leave: their ranges lie in the output's.
     """
     names = dict.fromkeys(operands(node))
-    if len(names) < 2:
+    stored = constants(node)
+    if not names or len(names) + len(stored) < 2:
         return None
     spans = {name: span_of(name) for name in names}
     known = {name: span for name, span in spans.items() if span is not None and span.size > 0}
     exact = step is not None
     if step is None:
-        if not known:
+        tight = [span for span in known.values() if span.tight]
+        if not tight and not (known and stored):
             return None
-        step = _least_range(node, list(known.values())) / float(grid.steps(bitwidth))
+        made = span_of(node.output(0)) if stored else None
+        step = _least_range(node, tight, list(stored.values()), made) / float(grid.steps(bitwidth))
     if step <= 0:
         return None
     least = threshold("swallowed_steps" if node.op_type in SUMS else "shared_steps")
     rows = [Operand(name, span, span.size / step) for name, span in known.items()]
     rows.sort(key=lambda row: row.steps or 0.0)
     lost = tuple(row for row in rows if (row.steps or 0.0) < least)
-    wide = tuple(row for row in reversed(rows) if (row.steps or 0.0) >= least)
-    unknown = tuple(Operand(name, None, None) for name in names if name not in known)
+    others = [row for row in reversed(rows) if (row.steps or 0.0) >= least]
+    wide = [row for row in others if known[row.name].tight]
+    wide += [Operand(name, span, span.size / step) for name, span in stored.items()]
+    wide.sort(key=lambda row: -row.span.reach if row.span is not None else 0.0)
+    unknown = [row for row in others if not known[row.name].tight]
+    unknown += [Operand(name, None, None) for name in names if name not in known]
     if not lost or not (wide or (unknown and exact)):
         return None
-    return SharedGrid(node, node.output(0), step, bitwidth, exact, lost, wide, unknown)
+    return SharedGrid(node, node.output(0), step, bitwidth, exact, lost, tuple(wide), tuple(unknown))
 
 
-def _least_range(node: Node, spans: list[Span]) -> float:
+def _least_range(node: Node, spans: list[Span], stored: list[Span], made: Span | None) -> float:
+    """The least range of the output; `made` is the output's own, which constants move away from 0."""
     if node.op_type in SUMS:
-        return max(span.size for span in spans)
+        moved = made.reach if made is not None and made.tight else 0.0
+        return max((moved, *(span.size for span in spans)))
+    spans = [*spans, *stored]
+    if node.op_type in COMPARES:
+        pick = max if node.op_type == "Max" else min
+        return pick(span.high for span in spans) - pick(span.low for span in spans)
     return max(span.high for span in spans) - min(span.low for span in spans)
 
 
@@ -146,7 +189,7 @@ def expected_spans(view: ModelView, graph: Graph, estimates: bool) -> Callable[[
             return Span(estimate.minimum, estimate.maximum, ESTIMATED)
         if sure is None or not sure.finite:
             return None
-        return Span(sure.minimum, sure.maximum, BOUNDED) if sure.tight else None
+        return Span(sure.minimum, sure.maximum, BOUNDED, sure.tight)
 
     return span_of
 
@@ -156,93 +199,31 @@ def expected(
 ) -> Iterator[SharedGrid]:
     """The shared grids that calibration will make too coarse for one of their tensors, in graph order.
 
-    Sums that only one of `masks`, constants that mask attention scores, makes coarse are left out: another
-    remedy helps them.
+    What only one of `masks`, constants that mask attention scores, makes coarse is left out: another remedy
+    helps there.
     """
     # Imported here because an override file alone needs no onnx.
     from dlclint.analysis.masks import carries_mask
 
     # A mask is followed in the model that the quantizer sees.
     graph = view.as_float.model.graph
-    for home, nodes in _sharing(view):
+    for home, nodes in sharing(view):
         span_of = expected_spans(view, home, estimates)
         for node in nodes:
             found = judged(node, span_of, None, bitwidth)
-            wide = found.wide if found is not None and masks and not found.joins else ()
+            wide = found.wide if found is not None and masks else ()
             if wide and all(carries_mask(graph, each.name, masks) for each in wide):
                 continue
             if found is not None:
                 yield found
 
 
-def _sharing(view: ModelView) -> Iterator[tuple[Graph, list[Node]]]:
+def sharing(view: ModelView) -> Iterator[tuple[Graph, list[Node]]]:
     """The graphs, subgraphs and functions with nodes of which several tensors share the output's grid."""
     for graph in view.model.graphs():
-        nodes = [node for node in graph.nodes if len(operands(node)) > 1 and node.key not in view.folded]
+        nodes = [node for node in graph.nodes if shares_grid(node) and node.key not in view.folded]
         if nodes and graph.path not in view.branches.dead:
             yield graph, nodes
-
-
-@record
-class Suspicion:
-    """A bounded tensor in one grid with a tensor of unknown range that a constant stretches.
-
-    Where `other`, which is multiplied by up to `factor`, spans more than `limit`, the bounded one has too
-    few steps.
-    """
-
-    node: Node
-    output: str
-    name: str
-    span: Span
-    other: str
-    factor: float
-    limit: float
-
-
-def suspected(view: ModelView, bitwidth: int, estimates: bool = True) -> Iterator[Suspicion]:
-    """Joins of scores and boxes of which only the scores' range is known, in graph order."""
-    for graph, nodes in _sharing(view):
-        span_of = expected_spans(view, graph, estimates)
-        joins = (node for node in nodes if node.op_type not in (*SUMS, *COMPARES))
-        yield from filter(None, (_suspicion(view, node, span_of, bitwidth) for node in joins))
-
-
-def _suspicion(
-    view: ModelView, node: Node, span_of: Callable[[str], Span | None], bitwidth: int
-) -> Suspicion | None:
-    spans = {name: span_of(name) for name in operands(node)}
-    bounded = [(name, span) for name, span in spans.items() if span is not None and span.basis == BOUNDED]
-    stretched = [(_stretch(view, node, name), name) for name, span in spans.items() if span is None]
-    if not bounded or max(stretched, default=(0.0, ""))[0] < threshold("stride"):
-        return None
-    if judged(node, span_of, None, bitwidth) is not None:
-        return None
-    name, span = min(bounded, key=lambda item: item[1].size)
-    factor, other = max(stretched)
-    limit = span.size * float(grid.steps(bitwidth)) / threshold("shared_steps")
-    return Suspicion(node, node.output(0), name, span, other, factor, limit)
-
-
-def _stretch(view: ModelView, node: Node, name: str) -> float:
-    """By how much the op that makes a tensor multiplies, where that is known; 0 elsewhere."""
-    graph, passed = node.graph, {name}
-    maker = graph.producer(name)
-    while maker is not None and len(moved_inputs(maker)) == 1 and moved_inputs(maker)[0] not in passed:
-        passed.add(moved_inputs(maker)[0])
-        maker = graph.producer(moved_inputs(maker)[0])
-    if maker is None or maker.domain or maker.op_type != "Mul":
-        return 0.0
-    factors = [abs(float(each)) for factor in maker.inputs for each in _ends(view, graph, factor)]
-    return max(factors, default=0.0)
-
-
-def _ends(view: ModelView, graph: Graph, name: str) -> tuple[float, ...]:
-    stored = vector(graph, name) if name else None
-    if stored is not None and stored.size:
-        return float(stored.min()), float(stored.max())
-    sure = view.certain(graph).get(name)
-    return (sure.minimum, sure.maximum) if sure is not None and sure.finite else ()
 
 
 def loss_sentence(found: SharedGrid) -> str:
@@ -250,15 +231,17 @@ def loss_sentence(found: SharedGrid) -> str:
     lost, bits = found.lost, found.bitwidth
     worst, span = found.worst, found.worst.span
     assert span is not None and worst.steps is not None
-    names = f"{short(worst.name)} ({_ends_text(span)})"
+    names = f"{short(worst.name)} ({ends_text(span)})"
     if len(lost) > 1:
         names += f" ({len(lost) - 1} more)"
     step = f"a step is {found.step:.3g}"
     other = short((*found.wide, *found.unknown)[0].name)
     if found.wide and found.wide[0].span is not None:
         most = found.wide[0].span
-        other += f" ({_ends_text(most)})"
-        step = step if found.exact else f"a step {_STEP[most.basis]} {found.step:.3g}"
+        other += f" ({ends_text(most)})"
+        # Numbers that are added move a sum, whose range the other operands settle too.
+        basis = BOUNDED if most.basis == STORED and not found.joins else most.basis
+        step = step if found.exact else f"a step {_STEP[basis]} {found.step:.3g}"
     effect = (
         "most of it is rounded away"
         if not found.joins
@@ -275,27 +258,35 @@ def short(name: str) -> str:
     return repr(name if len(name) <= 48 else f"…{name[-47:]}")
 
 
-def _ends_text(span: Span) -> str:
-    return f"{span.low:.4g} to {span.high:.4g}" + (", estimated" if span.basis == ESTIMATED else "")
-
-
-def suspicion(guess: Suspicion, bitwidth: int) -> str:
-    """What may be lost, and from where on."""
-    return (
-        f"{short(guess.output)}: one grid for {short(guess.name)} ({_ends_text(guess.span)}) and"
-        f" {short(guess.other)}, which is multiplied by up to {guess.factor:g} and has no known range; where"
-        f" it spans more than {guess.limit:.3g}, fewer than {threshold('shared_steps'):g} steps at {bitwidth}"
-        " bits are left for the first"
-    )
+def ends_text(span: Span) -> str:
+    """From where to where a span goes, and whether that is estimated."""
+    if span.basis == STORED and span.low == span.high:
+        return f"stored, {span.low:.4g}"
+    ends = f"{span.low:.4g} to {span.high:.4g}"
+    return ends + {ESTIMATED: ", estimated", STORED: ", stored"}.get(span.basis, "")
 
 
 def shared_grid_remedy(found: SharedGrid, wide_is_taken: bool) -> str:
     """What to do: outputs apart, scaling, or 16 bits; `wide_is_taken` says that the target has those."""
     ways = []
-    if found.joins and destination(found.node.graph, found.output, found.node.graph.outputs):
-        ways.append("let the two leave the model as outputs of their own")
-    if found.joins and found.wide:
-        ways.append(f"divide the second by {found.factor} before, and multiply after the model")
+    least = threshold("shared_steps" if found.joins else "swallowed_steps")
+    finer = float(grid.steps(16)) / float(grid.steps(found.bitwidth))
+    wide_is_taken = wide_is_taken and (found.worst.steps or 0.0) * finer >= least
+    if found.joins and found.wide and found.wide[0].span is not None and found.wide[0].span.basis == STORED:
+        return smaller_or_wide(found.output, wide_is_taken)
+    if found.joins:
+        if destination(found.node.graph, found.output, found.node.graph.outputs):
+            ways.append("let the two leave the model as outputs of their own")
+        if found.wide:
+            ways.append(f"divide the second by {found.factor} before, and multiply after the model")
     if wide_is_taken:
         ways.append(f"give {short(found.output)} 16 bits")
     return ", or ".join(ways) or "keep this part float"
+
+
+def smaller_or_wide(output: str, wide_helps: bool) -> str:
+    """What to do where a stored number makes a grid too wide, for 8 bits at least."""
+    ways = ["store a smaller number there, if what follows takes one"]
+    if wide_helps:
+        ways.append(f"give {short(output)} 16 bits")
+    return ", or ".join(ways)

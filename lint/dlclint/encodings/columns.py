@@ -348,13 +348,16 @@ class ColumnBuilder:
                 held = [None] * count
             flat += held
         owner = np.repeat(np.arange(len(counts)), counts)
+        wrong: dict[int, list[str]] = {}
 
         def bad(row: int, what: str) -> None:
-            self._flaw(
-                "field-type", base + int(owner[row]), ("zero_point_shift",), f"zero_point_shift {what}"
-            )
+            wrong.setdefault(base + int(owner[row]), []).append(what)
 
-        return np.nan_to_num(numbers(flat, bad), nan=0.0)
+        found = np.nan_to_num(numbers(flat, bad), nan=0.0)
+        for tensor, said in wrong.items():
+            more = f" in {len(said)} channels" if len(said) > 1 else ""
+            self._flaw("field-type", tensor, ("zero_point_shift",), f"zero_point_shift {said[0]}{more}")
+        return found
 
     def _column_of_text(self, base: int, members: Members, key: str) -> list[str]:
         """A column of texts; "" is absence, and what is not text is reported."""

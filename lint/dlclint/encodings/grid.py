@@ -20,6 +20,8 @@ from dlclint_schemas.record import record
 
 Floats = npt.NDArray[np.float64]
 
+ACCUMULATOR = 2.0**31
+"""One beyond the largest integer of the 32-bit accumulator that a bias is added to."""
 MINIMUM_RANGE = 1e-4
 """The page's words: "a range of at least 0.0001"."""
 MINIMUM_RANGE_IN_FORMULA = 1e-2

@@ -29,7 +29,7 @@ from dlclint.rule import ModelContext, Rule, Subject
 from dlclint.simulate.inputs.samples import Samples
 from dlclint.simulate.planning import Wanted, measured_plan
 from dlclint.simulate.reference import Tick, quiet
-from dlclint.target import DlcKind, Runtime, Target
+from dlclint.target import Runtime, Target
 from dlclint_schemas.record import record
 
 
@@ -148,19 +148,9 @@ def _measured(
 
 def _target(view: ModelView, choice: Choice, asked: PlanRequest) -> Target:
     """What `check` would be asked for to judge a choice."""
-    kind = DlcKind(
-        choice.quantize,
-        choice.act_bitwidth,
-        choice.weights_bitwidth,
-        choice.bias_bitwidth,
-        choice.float_bitwidth,
-        choice.per_channel,
-        True,
-        choice.float_bias_bitwidth,
-    )
     # With overrides the converter does not simplify.
     simplify = view.target.simplify and not (asked.overrides and choice.quantize)
-    return replace(view.target, runtimes=(choice.runtime,), kind=kind, simplify=simplify)
+    return replace(view.target, runtimes=(choice.runtime,), kind=choice.kind, simplify=simplify)
 
 
 def _findings(view: ModelView, job: Job, rules: Sequence[Rule]) -> list[Diagnostic]:

@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlclint.analysis.matching.terms import other_operand, sole_reader
 from dlclint.analysis.moving import origin
 from dlclint.analysis.precision import has_bias
-from dlclint.analysis.roles import WeightUse, absorbed_chain, channel_axis, converted_weight, vector
+from dlclint.analysis.roles import (
+    WeightUse,
+    absorbed_chain,
+    bias_name,
+    channel_axis,
+    converted_weight,
+    vector,
+)
 from dlclint.analysis.weights.given import GivenWeight, given_weights
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.encodings import grid
 from dlclint.encodings.given import given_grids
+from dlclint.encodings.grid import ACCUMULATOR
 from dlclint.model.op_facts import CONVOLUTIONS
 from dlclint.rule import EncodingsContext, Finding, Place
 from dlclint.target import Runtime
@@ -27,9 +34,6 @@ from dlclint_schemas.thresholds import threshold
 
 if TYPE_CHECKING:
     from dlclint.model.graph import Node
-
-ACCUMULATOR = 2.0**31
-"""One beyond the largest integer of the 32-bit accumulator that a bias is added to."""
 
 
 @record
@@ -60,7 +64,7 @@ def _biased(context: EncodingsContext, computed: bool = False) -> Iterator[Biase
     document = context.document
     grids, weights = given_grids(document), given_weights(document)
     for node in context.view.nodes():
-        bias = _held(node, node.input(2) if has_bias(node) else _added(node, weights))
+        bias = _held(node, _bias_of(node, weights))
         if not bias or node.graph.constant(bias) is None:
             continue
         read = grids.get(origin(node.graph, node.input(0), grids))
@@ -114,14 +118,15 @@ def _own_scale(context: EncodingsContext, node: Node) -> grid.Floats | None:
         return None
 
 
-def _added(node: Node, weights: Mapping[str, GivenWeight]) -> str:
-    """What is added after a MatMul, where the file's 32 bits say that it is a bias; "" elsewhere."""
-    if node.op_type != "MatMul" or node.domain or node.graph.constant(node.input(1)) is None:
+def _bias_of(node: Node, weights: Mapping[str, GivenWeight]) -> str:
+    """The bias of an op; what is added behind a MatMul is none where the file gives it fewer than 32 bits."""
+    if has_bias(node):
+        return node.input(2)
+    if node.op_type != "MatMul" or node.domain:
         return ""
-    add = sole_reader(node.graph, node.output(0))
-    bias = other_operand(add, node.output(0)) if add is not None and add.op_type == "Add" else ""
-    given = weights.get(bias)
-    return bias if given is not None and given.bitwidth == 32 else ""
+    name = bias_name(node)
+    given = weights.get(name)
+    return name if given is None or given.bitwidth == 32 else ""
 
 
 def _text(scale: grid.Floats) -> str:

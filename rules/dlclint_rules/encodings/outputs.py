@@ -356,7 +356,7 @@ def _cuts(context: EncodingsContext) -> Iterator[CutOutput]:
         worst: CutOutput | None = None
         for moved in (origin(node.graph, moved, grids) for moved in moved_inputs(node)):
             source = grids.get(moved)
-            if source is None or _is_of_fixed_range(node, moved):
+            if source is None or _is_of_fixed_range(node, moved) or _is_of_whole(node, source, grids):
                 continue
             values = certain.get(moved)
             low = source.low if values is None else max(source.low, values.minimum)
@@ -377,6 +377,19 @@ def _is_of_fixed_range(node: Node, name: str) -> bool:
     maker = node.graph.producer(name)
     known = None if maker is None or maker.domain else op_outputs().get(maker.op_type)
     return known is not None and known.fixed
+
+
+def _is_of_whole(node: Node, given: GivenGrid, grids: Mapping[str, GivenGrid]) -> bool:
+    """Whether a tensor is a part of another one and has its grid, which says nothing of the part's values.
+
+    AIMET writes so what it works out of Split and Slice in 2.0.0.
+    """
+    maker = node.graph.producer(given.name)
+    moved = () if maker is None or hands_on_all(maker) else moved_inputs(maker)
+    return any(
+        whole is not None and whole.same(given)
+        for whole in (grids.get(origin(node.graph, name, grids)) for name in moved)
+    )
 
 
 @encodings_rule(about=About.ACCURACY)

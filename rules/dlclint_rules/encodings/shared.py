@@ -14,8 +14,8 @@ from dlclint.analysis.shared import (
     Span,
     judged,
     loss_sentence,
-    operands,
     shared_grid_remedy,
+    shares_grid,
 )
 from dlclint.diagnostic import Confidence, Severity
 from dlclint.encodings.given import GivenGrid, given_grids
@@ -54,7 +54,7 @@ def shared_grid(context: EncodingsContext) -> Iterator[Finding]:
         return Span(low, high, BOUNDED if given is None else GIVEN)
 
     def lossy() -> Iterator[tuple[GivenGrid, SharedGrid]]:
-        sharing = (node for graph in view.model.graphs() for node in graph.nodes if len(operands(node)) > 1)
+        sharing = (node for graph in view.model.graphs() for node in graph.nodes if shares_grid(node))
         for node in sharing:
             given = grids.get(destination(node.graph, node.output(0), grids))
             if given is not None:

@@ -125,7 +125,9 @@ def side_input(context: EncodingsContext) -> Iterator[Finding]:
             effect = "HTP is reported to reject (it ran when measured)"
         certain = since is None and (flat or form != INT8) and side.op == side.node.op_type
         severity = Severity.ERROR if certain else Severity.WARNING
-        if since is not None and not disputed:
+        spelled_out = side.op != side.node.op_type
+        # A scale that stands as a Mul ran so; the reports are of the op that a converter may make of it.
+        if (since is not None and not disputed) or (disputed and spelled_out):
             severity = Severity.INFO
         made = Finding(
             f"{given.name!r}: {side.words} has {said}, which with {width}-bit activations {effect}",

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 
 from dlclint.analysis.masks import find_masks
 from dlclint.analysis.norms import SumOfSquares, means_of_squares, sums_of_squares
-from dlclint.analysis.shared import short
-from dlclint.analysis.weights.biases import BiasError, bias_errors
+from dlclint.analysis.shared import ends_text, short
+from dlclint.analysis.weights.biases import BiasError, bias_errors, saturations
 from dlclint.analysis.weights.store import home
 from dlclint.diagnostic import About, Confidence, Severity, Source, counted
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext
-from dlclint.target import Runtime
-from dlclint_rules.quantization.reporting import in_weights, option, others, quantization_rule
+from dlclint.target import Runtime, Target
+from dlclint_rules import places
+from dlclint_rules.quantization.reporting import in_weights, is_quantized, option, others, quantization_rule
 from dlclint_schemas.precision import OBSERVED
 from dlclint_schemas.thresholds import threshold
 
@@ -37,7 +38,7 @@ def bias_bits(context: ModelContext) -> Iterator[Finding]:
     found = [
         row
         for row in bias_errors(context.view.as_float)
-        if (entry := given.get(row.weight.use.node.input(2))) is None or entry.bitwidth == 8
+        if (entry := given.get(row.name)) is None or entry.bitwidth == 8
     ]
     bad = [row for row in found if _is_bad(row)]
     if not bad:
@@ -73,6 +74,61 @@ def bias_bits(context: ModelContext) -> Iterator[Finding]:
             **({} if worst.output_steps is None else {"output_steps": worst.output_steps}),
             **({} if worst.accumulator_steps is None else {"accumulator_steps": worst.accumulator_steps}),
         },
+    )
+
+
+@quantization_rule(about=About.ACCURACY, weights=True)
+def bias_saturates(context: ModelContext) -> Iterator[Finding]:
+    """A bias will not fit 32 bits at input scale times weight scale.
+
+    Why: a channel of nearly no weights (dead or pruned) gets a tiny scale where every channel has its own,
+    so that its bias is more steps than the 32-bit accumulator counts, and is cut: one such channel with a
+    bias of 3.0 left 0.46 dB of a layer's output, and 44.6 dB with the weight scale no smaller than a floor
+    (measured). The weight's scale follows from its values; the input's from what is known or estimated of
+    its range, and where nothing is, the range is told below which the bias is cut. With an override file,
+    encodings/bias-saturates judges the scales that it gives.
+    What to do: give the channel a weight scale of the floor that is told, by an override file, which costs
+    nothing: its weights are next to zero. Or prune the channel.
+    """
+    if not is_quantized(context) or Runtime.HTP not in context.target.considered:
+        return
+    view = context.view.as_float
+    given = context.view.given
+    found = [each for each in saturations(view, context.target.kind) if each.weight.name not in given]
+    if not found:
+        return
+    found.sort(key=lambda each: (each.span is None, -each.limit))
+    worst = found[0]
+    floor, node = float(worst.floors.max()), worst.weight.use.node
+    more = f" ({worst.channels} channels so)" if worst.channels > 1 else ""
+    if len(found) > 1:
+        more += f"; {counted(len(found) - 1, 'more layer')} like it"
+    effect = f"is cut where the range of {short(node.input(0))} is below {worst.limit:.3g}"
+    if worst.span is not None:
+        left = worst.span.reach / worst.limit
+        effect = f"is cut to {left:.2g} of it at the input's range, {ends_text(worst.span)}"
+    yield Finding(
+        f"{short(worst.weight.name)}: with scale {worst.scale:.3g} in channel {worst.channel}, which its own"
+        f" values give it, the bias of {worst.value:.3g} {effect}{more}",
+        Severity.INFO if worst.span is None else Severity.WARNING,
+        Source("microsoft/onnxruntime#22020, #25278", "a bias clipped at int32"),
+        Confidence.FIELD_REPORTED,
+        f"give the channel a weight scale of {floor:.3g} or more, by an override file"
+        + (" (for an input range of 1)" if worst.span is None else ""),
+        node,
+        worst.weight.name,
+        evidence={
+            "biases": len(found),
+            "channel": worst.channel,
+            "limit": worst.limit,
+            "floor": floor,
+            "channels": worst.channels,
+        },
+        related=tuple(
+            places.source(node.graph, name, what)
+            for name, what in ((worst.name, "the bias"), (node.input(0), "the op's input"))
+            if name
+        ),
     )
 
 
@@ -119,7 +175,7 @@ def fp16_overflow(context: ModelContext) -> Iterator[Finding]:
             f"numbers beyond {limit:g}, the largest float16, in {len(rows)} stored tensor",
             rows,
             Confidence.DOCUMENTED,
-            "bring it into range before conversion, or stay with float32",
+            f"bring it into range before conversion, or {_without_float16(target)}",
         )
     far = []
     for name, estimate in context.view.activations.items():
@@ -135,10 +191,19 @@ def fp16_overflow(context: ModelContext) -> Iterator[Finding]:
             f"estimated range beyond {limit:g}, the largest float16, in {len(far)} activation",
             far,
             Confidence.INFERRED,
-            "run it on real data in float16, or stay with float32",
+            f"run it on real data in float16, or {_without_float16(target)}",
         )
     yield from _overflowing_sums(context, limit)
     yield from _overflowing_squares(context, limit)
+
+
+def _without_float16(target: Target) -> str:
+    """What computes without float16 there: HTP has no float32."""
+    if {Runtime.CPU, Runtime.GPU} & set(target.considered):
+        return "stay with float32" + (" on the CPU or GPU" if target.means(Runtime.HTP) else "")
+    if Runtime.GPU_FLOAT16 in target.runtimes:
+        return "run it on the GPU in float32"
+    return "quantize it, because HTP computes floats in float16 alone"
 
 
 def _overflowing_sums(context: ModelContext, limit: float) -> Iterator[Finding]:
@@ -160,6 +225,7 @@ def _overflowing_sums(context: ModelContext, limit: float) -> Iterator[Finding]:
         sure = found.least > limit
         estimated = "" if sure else "about (estimated) "
         yield _sum_finding(
+            context.target,
             over,
             f"the squares of {found.count} values sum up to {estimated}{value:.4g}, beyond {limit:g}, the"
             " largest float16",
@@ -171,6 +237,7 @@ def _overflowing_sums(context: ModelContext, limit: float) -> Iterator[Finding]:
     if open_:
         found, value = open_[0]
         yield _sum_finding(
+            context.target,
             open_,
             f"the sum of {found.count} squares is beyond {limit:g}, the largest float16, where their root"
             f" mean square exceeds {value:.3g}; nothing is known of their size",
@@ -215,6 +282,7 @@ def _overflowing_squares(context: ModelContext, limit: float) -> Iterator[Findin
 
 
 def _sum_finding(
+    target: Target,
     rows: list[tuple[SumOfSquares, float]],
     said: str,
     severity: Severity,
@@ -226,13 +294,18 @@ def _sum_finding(
     # Divided by the root of the count, the sum is the mean of the squares.
     factor = 2 ** math.ceil(math.log2(found.count * max(1.0, excess)) / 2)
     more = f"; {counted(len(rows) - 1, 'more sum')} like it" if len(rows) > 1 else ""
+    where = "the squares" if found.node.op_type == "ReduceSum" else found.node.op_type
+    undone = " and multiply the root of the sum by it"
+    if found.node.op_type == "ReduceL2":
+        undone = " and multiply its output by it"
+    elif found.node.op_type == "LpNormalization":
+        undone = ", which leaves its output as it is"
     return Finding(
         f"{found.node.op_type} of {short(found.tensor)}: {said}{more}",
         severity,
         Source("onnxruntime/onnxruntime-qnn#589", "ReduceL2 overflows in float16"),
         confidence,
-        f"divide {short(found.tensor)} by {factor} ahead of the squares and multiply their root by it, or"
-        " stay with float32",
+        f"divide {short(found.tensor)} by {factor} ahead of {where}{undone}, or {_without_float16(target)}",
         found.node,
         found.node.output(0),
         evidence={"tensors": len(rows), "count": found.count, "factor": factor, **evidence},

@@ -10,13 +10,18 @@ import numpy as np
 from dlclint.analysis.masks import coarse_masks
 from dlclint.analysis.shared import (
     SharedGrid,
-    Suspicion,
     expected,
     loss_sentence,
     shared_grid_remedy,
     short,
+    smaller_or_wide,
+)
+from dlclint.analysis.stretched import (
+    Suspicion,
+    constant_sentence,
     suspected,
     suspicion,
+    wide_constants,
 )
 from dlclint.analysis.weights.biases import shared_biases
 from dlclint.analysis.weights.store import home
@@ -35,9 +40,11 @@ def shared_grid(context: ModelContext) -> Iterator[Finding]:
 
     Why: a Concat (Where, Max, a scatter) has one grid for all tensors that it joins. If boxes in pixels are
     joined with scores between 0 and 1, one step is several pixels, and all scores become one number: at 8
-    bits a trained detector finds nothing. An Add loses an operand that is smaller than one step of the sum.
-    The ranges come from what ops can produce, propagated through constants (a Softmax times 0 to 15 times the
-    stride), or from estimates based on normalization statistics.
+    bits a trained detector finds nothing. A stored constant of several thousands has the same effect. An Add
+    loses an operand that is smaller than one step of the sum. The ranges come from what ops can produce,
+    propagated through constants (a Softmax times 0 to 15 times the stride), or from estimates based on
+    normalization statistics. If a constant scales one of the tensors by a stride or more, the message says
+    from which range on the other one is lost. If nothing is known of a tensor, only `dlclint plan` counts it.
     What to do: make the parts separate outputs of the model, scale the larger one before the Concat, or give
     this tensor 16 bits with an override file, which `dlclint plan --emit-overrides` writes.
     """
@@ -48,7 +55,7 @@ def shared_grid(context: ModelContext) -> Iterator[Finding]:
     # What the file gives a grid, encodings/shared-grid judges.
     given = context.view.given
     # Where the wide operand is an attention mask, mask-constant says what to do.
-    masks = coarse_masks(context.view.as_float, bits) if kind.quantize else ()
+    masks = coarse_masks(context.view.as_float, bits)
     hidden = {home(mask.graph, mask.name) for mask in masks}
     found = [each for each in expected(context.view, bits, kind.quantize, hidden) if each.output not in given]
     wide_is_taken = Runtime.HTP in context.target.considered and bits < 16
@@ -65,6 +72,19 @@ def shared_grid(context: ModelContext) -> Iterator[Finding]:
     for guess in suspected(context.view, bits, kind.quantize):
         if guess.output not in given:
             yield _guess(context, guess, wide_is_taken)
+    for constant in wide_constants(context.view, bits, kind.quantize):
+        if constant.output not in given:
+            yield Finding(
+                constant_sentence(constant, bits),
+                _severity(context),
+                sources.JOINED,
+                Confidence.INFERRED,
+                smaller_or_wide(constant.output, wide_is_taken and constant.wide_helps),
+                constant.node,
+                constant.output,
+                evidence={"step": constant.step, "need": constant.need},
+                related=_both(constant.node, constant.other, constant.name),
+            )
 
 
 @quantization_rule(about=About.ACCURACY, weights=True)
@@ -139,15 +159,17 @@ def _both(node: Node, lost: str, other: str) -> tuple[Place, Place]:
 
 def _guess(context: ModelContext, guess: Suspicion, wide_is_taken: bool) -> Finding:
     bits = context.target.kind.act_bitwidth
+    ways = ["let the two leave the model as outputs of their own"] if guess.joins else []
+    if wide_is_taken:
+        ways.append(f"give {short(guess.output)} 16 bits")
     return Finding(
         suspicion(guess, bits),
         _severity(context),
         sources.JOINED,
         Confidence.INFERRED,
-        "let the two leave the model as outputs of their own"
-        + (f", or give {short(guess.output)} 16 bits" if wide_is_taken else ""),
+        ", or ".join(ways) or "keep this part float",
         guess.node,
         guess.output,
-        evidence={"factor": guess.factor, "limit": guess.limit},
+        evidence={"factor": guess.stretch.factor, "limit": guess.limit},
         related=_both(guess.node, guess.name, guess.other),
     )

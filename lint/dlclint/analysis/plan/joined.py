@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from dlclint.analysis.masks import coarse_masks
 from dlclint.analysis.plan.model import Advice, Choice
-from dlclint.analysis.shared import expected, loss_sentence, shared_grid_remedy, suspected, suspicion
+from dlclint.analysis.shared import (
+    ends_text,
+    expected,
+    loss_sentence,
+    shared_grid_remedy,
+    short,
+    smaller_or_wide,
+)
+from dlclint.analysis.stretched import constant_sentence, half_known, suspected, suspicion, wide_constants
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.store import home
 from dlclint.diagnostic import counted
 from dlclint.target import Runtime
 
 TOPIC = "one grid for several"
+OPEN = "shared grids"
+"""Topic of the grids that nobody can judge, which lose nothing for all that is known."""
 
 
 def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[str, ...]]:
@@ -39,17 +49,34 @@ def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[s
         )
         for each in joins
     ]
-    for guess in suspected(view, bits):
+    suspects = list(suspected(view, bits))
+    for guess in suspects:
         reason = f"{suspicion(guess, bits)}; let them leave the model apart" + (
             ", or give it 16 bits" if wide_is_taken else ""
         )
         numbers: dict[str, float | str] = {
             "output": guess.output,
             "lost": guess.name,
-            "factor": guess.factor,
+            "factor": guess.stretch.factor,
             "limit": guess.limit,
         }
         advice.append(Advice(TOPIC, "look at it", reason, numbers))
+    for constant in wide_constants(view, bits):
+        numbers = {"output": constant.output, "lost": constant.other, "step": constant.step}
+        remedy = smaller_or_wide(constant.output, wide_is_taken and constant.wide_helps)
+        reason = f"{constant_sentence(constant, bits)}; {remedy}"
+        advice.append(Advice(TOPIC, "look at it", reason, numbers))
+    told = {guess.output for guess in suspects}
+    open_ = [guess for guess in half_known(view, bits) if guess.joins and guess.output not in told]
+    if open_:
+        first = open_[0]
+        reason = (
+            f"{counted(len(open_), 'grid')} of a tensor with known bounds and one of which nothing is known,"
+            f" as {short(first.output)} of {short(first.name)} ({ends_text(first.span)}) and"
+            f" {short(first.other)}: where that spans more than {first.limit:.3g}, less than 4 bits are left"
+            " of the first"
+        )
+        advice.append(Advice(OPEN, "not judged", reason, {"grids": len(open_)}))
     if sums:
         more = f"; the same in {counted(len(sums) - 1, 'more sum')}" if len(sums) > 1 else ""
         reason = f"{loss_sentence(sums[0])}{more}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dlclint.analysis.plan.inputs import RawInput
 from dlclint.diagnostic import Diagnostic, Number
 from dlclint.model.dimensions import Dimensions
-from dlclint.target import Runtime, Target
+from dlclint.target import DlcKind, Runtime, Target
 from dlclint_schemas.record import record
 
 if TYPE_CHECKING:
@@ -54,6 +54,20 @@ class Choice:
     per_row: bool = False
     param_quantizer: str = "tf"
     cle: bool = False
+
+    @property
+    def kind(self) -> DlcKind:
+        """The DLC that it makes."""
+        return DlcKind(
+            self.quantize,
+            self.act_bitwidth,
+            self.weights_bitwidth,
+            self.bias_bitwidth,
+            self.float_bitwidth,
+            self.per_channel,
+            True,
+            self.float_bias_bitwidth,
+        )
 
 
 PREDICTION, MEASUREMENT, USER = "prediction", "measurement", "user"

@@ -10,6 +10,7 @@ from dlclint.analysis.plan.model import Choice, Plan
 from dlclint.analysis.roles import vector
 from dlclint.analysis.side_inputs import side_inputs, takes_wide
 from dlclint.analysis.view import ModelView
+from dlclint.analysis.weights.biases import saturations
 from dlclint.analysis.weights.clipping import best_clipping
 from dlclint.analysis.weights.statistics import Floats
 from dlclint.analysis.weights.store import ConvertedWeight
@@ -102,11 +103,13 @@ def _weights(view: ModelView, choice: Choice, in_float: frozenset[str]) -> list[
     for weight in view.weights.converted():
         if weight.statistics.finite == weight.statistics.count and weight.name not in view.given:
             by_name.setdefault(weight.name, []).append(weight)
+    on_htp = choice.runtime is Runtime.HTP and choice.per_channel
+    floors = {each.weight.name: each.floors for each in saturations(view, choice.kind)} if on_htp else {}
     return [
         # An op with one float tensor is float as a whole.
         CommonEntry(name, True, True, _FLOAT_BITS, False, False, (), ())
         if all(use.use.node.output(0) in in_float for use in uses)
-        else _weight(name, uses, choice)
+        else _weight(name, uses, choice, floors.get(name))
         for name, uses in by_name.items()
         if not (choice.per_row and all(use.use.node.op_type in MATRICES for use in uses))
     ]
@@ -135,8 +138,8 @@ def _side_inputs(view: ModelView, plan: Plan) -> list[CommonEntry]:
     return found
 
 
-def _weight(name: str, uses: list[ConvertedWeight], choice: Choice) -> CommonEntry:
-    """One entry for a tensor, whatever number of ops read it."""
+def _weight(name: str, uses: list[ConvertedWeight], choice: Choice, floors: Floats | None) -> CommonEntry:
+    """One entry for a tensor, whatever number of ops read it; by channel no scale is below `floors`."""
     first, bits = uses[0], choice.weights_bitwidth
     axes = {use.use.axis for use in uses}
     convolved = all(use.use.node.op_type in CONVOLUTIONS for use in uses)
@@ -144,6 +147,8 @@ def _weight(name: str, uses: list[ConvertedWeight], choice: Choice) -> CommonEnt
     if by_channel:
         low: Floats = np.stack([use.minimum for use in uses]).min(axis=0)
         high: Floats = np.stack([use.maximum for use in uses]).max(axis=0)
+        if floors is not None:
+            high = np.maximum(high, floors * grid.steps(bits) / 2.0)
     else:
         low, high = np.array([min(use.low for use in uses)]), np.array([max(use.high for use in uses)])
         if choice.param_quantizer == "enhanced" and len(uses) == 1:

@@ -13,7 +13,7 @@ from dlclint.analysis.plan.figures import layer_figures
 from dlclint.analysis.plan.model import Advice, Choice, LayerFigures
 from dlclint.analysis.side_inputs import computed_products
 from dlclint.analysis.view import ModelView
-from dlclint.analysis.weights.biases import bias_errors
+from dlclint.analysis.weights.biases import bias_errors, saturations
 from dlclint.analysis.weights.clipping import best_clipping
 from dlclint.analysis.weights.store import ConvertedWeight
 from dlclint.diagnostic import counted, size_text
@@ -247,7 +247,17 @@ def biases(choice: Choice, view: ModelView, settled: Settled) -> tuple[Choice, A
     if worst.output_steps is not None:
         reason += f", and the worst errs by {worst.output_steps:.2g} steps of its output (estimated)"
         numbers["output_steps"] = worst.output_steps
-    return choice, Advice("biases", bits(width), f"{reason}; they are added in 32 bits", numbers)
+    reason += "; they are added in 32 bits"
+    cut = list(saturations(view, choice.kind)) if choice.runtime is Runtime.HTP else []
+    cut = [each for each in cut if each.weight.name not in view.given]
+    if cut:
+        first = cut[0]
+        reason += (
+            f", beyond which those of {counted(len(cut), 'layer')} are (channel {first.channel} of"
+            f" {first.weight.name!r}): --emit-overrides writes weight scales at which they fit"
+        )
+        numbers["saturated"] = len(cut)
+    return choice, Advice("biases", bits(width), reason, numbers)
 
 
 def equalization(

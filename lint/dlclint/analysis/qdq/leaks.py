@@ -28,6 +28,24 @@ class Leak:
     makes: tuple[str, ...]
 
 
+@record
+class BareWeight:
+    """An op between quantized tensors that reads a stored parameter in float."""
+
+    node: Node
+    name: str
+
+
+def bare_weights(view: ModelView, encoded: Container[str]) -> list[BareWeight]:
+    """The weights, and biases of Gemm, without an encoding whose op reads and makes quantized tensors.
+
+    A bias of a convolution is left out, which HTP takes in float (measured).
+    """
+    work = _Search(view, encoded)
+    work.follow()
+    return [*work.bare()]
+
+
 def leaks(view: ModelView, encoded: Container[str]) -> list[Leak]:
     """The parts of the main graph that lie in float between quantized ones.
 
@@ -50,6 +68,11 @@ class _Search:
     parent: dict[NodeKey, NodeKey] = field(default_factory=dict)
 
     def found(self) -> Iterator[Leak]:
+        self.follow()
+        yield from self.islands()
+
+    def follow(self) -> None:
+        """Find what is on a grid, and what runs as one."""
         graph, folded = self.view.model.graph, self.view.folded
         self.on_grid.update(name for name in graph.inputs if name in self.encoded)
         for node in graph.nodes:
@@ -66,7 +89,21 @@ class _Search:
                 if name not in self.on_grid and reader is not None and self.runs_within(node, reader):
                     self.inside.add(name)
                     self.join(node, reader)
-        yield from self.islands()
+
+    def bare(self) -> Iterator[BareWeight]:
+        """Parameters in float of ops that read and make what is on a grid."""
+        last = {self.root(node): node for node in self.nodes}
+        for node in self.nodes:
+            if node.op_type not in WEIGHTED_OPS or node.domain:
+                continue
+            stored = [name for name in node.inputs[:2] if name and node.graph.constant(name) is not None]
+            if node.op_type == "Gemm" and node.input(2) and node.graph.constant(node.input(2)) is not None:
+                stored.append(node.input(2))
+            read = [name for name in node.inputs[:2] if name and name not in stored]
+            made = last[self.root(node)].outputs
+            bare = [name for name in stored if name not in self.encoded and self.is_float(name)]
+            if bare and read and all(name in self.on_grid for name in (*read, *filter(None, made))):
+                yield BareWeight(node, bare[0])
 
     def islands(self) -> Iterator[Leak]:
         in_float = {

@@ -6,15 +6,27 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dlclint.analysis.roles import absorbed_chain, fold_factors, folded_norm, vector, weight_positions
+from dlclint.analysis.roles import (
+    absorbed_chain,
+    added_bias,
+    bias_name,
+    fold_factors,
+    folded_norm,
+    vector,
+    weight_positions,
+)
+from dlclint.analysis.shared import Span, expected_spans
 from dlclint.analysis.view import ModelView
-from dlclint.analysis.weights.noise import per_tensor_scale
+from dlclint.analysis.weights.noise import per_channel_scale, per_tensor_scale
 from dlclint.analysis.weights.statistics import Floats
 from dlclint.analysis.weights.store import ConvertedWeight, Home, home
 from dlclint.encodings import grid
+from dlclint.encodings.grid import ACCUMULATOR
 from dlclint.model.graph import Node
-from dlclint.model.op_facts import RECURRENT
+from dlclint.model.op_facts import CONVOLUTIONS, RECURRENT
+from dlclint.target import DlcKind
 from dlclint_schemas.record import record
+from dlclint_schemas.thresholds import threshold
 
 
 @record
@@ -27,6 +39,8 @@ class BiasError:
     """
 
     weight: ConvertedWeight
+    name: str
+    """The stored bias; "" where a batch normalization alone makes one."""
     values: Floats
     error: float
     vanishing: int
@@ -56,17 +70,79 @@ def bias_errors(view: ModelView) -> Iterator[BiasError]:
         vanishing = int(np.count_nonzero((rounded == 0.0) & (values != 0.0)))
         node = weight.use.node
         inside = node.op_type in RECURRENT
-        last = (absorbed_chain(node) or [node])[-1]
+        add = added_bias(node)
+        last = (absorbed_chain(add or node) or [add or node])[-1]
         output = None if inside else _step(view, last.outputs[0])
         given = None if inside else _step(view, node.input(0))
         accumulator = None if given is None else given * per_tensor_scale(weight, kind.weights_bitwidth)
         yield BiasError(
             weight,
+            bias_name(node),
             values,
             error,
             vanishing,
             None if not output else error / output,
             None if not accumulator else error / accumulator,
+        )
+
+
+@record
+class Saturation:
+    """A bias that does not fit the accumulator, or would not for some ranges of the op's input.
+
+    In `channel`, whose `value` is the bias and `scale` the weight's, the bias is cut where the input's range
+    is smaller than `limit`; `span` is that range, where it is known. With weight scales of at least `floors`,
+    [channels], all fit: at that range, or else at the least that was asked about.
+    """
+
+    weight: ConvertedWeight
+    name: str
+    channel: int
+    value: float
+    scale: float
+    limit: float
+    span: Span | None
+    floors: Floats
+    channels: int
+    """How many channels are cut."""
+
+
+def saturations(view: ModelView, kind: DlcKind) -> Iterator[Saturation]:
+    """Biases beyond 32 bits at input scale times weight scale, in graph order.
+
+    Where the input's range is not known, those that are cut at ranges as common as 1. A grid for each channel
+    is that of convolutions.
+    """
+    least = threshold("common_range")
+    for weight in view.weights.converted():
+        node = weight.use.node
+        values = None if node.op_type in RECURRENT else _converted_bias(weight)
+        if values is None or not np.isfinite(values).all() or not values.any():
+            continue
+        if kind.per_channel and node.op_type in CONVOLUTIONS:
+            scale = per_channel_scale(weight, kind.weights_bitwidth)
+        else:
+            scale = np.array([per_tensor_scale(weight, kind.weights_bitwidth)])
+        if len(scale) not in (1, len(values)):
+            continue
+        steps = float(grid.steps(kind.act_bitwidth))
+        limits = np.abs(values) * steps / (scale * ACCUMULATOR)
+        span = expected_spans(view, node.graph, True)(node.input(0))
+        at = span if span is not None and span.tight and span.reach > 0 else None
+        known = least if at is None else at.reach
+        if (limits <= known).all():
+            continue
+        channel = int(np.argmax(limits))
+        yield Saturation(
+            weight,
+            bias_name(node),
+            channel,
+            float(values[channel]),
+            float(np.broadcast_to(scale, values.shape)[channel]),
+            float(limits[channel]),
+            at,
+            np.abs(values) * steps / (known * (ACCUMULATOR - 1)),
+            int((limits > known).sum()),
         )
 
 
@@ -117,10 +193,9 @@ def _step(view: ModelView, tensor: str) -> float | None:
 def _converted_bias(weight: ConvertedWeight) -> Floats | None:
     """beta + (bias - mean) * factor by channel, or the bias alone where nothing is folded."""
     node = weight.use.node
-    _, position = weight_positions(node)
-    if position is None or weight.name != node.input(1):
+    if weight.name != node.input(1):
         return None  # a recurrent op has two weights and one bias
-    own = vector(node.graph, node.input(position)) if node.input(position) else None
+    own = vector(node.graph, bias_name(node))
     bias = None if own is None else own.reshape(-1)
     if weight.factors is None:
         return bias
