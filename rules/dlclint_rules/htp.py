@@ -10,6 +10,7 @@ from typing import Any
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, layers_of
 from dlclint.analysis.matching.gates import gated_activation
+from dlclint.analysis.matching.norm_axes import normalized_after_factor
 from dlclint.analysis.matching.terms import sole_reader
 from dlclint.analysis.partition import bytes_of
 from dlclint.diagnostic import About, Confidence, Safety, Severity, Source, counted, size_text
@@ -392,6 +393,37 @@ def refused_form(context: ModelContext) -> Iterator[Finding]:
                     help=_instead(op, context.target.lacks_float16),
                     node=node,
                 )
+
+
+@rule(fix=[Safety.SAFE], about=About.FORM)
+def factor_before_norm(context: ModelContext) -> Iterator[Finding]:
+    """A float normalization that is spelled out is multiplied by a stored factor from the left.
+
+    Why: factor * (x * Reciprocal(Sqrt(ReduceMean(Pow(x, 2)) + epsilon))), as PyTorch's exporter writes the
+    root mean square norms of language models, passes HTP's validator, and compiling it in float16 finds no
+    implementation ("could not create op", 1002; QNN 2.51, v69 to v81). With the factor as the second operand,
+    with Div in place of Reciprocal and Mul, or quantized, it compiles. Through ONNX Runtime; whether the
+    converters make one layer of it is not known.
+    What to do: let `dlclint fix` turn the operands round, which changes no number.
+    """
+    kind = context.target.kind
+    for node in _nodes(context, "Mul"):
+        scale = node.input(0)
+        if kind.quantize or not is_static(node.graph, scale, context.view.folded):
+            continue
+        normalized = normalized_after_factor(node)
+        if normalized:
+            yield Finding(
+                f"Mul: the factor {scale!r} stands before the normalization of {normalized!r}, which does "
+                "not compile in float16",
+                Severity.WARNING if kind.stated else Severity.INFO,
+                Source("QNN 2.51 HTP backend", "could not create op, 1002"),
+                Confidence.FIELD_REPORTED,
+                help="write the factor as the second operand, or divide by the root in place of Reciprocal",
+                node=node,
+                related=(replace(places.source(node.graph, normalized, "what is normalized"), holds=True),),
+                fix=repairs.layers.turned_round(node),
+            )
 
 
 def _dilated(node: Node, kind: DlcKind) -> str:

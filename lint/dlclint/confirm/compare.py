@@ -139,12 +139,16 @@ def rows_of(
     """One row per node, in the order of the file; `relation` is `relation_of` where none is given."""
     relate = relation or relation_of
     claims: dict[NodeKey, list[Diagnostic]] = {}
+    elsewhere: dict[NodeKey, list[Diagnostic]] = {}
     of_tensors: dict[str, list[Diagnostic]] = {}
     of_model: list[Diagnostic] = []
     for item in diagnostics:
         place = item.location
         if item.severity is Severity.INFO:
             continue
+        for other in (related.location for related in item.related if related.holds):
+            if other.node_index is not None:
+                elsewhere.setdefault((other.graph, other.node_index), []).append(item)
         if place.node_index is not None:
             claims.setdefault((place.graph, place.node_index), []).append(item)
         elif place.tensor:
@@ -162,6 +166,8 @@ def rows_of(
             if verdict.said.is_backends_no:
                 # Such as a SoC without float16: said once, of every op.
                 said += of_model
+                # The compiler names one node of those that it fuses.
+                said += elsewhere.get((shown, node.index), ())
             if verdict.said.is_backends_no or verdict.said is Said.NOT_OFFERED:
                 # What is wrong with a graph input or a stored tensor is wrong with the ops that read it.
                 for name in filter(None, node.inputs):

@@ -150,6 +150,12 @@ def gemm_of_activations(node: Node) -> Fix | None:
     return Fix("replace it with MatMul and Add", Safety.SAFE, edits)
 
 
+def turned_round(node: Node) -> Fix:
+    """A commutative node with its two operands in the other order."""
+    edits = (SetInput(node, 0, node.input(1)), SetInput(node, 1, node.input(0)))
+    return Fix("turn the operands round", Safety.SAFE, lambda: edits)
+
+
 def inference_form(node: Node) -> Fix | None:
     """BatchNormalization or Dropout in training mode as it is at inference, with the stored statistics."""
     if node.op_type == "BatchNormalization":

@@ -91,6 +91,30 @@ def mean_under_root(node: Node, bottom: str) -> tuple[Node | None, int]:
     return next((mean for mean in made if mean.op_type == "ReduceMean"), None), between
 
 
+def normalized_after_factor(node: Node) -> str:
+    """What a Mul by a stored factor normalizes, where the factor is its first operand, else "".
+
+    The normalization is x * Reciprocal(Sqrt(ReduceMean(Pow(x, 2)) + epsilon)) over the last axis, each op
+    with its operands in this order.
+    """
+    graph = node.graph
+    inner = graph.producer(node.input(1))
+    while inner is not None and inner.op_type == "Cast" and not inner.domain:
+        inner = graph.producer(inner.input(0))
+    if inner is None or inner.domain or inner.op_type != "Mul" or graph.producer(inner.input(1)) is None:
+        return ""
+    mean, _ = mean_under_root(inner, inner.input(1))
+    root = graph.producer(inner.input(1))
+    if mean is None or root is None or root.op_type == "Pow" or not _is_mean(mean):
+        return ""
+    square, rank = graph.producer(mean.input(0)), graph.rank(mean.input(0))
+    shifted = next(iter(graph.consumers(mean.outputs[0])), None)
+    if square is None or square.op_type != "Pow" or squared(square) != inner.input(0) or rank is None:
+        return ""
+    first = shifted is not None and shifted.input(0) == mean.outputs[0]
+    return inner.input(0) if first and mean_axes(mean) == (rank - 1,) else ""
+
+
 def trailing(rank: int, count: int) -> tuple[int, ...]:
     """The last axes of a tensor, counted from the front."""
     return tuple(range(rank - count, rank))
