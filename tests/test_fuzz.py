@@ -14,6 +14,7 @@ import pytest
 if os.name == "nt":
     pytest.skip("the fuzz forks, which Windows cannot", allow_module_level=True)
 
+from dlclint.cli.main import parser
 from fuzz import judge, server
 from fuzz.case import SIDECAR, Case, load, store
 from fuzz.minimize import minimized
@@ -141,3 +142,16 @@ def test_a_short_run_finds_nothing(surface: str) -> None:
 def test_inputs_are_the_same_whatever_was_built_before(surface: str) -> None:
     first = [build(surface, 21000, index) for index in range(600)]
     assert [build(surface, 21000, index) for index in range(600)] == first
+
+
+@pytest.mark.parametrize("surface", [name for name in (*SURFACES, SWEEP) if name != "config"])
+def test_the_command_line_takes_the_words_of_every_input(surface: str) -> None:
+    """Else an input is refused before what it holds is read, and shows nothing."""
+    for number in range(60):
+        words = list(build(surface, 0, number).arguments)
+        try:
+            given = parser(words[0]).parse_args(words)
+        except SystemExit:
+            pytest.fail(f"not understood: {' '.join(words)}")
+        if words[0] == "plan":
+            assert given.runtime or given.soc

@@ -17,6 +17,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from dlclint.engine.cache import FOLDER
 
@@ -40,6 +41,7 @@ _STEERING = re.compile(
     )
 )
 """What steers a terminal, or hides."""
+_SCRIPT = re.compile(r"<script>.*?</script>", re.DOTALL)
 _WRITTEN = 256 << 20
 """No command has reason to write more for inputs of this size."""
 
@@ -201,6 +203,8 @@ def _flaws(case: Case, status: Any, said: bytes, complained: bytes, written: lis
         yield from _format(form, out)
     if command == "fix" and case.arguments[1].endswith(".encodings") and "-o" not in case.arguments:
         out = ""  # the file itself, which is to be the one that was given; a terminal is told apart
+    if form == "html":
+        out = _SCRIPT.sub("", out)  # the page's own and its libraries', which no input changes
     if form == "markdown":
         out = out.replace("@\u200b", "@")  # which keeps names from calling people
     for name, text in (("stdout", out), ("stderr", err)):
@@ -238,7 +242,12 @@ def _crashed(text: str) -> Any:
 
 
 def _format(form: str, out: str) -> Any:
-    if form not in ("json", "sarif"):
+    if form == "junit" and out and not out.startswith("usage: "):
+        try:
+            ElementTree.fromstring(out)
+        except ElementTree.ParseError as error:
+            yield Flaw("invalid junit", _shape(str(error)), out[:500])
+    if form not in ("json", "sarif", "gitlab"):
         return
     if not out or out.startswith("usage: "):
         return

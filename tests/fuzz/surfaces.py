@@ -22,7 +22,10 @@ TARGETS: tuple[tuple[str, ...], ...] = (
     ("--quantize",),
     ("--quantize", "--act-bitwidth", "16", "--use-per-channel-quantization"),
 )
-FORMS = ("json", "json", "json", "sarif", "concise", "rich")
+FORMS = (
+    *("json", "json", "json", "json", "sarif", "concise", "concise", "rich", "rich"),
+    *("html", "markdown", "junit", "github", "gitlab"),
+)
 
 
 def model(random: Random) -> tuple[bytes, str]:
@@ -87,9 +90,12 @@ def _as_text(data: bytes, random: Random) -> tuple[str, bytes]:
 def plan(random: Random) -> Case:
     """`dlclint plan` on a model."""
     data, origin = model(random)
-    words = ["plan", "--isolated", "--format", random.choice(("json", "json", "rich", "markdown"))]
+    words = ["plan", "--isolated", "--format", random.choice(("json", "json", "rich", "markdown", "html"))]
     words += random.choice(
-        ((), ("--runtime", "htp"), ("--runtime", "dsp"), ("--soc", "SM8550"), ("--float",), ("-b", "1"))
+        (
+            *(("--runtime", "htp"), ("--runtime", "dsp"), ("--runtime", "htp", "-b", "1")),
+            *(("--soc", "SM8550"), ("--soc", "SM8650", "--float")),
+        )
     )
     if random.random() < 0.3:
         words += ["--emit-overrides", "o.encodings"]
@@ -101,7 +107,7 @@ def plan(random: Random) -> Case:
 def fix(random: Random) -> Case:
     """`dlclint fix` on a model; one in twenty is compared by running it."""
     data, origin = model(random)
-    words = ["fix", "--isolated", "--format", random.choice(("text", "json"))]
+    words = ["fix", "--isolated", "--format", random.choice(("rich", "json"))]
     words += random.choice((("-o", "out.onnx"), ("-o", "out.onnx"), ("--diff",), (), ("--in-place",)))
     words += ["--unsafe"] * (random.random() < 0.5)
     words += ["-n"] * (random.random() < 0.2)
@@ -213,7 +219,11 @@ def _json_text(data: bytes, random: Random) -> bytes:
 
 
 def encodings(random: Random) -> Case:
-    """Every command that reads an override file."""
+    """Every command that reads an override file, and the one that takes encodings out of a model."""
+    if random.random() < 0.08:
+        model_data, origin = model(random)
+        extract = ("encodings", "extract", "m.onnx", "-o", "o.onnx", "--encodings", "o.encodings")
+        return Case({"m.onnx": model_data, **_weights(model_data)}, extract, origin)
     data, beside = random.choice(seeds.overrides())
     choice = random.random()
     if choice < 0.55:
@@ -273,7 +283,8 @@ def config(random: Random) -> Case:
     if choice < 0.8:
         stem = text_name(random)
         data = model(random)[0] if random.random() < 0.5 else files["m.onnx"]
-        command = random.choice((("check", "--isolated", *form), ("fix",), ("plan", "--isolated")))
+        plan = ("plan", "--isolated", "--runtime", "htp")
+        command = random.choice((("check", "--isolated", *form), ("fix",), plan))
         return Case({f"{stem}.onnx": data}, (*command, f"{stem}.onnx"), "file name")
     words = ["check", "--isolated", *form, "m.onnx"]
     options = (
@@ -341,7 +352,10 @@ def sound() -> list[Case]:
     check = ("check", "--isolated", "--quantize", "--runtime", "htp,dsp,aip,gpu_float16")
     return [
         *(Case({**models, **overrides}, (*check, "--format", form, ".")) for form in dict.fromkeys(FORMS)),
-        *(Case(models, ("plan", "--isolated", "--format", form, "m.onnx")) for form in ("json", "rich")),
+        *(
+            Case(models, ("plan", "--isolated", "--runtime", "htp", "--format", form, "m.onnx"))
+            for form in ("json", "rich", "markdown", "html")
+        ),
         Case(models, ("fix", "--isolated", "--diff", "--no-verify", "m.onnx")),
         Case(models, ("equalize", "-o", "out.onnx", "m.onnx")),
         Case(overrides, ("fix", "e.encodings", "--isolated", "--diff")),

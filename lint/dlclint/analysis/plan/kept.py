@@ -20,6 +20,7 @@ from dlclint.encodings.document import FLOAT
 from dlclint.model.graph import Graph
 from dlclint.model.op_facts import CONVOLUTIONS
 from dlclint.target import Runtime
+from dlclint_schemas.quantization import widths
 from dlclint_schemas.thresholds import threshold
 
 TOPIC = "encodings"
@@ -32,16 +33,16 @@ def kept(
     """The settings that go with the encodings of a model: the widths of what has none follow the others."""
     assert view.carried is not None
     model = view.as_float
-    widths = _widths(view.carried)
+    held = _widths(view.carried)
     biases = {name for name, use in weight_uses(model.model) if use.is_bias}
     stored = {name for graph in model.model.graphs() for name in _stored(graph)}
-    activations = Counter(bits for name, bits in widths.items() if name not in stored)
-    weights = Counter(bits for name, bits in widths.items() if name in stored - biases)
+    activations = Counter(bits for name, bits in held.items() if name not in stored)
+    weights = Counter(bits for name, bits in held.items() if name in stored - biases)
     choice = Choice(
         runtime,
         True,
-        act_bitwidth=_settled(asked, "act_bitwidth", activations),
-        weights_bitwidth=_settled(asked, "weights_bitwidth", weights),
+        act_bitwidth=asked.settled.get("act_bitwidth", _most(activations, widths("activations"))),
+        weights_bitwidth=asked.settled.get("weights_bitwidth", _most(weights, widths("weights"))),
         bias_bitwidth=asked.settled.get("bias_bitwidth", _BIAS_BITS),
         float_bitwidth=asked.settled.get("float_bitwidth", 32),
         float_bias_bitwidth=asked.settled.get("float_bias_bitwidth"),
@@ -58,11 +59,11 @@ def kept(
     )
     advice = [
         Advice(TOPIC, "those of the model", reason, {"encodings": count}),
-        _of_activations(model, widths, activations),
+        _of_activations(model, held, activations),
         _of_weights(choice, layers, weights, by_channel, len(convolved)),
     ]
     if biases:
-        advice.append(_of_biases(widths, biases, choice))
+        advice.append(_of_biases(held, biases, choice))
     return choice, advice, layers
 
 
@@ -83,10 +84,9 @@ def _widths(encodings: CarriedEncodings) -> dict[str, int]:
     }
 
 
-def _settled(asked: PlanRequest, name: str, counts: Counter[int]) -> int:
-    """What was asked for, or what most tensors have."""
-    most = max(counts, key=lambda bits: (counts[bits], bits), default=8)
-    return asked.settled.get(name, most)
+def _most(counts: Counter[int], taken: frozenset[int]) -> int:
+    """What most tensors have of what the quantizer takes, for those that have nothing."""
+    return max(counts.keys() & taken, key=lambda bits: (counts[bits], bits), default=8)
 
 
 def _in_words(counts: Counter[int]) -> str:
@@ -98,8 +98,8 @@ def _choice(counts: Counter[int]) -> str:
     return " and ".join(map(str, sorted(counts))) + " bits"
 
 
-def _of_activations(model: ModelView, widths: Mapping[str, int], counts: Counter[int]) -> Advice:
-    left = sum(len(leak.nodes) for leak in leaks(model, widths))
+def _of_activations(model: ModelView, held: Mapping[str, int], counts: Counter[int]) -> Advice:
+    left = sum(len(leak.nodes) for leak in leaks(model, held))
     numbers = {f"at_{bits}_bits": count for bits, count in counts.items()} | {"ops_in_float": left}
     if not counts:
         return Advice("activations", "calibration", "the model gives no activation a grid", numbers)
@@ -133,7 +133,9 @@ def _of_weights(
     return Advice("weights", _choice(counts), reason, numbers)
 
 
-def _of_biases(widths: Mapping[str, int], biases: set[str], choice: Choice) -> Advice:
-    held = sum(name in widths for name in biases)
-    reason = f"{held} of {len(biases)} {'carries' if held == 1 else 'carry'} a grid; all are added in 32 bits"
-    return Advice("biases", f"{choice.bias_bitwidth} bits", reason, {"biases": len(biases), "carried": held})
+def _of_biases(held: Mapping[str, int], biases: set[str], choice: Choice) -> Advice:
+    count = sum(name in held for name in biases)
+    reason = (
+        f"{count} of {len(biases)} {'carries' if count == 1 else 'carry'} a grid; all are added in 32 bits"
+    )
+    return Advice("biases", f"{choice.bias_bitwidth} bits", reason, {"biases": len(biases), "carried": count})
