@@ -134,9 +134,18 @@ def parser(asked: str = "") -> argparse.ArgumentParser:
     for command in (named[asked],) if asked in named else COMMANDS:
         command.add(commands)
     for name, made in commands.choices.items():
-        made.description = HELPS[name].about or made.description
-        made.epilog, made.formatter_class = epilog(name), Paragraphs
+        _explain(made, name)
+        for action in made._actions if name == "encodings" else ():
+            if isinstance(action, argparse._SubParsersAction):
+                for inner, part in action.choices.items():
+                    _explain(part, f"{name} {inner}")
     return top
+
+
+def _explain(made: argparse.ArgumentParser, name: str) -> None:
+    """Give a command its description, examples and exit statuses."""
+    made.description = HELPS[name].about or made.description
+    made.epilog, made.formatter_class = epilog(name), Paragraphs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -71,6 +71,26 @@ HELPS = {
         ),
         "Convert, show and compare override files of any version, or extract them from a QDQ model.",
     ),
+    "encodings convert": Help(
+        "0 converted, 1 something would be lost without --lossy, 2 could not run",
+        ("dlclint encodings convert over.encodings --to 2.0.0 --model model.onnx -o new.encodings",),
+        "Write an override file in another format version, and say what that version cannot express.",
+    ),
+    "encodings extract": Help(
+        "0 written, 1 something would be lost without --lossy, 2 could not run",
+        ("dlclint encodings extract qdq.onnx -o float.onnx",),
+        "Split a QDQ model into a float model and an override file, which the converters read.",
+    ),
+    "encodings show": Help(
+        DID,
+        ("dlclint encodings show over.encodings --tensor 'conv*'",),
+        "Print the entries of an override file, or those that a QDQ model carries, as a table.",
+    ),
+    "encodings diff": Help(
+        "0 alike, 1 they differ, 2 could not run",
+        ("dlclint encodings diff old.encodings new.encodings",),
+        "Compare two override files of any format versions, or QDQ models, entry by entry.",
+    ),
     "explain": Help(
         "0 no error recognized, 1 errors recognized, 2 could not run",
         ("dlclint explain convert.log model.onnx",),
