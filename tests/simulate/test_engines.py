@@ -155,6 +155,17 @@ def test_htp_needs_a_soc(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "give --soc" in capsys.readouterr().err
 
 
+def test_squares_of_negative_numbers_are_lost_at_8_bits_alone(tmp_path: Path) -> None:
+    path = saved(tmp_path, "g (float[1,4,64] x) => (float[1,4,64] y) <float two = {2}> { y = Pow(x, two) }")
+    off = []
+    for bits in (8, 16):
+        evaluator, scheme, feed = scheme_of(path, Settings(act_bitwidth=bits))
+        exact, found = (evaluator.run(feed, each)["y"] for each in (None, scheme))
+        off.append(float(np.abs(found - exact).max() / exact.max()))
+    assert off[0] > 0.5  # as on HTP
+    assert off[1] < 1e-3
+
+
 def test_what_belongs_to_a_relu_is_not_looked_at_on_htp(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

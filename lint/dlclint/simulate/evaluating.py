@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dlclint.encodings import grid
 from dlclint.model.op_facts import Role
 from dlclint.model.tensors import Array
 from dlclint.simulate.assigning import fused
@@ -51,6 +52,18 @@ class Store:
     def constant(self, name: str) -> Array:
         """A constant as stored."""
         return self.get(("stored", name), lambda: self.network.constants[name])
+
+
+def _whole(values: Array) -> Array:
+    """Exponents of 16 bits, whole where they are next to it: the quantizer makes 2.0001 of a stored 2.
+
+    No negative number has such a power. HTP keeps the squares of negative numbers at 16 bits (87.9 dB of
+    normal values, SM8550), and loses them at 8, as this arithmetic does.
+    """
+    near = np.rint(values)
+    return np.where(np.abs(values - near) <= grid.MINIMUM_RANGE * (1.0 + np.abs(near)), near, values).astype(
+        values.dtype
+    )
 
 
 def _held(values: Array) -> int:
@@ -133,6 +146,8 @@ class Evaluator:
                 stored = self.store.constant(name)
                 if seen is None or stored.dtype.kind != "f":
                     return stored
+                if step.op == "Pow" and position and seen.bitwidth == 16:
+                    return self.store.get(("exponent", name, seen), lambda: _whole(seen.rounded(stored)))
                 return self.store.get(("operand", name, seen), lambda: seen.rounded(stored))
             if seen is None or seen is scheme.activations.get(name) or values[name].dtype.kind != "f":
                 return values[name]
