@@ -17,40 +17,40 @@ COULD_NOT_ASK = "confirm/could-not-ask"
 NO_GRAPH = "confirm/no-graph"
 
 LINT_DOCS = {
-    CRASHED: "A rule failed with an exception.\n\nThe other rules ran. Report it; --ignore it until then.",
+    CRASHED: "A rule failed with an exception.\n\nThe other rules ran. Report it; use --ignore until then.",
     UNKNOWN_NAME: (
         "An option or a configured section names an input or symbol that the model does not have.\n\n"
-        "The converter stops at an unknown name after -d; of the other options that is not documented. "
+        "The converter stops at an unknown name after -d; for the other options this is not documented. "
         "A name that none of the models has is an error with status 2."
     ),
     OTHER_RANK: (
         "-d gives an input another number of dimensions than the model declares.\n\n"
-        "They are taken as given, so shapes after the input may be unknown, and findings missing."
+        "dlclint uses them as given, so shapes after the input may be unknown, and findings may be missing."
     ),
     GIVEN_DIMENSIONS: (
-        "Dimensions are given that the model does not have.\n\n"
+        "The given dimensions are not in the model.\n\n"
         "`dlclint fix` writes those of -d, -s, -b and the configuration into the model."
     ),
     IGNORE_WITHOUT_REASON: (
-        "An ignore in a model's metadata cannot be followed.\n\n"
-        "Write one in a line, with its reason: `RULE: REASON`, or `RULE node=GLOB tensor=GLOB: REASON`."
+        "An ignore in a model's metadata is invalid.\n\n"
+        "Write one per line, with its reason: `RULE: REASON`, or `RULE node=GLOB tensor=GLOB: REASON`."
     ),
     UNUSED_IGNORE: "A configured ignore is unused.\n\nRemove it, or correct its rule or globs.",
 }
 CONFIRM_DOCS = {
     "confirm/refused": "Hexagon's validator refuses the node.\n\n"
-    "`dlclint check --confirm` gives it for a node that no rule speaks of; the message gives the validator's "
+    "`dlclint check --confirm` reports it for a node without a finding; the message gives the validator's "
     "reason and code. Change the op's type, rank or form, or let it run elsewhere.",
     "confirm/not-compiled": "The node passes validation and cannot be compiled.\n\n"
-    "`dlclint check --confirm` gives it for a node that no rule speaks of. Try another precision or chip, or "
+    "`dlclint check --confirm` reports it for a node without a finding. Try another precision or chip, or "
     "let the op run elsewhere.",
-    "confirm/crashed": "The backend's process died while it judged the node.\n\n"
-    "`dlclint check --confirm` gives it for a node that no rule speaks of. The converter's own backend may "
-    "die likewise; express the node by other ops.",
-    "confirm/not-offered": "ONNX Runtime's wrapper refuses the node; this says nothing about Hexagon.",
-    "confirm/taken": "The backend takes a node that dlclint has a finding against, or computes it in float.",
-    COULD_NOT_ASK: "The backend gave no verdict, or not to the end.",
-    NO_GRAPH: "The nodes were judged, but no graph could be built from them.",
+    "confirm/crashed": "The backend's process died while it evaluated the node.\n\n"
+    "`dlclint check --confirm` reports it for a node without a finding. The converter's own backend may "
+    "die as well; express the node with other ops.",
+    "confirm/not-offered": "ONNX Runtime's wrapper refuses the node; this does not apply to Hexagon.",
+    "confirm/taken": "The backend takes a node about which dlclint has a finding, or computes it in float.",
+    COULD_NOT_ASK: "The backend gave no verdict, or an incomplete one.",
+    NO_GRAPH: "The nodes were evaluated, but no graph could be built from them.",
 }
 OWN_DOCS = LINT_DOCS | CONFIRM_DOCS
 """Id to documentation, the flaw in the first line."""

@@ -64,7 +64,7 @@ def _spelled(action: argparse.Action) -> str:
 
 
 def value_of(action: argparse.Action) -> str:
-    """What stands after an option, or for an argument; "" for a switch."""
+    """The value after an option, or the name of an argument; "" for a switch."""
     if action.nargs == 0:
         return ""
     value = action.metavar or ("{" + ",".join(map(str, action.choices)) + "}" if action.choices else "")

@@ -11,17 +11,17 @@ from pages._markdown import table
 
 INTRODUCTION = """# Configuration
 
-`dlclint.toml`, or the table `[tool.dlclint]` in `pyproject.toml`: the nearest of them from the working folder
-upward, unless `--config FILE` names one or `--isolated` forbids it. What the command line gives goes before
-what the file gives; `ignore` adds up. In globs `*` matches `/` too; those of paths may match any end of the
-whole path, so `models/*.onnx` is found from every working folder.
+dlclint reads `dlclint.toml`, or the table `[tool.dlclint]` in `pyproject.toml`. It uses the nearest one from
+the model's folder upward, unless `--config FILE` names a file or `--isolated` disables configuration. The
+command line takes precedence over the file; `ignore` is combined. In globs, `*` also matches `/`. A path glob
+may match any suffix of the complete path, so `models/*.onnx` works from every working folder.
 
-The JSON Schema is `schemas/dlclint_schemas/config.schema.json`; a file against it is refused in one line that
-names the key.
+The JSON Schema is `schemas/dlclint_schemas/config.schema.json`; dlclint refuses an invalid file with a
+one-line error that names the key.
 
-What a section says by name must be there: an input or symbol that the model does not have is the finding
-`config/unknown-name`, a warning where the section means one file, a note where its path is a glob. An
-unused ignore is `config/unused-ignore`. Both can be ignored like any finding, with a reason.
+Names in a section must exist: an input or symbol that the model does not have is the finding
+`config/unknown-name`, a warning if the section applies to one file, a note if its path is a glob. An
+unused ignore is the finding `config/unused-ignore`. Both can be ignored like any finding, with a reason.
 """
 
 

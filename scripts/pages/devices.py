@@ -1,4 +1,4 @@
-"""The devices of the table, and the SoCs that were only measured."""
+"""The devices of the table, and the SoCs that are known only from measurements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pages._markdown import table
 
 
 def files() -> dict[str, str]:
-    """The page, whole."""
+    """docs/tables/devices.md."""
     devices = device_table()
     listed = [
         (
@@ -35,7 +35,7 @@ def files() -> dict[str, str]:
         "reported from the field for QCM6490, and not documented. `--soc` takes any of these names.\n\n"
         f"{table(heads, listed)}\n## Not in that table\n\n"
         f"Only the Hexagon version and float16 are known, {devices.measured_document}; "
-        "VTCM as executorch 1.5.1\nstates it.\n\n"
+        "VTCM is from executorch 1.5.1.\n\n"
         f"{table(('SoC', 'also called', 'Hexagon', 'float16 on HTP', 'VTCM, MiB'), measured)}"
     )
     return {"docs/tables/devices.md": text}

@@ -1,4 +1,4 @@
-"""What cross-layer equalization takes and gains, worked out anew; and what benchmarks recorded of it."""
+"""What cross-layer equalization reaches and gains, computed again; and what benchmarks recorded."""
 
 from __future__ import annotations
 
@@ -33,42 +33,45 @@ NETWORKS = {
 WORST = 5
 
 PAIRS = """
-## What the quantizer takes
+## What the quantizer supports
 
-Pairs in the light networks of the onnx package (structure alone), with batch normalization and without,
-and what stands after the convolutions that are in none; beside it, the pairs of
-`dlclint equalize --extended`.
+The table lists the pairs in the light networks of the onnx package (structure only), with and without batch
+normalization, the pairs of `dlclint equalize --extended`, and the ops that follow the convolutions without a
+pair.
 
 """
 GAINS = """
 ## What it gains
 
-Networks with seeded weights, batch normalization, and channels whose scales lie some hundredfold apart inside
-each block (`benchmarks/scaled.py`), made and equalized anew whenever this page is: 8 bits per tensor, the
-{worst} weights that stand worst. *Range ratio* is that of the widest to the narrowest output channel, *SQNR*
-the signal to quantization noise of the whole weight; *in chain* every channel counts by the energy that its
-neighbors' weights give it, for a small channel matters where the next convolution multiplies it. Both are
-predicted from the weights; the tests compare them with measured error.
+The networks have seeded weights, batch normalization, and channels whose scales differ by a factor of about a
+hundred inside each block (`benchmarks/scaled.py`). They are built and equalized again whenever this page is
+generated. The table lists the {worst} worst weights at 8 bits per tensor. *Range ratio* is the ratio of the
+widest to the narrowest output channel, and *SQNR* is the signal-to-quantization-noise ratio of the complete
+weight. *In chain* weights every channel by the energy that its neighbors' weights give it, because a small
+channel matters if the next convolution multiplies it. Both are predicted from the weights; the tests compare
+them with the measured error.
 """
 SPEED = """
-## What it takes
+## What it costs
 
 Recorded on {date} by `python benchmarks/equalize.py --record` (dlclint {version}, {cores} cores under a load
-average of {load}, whole processes, in turn with what they are compared with). *Processor* is seconds of all
-cores together, the difference that of an output as a part of its size, the largest on 20 random inputs.
+average of {load}, complete processes, alternating with the processes of the comparison). *Processor* is the
+sum of seconds over all cores. The difference is relative to the size of the output, the largest on 20 random
+inputs.
 
 """
 LARGE = """
-Models of 2 GB with `--extended`, their weights in the model or in a file beside it, against copying the same
-files to the disk and reading them once. `--verify` lets ONNX Runtime load both models, one after the other.
+Models of 2 GB with `--extended`, with their weights in the model or in a separate file, compared with copying
+the same files to the disk and reading them once. With `--verify`, ONNX Runtime loads both models, one after
+the other.
 
 """
 AIMET = """
-## Beside AIMET
+## Comparison with AIMET
 
 Recorded on {date} by `python benchmarks/aimet.py --record` (dlclint {version}, aimet-onnx {aimet}): the
-pairs, and the largest relative difference of an output channel's range after one run of AIMET, and after as
-many as it takes to settle.
+pairs, and the largest relative difference of an output channel's range after one run of AIMET, and after
+repeated runs until it settles.
 
 """
 

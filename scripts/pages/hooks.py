@@ -23,28 +23,28 @@ HOOKS = (
     Hook(
         "dlclint",
         "dlclint (ONNX models)",
-        "Lint ONNX models, each with the override file of the same stem beside it.",
+        "Lint ONNX models, each with the override file of the same name next to it.",
         "dlclint check --skip-lfs-pointers --format concise",
         r"\.onnx$",
     ),
     Hook(
         "dlclint-encodings",
         "dlclint (quantization overrides)",
-        "Lint quantization-override files, each with the model of the same stem beside it.",
+        "Lint quantization-override files, each with the model of the same name next to it.",
         "dlclint check --skip-lfs-pointers --format concise",
         r"\.encodings$",
     ),
     Hook(
         "dlclint-fix",
         "dlclint fix (ONNX models)",
-        "Fix ONNX models where a fix is safe, in place; fails where it changed one.",
+        "Apply safe fixes to ONNX models in place; fails if it changes one.",
         "dlclint fix --in-place --exit-non-zero-on-fix",
         r"\.onnx$",
     ),
     Hook(
         "dlclint-encodings-fix",
         "dlclint fix (quantization overrides)",
-        "Fix quantization-override files where a fix is safe, in place; fails where it changed one.",
+        "Apply safe fixes to quantization-override files in place; fails if it changes one.",
         "dlclint fix --in-place --exit-non-zero-on-fix",
         r"\.encodings$",
     ),
@@ -63,15 +63,16 @@ repos:
         files: ^overrides/.*\\.(encodings|json)$
 ```
 
-`args` takes every option of `dlclint check`; a `dlclint.toml` in the repository is found as well. `files`
-narrows or widens what a hook looks at: override files may end in `.encodings`, `.json`, `.jsonc` or `.txt`.
-`dlclint-fix` and `dlclint-encodings-fix` take the options of `dlclint fix`. Changes of a model are verified
-only if ONNX Runtime is there: add `additional_dependencies: [onnxruntime]`. Put them before `dlclint`,
-which then judges the result. A hook fails where a finding reaches `--fail-on` (default `error`). However many
-files change, it is one run.
+`args` takes every option of `dlclint check`; a `dlclint.toml` in the repository applies as well. `files`
+selects the files of a hook: override files may end in `.encodings`, `.json`, `.jsonc` or `.txt`.
+`dlclint-fix` and `dlclint-encodings-fix` take the options of `dlclint fix`. They verify changes of a model
+only if ONNX Runtime is installed: add `additional_dependencies: [onnxruntime]`. Put them before `dlclint`,
+which then lints the result. A hook fails if a finding reaches `--fail-on` (default `error`). It runs once for
+all changed files.
 
-A Git LFS pointer, which stands in place of a model that was not fetched, is left out with one note, because
-whoever commits without the models at hand changed none of them. `dlclint check` alone calls it an error.
+The hooks skip a Git LFS pointer, which replaces a model that was not fetched, with one note, because
+a commit without the fetched model cannot have changed it. `dlclint check` reports an error unless
+`--skip-lfs-pointers` is given.
 
 """
 

@@ -30,9 +30,9 @@ def files() -> dict[str, str]:
     return {
         "docs/tables/limits.md": (
             f"# Documented limits\n\nSources:\n\n{documents}\nEffects:\n\n{effects}\n"
-            f"Stale, contradicted by a newer page and therefore silent: {stale}. DSP entries are taken for "
-            "Hexagon v66 and for AIP; the page has no section on HTP. MaxPerGPUSize is known for Adreno 330, "
-            "430 and 530 only: 16384 is taken, and such findings are inferred.\n\n"
+            f"Stale entries, which a newer page contradicts and dlclint skips: {stale}. DSP entries apply to "
+            "Hexagon v66 and to AIP; the page has no section on HTP. MaxPerGPUSize is only known for Adreno "
+            "330, 430 and 530: dlclint uses 16384, and these findings are inferred.\n\n"
             + table(("id", "runtime", "layer", "limit", "effect", "checked by"), rows)
         )
     }
@@ -47,4 +47,4 @@ def _checked(id: str) -> str:
     if entry["effect"] == "definition":
         return f"defines {entry['machine']['name']}, which other entries use"
     stale = entry["effect"] == "stale"
-    return "nothing: stale" if stale else "nothing: not to be told from an ONNX model"
+    return "nothing: stale" if stale else "nothing: not visible in an ONNX model"

@@ -17,9 +17,9 @@ EXIT = (
     ("130, 141, 143", "interrupted, the reader of the output went away, terminated"),
 )
 FILES = (
-    ("dlclint.toml", "the configuration; the nearest from the working folder upward"),
+    ("dlclint.toml", "the configuration; the nearest one from a model's folder upward"),
     ("pyproject.toml", "the same in its table [tool.dlclint]"),
-    ("NAME.encodings", "the override file of NAME.onnx beside it"),
+    ("NAME.encodings", "the override file of NAME.onnx in the same folder"),
 )
 VARIABLES = (("DLCLINT_DEBUG", "set to 1: show tracebacks, and what native code prints, on standard error"),)
 
@@ -37,8 +37,8 @@ def files() -> dict[str, str]:
         ".I COMMAND",
         "[options] [arguments]",
         ".SH DESCRIPTION",
-        "Every report begins with a verdict: whether the model converts, on which runtimes it runs whole,",
-        "and what is known against its accuracy. Neither an SDK nor a device is needed.",
+        "Every report begins with a verdict: whether the model converts, which runtimes run all of it, and",
+        "which risks for its accuracy are known. Neither an SDK nor a device is needed.",
         ".SH COMMANDS",
     ]
     for title, about, command in commands_below(top, "dlclint"):

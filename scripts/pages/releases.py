@@ -1,4 +1,4 @@
-"""The releases of the SDK, and what came with which."""
+"""The releases of the SDK, and what each one added."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def files() -> dict[str, str]:
         ],
     )
     text = (
-        f"# Releases of the SDK\n\nKnown are {known[0].name} to {known[-1].name}. Where several are named, "
-        "it is not known with which of them it came.\n\n"
+        f"# Releases of the SDK\n\ndlclint knows {known[0].name} to {known[-1].name}. If an entry names "
+        "several releases, the exact one is not known.\n\n"
         f"## The converter\n\n{ceilings}\n## Ops\n\n{came}\n## Options of the tools\n\n{options}"
     )
     return {"docs/tables/releases.md": text}

@@ -65,7 +65,9 @@ def files() -> dict[str, str]:
     by_family: dict[str, list[Rule]] = {}
     for rule in rules:
         by_family.setdefault(rule.family, []).append(rule)
-    blocks = ["# Rules\n\nWhat `dlclint check` looks for. `dlclint rule ID` says the same in a terminal.\n"]
+    blocks = [
+        "# Rules\n\nThese are the rules of `dlclint check`. `dlclint rule ID` prints a page in a terminal.\n"
+    ]
     for family, members in by_family.items():
         rows = ((f"[{r.id}]({r.id}.md)", _severities(r), _fix(r), r.title) for r in members)
         blocks.append(f"## {family}\n\n" + table(("rule", "severity", "fix", "what is wrong"), rows))

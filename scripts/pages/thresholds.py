@@ -1,4 +1,4 @@
-"""From which number on rules of family quantization, and the plan, speak."""
+"""The thresholds of the rules of the family quantization, and of the plan."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def files() -> dict[str, str]:
     rows = ((row.name, f"{row.value:g}", row.unit, row.reason) for row in thresholds().values())
     return {
         "docs/tables/thresholds.md": (
-            "# Thresholds\n\nFrom which number on the rules of family `quantization`, and `dlclint plan`, "
-            "speak; each with its source, or the reason why we chose it.\n\n"
+            "# Thresholds\n\nThe thresholds from which the rules of the family `quantization`, and `dlclint "
+            "plan`, report something; each with its source, or the reason for our choice.\n\n"
             + table(("name", "value", "unit", "reason"), rows)
         )
     }
