@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -74,3 +78,26 @@ def test_every_rule_says_since_when() -> None:
     known = [id for ids in since.values() for id in ids]
     assert sorted(known) == [rule.id for rule in all_rules()]
     assert __version__ in since or len(since) > 1
+
+
+@pytest.mark.external
+def test_search_answers_without_a_network(site: Path) -> None:
+    """In a browser, from a server of this machine; whatever else is asked for is an error."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    chromium = os.environ.get("DLCLINT_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if not chromium:
+        pytest.skip("no Chromium here: install it, or set DLCLINT_CHROMIUM")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, playwright.sync_playwright() as driver:
+        Thread(target=server.serve_forever, daemon=True).start()
+        page = driver.chromium.launch(executable_path=chromium).new_page()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        here = f"http://127.0.0.1:{server.server_port}/"
+        page.goto(here)
+        page.fill("input[name=query]", "shared grid")
+        page.wait_for_selector(".md-search-result__link[href*='quantization/shared-grid']")
+        page.context.browser.close()
+        server.shutdown()
+    assert [url for url in asked if not url.startswith((here, f"blob:{here}"))] == []
