@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 PLACEHOLDER = "URL-OF-THIS-REPOSITORY"
 _ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._-]+){2,}")
 _VERSION = Path("lint/dlclint/version.py")
-_TOLD = ("README.md", "docs/reference/pre-commit.md")
+_TOLD = ("README.md", "docs/ci.md", "docs/reference/pre-commit.md")
 
 
 def stamp(root: Path, address: str) -> None:
@@ -41,8 +41,11 @@ def stamp(root: Path, address: str) -> None:
     if "[project.urls]" in project or project.count("[project.scripts]\n") != 1:
         raise ValueError("pyproject.toml: [project.urls] stands there already, or [project.scripts] does not")
     changed[Path("pyproject.toml")] = project.replace("[project.scripts]\n", urls)
+    version = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    action = f"{'/'.join(address.split('/')[-2:])}@v{version[1] if version else ''}"
     for name in _TOLD:
-        changed[Path(name)] = (root / name).read_text("utf-8").replace(PLACEHOLDER, address)
+        told = (root / name).read_text("utf-8")
+        changed[Path(name)] = told.replace(PLACEHOLDER, address).replace("OWNER/dlclint@REVISION", action)
     for path, text in changed.items():
         (root / path).write_text(text, "utf-8", newline="\n")
 

@@ -233,6 +233,7 @@ def _yaml(block: Block) -> None:
         re.compile(hook.get("files", ""))
     if isinstance(data, dict):
         for job in data.get("jobs", {}).values():
+            assert True in data, "a workflow says when it runs: YAML 1.1 reads `on` as true"
             for step in job["steps"]:
                 _step(step)
         for job in data.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,10 +15,20 @@ import pytest
 from onnx import parser
 from scripts.stamp import stamp
 
-from dlclint.version import REPOSITORY
+from dlclint.version import REPOSITORY, __version__
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("lint", "rules", "schemas", "share", "docs/reference", "pyproject.toml", "README.md", "LICENSE")
+PARTS = (
+    "lint",
+    "rules",
+    "schemas",
+    "share",
+    "docs/ci.md",
+    "docs/reference",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+)
 ADDRESS = REPOSITORY or "https://example.org/acme/dlclint"
 """That of the source where it is stamped already, as the tests of a release are."""
 BAD = '<ir_version: 8, opset_import: ["" : 12]> g (float[1,3,3] x) => (float[1] y) { y = Det(x) }'
@@ -40,6 +51,8 @@ def test_a_wheel_that_is_built_with_an_address_has_it(source: Path, tmp_path: Pa
     readme = (source / "README.md").read_bytes()
     stamp(source, ADDRESS)
     assert (source / "README.md").read_bytes() == readme and b"URL-OF-THIS" not in readme
+    action = re.search(r"uses: (.+/dlclint@v.+)", (source / "docs" / "ci.md").read_text("utf-8"))
+    assert action is not None and action[1] == f"{'/'.join(ADDRESS.split('/')[-2:])}@v{__version__}"
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=source, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
