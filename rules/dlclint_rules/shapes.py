@@ -10,7 +10,7 @@ from dlclint.model.contradictions import operand_texts
 from dlclint.model.dimensions import NOTHING
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import DATA_DECIDED, PARAMETER_ROLES, Role, role
-from dlclint.model.types import TensorType
+from dlclint.model.types import Dim, TensorType
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
 from dlclint_rules import places, sources
@@ -266,10 +266,10 @@ def rank_above_five(context: ModelContext) -> Iterator[Finding]:
 
     Why: HTP refuses it ("has incorrect Rank 6"); no row of the layer table mentions more than five
     dimensions. ONNX Runtime's provider for HTP merges two forms: Reshape, Transpose, Reshape if a dimension
-    of 1 stays in its place, which it drops (except for the permutations of space to depth, 0 1 3 5 2 4 and 0
-    3 5 1 2 4, which it refuses), and Gather, Transpose, Reshape. Nodes that read the six dimensions and fold,
-    such as a Shape, do not count. No document says whether the converter merges these forms. A chain that may
-    be merged has one finding, at its first node.
+    of 1 stays in its place, which it drops (of the permutations 0 1 3 5 2 4 and 0 3 5 1 2 4 only a space to
+    depth, [n,c,h*a,w*b] to [n,c*a*b,h,w]), and Gather, Transpose, Reshape. Nodes that read the six dimensions
+    and fold, such as a Shape, do not count. No document says whether the converter merges these forms. A
+    chain that may be merged has one finding, at its first node.
     What to do: merge dimensions before the op, or split the transpose that needs six.
     """
     on_htp = Runtime.HTP in context.target.chosen
@@ -335,8 +335,22 @@ def _merged(context: ModelContext, graph: Graph, tensor: str) -> tuple[Node, ...
     sizes = () if known is None or known.shape is None else known.shape
     order = next((node.attribute("perm") for node in chain if node.op_type == "Transpose"), None) or []
     in_place = any(size == 1 for axis, size in enumerate(sizes) if order[axis : axis + 1] == [axis])
-    merges = first.op_type == "Gather" or (in_place and order not in _SPACE_TO_DEPTH)
-    return tuple(chain) if low and merges else ()
+    if order in _SPACE_TO_DEPTH:
+        in_place = _is_space_to_depth(graph, first.input(0), sizes, chain[-1].outputs[0])
+    return tuple(chain) if low and (first.op_type == "Gather" or in_place) else ()
+
+
+def _is_space_to_depth(graph: Graph, before: str, sizes: tuple[Dim, ...], after: str) -> bool:
+    """Whether a chain is a space to depth of whole images, and not all of its graph."""
+    ends = [found and found.static_shape for found in map(graph.type_of, (before, after))]
+    if not all(isinstance(size, int) for size in sizes):
+        return False
+    count, channels, rows, down, columns, across = (size for size in sizes if isinstance(size, int))
+    wanted = [
+        (count, channels, rows * down, columns * across),
+        (count, channels * down * across, rows, columns),
+    ]
+    return ends == wanted and not (before in graph.inputs and after in graph.outputs)
 
 
 def _real_readers(context: ModelContext, graph: Graph, tensor: str) -> list[Node]:
@@ -349,7 +363,7 @@ def _real_readers(context: ModelContext, graph: Graph, tensor: str) -> list[Node
 
 
 _SPACE_TO_DEPTH = ([0, 1, 3, 5, 2, 4], [0, 3, 5, 1, 2, 4])
-"""Permutations that the provider takes for a space to depth, and refuses in six dimensions."""
+"""Permutations that the provider takes for a space to depth, and refuses where they are none."""
 
 
 @rule(about=About.FILE, follows=before("shapes/contradiction", "shapes/empty-tensor"))
