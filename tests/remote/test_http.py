@@ -332,6 +332,8 @@ def test_a_host_that_is_not_there() -> None:
     [
         (["ftp://host/m.onnx"], "ftp:// is not read; known are http://"),
         (["http://127.0.0.1:9/m.pt"], "no model format has this ending"),
+        (["http://user:secret@[::1/m.onnx"], "http://[::1/m.onnx is not an address; check its spelling"),
+        (["https://host:port/m.onnx"], "https://host:port/m.onnx is not an address"),
         (["--confirm", "--soc", "SM8650", "http://127.0.0.1:9/m.onnx"], "--confirm reads files at hand"),
     ],
 )

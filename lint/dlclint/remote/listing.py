@@ -29,6 +29,8 @@ def files_at(url: str, suffixes: Iterable[str]) -> list[str]:
     if scheme not in urls.SCHEMES:
         known = ", ".join(f"{name}://" for name in urls.SCHEMES)
         raise RemoteError(f"{scheme}:// is not read; known are {known}", "copy the files here")
+    if not urls.is_whole(url):
+        raise RemoteError(f"{urls.public_address(url)} is not an address", "check its spelling")
     is_pattern = bool(urls.GLOB.search(url if scheme in urls.STORES else url.partition("?")[0]))
     if not url.endswith("/") and not is_pattern:
         return [url]
@@ -71,7 +73,7 @@ def _is_within(address: str, start: str) -> bool:
 
 def look_ahead(url: str) -> None:
     """Begin to open a model that lies at one address, and to look for the override file beside it."""
-    if not urls.GLOB.search(url.partition("?")[0]):
+    if urls.is_whole(url) and not urls.GLOB.search(url.partition("?")[0]):
         open_ahead(url, HEAD)
         open_ahead(urls.overrides_beside(url), 1, _LOOK)
 

@@ -305,7 +305,10 @@ def _proxy_credentials(proxy: str) -> dict[str, str]:
 
 def _followed(parts: SplitResult, target: str) -> str:
     """Where a redirect leads."""
-    url = urljoin(urlunsplit(parts), target)
+    try:
+        url = urljoin(urlunsplit(parts), target)
+    except ValueError:
+        raise Refused("leads to what is not an address", "give the address of the file itself") from None
     scheme = urls.scheme_of(url)
     if scheme not in _PORTS:
         raise Refused("leads to an address that is not read over HTTP", "give the address that it leads to")

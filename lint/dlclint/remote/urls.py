@@ -22,13 +22,21 @@ def scheme_of(text: str) -> str:
     return match[1].lower() if match else ""
 
 
+def is_whole(url: str) -> bool:
+    """Whether an address can be taken apart; a host in brackets must end, and a port be a number."""
+    try:
+        return urlsplit(url).port != -1
+    except ValueError:
+        return False
+
+
 def public_address(url: str) -> str:
     """An address without user, password and query, which may hold credentials."""
-    parts = urlsplit(url) if scheme_of(url) in HTTP else None
-    if parts is None:
+    if scheme_of(url) not in HTTP:
         return plain(url, 500)
-    host = parts.netloc.rpartition("@")[2]
-    return plain(f"{parts.scheme}://{host}{unquote(parts.path)}", 500)
+    scheme, _, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return plain(f"{scheme.lower()}://{host.rpartition('@')[2]}{slash}{unquote(path)}", 500)
 
 
 def path_of(url: str) -> PurePosixPath:
