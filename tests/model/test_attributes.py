@@ -70,3 +70,31 @@ def test_a_type_that_is_not_stated_is_nothing(tmp_path: Path) -> None:
     node = read(node_with(AttributeProto(name="axis", i=1), "Softmax", 13, tmp_path)).graph.nodes[0]
     assert not node.has("axis")
     assert [found[1:] for found in node.mistyped()] == [("UNDEFINED", "INT")]
+
+
+@pytest.mark.parametrize("op", ["Softmax", "HardSigmoid", "LeakyRelu", "LRN", "BatchNormalization"])
+@pytest.mark.parametrize("in_function", [True, False])
+def test_what_a_caller_decides(
+    op: str, in_function: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not known in a function, and absent where nobody calls."""
+    name = {"Softmax": "axis", "LRN": "bias", "BatchNormalization": "epsilon"}.get(op, "alpha")
+    inputs = ["x", *"sbmv"] if op == "BatchNormalization" else ["x"]
+    node = helper.make_node(op, inputs, ["y"])
+    kind = AttributeProto.INT if name == "axis" else AttributeProto.FLOAT
+    node.attribute.append(AttributeProto(name=name, type=kind, ref_attr_name=name))
+    ends = [helper.make_tensor_value_info(value, 1, [1, 4, 8, 8]) for value in "xy"]
+    stored = [helper.make_tensor(value, 1, [4], [1.0] * 4) for value in "sbmv"]
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)]
+    function = helper.make_function("local", "f", inputs, ["y"], [node], imports[:1], [name])
+    call = helper.make_node("f", inputs, ["y"], domain="local") if in_function else node
+    graph = helper.make_graph([call], "g", ends[:1], ends[1:], stored)
+    model = helper.make_model(graph, opset_imports=imports, functions=[function] * in_function, ir_version=8)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    seen = read(path)
+    found = seen.functions[0] if in_function else seen.graph
+    assert found.nodes[0].attribute(name, 7) == (None if in_function else 7)
+    for command in (["check", "--quantize"], ["plan", "--runtime", "htp"]):
+        assert main([*command, "--isolated", "--format", "json", str(path)]) in (0, 1)
+        assert "crashed-rule" not in capsys.readouterr().out

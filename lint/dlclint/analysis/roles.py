@@ -157,10 +157,10 @@ def folded_factors(use: WeightUse) -> Array | None:
 def fold_factors(norm: Node) -> Array | None:
     """What a batch normalization multiplies each channel by, shape [channels]; None if not stored."""
     gamma, variance = (vector(norm.graph, norm.input(position)) for position in (1, 4))
-    if gamma is None or variance is None:
+    epsilon = norm.attribute("epsilon", 1e-5)
+    if gamma is None or variance is None or epsilon is None:
         return None
     scale, spread = gamma.astype(np.float64), variance.astype(np.float64)
-    epsilon = float(norm.attribute("epsilon", 1e-5))
     if scale.shape != spread.shape or (spread + epsilon <= 0).any():
         return None
     return np.asarray(scale / np.sqrt(spread + epsilon))

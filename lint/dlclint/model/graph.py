@@ -99,16 +99,17 @@ class Node:
     def attribute(self, name: str, default: Any = None) -> Any:
         """An attribute's value; where absent, `default` or else the registry's default.
 
-        None where the caller of a function decides. Strings come as str, lists as lists, tensors and
-        graphs as protobuf messages. One of another type than the operator's counts as absent, so that
-        whoever reads it need not ask again.
+        None where the node lies in a function and its caller decides. Strings come as str, lists as lists,
+        tensors and graphs as protobuf messages. One of another type than the operator's counts as absent,
+        and so does one that a caller is to decide where there is none, so that nobody need ask again.
         """
         proto = self._written(name)
         if proto is not None:
-            if proto.ref_attr_name:
+            if not proto.ref_attr_name:
+                if self._is_well_typed(proto):
+                    return value_of(proto)
+            elif self.graph.root.is_function:
                 return None
-            if self._is_well_typed(proto):
-                return value_of(proto)
         if default is not None:
             return default
         return default_of(self.op_type, self.domain, self.graph.opset(self.domain), name)

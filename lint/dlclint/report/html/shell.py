@@ -2,9 +2,9 @@
 
 Every page extends `page/base.html.j2`. What it shows of a model goes one of two ways, and both make it text:
 through a template, which escapes it, or through the data that the page's scripts read, which is JSON without
-a character that ends a script, and which they put into the page as text. The policy in the page's head lets
-run and apply only what was written here, by its hash, lets nothing be loaded, and makes the browser refuse
-markup from scripts.
+a character that ends a script, and which they put into the page as text. On both ways control and format
+characters become visible. The policy in the page's head lets run and apply only what was written here, by
+its hash, lets nothing be loaded, and makes the browser refuse markup from scripts.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
+
+from dlclint.diagnostic import plain
 
 _FOLDER = "dlclint.report.html"
 _LIBRARIES = {"dagre.min.js": "dagre.LICENSE", "uPlot.iife.min.js": "uPlot.LICENSE"}
@@ -78,11 +80,20 @@ def island(data: object) -> str:
     return text.translate(_ESCAPES)
 
 
+def _harmless(value: Any) -> Any:
+    """Text whose lines steer nothing; all else as it is."""
+    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
+        return value
+    return "\n".join(plain(line, 1 << 30) for line in value.split("\n"))
+
+
 def _finite(value: Any) -> Any:
+    if isinstance(value, str):
+        return _harmless(value)
     if isinstance(value, float):
         return value if value - value == 0 else None
     if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
+        return {_harmless(name): _finite(item) for name, item in value.items()}
     return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
@@ -110,6 +121,7 @@ def _environment() -> Environment:
     return Environment(
         loader=FunctionLoader(lambda name: _read("page", name)),
         autoescape=True,
+        finalize=_harmless,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
