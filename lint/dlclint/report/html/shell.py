@@ -54,7 +54,7 @@ def page(template: str, shown: Mapping[str, object], data: object, scripts: Sequ
             policy=policy(code, styles),
             styles=[Markup(text) for text in styles],
             scripts=[Markup(text) for text in code],
-            data=Markup(island(data)),
+            data=Markup(island(_guarded(data))),
         )
     )
 
@@ -87,13 +87,18 @@ def _harmless(value: Any) -> Any:
     return "\n".join(plain(line, 1 << 30) for line in value.split("\n"))
 
 
+def _guarded(value: Any) -> Any:
+    """What JSON can say, with harmless texts."""
+    if isinstance(value, dict):
+        return {_harmless(name): _guarded(item) for name, item in value.items()}
+    return [_guarded(item) for item in value] if isinstance(value, (list, tuple)) else _harmless(value)
+
+
 def _finite(value: Any) -> Any:
-    if isinstance(value, str):
-        return _harmless(value)
     if isinstance(value, float):
         return value if value - value == 0 else None
     if isinstance(value, dict):
-        return {_harmless(name): _finite(item) for name, item in value.items()}
+        return {name: _finite(item) for name, item in value.items()}
     return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
