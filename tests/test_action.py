@@ -97,6 +97,14 @@ def test_no_input_is_pasted_into_a_script() -> None:
         assert "${{" not in step.get("run", "")
 
 
+def test_a_failing_command_fails_its_step() -> None:
+    """The shell that GitHub takes where none is named has no pipefail, so that `| tee` hides a status."""
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        assert yaml.safe_load(path.read_text("utf-8"))["defaults"]["run"]["shell"] == "bash", path.name
+    for step in yaml.safe_load(ACTION.read_text("utf-8"))["runs"]["steps"]:
+        assert "run" not in step or step["shell"] == "bash"
+
+
 def test_foreign_actions_are_pinned() -> None:
     texts = [ACTION, *(ROOT / ".github" / "workflows").glob("*.yml")]
     for text in texts:
