@@ -132,6 +132,9 @@ def assign(
         leader = shared.get(name, name)
         if leader not in scheme.activations:
             of = observed.get(leader, seen)
+            if leader in network.constants:
+                # Zero is part of it before the least range is: a stored 2 stays 2, in place of 2.0001.
+                of = replace(of, low=min(of.low, 0.0), high=max(of.high, 0.0))
             found = _activation(makers.get(leader), of, settings)
             cut = leader in second and not found.fixed
             scheme.activations[leader] = second_grid(of.low, of.high, settings.hexagon) if cut else found

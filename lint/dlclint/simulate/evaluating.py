@@ -54,16 +54,15 @@ class Store:
         return self.get(("stored", name), lambda: self.network.constants[name])
 
 
-def _whole(values: Array) -> Array:
-    """Exponents of 16 bits, whole where they are next to it: the quantizer makes 2.0001 of a stored 2.
+def _whole(values: Array, bitwidth: int) -> Array:
+    """Exponents, whole where they are next to it: negative numbers have no power but a whole one.
 
-    No negative number has such a power. HTP keeps the squares of negative numbers at 16 bits (87.9 dB of
-    normal values, SM8550), and loses them at 8, as this arithmetic does.
+    A float32 scale makes 1.9999999 of 2. HTP takes what a grid of 16 bits makes of the least range, 2.0001,
+    for 2 as well (87.9 dB of normal values, SM8550), and at 8 bits it does not.
     """
     near = np.rint(values)
-    return np.where(np.abs(values - near) <= grid.MINIMUM_RANGE * (1.0 + np.abs(near)), near, values).astype(
-        values.dtype
-    )
+    apart = (grid.MINIMUM_RANGE if bitwidth == 16 else 1e-6) * (1.0 + np.abs(near))
+    return np.where(np.abs(values - near) <= apart, near, values).astype(values.dtype)
 
 
 def _held(values: Array) -> int:
@@ -146,8 +145,10 @@ class Evaluator:
                 stored = self.store.constant(name)
                 if seen is None or stored.dtype.kind != "f":
                     return stored
-                if step.op == "Pow" and position and seen.bitwidth == 16:
-                    return self.store.get(("exponent", name, seen), lambda: _whole(seen.rounded(stored)))
+                if step.op == "Pow" and position:
+                    return self.store.get(
+                        ("exponent", name, seen), lambda: _whole(seen.rounded(stored), seen.bitwidth)
+                    )
                 return self.store.get(("operand", name, seen), lambda: seen.rounded(stored))
             if seen is None or seen is scheme.activations.get(name) or values[name].dtype.kind != "f":
                 return values[name]
