@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from dlclint.analysis.masks import find_masks
 from dlclint.analysis.norms import SumOfSquares, means_of_squares, sums_of_squares
-from dlclint.analysis.shared import ends_text, short
+from dlclint.analysis.shared import ESTIMATED, ends_text, short
 from dlclint.analysis.weights.biases import BiasError, bias_errors, saturations
 from dlclint.analysis.weights.store import home
 from dlclint.diagnostic import About, Confidence, Severity, Source, counted
@@ -103,6 +103,7 @@ def bias_saturates(context: ModelContext) -> Iterator[Finding]:
     more = f" ({worst.channels} channels so)" if worst.channels > 1 else ""
     if len(found) > 1:
         more += f"; {counted(len(found) - 1, 'more layer')} like it"
+    is_estimated = worst.span is not None and worst.span.basis == ESTIMATED
     effect = f"is cut where the range of {short(node.input(0))} is below {worst.limit:.3g}"
     if worst.span is not None:
         left = worst.span.reach / worst.limit
@@ -112,7 +113,7 @@ def bias_saturates(context: ModelContext) -> Iterator[Finding]:
         f" values give it, the bias of {worst.value:.3g} {effect}{more}",
         Severity.INFO if worst.span is None else Severity.WARNING,
         Source("microsoft/onnxruntime#22020, #25278", "a bias clipped at int32"),
-        Confidence.FIELD_REPORTED,
+        Confidence.INFERRED if is_estimated else Confidence.FIELD_REPORTED,
         f"give the channel a weight scale of {floor:.3g} or more, by an override file"
         + (" (for an input range of 1)" if worst.span is None else ""),
         node,
