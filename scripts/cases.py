@@ -3,7 +3,7 @@
     python scripts/cases.py [--check] [FOLDER]
 
 The cases lie outside the repository, in `../shared/cases` or in FOLDER; where they are absent there is
-nothing to do, and that is said. `tests/cases.json` names the rules that must speak of each.
+nothing to do, and that is said. `tests/cases.json` names the rules that must report each.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ generated where they are at hand (`python scripts/cases.py`). "must be quiet" na
 
 
 def findings(folder: Path, case: dict[str, Any]) -> tuple[dict[str, str], str]:
-    """Rule to the worst severity with which it speaks of a case, and all that it says.
+    """Rule to the worst severity with which it reports a case, and all that it says.
 
     The case is copied, to stand alone.
     """

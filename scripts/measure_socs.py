@@ -1,4 +1,4 @@
-"""Ask Qualcomm's HTP backend which SoCs it knows, and compare with the data, or write it anew.
+"""Ask Qualcomm's HTP backend which SoCs it knows, and compare with the data, or write it again.
 
     python scripts/measure_socs.py [--write] [--first 1] [--last 130]
 
@@ -95,7 +95,7 @@ def measured(backend: Backend, numbers: range) -> dict[int, dict[str, Any]]:
 def main() -> int:
     """Print what differs; exit status 1 if anything does and nothing was written."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    arguments.add_argument("--write", action="store_true", help="write the data anew")
+    arguments.add_argument("--write", action="store_true", help="write the data again")
     arguments.add_argument("--first", type=int, default=1, metavar="N")
     arguments.add_argument("--last", type=int, default=130, metavar="N")
     given = arguments.parse_args()

@@ -24,6 +24,14 @@ WORDS = {
     r"in vain\b": "without effect",
     r"(?:thus|upon|whilst)\b": "so, on, while",
     r"be it\b": "whether",
+    r"anew\b": "again",
+    r"without a word": "silently",
+    r"works? out\b|worked out": "compute",
+    r"(?:tells?|speaks?|says? nothing) of\b": "report, be about, not apply to",
+    r"(?:told|taken?) apart": "distinguish, split",
+    r"nothing (?:is|was) said\b": "nothing is reported, is known",
+    r"g(?:ives?|ave) back\b": "return",
+    r"in the wild\b": "in practice",
 }
 """What is not written, as regular expressions, and what is written instead."""
 BANNED = re.compile(rf"\b(?:{'|'.join(WORDS)})", re.IGNORECASE)

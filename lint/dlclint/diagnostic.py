@@ -169,7 +169,7 @@ class Location:
 
 @record
 class Related:
-    """Another place that a finding speaks of, and what is there: the other end of an edge, the other file."""
+    """Another place that a finding names, and what is there: the other end of an edge, the other file."""
 
     what: str
     location: Location
@@ -207,7 +207,7 @@ class Diagnostic:
     follows: Mapping[str, Reach] = field(default_factory=dict)
     """The rule's: whose findings may be the cause of this one, and how near they must be."""
     cause: Cause | None = None
-    """What this finding follows from: once that is fixed it is gone, or is to be judged anew."""
+    """What this finding follows from: once that is fixed it is gone, or is to be judged again."""
 
     def sort_key(self) -> tuple[object, ...]:
         """Stable order within a report: file, severity, rule, then place."""

@@ -42,7 +42,7 @@ class ModelSummary:
 
 @record
 class PrecisionRow:
-    """What one op will run in, with an override file. "" where nothing is said or nothing is there."""
+    """What one op will run in, with an override file. "" where nothing is known."""
 
     op: str
     node: str

@@ -41,7 +41,7 @@ class Subject(enum.Enum):
 
 @record
 class Place:
-    """Another place that a finding speaks of, and what is there, such as "makes it" or "'boxes', 0 to 320".
+    """Another place that a finding names, and what is there, such as "makes it" or "'boxes', 0 to 320".
 
     Give `node`, with the tensor that is meant, for a node of the model; `tensor` and `graph` for what no node
     makes; `pointer`, `line` and `column` for an entry of the override file. `holds` says that the finding
@@ -82,7 +82,7 @@ class Finding:
     fix: Fix | None = None
     """What repairs it, where that is known: for an override file, or for a model."""
     related: tuple[Place, ...] = ()
-    """The other places that it speaks of: the other end of an edge, the entry that it contradicts."""
+    """The other places that it names: the other end of an edge, the entry that it contradicts."""
 
 
 @record

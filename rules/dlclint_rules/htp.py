@@ -286,7 +286,7 @@ def wide_steps(context: ModelContext) -> Iterator[Finding]:
 
 
 def _asked(kind: DlcKind) -> str:
-    """The column of the supplement; a DLC of which nothing is said counts as 8-bit, the tools' default."""
+    """The column of the supplement; a DLC of unknown kind counts as 8-bit, the tools' default."""
     if kind.quantize or not kind.stated:
         return f"int{kind.act_bitwidth}"
     return "fp16"
@@ -315,7 +315,7 @@ def rank_limit_exceeded(context: ModelContext) -> Iterator[Finding]:
         measured = htp_forms().measured
         asked = htp_forms().max_rank.get((node.op_type, precision != "fp16"))
         if since:
-            said = ""  # what a newer release took says nothing of this one
+            said = ""  # what a newer release took is not evidence about this one
         elif asked is not None and rank <= asked.rank:
             said = f"; its validator took it at that rank ({measured})"
         elif documented and compiled_at(node.op_type, "npu", precision == "fp16", rank):

@@ -1,4 +1,4 @@
-"""The other places that findings speak of: where a tensor comes from and goes to, and further nodes."""
+"""The other places that findings name: where a tensor comes from and goes to, and further nodes."""
 
 from __future__ import annotations
 

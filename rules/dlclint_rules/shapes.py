@@ -235,7 +235,7 @@ def declared_otherwise(context: ModelContext) -> Iterator[Finding]:
                 f"{found.node.op_type}: output {found.tensor!r} is {found.words}",
                 Severity.WARNING,
                 INFERENCE,
-                help="remove the declared shape and infer it anew, or export again",
+                help="remove the declared shape and infer it again, or export again",
                 node=found.node,
                 tensor=found.tensor,
             )

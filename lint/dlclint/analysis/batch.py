@@ -43,7 +43,7 @@ class Meaning(enum.Enum):
 
     @property
     def is_batch(self) -> bool:
-        """Whether the batch rules speak of it."""
+        """Whether the batch rules check it."""
         return self in (Meaning.SAMPLES, Meaning.MIXED)
 
 

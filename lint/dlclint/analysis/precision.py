@@ -1,4 +1,4 @@
-"""What precision each op will run in, worked out from an override file and the graph.
+"""What precision each op will run in, computed from an override file and the graph.
 
 Source: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models, mixed precision: inputs, outputs and
 parameters of one op are either all float or all fixed point; Convert ops are put in where precision
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Coverage(enum.Enum):
-    """How much of an op the file speaks of (the page's three modes)."""
+    """How much of an op the file covers (the page's three modes)."""
 
     FULL = "full"
     PARTIAL = "partial"
@@ -50,7 +50,7 @@ class Precision:
 class OpPrecision:
     """One op: what it will run in, and what the file says of its tensors.
 
-    `runs` is None where nothing is said, so that the tools' own widths apply. `forced` says that one
+    `runs` is None where the file has nothing, so that the tools' own widths apply. `forced` says that one
     float entry made the others float.
     """
 
@@ -62,7 +62,7 @@ class OpPrecision:
     weight: Precision | None
     bias: Precision | None
     bias_runs: Precision | None
-    """What the bias becomes; None without a bias, or where nothing is said of the op."""
+    """What the bias becomes; None without a bias, or where the file has nothing on the op."""
     runs: Precision | None
     coverage: Coverage
     forced: bool
@@ -109,7 +109,7 @@ def _float_width(dtype: str) -> int:
 
 
 def precision_map(view: ModelView, document: EncodingsDocument) -> PrecisionMap:
-    """Work out every op that reaches conversion; ops that only move data keep their input's precision."""
+    """Compute every op that reaches conversion; ops that only move data keep their input's precision."""
     given = given_precisions(document)
     found = PrecisionMap()
     movers = _movers()

@@ -1,4 +1,4 @@
-"""The numbers that documented limits speak of, read from a node: channels, kernels, strides, widths.
+"""The numbers that documented limits use, read from a node: channels, kernels, strides, widths.
 
 Tensors are NCHW as in ONNX; what is not known is absent. Names are those of the limitations' `expr`.
 """

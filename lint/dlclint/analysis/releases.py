@@ -1,6 +1,6 @@
 """What of a model came with which release of the SDK: what an older one refuses.
 
-One reading serves the rules, which speak of what the chosen release lacks, and the report, which says what
+One reading serves the rules, which report what the chosen release lacks, and the report, which says what
 an older one would refuse.
 """
 

@@ -88,7 +88,7 @@ def resize(model: Model, sizes: Sizes, baked: int | None = None) -> Iterator[Mod
         baked: the batch that constants hold where the model's own batch is a symbol.
 
     Raises:
-        CannotFix: a constant that depends on the old size cannot be worked out.
+        CannotFix: a constant that depends on the old size cannot be computed.
     """
     graph = model.graph
     old_batch, new_batch = baked, None
@@ -110,7 +110,7 @@ def resize(model: Model, sizes: Sizes, baked: int | None = None) -> Iterator[Mod
     if old_batch is None or new_batch is None or old_batch == new_batch:
         return
     if old_batch == 1:
-        raise CannotFix("constants that hold a batch of 1 cannot be told from others; export it anew")
+        raise CannotFix("constants that hold a batch of 1 cannot be told from others; export it again")
     waves = _Waves(model, sizes, old_batch, new_batch)
     waves.settle()
     for (index, position), values in waves.changed.items():

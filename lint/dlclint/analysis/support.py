@@ -40,7 +40,7 @@ class RuntimeSupport:
 
 
 def dlc_text(runtime: Runtime, target: Target) -> str:
-    """The column of the matrix that speaks of the DLC kind.
+    """The column of the matrix for the DLC kind.
 
     Source: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models; float16 on HTP as measured by SoC.
     """

@@ -315,7 +315,7 @@ class ModelView:
         return {}
 
     def partition(self, runtime: Runtime) -> Partition:
-        """The subnets of the main graph on a runtime, worked out once."""
+        """The subnets of the main graph on a runtime, computed once."""
         if runtime not in self._partitions:
             self._partitions[runtime] = self._partition(runtime)
         return self._partitions[runtime]

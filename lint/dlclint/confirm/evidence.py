@@ -16,7 +16,7 @@ def with_evidence(diagnostics: Iterable[Diagnostic], asked: Confirmation) -> Ite
 
     A finding that says what HTP cannot compute is confirmed where Qualcomm's side refuses the node, and
     contradicted where it takes it; its former confidence is kept in the evidence. What the wrapper
-    refuses decides nothing, and what is computed in float says nothing of the op's quantized forms.
+    refuses decides nothing, and what is computed in float is not evidence about the op's quantized forms.
     """
     rows = {(row.graph, row.node_index): row for row in asked.rows}
     for item in diagnostics:

@@ -117,7 +117,8 @@ def agreement(file: Confirmation) -> str:
     passed = sum(row.verdict.said is Said.VALIDATED for row in file.rows)
     if file.failure and passed:
         text += (
-            f", and no graph comes of {counted(passed, 'node')} that pass{'es' * (passed == 1)} validation"
+            f", and {counted(passed, 'node')} that pass{'es' * (passed == 1)} validation cannot be built"
+            " into a graph"
         )
     return text
 

@@ -19,7 +19,7 @@ JOURNAL = 4096
 _HEADER = struct.Struct("<QdQI")
 """How many steps were noted, the limits of the current one (seconds, bytes), and the length of its text."""
 _LONGEST = 300
-"""Characters of a name that are kept; a longer one is told apart by its checksum."""
+"""Characters of a name that are kept; a longer one is identified by its checksum."""
 SECONDS = 1.5
 """Processor time that a call on a whole model may take, beyond what its size allows."""
 SECONDS_ON_NODE = 0.5

@@ -1,6 +1,6 @@
 """Conversion between format versions: exact where both can say the same, refused where not.
 
-A file is taken apart into entries that know everything any format can say, and written in the form
+A file is split into entries that know everything any format can say, and written in the form
 AIMET writes: keys sorted, four spaces, version last.
 """
 

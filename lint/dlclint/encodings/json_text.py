@@ -1,6 +1,6 @@
 """JSON as text: decoding, what almost-JSON gets wrong, and places as pointer, line and column.
 
-Values are parsed by the standard library's C scanner; places are worked out only for what is
+Values are parsed by the standard library's C scanner; places are computed only for what is
 reported, from the offset of the entry it lies in. Offsets count characters of the decoded text.
 """
 

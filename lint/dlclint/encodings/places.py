@@ -1,4 +1,4 @@
-"""Where each entry of a file stands, worked out when someone asks.
+"""Where each entry of a file stands, computed when someone asks.
 
 Entries are parsed in stretches of text, many at a time, and few of them are ever reported; so of most
 only the stretch is known, and a stretch is looked through when an entry in it is asked for.

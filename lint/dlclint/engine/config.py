@@ -27,7 +27,7 @@ KIND = {
     "float-bias-bitwidth": "float_bias_bitwidth",
     "use-per-channel-quantization": "per_channel",
 }
-"""Keys of a model section that speak of the DLC kind, and the command line's name of each."""
+"""Keys of a model section about the DLC kind, and the command line's name of each."""
 
 
 class ConfigError(Exception):

@@ -128,7 +128,7 @@ def _refuse_others(asked: PlanRequest, measuring: Measuring | None) -> None:
     if measuring is not None:
         raise CarriesEncodings(
             "the model carries its encodings, so there is nothing to choose on inputs; dlclint encodings"
-            " extract makes the float model, which can be planned anew"
+            " extract makes the float model, which can be planned again"
         )
 
 

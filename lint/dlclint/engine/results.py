@@ -130,7 +130,7 @@ class Results:
         return self._places[number] >= 0
 
     def _rewrite(self) -> None:
-        """Write the file anew with what this run came to, in the order of its jobs, and nothing else."""
+        """Write the file again with what this run came to, in the order of its jobs, and nothing else."""
         made = Temporary(self.path)
         try:
             with os.fdopen(made.handle, "wb") as stream:

@@ -32,7 +32,7 @@ def input_parameters(op_type: str, domain: str, opset: int) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def _stated(op_type: str, domain: str, opset: int | None) -> Mapping[str, tuple[int, onnx.AttributeProto]]:
-    """Type and default of each attribute of a schema: asking the registry anew costs more than most rules."""
+    """Type and default of each attribute of a schema: asking the registry again is slower than most rules."""
     schema = None if opset is None else schema_of(op_type, domain, opset)
     attributes = {} if schema is None else schema.attributes
     return {

@@ -39,14 +39,14 @@ class Contradiction:
     inferred: bool = True
     """Whether the words are those of onnx's inference, or follow from its types."""
     lenient: bool = False
-    """Whether ONNX Runtime takes the model all the same: it infers the sizes anew and warns."""
+    """Whether ONNX Runtime takes the model all the same: it infers the sizes again and warns."""
 
 
 def contradictions(model: Model) -> tuple[Contradiction, ...]:
     """Every contradiction of a model, in the order of its nodes.
 
-    Nothing is said of a node whose operands are unknown, nor of calls and bodies as such: their nodes are
-    asked with what they are given.
+    Nothing is reported about a node whose operands are unknown, nor about calls and bodies as such: their
+    nodes are checked with their operands.
     """
     told = "" if model.consistent else shape_contradiction(model.proto, model.crashes)
     found: list[Contradiction] = list(_of_stored(model.graph)) if told else []
@@ -74,10 +74,10 @@ def _of_stored(graph: Graph) -> Iterator[Contradiction]:
             yield Contradiction(reader, words, inferred=False)
 
 
-def _of_node(node: Node, anew: bool) -> Iterator[Contradiction]:
+def _of_node(node: Node, again: bool) -> Iterator[Contradiction]:
     made: dict[str, TensorType] = {}
     values = _news(node)
-    if (anew or values or not node.graph.model.refined.isdisjoint(node.inputs)) and _is_told(node):
+    if (again or values or not node.graph.model.refined.isdisjoint(node.inputs)) and _is_told(node):
         try:
             made = ask_node(node, values)
         except Ended:

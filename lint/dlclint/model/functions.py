@@ -23,7 +23,7 @@ from dlclint.model.types import TensorType, joined, tensor_type
 from dlclint_schemas.record import record
 
 _VARIANTS = 8
-"""Ways of calling a function that are told apart; of more only what all agree on is known."""
+"""Ways of calling a function that are distinguished; of more only what all agree on is known."""
 _GIVEN = 64
 """Elements up to which a value that a call hands over is looked at: sizes, axes, scales."""
 _EXPANDED = 30_000

@@ -123,7 +123,7 @@ def _has_too_many_bodies(graph: onnx.GraphProto) -> bool:
 
 
 def _copied(graph: onnx.GraphProto) -> int:
-    """How often onnx's inference hands a tensor to a body: all that is known goes to each anew."""
+    """How often onnx's inference hands a tensor to a body: all that is known goes to each again."""
     copied = 0
     pending = [graph]
     while pending:
@@ -171,29 +171,29 @@ def _inferred_sorted(
 
 def refine(model: Model) -> None:
     """Add to a model's types what its values, bodies and calls tell; what was known stays as it is."""
-    anew = _has_too_many_bodies(model.proto.graph)
+    again = _has_too_many_bodies(model.proto.graph)
     if not model.functions:
-        _Refinement(model, anew).graph(model.graph)
+        _Refinement(model, again).graph(model.graph)
         return
     # Imported here because few models have functions.
     from dlclint.model.functions import FunctionTypes
 
     functions = FunctionTypes(model)
-    _Refinement(model, anew, functions).graph(model.graph)
+    _Refinement(model, again, functions).graph(model.graph)
     for body in functions.settle():
-        _Refinement(model, anew, functions).graph(body)
+        _Refinement(model, again, functions).graph(body)
 
 
 class _Refinement:
     """One pass over a graph and its subgraphs. `changed` holds tensors that are known better now."""
 
-    def __init__(self, model: Model, anew: bool, functions: FunctionTypes | None = None) -> None:
+    def __init__(self, model: Model, again: bool, functions: FunctionTypes | None = None) -> None:
         self.model = model
         self.values = model.values
         self.functions = functions
         self.changed: set[str] = set()
         self._left: int | None = None
-        self._anew = anew
+        self._anew = again
         """Whether onnx's inference was left out, so that every node is inferred here."""
 
     def graph(self, graph: Graph) -> None:
@@ -210,7 +210,7 @@ class _Refinement:
         """Follow the bodies, with what they are given.
 
         A loop's states may change their shape from round to round. That they do not is assumed, and holds if
-        the body then gives back what it was given; what does not come back the same is assumed no more.
+        the body then returns what it was given; what does not come back the same is assumed no more.
         """
         # Imported here because few models have bodies.
         from dlclint.model.bodies import entering
@@ -277,8 +277,8 @@ class _Refinement:
             return leaving(node)
         values = computed_values(node)
         stands_in = node.op_type in _STANDS_IN and not node.domain
-        anew = self._anew or stands_in or self.model.crashes.ended(INFERENCE, node.graph.path)
-        if not values and not anew and self.changed.isdisjoint(node.inputs):
+        again = self._anew or stands_in or self.model.crashes.ended(INFERENCE, node.graph.path)
+        if not values and not again and self.changed.isdisjoint(node.inputs):
             return {}
         found = _infer_node(node, values)
         ranked = _from_partial_value(node, values)

@@ -31,7 +31,7 @@ class Unavailable(Exception):
 class Produced:
     """Values that no file holds yet: computed in order, piece by piece, when they are read or written.
 
-    `pieces` is called anew each time and yields arrays of the element type (whole bytes a value),
+    `pieces` is called again each time and yields arrays of the element type (whole bytes a value),
     whose elements in C order follow each other; a piece is valid until the next is asked for.
     """
 

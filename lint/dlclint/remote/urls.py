@@ -23,7 +23,7 @@ def scheme_of(text: str) -> str:
 
 
 def is_whole(url: str) -> bool:
-    """Whether an address can be taken apart; a host in brackets must end, and a port be a number."""
+    """Whether an address can be parsed; a host in brackets must end, and a port be a number."""
     try:
         return urlsplit(url).port != -1
     except ValueError:

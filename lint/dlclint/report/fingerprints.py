@@ -1,7 +1,7 @@
 """What makes a finding the same in two reports: its rule, and its place by names and structure.
 
 Indexes and numbers take no part, so that a node inserted before the place, or a weight trained on, leaves
-the fingerprint as it is. Findings that are alike in all that are told apart by their order.
+the fingerprint as it is. Findings that are alike in all of these are distinguished by their order.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def at_text(place: Location) -> str:
 
 
 def related_texts(finding: Diagnostic) -> Iterator[str]:
-    """Each other place that a finding speaks of: what is there, and the file where it is another."""
+    """Each other place that a finding names: what is there, and the file where it is another."""
     for other in finding.related:
         file = "" if other.location.file == finding.location.file else f"{other.location.file}, "
         yield f"{other.what}: {file}{place_text(other.location)}"

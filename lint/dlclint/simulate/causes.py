@@ -1,6 +1,6 @@
 """Why the worst layers are as they are, as far as their numbers tell.
 
-What a layer adds alone is taken apart: each stored input is put on its grid by itself, and so is the
+The error that a layer adds is split by cause: each stored input is put on its grid by itself, and so is the
 output. What makes up at least half of the error is its cause.
 """
 

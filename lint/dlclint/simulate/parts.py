@@ -173,7 +173,7 @@ class _Trace:
 
 
 _MOST = 256
-"""Tensors in one output up to which it is taken apart."""
+"""Maximum number of tensors in one output that is split into parts."""
 
 
 @record

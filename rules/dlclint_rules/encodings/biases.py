@@ -41,7 +41,7 @@ class Biased:
     """An op with a bias whose input and weight have grids.
 
     `product` is what HTP adds the bias at, [1] or [channels]: input scale times weight scale. `is_given`: the
-    file gives the weight's scale, which the quantizer works out otherwise. `row` is the entry that tells.
+    file gives the weight's scale, which the quantizer computes otherwise. `row` is the entry that tells.
     """
 
     node: Node
@@ -154,7 +154,7 @@ def bias_scale(context: EncodingsContext) -> Iterator[Finding]:
             if given is None or given.bitwidth != 32 or given.scale is None or item.bias in seen:
                 continue
             if len(given.scale) > 1 and len(item.product) > 1 and len(given.scale) != len(item.product):
-                continue  # encodings/channel-count tells of it
+                continue  # encodings/channel-count reports it
             ratio = given.scale / item.product
             worst = float(ratio[int(np.argmax(np.abs(np.log(ratio))))])
             if abs(np.log(worst)) > threshold("bias_scale_slack") and not _is_shared(item):

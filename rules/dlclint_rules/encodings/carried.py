@@ -89,7 +89,7 @@ def _without_float16(context: EncodingsContext) -> str:
 
 
 def _says_weights(context: EncodingsContext, encoded: frozenset[str]) -> bool:
-    """Whether a file is of a version in which a float tensor has no entry, and speaks of other weights."""
+    """Whether a file is of a version in which a float tensor has no entry, and encodes other weights."""
     document, view = context.document, context.view
     if view is None or not all(section.layout is Layout.FLAT for section in document.sections):
         return False

@@ -380,9 +380,9 @@ def _is_of_fixed_range(node: Node, name: str) -> bool:
 
 
 def _is_of_whole(node: Node, given: GivenGrid, grids: Mapping[str, GivenGrid]) -> bool:
-    """Whether a tensor is a part of another one and has its grid, which says nothing of the part's values.
+    """Whether a tensor is a part of another one and has its grid, which does not describe the part's values.
 
-    AIMET writes so what it works out of Split and Slice in 2.0.0.
+    AIMET writes so what it computes for Split and Slice in 2.0.0.
     """
     maker = node.graph.producer(given.name)
     moved = () if maker is None or hands_on_all(maker) else moved_inputs(maker)
@@ -447,7 +447,7 @@ def moved_grid(context: EncodingsContext) -> Iterator[Finding]:
             # What joins inputs of one grid moves them as well; of unlike ones it has to make one.
             if source is None or any(other is None or not source.same(other) for other in sources[1:]):
                 continue
-            # Another width is a Convert that is meant, and precision/convert-inserted tells of it.
+            # Another width is a Convert that is meant, and precision/convert-inserted reports it.
             if given.name in cut or source.bitwidth != given.bitwidth:
                 continue
             if not source.same(given):

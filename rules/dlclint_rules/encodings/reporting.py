@@ -152,7 +152,7 @@ def _first(context: EncodingsContext, flaw: Flaw) -> tuple[Place, ...]:
 
 
 def entry(context: EncodingsContext, row: int, what: str) -> Place:
-    """Another entry that a finding speaks of, in the file or in the model that carries it."""
+    """Another entry that a finding names, in the file or in the model that carries it."""
     name = context.document.tensors.names[row]
     if context.nodes:
         return Place(what, context.nodes[row], name)

@@ -1,7 +1,7 @@
 """Fixes of a model's findings: graph rewrites, one small function each.
 
 A rewrite takes what its rule found and returns a `Fix`, or None where it does not apply. Its edits
-are worked out only when the fix is made. The modules are imported when the first of their rewrites is
+are computed only when the fix is made. The modules are imported when the first of their rewrites is
 asked for: most models need few of them, and importing is most of what a short run does.
 """
 

@@ -47,7 +47,7 @@ def downgraded(view: ModelView) -> Fix | None:
                     yield from _older(node, current, wanted)
         yield SetOpset("", wanted)
 
-    # Every node's finding shares the fix, so the edits are worked out once.
+    # Every node's finding shares the fix, so the edits are computed once.
     return Fix(f"convert the model to opset {wanted}", Safety.SAFE, cache(lambda: tuple(edits())))
 
 

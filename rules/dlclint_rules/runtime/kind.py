@@ -105,7 +105,7 @@ def quantized_at_load(context: ModelContext) -> Iterator[Finding]:
             f"accuracy gains nothing{sizes * (small < large)}",
             Severity.WARNING,
             Source(_PAGE, "dsp, non-quantized"),
-            # The page speaks of DSP; it was written of v66 as well as of what is now called HTP.
+            # The page is about DSP; it was written about v66 as well as of what is now called HTP.
             Confidence.DOCUMENTED if concerned == [Runtime.DSP] else Confidence.INFERRED,
             help="quantize it beforehand (--quantize)" + _float16_instead(context.target, concerned),
             evidence={"float_bytes": large, "quantized_bytes": small},

@@ -63,7 +63,7 @@ def evaluated(id: str) -> bool:
 
 
 def _concerns(entry: Mapping[str, Any], runtime: Runtime | None) -> bool:
-    """Whether an entry speaks of a runtime; those of no runtime concern every model.
+    """Whether an entry applies to a runtime; those of no runtime concern every model.
 
     The page has no section on HTP, and its DSP entries hold for v66; AIP runs on HTA and that DSP.
     """

@@ -1,4 +1,4 @@
-"""What a walk over a graph finds of its tensors, worked out as far as somebody asks.
+"""What a walk over a graph finds of its tensors, computed as far as somebody asks.
 
 Most questions are about few tensors, and an estimate needs nothing of what stands before a normalization.
 """

@@ -350,7 +350,7 @@ def _leaky(node: Node, given: Estimate) -> Estimate | None:
 
 
 def _moved(graph: Graph, node: Node, given: Estimate) -> Estimate:
-    """Behind an op that moves values: channels are told apart where axis 1 still counts them."""
+    """Behind an op that moves values: channels are distinguished where axis 1 still counts them."""
     size = _size(graph, next(filter(None, node.outputs), ""), 1)
     kept = node.op_type in RESHAPES and size == given.channels
     before = graph.type_of(node.input(0))

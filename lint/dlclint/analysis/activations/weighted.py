@@ -42,7 +42,7 @@ def through_weights(node: Node, given: Estimate | None, weights: Weights) -> Est
 
 
 def _of_whole(node: Node, given: Estimate, weights: Weights) -> Estimate | None:
-    """From an input whose channels are not told apart: the statistics of the weight suffice."""
+    """From an input whose channels are not distinguished: the statistics of the weight suffice."""
     found = weights.statistics(node.graph, node.input(1))
     stored = node.graph.constant(node.input(1))
     if found is None or stored is None or found.finite != found.count or len(stored.shape) < 2:

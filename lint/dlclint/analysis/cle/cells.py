@@ -1,8 +1,8 @@
 """A convolution's weight as equalization looks at it: cell by cell, read piece by piece.
 
 A cell is the kernel between one input and one output channel. Scales multiply whole cells, so all that
-the arithmetic needs of one are its smallest and largest value and its sum of squares. They are worked
-out anew from the file whenever they are needed and never held for a whole weight: those of a 1x1
+the arithmetic needs of one are its smallest and largest value and its sum of squares. They are computed
+again from the file whenever they are needed and never held for a whole weight: those of a 1x1
 convolution would take three times the memory of the weight itself.
 """
 
@@ -68,7 +68,7 @@ class WeightCell:
 class Scratch:
     """Arrays by name that are used again for every piece.
 
-    Fresh ones of that size go back to the system whenever they are let go, and mapping them anew takes
+    Fresh ones of that size go back to the system whenever they are let go, and mapping them again takes
     longer than the arithmetic in them.
     """
 
@@ -163,7 +163,7 @@ class Cells:
             yield buffer[:filled]
 
     def pieces(self) -> Iterator[WeightCell]:
-        """The cells, in the order of the blocks; overflow and what is not finite pass without a word.
+        """The cells, in the order of the blocks; overflow and what is not finite pass silently.
 
         Raises:
             CannotScale: the weight cannot be read.

@@ -3,7 +3,7 @@
 Source: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models, CLE. Two chains are documented,
 Conv-BN-[act]-Conv-BN-[act] and Conv-BN-[act]-DepthwiseConv-BN-[act]-Conv-BN-[act]: all on one
 branch, no output with a second consumer; Relu alone counts as activation, ReLU6 is turned into Relu
-without a word, after any other one the convolution before it drops out. A chain of n convolutions
+silently, after any other one the convolution before it drops out. A chain of n convolutions
 counts here as n - 1 pairs. What the page leaves open is settled as follows: a grouped convolution is a
 Conv; a depthwise one may start a chain (AIMET's own equalization starts there too) but not end it.
 """

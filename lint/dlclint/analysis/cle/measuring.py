@@ -1,7 +1,7 @@
 """What a scaled weight comes to, by channel, and the few cells that decide its ranges.
 
 A range is the largest cell of a channel, and which cell that is depends on how the other axis is
-scaled. `Peaks` keeps every cell that once was the largest: scaling is worked out on those alone, and
+scaled. `Peaks` keeps every cell that once was the largest: scaling is computed on those alone, and
 measuring the whole weight with the result either confirms that no other cell exceeds them, and then
 the result is exact, or adds those that do.
 """

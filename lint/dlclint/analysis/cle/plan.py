@@ -98,7 +98,7 @@ def planned_chains(
     bitwidth: int = 8,
     effort: Effort | None = None,
 ) -> Iterator[EqualizedChain | Refusal]:
-    """Work out chain after chain, so that one chain's numbers are held at a time.
+    """Compute chain after chain, so that one chain's numbers are held at a time.
 
     `bitwidth` is that of the weights, for the figures; `effort` bounds the search for factors.
     """

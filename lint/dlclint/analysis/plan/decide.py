@@ -49,7 +49,7 @@ def make_plan(view: ModelView, asked: PlanRequest) -> Plan:
     if asked.is_float or runtime in _FLOAT_RUNTIMES:
         choice, advice = _stay_float(view, runtime, asked)
         if asked.settled.keys() - {"float_bitwidth", "float_bias_bitwidth"}:
-            notes.append("widths of the quantizer were given; they say nothing of a DLC that stays float")
+            notes.append("widths of the quantizer were given; they do not apply to a DLC that stays float")
     elif view.carries_encodings:
         return _kept(view, runtime, why, asked)
     else:

@@ -1,4 +1,4 @@
-"""The plan of a model that carries its quantization: its widths and grids stand, nothing is chosen anew."""
+"""The plan of a model that carries its quantization: its widths and grids stand, nothing is chosen again."""
 
 from __future__ import annotations
 

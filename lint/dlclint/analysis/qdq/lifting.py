@@ -1,4 +1,4 @@
-"""A QDQ model taken apart: the float model that is quantized in it, and its encodings by tensor.
+"""A QDQ model, split: the float model that is quantized in it, and its encodings by tensor.
 
 Qualcomm's converters do so themselves: they strip quantizing nodes and keep their numbers as
 encodings (80-63442-2 Rev BL, Tools, --keep_quant_nodes).
@@ -85,7 +85,7 @@ def lift(draft: Draft, model: Model, aligned: bool = False) -> Lifted:
         draft: the model's structure; it is not changed.
         model: a view of it.
         aligned: keep every node's place. Constants stand for what is taken out, so that a node of the
-            float model has the index of the same node in the QDQ model. Functions are taken apart too, of
+            float model has the index of the same node in the QDQ model. Functions are split too, of
             whose tensors no override file can speak.
     """
     work = _Lifting(model, aligned)

@@ -126,7 +126,7 @@ def _constant(draft: Draft, node: Node, name: str, values: Produced) -> onnx.Nod
 
 
 def _values(graph: Graph, proto: onnx.GraphProto | onnx.FunctionProto, changes: Changes) -> None:
-    """Let declared types follow; those of tensors inside the graph are worked out again."""
+    """Let declared types follow; those of tensors inside the graph are computed again."""
     kept = [
         value
         for value in proto.value_info

@@ -61,7 +61,7 @@ class _Network:
     def lint(self, fixable: bool) -> list[CollectedFindings]:
         context = ModelContext(self.job.path, ModelView(self.model, self.job.target), self.job.target)
         rules = [rule for rule in self.rules if rule.fix or not fixable]
-        # Read anew in each round: what a node carries is known by its index, which fixes change.
+        # Read again in each round: what a node carries is known by its index, which fixes change.
         carried = carried_ignores(self.model, self.job.shown).ignores
         job = replace(self.job, ignores=(*self.job.ignores, *carried)) if carried else self.job
         return findings(job, rules, Subject.MODEL, context)

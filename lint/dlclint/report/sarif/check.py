@@ -137,7 +137,7 @@ def _location(place: Location) -> dict[str, Any]:
 
 
 def _related(item: Diagnostic) -> list[dict[str, Any]]:
-    """Section 3.27.22: the other places that a finding speaks of, and its cause."""
+    """Section 3.27.22: the other places that a finding names, and its cause."""
     places = [(f"{other.what}: {place_text(other.location)}", other.location) for other in item.related]
     if item.cause is not None:
         places.insert(0, (cause_text(item), item.cause.location))

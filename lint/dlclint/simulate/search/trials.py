@@ -28,7 +28,7 @@ _MOST = 4
 _NONE = 999.0
 """The decibels of what does not differ."""
 _LEAST = 1e-24
-"""Relative noise below which nothing is told apart (-240 dB)."""
+"""Relative noise below which nothing is distinguished (-240 dB)."""
 
 
 @record
@@ -108,7 +108,7 @@ class Journal:
     reused: int = 0
 
     def open(self) -> None:
-        """Read what another run of the same question left, or begin anew.
+        """Read what another run of the same question left, or begin again.
 
         Raises:
             OSError: the file cannot be read or written.
