@@ -6,7 +6,8 @@ AIMET lives in an environment of its own (`--make-aimet` builds it); without it 
 the networks below (random weights) and the models given with its default configuration and those for Hexagon
 v66, v73, v79 and v81, by 8 and 16 bits, 4-bit weights, blocks (LPBQ) and float16, and exports every format.
 Each file is linted with its model, for a chip of its configuration, and so is the model with its file.
-Printed are what is defended, with a sentence and how often, and what is not; 1 if there is any.
+Printed are what is defended, with a sentence and how often, and what is not; 1 if there is any. The sentences
+are about the networks below: what a given model is told besides is for the reader to judge.
 """
 
 from __future__ import annotations

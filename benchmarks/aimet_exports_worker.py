@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from importlib.metadata import version
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +60,12 @@ def export(path: Path, config: str, widths: str) -> None:
     sim.compute_encodings(inputs(model))
     folder = path.parent / config / widths
     folder.mkdir(parents=True, exist_ok=True)
-    # 0.6.1 has no blocks.
-    for number in ("1.0.0", "2.0.0") if widths == "lpbq" else ("0.6.1", "1.0.0", "2.0.0"):
-        sim.export(
-            str(folder), f"{path.stem}-{number}", export_model=number == "1.0.0", encoding_version=number
-        )
-    (folder / f"{path.stem}-1.0.0.onnx").rename(folder / f"{path.stem}.onnx")
+    # The model goes with the first file, for AIMET may refuse a later version. 0.6.1 has no blocks.
+    for version in ("1.0.0", "2.0.0") if widths == "lpbq" else ("1.0.0", "0.6.1", "2.0.0"):
+        prefix = f"{path.stem}-{version}"
+        sim.export(str(folder), prefix, export_model=version == "1.0.0", encoding_version=version)
+        if version == "1.0.0":
+            (folder / f"{prefix}.onnx").rename(folder / f"{path.stem}.onnx")
 
 
 def main() -> None:
@@ -73,7 +73,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     logging.disable(logging.CRITICAL)
     folder, configs, widths = sys.argv[1:]
-    print(version("aimet-onnx"), flush=True)
+    print(installed("aimet-onnx"), flush=True)
     for path in sorted(Path(folder).glob("*.onnx")):
         for config in configs.split(","):
             for chosen in widths.split(","):
