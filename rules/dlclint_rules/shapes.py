@@ -98,7 +98,7 @@ def dynamic_dim(context: ModelContext) -> Iterator[Finding]:
     )
 
 
-@rule(about=About.CONVERSION, follows=here("ops/unsupported", "ops/dynamic-parameter", "runtime/layer-limit"))
+@rule(about=About.CONVERSION, follows=here("ops/unsupported", "runtime/layer-limit"))
 def data_length(context: ModelContext) -> Iterator[Finding]:
     """The length of a tensor depends on the data.
 
