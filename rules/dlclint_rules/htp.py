@@ -397,14 +397,14 @@ def refused_form(context: ModelContext) -> Iterator[Finding]:
 
 @rule(fix=[Safety.SAFE], about=About.FORM)
 def factor_before_norm(context: ModelContext) -> Iterator[Finding]:
-    """A float normalization that is spelled out is multiplied by a stored factor from the left.
+    """A stored factor is the first operand of a Mul with a decomposed float normalization.
 
     Why: factor * (x * Reciprocal(Sqrt(ReduceMean(Pow(x, 2)) + epsilon))), as PyTorch's exporter writes the
-    root mean square norms of language models, passes HTP's validator, and compiling it in float16 finds no
+    root mean square norms of language models, passes HTP's validator, but compiling it in float16 finds no
     implementation ("could not create op", 1002; QNN 2.51, v69 to v81). With the factor as the second operand,
-    with Div in place of Reciprocal and Mul, or quantized, it compiles. Through ONNX Runtime; whether the
-    converters make one layer of it is not known.
-    What to do: let `dlclint fix` turn the operands round, which changes no number.
+    with Div in place of Reciprocal and Mul, or quantized, it compiles. This is measured through ONNX Runtime;
+    whether the converters make one layer of it is not known.
+    What to do: let `dlclint fix` swap the operands, which changes no number.
     """
     kind = context.target.kind
     for node in _nodes(context, "Mul"):

@@ -81,14 +81,14 @@ def bias_bits(context: ModelContext) -> Iterator[Finding]:
 def bias_saturates(context: ModelContext) -> Iterator[Finding]:
     """A bias will not fit 32 bits at input scale times weight scale.
 
-    Why: a channel of nearly no weights (dead or pruned) gets a tiny scale where every channel has its own,
-    so that its bias is more steps than the 32-bit accumulator counts, and is cut: one such channel with a
-    bias of 3.0 left 0.46 dB of a layer's output, and 44.6 dB with the weight scale no smaller than a floor
-    (measured). The weight's scale follows from its values; the input's from what is known or estimated of
-    its range, and where nothing is, the range is told below which the bias is cut. With an override file,
-    encodings/bias-saturates judges the scales that it gives.
-    What to do: give the channel a weight scale of the floor that is told, by an override file, which costs
-    nothing: its weights are next to zero. Or prune the channel.
+    Why: with a scale for each channel, a channel with weights close to zero (dead or pruned) gets a tiny
+    scale, so its bias has more steps than the 32-bit accumulator can count, and is cut: one such channel with
+    a bias of 3.0 left 0.46 dB of a layer's output, and 44.6 dB with a floor for the weight scale (measured).
+    The weight's scale is computed from its values, the input's from its known or estimated range; if neither
+    is available, the message gives the range below which the bias is cut. With an override file,
+    encodings/bias-saturates checks its scales.
+    What to do: raise the channel's weight scale to the floor that the message gives, with an override file.
+    This costs nothing, because the weights are close to zero. Or prune the channel.
     """
     if not is_quantized(context) or Runtime.HTP not in context.target.considered:
         return
