@@ -307,8 +307,8 @@ def resize_ratio(context: ModelContext) -> Iterator[Finding]:
         mode = node.attribute("coordinate_transformation_mode")
         if scales is None or sizes is None or mode in ("align_corners", "tf_crop_and_resize"):
             continue
-        axes = node.attribute("axes") or range(len(sizes))
-        for axis, scale in zip(axes, scales, strict=False):
+        axes = node.attribute("axes") if node.op_type == "Resize" else None
+        for axis, scale in zip(axes or range(len(sizes)), scales, strict=False):
             size = sizes[axis] if -len(sizes) <= axis < len(sizes) else 0
             made = math.floor(size * scale) if math.isfinite(scale) else 0
             if size > 0 and made > 0 and abs(made / scale - size) > _SAME_SIZE * size:

@@ -165,7 +165,8 @@ def _judged(view: ModelView, node: Node, tensor: str, count: int) -> SumOfSquare
     sure = ranges.get(origin(node.graph, tensor, ranges))
     if sure is not None:
         nearest = np.maximum(np.maximum(sure.low, -sure.high), 0.0)
-        least = count * float(nearest.min()) ** 2
-        if sure.finite:
-            most = count * max(abs(sure.minimum), abs(sure.maximum)) ** 2
+        lowest, largest = float(nearest.min()), max(abs(sure.minimum), abs(sure.maximum))
+        least = count * lowest * lowest  # which becomes infinite where a power would raise
+        bound = count * largest * largest
+        most = bound if np.isfinite(bound) else None
     return SumOfSquares(node, tensor, count, expected, least, most)

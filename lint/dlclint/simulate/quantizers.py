@@ -83,7 +83,7 @@ def _histogram_error(centers: Floats, counts: Floats, low: float, high: float, b
     step = max(high - low, grid.MINIMUM_RANGE) / (2.0**bitwidth - 1)
     beyond = np.maximum(centers - high, 0.0) + np.maximum(low - centers, 0.0)
     inside = counts[beyond == 0.0].sum()
-    return float((counts * beyond**2).sum() + inside * step**2 / 12.0)
+    return float((counts * beyond**2).sum() + inside * step * step / 12.0)
 
 
 def param_grid(values: Array, quantizer: str, bitwidth: int, axis: int | None = None) -> ParamGrid:

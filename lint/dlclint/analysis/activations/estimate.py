@@ -92,7 +92,7 @@ class Estimate:
         if self.channels == 1:
             return self
         mean = self.mean.mean()
-        deviation = math.sqrt(max(0.0, float((self.mean**2 + self.deviation**2).mean() - mean**2)))
+        deviation = math.sqrt(max(0.0, float((self.mean**2 + self.deviation**2).mean() - mean * mean)))
         made = single(float(mean), deviation, self.minimum, self.maximum, self.basis)
         return replace(made, known=self.known)
 
@@ -147,7 +147,7 @@ def leaky(given: Estimate, slope: float | Floats) -> Estimate:
         return replace(given, low=low, high=ends.max(axis=0))
     above = _censored(given.mean, given.deviation, 0.0, math.inf)
     below = _censored(given.mean, given.deviation, -math.inf, 0.0)
-    first, second = above[0] + scaled * below[0], above[1] + scaled**2 * below[1]
+    first, second = above[0] + scaled * below[0], above[1] + scaled * scaled * below[1]
     deviation = np.sqrt(np.maximum(0.0, second - first**2))
     return replace(given, mean=first, deviation=deviation, low=low, high=ends.max(axis=0))
 
@@ -257,9 +257,9 @@ def _censored(mean: Floats, deviation: Floats, low: float, high: float) -> tuple
     edges = start * first_density - end * last_density
     second = (mean**2 + safe**2) * inside + 2.0 * mean * safe * change + safe**2 * edges
     if math.isfinite(low):
-        first, second = first + low * below, second + low**2 * below
+        first, second = first + low * below, second + low * low * below
     if math.isfinite(high):
-        first, second = first + high * above, second + high**2 * above
+        first, second = first + high * above, second + high * high * above
     fixed = np.clip(mean, low, high)
     return np.where(deviation > 0, first, fixed), np.where(deviation > 0, second, fixed**2)
 

@@ -226,7 +226,7 @@ class _Walk:
         if statistics is None or not statistics.finite:
             return None
         mean = float(statistics.sample.astype(np.float64).mean())
-        deviation = math.sqrt(max(0.0, statistics.mean_square - mean**2))
+        deviation = math.sqrt(max(0.0, statistics.mean_square - mean * mean))
         return single(mean, deviation, statistics.minimum, statistics.maximum, Basis.BOUND)
 
     def arithmetic(self, node: Node) -> Estimate | None:

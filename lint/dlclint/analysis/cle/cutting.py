@@ -76,7 +76,7 @@ def cut_of(pair: Pair) -> ClipLoss | None:
     change = _power_beyond(mean, deviation, bound)
     # The output is 0, the value, or the bound: its power is that beyond 0 less what is cut off.
     inside = _raw_power(mean, deviation, 0.0) - _raw_power(mean, deviation, bound)
-    output = float((inside + bound**2 * above).sum())
+    output = float((inside + bound * bound * above).sum())
     lost = float(change.sum())
     kept = 10 * math.log10(output / lost) if output > 0 and lost > 0 else math.inf
     return ClipLoss(pair, float(above.mean()), kept)

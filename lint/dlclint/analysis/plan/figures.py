@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
@@ -81,7 +82,10 @@ def activation_figures(name: str, estimate: Estimate) -> ActivationFigures | Non
     found = []
     for bits in (8, 16):
         step = float(grid.fit(estimate.minimum, estimate.maximum, bits).scale)
-        found.append(float(decibels(square, step**2 / 12.0)))
+        noise = step * step / 12.0  # which becomes infinite where a power would raise
+        if not math.isfinite(noise):
+            return None
+        found.append(float(decibels(square, noise)))
     return ActivationFigures(name, estimate.minimum, estimate.maximum, estimate.basis.words, *found)
 
 
