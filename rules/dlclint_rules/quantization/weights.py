@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlclint.analysis.spectra import is_transform
+from dlclint.analysis.weights.biases import converted_bias
 from dlclint.analysis.weights.clipping import best_clipping
 from dlclint.analysis.weights.given import GivenWeight
 from dlclint.analysis.weights.noise import (
@@ -385,11 +386,20 @@ def dead_channel(context: ModelContext) -> Iterator[Finding]:
         Severity.WARNING if harmful else Severity.INFO,
         Source("qualcomm/aimet#739; hisrg/SNPE#1", "degenerate ranges"),
         Confidence.FIELD_REPORTED,
-        "prune them" + _unless_rounded(context, worst),
+        "prune them" + _with_bias(worst) + _unless_rounded(context, worst),
         worst.use.node,
         worst.name,
         evidence={"weights": len(rows), "dead": int(count), "first": first, **worst_evidence(rows)},
     )
+
+
+def _with_bias(weight: ConvertedWeight) -> str:
+    """What pruning takes along: the bias of a dead channel is a constant output."""
+    values = converted_bias(weight)
+    dead = _dead(weight)
+    if values is None or len(values) != len(weight.minimum) or not values[dead].any():
+        return ""
+    return ", and move the constant that their bias makes into the next layer"
 
 
 def _unless_rounded(context: ModelContext, weight: ConvertedWeight) -> str:

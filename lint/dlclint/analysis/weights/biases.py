@@ -61,7 +61,7 @@ def bias_errors(view: ModelView) -> Iterator[BiasError]:
     """
     kind = view.target.kind
     for weight in view.weights.converted():
-        values = _converted_bias(weight)
+        values = converted_bias(weight)
         if values is None or not np.isfinite(values).all() or not values.any():
             continue
         encoding = grid.fit(values.min(), values.max(), kind.bias_bitwidth)
@@ -116,7 +116,7 @@ def saturations(view: ModelView, kind: DlcKind) -> Iterator[Saturation]:
     least = threshold("common_range")
     for weight in view.weights.converted():
         node = weight.use.node
-        values = None if node.op_type in RECURRENT else _converted_bias(weight)
+        values = None if node.op_type in RECURRENT else converted_bias(weight)
         if values is None or not np.isfinite(values).all() or not values.any():
             continue
         if kind.per_channel and node.op_type in CONVOLUTIONS:
@@ -190,7 +190,7 @@ def _step(view: ModelView, tensor: str) -> float | None:
     return float(grid.fit(estimate.minimum, estimate.maximum, view.target.kind.act_bitwidth).scale)
 
 
-def _converted_bias(weight: ConvertedWeight) -> Floats | None:
+def converted_bias(weight: ConvertedWeight) -> Floats | None:
     """beta + (bias - mean) * factor by channel, or the bias alone where nothing is folded."""
     node = weight.use.node
     if weight.name != node.input(1):
