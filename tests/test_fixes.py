@@ -95,6 +95,9 @@ def test_fix(path: Path, tmp_path: Path) -> None:
     elif unsafe:
         assert proof.verdict in (ComparisonResult.DIFFERENT, ComparisonResult.EQUAL)
     else:
+        # The newest ONNX Runtime for Python 3.10 does not load the newest opsets.
+        if proof.verdict is ComparisonResult.UNKNOWN and "opset-too-new" in str(path):
+            pytest.skip(proof.reason)
         assert (proof.verdict, proof.reason) == (ComparisonResult.EQUAL, "")
 
 
