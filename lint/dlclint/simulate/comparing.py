@@ -127,8 +127,13 @@ def _on_its_own_inputs(prepared: Prepared, measured: TensorValues) -> TensorValu
         for name, value in zip(step.outputs, evaluator.quantized_step(step, values, scheme), strict=True):
             if name:
                 made[name] = value
-                values[name] = measured.get(name, value)
+                values[name] = _shaped(measured.get(name), value)
     return made
+
+
+def _shaped(measured: Array | None, value: Array) -> Array:
+    """What was measured in the shape that the network has there: the backend may give axes of one more."""
+    return value if measured is None or measured.size != value.size else measured.reshape(value.shape)
 
 
 def _off(grid: Grid, expected: Array, found: Array) -> float:
