@@ -273,9 +273,10 @@ def wide_indices(context: ModelContext) -> Iterator[Finding]:
                 )
                 if fits:
                     found.append((node, position))
+        tensors = {node.input(position) for node, position in found}
         if found:
             yield Finding(
-                f"int64 indices stored in {counted(len(found), 'tensor')} become int32",
+                f"int64 indices stored in {counted(len(tensors), 'tensor')} become int32",
                 Severity.INFO,
                 Source(
                     "QNN SDK documentation 2.25.0, HTP precision",
@@ -284,7 +285,7 @@ def wide_indices(context: ModelContext) -> Iterator[Finding]:
                 Confidence.INFERRED,
                 help="nothing has to be done: the values fit; store them as int32 to see what will run",
                 node=found[0][0],
-                evidence={"tensors": len(found)},
+                evidence={"tensors": len(tensors)},
                 fix=repairs.layers.narrow_indices(found),
             )
 

@@ -121,10 +121,10 @@ def few_channels(context: ModelContext) -> Iterator[Finding]:
     worst = max(narrow, key=lambda item: item.padded - item.real)
     share = 100 * real / whole if whole else 0
     yield Finding(
-        f"{len(narrow)} of {counted(len(found), 'convolution')}"
+        f"{len(narrow)} of {counted(len(found), 'ungrouped convolution')}"
         f" {'has' if len(narrow) == 1 else 'have'} fewer than {_DEPTH} channels in or out:"
         f" {'its' if len(narrow) == 1 else 'their'} "
-        f"{_count(real)} multiplications ({share:.0f}% of all convolutions') become "
+        f"{_count(real)} multiplications ({share:.0f}% of these) become "
         f"{_count(padded)} with padding; the worst has {worst.inputs} in and {worst.outputs} out",
         Severity.INFO,
         Source(_GUIDE, "Avoid low depth Activations"),

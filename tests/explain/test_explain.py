@@ -60,6 +60,36 @@ def test_each_message_is_recognized(id: str, text: str, groups: dict[str, str]) 
     assert "{" not in explained[id].says
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2026-11-29 20:15:02,123 - 240 - ERROR - {}",
+        "     12.3ms [ ERROR ] <E> {}",
+        "\x1b[1;31m2026-11-29 19:53:23.273 [E:onnxruntime:, qnn.cc:12 GetCapability] {}\x1b[m",
+        "{}\r\n",
+        "\t> {}",
+        "11-29 20:00:00.123  1234  1250 E snpe    : {}",
+        "2026-11-29T20:00:00.1234567Z ##[error]{}",
+        "app_1  | qti.aisw.converters.common.Error: {}",
+    ],
+)
+def test_each_message_is_recognized_as_logs_write_it(written: str) -> None:
+    for id, text, _ in examples():
+        lines = [
+            "Traceback (most recent call last):",
+            '  File "convert", line 5, in main',
+            written.format(text),
+        ]
+        assert id in {item.message.id for item in explain_lines(lines)}, text
+
+
+def test_text_copied_from_a_page_is_recognized() -> None:
+    line = (
+        "KeyError: \u2018No translation registered for  op type onnx_einsum. Op is most  likely not supported"
+    )
+    assert [item.message.id for item in explain_lines([line])] == ["no-translation"]
+
+
 def test_every_message_has_an_example() -> None:
     assert {message.id for message in log_messages()} == {id for id, _, _ in examples()}
 

@@ -17,6 +17,7 @@ NODE_WITHIN = 8
 """Lines between a validator's reason and the name of the op that it refuses."""
 _RANK = {"error": 0, "warning": 1, "info": 2}
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_CURLED = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\xa0": " "})
 _SERIAL = re.compile(r"_token_\d+$")
 
 
@@ -65,7 +66,10 @@ def _count(first: dict[tuple[str, ...], Explained], item: Explained) -> None:
 
 def _messages(lines: Iterable[str]) -> Iterator[Explained]:
     for number, line in enumerate(lines, 1):
-        for message, match in _recognized(_ESCAPES.sub("", line[:MAX_LINE])):
+        text = _ESCAPES.sub("", line[:MAX_LINE])
+        # What was copied from a page has its quotes curled and its blanks doubled.
+        found = list(_recognized(text)) or list(_recognized(" ".join(text.translate(_CURLED).split())))
+        for message, match in found:
             groups = _groups(match)
             yield Explained(
                 message,
