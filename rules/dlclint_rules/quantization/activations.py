@@ -204,7 +204,7 @@ def _without_float16(target: Target) -> str:
         return "stay with float32" + (" on the CPU or GPU" if target.means(Runtime.HTP) else "")
     if Runtime.GPU_FLOAT16 in target.runtimes:
         return "run it on the GPU in float32"
-    return "quantize it, because HTP computes floats in float16 alone"
+    return "quantize it, because HTP computes in no other float"
 
 
 def _overflowing_sums(context: ModelContext, limit: float) -> Iterator[Finding]:
