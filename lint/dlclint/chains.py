@@ -70,29 +70,29 @@ class FindingChain:
 def chains(findings: Iterable[Diagnostic]) -> tuple[FindingChain, ...]:
     """Findings with what follows from each after it; one whose cause is not among them stands by itself."""
     ordered = sorted(findings, key=Diagnostic.sort_key)
-    known = {_place(item): item for item in reversed(ordered)}
+    known = {_place(diagnostic): diagnostic for diagnostic in reversed(ordered)}
     children: dict[Cause, list[Diagnostic]] = {}
     roots: list[Diagnostic] = []
-    for item in ordered:
-        if item.cause is not None and item.cause in known and _ends(item, known):
-            children.setdefault(item.cause, []).append(item)
+    for finding in ordered:
+        if finding.cause is not None and finding.cause in known and _ends(finding, known):
+            children.setdefault(finding.cause, []).append(finding)
         else:
-            roots.append(item)
+            roots.append(finding)
     return _grouped(roots, children)
 
 
-def _place(item: Diagnostic) -> Cause:
-    return Cause(item.rule, item.location)
+def _place(finding: Diagnostic) -> Cause:
+    return Cause(finding.rule, finding.location)
 
 
-def _ends(item: Diagnostic, known: Mapping[Cause, Diagnostic]) -> bool:
+def _ends(finding: Diagnostic, known: Mapping[Cause, Diagnostic]) -> bool:
     """Whether the causes of a finding lead to one that has none."""
-    passed = {_place(item)}
-    while item.cause is not None and item.cause in known:
-        if item.cause in passed:
+    passed = {_place(finding)}
+    while finding.cause is not None and finding.cause in known:
+        if finding.cause in passed:
             return False
-        passed.add(item.cause)
-        item = known[item.cause]
+        passed.add(finding.cause)
+        finding = known[finding.cause]
     return True
 
 
@@ -100,22 +100,24 @@ def _grouped(
     findings: Sequence[Diagnostic], children: dict[Cause, list[Diagnostic]]
 ) -> tuple[FindingChain, ...]:
     groups: dict[tuple[Severity, str, Stage], list[Diagnostic]] = {}
-    for item in findings:
-        groups.setdefault((item.severity, item.rule, stage_of(item)), []).append(item)
-    made = []
+    for finding in findings:
+        groups.setdefault((finding.severity, finding.rule, stage_of(finding)), []).append(finding)
+    finding_chains = []
     for (severity, rule, stage), items in groups.items():
         places = dict.fromkeys(map(_place, items))
         # Taken once: of findings that are alike the first has what follows.
-        behind = sorted((c for place in places for c in children.pop(place, ())), key=Diagnostic.sort_key)
+        behind = sorted((c for cause in places for c in children.pop(cause, ())), key=Diagnostic.sort_key)
         following = _grouped(behind, children)
         first = min([stage, *(chain.stage for chain in following)], key=lambda each: each.rank)
-        made.append(FindingChain(first, severity, rule, tuple(items), following))
-    return tuple(sorted(made, key=lambda chain: (chain.stage.rank, chain.severity.rank, chain.rule)))
+        finding_chains.append(FindingChain(first, severity, rule, tuple(items), following))
+    return tuple(
+        sorted(finding_chains, key=lambda chain: (chain.stage.rank, chain.severity.rank, chain.rule))
+    )
 
 
 def report_order(findings: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Findings as reports list them: what stops conversion first, and after each what follows from it."""
-    return tuple(item for chain in chains(findings) for item in chain.walk())
+    return tuple(finding for chain in chains(findings) for finding in chain.walk())
 
 
 def one_for_each_cause(
@@ -123,16 +125,16 @@ def one_for_each_cause(
 ) -> list[Diagnostic]:
     """What is wanted of the findings; of what follows from a cause that is not wanted, the first alone."""
     ordered = sorted(findings, key=Diagnostic.sort_key)
-    known = {_place(item): item for item in reversed(ordered)}
+    known = {_place(diagnostic): diagnostic for diagnostic in reversed(ordered)}
     chosen: list[Diagnostic] = []
     met: set[Cause] = set()
-    for item in filter(wanted, ordered):
-        first = item
-        while _ends(item, known) and first.cause is not None and first.cause in known:
+    for finding in filter(wanted, ordered):
+        first = finding
+        while _ends(finding, known) and first.cause is not None and first.cause in known:
             first = known[first.cause]
-        place = _place(first)
-        if first is item or (place not in met and not wanted(first)):
-            chosen.append(item)
-        if first is not item:
-            met.add(place)
+        cause = _place(first)
+        if first is finding or (cause not in met and not wanted(first)):
+            chosen.append(finding)
+        if first is not finding:
+            met.add(cause)
     return chosen

@@ -211,16 +211,16 @@ class Diagnostic:
 
     def sort_key(self) -> tuple[object, ...]:
         """Stable order within a report: file, severity, rule, then place."""
-        place = self.location
+        location = self.location
         return (
-            place.file,
+            location.file,
             self.severity.rank,
             self.rule,
-            place.graph,
-            -1 if place.node_index is None else place.node_index,
-            place.line or 0,
-            place.column or 0,
-            place.tensor,
+            location.graph,
+            -1 if location.node_index is None else location.node_index,
+            location.line or 0,
+            location.column or 0,
+            location.tensor,
             self.message,
         )
 

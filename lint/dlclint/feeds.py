@@ -232,10 +232,14 @@ def _index_limits(graph: Graph, name: str) -> Iterator[int | None]:
 
 
 def _size(node: Node, axis: int) -> int | None:
-    found = node.graph.type_of(node.input(0))
-    if found is None or found.shape is None or not -len(found.shape) <= axis < len(found.shape):
+    tensor_type = node.graph.type_of(node.input(0))
+    if (
+        tensor_type is None
+        or tensor_type.shape is None
+        or not -len(tensor_type.shape) <= axis < len(tensor_type.shape)
+    ):
         return None
-    dim = found.shape[axis]
+    dim = tensor_type.shape[axis]
     return dim if isinstance(dim, int) else None
 
 

@@ -159,14 +159,14 @@ class FileOutcome:
 
     def from_severity(self, lowest: Severity) -> FileOutcome:
         """The same with findings from a severity on; the others are counted all the same."""
-        kept = tuple(item for item in self.diagnostics if item.severity.rank <= lowest.rank)
+        kept = tuple(diagnostic for diagnostic in self.diagnostics if diagnostic.severity.rank <= lowest.rank)
         unlisted = tuple(item for item in self.unlisted if item.severity.rank <= lowest.rank)
         if len(kept) == len(self.diagnostics) and len(unlisted) == len(self.unlisted):
             return self
         left = Counter(
-            (item.rule, item.severity, None if item.fix is None else item.fix.safety)
-            for item in self.diagnostics
-            if item.severity.rank > lowest.rank
+            (finding.rule, finding.severity, None if finding.fix is None else finding.fix.safety)
+            for finding in self.diagnostics
+            if finding.severity.rank > lowest.rank
         )
         hidden = [item for item in self.unlisted if item.severity.rank > lowest.rank]
         for (rule, severity, safety), count in left.items():
@@ -182,18 +182,22 @@ class FileOutcome:
     @property
     def shown(self) -> tuple[Diagnostic, ...]:
         """`diagnostics`, and after the last of its rule one finding for all that are not listed."""
-        found: list[Diagnostic] = list(self.diagnostics)
-        for item in self.unlisted:
-            stand_in = Diagnostic(item.rule, item.severity, item.message, Location(self.path))
-            places = [n for n, d in enumerate(found) if (d.rule, d.severity) == (item.rule, item.severity)]
-            found.insert(places[-1] + 1 if places else len(found), stand_in)
-        return tuple(found)
+        findings: list[Diagnostic] = list(self.diagnostics)
+        for unlisted in self.unlisted:
+            stand_in = Diagnostic(unlisted.rule, unlisted.severity, unlisted.message, Location(self.path))
+            places = [
+                n
+                for n, d in enumerate(findings)
+                if (d.rule, d.severity) == (unlisted.rule, unlisted.severity)
+            ]
+            findings.insert(places[-1] + 1 if places else len(findings), stand_in)
+        return tuple(findings)
 
     def count(self, severity: Severity) -> int:
         """Findings of a severity, whether listed or not."""
-        listed = sum(item.severity is severity for item in self.diagnostics)
+        listed = sum(finding.severity is severity for finding in self.diagnostics)
         counted_only = (*self.unlisted, *self.hidden)
-        return listed + sum(item.count for item in counted_only if item.severity is severity)
+        return listed + sum(unlisted.count for unlisted in counted_only if unlisted.severity is severity)
 
 
 def changed(

@@ -130,9 +130,9 @@ def _index() -> tuple[dict[str, list[Soc]], ...]:
             if name in (soc.name, *_asics(soc)) and len(_digits(name)) > 2:
                 keys.append((2 if name.startswith("SM") else 3, _digits(name)))
             for tier, key in keys:
-                found = tiers[tier].setdefault(key, [])
-                if soc not in found:
-                    found.append(soc)
+                socs = tiers[tier].setdefault(key, [])
+                if soc not in socs:
+                    socs.append(soc)
     return tiers
 
 
@@ -163,7 +163,7 @@ def _called_by_all(text: str) -> tuple[Soc, ...]:
     if len(names) < 2:
         return ()
     first, *others = map(find_socs, names)
-    return tuple(soc for soc in first if all(soc in found for found in others))
+    return tuple(soc for soc in first if all(soc in socs for socs in others))
 
 
 def near_names(text: str) -> tuple[str, ...]:
@@ -204,13 +204,13 @@ def resolve_soc(text: str) -> Soc:
     Raises:
         UnknownSoc: none is called so, or several that differ in what a model may run on.
     """
-    found = find_socs(text)
-    if not found:
+    socs = find_socs(text)
+    if not socs:
         near = near_names(text)
         raise UnknownSoc("unknown SoC", near)
-    first = found[0]
-    if any(replace(soc, name="", marketing="") != replace(first, name="", marketing="") for soc in found):
-        raise UnknownSoc("several SoCs share that name", tuple(soc.name for soc in found))
-    if len(found) == 1:
+    first = socs[0]
+    if any(replace(soc, name="", marketing="") != replace(first, name="", marketing="") for soc in socs):
+        raise UnknownSoc("several SoCs share that name", tuple(soc.name for soc in socs))
+    if len(socs) == 1:
         return first
-    return replace(first, name=", ".join(soc.name for soc in found), marketing="")
+    return replace(first, name=", ".join(soc.name for soc in socs), marketing="")

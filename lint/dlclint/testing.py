@@ -47,8 +47,8 @@ class Fixture:
         text = next((text for end in _TEXT if (text := self.path.with_suffix(end)).exists()), None)
         first = "" if text is None else text.read_text("utf-8").partition("\n")[0]
         options = shlex.split(first[1:]) if first.startswith("#") else []
-        given = parser("check").parse_args(["check", "--isolated", *options, "--", str(self.path)])
-        (job,) = jobs_of(given, Config(), (self.rule,), ())
+        args = parser("check").parse_args(["check", "--isolated", *options, "--", str(self.path)])
+        (job,) = jobs_of(args, Config(), (self.rule,), ())
         return job
 
 
@@ -58,16 +58,16 @@ def collect(folder: str | Path) -> list[Fixture]:
     Raises:
         ValueError: there are none, so that a test over them would pass unseen.
     """
-    found = [
+    fixtures = [
         Fixture(path, f"{path.parent.parent.name}/{path.parent.name}", path.name.startswith("bad"))
         for path in sorted(Path(folder).glob("*/*/*"))
         if path.name.startswith(("bad", "good"))
         and path.suffix in (*MODEL_SUFFIXES, *ENCODINGS_SUFFIXES)
         and not (path.suffix in MODEL_SUFFIXES and path.with_suffix(".json").exists())
     ]
-    if not found:
+    if not fixtures:
         raise ValueError(f"no fixtures in {folder}: they lie at FAMILY/NAME/bad_* and FAMILY/NAME/good_*")
-    return found
+    return fixtures
 
 
 def check(fixture: Fixture) -> None:

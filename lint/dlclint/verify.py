@@ -233,15 +233,17 @@ def _compare(
         other = _Session(changed, names, "the changed model", patient)
         for run in runs:
             results = [other.run(feed) for feed in feeds.singles(run.feed, run.scene)]
-            for place, name in enumerate(names):
-                found[name] += joined_batches([outputs[place] for outputs in results], run.outputs[place])
+            for position, name in enumerate(names):
+                found[name] += joined_batches(
+                    [outputs[position] for outputs in results], run.outputs[position]
+                )
     except _CannotRun as problem:
         return Verification(ComparisonResult.DIFFERENT, str(problem))
     still = _still(graph, runs, moved)
     outputs = tuple(
         _difference(name, pairs, _is_bounded(graph, name), name not in still) for name, pairs in found.items()
     )
-    different = [item for item in outputs if not item.within]
+    different = [difference for difference in outputs if not difference.within]
     if different:
         reason = f"output {different[0].output!r} differs by {different[0].relative:.1e} of its size"
         return Verification(ComparisonResult.DIFFERENT, reason, outputs, len(runs))
@@ -321,8 +323,8 @@ def _still(graph: Graph, runs: Sequence[_Run], moved: frozenset[str]) -> frozens
     """The outputs that follow from the inputs and hardly move with them."""
     return frozenset(
         name
-        for place, name in enumerate(graph.outputs)
-        if name in moved and not _moves([run.outputs[place] for run in runs], _is_bounded(graph, name))
+        for position, name in enumerate(graph.outputs)
+        if name in moved and not _moves([run.outputs[position] for run in runs], _is_bounded(graph, name))
     )
 
 

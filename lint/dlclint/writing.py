@@ -91,11 +91,11 @@ def clear(folder: Path) -> None:
     except OSError:
         return
     for name in names:
-        found = _LEFT.fullmatch(name)
-        if found is not None and _is_left(folder / name, int(found["pid"])):
+        match = _LEFT.fullmatch(name)
+        if match is not None and _is_left(folder / name, int(match["pid"])):
             # First what belongs to it, which without it nobody would know again.
-            if found["inode"]:
-                _remove(folder / found["name"], int(found["inode"]))
+            if match["inode"]:
+                _remove(folder / match["name"], int(match["inode"]))
             _remove(folder / name)
 
 

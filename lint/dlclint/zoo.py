@@ -112,14 +112,17 @@ class _Kinds:
     def add(self, file: FileOutcome) -> None:
         """Take in a model that does not convert."""
         assert file.verdict is not None
-        found = one_for_each_cause(
+        findings = one_for_each_cause(
             file.diagnostics, lambda item: item.about in STOPS and item.severity is Severity.ERROR
         )
-        kinds = {_kind(item) for item in found}
-        for item in found:
-            kind, ease = _kind(item), len(_EASE) if item.fix is None else _EASE.index(item.fix.safety)
+        kinds = {_kind(diagnostic) for diagnostic in findings}
+        for finding in findings:
+            kind, ease = (
+                _kind(finding),
+                len(_EASE) if finding.fix is None else _EASE.index(finding.fix.safety),
+            )
             self.ease[kind] = max(self.ease.get(kind, 0), ease)
-            self.helps[kind][item.help] += 1
+            self.helps[kind][finding.help] += 1
         if not kinds:  # the findings themselves were not asked for
             kinds = {(file.verdict.converts.rule, "")}
             self.ease[file.verdict.converts.rule, ""] = len(_EASE)
@@ -137,8 +140,8 @@ class _Kinds:
             yield FixCount(*kind, self.models[kind], self.alone[kind], word, helps[0][0] if helps else "")
 
 
-def _kind(item: Diagnostic) -> tuple[str, str]:
-    return item.rule, item.location.op
+def _kind(finding: Diagnostic) -> tuple[str, str]:
+    return finding.rule, finding.location.op
 
 
 def zoo_of(version: str, files: Iterable[FileOutcome], notes: Iterable[str] = ()) -> Zoo:
@@ -158,7 +161,7 @@ def zoo_of(version: str, files: Iterable[FileOutcome], notes: Iterable[str] = ()
     chips: dict[str, Counter[str]] = {}
     overrides = 0
     for file in files:
-        found = Counter((item.rule, item.severity) for item in file.diagnostics)
+        found = Counter((finding.rule, finding.severity) for finding in file.diagnostics)
         for more in (*file.unlisted, *file.hidden):
             found[more.rule, more.severity] += more.count
         findings += found

@@ -39,10 +39,10 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
     quantize = context.target.quantize
     if context.target.kind.stated and not quantize:
         return
-    shapes = [found.shape for _, found in inputs if found.shape]
+    shapes = [type_found.shape for _, type_found in inputs if type_found.shape]
     symbols = {shape[0] for shape in shapes if not isinstance(shape[0], int)}
-    for name, found in inputs:
-        shape = found.shape or ()
+    for name, tensor_type in inputs:
+        shape = tensor_type.shape or ()
         if symbols & set(shape[1:]) - {None}:
             continue  # a recurrent state or cache, whose batch is not its leading dimension
         if len(shape) >= 2 and isinstance(shape[0], int) and shape[0] > 1:
@@ -54,7 +54,7 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
             if not image and not (quantize and shape[0] == shapes[0][0]):
                 continue
             yield Finding(
-                f"input {name!r} ({found}) has batch {shape[0]}",
+                f"input {name!r} ({tensor_type}) has batch {shape[0]}",
                 Severity.ERROR if quantize and image else Severity.INFO,
                 sources.limit("LIM003"),
                 Confidence.DOCUMENTED if image else Confidence.INFERRED,
@@ -78,7 +78,11 @@ def symbolic(context: ModelContext) -> Iterator[Finding]:
     names, graph = context.view.lengths.open_inputs, context.view.model.graph
     if not names or not only_the_batch_is_open(context):
         return
-    symbols = {found.shape[0] for found in map(graph.type_of, names) if found is not None and found.shape}
+    symbols = {
+        tensor_type.shape[0]
+        for tensor_type in map(graph.type_of, names)
+        if tensor_type is not None and tensor_type.shape
+    }
     yield Finding(
         f"{counted(len(names), 'input')} with a symbolic batch: {open_texts(context)}{what_waits(context)}",
         Severity.ERROR,
@@ -108,9 +112,13 @@ def _written(graph: Graph, tensor: str, depth: int = 8) -> list[int] | None:
 
 def _leads(batch: Batch, graph: Graph, tensor: str) -> bool:
     """Whether the samples of a batch other than 1 lie along a tensor's first axis."""
-    found = graph.type_of(tensor)
-    named = found is not None and bool(found.shape) and isinstance((found.shape or (1,))[0], str)
-    return batch.axis(graph, tensor) == 0 or (named and (found.shape or (1,))[0] in batch.dims)  # type: ignore[union-attr]
+    tensor_type = graph.type_of(tensor)
+    named = (
+        tensor_type is not None
+        and bool(tensor_type.shape)
+        and isinstance((tensor_type.shape or (1,))[0], str)
+    )
+    return batch.axis(graph, tensor) == 0 or (named and (tensor_type.shape or (1,))[0] in batch.dims)  # type: ignore[union-attr]
 
 
 def _meets(batch: Batch, node: Node) -> bool:
@@ -228,8 +236,8 @@ def inputs_disagree(context: ModelContext) -> Iterator[Finding]:
     What to do: check which inputs have a batch, and export them with the same one.
     """
     by_rank: dict[int, dict[int, list[str]]] = {}
-    for name, found in graph_inputs(context):
-        shape = found.shape or ()
+    for name, tensor_type in graph_inputs(context):
+        shape = tensor_type.shape or ()
         if len(shape) >= 3 and isinstance(shape[0], int):
             by_rank.setdefault(len(shape), {}).setdefault(shape[0], []).append(name)
     for rank, inputs in by_rank.items():
@@ -268,8 +276,8 @@ def detector_batch(context: ModelContext) -> Iterator[Finding]:
     detector = next((node for node in context.view.nodes() if node.op_type in ops), None)
     if detector is None:
         return
-    for name, found in graph_inputs(context):
-        shape = found.shape or ()
+    for name, tensor_type in graph_inputs(context):
+        shape = tensor_type.shape or ()
         if len(shape) >= 4 and isinstance(shape[0], int) and shape[0] != 1:
             yield Finding(
                 f"input {name!r} has batch {shape[0]}, and {detector.op_type} marks an RCNN-style detector",
@@ -293,8 +301,8 @@ def hta_input(context: ModelContext) -> Iterator[Finding]:
     if Runtime.AIP not in context.target.chosen:
         return
     limit = limit_table()["LIM018"]["machine"]
-    for name, found in graph_inputs(context):
-        shape = found.shape
+    for name, tensor_type in graph_inputs(context):
+        shape = tensor_type.shape
         if shape is None:
             continue
         problems = []
@@ -308,7 +316,7 @@ def hta_input(context: ModelContext) -> Iterator[Finding]:
                 problems.append(f"{shape[1]} channels")
         if problems:
             yield Finding(
-                f"HTA cannot run the input layer of {name!r} ({found}): {', '.join(problems)}",
+                f"HTA cannot run the input layer of {name!r} ({tensor_type}): {', '.join(problems)}",
                 Severity.WARNING,
                 sources.limit("LIM018"),
                 help="a 4-D input with batch 1 and at most 16 channels starts on HTA",

@@ -50,8 +50,8 @@ def _matching(context: ModelContext) -> Matching | None:
 
 def _has_own_grids(context: ModelContext, conv: Node) -> bool:
     """Whether the override file gives a convolution's weight a grid for each channel, or leaves it float."""
-    given = context.view.given.get(conv.input(1))
-    return given is not None and (given.by_channel or given.is_float)
+    given_weight = context.view.given.get(conv.input(1))
+    return given_weight is not None and (given_weight.by_channel or given_weight.is_float)
 
 
 def _are_held(context: ModelContext, convolutions: Iterable[Node]) -> bool:
@@ -84,29 +84,29 @@ def pairs(context: ModelContext) -> Iterator[Finding]:
     convolutions out. `dlclint equalize` equalizes the model itself, and with `--extended` supports more ops
     than the quantizer.
     """
-    found = _matching(context)
-    if found is None:
+    matching = _matching(context)
+    if matching is None:
         return
-    inside, total = len(found.paired), len(found.convolutions)
-    whole = sum(pair.is_whole for pair in found.pairs)
+    inside, total = len(matching.paired), len(matching.convolutions)
+    whole = sum(pair.is_whole for pair in matching.pairs)
     more = _extended(context)
-    reach = len(more.pairs) - len(found.pairs)
+    reach = len(more.pairs) - len(matching.pairs)
     # Imported here because only a model with ReLU6 in a pair is measured.
     from dlclint.analysis.cle.cutting import cuts
 
     help = f"{ASK} would change nothing"
-    if found.pairs:
+    if matching.pairs:
         help = (
             _AGAIN
-            if _are_held(context, (conv for pair in found.pairs for conv in (pair.first, pair.second)))
-            else _advice(cuts(found.pairs))
+            if _are_held(context, (conv for pair in matching.pairs for conv in (pair.first, pair.second)))
+            else _advice(cuts(matching.pairs))
         )
     if reach > 0:
         help += f"; dlclint equalize --extended reaches {counted(reach, 'pair')} more"
     yield Finding(
-        f"CLE takes {inside} of {counted(total, 'convolution')}, in {counted(len(found.pairs), 'pair')}"
-        + ("" if whole == len(found.pairs) else f", {whole or 'none'} with batch normalization")
-        if found.pairs
+        f"CLE takes {inside} of {counted(total, 'convolution')}, in {counted(len(matching.pairs), 'pair')}"
+        + ("" if whole == len(matching.pairs) else f", {whole or 'none'} with batch normalization")
+        if matching.pairs
         else f"CLE takes none of {counted(total, 'convolution')}",
         Severity.INFO,
         sources.CLE,
@@ -114,7 +114,7 @@ def pairs(context: ModelContext) -> Iterator[Finding]:
         evidence={
             "convolutions": total,
             "in_pairs": inside,
-            "pairs": len(found.pairs),
+            "pairs": len(matching.pairs),
             "pairs_with_batchnorm": whole,
             "extended_pairs": len(more.pairs),
         },
@@ -140,8 +140,10 @@ def _left_out(
     context: ModelContext, obstacle: Literal["branch", "activation", "chain"], why: str, help: str = ""
 ) -> Iterator[Finding]:
     """One finding on all convolutions that one kind of obstacle keeps out of every pair."""
-    found = _matching(context)
-    stops: list[Stop] = [] if found is None else [s for s in found.outside() if s.obstacle.value == obstacle]
+    matching = _matching(context)
+    stops: list[Stop] = (
+        [] if matching is None else [s for s in matching.outside() if s.obstacle.value == obstacle]
+    )
     if not stops:
         return
     causes = Counter(stop.at for stop in stops).most_common()
@@ -218,8 +220,8 @@ def incomplete_chain(context: ModelContext) -> Iterator[Finding]:
     convolution pad (its attribute `pads`). `dlclint equalize --extended` also supports pooling, Pad and
     Resize, which scale as their input does.
     """
-    found = _matching(context)
-    padded = found is not None and any(stop.at == "Pad" for stop in found.outside())
+    matching = _matching(context)
+    padded = matching is not None and any(stop.at == "Pad" for stop in matching.outside())
     yield from _left_out(
         context,
         "chain",
@@ -244,8 +246,8 @@ def relu6(context: ModelContext) -> Iterator[Finding]:
     was folded, the model does not show it: `dlclint equalize --relu6 replace` runs both networks before it
     writes.
     """
-    found = _matching(context)
-    clipped = [] if found is None else [pair for pair in found.pairs if pair.relu6]
+    matching = _matching(context)
+    clipped = [] if matching is None else [pair for pair in matching.pairs if pair.relu6]
     if not clipped:
         return
     # Imported here because only a model with ReLU6 in a pair is measured.
@@ -300,12 +302,12 @@ def folded_batchnorm(context: ModelContext) -> Iterator[Finding]:
     What to do: export with batch normalization kept (PyTorch: training mode PRESERVE, constant folding off)
     and convert with `--disable_batchnorm_folding`.
     """
-    found = _matching(context)
-    bare = [] if found is None else [pair for pair in found.pairs if not pair.is_whole]
-    if found is not None and bare:
+    matching = _matching(context)
+    bare = [] if matching is None else [pair for pair in matching.pairs if not pair.is_whole]
+    if matching is not None and bare:
         one = len(bare) == 1
         yield Finding(
-            f"{len(bare)} of {counted(len(found.pairs), 'pair')} {'lacks' if one else 'lack'} batch "
+            f"{len(bare)} of {counted(len(matching.pairs), 'pair')} {'lacks' if one else 'lack'} batch "
             f"normalization: {'it is' if one else 'they are'} scaled, but high biases stay "
             '("Invalid model for HBA quantization algorithm")',
             Severity.INFO,
@@ -331,8 +333,8 @@ def would_help(context: ModelContext) -> Iterator[Finding]:
     What to do: quantize with `--algorithms cle`, or run `dlclint equalize`; if the runtime supports
     per-channel weights, `--use_per_channel_quantization` gains as much for the weights.
     """
-    found = _matching(context)
-    if found is None or not found.pairs:
+    matching = _matching(context)
+    if matching is None or not matching.pairs:
         return
     # Imported here because only a model with pairs is planned.
     from dlclint.analysis.cle.absorption import HighBias
@@ -340,12 +342,12 @@ def would_help(context: ModelContext) -> Iterator[Finding]:
     from dlclint.analysis.cle.plan import EqualizedChain, gained, planned_chains
     from dlclint.analysis.cle.scaling import Effort
 
-    clipped = cuts(found.pairs)
+    clipped = cuts(matching.pairs)
     against = clipped.destroyed > 0
     bits = context.target.kind.weights_bitwidth
     layers: list[tuple[Node, float, float]] = []
     effort = Effort()
-    for chain in planned_chains(found.pairs, not against, HighBias.KEEP, bits, effort):
+    for chain in planned_chains(matching.pairs, not against, HighBias.KEEP, bits, effort):
         if isinstance(chain, EqualizedChain):
             layers += [
                 (layer.conv, old.chain_sqnr, new.chain_sqnr)
@@ -384,7 +386,7 @@ def would_help(context: ModelContext) -> Iterator[Finding]:
         related=places.nodes(
             (
                 partner
-                for pair in found.pairs
+                for pair in matching.pairs
                 for partner, other in ((pair.first, pair.second), (pair.second, pair.first))
                 if other.key == conv.key
             ),

@@ -52,17 +52,17 @@ def without_effect(context: ModelContext) -> Iterator[Finding]:
     What to do: remove them before AIMET processes the model, so that all names match.
     """
     for graph in _graphs(context):
-        found = [node for node in graph.nodes if _passes_on(node) and repairs.tidying.can_bypass(node)]
-        if found:
+        nodes = [node for node in graph.nodes if _passes_on(node) and repairs.tidying.can_bypass(node)]
+        if nodes:
             yield Finding(
-                f"{_nodes_text(found)} {_verb(found, 'passes its', 'pass their')} input on unchanged",
+                f"{_nodes_text(nodes)} {_verb(nodes, 'passes its', 'pass their')} input on unchanged",
                 Severity.INFO,
                 sources.layer_row("Identity, Dropout: folded or removed"),
                 Confidence.INFERRED,
                 help="remove them before override files are made, so that tensor names stay",
-                node=found[0],
-                evidence={"nodes": len(found)},
-                fix=repairs.tidying.bypass_all(found),
+                node=nodes[0],
+                evidence={"nodes": len(nodes)},
+                fix=repairs.tidying.bypass_all(nodes),
             )
 
 
@@ -79,8 +79,8 @@ def _passes_on(node: Node) -> bool:
         read = bool(mask) and (bool(node.graph.consumers(mask)) or mask in node.graph.outputs)
         return inference and not old and not read
     if node.op_type == "Cast":
-        found = node.graph.type_of(node.input(0))
-        return found is not None and found.data_type == node.attribute("to")
+        tensor_type = node.graph.type_of(node.input(0))
+        return tensor_type is not None and tensor_type.data_type == node.attribute("to")
     return False
 
 
@@ -150,23 +150,23 @@ def unread_node(context: ModelContext) -> Iterator[Finding]:
     What to do: remove them, or make their result an output if it was meant to be one.
     """
     for graph in _pruned(context):
-        found = [
+        nodes = [
             node
             for node in graph.nodes
             if node.outputs
             and not any(name and (graph.consumers(name) or name in graph.outputs) for name in node.outputs)
         ]
-        if found:
+        if nodes:
             yield Finding(
-                f"the result{'s' * (len(found) > 1)} of {_nodes_text(found)}"
-                f" {_verb(found, 'is', 'are')} not used",
+                f"the result{'s' * (len(nodes) > 1)} of {_nodes_text(nodes)}"
+                f" {_verb(nodes, 'is', 'are')} not used",
                 Severity.INFO,
                 sources.ONNX,
                 Confidence.INFERRED,
                 help="remove them, or declare their result an output",
-                node=found[0],
-                evidence={"nodes": len(found)},
-                fix=repairs.tidying.without_nodes(found),
+                node=nodes[0],
+                evidence={"nodes": len(nodes)},
+                fix=repairs.tidying.without_nodes(nodes),
             )
 
 
@@ -208,17 +208,17 @@ def nameless_node(context: ModelContext) -> Iterator[Finding]:
     if context.target.simplify:
         return
     for graph in _graphs(context):
-        found = [node for node in graph.nodes if not node.name]
-        if found:
+        nodes = [node for node in graph.nodes if not node.name]
+        if nodes:
             yield Finding(
-                f"{len(found)} of {counted(len(graph.nodes), 'node')} {_verb(found, 'has', 'have')} no name",
+                f"{len(nodes)} of {counted(len(graph.nodes), 'node')} {_verb(nodes, 'has', 'have')} no name",
                 Severity.INFO,
                 sources.ONNX,
                 Confidence.INFERRED,
                 help="name them before the model is quantized",
-                node=found[0],
-                evidence={"nodes": len(found)},
-                fix=repairs.tidying.named(graph, found),
+                node=nodes[0],
+                evidence={"nodes": len(nodes)},
+                fix=repairs.tidying.named(graph, nodes),
             )
 
 
@@ -234,17 +234,17 @@ def constant_expression(context: ModelContext) -> Iterator[Finding]:
         return
     keys = folded_nodes(context.view.model)
     for graph in _graphs(context):
-        found = [node for node in graph.nodes if node.key in keys and node.op_type != "Constant"]
-        if found:
+        nodes = [node for node in graph.nodes if node.key in keys and node.op_type != "Constant"]
+        if nodes:
             yield Finding(
-                f"{counted(len(found), 'node')} {_verb(found, 'computes', 'compute')} constants"
-                f" ({_nodes_text(found)}) and {_verb(found, 'is', 'are')} not folded",
+                f"{counted(len(nodes), 'node')} {_verb(nodes, 'computes', 'compute')} constants"
+                f" ({_nodes_text(nodes)}) and {_verb(nodes, 'is', 'are')} not folded",
                 Severity.INFO,
                 sources.CONVERTER,
                 help="fold them before the override file is made",
-                node=found[0],
-                evidence={"nodes": len(found)},
-                fix=repairs.folding.stored_results(graph, found),
+                node=nodes[0],
+                evidence={"nodes": len(nodes)},
+                fix=repairs.folding.stored_results(graph, nodes),
             )
 
 
@@ -359,8 +359,8 @@ def wide_inputs(context: ModelContext) -> Iterator[Finding]:
         wide = [
             name
             for name in names
-            if (found := graph.type_of(name)) is not None
-            and found.data_type == onnx.TensorProto.INT64
+            if (tensor_type := graph.type_of(name)) is not None
+            and tensor_type.data_type == onnx.TensorProto.INT64
             and not (kind == "input" and steers_only(graph, name, SIZING_ROLES))
         ]
         if wide:

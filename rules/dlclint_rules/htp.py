@@ -58,12 +58,12 @@ def wide_activations(context: ModelContext) -> Iterator[Finding]:
     total, before, largest, where = 0, 0, 0, None
     for node in context.view.nodes():
         for name in filter(None, node.outputs):
-            found = node.graph.type_of(name)
-            size = bytes_of(found, kind)
-            if size is None or found is None or not is_float(found.data_type):
+            tensor_type = node.graph.type_of(name)
+            size = bytes_of(tensor_type, kind)
+            if size is None or tensor_type is None or not is_float(tensor_type.data_type):
                 continue
             total += size
-            before += bytes_of(found, narrow) or 0
+            before += bytes_of(tensor_type, narrow) or 0
             if size > largest:
                 largest, where = size, node
     if where is not None:
@@ -91,9 +91,9 @@ class _Products:
 
 def _products(node: Node) -> _Products | None:
     """For a convolution in one group with known shapes; None else."""
-    weight, made = node.graph.type_of(node.input(1)), node.graph.type_of(node.output(0))
+    weight, tensor_type = node.graph.type_of(node.input(1)), node.graph.type_of(node.output(0))
     shape = None if weight is None else weight.static_shape
-    output = None if made is None else made.static_shape
+    output = None if tensor_type is None else tensor_type.static_shape
     if shape is None or output is None or not 3 <= len(shape) == len(output):
         return None
     if (node.attribute("group", 1) or 1) != 1:
@@ -112,16 +112,16 @@ def few_channels(context: ModelContext) -> Iterator[Finding]:
     padding. A convolution that reads the model's input has no choice, and is not a finding by itself.
     What to do: move pixels into channels (space to depth), or join narrow layers if the design allows.
     """
-    found = [product for node in _nodes(context, "Conv") if (product := _products(node)) is not None]
-    narrow = [item for item in found if min(item.inputs, item.outputs) < _DEPTH]
+    products = [product for node in _nodes(context, "Conv") if (product := _products(node)) is not None]
+    narrow = [item for item in products if min(item.inputs, item.outputs) < _DEPTH]
     if all(item.node.input(0) in item.node.graph.inputs for item in narrow):
         return  # what reads the image has no choice
     real, padded = sum(item.real for item in narrow), sum(item.padded for item in narrow)
-    whole = sum(item.real for item in found)
+    whole = sum(item.real for item in products)
     worst = max(narrow, key=lambda item: item.padded - item.real)
     share = 100 * real / whole if whole else 0
     yield Finding(
-        f"{len(narrow)} of {counted(len(found), 'ungrouped convolution')}"
+        f"{len(narrow)} of {counted(len(products), 'ungrouped convolution')}"
         f" {'has' if len(narrow) == 1 else 'have'} fewer than {_DEPTH} channels in or out:"
         f" {'its' if len(narrow) == 1 else 'their'} "
         f"{_count(real)} multiplications ({share:.0f}% of these) become "
@@ -130,7 +130,7 @@ def few_channels(context: ModelContext) -> Iterator[Finding]:
         Source(_GUIDE, "Avoid low depth Activations"),
         help="move pixels into channels (space to depth), or join narrow layers",
         node=worst.node,
-        evidence={"convolutions": len(narrow), "of": len(found), "products": real, "padded": padded},
+        evidence={"convolutions": len(narrow), "of": len(products), "products": real, "padded": padded},
     )
 
 
@@ -147,12 +147,16 @@ def divide(context: ModelContext) -> Iterator[Finding]:
         node
         for node in _nodes(context, "Div")
         if node.key not in context.view.in_pattern and node.graph.constant(node.input(1)) is not None
-        if (found := node.graph.type_of(node.input(0))) is not None and is_float(found.data_type)
+        if (type_found := node.graph.type_of(node.input(0))) is not None and is_float(type_found.data_type)
     ]
     if not divisions:
         return
     shapes = [node.graph.type_of(node.output(0)) for node in divisions]
-    sizes = [math.prod(found.static_shape or ()) for found in shapes if found and found.static_shape]
+    sizes = [
+        math.prod(tensor_type.static_shape or ())
+        for tensor_type in shapes
+        if tensor_type and tensor_type.static_shape
+    ]
     known = f", {_count(sum(sizes))} numbers per inference" if sizes else ""
     yield Finding(
         f"division by a constant in {counted(len(divisions), 'node')}{known}",
@@ -226,25 +230,25 @@ def unfused_activation(context: ModelContext) -> Iterator[Finding]:
     replacement.
     What to do: use HardSwish for Swish and SiLU, ReLU6 elsewhere, and train with them.
     """
-    found = [
+    nodes = [
         node
         for node in _nodes(context, *sorted(ACTIVATIONS.difference(FUSED_ACTIVATIONS)))
         if node.key not in context.view.in_pattern and _after(node)[0] is not None and not _bounds(node)
     ]
-    if not found:
+    if not nodes:
         return
-    sizes = [bytes_of(node.graph.type_of(node.output(0)), context.target.kind) for node in found]
+    sizes = [bytes_of(node.graph.type_of(node.output(0)), context.target.kind) for node in nodes]
     moved = sum(size for size in sizes if size is not None)
-    names = ", ".join(sorted({node.op_type for node in found}))
+    names = ", ".join(sorted({node.op_type for node in nodes}))
     yield Finding(
-        f"{names} after a convolution in {counted(len(found), 'node')}: none runs inside it"
+        f"{names} after a convolution in {counted(len(nodes), 'node')}: none runs inside it"
         + (f", {size_text(moved)} are written once more" if moved >= _WORTH_TELLING else ""),
         Severity.INFO,
         Source(_GUIDE, "Choice of Activation functions"),
         help="HardSwish in place of Swish and SiLU, ReLU6 elsewhere, run inside the convolution",
-        node=found[0],
-        evidence={"nodes": len(found), "bytes": moved},
-        related=(places.source(found[0].graph, found[0].input(0), "its input"),),
+        node=nodes[0],
+        evidence={"nodes": len(nodes), "bytes": moved},
+        related=(places.source(nodes[0].graph, nodes[0].input(0), "its input"),),
     )
 
 

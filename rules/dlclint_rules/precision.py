@@ -26,7 +26,7 @@ def _ops(context: EncodingsContext) -> list[OpPrecision]:
 
 
 def _at_op(
-    context: EncodingsContext, op: OpPrecision, name: str, made: Finding, others: Iterable[str] = ()
+    context: EncodingsContext, op: OpPrecision, name: str, finding: Finding, others: Iterable[str] = ()
 ) -> Finding:
     """The finding at the op and at the entry of a tensor; without one, at another of the op's, or on top.
 
@@ -42,13 +42,13 @@ def _at_op(
         )
         for other in beside
     )
-    made = replace(made, node=op.node, related=related)
+    finding = replace(finding, node=op.node, related=related)
     for tensor in (name, *op.node.outputs, *op.node.inputs):
         rows = context.document.rows(tensor)
         if rows:
-            return replace(at(context, rows[-1], (), made), tensor=name)
+            return replace(at(context, rows[-1], (), finding), tensor=name)
     section = context.document.sections[0]
-    return replace(at_offset(context, section.start, section.pointer, made), tensor=name)
+    return replace(at_offset(context, section.start, section.pointer, finding), tensor=name)
 
 
 @rule(Subject.ENCODINGS)
@@ -67,10 +67,10 @@ def float_spread(context: EncodingsContext) -> Iterator[Finding]:
                 continue
             parts = {"output": op.output, "weight": op.weight, "bias": op.bias}
             becomes: dict[str, list[str]] = {}
-            for part, item in parts.items():
-                if _has(op, part) and (item is None or not item.is_float):
+            for part, precision in parts.items():
+                if _has(op, part) and (precision is None or not precision.is_float):
                     final = op.bias_runs if part == "bias" else op.runs
-                    said = f"{part} without entry" if item is None else f"{part} {item}"
+                    said = f"{part} without entry" if precision is None else f"{part} {precision}"
                     becomes.setdefault(str(final), []).append(said)
             cause = next(part for part, item in parts.items() if item and item.is_float)
             if becomes:
@@ -83,14 +83,14 @@ def float_spread(context: EncodingsContext) -> Iterator[Finding]:
             f"{', '.join(others)} becomes {final}{' too' * (final == str(op.runs))}"
             for final, others in becomes.items()
         )
-        made = Finding(
+        unplaced = Finding(
             f"{op.node.op_type}: its {cause} is {op.runs}, so {changes}",
             Severity.WARNING if contradicts else Severity.INFO,
             PARTIAL,
             help="give output, weight and bias the same type",
         )
         parts = (_name(op, part) for part in ("output", "weight", "bias") if _has(op, part))
-        return _at_op(context, op, _name(op, cause), made, parts)
+        return _at_op(context, op, _name(op, cause), unplaced, parts)
 
     yield from capped(context, spread(), finding, "ops")
 
@@ -149,13 +149,13 @@ def convert_inserted(context: EncodingsContext) -> Iterator[Finding]:
 
     def finding(item: tuple[OpPrecision, str, str, str]) -> Finding:
         op, name, source, runs = item
-        made = Finding(
+        unplaced = Finding(
             f"{op.node.op_type}: its input is {source}, it runs in {runs}: a Convert is inserted",
             Severity.INFO,
             MIXED,
             help="keep neighboring ops in one precision",
         )
-        return _at_op(context, op, next(filter(None, op.node.outputs), ""), made, [name])
+        return _at_op(context, op, next(filter(None, op.node.outputs), ""), unplaced, [name])
 
     yield from capped(context, changes(), finding, "ops")
 
@@ -176,29 +176,31 @@ def mixed_inputs(context: EncodingsContext) -> Iterator[Finding]:
                 yield op
 
     def finding(op: OpPrecision) -> Finding:
-        said = " and ".join(dict.fromkeys(str(item) for item in op.inputs if item is not None))
-        made = Finding(
+        said = " and ".join(dict.fromkeys(str(precision) for precision in op.inputs if precision is not None))
+        unplaced = Finding(
             f"{op.node.op_type}: its inputs are {said}",
             Severity.WARNING,
             Source("qualcomm/aimet#4090", "FLOAT_16 x UFIXED_POINT_8"),
             Confidence.FIELD_REPORTED,
             "give all inputs one type, or use --float_fallback",
         )
-        return _at_op(context, op, next(filter(None, op.node.outputs), ""), made, _activations(op))
+        return _at_op(context, op, next(filter(None, op.node.outputs), ""), unplaced, _activations(op))
 
     yield from capped(context, mixed(), finding, "ops")
 
 
-def _int32(item: Precision | None) -> bool:
-    return item is not None and not item.is_float and item.bitwidth == 32
+def _int32(precision: Precision | None) -> bool:
+    return precision is not None and not precision.is_float and precision.bitwidth == 32
 
 
 def _int32_tensors(context: EncodingsContext, op: OpPrecision) -> tuple[list[str], list[str]]:
     """Activations of an op with an int32 override in the file, and those without one."""
-    given = given_precisions(context.document)
+    precisions = given_precisions(context.document)
     graph = op.node.graph
     names = [n for n in (*op.node.inputs, *op.node.outputs) if n and graph.constant(n) is None]
-    return [n for n in names if _int32(given.get(n))], [n for n in names if not _int32(given.get(n))]
+    return [n for n in names if _int32(precisions.get(n))], [
+        n for n in names if not _int32(precisions.get(n))
+    ]
 
 
 @rule(Subject.ENCODINGS, about=About.FORM)
@@ -219,13 +221,13 @@ def int32_incomplete(context: EncodingsContext) -> Iterator[Finding]:
 
     def finding(item: tuple[OpPrecision, list[str], list[str]]) -> Finding:
         op, have, lack = item
-        made = Finding(
+        unplaced = Finding(
             f"{op.node.op_type}: {have[0]!r} is overridden to int32, {', '.join(map(repr, lack[:3]))} is not",
             Severity.ERROR,
             INT32,
             help="give every input and output of the op an int32 override",
         )
-        return _at_op(context, op, have[0], made, lack)
+        return _at_op(context, op, have[0], unplaced, lack)
 
     yield from capped(context, partly(), finding, "ops")
 
@@ -246,13 +248,13 @@ def int32_with_weights(context: EncodingsContext) -> Iterator[Finding]:
                 yield op
 
     def finding(op: OpPrecision) -> Finding:
-        made = Finding(
+        unplaced = Finding(
             f"{op.node.op_type}: its output is overridden to int32, but it has weights",
             Severity.ERROR,
             INT32,
             help="use 8 or 16 bits" if Runtime.HTP in context.target.considered else "use 8 bits",
         )
-        return _at_op(context, op, next(filter(None, op.node.outputs), ""), made)
+        return _at_op(context, op, next(filter(None, op.node.outputs), ""), unplaced)
 
     yield from capped(context, wrong(), finding, "ops")
 
@@ -268,13 +270,13 @@ def bias_bits(context: EncodingsContext) -> Iterator[Finding]:
     """
     if context.view is None or not context.document.tensors.names:
         return
-    given = given_precisions(context.document)
+    precisions = given_precisions(context.document)
     biases = [(name, use) for name, use in weight_uses(context.view.model) if use.is_bias]
     documented = widths("bias")
 
     def odd() -> Iterator[tuple[str, Precision]]:
         for name in dict.fromkeys(name for name, _ in biases):
-            item = given.get(name)
+            item = precisions.get(name)
             if item is not None and not item.is_float and item.bitwidth not in documented:
                 yield name, item
 
@@ -282,7 +284,7 @@ def bias_bits(context: EncodingsContext) -> Iterator[Finding]:
         name, precision = item
         # AIMET's 16-bit exports for HTP carry 16-bit biases, so these are not a flaw of the file.
         usual = precision.bitwidth == 16
-        made = Finding(
+        unplaced = Finding(
             f"bias {name!r} is {precision}; documented are {' and '.join(map(str, sorted(documented)))} bits",
             Severity.INFO if usual else Severity.WARNING,
             Source(QUANTIZATION, "bit widths, bias"),
@@ -290,10 +292,10 @@ def bias_bits(context: EncodingsContext) -> Iterator[Finding]:
             "32 bits are documented and never narrower",
             evidence={"bitwidth": precision.bitwidth},
         )
-        return at(context, context.document.rows(name)[-1], (), made)
+        return at(context, context.document.rows(name)[-1], (), unplaced)
 
     yield from capped(context, odd(), finding, "biases")
-    silent = [(name, use) for name, use in biases if name not in given]
+    silent = [(name, use) for name, use in biases if name not in precisions]
     floats = {op.node.key: op.bias_runs for op in _ops(context) if op.forced}
     yield from _silent_integers(context, {name for name, use in silent if use.node.key not in floats})
     yield from _silent_floats(context, {name: floats.get(use.node.key) for name, use in silent})
@@ -303,23 +305,25 @@ def _silent_integers(context: EncodingsContext, silent: set[str]) -> Iterator[Fi
     default = context.target.kind.bias_bitwidth
     if not silent or default == max(widths("bias")):
         return
-    made = Finding(
+    finding = Finding(
         f"biases without an encoding: {len(silent)}; they become {default} bits wide",
         Severity.INFO,
         Source("80-63442-2 Rev BL, Tools", "--bias_bitwidth"),
         help="pass --bias_bitwidth 32 to the quantizer",
         evidence={"biases": len(silent)},
     )
-    yield _on_top(context, made)
+    yield _on_top(context, finding)
 
 
 def _silent_floats(context: EncodingsContext, becoming: dict[str, Precision | None]) -> Iterator[Finding]:
     """Of biases by name, those that become float in fewer bits than they could have."""
     widest = max(widths("float_bias"))
-    narrow = [item for item in becoming.values() if item is not None and item.bitwidth < widest]
+    narrow = [
+        precision for precision in becoming.values() if precision is not None and precision.bitwidth < widest
+    ]
     if not narrow:
         return
-    made = Finding(
+    finding = Finding(
         f"biases without an encoding in float ops: {len(narrow)}; "
         f"they become {' or '.join(sorted(set(map(str, narrow))))}",
         Severity.INFO,
@@ -327,9 +331,9 @@ def _silent_floats(context: EncodingsContext, becoming: dict[str, Precision | No
         help=f"pass --float_bias_bitwidth {widest} to the quantizer (--float_bias_bw to snpe-onnx-to-dlc)",
         evidence={"biases": len(narrow)},
     )
-    yield _on_top(context, made)
+    yield _on_top(context, finding)
 
 
-def _on_top(context: EncodingsContext, made: Finding) -> Finding:
+def _on_top(context: EncodingsContext, finding: Finding) -> Finding:
     section = context.document.sections[0]
-    return at_offset(context, section.start, section.pointer, made)
+    return at_offset(context, section.start, section.pointer, finding)

@@ -24,9 +24,9 @@ def graph_inputs(context: ModelContext) -> Iterator[tuple[str, TensorType]]:
     """Name and type of each real input (initializers listed as inputs are none)."""
     graph = context.view.model.graph
     for name in graph.inputs:
-        found = graph.type_of(name)
-        if found is not None:
-            yield name, found
+        tensor_type = graph.type_of(name)
+        if tensor_type is not None:
+            yield name, tensor_type
 
 
 def sizes_option(context: ModelContext) -> str:
@@ -34,8 +34,8 @@ def sizes_option(context: ModelContext) -> str:
     graph, batch = context.view.model.graph, context.view.batch
     given = []
     for name in context.view.lengths.open_inputs:
-        found = graph.type_of(name)
-        dims = (None,) if found is None or found.shape is None else found.shape
+        tensor_type = graph.type_of(name)
+        dims = (None,) if tensor_type is None or tensor_type.shape is None else tensor_type.shape
         leads = dims != (None,) and batch.meaning(name).is_batch
         sizes = (
             str(dim) if isinstance(dim, int) else "1" if axis == 0 and leads else "?"
@@ -64,10 +64,10 @@ def only_the_batch_is_open(context: ModelContext) -> bool:
     """Whether every size that inputs lack is their batch."""
     graph, batch = context.view.model.graph, context.view.batch
     for name in context.view.lengths.open_inputs:
-        found = graph.type_of(name)
-        if found is None or not found.shape or not batch.meaning(name).is_batch:
+        tensor_type = graph.type_of(name)
+        if tensor_type is None or not tensor_type.shape or not batch.meaning(name).is_batch:
             return False
-        if not all(isinstance(dim, int) for dim in found.shape[1:]):
+        if not all(isinstance(dim, int) for dim in tensor_type.shape[1:]):
             return False
     return True
 
@@ -248,15 +248,16 @@ def input_rank(context: ModelContext) -> Iterator[Finding]:
     Why: the documented input is 4-D with the batch first; the layer table has some rank-5 layers.
     What to do: check that every layer that reads it supports the rank.
     """
-    for name, found in graph_inputs(context):
-        if found.shape is not None and len(found.shape) > 4:
+    for name, tensor_type in graph_inputs(context):
+        if tensor_type.shape is not None and len(tensor_type.shape) > 4:
             yield Finding(
-                f"input {name!r} ({found}) has rank {len(found.shape)}, the documented input has at most 4",
+                f"input {name!r} ({tensor_type}) has rank {len(tensor_type.shape)}, the documented"
+                " input has at most 4",
                 Severity.INFO,
                 sources.limit("LIM001"),
                 help="merge dimensions, or check the layers it meets",
                 tensor=name,
-                evidence={"rank": len(found.shape)},
+                evidence={"rank": len(tensor_type.shape)},
             )
 
 
@@ -342,7 +343,7 @@ def _merged(context: ModelContext, graph: Graph, tensor: str) -> tuple[Node, ...
 
 def _is_space_to_depth(graph: Graph, before: str, sizes: tuple[Dim, ...], after: str) -> bool:
     """Whether a chain is a space to depth of whole images, and not all of its graph."""
-    ends = [found and found.static_shape for found in map(graph.type_of, (before, after))]
+    ends = [tensor_type and tensor_type.static_shape for tensor_type in map(graph.type_of, (before, after))]
     if not all(isinstance(size, int) for size in sizes):
         return False
     count, channels, rows, down, columns, across = (size for size in sizes if isinstance(size, int))
@@ -379,10 +380,10 @@ def odd_dim(context: ModelContext) -> Iterator[Finding]:
     graph = context.view.model.graph
     for kind, names in (("input", graph.inputs), ("output", graph.outputs)):
         for name in names:
-            found = graph.type_of(name)
+            tensor_type = graph.type_of(name)
             if kind == "input" and steers_only(graph, name):
                 continue
-            for axis, dim in enumerate((found and found.shape) or ()):
+            for axis, dim in enumerate((tensor_type and tensor_type.shape) or ()):
                 if (isinstance(dim, int) and dim <= 0) or dim in ("None", "-1", "0"):
                     wrong = _is_read(graph, name) if kind == "input" else _is_constant(context, name)
                     yield Finding(
@@ -433,21 +434,21 @@ def empty_tensor(context: ModelContext) -> Iterator[Finding]:
     """
     for node in context.view.nodes():
         for name in node.outputs:
-            found = node.graph.type_of(name) if name else None
-            if found is None or found.shape is None or 0 not in found.shape:
+            tensor_type = node.graph.type_of(name) if name else None
+            if tensor_type is None or tensor_type.shape is None or 0 not in tensor_type.shape:
                 continue
             computed = [source for source in node.inputs if source and node.graph.constant(source) is None]
             reads = [node.graph.type_of(source) for source in computed]
             if any(kind is not None and kind.shape is not None and 0 in kind.shape for kind in reads):
                 continue  # the node that makes the first one is named
             yield Finding(
-                f"{node.op_type} makes {name!r} ({found}), which has no elements",
+                f"{node.op_type} makes {name!r} ({tensor_type}), which has no elements",
                 Severity.ERROR,
                 EMPTY,
                 Confidence.FIELD_REPORTED,
                 help="take out what makes nothing, or give the inputs other sizes",
                 node=node,
                 tensor=name,
-                evidence={"axis": found.shape.index(0)},
+                evidence={"axis": tensor_type.shape.index(0)},
             )
             break

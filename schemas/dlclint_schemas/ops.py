@@ -129,7 +129,7 @@ def _newest() -> OpTable:
 
 def _next(table: OpTable, name: str, rows: dict[str, OpRow]) -> OpTable:
     """A newer table made of the one before."""
-    opset = next(found.opset for found in releases().values() if found.table == name)
+    opset = next(release.opset for release in releases().values() if release.table == name)
     return replace(table, name=name, rows=MappingProxyType(rows), stated_max_opset=opset)
 
 
@@ -138,12 +138,16 @@ def listed_since(op: str, version: int) -> str:
     for table in TABLES:
         row = op_table(table).rows.get(op)
         if row is not None and version in row.versions:
-            return next(found.stated_for for found in releases().values() if found.table == table)
+            return next(release.stated_for for release in releases().values() if release.table == table)
     return ""
 
 
 def _listing_more(row: OpRow, versions: tuple[int, ...], document: str) -> OpRow:
-    unlisted = {version: item for version, item in row.unlisted.items() if version not in versions}
+    unlisted = {
+        version: unlisted_version
+        for version, unlisted_version in row.unlisted.items()
+        if version not in versions
+    }
     return replace(row, versions=versions, unlisted=MappingProxyType(unlisted), document=document)
 
 

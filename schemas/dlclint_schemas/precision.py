@@ -118,21 +118,21 @@ def htp_voices(op: str, layers: tuple[str, ...], precision: str, rank: int | Non
 
     `layers` are the layers the op becomes; `rank` is of its first input.
     """
-    found: list[Voice] = []
+    voices: list[Voice] = []
     row = _table().get(op)
     if row is not None:
-        found.append(Voice(TABLE, bool(row[f"htp_{precision}"])))
+        voices.append(Voice(TABLE, bool(row[f"htp_{precision}"])))
     listed = [_supplement(layer, precision) for layer in layers]
     known = [item["supported"] for item in listed if item is not None]
     if known:
-        found.append(Voice(SUPPLEMENT, any(known)))
+        voices.append(Voice(SUPPLEMENT, any(known)))
     observed = _observed().get(op, {}).get(f"htp_{precision}")
     if observed is not None:
-        found.append(Voice(OBSERVED, observed))
+        voices.append(Voice(OBSERVED, observed))
     compiled = compiled_at(op, "npu", precision == "fp16", rank)
     if compiled is not None:
-        found.append(Voice(COMPILED, compiled))
-    return tuple(found)
+        voices.append(Voice(COMPILED, compiled))
+    return tuple(voices)
 
 
 @cache

@@ -54,13 +54,13 @@ class Compatibility:
 def runtime_compatibility() -> Mapping[tuple[str, bool], Compatibility]:
     """By (runtime: cpu, gpu, dsp or aip; whether the DLC is quantized), read once."""
     rows = load("snpe_quantization")["runtime_compatibility"]
-    found = {}
+    compatibilities = {}
     for row in rows:
         native = row["native"]
-        found[row["runtime"], row["dlc"] == "quantized"] = Compatibility(
+        compatibilities[row["runtime"], row["dlc"] == "quantized"] = Compatibility(
             row["compatible"],
             native is True,
             native if isinstance(native, str) else "",
             row["effect"],
         )
-    return MappingProxyType(found)
+    return MappingProxyType(compatibilities)

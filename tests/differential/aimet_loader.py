@@ -34,13 +34,13 @@ SUFFIXES = (".encodings", ".json")
 STRICTER = {
     "dtype": "parts of the name, and floats of any width",
     "duplicate-key": "the last of repeated keys, and sections of several layouts in one file",
-    "field-type": "min and max unread, symmetry and names of any type, a number for an array of one",
-    "inverted-range": "min and max unread",
+    "field-type": "unread min and max, symmetry and names of any type, a number for an array of one",
+    "inverted-range": "unread min and max",
     "layout": "sections and vectors that its version does not read",
-    "missing-field": "min and max unread, null for a name, sections that its version does not read",
+    "missing-field": "unread min and max, null for a name, sections that its version does not read",
     "offset-sign": "offsets from -2^bitwidth to 2^bitwidth - 1; converters would shift the range beyond zero",
-    "per-channel-asymmetric": "any offset per channel; converters take symmetric ones only",
-    "symmetric-offset": "any offset; the converter stops at all but -2^(bitwidth-1)",
+    "per-channel-asymmetric": "any offset per channel; converters take only symmetric ones",
+    "symmetric-offset": "any offset; the converter stops at all except -2^(bitwidth-1)",
     "syntax": "NaN and Infinity, because Python's JSON parser does",
     "zero-off-grid": "an offset of -2^bitwidth, one step beyond the grid",
 }

@@ -48,36 +48,38 @@ class Followed:
 
 def follow(graph: Graph, starts: Mapping[str, int]) -> Followed:
     """Follow an axis of some inputs of a graph to wherever it goes, branches of If included."""
-    found = Followed()
+    followed = Followed()
     pending: deque[tuple[Graph, str]] = deque()
 
     def reach(home: Graph, name: str, axis: int) -> bool:
         """Whether the tensor has the axis at this place alone."""
-        if (home.path, name) not in found.axes:
-            found.axes[home.path, name] = axis
+        if (home.path, name) not in followed.axes:
+            followed.axes[home.path, name] = axis
             pending.append((home, name))
-        return found.axes[home.path, name] == axis
+        return followed.axes[home.path, name] == axis
 
     for name, axis in starts.items():
         reach(graph, name, axis)
     while pending:
         home, name = pending.popleft()
-        axis = found.axes[home.path, name]
+        axis = followed.axes[home.path, name]
         for node in home.consumers(name):
             for position, read in enumerate(node.inputs):
                 ends = ends_of(node, position, axis) if read == name else {}
                 if isinstance(ends, AxisStep):
-                    found.events.append(Event(ends, node))
+                    followed.events.append(Event(ends, node))
                     continue
-                for output, place in ends.items():
-                    if node.output(output) and not reach(node.graph, node.output(output), place):
-                        found.events.append(Event(AxisStep.MIXED, node))
+                for output, index in ends.items():
+                    if node.output(output) and not reach(node.graph, node.output(output), index):
+                        followed.events.append(Event(AxisStep.MIXED, node))
         for node, output in _branch_outputs(home, name):
             if node.output(output) and not reach(node.graph, node.output(output), axis):
-                found.events.append(Event(AxisStep.MIXED, node))
+                followed.events.append(Event(AxisStep.MIXED, node))
     for inner in graph.with_subgraphs():
-        found.events += [Event(AxisStep.MIXED, node) for node in inner.nodes if _meets_others(node, found)]
-    return found
+        followed.events += [
+            Event(AxisStep.MIXED, node) for node in inner.nodes if _meets_others(node, followed)
+        ]
+    return followed
 
 
 def _branch_outputs(home: Graph, name: str) -> list[tuple[Node, int]]:
@@ -87,42 +89,42 @@ def _branch_outputs(home: Graph, name: str) -> list[tuple[Node, int]]:
     node = next((node for node in home.parent.nodes if home in node.subgraphs), None)
     if node is None or node.op_type != "If" or node.domain:
         return []
-    return [(node, place) for place, output in enumerate(home.outputs) if output == name]
+    return [(node, position) for position, output in enumerate(home.outputs) if output == name]
 
 
-def _meets_others(node: Node, found: Followed) -> bool:
+def _meets_others(node: Node, followed: Followed) -> bool:
     """Whether the parts of an axis meet a tensor that is not followed and differs from part to part."""
     if node.domain or node.op_type not in MEETING:
         return False
     graph = node.graph
-    axes = {name: found.axis(graph, name) for name in node.inputs if name}
+    axes = {name: followed.axis(graph, name) for name in node.inputs if name}
     ranks = {name: graph.rank(name) for name in axes}
     if any(axes[name] is not None and not rank for name, rank in ranks.items()):
         return True
     places = {axis - (ranks[name] or 0) for name, axis in axes.items() if axis is not None}
     others = [name for name, axis in axes.items() if axis is None]
     if node.op_type == "MatMul":
-        places = {place for place in places if place < -2}
-    return any(_differs(graph, name, place) for name in others for place in places)
+        places = {index for index in places if index < -2}
+    return any(_differs(graph, name, position) for name in others for position in places)
 
 
-def _differs(graph: Graph, name: str, place: int, depth: int = _DEPTH) -> bool:
+def _differs(graph: Graph, name: str, position: int, depth: int = _DEPTH) -> bool:
     """Whether a tensor may differ along an axis that is counted from the end."""
     kind = graph.type_of(name)
     if kind is None or kind.shape is None:
         return True
-    if len(kind.shape) < -place or kind.shape[place] in (0, 1):
+    if len(kind.shape) < -position or kind.shape[position] in (0, 1):
         return False
     stored = graph.small_value(name)
     if stored is not None:
-        return bool((stored != np.take(stored, [0], place)).any())
+        return bool((stored != np.take(stored, [0], position)).any())
     node = graph.producer(name)
     if node is None or node.domain or not depth or node.op_type == "Constant":
         return True
     if node.op_type == "ConstantOfShape":
         return False
     if node.op_type in ELEMENTWISE_UNARY or node.op_type == "Expand":
-        return _differs(node.graph, node.input(0), place, depth - 1)
+        return _differs(node.graph, node.input(0), position, depth - 1)
     if node.op_type in BROADCASTING:
-        return any(_differs(node.graph, each, place, depth - 1) for each in node.inputs if each)
+        return any(_differs(node.graph, each, position, depth - 1) for each in node.inputs if each)
     return True

@@ -81,8 +81,8 @@ def _rank(node: Node, position: int) -> int | None:
 
 
 def _shape(node: Node, name: str) -> tuple[Dim, ...] | None:
-    found = node.graph.type_of(name)
-    return None if found is None else found.shape
+    tensor_type = node.graph.type_of(name)
+    return None if tensor_type is None else tensor_type.shape
 
 
 def _place(value: object, rank: int | None) -> int | None:
@@ -103,7 +103,7 @@ def _axes(node: Node, position: int, rank: int | None) -> set[int] | None:
     if axes is None:
         return None if node.input(position) else set()
     places = {_place(axis, rank) for axis in axes}
-    return None if None in places else {place for place in places if place is not None}
+    return None if None in places else {index for index in places if index is not None}
 
 
 def _unless(along: int | None, node: Node, axis: int) -> Ends:
@@ -123,7 +123,7 @@ def _split(node: Node, position: int, axis: int) -> Ends:
 
 def _aligned(node: Node, position: int, axis: int) -> Ends:
     """Broadcasting aligns axes at the end."""
-    ranks = [_rank(node, place) for place, name in enumerate(node.inputs) if name]
+    ranks = [_rank(node, index) for index, name in enumerate(node.inputs) if name]
     known = [rank for rank in ranks if rank is not None]
     inner = _rank(node, position)
     return AxisStep.MIXED if inner is None or len(known) < len(ranks) else {0: axis + max(known) - inner}
@@ -159,12 +159,12 @@ def _reduction(node: Node, position: int, axis: int) -> Ends:
             return {0: axis}
     if not gone or axis in gone:  # no axes: all of them
         return AxisStep.MIXED
-    return {0: axis if node.attribute("keepdims", 1) else axis - sum(place < axis for place in gone)}
+    return {0: axis if node.attribute("keepdims", 1) else axis - sum(index < axis for index in gone)}
 
 
 def _matmul(node: Node, position: int, axis: int) -> Ends:
     factors = _FACTORS.get(node.op_type, {0: 0, 1: 1})
-    one, two = (_rank(node, place) for place in factors)
+    one, two = (_rank(node, index) for index in factors)
     if position not in factors:
         return AxisStep.OPERAND
     if not one or not two:
@@ -195,8 +195,8 @@ def _einsum(node: Node, position: int, axis: int) -> Ends:
     terms = left.split(",")
     if position >= len(terms) or axis >= len(terms[position]):
         return AxisStep.MIXED
-    place = right.find(terms[position][axis])
-    return {0: place} if place >= 0 else AxisStep.MIXED
+    index = right.find(terms[position][axis])
+    return {0: index} if index >= 0 else AxisStep.MIXED
 
 
 def _transpose(node: Node, position: int, axis: int) -> Ends:
@@ -212,33 +212,33 @@ def _reshape(node: Node, position: int, axis: int) -> Ends:
         return AxisStep.MIXED
     if axis == 0 and not isinstance(before[0], int) and _parts_stored(node, before) == 1:
         return {0: 0}  # it takes no other number of parts, and one part meets no other
-    place = _split_at([dim for dim in before[:axis] if dim != 1], after)
-    while place is not None and place < len(after) and after[place] == 1 and before[axis] != 1:
-        place += 1
-    if place is None or place >= len(after) or not _is_outer(node, before[axis], after, place):
+    index = _split_at([dim for dim in before[:axis] if dim != 1], after)
+    while index is not None and index < len(after) and after[index] == 1 and before[axis] != 1:
+        index += 1
+    if index is None or index >= len(after) or not _is_outer(node, before[axis], after, index):
         return AxisStep.MIXED
-    return {0: place}
+    return {0: index}
 
 
 def _split_at(ahead: list[Dim], after: tuple[Dim, ...]) -> int | None:
     """How many dimensions of a new shape hold what lay ahead of an axis in the old one."""
-    for place in range(len(after) + 1):
-        held = [dim for dim in after[:place] if dim != 1]
+    for position in range(len(after) + 1):
+        held = [dim for dim in after[:position] if dim != 1]
         if held == ahead and None not in ahead:
-            return place
+            return position
         if all(isinstance(dim, int) for dim in (*held, *ahead)) and math.prod(held) == math.prod(ahead):  # type: ignore[arg-type]
-            return place
+            return position
     return None
 
 
-def _is_outer(node: Node, old: Dim, after: tuple[Dim, ...], place: int) -> bool:
+def _is_outer(node: Node, old: Dim, after: tuple[Dim, ...], position: int) -> bool:
     """Whether the parts of an axis still lie one after the other along a dimension of the new shape."""
-    new = after[place]
+    new = after[position]
     if isinstance(old, int):
         return old < 2 or (isinstance(new, int) and new % old == 0 and new > 0)
     if not isinstance(new, int):
         return True
-    return place == 0 and new % (_parts_stored(node, _shape(node, node.input(0)) or ()) or new + 1) == 0
+    return position == 0 and new % (_parts_stored(node, _shape(node, node.input(0)) or ()) or new + 1) == 0
 
 
 def _parts_stored(node: Node, before: tuple[Dim, ...]) -> int | None:
@@ -266,7 +266,7 @@ def _squeeze(node: Node, position: int, axis: int) -> Ends:
     if shape is None or gone is None:
         return AxisStep.MIXED
     gone = gone or {place for place, dim in enumerate(shape) if dim == 1}
-    return AxisStep.MIXED if axis in gone else {0: axis - sum(place < axis for place in gone)}
+    return AxisStep.MIXED if axis in gone else {0: axis - sum(index < axis for index in gone)}
 
 
 def _unsqueeze(node: Node, position: int, axis: int) -> Ends:
@@ -274,7 +274,7 @@ def _unsqueeze(node: Node, position: int, axis: int) -> Ends:
     come = _axes(node, 1, outer)
     if rank is None or outer is None or not come or len(come) + rank != outer:
         return AxisStep.MIXED
-    free = [place for place in range(outer) if place not in come]
+    free = [index for index in range(outer) if index not in come]
     return {0: free[axis]} if axis < len(free) else AxisStep.MIXED
 
 
@@ -305,7 +305,7 @@ def _slice(node: Node, position: int, axis: int) -> Ends:
         places = {axis} if along is None else {_place(place, rank) for place in along}
         return AxisStep.MIXED if axis in places or None in places else {0: axis}
     if any(
-        _place(place, rank) in (axis, None) and (start or end < END_OF_AXIS) for place, start, end in cuts
+        _place(index, rank) in (axis, None) and (start or end < END_OF_AXIS) for index, start, end in cuts
     ):
         return AxisStep.PICKED
     return {0: axis}
@@ -339,7 +339,7 @@ def _pad(node: Node, position: int, axis: int) -> Ends:
     if len(pads) != 2 * len(axes):
         return AxisStep.MIXED
     touched = {
-        _place(place, rank) for place, *ends in zip(axes, pads, pads[len(axes) :], strict=False) if any(ends)
+        _place(index, rank) for index, *ends in zip(axes, pads, pads[len(axes) :], strict=False) if any(ends)
     }
     return AxisStep.MIXED if axis in touched or None in touched else {0: axis}
 

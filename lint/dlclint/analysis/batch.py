@@ -78,9 +78,9 @@ class Batch:
         """The inputs by their leading dimension; those without a name or size stand together."""
         groups: dict[Dim, list[str]] = {}
         for name in self._graph.inputs:
-            found = self._graph.type_of(name)
-            if found is not None and found.shape:
-                groups.setdefault(found.shape[0], []).append(name)
+            tensor_type = self._graph.type_of(name)
+            if tensor_type is not None and tensor_type.shape:
+                groups.setdefault(tensor_type.shape[0], []).append(name)
         return {dim: tuple(names) for dim, names in groups.items()}
 
     def meaning(self, name: str) -> Meaning:
@@ -106,18 +106,18 @@ class Batch:
         starts = dict.fromkeys(names, 0)
         if isinstance(dim, str):  # a symbol is one size wherever it stands
             for name in self._graph.inputs:
-                found = self._graph.type_of(name)
-                shape = () if found is None or found.shape is None else found.shape
+                tensor_type = self._graph.type_of(name)
+                shape = () if tensor_type is None or tensor_type.shape is None else tensor_type.shape
                 if name not in starts and dim in shape:
                     starts[name] = shape.index(dim)
         return starts
 
     def _followed(self, starts: Mapping[str, int]) -> Meaning:
-        found = follow(self._graph, starts)
-        steps = {event.step for event in found.events}
+        followed = follow(self._graph, starts)
+        steps = {event.step for event in followed.events}
         sizes = [self._graph.type_of(name) for name in starts]
         fixed = all(kind is not None and kind.shape and isinstance(kind.shape[0], int) for kind in sizes)
-        if fixed and steps == {AxisStep.PICKED} and len(found.axes) == len(starts):
+        if fixed and steps == {AxisStep.PICKED} and len(followed.axes) == len(starts):
             return Meaning.LAYERS  # nothing is done with the parts but to tell them apart
         return next((meaning for step, meaning in _BY_STEP.items() if step in steps), Meaning.SAMPLES)
 

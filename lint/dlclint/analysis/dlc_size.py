@@ -90,10 +90,10 @@ def parameters(view: ModelView) -> Mapping[tuple[str, str], Parameter]:
             shape = None if kind is None else kind.static_shape
             if kind is None or shape is None:
                 continue
-            made = _parameter(node, position, kind, shape)
+            parameter = _parameter(node, position, kind, shape)
             known = found.get((node.graph.path, name))
-            if known is None or (made.is_weight and not known.is_weight):
-                found[node.graph.path, name] = made
+            if known is None or (parameter.is_weight and not known.is_weight):
+                found[node.graph.path, name] = parameter
     return found
 
 

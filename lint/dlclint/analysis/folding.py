@@ -110,13 +110,13 @@ def _is_random(node: Node) -> bool:
 
 def _shape_is_known(node: Node, graph: Graph, tensor: str) -> bool:
     types = graph.types_of(tensor)
-    return bool(types) and all(_is_known_shape(node, found) for found in types)
+    return bool(types) and all(_is_known_shape(node, tensor_type) for tensor_type in types)
 
 
-def _is_known_shape(node: Node, found: TensorType) -> bool:
-    if found.shape is None:
+def _is_known_shape(node: Node, tensor_type: TensorType) -> bool:
+    if tensor_type.shape is None:
         return False
-    dims = found.shape
+    dims = tensor_type.shape
     if node.op_type == "Shape":
         dims = dims[slice(node.attribute("start", 0), node.attribute("end"))]
     return all(isinstance(dim, int) and dim >= 0 for dim in dims)

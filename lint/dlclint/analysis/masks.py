@@ -79,8 +79,8 @@ def _is_any(node: Node, name: str) -> bool:
         graph, tensor = pending.pop()
         producer = graph.producer(tensor)
         if producer is None:
-            found = graph.type_of(tensor)
-            if graph.constant(tensor) is None and (found is None or is_float(found.data_type)):
+            tensor_type = graph.type_of(tensor)
+            if graph.constant(tensor) is None and (tensor_type is None or is_float(tensor_type.data_type)):
                 return True
             continue
         source = producer.graph.type_of(producer.input(0))
@@ -146,11 +146,11 @@ def _inputs(node: Node) -> tuple[int, ...]:
 
 def _extreme(view: ModelView, graph: Graph, name: str, either_sign: bool) -> float | None:
     """The constant's number farthest below zero (or from it, if the sign may change), if it is one."""
-    found = view.weights.statistics(graph, name)
-    if found is not None:
-        if found.infinite:
+    tensor_statistics = view.weights.statistics(graph, name)
+    if tensor_statistics is not None:
+        if tensor_statistics.infinite:
             return -math.inf
-        return _far(found.minimum, found.maximum, either_sign)
+        return _far(tensor_statistics.minimum, tensor_statistics.maximum, either_sign)
     producer = graph.producer(name)
     if producer is None or producer.op_type != "ConstantOfShape" or producer.domain:
         return None

@@ -144,10 +144,10 @@ def summed_axes(node: Node) -> list[int] | None:
 
 
 def _count(node: Node) -> int | None:
-    axes, found = summed_axes(node), node.graph.type_of(node.input(0))
-    if axes is None or found is None or found.shape is None:
+    axes, tensor_type = summed_axes(node), node.graph.type_of(node.input(0))
+    if axes is None or tensor_type is None or tensor_type.shape is None:
         return None
-    sizes = [found.shape[axis] for axis in axes]
+    sizes = [tensor_type.shape[axis] for axis in axes]
     known = [size for size in sizes if isinstance(size, int)]
     return math.prod(known) if len(known) == len(sizes) else None
 

@@ -59,8 +59,8 @@ def asked_precision(kind: DlcKind) -> str | None:
 
 def reads_float(node: Node) -> bool:
     """Whether a node's first input is known to be float."""
-    found = node.graph.type_of(node.input(0))
-    return found is not None and is_float(found.data_type)
+    tensor_type = node.graph.type_of(node.input(0))
+    return tensor_type is not None and is_float(tensor_type.data_type)
 
 
 def lacking_on_htp(view: ModelView, precision: str) -> Iterator[Lacking]:

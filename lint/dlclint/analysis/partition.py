@@ -29,19 +29,19 @@ from dlclint_schemas.record import record
 _BYTE_SIZED = frozenset({onnx.TensorProto.BOOL, onnx.TensorProto.INT8, onnx.TensorProto.UINT8})
 
 
-def bytes_of(found: TensorType | None, kind: DlcKind) -> int | None:
+def bytes_of(tensor_type: TensorType | None, kind: DlcKind) -> int | None:
     """Bytes of an activation in a DLC of this kind; None if a dimension is unknown.
 
     Float tensors take the activation width if quantized, else the float width; wider integers
     become 32-bit ones.
     """
-    shape = None if found is None else found.static_shape
-    if found is None or shape is None:
+    shape = None if tensor_type is None else tensor_type.static_shape
+    if tensor_type is None or shape is None:
         return None
-    if is_float(found.data_type):
+    if is_float(tensor_type.data_type):
         bits = kind.act_bitwidth if kind.quantize else kind.float_bitwidth
     else:
-        bits = 8 if found.data_type in _BYTE_SIZED else 32
+        bits = 8 if tensor_type.data_type in _BYTE_SIZED else 32
     return math.prod(shape) * bits // 8
 
 
@@ -75,13 +75,13 @@ def stages(placed: Sequence[PlacedNode]) -> list[int]:
 def _stages(placed: Sequence[PlacedNode], first_is_off: bool) -> list[int]:
     made: dict[str, int] = {}
     found: list[int] = []
-    for item in placed:
-        stage = max((made[name] for name in _reads(item.node) if name in made), default=0)
-        if item.off is not None:
+    for placed_node in placed:
+        stage = max((made[name] for name in _reads(placed_node.node) if name in made), default=0)
+        if placed_node.off is not None:
             # Subnets alternate, so the parity of the number tells the processor.
-            stage += (stage % 2 == 1) != (item.off != first_is_off)
+            stage += (stage % 2 == 1) != (placed_node.off != first_is_off)
         found.append(stage)
-        for output in item.node.outputs:
+        for output in placed_node.node.outputs:
             made[output] = stage
     used = [stage for stage, item in zip(found, placed, strict=True) if item.off is not None]
     lowest = min(used, default=0)
@@ -100,8 +100,8 @@ def partition(
     found = stages(placed)
     count = max(found, default=-1) + 1
     members: list[list[PlacedNode]] = [[] for _ in range(count)]
-    for item, stage in zip(placed, found, strict=True):
-        members[stage].append(item)
+    for placed_node, stage in zip(placed, found, strict=True):
+        members[stage].append(placed_node)
     return Partition(
         runtime,
         tuple(_subnet(group) for group in members),
@@ -116,7 +116,9 @@ def _subnet(group: Sequence[PlacedNode]) -> Subnet:
     first = group[0].node
     ops = Counter(plain(item.label) for item in group)
     name = plain(first.name or f"{first.op_type}#{first.index}")
-    return Subnet(not any(item.off for item in group), len(group), name, tuple(ops.most_common()))
+    return Subnet(
+        not any(placed_node.off for placed_node in group), len(group), name, tuple(ops.most_common())
+    )
 
 
 def _borders(
@@ -124,11 +126,11 @@ def _borders(
 ) -> Iterator[Border]:
     made: dict[str, int] = {}
     last: dict[str, int] = {}
-    for item, stage in zip(placed, found, strict=True):
-        for name in _reads(item.node):
+    for placed_node, stage in zip(placed, found, strict=True):
+        for name in _reads(placed_node.node):
             if name in made:
                 last[name] = max(stage, last.get(name, stage))
-        made.update((output, stage) for output in item.node.outputs if output)
+        made.update((output, stage) for output in placed_node.node.outputs if output)
     crossing = [
         (made[name], end, bytes_of(graph.type_of(name), kind))
         for name, end in last.items()
@@ -143,7 +145,10 @@ def _borders(
 def _costliest(placed: Sequence[PlacedNode], cuts: int) -> Costliest | None:
     best: Costliest | None = None
     for label, count in Counter(item.label for item in placed if item.off).most_common():
-        without = [replace(item, off=False) if item.label == label else item for item in placed]
+        without = [
+            replace(placed_node, off=False) if placed_node.label == label else placed_node
+            for placed_node in placed
+        ]
         saved = cuts - count_cuts(without)
         if saved > (best.borders if best else 0):
             best = Costliest(plain(label), count, saved)

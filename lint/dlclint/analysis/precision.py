@@ -86,7 +86,7 @@ def given_precisions(document: EncodingsDocument) -> dict[str, Precision]:
     first = document.tensors.first
     kinds = document.elements.kind[first].tolist()
     widths = np.nan_to_num(document.elements.bitwidth[first], nan=0.0).tolist()
-    found: dict[str, Precision] = {}
+    precisions: dict[str, Precision] = {}
     dtypes = document.tensors.dtype
     for row, (name, kind, width) in enumerate(zip(document.tensors.names, kinds, widths, strict=True)):
         dtype = dtypes[row]
@@ -95,8 +95,8 @@ def given_precisions(document: EncodingsDocument) -> dict[str, Precision]:
             continue  # a quantized type: nothing says that it makes its op float
         # Without a dtype (before 0.5.0) every entry is an integer one.
         if bits and (kind != UNKNOWN or not dtype):
-            found[name] = Precision(kind == FLOAT, bits)
-    return found
+            precisions[name] = Precision(kind == FLOAT, bits)
+    return precisions
 
 
 _NARROWEST_FLOAT = 16
@@ -110,45 +110,47 @@ def _float_width(dtype: str) -> int:
 
 def precision_map(view: ModelView, document: EncodingsDocument) -> PrecisionMap:
     """Compute every op that reaches conversion; ops that only move data keep their input's precision."""
-    given = given_precisions(document)
+    precisions = given_precisions(document)
     found = PrecisionMap()
     movers = _movers()
     for name in view.model.graph.inputs:
-        if name in given:
-            found.tensors[name] = given[name]
+        if name in precisions:
+            found.tensors[name] = precisions[name]
     for node in view.nodes():
-        op = _op_precision(node, given, found.tensors, node.op_type in movers, view.target.kind)
+        op = _op_precision(node, precisions, found.tensors, node.op_type in movers, view.target.kind)
         if op.runs is not None:
             for output in node.outputs:
-                found.tensors[output] = given.get(output, op.runs)
+                found.tensors[output] = precisions.get(output, op.runs)
         found.ops.append(op)
     return found
 
 
 def _op_precision(
-    node: Node, given: dict[str, Precision], stored: dict[str, Precision], moves: bool, kind: DlcKind
+    node: Node, precisions: dict[str, Precision], stored: dict[str, Precision], moves: bool, kind: DlcKind
 ) -> OpPrecision:
     graph = node.graph
     activations = [name for name in node.inputs if name and graph.constant(name) is None]
     inputs = tuple(stored.get(name) for name in activations)
     made = tuple(name not in graph.inputs for name in activations)
     weight = bias = None
-    covered = [name in given for name in node.outputs if name]
+    covered = [name in precisions for name in node.outputs if name]
     if node.op_type in WEIGHTED_OPS and not node.domain:
-        weight = next((given[n] for n in node.inputs[:2] if n in given and graph.constant(n)), None)
-        bias = given.get(node.input(2)) if has_bias(node) else None
-        covered += [name in given for name in node.inputs[1:3] if name and graph.constant(name)]
-    output = next((given[name] for name in node.outputs if name in given), None)
+        weight = next((precisions[n] for n in node.inputs[:2] if n in precisions and graph.constant(n)), None)
+        bias = precisions.get(node.input(2)) if has_bias(node) else None
+        covered += [name in precisions for name in node.inputs[1:3] if name and graph.constant(name)]
+    output = next((precisions[name] for name in node.outputs if name in precisions), None)
     if output is None:
         # In a supergroup only the last op's output carries an encoding.
         for following in absorbed_chain(node) if node.op_type in WEIGHTED_OPS else ():
-            output = next((given[name] for name in following.outputs if name in given), output)
+            output = next((precisions[name] for name in following.outputs if name in precisions), output)
             if output is not None:
                 covered[0:1] = [True]
                 break
     if output is None and moves:
         output = inputs[0] if inputs else None
-    floats = [item for item in (output, weight, bias) if item is not None and item.is_float]
+    floats = [
+        precision for precision in (output, weight, bias) if precision is not None and precision.is_float
+    ]
     forced = bool(floats) and node.op_type in WEIGHTED_OPS
     runs = floats[0] if forced else output
     whole = bool(covered) and all(covered)

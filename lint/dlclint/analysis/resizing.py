@@ -197,11 +197,11 @@ class _Waves:
         if any(size < 0 for size in shape) and self._fits(node, shape, after):
             return
         ahead = math.prod(before[: axes[0]])
-        for place, size in enumerate(target):
-            if math.prod(target[:place]) == ahead and size % self.old_batch == 0 and size:
-                if shape[place] > 0:
+        for position, size in enumerate(target):
+            if math.prod(target[:position]) == ahead and size % self.old_batch == 0 and size:
+                if shape[position] > 0:
                     changed = np.array(shape)
-                    changed[place] = size // self.old_batch * self.new_batch
+                    changed[position] = size // self.old_batch * self.new_batch
                     yield 1, changed
                 return
 
@@ -280,9 +280,9 @@ def _shapes(model: Model, proto: onnx.ModelProto) -> _Shapes:
     refine(changed)
     graph = changed.graph
     names = (*graph.inputs, *graph.initializers, *(name for node in graph.nodes for name in node.outputs))
-    found = {name: graph.type_of(name) for name in names if name}
+    tensor_types = {name: graph.type_of(name) for name in names if name}
     return {
         name: shape
-        for name, known in found.items()
+        for name, known in tensor_types.items()
         if known is not None and (shape := known.static_shape) is not None
     }

@@ -116,13 +116,13 @@ def constants(node: Node) -> dict[str, Span]:
     if node.domain:
         return {}
     names = node.inputs if node.op_type in (*SUMS, *COMPARES) else moved_tensors(node)
-    found = {}
+    spans = {}
     for name in names:
         if name and node.graph.constant(name) is not None:
             values = vector(node.graph, name)
             if values is not None and values.size and np.isfinite(values).all():
-                found[name] = Span(float(values.min()), float(values.max()), STORED)
-    return found
+                spans[name] = Span(float(values.min()), float(values.max()), STORED)
+    return spans
 
 
 def judged(
@@ -210,12 +210,12 @@ def expected(
     for home, nodes in sharing(view):
         span_of = expected_spans(view, home, estimates)
         for node in nodes:
-            found = judged(node, span_of, None, bitwidth)
-            wide = found.wide if found is not None and masks else ()
+            shared_grid = judged(node, span_of, None, bitwidth)
+            wide = shared_grid.wide if shared_grid is not None and masks else ()
             if wide and all(carries_mask(graph, each.name, masks) for each in wide):
                 continue
-            if found is not None:
-                yield found
+            if shared_grid is not None:
+                yield shared_grid
 
 
 def sharing(view: ModelView) -> Iterator[tuple[Graph, list[Node]]]:
@@ -226,29 +226,30 @@ def sharing(view: ModelView) -> Iterator[tuple[Graph, list[Node]]]:
             yield graph, nodes
 
 
-def loss_sentence(found: SharedGrid) -> str:
+def loss_sentence(shared_grid: SharedGrid) -> str:
     """What is lost, with its numbers."""
-    lost, bits = found.lost, found.bitwidth
-    worst, span = found.worst, found.worst.span
+    lost, bits = shared_grid.lost, shared_grid.bitwidth
+    worst, span = shared_grid.worst, shared_grid.worst.span
     assert span is not None and worst.steps is not None
     names = f"{short(worst.name)} ({ends_text(span)})"
     if len(lost) > 1:
         names += f" ({len(lost) - 1} more)"
-    step = f"a step is {found.step:.3g}"
-    other = short((*found.wide, *found.unknown)[0].name)
-    if found.wide and found.wide[0].span is not None:
-        most = found.wide[0].span
+    step = f"a step is {shared_grid.step:.3g}"
+    other = short((*shared_grid.wide, *shared_grid.unknown)[0].name)
+    if shared_grid.wide and shared_grid.wide[0].span is not None:
+        most = shared_grid.wide[0].span
         other += f" ({ends_text(most)})"
         # Numbers that are added move a sum, whose range the other operands settle too.
-        basis = BOUNDED if most.basis == STORED and not found.joins else most.basis
-        step = step if found.exact else f"a step {_STEP[basis]} {found.step:.3g}"
+        basis = BOUNDED if most.basis == STORED and not shared_grid.joins else most.basis
+        step = step if shared_grid.exact else f"a step {_STEP[basis]} {shared_grid.step:.3g}"
     effect = (
         "most of it is rounded away"
-        if not found.joins
+        if not shared_grid.joins
         else ("all its values become one or two" if worst.steps < 1 else "less than 4 bits are left of it")
     )
     return (
-        f"{short(found.output)}: one grid for {names} and {other}; {step} at {bits} bits, of which the first"
+        f"{short(shared_grid.output)}: one grid for {names} and {other}; {step} at {bits} bits, of"
+        " which the first"
         f" spans {worst.steps:.2g}: {effect}"
     )
 
@@ -266,21 +267,26 @@ def ends_text(span: Span) -> str:
     return ends + {ESTIMATED: ", estimated", STORED: ", stored"}.get(span.basis, "")
 
 
-def shared_grid_remedy(found: SharedGrid, wide_is_taken: bool) -> str:
+def shared_grid_remedy(shared_grid: SharedGrid, wide_is_taken: bool) -> str:
     """What to do: outputs apart, scaling, or 16 bits; `wide_is_taken` says that the target has those."""
     ways = []
-    least = threshold("shared_steps" if found.joins else "swallowed_steps")
-    finer = float(grid.steps(16)) / float(grid.steps(found.bitwidth))
-    wide_is_taken = wide_is_taken and (found.worst.steps or 0.0) * finer >= least
-    if found.joins and found.wide and found.wide[0].span is not None and found.wide[0].span.basis == STORED:
-        return smaller_or_wide(found.output, wide_is_taken)
-    if found.joins:
-        if destination(found.node.graph, found.output, found.node.graph.outputs):
+    least = threshold("shared_steps" if shared_grid.joins else "swallowed_steps")
+    finer = float(grid.steps(16)) / float(grid.steps(shared_grid.bitwidth))
+    wide_is_taken = wide_is_taken and (shared_grid.worst.steps or 0.0) * finer >= least
+    if (
+        shared_grid.joins
+        and shared_grid.wide
+        and shared_grid.wide[0].span is not None
+        and shared_grid.wide[0].span.basis == STORED
+    ):
+        return smaller_or_wide(shared_grid.output, wide_is_taken)
+    if shared_grid.joins:
+        if destination(shared_grid.node.graph, shared_grid.output, shared_grid.node.graph.outputs):
             ways.append("let the two leave the model as outputs of their own")
-        if found.wide:
-            ways.append(f"divide the second by {found.factor} before, and multiply after the model")
+        if shared_grid.wide:
+            ways.append(f"divide the second by {shared_grid.factor} before, and multiply after the model")
     if wide_is_taken:
-        ways.append(f"give {short(found.output)} 16 bits")
+        ways.append(f"give {short(shared_grid.output)} 16 bits")
     return ", or ".join(ways) or "keep this part float"
 
 

@@ -53,8 +53,8 @@ def side_inputs(view: ModelView) -> Iterator[SideInput]:
         if node.op_type == "BatchNormalization" and maker is not None and maker.op_type in CONVOLUTIONS:
             continue
         for role in SIDE_ROLES:
-            for place in positions(node.op_type, role):
-                name = node.input(place)
+            for position in positions(node.op_type, role):
+                name = node.input(position)
                 if name and name not in seen and node.graph.constant(name) is not None:
                     seen.add(name)
                     yield SideInput(node, name, role, node.op_type, node.input(0))

@@ -59,7 +59,7 @@ class Spectrum:
 
 def find_spectra(view: ModelView) -> list[Spectrum]:
     """Every spectrum, in graph order; one that ends in both a root and a logarithm once."""
-    found: list[Spectrum] = []
+    spectra: list[Spectrum] = []
     taken: set[tuple[str, int]] = set()
     patterns = view.in_pattern
     for node in view.as_float.nodes():
@@ -72,10 +72,10 @@ def find_spectra(view: ModelView) -> list[Spectrum]:
         keys = {square.key for square in spectrum.squares}
         if keys & taken:
             # The logarithm of a root: the later one reaches further.
-            found = [item for item in found if not keys & {square.key for square in item.squares}]
+            spectra = [item for item in spectra if not keys & {square.key for square in item.squares}]
         taken |= keys
-        found.append(spectrum)
-    return found
+        spectra.append(spectrum)
+    return spectra
 
 
 def float_is_open(target: Target) -> bool:
@@ -187,16 +187,16 @@ class _Walk:
         if not self.squares or self.averaged:
             return None
         sources = [self.source(square) for square in self.squares]
-        made = {node.key: node for node in sources if node is not None}
-        transform = next((node for node in made.values() if self.transforms(node)), None)
+        nodes = {node.key: node for node in sources if node is not None}
+        transform = next((node for node in nodes.values() if self.transforms(node)), None)
         logs = any(node.op_type in LOGARITHMS for node in self.between.values())
-        complex_ = self.joined and len(self.squares) == 2 and len(made) == 1 and None not in sources
+        complex_ = self.joined and len(self.squares) == 2 and len(nodes) == 1 and None not in sources
         if transform is None and not (logs and self.filtered) and not (complex_ and not self.normalizes()):
             return None
-        tensors = [node.output(0) for node in made.values()] + [
+        tensors = [node.output(0) for node in nodes.values()] + [
             node.output(0) for node in self.between.values()
         ]
-        order = {name: place for place, name in enumerate(_outputs(self.root.graph))}
+        order = {name: position for position, name in enumerate(_outputs(self.root.graph))}
         ordered = sorted(dict.fromkeys(tensors), key=lambda name: order.get(name, len(order)))
         return Spectrum(self.root, tuple(self.squares), transform, tuple(ordered))
 
@@ -226,10 +226,10 @@ class _Walk:
         if node.op_type in FOURIER:
             return True
         graph = node.graph
-        stored = [(place, graph.constant(name)) for place, name in enumerate(node.inputs[:2])]
-        for place, tensor in stored:
+        stored = [(index, graph.constant(name)) for index, name in enumerate(node.inputs[:2])]
+        for position, tensor in stored:
             if tensor is not None:
-                by_column = node.op_type == "MatMul" and place == 1
+                by_column = node.op_type == "MatMul" and position == 1
                 by_column |= node.op_type == "Gemm" and not node.attribute("transB", 0)
                 return is_transform(tensor, by_column)
         return False

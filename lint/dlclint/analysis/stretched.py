@@ -145,12 +145,14 @@ def wide_constants(view: ModelView, bitwidth: int, estimates: bool = True) -> It
                 yield WideConstant(node, output, name, stored[name], unknown[0], step, need, wide_helps)
 
 
-def constant_sentence(found: WideConstant, bitwidth: int) -> str:
+def constant_sentence(wide_constant: WideConstant, bitwidth: int) -> str:
     """What a large number leaves of what it is joined with."""
     return (
-        f"{short(found.output)}: one grid for {short(found.name)} ({ends_text(found.span)}) and"
-        f" {short(found.other)}, of which nothing is known; a step is at least {found.step:.3g} at"
-        f" {bitwidth} bits: where the second spans less than {found.need:.3g}, fewer than"
+        f"{short(wide_constant.output)}: one grid for {short(wide_constant.name)}"
+        f" ({ends_text(wide_constant.span)}) and"
+        f" {short(wide_constant.other)}, of which nothing is known; a step is at least"
+        f" {wide_constant.step:.3g} at"
+        f" {bitwidth} bits: where the second spans less than {wide_constant.need:.3g}, fewer than"
         f" {threshold('shared_steps'):g} steps are left for it"
     )
 

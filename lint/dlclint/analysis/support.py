@@ -49,14 +49,14 @@ def dlc_text(runtime: Runtime, target: Target) -> str:
     if not kind.stated:
         native = "float" if table[runtime.dlc_row, False].as_is else "quantized"
         return native if table[runtime.dlc_row, False].accepted else f"{native} only"
-    found = table[runtime.dlc_row, kind.quantize]
+    compatibility = table[runtime.dlc_row, kind.quantize]
     if not kind.quantize and runtime is Runtime.HTP and kind.float_bitwidth == 16:
         taken = {None: "as is if the SoC has float16", True: "as is", False: "refused"}
         return taken[soc.fp16 if soc is not None else None]
     mandatory = runtime is Runtime.DSP and needs_quantizer(soc) and not kind.quantize
-    if not found.accepted or mandatory or (kind.quantize and _too_wide(runtime, target)):
+    if not compatibility.accepted or mandatory or (kind.quantize and _too_wide(runtime, target)):
         return "refused"
-    return "as is" if found.as_is else "dequantized at load" if kind.quantize else "quantized at load"
+    return "as is" if compatibility.as_is else "dequantized at load" if kind.quantize else "quantized at load"
 
 
 def _too_wide(runtime: Runtime, target: Target) -> bool:

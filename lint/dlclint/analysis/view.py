@@ -223,11 +223,11 @@ class ModelView:
     @cached_property
     def by_op(self) -> dict[str, list[Node]]:
         """The nodes that reach conversion by op type, those of other domains left out."""
-        found: dict[str, list[Node]] = {}
+        nodes: dict[str, list[Node]] = {}
         for node in self.nodes():
             if not node.domain:
-                found.setdefault(node.op_type, []).append(node)
-        return found
+                nodes.setdefault(node.op_type, []).append(node)
+        return nodes
 
     @property
     def node_count(self) -> int:
@@ -326,7 +326,9 @@ class ModelView:
 
     def _partition(self, runtime: Runtime) -> Partition:
         placed = self._placed(runtime)
-        unclear = sum(self.verdict(item.node, runtime).presence is Presence.UNCLEAR for item in placed)
+        unclear = sum(
+            self.verdict(placed_node.node, runtime).presence is Presence.UNCLEAR for placed_node in placed
+        )
         return partition(self.model.graph, placed, self.target.kind, runtime, unclear)
 
     def _placed(self, runtime: Runtime) -> list[PlacedNode]:

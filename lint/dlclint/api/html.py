@@ -20,7 +20,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], colors: Iterable[s
     for row in rows:
         tint = next(tints, "")
         first = f" style='text-align:left;color:{tint}'" if tint else _LEFT
-        cells = (f"<td{first if place == 0 else _LEFT}>{_lines(text)}</td>" for place, text in enumerate(row))
+        cells = (
+            f"<td{first if position == 0 else _LEFT}>{_lines(text)}</td>" for position, text in enumerate(row)
+        )
         lines.append(f"<tr>{''.join(cells)}</tr>")
     if not lines:
         return ""

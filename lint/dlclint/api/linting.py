@@ -97,10 +97,13 @@ def _row(finding: Diagnostic) -> tuple[str, ...]:
     return finding.severity.value, finding.rule, _where(finding.location), f"{finding.message}{help}"
 
 
-def _where(place: Location) -> str:
-    if place.node_index is not None:
-        return f"{place.graph + '/' if place.graph else ''}{place.op} {place.node or place.node_index}"
-    return f"line {place.line}" if place.line is not None else place.tensor
+def _where(location: Location) -> str:
+    if location.node_index is not None:
+        return (
+            f"{location.graph + '/' if location.graph else ''}{location.op}"
+            f" {location.node or location.node_index}"
+        )
+    return f"line {location.line}" if location.line is not None else location.tensor
 
 
 def lint(
@@ -155,12 +158,12 @@ def lint(
         sdk=sdk,
     )
     try:
-        given = parser("check").parse_args(["check", "--isolated", "--", os.fspath(path)])
+        args = parser("check").parse_args(["check", "--isolated", "--", os.fspath(path)])
         # As options and not in the section: a name that the model does not have is refused, not noted.
-        given.input_dim = [(name, ",".join(map(str, dims))) for name, dims in (input_dims or {}).items()]
-        given.symbol = [(name, str(size)) for name, size in (symbols or {}).items()]
-        given.batch = batch
-        jobs = list(jobs_of(given, Config(models=(section,)), tuple(select), tuple(ignore)))
+        args.input_dim = [(name, ",".join(map(str, dims))) for name, dims in (input_dims or {}).items()]
+        args.symbol = [(name, str(size)) for name, size in (symbols or {}).items()]
+        args.batch = batch
+        jobs = list(jobs_of(args, Config(models=(section,)), tuple(select), tuple(ignore)))
         rules = rules_of(tuple(select), tuple(ignore), (GROUP, ENCODINGS_GROUP))
         for plugin in broken_plugins(select, ignore, (GROUP, ENCODINGS_GROUP)):
             warnings.warn(str(plugin), stacklevel=2)

@@ -70,15 +70,15 @@ class SimulationReport:
 
     def _repr_html_(self) -> str:
         """The report as notebooks show it."""
-        found = self.simulation
-        inputs = RANDOM if found.random else measured_on(found)
-        parts = [paragraph(f"{found.path}: {found.widths}; {inputs}")]
-        for engine in found.engines:
+        simulation = self.simulation
+        inputs = RANDOM if simulation.random else measured_on(simulation)
+        parts = [paragraph(f"{simulation.path}: {simulation.widths}; {inputs}")]
+        for engine in simulation.engines:
             parts.append(paragraph(f"{engine.engine}: {engine.failure or 'outputs, and the worst layers'}"))
             parts.append(table(OUTPUT_COLUMNS, map(output_cells, engine.outputs)))
             head = ("alone dB", "arrived dB", "layer", "tensor", "cause")
             parts.append(table(head, map(_layer, engine.layers[:WORST])))
-        parts += map(paragraph, found.notes)
+        parts += map(paragraph, simulation.notes)
         return f"<div>{''.join(parts)}</div>"
 
 
@@ -120,7 +120,7 @@ def simulate_model(
             file = os.path.join(folder, "inputs.npz")  # noqa: PTH118
             np.savez(file, allow_pickle=False, **inputs)
             inputs = file
-        given = parser("simulate").parse_args(["simulate", "--isolated", "--", os.fspath(path)])
+        args = parser("simulate").parse_args(["simulate", "--isolated", "--", os.fspath(path)])
         choices: dict[str, tuple[str, tuple[str, ...]]] = {
             "engine": (engine, ENGINES),
             "act_quantizer": (act_quantizer, ACT_QUANTIZERS),
@@ -129,18 +129,18 @@ def simulate_model(
         for name, (value, known) in choices.items():
             if value not in known:
                 raise CannotLint(f"{name}={value!r}: give one of {', '.join(known)}")
-            setattr(given, name, value)
-        given.inputs = None if inputs is None else os.fspath(inputs)
-        given.samples = given.samples if samples is None else samples
-        given.soc = soc or None
-        given.encodings = None if encodings is None else os.fspath(encodings)
-        given.act_bitwidth, given.weights_bitwidth = act_bitwidth, weights_bitwidth
-        given.bias_bitwidth, given.per_channel = bias_bitwidth, per_channel or given.per_channel
-        given.input_dim = [(name, ",".join(map(str, dims))) for name, dims in (input_dims or {}).items()]
-        given.symbol = [(name, str(size)) for name, size in (symbols or {}).items()]
-        given.batch, given.seed = batch, seed
+            setattr(args, name, value)
+        args.inputs = None if inputs is None else os.fspath(inputs)
+        args.samples = args.samples if samples is None else samples
+        args.soc = soc or None
+        args.encodings = None if encodings is None else os.fspath(encodings)
+        args.act_bitwidth, args.weights_bitwidth = act_bitwidth, weights_bitwidth
+        args.bias_bitwidth, args.per_channel = bias_bitwidth, per_channel or args.per_channel
+        args.input_dim = [(name, ",".join(map(str, dims))) for name, dims in (input_dims or {}).items()]
+        args.symbol = [(name, str(size)) for name, size in (symbols or {}).items()]
+        args.batch, args.seed = batch, seed
         try:
-            outcome: SimulateOutcome = apart(measured, given)
+            outcome: SimulateOutcome = apart(measured, args)
         except UsageError as error:
             raise CannotLint(str(error)) from None
     return SimulationReport(outcome)

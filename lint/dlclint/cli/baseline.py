@@ -37,12 +37,12 @@ def write_baseline(path: Path, files: Sequence[FileOutcome]) -> str:
     rows = [
         {
             "fingerprint": mark,
-            "rule": item.rule,
+            "rule": finding.rule,
             "file": _relative(file.path, folder),
-            "message": item.message,
+            "message": finding.message,
         }
         for file in files
-        for item, mark in _marked(file, folder)
+        for finding, mark in _marked(file, folder)
     ]
     made = sorted((*kept, *rows), key=lambda row: [row[key] for key in _KEYS])
     text = json.dumps({"version": VERSION, "findings": made}, indent=2, ensure_ascii=True)
@@ -76,7 +76,7 @@ def without_known(path: Path, files: Sequence[FileOutcome]) -> Sequence[FileOutc
 def _new(file: FileOutcome, folder: Path, known: frozenset[str], first: str, note: str) -> FileOutcome:
     """A file's outcome without what is known; the note goes to the first file."""
     marked = list(_marked(file, folder))
-    new = report_order(item for item, mark in marked if mark not in known)
+    new = report_order(finding for finding, mark in marked if mark not in known)
     notes = (*file.notes, note) if file.path == first else file.notes
     return replace(file, diagnostics=new, baselined=len(marked) - len(new), notes=notes)
 
@@ -93,8 +93,8 @@ def _marked(file: FileOutcome, folder: Path) -> Iterator[tuple[Diagnostic, str]]
     yield from zip(file.diagnostics, fingerprints(_placed(file.diagnostics, name)), strict=True)
 
 
-def _placed(found: Iterable[Diagnostic], name: str) -> Iterator[Diagnostic]:
-    return (replace(item, location=replace(item.location, file=name)) for item in found)
+def _placed(findings: Iterable[Diagnostic], name: str) -> Iterator[Diagnostic]:
+    return (replace(finding, location=replace(finding.location, file=name)) for finding in findings)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

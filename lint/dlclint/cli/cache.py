@@ -9,7 +9,7 @@ from dlclint.diagnostic import counted, plain
 from dlclint.engine.cache import FOLDER, Cache, default_folder
 
 
-def cache(given: argparse.Namespace) -> int:
+def cache(args: argparse.Namespace) -> int:
     """Run the command; returns the exit status.
 
     Raises:
@@ -18,7 +18,7 @@ def cache(given: argparse.Namespace) -> int:
     folder = default_folder()
     if folder is None:
         raise UsageError(f"no result is kept: {FOLDER} is empty, or there is no home folder")
-    if given.action == "dir":
+    if args.action == "dir":
         print(plain(str(folder), 1000))
         return 0
     print(f"removed {counted(Cache(folder).clean(), 'result')} from {plain(str(folder), 1000)}")

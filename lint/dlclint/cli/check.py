@@ -45,67 +45,65 @@ LISTED = 1000
 """Findings of one rule in a file that are listed, unless `--all` asks for every one."""
 
 
-def check(given: argparse.Namespace) -> int | Rest:
+def check(args: argparse.Namespace) -> int | Rest:
     """Run the command, but for its reports.
 
     Raises:
         UsageError: the arguments or the configuration cannot be followed.
     """
     started = time.perf_counter()
-    reports = further_reports(given, "check")
-    if given.statistics and given.format not in FORMATS["statistics"]:
+    reports = further_reports(args, "check")
+    if args.statistics and args.format not in FORMATS["statistics"]:
         formats = " or ".join(FORMATS["statistics"])
-        raise UsageError(f"--statistics has no format {given.format}; give --format {formats}")
-    if given.on or given.results or given.resume:
+        raise UsageError(f"--statistics has no format {args.format}; give --format {formats}")
+    if args.on or args.results or args.resume:
         # Imported here because most runs are on one machine and keep no results.
         from dlclint.cli.many import refuse_unusable
 
-        refuse_unusable(given)
-    config = config_of(given)
+        refuse_unusable(args)
+    config = config_of(args)
     problems: list[str] = []
-    jobs = list(
-        jobs_of(given, config, comma_separated(given.select), comma_separated(given.ignore), problems)
-    )
+    jobs = list(jobs_of(args, config, comma_separated(args.select), comma_separated(args.ignore), problems))
     if problems and not jobs:
         raise UsageError("; ".join(problems))
     for problem in problems:
         print(f"dlclint: error: {problem}", file=sys.stderr)
-    if given.shard:
-        jobs = shard_of(jobs, given.shard)
-    if given.skip_lfs_pointers:
+    if args.shard:
+        jobs = shard_of(jobs, args.shard)
+    if args.skip_lfs_pointers:
         jobs = _fetched(jobs)
-    if given.show_files or given.show_settings:
+    if args.show_files or args.show_settings:
         # Imported here because it is seldom asked for.
         from dlclint.cli.showing import show
 
-        show(jobs, config, given.show_settings)
+        show(jobs, config, args.show_settings)
         return 2 if problems else 0
-    if draws(given, reports):
+    if draws(args, reports):
         jobs = [replace(job, drawn=True) for job in jobs]
-    if given.no_weights:
+    if args.no_weights:
         jobs = [replace(job, weights=False) for job in jobs]
-    known = baseline_of(given, config)
-    if not given.all and known is None:
+    known = baseline_of(args, config)
+    if not args.all and known is None:
         jobs = [replace(job, listed=LISTED) for job in jobs]
-    if given.confirm and any(job.others for job in jobs):
+    if args.confirm and any(job.others for job in jobs):
         raise UsageError("--confirm asks for one chip; give one --soc")
     groups = {ENCODINGS_GROUP if job.kind == "encodings" else GROUP for job in jobs}
     rules = rules_of_jobs(jobs, tuple(sorted(groups)))
     lacks_plugins = tell_broken_plugins(jobs, tuple(sorted(groups)))
-    given.no_cache = given.no_cache or lacks_plugins  # a result that lacks findings is not to be found again
-    for output in (given.output, *(path for _, path in reports), known if given.write_baseline else None):
-        guard(output, OutputFile.REPORT, inputs_of(given, jobs), given.overwrite)
-    if given.jobs is not None and given.jobs < 1:
-        raise UsageError(f"--jobs {given.jobs}: give a number of at least 1")
-    plan = _Plan(given, config, jobs, rules, known, reports, bool(problems) or lacks_plugins, started)
-    if not (given.on or given.results):
-        workers = given.jobs or os.cpu_count() or 1
-        return _reported(plan, list(with_progress(run(jobs, workers, _cache(given)), len(jobs))))
+    args.no_cache = args.no_cache or lacks_plugins  # a result that lacks findings is not to be found again
+    for output in (args.output, *(path for _, path in reports), known if args.write_baseline else None):
+        guard(output, OutputFile.REPORT, inputs_of(args, jobs), args.overwrite)
+    if args.jobs is not None and args.jobs < 1:
+        raise UsageError(f"--jobs {args.jobs}: give a number of at least 1")
+    plan = _Plan(args, config, jobs, rules, known, reports, bool(problems) or lacks_plugins, started)
+    if not (args.on or args.results):
+        workers = args.jobs or os.cpu_count() or 1
+        return _reported(plan, list(with_progress(run(jobs, workers, _cache(args)), len(jobs))))
     # Imported here as above.
     from dlclint.cli.many import linted, scratch_of
 
-    with scratch_of(given) as scratch:
-        return _reported(plan, linted(given, jobs, scratch), scratch)
+    with scratch_of(args) as scratch:
+        return _reported(plan, linted(args, jobs, scratch), scratch)
 
 
 class _Plan(NamedTuple):
@@ -125,56 +123,56 @@ class _Plan(NamedTuple):
 
 def _reported(plan: _Plan, files: Sequence[FileOutcome], scratch: Path | None = None) -> Rest:
     """What is to be reported of the files; `scratch` goes when it is."""
-    given, jobs, known = plan.given, plan.jobs, plan.known
+    args, jobs, known = plan.given, plan.jobs, plan.known
     refuse_unknown(files)
     rules = plan.rules
     ids = {rule.id for rule in rules}
-    if {item.rule for file in files for item in file.diagnostics} - ids - OWN_DOCS.keys():
+    if {finding.rule for file in files for finding in file.diagnostics} - ids - OWN_DOCS.keys():
         # A model that carries encodings is judged by the rules on override files too.
         rules = (*rules, *rules_of_jobs(jobs, (GROUP, ENCODINGS_GROUP)))
     docs = {rule.id: rule.page for rule in rules}
-    if given.confirm:
+    if args.confirm:
         # Imported here because the backend is seldom asked.
         from dlclint.cli.confirm import confirmed
 
-        files = confirmed(files, jobs, given)
+        files = confirmed(files, jobs, args)
         docs |= CONFIRM_DOCS
     if known is not None:
         # Imported here because few runs have a baseline.
         from dlclint.cli.baseline import without_known, write_baseline
 
-        if given.write_baseline:
+        if args.write_baseline:
             print(write_baseline(known, files), file=sys.stderr)
         files = without_known(known, files)
-    fail_on = given.fail_on or plan.config.fail_on or "error"
-    lowest = Severity(given.min_severity)
+    fail_on = args.fail_on or plan.config.fail_on or "error"
+    lowest = Severity(args.min_severity)
     outcome = Outcome(
         __version__,
         changed(files, partial(FileOutcome.from_severity, lowest=lowest)),
         None if fail_on == "never" else Severity(fail_on),
         docs,
         time.perf_counter() - plan.started,
-        given.all,
-        given.quiet,
+        args.all,
+        args.quiet,
         frozenset(rule.id for rule in rules if not rule.origin),
     )
-    command = "statistics" if given.statistics else "check"
-    wanted = (command, outcome, plan.reports, given.format, given.output, plan.partial, scratch)
+    command = "statistics" if args.statistics else "check"
+    wanted = (command, outcome, plan.reports, args.format, args.output, plan.partial, scratch)
     return Rest("dlclint.cli.reporting:write", wanted)
 
 
-def baseline_of(given: argparse.Namespace, config: Config) -> Path | None:
+def baseline_of(args: argparse.Namespace, config: Config) -> Path | None:
     """The file of known findings, if there is to be one."""
-    if given.baseline is not None:
-        return Path(given.baseline)
-    if config.baseline is None and given.write_baseline:
+    if args.baseline is not None:
+        return Path(args.baseline)
+    if config.baseline is None and args.write_baseline:
         return Path("dlclint-baseline.json")
     return config.baseline
 
 
-def _cache(given: argparse.Namespace) -> Cache | None:
+def _cache(args: argparse.Namespace) -> Cache | None:
     """The results of earlier runs, unless they are not wanted."""
-    if given.no_cache:
+    if args.no_cache:
         return None
     # Imported here because with --no-cache it is not needed.
     from dlclint.engine.cache import Cache, default_folder

@@ -18,7 +18,7 @@ FILES = {"PATH", "FILE", "MODEL", "OUT", "LOG", "DB", "M", "A", "B"}
 """Placeholders that stand for a file."""
 
 
-def print_completions(given: argparse.Namespace) -> int:
+def print_completions(args: argparse.Namespace) -> int:
     """Print a script that makes a shell complete commands, options, values, files, rules and chips.
 
     Raises:
@@ -41,7 +41,7 @@ def print_completions(given: argparse.Namespace) -> int:
             action.complete = _among(offered)  # type: ignore[attr-defined]
         elif action.metavar in FILES:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
-    print(shtab.complete(top, given.shell), end="")
+    print(shtab.complete(top, args.shell), end="")
     return 0
 
 

@@ -15,45 +15,45 @@ from dlclint.engine.job import Job
 from dlclint.outcome import FileOutcome
 
 
-def confirm(given: argparse.Namespace) -> int:
+def confirm(args: argparse.Namespace) -> int:
     """Run the command; returns the exit status.
 
     Raises:
         UsageError: the arguments cannot be followed, or the backend is not there.
     """
     started = time.perf_counter()
-    given.judge = given.judge or ("converter" if given.sdk_root else "htp")
-    if given.judge == "converter":
+    args.judge = args.judge or ("converter" if args.sdk_root else "htp")
+    if args.judge == "converter":
         # Imported here because the backend is asked more often than an SDK's converter.
         from dlclint.cli.judging import judge
         from dlclint.confirm.sdk import sdk_root
 
         try:
-            return judge(given, sdk_root(given), _limits(given), started)
+            return judge(args, sdk_root(args), _limits(args), started)
         except NotAvailable as error:
             raise UsageError(plain(str(error), 400)) from None
-    if given.sdk_root and given.judge == "htp":
+    if args.sdk_root and args.judge == "htp":
         raise UsageError("--judge htp asks the backend of the extra, not an SDK; leave --sdk-root out")
-    with asking(given) as (asked, packages):
+    with asking(args) as (asked, packages):
         # Imported here because onnx takes as long to import as the backend to load.
         from dlclint.cli.confirming import ask_and_report
 
-        return ask_and_report(given, asked, packages, started)
+        return ask_and_report(args, asked, packages, started)
 
 
 def confirmed(
-    files: Sequence[FileOutcome], jobs: Sequence[Job], given: argparse.Namespace
+    files: Sequence[FileOutcome], jobs: Sequence[Job], args: argparse.Namespace
 ) -> list[FileOutcome]:
     """The outcomes of `check` with the backend's verdicts.
 
     Raises:
         UsageError: as `confirm`.
     """
-    with asking(given) as (asked, _):
+    with asking(args) as (asked, _):
         # Imported here as in `confirm`.
         from dlclint.cli.confirming import with_verdicts
 
-        return with_verdicts(files, jobs, given, asked)
+        return with_verdicts(files, jobs, args, asked)
 
 
 @contextmanager
@@ -72,13 +72,13 @@ def asking(given: argparse.Namespace) -> Iterator[tuple[Backend, Mapping[str, st
         raise UsageError(plain(str(error), 400)) from None
 
 
-def _limits(given: argparse.Namespace) -> QuestionLimits:
+def _limits(args: argparse.Namespace) -> QuestionLimits:
     """The limits of one question.
 
     Raises:
         UsageError: a limit is not above 0.
     """
     for name in ("timeout", "memory"):
-        if not 0 < getattr(given, name) < 1e6:
-            raise UsageError(f"--{name} {getattr(given, name):g}: give a number above 0")
-    return QuestionLimits(given.timeout, int(given.memory * (1 << 30)))
+        if not 0 < getattr(args, name) < 1e6:
+            raise UsageError(f"--{name} {getattr(args, name):g}: give a number above 0")
+    return QuestionLimits(args.timeout, int(args.memory * (1 << 30)))

@@ -46,7 +46,7 @@ from dlclint_schemas.record import record
 
 
 def ask_and_report(
-    given: argparse.Namespace, asked: Backend, packages: Mapping[str, str], started: float
+    args: argparse.Namespace, asked: Backend, packages: Mapping[str, str], started: float
 ) -> int:
     """Lint, ask and report; returns the exit status (see `ConfirmOutcome.status`).
 
@@ -54,44 +54,44 @@ def ask_and_report(
         UsageError: the arguments cannot be followed.
         NotAvailable: the backend cannot be loaded, or cannot judge for the SoC.
     """
-    config = config_of(given)
-    every = list(jobs_of(given, config, comma_separated(given.select), comma_separated(given.ignore)))
+    config = config_of(args)
+    every = list(jobs_of(args, config, comma_separated(args.select), comma_separated(args.ignore)))
     rules_of_jobs(every)
     tell_broken_plugins(every)  # the verdict is the backend's, whatever rules there are
-    library = cpu_library(sdk_root(given)) if given.judge == "cpu" else None
+    library = cpu_library(sdk_root(args)) if args.judge == "cpu" else None
     aim = asked_target if library is None else cpu_target
     jobs = [replace(job, target=aim(job.target)) for job in every if job.kind == "model"]
     if not jobs:
         raise UsageError("there is no model among these paths; give a model, or a folder with one")
-    if library is not None and given.dlc:
+    if library is not None and args.dlc:
         raise UsageError("--dlc writes the HTP backend's DLC; leave it out with --judge cpu")
-    wishes = [_wish(job, given, library) for job in jobs]
-    guard(given.output, OutputFile.REPORT, inputs_of(given, every), given.overwrite)
-    guard(given.dlc, OutputFile.DLC, inputs_of(given, every), given.overwrite)
-    if given.dlc and len(jobs) != 1:
+    wishes = [_wish(job, args, library) for job in jobs]
+    guard(args.output, OutputFile.REPORT, inputs_of(args, every), args.overwrite)
+    guard(args.dlc, OutputFile.DLC, inputs_of(args, every), args.overwrite)
+    if args.dlc and len(jobs) != 1:
         raise UsageError(f"--dlc goes with one model, here are {len(jobs)}")
-    if given.dlc:
+    if args.dlc:
         try:
-            check_place(Path(given.dlc), [path for job in every for path in (job.path, job.model) if path])
+            check_place(Path(args.dlc), [path for job in every for path in (job.path, job.model) if path])
         except CannotWrite as problem:
             raise UsageError(f"--dlc: {plain(str(problem))}") from None
     files = tuple(with_progress(_confirmed(asked, jobs, wishes, _linted_overrides(every)), len(jobs)))
     outcome = ConfirmOutcome(__version__, files, packages, time.perf_counter() - started)
-    text = render("confirm", given.format, outcome, sys.stdout if given.output is None else None)
-    deliver(text, given.output)
+    text = render("confirm", args.format, outcome, sys.stdout if args.output is None else None)
+    deliver(text, args.output)
     return outcome.status
 
 
-def _wish(job: Job, given: argparse.Namespace, library: Path | None = None) -> ConfirmRequest:
+def _wish(job: Job, args: argparse.Namespace, library: Path | None = None) -> ConfirmRequest:
     if library is not None:
-        return ConfirmRequest(this_machine(library.name), not given.validate_only, None, library)
+        return ConfirmRequest(this_machine(library.name), not args.validate_only, None, library)
     soc = job.target.soc
     if soc is None:
         raise NotAvailable(
             "the backend judges for a SoC: give --soc, such as --soc SM8550 (`dlclint soc` lists them)"
         )
     return ConfirmRequest(
-        asked_soc(soc), not given.validate_only, Path(given.dlc) if getattr(given, "dlc", None) else None
+        asked_soc(soc), not args.validate_only, Path(args.dlc) if getattr(args, "dlc", None) else None
     )
 
 
@@ -140,7 +140,7 @@ def _answer(
 
 
 def with_verdicts(
-    files: Sequence[FileOutcome], jobs: Sequence[Job], given: argparse.Namespace, asked: Backend
+    files: Sequence[FileOutcome], jobs: Sequence[Job], args: argparse.Namespace, asked: Backend
 ) -> list[FileOutcome]:
     """The outcomes of `check` with the backend's verdict as evidence, and a note on what it said.
 
@@ -152,16 +152,16 @@ def with_verdicts(
         for job, file in zip(jobs, files, strict=True)
         if job.kind == "encodings"
     }
-    found: list[FileOutcome] = []
+    file_outcomes: list[FileOutcome] = []
     for file, job in zip(files, jobs, strict=True):
         if job.kind != "model" or Runtime.HTP not in job.target.considered:
-            found.append(file)
+            file_outcomes.append(file)
             continue
         meant = replace(job, target=asked_target(job.target))
-        said = _answer(asked, meant, _wish(job, given), overrides.get(job.path), file)
+        said = _answer(asked, meant, _wish(job, args), overrides.get(job.path), file)
         kept = report_order(with_evidence(file.diagnostics, said))
         notes = (*file.notes, *(f"the backend: {text}" for text in troubles(said)))
         if said.rows:
             notes = (*notes, words(said))
-        found.append(replace(file, diagnostics=kept, notes=notes))
-    return found
+        file_outcomes.append(replace(file, diagnostics=kept, notes=notes))
+    return file_outcomes

@@ -17,19 +17,19 @@ from dlclint.encodings.recognition import MODEL_SUFFIXES, model_beside
 from dlclint.encodings.show import differences, rows, spelled
 
 
-def encodings(given: argparse.Namespace) -> int:
+def encodings(args: argparse.Namespace) -> int:
     """Run the command; returns the exit status (for diff 1 if the files differ).
 
     Raises:
         UsageError: a file cannot be read or written, or not be converted.
     """
-    if given.action == "convert":
-        return _convert(given)
-    if given.action == "extract":
-        return _extract(given)
-    if given.action == "show":
-        return _show(given)
-    return _diff(given)
+    if args.action == "convert":
+        return _convert(args)
+    if args.action == "extract":
+        return _extract(args)
+    if args.action == "show":
+        return _show(args)
+    return _diff(args)
 
 
 def _read(name: str) -> EncodingsDocument:
@@ -61,44 +61,44 @@ def _carried(path: Path) -> EncodingsDocument:
     return carried.document
 
 
-def _extract(given: argparse.Namespace) -> int:
-    source, output = Path(given.path), Path(given.output)
+def _extract(args: argparse.Namespace) -> int:
+    source, output = Path(args.path), Path(args.output)
     if not source.is_file():
-        raise UsageError(f"{plain(given.path)} does not exist or is not a file; check the path")
-    beside = Path(given.encodings) if given.encodings else output.with_suffix(".encodings")
+        raise UsageError(f"{plain(args.path)} does not exist or is not a file; check the path")
+    beside = Path(args.encodings) if args.encodings else output.with_suffix(".encodings")
     for path in (output, beside):
         if not path.parent.is_dir():
             raise UsageError(f"{plain(str(path.parent))} is not a folder; name an output in one that exists")
     if len({path.resolve() for path in (source, output, beside)}) < 3:
         raise UsageError("the model, the output and the override file must be three files")
-    guard(output, OutputFile.MODEL, (source,), given.overwrite)
-    guard(beside, OutputFile.OVERRIDES, (source,), given.overwrite)
+    guard(output, OutputFile.MODEL, (source,), args.overwrite)
+    guard(beside, OutputFile.OVERRIDES, (source,), args.overwrite)
     # Imported here because onnx takes longer than the rest of the command.
     from dlclint.engine.extract import ExtractedDiffers, NothingToExtract, extract
     from dlclint.model.reading import Unreadable
     from dlclint.model.writing import CannotWrite
 
     try:
-        made = extract(source, output, given.to, given.lossy, lambda text: deliver(text, str(beside)))
+        extracted = extract(source, output, args.to, args.lossy, lambda text: deliver(text, str(beside)))
     except Unreadable as problem:
-        raise UsageError(f"{plain(given.path)} cannot be read: {plain(problem.message)}") from None
+        raise UsageError(f"{plain(args.path)} cannot be read: {plain(problem.message)}") from None
     except (NothingToExtract, CannotWrite) as problem:
-        raise UsageError(plain(f"{given.path}: {problem}", 500)) from None
+        raise UsageError(plain(f"{args.path}: {problem}", 500)) from None
     except CannotConvert as error:
-        return _refused(given, error)
+        return _refused(args, error)
     except ExtractedDiffers as problem:
         print(f"dlclint: {plain(str(problem), 500)}; nothing was written", file=sys.stderr)
         return 1
     print(f"{plain(str(output))}: the float model")
-    print(f"{plain(str(beside))}: {counted(made.encodings, 'encoding')}, format {given.to}")
-    print(plain(made.proof, 400))
-    for line in (*made.apart, *made.left):
+    print(f"{plain(str(beside))}: {counted(extracted.encodings, 'encoding')}, format {args.to}")
+    print(plain(extracted.proof, 400))
+    for line in (*extracted.apart, *extracted.left):
         print(plain(line, 400))
     return 0
 
 
-def _placements(given: argparse.Namespace) -> dict[str, TensorFacts] | None:
-    path = Path(given.model) if given.model else model_beside(Path(given.path))
+def _placements(args: argparse.Namespace) -> dict[str, TensorFacts] | None:
+    path = Path(args.model) if args.model else model_beside(Path(args.path))
     return None if path is None else apart(_placements_in, path)
 
 
@@ -113,20 +113,20 @@ def _placements_in(path: Path) -> dict[str, TensorFacts]:
         raise UsageError(f"{plain(str(path))} cannot be read: {plain(problem.message)}") from None
 
 
-def _convert(given: argparse.Namespace) -> int:
-    sources = [Path(given.path), Path(given.model) if given.model else model_beside(Path(given.path))]
-    guard(given.output, OutputFile.OVERRIDES, sources, given.overwrite)
-    document = _read(given.path)
+def _convert(args: argparse.Namespace) -> int:
+    sources = [Path(args.path), Path(args.model) if args.model else model_beside(Path(args.path))]
+    guard(args.output, OutputFile.OVERRIDES, sources, args.overwrite)
+    document = _read(args.path)
     try:
-        text = convert(document, given.to, _placements(given), given.lossy)
+        text = convert(document, args.to, _placements(args), args.lossy)
     except CannotConvert as error:
-        return _refused(given, error)
-    deliver(f"{text}\n", given.output)
+        return _refused(args, error)
+    deliver(f"{text}\n", args.output)
     return 0
 
 
-def _refused(given: argparse.Namespace, error: CannotConvert) -> int:
-    print(f"dlclint: {plain(given.path)} cannot be converted to {given.to} without loss:", file=sys.stderr)
+def _refused(args: argparse.Namespace, error: CannotConvert) -> int:
+    print(f"dlclint: {plain(args.path)} cannot be converted to {args.to} without loss:", file=sys.stderr)
     for loss in error.losses[:20]:
         print(f"  {plain(loss, 400)}", file=sys.stderr)
     if len(error.losses) > 20:
@@ -134,11 +134,11 @@ def _refused(given: argparse.Namespace, error: CannotConvert) -> int:
     return 1
 
 
-def _show(given: argparse.Namespace) -> int:
-    document = _read(given.path)
+def _show(args: argparse.Namespace) -> int:
+    document = _read(args.path)
     head = ("tensor", "section", "type", "elements", "symmetric", "min", "max", "scale", "offset")
     lines: list[tuple[str, ...]] = [head]
-    for row in rows(document, given.tensor):
+    for row in rows(document, args.tensor):
         spans = (spelled(span) for span in (row.minimum, row.maximum, row.scale, row.offset))
         section = row.section.removesuffix("_encodings")
         lines.append((plain(row.name), section, plain(row.dtype), str(row.elements), row.symmetric, *spans))
@@ -148,9 +148,9 @@ def _show(given: argparse.Namespace) -> int:
     return 0
 
 
-def _diff(given: argparse.Namespace) -> int:
+def _diff(args: argparse.Namespace) -> int:
     found = False
-    for line in differences(_read(given.path), _read(given.other)):
+    for line in differences(_read(args.path), _read(args.other)):
         found = True
         print(plain(line, 400))
     return 1 if found else 0

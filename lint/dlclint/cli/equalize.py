@@ -21,42 +21,42 @@ from dlclint.report.render import render
 from dlclint.verify import is_available
 
 
-def equalize(given: argparse.Namespace) -> int:
+def equalize(args: argparse.Namespace) -> int:
     """Run the command; returns 0, or 1 if the comparison of both models fails.
 
     Raises:
         UsageError: the model cannot be read, the output not be written, or ONNX Runtime is missing.
     """
-    path, output = Path(given.path), Path(given.output)
+    path, output = Path(args.path), Path(args.output)
     if not path.is_file():
-        raise UsageError(f"{plain(given.path)} does not exist or is not a file; check the path")
+        raise UsageError(f"{plain(args.path)} does not exist or is not a file; check the path")
     if not output.parent.is_dir():
         raise UsageError(f"{plain(str(output.parent))} is not a folder; name an output in one that exists")
     if output.is_dir():
-        raise UsageError(f"{plain(given.output)} is a folder; name a file")
-    guard(output, OutputFile.MODEL, (path,), given.overwrite)
-    if given.verify < 0:
-        raise UsageError(f"--verify {given.verify}: give a number of at least 1")
-    if given.verify and not is_available():
+        raise UsageError(f"{plain(args.output)} is a folder; name a file")
+    guard(output, OutputFile.MODEL, (path,), args.overwrite)
+    if args.verify < 0:
+        raise UsageError(f"--verify {args.verify}: give a number of at least 1")
+    if args.verify and not is_available():
         raise UsageError("--verify needs ONNX Runtime; pip install 'dlclint[verify]'")
     options = Options(
-        given.extended,
-        Relu6(given.relu6),
-        HighBias(given.high_bias),
-        given.weights_bitwidth,
-        given.verify,
-        dimensions_of(given, ModelSection()),
-        tuple(names_of(given, ModelSection())),
-        sdk_of(given.sdk or ""),
+        args.extended,
+        Relu6(args.relu6),
+        HighBias(args.high_bias),
+        args.weights_bitwidth,
+        args.verify,
+        dimensions_of(args, ModelSection()),
+        tuple(names_of(args, ModelSection())),
+        sdk_of(args.sdk or ""),
     )
     try:
         outcome = run(path, output, options)
     except Unreadable as problem:
-        raise UsageError(f"{plain(given.path)}: {plain(problem.message)}; {plain(problem.help)}") from None
+        raise UsageError(f"{plain(args.path)}: {plain(problem.message)}; {plain(problem.help)}") from None
     except (CannotWrite, QuantizedAlready, UnknownName) as problem:
         raise UsageError(plain(str(problem), 500)) from None
     except EqualizedDiffers as problem:
         print(f"dlclint: {plain(str(problem), 500)}; nothing was written", file=sys.stderr)
         return 1
-    sys.stdout.write(render("equalize", given.format, outcome, sys.stdout))
+    sys.stdout.write(render("equalize", args.format, outcome, sys.stdout))
     return 0

@@ -19,23 +19,23 @@ MAX_LOG = 64 << 20
 """Bytes of a log that are read; verbose logs of large networks have some megabytes."""
 
 
-def explain_log(given: argparse.Namespace) -> int:
+def explain_log(args: argparse.Namespace) -> int:
     """Run the command; returns 0, or 1 if the log holds errors that are recognized.
 
     Raises:
         UsageError: the log or the model cannot be read.
     """
-    sources = [Path(name) for name in (given.log, given.model) if name and name != "-"]
-    guard(given.output, OutputFile.REPORT, sources, given.overwrite)
-    data = _read(given.log)
+    sources = [Path(name) for name in (args.log, args.model) if name and name != "-"]
+    guard(args.output, OutputFile.REPORT, sources, args.overwrite)
+    data = _read(args.log)
     # Windows tools write UTF-16 where their output is redirected.
     text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace")
     lines = text[:MAX_LOG].splitlines()
-    name = "standard input" if given.log == "-" else plain(given.log, 500)
+    name = "standard input" if args.log == "-" else plain(args.log, 500)
     explanation = Explanation(name, len(lines), tuple(explain_lines(lines)), cut=len(data) > MAX_LOG)
-    if given.model is not None:
-        explanation = apart(_with_places, explanation, Path(given.model))
-    deliver(render("explain", given.format, explanation, None if given.output else sys.stdout), given.output)
+    if args.model is not None:
+        explanation = apart(_with_places, explanation, Path(args.model))
+    deliver(render("explain", args.format, explanation, None if args.output else sys.stdout), args.output)
     return 1 if explanation.failed else 0
 
 

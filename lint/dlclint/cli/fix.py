@@ -34,7 +34,7 @@ from dlclint.report.render import render
 _FIX = "dlclint.cli.fix:fix_one"
 
 
-def fix(given: argparse.Namespace) -> int:
+def fix(args: argparse.Namespace) -> int:
     """Run the command; returns 0, 1 if errors are left or, where asked for, something was fixed, or 2.
 
     A file that cannot be fixed does not stop the others: it costs one line, and the status is 2.
@@ -42,20 +42,20 @@ def fix(given: argparse.Namespace) -> int:
     Raises:
         UsageError: the arguments or the configuration cannot be followed.
     """
-    jobs = list(_jobs(given))
-    if given.output and len(jobs) > 1:
+    jobs = list(_jobs(args))
+    if args.output and len(jobs) > 1:
         raise UsageError("-o names one file, several are given; use --in-place")
-    if given.format == "json" and len(jobs) > 1:
+    if args.format == "json" and len(jobs) > 1:
         raise UsageError("--format json covers one file; give one")
     for job in jobs:
         kind = OutputFile.OVERRIDES if job.kind == "encodings" else OutputFile.MODEL
-        guard(given.output, kind, inputs_of(given, (job,)), given.overwrite)
+        guard(args.output, kind, inputs_of(args, (job,)), args.overwrite)
     status = 2 if tell_broken_plugins(jobs, _groups(jobs)) else 0
     if len(jobs) > 1:
         function_of(_FIX)  # loaded before processes are forked, so that this is done once
     for job in jobs:
         try:
-            status = max(status, run_apart(_FIX, job, given))
+            status = max(status, run_apart(_FIX, job, args))
         except NotFixed as problem:
             path = plain(str(job.path))
             print(f"dlclint: error: {path}: {plain(str(problem), 500)}; nothing was written", file=sys.stderr)
@@ -63,28 +63,28 @@ def fix(given: argparse.Namespace) -> int:
     return status
 
 
-def _jobs(given: argparse.Namespace) -> Iterator[Job]:
+def _jobs(args: argparse.Namespace) -> Iterator[Job]:
     """One job per file.
 
     Raises:
         UsageError: a path, an option or the configuration cannot be followed.
     """
-    given.dims = list(map(_named, given.dims))
-    config = config_of(given)
-    chosen, ignored = comma_separated(given.select), comma_separated(given.ignore)
+    args.dims = list(map(_named, args.dims))
+    config = config_of(args)
+    chosen, ignored = comma_separated(args.select), comma_separated(args.ignore)
     jobs = []
-    for path in files(given.paths, config):
+    for path in files(args.paths, config):
         if is_encodings(path):
-            model = Path(given.model) if given.model else model_beside(path)
+            model = Path(args.model) if args.model else model_beside(path)
             if model is not None and not model.is_file():
                 raise UsageError(f"{plain(str(model))} does not exist; check --model")
-            job = job_for(model or path, given, config, chosen, ignored, True)
+            job = job_for(model or path, args, config, chosen, ignored, True)
             jobs.append(replace(job, path=path, kind="encodings", model=model))
         else:
             # With an override file the converter does not simplify.
             named = config_for(config, path).section_for(path).encodings
             overridden = bool(named) or encodings_beside(path) is not None
-            jobs.append(job_for(path, given, config, chosen, ignored, overridden))
+            jobs.append(job_for(path, args, config, chosen, ignored, overridden))
     rules_of_jobs(jobs, _groups(jobs))
     _refuse_unknown(jobs)
     return iter(jobs)
@@ -123,35 +123,35 @@ def _unknown(jobs: list[Job]) -> str:
     from dlclint.engine.names import misfits, unknown_names
     from dlclint.model.reading import Unreadable, read
 
-    found = []
+    findings = []
     for job in jobs:
         path = job.path if job.kind == "model" else job.model
         if path is not None:
             try:
-                found.append(list(misfits(read(path, job.dimensions), job, plain(str(path), 500))))
+                findings.append(list(misfits(read(path, job.dimensions), job, plain(str(path), 500))))
             except Unreadable:
                 continue  # which is told where it is fixed
-    return unknown_names(found)
+    return unknown_names(findings)
 
 
-def fix_one(job: Job, given: argparse.Namespace) -> int:
+def fix_one(job: Job, args: argparse.Namespace) -> int:
     """Fix one file and report.
 
     Raises:
         NotFixed: it cannot be fixed or written.
     """
-    output = Path(given.output) if given.output else job.path if given.in_place else None
+    output = Path(args.output) if args.output else job.path if args.in_place else None
     if job.kind == "model" and output is not None and output.suffix.lower() != ".onnx":
         raise NotFixed(f"{plain(str(output))}: models are written as .onnx; give -o NAME.onnx")
-    outcome = fix_file(job, FixRequest(output, given.unsafe, given.verify))
+    outcome = fix_file(job, FixRequest(output, args.unsafe, args.verify))
     product = None
-    if given.format != "json" and (given.diff or (job.kind == "encodings" and output is None)):
-        product = _diff(outcome) if given.diff else outcome.text_after
+    if args.format != "json" and (args.diff or (job.kind == "encodings" and output is None)):
+        product = _diff(outcome) if args.diff else outcome.text_after
         # A terminal must not be steered by what the file holds; a file or pipe gets it as it is.
         sys.stdout.write(_visible(product) if sys.stdout.isatty() else product)
     report = sys.stdout if product is None else sys.stderr
-    report.write(render("fix", given.format, outcome, report))
-    return 1 if outcome.after[Severity.ERROR] or (given.exit_non_zero_on_fix and outcome.applied) else 0
+    report.write(render("fix", args.format, outcome, report))
+    return 1 if outcome.after[Severity.ERROR] or (args.exit_non_zero_on_fix and outcome.applied) else 0
 
 
 def _visible(text: str) -> str:

@@ -45,10 +45,10 @@ def _of(text: str, config: Config) -> Iterator[Path]:
     if is_address(text):
         raise UsageError(f"{plain(text)}: only `dlclint check` reads addresses; download the file")
     if path.is_dir():
-        found = sorted(_searched(path, config))
-        if not found:
+        paths = sorted(_searched(path, config))
+        if not paths:
             raise UsageError(f"no .onnx file in folder {plain(text)}; give a model or another folder")
-        yield from found
+        yield from paths
     elif not path.exists():
         raise UsageError(f"{plain(text)} does not exist; check the path")
     elif not path.is_file():
@@ -92,7 +92,9 @@ def _searched(folder: Path, config: Config) -> Iterator[Path]:
     specs = [(top, GitIgnoreSpec.from_lines(EXCLUDED))]
     if config.gitignore:
         specs += [(place, spec) for place in _above(top) if (spec := _gitignore(place)) is not None]
-    specs += [(item.folder.absolute(), GitIgnoreSpec.from_lines([item.pattern])) for item in config.exclude]
+    specs += [
+        (exclude.folder.absolute(), GitIgnoreSpec.from_lines([exclude.pattern])) for exclude in config.exclude
+    ]
     known = {top: _Left(specs)}
     for place, folders, names in os.walk(top):
         here = Path(place)
@@ -112,9 +114,9 @@ def _above(folder: Path) -> list[Path]:
     if (folder / ".git").exists():
         return []
     places: list[Path] = []
-    for place in folder.parents:
-        places.insert(0, place)
-        if (place / ".git").exists():
+    for path in folder.parents:
+        places.insert(0, path)
+        if (path / ".git").exists():
             return places
     return []
 

@@ -49,19 +49,19 @@ fail-on = "error"
 """
 
 
-def init(given: argparse.Namespace) -> int:
+def init(args: argparse.Namespace) -> int:
     """Run the command; returns the exit status.
 
     Raises:
         UsageError: no folder, no model in it, or a configuration that is there already.
     """
-    folder = Path(given.folder)
+    folder = Path(args.folder)
     if not folder.is_dir():
-        raise UsageError(f"{plain(given.folder)} is not a folder; give the one that holds the models")
+        raise UsageError(f"{plain(args.folder)} is not a folder; give the one that holds the models")
     path = folder / NAME
-    if path.exists() and not given.overwrite:
+    if path.exists() and not args.overwrite:
         raise UsageError(f"{plain(str(path))} already exists; give --overwrite to replace it")
-    models = [found for found in files([given.folder]) if not is_encodings(found)]
+    models = [found for found in files([args.folder]) if not is_encodings(found)]
     sections = ["\n".join(_section(found, folder)) for found in models[:_MOST]]
     if len(models) > _MOST:
         sections.append(f"# {counted(len(models) - _MOST, 'model')} more have no section of their own.")

@@ -14,34 +14,34 @@ from dlclint.simulate.inputs.files import from_path
 from dlclint.simulate.inputs.samples import LAYOUTS, Samples
 
 
-def check_inputs(given: argparse.Namespace) -> None:
+def check_inputs(args: argparse.Namespace) -> None:
     """Refuse options of inputs that cannot be followed.
 
     Raises:
         UsageError: one cannot.
     """
-    if given.samples < 1:
-        raise UsageError(f"--samples {given.samples}: give a number of at least 1")
-    if given.seed < 0:
-        raise UsageError(f"--seed {given.seed}: give a number of at least 0")
-    for name, layout in given.input_layout:
+    if args.samples < 1:
+        raise UsageError(f"--samples {args.samples}: give a number of at least 1")
+    if args.seed < 0:
+        raise UsageError(f"--seed {args.seed}: give a number of at least 0")
+    for name, layout in args.input_layout:
         if layout.lower() not in LAYOUTS:
             raise UsageError(f"--input-layout {plain(name)} {plain(layout)}: give nchw or nhwc")
 
 
-def samples_of(given: argparse.Namespace, graph: Graph, job: Job) -> Samples:
+def samples_of(args: argparse.Namespace, graph: Graph, job: Job) -> Samples:
     """The samples that the command line asks for.
 
     Raises:
         UsageError: a layout is of an input that the model does not have.
         BadInput: they cannot be read, or not be drawn.
     """
-    for name, _ in given.input_layout:
+    for name, _ in args.input_layout:
         if name not in graph.inputs:
             known = ", ".join(map(plain, graph.inputs)) or "none"
             raise UsageError(f"--input-layout names {plain(name)!r}, not an input; inputs: {known}")
-    if given.inputs:
-        layouts = {name: layout.lower() for name, layout in given.input_layout}
-        return from_path(Path(given.inputs), graph, layouts).first(given.samples)
+    if args.inputs:
+        layouts = {name: layout.lower() for name, layout in args.input_layout}
+        return from_path(Path(args.inputs), graph, layouts).first(args.samples)
     moments = {name: (mean, deviation) for name, mean, deviation in job.target.input_moments}
-    return drawn(graph, given.samples, given.seed, moments)
+    return drawn(graph, args.samples, args.seed, moments)

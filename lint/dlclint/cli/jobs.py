@@ -33,28 +33,28 @@ def comma_separated(values: Sequence[str]) -> list[str]:
     return [item.strip() for value in values for item in value.split(",") if item.strip()]
 
 
-def config_of(given: argparse.Namespace) -> Config:
+def config_of(args: argparse.Namespace) -> Config:
     """The configuration that was named, or the nearest one; an empty one if `--isolated` or none is there.
 
     Raises:
         UsageError: it cannot be followed.
     """
-    if given.isolated:
+    if args.isolated:
         return Config()
     try:
-        path = Path(given.config) if given.config else find_config(Path.cwd())
+        path = Path(args.config) if args.config else find_config(Path.cwd())
         config = Config() if path is None else load_config(path)
-        return config if given.config else replace(config, search=ConfigSearch())
+        return config if args.config else replace(config, search=ConfigSearch())
     except ConfigError as error:
         raise UsageError(str(error)) from None
 
 
-def inputs_of(given: argparse.Namespace, jobs: Iterable[Job]) -> Iterator[Path | None]:
+def inputs_of(args: argparse.Namespace, jobs: Iterable[Job]) -> Iterator[Path | None]:
     """The files that a command reads: none of its outputs may be one of them."""
     for job in jobs:
         yield from (job.path, job.model)
-    if not given.isolated:
-        yield Path(given.config) if given.config else find_config(Path.cwd())
+    if not args.isolated:
+        yield Path(args.config) if args.config else find_config(Path.cwd())
 
 
 def rules_of(
@@ -77,13 +77,13 @@ def rules_of_jobs(jobs: Sequence[Job], groups: tuple[str, ...] = (GROUP,)) -> tu
     Raises:
         UsageError: a selector, or a rule that is given another severity, is none; or a package is broken.
     """
-    found: dict[str, Rule] = {}
+    rules: dict[str, Rule] = {}
     for select, ignore in dict.fromkeys((job.select, job.ignore) for job in jobs):
-        found.update((rule.id, rule) for rule in rules_of(select, ignore, groups))
+        rules.update((rule.id, rule) for rule in rules_of(select, ignore, groups))
     named = dict.fromkeys(name for job in jobs for name, _ in job.severities)
     if named:
         rules_of(tuple(name for name in named if name not in OWN_DOCS), ())
-    return tuple(found[id] for id in sorted(found))
+    return tuple(rules[id] for id in sorted(rules))
 
 
 def tell_broken_plugins(jobs: Sequence[Job], groups: tuple[str, ...] = (GROUP,)) -> bool:
@@ -110,7 +110,7 @@ def config_for(config: Config, path: Path) -> Config:
 
 
 def jobs_of(
-    given: argparse.Namespace,
+    args: argparse.Namespace,
     config: Config,
     chosen: Sequence[str],
     ignored: Sequence[str],
@@ -124,21 +124,21 @@ def jobs_of(
     Raises:
         UsageError: an option cannot be followed, or a path where `problems` is None.
     """
-    remote = [text for text in given.paths if is_address(text)]
+    remote = [text for text in args.paths if is_address(text)]
     paths = sorted(
-        set(files([text for text in given.paths if not is_address(text)], config, problems))
+        set(files([text for text in args.paths if not is_address(text)], config, problems))
     )  # a report does not depend on the order in which a shell lists them
     models = [path for path in paths if not is_encodings(path)]
-    if given.encodings and len(models) + len(remote) != 1:
+    if args.encodings and len(models) + len(remote) != 1:
         raise UsageError("--encodings goes with one model; give one, or name both files alike")
     done: set[Path] = set()
     for path in models:
         section = config_for(config, path).section_for(path)
-        named = given.encodings or section.encodings
+        named = args.encodings or section.encodings
         overrides = Path(named) if named else encodings_beside(path)
         if overrides is not None and not overrides.is_file():
             raise UsageError(f"override file {plain(str(overrides))} does not exist; check the path")
-        job = job_for(path, given, config, chosen, ignored, overrides is not None)
+        job = job_for(path, args, config, chosen, ignored, overrides is not None)
         yield replace(job, overrides=overrides)
         if overrides is not None:
             done.add(overrides.resolve())
@@ -146,16 +146,16 @@ def jobs_of(
     for path in paths:
         if is_encodings(path) and path.resolve() not in done:
             model = model_beside(path)
-            job = job_for(model or path, given, config, chosen, ignored, True)
+            job = job_for(model or path, args, config, chosen, ignored, True)
             yield replace(job, path=path, kind="encodings", model=model)
     if remote:
         # Imported here because most files are at hand.
         from dlclint.cli.remote import remote_jobs
 
         def job_at(path: Path, overridden: bool) -> Job:
-            return job_for(path, given, config, chosen, ignored, overridden)
+            return job_for(path, args, config, chosen, ignored, overridden)
 
-        yield from remote_jobs(remote, given, config, job_at)
+        yield from remote_jobs(remote, args, config, job_at)
 
 
 def shard_of(jobs: Sequence[Job], text: str) -> list[Job]:
@@ -183,7 +183,7 @@ def shard_of(jobs: Sequence[Job], text: str) -> list[Job]:
 
 def job_for(
     path: Path,
-    given: argparse.Namespace,
+    args: argparse.Namespace,
     config: Config,
     chosen: Sequence[str],
     ignored: Sequence[str],
@@ -196,27 +196,27 @@ def job_for(
     """
     config = config_for(config, path)
     section = config.section_for(path)
-    several = getattr(given, "several", False)
-    targets = (targets_of if several else _one_target)(given, section, overridden)
+    several = getattr(args, "several", False)
+    targets = (targets_of if several else _one_target)(args, section, overridden)
     return Job(
         path,
         targets[0],
-        dimensions_of(given, section),
+        dimensions_of(args, section),
         tuple(chosen or config.select),
         (*ignored, *config.ignore),
         config.ignores,
         severities=tuple(config.severities.items()),
         thresholds=tuple(config.thresholds.items()),
-        names=tuple(names_of(given, section)),
+        names=tuple(names_of(args, section)),
         others=targets[1:],
     )
 
 
-def _one_target(given: argparse.Namespace, section: ModelSection, overridden: bool) -> tuple[Target, ...]:
-    return (target_of(given, section, overridden),)
+def _one_target(args: argparse.Namespace, section: ModelSection, overridden: bool) -> tuple[Target, ...]:
+    return (target_of(args, section, overridden),)
 
 
-def names_of(given: argparse.Namespace, section: ModelSection) -> Iterator[Named]:
+def names_of(args: argparse.Namespace, section: ModelSection) -> Iterator[Named]:
     """What is said of the model by name; where both say it, it is the command line's."""
     for option, field, configured in (
         ("--dims", "dims", {}),
@@ -226,7 +226,7 @@ def names_of(given: argparse.Namespace, section: ModelSection) -> Iterator[Named
         ("--input-type", "input_type", section.input_types),
         ("--input-moments", "input_moments", {}),
     ):
-        named = dict.fromkeys(name for name, *_ in getattr(given, field, ()))
+        named = dict.fromkeys(name for name, *_ in getattr(args, field, ()))
         yield from (Named(option, name) for name in named)
         yield from (Named(option, name, section.path) for name in configured if name not in named)
 
@@ -237,32 +237,32 @@ def refuse_unknown(files: Sequence[FileOutcome]) -> None:
     Raises:
         UsageError: it does.
     """
-    if any(item.rule == UNKNOWN_NAME for file in files for item in file.diagnostics):
+    if any(finding.rule == UNKNOWN_NAME for file in files for finding in file.diagnostics):
         models = [file for file in files if file.kind == "model"] or files
-        found = [file.diagnostics for file in models]
+        findings = [file.diagnostics for file in models]
         # Imported here because names are seldom wrong.
         from dlclint.engine.names import unknown_names
 
-        message = unknown_names(found)
+        message = unknown_names(findings)
         if message:
             raise UsageError(message)
 
 
-def dimensions_of(given: argparse.Namespace, section: ModelSection) -> Dimensions:
+def dimensions_of(args: argparse.Namespace, section: ModelSection) -> Dimensions:
     """The dimension overrides of a model.
 
     Raises:
         UsageError: what is given is not a dimension.
     """
     inputs, symbols = dict(section.input_dims), dict(section.symbols)
-    for name, text in getattr(given, "dims", ()):
+    for name, text in getattr(args, "dims", ()):
         inputs[name] = tuple(size(part, "--dims") for part in text.split(","))
         if len(inputs[name]) == 1:
             symbols[name] = inputs[name][0]
-    for name, text in getattr(given, "input_dim", ()):
+    for name, text in getattr(args, "input_dim", ()):
         inputs[name] = tuple(size(part, "--input-dim") for part in text.split(","))
-    symbols.update({symbol: size(value, "--define-symbol") for symbol, value in getattr(given, "symbol", ())})
-    batch = getattr(given, "batch", None)
+    symbols.update({symbol: size(value, "--define-symbol") for symbol, value in getattr(args, "symbol", ())})
+    batch = getattr(args, "batch", None)
     batch = section.batch if batch is None else batch
     if batch is not None and not 1 <= batch < 1 << 31:
         raise UsageError(f"--batch {plain(str(batch))}: give a number of at least 1, in 32 bits")

@@ -35,7 +35,7 @@ _SHAPE = {"qairt-converter": "--source_model_input_shape", "snpe-onnx-to-dlc": "
 _UNSIMPLIFIED = {"qairt-converter": "--onnx_skip_simplification", "snpe-onnx-to-dlc": "--no_simplification"}
 
 
-def judge(given: argparse.Namespace, root: Path, limits: QuestionLimits, started: float) -> int:
+def judge(args: argparse.Namespace, root: Path, limits: QuestionLimits, started: float) -> int:
     """Lint, let the SDK's converter judge, and report; returns the exit status.
 
     Raises:
@@ -43,23 +43,23 @@ def judge(given: argparse.Namespace, root: Path, limits: QuestionLimits, started
         NotAvailable: there is no SDK, or its converter cannot be started.
     """
     sdk = find_sdk(root)
-    if given.dlc:
+    if args.dlc:
         raise UsageError("--dlc writes the HTP backend's DLC; leave it out with --judge converter")
-    config = config_of(given)
-    chosen = comma_separated(given.select) or list(config.select)
-    ignored = [*comma_separated(given.ignore), *config.ignore]
+    config = config_of(args)
+    chosen = comma_separated(args.select) or list(config.select)
+    ignored = [*comma_separated(args.ignore), *config.ignore]
     rules_of(chosen, ignored)
-    jobs = [job for job in jobs_of(given, config, chosen, ignored) if job.kind == "model"]
+    jobs = [job for job in jobs_of(args, config, chosen, ignored) if job.kind == "model"]
     if not jobs:
         raise UsageError("there is no model among these paths; give a model, or a folder with one")
-    guard(given.output, OutputFile.REPORT, inputs_of(given, jobs), given.overwrite)
+    guard(args.output, OutputFile.REPORT, inputs_of(args, jobs), args.overwrite)
     files = [lint_file(job) for job in jobs]
     refuse_unknown(files)
-    made = tuple(with_progress(_judged(sdk, jobs, files, limits), len(jobs)))
+    confirmations = tuple(with_progress(_judged(sdk, jobs, files, limits), len(jobs)))
     versions = {sdk.tool: sdk.build or "unknown build"}
-    outcome = ConfirmOutcome(__version__, made, versions, time.perf_counter() - started)
-    text = render("confirm", given.format, outcome, sys.stdout if given.output is None else None)
-    deliver(text, given.output)
+    outcome = ConfirmOutcome(__version__, confirmations, versions, time.perf_counter() - started)
+    text = render("confirm", args.format, outcome, sys.stdout if args.output is None else None)
+    deliver(text, args.output)
     return outcome.status
 
 
@@ -119,18 +119,18 @@ def _options(sdk: Sdk, view: ModelView, job: Job) -> list[str]:
     return words
 
 
-def _is_cause(item: Explained) -> bool:
-    return item.message.severity == "error" and not item.message.consequence
+def _is_cause(explained: Explained) -> bool:
+    return explained.message.severity == "error" and not explained.message.consequence
 
 
 def _refusals(view: ModelView, said: Iterable[Explained], tool: str) -> Iterator[tuple[NodeKey, NodeVerdict]]:
     """The nodes that an error names: by name or tensor, else every one of the op that it names."""
-    for item in filter(_is_cause, said):
-        verdict = NodeVerdict(Said.REFUSED, plain(item.says, 300), by=tool)
-        if item.place is not None:
-            yield (item.place.graph, item.place.index), verdict
+    for explained in filter(_is_cause, said):
+        verdict = NodeVerdict(Said.REFUSED, plain(explained.says, 300), by=tool)
+        if explained.place is not None:
+            yield (explained.place.graph, explained.place.index), verdict
             continue
-        op = item.groups.get("op", "").lower()
+        op = explained.groups.get("op", "").lower()
         for graph in view.model.graphs():
             for node in graph.nodes:
                 if op and node.op_type.lower() == op:
@@ -139,7 +139,7 @@ def _refusals(view: ModelView, said: Iterable[Explained], tool: str) -> Iterator
 
 def _failure(run: DryRun, said: Iterable[Explained], sdk: Sdk) -> str:
     """Why the tool failed where it names no node, in one sentence."""
-    cause = next((item.says for item in said if _is_cause(item)), "")
+    cause = next((explained.says for explained in said if _is_cause(explained)), "")
     lines = [line.strip() for line in run.text.splitlines() if line.strip()]
     last = cause or (lines[-1] if lines else "it says nothing")
     return plain(f"{sdk.tool} ended with status {run.status}: {last}", 400)
@@ -147,6 +147,6 @@ def _failure(run: DryRun, said: Iterable[Explained], sdk: Sdk) -> str:
 
 def _notes(said: Iterable[Explained]) -> Iterator[str]:
     """What the tool warns of, one sentence each."""
-    for item in said:
-        if item.message.severity != "error":
-            yield plain(f"{item.message.tool} {item.message.severity}: {item.says}", 300)
+    for explained in said:
+        if explained.message.severity != "error":
+            yield plain(f"{explained.message.tool} {explained.message.severity}: {explained.says}", 300)

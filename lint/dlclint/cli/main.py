@@ -160,10 +160,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"dlclint: error: {_unknown_command(words[0])}", file=sys.stderr)
         return 2
     try:
-        given = _parsed(words)
-        if given.prints or given.output is None:
+        args = _parsed(words)
+        if args.prints or args.output is None:
             refuse_closed_output()
-        status = _run(given)
+        status = _run(args)
         sys.stdout.flush()
         return status
     except UsageError as error:
@@ -188,12 +188,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return internal_error(error)
 
 
-def _run(given: argparse.Namespace) -> int:
-    if not given.apart:
-        return finish_command(function_of(given.run)(given))
-    if not given.meanwhile:
-        return run_apart(given.run, given)
-    return run_apart(given.run, given, meanwhile=lambda: function_of(given.meanwhile)(given))
+def _run(args: argparse.Namespace) -> int:
+    if not args.apart:
+        return finish_command(function_of(args.run)(args))
+    if not args.meanwhile:
+        return run_apart(args.run, args)
+    return run_apart(args.run, args, meanwhile=lambda: function_of(args.meanwhile)(args))
 
 
 def _unknown_command(name: str) -> str:

@@ -24,21 +24,21 @@ _PREFIX = "dlclint-results-"
 """How the names of folders begin that hold the results of a run that is not to keep any."""
 
 
-def refuse_unusable(given: argparse.Namespace) -> None:
+def refuse_unusable(args: argparse.Namespace) -> None:
     """Stop at options that do not go together, before anything is read.
 
     Raises:
         UsageError: they do not.
     """
-    if given.resume and not given.results:
+    if args.resume and not args.results:
         raise UsageError("--resume goes with --results, which names the folder to go on from")
-    if not given.on:
+    if not args.on:
         return
-    if given.on != LOCAL and not (given.on.startswith(SCHEME) and given.on != SCHEME):
-        raise UsageError(f"--on {plain(given.on)}: give dask for a local cluster, or dask://HOST:PORT")
-    if given.confirm:
+    if args.on != LOCAL and not (args.on.startswith(SCHEME) and args.on != SCHEME):
+        raise UsageError(f"--on {plain(args.on)}: give dask for a local cluster, or dask://HOST:PORT")
+    if args.confirm:
         raise UsageError("--confirm asks the backend of this machine; leave out --on")
-    if given.on != LOCAL and given.jobs is not None:
+    if args.on != LOCAL and args.jobs is not None:
         raise UsageError("--jobs goes with --on dask; another cluster has the workers that it has")
 
 
@@ -57,32 +57,32 @@ def scratch_of(given: argparse.Namespace) -> Iterator[Path | None]:
         raise
 
 
-def linted(given: argparse.Namespace, jobs: Sequence[Job], scratch: Path | None) -> Stored:
+def linted(args: argparse.Namespace, jobs: Sequence[Job], scratch: Path | None) -> Stored:
     """Lint jobs, with results in the folder that was named, or in `scratch`.
 
     Raises:
         UsageError: the cluster or the folder cannot be used.
     """
-    folder = scratch or Path(given.results)
-    workers = given.jobs or os.cpu_count() or 1
+    folder = scratch or Path(args.results)
+    workers = args.jobs or os.cpu_count() or 1
     again = 0
     try:
-        with Results(folder, jobs, bool(given.results), given.resume) as results:
-            asking = Asking(jobs, results, not given.no_cache)
-            with Cluster(given.on, workers) if given.on else nullcontext() as cluster:
+        with Results(folder, jobs, bool(args.results), args.resume) as results:
+            asking = Asking(jobs, results, not args.no_cache)
+            with Cluster(args.on, workers) if args.on else nullcontext() as cluster:
                 arriving = linted_here(asking, workers) if cluster is None else cluster.linted(asking)
                 for number, body in with_progress(arriving, len(jobs)):
                     results.keep(number, body)
                     again += body is None
     except ClusterError as problem:
-        more = f"; --results {plain(str(folder))} --resume goes on" if given.results else ""
-        raise UsageError(f"--on {plain(given.on)}: {problem}{more}") from None
+        more = f"; --results {plain(str(folder))} --resume goes on" if args.results else ""
+        raise UsageError(f"--on {plain(args.on)}: {problem}{more}") from None
     except NoResults as problem:
         raise UsageError(f"--results {plain(str(folder))}: {problem}") from None
     except OSError as problem:
-        if not given.results or problem.filename is None:
+        if not args.results or problem.filename is None:
             raise
         raise UsageError(f"--results {plain(str(folder))}: {problem.strerror or problem}") from None
-    if given.resume:
+    if args.resume:
         print(f"dlclint: {counted(again, 'file')} of {len(jobs)} unchanged", file=sys.stderr)
     return results.stored

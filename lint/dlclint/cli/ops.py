@@ -16,13 +16,13 @@ from dlclint_schemas.releases import Change, Release, changes, oldest_stated, re
 COLUMNS = ("cpu", "gpu", "dsp_v66", "htp", "aip")
 
 
-def show_op(given: argparse.Namespace) -> int:
+def show_op(args: argparse.Namespace) -> int:
     """Print the rows of one op, or one line per op.
 
     Raises:
         UsageError: the table has no such op.
     """
-    found, op = release(sdk_of(given.sdk or "")), given.op
+    found, op = release(sdk_of(args.sdk or "")), args.op
     table = op_table(found.table)
     if op is None:
         for row in table.rows.values():

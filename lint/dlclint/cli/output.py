@@ -79,32 +79,32 @@ def _contents(path: Path) -> str:
     return "binary data" if b"\0" in head else ""
 
 
-def further_reports(given: argparse.Namespace, command: str) -> list[tuple[str, str]]:
+def further_reports(args: argparse.Namespace, command: str) -> list[tuple[str, str]]:
     """The format and the file of each report besides the main one.
 
     Raises:
         UsageError: an `--output-format` is none, or two reports go to one file.
     """
     found = []
-    for text in given.output_format:
+    for text in args.output_format:
         form, _, path = text.partition("=")
         if not path or form not in FORMATS[command]:
             known = ", ".join(FORMATS[command])
             raise UsageError(f"--output-format {plain(text)}: give FORMAT=FILE; formats are {known}")
         found.append((form, path))
-    named = [path for path in (given.output, *(path for _, path in found)) if path is not None]
+    named = [path for path in (args.output, *(path for _, path in found)) if path is not None]
     if len(set(named)) < len(named):
         raise UsageError("two reports go to one file; name another for each format")
     return found
 
 
-def draws(given: argparse.Namespace, reports: Iterable[tuple[str, str]]) -> bool:
+def draws(args: argparse.Namespace, reports: Iterable[tuple[str, str]]) -> bool:
     """Whether a report is going to draw models."""
-    return given.format in DRAWN or any(form in DRAWN for form, _ in reports)
+    return args.format in DRAWN or any(form in DRAWN for form, _ in reports)
 
 
 def deliver_all(
-    command: str, outcome: object, given: argparse.Namespace, reports: Iterable[tuple[str, str]]
+    command: str, outcome: object, args: argparse.Namespace, reports: Iterable[tuple[str, str]]
 ) -> None:
     """Write the further reports, then the main one.
 
@@ -113,8 +113,8 @@ def deliver_all(
     """
     for form, path in reports:
         deliver(render(command, form, outcome, None), path)
-    stream = sys.stdout if given.output is None else None
-    deliver(render(command, given.format, outcome, stream), given.output)
+    stream = sys.stdout if args.output is None else None
+    deliver(render(command, args.format, outcome, stream), args.output)
 
 
 def deliver(text: str | Iterable[str], output: str | None) -> None:

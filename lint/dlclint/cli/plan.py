@@ -31,90 +31,90 @@ _RUNS = 60
 """About as many times the samples are run; for the bar alone."""
 
 
-def plan(given: argparse.Namespace) -> int:
+def plan(args: argparse.Namespace) -> int:
     """Run the command; returns 1 if conversion is known to fail, 2 if a plugin is broken, else 0.
 
     Raises:
         UsageError: the model cannot be read, or an argument not be followed.
     """
-    path = Path(given.path)
+    path = Path(args.path)
     if path.is_dir() or is_encodings(path):
-        raise UsageError(f"{plain(given.path)}: give one model; a plan is made for one at a time")
-    list(files([given.path]))
-    config = config_of(given)
-    named = Path(given.encodings) if given.encodings else encodings_beside(path)
+        raise UsageError(f"{plain(args.path)}: give one model; a plan is made for one at a time")
+    list(files([args.path]))
+    config = config_of(args)
+    named = Path(args.encodings) if args.encodings else encodings_beside(path)
     if named is not None and not named.is_file():
         raise UsageError(f"override file {plain(str(named))} does not exist; check the path")
-    job = replace(_job(path, given, config), overrides=named)
-    reports = further_reports(given, "plan")
-    written = [path for path in (given.output, *(path for _, path in reports)) if path is not None]
+    job = replace(_job(path, args, config), overrides=named)
+    reports = further_reports(args, "plan")
+    written = [path for path in (args.output, *(path for _, path in reports)) if path is not None]
     for output in written:
-        guard(output, OutputFile.REPORT, inputs_of(given, (job,)), given.overwrite)
-    guard(given.emit_overrides, OutputFile.OVERRIDES, inputs_of(given, (job,)), given.overwrite)
+        guard(output, OutputFile.REPORT, inputs_of(args, (job,)), args.overwrite)
+    guard(args.emit_overrides, OutputFile.OVERRIDES, inputs_of(args, (job,)), args.overwrite)
     for output in written:
-        if given.emit_overrides and _same(output, given.emit_overrides):
+        if args.emit_overrides and _same(output, args.emit_overrides):
             raise UsageError(f"{plain(output)} is to be the plan and the override file; name two files")
-    job = replace(job, drawn=draws(given, reports))
-    if given.estimated_activations and not given.emit_overrides:
+    job = replace(job, drawn=draws(args, reports))
+    if args.estimated_activations and not args.emit_overrides:
         raise UsageError("--estimated-activations goes with --emit-overrides")
     lacks_plugins = tell_broken_plugins([job])
-    measuring = _measuring(given, job)
-    settled = _settled(given, config, job)
-    asked = PlanRequest(job.dimensions, given.emit_overrides or "", settled, given.float)
-    file = OverrideRequest(given.encodings_version, given.estimated_activations)
+    measuring = _measuring(args, job)
+    settled = _settled(args, config, job)
+    asked = PlanRequest(job.dimensions, args.emit_overrides or "", settled, args.float)
+    file = OverrideRequest(args.encodings_version, args.estimated_activations)
     try:
         with counting("measuring", _RUNS) as tick:
             made, overrides = plan_model(job, asked, file, measuring and replace(measuring, tick=tick))
     except (BadInput, CannotSimulate, CannotRun) as problem:
-        raise UsageError(f"{plain(given.path)}: {plain(str(problem), 500)}") from None
+        raise UsageError(f"{plain(args.path)}: {plain(str(problem), 500)}") from None
     except CannotConvert as problem:
-        raise UsageError(f"--encodings-version {given.encodings_version}: {plain(str(problem))}") from None
+        raise UsageError(f"--encodings-version {args.encodings_version}: {plain(str(problem))}") from None
     except Unreadable as problem:
-        raise UsageError(f"{plain(given.path)}: {plain(problem.message)}; {plain(problem.help)}") from None
+        raise UsageError(f"{plain(args.path)}: {plain(problem.message)}; {plain(problem.help)}") from None
     except (CarriesEncodings, UnknownNames) as error:
         raise UsageError(str(error)) from None
-    if given.emit_overrides:
+    if args.emit_overrides:
         if overrides is None:
-            why = "was asked for" if given.float else f"is what {made.choice.runtime.value} wants"
+            why = "was asked for" if args.float else f"is what {made.choice.runtime.value} wants"
             raise UsageError(f"a float DLC {why}, and takes no encodings; leave out --emit-overrides")
-        deliver(f"{overrides.text}\n", given.emit_overrides)
-    deliver_all("plan", made, given, reports)
+        deliver(f"{overrides.text}\n", args.emit_overrides)
+    deliver_all("plan", made, args, reports)
     return 2 if lacks_plugins else 1 if made.fails else 0
 
 
-def _measuring(given: argparse.Namespace, job: Job) -> Measuring | None:
+def _measuring(args: argparse.Namespace, job: Job) -> Measuring | None:
     """What to measure on, where inputs are given.
 
     Raises:
         UsageError: options do not go together.
     """
-    check_inputs(given)
-    if given.inputs is None:
-        for option, value in (("--target", given.target), ("--agreement", given.agreement)):
+    check_inputs(args)
+    if args.inputs is None:
+        for option, value in (("--target", args.target), ("--agreement", args.agreement)):
             if value is not None:
                 raise UsageError(f"{option} goes with --inputs, on which a plan is measured")
-        if given.input_layout:
+        if args.input_layout:
             raise UsageError("--input-layout goes with --inputs")
         return None
-    if given.float:
+    if args.float:
         raise UsageError("--inputs measures what quantization costs, and --float asks for none")
-    if given.input_moments or given.estimated_activations:
+    if args.input_moments or args.estimated_activations:
         raise UsageError("--inputs takes the place of --input-moments and --estimated-activations")
-    goal = goal_of(given)
+    goal = goal_of(args)
     wanted = Wanted() if goal is None else Wanted(goal.sqnr, goal.agreement)
-    return Measuring(lambda graph: samples_of(given, graph, job), wanted)
+    return Measuring(lambda graph: samples_of(args, graph, job), wanted)
 
 
 def _same(one: str, other: str) -> bool:
     return Path(one).resolve() == Path(other).resolve() and not Path(one).is_char_device()
 
 
-def _job(path: Path, given: argparse.Namespace, config: Config) -> Job:
+def _job(path: Path, args: argparse.Namespace, config: Config) -> Job:
     # The kind of DLC is what a plan is about: quantized, unless it is to stay float.
-    given.quantize = not given.float
-    if len(set(given.runtime)) > 1:
+    args.quantize = not args.float
+    if len(set(args.runtime)) > 1:
         raise UsageError("a plan is for one runtime; give --runtime once")
-    job = job_for(path, given, config, (), (), False)
+    job = job_for(path, args, config, (), (), False)
     rules_of_jobs([job])
     if not job.target.runtimes and job.target.soc is None:
         raise UsageError("give --soc (such as SM8650, see `dlclint soc`) or --runtime: a plan is for a chip")
@@ -123,12 +123,12 @@ def _job(path: Path, given: argparse.Namespace, config: Config) -> Job:
     return job
 
 
-def _settled(given: argparse.Namespace, config: Config, job: Job) -> dict[str, int]:
+def _settled(args: argparse.Namespace, config: Config, job: Job) -> dict[str, int]:
     """The widths and switches that the command line or the configuration gives."""
     section = config_for(config, job.path).section_for(job.path).kind
     names = [*(name.replace("-", "_") for name in WIDTHS), "per_channel"]
     return {
         name: getattr(job.target.kind, name)
         for name in names
-        if getattr(given, name) not in (None, False) or section.get(name)
+        if getattr(args, name) not in (None, False) or section.get(name)
     }

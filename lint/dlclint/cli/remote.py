@@ -26,7 +26,7 @@ _LISTED = (".onnx", ".encodings")
 
 def remote_jobs(
     addresses: Sequence[str],
-    given: argparse.Namespace,
+    args: argparse.Namespace,
     config: Config,
     job_at: Callable[[Path, bool], Job],
 ) -> Iterator[Job]:
@@ -37,7 +37,7 @@ def remote_jobs(
     Raises:
         UsageError: an address names nothing that can be linted.
     """
-    if getattr(given, "confirm", False):
+    if getattr(args, "confirm", False):
         raise UsageError("--confirm reads files at hand; download the models")
     remove_dead()
     named, single = _named(addresses)
@@ -46,7 +46,7 @@ def remote_jobs(
     # What a folder lists is known; beside an address that was given alone is looked for.
     with _loading():
         alone = models[0] if len(models) == 1 and set(models) == single else ""
-        unknown = [guessed[url] for url in models if url in single and not given.encodings]
+        unknown = [guessed[url] for url in models if url in single and not args.encodings]
         if alone:
             open_ahead(alone, HEAD)
         known = set(named) | there(unknown)
@@ -54,7 +54,7 @@ def remote_jobs(
     for url in models:
         path = Path(urls.path_of(url))
         section = config.section_for(path)
-        overrides, own = _overrides(url, given, section.encodings)
+        overrides, own = _overrides(url, args, section.encodings)
         if not overrides and not own and guessed[url] in known:
             overrides = guessed[url]
         job = job_at(path, bool(overrides or own))
@@ -106,9 +106,9 @@ def _named(addresses: Sequence[str]) -> tuple[list[str], set[str]]:
     return sorted(every), single
 
 
-def _overrides(url: str, given: argparse.Namespace, configured: str) -> tuple[str, Path | None]:
+def _overrides(url: str, args: argparse.Namespace, configured: str) -> tuple[str, Path | None]:
     """The override file that was named for a model: its address, or its path."""
-    name = given.encodings or configured
+    name = args.encodings or configured
     if not name:
         return "", None
     if is_address(name):

@@ -13,11 +13,11 @@ from dlclint.outcome import Outcome
 from dlclint.report.render import load_renderer, pieces
 
 
-def load_report(given: argparse.Namespace) -> None:
+def load_report(args: argparse.Namespace) -> None:
     """Load what the report will need; where that fails, the report says so."""
     with suppress(MemoryError, ImportError):
-        load_renderer("statistics" if given.statistics else "check", given.format)
-        if given.format == "rich":
+        load_renderer("statistics" if args.statistics else "check", args.format)
+        if args.format == "rich":
             # Imported here because the report prints tables for some models only, and there is time now.
             import dlclint.report.rich.tables  # noqa: F401
 

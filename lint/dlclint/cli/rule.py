@@ -59,7 +59,7 @@ def _whence(id: str) -> str:
     return f" [{plain(rule.origin)}]" if rule is not None and rule.origin else ""
 
 
-def show_rule(given: argparse.Namespace) -> int:
+def show_rule(args: argparse.Namespace) -> int:
     """Print one rule's documentation, or one line per rule, of one family or of all.
 
     Returns 2 where a plugin is broken whose rules were asked for, of which a line tells, else 0.
@@ -71,18 +71,18 @@ def show_rule(given: argparse.Namespace) -> int:
         docs = {rule.id: rule.page for rule in all_rules()} | OWN_DOCS
     except BrokenRules as error:
         raise UsageError(str(error)) from None
-    asked = () if given.id is None else (given.id,)
+    asked = () if args.id is None else (args.id,)
     broken = broken_plugins(asked, (), (GROUP, ENCODINGS_GROUP))
     for plugin in broken:
         print(f"dlclint: error: {plugin}", file=sys.stderr)
     status = 2 if broken else 0
-    id = given.id
+    id = args.id
     if id is None:
-        _show(docs, given.format)
+        _show(docs, args.format)
         return status
     family = {name: text for name, text in docs.items() if name.partition("/")[0] == id.lower().rstrip("/")}
     if family:
-        _show(family, given.format)
+        _show(family, args.format)
         return status
     id = id.lower()
     if id not in docs and broken:
@@ -90,7 +90,7 @@ def show_rule(given: argparse.Namespace) -> int:
     if id not in docs:
         known = suggest(id, set(docs)) or "; `dlclint rule` lists them"
         raise UsageError(f"unknown rule {plain(id)!r}{known}")
-    if given.format == "json":
+    if args.format == "json":
         print(json.dumps(_described(id, docs[id]), indent=2))
     else:
         print(f"{id}{_whence(id)}\n\n{docs[id]}")

@@ -23,40 +23,40 @@ _EVALUATIONS = 400
 """About as many schemes are tried in a search of a network with two hundred layers; for the bar alone."""
 
 
-def goal_of(given: argparse.Namespace) -> Goal | None:
+def goal_of(args: argparse.Namespace) -> Goal | None:
     """What is to be reached, if anything.
 
     Raises:
         UsageError: a target is not a number that can be reached.
     """
     sqnr = None
-    if given.target is not None:
+    if args.target is not None:
         try:
-            sqnr = float(given.target.lower().removesuffix("db"))
+            sqnr = float(args.target.lower().removesuffix("db"))
         except ValueError:
             sqnr = math.nan
         if not 0 < sqnr < 200:
-            raise UsageError(f"--target {plain(given.target)}: give decibels above 0, such as 30dB")
-    if given.agreement is not None and not 0 < given.agreement <= 1:
-        raise UsageError(f"--agreement {given.agreement:g}: give a rate above 0, at most 1, such as 0.99")
-    if given.resume is not None and sqnr is None and given.agreement is None:
+            raise UsageError(f"--target {plain(args.target)}: give decibels above 0, such as 30dB")
+    if args.agreement is not None and not 0 < args.agreement <= 1:
+        raise UsageError(f"--agreement {args.agreement:g}: give a rate above 0, at most 1, such as 0.99")
+    if args.resume is not None and sqnr is None and args.agreement is None:
         raise UsageError("--resume goes with --target or --agreement")
-    return None if sqnr is None and given.agreement is None else Goal(sqnr, given.agreement)
+    return None if sqnr is None and args.agreement is None else Goal(sqnr, args.agreement)
 
 
 def run_search(
-    given: argparse.Namespace, job: Job, prepared: Prepared, goal: Goal
+    args: argparse.Namespace, job: Job, prepared: Prepared, goal: Goal
 ) -> tuple[SearchOutcome, Prepared]:
     """Search; returns what it came to, and the model with the grids that were found.
 
     Raises:
         UsageError: the model has no scores to agree on, or the journal cannot be used.
     """
-    journal = Journal(None if given.resume is None else Path(given.resume), _question(given, job, prepared))
+    journal = Journal(None if args.resume is None else Path(args.resume), _question(args, job, prepared))
     try:
         journal.open()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--resume {plain(given.resume)}: {plain(str(error), 200)}") from None
+        raise UsageError(f"--resume {plain(args.resume)}: {plain(str(error), 200)}") from None
     view = prepared.network.view
     wide = replace(job.target, kind=replace(job.target.kind, act_bitwidth=16))
     with counting("searching", _EVALUATIONS) as tick:
@@ -70,17 +70,17 @@ def run_search(
             prepared,
             trials,
             goal,
-            frozenset(item.op for item in lacking_on_htp(view.aimed(wide), "int16") if item.agreed),
+            frozenset(lacking.op for lacking in lacking_on_htp(view.aimed(wide), "int16") if lacking.agreed),
             None if soc is None else soc.hexagon,
             soc is None or soc.fp16 is not False,
         )
-        found = search.run()
+        search_outcome = search.run()
     made = search.prepared
     made.scheme, made.settings, made.notes = search.scheme, search.settings, prepared.notes
-    return found, made
+    return search_outcome, made
 
 
-def _question(given: argparse.Namespace, job: Job, prepared: Prepared) -> str:
+def _question(args: argparse.Namespace, job: Job, prepared: Prepared) -> str:
     """What a journal's measurements belong to."""
     status = job.path.stat()
     return question_fingerprint(
@@ -89,11 +89,11 @@ def _question(given: argparse.Namespace, job: Job, prepared: Prepared) -> str:
             "versions": sorted(runtime_versions().items()),
             "model": f"{job.path.resolve()} {status.st_size} {status.st_mtime_ns}",
             "settings": prepared.settings,
-            "inputs": f"{given.inputs} {prepared.samples.words} {given.samples} {given.seed}",
-            "layouts": given.input_layout,
+            "inputs": f"{args.inputs} {prepared.samples.words} {args.samples} {args.seed}",
+            "layouts": args.input_layout,
             "dimensions": job.dimensions,
-            "encodings": given.encodings,
-            "agreement": given.agreement is not None,
+            "encodings": args.encodings,
+            "agreement": args.agreement is not None,
             "soc": job.target.soc,
         }
     )

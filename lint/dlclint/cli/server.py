@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from dlclint.cli.errors import UsageError
 
 
-def run_server(given: argparse.Namespace) -> int:
+def run_server(args: argparse.Namespace) -> int:
     """Run the server until the client ends it.
 
     Raises:
@@ -18,4 +18,4 @@ def run_server(given: argparse.Namespace) -> int:
     if find_spec("pygls") is None:
         raise UsageError("the language server needs pygls; pip install 'dlclint[server]'")
     # By name, because the server stands above the command line, whose options it reads.
-    return int(import_module("dlclint.server.app").serve_editor(given))
+    return int(import_module("dlclint.server.app").serve_editor(args))

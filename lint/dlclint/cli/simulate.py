@@ -43,19 +43,19 @@ from dlclint.simulate.simulating import Prepared, by_reference, prepare, widths_
 from dlclint.version import __version__
 
 
-def simulate(given: argparse.Namespace) -> int:
+def simulate(args: argparse.Namespace) -> int:
     """Run the command; returns the exit status (see `SimulateOutcome.status`).
 
     Raises:
         UsageError: as `measured`.
     """
-    reports = further_reports(given, "simulate")
-    outcome = measured(given, reports)
-    deliver_all("simulate", outcome, given, reports)
+    reports = further_reports(args, "simulate")
+    outcome = measured(args, reports)
+    deliver_all("simulate", outcome, args, reports)
     return outcome.status
 
 
-def measured(given: argparse.Namespace, reports: Sequence[tuple[str, str]] = ()) -> SimulateOutcome:
+def measured(args: argparse.Namespace, reports: Sequence[tuple[str, str]] = ()) -> SimulateOutcome:
     """What the models come to; override files and models that were asked for are written.
 
     `reports` are the formats and files of further reports than the main one.
@@ -63,41 +63,41 @@ def measured(given: argparse.Namespace, reports: Sequence[tuple[str, str]] = ())
     Raises:
         UsageError: an argument cannot be followed, or the one model that was given cannot be measured.
     """
-    config = config_of(given)
-    _check(given)
-    jobs = list(jobs_of(given, config, (), ()))
+    config = config_of(args)
+    _check(args)
+    jobs = list(jobs_of(args, config, (), ()))
     models = [job for job in jobs if job.kind == "model"]
     given_files = {job.model: job.path for job in jobs if job.kind == "encodings"}
     if not models:
         raise UsageError("there is no model among these paths; give a model, or a folder with one")
-    for option, wanted in (("overrides", given.emit_overrides), ("equalized", given.emit_equalized)):
+    for option, wanted in (("overrides", args.emit_overrides), ("equalized", args.emit_equalized)):
         if wanted and len(models) != 1:
             raise UsageError(f"--emit-{option} goes with one model, here are {len(models)}")
-    sources = [*inputs_of(given, jobs), Path(given.inputs) if given.inputs else None]
+    sources = [*inputs_of(args, jobs), Path(args.inputs) if args.inputs else None]
     outputs = (
-        *((path, OutputFile.REPORT) for path in (given.output, *(path for _, path in reports))),
-        (given.emit_overrides, OutputFile.OVERRIDES),
-        (given.emit_equalized, OutputFile.MODEL),
+        *((path, OutputFile.REPORT) for path in (args.output, *(path for _, path in reports))),
+        (args.emit_overrides, OutputFile.OVERRIDES),
+        (args.emit_equalized, OutputFile.MODEL),
     )
     for output, kind in outputs:
-        guard(output, kind, sources, given.overwrite)
-    models = [replace(job, drawn=draws(given, reports)) for job in models]
+        guard(output, kind, sources, args.overwrite)
+    models = [replace(job, drawn=draws(args, reports)) for job in models]
     views = _views(models)
-    with _backend(given) as backend:
-        files = tuple(_simulated(given, models, views, given_files, backend))
+    with _backend(args) as backend:
+        files = tuple(_simulated(args, models, views, given_files, backend))
     if len(files) == 1 and files[0].unasked:
         raise UsageError(f"{files[0].path}: {files[0].unasked}")
     return SimulateOutcome(__version__, files)
 
 
-def _check(given: argparse.Namespace) -> None:
-    check_inputs(given)
-    if not 50.0 < given.percentile <= 100.0:
-        raise UsageError(f"--percentile {given.percentile:g}: give a number above 50, at most 100")
-    goal_of(given)
-    if given.emit_equalized and goal_of(given) is None:
+def _check(args: argparse.Namespace) -> None:
+    check_inputs(args)
+    if not 50.0 < args.percentile <= 100.0:
+        raise UsageError(f"--percentile {args.percentile:g}: give a number above 50, at most 100")
+    goal_of(args)
+    if args.emit_equalized and goal_of(args) is None:
         raise UsageError("--emit-equalized goes with --target or --agreement, which search")
-    if given.input_moments and given.inputs:
+    if args.input_moments and args.inputs:
         raise UsageError("--input-moments is for random inputs, and --inputs gives others; leave one out")
 
 
@@ -119,7 +119,7 @@ def _views(jobs: Sequence[Job]) -> dict[Path, ModelView | str]:
 
 
 def _simulated(
-    given: argparse.Namespace,
+    args: argparse.Namespace,
     jobs: Sequence[Job],
     views: Mapping[Path, ModelView | str],
     encodings: Mapping[Path | None, Path],
@@ -134,16 +134,16 @@ def _simulated(
         try:
             # Noted, so that a model which ends the process costs its own figures only.
             with step("simulation", where=spot(job.path)):
-                found = _one(given, job, view, encodings.get(job.path), shown, backend)
+                simulation = _one(args, job, view, encodings.get(job.path), shown, backend)
         except (BadInput, CannotSimulate, CannotRun) as problem:
-            found = Simulation(shown, unasked=plain(str(problem), 500))
+            simulation = Simulation(shown, unasked=plain(str(problem), 500))
         except Ended as ended:
-            found = Simulation(shown, unasked=f"the process that runs it {ended}")
-        yield found
+            simulation = Simulation(shown, unasked=f"the process that runs it {ended}")
+        yield simulation
 
 
 def _one(
-    given: argparse.Namespace,
+    args: argparse.Namespace,
     job: Job,
     view: ModelView,
     encodings: Path | None,
@@ -151,24 +151,24 @@ def _one(
     backend: Asking | None,
 ) -> Simulation:
     started = time.perf_counter()
-    settings = _settings(given, job)
-    samples = samples_of(given, view.model.graph, job)
+    settings = _settings(args, job)
+    samples = samples_of(args, view.model.graph, job)
     document = None if encodings is None else read_encodings(encodings)
     engines: list[EngineResult] = []
     apart: tuple[Departure, ...] = ()
-    goal = goal_of(given)
-    passes = 1 + (given.engine != "htp") + (given.engine != "reference")
+    goal = goal_of(args)
+    passes = 1 + (args.engine != "htp") + (args.engine != "reference")
     with counting("simulating", passes * len(samples)) as tick:
         prepared = prepare(view, samples, settings, document, tick)
         found_by = None
         if goal is not None:
-            found_by, prepared = run_search(given, job, prepared, goal)
-        if given.engine != "htp":
+            found_by, prepared = run_search(args, job, prepared, goal)
+        if args.engine != "htp":
             engines.append(by_reference(prepared, tick))
         if backend is not None:
-            found, apart = _on_htp(prepared, job, backend, tick)
-            engines.append(found)
-    notes = [*prepared.notes, *_written(given, prepared), *_equalized(given, job, found_by)]
+            engine_result, apart = _on_htp(prepared, job, backend, tick)
+            engines.append(engine_result)
+    notes = [*prepared.notes, *_written(args, prepared), *_equalized(args, job, found_by)]
     return Simulation(
         shown,
         widths_text(settings),
@@ -178,7 +178,7 @@ def _one(
         samples.random,
         "" if encodings is None else plain(str(encodings), 500),
         tuple(engines),
-        apart if given.engine == "both" else (),
+        apart if args.engine == "both" else (),
         found_by,
         tuple(plain(note, 400) for note in notes),
         drawing=drawing([view], ()) if job.drawn else None,
@@ -186,26 +186,26 @@ def _one(
     )
 
 
-def _written(given: argparse.Namespace, prepared: Prepared) -> tuple[str, ...]:
+def _written(args: argparse.Namespace, prepared: Prepared) -> tuple[str, ...]:
     """Write the override file, if one was asked for; returns what is to be said of it."""
-    if not given.emit_overrides:
+    if not args.emit_overrides:
         return ()
     try:
-        made = overrides_of_scheme(prepared.network, prepared.scheme, given.encodings_version)
+        overrides = overrides_of_scheme(prepared.network, prepared.scheme, args.encodings_version)
     except CannotConvert as problem:
-        raise UsageError(f"--encodings-version {given.encodings_version}: {plain(str(problem))}") from None
-    deliver(f"{made.text}\n", given.emit_overrides)
-    return made.notes
+        raise UsageError(f"--encodings-version {args.encodings_version}: {plain(str(problem))}") from None
+    deliver(f"{overrides.text}\n", args.emit_overrides)
+    return overrides.notes
 
 
-def _equalized(given: argparse.Namespace, job: Job, found: SearchOutcome | None) -> tuple[str, ...]:
+def _equalized(args: argparse.Namespace, job: Job, search_outcome: SearchOutcome | None) -> tuple[str, ...]:
     """Write the equalized model, if one was asked for; returns what is to be said of it."""
-    if found is None or not found.equalized:
+    if search_outcome is None or not search_outcome.equalized:
         return ("--emit-equalized: nothing is written, because nothing is equalized",) * bool(
-            given.emit_equalized
+            args.emit_equalized
         )
     width = job.target.kind.weights_bitwidth
-    if not given.emit_equalized:
+    if not args.emit_equalized:
         dims = dimension_words(job.dimensions)
         words = ["dlclint", "equalize", "--extended", "--weights-bitwidth", str(width), *dims, str(job.path)]
         return (
@@ -213,21 +213,21 @@ def _equalized(given: argparse.Namespace, job: Job, found: SearchOutcome | None)
             " OUT.onnx, or --emit-equalized OUT.onnx here, writes it",
         )
     write_equalized(
-        job.path, Path(given.emit_equalized), Options(True, bitwidth=width, dimensions=job.dimensions)
+        job.path, Path(args.emit_equalized), Options(True, bitwidth=width, dimensions=job.dimensions)
     )
-    return (f"the override file belongs to the equalized model, {given.emit_equalized}",)
+    return (f"the override file belongs to the equalized model, {args.emit_equalized}",)
 
 
-def _settings(given: argparse.Namespace, job: Job) -> Settings:
+def _settings(args: argparse.Namespace, job: Job) -> Settings:
     kind = job.target.kind
     return Settings(
         kind.act_bitwidth,
         kind.weights_bitwidth,
         kind.bias_bitwidth,
         kind.per_channel,
-        given.act_quantizer,
-        given.param_quantizer,
-        given.percentile,
+        args.act_quantizer,
+        args.param_quantizer,
+        args.percentile,
         None if job.target.soc is None else job.target.soc.hexagon,
     )
 

@@ -17,22 +17,22 @@ Source: QNN HTP Backend Op Definition Supplement 2.25, Conv2d.
 """
 
 
-def show_soc(given: argparse.Namespace) -> int:
+def show_soc(args: argparse.Namespace) -> int:
     """Print what is known of the chips that a name may mean, or one line per chip.
 
     Raises:
         UsageError: no chip is called so.
     """
-    if not given.name:
+    if not args.name:
         print("\n".join(soc_table()))
         return 0
-    name = " ".join(given.name)
-    found = find_socs(name)
-    if not found:
+    name = " ".join(args.name)
+    socs = find_socs(name)
+    if not socs:
         near = near_names(name)
         did = f"; did you mean {' or '.join(near)}?" if near else "; `dlclint soc` lists them"
         raise UsageError(f"unknown SoC {plain(name)!r}{did}")
-    print("\n\n".join("\n".join(soc_lines(soc)) for soc in found))
+    print("\n\n".join("\n".join(soc_lines(soc)) for soc in socs))
     return 0
 
 

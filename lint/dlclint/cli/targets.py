@@ -29,21 +29,21 @@ _QUANTIZER_ONLY = ("act_bitwidth", "weights_bitwidth", "bias_bitwidth", "per_cha
 _FLOAT_WIDTHS = ("float_bitwidth", "float_bias_bitwidth")
 
 
-def target_of(given: argparse.Namespace, section: ModelSection, overridden: bool = False) -> Target:
+def target_of(args: argparse.Namespace, section: ModelSection, overridden: bool = False) -> Target:
     """The one target of `targets_of`.
 
     Raises:
         UsageError: as there, or several chips are named.
     """
-    found = targets_of(given, section, overridden)
-    if len(found) > 1:
-        chips = ", ".join(str(target.soc) for target in found)
+    targets = targets_of(args, section, overridden)
+    if len(targets) > 1:
+        chips = ", ".join(str(target.soc) for target in targets)
         raise UsageError(f"this command takes one chip, and the configuration names {chips}; give --soc")
-    return found[0]
+    return targets[0]
 
 
 def targets_of(
-    given: argparse.Namespace, section: ModelSection, overridden: bool = False
+    args: argparse.Namespace, section: ModelSection, overridden: bool = False
 ) -> tuple[Target, ...]:
     """The targets that the options of `shared.add_target` and a section of the configuration come to.
 
@@ -55,18 +55,18 @@ def targets_of(
         UsageError: an unknown name, a value that the quantizer does not take, or options that
             contradict each other.
     """
-    simplify = not (getattr(given, "no_simplification", False) or not section.simplify or overridden)
+    simplify = not (getattr(args, "no_simplification", False) or not section.simplify or overridden)
     target = Target(
-        _runtimes(given.runtime, section),
+        _runtimes(args.runtime, section),
         None,
-        _kind(given, section),
+        _kind(args, section),
         simplify,
-        _inputs("--input_encoding", getattr(given, "input_encoding", ()), section.input_encodings),
-        _inputs("--input_type", getattr(given, "input_type", ()), section.input_types),
-        _moments(getattr(given, "input_moments", ())),
-        sdk_of(given.sdk or section.sdk),
+        _inputs("--input_encoding", getattr(args, "input_encoding", ()), section.input_encodings),
+        _inputs("--input_type", getattr(args, "input_type", ()), section.input_types),
+        _moments(getattr(args, "input_moments", ())),
+        sdk_of(args.sdk or section.sdk),
     )
-    named = [given.soc] if isinstance(given.soc, str) else given.soc
+    named = [args.soc] if isinstance(args.soc, str) else args.soc
     socs = dict.fromkeys(_soc(name) for name in list(filter(None, named or ())) or section.socs)
     return tuple(replace(target, soc=soc) for soc in socs) or (target,)
 
@@ -136,11 +136,11 @@ def _soc(name: str) -> Soc:
         raise UsageError(f"--soc {plain(name)}: {problem}{did}") from None
 
 
-def _kind(given: argparse.Namespace, section: ModelSection) -> DlcKind:
+def _kind(args: argparse.Namespace, section: ModelSection) -> DlcKind:
     asked = {
         name: value
         for name in ("float", "quantize", *_ALLOWED, "per_channel")
-        if (value := getattr(given, name)) not in (None, False)
+        if (value := getattr(args, name)) not in (None, False)
     }
     said: dict[str, object] = {name: value for name, value in section.kind.items() if value is not False}
     if asked.keys() & {"float", "quantize"}:

@@ -18,21 +18,21 @@ from dlclint.writing import write_whole
 from dlclint.zoo import zoo_of
 
 
-def show_zoo(given: argparse.Namespace) -> int:
+def show_zoo(args: argparse.Namespace) -> int:
     """Run the command; returns the exit status.
 
     Raises:
         UsageError: a folder holds no results, or the report cannot be written.
     """
-    is_table = given.format == "parquet"
-    if is_table and given.output is None:
+    is_table = args.format == "parquet"
+    if is_table and args.output is None:
         raise UsageError("--format parquet goes to a file; name one with -o")
-    folders = [Path(folder) for folder in given.folders]
+    folders = [Path(folder) for folder in args.folders]
     guard(
-        given.output,
+        args.output,
         OutputFile.TABLE if is_table else OutputFile.REPORT,
         (folder / NAME for folder in folders),
-        given.overwrite,
+        args.overwrite,
     )
     unread: list[str] = []
     zoo = zoo_of(__version__, _every(folders, unread), unread)
@@ -48,11 +48,11 @@ def show_zoo(given: argparse.Namespace) -> int:
                 "--format parquet needs pyarrow, which is not installed: pip install 'dlclint[zoo]'"
             ) from None
         try:
-            write_whole(Path(given.output), made)
+            write_whole(Path(args.output), made)
         except OSError as error:
-            raise UsageError(f"cannot write {plain(given.output)}: {error.strerror}") from None
+            raise UsageError(f"cannot write {plain(args.output)}: {error.strerror}") from None
         return 0
-    deliver(pieces("zoo", given.format, zoo, None if given.output else sys.stdout), given.output)
+    deliver(pieces("zoo", args.format, zoo, None if args.output else sys.stdout), args.output)
     return 0
 
 

@@ -120,7 +120,7 @@ def compare_with_backend(
     open_inputs = [
         name
         for name in view.model.graph.inputs
-        if (found := view.model.graph.type_of(name)) is not None and found.static_shape is None
+        if (tensor_type := view.model.graph.type_of(name)) is not None and tensor_type.static_shape is None
     ]
     if open_inputs:
         sizes = ", ".join(open_inputs[:3]) + (" ..." if len(open_inputs) > 3 else "")

@@ -142,19 +142,19 @@ def rows_of(
     elsewhere: dict[NodeKey, list[Diagnostic]] = {}
     of_tensors: dict[str, list[Diagnostic]] = {}
     of_model: list[Diagnostic] = []
-    for item in diagnostics:
-        place = item.location
-        if item.severity is Severity.INFO:
+    for finding in diagnostics:
+        location = finding.location
+        if finding.severity is Severity.INFO:
             continue
-        for other in (related.location for related in item.related if related.holds):
+        for other in (related.location for related in finding.related if related.holds):
             if other.node_index is not None:
-                elsewhere.setdefault((other.graph, other.node_index), []).append(item)
-        if place.node_index is not None:
-            claims.setdefault((place.graph, place.node_index), []).append(item)
-        elif place.tensor:
-            of_tensors.setdefault(place.tensor, []).append(item)
-        elif item.about.speaks_of_runtime:
-            of_model.append(item)
+                elsewhere.setdefault((other.graph, other.node_index), []).append(finding)
+        if location.node_index is not None:
+            claims.setdefault((location.graph, location.node_index), []).append(finding)
+        elif location.tensor:
+            of_tensors.setdefault(location.tensor, []).append(finding)
+        elif finding.about.speaks_of_runtime:
+            of_model.append(finding)
     for graph in view.model.graphs():
         shown = plain(graph.path)
         for node in graph.nodes:
@@ -181,7 +181,12 @@ def rows_of(
                 plain(next(filter(None, node.outputs), "")),
                 verdict,
                 relate(verdict, said),
-                tuple(dict.fromkeys(ClaimedRule(item.rule, item.severity, item.about) for item in said)),
+                tuple(
+                    dict.fromkeys(
+                        ClaimedRule(diagnostic.rule, diagnostic.severity, diagnostic.about)
+                        for diagnostic in said
+                    )
+                ),
             )
 
 
@@ -196,10 +201,10 @@ def relation_of(verdict: NodeVerdict, said: Iterable[Diagnostic]) -> Relation:
         return Relation.AGREED if told else Relation.WRAPPER
     if verdict.said is not Said.TAKEN:
         return Relation.UNJUDGED
-    contradicted = {item.severity for item in said if decides(verdict, item.about)}
+    contradicted = {diagnostic.severity for diagnostic in said if decides(verdict, diagnostic.about)}
     if Severity.ERROR in contradicted:
         return Relation.FALSE_ALARM
-    if any(item.severity is Severity.ERROR and not item.about.speaks_of_runtime for item in said):
+    if any(finding.severity is Severity.ERROR and not finding.about.speaks_of_runtime for finding in said):
         return Relation.CONVERTER
     if contradicted:
         return Relation.WARNED
@@ -208,10 +213,12 @@ def relation_of(verdict: NodeVerdict, said: Iterable[Diagnostic]) -> Relation:
 
 def converter_relation(verdict: NodeVerdict, said: Iterable[Diagnostic]) -> Relation:
     """How a converter's verdict stands to what dlclint says of the conversion of the same node."""
-    told = [item for item in said if item.about in (About.FILE, About.SIZES, About.CONVERSION)]
+    told = [
+        diagnostic for diagnostic in said if diagnostic.about in (About.FILE, About.SIZES, About.CONVERSION)
+    ]
     if verdict.said is Said.REFUSED:
         return Relation.AGREED if told else Relation.MISSED
     if verdict.said is not Said.TAKEN:
         return Relation.UNJUDGED
-    wrong = any(item.severity is Severity.ERROR for item in told)
+    wrong = any(finding.severity is Severity.ERROR for finding in told)
     return Relation.FALSE_ALARM if wrong else Relation.AGREED

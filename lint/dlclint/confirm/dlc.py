@@ -62,17 +62,17 @@ def _write(
             fold=fold,
             dlc=Path(folder).resolve(),
         )
-        made = sorted(Path(folder).rglob("*.dlc"), key=lambda path: (-path.stat().st_size, path.name))
-        if not made:
+        paths = sorted(Path(folder).rglob("*.dlc"), key=lambda path: (-path.stat().st_size, path.name))
+        if not paths:
             why = answer.ended or "the backend takes no part of the graph"
             return (), f"no DLC was written: {why}"
         places = [
             out,
-            *(out.with_name(f"{out.stem}.{number}{out.suffix}") for number in range(2, len(made) + 1)),
+            *(out.with_name(f"{out.stem}.{number}{out.suffix}") for number in range(2, len(paths) + 1)),
         ]
         for place in places:
             refuse_other_than_files(place)
-        for path, place in zip(made, places, strict=True):
+        for path, place in zip(paths, places, strict=True):
             put_in_place(path, place)
-    parts = f"; the graph splits into {len(made)} parts, one DLC each" if len(made) > 1 else ""
+    parts = f"; the graph splits into {len(paths)} parts, one DLC each" if len(paths) > 1 else ""
     return tuple(map(str, places)), WHAT + parts

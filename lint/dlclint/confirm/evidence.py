@@ -19,10 +19,10 @@ def with_evidence(diagnostics: Iterable[Diagnostic], asked: Confirmation) -> Ite
     refuses decides nothing, and what is computed in float is not evidence about the op's quantized forms.
     """
     rows = {(row.graph, row.node_index): row for row in asked.rows}
-    for item in diagnostics:
-        place = item.location
-        row = rows.get((place.graph, place.node_index)) if place.node_index is not None else None
-        yield item if row is None or row.verdict.said is Said.UNASKED else _judged(item, row, asked)
+    for finding in diagnostics:
+        location = finding.location
+        row = rows.get((location.graph, location.node_index)) if location.node_index is not None else None
+        yield finding if row is None or row.verdict.said is Said.UNASKED else _judged(finding, row, asked)
     source = Source("QNN backend", f"asked for {asked.asked_soc}")
     for row in asked.rows:
         if row.relation is Relation.MISSED:
@@ -36,12 +36,12 @@ def with_evidence(diagnostics: Iterable[Diagnostic], asked: Confirmation) -> Ite
             )
 
 
-def _judged(item: Diagnostic, row: ComparedNode, asked: Confirmation) -> Diagnostic:
-    evidence = {**item.evidence, "backend": node_sentence(row), "backend_soc": asked.asked_soc}
-    confidence = item.confidence
-    if decides(row.verdict, item.about):
+def _judged(finding: Diagnostic, row: ComparedNode, asked: Confirmation) -> Diagnostic:
+    evidence = {**finding.evidence, "backend": node_sentence(row), "backend_soc": asked.asked_soc}
+    confidence = finding.confidence
+    if decides(row.verdict, finding.about):
         taken = row.verdict.said is Said.TAKEN
         confidence = Confidence.CONTRADICTED if taken else Confidence.CONFIRMED
-    if confidence is not item.confidence:
-        evidence["confidence_before"] = item.confidence.value
-    return replace(item, confidence=confidence, evidence=evidence)
+    if confidence is not finding.confidence:
+        evidence["confidence_before"] = finding.confidence.value
+    return replace(finding, confidence=confidence, evidence=evidence)

@@ -90,12 +90,12 @@ def read_log(text: str) -> BackendLog:
     """Read a log of severity verbose."""
     log = BackendLog()
     current = _Span()
-    for found in _RECORD.finditer(text):
-        kind = found.lastgroup
-        if found["support"]:
+    for match in _RECORD.finditer(text):
+        kind = match.lastgroup
+        if match["support"]:
             if not log.passes:
                 log.passes.append([])
-            log.passes[-1].append(current.close(found, _continued(text, found.end())))
+            log.passes[-1].append(current.close(match, _continued(text, match.end())))
             current = _Span()
         elif kind == "pass":
             log.passes.append([])
@@ -103,26 +103,26 @@ def read_log(text: str) -> BackendLog:
         elif kind == "compose":
             log.composing = True
         elif kind == "code":
-            current.code, current.qnn_op = int(found["code"]), found["type"]
+            current.code, current.qnn_op = int(match["code"]), match["type"]
         elif kind == "made_as":
-            current.made.append(found["made_as"])
+            current.made.append(match["made_as"])
         elif kind == "composed_as":
-            if found["composed_as"] not in _BETWEEN_TYPES and _FLOAT.search(_continued(text, found.end())):
-                log.composed_in_float.append(found["composed"])
+            if match["composed_as"] not in _BETWEEN_TYPES and _FLOAT.search(_continued(text, match.end())):
+                log.composed_in_float.append(match["composed"])
         elif kind == "error":
-            unprepared = _UNPREPARED.search(found["error"])
+            unprepared = _UNPREPARED.search(match["error"])
             if unprepared:
                 log.unprepared.append(unprepared[1])
             if log.composing:
-                log.late_errors.append(found["error"].strip())
+                log.late_errors.append(match["error"].strip())
             else:
-                current.error(found["error"].strip(), text, found.end())
+                current.error(match["error"].strip(), text, match.end())
         elif kind == "tried":
-            log.last_tried = found["tried"]
+            log.last_tried = match["tried"]
         elif kind == "add_code":
-            log.unadded.append((found["unadded"], int(found["add_code"])))
+            log.unadded.append((match["unadded"], int(match["add_code"])))
         elif kind == "build":
-            log.build = found["build"]
+            log.build = match["build"]
         elif kind == "opset":
             log.old_opset = True
     return log

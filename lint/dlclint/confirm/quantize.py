@@ -51,7 +51,7 @@ def insert_quantization(
     """
     graph = view.model.graph
     made = (graph.type_of(name) for node in graph.nodes for name in node.outputs)
-    if any(found is not None and found.data_type == TensorProto.FLOAT16 for found in made):
+    if any(tensor_type is not None and tensor_type.data_type == TensorProto.FLOAT16 for tensor_type in made):
         # Its scales would be float16 too, with which the provider computes in float what only moves data.
         raise CannotAsk("the model computes in float16; ask without --quantize, or about a float32 export")
     work = _Insertion(view, graph, asked, grids, stored)
@@ -151,8 +151,8 @@ class _Insertion:
         return None
 
     def is_float(self, name: str) -> bool:
-        found = self.graph.type_of(name)
-        return found is not None and found.data_type == TensorProto.FLOAT
+        tensor_type = self.graph.type_of(name)
+        return tensor_type is not None and tensor_type.data_type == TensorProto.FLOAT
 
     def quantize(self, name: str, inner: str, moved: UnsignedGrid | None = None) -> bool:
         """Quantize an activation made as `inner`; `moved`: the grid of data that its op only moves."""
@@ -290,28 +290,28 @@ class _Insertion:
             factor = self.scales.get(f"{result.rpartition('/')[0]}/in1")
             if data is None or factor is None:
                 return False
-            found = self.params.bias(name, values, np.asarray(factor * np.float32(data.scale)))
+            quantized_input = self.params.bias(name, values, np.asarray(factor * np.float32(data.scale)))
         elif is_parameter(node, position):
-            found = self.params.parameter(node, position, name, values)
-            self.scales[result] = found.scale
+            quantized_input = self.params.parameter(node, position, name, values)
+            self.scales[result] = quantized_input.scale
         else:
             given = self.grids.given(name)
-            found, grid = self.params.operand(
+            quantized_input, grid = self.params.operand(
                 name, values, given if isinstance(given, UnsignedGrid) else None, width or self.grids.width
             )
             self.moved.setdefault(node.key, grid)
-        self.dequantize_constant(found, result)
+        self.dequantize_constant(quantized_input, result)
         return True
 
-    def dequantize_constant(self, found: QuantizedInput, result: str) -> None:
+    def dequantize_constant(self, quantized_input: QuantizedInput, result: str) -> None:
         inputs = [
-            self.store(f"{result}/q", found.integers, found.kind),
-            self.store(f"{result}/scale", found.scale.astype(np.float32), TensorProto.FLOAT),
-            self.store(f"{result}/zero", found.zero, found.kind),
+            self.store(f"{result}/q", quantized_input.integers, quantized_input.kind),
+            self.store(f"{result}/scale", quantized_input.scale.astype(np.float32), TensorProto.FLOAT),
+            self.store(f"{result}/zero", quantized_input.zero, quantized_input.kind),
         ]
         made_node = helper.make_node("DequantizeLinear", inputs, [result], domain=MICROSOFT)
-        if found.axis is not None:
-            made_node.attribute.append(helper.make_attribute("axis", found.axis))
+        if quantized_input.axis is not None:
+            made_node.attribute.append(helper.make_attribute("axis", quantized_input.axis))
         self.nodes.append(made_node)
 
 

@@ -37,13 +37,13 @@ class Question:
 
     def node_of(self, name: str) -> NodeKey | None:
         """The node of the file behind a name that the backend uses; None for one that it added."""
-        found = _NAME.search(name)
-        return None if found is None else self.nodes.get((int(found[1]), int(found[2])))
+        match = _NAME.search(name)
+        return None if match is None else self.nodes.get((int(match[1]), int(match[2])))
 
 
 def with_places(text: str) -> str:
     """A text of the backend with places in the file in place of a question's own node names."""
-    return re.sub(rf"'?{_NAME.pattern}\w*'?", lambda found: f"node {found[2]}", text)
+    return re.sub(rf"'?{_NAME.pattern}\w*'?", lambda match: f"node {match[2]}", text)
 
 
 def question_of(model: Model, insert: Callable[[Model], frozenset[NodeKey]] | None = None) -> Question:

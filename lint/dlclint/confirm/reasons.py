@@ -116,5 +116,5 @@ def failure_reason(error: str, log: BackendLog) -> str:
 
 def _first_line(error: str) -> str:
     line = " ".join(error.partition("\n")[0].split())
-    found = _REFUSAL.match(line)
-    return f"ONNX Runtime refuses the model: {line[found.end() :]}" if found else line
+    match = _REFUSAL.match(line)
+    return f"ONNX Runtime refuses the model: {line[match.end() :]}" if match else line

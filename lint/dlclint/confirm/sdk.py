@@ -56,13 +56,13 @@ class DryRun:
     ended: str = ""
 
 
-def sdk_root(given: argparse.Namespace) -> Path:
+def sdk_root(args: argparse.Namespace) -> Path:
     """The folder that was named on the command line or in the environment.
 
     Raises:
         NotAvailable: neither names one.
     """
-    named = given.sdk_root or os.environ.get(_ROOTS[0], "")
+    named = args.sdk_root or os.environ.get(_ROOTS[0], "")
     if not named:
         raise NotAvailable(f"give the SDK's folder by --sdk-root or {_ROOTS[0]}")
     return Path(named)
@@ -78,10 +78,10 @@ def find_sdk(root: Path) -> Sdk:
         raise NotAvailable(f"--sdk-root {root}: not a folder; give that of an unpacked SDK, with bin and lib")
     root = root.resolve()  # the tool runs in another folder
     for name in CONVERTERS:
-        found = sorted(path for path in root.glob(f"bin/*/{name}") if path.is_file())
-        if found:
+        paths = sorted(path for path in root.glob(f"bin/*/{name}") if path.is_file())
+        if paths:
             build = root.name if _BUILD.fullmatch(root.name) else ""
-            return Sdk(root, _of_host(found), build)
+            return Sdk(root, _of_host(paths), build)
     names = " nor ".join(CONVERTERS)
     raise NotAvailable(f"--sdk-root {root}: neither {names} lies under bin; give that of an unpacked SDK")
 
@@ -92,17 +92,17 @@ def cpu_library(root: Path) -> Path:
     Raises:
         NotAvailable: it has none.
     """
-    found = sorted(path for path in root.glob(f"lib/*/{CPU_LIBRARY}") if path.is_file())
-    if not found:
+    paths = sorted(path for path in root.glob(f"lib/*/{CPU_LIBRARY}") if path.is_file())
+    if not paths:
         raise NotAvailable(
             f"--sdk-root {root}: no {CPU_LIBRARY} lies under lib; give that of an unpacked SDK"
         )
-    return _of_host(found).resolve()
+    return _of_host(paths).resolve()
 
 
-def _of_host(found: Sequence[Path]) -> Path:
+def _of_host(paths: Sequence[Path]) -> Path:
     """The one that is built for x86-64 Linux, where there are several."""
-    return next((path for path in found if path.parent.name.startswith("x86_64-linux")), found[0])
+    return next((path for path in paths if path.parent.name.startswith("x86_64-linux")), paths[0])
 
 
 def dry_run(sdk: Sdk, model: Path, options: Sequence[str], folder: Path, limits: QuestionLimits) -> DryRun:

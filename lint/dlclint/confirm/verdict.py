@@ -65,30 +65,32 @@ def verdicts_of(
 ) -> dict[NodeKey, NodeVerdict]:
     """A verdict for every node of every graph."""
     judged = _judged(question, log)
-    found: dict[NodeKey, NodeVerdict] = {}
+    node_verdicts: dict[NodeKey, NodeVerdict] = {}
     for graph in model.graphs():
         inner = graph.parent is not None
         for node in graph.nodes:
             default = NodeVerdict(Said.UNASKED if inner or answer.ended or not judged else Said.GONE)
-            found[node.key] = judged.get(node.key, default)
+            node_verdicts[node.key] = judged.get(node.key, default)
     if answer.placed and compiled and not answer.error:
-        _lose_unplaced(found, question, answer)
+        _lose_unplaced(node_verdicts, question, answer)
     for key, reason, code in _late(question, log):
-        if key in found:
-            found[key] = NodeVerdict(Said.NOT_COMPILED, reason, code)
+        if key in node_verdicts:
+            node_verdicts[key] = NodeVerdict(Said.NOT_COMPILED, reason, code)
     if compiled and answer.error:
-        _withhold(model, found)
+        _withhold(model, node_verdicts)
     if answer.ended and not log.composing:
         tried = question.node_of(log.last_tried)
-        if tried is not None and found[tried].said is Said.UNASKED:
-            found[tried] = NodeVerdict(Said.CRASHED, f"the backend was judging it when {answer.ended}")
+        if tried is not None and node_verdicts[tried].said is Said.UNASKED:
+            node_verdicts[tried] = NodeVerdict(
+                Said.CRASHED, f"the backend was judging it when {answer.ended}"
+            )
     for key in _in_float(model, question, log):
-        if found[key].said in (Said.TAKEN, Said.NOT_COMPILED):
-            found[key] = replace(found[key], in_float=True)
-    return found
+        if node_verdicts[key].said in (Said.TAKEN, Said.NOT_COMPILED):
+            node_verdicts[key] = replace(node_verdicts[key], in_float=True)
+    return node_verdicts
 
 
-def _withhold(model: Model, found: dict[NodeKey, NodeVerdict]) -> None:
+def _withhold(model: Model, node_verdicts: dict[NodeKey, NodeVerdict]) -> None:
     """What passes validation in a graph that fails; of one op alone the failure is that op's.
 
     Nodes that quantize or dequantize stand for the op's own precision and do not count.
@@ -96,17 +98,19 @@ def _withhold(model: Model, found: dict[NodeKey, NodeVerdict]) -> None:
     quantizing = {
         node.key for graph in model.graphs() for node in graph.nodes if is_qdq(node.op_type, node.domain)
     }
-    passed = [key for key, verdict in found.items() if verdict.said is Said.TAKEN]
+    passed = [key for key, verdict in node_verdicts.items() if verdict.said is Said.TAKEN]
     ops = [key for key in passed if key not in quantizing]
     others = any(
         verdict.said in (Said.NOT_OFFERED, Said.UNASKED) or verdict.said.is_backends_no
-        for verdict in found.values()
+        for verdict in node_verdicts.values()
     )
     for key in passed:
         if [key] == ops and not others:
-            found[key] = NodeVerdict(Said.NOT_COMPILED, "it passes validation, but compiling it alone fails")
+            node_verdicts[key] = NodeVerdict(
+                Said.NOT_COMPILED, "it passes validation, but compiling it alone fails"
+            )
         else:
-            found[key] = replace(found[key], said=Said.VALIDATED)
+            node_verdicts[key] = replace(node_verdicts[key], said=Said.VALIDATED)
 
 
 def _judged(question: Question, log: BackendLog) -> dict[NodeKey, NodeVerdict]:
@@ -116,28 +120,28 @@ def _judged(question: Question, log: BackendLog) -> dict[NodeKey, NodeVerdict]:
     is then placed on the backend: seen of HardSigmoid before Mul, which the provider tries as one
     HardSwish first, and of what it merges with its neighbors.
     """
-    found: dict[NodeKey, NodeVerdict] = {}
+    node_verdicts: dict[NodeKey, NodeVerdict] = {}
     for judged in log.passes:
         for key, verdict in _in_one_pass(question, judged).items():
-            known = found.get(key)
+            known = node_verdicts.get(key)
             if known is None or known.said is Said.TAKEN or verdict.said is Said.TAKEN:
-                found[key] = verdict
-    return found
+                node_verdicts[key] = verdict
+    return node_verdicts
 
 
 def _in_one_pass(question: Question, judged: list[JudgedGroup]) -> dict[NodeKey, NodeVerdict]:
     """The first refusal of each node, else that it was taken."""
-    found: dict[NodeKey, NodeVerdict] = {}
+    node_verdicts: dict[NodeKey, NodeVerdict] = {}
     for group in judged:
         computes = any(op not in QDQ for op, _ in group.members)
         for op, name in group.members:
             key = question.node_of(name)
             if key is None or (computes and op in QDQ):
                 continue  # QuantizeLinear and DequantizeLinear around an op become its encodings
-            known = found.get(key)
+            known = node_verdicts.get(key)
             if known is None or (known.said is Said.TAKEN and not group.taken):
-                found[key] = _verdict(group, op)
-    return found
+                node_verdicts[key] = _verdict(group, op)
+    return node_verdicts
 
 
 def _verdict(group: JudgedGroup, op: str) -> NodeVerdict:
@@ -152,15 +156,19 @@ def _verdict(group: JudgedGroup, op: str) -> NodeVerdict:
     return NodeVerdict(Said.NOT_OFFERED, provider_reason(group))
 
 
-def _lose_unplaced(found: dict[NodeKey, NodeVerdict], question: Question, answer: BackendAnswer) -> None:
+def _lose_unplaced(
+    node_verdicts: dict[NodeKey, NodeVerdict], question: Question, answer: BackendAnswer
+) -> None:
     """Nodes that were taken one by one but ended on the CPU."""
     elsewhere = {question.node_of(item.name) for item in answer.placed if item.provider != PROVIDER}
     for key in elsewhere - {
-        question.node_of(item.name) for item in answer.placed if item.provider == PROVIDER
+        question.node_of(session_node.name)
+        for session_node in answer.placed
+        if session_node.provider == PROVIDER
     }:
-        if key is not None and found[key].said is Said.TAKEN and not found[key].reason:
+        if key is not None and node_verdicts[key].said is Said.TAKEN and not node_verdicts[key].reason:
             reason = "the provider leaves it out: the part of the graph around it is not worth handing over"
-            found[key] = NodeVerdict(Said.NOT_OFFERED, reason)
+            node_verdicts[key] = NodeVerdict(Said.NOT_OFFERED, reason)
 
 
 def _late(question: Question, log: BackendLog) -> Iterator[tuple[NodeKey, str, int | None]]:

@@ -468,9 +468,9 @@ class ColumnBuilder:
         bits = np.full(len(table), np.nan)
         kinds = np.full(len(table), UNKNOWN, np.int8)
         for row, name in enumerate(table):
-            found = _DTYPE.fullmatch(name)
-            if found:
-                signed[row], bits[row], kinds[row] = not found[1], float(found[2]), INT
+            match = _DTYPE.fullmatch(name)
+            if match:
+                signed[row], bits[row], kinds[row] = not match[1], float(match[2]), INT
             elif name in FLOAT_DTYPES:
                 kinds[row] = FLOAT
         return signed[numbered], bits[numbered], kinds[numbered]

@@ -175,8 +175,8 @@ class EncodingsDocument:
     @property
     def layout(self) -> Layout | None:
         """The layout of the sections; None where there is no section or they differ."""
-        found = {section.layout for section in self.sections}
-        return found.pop() if len(found) == 1 else None
+        layouts = {section.layout for section in self.sections}
+        return layouts.pop() if len(layouts) == 1 else None
 
     @property
     def version(self) -> str | None:

@@ -51,17 +51,17 @@ def given_grids(document: EncodingsDocument) -> dict[str, GivenGrid]:
     bits = elements.bitwidth[first]
     usable = (tensors.count == 1) & (elements.kind[first] != FLOAT) & grid.has_grid(bits)
     with np.errstate(all="ignore"):
-        made = grid.on_grid(elements.scale[first], elements.offset[first], bits)
+        encoding = grid.on_grid(elements.scale[first], elements.offset[first], bits)
         stated = ~np.isnan(elements.minimum[first] + elements.maximum[first])
-        low = np.where(stated, elements.minimum[first], made.minimum)
-        high = np.where(stated, elements.maximum[first], made.maximum)
-        scale = np.where(np.isnan(made.scale), grid.scale_of(low, high, bits), made.scale)
-        offset = np.where(np.isnan(made.offset), np.rint(low / scale), made.offset)
+        low = np.where(stated, elements.minimum[first], encoding.minimum)
+        high = np.where(stated, elements.maximum[first], encoding.maximum)
+        scale = np.where(np.isnan(encoding.scale), grid.scale_of(low, high, bits), encoding.scale)
+        offset = np.where(np.isnan(encoding.offset), np.rint(low / scale), encoding.offset)
         usable &= np.isfinite(low) & np.isfinite(high) & (high > low) & (scale > 0) & np.isfinite(offset)
-    found = {}
+    grids = {}
     for row in np.flatnonzero(usable).tolist():
         name = tensors.names[row]
-        found[name] = GivenGrid(
+        grids[name] = GivenGrid(
             name,
             row,
             int(first[row]),
@@ -71,7 +71,7 @@ def given_grids(document: EncodingsDocument) -> dict[str, GivenGrid]:
             float(offset[row]),
             int(bits[row]),
         )
-    return found
+    return grids
 
 
 @record
@@ -105,8 +105,8 @@ def stored_grid(document: EncodingsDocument, row: int, bitwidth: int) -> StoredG
         low, high = elements.minimum[part], elements.maximum[part]
         if not (np.isfinite(low).all() and np.isfinite(high).all() and np.all(low <= high)):
             return None
-        found = (grid.fit_symmetric if said else grid.fit)(low, high, bits)
-        scale, offset = found.scale, found.offset
+        encoding = (grid.fit_symmetric if said else grid.fit)(low, high, bits)
+        scale, offset = encoding.scale, encoding.offset
     zero = -np.asarray(offset, np.float64)
     symmetric = bool(np.all(zero == 2.0 ** (bits - 1)))
     signed = not document.tensors.dtype[row].startswith("u") if document.is_flat(row) else said

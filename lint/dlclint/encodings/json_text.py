@@ -93,10 +93,12 @@ def decode(data: bytes) -> JsonText:
         if data.startswith(mark):
             return _other_coding(data, name)
     if data.startswith(codecs.BOM_UTF8):
-        found = decode(data[3:])
+        json_text = decode(data[3:])
         message = "the file begins with a byte-order mark, which JSON parsers refuse"
-        found.flaws.insert(0, TextFlaw(0, 0, "", message, "save it as UTF-8 without BOM, or run dlclint fix"))
-        return found
+        json_text.flaws.insert(
+            0, TextFlaw(0, 0, "", message, "save it as UTF-8 without BOM, or run dlclint fix")
+        )
+        return json_text
     for name, zeros in (("utf-16-le", data[1:8:2]), ("utf-16-be", data[0:8:2])):
         if len(data) >= 8 and not any(zeros) and data[:8].strip(b"\0"):
             return _other_coding(data, name)
@@ -124,8 +126,8 @@ def _other_coding(data: bytes, name: str) -> JsonText:
 
 def skip_space(text: str, offset: int) -> int:
     """The next offset that is not white space."""
-    found = _SPACE.match(text, offset)
-    return found.end() if found else offset
+    match = _SPACE.match(text, offset)
+    return match.end() if match else offset
 
 
 def parse_value(decoder: json.JSONDecoder, text: str, offset: int) -> tuple[Any, int]:
@@ -172,29 +174,29 @@ def parse_separator(text: str, offset: int, closing: str) -> tuple[bool, int]:
     Raises:
         NotJson: neither a comma nor the bracket is there.
     """
-    place = skip_space(text, offset)
-    character = text[place : place + 1]
+    position = skip_space(text, offset)
+    character = text[position : position + 1]
     if character == ",":
-        return True, skip_space(text, place + 1)
+        return True, skip_space(text, position + 1)
     if character == closing:
-        return False, place + 1
-    raise _explained(text, place, f"Expecting ',' or '{closing}'")
+        return False, position + 1
+    raise _explained(text, position, f"Expecting ',' or '{closing}'")
 
 
 def _explained(text: str, offset: int, message: str) -> NotJson:
     again = "export it again, or fix the file by hand"
-    place = skip_space(text, min(offset, len(text)))
-    if place >= len(text):
+    position = skip_space(text, min(offset, len(text)))
+    if position >= len(text):
         return NotJson(len(text), "the file ends in the middle of a value: it is cut off", again)
-    found = text[place]
+    found = text[position]
     if found in "'“”‘’„«»":
-        return NotJson(place, f'{found} (U+{ord(found):04X}) is used where a straight " belongs', again)
+        return NotJson(position, f'{found} (U+{ord(found):04X}) is used where a straight " belongs', again)
     if found in "]}":
         return NotJson(
-            place, f"'{found}' closes nothing here: brackets do not balance, or a comma trails", again
+            position, f"'{found}' closes nothing here: brackets do not balance, or a comma trails", again
         )
     what = message[:1].lower() + message[1:]
-    return NotJson(place, f"not JSON: {what}, found {text[place : place + 12]!r}", again)
+    return NotJson(position, f"not JSON: {what}, found {text[position : position + 12]!r}", again)
 
 
 _TOKEN = re.compile(r'"(?:[^"\\\n]+|\\.)*"?|//[^\n]*|/\*|#[^\n]*|[“”„]|,(?=\s*[}\]])', re.S)
@@ -233,26 +235,26 @@ def almost_json(text: str) -> tuple[str, list[TextFlaw]]:
 
 def _flaws(text: str) -> Iterator[tuple[int, int]]:
     """Where what is not JSON begins and ends."""
-    place, may_end = 0, True
-    while (found := _TOKEN.search(text, place)) is not None:
-        start, place = found.span()
-        if found.group() == "/*":
-            end = text.find("*/", place) if may_end else -1
+    position, may_end = 0, True
+    while (match := _TOKEN.search(text, position)) is not None:
+        start, position = match.span()
+        if match.group() == "/*":
+            end = text.find("*/", position) if may_end else -1
             if end < 0:
                 may_end = False  # nor does any comment after this one end
                 continue
-            place = end + 2
+            position = end + 2
         if text[start] != '"':
-            yield start, place
+            yield start, position
 
 
 def _repaired(text: str, flaws: list[TextFlaw]) -> str:
-    pieces, place = [], 0
+    pieces, position = [], 0
     for flaw in flaws:
-        pieces.append(text[place : flaw.start])
+        pieces.append(text[position : flaw.start])
         pieces.append(flaw.replacement or re.sub(r"[^\n]", " ", text[flaw.start : flaw.end]))
-        place = flaw.end
-    return "".join([*pieces, text[place:]])
+        position = flaw.end
+    return "".join([*pieces, text[position:]])
 
 
 @record
@@ -275,13 +277,13 @@ def members(text: str, start: int) -> Iterator[Member]:
     if opening not in ("{", "["):
         return
     closing = "}" if opening == "{" else "]"
-    place = skip_space(text, start + 1)
-    if text[place : place + 1] != closing:
-        yield from members_from(text, place, closing)
+    position = skip_space(text, start + 1)
+    if text[position : position + 1] != closing:
+        yield from members_from(text, position, closing)
 
 
-def members_from(text: str, place: int, closing: str) -> Iterator[Member]:
-    """As `members`, from the one that begins at `place`; items are counted from there.
+def members_from(text: str, position: int, closing: str) -> Iterator[Member]:
+    """As `members`, from the one that begins at `position`; items are counted from there.
 
     Raises:
         NotJson: the text is broken there.
@@ -291,12 +293,12 @@ def members_from(text: str, place: int, closing: str) -> Iterator[Member]:
         key: str | int = index
         key_start = -1
         if closing == "}":
-            key_start = place
-            key, place = parse_key(text, place)
-        _, end = parse_value(PLAIN, text, place)
-        yield Member(key, key_start, place, end)
+            key_start = position
+            key, position = parse_key(text, position)
+        _, end = parse_value(PLAIN, text, position)
+        yield Member(key, key_start, position, end)
         index += 1
-        more, place = parse_separator(text, end, closing)
+        more, position = parse_separator(text, end, closing)
 
 
 PLAIN = json.JSONDecoder()

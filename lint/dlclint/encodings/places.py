@@ -62,11 +62,11 @@ class Places:
         return self._rows[number] + max(0, bisect_right(begins, offset) - 1)
 
     def _members(self, number: int) -> list[Member]:
-        found = self._known.get(number)
-        if found is None:
+        members = self._known.get(number)
+        if members is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             stretch = self._stretches[number]
             walk = members_from(self._text, stretch.offset, stretch.closing)
-            found = self._known[number] = list(islice(walk, stretch.count))
-        return found
+            members = self._known[number] = list(islice(walk, stretch.count))
+        return members

@@ -175,11 +175,11 @@ class _Reader:
                     pending.append(member.start)
 
     def _report_constants(self, start: int, end: int) -> None:
-        for found in _CONSTANT.finditer(self._source.text, start, end):
-            if found.group()[0] != '"':
-                message = f"{found.group()} is not a JSON number"
+        for match in _CONSTANT.finditer(self._source.text, start, end):
+            if match.group()[0] != '"':
+                message = f"{match.group()} is not a JSON number"
                 help = "the range was never computed: run the calibration again"
-                self._flaws.append(Flaw("syntax", message, help, offset=found.start()))
+                self._flaws.append(Flaw("syntax", message, help, offset=match.start()))
 
     def read(self) -> NotJson | None:
         """Read the file; what stopped it, or None."""
@@ -213,29 +213,29 @@ class _Reader:
 
     def _object(self, start: int) -> int:
         text = self._source.text
-        place = json_text.skip_space(text, start + 1)
-        if text[place : place + 1] == "}":
-            return place + 1
+        position = json_text.skip_space(text, start + 1)
+        if text[position : position + 1] == "}":
+            return position + 1
         more = True
         while more:
-            key_start = place
-            key, place = json_text.parse_key(text, place)
+            key_start = position
+            key, position = json_text.parse_key(text, position)
             if key in self._offsets:
                 message = f"the key {quoted_value(key)} appears twice at the top level; the last one counts"
                 first = self._offsets[key][0]
                 self._flaws.append(Flaw("duplicate-key", message, "join them", offset=key_start, first=first))
-            self._offsets[key] = (key_start, place)
-            if key in SECTIONS and text[place : place + 1] in ("{", "["):
-                end = self._section(key, place, (key,))
+            self._offsets[key] = (key_start, position)
+            if key in SECTIONS and text[position : position + 1] in ("{", "["):
+                end = self._section(key, position, (key,))
             else:
-                value, end = self._value(place)
+                value, end = self._value(position)
                 self._top[key] = value
                 if key in SECTIONS:
                     self._flaws.append(
-                        Flaw("layout", f"{key} is {quoted_value(value)}, not a section", offset=place)
+                        Flaw("layout", f"{key} is {quoted_value(value)}, not a section", offset=position)
                     )
-            more, place = json_text.parse_separator(text, end, "}")
-        return place
+            more, position = json_text.parse_separator(text, end, "}")
+        return position
 
     def _section(self, name: str, start: int, pointer: Path_) -> int:
         text = self._source.text
@@ -247,50 +247,50 @@ class _Reader:
             return self._value(start)[1]
         row = len(self._sections)
         self._sections.append(Section(name, layout, start, pointer))
-        place = json_text.skip_space(text, start + 1)
+        position = json_text.skip_space(text, start + 1)
         closing = "]" if listed else "}"
-        if text[place : place + 1] == closing:
-            return place + 1
+        if text[position : position + 1] == closing:
+            return position + 1
         batch = _Batch(self._builder, self._places, layout, row, closing)
         more, index = True, 0
         one_by_one_until = 0
         try:
             while more:
-                if place >= one_by_one_until:
-                    found = _BETWEEN[closing].search(text, place + _STRETCH)
-                    stop, following = (found.start() + 1, found.end()) if found else (len(text), len(text))
-                    taken = self._stretch(name, closing, place, stop)
+                if position >= one_by_one_until:
+                    match = _BETWEEN[closing].search(text, position + _STRETCH)
+                    stop, following = (match.start() + 1, match.end()) if match else (len(text), len(text))
+                    taken = self._stretch(name, closing, position, stop)
                     if taken is not None:
                         names, values, end = taken
-                        batch.extend(names, place, index, values)
+                        batch.extend(names, position, index, values)
                         index += len(names)
-                        more, place = (True, following) if end is None else (False, end)
+                        more, position = (True, following) if end is None else (False, end)
                         continue
                     one_by_one_until = following
                 key: str | None = None
-                key_start = place
+                key_start = position
                 if not listed:
-                    key, place = json_text.parse_key(text, place)
-                    if key in (ACTIVATIONS, PARAMS) and text[place : place + 1] == "{":
+                    key, position = json_text.parse_key(text, position)
+                    if key in (ACTIVATIONS, PARAMS) and text[position : position + 1] == "{":
                         batch.flush()
                         message = f"{key} stands inside {name}: a closing brace is missing before it"
                         self._flaws.append(
                             Flaw("layout", message, f"close {name} before {key}", offset=key_start)
                         )
-                        end = self._section(key, place, (*pointer, key))
-                        more, place = json_text.parse_separator(text, end, closing)
+                        end = self._section(key, position, (*pointer, key))
+                        more, position = json_text.parse_separator(text, end, closing)
                         continue
-                value, end = self._value(place)
+                value, end = self._value(position)
                 if listed:
-                    key = self._name(value, index, place)
+                    key = self._name(value, index, position)
                 if key is not None:
                     self._note_name(name, key, key_start)
                     batch.extend([key], key_start, index, [value])
                 index += 1
-                more, place = json_text.parse_separator(text, end, closing)
+                more, position = json_text.parse_separator(text, end, closing)
         finally:
             batch.flush()
-        return place
+        return position
 
     def _stretch(
         self, section: str, closing: str, start: int, stop: int

@@ -22,9 +22,12 @@ Spot = tuple[str, str, int | str]
 
 def with_causes(findings: Iterable[Diagnostic], model: Model | None) -> list[Diagnostic]:
     """The findings on one file, each with its cause where that is among them; the order stays."""
-    found = list(findings)
-    sought = _Sought(found, model)
-    return [item if (cause := sought.cause(item)) is None else replace(item, cause=cause) for item in found]
+    diagnostics = list(findings)
+    sought = _Sought(diagnostics, model)
+    return [
+        finding if (cause := sought.cause(finding)) is None else replace(finding, cause=cause)
+        for finding in diagnostics
+    ]
 
 
 class _Sought:
@@ -34,53 +37,53 @@ class _Sought:
         self._graphs: Mapping[str, Graph] = (
             {} if model is None else {graph.path: graph for graph in model.graphs()}
         )
-        named = {rule for item in found for rule in item.follows}
+        named = {rule for diagnostic in found for rule in diagnostic.follows}
         self._by_rule: dict[str, list[Diagnostic]] = {}
         self._here: dict[tuple[str, Spot], Diagnostic] = {}
         self._stops: dict[Spot, Diagnostic] = {}
         self._before: dict[str, Mapping[tuple[str, str], Diagnostic]] = {}
-        for item in sorted(found, key=Diagnostic.sort_key):
-            place = item.location
-            if item.rule in named:
-                self._by_rule.setdefault(item.rule, []).append(item)
-                for spot in self._spots(item):
-                    self._here.setdefault((item.rule, spot), item)
-            stops = item.severity is Severity.ERROR and item.about.stops_conversion
-            if stops and place.node_index is not None:
-                self._stops.setdefault(("node", place.graph, place.node_index), item)
+        for finding in sorted(found, key=Diagnostic.sort_key):
+            location = finding.location
+            if finding.rule in named:
+                self._by_rule.setdefault(finding.rule, []).append(finding)
+                for spot in self._spots(finding):
+                    self._here.setdefault((finding.rule, spot), finding)
+            stops = finding.severity is Severity.ERROR and finding.about.stops_conversion
+            if stops and location.node_index is not None:
+                self._stops.setdefault(("node", location.graph, location.node_index), finding)
 
-    def cause(self, item: Diagnostic) -> Cause | None:
+    def cause(self, diagnostic: Diagnostic) -> Cause | None:
         """The finding that another follows from."""
-        found = self._nearest(item) if self._by_rule and item.follows else None
-        place = item.location
-        if found is None and item.about.speaks_of_runtime and place.node_index is not None:
-            found = self._stops.get(("node", place.graph, place.node_index))
-        return None if found is None else Cause(found.rule, found.location)
+        finding = self._nearest(diagnostic) if self._by_rule and diagnostic.follows else None
+        location = diagnostic.location
+        if finding is None and diagnostic.about.speaks_of_runtime and location.node_index is not None:
+            finding = self._stops.get(("node", location.graph, location.node_index))
+        return None if finding is None else Cause(finding.rule, finding.location)
 
-    def _nearest(self, item: Diagnostic) -> Diagnostic | None:
-        rules = {rule: reach for rule, reach in item.follows.items() if rule in self._by_rule}
+    def _nearest(self, finding: Diagnostic) -> Diagnostic | None:
+        rules = {rule: reach for rule, reach in finding.follows.items() if rule in self._by_rule}
         if not rules:
             return None
-        for spot in self._spots(item):
+        for spot in self._spots(finding):
             for rule in rules:
                 if (rule, spot) in self._here:
                     return self._here[rule, spot]
         for rule, reach in rules.items():
             if reach is Reach.BEFORE:
                 origins = self._origins(rule)
-                for key in self._read(item):
+                for key in self._read(finding):
                     if key in origins:
                         return origins[key]
         return next((self._by_rule[rule][0] for rule, reach in rules.items() if reach is Reach.FILE), None)
 
-    def _spots(self, item: Diagnostic) -> Iterator[Spot]:
+    def _spots(self, finding: Diagnostic) -> Iterator[Spot]:
         """Where a finding is: its node, or its tensor and the nodes around that."""
-        for place in (item.location, *(other.location for other in item.related if other.holds)):
-            if place.node_index is not None:
-                yield "node", place.graph, place.node_index
-            elif place.tensor:
-                yield "tensor", place.graph, place.tensor
-                for node in self._around(place.graph, place.tensor):
+        for location in (finding.location, *(other.location for other in finding.related if other.holds)):
+            if location.node_index is not None:
+                yield "node", location.graph, location.node_index
+            elif location.tensor:
+                yield "tensor", location.graph, location.tensor
+                for node in self._around(location.graph, location.tensor):
                     yield "node", node.graph.path, node.index
 
     def _around(self, path: str, tensor: str) -> Iterator[Node]:
@@ -92,28 +95,30 @@ class _Sought:
 
     def _read(self, item: Diagnostic) -> Iterator[tuple[str, str]]:
         """The tensors that a finding's node reads, or the one that it is about."""
-        place = item.location
-        graph = self._graphs.get(place.graph)
+        location = item.location
+        graph = self._graphs.get(location.graph)
         if graph is None:
             return
-        known = place.node_index is not None and place.node_index < len(graph.nodes)
-        names = graph.nodes[place.node_index or 0].inputs if known else (place.tensor,)
+        known = location.node_index is not None and location.node_index < len(graph.nodes)
+        names = graph.nodes[location.node_index or 0].inputs if known else (location.tensor,)
         yield from ((graph.root.path, name) for name in names if name)
 
     def _origins(self, rule: str) -> Mapping[tuple[str, str], Diagnostic]:
         """The finding of a rule upstream of each tensor, by the root of its graph and its name."""
         if rule not in self._before:
-            seeds = {spot: item for item in self._by_rule[rule] for spot in self._spots(item)}
-            found: dict[tuple[str, str], Diagnostic] = {}
-            for (kind, path, name), item in seeds.items():
+            seeds = {
+                spot: diagnostic for diagnostic in self._by_rule[rule] for spot in self._spots(diagnostic)
+            }
+            findings: dict[tuple[str, str], Diagnostic] = {}
+            for (kind, path, name), finding in seeds.items():
                 if kind == "tensor" and path in self._graphs:
-                    found[self._graphs[path].root.path, str(name)] = item
+                    findings[self._graphs[path].root.path, str(name)] = finding
             for path, graph in self._graphs.items():
                 root = graph.root.path
                 for node in graph.nodes:
-                    read = (found.get((root, name)) for name in node.inputs)
+                    read = (findings.get((root, name)) for name in node.inputs)
                     origin = seeds.get(("node", path, node.index)) or next(filter(None, read), None)
                     if origin is not None:
-                        found.update(((root, name), origin) for name in node.outputs if name)
-            self._before[rule] = found
+                        findings.update(((root, name), origin) for name in node.outputs if name)
+            self._before[rule] = findings
         return self._before[rule]

@@ -109,8 +109,8 @@ class Config:
 
     def beside(self, path: Path) -> Config:
         """The configuration for a model: the nearest from its folder upward, else this one."""
-        found = None if self.search is None else self.search.nearest(path.absolute().parent)
-        return found or self
+        config = None if self.search is None else self.search.nearest(path.absolute().parent)
+        return config or self
 
     def section_for(self, path: Path) -> ModelSection:
         """The last section whose glob matches the path, or an empty one."""
@@ -122,11 +122,11 @@ class Config:
 
 def find_config(folder: Path) -> Path | None:
     """The nearest `dlclint.toml`, or `pyproject.toml` with a `[tool.dlclint]`, from a folder upward."""
-    for place in (folder, *folder.parents):
-        own = place / "dlclint.toml"
+    for path in (folder, *folder.parents):
+        own = path / "dlclint.toml"
         if own.is_file():
             return own
-        project = place / "pyproject.toml"
+        project = path / "pyproject.toml"
         if project.is_file() and "dlclint" in _parse(project).get("tool", {}):
             return project
     return None

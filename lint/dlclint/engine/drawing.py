@@ -13,12 +13,12 @@ from dlclint.diagnostic import Diagnostic
 DRAWING = "drawing the model"
 
 
-def drawing(views: Sequence[ModelView], found: Iterable[Diagnostic]) -> Drawing | None:
+def drawing(views: Sequence[ModelView], findings: Iterable[Diagnostic]) -> Drawing | None:
     """The drawing of a model for each target, with every node that a finding is at; None if that fails."""
-    places = [item.location for item in found]
-    places += [other.location for item in found for other in item.related]
+    places = [diagnostic.location for diagnostic in findings]
+    places += [other.location for finding in findings for other in finding.related]
     try:
         with step(DRAWING):
-            return draw(views, {(place.graph, place.node_index) for place in places})
+            return draw(views, {(location.graph, location.node_index) for location in places})
     except Exception:  # whatever is wrong with the model is told by findings
         return None

@@ -50,12 +50,12 @@ def _lint_for(
     context = context_of(job, document, view, LIMIT)
     model = "" if job.model is None else plain(str(job.model), 500)
     said = apply_rules(rules, Subject.ENCODINGS, context, shown, model)
-    found = Findings(job, _with_nodes(said, model, view))
+    findings = Findings(job, _with_nodes(said, model, view))
     if view is not None and job.names:
         # Imported here because seldom anything is said by name.
         from dlclint.engine.names import misfits
 
-        found.add(misfits(view.model, job, shown))
+        findings.add(misfits(view.model, job, shown))
     ops = context.precision.ops if context.precision is not None else []
     read: tuple[str, ...] | None = ()
     if view is not None:
@@ -66,7 +66,7 @@ def _lint_for(
     return finished_outcome(
         job,
         shown,
-        found,
+        findings,
         None if view is None else view.model,
         notes=notes,
         commands=tuple(plain(line, 500) for line in tool_commands(document, _model_name(job))),
@@ -75,24 +75,24 @@ def _lint_for(
     )
 
 
-def _with_nodes(found: Iterable[Diagnostic], model: str, view: ModelView | None) -> Iterator[Diagnostic]:
+def _with_nodes(findings: Iterable[Diagnostic], model: str, view: ModelView | None) -> Iterator[Diagnostic]:
     """The findings on an override file, with the node of the model that each one's tensor belongs to."""
-    for item in found:
-        tensor, graph = item.location.tensor, None if view is None else view.model.graph
+    for finding in findings:
+        tensor, graph = finding.location.tensor, None if view is None else view.model.graph
         if graph is None or not tensor:
-            yield item
+            yield finding
             continue
         maker, readers = graph.producer(tensor), graph.consumers(tensor)
         node = maker if maker is not None else next(iter(readers), None)
         if node is None:
-            yield item
+            yield finding
             continue
         own = Related(
             "makes it" if maker is not None else "reads it", node_place(model, node, tensor), holds=True
         )
         # It is the finding's own place, in the other file.
-        others = (other for other in item.related if other.location != own.location)
-        yield replace(item, related=(own, *others))
+        others = (other for other in finding.related if other.location != own.location)
+        yield replace(finding, related=(own, *others))
 
 
 def lint_carried(job: Job, view: ModelView, carried: CarriedEncodings) -> list[Diagnostic]:
@@ -146,7 +146,7 @@ def _row(op: OpPrecision) -> PrecisionRow:
         plain(op.node.name),
         op.node.index,
         plain(op.node.graph.path),
-        tuple(text(item) for item in op.inputs),
+        tuple(text(precision) for precision in op.inputs),
         text(op.output),
         text(op.weight),
         text(op.bias),

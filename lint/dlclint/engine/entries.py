@@ -56,7 +56,7 @@ class CacheEntry:
 
 def entry_of(job: Job, outcome: FileOutcome, started: int) -> CacheEntry:
     """The entry of a job that was linted from `started` on (in nanoseconds)."""
-    if any(item.rule == CRASHED for item in outcome.diagnostics):
+    if any(finding.rule == CRASHED for finding in outcome.diagnostics):
         return CacheEntry(outcome, None, started)
     if job.url:
         return CacheEntry(outcome, () if outcome.pins else None, started)

@@ -106,7 +106,7 @@ def write_equalized(source: Path, output: Path, options: Options) -> EqualizeOut
             "the model holds QuantizeLinear or DequantizeLinear, whose scales would not hold for other"
             " weights: equalize before quantizing; dlclint encodings extract takes the float model out"
         )
-    found = match(view.model, view.folded, options.extended)
+    matching = match(view.model, view.folded, options.extended)
     rewriter = Rewriter(view.model)
     edits: list[ModelEdit] = []
     chains: list[_ChainRows] = []
@@ -114,7 +114,7 @@ def write_equalized(source: Path, output: Path, options: Options) -> EqualizeOut
     clipped: list[Pair] = []
     effort = Effort(TIMES)
     for item in planned_chains(
-        found.pairs, options.replaces_relu6, options.high_bias, options.bitwidth, effort
+        matching.pairs, options.replaces_relu6, options.high_bias, options.bitwidth, effort
     ):
         if isinstance(item, Refusal):
             refusals.append(item)
@@ -125,8 +125,8 @@ def write_equalized(source: Path, output: Path, options: Options) -> EqualizeOut
     if clipped and options.relu6 is Relu6.REPLACE:
         options = replace(options, runs=options.runs or ROUNDS)
         _refuse_destruction(clipped)
-    outcome = _outcome(source, output, options, found, chains, refusals)
-    more = found if options.extended else match(view.model, view.folded, extended=True)
+    outcome = _outcome(source, output, options, matching, chains, refusals)
+    more = matching if options.extended else match(view.model, view.folded, extended=True)
     outcome = replace(
         outcome,
         extended_pairs=len(more.pairs),
@@ -137,7 +137,7 @@ def write_equalized(source: Path, output: Path, options: Options) -> EqualizeOut
     changed = apply_to_draft(draft, [edits]).draft if edits else draft
     checked: list[Checked] = []
     inputs = (view.model.graph.type_of(name) for name in view.model.graph.inputs)
-    is_open = any(found is not None and found.static_shape is None for found in inputs)
+    is_open = any(tensor_type is not None and tensor_type.static_shape is None for tensor_type in inputs)
     hint = "; give the sizes of its inputs with -d or -s" if is_open else ""
 
     def accept(candidate: Path) -> None:
@@ -168,11 +168,11 @@ def _refuse_destruction(clipped: list[Pair]) -> None:
 def _misfits(model: Model, source: Path, options: Options) -> list[str]:
     """What the dimensions given for a model do not fit in, in words."""
     shown = plain(str(source))
-    found = list(misfits(model, Job(source, dimensions=options.dimensions, names=options.names), shown))
-    refusal = unknown_names([found])
+    findings = list(misfits(model, Job(source, dimensions=options.dimensions, names=options.names), shown))
+    refusal = unknown_names([findings])
     if refusal:
         raise UnknownName(refusal)
-    return [item.message for item in found]
+    return [finding.message for finding in findings]
 
 
 def _compare(source: Path, candidate: Path, options: Options, hint: str) -> Checked:
@@ -183,7 +183,7 @@ def _compare(source: Path, candidate: Path, options: Options, hint: str) -> Chec
             "--relu6 replace-anyway writes it unverified" if replacing else "without --verify it is written"
         )
         raise EqualizedDiffers(f"the models could not be compared: {result.reason}{hint}; {unseen}")
-    worst = max(result.outputs, key=lambda item: item.relative, default=None)
+    worst = max(result.outputs, key=lambda difference: difference.relative, default=None)
     if result.verdict is ComparisonResult.DIFFERENT and replacing and worst is not None:
         raise EqualizedDiffers(
             f"with Relu in place of ReLU6 output {worst.output!r} changes by up to {worst.relative:.2g} of"
@@ -240,7 +240,7 @@ def _outcome(
     source: Path,
     output: Path,
     options: Options,
-    found: Matching,
+    matching: Matching,
     chains: list[_ChainRows],
     refusals: list[Refusal],
 ) -> EqualizeOutcome:
@@ -255,7 +255,7 @@ def _outcome(
         options.relu6.value,
         options.high_bias.value,
         options.bitwidth,
-        len(found.convolutions),
+        len(matching.convolutions),
         sum(chain.pairs for chain in chains),
         0,
         False,

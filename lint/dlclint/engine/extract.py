@@ -62,8 +62,9 @@ def extract(source: Path, output: Path, version: str, lossy: bool, put: Callable
         raise NothingToExtract("the model holds no QuantizeLinear and no DequantizeLinear")
     lifted = lift(draft, model)
     left = tuple(
-        f"{item.node.op_type} {item.node.name or item.node.output(0)!r} stays: {item.reason}"
-        for item in lifted.left
+        f"{kept_quantizer.node.op_type} {kept_quantizer.node.name or kept_quantizer.node.output(0)!r}"
+        f" stays: {kept_quantizer.reason}"
+        for kept_quantizer in lifted.left
     )
     if not lifted.encoded:
         raise NothingToExtract(f"none of its quantization can be taken out; {left[0]}")
@@ -74,9 +75,10 @@ def extract(source: Path, output: Path, version: str, lossy: bool, put: Callable
     proof = _prove(source, model, lifted)
     write_model(lifted.draft, output, lambda candidate: put(f"{text}\n"))
     apart = tuple(
-        f"{item.name!r} is {item.source!r} on a grid that not all readers of {item.source!r} see: an"
+        f"{split_tensor.name!r} is {split_tensor.source!r} on a grid that not all readers of"
+        f" {split_tensor.source!r} see: an"
         " Identity keeps them apart, which the converter may take out"
-        for item in lifted.apart
+        for split_tensor in lifted.apart
     )
     return Extracted(len(lifted.encoded), left, apart, proof)
 
@@ -99,13 +101,15 @@ def _prove(source: Path, model: Model, lifted: Lifted) -> str:
     with tempfile.TemporaryDirectory() as folder:
         candidate = Path(folder) / "quantized_again.onnx"
         write_model(again, candidate)
-        found = verify(source, candidate)
-    if found.verdict is ComparisonResult.DIFFERENT:
-        raise ExtractedDiffers(f"the float model with its encodings computes something else: {found.reason}")
-    if found.verdict is ComparisonResult.UNKNOWN:
-        return f"not compared: {found.reason}"
-    worst = max((item.relative for item in found.outputs), default=0.0)
+        verification = verify(source, candidate)
+    if verification.verdict is ComparisonResult.DIFFERENT:
+        raise ExtractedDiffers(
+            f"the float model with its encodings computes something else: {verification.reason}"
+        )
+    if verification.verdict is ComparisonResult.UNKNOWN:
+        return f"not compared: {verification.reason}"
+    worst = max((difference.relative for difference in verification.outputs), default=0.0)
     return (
         f"the float model with its encodings computes what the source computes: largest difference"
-        f" {worst:.2g} of the output's magnitude, {found.runs} random inputs, ONNX Runtime on the CPU"
+        f" {worst:.2g} of the output's magnitude, {verification.runs} random inputs, ONNX Runtime on the CPU"
     )

@@ -36,24 +36,24 @@ class Ignore:
 
     def matches(self, diagnostic: Diagnostic) -> bool:
         """Whether a finding is meant."""
-        place = diagnostic.location
+        location = diagnostic.location
         return (
             self.rule in (diagnostic.rule, diagnostic.rule.partition("/")[0])
-            and self.covers_path(place.file)
-            and fnmatchcase(place.node, self.node)
-            and fnmatchcase(place.tensor, self.tensor)
-            and self.place in (None, (place.graph, place.node_index))
+            and self.covers_path(location.file)
+            and fnmatchcase(location.node, self.node)
+            and fnmatchcase(location.tensor, self.tensor)
+            and self.place in (None, (location.graph, location.node_index))
         )
 
 
 def apply_ignores(
-    found: Iterable[Diagnostic], ignores: tuple[Ignore, ...], file: str, used_before: Iterable[Ignore] = ()
+    findings: Iterable[Diagnostic], ignores: tuple[Ignore, ...], file: str, used_before: Iterable[Ignore] = ()
 ) -> tuple[list[Diagnostic], int]:
     """The findings that stay (with one for each unused ignore), and how many were silenced."""
     kept: list[Diagnostic] = []
     used = set(used_before)
     silenced = 0
-    for diagnostic in found:
+    for diagnostic in findings:
         matching = [ignore for ignore in ignores if ignore.matches(diagnostic)]
         used.update(matching)
         if matching:

@@ -56,10 +56,10 @@ def answered(asked: Asked) -> bytes | None:
     known = None if asked.old is None else unpacked(asked.old)
     if known is not None and renewed(known, job) is not None:
         return None
-    place = default_folder() if asked.cached else None
-    cache = None if place is None else Cache(place)
-    if cache is not None and (found := cache.find(job)) is not None:
-        return packed(found)
+    path = default_folder() if asked.cached else None
+    cache = None if path is None else Cache(path)
+    if cache is not None and (cache_entry := cache.find(job)) is not None:
+        return packed(cache_entry)
     started = time.time_ns()
     entry = entry_of(job, lint_file(job), started)
     if cache is not None:

@@ -72,23 +72,23 @@ def _lint_for(
     model = view.model
     context = ModelContext(job.path, view, job.target)
     fixes: list[CollectedFindings] = []
-    found = Findings(job, apply_rules(rules, Subject.MODEL, context, shown, kept=fixes))
-    found.add(_of_carried(job, view, shown))
-    found.add(flaws)
+    findings = Findings(job, apply_rules(rules, Subject.MODEL, context, shown, kept=fixes))
+    findings.add(_of_carried(job, view, shown))
+    findings.add(flaws)
     if job.names:
         # Imported here because seldom anything is said by name.
         from dlclint.engine.names import misfits
 
-        found.add(misfits(model, job, shown))
+        findings.add(misfits(model, job, shown))
     try:
         with step(SUMMARY):
-            whole = with_causes([*found, *found.aside, *_hidden(job, view, rules, fixes)], model)
+            whole = with_causes([*findings, *findings.aside, *_hidden(job, view, rules, fixes)], model)
             parts = _overview(job, view, _refusals(whole))
             parts["verdict"] = model_verdict(view, job, whole, parts["support"], fixes)
     except Exception as error:
-        found.add([crashed(SUMMARY, error, shown)])
+        findings.add([crashed(SUMMARY, error, shown)])
         parts = {}
-    return finished_outcome(job, shown, found, model, **parts)
+    return finished_outcome(job, shown, findings, model, **parts)
 
 
 def refused_outcome(job: Job, problem: Unreadable) -> FileOutcome:
@@ -131,22 +131,22 @@ def _hidden(
         if (rule.about.answers or Safety.SAFE in rule.fix) and rule.id not in ids
     ]
     context = ModelContext(job.path, view, job.target)
-    found = list(apply_rules(rules, Subject.MODEL, context, shown, kept=fixes))
+    findings = list(apply_rules(rules, Subject.MODEL, context, shown, kept=fixes))
     if job.select or job.ignore:
         told = {rule.id for rule in chosen_rules(job.select, job.ignore, (ENCODINGS_GROUP,))}
         carried = _of_carried(replace(job, select=(), ignore=()), view, shown)
-        found += [item for item in carried if item.rule not in told]
-    return found
+        findings += [finding for finding in carried if finding.rule not in told]
+    return findings
 
 
-def _refusals(found: Iterable[Diagnostic]) -> dict[tuple[str, int], str]:
+def _refusals(findings: Iterable[Diagnostic]) -> dict[tuple[str, int], str]:
     """The nodes that the converter stops at, whatever the runtime: graph and index, and the rule."""
     return {
-        (item.location.graph, item.location.node_index): item.rule
-        for item in found
-        if item.severity is Severity.ERROR
-        and item.about.stops_conversion
-        and item.location.node_index is not None
+        (finding.location.graph, finding.location.node_index): finding.rule
+        for finding in findings
+        if finding.severity is Severity.ERROR
+        and finding.about.stops_conversion
+        and finding.location.node_index is not None
     }
 
 

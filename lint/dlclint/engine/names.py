@@ -96,18 +96,18 @@ def unknown_names(files: Sequence[Sequence[Diagnostic]]) -> str:
     """
     lacking = [
         {
-            (item.evidence["option"], item.evidence["name"]): item
-            for item in found
-            if item.rule == UNKNOWN_NAME and not item.evidence["section"]
+            (diagnostic.evidence["option"], diagnostic.evidence["name"]): diagnostic
+            for diagnostic in findings
+            if diagnostic.rule == UNKNOWN_NAME and not diagnostic.evidence["section"]
         }
-        for found in files
+        for findings in files
     ]
     if not lacking:
         return ""
-    for key, item in lacking[0].items():
+    for key, finding in lacking[0].items():
         if all(key in other for other in lacking):
             if len(files) == 1:
-                return f"{item.location.file}: {item.message}; {item.help}"
+                return f"{finding.location.file}: {finding.message}; {finding.help}"
             has = "is a dimension of an input" if key[0] == "--define-symbol" else "is an input"
             return f"{key[0]} names {key[1]!r}, which {has} of none of the {len(files)} models"
     return ""

@@ -88,30 +88,30 @@ def plan_model(
         lacking = (item.op for item in lacking_on_htp(aimed, "int16") if item.agreed)
         asked = replace(asked, lacking=frozenset(lacking))
     plan = make_plan(view, replace(asked, measured=measuring is not None))
-    made = None
+    overrides = None
     if measuring is not None and plan.choice.quantize:
-        plan, made = _measured(view, plan, asked, file, measuring, job)
+        plan, overrides = _measured(view, plan, asked, file, measuring, job)
     elif asked.overrides and plan.choice.quantize:
-        made = overrides_of_plan(view, plan, file.version, file.estimated)
-        plan = replace(plan, notes=(*made.notes, *plan.notes))
+        overrides = overrides_of_plan(view, plan, file.version, file.estimated)
+        plan = replace(plan, notes=(*overrides.notes, *plan.notes))
     target = _target(view, plan.choice, asked)
     # The plan says these in its own words, and its commands give the sizes.
     own = (About.SETTINGS, About.ACCURACY, About.SIZES)
     rules = [rule for rule in chosen_rules(job.select, job.ignore) if rule.about not in own]
     aimed = view.aimed(target)
-    found = [*odd, *_findings(aimed, job, rules)]
+    findings = [*odd, *_findings(aimed, job, rules)]
     plan = replace(
         plan,
-        obstacles=_obstacles(found),
+        obstacles=_obstacles(findings),
         check=check_command(view, target, asked.dimensions),
     )
     if job.drawn:
         # Imported here because most reports draw nothing.
         from dlclint.engine.drawing import drawing
 
-        listed = report_order(with_causes(found, view.model))
-        plan = replace(plan, found=listed, drawing=drawing([aimed], found))
-    return plan, made
+        listed = report_order(with_causes(findings, view.model))
+        plan = replace(plan, found=listed, drawing=drawing([aimed], findings))
+    return plan, overrides
 
 
 def _refuse_others(asked: PlanRequest, measuring: Measuring | None) -> None:
@@ -138,12 +138,12 @@ def _measured(
     samples = measuring.samples(view.model.graph)
     document = None if job.overrides is None else read_encodings(job.overrides)
     version = file.version if asked.overrides else "0.6.1"
-    plan, found = measured_plan(
+    plan, overrides = measured_plan(
         view, plan, asked, samples, document, measuring.wanted, version, measuring.tick
     )
     if not asked.overrides:
         return plan, None
-    return replace(plan, notes=(*found.notes, *plan.notes)), Overrides(found.text, found.notes)
+    return replace(plan, notes=(*overrides.notes, *plan.notes)), Overrides(overrides.text, overrides.notes)
 
 
 def _target(view: ModelView, choice: Choice, asked: PlanRequest) -> Target:
@@ -156,22 +156,22 @@ def _target(view: ModelView, choice: Choice, asked: PlanRequest) -> Target:
 def _findings(view: ModelView, job: Job, rules: Sequence[Rule]) -> list[Diagnostic]:
     context = ModelContext(job.path, view, view.target)
     shown = job.shown
-    found = list(apply_rules(rules, Subject.MODEL, context, shown))
+    findings = list(apply_rules(rules, Subject.MODEL, context, shown))
     if view.target.quantize and view.carried is not None and view.carried.nodes:
         # Imported here because few models are quantized.
         from dlclint.engine.encodings import lint_carried
 
-        found += lint_carried(replace(job, target=view.target), view, view.carried)
-    kept, _ = apply_ignores(found, job.ignores, shown)
+        findings += lint_carried(replace(job, target=view.target), view, view.carried)
+    kept, _ = apply_ignores(findings, job.ignores, shown)
     return sorted(kept, key=Diagnostic.sort_key)
 
 
-def _obstacles(found: list[Diagnostic]) -> tuple[Obstacle, ...]:
+def _obstacles(findings: list[Diagnostic]) -> tuple[Obstacle, ...]:
     """Errors and warnings by rule, the most frequent errors first."""
     groups: dict[tuple[bool, str], list[Diagnostic]] = {}
-    for item in found:
-        if item.severity is not Severity.INFO and item.rule != UNUSED_IGNORE:
-            groups.setdefault((item.severity is Severity.ERROR, item.rule), []).append(item)
+    for finding in findings:
+        if finding.severity is not Severity.INFO and finding.rule != UNUSED_IGNORE:
+            groups.setdefault((finding.severity is Severity.ERROR, finding.rule), []).append(finding)
     rows = [
         Obstacle(rule, is_error, len(items), items[0].message, _where(items[0]), items[0].help)
         for (is_error, rule), items in groups.items()
@@ -179,9 +179,9 @@ def _obstacles(found: list[Diagnostic]) -> tuple[Obstacle, ...]:
     return tuple(sorted(rows, key=lambda row: (not row.is_error, -row.times, row.rule)))
 
 
-def _where(item: Diagnostic) -> str:
+def _where(finding: Diagnostic) -> str:
     """The node that a finding is about, or "": what is about a tensor names it."""
-    place = item.location
-    if place.node_index is None:
+    location = finding.location
+    if location.node_index is None:
         return ""
-    return f"{place.op} {place.node or place.tensor or f'#{place.node_index}'}"
+    return f"{location.op} {location.node or location.tensor or f'#{location.node_index}'}"

@@ -71,7 +71,7 @@ def broken_plugins(
 
 @cache
 def _installed(groups: tuple[str, ...]) -> Installed:
-    found: dict[str, Rule] = {}
+    rules: dict[str, Rule] = {}
     broken: list[Broken] = []
     for point in (point for point in rule_points() if point.group in groups):
         loaded = _loaded(point)
@@ -79,18 +79,18 @@ def _installed(groups: tuple[str, ...]) -> Installed:
             broken.append(loaded)
             continue
         for rule in loaded:
-            why = _misplaced(rule, point, found)
+            why = _misplaced(rule, point, rules)
             if not why:
-                found[rule.id] = rule
+                rules[rule.id] = rule
             elif is_plugin(point):
                 what = f"rule {plain(rule.id)} of plugin {rule.origin} ({point.value})"
                 broken.append(Broken(point.name, what, why, "fix it, or uninstall the plugin"))
             else:
                 raise BrokenRules(f"rule {rule.id} ({point.value}): {why}")
-    return Installed(tuple(found[id] for id in sorted(found)), tuple(broken))
+    return Installed(tuple(rules[id] for id in sorted(rules)), tuple(broken))
 
 
-def _misplaced(rule: Rule, point: EntryPoint, found: Mapping[str, Rule]) -> str:
+def _misplaced(rule: Rule, point: EntryPoint, rules: Mapping[str, Rule]) -> str:
     """Why a rule cannot be taken in beside those that were found, or ""."""
     if rule.origin and (why := flaw(rule)):
         return why
@@ -98,7 +98,7 @@ def _misplaced(rule: Rule, point: EntryPoint, found: Mapping[str, Rule]) -> str:
     if point.group != group:
         # It would run or not by what else is linted, for only the groups needed are loaded.
         return f"it belongs to entry-point group {group}, not {point.group}"
-    other = found.get(rule.id)
+    other = rules.get(rule.id)
     if other is not None:
         return f"{other.origin or 'dlclint'} has a rule of that id"
     return ""

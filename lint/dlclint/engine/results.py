@@ -95,12 +95,12 @@ class Results:
         numbers = {name_of(job): number for number, job in enumerate(self._jobs)}
         end = len(_FORM)
         with os.fdopen(os.dup(self._handle), "rb") as stream:
-            for place, name, body in _pieces(stream):
+            for position, name, body in _pieces(stream):
                 number = numbers.get(name)
                 self._stale += number is None or self._old[number] >= 0
                 if number is not None:
-                    self._old[number] = place
-                end = place + _HEAD.size + len(body)
+                    self._old[number] = position
+                end = position + _HEAD.size + len(body)
         os.ftruncate(self._handle, end)
         os.lseek(self._handle, end, os.SEEK_SET)
         return end
@@ -131,19 +131,19 @@ class Results:
 
     def _rewrite(self) -> None:
         """Write the file again with what this run came to, in the order of its jobs, and nothing else."""
-        made = Temporary(self.path)
+        temporary = Temporary(self.path)
         try:
-            with os.fdopen(made.handle, "wb") as stream:
+            with os.fdopen(temporary.handle, "wb") as stream:
                 stream.write(_FORM)
-                for number, place in enumerate(self._places):
-                    size, name, digest = _HEAD.unpack(_read_at(self._handle, _HEAD.size, place))
+                for number, position in enumerate(self._places):
+                    size, name, digest = _HEAD.unpack(_read_at(self._handle, _HEAD.size, position))
                     self._places[number] = stream.tell()
                     stream.write(_HEAD.pack(size, name, digest))
-                    stream.write(_read_at(self._handle, size, place + _HEAD.size))
-            made.path.chmod(0o644)
-            made.put(self.path)
+                    stream.write(_read_at(self._handle, size, position + _HEAD.size))
+            temporary.path.chmod(0o644)
+            temporary.put(self.path)
         except BaseException:
-            made.drop()
+            temporary.drop()
             raise
 
     @property
@@ -180,8 +180,8 @@ class Stored(Sequence[FileOutcome]):
 
     def _read(self, places: array[int]) -> Iterator[FileOutcome]:
         with self._path.open("rb") as stream:
-            for place in places:
-                entry = unpacked(_body_at(stream.fileno(), place) or b"")
+            for position in places:
+                entry = unpacked(_body_at(stream.fileno(), position) or b"")
                 if entry is None:
                     raise OSError(0, "a stored result no longer exists", str(self._path))
                 outcome = entry.outcome
@@ -205,9 +205,9 @@ def results_in(folder: Path) -> Iterator[FileOutcome | None]:
     if not path.is_file():
         raise NoResults("it holds no results; make some with dlclint check --results")
     with path.open("rb") as stream:
-        last = {name: place for place, name, _ in _pieces(stream)}
-        for place in last.values():
-            entry = unpacked(_body_at(stream.fileno(), place) or b"")
+        last = {name: index for index, name, _ in _pieces(stream)}
+        for position in last.values():
+            entry = unpacked(_body_at(stream.fileno(), position) or b"")
             yield None if entry is None else entry.outcome
 
 
@@ -220,27 +220,27 @@ def _pieces(stream: BinaryIO) -> Iterator[tuple[int, bytes, bytes]]:
     stream.seek(0)
     if stream.read(len(_FORM)) != _FORM:
         raise NoResults(f"its file {NAME} holds something else; name another folder")
-    place = len(_FORM)
+    position = len(_FORM)
     while len(head := stream.read(_HEAD.size)) == _HEAD.size:
         size, name, digest = _HEAD.unpack(head)
         body = stream.read(size) if size <= _LARGEST else b""
         if len(body) != size or hashlib.sha256(name + body).digest() != digest:
             return
-        yield place, name, body
-        place += _HEAD.size + size
+        yield position, name, body
+        position += _HEAD.size + size
 
 
-def _body_at(handle: int, place: int) -> bytes | None:
-    size = _HEAD.unpack(_read_at(handle, _HEAD.size, place))[0]
-    return _read_at(handle, size, place + _HEAD.size) if size <= _LARGEST else None
+def _body_at(handle: int, position: int) -> bytes | None:
+    size = _HEAD.unpack(_read_at(handle, _HEAD.size, position))[0]
+    return _read_at(handle, size, position + _HEAD.size) if size <= _LARGEST else None
 
 
-def _read_at(handle: int, size: int, place: int) -> bytes:
+def _read_at(handle: int, size: int, index: int) -> bytes:
     """Bytes of a file, whose position is elsewhere (Windows has no pread)."""
     if hasattr(os, "pread"):
-        return os.pread(handle, size, place)
+        return os.pread(handle, size, index)
     position = os.lseek(handle, 0, os.SEEK_CUR)
-    os.lseek(handle, place, os.SEEK_SET)
+    os.lseek(handle, index, os.SEEK_SET)
     try:
         return os.read(handle, size)
     finally:

@@ -53,24 +53,24 @@ def run_rules(
             continue
         running = Running(rule)
         findings: Iterator[Finding] | None = None
-        found: list[CollectedFindings] = []
+        collected_findings: list[CollectedFindings] = []
         more = True
         while more:
-            found.clear()
+            collected_findings.clear()
             more = False
             try:
                 with running.piece():
                     findings = findings or iter(rule.check(context))
-                    for made in islice(findings, _AT_ONCE):
-                        finding = sound(rule, made)
+                    for unplaced in islice(findings, _AT_ONCE):
+                        finding = sound(rule, unplaced)
                         shown = diagnostic(rule, finding, file, model)
-                        found.append(CollectedFindings(shown, finding.fix))
-                more = len(found) == _AT_ONCE
+                        collected_findings.append(CollectedFindings(shown, finding.fix))
+                more = len(collected_findings) == _AT_ONCE
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # a rule's flaw must not cost the user the other rules
-                found.append(CollectedFindings(crashed(rule.id, error, file, rule.origin)))
-            yield from found
+                collected_findings.append(CollectedFindings(crashed(rule.id, error, file, rule.origin)))
+            yield from collected_findings
 
 
 class Findings(list[Diagnostic]):
@@ -93,21 +93,21 @@ class Findings(list[Diagnostic]):
 
     def add(self, found: Iterable[Diagnostic]) -> None:
         """Take in findings."""
-        for item in found:
-            key = (item.rule, item.severity)
-            matching = [ignore for ignore in self._job.ignores if ignore.matches(item)]
+        for finding in found:
+            key = (finding.rule, finding.severity)
+            matching = [ignore for ignore in self._job.ignores if ignore.matches(finding)]
             self._seen[key] += not matching
-            deciding = item.severity is Severity.ERROR and item.about.stops_conversion
+            deciding = finding.severity is Severity.ERROR and finding.about.stops_conversion
             fits = self._job.listed is None or self._seen[key] <= self._job.listed
             if deciding or (fits and not matching):
-                self.append(item)
+                self.append(finding)
             elif matching:
                 self.used.update(matching)
                 self.silenced += 1
-                if item.about.answers and len(self.aside) < _TRIED:
-                    self.aside.append(item)
+                if finding.about.answers and len(self.aside) < _TRIED:
+                    self.aside.append(finding)
             else:
-                self.drop(item)
+                self.drop(finding)
 
     def drop(self, item: Diagnostic) -> None:
         """Count a finding."""
@@ -147,56 +147,59 @@ def apply_rules(
     of warnings and errors go into `kept`.
     """
     tried: Counter[str] = Counter()
-    for found in run_rules(rules, subject, context, file, model):
-        rule = found.shown.rule
-        tried[rule] += found.fix is not None
-        if found.fix is None or tried[rule] > _TRIED:
-            yield found.shown
+    for collected_findings in run_rules(rules, subject, context, file, model):
+        rule = collected_findings.shown.rule
+        tried[rule] += collected_findings.fix is not None
+        if collected_findings.fix is None or tried[rule] > _TRIED:
+            yield collected_findings.shown
             continue
         try:
-            found.fix.make()
-            worth = found.fix.safety is Safety.SAFE and found.shown.severity is not Severity.INFO
+            collected_findings.fix.make()
+            worth = (
+                collected_findings.fix.safety is Safety.SAFE
+                and collected_findings.shown.severity is not Severity.INFO
+            )
             if kept is not None and worth and len(kept) < _KEPT:
-                kept.append(found)
-            yield found.shown
+                kept.append(collected_findings)
+            yield collected_findings.shown
         except CannotFix:
-            yield replace(found.shown, fix=None)
+            yield replace(collected_findings.shown, fix=None)
         except Exception as error:  # as above
-            yield replace(found.shown, fix=None)
+            yield replace(collected_findings.shown, fix=None)
             yield crashed(rule, error, file)
 
 
 def finished_outcome(
-    job: Job, shown: str, found: Findings, model: Model | None = None, **parts: object
+    job: Job, shown: str, findings: Findings, model: Model | None = None, **parts: object
 ) -> FileOutcome:
     """The outcome of a file: ignores applied, causes found, and what is beyond the limit counted."""
-    kept, ignored = apply_ignores(found, job.ignores, shown, found.used)
+    kept, ignored = apply_ignores(findings, job.ignores, shown, findings.used)
     kept = [_with_severity(job, item) for item in kept]
-    found.raise_dropped()
+    findings.raise_dropped()
     listed: list[Diagnostic] = []
     numbers: Counter[str] = Counter()
-    for item in sorted(kept, key=Diagnostic.sort_key):
-        numbers[item.rule] += 1
-        if job.listed is None or numbers[item.rule] <= job.listed:
-            listed.append(item)
+    for finding in sorted(kept, key=Diagnostic.sort_key):
+        numbers[finding.rule] += 1
+        if job.listed is None or numbers[finding.rule] <= job.listed:
+            listed.append(finding)
         else:
-            found.drop(item)
-    parts["unlisted"] = found.unlisted()
-    silenced = ignored + found.silenced
+            findings.drop(finding)
+    parts["unlisted"] = findings.unlisted()
+    silenced = ignored + findings.silenced
     ordered = report_order(with_causes(listed, model))
     return FileOutcome(shown, job.kind, job.target, ordered, silenced, **parts)  # type: ignore[arg-type]
 
 
-def _with_severity(job: Job, item: Diagnostic) -> Diagnostic:
+def _with_severity(job: Job, finding: Diagnostic) -> Diagnostic:
     """The finding as severe as the configuration wants it; the id goes before the family."""
-    severity = severity_of(job, item.rule, item.severity)
-    return item if severity is item.severity else replace(item, severity=severity)
+    severity = severity_of(job, finding.rule, finding.severity)
+    return finding if severity is finding.severity else replace(finding, severity=severity)
 
 
 def severity_of(job: Job, rule: str, own: Severity) -> Severity:
     """How severe the configuration wants a rule's findings to be."""
-    given = dict(job.severities) if job.severities else {}
-    return given.get(rule) or given.get(rule.partition("/")[0]) or own
+    severities = dict(job.severities) if job.severities else {}
+    return severities.get(rule) or severities.get(rule.partition("/")[0]) or own
 
 
 def crashed(what: str, error: BaseException, file: str, origin: str = "") -> Diagnostic:

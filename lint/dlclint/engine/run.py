@@ -26,7 +26,9 @@ def run(jobs: Sequence[Job], workers: int, cache: Cache | None = None) -> Iterat
     # Imported here because with --no-cache it is not needed.
     from dlclint.engine.entries import entry_of
 
-    known = {number: found for number, job in enumerate(jobs) if (found := cache.find(job)) is not None}
+    known = {
+        number: cache_entry for number, job in enumerate(jobs) if (cache_entry := cache.find(job)) is not None
+    }
     started = time.time_ns()
     linted = _linted([job for number, job in enumerate(jobs) if number not in known], workers)
     for number, job in enumerate(jobs):

@@ -35,26 +35,26 @@ def merged_outcome(job: Job, outcomes: Sequence[FileOutcome], judged_for: str) -
 
 def _findings(targets: Sequence[Target], outcomes: Sequence[FileOutcome]) -> tuple[Diagnostic, ...]:
     """Every finding once, with the chips that it holds for where that is not all of them."""
-    found: dict[tuple[object, ...], list[Diagnostic]] = {}
+    findings: dict[tuple[object, ...], list[Diagnostic]] = {}
     where: dict[tuple[object, ...], list[str]] = {}
     for target, outcome in zip(targets, outcomes, strict=True):
-        for item in outcome.diagnostics:
-            key = (item.rule, item.severity, item.message, item.location, item.help)
-            found.setdefault(key, []).append(item)
+        for finding in outcome.diagnostics:
+            key = (finding.rule, finding.severity, finding.message, finding.location, finding.help)
+            findings.setdefault(key, []).append(finding)
             chips = where.setdefault(key, [])
             if _name(target) not in chips:
                 chips.append(_name(target))
-    made: list[Diagnostic] = []
-    for same, items in found.items():
+    diagnostics: list[Diagnostic] = []
+    for same, items in findings.items():
         chips, every = where[same], len(where[same]) == len(targets)
         # A model may have one finding twice; it has it as often as the chip that has it most.
         times = -(-len(items) // len(chips))
-        item = items[0]
+        finding = items[0]
         if not every:
-            message = f"{item.message} (only on {_listed(chips)})"
-            item = replace(item, message=message, socs=tuple(chips))
-        made += [item] * times
-    return report_order(made)
+            message = f"{finding.message} (only on {_listed(chips)})"
+            finding = replace(finding, message=message, socs=tuple(chips))
+        diagnostics += [finding] * times
+    return report_order(diagnostics)
 
 
 def _listed(chips: Sequence[str]) -> str:
@@ -70,10 +70,10 @@ def _unlisted(outcomes: Sequence[FileOutcome]) -> tuple[Unlisted, ...]:
     """What is counted only: by rule and severity the most that a chip has."""
     most: dict[tuple[str, Severity], Unlisted] = {}
     for outcome in outcomes:
-        for item in outcome.unlisted:
-            known = most.get((item.rule, item.severity))
-            if known is None or known.count < item.count:
-                most[item.rule, item.severity] = item
+        for unlisted in outcome.unlisted:
+            known = most.get((unlisted.rule, unlisted.severity))
+            if known is None or known.count < unlisted.count:
+                most[unlisted.rule, unlisted.severity] = unlisted
     return tuple(sorted(most.values(), key=lambda item: (item.severity.rank, item.rule)))
 
 

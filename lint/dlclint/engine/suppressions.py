@@ -38,16 +38,16 @@ def carried_ignores(model: Model, file: str) -> ModelIgnores:
     flaws: list[Diagnostic] = []
     for text, place, node in _values(model):
         for line in filter(str.strip, text.splitlines()[:_MOST]):
-            found = _LINE.fullmatch(line)
-            if found is None:
+            match = _LINE.fullmatch(line)
+            if match is None:
                 flaws.append(_flaw(file, line, place, node))
                 continue
             ignores.append(
                 Ignore(
-                    found["rule"],
-                    plain(found["reason"]),
-                    node=found["node"] or "*",
-                    tensor=found["tensor"] or "*",
+                    match["rule"],
+                    plain(match["reason"]),
+                    node=match["node"] or "*",
+                    tensor=match["tensor"] or "*",
                     place=place,
                     where=f"the metadata of {'the node' if place else 'the model'} ({KEY})",
                 )

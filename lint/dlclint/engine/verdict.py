@@ -33,7 +33,7 @@ _QUANTIZED = (Runtime.DSP, Runtime.HTP, Runtime.AIP)
 def model_verdict(
     view: ModelView,
     job: Job,
-    found: Sequence[Diagnostic],
+    findings: Sequence[Diagnostic],
     support: SupportMatrix | None,
     fixes: Sequence[CollectedFindings],
 ) -> ModelVerdict:
@@ -41,17 +41,17 @@ def model_verdict(
 
     `fixes` are the first safe ones that the findings carry.
     """
-    converts = _converts(found)
-    runs = tuple(_runs(view, found, support)) if converts.word == "yes" else ()
-    accuracy = _accuracy(job.target, found)
+    converts = _converts(findings)
+    runs = tuple(_runs(view, findings, support)) if converts.word == "yes" else ()
+    accuracy = _accuracy(job.target, findings)
     suggested = tuple(_next(view, job, converts, fixes))
     return ModelVerdict(judged_for((job.target,), view), converts, runs, accuracy, suggested)
 
 
-def unreadable(target: Target, found: Sequence[Diagnostic]) -> ModelVerdict:
+def unreadable(target: Target, findings: Sequence[Diagnostic]) -> ModelVerdict:
     """The verdict on a file that is not a model."""
-    reason = found[0].message if found else "the file cannot be read"
-    answer = Answer("no", reason, found[0].rule if found else "")
+    reason = findings[0].message if findings else "the file cannot be read"
+    answer = Answer("no", reason, findings[0].rule if findings else "")
     return ModelVerdict(judged_for((target,), None), answer, (), Answer("unknown", "there is no model"), ())
 
 
@@ -72,29 +72,29 @@ def judged_for(targets: Sequence[Target], view: ModelView | None) -> str:
     return "; ".join(parts)
 
 
-def _worst(found: Iterable[Diagnostic], abouts: tuple[About, ...], severity: Severity) -> list[Diagnostic]:
+def _worst(findings: Iterable[Diagnostic], abouts: tuple[About, ...], severity: Severity) -> list[Diagnostic]:
     """What is so severe about one of these, one for all that follow from the same."""
     return one_for_each_cause(
-        found, lambda item: item.about in abouts and item.severity.rank <= severity.rank
+        findings, lambda finding: finding.about in abouts and finding.severity.rank <= severity.rank
     )
 
 
-def _converts(found: Sequence[Diagnostic]) -> Answer:
+def _converts(findings: Sequence[Diagnostic]) -> Answer:
     """Whether the converter makes a DLC of it: no, where an error stops it."""
-    errors = _worst(found, STOPS, Severity.ERROR)
-    errors.sort(key=lambda item: STOPS.index(item.about))  # causes before what follows from them
+    errors = _worst(findings, STOPS, Severity.ERROR)
+    errors.sort(key=lambda finding: STOPS.index(finding.about))  # causes before what follows from them
     if not errors:
         return Answer("yes", "no rule finds anything that stops it")
     return Answer("no", _first_of(errors), errors[0].rule)
 
 
-def _first_of(found: Sequence[Diagnostic]) -> str:
-    rest = len(found) - 1
-    return f"{found[0].message}{f'; and {rest} more' if rest else ''}"
+def _first_of(findings: Sequence[Diagnostic]) -> str:
+    rest = len(findings) - 1
+    return f"{findings[0].message}{f'; and {rest} more' if rest else ''}"
 
 
 def _runs(
-    view: ModelView, found: Sequence[Diagnostic], support: SupportMatrix | None
+    view: ModelView, findings: Sequence[Diagnostic], support: SupportMatrix | None
 ) -> Iterator[RuntimeAnswer]:
     target = view.target
     for runtime in target.considered:
@@ -102,7 +102,7 @@ def _runs(
         if dlc == "refused":
             yield RuntimeAnswer(runtime.value, "no", "it does not take such a DLC")
             continue
-        refused = _worst(found, _REFUSES, Severity.ERROR) if target.runtimes == (runtime,) else []
+        refused = _worst(findings, _REFUSES, Severity.ERROR) if target.runtimes == (runtime,) else []
         if refused:
             yield RuntimeAnswer(runtime.value, "no", _first_of(refused))
             continue
@@ -124,14 +124,14 @@ def _runs(
             yield RuntimeAnswer(runtime.value, "split", f"{parts}{note}")
 
 
-def _accuracy(target: Target, found: Sequence[Diagnostic]) -> Answer:
+def _accuracy(target: Target, findings: Sequence[Diagnostic]) -> Answer:
     """Whether accuracy will hold: at risk where a rule knows why not, else unknown."""
     if target.kind.stated and not target.quantize:
         return Answer("unknown", "a float DLC loses little; no rule measures it")
-    risks = _worst(found, (About.SETTINGS, About.ACCURACY), Severity.WARNING)
+    risks = _worst(findings, (About.SETTINGS, About.ACCURACY), Severity.WARNING)
     if risks:
         # What is lost by itself stands before what an option fixes.
-        risks.sort(key=lambda item: item.about is not About.ACCURACY)
+        risks.sort(key=lambda finding: finding.about is not About.ACCURACY)
         return Answer("at risk", _first_of(risks), risks[0].rule)
     return Answer("unknown", "no risk is known, and nothing was measured")
 
@@ -172,9 +172,10 @@ def _next(view: ModelView, job: Job, converts: Answer, fixes: Sequence[Collected
 def _fix_applies(view: ModelView, job: Job, fixes: Sequence[CollectedFindings]) -> bool:
     """Whether `dlclint fix` would do anything that is worth a run: it leaves alone what is ignored."""
     wanted = [
-        item.fix
-        for item in fixes
-        if item.fix is not None and not any(ignore.matches(item.shown) for ignore in job.ignores)
+        collected_findings.fix
+        for collected_findings in fixes
+        if collected_findings.fix is not None
+        and not any(ignore.matches(collected_findings.shown) for ignore in job.ignores)
     ]
     if not wanted:
         return False

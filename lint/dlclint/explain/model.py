@@ -56,4 +56,4 @@ class Explanation:
     @property
     def failed(self) -> bool:
         """Whether any message is an error."""
-        return any(item.message.severity == "error" for item in self.explained)
+        return any(explained.message.severity == "error" for explained in self.explained)

@@ -247,8 +247,8 @@ def _replace_nodes(graph: Any, replacements: list[_Replacement]) -> None:
     gone = {index for replacement in replacements for index in replacement.gone}
     after: dict[int, list[onnx.NodeProto]] = {}
     for replacement in replacements:
-        place = max(replacement.gone, default=replacement.before - 1)
-        after.setdefault(place, []).extend(replacement.new)
+        position = max(replacement.gone, default=replacement.before - 1)
+        after.setdefault(position, []).extend(replacement.new)
     nodes: list[onnx.NodeProto] = list(after.get(-1, ()))
     for index, node in enumerate(graph.node):
         if index not in gone:
@@ -431,23 +431,23 @@ def refresh_types(draft: Draft) -> None:
             dim.ClearField("value")
     known = draft.model(check=False).graph
     for name in declared:
-        found = known.type_of(name)
-        if found is not None:
-            _declare(graph.value_info.add(name=name), found)
+        tensor_type = known.type_of(name)
+        if tensor_type is not None:
+            _declare(graph.value_info.add(name=name), tensor_type)
     for value in graph.output:
-        found = known.type_of(value.name)
-        if found is not None:
-            _declare(value, found)
+        tensor_type = known.type_of(value.name)
+        if tensor_type is not None:
+            _declare(value, tensor_type)
 
 
-def _declare(value: onnx.ValueInfoProto, found: TensorType) -> None:
+def _declare(value: onnx.ValueInfoProto, tensor_type: TensorType) -> None:
     tensor = value.type.tensor_type
-    tensor.elem_type = found.data_type
-    if found.shape is None:
+    tensor.elem_type = tensor_type.data_type
+    if tensor_type.shape is None:
         return
     tensor.shape.Clear()
     tensor.shape.SetInParent()
-    for size in found.shape:
+    for size in tensor_type.shape:
         dim = tensor.shape.dim.add()
         if isinstance(size, int):
             dim.dim_value = size

@@ -47,10 +47,10 @@ def _alone(node: Node) -> onnx.ModelProto:
             alone.opset_import.add(domain=domain, version=version)
     alone.graph.node.add().CopyFrom(node.proto)
     for name in dict.fromkeys(filter(None, node.inputs)):
-        value, found = graph.small_value(name), graph.type_of(name)
+        value, tensor_type = graph.small_value(name), graph.type_of(name)
         if value is not None:
             alone.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
-        elif found is not None:
-            kind = onnx.helper.make_tensor_type_proto(found.data_type, found.shape)
+        elif tensor_type is not None:
+            kind = onnx.helper.make_tensor_type_proto(tensor_type.data_type, tensor_type.shape)
             alone.graph.input.add(name=name).type.CopyFrom(kind)
     return alone

@@ -50,15 +50,17 @@ def entering(node: Node) -> Entering:
         states = _states(node)
         slices = zip(node.inputs[states:], body.inputs[states:], _axes(node, "scan_input_axes"), strict=False)
         fixed = {
-            inside: found
+            inside: type_found
             for name, inside, axis in slices
-            if (found := _without_axis(graph.type_of(name), axis)) is not None
+            if (type_found := _without_axis(graph.type_of(name), axis)) is not None
         }
         return Entering(fixed, _carried(graph, node.inputs[:states], body.inputs, body.outputs))
     if node.op_type == "SequenceMap":
         pairs = zip(node.inputs, body.inputs, strict=False)
         kinds = {inside: graph.type_of(name) or graph.element_of(name) for name, inside in pairs}
-        return Entering({name: found for name, found in kinds.items() if found is not None}, ())
+        return Entering(
+            {name: tensor_type for name, tensor_type in kinds.items() if tensor_type is not None}, ()
+        )
     return NOTHING
 
 
@@ -70,12 +72,12 @@ def leaving(node: Node) -> dict[str, TensorType]:
     if len(node.subgraphs) != 1:
         return {}
     body = node.subgraphs[0]
-    found: dict[str, TensorType] = {}
+    tensor_types: dict[str, TensorType] = {}
     for name, state in zip(node.outputs, carried, strict=False):
         # A loop that is never entered gives its states back as they were.
         both = joined(state.initial, body.type_of(state.result))
         if name and both is not None:
-            found[name] = both
+            tensor_types[name] = both
     states = len(carried)
     ends = body.outputs[states + 1 if node.op_type == "Loop" else states :]
     stacked = _stacked_axes(node)
@@ -83,11 +85,11 @@ def leaving(node: Node) -> dict[str, TensorType]:
         element = body.type_of(end)
         if name and element is not None and element.shape is not None:
             axis = stacked[position] if position < len(stacked) else 0
-            place = axis + len(element.shape) + 1 if axis < 0 else axis
-            if 0 <= place <= len(element.shape):
-                shape = (*element.shape[:place], _rounds(node), *element.shape[place:])
-                found[name] = TensorType(element.data_type, shape)
-    return found
+            index = axis + len(element.shape) + 1 if axis < 0 else axis
+            if 0 <= index <= len(element.shape):
+                shape = (*element.shape[:index], _rounds(node), *element.shape[index:])
+                tensor_types[name] = TensorType(element.data_type, shape)
+    return tensor_types
 
 
 def _carried(
@@ -114,11 +116,17 @@ def _stacked_axes(node: Node) -> list[int]:
     return given if isinstance(given, list) else []
 
 
-def _without_axis(found: TensorType | None, axis: int) -> TensorType | None:
-    if found is None or found.shape is None or not -len(found.shape) <= axis < len(found.shape):
+def _without_axis(tensor_type: TensorType | None, axis: int) -> TensorType | None:
+    if (
+        tensor_type is None
+        or tensor_type.shape is None
+        or not -len(tensor_type.shape) <= axis < len(tensor_type.shape)
+    ):
         return None
-    place = axis % len(found.shape)
-    return TensorType(found.data_type, (*found.shape[:place], *found.shape[place + 1 :]))
+    position = axis % len(tensor_type.shape)
+    return TensorType(
+        tensor_type.data_type, (*tensor_type.shape[:position], *tensor_type.shape[position + 1 :])
+    )
 
 
 def _rounds(node: Node) -> Dim:
@@ -127,9 +135,13 @@ def _rounds(node: Node) -> Dim:
         return None
     states = _states(node)
     for name, axis in zip(node.inputs[states:], _axes(node, "scan_input_axes"), strict=False):
-        found = node.graph.type_of(name)
-        if found is not None and found.shape is not None and -len(found.shape) <= axis < len(found.shape):
-            return found.shape[axis]
+        tensor_type = node.graph.type_of(name)
+        if (
+            tensor_type is not None
+            and tensor_type.shape is not None
+            and -len(tensor_type.shape) <= axis < len(tensor_type.shape)
+        ):
+            return tensor_type.shape[axis]
     return None
 
 

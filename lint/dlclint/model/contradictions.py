@@ -75,11 +75,11 @@ def _of_stored(graph: Graph) -> Iterator[Contradiction]:
 
 
 def _of_node(node: Node, again: bool) -> Iterator[Contradiction]:
-    made: dict[str, TensorType] = {}
+    tensor_types: dict[str, TensorType] = {}
     values = _news(node)
     if (again or values or not node.graph.model.refined.isdisjoint(node.inputs)) and _is_told(node):
         try:
-            made = ask_node(node, values)
+            tensor_types = ask_node(node, values)
         except Ended:
             return
         except Exception as error:  # inference raises InferenceError, ValidationError and others
@@ -91,7 +91,7 @@ def _of_node(node: Node, again: bool) -> Iterator[Contradiction]:
     if words:
         yield Contradiction(node, words, inferred=False)
         return
-    for name, kind in made.items():
+    for name, kind in tensor_types.items():
         yield from _declared_otherwise(node, name, kind)
 
 

@@ -163,10 +163,12 @@ def _referring(draft: Draft, payloads: Mapping[WirePath, wire.Payload | Produced
     """The draft with a reference in every tensor whose values are elsewhere."""
     if any(entry.key == REFERENCE for _, tensor in tensors(draft.proto) for entry in tensor.external_data):
         _forget_forged(draft.proto)
-    for place, payload in payloads.items():
+    for positions, payload in payloads.items():
         draft.contents.append(payload)
         # Only added to, so that a writer gives the tensor back as it was.
-        message_at(draft.proto, place).external_data.add(key=REFERENCE, value=str(len(draft.contents) - 1))
+        message_at(draft.proto, positions).external_data.add(
+            key=REFERENCE, value=str(len(draft.contents) - 1)
+        )
     return draft
 
 
@@ -201,14 +203,14 @@ def _of_sparse(sparse: onnx.SparseTensorProto, path: WirePath) -> Iterator[tuple
 def _of_nodes(nodes: Iterable[onnx.NodeProto], path: WirePath) -> Iterator[tuple[WirePath, onnx.TensorProto]]:
     for index, node in enumerate(nodes):
         for position, attribute in enumerate(node.attribute):
-            place = (*path, index, NodeField.ATTRIBUTE, position)
+            positions = (*path, index, NodeField.ATTRIBUTE, position)
             if attribute.HasField("t"):
-                yield (*place, AttributeField.T, 0), attribute.t
+                yield (*positions, AttributeField.T, 0), attribute.t
             if attribute.HasField("sparse_tensor"):
-                yield from _of_sparse(attribute.sparse_tensor, (*place, AttributeField.SPARSE_TENSOR, 0))
+                yield from _of_sparse(attribute.sparse_tensor, (*positions, AttributeField.SPARSE_TENSOR, 0))
             for occurrence, tensor in enumerate(attribute.tensors):
-                yield (*place, AttributeField.TENSORS, occurrence), tensor
+                yield (*positions, AttributeField.TENSORS, occurrence), tensor
             for occurrence, sparse in enumerate(attribute.sparse_tensors):
-                yield from _of_sparse(sparse, (*place, AttributeField.SPARSE_TENSORS, occurrence))
+                yield from _of_sparse(sparse, (*positions, AttributeField.SPARSE_TENSORS, occurrence))
         for steps, graph in subgraphs(node):
             yield from _of_graph(graph, (*path, index, *steps))

@@ -183,7 +183,7 @@ class FunctionTypes:
     def _handed(self, call: Node, body: Graph, around: _Context) -> Handed:
         names = [call.input(i) for i in range(len(body.inputs))]
         types = [self._type(call, name, around) for name in names]
-        values = [self._value(call, name, found) for name, found in zip(names, types, strict=True)]
+        values = [self._value(call, name, type_found) for name, type_found in zip(names, types, strict=True)]
         proto = self._protos[_called(call.proto)]
         attributes = {attribute.name: attribute for attribute in proto.attribute_proto}
         for attribute in call.proto.attribute:
@@ -232,11 +232,11 @@ class FunctionTypes:
             graph.node.add().CopyFrom(node)
         _bind(graph.node, handed.attributes)
         graph.value_info.extend(getattr(function, "value_info", ()))
-        for name, found, value in zip(body.inputs, handed.types, handed.values, strict=True):
+        for name, type_found, value in zip(body.inputs, handed.types, handed.values, strict=True):
             if value is not None:
                 graph.initializer.append(onnx.numpy_helper.from_array(value, name))
-            elif found is not None:
-                kind = onnx.helper.make_tensor_type_proto(found.data_type, found.shape)
+            elif type_found is not None:
+                kind = onnx.helper.make_tensor_type_proto(type_found.data_type, type_found.shape)
                 graph.input.add(name=name).type.CopyFrom(kind)
         for name in body.outputs:
             graph.output.add(name=name)
@@ -247,9 +247,9 @@ class FunctionTypes:
             self._left -= size if calls else 0
             model.functions.extend(calls)
         try:
-            found = onnx.GraphProto()
+            type_found = onnx.GraphProto()
             # A part of a message keeps the whole of it in memory, and with it all functions.
-            found.CopyFrom(
+            type_found.CopyFrom(
                 self.model.crashes.attempt(
                     INFERENCE,
                     onnx.shape_inference.infer_shapes,
@@ -261,7 +261,7 @@ class FunctionTypes:
                     data_prop=stays_small(graph),
                 ).graph
             )
-            return found
+            return type_found
         except Exception:  # the checker reports what is wrong; here it only means that less is known
             return graph
 
@@ -312,23 +312,23 @@ def _bind(nodes: Sequence[onnx.NodeProto], attributes: Mapping[str, onnx.Attribu
 
 
 def _types(graph: onnx.GraphProto) -> dict[str, TensorType]:
-    found = {
+    tensor_types = {
         value.name: kind
         for group in (graph.value_info, graph.output, graph.input)
         for value in group
         if (kind := tensor_type(value.type)) is not None
     }
     for tensor in graph.initializer:
-        found[tensor.name] = TensorType(tensor.data_type, tuple(tensor.dims))
-    return found
+        tensor_types[tensor.name] = TensorType(tensor.data_type, tuple(tensor.dims))
+    return tensor_types
 
 
 def _join(graph: Graph, inferred: Sequence[onnx.GraphProto]) -> list[dict[str, TensorType]]:
     """Give a graph and its subgraphs what inferred copies of it agree on; returns the types of each copy."""
     tables = [_types(copy) for copy in inferred]
     first, rest = tables[0], tables[1:]
-    for name, found in first.items():
-        both: TensorType | None = found
+    for name, type_found in first.items():
+        both: TensorType | None = type_found
         for table in rest:
             both = joined(both, table.get(name))
         if both is not None:

@@ -196,16 +196,16 @@ class Graph:
             for value in group:
                 if value.name in self.initializers:
                     continue  # what is stored tells its type itself, and runtimes go by it
-                found = tensor_type(value.type)
-                if found is not None:
-                    self._types[value.name] = found
+                type_found = tensor_type(value.type)
+                if type_found is not None:
+                    self._types[value.name] = type_found
                 elif value.type.HasField("sequence_type"):
                     element = tensor_type(value.type.sequence_type.elem_type)
                     if element is not None:
                         self._elements[value.name] = element
 
     def _open_subgraphs(self, node: Node, wire_path: WirePath, taken: set[str]) -> None:
-        found: list[Graph] = []
+        graphs: list[Graph] = []
         name = node.name or f"{node.op_type}#{node.index}"
         for steps, body in subgraphs(node.proto):
             _, position, field, occurrence = steps
@@ -216,8 +216,8 @@ class Graph:
                 label += f"#{node.index}"
             taken.add(label)
             path = f"{self.path}/{label}" if self.path else label
-            found.append(Graph(body, self.model, path, (*wire_path, *steps), self, self._opsets))
-        node.subgraphs = tuple(found)
+            graphs.append(Graph(body, self.model, path, (*wire_path, *steps), self, self._opsets))
+        node.subgraphs = tuple(graphs)
 
     def opset(self, domain: str) -> int | None:
         """The imported version of a domain here (functions bring their own imports)."""
@@ -229,12 +229,12 @@ class Graph:
 
     @cached_property
     def _consumers(self) -> dict[str, list[Node]]:
-        found: dict[str, list[Node]] = {}
+        nodes: dict[str, list[Node]] = {}
         for graph in self.with_subgraphs():
             for node in graph.nodes:
                 for name in filter(None, dict.fromkeys(node.inputs)):
-                    found.setdefault(name, []).append(node)
-        return found
+                    nodes.setdefault(name, []).append(node)
+        return nodes
 
     def with_subgraphs(self) -> Iterator[Graph]:
         """This graph and every graph below it, outermost first."""
@@ -248,9 +248,9 @@ class Graph:
         """The node that makes a tensor, here or in a graph around this one."""
         graph: Graph | None = self
         while graph is not None:
-            found = graph._producers.get(tensor)
-            if found is not None:
-                return found
+            node = graph._producers.get(tensor)
+            if node is not None:
+                return node
             graph = graph.parent
         return None
 
@@ -275,9 +275,9 @@ class Graph:
         """Type of a tensor visible here: declared, inferred, or an initializer's own."""
         graph: Graph | None = self
         while graph is not None:
-            found = graph._types.get(tensor)
-            if found is not None:
-                return found
+            type_found = graph._types.get(tensor)
+            if type_found is not None:
+                return type_found
             initializer = graph.initializers.get(tensor)
             if initializer is not None:
                 return TensorType(initializer.data_type, initializer.shape)
@@ -286,11 +286,11 @@ class Graph:
 
     def types_of(self, tensor: str) -> tuple[TensorType, ...]:
         """The types that a tensor has: one, or in a function one for each way in which it is called."""
-        found = self.type_of(tensor)
+        type_found = self.type_of(tensor)
         if not self.variants:
-            return () if found is None else (found,)
-        each = (merged(found, types[tensor]) for types in self.variants if tensor in types)
-        return tuple(dict.fromkeys(each)) or (() if found is None else (found,))
+            return () if type_found is None else (type_found,)
+        each = (merged(type_found, types[tensor]) for types in self.variants if tensor in types)
+        return tuple(dict.fromkeys(each)) or (() if type_found is None else (type_found,))
 
     def ranks(self, tensor: str) -> tuple[int, ...]:
         """The numbers of dimensions that a tensor is known to have, see `types_of`."""
@@ -303,9 +303,9 @@ class Graph:
         """The type that the tensors of a sequence have in common."""
         graph: Graph | None = self
         while graph is not None:
-            found = graph._elements.get(tensor)
-            if found is not None:
-                return found
+            type_found = graph._elements.get(tensor)
+            if type_found is not None:
+                return type_found
             graph = graph.parent
         return None
 
@@ -322,14 +322,14 @@ class Graph:
         """Put other types in place of all that is known."""
         self._types = dict(types)
 
-    def learn_type(self, tensor: str, found: TensorType) -> None:
+    def learn_type(self, tensor: str, type_found: TensorType) -> None:
         """Put a type in place of what is known of a tensor of this graph."""
-        self._types[tensor] = found
+        self._types[tensor] = type_found
 
     def rank(self, tensor: str) -> int | None:
         """Number of dimensions, if known."""
-        found = self.type_of(tensor)
-        return None if found is None or found.shape is None else len(found.shape)
+        type_found = self.type_of(tensor)
+        return None if type_found is None or type_found.shape is None else len(type_found.shape)
 
     def constant(self, tensor: str) -> Tensor | None:
         """The stored value behind a name: an initializer here or around, or a Constant node's tensor."""
@@ -470,14 +470,14 @@ class Model:
     @cached_property
     def calls(self) -> Mapping[str, list[Node]]:
         """The nodes that call each function, by the path of its body."""
-        found: dict[str, list[Node]] = {function.path: [] for function in self.functions}
-        if found:
+        nodes: dict[str, list[Node]] = {function.path: [] for function in self.functions}
+        if nodes:
             for graph in self.graphs():
                 for node in graph.nodes:
                     body = self.function_of(node)
                     if body is not None:
-                        found[body.path].append(node)
-        return found
+                        nodes[body.path].append(node)
+        return nodes
 
     @cached_property
     def tensor_names(self) -> frozenset[str]:

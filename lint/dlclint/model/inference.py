@@ -146,9 +146,9 @@ def _inferred_without_calls(proto: onnx.ModelProto, crashes: Crashes) -> onnx.Mo
     slim = onnx.ModelProto()
     slim.CopyFrom(proto)
     del slim.functions[:]
-    found = infer(slim, crashes)
-    found.functions.extend(proto.functions)
-    return found
+    model = infer(slim, crashes)
+    model.functions.extend(proto.functions)
+    return model
 
 
 def _inferred_sorted(
@@ -202,8 +202,8 @@ class _Refinement:
                 self._bodies(node)
             for output in node.outputs:
                 if output and not is_complete(graph.type_of(output)):
-                    for name, found in self._infer(node).items():
-                        self._learn(graph, name, found)
+                    for name, type_found in self._infer(node).items():
+                        self._learn(graph, name, type_found)
                     break
 
     def _bodies(self, node: Node) -> None:
@@ -217,8 +217,8 @@ class _Refinement:
 
         given = entering(node)
         body = node.subgraphs[0]
-        for name, found in given.fixed.items():
-            self._learn(body, name, found)
+        for name, type_found in given.fixed.items():
+            self._learn(body, name, type_found)
         assumed = {
             state.inside: state.initial
             for state in given.carried
@@ -229,8 +229,8 @@ class _Refinement:
             if not self._may_assume(nodes):
                 break
             before = [(inner, inner.types()) for inner in body.with_subgraphs()]
-            for name, found in assumed.items():
-                self._learn(body, name, found)
+            for name, type_found in assumed.items():
+                self._learn(body, name, type_found)
             self.graph(body)
             left = {
                 state.inside: _kept(body, state, assumed[state.inside])
@@ -280,12 +280,12 @@ class _Refinement:
         again = self._anew or stands_in or self.model.crashes.ended(INFERENCE, node.graph.path)
         if not values and not again and self.changed.isdisjoint(node.inputs):
             return {}
-        found = _infer_node(node, values)
+        tensor_types = _infer_node(node, values)
         ranked = _from_partial_value(node, values)
         if ranked is not None:
             name = node.output(0)
-            found[name] = merged(found.get(name), ranked)
-        return found
+            tensor_types[name] = merged(tensor_types.get(name), ranked)
+        return tensor_types
 
 
 def _of_quantizing(node: Node) -> dict[str, TensorType]:
@@ -298,9 +298,9 @@ def _of_quantizing(node: Node) -> dict[str, TensorType]:
     return {node.output(0): TensorType(ends.data_type, read.shape)}
 
 
-def _of_known_length(found: TensorType | None) -> Value | None:
+def _of_known_length(type_found: TensorType | None) -> Value | None:
     """A list of which only the length is known: the rank of what it describes."""
-    shape = None if found is None else found.static_shape
+    shape = None if type_found is None else type_found.static_shape
     if shape is None or len(shape) != 1 or not 0 <= shape[0] <= _MAX_RANK:
         return None
     return Value(np.ones(shape, np.int64), np.ones(shape, bool))
@@ -311,9 +311,9 @@ def _of_branches(node: Node) -> dict[str, TensorType]:
     # Imported here because few models have bodies.
     from dlclint.model.bodies import taken_branch
 
-    found: dict[str, TensorType] = {}
+    tensor_types: dict[str, TensorType] = {}
     if len(node.subgraphs) != 2:
-        return found
+        return tensor_types
     taken = taken_branch(node)
     if taken is not None:
         kinds = zip(node.outputs, map(taken.type_of, taken.outputs), strict=False)
@@ -321,8 +321,8 @@ def _of_branches(node: Node) -> dict[str, TensorType]:
     for name, *ends in zip(node.outputs, *(body.outputs for body in node.subgraphs), strict=False):
         both = joined(*(body.type_of(end) for body, end in zip(node.subgraphs, ends, strict=True)))
         if both is not None:
-            found[name] = both
-    return found
+            tensor_types[name] = both
+    return tensor_types
 
 
 def _kept(body: Graph, state: CarriedState, assumed: TensorType) -> TensorType | None:
@@ -390,7 +390,7 @@ def _as_stand_in(proto: onnx.NodeProto, schema: onnx.defs.OpSchema) -> onnx.Node
 
 def computed_values(node: Node) -> dict[str, Value]:
     """Values of inputs that decide the shape and that onnx does not see, because they are computed."""
-    found: dict[str, Value] = {}
+    values: dict[str, Value] = {}
     for position in VALUE_INPUTS.get(node.op_type, ()):
         name = node.input(position)
         if name and node.graph.constant(name) is None:
@@ -398,14 +398,14 @@ def computed_values(node: Node) -> dict[str, Value]:
                 node.graph.type_of(name)
             )
             if value is not None:
-                found[name] = value
-    return found
+                values[name] = value
+    return values
 
 
-def _type_proto(found: TensorType | None) -> onnx.TypeProto:
-    if found is None:
+def _type_proto(type_found: TensorType | None) -> onnx.TypeProto:
+    if type_found is None:
         return onnx.TypeProto()
-    return onnx.helper.make_tensor_type_proto(found.data_type, found.shape)
+    return onnx.helper.make_tensor_type_proto(type_found.data_type, type_found.shape)
 
 
 def _from_partial_value(node: Node, values: dict[str, Value]) -> TensorType | None:

@@ -24,8 +24,8 @@ def misfit(node: Node) -> str:
 
 def _shape(node: Node, position: int) -> tuple[Dim, ...] | None:
     name = node.input(position)
-    found = node.graph.type_of(name) if name else None
-    return None if found is None else found.shape
+    tensor_type = node.graph.type_of(name) if name else None
+    return None if tensor_type is None else tensor_type.shape
 
 
 def _of_role(node: Node, wanted: Role) -> tuple[Dim, ...] | None:

@@ -23,7 +23,7 @@ def topological_order(graph: Graph) -> Sequence[Node]:
     if _lie_so((_read_by(node), node.outputs) for node in reversed(graph.nodes)):
         return graph.nodes
     places = _order([(_read_by(node), node.outputs) for node in graph.nodes])
-    return graph.nodes if places is None else [graph.nodes[place] for place in places]
+    return graph.nodes if places is None else [graph.nodes[position] for position in places]
 
 
 def protos_in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto] | None:
@@ -32,7 +32,7 @@ def protos_in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto] | None:
         return None
     nodes = list(graph.node)
     places = _order([(_read(node), tuple(node.output)) for node in nodes])
-    return None if places is None else [nodes[place] for place in places]
+    return None if places is None else [nodes[position] for position in places]
 
 
 def _lie_so(last_first: Iterable[tuple[Iterable[str], Iterable[str]]]) -> bool:
@@ -52,13 +52,13 @@ def _order(nodes: Sequence[tuple[Iterable[str], Sequence[str]]]) -> list[int] | 
         {makers[name] for name in read if name in makers} - {place} for place, (read, _) in enumerate(nodes)
     ]
     readers: dict[int, list[int]] = {}
-    for place, found in enumerate(needs):
+    for position, found in enumerate(needs):
         for need in found:
-            readers.setdefault(need, []).append(place)
-    ready = [place for place, found in enumerate(needs) if not found]
+            readers.setdefault(need, []).append(position)
+    ready = [index for index, found in enumerate(needs) if not found]
     left = [len(found) for found in needs]
-    for place in ready:  # which grows meanwhile
-        for reader in readers.get(place, ()):
+    for position in ready:  # which grows meanwhile
+        for reader in readers.get(position, ()):
             left[reader] -= 1
             if not left[reader]:
                 ready.append(reader)

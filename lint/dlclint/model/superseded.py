@@ -55,9 +55,9 @@ def _named(path: Path) -> set[Path]:
 
 def _models(folder: Path) -> Iterator[Path]:
     """The models from which a file in a folder can be named: those beside it, and above it."""
-    for place in (folder, *folder.parents):
-        with os.scandir(place) as entries:
-            yield from (place / entry.name for entry in entries if Path(entry.name).suffix in MODEL_SUFFIXES)
+    for path in (folder, *folder.parents):
+        with os.scandir(path) as entries:
+            yield from (path / entry.name for entry in entries if Path(entry.name).suffix in MODEL_SUFFIXES)
 
 
 def _is_alone(file: Path, others: list[Path]) -> bool:

@@ -99,10 +99,10 @@ class Tensor:
         """
         if self.is_external:
             try:
-                place = external.resolve_location(self.proto, self.file.parent)
+                external_data = external.resolve_location(self.proto, self.file.parent)
             except external.FLAWS as error:
                 raise Unavailable(str(error)) from None
-            found = (place.file, place.offset, place.size)
+            found = (external_data.file, external_data.offset, external_data.size)
         elif isinstance(self.payload, Payload) and self._is_raw(self.payload.field):
             found = (self.file, self.payload.offset, self.payload.size)
         else:

@@ -86,9 +86,9 @@ def dim_text(dim: Dim) -> str:
     return "?" if dim is None or (isinstance(dim, str) and "(" in dim) else str(dim)
 
 
-def element_name(found: TensorType | None) -> str:
+def element_name(type_found: TensorType | None) -> str:
     """The element type as ONNX text has it; "" where it is unknown."""
-    return "" if found is None else found.element
+    return "" if type_found is None else type_found.element
 
 
 def tensor_type(proto: onnx.TypeProto) -> TensorType | None:
@@ -114,27 +114,27 @@ def _shared(data_type: int, shape: tuple[Dim, ...]) -> TensorType:
     return TensorType(data_type, shape)
 
 
-def is_complete(found: TensorType | None) -> bool:
+def is_complete(type_found: TensorType | None) -> bool:
     """Whether every dimension is a known size."""
-    if found is None or found.shape is None:
+    if type_found is None or type_found.shape is None:
         return False
     # A loop costs a third of what all() does, and this is run for every node.
-    for dim in found.shape:  # noqa: SIM110
+    for dim in type_found.shape:  # noqa: SIM110
         if not isinstance(dim, int):
             return False
     return True
 
 
-def merged(known: TensorType | None, found: TensorType) -> TensorType:
+def merged(known: TensorType | None, type_found: TensorType) -> TensorType:
     """What two types of the same tensor say together; where they contradict, the first is kept."""
     if known is None:
-        return found
-    data_type = known.data_type or found.data_type
-    if known.shape is None or found.shape is None or len(known.shape) != len(found.shape):
-        return TensorType(data_type, found.shape if known.shape is None else known.shape)
+        return type_found
+    data_type = known.data_type or type_found.data_type
+    if known.shape is None or type_found.shape is None or len(known.shape) != len(type_found.shape):
+        return TensorType(data_type, type_found.shape if known.shape is None else known.shape)
     dims: list[Dim] = [
         new if old is None or (isinstance(old, str) and isinstance(new, int)) else old
-        for old, new in zip(known.shape, found.shape, strict=True)
+        for old, new in zip(known.shape, type_found.shape, strict=True)
     ]
     return TensorType(data_type, tuple(dims))
 

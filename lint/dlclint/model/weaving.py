@@ -89,8 +89,8 @@ class _Weaver:
         self.where = where
 
     def holds_mark(self, start: int, end: int) -> bool:
-        place = bisect_left(self.marks, start)
-        return place < len(self.marks) and self.marks[place] < end
+        position = bisect_left(self.marks, start)
+        return position < len(self.marks) and self.marks[position] < end
 
     def varint(self, position: int) -> tuple[int, int]:
         value = shift = 0

@@ -118,10 +118,10 @@ def _refuse_data_of(draft: Draft, path: Path) -> None:
     for _, tensor in tensors(draft.proto):
         if tensor.data_location == tensor.EXTERNAL:
             try:
-                place = external.resolve_location(tensor, draft.path.parent)
+                external_data = external.resolve_location(tensor, draft.path.parent)
             except external.FLAWS:
                 continue
-            if place.file.samefile(path):
+            if external_data.file.samefile(path):
                 raise CannotWrite(f"{path} holds the model's own external data; name another output")
 
 
@@ -198,14 +198,14 @@ class _Plan:
 
     def _copy_external(self, tensor: onnx.TensorProto) -> None:
         try:
-            place = external.resolve_location(tensor, self.draft.path.parent)
+            external_data = external.resolve_location(tensor, self.draft.path.parent)
         except external.FLAWS as error:
             raise CannotWrite(f"external data of {tensor.name!r} cannot be copied: {error}") from None
         file = self._file()
-        offset = file.add(place)
+        offset = file.add(external_data)
         refer(tensor, 0)  # clears what told of the old place
         del tensor.external_data[:]
-        tensor.MergeFromString(external_fields(file.path.name, offset, place.size))
+        tensor.MergeFromString(external_fields(file.path.name, offset, external_data.size))
 
     def _file(self) -> _DataFile:
         if self.data is None:

@@ -75,9 +75,9 @@ class Prediction:
         known = self._distances
         if not known:
             return []
-        place = self._place_like_the_last()
-        count = self._depth if place is not None else _BLIND
-        period = len(known) - (len(known) - 1 if place is None else place)
+        index = self._place_like_the_last()
+        count = self._depth if index is not None else _BLIND
+        period = len(known) - (len(known) - 1 if index is None else index)
         expected: list[int] = []
         for number in range(count):
             position = len(known) - period + number
@@ -93,12 +93,14 @@ class Prediction:
         known = self._distances
         best = 0
         best_place = None
-        for place in range(1, len(known)):
+        for position in range(1, len(known)):
             length = 0
-            while length < min(place, _CONTEXT) and _alike(known[place - 1 - length], known[-1 - length]):
+            while length < min(position, _CONTEXT) and _alike(
+                known[position - 1 - length], known[-1 - length]
+            ):
                 length += 1
             if length > best:
-                best, best_place = length, place
+                best, best_place = length, position
         return best_place
 
 

@@ -30,6 +30,6 @@ def _runs(verdict: ModelVerdict) -> str:
         return "unknown" if verdict.converts.word == "no" else "on none of the runtimes"
     parts = []
     for (word, reason), group in groupby(verdict.runs, key=lambda item: (item.word, item.reason)):
-        names = ", ".join(item.runtime for item in group)
+        names = ", ".join(runtime_answer.runtime for runtime_answer in group)
         parts.append(f"{names} {word if word == 'no' else reason}")
     return "; ".join(parts)

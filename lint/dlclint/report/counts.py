@@ -21,7 +21,7 @@ def count_line(outcome: Outcome) -> str:
         files += 1
         follow += sum(chain.consequences for chain in file.chains)
         counts.update({severity: file.count(severity) for severity in Severity})
-        fixable.update(item.fix.safety for item in file.diagnostics if item.fix is not None)
+        fixable.update(finding.fix.safety for finding in file.diagnostics if finding.fix is not None)
         for more in (*file.unlisted, *file.hidden):
             fixable.update({Safety.SAFE: more.safe_fixes, Safety.UNSAFE: more.unsafe_fixes})
     behind = f" ({follow} {'follows' if follow == 1 else 'follow'} from others)" if follow else ""
@@ -42,10 +42,10 @@ def following_line(chain: FindingChain) -> str:
     return f"{counted(count, 'finding')} {'follows' if count == 1 else 'follow'} from {cause}"
 
 
-def unlisted_line(item: Unlisted) -> str:
+def unlisted_line(unlisted: Unlisted) -> str:
     """How many findings of a rule are not listed, in one sentence."""
-    findings = counted(item.count, "finding")
-    return f"{findings} more of {item.rule} ({item.severity.value}); --all lists them"
+    findings = counted(unlisted.count, "finding")
+    return f"{findings} more of {unlisted.rule} ({unlisted.severity.value}); --all lists them"
 
 
 def severity_counts(counts: Mapping[Severity, int]) -> str:

@@ -21,15 +21,15 @@ def fingerprints(findings: Iterable[Diagnostic]) -> Iterator[str]:
     """64 hexadecimal digits for each finding, in the order given."""
     seen: Counter[str] = Counter()
     for finding in findings:
-        place = finding.location
+        location = finding.location
         mark = "\0".join(
             (
                 finding.rule,
-                place.file.replace("\\", "/"),
-                place.graph,
-                place.op,
-                place.node or place.tensor,
-                _INDEX.sub("#", place.pointer or ""),
+                location.file.replace("\\", "/"),
+                location.graph,
+                location.op,
+                location.node or location.tensor,
+                _INDEX.sub("#", location.pointer or ""),
                 _NUMBER.sub("#", finding.message),
             )
         )

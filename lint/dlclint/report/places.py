@@ -7,24 +7,24 @@ from collections.abc import Iterator
 from dlclint.diagnostic import Diagnostic, Location
 
 
-def place_text(place: Location) -> str:
+def place_text(location: Location) -> str:
     """Such as `node 3 conv1 (Conv, tensor x)`, `tensor x` or `line 4, column 7`; "" for the file itself."""
-    if place.line is not None:
-        return f"line {place.line}, column {place.column or 1}"
-    if place.node_index is not None:
-        graph = f"{place.graph}/" if place.graph else ""
-        name = f" {place.node}" if place.node else ""
+    if location.line is not None:
+        return f"line {location.line}, column {location.column or 1}"
+    if location.node_index is not None:
+        graph = f"{location.graph}/" if location.graph else ""
+        name = f" {location.node}" if location.node else ""
         # Some exporters name a node as what it makes.
-        tensor = f", tensor {place.tensor}" if place.tensor and place.tensor != place.node else ""
-        return f"{graph}node {place.node_index}{name} ({place.op}{tensor})"
-    if place.tensor:
-        return f"tensor {place.tensor}"
-    return place.graph
+        tensor = f", tensor {location.tensor}" if location.tensor and location.tensor != location.node else ""
+        return f"{graph}node {location.node_index}{name} ({location.op}{tensor})"
+    if location.tensor:
+        return f"tensor {location.tensor}"
+    return location.graph
 
 
-def at_text(place: Location) -> str:
+def at_text(location: Location) -> str:
     """` (at ...)` after a sentence; "" for the file itself."""
-    where = place_text(place)
+    where = place_text(location)
     return f" (at {where})" if where else ""
 
 

@@ -38,15 +38,15 @@ def settings(plan: Plan) -> list[tuple[str, ...]]:
     """The rows of the settings, with what was predicted and measured where there are inputs."""
     if not plan.inputs:
         return [(item.topic, item.choice, item.reason) for item in plan.advice]
-    return [(item.topic, item.choice, *_figures(item), item.reason) for item in plan.advice]
+    return [(advice.topic, advice.choice, *_figures(advice), advice.reason) for advice in plan.advice]
 
 
-def _figures(item: Advice) -> tuple[str, str]:
-    made = item.measured
-    if made is None:
+def _figures(advice: Advice) -> tuple[str, str]:
+    measured_decision = advice.measured
+    if measured_decision is None:
         return "", ""
-    mark = " (decides)" if made.decided == MEASUREMENT else ""
-    return _decibels(made.predicted), f"{_decibels(made.measured)}{mark}"
+    mark = " (decides)" if measured_decision.decided == MEASUREMENT else ""
+    return _decibels(measured_decision.predicted), f"{_decibels(measured_decision.measured)}{mark}"
 
 
 def _decibels(value: float | None) -> str:
@@ -69,8 +69,8 @@ def target_text(plan: Plan) -> str:
     return f"{where}runtime {plan.choice.runtime.value}, {release}{measured}"
 
 
-def times(item: Obstacle) -> str:
-    return f" x{item.times}" if item.times > 1 else ""
+def times(obstacle: Obstacle) -> str:
+    return f" x{obstacle.times}" if obstacle.times > 1 else ""
 
 
 def plan_commands(plan: Plan, title: str) -> str:
@@ -83,10 +83,13 @@ def notes_of(plan: Plan) -> list[str]:
     notes = list(plan.notes)
     notes += [f"warning {said(item)}" for item in warnings[:WARNINGS]]
     if len(warnings) > WARNINGS:
-        left = ", ".join(f"{item.rule}{times(item)}" for item in warnings[WARNINGS:])
+        left = ", ".join(f"{obstacle.rule}{times(obstacle)}" for obstacle in warnings[WARNINGS:])
         notes.append(f"and warnings {left}")
     return notes
 
 
-def said(item: Obstacle) -> str:
-    return f"{item.rule}{times(item)}: {item.message}{f' ({item.where})' if item.where else ''}"
+def said(obstacle: Obstacle) -> str:
+    return (
+        f"{obstacle.rule}{times(obstacle)}:"
+        f" {obstacle.message}{f' ({obstacle.where})' if obstacle.where else ''}"
+    )

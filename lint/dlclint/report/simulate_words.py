@@ -70,7 +70,7 @@ def _lost(parts: Sequence[str]) -> str:
 def apart_notes(file: Simulation) -> list[str]:
     """What it means that the backend departs at some layers."""
     spoiled = [item for item in file.apart if item.spoiled]
-    itself = [item for item in file.apart if item.alone is not None and not item.spoiled]
+    itself = [departure for departure in file.apart if departure.alone is not None and not departure.spoiled]
     notes = []
     if itself:
         first = itself[0]
@@ -135,11 +135,11 @@ def search_rows(search: SearchOutcome) -> list[tuple[str, ...]]:
     ]
 
 
-def apart_cells(item: Departure) -> tuple[str, ...]:
+def apart_cells(departure: Departure) -> tuple[str, ...]:
     """A row under `APART_COLUMNS`; the op and the tensor stand after it."""
-    alone = "" if item.alone is None else sqnr_text(item.alone)
-    measured = (sqnr_text(item.reference), sqnr_text(item.htp), sqnr_text(item.between))
-    return *measured, alone, f"{100 * item.off:.2g} %"
+    alone = "" if departure.alone is None else sqnr_text(departure.alone)
+    measured = (sqnr_text(departure.reference), sqnr_text(departure.htp), sqnr_text(departure.between))
+    return *measured, alone, f"{100 * departure.off:.2g} %"
 
 
 def _share(agreement: float | None) -> str:

@@ -29,12 +29,12 @@ def rule_counts(outcome: Outcome) -> list[RuleCount]:
     unsafe: Counter[tuple[str, Severity]] = Counter()
     for file in outcome.files:
         met = set()
-        for item in file.diagnostics:
-            key = (item.rule, item.severity)
+        for finding in file.diagnostics:
+            key = (finding.rule, finding.severity)
             met.add(key)
             counts[key] += 1
-            safe[key] += item.fix is not None and item.fix.safety is Safety.SAFE
-            unsafe[key] += item.fix is not None and item.fix.safety is Safety.UNSAFE
+            safe[key] += finding.fix is not None and finding.fix.safety is Safety.SAFE
+            unsafe[key] += finding.fix is not None and finding.fix.safety is Safety.UNSAFE
         for more in (*file.unlisted, *file.hidden):
             key = (more.rule, more.severity)
             met.add(key)

@@ -29,7 +29,7 @@ def _lines(verdict: ModelVerdict | None) -> list[str]:
         return []
     if verdict.converts.word != "yes":
         return ["does not convert"]
-    if len(verdict.runs) > 1 and len({item.word for item in verdict.runs}) == 1:
+    if len(verdict.runs) > 1 and len({runtime_answer.word for runtime_answer in verdict.runs}) == 1:
         lines = [f"{_SAID[verdict.runs[0].word]} all runtimes"]
     else:
         lines = _grouped(verdict.runs)
@@ -39,19 +39,21 @@ def _lines(verdict: ModelVerdict | None) -> list[str]:
 
 def _grouped(runs: Iterable[RuntimeAnswer]) -> list[str]:
     return [
-        f"{_SAID[word]} {', '.join(item.runtime for item in group)}"
+        f"{_SAID[word]} {', '.join(runtime_answer.runtime for runtime_answer in group)}"
         for word, group in groupby(sorted(runs, key=_worst), key=lambda item: item.word)
     ]
 
 
-def _worst(item: RuntimeAnswer) -> int:
-    return list(_SAID).index(item.word)
+def _worst(runtime_answer: RuntimeAnswer) -> int:
+    return list(_SAID).index(runtime_answer.word)
 
 
 def common_folder(paths: Sequence[str]) -> str:
     """The folder in which all paths lie, with its slash; "" where there is none."""
     first, last = min(paths), max(paths)
-    same = next((place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    same = next(
+        (position for position, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first)
+    )
     return first[: max(first.rfind("/", 0, same), first.rfind("\\", 0, same)) + 1]
 
 
@@ -59,4 +61,4 @@ def next_of(file: FileOutcome) -> str:
     """The next step for a file: its verdict's first command, the file left out, or its first help."""
     if file.verdict is not None and file.verdict.next:
         return file.verdict.next[0].replace(shlex.quote(file.path), "...")
-    return plain(next((item.help for item in file.diagnostics if item.help), ""), _NEXT)
+    return plain(next((finding.help for finding in file.diagnostics if finding.help), ""), _NEXT)

@@ -83,7 +83,7 @@ def tables(zoo: Zoo) -> Iterator[ZooTable]:
 
 def _ops(rows: Iterable[OpCount], runtimes: list[str]) -> Iterator[tuple[str, ...]]:
     """One row for each op; it has the place of its first."""
-    place = {op: number for number, op in reversed(list(enumerate(row.op for row in rows)))}
-    for op, group in groupby(sorted(rows, key=lambda row: place[row.op]), key=lambda row: row.op):
+    positions = {op: number for number, op in reversed(list(enumerate(row.op for row in rows)))}
+    for op, group in groupby(sorted(rows, key=lambda row: positions[row.op]), key=lambda row: row.op):
         cells = {row.runtime: f"{row.models} ({row.alone})" for row in group}
         yield (op, *(cells.get(name, "") for name in runtimes))

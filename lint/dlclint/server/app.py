@@ -130,8 +130,8 @@ def _path(uri: str) -> Path | None:
 
 def _of_file(message: str, code: str) -> types.Diagnostic:
     """A finding on a file as a whole."""
-    place = Positions("").token(0)
-    return types.Diagnostic(place, message, types.DiagnosticSeverity.Error, code=code, source=SOURCE)
+    span = Positions("").token(0)
+    return types.Diagnostic(span, message, types.DiagnosticSeverity.Error, code=code, source=SOURCE)
 
 
 def _state(model: Path | None) -> tuple[str, int, int]:
@@ -148,8 +148,8 @@ def _job(path: Path) -> Job:
     found = find_config(path.parent)
     config = Config() if found is None else load_config(found)
     model = model_beside(path)
-    given = parser("check").parse_args(["check", str(path)])
-    job = job_for(model or path, given, config, (), (), True)
+    args = parser("check").parse_args(["check", str(path)])
+    job = job_for(model or path, args, config, (), (), True)
     return Job(
         path, job.target, job.dimensions, job.select, job.ignore, job.ignores, kind="encodings", model=model
     )

@@ -74,8 +74,8 @@ class ConfigurationFile:
         return found or [_error(self._range(path), message) for path, message in _misnamed(table)]
 
     def _broken(self, message: str) -> Diagnostic:
-        place = _PLACE.search(message)
-        offset = self.positions.at(int(place[1]), int(place[2])) if place else max(0, len(self.text) - 1)
+        match = _PLACE.search(message)
+        offset = self.positions.at(int(match[1]), int(match[2])) if match else max(0, len(self.text) - 1)
         return _error(self.positions.token(offset), f"not TOML: {_PLACE.sub('', message).strip()}")
 
     def _range(self, path: Path) -> Range:
@@ -139,10 +139,10 @@ class ConfigurationFile:
         string = _STRING.search(before)
         key = _KEY.match(before)
         if key is not None and string is not None:
-            place = self.positions.range(offset - len(string[1]), offset)
+            span = self.positions.range(offset - len(string[1]), offset)
             return [
                 CompletionItem(
-                    word, kind=CompletionItemKind.Value, detail=detail, text_edit=TextEdit(place, word)
+                    word, kind=CompletionItemKind.Value, detail=detail, text_edit=TextEdit(span, word)
                 )
                 for word, detail in self._words((*self._section_at(line_start), key[2]))
                 if word.startswith(string[1])
@@ -150,13 +150,13 @@ class ConfigurationFile:
         if "=" in before or "[" in before:
             return []
         node = _node(self._section_at(offset))
-        place = self.positions.range(offset - len(before.lstrip()), offset)
+        span = self.positions.range(offset - len(before.lstrip()), offset)
         return [
             CompletionItem(
                 name,
                 kind=CompletionItemKind.Property,
                 documentation=told.get("description"),
-                text_edit=TextEdit(place, name),
+                text_edit=TextEdit(span, name),
             )
             for name, told in (node or {}).get("properties", {}).items()
             if name.startswith(before.strip())
@@ -209,5 +209,5 @@ def _misnamed(table: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
                 yield ("models", index, "soc"), f"{plain(name)}: {problem}{near}"
 
 
-def _error(place: Range, message: str) -> Diagnostic:
-    return Diagnostic(place, plain(message, 400), DiagnosticSeverity.Error, code="config", source=SOURCE)
+def _error(span: Range, message: str) -> Diagnostic:
+    return Diagnostic(span, plain(message, 400), DiagnosticSeverity.Error, code="config", source=SOURCE)

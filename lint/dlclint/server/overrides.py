@@ -89,33 +89,36 @@ class OpenOverrides:
         rules = chosen_rules(self.job.select, self.job.ignore, (ENCODINGS_GROUP,))
         context = context_of(self.job, self.document, self.view, LIMIT)
         shown = plain(str(self.job.path), 500)
-        found = list(run_rules(rules, Subject.ENCODINGS, context, shown))
-        kept, _ = apply_ignores([item.shown for item in found], self.job.ignores, shown)
-        left = {id(item) for item in kept}
-        return [item for item in found if id(item.shown) in left]
+        collected_findings = list(run_rules(rules, Subject.ENCODINGS, context, shown))
+        kept, _ = apply_ignores([item.shown for item in collected_findings], self.job.ignores, shown)
+        left = {id(finding) for finding in kept}
+        return [item for item in collected_findings if id(item.shown) in left]
 
     def diagnostics(self) -> list[Diagnostic]:
         """One for each finding, at the word or number that it is about."""
-        return [as_diagnostic(item.shown, self._range(item)) for item in self.found]
+        return [
+            as_diagnostic(collected_findings.shown, self._range(collected_findings))
+            for collected_findings in self.found
+        ]
 
     def _range(self, found: CollectedFindings) -> Range:
-        place = found.shown.location
-        if place.line is None:
+        location = found.shown.location
+        if location.line is None:
             return self.positions.token(0)
-        return self.positions.token(self.positions.at(place.line, place.column or 1))
+        return self.positions.token(self.positions.at(location.line, location.column or 1))
 
     def actions(self, wanted: Range) -> Iterator[CodeAction]:
         """A quick fix for each finding in a range that has one, and one that makes all safe fixes."""
-        for item in self.found:
-            place = self._range(item)
-            outside = place.start.line > wanted.end.line or place.end.line < wanted.start.line
-            edit = None if item.fix is None or outside else self._edit([item.fix])
-            if item.fix is not None and edit is not None:
-                is_safe = item.fix.safety is Safety.SAFE
+        for collected_findings in self.found:
+            span = self._range(collected_findings)
+            outside = span.start.line > wanted.end.line or span.end.line < wanted.start.line
+            edit = None if collected_findings.fix is None or outside else self._edit([collected_findings.fix])
+            if collected_findings.fix is not None and edit is not None:
+                is_safe = collected_findings.fix.safety is Safety.SAFE
                 yield CodeAction(
-                    f"{plain(item.fix.title, 400)}{'' if is_safe else ' (unsafe)'}",
+                    f"{plain(collected_findings.fix.title, 400)}{'' if is_safe else ' (unsafe)'}",
                     CodeActionKind.QuickFix,
-                    [as_diagnostic(item.shown, place)],
+                    [as_diagnostic(collected_findings.shown, span)],
                     is_preferred=is_safe,
                     edit=edit,
                 )

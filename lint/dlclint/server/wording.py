@@ -15,10 +15,10 @@ _SEVERITY = {
 }
 
 
-def as_diagnostic(finding: Finding, place: Range) -> Diagnostic:
+def as_diagnostic(finding: Finding, span: Range) -> Diagnostic:
     """A finding at a place: its message, then what to do."""
     message = f"{finding.message}\nhelp: {finding.help}" if finding.help else finding.message
-    return Diagnostic(place, message, _SEVERITY[finding.severity], code=finding.rule, source=SOURCE)
+    return Diagnostic(span, message, _SEVERITY[finding.severity], code=finding.rule, source=SOURCE)
 
 
 def code(text: str) -> str:

@@ -67,13 +67,13 @@ def _causes(
     except CannotRun:
         return
     total = sum(noise.values())
-    for place in sorted(noise, key=lambda key: -noise[key]):
-        if not total or noise[place] < _SHARE * total:
+    for position in sorted(noise, key=lambda key: -noise[key]):
+        if not total or noise[position] < _SHARE * total:
             continue
-        if place < 0:
+        if position < 0:
             yield from _output(scheme, observed, step, values)
         else:
-            yield from _stored(evaluator, scheme, step, place)
+            yield from _stored(evaluator, scheme, step, position)
 
 
 def _by_part(
@@ -83,11 +83,11 @@ def _by_part(
     exact = {name: evaluator.value(name, values) for name in step.reads}
     rounded = evaluator.quantized_feed(step, values, scheme)
     found: dict[int, float] = {}
-    for place, name in enumerate(step.inputs):
+    for position, name in enumerate(step.inputs):
         if not name or rounded[name] is exact[name]:
             continue
         made = evaluator.runner.run(step, {**exact, name: rounded[name]})[0]
-        found[place] = _energy(made, expected)
+        found[position] = _energy(made, expected)
     found[-1] = _energy(evaluator.on_grid(step.outputs[0], expected, scheme), expected)
     return found
 
@@ -141,17 +141,17 @@ def _lost(grid: Grid, observed: Mapping[str, Observation], step: Step) -> Iterat
         yield (f"{plain(part)} ({seen.low:.4g} to {seen.high:.4g}) on a step of {grid.scale:.3g}, {becomes}")
 
 
-def _stored(evaluator: Evaluator, scheme: Scheme, step: Step, place: int) -> Iterator[str]:
-    name = step.inputs[place]
-    role = what(step, place, evaluator.network)
+def _stored(evaluator: Evaluator, scheme: Scheme, step: Step, position: int) -> Iterator[str]:
+    name = step.inputs[position]
+    role = what(step, position, evaluator.network)
     if role is Role.BIAS:
-        yield _bias(evaluator, scheme, step, place)
+        yield _bias(evaluator, scheme, step, position)
     elif role is Role.WEIGHT:
         param = scheme.params.get(name)
         if param is None:
             yield f"weight {plain(name)} in float16"
             return
-        if what_gamma(step, place):
+        if what_gamma(step, position):
             yield f"{plain(name)} (factor or slope) at {param.bitwidth} bits"
             return
         values = evaluator.store.constant(name)
@@ -175,10 +175,10 @@ def _channel_spread(values: Array) -> float:
     return float(ranges.max()) / middle if middle else 1.0
 
 
-def _bias(evaluator: Evaluator, scheme: Scheme, step: Step, place: int) -> str:
-    name = step.inputs[place]
+def _bias(evaluator: Evaluator, scheme: Scheme, step: Step, position: int) -> str:
+    name = step.inputs[position]
     values = evaluator.store.constant(name).astype(np.float64)
-    scale = product_scale(step, place, scheme, scheme.width(step))
+    scale = product_scale(step, position, scheme, scheme.width(step))
     if scale is not None:
         size = scale if scale.size in (1, values.size) else np.tile(scale, values.size // scale.size)
         beyond = int((np.abs(values) / size > 2.0**31).sum())
@@ -187,5 +187,5 @@ def _bias(evaluator: Evaluator, scheme: Scheme, step: Step, place: int) -> str:
                 f"bias {plain(name)}: {beyond} of {values.size} exceed int32 at input scale times weight"
                 " scale, and are cut"
             )
-    given = scheme.biases.get(name)
-    return f"bias {plain(name)} at {32 if given is None else given.bitwidth} bits"
+    param_grid = scheme.biases.get(name)
+    return f"bias {plain(name)} at {32 if param_grid is None else param_grid.bitwidth} bits"

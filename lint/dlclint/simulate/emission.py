@@ -89,9 +89,9 @@ def _biases(network: Network, scheme: Scheme, version: str) -> Iterator[CommonEn
             if name and what(step, position, network) is Role.BIAS and _is_stored(network, name):
                 uses.setdefault(name, []).append((step, position))
     for name, places in uses.items():
-        given = scheme.biases.get(name)
-        if given is not None:
-            yield _entry(name, given)
+        param_grid = scheme.biases.get(name)
+        if param_grid is not None:
+            yield _entry(name, param_grid)
             continue
         if version != WITH_BIASES or len(places) > 1:
             continue

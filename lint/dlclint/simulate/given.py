@@ -87,15 +87,15 @@ def _activation(
     low, high = float(elements.minimum[first]), float(elements.maximum[first])
     if scale > 0 and np.isfinite(offset):
         symmetric = elements.symmetric[first] == 1
-        found = Grid(float(np.float32(scale)), round(-offset), bits, bool(symmetric))
+        grid = Grid(float(np.float32(scale)), round(-offset), bits, bool(symmetric))
     elif low < high and np.isfinite([low, high]).all():
-        found = grid_of_range(low, high, bits)
+        grid = grid_of_range(low, high, bits)
     elif before is not None:
-        found = before.at(bits)
+        grid = before.at(bits)
     else:
         return
     for name in names:
-        scheme.activations[name] = found
+        scheme.activations[name] = grid
     given.taken["activation"] += 1
 
 
@@ -116,16 +116,16 @@ def _parameter(
         floats.add(name)
         given.taken["float parameter"] += 1
         return
-    found = _param_grid(document, row, step, position, given)
+    param_grid = _param_grid(document, row, step, position, given)
     if role is Role.BIAS:
         given.taken["bias"] += 1
         # An int32 bias is stored at input scale times weight scale, whatever the file says.
         scheme.biases.pop(name, None)
-        if found is not None and found.bitwidth < 32:
-            scheme.biases[name] = found
+        if param_grid is not None and param_grid.bitwidth < 32:
+            scheme.biases[name] = param_grid
         return
-    if found is not None:
-        scheme.params[name] = found
+    if param_grid is not None:
+        scheme.params[name] = param_grid
         given.taken["weight"] += 1
 
 

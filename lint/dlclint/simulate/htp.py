@@ -116,7 +116,7 @@ def _run(
         found = []
         for _, outputs in pairs:
             with np.load(outputs) as loaded:
-                arrays = [loaded[f"arr_{place}"] for place in range(len(names))]
+                arrays = [loaded[f"arr_{position}"] for position in range(len(names))]
             found.append(dict(zip(names, arrays, strict=True)))
     return found
 

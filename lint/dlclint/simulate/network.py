@@ -103,11 +103,11 @@ class Network:
 
     def consumers(self) -> dict[str, list[Step]]:
         """The steps that read each tensor."""
-        found: dict[str, list[Step]] = {}
+        steps: dict[str, list[Step]] = {}
         for step in self.steps:
             for name in dict.fromkeys(step.reads):
-                found.setdefault(name, []).append(step)
-        return found
+                steps.setdefault(name, []).append(step)
+        return steps
 
 
 def network_of(view: ModelView) -> Network:

@@ -107,7 +107,7 @@ class _Trace:
             places = MOVES.get(maker.op, (0,))
             if maker.op.startswith("Scatter") and maker.node.attribute("reduction", "none") != "none":
                 return None
-            inputs = maker.inputs if places is None else [maker.inputs[place] for place in places]
+            inputs = maker.inputs if places is None else [maker.inputs[position] for position in places]
             return tuple(dict.fromkeys(each for each in inputs if each))
         if join or maker.op not in ELEMENTWISE_UNARY | BROADCASTING:
             return None
@@ -131,8 +131,8 @@ class _Trace:
     def pieces(self, values: TensorValues) -> tuple[Piece, ...]:
         """The pieces; none where an element's way is not known."""
         numbers: TensorValues = {
-            name: np.full_like(values[name], place)
-            for place, name in enumerate(self.joins, 1)
+            name: np.full_like(values[name], index)
+            for index, name in enumerate(self.joins, 1)
             if isinstance(values[name], np.ndarray) and values[name].dtype.kind == "f"
         }
         if len(numbers) != len(self.joins) or len(self.joins) > _MOST:
@@ -158,12 +158,12 @@ class _Trace:
             Piece(
                 name,
                 join or self.output,
-                np.flatnonzero(whose == place).astype(np.int64),
+                np.flatnonzero(whose == position).astype(np.int64),
                 whose.size,
                 self._bound(name) if plainly else None,
             )
-            for place, (name, join) in enumerate(self.joins.items(), 1)
-            if (whose == place).any()
+            for position, (name, join) in enumerate(self.joins.items(), 1)
+            if (whose == position).any()
         )
 
     def _bound(self, name: str) -> float | None:
@@ -207,15 +207,15 @@ def unlike_parts(output: str, pieces: Sequence[Piece], magnitudes: Sequence[floa
         (place for place, size in enumerate(magnitudes) if size > 0), key=lambda place: (-sizes[place], place)
     )
     alike: list[list[int]] = []
-    for place in ranked:
-        if alike and sizes[place] * threshold("unlike_parts") > sizes[alike[-1][0]]:
-            alike[-1].append(place)
+    for position in ranked:
+        if alike and sizes[position] * threshold("unlike_parts") > sizes[alike[-1][0]]:
+            alike[-1].append(position)
         else:
-            alike.append([place])
+            alike.append([position])
     if len(alike) < 2:
         return ()
     return tuple(
-        Part(output, tuple(pieces[place].tensor for place in each), pieces[each[0]].join, tuple(each))
+        Part(output, tuple(pieces[index].tensor for index in each), pieces[each[0]].join, tuple(each))
         for each in map(sorted, alike)
     )
 
@@ -243,7 +243,7 @@ class PieceErrors:
         """The parts of unlike range of an output, each with what is summed of it."""
         pieces, errors = self.pieces.get(output, ()), self.errors.get(output, [])
         found = unlike_parts(output, pieces, [error.magnitude for error in errors])
-        return tuple((part, _merged(errors[place] for place in part.pieces)) for part in found)
+        return tuple((part, _merged(errors[position] for position in part.pieces)) for part in found)
 
 
 def _merged(errors: Iterable[Error]) -> Error:

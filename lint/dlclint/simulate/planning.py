@@ -91,7 +91,7 @@ def measured_plan(
     work = _Work(view, plan, asked, prepared, trials, wanted.goal(trials), plan.choice)
     work.decide()
     work.widths()
-    advice = [work.advice.get(place, item) for place, item in enumerate(plan.advice)]
+    advice = [work.advice.get(position, item) for position, item in enumerate(plan.advice)]
     in_float = tuple(dict.fromkeys((*plan.in_float, *work.floats)))
     changed = replace(plan, advice=tuple(advice), wide=work.wide, in_float=in_float)
     changed = rechosen(view, changed, work.choice, asked)
@@ -151,9 +151,9 @@ class _Work:
             "CLE": self._equalization,
             "one grid for several": self._joined,
         }
-        for place, item in enumerate(self.plan.advice):
-            if item.topic in measure:
-                self.advice[place] = measure[item.topic](item)
+        for position, advice in enumerate(self.plan.advice):
+            if advice.topic in measure:
+                self.advice[position] = measure[advice.topic](advice)
         self.prepared = self._anew(self.choice)
 
     # Figures.
@@ -161,16 +161,16 @@ class _Work:
     def _scheme(self, choice: Choice) -> Scheme:
         """The grids of a choice; those that an override file gives stay."""
         prepared = self.prepared
-        made = assign(prepared.network, prepared.observed, _settings(self.view, choice), prepared.shared)
+        scheme = assign(prepared.network, prepared.observed, _settings(self.view, choice), prepared.shared)
         for name in prepared.given:
             for before, after in (
-                (prepared.scheme.activations, made.activations),
-                (prepared.scheme.params, made.params),
+                (prepared.scheme.activations, scheme.activations),
+                (prepared.scheme.params, scheme.params),
             ):
                 if name in before:
                     after[name] = before[name]  # type: ignore[assignment]
-        fit_biases(prepared.network, made)
-        return made
+        fit_biases(prepared.network, scheme)
+        return scheme
 
     def _anew(self, choice: Choice) -> Prepared:
         return replace(self.prepared, settings=_settings(self.view, choice), scheme=self._scheme(choice))
@@ -189,17 +189,17 @@ class _Work:
 
     # Choices.
 
-    def _grid(self, item: Advice) -> Advice:
+    def _grid(self, advice: Advice) -> Advice:
         each, one = (replace(self.choice, per_channel=flag) for flag in (True, False))
         gain = self._of_weights(each) - self._of_weights(one)
-        predicted = _number(item.evidence.get("mean_gain_db"))
+        predicted = _number(advice.evidence.get("mean_gain_db"))
         figure = "gain of a grid for each channel, of weights alone"
         decided = self._decided(predicted, gain, "per_channel" in self.asked.settled or self._is_v66)
-        choice = item.choice
+        choice = advice.choice
         if decided == MEASUREMENT:
             self.choice = replace(self.choice, per_channel=gain > 0)
             choice = "per channel" if gain > 0 else "per tensor"
-        return self._said(item, choice, MeasuredDecision(figure, predicted, gain, decided))
+        return self._said(advice, choice, MeasuredDecision(figure, predicted, gain, decided))
 
     def _range(self, item: Advice) -> Advice:
         plainly = "symmetric" if self.choice.per_channel else "tf"
@@ -231,19 +231,19 @@ class _Work:
             item, item.choice, MeasuredDecision(figure, predicted, self._of_weights(self.choice), decided)
         )
 
-    def _four_bits(self, item: Advice) -> Advice:
-        predicted = _number(item.evidence.get("worst_db"))
+    def _four_bits(self, advice: Advice) -> Advice:
+        predicted = _number(advice.evidence.get("worst_db"))
         if predicted is None:
-            return item
+            return advice
         value = self._of_weights(replace(self.choice, weights_bitwidth=4))
         decided = self._decided(predicted, value, False)
-        choice = item.choice
-        if decided == MEASUREMENT and "keeping" in item.evidence:
+        choice = advice.choice
+        if decided == MEASUREMENT and "keeping" in advice.evidence:
             # What the tools and HTP take is a fact that no figure changes.
-            taken = not item.reason.startswith("nothing that dlclint has read")
+            taken = not advice.reason.startswith("nothing that dlclint has read")
             choice = "worth a try" if taken and value >= threshold("weight_sqnr") else "no"
         figure = "worst weight at 4 bits; measured of the outputs, with the weights alone"
-        return self._said(item, choice, MeasuredDecision(figure, predicted, value, decided))
+        return self._said(advice, choice, MeasuredDecision(figure, predicted, value, decided))
 
     def _equalization(self, item: Advice) -> Advice:
         copy = None if self.prepared.given else equalized(self.view, self.choice.weights_bitwidth, False)
@@ -301,14 +301,14 @@ class _Work:
 
     def widths(self) -> None:
         """Measure the outputs at the plan's widths, search where they are lost, and say what is left."""
-        place, item = _found(self.plan.advice, "activations")
+        position, advice = _found(self.plan.advice, "activations")
         _, said = _found(self.plan.advice, OUTPUTS)
         predicted = _number(said.evidence.get("predicted_db"))
         scheme = self._with_wide(self._scheme(self.choice), self.wide)
         value = self.trials.value(self._key(), scheme)
         settled = "act_bitwidth" in self.asked.settled or self._is_v66
         decided = self._decided(predicted, _finite(value.sqnr), settled)
-        choice, reason = item.choice, ""
+        choice, reason = advice.choice, ""
         if decided == MEASUREMENT:
             choice, scheme, after, reason = self._chosen_width(scheme, value)
             value = after
@@ -316,10 +316,10 @@ class _Work:
         figure = f"worst output at {self.choice.act_bitwidth} bits" + (
             f", {len(self.wide)} at 16" if self.wide else ""
         )
-        made = MeasuredDecision(figure, predicted, _finite(value.sqnr), decided)
+        measured_decision = MeasuredDecision(figure, predicted, _finite(value.sqnr), decided)
         reason = reason or f"measured {value_text(value)}"
-        self.advice[place] = replace(
-            item, choice=choice, reason=f"{reason}; predicted: {item.reason}", measured=made
+        self.advice[position] = replace(
+            advice, choice=choice, reason=f"{reason}; predicted: {advice.reason}", measured=measured_decision
         )
         self._outputs(said, value, predicted)
 
@@ -352,19 +352,20 @@ class _Work:
         search = SearchState(
             prepared, self.trials.towards(self.goal), self.goal, self.asked.lacking, hexagon, half
         )
-        found = search.widths_alone()
+        search_outcome = search.widths_alone()
         wide = [name for name in search.scheme.activations if search.scheme.activations[name].bitwidth == 16]
         network = prepared.network
         self.wide = tuple(
             name for name in wide if name not in network.constants and name not in network.inputs
         )
-        reached = "which is enough" if found.reached else "and no step reaches"
+        reached = "which is enough" if search_outcome.reached else "and no step reaches"
         reason = (
-            f"8 bits measure {value_text(value)}; with 16 for {100 * found.share:.0f} % of the activations"
+            f"8 bits measure {value_text(value)}; with 16 for {100 * search_outcome.share:.0f} % of"
+            " the activations"
             f" {value_text(search.value)}, {reached} ({self.goal})"
         )
         self.floats = tuple(name for name in search.scheme.floats if name not in network.constants)
-        if found.share > _WIDE and not self.asked.lacking and not self.floats:
+        if search_outcome.share > _WIDE and not self.asked.lacking and not self.floats:
             wider = any(grid.bitwidth == 16 for grid in search.scheme.params.values())
             bits = (
                 16 if wider and "weights_bitwidth" not in self.asked.settled else self.choice.weights_bitwidth
@@ -392,15 +393,19 @@ class _Work:
 
     def _outputs(self, said: Advice, value: SchemeQuality, predicted: float | None) -> None:
         """What is left of every output, in place of what was predicted of them."""
-        place, _ = _found(self.plan.advice, OUTPUTS)
+        position, _ = _found(self.plan.advice, OUTPUTS)
         rows = list(self._rows())
         kept = self.goal.reached(value)
         named = "; ".join(_row(row) for row in sorted(rows, key=lambda row: row.sqnr)[:3])
         more = f"; and {len(rows) - 3} more" if len(rows) > 3 else ""
         lost = "" if kept else f"; short of {self.goal}: dlclint simulate --target searches further"
         reason = f"measured: {named}{more}{lost}; predicted without data: {said.choice}, {said.reason}"
-        made = MeasuredDecision("worst output as planned", predicted, _finite(value.sqnr), MEASUREMENT)
-        self.advice[place] = Advice(OUTPUTS, "kept" if kept else "lost", reason, said.evidence, made)
+        measured_decision = MeasuredDecision(
+            "worst output as planned", predicted, _finite(value.sqnr), MEASUREMENT
+        )
+        self.advice[position] = Advice(
+            OUTPUTS, "kept" if kept else "lost", reason, said.evidence, measured_decision
+        )
 
     def _rows(self) -> Iterator[OutputRow]:
         evaluator, samples = self.prepared.evaluator, self.prepared.samples
@@ -425,7 +430,7 @@ class _Work:
 
 
 def _found(advice: Sequence[Advice], topic: str) -> tuple[int, Advice]:
-    return next((place, item) for place, item in enumerate(advice) if item.topic == topic)
+    return next((position, item) for position, item in enumerate(advice) if item.topic == topic)
 
 
 def _row(row: OutputRow) -> str:

@@ -295,16 +295,16 @@ class _Insertion:
             self.store(f"{name}/scale", grid.scale.astype(np.float32), TensorProto.FLOAT),
             self.store(f"{name}/zero", np.broadcast_to(zero, grid.scale.shape), kind),
         ]
-        made = helper.make_node("DequantizeLinear", inputs, [result], result, domain=MICROSOFT)
+        node = helper.make_node("DequantizeLinear", inputs, [result], result, domain=MICROSOFT)
         if grid.axis is not None:
-            made.attribute.append(helper.make_attribute("axis", grid.axis))
-        self.nodes.append(made)
+            node.attribute.append(helper.make_attribute("axis", grid.axis))
+        self.nodes.append(node)
         return result
 
     def bias(self, name: str, scale: Array, result: str) -> str:
         values = self.evaluator.store.constant(name)
-        given = self.scheme.biases.get(name)
-        before = values if given is None else given.rounded(values)
+        param_grid = self.scheme.biases.get(name)
+        before = values if param_grid is None else param_grid.rounded(values)
         if 1 < scale.size < values.size:
             scale = np.tile(scale, values.size // scale.size)
         steps = np.clip(np.rint(before.astype(np.float64) / scale), -(2.0**31), 2.0**31 - 1)
@@ -313,10 +313,10 @@ class _Insertion:
             self.store(f"{result}/scale", scale.astype(np.float32), TensorProto.FLOAT),
             self.store(f"{result}/zero", np.zeros(scale.shape, np.int32), TensorProto.INT32),
         ]
-        made = helper.make_node("DequantizeLinear", inputs, [result], result, domain=MICROSOFT)
+        node = helper.make_node("DequantizeLinear", inputs, [result], result, domain=MICROSOFT)
         if scale.ndim:
-            made.attribute.append(helper.make_attribute("axis", 0))
-        self.nodes.append(made)
+            node.attribute.append(helper.make_attribute("axis", 0))
+        self.nodes.append(node)
         return result
 
 

@@ -91,15 +91,15 @@ def observe(
         BadInput: a sample cannot be read.
     """
     network = evaluator.network
-    found: dict[str, Observation] = {}
+    observations: dict[str, Observation] = {}
 
     def see(name: str, values: Any) -> None:
         if isinstance(values, np.ndarray) and values.dtype.kind == "f" and name:
-            found.setdefault(name, Observation()).see(values, binned)
+            observations.setdefault(name, Observation()).see(values, binned)
 
     for step in network.steps:
         for position, name in enumerate(step.inputs):
-            stored = name in network.constants and name not in found
+            stored = name in network.constants and name not in observations
             if name and stored and what(step, position, network) is Role.DATA:
                 see(name, evaluator.store.constant(name))
     for sample in samples:
@@ -112,7 +112,7 @@ def observe(
 
         evaluator.run(sample, None, visit=visit)
         tick()
-    return found
+    return observations
 
 
 def measured_errors(

@@ -237,9 +237,9 @@ def product_scale(step: Step, position: int, scheme: Scheme, width: int | None) 
     return np.asarray(np.float32(data.scale) * weight.scale.astype(np.float32)).astype(np.float64)
 
 
-def stored_bias(values: Array, scale: Floats, given: ParamGrid | None) -> Array:
+def stored_bias(values: Array, scale: Floats, param_grid: ParamGrid | None) -> Array:
     """A bias as the op adds it: rounded to its own grid if it has one, then to int32 at `scale`."""
-    before = values if given is None else given.rounded(values)
+    before = values if param_grid is None else param_grid.rounded(values)
     if 1 < scale.size < values.size:  # a ConvTranspose of groups has a scale for each channel of one
         scale = np.tile(scale, values.size // scale.size)
     steps = np.rint(before.astype(np.float64) / scale)

@@ -82,7 +82,7 @@ def _in_concat(graph: Graph, name: str, sizes: tuple[int, ...]) -> Scores | None
     concat = graph.producer(name)
     assert concat is not None
     axis = int(concat.attribute("axis", 0)) % len(sizes)
-    place = 0
+    position = 0
     first = last = None
     independent = False
     for part in concat.inputs:
@@ -93,9 +93,9 @@ def _in_concat(graph: Graph, name: str, sizes: tuple[int, ...]) -> Scores | None
         squashed = _squashed(graph, part)
         if squashed is not None:
             independent |= squashed[1]
-            first = place if first is None else first
-            last = place + size
-        place += size
-    if first is None or last is None or last - first < 2 or place != sizes[axis]:
+            first = position if first is None else first
+            last = position + size
+        position += size
+    if first is None or last is None or last - first < 2 or position != sizes[axis]:
         return None
     return Scores(axis, first, last, independent)

@@ -125,8 +125,8 @@ def _bias_of(node: Node, weights: Mapping[str, GivenWeight]) -> str:
     if node.op_type != "MatMul" or node.domain:
         return ""
     name = bias_name(node)
-    given = weights.get(name)
-    return name if given is None or given.bitwidth == 32 else ""
+    given_weight = weights.get(name)
+    return name if given_weight is None or given_weight.bitwidth == 32 else ""
 
 
 def _text(scale: grid.Floats) -> str:
@@ -162,39 +162,39 @@ def bias_scale(context: EncodingsContext) -> Iterator[Finding]:
                 yield item, document.rows(item.bias)[-1], worst
 
     def finding(found: tuple[Biased, int, float]) -> Finding:
-        item, row, ratio = found
-        given = weights[item.bias]
-        assert given.scale is not None
+        biased, row, ratio = found
+        given_weight = weights[biased.bias]
+        assert given_weight.scale is not None
         size = f"{ratio:.3g} times too large" if ratio > 1 else f"{1 / ratio:.3g} times too small"
-        made = Finding(
-            f"{item.bias!r}: scale {_text(given.scale)}, where input scale times weight scale is"
-            f" {_text(item.product)}: {size}, and HTP ignores it",
+        unplaced = Finding(
+            f"{biased.bias!r}: scale {_text(given_weight.scale)}, where input scale times weight scale is"
+            f" {_text(biased.product)}: {size}, and HTP ignores it",
             Severity.WARNING,
             Source("microsoft/onnxruntime#26709", "the bias is recomputed"),
             Confidence.FIELD_REPORTED,
             "give it the product, or no entry",
-            item.node,
-            evidence={"ratio": ratio, "product": float(item.product.min())},
-            related=_factors(context, item),
-            fix=rescaled(context, row, item.product, "give the bias input scale times weight scale"),
+            biased.node,
+            evidence={"ratio": ratio, "product": float(biased.product.min())},
+            related=_factors(context, biased),
+            fix=rescaled(context, row, biased.product, "give the bias input scale times weight scale"),
         )
-        return at(context, row, document.field_path(int(document.tensors.first[row]), "scale"), made)
+        return at(context, row, document.field_path(int(document.tensors.first[row]), "scale"), unplaced)
 
     yield from capped(context, differing(), finding, "biases")
 
 
-def _factors(context: EncodingsContext, item: Biased) -> tuple[Place, ...]:
+def _factors(context: EncodingsContext, biased: Biased) -> tuple[Place, ...]:
     """Where the scales of an op's input and of its weight are from."""
-    graph, grids = item.node.graph, given_grids(context.document)
+    graph, grids = biased.node.graph, given_grids(context.document)
     return (
-        encoding_place(context, graph, origin(graph, item.node.input(0), grids), "the op's input"),
-        encoding_place(context, graph, item.weight, "its weight"),
+        encoding_place(context, graph, origin(graph, biased.node.input(0), grids), "the op's input"),
+        encoding_place(context, graph, biased.weight, "its weight"),
     )
 
 
-def _is_shared(item: Biased) -> bool:
+def _is_shared(biased: Biased) -> bool:
     """Whether another op reads the same bias, of which encodings/shared-bias tells."""
-    return len(item.node.graph.consumers(item.bias)) > 1
+    return len(biased.node.graph.consumers(biased.bias)) > 1
 
 
 @encodings_rule(about=About.ACCURACY)
@@ -207,8 +207,8 @@ def shared_bias(context: EncodingsContext) -> Iterator[Finding]:
     What to do: give each op its own bias.
     """
     by_bias: dict[str, list[Biased]] = {}
-    for item in _biased(context):
-        by_bias.setdefault(item.bias, []).append(item)
+    for biased in _biased(context):
+        by_bias.setdefault(biased.bias, []).append(biased)
 
     def unlike() -> Iterator[tuple[list[Biased], float]]:
         for items in by_bias.values():
@@ -228,7 +228,7 @@ def shared_bias(context: EncodingsContext) -> Iterator[Finding]:
         items, ratio = found
         first = items[0]
         row = (context.document.rows(first.bias) or [first.row])[-1]
-        made = Finding(
+        unplaced = Finding(
             f"{first.bias!r}: {len(items)} ops share this bias and add it at scales of"
             f" {_text(np.concatenate([item.product for item in items]))}, up to {ratio:.3g} times apart",
             Severity.WARNING,
@@ -239,7 +239,7 @@ def shared_bias(context: EncodingsContext) -> Iterator[Finding]:
             evidence={"ops": len(items), "ratio": ratio},
             related=places.nodes((item.node for item in items), "adds it"),
         )
-        return at(context, row, (), made)
+        return at(context, row, (), unplaced)
 
     yield from capped(context, unlike(), finding, "biases")
 
@@ -270,26 +270,26 @@ def bias_saturates(context: EncodingsContext) -> Iterator[Finding]:
                 yield item, values, steps
 
     def finding(found: tuple[Biased, grid.Floats, grid.Floats]) -> Finding:
-        item, values, steps = found
+        biased, values, steps = found
         channel = int(np.argmax(steps))
-        need = values / item.input_scale / (ACCUMULATOR - 1)
+        need = values / biased.input_scale / (ACCUMULATOR - 1)
         floor = float(need.max())
-        document, row = context.document, item.row
-        each = np.broadcast_to(item.weight_scale, steps.shape)
+        document, row = context.document, biased.row
+        each = np.broadcast_to(biased.weight_scale, steps.shape)
         beyond = int((steps >= ACCUMULATOR).sum())
-        raised = np.maximum(item.weight_scale, need if len(item.weight_scale) > 1 else floor)
+        raised = np.maximum(biased.weight_scale, need if len(biased.weight_scale) > 1 else floor)
         left = ACCUMULATOR / steps[channel]
         # A model that carries a bias as 32-bit integers has lost the rest already.
         is_cut = bool(context.nodes) and left > 1 - 1e-6
-        own = "" if item.is_given else " that its own values give it"
+        own = "" if biased.is_given else " that its own values give it"
         effect = (
             "the bias is stored as the largest 32-bit integer: it was cut when the model was quantized"
             if is_cut
             else f"the bias of {values[channel]:.3g} is {steps[channel]:.3g} steps of the accumulator, which"
             f" counts to {ACCUMULATOR:.3g}: {left:.2g} of the bias is left"
         )
-        made = Finding(
-            f"{item.weight!r}: with scale {each[channel]:.3g}{own} in channel {channel} {effect}"
+        unplaced = Finding(
+            f"{biased.weight!r}: with scale {each[channel]:.3g}{own} in channel {channel} {effect}"
             + (f" ({beyond} channels so)" if beyond > 1 else ""),
             Severity.WARNING,
             Source("microsoft/onnxruntime#22020, #25278", "a bias clipped at int32"),
@@ -297,17 +297,20 @@ def bias_saturates(context: EncodingsContext) -> Iterator[Finding]:
             "quantize the float model again, with a larger weight scale in this channel"
             if is_cut
             else f"give the channel a weight scale of {floor:.3g} or more"
-            + ("" if item.is_given else ", by an entry of its own"),
-            item.node,
+            + ("" if biased.is_given else ", by an entry of its own"),
+            biased.node,
             evidence={"channel": channel, "steps": float(steps[channel]), "floor": floor, "channels": beyond},
-            related=(places.source(item.node.graph, item.bias, "the bias"), *_factors(context, item)[:1]),
+            related=(
+                places.source(biased.node.graph, biased.bias, "the bias"),
+                *_factors(context, biased)[:1],
+            ),
             fix=rescaled(context, row, raised, f"raise the weight scale to {floor:.3g} where it is smaller")
-            if item.is_given
+            if biased.is_given
             else None,
         )
-        if not item.is_given:
-            return at(context, row, (), made)
+        if not biased.is_given:
+            return at(context, row, (), unplaced)
         element = int(document.tensors.first[row]) + (channel if int(document.tensors.count[row]) > 1 else 0)
-        return at(context, row, document.field_path(element, "scale"), made)
+        return at(context, row, document.field_path(element, "scale"), unplaced)
 
     yield from capped(context, lost(), finding, "weights")

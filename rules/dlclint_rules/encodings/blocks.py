@@ -56,12 +56,12 @@ def block_quantization(context: EncodingsContext) -> Iterator[Finding]:
     document = context.document
     tensors = document.tensors
     uses = dict(encoded_weights(context))
-    widths = {name: given.bitwidth for name, given in given_grids(document).items()}
+    widths = {name: grid.bitwidth for name, grid in given_grids(document).items()}
 
     def finding(row: int) -> Finding:
         name = tensors.names[row]
         if _is_low_power(context, row):
-            made = Finding(
+            unplaced = Finding(
                 f"{name!r}: low-power block quantization, which HTP runs",
                 Severity.INFO,
                 Source("qualcomm/aimet#4069", "LPBQ"),
@@ -72,14 +72,14 @@ def block_quantization(context: EncodingsContext) -> Iterator[Finding]:
             )
         else:
             severity, why, help = _plain(context, _activation_width(context, uses.get(row), widths))
-            made = Finding(
+            unplaced = Finding(
                 f"{name!r}: plain block quantization, {why}",
                 severity,
                 Source("qualcomm/aimet#4069; microsoft/onnxruntime#650", OBSERVED),
                 Confidence.FIELD_REPORTED,
                 help,
             )
-        return at(context, row, (), made)
+        return at(context, row, (), unplaced)
 
     yield from capped(context, np.flatnonzero(in_blocks(document)).tolist(), finding, "tensors")
 
@@ -189,7 +189,7 @@ def block_scales(context: EncodingsContext) -> Iterator[Finding]:
 
     def finding(item: tuple[_Blocks, str, dict[str, Any]]) -> Finding:
         blocks, message, evidence = item
-        made = Finding(
+        unplaced = Finding(
             f"{document.tensors.names[blocks.row]!r}: {message}",
             Severity.ERROR,
             LPBQ,
@@ -197,7 +197,7 @@ def block_scales(context: EncodingsContext) -> Iterator[Finding]:
             "export again, with block scales clipped to the range and one for each block of each channel",
             evidence=evidence,
         )
-        return at(context, blocks.row, blocks.place, made)
+        return at(context, blocks.row, blocks.place, unplaced)
 
     yield from capped(context, wrong(), finding, "entries")
 

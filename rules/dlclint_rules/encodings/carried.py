@@ -119,7 +119,7 @@ def _weights(context: EncodingsContext, encoded: frozenset[str]) -> Iterator[Fin
         " says so of float tensors; a quantizer gives it a grid of its own, and with --float_fallback it"
         " stays float"
     )
-    made = Finding(
+    finding = Finding(
         f"{effect}{_without_float16(context) if carried else ''}{more}",
         Severity.WARNING if carried else Severity.INFO,
         Source(OBSERVED, "a float weight between quantized tensors") if carried else PARTIAL,
@@ -131,9 +131,9 @@ def _weights(context: EncodingsContext, encoded: frozenset[str]) -> Iterator[Fin
         related=places.nodes((each.node for each in found[1:]), "has another one"),
     )
     yield (
-        made
+        finding
         if carried
         else at_offset(
-            context, context.document.sections[0].start, context.document.sections[0].pointer, made
+            context, context.document.sections[0].start, context.document.sections[0].pointer, finding
         )
     )

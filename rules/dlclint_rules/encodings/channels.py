@@ -59,7 +59,7 @@ def channel_saturates(context: EncodingsContext) -> Iterator[Finding]:
         certain = bool((scale <= known.saturated * largest).any())
         effect = "saturates every value of" if certain else "may saturate"
         floor = known.kept * largest
-        made = Finding(
+        unplaced = Finding(
             f"{name!r}: the scales of {counted(int(low.sum()), 'channel')} of {len(scale)} go down to"
             f" {float(scale.min()):.3g} beside {largest:.3g}; with {known.act_bitwidth}-bit"
             f" activations HTP {effect} a channel below 2^-15 of the largest (measured)",
@@ -81,6 +81,6 @@ def channel_saturates(context: EncodingsContext) -> Iterator[Finding]:
                 "raise the scales to the floor",
             ),
         )
-        return at(context, context.document.rows(name)[-1], (), made)
+        return at(context, context.document.rows(name)[-1], (), unplaced)
 
     yield from capped(context, spread(), finding, "weights")

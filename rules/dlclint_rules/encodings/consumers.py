@@ -78,14 +78,14 @@ def channel_count(context: EncodingsContext) -> Iterator[Finding]:
         help = "export the encodings again together with this model"
         if use.channels and tensors.count[row] % use.channels == 0 and not document.is_flat(row):
             help = "these look like blocks, which only 1.0.0 and 2.0.0 can say: export one of those"
-        made = Finding(
+        unplaced = Finding(
             f"{tensors.names[row]!r}: {message}",
             Severity.ERROR,
             PER_CHANNEL,
             help=help,
             evidence={"entries": int(tensors.count[row]), "shape": list(use.tensor.shape)},
         )
-        return at(context, row, (), made)
+        return at(context, row, (), unplaced)
 
     yield from capped(context, wrong(), finding, "tensors")
 
@@ -142,20 +142,20 @@ def per_channel_consumer(context: EncodingsContext) -> Iterator[Finding]:
 
     def finding(item: tuple[int, str, Severity]) -> Finding:
         row, message, severity = item
-        made = Finding(
+        unplaced = Finding(
             f"{tensors.names[row]!r}: per channel ({tensors.count[row]} entries): {message}",
             severity,
             PER_CHANNEL,
             Confidence.DOCUMENTED if severity is not Severity.INFO else Confidence.INFERRED,
             "give one encoding per tensor" if severity is Severity.WARNING else "",
         )
-        return at(context, row, (), made)
+        return at(context, row, (), unplaced)
 
     yield from capped(context, wrong(), finding, "tensors")
 
 
 def _reads_as_slope(node: Node, name: str) -> bool:
-    return name in (node.input(place) for place in positions(node.op_type, Role.SLOPE))
+    return name in (node.input(position) for position in positions(node.op_type, Role.SLOPE))
 
 
 @encodings_rule(about=About.FORM, weights=True)
@@ -183,13 +183,13 @@ def weights_clipped(context: EncodingsContext) -> Iterator[Finding]:
         row, use, (low, high, count, folded, before_folding) = item
         first = int(document.tensors.first[row])
         last = first + int(document.tensors.count[row])
-        given = _range(context, first, last)
-        far = float(np.max(np.maximum(given.minimum - low, high - given.maximum)))
-        worst = int(np.argmax(np.maximum(given.minimum - low, high - given.maximum)))
-        made = Finding(
+        encoding = _range(context, first, last)
+        far = float(np.max(np.maximum(encoding.minimum - low, high - encoding.maximum)))
+        worst = int(np.argmax(np.maximum(encoding.minimum - low, high - encoding.maximum)))
+        unplaced = Finding(
             f"{document.tensors.names[row]!r}: {count:,} of {use.tensor.count:,} weights"
             f"{' (batch normalization folded in)' if folded else ''} lie outside the range, by up to"
-            f" {far:.3g} beyond {given.minimum[worst]:.4g} to {given.maximum[worst]:.4g}"
+            f" {far:.3g} beyond {encoding.minimum[worst]:.4g} to {encoding.maximum[worst]:.4g}"
             + (", which is that of the weights before folding" if before_folding else ""),
             Severity.WARNING,
             Source(QUANTIZATION, "quantize and clamp"),
@@ -200,7 +200,7 @@ def weights_clipped(context: EncodingsContext) -> Iterator[Finding]:
             evidence={"clipped": count, "weights": use.tensor.count, "beyond": far, "channel": worst},
             fix=None if before_folding else _widened(context, row, low, high),
         )
-        return at(context, row, document.field_path(first + worst, ""), made)
+        return at(context, row, document.field_path(first + worst, ""), unplaced)
 
     yield from capped(context, clipped(), finding, "tensors")
 
@@ -242,8 +242,8 @@ def _outside(context: EncodingsContext, row: int, use: WeightUse) -> _Clipped | 
     document = context.document
     first = int(document.tensors.first[row])
     count = int(document.tensors.count[row])
-    given = _range(context, first, first + count)
-    if use.is_bias or in_blocks(document)[row] or not np.isfinite(given.minimum + given.maximum).all():
+    encoding = _range(context, first, first + count)
+    if use.is_bias or in_blocks(document)[row] or not np.isfinite(encoding.minimum + encoding.maximum).all():
         return None
     if (document.elements.kind[first : first + count] == FLOAT).any() or (
         count > 1 and use.channels != count
@@ -259,7 +259,7 @@ def _outside(context: EncodingsContext, row: int, use: WeightUse) -> _Clipped | 
     if not values.size or not np.isfinite(values).all():
         return None
     lanes = _lanes(values, use, count)
-    outside = _beyond(lanes, given)
+    outside = _beyond(lanes, encoding)
     if not outside.any():
         return None
     before = False
@@ -267,9 +267,9 @@ def _outside(context: EncodingsContext, row: int, use: WeightUse) -> _Clipped | 
         raw = _lanes(use.tensor.array().astype(np.float64), use, count)
         most = np.abs(raw).max(axis=1)
         # A symmetric grid of few bits reaches one step farther below zero than above: an eighth of 4 bits.
-        reaches = np.abs(given.minimum), np.abs(given.maximum)
+        reaches = np.abs(encoding.minimum), np.abs(encoding.maximum)
         shares = (float(np.median(most / np.where(reach > 0, reach, 1.0))) for reach in reaches)
-        before = bool(_beyond(raw, given).sum() * 10 <= outside.sum()) and any(
+        before = bool(_beyond(raw, encoding).sum() * 10 <= outside.sum()) and any(
             0.9 <= share <= 1.1 for share in shares
         )
     return _Clipped(lanes.min(axis=1), lanes.max(axis=1), int(outside.sum()), folded, before)
@@ -282,9 +282,13 @@ def _lanes(values: grid.Floats, use: WeightUse, count: int) -> grid.Floats:
     return np.moveaxis(values, use.axis or 0, 0).reshape(count, -1)
 
 
-def _beyond(lanes: grid.Floats, given: grid.Encoding) -> Flags:
-    slack = given.scale * (0.5 + 1e-3) + np.maximum(np.abs(given.minimum), np.abs(given.maximum)) * 1e-6
-    return np.asarray((lanes < (given.minimum - slack)[:, None]) | (lanes > (given.maximum + slack)[:, None]))
+def _beyond(lanes: grid.Floats, encoding: grid.Encoding) -> Flags:
+    slack = (
+        encoding.scale * (0.5 + 1e-3) + np.maximum(np.abs(encoding.minimum), np.abs(encoding.maximum)) * 1e-6
+    )
+    return np.asarray(
+        (lanes < (encoding.minimum - slack)[:, None]) | (lanes > (encoding.maximum + slack)[:, None])
+    )
 
 
 def _widened(context: EncodingsContext, row: int, low: grid.Floats, high: grid.Floats) -> Fix | None:
@@ -294,8 +298,8 @@ def _widened(context: EncodingsContext, row: int, low: grid.Floats, high: grid.F
     rows = slice(first, first + int(document.tensors.count[row]))
     if document.is_flat(row):
         return None
-    given = _range(context, first, rows.stop)
-    low, high = np.minimum(low, given.minimum), np.maximum(high, given.maximum)
+    encoding = _range(context, first, rows.stop)
+    low, high = np.minimum(low, encoding.minimum), np.maximum(high, encoding.maximum)
     bits = elements.bitwidth[rows]
     symmetric = elements.offset[rows] == grid.symmetric_offset(bits)
     try:
@@ -305,6 +309,6 @@ def _widened(context: EncodingsContext, row: int, low: grid.Floats, high: grid.F
     names = [field.name for field in fields(grid.Encoding)]
     wide = grid.Encoding(*(np.where(symmetric, getattr(even, name), getattr(free, name)) for name in names))
     edits: list[DocumentEdit] = []
-    for place in range(rows.stop - first):
-        edits.extend(grid_edits(document, first + place, wide, place))
+    for position in range(rows.stop - first):
+        edits.extend(grid_edits(document, first + position, wide, position))
     return Fix("widen the range to the real weights", Safety.UNSAFE, tuple(edits)) if edits else None

@@ -60,7 +60,7 @@ def field_type(context: EncodingsContext) -> Iterator[Finding]:
 
     def scale(tensor: int, rows: Rows) -> Finding:
         value = elements.scale[rows[0]]
-        made = Finding(
+        finding = Finding(
             f"{document.tensors.names[tensor]!r}: scale {value:g}{channels(document, tensor, rows)}"
             " is not above zero",
             Severity.ERROR,
@@ -68,7 +68,7 @@ def field_type(context: EncodingsContext) -> Iterator[Finding]:
             help="recompute it: (max - min) / (2**bitwidth - 1)",
             evidence={"scale": float(value)},
         )
-        return at(context, tensor, document.field_path(int(rows[0]), "scale"), made)
+        return at(context, tensor, document.field_path(int(rows[0]), "scale"), finding)
 
     yield from by_tensor(context, bad_scale, scale)
     yield from _enc_types(context)
@@ -101,7 +101,7 @@ def _symmetry_spelling(context: EncodingsContext) -> Iterator[Finding]:
         silent = section in legacy and said.lower().strip('"') == "true"
         what = "AIMET reads it as not symmetric" if silent else "this layout writes it otherwise"
         meant = '"True" or "False" as text' if section in legacy else "true or false without quotes"
-        made = Finding(
+        unplaced = Finding(
             f"{tensors.names[tensor]!r}: {key} is {said}, {what}",
             Severity.WARNING if edits else Severity.ERROR,
             Source(FORMAT, str(key)),
@@ -109,7 +109,7 @@ def _symmetry_spelling(context: EncodingsContext) -> Iterator[Finding]:
             f"write {meant}",
             fix=Fix(f"write {key} as the layout has it", Safety.SAFE, tuple(edits)) if edits else None,
         )
-        return at(context, tensor, where, made)
+        return at(context, tensor, where, unplaced)
 
     yield from capped(context, document.odd_symmetry, finding, "tensors")
 
@@ -146,8 +146,8 @@ def _enc_types(context: EncodingsContext) -> Iterator[Finding]:
 
     def finding(item: tuple[int, str, str]) -> Finding:
         tensor, key, message = item
-        made = Finding(f"{tensors.names[tensor]!r}: {message}", Severity.ERROR, Source(FORMAT, key))
-        return at(context, tensor, (key,), made)
+        unplaced = Finding(f"{tensors.names[tensor]!r}: {message}", Severity.ERROR, Source(FORMAT, key))
+        return at(context, tensor, (key,), unplaced)
 
     yield from capped(context, wrong(), finding, "tensors")
 
@@ -165,13 +165,13 @@ def _nested_blocks(context: EncodingsContext) -> Iterator[Finding]:
                 yield tensor
 
     def finding(tensor: int) -> Finding:
-        made = Finding(
+        unplaced = Finding(
             f"{document.tensors.names[tensor]!r}: {key} is nested; AIMET writes it as one list",
             Severity.INFO,
             Source(FORMAT, "LPBQ"),
             help="write the blocks of all channels one after the other",
         )
-        return at(context, tensor, (key,), made)
+        return at(context, tensor, (key,), unplaced)
 
     yield from capped(context, nested(), finding, "tensors")
 
@@ -219,7 +219,7 @@ def dtype(context: EncodingsContext) -> Iterator[Finding]:
         bits = elements.bitwidth[rows[0]]
         # The format has them: AIMET's specification bounds bw by 2 and 32, whatever the dtype.
         small = int(tensors.section[tensor]) in listed and float(bits) in _SMALL_FLOATS
-        made = Finding(
+        unplaced = Finding(
             f"{tensors.names[tensor]!r}: a float of {bits:g} bits; documented are {allowed}"
             + (", and 1.0.0 has no scale for a smaller one" if small else ""),
             Severity.WARNING if small else Severity.ERROR,
@@ -229,7 +229,7 @@ def dtype(context: EncodingsContext) -> Iterator[Finding]:
             else "write 16 or 32, or dtype int",
             evidence={"bitwidth": float(bits)},
         )
-        return at(context, tensor, document.field_path(int(rows[0]), "bitwidth"), made)
+        return at(context, tensor, document.field_path(int(rows[0]), "bitwidth"), unplaced)
 
     yield from by_tensor(context, odd, width)
 
@@ -257,14 +257,14 @@ def float_with_range(context: EncodingsContext) -> Iterator[Finding]:
             fields = fields or present
             path = document.field_path(row, "")
             edits.append(RemoveMembers(tensor, path, present))
-        made = Finding(
+        unplaced = Finding(
             f"{document.tensors.names[tensor]!r}: a float entry with {', '.join(fields)}",
             Severity.WARNING,
             Source(FORMAT, "float entries"),
             help="remove the numbers, or write dtype int",
             fix=Fix("remove the numbers of a float entry", Safety.SAFE, tuple(edits)),
         )
-        return at(context, tensor, (*document.field_path(int(rows[0]), ""), fields[0]), made)
+        return at(context, tensor, (*document.field_path(int(rows[0]), ""), fields[0]), unplaced)
 
     yield from by_tensor(context, hits, finding)
 
@@ -302,7 +302,7 @@ def bit_width(context: EncodingsContext) -> Iterator[Finding]:
         meant = weights if params[rows[0]] else activations
         documented = sorted(weights | activations if unsure[rows[0]] else meant)
         if value == _TWO_BITS and not _is_legacy(document, tensor):
-            made = Finding(
+            unplaced = Finding(
                 f"{tensors.names[tensor]!r}: 2 bits{channels(document, tensor, rows)}, which AIMET's format"
                 f" has and the converters' documents do not: {', '.join(map(str, documented))}",
                 Severity.INFO,
@@ -310,8 +310,8 @@ def bit_width(context: EncodingsContext) -> Iterator[Finding]:
                 help="ask the converter of your SDK release",
                 evidence={"bitwidth": value},
             )
-            return at(context, tensor, _width_path(document, int(rows[0])), made)
-        made = Finding(
+            return at(context, tensor, _width_path(document, int(rows[0])), unplaced)
+        unplaced = Finding(
             f"{tensors.names[tensor]!r}: {shown_bits(value)} bits{channels(document, tensor, rows)};"
             f" documented are {', '.join(map(str, documented))}",
             Severity.ERROR if impossible else Severity.WARNING,
@@ -322,7 +322,7 @@ def bit_width(context: EncodingsContext) -> Iterator[Finding]:
             else "use a documented width",
             evidence={"bitwidth": value},
         )
-        return at(context, tensor, _width_path(document, int(rows[0])), made)
+        return at(context, tensor, _width_path(document, int(rows[0])), unplaced)
 
     yield from by_tensor(context, whole & ~ok, finding)
     yield from _wide_on_hexagon(context, whole & (bits == 16), params)
@@ -338,7 +338,7 @@ def _wide_on_hexagon(context: EncodingsContext, sixteen: Flags, params: Flags) -
         runtime = old[0].value
 
         def on_v66(tensor: int, rows: Rows) -> Finding:
-            made = Finding(
+            unplaced = Finding(
                 f"{document.tensors.names[tensor]!r}: 16 bits, which Hexagon v66 ({runtime}) does not run",
                 Severity.ERROR,
                 Source("qualcomm/qidk#36", "error code=3110"),
@@ -346,7 +346,7 @@ def _wide_on_hexagon(context: EncodingsContext, sixteen: Flags, params: Flags) -
                 "use 8 bits, or a chip with Hexagon v68 or later",
                 evidence={"bitwidth": 16},
             )
-            return at(context, tensor, _width_path(document, int(rows[0])), made)
+            return at(context, tensor, _width_path(document, int(rows[0])), unplaced)
 
         yield from by_tensor(context, sixteen & ~params, on_v66)
     if Runtime.CPU in target.chosen:
@@ -355,7 +355,7 @@ def _wide_on_hexagon(context: EncodingsContext, sixteen: Flags, params: Flags) -
     if hexagon is not None and 68 <= hexagon < 73 and (sixteen & ~params).any():
 
         def before_v73(tensor: int, rows: Rows) -> Finding:
-            made = Finding(
+            finding = Finding(
                 f"{document.tensors.names[tensor]!r}: a weight of 16 bits{channels(document, tensor, rows)};"
                 f" with 16-bit activations that needs Hexagon v73, and {target.soc} has v{hexagon}",
                 Severity.ERROR,
@@ -364,7 +364,7 @@ def _wide_on_hexagon(context: EncodingsContext, sixteen: Flags, params: Flags) -
                 "use 8-bit weights",
                 evidence={"bitwidth": 16, "hexagon": hexagon},
             )
-            return at(context, tensor, _width_path(document, int(rows[0])), made)
+            return at(context, tensor, _width_path(document, int(rows[0])), finding)
 
         wide = params
         if context.view is not None:
@@ -382,14 +382,14 @@ def _on_cpu(context: EncodingsContext) -> Callable[[int, Rows], Finding]:
     document = context.document
 
     def finding(tensor: int, rows: Rows) -> Finding:
-        made = Finding(
+        unplaced = Finding(
             f"{document.tensors.names[tensor]!r}: 16 bits, with which a DLC of qairt-converter fails on cpu",
             Severity.WARNING,
             Source("80-63442-2 Rev BL, Qairt Converter", "quantization-aware training, 16-bit encodings"),
             help="use 8 bits, or --export_format DLC_STRIP_QUANT, which makes a float DLC for CPU and GPU",
             evidence={"bitwidth": 16},
         )
-        return at(context, tensor, _width_path(document, int(rows[0])), made)
+        return at(context, tensor, _width_path(document, int(rows[0])), unplaced)
 
     return finding
 
@@ -418,7 +418,7 @@ def _beside_eight(context: EncodingsContext) -> Iterator[Finding]:
 
     def finding(item: tuple[int, WeightUse, int, tuple[Place, ...]]) -> Finding:
         row, use, width, told = item
-        made = Finding(
+        unplaced = Finding(
             f"{document.tensors.names[row]!r}: a weight of 16 bits beside {width}-bit activations; HTP takes"
             " those with 16-bit activations alone",
             Severity.ERROR,
@@ -429,7 +429,7 @@ def _beside_eight(context: EncodingsContext) -> Iterator[Finding]:
             evidence={"bitwidth": 16, "act_bitwidth": width},
             related=told,
         )
-        return at(context, row, _width_path(document, int(document.tensors.first[row])), made)
+        return at(context, row, _width_path(document, int(document.tensors.first[row])), unplaced)
 
     yield from capped(context, beside(), finding, "weights")
 

@@ -95,19 +95,19 @@ def version(context: EncodingsContext) -> Iterator[Finding]:
         yield _at_version(context, f"unknown version {given!r}; known versions are {known}", Severity.ERROR)
     elif layout is not None and given not in VERSIONS[layout]:
         message = f"version {given!r} contradicts the entries, which are shaped as in {layout.value}"
-        made = _at_version(context, message, Severity.ERROR)
+        finding = _at_version(context, message, Severity.ERROR)
         first = document.sections[0]
-        yield replace(made, related=(text_place(context, first.start, "the entries begin"),))
+        yield replace(finding, related=(text_place(context, first.start, "the entries begin"),))
     elif given == "2.0.0" and document.quantized_scales:
         tensor = document.quantized_scales[0]
         message = "y_scale is an object, which is of 2.1.0, while the version says 2.0.0"
-        made = Finding(
+        finding = Finding(
             f"{document.tensors.names[tensor]!r}: {message}",
             Severity.WARNING,
             Source(FORMAT, "meta encoding"),
             help='write "version": "2.1.0"',
         )
-        yield at(context, tensor, ("y_scale",), made)
+        yield at(context, tensor, ("y_scale",), finding)
     elif given not in _READ_BY_AIMET:
         message = f"AIMET's loader does not take version {given!r}; converters read it as legacy"
         yield _at_version(context, message, Severity.INFO)
@@ -207,14 +207,14 @@ def _floats_per_channel(context: EncodingsContext) -> Iterator[Finding]:
 
     def finding(tensor: int, rows: Rows) -> Finding:
         count = int(document.tensors.count[tensor])
-        made = Finding(
+        unplaced = Finding(
             f"{document.tensors.names[tensor]!r}: {count} entries, {len(rows)} of them float; a float tensor"
             " has one",
             Severity.ERROR,
             Source(AIMET, "float entries"),
             help="leave one float entry",
         )
-        return at(context, tensor, document.field_path(int(rows[0]), ""), made)
+        return at(context, tensor, document.field_path(int(rows[0]), ""), unplaced)
 
     yield from by_tensor(context, several & (document.elements.kind == FLOAT), finding)
 
@@ -231,7 +231,7 @@ def _foreign_fields(context: EncodingsContext) -> Iterator[Finding]:
                 tensor: int, rows: Rows, field: str = field, layout: Layout = section.layout
             ) -> Finding:
                 refused = layout is Layout.FLAT and field == "bw"
-                made = Finding(
+                unplaced = Finding(
                     f"{document.tensors.names[tensor]!r}: {field} is not a field of {layout.value} entries"
                     + (", AIMET refuses it" if refused else " and not read"),
                     Severity.ERROR if refused else Severity.INFO,
@@ -239,7 +239,7 @@ def _foreign_fields(context: EncodingsContext) -> Iterator[Finding]:
                     help="remove it, or export again with one version",
                 )
                 path = (*document.field_path(int(rows[0]), ""), field)
-                return at(context, tensor, path, made)
+                return at(context, tensor, path, unplaced)
 
             yield from by_tensor(context, here & document.has(field), finding)
 
@@ -324,13 +324,13 @@ def missing_section(context: EncodingsContext) -> Iterator[Finding]:
     missing = [name for name in (ACTIVATIONS, PARAMS) if name not in have]
     if len(missing) == 2 and not any(near in document.top for near in (*_NEAR[ACTIVATIONS], *_NEAR[PARAMS])):
         if not (document.version or "").startswith("2"):
-            made = Finding(
+            unplaced = Finding(
                 "there is no section: neither activation_encodings and param_encodings nor encodings",
                 Severity.ERROR,
                 OVERRIDES,
                 help="is this an override file?",
             )
-            yield at_offset(context, 0, (), made)
+            yield at_offset(context, 0, (), unplaced)
             return
         missing = [ENCODINGS]
         empty = "[]"

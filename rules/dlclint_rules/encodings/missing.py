@@ -142,12 +142,12 @@ def _fix_lack(document: EncodingsDocument, rows: Rows, field: str, other: str) -
     edits: list[DocumentEdit] = []
     title = f"rename {other} to {field}" if other else f"add {field} from the entry's own numbers"
     own = grid.on_grid(elements.scale[rows], elements.offset[rows], elements.bitwidth[rows])
-    for place, row in enumerate(rows.tolist()):
+    for position, row in enumerate(rows.tolist()):
         path = document.field_path(row, "")
         if other:
             edits.append(RenameKey(tensor, (*path, other), field))
-        elif field == "min" and np.isfinite(own.minimum[place] + own.maximum[place]):
-            span = {"max": float(own.maximum[place]), "min": float(own.minimum[place])}
+        elif field == "min" and np.isfinite(own.minimum[position] + own.maximum[position]):
+            span = {"max": float(own.maximum[position]), "min": float(own.minimum[position])}
             edits.append(InsertMembers(tensor, path, json.dumps(span)[1:-1]))
         elif field == "dtype":
             # Before 0.5.0 there was no dtype, and every entry was an integer one.
@@ -187,12 +187,12 @@ def _missing_in_blocks(context: EncodingsContext) -> Iterator[Finding]:
 
     def finding(item: tuple[int, str, str]) -> Finding:
         tensor, field, why = item
-        made = Finding(
+        unplaced = Finding(
             f"{tensors.names[tensor]!r}: no {field}: {why}",
             Severity.ERROR,
             Source(FORMAT, field),
             help=f"add {field}",
         )
-        return at(context, tensor, (), made)
+        return at(context, tensor, (), unplaced)
 
     yield from capped(context, lacking(), finding, "tensors")

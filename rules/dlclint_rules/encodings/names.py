@@ -75,7 +75,7 @@ def unknown_tensor(context: EncodingsContext) -> Iterator[Finding]:
         fix = None
         if len(alike) == 1:
             fix = Fix(f"rename {name} to {alike[0]}", Safety.UNSAFE, (RenameKey(row, (), alike[0]),))
-        made = Finding(
+        unplaced = Finding(
             f"{name!r} is not a tensor of the model",
             Severity.ERROR,
             Source("qualcomm/aimet#2422", "names after simplification"),
@@ -85,7 +85,7 @@ def unknown_tensor(context: EncodingsContext) -> Iterator[Finding]:
             evidence={"strays": len(strays), "names": len(document.tensors.names)},
             related=(places.source(graph, near[0], "what may be meant"),) if near else (),
         )
-        return at(context, row, (), made)
+        return at(context, row, (), unplaced)
 
     yield from capped(context, strays, finding, "names")
 

@@ -53,7 +53,7 @@ def offset_sign(context: EncodingsContext) -> Iterator[Finding]:
         flat = document.is_flat(tensor)
         value = -elements.offset[row] if flat else elements.offset[row]
         has_range = not np.isnan(elements.minimum[row] + elements.maximum[row])
-        made = Finding(
+        unplaced = Finding(
             f"{document.tensors.names[tensor]!r}: {said_offset(document, row)}"
             f"{channels(document, tensor, rows)} has the sign flipped",
             Severity.WARNING if has_range else Severity.ERROR,
@@ -63,7 +63,7 @@ def offset_sign(context: EncodingsContext) -> Iterator[Finding]:
             evidence={"offset": float(value), "bitwidth": float(elements.bitwidth[row])},
             fix=_flipped(document, tensor, rows),
         )
-        return at(context, tensor, document.field_path(row, "offset"), made)
+        return at(context, tensor, document.field_path(row, "offset"), unplaced)
 
     yield from by_tensor(context, hits, finding)
 
@@ -125,7 +125,7 @@ def fractional_offset(context: EncodingsContext) -> Iterator[Finding]:
             if flat or shifted
             else Fix("round the offset", Safety.UNSAFE, _offset_edits(document, tensor, rows, rounded))
         )
-        made = Finding(
+        unplaced = Finding(
             f"{document.tensors.names[tensor]!r}: {said_offset(document, row)}"
             f"{channels(document, tensor, rows)} is not an integer"
             + (" with its zero_point_shift" if shifted else ""),
@@ -137,7 +137,7 @@ def fractional_offset(context: EncodingsContext) -> Iterator[Finding]:
             evidence={"offset": float(offset[row])},
             fix=fix,
         )
-        return at(context, tensor, document.field_path(row, "offset"), made)
+        return at(context, tensor, document.field_path(row, "offset"), unplaced)
 
     yield from by_tensor(context, hits, finding)
 
@@ -162,7 +162,7 @@ def symmetric_offset(context: EncodingsContext) -> Iterator[Finding]:
 
     def finding(tensor: int, rows: Rows) -> Finding:
         row = int(rows[0])
-        made = Finding(
+        unplaced = Finding(
             f"{document.tensors.names[tensor]!r}: symmetric with {said_offset(document, row)}"
             f"{channels(document, tensor, rows)}, expected {expected[row]:g}",
             Severity.ERROR,
@@ -172,7 +172,7 @@ def symmetric_offset(context: EncodingsContext) -> Iterator[Finding]:
             evidence={"offset": float(elements.offset[row]), "expected": float(expected[row])},
             fix=made_symmetric(document, tensor, rows),
         )
-        return at(context, tensor, document.field_path(row, "offset"), made)
+        return at(context, tensor, document.field_path(row, "offset"), unplaced)
 
     yield from by_tensor(context, hits, finding)
 
@@ -212,7 +212,7 @@ def per_channel_asymmetric(context: EncodingsContext) -> Iterator[Finding]:
         wanted = (
             "y_zero_point 0 of a signed type" if document.is_flat(tensor) else f"offset {expected[row]:g}"
         )
-        made = Finding(
+        unplaced = Finding(
             f"{tensors.names[tensor]!r}: per channel with {what}{channels(document, tensor, rows)};"
             f" it must be symmetric, {wanted}",
             Severity.ERROR,
@@ -221,6 +221,6 @@ def per_channel_asymmetric(context: EncodingsContext) -> Iterator[Finding]:
             evidence={"offset": float(value), "expected": float(expected[row])},
             fix=edits,
         )
-        return at(context, tensor, document.field_path(row, "offset"), made)
+        return at(context, tensor, document.field_path(row, "offset"), unplaced)
 
     yield from by_tensor(context, hits, finding)

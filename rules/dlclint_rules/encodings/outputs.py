@@ -63,11 +63,11 @@ def made_on(view: ModelView, grids: Mapping[str, GivenGrid]) -> Iterator[tuple[N
     """Every tensor that an op makes and that has a grid, in the order of the grids."""
     # A quantized model may have its ops in the bodies of an If, where names can repeat.
     graphs = [*view.model.graphs()]
-    for name, given in grids.items():
+    for name, grid in grids.items():
         for graph in graphs:
             node = graph.producer(name) if graph.makes(name) else None
             if node is not None:
-                yield node, given
+                yield node, grid
 
 
 def _outputs(context: EncodingsContext) -> Iterator[EncodedOutput]:
@@ -75,10 +75,10 @@ def _outputs(context: EncodingsContext) -> Iterator[EncodedOutput]:
     if context.view is None:
         return
     grids = given_grids(context.document)
-    for node, given in made_on(context.view, grids):
+    for node, grid in made_on(context.view, grids):
         maker = _maker(node, grids)
-        if not maker.domain and node.graph.constant(given.name) is None:
-            yield EncodedOutput(maker, given, context.view.certain(node.graph).get(given.name))
+        if not maker.domain and node.graph.constant(grid.name) is None:
+            yield EncodedOutput(maker, grid, context.view.certain(node.graph).get(grid.name))
 
 
 def _maker(node: Node, grids: Mapping[str, GivenGrid]) -> Node:
@@ -105,13 +105,13 @@ def _bounds(values: Interval) -> str:
     return f"{low:.4g} and more" if math.isfinite(low) else f"at most {high:.4g}"
 
 
-def _is_off(item: EncodedOutput) -> bool:
+def _is_off(output: EncodedOutput) -> bool:
     """Whether an output of fixed range has another one."""
-    fixed = item.fixed
+    fixed = output.fixed
     if fixed is None:
         return False
     slack = threshold("range_slack") * (fixed.high - fixed.low)
-    return abs(item.grid.low - fixed.low) > slack or abs(item.grid.high - fixed.high) > slack
+    return abs(output.grid.low - fixed.low) > slack or abs(output.grid.high - fixed.high) > slack
 
 
 @encodings_rule(about=About.ACCURACY, follows=here("encodings/shared-grid"))
@@ -129,57 +129,53 @@ def range_not_fixed(context: EncodingsContext) -> Iterator[Finding]:
     if Runtime.HTP not in context.target.considered:
         return
 
-    def finding(item: EncodedOutput) -> Finding:
-        given, fixed = item.grid, item.fixed
+    def finding(output: EncodedOutput) -> Finding:
+        grid, fixed = output.grid, output.fixed
         assert fixed is not None
         lost = [
             end
-            for end, out in ((fixed.low, given.low > fixed.low), (fixed.high, given.high < fixed.high))
+            for end, out in ((fixed.low, grid.low > fixed.low), (fixed.high, grid.high < fixed.high))
             if out
         ]
-        narrow = given.high - given.low < (fixed.high - fixed.low) * (1 - threshold("range_slack"))
-        wide = f"{item.left:.0f} of {given.steps} steps lie in {_text(fixed.low, fixed.high)}"
+        narrow = grid.high - grid.low < (fixed.high - fixed.low) * (1 - threshold("range_slack"))
+        wide = f"{output.left:.0f} of {grid.steps} steps lie in {_text(fixed.low, fixed.high)}"
         effect = f"values beyond are lost, up to {max(lost, key=abs):g}" if narrow and lost else wide
-        step = (fixed.high - fixed.low) / given.steps
+        step = (fixed.high - fixed.low) / grid.steps
         soc = context.target.soc
         # Before that AIMET leaves the range to calibration, and a calibrated one loses nothing that was seen.
         older = soc is not None and soc.hexagon is not None and soc.hexagon < fixed.since
-        within = given.low >= fixed.low - given.scale and given.high <= fixed.high + given.scale
-        made = Finding(
-            f"{given.name!r}: {item.node.op_type} with the range {_text(given.low, given.high)}, where HTP"
+        within = grid.low >= fixed.low - grid.scale and grid.high <= fixed.high + grid.scale
+        unplaced = Finding(
+            f"{grid.name!r}: {output.node.op_type} with the range"
+            f" {_text(grid.low, grid.high)}, where HTP"
             f" expects {fixed.low:g} to {fixed.high:g}: {effect}",
             Severity.INFO if older and within else Severity.WARNING,
             Source("onnxruntime/onnxruntime-qnn#473 and #558", fixed.source),
             Confidence.FIELD_REPORTED,
             f"give it {fixed.low:g} to {fixed.high:g} (steps of {step:.4g})",
-            item.node,
-            evidence={
-                "min": given.low,
-                "max": given.high,
-                "steps_left": item.left,
-                "steps": given.steps,
-            },
+            output.node,
+            evidence={"min": grid.low, "max": grid.high, "steps_left": output.left, "steps": grid.steps},
             fix=regridded(
                 context.document,
-                given,
+                grid,
                 (fixed.low, fixed.high - step),
                 f"give it the fixed range, {fixed.low:g} to {fixed.high:g}",
             ),
         )
-        return at(context, given.row, (), made)
+        return at(context, grid.row, (), unplaced)
 
     yield from capped(context, filter(_is_off, _outputs(context)), finding, "outputs")
 
 
-def _beyond(item: EncodedOutput) -> tuple[float, float]:
+def _beyond(output: EncodedOutput) -> tuple[float, float]:
     """How far a grid reaches below and above what a Relu or Clip inside another op lets through."""
-    if item.node.op_type not in CLIPPING or item.values is None:
+    if output.node.op_type not in CLIPPING or output.values is None:
         return 0.0, 0.0
-    if _runs_inside(item.node) is None:
+    if _runs_inside(output.node) is None:
         return 0.0, 0.0
-    own = _own_bounds(item.node)
-    least = max(1.5 * item.grid.scale, threshold("range_slack") * (item.grid.high - item.grid.low))
-    below, above = own.minimum - item.grid.low, item.grid.high - own.maximum
+    own = _own_bounds(output.node)
+    least = max(1.5 * output.grid.scale, threshold("range_slack") * (output.grid.high - output.grid.low))
+    below, above = own.minimum - output.grid.low, output.grid.high - own.maximum
     return (below if below > least else 0.0), (above if above > least else 0.0)
 
 
@@ -220,42 +216,45 @@ def bound_lost(context: EncodingsContext) -> Iterator[Finding]:
                 yield item, below, above
 
     def finding(entry: tuple[EncodedOutput, float, float]) -> Finding:
-        item, below, above = entry
-        given, own = item.grid, _own_bounds(item.node)
-        maker = _runs_inside(item.node)
+        output, below, above = entry
+        grid, own = output.grid, _own_bounds(output.node)
+        maker = _runs_inside(output.node)
         assert maker is not None
-        kept = max(given.low, own.minimum), min(given.high, own.maximum)
-        made = Finding(
-            f"{given.name!r}: the range is {_text(given.low, given.high)}, though {item.node.op_type} cuts to"
+        kept = max(grid.low, own.minimum), min(grid.high, own.maximum)
+        unplaced = Finding(
+            f"{grid.name!r}: the range is {_text(grid.low, grid.high)}, though"
+            f" {output.node.op_type} cuts to"
             f" {_bounds(own)}; it runs inside {maker.op_type}, and of its bound only the range is left",
             Severity.WARNING,
             Source("onnxruntime/onnxruntime-qnn#478", "a fused Relu"),
             Confidence.FIELD_REPORTED,
             f"give it {_text(*kept)}",
-            item.node,
-            evidence={"min": given.low, "max": given.high, "below": below, "above": above},
+            output.node,
+            evidence={"min": grid.low, "max": grid.high, "below": below, "above": above},
             related=(Place("it runs inside", maker),),
-            fix=regridded(context.document, given, kept, f"cut the range to {_text(*kept)}"),
+            fix=regridded(context.document, grid, kept, f"cut the range to {_text(*kept)}"),
         )
-        return at(context, given.row, (), made)
+        return at(context, grid.row, (), unplaced)
 
     yield from capped(context, lost(), finding, "outputs")
 
 
-def _is_one_sided(item: EncodedOutput) -> bool:
+def _is_one_sided(output: EncodedOutput) -> bool:
     """Whether a symmetric grid stands on values of one sign, and nothing else says so already."""
-    values = item.values
-    if values is None or not item.grid.symmetric or item.fixed is not None or any(_beyond(item)):
+    values = output.values
+    if values is None or not output.grid.symmetric or output.fixed is not None or any(_beyond(output)):
         return False
-    return (values.minimum >= 0.0 or values.maximum <= 0.0) and not _second_of_wide_product(item)
+    return (values.minimum >= 0.0 or values.maximum <= 0.0) and not _second_of_wide_product(output)
 
 
-def _second_of_wide_product(item: EncodedOutput) -> bool:
+def _second_of_wide_product(output: EncodedOutput) -> bool:
     """Whether a MatMul reads it second at 16 bits, where HTP wants a symmetric grid."""
-    name = item.grid.name
-    if item.grid.bitwidth != 16:
+    name = output.grid.name
+    if output.grid.bitwidth != 16:
         return False
-    return any(node.op_type == "MatMul" and node.input(1) == name for node in item.node.graph.consumers(name))
+    return any(
+        node.op_type == "MatMul" and node.input(1) == name for node in output.node.graph.consumers(name)
+    )
 
 
 @encodings_rule(about=About.ACCURACY)
@@ -267,30 +266,35 @@ def one_sided_symmetric(context: EncodingsContext) -> Iterator[Finding]:
     Fix: unsafe, the range becomes the half that is used.
     """
 
-    def finding(item: EncodedOutput) -> Finding:
-        given = item.grid
-        assert item.values is not None
-        sign = "negative" if item.values.minimum >= 0 else "positive"
-        made = Finding(
-            f"{given.name!r}: symmetric, {_text(given.low, given.high)}, though {item.node.op_type} produces"
-            f" nothing {sign}: {item.left:.0f} of {given.steps} steps are left",
-            Severity.WARNING if item.left < threshold("ample_steps") else Severity.INFO,
+    def finding(output: EncodedOutput) -> Finding:
+        grid = output.grid
+        assert output.values is not None
+        sign = "negative" if output.values.minimum >= 0 else "positive"
+        unplaced = Finding(
+            f"{grid.name!r}: symmetric, {_text(grid.low, grid.high)}, though"
+            f" {output.node.op_type} produces"
+            f" nothing {sign}: {output.left:.0f} of {grid.steps} steps are left",
+            Severity.WARNING if output.left < threshold("ample_steps") else Severity.INFO,
             CONFIGURATION,
             Confidence.INFERRED,
-            f"give it {_text(*item.inside)}, asymmetric",
-            item.node,
-            evidence={"min": given.low, "max": given.high, "steps_left": item.left, "steps": given.steps},
-            fix=regridded(context.document, given, item.inside, f"make it asymmetric, {_text(*item.inside)}"),
+            f"give it {_text(*output.inside)}, asymmetric",
+            output.node,
+            evidence={"min": grid.low, "max": grid.high, "steps_left": output.left, "steps": grid.steps},
+            fix=regridded(
+                context.document, grid, output.inside, f"make it asymmetric, {_text(*output.inside)}"
+            ),
         )
-        return at(context, given.row, (), made)
+        return at(context, grid.row, (), unplaced)
 
     yield from capped(context, filter(_is_one_sided, _outputs(context)), finding, "outputs")
 
 
-def _is_wasted(item: EncodedOutput) -> bool:
-    if item.values is None or item.fixed is not None or any(_beyond(item)) or _is_one_sided(item):
+def _is_wasted(output: EncodedOutput) -> bool:
+    if output.values is None or output.fixed is not None or any(_beyond(output)) or _is_one_sided(output):
         return False
-    return item.left <= threshold("wasted_share") * item.grid.steps and not _second_of_wide_product(item)
+    return output.left <= threshold("wasted_share") * output.grid.steps and not _second_of_wide_product(
+        output
+    )
 
 
 @encodings_rule(about=About.ACCURACY)
@@ -305,23 +309,24 @@ def range_wasted(context: EncodingsContext) -> Iterator[Finding]:
     Fix: unsafe, the range is cut to what the op can produce.
     """
 
-    def finding(item: EncodedOutput) -> Finding:
-        given, values = item.grid, item.values
+    def finding(output: EncodedOutput) -> Finding:
+        grid, values = output.grid, output.values
         assert values is not None
-        made = Finding(
-            f"{given.name!r}: the range is {_text(given.low, given.high)}, but {item.node.op_type} produces"
-            f" {_bounds(values)}: {item.left:.0f} of {given.steps} steps are left",
-            Severity.WARNING if item.left < threshold("ample_steps") else Severity.INFO,
+        unplaced = Finding(
+            f"{grid.name!r}: the range is {_text(grid.low, grid.high)}, but"
+            f" {output.node.op_type} produces"
+            f" {_bounds(values)}: {output.left:.0f} of {grid.steps} steps are left",
+            Severity.WARNING if output.left < threshold("ample_steps") else Severity.INFO,
             CONFIGURATION,
             Confidence.INFERRED,
-            f"give it {_text(*item.inside)}",
-            item.node,
-            evidence={"min": given.low, "max": given.high, "steps_left": item.left, "steps": given.steps},
-            fix=regridded(context.document, given, item.inside, f"cut the range to {_text(*item.inside)}")
-            if item.inside[1] > item.inside[0]
+            f"give it {_text(*output.inside)}",
+            output.node,
+            evidence={"min": grid.low, "max": grid.high, "steps_left": output.left, "steps": grid.steps},
+            fix=regridded(context.document, grid, output.inside, f"cut the range to {_text(*output.inside)}")
+            if output.inside[1] > output.inside[0]
             else None,
         )
-        return at(context, given.row, (), made)
+        return at(context, grid.row, (), unplaced)
 
     yield from capped(context, filter(_is_wasted, _outputs(context)), finding, "outputs")
 
@@ -349,8 +354,8 @@ def _cuts(context: EncodingsContext) -> Iterator[CutOutput]:
     if context.view is None:
         return
     grids = given_grids(context.document)
-    for node, given in made_on(context.view, grids):
-        if not hands_on_all(node) or node.output(0) != given.name:
+    for node, grid in made_on(context.view, grids):
+        if not hands_on_all(node) or node.output(0) != grid.name:
             continue
         certain = context.view.certain(node.graph)
         worst: CutOutput | None = None
@@ -361,14 +366,14 @@ def _cuts(context: EncodingsContext) -> Iterator[CutOutput]:
             values = certain.get(moved)
             low = source.low if values is None else max(source.low, values.minimum)
             high = source.high if values is None else min(source.high, values.maximum)
-            if source.symmetric and (given.low < low + given.scale or given.high > high - given.scale):
+            if source.symmetric and (grid.low < low + grid.scale or grid.high > high - grid.scale):
                 # One end of a symmetric range may be there for the other's sake alone.
                 continue
-            cut = CutOutput(node, given, source, low, high)
+            cut = CutOutput(node, grid, source, low, high)
             if low < high and (worst is None or cut.share > worst.share):
                 worst = cut
         slack = threshold("range_slack")
-        if worst is not None and worst.share > slack + given.scale / (worst.high - worst.low):
+        if worst is not None and worst.share > slack + grid.scale / (worst.high - worst.low):
             yield worst
 
 
@@ -379,15 +384,15 @@ def _is_of_fixed_range(node: Node, name: str) -> bool:
     return known is not None and known.fixed
 
 
-def _is_of_whole(node: Node, given: GivenGrid, grids: Mapping[str, GivenGrid]) -> bool:
+def _is_of_whole(node: Node, grid: GivenGrid, grids: Mapping[str, GivenGrid]) -> bool:
     """Whether a tensor is a part of another one and has its grid, which does not describe the part's values.
 
     AIMET writes so what it computes for Split and Slice in 2.0.0.
     """
-    maker = node.graph.producer(given.name)
+    maker = node.graph.producer(grid.name)
     moved = () if maker is None or hands_on_all(maker) else moved_inputs(maker)
     return any(
-        whole is not None and whole.same(given)
+        whole is not None and whole.same(grid)
         for whole in (grids.get(origin(node.graph, name, grids)) for name in moved)
     )
 
@@ -403,23 +408,23 @@ def range_cut(context: EncodingsContext) -> Iterator[Finding]:
     """
 
     def finding(cut: CutOutput) -> Finding:
-        given = cut.given
-        low, high = min(given.low, cut.low), max(given.high, cut.high)
+        grid = cut.given
+        low, high = min(grid.low, cut.low), max(grid.high, cut.high)
         lost = cut.low if cut.given.low - cut.low > cut.high - cut.given.high else cut.high
-        made = Finding(
-            f"{given.name!r}: {cut.node.op_type} passes on {cut.source.name!r}, {_text(cut.low, cut.high)},"
-            f" but its range is {_text(given.low, given.high)}: values up to {lost:.4g} are clamped"
+        unplaced = Finding(
+            f"{grid.name!r}: {cut.node.op_type} passes on {cut.source.name!r}, {_text(cut.low, cut.high)},"
+            f" but its range is {_text(grid.low, grid.high)}: values up to {lost:.4g} are clamped"
             f" ({cut.share:.0%} of the input's range)",
             Severity.WARNING,
             Source("ONNX operator definition", cut.node.op_type),
             Confidence.INFERRED,
             f"give it {_text(low, high)}",
             cut.node,
-            evidence={"lost_share": cut.share, "min": given.low, "max": given.high},
+            evidence={"lost_share": cut.share, "min": grid.low, "max": grid.high},
             related=(entry(context, cut.source.row, "its input"),),
-            fix=regridded(context.document, given, (low, high), f"widen the range to {_text(low, high)}"),
+            fix=regridded(context.document, grid, (low, high), f"widen the range to {_text(low, high)}"),
         )
-        return at(context, given.row, (), made)
+        return at(context, grid.row, (), unplaced)
 
     yield from capped(context, _cuts(context), finding, "outputs")
 
@@ -437,7 +442,7 @@ def moved_grid(context: EncodingsContext) -> Iterator[Finding]:
     if context.view is None:
         return
     view, grids = context.view, given_grids(context.document)
-    cut = {item.given.name for item in _cuts(context)}
+    cut = {cut.given.name for cut in _cuts(context)}
 
     def differing() -> Iterator[tuple[Node, GivenGrid, GivenGrid]]:
         for node, given in made_on(view, grids):
@@ -454,20 +459,20 @@ def moved_grid(context: EncodingsContext) -> Iterator[Finding]:
                 yield node, source, given
 
     def finding(item: tuple[Node, GivenGrid, GivenGrid]) -> Finding:
-        node, source, given = item
-        made = Finding(
-            f"{given.name!r}: {node.op_type} moves {source.name!r} and has another grid,"
-            f" {_text(given.low, given.high)} for {_text(source.low, source.high)}: every value is"
+        node, source, grid = item
+        unplaced = Finding(
+            f"{grid.name!r}: {node.op_type} moves {source.name!r} and has another grid,"
+            f" {_text(grid.low, grid.high)} for {_text(source.low, source.high)}: every value is"
             " requantized",
             Severity.INFO,
             Source("microsoft/onnxruntime#22676", "Pad and Slice"),
             Confidence.FIELD_REPORTED,
             "give it the input's numbers",
             node,
-            evidence={"scale": given.scale, "input_scale": source.scale},
+            evidence={"scale": grid.scale, "input_scale": source.scale},
             related=(entry(context, source.row, "its input"),),
-            fix=regridded_as(context.document, given, source),
+            fix=regridded_as(context.document, grid, source),
         )
-        return at(context, given.row, (), made)
+        return at(context, grid.row, (), unplaced)
 
     yield from capped(context, differing(), finding, "outputs")

@@ -92,12 +92,14 @@ def _read(context: EncodingsContext) -> Iterator[tuple[Node, str, str, bool]]:
                         yield node, name, f"the constant of {node.op_type}", False
 
 
-def _is_mask(context: EncodingsContext, item: _Parameter) -> bool:
+def _is_mask(context: EncodingsContext, parameter: _Parameter) -> bool:
     # Imported here because few files need it, and onnx comes with it.
     from dlclint.analysis.masks import coarse_masks
 
     assert context.view is not None
-    return any(mask.name == item.given.name for mask in coarse_masks(context.view, item.given.bitwidth))
+    return any(
+        mask.name == parameter.given.name for mask in coarse_masks(context.view, parameter.given.bitwidth)
+    )
 
 
 @encodings_rule(about=About.ACCURACY, weights=True)
@@ -120,27 +122,30 @@ def parameter_clipped(context: EncodingsContext) -> Iterator[Finding]:
             if is_off and not _is_mask(context, item):
                 yield item
 
-    def finding(item: _Parameter) -> Finding:
-        given, count = item.given, item.outside
-        value, becomes = item.moved
-        low, high = min(float(item.values.min()), 0.0), max(float(item.values.max()), 0.0)
-        what = f"{value:.4g}" if item.values.size == 1 else f"{count:,} of {item.values.size:,} values"
-        lie = "lies" if item.values.size == 1 or count == 1 else "lie"
-        where = f"the range {given.low:.4g} to {given.high:.4g}"
-        made = Finding(
-            f"{given.name!r}: {item.words}, {what}, {lie} outside {where}: {value:.4g} becomes {becomes:.4g}"
+    def finding(parameter: _Parameter) -> Finding:
+        grid, count = parameter.given, parameter.outside
+        value, becomes = parameter.moved
+        low, high = min(float(parameter.values.min()), 0.0), max(float(parameter.values.max()), 0.0)
+        what = (
+            f"{value:.4g}" if parameter.values.size == 1 else f"{count:,} of {parameter.values.size:,} values"
+        )
+        lie = "lies" if parameter.values.size == 1 or count == 1 else "lie"
+        where = f"the range {grid.low:.4g} to {grid.high:.4g}"
+        unplaced = Finding(
+            f"{grid.name!r}: {parameter.words}, {what}, {lie} outside {where}: {value:.4g} becomes"
+            f" {becomes:.4g}"
             if count
-            else f"{given.name!r}: {item.words}, {what}, becomes {becomes:.4g} on the grid of {where}",
+            else f"{grid.name!r}: {parameter.words}, {what}, becomes {becomes:.4g} on the grid of {where}",
             Severity.WARNING,
             Source(QUANTIZATION, "quantize and clamp"),
             Confidence.INFERRED,
             f"give it {low:.4g} to {high:.4g}",
-            item.node,
-            evidence={"clipped": count, "values": int(item.values.size), "becomes": becomes},
-            fix=regridded(context.document, given, (low, high), "give it the range of its own values")
+            parameter.node,
+            evidence={"clipped": count, "values": int(parameter.values.size), "becomes": becomes},
+            fix=regridded(context.document, grid, (low, high), "give it the range of its own values")
             if high > low
             else None,
         )
-        return at(context, given.row, (), made)
+        return at(context, grid.row, (), unplaced)
 
     yield from capped(context, wrong(), finding, "parameters")

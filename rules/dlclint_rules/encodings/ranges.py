@@ -49,7 +49,7 @@ def inverted_range(context: EncodingsContext) -> Iterator[Finding]:
     def finding(tensor: int, rows: Rows) -> Finding:
         row = int(rows[0])
         low, high = float(elements.minimum[row]), float(elements.maximum[row])
-        made = Finding(
+        unplaced = Finding(
             f"{document.tensors.names[tensor]!r}: min {low:g} exceeds max {high:g}"
             f"{channels(document, tensor, rows)}",
             Severity.ERROR,
@@ -57,7 +57,7 @@ def inverted_range(context: EncodingsContext) -> Iterator[Finding]:
             help="exchange them, or calibrate again",
             evidence={"min": low, "max": high},
         )
-        return at(context, tensor, document.field_path(row, "minimum"), made)
+        return at(context, tensor, document.field_path(row, "minimum"), unplaced)
 
     yield from by_tensor(context, hits, finding)
 
@@ -92,7 +92,7 @@ def inconsistent(context: EncodingsContext) -> Iterator[Finding]:
             what = f"scale {given[row]:g}, but min, max and bitwidth give {expected:g}"
         else:
             what = f"offset {elements.offset[row]:g}, but min / scale is {-place:.2f}"
-        made = Finding(
+        unplaced = Finding(
             f"{document.tensors.names[tensor]!r}: {what}{channels(document, tensor, rows)}",
             Severity.WARNING,
             OVERRIDES,
@@ -106,7 +106,7 @@ def inconsistent(context: EncodingsContext) -> Iterator[Finding]:
             fix=refit(document, tensor, rows),
         )
         name = "scale" if bad_scale[row] else "offset"
-        return at(context, tensor, document.field_path(row, name), made)
+        return at(context, tensor, document.field_path(row, name), unplaced)
 
     yield from by_tensor(context, hits, finding)
 
@@ -136,7 +136,7 @@ def zero_off_grid(context: EncodingsContext) -> Iterator[Finding]:
         new = grid.fit(low, high, elements.bitwidth[row]) if low <= high else None
         becomes = f"; it becomes {new.minimum:.6g} to {new.maximum:.6g}" if new is not None else ""
         where = "outside" if outside else f"{error[row]:.2f} of a step off the grid of"
-        made = Finding(
+        unplaced = Finding(
             f"{document.tensors.names[tensor]!r}: zero lies {where} {low:g} to {high:g}"
             f"{channels(document, tensor, rows)}{becomes}",
             Severity.WARNING,
@@ -145,14 +145,14 @@ def zero_off_grid(context: EncodingsContext) -> Iterator[Finding]:
             evidence={"min": low, "max": high, **({} if outside else {"steps": float(error[row])})},
             fix=refit(document, tensor, rows),
         )
-        return at(context, tensor, document.field_path(row, "minimum"), made)
+        return at(context, tensor, document.field_path(row, "minimum"), unplaced)
 
     yield from by_tensor(context, hits, shifted)
 
     def beyond(tensor: int, rows: Rows) -> Finding:
         row = int(rows[0])
         lowest = -float(grid.steps(elements.bitwidth[row]))
-        made = Finding(
+        finding = Finding(
             f"{document.tensors.names[tensor]!r}: {said_offset(document, row)}"
             f"{channels(document, tensor, rows)} lies beyond {elements.bitwidth[row]:g} bits"
             f" ({lowest:g} to 0), so zero is outside the range",
@@ -161,7 +161,7 @@ def zero_off_grid(context: EncodingsContext) -> Iterator[Finding]:
             help="is the bit width or the offset meant for another tensor?",
             evidence={"offset": float(elements.offset[row]), "bitwidth": float(elements.bitwidth[row])},
         )
-        return at(context, tensor, document.field_path(row, "offset"), made)
+        return at(context, tensor, document.field_path(row, "offset"), finding)
 
     yield from by_tensor(context, below, beyond)
 
@@ -177,9 +177,9 @@ def _numbers(context: EncodingsContext) -> Flags:
             if stored is None:
                 continue
             roles = {
-                role(node.op_type, place)
+                role(node.op_type, position)
                 for node in graph.consumers(name)
-                for place, read in enumerate(node.inputs)
+                for position, read in enumerate(node.inputs)
                 if read == name
             }
             lone = {Role.DATA} if stored.count == 1 else set()
@@ -210,7 +210,7 @@ def range_too_small(context: EncodingsContext) -> Iterator[Finding]:
     def finding(tensor: int, rows: Rows) -> Finding:
         smallest = float(np.min(span[rows]))
         row = int(rows[int(np.argmin(span[rows]))])
-        made = Finding(
+        unplaced = Finding(
             f"{document.tensors.names[tensor]!r}: the range is {smallest:.3g}"
             f"{channels(document, tensor, rows)}, below the minimum of 0.0001 (0.01 in the formula)",
             Severity.WARNING,
@@ -220,6 +220,6 @@ def range_too_small(context: EncodingsContext) -> Iterator[Finding]:
             evidence={"range": smallest, "minimum": grid.MINIMUM_RANGE},
         )
         name = "minimum" if not np.isnan(elements.minimum[row]) else "scale"
-        return at(context, tensor, document.field_path(row, name), made)
+        return at(context, tensor, document.field_path(row, name), unplaced)
 
     yield from by_tensor(context, hits, finding)

@@ -40,12 +40,12 @@ def refit(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix | None:
         return None
     edits: list[DocumentEdit] = []
     slack = fitted.scale * tolerance(bits, 1e-3)
-    for place, row in enumerate(rows.tolist()):
+    for position, row in enumerate(rows.tolist()):
         values = {
-            "minimum": (fitted.minimum[place], low[place], slack[place]),
-            "maximum": (fitted.maximum[place], high[place], slack[place]),
-            "scale": (fitted.scale[place], elements.scale[row], 1e-6 * fitted.scale[place]),
-            "offset": (fitted.offset[place], elements.offset[row], 0.0),
+            "minimum": (fitted.minimum[position], low[position], slack[position]),
+            "maximum": (fitted.maximum[position], high[position], slack[position]),
+            "scale": (fitted.scale[position], elements.scale[row], 1e-6 * fitted.scale[position]),
+            "offset": (fitted.offset[position], elements.offset[row], 0.0),
         }
         for name, (new, old, near) in values.items():
             if abs(new - old) > near:
@@ -87,27 +87,27 @@ def made_symmetric(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix 
         spelled = '"False"' if document.section_of(tensor).layout is Layout.LEGACY else "false"
         return Fix("call it asymmetric, as its numbers are", Safety.SAFE, (SetValue(tensor, path, spelled),))
     edits: list[DocumentEdit] = []
-    for place, row in enumerate(rows.tolist()):
-        edits.extend(grid_edits(document, row, new, place))
+    for position, row in enumerate(rows.tolist()):
+        edits.extend(grid_edits(document, row, new, position))
     title = f"make it symmetric (the step grows by {max(growth - 1, 0.0):.1%})"
     safety = Safety.SAFE if growth <= SAME_STEP else Safety.UNSAFE
     return Fix(title, safety, tuple(edits)) if edits else None
 
 
 def grid_edits(
-    document: EncodingsDocument, row: int, encoding: grid.Encoding, place: int
+    document: EncodingsDocument, row: int, encoding: grid.Encoding, position: int
 ) -> Iterator[DocumentEdit]:
     """Edits that give an element the numbers of an encoding, for the fields that its layout has."""
     tensor = int(document.elements.tensor[row])
     layout = document.section_of(tensor).layout
     if layout is Layout.FLAT:
-        yield from _flat_edits(document, row, encoding, place)
+        yield from _flat_edits(document, row, encoding, position)
         return
     old = {"scale": document.elements.scale[row], "offset": document.elements.offset[row]}
-    values = {"scale": float(encoding.scale[place]), "offset": float(encoding.offset[place])}
+    values = {"scale": float(encoding.scale[position]), "offset": float(encoding.offset[position])}
     if layout is Layout.LEGACY:
         old |= {"minimum": document.elements.minimum[row], "maximum": document.elements.maximum[row]}
-        values |= {"minimum": float(encoding.minimum[place]), "maximum": float(encoding.maximum[place])}
+        values |= {"minimum": float(encoding.minimum[position]), "maximum": float(encoding.maximum[position])}
     for name, value in values.items():
         if value != old[name]:
             path = document.field_path(row, name)
@@ -116,12 +116,12 @@ def grid_edits(
 
 
 def _flat_edits(
-    document: EncodingsDocument, row: int, encoding: grid.Encoding, place: int
+    document: EncodingsDocument, row: int, encoding: grid.Encoding, position: int
 ) -> Iterator[DocumentEdit]:
     """The same in 2.x, which counts the zero point from its type's lowest integer, and leaves out 0."""
     tensor = int(document.elements.tensor[row])
     scale, offset, bits = (
-        float(column[place]) for column in (encoding.scale, encoding.offset, encoding.bitwidth)
+        float(column[position]) for column in (encoding.scale, encoding.offset, encoding.bitwidth)
     )
     if scale != document.elements.scale[row]:
         yield SetValue(tensor, document.field_path(row, "scale"), number(scale, "0."))
@@ -148,10 +148,12 @@ def regridded_as(document: EncodingsDocument, given: GivenGrid, other: GivenGrid
     return _regridded(document, given, same, f"give it the grid of {other.name}")
 
 
-def _regridded(document: EncodingsDocument, given: GivenGrid, made: grid.Encoding, title: str) -> Fix | None:
-    edits = list(grid_edits(document, given.element, made, 0))
+def _regridded(
+    document: EncodingsDocument, given: GivenGrid, encoding: grid.Encoding, title: str
+) -> Fix | None:
+    edits = list(grid_edits(document, given.element, encoding, 0))
     layout = document.section_of(given.row).layout
-    is_symmetric = float(made.offset[0]) == float(grid.symmetric_offset(given.bitwidth))
+    is_symmetric = float(encoding.offset[0]) == float(grid.symmetric_offset(given.bitwidth))
     if layout is not Layout.FLAT and document.elements.symmetric[given.element] == 1 and not is_symmetric:
         path = document.field_path(given.element, "symmetric")
         spelled = '"False"' if layout is Layout.LEGACY else "false"
@@ -173,7 +175,7 @@ def recast(
     """
     fit = grid.fit_symmetric if symmetric else grid.fit
     try:
-        made = fit([ends[0]], [ends[1]], [bitwidth])
+        encoding = fit([ends[0]], [ends[1]], [bitwidth])
     except ValueError:
         return None
     flat = document.is_flat(given.row)
@@ -181,13 +183,13 @@ def recast(
     kind = f"{'int' if symmetric else 'uint'}{bitwidth}"
     edits: list[DocumentEdit] = []
     if flat:
-        zero = 0 if symmetric else -int(made.offset[0])
+        zero = 0 if symmetric else -int(encoding.offset[0])
         edits.append(
-            SetValue(given.row, document.field_path(given.element, "scale"), repr(float(made.scale[0])))
+            SetValue(given.row, document.field_path(given.element, "scale"), repr(float(encoding.scale[0])))
         )
         edits.append(SetValue(given.row, document.field_path(given.element, "offset"), str(zero)))
     else:
-        edits += grid_edits(document, given.element, made, 0)
+        edits += grid_edits(document, given.element, encoding, 0)
         if document.elements.symmetric[given.element] != int(symmetric):
             truth = str(symmetric)
             layout = document.section_of(given.row).layout
@@ -214,8 +216,8 @@ def rescaled(context: EncodingsContext, row: int, scale: grid.Floats, title: str
     wide = np.broadcast_to(scale, count)
     rows = slice(first, first + count)
     offset = document.elements.offset[rows]
-    made = grid.on_grid(wide, np.where(np.isnan(offset), 0.0, offset), document.elements.bitwidth[rows])
+    encoding = grid.on_grid(wide, np.where(np.isnan(offset), 0.0, offset), document.elements.bitwidth[rows])
     edits: list[DocumentEdit] = []
-    for place in range(count):
-        edits.extend(grid_edits(document, first + place, made, place))
+    for position in range(count):
+        edits.extend(grid_edits(document, first + position, encoding, position))
     return Fix(title, Safety.UNSAFE, tuple(edits)) if edits else None

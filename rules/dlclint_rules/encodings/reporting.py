@@ -88,8 +88,8 @@ def by_tensor(
     owners, first = np.unique(context.document.elements.tensor[rows], return_index=True)
     bounds = [*first.tolist(), len(rows)]
 
-    def report(place: int) -> Finding:
-        return finding(int(owners[place]), rows[bounds[place] : bounds[place + 1]])
+    def report(position: int) -> Finding:
+        return finding(int(owners[position]), rows[bounds[position] : bounds[position + 1]])
 
     yield from capped(context, range(len(owners)), report, "tensors")
 
@@ -125,7 +125,7 @@ def reported(context: EncodingsContext, kind: str, source: Source) -> Iterator[F
     """The flaws that reading recorded for a rule."""
 
     def finding(flaw: Flaw) -> Finding:
-        made = Finding(
+        unplaced = Finding(
             flaw.message,
             flaw.severity,
             source,
@@ -134,8 +134,8 @@ def reported(context: EncodingsContext, kind: str, source: Source) -> Iterator[F
             related=_first(context, flaw),
         )
         if flaw.tensor is None:
-            return at_offset(context, flaw.offset or 0, flaw.pointer, made)
-        placed = at(context, flaw.tensor, flaw.path, made)
+            return at_offset(context, flaw.offset or 0, flaw.pointer, unplaced)
+        placed = at(context, flaw.tensor, flaw.path, unplaced)
         return replace(placed, message=f"{context.document.tensors.names[flaw.tensor]!r}: {flaw.message}")
 
     flaws = (flaw for flaw in context.document.flaws if flaw.kind == kind)

@@ -65,14 +65,14 @@ def shared_grid(context: EncodingsContext) -> Iterator[Finding]:
     wide_is_taken = Runtime.HTP in context.target.considered
 
     def finding(item: tuple[GivenGrid, SharedGrid]) -> Finding:
-        given, found = item
+        grid, found = item
         assert found.worst.steps is not None
-        made = Finding(
+        unplaced = Finding(
             loss_sentence(found),
             Severity.WARNING,
             sources.JOINED if found.joins else sources.STEP,
             Confidence.FIELD_REPORTED if found.joins else Confidence.INFERRED,
-            shared_grid_remedy(found, wide_is_taken and given.bitwidth < 16),
+            shared_grid_remedy(found, wide_is_taken and grid.bitwidth < 16),
             found.node,
             evidence={
                 "step": found.step,
@@ -80,7 +80,7 @@ def shared_grid(context: EncodingsContext) -> Iterator[Finding]:
                 "lost": [each.name for each in found.lost],
                 "others": [each.name for each in (*found.wide, *found.unknown)],
             },
-            fix=widened(context.document, given) if wide_is_taken else None,
+            fix=widened(context.document, grid) if wide_is_taken else None,
             related=tuple(
                 encoding_place(context, graph, origin(graph, each.name, grids), what)
                 for graph in [found.node.graph]
@@ -90,6 +90,6 @@ def shared_grid(context: EncodingsContext) -> Iterator[Finding]:
                 )
             ),
         )
-        return at(context, given.row, (), made)
+        return at(context, grid.row, (), unplaced)
 
     yield from capped(context, lossy(), finding, "shared grids")

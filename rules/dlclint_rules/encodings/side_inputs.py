@@ -37,23 +37,23 @@ _FORMS = {UINT8: "unsigned 8 bits", INT8: "signed 8 bits", UINT16: "16 bits with
 _FORMS |= {UINT16_SYMMETRIC: "symmetric 16 bits", INT16: "signed 16 bits"}
 
 
-def form_of(context: EncodingsContext, given: GivenGrid) -> str:
+def form_of(context: EncodingsContext, grid: GivenGrid) -> str:
     """The form of a grid among those that were measured; "" for other widths.
 
     Up to 1.0.0 files say symmetric, which the converters make signed.
     """
     document = context.document
-    said = document.elements.symmetric[given.element] == 1 or given.symmetric
-    if document.is_flat(given.row):
-        signed = not document.tensors.dtype[given.row].startswith("u")
-        if given.bitwidth == 8:
+    said = document.elements.symmetric[grid.element] == 1 or grid.symmetric
+    if document.is_flat(grid.row):
+        signed = not document.tensors.dtype[grid.row].startswith("u")
+        if grid.bitwidth == 8:
             return INT8 if signed else UINT8
-        said, wide = given.symmetric, INT16 if signed else UINT16_SYMMETRIC
+        said, wide = grid.symmetric, INT16 if signed else UINT16_SYMMETRIC
     else:
-        if given.bitwidth == 8:
-            return INT8 if document.elements.symmetric[given.element] == 1 and given.symmetric else UINT8
+        if grid.bitwidth == 8:
+            return INT8 if document.elements.symmetric[grid.element] == 1 and grid.symmetric else UINT8
         wide = INT16
-    return "" if given.bitwidth != 16 else wide if said else UINT16
+    return "" if grid.bitwidth != 16 else wide if said else UINT16
 
 
 def _hexagon(context: EncodingsContext) -> int | None:
@@ -67,9 +67,9 @@ def activation_width(
     """Of `data`, or of what a node reads or makes: the file's, or else the quantizer's."""
     read = (name for name in node.inputs if name and node.graph.constant(name) is None)
     for name in (data, *read, node.output(0)):
-        given = grids.get(origin(node.graph, name, grids))
-        if given is not None:
-            return given.bitwidth
+        grid = grids.get(origin(node.graph, name, grids))
+        if grid is not None:
+            return grid.bitwidth
     return context.target.kind.act_bitwidth
 
 
@@ -78,9 +78,9 @@ def needing(context: EncodingsContext, hexagon: int) -> Iterator[SideInput]:
     assert context.view is not None
     grids = given_grids(context.document)
     for side in side_inputs(context.view):
-        given = grids.get(side.name)
-        if given is not None and given.bitwidth == 16:
-            key = (side.op, activation_width(context, grids, side.node, side.data), form_of(context, given))
+        grid = grids.get(side.name)
+        if grid is not None and grid.bitwidth == 16:
+            key = (side.op, activation_width(context, grids, side.node, side.data), form_of(context, grid))
             if (side_input_forms().get(key) or 0) > hexagon:
                 yield side
 
@@ -116,8 +116,8 @@ def side_input(context: EncodingsContext) -> Iterator[Finding]:
                 yield side, given, form, width, since
 
     def finding(item: tuple[SideInput, GivenGrid, str, int, int | None]) -> Finding:
-        side, given, form, width, since = item
-        flat = context.document.is_flat(given.row)
+        side, grid, form, width, since = item
+        flat = context.document.is_flat(grid.row)
         said = "symmetric 8 bits, which become signed" if form == INT8 and not flat else _FORMS[form]
         effect = "HTP takes nowhere" if since is None else f"HTP takes from Hexagon v{since} on"
         disputed = (side.op, width, form) in disputed_forms()
@@ -129,18 +129,18 @@ def side_input(context: EncodingsContext) -> Iterator[Finding]:
         # A scale that stands as a Mul ran so; the reports are of the op that a converter may make of it.
         if (since is not None and not disputed) or (disputed and spelled_out):
             severity = Severity.INFO
-        made = Finding(
-            f"{given.name!r}: {side.words} has {said}, which with {width}-bit activations {effect}",
+        unplaced = Finding(
+            f"{grid.name!r}: {side.words} has {said}, which with {width}-bit activations {effect}",
             severity,
             Source("onnxruntime/onnxruntime-qnn#756, #764; pytorch/executorch#17296", OBSERVED),
             Confidence.FIELD_REPORTED,
             "give it 8 bits, asymmetric",
             side.node,
-            evidence={"bitwidth": given.bitwidth, "act_bitwidth": width, "form": form},
+            evidence={"bitwidth": grid.bitwidth, "act_bitwidth": width, "form": form},
             related=(_data(context, grids, side),),
-            fix=_eight_bits(context, side, given),
+            fix=_eight_bits(context, side, grid),
         )
-        return at(context, given.row, (), made)
+        return at(context, grid.row, (), unplaced)
 
     yield from capped(context, wrong(), finding, "tensors")
     yield from _by_channel(context)
@@ -152,7 +152,7 @@ def _data(context: EncodingsContext, grids: dict[str, GivenGrid], side: SideInpu
     return encoding_place(context, graph, origin(graph, name, grids), "the activations")
 
 
-def _eight_bits(context: EncodingsContext, side: SideInput, given: GivenGrid) -> Fix | None:
+def _eight_bits(context: EncodingsContext, side: SideInput, grid: GivenGrid) -> Fix | None:
     stored = side.node.graph.constant(side.name)
     # Imported here because onnx comes with it, and a file without its model has no values to look at.
     from dlclint.model.tensors import Unavailable
@@ -164,7 +164,7 @@ def _eight_bits(context: EncodingsContext, side: SideInput, given: GivenGrid) ->
     if not values.size or not np.isfinite(values).all():
         return None
     ends = float(values.min()), float(values.max())
-    return recast(context.document, given, ends, 8, "give it 8 bits, asymmetric, over its own values")
+    return recast(context.document, grid, ends, 8, "give it 8 bits, asymmetric, over its own values")
 
 
 def _by_channel(context: EncodingsContext) -> Iterator[Finding]:
@@ -184,7 +184,7 @@ def _by_channel(context: EncodingsContext) -> Iterator[Finding]:
     def finding(item: tuple[int, SideInput]) -> Finding:
         row, side = item
         count = int(document.tensors.count[row])
-        made = Finding(
+        unplaced = Finding(
             f"{side.name!r}: {side.words} has {count} grids, one for each channel, and HTP takes one",
             Severity.WARNING,
             Source("onnxruntime/onnxruntime-qnn#434", "a standalone BatchNormalization"),
@@ -193,7 +193,7 @@ def _by_channel(context: EncodingsContext) -> Iterator[Finding]:
             side.node,
             evidence={"entries": count},
         )
-        return at(context, row, (), made)
+        return at(context, row, (), unplaced)
 
     yield from capped(context, several(), finding, "tensors")
 
@@ -229,7 +229,7 @@ def second_input_cut(context: EncodingsContext) -> Iterator[Finding]:
                 yield node, second, form_of(context, second)
 
     def finding(item: tuple[Node, GivenGrid, str]) -> Finding:
-        node, given, form = item
+        node, grid, form = item
         left = second_input()
         if node.op_type == "Einsum":
             severity, what = (
@@ -253,10 +253,10 @@ def second_input_cut(context: EncodingsContext) -> Iterator[Finding]:
                 if keeps
                 else "give it 8 bits, so that the file says what runs"
             )
-        maker = node.graph.producer(given.name)
+        maker = node.graph.producer(grid.name)
         fixed = maker is not None and maker.op_type in ("Softmax", "Sigmoid")
-        made = Finding(
-            f"{given.name!r}: {what}",
+        unplaced = Finding(
+            f"{grid.name!r}: {what}",
             severity,
             sources.SECOND_INPUT,
             Confidence.FIELD_REPORTED,
@@ -265,8 +265,8 @@ def second_input_cut(context: EncodingsContext) -> Iterator[Finding]:
             evidence={"bitwidth": 16, "form": form},
             fix=recast(
                 context.document,
-                given,
-                (given.low, given.high),
+                grid,
+                (grid.low, grid.high),
                 16,
                 "make it symmetric",
                 symmetric=True,
@@ -274,6 +274,6 @@ def second_input_cut(context: EncodingsContext) -> Iterator[Finding]:
             if keeps and severity is Severity.WARNING and not fixed
             else None,
         )
-        return at(context, given.row, (), made)
+        return at(context, grid.row, (), unplaced)
 
     yield from capped(context, cut(), finding, "tensors")

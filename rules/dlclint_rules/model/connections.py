@@ -33,7 +33,7 @@ def unsorted_nodes(context: ModelContext) -> Iterator[Finding]:
     What to do: sort the nodes; `dlclint fix` does this.
     """
     for graph in context.view.model.graphs():
-        places = {node.index: place for place, node in enumerate(topological_order(graph))}
+        places = {node.index: position for position, node in enumerate(topological_order(graph))}
         early = [
             (node, name, maker)
             for node in graph.nodes

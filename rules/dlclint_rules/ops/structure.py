@@ -83,9 +83,10 @@ def not_foldable(context: ModelContext) -> Iterator[Finding]:
     for node, _ in constrained(context, "constant_foldable_only"):
         if context.view.waits(node.output(0)):
             continue
-        found = node.graph.type_of(node.input(0))
+        tensor_type = node.graph.type_of(node.input(0))
         yield Finding(
-            f"{node.op_type} of {node.input(0)!r} ({found or 'type unknown'}) is unknown at conversion time",
+            f"{node.op_type} of {node.input(0)!r} ({tensor_type or 'type unknown'}) is unknown at"
+            " conversion time",
             Severity.ERROR,
             sources.op_row(context.view.table, node.op_type),
             help=_dimension_help(context),
@@ -198,8 +199,10 @@ def _branch_problems(context: ModelContext, node: Node) -> Iterator[str]:
             return
     shapes = []
     for branch in node.subgraphs:
-        found = [branch.type_of(name) for name in branch.outputs]
-        shapes.append([None if item is None else item.static_shape for item in found])
+        tensor_types = [branch.type_of(name) for name in branch.outputs]
+        shapes.append(
+            [None if tensor_type is None else tensor_type.static_shape for tensor_type in tensor_types]
+        )
     if None not in shapes[0] and None not in shapes[1] and shapes[0] != shapes[1]:
         yield f"the branches give different shapes: {shapes[0]} and {shapes[1]}"
 

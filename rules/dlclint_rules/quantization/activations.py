@@ -34,11 +34,11 @@ def bias_bits(context: ModelContext) -> Iterator[Finding]:
     kind = context.target.kind
     if not kind.quantize or kind.bias_bitwidth != 8 or kind.per_channel:
         return
-    given = context.view.given
+    given_weights = context.view.given
     found = [
         row
         for row in bias_errors(context.view.as_float)
-        if (entry := given.get(row.name)) is None or entry.bitwidth == 8
+        if (entry := given_weights.get(row.name)) is None or entry.bitwidth == 8
     ]
     bad = [row for row in found if _is_bad(row)]
     if not bad:
@@ -93,8 +93,8 @@ def bias_saturates(context: ModelContext) -> Iterator[Finding]:
     if not is_quantized(context) or Runtime.HTP not in context.target.considered:
         return
     view = context.view.as_float
-    given = context.view.given
-    found = [each for each in saturations(view, context.target.kind) if each.weight.name not in given]
+    given_weights = context.view.given
+    found = [each for each in saturations(view, context.target.kind) if each.weight.name not in given_weights]
     if not found:
         return
     found.sort(key=lambda each: (each.span is None, -each.limit))
@@ -164,11 +164,19 @@ def fp16_overflow(context: ModelContext) -> Iterator[Finding]:
     for graph in context.view.model.graphs():
         stored = [*graph.initializers, *(n.output(0) for n in graph.nodes if n.op_type == "Constant")]
         for name in stored:
-            found = context.view.weights.statistics(graph, name)
-            if found is None or found.magnitude <= limit or home(graph, name) in masks:
+            tensor_statistics = context.view.weights.statistics(graph, name)
+            if (
+                tensor_statistics is None
+                or tensor_statistics.magnitude <= limit
+                or home(graph, name) in masks
+            ):
                 continue
             if graph.consumers(name):
-                extreme = found.minimum if -found.minimum > found.maximum else found.maximum
+                extreme = (
+                    tensor_statistics.minimum
+                    if -tensor_statistics.minimum > tensor_statistics.maximum
+                    else tensor_statistics.maximum
+                )
                 rows.append((graph.consumers(name)[0], name, extreme))
     rows.sort(key=lambda row: -abs(row[2]))
     if rows:
@@ -211,24 +219,25 @@ def _overflowing_sums(context: ModelContext, limit: float) -> Iterator[Finding]:
     """Sums of squares: those that overflow by what is known, and those of which nothing is."""
     over: list[tuple[SumOfSquares, float]] = []
     open_: list[tuple[SumOfSquares, float]] = []
-    for found in sums_of_squares(context.view):
-        reaches = found.expected if found.least <= limit else found.least
-        if found.most is not None and found.most <= limit:
+    for sum_of_squares in sums_of_squares(context.view):
+        reaches = sum_of_squares.expected if sum_of_squares.least <= limit else sum_of_squares.least
+        if sum_of_squares.most is not None and sum_of_squares.most <= limit:
             continue
         if reaches is None:
-            open_.append((found, math.sqrt(limit / found.count)))
+            open_.append((sum_of_squares, math.sqrt(limit / sum_of_squares.count)))
         elif reaches > limit:
-            over.append((found, reaches))
+            over.append((sum_of_squares, reaches))
     over.sort(key=lambda row: -row[1])
     open_.sort(key=lambda row: row[1])
     if over:
-        found, value = over[0]
-        sure = found.least > limit
+        sum_of_squares, value = over[0]
+        sure = sum_of_squares.least > limit
         estimated = "" if sure else "about (estimated) "
         yield _sum_finding(
             context.target,
             over,
-            f"the squares of {found.count} values sum up to {estimated}{value:.4g}, beyond {limit:g}, the"
+            f"the squares of {sum_of_squares.count} values sum up to {estimated}{value:.4g}, beyond"
+            f" {limit:g}, the"
             " largest float16",
             Severity.WARNING,
             Confidence.DOCUMENTED if sure else Confidence.INFERRED,
@@ -236,11 +245,12 @@ def _overflowing_sums(context: ModelContext, limit: float) -> Iterator[Finding]:
             {"sum": value, "limit": limit},
         )
     if open_:
-        found, value = open_[0]
+        sum_of_squares, value = open_[0]
         yield _sum_finding(
             context.target,
             open_,
-            f"the sum of {found.count} squares is beyond {limit:g}, the largest float16, where their root"
+            f"the sum of {sum_of_squares.count} squares is beyond {limit:g}, the largest float16,"
+            " where their root"
             f" mean square exceeds {value:.3g}; nothing is known of their size",
             Severity.INFO,
             Confidence.INFERRED,
@@ -252,10 +262,10 @@ def _overflowing_sums(context: ModelContext, limit: float) -> Iterator[Finding]:
 def _overflowing_squares(context: ModelContext, limit: float) -> Iterator[Finding]:
     """Means of squares, where the squares alone can be too large."""
     largest = math.sqrt(limit)
-    found = list(means_of_squares(context.view))
-    over = [each for each in found if each.largest is not None and each.largest > largest]
+    mean_of_squares = list(means_of_squares(context.view))
+    over = [each for each in mean_of_squares if each.largest is not None and each.largest > largest]
     over.sort(key=lambda each: -(each.largest or 0.0))
-    rows = over or [each for each in found if each.largest is None]
+    rows = over or [each for each in mean_of_squares if each.largest is None]
     if not rows:
         return
     worst = rows[0]
@@ -291,25 +301,26 @@ def _sum_finding(
     excess: float,
     evidence: dict[str, float],
 ) -> Finding:
-    found, _ = rows[0]
+    sum_of_squares, _ = rows[0]
     # Divided by the root of the count, the sum is the mean of the squares.
-    factor = 2 ** math.ceil(math.log2(found.count * max(1.0, excess)) / 2)
+    factor = 2 ** math.ceil(math.log2(sum_of_squares.count * max(1.0, excess)) / 2)
     more = f"; {counted(len(rows) - 1, 'more sum')} like it" if len(rows) > 1 else ""
-    where = "the squares" if found.node.op_type == "ReduceSum" else found.node.op_type
+    where = "the squares" if sum_of_squares.node.op_type == "ReduceSum" else sum_of_squares.node.op_type
     undone = " and multiply the root of the sum by it"
-    if found.node.op_type == "ReduceL2":
+    if sum_of_squares.node.op_type == "ReduceL2":
         undone = " and multiply its output by it"
-    elif found.node.op_type == "LpNormalization":
+    elif sum_of_squares.node.op_type == "LpNormalization":
         undone = ", which leaves its output as it is"
     return Finding(
-        f"{found.node.op_type} of {short(found.tensor)}: {said}{more}",
+        f"{sum_of_squares.node.op_type} of {short(sum_of_squares.tensor)}: {said}{more}",
         severity,
         Source("onnxruntime/onnxruntime-qnn#589", "ReduceL2 overflows in float16"),
         confidence,
-        f"divide {short(found.tensor)} by {factor} ahead of {where}{undone}, or {_without_float16(target)}",
-        found.node,
-        found.node.output(0),
-        evidence={"tensors": len(rows), "count": found.count, "factor": factor, **evidence},
+        f"divide {short(sum_of_squares.tensor)} by {factor} ahead of {where}{undone}, or"
+        f" {_without_float16(target)}",
+        sum_of_squares.node,
+        sum_of_squares.node.output(0),
+        evidence={"tensors": len(rows), "count": sum_of_squares.count, "factor": factor, **evidence},
     )
 
 

@@ -53,16 +53,20 @@ def shared_grid(context: ModelContext) -> Iterator[Finding]:
         return
     bits = kind.act_bitwidth
     # What the file gives a grid, encodings/shared-grid judges.
-    given = context.view.given
+    given_weights = context.view.given
     # Where the wide operand is an attention mask, mask-constant says what to do.
     masks = coarse_masks(context.view.as_float, bits)
     hidden = {home(mask.graph, mask.name) for mask in masks}
-    found = [each for each in expected(context.view, bits, kind.quantize, hidden) if each.output not in given]
+    shared_grids = [
+        each
+        for each in expected(context.view, bits, kind.quantize, hidden)
+        if each.output not in given_weights
+    ]
     wide_is_taken = Runtime.HTP in context.target.considered and bits < 16
-    for each in found:
+    for each in shared_grids:
         if each.joins:
             yield _finding(context, each, wide_is_taken)
-    sums = sorted((each for each in found if not each.joins), key=lambda each: each.worst.steps or 0.0)
+    sums = sorted((each for each in shared_grids if not each.joins), key=lambda each: each.worst.steps or 0.0)
     if sums:
         first = _finding(context, sums[0], wide_is_taken)
         if len(sums) > 1:
@@ -70,10 +74,10 @@ def shared_grid(context: ModelContext) -> Iterator[Finding]:
             first = replace(first, message=first.message + more)
         yield replace(first, evidence={**first.evidence, "count": len(sums)})
     for guess in suspected(context.view, bits, kind.quantize):
-        if guess.output not in given:
+        if guess.output not in given_weights:
             yield _guess(context, guess, wide_is_taken)
     for constant in wide_constants(context.view, bits, kind.quantize):
-        if constant.output not in given:
+        if constant.output not in given_weights:
             yield Finding(
                 constant_sentence(constant, bits),
                 _severity(context),
@@ -99,12 +103,12 @@ def shared_bias(context: ModelContext) -> Iterator[Finding]:
     """
     if not context.target.quantize or Runtime.HTP not in context.target.considered:
         return
-    given = context.view.given
+    given_weights = context.view.given
     found = [
         each
         for each in shared_biases(context.view)
         if np.log(each.ratio) > threshold("bias_scale_slack")
-        and not any(node.input(1) in given for node in each.nodes)
+        and not any(node.input(1) in given_weights for node in each.nodes)
     ]
     if not found:
         return

@@ -30,10 +30,12 @@ def spectrum(context: ModelContext) -> Iterator[Finding]:
     """
     if not context.target.quantize:
         return
-    given = context.view.given
+    given_weights = context.view.given
     for each in find_spectra(context.view):
         # What the override file keeps float needs no grid.
-        left = tuple(name for name in each.tensors if name not in given or not given[name].is_float)
+        left = tuple(
+            name for name in each.tensors if name not in given_weights or not given_weights[name].is_float
+        )
         if not left:
             continue
         found = replace(each, tensors=left)

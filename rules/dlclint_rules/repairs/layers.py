@@ -113,7 +113,7 @@ def gemm_of_activations(node: Node) -> Fix | None:
         return None
 
     def edits() -> Iterator[ModelEdit]:
-        made: list[onnx.NodeProto] = []
+        nodes: list[onnx.NodeProto] = []
         result = node.outputs[0]
         number = 0
 
@@ -121,15 +121,15 @@ def gemm_of_activations(node: Node) -> Fix | None:
             nonlocal number
             number += 1
             name = fresh_name(graph, f"{result}_{number}")
-            made.append(
+            nodes.append(
                 onnx.helper.make_node(op, inputs, [name], name=name if node.name else "", **attributes)
             )
             return name
 
         ends = [node.input(0), node.input(1)]
-        for place, attribute in enumerate(("transA", "transB")):
+        for position, attribute in enumerate(("transA", "transB")):
             if node.attribute(attribute):
-                ends[place] = step("Transpose", ends[place], perm=[1, 0])
+                ends[position] = step("Transpose", ends[position], perm=[1, 0])
         last = step("MatMul", *ends)
         bias = node.input(2)
         for attribute in ("alpha", "beta"):
@@ -143,9 +143,9 @@ def gemm_of_activations(node: Node) -> Fix | None:
                     bias = step("Mul", bias, constant)
         if bias:
             step("Add", last, bias)
-        made[-1].output[0] = result
-        made[-1].name = node.name
-        yield ReplaceNodes(graph, (node,), tuple(made))
+        nodes[-1].output[0] = result
+        nodes[-1].name = node.name
+        yield ReplaceNodes(graph, (node,), tuple(nodes))
 
     return Fix("replace it with MatMul and Add", Safety.SAFE, edits)
 

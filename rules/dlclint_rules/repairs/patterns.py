@@ -32,7 +32,7 @@ def rewritten(match: Computed) -> Fix | None:
         return None
 
     def edits() -> Iterator[ModelEdit]:
-        made: list[onnx.NodeProto] = []
+        nodes: list[onnx.NodeProto] = []
         constants: list[ModelEdit] = []
         result = last.outputs[0]
 
@@ -42,14 +42,14 @@ def rewritten(match: Computed) -> Fix | None:
             return called
 
         def step(op: str, *inputs: str, **attributes: list[int]) -> str:
-            called = fresh_name(graph, f"{result}_{op.lower()}_{len(made)}")
-            made.append(helper.make_node(op, inputs, [called], name=called if last.name else ""))
-            made[-1].attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+            called = fresh_name(graph, f"{result}_{op.lower()}_{len(nodes)}")
+            nodes.append(helper.make_node(op, inputs, [called], name=called if last.name else ""))
+            nodes[-1].attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
             return called
 
         def mean(tensor: str) -> str:
             if opset >= 18:
-                return step("ReduceMean", tensor, number(f"axes_{len(made)}", [-1], np.int64))
+                return step("ReduceMean", tensor, number(f"axes_{len(nodes)}", [-1], np.int64))
             return step("ReduceMean", tensor, axes=[-1])
 
         x = match.source
@@ -65,10 +65,10 @@ def rewritten(match: Computed) -> Fix | None:
             centered = step("Sub", x, mean(x))
             spread = mean(step("Pow", centered, number("two", 2.0)))
             step("Div", centered, step("Sqrt", step("Add", spread, number("epsilon", match.epsilon))))
-        made[-1].output[0] = result
-        made[-1].name = last.name
+        nodes[-1].output[0] = result
+        nodes[-1].name = last.name
         yield from constants
-        yield ReplaceNodes(graph, (last,), tuple(made))
+        yield ReplaceNodes(graph, (last,), tuple(nodes))
 
     if match.layer == "HardSwish" and opset < 11:
         return None  # Clip takes its bounds as attributes there, and is written so rarely

@@ -60,8 +60,8 @@ def _sized(model: Model, batch: Batch, batches: frozenset[Dim]) -> Iterator[Mode
     graph = model.graph
     sizes: dict[str, dict[int, int]] = {}
     for name in graph.inputs:
-        found = graph.type_of(name)
-        for axis, dim in enumerate((found and found.shape) or ()):
+        tensor_type = graph.type_of(name)
+        for axis, dim in enumerate((tensor_type and tensor_type.shape) or ()):
             leading = axis == 0 and dim in batches and batch.meaning(name).is_batch
             if leading or (isinstance(dim, str) and dim in batches):
                 sizes.setdefault(name, {})[axis] = 1

@@ -112,8 +112,8 @@ def _older(node: Node, current: int, wanted: int) -> Iterator[ModelEdit]:
         copy = onnx.NodeProto()
         copy.CopyFrom(proto)
         for ends in (copy.input, copy.output):
-            for place, name in enumerate(ends):
-                ends[place] = names.get(name, name)
+            for position, name in enumerate(ends):
+                ends[position] = names.get(name, name)
         new.append(copy)
     yield ReplaceNodes(node.graph, (node,), tuple(new))
 
@@ -140,10 +140,10 @@ def _alone(node: Node, opset: int) -> onnx.ModelProto:
 
 
 def _described(node: Node, name: str) -> onnx.ValueInfoProto:
-    found = node.graph.type_of(name)
-    if found is None:
+    tensor_type = node.graph.type_of(name)
+    if tensor_type is None:
         raise CannotFix(f"the type of {name!r} is unknown, so {node.op_type} cannot be converted")
-    return helper.make_tensor_value_info(name, found.data_type, found.shape)
+    return helper.make_tensor_value_info(name, tensor_type.data_type, tensor_type.shape)
 
 
 def _older_dropout(node: Node, wanted: int) -> ModelEdit:
@@ -163,8 +163,8 @@ def _older_dropout(node: Node, wanted: int) -> ModelEdit:
 
 def _older_cast(node: Node, wanted: int) -> Iterator[ModelEdit]:
     """What version 19 added, `saturate`, is about 8-bit floats alone, which older versions lack."""
-    found = node.graph.type_of(node.input(0))
-    kinds = {node.attribute("to"), None if found is None else found.data_type}
+    tensor_type = node.graph.type_of(node.input(0))
+    kinds = {node.attribute("to"), None if tensor_type is None else tensor_type.data_type}
     if not kinds <= _OLD_TYPES:
         raise CannotFix(f"Cast at opset {wanted} does not know the types of {node.input(0)!r} or its result")
     yield RemoveAttribute(node, "saturate")

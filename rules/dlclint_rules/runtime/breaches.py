@@ -286,7 +286,7 @@ def _types_of(node: Node, runtime: Runtime, kind: DlcKind) -> set[str]:
     else:
         floats = f"UINT_{kind.act_bitwidth if kind.quantize else 8}"
     kinds = [node.graph.type_of(name) for name in (*node.inputs, *node.outputs) if name]
-    types = {found.data_type for found in kinds if found is not None}
+    types = {tensor_type.data_type for tensor_type in kinds if tensor_type is not None}
     names: dict[int, str] = {
         onnx.TensorProto.BOOL: "BOOL_8",
         onnx.TensorProto.UINT8: "UINT_8",

@@ -159,8 +159,12 @@ def window_beyond_input(context: ModelContext) -> Iterator[Finding]:
         if node.op_type not in POOLS:
             continue
         kernel = node.attribute("kernel_shape") or []
-        found = node.graph.type_of(node.input(0))
-        sizes = found.static_shape[2:] if found is not None and found.static_shape is not None else ()
+        tensor_type = node.graph.type_of(node.input(0))
+        sizes = (
+            tensor_type.static_shape[2:]
+            if tensor_type is not None and tensor_type.static_shape is not None
+            else ()
+        )
         pads = node.attribute("pads") or [0] * (2 * len(kernel))
         automatic = node.attribute("auto_pad") in ("SAME_UPPER", "SAME_LOWER")
         if automatic or len(sizes) != len(kernel) or len(pads) != 2 * len(kernel):

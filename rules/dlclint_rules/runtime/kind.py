@@ -46,9 +46,9 @@ def _converted(context: ModelContext, quantize: bool) -> Iterator[tuple[list[Run
     for runtime in context.target.chosen:
         groups.setdefault(runtime.dlc_row, []).append(runtime)
     for row, runtimes in groups.items():
-        found = runtime_compatibility()[row, quantize]
-        if found.accepted and not found.as_is:
-            yield runtimes, found
+        compatibility = runtime_compatibility()[row, quantize]
+        if compatibility.accepted and not compatibility.as_is:
+            yield runtimes, compatibility
 
 
 @rule(about=About.TARGET)
@@ -60,11 +60,11 @@ def dequantized_at_load(context: ModelContext) -> Iterator[Finding]:
     What to do: create a float DLC for these runtimes, and a quantized one only for DSP, HTP and AIP.
     """
     kind = context.target.kind
-    for runtimes, found in _converted(context, quantize=True):
+    for runtimes, compatibility in _converted(context, quantize=True):
         names = " and ".join(runtime.value for runtime in runtimes)
         small = dlc_bytes(context.view, kind)
         large = dlc_bytes(context.view, replace(kind, quantize=False))
-        condition = " unless CPU fixed-point mode is on" if found.condition else ""
+        condition = " unless CPU fixed-point mode is on" if compatibility.condition else ""
         sizes = f"about {size_text(small)} of parameters become {size_text(large)}, " if small < large else ""
         yield Finding(
             f"on {names} the DLC is dequantized when it loads{condition}: {sizes}"
@@ -72,7 +72,7 @@ def dequantized_at_load(context: ModelContext) -> Iterator[Finding]:
             Severity.WARNING,
             Source(_PAGE, f"{runtimes[0].dlc_row}, quantized"),
             help=f"a float DLC (--float) starts faster on {names}"
-            + ("; or turn on CPU fixed-point mode" if found.condition else ""),
+            + ("; or turn on CPU fixed-point mode" if compatibility.condition else ""),
             evidence={"quantized_bytes": small, "float_bytes": large},
         )
 

@@ -76,17 +76,17 @@ def _concerns(entry: Mapping[str, Any], runtime: Runtime | None) -> bool:
     return bool(rows & set(named)) or (runtime is Runtime.AIP and "dsp" in named)
 
 
-def _findings(id: str, entry: Mapping[str, Any], found: list[Breach]) -> Iterator[Finding]:
+def _findings(id: str, entry: Mapping[str, Any], breaches: list[Breach]) -> Iterator[Finding]:
     effect, machine = entry["effect"], entry["machine"]
     on_dsp_instead = "falls_back_to" in machine
     refused = effect == "unsupported" and not on_dsp_instead
     inferred = bool(machine.get("constants")) or "reading" in machine
     severity = Severity.ERROR if refused and not inferred else Severity.WARNING
     severity = Severity.INFO if effect == "accuracy" or "note_only" in machine else severity
-    shown = found if refused else found[:1]
+    shown = breaches if refused else breaches[:1]
     for breach in shown:
         numbers = ", ".join(_number(name, value) for name, value in breach.numbers.items())
-        more = f" ({len(found)} nodes)" if len(shown) < len(found) else ""
+        more = f" ({len(breaches)} nodes)" if len(shown) < len(breaches) else ""
         what = breach.node.op_type if breach.node is not None else f"input {breach.tensor!r}"
         yield Finding(
             f"{what}{more}: {entry['limit']}" + (f" Here {numbers}." if numbers else ""),
@@ -96,7 +96,7 @@ def _findings(id: str, entry: Mapping[str, Any], found: list[Breach]) -> Iterato
             help=_HELP["hta" if on_dsp_instead else effect],
             node=breach.node,
             tensor=breach.tensor,
-            evidence={"limit": id, "nodes": len(found), **breach.numbers},
+            evidence={"limit": id, "nodes": len(breaches), **breach.numbers},
             related=breach.related,
         )
 

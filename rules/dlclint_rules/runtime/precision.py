@@ -122,18 +122,18 @@ def _computed_weights(context: ModelContext, kind: DlcKind) -> Iterator[Finding]
     wide, hexagon = wide_weights(), _hexagon(context)
     if hexagon is None or not _V66 < hexagon < wide.hexagon or not _has_wide_activations(context, kind):
         return
-    found = [node for node in _of_weights(context, wide.computed) if _is_computed_wide(context, node)]
-    if found:
+    nodes = [node for node in _of_weights(context, wide.computed) if _is_computed_wide(context, node)]
+    if nodes:
         soc = context.target.soc
         yield Finding(
-            f"the weight of {found[0].op_type} is computed, so that it has the 16 bits of activations, which"
-            f" need Hexagon v{wide.hexagon} or newer: {soc} has v{hexagon} ({counted(len(found), 'node')})",
+            f"the weight of {nodes[0].op_type} is computed, so that it has the 16 bits of activations, which"
+            f" need Hexagon v{wide.hexagon} or newer: {soc} has v{hexagon} ({counted(len(nodes), 'node')})",
             Severity.ERROR,
             Source(OBSERVED, "16-bit weights"),
             Confidence.FIELD_REPORTED,
             help="store the weight, or give it 8 bits by an override file",
-            node=found[0],
-            evidence={"hexagon": hexagon, "needs": wide.hexagon, "nodes": len(found)},
+            node=nodes[0],
+            evidence={"hexagon": hexagon, "needs": wide.hexagon, "nodes": len(nodes)},
         )
 
 
@@ -142,22 +142,22 @@ def _weights_in_3d(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
     wide = wide_weights()
     if not _has_wide_activations(context, kind) or _hexagon(context) == _V66:
         return
-    found = [
+    nodes = [
         node
         for node in _of_weights(context, wide.not_in_3d)
         if node.graph.rank(node.input(0)) == _VOLUME
         and (_is_computed_wide(context, node) or (kind.weights_bitwidth == 16 and _is_stored(context, node)))
     ]
-    if found:
+    if nodes:
         yield Finding(
-            f"{found[0].op_type} with three spatial axes has no form with 16-bit weights on HTP"
-            f" ({counted(len(found), 'node')})",
+            f"{nodes[0].op_type} with three spatial axes has no form with 16-bit weights on HTP"
+            f" ({counted(len(nodes), 'node')})",
             Severity.ERROR,
             Source(OBSERVED, "16-bit weights"),
             Confidence.FIELD_REPORTED,
             help="give the weight 8 bits, stored, which 16-bit activations allow",
-            node=found[0],
-            evidence={"nodes": len(found)},
+            node=nodes[0],
+            evidence={"nodes": len(nodes)},
         )
 
 
@@ -180,8 +180,8 @@ def _is_stored(context: ModelContext, node: Node) -> bool:
 
 def _is_computed_wide(context: ModelContext, node: Node) -> bool:
     """Whether the weight is computed, and no file gives it another width."""
-    given = context.view.given.get(node.input(1))
-    return not _is_stored(context, node) and (given is None or given.bitwidth == 16)
+    given_weight = context.view.given.get(node.input(1))
+    return not _is_stored(context, node) and (given_weight is None or given_weight.bitwidth == 16)
 
 
 def _float16(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
@@ -209,9 +209,9 @@ def _not_compiled(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
     if kind.quantize or kind.float_bitwidth != 16 or soc is None or not context.target.means(Runtime.HTP):
         return
     refused = float_not_compiled(soc.name)
-    found = [node for node in context.view.nodes() if not node.domain and _label(context, node) in refused]
-    if found:
-        count = Counter(_label(context, node) for node in found)
+    nodes = [node for node in context.view.nodes() if not node.domain and _label(context, node) in refused]
+    if nodes:
+        count = Counter(_label(context, node) for node in nodes)
         named = ", ".join(f"{op} x{times}" if times > 1 else op for op, times in sorted(count.items()))
         yield Finding(
             f"float16 ops that pass validation on {soc} and then cannot be compiled: {named}",
@@ -219,7 +219,7 @@ def _not_compiled(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
             Source(OBSERVED, f"{soc.name}, float ops"),
             Confidence.FIELD_REPORTED,
             help="quantize the DLC, or choose a chip with Hexagon v69 or newer",
-            node=found[0],
+            node=nodes[0],
             evidence={"soc": soc.name, "ops": sorted(count)},
         )
 

@@ -93,8 +93,8 @@ class Estimate:
             return self
         mean = self.mean.mean()
         deviation = math.sqrt(max(0.0, float((self.mean**2 + self.deviation**2).mean() - mean * mean)))
-        made = single(float(mean), deviation, self.minimum, self.maximum, self.basis)
-        return replace(made, known=self.known)
+        estimate = single(float(mean), deviation, self.minimum, self.maximum, self.basis)
+        return replace(estimate, known=self.known)
 
     def spread(self, channels: int) -> Estimate:
         """The estimate with a value for each of `channels`.
@@ -128,42 +128,42 @@ def bounded_estimate(low: float, high: float) -> Estimate:
     return replace(single(0.0, 0.0, low, high, Basis.BOUND), known=False)
 
 
-def clipped(given: Estimate, low: float, high: float) -> Estimate:
+def clipped(estimate: Estimate, low: float, high: float) -> Estimate:
     """Through Clip, or through ReLU with low 0 and high infinite: moments of a censored normal."""
-    ends = np.clip(given.low, low, high), np.clip(given.high, low, high)
-    if not given.known:
-        return replace(given, low=ends[0], high=ends[1])
-    first, second = _censored(given.mean, given.deviation, low, high)
+    ends = np.clip(estimate.low, low, high), np.clip(estimate.high, low, high)
+    if not estimate.known:
+        return replace(estimate, low=ends[0], high=ends[1])
+    first, second = _censored(estimate.mean, estimate.deviation, low, high)
     deviation = np.sqrt(np.maximum(0.0, second - first**2))
-    return replace(given, mean=first, deviation=deviation, low=ends[0], high=ends[1])
+    return replace(estimate, mean=first, deviation=deviation, low=ends[0], high=ends[1])
 
 
-def leaky(given: Estimate, slope: float | Floats) -> Estimate:
+def leaky(estimate: Estimate, slope: float | Floats) -> Estimate:
     """Through LeakyRelu or PRelu: values below zero times `slope`."""
-    scaled = np.broadcast_to(np.asarray(slope, np.float64), given.mean.shape)
-    ends = np.stack([np.where(end < 0, end * scaled, end) for end in (given.low, given.high)])
-    low = np.where(given.low < 0, np.minimum(ends.min(axis=0), 0.0), ends.min(axis=0))
-    if not given.known:
-        return replace(given, low=low, high=ends.max(axis=0))
-    above = _censored(given.mean, given.deviation, 0.0, math.inf)
-    below = _censored(given.mean, given.deviation, -math.inf, 0.0)
+    scaled = np.broadcast_to(np.asarray(slope, np.float64), estimate.mean.shape)
+    ends = np.stack([np.where(end < 0, end * scaled, end) for end in (estimate.low, estimate.high)])
+    low = np.where(estimate.low < 0, np.minimum(ends.min(axis=0), 0.0), ends.min(axis=0))
+    if not estimate.known:
+        return replace(estimate, low=low, high=ends.max(axis=0))
+    above = _censored(estimate.mean, estimate.deviation, 0.0, math.inf)
+    below = _censored(estimate.mean, estimate.deviation, -math.inf, 0.0)
     first, second = above[0] + scaled * below[0], above[1] + scaled * scaled * below[1]
     deviation = np.sqrt(np.maximum(0.0, second - first**2))
-    return replace(given, mean=first, deviation=deviation, low=low, high=ends.max(axis=0))
+    return replace(estimate, mean=first, deviation=deviation, low=low, high=ends.max(axis=0))
 
 
-def through(given: Estimate, function: Callable[[Floats], Floats]) -> Estimate:
+def through(estimate: Estimate, function: Callable[[Floats], Floats]) -> Estimate:
     """Through a smooth function: moments by Gauss-Hermite quadrature, range by trying it out."""
     with np.errstate(all="ignore"):
-        tried = function(given.low + (given.high - given.low) * _GRID[:, None])
+        tried = function(estimate.low + (estimate.high - estimate.low) * _GRID[:, None])
         low, high = tried.min(axis=0), tried.max(axis=0)
-        if not given.known:
-            return replace(given, low=low, high=high)
+        if not estimate.known:
+            return replace(estimate, low=low, high=high)
         nodes, shares = _quadrature()
-        values = function(given.mean + given.deviation * nodes[:, None])
+        values = function(estimate.mean + estimate.deviation * nodes[:, None])
         first, second = shares @ values, shares @ np.square(values)
     deviation = np.sqrt(np.maximum(0.0, second - first**2))
-    return replace(given, mean=first, deviation=deviation, low=low, high=high)
+    return replace(estimate, mean=first, deviation=deviation, low=low, high=high)
 
 
 @cache
@@ -173,10 +173,10 @@ def _quadrature() -> tuple[Floats, Floats]:
     return nodes, weights / weights.sum()
 
 
-def affine(given: Estimate, factor: Floats, offset: Floats) -> Estimate:
+def affine(estimate: Estimate, factor: Floats, offset: Floats) -> Estimate:
     """`factor * x + offset`, both of shape [1] or [channels]."""
-    size = max(given.channels, len(factor), len(offset))
-    wide = given.spread(size)
+    size = max(estimate.channels, len(factor), len(offset))
+    wide = estimate.spread(size)
     ends = wide.low * factor + offset, wide.high * factor + offset
     return replace(
         wide,

@@ -13,21 +13,21 @@ _PASSED = frozenset({"Cast", *UNCHANGED})
 """Ops that may stand between a Softmax and the product that it weighs."""
 
 
-def through_product(node: Node, found: Mapping[str, Estimate]) -> Estimate | None:
+def through_product(node: Node, estimates: Mapping[str, Estimate]) -> Estimate | None:
     """A MatMul whose inputs are both activations.
 
     The rows of a Softmax are shares that add up to 1, so what they weigh stays within its range, and
     varies no more than before. Elsewhere values are taken for independent, and a sum of many products
     for normal.
     """
-    right = found.get(node.input(1))
+    right = estimates.get(node.input(1))
     if right is None:
         return None
     if _is_shares(node):
         whole = right.whole()
         basis = whole.basis if not whole.known else max(whole.basis, Basis.PROPAGATED)
         return Estimate(whole.mean, whole.deviation, whole.low, whole.high, basis, whole.known)
-    left = found.get(node.input(0))
+    left = estimates.get(node.input(0))
     count = _summed(node)
     if left is None or not left.known or not right.known or count is None:
         return None

@@ -142,11 +142,11 @@ class _Walk:
         return () if pattern.layer == "LayerNorm" else (pattern.source, *node.inputs)
 
     def visit(self, node: Node) -> None:
-        made = self.fused_end(node) or self.estimate(node)
-        if made is None:
+        estimate = self.fused_end(node) or self.estimate(node)
+        if estimate is None:
             return
-        if math.isfinite(made.maximum - made.minimum):
-            self.found.update((output, made) for output in node.outputs if output)
+        if math.isfinite(estimate.maximum - estimate.minimum):
+            self.found.update((output, estimate) for output in node.outputs if output)
 
     def fused_end(self, node: Node) -> Estimate | None:
         pattern = self.fused.get(node.key)
@@ -154,8 +154,8 @@ class _Walk:
             return None
         if pattern.layer == "LayerNorm":
             return normal(np.zeros(1), np.ones(1), Basis.NORMALIZATION)
-        given = self.found.get(pattern.source)
-        return None if given is None else through(given, _UNARY[pattern.layer])
+        estimate = self.found.get(pattern.source)
+        return None if estimate is None else through(estimate, _UNARY[pattern.layer])
 
     def estimate(self, node: Node) -> Estimate | None:
         op, graph = node.op_type, node.graph
@@ -211,9 +211,9 @@ class _Walk:
     def operand(self, node: Node, position: int, channels: int) -> Estimate | None:
         """An activation's estimate, or a constant as one."""
         name = node.input(position)
-        made = self.found.get(name)
-        if made is not None:
-            return made
+        estimate = self.found.get(name)
+        if estimate is not None:
+            return estimate
         small = vector(node.graph, name)
         if small is not None and small.size:
             size = _by_channel(node, small.shape, channels)
@@ -298,10 +298,10 @@ def _combined(op: str, one: Estimate, other: Estimate) -> Estimate:
     return affine(one, other.mean, np.zeros(1)) if fixed else multiplied(one, other)
 
 
-def _within(made: Estimate, low: float, high: float) -> Estimate:
+def _within(estimate: Estimate, low: float, high: float) -> Estimate:
     """With the op's own bounds as the range, which are sure."""
-    size = made.channels
-    return replace(made, low=np.full(size, low), high=np.full(size, high), basis=Basis.BOUND)
+    size = estimate.channels
+    return replace(estimate, low=np.full(size, low), high=np.full(size, high), basis=Basis.BOUND)
 
 
 def _normalized(node: Node) -> Estimate | None:
@@ -314,9 +314,9 @@ def _normalized(node: Node) -> Estimate | None:
         return None
     if not (np.isfinite(deviation).all() and np.isfinite(mean).all()):
         return None
-    made = normal(mean, deviation, Basis.NORMALIZATION)
+    estimate = normal(mean, deviation, Basis.NORMALIZATION)
     by_channel = node.op_type in ("BatchNormalization", "InstanceNormalization")
-    return made if by_channel else made.whole()
+    return estimate if by_channel else estimate.whole()
 
 
 def _hard_sigmoid(node: Node) -> Callable[[Floats], Floats]:
@@ -328,43 +328,43 @@ def _gate(function: Callable[[Floats], Floats]) -> Callable[[Floats], Floats]:
     return lambda x: x * function(x)
 
 
-def _clip(node: Node, given: Estimate | None) -> Estimate | None:
+def _clip(node: Node, estimate: Estimate | None) -> Estimate | None:
     low, high = clip_bounds(node)
     below = low is None and (node.has("min") or bool(node.input(1)))
     above = high is None and (node.has("max") or bool(node.input(2)))
     if node.op_type == "Clip" and (below or above):
         return None  # the bounds are there and not stored
     ends = (-math.inf if low is None else low), (math.inf if high is None else high)
-    if given is not None:
-        return clipped(given, *ends)
+    if estimate is not None:
+        return clipped(estimate, *ends)
     return bounded_estimate(*ends) if all(map(math.isfinite, ends)) else None
 
 
-def _leaky(node: Node, given: Estimate) -> Estimate | None:
+def _leaky(node: Node, estimate: Estimate) -> Estimate | None:
     if node.op_type == "LeakyRelu":
-        return leaky(given, float(node.attribute("alpha", 0.01)))
+        return leaky(estimate, float(node.attribute("alpha", 0.01)))
     slope = vector(node.graph, node.input(1))
-    if slope is None or slope.size not in (1, given.channels):
-        return leaky(given.whole(), float(slope.max())) if slope is not None and slope.size else None
-    return leaky(given, slope.astype(np.float64).reshape(-1))
+    if slope is None or slope.size not in (1, estimate.channels):
+        return leaky(estimate.whole(), float(slope.max())) if slope is not None and slope.size else None
+    return leaky(estimate, slope.astype(np.float64).reshape(-1))
 
 
-def _moved(graph: Graph, node: Node, given: Estimate) -> Estimate:
+def _moved(graph: Graph, node: Node, estimate: Estimate) -> Estimate:
     """Behind an op that moves values: channels are distinguished where axis 1 still counts them."""
     size = _size(graph, next(filter(None, node.outputs), ""), 1)
-    kept = node.op_type in RESHAPES and size == given.channels
+    kept = node.op_type in RESHAPES and size == estimate.channels
     before = graph.type_of(node.input(0))
     sizes = None if before is None else before.static_shape
     # [N, C, 1, 1] to [N, C] and the like.
     flat = sizes is not None and len(sizes) > 2 and math.prod(sizes[2:]) == 1
-    return given if kept and flat else given.whole()
+    return estimate if kept and flat else estimate.whole()
 
 
 def _size(graph: Graph, name: str, axis: int) -> int | None:
-    found = graph.type_of(name)
-    if found is None or found.shape is None or len(found.shape) <= axis:
+    tensor_type = graph.type_of(name)
+    if tensor_type is None or tensor_type.shape is None or len(tensor_type.shape) <= axis:
         return None
-    size = found.shape[axis]
+    size = tensor_type.shape[axis]
     return size if isinstance(size, int) else None
 
 

@@ -17,37 +17,42 @@ MOST = 1 << 23
 """Weights of more values are not read a second time, to tell their input channels apart."""
 
 
-def through_weights(node: Node, given: Estimate | None, weights: Weights) -> Estimate | None:
+def through_weights(node: Node, estimate: Estimate | None, weights: Weights) -> Estimate | None:
     """The output's moments, taking what is read for independent from value to value.
 
     Neighbors in an image are not independent, so deviations come out too small on real data,
     commonly by two to three times.
     """
-    if given is None or not given.known:
+    if estimate is None or not estimate.known:
         return None
-    if node.op_type == "MatMul" or given.channels == 1:
-        return _of_whole(node, given.whole(), weights)
+    if node.op_type == "MatMul" or estimate.channels == 1:
+        return _of_whole(node, estimate.whole(), weights)
     matrices = _matrices(node)
     if matrices is None:
         return None
     sums, squares = matrices
     groups = int(node.attribute("group", 1) or 1) if node.op_type in CONVOLUTIONS else 1
     inputs = sums.shape[1] * groups
-    if given.channels not in (1, inputs):
-        given = given.whole()
-    wide = given.spread(inputs)
+    if estimate.channels not in (1, inputs):
+        estimate = estimate.whole()
+    wide = estimate.spread(inputs)
     mean = _product(sums, wide.mean, groups)
     variance = _product(squares, np.square(wide.deviation), groups)
-    return _finished(node, mean, variance, given.basis)
+    return _finished(node, mean, variance, estimate.basis)
 
 
-def _of_whole(node: Node, given: Estimate, weights: Weights) -> Estimate | None:
+def _of_whole(node: Node, estimate: Estimate, weights: Weights) -> Estimate | None:
     """From an input whose channels are not distinguished: the statistics of the weight suffice."""
-    found = weights.statistics(node.graph, node.input(1))
+    tensor_statistics = weights.statistics(node.graph, node.input(1))
     stored = node.graph.constant(node.input(1))
-    if found is None or stored is None or found.finite != found.count or len(stored.shape) < 2:
+    if (
+        tensor_statistics is None
+        or stored is None
+        or tensor_statistics.finite != tensor_statistics.count
+        or len(stored.shape) < 2
+    ):
         return None
-    channels = found.channels.get(channel_axis(node, 1) % len(stored.shape))
+    channels = tensor_statistics.channels.get(channel_axis(node, 1) % len(stored.shape))
     if channels is None:
         return None
     share = 1.0
@@ -56,18 +61,18 @@ def _of_whole(node: Node, given: Estimate, weights: Weights) -> Estimate | None:
             return None
         share /= math.prod(node.attribute("strides") or [1])
     alpha = float(node.attribute("alpha", 1.0)) if node.op_type == "Gemm" else 1.0
-    mean = given.mean * channels.sum * alpha * share
-    variance = np.square(given.deviation * alpha) * channels.square_sum * share
-    return _finished(node, mean, variance, given.basis)
+    mean = estimate.mean * channels.sum * alpha * share
+    variance = np.square(estimate.deviation * alpha) * channels.square_sum * share
+    return _finished(node, mean, variance, estimate.basis)
 
 
 def _finished(node: Node, mean: Floats, variance: Floats, basis: Basis) -> Estimate | None:
     bias = _bias(node, len(mean))
     if bias is None:
         return None
-    made = normal(mean + bias, np.sqrt(variance), max(basis, Basis.PROPAGATED))
+    estimate = normal(mean + bias, np.sqrt(variance), max(basis, Basis.PROPAGATED))
     by_channel = node.op_type in CONVOLUTIONS or _is_flat(node)
-    return made if by_channel else made.whole()
+    return estimate if by_channel else estimate.whole()
 
 
 def _is_flat(node: Node) -> bool:

@@ -67,8 +67,10 @@ def is_padded(conv: Node) -> bool:
     """Whether a convolution's output depends on the place even for a constant input."""
     if conv.op_type != "Conv":
         return True
-    found = conv.graph.type_of(conv.input(1))
-    kernel = conv.attribute("kernel_shape") or (found.shape[2:] if found and found.shape else None)
+    tensor_type = conv.graph.type_of(conv.input(1))
+    kernel = conv.attribute("kernel_shape") or (
+        tensor_type.shape[2:] if tensor_type and tensor_type.shape else None
+    )
     if str(conv.attribute("auto_pad", "NOTSET")).startswith("SAME"):
         return kernel is None or any(size != 1 for size in kernel)
     return any(conv.attribute("pads") or ())

@@ -55,9 +55,9 @@ class Cuts:
 
 def cuts(pairs: Iterable[Pair]) -> Cuts:
     """What every ReLU6 between pairs cuts off."""
-    found = [cut_of(pair) for pair in pairs if pair.relu6]
-    known = sorted((cut for cut in found if cut is not None), key=lambda cut: cut.kept)
-    return Cuts(tuple(known), len(found) - len(known))
+    clip_losses = [cut_of(pair) for pair in pairs if pair.relu6]
+    known = sorted((cut for cut in clip_losses if cut is not None), key=lambda cut: cut.kept)
+    return Cuts(tuple(known), len(clip_losses) - len(known))
 
 
 def cut_of(pair: Pair) -> ClipLoss | None:

@@ -47,12 +47,12 @@ def chain_figures(
     states = [_states(chain, even, [weight.even for weight in chain], bitwidth)]
     if scaled.changes:
         states.append(_states(chain, scaled.factors, scaled.measured, bitwidth))
-    found = for_each(
+    figures = for_each(
         [(weight.cells, both) for weight, both in zip(chain, zip(*states, strict=True), strict=True)],
         [weight.cells.nbytes for weight in chain],
         lambda item: _figures(*item),
     )
-    return tuple(item[0] for item in found), tuple(item[-1] for item in found)
+    return tuple(item[0] for item in figures), tuple(item[-1] for item in figures)
 
 
 @record
@@ -89,10 +89,10 @@ def _states(
         found.input_energy * np.square(inputs) for found, (_, inputs) in zip(measured, scales, strict=True)
     ]
     states = []
-    for position, (found, (outputs, inputs)) in enumerate(zip(measured, scales, strict=True)):
+    for position, (measured_weight, (outputs, inputs)) in enumerate(zip(measured, scales, strict=True)):
         before = rows[position - 1] if position else np.ones(len(inputs))
         after = columns[position + 1] if position + 1 < len(chain) else np.ones(len(outputs))
-        ends = found.low * outputs, found.high * outputs
+        ends = measured_weight.low * outputs, measured_weight.high * outputs
         low, high = np.minimum(*ends), np.maximum(*ends)
         ranges = np.maximum(-low, high)
         largest = float(ranges.max())

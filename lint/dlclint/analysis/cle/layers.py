@@ -105,7 +105,7 @@ class Layer:
         stored = [self.stored, *([self.bias] if self.bias else [])]
         if self.norm is not None:
             stored += [self.norm.gamma, self.norm.beta, self.norm.mean]
-        return any(item.tensor.data_type in HALF for item in stored)
+        return any(stored_tensor.tensor.data_type in HALF for stored_tensor in stored)
 
 
 def read_layer(conv: Node, norm: Node | None) -> Layer:
@@ -118,14 +118,16 @@ def read_layer(conv: Node, norm: Node | None) -> Layer:
     if stored.is_shared:
         raise CannotScale(f"its weight {stored.name!r} is shared with another node")
     bias = _stored(conv, 2) if conv.input(2) else None
-    found = None if norm is None else Norm(norm, *(_stored(norm, place) for place in range(1, 5)))
+    found = None if norm is None else Norm(norm, *(_stored(norm, position) for position in range(1, 5)))
     cells = _cells(conv, stored)
     if bias is not None and bias.values().shape != (cells.outputs,):
         raise CannotScale(f"its bias {bias.name!r} has not one value for each of {cells.outputs} channels")
     if found is not None:
-        for item in (found.gamma, found.beta, found.mean, found.variance):
-            if item.values().shape != (cells.outputs,):
-                raise CannotScale(f"{item.name!r} has not one value for each of {cells.outputs} channels")
+        for stored_tensor in (found.gamma, found.beta, found.mean, found.variance):
+            if stored_tensor.values().shape != (cells.outputs,):
+                raise CannotScale(
+                    f"{stored_tensor.name!r} has not one value for each of {cells.outputs} channels"
+                )
     factor = np.ones(cells.outputs) if found is None else found.factor
     return Layer(conv, stored, bias, found, survey(cells, factor))
 

@@ -94,9 +94,14 @@ class Matching:
 
 def is_depthwise(conv: Node) -> bool:
     """Whether every channel is convolved on its own: as many groups as input and output channels."""
-    found = conv.graph.type_of(conv.input(1))
+    tensor_type = conv.graph.type_of(conv.input(1))
     group = conv.attribute("group", 1) or 1
-    return group > 1 and found is not None and found.shape is not None and found.shape[:2] == (group, 1)
+    return (
+        group > 1
+        and tensor_type is not None
+        and tensor_type.shape is not None
+        and tensor_type.shape[:2] == (group, 1)
+    )
 
 
 def match(model: Model, folded: Collection[NodeKey] = (), extended: bool = False) -> Matching:

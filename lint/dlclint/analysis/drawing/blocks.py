@@ -62,12 +62,12 @@ def _filled(scopes: Sequence[Scope], sources: Sequence[Sequence[int]]) -> list[S
     if known < _KNOWN_SHARE * len(scopes):
         return list(scopes)
     found = list(scopes)
-    for place, read in enumerate(sources):
-        if not found[place]:
-            found[place] = next((found[source] for source in read if found[source]), ())
-    for place in reversed(range(len(found))):
-        for source in sources[place]:
-            found[source] = found[source] or found[place]
+    for position, read in enumerate(sources):
+        if not found[position]:
+            found[position] = next((found[source] for source in read if found[source]), ())
+    for position in reversed(range(len(found))):
+        for source in sources[position]:
+            found[source] = found[source] or found[position]
     return found
 
 
@@ -140,14 +140,14 @@ class _Tree:
         self, members: Sequence[Sequence[int]], sources: Sequence[Sequence[int]]
     ) -> list[list[int]]:
         """For each block and each gap after one of its members, how many edges among members cross it."""
-        place: dict[int, int] = {member: n for group in members for n, member in enumerate(group)}
+        positions: dict[int, int] = {member: n for group in members for n, member in enumerate(group)}
         changes = [[0] * (len(group) + 1) for group in members]
         chains = [list(self._chain(block)) for block in range(len(self.names))]
         for node, read in enumerate(sources):
             above = chains[self.own[node]]
             for source in read:
                 block, one, other = self._meet(node, source, above, chains[self.own[source]])
-                low, high = sorted((place[one], place[other]))
+                low, high = sorted((positions[one], positions[other]))
                 changes[block][low] += 1
                 changes[block][high] -= 1
         return [list(accumulate(change))[:-1] for change in changes]
@@ -199,8 +199,8 @@ class _Tree:
         for block in pending:  # which grows meanwhile
             numbers[block] = len(numbers)
             pending += below[block]
-        made = [NetworkBlock(numbers[kept(parents[b])] if b else -1, names[b]) for b in pending]
-        return made, [numbers[kept(block)] for block in self.own]
+        network_blocks = [NetworkBlock(numbers[kept(parents[b])] if b else -1, names[b]) for b in pending]
+        return network_blocks, [numbers[kept(block)] for block in self.own]
 
 
 def stretches(crossing: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -213,7 +213,7 @@ def stretches(crossing: Sequence[int]) -> Iterator[tuple[int, int]]:
     start = 0
     while count - start > size * 3 // 2:
         window = range(start + size // 2, start + size * 3 // 2)
-        end = min(window, key=lambda place: (crossing[place - 1], abs(place - start - size)))
+        end = min(window, key=lambda position: (crossing[position - 1], abs(position - start - size)))
         yield start, end
         start = end
     yield start, count

@@ -56,7 +56,7 @@ def draw(views: Sequence[ModelView], kept: Collection[tuple[str, int | None]] = 
     inside = len(inputs) + len(nodes)
     # What comes in and what goes out stands outside of all modules.
     own = [
-        tuple(place - len(inputs) for place in sources[n] if len(inputs) <= place)
+        tuple(index - len(inputs) for index in sources[n] if len(inputs) <= index)
         for n in range(len(inputs), inside)
     ]
     blocks, inner = blocks_of([*map(_scope, nodes)], own)
@@ -64,12 +64,12 @@ def draw(views: Sequence[ModelView], kept: Collection[tuple[str, int | None]] = 
     colors = dict(_colors(views))
 
     def drawn() -> Iterator[DrawnNode]:
-        for place, name in enumerate(inputs):
-            yield _border(model.graph, INPUT, name, home[place], (), colors)
-        for place, node in enumerate(nodes, len(inputs)):
-            yield _node(node, home[place], sources[place], colors, view)
-        for place, name in enumerate(outputs, inside):
-            yield _border(model.graph, OUTPUT, name, home[place], sources[place], colors)
+        for position, name in enumerate(inputs):
+            yield _border(model.graph, INPUT, name, home[position], (), colors)
+        for position, node in enumerate(nodes, len(inputs)):
+            yield _node(node, home[position], sources[position], colors, view)
+        for position, name in enumerate(outputs, inside):
+            yield _border(model.graph, OUTPUT, name, home[position], sources[position], colors)
 
     return Drawing(
         tuple(drawn()),
@@ -90,8 +90,8 @@ class _Places:
     """Where the nodes stand among all that is drawn, which begins with the inputs of the model."""
 
     def __init__(self, nodes: Sequence[Node], inputs: Sequence[str]) -> None:
-        self._inputs = {name: place for place, name in enumerate(inputs)}
-        self._nodes = {node.key: place for place, node in enumerate(nodes, len(inputs))}
+        self._inputs = {name: index for index, name in enumerate(inputs)}
+        self._nodes = {node.key: position for position, node in enumerate(nodes, len(inputs))}
 
     def of(self, node: Node) -> int | None:
         """The place of a node; None where it is not drawn."""
@@ -101,9 +101,9 @@ class _Places:
         """The places of what makes tensors, as far as that is drawn."""
         for name in names:
             maker = graph.producer(name)
-            place = self._inputs.get(name) if maker is None else self.of(maker)
-            if place is not None:
-                yield place
+            position = self._inputs.get(name) if maker is None else self.of(maker)
+            if position is not None:
+                yield position
 
 
 def _scope(node: Node) -> Scope:
@@ -169,19 +169,19 @@ def _attributes(node: Node) -> Iterator[str]:
 def _precision(node: Node, view: ModelView) -> str:
     """What the node's result comes in, and its weight where that is quantized too."""
     kind = view.target.kind
-    found = node.graph.type_of(node.output(0))
+    tensor_type = node.graph.type_of(node.output(0))
     if node.key in view.folded or node.op_type in QDQ:
         return "folded"
-    if found is None or not is_float(found.data_type):
-        return "" if found is None else found.element
+    if tensor_type is None or not is_float(tensor_type.data_type):
+        return "" if tensor_type is None else tensor_type.element
     if not kind.stated:
-        return found.element
+        return tensor_type.element
     if not kind.quantize:
         return f"float{kind.float_bitwidth}"
-    given = view.given.get(node.output(0))
-    if given is not None and given.is_float:
-        return f"float{given.bitwidth}"
-    act = kind.act_bitwidth if given is None else given.bitwidth
+    given_weight = view.given.get(node.output(0))
+    if given_weight is not None and given_weight.is_float:
+        return f"float{given_weight.bitwidth}"
+    act = kind.act_bitwidth if given_weight is None else given_weight.bitwidth
     weight = next((name for name in node.inputs[1:2] if node.graph.constant(name) is not None), "")
     if not weight or node.op_type not in WEIGHTED_OPS:
         return f"a{act}"
@@ -204,22 +204,22 @@ def _letter(node: Node, view: ModelView, runtime: Runtime) -> str:
 def _weights(view: ModelView, places: _Places) -> Iterator[DrawnWeight]:
     bits = view.target.kind.weights_bitwidth
     for weight in distinct(view.as_float.weights.converted()):
-        place = places.of(weight.use.node)
-        if place is None or not weight.mean_square.any():
+        position = places.of(weight.use.node)
+        if position is None or not weight.mean_square.any():
             continue
         figures = (
             channel_sqnr(weight, per_tensor_scale(weight, bits)),
             channel_sqnr(weight, per_channel_scale(weight, bits)),
         )
-        yield DrawnWeight(place, plain(weight.name), weight.low, weight.high, *figures)
+        yield DrawnWeight(position, plain(weight.name), weight.low, weight.high, *figures)
 
 
 def _cuts(colors: Colors) -> Iterator[DrawnCuts]:
     """Where execution changes processor, runtimes of which the same is true together."""
     found: dict[tuple[tuple[Border, ...], tuple[str, ...]], list[str]] = {}
     for name, (view, runtime) in colors.items():
-        if runtime is not Runtime.CPU and (made := view.partition(runtime)).borders:
-            key = (made.borders, tuple(subnet.first for subnet in made.subnets))
+        if runtime is not Runtime.CPU and (partition := view.partition(runtime)).borders:
+            key = (partition.borders, tuple(subnet.first for subnet in partition.subnets))
             found.setdefault(key, []).append(name)
     for (borders, firsts), names in found.items():
         yield DrawnCuts(", ".join(names), borders, firsts)

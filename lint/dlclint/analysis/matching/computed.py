@@ -69,9 +69,9 @@ def find_computed(seed: Node) -> Computed | None:
     if not layer or seed.domain or seed.graph.is_function:
         return None
     for source in _above(seed):
-        found = _function_of(seed, source, layer)
-        if found is not None:
-            return found
+        computed = _function_of(seed, source, layer)
+        if computed is not None:
+            return computed
     return None
 
 

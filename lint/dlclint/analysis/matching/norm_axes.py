@@ -32,9 +32,9 @@ def spelled_norms(graph: Graph) -> Iterator[SpelledNorm]:
         if node.domain or node.op_type not in FACTORS or len(node.inputs) != 2:
             continue
         for top, bottom in (node.inputs, node.inputs[::-1])[: 1 if node.op_type == "Div" else 2]:
-            found = _matched(node, top, bottom)
-            if found is not None:
-                yield found
+            spelled_norm = _matched(node, top, bottom)
+            if spelled_norm is not None:
+                yield spelled_norm
                 break
 
 

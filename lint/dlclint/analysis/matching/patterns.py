@@ -70,7 +70,7 @@ def _pattern(layer: str, source: str, nodes: Iterable[Node]) -> Pattern | None:
 
 def find_patterns(model: Model) -> tuple[Pattern, ...]:
     """Every match in every graph, in graph order."""
-    found: list[Pattern] = []
+    patterns: list[Pattern] = []
     for graph in model.graphs():
         for node in graph.nodes:
             if node.domain:
@@ -86,8 +86,8 @@ def find_patterns(model: Model) -> tuple[Pattern, ...]:
             else:
                 continue
             if match is not None:
-                found.append(match)
-    return tuple(found)
+                patterns.append(match)
+    return tuple(patterns)
 
 
 def _gelu(graph: Graph, erf: Node) -> Pattern | None:

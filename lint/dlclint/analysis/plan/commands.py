@@ -106,14 +106,14 @@ def toolchains(
     found = []
     sources = source_inputs(view.model.graph, dict(shape_options(view, dimensions)))
     for tools in (_SNPE, _QAIRT):
-        made = [_convert(tools, view, choice, dimensions, overrides, sources)]
+        commands = [_convert(tools, view, choice, dimensions, overrides, sources)]
         if choice.quantize:
-            made.append(_quantize(tools, view, choice, overrides, sources))
+            commands.append(_quantize(tools, view, choice, overrides, sources))
             if tools is _SNPE and choice.runtime is Runtime.HTP:
-                made.append(_prepare(view))
+                commands.append(_prepare(view))
         unused = _removed(tools, view)
         reads = tuple(tools.reads(source) for source in sources if source.name not in unused)
-        found.append(Toolchain(tools.title, tuple(made), reads))
+        found.append(Toolchain(tools.title, tuple(commands), reads))
     return tuple(found)
 
 

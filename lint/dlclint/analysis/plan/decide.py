@@ -155,7 +155,7 @@ def _kept_float(view: ModelView, spectra: list[Spectrum]) -> tuple[str, ...]:
     """The tensors of the main graph that an override file is to keep float, where the target can."""
     if not float_is_open(view.target):
         return ()
-    named = (name for found in spectra if not found.root.graph.path for name in found.tensors)
+    named = (name for spectrum in spectra if not spectrum.root.graph.path for name in spectrum.tensors)
     return tuple(dict.fromkeys(named))
 
 
@@ -163,7 +163,7 @@ def _spectra(spectra: list[Spectrum], in_float: tuple[str, ...]) -> list[Advice]
     """What to do about spectra inside the graph."""
     if not spectra:
         return []
-    ends = ", ".join(repr(found.root.output(0)) for found in spectra[:3])
+    ends = ", ".join(repr(spectrum.root.output(0)) for spectrum in spectra[:3])
     ends += f" and {len(spectra) - 3} more" if len(spectra) > 3 else ""
     cut = f"cut the model after {ends}"
     if in_float:
@@ -348,12 +348,12 @@ def _first(view: ModelView, choice: Choice) -> list[Advice]:
     """What to fix before the tools run, besides what the rules call errors."""
     if not choice.quantize:
         return []
-    found = []
+    advice = []
     counts = sum(
         node.op_type in QDQ | QOPERATORS and not node.domain for g in view.model.graphs() for node in g.nodes
     )
     if counts:
-        found.append(
+        advice.append(
             Advice(
                 "quantized already",
                 "export the float model, or keep its encodings with --override_params",
@@ -363,7 +363,7 @@ def _first(view: ModelView, choice: Choice) -> list[Advice]:
     masks = coarse_masks(view, choice.act_bitwidth)
     if masks:
         worst = max(masks, key=lambda mask: abs(mask.value))
-        found.append(
+        advice.append(
             Advice(
                 "attention masks",
                 f"use {threshold('mask_advice'):g} instead (dlclint fix --quantize)",
@@ -377,5 +377,5 @@ def _first(view: ModelView, choice: Choice) -> list[Advice]:
     )
     if lost:
         reason = f"NaN or infinity in {lost} of them"
-        found.append(Advice("weights", "train or export again", reason))
-    return found
+        advice.append(Advice("weights", "train or export again", reason))
+    return advice

@@ -47,11 +47,11 @@ def kept(
         float_bitwidth=asked.settled.get("float_bitwidth", 32),
         float_bias_bitwidth=asked.settled.get("float_bias_bitwidth"),
     )
-    found = distinct(model.weights.converted())
-    convolved = [weight for weight in found if weight.use.node.op_type in CONVOLUTIONS]
+    converted_weights = distinct(model.weights.converted())
+    convolved = [weight for weight in converted_weights if weight.use.node.op_type in CONVOLUTIONS]
     by_channel = sum(weight.name in view.given and view.given[weight.name].by_channel for weight in convolved)
     choice = replace(choice, per_channel=bool(by_channel) or "per_channel" in asked.settled)
-    layers = layer_figures(found, choice.weights_bitwidth, choice.per_channel, False, view.given)
+    layers = layer_figures(converted_weights, choice.weights_bitwidth, choice.per_channel, False, view.given)
     count = len(view.carried.nodes)
     reason = (
         f"{counted(count, 'tensor')} {'has' if count == 1 else 'have'} a grid by quantizing nodes, which the"

@@ -124,7 +124,7 @@ def _side_inputs(view: ModelView, plan: Plan) -> list[CommonEntry]:
         return []
     wide = frozenset(plan.wide)
     hexagon = None if view.target.soc is None else view.target.soc.hexagon
-    found = []
+    common_entries = []
     for side in side_inputs(view):
         if takes_wide(side.op, hexagon) or side.name in view.given:
             continue
@@ -133,9 +133,9 @@ def _side_inputs(view: ModelView, plan: Plan) -> list[CommonEntry]:
         if plan.choice.act_bitwidth == 8 and not around & wide:
             continue
         if values is not None and values.size and np.isfinite(values).all():
-            made = grid.fit([values.min()], [values.max()], 8)
-            found.append(_entry(side.name, True, made, False, False, None))
-    return found
+            encoding = grid.fit([values.min()], [values.max()], 8)
+            common_entries.append(_entry(side.name, True, encoding, False, False, None))
+    return common_entries
 
 
 def _weight(name: str, uses: list[ConvertedWeight], choice: Choice, floors: Floats | None) -> CommonEntry:
@@ -154,17 +154,19 @@ def _weight(name: str, uses: list[ConvertedWeight], choice: Choice, floors: Floa
         if choice.param_quantizer == "enhanced" and len(uses) == 1:
             low, high = _searched(first, bits, low, high)
     symmetric = by_channel or choice.param_quantizer == "symmetric"
-    made = (grid.fit_symmetric if symmetric else grid.fit)(low, high, bits)
+    encoding = (grid.fit_symmetric if symmetric else grid.fit)(low, high, bits)
     axis = first.use.axis % len(first.use.tensor.shape) if by_channel and first.use.axis is not None else None
-    return _entry(name, True, made, symmetric, by_channel, axis)
+    return _entry(name, True, encoding, symmetric, by_channel, axis)
 
 
 def _searched(weight: ConvertedWeight, bits: int, low: Floats, high: Floats) -> tuple[Floats, Floats]:
     try:
-        found = best_clipping(weight, bits, threshold("long_tail_gain"))
+        clipped_grid = best_clipping(weight, bits, threshold("long_tail_gain"))
     except Unavailable:
-        found = None
-    return (low, high) if found is None else (np.array([found.low]), np.array([found.high]))
+        clipped_grid = None
+    return (
+        (low, high) if clipped_grid is None else (np.array([clipped_grid.low]), np.array([clipped_grid.high]))
+    )
 
 
 def _activations(
@@ -187,17 +189,17 @@ def _activations(
             if fixed is not None and fixed.fixed:
                 # HTP takes the whole range, in steps of it by 2^bits.
                 low, high = fixed.low, fixed.high - (fixed.high - fixed.low) / 2.0**bits
-            made = grid.fit([low], [high], bits)
-            entries.append(_entry(name, False, made, False, False, None))
+            encoding = grid.fit([low], [high], bits)
+            entries.append(_entry(name, False, encoding, False, False, None))
         elif name in wide and rangeless:
             entries.append(CommonEntry(name, False, False, bits, False, False, (), ()))
     return entries
 
 
 def _entry(
-    name: str, is_param: bool, made: grid.Encoding, symmetric: bool, by_channel: bool, axis: int | None
+    name: str, is_param: bool, encoding: grid.Encoding, symmetric: bool, by_channel: bool, axis: int | None
 ) -> CommonEntry:
-    bits = int(made.bitwidth.reshape(-1)[0])
-    scale = tuple(made.scale.reshape(-1).tolist())
-    offset = tuple(int(place) for place in made.offset.reshape(-1))
+    bits = int(encoding.bitwidth.reshape(-1)[0])
+    scale = tuple(encoding.scale.reshape(-1).tolist())
+    offset = tuple(int(place) for place in encoding.offset.reshape(-1))
     return CommonEntry(name, is_param, False, bits, symmetric, by_channel, scale, offset, axis)

@@ -46,7 +46,7 @@ def output_risk(
     outputs = [name for name in graph.outputs if (k := graph.type_of(name)) is None or is_float(k.data_type)]
     paths = _paths(view, choice, layers)
     behind = dict.fromkeys(_reached(view, outputs, set(lost)), "one grid for several loses a part of it")
-    ends = {end for found in spectra for end in (*found.tensors, found.root.output(0))}
+    ends = {end for spectrum in spectra for end in (*spectrum.tensors, spectrum.root.output(0))}
     behind |= dict.fromkeys(_reached(view, outputs, ends), "it follows from a spectrum")
     least, worst = threshold("output_sqnr"), float("inf")
     for name in outputs:
@@ -79,17 +79,17 @@ def _paths(view: ModelView, choice: Choice, layers: Iterable[LayerFigures]) -> M
     """The worst chain to every tensor of the main graph."""
     own = {name for name, _ in carried(view)}
     weights = {row.weight: 10.0 ** (-row.chosen / 10.0) for row in layers}
-    found: dict[str, _Path] = {}
+    paths: dict[str, _Path] = {}
     for node in view.model.graph.nodes:
         if node.key in view.folded:
             continue
-        before = [found.get(name, _Path()) for name in node.inputs if name]
+        before = [paths.get(name, _Path()) for name in node.inputs if name]
         noise = max((path.noise for path in before), default=0.0)
         noise += sum(weights.get(name, 0.0) for name in node.inputs)
         longest = max(before, key=lambda path: path.length, default=_Path())
         for name in filter(None, node.outputs):
             if name not in own:
-                found[name] = _Path(noise, longest.judged, longest.length)
+                paths[name] = _Path(noise, longest.judged, longest.length)
                 continue
             estimate = view.activations.get(name)
             figures = None if estimate is None else activation_figures(name, estimate)
@@ -97,8 +97,8 @@ def _paths(view: ModelView, choice: Choice, layers: Iterable[LayerFigures]) -> M
             if figures is not None:
                 left = figures.sqnr8 if choice.act_bitwidth == 8 else figures.sqnr16
                 added = 10.0 ** (-left / 10.0)
-            found[name] = _Path(noise + added, longest.judged + (figures is not None), longest.length + 1)
-    return found
+            paths[name] = _Path(noise + added, longest.judged + (figures is not None), longest.length + 1)
+    return paths
 
 
 def _share(paths: Mapping[str, _Path], outputs: Iterable[str]) -> tuple[int, int]:

@@ -191,18 +191,18 @@ def range_search(choice: Choice, weights: list[ConvertedWeight]) -> tuple[Choice
     gains = []
     for weight in whole:
         try:
-            found = best_clipping(weight, choice.weights_bitwidth, threshold("long_tail_gain"))
+            clipped_grid = best_clipping(weight, choice.weights_bitwidth, threshold("long_tail_gain"))
         except Unavailable:
             continue
-        if found is not None:
-            gains.append((found.gain, weight.name))
+        if clipped_grid is not None:
+            gains.append((clipped_grid.gain, weight.name))
     topic = "range of weights"
     if gains:
         gain, name = max(gains)
         reason = f"outliers cost up to {gain:.1f} dB in {len(gains)} of {len(whole)} weights; worst {name!r}"
         numbers = {"weights": len(gains), "gain_db": gain}
-        made = Advice(topic, "enhanced (searched)", reason, numbers)
-        return replace(choice, param_quantizer="enhanced"), [made]
+        advice = Advice(topic, "enhanced (searched)", reason, numbers)
+        return replace(choice, param_quantizer="enhanced"), [advice]
     if choice.per_channel:
         reason = (
             "per-channel encodings must be symmetric; no weight has outliers that a searched range would cut"
@@ -226,8 +226,8 @@ def restricted_steps(choice: Choice, view: ModelView) -> tuple[Choice, Advice]:
             " first and a symmetric second input"
         )
     numbers = {"products": products}
-    made = Advice("steps of weights", "-0x8000 to 0x7F7F", reason, numbers)
-    return replace(choice, param_quantizer="symmetric"), made
+    advice = Advice("steps of weights", "-0x8000 to 0x7F7F", reason, numbers)
+    return replace(choice, param_quantizer="symmetric"), advice
 
 
 def biases(choice: Choice, view: ModelView, settled: Settled) -> tuple[Choice, Advice]:

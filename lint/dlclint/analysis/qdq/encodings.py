@@ -39,14 +39,14 @@ def carried_encodings(model: Model) -> CarriedEncodings | None:
         return None
     lifted = lift(draft_of(model), model, aligned=True)
     document = read_bytes(encodings_text(lifted.encoded).encode("utf-8", "surrogatepass"), model.path)
-    nodes = tuple(item.node for item in lifted.encoded)
+    nodes = tuple(lifted_encoding.node for lifted_encoding in lifted.encoded)
     return CarriedEncodings(document, nodes, lifted.draft.model(check=False), lifted.left)
 
 
 def encodings_text(encoded: Iterable[LiftedEncoding]) -> str:
     """An override file of format 2.0.0."""
     whole = {
-        ENCODINGS: [_entry(item.name, item.grid) for item in encoded],
+        ENCODINGS: [_entry(lifted_encoding.name, lifted_encoding.grid) for lifted_encoding in encoded],
         "producer": {"package": "dlclint", "version": __version__},
         "version": "2.0.0",
     }

@@ -140,9 +140,9 @@ def _block_scales(node: Node) -> BlockScales | None:
 def stored(graph: Graph, name: str) -> Tensor | None:
     """The tensor stored under a name, through Identity, by which exporters share equal parameters."""
     for _ in range(len(graph.nodes) + 1):
-        found = graph.constant(name)
-        if found is not None:
-            return found
+        tensor = graph.constant(name)
+        if tensor is not None:
+            return tensor
         maker = graph.producer(name)
         if maker is None or maker.op_type != "Identity" or maker.domain:
             return None

@@ -21,9 +21,13 @@ def quantized_again(lifted: Lifted) -> Draft:
 
     An int32 bias stays as it is: its float values are those that its integers stand for.
     """
-    made = lifted.draft.copy()
-    graph = made.proto.graph
-    wanted = {item.name: item for item in lifted.encoded if item.grid.dtype != _UNQUANTIZABLE}
+    draft = lifted.draft.copy()
+    graph = draft.proto.graph
+    wanted = {
+        lifted_encoding.name: lifted_encoding
+        for lifted_encoding in lifted.encoded
+        if lifted_encoding.grid.dtype != _UNQUANTIZABLE
+    }
     outputs = {value.name for value in graph.output}
     inner = {name: f"{name}/float" if name in outputs else name for name in wanted}
     shown = {name: name if name in outputs else f"{name}/dequantized" for name in wanted}
@@ -35,8 +39,8 @@ def quantized_again(lifted: Lifted) -> Draft:
     for node in held:
         _rename(node, shown)
         made_here = [name for name in node.output if name in wanted]
-        for place, name in enumerate(node.output):
-            node.output[place] = inner.get(name, name)
+        for position, name in enumerate(node.output):
+            node.output[position] = inner.get(name, name)
         nodes.append(node)
         for name in made_here:
             nodes += _pair(graph, wanted.pop(name), inner[name], shown[name])
@@ -46,33 +50,35 @@ def quantized_again(lifted: Lifted) -> Draft:
     kept = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in kept]
     del graph.value_info[:]
     graph.value_info.extend(kept)
-    present = {item.domain for item in made.proto.opset_import}
-    made.proto.opset_import.extend(
+    present = {item.domain for item in draft.proto.opset_import}
+    draft.proto.opset_import.extend(
         helper.make_opsetid(domain, 1) for domain in {node.domain for node in nodes} - present - {"ai.onnx"}
     )
-    return made
+    return draft
 
 
 def _rename(node: onnx.NodeProto, shown: dict[str, str]) -> None:
-    for place, name in enumerate(node.input):
-        node.input[place] = shown.get(name, name)
+    for position, name in enumerate(node.input):
+        node.input[position] = shown.get(name, name)
     for _, graph in subgraphs(node):
         for inside in graph.node:
             _rename(inside, shown)
 
 
-def _pair(graph: onnx.GraphProto, item: LiftedEncoding, reads: str, makes: str) -> Iterator[onnx.NodeProto]:
-    grid = item.grid
-    ends = [f"{item.name}/scale", f"{item.name}/zero"]
+def _pair(
+    graph: onnx.GraphProto, lifted_encoding: LiftedEncoding, reads: str, makes: str
+) -> Iterator[onnx.NodeProto]:
+    grid = lifted_encoding.grid
+    ends = [f"{lifted_encoding.name}/scale", f"{lifted_encoding.name}/zero"]
     kind = TensorProto.DataType.Value(grid.dtype.upper())
     shape = list(grid.scale.shape)
     graph.initializer.append(helper.make_tensor(ends[0], grid.result, shape, grid.scale.reshape(-1).tolist()))
     graph.initializer.append(helper.make_tensor(ends[1], kind, shape, _points(grid)))
     for op, source, result in (
-        ("QuantizeLinear", reads, f"{item.name}/quantized"),
-        ("DequantizeLinear", f"{item.name}/quantized", makes),
+        ("QuantizeLinear", reads, f"{lifted_encoding.name}/quantized"),
+        ("DequantizeLinear", f"{lifted_encoding.name}/quantized", makes),
     ):
-        node = helper.make_node(op, [source, *ends], [result], result, domain=item.node.domain)
+        node = helper.make_node(op, [source, *ends], [result], result, domain=lifted_encoding.node.domain)
         for name, value in (("axis", grid.axis), ("block_size", grid.block_size)):
             if value is not None:
                 node.attribute.append(helper.make_attribute(name, value))

@@ -106,16 +106,16 @@ def _nodes(
         stand_ins = [
             (changes.resolved(read)[1], changes.resolved(made)[1]) for read, made in changes.gone[node.key]
         ]
-        made = [onnx.helper.make_node("Identity", [a], [b], node.name) for a, b in stand_ins]
+        nodes = [onnx.helper.make_node("Identity", [a], [b], node.name) for a, b in stand_ins]
         if values is not None and free is not None:
-            made.append(_constant(draft, node, node.output(0), values))
+            nodes.append(_constant(draft, node, node.output(0), values))
         elif values is not None:
             draft.put_initializer(node.output(0), values, proto)
-        elif not made and free is not None:
-            made.append(
+        elif not nodes and free is not None:
+            nodes.append(
                 _constant(draft, node, free.new(node.output(0)), Produced.of(np.zeros(1, np.float32)))
             )
-        yield from made
+        yield from nodes
 
 
 def _constant(draft: Draft, node: Node, name: str, values: Produced) -> onnx.NodeProto:

@@ -77,14 +77,14 @@ def best_clipping(weight: ConvertedWeight, bitwidth: int, gain: float) -> Clippe
     # What is rounded is measured on the sample: where outliers leave most values less than a step,
     # scale^2/12 is not their error.
     errors = [_rounding(weight, encoding, cut) for encoding in encodings]
-    found = ClippedGrid(
+    clipped_grid = ClippedGrid(
         max(low, -cut),
         min(high, cut),
         float(decibels(signal, errors[0])),
         float(decibels(signal, errors[1] + costs[best] / weight.statistics.count)),
         int(counts[best]),
     )
-    return found if found.gain >= gain else None
+    return clipped_grid if clipped_grid.gain >= gain else None
 
 
 def _sample(weight: ConvertedWeight) -> Floats:

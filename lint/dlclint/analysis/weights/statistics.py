@@ -165,12 +165,12 @@ def measure(tensor: Tensor, axes: Iterable[int] = (), reader: ChunkReader | None
                 low, high = min(low, float(piece.min())), max(high, float(piece.max()))
             start += len(piece)
     sample = np.concatenate(sampled) if sampled else np.zeros(0, np.float32)
-    found = {channels.axis: channels.finish() for channels in followed}
-    for whole in found.values():
+    channel_statistics = {channels.axis: channels.finish() for channels in followed}
+    for whole in channel_statistics.values():
         low, high = float(whole.minimum.min()), float(whole.maximum.max())
     if low > high:
         low = high = 0.0
-    return TensorStatistics(count, nan, infinite, low, high, square_sum, sample, stride, found)
+    return TensorStatistics(count, nan, infinite, low, high, square_sum, sample, stride, channel_statistics)
 
 
 def count_non_finite(tensor: Tensor, reader: ChunkReader | None = None) -> int:
@@ -241,8 +241,8 @@ class _Channels:
             cell = slice(channel, channel + 1)
             self._merge(cell, part.min(), part.max(), part.sum(), np.dot(part, part))
         else:
-            place = start % self.unit
-            self._merge(slice(place, place + len(part)), part, part, part, np.square(part))
+            position = start % self.unit
+            self._merge(slice(position, position + len(part)), part, part, part, np.square(part))
 
     def _merge(self, cells: slice, low: Array, high: Array, sums: Array, squares: Array) -> None:
         np.minimum(self.minimum[cells], low, out=self.minimum[cells])

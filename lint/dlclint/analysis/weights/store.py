@@ -112,9 +112,9 @@ class Weights:
         self._measure(tensors)
         measured = {place: self._found.get(place) for place in tensors}
         return {
-            place: found.nan + found.infinite
-            for place, found in measured.items()
-            if found is not None and found.finite < found.count
+            place: tensor_statistics.nan + tensor_statistics.infinite
+            for place, tensor_statistics in measured.items()
+            if tensor_statistics is not None and tensor_statistics.finite < tensor_statistics.count
         }
 
     def converted(self) -> Iterator[ConvertedWeight]:
@@ -122,9 +122,11 @@ class Weights:
         weights = [(name, use, use.axis) for name, use in self.uses if use.axis is not None]
         self._measure({home(use.node.graph, name): use.tensor for name, use, _ in weights})
         for name, use, axis in weights:
-            found = self.statistics(use.node.graph, name)
-            channels = found and found.channels.get(axis % max(1, len(use.tensor.shape)))
-            if not found or not channels or not found.finite:
+            tensor_statistics = self.statistics(use.node.graph, name)
+            channels = tensor_statistics and tensor_statistics.channels.get(
+                axis % max(1, len(use.tensor.shape))
+            )
+            if not tensor_statistics or not channels or not tensor_statistics.finite:
                 continue
             low, high, factors = channels.minimum, channels.maximum, folded_factors(use)
             mean_square = channels.square_sum / channels.values
@@ -137,17 +139,19 @@ class Weights:
                 if not np.isfinite(high.max() - low.min() + mean_square.sum()):
                     continue  # no grid has such a range
             uses = len(self._homes[home(use.node.graph, name)])
-            yield ConvertedWeight(name, use, uses, found, channels.values, low, high, mean_square, factors)
+            yield ConvertedWeight(
+                name, use, uses, tensor_statistics, channels.values, low, high, mean_square, factors
+            )
 
 
 def distinct(weights: Iterable[ConvertedWeight]) -> list[ConvertedWeight]:
     """The weights without those that another op reads in the same way, batch normalization and all."""
-    found: dict[tuple[object, ...], ConvertedWeight] = {}
+    converted_weights: dict[tuple[object, ...], ConvertedWeight] = {}
     for weight in weights:
         use = weight.use
         factors = None if weight.factors is None else weight.factors.tobytes()
-        found.setdefault((home(use.node.graph, weight.name), use.axis, factors), weight)
-    return list(found.values())
+        converted_weights.setdefault((home(use.node.graph, weight.name), use.axis, factors), weight)
+    return list(converted_weights.values())
 
 
 def home(graph: Graph, name: str) -> Home:

@@ -37,7 +37,7 @@ def fix_model(job: Job, unsafe: bool = False) -> tuple[FixOutcome, Draft]:
     """
     network = _Network(job)
     rounds = Rounds(network, unsafe)
-    notes = [item.message for item in misfits(network.model, job, "")]
+    notes = [finding.message for finding in misfits(network.model, job, "")]
     if job.dimensions:
         rounds.applied.extend(network.with_dimensions())
     rounds.run()
@@ -101,9 +101,9 @@ class _Network:
         if problem:
             raise NotFixed(f"with the given dimensions the model would not be sound: {problem}")
         self.take(result)
-        place = Location(plain(str(self.job.path), 500))
+        location = Location(plain(str(self.job.path), 500))
         title = "write the given dimensions into the model"
-        return [AppliedFix(GIVEN_DIMENSIONS, title, Safety.SAFE, place, tuple(map(as_json, edits)))]
+        return [AppliedFix(GIVEN_DIMENSIONS, title, Safety.SAFE, location, tuple(map(as_json, edits)))]
 
 
 def _shortest(complaints: Iterable[str]) -> str:

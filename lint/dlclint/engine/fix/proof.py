@@ -61,7 +61,7 @@ def _to_blame(
         NotFixed: there is no proof, or it is the sizes asked for that make it compute otherwise.
     """
     reason = plain(proof.reason, 400)
-    rules = sorted({item.rule for item in outcome.applied} - {GIVEN_DIMENSIONS})
+    rules = sorted({applied_fix.rule for applied_fix in outcome.applied} - {GIVEN_DIMENSIONS})
     if proof.verdict is ComparisonResult.UNKNOWN:
         raise NotFixed(f"cannot be verified: {reason}")
     if not rules:
@@ -98,7 +98,7 @@ def _written(
         nonlocal proof
         if asked:
             proof = verify(job.path, candidate, force=wish.verify is True, asked=job.dimensions)
-            unsafe = any(item.safety is Safety.UNSAFE for item in outcome.applied)
+            unsafe = any(applied_fix.safety is Safety.UNSAFE for applied_fix in outcome.applied)
             if proof.verdict is ComparisonResult.DIFFERENT and not unsafe:
                 raise _Refused(proof)
             if proof.verdict is ComparisonResult.UNKNOWN and wish.verify is True:

@@ -73,9 +73,9 @@ class Fixable(Protocol):
 def findings(job: Job, rules: Sequence[Rule], subject: Subject, context: object) -> list[CollectedFindings]:
     """What rules find in the file of a job, without what its configuration ignores."""
     return [
-        found
-        for found in run_rules(rules, subject, context, job.shown)
-        if not any(ignore.matches(found.shown) for ignore in job.ignores)
+        collected_findings
+        for collected_findings in run_rules(rules, subject, context, job.shown)
+        if not any(ignore.matches(collected_findings.shown) for ignore in job.ignores)
     ]
 
 
@@ -83,11 +83,11 @@ _Key = tuple[object, ...]
 _Chosen = list[tuple[CollectedFindings, Fix, tuple[Any, ...]]]
 
 
-def _key(found: CollectedFindings) -> _Key:
+def _key(collected_findings: CollectedFindings) -> _Key:
     """The same flaw at the same place, in whichever round."""
-    item, place = found.shown, found.shown.location
-    at = (place.graph, place.tensor, place.node, place.pointer, place.line, place.column)
-    return (item.rule, *at, item.message)
+    finding, location = collected_findings.shown, collected_findings.shown.location
+    at = (location.graph, location.tensor, location.node, location.pointer, location.line, location.column)
+    return (finding.rule, *at, finding.message)
 
 
 class Rounds:
@@ -108,11 +108,11 @@ class Rounds:
         Raises:
             NotFixed: fixes still uncover others after `ROUNDS` rounds.
         """
-        found = self.file.lint(fixable=True) if self.applied else self.first
+        collected_findings = self.file.lint(fixable=True) if self.applied else self.first
         for _ in range(ROUNDS):
-            if not self._round(found):
+            if not self._round(collected_findings):
                 return
-            found = self.file.lint(fixable=True)
+            collected_findings = self.file.lint(fixable=True)
         raise NotFixed("fixes still uncover others; fix it rule by rule with --select")
 
     def outcome(self, notes: Sequence[str] = ()) -> FixOutcome:
@@ -120,12 +120,12 @@ class Rounds:
         last = self.file.lint(fixable=False) if self.applied else self.first
         possible: list[LeftFinding] = []
         left: list[LeftFinding] = []
-        for found in last:
-            reason = self.refused.get(_key(found), "")
-            fix = found.fix
+        for collected_findings in last:
+            reason = self.refused.get(_key(collected_findings), "")
+            fix = collected_findings.fix
             waiting = fix is not None and fix.safety is Safety.UNSAFE and not reason
             waiting = waiting and Safety.UNSAFE not in self.wanted
-            (possible if waiting else left).append(_left(found, reason))
+            (possible if waiting else left).append(_left(collected_findings, reason))
         return FixOutcome(
             plain(str(self.file.job.path), 500),
             self.file.job.kind,
@@ -143,16 +143,20 @@ class Rounds:
         """Make what can be made at once; False if that is nothing. Safe fixes come first."""
         chosen: _Chosen = []
         for safety in self.wanted:
-            for item in found:
-                if item.fix is None or item.fix.safety is not safety or _key(item) in self.refused:
+            for collected_findings in found:
+                if (
+                    collected_findings.fix is None
+                    or collected_findings.fix.safety is not safety
+                    or _key(collected_findings) in self.refused
+                ):
                     continue
                 try:
-                    edits = item.fix.make()
+                    edits = collected_findings.fix.make()
                 except CannotFix as reason:
-                    self.refused[_key(item)] = plain(str(reason), 400)
+                    self.refused[_key(collected_findings)] = plain(str(reason), 400)
                     continue
                 if edits:
-                    chosen.append((item, item.fix, edits))
+                    chosen.append((collected_findings, collected_findings.fix, edits))
         if Safety.UNSAFE in self.wanted:
             chosen = self._without_conflicts(chosen)
         return bool(chosen) and self._make(chosen)
@@ -167,11 +171,11 @@ class Rounds:
             if chosen[number][0].shown.rule == chosen[other][0].shown.rule:
                 continue
             for one, against in ((number, other), (other, number)):
-                item, fix, _ = chosen[one]
+                collected_findings, fix, _ = chosen[one]
                 if fix.safety is Safety.UNSAFE:
                     clashing.add(one)
                     rival, rival_fix, _ = chosen[against]
-                    self.refused[_key(item)] = (
+                    self.refused[_key(collected_findings)] = (
                         f"it conflicts with the fix of {rival.shown.rule} ({plain(rival_fix.title)}); "
                         "choose one with --select or --ignore"
                     )
@@ -191,10 +195,10 @@ class Rounds:
             self.refused[_key(chosen[0][0])] = f"its result would not be sound: {problem}"
             return True
         made = [chosen[number] for number in attempt.made]
-        for item, fix, edits in made:
+        for collected_findings, fix, edits in made:
             shown = tuple(map(self.file.shown, edits))
-            rule, place = item.shown.rule, item.shown.location
-            self.applied.append(AppliedFix(rule, plain(fix.title, 400), fix.safety, place, shown))
+            rule, location = collected_findings.shown.rule, collected_findings.shown.location
+            self.applied.append(AppliedFix(rule, plain(fix.title, 400), fix.safety, location, shown))
         if made:
             self.file.take(attempt.state)
         for key in {_key(item) for item, _, _ in made}:
@@ -204,11 +208,15 @@ class Rounds:
         return bool(made)
 
 
-def _left(found: CollectedFindings, reason: str) -> LeftFinding:
-    item, fix = found.shown, found.fix
+def _left(collected_findings: CollectedFindings, reason: str) -> LeftFinding:
+    finding, fix = collected_findings.shown, collected_findings.fix
     title, safety = ("", None) if fix is None else (plain(fix.title, 400), fix.safety)
-    return LeftFinding(item.rule, item.severity, item.message, item.location, title, safety, reason)
+    return LeftFinding(
+        finding.rule, finding.severity, finding.message, finding.location, title, safety, reason
+    )
 
 
-def _count(found: Sequence[CollectedFindings]) -> dict[Severity, int]:
-    return {severity: sum(item.shown.severity is severity for item in found) for severity in Severity}
+def _count(collected_findings: Sequence[CollectedFindings]) -> dict[Severity, int]:
+    return {
+        severity: sum(item.shown.severity is severity for item in collected_findings) for severity in Severity
+    }

@@ -182,20 +182,20 @@ def _reduce(function: Callable[..., Any], kinds: str = "iuf") -> Kernel:
 def _arg(function: Callable[..., Any]) -> Kernel:
     def kernel(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
         value = numeric(given(inputs, 0))
-        place = axis(node.attribute("axis", 0), value.ndim)
+        position = axis(node.attribute("axis", 0), value.ndim)
         if node.attribute("select_last_index", 0):
             raise UnknownValue
         kept = bool(node.attribute("keepdims", 1))
-        yield np.asarray(function(value, axis=place, keepdims=kept)).astype(np.int64)
+        yield np.asarray(function(value, axis=position, keepdims=kept)).astype(np.int64)
 
     return kernel
 
 
 def _cumulative_sum(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    value, (place,) = numeric(given(inputs, 0)), integers(given(inputs, 1))
+    value, (position,) = numeric(given(inputs, 0)), integers(given(inputs, 1))
     if node.attribute("exclusive", 0) or node.attribute("reverse", 0):
         raise UnknownValue
-    yield np.cumsum(value, axis(place, value.ndim), dtype=value.dtype)
+    yield np.cumsum(value, axis(position, value.ndim), dtype=value.dtype)
 
 
 def _non_zero(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:

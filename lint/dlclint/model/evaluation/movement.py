@@ -35,9 +35,9 @@ def _identity(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 
 def _gather(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     data, indices = given(inputs, 0), given(inputs, 1)
-    place = axis(node.attribute("axis", 0), data.ndim)
-    within_limit((*data.shape[:place], *indices.shape, *data.shape[place + 1 :]), limit)
-    yield np.take(data, _indices(indices, data.shape[place]), place)
+    position = axis(node.attribute("axis", 0), data.ndim)
+    within_limit((*data.shape[:position], *indices.shape, *data.shape[position + 1 :]), limit)
+    yield np.take(data, _indices(indices, data.shape[position]), position)
 
 
 def _indices(values: Array, size: int) -> Array:
@@ -49,8 +49,8 @@ def _indices(values: Array, size: int) -> Array:
 
 def _gather_elements(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     data, indices = given(inputs, 0), given(inputs, 1)
-    place = axis(node.attribute("axis", 0), data.ndim)
-    yield np.take_along_axis(data, _indices(indices, data.shape[place]), place)
+    position = axis(node.attribute("axis", 0), data.ndim)
+    yield np.take_along_axis(data, _indices(indices, data.shape[position]), position)
 
 
 def _gather_nd(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
@@ -83,18 +83,18 @@ def _slice(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     steps = optional(inputs, 4)
     strides = [1] * len(starts) if steps is None else integers(steps)
     cuts = [slice(None)] * data.ndim
-    for place, start, end, stride in zip(places, starts, ends, strides, strict=True):
-        cuts[place] = slice(start, end, stride)
+    for position, start, end, stride in zip(places, starts, ends, strides, strict=True):
+        cuts[position] = slice(start, end, stride)
     yield data[tuple(cuts)]
 
 
 def _concat(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     parts = [given(inputs, i) for i in range(len(inputs))]
-    place = axis(node.attribute("axis", 1), parts[0].ndim)
+    position = axis(node.attribute("axis", 1), parts[0].ndim)
     within_limit((sum(part.size for part in parts),), limit)
     if len({part.dtype for part in parts}) > 1:
         raise UnknownValue
-    yield np.concatenate(parts, place)
+    yield np.concatenate(parts, position)
 
 
 def _unsqueeze(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
@@ -168,14 +168,14 @@ def _tile(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 
 def _split(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     data = given(inputs, 0)
-    place = axis(node.attribute("axis", 0), data.ndim)
+    position = axis(node.attribute("axis", 0), data.ndim)
     sizes, count = list_input(node, inputs, 1, "split"), len(node.outputs)
     if sizes is None:
-        each = -(-data.shape[place] // count)
-        sizes = [each] * (count - 1) + [data.shape[place] - each * (count - 1)]
-    if min(sizes, default=-1) < 0 or sum(sizes) != data.shape[place] or len(sizes) != count:
+        each = -(-data.shape[position] // count)
+        sizes = [each] * (count - 1) + [data.shape[position] - each * (count - 1)]
+    if min(sizes, default=-1) < 0 or sum(sizes) != data.shape[position] or len(sizes) != count:
         raise UnknownValue
-    yield from np.split(data, np.cumsum(sizes)[:-1], place)
+    yield from np.split(data, np.cumsum(sizes)[:-1], position)
 
 
 def _pad(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
@@ -187,8 +187,8 @@ def _pad(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     if len(pads) != 2 * len(places):
         raise UnknownValue
     widths = [(0, 0)] * data.ndim
-    for position, place in enumerate(places):
-        widths[place] = (pads[position], pads[len(places) + position])
+    for position, index in enumerate(places):
+        widths[index] = (pads[position], pads[len(places) + position])
     within_limit((size + sum(pair) for size, pair in zip(data.shape, widths, strict=True)), limit)
     filling = optional(inputs, 2)
     value = node.attribute("value", 0) if node.has("value") else 0

@@ -54,8 +54,8 @@ class Values:
 
     def whole(self, graph: Graph, tensor: str) -> Array | None:
         """A tensor's value if all of it follows from the model, else None. Not to be written to."""
-        found = self.partly(graph, tensor)
-        return None if found is None or found.unknown is not None else found.elements
+        value = self.partly(graph, tensor)
+        return None if value is None or value.unknown is not None else value.elements
 
     def partly(self, graph: Graph, tensor: str) -> Value | None:
         """A tensor's value with marks at what does not follow; None where nothing does."""
@@ -80,9 +80,9 @@ class Values:
         if node is None:
             handed = graph.root.given.get(tensor)
             return None if handed is None else Value(handed)
-        made = self._made.get(node.key, ())
-        position = node.outputs.index(tensor) if made else 0
-        return made[position] if position < len(made) else None
+        values = self._made.get(node.key, ())
+        position = node.outputs.index(tensor) if values else 0
+        return values[position] if position < len(values) else None
 
     def _read(self, stored: Tensor) -> Value | None:
         if not 0 <= stored.count <= self.limit or not self._afford(stored.count):
@@ -124,8 +124,8 @@ class Values:
         return [maker for maker in makers if maker is not None and maker.key not in self._opened]
 
     def _is_large(self, node: Node) -> bool:
-        found = node.graph.type_of(node.outputs[0]) if node.outputs else None
-        shape = None if found is None else found.static_shape
+        tensor_type = node.graph.type_of(node.outputs[0]) if node.outputs else None
+        shape = None if tensor_type is None else tensor_type.static_shape
         return shape is not None and math.prod(shape) > self.limit
 
     def _evaluate(self, node: Node) -> tuple[Value | None, ...]:
@@ -185,15 +185,15 @@ class Values:
         raise UnknownValue
 
     def _shape(self, node: Node) -> Value | None:
-        found = node.graph.type_of(node.input(0))
-        if found is None or found.shape is None:
+        tensor_type = node.graph.type_of(node.input(0))
+        if tensor_type is None or tensor_type.shape is None:
             return None
         if node.op_type == "Size":
-            sizes = found.static_shape
+            sizes = tensor_type.static_shape
             if sizes is None or min(sizes, default=0) < 0:
                 return None
             return Value(np.array(math.prod(sizes), np.int64))
-        dims = found.shape[slice(node.attribute("start", 0), node.attribute("end"))]
+        dims = tensor_type.shape[slice(node.attribute("start", 0), node.attribute("end"))]
         known = [isinstance(dim, int) and dim >= 0 for dim in dims]
         # 1 stands for what is unknown, so that nothing is divided by 0.
         elements = np.array([dim if isinstance(dim, int) else 1 for dim in dims], np.int64)

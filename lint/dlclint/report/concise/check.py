@@ -29,25 +29,28 @@ def render(outcome: Outcome, stream: TextIO | None) -> Iterator[str]:
 def _file(file: FileOutcome, whole: bool) -> Iterator[str]:
     for chain in file.chains:
         yield from _chain(chain, whole)
-    for item in file.unlisted:
-        yield f"{file.path}: {item.severity.value} {item.rule} {item.message}"
+    for unlisted in file.unlisted:
+        yield f"{file.path}: {unlisted.severity.value} {unlisted.rule} {unlisted.message}"
 
 
 def _chain(chain: FindingChain, whole: bool) -> Iterator[str]:
-    for number, item in enumerate(chain.findings):
+    for number, finding in enumerate(chain.findings):
         # What follows is counted once, on the first line of its causes.
         follow = chain.consequences if not number and not whole else 0
-        yield _line(item) + (f" [+{follow} {'follows' if follow == 1 else 'follow'}]" if follow else "")
+        yield _line(finding) + (f" [+{follow} {'follows' if follow == 1 else 'follow'}]" if follow else "")
     if whole:
         for behind in chain.following:
             yield from _chain(behind, whole)
 
 
-def _line(item: Diagnostic) -> str:
-    mark = _MARK[item.fix.safety] if item.fix else ""
-    help = f" (help: {_short(item.help)})" if item.help else ""
-    place = item.location
-    return f"{place.file}{_place(place)}: {item.severity.value} {item.rule} {item.message}{mark}{help}"
+def _line(finding: Diagnostic) -> str:
+    mark = _MARK[finding.fix.safety] if finding.fix else ""
+    help = f" (help: {_short(finding.help)})" if finding.help else ""
+    location = finding.location
+    return (
+        f"{location.file}{_place(location)}: {finding.severity.value} {finding.rule}"
+        f" {finding.message}{mark}{help}"
+    )
 
 
 def _short(help: str) -> str:
@@ -64,10 +67,10 @@ def _chip(row: tuple[str, ...]) -> str:
     return f"{chip}: {', '.join(named)}"
 
 
-def _place(place: Location) -> str:
-    if place.line is not None:
-        return f":{place.line}:{place.column or 1}"
-    if place.node_index is None:
-        return f"#{place.graph}" if place.graph else ""
-    name = f"({place.node})" if place.node else ""
-    return f"#{place.graph + '/' if place.graph else ''}{place.node_index}{name}"
+def _place(location: Location) -> str:
+    if location.line is not None:
+        return f":{location.line}:{location.column or 1}"
+    if location.node_index is None:
+        return f"#{location.graph}" if location.graph else ""
+    name = f"({location.node})" if location.node else ""
+    return f"#{location.graph + '/' if location.graph else ''}{location.node_index}{name}"

@@ -36,7 +36,7 @@ def _engine(engine: EngineResult) -> Iterator[str]:
             f"output {row.tensor}: {with_unit(row.sqnr)}, cosine {row.cosine:.5f}, largest error"
             f" {largest(row)}{agreement}"
         )
-        yield from (f"output {row.tensor}: {part(item)}" for item in row.parts)
+        yield from (f"output {row.tensor}: {part(part_row)}" for part_row in row.parts)
     for layer in engine.layers:
         alone = "" if layer.alone is None else f"{with_unit(layer.alone)} alone, "
         for cause in layer.causes:

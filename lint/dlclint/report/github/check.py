@@ -18,18 +18,18 @@ _KIND = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "n
 
 def render(outcome: Outcome, stream: TextIO | None) -> str:
     """One command for each finding, causes and the worst first, and the counts as a line of their own."""
-    findings = [item for file in outcome.files for item in file.shown]
-    findings.sort(key=lambda item: (item.cause is not None, item.severity.rank))
+    findings = [diagnostic for file in outcome.files for diagnostic in file.shown]
+    findings.sort(key=lambda finding: (finding.cause is not None, finding.severity.rank))
     # The older commands, `##[error]`, are taken anywhere in a line that begins with no command.
     return "".join(f"{line}\n" for line in (*map(_command, findings), count_line(outcome)))
 
 
 def _command(finding: Diagnostic) -> str:
-    place = finding.location
-    properties = {"title": finding.rule, "file": place.file}
-    if place.line is not None:
-        properties |= {"line": str(place.line), "col": str(place.column or 1)}
-    where = "" if place.line is not None else place_text(place)
+    location = finding.location
+    properties = {"title": finding.rule, "file": location.file}
+    if location.line is not None:
+        properties |= {"line": str(location.line), "col": str(location.column or 1)}
+    where = "" if location.line is not None else place_text(location)
     lines = [
         finding.message,
         f"at {where}" if where else "",

@@ -22,22 +22,22 @@ _SEVERITY = {Severity.ERROR: "critical", Severity.WARNING: "minor", Severity.INF
 
 def render(outcome: Outcome, stream: TextIO | None) -> Iterator[str]:
     """One entry for each finding; a model has no lines, so that its findings stand at the first."""
-    findings, marked = tee(item for file in outcome.files for item in file.shown)
+    findings, marked = tee(diagnostic for file in outcome.files for diagnostic in file.shown)
     between = "["
-    for item, mark in zip(findings, fingerprints(marked), strict=True):
-        yield f"{between}\n{indent(json.dumps(_entry(item, mark), indent=2, ensure_ascii=True), '  ')}"
+    for finding, mark in zip(findings, fingerprints(marked), strict=True):
+        yield f"{between}\n{indent(json.dumps(_entry(finding, mark), indent=2, ensure_ascii=True), '  ')}"
         between = ","
     yield "[]\n" if between == "[" else "\n]\n"
 
 
 def _entry(finding: Diagnostic, mark: str) -> dict[str, Any]:
-    place = finding.location
-    text = f"{finding.message}{'' if place.line is not None else at_text(place)}"
+    location = finding.location
+    text = f"{finding.message}{'' if location.line is not None else at_text(location)}"
     text = "; ".join(filter(None, (text, cause_text(finding))))
     return {
         "description": f"{text}; help: {finding.help}" if finding.help else text,
         "check_name": finding.rule,
         "fingerprint": mark,
         "severity": _SEVERITY[finding.severity],
-        "location": {"path": place.file, "lines": {"begin": place.line or 1}},
+        "location": {"path": location.file, "lines": {"begin": location.line or 1}},
     }

@@ -51,9 +51,9 @@ def _sheet(file: FileOutcome, texts: Texts, drawn: bool) -> Sheet:
     data: dict[str, Any] = {"findings": findings_sheet(file.diagnostics, network, texts)}
     if network is not None:
         better = {
-            place: row.runs
+            position: row.runs
             for row in file.precision
-            if row.runs and (place := network.of_index(row.graph, row.node_index)) is not None
+            if row.runs and (position := network.of_index(row.graph, row.node_index)) is not None
         }
         data |= {"network": network.data(texts, better), "charts": network.charts(texts)}
     verdict = file.verdict
@@ -94,7 +94,7 @@ def _runs(verdict: ModelVerdict) -> Shown:
     lines = []
     for (each, reason), group in groupby(verdict.runs, key=lambda item: (item.word, item.reason)):
         no = "no: " if each == "no" else ""
-        lines.append(f"{', '.join(item.runtime for item in group)}: {no}{reason}")
+        lines.append(f"{', '.join(runtime_answer.runtime for runtime_answer in group)}: {no}{reason}")
     said = {"whole": "whole", "split": "in parts", "no": "no"}[word]
     if len(set(words)) == 1:
         return Shown("Runs", said, tuple(lines), TONES[word])
@@ -102,12 +102,12 @@ def _runs(verdict: ModelVerdict) -> Shown:
 
 
 def _commands(file: FileOutcome) -> tuple[Commands, ...]:
-    made = []
+    commands = []
     if file.verdict is not None and file.verdict.next:
-        made.append(Commands("Next", file.verdict.next))
+        commands.append(Commands("Next", file.verdict.next))
     if file.commands:
-        made.append(Commands("To make it take effect", file.commands))
-    return tuple(made)
+        commands.append(Commands("To make it take effect", file.commands))
+    return tuple(commands)
 
 
 def _tables(file: FileOutcome) -> Iterator[Table]:
@@ -124,6 +124,9 @@ def _runtime(row: RuntimeSupport) -> tuple[str, ...]:
 
 
 def _blockers(row: RuntimeSupport) -> str:
-    named = [item.op if item.nodes == 1 else f"{item.op} x{item.nodes}" for item in row.blockers[:_BLOCKERS]]
+    named = [
+        blocker.op if blocker.nodes == 1 else f"{blocker.op} x{blocker.nodes}"
+        for blocker in row.blockers[:_BLOCKERS]
+    ]
     rest = len(row.blockers) - _BLOCKERS
     return ", ".join(named) + (f" and {rest} more" if rest > 0 else "")

@@ -43,11 +43,11 @@ class NetworkDrawing:
         self._by_tensor = {name: n for n, node in reversed(nodes) for name in node.outputs}
         self._by_weight = {weight.name: weight.node for weight in drawing.weights}
 
-    def place_of(self, place: Location) -> int | None:
+    def place_of(self, location: Location) -> int | None:
         """The node that a location is at; of a tensor what makes it, else what it is a weight of."""
-        if place.node_index is not None:
-            return self.of_index(place.graph, place.node_index)
-        return self.of_tensor(place.tensor)
+        if location.node_index is not None:
+            return self.of_index(location.graph, location.node_index)
+        return self.of_tensor(location.tensor)
 
     def of_index(self, graph: str, index: int) -> int | None:
         """The node at an index of a graph."""

@@ -56,7 +56,7 @@ def render(plan: Plan, stream: TextIO | None) -> str:
 def _answers(plan: Plan) -> Iterator[Shown]:
     errors = [item for item in plan.obstacles if item.is_error]
     if errors:
-        lines = [line for item in errors for line in (said(item), item.help) if line]
+        lines = [line for obstacle in errors for line in (said(obstacle), obstacle.help) if line]
         yield Shown("Converts", "no", tuple(lines), "bad")
     else:
         yield Shown("Converts", "yes", ("no rule finds anything that stops it",), "good")
@@ -83,7 +83,7 @@ def _answers(plan: Plan) -> Iterator[Shown]:
 def _commands(plan: Plan) -> Iterator[Commands]:
     for chain in plan.toolchains:
         yield Commands(
-            plan_commands(plan, chain.title), tuple(plain(line(made), 4000) for made in chain.commands)
+            plan_commands(plan, chain.title), tuple(plain(line(command), 4000) for command in chain.commands)
         )
     if plan.obstacles:
         yield Commands(ALL.capitalize(), (plain(plan.check, 4000),))
@@ -91,7 +91,7 @@ def _commands(plan: Plan) -> Iterator[Commands]:
 
 def _tables(plan: Plan) -> Iterator[Table]:
     if plan.first:
-        rows = tuple((item.topic, item.choice, item.reason) for item in plan.first)
+        rows = tuple((advice.topic, advice.choice, advice.reason) for advice in plan.first)
         yield Table("Before quantizing", ("what", "do", "why"), rows)
     yield Table("Settings", columns(plan), tuple(settings(plan)))
     if plan.narrow:
@@ -108,9 +108,9 @@ def _precision(plan: Plan, network: NetworkDrawing) -> dict[int, str]:
     found = {}
     for tensors, word in ((plan.wide, "a16"), (plan.in_float, "float")):
         for tensor in tensors:
-            place = network.of_tensor(plain(tensor))
-            if place is not None:
-                own = network.drawing.nodes[place].precision
+            position = network.of_tensor(plain(tensor))
+            if position is not None:
+                own = network.drawing.nodes[position].precision
                 _, w, weight = own.partition("w")
-                found[place] = word if word == "float" else f"{word}{w}{weight}"
+                found[position] = word if word == "float" else f"{word}{w}{weight}"
     return found

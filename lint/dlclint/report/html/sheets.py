@@ -79,47 +79,50 @@ FINDING = (
 
 
 def findings_sheet(
-    found: Sequence[Diagnostic], network: NetworkDrawing | None, texts: Texts
+    findings: Sequence[Diagnostic], network: NetworkDrawing | None, texts: Texts
 ) -> list[list[Any]]:
     """A row of `FINDING` for each finding, with texts by their number."""
-    numbers = {Cause(item.rule, item.location): number for number, item in reversed(list(enumerate(found)))}
+    numbers = {
+        Cause(diagnostic.rule, diagnostic.location): number
+        for number, diagnostic in reversed(list(enumerate(findings)))
+    }
     return [
         [
-            texts(item.rule),
-            texts(item.severity.value),
-            texts(stage_of(item).value),
-            texts(item.message),
-            texts(_place(item.location)),
-            texts(item.help),
-            texts("" if item.source is None else str(item.source)),
-            _node(item.location, network),
-            None if item.cause is None else numbers.get(item.cause),
-            texts(_fix(item)),
+            texts(finding.rule),
+            texts(finding.severity.value),
+            texts(stage_of(finding).value),
+            texts(finding.message),
+            texts(_place(finding.location)),
+            texts(finding.help),
+            texts("" if finding.source is None else str(finding.source)),
+            _node(finding.location, network),
+            None if finding.cause is None else numbers.get(finding.cause),
+            texts(_fix(finding)),
             [
                 [texts(f"{other.what}: {_place(other.location)}"), _node(other.location, network)]
-                for other in item.related
+                for other in finding.related
             ],
         ]
-        for item in found
+        for finding in findings
     ]
 
 
-def _node(place: Location, network: NetworkDrawing | None) -> int | None:
-    return None if network is None else network.place_of(place)
+def _node(location: Location, network: NetworkDrawing | None) -> int | None:
+    return None if network is None else network.place_of(location)
 
 
-def _fix(item: Diagnostic) -> str:
-    return "" if item.fix is None else f"{item.fix.title} ({item.fix.safety.value})"
+def _fix(finding: Diagnostic) -> str:
+    return "" if finding.fix is None else f"{finding.fix.title} ({finding.fix.safety.value})"
 
 
-def _place(place: Location) -> str:
+def _place(location: Location) -> str:
     """Where a finding is, in a few words; the file goes without saying."""
     parts: Iterable[str] = ()
-    if place.line is not None:
-        parts = (f"line {place.line}, column {place.column}", place.tensor)
-    elif place.node_index is not None:
-        name = place.node or place.tensor or f"#{place.node_index}"
-        parts = (f"{place.op} {name}", f"in {place.graph}" if place.graph else "")
+    if location.line is not None:
+        parts = (f"line {location.line}, column {location.column}", location.tensor)
+    elif location.node_index is not None:
+        name = location.node or location.tensor or f"#{location.node_index}"
+        parts = (f"{location.op} {name}", f"in {location.graph}" if location.graph else "")
     else:
-        parts = (place.tensor, f"in {place.graph}" if place.graph else "")
+        parts = (location.tensor, f"in {location.graph}" if location.graph else "")
     return ", ".join(filter(None, parts))

@@ -57,9 +57,9 @@ def _sheet(file: Simulation, texts: Texts) -> Sheet:
     charts: dict[str, Any] = {}
     if network is not None:
         bits = {
-            place: f"a{row.bits}" if row.bits is not None else "float"
+            position: f"a{row.bits}" if row.bits is not None else "float"
             for row in layers
-            if (place := network.of_tensor(row.tensor)) is not None
+            if (position := network.of_tensor(row.tensor)) is not None
         }
         data["network"] = network.data(texts, bits)
         charts = network.charts(texts)
@@ -99,13 +99,18 @@ def _answers(file: Simulation) -> Iterator[Shown]:
         agreement = engine.agreement
         same = [] if agreement is None else [f"best class the same in {100 * agreement:.1f} %"]
         worst = "nothing" if engine.worst is None else with_unit(engine.worst)
-        lost = [part(item) for row in engine.outputs for item in row.parts if item.lost]
+        lost = [part(part_row) for row in engine.outputs for part_row in row.parts if part_row.lost]
         lines = (*same, *lost, ENGINES[engine.engine], *([RANDOM] if file.random else []))
         yield Shown(f"Worst output, {engine.engine}", worst, lines, "bad" if lost else "")
     if file.search is not None:
-        found = file.search
-        word = "reached" if found.reached else "not reached"
-        yield Shown(f"Target {found.target}", word, (search_text(found),), "good" if found.reached else "bad")
+        search_outcome = file.search
+        word = "reached" if search_outcome.reached else "not reached"
+        yield Shown(
+            f"Target {search_outcome.target}",
+            word,
+            (search_text(search_outcome),),
+            "good" if search_outcome.reached else "bad",
+        )
 
 
 def _tables(file: Simulation) -> Iterator[Table]:
@@ -115,14 +120,16 @@ def _tables(file: Simulation) -> Iterator[Table]:
     if file.search is not None:
         yield Table(f"Search for {file.search.target}", SEARCH_COLUMNS, tuple(search_rows(file.search)))
     if file.apart:
-        rows = tuple((*apart_cells(item), f"{item.op} {item.tensor}") for item in file.apart)
+        rows = tuple(
+            (*apart_cells(departure), f"{departure.op} {departure.tensor}") for departure in file.apart
+        )
         head = (*APART_COLUMNS, "layer")
         yield Table("Layers that HTP computes otherwise, on what it gave them itself", head, rows)
 
 
 def _outputs(engine: EngineResult) -> Iterator[tuple[str, ...]]:
     for row in engine.outputs:
-        yield *output_cells(row), "; ".join(part(item) for item in row.parts)
+        yield *output_cells(row), "; ".join(part(part_row) for part_row in row.parts)
 
 
 def _entry(row: LayerError, network: NetworkDrawing | None, texts: Texts) -> list[Any]:

@@ -109,7 +109,7 @@ def _file(file: FileOutcome) -> dict[str, Any]:
                 }
                 for row in support.rows
             ],
-            "partitions": [_partition(item) for item in file.partitions],
+            "partitions": [_partition(partition) for partition in file.partitions],
             "commands": list(file.commands),
             "precision": [asdict(row) for row in file.precision],
             "findings": list(_findings(file.diagnostics)),
@@ -117,24 +117,24 @@ def _file(file: FileOutcome) -> dict[str, Any]:
     )
 
 
-def _partition(item: Partition) -> dict[str, Any]:
+def _partition(partition: Partition) -> dict[str, Any]:
     return {
-        "runtime": item.runtime.value,
-        "cuts": item.cuts,
-        "bytes": item.bytes,
-        "unclear": item.unclear,
-        "nowhere": item.nowhere,
-        "costliest": item.costliest and asdict(item.costliest),
+        "runtime": partition.runtime.value,
+        "cuts": partition.cuts,
+        "bytes": partition.bytes,
+        "unclear": partition.unclear,
+        "nowhere": partition.nowhere,
+        "costliest": partition.costliest and asdict(partition.costliest),
         "subnets": [
             {
-                "processor": item.runtime.value if subnet.on_runtime else "cpu",
+                "processor": partition.runtime.value if subnet.on_runtime else "cpu",
                 "nodes": subnet.nodes,
                 "first": subnet.first,
                 "ops": dict(subnet.ops),
             }
-            for subnet in item.subnets
+            for subnet in partition.subnets
         ],
-        "borders": [asdict(border) for border in item.borders],
+        "borders": [asdict(border) for border in partition.borders],
     }
 
 
@@ -149,43 +149,46 @@ def _soc(soc: Soc) -> dict[str, Any]:
     }
 
 
-def _findings(found: tuple[Diagnostic, ...]) -> Iterator[dict[str, Any]]:
+def _findings(findings: tuple[Diagnostic, ...]) -> Iterator[dict[str, Any]]:
     """Each with what it stops or costs, and which of them it follows from."""
-    numbers = {Cause(item.rule, item.location): number for number, item in reversed(list(enumerate(found)))}
-    for item in found:
-        cause = None if item.cause is None else numbers.get(item.cause)
-        yield _finding(item) | {"stage": stage_of(item).name.lower(), "cause": cause}
+    numbers = {
+        Cause(diagnostic.rule, diagnostic.location): number
+        for number, diagnostic in reversed(list(enumerate(findings)))
+    }
+    for finding in findings:
+        cause = None if finding.cause is None else numbers.get(finding.cause)
+        yield _finding(finding) | {"stage": stage_of(finding).name.lower(), "cause": cause}
 
 
-def _place(place: Location) -> dict[str, Any]:
+def _place(location: Location) -> dict[str, Any]:
     return {
-        "graph": place.graph,
-        "node": place.node,
-        "node_index": place.node_index,
-        "op": place.op,
-        "tensor": place.tensor,
-        "pointer": place.pointer,
-        "line": place.line,
-        "column": place.column,
+        "graph": location.graph,
+        "node": location.node,
+        "node_index": location.node_index,
+        "op": location.op,
+        "tensor": location.tensor,
+        "pointer": location.pointer,
+        "line": location.line,
+        "column": location.column,
     }
 
 
-def _finding(item: Diagnostic) -> dict[str, Any]:
+def _finding(finding: Diagnostic) -> dict[str, Any]:
     return {
-        "rule": item.rule,
-        "severity": item.severity.value,
-        "confidence": item.confidence.value,
-        "message": item.message,
-        "help": item.help,
-        "location": _place(item.location),
+        "rule": finding.rule,
+        "severity": finding.severity.value,
+        "confidence": finding.confidence.value,
+        "message": finding.message,
+        "help": finding.help,
+        "location": _place(finding.location),
         "related": [
             {"what": other.what, "file": other.location.file, "location": _place(other.location)}
-            for other in item.related
+            for other in finding.related
         ],
-        "evidence": {key: _number(value) for key, value in item.evidence.items()},
-        "fix": item.fix and {"title": item.fix.title, "safety": item.fix.safety.value},
-        "source": item.source and {"document": item.source.document, "row": item.source.row},
-    } | ({"socs": list(item.socs)} if item.socs else {})
+        "evidence": {key: _number(value) for key, value in finding.evidence.items()},
+        "fix": finding.fix and {"title": finding.fix.title, "safety": finding.fix.safety.value},
+        "source": finding.source and {"document": finding.source.document, "row": finding.source.row},
+    } | ({"socs": list(finding.socs)} if finding.socs else {})
 
 
 def _number(value: Any) -> Any:

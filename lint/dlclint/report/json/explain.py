@@ -17,35 +17,37 @@ def render(explanation: Explanation, stream: TextIO | None) -> str:
         "model": explanation.model or None,
         "lines": explanation.lines,
         "cut": explanation.cut,
-        "messages": [_entry(item) for item in explanation.explained],
+        "messages": [_entry(explained) for explained in explanation.explained],
     }
     return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
 
 
-def _entry(item: Explained) -> dict[str, Any]:
-    message, place = item.message, item.place
+def _entry(explained: Explained) -> dict[str, Any]:
+    message, log_place = explained.message, explained.place
     return {
         "id": message.id,
         "tool": message.tool,
         "severity": message.severity,
         "consequence": message.consequence,
-        "line": item.line,
-        "count": item.count,
-        "text": item.text,
-        "says": item.says,
+        "line": explained.line,
+        "count": explained.count,
+        "text": explained.text,
+        "says": explained.says,
         "why": message.why,
-        "code": item.code or None,
-        "help": item.help,
+        "code": explained.code or None,
+        "help": explained.help,
         "rule": message.rule or None,
-        "named": plain(item.groups.get("node") or item.groups.get("tensor") or item.groups.get("op") or ""),
+        "named": plain(
+            explained.groups.get("node") or explained.groups.get("tensor") or explained.groups.get("op") or ""
+        ),
         "source": message.source,
         "node": None
-        if place is None
+        if log_place is None
         else {
-            "graph": place.graph,
-            "index": place.index,
-            "name": place.name,
-            "op": place.op,
-            "tensor": place.tensor,
+            "graph": log_place.graph,
+            "index": log_place.index,
+            "name": log_place.name,
+            "op": log_place.op,
+            "tensor": log_place.tensor,
         },
     }

@@ -28,16 +28,16 @@ def _report(outcome: FixOutcome) -> dict[str, Any]:
         "after": {severity.value: count for severity, count in outcome.after.items()},
         "mended": [
             {
-                "rule": item.rule,
-                "title": item.title,
-                "safety": item.safety.value,
-                "location": _location(item.location),
-                "edits": list(item.edits),
+                "rule": applied_fix.rule,
+                "title": applied_fix.title,
+                "safety": applied_fix.safety.value,
+                "location": _location(applied_fix.location),
+                "edits": list(applied_fix.edits),
             }
-            for item in outcome.applied
+            for applied_fix in outcome.applied
         ],
         "possible": [_left(item) for item in outcome.possible],
-        "left": [_left(item) for item in outcome.left],
+        "left": [_left(left_finding) for left_finding in outcome.left],
         "left_out": dict(outcome.left_out),
         "written": written
         and {
@@ -58,13 +58,13 @@ def _verification(proof: Verification | None) -> dict[str, Any]:
         "runs": proof.runs,
         "outputs": [
             {
-                "output": plain(item.output),
-                "absolute": _finite(item.absolute),
-                "relative": _finite(item.relative),
-                "allowed": item.allowed,
-                "moves": item.moves,
+                "output": plain(difference.output),
+                "absolute": _finite(difference.absolute),
+                "relative": _finite(difference.relative),
+                "allowed": difference.allowed,
+                "moves": difference.moves,
             }
-            for item in proof.outputs
+            for difference in proof.outputs
         ],
     }
 
@@ -73,26 +73,30 @@ def _finite(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)
 
 
-def _location(place: Location) -> dict[str, Any]:
+def _location(location: Location) -> dict[str, Any]:
     shown: dict[str, Any] = {
-        "graph": place.graph,
-        "node": place.node,
-        "node_index": place.node_index,
-        "op": place.op,
-        "tensor": place.tensor,
+        "graph": location.graph,
+        "node": location.node,
+        "node_index": location.node_index,
+        "op": location.op,
+        "tensor": location.tensor,
     }
-    if place.line is not None:  # in an override file
-        shown |= {"pointer": place.pointer, "line": place.line, "column": place.column}
+    if location.line is not None:  # in an override file
+        shown |= {"pointer": location.pointer, "line": location.line, "column": location.column}
     return shown
 
 
-def _left(item: LeftFinding) -> dict[str, Any]:
+def _left(left_finding: LeftFinding) -> dict[str, Any]:
     return {
-        "rule": item.rule,
-        "severity": item.severity.value,
-        "message": item.message,
-        "location": _location(item.location),
+        "rule": left_finding.rule,
+        "severity": left_finding.severity.value,
+        "message": left_finding.message,
+        "location": _location(left_finding.location),
         "fix": None
-        if item.safety is None
-        else {"title": item.title, "safety": item.safety.value, "reason": item.reason},
+        if left_finding.safety is None
+        else {
+            "title": left_finding.title,
+            "safety": left_finding.safety.value,
+            "reason": left_finding.reason,
+        },
     }

@@ -48,11 +48,11 @@ def render(plan: Plan, stream: TextIO | None) -> str:
             "cle": choice.cle,
         },
         "errors": [_obstacle(item) for item in plan.obstacles if item.is_error],
-        "warnings": [_obstacle(item) for item in plan.obstacles if not item.is_error],
+        "warnings": [_obstacle(obstacle) for obstacle in plan.obstacles if not obstacle.is_error],
         "check": plain(plan.check, 4000),
         "inputs": plain(plan.inputs, 500),
         "first": [_advice(item) for item in plan.first],
-        "advice": [_advice(item) for item in plan.advice],
+        "advice": [_advice(advice) for advice in plan.advice],
         "layers": [
             {
                 "node": plain(row.node),
@@ -85,11 +85,11 @@ def render(plan: Plan, stream: TextIO | None) -> str:
         "commands": {
             chain.title.lower(): [
                 {
-                    "tool": made.tool,
-                    "options": [[plain(word, 4000) for word in option] for option in made.options],
-                    "line": plain(line(made), 4000),
+                    "tool": command.tool,
+                    "options": [[plain(word, 4000) for word in option] for option in command.options],
+                    "line": plain(line(command), 4000),
                 }
-                for made in chain.commands
+                for command in chain.commands
             ]
             for chain in plan.toolchains
         },
@@ -98,30 +98,30 @@ def render(plan: Plan, stream: TextIO | None) -> str:
     return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
 
 
-def _advice(item: Advice) -> dict[str, Any]:
-    evidence = {key: plain(v) if isinstance(v, str) else _number(v) for key, v in item.evidence.items()}
+def _advice(advice: Advice) -> dict[str, Any]:
+    evidence = {key: plain(v) if isinstance(v, str) else _number(v) for key, v in advice.evidence.items()}
     return {
-        "topic": item.topic,
-        "choice": item.choice,
-        "reason": plain(item.reason, 400),
+        "topic": advice.topic,
+        "choice": advice.choice,
+        "reason": plain(advice.reason, 400),
         "evidence": evidence,
-        "measured": item.measured
+        "measured": advice.measured
         and {
-            "figure": plain(item.measured.figure, 400),
-            "predicted_db": None if item.measured.predicted is None else _number(item.measured.predicted),
-            "measured_db": _number(item.measured.measured),
-            "decided": item.measured.decided,
+            "figure": plain(advice.measured.figure, 400),
+            "predicted_db": None if advice.measured.predicted is None else _number(advice.measured.predicted),
+            "measured_db": _number(advice.measured.measured),
+            "decided": advice.measured.decided,
         },
     }
 
 
-def _obstacle(item: Obstacle) -> dict[str, Any]:
+def _obstacle(obstacle: Obstacle) -> dict[str, Any]:
     return {
-        "rule": item.rule,
-        "times": item.times,
-        "message": item.message,
-        "where": item.where,
-        "help": item.help,
+        "rule": obstacle.rule,
+        "times": obstacle.times,
+        "message": obstacle.message,
+        "where": obstacle.where,
+        "help": obstacle.help,
     }
 
 

@@ -38,15 +38,15 @@ def _file(file: Simulation) -> dict[str, Any]:
         "engines": [_engine(engine) for engine in file.engines],
         "apart": [
             {
-                "tensor": item.tensor,
-                "op": item.op,
-                "reference": _db(item.reference),
-                "htp": _db(item.htp),
-                "between": _db(item.between),
-                "off": item.off,
-                "alone": None if item.alone is None else _db(item.alone),
+                "tensor": departure.tensor,
+                "op": departure.op,
+                "reference": _db(departure.reference),
+                "htp": _db(departure.htp),
+                "between": _db(departure.between),
+                "off": departure.off,
+                "alone": None if departure.alone is None else _db(departure.alone),
             }
-            for item in file.apart
+            for departure in file.apart
         ],
         "search": None if file.search is None else _search(file.search),
         "notes": list(file.notes),

@@ -37,10 +37,10 @@ def render(outcome: Outcome, stream: TextIO | None) -> Iterator[str]:
 
 def _suite(file: FileOutcome, outcome: Outcome) -> ElementTree.Element:
     suite = ElementTree.Element("testsuite", name=_plain(file.path))
-    findings = sorted(file.shown, key=lambda item: item.rule)
+    findings = sorted(file.shown, key=lambda diagnostic: diagnostic.rule)
     failed = [
         _case(suite, rule, list(group), outcome)
-        for rule, group in groupby(findings, key=lambda item: item.rule)
+        for rule, group in groupby(findings, key=lambda finding: finding.rule)
     ]
     if not findings:
         ElementTree.SubElement(suite, "testcase", classname="dlclint", name="no findings")
@@ -53,7 +53,7 @@ def _suite(file: FileOutcome, outcome: Outcome) -> ElementTree.Element:
 def _case(suite: ElementTree.Element, rule: str, findings: list[Diagnostic], outcome: Outcome) -> bool:
     family, _, name = rule.partition("/")
     case = ElementTree.SubElement(suite, "testcase", classname=f"dlclint.{family}", name=_plain(name))
-    failing = [item for item in findings if outcome.reaches(item)]
+    failing = [finding for finding in findings if outcome.reaches(finding)]
     text = "\n".join(map(_text, findings))
     if failing:
         kind = failing[0].severity.value

@@ -75,7 +75,7 @@ def _file(file: FileOutcome, outcome: Outcome) -> list[str]:
 
 
 def _verdict(verdict: ModelVerdict) -> list[str]:
-    runs = "; ".join(f"{item.runtime}: {item.reason}" for item in verdict.runs)
+    runs = "; ".join(f"{runtime_answer.runtime}: {runtime_answer.reason}" for runtime_answer in verdict.runs)
     lines = [
         f"For {cell(verdict.judged_for)}.",
         "",
@@ -89,16 +89,16 @@ def _verdict(verdict: ModelVerdict) -> list[str]:
 
 
 def _rule(chain: FindingChain, unlisted: int, whole: bool, indent: str) -> list[str]:
-    found = chain.findings
-    times = f", {counted(len(found) + unlisted, 'time')}" if len(found) > 1 else ""
+    findings = chain.findings
+    times = f", {counted(len(findings) + unlisted, 'time')}" if len(findings) > 1 else ""
     lines = [f"{indent}- **{chain.severity.value}** {cell(chain.rule)}{times}"]
-    limit = len(found) if whole else _PLACES
-    for finding in found[:limit]:
+    limit = len(findings) if whole else _PLACES
+    for finding in findings[:limit]:
         lines.append(f"{indent}  - {cell(finding.message)}{cell(at_text(finding.location))}")
         lines += [f"{indent}    - {cell(text)}" for text in list(related_texts(finding))[:limit]]
-    if len(found) > limit:
-        lines.append(f"{indent}  - and {len(found) + unlisted - limit} more")
-    helps = list(dict.fromkeys(item.help for item in found if item.help))
+    if len(findings) > limit:
+        lines.append(f"{indent}  - and {len(findings) + unlisted - limit} more")
+    helps = list(dict.fromkeys(diagnostic.help for diagnostic in findings if diagnostic.help))
     lines += [f"{indent}  - help: {cell(help)}" for help in helps[:limit]]
     if chain.following:
         lines.append(f"{indent}  - {following_line(chain)}:")

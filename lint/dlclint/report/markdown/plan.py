@@ -29,7 +29,10 @@ def render(plan: Plan, stream: TextIO | None) -> str:
     errors = [item for item in plan.obstacles if item.is_error]
     if errors:
         lines += [f"## {FAILS}", ""]
-        lines += [f"- {cell(said(item))}.{f' {cell(item.help)}' if item.help else ''}" for item in errors]
+        lines += [
+            f"- {cell(said(obstacle))}.{f' {cell(obstacle.help)}' if obstacle.help else ''}"
+            for obstacle in errors
+        ]
         lines.append("")
     if plan.first:
         lines += ["## Before quantizing", ""]
@@ -63,7 +66,7 @@ def render(plan: Plan, stream: TextIO | None) -> str:
         ]
     for chain in plan.toolchains:
         lines += ["", f"## {plan_commands(plan, chain.title)}", "", "```sh"]
-        lines += [plain(line(made), 4000) for made in chain.commands]
+        lines += [plain(line(command), 4000) for command in chain.commands]
         lines.append("```")
         if chain.inputs:
             lines += ["", *(f"- {cell(raw_text(read))}" for read in chain.inputs[:INPUTS])]

@@ -106,8 +106,8 @@ def _file(console: Console, file: FileOutcome, outcome: Outcome) -> None:
         from dlclint.report.rich.tables import support_table
 
         console.print(Padding(support_table(file.support), (1, 0, 0, 2)))
-    for found in file.partitions:
-        for text in strip_lines(found):
+    for partition in file.partitions:
+        for text in strip_lines(partition):
             console.print(Padding(text, (0, 0, 0, 2)))
     if file.precision:
         # Imported here because most reports have no table, and Rich's take long to import.

@@ -24,15 +24,15 @@ def render(explanation: Explanation, stream: TextIO | None) -> str:
     causes = any(
         not item.message.consequence and item.message.severity == "error" for item in explanation.explained
     )
-    for item in explanation.explained:
+    for explained in explanation.explained:
         head = Text.assemble(
-            (item.message.severity, _STYLE[item.message.severity]),
+            (explained.message.severity, _STYLE[explained.message.severity]),
             " ",
-            (item.says, "bold"),
-            " (follows from the above)" if item.message.consequence and causes else "",
+            (explained.says, "bold"),
+            " (follows from the above)" if explained.message.consequence and causes else "",
         )
         console.print(Padding(head, (0, 0, 0, 2)))
-        for text, style in _lines(item):
+        for text, style in _lines(explained):
             console.print(Padding(Text(text, style), (0, 0, 0, 4)))
         console.print()
     known = len(explanation.explained)
@@ -43,20 +43,22 @@ def render(explanation: Explanation, stream: TextIO | None) -> str:
     return printed(console, stream)
 
 
-def _lines(item: Explained) -> list[tuple[str, str]]:
-    message = item.message
-    times = f", {item.count} times" if item.count > 1 else ""
-    lines = [(f"line {item.line}{times}: {item.text}", "dim")]
-    if item.place is not None:
-        place = item.place
-        graph = f"{place.graph}/" if place.graph else ""
-        name = f" {place.name}" if place.name else ""
-        lines.append((f"at {graph}node {place.index}{name} ({place.op}, tensor {place.tensor})", ""))
-    elif message.names_node_later and "node" in item.groups:
-        lines.append((f"at {plain(item.groups['node'])}", ""))
-    if item.code:
-        lines.append((f"code {item.groups['code']}: {item.code}", ""))
-    lines += [(f"why: {message.why}", ""), (f"help: {item.help}", "")]
+def _lines(explained: Explained) -> list[tuple[str, str]]:
+    message = explained.message
+    times = f", {explained.count} times" if explained.count > 1 else ""
+    lines = [(f"line {explained.line}{times}: {explained.text}", "dim")]
+    if explained.place is not None:
+        log_place = explained.place
+        graph = f"{log_place.graph}/" if log_place.graph else ""
+        name = f" {log_place.name}" if log_place.name else ""
+        lines.append(
+            (f"at {graph}node {log_place.index}{name} ({log_place.op}, tensor {log_place.tensor})", "")
+        )
+    elif message.names_node_later and "node" in explained.groups:
+        lines.append((f"at {plain(explained.groups['node'])}", ""))
+    if explained.code:
+        lines.append((f"code {explained.groups['code']}: {explained.code}", ""))
+    lines += [(f"why: {message.why}", ""), (f"help: {explained.help}", "")]
     if message.rule:
         lines.append((f"`dlclint check` reports it before conversion: {message.rule}", ""))
     lines.append((f"source: {message.source}", "dim"))

@@ -70,13 +70,13 @@ class _Printer:
 
     def chain(self, chain: FindingChain, unlisted: int, indent: int) -> None:
         """What a rule finds, and what follows from it."""
-        found = chain.findings
+        findings = chain.findings
         head = Text.assemble((chain.severity.value, STYLE[chain.severity]), " ", (chain.rule, "bold"))
-        if len(found) + unlisted > 1:
-            head.append(f"  {len(found) + unlisted} times")
+        if len(findings) + unlisted > 1:
+            head.append(f"  {len(findings) + unlisted} times")
         _line(self._console, head, indent)
-        self._messages(found, unlisted, indent + 2)
-        self._advice(found, indent + 2)
+        self._messages(findings, unlisted, indent + 2)
+        self._advice(findings, indent + 2)
         if chain.following:
             self._print(f"{following_line(chain)}:", indent + 2)
             for behind in chain.following:
@@ -84,8 +84,8 @@ class _Printer:
 
     def _messages(self, found: tuple[Diagnostic, ...], unlisted: int, indent: int) -> None:
         by_message: dict[str, list[Diagnostic]] = {}
-        for item in found:
-            by_message.setdefault(item.message, []).append(item)
+        for finding in found:
+            by_message.setdefault(finding.message, []).append(finding)
         for number, (message, items) in enumerate(by_message.items()):
             if number == self._limit(len(by_message)):
                 rest = sum(len(group) for group in list(by_message.values())[number:]) + unlisted
@@ -93,7 +93,7 @@ class _Printer:
                 break
             self._print(message, indent)
             self._print(self._places(items), indent + 2, "dim")
-            others = list(dict.fromkeys(text for item in items for text in related_texts(item)))
+            others = list(dict.fromkeys(text for diagnostic in items for text in related_texts(diagnostic)))
             for other in others[: self._limit(len(others))]:
                 self._print(other, indent + 2, "dim")
             if len(others) > self._limit(len(others)):
@@ -101,7 +101,7 @@ class _Printer:
 
     def _places(self, items: list[Diagnostic]) -> str:
         limit = self._limit(len(items))
-        shown = [place_text(item.location) or "the model" for item in items[:limit]]
+        shown = [place_text(finding.location) or "the model" for finding in items[:limit]]
         if len(items) > limit:
             shown.append(f"+ {len(items) - limit} more")
         return "at " + "; ".join(shown)
@@ -116,22 +116,24 @@ class _Printer:
             self._print(f"{_FIX[safety]}: {title}", indent)
         if len(fixes) > limit:
             self._print(f"+ {len(fixes) - limit} more fixes", indent)
-        sources = list(dict.fromkeys(str(item.source) for item in found if item.source is not None))
-        sure = " / ".join(dict.fromkeys(_SURE[item.confidence] for item in found))
+        sources = list(
+            dict.fromkeys(str(diagnostic.source) for diagnostic in found if diagnostic.source is not None)
+        )
+        sure = " / ".join(dict.fromkeys(_SURE[finding.confidence] for finding in found))
         source = "; ".join(sources[:2]) + ("; ..." if len(sources) > 2 else "")
         self._print(f"{sure}: {source}" if source else sure, indent, "dim")
 
     def _following(self, chain: FindingChain, indent: int) -> None:
         """A consequence in short: what to do about it is what its cause says."""
-        found = chain.findings
-        times = f"  {len(found)} times" if len(found) > 1 else ""
+        findings = chain.findings
+        times = f"  {len(findings)} times" if len(findings) > 1 else ""
         head = Text.assemble((chain.severity.value, STYLE[chain.severity]), " ", (chain.rule, "bold"), times)
         _line(self._console, head, indent)
-        limit = self._limit(len(found)) if self._whole else 1
-        for item in found[:limit]:
-            where = place_text(item.location)
-            self._print(f"{item.message}{f' (at {where})' if where else ''}", indent + 2)
-        if len(found) > limit:
-            self._print(f"+ {len(found) - limit} more (--all lists them)", indent + 2)
+        limit = self._limit(len(findings)) if self._whole else 1
+        for finding in findings[:limit]:
+            where = place_text(finding.location)
+            self._print(f"{finding.message}{f' (at {where})' if where else ''}", indent + 2)
+        if len(findings) > limit:
+            self._print(f"+ {len(findings) - limit} more (--all lists them)", indent + 2)
         for behind in chain.following:
             self._following(behind, indent + 2)

@@ -27,7 +27,9 @@ def render(outcome: FixOutcome, stream: TextIO | None) -> str:
 def _lines(outcome: FixOutcome) -> Iterator[str]:
     yield outcome.path
     yield from (f"  note: {note}" for note in outcome.notes)
-    applied = Counter((item.rule, item.title, item.safety) for item in outcome.applied)
+    applied = Counter(
+        (applied_fix.rule, applied_fix.title, applied_fix.safety) for applied_fix in outcome.applied
+    )
     for (rule, title, safety), count in applied.items():
         times = f" ({count} times)" if count > 1 else ""
         yield f"  fixed{' (unsafe)' if safety is Safety.UNSAFE else ''} {rule}: {title}{times}"
@@ -41,7 +43,7 @@ def _lines(outcome: FixOutcome) -> Iterator[str]:
     refused = [item for item in outcome.left if item.reason]
     yield from _counted("not fixed", ((item.rule, f"{item.title}: {item.reason}") for item in refused))
     by_hand = (item for item in outcome.left if not item.reason and item.severity is not Severity.INFO)
-    yield from _by_hand((item.rule, item.message) for item in by_hand)
+    yield from _by_hand((left_finding.rule, left_finding.message) for left_finding in by_hand)
     yield f"  before {severity_counts(outcome.before)}; after {severity_counts(outcome.after)}"
     written = outcome.written
     if written is not None:
@@ -84,11 +86,11 @@ def _proof(proof: Verification) -> Iterator[str]:
     yield f"  verified with ONNX Runtime on {proof.runs} random inputs: outputs {what}"
     if proof.reason:
         yield f"    {plain(proof.reason, 400)}"
-    for item in proof.outputs[:_SHOWN]:
-        still = "" if item.moves else "; it hardly moves with the inputs, which proves nothing"
+    for difference in proof.outputs[:_SHOWN]:
+        still = "" if difference.moves else "; it hardly moves with the inputs, which proves nothing"
         yield (
-            f"    {plain(item.output)}: largest difference {item.absolute:.3g} "
-            f"({item.relative:.2g} of its size, {item.allowed:.2g} allowed){still}"
+            f"    {plain(difference.output)}: largest difference {difference.absolute:.3g} "
+            f"({difference.relative:.2g} of its size, {difference.allowed:.2g} allowed){still}"
         )
     if len(proof.outputs) > _SHOWN:
         yield f"    {len(proof.outputs) - _SHOWN} more outputs"

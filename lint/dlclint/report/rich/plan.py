@@ -55,13 +55,13 @@ def render(plan: Plan, stream: TextIO | None) -> str:
     errors = [item for item in plan.obstacles if item.is_error]
     if errors:
         head(FAILS)
-        for item in errors:
-            paragraph(said(item), 2)
-            if item.help:
-                paragraph(f"do: {item.help}", 4)
+        for obstacle in errors:
+            paragraph(said(obstacle), 2)
+            if obstacle.help:
+                paragraph(f"do: {obstacle.help}", 4)
     if plan.first:
         head("before quantizing")
-        table(("", "", ""), [(item.topic, item.choice, item.reason) for item in plan.first])
+        table(("", "", ""), [(advice.topic, advice.choice, advice.reason) for advice in plan.first])
     head("settings")
     table(columns(plan), settings(plan))
     if plan.layers:
@@ -80,8 +80,8 @@ def render(plan: Plan, stream: TextIO | None) -> str:
         table(("tensor", "range", "8 bits", "16 bits", "basis"), ranges)
     for chain in plan.toolchains:
         head(plan_commands(plan, chain.title))
-        for made in chain.commands:
-            command_line(line(made))
+        for command in chain.commands:
+            command_line(line(command))
         for read in chain.inputs[:INPUTS]:
             paragraph(raw_text(read), 4)
     if plan.obstacles:

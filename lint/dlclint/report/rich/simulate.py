@@ -66,7 +66,7 @@ def _file(console: Console, file: Simulation) -> None:
         _line(
             console, "layers that HTP computes otherwise, on what it gave them itself (first sample)", "bold"
         )
-        rows = [(*apart_cells(item), item.op, item.tensor) for item in file.apart]
+        rows = [(*apart_cells(departure), departure.op, departure.tensor) for departure in file.apart]
         _table(console, (*APART_COLUMNS, "op", "tensor"), rows)
         for text in apart_notes(file):
             _line(console, f"note: {text}", "italic")
@@ -98,8 +98,8 @@ def _engine(console: Console, engine: EngineResult) -> None:
         return
     _table(console, OUTPUT_COLUMNS, [output_cells(row) for row in engine.outputs])
     for row in engine.outputs:
-        for item in row.parts:
-            _line(console, part(item), "red" if item.lost else "dim", 4)
+        for part_row in row.parts:
+            _line(console, part(part_row), "red" if part_row.lost else "dim", 4)
     _layers(console, engine)
     if engine.in_float:
         _line(console, f"computed in float: {', '.join(engine.in_float)}", "yellow")
@@ -120,7 +120,9 @@ def _layers(console: Console, engine: EngineResult) -> None:
     cells = [_layer(row) for row in shown]
     # A column that holds nothing is left out.
     kept = [place for place in range(len(_COLUMNS)) if any(row[place] for row in cells)]
-    _table(console, [_COLUMNS[place] for place in kept], [[row[place] for place in kept] for row in cells])
+    _table(
+        console, [_COLUMNS[index] for index in kept], [[row[position] for position in kept] for row in cells]
+    )
 
 
 def _layer(row: LayerError) -> tuple[str, ...]:
@@ -130,9 +132,9 @@ def _layer(row: LayerError) -> tuple[str, ...]:
 
 
 def _table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    made = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     for column in columns:
-        made.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold")
     for row in rows:
-        made.add_row(*(Text(cell) for cell in row))
-    console.print(Padding(made, (0, 0, 0, 2)))
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(Padding(table, (0, 0, 0, 2)))

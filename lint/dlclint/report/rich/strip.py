@@ -18,36 +18,36 @@ _NAMED = 8
 _ON, _OFF = ("█", "green"), ("░", "yellow")
 
 
-def strip_lines(found: Partition) -> Iterator[Text]:
+def strip_lines(partition: Partition) -> Iterator[Text]:
     """What to print of a partition: a headline, and if execution changes processor the strip."""
-    name = found.runtime.value
-    if not found.cuts:
-        whole = sum(subnet.nodes for subnet in found.subnets) - found.nowhere
-        yield Text.assemble((name, "bold"), f"  one subnet, {counted(whole, 'node')}{_beside(found)}")
+    name = partition.runtime.value
+    if not partition.cuts:
+        whole = sum(subnet.nodes for subnet in partition.subnets) - partition.nowhere
+        yield Text.assemble((name, "bold"), f"  one subnet, {counted(whole, 'node')}{_beside(partition)}")
         return
     yield Text.assemble(
         (name, "bold"),
-        f"  {counted(len(found.subnets), 'subnet')}, {_changes(found)},"
-        f" {size_text(found.bytes)} cross{_beside(found)}",
+        f"  {counted(len(partition.subnets), 'subnet')}, {_changes(partition)},"
+        f" {size_text(partition.bytes)} cross{_beside(partition)}",
     )
     drawn = Text("  ")
-    for subnet, width in zip(found.subnets, _widths(found.subnets), strict=True):
+    for subnet, width in zip(partition.subnets, _widths(partition.subnets), strict=True):
         mark, style = _ON if subnet.on_runtime else _OFF
         drawn.append(mark * width, style)
     yield drawn
-    named = [_named(subnet, name) for subnet in found.subnets[:_NAMED]]
-    if len(found.subnets) > _NAMED:
-        named.append(f"+ {len(found.subnets) - _NAMED} more (--format json lists all)")
+    named = [_named(subnet, name) for subnet in partition.subnets[:_NAMED]]
+    if len(partition.subnets) > _NAMED:
+        named.append(f"+ {len(partition.subnets) - _NAMED} more (--format json lists all)")
     yield Text(f"  {' | '.join(named)}")
 
 
-def _changes(found: Partition) -> str:
-    return counted(found.cuts, "change", "of processor")
+def _changes(partition: Partition) -> str:
+    return counted(partition.cuts, "change", "of processor")
 
 
-def _beside(found: Partition) -> str:
-    unclear = f"; {counted(found.unclear, 'node')} unclear" if found.unclear else ""
-    return unclear + (f"; {counted(found.nowhere, 'node')} on no runtime" if found.nowhere else "")
+def _beside(partition: Partition) -> str:
+    unclear = f"; {counted(partition.unclear, 'node')} unclear" if partition.unclear else ""
+    return unclear + (f"; {counted(partition.nowhere, 'node')} on no runtime" if partition.nowhere else "")
 
 
 def _named(subnet: Subnet, runtime: str) -> str:

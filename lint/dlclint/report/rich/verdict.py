@@ -43,7 +43,7 @@ def _runs(verdict: ModelVerdict) -> list[Text]:
     """One line for all runtimes of which the same is said."""
     lines = [] if verdict.runs else [Text("unknown: it does not convert")]
     for (word, reason), group in groupby(verdict.runs, key=lambda item: (item.word, item.reason)):
-        names = ", ".join(item.runtime for item in group)
+        names = ", ".join(runtime_answer.runtime for runtime_answer in group)
         shown = reason if word != "no" else f"no: {reason}"
         lines.append(Text.assemble(f"{names}: ", (shown, _STYLE.get(word, ""))))
     return lines

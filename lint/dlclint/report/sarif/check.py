@@ -37,11 +37,13 @@ def render(outcome: Outcome, stream: TextIO | None) -> str:
     worst: dict[str, Severity] = {}
     cited: dict[str, str] = {}
     counts: Counter[Severity] = Counter()
-    for item in _every(outcome):
-        counts[item.severity] += 1
-        if item.source is not None:
-            cited.setdefault(item.rule, item.source.document)
-        worst[item.rule] = min(worst.get(item.rule, item.severity), item.severity, key=lambda one: one.rank)
+    for finding in _every(outcome):
+        counts[finding.severity] += 1
+        if finding.source is not None:
+            cited.setdefault(finding.rule, finding.source.document)
+        worst[finding.rule] = min(
+            worst.get(finding.rule, finding.severity), finding.severity, key=lambda one: one.rank
+        )
     shown = list(_worst(_every(outcome), counts))
     ids = sorted(worst.keys() | set(outcome.rule_docs))
     run: dict[str, Any] = {
@@ -56,7 +58,10 @@ def render(outcome: Outcome, stream: TextIO | None) -> str:
         },
         "automationDetails": {"id": "dlclint/"},
         "columnKind": "unicodeCodePoints",
-        "results": [_result(item, ids, mark) for item, mark in zip(shown, fingerprints(shown), strict=True)],
+        "results": [
+            _result(diagnostic, ids, mark)
+            for diagnostic, mark in zip(shown, fingerprints(shown), strict=True)
+        ],
     }
     if len(shown) < counts.total():
         text = f"{counts.total() - len(shown)} further findings are left out: a run holds {MAX_RESULTS}"
@@ -67,19 +72,19 @@ def render(outcome: Outcome, stream: TextIO | None) -> str:
 
 
 def _every(outcome: Outcome) -> Iterator[Diagnostic]:
-    return (item for file in outcome.files for item in file.shown)
+    return (finding for file in outcome.files for finding in file.shown)
 
 
-def _worst(found: Iterable[Diagnostic], counts: Mapping[Severity, int]) -> Iterator[Diagnostic]:
+def _worst(findings: Iterable[Diagnostic], counts: Mapping[Severity, int]) -> Iterator[Diagnostic]:
     """As many as a run holds, the worst and of these the first, in the order of the report."""
     left, room = {}, MAX_RESULTS
     for severity in sorted(Severity, key=lambda one: one.rank):
         left[severity] = min(room, counts[severity])
         room -= left[severity]
-    for item in found:
-        if left[item.severity]:
-            left[item.severity] -= 1
-            yield item
+    for finding in findings:
+        if left[finding.severity]:
+            left[finding.severity] -= 1
+            yield finding
 
 
 def _rule(id: str, outcome: Outcome, worst: Severity | None, cited: str) -> dict[str, Any]:
@@ -136,33 +141,33 @@ def _location(place: Location) -> dict[str, Any]:
     return location
 
 
-def _related(item: Diagnostic) -> list[dict[str, Any]]:
+def _related(finding: Diagnostic) -> list[dict[str, Any]]:
     """Section 3.27.22: the other places that a finding names, and its cause."""
-    places = [(f"{other.what}: {place_text(other.location)}", other.location) for other in item.related]
-    if item.cause is not None:
-        places.insert(0, (cause_text(item), item.cause.location))
+    places = [(f"{other.what}: {place_text(other.location)}", other.location) for other in finding.related]
+    if finding.cause is not None:
+        places.insert(0, (cause_text(finding), finding.cause.location))
     return [
-        {"id": number, **_location(place), "message": {"text": _message(text)}}
-        for number, (text, place) in enumerate(places[:RELATED], 1)
+        {"id": number, **_location(location), "message": {"text": _message(text)}}
+        for number, (text, location) in enumerate(places[:RELATED], 1)
     ]
 
 
-def _result(item: Diagnostic, ids: list[str], mark: str) -> dict[str, Any]:
-    place, related = item.location, _related(item)
-    text = item.message + ("" if place.line is not None else at_text(place))
-    text = f"{text}. Help: {item.help}." if item.help else f"{text}."
-    properties: dict[str, Any] = {"confidence": item.confidence.value}
-    if item.source is not None:
-        properties["source"] = str(item.source)
-    if item.fix is not None:
+def _result(finding: Diagnostic, ids: list[str], mark: str) -> dict[str, Any]:
+    location, related = finding.location, _related(finding)
+    text = finding.message + ("" if location.line is not None else at_text(location))
+    text = f"{text}. Help: {finding.help}." if finding.help else f"{text}."
+    properties: dict[str, Any] = {"confidence": finding.confidence.value}
+    if finding.source is not None:
+        properties["source"] = str(finding.source)
+    if finding.fix is not None:
         # SARIF's own `fixes` hold text replacements, which a binary model does not have.
-        properties["fix"] = {"title": item.fix.title, "safety": item.fix.safety.value}
+        properties["fix"] = {"title": finding.fix.title, "safety": finding.fix.safety.value}
     return {
-        "ruleId": item.rule,
-        "ruleIndex": ids.index(item.rule),
-        "level": _LEVEL[item.severity],
+        "ruleId": finding.rule,
+        "ruleIndex": ids.index(finding.rule),
+        "level": _LEVEL[finding.severity],
         "message": {"text": _message(text)},
-        "locations": [_location(place)],
+        "locations": [_location(location)],
         **({"relatedLocations": related} if related else {}),
         # The first is the name that code scanning knows; without a line of text it would make its own.
         "partialFingerprints": {"primaryLocationLineHash": f"{mark[:16]}:1", "dlclint/v2": mark},

@@ -45,8 +45,8 @@ def drawn(graph: Graph, count: int, seed: int, moments: Mapping[str, tuple[float
     ]
     words = "; ".join(f"{plain(name)} {text}" for name, (text, _) in rules.items())
     load = tuple(
-        partial(_sample, types, rules, shapes, np.random.SeedSequence([seed, place]), place)
-        for place in range(count)
+        partial(_sample, types, rules, shapes, np.random.SeedSequence([seed, position]), position)
+        for position in range(count)
     )
     return Samples(f"random values, not measured data (seed {seed}): {words}", load, True, tuple(notes))
 
@@ -60,11 +60,11 @@ def _sample(
     rules: Mapping[str, _Rule],
     shapes: Mapping[str, tuple[int, ...]],
     seed: np.random.SeedSequence,
-    place: int,
+    position: int,
 ) -> Sample:
     random = np.random.default_rng(seed)
     return {
-        name: _values(rules[name][1], shapes[name], random, place).astype(dtype_of(kind))
+        name: _values(rules[name][1], shapes[name], random, position).astype(dtype_of(kind))
         for name, kind in types.items()
     }
 
@@ -109,7 +109,7 @@ def _rule(graph: Graph, name: str, kind: TensorType, moments: Mapping[str, tuple
 
 
 def _values(
-    rule: tuple[str, float, float], shape: tuple[int, ...], random: np.random.Generator, place: int
+    rule: tuple[str, float, float], shape: tuple[int, ...], random: np.random.Generator, position: int
 ) -> Array:
     kind, one, two = rule
     if kind == "normal":
@@ -122,7 +122,7 @@ def _values(
         return np.asarray(random.uniform(one, two, shape))
     if kind == "ones":
         ones = np.ones(shape, np.int64)
-        if place and shape and shape[-1] > 1:
+        if position and shape and shape[-1] > 1:
             ones[..., random.integers(1, shape[-1]) :] = 0
         return ones
     return one + (two - one) * _smooth(shape, random)
@@ -157,10 +157,10 @@ def _limits(graph: Graph, name: str) -> Iterator[int | None]:
     while pending:
         tensor = pending.pop()
         for node in graph.consumers(tensor):
-            place = node.inputs.index(tensor) if tensor in node.inputs else -1
-            if not node.domain and place > 0 and role(node.op_type, place) is Role.INDICES:
+            position = node.inputs.index(tensor) if tensor in node.inputs else -1
+            if not node.domain and position > 0 and role(node.op_type, position) is Role.INDICES:
                 yield _size(node)
-            elif not node.domain and node.op_type in _PASSING and place == 0:
+            elif not node.domain and node.op_type in _PASSING and position == 0:
                 for output in node.outputs:
                     if output not in seen:
                         seen.add(output)
@@ -170,7 +170,9 @@ def _limits(graph: Graph, name: str) -> Iterator[int | None]:
 def _is_mask(graph: Graph, name: str, kind: TensorType) -> bool:
     """Whether an integer input lies beside indices and has their shape, as masks and segments do."""
     return any(
-        other != name and (found := graph.type_of(other)) is not None and found.shape == kind.shape
+        other != name
+        and (tensor_type := graph.type_of(other)) is not None
+        and tensor_type.shape == kind.shape
         for other in graph.inputs
         if any(limit is not None for limit in _limits(graph, other))
     )

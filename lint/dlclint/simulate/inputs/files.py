@@ -87,7 +87,7 @@ class _Reader:
         count = max(counts.values(), default=1)
         if any(number not in (1, count) for number in counts.values()):
             raise BadInput(f"{shown}: its inputs have different numbers of samples")
-        return [partial(self._from_arrays, path, place, counts) for place in range(count)]
+        return [partial(self._from_arrays, path, position, counts) for position in range(count)]
 
     def _same_names(self, names: list[str], shown: str) -> None:
         missing = [name for name in self.types if name not in names]
@@ -108,14 +108,16 @@ class _Reader:
             return max(shape[0], 1)
         return 1
 
-    def _from_arrays(self, path: Path, place: int, counts: Mapping[str, int]) -> Sample:
+    def _from_arrays(self, path: Path, position: int, counts: Mapping[str, int]) -> Sample:
         found = {}
         for name, kind in self.types.items():
             whole = _mapped(path) if path.suffix.lower() == ".npy" else _archive(path)[name]
             declared = kind.shape or ()
             if counts[name] > 1 or len(whole.shape) == len(declared) + 1:
-                whole = whole[place] if len(whole.shape) > len(declared) else whole[place : place + 1]
-            where = f"{plain(path.name)}" + (f", sample {place}" if max(counts.values()) > 1 else "")
+                whole = (
+                    whole[position] if len(whole.shape) > len(declared) else whole[position : position + 1]
+                )
+            where = f"{plain(path.name)}" + (f", sample {position}" if max(counts.values()) > 1 else "")
             found[name] = checked(name, np.asarray(whole), kind, self.layouts.get(name, "nchw"), where)
         return found
 

@@ -42,7 +42,7 @@ class Samples:
         total = len(self.load)
         if count >= total:
             return self
-        chosen = tuple(self.load[place * total // count] for place in range(count))
+        chosen = tuple(self.load[position * total // count] for position in range(count))
         words = f"{self.words} ({count} of {total}, spread evenly)"
         return Samples(words, chosen, self.random, self.notes)
 
@@ -53,13 +53,13 @@ def input_types(graph: Graph) -> dict[str, TensorType]:
     Raises:
         BadInput: an input is not a tensor, or has no shape.
     """
-    found = {}
+    tensor_types = {}
     for name in graph.inputs:
         kind = graph.type_of(name)
         if kind is None or kind.shape is None:
             raise BadInput(f"input {plain(name)} is not a tensor of a known rank")
-        found[name] = kind
-    return found
+        tensor_types[name] = kind
+    return tensor_types
 
 
 def dtype_of(kind: TensorType) -> np.dtype[Any]:

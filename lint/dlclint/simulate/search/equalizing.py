@@ -31,13 +31,13 @@ def equalized(view: ModelView, bitwidth: int, extended: bool = True) -> Equalize
     """
     draft = draft_of(view.model)
     source = ModelView(draft.model(check=False), view.target)
-    found = match(source.model, source.folded, extended)
+    matching = match(source.model, source.folded, extended)
     rewriter = Rewriter(source.model)
     edits: list[ModelEdit] = []
     pairs = 0
     before: list[float] = []
     after: list[float] = []
-    for item in planned_chains(found.pairs, False, HighBias.EXACT, bitwidth, Effort(TIMES)):
+    for item in planned_chains(matching.pairs, False, HighBias.EXACT, bitwidth, Effort(TIMES)):
         if isinstance(item, EqualizedChain) and item.changes:
             edits.extend(rewriter.edits(item))
             pairs += len(item.links)

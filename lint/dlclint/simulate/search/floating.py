@@ -24,7 +24,7 @@ class InFloat:
 
 
 def fewest_in_float(
-    trials: Trials, goal: Goal, whole: Scheme, found: Sequence[GridGroup], shared: Mapping[str, str]
+    trials: Trials, goal: Goal, whole: Scheme, grid_groups: Sequence[GridGroup], shared: Mapping[str, str]
 ) -> InFloat | None:
     """The fewest grids to give up, on top of a scheme, that reach a goal or come close to what float can do.
 
@@ -33,7 +33,7 @@ def fewest_in_float(
     network = trials.evaluator.network
     costs = {
         group.leader: max(trials.noise(f"grid {group.leader}", _alone(network, whole, group, shared)))
-        for group in found
+        for group in grid_groups
     }
     ranked = sorted(costs, key=lambda leader: (-costs[leader], leader))
 

@@ -118,7 +118,7 @@ def order(
     total = [sum(column) for column in zip(base, *(edge.cost for edge in found), strict=True)]
     steps: list[tuple[str, ...]] = []
     while candidates := _candidates(found, chosen, may):
-        worst = max(range(len(total)), key=lambda place: total[place])
+        worst = max(range(len(total)), key=lambda position: total[position])
         best, closed = max(
             ((ends, _closed(ends, chosen, near)) for ends in candidates),
             key=lambda item: _worth(item[1], worst) / sum(sizes[end] for end in item[0]),

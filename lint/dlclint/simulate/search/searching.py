@@ -273,17 +273,17 @@ class SearchState:
     def _outputs(self) -> None:
         """16 bits for the grids of the outputs alone; kept where that is all that is missing."""
         shared = self.prepared.shared
-        found = groups(self.scheme, self.trials.evaluator, shared, self.lacking)
+        grid_groups = groups(self.scheme, self.trials.evaluator, shared, self.lacking)
         leaders = {shared.get(name, name) for name in self.prepared.network.outputs}
-        able = [g.leader for g in found if g.may and g.leader in leaders and self._is_narrow(g.leader)]
+        able = [g.leader for g in grid_groups if g.may and g.leader in leaders and self._is_narrow(g.leader)]
         if not able:
             return
-        wide = self._widened(self.scheme, able, found)
+        wide = self._widened(self.scheme, able, grid_groups)
         value = self.trials.value("outputs", wide)
         kept = self.goal.reached(value)
         for leader in able if kept and len(able) > 1 else ():
             fewer = [other for other in able if other != leader]
-            narrower = self._widened(self.scheme, fewer, found)
+            narrower = self._widened(self.scheme, fewer, grid_groups)
             again = self.trials.value(f"outputs {_digest([tuple(fewer)])}", narrower)
             if fewer and self.goal.reached(again):
                 able, wide, value = fewer, narrower, again
@@ -298,21 +298,22 @@ class SearchState:
     def _wider(self) -> None:
         """16 bits for the activations, and if need be the weights, that cost most; then float."""
         shared = self.prepared.shared
-        found = groups(self.scheme, self.trials.evaluator, shared, self.lacking)
-        able = [group for group in found if group.may]
-        if len(able) < len(found):
+        grid_groups = groups(self.scheme, self.trials.evaluator, shared, self.lacking)
+        able = [group for group in grid_groups if group.may]
+        if len(able) < len(grid_groups):
             left = ", ".join(sorted(self.lacking))
             self.notes.append(
-                f"{counted(len(found) - len(able), 'grid')} stay at 8 bits: {left} have no 16-bit form there"
+                f"{counted(len(grid_groups) - len(able), 'grid')} stay at 8 bits: {left} have no"
+                " 16-bit form there"
             )
-        whole = self._widened(self.scheme, [group.leader for group in able], found)
+        whole = self._widened(self.scheme, [group.leader for group in able], grid_groups)
         best = self.trials.value("all 16", whole)
         self._row("for comparison: every activation at 16 bits", best, False, whole, 0)
         self._costs()
         if not self.goal.reached(best):
             whole, best = self._wide_weights(whole, best)
         if not self.goal.reached(best):
-            whole, best = self._in_float(whole, best, found)
+            whole, best = self._in_float(whole, best, grid_groups)
         goal = self.goal
         if not goal.reached(best):
             goal = near(goal, best)
@@ -321,7 +322,7 @@ class SearchState:
                 self.notes += [said, "no step helps: the current settings come as close"]
                 return
             self.notes.append(f"{said}; what follows comes close to that ({goal})")
-        self._fewest(goal, found, whole)
+        self._fewest(goal, grid_groups, whole)
 
     def _costs(self) -> None:
         """Measure what each rounding and each weight costs."""
@@ -391,18 +392,18 @@ class SearchState:
         self._row(f"{what_for}; every other activation at 16 bits", made.value, False, made.scheme, 0)
         return made.scheme, made.value
 
-    def _fewest(self, goal: Goal, found: Sequence[GridGroup], whole: Scheme) -> None:
+    def _fewest(self, goal: Goal, grid_groups: Sequence[GridGroup], whole: Scheme) -> None:
         """The fewest groups at 16 bits that still reach a goal which all of them reach."""
         base = [sum(column) for column in zip(*self.weights.values(), strict=True)]
         base = base or [0.0] * len(self.roundings[0].cost if self.roundings else ())
-        found = [group for group in found if group.leader not in self._floated]
-        sequence = order(roundings_left(self.roundings, self._floated), found, base)
+        grid_groups = [group for group in grid_groups if group.leader not in self._floated]
+        sequence = order(roundings_left(self.roundings, self._floated), grid_groups, base)
         start = in_float(self.prepared.network, self.scheme, self._floated, self.prepared.shared)
         start.params = dict(whole.params)
 
         def tried(count: int) -> tuple[Scheme, SchemeQuality]:
             leaders = [leader for ends in sequence[:count] for leader in ends]
-            scheme = self._widened(start, leaders, found)
+            scheme = self._widened(start, leaders, grid_groups)
             return scheme, self.trials.value(f"first {count} of {_digest(sequence[:count])}", scheme)
 
         fewest = _fewest_of(len(sequence), lambda count: goal.reached(tried(count)[1]))
@@ -414,7 +415,7 @@ class SearchState:
             for end in range(len(kept), 0, -size):
                 dropped = kept[max(end - size, 0) : end]
                 fewer = [leader for leader in kept if leader not in dropped]
-                narrower = self._widened(start, fewer, found)
+                narrower = self._widened(start, fewer, grid_groups)
                 again = self.trials.value(f"only {_digest([tuple(fewer)])}", narrower)
                 left -= 1
                 if goal.reached(again):

@@ -191,18 +191,18 @@ class Trials:
 
     def _find_parts(self) -> dict[str, tuple[Part, ...]]:
         """The parts of unlike range of each output that has any."""
-        found = {}
+        parts = {}
         for name, pieces in self._pieces.items():
             values = [
                 [np.abs(piece.of(exact[name])).max(initial=0.0) for exact in self._exact] for piece in pieces
             ]
-            found[name] = unlike_parts(name, pieces, [float(max(each)) for each in values])
-        return found
+            parts[name] = unlike_parts(name, pieces, [float(max(each)) for each in values])
+        return parts
 
     def _judged(self, name: str) -> Iterator[tuple[str, Callable[[Array], Array]]]:
         """The parts of an output: what they are called, and what takes their values out of the output's."""
         for part in self._parts.get(name, ()):
-            places = np.concatenate([self._pieces[name][place].places for place in part.pieces])
+            places = np.concatenate([self._pieces[name][position].places for position in part.pieces])
             size = self._pieces[name][0].size
             yield (
                 str(part),
@@ -249,7 +249,7 @@ class Trials:
                 if name in self._scores:
                     agreements.setdefault(name, Agreement()).add(self._scores[name], one, two)
         self._tick()
-        rates = [item.rate for item in agreements.values() if item.total]
+        rates = [agreement.rate for agreement in agreements.values() if agreement.total]
         worst_part = _least(parts.values())
         lost = [name for name, error in parts.items() if is_lost(error)]
         return [min(_least(errors.values()), worst_part), min(rates, default=None), worst_part, lost]
@@ -268,14 +268,14 @@ class Trials:
         bases = self._kept()
         errors: dict[str, Error] = {}
 
-        def one(place: int) -> TensorValues:
-            if place < len(bases):
-                return self.evaluator.run_from(bases[place], scheme)
-            return self.evaluator.run(self._samples.load[place](), scheme)
+        def one(index: int) -> TensorValues:
+            if index < len(bases):
+                return self.evaluator.run_from(bases[index], scheme)
+            return self.evaluator.run(self._samples.load[index](), scheme)
 
         places = range(min(_MOST, len(self._samples)) if not bases else len(bases))
-        for place, found in zip(places, mapped_in_order(one, places, self._workers), strict=True):
-            for name, expected in self._exact[place].items():
+        for position, found in zip(places, mapped_in_order(one, places, self._workers), strict=True):
+            for name, expected in self._exact[position].items():
                 if isinstance(expected, np.ndarray) and expected.dtype.kind == "f":
                     for key, of in ((name, self._part(name)), *self._judged(name)):
                         errors.setdefault(key, Error()).add(of(expected), of(found[name]))
@@ -294,8 +294,8 @@ class Trials:
             return self._bases
         made = [name for step in self.evaluator.network.steps for name in step.outputs if name]
         total = 0
-        for place in range(min(_MOST, len(self._samples))):
-            sample: Sample = self._samples.load[place]()
+        for position in range(min(_MOST, len(self._samples))):
+            sample: Sample = self._samples.load[position]()
             values = {**sample, **self.evaluator.run(sample, None, keep=made)}
             size = sum(v.nbytes for v in values.values() if isinstance(v, np.ndarray))
             if total + size > _KEPT:
