@@ -20,7 +20,6 @@ import sys
 import tempfile
 import time
 import warnings
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,7 +48,7 @@ class Run:
     seconds: float
     early: int
     late: int
-    times: Counter[int]
+    times: bytearray
     """How often each job was answered."""
     outcomes: str
     """A hash of all outcomes in the order of the jobs."""
@@ -81,8 +80,8 @@ def node_models(folder: Path) -> list[Path]:
 
 def run(jobs: list[Job], workers: int, folder: Path, kill: bool = False, resume: bool = False) -> Run:
     """Lint jobs on a cluster of its own; with `kill` a worker is killed when half is done."""
-    times: Counter[int] = Counter()
-    early = unchanged = 0
+    times = bytearray(len(jobs))
+    early = unchanged = done = 0
     tenth, half = len(jobs) // 10, len(jobs) // 2
     with Results(folder, jobs, resume=resume) as results, Cluster(LOCAL, workers) as cluster:
         pids = list(cluster.client.run(os.getpid).values())
@@ -92,7 +91,7 @@ def run(jobs: list[Job], workers: int, folder: Path, kill: bool = False, resume:
             results.keep(number, body)
             times[number] += 1
             unchanged += body is None
-            done = times.total()
+            done += 1
             if done == tenth:
                 early = resident(os.getpid())
             if kill and done == half:
@@ -165,8 +164,8 @@ def main() -> int:
         if given.only in (None, "killed"):
             killed = run(jobs, 2, folder / "killed", kill=True)
             print(f"a worker killed in the middle: {killed.seconds:.1f} s")
-            lost = len(jobs) - len(killed.times)
-            twice = sum(count > 1 for count in killed.times.values())
+            lost = killed.times.count(0)
+            twice = sum(count > 1 for count in killed.times)
             same = killed.outcomes == two.outcomes
             judge(
                 f"{lost} lost, {twice} twice, results {'the same' if same else 'DIFFER'}",

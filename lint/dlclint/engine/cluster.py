@@ -47,8 +47,8 @@ _SETTINGS = {
     # What is lost is tried again by `Cluster.linted`.
     "distributed.scheduler.allowed-failures": 0,
     # What Dask logs and measures for its dashboard, which nobody sees, takes memory with each lot, and 5 % of
-    # each processor.
-    "distributed.admin.low-level-log-length": 1000,
+    # each processor. Each logged message to a worker keeps the jobs of its lot.
+    "distributed.admin.low-level-log-length": 16,
     "distributed.admin.system-monitor.interval": "5s",
     "distributed.admin.tick.interval": "500ms",
     "distributed.worker.profile.enabled": False,
