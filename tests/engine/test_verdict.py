@@ -289,3 +289,17 @@ def test_fix_and_plan_honor_what_a_model_carries(tmp_path: Path, capsys: pytest.
     main(["plan", *words])
     said = json.loads(capsys.readouterr().out)
     assert said["errors"] + said["warnings"] == []
+
+
+def test_a_model_with_an_override_file_is_not_said_to_be_without_risk(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the file does to accuracy is judged with the file, not with the model."""
+    path = write(tmp_path, WHOLE)
+    assert verdict(capsys, path, "--quantize")["accuracy"]["reason"].startswith("no risk is known")
+    path.with_suffix(".encodings").write_text(
+        '{"version": "0.6.1", "activation_encodings": {}, "param_encodings": {}}'
+    )
+    accuracy = verdict(capsys, path, "--quantize")["accuracy"]
+    assert accuracy["word"] == "unknown"
+    assert accuracy["reason"].startswith("the override file m.encodings is judged separately")

@@ -43,7 +43,7 @@ def model_verdict(
     """
     converts = _converts(findings)
     runs = tuple(_runs(view, findings, support)) if converts.word == "yes" else ()
-    accuracy = _accuracy(job.target, findings)
+    accuracy = _accuracy(job, findings)
     suggested = tuple(_next(view, job, converts, fixes))
     return ModelVerdict(judged_for((job.target,), view), converts, runs, accuracy, suggested)
 
@@ -124,15 +124,19 @@ def _runs(
             yield RuntimeAnswer(runtime.value, "split", f"{parts}{note}")
 
 
-def _accuracy(target: Target, findings: Sequence[Diagnostic]) -> Answer:
+def _accuracy(job: Job, findings: Sequence[Diagnostic]) -> Answer:
     """Whether accuracy will hold: at risk where a rule knows why not, else unknown."""
-    if target.kind.stated and not target.quantize:
+    if job.target.kind.stated and not job.target.quantize:
         return Answer("unknown", "a float DLC loses little; no rule measures it")
     risks = _worst(findings, (About.SETTINGS, About.ACCURACY), Severity.WARNING)
     if risks:
         # What is lost by itself stands before what an option fixes.
         risks.sort(key=lambda finding: finding.about is not About.ACCURACY)
         return Answer("at risk", _first_of(risks), risks[0].rule)
+    if job.overrides is not None:
+        # Its own findings, which decide, come with its own outcome.
+        file = plain(job.overrides.name, 500)
+        return Answer("unknown", f"the override file {file} is judged separately, and nothing was measured")
     return Answer("unknown", "no risk is known, and nothing was measured")
 
 
