@@ -6,6 +6,7 @@ model sample by sample. Dimensions that both leave open get more than one size.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -25,6 +26,8 @@ _SIZES = (16, 8, 32, 64, 128, 224, 1)
 """Tried one after the other for dimensions that the changed model leaves open."""
 _BATCHES = (2, 3, 4, 8, 16, 32, 64, 1)
 """Tried where the batch is open; 1, of which a comparison says least, where nothing else runs."""
+_MOST = 1 << 40
+"""Elements of an input; numpy fails on far more of them with an error of its own."""
 _PASSES_INDICES = MOVES_ONE | {"Cast"}
 
 
@@ -172,6 +175,8 @@ class _Draw:
         dtype = numpy_type(found.data_type) or np.dtype(object)
         if min(shape, default=1) < 0:
             raise NoFeed(f"input {name!r} has a negative dimension")
+        if math.prod(shape) > _MOST:
+            raise NoFeed(f"input {name!r} has {math.prod(shape)} elements, more than fit into memory")
         if dtype.kind == "b":
             if max(shape, default=1) <= 1:  # or two draws of one value would often be the same
                 return np.full(shape, self.seed % 2 == 0)
