@@ -104,6 +104,11 @@ def coarse_masks(view: ModelView, bitwidth: int) -> tuple[Mask, ...]:
     return find_masks(view, coarse_mask(bitwidth))
 
 
+def coarse_mask_homes(view: ModelView, bitwidth: int) -> frozenset[Home]:
+    """Where the masks that are too large are stored, in the model that the quantizer sees."""
+    return frozenset(home(mask.graph, mask.name) for mask in coarse_masks(view.as_float, bitwidth))
+
+
 def carries_mask(graph: Graph, name: str, masks: Collection[Home]) -> bool:
     """Whether a tensor gets its values from one of these masks, by ops that a mask's numbers pass through."""
     pending, seen = [(graph, name)], {name}

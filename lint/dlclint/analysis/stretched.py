@@ -6,10 +6,10 @@ added to it, it is taken for one in pixels, and what is between 0 and 1 beside i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
-from dlclint.analysis.masks import carries_mask, coarse_mask, coarse_masks
+from dlclint.analysis.masks import carries_mask, coarse_mask
 from dlclint.analysis.moving import moved_inputs
 from dlclint.analysis.roles import vector
 from dlclint.analysis.shared import (
@@ -23,7 +23,7 @@ from dlclint.analysis.shared import (
     sharing,
     short,
 )
-from dlclint.analysis.weights.store import home
+from dlclint.analysis.weights.store import Home
 from dlclint.encodings import grid
 from dlclint.model.op_facts import COMPARES, HOMOGENEOUS, SUMS
 from dlclint_schemas.record import record
@@ -63,28 +63,33 @@ class Suspicion:
         """Whether the operands stay apart within the output, as in a Concat."""
         return self.node.op_type not in SUMS
 
-
-def suspected(view: ModelView, bitwidth: int, estimates: bool = True) -> Iterator[Suspicion]:
-    """Joins and sums of scores and boxes of which only the scores' range is known, in graph order."""
-    for guess in half_known(view, bitwidth, estimates):
+    @property
+    def is_likely(self) -> bool:
+        """Whether what stretches `other` suggests that the bounded one is lost, as scores beside boxes."""
         # A join of what is stretched by a stride is a detector's; of a sum the number itself must be enough.
-        least = threshold("stride") if guess.joins else guess.limit
-        if guess.stretch.factor >= least:
-            yield guess
+        return self.stretch.factor >= (threshold("stride") if self.joins else self.limit)
 
 
-def half_known(view: ModelView, bitwidth: int, estimates: bool = True) -> Iterator[Suspicion]:
-    """Shared grids of a tensor with sure bounds and one of which nothing is known, in graph order."""
-    # A mask is followed in the model that the quantizer sees.
-    masks = {home(mask.graph, mask.name) for mask in coarse_masks(view.as_float, bitwidth)}
+def half_known(
+    view: ModelView, bitwidth: int, masks: Collection[Home], estimates: bool = True
+) -> Iterator[Suspicion]:
+    """Shared grids of a tensor with sure bounds and one of which nothing is known, in graph order.
+
+    Those whose unknown tensor carries one of `masks` are left out: another remedy helps there.
+    """
     for graph, nodes in sharing(view):
         span_of = expected_spans(view, graph, estimates)
         stretches = _Stretches(view, graph)
         for node in nodes:
             guess = _half_known(node, span_of, stretches, bitwidth)
-            followed = view.as_float.model.graph if graph is view.model.graph else graph
-            if guess is not None and not (masks and carries_mask(followed, guess.other, masks)):
+            if guess is not None and not _is_masked(view, graph, guess.other, masks):
                 yield guess
+
+
+def _is_masked(view: ModelView, graph: Graph, name: str, masks: Collection[Home]) -> bool:
+    """Whether a tensor carries a mask, which is followed in the model that the quantizer sees."""
+    followed = view.as_float.model.graph if graph is view.model.graph else graph
+    return bool(masks) and carries_mask(followed, name, masks)
 
 
 def _half_known(
@@ -125,19 +130,22 @@ class WideConstant:
     """Whether a grid of 16 bits is fine enough for what is not known."""
 
 
-def wide_constants(view: ModelView, bitwidth: int, estimates: bool = True) -> Iterator[WideConstant]:
-    """Stored numbers so large that what they are joined with is likely lost, in graph order."""
-    masks = {home(mask.graph, mask.name) for mask in coarse_masks(view.as_float, bitwidth)}
+def wide_constants(
+    view: ModelView, bitwidth: int, masks: Collection[Home], estimates: bool = True
+) -> Iterator[WideConstant]:
+    """Stored numbers so large that what they are joined with is likely lost, in graph order.
+
+    Those of `masks` are left out: another remedy helps there.
+    """
     for graph, nodes in sharing(view):
         span_of = expected_spans(view, graph, estimates)
-        followed = view.as_float.model.graph if graph is view.model.graph else graph
         for node in nodes:
             stored = constants(node) if node.op_type not in (*SUMS, *COMPARES) else {}
             name = max(stored, key=lambda each: stored[each].reach, default="")
             unknown = [each for each in operands(node) if span_of(each) is None]
             if not name or not unknown or stored[name].reach < coarse_mask(bitwidth):
                 continue
-            if not carries_mask(followed, name, masks) and judged(node, span_of, None, bitwidth) is None:
+            if not _is_masked(view, graph, name, masks) and judged(node, span_of, None, bitwidth) is None:
                 step = stored[name].reach / float(grid.steps(bitwidth))
                 need = step * threshold("shared_steps")
                 wide_helps = stored[name].reach < coarse_mask(16) and bitwidth < 16
@@ -149,11 +157,9 @@ def constant_sentence(wide_constant: WideConstant, bitwidth: int) -> str:
     """What a large number leaves of what it is joined with."""
     return (
         f"{short(wide_constant.output)}: one grid for {short(wide_constant.name)}"
-        f" ({ends_text(wide_constant.span)}) and"
-        f" {short(wide_constant.other)}, of which nothing is known; a step is at least"
-        f" {wide_constant.step:.3g} at"
-        f" {bitwidth} bits: where the second spans less than {wide_constant.need:.3g}, fewer than"
-        f" {threshold('shared_steps'):g} steps are left for it"
+        f" ({ends_text(wide_constant.span)}) and {short(wide_constant.other)}, of which nothing is known; a"
+        f" step is at least {wide_constant.step:.3g} at {bitwidth} bits: where the second spans less than"
+        f" {wide_constant.need:.3g}, fewer than {threshold('shared_steps'):g} steps are left for it"
     )
 
 

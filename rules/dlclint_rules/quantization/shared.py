@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dlclint.analysis.masks import coarse_masks
+from dlclint.analysis.masks import coarse_mask_homes
 from dlclint.analysis.shared import (
     SharedGrid,
     expected,
@@ -19,12 +19,11 @@ from dlclint.analysis.shared import (
 from dlclint.analysis.stretched import (
     Suspicion,
     constant_sentence,
-    suspected,
+    half_known,
     suspicion,
     wide_constants,
 )
 from dlclint.analysis.weights.biases import shared_biases
-from dlclint.analysis.weights.store import home
 from dlclint.diagnostic import About, Confidence, Severity, Source, counted
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, Place
@@ -55,11 +54,10 @@ def shared_grid(context: ModelContext) -> Iterator[Finding]:
     # What the file gives a grid, encodings/shared-grid judges.
     given_weights = context.view.given
     # Where the wide operand is an attention mask, mask-constant says what to do.
-    masks = coarse_masks(context.view.as_float, bits)
-    hidden = {home(mask.graph, mask.name) for mask in masks}
+    masks = coarse_mask_homes(context.view, bits)
     shared_grids = [
         each
-        for each in expected(context.view, bits, kind.quantize, hidden)
+        for each in expected(context.view, bits, kind.quantize, masks)
         if each.output not in given_weights
     ]
     wide_is_taken = Runtime.HTP in context.target.considered and bits < 16
@@ -73,10 +71,10 @@ def shared_grid(context: ModelContext) -> Iterator[Finding]:
             more = f"; {counted(len(sums) - 1, 'more sum')} like it"
             first = replace(first, message=first.message + more)
         yield replace(first, evidence={**first.evidence, "count": len(sums)})
-    for guess in suspected(context.view, bits, kind.quantize):
-        if guess.output not in given_weights:
+    for guess in half_known(context.view, bits, masks, kind.quantize):
+        if guess.is_likely and guess.output not in given_weights:
             yield _guess(context, guess, wide_is_taken)
-    for constant in wide_constants(context.view, bits, kind.quantize):
+    for constant in wide_constants(context.view, bits, masks, kind.quantize):
         if constant.output not in given_weights:
             yield Finding(
                 constant_sentence(constant, bits),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dlclint.analysis.masks import coarse_masks
+from dlclint.analysis.masks import coarse_mask_homes
 from dlclint.analysis.plan.model import Advice, Choice
 from dlclint.analysis.shared import (
     ends_text,
@@ -12,9 +12,8 @@ from dlclint.analysis.shared import (
     short,
     smaller_or_wide,
 )
-from dlclint.analysis.stretched import constant_sentence, half_known, suspected, suspicion, wide_constants
+from dlclint.analysis.stretched import constant_sentence, half_known, suspicion, wide_constants
 from dlclint.analysis.view import ModelView
-from dlclint.analysis.weights.store import home
 from dlclint.diagnostic import counted
 from dlclint.target import Runtime
 
@@ -31,7 +30,7 @@ def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[s
     bits = choice.act_bitwidth
     wide_is_taken = choice.runtime is Runtime.HTP and bits < 16
     # What an attention mask does, the advice on masks says.
-    masks = {home(mask.graph, mask.name) for mask in coarse_masks(view.as_float, bits)}
+    masks = coarse_mask_homes(view, bits)
     found = [each for each in expected(view, bits, masks=masks) if each.output not in view.given]
     joins = [each for each in found if each.joins]
     sums = sorted((each for each in found if not each.joins), key=lambda each: each.worst.steps or 0.0)
@@ -49,7 +48,8 @@ def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[s
         )
         for each in joins
     ]
-    suspects = list(suspected(view, bits))
+    half = list(half_known(view, bits, masks))
+    suspects = [guess for guess in half if guess.is_likely]
     for guess in suspects:
         reason = f"{suspicion(guess, bits)}; let them leave the model apart" + (
             ", or give it 16 bits" if wide_is_taken else ""
@@ -61,13 +61,13 @@ def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[s
             "limit": guess.limit,
         }
         advice.append(Advice(TOPIC, "look at it", reason, numbers))
-    for constant in wide_constants(view, bits):
+    for constant in wide_constants(view, bits, masks):
         numbers = {"output": constant.output, "lost": constant.other, "step": constant.step}
         remedy = smaller_or_wide(constant.output, wide_is_taken and constant.wide_helps)
         reason = f"{constant_sentence(constant, bits)}; {remedy}"
         advice.append(Advice(TOPIC, "look at it", reason, numbers))
     told = {guess.output for guess in suspects}
-    open_ = [guess for guess in half_known(view, bits) if guess.joins and guess.output not in told]
+    open_ = [guess for guess in half if guess.joins and guess.output not in told]
     if open_:
         first = open_[0]
         reason = (
