@@ -315,7 +315,7 @@ def test_roundings_are_those_of_the_network(tmp_path: Path) -> None:
     samples = Samples("", (lambda: inputs(path), lambda: inputs(path, 1)))
     shared = leaders(evaluator.network)
     scheme = assign(evaluator.network, observe(evaluator, samples, False), Settings(), shared)
-    trials = Trials(evaluator, samples, Goal(40.0), Journal())
+    trials = Trials(evaluator, {}, samples, Goal(40.0), Journal())
     found = {(edge.start, edge.end): edge.cost for edge in edges(trials, scheme, shared)}
     # The pooled tensor lies on the grid of the Relu, and what Relu reads is never stored.
     assert set(found) == {("x", "r"), ("r", "d"), ("d", "h"), ("h", "g"), ("g", "y"), ("y", None)}

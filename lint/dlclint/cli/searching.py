@@ -60,7 +60,7 @@ def run_search(
     view = prepared.network.view
     wide = replace(job.target, kind=replace(job.target.kind, act_bitwidth=16))
     with counting("searching", _EVALUATIONS) as tick:
-        trials = Trials(prepared.evaluator, prepared.samples, goal, journal, tick)
+        trials = Trials(prepared.evaluator, prepared.pieces, prepared.samples, goal, journal, tick)
         if goal.agreement is not None and not trials.has_scores:
             raise UsageError(
                 "--agreement: no output of the model holds scores that dlclint recognizes; give --target"

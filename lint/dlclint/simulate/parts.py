@@ -7,7 +7,7 @@ decibels of the whole output are those of the boxes; the scores may be gone. So 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from dlclint_schemas.thresholds import threshold
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """The elements of an output that are one tensor's: flat positions in the output, ascending.
+    """The elements of an output that are one tensor's: flat positions in the output.
 
     `bound` is the largest magnitude that the op which makes the tensor can give; None where it has none.
     """
@@ -218,6 +218,12 @@ def unlike_parts(output: str, pieces: Sequence[Piece], magnitudes: Sequence[floa
         Part(output, tuple(pieces[index].tensor for index in each), pieces[each[0]].join, tuple(each))
         for each in map(sorted, alike)
     )
+
+
+def joined_piece(part: Part, pieces: Sequence[Piece]) -> Piece:
+    """All elements of a part as one piece."""
+    places = np.concatenate([pieces[index].places for index in part.pieces])
+    return replace(pieces[part.pieces[0]], places=places)
 
 
 def is_lost(error: Error) -> bool:

@@ -85,7 +85,7 @@ def measured_plan(
         CannotConvert: the version cannot say what was found.
     """
     prepared = prepare(view, samples, _settings(view, plan.choice), document, tick)
-    trials = Trials(prepared.evaluator, samples, Goal(), Journal(), tick)
+    trials = Trials(prepared.evaluator, prepared.pieces, samples, Goal(), Journal(), tick)
     if wanted.agreement is not None and not trials.has_scores:
         raise CannotSimulate("--agreement: no output of the model holds scores that dlclint recognizes")
     work = _Work(view, plan, asked, prepared, trials, wanted.goal(trials), plan.choice)
@@ -252,7 +252,8 @@ class _Work:
         settings = _settings(self.view, self.choice)
         prepared = prepare(copy.view, self.prepared.samples, settings)
         fit_biases(prepared.network, prepared.scheme)
-        after = self.trials.of(prepared.evaluator, "equalized: ").value("whole", prepared.scheme)
+        trials = self.trials.of(prepared.evaluator, prepared.pieces, "equalized: ")
+        after = trials.value("whole", prepared.scheme)
         gain = after.sqnr - self._whole(self.choice).sqnr
         decided = self._decided(copy.predicted, gain, False)
         choice = item.choice
@@ -360,9 +361,8 @@ class _Work:
         )
         reached = "which is enough" if search_outcome.reached else "and no step reaches"
         reason = (
-            f"8 bits measure {value_text(value)}; with 16 for {100 * search_outcome.share:.0f} % of"
-            " the activations"
-            f" {value_text(search.value)}, {reached} ({self.goal})"
+            f"8 bits measure {value_text(value)}; with 16 for {100 * search_outcome.share:.0f} % of the"
+            f" activations {value_text(search.value)}, {reached} ({self.goal})"
         )
         self.floats = tuple(name for name in search.scheme.floats if name not in network.constants)
         if search_outcome.share > _WIDE and not self.asked.lacking and not self.floats:

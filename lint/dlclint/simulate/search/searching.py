@@ -256,7 +256,7 @@ class SearchState:
         if not settings.bias_bitwidth < 32:
             prepared.scheme.biases.clear()
         fit_biases(prepared.network, prepared.scheme)
-        trials = self.trials.of(prepared.evaluator, "equalized: ")
+        trials = self.trials.of(prepared.evaluator, prepared.pieces, "equalized: ")
         value = trials.value("equalized", prepared.scheme)
         kept = self.goal.better(value, self.value)
         before = self.prepared

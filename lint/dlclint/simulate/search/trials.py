@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from dlclint.model.tensors import Array
 from dlclint.simulate.evaluating import Evaluator, TensorValues
 from dlclint.simulate.inputs.samples import Sample, Samples
 from dlclint.simulate.measuring import Agreement, Error, Scores
-from dlclint.simulate.parts import Part, is_lost, output_pieces, unlike_parts
+from dlclint.simulate.parts import Piece, is_lost, joined_piece, unlike_parts
 from dlclint.simulate.reference import Tick, mapped_in_order, quiet, threads
 from dlclint.simulate.scheme import Scheme
 from dlclint.simulate.scores import score_tensor
@@ -149,6 +149,7 @@ class Trials:
     def __init__(
         self,
         evaluator: Evaluator,
+        pieces: Mapping[str, Sequence[Piece]],
         samples: Samples,
         goal: Goal,
         journal: Journal,
@@ -166,8 +167,7 @@ class Trials:
             mapped_in_order(lambda sample: evaluator.run(sample, None), samples, self._workers)
         )
         self._scores = self._find_scores()
-        self._pieces = output_pieces(evaluator, samples.load[0]())
-        self._parts = self._find_parts()
+        self._parts = self._find_parts(pieces)
         self._bases: list[TensorValues] = []
         self.evaluated = 0
 
@@ -176,9 +176,9 @@ class Trials:
         self.goal = goal
         return self
 
-    def of(self, evaluator: Evaluator, prefix: str) -> Trials:
+    def of(self, evaluator: Evaluator, pieces: Mapping[str, Sequence[Piece]], prefix: str) -> Trials:
         """The same for another network of the same function; `prefix` begins its keys in the journal."""
-        return Trials(evaluator, self._samples, self.goal, self._journal, self._tick, prefix)
+        return Trials(evaluator, pieces, self._samples, self.goal, self._journal, self._tick, prefix)
 
     def _find_scores(self) -> dict[str, Scores]:
         found = {}
@@ -189,27 +189,16 @@ class Trials:
                 found[name] = scores
         return found
 
-    def _find_parts(self) -> dict[str, tuple[Part, ...]]:
-        """The parts of unlike range of each output that has any."""
+    def _find_parts(self, pieces: Mapping[str, Sequence[Piece]]) -> dict[str, dict[str, Piece]]:
+        """The parts of unlike range of each output that has any, by what they are called."""
         parts = {}
-        for name, pieces in self._pieces.items():
-            values = [
-                [np.abs(piece.of(exact[name])).max(initial=0.0) for exact in self._exact] for piece in pieces
+        for name, each in pieces.items():
+            sizes = [
+                float(max(np.abs(piece.of(exact[name])).max(initial=0.0) for exact in self._exact))
+                for piece in each
             ]
-            parts[name] = unlike_parts(name, pieces, [float(max(each)) for each in values])
+            parts[name] = {str(part): joined_piece(part, each) for part in unlike_parts(name, each, sizes)}
         return parts
-
-    def _judged(self, name: str) -> Iterator[tuple[str, Callable[[Array], Array]]]:
-        """The parts of an output: what they are called, and what takes their values out of the output's."""
-        for part in self._parts.get(name, ()):
-            places = np.concatenate([self._pieces[name][position].places for position in part.pieces])
-            size = self._pieces[name][0].size
-            yield (
-                str(part),
-                lambda values, places=places, size=size: (  # type: ignore[misc]
-                    values.reshape(-1)[places] if values.size == size else values[:0]
-                ),
-            )
 
     @property
     def has_scores(self) -> bool:
@@ -244,8 +233,8 @@ class Trials:
                 if not isinstance(one, np.ndarray) or one.dtype.kind != "f":
                     continue
                 errors.setdefault(name, Error()).add(one, two)
-                for part, of in self._judged(name):
-                    parts.setdefault(part, Error()).add(of(one), of(two))
+                for part, piece in self._parts.get(name, {}).items():
+                    parts.setdefault(part, Error()).add(piece.of(one), piece.of(two))
                 if name in self._scores:
                     agreements.setdefault(name, Agreement()).add(self._scores[name], one, two)
         self._tick()
@@ -277,7 +266,9 @@ class Trials:
         for position, found in zip(places, mapped_in_order(one, places, self._workers), strict=True):
             for name, expected in self._exact[position].items():
                 if isinstance(expected, np.ndarray) and expected.dtype.kind == "f":
-                    for key, of in ((name, self._part(name)), *self._judged(name)):
+                    takers = {name: self._part(name)}
+                    takers |= {part: piece.of for part, piece in self._parts.get(name, {}).items()}
+                    for key, of in takers.items():
                         errors.setdefault(key, Error()).add(of(expected), of(found[name]))
         self._tick()
         return [_relative(error) for error in errors.values()]
