@@ -6,13 +6,12 @@
 A decoder of random weights in float32 is made, of the size that is asked for, with its inputs, and given to
 `dlclint simulate`; options behind `--` go to that command too. `--model` takes another model, and `--npz` its
 inputs. Printed are seconds and the largest resident memory that the process and those it starts had together
-(looked at 20 times a second, so Linux only), and whether that is below `--most` GiB.
+(looked at 20 times a second), and whether that is below `--most` GiB.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,11 +20,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import psutil
 from benchmarks.figures import told
 from onnx import TensorProto, helper, numpy_helper
 
+from dlclint.contained.watching import resident
+
 WIDTH, HEADS, TOKENS, WORDS = 1024, 16, 32, 1000
-PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def decoder(target: Path, megabytes: int) -> None:
@@ -82,17 +83,13 @@ def decoder(target: Path, megabytes: int) -> None:
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), target)
 
 
-def resident(session: int) -> int:
-    """Bytes of resident memory of all processes of a session."""
-    total = 0
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                behind = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue  # it ended
-            total += int(behind[21]) * PAGE if int(behind[3]) == session else 0
-    return total
+def held(pid: int) -> int:
+    """Bytes of resident memory of a process and of those that it started."""
+    try:
+        family = psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:  # it ended
+        return 0
+    return sum(map(resident, (pid, *(process.pid for process in family))))
 
 
 def main() -> int:
@@ -117,9 +114,9 @@ def main() -> int:
         words = [sys.executable, "-m", "dlclint", "simulate", str(model), "--inputs", str(inputs)]
         words += ["--samples", str(given.inputs), "--isolated", "--format", "concise", *given.options]
         began, most = time.perf_counter(), 0
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         while process.poll() is None:
-            most = max(most, resident(process.pid))
+            most = max(most, held(process.pid))
             time.sleep(0.05)
         seconds = time.perf_counter() - began
         assert process.stdout is not None

@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
-from benchmarks.networks import NETWORKS
+from benchmarks.trained_networks import NETWORKS
 
 from dlclint.analysis.view import ModelView
 from dlclint.encodings.reading import read_encodings

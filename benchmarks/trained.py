@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.networks import NETWORKS
 from benchmarks.packages import PACKAGES, fetched
+from benchmarks.trained_networks import NETWORKS
 
 CLOSE, CLOSE_AGREEMENT = 3.0, 0.01
 """dB, or agreement, below all activations at 16 bits that the search may stay."""

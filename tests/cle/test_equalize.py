@@ -14,12 +14,12 @@ import onnx
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from networks import Network, initializers, pair, relative, run
 from onnx import numpy_helper
 
 from dlclint.analysis.cle.absorption import HighBias
 from dlclint.cli.main import main
 from dlclint.engine.equalize import EqualizedDiffers, Options, QuantizedAlready, Relu6, write_equalized
-from networks import Network, initializers, pair, relative, run
 
 pytest.importorskip("onnxruntime")
 EXTENDED = Options(extended=True)

@@ -9,11 +9,11 @@ import ml_dtypes
 import numpy as np
 import onnx
 import pytest
+from networks import Network, initializers, pair
 from onnx import numpy_helper
 
 from dlclint.analysis.cle.outcome import EqualizeOutcome
 from dlclint.engine.equalize import Options, write_equalized
-from networks import Network, initializers, pair
 
 pytest.importorskip("onnxruntime")
 EXTENDED = Options(extended=True)
