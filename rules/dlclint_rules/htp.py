@@ -123,9 +123,8 @@ def few_channels(context: ModelContext) -> Iterator[Finding]:
     yield Finding(
         f"{len(narrow)} of {counted(len(products), 'ungrouped convolution')}"
         f" {'has' if len(narrow) == 1 else 'have'} fewer than {_DEPTH} channels in or out:"
-        f" {'its' if len(narrow) == 1 else 'their'} "
-        f"{_count(real)} multiplications ({share:.0f}% of these) become "
-        f"{_count(padded)} with padding; the worst has {worst.inputs} in and {worst.outputs} out",
+        f" {'its' if len(narrow) == 1 else 'their'} {_count(real)} multiplications ({share:.0f}% of these)"
+        f" become {_count(padded)} with padding; the worst has {worst.inputs} in and {worst.outputs} out",
         Severity.INFO,
         Source(_GUIDE, "Avoid low depth Activations"),
         help="move pixels into channels (space to depth), or join narrow layers",

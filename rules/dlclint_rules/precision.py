@@ -324,8 +324,8 @@ def _silent_floats(context: EncodingsContext, becoming: dict[str, Precision | No
     if not narrow:
         return
     finding = Finding(
-        f"biases without an encoding in float ops: {len(narrow)}; "
-        f"they become {' or '.join(sorted(set(map(str, narrow))))}",
+        f"biases without an encoding in float ops: {len(narrow)}; they become"
+        f" {' or '.join(sorted(set(map(str, narrow))))}",
         Severity.INFO,
         Source("80-63442-2 Rev BL, Tools", "--float_bias_bitwidth"),
         help=f"pass --float_bias_bitwidth {widest} to the quantizer (--float_bias_bw to snpe-onnx-to-dlc)",

@@ -121,8 +121,8 @@ def data_length(context: ModelContext) -> Iterator[Finding]:
                 continue
             computed = [f"{name!r}" for name in node.inputs if node.graph.producer(name) is not None]
             advice = (
-                f"end the model before it: make {' and '.join(computed)} "
-                f"{'an output' if len(computed) == 1 else 'outputs'}, and do the rest outside"
+                f"end the model before it: make {' and '.join(computed)}"
+                f" {'an output' if len(computed) == 1 else 'outputs'}, and do the rest outside"
                 if computed
                 else "it reads what the application gives: do it there, before the model"
             )

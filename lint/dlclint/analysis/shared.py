@@ -248,9 +248,8 @@ def loss_sentence(shared_grid: SharedGrid) -> str:
         else ("all its values become one or two" if worst.steps < 1 else "less than 4 bits are left of it")
     )
     return (
-        f"{short(shared_grid.output)}: one grid for {names} and {other}; {step} at {bits} bits, of"
-        " which the first"
-        f" spans {worst.steps:.2g}: {effect}"
+        f"{short(shared_grid.output)}: one grid for {names} and {other}; {step} at {bits} bits, of which the"
+        f" first spans {worst.steps:.2g}: {effect}"
     )
 
 

@@ -76,8 +76,7 @@ def extract(source: Path, output: Path, version: str, lossy: bool, put: Callable
     write_model(lifted.draft, output, lambda candidate: put(f"{text}\n"))
     apart = tuple(
         f"{split_tensor.name!r} is {split_tensor.source!r} on a grid that not all readers of"
-        f" {split_tensor.source!r} see: an"
-        " Identity keeps them apart, which the converter may take out"
+        f" {split_tensor.source!r} see: an Identity keeps them apart, which the converter may take out"
         for split_tensor in lifted.apart
     )
     return Extracted(len(lifted.encoded), left, apart, proof)

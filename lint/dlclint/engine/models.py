@@ -13,7 +13,7 @@ from dlclint.diagnostic import Diagnostic, Safety, Severity, plain
 from dlclint.engine.causes import with_causes
 from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, chosen_rules
-from dlclint.engine.rules import CollectedFindings, Findings, apply_rules, crashed, finished_outcome
+from dlclint.engine.rules import CollectedFinding, Findings, apply_rules, crashed, finished_outcome
 from dlclint.engine.suppressions import carried_ignores
 from dlclint.engine.verdict import judged_for, model_verdict, unreadable
 from dlclint.model.external import files_read
@@ -71,7 +71,7 @@ def _lint_for(
     shown = job.shown
     model = view.model
     context = ModelContext(job.path, view, job.target)
-    fixes: list[CollectedFindings] = []
+    fixes: list[CollectedFinding] = []
     findings = Findings(job, apply_rules(rules, Subject.MODEL, context, shown, kept=fixes))
     findings.add(_of_carried(job, view, shown))
     findings.add(flaws)
@@ -116,7 +116,7 @@ def _of_carried(job: Job, view: ModelView, shown: str) -> list[Diagnostic]:
 
 
 def _hidden(
-    job: Job, view: ModelView, shown_rules: tuple[Rule, ...], fixes: list[CollectedFindings]
+    job: Job, view: ModelView, shown_rules: tuple[Rule, ...], fixes: list[CollectedFinding]
 ) -> list[Diagnostic]:
     """What is not shown and decides all the same: verdict and matrix do not depend on what is shown.
 

@@ -34,7 +34,7 @@ _KEPT = 20
 
 
 @record
-class CollectedFindings:
+class CollectedFinding:
     """A finding as reports see it, and the fix that it carries."""
 
     shown: Diagnostic
@@ -43,7 +43,7 @@ class CollectedFindings:
 
 def run_rules(
     rules: Iterable[Rule], subject: Subject, context: object, file: str, model: str = ""
-) -> Iterator[CollectedFindings]:
+) -> Iterator[CollectedFinding]:
     """The findings of the rules for a subject; one that crashes becomes a finding.
 
     `file` is what is linted, `model` the model beside it where that is another file.
@@ -53,7 +53,7 @@ def run_rules(
             continue
         running = Running(rule)
         findings: Iterator[Finding] | None = None
-        collected_findings: list[CollectedFindings] = []
+        collected_findings: list[CollectedFinding] = []
         more = True
         while more:
             collected_findings.clear()
@@ -64,12 +64,12 @@ def run_rules(
                     for unplaced in islice(findings, _AT_ONCE):
                         finding = sound(rule, unplaced)
                         shown = diagnostic(rule, finding, file, model)
-                        collected_findings.append(CollectedFindings(shown, finding.fix))
+                        collected_findings.append(CollectedFinding(shown, finding.fix))
                 more = len(collected_findings) == _AT_ONCE
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # a rule's flaw must not cost the user the other rules
-                collected_findings.append(CollectedFindings(crashed(rule.id, error, file, rule.origin)))
+                collected_findings.append(CollectedFinding(crashed(rule.id, error, file, rule.origin)))
             yield from collected_findings
 
 
@@ -139,7 +139,7 @@ def apply_rules(
     context: object,
     file: str,
     model: str = "",
-    kept: list[CollectedFindings] | None = None,
+    kept: list[CollectedFinding] | None = None,
 ) -> Iterator[Diagnostic]:
     """As `run_rules`, without the fixes; one that could not be made is not offered.
 
@@ -147,25 +147,22 @@ def apply_rules(
     of warnings and errors go into `kept`.
     """
     tried: Counter[str] = Counter()
-    for collected_findings in run_rules(rules, subject, context, file, model):
-        rule = collected_findings.shown.rule
-        tried[rule] += collected_findings.fix is not None
-        if collected_findings.fix is None or tried[rule] > _TRIED:
-            yield collected_findings.shown
+    for collected in run_rules(rules, subject, context, file, model):
+        rule = collected.shown.rule
+        tried[rule] += collected.fix is not None
+        if collected.fix is None or tried[rule] > _TRIED:
+            yield collected.shown
             continue
         try:
-            collected_findings.fix.make()
-            worth = (
-                collected_findings.fix.safety is Safety.SAFE
-                and collected_findings.shown.severity is not Severity.INFO
-            )
+            collected.fix.make()
+            worth = collected.fix.safety is Safety.SAFE and collected.shown.severity is not Severity.INFO
             if kept is not None and worth and len(kept) < _KEPT:
-                kept.append(collected_findings)
-            yield collected_findings.shown
+                kept.append(collected)
+            yield collected.shown
         except CannotFix:
-            yield replace(collected_findings.shown, fix=None)
+            yield replace(collected.shown, fix=None)
         except Exception as error:  # as above
-            yield replace(collected_findings.shown, fix=None)
+            yield replace(collected.shown, fix=None)
             yield crashed(rule, error, file)
 
 

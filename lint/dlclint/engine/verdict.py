@@ -16,7 +16,7 @@ from dlclint.chains import one_for_each_cause
 from dlclint.diagnostic import STOPS, About, Diagnostic, Severity, counted, plain
 from dlclint.engine.job import Job
 from dlclint.engine.names import fitting
-from dlclint.engine.rules import CollectedFindings
+from dlclint.engine.rules import CollectedFinding
 from dlclint.model.op_facts import is_qdq
 from dlclint.model.types import is_float
 from dlclint.outcome import Answer, ModelVerdict, RuntimeAnswer
@@ -35,7 +35,7 @@ def model_verdict(
     job: Job,
     findings: Sequence[Diagnostic],
     support: SupportMatrix | None,
-    fixes: Sequence[CollectedFindings],
+    fixes: Sequence[CollectedFinding],
 ) -> ModelVerdict:
     """The verdict on a model, from all that the rules find and from the runtimes' tables.
 
@@ -140,7 +140,7 @@ def _accuracy(job: Job, findings: Sequence[Diagnostic]) -> Answer:
     return Answer("unknown", "no risk is known, and nothing was measured")
 
 
-def _next(view: ModelView, job: Job, converts: Answer, fixes: Sequence[CollectedFindings]) -> list[str]:
+def _next(view: ModelView, job: Job, converts: Answer, fixes: Sequence[CollectedFinding]) -> list[str]:
     """At most three commands, in the order in which they are worth doing."""
     target, path = job.target, job.shown if job.url else str(job.path)
     commands: list[list[str]] = []
@@ -173,13 +173,12 @@ def _next(view: ModelView, job: Job, converts: Answer, fixes: Sequence[Collected
     return [plain(shlex.join(words), 2000) for words in commands[:NEXT]]
 
 
-def _fix_applies(view: ModelView, job: Job, fixes: Sequence[CollectedFindings]) -> bool:
+def _fix_applies(view: ModelView, job: Job, fixes: Sequence[CollectedFinding]) -> bool:
     """Whether `dlclint fix` would do anything that is worth a run: it leaves alone what is ignored."""
     wanted = [
-        collected_findings.fix
-        for collected_findings in fixes
-        if collected_findings.fix is not None
-        and not any(ignore.matches(collected_findings.shown) for ignore in job.ignores)
+        collected.fix
+        for collected in fixes
+        if collected.fix is not None and not any(ignore.matches(collected.shown) for ignore in job.ignores)
     ]
     if not wanted:
         return False

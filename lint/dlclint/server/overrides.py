@@ -30,7 +30,7 @@ from dlclint.engine.encodings import context_of, view_of
 from dlclint.engine.ignores import apply_ignores
 from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, chosen_rules
-from dlclint.engine.rules import CollectedFindings, run_rules
+from dlclint.engine.rules import CollectedFinding, run_rules
 from dlclint.fix import CannotFix, Fix
 from dlclint.model.graph import Graph, Node
 from dlclint.rule import Subject
@@ -84,7 +84,7 @@ class OpenOverrides:
         self.document: EncodingsDocument = read_bytes(text.encode("utf-8", "surrogatepass"), job.path)
 
     @cached_property
-    def found(self) -> list[CollectedFindings]:
+    def found(self) -> list[CollectedFinding]:
         """What the rules find, without what the configuration ignores."""
         rules = chosen_rules(self.job.select, self.job.ignore, (ENCODINGS_GROUP,))
         context = context_of(self.job, self.document, self.view, LIMIT)
@@ -96,12 +96,9 @@ class OpenOverrides:
 
     def diagnostics(self) -> list[Diagnostic]:
         """One for each finding, at the word or number that it is about."""
-        return [
-            as_diagnostic(collected_findings.shown, self._range(collected_findings))
-            for collected_findings in self.found
-        ]
+        return [as_diagnostic(collected.shown, self._range(collected)) for collected in self.found]
 
-    def _range(self, found: CollectedFindings) -> Range:
+    def _range(self, found: CollectedFinding) -> Range:
         location = found.shown.location
         if location.line is None:
             return self.positions.token(0)
@@ -109,16 +106,16 @@ class OpenOverrides:
 
     def actions(self, wanted: Range) -> Iterator[CodeAction]:
         """A quick fix for each finding in a range that has one, and one that makes all safe fixes."""
-        for collected_findings in self.found:
-            span = self._range(collected_findings)
+        for collected in self.found:
+            span = self._range(collected)
             outside = span.start.line > wanted.end.line or span.end.line < wanted.start.line
-            edit = None if collected_findings.fix is None or outside else self._edit([collected_findings.fix])
-            if collected_findings.fix is not None and edit is not None:
-                is_safe = collected_findings.fix.safety is Safety.SAFE
+            edit = None if collected.fix is None or outside else self._edit([collected.fix])
+            if collected.fix is not None and edit is not None:
+                is_safe = collected.fix.safety is Safety.SAFE
                 yield CodeAction(
-                    f"{plain(collected_findings.fix.title, 400)}{'' if is_safe else ' (unsafe)'}",
+                    f"{plain(collected.fix.title, 400)}{'' if is_safe else ' (unsafe)'}",
                     CodeActionKind.QuickFix,
-                    [as_diagnostic(collected_findings.shown, span)],
+                    [as_diagnostic(collected.shown, span)],
                     is_preferred=is_safe,
                     edit=edit,
                 )

@@ -146,8 +146,7 @@ def range_not_fixed(context: EncodingsContext) -> Iterator[Finding]:
         older = soc is not None and soc.hexagon is not None and soc.hexagon < fixed.since
         within = grid.low >= fixed.low - grid.scale and grid.high <= fixed.high + grid.scale
         unplaced = Finding(
-            f"{grid.name!r}: {output.node.op_type} with the range"
-            f" {_text(grid.low, grid.high)}, where HTP"
+            f"{grid.name!r}: {output.node.op_type} with the range {_text(grid.low, grid.high)}, where HTP"
             f" expects {fixed.low:g} to {fixed.high:g}: {effect}",
             Severity.INFO if older and within else Severity.WARNING,
             Source("onnxruntime/onnxruntime-qnn#473 and #558", fixed.source),
@@ -222,8 +221,7 @@ def bound_lost(context: EncodingsContext) -> Iterator[Finding]:
         assert maker is not None
         kept = max(grid.low, own.minimum), min(grid.high, own.maximum)
         unplaced = Finding(
-            f"{grid.name!r}: the range is {_text(grid.low, grid.high)}, though"
-            f" {output.node.op_type} cuts to"
+            f"{grid.name!r}: the range is {_text(grid.low, grid.high)}, though {output.node.op_type} cuts to"
             f" {_bounds(own)}; it runs inside {maker.op_type}, and of its bound only the range is left",
             Severity.WARNING,
             Source("onnxruntime/onnxruntime-qnn#478", "a fused Relu"),
@@ -271,8 +269,7 @@ def one_sided_symmetric(context: EncodingsContext) -> Iterator[Finding]:
         assert output.values is not None
         sign = "negative" if output.values.minimum >= 0 else "positive"
         unplaced = Finding(
-            f"{grid.name!r}: symmetric, {_text(grid.low, grid.high)}, though"
-            f" {output.node.op_type} produces"
+            f"{grid.name!r}: symmetric, {_text(grid.low, grid.high)}, though {output.node.op_type} produces"
             f" nothing {sign}: {output.left:.0f} of {grid.steps} steps are left",
             Severity.WARNING if output.left < threshold("ample_steps") else Severity.INFO,
             CONFIGURATION,
@@ -313,8 +310,7 @@ def range_wasted(context: EncodingsContext) -> Iterator[Finding]:
         grid, values = output.grid, output.values
         assert values is not None
         unplaced = Finding(
-            f"{grid.name!r}: the range is {_text(grid.low, grid.high)}, but"
-            f" {output.node.op_type} produces"
+            f"{grid.name!r}: the range is {_text(grid.low, grid.high)}, but {output.node.op_type} produces"
             f" {_bounds(values)}: {output.left:.0f} of {grid.steps} steps are left",
             Severity.WARNING if output.left < threshold("ample_steps") else Severity.INFO,
             CONFIGURATION,

@@ -237,8 +237,7 @@ def _overflowing_sums(context: ModelContext, limit: float) -> Iterator[Finding]:
             context.target,
             over,
             f"the squares of {sum_of_squares.count} values sum up to {estimated}{value:.4g}, beyond"
-            f" {limit:g}, the"
-            " largest float16",
+            f" {limit:g}, the largest float16",
             Severity.WARNING,
             Confidence.DOCUMENTED if sure else Confidence.INFERRED,
             value / limit,
@@ -249,9 +248,8 @@ def _overflowing_sums(context: ModelContext, limit: float) -> Iterator[Finding]:
         yield _sum_finding(
             context.target,
             open_,
-            f"the sum of {sum_of_squares.count} squares is beyond {limit:g}, the largest float16,"
-            " where their root"
-            f" mean square exceeds {value:.3g}; nothing is known of their size",
+            f"the sum of {sum_of_squares.count} squares is beyond {limit:g}, the largest float16, where their"
+            f" root mean square exceeds {value:.3g}; nothing is known of their size",
             Severity.INFO,
             Confidence.INFERRED,
             1.0,
@@ -262,10 +260,10 @@ def _overflowing_sums(context: ModelContext, limit: float) -> Iterator[Finding]:
 def _overflowing_squares(context: ModelContext, limit: float) -> Iterator[Finding]:
     """Means of squares, where the squares alone can be too large."""
     largest = math.sqrt(limit)
-    mean_of_squares = list(means_of_squares(context.view))
-    over = [each for each in mean_of_squares if each.largest is not None and each.largest > largest]
+    means = list(means_of_squares(context.view))
+    over = [each for each in means if each.largest is not None and each.largest > largest]
     over.sort(key=lambda each: -(each.largest or 0.0))
-    rows = over or [each for each in mean_of_squares if each.largest is None]
+    rows = over or [each for each in means if each.largest is None]
     if not rows:
         return
     worst = rows[0]

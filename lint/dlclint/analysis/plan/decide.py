@@ -69,8 +69,7 @@ def make_plan(view: ModelView, asked: PlanRequest) -> Plan:
     if choice.quantize and not asked.measured:
         notes.append(
             f"{estimated} of {counted(len(outputs), 'activation')} ha{'s' if estimated == 1 else 've'} an"
-            " estimated range (no data was seen);"
-            " calibration with real inputs decides"
+            " estimated range (no data was seen); calibration with real inputs decides"
         )
         if 2 * estimated < len(outputs) and not view.target.input_moments:
             notes += _moments_would_help(view)

@@ -13,7 +13,7 @@ from dlclint.engine.fix.rounds import Attempt, NotFixed, Rounds, findings
 from dlclint.engine.job import Job
 from dlclint.engine.names import misfits
 from dlclint.engine.registry import chosen_rules
-from dlclint.engine.rules import CollectedFindings
+from dlclint.engine.rules import CollectedFinding
 from dlclint.engine.suppressions import carried_ignores
 from dlclint.engine.trial import soundness_complaints
 from dlclint.fix import CannotFix
@@ -58,7 +58,7 @@ class _Network:
         self.baseline = soundness_complaints(self.draft)
         self.model = self.draft.model()
 
-    def lint(self, fixable: bool) -> list[CollectedFindings]:
+    def lint(self, fixable: bool) -> list[CollectedFinding]:
         context = ModelContext(self.job.path, ModelView(self.model, self.job.target), self.job.target)
         rules = [rule for rule in self.rules if rule.fix or not fixable]
         # Read again in each round: what a node carries is known by its index, which fixes change.

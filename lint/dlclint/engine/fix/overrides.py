@@ -14,7 +14,7 @@ from dlclint.engine.encodings import context_of, view_of
 from dlclint.engine.fix.rounds import Attempt, Rounds, findings
 from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, chosen_rules
-from dlclint.engine.rules import CollectedFindings
+from dlclint.engine.rules import CollectedFinding
 from dlclint.outcome import FixOutcome
 from dlclint.rule import Subject
 
@@ -40,7 +40,7 @@ class _Overrides:
         self.document = read_encodings(job.path)
         self.view, self.notes = view_of(job)
 
-    def lint(self, fixable: bool) -> list[CollectedFindings]:
+    def lint(self, fixable: bool) -> list[CollectedFinding]:
         context = context_of(self.job, self.document, self.view, None)
         return findings(self.job, self.rules, Subject.ENCODINGS, context)
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from dlclint.diagnostic import Safety, Severity, plain
 from dlclint.engine.job import Job
-from dlclint.engine.rules import CollectedFindings, run_rules
+from dlclint.engine.rules import CollectedFinding, run_rules
 from dlclint.fix import CannotFix, Fix
 from dlclint.outcome import AppliedFix, FixOutcome, LeftFinding
 from dlclint.rule import Rule, Subject
@@ -51,7 +51,7 @@ class Fixable(Protocol):
 
     job: Job
 
-    def lint(self, fixable: bool) -> list[CollectedFindings]:
+    def lint(self, fixable: bool) -> list[CollectedFinding]:
         """What the rules find now; with `fixable`, findings that can carry no fix may be left out."""
 
     def attempt(self, fixes: Sequence[Sequence[Any]]) -> Attempt:
@@ -70,22 +70,22 @@ class Fixable(Protocol):
         """An edit as plain data."""
 
 
-def findings(job: Job, rules: Sequence[Rule], subject: Subject, context: object) -> list[CollectedFindings]:
+def findings(job: Job, rules: Sequence[Rule], subject: Subject, context: object) -> list[CollectedFinding]:
     """What rules find in the file of a job, without what its configuration ignores."""
     return [
-        collected_findings
-        for collected_findings in run_rules(rules, subject, context, job.shown)
-        if not any(ignore.matches(collected_findings.shown) for ignore in job.ignores)
+        collected
+        for collected in run_rules(rules, subject, context, job.shown)
+        if not any(ignore.matches(collected.shown) for ignore in job.ignores)
     ]
 
 
 _Key = tuple[object, ...]
-_Chosen = list[tuple[CollectedFindings, Fix, tuple[Any, ...]]]
+_Chosen = list[tuple[CollectedFinding, Fix, tuple[Any, ...]]]
 
 
-def _key(collected_findings: CollectedFindings) -> _Key:
+def _key(collected: CollectedFinding) -> _Key:
     """The same flaw at the same place, in whichever round."""
-    finding, location = collected_findings.shown, collected_findings.shown.location
+    finding, location = collected.shown, collected.shown.location
     at = (location.graph, location.tensor, location.node, location.pointer, location.line, location.column)
     return (finding.rule, *at, finding.message)
 
@@ -120,12 +120,12 @@ class Rounds:
         last = self.file.lint(fixable=False) if self.applied else self.first
         possible: list[LeftFinding] = []
         left: list[LeftFinding] = []
-        for collected_findings in last:
-            reason = self.refused.get(_key(collected_findings), "")
-            fix = collected_findings.fix
+        for collected in last:
+            reason = self.refused.get(_key(collected), "")
+            fix = collected.fix
             waiting = fix is not None and fix.safety is Safety.UNSAFE and not reason
             waiting = waiting and Safety.UNSAFE not in self.wanted
-            (possible if waiting else left).append(_left(collected_findings, reason))
+            (possible if waiting else left).append(_left(collected, reason))
         return FixOutcome(
             plain(str(self.file.job.path), 500),
             self.file.job.kind,
@@ -139,24 +139,24 @@ class Rounds:
             tuple(map(plain, notes)),
         )
 
-    def _round(self, found: Sequence[CollectedFindings]) -> bool:
+    def _round(self, found: Sequence[CollectedFinding]) -> bool:
         """Make what can be made at once; False if that is nothing. Safe fixes come first."""
         chosen: _Chosen = []
         for safety in self.wanted:
-            for collected_findings in found:
+            for collected in found:
                 if (
-                    collected_findings.fix is None
-                    or collected_findings.fix.safety is not safety
-                    or _key(collected_findings) in self.refused
+                    collected.fix is None
+                    or collected.fix.safety is not safety
+                    or _key(collected) in self.refused
                 ):
                     continue
                 try:
-                    edits = collected_findings.fix.make()
+                    edits = collected.fix.make()
                 except CannotFix as reason:
-                    self.refused[_key(collected_findings)] = plain(str(reason), 400)
+                    self.refused[_key(collected)] = plain(str(reason), 400)
                     continue
                 if edits:
-                    chosen.append((collected_findings, collected_findings.fix, edits))
+                    chosen.append((collected, collected.fix, edits))
         if Safety.UNSAFE in self.wanted:
             chosen = self._without_conflicts(chosen)
         return bool(chosen) and self._make(chosen)
@@ -171,11 +171,11 @@ class Rounds:
             if chosen[number][0].shown.rule == chosen[other][0].shown.rule:
                 continue
             for one, against in ((number, other), (other, number)):
-                collected_findings, fix, _ = chosen[one]
+                collected, fix, _ = chosen[one]
                 if fix.safety is Safety.UNSAFE:
                     clashing.add(one)
                     rival, rival_fix, _ = chosen[against]
-                    self.refused[_key(collected_findings)] = (
+                    self.refused[_key(collected)] = (
                         f"it conflicts with the fix of {rival.shown.rule} ({plain(rival_fix.title)}); "
                         "choose one with --select or --ignore"
                     )
@@ -195,9 +195,9 @@ class Rounds:
             self.refused[_key(chosen[0][0])] = f"its result would not be sound: {problem}"
             return True
         made = [chosen[number] for number in attempt.made]
-        for collected_findings, fix, edits in made:
+        for collected, fix, edits in made:
             shown = tuple(map(self.file.shown, edits))
-            rule, location = collected_findings.shown.rule, collected_findings.shown.location
+            rule, location = collected.shown.rule, collected.shown.location
             self.applied.append(AppliedFix(rule, plain(fix.title, 400), fix.safety, location, shown))
         if made:
             self.file.take(attempt.state)
@@ -208,15 +208,15 @@ class Rounds:
         return bool(made)
 
 
-def _left(collected_findings: CollectedFindings, reason: str) -> LeftFinding:
-    finding, fix = collected_findings.shown, collected_findings.fix
+def _left(collected: CollectedFinding, reason: str) -> LeftFinding:
+    finding, fix = collected.shown, collected.fix
     title, safety = ("", None) if fix is None else (plain(fix.title, 400), fix.safety)
     return LeftFinding(
         finding.rule, finding.severity, finding.message, finding.location, title, safety, reason
     )
 
 
-def _count(collected_findings: Sequence[CollectedFindings]) -> dict[Severity, int]:
+def _count(collected_findings: Sequence[CollectedFinding]) -> dict[Severity, int]:
     return {
         severity: sum(item.shown.severity is severity for item in collected_findings) for severity in Severity
     }
