@@ -40,7 +40,7 @@ class ConfirmRequest:
     compile: bool = True
     dlc: Path | None = None
     """Where the backend's DLC is to be written, if anywhere."""
-    library: Path | None = None
+    cpu_backend: Path | None = None
     """The CPU backend of a user's own SDK, where that is asked in place of HTP's."""
 
     @property
@@ -98,11 +98,11 @@ def compare_with_backend(
         str(wish.soc.id),
         compile=compiled,
         fold=target.simplify,
-        library=wish.library,
+        library=wish.cpu_backend,
     )
     log = read_log(answer.log)
     verdicts = verdicts_of(view.model, question, answer, log, compiled)
-    judge = "" if wish.library is None else wish.library.name
+    judge = "" if wish.cpu_backend is None else wish.cpu_backend.name
     if judge:
         verdicts = {key: replace(verdict, by=judge) for key, verdict in verdicts.items()}
     judged = any(log.groups())

@@ -322,4 +322,6 @@ def cause_of(error: Exception) -> str:
     if isinstance(error, socket.gaierror):
         return "there is no such host"
     # By name, because plain HTTP does not import ssl.
-    return "the server's certificate is not trusted" * (type(error).__name__ == "SSLCertVerificationError")
+    if type(error).__name__ == "SSLCertVerificationError":
+        return "the server's certificate is not trusted"
+    return ""
