@@ -219,11 +219,20 @@ def _json_text(data: bytes, random: Random) -> bytes:
 
 
 def encodings(random: Random) -> Case:
-    """Every command that reads an override file, and the one that takes encodings out of a model."""
-    if random.random() < 0.08:
+    """Every command that reads an override file, and those that read one beside a model or out of it."""
+    if random.random() < 0.2:
         model_data, origin = model(random)
-        extract = ("encodings", "extract", "m.onnx", "-o", "o.onnx", "--encodings", "o.encodings")
-        return Case({"m.onnx": model_data, **_weights(model_data)}, extract, origin)
+        words = random.choice(
+            (
+                ("encodings", "extract", "m.onnx", "-o", "o.onnx", "--encodings", "o.encodings"),
+                ("encodings", "show", "m.onnx"),
+                ("encodings", "diff", "m.onnx", "e.encodings"),
+                ("encodings", "convert", "e.encodings", "--to", "1.0.0", "--model", "m.onnx"),
+                ("check", "--isolated", "m.onnx", "--encodings", "e.encodings", "--runtime", "htp"),
+            )
+        )
+        files = {"m.onnx": model_data, "e.encodings": random.choice(seeds.overrides())[0]}
+        return Case({**files, **_weights(model_data)}, words, origin)
     data, beside = random.choice(seeds.overrides())
     choice = random.random()
     if choice < 0.55:

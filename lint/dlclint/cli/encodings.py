@@ -36,7 +36,8 @@ def _read(name: str) -> EncodingsDocument:
     path = Path(name)
     if not path.is_file():
         raise UsageError(f"{plain(name)} does not exist or is not a file; check the path")
-    document = _carried(path) if path.suffix.lower() in MODEL_SUFFIXES else read_encodings(path)
+    is_model = path.suffix.lower() in MODEL_SUFFIXES
+    document = apart(_carried, path) if is_model else read_encodings(path)
     if not document.whole or not document.sections:
         said = next((f": {flaw.message}" for flaw in document.flaws), "")
         raise UsageError(f"{plain(name)} is not a readable override file{plain(said)}; run `dlclint check`")

@@ -76,6 +76,9 @@ def _older(node: Node, current: int, wanted: int) -> Iterator[ModelEdit]:
         return
     if node.subgraphs:
         raise CannotFix(f"{node.op_type} (node {node.index}) has subgraphs, which are not converted")
+    newest = onnx.defs.onnx_opset_version()
+    if current > newest:
+        raise CannotFix(f"onnx {onnx.__version__} knows opsets up to {newest}, and the model has {current}")
     try:
         alone = _alone(node, current)
         converted = node.graph.model.crashes.attempt(

@@ -20,6 +20,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     shared.add_overwrite(convert)
     convert.add_argument("--lossy", action="store_true", help="convert even if something is lost")
     extract = actions.add_parser("extract", help="split a QDQ model into float model and override file")
+    extract.set_defaults(apart=True, prints=True)
     extract.add_argument("path", metavar="MODEL", help="a model with QuantizeLinear and DequantizeLinear")
     extract.add_argument("-o", "--output", required=True, metavar="OUT", help="the float model")
     shared.add_overwrite(extract)
