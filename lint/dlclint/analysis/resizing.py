@@ -191,6 +191,8 @@ class _Waves:
         target = old.get(node.outputs[0])
         if shape is None or before is None or after is None or target is None or before == after:
             return
+        if shape.ndim != 1 or len(shape) != len(target):
+            return
         axes = [axis for axis, (one, two) in enumerate(zip(before, after, strict=True)) if one != two]
         if len(axes) != 1 or before[axes[0]] * self.new_batch != after[axes[0]] * self.old_batch:
             return

@@ -267,7 +267,7 @@ class _Walk:
         if given is None or (given.sums_to_one is None and not given.finite):
             return None
         weight = vector(self.graph, node.input(1))
-        if weight is None or not np.isfinite(weight).all() or not weight.size:
+        if weight is None or not np.isfinite(weight).all() or not weight.size or not weight.ndim:
             return None
         if weight.size > MOST or (node.op_type == "Conv" and int(node.attribute("group", 1) or 1) != 1):
             return None

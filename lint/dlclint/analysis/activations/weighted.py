@@ -59,7 +59,7 @@ def _of_whole(node: Node, estimate: Estimate, weights: Weights) -> Estimate | No
     if node.op_type == "ConvTranspose":
         if int(node.attribute("group", 1) or 1) != 1:
             return None
-        share /= math.prod(node.attribute("strides") or [1])
+        share /= _stride(node)
     alpha = float(node.attribute("alpha", 1.0)) if node.op_type == "Gemm" else 1.0
     mean = estimate.mean * channels.sum * alpha * share
     variance = np.square(estimate.deviation * alpha) * channels.square_sum * share
@@ -100,9 +100,14 @@ def _matrices(node: Node) -> tuple[Floats, Floats] | None:
     elif node.op_type == "ConvTranspose":
         weight = _turned(weight, int(node.attribute("group", 1) or 1))
         # Each output is reached by one in `stride` taps a dimension.
-        scale = 1.0 / math.prod(node.attribute("strides") or [1])
+        scale = 1.0 / _stride(node)
     flat = weight.reshape(*weight.shape[:2], -1)
     return flat.sum(axis=2) * scale, np.square(flat).sum(axis=2) * scale
+
+
+def _stride(node: Node) -> int:
+    """The product of the strides; 1 where a stride is no size."""
+    return max(1, int(math.prod(node.attribute("strides") or [1])))
 
 
 def _turned(weight: Array, groups: int) -> Array:
