@@ -1,4 +1,4 @@
-"""Running a command in a process of its own, which native code may end."""
+"""Run a command in a separate process, because native code may end that process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 class _Screen(NamedTuple):
-    """What the command must know of the streams that its texts end up in."""
+    """What the command must know about the streams that receive its texts."""
 
     is_terminal: bool
     shows_errors: bool
@@ -25,9 +25,9 @@ class _Screen(NamedTuple):
 
 
 class Rest(NamedTuple):
-    """What a command leaves to the process that waits for it: a function of ours, and its arguments.
+    """What a command leaves to the process that waits for it: a dlclint function and its arguments.
 
-    That process has loaded what the function needs while the command ran.
+    That process loads what the function needs while the command runs.
     """
 
     function: str
@@ -45,7 +45,7 @@ class _Printed(NamedTuple):
 
 
 class _Held(io.StringIO):
-    """A stream that keeps what is printed, and says of itself what the real one would."""
+    """A stream that keeps what is printed, and reports whether the real stream is a terminal."""
 
     def __init__(self, is_terminal: bool) -> None:
         super().__init__()
@@ -58,13 +58,13 @@ class _Held(io.StringIO):
 def apart(
     function: Callable[..., Result], *arguments: Any, meanwhile: Callable[[], None] | None = None
 ) -> Result:
-    """What a function returns in a process of its own; see `dlclint.contained.process.in_worker`.
+    """What a function returns when it runs in a separate process; see `dlclint.contained.process.in_worker`.
 
     Raises:
-        UsageError: the process dies whatever is left out.
+        UsageError: the process dies whichever step is left out.
         Exception: what the function raises.
     """
-    # Imported here because what commands need takes longer than showing help.
+    # Imported here because it takes longer to import than it takes to show help.
     from dlclint.contained.deaths import Died
     from dlclint.contained.process import in_worker
 
@@ -76,7 +76,7 @@ def apart(
 
 
 def _limit() -> str:
-    """What to do where memory is limited, of which numpy and onnx do not always speak when they load."""
+    """What to do where memory is limited, because numpy and onnx do not always report that when they load."""
     if sys.platform == "win32":
         return ""
     # Imported here because Windows does not have it.
@@ -90,11 +90,11 @@ def _limit() -> str:
 
 
 def run_apart(run: str, *arguments: Any, meanwhile: Callable[[], None] | None = None) -> int:
-    """Run a function of ours that prints and returns an exit status or a rest, given as `module:function`.
+    """Run a dlclint function, named as `module:function`, that prints and returns an exit status or a rest.
 
-    `meanwhile` loads here what the rest will need. What the function prints appears here when it is done, so
-    that a run which native code ended leaves nothing half said. It is run again without the native call that
-    ended it.
+    `meanwhile` loads what the rest needs into this process. What the function prints appears here when the
+    function is done, so that a run that native code ends prints nothing partial. The function then runs again
+    without the native call that ended it.
 
     Raises:
         UsageError: as `apart`.
@@ -111,7 +111,7 @@ def run_apart(run: str, *arguments: Any, meanwhile: Callable[[], None] | None = 
 
 
 def finish_command(status: int | Rest) -> int:
-    """The exit status of a command, its rest done."""
+    """The exit status of a command, after its rest has run."""
     if isinstance(status, int):
         return status
     return int(function_of(status.function)(*status.arguments))
@@ -126,28 +126,28 @@ def _size() -> tuple[int, int]:
 
 
 def function_of(run: str) -> Callable[..., Any]:
-    """What `module:function` names."""
+    """The function that `module:function` names."""
     module, _, function = run.partition(":")
     found: Callable[..., Any] = getattr(import_module(module), function)
     return found
 
 
 def _print(run: str, arguments: tuple[Any, ...], screen: _Screen) -> _Printed:
-    # Imported here because it is there anyway in a worker.
+    # Imported here because a worker has loaded it already.
     from dlclint.contained.worker import alone, terminal
 
     if screen.columns:
         os.environ.update(COLUMNS=str(screen.columns), LINES=str(screen.lines))
     output, errors = _Held(screen.is_terminal), _Held(False)
     sys.stdout = output
-    # On a terminal progress is shown as it is made.
+    # On a terminal, progress is shown at once.
     sys.stderr = terminal() if screen.shows_errors else errors
     status: int | Rest = 0
     problem: Exception | None = None
     hint = _limit()
     try:
         if hint:
-            # Imported here because what fails here lacks memory.
+            # Imported here because a failure at this point means a lack of memory.
             import onnx  # noqa: F401
         status = function_of(run)(*arguments)
     except (MemoryError, ImportError) as error:

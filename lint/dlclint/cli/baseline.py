@@ -1,7 +1,8 @@
-"""Findings that are known: a file of fingerprints, so that only new findings are told.
+"""Known findings: a file of fingerprints, so that only new findings are reported.
 
-A fingerprint goes by rule, path from the baseline's folder, names and structure (`report.fingerprints`), so
-that a node inserted elsewhere, or a weight trained on, leaves a known finding known.
+A fingerprint depends on the rule, the path relative to the baseline's folder, names and structure
+(`report.fingerprints`), so that a known finding stays known when a node is inserted elsewhere or a weight is
+trained further.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _KEYS = ("file", "rule", "message", "fingerprint")
 
 
 def write_baseline(path: Path, files: Sequence[FileOutcome]) -> str:
-    """Write what is found; files that were not linted keep what is known of them. Says what was done.
+    """Write the findings, keep the rows of files that were not linted, and return a summary.
 
     Raises:
         UsageError: the file cannot be read or written.
@@ -54,7 +55,7 @@ def write_baseline(path: Path, files: Sequence[FileOutcome]) -> str:
 
 
 def without_known(path: Path, files: Sequence[FileOutcome]) -> Sequence[FileOutcome]:
-    """The outcomes without the findings that the file knows; how many these are is noted.
+    """The outcomes without the findings that the file knows; a note states how many were left out.
 
     Raises:
         UsageError: the file is not a baseline.
@@ -74,7 +75,7 @@ def without_known(path: Path, files: Sequence[FileOutcome]) -> Sequence[FileOutc
 
 
 def _new(file: FileOutcome, folder: Path, known: frozenset[str], first: str, note: str) -> FileOutcome:
-    """A file's outcome without what is known; the note goes to the first file."""
+    """A file's outcome without its known findings; the note goes to the first file."""
     marked = list(_marked(file, folder))
     new = report_order(finding for finding, mark in marked if mark not in known)
     notes = (*file.notes, note) if file.path == first else file.notes
@@ -100,7 +101,7 @@ def _placed(findings: Iterable[Diagnostic], name: str) -> Iterator[Diagnostic]:
 def _rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a baseline.
 
-    Raises:
+    UsageError: the file is not a baseline.
         UsageError: it is none.
     """
     again = "write it with --write-baseline"

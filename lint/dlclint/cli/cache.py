@@ -1,4 +1,4 @@
-"""`dlclint cache`: where earlier results are kept, and removing them."""
+"""`dlclint cache`: show where results are kept, or remove them."""
 
 from __future__ import annotations
 

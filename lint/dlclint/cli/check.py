@@ -1,4 +1,4 @@
-"""`dlclint check`: from arguments and configuration to jobs, and from their outcome to a report."""
+"""`dlclint check`: from arguments and configuration to jobs, and from their outcomes to a report."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from dlclint.engine.config import Config
 
 LISTED = 1000
-"""Findings of one rule in a file that are listed, unless `--all` asks for every one."""
+"""Findings of one rule in a file that are listed, unless `--all` is given."""
 
 
 def check(args: argparse.Namespace) -> int | Rest:
-    """Run the command, but for its reports.
+    """Run the command, except for its reports.
 
     Raises:
         UsageError: the arguments or the configuration cannot be followed.
@@ -73,7 +73,7 @@ def check(args: argparse.Namespace) -> int | Rest:
     if args.skip_lfs_pointers:
         jobs = _fetched(jobs)
     if args.show_files or args.show_settings:
-        # Imported here because it is seldom asked for.
+        # Imported here because it is seldom needed.
         from dlclint.cli.showing import show
 
         show(jobs, config, args.show_settings)
@@ -90,7 +90,7 @@ def check(args: argparse.Namespace) -> int | Rest:
     groups = {ENCODINGS_GROUP if job.kind == "encodings" else GROUP for job in jobs}
     rules = rules_of_jobs(jobs, tuple(sorted(groups)))
     lacks_plugins = tell_broken_plugins(jobs, tuple(sorted(groups)))
-    args.no_cache = args.no_cache or lacks_plugins  # a result that lacks findings is not to be found again
+    args.no_cache = args.no_cache or lacks_plugins  # a result that lacks findings must not be cached
     for output in (args.output, *(path for _, path in reports), known if args.write_baseline else None):
         guard(output, OutputFile.REPORT, inputs_of(args, jobs), args.overwrite)
     if args.jobs is not None and args.jobs < 1:
@@ -107,7 +107,7 @@ def check(args: argparse.Namespace) -> int | Rest:
 
 
 class _Plan(NamedTuple):
-    """What a run is to do, and since when it does."""
+    """What a run does, and when it started."""
 
     given: argparse.Namespace
     config: Config
@@ -122,17 +122,17 @@ class _Plan(NamedTuple):
 
 
 def _reported(plan: _Plan, files: Sequence[FileOutcome], scratch: Path | None = None) -> Rest:
-    """What is to be reported of the files; `scratch` goes when it is."""
+    """What to report about the files; `scratch` is removed after the report."""
     args, jobs, known = plan.given, plan.jobs, plan.known
     refuse_unknown(files)
     rules = plan.rules
     ids = {rule.id for rule in rules}
     if {finding.rule for file in files for finding in file.diagnostics} - ids - OWN_DOCS.keys():
-        # A model that carries encodings is judged by the rules on override files too.
+        # The rules on override files also check a model that carries encodings.
         rules = (*rules, *rules_of_jobs(jobs, (GROUP, ENCODINGS_GROUP)))
     docs = {rule.id: rule.page for rule in rules}
     if args.confirm:
-        # Imported here because the backend is seldom asked.
+        # Imported here because the backend is seldom used.
         from dlclint.cli.confirm import confirmed
 
         files = confirmed(files, jobs, args)
@@ -162,7 +162,7 @@ def _reported(plan: _Plan, files: Sequence[FileOutcome], scratch: Path | None = 
 
 
 def baseline_of(args: argparse.Namespace, config: Config) -> Path | None:
-    """The file of known findings, if there is to be one."""
+    """The file of known findings, if the run uses one."""
     if args.baseline is not None:
         return Path(args.baseline)
     if config.baseline is None and args.write_baseline:
@@ -171,10 +171,10 @@ def baseline_of(args: argparse.Namespace, config: Config) -> Path | None:
 
 
 def _cache(args: argparse.Namespace) -> Cache | None:
-    """The results of earlier runs, unless they are not wanted."""
+    """The cache of earlier results, unless it is switched off."""
     if args.no_cache:
         return None
-    # Imported here because with --no-cache it is not needed.
+    # Imported here because a run with --no-cache does not need it.
     from dlclint.engine.cache import Cache, default_folder
 
     folder = default_folder()
@@ -182,7 +182,7 @@ def _cache(args: argparse.Namespace) -> Cache | None:
 
 
 def _fetched(jobs: list[Job]) -> list[Job]:
-    """The jobs whose files are there; one line names those that Git LFS has not fetched."""
+    """The jobs whose files are present; one line names the files that Git LFS has not fetched."""
     pointers = [plain(str(job.path), 200) for job in jobs if is_lfs_pointer(job.path)]
     if pointers:
         more = f" and {len(pointers) - 3} more" if len(pointers) > 3 else ""

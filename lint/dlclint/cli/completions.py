@@ -1,4 +1,4 @@
-"""`dlclint completions`: what a shell completes, made from the options themselves."""
+"""`dlclint completions`: shell completion, generated from the options themselves."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dlclint.own_rules import OWN_DOCS
 from dlclint.socs import all_socs
 
 FILES = {"PATH", "FILE", "MODEL", "OUT", "LOG", "DB", "M", "A", "B"}
-"""Placeholders that stand for a file."""
+"""Placeholders that mean a file."""
 
 
 def print_completions(args: argparse.Namespace) -> int:
-    """Print a script that makes a shell complete commands, options, values, files, rules and chips.
+    """Print a script with which a shell completes commands, options, values, files, rules and chips.
 
     Raises:
         UsageError: a rule package is broken, so that its rules cannot be named.
@@ -37,7 +37,7 @@ def print_completions(args: argparse.Namespace) -> int:
     for action in _actions(top):
         offered = words.get("SOC" if action.dest == "soc" else str(action.metavar))
         if offered is not None:
-            # The attribute is shtab's.
+            # shtab defines the attribute.
             action.complete = _among(offered)  # type: ignore[attr-defined]
         elif action.metavar in FILES:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
@@ -56,7 +56,7 @@ def _actions(top: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 
 def _among(words: Iterable[str]) -> dict[str, str | dict[str, str]]:
-    """How each shell is told to offer words; none of them has a character that a shell reads."""
+    """The words that each shell offers; none of them has a character that is special to a shell."""
     text = " ".join(words)
     name = f"_dlclint_words_{zlib.crc32(text.encode()):x}"
     function = f'{name}() {{ compgen -W "{text}" -- "$1"; }}'

@@ -1,4 +1,4 @@
-"""`dlclint confirm`: start the backend, and do all else while it loads."""
+"""`dlclint confirm`: start the backend, and do all other work while it loads."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def confirm(args: argparse.Namespace) -> int:
     """Run the command; returns the exit status.
 
     Raises:
-        UsageError: the arguments cannot be followed, or the backend is not there.
+        UsageError: the arguments are invalid, or the backend is not available.
     """
     started = time.perf_counter()
     args.judge = args.judge or ("converter" if args.sdk_root else "htp")
     if args.judge == "converter":
-        # Imported here because the backend is asked more often than an SDK's converter.
+        # Imported here because the backend is used more often than an SDK's converter.
         from dlclint.cli.judging import judge
         from dlclint.confirm.sdk import sdk_root
 
@@ -35,7 +35,7 @@ def confirm(args: argparse.Namespace) -> int:
     if args.sdk_root and args.judge == "htp":
         raise UsageError("--judge htp asks the backend of the extra, not an SDK; leave --sdk-root out")
     with asking(args) as (asked, packages):
-        # Imported here because onnx takes as long to import as the backend to load.
+        # Imported here because onnx takes as long to import as the backend takes to load.
         from dlclint.cli.confirming import ask_and_report
 
         return ask_and_report(args, asked, packages, started)
@@ -61,7 +61,7 @@ def asking(given: argparse.Namespace) -> Iterator[tuple[Backend, Mapping[str, st
     """A backend with the limits of `add_asking`, and the versions of its packages.
 
     Raises:
-        UsageError: a limit is not above 0, or the backend is not there.
+        UsageError: a limit is not above 0, or the backend is not available.
     """
     limits = _limits(given)
     try:

@@ -1,4 +1,4 @@
-"""What `dlclint confirm` and `check --confirm` do while the backend loads, and with what it answers."""
+"""What `dlclint confirm` and `check --confirm` do while the backend loads, and with its answers."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def ask_and_report(
     """Lint, ask and report; returns the exit status (see `ConfirmOutcome.status`).
 
     Raises:
-        UsageError: the arguments cannot be followed.
-        NotAvailable: the backend cannot be loaded, or cannot judge for the SoC.
+        UsageError: the arguments are invalid.
+        NotAvailable: the backend cannot be loaded, or does not know the SoC.
     """
     config = config_of(args)
     every = list(jobs_of(args, config, comma_separated(args.select), comma_separated(args.ignore)))
     rules_of_jobs(every)
-    tell_broken_plugins(every)  # the verdict is the backend's, whatever rules there are
+    tell_broken_plugins(every)  # the verdict comes from the backend, whichever rules are loaded
     library = cpu_library(sdk_root(args)) if args.judge == "cpu" else None
     aim = asked_target if library is None else cpu_target
     jobs = [replace(job, target=aim(job.target)) for job in every if job.kind == "model"]
@@ -101,7 +101,9 @@ def _confirmed(
     wishes: Sequence[ConfirmRequest],
     overrides: Mapping[Path | None, _Overrides],
 ) -> Iterator[Confirmation]:
-    """One file after the other; one that cannot be read or asked never stops the rest."""
+    """The confirmation of each file in turn; a file that cannot be read or confirmed does not stop the
+    others.
+    """
     files = [lint_file(job) for job in jobs]
     refuse_unknown(files)
     for job, wish, linted in zip(jobs, wishes, files, strict=True):
@@ -110,7 +112,7 @@ def _confirmed(
 
 @record
 class _Overrides:
-    """A model's override file, and what is said of it."""
+    """A model's override file, and the outcome of linting it."""
 
     path: Path
     diagnostics: tuple[Diagnostic, ...]
@@ -142,10 +144,10 @@ def _answer(
 def with_verdicts(
     files: Sequence[FileOutcome], jobs: Sequence[Job], args: argparse.Namespace, asked: Backend
 ) -> list[FileOutcome]:
-    """The outcomes of `check` with the backend's verdict as evidence, and a note on what it said.
+    """The outcomes of `check` with the backend's verdict as evidence, and a note on the verdict.
 
     Raises:
-        NotAvailable: the backend cannot be loaded, or cannot judge for the SoC.
+        NotAvailable: the backend cannot be loaded, or does not know the SoC.
     """
     overrides = {
         job.model: _Overrides(job.path, file.diagnostics)

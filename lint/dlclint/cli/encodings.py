@@ -1,4 +1,4 @@
-"""`dlclint encodings`: convert, show and compare override files, and take one out of a QDQ model."""
+"""`dlclint encodings`: convert, show and compare override files, or extract one from a QDQ model."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from dlclint.encodings.show import differences, rows, spelled
 
 
 def encodings(args: argparse.Namespace) -> int:
-    """Run the command; returns the exit status (for diff 1 if the files differ).
+    """Run the command; returns the exit status (1 for `diff` if the files differ).
 
     Raises:
-        UsageError: a file cannot be read or written, or not be converted.
+        UsageError: a file cannot be read, converted or written.
     """
     if args.action == "convert":
         return _convert(args)
@@ -45,7 +45,7 @@ def _read(name: str) -> EncodingsDocument:
 
 
 def _carried(path: Path) -> EncodingsDocument:
-    """The encodings that a model carries by QuantizeLinear and DequantizeLinear."""
+    """The encodings that a model carries in QuantizeLinear and DequantizeLinear nodes."""
     # Imported here because onnx takes longer than the rest of the command.
     from dlclint.analysis.qdq.encodings import carried_encodings
     from dlclint.model.reading import Unreadable, read

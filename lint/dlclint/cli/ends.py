@@ -1,4 +1,4 @@
-"""How a run ends that neither succeeds nor finds anything."""
+"""How a run ends that neither succeeds nor reports findings."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import NoReturn
 from dlclint.diagnostic import plain
 
 INTERNAL = 70
-"""Exit status of an error of ours: EX_SOFTWARE of BSD's sysexits.h. Findings have 1."""
+"""Exit status of an internal error: EX_SOFTWARE of BSD's sysexits.h. Findings have 1."""
 INTERRUPTED = 130
-"""As shells say of SIGINT (128 + 2)."""
+"""The exit status that shells report for SIGINT (128 + 2)."""
 TERMINATED = 143
-"""As shells say of SIGTERM (128 + 15)."""
+"""The exit status that shells report for SIGTERM (128 + 15)."""
 DEBUG = "DLCLINT_DEBUG"
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM; what cleans up after Ctrl-C cleans up after this too."""
+    """SIGTERM; whatever cleans up after Ctrl-C cleans up after this too."""
 
 
 def terminate(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -29,13 +29,13 @@ def terminate(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def handle_signals() -> None:
-    """Let SIGTERM end the run as orderly as Ctrl-C does."""
+    """Let SIGTERM end the run as cleanly as Ctrl-C does."""
     signal.signal(signal.SIGTERM, terminate)
 
 
 def internal_error(error: Exception) -> int:
-    """Say what failed and what to do, in one line; the exit status."""
-    # Imported here because errors of ours are rare.
+    """Print in one line what failed and what to do; returns the exit status."""
+    # Imported here because internal errors are rare.
     import traceback
 
     if os.environ.get(DEBUG):

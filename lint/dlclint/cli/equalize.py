@@ -1,4 +1,4 @@
-"""`dlclint equalize`: cross-layer equalization on the model itself."""
+"""`dlclint equalize`: cross-layer equalization of the model itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def equalize(args: argparse.Namespace) -> int:
     """Run the command; returns 0, or 1 if the comparison of both models fails.
 
     Raises:
-        UsageError: the model cannot be read, the output not be written, or ONNX Runtime is missing.
+        UsageError: the model cannot be read, the output cannot be written, or ONNX Runtime is missing.
     """
     path, output = Path(args.path), Path(args.output)
     if not path.is_file():

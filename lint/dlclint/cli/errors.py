@@ -1,7 +1,7 @@
-"""What a command raises when it cannot do what was asked."""
+"""The error that a command raises when it cannot do what the user requested."""
 
 from __future__ import annotations
 
 
 class UsageError(Exception):
-    """What was asked cannot be done; the argument is one sentence for the user. Exit status 2."""
+    """The request cannot be carried out; the argument is one sentence for the user. Exit status 2."""

@@ -1,4 +1,4 @@
-"""`dlclint explain`: what a pasted log means."""
+"""`dlclint explain`: explain a pasted log."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from dlclint.explain.reading import explain_lines
 from dlclint.report.render import render
 
 MAX_LOG = 64 << 20
-"""Bytes of a log that are read; verbose logs of large networks have some megabytes."""
+"""Bytes of a log that are read; verbose logs of large networks have a few megabytes."""
 
 
 def explain_log(args: argparse.Namespace) -> int:
-    """Run the command; returns 0, or 1 if the log holds errors that are recognized.
+    """Run the command; returns 0, or 1 if the log holds errors that dlclint recognizes.
 
     Raises:
         UsageError: the log or the model cannot be read.
@@ -28,7 +28,7 @@ def explain_log(args: argparse.Namespace) -> int:
     sources = [Path(name) for name in (args.log, args.model) if name and name != "-"]
     guard(args.output, OutputFile.REPORT, sources, args.overwrite)
     data = _read(args.log)
-    # Windows tools write UTF-16 where their output is redirected.
+    # Windows tools write UTF-16 to redirected output.
     text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace")
     lines = text[:MAX_LOG].splitlines()
     name = "standard input" if args.log == "-" else plain(args.log, 500)

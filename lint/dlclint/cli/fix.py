@@ -35,12 +35,12 @@ _FIX = "dlclint.cli.fix:fix_one"
 
 
 def fix(args: argparse.Namespace) -> int:
-    """Run the command; returns 0, 1 if errors are left or, where asked for, something was fixed, or 2.
+    """Run the command; returns 0, 1 if errors remain or, where requested, if something was fixed, or 2.
 
-    A file that cannot be fixed does not stop the others: it costs one line, and the status is 2.
+    A file that cannot be fixed does not stop the others: one line reports it, and the status is 2.
 
     Raises:
-        UsageError: the arguments or the configuration cannot be followed.
+        UsageError: the arguments or the configuration are invalid.
     """
     jobs = list(_jobs(args))
     if args.output and len(jobs) > 1:
@@ -52,7 +52,7 @@ def fix(args: argparse.Namespace) -> int:
         guard(args.output, kind, inputs_of(args, (job,)), args.overwrite)
     status = 2 if tell_broken_plugins(jobs, _groups(jobs)) else 0
     if len(jobs) > 1:
-        function_of(_FIX)  # loaded before processes are forked, so that this is done once
+        function_of(_FIX)  # loaded once, before processes are forked
     for job in jobs:
         try:
             status = max(status, run_apart(_FIX, job, args))
@@ -67,7 +67,7 @@ def _jobs(args: argparse.Namespace) -> Iterator[Job]:
     """One job per file.
 
     Raises:
-        UsageError: a path, an option or the configuration cannot be followed.
+        UsageError: a path, an option or the configuration is invalid.
     """
     args.dims = list(map(_named, args.dims))
     config = config_of(args)
@@ -81,7 +81,7 @@ def _jobs(args: argparse.Namespace) -> Iterator[Job]:
             job = job_for(model or path, args, config, chosen, ignored, True)
             jobs.append(replace(job, path=path, kind="encodings", model=model))
         else:
-            # With an override file the converter does not simplify.
+            # With an override file, the converter does not simplify.
             named = config_for(config, path).section_for(path).encodings
             overridden = bool(named) or encodings_beside(path) is not None
             jobs.append(job_for(path, args, config, chosen, ignored, overridden))
@@ -98,7 +98,7 @@ def _named(text: str) -> tuple[str, str]:
     """Name and dimensions of `--dims`.
 
     Raises:
-        UsageError: it is not such a pair.
+        UsageError: the text is not such a pair.
     """
     name, mark, sizes = text.rpartition("=")
     if not mark or not name:
@@ -109,7 +109,7 @@ def _named(text: str) -> tuple[str, str]:
 def _refuse_unknown(jobs: list[Job]) -> None:
     """Stop where the command line names an input or symbol that none of the models has.
 
-    Raises:
+    UsageError: it does so.
         UsageError: it does.
     """
     if not any(not named.section for job in jobs for named in job.names):
@@ -119,7 +119,7 @@ def _refuse_unknown(jobs: list[Job]) -> None:
 
 
 def _unknown(jobs: list[Job]) -> str:
-    # Imported here because they need onnx, which override files alone do not.
+    # Imported here because they need onnx, which override files alone do not need.
     from dlclint.engine.names import misfits, unknown_names
     from dlclint.model.reading import Unreadable, read
 
@@ -130,15 +130,15 @@ def _unknown(jobs: list[Job]) -> str:
             try:
                 findings.append(list(misfits(read(path, job.dimensions), job, plain(str(path), 500))))
             except Unreadable:
-                continue  # which is told where it is fixed
+                continue  # reported where the file is fixed
     return unknown_names(findings)
 
 
 def fix_one(job: Job, args: argparse.Namespace) -> int:
-    """Fix one file and report.
+    """Fix one file and report the result.
 
     Raises:
-        NotFixed: it cannot be fixed or written.
+        NotFixed: the file cannot be fixed or written.
     """
     output = Path(args.output) if args.output else job.path if args.in_place else None
     if job.kind == "model" and output is not None and output.suffix.lower() != ".onnx":
@@ -147,7 +147,7 @@ def fix_one(job: Job, args: argparse.Namespace) -> int:
     product = None
     if args.format != "json" and (args.diff or (job.kind == "encodings" and output is None)):
         product = _diff(outcome) if args.diff else outcome.text_after
-        # A terminal must not be steered by what the file holds; a file or pipe gets it as it is.
+        # The contents of a file must not control a terminal; a file or pipe gets them unchanged.
         sys.stdout.write(_visible(product) if sys.stdout.isatty() else product)
     report = sys.stdout if product is None else sys.stderr
     report.write(render("fix", args.format, outcome, report))

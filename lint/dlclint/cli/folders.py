@@ -1,4 +1,4 @@
-"""The models and override files that paths name; folders are searched, without what is not to be linted."""
+"""The models and override files that paths name; folders are searched, except for excluded paths."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 EXCLUDED = (".git/", ".venv/", "node_modules/")
-"""What no search enters."""
+"""Folders that no search enters."""
 
 
 def files(
     paths: Sequence[str], config: Config | None = None, problems: list[str] | None = None
 ) -> Iterator[Path]:
-    """The models and override files that paths name, folders searched.
+    """The models and override files that paths name, including those in folders.
 
-    A path that cannot be followed is added to `problems`, and the others go on.
+    An invalid path is added to `problems`, and the search goes on with the others.
 
     Raises:
-        UsageError: such a path, where `problems` is None.
+        UsageError: a path is invalid and `problems` is None.
     """
     for text in paths:
         try:
@@ -61,13 +61,13 @@ def _of(text: str, config: Config) -> Iterator[Path]:
 
 
 class _Left:
-    """What a search leaves out: patterns, each list of them from its folder on; later lists go first."""
+    """What a search leaves out: lists of patterns, each for a folder and below; the last match wins."""
 
     def __init__(self, specs: Sequence[tuple[Path, GitIgnoreSpec]]) -> None:
         self._specs = tuple(specs)
 
     def with_file(self, folder: Path) -> _Left:
-        """As this, with the .gitignore of a folder."""
+        """A copy with the .gitignore of a folder added."""
         spec = _gitignore(folder)
         return self if spec is None else _Left((*self._specs, (folder, spec)))
 
@@ -85,7 +85,7 @@ class _Left:
 
 
 def _searched(folder: Path, config: Config) -> Iterator[Path]:
-    # Imported here because only folders are searched.
+    # Imported here because only a search of folders needs it.
     from pathspec import GitIgnoreSpec
 
     top = folder.absolute()
@@ -110,7 +110,7 @@ def _searched(folder: Path, config: Config) -> Iterator[Path]:
 
 
 def _above(folder: Path) -> list[Path]:
-    """The folders from the top of the repository down to above this one; none outside a repository."""
+    """The folders above this one, from the top of the repository down; none outside a repository."""
     if (folder / ".git").exists():
         return []
     places: list[Path] = []
@@ -122,11 +122,11 @@ def _above(folder: Path) -> list[Path]:
 
 
 def _gitignore(folder: Path) -> GitIgnoreSpec | None:
-    # Imported here as above.
+    # Imported here for the same reason.
     from pathspec import GitIgnoreSpec
 
     try:
         text = (folder / ".gitignore").read_text("utf-8", "replace")
         return GitIgnoreSpec.from_lines(text.splitlines())
-    except (OSError, ValueError):  # none there, or a pattern that is none
+    except (OSError, ValueError):  # no such file, or an invalid pattern
         return None

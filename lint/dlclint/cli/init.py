@@ -1,4 +1,4 @@
-"""`dlclint init`: a configuration with comments for the models of a folder, from what they are."""
+"""`dlclint init`: a commented configuration for the models of a folder, derived from the models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dlclint.writing import write_whole
 
 NAME = "dlclint.toml"
 _MOST = 50
-"""Models that get a section of their own."""
+"""Models that get a separate section."""
 HEAD = """# Configuration of dlclint: docs/reference/configuration.md explains every key.
 # The nearest dlclint.toml from a model's folder upward holds for it; extend = "FILE" builds on another one.
 
@@ -53,7 +53,7 @@ def init(args: argparse.Namespace) -> int:
     """Run the command; returns the exit status.
 
     Raises:
-        UsageError: no folder, no model in it, or a configuration that is there already.
+        UsageError: the folder is missing or holds no model, or a configuration exists already.
     """
     folder = Path(args.folder)
     if not folder.is_dir():
@@ -74,7 +74,7 @@ def init(args: argparse.Namespace) -> int:
 
 
 def _section(path: Path, folder: Path) -> Iterator[str]:
-    """What the configuration says of one model."""
+    """The section of the configuration for one model."""
     yield "[[models]]"
     yield f"path = {_text(_escaped(path.relative_to(folder).as_posix()))}"
     yield '# soc = "SM8650"'
@@ -96,7 +96,7 @@ def _section(path: Path, folder: Path) -> Iterator[str]:
 
 
 def _inputs(view: ModelView) -> Iterator[str]:
-    """The sizes that inputs lack, for the user to fill in."""
+    """The unknown sizes of inputs, for the user to fill in."""
     graph = view.model.graph
     rows = shape_options(view, Dimensions())
     if rows:
@@ -107,10 +107,10 @@ def _inputs(view: ModelView) -> Iterator[str]:
 
 
 def _escaped(path: str) -> str:
-    """A path as a glob that means it alone."""
+    """A path as a glob that matches only that path."""
     return "".join(f"[{mark}]" if mark in "*?[" else mark for mark in path)
 
 
 def _text(text: str) -> str:
-    """A text as TOML writes it, which is as JSON does."""
+    """A text as a TOML string, which is written as in JSON."""
     return json.dumps(plain(text, 2000))

@@ -15,10 +15,10 @@ from dlclint.simulate.inputs.samples import LAYOUTS, Samples
 
 
 def check_inputs(args: argparse.Namespace) -> None:
-    """Refuse options of inputs that cannot be followed.
+    """Reject invalid options of inputs.
 
     Raises:
-        UsageError: one cannot.
+        UsageError: an option is invalid.
     """
     if args.samples < 1:
         raise UsageError(f"--samples {args.samples}: give a number of at least 1")
@@ -30,11 +30,11 @@ def check_inputs(args: argparse.Namespace) -> None:
 
 
 def samples_of(args: argparse.Namespace, graph: Graph, job: Job) -> Samples:
-    """The samples that the command line asks for.
+    """The samples that the command line selects.
 
     Raises:
-        UsageError: a layout is of an input that the model does not have.
-        BadInput: they cannot be read, or not be drawn.
+        UsageError: a layout is for an input that the model does not have.
+        BadInput: the samples cannot be read or drawn.
     """
     for name, _ in args.input_layout:
         if name not in graph.inputs:

@@ -1,4 +1,4 @@
-"""From paths, arguments and configuration to jobs: what several commands lint."""
+"""From paths, arguments and configuration to jobs, for all commands that lint."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def comma_separated(values: Sequence[str]) -> list[str]:
 
 
 def config_of(args: argparse.Namespace) -> Config:
-    """The configuration that was named, or the nearest one; an empty one if `--isolated` or none is there.
+    """The named configuration or the nearest one; an empty one if `--isolated` is given or there is none.
 
     Raises:
-        UsageError: it cannot be followed.
+        UsageError: the configuration is invalid.
     """
     if args.isolated:
         return Config()
@@ -75,7 +75,7 @@ def rules_of_jobs(jobs: Sequence[Job], groups: tuple[str, ...] = (GROUP,)) -> tu
     """Every rule of the groups that one of the jobs selects, sorted by id.
 
     Raises:
-        UsageError: a selector, or a rule that is given another severity, is none; or a package is broken.
+        UsageError: a selector or a rule with an overridden severity matches no rule, or a package is broken.
     """
     rules: dict[str, Rule] = {}
     for select, ignore in dict.fromkeys((job.select, job.ignore) for job in jobs):
@@ -87,7 +87,7 @@ def rules_of_jobs(jobs: Sequence[Job], groups: tuple[str, ...] = (GROUP,)) -> tu
 
 
 def tell_broken_plugins(jobs: Sequence[Job], groups: tuple[str, ...] = (GROUP,)) -> bool:
-    """Say on standard error what of plugins a run goes without; returns whether there is any."""
+    """Report on standard error which plugins cannot be loaded; returns whether there are any."""
     selectors = dict.fromkeys((job.select, job.ignore) for job in jobs)
     broken = dict.fromkeys(
         plugin for select, ignore in selectors for plugin in broken_plugins(select, ignore, groups)
@@ -98,10 +98,10 @@ def tell_broken_plugins(jobs: Sequence[Job], groups: tuple[str, ...] = (GROUP,))
 
 
 def config_for(config: Config, path: Path) -> Config:
-    """The configuration that holds for a model.
+    """The configuration that applies to a model.
 
     Raises:
-        UsageError: the one beside it cannot be followed.
+        UsageError: the configuration next to the model is invalid.
     """
     try:
         return config.beside(path)
@@ -116,18 +116,17 @@ def jobs_of(
     ignored: Sequence[str],
     problems: list[str] | None = None,
 ) -> Iterator[Job]:
-    """One job per model and one per override file; a pair that belongs together is linted together.
+    """One job per model and one per override file; a model and its override file are linted together.
 
-    `chosen` and `ignored` are what the command line says of rules. Paths that cannot be followed are added to
-    `problems`.
+    `chosen` and `ignored` are the rule selectors of the command line. Invalid paths are added to `problems`.
 
     Raises:
-        UsageError: an option cannot be followed, or a path where `problems` is None.
+        UsageError: an option is invalid, or a path is and `problems` is None.
     """
     remote = [text for text in args.paths if is_address(text)]
     paths = sorted(
         set(files([text for text in args.paths if not is_address(text)], config, problems))
-    )  # a report does not depend on the order in which a shell lists them
+    )  # a report must not depend on the order in which a shell lists the paths
     models = [path for path in paths if not is_encodings(path)]
     if args.encodings and len(models) + len(remote) != 1:
         raise UsageError("--encodings goes with one model; give one, or name both files alike")
@@ -149,7 +148,7 @@ def jobs_of(
             job = job_for(model or path, args, config, chosen, ignored, True)
             yield replace(job, path=path, kind="encodings", model=model)
     if remote:
-        # Imported here because most files are at hand.
+        # Imported here because most files are local.
         from dlclint.cli.remote import remote_jobs
 
         def job_at(path: Path, overridden: bool) -> Job:
@@ -159,13 +158,13 @@ def jobs_of(
 
 
 def shard_of(jobs: Sequence[Job], text: str) -> list[Job]:
-    """The jobs of one part of several; a model and its override file stay together.
+    """The jobs of one part out of several; a model and its override file stay together.
 
-    `text` is `K/N`. Which part a file is in depends on its place among the files alone, so that parts which
-    are given the same paths share nothing and leave nothing out.
+    `text` is `K/N`. The part of a file depends only on its position among the files, so that the parts of the
+    same paths do not overlap and cover every file.
 
     Raises:
-        UsageError: it is not such a part.
+        UsageError: the text is not such a part.
     """
     number, slash, count = text.partition("/")
     whole = bool(slash) and number.isascii() and count.isascii() and number.isdecimal() and count.isdecimal()
@@ -192,7 +191,7 @@ def job_for(
     """The job of a model.
 
     Raises:
-        UsageError: a target or dimension that is none.
+        UsageError: the target or a dimension is invalid.
     """
     config = config_for(config, path)
     section = config.section_for(path)
@@ -217,7 +216,7 @@ def _one_target(args: argparse.Namespace, section: ModelSection, overridden: boo
 
 
 def names_of(args: argparse.Namespace, section: ModelSection) -> Iterator[Named]:
-    """What is said of the model by name; where both say it, it is the command line's."""
+    """What is stated about the model by name; the command line overrides the configuration."""
     for option, field, configured in (
         ("--dims", "dims", {}),
         ("--input-dim", "input_dim", section.input_dims),
@@ -235,7 +234,7 @@ def refuse_unknown(files: Sequence[FileOutcome]) -> None:
     """Stop where the command line names an input or symbol that none of the models has.
 
     Raises:
-        UsageError: it does.
+        UsageError: it does so.
     """
     if any(finding.rule == UNKNOWN_NAME for file in files for finding in file.diagnostics):
         models = [file for file in files if file.kind == "model"] or files
@@ -252,7 +251,7 @@ def dimensions_of(args: argparse.Namespace, section: ModelSection) -> Dimensions
     """The dimension overrides of a model.
 
     Raises:
-        UsageError: what is given is not a dimension.
+        UsageError: a given value is not a dimension.
     """
     inputs, symbols = dict(section.input_dims), dict(section.symbols)
     for name, text in getattr(args, "dims", ()):
@@ -273,7 +272,7 @@ def size(text: str, option: str) -> int:
     """A dimension given on the command line.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the text is not a dimension.
     """
     try:
         found = int(text)

@@ -1,4 +1,4 @@
-"""`dlclint confirm` with a user's own SDK: what its converter says of each node, by a dry run."""
+"""`dlclint confirm` with a user's own SDK: what its converter reports for each node in a dry run."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _UNSIMPLIFIED = {"qairt-converter": "--onnx_skip_simplification", "snpe-onnx-to-
 
 
 def judge(args: argparse.Namespace, root: Path, limits: QuestionLimits, started: float) -> int:
-    """Lint, let the SDK's converter judge, and report; returns the exit status.
+    """Lint, get the verdict of the SDK's converter, and report; returns the exit status.
 
     Raises:
-        UsageError: the arguments cannot be followed.
-        NotAvailable: there is no SDK, or its converter cannot be started.
+        UsageError: the arguments are invalid.
+        NotAvailable: no SDK is found, or its converter cannot be started.
     """
     sdk = find_sdk(root)
     if args.dlc:
@@ -105,7 +105,7 @@ def _one(sdk: Sdk, job: Job, linted: FileOutcome, limits: QuestionLimits) -> Con
 
 
 def _options(sdk: Sdk, view: ModelView, job: Job) -> list[str]:
-    """What the converter must be told, as the command line or the configuration says it."""
+    """The converter's options, from the command line or the configuration."""
     words = [
         word
         for name, sizes in shape_options(view, job.dimensions)
@@ -124,7 +124,7 @@ def _is_cause(explained: Explained) -> bool:
 
 
 def _refusals(view: ModelView, said: Iterable[Explained], tool: str) -> Iterator[tuple[NodeKey, NodeVerdict]]:
-    """The nodes that an error names: by name or tensor, else every one of the op that it names."""
+    """The nodes that an error names: by node name or tensor, otherwise every node of the op that it names."""
     for explained in filter(_is_cause, said):
         verdict = NodeVerdict(Said.REFUSED, plain(explained.says, 300), by=tool)
         if explained.place is not None:
@@ -146,7 +146,7 @@ def _failure(run: DryRun, said: Iterable[Explained], sdk: Sdk) -> str:
 
 
 def _notes(said: Iterable[Explained]) -> Iterator[str]:
-    """What the tool warns of, one sentence each."""
+    """The tool's warnings, one sentence each."""
     for explained in said:
         if explained.message.severity != "error":
             yield plain(f"{explained.message.tool} {explained.message.severity}: {explained.says}", 300)

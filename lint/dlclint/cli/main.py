@@ -1,4 +1,4 @@
-"""The command line: the parser of all commands, and running the one that is asked for."""
+"""The command line: the parser of all commands, and running the one that the user names."""
 
 from __future__ import annotations
 
@@ -59,24 +59,25 @@ REPLACED = {
     "--axis-quant": "--use-per-channel-quantization",
     "--float-bw": "--float-bitwidth",
 }
-"""Options that the quantizer and converter deprecate (80-63442-2 Rev BL, Tools), and what replaces them."""
+"""Options that the quantizer and the converter deprecate (80-63442-2 Rev BL, Tools), and their replacements.
+"""
 
 
 _NEGATIVE_SIZES = re.compile(r"-[0-9]+(?:,-?[0-9]+)+$")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line, with the nearest spelling of an unknown option."""
+    """A parser whose errors are one line, with the nearest spelling of an unknown option."""
 
     def __init__(self, **settings: Any) -> None:
-        # A prefix that is taken for an option today is another option's tomorrow.
+        # An abbreviation that is unique today may match a second option in a later release.
         super().__init__(allow_abbrev=False, **settings)
 
     def parse_known_args(self, *given: Any) -> Any:  # type: ignore[override]
-        """As the parent does, but what a command does not know is an error there and then."""
+        """As the parent does, but an option that a command does not know is an error at once."""
         words = given[0] if given else None
         for word in words or ():
-            if _NEGATIVE_SIZES.match(word):  # argparse takes it for an option, and counts arguments
+            if _NEGATIVE_SIZES.match(word):  # argparse takes such a word for an option, and counts arguments
                 self.error(f"{plain(word)} has sizes below 1; give numbers such as 1,3,224,224")
         namespace, rest = super().parse_known_args(*given)
         if rest:
@@ -95,7 +96,7 @@ class Parser(argparse.ArgumentParser):
         return f"; did you mean {near[0]}?" if near else f" (see {self.prog} --help)"
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        """As the parent does, which says nothing where help or version cannot be written."""
+        """As the parent does, which prints nothing where help or version cannot be written."""
         if message and file is not None:
             file.write(message)
 
@@ -105,7 +106,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class Paragraphs(argparse.HelpFormatter):
-    """Help whose text keeps its lines where it has some of its own."""
+    """Help that keeps the line breaks of a text that has some."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         if "\n" not in text:
@@ -118,7 +119,7 @@ class Paragraphs(argparse.HelpFormatter):
 
 
 def parser(asked: str = "") -> argparse.ArgumentParser:
-    """The whole command line, or what it is for one command that is asked for."""
+    """The whole command line, or only the part that the named command needs."""
     top = Parser(
         prog="dlclint",
         description="Lint ONNX models before Qualcomm's DLC converters see them.",
@@ -127,7 +128,7 @@ def parser(asked: str = "") -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"dlclint {__version__}")
     # Whether a command runs in a process that native code may end, what is loaded here meanwhile, and whether
-    # the command prints in spite of -o.
+    # the command prints even if -o is given.
     top.set_defaults(apart=False, meanwhile="", prints=False, output=None)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     named = {command.__name__.rpartition(".")[2]: command for command in COMMANDS}
@@ -209,5 +210,5 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
     try:
         return parser(words[0] if words else "").parse_args(words)
     except SystemExit:
-        sys.stdout.flush()  # what --help and --version print must arrive too
+        sys.stdout.flush()  # what --help and --version print must be written too
         raise

@@ -21,14 +21,14 @@ from dlclint.remote.images import remove_dead
 from dlclint.report.progress import with_progress
 
 _PREFIX = "dlclint-results-"
-"""How the names of folders begin that hold the results of a run that is not to keep any."""
+"""Prefix of the folders that hold the results of a run that does not keep them."""
 
 
 def refuse_unusable(args: argparse.Namespace) -> None:
-    """Stop at options that do not go together, before anything is read.
+    """Reject options that do not go together, before anything is read.
 
     Raises:
-        UsageError: they do not.
+        UsageError: such options are given.
     """
     if args.resume and not args.results:
         raise UsageError("--resume goes with --results, which names the folder to go on from")
@@ -44,7 +44,7 @@ def refuse_unusable(args: argparse.Namespace) -> None:
 
 @contextmanager
 def scratch_of(given: argparse.Namespace) -> Iterator[Path | None]:
-    """A folder for results that are not to be kept, which stays if the block ends well; else None."""
+    """A folder for results that are not kept, which remains if the block ends without an error; else None."""
     if given.results:
         yield None
         return
@@ -58,7 +58,7 @@ def scratch_of(given: argparse.Namespace) -> Iterator[Path | None]:
 
 
 def linted(args: argparse.Namespace, jobs: Sequence[Job], scratch: Path | None) -> Stored:
-    """Lint jobs, with results in the folder that was named, or in `scratch`.
+    """Lint jobs, with results in the folder that the user names, or in `scratch`.
 
     Raises:
         UsageError: the cluster or the folder cannot be used.

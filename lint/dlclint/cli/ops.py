@@ -1,4 +1,4 @@
-"""`dlclint ops`: what the tables say of an op."""
+"""`dlclint ops`: the rows of an op in the tables."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def show_op(args: argparse.Namespace) -> int:
 
 
 def _is_onnx_op(name: str) -> bool:
-    """Whether the name is an op's own, so that it is not a misspelling of another."""
+    """Whether the name is that of an ONNX op, and not a misspelling."""
     # Imported here because it takes longer than printing the tables, and only an unknown op needs it.
     import onnx
 
@@ -55,12 +55,12 @@ def _is_onnx_op(name: str) -> bool:
 
 
 def changes_of(op: str) -> list[Change]:
-    """What an op got with a release."""
+    """The changes to an op in later releases."""
     return [change for change in changes() if op in change.ops]
 
 
 def change_lines(came: list[Change], of: Release) -> list[str]:
-    """What came with which release, and whether a release has it."""
+    """What each release added, and whether a given release has it."""
     words = {True: "has it", False: "does not have it", None: "may have it"}
     return [
         f"  {change.runtime} since SDK {change.since_text}: {change.says}"
@@ -70,7 +70,7 @@ def change_lines(came: list[Change], of: Release) -> list[str]:
 
 
 def _listed(op: str, versions: tuple[int, ...]) -> str:
-    """Versions with the release whose table was the first to list them, where that is not the oldest."""
+    """Versions with the release whose table lists them first, where that is not the oldest release."""
     oldest = oldest_stated()
     shown = []
     for version in versions:
@@ -80,7 +80,7 @@ def _listed(op: str, versions: tuple[int, ...]) -> str:
 
 
 def op_lines(op: str, table: OpTable) -> list[str]:
-    """What the op table and the layer table say of an op of the table, line by line."""
+    """The rows of the op table and the layer table for an op, line by line."""
     layers = layer_table()
     row = table.rows[op]
     lines = [op, f"  listed versions: {_listed(op, row.versions)}"]

@@ -1,4 +1,4 @@
-"""Where a command's text goes, and what an output must never replace."""
+"""Where a command writes its text, and which files an output must never replace."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dlclint.writing import write_whole
 
 
 class OutputFile(enum.Enum):
-    """What a command writes. It replaces without being told to what is of its own kind."""
+    """What a command writes. It replaces a file of the same kind without being told to."""
 
     REPORT = "a report"
     OVERRIDES = "an override file"
@@ -34,10 +34,10 @@ _OVERRIDE_KEYS = (b'_encodings"', b'"encodings"')
 def guard(
     output: str | Path | None, kind: OutputFile, inputs: Iterable[Path | None], overwrite: bool
 ) -> None:
-    """Let an output be written that costs nobody a file, before any work is done for it.
+    """Check, before any work is done, that an output may be written and destroys no other file.
 
-    It must not be an input, by whatever name or link, and what it replaces must be of its own kind. Devices,
-    pipes, folders and what cannot be read are left to whoever writes.
+    It must not be an input, under any name or link, and may only replace a file of the same kind. Devices,
+    pipes, folders and unreadable files are left to the code that writes.
 
     Raises:
         UsageError: it would replace an input, or a file of another kind.
@@ -61,7 +61,9 @@ def guard(
 
 
 def _contents(path: Path) -> str:
-    """What a file holds that would be lost; "" for text that may be a report, and for nothing."""
+    """The kind of contents that overwriting a file would lose; "" for text that may be a report, and for
+    nothing.
+    """
     suffix = path.suffix.lower()
     with path.open("rb") as stream:
         head = stream.read(_HEAD)
@@ -80,10 +82,10 @@ def _contents(path: Path) -> str:
 
 
 def further_reports(args: argparse.Namespace, command: str) -> list[tuple[str, str]]:
-    """The format and the file of each report besides the main one.
+    """The format and the file of each report in addition to the main one.
 
     Raises:
-        UsageError: an `--output-format` is none, or two reports go to one file.
+        UsageError: an `--output-format` is invalid, or two reports go to one file.
     """
     found = []
     for text in args.output_format:
@@ -99,7 +101,7 @@ def further_reports(args: argparse.Namespace, command: str) -> list[tuple[str, s
 
 
 def draws(args: argparse.Namespace, reports: Iterable[tuple[str, str]]) -> bool:
-    """Whether a report is going to draw models."""
+    """Whether a report draws models."""
     return args.format in DRAWN or any(form in DRAWN for form, _ in reports)
 
 
@@ -118,7 +120,7 @@ def deliver_all(
 
 
 def deliver(text: str | Iterable[str], output: str | None) -> None:
-    """Write a report, whole or in pieces, to the file that `-o` names; to standard output if it names none.
+    """Write a report, whole or in pieces, to the file that `-o` names, or to standard output.
 
     Raises:
         UsageError: the file cannot be written.

@@ -28,14 +28,14 @@ from dlclint.simulate.planning import Wanted
 from dlclint.simulate.running import CannotRun
 
 _RUNS = 60
-"""About as many times the samples are run; for the bar alone."""
+"""About how many times the samples are run; used only by the progress bar."""
 
 
 def plan(args: argparse.Namespace) -> int:
     """Run the command; returns 1 if conversion is known to fail, 2 if a plugin is broken, else 0.
 
     Raises:
-        UsageError: the model cannot be read, or an argument not be followed.
+        UsageError: the model cannot be read, or an argument is invalid.
     """
     path = Path(args.path)
     if path.is_dir() or is_encodings(path):
@@ -83,7 +83,7 @@ def plan(args: argparse.Namespace) -> int:
 
 
 def _measuring(args: argparse.Namespace, job: Job) -> Measuring | None:
-    """What to measure on, where inputs are given.
+    """What to measure on, if inputs are given.
 
     Raises:
         UsageError: options do not go together.
@@ -110,7 +110,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def _job(path: Path, args: argparse.Namespace, config: Config) -> Job:
-    # The kind of DLC is what a plan is about: quantized, unless it is to stay float.
+    # A plan is for one kind of DLC: quantized, unless --float is given.
     args.quantize = not args.float
     if len(set(args.runtime)) > 1:
         raise UsageError("a plan is for one runtime; give --runtime once")
@@ -124,7 +124,7 @@ def _job(path: Path, args: argparse.Namespace, config: Config) -> Job:
 
 
 def _settled(args: argparse.Namespace, config: Config, job: Job) -> dict[str, int]:
-    """The widths and switches that the command line or the configuration gives."""
+    """The widths and switches that the command line or the configuration sets."""
     section = config_for(config, job.path).section_for(job.path).kind
     names = [*(name.replace("-", "_") for name in WIDTHS), "per_channel"]
     return {

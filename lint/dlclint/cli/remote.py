@@ -21,7 +21,7 @@ from dlclint.remote.listing import files_at, there
 from dlclint.remote.opening import open_ahead
 
 _LISTED = (".onnx", ".encodings")
-"""Endings of what is linted of a folder."""
+"""Suffixes of the files in a folder that are linted."""
 
 
 def remote_jobs(
@@ -30,9 +30,9 @@ def remote_jobs(
     config: Config,
     job_at: Callable[[Path, bool], Job],
 ) -> Iterator[Job]:
-    """One job per model and one per override file, as `jobs_of` makes them of files at hand.
+    """One job per model and one per override file, as `jobs_of` makes them of local files.
 
-    `job_at` makes the job of a model by its path, and whether it has an override file.
+    `job_at` makes the job of a model from its path and whether it has an override file.
 
     Raises:
         UsageError: an address names nothing that can be linted.
@@ -43,7 +43,7 @@ def remote_jobs(
     named, single = _named(addresses)
     models = [url for url in named if not _is_encodings(url)]
     guessed = {url: urls.overrides_beside(url) for url in models}
-    # What a folder lists is known; beside an address that was given alone is looked for.
+    # The contents of a folder are known; next to an address that was given alone, they are looked for.
     with _loading():
         alone = models[0] if len(models) == 1 and set(models) == single else ""
         unknown = [guessed[url] for url in models if url in single and not args.encodings]
@@ -76,7 +76,7 @@ def remote_jobs(
 
 @contextmanager
 def _loading() -> Iterator[None]:
-    """Load what linting models needs while answers are waited for; all of it is there at the end."""
+    """Load what linting models needs while answers are awaited; all of it is loaded at the end."""
     thread = threading.Thread(target=import_module, args=("dlclint.engine.remote",), daemon=True)
     thread.start()
     try:
@@ -86,7 +86,7 @@ def _loading() -> Iterator[None]:
 
 
 def _named(addresses: Sequence[str]) -> tuple[list[str], set[str]]:
-    """The files that addresses name, in order, and those that were named themselves."""
+    """The files that addresses name, in order, and those that were named individually."""
     known = (*MODEL_SUFFIXES, *ENCODINGS_SUFFIXES)
     single: set[str] = set()
     every: set[str] = set()

@@ -1,4 +1,4 @@
-"""The reports of `dlclint check`: loaded while the models are linted, and written when they are."""
+"""The reports of `dlclint check`: loaded while the models are linted, and written afterwards."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from dlclint.report.render import load_renderer, pieces
 
 
 def load_report(args: argparse.Namespace) -> None:
-    """Load what the report will need; where that fails, the report says so."""
+    """Load what the report needs. Errors are not raised here, because writing the report raises them."""
     with suppress(MemoryError, ImportError):
         load_renderer("statistics" if args.statistics else "check", args.format)
         if args.format == "rich":
-            # Imported here because the report prints tables for some models only, and there is time now.
+            # Imported here because the report prints tables for some models only, and time is available now.
             import dlclint.report.rich.tables  # noqa: F401
 
 
@@ -34,13 +34,13 @@ def write(
     """Write the further reports (format and file) and the main one; returns the exit status.
 
     Args:
-        command: check or statistics, of which the main report is one.
+        command: `check` or `statistics`, the command of the main report.
         outcome: what is reported.
         reports: format and file of the further reports.
         form: the format of the main report.
         output: its file; None for standard output.
-        partial: whether a path could not be followed, which was said.
-        scratch: a folder that holds what is reported, and is removed then.
+        partial: whether a path was invalid, which was reported.
+        scratch: a folder with the results, which is removed after the report.
 
     Raises:
         UsageError: a file cannot be written.

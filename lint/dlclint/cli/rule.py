@@ -17,7 +17,7 @@ from dlclint.version import __version__
 
 
 def _list(docs: Mapping[str, str]) -> None:
-    """One line per rule; one that is a plugin's ends in the plugin's name and version."""
+    """One line per rule; that of a plugin's rule ends in the plugin's name and version."""
     width = max(map(len, docs))
     origins = {rule.id: f" [{plain(rule.origin)}]" for rule in all_rules() if rule.origin}
     for name, text in sorted(docs.items()):
@@ -32,7 +32,7 @@ def _show(docs: Mapping[str, str], form: str) -> None:
 
 
 def _described(id: str, docs: str) -> dict[str, Any]:
-    """What is known of a rule, for programs."""
+    """The description of a rule, for programs."""
     rule = next((rule for rule in all_rules() if rule.id == id), None)
     title, _, rest = docs.partition("\n")
     return {
@@ -62,7 +62,7 @@ def _whence(id: str) -> str:
 def show_rule(args: argparse.Namespace) -> int:
     """Print one rule's documentation, or one line per rule, of one family or of all.
 
-    Returns 2 where a plugin is broken whose rules were asked for, of which a line tells, else 0.
+    Returns 2 where a plugin whose rules were requested is broken, which a line reports, else 0.
 
     Raises:
         UsageError: there is no such rule.

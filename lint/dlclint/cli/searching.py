@@ -1,4 +1,4 @@
-"""The search of `dlclint simulate`: its target, its journal, and what the chip has."""
+"""The search of `dlclint simulate`: its target, its journal, and what the chip supports."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from dlclint.simulate.versions import runtime_versions
 from dlclint.version import __version__
 
 _EVALUATIONS = 400
-"""About as many schemes are tried in a search of a network with two hundred layers; for the bar alone."""
+"""About how many schemes a search of a network with two hundred layers tries; used only by the progress bar.
+"""
 
 
 def goal_of(args: argparse.Namespace) -> Goal | None:
-    """What is to be reached, if anything.
+    """The target of the search, if one is given.
 
     Raises:
-        UsageError: a target is not a number that can be reached.
+        UsageError: the target is not a number, or cannot be reached.
     """
     sqnr = None
     if args.target is not None:
@@ -47,10 +48,10 @@ def goal_of(args: argparse.Namespace) -> Goal | None:
 def run_search(
     args: argparse.Namespace, job: Job, prepared: Prepared, goal: Goal
 ) -> tuple[SearchOutcome, Prepared]:
-    """Search; returns what it came to, and the model with the grids that were found.
+    """Search; returns the result, and the model with the grids of the result.
 
     Raises:
-        UsageError: the model has no scores to agree on, or the journal cannot be used.
+        UsageError: the model has no scores to compare, or the journal cannot be used.
     """
     journal = Journal(None if args.resume is None else Path(args.resume), _question(args, job, prepared))
     try:
@@ -81,7 +82,7 @@ def run_search(
 
 
 def _question(args: argparse.Namespace, job: Job, prepared: Prepared) -> str:
-    """What a journal's measurements belong to."""
+    """The settings that identify the measurements of a journal."""
     status = job.path.stat()
     return question_fingerprint(
         {

@@ -16,7 +16,7 @@ from dlclint.engine.job import Job
 
 
 def show(jobs: Sequence[Job], config: Config, settings: bool) -> None:
-    """Print the files that would be linted, or what each would be linted for."""
+    """Print the files that would be linted, or the settings that each would be linted with."""
     if settings:
         print(json.dumps([_settings(job, config) for job in jobs], indent=2))
         return

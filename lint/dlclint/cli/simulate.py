@@ -1,4 +1,4 @@
-"""`dlclint simulate`: what quantization costs, measured."""
+"""`dlclint simulate`: the measured cost of quantization."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def simulate(args: argparse.Namespace) -> int:
 
 
 def measured(args: argparse.Namespace, reports: Sequence[tuple[str, str]] = ()) -> SimulateOutcome:
-    """What the models come to; override files and models that were asked for are written.
+    """The outcomes of the models; requested override files and models are written.
 
-    `reports` are the formats and files of further reports than the main one.
+    `reports` are the formats and files of all reports except the main one.
 
     Raises:
-        UsageError: an argument cannot be followed, or the one model that was given cannot be measured.
+        UsageError: an argument is invalid, or the only model cannot be measured.
     """
     config = config_of(args)
     _check(args)
@@ -102,7 +102,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _views(jobs: Sequence[Job]) -> dict[Path, ModelView | str]:
-    """The view of each model, or why it cannot be read; names that no model has are refused."""
+    """The view of each model, or why it cannot be read; names that no model has are rejected."""
     found: dict[Path, ModelView | str] = {}
     odd: list[list[Diagnostic]] = []
     for job in jobs:
@@ -132,7 +132,7 @@ def _simulated(
             yield Simulation(shown, unasked=view)
             continue
         try:
-            # Noted, so that a model which ends the process costs its own figures only.
+            # Noted, so that a model that ends the process loses only its own figures.
             with step("simulation", where=spot(job.path)):
                 simulation = _one(args, job, view, encodings.get(job.path), shown, backend)
         except (BadInput, CannotSimulate, CannotRun) as problem:
@@ -187,7 +187,7 @@ def _one(
 
 
 def _written(args: argparse.Namespace, prepared: Prepared) -> tuple[str, ...]:
-    """Write the override file, if one was asked for; returns what is to be said of it."""
+    """Write the override file, if requested; returns notes on it."""
     if not args.emit_overrides:
         return ()
     try:
@@ -199,7 +199,7 @@ def _written(args: argparse.Namespace, prepared: Prepared) -> tuple[str, ...]:
 
 
 def _equalized(args: argparse.Namespace, job: Job, search_outcome: SearchOutcome | None) -> tuple[str, ...]:
-    """Write the equalized model, if one was asked for; returns what is to be said of it."""
+    """Write the equalized model, if requested; returns notes on it."""
     if search_outcome is None or not search_outcome.equalized:
         return ("--emit-equalized: nothing is written, because nothing is equalized",) * bool(
             args.emit_equalized

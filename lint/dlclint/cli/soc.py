@@ -11,17 +11,17 @@ from dlclint.target import Runtime, Soc
 from dlclint_schemas.devices import device_table
 
 WIDE_WEIGHTS_FROM = 73
-"""Hexagon version from which HTP takes 16-bit weights.
+"""The first Hexagon version on which HTP takes 16-bit weights.
 
 Source: QNN HTP Backend Op Definition Supplement 2.25, Conv2d.
 """
 
 
 def show_soc(args: argparse.Namespace) -> int:
-    """Print what is known of the chips that a name may mean, or one line per chip.
+    """Print what is known about the chips that a name may mean, or one line per chip.
 
     Raises:
-        UsageError: no chip is called so.
+        UsageError: no chip has that name.
     """
     if not args.name:
         print("\n".join(soc_table()))
@@ -58,12 +58,12 @@ def soc_table() -> list[str]:
 
 
 def hexagon(soc: Soc) -> str:
-    """Such as v75, or - where no Hexagon runtime is offered."""
+    """The Hexagon version, such as v75, or - where no Hexagon runtime is offered."""
     return "-" if soc.hexagon is None else f"v{soc.hexagon}"
 
 
 def soc_lines(soc: Soc) -> list[str]:
-    """What is known of one chip, line by line."""
+    """What is known about one chip, line by line."""
     table = device_table()
     lines = [str(soc), f"  {soc.hexagon_text}"]
     row = row_of(soc)

@@ -1,4 +1,4 @@
-"""The three standard streams, which whoever starts the process may have closed."""
+"""The three standard streams, which the process that starts dlclint may have closed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import NoReturn
 
 
 class _Closed(io.TextIOBase):
-    """Stands for a standard output that is closed."""
+    """Replaces a closed standard output."""
 
     def write(self, text: str) -> NoReturn:
         raise OSError(errno.EBADF, "it is closed", "standard output")
 
 
 def prepare_streams() -> None:
-    """Let no file or pipe take the place of a closed stream, and names of any model be printed."""
+    """Keep files and pipes from taking the descriptor of a closed stream, and let any model's names be
+    printed.
+    """
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
@@ -26,7 +28,7 @@ def prepare_streams() -> None:
     if sys.stdout is None:
         sys.stdout = _Closed()
     if sys.stderr is None:
-        # Where it is None, what is meant for it would be printed to standard output.
+        # If it were None, messages to it would be printed to standard output.
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  (stays open to the end)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
@@ -35,7 +37,7 @@ def prepare_streams() -> None:
 
 
 def refuse_closed_output() -> None:
-    """Stop before any work whose result could not be shown.
+    """Stop before any work whose result could not be written.
 
     Raises:
         OSError: standard output is closed.
@@ -45,6 +47,6 @@ def refuse_closed_output() -> None:
 
 
 def drop_output() -> None:
-    """Let what still waits for standard output go nowhere, where it can be written without failing."""
+    """Discard the buffered output where it can be written without failing."""
     if not isinstance(sys.stdout, _Closed):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

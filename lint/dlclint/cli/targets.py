@@ -1,4 +1,4 @@
-"""From arguments and a configuration's section to a `Target`, with every contradiction as one line."""
+"""From arguments and a configuration's section to a `Target`; one line reports each contradiction."""
 
 from __future__ import annotations
 
@@ -45,15 +45,14 @@ def target_of(args: argparse.Namespace, section: ModelSection, overridden: bool 
 def targets_of(
     args: argparse.Namespace, section: ModelSection, overridden: bool = False
 ) -> tuple[Target, ...]:
-    """The targets that the options of `shared.add_target` and a section of the configuration come to.
+    """The targets that the options of `shared.add_target` and a section of the configuration specify.
 
-    There is one for each chip that is named, or one without a chip. An option of the command line wins over
+    There is one for each chip that is named, or one without a chip. An option of the command line overrides
     the section's. `overridden`: the model has quantization overrides, with which the converter does not
     simplify. The options of `shared.add_converter` are read where the command has them.
 
     Raises:
-        UsageError: an unknown name, a value that the quantizer does not take, or options that
-            contradict each other.
+        UsageError: an unknown name, a value that the quantizer does not take, or contradictory options.
     """
     simplify = not (getattr(args, "no_simplification", False) or not section.simplify or overridden)
     target = Target(
@@ -72,10 +71,10 @@ def targets_of(
 
 
 def sdk_of(text: str) -> str:
-    """The name of the release that a text names; "" where nobody said any.
+    """The name of the release that a text names; "" if neither the options nor the configuration name one.
 
     Raises:
-        UsageError: it names none.
+        UsageError: the text names no release.
     """
     try:
         return release(text).name if text else ""
@@ -103,7 +102,7 @@ def _moments(given: Sequence[Sequence[str]]) -> tuple[tuple[str, float, float], 
 def _inputs(
     option: str, given: Sequence[Sequence[str]], section: Mapping[str, str]
 ) -> tuple[tuple[str, str], ...]:
-    """Input names with a word that the converter's option knows."""
+    """Input names with a keyword of the converter's option."""
     allowed = tool_options("snpe-onnx-to-dlc")[option]["allowed_values"]
     found = dict(section)
     found.update((name, word) for name, word in given)
@@ -144,7 +143,7 @@ def _kind(args: argparse.Namespace, section: ModelSection) -> DlcKind:
     }
     said: dict[str, object] = {name: value for name, value in section.kind.items() if value is not False}
     if asked.keys() & {"float", "quantize"}:
-        # The command line settles the kind, so what the section says of the other kind is void.
+        # The command line determines the kind, so the section's value for the other kind is dropped.
         said.pop("float", None)
         said.pop("quantize", None)
         if "float" in asked:
@@ -174,7 +173,7 @@ def _kind(args: argparse.Namespace, section: ModelSection) -> DlcKind:
 def _defaults() -> Mapping[str, int]:
     options = tool_options("snpe-dlc-quant")
     stated = {name: options[f"--{name}"]["default"] for name in _ALLOWED}
-    # That of --float_bias_bitwidth is not a number but words: the width of the overriding float tensor.
+    # The default of --float_bias_bitwidth is not a number: it is the width of the overriding float tensor.
     return {name: default for name, default in stated.items() if isinstance(default, int)}
 
 

@@ -1,4 +1,4 @@
-"""`dlclint zoo`: what many models came to, by the results that runs kept."""
+"""`dlclint zoo`: what the kept results of runs say about many models."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def show_zoo(args: argparse.Namespace) -> int:
 
 
 def _every(folders: Sequence[Path], unread: list[str]) -> Iterator[FileOutcome]:
-    """The outcomes in the folders, each model and target once; what cannot be read is told in `unread`."""
+    """The outcomes in the folders, each model and target once; unreadable files are added to `unread`."""
     met: set[tuple[str, str, str]] = set()
     for folder in reversed(folders):
         others = 0

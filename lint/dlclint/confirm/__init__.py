@@ -1,1 +1,1 @@
-"""Asking Qualcomm's own HTP backend, through the optional package onnxruntime-qnn."""
+"""Verdicts of Qualcomm's HTP backend, through the optional package onnxruntime-qnn."""

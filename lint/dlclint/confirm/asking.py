@@ -1,4 +1,4 @@
-"""Asking about one file, from its model to a `Confirmation`."""
+"""One file's question to the backend, from its model to a `Confirmation`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from dlclint.target import DlcKind, Runtime, Target
 from dlclint_schemas.record import record
 
 FLOAT_LATER = 68
-"""Hexagon version whose validator passes float ops that compiling then refuses: always compiled.
+"""Hexagon version whose validator accepts float ops that compiling then refuses: always compiled.
 
 Measured with QNN 2.51.0 on SM8350.
 """
@@ -34,18 +34,18 @@ Measured with QNN 2.51.0 on SM8350.
 
 @record
 class ConfirmRequest:
-    """What is asked of the backend: for which SoC, whether it compiles, whether it writes a DLC."""
+    """What the backend is asked: for which SoC, whether it compiles, whether it writes a DLC."""
 
     soc: AskedSoc
     compile: bool = True
     dlc: Path | None = None
-    """Where the backend's DLC is to be written, if anywhere."""
+    """Where the backend writes its DLC, if anywhere."""
     cpu_backend: Path | None = None
-    """The CPU backend of a user's own SDK, where that is asked in place of HTP's."""
+    """The CPU backend of a user's own SDK, where it replaces the HTP backend."""
 
     @property
     def compiles(self) -> bool:
-        """Whether the backend compiles: as wished, and always where validation alone misleads."""
+        """Whether the backend compiles: as requested, and always where validation alone is misleading."""
         return self.compile or self.soc.hexagon == FLOAT_LATER
 
 
@@ -56,7 +56,7 @@ def cpu_target(target: Target) -> Target:
 
 
 def asked_target(target: Target) -> Target:
-    """The target as the backend takes it: HTP, and of a float model that it computes in float16."""
+    """The target as the backend takes it: HTP, which computes a float model in float16."""
     kind = target.kind if target.quantize else DlcKind(float_bitwidth=16, stated=True)
     return replace(target, runtimes=(Runtime.HTP,), kind=kind)
 
@@ -69,7 +69,7 @@ def compare_with_backend(
     wish: ConfirmRequest,
     document: EncodingsDocument | None = None,
 ) -> Confirmation:
-    """Ask about a model as it was linted, and compare; for a quantized DLC, quantization is put in.
+    """Ask about a model as it was linted, and compare; for a quantized DLC, quantization is inserted.
 
     `document` is the model's override file, from which ranges and widths of activations are taken.
 
@@ -144,7 +144,7 @@ def compare_with_backend(
 
 
 def _widths(grids: ActivationGrids, stored: StoredGrids) -> str:
-    """The widths that were really put in, such as `8- and 16-bit activations, unsigned 8-bit scales`."""
+    """The widths that were actually inserted, such as `8- and 16-bit activations, unsigned 8-bit scales`."""
     widths = sorted(grids.widths)
     parts = ["- and ".join(map(str, widths)) + "-bit activations"] if widths else []
     return ", ".join([*parts, *stored.words()]) or "nothing of it quantized"
@@ -153,7 +153,7 @@ def _widths(grids: ActivationGrids, stored: StoredGrids) -> str:
 def _quantization_notes(
     target: Target, carries: bool, grids: ActivationGrids, stored: StoredGrids
 ) -> Iterable[str]:
-    """Where the quantization came from, one sentence each."""
+    """The source of the quantization, one sentence each."""
     if carries:
         if target.quantize or grids.document is not None:
             yield "the model carries its quantization and was asked about as it is"

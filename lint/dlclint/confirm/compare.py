@@ -1,4 +1,4 @@
-"""The backend's verdicts beside dlclint's own findings, node by node."""
+"""The backend's verdicts compared with dlclint's own findings, node by node."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from dlclint_schemas.record import record
 
 
 def decides(verdict: NodeVerdict, about: About) -> bool:
-    """Whether a verdict confirms or contradicts what a finding says of the node.
+    """Whether a verdict confirms or contradicts what a finding states about the node.
 
-    What is computed in float, though it was asked about quantized, tells that HTP has the op, and
-    leaves open which of its quantized forms.
+    An op that is computed in float, although the question was about a quantized one, shows that HTP has the
+    op, but not in which quantized forms.
     """
     if verdict.said is Said.TAKEN and verdict.in_float:
         return about is About.PRESENCE
@@ -27,28 +27,30 @@ def decides(verdict: NodeVerdict, about: About) -> bool:
 
 
 class Relation(enum.Enum):
-    """How the two verdicts stand to each other."""
+    """How the backend's verdict relates to dlclint's."""
 
     AGREED = "agreed"
     MISSED = "missed"
-    """The backend refuses it, dlclint passed it."""
+    """The backend refuses it, and dlclint reported nothing."""
     FALSE_ALARM = "false-alarm"
-    """The backend takes it, dlclint said with an error that HTP does not."""
+    """The backend accepts it, and dlclint reported with an error that HTP does not."""
     WARNED = "warned"
-    """The backend takes it, dlclint doubted with a warning that HTP does."""
+    """The backend accepts it, and dlclint reported with a warning that HTP may not."""
     IN_FLOAT = "in-float"
-    """The backend computes it in float, or would if that could be compiled, though it was asked about
-    quantized."""
+    """The backend computes it in float, or would if that could be compiled, although the question was about a
+    quantized op.
+    """
     CONVERTER = "converter"
-    """The backend takes it; dlclint's error is about the converter, which the backend does not know."""
+    """The backend accepts it; dlclint's error is about the converter, which the backend does not know."""
     WRAPPER = "wrapper"
-    """The provider refuses it without asking, dlclint passed it: no evidence about Hexagon."""
+    """The provider refuses it by itself, and dlclint reported nothing: no evidence about Hexagon.
+    """
     UNJUDGED = "unjudged"
     """The backend did not see the node."""
 
 
 class ClaimedRule(NamedTuple):
-    """What an error or warning of dlclint says of a node."""
+    """An error or warning of dlclint about a node."""
 
     rule: str
     severity: Severity
@@ -71,10 +73,10 @@ class ComparedNode:
 
 @record
 class Confirmation:
-    """What asking about one file came to.
+    """The result of the question about one file.
 
-    `unasked` is why there is no verdict at all ("" if there is one); `failure` why no whole graph came
-    of nodes that were judged; `stopped` why the process ended early.
+    `unasked` is why there is no verdict at all ("" if there is one); `failure` why the graph as a whole
+    failed although its nodes were checked; `stopped` why the process ended early.
     """
 
     path: str
@@ -82,7 +84,7 @@ class Confirmation:
     asked_soc: str
     compiled: bool
     quantized: str = ""
-    """How quantization was put in, "" if the model was asked as it is."""
+    """How quantization was inserted, "" if the question was about the unchanged model."""
     rows: tuple[ComparedNode, ...] = ()
     unasked: str = ""
     failure: str = ""
@@ -90,21 +92,21 @@ class Confirmation:
     notes: tuple[str, ...] = ()
     dlc: tuple[str, ...] = ()
     build: str = ""
-    """The backend's own version, as it says."""
+    """The backend's own version, as it reports it."""
     seconds: float = 0.0
     judge: str = ""
-    """Who was asked, "" for HTP's backend."""
+    """The name of the backend or tool, "" for the HTP backend."""
 
     @property
     def refuses(self) -> bool:
-        """Whether anything of the model is not taken."""
+        """Whether the backend refuses any part of the model."""
         return bool(self.failure) or any(
             row.verdict.said.is_backends_no or row.verdict.said is Said.NOT_OFFERED for row in self.rows
         )
 
     @property
     def could_not_ask(self) -> bool:
-        """Whether there is no verdict, or not a whole one."""
+        """Whether there is no verdict, or only an incomplete one."""
         return bool(self.unasked or self.stopped)
 
     @property
@@ -124,7 +126,7 @@ class ConfirmOutcome:
 
     @property
     def status(self) -> int:
-        """The exit status: 2 if any file could not be asked, 1 if anything is refused, else 0."""
+        """The exit status: 2 if any file could not be asked about, 1 if anything is refused, else 0."""
         if any(file.could_not_ask for file in self.files):
             return 2
         return 1 if any(file.refuses for file in self.files) else 0
@@ -136,7 +138,7 @@ def rows_of(
     diagnostics: Iterable[Diagnostic],
     relation: Callable[[NodeVerdict, Iterable[Diagnostic]], Relation] | None = None,
 ) -> Iterator[ComparedNode]:
-    """One row per node, in the order of the file; `relation` is `relation_of` where none is given."""
+    """One row per node, in the order of the file; `relation` is `relation_of` by default."""
     relate = relation or relation_of
     claims: dict[NodeKey, list[Diagnostic]] = {}
     elsewhere: dict[NodeKey, list[Diagnostic]] = {}
@@ -160,16 +162,16 @@ def rows_of(
         for node in graph.nodes:
             verdict = verdicts[node.key]
             if node.key in view.folded and verdict.said is not Said.TAKEN:
-                # What the converter computes beforehand never reaches the runtime.
+                # What the converter computes in advance never reaches the runtime.
                 verdict = NodeVerdict(Said.GONE, by=verdict.by)
             said = list(claims.get((shown, node.index), ()))
             if verdict.said.is_backends_no:
-                # Such as a SoC without float16: said once, of every op.
+                # For example a SoC without float16: reported once, about every op.
                 said += of_model
                 # The compiler names one node of those that it fuses.
                 said += elsewhere.get((shown, node.index), ())
             if verdict.said.is_backends_no or verdict.said is Said.NOT_OFFERED:
-                # What is wrong with a graph input or a stored tensor is wrong with the ops that read it.
+                # A flaw in a graph input or a stored tensor is a flaw in the ops that read it.
                 for name in filter(None, node.inputs):
                     if name in graph.inputs or graph.constant(name) is not None:
                         said += of_tensors.get(plain(name), ())
@@ -191,7 +193,7 @@ def rows_of(
 
 
 def relation_of(verdict: NodeVerdict, said: Iterable[Diagnostic]) -> Relation:
-    """How a verdict stands to dlclint's errors and warnings about the same node."""
+    """How a verdict relates to dlclint's errors and warnings about the same node."""
     said = list(said)
     told = any(item.about.tells_of_failure for item in said)
     if verdict.said.is_backends_no:
@@ -212,7 +214,7 @@ def relation_of(verdict: NodeVerdict, said: Iterable[Diagnostic]) -> Relation:
 
 
 def converter_relation(verdict: NodeVerdict, said: Iterable[Diagnostic]) -> Relation:
-    """How a converter's verdict stands to what dlclint says of the conversion of the same node."""
+    """How a converter's verdict relates to dlclint's findings on the conversion of the same node."""
     told = [
         diagnostic for diagnostic in said if diagnostic.about in (About.FILE, About.SIZES, About.CONVERSION)
     ]

@@ -19,10 +19,10 @@ WHAT = (
 
 
 def check_place(out: Path, inputs: Iterable[Path]) -> None:
-    """Find out before the backend is asked, which takes a while, whether a DLC may be written to `out`.
+    """Check whether a DLC may be written to `out`, before the backend is asked, which takes a while.
 
     Raises:
-        CannotWrite: it is not a file, has no folder, or is one of the inputs.
+        CannotWrite: the path is not a file, its folder does not exist, or it is one of the inputs.
     """
     refuse_other_than_files(out)
     if not out.parent.is_dir():
@@ -35,13 +35,13 @@ def check_place(out: Path, inputs: Iterable[Path]) -> None:
 def write_dlc(
     backend: Backend, question: Question, soc: AskedSoc, fold: bool, out: Path
 ) -> tuple[tuple[str, ...], str]:
-    """Write the DLC of each part of the graph that the backend takes.
+    """Write the DLC of each part of the graph that the backend accepts.
 
-    The first goes to `out`; further ones, where the graph falls apart, beside it as `NAME.2.dlc` and so
-    on. Each file appears whole or not at all. Returns the paths written, and what they are.
+    The first is written to `out`; further ones, where the graph has several parts, next to it as `NAME.2.dlc`
+    and so on. Each file is written whole or not at all. Returns the paths written, and a description of them.
 
     Raises:
-        CannotWrite: the folder or disk does not take it, or what has the name is not a file.
+        CannotWrite: the folder or disk cannot be written, or the path is not a file.
         NotAvailable: the backend cannot be loaded.
     """
     try:

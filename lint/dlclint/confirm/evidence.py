@@ -1,4 +1,4 @@
-"""The backend's verdict as evidence for dlclint's own findings: it adds, and hides nothing."""
+"""The backend's verdict as evidence for dlclint's own findings: it adds to them, and hides none."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Sourc
 def with_evidence(diagnostics: Iterable[Diagnostic], asked: Confirmation) -> Iterator[Diagnostic]:
     """Every finding, those about a node with the backend's verdict, and one for each node that was missed.
 
-    A finding that says what HTP cannot compute is confirmed where Qualcomm's side refuses the node, and
-    contradicted where it takes it; its former confidence is kept in the evidence. What the wrapper
-    refuses decides nothing, and what is computed in float is not evidence about the op's quantized forms.
+    A finding that HTP cannot compute something is confirmed where Qualcomm's validator or compiler refuses
+    the node, and contradicted where it accepts the node; its former confidence is kept in the evidence. A
+    refusal by the wrapper decides nothing, and an op that is computed in float is not evidence about its
+    quantized forms.
     """
     rows = {(row.graph, row.node_index): row for row in asked.rows}
     for finding in diagnostics:

@@ -1,8 +1,8 @@
-"""What the backend wrote while it judged: the fields of its log, without their meaning.
+"""The backend's log of its checks: its fields, without interpretation.
 
-Two voices are in it. The provider (ONNX Runtime's wrapper around the backend) says for each group of
-nodes whether it takes them, twice: before and after it changes the layout. Qualcomm's validator speaks
-between those lines; what it says belongs to the group that the provider names next.
+The log has two sources. The provider (ONNX Runtime's wrapper around the backend) reports for each group of
+nodes whether it takes them, twice: before and after it changes the layout. Qualcomm's validator writes
+between those lines; its lines belong to the group that the provider names next.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ _UNPREPARED = re.compile(r'"([^"\n]*)" generated: could not create op')
 _TYPE = re.compile(r"\b(in|out)\[(\d+)\]:QNN_DATATYPE_(\w+)")
 _FLOAT = re.compile(r" type=QNN_TENSOR_TYPE_(?!STATIC)\w+ [^\n]*dataType=QNN_DATATYPE_FLOAT_")
 _BETWEEN_TYPES = frozenset({"Cast", "Convert", "Dequantize", "Quantize"})
-"""QNN ops that change the type, so that a float tensor at one end says nothing."""
+"""QNN ops that change the type, so that a float tensor at one end says nothing about the op."""
 _STAMPED = re.compile(r"^(?:\x1b\[[\d;]*m)?\d{4}-\d\d-\d\d ", re.MULTILINE)
 
 
 @record
 class JudgedGroup:
-    """Nodes that the provider judged together.
+    """Nodes that the provider checked together.
 
-    `members` are (op, name); `reason` is the provider's, "" if it took them; `code` is the backend's
-    error code, None where the backend was not asked; `errors` are the validator's lines with the data
-    types it was asked for; `made` are the QNN ops that were built for the validator.
+    `members` are (op, name); `reason` is the provider's, "" if it took them; `code` is the backend's error
+    code, None where the backend was not asked; `errors` are the validator's lines with the data types that it
+    was given; `made` are the QNN ops that were built for the validator.
     """
 
     kind: str
@@ -66,17 +66,17 @@ class BackendLog:
     passes: list[list[JudgedGroup]] = field(default_factory=list)
     build: str = ""
     old_opset: bool = False
-    """Whether the provider was not even offered the model, because its opset is too old."""
+    """Whether the model was not even offered to the provider, because its opset is too old."""
     last_tried: str = ""
-    """The node that the provider began to translate last: where a crash happened."""
+    """The node whose translation the provider started last: where a crash happened."""
     composing: bool = False
-    """Whether validation was over and the graph was being built."""
+    """Whether validation had ended and the graph was being built."""
     composed_in_float: list[str] = field(default_factory=list)
-    """QNN nodes of the built graph that read or make float tensors."""
+    """QNN nodes of the built graph that read or produce float tensors."""
     unprepared: list[str] = field(default_factory=list)
-    """QNN nodes that compiling found no implementation for."""
+    """QNN nodes for which compiling found no implementation."""
     unadded: list[tuple[str, int]] = field(default_factory=list)
-    """QNN nodes that the graph did not take, with the error code."""
+    """QNN nodes that could not be added to the graph, with the error code."""
     late_errors: list[str] = field(default_factory=list)
     """The backend's errors after validation."""
 
@@ -135,7 +135,7 @@ def _continued(text: str, position: int) -> str:
 
 
 class _Span:
-    """What was said since the last verdict."""
+    """The lines since the last verdict."""
 
     def __init__(self) -> None:
         self.code: int | None = None

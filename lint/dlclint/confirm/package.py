@@ -1,4 +1,4 @@
-"""Whether the optional package is there, and what to do where it is not."""
+"""Whether the optional package is installed, and what to do where it is not."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ _WHEELS = {("linux", "x86_64"), ("linux", "aarch64"), ("win32", "AMD64"), ("win3
 
 
 def package_versions() -> dict[str, str]:
-    """The versions that a verdict belongs to.
+    """The versions that a verdict depends on.
 
     Raises:
-        NotAvailable: the package is not installed; the sentence says how, or where it can be.
+        NotAvailable: the package is not installed; the sentence states how, or on which systems, to install
+            it.
     """
     try:
         return {name: version(name) for name in (PACKAGE, "onnxruntime")}

@@ -1,7 +1,7 @@
-"""The parent's side of the worker: questions out, answers back, and whatever happens to the process.
+"""The parent's side of the worker: it sends questions, reads answers, and handles the end of the process.
 
-A crash, a time limit or a memory limit ends one question and one process; the next question starts a
-new one.
+A crash, a time limit or a memory limit ends one question and one process; the next question starts a new
+process.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from dlclint_schemas.record import record
 
 WORKER = (sys.executable, "-m", "dlclint.confirm.worker")
 _TICK = 0.1
-"""Seconds between two looks at the worker's memory."""
+"""Seconds between two checks of the worker's memory."""
 
 
 class NotAvailable(Exception):
-    """The backend cannot be loaded at all; the argument is one sentence with what to do."""
+    """The backend cannot be loaded at all; the argument is one sentence that states what to do."""
 
 
 @record
 class QuestionLimits:
-    """What one question may take: seconds, and bytes of resident memory."""
+    """The limits of one question: seconds, and bytes of resident memory."""
 
     seconds: float = 60.0
     memory: int = 8 << 30
@@ -41,7 +41,7 @@ class QuestionLimits:
 
 @record
 class SessionNode:
-    """A node of the session that was made: the provider that took it, its name, op and domain."""
+    """A node of the session: the provider that took it, its name, op and domain."""
 
     provider: str
     name: str
@@ -51,7 +51,7 @@ class SessionNode:
 
 @record
 class BackendAnswer:
-    """What came back. `ended` is why there is no whole answer ("" if there is one)."""
+    """The answer to a question. `ended` is why there is no complete answer ("" if there is one)."""
 
     placed: tuple[SessionNode, ...]
     error: str
@@ -61,7 +61,7 @@ class BackendAnswer:
 
 
 class Backend:
-    """A worker process, started when it is first needed and again after each that ended early."""
+    """A worker process, started when it is first needed and again after each process that ended early."""
 
     def __init__(self, folder: Path, limits: QuestionLimits, command: Sequence[str]) -> None:
         self._folder = folder
@@ -95,18 +95,17 @@ class Backend:
         """Put one question.
 
         Args:
-            model: the serialized model.
+            Ask one question.
             folder: where its external data lie.
             soc: the SoC's id as the option `soc_model` takes it.
             compile: whether to compile as well; false stops after validation.
-            fold: whether constants are folded before, as the converter's simplifier does.
+            folder: the folder of its external data.
             dlc: a folder in which the DLC is to be written.
-            run: .npz files of inputs to run on, by name, and where those of the outputs go, in their
-                order; then the backend must take the whole model.
-            library: a backend of a user's own SDK in place of the HTP one.
-
-        Raises:
-            NotAvailable: the backend cannot be loaded.
+            fold: whether constants are folded first, as the converter's simplifier does.
+            dlc: a folder to write the DLC to.
+        run: .npz files of inputs to run on, by name, and those for the outputs, in their order; then the
+        backend must take the whole model.
+            library: a backend of a user's own SDK that replaces the HTP backend.
         """
         if self._process is None or self._process.poll() is not None:
             self.start()
@@ -140,7 +139,7 @@ class Backend:
     def _exchange(self, question: dict[str, Any]) -> tuple[dict[str, Any], str]:
         process = self._process
         assert process is not None and process.stdin is not None
-        with suppress(BrokenPipeError):  # what ended the process is read below
+        with suppress(BrokenPipeError):  # the reason why the process ended is read below
             process.stdin.write(json.dumps(question).encode() + b"\n")
             process.stdin.flush()
         deadline = time.monotonic() + self._limits.seconds
@@ -160,7 +159,7 @@ class Backend:
                 return answer, ""
 
     def _line(self, deadline: float) -> tuple[bytes, str]:
-        """The next answer, or why there will be none."""
+        """The next answer, or why there is none."""
         process = self._process
         assert process is not None and process.stdout is not None
         with selectors.DefaultSelector() as selector:
@@ -179,7 +178,7 @@ class Backend:
         return line, ""
 
     def stop(self) -> None:
-        """End the process, if it runs."""
+        """End the process if it runs."""
         process = self._process
         self._process = None
         if process is None:
@@ -194,7 +193,7 @@ class Backend:
 
 @contextmanager
 def backend(limits: QuestionLimits, command: Sequence[str] = WORKER) -> Iterator[Backend]:
-    """A backend with a folder of its own, which goes with it."""
+    """A backend with a temporary folder, which is removed with it."""
     with TemporaryDirectory(prefix="dlclint-confirm-") as folder:
         worker = Backend(Path(folder), limits, command)
         worker.start()

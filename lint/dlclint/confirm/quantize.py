@@ -1,10 +1,10 @@
-"""A float model as a quantized one, in memory: QuantizeLinear and DequantizeLinear put around its ops.
+"""A float model as a quantized one, in memory: QuantizeLinear and DequantizeLinear around its ops.
 
-Every activation is quantized where it is made and dequantized before each op that reads it; weights and
-other stored floats are stored quantized, biases as int32 with the product of both scales, which is the
-form that the provider turns into quantized QNN ops. The ops of the domain com.microsoft are used,
-because they have 4- and 16-bit types at every opset. A recognized GELU becomes one op, as the converter
-makes it one layer: of its nodes the provider would make one in float.
+Every activation is quantized after the op that computes it and dequantized before each op that reads it;
+weights and other stored floats are stored quantized, biases as int32 with the product of both scales, which
+is the form that the provider turns into quantized QNN ops. The ops are those of the domain com.microsoft,
+because they have 4- and 16-bit types at every opset. A recognized GELU becomes one op, as the converter makes
+one layer of it: the provider would make one float op of its nodes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from dlclint_schemas.quantization import quantization_facts
 
 _UNSIGNED = {8: (np.uint8, TensorProto.UINT8), 16: (np.uint16, TensorProto.UINT16)}
 _MOST = 1 << 30
-"""Bytes of quantized weights that one serialized model takes, well below protobuf's 2 GiB."""
+"""Bytes of quantized weights that one serialized model holds, well below protobuf's 2 GiB."""
 _STAYS_FLOAT = PARAMETER_ROLES | {Role.MEAN, Role.VARIANCE, Role.BOUND}
 """Float inputs that the provider reads as parameters, which must stay float."""
 
@@ -42,9 +42,9 @@ _STAYS_FLOAT = PARAMETER_ROLES | {Role.MEAN, Role.VARIANCE, Role.BOUND}
 def insert_quantization(
     view: ModelView, asked: Model, grids: ActivationGrids, stored: StoredGrids
 ) -> frozenset[NodeKey]:
-    """Put quantization into `asked`, a copy of the view's model, and name the nodes that it is around.
+    """Insert quantization into `asked`, a copy of the view's model, and return the nodes that it surrounds.
 
-    Only the main graph is quantized, and of it what the converter does not fold.
+    Only the main graph is quantized, and of that graph only what the converter does not fold.
 
     Raises:
         CannotAsk: the model is float16, or its weights are missing or too large.
@@ -52,7 +52,8 @@ def insert_quantization(
     graph = view.model.graph
     made = (graph.type_of(name) for node in graph.nodes for name in node.outputs)
     if any(tensor_type is not None and tensor_type.data_type == TensorProto.FLOAT16 for tensor_type in made):
-        # Its scales would be float16 too, with which the provider computes in float what only moves data.
+        # Its scales would be float16 too, and with these the provider computes ops that only move data in
+        # float.
         raise CannotAsk("the model computes in float16; ask without --quantize, or about a float32 export")
     work = _Insertion(view, graph, asked, grids, stored)
     work.run()
@@ -62,7 +63,7 @@ def insert_quantization(
 
 
 def is_one_gelu(pattern: Pattern, graph: Graph) -> bool:
-    """Whether a pattern is a GELU of the graph that one node can stand for."""
+    """Whether a pattern is a GELU of the graph that one node can replace."""
     return pattern.layer == "Gelu" and pattern.path == graph.path and pattern.is_closed(graph)
 
 
@@ -70,7 +71,7 @@ def is_one_gelu(pattern: Pattern, graph: Graph) -> bool:
 class _Insertion:
     view: ModelView
     graph: Graph
-    """As it is in the file: what was stored and of which type."""
+    """As it is in the file: the stored tensors and their types."""
     asked: Model
     grids: ActivationGrids
     params: StoredGrids
@@ -78,14 +79,14 @@ class _Insertion:
     made: dict[str, UnsignedGrid] = field(default_factory=dict)
     """Activations that are quantized."""
     moved: dict[NodeKey, UnsignedGrid] = field(default_factory=dict)
-    """The grid of each node's first input, which an op that only moves data passes on."""
+    """The grid of each node's first input, which an op that only moves data keeps."""
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     scales: dict[str, Array] = field(default_factory=dict)
-    """The scale of each weight, by what its op reads: a bias is a multiple of it."""
+    """The scale of each weight, by what its op reads: the scale of a bias is a multiple of it."""
     stored: dict[str, None] = field(default_factory=dict)
     patterns: dict[NodeKey, Pattern] = field(default_factory=dict)
     within: set[str] = field(default_factory=set)
-    """Tensors that only nodes of their own pattern read, so that nothing is put there."""
+    """Tensors that only nodes of their own pattern read, so that no quantization is inserted there."""
     movers: frozenset[str] = frozenset(quantization_facts()["aimet_htp_config"]["output_not_quantized_ops"])
     bytes: int = 0
 
@@ -125,17 +126,17 @@ class _Insertion:
         self.asked.proto.graph.node.extend(kept)
 
     def is_forced(self, node: Node) -> bool:
-        """Whether the file keeps a weight or bias float, which makes both and the output float.
+        """Whether the file keeps a weight or bias float, which makes both of them and the output float.
 
         Source: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models, mixed precision.
         """
         return node.op_type in WEIGHTED_OPS and any(map(self.params.is_float, node.inputs[1:3]))
 
     def width(self, node: Node) -> int | None:
-        """The width that an op runs at, which is that of its output; None if that follows from the input.
+        """The width that an op runs at, which is that of its output; None if the input determines it.
 
-        Where they differ the converter puts a Convert before the op, and HTP has no op of two widths:
-        asked without it, the provider computes the op in float (measured).
+        Where they differ, the converter inserts a Convert before the op, because HTP has no op of two widths:
+        without the Convert, the provider computes the op in float (measured).
         """
         pattern = self.patterns.get(node.key)
         ends = [node] if pattern is None else pattern.members(self.graph)
@@ -155,7 +156,7 @@ class _Insertion:
         return tensor_type is not None and tensor_type.data_type == TensorProto.FLOAT
 
     def quantize(self, name: str, inner: str, moved: UnsignedGrid | None = None) -> bool:
-        """Quantize an activation made as `inner`; `moved`: the grid of data that its op only moves."""
+        """Quantize an activation computed as `inner`; `moved`: the grid of data that its op only moves."""
         grid = self.grids.of(name, moved) if self.is_float(name) else None
         if grid is None:
             return False
@@ -170,7 +171,7 @@ class _Insertion:
     def dequantize(self, name: str, result: str, width: int | None = None) -> UnsignedGrid:
         """Dequantize an activation, converted to another width first where `width` says so.
 
-        Returns the grid that it is then on.
+        Returns the resulting grid.
         """
         own = self.made[name]
         grid = own if width is None else own.at(width)
@@ -216,7 +217,7 @@ class _Insertion:
         return name
 
     def rewire(self, node: Node, proto: onnx.NodeProto) -> None:
-        """Let a node, which is `proto` in what is asked, read dequantized values."""
+        """Make a node, which is `proto` in the changed model, read dequantized values."""
         changed = False
         width, data = self.width(node), None
         pattern = self.patterns.get(node.key)
@@ -248,7 +249,7 @@ class _Insertion:
             self.meant.append(node.key)
 
     def merge(self, pattern: Pattern, proto: onnx.NodeProto) -> None:
-        """Let one Gelu, named as the first node of the pattern, stand where its last node stood."""
+        """Replace a pattern by one Gelu, at its last node's position and with its first node's name."""
         first = pattern.members(self.graph)[0]
         name = self.asked.graph.nodes[first.index].proto.name
         reads = pattern.source
@@ -259,7 +260,7 @@ class _Insertion:
         proto.CopyFrom(helper.make_node("Gelu", [reads], list(proto.output), name, domain=MICROSOFT))
 
     def values(self, name: str) -> Array | None:
-        """What is stored under a name, or folds to something small; None for what is computed."""
+        """The values stored under a name, or folded to something small; None for computed tensors."""
         stored = self.graph.constant(name)
         if stored is not None:
             try:
@@ -277,10 +278,10 @@ class _Insertion:
     def dequantize_stored(
         self, node: Node, position: int, values: Array, data: UnsignedGrid | None, width: int | None
     ) -> bool:
-        """Store a float constant quantized, in the form that the file or its role asks for.
+        """Store a float constant quantized, in the form that the file or its role requires.
 
-        `data` is the grid of the node's first input, `width` the width that the op runs at. Returns
-        whether the node reads what was stored; else the constant stays float.
+        `data` is the grid of the node's first input, `width` the width that the op runs at. Returns whether
+        the node reads the stored tensor; otherwise the constant stays float.
         """
         name = node.input(position)
         if self.is_forced(node) or self.params.is_float(name):
@@ -316,7 +317,9 @@ class _Insertion:
 
 
 def _finite(values: Array) -> Array:
-    """The same with infinities, such as a mask's, at the ends of what is finite: no grid holds them."""
+    """The values without infinities, such as a mask's, which no grid holds: the largest finite ones replace
+    them.
+    """
     known = values[np.isfinite(values)]
     if known.size == values.size:
         return values
@@ -325,7 +328,7 @@ def _finite(values: Array) -> Array:
 
 
 def _nibbles(values: Array) -> bytes:
-    """Two 4-bit integers a byte, the first in the low half."""
+    """Two 4-bit integers per byte, the first in the low half."""
     even = (values.reshape(-1).astype(np.int16) & 0xF).astype(np.uint8)
     if len(even) % 2:
         even = np.append(even, np.uint8(0))

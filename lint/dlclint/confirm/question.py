@@ -1,4 +1,4 @@
-"""What the backend is asked: the model with unique node names, its weights left where they lie."""
+"""The model as the backend gets it: with unique node names, its weights left in their files."""
 
 from __future__ import annotations
 
@@ -16,45 +16,46 @@ from dlclint.model.tensors import Tensor, Unavailable
 from dlclint_schemas.record import record
 
 _NAME = re.compile(r"dlclint_(\d+)_(\d+)_")
-"""Node names of a question: number of the graph and index in it. ONNX Runtime puts what it adds (the
-function's name before, `_token_<number>` after) around them."""
+"""Node names of a question: number of the graph, and index in it. ONNX Runtime adds text around them (the
+function's name before, `_token_<number>` after).
+"""
 
 
 class CannotAsk(Exception):
-    """The model cannot be put to the backend; the argument says why in one sentence."""
+    """The backend cannot be asked about the model; the argument states why in one sentence."""
 
 
 @record
 class Question:
-    """A serialized model for the backend, and the way back to the file's nodes."""
+    """A serialized model for the backend, and the mapping back to the file's nodes."""
 
     model: bytes
     folder: Path
-    """Where the weights lie that `model` names by place."""
+    """The folder of the weights that `model` refers to by location."""
     nodes: Mapping[tuple[int, int], NodeKey]
     quantized: frozenset[NodeKey] = frozenset()
-    """Nodes that quantization was put around, which are to run quantized."""
+    """Nodes that quantization was inserted around, which must run quantized."""
 
     def node_of(self, name: str) -> NodeKey | None:
-        """The node of the file behind a name that the backend uses; None for one that it added."""
+        """The node of the file for a name that the backend uses; None for a node that it added."""
         match = _NAME.search(name)
         return None if match is None else self.nodes.get((int(match[1]), int(match[2])))
 
 
 def with_places(text: str) -> str:
-    """A text of the backend with places in the file in place of a question's own node names."""
+    """A text of the backend in which places in the file replace the question's own node names."""
     return re.sub(rf"'?{_NAME.pattern}\w*'?", lambda match: f"node {match[2]}", text)
 
 
 def question_of(model: Model, insert: Callable[[Model], frozenset[NodeKey]] | None = None) -> Question:
-    """Put a model into the form that the backend is asked in.
+    """Convert a model to the form in which the backend is asked.
 
     Args:
-        model: the model as read; it is left as it is.
-        insert: what puts quantization into the copy, and names the nodes that it is around.
+        model: the model as read; it is not changed.
+        insert: inserts quantization into the copy, and returns the nodes that it surrounds.
 
     Raises:
-        CannotAsk: no input is left, or weights are missing.
+        CannotAsk: the model has no input left, or weights are missing.
     """
     if not model.graph.inputs:
         raise CannotAsk("the model has no input, and the backend takes no graph without one")
@@ -73,10 +74,10 @@ def question_of(model: Model, insert: Callable[[Model], frozenset[NodeKey]] | No
 
 
 def _store_constants(graph: Graph) -> None:
-    """Turn Constant nodes whose values were left in the file into initializers.
+    """Turn Constant nodes whose values remain in the file into initializers.
 
-    ONNX Runtime reads initializers by place, but not attributes. The node keeps its index: it becomes
-    an empty Constant that nothing reads.
+    ONNX Runtime reads initializers from external files, but not attributes. The node keeps its index: it
+    becomes an empty Constant that nothing reads.
     """
     for node in graph.nodes:
         if node.op_type != "Constant" or not node.outputs:
@@ -94,7 +95,7 @@ def _store_constants(graph: Graph) -> None:
 
 
 def _point_at(tensor: Tensor) -> None:
-    """Make a tensor whose bytes are not in the structure name their place, or hold its values."""
+    """Make a tensor whose bytes are not in the message refer to their location, or hold its values."""
     if tensor.is_external:
         try:
             resolve_location(tensor.proto, tensor.file.parent)

@@ -1,4 +1,4 @@
-"""The encodings that activations are given when a float model is asked about as a quantized one."""
+"""The encodings that activations get when a float model is checked as a quantized one."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from dlclint.target import DlcKind
 from dlclint_schemas.record import record
 
 DEFAULT = (-1.0, 1.0)
-"""The range of an activation of which nothing is known. A verdict goes by types and widths, hardly by
-ranges."""
+"""The range of an activation about which nothing is known. A verdict depends on types and widths, hardly on
+ranges.
+"""
 _WIDTHS = (8, 16)
 
 
@@ -37,7 +38,7 @@ class UnsignedGrid:
 
 @dataclass(slots=True)
 class ActivationGrids:
-    """A grid for every activation, with how often each source had to do."""
+    """A grid for every activation, with counts of where the grids came from."""
 
     view: ModelView
     document: EncodingsDocument | None
@@ -54,9 +55,9 @@ class ActivationGrids:
             self._rows = {name: row for row, name in enumerate(self.document.tensors.names)}
 
     def of(self, tensor: str, moved: UnsignedGrid | None = None) -> UnsignedGrid | None:
-        """The grid of an activation; None if the override file keeps it float, or has a width apart.
+        """The grid of an activation; None if the override file keeps it float, or gives it an unusual width.
 
-        `moved` is the grid of what the tensor was made of by moving data only, which it then keeps.
+        `moved` is the grid of the data that the tensor was made of only by moving, which it then keeps.
         """
         found = self._of(tensor, moved)
         if found is not None:
@@ -83,11 +84,11 @@ class ActivationGrids:
 
     @property
     def width(self) -> int:
-        """The bitwidth of activations of which the file says nothing."""
+        """The bitwidth of activations that the file does not list."""
         return self.view.target.kind.act_bitwidth
 
     def given(self, tensor: str) -> UnsignedGrid | str | None:
-        """What the override file says: a grid, `float`, or nothing that can be used."""
+        """What the override file states: a grid, `float`, or nothing that can be used."""
         row = self._rows.get(tensor)
         if row is None or self.document is None:
             return None
@@ -116,12 +117,12 @@ class ActivationGrids:
 
 
 def unsigned_grid(low: float, high: float, bitwidth: int) -> UnsignedGrid:
-    """The grid of a range, as the quantizer makes it."""
+    """The grid of a range, as the quantizer computes it."""
     encoding = fit(min(low, high), max(low, high), bitwidth)
     return UnsignedGrid(float(encoding.scale), round(-float(encoding.offset)), bitwidth)
 
 
 def kind_words(kind: DlcKind) -> str:
-    """Such as `8-bit activations, 8-bit weights per channel`."""
+    """A description such as `8-bit activations, 8-bit weights per channel`."""
     how = "per channel" if kind.per_channel else "per tensor"
     return f"{kind.act_bitwidth}-bit activations, {kind.weights_bitwidth}-bit weights {how}"

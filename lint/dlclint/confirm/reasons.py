@@ -1,6 +1,6 @@
 """The backend's reasons in plain words.
 
-Only the few forms are known here that decide something; whatever else is said is passed on as it came.
+Only the few forms that decide something are known here; everything else is passed on unchanged.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _WORDS = {
 }
 _FORMS = {"FP16": "float", "BF16": "bfloat16", "INT16": "16-bit", "INT8": "8-bit", "OTHERS": "integer"}
 CONFIGURED = "configured to not take"
-"""In the reason for quantization at the graph's edge, which the provider leaves to the CPU on purpose."""
+"""In the reason for quantization at the graph's edge, which the provider intentionally leaves to the CPU."""
 
 
 def validator_reason(group: JudgedGroup) -> str:
@@ -66,7 +66,7 @@ def validator_reason(group: JudgedGroup) -> str:
 
 
 def _types(asked: tuple[str, ...]) -> str:
-    """Such as `input 0 float32, output 0 float32`."""
+    """A description such as `input 0 float32, output 0 float32`."""
     shown = []
     for item in asked:
         place, _, name = item.partition(" ")
@@ -76,7 +76,7 @@ def _types(asked: tuple[str, ...]) -> str:
 
 
 def provider_reason(group: JudgedGroup) -> str:
-    """Why the provider did not even ask the backend, as one clause."""
+    """Why the provider did not ask the backend, as one clause."""
     reason = group.reason
     op = _NO_TRANSLATION.search(reason)
     if op:
@@ -91,7 +91,7 @@ def provider_reason(group: JudgedGroup) -> str:
 
 
 def failure_reason(error: str, log: BackendLog) -> str:
-    """Why a session could not be made although nodes were judged, as one clause ("" if it could)."""
+    """Why no session was created although nodes were checked, as one clause ("" if it was created)."""
     if not error or "MODEL_REQUIRES_COMPILATION" in error:
         return ""
     if "finalize QNN graph" in error:

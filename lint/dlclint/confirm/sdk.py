@@ -1,7 +1,7 @@
-"""A user's own SDK as the judge: where its tools lie, and one bounded dry run of its converter.
+"""A user's own SDK as the source of verdicts: where its tools are, and one bounded dry run of its converter.
 
 The converters list what they do not support without converting when `--dry_run` is given (80-63442-2 Rev BL,
-Tools). No SDK was at hand when this was written: it is tested with a program that stands in for one.
+Tools). No SDK was available when this was written: it is tested with a program that replaces one.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from dlclint.contained.watching import resident
 from dlclint_schemas.record import record
 
 CONVERTERS = ("qairt-converter", "snpe-onnx-to-dlc")
-"""The converters that are looked for, the first that is there being taken."""
+"""The converters that are looked for; the first one found is used."""
 CPU_LIBRARY = "libQnnCpu.so"
 MOST_OUTPUT = 4 << 20
-"""Bytes of a converter's output that are read; a tool that says more is stopped."""
+"""Bytes of a converter's output that are read; a tool that writes more is stopped."""
 _ROOTS = ("QAIRT_SDK_ROOT", "QNN_SDK_ROOT", "SNPE_ROOT")
-"""Variables in which the SDK's own scripts keep its root; the tools want them."""
+"""Variables in which the SDK's own scripts keep its root; the tools need them."""
 _BUILD = re.compile(r"\d+\.\d+(?:\.\d+){0,2}")
 _TICK = 0.1
 
 
 @record
 class Sdk:
-    """An unpacked SDK: its root, its converter, and its build where the folder is named so ("": unknown)."""
+    """An unpacked SDK: its root, its converter, and its build if the folder's name has it ("": unknown)."""
 
     root: Path
     converter: Path
@@ -49,7 +49,7 @@ class Sdk:
 
 @record
 class DryRun:
-    """What came of a dry run: exit status (None: it was stopped), output, and why it was stopped."""
+    """The result of a dry run: exit status (None: it was stopped), output, and why it was stopped."""
 
     status: int | None
     text: str
@@ -57,7 +57,7 @@ class DryRun:
 
 
 def sdk_root(args: argparse.Namespace) -> Path:
-    """The folder that was named on the command line or in the environment.
+    """The folder from the command line or the environment.
 
     Raises:
         NotAvailable: neither names one.
@@ -72,7 +72,7 @@ def find_sdk(root: Path) -> Sdk:
     """The SDK in a folder.
 
     Raises:
-        NotAvailable: there is none, or it has no converter.
+        NotAvailable: the folder has no SDK, or the SDK no converter.
     """
     if not root.is_dir():
         raise NotAvailable(f"--sdk-root {root}: not a folder; give that of an unpacked SDK, with bin and lib")
@@ -89,7 +89,7 @@ def find_sdk(root: Path) -> Sdk:
 def cpu_library(root: Path) -> Path:
     """The SDK's CPU backend for this machine.
 
-    Raises:
+    NotAvailable: the SDK has none.
         NotAvailable: it has none.
     """
     paths = sorted(path for path in root.glob(f"lib/*/{CPU_LIBRARY}") if path.is_file())
@@ -101,22 +101,22 @@ def cpu_library(root: Path) -> Path:
 
 
 def _of_host(paths: Sequence[Path]) -> Path:
-    """The one that is built for x86-64 Linux, where there are several."""
+    """The path that is for x86-64 Linux, where there are several."""
     return next((path for path in paths if path.parent.name.startswith("x86_64-linux")), paths[0])
 
 
 def dry_run(sdk: Sdk, model: Path, options: Sequence[str], folder: Path, limits: QuestionLimits) -> DryRun:
-    """Let the converter judge a model.
+    """Check a model with the converter.
 
     Args:
         sdk: the SDK.
         model: the model's file, which the tool reads itself.
         options: further options of the tool.
-        folder: where it runs, and where it may write.
-        limits: seconds and memory that it may take.
+        folder: the folder in which the tool runs and may write.
+        limits: seconds and memory of the run.
 
     Raises:
-        NotAvailable: it cannot be started.
+        NotAvailable: the tool cannot be started.
     """
     words = [
         *(
@@ -153,7 +153,7 @@ def dry_run(sdk: Sdk, model: Path, options: Sequence[str], folder: Path, limits:
 
 
 def _environment(sdk: Sdk) -> dict[str, str]:
-    """This process's, with the SDK's folders where its own scripts would put them."""
+    """The environment of this process, with the SDK's folders where its own scripts would add them."""
     root, target = str(sdk.root), sdk.converter.parent.name
     found = dict(os.environ)
     found.update(dict.fromkeys(_ROOTS, root))
@@ -164,7 +164,7 @@ def _environment(sdk: Sdk) -> dict[str, str]:
 
 
 def _read(process: subprocess.Popen[bytes], limits: QuestionLimits) -> tuple[str, str]:
-    """What the process says, and why it is to be stopped ("" if it ended by itself)."""
+    """The output of the process, and why it must be stopped ("" if it ended by itself)."""
     assert process.stdout is not None
     said = bytearray()
     ended = ""
@@ -187,7 +187,7 @@ def _read(process: subprocess.Popen[bytes], limits: QuestionLimits) -> tuple[str
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the process and what it started."""
+    """End the process and the processes that it started."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()

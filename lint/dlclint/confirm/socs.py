@@ -14,7 +14,7 @@ from dlclint_schemas.record import record
 
 @record
 class AskedSoc:
-    """A number of the backend's option `soc_model`; `note` says where it is not the SoC itself."""
+    """A number of the backend's option `soc_model`; `note` says which SoC it is for where that is another."""
 
     id: int
     name: str
@@ -23,15 +23,15 @@ class AskedSoc:
 
 
 def this_machine(library: str) -> AskedSoc:
-    """What stands for a chip where the CPU backend is asked."""
+    """The entry that replaces a chip where the CPU backend is asked."""
     return AskedSoc(0, library, 0)
 
 
 def asked_soc(soc: Soc) -> AskedSoc:
-    """The backend's own number of a SoC, or that of one with the same Hexagon version and precisions.
+    """The backend's own number for a SoC, or for one with the same Hexagon version and precisions.
 
     Raises:
-        NotAvailable: the backend knows none such; it starts at Hexagon v68.
+        NotAvailable: the backend knows no such SoC; it starts at Hexagon v68.
     """
     measured = {name: chip for name, chip in device_table().measured.items() if chip.is_htp and chip.compiles}
     for name in _names(soc):
@@ -42,7 +42,7 @@ def asked_soc(soc: Soc) -> AskedSoc:
             f"{soc} has {soc.hexagon_text}, and the backend judges HTP, which is Hexagon v68 and later; "
             "`dlclint check` judges the others"
         )
-    # fp16 goes by SoC: where it is unknown, a SoC that has it leaves the float verdicts to the ops.
+    # fp16 depends on the SoC: where it is unknown, a SoC that has it leaves the float verdicts to the ops.
     wanted = soc.fp16 is not False
     for other in measured.values():
         if other.hexagon == soc.hexagon and other.fp16 is wanted:
@@ -55,7 +55,7 @@ def asked_soc(soc: Soc) -> AskedSoc:
 
 
 def _names(soc: Soc) -> Iterator[str]:
-    """Every ASIC name of a SoC; several rows that differ in nothing that matters are one SoC."""
+    """Every ASIC name of a SoC; several rows that differ only in unimportant fields are one SoC."""
     for name in soc.name.split(", "):
         yield name
         row = row_of(replace(soc, name=name))
@@ -64,5 +64,5 @@ def _names(soc: Soc) -> Iterator[str]:
 
 
 def _asked(soc: MeasuredSoc, note: str = "") -> AskedSoc:
-    assert soc.hexagon is not None  # `asked_soc` leaves others out
+    assert soc.hexagon is not None  # `asked_soc` excludes others
     return AskedSoc(soc.id, soc.soc, soc.hexagon, note)

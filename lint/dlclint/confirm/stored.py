@@ -1,7 +1,7 @@
-"""The grids of stored inputs when a float model is asked about as a quantized one.
+"""The grids of stored inputs when a float model is checked as a quantized one.
 
-What the override file says of a weight, a scale or a slope holds, in its width, sign and symmetry; else
-the role of the input decides: weights have the width of the DLC kind, scales of normalizations and
+The override file determines the width, sign and symmetry of a weight, a scale or a slope. Without an entry,
+the role of the input determines them: weights have the width of the DLC kind, scales of normalizations and
 slopes 8 unsigned bits (or, with 16-bit weights, the 16-bit form that HTP takes of them), which is what
 AIMET's configurations for HTP give them, and other operands the width of the op.
 
@@ -41,7 +41,7 @@ _NOUNS = {Role.GAMMA: "scales", Role.SLOPE: "slopes"}
 
 @record
 class QuantizedInput:
-    """A stored input, quantized: integers and their grid, one or one for each channel of `axis`."""
+    """A stored input, quantized: integers and one grid, or one grid for each channel of `axis`."""
 
     integers: Array
     scale: Array
@@ -57,7 +57,7 @@ def is_bias(node: Node, position: int) -> bool:
 
 
 def is_parameter(node: Node, position: int) -> bool:
-    """Whether an input has a grid by its role, whatever the width of the op."""
+    """Whether the role of an input determines its grid, whatever the width of the op."""
     known = role(node.op_type, position)
     if known is Role.WEIGHT:
         return position == 1 and node.op_type in WEIGHTED_OPS
@@ -68,16 +68,16 @@ def is_parameter(node: Node, position: int) -> bool:
 
 @dataclass(slots=True)
 class StoredGrids:
-    """Quantizes stored inputs, and counts in which forms."""
+    """Quantizes stored inputs, and counts the forms."""
 
     kind: DlcKind
     document: EncodingsDocument | None
     forms: dict[str, str] = field(default_factory=dict)
-    """What each quantized tensor became, such as `unsigned 8-bit scales`, by name."""
+    """The form of each quantized tensor, such as `unsigned 8-bit scales`, by name."""
     given: set[str] = field(default_factory=set)
-    """Those whose grid is the file's."""
+    """The tensors whose grid is from the file."""
     left: dict[str, str] = field(default_factory=dict)
-    """Entries that could not be followed, and why."""
+    """Entries that could not be used, and why."""
     _rows: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -113,7 +113,7 @@ class StoredGrids:
     def operand(
         self, name: str, values: Array, given: UnsignedGrid | None, width: int
     ) -> tuple[QuantizedInput, UnsignedGrid]:
-        """Another stored operand, on the grid of the file or of its values, at the width of the op."""
+        """Another stored operand, on the grid of the file or that of its values, at the width of the op."""
         if given is None:
             grid = unsigned_grid(float(values.min(initial=0.0)), float(values.max(initial=0.0)), width)
         else:
@@ -125,7 +125,7 @@ class StoredGrids:
 
     def bias(self, name: str, values: Array, scale: Array) -> QuantizedInput:
         """A bias as int32 at input scale times weight scale, saturated."""
-        if 1 < scale.size < values.size:  # a ConvTranspose of groups has a scale for each channel of one
+        if 1 < scale.size < values.size:  # a grouped ConvTranspose has a scale for each channel of one group
             scale = np.tile(scale, values.size // scale.size)
         limit = np.iinfo(np.int32)
         integers = np.clip(np.rint(values.astype(np.float64) / scale), limit.min, limit.max)
@@ -188,7 +188,7 @@ def _whole(low: float, high: float, width: int) -> StoredGrid:
 
 
 def _around_zero(magnitude: Array, width: int, signed: bool) -> StoredGrid:
-    """A symmetric grid, whose largest integer stands for the largest magnitude."""
+    """A symmetric grid, whose largest integer represents the largest magnitude."""
     scale = np.maximum(np.asarray(magnitude, np.float64), 1e-8).reshape(-1) / (2 ** (width - 1) - 1)
     return StoredGrid(scale, np.full(scale.shape, 2.0 ** (width - 1)), width, True, signed)
 

@@ -1,4 +1,4 @@
-"""What the backend says of each node of the file, read from its log and from the session it made."""
+"""What the backend reports for each node of the file, read from its log and from its session."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _MADE_IN_FLOAT = frozenset({"Quantize", "Dequantize"})
 
 
 class Said(enum.Enum):
-    """What became of a node."""
+    """The result for a node."""
 
     TAKEN = "taken"
     REFUSED = "refused"
-    """By Hexagon's validator, with a code."""
+    """Refused by Hexagon's validator, with a code."""
     NOT_COMPILED = "not-compiled"
     """Validated, but compiling finds no implementation or the graph does not take it."""
     VALIDATED = "validated"
-    """The validator passes it, and the graph as a whole did not come to be: not known to compile."""
+    """The validator accepts it, but the graph as a whole failed: whether it compiles is unknown."""
     NOT_OFFERED = "not-offered"
     """Refused by the provider, ONNX Runtime's wrapper, which did not ask the backend."""
     CRASHED = "crashed"
-    """The backend's process died while it judged this node."""
+    """The backend's process died while it checked this node."""
     GONE = "gone"
     """Folded, removed or made part of other ops before the backend saw the graph."""
     UNASKED = "unasked"
@@ -40,15 +40,15 @@ class Said(enum.Enum):
 
     @property
     def is_backends_no(self) -> bool:
-        """Whether Qualcomm's side refused it, not the wrapper."""
+        """Whether Qualcomm's code refused it, not the wrapper."""
         return self in (Said.REFUSED, Said.NOT_COMPILED, Said.CRASHED)
 
 
 @record
 class NodeVerdict:
-    """What is said of one node, why, and with which code of the backend.
+    """The result for one node, why, and with which code of the backend.
 
-    `in_float` tells that quantization was asked for and the op is computed in float all the same.
+    `in_float` means that quantization was requested but the op is computed in float.
     """
 
     said: Said
@@ -57,7 +57,7 @@ class NodeVerdict:
     qnn_op: str = ""
     in_float: bool = False
     by: str = ""
-    """Who says so, "" for HTP's backend."""
+    """The name of the backend or tool, "" for the HTP backend."""
 
 
 def verdicts_of(
@@ -91,9 +91,10 @@ def verdicts_of(
 
 
 def _withhold(model: Model, node_verdicts: dict[NodeKey, NodeVerdict]) -> None:
-    """What passes validation in a graph that fails; of one op alone the failure is that op's.
+    """Change the verdict of nodes that pass validation in a graph that fails.
 
-    Nodes that quantize or dequantize stand for the op's own precision and do not count.
+    Whether they compile is unknown, except for a single op, whose failure it is. Nodes that quantize or
+    dequantize only set an op's precision and do not count.
     """
     quantizing = {
         node.key for graph in model.graphs() for node in graph.nodes if is_qdq(node.op_type, node.domain)
@@ -114,11 +115,11 @@ def _withhold(model: Model, node_verdicts: dict[NodeKey, NodeVerdict]) -> None:
 
 
 def _judged(question: Question, log: BackendLog) -> dict[NodeKey, NodeVerdict]:
-    """Of each node what the last pass that names it says; refused in both, the first reason.
+    """The verdict of the last pass that names each node; for a node refused in both, the first reason.
 
-    The first pass only decides where the layout changes. It may refuse what the second takes and what
-    is then placed on the backend: seen of HardSigmoid before Mul, which the provider tries as one
-    HardSwish first, and of what it merges with its neighbors.
+    The first pass only decides where the layout changes. It may refuse a node that the second accepts and
+    that is then placed on the backend: observed for HardSigmoid before Mul, which the provider tries as one
+    HardSwish first, and for nodes that it merges with their neighbors.
     """
     node_verdicts: dict[NodeKey, NodeVerdict] = {}
     for judged in log.passes:
@@ -130,7 +131,7 @@ def _judged(question: Question, log: BackendLog) -> dict[NodeKey, NodeVerdict]:
 
 
 def _in_one_pass(question: Question, judged: list[JudgedGroup]) -> dict[NodeKey, NodeVerdict]:
-    """The first refusal of each node, else that it was taken."""
+    """The first refusal of each node, or that it was accepted."""
     node_verdicts: dict[NodeKey, NodeVerdict] = {}
     for group in judged:
         computes = any(op not in QDQ for op, _ in group.members)
@@ -159,7 +160,7 @@ def _verdict(group: JudgedGroup, op: str) -> NodeVerdict:
 def _lose_unplaced(
     node_verdicts: dict[NodeKey, NodeVerdict], question: Question, answer: BackendAnswer
 ) -> None:
-    """Nodes that were taken one by one but ended on the CPU."""
+    """Nodes that were accepted one by one but ended on the CPU."""
     elsewhere = {question.node_of(item.name) for item in answer.placed if item.provider != PROVIDER}
     for key in elsewhere - {
         question.node_of(session_node.name)
@@ -185,10 +186,10 @@ def _late(question: Question, log: BackendLog) -> Iterator[tuple[NodeKey, str, i
 
 
 def _in_float(model: Model, question: Question, log: BackendLog) -> Iterator[NodeKey]:
-    """Ops that read dequantized data, but were judged without the quantization around them or built in float.
+    """Ops that read dequantized data, but were checked without that quantization or built in float.
 
-    What is built tells more than what is judged: some ops, GRU among them, are taken with the
-    quantization around them and put between Dequantize and Quantize only then.
+    What is built shows more than what is checked: some ops, GRU among them, are accepted with the
+    quantization around them and placed between Dequantize and Quantize only afterwards.
     """
     found = {
         question.node_of(name)

@@ -1,4 +1,4 @@
-"""The sentences that every format of a confirmation shares."""
+"""The sentences that all formats of a confirmation share."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _STANDS = {
 
 
 def stands(row: ComparedNode, claims: Iterable[ClaimedRule]) -> str:
-    """How the backend's verdict stands to dlclint's, with the claims that it is about."""
+    """How the backend's verdict relates to dlclint's, with the claims that it is about."""
     text, relation = _STANDS[row.relation], row.relation
     if row.verdict.by:
         text = text.replace("HTP does not take it", f"{row.verdict.by} does not take it")
@@ -51,7 +51,7 @@ def stands(row: ComparedNode, claims: Iterable[ClaimedRule]) -> str:
 
 
 def is_shown(row: ComparedNode) -> bool:
-    """Whether a row tells more than that a node is taken and was expected to be."""
+    """Whether a row says more than that a node is accepted, as expected."""
     return (
         row.verdict.said.is_backends_no
         or row.verdict.said is Said.NOT_OFFERED
@@ -60,7 +60,7 @@ def is_shown(row: ComparedNode) -> bool:
 
 
 def node_sentence(row: ComparedNode) -> str:
-    """What the backend says of a node, why, and with which code."""
+    """The backend's verdict on a node, why, and with which code."""
     verdict = row.verdict
     text = f"{row.op}: {BACKEND[verdict.said]}"
     if verdict.by:
@@ -75,7 +75,7 @@ def node_sentence(row: ComparedNode) -> str:
 
 
 def summary(file: Confirmation) -> str:
-    """Counts of nodes by what became of them."""
+    """Counts of nodes by their result."""
     counts = {said: sum(row.verdict.said is said for row in file.rows) for said in Said}
     words = (
         (Said.TAKEN, "taken"),
@@ -92,13 +92,13 @@ def summary(file: Confirmation) -> str:
 
 
 def agreement(file: Confirmation) -> str:
-    """How often dlclint and the backend say the same."""
+    """How often dlclint and the backend agree."""
     counts = file.counts
     judged = sum(counts.values()) - counts[Relation.UNJUDGED]
     if not judged:
         return f"nothing to compare: of no node it is known whether {file.judge or 'HTP'} takes it"
     of = f"{counts[Relation.AGREED]} of {judged} judged nodes"
-    # Beside a graph that fails, a word such as "agrees" reads as if nothing were wrong.
+    # Next to a graph that fails, a word such as "agrees" reads as if nothing were wrong.
     text = f"node by node, dlclint says the same of {of}" if file.failure else f"dlclint agrees on {of}"
     extra = [
         f"{counts[relation]} {word}"
@@ -124,7 +124,7 @@ def agreement(file: Confirmation) -> str:
 
 
 def asked(file: Confirmation) -> str:
-    """For what, and how."""
+    """The target of the question, and how it was asked."""
     if file.judge and not file.asked_soc.startswith("lib"):
         build = f" {file.build}" if file.build else ""
         return f"judged by {file.judge}{build}: dry run, nothing converted"

@@ -1,16 +1,15 @@
-"""The process that loads Qualcomm's backend and answers one question a line.
+"""The process that loads Qualcomm's backend and answers one question per line.
 
 It is started as `python -m dlclint.confirm.worker`.
 
-It imports nothing of ours, because it must start fast and may die at any time: the backend crashes on
-some models. Stdin carries a question as one JSON object a line, stdout the answers: `ready` once, then
-`start` and `done` for each question, so that the parent knows which one ended a process.
+It imports nothing of dlclint, because it must start fast and may die at any time: the backend crashes on some
+models. Stdin carries a question as one JSON object per line, stdout the answers: `ready` once, then `start`
+and `done` for each question, so that the parent knows which question ended a process.
 
-A question: `id`, `model` (path of the model that is asked about), `folder` (where its weights lie),
-`soc` (the id of the SoC), `compile`, `fold` (whether constants are folded first), `log` (a file for
-what the backend says), `dlc` (a folder for the DLC, or ""), `run` (pairs of .npz files: inputs to run on,
-and where the outputs go; then nothing may be computed elsewhere than in the backend), `library` (a backend
-of a user's own SDK in place of the HTP one, or "").
+A question: `id`, `model` (path of the model), `folder` (of its weights), `soc` (the id of the SoC),
+`compile`, `fold` (whether constants are folded first), `log` (a file for the backend's log), `dlc` (a folder
+for the DLC, or ""), `run` (pairs of .npz files: inputs to run on, and outputs to write; then nothing may be
+computed outside the backend), `library` (a backend of a user's own SDK that replaces the HTP backend, or "").
 """
 
 from __future__ import annotations
@@ -58,19 +57,19 @@ OTHER_REWRITES = (
 )
 """ONNX Runtime's rewrites of level 1 that merge or move nodes, by their names there (1.32).
 
-They are switched off, so that a verdict keeps belonging to a node of the file. What is left folds
-constants and drops nodes that do nothing, as the converter's simplifier does.
+They are switched off, so that a verdict still belongs to a node of the file. The remaining ones fold
+constants and drop nodes that do nothing, as the converter's simplifier does.
 """
 
 
 def main() -> int:
     """Answer until stdin ends; exit 3 if the backend cannot be loaded."""
     answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
-    # The backend writes to both streams; only the answers may reach the parent's pipe.
+    # The backend writes to both streams; only answers may be written to the parent's pipe.
     os.dup2(2, 1)
     try:
         runtime, devices = _load()
-    except Exception as error:  # a missing library, a version that does not fit: all are one sentence
+    except Exception as error:  # a missing library, an unsuitable version: each is reported in one sentence
         _say(answers, failed=f"{type(error).__name__}: {error}")
         return 3
     _say(answers, ready=True)
@@ -93,7 +92,7 @@ def _load() -> tuple[Any, list[Any]]:
     import onnxruntime  # type: ignore[import-untyped, unused-ignore]
     import onnxruntime_qnn
 
-    # The level is frozen when the library is registered: later, the validator's words never appear.
+    # The level is fixed when the library is registered: set later, the validator's lines never appear.
     onnxruntime.set_default_logger_severity(0)
     onnxruntime.register_execution_provider_library(PROVIDER, onnxruntime_qnn.get_library_path())
     devices = [device for device in onnxruntime.get_ep_devices() if device.ep_name == PROVIDER][:1]
@@ -104,7 +103,7 @@ def _load() -> tuple[Any, list[Any]]:
 
 @contextmanager
 def _logged(path: str) -> Iterator[None]:
-    """Both streams go to a file; appended, because the backend writes through several handles."""
+    """Redirect both streams to a file; appended, because the backend writes through several handles."""
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     saved = [os.dup(descriptor) for descriptor in (1, 2)]
     try:
@@ -137,7 +136,7 @@ def _ask(runtime: Any, devices: list[Any], question: dict[str, Any]) -> tuple[st
         else {"backend_type": "htp", "soc_model": question["soc"], "enable_htp_fp16_precision": "1"}
     )
     if question["run"]:
-        # Quantize and Dequantize at the graph's edge too: what is measured is the backend's alone.
+        # Quantize and Dequantize at the graph's edge too: only the backend is measured.
         provider["offload_graph_io_quantization"] = "0"
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     if question["dlc"]:
@@ -155,13 +154,13 @@ def _ask(runtime: Any, devices: list[Any], question: dict[str, Any]) -> tuple[st
         for inputs, outputs in question["run"]:
             _run(session, inputs, outputs)
         del session
-    except Exception as error:  # ONNX Runtime raises a class of its own for each of its codes
+    except Exception as error:  # ONNX Runtime has a separate class for each of its codes
         return f"{type(error).__name__}: {error}", []
     return "", placed
 
 
 def _run(session: Any, inputs: str, outputs: str) -> None:
-    # Imported here because most questions are about the graph alone.
+    # Imported here because most questions are about the graph only.
     import numpy as np
 
     with np.load(inputs) as given:

@@ -15,7 +15,7 @@ SPAWNS = sys.platform == "win32"
 
 
 class Channel:
-    """One end of two pipes; an object goes through them as a pickle."""
+    """One end of two pipes; objects are sent through them as pickles."""
 
     def __init__(self, incoming: int, outgoing: int) -> None:
         self.descriptors = (incoming, outgoing)
@@ -36,7 +36,7 @@ class Channel:
         """The next object.
 
         Raises:
-            EOFError: the other end was closed before it was whole.
+            EOFError: the other end was closed before the object was complete.
         """
         try:
             return pickle.load(self._incoming)
@@ -44,13 +44,13 @@ class Channel:
             raise EOFError from None
 
     def fileno(self) -> int:
-        """The descriptor that messages arrive at."""
+        """The descriptor at which messages arrive."""
         return self.descriptors[0]
 
     def close(self) -> None:
         """Close this end."""
         self._incoming.close()
-        with suppress(BrokenPipeError):  # what was not sent is nobody's any more
+        with suppress(BrokenPipeError):  # nobody needs what was not sent
             self._outgoing.close()
 
 
@@ -61,9 +61,9 @@ def channel() -> tuple[Channel, Channel]:
 
 
 def ready(channels: Collection[Any], timeout: float | None) -> list[Any]:
-    """Those at which a message or the end has arrived; waits at most `timeout` seconds for one."""
+    """The channels at which a message or the end has arrived; waits at most `timeout` seconds for one."""
     if SPAWNS:
-        # Imported here because it costs more than a fork does.
+        # Imported here because it takes longer than a fork does.
         from multiprocessing.connection import wait
 
         return list(wait(channels, timeout))

@@ -1,4 +1,4 @@
-"""What ended the workers of one piece of work, and so what is left out when it is done again."""
+"""What ended the workers of one task, and therefore what is left out when it is repeated."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ _SAME_OP = 3
 _SAME_KIND = 8
 """Deaths on nodes after which no node is tried."""
 _SLOW = 3
-"""Time limits that were reached on nodes after which no node is tried, so that they do not add up."""
+"""Time limits reached on nodes after which no node is tried, so that they do not add up."""
 _ALL = 40
-"""Deaths after which the work is given up."""
+"""Deaths after which the task is given up."""
 
 
 class Died(Exception):
-    """A worker died; the argument says how, such as "dies (SIGSEGV)".
+    """A worker died; the argument states how, such as "dies (SIGSEGV)".
 
-    `step` is what it was at, None if nothing was noted; `status` its exit status, negative for a signal.
+    `step` is what it was running, None if nothing was recorded; `status` its exit status, negative for a
+    signal.
     """
 
     def __init__(self, how: str, step: NativeStep | None = None, status: int = 0) -> None:
@@ -33,14 +34,14 @@ class Died(Exception):
 
 
 class Deaths:
-    """The deaths of one piece of work. `ended` is what must not run again, and how it ended."""
+    """The deaths of one task. `ended` is what must not run again, and how it ended."""
 
     def __init__(self) -> None:
         self.ended: dict[NativeStep, str] = {}
         self._number = 0
 
     def learn(self, died: Died) -> bool:
-        """Take a death into account; False if there is nothing more to leave out."""
+        """Record a death; False if there is nothing more to leave out."""
         self._number += 1
         step = died.step
         if step is None or step in self.ended or self._number > _ALL:

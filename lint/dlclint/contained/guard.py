@@ -1,6 +1,6 @@
-"""The worker's side: each native call is noted before it runs, and has a limit of time and memory.
+"""The worker's side: each native call is recorded before it runs, and has a limit of time and memory.
 
-Outside of a worker (in tests, or where dlclint is used as a library) calls run as they are.
+Outside a worker (in tests, or where dlclint is used as a library) calls run without limits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ Result = TypeVar("Result")
 JOURNAL = 4096
 """Bytes of the memory that a worker shares with its parent."""
 _HEADER = struct.Struct("<QdQI")
-"""How many steps were noted, the limits of the current one (seconds, bytes), and the length of its text."""
+"""The number of recorded steps, the limits of the current one (seconds, bytes) and its text's length.
+"""
 _LONGEST = 300
 """Characters of a name that are kept; a longer one is identified by its checksum."""
 SECONDS = 1.5
@@ -25,13 +26,13 @@ SECONDS = 1.5
 SECONDS_ON_NODE = 0.5
 """The same for a call on a single node."""
 SECONDS_PER_BYTE = 2e-5
-"""More for each byte of structure: twenty times what onnx takes for a plain chain of nodes."""
+"""The additional time for each byte of structure: twenty times what onnx takes for a plain chain of nodes."""
 MEMORY = 512 << 20
-"""Bytes that a call may take, beyond what its size allows."""
+"""Bytes that a call may allocate, beyond what its size allows."""
 MEMORY_PER_BYTE = 50
-"""More for each byte of structure, which onnx copies several times."""
+"""The additional bytes for each byte of structure, which onnx copies several times."""
 CLOCK = 4
-"""Limits are of processor time; where the clock is looked at, as many times as much may pass on it."""
+"""Limits are of processor time; where wall-clock time is measured, it may be so many times as long."""
 ANY = "*"
 
 
@@ -44,9 +45,9 @@ class NativeStep(NamedTuple):
 
 
 class Ended(Exception):
-    """A call that ended its worker, or would; the argument says how, such as "dies (SIGSEGV)".
+    """A call that ended its worker, or would; the argument states how, such as "dies (SIGSEGV)".
 
-    `tried` is False where the call itself was never made, because too many like it ended.
+    `tried` is False where the call itself was not made, because too many calls like it ended.
     """
 
     def __init__(self, how: str, tried: bool = True) -> None:
@@ -56,7 +57,7 @@ class Ended(Exception):
 
 
 class Guard:
-    """What a worker knows: where to note steps, and which ended a worker before."""
+    """The state of a worker: where to record steps, and which ended a worker before."""
 
     def __init__(self, journal: Any, ended: Mapping[NativeStep, str]) -> None:
         self._journal = journal
@@ -69,16 +70,16 @@ class Guard:
     def step(
         self, step: NativeStep, seconds: float = 0.0, memory: int = 0, clock: bool = False
     ) -> Iterator[None]:
-        """Note what runs while the block does. Steps may lie in others, and their time counts for both.
+        """Record what runs in the block. Steps may be nested, and the time of an inner step counts for both.
 
         Args:
             step: what runs.
-            seconds: what it may take, 0 for no limit.
-            memory: bytes of memory that it may take, 0 for no limit.
+            seconds: the time limit, 0 for none.
+            memory: the limit in bytes, 0 for none.
             clock: whether waiting counts too.
 
         Raises:
-            Ended: it ended a worker before, or takes more memory than it may.
+            Ended: the step ended a worker before, or exceeds its limit of memory.
         """
         if self._ended:
             self._refuse(step)
@@ -113,7 +114,7 @@ class Guard:
 
 
 class Noted(NamedTuple):
-    """What a journal holds: how many steps were noted, the current one, if any, and its limits."""
+    """The contents of a journal: the number of recorded steps, the current one, if any, and its limits."""
 
     number: int
     step: NativeStep | None
@@ -122,7 +123,7 @@ class Noted(NamedTuple):
 
 
 def noted(journal: Any) -> Noted:
-    """Read what a worker noted last."""
+    """Read what a worker recorded last."""
     number, seconds, memory, length = _HEADER.unpack_from(journal, 0)
     text = bytes(journal[_HEADER.size : _HEADER.size + length])
     step = NativeStep(*text.decode("utf-8", "replace").split("\0")) if text else None
@@ -143,16 +144,16 @@ def spot(*parts: object) -> str:
 
 
 def takes_more(seconds: float, memory: int) -> str:
-    """How a call ended that took too much time or memory.
+    """How a call ended that exceeded its limit of time or memory.
 
-    Which of the two limits it reaches first may depend on the machine, and what is said must not.
+    Which of the two limits it reaches first may depend on the machine, and the message must not.
     """
     limits = [f"{seconds:.3g} s"] * bool(seconds) + [f"{memory >> 20} MiB of memory"] * bool(memory)
     return f"takes more than {' or '.join(limits)}"
 
 
 class _NoLimits:
-    """For systems without these limits; there the parent watches."""
+    """For systems without these limits; there the parent enforces them."""
 
     @contextmanager
     def limited(self, seconds: float, memory: int, often: bool = False, clock: float = 0.0) -> Iterator[None]:
@@ -162,7 +163,7 @@ class _NoLimits:
 def _limits() -> Any:
     if sys.platform == "win32":
         return _NoLimits()
-    # Imported here because Windows does not have what it imports.
+    # Imported here because Windows does not have the modules that it imports.
     from dlclint.contained.limits import Limits
 
     return Limits()
@@ -172,7 +173,7 @@ _guard: Guard | None = None
 
 
 def put_guard(guard: Guard | None) -> None:
-    """Put a guard in charge of this process; None for none."""
+    """Set the guard of this process; None for none."""
     global _guard
     _guard = guard
 
@@ -186,12 +187,12 @@ def is_guarded() -> bool:
 def step(
     kind: str, op: str = "", where: str = "", seconds: float = 0.0, clock: bool = False
 ) -> Iterator[None]:
-    """Note that our own code runs, or a plugin's, so that a worker's death is known to be its fault.
+    """Record that dlclint's or a plugin's Python code runs, so that a worker's death is attributed to it.
 
     `seconds` and `clock` are those of `Guard.step`.
 
     Raises:
-        Ended: it ended a worker before.
+        Ended: the step ended a worker before.
     """
     if _guard is None:
         yield
@@ -213,15 +214,15 @@ def call(
     """Call native code.
 
     Args:
-        kind: whose code it is, in words, such as "shape inference".
+        kind: the native code in words, such as "shape inference".
         function: called with `arguments` and `options`.
         op: the op that it is about, "" for a whole model.
-        where: which node (see `spot`), "" for a whole model.
-        size: bytes of what it works on, by which its limits grow.
-        limits: seconds and bytes of memory (0 for no limit), where onnx's are not meant.
+        where: the node (see `spot`), "" for a whole model.
+        size: bytes of its input, with which its limits grow.
+        limits: seconds and bytes of memory (0 for no limit), where the limits for onnx do not apply.
 
     Raises:
-        Ended: it ended a worker before, or takes more memory than it may.
+        Ended: the call ended a worker before, or exceeds its limit of memory.
     """
     if _guard is None:
         return function(*arguments, **options)

@@ -1,7 +1,7 @@
-"""Limits that the system itself keeps: processor time by a timer, memory by what may be written to.
+"""Limits that the system enforces: processor time by a timer, memory by the size of writable memory.
 
-RLIMIT_DATA counts private writable memory (Linux 4.7 and later), and so neither the model, which is mapped
-read-only, nor address space that an allocator merely reserves.
+RLIMIT_DATA counts private writable memory (Linux 4.7 and later), and therefore neither the model, which is
+mapped read-only, nor address space that an allocator only reserves.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _EVERY = 100
-"""After how many calls on single nodes the memory in use is looked up again."""
+"""The number of calls on single nodes after which the memory in use is measured again."""
 _LEAST = 1e-3
-"""Seconds that a limit around another has at least; 0 would be none."""
+"""Seconds that an outer limit has at least; 0 would mean none."""
 
 
 class Limits:
     """The limits of this process.
 
-    The timer counts processor time, so that a busy machine ends nothing; when it runs out, its signal
-    ends the process, whatever native code is doing.
+    The timer counts processor time, so that a busy machine ends nothing; when it expires, its signal ends the
+    process, whatever native code is doing.
     """
 
     def __init__(self) -> None:
@@ -33,10 +33,10 @@ class Limits:
 
     @contextmanager
     def limited(self, seconds: float, memory: int, often: bool = False, clock: float = 0.0) -> Iterator[None]:
-        """Hold the limits while the block runs; beyond its memory, allocations fail.
+        """Apply the limits in the block; beyond its memory, allocations fail.
 
-        `often` is for calls by the thousand, before which little was allocated. `clock` is what may pass
-        on the clock, 0 for no limit.
+        `often` is for thousands of calls, before which little was allocated. `clock` is the limit of
+        wall-clock time, 0 for none.
         """
         bound = self._bound(memory, often)
         if bound:
@@ -70,7 +70,7 @@ class Limits:
 
 
 def _mapped() -> int:
-    """Bytes of such memory in use; 0 where the system does not say, or does not keep the limit (macOS)."""
+    """Bytes of such memory in use; 0 where the system does not report it or enforces no limit (macOS)."""
     if sys.platform != "linux":
         return 0
     with open("/proc/self/statm", "rb") as stream:  # noqa: PTH123  (a Path would take twice as long)

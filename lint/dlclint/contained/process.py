@@ -1,7 +1,7 @@
-"""The parent's side: workers that are asked, watched, and replaced when they die.
+"""The parent's side: workers that get tasks, are watched, and are replaced when they die.
 
-On Linux and macOS a worker is forked from this process, which costs some milliseconds because all it needs is
-loaded. On Windows it is a new process (`multiprocessing`'s spawn), which must load everything again.
+On Linux and macOS a worker is forked from this process, which takes a few milliseconds because all it needs
+is loaded. On Windows it is a new process (`multiprocessing`'s spawn), which must load everything again.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 WATCHES = sys.platform != "linux"
-"""Whether the parent has to keep the limits: macOS keeps none of memory, Windows none at all."""
+"""Whether the parent must enforce the limits: macOS enforces none of memory, Windows none at all."""
 _TICK = 0.25
-"""Seconds between two looks at workers that are watched."""
+"""Seconds between two checks of workers that are watched."""
 _GRACE = 1.0
-"""Seconds that a worker is given to clean up when the run is stopped."""
+"""Seconds that a worker has to clean up when the run is stopped."""
 _ours: set[int] = set()
-"""Descriptors of this process that lead to its workers and its parent; a new worker must not hold them."""
+"""Descriptors of this process for its workers and its parent; a new worker must not inherit them."""
 
 
 _killed: list[int] = []
-"""Processes that were ended and not waited for."""
+"""Processes that were killed and not waited for."""
 
 
 def _is_reaped(pid: int) -> bool:
@@ -48,7 +48,7 @@ def _is_reaped(pid: int) -> bool:
 
 
 class Worker:
-    """A process that answers one question after the other until it dies."""
+    """A process that runs one task after the other until it dies."""
 
     def __init__(self, load: Callable[[], None] | None = None) -> None:
         self._watched: tuple[int, float, int] = (0, 0.0, 0)
@@ -65,7 +65,7 @@ class Worker:
         life, alive = os.pipe()
         self.channel: Any = ours
         with warnings.catch_warnings():
-            # numpy's threads have a handler for forks; no other thread holds what a worker needs.
+            # numpy's threads have a handler for forks; no other thread holds anything that a worker needs.
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
         if pid == 0:
@@ -101,12 +101,12 @@ class Worker:
     def ask(
         self, function: Callable[..., Any], arguments: Sequence[Any], ended: Mapping[NativeStep, str]
     ) -> None:
-        """Put a question; `ended` is what is not to run."""
-        with suppress(BrokenPipeError):  # what ended the worker is read where its answer is
+        """Send a task; `ended` is what must not run."""
+        with suppress(BrokenPipeError):  # the reason why the worker ended is read where its answer is
             self.channel.send((function, tuple(arguments), dict(ended)))
 
     def answer(self) -> Reply:
-        """The answer that is there.
+        """The reply that has arrived.
 
         Raises:
             Died: the worker did.
@@ -118,7 +118,7 @@ class Worker:
             raise self._death() from None
 
     def wait(self) -> Reply:
-        """The answer, once it is there.
+        """The reply, once it has arrived.
 
         Raises:
             Died: the worker did.
@@ -128,7 +128,7 @@ class Worker:
         return self.answer()
 
     def look(self) -> None:
-        """Keep the limits of the current call; for systems that do not."""
+        """Enforce the limits of the current call, on systems that do not."""
         now = noted(self._journal)
         number, since, held = self._watched
         if not now.seconds or now.number != number:
@@ -147,14 +147,14 @@ class Worker:
         return Died(self._killed or _cause(status, last), last.step, status)
 
     def stop(self, grace: float = 0.0) -> None:
-        """End the worker, if it still runs; with a grace it may clean up."""
+        """End the worker, if it still runs; with a grace period it may clean up."""
         if self.pid:
             if grace:
                 self._kill(signal.SIGINT)
                 ready([self.channel], grace)
             self._kill(signal.SIGTERM if channels.SPAWNS else signal.SIGKILL)
             if self._process is None:
-                _killed.append(self.pid)  # taking its memory apart takes a while, for which nobody need wait
+                _killed.append(self.pid)  # releasing its memory takes a while, and nothing needs to wait
             self._release()
 
     def _kill(self, number: int) -> None:
@@ -168,7 +168,7 @@ class Worker:
             return int(self._process.exitcode or 0)
         try:
             return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        except ChildProcessError:  # someone else waits for all children of the process
+        except ChildProcessError:  # other code waits for all children of the process
             return 0
 
     def _release(self) -> None:
@@ -196,9 +196,9 @@ _early: list[Worker] = []
 
 
 def start_early(load: Callable[[], None]) -> None:
-    """Start the worker of the work that comes first, and let it load what that will need.
+    """Start the worker of the first task, and let it load what that task needs.
 
-    A worker that is a new process, as on Windows, would take as long to start as it saves.
+    A worker that is a new process, as on Windows, would take as long to start as this saves.
     """
     if not channels.SPAWNS:
         _early.append(Worker(load))
@@ -207,15 +207,15 @@ def start_early(load: Callable[[], None]) -> None:
 def in_worker(
     function: Callable[..., Result], *arguments: Any, meanwhile: Callable[[], None] | None = None
 ) -> Result:
-    """What a function returns that runs in a worker; again, without what ended it, if it dies.
+    """The result of a function that runs in a worker; if it dies, the task is repeated without what ended it.
 
     Args:
         function: found by its name in its module, as are the classes of its arguments and result.
-        arguments: it is called with these.
+        arguments: the arguments of the call.
         meanwhile: called here while the worker works.
 
     Raises:
-        Died: it dies whatever is left out.
+        Died: the worker dies whichever step is left out.
         Exception: what the function raises.
     """
     reply = next(each(function, [arguments], 1, meanwhile))
@@ -232,9 +232,9 @@ def each(
 ) -> Iterator[Reply | Died]:
     """Call a function with each of the arguments in workers; yields in order.
 
-    `meanwhile` is called here once all workers work. What the function returns or raises is in the reply. A
-    death costs its own item alone: that is done again without what ended it, and yields `Died` if nothing
-    helps.
+    `meanwhile` is called here once all workers work. The reply holds what the function returns or raises. A
+    death affects only its own item: that item is repeated without what ended it, and yields `Died` if that
+    does not help.
     """
     pool = _Pool(function, items)
     grace = 0.0
@@ -253,7 +253,7 @@ def each(
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Let signals wait: the import system swallows what a handler raises at some of its places."""
+    """Defer signals: the import system swallows what a handler raises in some places."""
     if channels.SPAWNS:
         yield
         return
@@ -265,7 +265,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 class _Pool:
-    """The workers of one `each`, and what they are at."""
+    """The workers of one `each`, and their current tasks."""
 
     def __init__(self, function: Callable[..., Any], items: Sequence[Sequence[Any]]) -> None:
         self._function = function

@@ -1,4 +1,4 @@
-"""Workers that keep what they have read from one question to the next, for a process that stays."""
+"""Workers that keep what they have read between requests, for a long-running process."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dlclint.contained.deaths import Deaths, Died
 from dlclint.contained.process import Worker
 
 _SUBJECTS = 64
-"""Subjects whose deaths are remembered; beyond, all are forgotten, and cost a worker once more."""
+"""Subjects whose deaths are remembered; with more, all are forgotten, and may end a worker again."""
 
 
 class Beside:
     """A worker for a process with threads.
 
-    Such a process must not fork, as the child would find locked what another thread held. So it does once,
-    before it starts any, and that child, which never touches a file, forks those that do.
+    Such a process must not fork, because the child would find locks held by other threads. So it forks once,
+    before it starts any thread, and that child, which never reads a file, forks the workers.
     """
 
     def __init__(self) -> None:
@@ -25,15 +25,15 @@ class Beside:
         self._lock = threading.Lock()
 
     def ask(self, subject: Hashable, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What a function returns in the worker; again, without what ended it, in a new one if it dies.
+        """The result of a function in the worker; if it dies, a new worker repeats it without what ended it.
 
         Args:
-            subject: what is worked on. What ended a worker at it is not tried again.
-            function: found by its name in its module, where it may keep things for later questions.
-            arguments: it is called with these.
+            subject: what the call is about. What ended a worker on it is not tried again.
+            function: found by its name in its module, which may keep data for later calls.
+            arguments: the arguments of the call.
 
         Raises:
-            Died: it dies whatever is left out.
+            Died: the worker dies whichever step is left out.
             Exception: what the function raises.
         """
         with self._lock:
@@ -42,7 +42,7 @@ class Beside:
 
 
 class _Kept:
-    """In the child: the worker, and what ended those before."""
+    """In the child: the worker, and what ended earlier ones."""
 
     def __init__(self) -> None:
         self._worker: Worker | None = None

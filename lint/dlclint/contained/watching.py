@@ -1,4 +1,4 @@
-"""How much memory another process holds, where the system keeps no limit of it."""
+"""How much memory another process uses, where the system enforces no limit of it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import sys
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory that a process holds; 0 where the system does not say."""
+    """Bytes of memory that a process uses; 0 where the system does not report it."""
     try:
         if sys.platform == "linux":
-            with open(f"/proc/{pid}/statm", "rb") as stream:  # noqa: PTH123  (asked for often)
+            with open(f"/proc/{pid}/statm", "rb") as stream:  # noqa: PTH123  (called often)
                 return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         if sys.platform == "win32":
             return _working_set(pid)
-        # Imported here because Linux needs it for nothing.
+        # Imported here because Linux does not need it.
         import subprocess
 
         shown = subprocess.run(
@@ -26,7 +26,7 @@ def resident(pid: int) -> int:
 
 
 def _working_set(pid: int) -> int:
-    # Imported here because Windows alone needs them.
+    # Imported here because only Windows needs them.
     import csv
     import subprocess
 

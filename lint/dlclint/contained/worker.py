@@ -1,4 +1,4 @@
-"""What a worker does: answer questions until its parent goes away."""
+"""The worker: it runs tasks until its parent ends."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from dlclint.contained.guard import Guard, put_guard
 Failure = TypeVar("Failure", bound=BaseException)
 
 DEBUG = "DLCLINT_DEBUG"
-"""The environment variable that shows what native code prints (and tracebacks of errors of ours)."""
+"""The environment variable that shows what native code prints (and tracebacks of internal errors)."""
 
 
 _errors = 2
-"""Where standard error led before native code was cut off from it."""
+"""The descriptor of standard error before native code was cut off from it."""
 
 
 def terminal() -> TextIO:
-    """What was standard error, for our own words."""
+    """The original standard error, for dlclint's own messages."""
     return os.fdopen(os.dup(_errors), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
 
 
@@ -34,7 +34,7 @@ class Reply(NamedTuple):
     trace: str = ""
 
     def value(self) -> Any:
-        """What was returned; what was raised is raised again."""
+        """The returned value; a raised exception is raised again."""
         if self.error is not None:
             self.error.__dict__["trace"] = self.trace
             raise self.error
@@ -44,17 +44,17 @@ class Reply(NamedTuple):
 def serve_worker(
     channel: Any, journal: Any, life: int | None, load: Callable[[], None] | None = None
 ) -> None:
-    """Answer until the channel ends, then end the process.
+    """Run tasks until the channel ends, then end the process.
 
     Args:
-        channel: brings questions: a function, its arguments, and what must not run.
+        channel: receives tasks: a function, its arguments, and what must not run.
         journal: memory shared with the parent.
-        life: a pipe that the parent holds open; when it closes, the parent is dead, and so is this process.
-        load: loads what the questions will need, while the parent still puts the first.
+        life: a pipe that the parent holds open; when it closes, the parent is dead, and this process ends.
+        load: loads what the tasks need, while the parent still sends the first.
     """
     _prepare(life)
     if load is not None:
-        with suppress(Exception):  # what cannot be loaded fails again where it is needed, and is told there
+        with suppress(Exception):  # what cannot be loaded fails again, and is reported, where it is needed
             load()
     memory = journal if life is not None else memoryview(journal).cast("B")
     status = 0
@@ -71,7 +71,7 @@ def serve_worker(
 
 
 def alone(error: Failure) -> Failure:
-    """An error without what led to it, which some libraries pickle too, however deep it is."""
+    """An error without its causes, which some libraries pickle too, however deeply they are nested."""
     error.__traceback__ = error.__cause__ = error.__context__ = None
     return error
 
@@ -97,13 +97,13 @@ def _send(channel: Any, reply: Reply) -> None:
     try:
         channel.send(reply)
     except (TypeError, AttributeError, ValueError, RecursionError) as error:
-        # What cannot be sent is told in words.
+        # An object that cannot be sent is described in words.
         told = RuntimeError(f"{type(reply.error or error).__name__}: {reply.error or error}")
         channel.send(Reply(None, told, reply.trace or _trace()))
 
 
 def _prepare(life: int | None) -> None:
-    """Let native code print into nothing, and die with the parent."""
+    """Discard what native code prints, and die with the parent."""
     global _errors
     _errors = os.dup(2)
     null = os.open(os.devnull, os.O_RDWR)
@@ -112,7 +112,7 @@ def _prepare(life: int | None) -> None:
         os.dup2(null, descriptor)
     handler = sys.modules.get("faulthandler")
     if handler is not None and silent:
-        handler.disable()  # a death is told in our words
+        handler.disable()  # dlclint reports a death itself
     os.close(null)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)

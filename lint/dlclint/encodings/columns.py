@@ -1,7 +1,7 @@
 """From parsed entries to columns: one layout at a time, many entries at a time.
 
-A column is taken over whole if all its values are numbers, as they are in genuine files; only a
-column with anything else is looked at value by value, and each misfit becomes a `Flaw`.
+A column is converted whole if all its values are numbers, as they are in genuine files; only a column with
+anything else is checked value by value, and each misfit becomes a `Flaw`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from dlclint.encodings.values import (
 
 _DTYPE = re.compile(r"(u?)int([0-9]{1,2})")
 UNREADABLE: dict[Any, Any] = {None: False}
-"""Stands for an entry that is not an object; no JSON object has such a member."""
+"""Replaces an entry that is not an object; no JSON object has such a member."""
 _KINDS = {Layout.LEGACY: {"int": INT, "float": FLOAT}, Layout.LIST: {"INT": INT, "FLOAT": FLOAT}}
 _TEXT_TRUTH: dict[Any, int] = {"True": 1, "False": 0, None: -1}
 _TRUTH: dict[Any, int] = {True: 1, False: 0, None: -1}
@@ -68,9 +68,9 @@ FLOAT_DTYPES = frozenset(
 
 
 class ColumnBuilder:
-    """Collects entries in batches and ends with the tables of a document.
+    """Collects entries in batches and builds the tables of a document.
 
-    `nulls` tells whether the text holds the word null at all.
+    `nulls` is whether the text contains the word null at all.
     """
 
     def __init__(self, flaws: list[Flaw], nulls: bool) -> None:
@@ -92,7 +92,7 @@ class ColumnBuilder:
         indices: Sequence[int],
         values: Sequence[Any],
     ) -> None:
-        """Take a batch of entries of one section, in order."""
+        """Add a batch of entries of one section, in order."""
         base = len(self._names)
         self._names.extend(names)
         no_text = ("",) * len(names)
@@ -251,7 +251,7 @@ class ColumnBuilder:
 
     @staticmethod
     def _kinds(layout: Layout, raw: list[Any], bad: Bad) -> npt.NDArray[np.int8]:
-        """What dtype says; a name that the layout does not have is unknown."""
+        """The kinds by dtype; a name that the layout does not have is unknown."""
         table = _KINDS[layout]
         try:
             return np.fromiter(map(table.__getitem__, raw), np.int8, len(raw))
@@ -266,7 +266,7 @@ class ColumnBuilder:
     def _truths(
         self, raw: list[Any], table: dict[Any, int], tensor_of: Callable[[int], int]
     ) -> npt.NDArray[np.int8]:
-        """What is meant: text or boolean, in any case; rows of entries that spell it wrong are kept."""
+        """The meaning of text or boolean, in any case; rows of entries with a wrong spelling are recorded."""
         kinds = {type(key) for key in table}
         if set(map(type, raw)) <= kinds:
             try:
@@ -275,7 +275,7 @@ class ColumnBuilder:
                 pass
         meant = {"true": 1, "false": 0}
         for row, value in enumerate(raw):
-            # The type as well, because 1 == True.
+            # The type is compared as well, because 1 == True.
             if type(value) not in kinds or value not in table:
                 tensor = tensor_of(row)
                 if self.odd_symmetry[-1:] != [tensor]:
@@ -336,7 +336,7 @@ class ColumnBuilder:
         return columns, counts, enc_types, dtypes, axis, block
 
     def _shifts(self, base: int, members: Members, counts: list[int]) -> Floats:
-        """1.0.0's zero_point_shift of every element, which is added to its offset; 0 where there is none."""
+        """1.0.0's zero_point_shift of every element, which is added to its offset; 0 by default."""
         if not members.has("zero_point_shift"):
             return np.zeros(sum(counts))
         flat: list[Any] = []
@@ -360,7 +360,7 @@ class ColumnBuilder:
         return found
 
     def _column_of_text(self, base: int, members: Members, key: str) -> list[str]:
-        """A column of texts; "" is absence, and what is not text is reported."""
+        """A column of texts; "" is absence, and anything but text is reported."""
         raw = members.column(key)
         if set(map(type, raw)) <= {str} and "" not in raw:
             return raw
@@ -407,7 +407,7 @@ class ColumnBuilder:
     def _odd_arrays(
         self, layout: Layout, base: int, scales: list[Any], offsets: list[Any]
     ) -> tuple[list[Any], list[Any], list[int]]:
-        """As `_arrays`, entry by entry: nested lists are flattened, what does not fit is reported."""
+        """As `_arrays`, entry by entry: nested lists are flattened, misfits are reported."""
         flat_scales: list[Any] = []
         flat_offsets: list[Any] = []
         counts: list[int] = []

@@ -1,6 +1,6 @@
-"""Conversion between format versions: exact where both can say the same, refused where not.
+"""Conversion between format versions: exact where both can express the same, refused elsewhere.
 
-A file is split into entries that know everything any format can say, and written in the form
+A file is split into entries that can hold everything that any format expresses, and written in the form that
 AIMET writes: keys sorted, four spaces, version last.
 """
 
@@ -20,7 +20,7 @@ Json = Any
 
 
 class CannotConvert(Exception):
-    """The target format cannot say what the file says; `losses` name what, one sentence each."""
+    """The target format cannot express what the file contains; `losses` are what, one sentence each."""
 
     def __init__(self, losses: list[str]) -> None:
         super().__init__("; ".join(losses))
@@ -29,7 +29,7 @@ class CannotConvert(Exception):
 
 @record
 class Overrides:
-    """An override file as text, and what is in it and what is not, one sentence each."""
+    """An override file as text, with notes on what it contains and what it leaves out, one sentence each."""
 
     text: str
     notes: tuple[str, ...]
@@ -37,7 +37,7 @@ class Overrides:
 
 @record
 class TensorFacts:
-    """What a model knows of a tensor that a format may leave out."""
+    """What a model states about a tensor that a format may leave out."""
 
     is_param: bool
     channel_axis: int | None
@@ -46,9 +46,9 @@ class TensorFacts:
 
 @record
 class CommonEntry:
-    """One encoding with everything that the formats say between them.
+    """One encoding with everything that any of the formats expresses.
 
-    `scale` and `offset` are empty for float tensors, and where an integer entry chooses the width alone.
+    `scale` and `offset` are empty for float tensors, and where an integer entry sets only the width.
     """
 
     name: str
@@ -61,7 +61,7 @@ class CommonEntry:
     offset: tuple[Json, ...]
     axis: int | None = None
     shift: tuple[float, ...] = ()
-    """What is added to each offset that is not a whole number (1.0.0's zero_point_shift); else empty."""
+    """The shift of each offset that is not a whole number (1.0.0's zero_point_shift); else empty."""
 
 
 def convert(
@@ -72,8 +72,8 @@ def convert(
 ) -> str:
     """The file's text in another format version (0.6.1, 1.0.0 or 2.0.0).
 
-    `placed` is what the model says of its tensors; conversions from 2.0.0 need it, because that
-    format has no sections.
+    `placed` is what the model states about its tensors; conversions from 2.0.0 need it, because that format
+    has no sections.
 
     Raises:
         CannotConvert: the file is broken, or something would be lost and `lossy` is not set.
@@ -105,7 +105,7 @@ def written(entries: list[CommonEntry], version: str, producer: Mapping[str, str
     """An override file of these entries in a format version (0.6.1, 1.0.0 or 2.0.0).
 
     Raises:
-        CannotConvert: the version cannot say what an entry says.
+        CannotConvert: the version cannot express an entry.
     """
     target = next(known for known in Layout if known.value == version)
     losses: list[str] = []
@@ -117,7 +117,7 @@ def written(entries: list[CommonEntry], version: str, producer: Mapping[str, str
 
 
 _MOST_BITS = 64
-"""No type that a tensor is stored in has more."""
+"""The largest width of any type that a tensor is stored in."""
 
 
 def _serious(document: EncodingsDocument) -> list[Any]:
@@ -240,7 +240,7 @@ def _from_flat(name: str, value: dict[str, Json]) -> CommonEntry:
         None,
         False,
         bits,
-        # Any other zero point is the same grid as an unsigned one.
+        # Any other zero point describes the same grid as an unsigned one.
         signed and (not any(zero) or (bits == 2 and set(zero) == {-0.5})),
         isinstance(given, list),
         tuple(scale),
@@ -258,7 +258,7 @@ def _completed(
     by_channel: bool,
     losses: list[str],
 ) -> CommonEntry:
-    """The entry with what the model knows, as far as the target format asks for it."""
+    """The entry with what the model states, as far as the target format needs it."""
     known = placed.get(entry.name) if placed is not None else None
     if entry.is_param is None and target is not Layout.FLAT:
         if known is None:
@@ -270,7 +270,7 @@ def _completed(
         entry = replace(entry, is_param=bool(known and known.is_param))
     one_channel = known is not None and known.is_param and known.channels == 1
     if entry.per_channel is None and target is not Layout.LEGACY:
-        # 0.6.1 does not tell one channel from one tensor: where the others are per channel, so is it.
+        # 0.6.1 does not distinguish one channel from one tensor: where the others are per channel, so is it.
         entry = replace(entry, per_channel=one_channel and by_channel)
     if entry.per_channel and len(entry.scale) == 1 and target is Layout.LEGACY and not one_channel:
         losses.append(

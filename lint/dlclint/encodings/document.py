@@ -1,7 +1,7 @@
-"""An override file as read: who is encoded, with what numbers, where in the text.
+"""An override file as read: which tensors are encoded, with which numbers, and where in the text.
 
-A file may hold a million encodings, so it is kept in columns: one row per tensor, and one row per
-element (an entry of a channel or block; per tensor there is one).
+A file may hold a million encodings, so it is kept in columns: one row per tensor, and one row per element (an
+entry of a channel or block; one for a per-tensor entry).
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ ACTIVATIONS, PARAMS, ENCODINGS = "activation_encodings", "param_encodings", "enc
 SECTIONS = (ACTIVATIONS, PARAMS, ENCODINGS)
 
 VECTORS = ("min", "max", "scale", "offset")
-"""Fields that some writers of the legacy layout give as lists, one number per channel."""
+"""Fields that some writers of the legacy layout write as lists, one number per channel."""
 ALIKE = ("bitwidth", "dtype", "is_symmetric")
-"""Fields that such an entry may give per channel too."""
+"""Fields that such an entry may have per channel too."""
 FIELDS = {
     Layout.LEGACY: {"bitwidth": "bitwidth", "symmetric": "is_symmetric", "dtype": "dtype"},
     Layout.LIST: {"bitwidth": "bw", "symmetric": "is_sym", "dtype": "dtype"},
     Layout.FLAT: {"scale": "y_scale", "offset": "y_zero_point", "dtype": "output_dtype"},
 }
-"""What the columns are called in each layout, where the name differs."""
+"""The names of the columns in each layout, where they differ."""
 
 UNKNOWN, INT, FLOAT = 0, 1, 2
 """Values of the column `kind`."""
@@ -73,7 +73,7 @@ class Section:
 
 @record
 class Flaw:
-    """What reading met. `kind` names the rule that reports it; the place is an offset, or an entry."""
+    """A flaw found by reading. `kind` names the rule that reports it; the place is an offset, or an entry."""
 
     kind: str
     message: str
@@ -84,14 +84,14 @@ class Flaw:
     pointer: Path_ | None = None
     severity: Severity = Severity.ERROR
     fix: tuple[Path_, str, str] | None = None
-    """Path in the entry, new JSON text, and what that means; always safe."""
+    """Path in the entry, new JSON text, and a description; always safe."""
     first: int | str | None = None
-    """Of what stands twice: the offset of the first, or the tensor whose first entry that is."""
+    """For a repetition: the offset of the first occurrence, or the tensor whose first entry that is."""
 
 
 @dataclass(slots=True)
 class Labels:
-    """A column of texts of which few differ: each row's code, and the text of each code."""
+    """A column of texts with few distinct values: each row's code, and the text of each code."""
 
     codes: Ints
     texts: list[str]
@@ -100,7 +100,7 @@ class Labels:
         return self.texts[int(self.codes[row])]
 
     def where(self, holds: Callable[[str], bool]) -> Flags:
-        """The rows whose text fulfils a condition."""
+        """The rows whose text meets a condition."""
         table = np.array([holds(text) for text in self.texts], bool)
         return table[self.codes] if len(table) else np.zeros(len(self.codes), bool)
 
@@ -112,7 +112,7 @@ class Tensors:
     names: list[str]
     section: Ints
     index: Ints
-    """Place within its section."""
+    """Index within its section."""
     first: Ints
     """Row of its first element."""
     count: Ints
@@ -133,23 +133,23 @@ class Elements:
     bitwidth: Floats
     scale: Floats
     offset: Floats
-    """As in files up to 1.0.0; 2.x zero points are converted."""
+    """As in files up to 1.0.0; zero points of 2.x are converted."""
     minimum: Floats
     maximum: Floats
     kind: npt.NDArray[np.int8]
     symmetric: npt.NDArray[np.int8]
-    """1 or 0 as meant, -1 where not said."""
+    """1 or 0 as intended, -1 where it is not stated."""
     signature: Ints
     """Which fields are present: a row of `EncodingsDocument.signatures`."""
 
     def channel(self, tensors: Tensors) -> Ints:
-        """Each element's place within its tensor."""
+        """Each element's index within its tensor."""
         return np.arange(len(self.tensor), dtype=np.int64) - tensors.first[self.tensor]
 
 
 @dataclass(slots=True)
 class EncodingsDocument:
-    """A file with everything that rules, edits, conversion and tables need."""
+    """A file with all that rules, edits, conversion and tables need."""
 
     path: Path
     source: JsonText
@@ -166,7 +166,7 @@ class EncodingsDocument:
     whole: bool
     """Whether the text was read to its end."""
     odd_symmetry: list[int]
-    """Rows of entries whose symmetry is spelled as the layout does not have it."""
+    """Rows of entries whose symmetry is not spelled as the layout requires."""
     quantized_scales: list[int]
     """Rows of entries whose scale is an object of 2.1.0; see `dlclint.encodings.double`."""
     _rows: dict[str, list[int]] = field(default_factory=dict)
@@ -185,19 +185,19 @@ class EncodingsDocument:
         return found if isinstance(found, str) else None
 
     def section_of(self, tensor: int) -> Section:
-        """The section that an entry stands in."""
+        """The section that contains an entry."""
         return self.sections[int(self.tensors.section[tensor])]
 
     def is_flat(self, tensor: int) -> bool:
-        """Whether an entry is shaped as in 2.x."""
+        """Whether an entry has the form of 2.x."""
         return self.section_of(tensor).layout is Layout.FLAT
 
     def in_layout(self, layout: Layout) -> Flags:
-        """The elements whose entries are shaped as in a layout."""
+        """The elements whose entries have the form of a layout."""
         return self.in_sections(lambda section: section.layout is layout)[self.elements.tensor]
 
     def in_sections(self, holds: Callable[[Section], bool]) -> Flags:
-        """The tensors that stand in a section which fulfils a condition."""
+        """The tensors in a section that meets a condition."""
         rows = np.array([holds(section) for section in self.sections], bool)
         return rows[self.tensors.section] if len(rows) else np.zeros(len(self.tensors.section), bool)
 
@@ -219,10 +219,10 @@ class EncodingsDocument:
         return (*section.pointer, int(self.tensors.index[tensor]))
 
     def field_path(self, element: int, name: str) -> Path_:
-        """The path from its entry to a column's field of an element.
+        """The path from an entry to a column's field of an element.
 
-        `name` is a column: bitwidth, scale, offset, minimum, maximum, symmetric, dtype; "" is the
-        element itself.
+        `name` is a column: bitwidth, scale, offset, minimum, maximum, symmetric, dtype; "" is the element
+        itself.
         """
         tensor = int(self.elements.tensor[element])
         layout = self.section_of(tensor).layout
@@ -257,7 +257,7 @@ class EncodingsDocument:
         return self._finder.find(self.places[tensor].start, path)
 
     def spelling(self, tensor: int, path: Path_ = ()) -> str:
-        """How a value in an entry is written; "" where it is not there."""
+        """How a value in an entry is written; "" where the value is absent."""
         member, steps = self.find(tensor, path)
         if steps < len(path):
             return ""
@@ -287,7 +287,7 @@ class EncodingsDocument:
                 return tuple(path)
 
     def place(self, tensor: int, path: Path_ = ()) -> tuple[str, int, int]:
-        """JSON pointer, line and column of a place in an entry, or of the nearest that exists."""
+        """JSON pointer, line and column of a place in an entry, or of the nearest one that exists."""
         member, steps = self.find(tensor, path)
         if steps == 0:
             member = self.places[tensor]
@@ -296,7 +296,7 @@ class EncodingsDocument:
         return (json_text.pointer(whole), *self.source.line_and_column(offset))
 
     def has(self, key: str) -> Flags:
-        """For each element, whether the object it is read from has a member of this name."""
+        """For each element, whether its source object has a member of this name."""
         table = np.array([key in keys for keys in self.signatures], bool)
         if not len(table):
             return np.zeros(len(self.elements.tensor), bool)
@@ -311,7 +311,7 @@ class EncodingsDocument:
 
 
 def channels_of(entry: Any) -> int:
-    """How many channels the vectors of a legacy entry have; 0 without any, or where they differ."""
+    """The number of channels of a legacy entry's vectors; 0 without vectors, or where they differ."""
     if not isinstance(entry, dict) or not is_vectors(entry):
         return 0
     sizes = {len(entry[key]) for key in (*VECTORS, *ALIKE) if isinstance(entry.get(key), list)}
@@ -324,7 +324,7 @@ def is_vectors(entry: dict[str, Any]) -> bool:
 
 
 def _unravel(value: list[Any], position: int) -> Path_:
-    """The path to a leaf of nested lists by its place in order."""
+    """The path to a leaf of nested lists by its position in order."""
     path: list[str | int] = []
     node: Any = value
     while isinstance(node, list):

@@ -1,7 +1,7 @@
-"""Scales that are quantized themselves: the y_scale of version 2.1.0 that is an object.
+"""Scales that are themselves quantized: a y_scale of version 2.1.0 that is an object.
 
-Source: AIMET Encoding Format Specification 2.1.0, meta encoding: what x stands for, by x_scale and
-x_zero_point, is the scale.
+Source: AIMET Encoding Format Specification 2.1.0, meta encoding: the scale is what x represents, by x_scale
+and x_zero_point.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dlclint.encodings.values import Floats, shape_of
 
 
 def effective_scale(scale: dict[str, Any]) -> Any:
-    """The scale that an object stands for, nested as its x is: `(x - x_zero_point) * x_scale`.
+    """The scale that an object represents, nested as its x is: `(x - x_zero_point) * x_scale`.
 
-    None where x or x_scale is not an array of numbers, or they do not fit each other.
+    None where x or x_scale is not an array of numbers, or their shapes do not fit.
     """
     stored = _array(scale.get("x"))
     step = _array(scale.get("x_scale"))
@@ -33,7 +33,7 @@ def effective_scale(scale: dict[str, Any]) -> Any:
 
 
 def _array(value: Any) -> Floats | None:
-    """Numbers of one shape; None for anything else."""
+    """Numbers with one shape; None for anything else."""
     if value is None or shape_of(value) is None or not set(map(type, leaves(value))) <= {int, float}:
         return None
     try:
@@ -43,7 +43,7 @@ def _array(value: Any) -> Floats | None:
 
 
 def _spread(part: Floats, stored: Floats, axis: Any, size: Any) -> Floats | None:
-    """One number, one along the axis, or one for each block along it, for each value of `stored`."""
+    """One number, one along the axis, or one for each block along it, broadcast to the values of `stored`."""
     if part.size == 1:
         return part.reshape(())
     usable = isinstance(axis, int) and not isinstance(axis, bool) and -stored.ndim <= axis < stored.ndim

@@ -1,7 +1,7 @@
-"""Edits of an override file: what to change, resolved to stretches of its text.
+"""Edits of an override file: what to change, resolved to spans of its text.
 
-An edit names what it changes; everything else keeps its key order, number spelling and
-indentation, because only the stretches named are replaced.
+An edit names what it changes; everything else keeps its key order, number spelling and indentation, because
+only the named spans are replaced.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dlclint_schemas.record import record
 
 @record
 class SetValue:
-    """Give a member of an entry a value (JSON text); it is inserted if it is not there."""
+    """Set the value (JSON text) of a member of an entry; the member is inserted if it is absent."""
 
     tensor: int
     path: Path_
@@ -38,7 +38,7 @@ class InsertMembers:
 
 @record
 class RemoveMembers:
-    """Remove members of the object at a path of an entry; those that it does not have are passed over."""
+    """Remove members of the object at a path of an entry; absent ones are ignored."""
 
     tensor: int
     path: Path_
@@ -47,7 +47,7 @@ class RemoveMembers:
 
 @record
 class RenameKey:
-    """Call a member of an object in an entry by another name; with an empty path, the entry itself."""
+    """Rename a member of an object in an entry; with an empty path, the entry itself."""
 
     tensor: int
     path: Path_
@@ -56,7 +56,7 @@ class RenameKey:
 
 @record
 class RenameTop:
-    """Call a top-level member by another name."""
+    """Rename a top-level member."""
 
     old: str
     new: str
@@ -72,7 +72,7 @@ class InsertTop:
 
 @record
 class ReplaceText:
-    """Replace a stretch of text that is not JSON."""
+    """Replace a span of text that is not JSON."""
 
     start: int
     end: int
@@ -84,7 +84,7 @@ DocumentEdit = SetValue | InsertMembers | RemoveMembers | RenameKey | RenameTop 
 
 @record
 class Splice:
-    """A stretch of text and what replaces it."""
+    """A span of text and its replacement."""
 
     start: int
     end: int
@@ -92,7 +92,7 @@ class Splice:
 
 
 def number(value: float, spelled_like: str = "") -> str:
-    """A JSON number; whole numbers keep the fraction that the old spelling had, or had not."""
+    """A JSON number; a whole number has a fraction if the old spelling had one."""
     if value == int(value) and abs(value) < 2**53 and "." not in spelled_like:
         return str(int(value))
     return repr(float(value))
@@ -101,9 +101,9 @@ def number(value: float, spelled_like: str = "") -> str:
 def apply_to_document(
     document: EncodingsDocument, fixes: Sequence[Sequence[DocumentEdit]]
 ) -> tuple[str, tuple[int, ...]]:
-    """The new text, and the numbers of the fixes made; others overlap with those, or name what is not there.
+    """The new text, and the numbers of the applied fixes; others overlap with these or name something absent.
 
-    Fixes may share an edit; a fix that would change the same stretch in another way is not made.
+    Fixes may share an edit; a fix that would change the same span in another way is not applied.
     """
     taken: dict[tuple[int, int], str] = {}
     busy: list[tuple[int, int]] = []
@@ -125,10 +125,10 @@ def apply_to_document(
 
 
 def splices(document: EncodingsDocument, edits: Iterable[DocumentEdit]) -> dict[tuple[int, int], str]:
-    """What edits replace each stretch by; members inserted after the same one follow each other.
+    """The replacement of each span; members inserted after the same one follow each other.
 
     Raises:
-        LookupError: what an edit names is not there.
+        LookupError: an edit names something absent.
         NotJson: the text is broken there.
     """
     wanted: dict[tuple[int, int], str] = {}
@@ -139,7 +139,7 @@ def splices(document: EncodingsDocument, edits: Iterable[DocumentEdit]) -> dict[
 
 
 def _touches(place: tuple[int, int], busy: list[tuple[int, int]]) -> bool:
-    """Whether a stretch overlaps one of these sorted, disjoint stretches, or inserts at the same place."""
+    """Whether a span overlaps one of these sorted, disjoint spans, or inserts at the same position."""
     at = bisect_left(busy, place)
     for other in busy[max(0, at - 1) : at + 1]:
         if place[0] == other[0] or (place[0] < other[1] and other[0] < place[1]):
@@ -148,7 +148,7 @@ def _touches(place: tuple[int, int], busy: list[tuple[int, int]]) -> bool:
 
 
 def splice_text(text: str, splices: Iterable[Splice]) -> str:
-    """The text with every stretch replaced; the stretches must not overlap."""
+    """The text with every span replaced; the spans must not overlap."""
     parts: list[str] = []
     end = 0
     for splice in sorted(splices, key=lambda splice: (splice.start, splice.end)):
@@ -160,10 +160,10 @@ def splice_text(text: str, splices: Iterable[Splice]) -> str:
 
 
 def replaced_stretches(document: EncodingsDocument, edit: DocumentEdit) -> list[Splice]:
-    """The stretches of text that an edit replaces.
+    """The spans of text that an edit replaces.
 
     Raises:
-        LookupError: what it names is not there.
+        LookupError: it names something absent.
         NotJson: the text is broken there.
     """
     if isinstance(edit, ReplaceText):
@@ -220,7 +220,7 @@ def _member(key: str, value: str) -> str:
 
 
 def _inserted(document: EncodingsDocument, start: int, member: str) -> Splice:
-    """Members after the last one of an object, indented as that one."""
+    """Members after the last one of an object, with the same indentation."""
     text = document.source.text
     held = list(json_text.members(text, start))
     last = held[-1] if held else None
@@ -235,7 +235,7 @@ def _inserted(document: EncodingsDocument, start: int, member: str) -> Splice:
 
 
 def _removed(document: EncodingsDocument, start: int, names: tuple[str, ...]) -> Iterator[Splice]:
-    """Neighboring members with the comma after them, or before them where they are the last."""
+    """Adjacent members with the comma after them, or before them where they are the last."""
     held = list(json_text.members(document.source.text, start))
     end: int | None = None
     for goes, group in groupby(held, lambda member: member.key in names):

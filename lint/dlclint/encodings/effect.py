@@ -1,7 +1,7 @@
 """The converter and quantizer options that make an override file take effect.
 
-Source: 80-63442-2 Rev BL, Tools. SNPE's quantizer uses overrides only if asked to, QAIRT's unless
-asked not to.
+Source: 80-63442-2 Rev BL, Tools. SNPE's quantizer uses overrides only with an option, QAIRT's unless an
+option prevents it.
 """
 
 from __future__ import annotations

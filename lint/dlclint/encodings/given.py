@@ -1,4 +1,4 @@
-"""The grid that a file gives a tensor, for whoever asks by name."""
+"""The grid that a file gives a tensor, by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dlclint_schemas.record import record
 
 @record
 class GivenGrid:
-    """A grid for a whole tensor: `low` and `high` are what its outermost integers stand for.
+    """A grid for a whole tensor: `low` and `high` are the numbers of its outermost integers.
 
     `row` is the entry's row among the tensors of the file, `element` among the elements.
     """
@@ -27,16 +27,16 @@ class GivenGrid:
 
     @property
     def steps(self) -> int:
-        """How many values the grid has: 256 for 8 bits."""
+        """The number of values of the grid: 256 for 8 bits."""
         return 1 << self.bitwidth
 
     @property
     def symmetric(self) -> bool:
-        """Whether zero is the middle of the integers, as numbers and not flags have it."""
+        """Whether zero is the middle of the integers, according to the numbers, not the flags."""
         return round(self.offset) == -(1 << (self.bitwidth - 1))
 
     def same(self, other: GivenGrid) -> bool:
-        """Whether two grids have the same numbers, but for rounding."""
+        """Whether two grids have the same numbers, up to rounding."""
         return (
             self.bitwidth == other.bitwidth
             and abs(self.scale - other.scale) <= 1e-3 * max(self.scale, other.scale)
@@ -45,7 +45,7 @@ class GivenGrid:
 
 
 def given_grids(document: EncodingsDocument) -> dict[str, GivenGrid]:
-    """Of every tensor with one integer grid, by name; of a repeated name the last."""
+    """The grid of every tensor with one integer grid, by name; for a repeated name the last."""
     tensors, elements = document.tensors, document.elements
     first = tensors.first
     bits = elements.bitwidth[first]
@@ -78,9 +78,9 @@ def given_grids(document: EncodingsDocument) -> dict[str, GivenGrid]:
 class StoredGrid:
     """The grid of an entry for a stored tensor: one number each, or one for each channel.
 
-    Integers are 0 to 2**bitwidth - 1. `symmetric`: zero is the middle of every channel's. `signed`: the
-    tools store it as signed integers, which up to 1.0.0 they do with what is called symmetric and from
-    2.0.0 on as `output_dtype` says.
+    Integers are 0 to 2**bitwidth - 1. `symmetric`: zero is the middle of every channel's grid. `signed`: the
+    tools store it as signed integers, which up to 1.0.0 they do for entries marked symmetric and from 2.0.0
+    on for a signed `output_dtype`.
     """
 
     scale: grid.Floats
@@ -91,9 +91,9 @@ class StoredGrid:
 
 
 def stored_grid(document: EncodingsDocument, row: int, bitwidth: int) -> StoredGrid | None:
-    """The grid of an entry that is neither float nor in blocks; None where it gives no whole one.
+    """The grid of an entry that is neither float nor per block; None where it has no complete one.
 
-    `bitwidth` is that of an entry that gives none.
+    `bitwidth` applies to an entry that has none.
     """
     elements, first = document.elements, int(document.tensors.first[row])
     part = slice(first, first + int(document.tensors.count[row]))

@@ -1,9 +1,9 @@
 """The quantization grid: from a range to scale and offset, from numbers to integers and back.
 
-One convention throughout, the one of override files up to 1.0.0: the integers are unsigned,
-0 to 2**bitwidth - 1; a number is `scale * (q + offset)`, so offset lies between
--(2**bitwidth - 1) and 0 where zero is in the range, and is -2**(bitwidth - 1) where the range is
-symmetric. Everything is float64 and vectorized: arguments broadcast as in numpy.
+One convention throughout, that of override files up to 1.0.0: the integers are unsigned, 0 to 2**bitwidth -
+1; a number is `scale * (q + offset)`, so offset is between -(2**bitwidth - 1) and 0 where zero is in the
+range, and is -2**(bitwidth - 1) where the range is symmetric. Everything is float64 and vectorized: arguments
+broadcast as in numpy.
 
 Source: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models (the 8-bit algorithm; "replace 255 by
 2**bitwidth - 1" is not spelled out there).
@@ -23,14 +23,14 @@ Floats = npt.NDArray[np.float64]
 ACCUMULATOR = 2.0**31
 """One beyond the largest integer of the 32-bit accumulator that a bias is added to."""
 MINIMUM_RANGE = 1e-4
-"""The page's words: "a range of at least 0.0001"."""
+"""The page's text: "a range of at least 0.0001"."""
 MINIMUM_RANGE_IN_FORMULA = 1e-2
 """The same page's formula: encoding-max = max(true-max, true-min + 0.01)."""
 
 
 @record
 class Encoding:
-    """Range and grid, arrays of one shape. `minimum` is the number that integer 0 stands for."""
+    """Range and grid, arrays of one shape. `minimum` is the number that integer 0 represents."""
 
     minimum: Floats
     maximum: Floats
@@ -56,7 +56,7 @@ def symmetric_offset(bitwidth: npt.ArrayLike) -> Floats:
 
 
 def half_grid_offset(bitwidth: npt.ArrayLike) -> Floats:
-    """The offset of 2 bits whose integers stand for -1.5, -0.5, 0.5 and 1.5 steps; NaN for other widths.
+    """The offset of 2 bits whose integers represent -1.5, -0.5, 0.5 and 1.5 steps; NaN for other widths.
 
     Source: AIMET Encoding Format Specification, int2 encoding with custom grid (y_zero_point -0.5 in 2.x,
     zero_point_shift 0.5 in 1.0.0).
@@ -65,7 +65,7 @@ def half_grid_offset(bitwidth: npt.ArrayLike) -> Floats:
 
 
 def is_symmetric(offset: npt.ArrayLike, bitwidth: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    """Whether a grid reaches as far below zero as above it, but for one integer at most."""
+    """Whether a grid extends as far below zero as above it, except for at most one integer."""
     return np.asarray((offset == symmetric_offset(bitwidth)) | (offset == half_grid_offset(bitwidth)))
 
 
@@ -77,7 +77,7 @@ def fit(
 ) -> Encoding:
     """The documented algorithm: cover the range, keep a minimum range, represent 0.0 exactly.
 
-    A range on one side of zero is stretched to zero; another is shifted by less than a step.
+    A range on one side of zero is extended to zero; another is shifted by less than a step.
 
     Raises:
         ValueError: a range is inverted, not finite, or wider than a float64 holds, or a bitwidth is
@@ -98,10 +98,10 @@ def fit_symmetric(
     bitwidth: npt.ArrayLike,
     minimum_range: float = MINIMUM_RANGE,
 ) -> Encoding:
-    """Equal magnitude on either side of zero: offset -2**(bitwidth - 1).
+    """Equal magnitude on both sides of zero: offset -2**(bitwidth - 1).
 
-    The step is (2 * magnitude) / (2**bitwidth - 1), so the largest magnitude lies half a step beyond
-    the largest integer on the positive side, as AIMET's symmetric encodings have it.
+    The step is (2 * magnitude) / (2**bitwidth - 1), so the largest magnitude is half a step beyond the
+    largest integer on the positive side, as in AIMET's symmetric encodings.
 
     Raises:
         ValueError: as `fit`.
@@ -115,7 +115,7 @@ def fit_symmetric(
 def fit_unsigned_symmetric(
     maximum: npt.ArrayLike, bitwidth: npt.ArrayLike, minimum_range: float = MINIMUM_RANGE
 ) -> Encoding:
-    """From zero up: offset 0, for ranges without negative numbers.
+    """A range from zero up: offset 0, for ranges without negative numbers.
 
     Raises:
         ValueError: as `fit`, or a maximum is negative.
@@ -129,18 +129,18 @@ def on_grid(scale: npt.ArrayLike, offset: npt.ArrayLike, bitwidth: npt.ArrayLike
     """The encoding with this scale and offset: minimum and maximum are the outermost integers' numbers."""
     steps_of, place, bits = np.broadcast_arrays(_floats(scale), _floats(offset), _floats(bitwidth))
     place = place + 0.0  # -0.0 would be printed as such
-    with np.errstate(over="ignore"):  # what a scale beyond all use comes to is infinite
+    with np.errstate(over="ignore"):  # a scale that is far too large gives infinity
         return Encoding(place * steps_of, (place + steps(bits)) * steps_of, steps_of, place, bits)
 
 
 def quantize(numbers: npt.ArrayLike, encoding: Encoding) -> Floats:
-    """The integers (as float64, exact up to 32 bits) that stand for `numbers`, clamped to the range."""
+    """The integers (as float64, exact up to 32 bits) that represent `numbers`, clamped to the range."""
     integers = _round(_floats(numbers) / encoding.scale - encoding.offset)
     return np.asarray(np.clip(integers, 0.0, steps(encoding.bitwidth)))
 
 
 def dequantize(integers: npt.ArrayLike, encoding: Encoding) -> Floats:
-    """The numbers that `integers` stand for."""
+    """The numbers that `integers` represent."""
     return np.asarray((_floats(integers) + encoding.offset) * encoding.scale)
 
 
@@ -150,7 +150,7 @@ def scale_of(minimum: npt.ArrayLike, maximum: npt.ArrayLike, bitwidth: npt.Array
 
 
 def zero_error(minimum: npt.ArrayLike, maximum: npt.ArrayLike, bitwidth: npt.ArrayLike) -> Floats:
-    """How far 0.0 lies from the grid of a range, in steps: 0 to 0.5; infinite outside the range."""
+    """The distance of 0.0 from the grid of a range, in steps: 0 to 0.5; infinite outside the range."""
     low, high = _floats(minimum), _floats(maximum)
     with np.errstate(divide="ignore", invalid="ignore"):
         place = -low / scale_of(low, high, bitwidth)
@@ -159,7 +159,7 @@ def zero_error(minimum: npt.ArrayLike, maximum: npt.ArrayLike, bitwidth: npt.Arr
 
 
 def _power(exponents: Floats) -> Floats:
-    """Of 2; infinite, without a warning, where a file's bitwidth is absurd."""
+    """Powers of 2; infinite, without a warning, where a file's bitwidth is absurd."""
     with np.errstate(over="ignore"):
         return np.asarray(np.exp2(exponents))
 
@@ -169,7 +169,7 @@ def _floats(values: npt.ArrayLike) -> Floats:
 
 
 def _round(values: Any) -> Floats:
-    """To the nearest integer, halves upward, as the worked example's 127.5 becomes 128."""
+    """Round to the nearest integer, halves upward, as the worked example's 127.5 becomes 128."""
     return np.asarray(np.floor(values + 0.5))
 
 

@@ -1,7 +1,7 @@
-"""JSON as text: decoding, what almost-JSON gets wrong, and places as pointer, line and column.
+"""JSON as text: decoding, errors of almost-JSON, and places as pointer, line and column.
 
-Values are parsed by the standard library's C scanner; places are computed only for what is
-reported, from the offset of the entry it lies in. Offsets count characters of the decoded text.
+Values are parsed by the standard library's C scanner; places are computed only for what is reported, from the
+offset of its entry. Offsets count characters of the decoded text.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ scan_string: Callable[[str, int, bool], tuple[str, int]] = json_decoder.scanstri
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BLOCK = 1 << 16
 MAX_BYTES = 512 << 20
-"""A million encodings take some 150 MB; what is larger than this is not read."""
+"""A million encodings take about 150 MB; a larger file is not read."""
 MAX_CONTAINERS = 16_000_000
 """Lists and objects in one file: together they would take more than a gigabyte of memory."""
 
 
 class NotJson(Exception):
-    """Parsing stopped: at an offset, for a reason, with what to do."""
+    """Parsing stopped: the offset, the reason, and what to do."""
 
     def __init__(self, offset: int, message: str, help: str = "") -> None:
         super().__init__(message)
@@ -37,9 +37,9 @@ class NotJson(Exception):
 
 @record
 class TextFlaw:
-    """A stretch of text that is not JSON, and what it must become for the rest to be read.
+    """A span of text that is not JSON, and what must replace it so that the rest can be read.
 
-    `start` equals `end` where nothing in the decoded text is at fault, such as a byte-order mark.
+    `start` equals `end` where the flaw is not in the decoded text, such as a byte-order mark.
     """
 
     start: int
@@ -62,7 +62,7 @@ class JsonText:
         self.text = self.text or self.original
 
     def line_and_column(self, offset: int) -> tuple[int, int]:
-        """Both from 1; a tab is one column."""
+        """Both start at 1; a tab is one column."""
         if not self._marks:
             self._mark_lines()
         block = min(offset // _BLOCK, len(self._marks) - 1)
@@ -82,10 +82,10 @@ class JsonText:
 
 
 def decode(data: bytes) -> JsonText:
-    """The text of a file's bytes; byte-order marks and UTF-16 are flaws that reading survives.
+    """The text of a file's bytes; byte-order marks and UTF-16 are flaws that do not stop reading.
 
     Raises:
-        NotJson: the bytes are not text, or there are none.
+        NotJson: the bytes are not text, or the file is empty.
     """
     if not data:
         raise NotJson(0, "the file is empty", "export the encodings again")
@@ -134,7 +134,7 @@ def parse_value(decoder: json.JSONDecoder, text: str, offset: int) -> tuple[Any,
     """A value and the offset after it.
 
     Raises:
-        NotJson: at the place where it stops being JSON.
+        NotJson: at the place where the text stops being JSON.
     """
     try:
         return decoder.raw_decode(text, offset)
@@ -169,7 +169,7 @@ def parse_key(text: str, offset: int) -> tuple[str, int]:
 
 
 def parse_separator(text: str, offset: int, closing: str) -> tuple[bool, int]:
-    """After a value: whether another follows, and the offset of it or after the closing bracket.
+    """Read what follows a value: whether there is another, and its offset or that after the closing bracket.
 
     Raises:
         NotJson: neither a comma nor the bracket is there.
@@ -200,8 +200,9 @@ def _explained(text: str, offset: int, message: str) -> NotJson:
 
 
 _TOKEN = re.compile(r'"(?:[^"\\\n]+|\\.)*"?|//[^\n]*|/\*|#[^\n]*|[“”„]|,(?=\s*[}\]])', re.S)
-"""What begins here ends here, if only with the line: were a string without an end no token, the search for
-its end would start again at each quote in it."""
+"""Each token ends, at the latest with the line: if an unterminated string were no token, the search for its
+end would start again at each quote in it.
+"""
 _MESSAGES = {
     "/": ("a comment, which JSON does not have", "remove it, or run dlclint fix"),
     "#": ("a comment, which JSON does not have", "remove it, or run dlclint fix"),
@@ -212,7 +213,7 @@ _MESSAGES = {
 def almost_json(text: str) -> tuple[str, list[TextFlaw]]:
     """The text with comments and trailing commas blanked and curly quotes straightened, same length.
 
-    Strings in straight quotes are left as they are. Time grows with the length alone.
+    Strings in straight quotes are not changed. The time grows only with the length.
     """
     flaws: list[TextFlaw] = []
     for start, end in _flaws(text):
@@ -225,7 +226,7 @@ def almost_json(text: str) -> tuple[str, list[TextFlaw]]:
             flaws.append(TextFlaw(start, end, "", *_MESSAGES[piece]))
     repaired = _repaired(text, flaws)
     if any(flaw.message.startswith("a comment") for flaw in flaws):
-        # A comma may have become a trailing one now that no comment follows it.
+        # A comma may be a trailing one now that no comment follows it.
         commas = [(start, end) for start, end in _flaws(repaired) if repaired[start] == ","]
         more = [TextFlaw(start, end, "", *_MESSAGES[","]) for start, end in commas]
         repaired = _repaired(repaired, more)
@@ -234,7 +235,7 @@ def almost_json(text: str) -> tuple[str, list[TextFlaw]]:
 
 
 def _flaws(text: str) -> Iterator[tuple[int, int]]:
-    """Where what is not JSON begins and ends."""
+    """The start and end of each span that is not JSON."""
     position, may_end = 0, True
     while (match := _TOKEN.search(text, position)) is not None:
         start, position = match.span()
@@ -268,7 +269,7 @@ class Member:
 
 
 def members(text: str, start: int) -> Iterator[Member]:
-    """What the object or list at `start` holds, in order; nothing for other values.
+    """The members of the object or items of the list at `start`, in order; none for other values.
 
     Raises:
         NotJson: the text is broken there.
@@ -305,14 +306,14 @@ PLAIN = json.JSONDecoder()
 
 
 class Finder:
-    """Finds places in one text; remembers what the last few lists and objects hold."""
+    """Finds places in one text; caches the members of the last few lists and objects."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._known: dict[int, list[Member]] = {}
 
     def members(self, start: int) -> list[Member]:
-        """What the object or list at `start` holds.
+        """The members of the object or items of the list at `start`.
 
         Raises:
             NotJson: the text is broken there.
@@ -325,9 +326,9 @@ class Finder:
         return found
 
     def find(self, start: int, path: tuple[str | int, ...]) -> tuple[Member, int]:
-        """The member that a path leads to from the value at `start`, and how many steps could be taken.
+        """The member that a path leads to from the value at `start`, and the number of steps that exist.
 
-        Where the path does not exist, the deepest member on the way. Of members with one key the last
+        Where the path does not exist, the deepest member on the way. Of members with one key the last one
         counts, as in parsing.
         """
         found = Member("", -1, start, start)

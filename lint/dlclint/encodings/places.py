@@ -1,7 +1,7 @@
-"""Where each entry of a file stands, computed when someone asks.
+"""Where each entry of a file is, computed when it is needed.
 
-Entries are parsed in stretches of text, many at a time, and few of them are ever reported; so of most
-only the stretch is known, and a stretch is looked through when an entry in it is asked for.
+Entries are parsed in spans of text, many at a time, and few of them are ever reported; so for most entries
+only the span is known, and a span is searched when the place of an entry in it is needed.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dlclint.encodings.json_text import Member, members_from
 from dlclint_schemas.record import record
 
 _REMEMBERED = 512
-"""Stretches whose entries are kept once they were looked through."""
+"""Spans whose entries are cached after a search."""
 
 
 @record
 class Stretch:
-    """Neighboring members of an object or list, from the offset of the first one's key or value.
+    """Adjacent members of an object or list, from the offset of the first one's key or value.
 
-    A list may hold items without a name, which are not entries: those are stretches of their own.
+    A list may hold items without a name, which are not entries: those are separate spans.
     """
 
     first: int
@@ -42,7 +42,7 @@ class Places:
         self._known: dict[int, list[Member]] = {}
 
     def add(self, count: int, offset: int, closing: str) -> None:
-        """Take the next `count` entries, which stand side by side."""
+        """Add the next `count` entries, which are adjacent."""
         first = self._stretches[-1].first + self._stretches[-1].count if self._stretches else 0
         self._stretches.append(Stretch(first, count, offset, closing))
         self._rows.append(first)

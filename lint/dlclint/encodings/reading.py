@@ -1,4 +1,4 @@
-"""From a path to an `EncodingsDocument`. Whatever is wrong becomes a flaw of the document."""
+"""From a path to an `EncodingsDocument`. Every problem becomes a flaw of the document."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ _LFS = "version https://git-lfs"
 def read_encodings(path: Path) -> EncodingsDocument:
     """Read an override file of any layout.
 
-    Nothing is raised: a file that cannot be read gives a document with nothing but flaws. At most
-    `json_text.MAX_BYTES` are read.
+    Nothing is raised: an unreadable file gives a document with only flaws. At most `json_text.MAX_BYTES` are
+    read.
     """
     try:
         with path.open("rb") as stream:
@@ -57,7 +57,7 @@ def read_encodings(path: Path) -> EncodingsDocument:
 
 
 def read_bytes(data: bytes, path: Path) -> EncodingsDocument:
-    """As `read_encodings`, from a file's bytes; `path` is where they are from."""
+    """As `read_encodings`, from a file's bytes; `path` is the file."""
     try:
         source = json_text.decode(data)
     except NotJson as problem:
@@ -110,7 +110,7 @@ class _Reader:
         self._quick = json.JSONDecoder(parse_constant=self._constant)
 
     def document(self, problem: NotJson | None) -> EncodingsDocument:
-        """What was read until the text ended or `problem` stopped it."""
+        """What was read until the text ended or `problem` stopped the reader."""
         flaws = self._flaws
         if problem is not None:
             flaws.insert(0, Flaw("syntax", problem.message, problem.help, offset=problem.offset))
@@ -182,7 +182,7 @@ class _Reader:
                 self._flaws.append(Flaw("syntax", message, help, offset=match.start()))
 
     def read(self) -> NotJson | None:
-        """Read the file; what stopped it, or None."""
+        """Read the file; returns what stopped the reader, or None."""
         text = self._source.text
         try:
             start = json_text.skip_space(text, 0)
@@ -297,9 +297,9 @@ class _Reader:
     ) -> tuple[list[str], list[Any], int | None] | None:
         """Names and values of the entries from `start` to `stop`, parsed at once.
 
-        If the section ends before `stop`, also the offset after its bracket. None if anything is odd,
-        so that entries must be looked at one by one: broken text, a repeated name or key, NaN, an entry
-        that is neither a list of objects nor an object with a name.
+        If the section ends before `stop`, also the offset after its bracket. None if anything is unusual, so
+        that entries must be read one by one: broken text, a repeated name or key, NaN, an entry that is
+        neither a list of objects nor an object with a name.
         """
         text = self._source.text
         opening = "{" if closing == "}" else "["
@@ -329,7 +329,7 @@ class _Reader:
             except KeyError:
                 return None
         keys += sum(map(len, objects))
-        # Every key is followed by a colon: where fewer keys than colons were parsed, either a string holds
+        # Every key is followed by a colon: where fewer keys than colons were parsed, either a string contains
         # a colon, or a key is repeated.
         stop = end if ended else stop
         if keys != text.count(":", start, stop) and keys != len(_KEY.findall(text, start, stop)):
@@ -341,7 +341,7 @@ class _Reader:
         return names, values, end if ended else None
 
     def _name(self, value: Any, index: int, offset: int) -> str | None:
-        """The name of a listed entry; None if it cannot be taken for one."""
+        """The name of a listed entry; None if the value cannot be an entry."""
         if not isinstance(value, dict):
             message = f"entry {index} is {quoted_value(value)}, not an object"
             self._flaws.append(Flaw("layout", message, offset=offset))
@@ -368,7 +368,7 @@ class _Reader:
 
 
 class _Batch:
-    """Entries of one section until there are enough of them to be taken over together."""
+    """Entries of one section, collected until there are enough to be converted together."""
 
     def __init__(
         self, builder: ColumnBuilder, places: Places, layout: Layout, section: int, closing: str
@@ -387,7 +387,7 @@ class _Batch:
         self._values: list[Any] = []
 
     def extend(self, names: list[str], start: int, index: int, values: list[Any]) -> None:
-        """Take entries that stand side by side: from an offset, and a place in their section, on."""
+        """Add adjacent entries, from an offset and an index in their section on."""
         if len(self._names) >= _BATCH or start - self._start > _BATCH_TEXT:
             self.flush()
             self._clear(start)
@@ -397,7 +397,7 @@ class _Batch:
         self._values += values
 
     def flush(self) -> None:
-        """Hand over what there is."""
+        """Pass on the collected entries."""
         if self._names:
             self._builder.add(self._layout, self._section, self._names, self._indices, self._values)
             self._clear()

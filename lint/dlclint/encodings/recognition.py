@@ -1,4 +1,4 @@
-"""Telling override files from models, and finding the one that belongs to the other."""
+"""Distinguishing override files from models, and finding the file that belongs to the other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _HEAD = 1 << 16
 
 
 def is_encodings(path: Path) -> bool:
-    """Whether a file is to be read as an override file: by its ending, and a .json by its head."""
+    """Whether a file is an override file: by its suffix, and for .json by its beginning."""
     suffix = path.suffix.lower()
     if suffix != ".json":
         return suffix in ENCODINGS_SUFFIXES
@@ -24,13 +24,13 @@ def is_encodings(path: Path) -> bool:
 
 
 def encodings_beside(model: Path) -> Path | None:
-    """The override file of the same stem beside a model."""
+    """The override file with the same stem next to a model."""
     beside = model.with_suffix(".encodings")
     return beside if beside.is_file() else None
 
 
 def model_beside(encodings: Path) -> Path | None:
-    """The model of the same stem beside an override file."""
+    """The model with the same stem next to an override file."""
     for suffix in MODEL_SUFFIXES:
         beside = encodings.with_suffix(suffix)
         if beside.is_file():

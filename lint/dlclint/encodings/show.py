@@ -1,4 +1,4 @@
-"""Override files as tables, and the differences of two."""
+"""Override files as tables, and the differences between two."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMES = {FLOAT: "float", INT: "int"}
 
 @record
 class EntryRow:
-    """An entry in the same words whatever its format. Numbers span its channels."""
+    """An entry in the same words whatever its format. Numbers are ranges over its channels."""
 
     name: str
     section: str
@@ -35,7 +35,7 @@ def rows(document: EncodingsDocument, pattern: str = "*") -> Iterator[EntryRow]:
     own = grid.on_grid(elements.scale, elements.offset, elements.bitwidth)
     low = np.where(np.isnan(elements.minimum), own.minimum, elements.minimum)
     high = np.where(np.isnan(elements.maximum), own.maximum, elements.maximum)
-    # The numbers of a float type lie on no grid of equal steps.
+    # The numbers of a float type are not on a grid of equal steps.
     gridless = (elements.kind == FLOAT) & np.isnan(elements.bitwidth)
     low, high = np.where(gridless, np.nan, low), np.where(gridless, np.nan, high)
     offset = np.where(gridless & (elements.offset == 0), np.nan, elements.offset)
@@ -75,7 +75,7 @@ def spelled(span: tuple[float, float]) -> str:
 
 
 def differences(one: EncodingsDocument, other: EncodingsDocument) -> Iterator[str]:
-    """What two files say differently, tensor by tensor; how it is spelled does not matter."""
+    """The differences between two files, tensor by tensor; spelling does not matter."""
     left = {row.name: row for row in rows(one)}
     right = {row.name: row for row in rows(other)}
     for name in left:

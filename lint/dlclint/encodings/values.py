@@ -1,7 +1,7 @@
 """Columns of JSON values: members of many objects, numbers, and the numbers of distinct keys.
 
-A column is taken over whole if all its values are of the expected type; only one with anything else
-is looked at value by value.
+A column is converted whole if all its values are of the expected type; only one with anything else is checked
+value by value.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dlclint.encodings.document import Ints, leaves
 
 Floats = npt.NDArray[np.float64]
 Bad = Callable[[int, str], None]
-"""Reports a row's flaw: what follows the field's name in the message."""
+"""Reports a row's flaw: the text that follows the field's name in the message."""
 NUMBERS = {int, float, type(None)}
 
 
@@ -36,7 +36,7 @@ def quoted_value(value: Any) -> str:
 
 
 def numbers(raw: list[Any], bad: Bad) -> Floats:
-    """A float64 column; None is absence; what else is not a finite number is reported and becomes NaN."""
+    """A float64 column; None is absence; anything else but a finite number is reported and becomes NaN."""
     kinds = set(map(type, raw))
     if kinds <= NUMBERS:
         try:
@@ -68,7 +68,7 @@ def _refuse_infinite(found: Floats, bad: Bad) -> None:
 
 
 class Members:
-    """The members of many objects, taken out column by column."""
+    """The members of many objects, extracted column by column."""
 
     def __init__(self, entries: Sequence[dict[str, Any]]) -> None:
         self.entries = entries
@@ -82,7 +82,7 @@ class Members:
         return key in self._somewhere
 
     def column(self, key: str) -> list[Any]:
-        """A member's value in each object; None where it is not there."""
+        """A member's value in each object; None where it is absent."""
         if key in self._everywhere:
             return list(map(itemgetter(key), self.entries))
         if key in self._somewhere:
@@ -104,7 +104,7 @@ def shape_of(value: Any) -> list[int] | None:
 
 
 def extent(value: Any) -> str:
-    """How many numbers an array holds, as a message says it."""
+    """The number of numbers in an array, as a message states it."""
     if not isinstance(value, list):
         return "is one number"
     count = len(leaves(value))
@@ -112,7 +112,7 @@ def extent(value: Any) -> str:
 
 
 def codes(keys: Sequence[Any], table: dict[Any, int]) -> Ints:
-    """The number of each key in a table, which grows by those that it lacks."""
+    """The number of each key in a table, which is extended by missing keys."""
     fresh = dict.fromkeys(keys)
     for key in fresh:
         table.setdefault(key, len(table))

@@ -1,1 +1,1 @@
-"""Finding the rules, running them, configuration and ignores."""
+"""Finding and running the rules, configuration and ignores."""

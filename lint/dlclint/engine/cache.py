@@ -1,11 +1,12 @@
 """Results of earlier runs in the user's cache folder: an unchanged file is not read again.
 
-An entry holds what one job came to, and the state of every file that was read for it: size, time of change,
-and a hash of the content. Where size and time are as they were nothing is read; where only the time differs
-the hash decides. Its name says what else the result rests on (`dlclint.engine.entries`).
+An entry holds the outcome of one job, and the state of every file that was read for it: size, time of change,
+and a hash of the content. Where size and time are unchanged, nothing is read; where only the time differs,
+the hash decides. The entry's name identifies everything else that the result depends on
+(`dlclint.engine.entries`).
 
-An entry must be whole (it carries its own hash). Whatever is wrong with one, it is as if it was not there.
-Entries are written whole under names of their own, so that runs side by side do not meet.
+An entry must be whole (it carries its own hash). A flawed entry counts as missing. Entries are written whole
+under unique names, so that concurrent runs do not interfere.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ from dlclint.engine.entries import CacheEntry, name_of, packed, renewed, unpacke
 from dlclint.engine.job import Job
 
 FOLDER = "DLCLINT_CACHE_DIR"
-"""Names the folder in place of the user's; empty: nothing is kept."""
+"""Names the folder that replaces the user's; if it is empty, nothing is kept."""
 _FORM = b"dlclint cache 1\n"
 _DIGEST = 32
 _SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"
-"""What backup programs know a cache folder by."""
+"""How backup programs recognize a cache folder."""
 _KEPT = 60 * 24 * 3600.0
-"""Seconds after which an entry goes."""
+"""Seconds after which an entry is removed."""
 _MOST_READ = 1 << 28
-"""Bytes of one entry: more is none of ours."""
+"""Bytes of one entry: dlclint writes none that is larger."""
 
 
 def default_folder() -> Path | None:
-    """The folder that the environment names, or the user's; None where nothing is to be kept."""
+    """The folder that the environment names, or the user's; None where nothing is kept."""
     if FOLDER in os.environ:
         return Path(os.environ[FOLDER]) if os.environ[FOLDER] else None
     if sys.platform == "win32":
@@ -52,16 +53,16 @@ def default_folder() -> Path | None:
 
 
 class Cache:
-    """A folder of entries. No method fails for what the folder is like."""
+    """A folder of entries. No method fails because of the state of the folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._usable: bool | None = None
 
     def find(self, job: Job) -> CacheEntry | None:
-        """What the job came to, if no file that it read has changed."""
+        """The outcome of the job, if no file that it read has changed."""
         if job.url:
-            return None  # what lies elsewhere may change unseen
+            return None  # a remote file may change unseen
         path = self._path(job)
         entry = _load(path) if self._is_ours() else None
         now = None if entry is None else renewed(entry, job)
@@ -70,7 +71,7 @@ class Cache:
         return now
 
     def keep(self, job: Job, entry: CacheEntry) -> None:
-        """Keep what the job came to, unless that holds for this run alone."""
+        """Keep the outcome of the job, unless it is valid for this run only."""
         if entry.read is not None and not job.url:
             self._write(self._path(job), entry)
 
@@ -89,7 +90,7 @@ class Cache:
         return self.folder / digits[:2] / f"{digits[2:]}.entry"
 
     def _is_ours(self) -> bool:
-        """Whether the folder belongs to the user alone: what others can write is not read."""
+        """Whether only the user can write to the folder: what others can write is not read."""
         if self._usable is None:
             try:
                 status = self.folder.stat()
@@ -113,7 +114,7 @@ class Cache:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(_FORM + hashlib.sha256(body).digest() + body)
             made.replace(path)
-        except Exception:  # a cache that cannot be written is none
+        except Exception:  # a cache that cannot be written keeps nothing
             return
 
     def _make(self) -> None:
@@ -123,13 +124,13 @@ class Cache:
             return
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if any(self.folder.iterdir()):
-            return  # a folder of somebody else's files
+            return  # the folder holds other files
         text = f"{_SIGNATURE}\n# Results of dlclint, which may be removed at any time.\n"
         tag.write_text(text, "utf-8")
         self._usable = None
 
     def _prune(self, tag: Path) -> None:
-        """Once a day, remove what is old."""
+        """Once a day, remove old entries."""
         now = time.time()
         if now - tag.stat().st_mtime < _KEPT / 60:
             return

@@ -1,8 +1,8 @@
-"""Which finding follows from which: what a rule declares to follow from, looked for near its findings.
+"""Which finding follows from which: the causes that a rule declares are looked for near its findings.
 
-A finding has one cause: the nearest of those that its rule names (`follows`), at the same place before those
-upstream of it, and these before those anywhere in the file. At a node that the converter stops at, what a
-runtime would make of it follows from that, whatever the rules declare.
+A finding has one cause: the nearest of those that its rule names (`follows`). A finding at the same place is
+preferred to one upstream, and one upstream to any other in the file. At a node that the converter stops at, a
+finding about a runtime follows from the converter's, whatever the rules declare.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from dlclint.model.graph import Graph, Model, Node
 
 Spot = tuple[str, str, int | str]
-"""A graph's path with a node's index or a tensor's name, and which of both it is."""
+"""A graph's path with a node's index or a tensor's name, and which of the two it is."""
 
 
 def with_causes(findings: Iterable[Diagnostic], model: Model | None) -> list[Diagnostic]:
-    """The findings on one file, each with its cause where that is among them; the order stays."""
+    """The findings on one file, in the same order, each with its cause where that is among them."""
     diagnostics = list(findings)
     sought = _Sought(diagnostics, model)
     return [
@@ -94,7 +94,7 @@ class _Sought:
             yield from graph.consumers(tensor)
 
     def _read(self, item: Diagnostic) -> Iterator[tuple[str, str]]:
-        """The tensors that a finding's node reads, or the one that it is about."""
+        """The tensors that a finding's node reads, or the one that the finding is about."""
         location = item.location
         graph = self._graphs.get(location.graph)
         if graph is None:

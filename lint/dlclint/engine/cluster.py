@@ -1,9 +1,10 @@
-"""Linting on a Dask cluster: jobs go out in lots, and entries come back in whatever order they are done.
+"""Linting on a Dask cluster: jobs are sent in batches, and entries return in the order in which they are
+done.
 
-No more lots are under way than keep the workers busy, and what came back is handed on at once, so that memory
-does not grow with the number of files. Dask runs the lots of a worker that died again, as often as its
-scheduler allows (distributed.scheduler.allowed-failures; a local cluster: never). What it gives up is tried
-once more here, each file by itself and one after the other, so that no file is blamed for another.
+Only as many batches are in progress as keep the workers busy, and results are passed on at once, so that
+memory does not grow with the number of files. Dask repeats the batches of a worker that died, as often as its
+scheduler allows (distributed.scheduler.allowed-failures; a local cluster: never). The batches that Dask gives
+up are linted once more, file by file, so that no file is blamed for another.
 """
 
 from __future__ import annotations
@@ -29,31 +30,31 @@ from dlclint.remote.images import remove_dead
 from dlclint.version import __version__
 
 LOCAL = "dask"
-"""What stands for a cluster of this machine, made for the run."""
+"""Means a cluster on this machine, started for the run."""
 SCHEME = "dask://"
 PORT = 8786
 """Dask's own default."""
 SCRATCH = "dlclint-dask-"
-"""How the names of folders begin in which local workers keep what is theirs."""
+"""Prefix of the folders in which local workers keep their files."""
 _LOT = 32
-"""Files of a lot: a lot costs some milliseconds, and a small file as many."""
+"""Files of a batch: a batch costs a few milliseconds, and a small file as many."""
 _LOTS_EACH = 8
-"""Lots that each worker is to get at least, so that they end at about the same time."""
+"""Batches that each worker gets at least, so that all workers end at about the same time."""
 _AHEAD = 2
-"""Lots for each thread of a worker that are under way at once."""
+"""Batches for each thread of a worker that are in progress at once."""
 _LOOK = 1.0
-"""Seconds without an answer after which the cluster is looked at."""
+"""Seconds without an answer after which the state of the cluster is checked."""
 _SETTINGS = {
-    # What is lost is tried again by `Cluster.linted`.
+    # `Cluster.linted` tries lost batches again.
     "distributed.scheduler.allowed-failures": 0,
-    # What Dask logs and measures for its dashboard, which nobody sees, takes memory with each lot, and 5 % of
-    # each processor. Each logged message to a worker keeps the jobs of its lot.
+    # The logs and measurements for Dask's dashboard, which nobody sees, take memory with each batch, and 5 %
+    # of each processor. Each logged message to a worker keeps the jobs of its batch.
     "distributed.admin.low-level-log-length": 16,
     "distributed.admin.system-monitor.interval": "5s",
     "distributed.admin.tick.interval": "500ms",
     "distributed.worker.profile.enabled": False,
 }
-"""Of a local cluster."""
+"""Settings of a local cluster."""
 _CLOSING = 10.0
 _CLOSING_ON_ERROR = 0.3
 """Seconds that closing may take; after Ctrl-C a command has one (`dlclint.contained.process`)."""
@@ -61,11 +62,11 @@ _TWICE = "was lost together with its Dask worker, and again when it was tried on
 
 
 class ClusterError(Exception):
-    """A cluster that cannot be used; the argument says why, and what to do."""
+    """A cluster that cannot be used; the argument states why, and what to do."""
 
 
 class _OtherVersion(Exception):
-    """A worker has another version of dlclint, which the argument names."""
+    """A worker has a different version of dlclint, which the argument names."""
 
 
 class Cluster:
@@ -107,7 +108,7 @@ class Cluster:
         except ImportError:
             raise ClusterError("it needs Dask, which is not installed: pip install 'dlclint[zoo]'") from None
         self._killed_worker = distributed.KilledWorker
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told here
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is reported here
         self._seconds = float(
             dask.utils.parse_timedelta(dask.config.get("distributed.comm.timeouts.connect", "30s"))
         )
@@ -118,7 +119,7 @@ class Cluster:
             address = address if ":" in address.rpartition("]")[2] else f"{address}:{PORT}"
         try:
             with warnings.catch_warnings():
-                # That packages differ matters where they lint, which `_expect_workers` looks at.
+                # Different packages matter only where files are linted, which `_expect_workers` checks.
                 warnings.simplefilter("ignore", distributed.versions.VersionMismatchWarning)
                 connect: Any = distributed.Client
                 self.client = connect(address, timeout=self._seconds, set_as_default=False)
@@ -131,7 +132,7 @@ class Cluster:
         self._expect_workers()
 
     def _made(self, dask: Any, distributed: Any) -> Any:
-        """A cluster of this machine."""
+        """A cluster on this machine."""
         remove_dead(SCRATCH)
         folder = tempfile.mkdtemp(prefix=SCRATCH)
         self._open.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -153,7 +154,7 @@ class Cluster:
             what.close(timeout=self._grace)
 
     def _expect_workers(self) -> None:
-        """Make sure that there are workers, and that they have this version of dlclint."""
+        """Check that there are workers, and that they have this version of dlclint."""
         try:
             self.client.wait_for_workers(1, timeout=self._seconds)
         except (TimeoutError, OSError):
@@ -171,10 +172,10 @@ class Cluster:
         return sum(self.client.nthreads().values()) or 1
 
     def linted(self, asking: Asking) -> Iterator[tuple[int, bytes | None]]:
-        """Number and entry of each job, as they are done.
+        """Number and entry of each job, in the order in which they are done.
 
         Raises:
-            ClusterError: scheduler or workers are gone, or cannot lint.
+            ClusterError: the scheduler or the workers are gone, or cannot lint.
         """
         lost: list[int] = []
         size = max(1, min(_LOT, len(asking) // (self._threads * _LOTS_EACH)))
@@ -189,7 +190,7 @@ class Cluster:
     def _each(
         self, asking: Asking, lots: Iterator[range], window: int, lost: list[int]
     ) -> Iterator[tuple[int, bytes | None]]:
-        """Numbers and entries of lots; the numbers of those that Dask gives up are added to `lost`."""
+        """Numbers and entries of batches; the numbers of those that Dask gives up are added to `lost`."""
         done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         under_way: dict[Any, range] = {}
         while True:
@@ -209,7 +210,7 @@ class Cluster:
                     yield from zip(lot, entries, strict=True)
 
     def _arrived(self, done: queue.SimpleQueue[Any]) -> list[Any]:
-        """What is done by now; waits for a first."""
+        """The batches that are done by now; waits for the first."""
         while True:
             try:
                 found = [done.get(timeout=_LOOK)]
@@ -223,7 +224,7 @@ class Cluster:
         return found
 
     def _look(self) -> None:
-        """Make sure that there is somebody to wait for."""
+        """Check that the scheduler and workers are still there."""
         if self.client.status not in ("running", "connecting"):
             raise self._gone()
         try:
@@ -238,15 +239,15 @@ class Cluster:
             raise ClusterError(f"all workers are gone, and none came within {self._seconds:g} s")
 
     def _gathered(self, futures: list[Any]) -> list[list[bytes | None] | None]:
-        """What the lots came to; None for those whose workers died.
+        """The entries of the batches; None for those whose workers died.
 
         Raises:
-            ClusterError: one failed otherwise, which is not for its files.
+            ClusterError: one failed in another way, which is not due to its files.
         """
         try:
             found: list[list[bytes | None] | None] = self.client.gather(futures)
             return found
-        except Exception:  # each is asked for its own
+        except Exception:  # each is asked for its own result
             return [self._result(future) for future in futures]
 
     def _result(self, future: Any) -> list[bytes | None] | None:
@@ -267,7 +268,7 @@ class Cluster:
 
 
 def _cannot(worker: str, error: BaseException) -> ClusterError:
-    """What to say of a worker that cannot lint."""
+    """The error for a worker that cannot lint."""
     here = f"install dlclint {__version__} on every worker, as it is here"
     if "No module named 'dlclint" in str(error):
         return ClusterError(f"{worker} has no dlclint; {here}")
@@ -283,20 +284,20 @@ def _cannot(worker: str, error: BaseException) -> ClusterError:
 
 
 def _version() -> str:
-    """In a worker: dlclint's version."""
+    """dlclint's version, in a worker."""
     return __version__
 
 
 _workers = threading.local()
-"""In a worker of Dask, for each of its threads: the process in which files are linted."""
+"""In a Dask worker, for each of its threads: the process in which files are linted."""
 
 
 def _lint_lot(asked: list[Asked], version: str) -> list[bytes | None]:
-    """In a worker: the entries of some jobs, each linted in a process that may die.
+    """The entries of some jobs, in a worker, each linted in a process that may die.
 
     Raises:
-        _OtherVersion: the worker's dlclint is another.
-        OSError: the folder of the jobs is not there.
+        _OtherVersion: the worker has a different version of dlclint.
+        OSError: the folder of the jobs does not exist.
     """
     if version != __version__:
         raise _OtherVersion(__version__)

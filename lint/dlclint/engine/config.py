@@ -27,11 +27,11 @@ KIND = {
     "float-bias-bitwidth": "float_bias_bitwidth",
     "use-per-channel-quantization": "per_channel",
 }
-"""Keys of a model section about the DLC kind, and the command line's name of each."""
+"""Keys of a model section about the DLC kind, and the command line's name for each."""
 
 
 class ConfigError(Exception):
-    """The configuration cannot be followed; the argument names the file, the key and what to do."""
+    """The configuration is invalid; the argument names the file, the key and what to do."""
 
 
 @record
@@ -42,8 +42,9 @@ class ModelSection:
     runtimes: tuple[str, ...] = ()
     socs: tuple[str, ...] = ()
     kind: Mapping[str, int | bool] = field(default_factory=dict)
-    """What the section says of the DLC kind, by the command line's names: float, quantize,
-    act_bitwidth, weights_bitwidth, bias_bitwidth, float_bitwidth, float_bias_bitwidth, per_channel."""
+    """What the section sets of the DLC kind, by the command line's names: float, quantize, act_bitwidth,
+    weights_bitwidth, bias_bitwidth, float_bitwidth, float_bias_bitwidth, per_channel.
+    """
     encodings: str = ""
     simplify: bool = True
     input_dims: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -63,17 +64,17 @@ class Exclude:
 
 
 class ConfigSearch:
-    """The configurations from folders upward, each read once in a run."""
+    """The configurations of folders and their parents, each read once in a run."""
 
     def __init__(self) -> None:
         self._files: dict[Path, Path | None] = {}
         self._configs: dict[Path, Config] = {}
 
     def nearest(self, folder: Path) -> Config | None:
-        """The configuration of a folder: the nearest from it upward.
+        """The configuration of a folder: the nearest one in it or above it.
 
         Raises:
-            ConfigError: it cannot be followed.
+            ConfigError: the configuration is invalid.
         """
         if folder not in self._files:
             self._files[folder] = find_config(folder)
@@ -87,7 +88,7 @@ class ConfigSearch:
 
 @record
 class Config:
-    """A whole configuration; empty where no file is."""
+    """A whole configuration; empty where there is no file."""
 
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
@@ -98,17 +99,17 @@ class Config:
     """Severity by rule id or family."""
     thresholds: Mapping[str, float] = field(default_factory=dict)
     exclude: tuple[Exclude, ...] = ()
-    """What searching folders leaves out."""
+    """What a search of folders leaves out."""
     gitignore: bool = True
-    """Whether it leaves out what .gitignore says too."""
+    """Whether the search also leaves out what .gitignore names."""
     baseline: Path | None = None
     path: Path | None = None
     """The file; None where there is none."""
     search: ConfigSearch | None = None
-    """Finds the file beside a model, or in a folder above it, that goes before this one."""
+    """Finds the file next to a model, or in a folder above it, which takes precedence over this one."""
 
     def beside(self, path: Path) -> Config:
-        """The configuration for a model: the nearest from its folder upward, else this one."""
+        """The configuration for a model: the nearest in its folder or above it, otherwise this one."""
         config = None if self.search is None else self.search.nearest(path.absolute().parent)
         return config or self
 
@@ -121,7 +122,7 @@ class Config:
 
 
 def find_config(folder: Path) -> Path | None:
-    """The nearest `dlclint.toml`, or `pyproject.toml` with a `[tool.dlclint]`, from a folder upward."""
+    """The nearest `dlclint.toml`, or `pyproject.toml` with a `[tool.dlclint]`, in a folder or above it."""
     for path in (folder, *folder.parents):
         own = path / "dlclint.toml"
         if own.is_file():
@@ -149,10 +150,10 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def load_config(path: Path) -> Config:
-    """Read and validate a configuration, with those that it extends.
+    """Read and validate a configuration, including those that it extends.
 
     Raises:
-        ConfigError: unreadable, no TOML, or against the published schema; or it extends itself.
+        ConfigError: it is unreadable, not TOML, or violates the published schema; or it extends itself.
     """
     config, chain, place = Config(), [], path.absolute()
     while True:
@@ -200,12 +201,12 @@ def _read(table: Mapping[str, Any], path: Path) -> Config:
 
 
 def _over(base: Config, config: Config) -> Config:
-    """A configuration over the one that it extends: what it gives replaces, lists and tables add up."""
+    """A configuration merged into the one that it extends: values replace, lists and tables are added."""
     return Config(
         config.select or base.select,
         (*base.ignore, *config.ignore),
         config.fail_on or base.fail_on,
-        (*base.models, *config.models),  # the last section that matches holds
+        (*base.models, *config.models),  # the last section that matches applies
         (*base.ignores, *config.ignores),
         {**base.severities, **config.severities},
         {**base.thresholds, **config.thresholds},

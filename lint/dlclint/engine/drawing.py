@@ -1,4 +1,4 @@
-"""The drawing of a model that was linted; a model that cannot be drawn has findings all the same."""
+"""The drawing of a linted model; a model that cannot be drawn has findings all the same."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def drawing(views: Sequence[ModelView], findings: Iterable[Diagnostic]) -> Drawi
     try:
         with step(DRAWING):
             return draw(views, {(location.graph, location.node_index) for location in places})
-    except Exception:  # whatever is wrong with the model is told by findings
+    except Exception:  # findings report whatever is wrong with the model
         return None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dlclint.analysis.view import ModelView
 
 LIMIT = 20
-"""How many places a rule reports one by one."""
+"""How many places a rule reports individually."""
 
 
 def lint_encodings(job: Job) -> FileOutcome:
@@ -44,7 +44,7 @@ def lint_encodings(job: Job) -> FileOutcome:
 def _lint_for(
     job: Job, document: EncodingsDocument, view: ModelView | None, notes: tuple[str, ...]
 ) -> FileOutcome:
-    """Lint an override file that was read for one chip."""
+    """Lint an override file that was read, for one chip."""
     rules = chosen_rules(job.select, job.ignore, (ENCODINGS_GROUP,))
     shown = job.shown
     context = context_of(job, document, view, LIMIT)
@@ -52,7 +52,7 @@ def _lint_for(
     said = apply_rules(rules, Subject.ENCODINGS, context, shown, model)
     findings = Findings(job, _with_nodes(said, model, view))
     if view is not None and job.names:
-        # Imported here because seldom anything is said by name.
+        # Imported here because inputs and symbols are seldom given by name.
         from dlclint.engine.names import misfits
 
         findings.add(misfits(view.model, job, shown))
@@ -90,18 +90,18 @@ def _with_nodes(findings: Iterable[Diagnostic], model: str, view: ModelView | No
         own = Related(
             "makes it" if maker is not None else "reads it", node_place(model, node, tensor), holds=True
         )
-        # It is the finding's own place, in the other file.
+        # It is the location of the finding itself, in the other file.
         others = (other for other in finding.related if other.location != own.location)
         yield replace(finding, related=(own, *others))
 
 
 def lint_carried(job: Job, view: ModelView, carried: CarriedEncodings) -> list[Diagnostic]:
-    """Lint what a model carries by QuantizeLinear and DequantizeLinear as if a file said it."""
+    """Lint the encodings in a model's QuantizeLinear and DequantizeLinear nodes like those of a file."""
     shown = job.shown
     rules = chosen_rules(job.select, job.ignore, (ENCODINGS_GROUP,))
     try:
         context = context_of(job, carried.document, view.as_float, LIMIT)
-    except Exception as error:  # whatever a hostile model makes of it, its other findings stay
+    except Exception as error:  # a hostile model must not cost its other findings
         return [crashed("what each op runs in", error, shown)]
     context = replace(context, nodes=carried.nodes)
     return list(apply_rules(rules, Subject.ENCODINGS, context, shown))
@@ -112,7 +112,7 @@ def context_of(
 ) -> EncodingsContext:
     known = None
     if view is not None and document.tensors.names:
-        # Imported here because without a model there is no op to work anything out for.
+        # Imported here because without a model no op has properties to compute.
         from dlclint.analysis.precision import precision_map
 
         known = precision_map(view, document)

@@ -1,8 +1,8 @@
-"""What a job came to, with the state of every file that it rests on: what the cache and `--results` keep.
+"""The outcome of a job, with the state of every file that it depends on: what the cache and `--results` keep.
 
-An entry is trusted no further than its files are as they were, and may hold dlclint's own records and nothing
-else. The name of a job depends on all that its result depends on besides its files: the options,
-dlclint's and the rules' own code, and the packages that they stand on.
+An entry is valid only while its files are unchanged, and may hold dlclint's own records and nothing else. The
+name of a job depends on everything that its result depends on except its files: the options, the code of
+dlclint and the rules, and the packages that they depend on.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from dlclint.version import __version__
 from dlclint_schemas.record import record
 
 _RACY_NS = 2_000_000_000
-"""A file changed so shortly before it was read may change again within its time stamp's resolution."""
+"""A file changed so shortly before it was read may change again within the resolution of its time stamp."""
 
 
 @record
 class State:
-    """A file as it was when it was read. `size` -1: it was not there."""
+    """A file as it was when it was read. `size` -1: it did not exist."""
 
     path: str
     size: int = -1
@@ -45,13 +45,15 @@ class State:
 
 @record
 class CacheEntry:
-    """What a job came to, and the files that it read."""
+    """The outcome of a job, and the files that it read."""
 
     outcome: FileOutcome
     read: tuple[State, ...] | None
-    """None: it rests on more than files, or one changed meanwhile, and it does not hold for another run."""
+    """None: the outcome depends on more than files, or one changed meanwhile; it is not valid for another
+    run.
+    """
     written: int
-    """When, in nanoseconds: what changed right before may change again unseen."""
+    """Time of writing in nanoseconds: a file that changed right before may change again unseen."""
 
 
 def entry_of(job: Job, outcome: FileOutcome, started: int) -> CacheEntry:
@@ -73,11 +75,11 @@ def entry_of(job: Job, outcome: FileOutcome, started: int) -> CacheEntry:
 
 
 def renewed(entry: CacheEntry, job: Job) -> CacheEntry | None:
-    """The entry, with the states that its files are in now, where their content is as it was; else None."""
+    """The entry with the current states of its files, where their content is unchanged; else None."""
     if entry.read is None:
         return None
     if job.url:
-        # Imported here because most files are at hand.
+        # Imported here because most files are local.
         from dlclint.remote.opening import is_pinned
 
         pins = entry.outcome.pins
@@ -95,23 +97,23 @@ def packed(entry: CacheEntry) -> bytes:
 
 
 def unpacked(body: bytes) -> CacheEntry | None:
-    """The entry that bytes are; None where they are none, whatever they are."""
+    """The entry that bytes encode; None where they encode none."""
     try:
         found = _Records(io.BytesIO(body)).load()
-    except Exception:  # it costs a file linted again and nothing else
+    except Exception:  # the only cost is that a file is linted again
         return None
     return found if isinstance(found, CacheEntry) and isinstance(found.outcome, FileOutcome) else None
 
 
 def name_of(job: Job) -> bytes:
-    """What the results of a job are called: 32 bytes."""
-    # Paths are said as they are given, so that the working folder takes part.
+    """The name of a job's results: 32 bytes."""
+    # Paths are relative to the working folder, so the folder is part of the name.
     marks = "\0".join((repr(job), str(Path.cwd()), code_fingerprint()))
     return hashlib.sha256(marks.encode("utf-8", "replace")).digest()
 
 
 def state_of(path: str) -> State | None:
-    """A file as it is, with its content's hash; None where it cannot be read, or changes meanwhile."""
+    """The current state of a file, with a hash of its content; None where it is unreadable or changes."""
     try:
         with open(path, "rb") as stream:  # noqa: PTH123  (a thousand of them: a Path for each costs as much again)
             before = os.fstat(stream.fileno())
@@ -136,7 +138,7 @@ def _hashed(stream: BinaryIO) -> bytes:
 
 
 def _unchanged(state: State, written: int) -> State | None:
-    """The state that a file is in, where its content is as it was; None where it is not."""
+    """The current state of a file, where its content is unchanged; else None."""
     try:
         status = os.stat(state.path)  # noqa: PTH116  (as above)
     except FileNotFoundError:
@@ -152,7 +154,7 @@ def _unchanged(state: State, written: int) -> State | None:
 
 
 class _Records(pickle.Unpickler):
-    """Takes dlclint's records and enums, and refuses everything else: no entry can have anything called."""
+    """Loads dlclint's records and enums, and refuses everything else: no entry can call code."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module.partition(".")[0] in ("dlclint", "dlclint_schemas"):
@@ -166,7 +168,7 @@ class _Records(pickle.Unpickler):
 
 @cache
 def code_fingerprint() -> str:
-    """dlclint's version, all its code and that of rules, and the packages that results rest on."""
+    """dlclint's version, all its code and that of rules, and the packages that results depend on."""
     marks = [__version__, sys.version]
     packages = {"dlclint", "dlclint_schemas"}
     for point in rule_points():

@@ -1,4 +1,4 @@
-"""Equalize a model: match, plan, rewrite a draft, write it, and compare both by running them."""
+"""Equalize a model: match, plan, rewrite a draft, write it, and compare both models by running them."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ from dlclint_schemas.record import record
 
 
 class EqualizedDiffers(Exception):
-    """The equalized model computes something else, or nobody can tell; the argument says which."""
+    """The equalized model computes something else, or cannot be compared; the argument states which."""
 
 
 class QuantizedAlready(Exception):
-    """The model carries encodings, which would not hold for other weights; the argument says what to do."""
+    """The model carries encodings, which would be wrong for other weights; the argument states what to do."""
 
 
 class UnknownName(Exception):
-    """An input or symbol that `Options.names` has and the model has not; the argument is for the user."""
+    """An input or symbol of `Options.names` is not in the model; the argument is for the user."""
 
 
 class Relu6(enum.Enum):
@@ -54,17 +54,17 @@ class Relu6(enum.Enum):
     KEEP = "keep"
     """They are left alone."""
     REPLACE = "replace"
-    """Relu takes its place, where running both models finds no difference."""
+    """Relu replaces it, where running both models finds no difference."""
     ANYWAY = "replace-anyway"
-    """Relu takes its place."""
+    """Relu replaces it."""
 
 
 @record
 class Options:
-    """What may be done. `bitwidth` is that of the weights, for the figures; `runs` of the comparison.
+    """What may be done. `bitwidth` is that of the weights, for the figures; `runs` that of the comparison.
 
-    `dimensions` hold for the matching and the comparison and are not written; `names` are to be names of
-    the model. `sdk` is the release that the model is for ("": the newest known).
+    `dimensions` apply to the matching and the comparison and are not written; `names` must be names of the
+    model. `sdk` is the release that the model is for ("": the newest known).
     """
 
     extended: bool = False
@@ -78,12 +78,12 @@ class Options:
 
     @property
     def keeps_function(self) -> bool:
-        """Whether outputs must agree to rounding."""
+        """Whether outputs must agree up to rounding."""
         return self.relu6 is not Relu6.ANYWAY and self.high_bias is not HighBias.ABSORB
 
     @property
     def replaces_relu6(self) -> bool:
-        """Whether Relu takes the place of ReLU6."""
+        """Whether Relu replaces ReLU6."""
         return self.relu6 is not Relu6.KEEP
 
 
@@ -92,10 +92,10 @@ def write_equalized(source: Path, output: Path, options: Options) -> EqualizeOut
 
     Raises:
         Unreadable: the source is not a readable model.
-        UnknownName: a name in `options.names` is none of the model.
+        UnknownName: a name in `options.names` is not in the model.
         QuantizedAlready: see the class.
         CannotWrite: the output cannot be written.
-        NotTheSame: `options.runs` asks for a comparison, or ReLU6 is to be replaced only where that changes
+        NotTheSame: `options.runs` requests a comparison, or ReLU6 is replaced only where that changes
             nothing, and the comparison fails.
     """
     draft = open_draft(source)
@@ -149,10 +149,10 @@ def write_equalized(source: Path, output: Path, options: Options) -> EqualizeOut
 
 
 def _refuse_destruction(clipped: list[Pair]) -> None:
-    """Go on only where batch normalization does not say that Relu destroys what ReLU6 makes.
+    """Continue only where batch normalization does not show that Relu destroys what ReLU6 computes.
 
     Raises:
-        NotTheSame: it does.
+        NotTheSame: batch normalization shows it.
     """
     found = cuts(clipped)
     if found.destroyed:
@@ -166,7 +166,7 @@ def _refuse_destruction(clipped: list[Pair]) -> None:
 
 
 def _misfits(model: Model, source: Path, options: Options) -> list[str]:
-    """What the dimensions given for a model do not fit in, in words."""
+    """The problems that the dimensions given for a model have, in words."""
     shown = plain(str(source))
     findings = list(misfits(model, Job(source, dimensions=options.dimensions, names=options.names), shown))
     refusal = unknown_names([findings])
@@ -197,7 +197,7 @@ def _compare(source: Path, candidate: Path, options: Options, hint: str) -> Chec
 
 @record
 class _ChainRows:
-    """What is kept of a chain when its numbers are let go."""
+    """What is kept of a chain after its numbers are released."""
 
     rows: tuple[ConvolutionRow, ...]
     pairs: int

@@ -1,4 +1,4 @@
-"""From a QDQ model to the float model in it and an override file, proved by running both ways."""
+"""From a QDQ model to the float model in it and an override file, checked by running both."""
 
 from __future__ import annotations
 
@@ -20,39 +20,41 @@ from dlclint.verify import ComparisonResult, verify
 from dlclint_schemas.record import record
 
 NATIVE = "2.0.0"
-"""The format version that says what QuantizeLinear says, without a model."""
+"""The format version that expresses what QuantizeLinear expresses, without a model."""
 
 
 class NothingToExtract(Exception):
-    """The model holds no quantization that can be taken out; the argument says so in a sentence."""
+    """The model holds no quantization that can be extracted; the argument states that in a sentence."""
 
 
 class ExtractedDiffers(Exception):
-    """The float model with the encodings applied computes something else; the argument says what."""
+    """The float model with the encodings applied computes something else; the argument states what."""
 
 
 @record
 class Extracted:
-    """What was taken out of a model, and how sure it is."""
+    """What was extracted from a model, and how well that is confirmed."""
 
     encodings: int
     left: tuple[str, ...]
-    """Quantizing nodes that stay, one sentence each."""
+    """Quantizing nodes that remain, one sentence each."""
     apart: tuple[str, ...]
-    """Tensors that Identity makes, to have a grid that their source has not, one sentence each."""
+    """Tensors that Identity makes because they have a grid that their source does not have, one sentence
+    each.
+    """
     proof: str
-    """What running both models told, or why they were not run."""
+    """The result of running both models, or why they were not run."""
 
 
 def extract(source: Path, output: Path, version: str, lossy: bool, put: Callable[[str], None]) -> Extracted:
-    """Write the float model of a QDQ model, and hand the text of its override file to `put`.
+    """Write the float model of a QDQ model, and pass the text of its override file to `put`.
 
-    Both are made or neither: `put` is called when the model is written whole, before it takes its name.
+    Both are written or neither: `put` is called when the model is written whole, before it gets its name.
 
     Raises:
         Unreadable: the source is not a readable model.
         NothingToExtract: see the class.
-        CannotConvert: the format version cannot say what the model says.
+        CannotConvert: the format version cannot express what the model expresses.
         CannotWrite: the output cannot be written.
         NotTheSame: see the class.
     """
@@ -83,7 +85,7 @@ def extract(source: Path, output: Path, version: str, lossy: bool, put: Callable
 
 
 def _prove(source: Path, model: Model, lifted: Lifted) -> str:
-    """Quantize the float model again by its encodings, and run it beside the source.
+    """Quantize the float model again by its encodings, and compare its outputs with those of the source.
 
     Raises:
         NotTheSame: see the class.

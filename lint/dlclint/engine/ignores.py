@@ -12,7 +12,7 @@ from dlclint_schemas.record import record
 
 
 def path_matches(path: str, glob: str) -> bool:
-    """Whether a glob matches a path as given, or an end of the whole path from a folder on."""
+    """Whether a glob matches a path as given, or the end of the absolute path from some folder on."""
     whole = Path(path).absolute().as_posix()
     return fnmatchcase(path, glob) or fnmatchcase(whole, f"*/{glob}")
 
@@ -31,11 +31,11 @@ class Ignore:
     where: str = "the configuration"
 
     def covers_path(self, path: str) -> bool:
-        """Whether a file is meant."""
+        """Whether the ignore applies to a file."""
         return path_matches(path, self.path)
 
     def matches(self, diagnostic: Diagnostic) -> bool:
-        """Whether a finding is meant."""
+        """Whether the ignore applies to a finding."""
         location = diagnostic.location
         return (
             self.rule in (diagnostic.rule, diagnostic.rule.partition("/")[0])
@@ -49,7 +49,7 @@ class Ignore:
 def apply_ignores(
     findings: Iterable[Diagnostic], ignores: tuple[Ignore, ...], file: str, used_before: Iterable[Ignore] = ()
 ) -> tuple[list[Diagnostic], int]:
-    """The findings that stay (with one for each unused ignore), and how many were silenced."""
+    """The findings that remain (with one for each unused ignore), and how many were silenced."""
     kept: list[Diagnostic] = []
     used = set(used_before)
     silenced = 0

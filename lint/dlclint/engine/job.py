@@ -1,4 +1,4 @@
-"""One file and what it is linted, fixed or confirmed for."""
+"""One file and the settings with which it is linted, fixed or confirmed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from dlclint_schemas.record import record
 
 @record
 class Named:
-    """A name of an input or symbol that was said on the command line or in a section of the configuration."""
+    """A name of an input or symbol from the command line or from a section of the configuration."""
 
     option: str
-    """By the command line's spelling, such as `--input-dim`."""
+    """The option in the command line's spelling, such as `--input-dim`."""
     name: str
     section: str = ""
     """The section's path glob; "" for the command line."""
@@ -25,11 +25,11 @@ class Named:
 
 @record
 class Job:
-    """One file and what it is linted for.
+    """One file and the settings with which it is linted.
 
-    `model` goes with an override file (`kind` encodings) where it is known, and `overrides` with a model
-    that has one. `names` are to be names of
-    the model; empty for an override file whose model is linted too, which is told of them.
+    `model` is the model of an override file (`kind` encodings) where it is known, and `overrides` the
+    override file of a model that has one. `names` must be names of the model; empty for an override file
+    whose model is linted too, because the model's job checks them.
     """
 
     path: Path
@@ -43,21 +43,22 @@ class Job:
     overrides: Path | None = None
     names: tuple[Named, ...] = ()
     listed: int | None = None
-    """Findings of one rule that are listed before the rest is only counted (None: all)."""
+    """Findings of one rule that are listed; further ones are only counted (None: all are listed)."""
     severities: tuple[tuple[str, Severity], ...] = ()
-    """Rule ids and families whose findings get another severity; the verdict goes by the rule's own."""
+    """Rule ids and families whose findings get another severity; the verdict uses the rule's own."""
     thresholds: tuple[tuple[str, float], ...] = ()
-    """Names of thresholds and what they are to be."""
+    """Names of thresholds and their values."""
     others: tuple[Target, ...] = ()
-    """The targets of further chips that the file is judged for; they differ from `target` in the chip."""
+    """The targets of further chips that the file is checked for; they differ from `target` only in the chip.
+    """
     url: str = ""
-    """The address of a file that lies elsewhere; `path` is then host and path of it."""
+    """The address of a remote file; `path` is then its host and path."""
     beside: str = ""
-    """The address of its override file or its model, if that lies elsewhere too."""
+    """The address of its override file or its model, if that is remote too."""
     weights: bool = True
     """Whether weights may be read."""
     drawn: bool = False
-    """Whether a report is going to draw the model."""
+    """Whether a report draws the model."""
 
     def for_each(self) -> tuple[Job, ...]:
         """One job for each chip."""
@@ -68,7 +69,7 @@ class Job:
         """The file as reports show it."""
         if not self.url:
             return plain(str(self.path), 500)
-        # Imported here because most files are at hand.
+        # Imported here because most files are local.
         from dlclint.remote.urls import public_address
 
         return public_address(self.url)

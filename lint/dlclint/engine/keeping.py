@@ -1,4 +1,4 @@
-"""Linting very many files, here or on a cluster, with results kept on disk as they arrive."""
+"""Linting very many files, locally or on a cluster, with results kept on disk as they arrive."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from dlclint_schemas.record import record
 
 @record
 class Asked:
-    """A job, and what it takes to answer it in another process."""
+    """A job, and what another process needs to lint it."""
 
     job: Job
     folder: str
-    """From which its paths are told."""
+    """The folder that its paths are relative to."""
     cached: bool
-    """Whether the cache of who lints it may be used."""
+    """Whether the worker may use its cache."""
     old: bytes | None
     """The entry that an earlier run kept."""
 
 
 class Asking(Sequence[Asked]):
-    """What is asked of some jobs; each is made when its turn comes."""
+    """The requests for some jobs; each is made when it is needed."""
 
     def __init__(self, jobs: Sequence[Job], results: Results, cached: bool) -> None:
         self._jobs, self._results, self._cached = jobs, results, cached
-        self._folder = os.getcwd()  # noqa: PTH109  (it travels as text)
+        self._folder = os.getcwd()  # noqa: PTH109  (it is sent as text)
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -45,10 +45,10 @@ class Asking(Sequence[Asked]):
 
 
 def answered(asked: Asked) -> bytes | None:
-    """Lint a job in a worker: its entry, or None where the one that an earlier run kept still holds.
+    """Lint a job in a worker: its entry, or None where the entry that an earlier run kept is still valid.
 
     Raises:
-        OSError: the folder of its paths is not there.
+        OSError: the folder of its paths does not exist.
     """
     job = asked.job
     if not job.url and os.getcwd() != asked.folder:  # noqa: PTH109
@@ -68,7 +68,7 @@ def answered(asked: Asked) -> bytes | None:
 
 
 def entry_from(job: Job, reply: Reply | Died) -> bytes | None:
-    """The entry that a worker answered with; of one that died, the finding that says so."""
+    """The entry that a worker returned; for a worker that died, an entry with the finding that reports it."""
     if isinstance(reply, Died):
         return packed(CacheEntry(outcome_of(job, reply), None, time.time_ns()))
     found: bytes | None = reply.value()
@@ -76,6 +76,6 @@ def entry_from(job: Job, reply: Reply | Died) -> bytes | None:
 
 
 def linted_here(asking: Asking, workers: int) -> Iterator[tuple[int, bytes | None]]:
-    """Number and entry of each job, linted by processes of this machine."""
+    """Number and entry of each job, linted by processes on this machine."""
     for number, reply in enumerate(each(answered, [(asked,) for asked in asking], workers)):
         yield number, entry_from(asking[number].job, reply)

@@ -1,4 +1,4 @@
-"""Linting models: read, analyze, run the rules, and sum up."""
+"""Linting models: read, analyze, run the rules, and summarize."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def lint_model(job: Job) -> FileOutcome:
             model = read(job.path, job.dimensions)
     except Unreadable as problem:
         return refused_outcome(job, problem)
-    except Exception as error:  # whatever a hostile file does to the parsers, the other files go on
+    except Exception as error:  # a hostile file must not stop the other files
         return finished_outcome(job, shown, Findings(job, [crashed(READING, error, shown)]))
     carried = carried_ignores(model, shown)
     job = replace(job, ignores=(*job.ignores, *carried.ignores))
@@ -55,7 +55,7 @@ def lint_model(job: Job) -> FileOutcome:
 
 
 def _drawn(job: Job, views: Sequence[ModelView], outcome: FileOutcome) -> FileOutcome:
-    """The outcome with the model's drawing, where a report is going to show it."""
+    """The outcome with the model's drawing, where a report shows it."""
     if not job.drawn:
         return outcome
     # Imported here because most reports draw nothing.
@@ -67,7 +67,7 @@ def _drawn(job: Job, views: Sequence[ModelView], outcome: FileOutcome) -> FileOu
 def _lint_for(
     job: Job, view: ModelView, rules: tuple[Rule, ...], flaws: tuple[Diagnostic, ...]
 ) -> FileOutcome:
-    """Lint a model that was read for one chip."""
+    """Lint a model that was read, for one chip."""
     shown = job.shown
     model = view.model
     context = ModelContext(job.path, view, job.target)
@@ -76,7 +76,7 @@ def _lint_for(
     findings.add(_of_carried(job, view, shown))
     findings.add(flaws)
     if job.names:
-        # Imported here because seldom anything is said by name.
+        # Imported here because inputs and symbols are seldom given by name.
         from dlclint.engine.names import misfits
 
         findings.add(misfits(model, job, shown))
@@ -100,7 +100,7 @@ def refused_outcome(job: Job, problem: Unreadable) -> FileOutcome:
 
 
 def _of_carried(job: Job, view: ModelView, shown: str) -> list[Diagnostic]:
-    """The findings on the encodings that a model carries by QuantizeLinear and DequantizeLinear."""
+    """The findings on the encodings that a model carries in QuantizeLinear and DequantizeLinear nodes."""
     if job.target.kind.stated and not job.target.quantize:
         return []  # a float DLC has no encodings
     try:
@@ -118,13 +118,13 @@ def _of_carried(job: Job, view: ModelView, shown: str) -> list[Diagnostic]:
 def _hidden(
     job: Job, view: ModelView, shown_rules: tuple[Rule, ...], fixes: list[CollectedFinding]
 ) -> list[Diagnostic]:
-    """What is not shown and decides all the same: verdict and matrix do not depend on what is shown.
+    """Findings that are not shown but still count: verdict and matrix do not depend on what is shown.
 
-    So do the commands that the verdict suggests, which is why rules with a safe fix are asked; `fixes` takes
-    theirs.
+    Neither do the commands that the verdict suggests, so rules with a safe fix are run as well; their fixes
+    are added to `fixes`.
     """
     shown = job.shown
-    ids = {rule.id for rule in shown_rules}  # comparing rules compares their documentation
+    ids = {rule.id for rule in shown_rules}  # comparing rules would compare their documentation
     rules = [
         rule
         for rule in chosen_rules((), ())
@@ -151,7 +151,7 @@ def _refusals(findings: Iterable[Diagnostic]) -> dict[tuple[str, int], str]:
 
 
 def _overview(job: Job, view: ModelView, refusals: Mapping[tuple[str, int], str]) -> dict[str, Any]:
-    """What a report says of a model besides the findings, in accord with them."""
+    """What a report states about a model in addition to the findings, consistent with them."""
     target, model = view.target, view.model
     summary = ModelSummary(
         view.node_count,
@@ -171,7 +171,7 @@ def _overview(job: Job, view: ModelView, refusals: Mapping[tuple[str, int], str]
 
 
 def _older(view: ModelView) -> Iterator[str]:
-    """What releases older than the one that the model is judged for refuse of it."""
+    """What releases older than the one that the model is checked for do not support."""
     release = view.target.release
     found = [f"{need.says} ({need.before_text})" for need in needs(view) if need.lacks(release) is False]
     if found:
@@ -179,7 +179,7 @@ def _older(view: ModelView) -> Iterator[str]:
 
 
 def _silent(job: Job) -> Iterator[str]:
-    """The rules that say less, or nothing, because weights are not read."""
+    """The rules that report less, or nothing, because weights are not read."""
     if not job.weights:
         silent = [rule.id for rule in chosen_rules(job.select, job.ignore) if rule.weights]
         if silent:

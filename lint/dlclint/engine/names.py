@@ -1,7 +1,7 @@
 """Names of inputs and symbols that options or the configuration give and the model does not have.
 
-The converter stops at those after its --input_dim (`ValueError: input_dim command input name(s) not found`),
-so nobody should take a report for one with the dimensions that were meant.
+The converter stops after such names of its --input_dim (`ValueError: input_dim command input name(s) not
+found`), so a report must not look like one for the intended dimensions.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ _WILD = "*?["
 
 
 def misfits(model: Model, job: Job, file: str) -> Iterator[Diagnostic]:
-    """A finding for each name that the model does not have, and for dimensions of another rank than declared.
+    """A finding for each name that the model does not have, and for dimensions whose rank differs from the
+    declared one.
 
-    A section that means one file must fit it. A glob, or options that go with several files, may well
-    name what only some of them have; `unknown_names` says what is too much.
+    A section for one file must fit it. A glob, or options for several files, may name what only some of them
+    have; `unknown_names` reports those that no file has.
     """
     inputs = model.graph.inputs
     known_by = {"--define-symbol": _symbols(model), "--dims": (*inputs, *_symbols(model))}
@@ -89,7 +90,7 @@ def _advice(named: Named, known: Sequence[str]) -> str:
 
 
 def unknown_names(files: Sequence[Sequence[Diagnostic]]) -> str:
-    """Why names of the command line cannot be followed, in one line: no file has them. "" if one has.
+    """Why names of the command line are rejected, in one line: no file has them. "" if one has.
 
     Args:
         files: the findings of each linted model.

@@ -1,4 +1,4 @@
-"""Plan a model: decide, and ask the rules what stands in the way of what was decided."""
+"""Plan a model: decide, and use the rules to find what stands in the way of the decision."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ from dlclint_schemas.record import record
 
 
 class UnknownNames(Exception):
-    """The command line names inputs or symbols that the model does not have; the argument says which."""
+    """The command line names inputs or symbols that the model does not have; the argument names them."""
 
 
 class CarriesEncodings(Exception):
-    """The model's own encodings stand, and what was asked for would take others; the argument says what."""
+    """The model's own encodings apply, and the request would need others; the argument states which."""
 
 
 @record
 class OverrideRequest:
-    """What the override file that goes with a plan is to be: format version, and with what ranges."""
+    """The override file that a plan writes: its format version, and which ranges it holds."""
 
     version: str = "0.6.1"
     estimated: bool = False
@@ -52,7 +52,7 @@ class OverrideRequest:
 
 @record
 class Measuring:
-    """What a plan is measured on, and what the outputs are to keep."""
+    """What a plan is measured on, and the accuracy that the outputs must keep."""
 
     samples: Callable[[Graph], Samples]
     wanted: Wanted = field(default_factory=Wanted)
@@ -62,15 +62,15 @@ class Measuring:
 def plan_model(
     job: Job, asked: PlanRequest, file: OverrideRequest, measuring: Measuring | None = None
 ) -> tuple[Plan, Overrides | None]:
-    """The plan of a model, and the override file where `asked` names one and the DLC is quantized.
+    """The plan of a model, and the override file where `asked` requests one and the DLC is quantized.
 
-    With `measuring` each choice is measured, and the override file has the grids that were.
+    With `measuring`, each choice is measured, and the override file has the measured grids.
 
     Raises:
         Unreadable: the model cannot be read.
         UnknownNames, CarriesEncodings: see the classes.
         BadInput, CannotSimulate, CannotRun: it cannot be measured.
-        CannotConvert: the format version cannot say what was found.
+        CannotConvert: the format version cannot express the encodings.
     """
     view = ModelView(read(job.path, job.dimensions), job.target, job.overrides)
     carried = carried_ignores(view.model, job.shown).ignores
@@ -95,7 +95,7 @@ def plan_model(
         overrides = overrides_of_plan(view, plan, file.version, file.estimated)
         plan = replace(plan, notes=(*overrides.notes, *plan.notes))
     target = _target(view, plan.choice, asked)
-    # The plan says these in its own words, and its commands give the sizes.
+    # The plan states these in its own words, and its commands give the sizes.
     own = (About.SETTINGS, About.ACCURACY, About.SIZES)
     rules = [rule for rule in chosen_rules(job.select, job.ignore) if rule.about not in own]
     aimed = view.aimed(target)
@@ -115,7 +115,7 @@ def plan_model(
 
 
 def _refuse_others(asked: PlanRequest, measuring: Measuring | None) -> None:
-    """Stop where an override file or measured choices are asked for beside the model's own encodings.
+    """Stop where an override file or measured choices are requested for a model with its own encodings.
 
     Raises:
         CarriesEncodings: see the class.
@@ -147,7 +147,7 @@ def _measured(
 
 
 def _target(view: ModelView, choice: Choice, asked: PlanRequest) -> Target:
-    """What `check` would be asked for to judge a choice."""
+    """The target that `check` would need to check a choice."""
     # With overrides the converter does not simplify.
     simplify = view.target.simplify and not (asked.overrides and choice.quantize)
     return replace(view.target, runtimes=(choice.runtime,), kind=choice.kind, simplify=simplify)
@@ -180,7 +180,7 @@ def _obstacles(findings: list[Diagnostic]) -> tuple[Obstacle, ...]:
 
 
 def _where(finding: Diagnostic) -> str:
-    """The node that a finding is about, or "": what is about a tensor names it."""
+    """The node that a finding is about, or "": a finding about a tensor names it."""
     location = finding.location
     if location.node_index is None:
         return ""

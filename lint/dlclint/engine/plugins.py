@@ -1,8 +1,8 @@
 """Rule packages that are not dlclint's own, and what keeps them from breaking a run.
 
-Their code runs in a worker, which it may end: a step that ended one is left out when the work is done again.
-Each step has a limit of time, what is printed goes nowhere, and what a rule yields is looked at before a
-report is made of it.
+Their code runs in a worker, which it may end: a step that ended a worker is left out when the work is
+repeated. Each step has a time limit, printed output is discarded, and what a rule yields is validated before
+a report is made of it.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ _CHECKED: dict[str, type | tuple[type, ...]] = {
     "fix": (Fix, type(None)),
     "related": tuple,
 }
-"""Fields of a finding that reports rest on, and what they must be."""
+"""Fields of a finding that reports depend on, and their types."""
 
 
 @record
 class Broken:
-    """A plugin, or a rule of one, that a run goes without."""
+    """A plugin, or a rule of one, that a run leaves out."""
 
     family: str
     """The name of its entry point."""
     what: str
-    """Which it is: the distribution with its version, and the entry point or the rule."""
+    """The distribution with its version, and the entry point or the rule."""
     why: str
     advice: str
 
@@ -64,7 +64,7 @@ class Broken:
 
 
 class _Nowhere(TextIOBase):
-    """A stream that forgets what is written to it."""
+    """A stream that discards what is written to it."""
 
     encoding = "utf-8"
 
@@ -92,8 +92,8 @@ def plugin_origin(point: EntryPoint) -> str:
 
 @contextmanager
 def without_prints() -> Iterator[None]:
-    """Let what is printed meanwhile go nowhere, or to standard error where native code's goes there too."""
-    # Imported here because a process that loads no plugin has no use for it.
+    """Discard what is printed meanwhile, or send it to standard error where native code's output goes too."""
+    # Imported here because a process that loads no plugin does not need it.
     from dlclint.contained.worker import DEBUG
 
     stream = sys.stderr if os.environ.get(DEBUG) else _NOWHERE
@@ -102,7 +102,7 @@ def without_prints() -> Iterator[None]:
 
 
 class Running:
-    """A rule at work on a file, piece by piece; a plugin's has a limit of time."""
+    """A rule that runs on a file, step by step; a plugin's rule has a time limit."""
 
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
@@ -110,10 +110,10 @@ class Running:
 
     @contextmanager
     def piece(self) -> Iterator[None]:
-        """Run a piece.
+        """Run a step.
 
         Raises:
-            Ended: the rule ended a worker before, or has had its time.
+            Ended: the rule ended a worker before, or has used up its time.
         """
         rule = self._rule
         if not rule.origin:
@@ -131,7 +131,7 @@ class Running:
 
 
 def sound(rule: Rule, finding: Any) -> Finding:
-    """A finding of a rule, which only a plugin's can be without being one.
+    """A rule's finding, checked: only a plugin can yield something that is not a finding.
 
     Raises:
         TypeError: a report cannot be made of it.
@@ -166,7 +166,7 @@ def _contained(rule: Rule, fix: Fix) -> Fix:
 
 
 def flaw(rule: Rule) -> str:
-    """Why a plugin's rule cannot be taken in, or ""."""
+    """Why a plugin's rule cannot be used, or ""."""
     if not _ID.fullmatch(rule.id):
         return "its id has other characters than letters, digits, '-', '_' and '.'"
     wanted: dict[str, type] = {"subject": Subject, "docs": str, "about": About, "weights": bool}
@@ -182,7 +182,7 @@ def flaw(rule: Rule) -> str:
 
 @contextmanager
 def importing(point: EntryPoint) -> Iterator[None]:
-    """Import a plugin meanwhile.
+    """Import a plugin in the block.
 
     Raises:
         Ended: its import ended a worker before.
@@ -190,15 +190,15 @@ def importing(point: EntryPoint) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(step("plugin", point.name, seconds=IMPORT_SECONDS, clock=True))
         stack.enter_context(without_prints())
-        if not is_guarded():  # a worker has no way to the streams in the first place
+        if not is_guarded():  # a worker cannot write to the streams anyway
             stack.enter_context(_cut_off())
         yield
 
 
 @contextmanager
 def _cut_off() -> Iterator[None]:
-    """Let even what is written below Python's streams go nowhere."""
-    with open(os.devnull, "wb") as null:  # noqa: PTH123  (only its descriptor is wanted)
+    """Discard even what is written below Python's streams."""
+    with open(os.devnull, "wb") as null:  # noqa: PTH123  (only its descriptor is needed)
         kept = {number: os.dup(number) for number in (1, 2)}
         try:
             for number in kept:

@@ -1,8 +1,7 @@
-"""Rules found through entry points: the name of one is a family, and its module or package holds the rules.
+"""Rules found through entry points: an entry point's name is a family, and its module holds the rules.
 
-Rules on models and rules on override files stand in groups of their own, because the packages of
-the ones need not be imported where only the others are needed, and importing is most of what a
-short run does.
+Rules on models and rules on override files have separate groups, because the packages of one need not be
+imported where only the other is needed, and importing is most of what a short run does.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ from dlclint.engine.plugins import Broken, flaw, importing, is_plugin, plugin_or
 from dlclint.rule import Rule, Subject
 
 GROUP = "dlclint.rules"
-"""Rules on models, and on files that could not be read as one."""
+"""Rules on models, and on files that could not be read as models."""
 ENCODINGS_GROUP = "dlclint.rules.encodings"
 """Rules on override files, alone or with their model."""
 
 
 class BrokenRules(Exception):
-    """dlclint's own rules cannot be used; the argument says which and why."""
+    """dlclint's own rules cannot be used; the argument states which and why."""
 
 
 class Installed(NamedTuple):
-    """The rules of some groups, sorted by id, and the plugins and rules that could not be taken in."""
+    """The rules of some groups, sorted by id, and the plugins and rules that cannot be used."""
 
     rules: tuple[Rule, ...]
     broken: tuple[Broken, ...]
@@ -42,7 +41,7 @@ def all_rules() -> tuple[Rule, ...]:
     """Every rule of every installed rule package, sorted by id.
 
     Raises:
-        BrokenRules: dlclint's own cannot be imported. Of others' see `broken_plugins`.
+        BrokenRules: dlclint's own cannot be imported. For other packages see `broken_plugins`.
     """
     return _installed((GROUP, ENCODINGS_GROUP)).rules
 
@@ -50,13 +49,13 @@ def all_rules() -> tuple[Rule, ...]:
 def broken_plugins(
     chosen: Sequence[str] = (), ignored: Sequence[str] = (), groups: tuple[str, ...] = (GROUP,)
 ) -> list[Broken]:
-    """What of plugins a run with these selectors goes without.
+    """The plugins and rules that a run with these selectors leaves out.
 
     Raises:
         BrokenRules: as `all_rules`.
     """
     found = dict.fromkeys(_installed(groups).broken)
-    # A model that carries encodings is judged by the rules of the other group too.
+    # The rules of the other group also check a model that carries encodings.
     for point in rule_points():
         loaded = _loaded(point) if is_plugin(point) else ()
         if isinstance(loaded, Broken):
@@ -91,12 +90,12 @@ def _installed(groups: tuple[str, ...]) -> Installed:
 
 
 def _misplaced(rule: Rule, point: EntryPoint, rules: Mapping[str, Rule]) -> str:
-    """Why a rule cannot be taken in beside those that were found, or ""."""
+    """Why a rule cannot be used in addition to those that were found, or ""."""
     if rule.origin and (why := flaw(rule)):
         return why
     group = ENCODINGS_GROUP if rule.subject is Subject.ENCODINGS else GROUP
     if point.group != group:
-        # It would run or not by what else is linted, for only the groups needed are loaded.
+        # Whether it runs would depend on what else is linted, because only the needed groups are loaded.
         return f"it belongs to entry-point group {group}, not {point.group}"
     other = rules.get(rule.id)
     if other is not None:
@@ -106,7 +105,7 @@ def _misplaced(rule: Rule, point: EntryPoint, rules: Mapping[str, Rule]) -> str:
 
 @cache
 def rule_points() -> tuple[EntryPoint, ...]:
-    """The entry points of both groups, dlclint's own first, so that no other takes their place."""
+    """The entry points of both groups, dlclint's own first, so that no other replaces them."""
     every = entry_points()  # once: it reads a file of each package that is installed
     points = [point for group in (GROUP, ENCODINGS_GROUP) for point in every.select(group=group)]
     return tuple(sorted(points, key=lambda point: (is_plugin(point), point.name, point.value)))
@@ -114,7 +113,7 @@ def rule_points() -> tuple[EntryPoint, ...]:
 
 @cache
 def _loaded(point: EntryPoint) -> tuple[Rule, ...] | Broken:
-    """The rules of an entry point; where they are a plugin's that cannot be imported, what there is to say.
+    """The rules of an entry point, or what is broken where a plugin's cannot be imported.
 
     Raises:
         BrokenRules: dlclint's own cannot be imported.
@@ -136,7 +135,7 @@ def _loaded(point: EntryPoint) -> tuple[Rule, ...] | Broken:
         return tuple(replace(rule, id=f"{point.name}/{rule.id}", origin=whence) for rule in rules)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a plugin may fail in any way, by `sys.exit` too
+    except BaseException as error:  # a plugin may fail in any way, even by `sys.exit`
         ended = isinstance(error, (Ended, Died))
         why = f"its import {error}" if ended else f"{type(error).__name__}: {error}"
         is_ours = any(other.name == point.name for other in rule_points() if not is_plugin(other))
@@ -148,12 +147,12 @@ def _loaded(point: EntryPoint) -> tuple[Rule, ...] | Broken:
 def _named(point: EntryPoint) -> str:
     try:
         return plugin_origin(point)
-    except Exception:  # metadata that cannot be read are not dlclint's to fix
+    except Exception:  # dlclint cannot fix unreadable metadata
         return point.value
 
 
 def _tried_apart(point: EntryPoint) -> Broken | None:
-    """What goes wrong when a plugin is imported, tried in a process that it may end.
+    """The error that importing a plugin causes, tried in a process that the import may end.
 
     Raises:
         Died: it ends the process.
@@ -170,7 +169,8 @@ def _problem(point: EntryPoint) -> Broken | None:
 
 
 def _rules_of(point: EntryPoint) -> Iterator[Rule]:
-    """The rules that an entry point's module defines, or the modules of its package; not those it imports.
+    """The rules that an entry point's module or the modules of its package define, not those that they
+    import.
 
     Raises:
         Exception: one of the modules cannot be imported.
@@ -184,14 +184,14 @@ def _rules_of(point: EntryPoint) -> Iterator[Rule]:
 
 
 def _raise(name: str) -> None:
-    """Raise what `walk_packages` would pass over: a package that cannot be imported."""
+    """Raise the error that `walk_packages` would ignore: a package cannot be imported."""
     raise
 
 
 def select(
     rules: tuple[Rule, ...], chosen: list[str], ignored: list[str], broken: Iterable[Broken] = ()
 ) -> tuple[Rule, ...]:
-    """Rules chosen by id or family (all if none), without those ignored; the longer selector wins.
+    """Rules selected by id or family (all if none), without those ignored; the longer selector wins.
 
     A selector of a broken plugin's rules selects none.
 
@@ -229,7 +229,7 @@ def chosen_rules(
     try:
         return select(some.rules, list(chosen), list(ignored), some.broken)
     except ValueError:
-        # The selector may be of a rule that was left out.
+        # The selector may name a rule that was left out.
         whole = _installed((GROUP, ENCODINGS_GROUP))
         every = select(whole.rules, list(chosen), list(ignored), whole.broken)
     kept = {rule.id for rule in some.rules}

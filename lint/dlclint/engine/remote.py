@@ -1,4 +1,4 @@
-"""Linting files that lie elsewhere, by images of them that hold what was read."""
+"""Linting remote files, through sparse local images that hold the parts that were read."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from dlclint.remote.images import Folder, Image, folder_of
 
 
 def lint_remote(job: Job, lint: Callable[[Job], FileOutcome]) -> FileOutcome:
-    """Lint the file of a job that has an address, with what is beside it.
+    """Lint the file of a job that has an address, together with the file next to it.
 
     Args:
         job: what to lint.
-        lint: lints a job without one.
+        lint: lints a job without an address.
     """
     try:
         with folder_of(job.url) as folder:
@@ -35,7 +35,7 @@ def lint_remote(job: Job, lint: Callable[[Job], FileOutcome]) -> FileOutcome:
 
 
 def _at_hand(job: Job, folder: Folder) -> Job:
-    """The job with the images for its files."""
+    """The job with the images of its files."""
     own = _image(folder, job.url)
     other = None
     if job.beside:

@@ -1,8 +1,9 @@
 """Results of a run over many files, on disk: kept as they arrive, and read one by one.
 
-The file holds, after a line that says what it is, one piece for each result: how long it is, the name of its
-job, a hash, and the entry itself. A piece is appended by one write. A run that was killed in the middle of it
-leaves it torn; what is after the last whole piece is dropped. Of two pieces of one job the later one holds.
+After a line that identifies the format, the file holds one record for each result: its length, the name of
+its job, a hash, and the entry itself. A record is appended by one write. A run that was killed during the
+write leaves the record incomplete; everything after the last complete record is dropped. Of two records of
+one job, the later one is valid.
 """
 
 from __future__ import annotations
@@ -28,29 +29,29 @@ _FORM = b"dlclint results 1\n"
 _HEAD = struct.Struct("<I32s32s")
 """Bytes of the entry, the name of its job, and the hash of both."""
 _LARGEST = 1 << 28
-"""Bytes of one entry: more is none of ours."""
+"""Bytes of one entry: dlclint writes none that is larger."""
 _UNNAMED = bytes(32)
 
 
 class NoResults(Exception):
-    """A folder that cannot be used; the argument says why, and what to do."""
+    """A folder that cannot be used; the argument states why, and what to do."""
 
 
 class Results:
-    """The results of some jobs, by their numbers, while they arrive; `stored` is how they are read."""
+    """The results of some jobs, by their numbers, while they arrive; `stored` reads them."""
 
     def __init__(self, folder: Path, jobs: Sequence[Job], names: bool = True, resume: bool = False) -> None:
-        """Open a folder for what a run will find.
+        """Open a folder for the results of a run.
 
         Args:
-            folder: made if it is not there.
-            jobs: what the run is to lint.
-            names: whether another run is to find these results again.
+            folder: created if it does not exist.
+            jobs: the jobs of the run.
+            names: whether another run must be able to find these results again.
             resume: whether the folder may hold results already.
 
         Raises:
-            NoResults: it holds results and is not to, or another run writes to it.
-            OSError: as from the file system.
+            NoResults: it holds results and must not, or another run writes to it.
+            OSError: from the file system.
         """
         self.path = folder / NAME
         self._jobs = jobs
@@ -86,7 +87,7 @@ class Results:
             raise NoResults("another run is writing to it; wait for it, or name another folder") from None
 
     def _begin(self, resume: bool) -> int:
-        """Find what is there already; returns where the next piece goes."""
+        """Find the records that exist; returns where the next record goes."""
         if not os.fstat(self._handle).st_size:
             os.write(self._handle, _FORM)
             return len(_FORM)
@@ -106,7 +107,7 @@ class Results:
         return end
 
     def old(self, number: int) -> bytes | None:
-        """The entry that an earlier run kept of a job."""
+        """The entry that an earlier run kept for a job."""
         return None if self._old[number] < 0 else _body_at(self._handle, self._old[number])
 
     def keep(self, number: int, body: bytes | None) -> bool:
@@ -130,7 +131,7 @@ class Results:
         return self._places[number] >= 0
 
     def _rewrite(self) -> None:
-        """Write the file again with what this run came to, in the order of its jobs, and nothing else."""
+        """Write the file again with only this run's results, in the order of its jobs."""
         temporary = Temporary(self.path)
         try:
             with os.fdopen(temporary.handle, "wb") as stream:
@@ -153,7 +154,7 @@ class Results:
 
 
 class Stored(Sequence[FileOutcome]):
-    """Outcomes that lie on disk and are read when they are asked for."""
+    """Outcomes on disk, each read when it is needed."""
 
     def __init__(
         self,
@@ -190,16 +191,16 @@ class Stored(Sequence[FileOutcome]):
                 yield outcome
 
     def changed(self, change: Callable[[FileOutcome], FileOutcome]) -> Stored:
-        """The same, each changed when it is read."""
+        """The same outcomes, each changed when it is read."""
         return Stored(self._path, self._places, (*self._changes, change))
 
 
 def results_in(folder: Path) -> Iterator[FileOutcome | None]:
-    """What a run kept in a folder, the last result of each job; None for one of another version of dlclint.
+    """The results that a run kept in a folder, the last of each job; None for one of another dlclint version.
 
     Raises:
-        NoResults: there is none.
-        OSError: as from the file system.
+        NoResults: the folder has none.
+        OSError: from the file system.
     """
     path = folder / NAME
     if not path.is_file():
@@ -212,10 +213,10 @@ def results_in(folder: Path) -> Iterator[FileOutcome | None]:
 
 
 def _pieces(stream: BinaryIO) -> Iterator[tuple[int, bytes, bytes]]:
-    """The whole pieces: where each begins, the name of its job, and its entry.
+    """The complete records: where each begins, the name of its job, and its entry.
 
     Raises:
-        NoResults: the file is none of ours.
+        NoResults: dlclint did not write the file.
     """
     stream.seek(0)
     if stream.read(len(_FORM)) != _FORM:
@@ -236,7 +237,7 @@ def _body_at(handle: int, position: int) -> bytes | None:
 
 
 def _read_at(handle: int, size: int, index: int) -> bytes:
-    """Bytes of a file, whose position is elsewhere (Windows has no pread)."""
+    """Bytes of a file; its position may be anywhere before (Windows has no pread)."""
     if hasattr(os, "pread"):
         return os.pread(handle, size, index)
     position = os.lseek(handle, 0, os.SEEK_CUR)

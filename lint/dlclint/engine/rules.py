@@ -1,4 +1,4 @@
-"""Running rules behind the one guard, and what their findings become for reports and fixes."""
+"""Running rules with the only crash guard, and turning their findings into reports and fixes."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from dlclint.model.graph import Model, Node
 
 _AT_ONCE = 256
-"""Findings that are held before they are handed on."""
+"""Findings that are held before they are passed on."""
 _TRIED = 1000
 """Fixes of a rule that are tried in one file: as many as findings of it are listed."""
 _KEPT = 20
-"""Fixes of a file that are at hand for its verdict."""
+"""Fixes of a file that are available to its verdict."""
 
 
 @record
@@ -46,7 +46,7 @@ def run_rules(
 ) -> Iterator[CollectedFinding]:
     """The findings of the rules for a subject; one that crashes becomes a finding.
 
-    `file` is what is linted, `model` the model beside it where that is another file.
+    `file` is the linted file, `model` its model where that is another file.
     """
     for rule in rules:
         if rule.subject is not subject:
@@ -68,16 +68,16 @@ def run_rules(
                 more = len(collected_findings) == _AT_ONCE
             except KeyboardInterrupt:
                 raise
-            except BaseException as error:  # a rule's flaw must not cost the user the other rules
+            except BaseException as error:  # a flaw in a rule must not cost the user the other rules
                 collected_findings.append(CollectedFinding(crashed(rule.id, error, file, rule.origin)))
             yield from collected_findings
 
 
 class Findings(list[Diagnostic]):
-    """The findings on a file as they come, of which a rule may have more than are to be listed.
+    """The findings on a file as they arrive; a rule may have more of them than are listed.
 
-    `dropped` has what is counted only, so that it need not be held. What stops the conversion at a node is
-    held, whatever its number: the runtimes' matrix rests on it.
+    `dropped` has the findings that are only counted, so that they need not be held. Those that stop the
+    conversion at a node are always held, because the runtimes' matrix depends on them.
     """
 
     def __init__(self, job: Job, found: Iterable[Diagnostic] = ()) -> None:
@@ -87,12 +87,12 @@ class Findings(list[Diagnostic]):
         self.dropped: Counter[tuple[str, Severity, Safety | None]] = Counter()
         self.silenced = 0
         self.aside: list[Diagnostic] = []
-        """What an ignore silences, and the verdict goes by."""
+        """The findings that an ignore silences, but that the verdict includes."""
         self.used: set[Ignore] = set()
         self.add(found)
 
     def add(self, found: Iterable[Diagnostic]) -> None:
-        """Take in findings."""
+        """Add findings."""
         for finding in found:
             key = (finding.rule, finding.severity)
             matching = [ignore for ignore in self._job.ignores if ignore.matches(finding)]
@@ -110,18 +110,18 @@ class Findings(list[Diagnostic]):
                 self.drop(finding)
 
     def drop(self, item: Diagnostic) -> None:
-        """Count a finding."""
+        """Count a finding without holding it."""
         self.dropped[item.rule, item.severity, None if item.fix is None else item.fix.safety] += 1
 
     def raise_dropped(self) -> None:
-        """Let what is counted only be as severe as the configuration wants it."""
+        """Give the findings that are only counted the severity that the configuration sets."""
         dropped: Counter[tuple[str, Severity, Safety | None]] = Counter()
         for (rule, severity, safety), count in self.dropped.items():
             dropped[rule, severity_of(self._job, rule, severity), safety] += count
         self.dropped = dropped
 
     def unlisted(self) -> tuple[Unlisted, ...]:
-        """What is counted only, the worst first."""
+        """The findings that are only counted, the most severe first."""
         counts: dict[tuple[str, Severity], Counter[Safety | None]] = {}
         for (rule, severity, safety), count in self.dropped.items():
             counts.setdefault((rule, severity), Counter())[safety] += count
@@ -141,10 +141,10 @@ def apply_rules(
     model: str = "",
     kept: list[CollectedFinding] | None = None,
 ) -> Iterator[Diagnostic]:
-    """As `run_rules`, without the fixes; one that could not be made is not offered.
+    """As `run_rules`, without the fixes; a fix that cannot be applied is not offered.
 
-    Of a rule that finds the same many times over, the first fixes answer for the others. The first safe fixes
-    of warnings and errors go into `kept`.
+    For a rule with many findings, the results for the first fixes apply to the others. The first safe fixes
+    of warnings and errors are added to `kept`.
     """
     tried: Counter[str] = Counter()
     for collected in run_rules(rules, subject, context, file, model):
@@ -161,7 +161,7 @@ def apply_rules(
             yield collected.shown
         except CannotFix:
             yield replace(collected.shown, fix=None)
-        except Exception as error:  # as above
+        except Exception as error:  # the same guard
             yield replace(collected.shown, fix=None)
             yield crashed(rule, error, file)
 
@@ -169,7 +169,7 @@ def apply_rules(
 def finished_outcome(
     job: Job, shown: str, findings: Findings, model: Model | None = None, **parts: object
 ) -> FileOutcome:
-    """The outcome of a file: ignores applied, causes found, and what is beyond the limit counted."""
+    """The outcome of a file: ignores applied, causes found, and what exceeds the limit counted."""
     kept, ignored = apply_ignores(findings, job.ignores, shown, findings.used)
     kept = [_with_severity(job, item) for item in kept]
     findings.raise_dropped()
@@ -188,19 +188,19 @@ def finished_outcome(
 
 
 def _with_severity(job: Job, finding: Diagnostic) -> Diagnostic:
-    """The finding as severe as the configuration wants it; the id goes before the family."""
+    """The finding with the severity that the configuration sets; the id takes precedence over the family."""
     severity = severity_of(job, finding.rule, finding.severity)
     return finding if severity is finding.severity else replace(finding, severity=severity)
 
 
 def severity_of(job: Job, rule: str, own: Severity) -> Severity:
-    """How severe the configuration wants a rule's findings to be."""
+    """The severity that the configuration sets for a rule's findings."""
     severities = dict(job.severities) if job.severities else {}
     return severities.get(rule) or severities.get(rule.partition("/")[0]) or own
 
 
 def crashed(what: str, error: BaseException, file: str, origin: str = "") -> Diagnostic:
-    """The finding that stands for a step that failed, such as a rule, by its id and its plugin."""
+    """The finding for a step that failed, such as a rule, by its id and its plugin."""
     is_rule = "/" in what
     ended = isinstance(error, (Died, Ended))
     how = f"the process {error}" if ended else f"{type(error).__name__}: {error}"
@@ -224,7 +224,7 @@ def _plain(value: Any) -> Any:
 
 
 def diagnostic(rule: Rule, finding: Finding, file: str, model: str = "") -> Diagnostic:
-    """A finding as reports see it: located, and its texts sanitized; its nodes are those of `model`."""
+    """A finding as reports see it, with its location and sanitized texts; its nodes are those of `model`."""
     if finding.node is not None:
         location = node_place(file, finding.node, finding.tensor)
     else:
@@ -251,7 +251,7 @@ def diagnostic(rule: Rule, finding: Finding, file: str, model: str = "") -> Diag
 
 
 def _related(place: Place, file: str, model: str) -> Related:
-    """Another place of a finding: an entry lies in the file that is linted, a node or tensor in the model."""
+    """Another place of a finding: an entry is in the linted file, a node or tensor in the model."""
     if place.pointer is not None:
         location = Location(
             file,
@@ -270,7 +270,7 @@ def _related(place: Place, file: str, model: str) -> Related:
 
 
 def node_place(file: str, node: Node, tensor: str = "") -> Location:
-    """Where a node is, or a tensor that it reads or makes."""
+    """The location of a node, or of a tensor that it reads or produces."""
     tensor = tensor or next(filter(None, node.outputs), "")
     return Location(
         file, plain(node.graph.path), plain(node.name), node.index, plain(node.op_type), plain(tensor)

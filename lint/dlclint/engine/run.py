@@ -1,4 +1,4 @@
-"""Lint files: read, analyze, run the rules, sort; one file's failure never stops another."""
+"""Lint files: read, analyze, run the rules, sort; the failure of one file does not stop the others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run(jobs: Sequence[Job], workers: int, cache: Cache | None = None) -> Iterator[FileOutcome]:
-    """Lint every job, yielding in order; what the cache has is not linted again."""
+    """Lint every job, yielding in order; cached results are not computed again."""
     if cache is None:
         yield from _linted(jobs, workers)
         return
@@ -41,9 +41,9 @@ def run(jobs: Sequence[Job], workers: int, cache: Cache | None = None) -> Iterat
 
 
 def _linted(jobs: Sequence[Job], workers: int) -> Iterator[FileOutcome]:
-    """Lint every job, yielding in order, in processes that may die; a death costs its own file alone.
+    """Lint every job, yielding in order, in processes that may die; a death affects only its own file.
 
-    A single job runs in this process if this one may die itself (`dlclint.contained`).
+    A single job runs in this process if this process may die (`dlclint.contained`).
     """
     if not jobs:
         return
@@ -59,8 +59,8 @@ def _linted(jobs: Sequence[Job], workers: int) -> Iterator[FileOutcome]:
 
 
 def outcome_of(job: Job, reply: Reply | Died) -> FileOutcome:
-    """What a worker came to; of one that died, the finding that says so."""
-    # Imported here because it is needed for deaths alone.
+    """The outcome that a worker returned; for a worker that died, the finding that reports it."""
+    # Imported here because only deaths need it.
     from dlclint.contained.deaths import Died
     from dlclint.engine.rules import Findings, crashed, finished_outcome
 
@@ -74,7 +74,7 @@ def lint_file(job: Job) -> FileOutcome:
     """Lint one model or override file in this process, which native code may end (see `run`)."""
     with weights(job.weights), given_thresholds(dict(job.thresholds)):
         if job.url:
-            # Imported here because most files are at hand.
+            # Imported here because most files are local.
             from dlclint.engine.remote import lint_remote
 
             return lint_remote(job, lint_local)
@@ -82,7 +82,7 @@ def lint_file(job: Job) -> FileOutcome:
 
 
 def lint_local(job: Job) -> FileOutcome:
-    """Lint a file that is at hand."""
+    """Lint a local file."""
     if job.kind == "encodings":
         # Imported here because numpy and the reader are needed for override files only.
         from dlclint.engine.encodings import lint_encodings

@@ -1,4 +1,4 @@
-"""One file judged for several chips: what holds for all of them once, what holds for some with names."""
+"""One file checked for several chips: findings for all chips once, the others with their chips' names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlclint.target import Target
 
 _WORST = ("no", "at risk", "unknown", "yes")
 _NAMED = 4
-"""Chips that a message names before the rest is only counted."""
+"""Chips that a message names; further ones are only counted."""
 
 
 def merged_outcome(job: Job, outcomes: Sequence[FileOutcome], judged_for: str) -> FileOutcome:
@@ -34,7 +34,7 @@ def merged_outcome(job: Job, outcomes: Sequence[FileOutcome], judged_for: str) -
 
 
 def _findings(targets: Sequence[Target], outcomes: Sequence[FileOutcome]) -> tuple[Diagnostic, ...]:
-    """Every finding once, with the chips that it holds for where that is not all of them."""
+    """Every finding once, with the chips that it applies to where these are not all."""
     findings: dict[tuple[object, ...], list[Diagnostic]] = {}
     where: dict[tuple[object, ...], list[str]] = {}
     for target, outcome in zip(targets, outcomes, strict=True):
@@ -47,7 +47,7 @@ def _findings(targets: Sequence[Target], outcomes: Sequence[FileOutcome]) -> tup
     diagnostics: list[Diagnostic] = []
     for same, items in findings.items():
         chips, every = where[same], len(where[same]) == len(targets)
-        # A model may have one finding twice; it has it as often as the chip that has it most.
+        # A model may have the same finding twice; it is listed as often as for the chip that has it most.
         times = -(-len(items) // len(chips))
         finding = items[0]
         if not every:
@@ -67,7 +67,7 @@ def _name(target: Target) -> str:
 
 
 def _unlisted(outcomes: Sequence[FileOutcome]) -> tuple[Unlisted, ...]:
-    """What is counted only: by rule and severity the most that a chip has."""
+    """The findings that are only counted: by rule and severity, the most that a chip has."""
     most: dict[tuple[str, Severity], Unlisted] = {}
     for outcome in outcomes:
         for unlisted in outcome.unlisted:

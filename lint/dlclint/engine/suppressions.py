@@ -1,7 +1,7 @@
-"""Ignores that a model carries itself, in the metadata of the model or of a node.
+"""Ignores that a model itself carries, in the metadata of the model or of a node.
 
 The key is `dlclint:ignore`; a line of its value is `RULE: REASON`. RULE is an id or a family, and in the
-model's metadata may be followed by `node=GLOB` and `tensor=GLOB`; what a node carries is about that node.
+model's metadata may be followed by `node=GLOB` and `tensor=GLOB`; an ignore in a node applies to that node.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _MOST = 1000
 
 @record
 class ModelIgnores:
-    """The ignores of a model, and a finding for each line that is none."""
+    """The ignores of a model, and a finding for each invalid line."""
 
     ignores: tuple[Ignore, ...]
     flaws: tuple[Diagnostic, ...]
 
 
 def carried_ignores(model: Model, file: str) -> ModelIgnores:
-    """What the model says of findings on itself."""
+    """The ignores in the model, for findings on the model itself."""
     ignores: list[Ignore] = []
     flaws: list[Diagnostic] = []
     for text, place, node in _values(model):

@@ -1,4 +1,4 @@
-"""Whether a fix would apply: tried in memory before anybody is told to make it."""
+"""Whether a fix would apply: tried in memory before the user is advised to apply it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dlclint.model.graph import Model
 from dlclint.model.inference import shape_contradiction
 
 _TRIED = 3
-"""Fixes that are tried; where none of so many applies, none is taken to."""
+"""Fixes that are tried; if none of these applies, none is assumed to."""
 
 
 def fix_applies(model: Model, fixes: Iterable[Fix]) -> bool:
@@ -37,7 +37,7 @@ def fix_applies(model: Model, fixes: Iterable[Fix]) -> bool:
 
 
 def soundness_complaints(draft: Draft) -> frozenset[str]:
-    """What onnx.checker and strict shape inference say."""
+    """What onnx.checker and strict shape inference report."""
     found = set(draft.complaints())
     contradicted = shape_contradiction(draft.proto)
     return frozenset(found | ({f"shape inference: {contradicted}"} if contradicted else set()))

@@ -1,7 +1,7 @@
-"""What a linted model comes to: will it convert, will it run, will accuracy hold, and what to do next.
+"""The verdict on a linted model: will it convert, will it run, will accuracy hold, and what to do next.
 
-The verdict is the same whatever findings are shown. What is not known is called unknown: no rule can
-call accuracy safe, only measuring can.
+The verdict is the same whichever findings are shown. What is not known is called unknown: no rule can show
+that accuracy is safe, only a measurement can.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def model_verdict(
     support: SupportMatrix | None,
     fixes: Sequence[CollectedFinding],
 ) -> ModelVerdict:
-    """The verdict on a model, from all that the rules find and from the runtimes' tables.
+    """The verdict on a model, from all findings of the rules and from the runtimes' tables.
 
     `fixes` are the first safe ones that the findings carry.
     """
@@ -56,7 +56,7 @@ def unreadable(target: Target, findings: Sequence[Diagnostic]) -> ModelVerdict:
 
 
 def judged_for(targets: Sequence[Target], view: ModelView | None) -> str:
-    """Chips, runtimes, DLC kind, widths and release in one line; the targets differ in the chip alone."""
+    """Chips, runtimes, DLC kind, widths and release in one line; the targets differ only in the chip."""
     target, parts = targets[0], []
     chips = [f"{item.soc}, {item.soc.hexagon_text}" for item in targets if item.soc is not None]
     if chips:
@@ -73,14 +73,14 @@ def judged_for(targets: Sequence[Target], view: ModelView | None) -> str:
 
 
 def _worst(findings: Iterable[Diagnostic], abouts: tuple[About, ...], severity: Severity) -> list[Diagnostic]:
-    """What is so severe about one of these, one for all that follow from the same."""
+    """The findings of one severity that are about one of these, one for all with the same cause."""
     return one_for_each_cause(
         findings, lambda finding: finding.about in abouts and finding.severity.rank <= severity.rank
     )
 
 
 def _converts(findings: Sequence[Diagnostic]) -> Answer:
-    """Whether the converter makes a DLC of it: no, where an error stops it."""
+    """Whether the converter makes a DLC of the model: no, where an error stops it."""
     errors = _worst(findings, STOPS, Severity.ERROR)
     errors.sort(key=lambda finding: STOPS.index(finding.about))  # causes before what follows from them
     if not errors:
@@ -111,7 +111,7 @@ def _runs(
         if row is not None:
             whole, cuts, off = row.whole, row.cuts, row.total - row.taken
         elif runtime is Runtime.CPU:
-            continue  # what the CPU lacks no runtime has, which the converter's verdict says
+            continue  # no runtime has what the CPU lacks, which the converter's verdict states
         else:
             partition = view.partition(runtime)
             off = partition.nowhere + sum(part.nodes for part in partition.subnets if not part.on_runtime)
@@ -125,36 +125,36 @@ def _runs(
 
 
 def _accuracy(job: Job, findings: Sequence[Diagnostic]) -> Answer:
-    """Whether accuracy will hold: at risk where a rule knows why not, else unknown."""
+    """Whether accuracy will hold: at risk where a rule finds a reason, else unknown."""
     if job.target.kind.stated and not job.target.quantize:
         return Answer("unknown", "a float DLC loses little; no rule measures it")
     risks = _worst(findings, (About.SETTINGS, About.ACCURACY), Severity.WARNING)
     if risks:
-        # What is lost by itself stands before what an option fixes.
+        # A loss that no option prevents comes before one that an option fixes.
         risks.sort(key=lambda finding: finding.about is not About.ACCURACY)
         return Answer("at risk", _first_of(risks), risks[0].rule)
     if job.overrides is not None:
-        # Its own findings, which decide, come with its own outcome.
+        # The findings on the override file, which decide, have their own outcome.
         file = plain(job.overrides.name, 500)
         return Answer("unknown", f"the override file {file} is judged separately, and nothing was measured")
     return Answer("unknown", "no risk is known, and nothing was measured")
 
 
 def _next(view: ModelView, job: Job, converts: Answer, fixes: Sequence[CollectedFinding]) -> list[str]:
-    """At most three commands, in the order in which they are worth doing."""
+    """At most three commands, the most useful first."""
     target, path = job.target, job.shown if job.url else str(job.path)
     commands: list[list[str]] = []
     open_inputs = [
         (name, sizes) for name, sizes in shape_options(view, job.dimensions) if not _is_static(view, name)
     ]
     dims = [word for name, sizes in open_inputs for word in ("-d", name, sizes)]
-    # Of several models each is told its own names only.
+    # Of several models, each gets only its own names.
     own = dimension_words(fitting(view.model, job.dimensions))
     given = dims or own
     if dims:
         commands.append(["dlclint", "check", *target_words(target), *dims, path])
     if job.url:
-        return [plain(shlex.join(words), 2000) for words in commands]  # the others want the file at hand
+        return [plain(shlex.join(words), 2000) for words in commands]  # the others need a local file
     if _fix_applies(view, job, fixes):
         fixed = str(job.path.with_name(f"{job.path.stem}.fixed.onnx"))
         options = [*target_words(target), *own]
@@ -174,7 +174,7 @@ def _next(view: ModelView, job: Job, converts: Answer, fixes: Sequence[Collected
 
 
 def _fix_applies(view: ModelView, job: Job, fixes: Sequence[CollectedFinding]) -> bool:
-    """Whether `dlclint fix` would do anything that is worth a run: it leaves alone what is ignored."""
+    """Whether `dlclint fix` would do anything that is worth a run: it leaves ignored findings alone."""
     wanted = [
         collected.fix
         for collected in fixes

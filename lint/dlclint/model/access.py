@@ -1,4 +1,4 @@
-"""Reading the bytes of weights: whether it is allowed, and having them where they lie elsewhere."""
+"""Reading the bytes of weights: whether it is allowed, and fetching them where the file is remote."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from dlclint.remote import images
 from dlclint.remote.errors import RemoteError
 
 _is_withheld = False
-"""Of the whole process: weights are read in threads, and a process lints one file at a time."""
+"""Applies to the whole process: weights are read in threads, and a process lints one file at a time."""
 
 
 class Withheld(Exception):
-    """The bytes may not be had, or cannot; the argument says why in one sentence."""
+    """The bytes must not be read, or cannot be; the argument states why in one sentence."""
 
 
 @contextmanager
 def weights(allowed: bool) -> Iterator[None]:
-    """Whether weights may be read while the block runs."""
+    """Set whether weights may be read in the block."""
     global _is_withheld
     before, _is_withheld = _is_withheld, not allowed
     try:
@@ -29,7 +29,7 @@ def weights(allowed: bool) -> Iterator[None]:
 
 
 def reach(path: Path, offset: int, size: int) -> None:
-    """Have bytes of a file before they are read.
+    """Make sure that bytes of a file are present before they are read.
 
     Raises:
         Withheld: see the class.

@@ -1,4 +1,4 @@
-"""Applying fixes to a draft: all edits of a fix or none, and what they leave behind tidied up."""
+"""Applying fixes to a draft: all edits of a fix or none, followed by cleaning up."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ from dlclint_schemas.record import record
 
 @record
 class AppliedFixes:
-    """A new draft, and the numbers of the fixes made in it.
+    """A new draft, and the numbers of the fixes applied to it.
 
-    The others met one that was made: `met` has the number of the fix that each of them met.
+    The others conflict with an applied one: `met` has the number of the fix that each conflicts with.
     """
 
     draft: Draft
@@ -50,9 +50,9 @@ class AppliedFixes:
 
 
 def apply_to_draft(draft: Draft, fixes: Sequence[Sequence[ModelEdit]]) -> AppliedFixes:
-    """Apply fixes, found on a view of this very draft, to a copy of it.
+    """Apply fixes, which come from findings on a view of this draft, to a copy of it.
 
-    A fix whose edits would change the same thing in another way than one before it is left out.
+    A fix is left out if its edits would change something in another way than an earlier fix.
     """
     claims = _Claims()
     made = [number for number, edits in enumerate(fixes) if claims.take(number, edits)]
@@ -70,12 +70,12 @@ def apply_to_draft(draft: Draft, fixes: Sequence[Sequence[ModelEdit]]) -> Applie
 
 
 class _Claims:
-    """Who changes what."""
+    """Which fix changes what."""
 
     def __init__(self) -> None:
         self.edits: dict[ClaimedPlace, tuple[int, ModelEdit]] = {}
         self.below: dict[ClaimedPlace, int] = {}
-        """Every proper beginning of a claim, with the fix that made the claim."""
+        """Every proper prefix of a claim, with the fix that made the claim."""
         self.met: dict[int, int] = {}
 
     def take(self, number: int, edits: Sequence[ModelEdit]) -> bool:
@@ -113,7 +113,7 @@ def _without_repeats(edits: Iterable[ModelEdit]) -> Iterator[ModelEdit]:
 
 
 class _Applier:
-    """Changes the messages of a draft. What names a node by its index comes before indices shift."""
+    """Changes the messages of a draft. Edits that name a node by its index come before indices shift."""
 
     def __init__(self, draft: Draft) -> None:
         self.draft = draft
@@ -151,7 +151,7 @@ class _Applier:
             if isinstance(edit, PutInitializer):
                 self.draft.put_initializer(edit.name, edit.values, self.graph(edit.graph))
         self._rename_uses(edits, replaced)
-        # Inner graphs first: a node that is put elsewhere takes its subgraphs along.
+        # Inner graphs first: a node that is replaced takes its subgraphs along.
         for path in sorted(replaced, key=len, reverse=True):
             _replace_nodes(message_at(self.draft.proto, path), replaced[path])
 
@@ -194,7 +194,7 @@ class _Applier:
     def _rename_uses(
         self, edits: list[ModelEdit], replaced: dict[tuple[Any, ...], list[_Replacement]]
     ) -> None:
-        """Also in nodes that come with other fixes, and through several renamings in a row."""
+        """Rename also in nodes that other fixes add, and through several renamings in a row."""
         by_graph: dict[tuple[Any, ...], dict[str, str]] = {}
         for edit in edits:
             if isinstance(edit, ReplaceUses):
@@ -234,7 +234,7 @@ class _Replacement:
     gone: list[int]
     new: list[onnx.NodeProto]
     before: int = 0
-    """Where the new nodes go if none is gone."""
+    """Where the new nodes are inserted if no node is removed."""
 
 
 def _copied(node: onnx.NodeProto) -> onnx.NodeProto:
@@ -266,7 +266,7 @@ def _read_names(graph: onnx.GraphProto) -> set[str]:
 
 
 def _unread(graph: onnx.GraphProto) -> set[str]:
-    """What nothing reads: such pieces of the source stay unless a fix is about them."""
+    """Tensors that nothing reads: such parts of the source stay unless a fix is about them."""
     read = _read_names(graph)
     made = {name for node in nodes_below(graph) for name in node.output}
     for inner in graphs_below(graph):
@@ -275,7 +275,7 @@ def _unread(graph: onnx.GraphProto) -> set[str]:
 
 
 def _drop_dead(graph: onnx.GraphProto, unread_before: set[str]) -> None:
-    """Remove what lost its last reader, and then what only that read; of a model without outputs nothing."""
+    """Remove what lost its last reader, and then what only that read; nothing in a model without outputs."""
     if not graph.output:
         return
     dead = _Dead(graph, unread_before)
@@ -303,7 +303,7 @@ def _keep(items: Any, stays: list[bool]) -> None:
 
 @dataclass(slots=True)
 class _Piece:
-    """A node, the graph and place where it stands, and the pieces in its subgraphs."""
+    """A node, its graph and index, and the nodes in its subgraphs."""
 
     graph: int
     position: int
@@ -314,7 +314,7 @@ class _Piece:
 
 
 class _Dead:
-    """Finds nodes that nothing reads, each looked at once for each reader that it loses."""
+    """Finds nodes that nothing reads; each is checked once for each reader that it loses."""
 
     def __init__(self, graph: onnx.GraphProto, spared: set[str]) -> None:
         self.spared = spared
@@ -343,7 +343,7 @@ class _Dead:
         return opened
 
     def find(self) -> Iterator[tuple[onnx.GraphProto, set[int]]]:
-        """The places of the nodes that go, by graph, inner graphs first."""
+        """The indices of the nodes to remove, by graph, inner graphs first."""
         pending = [number for number in range(len(self.pieces)) if self._is_dead(number)]
         while pending:
             number = pending.pop()
@@ -361,7 +361,7 @@ class _Dead:
         return unread and not self.spared.issuperset(outputs)
 
     def _remove(self, number: int) -> Iterator[int]:
-        """Take a node out with all that is in it; yields the nodes that may have lost their last reader."""
+        """Remove a node with all its subgraphs; yields the nodes that may have lost their last reader."""
         below = [number]
         while below:
             piece = self.pieces[below[-1]]
@@ -374,7 +374,7 @@ class _Dead:
 
 
 def _sort(graph: onnx.GraphProto) -> None:
-    """Put nodes in topological order, moving none that need not move; a cycle stays as it is."""
+    """Sort nodes topologically, moving none that need not move; a cycle stays as it is."""
     maker = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
     needs = []
     for index, node in enumerate(graph.node):
@@ -391,7 +391,7 @@ def _sort(graph: onnx.GraphProto) -> None:
         seen.add(start)
         while stack:
             index, rest = stack[-1]
-            # What is seen is placed already, or is on the way to itself.
+            # A node that was seen is placed already, or is part of a cycle.
             need = next((need for need in rest if need not in seen), None)
             if need is None:
                 stack.pop()
@@ -405,7 +405,7 @@ def _sort(graph: onnx.GraphProto) -> None:
 
 
 def _drop_types(graph: onnx.GraphProto) -> None:
-    """Declared types of tensors that are no more."""
+    """Remove the declared types of tensors that no longer exist."""
     if not graph.value_info:
         return
     made = {name for node in graph.node for name in node.output}
@@ -421,7 +421,7 @@ def _drop_types(graph: onnx.GraphProto) -> None:
 
 
 def refresh_types(draft: Draft) -> None:
-    """Declare again what was declared, by inference from the inputs as they are now."""
+    """Declare again what was declared, by inference from the current inputs."""
     graph = draft.proto.graph
     declared = sorted({value.name for value in graph.value_info}, key=_order(graph))
     for inner in graphs_below(graph):

@@ -1,4 +1,4 @@
-"""Attributes of nodes: their values, and the types that the operators' schemas give them."""
+"""Attributes of nodes: their values, and their types in the operators' schemas."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def schema_of(op_type: str, domain: str, opset: int) -> onnx.defs.OpSchema | Non
 
 @lru_cache(maxsize=4096)
 def input_parameters(op_type: str, domain: str, opset: int) -> tuple[str, ...]:
-    """The type parameter of each input, such as T; "" where it may differ. The last repeats if variadic."""
+    """The type parameter of each input, such as T; "" where types may differ. A variadic last one repeats."""
     schema = schema_of(op_type, domain, opset)
     stated = () if schema is None else schema.inputs
     return tuple(formal.type_str if formal.is_homogeneous else "" for formal in stated)
@@ -32,7 +32,7 @@ def input_parameters(op_type: str, domain: str, opset: int) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def _stated(op_type: str, domain: str, opset: int | None) -> Mapping[str, tuple[int, onnx.AttributeProto]]:
-    """Type and default of each attribute of a schema: asking the registry again is slower than most rules."""
+    """Type and default of each attribute of a schema, cached: the registry is slower than most rules."""
     schema = None if opset is None else schema_of(op_type, domain, opset)
     attributes = {} if schema is None else schema.attributes
     return {
@@ -44,8 +44,8 @@ def _stated(op_type: str, domain: str, opset: int | None) -> Mapping[str, tuple[
 def mistaken_type(op_type: str, domain: str, opset: int | None, proto: onnx.AttributeProto) -> int | None:
     """The type (AttributeProto.AttributeType) that an attribute should have; None where it has that type.
 
-    Where the operator has no such attribute at this opset, its other versions tell; of what no operator
-    of this name has, any type is right.
+    Where the operator has no such attribute at this opset, its other versions determine the type; where no
+    operator of this name has it, any type is accepted.
     """
     stated = _stated(op_type, domain, opset).get(proto.name)
     wanted = _type_in_other_versions(op_type, proto.name) if stated is None else stated[0]
@@ -69,7 +69,7 @@ def _type_in_other_versions(op_type: str, attribute: str) -> int | None:
 
 
 def default_of(op_type: str, domain: str, opset: int | None, attribute: str) -> Any:
-    """The value that an attribute has where it is not written; None where the schema states none."""
+    """The value that an attribute has by default; None where the schema states none."""
     stated = _stated(op_type, domain, opset).get(attribute)
     return None if stated is None else value_of(stated[1])
 
@@ -80,7 +80,7 @@ def type_name(kind: int) -> str:
 
 
 def value_of(proto: onnx.AttributeProto) -> Any:
-    """An attribute's value: strings as str, lists as lists, tensors and graphs as messages; None without."""
+    """An attribute's value: strings as str, lists as lists, tensors and graphs as messages; None if empty."""
     if proto.type == onnx.AttributeProto.UNDEFINED:
         return None
     try:

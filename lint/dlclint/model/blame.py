@@ -1,4 +1,4 @@
-"""Which node it is that onnx's shape inference does not survive."""
+"""Which node ends onnx's shape inference."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from dlclint.model.propagation import stays_small
 
 
 def blame(model: Model) -> None:
-    """Where inference ended on the whole model but on no node yet, try each node as a model of its own.
+    """If inference ended on the whole model but on no single node yet, try each node as a separate model.
 
-    In such a model an input without a type is as absent as in the whole one, which single-node inference
-    cannot express.
+    In such a model, an input without a type is absent as it is in the whole model, which single-node
+    inference cannot express.
     """
     if not model.crashes.ended(INFERENCE) or model.crashes.on_node(INFERENCE):
         return
     for graph in model.graphs():
         for node in graph.nodes:
-            with suppress(Exception):  # what inference merely refuses is not a crash
+            with suppress(Exception):  # inference that only raises an error did not crash
                 alone = _alone(node)
                 model.crashes.attempt(
                     INFERENCE,

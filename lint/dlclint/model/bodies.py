@@ -1,4 +1,4 @@
-"""What the body of a Loop, Scan or SequenceMap is given, and what its node makes of the body's results.
+"""What the body of a Loop, Scan or SequenceMap receives, and what its node makes of the body's results.
 
 Source: the operator specifications of Loop (1 to 25), Scan (9 to 25; 8 is another operator in all but
 name) and SequenceMap (17).
@@ -18,7 +18,7 @@ from dlclint_schemas.record import record
 
 @record
 class CarriedState:
-    """A state that goes round: its type before the first round, and its names in the body."""
+    """A loop-carried state: its type before the first iteration, and its names in the body."""
 
     initial: TensorType | None
     inside: str
@@ -27,7 +27,7 @@ class CarriedState:
 
 @record
 class Entering:
-    """What a body's inputs are: types that hold in every round, and what is carried from round to round."""
+    """The inputs of a body: types that hold in every iteration, and states carried between iterations."""
 
     fixed: dict[str, TensorType]
     carried: tuple[CarriedState, ...]
@@ -37,7 +37,7 @@ NOTHING = Entering({}, ())
 
 
 def entering(node: Node) -> Entering:
-    """What a node hands to its body; nothing where that is not known."""
+    """What a node passes to its body; nothing where that is not known."""
     if len(node.subgraphs) != 1 or node.domain:
         return NOTHING
     body, graph = node.subgraphs[0], node.graph
@@ -65,7 +65,7 @@ def entering(node: Node) -> Entering:
 
 
 def leaving(node: Node) -> dict[str, TensorType]:
-    """The types of a node's outputs that follow from its body's."""
+    """The types of a node's outputs that follow from the types in its body."""
     carried = entering(node).carried
     if not carried and node.op_type not in LOOPS:
         return {}
@@ -74,7 +74,7 @@ def leaving(node: Node) -> dict[str, TensorType]:
     body = node.subgraphs[0]
     tensor_types: dict[str, TensorType] = {}
     for name, state in zip(node.outputs, carried, strict=False):
-        # A loop that is never entered gives its states back as they were.
+        # A loop without any iteration returns its states unchanged.
         both = joined(state.initial, body.type_of(state.result))
         if name and both is not None:
             tensor_types[name] = both
@@ -105,7 +105,7 @@ def _states(node: Node) -> int:
 
 
 def _axes(node: Node, attribute: str) -> list[int]:
-    """One axis for each input that is scanned; 0 where the node does not say."""
+    """One axis for each input that is scanned; 0 where the node has none."""
     count = len(node.inputs) - _states(node)
     given = node.attribute(attribute)
     return given if isinstance(given, list) and len(given) == count else [0] * count
@@ -130,7 +130,7 @@ def _without_axis(tensor_type: TensorType | None, axis: int) -> TensorType | Non
 
 
 def _rounds(node: Node) -> Dim:
-    """How often a Scan runs: the length of what it scans. A Loop may end before its count."""
+    """The number of iterations of a Scan: the length of what it scans. A Loop may end before its count."""
     if node.op_type != "Scan":
         return None
     states = _states(node)

@@ -1,4 +1,4 @@
-"""What onnx.checker says of a structure: every complaint, not only the first, and never a stop."""
+"""onnx.checker's complaints about a structure: all of them, not only the first, and never an exception."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlclint.model.native import CHECKER, Crashes
 
 @contextmanager
 def _emptied(tensors: Iterable[onnx.TensorProto]) -> Iterator[None]:
-    """Tensors without data look complete to the checker while they declare no elements."""
+    """Make tensors without data look complete to the checker by declaring no elements."""
     saved = []
     for tensor in tensors:
         whole = onnx.TensorProto()
@@ -41,7 +41,7 @@ def complaints(
     Args:
         proto: the model's structure.
         incomplete: tensors whose data were left in the file.
-        crashes: where it is noted if the checker ends its process.
+        crashes: records it if the checker ends its process.
     """
     with _emptied(incomplete):
         structure = proto.SerializeToString()
@@ -57,7 +57,7 @@ def complaints(
         try:
             context.ir_version = proto.ir_version
             context.opset_imports = {item.domain: item.version for item in proto.opset_import}
-        except TypeError:  # versions beyond 32 bits, of which the checker has complained already
+        except TypeError:  # versions beyond 32 bits, which the checker has reported already
             return tuple(found)
         if context.opset_imports:
             for index, node in enumerate(proto.graph.node):

@@ -1,4 +1,4 @@
-"""Edits that give a node another constant, whatever holds it and whoever else reads it."""
+"""Edits that give a node another constant, whatever stores it and whatever else reads it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from dlclint.model.tensors import Array, Produced
 
 
 def fresh_name(graph: Graph, wanted: str) -> str:
-    """A tensor name that the model does not have, like the one wanted.
+    """A tensor name, similar to the wanted one, that the model does not have.
 
-    Take it from the name of an output that the same fix makes or changes: two fixes of one round then
-    never choose the same.
+    Derive it from the name of an output that the same fix produces or changes: two fixes of one round then
+    never choose the same name.
     """
     taken = graph.model.tensor_names
     name, number = wanted, 0
@@ -33,7 +33,7 @@ def add_constant(graph: Graph, name: str, values: Array | Produced) -> ModelEdit
 
 
 def replace_constant(node: Node, position: int, values: Array | Produced) -> Iterator[ModelEdit]:
-    """Give a node's constant input other values.
+    """Give other values to a node's constant input.
 
     The tensor keeps its name if nothing else reads it; otherwise the node reads a new one.
     """

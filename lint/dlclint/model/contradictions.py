@@ -1,8 +1,8 @@
-"""Where the shapes and types of a model cannot be: what onnx's strict inference says, node by node.
+"""Contradictory shapes and types of a model, by onnx's strict inference, node by node.
 
-onnx collects what its inference finds and names nodes by op and name, which need not be unique, so that it
-only tells whether anything is wrong; the nodes are then asked one by one. What inference does not check,
-but no runtime computes, is in `dlclint.model.operands`.
+onnx collects all errors of its inference and names nodes by op and name, which need not be unique, so the
+collected errors only show whether there are any; the nodes are then inferred one by one. What inference does
+not check, but no runtime computes, is in `dlclint.model.operands`.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ from dlclint.model.types import Dim, TensorType, tensor_type
 from dlclint_schemas.record import record
 
 _UNTOLD = "expected to have type but instead is null"
-"""What inference says of an input whose type it was not told."""
+"""What inference reports for an input whose type it does not have."""
 _TAGS = re.compile(r"\[(?:Shape|Type)InferenceError\] *|Inference error\(s\): *|^\(op_type:[^)]*\): *")
 
 
 @record
 class Contradiction:
-    """Something that is said of a tensor or node twice, in ways that exclude each other."""
+    """Two statements about a tensor or node that exclude each other."""
 
     node: Node
     words: str
-    """What is wrong, in one line."""
+    """The contradiction, in one line."""
     tensor: str = ""
-    """The output that is declared otherwise than it follows; "" where the node itself cannot be."""
+    """The output whose declaration differs from what follows; "" where the node itself is contradictory."""
     inferred: bool = True
     """Whether the words are those of onnx's inference, or follow from its types."""
     lenient: bool = False
-    """Whether ONNX Runtime takes the model all the same: it infers the sizes again and warns."""
+    """Whether ONNX Runtime loads the model anyway: it infers the sizes again and warns."""
 
 
 def contradictions(model: Model) -> tuple[Contradiction, ...]:
     """Every contradiction of a model, in the order of its nodes.
 
-    Nothing is reported about a node whose operands are unknown, nor about calls and bodies as such: their
+    Nothing is reported about a node whose operands are unknown, nor about calls and bodies themselves: their
     nodes are checked with their operands.
     """
     told = "" if model.consistent else shape_contradiction(model.proto, model.crashes)
     found: list[Contradiction] = list(_of_stored(model.graph)) if told else []
     for graph in model.graphs():
         if graph.variants:
-            continue  # a function that is called in several ways has no types of its own
+            continue  # a function that is called in several ways has no single types
         for node in graph.nodes:
             if node.domain in DOMAINS and not node.subgraphs and not model.is_function(node):
                 found += list(_of_node(node, told != ""))
@@ -84,7 +84,7 @@ def _of_node(node: Node, again: bool) -> Iterator[Contradiction]:
             return
         except Exception as error:  # inference raises InferenceError, ValidationError and others
             words = _words(error)
-            if _UNTOLD not in words and not any(node.mistyped()):  # of which ops/attribute-type tells
+            if _UNTOLD not in words and not any(node.mistyped()):  # which ops/attribute-type reports
                 yield Contradiction(node, words)
                 return
     words = misfit(node) or _bound_twice(node)
@@ -98,7 +98,7 @@ def _of_node(node: Node, again: bool) -> Iterator[Contradiction]:
 def _bound_twice(node: Node) -> str:
     """Inputs of different element types that the operator binds to one type parameter, in one line, or "".
 
-    onnx's inference compares them for the operators that have an inference of their own alone.
+    onnx's inference compares them only for operators that have an inference function.
     """
     opset = node.graph.opset(node.domain)
     if len(node.inputs) < 2 or opset is None:
@@ -126,7 +126,7 @@ def _words(error: Exception | str) -> str:
 
 
 def _of_bodies(model: Model, told: str) -> Iterator[Contradiction]:
-    """What is wrong with a node that has bodies, or that calls a function: the first of its kind is named."""
+    """The first node with bodies, or that calls a function, whose op onnx's errors (`told`) name."""
     for graph in model.graphs():
         for node in graph.nodes:
             calls = node.subgraphs or model.is_function(node)
@@ -136,7 +136,7 @@ def _of_bodies(model: Model, told: str) -> Iterator[Contradiction]:
 
 
 def _is_told(node: Node) -> bool:
-    """Whether enough is known of a node's inputs for inference to judge them."""
+    """Whether enough is known about a node's inputs for inference to check them."""
     kinds = [node.graph.type_of(name) for name in node.inputs if name]
     return all(kind is None or kind.data_type != onnx.TensorProto.UNDEFINED for kind in kinds)
 
@@ -156,7 +156,7 @@ def _declared_otherwise(node: Node, name: str, follows: TensorType) -> Iterator[
 
 
 def _is_negative(shape: tuple[Dim, ...]) -> bool:
-    """Whether inference made a size below 0, as it does of a pooling window beyond its input."""
+    """Whether inference returned a size below 0, as it does for a pooling window beyond its input."""
     return any(isinstance(size, int) and size < 0 for size in shape)
 
 

@@ -1,4 +1,4 @@
-"""The converter's own dimension overrides, applied before anything else is judged."""
+"""The converter's own dimension overrides, applied before anything else is checked."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class DeclaredShapes:
     symbols: tuple[str, ...] = ()
     """The symbols of its inputs, in their order."""
     other_ranks: tuple[tuple[str, int, int], ...] = ()
-    """Inputs with another number of dimensions than they were given: name, given, declared."""
+    """Inputs whose override has another number of dimensions: name, overridden rank, declared rank."""
 
 
 def clear_negative(graph: onnx.GraphProto) -> None:
-    """Take sizes below 0 out of what a graph declares: exporters write -1 where a size is not known."""
+    """Remove sizes below 0 from what a graph declares: exporters write -1 where a size is not known."""
     for value in (*graph.input, *graph.output, *graph.value_info):
         if value.type.HasField("tensor_type"):
             for dim in value.type.tensor_type.shape.dim:
@@ -77,7 +77,7 @@ def write_dimensions(dimensions: Dimensions, graph: onnx.GraphProto) -> Declared
             del shape.dim[:]
             for size in given:
                 shape.dim.add().dim_value = size
-    # What was declared for the old dimensions would contradict what now follows from the new ones.
+    # Types declared for the old dimensions would contradict what follows from the new ones.
     del graph.value_info[:]
     for output in graph.output:
         if output.type.HasField("tensor_type"):

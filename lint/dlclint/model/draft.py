@@ -1,4 +1,4 @@
-"""A model to be edited and written again: its structure, and where the large values come from."""
+"""A model to be edited and written again: its structure, and where its large values come from."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from dlclint.model.types import bits_per_element
 from dlclint.model.weaving import REFERENCE, refer, referred
 
 _FREE_INITIALIZERS = 4
-"""IR version from which on initializers need not be inputs too (onnx.proto, IR_VERSION_2019_1_22)."""
+"""IR version from which initializers need not be inputs as well (onnx.proto, IR_VERSION_2019_1_22)."""
 
 
 @dataclass(slots=True)
@@ -40,8 +40,8 @@ class Draft:
     """An editable structure.
 
     In `proto`, a tensor whose values are not in the structure carries a reference (see
-    `dlclint.model.weaving`) to one of `contents`: bytes of the source file, or values that are
-    computed when written. Messages may be moved, copied and removed freely.
+    `dlclint.model.weaving`) to one of `contents`: bytes of the source file, or values that are computed when
+    written. Messages may be moved, copied and removed freely.
     """
 
     proto: onnx.ModelProto
@@ -52,18 +52,18 @@ class Draft:
     contents: list[wire.Payload | Produced] = field(default_factory=list)
     notes: tuple[str, ...] = ()
     outside: set[int] = field(default_factory=set)
-    """Numbers of contents that replace external data, and so stay external."""
+    """Numbers of contents that replace external data, and so remain external."""
 
     def copy(self) -> Draft:
-        """A draft of its own; no values are copied."""
+        """An independent draft; no values are copied."""
         proto = onnx.ModelProto()
         proto.CopyFrom(self.proto)
         return Draft(proto, self.path, self.stamp, list(self.contents), self.notes, set(self.outside))
 
     def put(self, tensor: onnx.TensorProto, values: Produced | Array) -> None:
-        """Give a tensor other values; its name stays, type and shape become those of the values.
+        """Give a tensor other values; its name stays, its type and shape become those of the values.
 
-        Small values go into the structure, where shape inference and the checker see them.
+        Small values are put into the structure, where shape inference and the checker see them.
         """
         produced = values if isinstance(values, Produced) else Produced.of(values)
         number = referred(tensor)
@@ -96,7 +96,7 @@ class Draft:
             place.input.add(name=name).type.CopyFrom(kind)
 
     def payloads(self) -> dict[WirePath, wire.Payload | Produced]:
-        """What the tensors refer to, by their place in the structure."""
+        """What the tensors refer to, by their location in the structure."""
         found = {}
         for path, tensor in tensors(self.proto):
             number = referred(tensor)
@@ -105,17 +105,17 @@ class Draft:
         return found
 
     def complaints(self, crashes: Crashes | None = None) -> tuple[str, ...]:
-        """What onnx.checker says of the structure, one line each."""
+        """onnx.checker's complaints about the structure, one line each."""
         absent = [
             t for _, t in tensors(self.proto) if t.data_location == t.EXTERNAL or referred(t) is not None
         ]
         return complaints(self.proto, absent, crashes or Crashes())
 
     def model(self, check: bool = True, dimensions: Dimensions | None = None) -> Model:
-        """A view of the draft as it is now; later edits do not show in it.
+        """A view of the current draft; later edits do not show in it.
 
-        `check` asks onnx.checker for complaints, which is not needed between edits. Overrides of
-        dimensions show in the view alone.
+        `check` runs onnx.checker for complaints, which is not needed between edits. Overrides of dimensions
+        show only in the view.
         """
         payloads = self.payloads()
         crashes = Crashes()
@@ -152,7 +152,7 @@ def open_draft(path: Path) -> Draft:
 def draft_of(model: Model) -> Draft:
     """A draft of a model as it was read: with dimension overrides and inferred types.
 
-    For looking at what would become of the model; `open_draft` gives what is to be written.
+    For inspecting what edits do to the model; `open_draft` returns what is to be written.
     """
     proto = onnx.ModelProto()
     proto.CopyFrom(model.proto)
@@ -165,7 +165,7 @@ def _referring(draft: Draft, payloads: Mapping[WirePath, wire.Payload | Produced
         _forget_forged(draft.proto)
     for positions, payload in payloads.items():
         draft.contents.append(payload)
-        # Only added to, so that a writer gives the tensor back as it was.
+        # Only appended, so that a writer can restore the tensor as it was.
         message_at(draft.proto, positions).external_data.add(
             key=REFERENCE, value=str(len(draft.contents) - 1)
         )
@@ -173,7 +173,7 @@ def _referring(draft: Draft, payloads: Mapping[WirePath, wire.Payload | Produced
 
 
 def _forget_forged(proto: onnx.ModelProto) -> None:
-    """A reference that a file brings along refers to nothing."""
+    """Remove references that the file itself contains, so that they refer to nothing."""
     for _, tensor in tensors(proto):
         kept = [entry for entry in tensor.external_data if entry.key != REFERENCE]
         del tensor.external_data[:]

@@ -1,7 +1,7 @@
-"""Edits of a model: what to change, named by what the view shows.
+"""Edits of a model: what to change, named in terms of the view.
 
-A fix is found on a view of a draft and applied to that draft. Edits name nodes and graphs of the
-view; `apply` turns them into changes of the draft's messages, all edits of a fix or none.
+A fix is found on a view of a draft and applied to that draft. Edits name nodes and graphs of the view;
+`apply` turns them into changes of the draft's messages, all edits of a fix or none.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from dlclint.model.tensors import Array, Produced
 from dlclint_schemas.record import record
 
 ClaimedPlace = tuple[Any, ...]
-"""What an edit changes. Edits of different fixes meet if one claim is the beginning of the other."""
+"""What an edit changes. Edits of different fixes conflict if one claim is a prefix of the other."""
 
 
 def _place(node: Node) -> ClaimedPlace:
-    # As in the wire form, so that the claim of a node begins those of all that lies in its subgraphs.
+    # As in the wire form, so that the claim of a node is a prefix of those of its subgraphs.
     return (*node.graph.wire_path, 7 if node.graph.is_function else 1, node.index)
 
 
@@ -50,7 +50,7 @@ class SetDimension:
 
 @record
 class ReplaceNodes:
-    """Put other nodes in the place of nodes of one graph; with none, remove them."""
+    """Replace nodes of one graph by others; without others, remove them."""
 
     graph: Graph
     old: tuple[Node, ...]
@@ -85,7 +85,7 @@ class InsertBefore:
 
 @record
 class SetAttribute:
-    """Give a node an attribute, in place of the one of that name."""
+    """Set an attribute of a node, replacing the one of that name."""
 
     node: Node
     attribute: onnx.AttributeProto
@@ -101,7 +101,7 @@ class SetAttribute:
 
 @record
 class RemoveAttribute:
-    """Take an attribute from a node."""
+    """Remove an attribute from a node."""
 
     node: Node
     name: str
@@ -116,7 +116,7 @@ class RemoveAttribute:
 
 @record
 class SetInput:
-    """Let a node read another tensor; "" leaves an optional input out."""
+    """Make a node read another tensor; "" leaves an optional input out."""
 
     node: Node
     position: int
@@ -132,7 +132,7 @@ class SetInput:
 
 @record
 class SetOutput:
-    """Let a node call an output otherwise; "" leaves it out."""
+    """Rename an output of a node; "" leaves it out."""
 
     node: Node
     position: int
@@ -163,7 +163,7 @@ class RenameNode:
 
 @record
 class ReplaceUses:
-    """Let everything that reads a tensor of a graph, subgraphs included, read another one."""
+    """Make everything that reads a tensor of a graph, including in subgraphs, read another one."""
 
     graph: Graph
     old: str
@@ -197,7 +197,7 @@ class PutInitializer:
 
 @record
 class RemoveInitializer:
-    """Take one of several initializers of a name out of a graph: the one at `position`."""
+    """Remove one of several initializers of a name from a graph: the one at `position`."""
 
     graph: Graph
     name: str
@@ -228,7 +228,7 @@ class RemoveInput:
 
 @record
 class RemoveOutput:
-    """Take a name from the outputs of the model."""
+    """Remove a name from the outputs of the model."""
 
     name: str
     kind = "remove-output"
@@ -242,7 +242,7 @@ class RemoveOutput:
 
 @record
 class SortNodes:
-    """Put the nodes of a graph in topological order, moving none that need not move."""
+    """Sort the nodes of a graph topologically, moving none that need not move."""
 
     graph: Graph
     kind = "sort-nodes"
@@ -256,7 +256,7 @@ class SortNodes:
 
 @record
 class SetOpset:
-    """Import another version of a domain. Nothing else that rests on the old version is made with it."""
+    """Import another version of a domain. Nothing else that depends on the old version changes with it."""
 
     domain: str
     version: int
@@ -289,14 +289,14 @@ ModelEdit = (
 
 
 def same(one: ModelEdit, other: ModelEdit) -> bool:
-    """Whether two edits come to the same, so that two fixes may share them."""
+    """Whether two edits do the same, so that two fixes may share them."""
     if isinstance(one, PutInitializer) and isinstance(other, PutInitializer):
         return (one.graph, one.name) == (other.graph, other.name) and one.values is other.values
     return type(one) is type(other) and one == other
 
 
 def as_json(edit: ModelEdit) -> dict[str, Any]:
-    """An edit as plain data: its kind, what it says in words, and its fields."""
+    """An edit as plain data: its kind, its description in words, and its fields."""
     shown: dict[str, Any] = {"kind": edit.kind, "text": plain(edit.words(), 400)}
     for item in fields(edit):
         shown[item.name] = _plain(getattr(edit, item.name))

@@ -1,4 +1,4 @@
-"""External tensor data: where it may lie, and what is wrong with a location that may not be used."""
+"""External tensor data: where it may be located, and what is wrong with a location."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class ExternalData:
 
 
 class ExternalDataMissing(Exception):
-    """The file is not there, is not a regular file, or is shorter than the tensor."""
+    """The file does not exist, is not a regular file, or is shorter than the tensor."""
 
 
 class ExternalDataEscapes(Exception):
-    """The location lies outside the model's folder."""
+    """The location is outside the model's folder."""
 
 
 class ExternalDataSize(Exception):
@@ -77,7 +77,7 @@ def resolve_location(tensor: onnx.TensorProto, folder: Path) -> ExternalData:
     if not bits:
         raise ExternalDataSize(f"element type {tensor.data_type} has no size in bytes")
     size = (math.prod(tensor.dims) * bits + 7) // 8
-    # A length of 0 is how some writers say nothing, and ONNX Runtime takes it so.
+    # Some writers use a length of 0 for an unknown one, and ONNX Runtime accepts that.
     if length not in (0, size):
         raise ExternalDataSize(
             f"a length of {length} bytes is declared, type and shape {list(tensor.dims)} ask for {size}"
@@ -94,7 +94,7 @@ def resolve_location(tensor: onnx.TensorProto, folder: Path) -> ExternalData:
         raise ExternalDataMissing(f"{location!r}: {error.message}") from None
     except OSError as error:
         raise ExternalDataMissing(f"{location!r} cannot be read: {error.strerror}") from None
-    except RuntimeError:  # as Python up to 3.12 says of links in a circle
+    except RuntimeError:  # Python up to 3.12 raises it for circular links
         raise ExternalDataMissing(f"{location!r} is a symbolic link to itself") from None
     if offset + size > available:
         raise ExternalDataMissing(
@@ -104,9 +104,9 @@ def resolve_location(tensor: onnx.TensorProto, folder: Path) -> ExternalData:
 
 
 def files_read(model: Model) -> tuple[str, ...] | None:
-    """The files of external data that a model names, there or not; None where native code ended on it.
+    """The files of external data that a model names, existing or not; None where native code ended on it.
 
-    What ends native code may depend on the machine's memory and on time.
+    Whether a model ends native code may depend on the machine's memory and speed.
     """
     if model.crashes:
         return None

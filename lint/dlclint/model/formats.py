@@ -1,4 +1,4 @@
-"""The endings by which a model's file format is told, apart from the reader, which imports onnx."""
+"""The suffixes that identify a model's file format, separate from the reader, which imports onnx."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ TEXT_FORMATS = {
     ".onnxtxt": "onnxtxt",
     ".onnxtext": "onnxtxt",
 }
-"""Ending of a text form to onnx's name of it."""
+"""Suffix of a text format to onnx's name for it."""
 MODEL_SUFFIXES = (".onnx", *TEXT_FORMATS)
 LFS_POINTER = b"version https://git-lfs"
-"""How a file begins that stands for one which Git LFS has not fetched."""
+"""The start of a file that represents one that Git LFS has not fetched."""
 
 
 def is_lfs_pointer(path: Path | None) -> bool:
-    """Whether a file here is a Git LFS pointer; one that cannot be read is none."""
+    """Whether a local file is a Git LFS pointer; an unreadable file is not."""
     try:
         if path is None or not path.is_file():
             return False

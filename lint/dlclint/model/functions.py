@@ -1,8 +1,8 @@
-"""Model-local functions: what their calls hand over, and the types inside that follow from it.
+"""Model-local functions: what their calls pass in, and the types inside that follow from it.
 
-A function is one graph to the rules, however often it is called, so that a flaw in it is one finding.
-What its calls agree on is what is known of its tensors; where they differ, `Graph.variants` has the
-types of each. The work is that of one inference for each way in which a function is called.
+A function is one graph to the rules, however often it is called, so that a flaw in it is one finding. Only
+the types that all calls agree on are known for its tensors; where they differ, `Graph.variants` has the types
+of each call. The cost is that of one inference for each way in which a function is called.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from dlclint.model.types import TensorType, joined, tensor_type
 from dlclint_schemas.record import record
 
 _VARIANTS = 8
-"""Ways of calling a function that are distinguished; of more only what all agree on is known."""
+"""Ways of calling a function that are distinguished; with more, only what all agree on is known."""
 _GIVEN = 64
-"""Elements up to which a value that a call hands over is looked at: sizes, axes, scales."""
+"""Elements up to which a value that a call passes in is read: sizes, axes, scales."""
 _EXPANDED = 30_000
-"""Nodes up to which onnx's inference, which follows every call into every call, may go at once."""
+"""Nodes up to which onnx's inference, which follows calls within calls, may run on the whole model."""
 _PRODUCT = 10_000_000
-"""Calls times functions that it may follow: each call costs it a walk over all functions (0.6 s)."""
+"""Calls times functions that it may follow: each call makes it walk over all functions (0.6 s)."""
 _DEEP = 200
-"""Calls within calls that it may follow."""
+"""Nesting depth of calls that it may follow."""
 _EXPANDED_IN_ALL = 200_000
-"""And in all inferences of a model's functions."""
+"""Nodes in all inferences of a model's functions."""
 
 
 @record
 class Handed:
-    """What a call hands over, by the function's inputs; attributes by name."""
+    """What a call passes in, by the function's inputs; attributes by name."""
 
     types: tuple[TensorType | None, ...]
     values: tuple[Array | None, ...]
@@ -46,7 +46,7 @@ class Handed:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """The same for calls that hand over the same."""
+        """The same for calls that pass in the same."""
         values = tuple(None if v is None else (v.dtype.str, v.shape, v.tobytes()) for v in self.values)
         written = tuple((name, a.SerializeToString()) for name, a in sorted(self.attributes.items()))
         return (self.types, values, written)
@@ -61,7 +61,7 @@ class _Context:
 
 
 def caller_first(model: Model) -> tuple[Graph, ...]:
-    """The functions, each after those that call it; those that call themselves are left out."""
+    """The functions, each after those that call it; recursive ones are left out."""
     waiting = {
         path: len({call.graph.root.path for call in calls if call.graph.root.is_function})
         for path, calls in model.calls.items()
@@ -81,7 +81,7 @@ def caller_first(model: Model) -> tuple[Graph, ...]:
 
 
 def expands_too_far(proto: onnx.ModelProto) -> bool:
-    """Whether following every call would make more nodes than are worth it, never end, or cost too much."""
+    """Whether following every call would expand to too many nodes, never end, or cost too much."""
     return bool(proto.functions) and not _can_follow(proto, _sizes(proto))
 
 
@@ -100,7 +100,7 @@ def _called(node: onnx.NodeProto) -> _Name:
 
 
 def _sizes(proto: onnx.ModelProto) -> dict[_Name, float]:
-    """Nodes of each function with all its calls inlined; infinity for those that call themselves."""
+    """Nodes of each function with all its calls inlined; infinity for recursive functions."""
     bodies = {(f.domain, f.name, f.overload): f for f in proto.functions}
     needs = {
         name: [_called(node) for node in nodes_below(body) if _called(node) in bodies]
@@ -119,7 +119,8 @@ def _sizes(proto: onnx.ModelProto) -> dict[_Name, float]:
                 stack.append((need, iter(needs[need])))
                 continue
             stack.pop()
-            # What is still open calls itself; what is too deep would end onnx's recursion, and the process.
+            # A function that is still open is recursive; one that is too deep would end onnx's recursion and
+            # the process.
             depths[name] = 1 + max((depths.get(need, _DEEP) for need in needs[name]), default=0)
             sizes[name] = math.inf if depths[name] > _DEEP else _size(bodies[name], sizes)
             open_.discard(name)
@@ -131,7 +132,7 @@ def _size(graph: onnx.GraphProto | onnx.FunctionProto, sizes: Mapping[_Name, flo
 
 
 class FunctionTypes:
-    """The types in a model's functions, from those of their calls."""
+    """The types in a model's functions, derived from the types at their calls."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -144,7 +145,7 @@ class FunctionTypes:
         self._inferred: dict[tuple[object, ...], onnx.GraphProto] = {}
 
     def outputs(self, node: Node) -> dict[str, TensorType]:
-        """What a call makes, from what it is given."""
+        """The types of a call's outputs, derived from its inputs."""
         body = self.model.function_of(node)
         if body is None or node.graph.root.is_function:
             return {}
@@ -176,7 +177,7 @@ class FunctionTypes:
             yield body
 
     def _around(self, call: Node) -> list[_Context]:
-        """The ways in which the function is called that a call stands in."""
+        """The ways in which the function that contains a call is called."""
         root = call.graph.root
         return self._contexts.get(root.path, []) if root.is_function else [_Context({})]
 
@@ -217,7 +218,7 @@ class FunctionTypes:
         ]
 
     def _infer(self, body: Graph, handed: Handed) -> onnx.GraphProto:
-        """A function's body as a graph of its own, inferred with what a call hands over."""
+        """A function's body as a separate graph, inferred with what a call passes in."""
         key = (body.path, handed.key)
         if key not in self._inferred:
             self._inferred[key] = self._inferred_anew(body, handed)
@@ -241,14 +242,15 @@ class FunctionTypes:
         for name in body.outputs:
             graph.output.add(name=name)
         size = _size(graph, self._sizes)
-        # No more is reached than is expanded, so it is looked for only where that is followed.
+        # No more functions are reached than are expanded, so they are looked for only where calls are
+        # followed.
         if size <= min(_EXPANDED, self._left):
             calls = self._reached(graph)
             self._left -= size if calls else 0
             model.functions.extend(calls)
         try:
             type_found = onnx.GraphProto()
-            # A part of a message keeps the whole of it in memory, and with it all functions.
+            # A part of a message keeps the whole message in memory, and with it all functions.
             type_found.CopyFrom(
                 self.model.crashes.attempt(
                     INFERENCE,
@@ -262,11 +264,11 @@ class FunctionTypes:
                 ).graph
             )
             return type_found
-        except Exception:  # the checker reports what is wrong; here it only means that less is known
+        except Exception:  # the checker reports what is wrong; here, less is known
             return graph
 
     def _reached(self, graph: onnx.GraphProto) -> list[onnx.FunctionProto]:
-        """The functions that a graph calls, and those that these call."""
+        """The functions that a graph calls, directly or indirectly."""
         found: dict[_Name, onnx.FunctionProto] = {}
         pending = [graph]
         while pending:
@@ -298,7 +300,7 @@ def _is_stored(call: Node, position: int) -> bool:
 
 
 def _bind(nodes: Sequence[onnx.NodeProto], attributes: Mapping[str, onnx.AttributeProto]) -> None:
-    """Put the values of a call in place of references to the function's attributes."""
+    """Replace references to the function's attributes by the values of a call."""
     for node in nodes:
         for position in reversed(range(len(node.attribute))):
             name, wanted = node.attribute[position].name, node.attribute[position].ref_attr_name
@@ -324,7 +326,7 @@ def _types(graph: onnx.GraphProto) -> dict[str, TensorType]:
 
 
 def _join(graph: Graph, inferred: Sequence[onnx.GraphProto]) -> list[dict[str, TensorType]]:
-    """Give a graph and its subgraphs what inferred copies of it agree on; returns the types of each copy."""
+    """Give a graph and its subgraphs the types that inferred copies agree on; returns each copy's types."""
     tables = [_types(copy) for copy in inferred]
     first, rest = tables[0], tables[1:]
     for name, type_found in first.items():

@@ -61,7 +61,7 @@ class Node:
         self.op_type: str = intern(proto.op_type)
         self.domain: str = "" if proto.domain in OFFICIAL_DOMAINS else proto.domain
         self.inputs: tuple[str, ...] = tuple(proto.input)
-        # A damaged node without outputs has one without a name, so that every node has a first output.
+        # A damaged node without outputs gets an unnamed one, so that every node has a first output.
         self.outputs = Names(proto.output) or ("",)
         self.subgraphs: tuple[Graph, ...] = ()
         self._schema: onnx.defs.OpSchema | bool | None = False
@@ -89,7 +89,7 @@ class Node:
         return self.outputs[position] if position < len(self.outputs) else ""
 
     def has(self, attribute: str) -> bool:
-        """Whether a value of the attribute, of the right type, is written on the node."""
+        """Whether the node has a value of the attribute, of the right type."""
         proto = self._written(attribute)
         return proto is not None and not proto.ref_attr_name and self._is_well_typed(proto)
 
@@ -99,9 +99,10 @@ class Node:
     def attribute(self, name: str, default: Any = None) -> Any:
         """An attribute's value; where absent, `default` or else the registry's default.
 
-        None where the node lies in a function and its caller decides. Strings come as str, lists as lists,
-        tensors and graphs as protobuf messages. One of another type than the operator's counts as absent,
-        and so does one that a caller is to decide where there is none, so that nobody need ask again.
+        None where the node is in a function and its caller determines the value. Strings are returned as str,
+        lists as lists, tensors and graphs as protobuf messages. An attribute of another type than the
+        operator's counts as absent, and so does a reference to a caller's attribute outside a function, so
+        that callers need not check it again.
         """
         proto = self._written(name)
         if proto is not None:
@@ -119,7 +120,7 @@ class Node:
         return mistaken_type(self.op_type, self.domain, opset, proto) is None
 
     def mistyped(self) -> Iterator[tuple[str, str, str]]:
-        """The attributes of another type than the operator's: name, type as written, type as stated."""
+        """The attributes whose type is not the operator's: name, actual type, stated type."""
         if self.proto.attribute and self.domain in DOMAINS and not self.graph.model.is_function(self):
             opset = self.graph.opset(self.domain)
             for proto in self.proto.attribute:
@@ -155,11 +156,11 @@ class Graph:
         self._types: dict[str, TensorType] = {}
         self._elements: dict[str, TensorType] = {}
         self.variants: tuple[Mapping[str, TensorType], ...] = ()
-        """Of a function: the types at each call where these differ (see `dlclint.model.functions`)."""
+        """In a function: the types at each call where these differ (see `dlclint.model.functions`)."""
         self.static_inputs: frozenset[str] = frozenset()
-        """Of a function: inputs that are stored values at every call."""
+        """In a function: inputs that are stored values at every call."""
         self.given: Mapping[str, Array] = {}
-        """Of a function: inputs that are the same small value at every call."""
+        """In a function: inputs that are the same small value at every call."""
         if isinstance(proto, onnx.FunctionProto):
             self.inputs: tuple[str, ...] = tuple(proto.input)
             self.outputs = Names(proto.output)
@@ -191,11 +192,11 @@ class Graph:
         self.read_types(proto)
 
     def read_types(self, proto: onnx.GraphProto) -> None:
-        """Take over the types that a copy of this graph declares."""
+        """Copy the types that a copy of this graph declares."""
         for group in (proto.value_info, proto.output, proto.input):
             for value in group:
                 if value.name in self.initializers:
-                    continue  # what is stored tells its type itself, and runtimes go by it
+                    continue  # a stored tensor states its type itself, and runtimes use that
                 type_found = tensor_type(value.type)
                 if type_found is not None:
                     self._types[value.name] = type_found
@@ -212,7 +213,7 @@ class Graph:
             label = f"{name}.{node.proto.attribute[position].name}"
             if field == AttributeField.GRAPHS:
                 label += f"[{occurrence}]"
-            while label in taken:  # several nodes have this name, or one attribute stands twice
+            while label in taken:  # several nodes have this name, or one attribute occurs twice
                 label += f"#{node.index}"
             taken.add(label)
             path = f"{self.path}/{label}" if self.path else label
@@ -220,7 +221,7 @@ class Graph:
         node.subgraphs = tuple(graphs)
 
     def opset(self, domain: str) -> int | None:
-        """The imported version of a domain here (functions bring their own imports)."""
+        """The imported version of a domain here (functions have their own imports)."""
         return (self.model.opsets if self._opsets is None else self._opsets).get(domain)
 
     @cached_property
@@ -239,13 +240,13 @@ class Graph:
     def with_subgraphs(self) -> Iterator[Graph]:
         """This graph and every graph below it, outermost first."""
         pending: list[Graph] = [self]
-        for graph in pending:  # which grows meanwhile
+        for graph in pending:  # which grows in the loop
             yield graph
             for node in graph.nodes:
                 pending.extend(node.subgraphs)
 
     def producer(self, tensor: str) -> Node | None:
-        """The node that makes a tensor, here or in a graph around this one."""
+        """The node that produces a tensor, here or in an enclosing graph."""
         graph: Graph | None = self
         while graph is not None:
             node = graph._producers.get(tensor)
@@ -255,11 +256,11 @@ class Graph:
         return None
 
     def makes(self, tensor: str) -> bool:
-        """Whether a node of this very graph makes a tensor."""
+        """Whether a node of this graph itself produces a tensor."""
         return tensor in self._producers
 
     def home(self, tensor: str) -> Graph:
-        """The graph, this or one around it, that stores or makes a tensor; this one where none does."""
+        """The graph, this or an enclosing one, that stores or produces a tensor; this one where none does."""
         graph: Graph | None = self
         while graph is not None:
             if tensor in graph.initializers or graph.makes(tensor):
@@ -285,7 +286,7 @@ class Graph:
         return None
 
     def types_of(self, tensor: str) -> tuple[TensorType, ...]:
-        """The types that a tensor has: one, or in a function one for each way in which it is called."""
+        """The types of a tensor: one, or in a function one for each way in which it is called."""
         type_found = self.type_of(tensor)
         if not self.variants:
             return () if type_found is None else (type_found,)
@@ -293,14 +294,14 @@ class Graph:
         return tuple(dict.fromkeys(each)) or (() if type_found is None else (type_found,))
 
     def ranks(self, tensor: str) -> tuple[int, ...]:
-        """The numbers of dimensions that a tensor is known to have, see `types_of`."""
+        """The known ranks of a tensor, see `types_of`."""
         if not self.variants:
             found = self.rank(tensor)
             return () if found is None else (found,)
         return tuple(sorted({len(kind.shape) for kind in self.types_of(tensor) if kind.shape is not None}))
 
     def element_of(self, tensor: str) -> TensorType | None:
-        """The type that the tensors of a sequence have in common."""
+        """The common type of the tensors of a sequence."""
         graph: Graph | None = self
         while graph is not None:
             type_found = graph._elements.get(tensor)
@@ -311,19 +312,19 @@ class Graph:
 
     @property
     def root(self) -> Graph:
-        """The main graph, or the function, in which this graph lies."""
+        """The main graph, or the function, that contains this graph."""
         return self if self.parent is None else self.parent.root
 
     def types(self) -> dict[str, TensorType]:
-        """A copy of what is known of this very graph's tensors, initializers left out."""
+        """A copy of the known types of this graph's tensors, without initializers."""
         return dict(self._types)
 
     def put_types(self, types: Mapping[str, TensorType]) -> None:
-        """Put other types in place of all that is known."""
+        """Replace all known types."""
         self._types = dict(types)
 
     def learn_type(self, tensor: str, type_found: TensorType) -> None:
-        """Put a type in place of what is known of a tensor of this graph."""
+        """Replace the known type of a tensor of this graph."""
         self._types[tensor] = type_found
 
     def rank(self, tensor: str) -> int | None:
@@ -332,7 +333,9 @@ class Graph:
         return None if type_found is None or type_found.shape is None else len(type_found.shape)
 
     def constant(self, tensor: str) -> Tensor | None:
-        """The stored value behind a name: an initializer here or around, or a Constant node's tensor."""
+        """The stored value of a name: an initializer of this or an enclosing graph, or a Constant node's
+        tensor.
+        """
         graph: Graph | None = self
         while graph is not None:
             found = graph.initializers.get(tensor)
@@ -346,7 +349,7 @@ class Graph:
 
     @property
     def stored(self) -> Iterator[Tensor]:
-        """The initializers of this very graph, and the values of its Constant nodes."""
+        """The initializers of this graph, and the values of its Constant nodes."""
         yield from self.initializers.values()
         yield from filter(None, self._constant_nodes.values())
 
@@ -371,7 +374,7 @@ class Graph:
         return None
 
     def small_value(self, tensor: str, limit: int = 4096) -> Array | None:
-        """The value behind a name if it is stored and has at most `limit` elements."""
+        """The value of a name if it is stored and has at most `limit` elements."""
         found = self.constant(tensor)
         if found is None or found.count > limit:
             return None
@@ -396,16 +399,16 @@ class Model:
         self.path = path
         self._notes = dict.fromkeys(notes)
         self.payloads = payloads
-        """Values that are not in `proto`, by the place of their tensor."""
+        """Values that are not in `proto`, by the location of their tensor."""
         self.values = values
         """Small values that follow from the model, whether or not the converter simplifies."""
         self.complaints: tuple[str, ...] = ()
-        """What onnx.checker says, one line each."""
+        """onnx.checker's complaints, one line each."""
         self.consistent = False  # known to be so by onnx's strict inference
         self.crashes = Crashes()
-        """Native calls that did not survive the model."""
+        """Native calls that this model ended."""
         self.refined: set[str] = set()
-        """Tensors of which more is known than onnx's inference of the whole model tells."""
+        """Tensors about which more is known than onnx's inference of the whole model provides."""
         self.overridden: DeclaredShapes = NOTHING
         """What the inputs declared where dimension overrides were written."""
         self.opsets: dict[str, int] = _imports(proto.opset_import)
@@ -423,7 +426,7 @@ class Model:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader should know of how the model was read and judged, each once."""
+        """Notes for the user on how the model was read and checked, each once."""
         if self.values.exhausted:
             self.note(
                 "shape arithmetic is followed in part only: its values come to more than are held at once"
@@ -435,13 +438,13 @@ class Model:
         self._notes[text] = None
 
     def copy(self) -> Model:
-        """The same model with a structure of its own, which may be changed; the weights stay in the file."""
+        """The same model with a separate structure, which may be changed; the weights stay in the file."""
         proto = onnx.ModelProto()
         proto.CopyFrom(self.proto)
         return Model(proto, self.path, self.payloads, self.notes, type(self.values)())
 
     def tensor(self, proto: onnx.TensorProto, wire_path: WirePath) -> Tensor:
-        """A lazy view of a TensorProto that lies at `wire_path` in the file."""
+        """A lazy view of a TensorProto at `wire_path` in the file."""
         return Tensor(
             proto.name, proto.data_type, tuple(proto.dims), proto, self.path, self.payloads.get(wire_path)
         )

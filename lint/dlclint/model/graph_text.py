@@ -1,4 +1,4 @@
-"""A model as lines of text, one a node, made to be compared by `difflib`."""
+"""A model as lines of text, one per node, for comparison by `difflib`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.tensors import Tensor, Unavailable
 
 _VALUES = 8
-"""Values shown of a tensor; of larger ones type and shape are enough."""
+"""Values shown of a tensor; for larger ones type and shape are enough."""
 
 
 def graph_text(model: Model) -> str:
     """Opsets, inputs, initializers, nodes and outputs of every graph; never a node's index.
 
-    Names stand as they are, but for what could steer a terminal.
+    Names are unchanged, except for what could control a terminal.
     """
     lines = [f"opset {domain or 'ai.onnx'} {version}" for domain, version in model.opsets.items()]
     for graph in model.graphs():
@@ -79,8 +79,8 @@ def _attributes(node: Node) -> Iterator[str]:
 
 
 def attribute_text(attribute: onnx.AttributeProto) -> str:
-    """An attribute as onnx prints it; one that it cannot print as its name and type."""
+    """An attribute as onnx prints it; its name and type where onnx cannot print it."""
     try:
         return str(onnx.helper.printable_attribute(attribute))
-    except (KeyError, ValueError, TypeError, AttributeError):  # such as a scalar of an undefined type
+    except (KeyError, ValueError, TypeError, AttributeError):  # for example a scalar of an undefined type
         return f"{attribute.name} = {onnx.AttributeProto.AttributeType.Name(attribute.type).lower()}"

@@ -1,9 +1,9 @@
-"""Shape inference: that of onnx on the structure, then again where values that follow from it tell more.
+"""Shape inference: onnx's on the structure, then again where values that follow from it give more.
 
-onnx's data propagation knows a handful of ops, so that a Reshape after, say, a division of sizes has
-no shape. Where that happens, and only there, nodes are inferred one by one with the values that
-`dlclint.model.evaluation` computes, in the graph's order, so that one pass carries through. Bodies of
-loops and functions are followed with what they are given (`dlclint.model.bodies`, `dlclint.model.functions`).
+onnx's data propagation knows a handful of ops, so that a Reshape after, say, a division of sizes has no
+shape. Where that happens, and only there, nodes are inferred one by one with the values that
+`dlclint.model.evaluation` computes, in the graph's order, so that one pass suffices. Bodies of loops and
+functions are inferred with what they receive (`dlclint.model.bodies`, `dlclint.model.functions`).
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ _STANDS_IN = {
     "GroupNormalization": "Identity",
     "MeanVarianceNormalization": "Identity",
 }
-"""Ops without an inference of their own in some versions, and one whose inference gives the same."""
+"""Ops without an inference function in some versions, and an op whose inference gives the same."""
 _MAX_RANK = 32
-"""Ranks beyond are not worth knowing; numpy has as many."""
+"""Larger ranks are of no use; numpy has as many."""
 _ROUNDS = 3
-"""How often what is assumed of a loop's states is weakened before nothing is."""
+"""How often the assumption about a loop's states is weakened before it is dropped."""
 _COPIED = 4_000_000
-"""Tensors that onnx's inference may hand to bodies: some seconds of work."""
+"""Tensors that onnx's inference may pass to bodies: a few seconds of work."""
 _COPIED_BYTES = 1
-"""What handing on a tensor counts in the limit of time, as bytes of structure."""
+"""The cost of passing on a tensor in the limit of time, as bytes of structure."""
 _ASSUMED = 4
-"""How often, on the average, a node may be looked at on an assumption."""
+"""How often, on average, a node may be inferred on an assumption."""
 
 
 def infer_strictly(proto: onnx.ModelProto, crashes: Crashes) -> onnx.ModelProto | None:
-    """As `infer` by onnx's strict inference, which finds the same types; None where it objects."""
+    """As `infer` by onnx's strict inference, which finds the same types; None where it reports an error."""
     if (proto.functions and _expands_too_far(proto)) or _has_too_many_bodies(proto.graph):
         return None
     with suppress(Exception):  # inference raises RuntimeError, InferenceError and others
@@ -59,7 +59,7 @@ def infer_strictly(proto: onnx.ModelProto, crashes: Crashes) -> onnx.ModelProto 
 
 
 def infer(proto: onnx.ModelProto, crashes: Crashes) -> onnx.ModelProto:
-    """The structure with onnx's own inference; as it was where that fails altogether, or crashes."""
+    """The structure with onnx's own inference; unchanged where that fails as a whole, or crashes."""
     if proto.functions and _expands_too_far(proto):
         return _inferred_without_calls(proto, crashes)
     if _has_too_many_bodies(proto.graph):
@@ -67,17 +67,17 @@ def infer(proto: onnx.ModelProto, crashes: Crashes) -> onnx.ModelProto:
     nodes = protos_in_order(proto.graph)
     try:
         return _infer_shapes(proto, crashes) if nodes is None else _inferred_sorted(proto, nodes, crashes)
-    except Exception:  # an opset the registry does not know, a cycle: what is declared must do
+    except Exception:  # an opset the registry does not know, a cycle: declared types have to suffice
         return proto
 
 
 def shape_contradiction(proto: onnx.ModelProto, crashes: Crashes | None = None) -> str | None:
-    """What strict inference says against the structure, in one line, or "". None: it could not be asked."""
+    """What strict inference reports about the structure, in one line, or "". None: it could not run."""
     try:
         if (proto.functions and _expands_too_far(proto)) or _has_too_many_bodies(proto.graph):
             return None
         _infer_shapes(proto, crashes or Crashes(), check_type=True, strict_mode=True)
-    except Ended:  # the inference that is not strict ends as well, and `infer` tells
+    except Ended:  # the inference that is not strict ends as well, and `infer` reports it
         return None
     except Exception as error:  # inference raises RuntimeError, InferenceError and others
         return " ".join(str(error).split()) or type(error).__name__
@@ -97,9 +97,9 @@ def _infer_shapes(proto: onnx.ModelProto, crashes: Crashes, **options: Any) -> o
 
 
 def _without_outdated(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The structure without what value_info says of stored tensors, where that is not what is stored.
+    """The structure without the value_info of stored tensors, where it differs from what is stored.
 
-    onnx's inference goes by it and gives up; runtimes go by what is stored.
+    onnx's inference uses it and fails; runtimes use what is stored.
     """
     stored = {tensor.name: (tensor.data_type, tuple(tensor.dims)) for tensor in proto.graph.initializer}
     outdated = []
@@ -123,7 +123,7 @@ def _has_too_many_bodies(graph: onnx.GraphProto) -> bool:
 
 
 def _copied(graph: onnx.GraphProto) -> int:
-    """How often onnx's inference hands a tensor to a body: all that is known goes to each again."""
+    """How often onnx's inference passes a tensor to a body: all known tensors are passed to each body."""
     copied = 0
     pending = [graph]
     while pending:
@@ -142,7 +142,7 @@ def _expands_too_far(proto: onnx.ModelProto) -> bool:
 
 
 def _inferred_without_calls(proto: onnx.ModelProto, crashes: Crashes) -> onnx.ModelProto:
-    """For functions that call each other so often that following every call would not end."""
+    """Inference for functions that call each other so often that following every call would not end."""
     slim = onnx.ModelProto()
     slim.CopyFrom(proto)
     del slim.functions[:]
@@ -154,9 +154,9 @@ def _inferred_without_calls(proto: onnx.ModelProto, crashes: Crashes) -> onnx.Mo
 def _inferred_sorted(
     proto: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], crashes: Crashes
 ) -> onnx.ModelProto:
-    """The structure in its own order, with what is inferred of its nodes in topological order.
+    """The structure in its own order, with what is inferred about its nodes in topological order.
 
-    Bodies are left as they are; `refine` follows them.
+    Bodies are left unchanged; `refine` infers them.
     """
     ordered = onnx.ModelProto()
     ordered.CopyFrom(proto)
@@ -170,7 +170,7 @@ def _inferred_sorted(
 
 
 def refine(model: Model) -> None:
-    """Add to a model's types what its values, bodies and calls tell; what was known stays as it is."""
+    """Add to a model's types what its values, bodies and calls imply; what was known stays as it is."""
     again = _has_too_many_bodies(model.proto.graph)
     if not model.functions:
         _Refinement(model, again).graph(model.graph)
@@ -185,7 +185,7 @@ def refine(model: Model) -> None:
 
 
 class _Refinement:
-    """One pass over a graph and its subgraphs. `changed` holds tensors that are known better now."""
+    """One pass over a graph and its subgraphs. `changed` holds tensors that are now known better."""
 
     def __init__(self, model: Model, again: bool, functions: FunctionTypes | None = None) -> None:
         self.model = model
@@ -207,10 +207,10 @@ class _Refinement:
                     break
 
     def _bodies(self, node: Node) -> None:
-        """Follow the bodies, with what they are given.
+        """Infer the bodies, with what they receive.
 
-        A loop's states may change their shape from round to round. That they do not is assumed, and holds if
-        the body then returns what it was given; what does not come back the same is assumed no more.
+        A loop's states may change their shape between iterations. That they do not is assumed, and holds if
+        the body then returns what it received; a shape that changes is no longer assumed.
         """
         # Imported here because few models have bodies.
         from dlclint.model.bodies import entering
@@ -248,7 +248,9 @@ class _Refinement:
             self.graph(graph)
 
     def _may_assume(self, nodes: int) -> bool:
-        """Whether a body of so many nodes may be followed on an assumption; loops in loops end that."""
+        """Whether a body of so many nodes may be inferred on an assumption; nested loops use up the
+        budget.
+        """
         if self._left is None:
             self._left = _ASSUMED * sum(len(graph.nodes) for graph in self.model.graphs())
         self._left -= nodes
@@ -289,7 +291,7 @@ class _Refinement:
 
 
 def _of_quantizing(node: Node) -> dict[str, TensorType]:
-    """What the com.microsoft ops make, which onnx does not know: the shape of what they read."""
+    """The output types of com.microsoft ops, which onnx does not know: the shape of their input."""
     read, ends = node.graph.type_of(node.input(0)), node.graph.type_of(node.input(1))
     if node.op_type == "QuantizeLinear":
         ends = node.graph.type_of(node.input(2)) if node.input(2) else TensorType(onnx.TensorProto.UINT8, ())
@@ -299,7 +301,7 @@ def _of_quantizing(node: Node) -> dict[str, TensorType]:
 
 
 def _of_known_length(type_found: TensorType | None) -> Value | None:
-    """A list of which only the length is known: the rank of what it describes."""
+    """A list of which only the length is known: the rank of the shape that it describes."""
     shape = None if type_found is None else type_found.static_shape
     if shape is None or len(shape) != 1 or not 0 <= shape[0] <= _MAX_RANK:
         return None
@@ -307,7 +309,7 @@ def _of_known_length(type_found: TensorType | None) -> Value | None:
 
 
 def _of_branches(node: Node) -> dict[str, TensorType]:
-    """What the branch that is taken gives, or what both branches of an If agree on."""
+    """The types of the branch that is taken, or those that both branches of an If agree on."""
     # Imported here because few models have bodies.
     from dlclint.model.bodies import taken_branch
 
@@ -326,7 +328,7 @@ def _of_branches(node: Node) -> dict[str, TensorType]:
 
 
 def _kept(body: Graph, state: CarriedState, assumed: TensorType) -> TensorType | None:
-    """What is left of an assumption about a state once the body has run: what came back the same."""
+    """What remains of an assumption about a state after the body has run: what is unchanged."""
     before, after = body.type_of(state.inside), body.type_of(state.result)
     if before is None or after is None or before.shape is None or after.shape is None:
         return None
@@ -344,10 +346,10 @@ def _infer_node(node: Node, values: dict[str, Value]) -> dict[str, TensorType]:
 
 
 def ask_node(node: Node, values: Mapping[str, Value]) -> dict[str, TensorType]:
-    """What onnx's inference makes of one node, given the types known and the values of its inputs.
+    """What onnx's inference returns for one node, with the known types and the values of its inputs.
 
     Raises:
-        Exception: inference refuses the node; InferenceError, ValidationError and others.
+        Exception: inference reports an error in the node; InferenceError, ValidationError and others.
         Ended: it ended the process.
     """
     schema, graph, proto = node.schema, node.graph, node.proto
@@ -383,13 +385,13 @@ def ask_node(node: Node, values: Mapping[str, Value]) -> dict[str, TensorType]:
 
 
 def _as_stand_in(proto: onnx.NodeProto, schema: onnx.defs.OpSchema) -> onnx.NodeProto:
-    """A node written as the op whose inference stands in for its own, which may take fewer inputs."""
+    """A node rewritten as the op whose inference replaces its own, which may take fewer inputs."""
     inputs = list(proto.input)[: schema.max_input]
     return onnx.helper.make_node(schema.name, inputs, list(proto.output)[: schema.max_output])
 
 
 def computed_values(node: Node) -> dict[str, Value]:
-    """Values of inputs that decide the shape and that onnx does not see, because they are computed."""
+    """Values of inputs that determine the shape and that onnx does not see, because they are computed."""
     values: dict[str, Value] = {}
     for position in VALUE_INPUTS.get(node.op_type, ()):
         name = node.input(position)
@@ -409,7 +411,7 @@ def _type_proto(type_found: TensorType | None) -> onnx.TypeProto:
 
 
 def _from_partial_value(node: Node, values: dict[str, Value]) -> TensorType | None:
-    """The shape that a partly known list of sizes gives, which onnx's inference cannot be told."""
+    """The shape that a partly known list of sizes gives, which onnx's inference cannot use."""
     position = SHAPE_INPUT.get(node.op_type)
     if position is None or not node.outputs:
         return None
@@ -428,7 +430,7 @@ def _from_partial_value(node: Node, values: dict[str, Value]) -> TensorType | No
         return TensorType(data.data_type, tuple(None if size in (0, -1) else size for size in sizes))
     if data.shape is None:
         return None
-    # A size of -1 is none, which `dlclint.model.operands` tells; what is behind it shall not say so again.
+    # A size of -1 is invalid, which `dlclint.model.operands` reports; later nodes must not report it again.
     sizes = [1 if size == -1 else size for size in sizes]
     rank = max(len(sizes), len(data.shape))
     wide: list[Dim] = [*[1] * (rank - len(data.shape)), *data.shape]

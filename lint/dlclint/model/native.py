@@ -1,4 +1,4 @@
-"""Native code that did not survive what a model holds, and how work goes on without it."""
+"""Native code that a model's contents end, and how work continues without it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ PARSER = "the parser"
 
 @record
 class Crash:
-    """A native call that ends its process, or takes more time or memory than it may."""
+    """A native call that ends its process, or exceeds its limit of time or memory."""
 
     call: str
-    """Which, in words."""
+    """The call, in words."""
     how: str
     """How it ends, such as "dies (SIGSEGV)"."""
     graph: str = ""
     """The path of the node's graph."""
     index: int | None = None
-    """The node's place in its graph; None where a whole model or function was worked on."""
+    """The index of the node in its graph; None where the call was about a whole model or function."""
     tried: bool = True
-    """Whether it was this call that ended; False where it was left out after others like it."""
+    """Whether this call itself ended; False where it was skipped after others like it."""
 
 
 class Crashes:
@@ -50,7 +50,7 @@ class Crashes:
         index: int | None = None,
         **options: Any,
     ) -> Result:
-        """As `dlclint.contained.guard.call`; what ends is kept.
+        """As `dlclint.contained.guard.call`; a call that ends is recorded.
 
         Raises:
             Ended: as there.
@@ -62,7 +62,7 @@ class Crashes:
             raise
 
     def found(self) -> tuple[Crash, ...]:
-        """What is known: of each call the nodes that end it, or the whole where no single node does."""
+        """What is known: for each call the nodes that end it, or the whole where no single node does."""
         on_nodes = {crash.call for crash in self._known if crash.index is not None}
         return tuple(crash for crash in self._known if crash.index is not None or crash.call not in on_nodes)
 

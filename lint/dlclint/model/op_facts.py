@@ -1,8 +1,8 @@
-"""Facts about ONNX operators, by name: the one place where a set or a map of ops stands.
+"""Facts about ONNX operators, by name: the one place for sets and maps of ops.
 
-Everything here is about ops of the default domain and follows from the ONNX operator documents, unless
-its docstring names another source. What a table of Qualcomm's says of an op is data, and lies in
-`dlclint_schemas`. The module imports neither onnx nor numpy, so that every floor may read it.
+Everything here is about ops of the default domain and follows from the ONNX operator documents, unless its
+docstring names another source. What a table of Qualcomm states about an op is data in `dlclint_schemas`. The
+module imports neither onnx nor numpy, so that every layer may use it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ MICROSOFT = "com.microsoft"
 
 
 class Role(enum.Enum):
-    """What an input is to its op. Stored inputs with other roles than DATA are side inputs."""
+    """The role of an input of an op. Stored inputs with other roles than DATA are side inputs."""
 
     DATA = "data"
     WEIGHT = "weight"
-    """Multiplied with the data; an input of MatMul is one where it is stored."""
+    """Multiplied with the data; an input of MatMul has this role where it is stored."""
     RECURRENT_WEIGHT = "recurrent weight"
     PEEPHOLE = "peephole weight"
     BIAS = "bias"
@@ -52,7 +52,7 @@ class Role(enum.Enum):
     PADS = "pads"
     AXES = "axes"
     AXIS = "axis"
-    """Along which values are combined; the shape does not depend on it."""
+    """The axis along which values are combined; the shape does not depend on it."""
     START = "start"
     END = "end"
     STEP = "step"
@@ -138,7 +138,7 @@ INPUT_ROLES: Mapping[str, tuple[Role, ...]] = MappingProxyType(
 
 
 def role(op_type: str, position: int) -> Role:
-    """What the input at a position is to an op; DATA where nothing else is known."""
+    """The role of the input at a position; DATA where nothing else is known."""
     roles = INPUT_ROLES.get(op_type, ())
     return roles[position] if position < len(roles) else Role.DATA
 
@@ -162,17 +162,17 @@ SIZING_ROLES = frozenset(
     {Role.SHAPE, Role.REPEATS, Role.SIZES, Role.SCALES, Role.PADS, Role.AXES, Role.START, Role.END, Role.STEP}
     | {Role.PARTS, Role.COUNT, Role.REGION, Role.AXIS}
 )
-"""Roles of numbers that say which axes, how many and how large, which the converter wants stored."""
+"""Roles of numbers that select axes, counts and sizes, which the converter wants stored."""
 PARAMETER_ROLES = SIZING_ROLES | {
     *(Role.PAD_VALUE, Role.CONDITION, Role.INDICES, Role.LIMIT, Role.THRESHOLD, Role.LENGTHS),
     *(Role.DIAGONAL, Role.RATIO, Role.TRAINING, Role.CHOICES),
 }
-"""Roles of inputs that say how the op works and are not operands of it."""
+"""Roles of inputs that configure the op and are not operands."""
 VALUE_INPUTS = _by_op(
     *(Role.SHAPE, Role.REPEATS, Role.SIZES, Role.SCALES, Role.REGION, Role.PADS, Role.AXES),
     *(Role.START, Role.END, Role.STEP, Role.PARTS, Role.COUNT),
 )
-"""Op to the inputs whose values decide the shape of the output."""
+"""Op to the inputs whose values determine the shape of the output."""
 SHAPE_INPUT = MappingProxyType({op: at[0] for op, at in _by_op(Role.SHAPE).items()})
 """Op to the input that holds the shape of the output."""
 SIZE_INPUT = MappingProxyType({op: at[0] for op, at in _by_op(Role.SHAPE, Role.REPEATS).items()})
@@ -189,23 +189,25 @@ MATRICES = ("Gemm", "MatMul")
 WEIGHTED_OPS = (*CONVOLUTIONS, *MATRICES)
 """Ops that become the layers with weights (80-63442-2 Rev BL, partial overrides)."""
 GATES: Mapping[str, int] = MappingProxyType({"LSTM": 4, "GRU": 3, "RNN": 1})
-"""Recurrent op to its gates, each of which has rows of its own in W, R and B."""
+"""Recurrent op to the number of its gates, each of which has separate rows in W, R and B."""
 RECURRENT = tuple(GATES)
 """Ops with two weights, W [directions, gates * hidden, input] and R [directions, gates * hidden, hidden],
 and a bias B [directions, 2 * gates * hidden]. No grid for each channel or row is documented for them."""
 
 QDQ = frozenset({"QuantizeLinear", "DequantizeLinear"})
-"""Ops that stand for an encoding; the converter takes them out and keeps what they say (80-63442-2
-Rev BL, Tools, snpe-onnx-to-dlc `--keep_quant_nodes`)."""
+"""Ops that represent an encoding; the converter removes them and keeps the encoding (80-63442-2 Rev BL,
+Tools, snpe-onnx-to-dlc `--keep_quant_nodes`).
+"""
 QUANTIZERS = QDQ | {"DynamicQuantizeLinear"}
-"""Ops that change between float and quantized."""
+"""Ops that convert between float and quantized."""
 QOPERATORS = frozenset({"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"})
 """Ops that compute on quantized tensors."""
 INTEGER_BIAS = (
     *("Conv", "ConvTranspose", "Gemm", "LayerNormalization", "InstanceNormalization", "BatchNormalization"),
 )
-"""Ops of which ONNX Runtime's QNN provider takes input 2 as an int32 bias (measured; of BatchNormalization
-it takes 8 bits too, and no 16)."""
+"""Ops whose input 2 is an int32 bias to ONNX Runtime's QNN provider (measured; for BatchNormalization it
+takes 8 bits too, but not 16).
+"""
 
 
 def is_qdq(op_type: str, domain: str) -> bool:
@@ -214,15 +216,15 @@ def is_qdq(op_type: str, domain: str) -> bool:
 
 
 UNCHANGED = ("Identity", "Dropout")
-"""Ops that pass their input on at inference; the converter's simplification takes them out."""
+"""Ops that return their input at inference; the converter's simplification removes them."""
 UNIT_AXES = ("Squeeze", "Unsqueeze")
-"""Ops that take away axes of one element, or put some in."""
+"""Ops that remove or insert axes of one element."""
 JOIN_AXES = ("Reshape", "Flatten")
 """Ops that may join axes, or split them."""
 RESHAPES = (*JOIN_AXES, *UNIT_AXES)
-"""Ops that keep every element in its order and change the shape alone."""
+"""Ops that keep every element in its order and change only the shape."""
 PARTS = ("Slice", "Split", "Gather", "GatherElements", "GatherND")
-"""Ops whose output holds some of the input's elements only."""
+"""Ops whose output holds only some of the input's elements."""
 _MOVE_ONE = (
     *("Identity", "Transpose", *RESHAPES, *PARTS, "Tile"),
     *("Expand", "DepthToSpace", "SpaceToDepth", "ReverseSequence"),
@@ -239,19 +241,19 @@ MOVES: Mapping[str, tuple[int, ...] | None] = MappingProxyType(
 """Ops that move elements and compute nothing, and the inputs whose elements the output holds (None: all).
 
 A scatter that combines values (`reduction` other than none) computes. With one input the output keeps the
-grid of that input; with several it keeps theirs only where they have one grid.
+grid of that input; with several it keeps a grid only where they share one.
 """
 MOVES_ONE = frozenset(_MOVE_ONE)
-"""Of `MOVES`, those whose output holds elements of their first input alone."""
+"""Those of `MOVES` whose output holds only elements of their first input."""
 SELECTS = frozenset({"MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "TopK"})
-"""Ops that compare and hand on some of the elements: values change place, none is new."""
+"""Ops that compare and return some of the elements: values change position, none is new."""
 KEEPS_GRID = MOVES_ONE | SELECTS | {"Dropout"}
-"""Ops whose first output holds only values of the first input, and so lies on its grid."""
+"""Ops whose first output holds only values of the first input, and therefore is on its grid."""
 
 RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 )
-"""Ops that draw numbers: two runs differ, and nothing folds."""
+"""Ops that draw random numbers: two runs differ, and nothing folds."""
 DATA_DECIDED: Mapping[str, str] = MappingProxyType(
     {
         "NonZero": "how many elements are not 0",
@@ -260,11 +262,11 @@ DATA_DECIDED: Mapping[str, str] = MappingProxyType(
         "Compress": "how many conditions are true",
     }
 )
-"""Ops whose output has a length that only the data decide, and what decides it."""
+"""Ops whose output has a length that depends on the data, and what determines it."""
 SHAPE_READERS = frozenset({"Shape", "Size"})
-"""Ops that read a tensor's shape alone."""
+"""Ops that read only a tensor's shape."""
 LOOPS = ("Loop", "Scan")
-"""Ops that run their body again and again, on what it made the time before."""
+"""Ops that run their body repeatedly, on the results of the previous iteration."""
 WITH_BODIES = frozenset({"If", *LOOPS, "SequenceMap"})
 """Ops that hold subgraphs."""
 
@@ -277,7 +279,7 @@ ELEMENTWISE_UNARY = frozenset(
         *("Swish", "Tan", "Tanh", "ThresholdedRelu"),
     }
 )
-"""Ops of which each output element follows from the input's element at its place."""
+"""Ops whose every output element depends only on the input's element at the same position."""
 BROADCASTING = frozenset(
     {
         *("Add", "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater"),
@@ -285,30 +287,30 @@ BROADCASTING = frozenset(
         *("Sub", "Sum", "Where", "Xor"),
     }
 )
-"""Ops of which each output element follows from the elements of several inputs at its place."""
+"""Ops whose every output element depends only on the elements of several inputs at the same position."""
 ELEMENTWISE = ELEMENTWISE_UNARY | BROADCASTING
 MEETING = BROADCASTING | {"Concat", "MatMul"}
-"""Ops that bring tensors together, axis by axis from the last."""
+"""Ops that combine tensors, axis by axis from the last."""
 ADDITIONS = ("Add", "Sum")
 SUMS = (*ADDITIONS, "Sub")
 """Ops whose output is a sum of the operands, with signs."""
 FACTORS = ("Mul", "Div")
 """Ops that scale one operand by the other."""
 COMPARES = ("Max", "Min")
-"""Ops that hand on one of the operands' elements at each place."""
+"""Ops that return one of the operands' elements at each position."""
 COMBINING = (*SUMS, *FACTORS, *COMPARES)
-"""Ops that compute with two tensors or more, element by element, as floats do."""
+"""Ops that compute with two or more tensors, element by element, in float arithmetic."""
 BOUNDED = frozenset({"HardSigmoid", "Sigmoid", "Softsign", "Tanh"})
-"""Activations between two bounds, as gates and outputs want them."""
+"""Activations between two bounds, as gates and outputs need."""
 CLIPPING = ("Relu", "Clip")
-"""Activations that are their input between two bounds."""
+"""Activations that return their input between two bounds."""
 SIGN_CHANGES = frozenset({"Sub", "Mul", "Neg", "Div"})
-"""Behind these the sign of a number need not be that of the operand."""
+"""Ops after which the sign of a number may differ from that of the operand."""
 
 NORMALIZATIONS = ("BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization")
-"""Ops that bring their input to the mean and deviation that gamma and beta say."""
+"""Ops that normalize their input to the deviation and mean given by gamma and beta."""
 SHARES = ("Softmax", "LogSoftmax")
-"""Ops that make shares of 1 along an axis, or their logarithms."""
+"""Ops that compute shares of 1 along an axis, or their logarithms."""
 SOFTMAXES = (*SHARES, "Hardmax")
 """Ops whose axis meant a flattening before version 13."""
 RESIZERS = ("Resize", "Upsample")
@@ -317,7 +319,7 @@ GLOBAL_POOLS = ("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
 AVERAGES = ("AveragePool", "GlobalAveragePool", "ReduceMean")
 """Ops whose output holds means of elements of the input."""
 ARG_REDUCTIONS = ("ArgMax", "ArgMin")
-"""Reductions that give indices."""
+"""Reductions that return indices."""
 FOURIER = ("STFT", "DFT")
 CONTRACTIONS = ("MatMul", "Einsum")
 """Ops that multiply two activations and sum over an axis."""
@@ -325,7 +327,7 @@ FUSED_ACTIVATIONS = ("Relu", "PRelu", "HardSwish", "Clip", "LeakyRelu")
 """Activations that can run inside the convolution before them on HTP (source: Qualcomm's guide on
 quantization for HTP, Choice of Activation functions)."""
 ABSORBED = ("BatchNormalization", *FUSED_ACTIVATIONS)
-"""Ops that can follow one with weights in one supergroup: only the last output carries an encoding."""
+"""Ops that can follow an op with weights in one supergroup: only the last output carries an encoding."""
 ACTIVATIONS = frozenset(
     {"Celu", "Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Selu"}
     | {"Sigmoid", "Softplus", "Softsign", "Swish", "Tanh", "ThresholdedRelu"}
@@ -341,14 +343,14 @@ LAYOUT_SENSITIVE = frozenset(
         *("MaxPool", "MaxRoiPool", "QLinearConv", "Resize", "RoiAlign", "SpaceToDepth", "Upsample"),
     }
 )
-"""Ops whose second axis holds channels, and those after it space."""
+"""Ops whose second axis is channels and whose further axes are spatial."""
 BY_SAMPLE = frozenset(
     {*CONVOLUTIONS, *POOLS, *GLOBAL_POOLS, *RESIZERS, "QLinearConv", "ConvInteger", "BatchNormalization"}
     | {"InstanceNormalization", "LRN", "GroupNormalization", "DepthToSpace", "SpaceToDepth", "GridSample"}
     | {"STFT", "Col2Im", "AffineGrid", "DeformConv"}
 )
-"""Ops whose data have the samples first, and that treat each by itself."""
+"""Ops whose data have the batch axis first, and that process each sample separately."""
 SEVERAL_BY_SAMPLE = ("GridSample", "DeformConv")
-"""Of these, those whose further operands (a grid, offsets, a mask) have the samples first as well."""
+"""Those whose further operands (a grid, offsets, a mask) have the batch axis first as well."""
 KEEPS_AXES = ELEMENTWISE | QDQ | {"Concat", "Pad", "Slice", "Split"}
-"""Ops that leave the axes of their data where they are."""
+"""Ops that keep the order of their data's axes."""

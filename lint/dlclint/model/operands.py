@@ -1,4 +1,4 @@
-"""Operands that do not fit each other and that onnx's shape inference lets pass.
+"""Operands that do not fit each other but pass onnx's shape inference.
 
 Each check names its op's rule in the ONNX operator documents. Only known sizes are compared.
 """
@@ -18,7 +18,7 @@ def misfit(node: Node) -> str:
     """What is wrong with the sizes of a node's operands, in one line, or ""."""
     check = _CHECKS.get(node.op_type)
     if check is None or any(attribute.ref_attr_name for attribute in node.proto.attribute):
-        return ""  # by a reference, the caller of a function decides, and elsewhere nobody does
+        return ""  # by a reference, the caller of a function determines it, and elsewhere nothing does
     return check(node)
 
 
@@ -62,7 +62,7 @@ def _convolution(node: Node) -> str:
 
 
 def _remains(node: Node, data: tuple[Dim, ...], kernel: tuple[Dim, ...]) -> str:
-    """The pads of a ConvTranspose must leave something of what it makes."""
+    """The pads of a ConvTranspose must leave a part of its output."""
     axes = len(kernel)
     if node.attribute("auto_pad", "NOTSET") not in ("NOTSET", "VALID") or node.has("output_shape"):
         return ""
@@ -82,11 +82,11 @@ def _remains(node: Node, data: tuple[Dim, ...], kernel: tuple[Dim, ...]) -> str:
 
 
 _STRETCH = {"strides": 1, "dilations": 1, "output_padding": 0}
-"""Attributes of a ConvTranspose with a number for each axis, and what they are where not written."""
+"""Attributes of a ConvTranspose with a number for each axis, and their defaults."""
 
 
 def _window(node: Node, data: tuple[Dim, ...], kernel: tuple[Dim, ...]) -> str:
-    """The window, with its dilation, must fit into the padded input; of pooling a rule of its own speaks."""
+    """The window, with its dilation, must fit into the padded input; a separate rule checks pooling."""
     axes = len(kernel)
     if node.attribute("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
         return ""
@@ -105,7 +105,7 @@ def _window(node: Node, data: tuple[Dim, ...], kernel: tuple[Dim, ...]) -> str:
 
 
 def _reshape(node: Node) -> str:
-    """Reshape: as many elements after it as before it."""
+    """Reshape: as many elements in the output as in the input."""
     before, asked = _shape(node, 0), node.graph.model.values.whole(node.graph, node.input(1))
     if before is None or asked is None or asked.ndim != 1 or asked.dtype.kind not in "iu":
         return ""
@@ -125,7 +125,7 @@ def _reshape(node: Node) -> str:
 
 
 def _expand(node: Node) -> str:
-    """Expand: sizes from 0 on; -1 is none, unlike in a Reshape."""
+    """Expand: sizes from 0; -1 is invalid, unlike in a Reshape."""
     value = node.graph.model.values.partly(node.graph, node.input(1)) if node.input(1) else None
     if value is None or value.elements.dtype.kind not in "iu":
         return ""
@@ -196,7 +196,7 @@ def _layer_normalization(node: Node) -> str:
 
 
 def _instance_normalization(node: Node) -> str:
-    """InstanceNormalization: an input with space, and one scale and bias for each channel."""
+    """InstanceNormalization: an input with spatial axes, and one scale and bias for each channel."""
     data = _shape(node, 0)
     if data is None:
         return ""
@@ -225,7 +225,7 @@ def _loss(node: Node) -> str:
 def _recurrent(node: Node) -> str:
     """LSTM, GRU, RNN: every weight and state by gates, hidden, input and batch, states by directions too.
 
-    A weight for more directions than are run is left alone: backends read the first ones.
+    A weight for more directions than are run is accepted: backends read the first ones.
     """
     data, hidden = _shape(node, 0), node.attribute("hidden_size")
     if data is None or len(data) != 3 or not hidden:

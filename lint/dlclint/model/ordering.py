@@ -1,7 +1,7 @@
-"""Nodes in an order in which each tensor is made before it is read.
+"""Nodes in an order in which each tensor is produced before it is read.
 
-ONNX demands that the nodes of a graph lie so; ONNX Runtime sorts them by itself, and onnx's inference and
-checker go by the order of the file. What follows a model from its inputs on goes by the order given here.
+ONNX requires this order of the nodes of a graph; ONNX Runtime sorts them itself, and onnx's inference and
+checker use the order of the file. What propagates through a model from its inputs uses this order.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def topological_order(graph: Graph) -> Sequence[Node]:
-    """The nodes of a graph in topological order; as they are where they lie so, or end in a cycle."""
+    """The nodes of a graph in topological order; unchanged where they have that order, or form a cycle."""
     if _lie_so((_read_by(node), node.outputs) for node in reversed(graph.nodes)):
         return graph.nodes
     places = _order([(_read_by(node), node.outputs) for node in graph.nodes])
@@ -27,7 +27,7 @@ def topological_order(graph: Graph) -> Sequence[Node]:
 
 
 def protos_in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto] | None:
-    """The nodes of a graph as it lies in a file, sorted; None where they lie so, or end in a cycle."""
+    """The nodes of a graph as it is in a file, sorted; None where they are sorted, or form a cycle."""
     if _lie_so((_read(node), node.output) for node in reversed(graph.node)):
         return None
     nodes = list(graph.node)
@@ -36,7 +36,7 @@ def protos_in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto] | None:
 
 
 def _lie_so(last_first: Iterable[tuple[Iterable[str], Iterable[str]]]) -> bool:
-    """Whether no node reads what a later one makes; holds names alone, for nearly all graphs lie so."""
+    """Whether no node reads what a later one produces; holds only names, as nearly all graphs are sorted."""
     later: set[str] = set()
     for read, made in last_first:
         if not later.isdisjoint(read):
@@ -46,7 +46,7 @@ def _lie_so(last_first: Iterable[tuple[Iterable[str], Iterable[str]]]) -> bool:
 
 
 def _order(nodes: Sequence[tuple[Iterable[str], Sequence[str]]]) -> list[int] | None:
-    """The places of nodes, of which the names read and made are given, in topological order."""
+    """The indices of nodes in topological order, from the names that each reads and produces."""
     makers = {name: place for place, (_, made) in enumerate(nodes) for name in made if name}
     needs = [
         {makers[name] for name in read if name in makers} - {place} for place, (read, _) in enumerate(nodes)
@@ -57,7 +57,7 @@ def _order(nodes: Sequence[tuple[Iterable[str], Sequence[str]]]) -> list[int] | 
             readers.setdefault(need, []).append(position)
     ready = [index for index, found in enumerate(needs) if not found]
     left = [len(found) for found in needs]
-    for position in ready:  # which grows meanwhile
+    for position in ready:  # which grows in the loop
         for reader in readers.get(position, ()):
             left[reader] -= 1
             if not left[reader]:
@@ -66,7 +66,7 @@ def _order(nodes: Sequence[tuple[Iterable[str], Sequence[str]]]) -> list[int] | 
 
 
 def _read_by(node: Node) -> Iterator[str]:
-    """The names that a node reads, its bodies included."""
+    """The names that a node reads, including in its bodies."""
     yield from node.inputs
     for body in node.subgraphs:
         for graph in body.with_subgraphs():

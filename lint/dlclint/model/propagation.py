@@ -1,8 +1,9 @@
-"""Whether onnx's data propagation stays small on a model, which has no bound of its own.
+"""Whether onnx's data propagation, which has no bound of its own, stays small on a model.
 
-onnx.shape_inference.infer_shapes(data_prop=True) computes the values of shape arithmetic, each element a
-protobuf message. A Concat of a value with itself doubles it, so that 26 nodes, 999 bytes, take 10 GB. How
-long values may become follows from the nodes alone. Source: the data propagators in onnx/defs (1.16 to 1.19).
+onnx.shape_inference.infer_shapes(data_prop=True) computes the values of shape arithmetic, with a protobuf
+message for each element. A Concat of a value with itself doubles it, so that 26 nodes, 999 bytes, take 10 GB.
+The maximum length of values follows from the nodes alone. Source: the data propagators in onnx/defs (1.16 to
+1.19).
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from dlclint.model.protos import graphs_below
 _LONGEST, _IN_ALL = 1 << 16, 4_000_000
 """Elements of one value, and of all: a few hundred megabytes in onnx."""
 _RANK = 64
-"""Elements that the result of Shape may have; more only where a longer list became a shape."""
+"""Elements that the result of Shape may have; more only where a longer list is used as a shape."""
 _AS_LONG = frozenset({"Add", "Sub", "Mul"})
-"""Ops of whose inputs all must be known, and whose result is as long as the longest."""
+"""Ops whose inputs must all be known, and whose result is as long as the longest input."""
 _OF_FIRST = frozenset({"Cast", *UNIT_AXES, "Slice", "Identity"})
 """Ops whose result is at most as long as their first input."""
 _RESHAPE = frozenset({"Reshape", "Expand", "ConstantOfShape", "Tile"})
@@ -27,7 +28,7 @@ _WHOLE = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 
 
 def stays_small(graph: onnx.GraphProto) -> bool:
-    """Whether the values that data propagation makes are few and short; one walk over the nodes."""
+    """Whether the values that data propagation computes are few and short; one walk over the nodes."""
     lengths: dict[str, int] = {}
     rank, total = _RANK, 0
     for inner in graphs_below(graph):

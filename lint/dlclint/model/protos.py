@@ -17,7 +17,7 @@ WirePath = tuple[int, ...]
 
 
 class Names(tuple[str, ...]):
-    """Names in their order, of which one is found without a search through all."""
+    """Names in order, with a fast membership test."""
 
     @cached_property
     def _each(self) -> frozenset[str]:
@@ -103,7 +103,7 @@ def graphs_below(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.G
 
 
 def nodes_below(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.NodeProto]:
-    """The nodes of a graph or function and of all subgraphs, each before what it holds."""
+    """The nodes of a graph or function and of all subgraphs, each before the nodes that it contains."""
     for node in graph.node:
         yield node
         for _, inner in subgraphs(node):
@@ -111,6 +111,6 @@ def nodes_below(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.No
 
 
 def function_path(function: onnx.FunctionProto) -> str:
-    """What a function is called in the paths of graphs."""
+    """The name of a function in the paths of graphs."""
     overload = f":{function.overload}" if function.overload else ""
     return f"function {function.domain}:{function.name}{overload}"

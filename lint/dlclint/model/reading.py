@@ -1,4 +1,4 @@
-"""From a path to a `Model`, or to the reason why there is none."""
+"""From a path to a `Model`, or to the reason why it cannot be read."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def read(path: Path, dimensions: Dimensions | None = None) -> Model:
     """Read a model's structure, apply dimension overrides, check it and infer its shapes.
 
     Raises:
-        Unreadable: with a sentence on why, and one on what to do.
+        Unreadable: with a sentence that states why, and one that states what to do.
     """
     proto, payloads, notes = parse(path)
     crashes = Crashes()
@@ -67,7 +67,7 @@ def read(path: Path, dimensions: Dimensions | None = None) -> Model:
     consistent = inferred is not None
     if inferred is None:
         inferred = infer(proto, crashes)
-    del proto  # two structures at once are what reading needs most memory for
+    del proto  # two structures at once are the peak of the memory that reading needs
     model = Model(inferred, path, payloads, notes, Values())
     model.complaints = found
     model.crashes = crashes
@@ -83,7 +83,7 @@ def read(path: Path, dimensions: Dimensions | None = None) -> Model:
 
 
 def parse(path: Path) -> tuple[onnx.ModelProto, dict[WirePath, wire.Payload], tuple[str, ...]]:
-    """A file's structure as it is, the payloads left in the file, and notes on how it was read.
+    """A file's structure as it is, the payloads that remain in the file, and notes on how it was read.
 
     Raises:
         Unreadable: as `read`.
@@ -111,11 +111,11 @@ def _parse(path: Path) -> tuple[onnx.ModelProto, dict[WirePath, wire.Payload], t
 
 
 def _bytes_of(stream: BinaryIO, path: Path) -> mmap.mmap | ImageBuffer:
-    """The file as bytes that come when they are touched."""
+    """The file as bytes that are read when they are accessed."""
     image = images.image_of(path)
     if image is None:
         return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    # Imported here because most models are at hand.
+    # Imported here because most models are local.
     from dlclint.remote.buffer import ImageBuffer
 
     return ImageBuffer(image)
@@ -191,7 +191,7 @@ def _load(path: Path, form: str) -> onnx.ModelProto:
         raise
     except Ended as ended:
         raise Unreadable(f"the parser of {form} {ended} on it", "export the model again") from None
-    except Exception as error:  # each text form has a parser of its own, with errors of its own
+    except Exception as error:  # each text format has a separate parser, with errors of its own
         first = str(error).strip().partition("\n")[0]
         raise Unreadable(f"cannot be parsed as {form}: {first}", "export the model again") from None
 

@@ -1,7 +1,7 @@
-"""Data files that nothing names any more once a model is replaced by its next version.
+"""Data files that nothing refers to any more after a model is replaced by its next version.
 
-A data file never takes the name of one that exists, so each time that an output is written again its data get
-a new name. The file of the version before is removed if that version alone can have named it.
+A data file never takes the name of an existing file, so each time that an output is written again its data
+get a new name. The file of the previous version is removed if only that version can refer to it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from dlclint.model.reading import Unreadable, parse
 
 
 def superseded(path: Path, new: Path, source: Path) -> list[Path]:
-    """The data files that go when `new` takes the place of `path`.
+    """The data files to remove when `new` replaces `path`.
 
-    Only files that dlclint made for `path` count, by their names, and of these none that `new`, the `source`
-    of the work, or any other model in the folder or above it may name. In doubt a file stays.
+    Only files that dlclint wrote for `path` count, by their names, and of these none that `new`, the `source`
+    of the work, or any other model in the folder or above it may refer to. If that is uncertain, the file
+    stays.
     """
     try:
         made = re.compile(rf"{re.escape(path.name)}(\.\d+)?\.data")
@@ -41,7 +42,7 @@ def _named(path: Path) -> set[Path]:
     """The files of external data of a model, links resolved; none where there is no model.
 
     Raises:
-        OSError, Unreadable, and those of `external.FLAWS`: it cannot be told.
+        OSError, Unreadable, and those of `external.FLAWS`: they cannot be determined.
     """
     if not path.exists():
         return set()
@@ -54,7 +55,7 @@ def _named(path: Path) -> set[Path]:
 
 
 def _models(folder: Path) -> Iterator[Path]:
-    """The models from which a file in a folder can be named: those beside it, and above it."""
+    """The models that may refer to a file in a folder: those in the folder, and above it."""
     for path in (folder, *folder.parents):
         with os.scandir(path) as entries:
             yield from (path / entry.name for entry in entries if Path(entry.name).suffix in MODEL_SUFFIXES)

@@ -1,4 +1,4 @@
-"""Tensors as lazy views: shape and type cost nothing, values are mapped when asked for."""
+"""Tensors as lazy views: shape and type cost nothing, values are mapped when they are needed."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Array = npt.NDArray[Any]
 
 
 class Unavailable(Exception):
-    """The tensor's values cannot be had; the argument says why in one sentence."""
+    """The tensor's values are not available; the argument states why in one sentence."""
 
 
 @record
 class Produced:
     """Values that no file holds yet: computed in order, piece by piece, when they are read or written.
 
-    `pieces` is called again each time and yields arrays of the element type (whole bytes a value),
-    whose elements in C order follow each other; a piece is valid until the next is asked for.
+    `pieces` is called again each time and yields arrays of the element type (whole bytes per value), which
+    together hold the elements in C order; a piece is valid until the next is requested.
     """
 
     data_type: int
@@ -41,7 +41,7 @@ class Produced:
 
     @classmethod
     def of(cls, values: Array) -> Produced:
-        """Values at hand.
+        """Values that are in memory.
 
         Raises:
             TypeError: ONNX has no such element type.
@@ -78,7 +78,7 @@ class Tensor:
 
     @property
     def is_external(self) -> bool:
-        """Whether the data lie in another file."""
+        """Whether the data are in another file."""
         return bool(self.proto.data_location == onnx.TensorProto.EXTERNAL)
 
     @property
@@ -92,10 +92,11 @@ class Tensor:
         return (self.count * bits_per_element(self.data_type) + 7) // 8
 
     def location(self) -> tuple[Path, int, int] | None:
-        """File, offset and size of values that lie as little-endian raw bytes; None if elsewhere.
+        """File, offset and size of values stored as little-endian raw bytes; None if they are stored
+        otherwise.
 
         Raises:
-            Unavailable: fewer bytes are there than shape and type ask for, or external data are missing.
+            Unavailable: the file has fewer bytes than shape and type require, or external data are missing.
         """
         if self.is_external:
             try:
@@ -114,7 +115,7 @@ class Tensor:
         return found
 
     def _stored_type(self) -> np.dtype[Any]:
-        """The type of the values as raw bytes, which are little-endian whatever the machine is."""
+        """The type of the values as raw bytes, which are little-endian on every machine."""
         dtype: np.dtype[Any] = onnx.helper.tensor_dtype_to_np_dtype(self.data_type)
         return dtype if sys.byteorder == "little" else dtype.newbyteorder("<")
 
@@ -127,7 +128,7 @@ class Tensor:
         )
 
     def array(self) -> Array:
-        """The values, memory-mapped where they lie as raw bytes, else decoded.
+        """The values, memory-mapped where they are stored as raw bytes, else decoded.
 
         Raises:
             Unavailable: the values are missing, contradict the shape, or are of an unknown type.
@@ -169,7 +170,7 @@ class Tensor:
             proto.dims.extend(self.shape)
         try:
             if proto.raw_data and bits_per_element(self.data_type) >= 8:
-                # Twenty times faster than the general way, for the hundreds of small tensors of a network.
+                # Twenty times faster than the general case, for the hundreds of small tensors of a network.
                 return np.frombuffer(proto.raw_data, self._stored_type()).reshape(self.shape)
             return np.asarray(numpy_helper.to_array(proto))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -188,9 +189,9 @@ class Tensor:
 class ChunkReader:
     """Reads tensors, one after another, in chunks of at most `size` bytes.
 
-    Reading into one buffer instead of mapping keeps the resident memory at that buffer however large
-    the tensors are. Buffer and open file serve the next tensor too: a network has hundreds, mostly in
-    one file. For one thread at a time.
+    Reading into one buffer instead of mapping limits the resident memory to that buffer however large the
+    tensors are. Buffer and open file are reused for the next tensor: a network has hundreds, mostly in one
+    file. Not thread-safe.
     """
 
     def __init__(self, size: int = 1 << 20) -> None:
@@ -208,7 +209,7 @@ class ChunkReader:
         self._file = self._stream = None
 
     def chunks(self, tensor: Tensor) -> Iterator[Array]:
-        """The values of a tensor in order, flat; a chunk is valid until the next one is asked for.
+        """The values of a tensor in order, flat; a chunk is valid until the next one is requested.
 
         Raises:
             Unavailable: as `Tensor.array`.

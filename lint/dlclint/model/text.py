@@ -1,9 +1,9 @@
-"""Text becomes text once: names that are not UTF-8 are escaped where a model is read, and back in writing.
+"""Names that are not UTF-8 are escaped when a model is read, and restored when it is written.
 
-protobuf stores strings as bytes, and a file may hold any: the C++ readers take them as they are, Python gets
-`bytes` in place of `str`, or an exception. `escaped` puts a character of a private plane in the place of each
-byte that is not UTF-8, so that everything above sees ordinary text, and `restored` puts the bytes back. The
-characters of that plane that a file holds itself are escaped too, byte by byte, so that two names stay two.
+protobuf stores strings as bytes, and a file may hold any bytes: the C++ readers accept them, Python gets
+`bytes` instead of `str`, or an exception. `escaped` replaces each byte that is not UTF-8 by a character of a
+private plane, so that all other code handles ordinary text, and `restored` restores the bytes. Characters of
+that plane in the file itself are escaped too, byte by byte, so that two names stay different.
 `dlclint.diagnostic.plain` shows such a character as `\\xNN`.
 """
 
@@ -21,15 +21,15 @@ from dlclint.diagnostic import RAW_BYTE
 from dlclint.model.wire import varint
 
 _PREFIXES = (b"\xf4\x8f\xbe", b"\xf4\x8f\xbf")
-"""How the characters from U+10FF80 to U+10FFFF, which stand for bytes, begin in UTF-8."""
+"""The UTF-8 prefixes of the characters from U+10FF80 to U+10FFFF, which represent bytes."""
 _MAX_DEPTH = 100
-"""Messages within messages that protobuf reads."""
+"""Nesting depth of messages that protobuf reads."""
 
 
 def escaped(model: bytes) -> bytes:
-    """A serialized ModelProto whose strings are UTF-8; the very bytes given where they are already.
+    """A serialized ModelProto whose strings are UTF-8; the same object where they already are.
 
-    What is not a protobuf message comes back as it is, for its reader to complain of.
+    Bytes that are not a protobuf message are returned unchanged, so that the reader reports them.
     """
     if not any(prefix in model for prefix in _PREFIXES) and _is_text(model):
         return model
@@ -72,7 +72,7 @@ def _restore(text: bytes) -> bytes:
 
 
 def _is_text(model: bytes) -> bool:
-    """Whether every string is UTF-8, asked of protobuf itself: it checks those of the syntax proto3 alone."""
+    """Whether every string is UTF-8, checked by protobuf itself, which does so only for the syntax proto3."""
     if model.isascii():
         return True
     try:
@@ -84,7 +84,7 @@ def _is_text(model: bytes) -> bool:
 
 @lru_cache(maxsize=1)
 def _strict() -> type[Message]:
-    """ModelProto, declared such that protobuf refuses strings that are not UTF-8."""
+    """ModelProto, declared so that protobuf rejects strings that are not UTF-8."""
     file = descriptor_pb2.FileDescriptorProto()
     onnx.ModelProto.DESCRIPTOR.file.CopyToProto(file)
     file.name = "dlclint/strict.proto"
@@ -123,7 +123,7 @@ def _rewritten(model: bytes, change: Callable[[bytes], bytes]) -> bytes:
 def _message(
     data: bytes, start: int, end: int, kind: Descriptor, change: Callable[[bytes], bytes], depth: int
 ) -> Iterator[bytes]:
-    """The pieces of a message whose strings are changed, with every length made right."""
+    """The parts of a message whose strings change, with every length corrected."""
     if depth > _MAX_DEPTH:
         raise _Damaged
     fields = kind.fields_by_number

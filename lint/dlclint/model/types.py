@@ -1,4 +1,4 @@
-"""Element types and shapes of tensors, and what two of them say together."""
+"""Element types and shapes of tensors, and how to combine two of them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _PACKED = {
     for name in names.split()
     if hasattr(onnx.TensorProto, name)
 }
-"""Bits of the types that lie packed in raw data, as far as the installed onnx knows them."""
+"""Bits of the types that are packed in raw data, as far as the installed onnx knows them."""
 
 
 def numpy_type(data_type: int) -> np.dtype[Any] | None:
-    """The type that numpy holds such elements in; None for a number that onnx gives no type."""
+    """numpy's type for such elements; None for a number that onnx does not define."""
     try:
         found: np.dtype[Any] = onnx.helper.tensor_dtype_to_np_dtype(data_type)
     except (KeyError, ValueError, TypeError):
@@ -47,7 +47,7 @@ def bits_per_element(data_type: int) -> int:
 
 
 def is_float(data_type: int) -> bool:
-    """Whether an element type is a float that the converter takes (the 8-bit floats are none)."""
+    """Whether an element type is a float that the converter takes (which excludes the 8-bit floats)."""
     return data_type in _FLOATS
 
 
@@ -68,7 +68,7 @@ class TensorType:
 
     @property
     def element(self) -> str:
-        """The element type as ONNX text has it, such as uint8."""
+        """The element type in ONNX's text form, such as uint8."""
         try:
             return str(onnx.TensorProto.DataType.Name(self.data_type)).lower()
         except ValueError:
@@ -82,12 +82,12 @@ class TensorType:
 
 
 def dim_text(dim: Dim) -> str:
-    """A size or symbol as people are shown it; what inference computes from symbols says nothing: `?`."""
+    """A size or symbol as shown to users; `?` for what inference computes from symbols."""
     return "?" if dim is None or (isinstance(dim, str) and "(" in dim) else str(dim)
 
 
 def element_name(type_found: TensorType | None) -> str:
-    """The element type as ONNX text has it; "" where it is unknown."""
+    """The element type in ONNX's text form; "" where it is unknown."""
     return "" if type_found is None else type_found.element
 
 
@@ -102,7 +102,7 @@ def tensor_type(proto: onnx.TypeProto) -> TensorType | None:
     for dim in inner.shape.dim:
         kind = dim.WhichOneof("value")
         symbol = dim.dim_param
-        # Shape inference invents symbols for what it cannot tell; they name nothing a user knows.
+        # Shape inference invents symbols for unknown sizes; they name nothing that a user knows.
         known = symbol and not symbol.startswith("unk__")
         dims.append(dim.dim_value if kind == "dim_value" else symbol if known else None)
     return _shared(inner.elem_type, tuple(dims))
@@ -110,7 +110,7 @@ def tensor_type(proto: onnx.TypeProto) -> TensorType | None:
 
 @lru_cache(maxsize=4096)
 def _shared(data_type: int, shape: tuple[Dim, ...]) -> TensorType:
-    """One object for the many tensors of a type."""
+    """One object for all tensors of a type."""
     return TensorType(data_type, shape)
 
 
@@ -118,7 +118,7 @@ def is_complete(type_found: TensorType | None) -> bool:
     """Whether every dimension is a known size."""
     if type_found is None or type_found.shape is None:
         return False
-    # A loop costs a third of what all() does, and this is run for every node.
+    # A loop takes a third of the time of all(), and this runs for every node.
     for dim in type_found.shape:  # noqa: SIM110
         if not isinstance(dim, int):
             return False
@@ -126,7 +126,7 @@ def is_complete(type_found: TensorType | None) -> bool:
 
 
 def merged(known: TensorType | None, type_found: TensorType) -> TensorType:
-    """What two types of the same tensor say together; where they contradict, the first is kept."""
+    """The combination of two types of the same tensor; where they contradict, the first is kept."""
     if known is None:
         return type_found
     data_type = known.data_type or type_found.data_type
@@ -140,7 +140,7 @@ def merged(known: TensorType | None, type_found: TensorType) -> TensorType:
 
 
 def joined(one: TensorType | None, other: TensorType | None) -> TensorType | None:
-    """What is true of a tensor that has the one type or the other."""
+    """What holds for a tensor that has one type or the other."""
     if one is None or other is None or one.data_type != other.data_type:
         return None
     if one.shape is None or other.shape is None or len(one.shape) != len(other.shape):

@@ -1,9 +1,9 @@
-"""The inverse of `wire.skim`: payloads put back into a structure, with every length made right.
+"""The inverse of `wire.skim`: payloads put back into a structure, with every length corrected.
 
-A tensor whose payload is elsewhere carries a *reference*: an `external_data` entry with the key
-`REFERENCE` and a number, which travels with the message however the structure is edited. `weave`
-cuts the serialized structure where a reference stands and says what goes there, so that a writer
-can copy gigabytes from file to file without holding them. All other bytes stay as they are.
+A tensor whose payload is elsewhere carries a *reference*: an `external_data` entry with the key `REFERENCE`
+and a number, which stays in the message however the structure is edited. `weave` cuts the serialized
+structure at each reference and reports which payload belongs there, so that a writer can copy gigabytes from
+file to file without holding them. All other bytes stay as they are.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Inline:
 
 
 WovenPiece = bytes | int
-"""Bytes as they are, or the number of the payload that goes here."""
+"""Bytes as they are, or the number of the payload that belongs here."""
 
 
 def refer(tensor: onnx.TensorProto, number: int) -> None:
-    """Let a tensor stand for a payload; data that it holds itself are dropped."""
+    """Make a tensor refer to a payload; data that it holds itself are dropped."""
     for name in ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "raw_data"):
         tensor.ClearField(name)
     tensor.ClearField("data_location")
@@ -43,7 +43,7 @@ def refer(tensor: onnx.TensorProto, number: int) -> None:
 
 
 def referred(tensor: onnx.TensorProto) -> int | None:
-    """The number of the payload that a tensor stands for, or None."""
+    """The number of the payload that a tensor refers to, or None."""
     for entry in tensor.external_data:
         if entry.key == REFERENCE:
             return int(entry.value)
@@ -51,12 +51,12 @@ def referred(tensor: onnx.TensorProto) -> int | None:
 
 
 def weave(structure: bytes, where: Callable[[int], Inline | bytes]) -> Iterator[WovenPiece]:
-    """The bytes of the model, cut where payloads go.
+    """The bytes of the model, cut where payloads belong.
 
     Args:
         structure: a serialized ModelProto whose tensors carry references.
-        where: for a payload's number, how it goes into its tensor, or the fields (in wire form) that
-            stand in place of it where it goes into another file.
+        where: for a payload's number, how it is put into its tensor, or the fields (in wire form) that
+            replace it where it is written to another file.
     """
     marks = []
     found = structure.find(_MARK)
@@ -81,7 +81,7 @@ def _joined(pieces: list[WovenPiece]) -> Iterator[WovenPiece]:
 
 
 class _Weaver:
-    """Messages without a reference are copied whole; only those that hold one are entered."""
+    """Messages without a reference are copied whole; only those that contain one are parsed."""
 
     def __init__(self, data: bytes, marks: list[int], where: Callable[[int], Inline | bytes]) -> None:
         self.data = data
@@ -114,12 +114,12 @@ class _Weaver:
                 position = body + size
             elif kind == 0:
                 _, position = self.varint(position)
-            else:  # protobuf writes no groups of messages that ONNX defines
+            else:  # protobuf writes no groups for messages that ONNX defines
                 position += 4 if kind == 5 else 8
             yield tag >> 3, at, body, position
 
     def message(self, start: int, end: int, kind: int) -> tuple[int, list[WovenPiece]]:
-        """Size and pieces of the message whose body lies from `start` to `end`."""
+        """Size and pieces of the message with the body from `start` to `end`."""
         size, pieces, run = 0, list[WovenPiece](), start
         known = wire.FIELDS[kind]
         for number, at, body, stop in self.fields(start, end):
@@ -129,7 +129,7 @@ class _Weaver:
                 return self.tensor(start, end, body, stop)
             inner_kind = known[number][0] if number in known else wire.PAYLOAD
             if inner_kind == wire.PAYLOAD:
-                continue  # the mark stands in a name or in data, where it means nothing
+                continue  # the mark is in a name or in data, where it has no meaning
             inner_size, inner = self.message(body, stop, inner_kind)
             pieces += [self.data[run:at], _key(number), wire.varint(inner_size), *inner]
             size += at - run + len(_key(number)) + len(wire.varint(inner_size)) + inner_size
@@ -141,7 +141,7 @@ class _Weaver:
         return self.data.startswith(_MARK, body, stop)
 
     def tensor(self, start: int, end: int, body: int, stop: int) -> tuple[int, list[WovenPiece]]:
-        """A TensorProto: its reference goes, its payload comes in the order of the field numbers."""
+        """A TensorProto: its reference is removed, its payload inserted in the order of the field numbers."""
         entry = onnx.StringStringEntryProto.FromString(self.data[body:stop])
         number = int(entry.value)
         target = self.where(number)

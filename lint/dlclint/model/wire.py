@@ -1,9 +1,9 @@
 """The protobuf wire form of an ONNX model, walked without touching weight bytes.
 
-`skim` separates a serialized ModelProto into its structure (a small, valid ModelProto whose large
-tensors have lost their payload) and a record of where each payload lies. Only messages on the way
-to a tensor, and larger than `DESCEND`, are entered, so that tens of thousands of small nodes cost
-one skip each, and a gigabyte of weights costs nothing.
+`skim` separates a serialized ModelProto into its structure (a small, valid ModelProto without the payloads of
+large tensors) and a record of where each payload is. Only messages that contain tensors and are larger than
+`DESCEND` are parsed, so that tens of thousands of small nodes cost one skip each, and a gigabyte of weights
+costs nothing.
 
 Source of the nesting limit: protobuf's default recursion limit, 100, beyond which no reader of ONNX
 files parses the message.
@@ -72,15 +72,15 @@ FIELDS: tuple[dict[int, tuple[int, bool]], ...] = (
 )
 """By message kind: field number to the kind of its submessage, and whether it is repeated."""
 _FIXED_SIZE_DATA = frozenset({TensorField.FLOAT_DATA, TensorField.DOUBLE_DATA})
-"""Data whose values stand apart, each of a fixed size, when written unpacked."""
+"""Data whose values are separate fields of a fixed size when written unpacked."""
 
 
 class MalformedMessage(Exception):
-    """The bytes are not a protobuf message; the argument says where and why."""
+    """The bytes are not a protobuf message; the argument states where and why."""
 
 
 class Truncated(MalformedMessage):
-    """A declared length reaches beyond the end of the file."""
+    """A declared length exceeds the end of the file."""
 
 
 class TooDeep(Exception):
@@ -88,11 +88,11 @@ class TooDeep(Exception):
 
 
 class TooLarge(Exception):
-    """What would have to be kept as structure exceeds `MAX_STRUCTURE`."""
+    """The structure to keep exceeds `MAX_STRUCTURE`."""
 
 
 class Unusual(Exception):
-    """Valid, but in a form that only a full parser should judge (groups, split payloads)."""
+    """Valid, but in a form that only a full parser should read (groups, split payloads)."""
 
 
 @record
@@ -106,7 +106,7 @@ class Payload:
 
 @record
 class Skimmed:
-    """A model's structure, and the payloads taken out of it by the path of their tensor."""
+    """A model's structure, and the payloads removed from it by the path of their tensor."""
 
     structure: bytes
     payloads: dict[WirePath, Payload]
@@ -116,7 +116,7 @@ def skim(data: Buffer) -> Skimmed:
     """Separate a serialized ModelProto into structure and payloads.
 
     Raises:
-        Malformed, Truncated, TooDeep, TooLarge, Unusual: see the classes.
+        MalformedMessage, Truncated, TooDeep, TooLarge, Unusual: see the classes.
     """
     walker = _Walker(data)
     pieces: list[bytes] = []
@@ -151,7 +151,7 @@ class _Walker:
             pieces.append(self.data[start:end])
 
     def walk(self, start: int, end: int, kind: int, path: WirePath, pieces: list[bytes], depth: int) -> None:
-        """Append the kept bytes of one message to `pieces`, entering what leads to tensors."""
+        """Append the kept bytes of one message to `pieces`, parsing submessages that lead to tensors."""
         if depth > MAX_DEPTH:
             raise TooDeep
         data = self.data
@@ -222,7 +222,7 @@ def _header(tag: int, size: int) -> bytes:
 
 
 def varint(value: int) -> bytes:
-    """`value`, 0 or more, as protobuf writes it: 7 bits a byte, the lowest first."""
+    """`value`, 0 or more, as protobuf writes it: 7 bits per byte, the lowest first."""
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)

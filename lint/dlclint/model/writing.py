@@ -1,10 +1,10 @@
-"""Writing a draft: whole or not at all, and never with the weights in memory.
+"""Writing a draft: whole or not at all, and without holding the weights in memory.
 
-Bytes that the draft leaves alone are copied from the source file by the kernel. External data that
-are left alone stay where they are if the output lies beside its source, and otherwise are copied
-into one new file beside the output. A data file never takes the name of one that exists, and the one of
-an output that is replaced goes last (`dlclint.model.superseded`), so that
-neither the source nor an older output can lose its data, whenever the process ends.
+Bytes that the draft does not change are copied from the source file by the kernel. Unchanged external data
+stay where they are if the output is in the folder of its source, and otherwise are copied into one new file
+next to the output. A data file never takes the name of an existing file, and that of a replaced output is
+removed last (`dlclint.model.superseded`), so that neither the source nor an older output can lose its data,
+whenever the process ends.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ from dlclint.writing import Temporary
 from dlclint_schemas.record import record
 
 INLINE_LIMIT = (2 << 30) - 1 - (16 << 20)
-"""Bytes above which weights go into a data file: protobuf serializes less than 2 GiB, and tools that
-add to a model (inferred shapes, names) serialize it again."""
+"""Bytes above which weights are written to a data file: protobuf serializes less than 2 GiB, and tools that
+add to a model (inferred shapes, names) serialize it again.
+"""
 ALIGNMENT = 4096
-"""External data start at whole pages, so that they can be mapped (onnx.proto, external_data)."""
+"""External data start at page boundaries, so that they can be mapped (onnx.proto, external_data)."""
 _COPY = 8 << 20
 
 
 class CannotWrite(Exception):
-    """The output cannot be made; the argument is one sentence for the user. Nothing was changed."""
+    """The output cannot be written; the argument is one sentence for the user. Nothing was changed."""
 
 
 @record
@@ -56,11 +57,11 @@ def write_model(
     Args:
         draft: what to write; it is not changed.
         path: the output; it may be the draft's source.
-        accept: called with the finished file under a temporary name in the output's folder, before it
-            takes its name. If it raises, nothing remains of the output.
+        accept: called with the finished file under a temporary name in the output's folder, before it gets
+            its name. If it raises, nothing remains of the output.
 
     Raises:
-        CannotWrite: the folder or disk does not take it, or the source changed since it was read.
+        CannotWrite: the folder or disk cannot be written, or the source changed since it was read.
         Exception: what `accept` raises.
     """
     refuse_other_than_files(path)
@@ -99,7 +100,7 @@ def write_model(
 
 
 def refuse_other_than_files(path: Path) -> None:
-    """Let a new or an ordinary file be written, which the new one is to replace, and nothing else.
+    """Check that the path is new or an ordinary file, which the output may replace.
 
     Raises:
         CannotWrite: something else has that name.
@@ -107,12 +108,12 @@ def refuse_other_than_files(path: Path) -> None:
     if path.is_symlink():
         raise CannotWrite(f"{path} is a symbolic link; name the file itself, or another output")
     if path.exists() and not path.is_file():
-        # A file that took the place of a device such as /dev/null would take it from everyone.
+        # Replacing a device such as /dev/null by a file would take it from everyone.
         raise CannotWrite(f"{path} is not an ordinary file; name another output")
 
 
 def _refuse_data_of(draft: Draft, path: Path) -> None:
-    """Never put the model in the place of its own external data."""
+    """Never overwrite the model's own external data with the model."""
     if not path.exists():
         return
     for _, tensor in tensors(draft.proto):
@@ -126,7 +127,7 @@ def _refuse_data_of(draft: Draft, path: Path) -> None:
 
 
 def _superseded(draft: Draft, path: Path, new: Path) -> list[Path]:
-    """The data files that nobody names any more once the new model stands at `path`."""
+    """The data files that nothing refers to any more after the new model is written to `path`."""
     if not path.exists():
         return []
     # Imported here because few outputs are written twice.
@@ -142,7 +143,7 @@ def _same_source(draft: Draft) -> None:
 
 
 class _Plan:
-    """Decides for every large value whether it goes into the model or into a data file."""
+    """Decides for every large value whether it is written into the model or into a data file."""
 
     def __init__(self, draft: Draft, path: Path) -> None:
         self.draft = draft
@@ -174,7 +175,7 @@ class _Plan:
         return len(self.structure) + inline
 
     def _move_until_small(self, proto: onnx.ModelProto, used: set[int]) -> None:
-        """All initializers that can be raw bytes go out; data files of half a model help nobody."""
+        """Move out all initializers that can be raw bytes; a data file for half of a model is of no use."""
         kinds = {}
         for tensor in proto.graph.initializer:
             number = referred(tensor)
@@ -203,7 +204,7 @@ class _Plan:
             raise CannotWrite(f"external data of {tensor.name!r} cannot be copied: {error}") from None
         file = self._file()
         offset = file.add(external_data)
-        refer(tensor, 0)  # clears what told of the old place
+        refer(tensor, 0)  # clears the reference to the old location
         del tensor.external_data[:]
         tensor.MergeFromString(external_fields(file.path.name, offset, external_data.size))
 
@@ -222,7 +223,7 @@ class _Plan:
 
 
 def _fresh(path: Path) -> Path:
-    """A name for a data file beside `path` that no file has."""
+    """A name for a data file next to `path` that no file has."""
     number = 0
     while True:
         candidate = path.with_name(f"{path.name}.data" if not number else f"{path.name}.{number}.data")
@@ -236,7 +237,7 @@ def _nbytes(content: Payload | Produced | external.ExternalData) -> int:
 
 
 def _is_raw(content: Payload | Produced, kind: int) -> bool:
-    """Whether the bytes are those that external data have: little-endian, of fixed size."""
+    """Whether the bytes have the form of external data: little-endian, of fixed size."""
     if isinstance(content, Produced):
         return True
     if content.size <= KEEP:
@@ -259,7 +260,7 @@ class _DataFile:
         self._end = 0
 
     def add(self, content: Payload | Produced | external.ExternalData) -> int:
-        """The offset at which the content will lie; the same external bytes are stored once."""
+        """The offset at which the content will be; the same external bytes are stored once."""
         if isinstance(content, external.ExternalData) and content in self._places:
             return self._places[content]
         offset = -(-self._end // ALIGNMENT) * ALIGNMENT
@@ -270,7 +271,7 @@ class _DataFile:
         return offset
 
     def write(self, source: _Source, draft: Draft, claim: Callable[[], None]) -> None:
-        """Write the file, calling `claim` when there is one."""
+        """Write the file, and call `claim` once it exists."""
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         self.created = True
         with _Sink(handle) as sink:
@@ -300,7 +301,7 @@ class _Source:
 
 
 class _Sink:
-    """A file being written, flushed to the disk when it is closed."""
+    """A file to write, flushed to the disk when it is closed."""
 
     def __init__(self, handle: int) -> None:
         self.handle = handle
@@ -331,7 +332,7 @@ class _Sink:
             return
         left = content.nbytes
         for part in content.pieces():
-            # Rows of a large piece, so that what is not a plain stretch of memory is copied in parts.
+            # Rows of a large piece, so that an array that is not contiguous is copied in parts.
             rows = max(1, len(part) * _COPY // max(part.nbytes, 1)) if part.ndim else 1
             for start in range(0, len(part) if part.ndim else 1, rows):
                 block = part[start : start + rows] if part.ndim else part
@@ -375,14 +376,14 @@ def _numbers(*names: str) -> frozenset[int]:
 
 
 _NO_KERNEL_COPY = _numbers("EXDEV", "EINVAL", "ENOSYS", "EOPNOTSUPP", "EPERM", "ETXTBSY", "EBADF")
-"""What copy_file_range answers where a file system or an old kernel does not do it."""
+"""What copy_file_range returns where a file system or an old kernel does not support it."""
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
-    """Give a finished file its name, with the mode of what it replaces.
+    """Give a finished file its name, with the mode of the file that it replaces.
 
     Raises:
-        OSError: as from the file system; the old file, if any, is untouched.
+        OSError: from the file system; the old file, if any, is unchanged.
     """
     _set_mode(temporary, path)
     temporary.replace(path)
@@ -390,7 +391,7 @@ def put_in_place(temporary: Path, path: Path) -> None:
 
 
 def _set_mode(temporary: Path, path: Path) -> None:
-    """The mode of the file that is replaced, or that of any new file."""
+    """The mode of the replaced file, or that of any new file."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Files that lie elsewhere, read by ranges into sparse local images of themselves.
+"""Remote files, read by ranges into sparse local images.
 
-An image has the size of the remote file and, of its bytes, those that were asked for. Whatever reads a model
-reads the image, and says before which bytes it needs (`dlclint.remote.images`).
+An image has the size of the remote file, and those of its bytes that were requested. Whatever reads a model
+reads the image, and requests beforehand the bytes that it needs (`dlclint.remote.images`).
 """
 
 from pathlib import Path

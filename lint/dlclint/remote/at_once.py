@@ -1,4 +1,4 @@
-"""Work in threads of its own: several at once, and one that is waited for only so long."""
+"""Work in separate threads: several tasks at once, and tasks with a time limit."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 _time = threading.local()
-"""`end`: when nobody waits any more for what this thread does."""
+"""`end`: the time after which nothing waits any more for the work of this thread."""
 
 
 def is_late() -> bool:
-    """Whether nobody waits any more for what this thread does."""
+    """Whether nothing waits any more for the work of this thread."""
     return bool(time.monotonic() > getattr(_time, "end", math.inf))
 
 
 def begun(work: Callable[[], Result]) -> Callable[[], Result]:
-    """Begin work; what is returned waits for what it returns, and raises what it raises."""
+    """Start work; the returned function waits for its result, and raises what it raises."""
     found = _come([work], 1, None)
     return lambda: next(found)
 
 
 def within(seconds: float, work: Callable[[], Result]) -> Result:
-    """What work returns, if it does in time; else it is left to itself.
+    """The result of work, if it is done in time; otherwise it continues without anything waiting for it.
 
     Raises:
-        TimeoutError: it does not.
+        TimeoutError: it is not done in time.
         Exception: what it raises.
     """
     return next(_come([work], 1, seconds))
 
 
 def all_at_once(work: Sequence[Callable[[], Result]], workers: int) -> list[Result]:
-    """What each work returns, so many of them at once; the first that fails leaves the others to themselves.
+    """The result of each task, with a limit on tasks at once; the first failure leaves the others running.
 
     Raises:
-        Exception: what the first that fails raises.
+        Exception: what the first failing task raises.
     """
     return [work[0]()] if len(work) == 1 else list(_come(work, workers, None))
 
 
 def _come(work: Sequence[Callable[[], Result]], workers: int, seconds: float | None) -> Iterator[Result]:
-    """What each work returns, in order; all of them begin at once."""
+    """The result of each task, in order; all of them start at once."""
     done: queue.SimpleQueue[tuple[int, Result | None, BaseException | None]] = queue.SimpleQueue()
     left: queue.SimpleQueue[int] = queue.SimpleQueue()
     stopped = threading.Event()
@@ -62,7 +62,7 @@ def _come(work: Sequence[Callable[[], Result]], workers: int, seconds: float | N
                 return
             try:
                 done.put((number, work[number](), None))
-            except BaseException as error:  # raised where it is waited for
+            except BaseException as error:  # raised where the result is awaited
                 done.put((number, None, error))
 
     def results() -> Iterator[Result]:

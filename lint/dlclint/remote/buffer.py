@@ -1,4 +1,4 @@
-"""A remote model as bytes that a walk goes through, read where it goes."""
+"""A remote model as bytes, read where a walk accesses them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from dlclint.remote.prediction import JUMP, Prediction
 _AHEAD = 256 << 10
 _AHEAD_OF_PART = 32 << 10
 _LARGEST = 4 << 20
-"""Bytes read ahead where the walk goes on without a gap, at the beginning and after a jump: twice as many
-each time, up to the largest."""
+"""Bytes read ahead where the walk continues without a gap, at the beginning and after a jump: doubled each
+time, up to this.
+"""
 
 
 class ImageBuffer:
-    """What `dlclint.model.wire` asks of its data: a length, single bytes and slices of bytes.
+    """What `dlclint.model.wire` needs of its data: a length, single bytes and slices of bytes.
 
-    A single byte that is not there is read with what lies around it, and with the places where the walk is
-    likely to go next.
+    A single byte that is missing is read together with its surroundings, and with the places where the walk
+    probably continues.
     """
 
     def __init__(self, image: Image) -> None:

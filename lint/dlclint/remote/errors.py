@@ -1,4 +1,4 @@
-"""What goes wrong with a remote file, in words that hold no credentials."""
+"""Errors of remote files, with messages that contain no credentials."""
 
 from __future__ import annotations
 
@@ -23,4 +23,4 @@ class NotThere(RemoteError):
 
 
 class Changed(RemoteError):
-    """The file is not the one any more of which a part was read."""
+    """The file has changed since a part of it was read."""

@@ -28,9 +28,9 @@ from dlclint.remote.reader import (
 from dlclint.remote.transport import HttpAnswer, Refused, cause_of, client_of
 
 _PER_REQUEST = 48
-"""Ranges of one request: their header stays below 2 KiB, and servers limit how many they answer."""
+"""Ranges of one request: their header stays below 2 KiB, and servers limit how many they return."""
 _SMALL = 1 << 20
-"""Ranges up to so many bytes share a request."""
+"""Ranges of up to so many bytes share a request."""
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ATTEMPTS = 4
 _BACKOFF = 0.25
@@ -42,7 +42,7 @@ Result = TypeVar("Result")
 
 
 class _Again(Exception):
-    """A request that may succeed if it is made again; the argument says what happened."""
+    """A request that may succeed if it is repeated; the argument states what happened."""
 
     def __init__(self, message: str, wait: float = 0.0) -> None:
         super().__init__(message)
@@ -63,7 +63,7 @@ class HttpReader:
         self._pin: tuple[str, str] | None = None
         self._by_ranges = True
         self._several: bool | None = None
-        """Whether the server answers several ranges at once; None while nobody has asked."""
+        """Whether the server returns several ranges at once; None before the first such request."""
         self._counting = threading.Lock()
         self._client = client_of(urls.scheme_of(url))
         self._retried(lambda: self._first(head), head)
@@ -75,7 +75,7 @@ class HttpReader:
 
     @property
     def near(self) -> int:
-        """See `Reader.near`; a range more in a request costs some hundred bytes."""
+        """See `Reader.near`; an additional range in a request costs about a hundred bytes."""
         return REQUEST if self._several is False else 4 << 10
 
     def read(self, ranges: Ranges, sink: Sink) -> None:
@@ -86,7 +86,7 @@ class HttpReader:
         all_at_once([partial(self._lot, lot, sink) for lot in self._lots(ranges)], AT_ONCE)
 
     def verify(self) -> None:
-        """Every answer was compared with the first one already."""
+        """Every answer was already compared with the first one."""
 
     def close(self) -> None:
         """The connections are kept for other files."""
@@ -133,14 +133,14 @@ class HttpReader:
         )
 
     def _multiple(self, lot: Ranges, sink: Sink) -> list[tuple[int, int]]:
-        """Ask for several ranges; returns those that did not come."""
+        """Request several ranges; returns those that the answer does not contain."""
         with self._request(lot) as answer:
             self._expect_same(answer)
             kind = answer.kind
             if answer.status != 206:
                 self._several = False
                 return list(lot)
-            if kind != "multipart/byteranges":  # one range for all, or only one of them
+            if kind != "multipart/byteranges":  # one range that covers all, or only one of them
                 self._several = False
                 start, end, _ = self._content_range(answer)
                 if end - start > sum(b - a for a, b in lot):
@@ -199,11 +199,11 @@ class HttpReader:
             raise Changed(f"{self._shown} changed while it was read", "lint it again")
 
     def _expect_file(self, answer: HttpAnswer) -> None:
-        """Go on where the answer is the file, or a part of it."""
+        """Continue where the answer is the file, or a part of it."""
         status = answer.status
         moved = self._current != self._url
         if status in (401, 403, 404, 410) and moved:
-            self._current = self._url  # where a redirect led holds for a while only
+            self._current = self._url  # the target of a redirect is valid only for a while
             raise _Again(f"the server answers {status}")
         if status in (404, 410):
             raise NotThere(f"{self._shown} does not exist ({status})", "check the address")
@@ -228,7 +228,7 @@ class HttpReader:
             self._current = answer.url
 
     def _content_range(self, answer: HttpAnswer) -> tuple[int, int, int]:
-        """First byte, the one after the last, and the size of the whole file."""
+        """First byte, the byte after the last, and the size of the whole file."""
         match = _CONTENT_RANGE.fullmatch(answer.header("Content-Range").strip())
         if match is None:
             raise RemoteError(
@@ -245,7 +245,7 @@ class HttpReader:
         return start, last + 1, size
 
     def _body(self, answer: HttpAnswer, limit: int, exact: bool = True) -> bytes:
-        """The body, of which no more is read than fits."""
+        """The body, read only up to the expected size."""
         body = bytearray()
         try:
             for chunk in answer.chunks():
@@ -276,7 +276,7 @@ class HttpReader:
         return body
 
     def _retried(self, attempt: Callable[[], Result], size: int) -> Result:
-        """Make a request until it succeeds, within the time that it has."""
+        """Repeat a request until it succeeds, within its time limit."""
         end = time.monotonic() + self._seconds + max(0, size - _SMALL) / SLOWEST
         message = ""
         for number in range(_ATTEMPTS):
@@ -303,7 +303,7 @@ class HttpReader:
 
 
 class Denied(RemoteError):
-    """The file may be there, and may not be read."""
+    """The file may exist, but must not be read."""
 
 
 def _pin_of(answer: HttpAnswer) -> tuple[str, str]:

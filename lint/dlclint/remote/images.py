@@ -1,7 +1,7 @@
-"""Sparse local images of remote files, and the register by which readers of files know them.
+"""Sparse local images of remote files, and the registry by which readers of files find them.
 
-Nothing here is imported that a run on local files does not have anyway: where no image is registered, asking
-for bytes costs a look into an empty register.
+This module imports only what a run on local files imports anyway: where no image is registered, a request for
+bytes costs a look-up in an empty registry.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ if TYPE_CHECKING:
     from dlclint.remote.reader import Reader
 
 PREFIX = "dlclint-remote-"
-"""How the names of folders begin that hold images."""
+"""Prefix of the folders that hold images."""
 BLOCK = 1 << 12
-"""Bytes that are there or not as one."""
+"""Bytes that are present or missing as a unit."""
 HEAD = 256 << 10
-"""Bytes of a file that are read to begin with: the structure of most models."""
+"""Bytes of a file that are read first: the structure of most models."""
 _ROUNDED = 32 << 10
-"""Single reads are at least so long, because small tensors stand together."""
+"""The minimum length of single reads, because small tensors are close together."""
 _FILES = 100
-"""Files that are looked for beside a model; converters write one, or one a tensor for few tensors."""
+"""Files that are looked for next to a model; converters write one, or one per tensor for few tensors."""
 
 
 class Image:
-    """One remote file: its local file, and which blocks of it are there."""
+    """One remote file: its local file, and which blocks of it are present."""
 
     def __init__(self, reader: Reader, path: Path) -> None:
         self.reader = reader
         self.path = path
         self.size = reader.size
         self.problem: RemoteError | None = None
-        """What ended a read first, once the file was open."""
+        """The first error of a read after the file was opened."""
         self.blocks = bytearray(self.size // BLOCK + 1)
         self._reading = threading.Lock()
         self._writing = threading.Lock()
-        """Not one lock: the bytes that a read waits for are written by another thread."""
+        """Two locks: the bytes that a read waits for are written by another thread."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._stream: BinaryIO = path.open("w+b", buffering=0)
         self._stream.truncate(self.size)
@@ -56,14 +56,14 @@ class Image:
         self.reader.close()
 
     def has(self, start: int, end: int) -> bool:
-        """Whether all of a range is there."""
+        """Whether all of a range is present."""
         return end <= start or self.blocks.find(0, start // BLOCK, (end - 1) // BLOCK + 1) < 0
 
     def ensure(self, start: int, end: int) -> None:
-        """Have a range, read as far as it is not there.
+        """Make a range present by reading its missing parts.
 
         Raises:
-            RemoteError: it cannot be had.
+            RemoteError: the range cannot be read.
         """
         if self.has(start, end):
             return
@@ -72,10 +72,10 @@ class Image:
         self.fetch([(start, end)])
 
     def fetch(self, ranges: Sequence[tuple[int, int]]) -> None:
-        """Read what is missing of ranges, all at once.
+        """Read the missing parts of ranges, all at once.
 
         Raises:
-            RemoteError: it cannot be had.
+            RemoteError: a range cannot be read.
         """
         with self._reading:
             parts = [part for start, end in ranges for part in self._missing(start, end)]
@@ -89,7 +89,7 @@ class Image:
                 raise
 
     def _missing(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """The parts of a range that are not there, in whole blocks."""
+        """The missing parts of a range, in whole blocks."""
         block, last = start // BLOCK, (min(end, self.size) - 1) // BLOCK + 1
         while True:
             block = self.blocks.find(0, block, last)
@@ -101,7 +101,7 @@ class Image:
             block = behind
 
     def _put(self, offset: int, data: bytes) -> None:
-        """Take in bytes; blocks that they fill are there."""
+        """Store bytes; blocks that they fill are then present."""
         end = offset + len(data)
         with self._writing:
             self._stream.seek(offset)
@@ -113,10 +113,10 @@ class Image:
 
 
 class Folder:
-    """The images of a remote file and of those beside it, in a folder of their own while they are needed."""
+    """The images of a remote file and of the files next to it, in a temporary folder."""
 
     def __init__(self, url: str) -> None:
-        # Imported here because models at hand need no folder.
+        # Imported here because local models need no folder.
         import tempfile
 
         self.url = url
@@ -125,17 +125,17 @@ class Folder:
         self._lock = threading.RLock()
 
     def image(self, relative: PurePosixPath, head: int = HEAD) -> Image | None:
-        """The image of a file by its path in the folder; None if there is no such file.
+        """The image of a file by its path in the folder; None if the file does not exist.
 
         Raises:
-            RemoteError: whether there is one cannot be told.
+            RemoteError: whether it exists cannot be determined.
         """
         path = self.path / relative
         with self._lock:
             if path not in self.images:
                 if len(self.images) == _FILES:
                     raise RemoteError(f"more than {_FILES} files are named beside the model", "copy it here")
-                # Imported here because it takes longer than most files that are at hand take to lint.
+                # Imported here because it takes longer than most local files take to lint.
                 from dlclint.remote import urls
                 from dlclint.remote.opening import opened
 
@@ -148,11 +148,11 @@ class Folder:
 
     @property
     def all(self) -> list[Image]:
-        """The images of the files that are there."""
+        """The images of the files that exist."""
         return [image for image in self.images.values() if image is not None]
 
     def close(self) -> None:
-        """Drop all images."""
+        """Remove all images."""
         # Imported here for the same reason.
         import shutil
 
@@ -166,7 +166,7 @@ _folders: dict[Path, Folder] = {}
 
 @contextmanager
 def folder_of(url: str) -> Iterator[Folder]:
-    """The folder of a remote file, registered while the block runs."""
+    """The folder of a remote file, registered in the block."""
     folder = Folder(url)
     _folders[folder.path] = folder
     try:
@@ -177,7 +177,7 @@ def folder_of(url: str) -> Iterator[Folder]:
 
 
 def image_of(path: Path) -> Image | None:
-    """The image that a local file is; None for a file of this machine."""
+    """The image at a local path; None for a local file."""
     for folder in _folders.values():
         if path in folder.images:
             return folder.images[path]
@@ -185,10 +185,10 @@ def image_of(path: Path) -> Image | None:
 
 
 def ensure(path: Path, offset: int, size: int) -> None:
-    """Have bytes of a local file, if it is an image.
+    """Make bytes of a local file present, if it is an image.
 
     Raises:
-        RemoteError: they cannot be had.
+        RemoteError: they cannot be read.
     """
     if _folders:
         image = image_of(path)
@@ -197,10 +197,10 @@ def ensure(path: Path, offset: int, size: int) -> None:
 
 
 def ensure_whole(path: Path) -> None:
-    """Have all of a local file, if it is an image.
+    """Make all of a local file present, if it is an image.
 
     Raises:
-        RemoteError: it cannot be had.
+        RemoteError: it cannot be read.
     """
     if _folders:
         image = image_of(path)
@@ -214,17 +214,17 @@ def ensure_whole(path: Path) -> None:
 
 
 def provide(folder: Path, relative: PurePosixPath) -> None:
-    """Make a file of a folder, if it is one of images, lie there as it lies beside the remote file.
+    """Create the image of a file, if the folder is one of images, where the file is next to the remote file.
 
     Raises:
-        RemoteError: whether there is one cannot be told.
+        RemoteError: whether it exists cannot be determined.
     """
     if _folders and (found := _folders.get(folder)) is not None:
         found.image(relative, head=1)
 
 
 def _joined(ranges: Sequence[tuple[int, int]], near: int) -> list[tuple[int, int]]:
-    """Ranges in order, as one those that at most `near` bytes lie between."""
+    """Ranges in order, joined where at most `near` bytes are between them."""
     joined: list[tuple[int, int]] = []
     for start, end in sorted(ranges):
         if joined and start - joined[-1][1] <= near:
@@ -235,8 +235,8 @@ def _joined(ranges: Sequence[tuple[int, int]], near: int) -> list[tuple[int, int
 
 
 def remove_dead(prefix: str = PREFIX, older: float = 86400.0) -> None:
-    """Remove the temporary folders, by how their names begin, that killed runs left a day ago or longer."""
-    # Imported here because models at hand need none of it.
+    """Remove temporary folders, by their prefix, that killed runs left a day ago or longer."""
+    # Imported here because local models do not need it.
     import os
     import shutil
     import tempfile

@@ -1,4 +1,4 @@
-"""Which remote files an address names: a file, a folder, or what a pattern matches."""
+"""The remote files that an address names: a file, a folder, or the matches of a pattern."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from dlclint.remote.images import HEAD
 from dlclint.remote.opening import not_installed, open_ahead, opened, seconds
 
 DEPTH = 8
-"""Folders in folders that are searched."""
+"""Nesting depth of the folders that are searched."""
 _PROBES = 16
 _LOOK = 5.0
-"""Seconds that the look for a file beside a model may take."""
+"""Seconds that the search for a file next to a model may take."""
 
 
 def files_at(url: str, suffixes: Iterable[str]) -> list[str]:
-    """The files that an address names, in order; those of a folder by their endings.
+    """The files that an address names, in order; those of a folder by their suffixes.
 
     Raises:
-        RemoteError: it cannot be listed, or names nothing.
+        RemoteError: the folder cannot be listed, or the address names nothing.
     """
     scheme = urls.scheme_of(url)
     if scheme not in urls.SCHEMES:
@@ -35,7 +35,7 @@ def files_at(url: str, suffixes: Iterable[str]) -> list[str]:
     if not url.endswith("/") and not is_pattern:
         return [url]
     try:
-        # Imported here because a single file is not looked for.
+        # Imported here because a single file needs no search.
         from dlclint.remote.stores import attempted, files_of
 
         files, path = files_of(url)
@@ -61,31 +61,31 @@ def files_at(url: str, suffixes: Iterable[str]) -> list[str]:
 
 
 def _with_scheme(address: str, scheme: str) -> str:
-    """An address with the scheme that was asked for, of which its store may have another name."""
+    """An address with the requested scheme, for which its store may use another name."""
     own, _, rest = address.partition("://")
     return f"{scheme}://{rest}" if {own, scheme} in ({"gs", "gcs"}, {"az", "abfs"}) else address
 
 
 def _is_within(address: str, start: str) -> bool:
-    """Whether a link of a listing stays below the folder that was asked for."""
+    """Whether a link of a listing stays below the requested folder."""
     return ".." not in PurePosixPath(address).parts and address.startswith(f"{start}/")
 
 
 def look_ahead(url: str) -> None:
-    """Begin to open a model that lies at one address, and to look for the override file beside it."""
+    """Start to open a model at a single address, and to look for the override file next to it."""
     if urls.is_whole(url) and not urls.GLOB.search(url.partition("?")[0]):
         open_ahead(url, HEAD)
         open_ahead(urls.overrides_beside(url), 1, _LOOK)
 
 
 def there(addresses: Iterable[str]) -> set[str]:
-    """Those of the addresses at which there is a file."""
+    """Those of the addresses at which a file exists."""
 
     def look(url: str) -> bool:
         try:
             opened(url, 1, min(seconds(), _LOOK)).close()
         except RemoteError:
-            return False  # whatever stops it stops the model too, and is told of that
+            return False  # the same problem stops the model, which reports it
         return True
 
     every = list(addresses)

@@ -12,14 +12,14 @@ _RANGE = re.compile(
 
 
 class MalformedBody(Exception):
-    """The body is not what its type says; the argument says why."""
+    """The body is not of its stated type; the argument states why."""
 
 
 def parts_of(body: bytes, content_type: str) -> Iterator[tuple[int, bytes]]:
     """Each part's offset in the file, and its bytes.
 
     Raises:
-        Malformed: see the class.
+        MalformedBody: see the class.
     """
     header = Message()
     header["Content-Type"] = content_type

@@ -17,10 +17,10 @@ _SECONDS = 30.0
 
 
 def seconds() -> float:
-    """What one read may take.
+    """The seconds that one read may take.
 
     Raises:
-        RemoteError: the environment says something else than a number.
+        RemoteError: the environment variable is not a number.
     """
     text = os.environ.get(TIMEOUT, "")
     try:
@@ -33,11 +33,11 @@ def seconds() -> float:
 
 
 _ahead: dict[tuple[int, str, int], Callable[[], Reader]] = {}
-"""What was begun to be opened before it was asked for, by process, address and size of the head."""
+"""Files that are being opened in advance, by process, address and size of the head."""
 
 
 def open_ahead(url: str, head: int, limit: float | None = None) -> None:
-    """Begin to open a file for the next `opened` in this process, which tells what stopped it."""
+    """Start to open a file for the next `opened` in this process, which reports what stopped it."""
     key = (os.getpid(), url, head)
     if key not in _ahead:
         _ahead[key] = begun(lambda: _opened(url, head, limit))
@@ -47,8 +47,8 @@ def opened(url: str, head: int, limit: float | None = None) -> Reader:
     """Open a remote file, with its first `head` bytes; `limit` is the seconds that a read may take.
 
     Raises:
-        NotThere: there is no such file.
-        RemoteError: it cannot be opened, or what reads its kind of address is not installed.
+        NotThere: the file does not exist.
+        RemoteError: it cannot be opened, or the package for its kind of address is not installed.
     """
     ahead = _ahead.pop((os.getpid(), url, head), None)
     return _opened(url, head, limit) if ahead is None else ahead()
@@ -59,11 +59,11 @@ def _opened(url: str, head: int, limit: float | None) -> Reader:
     limit = seconds() if limit is None else limit
     try:
         if scheme in urls.HTTP:
-            # Imported here because stores need another.
+            # Imported here because stores need a different reader.
             from dlclint.remote.http import HttpReader
 
             return HttpReader(url, head, limit)
-        # Imported here because HTTP needs another.
+        # Imported here because HTTP needs a different reader.
         from dlclint.remote.stores import StoreReader
 
         return StoreReader(url, head, limit)
@@ -72,7 +72,7 @@ def _opened(url: str, head: int, limit: float | None) -> Reader:
 
 
 def is_pinned(url: str, relative: str, mark: str) -> bool:
-    """Whether a file beside another is as it was: its reader's `mark`, or not there where that is ""."""
+    """Whether a file next to another is unchanged: its reader's `mark`, or absent where that is ""."""
     try:
         reader = opened(urls.address_beside(url, PurePosixPath(relative)), 1)
     except NotThere:
@@ -84,7 +84,7 @@ def is_pinned(url: str, relative: str, mark: str) -> bool:
 
 
 def not_installed(scheme: str, error: ImportError) -> RemoteError:
-    """What to say where a package is missing."""
+    """The error for a missing package."""
     package = (error.name or "").partition(".")[0]
     which = f" ({package})" if package.isidentifier() else ""
     return RemoteError(

@@ -1,30 +1,30 @@
-"""Which parts of a model come next, guessed from the distances between those that were read.
+"""Which parts of a model are read next, predicted from the distances between earlier parts.
 
-Behind each large weight stands the head of the next one, whose place is known only when the head before is
+After each large weight comes the head of the next one, whose place is known only when the head before is
 read: a chain of as many round trips as there are weights. But networks repeat blocks, and so the distances
-repeat. What is guessed right is there when the walk comes to it; what is guessed wrong costs its bytes alone.
+repeat. A correct prediction is present when the walk reaches it; a wrong one costs only its bytes.
 """
 
 from __future__ import annotations
 
 JUMP = 32 << 10
-"""Bytes between two parts; what lies nearer is one part."""
+"""Bytes between two parts; anything nearer belongs to the same part."""
 WINDOW = 40 << 10
-"""Bytes that are read of a part at first."""
+"""Bytes of a part that are read first."""
 BEFORE = 8 << 10
-"""Bytes of these that lie before the expected place: names have lengths of their own."""
+"""Bytes of these before the expected place: names have different lengths."""
 _ALIKE = 16 << 10
 """Distances that differ less are the same distance."""
 _CONTEXT = 8
-"""Distances by which a place in the history is recognized."""
+"""Distances by which a position in the history is recognized."""
 _BLIND = 4
-"""Parts that are guessed where the last distance was met for the first time: that it repeats."""
+"""Parts that are predicted where the last distance occurs for the first time: that it repeats."""
 _MOST = 256
-"""Parts that are guessed at once."""
+"""Parts that are predicted at once."""
 _SHARE = 200
-"""All that is guessed at once is at most this part of the file."""
+"""All that is predicted at once is at most this fraction of the file."""
 _STEP = 8
-"""By what the number of guesses grows after right ones, and shrinks after wrong ones."""
+"""The factor by which the number of predictions grows after correct ones, and shrinks after wrong ones."""
 
 Range = tuple[int, int]
 
@@ -39,16 +39,16 @@ class Prediction:
         self._most = max(_BLIND, min(_MOST, size // _SHARE // WINDOW))
         self._depth = self._most
         self._guessed: tuple[int, int] = (0, 0)
-        """How many parts there were when parts were guessed last, and how many of these were guessed."""
+        """The number of parts at the last prediction, and the number of predicted ones."""
 
     def note(self, start: int) -> None:
-        """A part begins here."""
+        """Record that a part begins here."""
         if self._starts:
             self._distances.append(start - self._starts[-1])
         self._starts.append(start)
 
     def missed(self, position: int) -> list[Range]:
-        """What to read where a part was not there: its own beginning, and those that may follow."""
+        """What to read where a part was missing: its own beginning, and those that may follow."""
         self._learn()
         ranges = [self._window(position)]
         expected = self._expected()
@@ -61,7 +61,7 @@ class Prediction:
         return ranges
 
     def _learn(self) -> None:
-        """Guess more at once where the last guesses were right, which is where the walk went through them."""
+        """Predict more at once where the last predictions were correct: where the walk reached them."""
         before, guesses = self._guessed
         if guesses > _BLIND:
             right = 2 * (len(self._starts) - 1 - before) >= guesses
@@ -71,7 +71,7 @@ class Prediction:
         return max(0, position - BEFORE), min(self._size, position + WINDOW - BEFORE)
 
     def _expected(self) -> list[int]:
-        """The next distances: those that followed where the last ones stood before, and so on in a circle."""
+        """The next distances: those that followed the same distances earlier, repeated in a cycle."""
         known = self._distances
         if not known:
             return []
@@ -85,10 +85,10 @@ class Prediction:
         return expected
 
     def _place_like_the_last(self) -> int | None:
-        """Where in the history to continue: after the longest stretch that ends as the history does.
+        """Where in the history to continue: after the longest sequence that ends as the history does.
 
-        Of several the first: the first block of a network is the one that was met whole. None where nothing
-        before is like the last distance.
+        Of several, the first: the first block of a network is the one that was read completely. None where no
+        earlier distance is like the last one.
         """
         known = self._distances
         best = 0

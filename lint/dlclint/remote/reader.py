@@ -1,4 +1,4 @@
-"""What reads a remote file by ranges."""
+"""Readers of remote files by ranges."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 Sink = Callable[[int, bytes], None]
-"""Takes bytes and where in the file they lie."""
+"""Takes bytes and their offset in the file."""
 LARGEST_WHOLE = 256 << 20
-"""Bytes of a file that is read whole: its server knows no ranges, or its form knows no skipping."""
+"""Bytes of a file that is read whole: its server supports no ranges, or its format allows no skipping."""
 LARGEST = 128 << 30
-"""Bytes of a file; what declares more is not believed."""
+"""Bytes of a file; a larger declared size is rejected."""
 PIECE = 8 << 20
-"""Bytes of a large range that are asked for at once."""
+"""Bytes of a large range that are requested at once."""
 AT_ONCE = 8
-"""Requests that are under way at once."""
+"""Requests in progress at once."""
 SLOWEST = 256 << 10
-"""Bytes a second that much may come at, beyond the time that every read has."""
+"""The minimum bytes per second, beyond the time that every read has."""
 REQUEST = 256 << 10
 """Bytes that cost about as much as a request."""
 
 
 class Traffic:
-    """What reading cost so far."""
+    """The cost of reading so far."""
 
     def __init__(self) -> None:
         self.requests = 0
@@ -30,18 +30,18 @@ class Traffic:
 
 
 class Reader(Protocol):
-    """One open remote file, whose size is known and which stays the same file."""
+    """One open remote file, whose size is known and which must not change."""
 
     size: int
     first: list[tuple[int, bytes]]
     """What was read to open it."""
     traffic: Traffic
     note: str
-    """What the reader of a report should know of how it was read; "" for nothing."""
+    """What users of the report should know about how it was read; "" for nothing."""
 
     @property
     def mark(self) -> str:
-        """What tells this version of the file from the next; "" where its server says nothing that does."""
+        """What identifies this version of the file; "" where its server provides nothing for that."""
 
     @property
     def near(self) -> int:
@@ -51,18 +51,18 @@ class Reader(Protocol):
         """Read ranges, all at once; each is from its first byte to before its last.
 
         Raises:
-            RemoteError: they cannot be had, or the file has changed.
+            RemoteError: they cannot be read, or the file has changed.
         """
 
     def verify(self) -> None:
-        """Make sure that the file is still the one that was opened, where the reads did not.
+        """Check that the file is still the one that was opened, where the reads did not.
 
         Raises:
             Changed: it is not.
         """
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
 
 def byte_ranges(start: int, end: int) -> list[tuple[int, int]]:

@@ -16,9 +16,9 @@ from dlclint.remote.errors import Changed, NotThere, RemoteError
 from dlclint.remote.reader import AT_ONCE, LARGEST, REQUEST, SLOWEST, Sink, Traffic, byte_ranges
 
 _TALKATIVE = ("adlfs", "azure", "botocore", "fsspec", "gcsfs", "huggingface_hub", "s3fs")
-"""What logs warnings of its own, which may hold credentials; what matters of them is told in our words."""
+"""Packages whose log warnings may contain credentials; dlclint reports what matters itself."""
 _PINS = ("ETag", "etag", "VersionId", "version_id", "generation", "blob_id", "oid", "last_modified", "mtime")
-"""By which of their words the file systems tell one version of a file from the next."""
+"""The fields by which the file systems distinguish versions of a file."""
 
 
 class StoreReader:
@@ -96,7 +96,7 @@ class StoreReader:
 
             return _waited(files, every(), limit)
         with ThreadPoolExecutor(AT_ONCE) as threads:
-            # Without a cache, because one that reads ahead would ask for megabytes in place of each range.
+            # Without a cache, because one that reads ahead would request megabytes instead of each range.
             work = [threads.submit(files.cat_file, path, start, end, cache_type="none") for start, end in lot]
             return [one.result(limit) for one in work]
 
@@ -107,14 +107,14 @@ def files_of(url: str) -> tuple[Any, str]:
     Raises:
         ImportError: the package for it is not installed.
         RemoteError: it cannot be set up.
-    """
+    RemoteError: the file system cannot be set up."""
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:
         files, path = url_to_fs(url)
     except ImportError:
         raise
-    except Exception as error:  # each file system has errors of its own, some with credentials in them
+    except Exception as error:  # each file system has its own errors, some with credentials in them
         raise RemoteError(
             f"{urls.public_address(url)}: {type(error).__name__} when its store was opened"
         ) from None
@@ -122,7 +122,7 @@ def files_of(url: str) -> tuple[Any, str]:
 
 
 def attempted(shown: str, seconds: float, files: Any, method: str, *arguments: Any) -> Any:
-    """What a method of a file system returns, in time.
+    """What a method of a file system returns, within a time limit.
 
     Raises:
         RemoteError: it fails, or takes too long.
@@ -141,7 +141,7 @@ def told(shown: str, seconds: float, work: Any) -> Any:
     """What work on a store returns.
 
     Raises:
-        RemoteError: it fails; in our words, because those of the store may hold credentials.
+        RemoteError: it fails; with dlclint's own message, because the store's may contain credentials.
     """
     try:
         return work()

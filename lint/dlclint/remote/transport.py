@@ -1,4 +1,4 @@
-"""Requests over HTTP by the standard library, with redirects, connections that are kept, and a time limit.
+"""Requests over HTTP by the standard library, with redirects, persistent connections, and a time limit.
 
 A client package takes longer to import than a small model takes to lint.
 """
@@ -28,13 +28,13 @@ _CHUNK = 1 << 16
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[A-Za-z0-9_.:%-]+")
 _TAKEN = ("headers", "cookies", "trust_env")
-"""What is taken of `client_kwargs` in fsspec's configuration."""
+"""The keys of `client_kwargs` in fsspec's configuration that are used."""
 _NOT_TAKEN = ("auth", "params", "proxy_auth", "proxy_headers", "get_client")
-"""Settings of it that change what is asked for, and are not known here."""
+"""Keys of it that change the request, and are not supported here."""
 
 
 class Refused(Exception):
-    """A request that no second attempt makes better; the argument says why, behind the address."""
+    """A request that fails whenever it is repeated; the argument states why, after the address."""
 
     def __init__(self, message: str, help: str = "check the address, and try again later") -> None:
         super().__init__(message)
@@ -42,12 +42,12 @@ class Refused(Exception):
 
 
 class HttpAnswer:
-    """The head of an answer, and its body as it comes."""
+    """The head of an answer, and its body as it arrives."""
 
     def __init__(self, response: http.client.HTTPResponse, url: str, hops: int) -> None:
         self._response = response
         self.url = url
-        """Where the redirects led."""
+        """The address after redirects."""
         self.hops = hops
         self.status = response.status
         length = self.header("Content-Length")
@@ -62,7 +62,7 @@ class HttpAnswer:
         """The body.
 
         Raises:
-            http.client.IncompleteRead: the connection ended before it did.
+            http.client.IncompleteRead: the connection ended before the body did.
         """
         while chunk := self._response.read1(_CHUNK):
             yield chunk
@@ -70,11 +70,11 @@ class HttpAnswer:
                 raise TimeoutError
         if self._response.length:
             raise http.client.IncompleteRead(b"")
-        self._response.close()  # which leaves the connection to the next request
+        self._response.close()  # this leaves the connection to the next request
 
 
 class Client:
-    """What keeps connections, and knows what fsspec's configuration says of a scheme."""
+    """Keeps connections, and the settings of fsspec's configuration for a scheme."""
 
     def __init__(self, scheme: str) -> None:
         options = dict(_configured())
@@ -107,19 +107,19 @@ class Client:
     def get(
         self, url: str, origin: str, headers: Mapping[str, str], seconds: float, count: Callable[[], None]
     ) -> Iterator[HttpAnswer]:
-        """Ask for the body at an address, and go where redirects lead.
+        """Request the body at an address, and follow redirects.
 
-        Credentials go to the host of `origin` alone, which is the address that the user gave.
+        Credentials are sent only to the host of `origin`, which is the address that the user gave.
 
         Args:
             url: the address.
-            origin: whose credentials are known.
+            origin: the address whose credentials are known.
             headers: of this request.
-            seconds: that connecting, and each wait for bytes, may take.
+            seconds: limit of connecting, and of each wait for bytes.
             count: called for each request that is made.
 
         Raises:
-            Refused: there is no such address, or it leads astray.
+            Refused: the address is invalid, or its redirects are.
             OSError: the connection fails.
             http.client.HTTPException: the server does not speak HTTP.
         """
@@ -146,7 +146,7 @@ class Client:
         found = {str(name): str(value) for name, value in self._headers.items()}
         user, password = parts.username, parts.password
         if user is None and self._trusts_environment:
-            # Imported here because only a configuration asks for it.
+            # Imported here because only a configuration needs it.
             import netrc
 
             try:
@@ -160,7 +160,7 @@ class Client:
     def _asked(
         self, parts: SplitResult, headers: Mapping[str, str], seconds: float
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        """A connection and the answer on it; one that was kept may have ended since, and is replaced."""
+        """A connection and the answer on it; a kept connection may have ended since, and is replaced."""
         own = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"dlclint/{__version__}"}
         proxy = self._proxy_of(parts)
         through = bool(proxy) and parts.scheme == "http"
@@ -197,7 +197,7 @@ class Client:
         return connection
 
     def _safety(self) -> Any:
-        # Imported here because plain HTTP needs none of it.
+        # Imported here because plain HTTP does not need it.
         import ssl
 
         with self._lock:
@@ -211,7 +211,7 @@ class Client:
     def _proxy_of(self, parts: SplitResult) -> str:
         proxy = self._proxy
         if not proxy and self._trusts_environment:
-            # Imported here because only a configuration asks for it.
+            # Imported here because only a configuration needs it.
             from urllib.request import getproxies, proxy_bypass
 
             proxy = "" if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme, "")
@@ -235,15 +235,15 @@ class Client:
 
 
 _clients: dict[tuple[str, int], Client] = {}
-"""By scheme and process: a connection must not be used in two."""
+"""By scheme and process: two processes must not use one connection."""
 
 
 def client_of(scheme: str) -> Client:
     """The client of this process for http or https.
 
     Raises:
-        ImportError: fsspec's configuration is there, and fsspec is not.
-        RemoteError: the configuration asks for what is not known here.
+        ImportError: fsspec's configuration exists, but fsspec is not installed.
+        RemoteError: the configuration needs what is not supported here.
     """
     key = (scheme, os.getpid())
     if key not in _clients:
@@ -252,11 +252,11 @@ def client_of(scheme: str) -> Client:
 
 
 def _configured() -> Mapping[str, Any]:
-    """What fsspec's configuration says of http and https, which it holds for one."""
+    """fsspec's configuration for http and https, which it treats as one."""
     folder = Path(os.environ.get("FSSPEC_CONFIG_DIR") or "~/.config/fsspec")
     try:
         is_there = folder.expanduser().is_dir()
-    except (OSError, RuntimeError):  # there is no home
+    except (OSError, RuntimeError):  # there is no home directory
         is_there = False
     if not is_there and not any(name.startswith("FSSPEC_") for name in os.environ):
         return {}
@@ -267,7 +267,7 @@ def _configured() -> Mapping[str, Any]:
 
 
 def _split(url: str) -> SplitResult:
-    """The parts of an address, each of characters that a request may hold."""
+    """The parts of an address, each of characters that a request may contain."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
@@ -288,7 +288,7 @@ def _place(parts: SplitResult) -> tuple[str, str, int]:
 
 
 def _basic(user: str, password: str) -> str:
-    # Imported here because few addresses hold a password.
+    # Imported here because few addresses contain a password.
     import base64
 
     return f"Basic {base64.b64encode(f'{unquote(user)}:{unquote(password)}'.encode()).decode('ascii')}"
@@ -304,7 +304,7 @@ def _proxy_credentials(proxy: str) -> dict[str, str]:
 
 
 def _followed(parts: SplitResult, target: str) -> str:
-    """Where a redirect leads."""
+    """The target of a redirect."""
     try:
         url = urljoin(urlunsplit(parts), target)
     except ValueError:
@@ -318,7 +318,7 @@ def _followed(parts: SplitResult, target: str) -> str:
 
 
 def cause_of(error: Exception) -> str:
-    """Why a connection failed, if trying again does not help; else ""."""
+    """Why a connection failed, if repeating does not help; else ""."""
     if isinstance(error, socket.gaierror):
         return "there is no such host"
     # By name, because plain HTTP does not import ssl.

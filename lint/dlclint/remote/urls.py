@@ -1,4 +1,4 @@
-"""Addresses of remote files: which are read, how they are shown, and those of the files beside them."""
+"""Addresses of remote files: which are read, how they are shown, and those of neighboring files."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 def scheme_of(text: str) -> str:
-    """The scheme of an address; "" for a path of this machine."""
+    """The scheme of an address; "" for a local path."""
     match = _SCHEME.match(text)
     return match[1].lower() if match else ""
 
 
 def is_whole(url: str) -> bool:
-    """Whether an address can be parsed; a host in brackets must end, and a port be a number."""
+    """Whether an address can be parsed: a bracketed host must end, and a port must be a number."""
     try:
         return urlsplit(url).port != -1
     except ValueError:
@@ -31,7 +31,7 @@ def is_whole(url: str) -> bool:
 
 
 def public_address(url: str) -> str:
-    """An address without user, password and query, which may hold credentials."""
+    """An address without user, password and query, which may contain credentials."""
     if scheme_of(url) not in HTTP:
         return plain(url, 500)
     scheme, _, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")
@@ -40,29 +40,29 @@ def public_address(url: str) -> str:
 
 
 def path_of(url: str) -> PurePosixPath:
-    """Host and path of an address, by which sections of a configuration and file names are told."""
+    """Host and path of an address, which sections of a configuration match and file names come from."""
     return PurePosixPath(public_address(url).partition("://")[2])
 
 
 def file_name(url: str) -> str:
-    """The file's own name."""
+    """The name of the file."""
     return path_of(url).name
 
 
 def overrides_beside(url: str) -> str:
-    """The address of the override file that goes with a model."""
+    """The address of the override file that belongs to a model."""
     return address_beside(url, PurePosixPath(path_of(url).with_suffix(".encodings").name))
 
 
 def quoted(text: str) -> str:
-    """A path or query with what addresses cannot hold quoted, and what is quoted left so."""
+    """A path or query with invalid characters quoted, and existing quoting unchanged."""
     return quote(_UNQUOTED.sub("%25", text), safe="/?%:@!$&'()*+,;=~-._")
 
 
 def address_beside(url: str, relative: PurePosixPath) -> str:
     """The address of a file by its path relative to the folder of another; it keeps host and query.
 
-    `relative` neither is absolute nor climbs, as `dlclint.model.external` makes sure.
+    `relative` is neither absolute nor leaves the folder, which `dlclint.model.external` ensures.
     """
     if scheme_of(url) not in HTTP:
         return f"{url.rpartition('/')[0]}/{relative}"

@@ -106,7 +106,7 @@ def _matrices(node: Node) -> tuple[Floats, Floats] | None:
 
 
 def _stride(node: Node) -> int:
-    """The product of the strides; 1 where a stride is no size."""
+    """The product of the strides; 1 where a stride is not a size."""
     return max(1, int(math.prod(node.attribute("strides") or [1])))
 
 

@@ -48,7 +48,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def add_asking(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """How to ask the backend, and its limits; returns the group."""
+    """Options that select the backend, and its limits; returns the group."""
     asking = command.add_argument_group("asking the backend (needs the extra: pip install 'dlclint[qnn]')")
     how = asking.add_mutually_exclusive_group()
     how.add_argument("--compile", action="store_true", help="validate and compile (the default)")
@@ -62,7 +62,7 @@ def add_asking(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 
 
 def add_limits(group: argparse._ArgumentGroup, seconds: float) -> None:
-    """What one question to the backend may take."""
+    """The limits of one question to the backend."""
     group.add_argument(
         "--timeout",
         type=float,

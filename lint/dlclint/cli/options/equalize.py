@@ -8,7 +8,7 @@ from dlclint.cli.options import shared
 from dlclint.report.render import FORMATS
 
 RUNS = 20
-"""Random inputs of a comparison, unless a number is given."""
+"""Random inputs of a comparison, unless the user gives a number."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

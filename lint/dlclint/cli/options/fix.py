@@ -26,7 +26,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     fix.add_argument(
         "--unsafe", action="store_true", help="also apply fixes that may change the function slightly"
     )
-    # The former spelling of -d and -s in one.
+    # The former spelling of both -d and -s.
     fix.add_argument("--dims", action="append", default=[], help=argparse.SUPPRESS)
     fix.add_argument(
         "--verify",

@@ -1,4 +1,4 @@
-"""The text of `--help` around the options of each command: what it does, examples, exit statuses."""
+"""The text of `--help` around the options of each command: description, examples, exit statuses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DID = "0 done, 2 could not run"
 
 @record
 class Help:
-    """Exit statuses, examples, and what the command does if its parser does not say it."""
+    """Exit statuses, examples, and the description if the command's parser has none."""
 
     statuses: str
     examples: tuple[str, ...]

@@ -12,12 +12,12 @@ WIDTHS = {
     "float-bitwidth": ("of float tensors: 16 or 32", "default 32"),
     "float-bias-bitwidth": ("of float biases: 16 or 32", "default: the width of their op's float entry"),
 }
-"""Options of the quantizer that set a width, with their help and what it takes where they are not given."""
+"""Options of the quantizer that set a width, with their help and the width that applies without them."""
 ONE_RUNTIME = f"one of {', '.join(RUNTIMES)}"
 
 
 def add_overwrite(group: argparse._ActionsContainer) -> None:
-    """Whether an output may replace what it otherwise must not."""
+    """Whether an output may replace a file that is otherwise protected."""
     group.add_argument(
         "--overwrite",
         action="store_true",
@@ -28,13 +28,13 @@ def add_overwrite(group: argparse._ActionsContainer) -> None:
 def add_target(
     command: argparse.ArgumentParser, *, runtime: bool = True, several: bool = False
 ) -> argparse._ArgumentGroup:
-    """Runtime, SoC and DLC kind; returns the group, for what only one command adds to it.
+    """Runtime, SoC and DLC kind; returns the group, to which a command can add its own options.
 
-    `runtime` is false for a command that is about one runtime, which then sets it as a default; `several`
-    is true for one that judges for several chips.
+    `runtime` is false for a command that has a single runtime, which it sets as a default; `several` is true
+    for a command that checks for several chips.
 
-    What they come to is `dlclint.cli.targets.target_of`, which also judges the values: those of a
-    configuration must be judged alike.
+    `dlclint.cli.targets.target_of` makes a target of them and also checks the values, because it must check
+    those of a configuration in the same way.
     """
     target = command.add_argument_group("what the model is for")
     if runtime:
@@ -56,7 +56,7 @@ def add_target(
 def add_widths(kind: argparse._ArgumentGroup, *, defaults: bool = True) -> None:
     """The bit widths of a DLC, and whether weights have a grid for each channel.
 
-    `defaults` is false for a command that chooses what is not given.
+    `defaults` is false for a command that chooses the widths that are not given.
     """
     for name, (values, default) in WIDTHS.items():
         kind.add_argument(
@@ -76,12 +76,12 @@ def add_widths(kind: argparse._ArgumentGroup, *, defaults: bool = True) -> None:
 
 
 def add_runtime(target: argparse._ArgumentGroup, help: str) -> None:
-    """Runtimes, with what becomes of none and of several."""
+    """Runtimes; the help states what none and several mean."""
     target.add_argument("--runtime", action="append", default=[], metavar="R", help=help)
 
 
 def add_soc(target: argparse._ArgumentGroup, *, several: bool = False) -> None:
-    """The chip, or chips where a command judges for several."""
+    """The chip, or chips where a command checks for several."""
     help = "the chip, such as SM8650 or '8 Gen 3' (`dlclint soc`)"
     if several:
         target.add_argument("--soc", action="append", default=[], metavar="NAME", help=f"{help}; repeatable")
@@ -165,7 +165,7 @@ def add_dimensions(group: argparse._ArgumentGroup) -> None:
 
 
 def add_configuration(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Which configuration holds; returns the group, for what only one command adds to it."""
+    """Which configuration applies; returns the group, to which a command can add its own options."""
     configuration = command.add_argument_group("configuration")
     configuration.add_argument(
         "--config",
@@ -177,7 +177,7 @@ def add_configuration(command: argparse.ArgumentParser) -> argparse._ArgumentGro
 
 
 def add_rules(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Selection of rules by id or family; returns the group, for what only one command adds to it."""
+    """Selection of rules by id or family; returns the group, to which a command can add its own options."""
     rules = command.add_argument_group("rules")
     rules.add_argument(
         "--select",
@@ -197,7 +197,7 @@ def add_rules(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 
 
 def add_moments(group: argparse._ArgumentGroup, help: str) -> None:
-    """What an input is like."""
+    """Mean and standard deviation of an input."""
     group.add_argument(
         "--input-moments",
         dest="input_moments",
@@ -210,7 +210,7 @@ def add_moments(group: argparse._ArgumentGroup, help: str) -> None:
 
 
 def add_inputs(group: argparse._ArgumentGroup, without: str) -> None:
-    """Where samples come from; `without` says what happens without any."""
+    """Where samples come from; `without` states what happens without any."""
     group.add_argument(
         "--inputs",
         metavar="PATH",
@@ -230,7 +230,7 @@ def add_inputs(group: argparse._ArgumentGroup, without: str) -> None:
 
 
 def add_goal(group: argparse._ArgumentGroup) -> None:
-    """What the outputs are to keep."""
+    """The accuracy that the outputs must keep."""
     group.add_argument(
         "--target",
         metavar="DB",
@@ -245,7 +245,7 @@ def add_goal(group: argparse._ArgumentGroup) -> None:
 
 
 def add_further(group: argparse._ArgumentGroup, example: str) -> None:
-    """Reports in other formats in the same run."""
+    """Reports in other formats from the same run."""
     group.add_argument(
         "--output-format",
         action="append",
@@ -256,7 +256,7 @@ def add_further(group: argparse._ArgumentGroup, example: str) -> None:
 
 
 def add_overrides(group: argparse._ArgumentGroup, help: str) -> None:
-    """An override file that is written, and its format version."""
+    """The override file to write, and its format version."""
     group.add_argument("--emit-overrides", metavar="OUT", help=help)
     group.add_argument(
         "--encodings-version",

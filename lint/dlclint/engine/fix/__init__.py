@@ -1,1 +1,1 @@
-"""Fixing files: the fixes that findings carry, made round by round, proved and written."""
+"""Fixing files: the fixes that findings carry, applied round by round, proved and written."""

@@ -1,4 +1,4 @@
-"""Fixing a model: its findings' fixes and the dimensions that are given, in a draft of it."""
+"""Fixing a model: apply its findings' fixes and the given dimensions to a draft."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from dlclint.rule import ModelContext, Subject
 
 
 def fix_model(job: Job, unsafe: bool = False) -> tuple[FixOutcome, Draft]:
-    """Apply the fixes of a model's findings to a draft, which is left to the caller to write.
+    """Apply the fixes of a model's findings to a draft, which the caller may write.
 
     `job.dimensions` are written into the model.
 
@@ -61,7 +61,7 @@ class _Network:
     def lint(self, fixable: bool) -> list[CollectedFinding]:
         context = ModelContext(self.job.path, ModelView(self.model, self.job.target), self.job.target)
         rules = [rule for rule in self.rules if rule.fix or not fixable]
-        # Read again in each round: what a node carries is known by its index, which fixes change.
+        # Read again in each round: a node with an ignore is identified by its index, which fixes change.
         carried = carried_ignores(self.model, self.job.shown).ignores
         job = replace(self.job, ignores=(*self.job.ignores, *carried)) if carried else self.job
         return findings(job, rules, Subject.MODEL, context)
@@ -85,7 +85,7 @@ class _Network:
         return as_json(edit)
 
     def with_dimensions(self) -> list[AppliedFix]:
-        """Write the sizes that the user asks for.
+        """Write the sizes that the user gives.
 
         Raises:
             NotFixed: they do not fit the model.
@@ -107,5 +107,5 @@ class _Network:
 
 
 def _shortest(complaints: Iterable[str]) -> str:
-    """The same of them whatever their order."""
+    """The shortest complaint; the choice does not depend on their order."""
     return min(complaints, key=lambda text: (len(text), text))

@@ -23,7 +23,7 @@ def fix_overrides(job: Job, unsafe: bool = False) -> FixOutcome:
     """Apply the fixes of an override file's findings; its new text is `text_after`.
 
     Raises:
-        NotFixed: fixes still uncover others after many rounds.
+        NotFixed: fixes still cause others after many rounds.
     """
     file = _Overrides(job)
     rounds = Rounds(file, unsafe)

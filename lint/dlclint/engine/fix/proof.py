@@ -1,4 +1,4 @@
-"""Proof: a fixed model is written only if it computes the same, and the rules that spoil it are left out."""
+"""Proof: a fixed model is written only if it computes the same; rules that break this are left out."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class _Refused(Exception):
 
 
 class _Probed(Exception):
-    """The candidate was verified and is not to be written."""
+    """The candidate was verified and must not be written."""
 
 
 def fix_proved(job: Job, wish: FixRequest) -> FixOutcome:
-    """Fix a model, and write it where that is wished and it computes the same.
+    """Fix a model, and write it where that is requested and it computes the same.
 
     Raises:
         Unreadable: the file is not a model.
@@ -53,12 +53,12 @@ def fix_proved(job: Job, wish: FixRequest) -> FixOutcome:
 def _to_blame(
     job: Job, wish: FixRequest, outcome: FixOutcome, output: Path, proof: Verification, again: bool
 ) -> dict[str, str]:
-    """The rules whose fixes make the model compute otherwise, each tried alone, with the difference.
+    """The rules whose fixes make the model compute something else, each tried alone, with the difference.
 
-    All of them where none does alone, or where the others were left out before (`again`).
+    All rules where none changes the result alone, or where the others were left out before (`again`).
 
     Raises:
-        NotFixed: there is no proof, or it is the sizes asked for that make it compute otherwise.
+        NotFixed: there is no proof, or the requested sizes make it compute something else.
     """
     reason = plain(proof.reason, 400)
     rules = sorted({applied_fix.rule for applied_fix in outcome.applied} - {GIVEN_DIMENSIONS})
@@ -81,7 +81,7 @@ def _written(
     """The outcome, written and verified; with `probe` only verified.
 
     Raises:
-        _Refused: the model computes otherwise, or --verify asks for a proof that there is not.
+        _Refused: the model computes something else, or --verify requests a proof that is not possible.
         NotFixed: the output cannot be written.
     """
     available = is_available()

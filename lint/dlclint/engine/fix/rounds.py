@@ -1,4 +1,4 @@
-"""Rounds: the fixes that findings carry, made until none is left to make, whatever kind of file it is."""
+"""Rounds: the fixes that findings carry, applied until none is left, for either kind of file."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from dlclint.rule import Rule, Subject
 from dlclint_schemas.record import record
 
 ROUNDS = 40
-"""Fixes uncover other flaws; a file that is not quiet by then is left as it was."""
+"""Fixes can cause other findings; a file that still has fixes after so many rounds stays as it was."""
 _SAME_AGAIN = 3
-"""A fix that is made in so many rounds at the same place does not fix what it is for."""
+"""A fix that is applied in so many rounds at the same place does not fix its finding."""
 
 
 @record
 class FixRequest:
-    """What is to be done with a fixed file, and how far fixes may go."""
+    """What to do with a fixed file, and how far fixes may go."""
 
     output: Path | None = None
     """Where to write it; None: nowhere."""
@@ -32,13 +32,14 @@ class FixRequest:
 
 
 class NotFixed(Exception):
-    """The file cannot be fixed, or not as asked; the argument is one sentence for the user."""
+    """The file cannot be fixed, or not as requested; the argument is one sentence for the user."""
 
 
 class Attempt(NamedTuple):
-    """A file as fixes would leave it, and the numbers of those made in it.
+    """A file with fixes applied, and the numbers of those applied.
 
-    The others met one that was made: `met` has the number of the fix that each of them met, where known.
+    The other fixes conflict with an applied one: `met` has the number of the fix that each conflicts with,
+    where known.
     """
 
     state: Any
@@ -52,19 +53,19 @@ class Fixable(Protocol):
     job: Job
 
     def lint(self, fixable: bool) -> list[CollectedFinding]:
-        """What the rules find now; with `fixable`, findings that can carry no fix may be left out."""
+        """The current findings; with `fixable`, findings that can carry no fix may be left out."""
 
     def attempt(self, fixes: Sequence[Sequence[Any]]) -> Attempt:
-        """Make fixes, found on the file as it is now, in a copy of it."""
+        """Apply fixes, which come from findings on the current file, to a copy of it."""
 
     def problem(self, state: Any) -> str:
-        """What is wrong with the file of an attempt that was not wrong with the source, or ""."""
+        """A problem with the file of an attempt that the source does not have, or ""."""
 
     def take(self, state: Any) -> None:
-        """Go on with the file of an attempt."""
+        """Continue with the file of an attempt."""
 
     def text(self) -> str:
-        """The file as it is now, for `--diff`."""
+        """The current text of the file, for `--diff`."""
 
     def shown(self, edit: Any) -> dict[str, Any]:
         """An edit as plain data."""
@@ -84,7 +85,7 @@ _Chosen = list[tuple[CollectedFinding, Fix, tuple[Any, ...]]]
 
 
 def _key(collected: CollectedFinding) -> _Key:
-    """The same flaw at the same place, in whichever round."""
+    """The key of a flaw at a place, the same in every round."""
     finding, location = collected.shown, collected.shown.location
     at = (location.graph, location.tensor, location.node, location.pointer, location.line, location.column)
     return (finding.rule, *at, finding.message)
@@ -103,10 +104,10 @@ class Rounds:
         self.text_before = file.text()
 
     def run(self) -> None:
-        """Make fixes round by round until none is left to make.
+        """Apply fixes round by round until none is left.
 
         Raises:
-            NotFixed: fixes still uncover others after `ROUNDS` rounds.
+            NotFixed: fixes still cause others after `ROUNDS` rounds.
         """
         collected_findings = self.file.lint(fixable=True) if self.applied else self.first
         for _ in range(ROUNDS):
@@ -116,7 +117,7 @@ class Rounds:
         raise NotFixed("fixes still uncover others; fix it rule by rule with --select")
 
     def outcome(self, notes: Sequence[str] = ()) -> FixOutcome:
-        """What came of it."""
+        """The outcome of the rounds."""
         last = self.file.lint(fixable=False) if self.applied else self.first
         possible: list[LeftFinding] = []
         left: list[LeftFinding] = []
@@ -140,7 +141,7 @@ class Rounds:
         )
 
     def _round(self, found: Sequence[CollectedFinding]) -> bool:
-        """Make what can be made at once; False if that is nothing. Safe fixes come first."""
+        """Apply what can be applied at once; False if that is nothing. Safe fixes come first."""
         chosen: _Chosen = []
         for safety in self.wanted:
             for collected in found:
@@ -162,9 +163,10 @@ class Rounds:
         return bool(chosen) and self._make(chosen)
 
     def _without_conflicts(self, chosen: _Chosen) -> _Chosen:
-        """Without the unsafe fixes that would change in another way what a fix of another rule changes.
+        """The choice without unsafe fixes that change what a fix of another rule changes in another way.
 
-        Safe fixes that meet keep the function whichever comes first, so one of them simply waits.
+        Safe fixes that conflict keep the function whichever comes first, so one of them waits for the next
+        round.
         """
         clashing = set()
         for number, other in self.file.attempt([edits for _, _, edits in chosen]).met.items():
@@ -182,9 +184,9 @@ class Rounds:
         return [item for number, item in enumerate(chosen) if number not in clashing]
 
     def _make(self, chosen: _Chosen) -> bool:
-        """Make fixes together; where the result is not sound, find the one that is to blame.
+        """Apply fixes together; where the result is not sound, find the one that causes it.
 
-        Returns whether anything was made or refused.
+        Returns whether anything was applied or refused.
         """
         attempt = self.file.attempt([edits for _, _, edits in chosen])
         problem = self.file.problem(attempt.state) if attempt.made else ""

@@ -1,4 +1,4 @@
-"""Fix a file, whatever kind it is: lint, fix, prove, write."""
+"""Fix a file of either kind: lint, fix, prove, write."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlclint.writing import write_whole
 
 
 def fix_file(job: Job, wish: FixRequest) -> FixOutcome:
-    """Fix one model or override file, and write it where that is wished.
+    """Fix one model or override file, and write it where that is requested.
 
     Raises:
         NotFixed: it cannot be read, fixed, proved or written; nothing was written.
@@ -22,7 +22,7 @@ def fix_file(job: Job, wish: FixRequest) -> FixOutcome:
         return _overrides(job, wish) if job.kind == "encodings" else _model(job, wish)
     except NotFixed:
         raise
-    except Exception as error:  # whatever a hostile file does, the other files go on
+    except Exception as error:  # a hostile file must not stop the other files
         raise NotFixed(crashed("fixing the file", error, "").message) from error
 
 

@@ -1,5 +1,5 @@
-"""What small tensors will hold, as far as it follows from the model alone.
+"""The values of small tensors, as far as they follow from the model alone.
 
-Sizes are bounded by a limit on elements before anything is computed: what a model declares never
-decides an allocation.
+A limit on elements bounds sizes before anything is computed: what a model declares never determines an
+allocation.
 """

@@ -1,4 +1,4 @@
-"""What every kernel works with: reading a node's attributes, and refusing results that are too large."""
+"""What all kernels use: reading a node's attributes, and rejecting results that are too large."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Array = npt.NDArray[Any]
 Inputs = Sequence["Array | None"]
 """Values by position; None where an optional input is left out."""
 Kernel = Callable[["Node", Inputs, int], Iterable[Array]]
-"""From node, inputs and limit (elements) to the outputs, raising what numpy raises where it cannot."""
+"""From node, inputs and limit (elements) to the outputs; raises what numpy raises where it cannot compute."""
 FAILURES = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, ArithmeticError)
-"""What numpy raises for attributes and values that make no sense, as untrusted models have them."""
+"""What numpy raises for attributes and values that make no sense, as in untrusted models."""
 
 
 class UnknownValue(ValueError):
-    """The value does not follow, or is too large to be worth knowing."""
+    """The value does not follow from the model, or is too large to be useful."""
 
 
 def within_limit(shape: Iterable[int], limit: int) -> tuple[int, ...]:
-    """A shape whose elements are within the limit.
+    """The shape, if its elements are within the limit.
 
     Raises:
-        Unknown: they are not, or a size is negative.
+        UnknownValue: they are not, or a size is negative.
     """
     sizes = tuple(int(size) for size in shape)
     if min(sizes, default=0) < 0 or len(sizes) > 32 or math.prod(sizes) > limit:
@@ -38,10 +38,10 @@ def within_limit(shape: Iterable[int], limit: int) -> tuple[int, ...]:
 
 
 def given(inputs: Inputs, position: int) -> Array:
-    """An input that must be there.
+    """An input that is required.
 
     Raises:
-        Unknown: it is not.
+        UnknownValue: it is missing.
     """
     found = inputs[position] if position < len(inputs) else None
     if found is None:
@@ -50,7 +50,7 @@ def given(inputs: Inputs, position: int) -> Array:
 
 
 def optional(inputs: Inputs, position: int) -> Array | None:
-    """An input that may be left out."""
+    """An input that is optional."""
     return inputs[position] if position < len(inputs) else None
 
 
@@ -58,7 +58,7 @@ def integers(value: Array) -> list[int]:
     """A tensor of whole numbers as a flat list.
 
     Raises:
-        Unknown: it holds something else.
+        UnknownValue: it holds something else.
     """
     if value.dtype.kind not in "iu":
         raise UnknownValue
@@ -66,7 +66,7 @@ def integers(value: Array) -> list[int]:
 
 
 def list_input(node: Node, inputs: Inputs, position: int, attribute: str) -> list[int] | None:
-    """A list that older operator versions have as an attribute and newer ones as an input."""
+    """A list that is an attribute in older operator versions and an input in newer ones."""
     written = node.attribute(attribute) if node.has(attribute) else None
     if written is not None:
         return [int(item) for item in written]
@@ -78,7 +78,7 @@ def axis(value: int, rank: int) -> int:
     """An axis counted from the front.
 
     Raises:
-        Unknown: there is no such axis.
+        UnknownValue: there is no such axis.
     """
     if not -rank <= value < rank:
         raise UnknownValue
@@ -89,7 +89,7 @@ def axes(values: Iterable[int], rank: int) -> tuple[int, ...]:
     """Axes counted from the front, each once.
 
     Raises:
-        Unknown: there is no such axis, or one is named twice.
+        UnknownValue: there is no such axis, or one is named twice.
     """
     found = tuple(axis(value, rank) for value in values)
     if len(set(found)) != len(found):
@@ -98,7 +98,7 @@ def axes(values: Iterable[int], rank: int) -> tuple[int, ...]:
 
 
 def is_native(dtype: np.dtype[Any]) -> bool:
-    """Whether numpy computes with a type as ONNX does: no strings, nothing that ml_dtypes adds."""
+    """Whether numpy computes with a type as ONNX does: no strings, no type that ml_dtypes adds."""
     return dtype.kind in "biuf" and dtype.isbuiltin == 1
 
 
@@ -106,7 +106,7 @@ def numeric(value: Array) -> Array:
     """A value that numpy computes with as ONNX does.
 
     Raises:
-        Unknown: it is none.
+        UnknownValue: it is not numeric.
     """
     if not is_native(value.dtype):
         raise UnknownValue

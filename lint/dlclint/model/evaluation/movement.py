@@ -41,7 +41,7 @@ def _gather(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 
 
 def _indices(values: Array, size: int) -> Array:
-    # numpy would wrap what ONNX calls out of bounds.
+    # numpy would wrap indices that are out of bounds in ONNX.
     if values.dtype.kind not in "iu" or (values.size and not -size <= values.min() <= values.max() < size):
         raise UnknownValue
     return values.astype(np.int64)
@@ -117,10 +117,10 @@ def _reshape(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 
 
 def reshaped(shape: tuple[int, ...], wanted: list[int], allowzero: bool) -> tuple[int, ...]:
-    """The shape that Reshape makes: 0 copies a dimension, -1 takes what is left.
+    """The shape that Reshape produces: 0 copies a dimension, -1 takes what remains.
 
     Raises:
-        Unknown: the elements do not fill it.
+        UnknownValue: the elements do not fit the shape.
     """
     sizes = list(wanted)
     for position, size in enumerate(sizes):

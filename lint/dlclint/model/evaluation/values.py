@@ -1,4 +1,4 @@
-"""Values that follow from a model: small, computed when asked for, and remembered."""
+"""Values that follow from a model: small, computed when needed, and cached."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 LIMIT = 4096
 """Elements up to which a value is computed, unless another limit is given."""
 _IN_ALL = 8_000_000
-"""Elements that are read and made for one model: its memory is bounded by this, and its time with it."""
+"""Elements that are read and computed for one model: this bounds its memory, and thereby its time."""
 _KERNELS = MOVEMENT | ARITHMETIC
 
 
 @record
 class Value:
-    """A tensor's elements. `unknown` marks those that do not follow; None: all of them do."""
+    """A tensor's elements. `unknown` marks those that do not follow from the model; None: all of them do."""
 
     elements: Array
     unknown: Array | None = None
@@ -39,7 +39,7 @@ class Value:
 class Values:
     """The values of a model's tensors, each computed at most once.
 
-    What is asked for decides what is computed: the ancestors of a tensor, as far as kernels go.
+    Only the ancestors of a requested tensor are computed, as far as there are kernels.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
@@ -47,25 +47,25 @@ class Values:
         self._made: dict[tuple[str, int], tuple[Value | None, ...]] = {}
         self._opened: set[tuple[str, int]] = set()
         self._stored: dict[int, Value | None] = {}
-        """By the tensor's identity: one that many nodes read is decoded once."""
+        """By the tensor's identity: a tensor that many nodes read is decoded once."""
         self._left = _IN_ALL
         self.exhausted = False
         """Whether a value was left unknown because so many were computed before it."""
 
     def whole(self, graph: Graph, tensor: str) -> Array | None:
-        """A tensor's value if all of it follows from the model, else None. Not to be written to."""
+        """A tensor's value if all of it follows from the model, else None. It must not be written to."""
         value = self.partly(graph, tensor)
         return None if value is None or value.unknown is not None else value.elements
 
     def partly(self, graph: Graph, tensor: str) -> Value | None:
-        """A tensor's value with marks at what does not follow; None where nothing does."""
+        """A tensor's value with marks where it does not follow; None where none of it does."""
         node = graph.producer(tensor)
         if node is not None and node.op_type != "Constant":
             self._ensure(node)
         return self._look_up(graph, tensor)
 
     def forget(self, graph: Graph) -> None:
-        """Forget what was computed in a graph, because what is known of it is another now."""
+        """Discard what was computed in a graph, because the known types changed."""
         for node in graph.nodes:
             self._made.pop(node.key, None)
             self._opened.discard(node.key)
@@ -93,7 +93,7 @@ class Values:
             return None
 
     def _afford(self, elements: int) -> bool:
-        """Whether so many elements more may be held."""
+        """Whether so many more elements may be held."""
         if self._left < elements:
             self.exhausted = True
             return False
@@ -101,7 +101,7 @@ class Values:
         return True
 
     def _ensure(self, last: Node) -> None:
-        """Evaluate a node after what it reads; a node on the way to itself counts as unknown."""
+        """Evaluate a node after what it reads; a node that depends on itself counts as unknown."""
         pending = [last]
         while pending:
             node = pending[-1]
@@ -117,7 +117,7 @@ class Values:
                 self._made[node.key] = self._evaluate(node)
 
     def _sources(self, node: Node) -> list[Node]:
-        """The nodes whose values a node needs and that have not been looked at."""
+        """The nodes whose values a node needs and that have not been evaluated."""
         if node.op_type not in _KERNELS or self._is_large(node):
             return []
         makers = (node.graph.producer(name) for name in node.inputs if name)
@@ -162,10 +162,10 @@ class Values:
         return list(islice(results, len(node.outputs)))
 
     def _marks(self, node: Node, inputs: list[Value | None]) -> list[Array | None]:
-        """Marks of the outputs, from those of the inputs.
+        """Marks of the outputs, derived from those of the inputs.
 
         Raises:
-            Unknown: marked elements decide more than their own places.
+            UnknownValue: marked elements affect more than their own positions.
         """
         marked = [value is not None and value.unknown is not None for value in inputs]
         if not any(marked):
@@ -195,7 +195,7 @@ class Values:
             return Value(np.array(math.prod(sizes), np.int64))
         dims = tensor_type.shape[slice(node.attribute("start", 0), node.attribute("end"))]
         known = [isinstance(dim, int) and dim >= 0 for dim in dims]
-        # 1 stands for what is unknown, so that nothing is divided by 0.
+        # 1 replaces unknown sizes, so that nothing is divided by 0.
         elements = np.array([dim if isinstance(dim, int) else 1 for dim in dims], np.int64)
         return Value(elements, None if all(known) else ~np.array(known, bool))
 
