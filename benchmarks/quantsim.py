@@ -5,9 +5,14 @@
 
 DIR is an environment with aimet-onnx (`python benchmarks/aimet.py --make-aimet` builds one); AIMET is no
 dependency. It calibrates the model with its configuration for HTP v73, runs its QuantSim, and exports its
-encodings; dlclint reads these and runs the same inputs. Printed: what both leave of each network's worst
-output, in dB, and how far they are apart. `--trained` takes the networks and inputs of `benchmarks.trained`
-by their names; other models get inputs that are drawn from a seed.
+encodings; dlclint reads these and runs the same inputs. `--trained` takes the networks and inputs of
+`benchmarks.trained` by their names; other models get inputs that are drawn from a seed.
+
+The engine applies what AIMET's file says and no more: a tensor without an entry stays float, and so do the
+biases, which QuantSim adds in float (its int32 biases are computed in float32 with an offset of 2^31, and
+lose their last 7 bits). Printed: how many numbers the worst output has, what both leave of it in dB, how far
+they are apart, how far AIMET's values are from dlclint's, and what int32 biases leave, as dlclint has them by
+default.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,13 +32,16 @@ import onnx
 from benchmarks.trained_networks import NETWORKS
 
 from dlclint.analysis.view import ModelView
+from dlclint.encodings.document import EncodingsDocument
 from dlclint.encodings.reading import read_encodings
 from dlclint.model.reading import read
 from dlclint.simulate.assigning import Settings
 from dlclint.simulate.inputs.drawn import drawn
 from dlclint.simulate.inputs.samples import Sample, Samples
 from dlclint.simulate.measuring import Error
+from dlclint.simulate.network import Network
 from dlclint.simulate.reference import outputs_of
+from dlclint.simulate.scheme import Scheme
 from dlclint.simulate.simulating import Prepared, prepare
 from dlclint.target import DlcKind, Runtime, Target
 
@@ -59,17 +67,22 @@ def fixed(source: Path, target: Path, sizes: Mapping[str, Sequence[int]]) -> Non
     onnx.save(model, target)
 
 
-def worst(expected: list[dict[str, np.ndarray]], found: list[dict[str, np.ndarray]]) -> float:
-    """SQNR of the worst output over all samples."""
-    errors: dict[str, Error] = {}
-    for one, two in zip(expected, found, strict=True):
-        for name, values in one.items():
-            errors.setdefault(name, Error()).add(values, two[name])
-    return min(error.sqnr for error in errors.values())
+Outputs = dict[str, np.ndarray]
+"""The outputs of all samples, by name, one sample after another along a first axis."""
 
 
-def by_aimet(python: Path, model: Path, inputs: Path, bits: int, folder: Path) -> tuple[float, str]:
-    """What QuantSim leaves, and AIMET's version; the encodings lie in the folder afterwards."""
+def sqnrs(expected: Outputs, found: Outputs) -> dict[str, float]:
+    """SQNR of each output in dB, over all samples."""
+    kept = {}
+    for name, values in expected.items():
+        error = Error()
+        error.add(values, found[name].reshape(values.shape))
+        kept[name] = error.sqnr
+    return kept
+
+
+def by_aimet(python: Path, model: Path, inputs: Path, bits: int, folder: Path) -> tuple[list[Outputs], str]:
+    """The outputs in float and of QuantSim, and AIMET's version; the encodings are in the folder then."""
     command = [str(python), str(WORKER), str(model), str(inputs), str(bits), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -78,15 +91,33 @@ def by_aimet(python: Path, model: Path, inputs: Path, bits: int, folder: Path) -
     sides = []
     for name in ("float", "quantized"):
         with np.load(folder / f"{name}.npz") as loaded:
-            sides.append([{key: loaded[key] for key in loaded.files}])
-    return worst(*sides), said["version"]
+            sides.append({output: loaded[output] for output in loaded.files})
+    return sides, said["version"]
 
 
-def by_reference(prepared: Prepared) -> float:
-    """What the reference engine leaves."""
-    evaluator, samples = prepared.evaluator, prepared.samples
-    exact, found = (list(outputs_of(evaluator, scheme, samples)) for scheme in (None, prepared.scheme))
-    return worst(exact, found)
+def as_in_file(scheme: Scheme, document: EncodingsDocument, network: Network, bits: int) -> Scheme:
+    """The scheme as QuantSim has it: what has no entry stays float, and every bias."""
+    named = set(document.tensors.names)
+    named |= {name for name, source in network.moved.items() if source in named}
+    return replace(
+        scheme,
+        activations={name: grid for name, grid in scheme.activations.items() if name in named},
+        params={name: grid for name, grid in scheme.params.items() if name in named},
+        biases={},
+        otherwise=bits,
+        float_biases=True,
+    )
+
+
+def by_reference(prepared: Prepared, scheme: Scheme) -> Outputs:
+    """The outputs of the reference engine."""
+    rows = list(outputs_of(prepared.evaluator, scheme, prepared.samples))
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def decibels(value: float) -> str:
+    """A figure in a cell; all alike is infinitely many decibels."""
+    return "the same" if value == float("inf") else f"{value:.2f} dB"
 
 
 @dataclass
@@ -136,7 +167,9 @@ def main() -> int:
     given = parser.parse_args()
     python = given.aimet / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     print(
-        "| network | activations | AIMET QuantSim | dlclint, its encodings | apart |\n" + "|" + " --- |" * 5
+        "| network | activations | numbers | AIMET QuantSim | dlclint | apart | between | int32 biases |\n"
+        + "|"
+        + " --- |" * 8
     )
     far = 0
     for subject in subjects(given):
@@ -150,16 +183,25 @@ def main() -> int:
                 rows = list(samples)
                 inputs = folder / "inputs.npz"
                 np.savez(inputs, **{name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
-                theirs, version = by_aimet(python, model, inputs, bits, folder)
+                (exact, theirs), version = by_aimet(python, model, inputs, bits, folder)
                 document = read_encodings(folder / "model.encodings")
                 view = ModelView(read(folder / "folded.onnx"), view.target)
-                ours = by_reference(prepare(view, samples, Settings(bits, 8, 32, True), document))
-            apart = abs(ours - theirs)
+                prepared = prepare(view, samples, Settings(bits, 8, 32, True), document)
+                alike = as_in_file(prepared.scheme, document, prepared.network, bits)
+                ours, usual = (by_reference(prepared, scheme) for scheme in (alike, prepared.scheme))
+            of_aimet, of_dlclint = sqnrs(exact, theirs), sqnrs(exact, ours)
+            worst = min(of_aimet, key=lambda name: of_aimet[name])
+            apart = abs(of_aimet[worst] - of_dlclint[worst])
             far += not apart <= NEAR
-            print(
-                f"| {subject.name} | {bits} bits | {theirs:.2f} dB | {ours:.2f} dB | {apart:.2f} dB |",
-                flush=True,
+            figures = (
+                of_aimet[worst],
+                of_dlclint[worst],
+                apart,
+                sqnrs(theirs, ours)[worst],
+                sqnrs(exact, usual)[worst],
             )
+            cells = [subject.name, f"{bits} bits", f"{exact[worst].size:,}", *map(decibels, figures)]
+            print(f"| {' | '.join(cells)} |", flush=True)
     print(f"\naimet-onnx {version}; {far} further apart than {NEAR:g} dB")
     return int(far > 0)
 

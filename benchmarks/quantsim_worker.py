@@ -2,8 +2,8 @@
 
     python quantsim_worker.py MODEL INPUTS.npz BITS FOLDER
 
-FOLDER gets `folded.onnx` (batch normalization in the convolutions), its `float.npz` and `quantized.npz` (the
-outputs of every sample) and `model.encodings`. The model has no open sizes. Prints version and
+FOLDER gets `folded.onnx` (batch normalization in the convolutions), its `float.npz` and `quantized.npz` (each
+output, samples along a first axis) and `model.encodings`. The model has no open sizes. Prints version and
 configuration as JSON.
 """
 
@@ -53,9 +53,7 @@ def main() -> None:
     sim.export(folder, "model", export_model=False)
     for name, rows in (("float", exact), ("quantized", found)):
         stacked = {
-            f"{place}_{n}": values
-            for place, row in enumerate(rows)
-            for n, values in zip(names, row, strict=True)
+            output: np.stack(values) for output, values in zip(names, zip(*rows, strict=True), strict=True)
         }
         np.savez(Path(folder) / f"{name}.npz", **stacked)
     print(json.dumps({"version": version("aimet-onnx"), "config": config, "outputs": names}))

@@ -15,7 +15,7 @@ from dlclint.encodings import grid
 from dlclint.simulate.assigning import SCALE_RATIO, Settings, weight_grid
 from dlclint.simulate.observing import Observation
 from dlclint.simulate.quantizers import activation_grid, adjusted, cut, param_grid, searched_range
-from dlclint.simulate.scheme import Grid, ParamGrid, grid_of_range, stored_bias
+from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, grid_of_range, stored_bias
 from dlclint_schemas.quantization import quantization_facts
 
 FINITE = st.floats(-1e4, 1e4, allow_nan=False, allow_subnormal=False, width=32)
@@ -169,3 +169,20 @@ def test_scales_of_channels_stay_within_what_htp_takes(tmp_path: Path) -> None:
     # What the smallest channels lose is less than a step of a 16-bit output.
     lost = np.abs(found.rounded(weights) - weights).reshape(8, -1).sum(1)
     assert (lost[5:] <= np.abs(weights).sum() / 8 * 2.0**-13).all()
+
+
+def test_float_biases_are_added_as_they_are(tmp_path: Path) -> None:
+    """A bias of a seventh of a step of the accumulator is lost in int32, and kept where biases are float."""
+    path = saved(
+        tmp_path,
+        "g (float[1,1,1,1] x) => (float[1,1,1,1] y) { y = Conv(x, w, b) }",
+        {"w": np.ones((1, 1, 1, 1), np.float32), "b": np.array([1 / 7 / 127], np.float32)},
+    )
+    evaluator = evaluator_of(path)
+    scheme = Scheme({"x": Grid(1.0, 0, 8)}, {"w": param_grid(np.array([1.0]), "symmetric", 8)}, otherwise=8)
+    feed = {"x": np.zeros((1, 1, 1, 1), np.float32)}
+    assert evaluator.run(feed, scheme)["y"].item() == 0.0
+    scheme.float_biases = True
+    assert evaluator.run(feed, scheme)["y"].item() == pytest.approx(1 / 7 / 127)
+    assert scheme.copy().float_biases
+    assert scheme.digest() != Scheme(scheme.activations, scheme.params, otherwise=8).digest()

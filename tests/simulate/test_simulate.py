@@ -89,6 +89,26 @@ def test_grids_of_an_override_file_are_taken(tmp_path: Path, capsys: pytest.Capt
     assert steps["s"] == (1 / 256, 8)
 
 
+def test_an_entry_of_a_stored_tensor_holds_for_its_reshaped_copy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Paddle's exports spread a bias over the channels by a Reshape, and AIMET names what is stored."""
+    body = """g (float[1,4,2,2] x) => (float[1,4,2,2] y) <int64[4] shape = {1, 4, 1, 1}> {
+      spread = Reshape(offset, shape) y = Add(x, spread) }"""
+    path = saved(tmp_path, body, {"offset": np.array([0.26, 0.5, 0.75, 1.0], np.float32)})
+    entries: dict[str, object] = {
+        "activation_encodings": {"offset": [{"bitwidth": 8, "scale": 0.25, "offset": 0}]},
+        "param_encodings": {},
+    }
+    given = tmp_path / "o.encodings"
+    given.write_text(json.dumps({"version": "0.6.1", **entries}))
+    np.savez(tmp_path / "in.npz", x=np.zeros((1, 4, 2, 2), np.float32))
+    found = report(path, capsys, "--inputs", str(tmp_path / "in.npz"), "--encodings", str(given))
+    file = found["files"][0]  # type: ignore[index]
+    assert "grids: 1 activation from the override file; the rest calibrated" in file["notes"]
+    assert file["engines"][0]["outputs"][0]["largest_error"] == pytest.approx(0.01, abs=0.003)
+
+
 def test_a_float_entry_leaves_a_tensor_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = small_conv(tmp_path)
     given = tmp_path / "m.encodings"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dlclint.model.op_facts import RANDOM, SHAPE_READERS
+from dlclint.model.op_facts import MOVES_ONE, RANDOM, SHAPE_READERS
 from dlclint.model.tensors import Array
 from dlclint.simulate.network import Network, Step
 from dlclint.simulate.running import CannotRun, Runner
@@ -21,6 +21,7 @@ def folded_network(network: Network, runner: Runner) -> Network:
     """
     fixed: dict[str, Array] = {}
     sizes: set[str] = set()
+    moved: dict[str, str] = {}
     kept: list[Step] = []
     for step in network.steps:
         known = all(name in fixed or name in network.constants for name in step.reads)
@@ -28,6 +29,9 @@ def folded_network(network: Network, runner: Runner) -> Network:
             kept.append(step)
             continue
         if (known and _run(step, network, runner, fixed)) or _size(step, network, fixed):
+            if step.op in MOVES_ONE and step.reads:
+                source = moved.get(step.inputs[0], step.inputs[0])
+                moved.update((name, source) for name in step.outputs if name)
             continue
         if step.op in SHAPE_READERS or all(
             name in sizes or name in fixed or name in network.constants for name in step.reads
@@ -38,7 +42,7 @@ def folded_network(network: Network, runner: Runner) -> Network:
     for name, values in fixed.items():
         if name in wanted:
             network.constants.put(name, _same(values))
-    return replace(network, steps=tuple(kept), inner=network.inner | sizes)
+    return replace(network, steps=tuple(kept), inner=network.inner | sizes, moved=moved)
 
 
 def _same(values: Array) -> Callable[[], Array]:

@@ -36,8 +36,9 @@ def apply_document(
 ) -> Given:
     """Put a file's entries into a scheme that holds a grid for every tensor.
 
-    An entry of a tensor also holds for those that share its range and have none of their own; an entry
-    of a width alone changes the width of the range that was found.
+    An entry of a tensor also holds for those that share its range and have none of their own, and for a
+    constant that holds its elements in another shape; an entry of a width alone changes the width of the
+    range that was found.
     """
     given = Given()
     roles = _roles(network)
@@ -45,15 +46,25 @@ def apply_document(
     followers: dict[str, list[str]] = {}
     for name, leader in shared.items():
         followers.setdefault(leader, []).append(name)
+    moved: dict[str, list[str]] = {}
+    for name, source in network.moved.items():
+        moved.setdefault(source, []).append(name)
     floats: set[str] = set()
-    for name, row in rows.items():
-        step, position, role = roles.get(name, (None, 0, Role.DATA))
-        if role in (Role.WEIGHT, Role.BIAS) and step is not None:
-            _parameter(document, row, name, scheme, (step, position, role), given, floats)
-        elif name in scheme.activations or name in network.inner:
-            same = [other for other in followers.get(name, ()) if other not in rows]
-            _activation(document, row, [name, *same], scheme, given)
-        else:
+    for entry, row in rows.items():
+        # A grid for each channel does not say where these lie after a move.
+        copies = moved.get(entry, ()) if int(document.tensors.count[row]) == 1 else ()
+        used = False
+        for name in (entry, *(copy for copy in copies if copy not in rows)):
+            step, position, role = roles.get(name, (None, 0, Role.DATA))
+            if role in (Role.WEIGHT, Role.BIAS) and step is not None:
+                _parameter(document, row, name, scheme, (step, position, role), given, floats)
+            elif name in scheme.activations or name in network.inner:
+                same = [other for other in followers.get(name, ()) if other not in rows]
+                _activation(document, row, [name, *same], scheme, given)
+            else:
+                continue
+            used = True
+        if not used:
             given.taken["unknown or unused name"] += 1
     _spread_float(scheme, network, floats)
     return given

@@ -84,7 +84,8 @@ class Network:
     """Steps in order, with what they read and what the graph returns.
 
     `inner` are the tensors inside a subgraph that becomes one layer, which nothing quantizes;
-    `folded_norms` the batch normalizations that went into a convolution.
+    `folded_norms` the batch normalizations that went into a convolution; `moved` the constants that hold the
+    elements of a stored tensor in another shape or order, as a bias that a Reshape spreads over channels.
     """
 
     view: ModelView
@@ -95,6 +96,8 @@ class Network:
     inner: frozenset[str]
     folded_norms: Mapping[str, str]
     """The output of each such normalization, and that of its convolution."""
+    moved: Mapping[str, str] = field(default_factory=dict)
+    """Each such constant, and the stored tensor."""
 
     @property
     def graph(self) -> Graph:

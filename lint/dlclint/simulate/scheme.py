@@ -148,6 +148,9 @@ class Scheme:
 
     To measure what one grid costs, a scheme may hold that grid alone: then `otherwise` is the width that
     steps without a grid run at, and `edges` are roundings of what one step reads, by its index and name.
+
+    `float_biases`: biases are added as they are stored in the model, not as int32, as AIMET's QuantSim does
+    it (its configurations for HTP quantize no bias).
     """
 
     activations: dict[str, Grid] = field(default_factory=dict)
@@ -156,10 +159,17 @@ class Scheme:
     floats: dict[str, Floating] = field(default_factory=dict)
     otherwise: int | None = None
     edges: dict[tuple[int, str], Grid] = field(default_factory=dict)
+    float_biases: bool = False
 
     def copy(self) -> Scheme:
         """A scheme that may be changed."""
-        return Scheme(dict(self.activations), dict(self.params), dict(self.biases), dict(self.floats))
+        return Scheme(
+            dict(self.activations),
+            dict(self.params),
+            dict(self.biases),
+            dict(self.floats),
+            float_biases=self.float_biases,
+        )
 
     def width(self, step: Step) -> int | None:
         """The width that a step runs at: that of its output; None where it has no grid.
@@ -190,7 +200,7 @@ class Scheme:
     def digest(self) -> str:
         """A short text that is another one for every other scheme."""
         whole = hashlib.blake2b(digest_size=8)
-        for part in (self.activations, self.floats, self.edges, self.otherwise):
+        for part in (self.activations, self.floats, self.edges, self.otherwise, self.float_biases):
             items = sorted(part.items(), key=repr) if isinstance(part, dict) else part
             whole.update(repr(items).encode())
         for grids in (self.params, self.biases):
@@ -229,7 +239,9 @@ def what(step: Step, position: int, network: Network) -> Role:
 
 
 def product_scale(step: Step, position: int, scheme: Scheme, width: int | None) -> Floats | None:
-    """Input scale times weight scale, of which a bias is a multiple; None where either is float."""
+    """Input scale times weight scale, of which a bias is a multiple; None where one of the three is float."""
+    if scheme.float_biases:
+        return None
     data = scheme.read(step.inputs[0], width)
     weight = scheme.params.get(step.inputs[1]) if len(step.inputs) > 1 else None
     if data is None or weight is None or weight.block is not None or position < 2:
