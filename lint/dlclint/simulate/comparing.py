@@ -16,11 +16,13 @@ from dlclint.diagnostic import plain
 from dlclint.model.tensors import Array
 from dlclint.simulate.evaluating import Evaluator, TensorValues
 from dlclint.simulate.htp import CannotMeasure, HtpSession, layers_on_htp, outputs_on_htp
-from dlclint.simulate.inputs.samples import Samples
+from dlclint.simulate.inputs.samples import Sample, Samples
 from dlclint.simulate.measuring import Error
 from dlclint.simulate.network import CannotSimulate, Step
 from dlclint.simulate.outcome import Departure, EngineResult, LayerError
-from dlclint.simulate.reference import Tick, compare, outputs_of, quiet
+from dlclint.simulate.parting import BothEngines, find_parting
+from dlclint.simulate.parts import PieceErrors
+from dlclint.simulate.reference import MeasuredErrors, Tick, outputs_of, quiet
 from dlclint.simulate.scheme import Grid, Scheme
 from dlclint.simulate.simulating import Prepared, output_rows
 
@@ -30,8 +32,6 @@ _ALONE = 4
 _STEPS = {8: 2.0, 16: 32.0}
 """Steps of the grid, by its bits, up to which an op of the backend may round otherwise: of 230 layers of
 YOLOv8n asked one by one at 16 bits 5 at the most, and 28 where the wrapper took a layer in float16."""
-_PART = 1.0
-"""Decibels of what has arrived, from which on both engines count as apart."""
 _MATTERS = 10.0
 """Decibels above what arrives by the documents up to which a departure matters: a tenth of the noise."""
 
@@ -39,7 +39,7 @@ _MATTERS = 10.0
 def by_htp(
     prepared: Prepared, asked: HtpSession, packages: Mapping[str, str], tick: Tick = quiet
 ) -> tuple[EngineResult, tuple[Departure, ...]]:
-    """What the backend measures on all samples, and on the first one where it departs from the reference.
+    """What the backend measures on all samples, and on one of them where it departs from the reference.
 
     Raises:
         CannotMeasure: the backend does not run the model.
@@ -48,13 +48,20 @@ def by_htp(
         BadInput: a sample cannot be read.
     """
     evaluator, scheme, samples = prepared.evaluator, prepared.scheme, prepared.samples
-    exact = outputs_of(evaluator, None, samples)
-    found = outputs_on_htp(asked, evaluator, scheme, samples, tick)
-    measured = compare(prepared.network, exact, found, prepared.pieces)
+    measured, both = MeasuredErrors(pieces=PieceErrors(prepared.pieces)), BothEngines(prepared.pieces)
+    runs = (outputs_of(evaluator, each, samples) for each in (None, scheme))
+    for exact, rounded, found in zip(
+        *runs, outputs_on_htp(asked, evaluator, scheme, samples, tick), strict=True
+    ):
+        for name in prepared.network.outputs:
+            if isinstance(exact[name], np.ndarray):
+                measured.output(prepared.network, name, exact[name], found[name])
+        both.add(exact, rounded, found)
     in_float = tuple(asked.in_float)
-    layers, apart, parting = _layers(prepared, asked)
+    layers, apart, parting = _layers(prepared, asked, both)
     versions = {**packages, "QNN": asked.build}
-    notes = ["layers: of the first sample, with every tensor made an output, which may change what is fused"]
+    which = f"sample {both.sample + 1}" + (", in which both engines differ most" if len(samples) > 1 else "")
+    notes = [f"layers: of {which}, with every tensor made an output, which may change what is fused"]
     if parting:
         notes.append(parting)
     if asked.odd:
@@ -67,30 +74,26 @@ def by_htp(
     ), apart
 
 
-def _layers(prepared: Prepared, asked: HtpSession) -> tuple[list[LayerError], tuple[Departure, ...], str]:
-    """The layers, the worst first; those that depart; and where both engines part, in words ("" if not)."""
-    network, scheme = prepared.network, prepared.scheme
-    sample = prepared.samples.load[0]()
-    measured = layers_on_htp(asked, prepared.evaluator, scheme, sample)
+def _layers(
+    prepared: Prepared, asked: HtpSession, both: BothEngines
+) -> tuple[list[LayerError], tuple[Departure, ...], str]:
+    """The layers, the worst first; those that depart; and where the outputs part, in words ("" if not)."""
+    network, scheme, evaluator = prepared.network, prepared.scheme, prepared.evaluator
+    sample = prepared.samples.load[both.sample]()
+    measured = layers_on_htp(asked, evaluator, scheme, sample)
     made = [name for step in network.steps for name in step.outputs if name in measured]
-    exact: TensorValues = prepared.evaluator.run(sample, None, keep=made)
-    rounded: TensorValues = prepared.evaluator.run(sample, scheme, keep=made)
-    own = _on_its_own_inputs(prepared, measured)
+    exact: TensorValues = evaluator.run(sample, None, keep=made)
+    rounded: TensorValues = evaluator.run(sample, scheme, keep=made)
+    own, seen = _on_its_own_inputs(prepared, sample, measured)
     rows: list[LayerError] = []
     apart: list[Departure] = []
-    parting = ""
     for step in network.steps:
         name = step.outputs[0]
         if name not in measured or name not in scheme.activations or not _is_float(exact[name]):
             continue
         on_htp = _error(exact[name], measured[name])
         by_documents = _error(exact[name], rounded[name]).sqnr
-        if not parting and abs(by_documents - on_htp.sqnr) > _PART:
-            parting = (
-                f"both engines part at {plain(step.op)} {plain(name)}: {by_documents:.1f} dB have arrived"
-                f" there by the documents, {on_htp.sqnr:.1f} on HTP (first sample)"
-            )
-        grid, seen = scheme.activations[name], prepared.observed[name]
+        grid, found = scheme.activations[name], prepared.observed[name]
         rows.append(
             LayerError(
                 plain(step.node.name),
@@ -100,8 +103,8 @@ def _layers(prepared: Prepared, asked: HtpSession) -> tuple[list[LayerError], tu
                 grid.bitwidth,
                 None,
                 on_htp.sqnr,
-                seen.low,
-                seen.high,
+                found.low,
+                found.high,
                 grid.scale,
             )
         )
@@ -113,14 +116,21 @@ def _layers(prepared: Prepared, asked: HtpSession) -> tuple[list[LayerError], tu
             apart.append(Departure(plain(name), plain(step.op), by_documents, on_htp.sqnr, between, off))
             if len(apart) <= _ALONE:
                 apart[-1] = replace(apart[-1], alone=_alone(prepared, asked, step, own))
-    return sorted(rows, key=lambda row: row.arrived), tuple(apart[:_SHOWN]), parting
+    figure = both.widest()
+    parting = None
+    if figure is not None:
+        outputs = {name: evaluator.value(name, exact) for name in network.outputs}
+        parting = find_parting(evaluator, scheme, figure, outputs, seen, own, made)
+    shown = sorted(rows, key=lambda row: row.arrived)
+    return shown, tuple(apart[:_SHOWN]), "" if parting is None else parting.words()
 
 
-def _on_its_own_inputs(prepared: Prepared, measured: TensorValues) -> TensorValues:
-    """What the documented op makes of what the backend gave it, for every tensor; with what was measured
-    in place of it wherever something was."""
+def _on_its_own_inputs(
+    prepared: Prepared, sample: Sample, measured: TensorValues
+) -> tuple[TensorValues, TensorValues]:
+    """For every tensor, what the documented op makes of what the backend gave it, and what was measured, with
+    the former in place of it where nothing was."""
     evaluator, scheme = prepared.evaluator, prepared.scheme
-    sample = prepared.samples.load[0]()
     values: TensorValues = {name: evaluator.on_grid(name, value, scheme) for name, value in sample.items()}
     made: TensorValues = dict(values)
     for step in prepared.network.steps:
@@ -128,7 +138,7 @@ def _on_its_own_inputs(prepared: Prepared, measured: TensorValues) -> TensorValu
             if name:
                 made[name] = value
                 values[name] = _shaped(measured.get(name), value)
-    return made
+    return made, values
 
 
 def _shaped(measured: Array | None, value: Array) -> Array:

@@ -63,9 +63,7 @@ def _file(console: Console, file: Simulation) -> None:
         _engine(console, engine)
     if file.apart:
         console.print()
-        _line(
-            console, "layers that HTP computes otherwise, on what it gave them itself (first sample)", "bold"
-        )
+        _line(console, "layers that HTP computes otherwise, on what it gave them itself", "bold")
         rows = [(*apart_cells(departure), departure.op, departure.tensor) for departure in file.apart]
         _table(console, (*APART_COLUMNS, "op", "tensor"), rows)
         for text in apart_notes(file):
