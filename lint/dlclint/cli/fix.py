@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,6 +28,7 @@ from dlclint.engine.fix.run import fix_file
 from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, GROUP
 from dlclint.outcome import FixOutcome
+from dlclint.report.line_diff import unified
 from dlclint.report.render import render
 
 _FIX = "dlclint.cli.fix:fix_one"
@@ -160,5 +160,5 @@ def _visible(text: str) -> str:
 
 def _diff(outcome: FixOutcome) -> str:
     before, after = outcome.text_before.splitlines(), outcome.text_after.splitlines()
-    lines = difflib.unified_diff(before, after, outcome.path, f"{outcome.path} (fixed)", lineterm="")
+    lines = unified(before, after, outcome.path, f"{outcome.path} (fixed)")
     return "".join(f"{plain(line, 2000)}\n" for line in lines)
