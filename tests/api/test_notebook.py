@@ -41,6 +41,16 @@ def test_simulate(model: Path) -> None:
     assert "random inputs" in dlclint.simulate_model(model)._repr_html_()
 
 
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "a/b"])
+def test_an_input_of_any_name(tmp_path: Path, name: str) -> None:
+    proto = parser.parse_model(MODEL)
+    proto.graph.input[0].name = proto.graph.node[0].input[0] = name
+    path = tmp_path / "net.onnx"
+    path.write_bytes(proto.SerializeToString())
+    inputs = {name: np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 1, 4)}
+    assert dlclint.simulate_model(path, inputs=inputs).simulation.samples == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -48,6 +58,7 @@ def test_simulate(model: Path) -> None:
         ({"act_quantizer": "best"}, "tf, symmetric"),
         ({"inputs": "nosuch.npz"}, "nosuch.npz"),
         ({"inputs": {"z": np.zeros((1, 1, 4), np.float32)}}, "z"),
+        ({"inputs": {"x": np.array([{}])}}, "holds Python objects"),
         ({"soc": "nonsense"}, "unknown SoC"),
         ({"samples": 0}, "at least 1"),
         ({"engine": "htp"}, "onnxruntime-qnn|give --soc"),

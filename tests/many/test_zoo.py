@@ -161,7 +161,11 @@ def test_a_fix_is_as_safe_as_its_least_safe(tmp_path: Path) -> None:
 
 
 def test_parquet_has_the_rows_of_the_tables(kept: str, capsys: pytest.CaptureFixture[str]) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet", reason="dlclint[zoo] is not installed")
+    parquet = pytest.importorskip(
+        "pyarrow.parquet",
+        reason="dlclint[zoo] is not installed, or does not go with NumPy",
+        exc_type=ImportError,
+    )
     for _ in range(2):  # the second replaces the first
         shown(capsys, "chips", "--format", "parquet", "-o", "zoo.parquet")
     table = parquet.read_table("zoo.parquet")
@@ -235,6 +239,22 @@ def test_without_pyarrow(
     assert main(["zoo", kept, "--format", "parquet", "-o", "zoo.parquet"]) == 2
     assert capsys.readouterr().err.endswith("not installed: pip install 'dlclint[zoo]'\n")
     assert not Path("zoo.parquet").exists()
+
+
+def test_a_pyarrow_that_cannot_be_loaded(
+    kept: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As pyarrow 22 beside NumPy 1.24."""
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "pyarrow.py").write_text("raise ImportError('pyarrow needs NumPy 2')", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path / "broken")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pyarrow"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "dlclint.report.parquet.zoo", raising=False)
+    capsys.readouterr()
+    assert main(["zoo", kept, "--format", "parquet", "-o", "zoo.parquet"]) == 2
+    error = "dlclint: error: --format parquet: pyarrow cannot be loaded: pyarrow needs NumPy 2\n"
+    assert capsys.readouterr().err == error
 
 
 def test_nothing_is_known_of_what_failed() -> None:

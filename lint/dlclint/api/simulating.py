@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -118,7 +119,7 @@ def simulate_model(
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(inputs, Mapping):
             file = os.path.join(folder, "inputs.npz")  # noqa: PTH118
-            np.savez(file, allow_pickle=False, **inputs)
+            _write_archive(file, inputs)
             inputs = file
         args = parser("simulate").parse_args(["simulate", "--isolated", "--", os.fspath(path)])
         choices: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -144,3 +145,18 @@ def simulate_model(
         except UsageError as error:
             raise CannotLint(str(error)) from None
     return SimulationReport(outcome)
+
+
+def _write_archive(file: str, inputs: Mapping[str, object]) -> None:
+    """An .npz file; np.savez has arguments of its own, after which an input may be named.
+
+    Raises:
+        CannotLint: an input does not consist of numbers.
+    """
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, values in inputs.items():
+            array = np.asarray(values)
+            if array.dtype.hasobject:
+                raise CannotLint(f"inputs[{name!r}] holds Python objects; give an array of numbers")
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)

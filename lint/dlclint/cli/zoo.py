@@ -43,9 +43,13 @@ def show_zoo(args: argparse.Namespace) -> int:
     if is_table:
         try:
             made: bytes = load_renderer("zoo", "parquet").render(zoo, None)
-        except ImportError:
+        except ModuleNotFoundError:
             raise UsageError(
                 "--format parquet needs pyarrow, which is not installed: pip install 'dlclint[zoo]'"
+            ) from None
+        except ImportError as error:  # pyarrow is there and does not go with the NumPy that is
+            raise UsageError(
+                f"--format parquet: pyarrow cannot be loaded: {plain(str(error), 200)}"
             ) from None
         try:
             write_whole(Path(args.output), made)

@@ -106,7 +106,7 @@ def _matrices(node: Node) -> tuple[Floats, Floats] | None:
 
 
 def _stride(node: Node) -> int:
-    """The product of the strides; 1 where a stride is not a size."""
+    """The product of the strides; 1 where one of them is not positive."""
     return max(1, int(math.prod(node.attribute("strides") or [1])))
 
 
