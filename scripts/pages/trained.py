@@ -6,21 +6,43 @@ import json
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 PAGE = """# Trained networks in figures
 
 Recorded on {date} by `python -m benchmarks.trained FOLDER --record`: {versions}; Python {python}, SoC {soc},
-{inputs} of each network (HTP: one or two), {cores} cores that others used too. The columns are those of
+{inputs} of each network, {cores} cores that others used too. The columns are those of
 [trained networks](../trained.md): each figure is the SQNR of the worst output, or part of one, and how often
-the best class is the same. *Seconds* are those of the search by the clock.
+the best class is the same. *Seconds* are those of the search by the clock, and *processor seconds* what its
+processes used.
 
 {table}
+
+{rows}
 
 {summary}
 
 Packages: {packages}.
 """
+
+
+def _recorded(rows: list[dict[str, Any]]) -> list[str]:
+    """Which commit measured which rows, with how many samples on HTP, and what load the search had."""
+    commits: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        commits.setdefault(row.get("commit", ""), []).append(row)
+    lines = []
+    for name, measured in commits.items():
+        line = f"- Measured by commit {name or 'unknown'}: {', '.join(row['network'] for row in measured)}"
+        counts = sorted({row["htp_samples"] for row in measured if "htp_samples" in row})
+        if counts:
+            line += f"; HTP with {' or '.join(map(str, counts))} samples"
+        loads = [row["search"]["load"] for row in measured if "load" in row["search"]]
+        if loads:
+            line += f"; load average (15 minutes) {min(loads):.0f} to {max(loads):.0f} during the search"
+        lines.append(f"{line}.")
+    return lines
 
 
 @cache
@@ -40,6 +62,7 @@ def files() -> dict[str, str]:
             inputs=f"{' or '.join(sorted(counts))} samples",
             cores=said["cores"],
             table="\n".join(trained.table(said["rows"])),
+            rows="\n".join(_recorded(said["rows"])),
             summary="\n".join(f"- {line}" for line in trained.summary(said["rows"])),
             packages=", ".join(said["packages"]),
         )

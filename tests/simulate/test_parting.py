@@ -44,7 +44,7 @@ def test_the_layer_that_changes_the_output_is_found(tmp_path: Path, layer: str, 
     exact = evaluator.run(feed, None)
     # The first convolution differs in every value by a step, which matters less.
     seen, own = on_backend(evaluator, scheme, feed, {"m": 1.0, layer: steps})
-    found = find_parting(evaluator, scheme, Figure("y", "y"), exact, seen, own, set(seen))
+    found = find_parting(evaluator, scheme, Figure("y", "y"), exact, seen, own, set(seen), seen)
     assert found is not None
     assert found.tensor == layer
     assert (found.steps, found.off) == (pytest.approx(steps, abs=0.1), pytest.approx(1.0, abs=0.2))
@@ -58,7 +58,9 @@ def test_a_layer_that_is_not_read_from_the_backend_counts_with_the_next(tmp_path
     evaluator, scheme, feed = prepared(small_conv(tmp_path))
     seen, own = on_backend(evaluator, scheme, feed, {"g": 10.0})
     known = set(seen) - {"g", "f"}
-    found = find_parting(evaluator, scheme, Figure("y", "y"), evaluator.run(feed, None), seen, own, known)
+    found = find_parting(
+        evaluator, scheme, Figure("y", "y"), evaluator.run(feed, None), seen, own, known, seen
+    )
     assert found is not None
     assert found.tensor == "y"
 
@@ -67,7 +69,7 @@ def test_engines_that_agree_do_not_part(tmp_path: Path) -> None:
     evaluator, scheme, feed = prepared(small_conv(tmp_path))
     exact = evaluator.run(feed, None)
     seen, own = on_backend(evaluator, scheme, feed, {})
-    assert find_parting(evaluator, scheme, Figure("y", "y"), exact, seen, own, set(seen)) is None
+    assert find_parting(evaluator, scheme, Figure("y", "y"), exact, seen, own, set(seen), seen) is None
     both = BothEngines({})
     both.add(exact, seen, seen)
     assert both.widest() is None
@@ -92,14 +94,14 @@ def test_the_sample_and_the_part_that_differ_most(tmp_path: Path) -> None:
 
 
 def test_the_words_say_how_much_one_layer_explains() -> None:
-    one = Parting("y", "Mul", "m", 41.0, 21.0, 40.0, 22.0, 4000.0, 0.004, 100_000)
+    one = Parting("y", "Mul", "m", 41.0, 21.0, 40.0, 22.0, 4000.0, 0.004, 100_000, 18.0)
     assert one.words() == (
         "both engines part at Mul m: y has 41.0 dB by the documents and 21.0 on HTP; HTP's values before this"
         " layer leave 40.0 (the documents compute the rest), and HTP's values of this layer 22.0; given the"
         " same inputs, under 1 % of its values differ from the documented ones, by 4,000 steps of its grid at"
-        " most"
+        " most; where only the outputs are read, HTP has 18.0"
     )
-    many = Parting("y", "Conv", "c", 41.0, 37.0, 40.0, 39.5, 0.0, 0.0, 1)
+    many = Parting("y", "Conv", "c", 41.0, 37.0, 40.0, 39.5, 0.0, 0.0, 1, 37.0)
     assert many.words().endswith(
         "; given the same inputs, its values are the documented ones; no single layer causes half of the"
         " difference; the figure depends on 1 value, so a single step of a grid changes it by decibels"

@@ -120,7 +120,7 @@ def _layers(
     parting = None
     if figure is not None:
         outputs = {name: evaluator.value(name, exact) for name in network.outputs}
-        parting = find_parting(evaluator, scheme, figure, outputs, seen, own, made)
+        parting = find_parting(evaluator, scheme, figure, outputs, seen, own, made, both.found)
     shown = sorted(rows, key=lambda row: row.arrived)
     return shown, tuple(apart[:_SHOWN]), "" if parting is None else parting.words()
 

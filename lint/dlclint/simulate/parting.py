@@ -63,6 +63,8 @@ class BothEngines:
     parts: tuple[PieceErrors, PieceErrors] = field(init=False)
     sample: int = 0
     """The sample in which the noise of both differs most."""
+    found: TensorValues = field(default_factory=dict)
+    """The backend's outputs of that sample."""
     _seen: int = 0
     _widest: float = -1.0
 
@@ -83,7 +85,7 @@ class BothEngines:
             noise = [error.noise + error.odd for error in of_sample]
             wide = abs(noise[0] - noise[1]) / (of_sample[0].signal or 1.0)
             if wide > self._widest:
-                self._widest, self.sample = wide, self._seen
+                self._widest, self.sample, self.found = wide, self._seen, found
         self._seen += 1
 
     def widest(self) -> Figure | None:
@@ -109,7 +111,8 @@ class Parting:
     `reference` and `htp` are the SQNR in dB of the output in one sample; `before` and `after` the same with
     the backend's values up to before the layer, and up to it, and the documents from there on. `steps` is how
     far the layer is from the documented op on the backend's own inputs, in steps of its grid at the most,
-    and `off` the share of its values that are another number of the grid.
+    and `off` the share of its values that are another number of the grid. `plain` is the backend's SQNR where
+    no other tensor is an output, which may change what the backend computes.
     """
 
     figure: str
@@ -122,6 +125,7 @@ class Parting:
     steps: float
     off: float
     numbers: int
+    plain: float
 
     def words(self) -> str:
         """The layer and how much of the difference it makes, in one sentence."""
@@ -141,6 +145,8 @@ class Parting:
             )
         else:
             said += "; given the same inputs, its values are the documented ones"
+        if abs(self.plain - self.htp) > PART:
+            said += f"; where only the outputs are read, HTP has {self.plain:.1f}"
         if share < 0.5:
             said += "; no single layer causes half of the difference"
         if self.numbers <= _FEW:
@@ -156,6 +162,7 @@ def find_parting(
     seen: TensorValues,
     own: TensorValues,
     measured: Iterable[str],
+    found: TensorValues,
 ) -> Parting | None:
     """The layer at which an output parts in one sample; None if it does not in this one.
 
@@ -167,6 +174,7 @@ def find_parting(
         seen: the backend's value of every tensor, or what the documents make of its inputs.
         own: what the documented ops make of the backend's inputs.
         measured: the tensors that were read from the backend.
+        found: the backend's outputs where no other tensor is read.
 
     Raises:
         CannotRun: a step does not run.
@@ -206,6 +214,7 @@ def find_parting(
         float(off.max(initial=0.0)),
         float((off > 0.5).mean()),
         values.size if figure.piece is None else figure.piece.of(values).size,
+        figure.sqnr(exact, found),
     )
 
 
