@@ -149,7 +149,7 @@ def test_steps_of_16_bit_weights(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_float_width_beside_encodings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = str(tmp_path / "m.encodings")
+    out = str(tmp_path / "o.encodings")
     found = planned(tmp_path, capsys, IMAGE, "--emit-overrides", out)
     assert ["--float_bitwidth", "32"] in options(found, "qairt", 0)
     assert ["--float_bitwidth", "32"] not in options(found, "snpe", 0)

@@ -71,6 +71,8 @@ def test_widths_and_grids_are_those_of_the_model(
     assert "CLE" not in found and "quantized already" not in {item["topic"] for item in plan["first"]}
     quantizer = next(made for made in plan["commands"]["snpe"] if made["tool"] == "snpe-dlc-quant")
     assert "--override_params" in quantizer["line"]
+    # qairt-converter would make float16 of what the model leaves float.
+    assert "--float_bitwidth 32" in plan["commands"]["qairt"][0]["line"]
     assert f"--act_bitwidth {bits}" in quantizer["line"]
     assert ("--use_per_channel_quantization" in quantizer["line"]) is by_channel
     assert {row["weight"] for row in plan["layers"]} == {"w", "v"}

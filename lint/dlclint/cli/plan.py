@@ -42,10 +42,13 @@ def plan(args: argparse.Namespace) -> int:
         raise UsageError(f"{plain(args.path)}: give one model; a plan is made for one at a time")
     list(files([args.path]))
     config = config_of(args)
-    named = Path(args.encodings) if args.encodings else encodings_beside(path)
+    named = Path(args.encodings) if args.encodings else _beside(path, args.emit_overrides)
     if named is not None and not named.is_file():
         raise UsageError(f"override file {plain(str(named))} does not exist; check the path")
     job = replace(_job(path, args, config), overrides=named)
+    if named is not None and not args.float:
+        # With an override file the converter does not simplify.
+        job = replace(job, target=replace(job.target, simplify=False))
     reports = further_reports(args, "plan")
     written = [path for path in (args.output, *(path for _, path in reports)) if path is not None]
     for output in written:
@@ -60,7 +63,8 @@ def plan(args: argparse.Namespace) -> int:
     lacks_plugins = tell_broken_plugins([job])
     measuring = _measuring(args, job)
     settled = _settled(args, config, job)
-    asked = PlanRequest(job.dimensions, args.emit_overrides or "", settled, args.float)
+    given = str(named) if named is not None and not args.float else ""
+    asked = PlanRequest(job.dimensions, args.emit_overrides or "", settled, args.float, given=given)
     file = OverrideRequest(args.encodings_version, args.estimated_activations)
     try:
         with counting("measuring", _RUNS) as tick:
@@ -103,6 +107,12 @@ def _measuring(args: argparse.Namespace, job: Job) -> Measuring | None:
     goal = goal_of(args)
     wanted = Wanted() if goal is None else Wanted(goal.sqnr, goal.agreement)
     return Measuring(lambda graph: samples_of(args, graph, job), wanted)
+
+
+def _beside(path: Path, emitted: str | None) -> Path | None:
+    """The override file next to a model, unless the plan is to take its place."""
+    found = encodings_beside(path)
+    return None if found is not None and emitted and _same(str(found), emitted) else found
 
 
 def _same(one: str, other: str) -> bool:

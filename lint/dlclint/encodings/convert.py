@@ -78,9 +78,7 @@ def convert(
     Raises:
         CannotConvert: the file is broken, or something would be lost and `lossy` is not set.
     """
-    layout = document.layout
-    if layout is None or not document.whole or any(flaw.tensor is not None for flaw in _serious(document)):
-        raise CannotConvert(["the file has errors that dlclint check reports; fix them first"])
+    layout = _usable_layout(document)
     target = next(known for known in Layout if known.value == version)
     losses: list[str] = []
     entries = [_parse(document, row, losses) for row in range(len(document.tensors.names))]
@@ -98,6 +96,48 @@ def convert(
         raise CannotConvert(list(dict.fromkeys(losses)))
     top.pop("version", None)
     whole = {**body, **top, "version": version}
+    return _dumped(whole)
+
+
+def merged(document: EncodingsDocument, text: str, version: str, placed: Mapping[str, TensorFacts]) -> str:
+    """`text`, an override file of a version, with the entries of a file before its own.
+
+    Of a file of the same version they stay as they are, of another they are converted.
+
+    Raises:
+        CannotConvert: the file is broken, or the version cannot say what it says.
+    """
+    layout = _usable_layout(document)
+    made = json.loads(text)
+    if layout.value != version:
+        _join(made, json.loads(convert(document, version, placed)))
+        return _dumped(made)
+    rows: dict[str, Json] = {}
+    for row, name in enumerate(document.tensors.names):
+        entries = rows.setdefault(document.section_of(row).name, {} if layout is Layout.LEGACY else [])
+        if layout is Layout.LEGACY:
+            entries[name] = document.entry(row)
+        else:
+            entries.append(document.entry(row))
+    _join(made, rows)
+    return _dumped(made)
+
+
+def _join(made: dict[str, Json], given: Mapping[str, Json]) -> None:
+    """Put given sections before those of the same name."""
+    for section in given.keys() & {ACTIVATIONS, PARAMS, ENCODINGS}:
+        first, then = given[section], made.get(section)
+        made[section] = {**first, **(then or {})} if isinstance(first, dict) else [*first, *(then or [])]
+
+
+def _usable_layout(document: EncodingsDocument) -> Layout:
+    layout = document.layout
+    if layout is None or not document.whole or any(flaw.tensor is not None for flaw in _serious(document)):
+        raise CannotConvert(["the file has errors that dlclint check reports; fix them first"])
+    return layout
+
+
+def _dumped(whole: Mapping[str, Json]) -> str:
     return json.dumps(dict(sorted(whole.items())), indent=4, ensure_ascii=False)
 
 
@@ -112,8 +152,7 @@ def written(entries: list[CommonEntry], version: str, producer: Mapping[str, str
     body = _flat(entries, losses) if target is Layout.FLAT else _sections(entries, target, losses)
     if losses:
         raise CannotConvert(list(dict.fromkeys(losses)))
-    whole = {**body, "producer": dict(producer), "version": version}
-    return json.dumps(dict(sorted(whole.items())), indent=4, ensure_ascii=False)
+    return _dumped({**body, "producer": dict(producer), "version": version})
 
 
 _MOST_BITS = 64

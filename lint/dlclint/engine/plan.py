@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import field, replace
 
 from dlclint.analysis.op_precision import lacking_on_htp
+from dlclint.analysis.placement import placements
 from dlclint.analysis.plan.commands import check_command
 from dlclint.analysis.plan.decide import chosen_runtime, make_plan
 from dlclint.analysis.plan.model import Choice, Obstacle, Plan, PlanRequest
 from dlclint.analysis.plan.overrides import overrides_of_plan
 from dlclint.analysis.view import ModelView
 from dlclint.chains import report_order
-from dlclint.diagnostic import About, Diagnostic, Severity
-from dlclint.encodings.convert import Overrides
+from dlclint.diagnostic import About, Diagnostic, Severity, counted
+from dlclint.encodings.convert import Overrides, merged
 from dlclint.encodings.reading import read_encodings
 from dlclint.engine.causes import with_causes
 from dlclint.engine.ignores import apply_ignores
@@ -92,7 +93,7 @@ def plan_model(
     if measuring is not None and plan.choice.quantize:
         plan, overrides = _measured(view, plan, asked, file, measuring, job)
     elif asked.overrides and plan.choice.quantize:
-        overrides = overrides_of_plan(view, plan, file.version, file.estimated)
+        overrides = _with_given(overrides_of_plan(view, plan, file.version, file.estimated), view, file, job)
         plan = replace(plan, notes=(*overrides.notes, *plan.notes))
     target = _target(view, plan.choice, asked)
     # The plan states these in its own words, and its commands give the sizes.
@@ -102,8 +103,8 @@ def plan_model(
     findings = [*odd, *_findings(aimed, job, rules)]
     plan = replace(
         plan,
-        obstacles=_obstacles(findings),
-        check=check_command(view, target, asked.dimensions),
+        obstacles=_obstacles([*findings, *_of_file(aimed, job)]),
+        check=check_command(view, target, asked.dimensions, asked.given if target.quantize else ""),
     )
     if job.drawn:
         # Imported here because most reports draw nothing.
@@ -151,6 +152,32 @@ def _target(view: ModelView, choice: Choice, asked: PlanRequest) -> Target:
     # With overrides the converter does not simplify.
     simplify = view.target.simplify and not (asked.overrides and choice.quantize)
     return replace(view.target, runtimes=(choice.runtime,), kind=choice.kind, simplify=simplify)
+
+
+def _with_given(made: Overrides, view: ModelView, file: OverrideRequest, job: Job) -> Overrides:
+    """The override file with the entries of the given one, because the converter takes one file.
+
+    Raises:
+        CannotConvert: the format version cannot say what the given file says.
+    """
+    if job.overrides is None:
+        return made
+    document = read_encodings(job.overrides)
+    text = merged(document, made.text, file.version, placements(view.model))
+    count = len(document.tensors.names)
+    return Overrides(text, (f"written from {job.overrides}: {counted(count, 'tensor')}", *made.notes))
+
+
+def _of_file(view: ModelView, job: Job) -> list[Diagnostic]:
+    """What the rules say of the override file that goes with the model, where the DLC is quantized."""
+    if job.overrides is None or not view.target.quantize:
+        return []
+    # Imported here because few models come with an override file.
+    from dlclint.engine.encodings import lint_given
+
+    found = lint_given(replace(job, path=job.overrides, model=job.path, target=view.target), view)
+    kept, _ = apply_ignores(found, job.ignores, str(job.overrides))
+    return kept
 
 
 def _findings(view: ModelView, job: Job, rules: Sequence[Rule]) -> list[Diagnostic]:

@@ -170,8 +170,8 @@ def _convert(
 ) -> Command:
     shape = _shape(tools, view)
     shapes = [(shape, name, dims) for name, dims in shape_options(view, dimensions)]
-    # Once encodings are given qairt-converter makes float16 of what stays float, unless told otherwise.
-    stated = tools is _QAIRT and choice.quantize and bool(overrides)
+    # Once there are encodings qairt-converter makes float16 of what stays float, unless told otherwise.
+    stated = tools is _QAIRT and choice.quantize and bool(overrides or view.carries_encodings)
     floats = [("--float_bitwidth", str(choice.float_bitwidth))] if stated else []
     return command(
         tools.converter,
@@ -251,9 +251,10 @@ def _soc(view: ModelView) -> str:
     return SOC if soc is None else soc_word(soc)
 
 
-def check_command(view: ModelView, target: Target, dimensions: Dimensions) -> str:
-    """The `dlclint check` that tells all that the rules have to say of a target."""
+def check_command(view: ModelView, target: Target, dimensions: Dimensions, overrides: str) -> str:
+    """The `dlclint check` that tells all that the rules say of a target and an override file ("": none)."""
     words = ["dlclint", "check", *target_words(target), *dimension_words(dimensions)]
+    words += ["--encodings", overrides] if overrides else []
     return shlex.join([*words, str(view.model.path)])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from dlclint.analysis.masks import coarse_masks
@@ -21,6 +22,7 @@ from dlclint.analysis.plan.settings import (
     equalization,
     four_bits,
     grids,
+    held_weight_bits,
     range_search,
     restricted_steps,
     weight_bits,
@@ -33,7 +35,7 @@ from dlclint.model.op_facts import QDQ, QOPERATORS
 from dlclint.model.types import is_float
 from dlclint.target import Runtime
 from dlclint_schemas.precision import wide_weights
-from dlclint_schemas.quantization import runtime_compatibility
+from dlclint_schemas.quantization import runtime_compatibility, widths
 from dlclint_schemas.thresholds import threshold
 
 _FLOAT_RUNTIMES = (Runtime.CPU, Runtime.GPU, Runtime.GPU_FLOAT16)
@@ -58,24 +60,20 @@ def make_plan(view: ModelView, asked: PlanRequest) -> Plan:
         layers = layer_figures(
             weights, choice.weights_bitwidth, choice.per_channel, choice.per_row, view.given
         )
-        held = sum(weight.name in view.given for weight in weights)
-        if held:
-            notes.append(
-                f"{held} of {counted(len(weights), 'weight')} {'has' if held == 1 else 'have'} width and grid"
-                " from the override file; the settings are for the others"
-            )
-    outputs = [name for name, _ in carried(view)]
+        notes += _held_notes(view, [weight.name for weight in weights])
+    outputs = [name for name, _ in carried(view) if not choice.quantize or name not in view.given]
     estimated = sum(name in view.activations for name in outputs)
-    if choice.quantize and not asked.measured:
+    if choice.quantize and outputs and not asked.measured:
         notes.append(
-            f"{estimated} of {counted(len(outputs), 'activation')} ha{'s' if estimated == 1 else 've'} an"
-            " estimated range (no data was seen); calibration with real inputs decides"
+            f"{estimated} of {counted(len(outputs), 'activation')}"
+            f" {'has' if 1 in (estimated, len(outputs)) else 'have'} an estimated range (no data was seen);"
+            " calibration with real inputs decides"
         )
         if 2 * estimated < len(outputs) and not view.target.input_moments:
             notes += _moments_would_help(view)
     if wide and not asked.overrides:
         notes.append(f"--emit-overrides FILE writes the 16-bit entries of {counted(len(wide), 'activation')}")
-    spectra = find_spectra(view) if choice.quantize else []
+    spectra = [each for each in find_spectra(view) if not _is_float(view, each)] if choice.quantize else []
     in_float = _kept_float(view, spectra)
     if choice.quantize:
         lost = {str(item.evidence["output"]) for item in advice if item.topic == TOPIC}
@@ -87,15 +85,14 @@ def make_plan(view: ModelView, asked: PlanRequest) -> Plan:
     graph = view.model.graph
     sizes = dict(shape_options(view, asked.dimensions))
     notes += input_notes(graph, source_inputs(graph, sizes), view.target)
+    file = asked.file if choice.quantize else ""
     if asked.overrides:
         notes.append(
             "with --quantization_overrides the converter does not simplify the model: simplify it before"
             " (onnxsim), and make the overrides from the simplified model"
         )
-        notes.append(
-            "once encodings are given qairt-converter makes float16 of what stays float, by default; its"
-            f" command says --float_bitwidth {choice.float_bitwidth}"
-        )
+    if file:
+        notes.append(_float_default(choice))
     return Plan(
         str(view.model.path),
         view.target,
@@ -107,10 +104,27 @@ def make_plan(view: ModelView, asked: PlanRequest) -> Plan:
         wide,
         estimated,
         len(outputs),
-        toolchains(view, choice, asked.dimensions, asked.overrides),
+        toolchains(view, choice, asked.dimensions, file),
         tuple(notes),
         in_float=in_float,
     )
+
+
+def _held_notes(view: ModelView, weights: list[str]) -> list[str]:
+    """What the override file settles, a sentence each."""
+    found = []
+    activations = [name for name, _ in carried(view)]
+    for noun, names, what in (
+        ("weight", weights, "width and grid from"),
+        ("activation", activations, "an entry in"),
+    ):
+        held = sum(name in view.given for name in names)
+        if held:
+            found.append(
+                f"{held} of {counted(len(names), noun)} {'has' if held == 1 else 'have'} {what} the override"
+                " file; the settings are for the others"
+            )
+    return found
 
 
 def _kept(view: ModelView, runtime: Runtime, why: str, asked: PlanRequest) -> Plan:
@@ -133,8 +147,9 @@ def _kept(view: ModelView, runtime: Runtime, why: str, asked: PlanRequest) -> Pl
         (),
         sum(name in view.as_float.activations for name in outputs),
         len(outputs),
-        toolchains(view, choice, asked.dimensions, asked.overrides),
+        toolchains(view, choice, asked.dimensions, asked.file),
         (
+            _float_default(choice),
             "dlclint encodings extract writes the encodings as an override file, with the float model",
             *placeholders(view, choice),
             *input_notes(graph, source_inputs(graph, sizes), view.target),
@@ -142,11 +157,18 @@ def _kept(view: ModelView, runtime: Runtime, why: str, asked: PlanRequest) -> Pl
     )
 
 
+def _float_default(choice: Choice) -> str:
+    return (
+        "once encodings are given qairt-converter makes float16 of what stays float, by default; its"
+        f" command says --float_bitwidth {choice.float_bitwidth}"
+    )
+
+
 def rechosen(view: ModelView, plan: Plan, choice: Choice, asked: PlanRequest) -> Plan:
     """A plan with another choice: its figures of weights and its commands are those of the choice."""
     weights = distinct(view.weights.converted())
     layers = layer_figures(weights, choice.weights_bitwidth, choice.per_channel, choice.per_row, view.given)
-    commands = toolchains(view, choice, asked.dimensions, asked.overrides)
+    commands = toolchains(view, choice, asked.dimensions, asked.file)
     return replace(plan, choice=choice, layers=layers, toolchains=commands)
 
 
@@ -155,7 +177,12 @@ def _kept_float(view: ModelView, spectra: list[Spectrum]) -> tuple[str, ...]:
     if not float_is_open(view.target):
         return ()
     named = (name for spectrum in spectra if not spectrum.root.graph.path for name in spectrum.tensors)
-    return tuple(dict.fromkeys(named))
+    return tuple(dict.fromkeys(name for name in named if name not in view.given))
+
+
+def _is_float(view: ModelView, spectrum: Spectrum) -> bool:
+    """Whether the override file keeps all of a spectrum float."""
+    return all(name in view.given and view.given[name].is_float for name in spectrum.tensors)
 
 
 def _spectra(spectra: list[Spectrum], in_float: tuple[str, ...]) -> list[Advice]:
@@ -226,7 +253,7 @@ def _quantize(
     choice = Choice(
         runtime,
         True,
-        weights_bitwidth=settled.get("weights_bitwidth", 8),
+        weights_bitwidth=settled.get("weights_bitwidth", 8 if weights else held_weight_bits(view)),
         float_bitwidth=settled.get("float_bitwidth", 32),
         float_bias_bitwidth=settled.get("float_bias_bitwidth"),
     )
@@ -235,7 +262,9 @@ def _quantize(
     wide = tuple(dict.fromkeys((*wide, *wider)))
     advice = [made, *joined]
     choice, more = grids(choice, weights, settled, v66)
-    advice += [*more, weight_bits(choice, weights, settled, hexagon)]
+    held = [each for each in distinct(view.weights.converted()) if each.name in view.given]
+    figures = layer_figures(held, choice.weights_bitwidth, False, False, view.given)
+    advice += [*more, weight_bits(choice, weights, settled, hexagon, figures)]
     advice += four_bits(choice, weights, settled, v66)
     if choice.weights_bitwidth == 16 and runtime is Runtime.HTP:
         choice, made = restricted_steps(choice, view)
@@ -253,7 +282,7 @@ def _narrow(view: ModelView) -> list[ActivationFigures]:
     """Activations with a predicted SQNR below the threshold at 8 bits, the worst first."""
     found = []
     for name, _ in carried(view):
-        estimate = view.activations.get(name)
+        estimate = None if name in view.given else view.activations.get(name)
         figures = None if estimate is None else activation_figures(name, estimate)
         if figures is not None and figures.sqnr8 < threshold("activation_sqnr"):
             found.append(figures)
@@ -265,7 +294,7 @@ def _activations(
 ) -> tuple[Choice, Advice, tuple[str, ...]]:
     """The width of activations, and which get 16 bits by an override file alone."""
     reason, numbers, known = _figures_of_activations(view, narrow)
-    given = _given_width(asked.settled)
+    given = _given_width(asked.settled) or _held_width(view)
     if given is not None:
         width, said = given
         reason = "; ".join(filter(None, (said, reason)))
@@ -302,11 +331,30 @@ def _given_width(settled: Settled) -> tuple[int, str] | None:
     return None
 
 
+def _held_width(view: ModelView) -> tuple[int, str] | None:
+    """The width of most entries of activations, if half of these have one, and how to say so.
+
+    What has no entry then needs no conversion beside what has.
+    """
+    names = {name for name, _ in carried(view)}
+    held = Counter(
+        view.given[name].bitwidth for name in names & view.given.keys() if not view.given[name].is_float
+    )
+    if 2 * held.total() < len(names):
+        return None
+    count, width = max(((held[bits], bits) for bits in held.keys() & widths("activations")), default=(0, 8))
+    if not count:
+        return None
+    return width, f"as {count} of the {counted(held.total(), 'activation')} in the override file"
+
+
 def _figures_of_activations(
     view: ModelView, narrow: list[ActivationFigures]
 ) -> tuple[str, dict[str, float | str], int]:
     """What 8 bits leave of the activations: in words, in numbers, and of how many that is known."""
-    outputs = [name for name, _ in carried(view)]
+    outputs = [name for name, _ in carried(view) if name not in view.given]
+    if not outputs and view.given:
+        return "all have an entry in the override file", {"not_judged": 0}, 0
     known = sum((estimate := view.activations.get(name)) is not None and estimate.known for name in outputs)
     least = threshold("activation_sqnr")
     if not known:

@@ -21,7 +21,8 @@ class PlanRequest:
     """What the user settled, and what the rules know beforehand.
 
     `settled` are the widths (bits) and switches that were given, by the names of `DlcKind`; `is_float`
-    says that the DLC is to stay float. `overrides` is where the override file will lie, if any.
+    says that the DLC is to stay float. `overrides` is where the override file will lie, if any, and `given`
+    the one that goes with the model.
     `lacking` are the ops that have no 16-bit form where the model is to run. `measured` says that the plan
     is going to be measured on inputs.
     """
@@ -32,6 +33,12 @@ class PlanRequest:
     is_float: bool = False
     lacking: frozenset[str] = frozenset()
     measured: bool = False
+    given: str = ""
+
+    @property
+    def file(self) -> str:
+        """The override file that the converter gets: the plan's own holds the entries of a given one."""
+        return self.overrides or self.given
 
 
 @record

@@ -176,6 +176,8 @@ def _activations(
     entries = []
     wide = frozenset(plan.wide)
     for name, node in dict(carried(view)).items():  # a name that is made twice has one entry
+        if name in view.given:
+            continue
         if name in in_float:
             entries.append(CommonEntry(name, False, True, _FLOAT_BITS, False, False, (), ()))
             continue

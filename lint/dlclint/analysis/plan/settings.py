@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,12 +16,13 @@ from dlclint.analysis.side_inputs import computed_products
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.biases import bias_errors, saturations
 from dlclint.analysis.weights.clipping import best_clipping
-from dlclint.analysis.weights.store import ConvertedWeight
+from dlclint.analysis.weights.store import ConvertedWeight, distinct
 from dlclint.diagnostic import counted, size_text
 from dlclint.model.op_facts import CONVOLUTIONS, MATRICES
 from dlclint.model.tensors import Unavailable
 from dlclint.target import Runtime
 from dlclint_schemas.precision import narrow_weights, wide_weights
+from dlclint_schemas.quantization import widths
 from dlclint_schemas.thresholds import threshold
 
 Settled = Mapping[str, int]
@@ -95,15 +97,31 @@ def _grid_of_convolutions(choice: Choice, rows: list[LayerFigures], given: bool,
     )
 
 
+def held_weight_bits(view: ModelView) -> int:
+    """The width that the override file gives most weights, of those that the quantizer takes; 8 if none."""
+    held = Counter(
+        view.given[weight.name].bitwidth
+        for weight in distinct(view.weights.converted())
+        if weight.name in view.given and not view.given[weight.name].is_float
+    )
+    return max(held.keys() & widths("weights"), key=lambda bits: (held[bits], bits), default=8)
+
+
 def weight_bits(
-    choice: Choice, weights: list[ConvertedWeight], settled: Settled, hexagon: int | None
+    choice: Choice,
+    weights: list[ConvertedWeight],
+    settled: Settled,
+    hexagon: int | None,
+    held: Sequence[LayerFigures] = (),
 ) -> Advice:
-    """What the chosen width of weights leaves of them."""
+    """What the chosen width leaves of the weights; `held` are those that the override file has grids for."""
     width = choice.weights_bitwidth
     figures = layer_figures(weights, width, choice.per_channel, choice.per_row)
     least = threshold("weight_sqnr")
     poor = [row for row in figures if row.chosen < least]
     said = "given (--weights-bitwidth); " if "weights_bitwidth" in settled else ""
+    if not figures and held:
+        return _held_weights(held, width, said)
     if not figures:
         return Advice(
             "weights", bits(width), f"{said}no stored weights of convolutions, matrices or recurrent ops"
@@ -131,6 +149,21 @@ def weight_bits(
         )
     else:
         reason += f"; 16-bit weights need Hexagon v{wide.hexagon} or newer"
+    return Advice("weights", bits(width), reason, numbers)
+
+
+def _held_weights(held: Sequence[LayerFigures], width: int, said: str) -> Advice:
+    """What the override file's grids leave, where it has one for every weight."""
+    worst, least = held[0], threshold("weight_sqnr")
+    every = f"all {len(held)} weights have" if len(held) > 1 else "the one weight has"
+    reason = (
+        f"{said}{every} width and grid from the override file; worst {worst.weight!r}: {worst.chosen:.1f} dB"
+    )
+    poor = sum(row.chosen < least for row in held)
+    if poor:
+        finer = worst.per_channel - worst.chosen >= threshold("channel_spread_gain")
+        reason += f", less than {least:g}: it needs more bits" + " or a grid for each channel" * finer
+    numbers: dict[str, float | str] = {"worst": worst.weight, "worst_db": worst.chosen, "poor": poor}
     return Advice("weights", bits(width), reason, numbers)
 
 
