@@ -103,3 +103,21 @@ def test_a_file_name_is_no_workflow_command(
         assert not any(line.startswith("::") for line in shown.splitlines())
         assert "##[" not in shown
         (tmp_path / name).rename(tmp_path / "m.onnx")
+
+
+def test_a_wrapped_name_is_no_workflow_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every width of the text ahead, so that each place of the name comes to stand at the start of a line."""
+    for width in range(60, 100):
+        name = f"{'x' * width} ::error title=x::y"
+        path = tmp_path / "w.onnx"
+        body = helper.make_graph(
+            [helper.make_node("Det", ["x"], ["y"], name=name)],
+            "g",
+            [helper.make_tensor_value_info("x", 1, [1, 2, 2])],
+            [helper.make_tensor_value_info("y", 1, [1])],
+        )
+        path.write_bytes(helper.make_model(body).SerializeToString())
+        main(["check", str(path), "--isolated"])
+        shown = capsys.readouterr().out
+        assert "error title=x" in " ".join(shown.split())
+        assert not any(line.lstrip().startswith("::") for line in shown.splitlines())

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from io import StringIO
 from typing import TextIO
 
 from rich.console import Console
+
+_COMMAND = re.compile(r"^(\s*)::")
+_ESCAPED = r"\1\\x3a:"
 
 
 def paper(stream: TextIO | None) -> Console:
@@ -32,8 +36,12 @@ def printed(console: Console, stream: TextIO | None) -> str:
     """What was printed on a console that `paper` made for the stream."""
     assert isinstance(console.file, StringIO)
     text = console.file.getvalue()
-    # Rich fills lines up to the width, which only a terminal with colors needs.
-    return text if _is_terminal(stream) else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    if _is_terminal(stream):
+        return text
+    # Rich fills lines up to the width, which only a terminal with colors needs. A name that is wrapped must not
+    # become a workflow command, for which GitHub takes `::` at the start of a line, blanks aside.
+    lines = (line.rstrip() for line in text.splitlines())
+    return "".join(f"{_COMMAND.sub(_ESCAPED, line)}\n" for line in lines)
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
