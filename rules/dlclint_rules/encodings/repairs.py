@@ -68,7 +68,7 @@ def made_symmetric(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix 
     old = grid.on_grid(elements.scale[rows], elements.offset[rows], bits)
     low = np.where(np.isnan(elements.minimum[rows]), old.minimum, elements.minimum[rows])
     high = np.where(np.isnan(elements.maximum[rows]), old.maximum, elements.maximum[rows])
-    if np.isnan(low + high + bits).any() or (low > high).any() or ((bits < 2) | (bits > 32)).any():
+    if not np.isfinite([low, high, bits]).all() or (low > high).any() or ((bits < 2) | (bits > 32)).any():
         return None
     half = np.exp2(bits - 1)
     need = np.maximum(np.maximum(-low / half, high / (half - 1)), grid.MINIMUM_RANGE / grid.steps(bits))
@@ -80,6 +80,8 @@ def made_symmetric(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix 
     fits &= given <= need * SAME_STEP
     scale = np.where(fits, given, need)
     new = grid.on_grid(scale, -half, bits)
+    if not np.isfinite([new.scale, new.minimum]).all():
+        return None
     growth = float(np.max(scale / np.where(high > low, grid.scale_of(low, high, bits), scale)))
     several = document.tensors.count[tensor] > 1 or document.tensors.enc_type[tensor] == "PER_CHANNEL"
     if growth > SAME_STEP and not several and elements.symmetric[rows[0]] == 1:
