@@ -38,8 +38,8 @@ def printed(console: Console, stream: TextIO | None) -> str:
     text = console.file.getvalue()
     if _is_terminal(stream):
         return text
-    # Rich fills lines up to the width, which only a terminal with colors needs. A name that is wrapped must not
-    # become a workflow command, for which GitHub takes `::` at the start of a line, blanks aside.
+    # Rich fills lines up to the width, which only a terminal with colors needs. A name that is wrapped must
+    # not become a workflow command, for which GitHub takes `::` at the start of a line, blanks aside.
     lines = (line.rstrip() for line in text.splitlines())
     return "".join(f"{_COMMAND.sub(_ESCAPED, line)}\n" for line in lines)
 
