@@ -44,6 +44,10 @@ MOST_AT_16 = 0.4
 """Share of activations at 16 bits that the search may take."""
 LOST, LOST_AGREEMENT, FINE = 15.0, 0.9, 35.0
 """What measures less must not be called safe; what measures more should not be called at risk (dB)."""
+PARTING = "both engines part at "
+"""How the note begins that names the layer at which HTP departs from the reference engine."""
+WIDE_BIASES = "biases at 32 bits"
+"""The change of a search that no override file before 2.0.0 holds: the quantizer gets an option for it."""
 RECORD = Path(__file__).parent / "recorded" / "trained.json"
 
 
@@ -93,10 +97,12 @@ def measured(report: dict[str, Any], error: str) -> dict[str, Any]:
     values = [-999.0 if each["sqnr"] == "lost" else each["sqnr"] for each in measured_of]
     numbers = [value for value in values if isinstance(value, float)]
     rates = [row["agreement"] for row in engine["outputs"] if row["agreement"] is not None]
+    parting = [note for note in engine["notes"] if note.startswith(PARTING)]
     return {
         "sqnr": min(numbers, default=999.0),
         "agreement": min(rates, default=None),
         "in_float": len(engine["in_float"]),
+        **({"parting": parting[0]} if parting else {}),
     }
 
 
@@ -203,7 +209,8 @@ class Subject:
             path = model if model.exists() else self.path
             words[1] = str(path)
             words[-1] = str(self.htp_samples)
-            _, report, error = dlclint(*words, "--engine", "htp", "--encodings", overrides)
+            biases = "--bias-bitwidth=32" if WIDE_BIASES in found["kept"] else "--bias-bitwidth=8"
+            _, report, error = dlclint(*words, "--engine", "htp", "--encodings", overrides, biases)
             found["htp"] = measured(report, error)
         return found
 

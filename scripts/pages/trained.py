@@ -9,6 +9,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+STEPS = {
+    "before": "8 bits",
+    "plan": "after `plan`",
+    "equalize": "after `equalize`",
+    "search": "after the search",
+}
 PAGE = """# Trained networks in figures
 
 Recorded on {date} by `python -m benchmarks.trained FOLDER --record`: {versions}; Python {python}, SoC {soc},
@@ -22,6 +28,12 @@ processes used.
 {rows}
 
 {summary}
+
+## Where HTP departs from the reference engine
+
+The layer that `dlclint simulate` names if an output differs by more than 1 dB:
+
+{partings}
 
 Packages: {packages}.
 """
@@ -45,6 +57,17 @@ def _recorded(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def _partings(rows: list[dict[str, Any]]) -> list[str]:
+    """Where HTP departs from the reference engine by more than 1 dB, the layer that causes it."""
+    lines = []
+    for row in rows:
+        for step, words in STEPS.items():
+            said = row.get(step, {}).get("htp", {}).get("parting")
+            if said:
+                lines.append(f"- {row['network']}, {words}: {said}.")
+    return lines
+
+
 @cache
 def files() -> dict[str, str]:
     """docs/tables/trained.md."""
@@ -63,6 +86,7 @@ def files() -> dict[str, str]:
             cores=said["cores"],
             table="\n".join(trained.table(said["rows"])),
             rows="\n".join(_recorded(said["rows"])),
+            partings="\n".join(_partings(said["rows"])) or "- none recorded",
             summary="\n".join(f"- {line}" for line in trained.summary(said["rows"])),
             packages=", ".join(said["packages"]),
         )
