@@ -69,6 +69,31 @@ def test_biases_are_written_where_the_version_has_them(
     assert "b3" not in json.loads(file.read_text())["param_encodings"]
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("0.6.1", "32"), "not written: 3 int32 biases, which 0.6.1 does not hold; for the same result, the"),
+        (
+            ("2.0.0", "32"),
+            "not written: 1 int32 bias, made of batch normalizations; for the same result, the",
+        ),
+        (("2.0.0", "8"), None),
+    ],
+)
+def test_int32_biases_that_a_file_does_not_hold_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, str], says: str | None
+) -> None:
+    """Without them, the quantizer's default of 8 bits takes the place of what was measured."""
+    version, width = options
+    given = ["simulate", "--isolated", str(small_conv(tmp_path)), "--samples", "1", "--bias-bitwidth", width]
+    given += ["--emit-overrides", str(tmp_path / "o.json"), "--encodings-version", version]
+    assert main([*given, "--format", "json"]) == 0
+    notes = json.loads(capsys.readouterr().out)["files"][0]["notes"]
+    found = [note for note in notes if note.startswith("not written: ")]
+    assert [note.startswith(says) for note in found] == [True] if says else found == []
+    assert all("needs --bias_bitwidth 32" in note for note in found)
+
+
 def test_one_file_goes_with_one_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small_conv(tmp_path)
     (tmp_path / "other.onnx").write_bytes((tmp_path / "m.onnx").read_bytes())

@@ -39,12 +39,16 @@ def overrides_of_scheme(network: Network, scheme: Scheme, version: str) -> Overr
     wide = sum(entry.bitwidth == 16 and not entry.is_float for entry in activations)
     if wide:
         notes[0] += f"; {counted(wide, 'activation')} at 16 bits"
-    if not biases:
+    left = len(_int32_biases(network, scheme) - {entry.name for entry in biases})
+    if left:
+        what_is = "1 int32 bias" if left == 1 else f"{left} int32 biases"
+        why = "made of batch normalizations" if version == WITH_BIASES else f"which {version} does not hold"
         notes.append(
-            f"not written: biases, which {version} leaves to the quantizer's --bias_bitwidth"
-            if version != WITH_BIASES
-            else "not written: biases; no op has one that is int32"
+            f"not written: {what_is}, {why}; for the same result, the quantizer needs --bias_bitwidth 32, and"
+            " `dlclint simulate` --bias-bitwidth 32"
         )
+    elif not biases:
+        notes.append("not written: biases; no op has one that is quantized")
     return Overrides(text, tuple(notes))
 
 
@@ -102,6 +106,19 @@ def _biases(network: Network, scheme: Scheme, version: str) -> Iterator[CommonEn
         if scale is not None and scale.size in (1, network.constants[name].size):
             zero = np.full(scale.shape, 2.0**31)
             yield _entry(name, ParamGrid(scale, zero, 32, True, 0 if scale.ndim else None))
+
+
+def _int32_biases(network: Network, scheme: Scheme) -> set[str]:
+    """The biases that ops add as int32."""
+    return {
+        name
+        for step in network.steps
+        for position, name in enumerate(step.inputs)
+        if name
+        and name not in scheme.biases
+        and what(step, position, network) is Role.BIAS
+        and product_scale(step, position, scheme, scheme.width(step)) is not None
+    }
 
 
 def _is_stored(network: Network, name: str) -> bool:
