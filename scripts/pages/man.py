@@ -27,11 +27,12 @@ VARIABLES = (("DLCLINT_DEBUG", "set to 1: show tracebacks, and what native code 
 def files() -> dict[str, str]:
     """share/man/man1/dlclint.1."""
     top = parser()
+    summary = str(top.description).rstrip(".")
     lines = [
         '.\\" Made by scripts/generate.py from scripts/pages/man.py.',
         f'.TH DLCLINT 1 "" "dlclint {__version__}"',
         ".SH NAME",
-        f"dlclint \\- {_text(str(top.description)).lower().rstrip('.')}",
+        f"dlclint \\- {_text(summary[:1].lower() + summary[1:])}",
         ".SH SYNOPSIS",
         ".B dlclint",
         ".I COMMAND",

@@ -66,6 +66,8 @@ def test_bash_completes(scripts: dict[str, Path], tmp_path: Path) -> None:
     assert offered(scripts, tmp_path, "dlclint", "check", "--quan") == {"--quantize"}
     assert offered(scripts, tmp_path, "dlclint", "check", "--format", "sa") == {"sarif"}
     assert {"SM8650"} <= offered(scripts, tmp_path, "dlclint", "check", "--soc", "SM86")
+    assert offered(scripts, tmp_path, "dlclint", "check", "--runtime", "gp") == {"gpu", "gpu_float16"}
+    assert "2.52" in offered(scripts, tmp_path, "dlclint", "check", "--sdk", "2.5")
     assert offered(scripts, tmp_path, "dlclint", "rule", "ops/unsup") == {"ops/unsupported"}
     assert offered(scripts, tmp_path, "dlclint", "check", "--ignore", "ops/unsup") == {"ops/unsupported"}
     assert "net.onnx" in offered(scripts, tmp_path, "dlclint", "check", "ne")
@@ -76,6 +78,7 @@ def test_the_manual_has_every_command_and_no_flaw() -> None:
     text = MANUAL.read_text("utf-8").replace("\\-", "-")
     for command in COMMANDS:
         assert f".SS dlclint {command.__name__.rpartition('.')[2]}" in text
+    assert "dlclint - lint ONNX models" in text
     assert "--use-per-channel-quantization" in text and "SUPPRESS" not in text
     mandoc = shutil.which("mandoc")
     if mandoc is None:

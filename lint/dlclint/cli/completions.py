@@ -13,13 +13,15 @@ from dlclint.cli.main import parser
 from dlclint.engine.registry import BrokenRules, all_rules
 from dlclint.own_rules import OWN_DOCS
 from dlclint.socs import all_socs
+from dlclint.target import Runtime
+from dlclint_schemas.releases import releases
 
 FILES = {"PATH", "FILE", "MODEL", "OUT", "LOG", "DB", "M", "A", "B"}
 """Placeholders that mean a file."""
 
 
 def print_completions(args: argparse.Namespace) -> int:
-    """Print a script with which a shell completes commands, options, values, files, rules and chips.
+    """Print a script that completes commands, options and their values, files, rules, chips and releases.
 
     Raises:
         UsageError: a rule package is broken, so that its rules cannot be named.
@@ -31,6 +33,8 @@ def print_completions(args: argparse.Namespace) -> int:
     words = {
         "ID": sorted(rules | OWN_DOCS.keys()),
         "RULES": sorted(rules | {id.partition("/")[0] for id in rules}),
+        "R": [runtime.value for runtime in Runtime],
+        "RELEASE": list(releases()),
         "SOC": sorted({part for soc in all_socs() for part in soc.name.split() if part.isalnum()}),
     }
     top = parser()
