@@ -1,1 +1,1 @@
-"""What follows from a model: what folds, which patterns it holds, which layers and runtimes take it."""
+"""Analyses of a model: what folds, which patterns it has, which layers and runtimes support it."""

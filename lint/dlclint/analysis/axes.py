@@ -1,6 +1,6 @@
-"""Where an axis of a tensor goes through a graph, and what happens to it on the way.
+"""The position of an axis of a tensor throughout a graph, and what ops do with it.
 
-What each op does with an axis is told by `dlclint.analysis.axis_steps`.
+`dlclint.analysis.axis_steps` states what each op does with an axis.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from dlclint.model.op_facts import BROADCASTING, ELEMENTWISE_UNARY, MEETING
 from dlclint_schemas.record import record
 
 _DEPTH = 8
-"""How far back it is asked whether a tensor is the same along an axis."""
+"""How many producers back a tensor is checked for being constant along an axis."""
 
 
 @record
 class Event:
-    """What a node does with an axis that is followed, other than handing it on."""
+    """What a node does with a followed axis, other than passing it on."""
 
     step: AxisStep
     node: Node
@@ -47,12 +47,12 @@ class Followed:
 
 
 def follow(graph: Graph, starts: Mapping[str, int]) -> Followed:
-    """Follow an axis of some inputs of a graph to wherever it goes, branches of If included."""
+    """Follow an axis of some inputs of a graph wherever it is passed on, including into branches of If."""
     followed = Followed()
     pending: deque[tuple[Graph, str]] = deque()
 
     def reach(home: Graph, name: str, axis: int) -> bool:
-        """Whether the tensor has the axis at this place alone."""
+        """Whether the tensor has the axis only at this position."""
         if (home.path, name) not in followed.axes:
             followed.axes[home.path, name] = axis
             pending.append((home, name))
@@ -83,7 +83,7 @@ def follow(graph: Graph, starts: Mapping[str, int]) -> Followed:
 
 
 def _branch_outputs(home: Graph, name: str) -> list[tuple[Node, int]]:
-    """The outputs of an If by which a tensor leaves its branch."""
+    """The outputs of an If through which a tensor leaves its branch."""
     if home.parent is None or name not in home.outputs:
         return []
     node = next((node for node in home.parent.nodes if home in node.subgraphs), None)
@@ -93,7 +93,7 @@ def _branch_outputs(home: Graph, name: str) -> list[tuple[Node, int]]:
 
 
 def _meets_others(node: Node, followed: Followed) -> bool:
-    """Whether the parts of an axis meet a tensor that is not followed and differs from part to part."""
+    """Whether the parts of an axis are combined with an unfollowed tensor that differs between parts."""
     if node.domain or node.op_type not in MEETING:
         return False
     graph = node.graph
@@ -109,7 +109,7 @@ def _meets_others(node: Node, followed: Followed) -> bool:
 
 
 def _differs(graph: Graph, name: str, position: int, depth: int = _DEPTH) -> bool:
-    """Whether a tensor may differ along an axis that is counted from the end."""
+    """Whether a tensor may differ along an axis, which is counted from the end."""
     kind = graph.type_of(name)
     if kind is None or kind.shape is None:
         return True

@@ -1,7 +1,7 @@
-"""What each op does with an axis of one of its inputs: where it puts it, or how it uses it.
+"""What each op does with an axis of one of its inputs: its position in the outputs, or how it is used.
 
-An axis may be merged with others after it (batch times heads); it is then the outer factor of the
-merged one, so that its parts still lie one after the other.
+An axis may be merged with others after it (batch times heads); it is then the outer factor of the merged
+axis, so that its parts are still contiguous.
 """
 
 from __future__ import annotations
@@ -30,29 +30,30 @@ from dlclint.model.types import Dim
 
 
 class AxisStep(enum.Enum):
-    """What an op does with an axis, other than handing it on."""
+    """What an op does with an axis, other than passing it on."""
 
     TIME = "time"
-    """It goes through the axis step by step."""
+    """The op steps through the axis as time."""
     LAYERS = "layers"
-    """It takes the axis for states of layers or directions."""
+    """The op uses the axis for the states of layers or directions."""
     OPERAND = "operand"
-    """It computes with the tensor as with a weight, along this axis."""
+    """The op uses the tensor like a weight, along this axis."""
     SHAPE = "shape"
-    """It takes the numbers for sizes, axes or counts."""
+    """The op uses the numbers as sizes, axes or counts."""
     PICKED = "picked"
-    """It takes some of the parts, by stored numbers."""
+    """The op selects some of the parts, by stored numbers."""
     MIXED = "mixed"
-    """The parts along the axis meet, or the op is not understood."""
+    """The parts along the axis are combined, or the op is not understood."""
 
 
 Ends = Mapping[int, int] | AxisStep
-"""Output position to axis, or what is done with the axis instead."""
+"""Output position to axis, or how the axis is used instead."""
 END_OF_AXIS = 10_000
 """Ends of a Slice from here on mean the end of the axis: exporters write the largest integer of 64, 32 or 16
-bits, and people 10000, 99999, 100000 or 1000000000. No batch that is sliced is known to be as large."""
+bits, and people 10000, 99999, 100000 or 1000000000. No batch that is sliced is known to be that large.
+"""
 _FACTORS = {"QLinearMatMul": {0: 0, 3: 1}}
-"""Position to factor, where it is not the same."""
+"""Input position to the factor of the product, where they differ."""
 
 
 def ends_of(node: Node, position: int, axis: int) -> Ends:
@@ -86,7 +87,7 @@ def _shape(node: Node, name: str) -> tuple[Dim, ...] | None:
 
 
 def _place(value: object, rank: int | None) -> int | None:
-    """An axis counted from the first; None where it is none."""
+    """An axis counted from the first; None where it is invalid."""
     return value % rank if isinstance(value, int) and rank and -rank <= value < rank else None
 
 
@@ -107,7 +108,7 @@ def _axes(node: Node, position: int, rank: int | None) -> set[int] | None:
 
 
 def _unless(along: int | None, node: Node, axis: int) -> Ends:
-    """Ops that work along one axis and leave the others."""
+    """Ops that work along one axis and keep the others."""
     return AxisStep.MIXED if along is None or along == axis else dict.fromkeys(range(len(node.outputs)), axis)
 
 
@@ -211,7 +212,7 @@ def _reshape(node: Node, position: int, axis: int) -> Ends:
     if before is None or after is None or axis >= len(before):
         return AxisStep.MIXED
     if axis == 0 and not isinstance(before[0], int) and _parts_stored(node, before) == 1:
-        return {0: 0}  # it takes no other number of parts, and one part meets no other
+        return {0: 0}  # it takes no other number of parts, and a single part is combined with no other
     index = _split_at([dim for dim in before[:axis] if dim != 1], after)
     while index is not None and index < len(after) and after[index] == 1 and before[axis] != 1:
         index += 1
@@ -221,7 +222,7 @@ def _reshape(node: Node, position: int, axis: int) -> Ends:
 
 
 def _split_at(ahead: list[Dim], after: tuple[Dim, ...]) -> int | None:
-    """How many dimensions of a new shape hold what lay ahead of an axis in the old one."""
+    """How many dimensions of a new shape hold what was before an axis in the old one."""
     for position in range(len(after) + 1):
         held = [dim for dim in after[:position] if dim != 1]
         if held == ahead and None not in ahead:
@@ -232,7 +233,7 @@ def _split_at(ahead: list[Dim], after: tuple[Dim, ...]) -> int | None:
 
 
 def _is_outer(node: Node, old: Dim, after: tuple[Dim, ...], position: int) -> bool:
-    """Whether the parts of an axis still lie one after the other along a dimension of the new shape."""
+    """Whether the parts of an axis are still contiguous along a dimension of the new shape."""
     new = after[position]
     if isinstance(old, int):
         return old < 2 or (isinstance(new, int) and new % old == 0 and new > 0)
@@ -242,7 +243,7 @@ def _is_outer(node: Node, old: Dim, after: tuple[Dim, ...], position: int) -> bo
 
 
 def _parts_stored(node: Node, before: tuple[Dim, ...]) -> int | None:
-    """The one size of an open first dimension with which the elements fill a stored shape, or None."""
+    """The only size of an open first dimension with which the elements fill a stored shape, or None."""
     stored = _integers(node, 1)
     rest = [dim for dim in before[1:] if isinstance(dim, int)]
     if stored is None or min(stored, default=0) <= 0 or len(rest) + 1 < len(before) or 0 in rest:
@@ -288,7 +289,7 @@ def _written(node: Node, name: str, position: int) -> list[int] | None:
 
 
 def slice_cuts(node: Node) -> list[tuple[int, int, int]] | None:
-    """Axis, start and end of each cut of a Slice, as they are stored; None where they are not."""
+    """Axis, start and end of each cut of a Slice, if they are stored; else None."""
     starts, ends = _written(node, "starts", 1), _written(node, "ends", 2)
     axes = _written(node, "axes", 3)
     if starts is None or ends is None or (axes is None and node.input(3)):
@@ -334,7 +335,7 @@ def _pad(node: Node, position: int, axis: int) -> Ends:
     if rank is None or axes is None:
         return AxisStep.MIXED
     if pads is None:
-        # Pads that follow from other sizes are those of space: exporters compute none of a batch.
+        # Pads computed from other sizes are those of spatial axes: exporters compute none of a batch.
         return {0: axis} if axis == 0 else AxisStep.MIXED
     if len(pads) != 2 * len(axes):
         return AxisStep.MIXED
@@ -387,7 +388,7 @@ def _triangle(node: Node, position: int, axis: int) -> Ends:
 
 
 def _first(node: Node, position: int, axis: int) -> Ends:
-    """Ops that take every sample by itself, from all their inputs."""
+    """Ops that process every sample separately, in all their inputs."""
     return dict.fromkeys(range(len(node.outputs)), 0) if axis == 0 else AxisStep.MIXED
 
 

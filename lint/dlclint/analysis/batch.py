@@ -1,9 +1,9 @@
-"""Which leading dimensions of a model's inputs are a batch: samples that do not know of each other.
+"""Which leading dimensions of a model's inputs are a batch: samples that are computed independently.
 
-A leading dimension is followed through the graph, axis by axis. Where a recurrent op reads it as time,
-takes it for the states of several layers, multiplies by it as by a weight or takes it for a shape, it is
-not a batch. Where samples meet (a sum over them, a softmax along them) or an op is not understood, nobody can
-tell whether the model computes the same one sample at a time. Where neither happens, it does.
+A leading dimension is followed through the graph, axis by axis. Where a recurrent op uses it as time or for
+the states of several layers, or where it is used like a weight or as a shape, it is not a batch. Where
+samples are combined (a sum over them, a softmax along them) or an op is not understood, it is unknown whether
+the model computes the same one sample at a time. Where neither happens, it does.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _BATCH = frozenset({"batch", "batches", "batchsize", "bs"})
 
 
 class Meaning(enum.Enum):
-    """What the leading dimension of an input is."""
+    """The meaning of the leading dimension of an input."""
 
     SAMPLES = "samples"
-    """A batch, as far as the whole graph tells: every sample is computed by itself."""
+    """A batch, according to the whole graph: every sample is computed separately."""
     MIXED = "mixed"
-    """Perhaps a batch, but samples meet, or an op is not understood."""
+    """Possibly a batch, but samples are combined, or an op is not understood."""
     TIME = "time"
     LAYERS = "layers"
-    """The states of several layers or directions, or other parts that are picked one by one."""
+    """The states of several layers or directions, or other parts that are selected individually."""
     OPERAND = "operand"
-    """What samples are multiplied by, such as the rows of a weight."""
+    """A factor of the samples, such as the rows of a weight."""
     SHAPE = "shape"
-    """Numbers that say how an op works, such as a shape."""
+    """Numbers that configure an op, such as a shape."""
 
     @property
     def is_batch(self) -> bool:
@@ -55,11 +55,11 @@ _BY_STEP = {
     AxisStep.MIXED: Meaning.MIXED,
     AxisStep.PICKED: Meaning.MIXED,
 }
-"""What an input is where a node does this with it; the first that happens anywhere decides."""
+"""The meaning of an input where a node uses it in this way; the first that occurs anywhere decides."""
 
 
 def is_time(dim: Dim) -> bool:
-    """Whether a dimension is named as time is, such as `sequence_length`; `batch_sequence` is not."""
+    """Whether a dimension has a name of time, such as `sequence_length`; `batch_sequence` has not."""
     if not isinstance(dim, str):
         return False
     words = set(re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", dim).lower()))
@@ -67,7 +67,7 @@ def is_time(dim: Dim) -> bool:
 
 
 class Batch:
-    """The leading dimensions of a model's inputs, each followed at the first question."""
+    """The leading dimensions of a model's inputs, each followed on the first request."""
 
     def __init__(self, model: Model) -> None:
         self._graph = model.graph
@@ -75,7 +75,7 @@ class Batch:
 
     @cached_property
     def _groups(self) -> Mapping[Dim, tuple[str, ...]]:
-        """The inputs by their leading dimension; those without a name or size stand together."""
+        """The inputs by their leading dimension; those without a name or size form one group."""
         groups: dict[Dim, list[str]] = {}
         for name in self._graph.inputs:
             tensor_type = self._graph.type_of(name)
@@ -104,7 +104,7 @@ class Batch:
 
     def _starts(self, dim: Dim, names: tuple[str, ...]) -> dict[str, int]:
         starts = dict.fromkeys(names, 0)
-        if isinstance(dim, str):  # a symbol is one size wherever it stands
+        if isinstance(dim, str):  # a symbol is the same size everywhere
             for name in self._graph.inputs:
                 tensor_type = self._graph.type_of(name)
                 shape = () if tensor_type is None or tensor_type.shape is None else tensor_type.shape
@@ -118,7 +118,7 @@ class Batch:
         sizes = [self._graph.type_of(name) for name in starts]
         fixed = all(kind is not None and kind.shape and isinstance(kind.shape[0], int) for kind in sizes)
         if fixed and steps == {AxisStep.PICKED} and len(followed.axes) == len(starts):
-            return Meaning.LAYERS  # nothing is done with the parts but to tell them apart
+            return Meaning.LAYERS  # the parts are only distinguished from each other
         return next((meaning for step, meaning in _BY_STEP.items() if step in steps), Meaning.SAMPLES)
 
     @cached_property
@@ -131,7 +131,7 @@ class Batch:
         )
 
     def is_independent(self, dims: frozenset[Dim]) -> bool:
-        """Whether every sample is computed by itself in all inputs that have one of these batches."""
+        """Whether every sample is computed separately in all inputs that have one of these batches."""
         names = (name for dim in dims for name in self._groups.get(dim, ()))
         return Meaning.MIXED not in map(self.meaning, names)
 
@@ -144,5 +144,5 @@ class Batch:
         return follow(self._graph, starts)
 
     def axis(self, graph: Graph, tensor: str) -> int | None:
-        """The axis of a tensor along which the samples of a batch other than 1 lie, or None."""
+        """The axis of a tensor along which the samples of a batch other than 1 are, or None."""
         return self._carried.axis(graph, tensor)

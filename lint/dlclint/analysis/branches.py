@@ -1,4 +1,4 @@
-"""Branches that are never taken: an If whose condition follows from the model is its live branch alone."""
+"""Branches that are never taken: an If whose condition follows from the model reduces to its live branch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dlclint_schemas.record import record
 
 @record
 class Branches:
-    """The Ifs of a model whose condition is known, and what falls away with them."""
+    """The Ifs of a model whose condition is known, and the graphs that are removed with them."""
 
     resolved: frozenset[NodeKey]
-    """Ifs in whose place the live branch stands."""
+    """Ifs that the live branch replaces."""
     dead: frozenset[str]
     """Paths of the graphs in branches that are never taken."""
 

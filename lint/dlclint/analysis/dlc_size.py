@@ -1,4 +1,4 @@
-"""How many bytes the parameters take in a float and in a quantized DLC, estimated from shapes alone.
+"""The size of the parameters in a float and in a quantized DLC, estimated from shapes only.
 
 Source: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models (float DLC: parameters in float32;
 quantized: weights and biases at their widths; 4-bit values are packed two to a byte, per channel or
@@ -26,7 +26,7 @@ fully connected (80-63442-2 Rev BL, Tools)."""
 
 @record
 class Parameter:
-    """A static tensor that reaches the DLC. `axis`: along which it may be quantized per channel."""
+    """A static tensor that reaches the DLC. `axis`: the axis along which it may be quantized per channel."""
 
     shape: tuple[int, ...]
     is_float: bool
@@ -41,7 +41,7 @@ class Parameter:
 
 
 def packed_bytes(shape: tuple[int, ...], bits: int, axis: int | None) -> int:
-    """Bytes of values of `bits` bits; below 8 bits each channel along `axis` is packed by itself.
+    """Bytes of values of `bits` bits; below 8 bits each channel along `axis` is packed separately.
 
     A channel of 27 values at 4 bits takes 14 bytes.
     """
@@ -64,19 +64,19 @@ def parameter_bytes(parameter: Parameter, kind: DlcKind) -> int:
     if parameter.is_weight:
         axis = parameter.axis if kind.per_channel else None
         return packed_bytes(parameter.shape, kind.weights_bitwidth, axis)
-    # What is not a weight of a layer has no 4-bit form.
+    # Parameters other than layer weights have no 4-bit form.
     return parameter.count * max(8, kind.weights_bitwidth) // 8
 
 
 def dlc_bytes(view: ModelView, kind: DlcKind) -> int:
-    """Estimated bytes of a DLC's parameters; names, graph and HTP caches come on top."""
+    """Estimated bytes of a DLC's parameters, without names, graph and HTP caches."""
     return sum(parameter_bytes(parameter, kind) for parameter in parameters(view).values())
 
 
 def parameters(view: ModelView) -> Mapping[tuple[str, str], Parameter]:
     """Every static tensor that a node reads at run time, once, by graph path and name.
 
-    Batch normalization that folds into the layer before it leaves nothing behind.
+    Batch normalization that is folded into the layer before it has no parameters.
     """
     found: dict[tuple[str, str], Parameter] = {}
     absorbed = set(_folded_norms(view))

@@ -1,9 +1,9 @@
-"""The small language of the limitations' `expr` and `tests`: arithmetic and comparisons over named numbers.
+"""The small language of the limitations' `expr` and `tests`: arithmetic and comparisons on named numbers.
 
-It is a subset of Python's expressions, parsed and walked here, never executed: numbers, names, lists,
-`+ - * / %`, comparisons, `and`, `or`, and the calls ceil, pow2 (whether a
-power of two), all and sum. A name may stand for a list (one number per axis or input); operations go
-element by element, and a whole list is true if all its elements are.
+It is a subset of Python's expressions, parsed and walked here, never executed: numbers, names, lists, `+ - *
+/ %`, comparisons, `and`, `or`, and the calls ceil, pow2 (whether a power of two), all and sum. A name may be
+a list (one number per axis or input); operations apply element by element, and a whole list is true if all
+its elements are.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RuleValue = Any
 
 
 class NoValue(Exception):
-    """A name has no value, so that nothing can be said; the argument is the name."""
+    """A name has no value, so that the result is unknown; the argument is the name."""
 
 
 def _power_of_two(value: RuleValue) -> RuleValue:
@@ -68,8 +68,8 @@ def holds(text: str, values: Mapping[str, RuleValue]) -> bool:
     """Whether an expression is true.
 
     Raises:
-        Unknown: it rests on a name without a value.
-        ValueError: it is none of this language.
+        NoValue: the result depends on a name without a value.
+        ValueError: the text is not an expression of this language.
     """
     return bool(np.all(_value(_parsed(text), values)))
 
@@ -104,14 +104,14 @@ def _comparison(node: ast.Compare, values: Mapping[str, RuleValue]) -> RuleValue
             raise ValueError(f"{ast.unparse(node)} is not an expression of the limitations")
         left, right = sides[position], sides[position + 1]
         if np.ndim(left) and np.ndim(right) and np.shape(left) != np.shape(right):
-            results.append(isinstance(compare, ast.NotEq))  # lists of other lengths differ
+            results.append(isinstance(compare, ast.NotEq))  # lists of different lengths differ
         else:
             results.append(_OPERATORS[type(compare)](left, right))
     return results[0] if len(results) == 1 else all(bool(np.all(result)) for result in results)
 
 
 def _together(node: ast.BoolOp, values: Mapping[str, RuleValue]) -> bool:
-    """What is settled by the known parts is settled, though other parts rest on an unknown."""
+    """The result that the known parts determine, even if other parts are unknown."""
     settles = isinstance(node.op, ast.Or)
     unknown: NoValue | None = None
     for part in node.values:

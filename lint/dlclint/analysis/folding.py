@@ -1,9 +1,9 @@
-"""The simplification view: which nodes the converter folds away before it converts.
+"""The simplified model: which nodes the converter folds before it converts.
 
-The converter runs a simplifier first, unless told not to (`--no-simplification`) or custom ops or
-quantization overrides are given ("Can't simplify the model when custom ops or quantization
-overrides are specified"). It evaluates what depends on constants alone: arithmetic on
-initializers, Shape of a tensor whose shape is known, and all that follows from those.
+The converter runs a simplifier first, unless `--no-simplification`, custom ops or quantization overrides are
+given ("Can't simplify the model when custom ops or quantization overrides are specified"). It evaluates what
+depends only on constants: arithmetic on initializers, Shape of a tensor whose shape is known, and all that
+follows from those.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ NodeKey = tuple[str, int]
 def folded_nodes(model: Model) -> frozenset[NodeKey]:
     """Keys of the nodes whose every output is known at conversion time.
 
-    Constant nodes count as folded: they become static tensors. What a folded node holds, as far as it is
-    small, is in `model.values`; this set does not depend on how large it is. Work is linear in the nodes; a
-    graph whose nodes form a cycle folds as far as its order allows.
+    Constant nodes count as folded: they become static tensors. The values of folded nodes, where they are
+    small, are in `model.values`; this set does not depend on their size. Work is linear in the nodes; a graph
+    whose nodes form a cycle folds as far as its order allows.
     """
     folded: set[NodeKey] = set()
     known_in: dict[Graph, _Known] = {}
@@ -46,7 +46,7 @@ def folded_nodes(model: Model) -> frozenset[NodeKey]:
 
 
 class _Known:
-    """The names that are known in a graph: its own, and those of the graphs around it."""
+    """The names that are known in a graph: its own, and those of enclosing graphs."""
 
     __slots__ = ("names", "outer")
 
@@ -87,7 +87,7 @@ def _known_at_calls(function: Graph, known_in: Mapping[Graph, _Known]) -> set[st
 def _is_known(node: Node, graph: Graph, known: _Known, partly: set[str]) -> bool:
     if node.domain or node.subgraphs or graph.model.is_function(node):
         return False
-    if node.op_type in QUANTIZERS:  # folding would lose the quantization they stand for
+    if node.op_type in QUANTIZERS:  # folding would lose the quantization that they represent
         return False
     if node.op_type == "Constant":
         return True
@@ -99,7 +99,7 @@ def _is_known(node: Node, graph: Graph, known: _Known, partly: set[str]) -> bool
         return schema is not None and not _is_random(node)
     if partly.isdisjoint(inputs):
         return False
-    # What is picked out of a shape may be known where the whole shape is not.
+    # Elements selected from a shape may be known where the whole shape is not.
     values = graph.model.values
     return bool(node.outputs) and all(values.whole(graph, name) is not None for name in node.outputs if name)
 
@@ -123,9 +123,9 @@ def _is_known_shape(node: Node, tensor_type: TensorType) -> bool:
 
 
 def shape_arithmetic(model: Model, folded: frozenset[NodeKey]) -> frozenset[NodeKey]:
-    """Nodes that rework the result of a Shape that does not fold, all the way down.
+    """Nodes that process the result of a Shape that does not fold, directly or indirectly.
 
-    Following stops where data enter again: at a node that reads a tensor which is not a shape.
+    This ends where data enter: at a node that reads a tensor which is not a shape.
     """
     found: set[NodeKey] = set()
     for graph in model.graphs():
@@ -164,7 +164,7 @@ def _is_static_here(graph: Graph, tensor: str, folded: frozenset[NodeKey]) -> bo
 
 
 def _is_stored_quantized(node: Node, folded: frozenset[NodeKey]) -> bool:
-    """Whether what a quantizing node makes is stored, which the converter sees when it strips the node."""
+    """Whether a quantizing node's result is stored, which the converter sees when it strips the node."""
     source = node.graph.producer(node.input(0))
     if source is not None and is_qdq(source.op_type, source.domain):  # QuantizeLinear of a stored float
         node = source

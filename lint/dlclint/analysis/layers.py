@@ -1,4 +1,4 @@
-"""From a node to the rows of the layer table, and to what a runtime's column says.
+"""From a node to the rows of the layer table, and to the value of a runtime's column.
 
 Source: 80-63442-2 Rev BL, Supported Network Layers; its conditions by rank, group and mode are
 those of the data's `onnx_to_layers_conditions`.
@@ -19,17 +19,17 @@ from dlclint_schemas.record import record
 
 
 class Presence(enum.Enum):
-    """What a runtime's column says of a node."""
+    """The value of a runtime's column for a node."""
 
     YES = "yes"
     NO = "no"
     UNCLEAR = "unclear"
-    """No row settles it: the converter has to lower the op to others."""
+    """No row decides: the converter must lower the op to others."""
 
 
 @record
 class LayerSupport:
-    """Presence on a runtime, the layers it was read from, and why."""
+    """Presence on a runtime, the layers that it was read from, and why."""
 
     presence: Presence
     layers: tuple[str, ...]
@@ -47,7 +47,7 @@ _BY_SPATIAL_DIMS = {
 
 
 def layers_of(node: Node) -> tuple[str, ...]:
-    """The layers a node becomes: all at once if the op is broken up, several if the rank is unknown."""
+    """The layers that a node becomes: several if the op is decomposed, or if the rank is unknown."""
     table = layer_table()
     if node.domain:
         layer = table.other_domain_layers.get((node.domain, node.op_type))
@@ -98,12 +98,12 @@ def _resize(node: Node, rank: int | None) -> tuple[str, ...]:
 
 
 def verdict_on(node: Node, runtime: Runtime) -> LayerSupport:
-    """What the layer table says of a node on a runtime."""
+    """The layer table's verdict on a node on a runtime."""
     return verdict_of(*known_by(node), runtime.column)
 
 
 def known_by(node: Node) -> tuple[str, tuple[str, ...]]:
-    """What the verdicts on a node go by: its op ("" of another domain), and the layers it becomes."""
+    """What the verdicts on a node depend on: its op ("" of another domain), and its layers."""
     rowless = not node.domain and node.op_type in layer_table().rowless
     return "" if node.domain else node.op_type, () if rowless else layers_of(node)
 
@@ -140,9 +140,9 @@ def verdict_of(op: str, layers: tuple[str, ...], column: str) -> LayerSupport:
 
 
 def other_voices(node: Node, verdict: LayerSupport, target: Target) -> tuple[str, bool]:
-    """What QNN's table of HTP and HTP's own backend say of an op that the layer table denies it.
+    """What QNN's table of HTP and HTP's own backend state about an op that the layer table lacks.
 
-    Also whether one of them has it in every DLC kind that may come.
+    Also whether one of them has it in every DLC kind that is possible.
     """
     kinds = (target.kind.quantize,) if target.kind.stated else (False, True)
     taken = all((node.op_type, quantized) in htp_forms().taken_though_denied for quantized in kinds)

@@ -1,9 +1,9 @@
-"""Which 4-D tensors are images, so that their second axis holds channels.
+"""Which 4-D tensors are images, so that their second axis is channels.
 
-ONNX does not say. What a layout-sensitive op reads or makes is NCHW, and so are 4-D inputs of the
-model, which the converter takes for NCHW (80-63442-2 Rev BL, Tools, --input_layout). From there it
-spreads, both ways, through ops that leave the axes where they are; it ends at Reshape, Transpose,
-MatMul and the like.
+ONNX does not state it. The inputs and outputs of a layout-sensitive op are NCHW, and so are 4-D inputs of the
+model, which the converter assumes to be NCHW (80-63442-2 Rev BL, Tools, --input_layout). From there the
+layout spreads, in both directions, through ops that keep the order of the axes; it ends at Reshape,
+Transpose, MatMul and the like.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dlclint.model.op_facts import KEEPS_AXES, LAYOUT_SENSITIVE
 
 
 def image_tensors(graph: Graph, *, assumed: bool = True) -> frozenset[str]:
-    """Names of the 4-D tensors of a graph that lie in NCHW.
+    """Names of the 4-D tensors of a graph that are NCHW.
 
-    Without `assumed`, only those that meet an op which says so.
+    Without `assumed`, only those at an op that requires it.
     """
     beside: dict[str, list[str]] = defaultdict(list)
     seeds = [name for name in graph.inputs if assumed and graph.rank(name) == 4]

@@ -1,7 +1,7 @@
-"""Sizes that are not known at conversion time: those that inputs lack, and those that data decide.
+"""Sizes that are not known at conversion time: those that inputs lack, and those that depend on data.
 
-A size that an input lacks is given by an option; all that waits for it follows from one cause. A length that
-data decide (how many boxes are kept, a k that is an input) stays unknown whatever the options say.
+An option gives a size that an input lacks; everything that depends on it has one cause. A length that depends
+on data (how many boxes are kept, a k that is an input) stays unknown whatever the options are.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from dlclint_schemas.record import record
 
 @record
 class Lengths:
-    """What is unknown of a model's sizes, and why."""
+    """Which of a model's sizes are unknown, and why."""
 
     open_inputs: tuple[str, ...]
     """Inputs of the main graph whose sizes are not all known."""
     waiting: frozenset[NodeKey]
     """Nodes that are known once the open inputs have sizes: Shape, and the arithmetic on it."""
     tensors: frozenset[str]
-    """What those nodes make."""
+    """The tensors that those nodes produce."""
     decided: Mapping[NodeKey, int]
-    """Nodes whose length is known only at run time, and how many nodes work on tensors of such lengths.
+    """Nodes whose length is known only at run time, and how many nodes use tensors of such lengths.
 
-    Their data decide it, or an input that is not constant and waits for no open input."""
+    Their data determine it, or an input that is not constant and does not depend on an open input."""
 
     def waits(self, tensor: str) -> bool:
         """Whether a tensor's value is known once the open inputs have sizes."""
@@ -73,7 +73,7 @@ def _is_open(node: Node, name: str) -> bool:
 def _origin(
     node: Node, origins: Mapping[str, NodeKey], waiting: set[str], folded: frozenset[NodeKey]
 ) -> NodeKey | None:
-    """The node that makes the length, known only at run time, of what this one works on."""
+    """The node that determines the length, known only at run time, of this node's input."""
     known = all(is_complete(node.graph.type_of(name)) for name in node.outputs if name)
     if not node.domain and node.op_type in DATA_DECIDED:
         return None if known else node.key
@@ -84,7 +84,7 @@ def _origin(
 
 
 def sizing_inputs(node: Node, folded: frozenset[NodeKey]) -> tuple[str, ...]:
-    """The inputs of a node that decide how long its output is and are not constant."""
+    """The inputs of a node that determine the length of its output and are not constant."""
     if node.domain:
         return ()
     names = (node.input(position) for position in VALUE_INPUTS.get(node.op_type, ()))
@@ -92,7 +92,7 @@ def sizing_inputs(node: Node, folded: frozenset[NodeKey]) -> tuple[str, ...]:
 
 
 def _follows(node: Node, tensors: set[str], folded: frozenset[NodeKey]) -> bool:
-    """Whether a node reads a shape, or works on such numbers and on stored ones alone."""
+    """Whether a node reads a shape, or computes only with such numbers and stored ones."""
     if node.domain or node.subgraphs:
         return False
     if node.op_type in SHAPE_READERS:

@@ -1,6 +1,6 @@
-"""Constants that mask attention scores: which stored numbers reach a Softmax by way of its input.
+"""Constants that mask attention scores: stored numbers that reach a Softmax through its input.
 
-A mask is added to the scores, chosen by Where, or multiplied from zeros and ones, possibly after some
+A mask is added to the scores, selected by Where, or multiplied from zeros and ones, possibly after some
 reshaping. Only those ops are followed, backward from Softmax, so a large number elsewhere is not a mask.
 """
 
@@ -61,10 +61,10 @@ def find_masks(view: ModelView, least: float) -> tuple[Mask, ...]:
 
 
 def multiplies_any(mask: Mask) -> bool:
-    """Whether what a mask's number multiplies may be something between zero and one, for all that is known.
+    """Whether the other factor of a mask's product may be between zero and one, as far as is known.
 
-    Then a number of -100 masks less than one of -3.4e38: an input of floats may hold any numbers, and what is
-    cast from integers or made by a comparison holds zeros and ones where exporters write it.
+    Then a number of -100 masks less than one of -3.4e38: a float input may hold any numbers, whereas a cast
+    of integers or a comparison holds zeros and ones where exporters write it.
     """
     return any(
         reader.op_type == "Mul" and any(_is_any(reader, name) for name in reader.inputs if name != mask.name)
@@ -73,7 +73,7 @@ def multiplies_any(mask: Mask) -> bool:
 
 
 def _is_any(node: Node, name: str) -> bool:
-    """Whether a tensor comes from an input of floats by ops that keep what lies between."""
+    """Whether a tensor comes from a float input through ops that keep values between zero and one."""
     pending, seen = [(node.graph, name)], {name}
     while pending:
         graph, tensor = pending.pop()
@@ -95,7 +95,7 @@ def _is_any(node: Node, name: str) -> bool:
 
 
 def coarse_mask(bitwidth: int) -> float:
-    """From which magnitude on a mask leaves scores too few steps on a grid of so many bits."""
+    """The magnitude from which a mask leaves scores too few steps on a grid of so many bits."""
     return threshold("mask_step") * float(grid.steps(bitwidth))
 
 
@@ -126,7 +126,7 @@ def carries_mask(graph: Graph, name: str, masks: Collection[Home]) -> bool:
 
 
 def _reaching(softmax: Node) -> Iterator[tuple[str, Node, bool]]:
-    """Tensors that are made by no op that is followed: name, reader, whether the sign may change."""
+    """Tensors that no followed op produces: name, reader, whether the sign may change."""
     pending = [(softmax, 0, False)]
     seen: set[tuple[NodeKey, int, bool]] = set()
     while pending:

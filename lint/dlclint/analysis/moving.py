@@ -1,4 +1,4 @@
-"""Where the values of an op that computes nothing come from."""
+"""The origin of the values of an op that computes nothing."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from dlclint.model.graph import Graph, Node
 
 _PARTS = SELECTS | {*PARTS}
-"""Ops whose output holds some of the input's values only."""
+"""Ops whose output holds only some of the input's values."""
 
 
 def moved_inputs(node: Node) -> tuple[str, ...]:
-    """The activations whose values a node's first output holds as they are; () where it computes."""
+    """The activations whose values a node's first output holds unchanged; () where it computes."""
     return tuple(name for name in moved_tensors(node) if node.graph.constant(name) is None)
 
 
 def moved_tensors(node: Node) -> tuple[str, ...]:
-    """The tensors, constants among them, whose values a node's first output holds; () where it computes."""
+    """The tensors, including constants, whose values a node's first output holds; () where it computes."""
     if node.domain:
         return ()
     op = node.op_type
@@ -38,14 +38,14 @@ def moved_tensors(node: Node) -> tuple[str, ...]:
 
 
 def hands_on_all(node: Node) -> bool:
-    """Whether all values of what a node moves are in its output, and not some of them only."""
+    """Whether the output of a node holds all values of the tensor that it moves, and not only some."""
     return node.op_type not in _PARTS
 
 
 def origin(graph: Graph, name: str, known: Container[str]) -> str:
     """The nearest tensor, this one included, that is in `known` and holds the same values; else `name`.
 
-    Ops that move one tensor whole are gone back through.
+    The search goes back through ops that move one whole tensor.
     """
     current, passed = name, {name}
     while current not in known:
@@ -61,7 +61,7 @@ def origin(graph: Graph, name: str, known: Container[str]) -> str:
 def destination(graph: Graph, name: str, wanted: Container[str]) -> str:
     """The nearest tensor, this one included, that is in `wanted` and that this one is moved to; else "".
 
-    Ops that alone read a tensor and only move it are followed.
+    The search follows ops that are the only reader of a tensor and only move it.
     """
     passed: set[str] = set()
     while name not in wanted:

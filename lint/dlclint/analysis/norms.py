@@ -1,7 +1,7 @@
-"""Sums of squares inside a graph: of how many values, and how large they become.
+"""Sums of squares inside a graph: how many values they sum, and how large they become.
 
-A norm of moderate values has a large square, and in float16 that square is what overflows: 512 values of 12
-have a norm of 272 and squares that sum up to 73,728, beyond 65,504.
+A norm of moderate values has a large square, and in float16 that square overflows: 512 values of 12 have a
+norm of 272 and squares that sum up to 73,728, beyond 65,504.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 
 _SUMS = (*SQUARE_SUMS, "LpNormalization")
 """Ops that square and sum their input themselves. HTP's normalizations (of layers, instances, groups, by root
-mean square, LpNormalization) do so too, and kept 70 dB at every size when measured in float16."""
+mean square, LpNormalization) do so too, and kept 70 dB at every size when measured in float16.
+"""
 
 
 @record
 class SumOfSquares:
-    """A node that sums squares: of which tensor, over how many values of it, and what is known of the sum.
+    """A node that sums squares: the tensor, how many of its values, and what is known about the sum.
 
-    `expected` is the sum by estimated moments of the values, `least` and `most` are sure: the sum of the
-    smallest and of the largest squares that the values can have; None where nothing is known.
+    `expected` is the sum by estimated moments of the values; `least` and `most` are guaranteed: the sum of
+    the smallest and of the largest squares that the values can have; None where nothing is known.
     """
 
     node: Node
@@ -46,9 +47,9 @@ class SumOfSquares:
 
 @record
 class MeanOfSquares:
-    """A node that takes the mean of squares: of which tensor, and its largest value (None: unknown).
+    """A node that takes the mean of squares: the tensor, and its largest value (None: unknown).
 
-    The mean stays small where a square does not: from 256 on that is beyond float16.
+    The mean stays small where a square does not: from 256 on a square exceeds float16.
     """
 
     node: Node
@@ -58,7 +59,7 @@ class MeanOfSquares:
 
 
 def means_of_squares(view: ModelView) -> Iterator[MeanOfSquares]:
-    """Every mean of squares, in graph order, but those inside a pattern that becomes one op."""
+    """Every mean of squares, in graph order, except those inside a pattern that becomes one op."""
     view = view.as_float
     for node in view.nodes():
         square = node.graph.producer(node.input(0)) if node.op_type == "ReduceMean" else None
@@ -86,7 +87,7 @@ def _is_trailing(node: Node) -> bool:
 
 
 def sums_of_squares(view: ModelView) -> Iterator[SumOfSquares]:
-    """Every sum of more than one square, in graph order, but those inside a pattern that becomes one op."""
+    """Every sum of several squares, in graph order, except those inside a pattern that becomes one op."""
     fused = view.in_pattern
     safe = ("LpNormalization",) if Runtime.HTP in view.target.considered else ()
     for node in view.as_float.nodes():
@@ -111,7 +112,7 @@ def _summed(node: Node) -> str:
 
 
 def divides_by_own_rms(node: Node) -> bool:
-    """x / sqrt(mean(x^2) + e), however spelled: a root mean square normalization."""
+    """Whether a node is x / sqrt(mean(x^2) + e), however it is written: a root mean square normalization."""
     if node.op_type not in FACTORS or len(node.inputs) != 2:
         return False
     for x, root in (node.inputs, node.inputs[::-1])[: 1 if node.op_type == "Div" else 2]:
@@ -166,7 +167,7 @@ def _judged(view: ModelView, node: Node, tensor: str, count: int) -> SumOfSquare
     if sure is not None:
         nearest = np.maximum(np.maximum(sure.low, -sure.high), 0.0)
         lowest, largest = float(nearest.min()), max(abs(sure.minimum), abs(sure.maximum))
-        least = count * lowest * lowest  # which becomes infinite where a power would raise
+        least = count * lowest * lowest  # which becomes infinite where a power would raise an error
         bound = count * largest * largest
         most = bound if np.isfinite(bound) else None
     return SumOfSquares(node, tensor, count, expected, least, most)

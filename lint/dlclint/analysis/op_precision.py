@@ -1,4 +1,4 @@
-"""Ops that HTP has, but not in the precision that a DLC asks for."""
+"""Ops that HTP has, but not in the precision that a DLC needs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dlclint_schemas.releases import Change, changes
 
 @cache
 def precision_changes() -> Mapping[str, tuple[Change, ...]]:
-    """The precisions that an op got with a release, by op."""
+    """The precisions that a release added to an op, by op."""
     found: dict[str, tuple[Change, ...]] = {}
     for change in changes():
         if change.kind == "precision":
@@ -29,7 +29,7 @@ def precision_changes() -> Mapping[str, tuple[Change, ...]]:
 
 
 def gives(change: Change, precision: str, node: Node) -> bool:
-    """Whether a change brought a node the precision; a recurrent op may go a way that it is not about."""
+    """Whether a change added the precision to a node; it may not cover every form of a recurrent op."""
     directions = change.fields.get("directions")
     one_way = not directions or (node.attribute("direction") or "forward") in directions
     return one_way and precision in change.fields["precisions"]
@@ -37,7 +37,7 @@ def gives(change: Change, precision: str, node: Node) -> bool:
 
 @record
 class Lacking:
-    """An op type without a form in a precision, by what the sources say; `node` is the first of `count`."""
+    """An op type without a form in a precision, by what the sources state; `node` is the first of `count`."""
 
     op: str
     voices: tuple[Voice, ...]
@@ -46,12 +46,12 @@ class Lacking:
 
     @property
     def agreed(self) -> bool:
-        """Whether no source gives it the form."""
+        """Whether no source has the form."""
         return not any(voice.has for voice in self.voices)
 
 
 def asked_precision(kind: DlcKind) -> str | None:
-    """The precision of HTP that a DLC kind asks for; None for float32, which is quantized at load."""
+    """The precision of HTP that a DLC kind needs; None for float32, which is quantized at load."""
     if kind.quantize:
         return f"int{kind.act_bitwidth}"
     return "fp16" if kind.float_bitwidth == 16 else None
@@ -64,7 +64,7 @@ def reads_float(node: Node) -> bool:
 
 
 def lacking_on_htp(view: ModelView, precision: str) -> Iterator[Lacking]:
-    """The ops of a model that HTP has, and of which a documented source denies the precision."""
+    """The ops of a model that HTP has, but according to a documented source not in the precision."""
     first: dict[tuple[str, tuple[Voice, ...]], Node] = {}
     count: Counter[tuple[str, tuple[Voice, ...]]] = Counter()
     release = view.target.release
@@ -72,10 +72,10 @@ def lacking_on_htp(view: ModelView, precision: str) -> Iterator[Lacking]:
         if node.domain or node.op_type in QDQ or node.key in view.in_pattern or not reads_float(node):
             continue
         if view.verdict(node, Runtime.HTP).presence is Presence.NO:
-            continue  # it has no form there at all
+            continue  # the op has no form there at all
         came = precision_changes().get(node.op_type, ())
         if any(gives(change, precision, node) and change.holds(release) for change in came):
-            continue  # newer documents than those that deny it
+            continue  # later documents than those without it
         rank = node.graph.rank(node.input(0))
         voices = htp_voices(node.op_type, layers_of(node), precision, rank)
         documented = [voice for voice in voices if voice.documented]

@@ -1,4 +1,4 @@
-"""What a run was asked, in the words of the command line: for commands that a report suggests."""
+"""The options of a run in the words of the command line: for commands that a report suggests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def target_words(target: Target) -> list[str]:
 
 
 def width_words(kind: DlcKind) -> list[str]:
-    """The options that say other widths than the quantizer's defaults."""
+    """The options that set other widths than the quantizer's defaults."""
     words: list[str] = []
     default = DlcKind()
     for part in ("act", "weights", "bias", "float", "float_bias"):
@@ -39,7 +39,7 @@ def width_words(kind: DlcKind) -> list[str]:
 
 
 def dimension_words(dimensions: Dimensions) -> list[str]:
-    """The options that give dimensions, as they were given."""
+    """The options that give dimensions, as the user gave them."""
     words: list[str] = []
     for name, sizes in dimensions.input_dims.items():
         words += ["-d", name, ",".join(map(str, sizes))]
@@ -51,8 +51,8 @@ def dimension_words(dimensions: Dimensions) -> list[str]:
 def shape_options(view: ModelView, dimensions: Dimensions) -> list[tuple[str, str]]:
     """Name and dimensions of every input that is dynamic or overridden.
 
-    A batch that is not known becomes 1, as the quantizer demands; what else is not known stays a word
-    in capitals, for the user to fill in.
+    An unknown batch becomes 1, as the quantizer requires; other unknown sizes stay words in capitals, for the
+    user to fill in.
     """
     found = []
     graph = view.model.graph

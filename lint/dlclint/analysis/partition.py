@@ -1,13 +1,12 @@
 """Where execution leaves a runtime for the CPU, and what crosses each border.
 
-The runtimes run a network as a chain of subnets, each on one processor; what a runtime lacks falls
-back to the CPU if fallback is on. The chain that is computed here is the shortest that respects the
-flow of data: a node joins the subnet of its inputs if that is on its processor, else the next one
-that is. As every edge leads to the same or a later subnet, no subnet waits for a later one (the
-groups are convex), and as the number of a subnet is the number of changes on the longest path to
-it, no grouping has fewer. A runtime that goes by node order alone may cut more often: the number is
-a lower bound. Nodes that no runtime takes, the CPU included, count for neither side: before they are
-fixed there is no DLC to cut.
+The runtimes run a network as a chain of subnets, each on one processor; ops that a runtime lacks fall back to
+the CPU if fallback is on. The chain that is computed here is the shortest that respects the flow of data: a
+node joins the subnet of its inputs if that is on its processor, else the next one that is. As every edge
+leads to the same or a later subnet, no subnet waits for a later one (the groups are convex), and as the
+number of a subnet is the number of changes on the longest path to it, no grouping has fewer. A runtime that
+only uses the node order may cut more often: the number is a lower bound. Nodes that no runtime supports,
+including the CPU, count for neither side: before they are fixed there is no DLC to cut.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ _BYTE_SIZED = frozenset({onnx.TensorProto.BOOL, onnx.TensorProto.INT8, onnx.Tens
 def bytes_of(tensor_type: TensorType | None, kind: DlcKind) -> int | None:
     """Bytes of an activation in a DLC of this kind; None if a dimension is unknown.
 
-    Float tensors take the activation width if quantized, else the float width; wider integers
-    become 32-bit ones.
+    Float tensors take the activation width if quantized, else the float width; wider integers become 32-bit
+    ones.
     """
     shape = None if tensor_type is None else tensor_type.static_shape
     if tensor_type is None or shape is None:
@@ -46,7 +45,7 @@ def bytes_of(tensor_type: TensorType | None, kind: DlcKind) -> int | None:
 
 
 def _reads(node: Node) -> Iterator[str]:
-    """What a node reads, with what the bodies in it take from around them."""
+    """The tensors that a node reads, including those that its bodies read from enclosing graphs."""
     yield from filter(None, node.inputs)
     for body in node.subgraphs:
         for graph in body.with_subgraphs():
@@ -78,7 +77,7 @@ def _stages(placed: Sequence[PlacedNode], first_is_off: bool) -> list[int]:
     for placed_node in placed:
         stage = max((made[name] for name in _reads(placed_node.node) if name in made), default=0)
         if placed_node.off is not None:
-            # Subnets alternate, so the parity of the number tells the processor.
+            # Subnets alternate, so the parity of the number determines the processor.
             stage += (stage % 2 == 1) != (placed_node.off != first_is_off)
         found.append(stage)
         for output in placed_node.node.outputs:
@@ -96,7 +95,7 @@ def count_cuts(placed: Sequence[PlacedNode]) -> int:
 def partition(
     graph: Graph, placed: Sequence[PlacedNode], kind: DlcKind, runtime: Runtime, unclear: int
 ) -> Partition:
-    """The chain of subnets of a graph's nodes, which come in the graph's order."""
+    """The chain of subnets of a graph's nodes, which are in the graph's order."""
     found = stages(placed)
     count = max(found, default=-1) + 1
     members: list[list[PlacedNode]] = [[] for _ in range(count)]

@@ -1,4 +1,4 @@
-"""What a model says of its tensors that an override format may leave out."""
+"""What a model states about its tensors that an override format may leave out."""
 
 from __future__ import annotations
 

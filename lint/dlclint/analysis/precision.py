@@ -1,10 +1,9 @@
-"""What precision each op will run in, computed from an override file and the graph.
+"""The precision in which each op will run, computed from an override file and the graph.
 
-Source: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models, mixed precision: inputs, outputs and
-parameters of one op are either all float or all fixed point; Convert ops are put in where precision
-or type changes between ops; for ops with weights, one float among output, weight and bias makes all
-three float. A bias without an entry is then as wide as the tensor that makes them float, or as
-`--float_bias_bitwidth` says.
+Source: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models, mixed precision: inputs, outputs and parameters
+of one op are either all float or all fixed point; Convert ops are inserted where precision or type changes
+between ops; for ops with weights, one float among output, weight and bias makes all three float. A bias
+without an entry is then as wide as the tensor that makes them float, or as `--float_bias_bitwidth` sets.
 """
 
 from __future__ import annotations
@@ -48,21 +47,21 @@ class Precision:
 
 @record
 class OpPrecision:
-    """One op: what it will run in, and what the file says of its tensors.
+    """One op: the precision in which it will run, and what the file states about its tensors.
 
-    `runs` is None where the file has nothing, so that the tools' own widths apply. `forced` says that one
+    `runs` is None where the file has nothing, so that the tools' own widths apply. `forced` means that one
     float entry made the others float.
     """
 
     node: Node
     inputs: tuple[Precision | None, ...]
     made: tuple[bool, ...]
-    """For each of the inputs: whether another op makes it."""
+    """For each of the inputs: whether another op produces it."""
     output: Precision | None
     weight: Precision | None
     bias: Precision | None
     bias_runs: Precision | None
-    """What the bias becomes; None without a bias, or where the file has nothing on the op."""
+    """The precision of the bias; None without a bias, or where the file has nothing for the op."""
     runs: Precision | None
     coverage: Coverage
     forced: bool
@@ -78,11 +77,11 @@ class PrecisionMap:
 
     ops: list[OpPrecision] = field(default_factory=list)
     tensors: dict[str, Precision] = field(default_factory=dict)
-    """As the tensor is stored after its producer ran."""
+    """The precision in which the tensor is stored after its producer ran."""
 
 
 def given_precisions(document: EncodingsDocument) -> dict[str, Precision]:
-    """Type and width of every name in the file; of a repeated name, the last."""
+    """Type and width of every name in the file; for a repeated name, the last."""
     first = document.tensors.first
     kinds = document.elements.kind[first].tolist()
     widths = np.nan_to_num(document.elements.bitwidth[first], nan=0.0).tolist()
@@ -92,7 +91,7 @@ def given_precisions(document: EncodingsDocument) -> dict[str, Precision]:
         dtype = dtypes[row]
         bits = int(width) or (_float_width(dtype) if kind == FLOAT else 0)
         if kind == FLOAT and bits < _NARROWEST_FLOAT:
-            continue  # a quantized type: nothing says that it makes its op float
+            continue  # a quantized type: it does not make its op float
         # Without a dtype (before 0.5.0) every entry is an integer one.
         if bits and (kind != UNKNOWN or not dtype):
             precisions[name] = Precision(kind == FLOAT, bits)
@@ -109,7 +108,7 @@ def _float_width(dtype: str) -> int:
 
 
 def precision_map(view: ModelView, document: EncodingsDocument) -> PrecisionMap:
-    """Compute every op that reaches conversion; ops that only move data keep their input's precision."""
+    """Compute every converted op; ops that only move data keep their input's precision."""
     precisions = given_precisions(document)
     found = PrecisionMap()
     movers = _movers()
@@ -169,7 +168,7 @@ def has_bias(node: Node) -> bool:
 def _bias_runs(
     bias: Precision | None, runs: Precision | None, forced: bool, kind: DlcKind
 ) -> Precision | None:
-    """What a bias becomes in an op that runs in `runs`; `forced`: because one of its tensors is float."""
+    """The precision of a bias in an op that runs in `runs`; `forced`: because one of its tensors is float."""
     if runs is None or not forced:
         return bias if bias is not None or runs is None else Precision(False, kind.bias_bitwidth)
     if bias is None:

@@ -1,6 +1,6 @@
 """The numbers that documented limits use, read from a node: channels, kernels, strides, widths.
 
-Tensors are NCHW as in ONNX; what is not known is absent. Names are those of the limitations' `expr`.
+Tensors are NCHW as in ONNX; unknown numbers are absent. Names are those of the limitations' `expr`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NCHW = ("batch", "C", "H", "W")
 def quantities(node: Node, is_image: bool) -> dict[str, Any]:
     """Name to number (or list of numbers) for one node.
 
-    `is_image`: its first input lies in NCHW; where it does not, no axis is said to hold channels.
+    `is_image`: its first input is NCHW; where it is not, no axis is treated as channels.
     """
     found: dict[str, Any] = {}
     kind = node.graph.type_of(node.input(0))
@@ -68,7 +68,7 @@ def _of_convolution(node: Node) -> dict[str, Any]:
         "channels": inputs,
         "kernel": kernel,
         "kernel_i": kernel,
-        # The limit multiplies it with itself: what counts of a filter that is not a square is its area.
+        # The limit squares it: what matters for a filter that is not square is its area.
         "filter_size": round(math.sqrt(math.prod(kernel)), 2),
         "strides": strides,
         "stride_i": strides,

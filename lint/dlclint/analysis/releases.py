@@ -1,6 +1,6 @@
-"""What of a model came with which release of the SDK: what an older one refuses.
+"""Which parts of a model need which release of the SDK: what an older one does not support.
 
-One reading serves the rules, which report what the chosen release lacks, and the report, which says what
+One analysis serves the rules, which report what the chosen release lacks, and the report, which states what
 an older one would refuse.
 """
 
@@ -28,19 +28,19 @@ _RUNTIMES = {
 
 @record
 class Need:
-    """A form that came with a release: what it is, its first node (None: the whole model), how many."""
+    """A form that a release added: what it is, its first node (None: the whole model), how many."""
 
     says: str
     change: Change | None
     node: Node | None
     count: int
     since: str
-    """The first release that is known to take it."""
+    """The first release that is known to support it."""
     not_before: str
-    """Where it came with one of several releases, the first of them."""
+    """Where one of several releases added it, the first of them."""
 
     def lacks(self, release: Release) -> bool | None:
-        """Whether a release refuses it; None: that is not known."""
+        """Whether a release does not support it; None: unknown."""
         if self.change is None:
             return release_number(self.since) > release.number
         holds = self.change.holds(release)
@@ -48,12 +48,12 @@ class Need:
 
     @property
     def before_text(self) -> str:
-        """Such as `before 2.45`."""
+        """A text such as `before 2.45`."""
         return f"before {self.not_before or self.since}"
 
 
 def needs(view: ModelView) -> Iterator[Need]:
-    """What the model has that not every release takes, for the target's runtimes and DLC kind."""
+    """What the model needs that not every release supports, for the target's runtimes and DLC kind."""
     opset = view.opsets.get("")
     since = "" if opset is None else opset_since(opset)
     if since and since != oldest_stated():
@@ -63,7 +63,7 @@ def needs(view: ModelView) -> Iterator[Need]:
 
 
 def form_needs(view: ModelView, change: Change) -> Iterator[Need]:
-    """The nodes that need what one change brought, as one `Need`."""
+    """The nodes that need what one change added, as one `Need`."""
     judge = _JUDGES.get(change.kind)
     if judge is None or not _concerns(view, change):
         return
@@ -84,7 +84,7 @@ def _concerns(view: ModelView, change: Change) -> bool:
 
 
 def _asked(view: ModelView, change: Change) -> str:
-    """The changed precision that the DLC kind asks for; "" where it asks for another, or none was said."""
+    """The changed precision that the DLC kind needs; "" where it needs another, or none was given."""
     kind = view.target.kind
     asked = (asked_precision(kind) or "") if kind.stated else ""
     if kind.stated and not kind.quantize:
@@ -132,7 +132,7 @@ def _reduction(view: ModelView, change: Change, node: Node) -> str:
 
 
 def _op(view: ModelView, change: Change, node: Node) -> str:
-    # Of what the table lacks the converter's own rules speak.
+    # The converter's own rules report what the table lacks.
     return f"{node.op_type} on {change.runtime.upper()}" if node.op_type in view.table.rows else ""
 
 

@@ -1,10 +1,10 @@
-"""Other sizes for a model's inputs, through the constants that an exporter computed from the old ones.
+"""Other sizes for a model's inputs, including the constants that an exporter computed from the old ones.
 
-Shape inference carries new sizes through every op but those whose output shape is a constant. There
-the old batch stands in the constant: as an element of the shape that Reshape, Expand, Resize or
-ConstantOfShape is given, as a repeat of Tile, or as a dimension of a stored tensor that meets the
-batch. `resize` finds these by comparing shapes under the old and the new sizes, one wave of
-inference after the other, until all shapes agree.
+Shape inference propagates new sizes through every op except those whose output shape is a constant. There the
+constant contains the old batch: as an element of the shape that Reshape, Expand, Resize or ConstantOfShape
+reads, as a repeat of Tile, or as a dimension of a stored tensor that is combined with the batch. `resize`
+finds these by comparing shapes under the old and the new sizes, with one round of inference after the other,
+until all shapes agree.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _PER_AXIS = {**SIZE_INPUT, "Resize": positions("Resize", Role.SIZES)[0]}
 
 
 def wanted_sizes(model: Model, dimensions: Dimensions) -> Sizes:
-    """Overrides of dimensions as sizes of axes; names that the model does not have are passed over.
+    """Overrides of dimensions as sizes of axes; names that the model does not have are ignored.
 
-    As for the converter, a batch stands above a symbol, and the dimensions of an input above both.
+    As in the converter, a batch takes precedence over a symbol, and the dimensions of an input over both.
 
     Raises:
         CannotFix: a wrong number of dimensions, or two sizes for one symbol.
@@ -82,7 +82,7 @@ def _by_symbol(
 
 
 def resize(model: Model, sizes: Sizes, baked: int | None = None) -> Iterator[ModelEdit]:
-    """Edits that give the inputs these sizes, and constants that hold the old batch the new one.
+    """Edits that give the inputs these sizes, and replace the old batch in constants by the new one.
 
     Args:
         baked: the batch that constants hold where the model's own batch is a symbol.
@@ -118,7 +118,7 @@ def resize(model: Model, sizes: Sizes, baked: int | None = None) -> Iterator[Mod
 
 
 def _with_sizes(model: Model, sizes: Sizes, batch: int | None) -> onnx.ModelProto:
-    """A copy without declared types but those of the inputs, which get the sizes, or `batch` on axis 0."""
+    """A copy without declared types except those of the inputs, which get the sizes, or `batch` on axis 0."""
     proto = onnx.ModelProto()
     proto.CopyFrom(model.proto)
     graph = proto.graph
@@ -137,7 +137,7 @@ def _with_sizes(model: Model, sizes: Sizes, batch: int | None) -> onnx.ModelProt
 
 @dataclass(slots=True)
 class _Waves:
-    """Repeats inference, changing constants where the new shapes meet the old batch."""
+    """Repeats inference, changing constants where the new shapes conflict with the old batch."""
 
     model: Model
     sizes: Sizes
@@ -156,7 +156,7 @@ class _Waves:
         self._prove(new)
 
     def _wave(self, proto: onnx.ModelProto, old: _Shapes, new: _Shapes) -> bool:
-        """Change every constant that can be told to hold the batch; False if there is none."""
+        """Change every constant that is known to hold the batch; False if there is none."""
         found = False
         for node in self.model.graph.nodes:
             if node.domain:
@@ -208,7 +208,7 @@ class _Waves:
                 return
 
     def _fits(self, node: Node, shape: Array, given: tuple[int, ...]) -> bool:
-        """Whether the -1 of a shape takes up the change by itself."""
+        """Whether the -1 of a shape absorbs the change."""
         fixed = [given[i] if size == 0 and i < len(given) else int(size) for i, size in enumerate(shape)]
         rest = math.prod(size for size in fixed if size > 0)
         wanted = [i for i, size in enumerate(fixed) if size < 0]
@@ -235,7 +235,7 @@ class _Waves:
         yield position, changed
 
     def _stored(self, node: Node, old: _Shapes, new: _Shapes) -> Iterator[tuple[int, Array]]:
-        """Stored tensors that have the batch as a dimension, where all samples are alike."""
+        """Stored tensors that have the batch as a dimension, where all samples are equal."""
         states = STATE_INPUTS.get(node.op_type)
         axis = 0 if states is None else 1
         if states is None and not any(self._is_batched(name, old, new) for name in node.inputs):
@@ -262,7 +262,7 @@ class _Waves:
         return bool(before and after) and (before[0], after[0]) == (self.old_batch, self.new_batch)  # type: ignore[index]
 
     def _prove(self, new: _Shapes) -> None:
-        """Every Reshape keeps its number of elements; inference proves the other ops."""
+        """Check that every Reshape keeps its number of elements; inference checks the other ops."""
         for node in self.model.graph.nodes:
             if node.op_type == "Reshape" and not node.domain:
                 data, result = new.get(node.input(0)), new.get(node.outputs[0])

@@ -1,4 +1,4 @@
-"""What tensors are to the ops with weights: weight, bias, and along which axis channels lie."""
+"""The roles of tensors in ops with weights: weight, bias, and which axis is channels."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class WeightUse:
 
     @property
     def channels(self) -> int | None:
-        """How many entries a per-channel encoding has; None if the shape does not tell."""
+        """The number of entries of a per-channel encoding; None if the shape does not determine it."""
         if self.axis is None or not -len(self.tensor.shape) <= self.axis < len(self.tensor.shape):
             return None
         return self.tensor.shape[self.axis]
@@ -65,7 +65,7 @@ def weight_positions(node: Node) -> tuple[tuple[int, ...], int | None]:
 def bias_name(node: Node) -> str:
     """What an op with weights adds in its accumulator: its bias, or that of a MatMul, "" if there is none.
 
-    A MatMul of a stored matrix and an Add of a number for each column make one fully connected layer
+    A MatMul of a stored matrix and an Add of a number for each column form one fully connected layer
     (80-63442-2 Rev BL, row FC; QNN's FullyConnected).
     """
     _, position = weight_positions(node)
@@ -76,7 +76,7 @@ def bias_name(node: Node) -> str:
 
 
 def added_bias(node: Node) -> Node | None:
-    """The Add that gives a MatMul of a stored matrix its bias, and makes a fully connected layer of both."""
+    """The Add that gives a MatMul of a stored matrix its bias; both become one fully connected layer."""
     graph = node.graph
     matrix = graph.constant(node.input(1)) if node.op_type == "MatMul" and not node.domain else None
     add = sole_reader(graph, node.output(0)) if matrix is not None else None
@@ -89,7 +89,7 @@ def added_bias(node: Node) -> Node | None:
 
 
 def channel_axis(node: Node, position: int) -> int:
-    """The axis of a weight along which the op's output channels (of a recurrent op: gates) lie."""
+    """The axis of a weight that is the op's output channels (for a recurrent op: gates)."""
     if node.op_type == "Conv":
         return 0
     if node.op_type in RECURRENT:
@@ -102,7 +102,7 @@ def channel_axis(node: Node, position: int) -> int:
 
 
 def absorbed_chain(node: Node) -> list[Node]:
-    """The ops after one with weights that run inside it, as far as nothing else reads between."""
+    """The ops after one with weights that run inside it, as long as nothing else reads between them."""
     chain: list[Node] = []
     passed = {node.key}
     current = node
@@ -148,14 +148,14 @@ def folded_norm(use: WeightUse) -> Node | None:
 
 
 def folded_factors(use: WeightUse) -> Array | None:
-    """What folding multiplies each output channel of a weight by, shape [channels]; None: nothing."""
+    """The factor that folding applies to each output channel of a weight, shape [channels]; or None."""
     norm = folded_norm(use)
     factors = None if norm is None else fold_factors(norm)
     return factors if factors is not None and factors.shape == (use.channels,) else None
 
 
 def fold_factors(norm: Node) -> Array | None:
-    """What a batch normalization multiplies each channel by, shape [channels]; None if not stored."""
+    """The factor of a batch normalization for each channel, shape [channels]; None if not stored."""
     gamma, variance = (vector(norm.graph, norm.input(position)) for position in (1, 4))
     epsilon = norm.attribute("epsilon", 1e-5)
     if gamma is None or variance is None or epsilon is None:
@@ -167,7 +167,7 @@ def fold_factors(norm: Node) -> Array | None:
 
 
 def vector(graph: Graph, name: str) -> Array | None:
-    """The values of a small floating tensor that is stored or follows from what is; None for others."""
+    """The values of a small float tensor that is stored or follows from the model; None for others."""
     values = graph.small_value(name, 1 << 20) if name else None
     if values is None and name:
         values = graph.model.values.whole(graph, name)

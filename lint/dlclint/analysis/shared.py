@@ -1,7 +1,7 @@
 """Grids that several tensors share, of which one is too small for the step.
 
-A Concat has one grid for all that it joins. Boxes in pixels beside scores between 0 and 1 make a step of
-several pixels, and every score becomes 0; an Add loses an operand that is smaller than a step of the sum.
+A Concat has one grid for everything that it joins. Boxes in pixels next to scores between 0 and 1 make a step
+of several pixels, and every score becomes 0; an Add loses an operand that is smaller than a step of the sum.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from dlclint.model.graph import Graph, Node
 
 GIVEN, STORED, BOUNDED, ESTIMATED = "given", "stored", "bounded", "estimated"
-"""What a span rests on: the file, the numbers of a constant, what ops can produce, or estimates."""
+"""What a span is based on: the file, the numbers of a constant, what ops can produce, or estimates."""
 _STEP = {GIVEN: "is", STORED: "is at least", BOUNDED: "may be", ESTIMATED: "is about"}
 
 
 @record
 class Span:
-    """From the lowest to the highest value of a tensor, and what says so.
+    """From the lowest to the highest value of a tensor, and the source of these.
 
-    `tight` says that both ends can be reached; otherwise it may be much smaller than the range.
+    `tight` means that both ends can be reached; otherwise the actual span may be much smaller.
     """
 
     low: float
@@ -47,7 +47,7 @@ class Span:
 
     @property
     def reach(self) -> float:
-        """The width of the range with 0 in it, as a grid has it."""
+        """The width of the range extended to include 0, as a grid has it."""
         return max(self.high, 0.0) - min(self.low, 0.0)
 
 
@@ -64,9 +64,9 @@ class Operand:
 class SharedGrid:
     """An op's output whose step is too large for some of its operands.
 
-    `step` is the least that the step can be, `exact` whether it is just that. `lost` are the operands that
-    span too few steps, the worst first; `wide` the others with a known range, constants among them, the
-    widest first; `unknown` those that nothing is known of.
+    `step` is the smallest that the step can be, `exact` whether it is exactly that. `lost` are the operands
+    that span too few steps, the worst first; `wide` the others with a known range, including constants, the
+    widest first; `unknown` those about which nothing is known.
     """
 
     node: Node
@@ -80,7 +80,7 @@ class SharedGrid:
 
     @property
     def joins(self) -> bool:
-        """Whether the operands stay apart within the output, as in a Concat."""
+        """Whether the operands stay separate within the output, as in a Concat."""
         return self.node.op_type not in SUMS
 
     @property
@@ -90,7 +90,7 @@ class SharedGrid:
 
     @property
     def factor(self) -> int:
-        """A power of two by which to divide the widest operand, so that the worst gets a like range."""
+        """A power of two by which to divide the widest operand, so that the worst gets a similar range."""
         assert self.worst.span is not None and self.wide[0].span is not None
         ratio = self.wide[0].span.reach / self.worst.span.size
         return int(1 << max(1, round(ratio)).bit_length() - 1)
@@ -128,9 +128,9 @@ def constants(node: Node) -> dict[str, Span]:
 def judged(
     node: Node, span_of: Callable[[str], Span | None], step: float | None, bitwidth: int
 ) -> SharedGrid | None:
-    """A node's operands against its step; None where all fit, or where there is no other operand.
+    """A node's operands compared with its step; None where all fit, or where there is no other operand.
 
-    Without a `step` it is the least that the known operands leave: their ranges lie in the output's.
+    Without a `step` it is the smallest that the known operands allow: the output's range includes theirs.
     """
     names = dict.fromkeys(operands(node))
     stored = constants(node)
@@ -163,7 +163,7 @@ def judged(
 
 
 def _least_range(node: Node, spans: list[Span], stored: list[Span], made: Span | None) -> float:
-    """The least range of the output; `made` is the output's own, which constants move away from 0."""
+    """The smallest range of the output; `made` is the output's own, which constants move away from 0."""
     if node.op_type in SUMS:
         moved = made.reach if made is not None and made.tight else 0.0
         return max((moved, *(span.size for span in spans)))
@@ -175,9 +175,9 @@ def _least_range(node: Node, spans: list[Span], stored: list[Span], made: Span |
 
 
 def expected_spans(view: ModelView, graph: Graph, estimates: bool) -> Callable[[str], Span | None]:
-    """The range of a tensor of a graph before calibration: what is sure, else what is estimated, else None.
+    """The range of a tensor of a graph before calibration: guaranteed, else estimated, else None.
 
-    Without `estimates`, which take a look at every weight, only what is sure; estimated is the main graph.
+    Without `estimates`, which read every weight, only guaranteed ranges; estimates are for the main graph.
     """
     certain = view.certain(graph)
     estimated = view.activations if estimates and graph is view.model.graph else {}
@@ -199,8 +199,8 @@ def expected(
 ) -> Iterator[SharedGrid]:
     """The shared grids that calibration will make too coarse for one of their tensors, in graph order.
 
-    What only one of `masks`, constants that mask attention scores, makes coarse is left out: another remedy
-    helps there.
+    A grid that only one of `masks`, constants that mask attention scores, makes coarse is left out, because
+    it needs another remedy.
     """
     # Imported here because an override file alone needs no onnx.
     from dlclint.analysis.masks import carries_mask
@@ -219,7 +219,7 @@ def expected(
 
 
 def sharing(view: ModelView) -> Iterator[tuple[Graph, list[Node]]]:
-    """The graphs, subgraphs and functions with nodes of which several tensors share the output's grid."""
+    """The graphs, subgraphs and functions with nodes whose output grid several tensors share."""
     for graph in view.model.graphs():
         nodes = [node for node in graph.nodes if shares_grid(node) and node.key not in view.folded]
         if nodes and graph.path not in view.branches.dead:
@@ -239,7 +239,7 @@ def loss_sentence(shared_grid: SharedGrid) -> str:
     if shared_grid.wide and shared_grid.wide[0].span is not None:
         most = shared_grid.wide[0].span
         other += f" ({ends_text(most)})"
-        # Numbers that are added move a sum, whose range the other operands settle too.
+        # Added numbers shift a sum, whose range also depends on the other operands.
         basis = BOUNDED if most.basis == STORED and not shared_grid.joins else most.basis
         step = step if shared_grid.exact else f"a step {_STEP[basis]} {shared_grid.step:.3g}"
     effect = (
@@ -254,12 +254,12 @@ def loss_sentence(shared_grid: SharedGrid) -> str:
 
 
 def short(name: str) -> str:
-    """A tensor's name in quotes, its beginning left out where it is long: the end tells more."""
+    """A tensor's name in quotes, without its beginning where it is long: the end is more specific."""
     return repr(name if len(name) <= 48 else f"…{name[-47:]}")
 
 
 def ends_text(span: Span) -> str:
-    """From where to where a span goes, and whether that is estimated."""
+    """The ends of a span, and whether they are estimated."""
     if span.basis == STORED and span.low == span.high:
         return f"stored, {span.low:.4g}"
     ends = f"{span.low:.4g} to {span.high:.4g}"
@@ -267,7 +267,7 @@ def ends_text(span: Span) -> str:
 
 
 def shared_grid_remedy(shared_grid: SharedGrid, wide_is_taken: bool) -> str:
-    """What to do: outputs apart, scaling, or 16 bits; `wide_is_taken` says that the target has those."""
+    """What to do: separate outputs, scaling, or 16 bits; `wide_is_taken` means that the target has those."""
     ways = []
     least = threshold("shared_steps" if shared_grid.joins else "swallowed_steps")
     finer = float(grid.steps(16)) / float(grid.steps(shared_grid.bitwidth))
@@ -290,7 +290,7 @@ def shared_grid_remedy(shared_grid: SharedGrid, wide_is_taken: bool) -> str:
 
 
 def smaller_or_wide(output: str, wide_helps: bool) -> str:
-    """What to do where a stored number makes a grid too wide, for 8 bits at least."""
+    """What to do where a stored number makes a grid too wide, at least for 8 bits."""
     ways = ["store a smaller number there, if what follows takes one"]
     if wide_helps:
         ways.append(f"give {short(output)} 16 bits")

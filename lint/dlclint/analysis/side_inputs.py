@@ -1,4 +1,4 @@
-"""Scales of normalizations, slopes, bounds and second inputs: where they are, and what HTP makes of them."""
+"""Scales of normalizations, slopes, bounds and second inputs: where they are, and how HTP takes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dlclint.model.graph import Node
 
 SIDE_ROLES = (Role.GAMMA, Role.SLOPE, Role.BOUND)
-"""Roles of parameters that HTP takes in few forms."""
+"""Roles of parameters that HTP supports in few forms."""
 
 
 _WORDS = {Role.GAMMA: "scale", Role.SLOPE: "slope", Role.BOUND: "bound"}
@@ -22,7 +22,7 @@ _WORDS = {Role.GAMMA: "scale", Role.SLOPE: "slope", Role.BOUND: "bound"}
 
 @record
 class SideInput:
-    """A stored scale, slope or bound, the node that reads it, and the op that this is or becomes part of.
+    """A stored scale, slope or bound, the node that reads it, and the op that the node is or becomes part of.
 
     `data` is the activation that the op reads.
     """
@@ -35,17 +35,17 @@ class SideInput:
 
     @property
     def words(self) -> str:
-        """Such as `the scale of LayerNormalization`."""
+        """A text such as `the scale of LayerNormalization`."""
         spelled_out = "" if self.op == self.node.op_type else " (spelled out)"
         return f"the {_WORDS[self.role]} of {self.op}{spelled_out}"
 
 
 def side_inputs(view: ModelView) -> Iterator[SideInput]:
-    """Every stored scale of a normalization, slope of a PRelu and bound of a Clip that reaches conversion.
+    """Every stored scale of a normalization, slope of a PRelu and bound of a Clip that is converted.
 
-    Each is yielded once. A BatchNormalization after a convolution is folded into it, and its scale with it.
-    A normalization of layers or by root mean square that is spelled out becomes one op, with the factor
-    after it as scale (AIMET 2.42, graph passes LayerNormalization and RMSNormalization).
+    Each is yielded once. A BatchNormalization after a convolution is folded into it, and its scale with it. A
+    normalization of layers or by root mean square that is written with basic ops becomes one op, with the
+    factor after it as scale (AIMET 2.42, graph passes LayerNormalization and RMSNormalization).
     """
     seen: set[str] = set()
     for node in view.official_nodes:
@@ -65,8 +65,8 @@ def side_inputs(view: ModelView) -> Iterator[SideInput]:
 
 
 def _spelled_out(view: ModelView) -> Iterator[SideInput]:
-    """The factors after normalizations over the last axis that are spelled out."""
-    # Imported here because it imports onnx, which rules on an override file alone do without.
+    """The factors after normalizations over the last axis that are written with basic ops."""
+    # Imported here because it imports onnx, which rules on an override file alone do not need.
     from dlclint.analysis.matching.norm_axes import spelled_norms
     from dlclint.analysis.matching.terms import other_operand, sole_reader
 
@@ -86,14 +86,14 @@ def _spelled_out(view: ModelView) -> Iterator[SideInput]:
 
 
 def takes_wide(op_type: str, hexagon: int | None) -> bool:
-    """Whether HTP takes an op's scale or slope at 16 bits as quantizers make it, with any zero point."""
+    """Whether HTP takes an op's scale or slope at 16 bits as quantizers write it, with any zero point."""
     since = side_input_forms().get((op_type, 16, UINT16), 68)
     return since is not None and since <= (hexagon or 68)
 
 
 def computed_products(view: ModelView) -> Iterator[Node]:
     """The MatMul and Einsum nodes that multiply two activations."""
-    # Imported here because it imports onnx, which rules on an override file alone do without.
+    # Imported here because it imports onnx, which rules on an override file alone do not need.
     from dlclint.analysis.folding import is_static
 
     for op in CONTRACTIONS:

@@ -1,7 +1,7 @@
 """Spectra computed inside a graph: a Fourier transform, its squares, their sums, and a root or logarithm.
 
-Squares span twice as many decibels as what is squared, so a grid that holds the loud ones has no step left
-for the quiet ones, and the root or the logarithm that follows brings out just those.
+Squares span twice as many decibels as their input, so a grid that holds the loud ones has no step left for
+the quiet ones, and the root or the logarithm that follows brings out just those.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ if TYPE_CHECKING:
 _PRODUCTS = (*WEIGHTED_OPS, "Einsum")
 _ONE_CONSTANT = frozenset(COMBINING) - {"Sum"}
 _REACH = 64
-"""Nodes that are looked at after one root or logarithm."""
+"""Nodes that are visited after one root or logarithm."""
 _SHORTEST = 16
-"""Points of the shortest transform that is recognized: a kernel of 3 x 3 has a spectrum of its own."""
+"""Points of the shortest transform that is recognized: a kernel of 3 x 3 has such a spectrum too."""
 _LARGEST = 1 << 24
-"""Values of the largest weight that is looked at."""
+"""Values of the largest weight that is read."""
 _LOBE = 3
-"""Bins on either side of a sinusoid's own that its window spreads it over."""
+"""Bins on either side of a sinusoid's own over which its window spreads it."""
 _SHARE = 0.85
-"""Of a sinusoid's power that lies within its lobe."""
+"""The share of a sinusoid's power within its lobe."""
 _ROWS = 0.8
-"""Of a transform's rows that are sinusoids; some transforms keep other rows beside them."""
+"""The share of a transform's rows that are sinusoids; some transforms have other rows as well."""
 _BINS = 0.4
-"""Frequencies by rows: a cosine and a sine of each make half."""
+"""Frequencies per row: a cosine and a sine of each make half."""
 
 
 @record
 class Spectrum:
     """A spectrum in one graph, found from the root or logarithm at its end.
 
-    `tensors` are those that no grid carries, in graph order: what the transform makes, squares, sums, and
-    what the root or logarithm makes, which runs in one precision with what it reads. `transform` is the
+    `tensors` are those that no grid represents, in graph order: the outputs of the transform, squares and
+    sums, and that of the root or logarithm, which runs in one precision with its input. `transform` is the
     constant transform in front, where one was recognized.
     """
 
@@ -71,7 +71,7 @@ def find_spectra(view: ModelView) -> list[Spectrum]:
             continue
         keys = {square.key for square in spectrum.squares}
         if keys & taken:
-            # The logarithm of a root: the later one reaches further.
+            # The logarithm of a root: the later one extends further.
             spectra = [item for item in spectra if not keys & {square.key for square in item.squares}]
         taken |= keys
         spectra.append(spectrum)
@@ -79,14 +79,14 @@ def find_spectra(view: ModelView) -> list[Spectrum]:
 
 
 def float_is_open(target: Target) -> bool:
-    """Whether a part of a quantized DLC may be float on the target: HTP, unless its chip has no float16."""
+    """Whether a part of a quantized DLC may be float on the target: on HTP with a chip that has float16."""
     return Runtime.HTP in target.considered and not target.lacks_float16
 
 
 def is_transform(tensor: Tensor, by_column: bool = False) -> bool:
     """Whether the rows of a weight (by_column: its columns) are sinusoids: a windowed Fourier transform.
 
-    Rows of zeros, such as the sine of frequency 0, are passed over.
+    Rows of zeros, such as the sine of frequency 0, are ignored.
     """
     shape = [size for size in tensor.shape if size != 1]
     if len(shape) != 2 or not 2 * _SHORTEST <= tensor.count <= _LARGEST:
@@ -128,7 +128,7 @@ class _Walk:
     root: Node
     squares: list[Node] = field(default_factory=list)
     between: dict[tuple[str, int], Node] = field(default_factory=dict)
-    """What lies from the squares on, the root included."""
+    """The nodes from the squares on, including the root."""
     joined: bool = False
     """Whether two squares are added: real and imaginary part."""
     filtered: bool = False
@@ -201,7 +201,7 @@ class _Walk:
         return Spectrum(self.root, tuple(self.squares), transform, tuple(ordered))
 
     def source(self, square: Node) -> Node | None:
-        """The product or transform whose output is squared, found through what only moves or scales."""
+        """The product or transform whose output is squared, found through nodes that only move or scale."""
         node: Node | None = square
         name = square.input(0)
         for _ in range(_REACH):
@@ -235,7 +235,7 @@ class _Walk:
         return False
 
     def normalizes(self) -> bool:
-        """Whether the root is what something is divided by, as a norm is."""
+        """Whether something is divided by the root, as by a norm."""
         readers = self.root.graph.consumers(self.root.output(0))
         return any(node.op_type == "Div" and node.input(1) == self.root.output(0) for node in readers)
 

@@ -1,7 +1,7 @@
-"""Shared grids of which only one side's range is known: what may be lost, from where on, and what stays open.
+"""Shared grids with a known range on only one side: what may be lost, from which range on, and what is open.
 
-Nothing tells how far the output of a convolution reaches. Where it is multiplied by a stride, or pixels are
-added to it, it is taken for one in pixels, and what is between 0 and 1 beside it is suspected to be lost.
+The range of a convolution's output is unknown. Where it is multiplied by a stride, or pixels are added to it,
+it is assumed to be in pixels, and a tensor between 0 and 1 next to it is suspected to be lost.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @record
 class Widening:
-    """By how much a tensor is multiplied, or how far numbers spread that are added to it."""
+    """The factor that multiplies a tensor, or the range of numbers that are added to it."""
 
     factor: float = 0.0
     is_added: bool = False
@@ -46,8 +46,8 @@ class Widening:
 class Suspicion:
     """A bounded tensor in one grid with a tensor of unknown range that constants stretch.
 
-    Where `other`, which is stretched by up to `stretch`, spans more than `limit`, the bounded one has too
-    few steps.
+    Where `other`, which is stretched by up to `stretch`, spans more than `limit`, the bounded one has too few
+    steps.
     """
 
     node: Node
@@ -60,22 +60,23 @@ class Suspicion:
 
     @property
     def joins(self) -> bool:
-        """Whether the operands stay apart within the output, as in a Concat."""
+        """Whether the operands stay separate within the output, as in a Concat."""
         return self.node.op_type not in SUMS
 
     @property
     def is_likely(self) -> bool:
-        """Whether what stretches `other` suggests that the bounded one is lost, as scores beside boxes."""
-        # A join of what is stretched by a stride is a detector's; of a sum the number itself must be enough.
+        """Whether the stretch of `other` suggests that the bounded one is lost, like scores next to boxes."""
+        # A join with a tensor stretched by a stride is a detector's; for a sum the number itself must
+        # suffice.
         return self.stretch.factor >= (threshold("stride") if self.joins else self.limit)
 
 
 def half_known(
     view: ModelView, bitwidth: int, masks: Collection[Home], estimates: bool = True
 ) -> Iterator[Suspicion]:
-    """Shared grids of a tensor with sure bounds and one of which nothing is known, in graph order.
+    """Shared grids of a tensor with guaranteed bounds and one about which nothing is known, in graph order.
 
-    Those whose unknown tensor carries one of `masks` are left out: another remedy helps there.
+    Those whose unknown tensor carries one of `masks` are left out, because they need another remedy.
     """
     for graph, nodes in sharing(view):
         span_of = expected_spans(view, graph, estimates)
@@ -114,7 +115,7 @@ def _half_known(
 
 @record
 class WideConstant:
-    """A join of a stored number with activations of which nothing is known.
+    """A join of a stored number with activations about which nothing is known.
 
     The number alone makes the step at least `step`; `other` keeps 4 bits where it spans `need` or more.
     """
@@ -127,7 +128,7 @@ class WideConstant:
     step: float
     need: float
     wide_helps: bool
-    """Whether a grid of 16 bits is fine enough for what is not known."""
+    """Whether a grid of 16 bits is fine enough for the unknown tensor."""
 
 
 def wide_constants(
@@ -135,7 +136,7 @@ def wide_constants(
 ) -> Iterator[WideConstant]:
     """Stored numbers so large that what they are joined with is likely lost, in graph order.
 
-    Those of `masks` are left out: another remedy helps there.
+    Those of `masks` are left out, because they need another remedy.
     """
     for graph, nodes in sharing(view):
         span_of = expected_spans(view, graph, estimates)
@@ -164,7 +165,7 @@ def constant_sentence(wide_constant: WideConstant, bitwidth: int) -> str:
 
 
 class _Stretches:
-    """How far the ops that make a tensor stretch it, where they are constants or bounded."""
+    """How far the ops that produce a tensor stretch it, where they are constants or bounded."""
 
     def __init__(self, view: ModelView, graph: Graph) -> None:
         self._view = view
@@ -172,7 +173,7 @@ class _Stretches:
         self._found: dict[str, Widening] = {}
 
     def of(self, name: str) -> Widening:
-        """The largest factor or summand on the way back to what makes the values."""
+        """The largest factor or summand between a tensor and the op that computes its values."""
         pending = [name]
         while pending:
             current = pending[-1]
@@ -214,7 +215,7 @@ class _Stretches:
 
 
 def _sources(maker: Node) -> tuple[str, ...]:
-    """The operands that a tensor takes its size from."""
+    """The operands that determine the size of a tensor."""
     moved = moved_inputs(maker)
     if moved:
         return moved
@@ -224,7 +225,7 @@ def _sources(maker: Node) -> tuple[str, ...]:
 
 
 def suspicion(guess: Suspicion, bitwidth: int) -> str:
-    """What may be lost, and from where on."""
+    """What may be lost, and from which range on."""
     how = f"is multiplied by up to {guess.stretch.factor:g}"
     if guess.stretch.is_added:
         how = f"gets numbers added that spread over {guess.stretch.factor:g}"

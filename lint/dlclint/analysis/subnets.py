@@ -1,6 +1,6 @@
-"""The subnets that a model falls into on a runtime, as reports show them.
+"""The subnets of a model on a runtime, as reports show them.
 
-Nothing here loads onnx, which a report does without.
+Nothing here loads onnx, which a report does not need.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Subnet:
 
 @record
 class Border:
-    """What lives on from one subnet to a later one: tensors, their bytes, and how many have no size."""
+    """What is passed from one subnet to a later one: tensors, their bytes, and how many have no size."""
 
     tensors: int
     bytes: int
@@ -31,7 +31,7 @@ class Border:
 
 @record
 class Costliest:
-    """The op type or pattern without which most borders would vanish: its nodes, and how many go."""
+    """The op type or pattern without which most borders would disappear: its nodes, and how many borders."""
 
     op: str
     nodes: int
@@ -46,11 +46,11 @@ class Partition:
     subnets: tuple[Subnet, ...]
     borders: tuple[Border, ...]
     costliest: Costliest | None
-    """None where one subnet is all, or where no single op makes a difference."""
+    """None where there is only one subnet, or where no single op makes a difference."""
     unclear: int
-    """Nodes that the tables do not settle; they are taken to be on the runtime."""
+    """Nodes for which the tables do not decide; they are assumed to be on the runtime."""
     nowhere: int
-    """Nodes that no runtime takes; they are in no subnet's processor, and cut nothing."""
+    """Nodes that no runtime supports; they are in no subnet, and cut nothing."""
 
     @property
     def cuts(self) -> int:

@@ -1,4 +1,4 @@
-"""Which runtimes take the whole model, and which ops stand in the way on the others."""
+"""Which runtimes support the whole model, and which ops are missing on the others."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dlclint_schemas.record import record
 
 @record
 class Blocker:
-    """An op or pattern that a runtime lacks: its name, how many nodes, and what the tables say."""
+    """An op or pattern that a runtime lacks: its name, how many nodes, and what the tables state."""
 
     op: str
     nodes: int
     reason: str
     certain: bool
-    """False where the tables do not settle it and the verdict is inferred."""
+    """False where the tables do not decide and the verdict is inferred."""
 
 
 @record
@@ -29,13 +29,15 @@ class RuntimeSupport:
     total: int
     blockers: tuple[Blocker, ...]
     dlc: str = ""
-    """The DLC kind that it takes as it is; if float or quantized was said, what becomes of that one."""
+    """The DLC kind that the runtime takes unchanged; if float or quantized was given, what happens to that
+    one.
+    """
     cuts: int = 0
     """How often execution changes processor if the CPU runs what this runtime lacks."""
 
     @property
     def whole(self) -> bool:
-        """Whether the runtime takes every node."""
+        """Whether the runtime supports every node."""
         return self.taken == self.total
 
 
@@ -60,7 +62,7 @@ def dlc_text(runtime: Runtime, target: Target) -> str:
 
 
 def _too_wide(runtime: Runtime, target: Target) -> bool:
-    """Whether the bit widths are more than the runtime's Hexagon takes."""
+    """Whether the bit widths are more than the runtime's Hexagon supports."""
     kind, wide = target.kind, wide_weights()
     if runtime is Runtime.DSP:
         return kind.act_bitwidth == 16

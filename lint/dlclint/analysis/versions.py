@@ -1,4 +1,4 @@
-"""Operator versions against the supported-ops table.
+"""Operator versions compared with the supported-ops table.
 
 The table lists operator since_versions and is not a whitelist: the converter warns about a version it
 does not list and uses the highest it knows.
@@ -17,7 +17,7 @@ from dlclint_schemas.ops import OpTable
 
 
 class Listing(enum.Enum):
-    """Where a node's operator version stands."""
+    """How a node's operator version relates to the table."""
 
     ABSENT = "absent"
     LISTED = "listed"
@@ -28,7 +28,7 @@ class Listing(enum.Enum):
 
 
 def listing_of(table: OpTable, op: str, version: int | None) -> Listing:
-    """Where an op of the default domain stands at an operator version."""
+    """How an operator version of the default domain relates to the table."""
     row = table.rows.get(op)
     if row is None:
         return Listing.ABSENT
@@ -38,7 +38,7 @@ def listing_of(table: OpTable, op: str, version: int | None) -> Listing:
         return Listing.LISTED
     unlisted = row.unlisted.get(version)
     if unlisted is None:
-        # Beyond the opset the tool claims: compare with the newest listed version ourselves.
+        # Beyond the opset that the tool claims: compare with the newest listed version here.
         return (
             Listing.UNLISTED_SAME
             if same_structure(op, version, max(row.versions))
@@ -56,7 +56,7 @@ _SMALL_FLOATS = frozenset(
 
 
 def listing_for(table: OpTable, node: Node) -> Listing:
-    """Where a node's operator version stands; what is new in it counts only where the node uses it."""
+    """How a node's operator version relates to the table; only features that the node uses count."""
     listing = listing_of(table, node.op_type, node.version)
     if listing is Listing.UNLISTED_CHANGED and _uses_nothing_new(
         node, max(table.rows[node.op_type].versions)
@@ -66,7 +66,7 @@ def listing_for(table: OpTable, node: Node) -> Listing:
 
 
 def _uses_nothing_new(node: Node, listed: int) -> bool:
-    """Cast 19 and later only brought `saturate`, for 8-bit floats; Dropout is nothing at inference."""
+    """Cast 19 and later only added `saturate`, for 8-bit floats; Dropout does nothing at inference."""
     if node.op_type == "Cast":
         return node.attribute("to") not in _SMALL_FLOATS
     if node.op_type == "Dropout":

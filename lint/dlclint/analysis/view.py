@@ -1,4 +1,4 @@
-"""A model with its analyses, each computed once and only if asked for."""
+"""A model with its analyses, each computed once and only when it is needed."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 
 _NONE: Mapping[NodeKey, str] = MappingProxyType({})
 _Case = tuple[str, str, str, tuple[str, ...]]
-"""What the verdicts on a node go by: its pattern's layer, why it is refused, its op, and its layers."""
+"""What the verdicts on a node depend on: its pattern's layer, why it is refused, its op, and its layers."""
 
 
 class ModelView:
-    """What rules look at: the model, and what follows from it for a target."""
+    """The input of rules: the model, and what follows from it for a target."""
 
     def __init__(self, model: Model, target: Target, overrides: Path | None = None) -> None:
         self.model = model
@@ -62,9 +62,9 @@ class ModelView:
 
     @cached_property
     def given(self) -> Mapping[str, GivenWeight]:
-        """What encodings say of widths and grids, by name: those of the model, and above them the file's.
+        """The widths and grids of encodings, by name: those of the model, overridden by the file's.
 
-        An override file wins over what a model carries (80-63442-2 Rev BL, Tools,
+        An override file takes precedence over what a model carries (80-63442-2 Rev BL, Tools,
         --quantization_overrides).
         """
         if self._overrides is None and self.carried is None:
@@ -79,7 +79,7 @@ class ModelView:
 
     @cached_property
     def carried(self) -> CarriedEncodings | None:
-        """The encodings that the model carries by QuantizeLinear and DequantizeLinear, if any."""
+        """The encodings that the model carries in QuantizeLinear and DequantizeLinear nodes, if any."""
         if not any(is_qdq(node.op_type, node.domain) for g in self.model.graphs() for node in g.nodes):
             return None
         # Imported here because few models are quantized.
@@ -96,7 +96,7 @@ class ModelView:
     def as_float(self) -> ModelView:
         """The same model without the quantization that it carries, as the converter strips it.
 
-        Every node has the index that it has here; Constants stand where a node was taken out.
+        Every node has the index that it has here; Constants replace removed nodes.
         """
         if self.carried is None:
             return self
@@ -120,7 +120,7 @@ class ModelView:
 
     @cached_property
     def shape_arithmetic(self) -> frozenset[NodeKey]:
-        """Nodes that rework a shape which is not known at conversion time."""
+        """Nodes that process a shape which is not known at conversion time."""
         return shape_arithmetic(self.model, self.folded)
 
     @cached_property
@@ -129,7 +129,7 @@ class ModelView:
         return lengths(self.model, self.folded)
 
     def waits(self, tensor: str) -> bool:
-        """Whether a tensor is not constant only because inputs lack sizes, of which one finding speaks."""
+        """Whether a tensor is not constant only because inputs lack sizes, which one finding reports."""
         return self.target.simplify and self.lengths.waits(tensor)
 
     @cached_property
@@ -144,27 +144,27 @@ class ModelView:
 
     @cached_property
     def cle(self) -> Matching:
-        """What the quantizer's cross-layer equalization takes."""
-        # Imported here because only a model that will be quantized raises the question.
+        """What the quantizer's cross-layer equalization applies to."""
+        # Imported here because only a model that will be quantized needs it.
         from dlclint.analysis.cle.matching import match
 
         return match(self.model, self.folded)
 
     @cached_property
     def contradictions(self) -> tuple[Contradiction, ...]:
-        """Where the model's shapes and types cannot be, see `dlclint.model.contradictions`."""
-        # Imported here because a view may be asked about other things alone.
+        """Contradictory shapes and types of the model, see `dlclint.model.contradictions`."""
+        # Imported here because a view may be used for other analyses only.
         from dlclint.model.contradictions import contradictions
 
         return contradictions(self.model)
 
     @cached_property
     def weights(self) -> Weights:
-        """Statistics of the stored tensors, each read at the first question."""
+        """Statistics of the stored tensors, each read on the first request."""
         return Weights(self.model, self.target.quantize)
 
     def is_image(self, graph: Graph, tensor: str) -> bool:
-        """Whether a 4-D tensor lies in NCHW, as far as the ops around it tell."""
+        """Whether a 4-D tensor is NCHW, as far as the ops around it show."""
         if graph.path not in self._images:
             self._images[graph.path] = image_tensors(graph)
         return tensor in self._images[graph.path]
@@ -181,15 +181,15 @@ class ModelView:
     @cached_property
     def activations(self) -> Mapping[str, Estimate]:
         """Estimated ranges of activations, see `dlclint.analysis.activations.ranges`."""
-        # Imported here because most runs ask for none, and it costs 3 % of a short run.
+        # Imported here because most runs need none, and it costs 3 % of a short run.
         from dlclint.analysis.activations.ranges import activation_ranges
 
         moments = self.target.input_moments
         return activation_ranges(self.model.graph, self.folded, self.patterns, self.weights, moments)
 
     def certain(self, graph: Graph) -> Mapping[str, Interval]:
-        """Ranges of a graph's activations that are sure, see `dlclint.analysis.activations.certain`."""
-        # Imported here because only a quantized model raises the question.
+        """Guaranteed ranges of a graph's activations, see `dlclint.analysis.activations.certain`."""
+        # Imported here because only a quantized model needs it.
         from dlclint.analysis.activations.certain import certain_ranges
 
         if graph.path not in self._certain:
@@ -201,7 +201,7 @@ class ModelView:
         return {}
 
     def nodes(self) -> Iterator[Node]:
-        """Every node of every graph that reaches conversion, in order."""
+        """Every converted node of every graph, in order."""
         return iter(self._nodes)
 
     @cached_property
@@ -212,17 +212,17 @@ class ModelView:
 
     @cached_property
     def branches(self) -> Branches:
-        """The Ifs whose condition the converter's simplification knows, and the branches that go."""
+        """The Ifs whose condition the converter's simplification knows, and the branches that it removes."""
         return branches(self.model) if self.target.simplify else NO_BRANCHES
 
     @cached_property
     def official_nodes(self) -> tuple[Node, ...]:
-        """The nodes of ONNX's own domain that reach conversion, without calls of model-local functions."""
+        """The converted nodes of ONNX's own domain, without calls of model-local functions."""
         return tuple(node for node in self._nodes if not node.domain and not self.model.is_function(node))
 
     @cached_property
     def by_op(self) -> dict[str, list[Node]]:
-        """The nodes that reach conversion by op type, those of other domains left out."""
+        """The converted nodes by op type, without those of other domains."""
         nodes: dict[str, list[Node]] = {}
         for node in self.nodes():
             if not node.domain:
@@ -236,7 +236,7 @@ class ModelView:
 
     @property
     def folded_count(self) -> int:
-        """Nodes that do not reach conversion."""
+        """Nodes that are not converted."""
         return len(self.folded)
 
     @property
@@ -262,16 +262,16 @@ class ModelView:
 
     @property
     def unlisted_ops(self) -> bool:
-        """Whether an op that reaches conversion stands in no row of the table."""
+        """Whether a converted op is in no row of the table."""
         return any(node.op_type not in self.table.rows for node in self.official_nodes)
 
     def support_matrix(self, refusals: Mapping[NodeKey, str] = _NONE) -> SupportMatrix:
         """One row per runtime that the SoC has. Nodes in a pattern count with the pattern's layer.
 
-        `refusals` names, by graph and index, the nodes that a rule found the converter to stop at:
-        no runtime takes them, even where the layer table has their op.
+        `refusals` names, by graph and index, the nodes at which a rule found that the converter stops: no
+        runtime takes them, even where the layer table has their op.
         """
-        # Few nodes differ in what decides, so that the runtimes are asked about each kind once.
+        # Few nodes differ in what decides, so the verdict is computed once for each kind.
         alike: Counter[tuple[_Case, str, str, str]] = Counter()
         for node in self._judged:
             rule = refusals.get((plain(node.graph.path), node.index), "") if refusals else ""
@@ -279,11 +279,11 @@ class ModelView:
         return SupportMatrix(tuple(self._support(runtime, alike) for runtime in self.target.considered))
 
     def verdict(self, node: Node, runtime: Runtime) -> LayerSupport:
-        """Whether a node runs on a runtime, with its pattern's layer and with what the converter refuses."""
+        """Whether a node runs on a runtime, with its pattern's layer and what the converter refuses."""
         return self._judge(self._case(node), runtime)
 
     def _judge(self, case: _Case, runtime: Runtime) -> LayerSupport:
-        """What the layer table says, and what came with a release after it."""
+        """The layer table's verdict, and what a later release added."""
         verdict = _judge(case, runtime.column)
         if verdict.presence is Presence.NO and case[2] in self._came.get(runtime.column, ()):
             return LayerSupport(Presence.YES, case[3], f"since SDK {self._came[runtime.column][case[2]]}")
@@ -291,7 +291,7 @@ class ModelView:
 
     @cached_property
     def _came(self) -> dict[str, dict[str, str]]:
-        """Ops that a runtime has since a release which is not newer than the target's, by column."""
+        """Ops that a release not newer than the target's added to a runtime, by column."""
         found: dict[str, dict[str, str]] = {}
         for change in changes():
             if change.kind == "op" and change.holds(self.target.release):
@@ -339,12 +339,12 @@ class ModelView:
         ]
 
     def is_off(self, node: Node, runtime: Runtime) -> bool | None:
-        """True: on the CPU; False: on the runtime; None: on neither. A function is as its worst node."""
+        """True: on the CPU; False: on the runtime; None: on neither. A function is like its worst node."""
         body = self.model.function_of(node)
         if body is not None:
             key = (body.path, runtime)
             if key not in self._off:
-                self._off[key] = False  # what a function that calls itself finds on its way
+                self._off[key] = False  # what a recursive function finds for itself
                 inner = [item for item in body.nodes if item.key not in self.folded]
                 found = {self.is_off(item, runtime) for item in inner}
                 self._off[key] = None if None in found else True in found
@@ -358,7 +358,7 @@ class ModelView:
         return {}
 
     def _refused(self, node: Node) -> str:
-        """Why the converter takes a node for no runtime at all, or ""."""
+        """Why the converter refuses a node for every runtime, or ""."""
         if node.domain:
             known = (node.domain, node.op_type) in layer_table().other_domain_layers
             return "" if known else "custom op"
@@ -374,7 +374,7 @@ class ModelView:
 
     @cached_property
     def _judged(self) -> list[Node]:
-        """The nodes that a runtime takes or not; calls of functions are as what they call."""
+        """The nodes that a runtime supports or not; calls of functions are replaced by what they call."""
         return [node for node in self.nodes() if not self.model.is_function(node)]
 
     def _support(self, runtime: Runtime, alike: Mapping[tuple[_Case, str, str, str], int]) -> RuntimeSupport:

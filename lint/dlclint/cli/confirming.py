@@ -101,9 +101,7 @@ def _confirmed(
     wishes: Sequence[ConfirmRequest],
     overrides: Mapping[Path | None, _Overrides],
 ) -> Iterator[Confirmation]:
-    """The confirmation of each file in turn; a file that cannot be read or confirmed does not stop the
-    others.
-    """
+    """The confirmation of each file in turn; a file that cannot be read or confirmed stops no others."""
     files = [lint_file(job) for job in jobs]
     refuse_unknown(files)
     for job, wish, linted in zip(jobs, wishes, files, strict=True):

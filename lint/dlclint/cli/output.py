@@ -61,9 +61,7 @@ def guard(
 
 
 def _contents(path: Path) -> str:
-    """The kind of contents that overwriting a file would lose; "" for text that may be a report, and for
-    nothing.
-    """
+    """The contents that overwriting a file would lose; "" for text that may be a report, and for nothing."""
     suffix = path.suffix.lower()
     with path.open("rb") as stream:
         head = stream.read(_HEAD)

@@ -17,9 +17,7 @@ class _Closed(io.TextIOBase):
 
 
 def prepare_streams() -> None:
-    """Keep files and pipes from taking the descriptor of a closed stream, and let any model's names be
-    printed.
-    """
+    """Keep files from taking the descriptor of a closed stream, and let any model's names be printed."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)

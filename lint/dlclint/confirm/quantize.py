@@ -317,9 +317,7 @@ class _Insertion:
 
 
 def _finite(values: Array) -> Array:
-    """The values without infinities, such as a mask's, which no grid holds: the largest finite ones replace
-    them.
-    """
+    """The values with infinities, which no grid holds, replaced by the largest finite numbers."""
     known = values[np.isfinite(values)]
     if known.size == values.size:
         return values

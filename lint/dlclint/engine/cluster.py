@@ -1,5 +1,4 @@
-"""Linting on a Dask cluster: jobs are sent in batches, and entries return in the order in which they are
-done.
+"""Linting on a Dask cluster: jobs are sent in batches, and entries return in the order of completion.
 
 Only as many batches are in progress as keep the workers busy, and results are passed on at once, so that
 memory does not grow with the number of files. Dask repeats the batches of a worker that died, as often as its

@@ -21,8 +21,7 @@ _WILD = "*?["
 
 
 def misfits(model: Model, job: Job, file: str) -> Iterator[Diagnostic]:
-    """A finding for each name that the model does not have, and for dimensions whose rank differs from the
-    declared one.
+    """A finding for each name that the model does not have, and for dimensions of another rank than declared.
 
     A section for one file must fit it. A glob, or options for several files, may name what only some of them
     have; `unknown_names` reports those that no file has.

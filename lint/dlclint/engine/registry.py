@@ -169,8 +169,7 @@ def _problem(point: EntryPoint) -> Broken | None:
 
 
 def _rules_of(point: EntryPoint) -> Iterator[Rule]:
-    """The rules that an entry point's module or the modules of its package define, not those that they
-    import.
+    """The rules that an entry point's module or its package's modules define, not those that they import.
 
     Raises:
         Exception: one of the modules cannot be imported.

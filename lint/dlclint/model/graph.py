@@ -333,9 +333,7 @@ class Graph:
         return None if type_found is None or type_found.shape is None else len(type_found.shape)
 
     def constant(self, tensor: str) -> Tensor | None:
-        """The stored value of a name: an initializer of this or an enclosing graph, or a Constant node's
-        tensor.
-        """
+        """The stored value of a name: an initializer of this or an outer graph, or a Constant's tensor."""
         graph: Graph | None = self
         while graph is not None:
             found = graph.initializers.get(tensor)

@@ -248,9 +248,7 @@ class _Refinement:
             self.graph(graph)
 
     def _may_assume(self, nodes: int) -> bool:
-        """Whether a body of so many nodes may be inferred on an assumption; nested loops use up the
-        budget.
-        """
+        """Whether a body of so many nodes may be inferred on an assumption; nested loops spend the budget."""
         if self._left is None:
             self._left = _ASSUMED * sum(len(graph.nodes) for graph in self.model.graphs())
         self._left -= nodes

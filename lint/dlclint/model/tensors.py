@@ -92,8 +92,7 @@ class Tensor:
         return (self.count * bits_per_element(self.data_type) + 7) // 8
 
     def location(self) -> tuple[Path, int, int] | None:
-        """File, offset and size of values stored as little-endian raw bytes; None if they are stored
-        otherwise.
+        """File, offset and size of values stored as little-endian raw bytes; None for other storage.
 
         Raises:
             Unavailable: the file has fewer bytes than shape and type require, or external data are missing.

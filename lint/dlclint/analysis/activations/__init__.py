@@ -1,1 +1,1 @@
-"""Ranges of activations estimated without data, from what normalizations say of their outputs."""
+"""Ranges of activations estimated without data, from the statistics of normalizations."""

@@ -1,6 +1,6 @@
-"""What a walk over a graph finds of its tensors, computed as far as somebody asks.
+"""The results of a walk over a graph by tensor, computed as far as they are requested.
 
-Most questions are about few tensors, and an estimate needs nothing of what stands before a normalization.
+Most requests are about few tensors, and an estimate needs nothing from before a normalization.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ Found = TypeVar("Found")
 class OnDemand(Mapping[str, Found]):
     """What `visit` puts into `found` for each of the nodes, in their order; by the tensor's name.
 
-    `needs` names the tensors on which a node's own depends. Nodes that no question depends on are not
-    visited, unless the graph is not sorted: then all are, in their order.
+    `needs` names the tensors on which a node's own depends. Nodes that no request depends on are not visited,
+    unless the graph is not sorted: then all are, in their order.
     """
 
     def __init__(
@@ -33,14 +33,16 @@ class OnDemand(Mapping[str, Found]):
         self._needs = needs
         self._found = found
         self._makers: dict[str, int] = {}
-        """Which node makes a tensor, until it has been visited."""
+        """The node that produces a tensor, until it has been visited."""
         if not self._order():
             self._makers.clear()
             for node in nodes:
                 visit(node)
 
     def _order(self) -> bool:
-        """Note what makes each tensor; False where one is read before it is made, or made twice."""
+        """Record the producer of each tensor; False where one is read before it is produced, or produced
+        twice.
+        """
         read: set[str] = set()
         for position, node in enumerate(self._nodes):
             read.update(node.inputs)
@@ -52,7 +54,7 @@ class OnDemand(Mapping[str, Found]):
         return True
 
     def _ask(self, name: str) -> None:
-        """Visit what makes a tensor, and before that whatever it depends on."""
+        """Visit the node that produces a tensor, after whatever it depends on."""
         wanted: dict[int, Node] = {}
         pending = [name]
         while pending:

@@ -1,8 +1,8 @@
-"""Ranges of activations that are sure: bounds of ops, carried on through what follows.
+"""Guaranteed ranges of activations: bounds of ops, propagated through the ops that follow.
 
-Nothing is assumed of the inputs. A Sigmoid lies between 0 and 1; times a stride of 32 it lies between 0 and
-32, and a constant convolution over the axis of a Softmax, as detectors decode boxes with it, gives a weighted
-mean of its weights. Constants are taken element by element, so that an anchor grid keeps its shape.
+Nothing is assumed about the inputs. A Sigmoid is between 0 and 1; times a stride of 32 it is between 0 and
+32, and a constant convolution over the axis of a Softmax, with which detectors decode boxes, returns a
+weighted mean of its weights. Constants are used element by element, so that an anchor grid keeps its shape.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ MOST = 1 << 18
 class Interval:
     """The lowest and highest value, arrays that broadcast to the tensor's shape; an end may be infinite.
 
-    `sums_to_one` is the axis, from the front, along which the values add up to 1. `tight` says that both ends
-    can be reached, or nearly: through a sum over many products they cannot, though they stay sure.
+    `sums_to_one` is the axis, from the front, along which the values add up to 1. `tight` means that both
+    ends can be reached, or nearly: after a sum over many products they cannot, although they are still
+    guaranteed.
     """
 
     low: Floats
@@ -62,11 +63,11 @@ class Interval:
 
     @property
     def finite(self) -> bool:
-        """Whether both ends are."""
+        """Whether both ends are finite."""
         return math.isfinite(self.maximum - self.minimum)
 
     def whole(self) -> Interval:
-        """The range of the whole tensor alone."""
+        """The range of the whole tensor."""
         if self.low.ndim == 0:
             return replace(self, sums_to_one=None)
         return Interval(np.array(self.minimum), np.array(self.maximum), None, self.tight)
@@ -78,7 +79,7 @@ def interval(low: float, high: float, sums_to_one: int | None = None) -> Interva
 
 
 def certain_ranges(graph: Graph) -> Mapping[str, Interval]:
-    """The range of every activation of which at least one end is sure, by name, when asked for."""
+    """The range, by name, of every activation with at least one guaranteed end, computed on request."""
     walk = _Walk(graph)
     nodes = [node for node in graph.nodes if not node.domain]
     return OnDemand(nodes, walk.visit, _needs, walk.found)
@@ -96,7 +97,7 @@ _INCREASING: Mapping[str, Callable[[Floats], Floats]] = {
     "Tanh": np.tanh,
     "Softplus": lambda x: np.logaddexp(x, 0.0),
 }
-"""Functions that never fall, so that the ends of a range become the ends of the result's."""
+"""Nondecreasing functions, so that the ends of a range become the ends of the result's range."""
 _KEEP_RANGE = KEEPS_GRID | {*AVERAGES}
 """Ops whose first output holds values of the first input, or means of some."""
 _COMBINE = frozenset({*COMBINING, "Pow"})
@@ -109,7 +110,7 @@ _READ_FIRST = (
 
 
 def _needs(node: Node) -> Iterable[str]:
-    """The tensors whose ranges `_Walk.visit` asks for."""
+    """The tensors whose ranges `_Walk.visit` reads."""
     if node.op_type in _READ_ALL:
         return node.inputs
     if node.op_type == "ReduceSum":
@@ -138,7 +139,7 @@ class _Walk:
             self.found[name] = made
 
     def bounded(self, node: Node, made: Interval | None) -> Interval | None:
-        """Within what the op can produce."""
+        """The range, intersected with the op's own bounds."""
         op = op_outputs().get(node.op_type)
         if op is None:
             return made
@@ -148,7 +149,7 @@ class _Walk:
         return replace(made, low=np.maximum(made.low, op.low), high=np.minimum(made.high, op.high))
 
     def operand(self, node: Node, position: int) -> Interval | None:
-        """What is known of an input: an activation's range, or the values of a constant."""
+        """The known range of an input: that of an activation, or the values of a constant."""
         name = node.input(position)
         if name in self.found:
             return self.found[name]
@@ -202,7 +203,7 @@ class _Walk:
         return given.whole() if op in _KEEP_RANGE else None
 
     def moved(self, node: Node, given: Interval) -> Interval | None:
-        """Element by element through an op that moves data, where that is cheap."""
+        """Propagate element by element through an op that moves data, where that is cheap."""
         known = self.graph.type_of(node.input(0))
         shape = None if known is None else known.static_shape
         if shape is None or min(shape, default=1) < 0 or math.prod(shape) > MOST or len(node.outputs) != 1:
@@ -237,7 +238,7 @@ class _Walk:
             spread = partial(_spread, known, [size or () for size in sizes], int(axis))
             try:
                 return Interval(spread("low"), spread("high"), None, all(part.tight for part in known))
-            except ValueError:  # shapes that do not fit, as untrusted models have them
+            except ValueError:  # shapes that do not fit, as in untrusted models
                 pass
         return _either(parts)
 
@@ -262,7 +263,7 @@ class _Walk:
         return total
 
     def weighted(self, node: Node) -> Interval | None:
-        """Through stored weights: a weighted mean where the inputs add up to 1, else sums of products."""
+        """Propagate through stored weights: a weighted mean where inputs add up to 1, else sums of products."""
         given = self.found.get(node.input(0))
         if given is None or (given.sums_to_one is None and not given.finite):
             return None
@@ -298,14 +299,14 @@ class _Walk:
         return replace(made, low=made.low + bias.min(), high=made.high + bias.max())
 
     def contracts(self, node: Node, weight: Floats, axis: int) -> bool:
-        """Whether an op sums over exactly the axis along which its input adds up to 1."""
+        """Whether an op sums exactly over the axis along which its input adds up to 1."""
         if node.op_type == "Conv":
             return axis == 1 and math.prod(weight.shape[2:]) == 1
         rank = self.graph.rank(node.input(0))
         return rank is not None and axis == rank - 1
 
     def summed(self, node: Node) -> Interval | None:
-        """ReduceSum: of a Softmax times constants a weighted mean, else nothing is told."""
+        """ReduceSum: a weighted mean for a Softmax times constants, else unknown."""
         product = self.graph.producer(node.input(0))
         axes = node.attribute("axes") if node.has("axes") else None
         stored = vector_of_integers(self.graph, node.input(1)) if axes is None else list(axes)
@@ -337,12 +338,12 @@ def _simplex_axis(node: Node) -> int | None:
     axis = int(node.attribute("axis", 1 if version < 13 else -1))
     if not -rank <= axis < rank:
         return None
-    # Before version 13 everything behind the axis was flattened into it.
+    # Before version 13 everything after the axis was flattened into it.
     return axis % rank if version >= 13 or axis % rank == rank - 1 else None
 
 
 def _filled(node: Node) -> Interval | None:
-    """One value, however many there will be of it."""
+    """The range of a tensor filled with one value, whatever its size."""
     with suppress(*FAILURES):
         (value,) = ARITHMETIC["ConstantOfShape"](node, [np.ones(1, np.int64)], 1)
         return interval(float(value[0]), float(value[0]))
@@ -365,13 +366,13 @@ def _clipped(node: Node, given: Interval | None) -> Interval | None:
 
 
 def _spread(parts: list[Interval], shapes: list[tuple[int, ...]], axis: int, end: str) -> Floats:
-    """One end of several ranges, element by element, joined along an axis; ValueError where none fits."""
+    """One end of several ranges, element by element, joined along an axis; ValueError if shapes do not fit."""
     wide = [np.broadcast_to(getattr(part, end), shape) for part, shape in zip(parts, shapes, strict=True)]
     return np.concatenate(wide, axis=axis)
 
 
 def _either(parts: list[Interval | None]) -> Interval | None:
-    """One range that holds the values of all."""
+    """One range that contains the values of all."""
     known = [part for part in parts if part is not None]
     if not known or len(known) != len(parts):
         return None
@@ -380,7 +381,7 @@ def _either(parts: list[Interval | None]) -> Interval | None:
 
 
 def _extreme(op: str, parts: list[Interval | None]) -> Interval | None:
-    """Max or Min, which bound on one side even where one operand is unknown."""
+    """Max or Min, which bound one side even where one operand is unknown."""
     known = [part for part in parts if part is not None]
     if not known:
         return None
@@ -392,7 +393,7 @@ def _extreme(op: str, parts: list[Interval | None]) -> Interval | None:
 
 
 def _combined(op: str, one: Interval, other: Interval) -> Interval | None:
-    """Two operands, taken for independent of each other; raises ValueError where shapes do not fit."""
+    """The range of an op on two operands, assumed independent; raises ValueError where shapes do not fit."""
     tight = one.tight and other.tight
     if op in ADDITIONS:
         return Interval(one.low + other.low, one.high + other.high, None, tight)
@@ -411,7 +412,7 @@ def _combined(op: str, one: Interval, other: Interval) -> Interval | None:
 
 
 def _product(one: Floats, other: Floats) -> Floats:
-    """Of two ends: nothing times infinity is nothing."""
+    """The product of two ends, where zero times infinity is zero."""
     return np.asarray(np.where((one == 0) | (other == 0), 0.0, one * other))
 
 

@@ -1,8 +1,8 @@
-"""An activation's estimated distribution, and what elementwise functions make of it.
+"""An activation's estimated distribution, and the effect of elementwise functions on it.
 
-A channel is taken for normal with a mean and a deviation; `low` and `high` are where its range is
-put. Normal is right for the output of a normalization (Nagel et al. 2019, arXiv 1906.04721, use it
-the same way), and serves as an approximation after other ops.
+A channel is assumed to be normal with a mean and a deviation; `low` and `high` are the ends of its assumed
+range. A normal distribution is right for the output of a normalization (Nagel et al. 2019, arXiv 1906.04721,
+use it the same way), and is an approximation after other ops.
 """
 
 from __future__ import annotations
@@ -28,20 +28,21 @@ _GRID = np.linspace(0.0, 1.0, 257)
 
 
 class Basis(enum.IntEnum):
-    """What an estimate rests on; the larger, the less sure."""
+    """What an estimate is based on; the larger, the less certain."""
 
     BOUND = 0
-    """The op bounds its output, as Sigmoid or a Clip does: the range is sure."""
+    """The op bounds its output, as Sigmoid or a Clip does: the range is guaranteed."""
     NORMALIZATION = 1
     """The statistics of a normalization, through elementwise ops."""
     PROPAGATED = 2
-    """Through weights or sums, which takes values for independent that are not."""
+    """Through weights or sums, which treats dependent values as independent."""
     GIVEN = 3
-    """From what the user says of the inputs, through all that follows, with no normalization between."""
+    """From the user's statistics of the inputs, through all that follows, without a normalization in between.
+    """
 
     @property
     def words(self) -> str:
-        """For people."""
+        """A description for users."""
         return _WORDS[self]
 
 
@@ -57,7 +58,7 @@ _WORDS = {
 class Estimate:
     """Mean, deviation and range by channel, shape [channels], or [1] for the whole tensor.
 
-    `known` is false where only the range is: then mean and deviation are 0 and mean nothing.
+    `known` is false where only the range is known: then mean and deviation are 0 and have no meaning.
     """
 
     mean: Floats
@@ -74,12 +75,12 @@ class Estimate:
 
     @property
     def minimum(self) -> float:
-        """Where the range of the whole tensor begins."""
+        """The lower end of the range of the whole tensor."""
         return float(self.low.min())
 
     @property
     def maximum(self) -> float:
-        """Where the range of the whole tensor ends."""
+        """The upper end of the range of the whole tensor."""
         return float(self.high.max())
 
     @property
@@ -88,7 +89,7 @@ class Estimate:
         return float((self.mean**2 + self.deviation**2).mean()) if self.known else None
 
     def whole(self) -> Estimate:
-        """The estimate of the tensor without telling its channels apart."""
+        """The estimate of the tensor without distinguishing its channels."""
         if self.channels == 1:
             return self
         mean = self.mean.mean()
@@ -129,7 +130,7 @@ def bounded_estimate(low: float, high: float) -> Estimate:
 
 
 def clipped(estimate: Estimate, low: float, high: float) -> Estimate:
-    """Through Clip, or through ReLU with low 0 and high infinite: moments of a censored normal."""
+    """Apply Clip, or ReLU with low 0 and high infinite: moments of a censored normal."""
     ends = np.clip(estimate.low, low, high), np.clip(estimate.high, low, high)
     if not estimate.known:
         return replace(estimate, low=ends[0], high=ends[1])
@@ -139,7 +140,7 @@ def clipped(estimate: Estimate, low: float, high: float) -> Estimate:
 
 
 def leaky(estimate: Estimate, slope: float | Floats) -> Estimate:
-    """Through LeakyRelu or PRelu: values below zero times `slope`."""
+    """Apply LeakyRelu or PRelu: values below zero times `slope`."""
     scaled = np.broadcast_to(np.asarray(slope, np.float64), estimate.mean.shape)
     ends = np.stack([np.where(end < 0, end * scaled, end) for end in (estimate.low, estimate.high)])
     low = np.where(estimate.low < 0, np.minimum(ends.min(axis=0), 0.0), ends.min(axis=0))
@@ -153,7 +154,7 @@ def leaky(estimate: Estimate, slope: float | Floats) -> Estimate:
 
 
 def through(estimate: Estimate, function: Callable[[Floats], Floats]) -> Estimate:
-    """Through a smooth function: moments by Gauss-Hermite quadrature, range by trying it out."""
+    """Apply a smooth function: moments by Gauss-Hermite quadrature, range by evaluation at sample points."""
     with np.errstate(all="ignore"):
         tried = function(estimate.low + (estimate.high - estimate.low) * _GRID[:, None])
         low, high = tried.min(axis=0), tried.max(axis=0)
@@ -168,7 +169,7 @@ def through(estimate: Estimate, function: Callable[[Floats], Floats]) -> Estimat
 
 @cache
 def _quadrature() -> tuple[Floats, Floats]:
-    """Where Gauss-Hermite quadrature of a normal distribution takes values, and their shares."""
+    """The nodes and weights of Gauss-Hermite quadrature for a normal distribution."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(48)
     return nodes, weights / weights.sum()
 
@@ -188,7 +189,7 @@ def affine(estimate: Estimate, factor: Floats, offset: Floats) -> Estimate:
 
 
 def added(one: Estimate, other: Estimate) -> Estimate:
-    """The sum of two activations, taken for independent: ranges add in quadrature, within their sum."""
+    """The sum of two activations, assumed independent: ranges add in quadrature, within their sum."""
     size = max(one.channels, other.channels)
     one, other = one.spread(size), other.spread(size)
     basis = max(one.basis, other.basis, Basis.PROPAGATED)
@@ -208,13 +209,13 @@ def added(one: Estimate, other: Estimate) -> Estimate:
 
 
 def multiplied(one: Estimate, other: Estimate) -> Estimate:
-    """The product of two activations, taken for independent; within the product of their ranges."""
+    """The product of two activations, assumed independent; within the product of their ranges."""
     size = max(one.channels, other.channels)
     one, other = one.spread(size), other.spread(size)
     corners = np.stack([a * b for a in (one.low, one.high) for b in (other.low, other.high)])
     known = one.known and other.known
     mean = one.mean * other.mean
-    # The variance as a sum, because a difference of squares loses what is small beside the mean.
+    # The variance is computed as a sum, because a difference of squares loses what is small next to the mean.
     variance = (one.mean * other.deviation) ** 2 + (one.deviation * other.mean) ** 2
     deviation = np.sqrt(variance + (one.deviation * other.deviation) ** 2)
     basis = max(one.basis, other.basis, Basis.PROPAGATED)
@@ -246,7 +247,7 @@ def mixed(parts: list[Estimate]) -> Estimate:
 def _censored(mean: Floats, deviation: Floats, low: float, high: float) -> tuple[Floats, Floats]:
     """First and second moment of a normal variable cut to an interval (values outside at its ends)."""
     safe = np.where(deviation > 0, deviation, 1.0)
-    # Beyond 40 deviations a normal distribution is nothing; the cut keeps squares finite.
+    # Beyond 40 deviations a normal distribution is negligible; the cut keeps squares finite.
     with np.errstate(over="ignore"):
         start, end = (np.clip((bound - mean) / safe, -40.0, 40.0) for bound in (low, high))
     below, above = _cumulative(start), 1.0 - _cumulative(end)

@@ -1,4 +1,4 @@
-"""Estimates through products of two activations: attention scores, and what attention averages."""
+"""Estimates through products of two activations: attention scores, and weighted averages by attention."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dlclint.model.graph import Node
 from dlclint.model.op_facts import UNCHANGED
 
 _PASSED = frozenset({"Cast", *UNCHANGED})
-"""Ops that may stand between a Softmax and the product that it weighs."""
+"""Ops that may be between a Softmax and the product that uses it as weights."""
 
 
 def through_product(node: Node, estimates: Mapping[str, Estimate]) -> Estimate | None:
-    """A MatMul whose inputs are both activations.
+    """The estimate of a MatMul whose inputs are both activations.
 
-    The rows of a Softmax are shares that add up to 1, so what they weigh stays within its range, and
-    varies no more than before. Elsewhere values are taken for independent, and a sum of many products
-    for normal.
+    The rows of a Softmax are shares that add up to 1, so a weighted average by them stays within the range of
+    the values, and varies no more than they do. Elsewhere values are assumed independent, and a sum of many
+    products normal.
     """
     right = estimates.get(node.input(1))
     if right is None:
@@ -39,7 +39,7 @@ def through_product(node: Node, estimates: Mapping[str, Estimate]) -> Estimate |
 
 
 def _is_shares(node: Node) -> bool:
-    """Whether the left factor is a Softmax along what is summed over."""
+    """Whether the left factor is a Softmax along the summed axis."""
     graph = node.graph
     made = graph.producer(node.input(0))
     passed: set[NodeKey] = set()
@@ -51,13 +51,13 @@ def _is_shares(node: Node) -> bool:
     rank = graph.rank(made.input(0))
     axis = made.attribute("axis", None)
     if axis is None:
-        # Before opset 13 it was axis 1, which is the last of a matrix alone.
+        # Before opset 13 it was axis 1, which is the last axis only of a matrix.
         return (graph.model.opsets.get("", 0) >= 13) or rank == 2
     return axis == -1 or (rank is not None and axis == rank - 1)
 
 
 def _summed(node: Node) -> int | None:
-    """Over how many products each output is a sum."""
+    """The number of products that are summed into each output."""
     for name, axis in ((node.input(0), -1), (node.input(1), -2)):
         kind = node.graph.type_of(name)
         size = kind.shape[axis] if kind is not None and kind.shape and len(kind.shape) >= -axis else None

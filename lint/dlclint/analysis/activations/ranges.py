@@ -92,7 +92,7 @@ _POOL_ALL = frozenset({"GlobalAveragePool", "GlobalMaxPool"})
 _MOVERS = MOVES_ONE | {"ReduceMean", "ReduceMax", "ReduceMin", "Upsample"}
 """Ops whose output holds values of their input, or means or maxima of some, which keeps the range.
 
-The moments of means and maxima differ from those of the values; they are not followed."""
+The moments of means and maxima differ from those of the values; they are not computed."""
 
 
 def activation_ranges(
@@ -102,12 +102,12 @@ def activation_ranges(
     weights: Weights,
     moments: Sequence[tuple[str, float, float]] = (),
 ) -> Mapping[str, Estimate]:
-    """An estimate for every tensor of a model's main graph that one can be made of, by name, when asked for.
+    """An estimate, by name, for every tensor of a model's main graph where one is possible, on request.
 
     `moments` are mean and standard deviation of inputs.
 
-    Nothing else is known of the inputs, so without them what stands before the first normalization has
-    none, unless its op bounds it.
+    Nothing else is known about the inputs, so without moments tensors before the first normalization have no
+    estimate, unless their op bounds them.
     """
     walk = _Walk(weights, {max(pattern.nodes): pattern for pattern in patterns})
     for name, mean, deviation in moments:
@@ -126,14 +126,14 @@ class _Walk:
 
     @cached_property
     def fixed(self) -> dict[str, tuple[float, float]]:
-        """The ranges that quantizers give the outputs of some ops, whatever goes in."""
+        """The ranges that quantizers give the outputs of some ops, whatever their inputs."""
         return {
             op: (float(low), float(high))
             for op, (low, high) in quantization_facts()["aimet_htp_config"]["fixed_ranges"].items()
         }
 
     def needs(self, node: Node) -> Iterable[str]:
-        """The tensors whose estimates `visit` asks for."""
+        """The tensors whose estimates `visit` reads."""
         pattern = self.fused.get(node.key)
         if node.op_type in NORMALIZATIONS or node.op_type == "Softmax":
             return ()
@@ -198,7 +198,7 @@ class _Walk:
         if op in _POOL_ALL:
             return given
         if op == "LRN":
-            # Divided by (bias + ...) to a power, the rest of which is positive.
+            # Divided by (bias + ...) to a power, where the rest of the sum is positive.
             return given.whole() if float(node.attribute("bias", 1.0)) >= 1.0 else None
         if op == "Pad":
             return replace(given, low=np.minimum(given.low, 0.0), high=np.maximum(given.high, 0.0))
@@ -209,7 +209,7 @@ class _Walk:
         return _moved(graph, node, given) if op in _MOVERS else None
 
     def operand(self, node: Node, position: int, channels: int) -> Estimate | None:
-        """An activation's estimate, or a constant as one."""
+        """An activation's estimate, or a constant as an estimate."""
         name = node.input(position)
         estimate = self.found.get(name)
         if estimate is not None:
@@ -251,7 +251,7 @@ class _Walk:
         return total
 
     def gated(self, node: Node) -> Estimate | None:
-        """x * Sigmoid(x) and the like, whose factors are anything but independent."""
+        """x * Sigmoid(x) and similar products, whose factors are not independent."""
         x, gate = gate_of(node) or ("", node)
         if x not in self.found:
             return None
@@ -292,14 +292,14 @@ def _combined(op: str, one: Estimate, other: Estimate) -> Estimate:
     if op == "Sub":
         return added(one, affine(other, -np.ones(1), np.zeros(1)))
     if op == "Div":
-        # By an activation that may come near zero there is no telling.
+        # The quotient by an activation that may be near zero is unknown.
         factor = np.where(other.mean != 0, 1.0 / np.where(other.mean != 0, other.mean, 1.0), np.nan)
         return affine(one, factor if fixed else np.full(1, np.nan), np.zeros(1))
     return affine(one, other.mean, np.zeros(1)) if fixed else multiplied(one, other)
 
 
 def _within(estimate: Estimate, low: float, high: float) -> Estimate:
-    """With the op's own bounds as the range, which are sure."""
+    """The estimate with the op's own, guaranteed bounds as the range."""
     size = estimate.channels
     return replace(estimate, low=np.full(size, low), high=np.full(size, high), basis=Basis.BOUND)
 
@@ -333,7 +333,7 @@ def _clip(node: Node, estimate: Estimate | None) -> Estimate | None:
     below = low is None and (node.has("min") or bool(node.input(1)))
     above = high is None and (node.has("max") or bool(node.input(2)))
     if node.op_type == "Clip" and (below or above):
-        return None  # the bounds are there and not stored
+        return None  # the bounds exist but are not stored
     ends = (-math.inf if low is None else low), (math.inf if high is None else high)
     if estimate is not None:
         return clipped(estimate, *ends)
@@ -350,12 +350,12 @@ def _leaky(node: Node, estimate: Estimate) -> Estimate | None:
 
 
 def _moved(graph: Graph, node: Node, estimate: Estimate) -> Estimate:
-    """Behind an op that moves values: channels are distinguished where axis 1 still counts them."""
+    """The estimate after an op that moves values: channels are distinguished where they are still axis 1."""
     size = _size(graph, next(filter(None, node.outputs), ""), 1)
     kept = node.op_type in RESHAPES and size == estimate.channels
     before = graph.type_of(node.input(0))
     sizes = None if before is None else before.static_shape
-    # [N, C, 1, 1] to [N, C] and the like.
+    # For example [N, C, 1, 1] to [N, C].
     flat = sizes is not None and len(sizes) > 2 and math.prod(sizes[2:]) == 1
     return estimate if kept and flat else estimate.whole()
 
@@ -369,7 +369,7 @@ def _size(graph: Graph, name: str, axis: int) -> int | None:
 
 
 def _by_channel(node: Node, shape: tuple[int, ...], channels: int) -> int:
-    """1 or `channels` if a constant has one value, or one a channel on axis 1 of the output; else 0."""
+    """1 or `channels` if a constant has one value, or one per channel on axis 1 of the output; else 0."""
     if math.prod(shape) == 1:
         return 1
     rank = node.graph.rank(next(filter(None, node.outputs), ""))

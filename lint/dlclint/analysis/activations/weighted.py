@@ -1,4 +1,4 @@
-"""Estimates through convolutions and matrix products, from the moments of what they read."""
+"""Estimates through convolutions and matrix products, from the moments of their inputs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from dlclint.model.op_facts import CONVOLUTIONS
 from dlclint.model.tensors import Array, Unavailable
 
 MOST = 1 << 23
-"""Weights of more values are not read a second time, to tell their input channels apart."""
+"""The number of values above which weights are not read a second time to distinguish their input channels."""
 
 
 def through_weights(node: Node, estimate: Estimate | None, weights: Weights) -> Estimate | None:
-    """The output's moments, taking what is read for independent from value to value.
+    """The output's moments, assuming that the values of the input are independent.
 
-    Neighbors in an image are not independent, so deviations come out too small on real data,
-    commonly by two to three times.
+    Neighboring values of an image are not independent, so deviations are too small for real data, commonly by
+    a factor of two to three.
     """
     if estimate is None or not estimate.known:
         return None
@@ -42,7 +42,7 @@ def through_weights(node: Node, estimate: Estimate | None, weights: Weights) -> 
 
 
 def _of_whole(node: Node, estimate: Estimate, weights: Weights) -> Estimate | None:
-    """From an input whose channels are not distinguished: the statistics of the weight suffice."""
+    """For an input whose channels are not distinguished: the statistics of the weight suffice."""
     tensor_statistics = weights.statistics(node.graph, node.input(1))
     stored = node.graph.constant(node.input(1))
     if (
@@ -99,7 +99,7 @@ def _matrices(node: Node) -> tuple[Floats, Floats] | None:
         return None
     elif node.op_type == "ConvTranspose":
         weight = _turned(weight, int(node.attribute("group", 1) or 1))
-        # Each output is reached by one in `stride` taps a dimension.
+        # One in `stride` taps per dimension contributes to each output.
         scale = 1.0 / _stride(node)
     flat = weight.reshape(*weight.shape[:2], -1)
     return flat.sum(axis=2) * scale, np.square(flat).sum(axis=2) * scale

@@ -1,11 +1,10 @@
-"""High-bias absorption: constants moved out of one convolution's output into the next one's bias.
+"""High-bias absorption: constants moved from one convolution's output into the next one's bias.
 
-Channel i of the first convolution gives c_i less, the second gets the weighted sum of all c more.
-Through Relu that holds where the channel is above c: with beta and |gamma| of the batch normalization
-as mean and deviation, c = max(0, beta - 3 |gamma|) leaves out the lowest 0.13 % of a normal
-distribution. Without an activation c = beta, and with gamma 0 (the channel is constant) it holds
-exactly. A second convolution that pads with zeros would pad with them still where c is now missing,
-so nothing is absorbed there.
+Channel i of the first convolution outputs c_i less, the second adds the weighted sum of all c. Through Relu
+that is correct where the channel is above c: with beta and |gamma| of the batch normalization as mean and
+deviation, c = max(0, beta - 3 |gamma|) excludes the lowest 0.13 % of a normal distribution. Without an
+activation c = beta, and with gamma 0 (the channel is constant) it is exact. A second convolution that pads
+with zeros would still pad with zeros where c is now missing, so nothing is absorbed there.
 
 Source: Nagel et al. 2019, arXiv 1906.04721, 4.1.3 (three standard deviations).
 """
@@ -29,14 +28,14 @@ NEGLIGIBLE_HALF = 1e-2
 
 
 class HighBias(enum.Enum):
-    """What is done with high biases."""
+    """What happens to high biases."""
 
     KEEP = "keep"
     """Nothing."""
     EXACT = "exact"
     """Absorbed where the function stays the same for every input."""
     ABSORB = "absorb"
-    """Absorbed as in the paper, which clips what lies below three deviations."""
+    """Absorbed as in the paper, which clips values below three deviations."""
 
 
 def absorbed(pair: Pair, first: Layer, how: HighBias) -> Floats:
@@ -57,14 +56,14 @@ def absorbed(pair: Pair, first: Layer, how: HighBias) -> Floats:
 
 
 def _is_direct(pair: Pair) -> bool:
-    """Whether nothing but Relu (or ReLU6, to be replaced) lies between."""
+    """Whether only Relu (or ReLU6, to be replaced) is in between."""
     return all(node is pair.activation or node.op_type in UNCHANGED for node in pair.between) and (
         pair.activation is None or pair.relu6 or pair.activation.op_type == "Relu"
     )
 
 
 def is_padded(conv: Node) -> bool:
-    """Whether a convolution's output depends on the place even for a constant input."""
+    """Whether a convolution's output depends on the position even for a constant input."""
     if conv.op_type != "Conv":
         return True
     tensor_type = conv.graph.type_of(conv.input(1))

@@ -1,9 +1,9 @@
-"""A convolution's weight as equalization looks at it: cell by cell, read piece by piece.
+"""A convolution's weight in the form that equalization needs: cell by cell, read piece by piece.
 
-A cell is the kernel between one input and one output channel. Scales multiply whole cells, so all that
-the arithmetic needs of one are its smallest and largest value and its sum of squares. They are computed
-again from the file whenever they are needed and never held for a whole weight: those of a 1x1
-convolution would take three times the memory of the weight itself.
+A cell is the kernel between one input and one output channel. Scales multiply whole cells, so the arithmetic
+needs only the smallest and largest value and the sum of squares of each. They are computed again from the
+file whenever they are needed and never held for a whole weight: those of a 1x1 convolution would take three
+times the memory of the weight itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dlclint_schemas.record import record
 Cells32 = npt.NDArray[np.float32]
 
 _PIECE = 1 << 17
-"""Weights that are reduced at once: few enough that what is made of them stays in a cache."""
+"""Weights that are reduced at once: few enough that intermediate results stay in a cache."""
 
 
 class CannotScale(Exception):
@@ -30,10 +30,10 @@ class CannotScale(Exception):
 
 @record
 class Block:
-    """A part of a weight as it is stored: whole groups, or some channels of one.
+    """A part of a weight as stored: whole groups, or some channels of one.
 
-    `values` has shape [group, out, in, kernel] and is valid until the next block is asked for;
-    `outputs` and `inputs` are the channels it spans.
+    `values` has shape [group, out, in, kernel] and is valid until the next block is requested; `outputs` and
+    `inputs` are the channels that it spans.
     """
 
     values: Array
@@ -43,10 +43,10 @@ class Block:
 
 @record
 class WeightCell:
-    """The cells of a block, arrays of shape [group, out, in]; valid until the next piece is asked for.
+    """The cells of a block, arrays of shape [group, out, in]; valid until the next piece is requested.
 
-    Of each cell: smallest and largest value (the same array if cells hold one weight), largest magnitude
-    and sum of squares.
+    For each cell: smallest and largest value (the same array if cells hold one weight), largest magnitude and
+    sum of squares.
     """
 
     low: Cells32
@@ -66,10 +66,10 @@ class WeightCell:
 
 
 class Scratch:
-    """Arrays by name that are used again for every piece.
+    """Arrays by name that are reused for every piece.
 
-    Fresh ones of that size go back to the system whenever they are let go, and mapping them again takes
-    longer than the arithmetic in them.
+    New arrays of that size return to the system whenever they are freed, and mapping them again takes longer
+    than the arithmetic in them.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class Scratch:
 class Cells:
     """A stored weight.
 
-    `transposed` says that it lies as [in, out / group, ...], as that of ConvTranspose, and not as
+    `transposed` means that it is stored as [in, out / group, ...], like that of ConvTranspose, and not as
     [out, in / group, ...].
     """
 
@@ -120,7 +120,7 @@ class Cells:
         """The stored weight in storage order, as float32 (float64 if it is double).
 
         Raises:
-            CannotScale: it cannot be read.
+            CannotScale: the weight cannot be read.
         """
         count, width = self.tensor.shape[:2]
         height, row = count // self.group, width * self.size
@@ -163,7 +163,7 @@ class Cells:
             yield buffer[:filled]
 
     def pieces(self) -> Iterator[WeightCell]:
-        """The cells, in the order of the blocks; overflow and what is not finite pass silently.
+        """The cells, in the order of the blocks; overflow and non-finite values raise no error.
 
         Raises:
             CannotScale: the weight cannot be read.
@@ -203,7 +203,7 @@ class Cells:
 
 
 def _runs(start: int, stop: int, height: int) -> Iterator[tuple[int, int]]:
-    """Rows cut so that each run takes whole groups of `height` rows, or lies in one."""
+    """Rows divided so that each run holds whole groups of `height` rows, or is part of one."""
     while start < stop:
         whole = (stop - start) // height * height if start % height == 0 else 0
         end = start + whole if whole else min(stop, (start // height + 1) * height)

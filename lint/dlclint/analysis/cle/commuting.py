@@ -1,8 +1,7 @@
 """Ops through which a positive factor per channel passes unchanged.
 
-Op(k x) = k Op(x) for every positive k that is constant within a channel (axis 1), channels staying
-apart and in order. Cross-layer equalization may reach through such ops; the SDK's does so through
-Relu alone.
+Op(k x) = k Op(x) for every positive k that is constant within a channel (axis 1), channels staying separate
+and in order. Cross-layer equalization may go through such ops; the SDK's goes only through Relu.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ _INTERPOLATIONS = ("nearest", "linear", "cubic")
 
 
 def commutes(node: Node, tensor: str) -> bool:
-    """Whether a factor on `tensor`, an input of the node, comes out of its first output as it is."""
+    """Whether a factor on `tensor`, an input of the node, is unchanged in its first output."""
     if (
         node.domain
         or node.input(0) != tensor
@@ -40,7 +39,7 @@ def commutes(node: Node, tensor: str) -> bool:
 
 
 def _pads_zeros(pad: Node) -> bool:
-    """Whether a Pad leaves axis 1 alone and adds zeros, or values of the tensor itself."""
+    """Whether a Pad does not change axis 1 and adds zeros, or values of the tensor itself."""
     graph = pad.graph
     if pad.has("pads"):
         pads, axes = pad.attribute("pads"), None
@@ -75,7 +74,7 @@ def _pads_zeros(pad: Node) -> bool:
 
 
 def _keeps_channels(resize: Node) -> bool:
-    """Whether batch and channels come out as they went in."""
+    """Whether batch and channels are unchanged."""
     before, after = (resize.graph.type_of(name) for name in (resize.input(0), resize.outputs[0]))
     if before is None or after is None or before.shape is None or after.shape is None:
         return False

@@ -1,8 +1,8 @@
-"""What ReLU6 cuts off, and so what Relu in its place would change.
+"""What ReLU6 cuts off, and therefore what replacing it by Relu would change.
 
-Behind a batch normalization each channel is taken for normal, with beta as mean and |gamma| as deviation,
-as data-free quantization does (Nagel et al. 2019, arXiv 1906.04721). Where the export folded it, nothing
-tells what lies above the bound.
+After a batch normalization each channel is assumed to be normal, with beta as mean and |gamma| as deviation,
+as data-free quantization does (Nagel et al. 2019, arXiv 1906.04721). Where the export folded it, nothing is
+known about the values above the bound.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _ERF = np.frompyfunc(math.erf, 1, 1)
 
 @record
 class ClipLoss:
-    """What one clip takes away.
+    """What one clip removes.
 
-    `share` is the part of the values, from 0 to 1, that lies above the bound; `kept` what replacing the
-    clip by Relu leaves of its output, in dB: the power of the output by that of the change.
+    `share` is the fraction of the values, from 0 to 1, above the bound; `kept` is how well the output is
+    preserved if Relu replaces the clip, in dB: the power of the output by that of the change.
     """
 
     pair: Pair
@@ -36,20 +36,20 @@ class ClipLoss:
 
     @property
     def destroys(self) -> bool:
-        """Whether replacing the clip changes its output too much to be called the same network."""
+        """Whether replacing the clip changes its output so much that the network is no longer the same."""
         return self.kept < threshold("relu6_kept")
 
 
 @record
 class Cuts:
-    """The clips between pairs, the one that cuts off most first, and of how many nothing is known."""
+    """The clips between pairs, the one that cuts off most first, and the number of unknown ones."""
 
     known: tuple[ClipLoss, ...]
     unknown: int
 
     @property
     def destroyed(self) -> int:
-        """How many of them cannot be replaced."""
+        """The number of clips that cannot be replaced."""
         return sum(cut.destroys for cut in self.known)
 
 
@@ -61,7 +61,7 @@ def cuts(pairs: Iterable[Pair]) -> Cuts:
 
 
 def cut_of(pair: Pair) -> ClipLoss | None:
-    """What the clip of a pair cuts off; None where no batch normalization tells."""
+    """What the clip of a pair cuts off; None without a batch normalization."""
     norm, clip = pair.norm, pair.activation
     if norm is None or clip is None or clip.input(0) != norm.output(0):
         return None
@@ -74,7 +74,7 @@ def cut_of(pair: Pair) -> ClipLoss | None:
         return None
     above = _upper((bound - mean) / deviation)
     change = _power_beyond(mean, deviation, bound)
-    # The output is 0, the value, or the bound: its power is that beyond 0 less what is cut off.
+    # The output is 0, the value, or the bound: its power is that above 0 less what is cut off.
     inside = _raw_power(mean, deviation, 0.0) - _raw_power(mean, deviation, bound)
     output = float((inside + bound * bound * above).sum())
     lost = float(change.sum())
@@ -87,7 +87,7 @@ def _density(z: Floats) -> Floats:
 
 
 def _upper(z: Floats) -> Floats:
-    """The part of a normal distribution above z deviations."""
+    """The fraction of a normal distribution above z deviations."""
     return np.asarray(0.5 * (1.0 - np.asarray(_ERF(z / math.sqrt(2.0)), np.float64)))
 
 

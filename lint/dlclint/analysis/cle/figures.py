@@ -1,4 +1,4 @@
-"""What the quantizer would make of the weights of a chain, one scale for each weight."""
+"""What the quantizer makes of the weights of a chain, with one scale for each weight."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from dlclint.encodings import grid
 from dlclint_schemas.record import record
 
 _LARGEST = 1e18
-"""Scale whose square float32 holds; what a larger one multiplies has a square that float32 takes for 0."""
+"""The largest scale whose square float32 holds; with a larger one, squares of products become 0 in float32.
+"""
 
 
 @record
 class Figures:
-    """A weight of a chain as the quantizer meets it.
+    """A weight of a chain as the quantizer sees it.
 
-    `spread` is the largest over the smallest range of its output channels, dead ones apart. `sqnr` is
-    the signal to quantization noise of the whole weight in dB, `chain_sqnr` the same with every cell
-    counting by what its neighbors make of it: times the energy of what comes before its input channel
-    and after its output channel. That is what equalization is for: a channel of small weights is lost
-    in the noise, and matters all the same where the next convolution multiplies it by large ones.
+    `spread` is the largest divided by the smallest range of its output channels, without dead ones. `sqnr` is
+    the signal to quantization noise of the whole weight in dB, `chain_sqnr` the same with every cell weighted
+    by its neighbors: by the energy of what comes before its input channel and after its output channel. That
+    is what equalization improves: a channel of small weights is lost in the noise, but still matters where
+    the next convolution multiplies it by large ones.
     """
 
     spread: float
@@ -59,8 +60,8 @@ def chain_figures(
 class _State:
     """A weight under factors for its channels, and the weights of channels in the chain.
 
-    `outputs` hold the factor of the batch normalization too. `energy` is the sum of squares, `step` that
-    of the quantizer's grid, `after` and `before` what output and input channels count for.
+    `outputs` include the factor of the batch normalization. `energy` is the sum of squares, `step` that of
+    the quantizer's grid, `after` and `before` are the weights of output and input channels.
     """
 
     outputs: Floats
@@ -104,13 +105,13 @@ def _states(
 
 
 def _even(weights: Floats) -> Floats:
-    """The same proportions, the largest 1: products of energies may be beyond float32."""
+    """The same proportions, scaled to a maximum of 1: products of energies may exceed float32."""
     largest = max(float(weights.max(initial=0.0)), float(np.finfo(np.float64).tiny))
     return np.asarray(weights / largest)
 
 
 def _figures(cells: Cells, states: Sequence[_State]) -> list[Figures]:
-    """A weight's figures in each state, all from one reading."""
+    """A weight's figures in each state, all from one pass."""
     noises = [_Noise(cells, state) for state in states]
     for piece in cells.pieces():
         for noise in noises:
@@ -129,7 +130,7 @@ class _Noise:
     """Adds up signal and quantization noise of a weight in one state."""
 
     def __init__(self, cells: Cells, state: _State) -> None:
-        # Relative to the root mean square of the weight, so that no square leaves float32.
+        # Relative to the root mean square of the weight, so that no square exceeds float32.
         unit = np.sqrt(state.energy / cells.tensor.count) or 1.0
         scales = np.abs(state.outputs) / unit, state.inputs
         self.outputs, self.inputs = (np.minimum(scale, _LARGEST).astype(np.float32) for scale in scales)
@@ -147,7 +148,7 @@ class _Noise:
         )
         np.multiply(piece.square, np.square(by_output), out=square)
         square *= np.square(by_input)
-        # A cell that lies within half a step of zero becomes zero, and its error is the cell itself.
+        # A cell within half a step of zero becomes zero, and its error is the cell itself.
         np.multiply(piece.magnitude, by_output, out=other)
         other *= by_input
         np.multiply(square, other < self.half, out=other)

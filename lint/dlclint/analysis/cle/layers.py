@@ -1,8 +1,8 @@
-"""The numbers of a convolution that equalization needs: its weight measured, normalization, bias.
+"""The numbers of a convolution that equalization needs: its measured weight, normalization and bias.
 
-A weight is seen as the converter sees it, times gamma / sqrt(variance + epsilon) of the batch
-normalization after it. What is held of a convolution are vectors with one number a channel, and the few
-cells of its weight that decide ranges; the weight itself stays in the file.
+A weight is used as the converter sees it, times gamma / sqrt(variance + epsilon) of the batch normalization
+after it. Only vectors with one number per channel are held of a convolution, and the few cells of its weight
+that determine ranges; the weight itself stays in the file.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, *HALF)
 class StoredTensor:
     """A stored tensor under the name by which a node reads it.
 
-    `is_shared` says that it is read elsewhere too, or is an output of the model. `home` is
-    the graph that holds it as an initializer of that name, where it can be replaced; None for the value
-    of a Constant node and what Identity hands on.
+    `is_shared` means that other nodes read it too, or that it is an output of the model. `home` is the graph
+    that holds it as an initializer of that name, where it can be replaced; None for the value of a Constant
+    node and for the output of Identity.
     """
 
     name: str
@@ -42,7 +42,7 @@ class StoredTensor:
         """The values.
 
         Raises:
-            CannotScale: they cannot be had, are not floats, or not finite.
+            CannotScale: they are not available, not floats, or not finite.
         """
         if self.tensor.data_type not in _FLOATS:
             raise CannotScale(f"{self.name!r} is not a float tensor")
@@ -57,7 +57,7 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class Norm:
-    """A batch normalization at inference: gamma, beta, mean and variance, one number a channel."""
+    """A batch normalization at inference: gamma, beta, mean and variance, one number per channel."""
 
     node: Node
     gamma: StoredTensor
@@ -67,10 +67,10 @@ class Norm:
 
     @cached_property
     def factor(self) -> Floats:
-        """What it multiplies a channel by.
+        """The factor that it multiplies each channel by.
 
         Raises:
-            CannotScale: the statistics cannot be had, or the variance is negative.
+            CannotScale: the statistics are not available, or the variance is negative.
         """
         spread = self.variance.values() + float(self.node.attribute("epsilon", 1e-5))
         if not (spread > 0).all():
@@ -80,11 +80,11 @@ class Norm:
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution, what normalizes it, and its weight as measured."""
+    """A convolution, its normalization, and its measured weight."""
 
     conv: Node
     stored: StoredTensor
-    """The weight as it is stored."""
+    """The weight as stored."""
     bias: StoredTensor | None
     norm: Norm | None
     weight: Weight
@@ -101,7 +101,7 @@ class Layer:
 
     @property
     def is_half(self) -> bool:
-        """Whether something that scaling writes has 16 bits."""
+        """Whether a tensor that scaling writes has 16 bits."""
         stored = [self.stored, *([self.bias] if self.bias else [])]
         if self.norm is not None:
             stored += [self.norm.gamma, self.norm.beta, self.norm.mean]
@@ -133,7 +133,7 @@ def read_layer(conv: Node, norm: Node | None) -> Layer:
 
 
 def _stored(node: Node, position: int) -> StoredTensor:
-    """The stored tensor behind an input, through Identity nodes that share it out."""
+    """The stored tensor of an input, through Identity nodes that share it."""
     name = source = node.input(position)
     shared = False
     passed: set[str] = set()
@@ -157,20 +157,20 @@ def _stored(node: Node, position: int) -> StoredTensor:
 
 
 def _cells(conv: Node, weight: StoredTensor) -> Cells:
-    """The cells of a convolution's weight, without those of what normalizes it."""
+    """The cells of a convolution's weight, without those of its normalization."""
     tensor = weight.tensor
     if tensor.data_type not in _FLOATS:
         raise CannotScale(f"its weight {weight.name!r} is not a float tensor")
     if len(tensor.shape) < 2 or min(tensor.shape) < 1:
         raise CannotScale(f"its weight {weight.name!r} has shape {list(tensor.shape)}")
     try:
-        # What a file declares proves nothing: no vector of so many channels before the values are there.
+        # Declared shapes prove nothing: no vector of so many channels before the values are found.
         if tensor.location() is None:
             next(tensor.chunks(), None)
     except Unavailable as error:
         raise CannotScale(f"its weight {weight.name!r} cannot be read: {error}") from None
     said = conv.attribute("group", 1)
-    group = 1 if said is None else int(said)  # None: what a function's caller would say
+    group = 1 if said is None else int(said)  # None: a function's caller determines it
     if group < 1 or tensor.shape[0] % group:
         raise CannotScale(
             f"the {tensor.shape[0]} channels of {weight.name!r} do not divide into {group} groups"

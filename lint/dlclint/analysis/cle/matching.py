@@ -1,11 +1,11 @@
-"""Pairs of convolutions that cross-layer equalization takes, and why it takes the others not.
+"""Pairs of convolutions that cross-layer equalization applies to, and why it does not apply to others.
 
 Source: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models, CLE. Two chains are documented,
-Conv-BN-[act]-Conv-BN-[act] and Conv-BN-[act]-DepthwiseConv-BN-[act]-Conv-BN-[act]: all on one
-branch, no output with a second consumer; Relu alone counts as activation, ReLU6 is turned into Relu
-silently, after any other one the convolution before it drops out. A chain of n convolutions
-counts here as n - 1 pairs. What the page leaves open is settled as follows: a grouped convolution is a
-Conv; a depthwise one may start a chain (AIMET's own equalization starts there too) but not end it.
+Conv-BN-[act]-Conv-BN-[act] and Conv-BN-[act]-DepthwiseConv-BN-[act]-Conv-BN-[act]: all on one branch, no
+output with a second consumer; only Relu counts as activation, ReLU6 is replaced by Relu silently, and before
+any other activation the convolution is excluded. A chain of n convolutions counts here as n - 1 pairs. What
+the page leaves open is decided as follows: a grouped convolution is a Conv; a depthwise one may start a chain
+(as in AIMET's own equalization) but not end it.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from dlclint_schemas.record import record
 
 
 class PairObstacle(enum.Enum):
-    """Why no further convolution is reached from a convolution."""
+    """Why a convolution leads to no further convolution."""
 
     BRANCH = "branch"
-    """A tensor on the way has a second reader, or is an output of the model as well."""
+    """A tensor in between has a second reader, or is also an output of the model."""
     ACTIVATION = "activation"
     """An activation other than Relu and ReLU6."""
     CHAIN = "chain"
     """Another op, or a depthwise convolution that no convolution follows."""
     END = "end"
-    """Nothing comes after: an output of the model, or one that nothing reads."""
+    """Nothing comes after: an output of the model, or a tensor that nothing reads."""
 
 
 @record
 class Stop:
-    """Where the way from a convolution ends. `at` names the op, or the activation it is part of."""
+    """Where the path from a convolution ends. `at` names the op, or the activation that it is part of."""
 
     conv: Node
     obstacle: PairObstacle
@@ -46,16 +46,16 @@ class Stop:
     tensor: str
     """The tensor at which it ends."""
     norm: Node | None = None
-    """The batch normalization directly after the convolution, if the way got past one."""
+    """The batch normalization directly after the convolution, if the path includes one."""
 
 
 @record
 class Pair:
-    """Two convolutions on one branch, and what lies between them.
+    """Two convolutions on one branch, and the ops in between.
 
-    `norm` is the batch normalization directly after the first and `second_norm` the one after the
-    second; None where it was folded in the export or never was there. `between` holds the other ops
-    in order; `activation` is the one of them that is an activation.
+    `norm` is the batch normalization directly after the first and `second_norm` the one after the second;
+    None where it was folded in the export or never existed. `between` holds the other ops in order;
+    `activation` is the one of them that is an activation.
     """
 
     first: Node
@@ -68,13 +68,13 @@ class Pair:
 
     @property
     def is_whole(self) -> bool:
-        """Whether both batch normalizations are there, as the documented chains demand."""
+        """Whether both batch normalizations exist, as the documented chains require."""
         return self.norm is not None and self.second_norm is not None
 
 
 @record
 class Matching:
-    """For every convolution of a model, in graph order: its pairs, or where its way ends."""
+    """For every convolution of a model, in graph order: its pairs, or where its path ends."""
 
     convolutions: tuple[Node, ...]
     pairs: tuple[Pair, ...]
@@ -87,13 +87,13 @@ class Matching:
         return frozenset(node.key for pair in self.pairs for node in (pair.first, pair.second))
 
     def outside(self) -> Iterator[Stop]:
-        """The convolutions in no pair, each with where its way ends."""
+        """The convolutions in no pair, each with where its path ends."""
         paired = self.paired
         return (self.stops[conv.key] for conv in self.convolutions if conv.key not in paired)
 
 
 def is_depthwise(conv: Node) -> bool:
-    """Whether every channel is convolved on its own: as many groups as input and output channels."""
+    """Whether every channel is convolved separately: as many groups as input and output channels."""
     tensor_type = conv.graph.type_of(conv.input(1))
     group = conv.attribute("group", 1) or 1
     return (
@@ -109,9 +109,9 @@ def match(model: Model, folded: Collection[NodeKey] = (), extended: bool = False
 
     Args:
         model: the model.
-        folded: nodes that do not reach conversion and so count as no reader.
-        extended: match all that the mathematics allows, not only what is documented: through every op
-            that passes a positive factor, depthwise convolutions anywhere, and ConvTranspose.
+        folded: nodes that are not converted and so are not counted as readers.
+        extended: match everything that is mathematically possible, not only what is documented: through every
+            op that passes a positive factor, depthwise convolutions anywhere, and ConvTranspose.
     """
     kinds = CONVOLUTIONS if extended else ("Conv",)
     convolutions = [
@@ -130,7 +130,7 @@ def match(model: Model, folded: Collection[NodeKey] = (), extended: bool = False
 
 
 def _undocumented(pairs: list[Pair], stops: Mapping[NodeKey, Stop]) -> Iterator[Stop]:
-    """Depthwise convolutions where no documented chain has one."""
+    """Depthwise convolutions at positions where no documented chain has one."""
     ended = set(stops)
     for pair in pairs:
         if is_depthwise(pair.first) and is_depthwise(pair.second):
@@ -144,7 +144,7 @@ def _undocumented(pairs: list[Pair], stops: Mapping[NodeKey, Stop]) -> Iterator[
 
 
 def readers(graph: Graph, tensor: str, folded: Collection[NodeKey]) -> list[Node]:
-    """The nodes that read a tensor when it is converted."""
+    """The converted nodes that read a tensor."""
     return [node for node in graph.consumers(tensor) if node.key not in folded]
 
 
@@ -171,7 +171,7 @@ def _follow(conv: Node, folded: Collection[NodeKey], extended: bool) -> Pair | S
             return Stop(conv, PairObstacle.BRANCH, _ops(following), tensor, norm)
         node = following[0]
         passed.add(tensor)
-        in_circle = node.outputs[0] in passed  # as an invalid model may have it
+        in_circle = node.outputs[0] in passed  # which an invalid model may have
         if node.graph is not graph or node.domain or list(node.inputs).count(tensor) != 1 or in_circle:
             return Stop(conv, PairObstacle.CHAIN, node.op_type, tensor, norm)
         if node.inputs[0] == tensor and node.op_type in (CONVOLUTIONS if extended else ("Conv",)):
@@ -210,7 +210,7 @@ def is_inference_norm(node: Node, tensor: str) -> bool:
 
 
 def norm_behind(conv: Node, folded: Collection[NodeKey]) -> Node | None:
-    """The batch normalization that alone reads a convolution, if there is one."""
+    """The batch normalization that is the only reader of a convolution, if there is one."""
     graph, tensor = conv.graph, conv.outputs[0]
     passed: set[str] = set()
     while tensor not in passed:

@@ -1,9 +1,9 @@
-"""What a scaled weight comes to, by channel, and the few cells that decide its ranges.
+"""The measurements of a scaled weight by channel, and the few cells that determine its ranges.
 
-A range is the largest cell of a channel, and which cell that is depends on how the other axis is
-scaled. `Peaks` keeps every cell that once was the largest: scaling is computed on those alone, and
-measuring the whole weight with the result either confirms that no other cell exceeds them, and then
-the result is exact, or adds those that do.
+A range is the largest cell of a channel, and which cell that is depends on how the other axis is scaled.
+`Peaks` keeps every cell that was the largest at some time: scaling is computed only on those, and measuring
+the whole weight with the result either confirms that no other cell exceeds them, so that the result is exact,
+or adds those that do.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from dlclint_schemas.record import record
 Indices = npt.NDArray[np.int64]
 
 _PARTS = 8
-"""Parts of an output channel, if it divides, that each give their largest cell: fewer readings."""
+"""Parts of an output channel, if it is divisible, that each contribute their largest cell: fewer passes."""
 
 
 @record
 class MeasuredWeight:
-    """A weight whose channels are scaled, each side as the factors of the other make it.
+    """A weight whose channels are scaled, each axis with the factors of the other applied.
 
     `low` and `high` are the smallest and largest value (or 0), and `output_energy` the sum of squares, of
     each output channel when input channels are scaled; `input_energy` is that of each input channel when
@@ -61,7 +61,7 @@ class Peaks:
         return self._inputs.channels
 
     def add(self, outputs: Indices, inputs: Indices, magnitudes: Cells32) -> None:
-        """Take in cells by their channels; those that are there already do no harm."""
+        """Add cells by their channels; duplicates do no harm."""
         rows = np.concatenate([self._outputs.channels, outputs])
         columns = np.concatenate([self._inputs.channels, inputs])
         found, first = np.unique(rows * self._inputs.count + columns, return_index=True)
@@ -81,7 +81,7 @@ class Peaks:
 
 
 class _Axis:
-    """The channels that some cells lie in, with the cells of each channel put together."""
+    """The channels that some cells are in, with the cells of each channel grouped."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -102,7 +102,7 @@ class _Axis:
 
 @dataclass(frozen=True)
 class Weight:
-    """A weight as the converter sees it, with what is known of it: measured as it is, and its peaks.
+    """A weight as the converter sees it, with its unscaled measurements and its peaks.
 
     `factor` is what the batch normalization after it multiplies each output channel by.
     """
@@ -125,7 +125,7 @@ def survey(cells: Cells, factor: Floats) -> Weight:
     """Read a weight for the first time.
 
     Raises:
-        CannotScale: it cannot be read, or holds what is not finite.
+        CannotScale: it cannot be read, or holds non-finite values.
     """
     peaks = Peaks(cells)
     even, _ = measured_weight(cells, peaks, factor, np.ones(cells.inputs))
@@ -142,8 +142,8 @@ def measured_weight(
 ) -> tuple[MeasuredWeight, bool]:
     """Read a weight whose channels are multiplied by `outputs` and `inputs`.
 
-    Cells larger than all known ones of their channel are added to `peaks`; the second value says that
-    there were none. `first` and `last` say that nobody asks after the ranges of input or output channels.
+    Cells larger than all known ones of their channel are added to `peaks`; the second value is whether there
+    were none. `first` and `last` mean that the ranges of input or output channels are not needed.
 
     Raises:
         CannotScale: the weight cannot be read.
@@ -163,7 +163,7 @@ def measured_weight(
 
 
 class _Scan:
-    """What one reading has found so far."""
+    """The results of one pass so far."""
 
     def __init__(self, cells: Cells, peaks: Peaks, outputs: Floats, inputs: Floats) -> None:
         self.outputs, self.inputs = np.abs(outputs).astype(np.float32), inputs.astype(np.float32)
@@ -176,7 +176,7 @@ class _Scan:
         self.found: list[tuple[Indices, Indices, Cells32]] = []
 
     def result(self) -> MeasuredWeight:
-        """What the whole weight comes to."""
+        """The measurements of the whole weight."""
         return MeasuredWeight(
             self.low,
             self.high,
@@ -201,7 +201,7 @@ class _Scan:
         self.input_energy[piece.inputs] += (squares @ piece.square).reshape(-1)
 
     def _outputs(self, piece: WeightCell, by_input: Cells32, largest: Cells32) -> None:
-        """The largest cells of those output channels whose range is larger than known."""
+        """The largest cells of the output channels whose range is larger than known."""
         known = self.known_outputs[piece.outputs]
         channels = np.flatnonzero(largest > known)
         if not len(channels):
@@ -216,7 +216,7 @@ class _Scan:
         np.maximum(known, largest, out=known)
 
     def _inputs(self, piece: WeightCell) -> None:
-        """The largest cell of those input channels whose range is larger than known."""
+        """The largest cells of the input channels whose range is larger than known."""
         scaled = self.scratch("scaled", piece.low.shape)
         np.multiply(piece.magnitude, piece.by_output(self.outputs), out=scaled)
         largest = scaled.max(axis=1)
@@ -224,7 +224,7 @@ class _Scan:
         more = largest > known
         if not more.any():
             return
-        # Looking for equal values takes a fraction of the time of an argmax over this axis.
+        # A search for equal values takes a fraction of the time of an argmax over this axis.
         _, height, width = scaled.shape
         places = np.flatnonzero(scaled == np.where(more, largest, np.nan)[:, np.newaxis, :])
         place_of = np.empty(more.size, np.int64)
@@ -243,7 +243,7 @@ class _Scan:
 
 
 class _Squares:
-    """Squares of factors as float32: parts of the largest one, which is `unit`."""
+    """Squares of factors as float32, relative to the largest one, which is `unit`."""
 
     def __init__(self, factors: Floats) -> None:
         squares = np.square(factors)

@@ -1,4 +1,4 @@
-"""What an equalization did, as plain rows for reports."""
+"""The result of an equalization, as plain rows for reports."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dlclint.analysis.cle.plan import gained
 from dlclint_schemas.record import record
 
 _GROWN = 2.0
-"""An activation range that grows by more is worth a word: it costs a bit of an 8-bit activation."""
+"""The growth of an activation range from which it is reported: it costs a bit of an 8-bit activation."""
 _NOTICED = 0.5
-"""Decibels that a weight may lose before it is worth a word."""
+"""Decibels that a weight may lose before that is reported."""
 _WORTH = 1.0
-"""Decibels of all weights together below which nobody need try: a sixth of a bit."""
+"""Decibels of all weights together below which equalization is not worth trying: a sixth of a bit."""
 
 
 @record
@@ -41,7 +41,7 @@ class ConvolutionRow:
 
 @record
 class LeftAlone:
-    """Pairs that stay as they are, and why."""
+    """Pairs that are not changed, and why."""
 
     reason: str
     pairs: tuple[str, ...]
@@ -72,20 +72,20 @@ class EqualizeOutcome:
     pairs: int
     """Pairs of the chains that were equalized."""
     extended_pairs: int
-    """Pairs that `--extended` finds, before any is left alone."""
+    """Pairs that `--extended` finds, before any is excluded."""
     changed: bool
     relu6_replaced: int
     absorbed: int
-    """Channels whose constant went into the next convolution."""
+    """Channels whose constant was moved into the next convolution."""
     absorbable: int
-    """Channels of high bias that `--high-bias absorb` would take as well."""
+    """Channels of high bias that `--high-bias absorb` would absorb as well."""
     unconverged: int
     layers: tuple[ConvolutionRow, ...]
     left_alone: tuple[LeftAlone, ...]
     notes: tuple[str, ...] = ()
     checked: Checked | None = None
     verdict: str = ""
-    """Whether it was worth it, in one sentence."""
+    """Whether it was worthwhile, in one sentence."""
 
     @property
     def grown(self) -> list[ConvolutionRow]:
@@ -94,7 +94,7 @@ class EqualizeOutcome:
 
 
 def equalization_verdict(outcome: EqualizeOutcome) -> str:
-    """What the figures of an equalization come to."""
+    """A summary of the figures of an equalization."""
     layers = outcome.layers
     if not layers or not outcome.changed:
         return "nothing was equalized"

@@ -1,4 +1,4 @@
-"""What equalization would do to a model: the chains, their factors, and what becomes of the weights."""
+"""What equalization would do to a model: the chains, their factors, and the effect on the weights."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from dlclint_schemas.record import record
 
 @record
 class Link:
-    """A pair in a chain: factors s, constants to absorb, and the range between before and after.
+    """A pair in a chain: factors s, constants to absorb, and the range in between before and after.
 
     `range_before` and `range_after` are estimates of the largest activation, from the batch
     normalization (mean plus three deviations); None without one.
@@ -57,15 +57,15 @@ class EqualizedChain:
 
     @property
     def changes(self) -> bool:
-        """Whether anything is to be written."""
+        """Whether anything must be written."""
         return self.scaled.changes or any(bool(link.constants.any()) for link in self.links)
 
     def output_factors(self, position: int) -> Floats:
-        """What multiplies the output channels of a layer."""
+        """The factors of the output channels of a layer."""
         return output_factors(self.scaled.factors, position, self.layers[position].outputs)
 
     def input_factors(self, position: int) -> Floats:
-        """What multiplies the input channels of a layer."""
+        """The factors of the input channels of a layer."""
         return input_factors(self.scaled.factors, position, self.layers[position].inputs)
 
 
@@ -76,7 +76,7 @@ _NO_NOISE = 1e-12
 
 @record
 class Refusal:
-    """A pair that is left alone, and why."""
+    """A pair that is not changed, and why."""
 
     pair: Pair
     reason: str
@@ -84,7 +84,7 @@ class Refusal:
 
 @record
 class _Asked:
-    """What is to be done with every chain."""
+    """What to do with every chain."""
 
     high_bias: HighBias
     bitwidth: int
@@ -98,7 +98,7 @@ def planned_chains(
     bitwidth: int = 8,
     effort: Effort | None = None,
 ) -> Iterator[EqualizedChain | Refusal]:
-    """Compute chain after chain, so that one chain's numbers are held at a time.
+    """Compute the chains one by one, so that only one chain's numbers are held at a time.
 
     `bitwidth` is that of the weights, for the figures; `effort` bounds the search for factors.
     """
@@ -115,14 +115,14 @@ def planned_chains(
     for start in [key for key in following if key not in seconds]:
         run: list[Pair] = []
         key = start
-        while key in following:  # each pair once: names that are made twice make a circle of a chain
+        while key in following:  # each pair once: names that are produced twice make a chain cyclic
             run.append(following.pop(key))
             key = run[-1].second.key
         yield from _chains(run, asked)
 
 
 def _chains(run: list[Pair], asked: _Asked) -> Iterator[EqualizedChain | Refusal]:
-    """A run of pairs, cut where a layer cannot be scaled."""
+    """A run of pairs, divided where a layer cannot be scaled."""
     layers: list[Layer] = []
     pairs: list[Pair] = []
     ends = [(run[0].first, run[0].norm), *((pair.second, pair.second_norm) for pair in run)]
@@ -164,10 +164,10 @@ def _unfit(pair: Pair, first: Layer | CannotScale, second: Layer | CannotScale) 
 
 
 def _equalized(layers: list[Layer], pairs: list[Pair], asked: _Asked) -> Iterator[EqualizedChain | Refusal]:
-    """The chain that layers make; refusals where its weights would lose by it together.
+    """The chain of these layers, or refusals where its weights together would lose.
 
-    A chain is left alone as a whole: what a second run finds of a part would differ from what the first
-    found of the chain. Refused as well is what the file no longer gives as it gave before.
+    A chain is excluded as a whole: a second run on a part of it would find something else than the first run
+    found for the chain. A weight that the file no longer returns as before is refused as well.
     """
     if not pairs:
         return
@@ -185,7 +185,7 @@ def _equalized(layers: list[Layer], pairs: list[Pair], asked: _Asked) -> Iterato
 
 
 def gained(before: Iterable[float], after: Iterable[float]) -> float:
-    """What weights gain in dB: the noise of all together, each relative to its signal, before by after.
+    """The gain of weights in dB: the ratio of total noise, each relative to its signal, before to after.
 
     `before` and `after` are the SQNRs of the weights.
     """
@@ -216,7 +216,7 @@ def _chain(layers: list[Layer], pairs: list[Pair], asked: _Asked) -> EqualizedCh
 
 
 def _overflows(layer: Layer, factors: Floats) -> Flags:
-    """Channels whose bias, divided by the factor, its type would not hold."""
+    """Channels whose bias, divided by the factor, would exceed its type."""
     found: Flags = np.zeros(layer.outputs, bool)
     vectors = [layer.norm.gamma, layer.norm.beta] if layer.norm is not None else [layer.bias]
     for stored in vectors:

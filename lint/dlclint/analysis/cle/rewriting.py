@@ -1,8 +1,8 @@
 """From a plan to edits of the model.
 
-Batch normalization stays where it is: its gamma and beta take the factor of the convolution before it,
-so that every node, name and statistic survives and the quantizer's own high-bias absorption still finds
-what it needs. Only where none follows are the convolution's own output channels and bias scaled.
+Batch normalization stays where it is: its gamma and beta take the factor of the convolution before it, so
+that every node, name and statistic is kept and the quantizer's own high-bias absorption still finds what it
+needs. Only where no batch normalization follows are the convolution's own output channels and bias scaled.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dlclint.model.tensors import Array, Produced, Unavailable
 
 
 class Rewriter:
-    """Makes the edits for chains of one model; new tensors get names that the model does not have."""
+    """Makes the edits for chains of one model; new tensors get unused names."""
 
     def __init__(self, model: Model) -> None:
         self._names = {
@@ -37,7 +37,7 @@ class Rewriter:
         }
 
     def edits(self, chain: EqualizedChain) -> Iterator[ModelEdit]:
-        """What makes the model compute with the chain's factors and absorbed constants."""
+        """The edits that apply the chain's factors and absorbed constants to the model."""
         for link in chain.links:
             for node in link.pair.between:
                 if node.op_type == "Clip" and link.pair.relu6:
@@ -82,7 +82,7 @@ class Rewriter:
         yield from self._put(node, position, stored, Produced.of(values.astype(dtype)))
 
     def _put(self, node: Node, position: int, stored: StoredTensor, values: Produced) -> Iterator[ModelEdit]:
-        """In place, or where another node reads the tensor too, in one of the node's own."""
+        """Replace a tensor, or add a new one for the node where another node reads the tensor too."""
         if stored.home is not None and not stored.is_shared:
             yield PutInitializer(stored.home, stored.name, values)
             return

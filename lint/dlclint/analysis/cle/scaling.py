@@ -1,12 +1,11 @@
-"""Cross-layer equalization: factors by which the channels of neighboring convolutions come to one range.
+"""Cross-layer equalization: factors that give the channels of adjacent convolutions the same range.
 
-For a pair with output ranges r1 of the first and input ranges r2 of the second, channel i of the first
-is divided, and of the second multiplied, by s_i = sqrt(r1_i / r2_i): both ranges become
-sqrt(r1_i r2_i). In a chain a pair undoes a little of what its neighbor did, so sweeps over the chain
-go on until nothing changes. Sweeps look at the peaks of the weights alone; then every weight is read
-with the factors they came to, and where a cell shows up that is larger than its channel's peaks, the
-sweeps go on with it. So the factors are those that the whole weights come to, after four or five
-readings, however long the chain and however many sweeps.
+For a pair with output ranges r1 of the first and input ranges r2 of the second, channel i of the first is
+divided, and of the second multiplied, by s_i = sqrt(r1_i / r2_i): both ranges become sqrt(r1_i r2_i). In a
+chain, a pair undoes a little of what its neighbor did, so sweeps over the chain continue until nothing
+changes. Sweeps use only the peaks of the weights; then every weight is read with the resulting factors, and
+where a cell is larger than its channel's peaks, the sweeps continue with it. So the factors are those of the
+whole weights, after four or five passes, however long the chain and however many sweeps.
 
 Source: Nagel et al. 2019, arXiv 1906.04721, 4.1 and appendix A (range: largest magnitude of a channel).
 """
@@ -29,22 +28,23 @@ READINGS = 50
 CONVERGED = 1e-6
 """Largest change of a factor, as a logarithm to base 2, below which the sweeps end."""
 EQUAL = 1e-4
-"""A chain whose factors would all lie this near 1 counts as equalized and is not touched: well above
-`CONVERGED` and the rounding of float32, so that a second run changes nothing."""
+"""A chain whose factors would all be this close to 1 counts as equalized and is not changed: well above
+`CONVERGED` and the rounding of float32, so that a second run changes nothing.
+"""
 
 _AT_FIRST, _FOR_EACH = 100_000_000, 20
-"""Cells that may be looked at, and how many more for each element of the weights."""
+"""Cells that may be visited, and how many more for each element of the weights."""
 _STEP = 20_000
-"""Cells that take as long to look at as the array operations of a sweep take by themselves."""
+"""Cells that take as long to visit as the array operations of a sweep take by themselves."""
 
 Flags = npt.NDArray[np.bool_]
 
 
 @record
 class Scaled:
-    """The factors of a chain of n weights: s for each of its n - 1 links, and how it went.
+    """The factors of a chain of n weights: s for each of its n - 1 links, and how the search went.
 
-    `measured` is each weight as the factors make it; see `MeasuredWeight` for what is not yet in it.
+    `measured` is each weight with the factors applied; see `MeasuredWeight` for what is not included.
     """
 
     factors: tuple[Floats, ...]
@@ -58,12 +58,12 @@ class Scaled:
 
 
 def output_factors(factors: Sequence[Floats], position: int, count: int) -> Floats:
-    """What multiplies the `count` output channels of the layer at a position of the chain."""
+    """The factors of the `count` output channels of the layer at a position of the chain."""
     return np.asarray(1 / factors[position]) if position < len(factors) else np.ones(count)
 
 
 def input_factors(factors: Sequence[Floats], position: int, count: int) -> Floats:
-    """What multiplies the `count` input channels of the layer at a position of the chain."""
+    """The factors of the `count` input channels of the layer at a position of the chain."""
     return factors[position - 1] if position else np.ones(count)
 
 
@@ -79,9 +79,9 @@ def equalizing_factors(
         chain: the weights, first to last; each has as many input channels as the one before it has
             output channels.
         frozen: for each link, the channels that keep the factor 1.
-        whole_powers: for each link, whether its factors must be powers of two, by which numbers of
-            16 bits are scaled without rounding; ranges then agree within a factor of two.
-        effort: what may be done; where it ends, the factors are those of the way so far.
+        whole_powers: for each link, whether its factors must be powers of two, by which 16-bit numbers are
+            scaled without rounding; ranges then agree within a factor of two.
+        effort: the budget; where it ends, the factors reached so far are returned.
 
     Channels of range zero on either side (dead ones) keep the factor 1.
 
@@ -93,7 +93,7 @@ def equalizing_factors(
     sides: list[tuple[Floats, Floats]] = [(weight.factor, np.ones(weight.cells.inputs)) for weight in chain]
 
     def measured_anew(position: int) -> bool:
-        """Measure a weight with the factors as they are; whether its peaks were enough."""
+        """Measure a weight with the current factors; whether its peaks were sufficient."""
         weight = chain[position]
         ends = position == 0, position == len(factors)
         measured[position], complete = measured_weight(weight.cells, weight.peaks, *sides[position], *ends)
@@ -122,9 +122,9 @@ def _sweep(
     leave_equal: bool,
     effort: Effort,
 ) -> bool:
-    """Bring the factors to where the peaks' ranges meet; whether they got there.
+    """Move the factors until the peaks' ranges are equal; returns whether that was reached.
 
-    With `leave_equal`, nothing is done where the ranges (nearly) meet as they are.
+    With `leave_equal`, nothing is done where the ranges are already (nearly) equal.
     """
     if not factors:
         return True
@@ -146,14 +146,14 @@ def _sweep(
 
 
 TIMES = 10
-"""How many times as much as linting may do for a model that is written or measured afterwards."""
+"""How many times as much as linting a command may do that writes or measures a model afterwards."""
 
 
 class Effort:
-    """How much may be swept: cells that sweeps look at, with a share for what each sweep costs by itself.
+    """The budget of sweeps: cells that sweeps visit, with a share for the fixed cost of each sweep.
 
-    One is for all chains of a model, so that what a file costs grows with its weights, whichever way they
-    are put into chains. `times` is how many times as much as linting may take.
+    One budget is for all chains of a model, so that the cost of a file grows with its weights, however they
+    are distributed over chains. `times` is how many times as much as linting may be done.
     """
 
     def __init__(self, times: int = 1) -> None:
@@ -163,11 +163,11 @@ class Effort:
         """Whether a chain was not followed to its end."""
 
     def grow(self, elements: int) -> None:
-        """Allow more, for so many weights that were read."""
+        """Extend the budget for weights that were read."""
         self._left += self._times * _FOR_EACH * elements
 
     def take(self, cells: int) -> bool:
-        """Whether so much may be done, which then it is."""
+        """Spend a part of the budget, if it suffices; returns whether it does."""
         self._left -= cells + _STEP
         self.spent = self.spent or self._left < 0
         return self._left >= 0
@@ -186,15 +186,15 @@ class _Channels:
         return np.split(self.factors[:-1], self.starts[1:-1])
 
     def of(self, link: int, places: Indices) -> Indices:
-        """Where the channels of a link stand; the 1 for a link that there is not."""
+        """The positions of the channels of a link; that of the 1 for a link that does not exist."""
         inside = 0 <= link < len(self.starts) - 1
         return places + self.starts[link] if inside else np.full_like(places, len(self.factors) - 1)
 
 
 class _Half:
-    """Every other link of a chain: none touches another of them, so all their factors move at once.
+    """Every other link of a chain: no two are adjacent, so all their factors move at once.
 
-    One array operation then does for thousands of small convolutions what it does for one.
+    One array operation then handles thousands of small convolutions like one.
     """
 
     def __init__(
@@ -228,7 +228,7 @@ class _Half:
         self.whole = whole[self.alive]
 
     def step(self, factors: Floats) -> float:
-        """Move the factors of these links; the largest step, as a logarithm to base 2."""
+        """Move the factors of these links; returns the largest step, as a logarithm to base 2."""
         here = factors[self.alive]
         before = self.before.largest(factors)[self.first] / here
         after = self.after.largest(1 / factors)[self.second] * here
@@ -238,7 +238,7 @@ class _Half:
 
 
 class _Ranges:
-    """The largest cell of each channel, for cells that other channels scale."""
+    """The largest cell of each channel, for cells that the factors of other channels scale."""
 
     def __init__(self, parts: Iterable[tuple[Indices, Indices, Cells32, Floats]]) -> None:
         targets, sources, magnitudes, scales = map(np.concatenate, zip(*parts, strict=True))
@@ -255,7 +255,7 @@ class _Ranges:
 
 
 def _step(first: Floats, second: Floats, whole_powers: Flags) -> Floats:
-    """Logarithm to base 2 of sqrt(first / second), 0 where either is 0; whole where only such are allowed."""
+    """Logarithm to base 2 of sqrt(first / second), 0 where either is 0; whole where that is required."""
     alive = (first > 0) & (second > 0)
     step = 0.5 * np.log2(np.divide(first, second, out=np.ones_like(first), where=alive))
     return np.where(whole_powers, np.rint(step), step)

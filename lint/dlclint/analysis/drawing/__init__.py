@@ -1,1 +1,1 @@
-"""A model as a page draws it: its nodes, the blocks they lie in, and what each is colored by."""
+"""A model as a page draws it: its nodes, the blocks that contain them, and their colors."""

@@ -1,8 +1,8 @@
-"""Which nodes a drawing shows as one: modules by the names of the nodes, else stretches of the network.
+"""Which nodes a drawing shows as one: modules by the names of the nodes, else sections of the network.
 
-Exporters write where in the module tree a node comes from: into its name (`/encoder/layer.0/MatMul`), or
-into its metadata (`pkg.torch.onnx.name_scopes`). A block with more members than a reader can follow is cut
-into stretches where the fewest edges cross.
+Exporters write where in the module tree a node comes from: into its name (`/encoder/layer.0/MatMul`), or into
+its metadata (`pkg.torch.onnx.name_scopes`). A block with more members than a reader can follow is divided
+into sections where the fewest edges cross.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ _DEEPEST = 12
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'")
 _KNOWN_SHARE = 0.5
-"""Share of the nodes with a module from which on a node without one is taken for its neighbor's."""
+"""The share of the nodes with a module from which a node without one gets its neighbor's."""
 
 Scope = tuple[str, ...]
 
 
 def scope_of(name: str, op: str, metadata: Mapping[str, str]) -> Scope:
-    """The modules that a node lies in, the outermost first; empty where nothing says so."""
+    """The modules that contain a node, outermost first; empty where they are unknown."""
     scopes = _QUOTED.findall(metadata.get(_SCOPES, "")[:4096])
     if len(scopes) > 1:
         return _parts(scopes[-2], ".")  # the last is the node itself
     separator = "/" if "/" in name else "."
     found = _parts(name.rpartition(separator)[0], separator)
-    # Some exporters count the nodes of each op, as in `p2o.Conv.12`: an op names no module.
+    # Some exporters number the nodes of each op, as in `p2o.Conv.12`: an op is not a module.
     return found[:-1] if found and found[-1] == op else found
 
 
@@ -46,7 +46,7 @@ def blocks_of(
 
     Args:
         scopes: the modules of each node, in the order of the network.
-        sources: the nodes, by their place, that each node reads.
+        sources: the indices of the nodes that each node reads.
     """
     tree = _Tree(_filled(scopes, sources))
     tree.cut(sources)
@@ -56,7 +56,8 @@ def blocks_of(
 def _filled(scopes: Sequence[Scope], sources: Sequence[Sequence[int]]) -> list[Scope]:
     """The scopes, with that of a neighbor where a node has none and most have one.
 
-    The neighbor is what it reads, else what reads it: an exporter's own nodes stand beside those of modules.
+    The neighbor is a node that it reads, else one that reads it: nodes that an exporter adds are next to
+    those of modules.
     """
     known = sum(map(bool, scopes))
     if known < _KNOWN_SHARE * len(scopes):
@@ -72,7 +73,7 @@ def _filled(scopes: Sequence[Scope], sources: Sequence[Sequence[int]]) -> list[S
 
 
 class _Tree:
-    """Members of each block by their first node: a block's number is negative, a node's its place."""
+    """Members of each block by their first node: a block's number is negative, a node's is its index."""
 
     def __init__(self, scopes: Sequence[Scope]) -> None:
         self.names: list[str] = [""]
@@ -102,7 +103,7 @@ class _Tree:
                 parent = self.parents[block]
                 members[parent].append(-1 - block)
                 block = parent
-        # A block stands where its first node does.
+        # A block is placed where its first node is.
         first = self._firsts()
         for group in members:
             group.sort(key=lambda member: member if member >= 0 else first[-1 - member])
@@ -117,7 +118,7 @@ class _Tree:
         return first
 
     def cut(self, sources: Sequence[Sequence[int]]) -> None:
-        """Cut every block with too many members into stretches, which are blocks of their own."""
+        """Divide every block with too many members into sections, which are blocks themselves."""
         pending = [True]
         while pending:
             pending = []
@@ -139,7 +140,7 @@ class _Tree:
     def _crossing(
         self, members: Sequence[Sequence[int]], sources: Sequence[Sequence[int]]
     ) -> list[list[int]]:
-        """For each block and each gap after one of its members, how many edges among members cross it."""
+        """For each block and each gap after a member, the number of edges among members that cross it."""
         positions: dict[int, int] = {member: n for group in members for n, member in enumerate(group)}
         changes = [[0] * (len(group) + 1) for group in members]
         chains = [list(self._chain(block)) for block in range(len(self.names))]
@@ -153,7 +154,7 @@ class _Tree:
         return [list(accumulate(change))[:-1] for change in changes]
 
     def _chain(self, block: int) -> Iterator[int]:
-        """A block and all around it, the outermost first."""
+        """A block and all enclosing ones, innermost first."""
         found = []
         while block >= 0:
             found.append(block)
@@ -162,7 +163,7 @@ class _Tree:
 
     @staticmethod
     def _meet(one: int, other: int, above: list[int], around: list[int]) -> tuple[int, int, int]:
-        """The innermost block around two nodes, and the members of it that they are or lie in."""
+        """The innermost block around two nodes, and the members of it that contain them."""
         depth = 0
         while depth < len(above) and depth < len(around) and above[depth] == around[depth]:
             depth += 1
@@ -173,7 +174,7 @@ class _Tree:
         )
 
     def blocks(self) -> tuple[list[NetworkBlock], list[int]]:
-        """Blocks without those of a single member, which say nothing; parents stand before children."""
+        """Blocks without those of a single member, which add nothing; parents come before children."""
         members = self._members()
         parents, names = list(self.parents), list(self.names)
         gone: dict[int, int] = {}
@@ -196,7 +197,7 @@ class _Tree:
         for block in range(1, len(names)):
             if block not in gone and members[block]:
                 below[kept(parents[block])].append(block)
-        for block in pending:  # which grows meanwhile
+        for block in pending:  # which grows in the loop
             numbers[block] = len(numbers)
             pending += below[block]
         network_blocks = [NetworkBlock(numbers[kept(parents[b])] if b else -1, names[b]) for b in pending]
@@ -204,9 +205,9 @@ class _Tree:
 
 
 def stretches(crossing: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Stretches of some members each, which end where the fewest edges cross.
+    """Sections of some members each, which end where the fewest edges cross.
 
-    `crossing` says for each member how many edges cross after it.
+    `crossing` is for each member the number of edges that cross after it.
     """
     count = len(crossing)
     size = max(MOST * 2 // 3, -(-count // MOST))

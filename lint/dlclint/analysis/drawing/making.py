@@ -20,20 +20,20 @@ from dlclint.model.types import is_float
 from dlclint.target import Runtime
 
 MOST = 20_000
-"""Nodes of a model that are drawn: a page of more is too large to be opened."""
+"""Nodes of a model that is drawn: a page with more is too large to open."""
 _ATTRIBUTES = 300
 """Characters of a node's attributes that are shown."""
 INPUT, OUTPUT = "Input", "Output"
 
 Colors = Mapping[str, tuple[ModelView, Runtime]]
-"""The runtimes that a drawing is colored by, by what they are called."""
+"""The runtimes that a drawing is colored by, by their label."""
 
 
 def draw(views: Sequence[ModelView], kept: Collection[tuple[str, int | None]] = ()) -> Drawing:
     """The drawing of a model, colored for each target.
 
     Args:
-        views: the model for each target, of which the first gives widths and weights.
+        views: the model for each target, of which the first provides widths and weights.
         kept: graph path, sanitized, and index of nodes that are drawn even if they are Constants.
     """
     view, model = views[0], views[0].model
@@ -54,7 +54,7 @@ def draw(views: Sequence[ModelView], kept: Collection[tuple[str, int | None]] = 
         *(tuple(places.sources(model.graph, (name,))) for name in outputs),
     ]
     inside = len(inputs) + len(nodes)
-    # What comes in and what goes out stands outside of all modules.
+    # Inputs and outputs are outside all modules.
     own = [
         tuple(index - len(inputs) for index in sources[n] if len(inputs) <= index)
         for n in range(len(inputs), inside)
@@ -82,23 +82,23 @@ def draw(views: Sequence[ModelView], kept: Collection[tuple[str, int | None]] = 
 
 
 def reads(node: Node) -> Iterator[str]:
-    """What a node reads, each once."""
+    """The tensors that a node reads, each once."""
     return iter(dict.fromkeys(filter(None, node.inputs)))
 
 
 class _Places:
-    """Where the nodes stand among all that is drawn, which begins with the inputs of the model."""
+    """The positions of the nodes among all that is drawn, which starts with the inputs of the model."""
 
     def __init__(self, nodes: Sequence[Node], inputs: Sequence[str]) -> None:
         self._inputs = {name: index for index, name in enumerate(inputs)}
         self._nodes = {node.key: position for position, node in enumerate(nodes, len(inputs))}
 
     def of(self, node: Node) -> int | None:
-        """The place of a node; None where it is not drawn."""
+        """The position of a node; None where it is not drawn."""
         return self._nodes.get(node.key)
 
     def sources(self, graph: Graph, names: Iterator[str] | Sequence[str]) -> Iterator[int]:
-        """The places of what makes tensors, as far as that is drawn."""
+        """The positions of the nodes that produce tensors, as far as they are drawn."""
         for name in names:
             maker = graph.producer(name)
             position = self._inputs.get(name) if maker is None else self.of(maker)
@@ -109,7 +109,7 @@ class _Places:
 def _scope(node: Node) -> Scope:
     metadata = {item.key: item.value for item in node.proto.metadata_props}
     own = tuple(plain(part, 80) for part in scope_of(node.name, node.op_type, metadata))
-    # Bodies and functions are blocks, in which their modules lie.
+    # Bodies and functions are blocks that contain their modules.
     return (plain(node.graph.path, 80), *own) if node.graph.path else own
 
 
@@ -167,7 +167,7 @@ def _attributes(node: Node) -> Iterator[str]:
 
 
 def _precision(node: Node, view: ModelView) -> str:
-    """What the node's result comes in, and its weight where that is quantized too."""
+    """The precision of the node's result, and of its weight where that is quantized too."""
     kind = view.target.kind
     tensor_type = node.graph.type_of(node.output(0))
     if node.key in view.folded or node.op_type in QDQ:
@@ -215,7 +215,7 @@ def _weights(view: ModelView, places: _Places) -> Iterator[DrawnWeight]:
 
 
 def _cuts(colors: Colors) -> Iterator[DrawnCuts]:
-    """Where execution changes processor, runtimes of which the same is true together."""
+    """Where execution changes processor; runtimes with the same result are combined."""
     found: dict[tuple[tuple[Border, ...], tuple[str, ...]], list[str]] = {}
     for name, (view, runtime) in colors.items():
         if runtime is not Runtime.CPU and (partition := view.partition(runtime)).borders:

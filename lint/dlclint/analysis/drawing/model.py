@@ -1,4 +1,4 @@
-"""What a drawing consists of. Nothing here loads onnx, which a report does without."""
+"""The parts of a drawing. Nothing here loads onnx, which a report does not need."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dlclint_schemas.record import record
 class DrawnNode:
     """A node, or an input or output of the model, whose `index` is None.
 
-    `block` is its place in `Drawing.blocks`, `sources` are the places in `Drawing.nodes` of what it reads.
-    `placed` has one letter for each of `Drawing.runtimes`: y (takes it), n (does not, and the CPU does),
-    x (no runtime does), u (no table settles it), - (it does not reach conversion).
+    `block` is its index in `Drawing.blocks`, `sources` are the indices in `Drawing.nodes` of what it reads.
+    `placed` has one letter for each of `Drawing.runtimes`: y (supported), n (not supported, but by the CPU),
+    x (no runtime supports it), u (no table decides), - (not converted).
     """
 
     graph: str
@@ -23,7 +23,7 @@ class DrawnNode:
     sources: tuple[int, ...]
     outputs: tuple[str, ...]
     type: str
-    """Of its first output, such as `float32[1,64,56,56]`; "" where it is unknown."""
+    """The type of its first output, such as `float32[1,64,56,56]`; "" where it is unknown."""
     attributes: str
     precision: str
     placed: str
@@ -31,10 +31,10 @@ class DrawnNode:
 
 @record
 class NetworkBlock:
-    """Nodes that belong together: a module of the network, or a stretch of it."""
+    """Nodes that belong together: a module of the network, or a section of it."""
 
     parent: int
-    """Its place in `Drawing.blocks`; -1 for the first, which is the whole model."""
+    """Its parent's index in `Drawing.blocks`; -1 for the first, which is the whole model."""
     name: str
 
 
@@ -43,7 +43,7 @@ class DrawnWeight:
     """A weight as the quantizer sees it: its range, and its SQNR in dB on the grids of a width."""
 
     node: int
-    """Place in `Drawing.nodes`."""
+    """Index in `Drawing.nodes`."""
     name: str
     low: float
     high: float
@@ -55,7 +55,7 @@ class DrawnWeight:
 class DrawnCuts:
     """What crosses each border between subnets, in order; each subnet's first node by name.
 
-    `runtime` names the runtimes of which that is true.
+    `runtime` names the runtimes to which that applies.
     """
 
     runtime: str
@@ -65,7 +65,7 @@ class DrawnCuts:
 
 @record
 class Drawing:
-    """A model as a page draws it. `bits` is the width that the weights' SQNR is of."""
+    """A model as a page draws it. `bits` is the width to which the weights' SQNR applies."""
 
     nodes: tuple[DrawnNode, ...]
     blocks: tuple[NetworkBlock, ...]
@@ -74,4 +74,4 @@ class Drawing:
     bits: int
     cuts: tuple[DrawnCuts, ...]
     left_out: int = 0
-    """Nodes that are not drawn because they are so many; then none is."""
+    """Nodes that are not drawn because there are too many; then none is."""

@@ -1,4 +1,4 @@
-"""GELU, HardSwish and layer normalization in whatever spelling, known by what they compute.
+"""GELU, HardSwish and layer normalization however they are spelled, recognized by what they compute.
 
 Starting from a tensor, ops on it and on stored numbers are evaluated on sample values until a result is the
 function's.
@@ -16,14 +16,14 @@ from dlclint.model.tensors import Array
 from dlclint_schemas.record import record
 
 _UP, _REGION = 6, 20
-"""Nodes from a seed up to the tensor it starts from, and in a whole subgraph, at most."""
+"""The maximum number of nodes from a seed up to the tensor it starts from, and in a whole subgraph."""
 _CLOSE = 2e-5
-"""Largest difference to the function by which its spelling in float32 numbers may be off."""
+"""The largest difference from the function that its spelling in float32 numbers may have."""
 
 
 @record
 class Computed:
-    """A result that is a function of `source`: the layer's name, the node that makes it, its small number."""
+    """A result that is a function of `source`: the layer's name, the node that computes it, and a constant."""
 
     layer: str
     source: str
@@ -64,7 +64,7 @@ _UNARY: dict[str, Callable[[Array], Array]] = {
 
 
 def find_computed(seed: Node) -> Computed | None:
-    """The function that a seed (Erf, Clip, HardSigmoid, Sqrt, Pow, Reciprocal) is the heart of, if any."""
+    """The function whose center a seed (Erf, Clip, HardSigmoid, Sqrt, Pow, Reciprocal) is, if any."""
     layer = _SEEDS.get(seed.op_type, "")
     if not layer or seed.domain or seed.graph.is_function:
         return None
@@ -76,7 +76,7 @@ def find_computed(seed: Node) -> Computed | None:
 
 
 def _above(seed: Node) -> Iterator[str]:
-    """Tensors that a seed follows from, nearest first."""
+    """Tensors that a seed depends on, nearest first."""
     graph, level, seen = seed.graph, [seed], {seed.index}
     for _ in range(_UP):
         names = [n for node in level for n in node.inputs if n and graph.constant(n) is None]
@@ -117,7 +117,7 @@ def _function_of(seed: Node, source: str, layer: str) -> Computed | None:
 
 
 def _agrees(layer: str, result: Array, numbers: set[float]) -> float | None:
-    """The function's small number (0 where it has none) if the result is the function's, else None."""
+    """The function's small constant (0 where it has none) if the result is the function's, else None."""
     if result.shape != _SAMPLE.shape or not np.isfinite(result).all():
         return None
     if layer == "LayerNorm":
@@ -128,7 +128,7 @@ def _agrees(layer: str, result: Array, numbers: set[float]) -> float | None:
 
 
 def _follows(graph: Graph, tensor: str, seed: Node) -> bool:
-    """Whether a tensor follows from the seed."""
+    """Whether a tensor depends on the seed."""
     pending, seen = [tensor], set[str]()
     while pending:
         maker = graph.producer(pending.pop())
@@ -167,7 +167,7 @@ def _evaluate(node: Node, values: dict[str, Array], numbers: set[float]) -> Arra
     if node.op_type == "Clip":
         low = node.attribute("min") if node.has("min") else second
         high = node.attribute("max") if node.has("max") else inputs[2] if len(inputs) > 2 else None
-        # What an op of this version has no such attribute for may be of any type.
+        # An attribute that an op of this version does not have may be of any type.
         bounds = all(isinstance(bound, (int, float, np.ndarray)) for bound in (low, high))
         return np.asarray(np.clip(first, low, high)) if bounds else None
     if node.op_type == "HardSigmoid":

@@ -15,13 +15,13 @@ _NAMES = {
     "Div": "GELU",
     "Tanh": "x * Tanh(x)",
 }
-"""By the first op of the gate: what x times the gate is called."""
+"""By the first op of the gate: the name of x times the gate."""
 _LONGEST = 5
 """Nodes from x to the product: the longest, GELU by Erf, is Div, Erf, Add and a product."""
 
 
 def gated_activation(graph: Graph, tensor: str, readers: Sequence[Node]) -> str:
-    """What the two readers of a tensor make of it together, x * f(x), or ""."""
+    """The function x * f(x) that the two readers of a tensor compute together, or ""."""
     product = next((node for node in readers if node.op_type == "Mul"), None)
     if product is None or len(readers) != 2 or readers[0] is readers[1]:
         return ""
@@ -39,7 +39,7 @@ def gated_activation(graph: Graph, tensor: str, readers: Sequence[Node]) -> str:
 
 
 def gate_of(product: Node) -> tuple[str, Node] | None:
-    """x and the node that makes f(x), where a Mul is x * f(x) by a single op; None where it is not."""
+    """x and the node that computes f(x), where a Mul is x * f(x) with a single op; None where it is not."""
     if product.op_type != "Mul":
         return None
     for name in product.inputs:

@@ -1,4 +1,4 @@
-"""Normalizations that are spelled out over other axes than the last ones."""
+"""Normalizations that are written with basic ops, over any axes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class SpelledNorm:
     axes: tuple[int, ...]
     rank: int
     nodes: int
-    """How many nodes spell it, without a factor and a summand after."""
+    """The number of nodes, without a factor and a summand after them."""
     centered: bool
 
 
 def spelled_norms(graph: Graph) -> Iterator[SpelledNorm]:
-    """Every normalization of a graph that is spelled out, whatever its axes, in the order of the nodes."""
+    """Every normalization of a graph that is written with basic ops, whatever its axes, in graph order."""
     for node in graph.nodes:
         if node.domain or node.op_type not in FACTORS or len(node.inputs) != 2:
             continue
@@ -56,7 +56,7 @@ def _matched(node: Node, top: str, bottom: str) -> SpelledNorm | None:
 
 
 def _same(graph: Graph, one: str, other: str) -> bool:
-    """Whether two names are one tensor, or one difference: old exporters write that twice."""
+    """Whether two names are one tensor, or one difference: old exporters write it twice."""
     first, second = graph.producer(one), graph.producer(other)
     if one == other or first is None or second is None:
         return one == other
@@ -64,7 +64,7 @@ def _same(graph: Graph, one: str, other: str) -> bool:
 
 
 def mean_under_root(node: Node, bottom: str) -> tuple[Node | None, int]:
-    """The mean, with epsilon added, by whose root a Div or Mul divides, and how many nodes lie between.
+    """The mean, with epsilon added, whose root a Div or Mul divides by, and how many nodes are in between.
 
     A Mul divides where its operand is Reciprocal of the root, 1 / root, or Pow of -0.5.
     """

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 @record
 class Pattern:
-    """A match in one graph: the layer it becomes, the tensor that goes in, and the keys of its nodes.
+    """A match in one graph: the layer that it becomes, its input tensor, and the keys of its nodes.
 
-    It holds for the model with its quantization as for the float one, since nodes keep their index.
+    It is valid for the model with its quantization as for the float one, because nodes keep their index.
     """
 
     layer: str
@@ -37,11 +37,11 @@ class Pattern:
 
     @property
     def path(self) -> str:
-        """That of the graph."""
+        """The path of the graph."""
         return next(iter(self.nodes))[0]
 
     def members(self, graph: Graph) -> list[Node]:
-        """The nodes in graph order; the last makes the result."""
+        """The nodes in graph order; the last produces the result."""
         return [graph.nodes[index] for _, index in sorted(self.nodes)]
 
     def inner(self, graph: Graph) -> set[str]:
@@ -58,7 +58,7 @@ class Pattern:
         }
 
     def is_closed(self, graph: Graph) -> bool:
-        """Whether nothing else reads a part of it, so that one node can stand in the place of all."""
+        """Whether nothing else reads a part of it, so that one node can replace all of them."""
         inner = self.inner(graph)
         return all(name in inner for node in self.members(graph)[:-1] for name in node.outputs)
 
@@ -191,6 +191,6 @@ def _layer_norm(graph: Graph, root: Node) -> Pattern | None:
         return None
     axes, rank = mean_axes(mean), graph.rank(mean.input(0))
     if axes is not None and rank is not None and axes != trailing(rank, len(axes)):
-        return None  # LayerNorm is over the last axes; others stay as they are spelled
+        return None  # LayerNorm is over the last axes; others remain as they are written
     members = (root, plus, mean, square, center, average, quotient, numerator)
     return _pattern("LayerNorm", center.input(0), members)

@@ -1,4 +1,4 @@
-"""What matchers ask of single nodes and tensors: scalars, bounds, squares, and what alone reads a tensor."""
+"""What matchers need of single nodes and tensors: scalars, bounds, squares, and a tensor's only reader."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def scalar(graph: Graph, tensor: str) -> float | None:
-    """The one number that a tensor holds, where that is stored or follows from what is."""
+    """The only number of a tensor, where it is stored or follows from the model."""
     value = graph.small_value(tensor, limit=1)
     if value is None or value.size != 1 or value.dtype.kind not in "fiuV":  # V: bfloat16 and the like
         return None
@@ -19,12 +19,12 @@ def scalar(graph: Graph, tensor: str) -> float | None:
 
 
 def is_near(value: float | None, wanted: float) -> bool:
-    """Whether a number is the wanted one: exporters round sqrt(2) and 1/6 to float32 or float16."""
+    """Whether a number equals the wanted one: exporters round sqrt(2) and 1/6 to float32 or float16."""
     return value is not None and abs(value - wanted) <= 2e-3 * abs(wanted)
 
 
 def with_scalar(graph: Graph, node: Node | None, op: str, wanted: float) -> str:
-    """The other operand of a commutative node whose one operand is the scalar, else ""."""
+    """The other operand of a commutative node with the scalar as one operand, else ""."""
     if node is None or node.op_type != op or len(node.inputs) != 2:
         return ""
     left, right = node.inputs
@@ -51,17 +51,17 @@ def squared(node: Node) -> str:
 
 
 def other_operand(node: Node, tensor: str) -> str:
-    """What a node of two inputs, of which one is the tensor, reads beside it, else ""."""
+    """The other operand of a node of two inputs, one of which is the tensor, else ""."""
     if len(node.inputs) != 2 or tensor not in node.inputs:
         return ""
     return node.inputs[1] if node.inputs[0] == tensor else node.inputs[0]
 
 
 def sole_reader(graph: Graph, tensor: str, folded: Container[NodeKey] = ()) -> Node | None:
-    """The one node of the graph that reads a tensor; None where anything else does.
+    """The only node of the graph that reads a tensor; None where anything else does.
 
-    Anything else is a second node, one in a subgraph, or the graph's own outputs. Nodes in `folded` do not
-    reach conversion and count as no readers.
+    Anything else is a second node, one in a subgraph, or an output of the graph. Nodes in `folded` are not
+    converted and do not count.
     """
     if not tensor or tensor in graph.outputs:
         return None
@@ -70,13 +70,13 @@ def sole_reader(graph: Graph, tensor: str, folded: Container[NodeKey] = ()) -> N
 
 
 def clip_bounds(node: Node) -> tuple[float | None, float | None]:
-    """Lower and upper bound of a Relu or Clip, of which attributes (to version 6) or inputs tell."""
+    """Lower and upper bound of a Relu or Clip, from attributes (up to version 6) or inputs."""
     if node.op_type == "Relu":
         return 0.0, None
     bounds: list[float | None] = []
     for position, name in ((1, "min"), (2, "max")):
         written = node.attribute(name) if node.has(name) else None
-        # From version 11 on an attribute of that name means nothing, and may be of any type.
+        # From version 11 on an attribute of that name has no meaning, and may be of any type.
         if isinstance(written, (int, float)):
             bounds.append(float(written))
         else:

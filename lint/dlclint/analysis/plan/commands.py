@@ -1,4 +1,4 @@
-"""The command lines of a plan. Every option is looked up on the tools page, so none is invented."""
+"""The command lines of a plan. Every option is looked up in the tools page, so that none is made up."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from dlclint_schemas.record import record
 from dlclint_schemas.releases import has_option, option_times
 
 INPUT_LIST = "INPUT_LIST.txt"
-"""Stands for the file of calibration inputs, which only the user has."""
+"""Placeholder for the file of calibration inputs, which only the user has."""
 INPUT_LIST_LAST = "INPUT_LIST_NHWC.txt"
-"""The same with images whose channels lie last, for the tools that read them so."""
+"""The same with images whose channels are last, for the tools that read them so."""
 SOC = "SOC"
-"""Stands for the chip where none was named."""
+"""Placeholder for the chip where none was named."""
 _BACKENDS = {
     Runtime.CPU: "CPU",
     Runtime.GPU: "GPU",
@@ -42,13 +42,13 @@ _BACKENDS = {
 
 @record
 class _Tools:
-    """How a family of tools spells what the others spell differently.
+    """How a family of tools spells options that the other spells differently.
 
     `ranges` are the quantizer's options for a way of choosing the range of weights, by the name of
-    snpe-dlc-quant. `per_channel` is what goes with a grid for each channel, which must be symmetric.
-    `takes_overrides` makes the quantizer use the file's encodings, "" where it does
-    so by itself. `steps` restricts 16-bit weights to what HTP computes with. `reads` says how the raw files
-    of an input are read, and `describes` what the converter must be told of the inputs.
+    snpe-dlc-quant. `per_channel` goes with a grid for each channel, which must be symmetric.
+    `takes_overrides` makes the quantizer use the file's encodings, "" where it does so by itself. `steps`
+    restricts 16-bit weights to what HTP computes with. `reads` describes how the raw files of an input are
+    read, and `describes` returns the converter's options for the inputs.
     """
 
     title: str
@@ -118,7 +118,7 @@ def toolchains(
 
 
 def command(tool: str, *options: tuple[str, ...]) -> Command:
-    """A command of options that the tools page lists, or that came or went with a release.
+    """A command with options that the tools page lists, or that a release added or removed.
 
     Raises:
         KeyError: no document lists the option for the tool.
@@ -132,7 +132,7 @@ def command(tool: str, *options: tuple[str, ...]) -> Command:
 
 
 def _shape(tools: _Tools, view: ModelView) -> str:
-    """The option for the shape of an input, which qairt-converter had by another name."""
+    """The option for the shape of an input, which qairt-converter had under another name."""
     for time in option_times(tools.converter).values():
         is_older = time.instead == tools.shape
         if is_older and has_option(tools.converter, time.option, view.target.release):
@@ -141,7 +141,7 @@ def _shape(tools: _Tools, view: ModelView) -> str:
 
 
 def _removed(tools: _Tools, view: ModelView) -> tuple[str, ...]:
-    """The inputs that the converter is told to remove, because no node reads them."""
+    """The inputs that the converter is to remove, because no node reads them."""
     if not has_option(tools.converter, _REMOVE, view.target.release) or _REMOVE not in option_times(
         tools.converter
     ):
@@ -154,7 +154,7 @@ _KEEP_ORDER = "--preserve_onnx_output_order"
 
 
 def _keeps_order(tools: _Tools, view: ModelView) -> bool:
-    """Whether the converter is told to keep the order of outputs; qairt-converter keeps it by itself."""
+    """Whether the converter needs an option to keep the order of outputs; qairt-converter keeps it anyway."""
     if tools is not _SNPE or len(view.model.graph.outputs) < 2:
         return False
     return has_option(tools.converter, _KEEP_ORDER, view.target.release) is True
@@ -219,7 +219,7 @@ def _quantize(
 
 
 def _float_widths(choice: Choice, bias: str) -> list[tuple[str, ...]]:
-    """The widths of what is float, where they are not the tools' own; `bias` is the option's name."""
+    """The widths of float tensors, where they are not the tools' defaults; `bias` is the option's name."""
     found: list[tuple[str, ...]] = []
     if choice.float_bitwidth != DlcKind().float_bitwidth:
         found.append(("--float_bitwidth", str(choice.float_bitwidth)))
@@ -229,7 +229,7 @@ def _float_widths(choice: Choice, bias: str) -> list[tuple[str, ...]]:
 
 
 def _place(tools: _Tools, view: ModelView, choice: Choice) -> list[tuple[str, ...]]:
-    """Backend and chip, for the tools that want them."""
+    """Backend and chip, for the tools that need them."""
     if not tools.placed:
         return []
     return [("--target_backend", _BACKENDS[choice.runtime]), ("--target_soc_model", _soc(view))]
@@ -259,7 +259,7 @@ def check_command(view: ModelView, target: Target, dimensions: Dimensions, overr
 
 
 def placeholders(view: ModelView, choice: Choice) -> list[str]:
-    """What the user has to put in place of words in the commands, one sentence each."""
+    """The words in the commands that the user must replace, one sentence each."""
     found = []
     if choice.quantize:
         sources = source_inputs(view.model.graph, {})

@@ -42,7 +42,7 @@ _FLOAT_RUNTIMES = (Runtime.CPU, Runtime.GPU, Runtime.GPU_FLOAT16)
 
 
 def make_plan(view: ModelView, asked: PlanRequest) -> Plan:
-    """The plan for the view's target, whose first runtime (or the SoC's best) it is for."""
+    """The plan for the view's target, for its first runtime (or the SoC's best)."""
     runtime, why = chosen_runtime(view)
     notes: list[str] = []
     layers: tuple[LayerFigures, ...] = ()
@@ -128,7 +128,7 @@ def _held_notes(view: ModelView, weights: list[str]) -> list[str]:
 
 
 def _kept(view: ModelView, runtime: Runtime, why: str, asked: PlanRequest) -> Plan:
-    """The plan of a model that carries its encodings, which stand."""
+    """The plan of a model that carries its own encodings, which apply."""
     choice, advice, layers = kept(view, runtime, asked)
     outputs = [name for name, _ in carried(view.as_float)]
     graph, sizes = view.model.graph, dict(shape_options(view, asked.dimensions))
@@ -165,7 +165,7 @@ def _float_default(choice: Choice) -> str:
 
 
 def rechosen(view: ModelView, plan: Plan, choice: Choice, asked: PlanRequest) -> Plan:
-    """A plan with another choice: its figures of weights and its commands are those of the choice."""
+    """A plan with another choice: its figures of weights and its commands are updated."""
     weights = distinct(view.weights.converted())
     layers = layer_figures(weights, choice.weights_bitwidth, choice.per_channel, choice.per_row, view.given)
     commands = toolchains(view, choice, asked.dimensions, asked.file)
@@ -173,7 +173,7 @@ def rechosen(view: ModelView, plan: Plan, choice: Choice, asked: PlanRequest) ->
 
 
 def _kept_float(view: ModelView, spectra: list[Spectrum]) -> tuple[str, ...]:
-    """The tensors of the main graph that an override file is to keep float, where the target can."""
+    """The tensors of the main graph that an override file should keep float, where the target allows it."""
     if not float_is_open(view.target):
         return ()
     named = (name for spectrum in spectra if not spectrum.root.graph.path for name in spectrum.tensors)
@@ -292,7 +292,7 @@ def _narrow(view: ModelView) -> list[ActivationFigures]:
 def _activations(
     choice: Choice, view: ModelView, narrow: list[ActivationFigures], asked: PlanRequest, v66: bool
 ) -> tuple[Choice, Advice, tuple[str, ...]]:
-    """The width of activations, and which get 16 bits by an override file alone."""
+    """The width of activations, and which of them get 16 bits only by an override file."""
     reason, numbers, known = _figures_of_activations(view, narrow)
     given = _given_width(asked.settled) or _held_width(view)
     if given is not None:
@@ -323,7 +323,7 @@ def _activations(
 
 
 def _given_width(settled: Settled) -> tuple[int, str] | None:
-    """The width of activations that was given or follows from what was, and how to say so."""
+    """The width of activations that was given or follows from what was given, and how to explain it."""
     if "act_bitwidth" in settled:
         return settled["act_bitwidth"], "given (--act-bitwidth)"
     if settled.get("weights_bitwidth") == 16:
@@ -384,7 +384,7 @@ def _figures_of_activations(
 
 
 def _touches(view: ModelView, tensor: str, ops: frozenset[str]) -> bool:
-    """Whether one of these ops makes or reads a tensor."""
+    """Whether one of these ops produces or reads a tensor."""
     graph = view.model.graph
     producer = graph.producer(tensor)
     around = [*graph.consumers(tensor), *([] if producer is None else [producer])]
@@ -392,7 +392,7 @@ def _touches(view: ModelView, tensor: str, ops: frozenset[str]) -> bool:
 
 
 def _first(view: ModelView, choice: Choice) -> list[Advice]:
-    """What to fix before the tools run, besides what the rules call errors."""
+    """What to fix before the tools run, in addition to the errors of the rules."""
     if not choice.quantize:
         return []
     advice = []

@@ -1,4 +1,4 @@
-"""The numbers that decisions rest on: SQNR of weights and of estimated activations."""
+"""The numbers that decisions depend on: SQNR of weights and of estimated activations."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def layer_figures(
     per_row: bool,
     given: Mapping[str, GivenWeight] = MappingProxyType({}),
 ) -> tuple[LayerFigures, ...]:
-    """Both grids of every weight that is not zero; the one that the options choose counts, worst first.
+    """Both grids of every nonzero weight; the one that the options choose counts, worst first.
 
-    A grid for each channel is that of convolutions, one for each row that of matrices; the weights of
-    recurrent ops have one for all. A weight that the override file (`given`) has a grid for has that one.
+    A grid for each channel is that of convolutions, a grid for each row that of matrices; the weights of
+    recurrent ops have one for all. A weight with a grid in the override file (`given`) has that one.
     """
     rows = []
     for weight in weights:
@@ -51,10 +51,10 @@ def layer_figures(
 
 
 def carried(view: ModelView) -> Iterator[tuple[str, Node]]:
-    """The float activations that carry an encoding of their own, with the op that makes them.
+    """The float activations that carry an encoding themselves, with the op that produces them.
 
-    Left out are outputs inside a supergroup or a fused subgraph, of which only the last has one, and
-    outputs of ops that move data, which keep that of their input (AIMET's HTP configuration).
+    This excludes outputs inside a supergroup or a fused subgraph, of which only the last has one, and outputs
+    of ops that move data, which keep that of their input (AIMET's HTP configuration).
     """
     movers = frozenset(quantization_facts()["aimet_htp_config"]["output_not_quantized_ops"])
     inside: set[str] = set()
@@ -82,7 +82,7 @@ def activation_figures(name: str, estimate: Estimate) -> ActivationFigures | Non
     found = []
     for bits in (8, 16):
         step = float(grid.fit(estimate.minimum, estimate.maximum, bits).scale)
-        noise = step * step / 12.0  # which becomes infinite where a power would raise
+        noise = step * step / 12.0  # which becomes infinite where a power would raise an error
         if not math.isfinite(noise):
             return None
         found.append(float(decibels(square, noise)))

@@ -1,8 +1,9 @@
-"""How each family of tools reads the raw files of the model's inputs, and which options say so.
+"""How each family of tools reads the raw files of the model's inputs, and which options determine it.
 
-SNPE's converter takes a 4-D input for NCHW and makes it NHWC, and the calibration inputs of its quantizer lie
-like the DLC's inputs; qairt-converter keeps the layout of the model (80-63442-2 Rev BL, Tools, and Qairt
-Converter, Input/Output Layouts). Raw files are read as float32 unless --use_native_input_files is given.
+SNPE's converter assumes that a 4-D input is NCHW and makes it NHWC, and the calibration inputs of its
+quantizer have the layout of the DLC's inputs; qairt-converter keeps the layout of the model (80-63442-2 Rev
+BL, Tools, and Qairt Converter, Input/Output Layouts). Raw files are read as float32 unless
+--use_native_input_files is given.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _WHOLE = frozenset({onnx.TensorProto.INT32, onnx.TensorProto.UINT32}) | _WIDE
 
 @record
 class RawInput:
-    """One input as a family of tools reads it: layout ("" where none is meant), sizes, element type."""
+    """One input as a family of tools reads it: layout ("" where it has none), sizes, element type."""
 
     name: str
     layout: str
@@ -35,9 +36,9 @@ class RawInput:
 
 @record
 class SourceInput:
-    """One input of the model: the layout that the model has it in, and what its elements are.
+    """One input of the model: its layout in the model, and its element type.
 
-    `layout` is "" where the input is not an image, and `is_whole` says that its elements are integers.
+    `layout` is "" where the input is not an image, and `is_whole` means that its elements are integers.
     """
 
     name: str
@@ -92,7 +93,7 @@ def _turns(node: Node, rank: int) -> bool:
 
 
 def snpe_reads(source: SourceInput) -> RawInput:
-    """As SNPE's tools read it: channels last, unless --input_layout says otherwise."""
+    """As SNPE's tools read it: channels last, unless --input_layout states otherwise."""
     shape = source.shape
     if source.layout in _FIRST.values():
         shape = tuple(shape[axis] for axis in _TO_LAST[source.rank])
@@ -101,7 +102,7 @@ def snpe_reads(source: SourceInput) -> RawInput:
 
 
 def qairt_reads(source: SourceInput) -> RawInput:
-    """As the QAIRT tools read it: as the model has it."""
+    """As the QAIRT tools read it: in the model's layout."""
     return RawInput(source.name, source.layout, source.shape, _element(source))
 
 
@@ -110,7 +111,7 @@ def _element(source: SourceInput) -> str:
 
 
 def snpe_options(sources: tuple[SourceInput, ...]) -> list[tuple[str, ...]]:
-    """What snpe-onnx-to-dlc must be told of the inputs."""
+    """The options of snpe-onnx-to-dlc for the inputs."""
     options: list[tuple[str, ...]] = []
     for source in sources:
         if source.rank in _FIRST and source.layout != _FIRST[source.rank]:
@@ -121,7 +122,7 @@ def snpe_options(sources: tuple[SourceInput, ...]) -> list[tuple[str, ...]]:
 
 
 def qairt_options(sources: tuple[SourceInput, ...]) -> list[tuple[str, ...]]:
-    """What qairt-converter must be told of the inputs."""
+    """The options of qairt-converter for the inputs."""
     options: list[tuple[str, ...]] = []
     for source in sources:
         if source.layout in _LAST.values():
@@ -137,7 +138,7 @@ def unused_inputs(graph: Graph) -> tuple[str, ...]:
 
 
 def notes(graph: Graph, sources: tuple[SourceInput, ...], target: Target) -> list[str]:
-    """What is to be known of inputs and outputs before raw files are written, a sentence each."""
+    """What the user must know about inputs and outputs before writing raw files, one sentence each."""
     found = []
     turned = [source for source in sources if snpe_reads(source).shape != qairt_reads(source).shape]
     if turned:

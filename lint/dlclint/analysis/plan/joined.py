@@ -1,4 +1,4 @@
-"""What one grid does to each of the tensors that share it, and what to do about it."""
+"""The effect of one grid on each of the tensors that share it, and what to do about it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from dlclint.target import Runtime
 
 TOPIC = "one grid for several"
 OPEN = "shared grids"
-"""Topic of the grids that nobody can judge, which lose nothing for all that is known."""
+"""Topic of the grids that cannot be checked, in which no loss is known."""
 
 
 def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[str, ...]]:
-    """Advice on every shared grid that loses a tensor, and the tensors that 16 bits would cure.
+    """Advice on every shared grid that loses a tensor, and the tensors that 16 bits would fix.
 
-    A Concat is judged by each of its inputs: the SQNR of the whole tells nothing of scores beside boxes.
+    Each input of a Concat is evaluated separately: the SQNR of the whole hides the loss of scores next to
+    boxes.
     """
     bits = choice.act_bitwidth
     wide_is_taken = choice.runtime is Runtime.HTP and bits < 16
-    # What an attention mask does, the advice on masks says.
+    # The advice on masks covers what an attention mask does.
     masks = coarse_mask_homes(view, bits)
     found = [each for each in expected(view, bits, masks=masks) if each.output not in view.given]
     joins = [each for each in found if each.joins]

@@ -1,4 +1,4 @@
-"""The plan of a model that carries its quantization: its widths and grids stand, nothing is chosen again."""
+"""The plan of a model that carries its quantization: its widths and grids apply, nothing is chosen again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BIAS_BITS = 32
 def kept(
     view: ModelView, runtime: Runtime, asked: PlanRequest
 ) -> tuple[Choice, list[Advice], tuple[LayerFigures, ...]]:
-    """The settings that go with the encodings of a model: the widths of what has none follow the others."""
+    """The settings that go with the encodings of a model: tensors without one get the width of the others."""
     assert view.carried is not None
     model = view.as_float
     held = _widths(view.carried)
@@ -85,7 +85,7 @@ def _widths(encodings: CarriedEncodings) -> dict[str, int]:
 
 
 def _most(counts: Counter[int], taken: frozenset[int]) -> int:
-    """What most tensors have of what the quantizer takes, for those that have nothing."""
+    """The most frequent width that the quantizer supports, for tensors without one."""
     return max(counts.keys() & taken, key=lambda bits: (counts[bits], bits), default=8)
 
 

@@ -1,4 +1,4 @@
-"""What a plan consists of. Nothing here decides anything."""
+"""The parts of a plan. Nothing here makes decisions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @record
 class PlanRequest:
-    """What the user settled, and what the rules know beforehand.
+    """What the user decided, and what the rules know in advance.
 
     `settled` are the widths (bits) and switches that were given, by the names of `DlcKind`; `is_float`
     says that the DLC is to stay float. `overrides` is where the override file will lie, if any, and `given`
@@ -43,11 +43,10 @@ class PlanRequest:
 
 @record
 class Choice:
-    """The settings that the commands come from.
+    """The settings that determine the commands.
 
-    `param_quantizer` is tf, enhanced or symmetric, as snpe-dlc-quant names them; a float DLC has
-    `quantize` false and only the float widths count. `float_bias_bitwidth` is None where nobody asked
-    for one.
+    `param_quantizer` is tf, enhanced or symmetric, as snpe-dlc-quant names them; a float DLC has `quantize`
+    false and only the float widths count. `float_bias_bitwidth` is None where the user gave none.
     """
 
     runtime: Runtime
@@ -64,7 +63,7 @@ class Choice:
 
     @property
     def kind(self) -> DlcKind:
-        """The DLC that it makes."""
+        """The DLC kind that it produces."""
         return DlcKind(
             self.quantize,
             self.act_bitwidth,
@@ -78,12 +77,12 @@ class Choice:
 
 
 PREDICTION, MEASUREMENT, USER = "prediction", "measurement", "user"
-"""What decides a choice: `user` also where the runtime leaves none."""
+"""What determines a choice: `user` also where the runtime leaves no choice."""
 
 
 @record
 class MeasuredDecision:
-    """A decision beside what was measured of it: what the figure is of, both in dB, and what decided.
+    """A decision with its measurement: what the figure is of, both figures in dB, and what decided.
 
     `predicted` is None where nothing predicts it; `decided` is prediction, measurement or user.
     """
@@ -96,7 +95,7 @@ class MeasuredDecision:
 
 @record
 class Advice:
-    """One decision: what it is about, what to choose, why, and the numbers behind it.
+    """One decision: its topic, what to choose, why, and the numbers behind it.
 
     `measured` is None where no inputs were given or nothing measures it.
     """
@@ -110,10 +109,9 @@ class Advice:
 
 @record
 class Obstacle:
-    """A rule that has something against the conversion as planned.
+    """A rule with findings against the conversion as planned.
 
-    `times` is how often it says so; `message`, `where` (the node, or "") and `help` are those of the
-    first time.
+    `times` is the number of findings; `message`, `where` (the node, or "") and `help` are those of the first.
     """
 
     rule: str
@@ -142,7 +140,7 @@ class LayerFigures:
 
 @record
 class ActivationFigures:
-    """An activation's estimated range, what it rests on, and its SQNR in dB at 8 and 16 bits."""
+    """An activation's estimated range, what it is based on, and its SQNR in dB at 8 and 16 bits."""
 
     tensor: str
     low: float
@@ -174,9 +172,9 @@ class Plan:
     """A whole plan. `estimated` of `activations` tensors have an estimated range.
 
     `first` is what to do before quantizing; `layers` are all weights, the worst first; `narrow` the
-    activations that 8 bits suit worst, the worst first; `wide` those that an override file is to give
-    16 bits, where the others have 8, and `in_float` those that it is to keep float. `obstacles` are what
-    the rules have against it, errors first, and `check` is the command that tells more.
+    activations that 8 bits suit worst, the worst first; `wide` those that get 16 bits by an override file,
+    where the others have 8, and `in_float` those that it keeps float. `obstacles` are the findings of the
+    rules against it, errors first, and `check` is the command that shows more.
     """
 
     path: str
@@ -197,11 +195,11 @@ class Plan:
     inputs: str = ""
     """The inputs that it was measured on, "" if none."""
     found: tuple[Diagnostic, ...] = ()
-    """What the rules say of it, of which the obstacles are the sum; only for a report that draws."""
+    """The findings of the rules, of which the obstacles are the summary; only for a report that draws."""
     drawing: Drawing | None = None
-    """Present where a report is going to draw the model."""
+    """Present where a report draws the model."""
 
     @property
     def fails(self) -> bool:
-        """Whether the rules know that the conversion will fail."""
+        """Whether the rules find that the conversion will fail."""
         return any(obstacle.is_error for obstacle in self.obstacles)

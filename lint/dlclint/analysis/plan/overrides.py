@@ -25,8 +25,9 @@ from dlclint_schemas.outputs import op_outputs
 from dlclint_schemas.thresholds import threshold
 
 RANGELESS = "0.6.1"
-"""The format version in which an entry may choose a width and leave the range to calibration
-(80-63442-2 Rev BL, Quantized vs Non-Quantized Models, the examples of mixed precision)."""
+"""The format version in which an entry may set only a width and leave the range to calibration (80-63442-2
+Rev BL, Quantized vs Non-Quantized Models, the examples of mixed precision).
+"""
 _WITHOUT_FLOAT = "2.0.0"
 """The format version in which a float16 tensor has no entry."""
 _FLOAT_BITS = 16
@@ -35,12 +36,12 @@ _FLOAT_BITS = 16
 def overrides_of_plan(view: ModelView, plan: Plan, version: str, estimated: bool) -> Overrides:
     """The override file of a plan.
 
-    Weights of convolutions get a symmetric encoding for each channel if the plan chose that, others
-    one for the tensor; a batch normalization that the converter folds is folded in. Matrices that the
-    plan wants quantized by row get none, because an entry would hold them to one grid. Biases get
-    none: the quantizer's --bias_bitwidth sets them. Activations that the plan gives 16 bits get an
-    entry that says so; with `estimated` all that have an estimated range get one with that range, unless
-    it rests on what is said of the inputs alone.
+    Weights of convolutions get a symmetric encoding for each channel if the plan chose that, others one for
+    the tensor; a batch normalization that the converter folds is folded in. Matrices that the plan quantizes
+    by row get none, because an entry would restrict them to one grid. Biases get none: the quantizer's
+    --bias_bitwidth sets them. Activations that the plan gives 16 bits get an entry that sets the width; with
+    `estimated` all that have an estimated range get one with that range, unless it is based only on the
+    user's statistics of the inputs.
     """
     in_float = frozenset(plan.in_float) if version != _WITHOUT_FLOAT else frozenset()
     weights = [*_weights(view, plan.choice, in_float), *_side_inputs(view, plan)]
@@ -118,7 +119,7 @@ def _weights(view: ModelView, choice: Choice, in_float: frozenset[str]) -> list[
 def _side_inputs(view: ModelView, plan: Plan) -> list[CommonEntry]:
     """Scales of normalizations and slopes at 8 bits, asymmetric, where activations have 16 on HTP.
 
-    Quantizers give them the width of the activations, of which HTP takes few forms.
+    Quantizers give them the width of the activations, of which HTP supports few forms.
     """
     if plan.choice.runtime is not Runtime.HTP or (plan.choice.act_bitwidth == 8 and not plan.wide):
         return []
@@ -139,7 +140,7 @@ def _side_inputs(view: ModelView, plan: Plan) -> list[CommonEntry]:
 
 
 def _weight(name: str, uses: list[ConvertedWeight], choice: Choice, floors: Floats | None) -> CommonEntry:
-    """One entry for a tensor, whatever number of ops read it; by channel no scale is below `floors`."""
+    """One entry for a tensor, however many ops read it; by channel no scale is below `floors`."""
     first, bits = uses[0], choice.weights_bitwidth
     axes = {use.use.axis for use in uses}
     convolved = all(use.use.node.op_type in CONVOLUTIONS for use in uses)
@@ -172,7 +173,7 @@ def _searched(weight: ConvertedWeight, bits: int, low: Floats, high: Floats) -> 
 def _activations(
     view: ModelView, plan: Plan, estimated: bool, rangeless: bool, in_float: frozenset[str]
 ) -> list[CommonEntry]:
-    """Entries with estimated ranges, and those that choose float or 16 bits alone where that can be said."""
+    """Entries with estimated ranges, and those that set only float or 16 bits where the format allows it."""
     entries = []
     wide = frozenset(plan.wide)
     for name, node in dict(carried(view)).items():  # a name that is made twice has one entry
@@ -183,13 +184,13 @@ def _activations(
             continue
         estimate = view.activations.get(name) if estimated else None
         if estimate is not None and estimate.basis is Basis.GIVEN:
-            estimate = None  # good enough to weigh 8 bits against 16, not to hold the quantizer to
+            estimate = None  # good enough to compare 8 bits with 16, but not to fix the quantizer's range
         bits = 16 if name in wide else plan.choice.act_bitwidth
         fixed = op_outputs().get(node.op_type)
         if estimate is not None:
             low, high = estimate.minimum, estimate.maximum
             if fixed is not None and fixed.fixed:
-                # HTP takes the whole range, in steps of it by 2^bits.
+                # HTP requires the whole range, in steps of it by 2^bits.
                 low, high = fixed.low, fixed.high - (fixed.high - fixed.low) / 2.0**bits
             encoding = grid.fit([low], [high], bits)
             entries.append(_entry(name, False, encoding, False, False, None))

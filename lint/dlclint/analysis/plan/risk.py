@@ -1,9 +1,9 @@
-"""What a plan without data says of whole networks: which outputs may be lost, and that none is known safe.
+"""What a plan without data states about whole networks: which outputs may be lost; none is known to be safe.
 
-Each tensor may keep 20 dB and the output of two hundred of them 8: errors add up. They are added here
-along the deepest chain that leads to an output, as if they were independent and nothing damped them.
-That is not a prediction of accuracy; where it is low the output is named, and where it is not, nothing is
-promised (docs/quantization.md, Outputs).
+Each tensor may keep 20 dB and the output of two hundred of them 8: errors accumulate. They are added here
+along the deepest chain that leads to an output, as if they were independent and nothing damped them. That is
+not a prediction of accuracy; where it is low the output is named, and where it is not, nothing is promised
+(docs/quantization.md, Outputs).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from dlclint_schemas.thresholds import threshold
 
 TOPIC = "outputs"
 _NAMED = 3
-"""Outputs named before the rest is counted."""
+"""Outputs that are named; further ones are only counted."""
 
 
 @record
 class _Path:
-    """What leads to a tensor: noise to signal of the worst chain, and how many of its tensors are judged."""
+    """The path to a tensor: noise to signal of the worst chain, and how many of its tensors have a figure."""
 
     noise: float = 0.0
     judged: int = 0
@@ -59,7 +59,7 @@ def output_risk(
             )
     judged, length = _share(paths, outputs)
     at = f"{choice.act_bitwidth}-bit activations"
-    # Where most of the way is not judged the sum is a bound and not a prediction.
+    # Where most of the path has no figure the sum is a bound and not a prediction.
     known = {"predicted_db": worst} if worst < float("inf") and 2 * judged >= length > 0 else {}
     if behind:
         named = "; ".join(f"{name!r}: {why}" for name, why in list(behind.items())[:_NAMED])
@@ -102,7 +102,7 @@ def _paths(view: ModelView, choice: Choice, layers: Iterable[LayerFigures]) -> M
 
 
 def _share(paths: Mapping[str, _Path], outputs: Iterable[str]) -> tuple[int, int]:
-    """Judged tensors and all of them on the longest way to an output."""
+    """Tensors with a figure, and all tensors, on the longest path to an output."""
     longest = max(
         (paths.get(name, _Path()) for name in outputs), key=lambda path: path.length, default=_Path()
     )

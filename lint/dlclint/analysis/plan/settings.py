@@ -30,7 +30,7 @@ Settled = Mapping[str, int]
 
 
 def bits(count: int) -> str:
-    """Such as `8 bits`."""
+    """A text such as `8 bits`."""
     return f"{count} bits"
 
 
@@ -67,7 +67,7 @@ def grids(
 
 
 def _gain(rows: list[LayerFigures]) -> float:
-    """What a grid for each channel gains in dB on average; below 0 where being symmetric costs more."""
+    """The average gain of a grid for each channel in dB; below 0 where being symmetric costs more."""
     return float(np.mean([row.per_channel - row.per_tensor for row in rows]))
 
 
@@ -168,7 +168,7 @@ def _held_weights(held: Sequence[LayerFigures], width: int, said: str) -> Advice
 
 
 def four_bits(choice: Choice, weights: list[ConvertedWeight], settled: Settled, v66: bool) -> list[Advice]:
-    """Whether 4-bit weights are worth a try, where nobody settled the width."""
+    """Whether 4-bit weights are worth a try, where the user did not set the width."""
     if "weights_bitwidth" in settled or not weights:
         return []
     if v66:
@@ -217,7 +217,7 @@ def _packed(choice: Choice, weight: ConvertedWeight, width: int) -> int:
 
 
 def range_search(choice: Choice, weights: list[ConvertedWeight]) -> tuple[Choice, list[Advice]]:
-    """How the ends of the weights' ranges are found."""
+    """How the ends of the weights' ranges are determined."""
     if not weights:
         return choice, []
     whole = [w for w in weights if not (choice.per_channel and w.use.node.op_type in CONVOLUTIONS)]
@@ -247,7 +247,7 @@ def range_search(choice: Choice, weights: list[ConvertedWeight]) -> tuple[Choice
 
 
 def restricted_steps(choice: Choice, view: ModelView) -> tuple[Choice, Advice]:
-    """The steps of 16-bit weights that HTP computes with, which want symmetric weights."""
+    """The steps of 16-bit weights that HTP computes with, which need symmetric weights."""
     products = sum(1 for _ in computed_products(view))
     reason = (
         "HTP computes with 16-bit weights from -0x8000 to 0x7F7F alone (80-63442-10, HTP), which"
@@ -264,7 +264,7 @@ def restricted_steps(choice: Choice, view: ModelView) -> tuple[Choice, Advice]:
 
 
 def biases(choice: Choice, view: ModelView, settled: Settled) -> tuple[Choice, Advice]:
-    """The width of biases: 32 unless 8 were asked for."""
+    """The width of biases: 32 unless the user chose 8."""
     found = list(bias_errors(view))
     width = settled.get("bias_bitwidth", 32)
     choice = replace(choice, bias_bitwidth=width)
@@ -296,7 +296,7 @@ def biases(choice: Choice, view: ModelView, settled: Settled) -> tuple[Choice, A
 def equalization(
     choice: Choice, view: ModelView, weights: list[ConvertedWeight], v66: bool
 ) -> tuple[Choice, list[Advice]]:
-    """Whether the quantizer's cross-layer equalization is worth its time."""
+    """Whether the quantizer's cross-layer equalization is worthwhile."""
     if not any(weight.use.node.op_type == "Conv" for weight in weights):
         return choice, []
     pairs = len(view.cle.pairs)

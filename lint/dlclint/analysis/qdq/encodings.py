@@ -1,4 +1,4 @@
-"""The encodings of a QDQ model as an override file of format 2.0.0, which says what QDQ says."""
+"""The encodings of a QDQ model as an override file of format 2.0.0, which can express QDQ."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from dlclint_schemas.record import record
 
 @record
 class CarriedEncodings:
-    """What a QDQ model says of its tensors, in the terms of an override file.
+    """What a QDQ model states about its tensors, in the terms of an override file.
 
     `model` is the float model in it, with every node at the index that it has in the QDQ model.
     """
 
     document: EncodingsDocument
     nodes: tuple[Node, ...]
-    """For each entry, the node of the QDQ model that gives it."""
+    """For each entry, the node of the QDQ model that defines it."""
     model: Model
     left: tuple[KeptQuantizer, ...]
 
 
 def carried_encodings(model: Model) -> CarriedEncodings | None:
-    """What a model says by quantizing nodes; None where it has none."""
+    """The encodings in a model's quantizing nodes; None where it has none."""
     if not holds_quantization(model):
         return None
     lifted = lift(draft_of(model), model, aligned=True)

@@ -1,4 +1,4 @@
-"""What one QuantizeLinear or DequantizeLinear node says: scale, zero point, type, axis and block.
+"""The grid of one QuantizeLinear or DequantizeLinear node: scale, zero point, type, axis and block.
 
 Source: the ONNX operator definitions (versions 10, 13, 19, 21, 23, 25) and those of the domain
 com.microsoft, which have 4- and 16-bit types at every opset.
@@ -32,7 +32,7 @@ def is_dequantize(node: Node) -> bool:
 
 @record
 class BlockScales:
-    """Integers that stand for the scales of blocks: each times the scale of its channel.
+    """Integers that represent the scales of blocks: each times the scale of its channel.
 
     Both are float64 of the tensor's rank, and `channels` has one number along the axis of the blocks.
     """
@@ -50,13 +50,13 @@ class Quantization:
     """
 
     dtype: str
-    """As override files of 2.0.0 spell it: int8, uint16, float8e4m3fn, ..."""
+    """Spelled as in override files of 2.0.0: int8, uint16, float8e4m3fn, ..."""
     scale: npt.NDArray[np.float64]
     zero: npt.NDArray[np.float64]
     axis: int | None
     block_size: int | None
     result: int
-    """The TensorProto type of what is dequantized."""
+    """The TensorProto type of the dequantized tensor."""
     blocks: BlockScales | None = None
     """Where the scales are dequantized themselves, as in low-power block quantization."""
 
@@ -70,7 +70,7 @@ class Quantization:
 
 
 def quantization(node: Node) -> Quantization | None:
-    """What a quantizing or dequantizing node says; None where its scale or type is not known here."""
+    """The grid of a quantizing or dequantizing node; None where its scale or type is not known here."""
     graph = node.graph
     scale = stored(graph, node.input(1))
     blocks = _block_scales(node) if scale is None else None
@@ -109,7 +109,7 @@ def quantization(node: Node) -> Quantization | None:
 
 
 def gives_scales(node: Node) -> bool:
-    """Whether a node dequantizes what others quantize with, and nothing else."""
+    """Whether a node dequantizes only what others use as scales."""
     made = node.output(0)
     readers = node.graph.consumers(made)
     alone = all(is_qdq(reader.op_type, reader.domain) for reader in readers)
@@ -129,7 +129,7 @@ def _block_scales(node: Node) -> BlockScales | None:
         each = spread(inner.scale, inner, values.shape)
     except Unavailable:
         return None
-    # A block of scales is one number along its axis where it is as long as that.
+    # A block of scales is one number along its axis where it has the length of that axis.
     if inner.block_size is not None and inner.axis is not None and inner.scale.shape[inner.axis] == 1:
         each = inner.scale
     elif inner.block_size is not None:
@@ -138,7 +138,7 @@ def _block_scales(node: Node) -> BlockScales | None:
 
 
 def stored(graph: Graph, name: str) -> Tensor | None:
-    """The tensor stored under a name, through Identity, by which exporters share equal parameters."""
+    """The tensor stored under a name, through Identity, with which exporters share equal parameters."""
     for _ in range(len(graph.nodes) + 1):
         tensor = graph.constant(name)
         if tensor is not None:
@@ -151,7 +151,7 @@ def stored(graph: Graph, name: str) -> Tensor | None:
 
 
 def dequantized(tensor: Tensor, grid: Quantization) -> Array:
-    """The numbers that stored integers stand for, as DequantizeLinear computes them.
+    """The numbers that stored integers represent, as DequantizeLinear computes them.
 
     Raises:
         Unavailable: the integers cannot be read, or do not fit the grid.
@@ -168,10 +168,10 @@ def dequantized(tensor: Tensor, grid: Quantization) -> Array:
 
 
 def spread(values: npt.NDArray[np.float64], grid: Quantization, shape: tuple[int, ...]) -> Array:
-    """Numbers of a grid, brought to a shape that broadcasts over its tensor's.
+    """Numbers of a grid, reshaped so that they broadcast over the tensor.
 
     Raises:
-        Unavailable: the grid is not one of a tensor of this shape.
+        Unavailable: the grid does not fit a tensor of this shape.
     """
     if grid.axis is None:
         return values

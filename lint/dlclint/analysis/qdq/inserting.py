@@ -1,4 +1,4 @@
-"""The way back from a float model and its encodings to QDQ, by which the way there is proved."""
+"""The conversion of a float model and its encodings back to QDQ, which verifies the opposite direction."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from dlclint.model.draft import Draft
 from dlclint.model.protos import subgraphs
 
 _UNQUANTIZABLE = "int32"
-"""A type that DequantizeLinear takes and QuantizeLinear does not make: biases are stored in it."""
+"""A type that DequantizeLinear reads and QuantizeLinear does not write: biases are stored in it."""
 
 
 def quantized_again(lifted: Lifted) -> Draft:
-    """The float model with every encoding applied where its tensor is made, main graph alone.
+    """The float model with every encoding applied where its tensor is produced, in the main graph only.
 
-    An int32 bias stays as it is: its float values are those that its integers stand for.
+    An int32 bias is not changed: its float values are those of its integers.
     """
     draft = lifted.draft.copy()
     graph = draft.proto.graph

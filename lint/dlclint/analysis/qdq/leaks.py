@@ -1,4 +1,4 @@
-"""Ops that compute in float between quantized ones, because their output was given no encoding."""
+"""Ops that compute in float between quantized ones, because their output has no encoding."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @record
 class Leak:
-    """Neighboring ops in float, in graph order, with what they read from and hand to quantized ones."""
+    """Adjacent ops in float, in graph order, with the tensors that they exchange with quantized ones."""
 
     nodes: tuple[Node, ...]
     reads: tuple[str, ...]
@@ -37,9 +37,9 @@ class BareWeight:
 
 
 def bare_weights(view: ModelView, encoded: Container[str]) -> list[BareWeight]:
-    """The weights, and biases of Gemm, without an encoding whose op reads and makes quantized tensors.
+    """The weights, and biases of Gemm, without an encoding whose op reads and produces quantized tensors.
 
-    A bias of a convolution is left out, which HTP takes in float (measured).
+    A bias of a convolution is excluded, which HTP takes in float (measured).
     """
     work = _Search(view, encoded)
     work.follow()
@@ -47,10 +47,10 @@ def bare_weights(view: ModelView, encoded: Container[str]) -> list[BareWeight]:
 
 
 def leaks(view: ModelView, encoded: Container[str]) -> list[Leak]:
-    """The parts of the main graph that lie in float between quantized ones.
+    """The parts of the main graph that are float between quantized ones.
 
-    `view` is of the float model, `encoded` the tensors with an encoding. What only moves data keeps its
-    input's encoding, and within ops that run as one only the last output needs one.
+    `view` is of the float model, `encoded` the tensors with an encoding. Ops that only move data keep their
+    input's encoding, and among ops that run as one only the last output needs one.
     """
     work = _Search(view, encoded)
     return [*work.found()]
@@ -62,7 +62,7 @@ class _Search:
     encoded: Container[str]
     nodes: list[Node] = field(default_factory=list)
     on_grid: set[str] = field(default_factory=set)
-    """Activations with an encoding, their own or that of what they are moved from."""
+    """Activations with an encoding, their own or that of the tensor that they are moved from."""
     inside: set[str] = field(default_factory=set)
     """Tensors within ops that run as one."""
     parent: dict[NodeKey, NodeKey] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class _Search:
         yield from self.islands()
 
     def follow(self) -> None:
-        """Find what is on a grid, and what runs as one."""
+        """Find what is on a grid, and what runs as one op."""
         graph, folded = self.view.model.graph, self.view.folded
         self.on_grid.update(name for name in graph.inputs if name in self.encoded)
         for node in graph.nodes:
@@ -91,7 +91,7 @@ class _Search:
                     self.join(node, reader)
 
     def bare(self) -> Iterator[BareWeight]:
-        """Parameters in float of ops that read and make what is on a grid."""
+        """Float parameters of ops that read and produce tensors on a grid."""
         last = {self.root(node): node for node in self.nodes}
         for node in self.nodes:
             if node.op_type not in WEIGHTED_OPS or node.domain:
@@ -142,7 +142,7 @@ class _Search:
         return kind is not None and is_float(kind.data_type)
 
     def runs_within(self, node: Node, reader: Node) -> bool:
-        """Whether a node and the only one that reads it become one op."""
+        """Whether a node and its only reader become one op."""
         if node.domain or reader.domain or reader.key not in self.parent:
             return False
         pattern = self.view.in_pattern.get(node.key)

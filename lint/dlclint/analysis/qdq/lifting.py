@@ -1,11 +1,11 @@
-"""A QDQ model, split: the float model that is quantized in it, and its encodings by tensor.
+"""Splitting a QDQ model into the float model that is quantized in it, and its encodings by tensor.
 
-Qualcomm's converters do so themselves: they strip quantizing nodes and keep their numbers as
-encodings (80-63442-2 Rev BL, Tools, --keep_quant_nodes).
+Qualcomm's converters do the same: they strip quantizing nodes and keep their numbers as encodings (80-63442-2
+Rev BL, Tools, --keep_quant_nodes).
 
-An activation that is quantized and dequantized again keeps the name it has before; where the
-dequantized tensor is an output of the model, that name, which is the interface, is given to it. A
-weight that is stored as integers gets the name under which ops read it.
+An activation that is quantized and dequantized again keeps its earlier name; where the dequantized tensor is
+an output of the model, it gets that name, which is part of the interface. A weight that is stored as integers
+gets the name under which ops read it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ELSEWHERE = "its scale or zero point is not stored in the model, or is not a fi
 
 @record
 class LiftedEncoding:
-    """The encoding of one tensor of the float model, and the node of the QDQ model that gives it."""
+    """The encoding of one tensor of the float model, and the node of the QDQ model that defines it."""
 
     name: str
     grid: Quantization
@@ -46,7 +46,7 @@ class LiftedEncoding:
 
 @record
 class KeptQuantizer:
-    """A quantizing node that stays, and why."""
+    """A quantizing node that is kept, and why."""
 
     node: Node
     reason: str
@@ -54,7 +54,7 @@ class KeptQuantizer:
 
 @record
 class SplitTensor:
-    """A tensor with an encoding that Identity makes of another, which is read as float or on another grid."""
+    """A tensor with an encoding that is an Identity of another, which is read as float or on another grid."""
 
     name: str
     source: str
@@ -62,7 +62,7 @@ class SplitTensor:
 
 @record
 class Lifted:
-    """What came of a QDQ model.
+    """The result of splitting a QDQ model.
 
     `draft` holds the float model.
     """
@@ -79,14 +79,14 @@ def holds_quantization(model: Model) -> bool:
 
 
 def lift(draft: Draft, model: Model, aligned: bool = False) -> Lifted:
-    """Take a model apart.
+    """Split a model.
 
     Args:
         draft: the model's structure; it is not changed.
         model: a view of it.
-        aligned: keep every node's place. Constants stand for what is taken out, so that a node of the
-            float model has the index of the same node in the QDQ model. Functions are split too, of
-            whose tensors no override file can speak.
+        aligned: keep every node's index. Constants replace removed nodes, so that a node of the float model
+            has the index of the same node in the QDQ model. Functions are split too, although override files
+            cannot name their tensors.
     """
     work = _Lifting(model, aligned)
     work.run()
@@ -101,7 +101,7 @@ def lift(draft: Draft, model: Model, aligned: bool = False) -> Lifted:
 
 @dataclass(slots=True)
 class _Group:
-    """A quantized tensor with everything behind it, up to float tensors."""
+    """A quantized tensor with everything after it, up to float tensors."""
 
     grid: Quantization
     dequantizers: list[Node] = field(default_factory=list)
@@ -121,7 +121,7 @@ class _Lifting:
     copies: dict[TensorKey, list[TensorKey]] = field(default_factory=dict)
     outputs: frozenset[TensorKey] = frozenset()
     handed_on: frozenset[TensorKey] = frozenset()
-    """Outputs of functions, whose types their calls rest on."""
+    """Outputs of functions, on which the types of their calls depend."""
     shared: dict[tuple[str, ...], tuple[TensorKey, Quantization]] = field(default_factory=dict)
     """What integers were dequantized to first, by their place and the graph that does it."""
 
@@ -139,7 +139,7 @@ class _Lifting:
                 if is_quantize(node):
                     self.quantized(node)
         weights = [node for graph in graphs for node in graph.nodes if is_dequantize(node)]
-        for scales in (False, True):  # scales go where all that they serve goes
+        for scales in (False, True):  # scales are removed where all that they serve is removed
             for node in weights:
                 if node.key not in self.changes.gone and gives_scales(node) is scales:
                     (self.scales if scales else self.dequantized)(node)
@@ -151,7 +151,7 @@ class _Lifting:
         self.left.setdefault(node.key, KeptQuantizer(node, reason))
 
     def input(self, graph: Graph, name: str) -> None:
-        """An input that takes integers becomes a float one, if all that reads it dequantizes it."""
+        """Make an input of integers a float one, if everything that reads it dequantizes it."""
         kind = graph.type_of(name)
         readers = graph.consumers(name)
         if kind is None or is_float(kind.data_type):
@@ -175,10 +175,10 @@ class _Lifting:
         self.take(group, node, self.target(group, node))
 
     def target(self, group: _Group, node: Node) -> TensorKey:
-        """The tensor of the float model that is to have a group's encoding.
+        """The tensor of the float model that gets a group's encoding.
 
-        It is what the node reads, unless that is also read as float or has another grid: then it is a
-        copy of that, so that the function stays.
+        It is the node's input, unless that is also read as float or has another grid: then it is a copy of
+        the input, so that the function is unchanged.
         """
         own = place(node.graph, node.input(0))
         read = self.changes.resolved(own)
@@ -200,7 +200,7 @@ class _Lifting:
         return made
 
     def group(self, graph: Graph, name: str, grid: Quantization) -> _Group | None:
-        """What lies behind an integer tensor; None if any of it must stay integer."""
+        """What comes after an integer tensor; None if any of it must stay integer."""
         found = _Group(grid)
         pending = [(graph, name)]
         while pending:
@@ -223,7 +223,7 @@ class _Lifting:
         return found if ends else None
 
     def take(self, group: _Group, node: Node, first: TensorKey) -> None:
-        """Let the tensors of a group be float; `first`: what the first one is in the float model."""
+        """Make the tensors of a group float; `first`: what the first one is in the float model."""
         changes = self.changes
         changes.kinds.update(dict.fromkeys(group.integers, group.grid.result))
         self.encoded.setdefault(first, (group.grid, node))
@@ -245,7 +245,7 @@ class _Lifting:
                 changes.call(made, holds)
 
     def lead_out(self, output: TensorKey, holds: TensorKey, node: Node) -> None:
-        """Let a graph's output be the tensor `holds`, by its name where that is free, else by Identity."""
+        """Make the tensor `holds` a graph's output, by its name where that is free, else by Identity."""
         home = next(graph for graph in self.model.graphs() if graph.path == output[0])
         if holds[0] == output[0] and home.makes(holds[1]) and holds not in self.outputs:
             self.changes.call(holds, output)
@@ -256,14 +256,14 @@ class _Lifting:
             self.changes.gone[node.key].append((holds, output))
 
     def scales(self, node: Node) -> None:
-        """Scales of blocks are a part of what the blocks' own nodes say."""
+        """Remove a node that dequantizes the scales of blocks, which the blocks' own nodes include."""
         if all(reader.key in self.changes.gone for reader in node.graph.consumers(node.output(0))):
             self.changes.gone[node.key] = []
         else:
             self.stays(node, "it makes the scales of a node that stays")
 
     def dequantized(self, node: Node) -> None:
-        """A stored weight; the ends of groups were taken with their beginnings."""
+        """Convert a stored weight; the ends of groups were processed with their beginnings."""
         grid = quantization(node)
         if grid is None:
             self.stays(node, _ELSEWHERE)
@@ -290,7 +290,7 @@ class _Lifting:
 
 
 def _moves(node: Node, tensor: str) -> bool:
-    """Whether a node moves elements of a tensor, which exporters leave integer, into its one output."""
+    """Whether a node moves elements of a tensor, which exporters keep integer, into its only output."""
     outputs = [name for name in node.outputs if name]
     return (
         node.op_type in KEEPS_GRID
@@ -308,7 +308,7 @@ def _produced(tensor: Tensor, grid: Quantization) -> Produced | str:
             raise Unavailable("its shape is negative")
         spread(grid.scale, grid, tensor.shape)
         if tensor.location() is None:
-            tensor.array()  # what lies in the structure need not fill its shape
+            tensor.array()  # tensors in the structure may not fill their shape
     except Unavailable as problem:
         return str(problem)
     return Produced(grid.result, tensor.shape, partial(_pieces, tensor, grid))

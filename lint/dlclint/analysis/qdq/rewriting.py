@@ -1,4 +1,4 @@
-"""Writing into a draft what lifting decided: nodes taken out, tensors renamed, weights dequantized."""
+"""Applying to a draft what lifting decided: nodes removed, tensors renamed, weights dequantized."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ NodeKey = tuple[str, int]
 
 @dataclass(slots=True)
 class Changes:
-    """What is to become of a QDQ model."""
+    """The planned changes of a QDQ model."""
 
     called: dict[TensorKey, TensorKey] = field(default_factory=dict)
-    """What a tensor is called in the float model, where that is another name."""
+    """The name of a tensor in the float model, where that is another name."""
     gone: dict[NodeKey, list[tuple[TensorKey, TensorKey]]] = field(default_factory=dict)
-    """Nodes that are taken out; instead, Identity makes the second tensor of each pair of the first."""
+    """Nodes that are removed; instead, Identity makes the second tensor of each pair from the first."""
     weights: dict[NodeKey, Produced] = field(default_factory=dict)
-    """What the output of a node that is taken out is stored as."""
+    """The stored values that replace the output of a removed node."""
     kinds: dict[TensorKey, int] = field(default_factory=dict)
     """Element types of tensors that held integers."""
 
     def call(self, tensor: TensorKey, name: TensorKey) -> None:
-        """Call a tensor by another name, unless that is called by its own: models may make names twice."""
+        """Rename a tensor, unless the new name belongs to another: models may produce names twice."""
         current = name
         while current != tensor and current in self.called:
             current = self.called[current]
@@ -42,7 +42,7 @@ class Changes:
             self.called[tensor] = name
 
     def resolved(self, tensor: TensorKey) -> TensorKey:
-        """The tensor of the float model that holds what a tensor of the QDQ model holds."""
+        """The tensor of the float model that holds the values of a tensor of the QDQ model."""
         while tensor in self.called:
             tensor = self.called[tensor]
         return tensor
@@ -65,7 +65,7 @@ def rewrite(draft: Draft, model: Model, changes: Changes, aligned: bool) -> None
 
 
 def place(graph: Graph, name: str) -> TensorKey:
-    """The graph, this or one around it, that has a tensor, and the tensor's name."""
+    """The graph, this or an enclosing one, that has a tensor, and the tensor's name."""
     around: Graph | None = graph
     while around is not None:
         if name in around.inputs or name in around.initializers or around.makes(name):
@@ -126,7 +126,7 @@ def _constant(draft: Draft, node: Node, name: str, values: Produced) -> onnx.Nod
 
 
 def _values(graph: Graph, proto: onnx.GraphProto | onnx.FunctionProto, changes: Changes) -> None:
-    """Let declared types follow; those of tensors inside the graph are computed again."""
+    """Update declared types; those of tensors inside the graph are computed again."""
     kept = [
         value
         for value in proto.value_info
@@ -166,7 +166,7 @@ def _tidy(proto: onnx.ModelProto, model: Model, changes: Changes) -> None:
 
 
 def _drop(graph: onnx.GraphProto, names: set[str]) -> set[str]:
-    """Drop what is stored under these names; returns what that was made of, and the names themselves."""
+    """Drop what is stored under these names; returns its inputs, and the names themselves."""
     gone: set[str] = set()
     for items in (graph.initializer, graph.input):
         for index in reversed(range(len(items))):

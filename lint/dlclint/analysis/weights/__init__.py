@@ -1,1 +1,1 @@
-"""What the weights say: statistics read in one pass, and the quantization noise that follows from them."""
+"""Analyses of the weights: statistics read in one pass, and the quantization noise that follows from them."""

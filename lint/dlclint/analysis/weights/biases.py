@@ -1,4 +1,4 @@
-"""What 8 bits do to a bias: its error against the steps of what it is added to."""
+"""What 8 bits do to a bias: its error compared with the steps of the sum that it is added to."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from dlclint_schemas.thresholds import threshold
 
 @record
 class BiasError:
-    """A bias as the quantizer will see it, and what a narrow grid costs.
+    """A bias as the quantizer sees it, and the cost of a narrow grid.
 
-    `error` is the largest error of a channel. `output_steps` and `accumulator_steps` are it in steps
+    `error` is the largest error of a channel. `output_steps` and `accumulator_steps` are the error in steps
     of the output's grid and of the 32-bit accumulator (input step times weight step), None where the
-    activation's range cannot be estimated. `vanishing` of the biases that are not 0 become 0.
+    activation's range cannot be estimated. `vanishing` of the nonzero biases become 0.
     """
 
     weight: ConvertedWeight
     name: str
-    """The stored bias; "" where a batch normalization alone makes one."""
+    """The stored bias; "" where only a batch normalization makes one."""
     values: Floats
     error: float
     vanishing: int
@@ -49,15 +49,15 @@ class BiasError:
 
     @property
     def vanishing_share(self) -> float:
-        """Share of the biases that are not 0 and become 0."""
+        """Share of the nonzero biases that become 0."""
         alive = int(np.count_nonzero(self.values))
         return self.vanishing / alive if alive else 0.0
 
 
 def bias_errors(view: ModelView) -> Iterator[BiasError]:
-    """Every bias that has one grid for all its channels, that of a folded batch normalization too.
+    """Every bias that has one grid for all its channels, including that of a folded batch normalization.
 
-    What a recurrent op adds its bias to is inside it, so its error is not told in steps of anything.
+    The sum to which a recurrent op adds its bias is internal, so its error is not given in steps.
     """
     kind = view.target.kind
     for weight in view.weights.converted():
@@ -90,9 +90,9 @@ def bias_errors(view: ModelView) -> Iterator[BiasError]:
 class Saturation:
     """A bias that does not fit the accumulator, or would not for some ranges of the op's input.
 
-    In `channel`, whose `value` is the bias and `scale` the weight's, the bias is cut where the input's range
-    is smaller than `limit`; `span` is that range, where it is known. With weight scales of at least `floors`,
-    [channels], all fit: at that range, or else at the least that was asked about.
+    In `channel`, whose `value` is the bias and `scale` the weight's, the bias is clipped where the input's
+    range is smaller than `limit`; `span` is that range, where it is known. With weight scales of at least
+    `floors`, [channels], all fit: at that range, or else at the smallest range that was checked.
     """
 
     weight: ConvertedWeight
@@ -104,14 +104,14 @@ class Saturation:
     span: Span | None
     floors: Floats
     channels: int
-    """How many channels are cut."""
+    """The number of clipped channels."""
 
 
 def saturations(view: ModelView, kind: DlcKind) -> Iterator[Saturation]:
     """Biases beyond 32 bits at input scale times weight scale, in graph order.
 
-    Where the input's range is not known, those that are cut at ranges as common as 1. A grid for each channel
-    is that of convolutions.
+    Where the input's range is not known, those that are clipped at ranges as common as 1. A grid for each
+    channel is that of convolutions.
     """
     least = threshold("common_range")
     for weight in view.weights.converted():
@@ -148,7 +148,7 @@ def saturations(view: ModelView, kind: DlcKind) -> Iterator[Saturation]:
 
 @record
 class SharedBias:
-    """A bias that several ops add at scales which differ `ratio` times at most."""
+    """A bias that several ops add at scales which differ by at most `ratio`."""
 
     name: str
     nodes: tuple[Node, ...]
@@ -156,10 +156,10 @@ class SharedBias:
 
 
 def shared_biases(view: ModelView) -> Iterator[SharedBias]:
-    """Every stored bias but zero that more than one op reads, in graph order.
+    """Every nonzero stored bias that more than one op reads, in graph order.
 
     The scales are those of the weights, times those of the inputs where the ranges of all can be estimated. A
-    bias that a batch normalization is folded into is the op's own.
+    bias into which a batch normalization is folded belongs to a single op.
     """
     by_home: dict[Home, list[ConvertedWeight]] = {}
     for weight in view.weights.converted():
@@ -191,7 +191,7 @@ def _step(view: ModelView, tensor: str) -> float | None:
 
 
 def converted_bias(weight: ConvertedWeight) -> Floats | None:
-    """beta + (bias - mean) * factor by channel, or the bias alone where nothing is folded."""
+    """beta + (bias - mean) * factor by channel, or the bias itself where nothing is folded."""
     node = weight.use.node
     if weight.name != node.input(1):
         return None  # a recurrent op has two weights and one bias

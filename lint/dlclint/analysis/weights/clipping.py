@@ -1,15 +1,15 @@
-"""The best clipped grid of a weight, against the grid over its true minimum and maximum.
+"""The best clipped grid of a weight, compared with the grid over its true minimum and maximum.
 
-Narrowing the range from the largest magnitude M to c makes the step finer and costs the square of
-what is cut off. Which c is best depends on the tail alone:
+Narrowing the range from the largest magnitude M to c makes the step finer and costs the square of what is cut
+off. Which c is best depends only on the tail:
 
 - below c = rms - sqrt(noise of the full grid) the cut alone costs more than the full grid's noise
   (Minkowski: the rms of what is cut is at least rms - c), so nothing below is searched;
 - a gain of G dB by a finer step needs a range narrower by 10^(-G/20), so nothing above is searched.
 
-Most weights are settled by their sample: if the cut costs too much at every c in between, measured
-on values enough (`ENOUGH`), the tensor is not read again. Else one more pass over the values adds up
-the tail exactly.
+Most weights are decided by their sample: if the cut costs too much at every c in between, measured on enough
+values (`ENOUGH`), the tensor is not read again. Otherwise one more pass over the values sums the tail
+exactly.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from dlclint_schemas.record import record
 STEPS = 48
 """Ranges that are tried, in equal ratios."""
 ENOUGH = 30
-"""Sampled values beyond c that make a mean over them trustworthy: to a fifth, one sigma."""
+"""Sampled values beyond c with which a mean over them is reliable: to a fifth, one sigma."""
 MARGIN = 4.0
-"""How many times too costly the sampled cut must be for a tensor to be passed over."""
+"""How many times too costly the sampled cut must be for a tensor to be skipped."""
 
 
 @record
@@ -43,7 +43,7 @@ class ClippedGrid:
 
     @property
     def gain(self) -> float:
-        """What clipping gains in dB."""
+        """The gain of clipping in dB."""
         return self.clipped_sqnr - self.full_sqnr
 
 
@@ -74,7 +74,7 @@ def best_clipping(weight: ConvertedWeight, bitwidth: int, gain: float) -> Clippe
     best = int(np.argmin(total))
     cut = float(cuts[best])
     encodings = grid.fit(low, high, bitwidth), grid.fit(max(low, -cut), min(high, cut), bitwidth)
-    # What is rounded is measured on the sample: where outliers leave most values less than a step,
+    # The rounding error is measured on the sample: where outliers leave most values less than a step,
     # scale^2/12 is not their error.
     errors = [_rounding(weight, encoding, cut) for encoding in encodings]
     clipped_grid = ClippedGrid(
@@ -104,7 +104,7 @@ def _rounding(weight: ConvertedWeight, encoding: grid.Encoding, cut: float) -> f
 
 
 def _settled(weight: ConvertedWeight, cuts: Floats, allowed: float) -> bool:
-    """Whether the sample shows that no cut can pay."""
+    """Whether the sample shows that no cut can gain enough."""
     values = np.abs(_sample(weight))
     counts, costs = _beyond(values, cuts)
     if weight.statistics.stride == 1:
@@ -113,7 +113,7 @@ def _settled(weight: ConvertedWeight, cuts: Floats, allowed: float) -> bool:
 
 
 def _tail(weight: ConvertedWeight, cuts: Floats) -> tuple[Floats, Floats]:
-    """How many values lie beyond each cut, and the sum of squares of what is cut off, exactly."""
+    """The number of values beyond each cut, and the sum of squares of what is cut off, exactly."""
     counts: Floats = np.zeros(len(cuts))
     costs: Floats = np.zeros(len(cuts))
     start = 0
@@ -138,7 +138,7 @@ def _beyond(magnitudes: Floats, cuts: Floats) -> tuple[Floats, Floats]:
 
 
 def _factors(weight: ConvertedWeight, positions: npt.NDArray[np.int64]) -> Floats:
-    """What folding multiplies the values at storage positions by."""
+    """The factors that folding applies to the values at storage positions."""
     assert weight.factors is not None and weight.use.axis is not None
     shape = weight.use.tensor.shape
     inner = int(np.prod(shape[weight.use.axis % len(shape) + 1 :], dtype=np.int64))

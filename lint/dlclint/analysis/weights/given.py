@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @record
 class GivenWeight:
-    """What a file says of a weight or bias.
+    """What a file states about a weight or bias.
 
-    `scale` is a number for each channel, or one for the tensor; None where it gives none, or where it
-    stands for blocks. `is_float` says that the tensor stays float.
+    `scale` is a number for each channel, or one for the tensor; None where the file has none, or where it is
+    for blocks. `is_float` means that the tensor stays float.
     """
 
     bitwidth: int
@@ -29,12 +29,12 @@ class GivenWeight:
 
     @property
     def by_channel(self) -> bool:
-        """Whether each channel, or each block of one, has a grid of its own."""
+        """Whether each channel, or each block of one, has a separate grid."""
         return self.in_blocks or (self.scale is not None and len(self.scale) > 1)
 
 
 def given_weights(document: EncodingsDocument | None) -> Mapping[str, GivenWeight]:
-    """Every entry of a file with a width, by name; of a repeated name the last."""
+    """Every entry of a file with a width, by name; for a repeated name the last."""
     if document is None:
         return {}
     # Imported here because few models come with an override file.

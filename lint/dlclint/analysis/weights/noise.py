@@ -1,10 +1,10 @@
 """Quantization noise predicted from statistics, without quantizing a single value.
 
-Rounding to a grid of step s errs by anything from -s/2 to s/2, evenly where the values spread over
-some steps: mean square s^2/12. Values that lie within half a step of zero all become zero, and the
-error is the value itself. The smaller of the two is taken, channel by channel: right to 0.7 dB at 8
-bits and more, to 1.5 dB at 4 (tested). Below 10 dB, where a few large values leave the others less than
-a step, it may be 2 dB off, which no longer matters.
+Rounding to a grid of step s has an error from -s/2 to s/2, uniformly distributed where the values span some
+steps: mean square s^2/12. Values within half a step of zero all become zero, and the error is the value
+itself. The smaller of the two is used, channel by channel: correct to 0.7 dB at 8 bits and more, to 1.5 dB at
+4 (tested). Below 10 dB, where a few large values leave the others less than a step, it may be 2 dB off, which
+no longer matters.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dlclint.encodings import grid
 
 
 def rounding_noise(scale: npt.ArrayLike, mean_square: npt.ArrayLike) -> Floats:
-    """Mean square error of rounding values of a mean square to a grid of a step; broadcasts."""
+    """Mean square error of rounding values of a mean square to a grid with a step; broadcasts."""
     with np.errstate(over="ignore"):
         even = np.square(np.asarray(scale, np.float64)) / 12.0
     return np.minimum(even, np.asarray(mean_square, np.float64))
@@ -49,10 +49,10 @@ def sqnr(weight: ConvertedWeight, scale: npt.ArrayLike) -> float:
 
 
 def channel_sqnr(weight: ConvertedWeight, scale: npt.ArrayLike) -> float:
-    """As `sqnr`, but of each channel by itself, averaged in dB over the channels that are not zero.
+    """As `sqnr`, but for each channel separately, averaged in dB over the nonzero channels.
 
-    What follows a layer often rescales its channels, so that a narrow one counts as much as a wide
-    one; `sqnr` sees the wide ones only.
+    What follows a layer often rescales its channels, so that a narrow one matters as much as a wide one;
+    `sqnr` only shows the wide ones.
     """
     alive = weight.mean_square > 0.0
     if not alive.any():

@@ -1,4 +1,4 @@
-"""Reading many tensors, in threads where that pays; results never depend on the number of threads."""
+"""Reading many tensors, in threads where that is faster; results never depend on the number of threads."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Lot = TypeVar("Lot")
 WORTH_THREADS = 1 << 26
 """Bytes from which threads are used; below, starting them takes as long as they save."""
 MOST_THREADS = 4
-"""Two read ten gigabytes a second between them; a few more reach what memory gives."""
+"""Two threads read ten gigabytes per second together; a few more reach the memory bandwidth."""
 
 
 def read_all(
     tensors: Mapping[Key, Tensor], function: Callable[[ChunkReader, Key, Tensor], Result]
 ) -> dict[Key, Result | None]:
-    """What a function finds of each floating-point tensor; None where the values cannot be read.
+    """A function's result for each floating-point tensor; None where the values cannot be read.
 
-    The function may run in several threads at once, on a reader of its own in each. The order is that
-    of `tensors`.
+    The function may run in several threads at once, with a separate reader in each. The order is that of
+    `tensors`.
     """
     floating = [(key, tensor) for key, tensor in tensors.items() if is_floating(tensor)]
     found: dict[Key, Result | None] = dict.fromkeys(key for key, _ in floating)
@@ -45,7 +45,7 @@ def read_all(
 
 
 def for_each(items: Sequence[Item], sizes: Sequence[int], function: Callable[[Item], Result]) -> list[Result]:
-    """What a function finds of each item, in order; `sizes` are the bytes that it reads for each.
+    """A function's result for each item, in order; `sizes` are the bytes that it reads for each.
 
     The function may run in several threads at once.
     """
@@ -60,7 +60,7 @@ def for_each(items: Sequence[Item], sizes: Sequence[int], function: Callable[[It
 
 
 def _lots(items: Sequence[Item], sizes: Sequence[int]) -> list[list[Item]]:
-    """The items in as many lots as threads pay for: the largest first, each to the lot that has the least."""
+    """The items in one batch for each useful thread: the largest first, each to the smallest batch."""
     threads = min(_cores(), MOST_THREADS) if sum(sizes) >= WORTH_THREADS else 1
     if threads == 1:
         return [list(items)]
@@ -74,9 +74,9 @@ def _lots(items: Sequence[Item], sizes: Sequence[int]) -> list[list[Item]]:
 
 
 def _at_once(function: Callable[[Lot], None], lots: Sequence[Lot]) -> None:
-    """Call a function on each lot, all at once; raise what any call raises when all have ended."""
-    # An executor would do, but its package imports logging, which takes longer than threads save on the
-    # models that most networks are.
+    """Call a function on each batch, all at once; raise what any call raises when all have ended."""
+    # An executor would do, but its package imports logging, which takes longer than threads save for most
+    # models.
     raised: list[BaseException] = []
 
     def call(lot: Lot) -> None:

@@ -1,8 +1,8 @@
 """Statistics of a tensor's values in one streamed pass, whole and per channel.
 
-Values come in pieces of a fixed size, so that memory does not grow with the tensor; each piece is
-reduced while it is in the cache. Sums are taken in float32 inside a piece (at most `PIECE` values: a
-relative error around 1e-5, nothing beside a figure in dB) and in float64 from piece to piece.
+Values are read in pieces of a fixed size, so that memory does not grow with the tensor; each piece is reduced
+while it is in the cache. Sums are computed in float32 inside a piece (at most `PIECE` values: a relative
+error around 1e-5, negligible for a figure in dB) and in float64 across pieces.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Floats = npt.NDArray[np.float64]
 PIECE = 1 << 18
 """Values that are reduced at once: 1 MiB of float32."""
 SAMPLE = 1 << 14
-"""Values kept of a tensor, evenly spread over it; smaller tensors are kept whole."""
+"""Values of a tensor that are kept, evenly distributed over it; smaller tensors are kept whole."""
 MOST_CHANNELS = 1 << 20
-"""More slices than this along an axis are not channels, and would cost more memory than the values."""
+"""More slices than this along an axis are not channels, and would need more memory than the values."""
 
 _KIND = onnx.TensorProto
 _FLOATING = frozenset(
@@ -47,7 +47,7 @@ _FLOATING = frozenset(
 class ChannelStatistics:
     """Minimum, maximum, sum and sum of squares of each slice along `axis`, shape [channels].
 
-    `values` is how many values a channel has. Values that are not finite count as 0.
+    `values` is the number of values of a channel. Non-finite values count as 0.
     """
 
     axis: int
@@ -60,11 +60,11 @@ class ChannelStatistics:
 
 @record
 class TensorStatistics:
-    """Statistics of the finite values of a tensor; those that are not finite are counted.
+    """Statistics of the finite values of a tensor; non-finite ones are counted.
 
-    `sample` (float32, at most `SAMPLE` values) holds every `stride`-th value in storage order; the
-    stride has no factor in common with the number of values, so no row or column is preferred.
-    Where values are not finite, `minimum` and `maximum` take those as 0, as channels do.
+    `sample` (float32, at most `SAMPLE` values) holds every `stride`-th value in storage order; the stride has
+    no factor in common with the number of values, so no row or column is preferred. Non-finite values count
+    as 0 in `minimum` and `maximum`, as in channels.
     """
 
     count: int
@@ -79,7 +79,7 @@ class TensorStatistics:
 
     @property
     def finite(self) -> int:
-        """How many values are finite."""
+        """The number of finite values."""
         return self.count - self.nan - self.infinite
 
     @property
@@ -101,7 +101,7 @@ def is_floating(tensor: Tensor) -> bool:
 def value_pieces(tensor: Tensor, reader: ChunkReader | None = None, size: int = PIECE) -> Iterator[Array]:
     """The values in order as float32 (float64 for doubles), at most `size` at once.
 
-    A piece is valid until the next one is asked for. Give a `reader` where many tensors are read.
+    A piece is valid until the next one is requested. Pass a `reader` where many tensors are read.
 
     Raises:
         Unavailable: the values cannot be read.
@@ -127,8 +127,8 @@ def _widened(piece: Array) -> Array:
 def measure(tensor: Tensor, axes: Iterable[int] = (), reader: ChunkReader | None = None) -> TensorStatistics:
     """Statistics of a floating tensor, and per channel along each of `axes` (counted from 0).
 
-    An axis that the tensor lacks, or along which there are more than `MOST_CHANNELS` slices, is left
-    out of `channels`.
+    An axis that the tensor lacks, or along which there are more than `MOST_CHANNELS` slices, is not included
+    in `channels`.
 
     Raises:
         Unavailable: the values cannot be read.
@@ -149,8 +149,8 @@ def measure(tensor: Tensor, axes: Iterable[int] = (), reader: ChunkReader | None
     with np.errstate(all="ignore"):
         for piece in value_pieces(tensor, reader):
             squares = float(np.dot(piece, piece))
-            # A sum of squares that is finite and not tiny says that every value is finite and that
-            # none overflowed or vanished when squared; any other piece is looked at closely.
+            # A sum of squares that is finite and not tiny means that every value is finite and that none
+            # overflowed or vanished when squared; any other piece is examined closely.
             if not 1e-20 < squares < 1e30:
                 not_numbers = int(np.count_nonzero(np.isnan(piece)))
                 lost = not_numbers + int(np.count_nonzero(np.isinf(piece)))
@@ -174,7 +174,7 @@ def measure(tensor: Tensor, axes: Iterable[int] = (), reader: ChunkReader | None
 
 
 def count_non_finite(tensor: Tensor, reader: ChunkReader | None = None) -> int:
-    """How many values of a floating tensor are NaN or infinite; cheaper than `measure`.
+    """The number of NaN or infinite values of a floating tensor; cheaper than `measure`.
 
     Raises:
         Unavailable: the values cannot be read.
@@ -195,9 +195,9 @@ class _Channels:
         self.count = shape[axis]
         self.inner = math.prod(shape[axis + 1 :])
         self.outer = math.prod(shape[:axis])
-        # With one outer slice a channel is a run of values: reduce each run. Else the order repeats
-        # after channels * inner values: reduce repetition against repetition, which needs no stride,
-        # and the inner values of a channel at the end.
+        # With one outer slice a channel is a run of values: reduce each run. Otherwise the order repeats
+        # after channels * inner values: reduce repetition against repetition, which needs no stride, and the
+        # inner values of a channel at the end.
         period = self.count * self.inner
         self.by_run = self.outer == 1 or period > MOST_CHANNELS
         self.unit = self.inner if self.by_run else period
@@ -207,7 +207,7 @@ class _Channels:
         self.sum, self.square_sum = np.zeros(cells), np.zeros(cells)
 
     def feed(self, piece: Array, start: int) -> None:
-        """Take in values from position `start` on, which need not be where a channel begins."""
+        """Add values from position `start` on, which need not be the beginning of a channel."""
         head = min(-start % self.unit, len(piece))
         whole = (len(piece) - head) // self.unit * self.unit
         if head:
@@ -251,7 +251,7 @@ class _Channels:
         self.square_sum[cells] += squares
 
     def finish(self) -> ChannelStatistics:
-        """What was gathered, by channel."""
+        """The statistics, by channel."""
         low, high, sums, squares = self.minimum, self.maximum, self.sum, self.square_sum
         if not self.by_run:
             shape = (self.count, self.inner)

@@ -1,4 +1,4 @@
-"""The weights of a model with their statistics: each tensor read once, and only if a rule asks."""
+"""The weights of a model with their statistics: each tensor read once, and only if a rule needs it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Home = tuple[str, str]
 
 @record
 class ConvertedWeight:
-    """A weight as the quantizer will see it, by output channel: batch normalization folded in.
+    """A weight as the quantizer sees it, by output channel: batch normalization folded in.
 
-    `minimum`, `maximum` and `mean_square` have shape [channels]; `values` is how many values a
-    channel has. `factors` is what folding multiplied each channel by, None where nothing is folded.
-    `uses` says how many ops read the tensor.
+    `minimum`, `maximum` and `mean_square` have shape [channels]; `values` is the number of values of a
+    channel. `factors` is what folding multiplied each channel by, None where nothing is folded. `uses` is the
+    number of ops that read the tensor.
     """
 
     name: str
@@ -49,11 +49,10 @@ class ConvertedWeight:
 
 
 class Weights:
-    """Statistics of a model's stored tensors, each computed at the first question and kept.
+    """Statistics of a model's stored tensors, each computed on the first request and cached.
 
-    `in_depth` says that whole statistics will be asked for anyway, as they are where a DLC is to be
-    quantized; then a question after non-finite values computes them too, so that no tensor is read
-    twice.
+    `in_depth` means that complete statistics will be needed anyway, as for a quantized DLC; then a request
+    for non-finite values computes them too, so that no tensor is read twice.
     """
 
     def __init__(self, model: Model, in_depth: bool = True) -> None:
@@ -74,10 +73,10 @@ class Weights:
         return found
 
     def statistics(self, graph: Graph, name: str) -> TensorStatistics | None:
-        """Statistics of the stored tensor that `name` stands for in `graph`.
+        """Statistics of the stored tensor that `name` refers to in `graph`.
 
-        None where nothing is stored, where it holds no floating-point numbers, or where its values
-        cannot be read (rules of family `model` say why).
+        None where nothing is stored, where it holds no floating-point numbers, or where its values cannot be
+        read (rules of family `model` report why).
         """
         place = home(graph, name)
         if place not in self._found:
@@ -87,7 +86,7 @@ class Weights:
         return self._found[place]
 
     def _measure(self, tensors: Mapping[Home, Tensor]) -> None:
-        """Find the statistics of tensors, those apart that have been measured."""
+        """Compute the statistics of tensors, except those that have been measured."""
         homes = self._homes
 
         def one(reader: ChunkReader, place: Home, tensor: Tensor) -> TensorStatistics | None:
@@ -100,7 +99,7 @@ class Weights:
 
     @cached_property
     def non_finite(self) -> dict[Home, int]:
-        """How many values are NaN or infinite, of each initializer that has such values."""
+        """The number of NaN or infinite values of each initializer that has such values."""
         tensors = {
             (graph.path, name): tensor
             for graph in self.model.graphs()
@@ -118,7 +117,7 @@ class Weights:
         }
 
     def converted(self) -> Iterator[ConvertedWeight]:
-        """Every weight (no bias) that has a range, once a use, in graph order."""
+        """Every weight (no bias) that has a range, once per use, in graph order."""
         weights = [(name, use, use.axis) for name, use in self.uses if use.axis is not None]
         self._measure({home(use.node.graph, name): use.tensor for name, use, _ in weights})
         for name, use, axis in weights:
@@ -145,7 +144,7 @@ class Weights:
 
 
 def distinct(weights: Iterable[ConvertedWeight]) -> list[ConvertedWeight]:
-    """The weights without those that another op reads in the same way, batch normalization and all."""
+    """The weights without those that another op reads in the same way, including batch normalization."""
     converted_weights: dict[tuple[object, ...], ConvertedWeight] = {}
     for weight in weights:
         use = weight.use
@@ -155,5 +154,5 @@ def distinct(weights: Iterable[ConvertedWeight]) -> list[ConvertedWeight]:
 
 
 def home(graph: Graph, name: str) -> Home:
-    """The graph, here or around, that defines a name."""
+    """The graph, this or an enclosing one, that defines a name."""
     return graph.home(name).path, name
