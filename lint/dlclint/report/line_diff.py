@@ -1,8 +1,8 @@
 """A unified diff of two texts in time that grows with their lines.
 
-`difflib` alone compares each run of changed lines with all others: a file of which every tenth line changes
+`difflib` alone compares each run of changed lines with all others: a file in which every tenth line changes
 takes it minutes. Here lines that occur once in both texts divide them first (patience diff), and `difflib`
-compares what lies between two of these.
+compares what is between two of these.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 _COMPARED = 40_000
-"""Pairs of lines that `difflib` compares in one piece; a larger one that nothing divides is all changed."""
+"""Pairs of lines that `difflib` compares in one piece; a larger piece that nothing divides counts as changed.
+"""
 
 
 class _Piece(NamedTuple):
@@ -60,7 +61,7 @@ def unified(before: Sequence[str], after: Sequence[str], old_name: str, new_name
 
 
 def _span(start: int, end: int) -> str:
-    """Lines as the header of a hunk counts them: from 1; an empty range is named by the line ahead of it."""
+    """Lines as in the header of a hunk: counted from 1; an empty range is named by the line before it."""
     count = end - start
     if count == 1:
         return str(start + 1)
@@ -106,7 +107,7 @@ def _between(piece: _Piece, dividing: Sequence[tuple[int, int]]) -> Iterator[_Pi
 
 
 def _dividing(before: Sequence[str], after: Sequence[str], piece: _Piece) -> list[tuple[int, int]]:
-    """Places of lines that occur once on each side: the longest series that has one order in both."""
+    """Indices of lines that occur once on each side: the longest series with the same order in both."""
     old_counts = Counter(before[piece.old : piece.old_end])
     new_counts = Counter(after[piece.new : piece.new_end])
     new_places = {after[place]: place for place in range(piece.new, piece.new_end)}
@@ -115,7 +116,7 @@ def _dividing(before: Sequence[str], after: Sequence[str], piece: _Piece) -> lis
         for place in range(piece.old, piece.old_end)
         if old_counts[before[place]] == new_counts[before[place]] == 1
     ]
-    # For each length of a series, the smallest place at which one ends, and the pair that ends it.
+    # For each length of a series, the smallest index at which one ends, and the pair that ends it.
     ends: list[int] = []
     last_pairs: list[int] = []
     previous: list[int] = []

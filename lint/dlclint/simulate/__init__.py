@@ -1,1 +1,1 @@
-"""What quantization costs a model, measured by running it: float beside quantized, layer by layer."""
+"""The cost of quantization, measured by running the model: float compared with quantized, layer by layer."""

@@ -22,11 +22,13 @@ from dlclint_schemas.side_inputs import channel_scales, second_input
 
 FIXED = {op: ends for op, ends in bounded_outputs().items() if op_outputs()[op].fixed}
 """Ops whose output HTP expects on the grid of the op's own bounds, in steps of a power of two: AIMET's
-configurations for HTP pin them, and networks whose files say otherwise lose their accuracy
-(onnxruntime/onnxruntime-qnn issue 473)."""
+configurations for HTP fix them, and networks whose files have other grids lose their accuracy
+(onnxruntime/onnxruntime-qnn issue 473).
+"""
 SCALE_RATIO = channel_scales().kept * 4.0
-"""The smallest scale of a weight's channel over the largest: with some room above that from which on HTP
-saturates every value of a channel at 16-bit activations. What a larger scale costs it is less than a step.
+"""The smallest scale of a weight's channel divided by the largest: with some margin above the value from
+which HTP saturates every value of a channel at 16-bit activations. The cost of a larger scale is less than a
+step.
 """
 
 
@@ -42,20 +44,20 @@ class Settings:
     param_quantizer: str = "tf"
     percentile: float = 99.99
     hexagon: int | None = None
-    """The Hexagon version that the grids are for; None where no chip is said."""
+    """The Hexagon version that the grids are for; None without a chip."""
 
     @property
     def needs_bins(self) -> bool:
-        """Whether the ranges of activations follow from distributions."""
+        """Whether the ranges of activations depend on distributions."""
         return self.act_quantizer in ("enhanced", "percentile")
 
 
 def leaders(network: Network) -> dict[str, str]:
-    """For each tensor the one whose range it shares: itself where it shares none.
+    """For each tensor the one whose range it shares: the tensor itself where it shares none.
 
-    An op that only moves or picks data keeps the grid of its input (AIMET's configuration for HTP
-    quantizes no output of theirs), and in a supergroup that ends in Relu or Clip the grid is that of its
-    end, on which the result does not change.
+    An op that only moves or selects data keeps the grid of its input (AIMET's configuration for HTP quantizes
+    none of these outputs), and in a supergroup that ends in Relu or Clip the grid is that of its end, on
+    which the result does not change.
     """
     found = fused(network)
 
@@ -75,7 +77,7 @@ def leaders(network: Network) -> dict[str, str]:
 
 
 def fused(network: Network) -> dict[str, str]:
-    """Tensors that a Relu or Clip reads alone within a supergroup, and what it makes of them.
+    """Tensors whose only reader is a Relu or Clip in their supergroup, and the output of that op.
 
     Only the last op of a supergroup carries an encoding (AIMET's configuration for HTP), so that these
     are never stored.
@@ -95,9 +97,10 @@ def fused(network: Network) -> dict[str, str]:
 
 
 def second_inputs(network: Network, shared: Mapping[str, str]) -> frozenset[str]:
-    """The leaders of what MatMul reads second, where it multiplies two activations.
+    """The leaders of the second operands of MatMul, where it multiplies two activations.
 
-    HTP cuts it to 8 bits unless it is symmetric, which 16 bits may be from Hexagon v73 on (measured).
+    HTP cuts such an operand to 8 bits unless it is symmetric, which 16 bits may be from Hexagon v73 on
+    (measured).
     """
     found = set()
     for step in network.steps:
@@ -109,7 +112,7 @@ def second_inputs(network: Network, shared: Mapping[str, str]) -> frozenset[str]
 
 
 def second_grid(low: float, high: float, hexagon: int | None) -> Grid:
-    """At 16 bits, the grid of what MatMul reads second: symmetric, else of the 8 bits that are left."""
+    """At 16 bits, the grid of MatMul's second operand: symmetric, else with the 8 bits that remain."""
     if hexagon is not None and hexagon < second_input().kept_since:
         return grid_of_range(low, high, 8)
     encoding = grid.fit_symmetric(low, high, 16)
@@ -119,9 +122,9 @@ def second_grid(low: float, high: float, hexagon: int | None) -> Grid:
 def assign(
     network: Network, observed: Mapping[str, Observation], settings: Settings, shared: Mapping[str, str]
 ) -> Scheme:
-    """A grid for every float tensor that was observed, and for every stored one that an op computes with.
+    """A grid for every observed float tensor, and for every stored one that an op computes with.
 
-    `shared` is what `leaders` says of the network.
+    `shared` is the result of `leaders` for the network.
     """
     scheme = Scheme()
     makers = {name: step for step in network.steps for name in step.outputs if name}
@@ -133,7 +136,8 @@ def assign(
         if leader not in scheme.activations:
             of = observed.get(leader, seen)
             if leader in network.constants:
-                # Zero is part of it before the least range is: a stored 2 stays 2, in place of 2.0001.
+                # The range is extended to zero before the minimum range applies: a stored 2 stays 2, not
+                # 2.0001.
                 of = replace(of, low=min(of.low, 0.0), high=max(of.high, 0.0))
             found = _activation(makers.get(leader), of, settings)
             cut = leader in second and not found.fixed
@@ -156,7 +160,7 @@ def assign(
 
 
 def fixed_grid(op: str, bitwidth: int) -> Grid | None:
-    """The grid that an op's bounds fix; None for an op without."""
+    """The grid that an op's bounds determine; None for other ops."""
     bounds = FIXED.get(op)
     if bounds is None:
         return None
@@ -173,7 +177,7 @@ def _activation(maker: Step | None, seen: Observation, settings: Settings) -> Gr
 
 
 def weight_grid(step: Step, position: int, values: Array, settings: Settings) -> ParamGrid:
-    """The grid of a weight: per channel for convolutions where that is set, else one.
+    """The grid of a weight: per channel for convolutions where that is set, else one grid.
 
     Factors of normalizations and slopes have 8 bits and one asymmetric grid: int8 is refused for them.
     """

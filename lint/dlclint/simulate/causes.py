@@ -1,7 +1,7 @@
-"""Why the worst layers are as they are, as far as their numbers tell.
+"""The causes of the errors of the worst layers, as far as their numbers show them.
 
-The error that a layer adds is split by cause: each stored input is put on its grid by itself, and so is the
-output. What makes up at least half of the error is its cause.
+The error that a layer adds is divided by cause: each stored input is put on its grid separately, and so is
+the output. A source of at least half of the error is its cause.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from dlclint.simulate.running import CannotRun
 from dlclint.simulate.scheme import Grid, Scheme, product_scale, what
 
 SHOWN = 12
-"""Layers that are looked into."""
+"""Layers that are analyzed."""
 _SHARE = 0.5
-"""Part of the error that makes it the cause."""
+"""The share of the error that makes it the cause."""
 _SPREAD = 10.0
 """Ratio of channel ranges from which one grid for all channels is called a cause."""
 _LEVELS = 8.0
-"""Steps of the shared grid below which a part of a Concat is said to be lost in it."""
+"""Steps of the shared grid below which a part of a Concat is reported as lost in it."""
 _TAIL = 12.0
-"""Ratio of range to root mean square from which a range is said to be wide for its values."""
+"""Ratio of range to root mean square from which a range is reported as wide for its values."""
 
 
 def error_causes(
@@ -79,7 +79,7 @@ def _causes(
 def _by_part(
     evaluator: Evaluator, scheme: Scheme, step: Step, values: TensorValues, expected: Array
 ) -> dict[int, float]:
-    """The energy of the error that each input's grid makes alone, by position; -1 for the output's."""
+    """The energy of the error that each input's grid causes alone, by position; -1 for the output's."""
     exact = {name: evaluator.value(name, values) for name in step.reads}
     rounded = evaluator.quantized_feed(step, values, scheme)
     found: dict[int, float] = {}
@@ -129,7 +129,7 @@ def _output(
 
 
 def _lost(grid: Grid, observed: Mapping[str, Observation], step: Step) -> Iterator[str]:
-    """The parts of a Concat that reach over few steps of its grid."""
+    """The parts of a Concat that span few steps of its grid."""
     for part in dict.fromkeys(step.inputs):
         seen = observed.get(part)
         if seen is None or not seen.is_seen:
@@ -167,7 +167,7 @@ def _stored(evaluator: Evaluator, scheme: Scheme, step: Step, position: int) -> 
 
 
 def _channel_spread(values: Array) -> float:
-    """The largest range of an output channel over the median one (first axis; the last of a matrix)."""
+    """The largest range of an output channel divided by the median one (first axis; the last of a matrix)."""
     axis = 0 if values.ndim > 2 else values.ndim - 1
     others = tuple(i for i in range(values.ndim) if i != axis)
     ranges = np.abs(values).max(axis=others)

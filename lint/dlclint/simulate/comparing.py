@@ -1,8 +1,8 @@
-"""What the HTP engine measures, and at which layers it departs from the documented arithmetic.
+"""The measurements of the HTP engine, and the layers at which it departs from the documented arithmetic.
 
-A layer is judged on what the backend itself gave it: so the error that has arrived does not count, and the
-layer that departs is named, not the ones after it. The first of them are asked about alone, which tells
-whether the op computes otherwise or the whole graph spoils it.
+A layer is compared on the inputs that the backend itself computed: so accumulated error does not count, and
+the layer that departs is named, not the ones after it. The first such layers are also run alone, which shows
+whether the op computes something else or the whole graph changes it.
 """
 
 from __future__ import annotations
@@ -28,23 +28,26 @@ from dlclint.simulate.simulating import Prepared, output_rows
 
 _SHOWN = 8
 _ALONE = 4
-"""Layers that are asked about by themselves."""
+"""Layers that are run alone."""
 _STEPS = {8: 2.0, 16: 32.0}
-"""Steps of the grid, by its bits, up to which an op of the backend may round otherwise: of 230 layers of
-YOLOv8n asked one by one at 16 bits 5 at the most, and 28 where the wrapper took a layer in float16."""
+"""Steps of the grid, by its bits, by which the rounding of a backend op may differ: of 230 layers of YOLOv8n
+run one by one at 16 bits at most 5, and 28 where the wrapper took a layer in float16.
+"""
 _MATTERS = 10.0
-"""Decibels above what arrives by the documents up to which a departure matters: a tenth of the noise."""
+"""Decibels above the accumulated error by the documents up to which a departure matters: a tenth of the
+noise.
+"""
 
 
 def by_htp(
     prepared: Prepared, asked: HtpSession, packages: Mapping[str, str], tick: Tick = quiet
 ) -> tuple[EngineResult, tuple[Departure, ...]]:
-    """What the backend measures on all samples, and on one of them where it departs from the reference.
+    """The backend's measurements on all samples, and on one of them where it departs from the reference.
 
     Raises:
         CannotMeasure: the backend does not run the model.
         NotAvailable: the backend cannot be loaded.
-        CannotSimulate: a grid or weight cannot be given to the backend.
+        CannotSimulate: a grid or weight cannot be passed to the backend.
         BadInput: a sample cannot be read.
     """
     evaluator, scheme, samples = prepared.evaluator, prepared.scheme, prepared.samples
@@ -77,7 +80,7 @@ def by_htp(
 def _layers(
     prepared: Prepared, asked: HtpSession, both: BothEngines
 ) -> tuple[list[LayerError], tuple[Departure, ...], str]:
-    """The layers, the worst first; those that depart; and where the outputs part, in words ("" if not)."""
+    """The layers, the worst first; those that depart; and where the outputs diverge, in words (or "")."""
     network, scheme, evaluator = prepared.network, prepared.scheme, prepared.evaluator
     sample = prepared.samples.load[both.sample]()
     measured = layers_on_htp(asked, evaluator, scheme, sample)
@@ -128,8 +131,7 @@ def _layers(
 def _on_its_own_inputs(
     prepared: Prepared, sample: Sample, measured: TensorValues
 ) -> tuple[TensorValues, TensorValues]:
-    """For every tensor, what the documented op makes of what the backend gave it, and what was measured, with
-    the former in place of it where nothing was."""
+    """For every tensor, the documented op's result on the backend's own inputs, and the measured value."""
     evaluator, scheme = prepared.evaluator, prepared.scheme
     values: TensorValues = {name: evaluator.on_grid(name, value, scheme) for name, value in sample.items()}
     made: TensorValues = dict(values)
@@ -142,19 +144,19 @@ def _on_its_own_inputs(
 
 
 def _shaped(measured: Array | None, value: Array) -> Array:
-    """What was measured in the shape that the network has there: the backend may give axes of one more."""
+    """The measured values in the shape of the network's tensor: the backend may add axes of one."""
     return value if measured is None or measured.size != value.size else measured.reshape(value.shape)
 
 
 def _off(grid: Grid, expected: Array, found: Array) -> float:
-    """The share of values that are off by more than an op may round otherwise."""
+    """The share of values that differ by more than the rounding of an op may."""
     most = _STEPS.get(grid.bitwidth, 2.0) * grid.scale
     with np.errstate(invalid="ignore"):
         return float(1.0 - (np.abs(found - expected) <= most).mean())
 
 
 def _alone(prepared: Prepared, asked: HtpSession, step: Step, own: TensorValues) -> float | None:
-    """A layer asked about by itself, on what it was given: dB against the documents, None if refused."""
+    """A layer run alone on its own inputs: dB compared with the documents, None if refused."""
     network, scheme = prepared.network, prepared.scheme
     steps = _until_stored(prepared, step)
     inner = {name for each in steps for name in each.outputs}
@@ -172,7 +174,7 @@ def _alone(prepared: Prepared, asked: HtpSession, step: Step, own: TensorValues)
 
 
 def _until_stored(prepared: Prepared, step: Step) -> list[Step]:
-    """A step with those before it whose results are never stored, in order."""
+    """A step and those before it whose results are never stored, in order."""
     makers = {name: each for each in prepared.network.steps for name in each.outputs if name}
     found: dict[int, Step] = {}
     left = [step]

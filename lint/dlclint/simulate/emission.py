@@ -1,4 +1,4 @@
-"""A scheme as an override file: activations, weights, stored operands, and biases where a version has any."""
+"""A scheme as an override file: activations, weights, stored operands, and biases in some versions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def overrides_of_scheme(network: Network, scheme: Scheme, version: str) -> Overr
     """The override file of a scheme.
 
     Raises:
-        CannotConvert: the version cannot say what the scheme says.
+        CannotConvert: the version cannot express the scheme.
     """
     activations = list(_activations(network, scheme, version))
     params = list(_params(network, scheme, version))
@@ -76,7 +76,8 @@ def _params(network: Network, scheme: Scheme, version: str) -> Iterator[CommonEn
                 done.add(name)
                 users = [user for user in network.steps if name in user.inputs]
                 if all(any(out in scheme.floats for out in user.outputs) for user in users):
-                    # One float among weight, bias and output makes all three float; in 2.0.0 by no entry.
+                    # One float among weight, bias and output makes all three float; in 2.0.0 by having no
+                    # entry.
                     if version != FLOATLESS:
                         yield CommonEntry(name, True, True, 16, False, False, (), ())
                     continue
@@ -101,7 +102,7 @@ def _biases(network: Network, scheme: Scheme, version: str) -> Iterator[CommonEn
             continue
         step, position = places[0]
         if step.inputs[position] != step.node.input(position):
-            continue  # made of a batch normalization: the model has no tensor of it
+            continue  # from a batch normalization: the model has no tensor for it
         scale = product_scale(step, position, scheme, scheme.width(step))
         if scale is not None and scale.size in (1, network.constants[name].size):
             zero = np.full(scale.shape, 2.0**31)
@@ -122,7 +123,7 @@ def _int32_biases(network: Network, scheme: Scheme) -> set[str]:
 
 
 def _is_stored(network: Network, name: str) -> bool:
-    """Whether a constant stands in the file, not only in what the converter folds."""
+    """Whether a constant is in the file, not only in what the converter folds."""
     return network.graph.constant(name) is not None
 
 

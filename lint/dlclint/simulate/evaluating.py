@@ -1,4 +1,4 @@
-"""A network on float and on quantized values, step by step, with nothing kept longer than it is read."""
+"""A network on float and on quantized values, step by step; nothing is kept longer than it is needed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEPT = 1 << 30
 
 @dataclass(slots=True)
 class Store:
-    """Constants as they are read, and rounded ones, kept as long as they fit."""
+    """Cached constants, as stored and rounded, kept as long as they fit."""
 
     network: Network
     limit: int = KEPT
@@ -34,11 +34,11 @@ class Store:
     _lock: Lock = field(default_factory=Lock)
 
     def get(self, key: tuple[Any, ...], make: Callable[[], Array]) -> Array:
-        """What `make` returns, kept under a key until what was asked for later needs the room."""
+        """What `make` returns, kept under a key until later values need the space."""
         with self._lock:
             found = self._kept.pop(key, None)
             if found is not None:
-                self._kept[key] = found  # now the last one to go
+                self._kept[key] = found  # now the last to be removed
                 return found
         made = make()
         with self._lock:
@@ -55,10 +55,10 @@ class Store:
 
 
 def _whole(values: Array, bitwidth: int) -> Array:
-    """Exponents, whole where they are next to it: negative numbers have no power but a whole one.
+    """Exponents, rounded where they are next to a whole number: negative numbers have only whole powers.
 
-    A float32 scale makes 1.9999999 of 2. HTP takes what a grid of 16 bits makes of the least range, 2.0001,
-    for 2 as well (87.9 dB of normal values, SM8550), and at 8 bits it does not.
+    A float32 scale turns 2 into 1.9999999. HTP also treats the value that a 16-bit grid of the minimum range
+    gives, 2.0001, as 2 (87.9 dB of normal values, SM8550), but not the one of 8 bits.
     """
     near = np.rint(values)
     apart = (grid.MINIMUM_RANGE if bitwidth == 16 else 1e-6) * (1.0 + np.abs(near))
@@ -66,12 +66,12 @@ def _whole(values: Array, bitwidth: int) -> Array:
 
 
 def _held(values: Array) -> int:
-    """Bytes of memory that are an array's own; what is mapped is the file's."""
+    """Bytes of memory that belong to an array; mapped bytes belong to the file."""
     return 0 if isinstance(values, np.memmap) else values.nbytes
 
 
 class Evaluator:
-    """Runs a network's steps. One serves every scheme; several threads may use it."""
+    """Runs a network's steps. It is independent of schemes and thread-safe."""
 
     def __init__(self, network: Network, runner: Runner) -> None:
         self.network = network
@@ -89,7 +89,7 @@ class Evaluator:
         self._uses.update(network.outputs)
 
     def is_fused(self, name: str) -> bool:
-        """Whether a tensor is never stored, because a Relu or Clip after it belongs to its op."""
+        """Whether a tensor is never stored, because the Relu or Clip after it is fused with its op."""
         return name in self._fused
 
     def float_step(self, step: Step, values: Mapping[str, Any]) -> list[Any]:
@@ -102,12 +102,12 @@ class Evaluator:
         return values[name] if name in values else self.store.constant(name)
 
     def quantized_step(self, step: Step, values: Mapping[str, Any], scheme: Scheme) -> list[Any]:
-        """A step's outputs, on the scheme's grids, of activations that lie on theirs."""
+        """A step's outputs, on the scheme's grids, from activations on their grids."""
         made = self.runner.run(step, self.quantized_feed(step, values, scheme))
         return [self.on_grid(name, value, scheme) for name, value in zip(step.outputs, made, strict=True)]
 
     def on_grid(self, name: str, value: Any, scheme: Scheme) -> Any:
-        """An activation as it is stored; unchanged where it has no grid or is none that is stored."""
+        """An activation as it is stored; unchanged where it has no grid or is not stored."""
         if name in self._fused:
             return value
         found = scheme.activations.get(name) or scheme.floats.get(name)
@@ -116,7 +116,7 @@ class Evaluator:
         return found.rounded(value)
 
     def quantized_feed(self, step: Step, values: Mapping[str, Any], scheme: Scheme) -> TensorValues:
-        """What a quantized step reads: activations at its width, weights and biases as stored."""
+        """The inputs of a quantized step: activations at its width, weights and biases as stored."""
         width = scheme.width(step)
         feed: TensorValues = {}
         for position, (name, role) in enumerate(zip(step.inputs, self._roles[step.index], strict=True)):
@@ -179,9 +179,9 @@ class Evaluator:
         keep: Collection[str] = (),
         visit: Callable[[Step, list[Any]], None] | None = None,
     ) -> TensorValues:
-        """One sample through the whole network; returns the outputs and what `keep` names.
+        """Run one sample through the whole network; returns the outputs and the tensors of `keep`.
 
-        `visit` is called with each step and its outputs before these are let go.
+        `visit` is called with each step and its outputs before these are released.
         """
         values: TensorValues = dict(sample)
         if scheme is not None:
@@ -200,11 +200,11 @@ class Evaluator:
         return {name: self.value(name, values) for name in dict.fromkeys((*self.network.outputs, *keep))}
 
     def run_from(self, base: Mapping[str, Any], scheme: Scheme) -> TensorValues:
-        """The outputs where a scheme that holds few grids changes a float run.
+        """The outputs where a scheme with few grids changes a float run.
 
         Args:
             base: every activation of the float run.
-            scheme: the grids; steps that they do not reach are not run again.
+            scheme: the grids; steps that do not depend on them are not run again.
         """
         fresh: TensorValues = {}
         for name in self.network.inputs:
@@ -220,7 +220,7 @@ class Evaluator:
         return {name: self.value(name, values) for name in self.network.outputs}
 
     def _is_touched(self, step: Step, scheme: Scheme) -> bool:
-        """Whether a scheme rounds something that a step stores or makes."""
+        """Whether a scheme rounds something that a step stores or produces."""
         for name in step.inputs:
             if name in scheme.params or name in scheme.biases or (step.index, name) in scheme.edges:
                 return True
@@ -229,13 +229,13 @@ class Evaluator:
         return any(name in scheme.activations for name in step.outputs)
 
     def uses(self) -> Counter[str]:
-        """How often each tensor is read, a graph output once more."""
+        """How often each tensor is read; a graph output counts once more."""
         return Counter(self._uses)
 
     def release(
         self, step: Step, values: TensorValues, left: Counter[str], kept: Collection[str] = ()
     ) -> None:
-        """Let go of what no later step reads."""
+        """Release what no later step reads."""
         for name in step.reads:
             left[name] -= 1
             if not left[name] and name not in kept:

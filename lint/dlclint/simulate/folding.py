@@ -1,4 +1,4 @@
-"""What does not depend on the data, computed once, as the converter's simplifier computes it."""
+"""Computing once what does not depend on the data, as the converter's simplifier does."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from dlclint.simulate.running import CannotRun, Runner
 def folded_network(network: Network, runner: Runner) -> Network:
     """The network without the steps whose results are the same for every input.
 
-    Where a shape is open, what is computed from it stays a step, and its results count as inner: sizes
-    are not quantized.
+    Where a shape is open, what is computed from it remains a step, and its results count as inner: sizes are
+    not quantized.
     """
     fixed: dict[str, Array] = {}
     sizes: set[str] = set()

@@ -1,4 +1,4 @@
-"""What an override file says, put in place of what calibration found."""
+"""Replacing the results of calibration by the entries of an override file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, grid_of_range, what
 
 @dataclass(slots=True)
 class Given:
-    """What was taken from a file: counts by kind, and what could not be used, in words."""
+    """What was used of a file: counts by kind, and what could not be used, in words."""
 
     taken: Counter[str] = field(default_factory=Counter)
     left: list[str] = field(default_factory=list)
@@ -36,9 +36,9 @@ def apply_document(
 ) -> Given:
     """Put a file's entries into a scheme that holds a grid for every tensor.
 
-    An entry of a tensor also holds for those that share its range and have none of their own, and for a
-    constant that holds its elements in another shape; an entry of a width alone changes the width of the
-    range that was found.
+    An entry of a tensor also applies to those that share its range and have none of their own, and to a
+    constant that holds its elements in another shape; an entry with only a width changes the width of the
+    calibrated range.
     """
     given = Given()
     roles = _roles(network)
@@ -51,7 +51,7 @@ def apply_document(
         moved.setdefault(source, []).append(name)
     floats: set[str] = set()
     for entry, row in rows.items():
-        # A grid for each channel does not say where these lie after a move.
+        # A grid for each channel does not state where the channels are after a move.
         copies = moved.get(entry, ()) if int(document.tensors.count[row]) == 1 else ()
         used = False
         for name in (entry, *(copy for copy in copies if copy not in rows)):
@@ -169,7 +169,7 @@ def _param_grid(
 def _blocks(
     document: EncodingsDocument, row: int, place: tuple[Step, int], block: int, given: Given
 ) -> ParamGrid | None:
-    """A weight in blocks, plain or low-power (a whole scale for each block, times one for each channel)."""
+    """A per-block weight, plain or low-power (an integer scale per block, times one for each channel)."""
     entry: Any = document.entry(row)
     step, position = place
     name = document.tensors.names[row]
@@ -181,7 +181,7 @@ def _blocks(
     bits = _block_bits(document, row, entry)
     channel = channel_axis(step.node, position) % len(shape)
     axis = document.tensors.axis[row]
-    # Without an axis, blocks lie along the input channels: the other one of the first two axes.
+    # Without an axis, blocks are along the input channels: the other one of the first two axes.
     along = int(axis) % len(shape) if not np.isnan(axis) else 1 - channel if channel < 2 else 0
     wanted = [1] * len(shape)
     wanted[channel], wanted[along] = shape[channel], -(-shape[along] // block)
@@ -204,7 +204,7 @@ def _block_bits(document: EncodingsDocument, row: int, entry: Mapping[str, Any])
 
 
 def _block_scales(entry: Mapping[str, Any], wanted: list[int], channel: int) -> np.ndarray:
-    """The scale of each block, of the wanted shape, whichever way the format spells it."""
+    """The scale of each block, in the wanted shape, for every spelling of the formats."""
     if "per_channel_float_scale" in entry or "per_block_int_scale" in entry:
         whole = np.asarray(leaves(entry["per_block_int_scale"]), np.float64)
         each = np.asarray(leaves(entry.get("per_channel_float_scale", entry.get("scale"))), np.float64)

@@ -1,7 +1,7 @@
 """The HTP engine: Qualcomm's own backend for x86, in a worker process, on the same grids.
 
-The whole graph must be taken, quantization at its edges too: what is measured is the backend's
-arithmetic and nobody else's. What it computes in float between Dequantize and Quantize is told.
+The backend must take the whole graph, including quantization at its edges: only the backend's arithmetic is
+measured. Ops that it computes in float between Dequantize and Quantize are reported.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from dlclint.simulate.reference import Tick, quiet
 from dlclint.simulate.scheme import Scheme
 
 _AT_ONCE = 4
-"""Samples of one question, so that a bar moves and the files of few samples lie on the disk."""
+"""Samples of one question, so that a progress bar moves and only the files of few samples are on the disk."""
 
 
 class CannotMeasure(Exception):
-    """The backend does not run the model; the argument says why in one line."""
+    """The backend does not run the model; the argument states why in one line."""
 
 
 @dataclass(slots=True)
 class HtpSession:
-    """A backend, the SoC that it is asked for, and what it said while it ran."""
+    """A backend, its SoC, and its log."""
 
     backend: Backend
     soc: AskedSoc
@@ -57,7 +57,7 @@ def outputs_on_htp(
     Raises:
         CannotMeasure: the backend does not take the whole model, or dies.
         NotAvailable: the backend cannot be loaded.
-        CannotSimulate: a grid or weight cannot be given to the backend.
+        CannotSimulate: a grid or weight cannot be passed to the backend.
         BadInput: a sample cannot be read.
     """
     for start in range(0, len(samples), _AT_ONCE):
@@ -75,12 +75,13 @@ def outputs_on_htp(
 
 
 def layers_on_htp(asked: HtpSession, evaluator: Evaluator, scheme: Scheme, sample: Sample) -> TensorValues:
-    """Every activation of one sample that is stored, read from the backend, by name.
+    """Every stored activation of one sample, read from the backend, by name.
 
-    What a Relu or Clip behind it belongs to is left out: made an output it is that op's output already.
+    A tensor that is fused with a Relu or Clip after it is left out: as an output it would be that op's
+    output.
 
     Raises:
-        CannotMeasure: as `outputs_on_htp`; the tensors that become outputs may be what it does not take.
+        CannotMeasure: as `outputs_on_htp`; the additional outputs may be what it does not take.
         NotAvailable: the backend cannot be loaded.
     """
     network = evaluator.network
@@ -122,7 +123,7 @@ def _run(
 
 
 def _steps(steps: Sequence[Step]) -> Question:
-    """The way back from the backend's names."""
+    """The mapping from the backend's names."""
     return Question(b"", Path(), {(0, step.index): (str(step.index), step.index) for step in steps})
 
 
@@ -147,7 +148,7 @@ def _in_float(log: BackendLog, steps: Sequence[Step]) -> list[str]:
 
 
 def _refusal(error: str, log: BackendLog, steps: Sequence[Step]) -> str:
-    """Why the backend does not run the whole, with the first ops that stand in the way."""
+    """Why the backend does not run the whole model, with the first ops that it refuses."""
     refused: dict[str, None] = {}
     for group in log.passes[-1] if log.passes else ():
         if group.taken or CONFIGURED in group.reason:

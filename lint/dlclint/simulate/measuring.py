@@ -1,4 +1,4 @@
-"""How far one tensor is from another, summed over samples in the order in which they come."""
+"""The difference between two tensors, summed over samples in their order."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _BLOCK = 1 << 15
 
 @dataclass(slots=True)
 class Error:
-    """A tensor against its float values: energies, products and the largest difference.
+    """A tensor compared with its float values: energies, products and the largest difference.
 
-    `odd` counts values that are not finite in what is compared, where the float ones are.
+    `odd` counts non-finite values in the compared tensor, where the float ones are finite.
     """
 
     signal: float = 0.0
@@ -30,7 +30,7 @@ class Error:
     odd: int = 0
 
     def add(self, expected: Array, found: Array) -> None:
-        """Take in one sample."""
+        """Add one sample."""
         one, two = expected.reshape(-1), found.reshape(-1)
         if one.dtype != np.float64:
             one, two = one.astype(np.float32, copy=False), two.astype(np.float32, copy=False)
@@ -38,7 +38,7 @@ class Error:
             self._block(one[start : start + _BLOCK], two[start : start + _BLOCK])
 
     def take(self, other: Error) -> None:
-        """Take in what was summed of another tensor."""
+        """Add the sums of another tensor."""
         self.signal += other.signal
         self.noise += other.noise
         self.other += other.other
@@ -48,7 +48,7 @@ class Error:
         self.odd += other.odd
 
     def _block(self, one: Array, two: Array) -> None:
-        """Sums of a block in its own precision, which the sums over blocks keep."""
+        """Sums of a block in its own precision, which suffices for the sums over blocks."""
         with np.errstate(over="ignore", invalid="ignore"):
             apart = two - one
             noise, signal = float(np.dot(apart, apart)), float(np.dot(one, one))
@@ -63,7 +63,7 @@ class Error:
         self.magnitude = max(self.magnitude, float(one.max()), -float(one.min()))
 
     def _odd_block(self, one: Array, two: Array) -> None:
-        """The same of a block with values that are not finite, or whose squares are not."""
+        """The same for a block with values that are not finite, or whose squares are not."""
         known = np.isfinite(one)
         both = known & np.isfinite(two)
         self.odd += int((known & ~both).sum())
@@ -78,7 +78,7 @@ class Error:
 
     @property
     def sqnr(self) -> float:
-        """Signal over noise in dB: infinite where nothing differs, -infinite where a value is not finite."""
+        """Signal to noise in dB: infinite where nothing differs, -infinite where a value is not finite."""
         if self.odd:
             return -math.inf
         if not self.noise:
@@ -87,7 +87,7 @@ class Error:
 
     @property
     def cosine(self) -> float:
-        """Cosine of the angle between both; 1 where both are nothing but zeros."""
+        """Cosine of the angle between both; 1 where both contain only zeros."""
         size = math.sqrt(self.signal) * math.sqrt(self.other)
         if not size:
             return 1.0 if self.signal == self.other else 0.0
@@ -96,10 +96,10 @@ class Error:
 
 @record
 class Scores:
-    """Where in a tensor scores lie: classes from `first` to before `last` of an axis.
+    """The position of scores in a tensor: classes from `first` to before `last` of an axis.
 
-    `independent` says that each class has a score of its own, as Sigmoid makes them: then most positions
-    of a detector hold nothing, and only those count whose best score is at least half the largest one.
+    `independent` means that each class has a separate score, as from Sigmoid: then most positions of a
+    detector hold nothing, and only those count whose best score is at least half the largest one.
     """
 
     axis: int
@@ -121,7 +121,7 @@ class Agreement:
     total: int = 0
 
     def add(self, scores: Scores, expected: Array, found: Array) -> None:
-        """Take in one sample."""
+        """Add one sample."""
         best, score = scores.best(expected)
         other, _ = scores.best(found)
         same = best == other
@@ -132,5 +132,5 @@ class Agreement:
 
     @property
     def rate(self) -> float:
-        """0 to 1; 1 of nothing."""
+        """0 to 1; 1 without any position."""
         return self.same / self.total if self.total else 1.0

@@ -1,8 +1,8 @@
-"""The main graph as steps that run one after another, with the converter's own folding done.
+"""The main graph as steps that run one after another, after the converter's own folding.
 
-A batch normalization after a convolution goes into its weight and bias, as the converter does it, and
-nodes that compute from constants alone are computed once. Every step is one node, so that a step can be
-run by itself on any values: float ones, quantized ones, or a mixture.
+A batch normalization after a convolution is folded into its weight and bias, as in the converter, and nodes
+that depend only on constants are computed once. Every step is one node, so that a step can be run alone on
+any values: float ones, quantized ones, or a mixture.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from dlclint_schemas.record import record
 
 
 class CannotSimulate(Exception):
-    """The model cannot be run; the argument says why in one sentence."""
+    """The model cannot be run; the argument states why in one sentence."""
 
 
 @record
 class Step:
-    """One node to run. `reads` are the tensors it needs, those that its bodies take from outside last."""
+    """One node to run. `reads` are the tensors that it needs; those that only its bodies read are last."""
 
     index: int
     node: Node
@@ -58,12 +58,12 @@ class Step:
 
 @dataclass(slots=True)
 class Constants:
-    """Stored and folded values by name, each read when it is asked for."""
+    """Stored and folded values by name, each read when it is needed."""
 
     _sources: dict[str, Callable[[], Array]] = field(default_factory=dict)
 
     def put(self, name: str, source: Callable[[], Array]) -> None:
-        """Let a name stand for what `source` returns."""
+        """Define a name as what `source` returns."""
         self._sources[name] = source
 
     def __contains__(self, name: object) -> bool:
@@ -81,11 +81,10 @@ class Constants:
 
 @dataclass(slots=True)
 class Network:
-    """Steps in order, with what they read and what the graph returns.
+    """Steps in order, with their inputs and the outputs of the graph.
 
-    `inner` are the tensors inside a subgraph that becomes one layer, which nothing quantizes;
-    `folded_norms` the batch normalizations that went into a convolution; `moved` the constants that hold the
-    elements of a stored tensor in another shape or order, as a bias that a Reshape spreads over channels.
+    `inner` are the tensors inside a subgraph that becomes one layer, which nothing quantizes; `folded_norms`
+    the batch normalizations that were folded into a convolution.
     """
 
     view: ModelView
@@ -148,7 +147,7 @@ class _Builder:
         self.graph = view.model.graph
         self.constants = Constants()
         self.norms: dict[str, str] = {}
-        # Bodies hold weights too, and a step carries its bodies: their bytes go into a copy.
+        # Bodies hold weights too, and a step contains its bodies: their bytes are put into a copy.
         self.copy: Model | None = None
 
     def constants_of_file(self) -> None:
@@ -200,7 +199,7 @@ class _Builder:
         return Step(index, node, proto, node.inputs, node.outputs, _reads(node))
 
     def _folded(self, node: Node) -> Callable[[int], Step] | None:
-        """The step of a convolution that a batch normalization goes into; None for any other node."""
+        """The step of a convolution into which a batch normalization is folded; None for any other node."""
         if node.op_type not in CONVOLUTIONS or node.domain:
             return None
         chain = absorbed_chain(node)
@@ -257,7 +256,7 @@ class _Builder:
 
 
 def _reads(node: Node) -> tuple[str, ...]:
-    """What a node reads of its graph: its inputs, and what its bodies take from outside."""
+    """The tensors of its graph that a node reads: its inputs, and what its bodies read from outside."""
     found = dict.fromkeys(name for name in node.inputs if name)
     for body in node.subgraphs:
         for graph in body.with_subgraphs():
@@ -267,7 +266,7 @@ def _reads(node: Node) -> tuple[str, ...]:
 
 
 def _is_outside(name: str, graph: Graph, node: Node) -> bool:
-    """Whether a name in a body of a node is of the graph that the node lies in."""
+    """Whether a name in a body of a node belongs to the graph that contains the node."""
     inner: Graph | None = graph
     while inner is not None and inner is not node.graph:
         if name in inner.inputs or name in inner.initializers or inner.makes(name):

@@ -1,7 +1,7 @@
-"""What is seen of a tensor while a model runs: its range, and how its values are distributed.
+"""Observations of a tensor while a model runs: its range, and the distribution of its values.
 
-Bins have a width that is a power of two and begin at zero, so that two bins become one when the range
-outgrows them: what comes out does not depend on the order in which values come.
+Bins have a width that is a power of two and begin at zero, so that two bins become one when the range exceeds
+them: the result does not depend on the order of the values.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BINS = 4096
 
 @dataclass(slots=True)
 class Observation:
-    """One tensor over all samples. Infinite and undefined values are counted and otherwise left out."""
+    """One tensor over all samples. Infinite and undefined values are counted and otherwise ignored."""
 
     low: float = math.inf
     high: float = -math.inf
@@ -33,7 +33,7 @@ class Observation:
     counts: Array = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def see(self, values: Array, binned: bool) -> None:
-        """Take in a tensor; with `binned` its distribution too."""
+        """Add a tensor; with `binned` its distribution too."""
         flat = values.reshape(-1)
         if not flat.size:
             return

@@ -1,4 +1,4 @@
-"""What a simulation came to. Nothing here measures anything."""
+"""The results of a simulation. Nothing here measures anything."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def tensors_text(names: Sequence[str]) -> str:
 
 @record
 class OutputRow:
-    """One output. `agreement` is None where it holds no scores; `scores` says in words where they lie.
+    """One output. `agreement` is None where it holds no scores; `scores` states in words where they are.
 
-    `sqnr` is in dB: infinite where nothing differs, -infinite where a value is not finite. `parts` are those
-    of unlike range, if it has any: the decibels of the whole are those of the widest one.
+    `sqnr` is in dB: infinite where nothing differs, -infinite where a value is not finite. `parts` are its
+    parts with different ranges, if it has any: the decibels of the whole are those of the widest one.
     """
 
     tensor: str
@@ -30,7 +30,7 @@ class OutputRow:
     cosine: float
     largest: float
     magnitude: float
-    """The largest float value, beside which the largest error stands."""
+    """The largest float value, for comparison with the largest error."""
     agreement: float | None = None
     scores: str = ""
     parts: tuple[PartRow, ...] = ()
@@ -43,7 +43,7 @@ class OutputRow:
 
 @record
 class PartRow:
-    """A part of an output: the tensors that it holds, what joined them with others, and what is left of it.
+    """A part of an output: the tensors that it holds, what joined them with others, and its quality.
 
     `before` is the SQNR of the worst of these tensors before they were joined, None where that is not known.
     """
@@ -54,17 +54,17 @@ class PartRow:
     before: float | None
     magnitude: float
     zero: bool
-    """Whether every value of it became zero, where it was not."""
+    """Whether every nonzero value of it became zero."""
     lost: bool
-    """Whether so little is left of it that no target counts as reached."""
+    """Whether so little remains of it that no target counts as reached."""
 
 
 @record
 class LayerError:
-    """One layer: the SQNR in dB of what it makes, on float inputs (`alone`), and as it comes (`arrived`).
+    """One layer: the SQNR in dB of its output, on float inputs (`alone`) and on actual ones (`arrived`).
 
-    `alone` is None where the engine runs whole models only. `causes` say in words why it is what it is,
-    where that is known; `bits` is None where it ran in float.
+    `alone` is None where the engine runs whole models only. `causes` are in words, where they are known;
+    `bits` is None where it ran in float.
     """
 
     node: str
@@ -77,20 +77,20 @@ class LayerError:
     low: float
     high: float
     step: float | None
-    """Of the grid; None without one."""
+    """The step of the grid; None without one."""
     causes: tuple[str, ...] = ()
 
 
 @record
 class EngineResult:
-    """What one engine measured. `failure` is why it did not ("" if it did)."""
+    """The measurements of one engine. `failure` is why it did not measure ("" if it did)."""
 
     engine: str
     versions: Mapping[str, str] = field(default_factory=dict)
     outputs: tuple[OutputRow, ...] = ()
     layers: tuple[LayerError, ...] = ()
     in_float: tuple[str, ...] = ()
-    """Ops that ran in float though they were to be quantized."""
+    """Ops that ran in float although they should be quantized."""
     notes: tuple[str, ...] = ()
     failure: str = ""
 
@@ -107,12 +107,12 @@ class EngineResult:
 
 @record
 class SearchRow:
-    """One change that was tried: what is left with it, whether it was kept, and what it costs.
+    """One change that was tried: the resulting quality, whether it was kept, and its cost.
 
-    `sqnr` is that of the worst output, or part of one. `lost` are the parts of outputs that are lost with it.
+    `sqnr` is that of the worst output, or part of one. `lost` are the parts of outputs that the change loses.
 
-    `size` are bytes that the DLC grows by; `traffic` bytes of activations more than at 8 bits in one
-    inference; `share` is that of activations at 16 bits.
+    `size` is the number of bytes that the DLC grows by; `traffic` that of activations in one inference in
+    addition to 8 bits; `share` is that of activations at 16 bits.
     """
 
     change: str
@@ -127,9 +127,9 @@ class SearchRow:
 
 @record
 class SearchOutcome:
-    """What a search came to: the target in words, whether it is reached, and what with.
+    """The result of a search: the target in words, whether it is reached, and with what.
 
-    `lost` are parts of outputs of which next to nothing is left with what was found.
+    `lost` are parts of outputs of which next to nothing remains with the result.
     """
 
     target: str
@@ -141,17 +141,17 @@ class SearchOutcome:
     notes: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     equalized: int = 0
-    """Pairs of layers that are equalized in what was found; then the model is to be equalized too."""
+    """Pairs of layers that are equalized in the result; then the model must be equalized too."""
 
 
 @record
 class Departure:
-    """A layer at which the backend departs from the documented op, on what the backend itself gave it.
+    """A layer at which the backend departs from the documented op, on the backend's own inputs.
 
-    `reference` and `htp` are the SQNR in dB that has arrived there on either; `between` is that of the layer
-    on the backend's own inputs, against the documented op, and `off` the share of its values that are not
-    within what an op may round otherwise. `alone` is the same for the layer asked about by itself, None
-    where it was not.
+    `reference` and `htp` are the SQNR in dB of the accumulated error there on each engine; `between` is that
+    of the layer on the backend's own inputs, compared with the documented op, and `off` the share of its
+    values that differ by more than the rounding of an op may. `alone` is the same for the layer run alone,
+    None where it was not.
     """
 
     tensor: str
@@ -164,7 +164,7 @@ class Departure:
 
     @property
     def spoiled(self) -> bool:
-        """Whether the layer is right by itself, and wrong in the whole graph."""
+        """Whether the layer is correct alone, and wrong in the whole graph."""
         return self.alone is not None and self.alone > self.between + 10.0
 
 
@@ -180,21 +180,21 @@ class Simulation:
     """Where the samples come from, in words."""
     samples: int = 0
     random: bool = False
-    """Whether nobody gave the samples."""
+    """Whether the samples are random."""
     encodings: str = ""
-    """The override file whose grids were taken, "" if none."""
+    """The override file whose grids were used, "" if none."""
     engines: tuple[EngineResult, ...] = ()
     apart: tuple[Departure, ...] = ()
     search: SearchOutcome | None = None
     notes: tuple[str, ...] = ()
     unasked: str = ""
     drawing: Drawing | None = None
-    """Present where a report is going to draw the model."""
+    """Present where a report draws the model."""
     seconds: float = 0.0
 
     @property
     def measured(self) -> bool:
-        """Whether every engine that was asked measured."""
+        """Whether every requested engine measured."""
         return bool(self.engines) and not any(engine.failure for engine in self.engines)
 
 

@@ -1,7 +1,8 @@
-"""Outputs that hold parts of unlike range: which elements of an output came from which tensor.
+"""Outputs with parts of different ranges: which elements of an output come from which tensor.
 
-A Concat or Stack puts boxes of hundreds of pixels beside scores of 0 to 1, and gives both one grid. The
-decibels of the whole output are those of the boxes; the scores may be gone. So each part is judged by itself.
+A Concat or Stack puts boxes of hundreds of pixels next to scores of 0 to 1, and gives both one grid. The
+decibels of the whole output are those of the boxes; the scores may be lost. So each part is measured
+separately.
 """
 
 from __future__ import annotations
@@ -25,29 +26,29 @@ from dlclint_schemas.thresholds import threshold
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """The elements of an output that are one tensor's: flat positions in the output.
+    """The elements of an output that come from one tensor: flat positions in the output.
 
-    `bound` is the largest magnitude that the op which makes the tensor can give; None where it has none.
+    `bound` is the largest magnitude that the op which computes the tensor can return; None where it has none.
     """
 
     tensor: str
     join: str
-    """What the op makes that put the tensor beside others: whose grid it shares."""
+    """The output of the op that joined the tensor with others, whose grid it shares."""
     places: Array
     size: int
     """Elements of the whole output, whose shape is that of the first sample."""
     bound: float | None
 
     def of(self, values: Array) -> Array:
-        """The piece's elements of an output; none where it has another size."""
+        """The piece's elements of an output; none where the output has another size."""
         return values.reshape(-1)[self.places] if values.size == self.size else np.zeros(0, values.dtype)
 
 
 def output_pieces(evaluator: Evaluator, sample: Sample) -> dict[str, tuple[Piece, ...]]:
     """The pieces of every float output that holds elements of more than one tensor.
 
-    The tensors are found by going back from the output through ops that move data; which element is whose
-    by running these ops on numbers that stand for the tensors.
+    The tensors are found by going back from the output through ops that move data; the origin of each element
+    by running these ops on numbers that represent the tensors.
 
     Raises:
         CannotRun: a step does not run.
@@ -64,16 +65,16 @@ def output_pieces(evaluator: Evaluator, sample: Sample) -> dict[str, tuple[Piece
 
 @dataclass(slots=True)
 class _Trace:
-    """The way back from an output to the tensors that it holds elements of."""
+    """The path back from an output to the tensors that it holds elements of."""
 
     evaluator: Evaluator
     output: str
     joins: dict[str, str] = field(default_factory=dict)
     """Each such tensor, and the output of the op that joins it with others ("" before any does)."""
     steps: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    """The steps on the way, each with those of its inputs whose elements it hands on."""
+    """The steps on the path, each with those of its inputs whose elements it passes on."""
     computed: set[str] = field(default_factory=set)
-    """What an op computes, element for element, of tensors that are joined already."""
+    """What an op computes, element by element, from tensors that are joined already."""
     _makers: dict[str, Step] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -96,10 +97,10 @@ class _Trace:
             pending += [(each, here) for each in reversed(handed)]
 
     def _handed(self, maker: Step, name: str, join: str) -> tuple[str, ...] | None:
-        """The inputs whose elements an op hands on; None for an op that computes.
+        """The inputs whose elements an op passes on; None for an op that computes.
 
-        Behind the join what is computed element for element leaves each its place, before it that is an
-        op that makes a part.
+        After the join, an elementwise computation keeps each element in its position; before it, it is an op
+        that computes a part.
         """
         if not maker.official:
             return None
@@ -119,7 +120,7 @@ class _Trace:
 
     @property
     def needed(self) -> list[str]:
-        """What has to be run to know sizes, and what the ops on the way read besides."""
+        """The tensors that must be computed to know sizes, and what the ops on the path read in addition."""
         made = {name for step in self._way() for name in step.outputs} - self.computed
         read = {name for step in self._way() for name in step.reads}
         wanted = {*self.joins, *read, *self.computed} - made
@@ -129,7 +130,7 @@ class _Trace:
         return [step for step in self.evaluator.network.steps if step.index in self.steps]
 
     def pieces(self, values: TensorValues) -> tuple[Piece, ...]:
-        """The pieces; none where an element's way is not known."""
+        """The pieces; none where an element's origin is not known."""
         numbers: TensorValues = {
             name: np.full_like(values[name], index)
             for index, name in enumerate(self.joins, 1)
@@ -146,7 +147,7 @@ class _Trace:
                 continue
             feed = {name: values[name] for name in step.reads if name in values}
             for name in handed:
-                # What is stored in the file is nobody's part.
+                # A stored tensor belongs to no part.
                 feed[name] = (
                     numbers[name] if name in numbers else np.zeros_like(self.evaluator.store.constant(name))
                 )
@@ -178,27 +179,28 @@ _MOST = 256
 
 @record
 class Part:
-    """Pieces of one output with ranges alike, unlike those of its other parts."""
+    """Pieces of one output with similar ranges, unlike those of its other parts."""
 
     output: str
     tensors: tuple[str, ...]
     join: str
     pieces: tuple[int, ...]
-    """Their places among the pieces of the output."""
+    """Their indices among the pieces of the output."""
 
     def __str__(self) -> str:
-        """Such as `scores in output0`."""
+        """A text such as `scores in output0`."""
         return f"{tensors_text(self.tensors)} in {self.output}"
 
 
 def unlike_parts(output: str, pieces: Sequence[Piece], magnitudes: Sequence[float]) -> tuple[Part, ...]:
-    """The parts of an output, the widest first; none where all pieces have ranges alike.
+    """The parts of an output, the widest first; none where all pieces have similar ranges.
 
     Args:
-        output: its name.
-        pieces: of it.
+        output: the name of the output.
+        pieces: its pieces.
         magnitudes: the largest float value of each piece over all samples. A piece that its op bounds, such
-            as what Sigmoid makes, counts with the bound, on which it lies wherever it is stored alone.
+            as the output of Sigmoid, counts with the bound, which determines its grid wherever it is stored
+            alone.
     """
     sizes = [
         size if piece.bound is None else piece.bound for piece, size in zip(pieces, magnitudes, strict=True)
@@ -227,7 +229,7 @@ def joined_piece(part: Part, pieces: Sequence[Piece]) -> Piece:
 
 
 def is_lost(error: Error) -> bool:
-    """Whether so little is left of a part that no target counts as reached."""
+    """Whether so little remains of a part that no target counts as reached."""
     return error.sqnr < threshold("part_sqnr")
 
 
@@ -239,14 +241,14 @@ class PieceErrors:
     errors: dict[str, list[Error]] = field(default_factory=dict)
 
     def add(self, output: str, expected: Array, found: Array) -> None:
-        """Take in one output of one sample."""
+        """Add one output of one sample."""
         pieces = self.pieces.get(output, ())
         errors = self.errors.setdefault(output, [Error() for _ in pieces])
         for piece, error in zip(pieces, errors, strict=True):
             error.add(piece.of(expected), piece.of(found))
 
     def parts(self, output: str) -> tuple[tuple[Part, Error], ...]:
-        """The parts of unlike range of an output, each with what is summed of it."""
+        """The parts of an output with different ranges, each with its summed error."""
         pieces, errors = self.pieces.get(output, ()), self.errors.get(output, [])
         found = unlike_parts(output, pieces, [error.magnitude for error in errors])
         return tuple((part, _merged(errors[position] for position in part.pieces)) for part in found)

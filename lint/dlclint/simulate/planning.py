@@ -1,4 +1,4 @@
-"""A plan measured on inputs: what each choice is predicted and measured to do, and which of both decides."""
+"""A plan measured on inputs: the predicted and the measured effect of each choice, and which one decides."""
 
 from __future__ import annotations
 
@@ -43,23 +43,23 @@ from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
 
 _APART = 3.0
-"""Decibels from which on a measurement decides against what was predicted."""
+"""Decibels from which a measurement overrides the prediction."""
 _WIDE = 0.5
-"""Share of activations at 16 bits from which on all get them: what is left gains little."""
+"""Share of activations at 16 bits from which all get them: the others save little."""
 _GAIN = 1.0
-"""Decibels that a measured change is to gain."""
+"""Decibels that a measured change must gain."""
 _NONE = 999.0
 
 
 @record
 class Wanted:
-    """What the outputs are to keep, as the user says it; None where the thresholds hold."""
+    """The accuracy that the outputs must keep, as the user gives it; None where the thresholds apply."""
 
     sqnr: float | None = None
     agreement: float | None = None
 
     def goal(self, trials: Trials) -> Goal:
-        """The goal of a model: its scores count where nothing else is said, and where it has any."""
+        """The goal of a model: its scores count where nothing else is given, if it has any."""
         if self.sqnr is not None or self.agreement is not None:
             return Goal(self.sqnr, self.agreement)
         scores = threshold("output_agreement") if trials.has_scores else None
@@ -76,13 +76,13 @@ def measured_plan(
     version: str,
     tick: Tick = quiet,
 ) -> tuple[Plan, Overrides]:
-    """The plan with what its choices measure, changed where measuring says otherwise, and its override file.
+    """The plan with measured choices, changed where measurements decide otherwise, and its override file.
 
     Raises:
         CannotSimulate: the model cannot be run.
         CannotRun: a step does not run.
         BadInput: a sample cannot be read.
-        CannotConvert: the version cannot say what was found.
+        CannotConvert: the version cannot express the result.
     """
     prepared = prepare(view, samples, _settings(view, plan.choice), document, tick)
     trials = Trials(prepared.evaluator, prepared.pieces, samples, Goal(), Journal(), tick)
@@ -125,7 +125,7 @@ def _settings(view: ModelView, choice: Choice) -> Settings:
 
 @dataclass(slots=True)
 class _Work:
-    """What is measured, choice by choice; `advice` holds what takes the place of the plan's, by position."""
+    """The measurements, choice by choice; `advice` holds what replaces the plan's, by position."""
 
     view: ModelView
     plan: Plan
@@ -159,7 +159,7 @@ class _Work:
     # Figures.
 
     def _scheme(self, choice: Choice) -> Scheme:
-        """The grids of a choice; those that an override file gives stay."""
+        """The grids of a choice; those from an override file stay."""
         prepared = self.prepared
         scheme = assign(prepared.network, prepared.observed, _settings(self.view, choice), prepared.shared)
         for name in prepared.given:
@@ -176,7 +176,7 @@ class _Work:
         return replace(self.prepared, settings=_settings(self.view, choice), scheme=self._scheme(choice))
 
     def _of_weights(self, choice: Choice) -> float:
-        """What the weights alone leave of the worst output, in dB."""
+        """The SQNR of the worst output with only the weights quantized, in dB."""
         scheme = Scheme(params=dict(self._scheme(choice).params), otherwise=16)
         return _decibels(self.trials.noise(self._key(), scheme))
 
@@ -239,7 +239,7 @@ class _Work:
         decided = self._decided(predicted, value, False)
         choice = advice.choice
         if decided == MEASUREMENT and "keeping" in advice.evidence:
-            # What the tools and HTP take is a fact that no figure changes.
+            # The support of the tools and of HTP is a fact that no figure changes.
             taken = not advice.reason.startswith("nothing that dlclint has read")
             choice = "worth a try" if taken and value >= threshold("weight_sqnr") else "no"
         figure = "worst weight at 4 bits; measured of the outputs, with the weights alone"
@@ -264,7 +264,7 @@ class _Work:
         return self._said(item, choice, MeasuredDecision(figure, copy.predicted, gain, decided))
 
     def _joined(self, item: Advice) -> Advice:
-        """What is left of the tensor that a shared grid is predicted to lose."""
+        """The quality of the tensor that a shared grid is predicted to lose."""
         output, lost = str(item.evidence["output"]), str(item.evidence["lost"])
         grid = self._scheme(self.choice).activations.get(output)
         made = {name for step in self.prepared.network.steps for name in step.outputs}
@@ -275,7 +275,8 @@ class _Work:
             values = self.prepared.evaluator.run(sample, None, keep=[lost])[lost]
             error.add(values, grid.rounded(values))
         steps = _number(item.evidence.get("steps"))
-        # Values that spread over some steps err by a twelfth of a step squared, others by themselves.
+        # The error of values that span some steps is a twelfth of a squared step, that of others the value
+        # itself.
         predicted = (
             None if steps is None else max(0.0, float(decibels(max(steps, 1e-3) ** 2 / 3.0, 1.0 / 12.0)))
         )
@@ -298,10 +299,10 @@ class _Work:
     def _is_v66(self) -> bool:
         return self.choice.runtime in (Runtime.DSP, Runtime.AIP)
 
-    # The widths of activations, and what all of it comes to.
+    # The widths of activations, and the result of the whole plan.
 
     def widths(self) -> None:
-        """Measure the outputs at the plan's widths, search where they are lost, and say what is left."""
+        """Measure the outputs at the plan's widths, search where they are lost, and report the result."""
         position, advice = _found(self.plan.advice, "activations")
         _, said = _found(self.plan.advice, OUTPUTS)
         predicted = _number(said.evidence.get("predicted_db"))
@@ -325,7 +326,7 @@ class _Work:
         self._outputs(said, value, predicted)
 
     def _chosen_width(self, scheme: Scheme, value: SchemeQuality) -> tuple[str, Scheme, SchemeQuality, str]:
-        """Choice, grids, what they leave, and why, by measuring 8 bits first."""
+        """Choice, grids, their quality, and why, by measuring 8 bits first."""
         narrow = replace(self.choice, act_bitwidth=8)
         if self.choice.act_bitwidth == 16:
             other = self._with_wide(self._scheme(narrow), self.wide)
@@ -382,7 +383,7 @@ class _Work:
         return f"{bits}, 16 for {len(self.wide)}" if self.wide and self.choice.act_bitwidth == 8 else bits
 
     def _with_wide(self, scheme: Scheme, names: Sequence[str]) -> Scheme:
-        """A scheme with 16 bits for some tensors and what shares their grids."""
+        """A scheme with 16 bits for some tensors and those that share their grids."""
         shared = self.prepared.shared
         leaders = {shared.get(name, name) for name in names}
         for name, grid in scheme.activations.items():
@@ -392,7 +393,7 @@ class _Work:
         return scheme
 
     def _outputs(self, said: Advice, value: SchemeQuality, predicted: float | None) -> None:
-        """What is left of every output, in place of what was predicted of them."""
+        """The measured quality of every output, which replaces the prediction."""
         position, _ = _found(self.plan.advice, OUTPUTS)
         rows = list(self._rows())
         kept = self.goal.reached(value)

@@ -1,9 +1,9 @@
-"""A network and its grids as a QDQ model, the form in which a backend is given quantization.
+"""A network and its grids as a QDQ model, the form in which a backend takes quantization.
 
-Every activation is quantized where it is made and dequantized before each op that reads it; where the
-reader runs at another width, a second pair stands between, as the converter's Convert. Weights are
-stored quantized, biases as int32 with the product of both scales. The ops of the domain com.microsoft
-are used, because they have 4- and 16-bit types at every opset.
+Every activation is quantized after the op that computes it and dequantized before each op that reads it;
+where the reader runs at another width, a second pair is inserted, like the converter's Convert. Weights are
+stored quantized, biases as int32 with the product of both scales. The ops are those of the domain
+com.microsoft, because they have 4- and 16-bit types at every opset.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dlclint.simulate.network import CannotSimulate, Step
 from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, product_scale, what
 
 SEEN = "/seen"
-"""Behind the name of a tensor that is made an output to be looked at."""
+"""Suffix of the name of a tensor that becomes an output to be read."""
 _KINDS = {
     (False, 8): (np.uint8, TensorProto.UINT8),
     (False, 16): (np.uint16, TensorProto.UINT16),
@@ -35,11 +35,11 @@ _KINDS = {
 }
 """By whether the grid is symmetric, and bitwidth: element types that QDQ models hold."""
 _MOST = 1 << 30
-"""Bytes of constants that one serialized model takes, well below protobuf's 2 GiB."""
+"""Bytes of constants that one serialized model holds, well below protobuf's 2 GiB."""
 
 
 def node_name(step: Step) -> str:
-    """What a step's node is called, so that the backend's log leads back to it."""
+    """The name of a step's node, with which the backend's log can be mapped back to it."""
     return f"dlclint_0_{step.index}_"
 
 
@@ -53,11 +53,11 @@ def quantized_model(
     """The QDQ model of a scheme.
 
     Args:
-        evaluator: of the network.
+        evaluator: that of the network.
         scheme: the grids.
-        shapes: of the inputs; the model takes no others.
+        shapes: those of the inputs; the model takes no others.
         kinds: element types of the inputs.
-        watched: quantized activations that become outputs too, with `SEEN` after their names.
+        watched: quantized activations that become outputs too, with the suffix `SEEN`.
 
     Raises:
         CannotSimulate: a grid has a width that QDQ models do not hold, or the weights are too large.
@@ -128,24 +128,24 @@ class _Insertion:
         )
 
     def gelus(self) -> dict[NodeKey, Pattern]:
-        """The written-out GELU that a node belongs to."""
+        """The pattern of the GELU that a node belongs to."""
         view = self.evaluator.network.view
         gelus = [pattern for pattern in view.patterns if is_one_gelu(pattern, view.model.graph)]
         return {key: gelu for gelu in gelus for key in gelu.nodes}
 
     def merged(self, step: Step, reads: str, outputs: list[str]) -> onnx.NodeProto:
-        """One Gelu in place of the nodes that spell it."""
+        """One Gelu that replaces the nodes of the pattern."""
         grid = self.scheme.read(reads, self.scheme.width(step))
         read = reads if grid is None else self.read(reads, grid, f"{step.outputs[0]}/in0")
         return helper.make_node("Gelu", [read], outputs, node_name(step), domain=MICROSOFT)
 
     def inner(self, name: str) -> str:
-        """What a tensor is called before it is quantized."""
+        """The name of a tensor before it is quantized."""
         taken = name in self.scheme.activations and name in self.evaluator.network.outputs
         return f"{name}/float" if taken else name
 
     def quantize(self, name: str, made: str) -> None:
-        """Quantize an activation that is made as `made`, if it has a grid."""
+        """Quantize an activation that is computed as `made`, if it has a grid."""
         grid = self.scheme.activations.get(name)
         if grid is not None:
             self.nodes.append(
@@ -163,7 +163,8 @@ class _Insertion:
 
     def ends(self, grid: Grid) -> list[str]:
         """The names of scale and zero point, stored once for each grid."""
-        # Symmetric activations of 16 bits are signed: only so does MatMul keep those of its second input.
+        # Symmetric activations of 16 bits are signed: otherwise MatMul does not keep those of its second
+        # input.
         signed = grid.symmetric and grid.bitwidth == 16
         try:
             dtype, kind = _KINDS[signed, grid.bitwidth]
@@ -213,11 +214,11 @@ class _Insertion:
             else:
                 self.keep(name)
         for name in step.reads[len(dict.fromkeys(filter(None, step.inputs))) :]:
-            self.keep(name)  # what bodies take from outside
+            self.keep(name)  # what bodies read from outside
         return proto
 
     def keep(self, name: str) -> None:
-        """Store a constant as it is."""
+        """Store a constant unchanged."""
         if name in self.evaluator.network.constants and name not in self.names:
             self.names.add(name)
             values = self.evaluator.store.constant(name)
@@ -321,7 +322,7 @@ class _Insertion:
 
 
 def _nibbles(values: Array) -> bytes:
-    """Two 4-bit integers a byte, the first in the low half."""
+    """Two 4-bit integers per byte, the first in the low half."""
     even = (values.reshape(-1).astype(np.int16) & 0xF).astype(np.uint8)
     if len(even) % 2:
         even = np.append(even, np.uint8(0))

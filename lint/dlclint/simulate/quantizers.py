@@ -1,9 +1,9 @@
 """Ranges by the quantizers that the tools name: tf, symmetric, enhanced, adjusted, and percentile.
 
 Source: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models, for tf, symmetric, and for what enhanced and
-adjusted keep (a minimum range, zero exactly); how the tools search is not documented, so that `enhanced`
-takes the range of least mean square error, and `adjusted` widens one end so that zero is exact without
-a shift. Percentile: QAIRT's `--act_quantizer_calibration percentile`.
+adjusted keep (a minimum range, zero exactly); how the tools search is not documented, so `enhanced` takes the
+range with the least mean square error, and `adjusted` widens one end so that zero is exact without a shift.
+Percentile: QAIRT's `--act_quantizer_calibration percentile`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dlclint.simulate.scheme import Grid, ParamGrid, grid_of_range
 ACTIVATION_QUANTIZERS = ("tf", "symmetric", "enhanced", "percentile")
 PARAM_QUANTIZERS = ("tf", "symmetric", "enhanced", "adjusted")
 _CUTS = np.linspace(1.0, 0.02, 50)
-"""Parts of the range that the search tries."""
+"""The fractions of the range that the search tries."""
 _WEIGHT_CUTS = np.linspace(1.0, 0.4, 25)
 
 
@@ -29,7 +29,7 @@ def activation_grid(seen: Observation, quantizer: str, bitwidth: int, percentile
     """The grid of an activation.
 
     Raises:
-        ValueError: no such quantizer.
+        ValueError: unknown quantizer.
     """
     low, high = min(seen.low, seen.high), max(seen.low, seen.high)
     if not math.isfinite(high - low):
@@ -47,7 +47,7 @@ def activation_grid(seen: Observation, quantizer: str, bitwidth: int, percentile
 
 
 def cut(seen: Observation, percentile: float) -> tuple[float, float]:
-    """The range without the outermost values: half of what is left out at each end, never past zero."""
+    """The range without the outermost values: half of the excluded share at each end, never beyond zero."""
     total = np.cumsum(seen.counts)
     if not len(total):
         return seen.low, seen.high
@@ -60,14 +60,14 @@ def cut(seen: Observation, percentile: float) -> tuple[float, float]:
 
 
 def searched_range(seen: Observation, bitwidth: int) -> tuple[float, float]:
-    """The range of least mean square error on what was seen; ties go to the wider one."""
+    """The range with the least mean square error on the observed values; of equal ones the wider."""
     if not len(seen.counts):
         return seen.low, seen.high
     centers, counts = seen.centers(), seen.counts.astype(np.float64)
     low, high = min(seen.low, 0.0), max(seen.high, 0.0)
     best = (low, high)
     error = _histogram_error(centers, counts, low, high, bitwidth)
-    # One end after the other, twice: the ends hardly depend on each other.
+    # One end after the other, twice: the ends are nearly independent of each other.
     for _ in range(2):
         for end in (0, 1):
             for part in _CUTS[1:]:
@@ -87,7 +87,7 @@ def _histogram_error(centers: Floats, counts: Floats, low: float, high: float, b
 
 
 def param_grid(values: Array, quantizer: str, bitwidth: int, axis: int | None = None) -> ParamGrid:
-    """The grid of a weight; per channel it is symmetric, as overrides per channel must be.
+    """The grid of a weight; a per-channel one is symmetric, as overrides per channel must be.
 
     Args:
         values: the weight.
@@ -96,7 +96,7 @@ def param_grid(values: Array, quantizer: str, bitwidth: int, axis: int | None = 
         axis: that of the channels, None for one grid.
 
     Raises:
-        ValueError: no such quantizer.
+        ValueError: unknown quantizer.
     """
     finite = np.where(np.isfinite(values), values, 0.0) if not np.isfinite(values).all() else values
     others = tuple(i for i in range(values.ndim) if i != axis) if axis is not None else None
@@ -132,7 +132,7 @@ def _param(encoding: Encoding, bitwidth: int, symmetric: bool, axis: int | None)
 def _searched_weight(
     values: Array, low: Floats, high: Floats, bitwidth: int, axis: int | None, symmetric: bool
 ) -> tuple[Floats, Floats]:
-    """The parts of the ranges of least mean square error, channel by channel."""
+    """The fractions of the ranges with the least mean square error, channel by channel."""
     others = tuple(i for i in range(values.ndim) if i != axis) if axis is not None else None
     fit = grid.fit_symmetric if symmetric else grid.fit
     best_low, best_high = low.copy(), high.copy()

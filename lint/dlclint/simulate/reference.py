@@ -1,7 +1,7 @@
 """The reference engine: the documented arithmetic, step by step on ONNX Runtime's CPU.
 
-It equals a QDQ model of the same grids without graph optimizations, and tells more: what each layer
-adds alone, on float inputs, beside what has arrived at it.
+It equals a QDQ model with the same grids without graph optimizations, and reports more: what each layer adds
+alone, on float inputs, in addition to the accumulated error.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ Tick = Callable[[], None]
 
 
 def quiet() -> None:
-    """A tick that nobody watches."""
+    """The tick without a progress bar."""
 
 
 @dataclass(slots=True)
 class MeasuredErrors:
-    """Errors by tensor over all samples: of outputs, of layers alone, of layers as they come."""
+    """Errors by tensor over all samples: of outputs, of layers alone, of layers with accumulated error."""
 
     outputs: dict[str, Error] = field(default_factory=dict)
     agreement: dict[str, Agreement] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class MeasuredErrors:
     pieces: PieceErrors = field(default_factory=lambda: PieceErrors({}))
 
     def output(self, network: Network, name: str, expected: Array, found: Array) -> None:
-        """Take in one output of one sample."""
+        """Add one output of one sample."""
         if expected.dtype.kind != "f":
             self.outputs.setdefault(name, Error()).add(expected.astype(np.float64), found.astype(np.float64))
             return
@@ -62,12 +62,12 @@ class MeasuredErrors:
 
 
 def threads() -> int:
-    """How many samples run side by side."""
+    """The number of samples that run at once."""
     return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def mapped_in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """The results of a function in the order of the items, a few of which are worked on at a time."""
+    """The results of a function in the order of the items; a few items are processed at once."""
     if workers < 2:
         yield from map(work, items)
         return
@@ -84,7 +84,7 @@ def mapped_in_order(work: Callable[[Item], Result], items: Iterable[Item], worke
 def observe(
     evaluator: Evaluator, samples: Samples, binned: bool, tick: Tick = quiet
 ) -> dict[str, Observation]:
-    """What the float model makes of samples: the range of every float tensor, and of stored operands.
+    """Observations of the float model on samples: the range of every float tensor, and of stored operands.
 
     Raises:
         CannotRun: a step does not run.
@@ -122,7 +122,7 @@ def measured_errors(
     pieces: Mapping[str, Sequence[Piece]],
     tick: Tick = quiet,
 ) -> MeasuredErrors:
-    """Float beside quantized, of every layer, output and piece of an output.
+    """Float compared with quantized, for every layer, output and piece of an output.
 
     Raises:
         CannotRun: a step does not run.
@@ -186,7 +186,7 @@ def compare(
     found: Iterable[TensorValues],
     pieces: Mapping[str, Sequence[Piece]],
 ) -> MeasuredErrors:
-    """The outputs and their pieces alone, of two runs over the same samples."""
+    """The errors of the outputs and their pieces, for two runs over the same samples."""
     total = MeasuredErrors(pieces=PieceErrors(pieces))
     for one, two in zip(expected, found, strict=True):
         for name in network.outputs:
@@ -196,7 +196,7 @@ def compare(
 
 
 def share_at_16(network: Network, scheme: Scheme) -> float:
-    """The share of activations of 16 bits or float, of those that a step makes or the model is given."""
+    """The share of activations that are 16-bit or float, among step outputs and model inputs."""
     made = [*network.inputs, *(name for step in network.steps for name in step.outputs)]
     stored = [scheme.activations.get(name) or scheme.floats[name] for name in made if is_stored(scheme, name)]
     counts = Counter(item.bitwidth >= 16 for item in stored)
@@ -204,5 +204,5 @@ def share_at_16(network: Network, scheme: Scheme) -> float:
 
 
 def is_stored(scheme: Scheme, name: str) -> bool:
-    """Whether a scheme says how an activation is stored."""
+    """Whether a scheme determines how an activation is stored."""
     return name in scheme.activations or name in scheme.floats

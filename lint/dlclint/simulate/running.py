@@ -1,6 +1,6 @@
-"""Running one step at a time in ONNX Runtime, each with a session of its own.
+"""Running one step at a time in ONNX Runtime, each with a separate session.
 
-A session is made when a step first runs, of the types that it then sees, and stays: weights are fed like
+A session is created when a step first runs, for the types of its inputs, and is kept: weights are fed like
 any other input, so that one session serves the float weights and every quantized form of them.
 """
 
@@ -19,11 +19,11 @@ from dlclint.simulate.network import CannotSimulate, Network, Step
 
 
 class CannotRun(Exception):
-    """A step does not run; the argument says which, and why, in one line."""
+    """A step does not run; the argument states which, and why, in one line."""
 
 
 def require_runtime() -> None:
-    """Refuse to go on without ONNX Runtime.
+    """Raise an error without ONNX Runtime.
 
     Raises:
         CannotSimulate: it is not installed.
@@ -46,7 +46,7 @@ class Runner:
         """The outputs of a step on the values of `step.reads`.
 
         Raises:
-            CannotRun: ONNX Runtime refuses or fails.
+            CannotRun: ONNX Runtime reports an error.
         """
         feed = {name: values[name] for name in step.reads}
         key = (step.index, tuple(map(_kind, feed.values())))
@@ -56,12 +56,12 @@ class Runner:
                 session = self._sessions[key] = self._session(step, feed)
             wanted = [name for name in step.outputs if name]
             made = iter(session.run(wanted, feed))
-        except Exception as error:  # ONNX Runtime raises a class of its own for each status
+        except Exception as error:  # ONNX Runtime has a separate class for each status
             raise CannotRun(f"{step_text(step)} does not run: {_said(error)}") from None
         return [next(made) if name else None for name in step.outputs]
 
     def _session(self, step: Step, feed: Mapping[str, Any]) -> Any:
-        # Imported here because it is optional, and takes longer than showing help.
+        # Imported here because it is optional, and takes longer to import than it takes to show help.
         import onnxruntime as ort
 
         inputs = [

@@ -1,7 +1,7 @@
-"""Which tensor is stored on which grid: what a quantized model consists of, without saying how it came so.
+"""Which tensor is stored on which grid: the content of a quantized model, without its origin.
 
-Source of the arithmetic: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models; of int32 biases at input
-scale times weight scale: the QNN op definitions, and what Qualcomm's backend does with QDQ models.
+Source of the arithmetic: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models; of int32 biases at input scale
+times weight scale: the QNN op definitions, and the behavior of Qualcomm's backend on QDQ models.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from dlclint.simulate.network import Network, Step
 from dlclint_schemas.record import record
 
 _BLOCK = 1 << 16
-"""Elements that one round of rounding takes, so that its passes stay in the cache."""
+"""Elements that are rounded at once, so that all passes stay in the cache."""
 
 
 @record
 class Grid:
     """One grid for a whole tensor: integers 0 to 2**bitwidth - 1, a number is scale * (q - zero).
 
-    `symmetric` says that it is written as signed with offset -2**(bitwidth - 1); `fixed` that the op
-    fixes the range, such as 0 to 1 of Sigmoid.
+    `symmetric` means that it is written as signed with offset -2**(bitwidth - 1); `fixed` that the op
+    determines the range, such as 0 to 1 of Sigmoid.
     """
 
     scale: float
@@ -47,9 +47,9 @@ class Grid:
         return (2.0**self.bitwidth - 1 - self.zero) * self.scale
 
     def rounded(self, values: Array) -> Array:
-        """The numbers of the grid nearest to `values`, of their element type; halves to even, as QDQ.
+        """The numbers of the grid nearest to `values`, with their element type; halves to even, as in QDQ.
 
-        What is not a number becomes the smallest one, as ONNX Runtime's CPU has it.
+        NaN becomes the smallest number, as on ONNX Runtime's CPU.
         """
         flat = np.ascontiguousarray(values).reshape(-1)
         wide = np.float64 if self.bitwidth > 16 or values.dtype == np.float64 else np.float32
@@ -77,8 +77,8 @@ class Grid:
 class ParamGrid:
     """The grid of a stored tensor: one, one for each channel of an axis, or one for each block of it.
 
-    `scale` and `zero` have shape [], [channels], or that of the tensor with blocks in place of `axis`.
-    Integers are 0 to 2**bitwidth - 1; `zero` is 2**(bitwidth - 1) where the grid is symmetric.
+    `scale` and `zero` have shape [], [channels], or that of the tensor with blocks along `axis`. Integers are
+    0 to 2**bitwidth - 1; `zero` is 2**(bitwidth - 1) where the grid is symmetric.
     """
 
     scale: Floats
@@ -89,7 +89,7 @@ class ParamGrid:
     block: int | None = None
 
     def spread(self, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
-        """Scale and zero so that they broadcast against a tensor."""
+        """Scale and zero in a shape that broadcasts over a tensor."""
         if self.axis is None:
             return self.scale.reshape(()), self.zero.reshape(())
         if self.block is not None:
@@ -101,14 +101,14 @@ class ParamGrid:
         return self.scale.reshape(spread), self.zero.reshape(spread)
 
     def integers(self, values: Array) -> Array:
-        """The integers that stand for `values`, as int64."""
+        """The integers that represent `values`, as int64."""
         scale, zero = self.spread(values.shape)
         with np.errstate(over="ignore", invalid="ignore"):
             found = np.clip(np.rint(values / scale.astype(np.float32)) + zero, 0, 2**self.bitwidth - 1)
         return np.asarray(np.nan_to_num(found)).astype(np.int64)
 
     def rounded(self, values: Array) -> Array:
-        """The numbers of the grid nearest to `values`, of their element type."""
+        """The numbers of the grid nearest to `values`, with their element type."""
         scale, zero = self.spread(values.shape)
         found = (self.integers(values) - zero) * scale.astype(np.float32).astype(np.float64)
         return np.asarray(found).astype(values.dtype)
@@ -122,35 +122,35 @@ def grid_of_range(low: float, high: float, bitwidth: int) -> Grid:
 
 @record
 class Floating:
-    """A float activation: its bits, and the grid on which what is quantized reads it, None if unknown."""
+    """A float activation: its bits, and the grid on which quantized steps read it, None if unknown."""
 
     grid: Grid | None
     bitwidth: int = 16
 
     def rounded(self, values: Array) -> Array:
-        """The values as they are stored; what float16 does not hold becomes infinite."""
+        """The values as they are stored; values beyond float16 become infinite."""
         return half(values) if self.bitwidth == 16 else values
 
 
 def half(values: Array) -> Array:
-    """Values rounded to float16, of their own element type."""
+    """Values rounded to float16, with their own element type."""
     with np.errstate(over="ignore"):
         return values.astype(np.float16).astype(values.dtype)
 
 
 @dataclass(slots=True)
 class Scheme:
-    """Grids by tensor name. What has none stays float; a step whose output has none runs in float.
+    """Grids by tensor name. A tensor without a grid stays float; a step whose output has none runs in float.
 
-    `activations` holds the operands that are stored as well, such as the other side of an Add: they are
-    to the op what an activation is. `biases` are grids that a bias is rounded to before it is stored as
-    int32. `floats` are activations that were put into float on purpose: what makes them runs in float.
+    `activations` also holds the stored operands, such as the other operand of an Add: the op treats them like
+    activations. `biases` are grids that a bias is rounded to before it is stored as int32. `floats` are
+    activations that are float on purpose: the step that computes them runs in float.
 
-    To measure what one grid costs, a scheme may hold that grid alone: then `otherwise` is the width that
-    steps without a grid run at, and `edges` are roundings of what one step reads, by its index and name.
+    To measure the cost of one grid, a scheme may hold only that grid: then `otherwise` is the width at which
+    steps without a grid run, and `edges` are roundings of what one step reads, by its index and name.
 
-    `float_biases`: biases are added as they are stored in the model, not as int32, as AIMET's QuantSim does
-    it (its configurations for HTP quantize no bias).
+    `float_biases`: biases are added as they are stored in the model, not as int32, as in AIMET's QuantSim
+    (its configurations for HTP quantize no bias).
     """
 
     activations: dict[str, Grid] = field(default_factory=dict)
@@ -162,7 +162,7 @@ class Scheme:
     float_biases: bool = False
 
     def copy(self) -> Scheme:
-        """A scheme that may be changed."""
+        """A copy that may be changed."""
         return Scheme(
             dict(self.activations),
             dict(self.params),
@@ -174,9 +174,9 @@ class Scheme:
     def width(self, step: Step) -> int | None:
         """The width that a step runs at: that of its output; None where it has no grid.
 
-        Where the output is wider or narrower than an input, the converter puts a Convert before the op
-        (80-63442-2 Rev BL, mixed precision); HTP has no op of two widths (Conv with 16-bit input and
-        8-bit output does not finalize).
+        Where the output is wider or narrower than an input, the converter inserts a Convert before the op
+        (80-63442-2 Rev BL, mixed precision); HTP has no op of two widths (Conv with 16-bit input and 8-bit
+        output does not finalize).
         """
         for name in step.outputs:
             found = self.activations.get(name) if name else None
@@ -185,9 +185,9 @@ class Scheme:
         return self.otherwise
 
     def read(self, name: str, width: int | None) -> Grid | None:
-        """The grid on which a step of a width sees an activation; None where it is float.
+        """The grid on which a step of a width reads an activation; None where it is float.
 
-        A float tensor is converted to the width of what reads it, on the range that was found for it.
+        A float tensor is converted to the width of its reader, on its calibrated range.
         """
         found = self.activations.get(name)
         if found is None and name in self.floats and width is not None:
@@ -198,7 +198,7 @@ class Scheme:
         return found.at(width)
 
     def digest(self) -> str:
-        """A short text that is another one for every other scheme."""
+        """A short text that differs for every scheme."""
         whole = hashlib.blake2b(digest_size=8)
         for part in (self.activations, self.floats, self.edges, self.otherwise, self.float_biases):
             items = sorted(part.items(), key=repr) if isinstance(part, dict) else part
@@ -210,7 +210,7 @@ class Scheme:
         return whole.hexdigest()
 
     def put_into_float(self, name: str, bitwidth: int = 16) -> None:
-        """Let an activation be float, of 16 or 32 bits."""
+        """Make an activation float, with 16 or 32 bits."""
         self.floats[name] = Floating(self.activations.pop(name, None), bitwidth)
 
     def is_half(self, step: Step) -> bool:
@@ -219,10 +219,9 @@ class Scheme:
 
 
 def what(step: Step, position: int, network: Network) -> Role:
-    """The role of a float input, with those merged that quantization treats alike.
+    """The role of a float input; roles that quantization treats alike are merged.
 
-    DATA: an activation or a stored operand. WEIGHT: stored, on a grid of its own. BIAS: int32. BOUND:
-    left float.
+    DATA: an activation or a stored operand. WEIGHT: stored, on a separate grid. BIAS: int32. BOUND: float.
     """
     if not step.official:
         return Role.DATA
@@ -232,7 +231,7 @@ def what(step: Step, position: int, network: Network) -> Role:
         return Role.DATA
     if known in (Role.WEIGHT, Role.RECURRENT_WEIGHT, Role.GAMMA, Role.SLOPE):
         return Role.WEIGHT if stored else Role.DATA
-    # Recurrent ops run in float in the backend's wrapper: their biases have no product to be stored at.
+    # Recurrent ops run in float in the backend's wrapper: their biases have no product of scales.
     if known in (Role.BIAS, Role.BETA) and stored and step.op not in RECURRENT:
         return Role.BIAS
     return Role.BOUND
@@ -252,7 +251,7 @@ def product_scale(step: Step, position: int, scheme: Scheme, width: int | None) 
 def stored_bias(values: Array, scale: Floats, param_grid: ParamGrid | None) -> Array:
     """A bias as the op adds it: rounded to its own grid if it has one, then to int32 at `scale`."""
     before = values if param_grid is None else param_grid.rounded(values)
-    if 1 < scale.size < values.size:  # a ConvTranspose of groups has a scale for each channel of one
+    if 1 < scale.size < values.size:  # a grouped ConvTranspose has a scale for each channel of one group
         scale = np.tile(scale, values.size // scale.size)
     steps = np.rint(before.astype(np.float64) / scale)
     integers = np.clip(steps, -(2.0**31), 2.0**31 - 1)

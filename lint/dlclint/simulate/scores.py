@@ -1,4 +1,4 @@
-"""Which outputs hold scores, and where in them the classes lie."""
+"""Which outputs hold scores, and where in them the classes are."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from dlclint.simulate.network import Network
 _SQUASHING = (*SHARES, "Sigmoid", "HardSigmoid")
 _PASSING = ("Cast", *UNCHANGED, *RESHAPES)
 _LOGITS = (*MATRICES, "Add")
-"""Ops that make the scores of a classifier which ends without Softmax."""
+"""Ops that compute the scores of a classifier without a final Softmax."""
 _CLASSES = 3
-"""Fewer columns at the end of a classifier may be coordinates as well."""
+"""With fewer columns, the end of a classifier may also be coordinates."""
 
 
 def score_tensor(network: Network, name: str, rank: int, sizes: tuple[int, ...]) -> Scores | None:
-    """Where the scores of an output lie; None for one that holds none.
+    """The position of the scores in an output; None where it holds none.
 
-    Scores are what Softmax (written out too) or Sigmoid makes, alone or as a part of a Concat, and the rows
-    of at least three numbers with which a classifier of rank 2 ends. `sizes` is the output's shape.
+    Scores are the output of Softmax (also in basic ops) or Sigmoid, alone or as a part of a Concat, and the
+    rows of at least three numbers with which a classifier of rank 2 ends. `sizes` is the output's shape.
     """
     graph = network.graph
     maker = graph.producer(name)
@@ -37,7 +37,7 @@ def score_tensor(network: Network, name: str, rank: int, sizes: tuple[int, ...])
 
 
 def _squashed(graph: Graph, name: str) -> tuple[int, bool] | None:
-    """The axis of the classes of what Softmax or Sigmoid makes, and whether each has a score of its own."""
+    """The axis of the classes of a Softmax or Sigmoid output, and whether each has a separate score."""
     moved = False
     for _ in range(8):
         node = graph.producer(name)
@@ -78,7 +78,7 @@ def _written_out(graph: Graph, node: Node) -> int | None:
 
 
 def _in_concat(graph: Graph, name: str, sizes: tuple[int, ...]) -> Scores | None:
-    """The neighboring parts of a Concat that are scores."""
+    """The adjacent parts of a Concat that are scores."""
     concat = graph.producer(name)
     assert concat is not None
     axis = int(concat.attribute("axis", 0)) % len(sizes)

@@ -27,7 +27,7 @@ from dlclint.simulate.versions import runtime_versions
 
 @dataclass(slots=True)
 class Prepared:
-    """A model that is ready to be measured: what it consists of, what was seen, and its grids."""
+    """A model that is ready to be measured: its network, the observed ranges, and its grids."""
 
     network: Network
     evaluator: Evaluator
@@ -38,13 +38,13 @@ class Prepared:
     scheme: Scheme
     notes: list[str] = field(default_factory=list)
     pieces: Mapping[str, Sequence[Piece]] = field(default_factory=dict)
-    """Of every output that holds elements of more than one tensor."""
+    """The pieces of every output that holds elements of several tensors."""
     given: frozenset[str] = frozenset()
-    """Tensors whose grids an override file gives."""
+    """Tensors whose grids come from an override file."""
 
 
 def widths_text(settings: Settings) -> str:
-    """Such as `8-bit activations (tf), 8-bit weights per tensor (tf), 32-bit biases`."""
+    """A text such as `8-bit activations (tf), 8-bit weights per tensor (tf), 32-bit biases`."""
     how = "per channel" if settings.per_channel else "per tensor"
     return (
         f"{settings.act_bitwidth}-bit activations ({settings.act_quantizer}), {settings.weights_bitwidth}-bit"
@@ -62,7 +62,7 @@ def prepare(
     """Fold, run the float model once over the samples, and give every tensor a grid.
 
     Raises:
-        CannotSimulate: the model has nothing to quantize, or ONNX Runtime is not there.
+        CannotSimulate: the model has nothing to quantize, or ONNX Runtime is not installed.
         CannotRun: a step does not run.
         BadInput: a sample cannot be read.
     """
@@ -92,7 +92,7 @@ def prepare(
 
 
 def by_reference(prepared: Prepared, tick: Tick = quiet) -> EngineResult:
-    """What the reference engine measures.
+    """The measurements of the reference engine.
 
     Raises:
         CannotRun: a step does not run.
@@ -115,7 +115,7 @@ def by_reference(prepared: Prepared, tick: Tick = quiet) -> EngineResult:
 
 
 def output_rows(prepared: Prepared, measured: MeasuredErrors) -> list[OutputRow]:
-    """The rows of a report for what was measured of the outputs."""
+    """The rows of a report for the measured outputs."""
     rows = []
     for name, error in measured.outputs.items():
         scores = measured.scores.get(name)
@@ -139,7 +139,7 @@ def output_rows(prepared: Prepared, measured: MeasuredErrors) -> list[OutputRow]
 
 
 def _parts(measured: MeasuredErrors, name: str) -> tuple[PartRow, ...]:
-    """What is left of each part of an output with parts of unlike range."""
+    """The quality of each part of an output with parts of different ranges."""
     rows = []
     for part, error in measured.pieces.parts(name):
         before = [measured.arrived[each].sqnr for each in part.tensors if each in measured.arrived]

@@ -1,4 +1,4 @@
-"""The versions that what is measured belongs to."""
+"""The versions on which measurements depend."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def runtime_versions() -> dict[str, str]:
-    """Of ONNX Runtime and of numpy, as far as they are installed as packages."""
+    """The versions of ONNX Runtime and numpy, as far as they are installed as packages."""
     found = {}
     for name in ("onnxruntime", "numpy"):
         try:

@@ -40,9 +40,7 @@ class OnDemand(Mapping[str, Found]):
                 visit(node)
 
     def _order(self) -> bool:
-        """Record the producer of each tensor; False where one is read before it is produced, or produced
-        twice.
-        """
+        """Record the producer of each tensor; False if one is read before it is produced, or has two."""
         read: set[str] = set()
         for position, node in enumerate(self._nodes):
             read.update(node.inputs)

@@ -263,7 +263,7 @@ class _Walk:
         return total
 
     def weighted(self, node: Node) -> Interval | None:
-        """Propagate through stored weights: a weighted mean where inputs add up to 1, else sums of products."""
+        """Propagate through stored weights: a weighted mean where inputs sum to 1, else sums of products."""
         given = self.found.get(node.input(0))
         if given is None or (given.sums_to_one is None and not given.finite):
             return None
@@ -366,7 +366,7 @@ def _clipped(node: Node, given: Interval | None) -> Interval | None:
 
 
 def _spread(parts: list[Interval], shapes: list[tuple[int, ...]], axis: int, end: str) -> Floats:
-    """One end of several ranges, element by element, joined along an axis; ValueError if shapes do not fit."""
+    """One end of several ranges, element by element, joined along an axis; ValueError on a shape mismatch."""
     wide = [np.broadcast_to(getattr(part, end), shape) for part, shape in zip(parts, shapes, strict=True)]
     return np.concatenate(wide, axis=axis)
 

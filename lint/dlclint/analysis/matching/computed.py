@@ -23,7 +23,7 @@ _CLOSE = 2e-5
 
 @record
 class Computed:
-    """A result that is a function of `source`: the layer's name, the node that computes it, and a constant."""
+    """A result that is a function of `source`: the layer's name, the node that computes it, a constant."""
 
     layer: str
     source: str

@@ -1,1 +1,1 @@
-"""The inputs that a model is run on: files that are given, or random values that are called random."""
+"""The inputs that a model is run on: given files, or random values, which are reported as random."""

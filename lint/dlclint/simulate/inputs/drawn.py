@@ -1,4 +1,4 @@
-"""Random inputs for a first look, within what the model's first ops allow; always called random."""
+"""Random inputs for a first look, within what the model's first ops accept; always reported as random."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from dlclint.simulate.inputs.samples import BadInput, Sample, Samples, dtype_of,
 _PASSING = ("Cast", "Identity", *RESHAPES, "Transpose", "Expand")
 _IMAGE_CHANNELS = (1, 3, 4)
 _BYTE = (200.0, 256.0)
-"""A division by such a number says that an input lies between 0 and 255."""
+"""A division by such a number means that an input is between 0 and 255."""
 _OPEN, _OPEN_IMAGE = 32, 224
 _STEPS = 4
-"""How many ops after an input are looked at."""
+"""The number of ops after an input that are checked."""
 
 
 def drawn(graph: Graph, count: int, seed: int, moments: Mapping[str, tuple[float, float]]) -> Samples:
@@ -28,12 +28,12 @@ def drawn(graph: Graph, count: int, seed: int, moments: Mapping[str, tuple[float
 
     Args:
         graph: the model's main graph.
-        count: how many.
-        seed: of the random numbers; the same seed draws the same numbers.
-        moments: mean and standard deviation that are said of inputs.
+        count: the number of samples.
+        seed: the seed of the random numbers; the same seed gives the same numbers.
+        moments: mean and standard deviation of inputs.
 
     Raises:
-        BadInput: an input is of a type that no values are drawn for.
+        BadInput: no values can be drawn for the type of an input.
     """
     types = input_types(graph)
     rules = {name: _rule(graph, name, kind, moments) for name, kind in types.items()}
@@ -52,7 +52,7 @@ def drawn(graph: Graph, count: int, seed: int, moments: Mapping[str, tuple[float
 
 
 _Rule = tuple[str, tuple[str, float, float]]
-"""In words, and what kind of values (normal, image, integer, truth, ones) with two numbers."""
+"""A description, and the kind of values (normal, image, integer, truth, ones) with two numbers."""
 
 
 def _sample(
@@ -70,7 +70,7 @@ def _sample(
 
 
 def _shape(name: str, kind: TensorType) -> tuple[int, ...]:
-    """The sizes of an input; an open one is 1 if it is the first, a usual one of an image or sequence."""
+    """The sizes of an input; an open one is 1 if it is the first, else typical of an image or sequence."""
     open_size = _OPEN_IMAGE if len(kind.shape or ()) == 4 else _OPEN
     shape = tuple(
         dim if isinstance(dim, int) else 1 if axis == 0 else open_size
@@ -129,7 +129,7 @@ def _values(
 
 
 def _smooth(shape: tuple[int, ...], random: np.random.Generator) -> Array:
-    """Noise of several sizes of grain, the coarse strongest, as in photographs; 0 to 1."""
+    """Noise of several grain sizes, the coarsest strongest, as in photographs; 0 to 1."""
     found = np.zeros(shape)
     height, width = shape[2:]
     for cells, weight in ((2, 1.0), (6, 0.6), (18, 0.35), (60, 0.2)):
@@ -152,7 +152,7 @@ def _stretched(coarse: Array, height: int, width: int) -> Array:
 
 
 def _limits(graph: Graph, name: str) -> Iterator[int | None]:
-    """The sizes of what a tensor picks from, where it picks rows of a table."""
+    """The sizes of what a tensor indexes, where it selects rows of a table."""
     pending, seen = [name], {name}
     while pending:
         tensor = pending.pop()
@@ -168,7 +168,7 @@ def _limits(graph: Graph, name: str) -> Iterator[int | None]:
 
 
 def _is_mask(graph: Graph, name: str, kind: TensorType) -> bool:
-    """Whether an integer input lies beside indices and has their shape, as masks and segments do."""
+    """Whether an integer input has the shape of indices and is used with them, like masks and segments."""
     return any(
         other != name
         and (tensor_type := graph.type_of(other)) is not None
@@ -188,7 +188,7 @@ def _size(node: Node) -> int | None:
 
 
 def _is_divided(graph: Graph, name: str) -> bool:
-    """Whether one of the first ops scales an input as bytes are scaled to 0 to 1."""
+    """Whether one of the first ops scales an input like bytes to 0 to 1."""
     pending = [(name, 0)]
     while pending:
         tensor, depth = pending.pop()

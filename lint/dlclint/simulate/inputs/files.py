@@ -18,7 +18,7 @@ from dlclint.simulate.inputs.samples import BadInput, Sample, Samples, checked, 
 
 ENDINGS = (".raw", ".bin", ".npy", ".npz")
 _LARGEST = 1 << 33
-"""Bytes above which a file is taken for something else than one input."""
+"""Bytes above which a file is not accepted as one input."""
 
 
 def from_path(path: Path, graph: Graph, layouts: Mapping[str, str]) -> Samples:
@@ -30,7 +30,7 @@ def from_path(path: Path, graph: Graph, layouts: Mapping[str, str]) -> Samples:
         layouts: of inputs of rank 4, `nchw` or `nhwc`, by name.
 
     Raises:
-        BadInput: a file is missing, or is none that can be used.
+        BadInput: a file is missing, or cannot be used.
     """
     reader = _Reader(input_types(graph), layouts)
     if path.is_dir():
@@ -52,7 +52,7 @@ class _Reader:
         self.layouts = layouts
 
     def only(self, path: Path) -> str:
-        """The one input of the model, which a file without a name is for."""
+        """The only input of the model, for a file without a name."""
         if len(self.types) != 1:
             names = ", ".join(map(plain, self.types))
             raise BadInput(
@@ -122,7 +122,7 @@ class _Reader:
         return found
 
     def listed(self, path: Path) -> Samples:
-        """The samples of an input list, one a line."""
+        """The samples of an input list, one per line."""
         try:
             lines = path.read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
@@ -134,7 +134,7 @@ class _Reader:
             if not words:
                 continue
             if line[0] in "#%":
-                # Lines that choose outputs come first; all outputs are measured anyway.
+                # Lines that select outputs come first; all outputs are measured anyway.
                 notes.append(f"{plain(path.name)} line {number} chooses outputs; every output is measured")
                 continue
             where = f"{plain(path.name)} line {number}"
@@ -164,7 +164,7 @@ class _Reader:
                 raise BadInput(f"{where} gives input {plain(name)} twice")
             file = folder / text
             if not file.is_file():
-                # The tools read paths from where they run; a list beside its files is read from there.
+                # The tools resolve paths in their working folder; a list next to its files is resolved there.
                 file = Path(text)
             if not file.is_file():
                 raise BadInput(f"{where} names {plain(text)}, which does not exist")

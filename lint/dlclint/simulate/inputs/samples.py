@@ -1,4 +1,4 @@
-"""Samples one by one, each read when it is wanted, and checked against what the model declares."""
+"""Samples one by one, each read when it is needed, and checked against the model's declaration."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LAYOUTS = ("nchw", "nhwc")
 
 
 class BadInput(Exception):
-    """An input cannot be used; the argument says which and why, in one line with what to do."""
+    """An input cannot be used; the argument states which, why, and what to do, in one line."""
 
 
 @record
 class Samples:
-    """Inputs of a model. `words` says where they come from; `random` that nobody gave them."""
+    """Inputs of a model. `words` states where they come from; `random` that they are drawn."""
 
     words: str
     load: tuple[Callable[[], Sample], ...]
@@ -38,7 +38,7 @@ class Samples:
         return (load() for load in self.load)
 
     def first(self, count: int) -> Samples:
-        """At most `count` of them, spread evenly over all."""
+        """At most `count` of them, evenly distributed over all."""
         total = len(self.load)
         if count >= total:
             return self
@@ -66,7 +66,7 @@ def dtype_of(kind: TensorType) -> np.dtype[Any]:
     """The element type of an input in numpy.
 
     Raises:
-        BadInput: it has none.
+        BadInput: numpy has none.
     """
     found = numpy_type(kind.data_type) or np.dtype(object)
     if found.kind not in "fiub":
@@ -79,9 +79,9 @@ def checked(name: str, values: Array, kind: TensorType, layout: str, where: str)
 
     Args:
         name: the input.
-        values: what was given.
-        kind: what the model declares.
-        layout: `nhwc` where the values are said to lie so, else `nchw`.
+        values: the given values.
+        kind: the type that the model declares.
+        layout: `nhwc` where the values have that layout, else `nchw`.
         where: the file, for messages.
 
     Raises:

@@ -1,1 +1,1 @@
-"""The cheapest change that reaches a target: what is tried, what each step gains and costs."""
+"""The cheapest change that reaches a target: what is tried, and what each step gains and costs."""

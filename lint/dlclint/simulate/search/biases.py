@@ -1,8 +1,8 @@
-"""Weight scales at which biases fit into int32.
+"""Weight scales with which biases fit into int32.
 
-A bias is stored as an integer at input scale times weight scale. Where a channel's weights are next to
-nothing, or both scales are those of 16 bits, that product is so small that the bias exceeds int32 and is
-cut: with one such channel a layer measured 0.46 dB on HTP, and 44.9 dB with a larger weight scale.
+A bias is stored as an integer at input scale times weight scale. Where a channel's weights are almost zero,
+or both scales are those of 16 bits, that product is so small that the bias exceeds int32 and is clipped: with
+one such channel a layer measured 0.46 dB on HTP, and 44.9 dB with a larger weight scale.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from dlclint.simulate.network import Network
 from dlclint.simulate.scheme import Scheme, what
 
 _ROOM = 2.0**30
-"""Half of int32, so that the sum that the bias starts has room as well."""
+"""Half of int32, so that the sum that starts at the bias has room as well."""
 
 
 def fit_biases(network: Network, scheme: Scheme) -> int:
-    """Raise the weight scales of a scheme whose biases would be cut; returns how many channels that are."""
+    """Raise the weight scales of a scheme whose biases would be clipped; returns the number of channels."""
     raised = 0
     for step in network.steps:
         if len(step.inputs) < 3 or not step.inputs[2] or what(step, 2, network) is not Role.BIAS:

@@ -24,10 +24,10 @@ class Equalized:
 
 
 def equalized(view: ModelView, bitwidth: int, extended: bool = True) -> Equalized | None:
-    """What `dlclint equalize` makes of a model, in memory; None where no pair is to be scaled.
+    """What `dlclint equalize` makes of a model, in memory; None where no pair can be scaled.
 
-    ReLU6 is left alone and biases are absorbed exactly, so that the function stays the same. `bitwidth`
-    is that of the weights.
+    ReLU6 is not changed and biases are absorbed exactly, so that the function stays the same. `bitwidth` is
+    that of the weights.
     """
     draft = draft_of(view.model)
     source = ModelView(draft.model(check=False), view.target)

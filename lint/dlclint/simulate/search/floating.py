@@ -1,4 +1,4 @@
-"""Float16 for what 16 bits do not save: which grids to give up; what makes them then computes in float."""
+"""Float16 where 16 bits do not suffice: which grids to give up; the ops before them then compute in float."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dlclint_schemas.record import record
 
 @record
 class InFloat:
-    """What float adds: the scheme, what it leaves, and the leaders of the grids that it gives up."""
+    """What float adds: the scheme, its quality, and the leaders of the grids that it gives up."""
 
     scheme: Scheme
     value: SchemeQuality
@@ -26,9 +26,9 @@ class InFloat:
 def fewest_in_float(
     trials: Trials, goal: Goal, whole: Scheme, grid_groups: Sequence[GridGroup], shared: Mapping[str, str]
 ) -> InFloat | None:
-    """The fewest grids to give up, on top of a scheme, that reach a goal or come close to what float can do.
+    """The fewest grids to give up, on top of a scheme, to reach a goal or come close to what float can do.
 
-    None where giving up all of them brings the goal no nearer.
+    None where giving up all of them does not bring the goal nearer.
     """
     network = trials.evaluator.network
     costs = {
@@ -52,7 +52,7 @@ def fewest_in_float(
 
 
 def _alone(network: Network, whole: Scheme, group: GridGroup, shared: Mapping[str, str]) -> Scheme:
-    """A scheme with the grids of one group, and of the weights of what makes it."""
+    """A scheme with the grids of one group, and of the weights of the ops that compute it."""
     kept = {name: grid for name, grid in whole.activations.items() if shared.get(name, name) == group.leader}
     params = {
         name: whole.params[name]
@@ -65,7 +65,7 @@ def _alone(network: Network, whole: Scheme, group: GridGroup, shared: Mapping[st
 
 
 def in_float(network: Network, scheme: Scheme, leaders: Sequence[str], shared: Mapping[str, str]) -> Scheme:
-    """A scheme in which some groups are float, and what only their makers read from the file too."""
+    """A scheme in which some groups are float, and the stored tensors that only their producers read too."""
     found, wanted = scheme.copy(), set(leaders)
     for name in scheme.activations:
         if shared.get(name, name) in wanted and name not in network.constants:
@@ -84,7 +84,7 @@ def in_float(network: Network, scheme: Scheme, leaders: Sequence[str], shared: M
 
 
 def roundings_left(roundings: Sequence[Edge], floated: Sequence[str]) -> list[Edge]:
-    """The roundings that stay when some grids are given up; a float reader takes any width."""
+    """The roundings that remain when some grids are given up; a float reader takes any width."""
     gone = set(floated)
     return [
         replace(edge, end=None) if edge.end in gone else edge for edge in roundings if edge.start not in gone

@@ -1,8 +1,8 @@
-"""Which activations to give 16 bits: what each 8-bit rounding costs, and in which order to take it away.
+"""Which activations get 16 bits: the cost of each 8-bit rounding, and the order in which to remove them.
 
-An op runs at the width of its output, and what it reads is converted to that width first. So a rounding
-lies on the way from a tensor to one reader, and goes only where both have 16 bits: tensors are worth
-little alone, and a region of them much. What roundings cost adds up, as their errors are independent.
+An op runs at the width of its output, and its inputs are converted to that width first. So a rounding is on
+the path from a tensor to one reader, and is removed only where both have 16 bits: tensors gain little alone,
+and a region of them much. The costs of roundings add up, as their errors are independent.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from dlclint_schemas.record import record
 
 @record
 class Edge:
-    """A rounding between what makes a tensor and what reads it, each by the leader of its grid.
+    """A rounding between the producer of a tensor and a reader, each by the leader of its grid.
 
     `end` is None for a graph output and for a reader without a width. `cost` is the noise that it adds to
-    each output, over the output's energy.
+    each output, divided by the output's energy.
     """
 
     tensor: str
@@ -45,7 +45,7 @@ def groups(
 ) -> list[GridGroup]:
     """The groups of a scheme in the order of the graph.
 
-    `lacking` are ops that have no 16-bit form: nothing that such an op makes may have 16 bits.
+    `lacking` are ops that have no 16-bit form: an output of such an op cannot have 16 bits.
     """
     network = evaluator.network
     never_stored = fused(network)
@@ -65,7 +65,7 @@ def groups(
 
 
 def edges(trials: Trials, scheme: Scheme, shared: Mapping[str, str]) -> list[Edge]:
-    """Every rounding of a scheme with what it costs, measured one by one."""
+    """Every rounding of a scheme with its cost, measured one by one."""
     evaluator = trials.evaluator
     network = evaluator.network
     readers = network.consumers()
@@ -98,15 +98,15 @@ def edges(trials: Trials, scheme: Scheme, shared: Mapping[str, str]) -> list[Edg
 def order(
     found: Sequence[Edge], all_groups: Sequence[GridGroup], base: Sequence[float]
 ) -> list[tuple[str, ...]]:
-    """The groups to give 16 bits, in steps of one or two, the step that takes most for its price first.
+    """The groups to give 16 bits, in steps of one or two, the step that gains most for its price first.
 
     Args:
         found: the roundings.
         all_groups: every group.
-        base: the noise of each output that no activation is to blame for.
+        base: the noise of each output that no activation causes.
 
-    A step's worth is the noise that it takes from the output which is worst then, and a little of the
-    others'; its price is the number of tensors.
+    A step's gain is the noise that it removes from the output which is worst at that time, and a little of
+    the others'; its price is the number of tensors.
     """
     sizes = {group.leader: max(len(group.members), 1) for group in all_groups}
     may = {group.leader for group in all_groups if group.may}
@@ -135,13 +135,13 @@ def _ends(edge: Edge) -> tuple[str, ...]:
 
 
 def _candidates(found: Sequence[Edge], chosen: set[str], may: set[str]) -> dict[tuple[str, ...], None]:
-    """The pairs and single groups that take a rounding away."""
+    """The pairs and single groups that remove a rounding."""
     candidates = (tuple(end for end in _ends(edge) if end not in chosen) for edge in found)
     return dict.fromkeys(ends for ends in candidates if ends and all(end in may for end in ends))
 
 
 def _closed(ends: tuple[str, ...], chosen: set[str], near: Mapping[str, list[Edge]]) -> list[Edge]:
-    """The roundings that go when some groups are chosen as well."""
+    """The roundings that are removed when some groups are chosen as well."""
     touching = {id(edge): edge for end in ends for edge in near[end]}
     return [edge for edge in touching.values() if all(x in chosen or x in ends for x in _ends(edge))]
 

@@ -1,4 +1,4 @@
-"""From what 8 bits leave to a target: what costs nothing first, then 16 bits where they take most."""
+"""From the quality at 8 bits to a target: first changes without a cost, then 16 bits where they gain most."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from dlclint.simulate.simulating import Prepared, prepare
 WIDE_WEIGHTS = 73
 """The Hexagon version from which HTP takes 16-bit weights (measured with QNN 2.51.0)."""
 _LESS = 0.95
-"""Part of the noise of the weights that is to be left where other grids are kept."""
+"""The share of the weights' noise that must remain for other grids to be kept."""
 _DROPPED = 64
 """How often 16 bits are taken back again, in halves, quarters and so on, after the target is reached."""
 
@@ -35,7 +35,7 @@ _DROPPED = 64
 class SearchState:
     """The state of a search. `lacking` are ops without a 16-bit form; `hexagon` is None without a chip.
 
-    `takes_float` says whether the chip computes in float16.
+    `takes_float` is whether the chip computes in float16.
     """
 
     prepared: Prepared
@@ -51,9 +51,9 @@ class SearchState:
     value: SchemeQuality = field(default_factory=lambda: SchemeQuality(-math.inf, None))
     roundings: list[Edge] = field(default_factory=list)
     weights: dict[int, list[float]] = field(default_factory=dict)
-    """What the weights of each step cost each output, by the step's index."""
+    """The noise that the weights of each step add to each output, by the step's index."""
     equalized: int = 0
-    """Pairs of layers that are equalized in what is measured now."""
+    """Pairs of layers that are equalized in what is currently measured."""
     _second: frozenset[str] = frozenset()
     _floated: tuple[str, ...] = ()
 
@@ -79,7 +79,7 @@ class SearchState:
         return self._end()
 
     def widths_alone(self) -> SearchOutcome:
-        """Search among the widths of activations and weights, and float, with the grids as they are.
+        """Search among the widths of activations and weights, and float, with the current grids.
 
         Raises:
             CannotRun: a step of the network does not run.
@@ -124,7 +124,7 @@ class SearchState:
         )
 
     def _raised(self) -> int:
-        """How many channels of weights have a larger scale than their range asks for."""
+        """The number of weight channels whose scale is larger than their range requires."""
         plainly = self._with_params(self.settings)
         return sum(
             int((grid.scale > 1.001 * plainly.params[name].scale).sum())
@@ -148,7 +148,7 @@ class SearchState:
         )
 
     def _traffic(self, scheme: Scheme) -> int:
-        """Bytes more of activations that one inference moves than at 8 bits."""
+        """The additional bytes of activations that one inference moves, compared with 8 bits."""
         made = [*self.prepared.network.inputs, *(n for s in self.prepared.network.steps for n in s.outputs)]
         samples = len(self.prepared.samples)
         return sum(
@@ -160,7 +160,7 @@ class SearchState:
     def _try(
         self, key: str, what: str, scheme: Scheme, settings: Settings, size: int, kept: bool | None = None
     ) -> None:
-        """Keep a change if it brings the goal nearer, or as `kept` says."""
+        """Keep a change if it brings the goal nearer, or according to `kept`."""
         fit_biases(self.prepared.network, scheme)
         value = self.trials.value(key, scheme)
         if kept is None:
@@ -170,7 +170,7 @@ class SearchState:
             self.scheme, self.settings, self.value = scheme, settings, value
 
     def _weights_gain(self, key: str, scheme: Scheme) -> bool:
-        """Whether other grids of the weights add less, on exact activations: at 8 bits these hide it."""
+        """Whether other grids of the weights add less noise, on exact activations: 8-bit ones hide it."""
         before, after = (
             sum(self.trials.noise(f"weights alone {name}", Scheme(params=dict(each.params), otherwise=16)))
             for name, each in (("before " + key, self.scheme), (key, scheme))
@@ -242,7 +242,7 @@ class SearchState:
         self._try("activation ranges", "ranges of activations searched (enhanced)", scheme, settings, 0)
 
     def _equalization(self) -> None:
-        """Cross-layer equalization on a copy, which is measured as the model is."""
+        """Cross-layer equalization on a copy, which is measured like the model."""
         if self.prepared.given:
             self.notes.append(
                 "not equalized: the grids of the override file would not hold for other weights"
@@ -271,7 +271,7 @@ class SearchState:
         self._second = second_inputs(prepared.network, prepared.shared)
 
     def _outputs(self) -> None:
-        """16 bits for the grids of the outputs alone; kept where that is all that is missing."""
+        """16 bits for the grids of the outputs only; kept where that suffices."""
         shared = self.prepared.shared
         grid_groups = groups(self.scheme, self.trials.evaluator, shared, self.lacking)
         leaders = {shared.get(name, name) for name in self.prepared.network.outputs}
@@ -296,7 +296,7 @@ class SearchState:
         return leader in self.scheme.activations and self.scheme.activations[leader].bitwidth < 16
 
     def _wider(self) -> None:
-        """16 bits for the activations, and if need be the weights, that cost most; then float."""
+        """16 bits for the activations, and if necessary the weights, that cost most; then float."""
         shared = self.prepared.shared
         grid_groups = groups(self.scheme, self.trials.evaluator, shared, self.lacking)
         able = [group for group in grid_groups if group.may]
@@ -325,7 +325,7 @@ class SearchState:
         self._fewest(goal, grid_groups, whole)
 
     def _costs(self) -> None:
-        """Measure what each rounding and each weight costs."""
+        """Measure the cost of each rounding and each weight."""
         trials, scheme = self.trials, self.scheme
         self.roundings = edges(trials, scheme, self.prepared.shared)
         self.weights: dict[int, list[float]] = {}
@@ -335,7 +335,7 @@ class SearchState:
             self.weights[step.index] = trials.noise(key, Scheme(params=params, otherwise=16))
 
     def _widened(self, scheme: Scheme, leaders: Sequence[str], found: Sequence[GridGroup]) -> Scheme:
-        """A scheme with 16 bits for some groups, fused tensors and stored operands of theirs included."""
+        """A scheme with 16 bits for some groups, including their fused tensors and stored operands."""
         wanted = set(leaders)
         shared = self.prepared.shared
         wide = scheme.copy()
@@ -354,7 +354,7 @@ class SearchState:
         return wide
 
     def _keep_narrow(self, scheme: Scheme) -> None:
-        """Take 16 bits back from weights of steps that run at 8: they need 16-bit activations."""
+        """Restore 8 bits for weights of steps that run at 8 bits: 16-bit weights need 16-bit activations."""
         for step in self.prepared.network.steps:
             if scheme.width(step) == 16:
                 continue
@@ -364,7 +364,7 @@ class SearchState:
                     scheme.params[name] = before
 
     def _wide_grid(self, leader: str, grid: Grid) -> Grid:
-        """A grid at 16 bits: of all that was seen, unless the op or the override file says the range."""
+        """A grid at 16 bits: of the observed range, unless the op or the override file determines it."""
         if grid.fixed:
             maker = next((step for step in self.prepared.network.steps if leader in step.outputs), None)
             return (fixed_grid(maker.op, 16) if maker is not None else None) or grid.at(16)
@@ -411,7 +411,7 @@ class SearchState:
         kept = [leader for ends in sequence[:fewest] for leader in ends]
         size, left = max(len(kept) // 2, 1), _DROPPED
         while kept and size and left > 0:
-            # The last to come took least; what comes first is asked last.
+            # The last groups gain least; those that come first are checked last.
             for end in range(len(kept), 0, -size):
                 dropped = kept[max(end - size, 0) : end]
                 fewer = [leader for leader in kept if leader not in dropped]
@@ -431,7 +431,7 @@ class SearchState:
         )
 
     def _wide_weights(self, whole: Scheme, best: SchemeQuality) -> tuple[Scheme, SchemeQuality]:
-        """16 bits for the weights that cost most, where the chip takes them."""
+        """16 bits for the weights that cost most, where the chip supports them."""
         if self.hexagon is not None and self.hexagon < WIDE_WEIGHTS:
             self.notes.append(
                 f"weights keep their bits: 16 need Hexagon v{WIDE_WEIGHTS}, the chip has v{self.hexagon}"
@@ -473,10 +473,10 @@ class SearchState:
 
 
 def _fewest_of(most: int, reached: Callable[[int], bool]) -> int:
-    """A small number that reaches; `most` where none below does.
+    """A small number that reaches; `most` where no smaller one does.
 
-    It doubles from below and bisects the last step: more is not always better, and a bisection of the whole
-    would pass by a small number that is enough.
+    It doubles from below and bisects the last step: more is not always better, and bisecting the whole range
+    could miss a small number that suffices.
     """
     tried = 1
     if reached(0):

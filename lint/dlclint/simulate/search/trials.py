@@ -1,4 +1,4 @@
-"""Schemes tried on the samples: what each leaves of the outputs, remembered for the next run."""
+"""Schemes tried on the samples: the resulting quality of the outputs, kept for the next run."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
 
 _KEPT = 768 << 20
-"""Bytes of float activations that are kept, so that a change runs only what follows it."""
+"""Bytes of float activations that are kept, so that a change runs only what comes after it."""
 _MOST = 4
 """Samples on which single grids are tried; whole schemes are tried on all."""
 _NONE = 999.0
-"""The decibels of what does not differ."""
+"""The decibels of outputs that do not differ."""
 _LEAST = 1e-24
 """Relative noise below which nothing is distinguished (-240 dB)."""
 
 
 @record
 class SchemeQuality:
-    """What was measured of a scheme: SQNR in dB of the worst output or part, and the lowest agreement if any.
+    """The measured quality of a scheme: SQNR in dB of the worst output or part, and the lowest agreement.
 
-    `part` is the SQNR of the worst part of an output with parts of unlike range, `lost` are the parts of
-    which next to nothing is left.
+    `part` is the SQNR of the worst part of an output with parts of different ranges, `lost` are the parts of
+    which next to nothing remains.
     """
 
     sqnr: float
@@ -47,9 +47,9 @@ class SchemeQuality:
 
 @record
 class Goal:
-    """What is to be reached; None where it does not matter.
+    """The target values; None where a value does not matter.
 
-    `part` is what each part of an output with parts of unlike range is to keep in any case, in dB.
+    `part` is the SQNR in dB that each part of an output with parts of different ranges must keep in any case.
     """
 
     sqnr: float | None = None
@@ -57,13 +57,13 @@ class Goal:
     part: float = field(default_factory=lambda: threshold("part_sqnr"))
 
     def reached(self, value: SchemeQuality) -> bool:
-        """Whether a value is enough."""
+        """Whether a value reaches the goal."""
         if value.part < self.part or (self.sqnr is not None and value.sqnr < self.sqnr):
             return False
         return self.agreement is None or (value.agreement is not None and value.agreement >= self.agreement)
 
     def better(self, value: SchemeQuality, than: SchemeQuality) -> bool:
-        """Whether a value is nearer to the goal, by more than is chance."""
+        """Whether a value is nearer to the goal, by more than chance."""
         if self.agreement is not None and value.agreement != than.agreement:
             return (value.agreement or 0.0) > (than.agreement or 0.0)
         return value.sqnr > than.sqnr + 0.05
@@ -75,12 +75,12 @@ class Goal:
 
 
 _CLOSE = 3.0
-"""Where a target cannot be reached, what comes within so many dB of the best is looked for."""
+"""Where a target cannot be reached, the search looks for what is within so many dB of the best."""
 _CLOSE_AGREEMENT = 0.01
 
 
 def near(goal: Goal, best: SchemeQuality) -> Goal:
-    """A goal that the best value is just above."""
+    """A goal that the best value just reaches."""
     agreement = goal.agreement
     if agreement is not None:
         agreement = min(agreement, (best.agreement or 0.0) - _CLOSE_AGREEMENT)
@@ -97,7 +97,7 @@ def value_text(value: SchemeQuality) -> str:
 
 @dataclass(slots=True)
 class Journal:
-    """What was measured before, by what was tried; kept in a file if there is one.
+    """Earlier measurements, by what was tried; kept in a file if there is one.
 
     A line is one measurement, so that an interrupted run loses at most the last.
     """
@@ -108,7 +108,7 @@ class Journal:
     reused: int = 0
 
     def open(self) -> None:
-        """Read what another run of the same question left, or begin again.
+        """Read what another run of the same question left, or start again.
 
         Raises:
             OSError: the file cannot be read or written.
@@ -121,9 +121,9 @@ class Journal:
                 try:
                     key, value = json.loads(line)
                 except (ValueError, TypeError):
-                    continue  # the line at which it was interrupted
+                    continue  # the line that an interruption cut off
                 self.known[key] = value
-            # What was cut off must not run into what comes next.
+            # The next line must not be appended to one that was cut off.
             whole = [self.fingerprint, *(json.dumps(item) for item in self.known.items())]
             self.path.write_text("\n".join(whole) + "\n", "utf-8")
             return
@@ -132,7 +132,7 @@ class Journal:
         self.path.write_text(self.fingerprint + "\n", "utf-8")
 
     def get(self, key: str, measure: Callable[[], Any]) -> Any:
-        """What is known under a key, or what `measure` returns (numbers, text and lists)."""
+        """The known value of a key, or what `measure` returns (numbers, text and lists)."""
         if key in self.known:
             self.reused += 1
             return self.known[key]
@@ -144,7 +144,7 @@ class Journal:
 
 
 class Trials:
-    """The samples with what the float model makes of them, and the schemes tried on them."""
+    """The samples with the results of the float model, and the schemes tried on them."""
 
     def __init__(
         self,
@@ -172,12 +172,12 @@ class Trials:
         self.evaluated = 0
 
     def towards(self, goal: Goal) -> Trials:
-        """The same for a goal that was not known when the samples were run."""
+        """The same trials for a goal that was not known when the samples were run."""
         self.goal = goal
         return self
 
     def of(self, evaluator: Evaluator, pieces: Mapping[str, Sequence[Piece]], prefix: str) -> Trials:
-        """The same for another network of the same function; `prefix` begins its keys in the journal."""
+        """The same trials for another network of the same function; its journal keys start with `prefix`."""
         return Trials(evaluator, pieces, self._samples, self.goal, self._journal, self._tick, prefix)
 
     def _find_scores(self) -> dict[str, Scores]:
@@ -190,7 +190,7 @@ class Trials:
         return found
 
     def _find_parts(self, pieces: Mapping[str, Sequence[Piece]]) -> dict[str, dict[str, Piece]]:
-        """The parts of unlike range of each output that has any, by what they are called."""
+        """The parts with different ranges of each output that has any, by their name."""
         parts = {}
         for name, each in pieces.items():
             sizes = [
@@ -206,14 +206,14 @@ class Trials:
         return bool(self._scores)
 
     def value(self, key: str, scheme: Scheme) -> SchemeQuality:
-        """What a whole scheme leaves of the outputs; `key` names it for the journal."""
+        """The quality of the outputs with a whole scheme; `key` names it for the journal."""
         sqnr, agreement, part, lost = self._journal.get(
             self._named(key, scheme), lambda: self._measured(scheme)
         )
         return SchemeQuality(float(sqnr), agreement, float(part), tuple(lost))
 
     def _named(self, key: str, scheme: Scheme) -> str:
-        """A key of the journal: what is tried, and of which grids, for other targets come to others."""
+        """A key of the journal: what is tried, and with which grids, because other targets lead to others."""
         return f"{self._prefix}{key} {scheme.digest()}"
 
     def _measured(self, scheme: Scheme) -> list[Any]:
@@ -244,10 +244,10 @@ class Trials:
         return [min(_least(errors.values()), worst_part), min(rates, default=None), worst_part, lost]
 
     def noise(self, key: str, scheme: Scheme) -> list[float]:
-        """What a scheme of few grids adds to each float output, over the output's energy.
+        """The noise that a scheme with few grids adds to each float output, divided by the output's energy.
 
-        Where agreement is the goal, of an output with scores these alone count. What it adds to each part
-        of unlike range of an output, over the part's energy, follows.
+        Where agreement is the goal, only the scores count in an output that has some. The noise that it adds
+        to each part with a different range, divided by the part's energy, follows.
         """
         found: list[float] = self._journal.get(self._named(key, scheme), lambda: self._noise(scheme))
         return found
@@ -297,7 +297,7 @@ class Trials:
 
 
 def _least(errors: Iterable[Error]) -> float:
-    """The lowest SQNR in dB, as far as numbers go."""
+    """The lowest SQNR in dB, with infinities replaced by large numbers."""
     return min(max(min((error.sqnr for error in errors), default=_NONE), -_NONE), _NONE)
 
 
@@ -313,5 +313,5 @@ _FIRST = '{"dlclint search":'
 
 
 def question_fingerprint(parts: Mapping[str, object]) -> str:
-    """One line that says which question a journal belongs to."""
+    """One line that identifies the question that a journal belongs to."""
     return json.dumps({"dlclint search": 2, **{key: str(value) for key, value in parts.items()}})
