@@ -1,8 +1,8 @@
-"""The GitHub action's work: lint once, and leave annotations, a SARIF report and a step summary.
+"""The GitHub action: lint once, and write annotations, a SARIF report and a step summary.
 
-Reads DLCLINT_PATHS (one a line), DLCLINT_ARGS (as in a shell, over several lines) and DLCLINT_SARIF. The exit
-status is that of `dlclint check`. Where that cannot run, the SARIF report says so, so that the step which
-uploads it does not hide the cause.
+Reads DLCLINT_PATHS (one per line), DLCLINT_ARGS (as in a shell, over several lines) and DLCLINT_SARIF. The
+exit status is that of `dlclint check`. Where that cannot run, the SARIF report says so, so that the step
+which uploads it does not hide the cause.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main() -> int:
         summary = Path(folder, "summary.md")
         reports = ["--output-format", f"sarif={sarif}", "--output-format", f"markdown={summary}"]
         command = [sys.executable, "-m", "dlclint", "check", "--format", "github", *reports]
-        # Options after win, but for the reports, which are repeatable.
+        # Later options override, except for reports, which are repeatable.
         done = subprocess.run(
             [*command, *options, "--", *paths], stderr=subprocess.PIPE, text=True, errors="replace"
         )
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def _could_not_run(sarif: Path, message: str) -> int:
-    """Say why, as an annotation and in a SARIF report without results; returns 2."""
+    """Print why, as an annotation and in a SARIF report without results; returns 2."""
     text = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     print(f"::error title=dlclint::{text}")
     note = {"level": "error", "message": {"text": message}}

@@ -1,4 +1,4 @@
-"""Start a rule: its function, and a bad and a good fixture, all of which fail the tests until they are real.
+"""Start a rule: its function, and a bad and a good fixture, which fail the tests until they are written.
 
     python scripts/add_rule.py FAMILY/NAME [MODULE]
 
@@ -108,7 +108,7 @@ def _functions(path: Path) -> set[str]:
 
 
 def _bound(path: Path) -> set[str]:
-    """What has a name at the top of a module."""
+    """The names at the top level of a module."""
     found: set[str] = set()
     for node in ast.parse(path.read_text("utf-8")).body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
@@ -131,7 +131,7 @@ def _rules(path: Path) -> Iterator[tuple[ast.Call, str]]:
 
 
 def _style(path: Path, root: Path) -> tuple[str, str]:
-    """How most rules of a module are marked, without fixes, and what they are given."""
+    """How most rules of a module are marked, without fixes, and their parameter."""
     found: Counter[tuple[str, str]] = Counter()
     for mark, context in _rules(path):
         mark.keywords = [keyword for keyword in mark.keywords if keyword.arg != "fix"]

@@ -1,9 +1,9 @@
-"""Write what dlclint says of reported cases, or with `--check` fail if docs/cases.md is not fresh.
+"""Write dlclint's findings on reported cases, or with `--check` fail if docs/cases.md is not up to date.
 
     python scripts/cases.py [--check] [FOLDER]
 
-The cases lie outside the repository, in `../shared/cases` or in FOLDER; where they are absent there is
-nothing to do, and that is said. `tests/cases.json` names the rules that must report each.
+The cases are outside the repository, in `../shared/cases` or in FOLDER; where they are missing there is
+nothing to do, and the script says so. `tests/cases.json` names the rules that must report each.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ generated where they are at hand (`python scripts/cases.py`). "must be quiet" na
 
 
 def findings(folder: Path, case: dict[str, Any]) -> tuple[dict[str, str], str]:
-    """Rule to the worst severity with which it reports a case, and all that it says.
+    """Rule to the worst severity with which it reports a case, and all findings.
 
-    The case is copied, to stand alone.
+    The case is copied, so that it is separate.
     """
     with tempfile.TemporaryDirectory() as made:
         place = Path(made)
@@ -65,7 +65,7 @@ def _path(folder: Path, name: str) -> Path:
 
 
 def chip(case: dict[str, Any]) -> tuple[str, bool]:
-    """What a name of a chip is taken for, and whether it must be."""
+    """The chip that a name resolves to, and whether it must be that."""
     output = io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(io.StringIO()):
         command(["soc", case["soc"]])
@@ -76,7 +76,7 @@ def chip(case: dict[str, Any]) -> tuple[str, bool]:
 
 
 def page(folder: Path) -> tuple[str, int]:
-    """The page, and how many cases are not as they must be."""
+    """The page, and the number of cases that are not as they must be."""
     rows, wrong = [], 0
     for case in json.loads((ROOT / "tests" / "cases.json").read_text("utf-8"))["cases"]:
         if "soc" in case:

@@ -13,7 +13,7 @@ from pages._networks import flawed, transformer
 
 
 def run(command: str, path: Path, *options: str) -> int:
-    """Run a command of dlclint as a user would, and say what is run."""
+    """Run a command of dlclint as a user would, and print it."""
     print(f"\n$ dlclint {' '.join((command, *options, path.name))}", flush=True)
     line = [sys.executable, "-m", "dlclint", command, *options, path.name]
     return subprocess.run(line, cwd=path.parent).returncode
@@ -29,7 +29,7 @@ def main() -> int:
         statuses.append(run("plan", network, "--soc", "sm8650"))
         statuses.append(run("check", flaws, "--soc", "sm8650"))
         statuses.append(run("fix", flaws, "-s", "N", "1", "--diff"))
-    # Det is in no table and nothing can fix it: both say so by exit status 1.
+    # Det is in no table and nothing can fix it: both report that by exit status 1.
     return 0 if statuses == [0, 0, 1, 1] else 1
 
 

@@ -1,4 +1,4 @@
-"""What mkdocs cannot know of the site: its home, the rules' pages in the menu, and the schemas.
+"""The parts of the site that mkdocs cannot derive: its home, the rules' pages in the menu, and the schemas.
 
 mkdocs calls the functions by their names (hooks in mkdocs.yml).
 """
@@ -40,7 +40,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """The pages that lie at the repository's root, and each JSON Schema under `schemas/`."""
+    """The pages at the repository's root, and each JSON Schema under `schemas/`."""
     for name, page in ADDED.items():
         text = (ROOT / name).read_text("utf-8")
         files.append(File.generated(config, page, content=_linked(text)))
@@ -51,7 +51,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def _linked(text: str) -> str:
-    """Links of a file at the root as they are from the site's root."""
+    """Links of a file at the root, relative to the site's root."""
 
     def turned(match: re.Match[str]) -> str:
         target = match[1]

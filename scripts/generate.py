@@ -1,9 +1,9 @@
-"""Write what is generated, or with `--check` fail if it is not fresh.
+"""Write all generated files, or with `--check` fail if one is not up to date.
 
     python scripts/generate.py [--check]
 
-Each module in `scripts/pages` makes the files of one subject; a new one is found without being named.
-The folders in `OWNED` are generated whole; elsewhere only the files that a module names are.
+Each module in `scripts/pages` makes the files of one subject; a new one is found automatically. The folders
+in `OWNED` are generated completely; elsewhere only the files that a module names are.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def write(root: Path, wanted: dict[str, str]) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Exit 1 if `--check` is given and something is not fresh, 2 on other arguments."""
+    """Exit 1 if `--check` is given and something is not up to date, 2 on other arguments."""
     wanted = all_files()
     if arguments == ["--check"]:
         found = stale(ROOT, wanted)

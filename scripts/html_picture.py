@@ -1,7 +1,7 @@
 """Take the picture of an HTML report that the documentation shows: docs/pictures/page.png.
 
-Run by hand where the page looks different; a picture is not the same byte for byte from one machine to the
-next, so that nothing checks whether it is fresh. Needs playwright and a Chromium.
+Run manually when the page looks different; a picture is not the same byte for byte on every machine, so
+nothing checks whether it is up to date. Needs playwright and a Chromium.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TARGET = ("--soc", "sm8650", "--quantize", "-d", "images", "1,3,640,640")
 
 
 def main() -> None:
-    """Report the detector as a page, choose its first finding, and take the picture."""
+    """Report the detector as a page, select its first finding, and take the picture."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         onnx.save(NETWORKS["detector"][0](), Path(folder, "detector.onnx"))
         command = ["check", "--isolated", "--no-cache", *TARGET, "--format", "html", "-o", "page.html"]

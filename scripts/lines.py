@@ -3,7 +3,7 @@
     python scripts/lines.py [COMMIT]
 
 One row for each module or package that existed at the commit (a18c7b8 unless another is named), and the sum
-of those that came later.
+of those added later.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def code_lines(source: str) -> int:
 
 
 def room(path: str) -> str:
-    """What a file is counted with: the folder or module right below a package."""
+    """The folder or module right below a package, under which a file is counted."""
     parts = PurePosixPath(path).with_suffix("").parts
     return "/".join(parts[:3]) if len(parts) > 2 else path
 
 
 def counted(commit: str = "") -> Counter[str]:
-    """Lines by room, of a commit or of the files as they lie here."""
+    """Lines by room, of a commit or of the working tree."""
     names = ["git", "ls-tree", "-r", "--name-only", commit] if commit else ["git", "ls-files"]
     listed = subprocess.run(
         [*names, "--", "lint", "rules", "schemas"], cwd=ROOT, capture_output=True, text=True

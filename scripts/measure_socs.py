@@ -1,4 +1,4 @@
-"""Ask Qualcomm's HTP backend which SoCs it knows, and compare with the data, or write it again.
+"""Ask Qualcomm's HTP backend which SoCs it knows, and compare them with the data, or write the data again.
 
     python scripts/measure_socs.py [--write] [--first 1] [--last 130]
 
@@ -45,7 +45,7 @@ class Backend:
         import onnxruntime_qnn
 
         self.runtime = onnxruntime
-        # The level is frozen when the library is registered.
+        # The level is fixed when the library is registered.
         onnxruntime.set_default_logger_severity(0)
         onnxruntime.register_execution_provider_library(
             "QNNExecutionProvider", onnxruntime_qnn.get_library_path()
@@ -54,7 +54,7 @@ class Backend:
         self.devices = [device for device in devices if device.ep_name == "QNNExecutionProvider"][:1]
 
     def compile(self, text: str, soc: int) -> tuple[bool, str]:
-        """Whether a model compiles whole for a SoC, and the log."""
+        """Whether a model compiles completely for a SoC, and the log."""
         options = self.runtime.SessionOptions()
         options.log_severity_level = 0
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
@@ -69,7 +69,7 @@ class Backend:
             try:
                 self.runtime.InferenceSession(model, options)
                 compiled = True
-            except Exception:  # a refusal; the log says why
+            except Exception:  # a refusal; the log states why
                 compiled = False
             finally:
                 os.dup2(kept, 2)
@@ -79,7 +79,7 @@ class Backend:
 
 
 def measured(backend: Backend, numbers: range) -> dict[int, dict[str, Any]]:
-    """What the backend says of each number that it has a name for."""
+    """The backend's data on each number for which it has a name."""
     socs = {}
     for number in numbers:
         floats, log = backend.compile(FLOAT, number)

@@ -1,10 +1,10 @@
-"""Change named places of the code one at a time, and tell which changes no test notices.
+"""Change named places of the code one at a time, and report which changes no test notices.
 
     python scripts/mutants.py [NAME ...]
 
-The mutants stand in .ci/mutants.toml, each with the tests that are to notice it. A mutant is a copy of the
-three packages that the tests import instead, so that no file of the checkout changes. The last line is the
-score. Exit 1 if a mutant survives, 2 if one cannot be made. `.ci/mutation` changes whole modules at random.
+The mutants are in .ci/mutants.toml, each with the tests that must notice it. A mutant is a copy of the three
+packages that the tests import instead, so that no file of the checkout changes. The last line is the score.
+Exit 1 if a mutant survives, 2 if one cannot be made. `.ci/mutation` changes whole modules at random.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def mutated(text: str, before: str, after: str) -> str:
     """A module with one place changed.
 
     Raises:
-        ValueError: the place is not there, or there twice.
+        ValueError: the text to replace does not occur, or occurs twice.
     """
     if text.count(before) != 1:
         raise ValueError(f"{before!r} is there {text.count(before)} times")

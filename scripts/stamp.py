@@ -2,9 +2,9 @@
 
     python scripts/stamp.py https://github.com/OWNER/NAME
 
-The address comes from whoever builds (`.github/workflows/release.yml` gives that of the repository it runs
-in), so that the source names none that it cannot know. Written are `dlclint.version.REPOSITORY`, which SARIF
-links to, `[project.urls]`, and the placeholder in what tells users what to type. A second run with the same
+The builder passes the address (`.github/workflows/release.yml` passes that of the repository it runs in), so
+that the source contains no address that may be wrong. The script writes `dlclint.version.REPOSITORY`, which
+SARIF links to, `[project.urls]`, and the placeholder in instructions for users. A second run with the same
 address changes nothing; with another one it is refused.
 """
 
@@ -25,7 +25,7 @@ def stamp(root: Path, address: str) -> None:
     """Write an address into the source under `root`.
 
     Raises:
-        ValueError: it is not the address of a repository, or another one stands there.
+        ValueError: it is not the address of a repository, or another one is there already.
     """
     if not _ADDRESS.fullmatch(address):
         raise ValueError(f"{address!r} is not the address of a repository, such as https://HOST/OWNER/NAME")

@@ -1,8 +1,8 @@
-"""Fetch the libraries that HTML reports carry, at the versions named here, and write down their hashes.
+"""Fetch the libraries that HTML reports contain, at the versions named here, and record their hashes.
 
-`python scripts/vendor.py` fetches them with npm, which checks what it gets against the registry's own hashes,
-and writes the files, each package's license, and `vendored.json`. `--check` fetches nothing: it holds the
-files that lie there against `vendored.json`, and that against the versions named here.
+`python scripts/vendor.py` fetches them with npm, which checks them against the registry's own hashes, and
+writes the files, each package's license, and `vendored.json`. `--check` fetches nothing: it compares the
+existing files with `vendored.json`, and that with the versions named here.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ PACKAGES = {
         },
     ),
 }
-"""Package, its version, and which of its files become which here."""
+"""Package, its version, and the names that its files have here."""
 
 
 def fetch(name: str, version: str, files: dict[str, str]) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """What `vendored.json` says of a package, and its files by the names that they have here.
+    """The entry of a package in `vendored.json`, and its files by their names here.
 
     Raises:
-        subprocess.CalledProcessError: npm does not deliver it.
+        subprocess.CalledProcessError: npm cannot fetch it.
         KeyError: the package has no such file.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +70,7 @@ def digest(content: bytes) -> str:
 
 
 def flaws(folder: Path = FOLDER) -> list[str]:
-    """What is not as it should be, one line each."""
+    """The problems, one line each."""
     entries = json.loads((folder / LIST).read_text("utf-8"))
     found = []
     listed = {

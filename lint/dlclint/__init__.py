@@ -1,4 +1,4 @@
-"""dlclint: what a Qualcomm DLC converter will make of an ONNX model, before it is asked."""
+"""dlclint: predicts what a Qualcomm DLC converter will do with an ONNX model, before the converter runs."""
 
 from __future__ import annotations
 

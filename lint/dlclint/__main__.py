@@ -8,9 +8,9 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Run the command line as a process of its own."""
+    """Run the command line as a process."""
     try:
-        # Imported here so that what ends a run while it starts is handled too.
+        # Imported here so that a signal or error during the start is handled too.
         from dlclint.cli.early import start
 
         start(sys.argv[1:])
@@ -29,7 +29,7 @@ def main() -> NoReturn:
     except (MemoryError, ImportError, SystemError) as error:
         os.write(2, f"dlclint: error: it cannot be loaded: {error or type(error).__name__}\n".encode())
         status = 2
-    # Taking a hundred modules apart before the end would take a tenth of a short run's time.
+    # Cleaning up a hundred modules before the end would take a tenth of a short run's time.
     os._exit(status)
 
 

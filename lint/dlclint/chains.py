@@ -1,6 +1,6 @@
-"""The order in which findings are worth reading: by what they stop or cost, causes before what follows.
+"""The order in which findings are most useful: by what they stop or cost, causes before consequences.
 
-This is the one place that decides it; reports of every format go by it.
+This is the only place that determines it; reports of every format use it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Stage(enum.Enum):
 
     @property
     def rank(self) -> int:
-        """From 0: sorts what matters most first."""
+        """From 0: sorts the most important first."""
         return _RANKS[self]
 
 
@@ -46,10 +46,10 @@ def stage_of(finding: Diagnostic) -> Stage:
 
 @record
 class FindingChain:
-    """Findings of one rule and severity that have the same cause or none, and what follows from them."""
+    """Findings of one rule and severity that have the same cause or none, and their consequences."""
 
     stage: Stage
-    """The first of its own and of those of what follows."""
+    """The first stage of its findings and of their consequences."""
     severity: Severity
     rule: str
     findings: tuple[Diagnostic, ...]
@@ -63,12 +63,12 @@ class FindingChain:
 
     @property
     def consequences(self) -> int:
-        """How many findings follow from it."""
+        """The number of findings that follow from it."""
         return sum(1 for chain in self.following for _ in chain.walk())
 
 
 def chains(findings: Iterable[Diagnostic]) -> tuple[FindingChain, ...]:
-    """Findings with what follows from each after it; one whose cause is not among them stands by itself."""
+    """Findings with their consequences after each; one whose cause is not among them is separate."""
     ordered = sorted(findings, key=Diagnostic.sort_key)
     known = {_place(diagnostic): diagnostic for diagnostic in reversed(ordered)}
     children: dict[Cause, list[Diagnostic]] = {}
@@ -86,7 +86,7 @@ def _place(finding: Diagnostic) -> Cause:
 
 
 def _ends(finding: Diagnostic, known: Mapping[Cause, Diagnostic]) -> bool:
-    """Whether the causes of a finding lead to one that has none."""
+    """Whether the causes of a finding lead to one without a cause."""
     passed = {_place(finding)}
     while finding.cause is not None and finding.cause in known:
         if finding.cause in passed:
@@ -105,7 +105,7 @@ def _grouped(
     finding_chains = []
     for (severity, rule, stage), items in groups.items():
         places = dict.fromkeys(map(_place, items))
-        # Taken once: of findings that are alike the first has what follows.
+        # Taken once: of equal findings, the first gets the consequences.
         behind = sorted((c for cause in places for c in children.pop(cause, ())), key=Diagnostic.sort_key)
         following = _grouped(behind, children)
         first = min([stage, *(chain.stage for chain in following)], key=lambda each: each.rank)
@@ -116,14 +116,14 @@ def _grouped(
 
 
 def report_order(findings: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Findings as reports list them: what stops conversion first, and after each what follows from it."""
+    """Findings as reports list them: what stops conversion first, and after each its consequences."""
     return tuple(finding for chain in chains(findings) for finding in chain.walk())
 
 
 def one_for_each_cause(
     findings: Iterable[Diagnostic], wanted: Callable[[Diagnostic], bool]
 ) -> list[Diagnostic]:
-    """What is wanted of the findings; of what follows from a cause that is not wanted, the first alone."""
+    """The selected findings; of those that follow from a cause that is not selected, only the first."""
     ordered = sorted(findings, key=Diagnostic.sort_key)
     known = {_place(diagnostic): diagnostic for diagnostic in reversed(ordered)}
     chosen: list[Diagnostic] = []

@@ -1,7 +1,7 @@
-"""What a rule says: severity, confidence, place, evidence, help and source.
+"""A rule's finding: severity, confidence, place, evidence, help and source.
 
-Nothing here knows a rule, a model or a report. All texts of a `Diagnostic` are sanitized by
-`plain`, because names come from untrusted models and end in terminals, HTML and CI logs.
+Nothing here depends on a rule, a model or a report. All texts of a `Diagnostic` are sanitized by `plain`,
+because names come from untrusted models and are printed to terminals, HTML and CI logs.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Evidence = Mapping[str, Number | str | bool | list[int] | list[str]]
 
 
 class Severity(enum.Enum):
-    """How bad, from the documents' point of view."""
+    """How serious a finding is, according to the documents."""
 
     ERROR = "error"
     """Documented to fail, or undefined."""
     WARNING = "warning"
     """Costs accuracy, size, start-up time or speed."""
     INFO = "info"
-    """What the tools will do without saying so."""
+    """What the tools will do silently."""
 
     @property
     def rank(self) -> int:
@@ -38,38 +38,38 @@ _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
 class Confidence(enum.Enum):
-    """How sure the finding is, apart from how bad it would be."""
+    """How certain the finding is, independent of its severity."""
 
     DOCUMENTED = "documented"
     FIELD_REPORTED = "field-reported"
     INFERRED = "inferred"
     CONFIRMED = "confirmed"
-    """Qualcomm's own backend was asked and says the same."""
+    """Qualcomm's own backend agrees."""
     CONTRADICTED = "contradicted"
-    """Qualcomm's own backend was asked and takes what the finding denies."""
+    """Qualcomm's own backend accepts what the finding says is not supported."""
 
 
 class About(enum.Enum):
-    """What a rule's findings are about, which says what they explain and what can bear them out."""
+    """What a rule's findings are about, which determines what they explain and what can confirm them."""
 
     FILE = "file"
-    """The model or its dimensions: what fails before any runtime is asked."""
+    """The model or its dimensions: what fails before any runtime is involved."""
     SIZES = "sizes"
-    """What the inputs lack of sizes, which the converter's command line gives."""
+    """Sizes that the inputs lack, which the converter's command line can set."""
     CONVERSION = "conversion"
-    """What the converter takes: an error at a node stops the conversion, whatever the runtime."""
+    """What the converter supports: an error at a node stops the conversion, whatever the runtime."""
     TARGET = "target"
-    """What the chip and the DLC kind do with the whole."""
+    """The effect of the chip and the DLC kind on the whole model."""
     PRESENCE = "presence"
     """Whether a runtime has an op at all."""
     FORM = "form"
-    """Which types, ranks, sizes and parameters of an op a runtime computes."""
+    """Which types, ranks, sizes and parameters of an op a runtime supports."""
     SETTINGS = "settings"
-    """What the quantizer's settings should be, which a plan says in its own words."""
+    """What the quantizer's settings should be, which a plan states in its own words."""
     ACCURACY = "accuracy"
-    """What quantizing costs the outputs, whatever the settings."""
+    """The cost of quantization for the outputs, whatever the settings."""
     ADVICE = "advice"
-    """Speed and size, and what tools do without saying so."""
+    """Speed and size, and what tools do silently."""
 
     @property
     def stops_conversion(self) -> bool:
@@ -83,53 +83,53 @@ class About(enum.Enum):
 
     @property
     def answers(self) -> bool:
-        """Whether a finding can decide one of a verdict's answers, that on accuracy too."""
+        """Whether a finding can determine one of a verdict's answers, including that on accuracy."""
         return self.decides or self in (About.SETTINGS, About.ACCURACY)
 
     @property
     def speaks_of_runtime(self) -> bool:
-        """Whether a finding says what a runtime cannot compute, which its backend can confirm or contradict.
+        """Whether a finding states what a runtime cannot compute, which its backend can confirm or refute.
 
-        Others are about the file, about speed and accuracy, or about the converter, whose translations
-        are not a backend's: that has a wrapper of its own, with tables of its own.
+        Others are about the file, about speed and accuracy, or about the converter, whose translations a
+        backend does not perform: it has a separate wrapper, with separate tables.
         """
         return self in (About.PRESENCE, About.FORM)
 
     @property
     def tells_of_failure(self) -> bool:
-        """Whether a finding can be why a node is refused, by a runtime or by what comes before."""
+        """Whether a finding can be the reason why a node is refused, by a runtime or in an earlier step."""
         return self not in (About.SETTINGS, About.ACCURACY, About.ADVICE)
 
 
 STOPS = (About.SIZES, About.FILE, About.CONVERSION)
-"""What the converter meets before any runtime is asked."""
+"""What the converter checks before any runtime is involved."""
 
 
 class Reach(enum.Enum):
     """How near to a finding another must be to be its cause."""
 
     HERE = "here"
-    """At the same node, tensor or entry, or at an op that both are inputs or outputs of."""
+    """At the same node, tensor or entry, or at an op with both as inputs or outputs."""
     BEFORE = "before"
-    """Here, or at a node that this one works on the results of."""
+    """Here, or at a node whose results this one depends on."""
     FILE = "file"
     """Anywhere in the file."""
 
 
 class Safety(enum.Enum):
-    """What a fix may be trusted with."""
+    """How safe a fix is."""
 
     SAFE = "safe"
-    """The function computed is unchanged, or the file merely becomes what its own numbers say."""
+    """The function computed is unchanged, or the file only becomes consistent with its own numbers."""
     UNSAFE = "unsafe"
-    """The function may change a little, in the way that the fix's title says; made only if asked for."""
+    """The function may change a little, as the fix's title states; applied only on request."""
     DISPLAY = "display"
-    """Advice: nothing that a program should do by itself."""
+    """Advice: nothing that a program should do automatically."""
 
 
 @record
 class FixNote:
-    """What a report says of a fix: what it would do, and how safe that is."""
+    """A fix as a report describes it: what it would do, and how safe that is."""
 
     title: str
     safety: Safety
@@ -137,7 +137,7 @@ class FixNote:
 
 @record
 class Source:
-    """Where a claim stands: a document and the table row, option or section in it."""
+    """Where a claim is documented: a document and the table row, option or section in it."""
 
     document: str
     row: str = ""
@@ -148,12 +148,11 @@ class Source:
 
 @record
 class Location:
-    """Where in a file a finding lies. Empty fields do not apply.
+    """The location of a finding in a file. Empty fields do not apply.
 
-    `graph` is the path of a subgraph or function from the main graph, which is "". A node is
-    located by its index in that graph and its first output as well as by its name, because
-    names may be empty or repeated. `pointer` (RFC 6901), `line` and `column` (both from 1)
-    locate a place in a JSON file.
+    `graph` is the path of a subgraph or function from the main graph, which is "". A node is identified by
+    its index in that graph and its first output as well as by its name, because names may be empty or
+    repeated. `pointer` (RFC 6901), `line` and `column` (both from 1) identify a place in a JSON file.
     """
 
     file: str
@@ -169,12 +168,12 @@ class Location:
 
 @record
 class Related:
-    """Another place that a finding names, and what is there: the other end of an edge, the other file."""
+    """Another place of a finding, and its description: the other end of an edge, the other file."""
 
     what: str
     location: Location
     holds: bool = False
-    """Whether the finding holds there too, so that others may follow from it there."""
+    """Whether the finding applies there too, so that others may follow from it there."""
 
 
 @record
@@ -200,14 +199,14 @@ class Diagnostic:
     fix: FixNote | None = None
     """What `dlclint fix` can do about it."""
     about: About = About.ADVICE
-    """The rule's."""
+    """The topic of the rule."""
     socs: tuple[str, ...] = ()
-    """The chips that it holds for, where the run is about others too and it does not hold for them."""
+    """The chips that it applies to, where the run is about others as well."""
     related: tuple[Related, ...] = ()
     follows: Mapping[str, Reach] = field(default_factory=dict)
-    """The rule's: whose findings may be the cause of this one, and how near they must be."""
+    """The rules whose findings may be the cause of this one, and how near they must be."""
     cause: Cause | None = None
-    """What this finding follows from: once that is fixed it is gone, or is to be judged again."""
+    """What this finding follows from: once that is fixed, it disappears, or must be checked again."""
 
     def sort_key(self) -> tuple[object, ...]:
         """Stable order within a report: file, severity, rule, then place."""
@@ -226,17 +225,16 @@ class Diagnostic:
 
 
 RAW_BYTE = 0x10FF00
-"""The character that stands for byte 0 where a model's text is not UTF-8 (see `dlclint.model.text`)."""
+"""The character that represents byte 0 where a model's text is not UTF-8 (see `dlclint.model.text`)."""
 _QUOTED_BYTE = re.compile(r"\\U0010ff([89a-f][0-9a-f])")
 
 
 def plain(text: str, limit: int = 200) -> str:
-    """`text` as one line that no terminal, markup or log can be steered by.
+    """`text` as one line that cannot control a terminal, markup or log.
 
-    Control and format characters (among them escape, newline, bidirectional overrides) become
-    visible escapes like `\\x1b`, and so do bytes that are not UTF-8 and the beginning of what GitHub takes
-    for a command: `::` at the start of a line, `##[` anywhere in it. What is longer than `limit`
-    characters is cut in the middle.
+    Control and format characters (among them escape, newline, bidirectional overrides) become visible escapes
+    like `\\x1b`, and so do bytes that are not UTF-8 and the start of what GitHub treats as a command: `::` at
+    the start of a line, `##[` anywhere in it. A text longer than `limit` characters is cut in the middle.
     """
     if text.lstrip().startswith("::") or "##[" in text:
         text = text.replace("::", "\\x3a:", 1) if text.lstrip().startswith("::") else text

@@ -1,7 +1,7 @@
-"""What two models are run on to compare them: sizes for what they leave open, values, and single samples.
+"""The inputs for comparing two models: sizes of open dimensions, values, and single samples.
 
-A batch that the changed model has as 1 is run in the original with two samples or more, and in the changed
-model sample by sample. Dimensions that both leave open get more than one size.
+A batch that is 1 in the changed model is run in the original with two samples or more, and in the changed
+model sample by sample. Dimensions that are open in both get more than one size.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from dlclint_schemas.record import record
 
 Feed = Mapping[str, Array]
 KINDS = ("normal", "uniform", "smooth", "large", "bytes")
-"""How float inputs are drawn: around 0, from 0 to 1, as smooth images, five times as far, from 0 to 255."""
+"""The values of float inputs: around 0, from 0 to 1, as smooth images, five times as large, from 0 to 255."""
 _SIZES = (16, 8, 32, 64, 128, 224, 1)
-"""Tried one after the other for dimensions that the changed model leaves open."""
+"""Sizes tried one after the other for dimensions that are open in the changed model."""
 _BATCHES = (2, 3, 4, 8, 16, 32, 64, 1)
-"""Tried where the batch is open; 1, of which a comparison says least, where nothing else runs."""
+"""Sizes tried where the batch is open; 1, which makes the weakest comparison, only where nothing else runs.
+"""
 _MOST = 1 << 40
-"""Elements of an input; numpy fails on far more of them with an error of its own."""
+"""Elements of an input; with many more, numpy fails with a different error."""
 _PASSES_INDICES = MOVES_ONE | {"Cast"}
 
 
 class NoFeed(Exception):
-    """No inputs can be made for the models; the argument says why in one line."""
+    """No inputs can be made for the models; the argument states why in one line."""
 
 
 @record
 class Scene:
-    """Sizes for what is open: of the batch, and of every other dimension."""
+    """Sizes of open dimensions: of the batch, and of every other dimension."""
 
     batch: int
     size: int
@@ -46,7 +47,7 @@ class Scene:
 class Feeds:
     """The inputs of two models.
 
-    `asked` are sizes that the user gave the changed model: a dimension that is not a batch has them alone.
+    `asked` are sizes that the user gave the changed model: a dimension that is not a batch has only those.
     """
 
     def __init__(self, before: Model, after: Model, asked: Dimensions) -> None:
@@ -86,7 +87,7 @@ class Feeds:
         return any(self._split.values())
 
     def scenes(self) -> list[Scene]:
-        """What to try, one after the other."""
+        """The sizes to try, one after the other."""
         fixed = {
             size
             for name, axes in self._split.items()
@@ -111,7 +112,7 @@ class Feeds:
         return named or (axis == 0 and dim is None and self._batch.meaning(name).is_batch)
 
     def draw(self, scene: Scene, seed: int, kind: str = KINDS[0]) -> Feed:
-        """Inputs of the original.
+        """Draw inputs of the original.
 
         Raises:
             NoFeed: see the class.
@@ -133,7 +134,7 @@ class Feeds:
         return draw.values(graph, name, self._inputs[name][1], shape)
 
     def singles(self, feed: Feed, scene: Scene) -> list[Feed]:
-        """The same inputs as the changed model takes them, sample by sample where it takes single ones."""
+        """The same inputs in the form of the changed model, sample by sample where it takes single ones."""
         kept = {name: value for name, value in feed.items() if name in self._after.inputs}
         if not self.samples_are_single:
             return [kept]
@@ -150,7 +151,7 @@ def _sample(value: Array, axes: frozenset[int], index: int) -> Array:
 
 
 def joined_batches(parts: list[Array], whole: Array) -> list[tuple[Array, Array]]:
-    """Outputs of single samples against that of all of them: as one, or each where it has no batch."""
+    """Outputs of single samples paired with that of all samples: joined, or each where it has no batch."""
     if len(parts) == 1:
         return [(whole, parts[0])]
     one = parts[0].shape
@@ -199,7 +200,7 @@ class _Draw:
         return np.asarray(normal * 5 if self.kind in ("large", "smooth") else normal)
 
     def _smooth(self, shape: list[int]) -> Array:
-        """Blocks along the last two axes, which networks that look for shapes answer to."""
+        """Blocks along the last two axes, to which networks that detect shapes respond."""
         coarse = [*shape[:-2], *(min(size, 1 + size // 8) for size in shape[-2:])]
         value = self.random.standard_normal(coarse, np.float32) * 2
         for axis in (-2, -1):
@@ -208,7 +209,7 @@ class _Draw:
         return np.asarray(value, np.float32)
 
     def _mask(self, shape: list[int]) -> Array:
-        """Ones, and in the later runs zeros after a random length: what attention masks look like."""
+        """Ones, and in the later runs zeros after a random length, like attention masks."""
         ones = np.ones(shape, np.int64)
         if self.seed and shape and shape[-1] > 1:
             ones[..., self.random.integers(1, shape[-1]) :] = 0
@@ -216,7 +217,7 @@ class _Draw:
 
 
 def _index_limits(graph: Graph, name: str) -> Iterator[int | None]:
-    """The sizes of what a tensor picks from, where it picks rows of a table or is compared with a list."""
+    """The sizes of what a tensor indexes, where it selects rows of a table or is compared with a list."""
     pending, seen = [name], {name}
     while pending:
         tensor = pending.pop()
@@ -249,7 +250,7 @@ def _size(node: Node, axis: int) -> int | None:
 
 
 def _count(node: Node, name: str, more: int = 1) -> int | None:
-    """One more than the largest of a few stored integers: a one-hot code spelled out compares with all."""
+    """One more than the largest of a few stored integers: a one-hot code in basic ops compares with all."""
     stored = node.graph.small_value(name)
     if stored is None or stored.dtype.kind not in "iu" or (more and stored.size < 2) or not stored.size:
         return None

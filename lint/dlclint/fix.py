@@ -1,4 +1,4 @@
-"""A fix as a finding carries it, whatever kind of file it is for."""
+"""A fix as a finding carries it, for every kind of file."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from dlclint_schemas.record import record
 
 
 class CannotFix(Exception):
-    """A fix cannot be made after all; the argument says why in one sentence."""
+    """A fix cannot be applied after all; the argument states why in one sentence."""
 
 
 @record
 class Fix:
-    """Edits of a file that belong together: all are made, or none.
+    """Edits of a file that belong together: all are applied, or none.
 
-    The title says what is done and, where the fix is unsafe, what changes with it. A fix for display
-    only has no edits: it tells what a person would have to do.
+    The title states what the fix does and, if it is unsafe, what changes with it. A fix for display only has
+    no edits: it states what a person would have to do.
     """
 
     title: str
     safety: Safety
     edits: Sequence[Any] | Callable[[], Iterable[Any]] = ()
-    """Those of `dlclint.model.edits` or `dlclint.encodings.edits`. A function works them out when they
-    are made, which linting alone does not need, and may raise `CannotFix`."""
+    """Edits of `dlclint.model.edits` or `dlclint.encodings.edits`. A function computes them when they are
+    applied, which linting alone does not need, and may raise `CannotFix`.
+    """
 
     def make(self) -> tuple[Any, ...]:
         """The edits.
 
         Raises:
-            CannotFix: the fix cannot be made after all.
+            CannotFix: the fix cannot be applied after all.
         """
         return tuple(self.edits() if callable(self.edits) else self.edits)

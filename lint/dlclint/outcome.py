@@ -1,4 +1,4 @@
-"""The frozen result of a run: what the engine hands to the reports."""
+"""The frozen result of a run, which the engine passes to the reports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @record
 class ModelSummary:
-    """What was read, in numbers: nodes of all graphs, bytes of weights, opset imports.
+    """The contents of a model in numbers: nodes of all graphs, bytes of weights, opset imports.
 
     `folded` nodes are those that the converter removes before it converts. `newest_listed_opset`
     is the newest opset of the default domain at which every op of the model has a listed version,
@@ -37,12 +37,12 @@ class ModelSummary:
     """Each input as `name: type[dims]`."""
     newest_listed_opset: int | None
     unlisted_ops: bool = False
-    """Whether an op that reaches conversion has no listed version at all."""
+    """Whether a converted op has no listed version at all."""
 
 
 @record
 class PrecisionRow:
-    """What one op will run in, with an override file. "" where nothing is known."""
+    """The precision in which one op will run, with an override file. "" where nothing is known."""
 
     op: str
     node: str
@@ -53,7 +53,7 @@ class PrecisionRow:
     weight: str
     bias: str
     bias_runs: str
-    """What the bias becomes, with or without an entry."""
+    """The precision of the bias, with or without an entry."""
     runs: str
     coverage: str
     """full, partial or none."""
@@ -63,7 +63,7 @@ class PrecisionRow:
 
 @record
 class Unlisted:
-    """Findings of a rule that are counted and not listed, and how many of them carry fixes."""
+    """Findings of a rule that are counted but not listed, and how many of them carry fixes."""
 
     rule: str
     severity: Severity
@@ -73,13 +73,13 @@ class Unlisted:
 
     @property
     def message(self) -> str:
-        """What stands for them in a list of findings."""
+        """The text that replaces them in a list of findings."""
         return f"{counted(self.count, 'finding')} more of {self.rule}; --all lists them"
 
 
 @record
 class Answer:
-    """One word of a verdict, why, and the rule that says so ("" where none does)."""
+    """One word of a verdict, why, and the rule that determines it ("" for none)."""
 
     word: str
     """yes, no, at risk or unknown."""
@@ -89,7 +89,7 @@ class Answer:
 
 @record
 class RuntimeAnswer:
-    """Whether a runtime takes a model: whole, split (its rest runs elsewhere) or no."""
+    """Whether a runtime supports a model: whole, split (its rest runs elsewhere) or no."""
 
     runtime: str
     word: str
@@ -98,19 +98,19 @@ class RuntimeAnswer:
 
 @record
 class ModelVerdict:
-    """What a model comes to for what it was judged for; the same whatever findings are shown."""
+    """The verdict on a model for its target; the same whichever findings are shown."""
 
     judged_for: str
     converts: Answer
     runs: tuple[RuntimeAnswer, ...]
     accuracy: Answer
     next: tuple[str, ...]
-    """Commands, in the order in which they are worth doing."""
+    """Commands, the most useful first."""
 
 
 @record
 class ChipVerdict:
-    """What a file comes to for one of several chips, and its findings by severity."""
+    """The verdict on a file for one of several chips, and its findings by severity."""
 
     soc: Soc
     verdict: ModelVerdict | None
@@ -129,36 +129,37 @@ class FileOutcome:
     ignored: int = 0
     """Findings that a configured ignore silenced."""
     notes: tuple[str, ...] = ()
-    """What the reader should know that is not a finding, such as a slower way of reading."""
+    """Notes for the user that are not findings, such as a slower way of reading."""
     summary: ModelSummary | None = None
     support: SupportMatrix | None = None
     """Present where no runtime was chosen."""
     partitions: tuple[Partition, ...] = ()
-    """One per chosen runtime but the CPU."""
+    """One per chosen runtime except the CPU."""
     commands: tuple[str, ...] = ()
     """For an override file: the tools' options that make it take effect."""
     precision: tuple[PrecisionRow, ...] = ()
-    """For an override file with its model: one row per op of which the file speaks."""
+    """For an override file with its model: one row per op that the file covers."""
     unlisted: tuple[Unlisted, ...] = ()
-    """What is not among `diagnostics` because it is so much."""
+    """Findings that are not in `diagnostics` because there are too many."""
     verdict: ModelVerdict | None = None
-    """For a model; where it was judged for several chips, the worst of their answers."""
+    """For a model; if it was checked for several chips, the worst of their answers."""
     chips: tuple[ChipVerdict, ...] = ()
     """One for each chip where there are several; `target` has the first."""
     hidden: tuple[Unlisted, ...] = ()
-    """What is not among `diagnostics` because it is less severe than what was asked for."""
+    """Findings that are not in `diagnostics` because they are less severe than requested."""
     baselined: int = 0
     """Findings that the baseline knows."""
     read: tuple[str, ...] | None = ()
-    """Files besides the job's own that the result rests on; None: it rests on more than files."""
+    """Files other than the job's own that the result depends on; None: it depends on more than files."""
     drawing: Drawing | None = None
-    """Present where a report is going to draw the model."""
+    """Present where a report draws the model."""
     pins: tuple[tuple[str, str], ...] = ()
-    """Of a file that lies elsewhere: what pins it and each file that was looked for beside it ("": it is not
-    there), by their paths from its folder; empty where their server does not say."""
+    """For a remote file: what identifies its version and that of each file that was looked for next to it
+    ("": it does not exist), by their paths from its folder; empty where their server does not report it.
+    """
 
     def from_severity(self, lowest: Severity) -> FileOutcome:
-        """The same with findings from a severity on; the others are counted all the same."""
+        """The outcome with only the findings from a severity on; the others are still counted."""
         kept = tuple(diagnostic for diagnostic in self.diagnostics if diagnostic.severity.rank <= lowest.rank)
         unlisted = tuple(item for item in self.unlisted if item.severity.rank <= lowest.rank)
         if len(kept) == len(self.diagnostics) and len(unlisted) == len(self.unlisted):
@@ -176,7 +177,7 @@ class FileOutcome:
 
     @property
     def chains(self) -> tuple[FindingChain, ...]:
-        """`diagnostics` by what they stop or cost, each with what follows from it."""
+        """`diagnostics` by what they stop or cost, each with its consequences."""
         return chains(self.diagnostics)
 
     @property
@@ -203,18 +204,18 @@ class FileOutcome:
 def changed(
     files: Sequence[FileOutcome], change: Callable[[FileOutcome], FileOutcome]
 ) -> Sequence[FileOutcome]:
-    """Outcomes of files changed: at once, or those that lie on disk when they are read."""
+    """Changed outcomes of files: computed at once, or for those on disk when they are read."""
     later: Sequence[FileOutcome] | None = getattr(files, "changed", lambda _: None)(change)
     return tuple(map(change, files)) if later is None else later
 
 
 @record
 class Outcome:
-    """A whole run. `seconds` is wall time, shown to people and absent from machine formats."""
+    """A whole run. `seconds` is wall time, which reports for people show and machine formats do not."""
 
     version: str
     files: Sequence[FileOutcome]
-    """In order; of very many they may lie on disk, so that whoever reads them goes through them once."""
+    """In order; if there are very many they may be on disk, so that readers should iterate over them once."""
     fail_on: Severity | None
     """None: never fail."""
     rule_docs: Mapping[str, str] = field(default_factory=dict)
@@ -223,9 +224,9 @@ class Outcome:
     whole: bool = False
     """Whether reports for people list every place, and every finding that follows from another."""
     quiet: bool = False
-    """Whether reports for people say what it comes to and no finding."""
+    """Whether reports for people show only the summary and no finding."""
     pages: frozenset[str] = frozenset()
-    """Ids of the rules that have a page in the documentation: dlclint's own, and none of a plugin."""
+    """Ids of the rules that have a page in the documentation: dlclint's own, not those of plugins."""
 
     @property
     def failed(self) -> bool:
@@ -236,13 +237,13 @@ class Outcome:
         return any(file.count(severity) for file in self.files for severity in reached)
 
     def reaches(self, finding: Diagnostic) -> bool:
-        """Whether a finding is as severe as the threshold, or more so."""
+        """Whether a finding is at least as severe as the threshold."""
         return self.fail_on is not None and finding.severity.rank <= self.fail_on.rank
 
 
 @record
 class AppliedFix:
-    """A fix that was made."""
+    """A fix that was applied."""
 
     rule: str
     title: str
@@ -253,7 +254,7 @@ class AppliedFix:
 
 @record
 class LeftFinding:
-    """A finding that is left, and why: its fix is unsafe, was refused, or does not exist ("")."""
+    """A finding that remains, and why: its fix is unsafe, was refused, or does not exist ("")."""
 
     rule: str
     severity: Severity
@@ -275,10 +276,10 @@ class WrittenFile:
 
 @record
 class FixOutcome:
-    """What came of fixing one file. `kind` is `model` or `encodings`.
+    """The result of fixing one file. `kind` is `model` or `encodings`.
 
     `before` and `after` count findings by severity; `text_before` and `text_after` are the text of an
-    override file, and of a model its graphs as text.
+    override file, or the graphs of a model as text.
     """
 
     path: str

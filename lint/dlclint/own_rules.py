@@ -1,8 +1,7 @@
 """Ids and documentation of the findings that come from dlclint itself and not from a rule's function.
 
-This is the one place that names them: a rule package has no id among them, and reports and
-`dlclint rule` find their documentation here. Findings about the backend's verdict are
-`confirm/` and the verdict's own word.
+This is the only place that names them: no rule package has one of these ids, and reports and `dlclint rule`
+read their documentation here. Findings about the backend's verdict are `confirm/` and the verdict's own word.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The contract between rules and engine: what a rule is given and what it yields.
+"""The contract between rules and engine: the input of a rule and what it yields.
 
 A rule is one small function in its family's module or package, marked with `@rule`. Its id is
 `family/name`: the entry point's name and the function's, in kebab case. Its docstring is its
@@ -28,24 +28,25 @@ if TYPE_CHECKING:
 
 
 class Subject(enum.Enum):
-    """What a rule looks at, and so what context it is called with."""
+    """The input of a rule, and therefore the context it is called with."""
 
     FILE = "file"
     """A path that could not be read as a model: `FileContext`."""
     MODEL = "model"
     """A model that was read: `ModelContext`."""
     ENCODINGS = "encodings"
-    """A quantization-override file, alone or with its model, or what a QDQ model carries:
-    `EncodingsContext`."""
+    """A quantization-override file, alone or with its model, or the encodings of a QDQ model:
+    `EncodingsContext`.
+    """
 
 
 @record
 class Place:
-    """Another place that a finding names, and what is there, such as "makes it" or "'boxes', 0 to 320".
+    """Another place of a finding, and its description, such as "makes it" or "'boxes', 0 to 320".
 
-    Give `node`, with the tensor that is meant, for a node of the model; `tensor` and `graph` for what no node
-    makes; `pointer`, `line` and `column` for an entry of the override file. `holds` says that the finding
-    holds there too, so that others may follow from it there.
+    Give `node`, with the tensor in question, for a node of the model; `tensor` and `graph` for a tensor that
+    no node produces; `pointer`, `line` and `column` for an entry of the override file. `holds` means that the
+    finding applies there too, so that others may follow from it there.
     """
 
     what: str
@@ -62,9 +63,9 @@ class Place:
 class Finding:
     """What a rule yields. The engine adds the rule's id and the file, and sanitizes the texts.
 
-    Give `node` for a finding about a node (its graph, index and name follow from it), `tensor`
-    for one about a tensor, `graph` only where neither a node nor the main graph is meant.
-    `pointer`, `line` and `column` locate places in override files.
+    Give `node` for a finding about a node (its graph, index and name follow from it), `tensor` for one about
+    a tensor, `graph` only for a graph that is neither that of a node nor the main graph. `pointer`, `line`
+    and `column` locate places in override files.
     """
 
     message: str
@@ -80,9 +81,9 @@ class Finding:
     line: int | None = None
     column: int | None = None
     fix: Fix | None = None
-    """What repairs it, where that is known: for an override file, or for a model."""
+    """The fix, if there is one: for an override file, or for a model."""
     related: tuple[Place, ...] = ()
-    """The other places that it names: the other end of an edge, the entry that it contradicts."""
+    """Other places of the finding: the other end of an edge, the entry that it contradicts."""
 
 
 @record
@@ -95,7 +96,7 @@ class FileContext:
 
 @record
 class ModelContext:
-    """A model with its analyses, and what it is linted for."""
+    """A model with its analyses, and its target."""
 
     path: Path
     view: ModelView
@@ -104,12 +105,13 @@ class ModelContext:
 
 @record
 class EncodingsContext:
-    """An override file, with its model (None: alone), and what both are linted for.
+    """An override file, with its model (None: alone), and their target.
 
-    A model that carries its quantization is such a file too: `view` is then of the float model in it,
-    and `nodes` has the node that gives each encoding.
+    A model that carries its quantization is treated like such a file: `view` is then of the float model in
+    it, and `nodes` has the node that defines each encoding.
 
-    `limit` is how many tensors a rule reports one by one; the others follow as a number. None: all.
+    `limit` is the number of tensors that a rule reports individually; further ones are only counted. None:
+    all.
     """
 
     path: Path
@@ -118,7 +120,7 @@ class EncodingsContext:
     target: Target
     limit: int | None
     precision: PrecisionMap | None = None
-    """What each op of the model will run in; None without a model or entries."""
+    """The precision of each op of the model; None without a model or entries."""
     nodes: tuple[Node, ...] = ()
 
 
@@ -127,19 +129,19 @@ class Rule:
     """A rule as the engine runs it."""
 
     id: str
-    """`family/name`; the name alone until the registry, which knows the family, takes it in."""
+    """`family/name`; only the name until the registry, which knows the family, adds the rule."""
     subject: Subject
     check: Callable[..., Iterator[Finding]]
     docs: str
     fix: frozenset[Safety] = frozenset()
-    """How safe the fixes are that its findings may carry; empty if they carry none."""
+    """The safety of the fixes that its findings may carry; empty if they carry none."""
     about: About = About.ADVICE
     follows: Mapping[str, Reach] = field(default_factory=dict)
     """Rules whose findings may be the cause of its own, and how near they must be."""
     weights: bool = False
-    """Whether it reads weights, without which it says less or nothing."""
+    """Whether it reads weights, without which it reports less or nothing."""
     origin: str = ""
-    """Name and version of the plugin that it is from, which the registry adds; "": it is dlclint's own."""
+    """Name and version of its plugin, which the registry adds; "": it is dlclint's own."""
 
     @property
     def family(self) -> str:
@@ -172,9 +174,9 @@ def rule(
 ) -> Callable[[Callable[..., Iterator[Finding]]], Rule]:
     """Mark a function as a rule.
 
-    `fix` says how safe the fixes of a model are that its findings may carry, `about` what they are about,
-    `follows` which rules' findings may be their cause: reports put them there and count them with it.
-    `weights` whether it reads weights.
+    `fix` is the safety of the model fixes that its findings may carry, `about` the topic of the findings,
+    `follows` the rules whose findings may be their cause: reports group and count them with their cause.
+    `weights` is whether it reads weights.
 
     Raises:
         ValueError: the function has no docstring; a rule without documentation is not a rule.

@@ -1,4 +1,4 @@
-"""From what a person calls a chip to the row of the device table: names, ids, marketing names."""
+"""From a user's name for a chip to the row of the device table: names, ids, marketing names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlclint_schemas.limitations import socs_that_need_the_quantizer
 
 
 class UnknownSoc(Exception):
-    """No chip, or several that differ, are called so; `candidates` are names that would do."""
+    """No chip, or several different ones, have that name; `candidates` are names that would work."""
 
     def __init__(self, message: str, candidates: tuple[str, ...]) -> None:
         super().__init__(message)
@@ -22,7 +22,7 @@ class UnknownSoc(Exception):
 
 _PREFIX = re.compile(r"^(?:qualcomm|samsung)?(?:snapdragon|dragonwing|sdm?(?=\d))?")
 _SUFFIX = re.compile(r"(?:(?<=.)(?:mobile|compute|platform|proxy))+$")
-"""Words that follow a name without making it another chip's."""
+"""Words after a name that do not make it another chip's."""
 _PART = re.compile(r"[a-z]{2,4}\d{3,4}[a-z]*")
 _BRANDS = frozenset({"qualcomm", "snapdragon", "dragonwing", "sd"})
 _NUMBERED = frozenset({"sm", "sdm", "number"})
@@ -30,7 +30,7 @@ _NUMBERED = frozenset({"sm", "sdm", "number"})
 
 
 def _key(text: str) -> str:
-    """What two spellings of one name have in common: "Snapdragon 8+ Gen 1" and "sd8plusgen1"."""
+    """The common form of the spellings of one name: "Snapdragon 8+ Gen 1" and "sd8plusgen1"."""
     squeezed = re.sub(r"[^a-z0-9+]", "", text.lower().replace("plus", "+"))
     shorter = _SUFFIX.sub("", _PREFIX.sub("", squeezed))
     return re.sub(r"(?<=\d)5g$", "", shorter)
@@ -97,7 +97,7 @@ def row_of(soc: Soc) -> DeviceRow | None:
 
 
 def measured_of(soc: Soc) -> MeasuredSoc | None:
-    """What the HTP backend says of a chip; None where it does not name it."""
+    """The HTP backend's data on a chip; None where it does not list it."""
     row = row_of(soc)
     return _measured_among((soc.name,) if row is None else (*row.socs, *row.also))
 
@@ -108,7 +108,7 @@ def _measured_among(names: Iterable[str]) -> MeasuredSoc | None:
 
 
 def needs_quantizer(soc: Soc | None) -> bool:
-    """Whether the limitations name the SoC as one whose DSP takes no DLC but the quantizer's."""
+    """Whether the limitations list the SoC as one whose DSP only takes DLCs of the quantizer."""
     return soc is not None and soc.name in socs_that_need_the_quantizer()
 
 
@@ -121,12 +121,12 @@ def _names(soc: Soc) -> tuple[str, ...]:
 
 @cache
 def _index() -> tuple[dict[str, list[Soc]], ...]:
-    """Socs by key, in tiers: its own name; another name; the number of an SM part; that of any other."""
+    """Socs by key, by priority: its own name; another name; the number of an SM part; that of any other."""
     tiers: tuple[dict[str, list[Soc]], ...] = ({}, {}, {}, {})
     for soc in all_socs():
         for name in dict.fromkeys(_names(soc)):
             keys = [(0 if name == soc.name else 1, _key(name))]
-            # The 865 of SM8250 names a part; the 8 of "Snapdragon 8 Elite" names none.
+            # The 865 of SM8250 is a part number; the 8 of "Snapdragon 8 Elite" is not.
             if name in (soc.name, *_asics(soc)) and len(_digits(name)) > 2:
                 keys.append((2 if name.startswith("SM") else 3, _digits(name)))
             for tier, key in keys:
@@ -158,7 +158,7 @@ def find_socs(text: str) -> tuple[Soc, ...]:
 
 
 def _called_by_all(text: str) -> tuple[Soc, ...]:
-    """The chips that each of several names means, such as "QCS9075 / IQ-9075"."""
+    """The chips that have each of several names, such as "QCS9075 / IQ-9075"."""
     names = [name for name in re.split(r"[/,]", text) if _key(name)]
     if len(names) < 2:
         return ()
@@ -167,7 +167,7 @@ def _called_by_all(text: str) -> tuple[Soc, ...]:
 
 
 def near_names(text: str) -> tuple[str, ...]:
-    """Known names of the same product line that look like the text, the nearest first, at most three."""
+    """Known names of the same product line that are similar to the text, the nearest first, at most three."""
     # Imported here because only a misspelling needs it.
     import difflib
 
@@ -199,10 +199,10 @@ def _is_of(line: str, other: str) -> bool:
 
 
 def resolve_soc(text: str) -> Soc:
-    """The chip that a text names. Rows that differ in nothing but the operating system are one.
+    """The chip that a text names. Rows that differ only in the operating system are one.
 
     Raises:
-        UnknownSoc: none is called so, or several that differ in what a model may run on.
+        UnknownSoc: none has the name, or several that differ in the runtimes or precisions for a model.
     """
     socs = find_socs(text)
     if not socs:

@@ -1,4 +1,4 @@
-"""What the model is linted for: runtimes, DLC kind and converter options."""
+"""The target of a model: runtimes, DLC kind and converter options."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from dlclint_schemas.releases import Release, release
 class Runtime(enum.Enum):
     """A runtime that `--runtime` names, with its column of the network-layers table.
 
-    Source: 80-63442-2 Rev BL, Supported Network Layers: the GPU column holds for both GPU
-    precisions; AIP (HTA plus DSP) equals DSP v66 in every row; HTP (Hexagon v68 and later) is
-    a column of its own.
+    Source: 80-63442-2 Rev BL, Supported Network Layers: the GPU column applies to both GPU precisions; AIP
+    (HTA plus DSP) equals DSP v66 in every row; HTP (Hexagon v68 and later) is a separate column.
     """
 
     CPU = "cpu"
@@ -46,7 +45,7 @@ _COLUMN = {
 
 @record
 class DlcKind:
-    """Float or quantized DLC, and the bit widths it is made with.
+    """Float or quantized DLC, and its bit widths.
 
     The defaults are those of snpe-dlc-quant. Source: 80-63442-2 Rev BL, Tools, snpe-dlc-quant:
     `--act_bitwidth`, `--weights_bitwidth`, `--bias_bitwidth` default 8; `--float_bitwidth` of the
@@ -61,7 +60,7 @@ class DlcKind:
     per_channel: bool = False
     """Whether weights are quantized per channel (`--use_per_channel_quantization`)."""
     stated: bool = False
-    """Whether anyone said float or quantized; if not, both may come."""
+    """Whether the user chose float or quantized; if not, both are possible."""
     float_bias_bitwidth: int | None = None
     """Bits of float biases; None: as wide as the float tensor that makes their op float."""
 
@@ -75,10 +74,10 @@ class DlcKind:
 class Soc:
     """A chip that `--soc` named (see `dlclint.socs`).
 
-    `hexagon` is the Hexagon version (65 to 89); None where the device table offers no Hexagon runtime,
-    or where the backend names no version. `runtimes` are those known to exist; with `listed` false the device
-    table has no row, the Hexagon version was measured, and what is not in `runtimes` is unknown
-    unless `lacks` says otherwise. `vtcm_mb` is HTP's tightly coupled memory in MiB, None: unknown.
+    `hexagon` is the Hexagon version (65 to 89); None where the device table offers no Hexagon runtime, or
+    where the backend names no version. `runtimes` are those known to exist; with `listed` false the device
+    table has no row, the Hexagon version was measured, and whether other runtimes exist is unknown unless
+    `lacks` says otherwise. `vtcm_mb` is HTP's tightly coupled memory in MiB, None: unknown.
     """
 
     name: str
@@ -86,14 +85,14 @@ class Soc:
     hexagon: int | None
     runtimes: tuple[Runtime, ...]
     fp16: bool | None = None
-    """Whether HTP takes float16; None: unknown. It goes by SoC and not by Hexagon version."""
+    """Whether HTP supports float16; None: unknown. It depends on the SoC and not on the Hexagon version."""
     fp16_source: str = ""
     listed: bool = True
     vtcm_mb: int | None = None
 
     @property
     def hexagon_text(self) -> str:
-        """Such as `Hexagon v75`."""
+        """A text such as `Hexagon v75`."""
         if self.hexagon is None:
             return "no Hexagon runtime" if self.listed else "no Hexagon version known"
         return f"Hexagon v{self.hexagon}"
@@ -115,8 +114,8 @@ class Soc:
 class Target:
     """The chosen runtimes (none: all are compared), SoC, DLC kind and simplification.
 
-    `simplify` is false where the converter would not simplify: asked with `--no-simplification`,
-    or because quantization overrides or custom ops are given.
+    `simplify` is false where the converter would not simplify: with `--no-simplification`, or because
+    quantization overrides or custom ops are given.
     """
 
     runtimes: tuple[Runtime, ...] = ()
@@ -126,15 +125,15 @@ class Target:
     input_encodings: tuple[tuple[str, str], ...] = ()
     """Inputs with their color order, as `--input_encoding` of the converter names it, such as nv21."""
     input_types: tuple[tuple[str, str], ...] = ()
-    """Inputs with how the DSP treats them, as `--input_type` names it: image, default or opaque."""
+    """Inputs with the DSP's treatment of them, as `--input_type` names it: image, default or opaque."""
     input_moments: tuple[tuple[str, float, float], ...] = ()
-    """Inputs with the mean and the standard deviation that are said of them."""
+    """Inputs with their mean and standard deviation, as the user gives them."""
     sdk: str = ""
-    """The SDK's release, such as 2.47; "": the newest known, and nobody said so."""
+    """The SDK's release, such as 2.47; "": the newest known, because the user named none."""
 
     @property
     def release(self) -> Release:
-        """The SDK's release, whose facts hold."""
+        """The SDK's release, whose facts apply."""
         return release(self.sdk)
 
     @property
@@ -149,7 +148,7 @@ class Target:
 
     @property
     def considered(self) -> tuple[Runtime, ...]:
-        """The runtimes to compare: those chosen, or all, without those that the SoC lacks."""
+        """The runtimes to compare: the chosen ones, or all, without those that the SoC lacks."""
         return tuple(r for r in self.runtimes or tuple(Runtime) if self.soc is None or not self.soc.lacks(r))
 
     @property
@@ -158,12 +157,12 @@ class Target:
         return self.considered if self.runtimes else ()
 
     def means(self, runtime: Runtime) -> bool:
-        """Whether the model is meant for a runtime: it was chosen, or the SoC alone was and has it."""
+        """Whether a runtime is a target of the model: it was chosen, or only the SoC was and has it."""
         if self.soc is not None and self.soc.lacks(runtime):
             return False
         return runtime in self.runtimes if self.runtimes else self.soc is not None
 
     @property
     def means_hexagon(self) -> bool:
-        """Whether the model is meant for DSP, HTP or AIP."""
+        """Whether DSP, HTP or AIP is a target of the model."""
         return any(map(self.means, (Runtime.DSP, Runtime.HTP, Runtime.AIP)))

@@ -1,7 +1,7 @@
 """Tests of rules by fixtures, for authors of rule packages (docs/writing-rules.md).
 
-Fixtures lie in folders FAMILY/NAME/, each a model (text form: `.onnxtxt`) or an override file (`.json`, its
-model beside it under the same stem). `bad*` gives the finding, `good*` does not. The first line of a model in
+Fixtures are in folders FAMILY/NAME/, each a model (text form: `.onnxtxt`) or an override file (`.json`, its
+model next to it with the same stem). `bad*` has the finding, `good*` does not. The first line of a model in
 text form may be a comment with options of `dlclint check`, such as `# --runtime htp --quantize`.
 """
 
@@ -33,7 +33,7 @@ _TEXT = (".onnxtxt", ".textproto", ".pbtxt")
 
 @record
 class Fixture:
-    """A file that gives a rule's finding (`is_bad`), or does not."""
+    """A file that has a rule's finding (`is_bad`), or does not."""
 
     path: Path
     rule: str
@@ -43,7 +43,7 @@ class Fixture:
         return f"{self.rule}/{self.path.name}"
 
     def job(self) -> Job:
-        """What `dlclint check` would do with it: the options of its first line, and the rule alone."""
+        """The job of `dlclint check` for it: with the options of its first line, and only the rule."""
         text = next((text for end in _TEXT if (text := self.path.with_suffix(end)).exists()), None)
         first = "" if text is None else text.read_text("utf-8").partition("\n")[0]
         options = shlex.split(first[1:]) if first.startswith("#") else []
@@ -56,7 +56,7 @@ def collect(folder: str | Path) -> list[Fixture]:
     """The fixtures below a folder, sorted by path.
 
     Raises:
-        ValueError: there are none, so that a test over them would pass unseen.
+        ValueError: there are none, so that a test over them would pass unnoticed.
     """
     fixtures = [
         Fixture(path, f"{path.parent.parent.name}/{path.parent.name}", path.name.startswith("bad"))
@@ -71,11 +71,11 @@ def collect(folder: str | Path) -> list[Fixture]:
 
 
 def check(fixture: Fixture) -> None:
-    """Assert that a bad fixture gives the finding and a good one does not, and that its fixes converge.
+    """Assert that a bad fixture has the finding, that a good one does not, and that its fixes converge.
 
     Raises:
-        AssertionError: it is not so, a rule crashed, a fix is not as safe as the rule declares, a fix leaves
-            its finding, or a second run fixes something again.
+        AssertionError: one of these is false, a rule crashed, a fix is not as safe as the rule declares, a
+            fix leaves its finding, or a second run fixes something again.
     """
     job = fixture.job()
     findings = _findings(job)
@@ -97,7 +97,7 @@ def check(fixture: Fixture) -> None:
 
 
 def _check_fix(fixture: Fixture, job: Job, unsafe: bool) -> None:
-    """Assert that what is fixed gives the finding with no such fix, and that a second run changes nothing."""
+    """Assert that the fixed file has no finding with such a fix, and that a second run changes nothing."""
     option = "--unsafe" if unsafe else "safe fixes"
     with TemporaryDirectory() as folder:
         suffix = ".onnx" if job.kind == "model" else job.path.suffix

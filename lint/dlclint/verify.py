@@ -1,7 +1,7 @@
-"""Proof by running: whether two models compute the same, asked of ONNX Runtime on random inputs.
+"""Proof by running: whether two models compute the same, with ONNX Runtime on random inputs.
 
-ONNX Runtime is optional (the extra `verify`). Both models run without graph optimizations, one after
-the other, on what `dlclint.feeds` draws.
+ONNX Runtime is optional (the extra `verify`). Both models run without graph optimizations, one after the
+other, on inputs from `dlclint.feeds`.
 """
 
 from __future__ import annotations
@@ -28,50 +28,51 @@ from dlclint.model.tensors import Array
 from dlclint_schemas.record import record
 
 RELATIVE = {"float64": 1e-8, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
-"""Allowed difference by element type, as a part of the output's largest magnitude.
+"""Allowed difference by element type, relative to the output's largest magnitude.
 
-Reordering the sums of a deep network changes float32 results by some 1e-5 of their size; each limit
-is about ten times what reordering does at that precision (its machine epsilon times a thousand).
+Reordering the sums of a deep network changes float32 results by about 1e-5 of their size; each limit is about
+ten times the effect of reordering at that precision (its machine epsilon times a thousand).
 """
 ROUNDS = 2
 _MUCH = 10
-"""An output moves if it differs from run to run by this many times what is allowed between the models."""
+"""An output moves if it differs between runs by this many times the allowed difference between the models."""
 _OTHER_SCENES = 2
-"""How many other sizes of a kind are tried until one runs."""
+"""The number of other sizes of a kind that are tried until one runs."""
 _RUNTIME = "ONNX Runtime"
 _SECONDS = 2.5
 """Processor time that a run may take, beyond what the weights allow."""
 _SECONDS_PER_BYTE = 2e-6
-"""More for each byte of weights: two seconds a megabyte, some fifty times what a convolution takes."""
+"""The additional time for each byte of weights: two seconds per megabyte, about fifty times a convolution's.
+"""
 _PATIENCE = 10
-"""Where the user asks for the comparison, it may take this many times as long."""
+"""Where the user requests the comparison, it may take this many times as long."""
 _ACTIVATIONS = 768 << 20
 """Bytes that a run may take, beyond what the weights allow."""
 _STACK = 16 << 20
 """Bytes that each of ONNX Runtime's threads reserves at most."""
 _Limits = tuple[float, int]
 _MEMORY = 3
-"""ONNX Runtime holds a model's weights up to this many times while it loads it."""
+"""The number of copies of a model's weights that ONNX Runtime holds at most while it loads the model."""
 _BOUNDED = ("Sigmoid", "Tanh", "Erf")
-"""Functions whose results are rounded as parts of 1, however small they come out."""
+"""Functions whose results are rounded relative to 1, however small they are."""
 _ROUNDING_OF_ONE = {"float64": 1e-14, "float32": 1e-6, "float16": 1e-3, "bfloat16": 1e-2}
-"""Differences up to this are rounding in such a result: a few machine epsilons."""
+"""Differences up to this are rounding errors of such a result: a few machine epsilons."""
 
 
 class ComparisonResult(enum.Enum):
-    """What running both models told."""
+    """The result of running both models."""
 
     EQUAL = "equal"
     """Every output agrees within the tolerance."""
     DIFFERENT = "different"
     """An output differs by more, or is missing."""
     UNKNOWN = "unknown"
-    """Nothing was compared; the reason says why."""
+    """Nothing was compared; the reason states why."""
 
 
 @record
 class Difference:
-    """One output: its largest difference over all runs, absolute and as a part of its magnitude."""
+    """One output: its largest difference over all runs, absolute and relative to its magnitude."""
 
     output: str
     absolute: float
@@ -79,8 +80,9 @@ class Difference:
     allowed: float
     """Largest relative difference that rounding explains; 0 for integers and truth values."""
     moves: bool = True
-    """Whether the output follows from no input, or moves with the inputs that were tried. The agreement of
-    an output that does not, such as a saturated one, proves nothing."""
+    """Whether the output depends on no input, or moves with the inputs that were tried. The agreement of an
+    output that does not, such as a saturated one, proves nothing.
+    """
 
     @property
     def within(self) -> bool:
@@ -99,7 +101,7 @@ class Verification:
 
 
 class _CannotRun(Exception):
-    """A model did not run; the argument says why in one line."""
+    """A model did not run; the argument states why in one line."""
 
 
 def is_available() -> bool:
@@ -117,15 +119,15 @@ def verify(
 ) -> Verification:
     """Run both models on the same inputs and compare outputs by name.
 
-    An input that only the original has is left alone; a missing output is a difference. Where the
-    changed model's batch is 1 and the original's is open or larger, the original runs with several
-    samples and the changed model once for each. Dimensions that both leave open get two sizes.
+    An input that only the original has is ignored; a missing output is a difference. Where the changed
+    model's batch is 1 and the original's is open or larger, the original runs with several samples and the
+    changed model once for each. Dimensions that are open in both get two sizes.
 
     Args:
         force: run even where the models seem too large for the free memory.
-        rounds: how many random inputs; more are drawn where outputs hardly move, and for a second size.
-        dimensions: sizes that inputs are given where the models leave them open.
-        asked: sizes that the changed model was given because the user asked for them.
+        rounds: the number of random inputs; more are drawn where outputs hardly move, and for a second size.
+        dimensions: sizes of inputs whose dimensions are open in the models.
+        asked: sizes that the user gave the changed model.
     """
     if not is_available():
         return Verification(
@@ -228,7 +230,7 @@ def _compare(
     del session  # one model in memory at a time
     found: dict[str, list[tuple[Array, Array]]] = {name: [] for name in names}
     try:
-        # What the original did within its time is not to fail by a little more.
+        # The changed model must not fail by needing slightly more time than the original.
         patient = (2 * limits[0], limits[1])
         other = _Session(changed, names, "the changed model", patient)
         for run in runs:
@@ -263,7 +265,7 @@ class _Run:
 
 
 def _expected(feeds: Feeds, session: _Session, rounds: int) -> list[_Run]:
-    """What the original computes: some rounds with sizes that it takes, and one with others."""
+    """The results of the original: some rounds with sizes that it takes, and one with others."""
     scenes = feeds.scenes()
     runs: list[_Run] = []
     for scene in scenes:
@@ -283,7 +285,7 @@ def _expected(feeds: Feeds, session: _Session, rounds: int) -> list[_Run]:
 
 
 def _others(first: Scene, scenes: Sequence[Scene]) -> list[Scene]:
-    """Other sizes to try, best those where all differ; a batch of 1 says nothing."""
+    """Other sizes to try, preferably those where all differ; a batch of 1 shows nothing."""
     rest = [scene for scene in scenes if scene.batch > 1 or first.batch == 1]
     both = [scene for scene in rest if scene.batch != first.batch and scene.size != first.size]
     batch = [scene for scene in rest if scene.batch != first.batch and scene.size == first.size]
@@ -294,7 +296,7 @@ def _others(first: Scene, scenes: Sequence[Scene]) -> list[Scene]:
 def _moving(
     feeds: Feeds, session: _Session, graph: Graph, runs: Sequence[_Run], moved: frozenset[str]
 ) -> list[_Run]:
-    """More runs, on other values, where outputs hardly move and these move them."""
+    """More runs, on other values, where outputs hardly move and these values move them."""
     found: list[_Run] = []
     for kind in KINDS[1:]:
         still = _still(graph, [*runs, *found], moved)
@@ -320,7 +322,7 @@ def _floats(run: _Run) -> Iterator[Array]:
 
 
 def _still(graph: Graph, runs: Sequence[_Run], moved: frozenset[str]) -> frozenset[str]:
-    """The outputs that follow from the inputs and hardly move with them."""
+    """The outputs that depend on the inputs and hardly move with them."""
     return frozenset(
         name
         for position, name in enumerate(graph.outputs)
@@ -329,7 +331,7 @@ def _still(graph: Graph, runs: Sequence[_Run], moved: frozenset[str]) -> frozens
 
 
 def _moves(values: Sequence[Array], bounded: bool) -> bool:
-    """Whether a value differs from run to run by much more than rounding does."""
+    """Whether a value differs between runs by much more than rounding does."""
     for one, two in combinations(values, 2):
         if one.shape != two.shape or one.dtype.kind in "OUS":
             continue
@@ -344,7 +346,7 @@ def _moves(values: Sequence[Array], bounded: bool) -> bool:
 
 
 def _moved_by_inputs(graph: Graph) -> frozenset[str]:
-    """The outputs that follow from more than the shapes of inputs and from what is stored."""
+    """The outputs that depend on more than the shapes of inputs and stored tensors."""
     moved, pending = set(graph.inputs), list(graph.inputs)
     while pending:
         for node in graph.consumers(pending.pop()):
@@ -370,14 +372,14 @@ class _Session:
     """A model in ONNX Runtime."""
 
     def __init__(self, path: Path, names: tuple[str, ...], whose: str, limits: _Limits) -> None:
-        # Imported here because it is optional, and takes longer than fixing a small model.
+        # Imported here because it is optional, and takes longer to import than a small model takes to fix.
         import onnxruntime as ort
 
         self._names, self._whose, self._limits = names, whose, limits
         options = ort.SessionOptions()
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 4
-        # Packed copies of the weights would only speed up many runs.
+        # Packed copies of the weights would speed up only many runs.
         options.add_session_config_entry("session.disable_prepacking", "1")
         try:
             source = str(path) if path.suffix.lower() == ".onnx" else parse(path)[0].SerializeToString()
@@ -390,7 +392,7 @@ class _Session:
                 where=whose,
                 limits=limits,
             )
-        except Exception as error:  # ONNX Runtime raises a class of its own for each status
+        except Exception as error:  # ONNX Runtime has a separate class for each status
             raise self._problem(error) from None
 
     def _problem(self, error: Exception) -> _CannotRun:
@@ -410,7 +412,7 @@ class _Session:
                 where=spot(*(f"{name} {value.shape}" for name, value in feed.items())),
                 limits=self._limits,
             )
-        except Exception as error:  # as above
+        except Exception as error:  # the same
             raise self._problem(error) from None
         for name, value in zip(self._names, results, strict=True):
             if not isinstance(value, np.ndarray):
@@ -419,7 +421,7 @@ class _Session:
 
 
 def _is_bounded(graph: Graph, name: str) -> bool:
-    """Whether an output is that of a bounded function, at most put into another form."""
+    """Whether an output is that of a bounded function, possibly after moving or casting its values."""
     while True:
         node = graph.producer(name)
         if node is None or node.domain or node.op_type not in (*_BOUNDED, "Cast", *MOVES_ONE):

@@ -1,9 +1,9 @@
-"""The version, which the package's metadata are built from too, and where the repository lies."""
+"""The version, which the package's metadata use too, and the address of the repository."""
 
 __version__ = "0.1.0"
 REPOSITORY = ""
-"""The repository's address, such as `https://github.com/OWNER/NAME`; "" as long as it is published nowhere.
+"""The repository's address, such as `https://github.com/OWNER/NAME`; "" while it is not published.
 
-SARIF links to it, and nothing else names an address, so that no link leads elsewhere. `scripts/stamp.py`
+SARIF links to it, and nothing else contains an address, so that no link leads elsewhere. `scripts/stamp.py`
 writes it here and into `[project.urls]` when the workflow of the publishing repository builds a release.
 """

@@ -1,8 +1,8 @@
-"""Writing files whole or not at all, and clearing away what runs that were killed have left.
+"""Writing files whole or not at all, and removing the leftovers of killed runs.
 
-What is written first has a temporary name beside the output, which says who writes it: `.NAME.dlclint-PID-`
-and eight characters. While its process lives, the file is locked, so that nobody takes it for left over, not
-even in a container with process numbers of its own.
+A file is first written under a temporary name next to the output, which identifies the writer:
+`.NAME.dlclint-PID-` and eight characters. While its process lives, the file is locked, so that no other run
+removes it, not even in a container with separate process numbers.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _LEFT = re.compile(
     r"\.(?P<name>.+)\.dlclint-(?P<pid>\d+)-(?:i(?P<inode>\d+)-)?[a-z0-9_]{8}(?:\.[a-z]+)?", re.DOTALL
 )
 _NAME_BYTES = 120
-"""Of a file's name that its temporary name repeats; file systems allow 255 in all."""
+"""Bytes of a file's name that its temporary name repeats; file systems allow 255 in all."""
 _OLD = 3600.0
-"""Seconds after which a file that nobody has locked is left over, whoever has its process number now."""
+"""Seconds after which an unlocked file is a leftover, whichever process has its number now."""
 
 
 class Temporary:
-    """A file under a temporary name in the folder of what it will become.
+    """A file under a temporary name in the folder of the final file.
 
     `handle` is open for writing and for the caller to close; the file stays locked until `put` or `drop`.
-    `claims` is a file that is to be made for this one and to go with it, see `claim`.
+    `claims` is a file that is written for this one and removed with it, see `claim`.
 
     Raises:
-        OSError: as from the file system.
+        OSError: from the file system.
     """
 
     def __init__(self, path: Path, suffix: str = "", claims: Path | None = None) -> None:
@@ -52,10 +52,10 @@ class Temporary:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def claim(self) -> None:
-        """Say by the name that the file at `claims`, which is there now, belongs to this one.
+        """Record in the name that the existing file at `claims` belongs to this one.
 
-        If this process is killed, it goes with it: `clear` knows it by its name and inode, or before this is
-        said (inode 0) by its name and that it is empty.
+        If this process is killed, that file is removed with this one: `clear` identifies it by its name and
+        inode, or before this is recorded (inode 0) by its name and because it is empty.
         """
         if self._claims is not None:
             tail = self.path.name[len(self._mark) + len("i0-") :]
@@ -79,13 +79,13 @@ class Temporary:
 
 
 def temporary_prefix(path: Path) -> str:
-    """How the temporary name of what will become `path` begins."""
+    """Prefix of the temporary name of a file that becomes `path`."""
     short = os.fsencode(path.name)[:_NAME_BYTES].decode("utf-8", "ignore")
     return f".{short}.dlclint-{os.getpid()}-"
 
 
 def clear(folder: Path) -> None:
-    """Remove what runs that did not end by themselves have left in a folder."""
+    """Remove what killed runs have left in a folder."""
     try:
         names = [entry.name for entry in folder.iterdir()]
     except OSError:
@@ -93,7 +93,7 @@ def clear(folder: Path) -> None:
     for name in names:
         match = _LEFT.fullmatch(name)
         if match is not None and _is_left(folder / name, int(match["pid"])):
-            # First what belongs to it, which without it nobody would know again.
+            # First the file that belongs to it, because without it that could not be identified.
             if match["inode"]:
                 _remove(folder / match["name"], int(match["inode"]))
             _remove(folder / name)
@@ -106,7 +106,7 @@ def _remove(path: Path, inode: int | None = None) -> None:
         elif inode is None or _is_claimed(path.lstat(), inode):
             path.unlink(missing_ok=True)
     except OSError:
-        return  # of another user, or gone
+        return  # owned by another user, or gone
 
 
 def _is_claimed(status: os.stat_result, inode: int) -> bool:
@@ -128,17 +128,17 @@ def _lives(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except (OSError, OverflowError):  # of another user
+    except (OSError, OverflowError):  # owned by another user
         return True
     return not _is_zombie(pid)
 
 
 def _is_zombie(pid: int) -> bool:
-    """Whether a process is dead, and waits for the first one of its container to ask how it ended."""
+    """Whether a process is dead, but its exit status was not read yet."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stream:  # noqa: PTH123  (a Path would take twice as long)
             return stream.read().rpartition(b")")[2].split()[:1] == [b"Z"]
-    except OSError:  # a system without /proc, or it is gone by now
+    except OSError:  # a system without /proc, or the process is gone
         return False
 
 
@@ -161,11 +161,11 @@ def _is_locked(path: Path) -> bool:
 def write_whole(path: Path, text: str | bytes | Iterable[str]) -> None:
     """Write a file, whose text may come in pieces, so that it appears whole or not at all.
 
-    A device or pipe, such as /dev/null, is written to: a file in its place would take it from everyone. A
+    A device or pipe, such as /dev/null, is written to: replacing it by a file would take it from everyone. A
     symbolic link stays, and its target is written.
 
     Raises:
-        OSError: as from the file system; the old file, if any, is untouched.
+        OSError: from the file system; the old file, if any, is unchanged.
     """
     pieces = (text,) if isinstance(text, str | bytes) else text
     how: Any = (

@@ -1,6 +1,6 @@
-"""What many judged models come to: what stands in the way most, and which one fix would help most models.
+"""A summary of many linted models: what is in the way most, and which fix would help most models.
 
-Outcomes are taken one by one and none is held, so that there may be a million.
+Outcomes are processed one by one and none is held, so that there may be a million.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dlclint.outcome import ChipVerdict, FileOutcome
 from dlclint_schemas.record import record
 
 _EASE = (Safety.SAFE, Safety.UNSAFE, Safety.DISPLAY)
-"""How easy a fix is, the easiest first; what has none is done by hand, as what is only advice."""
+"""The ease of a fix, the easiest first; a finding without a fix is fixed by hand, like mere advice."""
 
 
 @record
 class RuntimeCount:
-    """How many models a runtime takes whole, in parts, or not at all."""
+    """How many models a runtime supports whole, in parts, or not at all."""
 
     runtime: str
     whole: int
@@ -34,13 +34,13 @@ class FixCount:
     rule: str
     op: str
     models: int
-    """In which it is."""
+    """Models with it."""
     alone: int
-    """That would convert if it were fixed and nothing else."""
+    """Models that would convert if only this were fixed."""
     fix: str
-    """safe or unsafe if `dlclint fix` makes it in all of these models (the least safe of them); else ""."""
+    """safe or unsafe if `dlclint fix` fixes it in all of these models (the least safe of them); else ""."""
     help: str
-    """What its findings say most often."""
+    """The most frequent help of its findings."""
 
 
 @record
@@ -52,7 +52,7 @@ class OpCount:
     models: int
     nodes: int
     alone: int
-    """Models that the runtime would take whole without it."""
+    """Models that the runtime would support whole without it."""
 
 
 @record
@@ -67,22 +67,22 @@ class RuleInModels:
 
 @record
 class ChipCount:
-    """What models come to on a chip."""
+    """The verdicts on the models for a chip."""
 
     soc: str
     models: int
     stopped: int
-    """That do not convert."""
+    """Models that do not convert."""
     refused: int
-    """That convert, and run whole on none of the runtimes that were judged."""
+    """Models that convert, and run whole on none of the checked runtimes."""
     at_risk: int
-    """Whose accuracy is at risk."""
+    """Models whose accuracy is at risk."""
     errors: int
 
 
 @record
 class Zoo:
-    """The report. Every list begins with what concerns most models."""
+    """The report. Every list starts with what concerns most models."""
 
     version: str
     models: int
@@ -91,7 +91,7 @@ class Zoo:
     unknown: int
     """Models without a verdict: linting them failed."""
     overrides: int
-    """Override files, of which only their rules are counted."""
+    """Override files, of which only the rules are counted."""
     runtimes: tuple[RuntimeCount, ...]
     fixes: tuple[FixCount, ...]
     ops: tuple[OpCount, ...]
@@ -110,7 +110,7 @@ class _Kinds:
         self.helps: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
 
     def add(self, file: FileOutcome) -> None:
-        """Take in a model that does not convert."""
+        """Add a model that does not convert."""
         assert file.verdict is not None
         findings = one_for_each_cause(
             file.diagnostics, lambda item: item.about in STOPS and item.severity is Severity.ERROR
@@ -123,7 +123,7 @@ class _Kinds:
             )
             self.ease[kind] = max(self.ease.get(kind, 0), ease)
             self.helps[kind][finding.help] += 1
-        if not kinds:  # the findings themselves were not asked for
+        if not kinds:  # the findings themselves were not requested
             kinds = {(file.verdict.converts.rule, "")}
             self.ease[file.verdict.converts.rule, ""] = len(_EASE)
         self.models.update(kinds)
@@ -131,7 +131,7 @@ class _Kinds:
             self.alone.update(kinds)
 
     def counts(self) -> Iterator[FixCount]:
-        """All kinds, those first whose fix would help most models."""
+        """All kinds, first those whose fix would help most models."""
         order = sorted(self.models, key=lambda kind: (-self.alone[kind], -self.models[kind], kind))
         for kind in order:
             ease = self.ease[kind]
@@ -148,9 +148,9 @@ def zoo_of(version: str, files: Iterable[FileOutcome], notes: Iterable[str] = ()
     """The report on outcomes, in any order.
 
     Args:
-        version: of dlclint.
-        files: models and override files; one that was judged for several chips counts once.
-        notes: what the reader should know besides, asked for at the end.
+        version: that of dlclint.
+        files: models and override files; one that was checked for several chips counts once.
+        notes: further notes for the user, requested at the end.
     """
     answers: Counter[str] = Counter()
     kinds = _Kinds()
@@ -229,7 +229,7 @@ def _add_chip(row: Counter[str], chip: ChipVerdict) -> None:
 
 
 class _Ops:
-    """What runtimes lack, by the matrix of runtimes, or by the subnets where runtimes were chosen."""
+    """The ops that runtimes lack, by the matrix of runtimes, or by the subnets where runtimes were chosen."""
 
     def __init__(self) -> None:
         self.models: Counter[tuple[str, str]] = Counter()
@@ -237,7 +237,7 @@ class _Ops:
         self.alone: Counter[tuple[str, str]] = Counter()
 
     def add(self, file: FileOutcome) -> None:
-        """Take in a model."""
+        """Add a model."""
         for row in () if file.support is None else file.support.rows:
             lacking: Counter[str] = Counter()
             for blocker in row.blockers:
@@ -251,13 +251,13 @@ class _Ops:
             self._add(partition.runtime.value, lacking, lacking.total() + partition.nowhere)
 
     def _add(self, runtime: str, lacking: Counter[str], off: int) -> None:
-        """Ops with their nodes off a runtime, and how many nodes are off it in all."""
+        """Add ops with their nodes off a runtime, and the total number of nodes off it."""
         for op, nodes in lacking.items():
             self.models[runtime, op] += 1
             self.nodes[runtime, op] += nodes
             self.alone[runtime, op] += nodes >= off
 
     def counts(self) -> Iterator[OpCount]:
-        """All ops, those first that keep most models off a runtime."""
+        """All ops, first those that keep most models off a runtime."""
         order = sorted(self.models, key=lambda key: (-self.models[key], -self.nodes[key], key))
         return (OpCount(*key, self.models[key], self.nodes[key], self.alone[key]) for key in order)

@@ -1,4 +1,4 @@
-"""Family `batch`: the leading dimension, which the quantizer wants to be 1."""
+"""Family `batch`: the leading dimension, which must be 1 for the quantizer."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
             if not context.view.batch.meaning(name).is_batch:
                 continue
             image = len(shape) >= 4
-            # Below rank 4 a leading 2 may be anything: believe it where the first input has it too,
-            # and only the quantizer minds.
+            # Below rank 4 a leading 2 may be anything: treat it as a batch where the first input has it too,
+            # and only for the quantizer.
             if not image and not (quantize and shape[0] == shapes[0][0]):
                 continue
             yield Finding(
@@ -61,7 +61,7 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
                 help="convert with batch 1 (-b 1) and resize when the network is initialized",
                 tensor=name,
                 evidence={"batch": shape[0]},
-                # Below rank 4 only a run of both models tells whether it is a batch.
+                # Below rank 4 only running both models shows whether it is a batch.
                 fix=repairs.sizes.batch_of_one(context.view, frozenset({shape[0]}), quantize and image),
             )
 
@@ -98,7 +98,7 @@ _PASSED = frozenset({"Cast", "Identity", *UNIT_AXES})
 
 
 def _written(graph: Graph, tensor: str, depth: int = 8) -> list[int] | None:
-    """The leading sizes of a list as far as they are stored in the model, and follow from no shape."""
+    """The leading sizes of a list as far as they are stored in the model, and depend on no shape."""
     value = graph.small_value(tensor)
     if value is not None:
         return [int(item) for item in value.reshape(-1)] if value.dtype.kind in "iu" else None
@@ -111,7 +111,7 @@ def _written(graph: Graph, tensor: str, depth: int = 8) -> list[int] | None:
 
 
 def _leads(batch: Batch, graph: Graph, tensor: str) -> bool:
-    """Whether the samples of a batch other than 1 lie along a tensor's first axis."""
+    """Whether the samples of a batch other than 1 are along a tensor's first axis."""
     tensor_type = graph.type_of(tensor)
     named = (
         tensor_type is not None
@@ -122,7 +122,7 @@ def _leads(batch: Batch, graph: Graph, tensor: str) -> bool:
 
 
 def _meets(batch: Batch, node: Node) -> bool:
-    """Whether what a node makes comes together with samples along its first axis."""
+    """Whether the output of a node is combined with samples along its first axis."""
     graph, made = node.graph, node.outputs[0]
     rank = graph.rank(made)
     return any(
@@ -203,7 +203,7 @@ def baked_in(context: ModelContext) -> Iterator[Finding]:
     """
     batch = context.view.batch
     safe = context.target.quantize or not any(isinstance(dim, int) for dim in batch.dims)
-    # What folds to a constant fixes the batch as well as what does not.
+    # A constant expression fixes the batch as much as an op that does not fold.
     for node in (node for graph in context.view.model.graphs() for node in graph.nodes if not node.domain):
         if node.op_type in SIZE_INPUT:
             flaw = _shape_flaw(node, batch)

@@ -1,4 +1,4 @@
-"""How rules say whose findings their own may follow from (`follows`)."""
+"""How rules declare the causes of their findings (`follows`)."""
 
 from __future__ import annotations
 
@@ -21,4 +21,4 @@ def anywhere(*rules: str) -> dict[str, Reach]:
 
 
 UNTYPED = before("model/custom-op", "ops/attribute-type", "model/crashes-onnx", "model/dangling-input")
-"""What leaves shape inference without an answer from a node on."""
+"""What keeps shape inference from an answer from a node on."""

@@ -1,9 +1,8 @@
-"""Family `cle`: which convolutions the quantizer's cross-layer equalization takes, and why not the others.
+"""Family `cle`: which convolutions the quantizer's cross-layer equalization covers, and why not the others.
 
-These rules speak where the model will be quantized with one scale for each weight, as the tools do
-unless told otherwise: weights with a grid for each channel need none, though activations may gain. What
-they stand on is imported where such a model is met: importing it would take a tenth of the check of a small
-model.
+These rules apply where the model will be quantized with one scale for each weight, which is the tools'
+default: weights with a grid for each channel need no equalization, although activations may gain. What they
+depend on is imported only for such a model: importing it would take a tenth of the check of a small model.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ _AGAIN = (
     " encodings then"
 )
 WORTH_IT = 6.02
-"""Decibels from which equalization is worth a word: what one more bit of width would bring."""
+"""Decibels from which equalization is reported: what one more bit of width would gain."""
 _NAMED = 20
 """Convolutions named in the evidence."""
 
 
 def _matching(context: ModelContext) -> Matching | None:
-    """The pairs of a model for which equalization is a question: it has two convolutions at least."""
+    """The pairs of a model where equalization is possible: it has at least two convolutions."""
     kind = context.target.kind
     view = context.view.as_float
     if not kind.quantize or kind.per_channel or len(view.cle.convolutions) < 2:
@@ -49,18 +48,18 @@ def _matching(context: ModelContext) -> Matching | None:
 
 
 def _has_own_grids(context: ModelContext, conv: Node) -> bool:
-    """Whether the override file gives a convolution's weight a grid for each channel, or leaves it float."""
+    """Whether the override file gives a convolution's weight a grid for each channel, or keeps it float."""
     given_weight = context.view.given.get(conv.input(1))
     return given_weight is not None and (given_weight.by_channel or given_weight.is_float)
 
 
 def _are_held(context: ModelContext, convolutions: Iterable[Node]) -> bool:
-    """Whether encodings hold the weights of convolutions as they are, which equalizing changes."""
+    """Whether encodings fix the weights of convolutions, which equalization changes."""
     return any(conv.input(1) in context.view.given for conv in convolutions)
 
 
 def _extended(context: ModelContext) -> Matching:
-    """What `dlclint equalize --extended` reaches."""
+    """The pairs that `dlclint equalize --extended` covers."""
     # Imported here because only a model that will be quantized is matched.
     from dlclint.analysis.cle.matching import match
 
@@ -122,7 +121,7 @@ def pairs(context: ModelContext) -> Iterator[Finding]:
 
 
 def _advice(cuts: Cuts) -> str:
-    """Whether to ask the quantizer for CLE, given what it does to ReLU6 on the way."""
+    """Whether to use the quantizer's CLE, given its effect on ReLU6."""
     if cuts.destroyed:
         return (
             f"do not ask for {ASK}: it makes Relu of a ReLU6 that cuts off much (cle/relu6); dlclint equalize"
@@ -165,7 +164,7 @@ def _left_out(
 
 
 def _ends(stop: Stop) -> tuple[Place, ...]:
-    """The ops at which the way from a convolution ends."""
+    """The ops at which the path from a convolution ends."""
     return places.destinations(stop.conv.graph, stop.tensor, "reads the tensor at which the chain ends")
 
 
@@ -274,7 +273,7 @@ def relu6(context: ModelContext) -> Iterator[Finding]:
         help = "dlclint equalize --relu6 replace measures the change, where batch normalization is folded"
     if known.destroyed:
         help = "do not ask for CLE; dlclint equalize leaves these pairs alone and takes the others"
-    # What quantizing nodes say of the clipped tensor would not hold after Relu.
+    # The quantization of the clipped tensor would be wrong after Relu.
     fixable = not context.view.carried and not known.destroyed
     verb = "lies" if len(clipped) == 1 else "lie"
     yield Finding(

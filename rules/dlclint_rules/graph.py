@@ -1,4 +1,4 @@
-"""Family `graph`: pieces that do nothing, that nobody reads, or that the converter rewrites silently."""
+"""Family `graph`: parts that do nothing, that nothing reads, or that the converter rewrites silently."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _graphs(context: ModelContext) -> Iterator[Graph]:
 
 
 def _pruned(context: ModelContext) -> Iterator[Graph]:
-    """The graphs in which what nothing reads may go: none where the model has no output."""
+    """The graphs in which unread parts may be removed: none where the model has no output."""
     return iter(_graphs(context) if context.view.model.graph.outputs else ())
 
 
@@ -327,7 +327,7 @@ def resize_ratio(context: ModelContext) -> Iterator[Finding]:
 
 
 def _scales(node: Node) -> list[float] | None:
-    """The scales that a Resize or Upsample is given, where they are known: an attribute up to Upsample 7."""
+    """The scales of a Resize or Upsample, where they are known: an attribute up to Upsample 7."""
     written = node.attribute("scales")
     if isinstance(written, list):
         return written
@@ -337,7 +337,7 @@ def _scales(node: Node) -> list[float] | None:
 
 
 _SAME_SIZE = 1e-4
-"""How far a scale may be from output over input, relative to it: what float32 and its printing lose."""
+"""The relative difference from output over input that a scale may have: the loss of float32 and printing."""
 
 
 @rule()

@@ -32,7 +32,7 @@ Activations)."""
 
 
 def _nodes(context: ModelContext, *ops: str) -> Iterator[Node]:
-    """Nodes of these ops as the converter meets them, without quantizing nodes between, if meant for HTP."""
+    """Nodes of these ops as the converter sees them, without quantizing nodes, if HTP is a target."""
     if context.target.means(Runtime.HTP):
         for op in ops:
             yield from context.view.as_float.by_op.get(op, ())
@@ -80,7 +80,7 @@ def wide_activations(context: ModelContext) -> Iterator[Finding]:
 
 @record
 class _Products:
-    """Multiplications of a convolution, and what they become with channels rounded up."""
+    """Multiplications of a convolution, and their number with channels rounded up."""
 
     node: Node
     inputs: int
@@ -90,7 +90,7 @@ class _Products:
 
 
 def _products(node: Node) -> _Products | None:
-    """For a convolution in one group with known shapes; None else."""
+    """For a convolution in one group with known shapes; else None."""
     weight, tensor_type = node.graph.type_of(node.input(1)), node.graph.type_of(node.output(0))
     shape = None if weight is None else weight.static_shape
     output = None if tensor_type is None else tensor_type.static_shape
@@ -115,7 +115,7 @@ def few_channels(context: ModelContext) -> Iterator[Finding]:
     products = [product for node in _nodes(context, "Conv") if (product := _products(node)) is not None]
     narrow = [item for item in products if min(item.inputs, item.outputs) < _DEPTH]
     if all(item.node.input(0) in item.node.graph.inputs for item in narrow):
-        return  # what reads the image has no choice
+        return  # an op on the image has no choice
     real, padded = sum(item.real for item in narrow), sum(item.padded for item in narrow)
     whole = sum(item.real for item in products)
     worst = max(narrow, key=lambda item: item.padded - item.real)
@@ -170,14 +170,14 @@ def divide(context: ModelContext) -> Iterator[Finding]:
 
 
 def _around(activation: Node) -> tuple[Place, ...]:
-    """What an activation stands behind, and what else reads it."""
+    """The op before an activation, and its other readers."""
     graph, name = activation.graph, activation.input(0)
     beside = (node for node in graph.consumers(name) if node is not activation)
     return (places.source(graph, name, "its input"), *places.nodes(beside, "reads its input too"))
 
 
 def _after(node: Node) -> tuple[Node | None, bool]:
-    """The convolution that a node reads (a batch normalization between folds away), and if it reads alone."""
+    """The convolution before a node (before a folded batch normalization), and if the node alone reads it."""
     producer = node.graph.producer(node.input(0))
     alone = sole_reader(node.graph, node.input(0)) is node
     if producer is not None and producer.op_type == "BatchNormalization":
@@ -252,7 +252,7 @@ def unfused_activation(context: ModelContext) -> Iterator[Finding]:
 
 
 def _bounds(node: Node) -> bool:
-    """Whether a node makes a gate or a bounded output, rather than half of x * f(x)."""
+    """Whether a node computes a gate or a bounded output, rather than half of x * f(x)."""
     graph, read = node.graph, node.input(0)
     return node.op_type in BOUNDED and not gated_activation(graph, read, graph.consumers(read))
 
@@ -313,19 +313,19 @@ def rank_limit_exceeded(context: ModelContext) -> Iterator[Finding]:
             continue
         over = _over_limit(node, precision, release)
         if over is None or context.view.verdict(node, Runtime.HTP).presence is Presence.NO:
-            continue  # of what HTP lacks ops/no-runtime speaks
+            continue  # ops/no-runtime reports what HTP lacks
         rank, limit, documented, since = over
         measured = htp_forms().measured
         asked = htp_forms().max_rank.get((node.op_type, precision != "fp16"))
         if since:
-            said = ""  # what a newer release took is not evidence about this one
+            said = ""  # a newer release shows nothing about this one
         elif asked is not None and rank <= asked.rank:
             said = f"; its validator took it at that rank ({measured})"
         elif documented and compiled_at(node.op_type, "npu", precision == "fp16", rank):
             said = "; winml-cli's makers compiled it at that rank"
         else:
             said = ""
-        # Of the history of releases the opening was read, and no more.
+        # Only the beginning of the release history was read.
         sure = Confidence.DOCUMENTED if documented and not since else Confidence.FIELD_REPORTED
         yield Finding(
             f"{node.op_type}: rank {rank}, HTP supports at most {limit} ({precision}){since}{said}",
@@ -339,10 +339,10 @@ def rank_limit_exceeded(context: ModelContext) -> Iterator[Finding]:
 
 
 def _over_limit(node: Node, precision: str, release: Release) -> tuple[int, int, bool, str] | None:
-    """Rank, limit, whether the supplement gives it, and which releases have it, where an end is above.
+    """Rank, limit, whether the supplement gives it, and which releases have it, where an end exceeds it.
 
-    Each end has its own limit in the supplement; where neither has one, what the validator took is
-    the limit of both. Of more than five dimensions shapes/rank-above-five speaks.
+    Each end has a separate limit in the supplement; where neither has one, the validator's limit applies to
+    both. shapes/rank-above-five reports more than five dimensions.
     """
     ends = [("input_0", node.input(0)), ("output_0", node.output(0))]
     ranks = {end: rank for end, name in ends if name and (rank := node.graph.rank(name)) is not None}
@@ -474,7 +474,7 @@ def _not_forward(node: Node, kind: DlcKind) -> str:
 
 
 _REWRITTEN = frozenset({"LogSoftmax", "Gather"})
-"""Ops whose excluded form compiled for SM8550 all the same (QNN 2.51, `dlclint confirm`)."""
+"""Ops whose excluded form compiled for SM8550 anyway (QNN 2.51, `dlclint confirm`)."""
 _FORMS = {"Conv": _dilated, "LogSoftmax": _axis_not_last, "Gather": _negative_index, "LSTM": _not_forward}
 
 

@@ -1,4 +1,4 @@
-"""The other places that findings name: where a tensor comes from and goes to, and further nodes."""
+"""Additional places of findings: the producer and readers of a tensor, and further nodes."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from dlclint.model.graph import Graph, Node
 
 MOST = 10
-"""Places that a finding names besides its own."""
+"""Places that a finding has in addition to its own."""
 
 
 def source(graph: Graph, tensor: str, what: str) -> Place:
-    """Where a tensor comes from: the node that makes it, or the tensor where it is stored or an input.
+    """Where a tensor comes from: the node that produces it, or the tensor if it is stored or an input.
 
-    `what` says what the tensor is, such as "its input".
+    `what` describes the tensor, such as "its input".
     """
     return Place(what, graph.producer(tensor), tensor, graph)
 
 
 def destinations(graph: Graph, tensor: str, what: str = "reads it") -> tuple[Place, ...]:
-    """The nodes that a tensor goes to."""
+    """The nodes that read a tensor."""
     return tuple(Place(what, node, tensor) for node in graph.consumers(tensor)[:MOST])
 
 

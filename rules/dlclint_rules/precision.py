@@ -1,4 +1,4 @@
-"""Family `precision`: what an override file makes of each op of its model."""
+"""Family `precision`: the effect of an override file on each op of its model."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def _ops(context: EncodingsContext) -> list[OpPrecision]:
 def _at_op(
     context: EncodingsContext, op: OpPrecision, name: str, finding: Finding, others: Iterable[str] = ()
 ) -> Finding:
-    """The finding at the op and at the entry of a tensor; without one, at another of the op's, or on top.
+    """The finding at the op and at the entry of a tensor, or else at another entry of the op, or at the top.
 
-    `others` are the tensors that do not go with this one: their entries are named too.
+    `others` are the tensors that conflict with this one: their entries are named too.
     """
     beside = [other for other in dict.fromkeys(others) if other and other != name][: places.MOST]
     related = tuple(
@@ -103,7 +103,7 @@ def _has(op: OpPrecision, part: str) -> bool:
 
 
 def _activations(op: OpPrecision) -> list[str]:
-    """What an op reads that is not stored, each with its entry in `inputs`."""
+    """The inputs of an op that are not stored, each with its entry in `inputs`."""
     return [name for name in op.node.inputs if name and op.node.graph.constant(name) is None]
 
 
@@ -282,7 +282,7 @@ def bias_bits(context: EncodingsContext) -> Iterator[Finding]:
 
     def finding(item: tuple[str, Precision]) -> Finding:
         name, precision = item
-        # AIMET's 16-bit exports for HTP carry 16-bit biases, so these are not a flaw of the file.
+        # AIMET's 16-bit exports for HTP have 16-bit biases, so these are not a flaw of the file.
         usual = precision.bitwidth == 16
         unplaced = Finding(
             f"bias {name!r} is {precision}; documented are {' and '.join(map(str, sorted(documented)))} bits",
@@ -316,7 +316,7 @@ def _silent_integers(context: EncodingsContext, silent: set[str]) -> Iterator[Fi
 
 
 def _silent_floats(context: EncodingsContext, becoming: dict[str, Precision | None]) -> Iterator[Finding]:
-    """Of biases by name, those that become float in fewer bits than they could have."""
+    """The biases by name that become float with fewer bits than possible."""
     widest = max(widths("float_bias"))
     narrow = [
         precision for precision in becoming.values() if precision is not None and precision.bitwidth < widest

@@ -1,4 +1,4 @@
-"""Family `shapes`: what the converter must know of every tensor's dimensions."""
+"""Family `shapes`: what the converter must know about every tensor's dimensions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EMPTY = Source("QNN 2.51 HTP backend", "error 6005 composing a graph")
 
 
 def graph_inputs(context: ModelContext) -> Iterator[tuple[str, TensorType]]:
-    """Name and type of each real input (initializers listed as inputs are none)."""
+    """Name and type of each real input (without initializers that are listed as inputs)."""
     graph = context.view.model.graph
     for name in graph.inputs:
         tensor_type = graph.type_of(name)
@@ -30,7 +30,7 @@ def graph_inputs(context: ModelContext) -> Iterator[tuple[str, TensorType]]:
 
 
 def sizes_option(context: ModelContext) -> str:
-    """The options that give every open input its sizes: 1 for a batch, ? where the user must fill in."""
+    """The options that give every open input its sizes: 1 for a batch, ? where the user must fill it in."""
     graph, batch = context.view.model.graph, context.view.batch
     given = []
     for name in context.view.lengths.open_inputs:
@@ -84,7 +84,7 @@ def dynamic_dim(context: ModelContext) -> Iterator[Finding]:
     """
     names = context.view.lengths.open_inputs
     if not names or only_the_batch_is_open(context):
-        return  # of a batch alone batch/symbolic speaks
+        return  # batch/symbolic reports an open batch
     option = sizes_option(context)
     yield Finding(
         f"{counted(len(names), 'input')} without all sizes: {open_texts(context)}{what_waits(context)}",
@@ -138,7 +138,7 @@ def data_length(context: ModelContext) -> Iterator[Finding]:
 
 
 def _open_size(node: Node, tensor: str, follow: str, count: int) -> Finding:
-    """Of a node whose length an input decides that is not constant."""
+    """A finding for a node whose length depends on an input that is not constant."""
     given = node.graph.producer(tensor) is None
     return Finding(
         f"{node.op_type}: {tensor!r}, which decides how long its output is, is not constant{follow}",
@@ -301,7 +301,7 @@ def rank_above_five(context: ModelContext) -> Iterator[Finding]:
 
 
 def _without_six(graph: Graph, tensor: str) -> str:
-    """What to write in place of a tensor of six dimensions."""
+    """The ops to write instead of a tensor of six dimensions."""
     ends = (graph.producer(tensor), *graph.consumers(tensor))
     if any(node is not None and node.attribute("perm") in _SPACE_TO_DEPTH for node in ends):
         return "write it as one SpaceToDepth where the blocks are square, or merge dimensions"
@@ -309,7 +309,7 @@ def _without_six(graph: Graph, tensor: str) -> str:
 
 
 def _merged(context: ModelContext, graph: Graph, tensor: str) -> tuple[Node, ...]:
-    """The nodes of a chain that a tensor of six dimensions lies in, where the provider for HTP merges it."""
+    """The nodes of a chain with a tensor of six dimensions, where the provider for HTP merges it."""
     second = graph.producer(tensor)
     turned = False
     while second is not None and (
@@ -355,7 +355,7 @@ def _is_space_to_depth(graph: Graph, before: str, sizes: tuple[Dim, ...], after:
 
 
 def _real_readers(context: ModelContext, graph: Graph, tensor: str) -> list[Node]:
-    """What reads a tensor once the nodes that fold are gone; the provider does not fold a Size."""
+    """The readers of a tensor without nodes that fold; the provider does not fold a Size."""
     return [
         node
         for node in graph.consumers(tensor)
@@ -364,7 +364,7 @@ def _real_readers(context: ModelContext, graph: Graph, tensor: str) -> list[Node
 
 
 _SPACE_TO_DEPTH = ([0, 1, 3, 5, 2, 4], [0, 3, 5, 1, 2, 4])
-"""Permutations that the provider takes for a space to depth, and refuses where they are none."""
+"""Permutations that the provider treats as a space to depth, and refuses where they are not."""
 
 
 @rule(about=About.FILE, follows=before("shapes/contradiction", "shapes/empty-tensor"))
@@ -397,7 +397,7 @@ def odd_dim(context: ModelContext) -> Iterator[Finding]:
 
 
 def _is_read(graph: Graph, name: str) -> bool:
-    """Whether anything reads an input's elements but a Concat, which leaves out what is empty."""
+    """Whether anything reads an input's elements, except a Concat, which ignores empty inputs."""
     for node in graph.consumers(name):
         joined = node.op_type == "Concat" and len(node.inputs) > 1
         of_type_alone = node.op_type == "CastLike" and node.input(0) != name
@@ -407,13 +407,13 @@ def _is_read(graph: Graph, name: str) -> bool:
 
 
 def _is_constant(context: ModelContext, name: str) -> bool:
-    """Whether an output is computed beforehand, so that no node is there of which `empty_tensor` speaks."""
+    """Whether an output is computed in advance, so that there is no node for `empty_tensor` to report."""
     producer = context.view.model.graph.producer(name)
     return producer is not None and producer.key in context.view.folded
 
 
 def steers_only(graph: Graph, name: str, wanted: frozenset[Role] = PARAMETER_ROLES) -> bool:
-    """Whether a tensor is a list of axes, pads and the like (of these roles) for all that read it."""
+    """Whether a tensor is a list of axes, pads and the like (of these roles) for all ops that read it."""
     roles = {
         role(node.op_type, position)
         for node in graph.consumers(name)
@@ -440,7 +440,7 @@ def empty_tensor(context: ModelContext) -> Iterator[Finding]:
             computed = [source for source in node.inputs if source and node.graph.constant(source) is None]
             reads = [node.graph.type_of(source) for source in computed]
             if any(kind is not None and kind.shape is not None and 0 in kind.shape for kind in reads):
-                continue  # the node that makes the first one is named
+                continue  # the node that produces the first one is named
             yield Finding(
                 f"{node.op_type} makes {name!r} ({tensor_type}), which has no elements",
                 Severity.ERROR,

@@ -8,7 +8,7 @@ from dlclint_schemas.limitations import limit_table
 from dlclint_schemas.ops import OpTable
 
 READ = {"whole": Confidence.DOCUMENTED}
-"""How sure a page of the release history makes a finding: what was read in part is no more than a report."""
+"""The confidence of a finding from a page of the release history: a page read in part is only a report."""
 ONNX = Source("ONNX specification")
 CHECKER = Source("ONNX specification", "onnx.checker")
 CONVERTER = Source("80-63442-2 Rev BL, Tools", "snpe-onnx-to-dlc")

@@ -1,1 +1,1 @@
-"""The product's data: Qualcomm's tables with their sources, and typed, cached readers. No logic."""
+"""dlclint's data: Qualcomm's tables with their sources, and typed, cached readers. No logic."""

@@ -1,4 +1,4 @@
-"""`python -m dlclint_schemas --check`: every row of the tables arrived, and every version is real."""
+"""`python -m dlclint_schemas --check`: all rows of the tables are present, and every version exists."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NO_ONNX_OP = {"FC", "ScaledTanh"}
 
 
 def count_failures(found: dict[str, int]) -> Iterator[str]:
-    """One line for each table that has not the rows of its document."""
+    """One line for each table that does not have the rows of its document."""
     for table, expected in COUNTS.items():
         if found[table] != expected:
             yield f"{table}: {found[table]} rows, the document has {expected}"
@@ -65,7 +65,7 @@ def op_failures(ops: OpTable, layers: LayerTable) -> Iterator[str]:
 
 
 def schema_failures(name: str, data: dict[str, Any]) -> Iterator[str]:
-    """What `<name>.schema.json` says against the data."""
+    """The errors of `<name>.schema.json` in the data."""
     # Imported here because only this check needs it.
     import jsonschema
 
@@ -85,7 +85,7 @@ def limit_failures(limits: dict[str, Any]) -> Iterator[str]:
 
 
 def release_failures(layers: LayerTable) -> Iterator[str]:
-    """Changes of ops that ONNX does not have, and releases that are not known."""
+    """Changes of ops that ONNX does not have, and unknown releases."""
     known = {schema.name for schema in onnx.defs.get_all_schemas_with_history()} | {"GroupQueryAttention"}
     for change in changes():
         for op in change.ops:

@@ -1,4 +1,4 @@
-"""Where the documents that findings cite are published, as far as the data say."""
+"""The addresses of the documents that findings cite, as far as the data have them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def _published() -> Mapping[str, str]:
 
 
 def address_of(document: str) -> str:
-    """The address of a document, or of the first discussion that is cited; "" where none is known."""
+    """The address of a document, or of the first cited discussion; "" where none is known."""
     known = _published().get(document)
     if known is not None:
         return known
     thread = _THREAD.match(document)
-    # GitHub leads on from an issue's address to the pull request of that number.
+    # GitHub redirects from an issue's address to the pull request of that number.
     return f"https://github.com/{thread[1]}/issues/{thread[2]}" if thread else ""

@@ -1,4 +1,4 @@
-"""The device table (80-63442-2 Rev BL, Overview: 45 rows), other names, and what was measured by SoC."""
+"""The device table (80-63442-2 Rev BL, Overview: 45 rows), other names, and measurements by SoC."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ HTP_FROM = 68
 class DeviceRow:
     """One row: `name` and `soc` as printed, `socs` the ASIC names in it.
 
-    `hexagon` is the Hexagon version, such as 66 or 75; None where the table prints N/A, so that no
-    Hexagon runtime is offered. `also` are names that other documents and people use.
+    `hexagon` is the Hexagon version, such as 66 or 75; None where the table has N/A, so that no Hexagon
+    runtime is offered. `also` are names in other documents and in common use.
     """
 
     number: int
@@ -50,7 +50,7 @@ class MeasuredSoc:
     fp16: bool
     vtcm_mb: int | None
     compiles: bool
-    """Whether anything compiles for it; the backend names some chips that it knows nothing else of."""
+    """Whether anything compiles for it; the backend names some chips that it does not support otherwise."""
 
     @property
     def is_htp(self) -> bool:
@@ -60,7 +60,7 @@ class MeasuredSoc:
 
 @record
 class Fp16Fact:
-    """Whether HTP of a SoC takes float16, and who says so."""
+    """Whether HTP of a SoC supports float16, and the source."""
 
     fp16: bool
     source: str
@@ -75,7 +75,7 @@ class DeviceTable:
     measured: Mapping[str, MeasuredSoc]
     measured_document: str
     fp16: Mapping[str, Fp16Fact]
-    """By ASIC name; what is absent is unknown."""
+    """By ASIC name; missing ones are unknown."""
 
 
 @cache
@@ -112,7 +112,7 @@ def device_table() -> DeviceTable:
 
 def _row(number: int, row: dict[str, Any], also: Mapping[str, tuple[str, ...]]) -> DeviceRow:
     first, *rest = row["soc"].split("/")
-    # "SM4350/6325" leaves the second prefix out.
+    # "SM4350/6325" omits the second prefix.
     prefix = first.rstrip("0123456789")
     socs = (first, *(part if part[0].isalpha() else prefix + part for part in rest))
     arch = row["dsp_arch"]

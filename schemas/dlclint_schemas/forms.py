@@ -1,6 +1,6 @@
-"""Forms of ops that HTP's validator refuses by code: ranks, element types, parameters.
+"""Forms of ops that HTP's validator refuses: ranks, element types, parameters.
 
-Measured, and where the HTP op definition supplement speaks, documented as well.
+Measured, and documented where the HTP op definition supplement covers them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dlclint_schemas.resource import load
 
 @record
 class RankLimit:
-    """The highest rank that HTP takes of an op, and whether the supplement says the same."""
+    """The highest rank that HTP supports for an op, and whether the supplement agrees."""
 
     rank: int
     documented: bool
@@ -24,7 +24,7 @@ class RankLimit:
 
 @record
 class ParameterLimit:
-    """The values of an attribute that HTP takes; `types` are element types, none for all."""
+    """The values of an attribute that HTP supports; `types` are element types, none for all."""
 
     attribute: str
     takes: tuple[Any, ...]
@@ -33,7 +33,7 @@ class ParameterLimit:
 
 @record
 class FilterStretch:
-    """From how many bytes on the input that a filter spans along an axis does not compile."""
+    """The number of bytes of the input from which a filter that spans them along an axis does not compile."""
 
     bytes: int
     bytes_v68: int
@@ -49,10 +49,11 @@ class Forms:
     """By op and whether it is quantized."""
     refused_types: Mapping[str, frozenset[str]]
     refused_outputs: Mapping[str, frozenset[str]]
-    """Element types that an op cannot make."""
+    """Element types that an op cannot produce."""
     refused_graph_outputs: Mapping[tuple[str, str], frozenset[str]]
-    """By op and element type of an output of the model: the types of the op's first input, or
-    `stored`, `made` or `given` where it is stored, made by a node, or an input of the model."""
+    """By op and element type of an output of the model: the types of the op's first input, or `stored`,
+    `made` or `given` where it is stored, produced by a node, or an input of the model.
+    """
     filter_stretch: FilterStretch
     float64_taken: frozenset[str]
     taken_though_denied: frozenset[tuple[str, bool]]

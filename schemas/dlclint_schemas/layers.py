@@ -40,7 +40,7 @@ class RowlessOp:
 
 @record
 class LayerTable:
-    """The whole table by layer name, and the ways from ONNX ops to layers."""
+    """The whole table by layer name, and the mappings from ONNX ops to layers."""
 
     rows: Mapping[str, LayerRow]
     onnx_to_layers: Mapping[str, tuple[str, ...]]

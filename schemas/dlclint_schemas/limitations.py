@@ -1,4 +1,4 @@
-"""The limitations: 64 entries, each with the document it stands in; `limitations.schema.json` types them."""
+"""The limitations: 64 entries, each with its document; `limitations.schema.json` types them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlclint_schemas.resource import frozen, load
 
 @cache
 def limit_table() -> Mapping[str, Mapping[str, Any]]:
-    """Limit by id (LIM001 ...), read once; `document` and `title` say where it stands."""
+    """Limit by id (LIM001 ...), read once; `document` and `title` are its source."""
     data = load("snpe_limitations")
     sources = data["sources"]
     rows = {}
@@ -27,21 +27,21 @@ def limit_table() -> Mapping[str, Mapping[str, Any]]:
 
 @cache
 def limit_effects() -> Mapping[str, str]:
-    """What each kind of effect means, read once."""
+    """The meaning of each kind of effect, read once."""
     effects: Mapping[str, str] = frozen(load("snpe_limitations")["effects"])
     return effects
 
 
 @cache
 def suggested_constants() -> Mapping[str, int]:
-    """Constants that entries name in `constants`, as taken for parts of which no value is documented."""
+    """Constants in `constants` of entries, as assumed for parts without a documented value."""
     machines = (entry.get("machine", {}) for entry in limit_table().values())
     return MappingProxyType({m["name"]: m["suggested"] for m in machines if m.get("kind") == "constants"})
 
 
 @cache
 def socs_that_need_the_quantizer() -> frozenset[str]:
-    """SoCs whose DSP takes no DLC but the quantizer's."""
+    """SoCs whose DSP only takes DLCs of the quantizer."""
     machines = (entry.get("machine", {}) for entry in limit_table().values())
     return frozenset(
         soc for m in machines if m.get("kind") == "requires_quantized_dlc" for soc in m.get("soc", ())

@@ -1,4 +1,4 @@
-"""What converters, quantizers, runtimes and backends say when they fail, and what it means."""
+"""Error messages of converters, quantizers, runtimes and backends, and their meaning."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class LogMessage:
     """A message by its text, and its meaning.
 
     `contains` is a literal part of every line that `pattern` (a regular expression with named groups)
-    matches. `says` may name the groups in braces. `consequence`: the message follows from another one,
-    which names the cause. `names_node_later`: the log names the node some lines further on. `rule` is
-    the rule that tells the same before conversion, "" where none does.
+    matches. `says` may name the groups in braces. `consequence`: the message follows from another one, which
+    names the cause. `names_node_later`: the log names the node some lines later. `rule` is the rule that
+    reports the same before conversion, "" where none does.
     """
 
     id: str
@@ -42,5 +42,5 @@ def log_messages() -> tuple[LogMessage, ...]:
 
 @cache
 def error_codes() -> Mapping[str, str]:
-    """What the numbers mean that stand in such messages."""
+    """The meaning of the numbers in such messages."""
     return MappingProxyType(dict(load("log_messages")["codes"]))

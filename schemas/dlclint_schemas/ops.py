@@ -1,8 +1,8 @@
-"""The supported-ops tables: 80-63442-2 Rev BL, Supported ONNX Ops (122 rows), and what is known of newer.
+"""The supported-ops tables: 80-63442-2 Rev BL, Supported ONNX Ops (122 rows), and parts of newer ones.
 
-Each table is that of the releases from one on (`dlclint_schemas.releases`). `snpe-2025-06` was read whole; of
-`qairt-2025-10` the first 29 rows and of `qairt-2026` (80-63442-10) the first 24. Rows that a table lacks
-are those of the one before, and each says so by its `document`.
+Each table applies to the releases from one on (`dlclint_schemas.releases`). `snpe-2025-06` was read
+completely; of `qairt-2025-10` the first 29 rows and of `qairt-2026` (80-63442-10) the first 24. Missing rows
+of a table are those of the one before, and the `document` of each states its source.
 """
 
 from __future__ import annotations
@@ -55,13 +55,12 @@ class OpRow:
     registry_versions: tuple[int, ...]
     unlisted: Mapping[int, UnlistedVersion]
     document: str
-    """Where this row stands."""
+    """The source of this row."""
 
 
 @record
 class OpTable:
-    """The whole table, by op name. `document` is the one that was read whole, so that it can tell what no
-    table has; rows of newer ones have their own."""
+    """The whole table, by op name. `document` was read completely; rows of newer documents have their own."""
 
     name: str
     rows: Mapping[str, OpRow]
@@ -72,7 +71,7 @@ class OpTable:
 
     @property
     def documents(self) -> tuple[str, ...]:
-        """The numbers of the documents that its rows are from, the newest first."""
+        """The numbers of the documents of its rows, the newest first."""
         every = {row.document for row in self.rows.values()}
         numbers = sorted({document.split(maxsplit=1)[0].rstrip(",") for document in every})
         return tuple(numbers) if len(every) > 1 else (self.document.partition(",")[0],)
@@ -86,7 +85,7 @@ def op_table(name: str = NEWEST) -> OpTable:
     """A table by name, read once.
 
     Raises:
-        KeyError: no such table.
+        KeyError: there is no such table.
     """
     return {WHOLE: _whole, BETWEEN: _between, NEWEST: _newest}[name]()
 
@@ -128,7 +127,7 @@ def _newest() -> OpTable:
 
 
 def _next(table: OpTable, name: str, rows: dict[str, OpRow]) -> OpTable:
-    """A newer table made of the one before."""
+    """A newer table based on the one before."""
     opset = next(release.opset for release in releases().values() if release.table == name)
     return replace(table, name=name, rows=MappingProxyType(rows), stated_max_opset=opset)
 

@@ -1,4 +1,4 @@
-"""What an op's output can be, whatever it reads, and which of these ranges HTP expects as they are."""
+"""The possible range of an op's output, whatever its input, and which of these ranges HTP expects whole."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from dlclint_schemas.resource import load
 
 @record
 class OutputRange:
-    """The values that an op can produce: `low` to `high`, of which one may be infinite.
+    """The values that an op can produce: `low` to `high`, one of which may be infinite.
 
-    `fixed` says that HTP expects the whole range on the output's grid, and `since` from which Hexagon
-    version AIMET's configurations write it so; before, they calibrate it.
+    `fixed` means that HTP expects the whole range on the output's grid, and `since` is the Hexagon version
+    from which AIMET's configurations write it so; for older ones, they calibrate it.
     """
 
     op: str
@@ -48,12 +48,12 @@ def op_outputs() -> Mapping[str, OutputRange]:
 
 @cache
 def bounded_outputs() -> Mapping[str, tuple[float, float]]:
-    """Of `op_outputs`, those that lie between two numbers."""
+    """Those of `op_outputs` that are between two numbers."""
     ends = {op: (known.low, known.high) for op, known in op_outputs().items()}
     return MappingProxyType({op: both for op, both in ends.items() if all(map(math.isfinite, both))})
 
 
 @cache
 def fused_behind() -> frozenset[str]:
-    """The ops inside which a Relu or Clip after them runs, so that only its grid is left of the bound."""
+    """The ops inside which a Relu or Clip after them runs, so that only its grid keeps the bound."""
     return frozenset(load("op_outputs")["fused_behind"]["ops"])

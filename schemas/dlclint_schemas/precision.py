@@ -1,7 +1,7 @@
-"""Which precision an op has on HTP, by source: two documents and two measurements, which may disagree.
+"""The precisions of ops on HTP, by source: two documents and two measurements, which may disagree.
 
-`fp16`, `int16` and `int8` are what activations are in; the columns are QNN's. Measured facts belong to
-a release and are never the only ones that decide.
+`fp16`, `int16` and `int8` are the types of activations; the columns are QNN's. Measured facts belong to a
+release and never decide alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dlclint_schemas.record import record
 from dlclint_schemas.resource import load
 
 PRECISIONS = {"fp16": "float16", "int16": "16-bit", "int8": "8-bit"}
-"""The columns, and what they are called in a sentence."""
+"""The columns, and their names in a sentence."""
 TABLE = "QNN SDK 2.25.0, Supported Operations"
 SUPPLEMENT = "QNN HTP Op Definition Supplement 80-63442-10"
 OBSERVED = "a measurement with QNN 2.51.0"
@@ -25,23 +25,23 @@ _CONFIG = {"fp16": "float16", "int16": "int16", "int8": "int8"}
 
 @record
 class Voice:
-    """What one source says: whether the op has the precision."""
+    """The statement of one source: whether the op has the precision."""
 
     source: str
     has: bool
 
     @property
     def documented(self) -> bool:
-        """Whether a document says it, and no measurement."""
+        """Whether the source is a document, not a measurement."""
         return self.source in (TABLE, SUPPLEMENT)
 
 
 @record
 class WideWeights:
-    """What 16-bit weights need on HTP, and for which ONNX ops that was measured.
+    """The requirements of 16-bit weights on HTP, and for which ONNX ops they were measured.
 
-    `computed` are ops whose weight has 16 bits with 16-bit activations where it is computed; `not_in_3d`
-    those that have no such form with three spatial axes.
+    `computed` are ops whose weight has 16 bits with 16-bit activations if it is computed; `not_in_3d` those
+    that have no such form with three spatial axes.
     """
 
     ops: frozenset[str]
@@ -53,7 +53,7 @@ class WideWeights:
 
 @cache
 def wide_weights() -> WideWeights:
-    """Read once. The supplement says the same: 16-bit activations and Hexagon v73 or newer."""
+    """Read once. The supplement agrees: 16-bit activations and Hexagon v73 or newer."""
     found = load("measured_precision")["wide_weights"]
     return WideWeights(
         frozenset(found["ops"]),
@@ -66,7 +66,7 @@ def wide_weights() -> WideWeights:
 
 @record
 class BlockWeights:
-    """What plain block quantization of weights needs on HTP, when measured."""
+    """The requirements of plain block quantization of weights on HTP, as measured."""
 
     bitwidths: frozenset[int]
     hexagon: int
@@ -88,7 +88,7 @@ def block_weights() -> BlockWeights:
 
 @record
 class NarrowWeights:
-    """For which ONNX ops HTP took 4-bit weights when measured; `per_channel_only` with a grid a channel."""
+    """The ONNX ops for which HTP took 4-bit weights when measured; `per_channel_only` per channel."""
 
     ops: frozenset[str]
     per_channel_only: frozenset[str]
@@ -103,7 +103,7 @@ def narrow_weights() -> NarrowWeights:
 
 @cache
 def float_not_compiled(soc: str) -> frozenset[str]:
-    """Float ops that HTP of a SoC validates and then cannot compile, as measured; empty if not asked."""
+    """Float ops that HTP of a SoC validates and then cannot compile, as measured; empty if not measured."""
     return frozenset(load("measured_precision")["float_not_compiled"].get(soc, ()))
 
 
@@ -114,9 +114,9 @@ def hta_ops() -> frozenset[str]:
 
 
 def htp_voices(op: str, layers: tuple[str, ...], precision: str, rank: int | None) -> tuple[Voice, ...]:
-    """What the sources say of an ONNX op on HTP; a source that is silent is left out.
+    """The statements of the sources about an ONNX op on HTP; a source without a statement is left out.
 
-    `layers` are the layers the op becomes; `rank` is of its first input.
+    `layers` are the layers that the op becomes; `rank` is that of its first input.
     """
     voices: list[Voice] = []
     row = _table().get(op)
@@ -145,7 +145,7 @@ def rank_limit(layer: str, precision: str, end: str) -> int | None:
 
 
 def supplement_precisions(layers: tuple[str, ...]) -> tuple[str, ...]:
-    """Of `PRECISIONS`, those in which the supplement has every one of some layers on HTP."""
+    """Those of `PRECISIONS` in which the supplement has every one of some layers on HTP."""
     return tuple(
         precision
         for precision in PRECISIONS
@@ -155,7 +155,7 @@ def supplement_precisions(layers: tuple[str, ...]) -> tuple[str, ...]:
 
 @cache
 def compiled_at(op: str, processor: str, is_float: bool, rank: int | None) -> bool | None:
-    """Whether winml-cli's makers compiled the op for `npu` or `gpu` at a rank; None: not tried."""
+    """Whether the authors of winml-cli compiled the op for `npu` or `gpu` at a rank; None: not tried."""
     form = _winml().get(op, {}).get(processor, {}).get("plain" if is_float else "qdq", {})
     marks = form.get("float", "")
     if rank is None or rank >= len(marks) or marks[rank] == ".":

@@ -41,12 +41,12 @@ def widths(what: str) -> frozenset[int]:
 
 @record
 class Compatibility:
-    """How a runtime takes a DLC of one kind: at all, as it is, and what happens otherwise."""
+    """How a runtime takes a DLC of one kind: at all, unchanged, and what happens otherwise."""
 
     accepted: bool
     as_is: bool
     condition: str
-    """Where `as_is` holds only under a condition; else ""."""
+    """The condition of `as_is`, if there is one; else ""."""
     effect: str
 
 

@@ -1,14 +1,14 @@
 """Frozen dataclasses that cost little to define.
 
-`dataclasses.dataclass(frozen=True, slots=True)` compiles six functions for every class, which takes 8 to
-19 % of the processor time of a short run (`python benchmarks/records.py`, three runs on a busy machine on
+`dataclasses.dataclass(frozen=True, slots=True)` compiles six functions for every class, which takes 8 to 19 %
+of the processor time of a short run (`python benchmarks/records.py`, three runs on a busy machine on
 2026-11-29: 8 and 19 % of a model's, 10 % of an override file's). `record` compiles one, `__init__`, and that
-only when a first record of the class is made, which most classes never see in a short run; the others are
-shared by all records. What it makes is a dataclass to `dataclasses.replace`, `fields` and `asdict`, to `copy`
-and to `pickle`.
+only when the first record of the class is created, which does not happen for most classes in a short run; all
+records share the others. The result is a dataclass for `dataclasses.replace`, `fields` and `asdict`, for
+`copy` and for `pickle`.
 
-One rule says when: a class of frozen data is a record. A dataclass is for what changes, and for a class
-that needs a `__dict__` (`cached_property`), compares by identity, or inherits from another.
+When to use it: a class of frozen data is a record. A dataclass is for mutable data, and for a class that
+needs a `__dict__` (`cached_property`), compares by identity, or inherits from another.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ else:
 def record(cls: Class) -> Class:
     """Make a class with annotated fields a frozen dataclass with slots, compared by its fields.
 
-    Defaults and `dataclasses.field(default=..., default_factory=...)` are understood; inheritance from
-    another record, `InitVar`, `ClassVar` and `__post_init__` are not.
+    Defaults and `dataclasses.field(default=..., default_factory=...)` are supported; inheritance from another
+    record, `InitVar`, `ClassVar` and `__post_init__` are not.
     """
     annotations = inspect.get_annotations(cls)
     names = tuple(annotations)
@@ -60,7 +60,7 @@ def record(cls: Class) -> Class:
 
 
 def _first(self: Any, *given: Any, **named: Any) -> None:
-    """The `__init__` of a class until its first record is made."""
+    """The `__init__` of a class until its first record is created."""
     cls = type(self)
     cls.__init__ = _initializer(cls.__dataclass_fields__)
     cls.__init__(self, *given, **named)
@@ -128,7 +128,7 @@ _SHARED = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Genuine:
-    """What the standard library's own looks like, for the marks by which its functions know one."""
+    """A genuine dataclass, for the markers by which the standard library's functions recognize one."""
 
     field: int
 

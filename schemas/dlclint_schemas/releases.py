@@ -1,8 +1,8 @@
-"""Releases of the SDK, and what came with which: the time at which a fact holds.
+"""Releases of the SDK, and the changes in each: when a fact applies.
 
 A release is named as 2.47, by a whole build number such as 2.47.0.260515, or by a table's name. What no
-document says of a release is what the newest document before it says; a release that is older than every
-table has the oldest one.
+document states about a release is what the newest document before it states; a release that is older than
+every table has the oldest one.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Release:
     name: str
     number: tuple[int, int]
     table: str
-    """Which supported-ops table holds (see `dlclint_schemas.ops`)."""
+    """The supported-ops table that applies (see `dlclint_schemas.ops`)."""
     opset: int
-    """The newest opset that the converter is known to take."""
+    """The newest opset that the converter is known to support."""
     stated_for: str
     """The release whose documents state that opset and that table."""
     confidence: str
@@ -40,10 +40,10 @@ class Release:
 
 @record
 class Change:
-    """What came with a release. `kind` says what it is about, and `says` puts it in words.
+    """A change in a release. `kind` is its topic, and `says` puts it in words.
 
-    rank: up to `now` dimensions where it was `before`; precision, weights, type, reduction, op: a form
-    that did not exist; converter: an attribute that the converter did not translate; note: words alone.
+    rank: up to `now` dimensions where it was `before`; precision, weights, type, reduction, op: a form that
+    did not exist; converter: an attribute that the converter did not translate; note: only words.
     """
 
     kind: str
@@ -60,7 +60,7 @@ class Change:
     fields: Mapping[str, Any]
 
     def holds(self, release: Release) -> bool | None:
-        """Whether the release has it; None: it came with one of several releases, of which this is one."""
+        """Whether the release has it; None: one of several releases, including this one, added it."""
         if release.number >= release_number(self.since):
             return True
         earliest = self.not_before or self.since
@@ -68,13 +68,13 @@ class Change:
 
     @property
     def since_text(self) -> str:
-        """Such as `2.45`, or `2.46 to 2.49` where it is one of these."""
+        """A text such as `2.45`, or `2.46 to 2.49` where it is one of these."""
         return f"{self.not_before} to {self.since}" if self.not_before else self.since
 
 
 @record
 class OptionTime:
-    """From which release to which a tool has an option, as far as documents were read."""
+    """The first and the last release in which a tool has an option, as far as documents were read."""
 
     tool: str
     option: str
@@ -86,14 +86,14 @@ class OptionTime:
 
 
 class UnknownRelease(Exception):
-    """No release is known by that name; the argument says which are."""
+    """No release with that name is known; the argument lists the known ones."""
 
 
 _BUILD = re.compile(r"[vV]?(\d+)\.(\d+)(?:\.\d+){0,3}")
 
 
 def release_number(name: str) -> tuple[int, int]:
-    """What releases are ordered by."""
+    """The key by which releases are ordered."""
     major, minor = name.split(".")
     return int(major), int(minor)
 
@@ -124,7 +124,7 @@ def release(text: str = "") -> Release:
     """The release that a text names; "" is the newest known.
 
     Raises:
-        UnknownRelease: none is known by that name.
+        UnknownRelease: no release with that name is known.
     """
     data, known = _data(), releases()
     if not text:
@@ -157,13 +157,13 @@ def oldest_stated() -> str:
 
 @cache
 def table_source(name: str) -> str:
-    """Where the opset that goes with a table is stated."""
+    """The source of the opset that goes with a table."""
     return next(str(table["source"]) for table in _data()["tables"] if table["name"] == name)
 
 
 @cache
 def changes() -> tuple[Change, ...]:
-    """What came with which release, the oldest first."""
+    """The changes in the releases, the oldest first."""
     plain = ("since", "not_before", "kind", "runtime", "layers", "ops", "says", "source", "confidence")
     found = [
         Change(
@@ -185,7 +185,7 @@ def changes() -> tuple[Change, ...]:
 
 @cache
 def rank_changes() -> Mapping[tuple[str, str], Change]:
-    """What the highest rank on HTP became, by ONNX op and precision (int8, int16 or fp16)."""
+    """The new highest rank on HTP, by ONNX op and precision (int8, int16 or fp16)."""
     return MappingProxyType(
         {
             (op, precision): change
@@ -218,7 +218,7 @@ def option_times(tool: str) -> Mapping[str, OptionTime]:
 
 
 def has_option(tool: str, option: str, of: Release) -> bool | None:
-    """Whether a release's tool has an option; None: it is not known of this release."""
+    """Whether a release's tool has an option; None: unknown for this release."""
     time = option_times(tool).get(option)
     if time is None:
         return True

@@ -1,4 +1,4 @@
-"""What to write in place of an op that the converter's tables do not have."""
+"""What to write instead of an op that the converter's tables do not have."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dlclint_schemas.resource import load
 
 @cache
 def _remedies() -> Mapping[str, str]:
-    """By op, `domain:op` or `domain:*`; the first entry that names an op counts."""
+    """By op, `domain:op` or `domain:*`; the first entry that matches an op counts."""
     found: dict[str, str] = {}
     for entry in load("op_remedies")["remedies"]:
         for op in entry["ops"]:
@@ -20,7 +20,7 @@ def _remedies() -> Mapping[str, str]:
 
 
 def remedy(op: str, domain: str = "") -> str:
-    """What to do about an op ("" as domain: ONNX's own); "" where nothing special is known."""
+    """What to do about an op ("" as domain: ONNX's own); "" where no specific remedy is known."""
     known = _remedies()
     if not domain:
         return known.get(op, "")

@@ -1,4 +1,4 @@
-"""One way to open a data file of this package."""
+"""The way to open a data file of this package."""
 
 from __future__ import annotations
 

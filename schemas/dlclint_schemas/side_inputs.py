@@ -1,4 +1,4 @@
-"""Which widths, signs and zero points HTP takes of scales, slopes and second inputs, as measured."""
+"""Which widths, signs and zero points HTP supports for scales, slopes and second inputs, as measured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UINT8, INT8, UINT16, UINT16_SYMMETRIC, INT16 = "uint8", "int8", "uint16", "uint1
 
 @record
 class SecondInput:
-    """What is left of a MatMul of two computed 16-bit inputs, in dB, by the form of the second.
+    """The quality of a MatMul of two computed 16-bit inputs, in dB, by the form of the second.
 
     `kept_since` is the oldest Hexagon version that keeps 16 bits of a signed one.
     """
@@ -27,7 +27,7 @@ class SecondInput:
 
 @record
 class ChannelScales:
-    """How small a channel's weight scale may be, over the largest one, before HTP saturates the channel.
+    """How small a channel's weight scale may be, relative to the largest one, before HTP saturates it.
 
     At `kept` and above it was exact, at `saturated` and below every value was `steps_off` steps off, with
     activations of `act_bitwidth`.
@@ -51,7 +51,7 @@ def channel_scales() -> ChannelScales:
 def side_input_forms() -> Mapping[tuple[str, int, str], int | None]:
     """By op, width of the activations (8 or 16) and form: the oldest Hexagon that ran it, None for none.
 
-    Read once. What was not asked is not there.
+    Read once. Forms that were not measured are missing.
     """
     rows = load("measured_side_inputs")["forms"]
     return MappingProxyType({(r["op"], r["act_bitwidth"], r["form"]): r["since"] for r in rows})
@@ -59,7 +59,7 @@ def side_input_forms() -> Mapping[tuple[str, int, str], int | None]:
 
 @cache
 def disputed_forms() -> Mapping[tuple[str, int, str], str]:
-    """Of these, those that ran when measured and are reported to be rejected, with the report."""
+    """Those of these that ran when measured and are reported to be rejected, with the report."""
     rows = load("measured_side_inputs")["forms"]
     return MappingProxyType(
         {(r["op"], r["act_bitwidth"], r["form"]): r["disputed"] for r in rows if "disputed" in r}
@@ -68,7 +68,7 @@ def disputed_forms() -> Mapping[tuple[str, int, str], str]:
 
 @cache
 def refused_by_channel() -> frozenset[str]:
-    """The ops whose slope or scale no chip asked takes with a grid for each channel. Read once."""
+    """The ops whose slope or scale no measured chip supports with a grid for each channel. Read once."""
     return frozenset(load("measured_side_inputs")["by_channel"]["refused"])
 
 

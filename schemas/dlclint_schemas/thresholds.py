@@ -1,4 +1,4 @@
-"""From which number on a finding about quantization is worth telling, each with its reason."""
+"""The numbers from which a finding about quantization is reported, each with its reason."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def thresholds() -> Mapping[str, Threshold]:
 
 
 _GIVEN: dict[str, float] = {}
-"""What the configuration gives in place of the values."""
+"""Values from the configuration, which replace the data's."""
 
 
 @contextmanager
 def given_thresholds(values: Mapping[str, float]) -> Iterator[None]:
-    """Let thresholds have other values meanwhile, in this process."""
+    """Override thresholds in the block, in this process."""
     before = dict(_GIVEN)
     _GIVEN.update(values)
     try:
@@ -45,9 +45,9 @@ def given_thresholds(values: Mapping[str, float]) -> Iterator[None]:
 
 
 def threshold(name: str) -> float:
-    """The value of a threshold: what the configuration gives, else what is recommended.
+    """The value of a threshold: the configuration's, else the recommended one.
 
     Raises:
-        KeyError: there is none of this name.
+        KeyError: there is no threshold of this name.
     """
     return _GIVEN[name] if name in _GIVEN else thresholds()[name].value

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; bars and line breaks in cells are made harmless."""
+    """A table; bars and line breaks in cells are escaped."""
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
 
@@ -16,7 +16,7 @@ def _cell(text: str) -> str:
 
 
 def fence(language: str, text: str) -> str:
-    """A block of code, fenced by more backticks than it holds."""
+    """A block of code, fenced by more backticks than it contains."""
     mark = "```"
     while mark in text:
         mark += "`"

@@ -1,4 +1,4 @@
-"""Every option of every command, read from the parsers themselves.
+"""Every option of every command, read from the parsers.
 
 Python's own help text differs between Python versions and terminal widths, so this is laid out here.
 """
@@ -24,7 +24,7 @@ def files() -> dict[str, str]:
 def commands_below(
     parent: argparse.ArgumentParser, name: str
 ) -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
-    """Title, one sentence and parser of every command below one, those with actions of their own too."""
+    """Title, one sentence and parser of every command below one, including those with own actions."""
     for action in parent._actions:
         if isinstance(action, argparse._SubParsersAction):
             about = {choice.dest: choice.help or "" for choice in action._choices_actions}
@@ -49,7 +49,7 @@ def _tables(command: argparse.ArgumentParser) -> str:
 
 
 def shown_actions(group: argparse._ArgumentGroup) -> Iterator[argparse.Action]:
-    """The arguments and options of a group, without help, commands and what is kept for old scripts only."""
+    """The arguments and options of a group, without help, commands and options kept only for old scripts."""
     for action in group._group_actions:
         hidden = action.help == argparse.SUPPRESS
         if not hidden and not isinstance(action, (argparse._HelpAction, argparse._SubParsersAction)):

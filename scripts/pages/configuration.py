@@ -44,7 +44,7 @@ def _rows(schema: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _value(part: dict[str, Any]) -> str:
-    """What a value looks like, in words."""
+    """A value's form, in words."""
     if "enum" in part:
         return ", ".join(f"`{json.dumps(item)}`" for item in part["enum"])
     if "anyOf" in part:

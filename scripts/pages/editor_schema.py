@@ -1,7 +1,7 @@
 """One JSON Schema for override files of every layout, for editors: the three published ones joined.
 
-Readers ignore what they do not know, so the published schemas allow any further key. An editor is to show
-a misspelled one, so here the objects take the keys that the layout has and no others.
+Readers ignore unknown keys, so the published schemas allow any further key. An editor should report a
+misspelled one, so here the objects take only the keys of the layout.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def files() -> dict[str, str]:
 
 
 def _renamed(node: Any, prefix: str) -> Any:
-    """A schema whose references lead to the definitions of one layout."""
+    """A schema whose references point to the definitions of one layout."""
     if isinstance(node, dict):
         return {
             key: value.replace("#/$defs/", f"#/$defs/{prefix}-") if key == "$ref" else _renamed(value, prefix)
@@ -62,7 +62,7 @@ def _renamed(node: Any, prefix: str) -> Any:
 
 
 def _closed(definition: dict[str, Any]) -> dict[str, Any]:
-    """A definition of an object with keys of its own, which takes no others."""
+    """A definition of an object that has keys, restricted to those keys."""
     keys = _keys(definition)
     if definition.get("type") != "object" or not keys or "additionalProperties" in definition:
         return definition

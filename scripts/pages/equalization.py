@@ -1,4 +1,4 @@
-"""What cross-layer equalization reaches and gains, computed again; and what benchmarks recorded."""
+"""The coverage and gain of cross-layer equalization, computed again, and recorded benchmarks."""
 
 from __future__ import annotations
 

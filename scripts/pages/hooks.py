@@ -1,4 +1,4 @@
-"""The pre-commit hooks, from one catalog: what pre-commit reads and what people read."""
+"""The pre-commit hooks, from one catalog: the file for pre-commit and the page for people."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def files() -> dict[str, str]:
 
 
 def _yaml(hook: Hook) -> str:
-    # dlclint spreads files over processes itself, so pre-commit need not.
+    # dlclint distributes files over processes itself, so pre-commit need not.
     return (
         f"- id: {hook.id}\n"
         f"  name: {hook.name}\n"

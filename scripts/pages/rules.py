@@ -1,7 +1,7 @@
-"""One page per rule, with what the tests pin about it: severity, source, the smallest good and bad fixtures.
+"""One page per rule, with what the tests check about it: severity, source, smallest good and bad fixtures.
 
-`docs/rules/since.json` remembers the version that a rule came with; a rule that is not in it yet came with
-this one.
+`docs/rules/since.json` records the version that added a rule; a rule that is not in it yet is added by this
+one.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Fixture:
-    """A model or override file of the tests, and the model beside an override file."""
+    """A model or override file of the tests, and the model next to an override file."""
 
     path: Path
     model: Path | None = None
@@ -108,7 +108,7 @@ def _severities(rule: Rule) -> str:
 
 
 def _fix(rule: Rule) -> str:
-    """How safe the fixes are: as rules on models declare it, and as findings on override files carry them."""
+    """How safe the fixes are: as rules on models declare it, and as findings on override files have it."""
     safety = {safety.value for safety in rule.fix}
     safety |= {match[1] for line in _snapshot(rule.id) if (match := _REPAIR.fullmatch(line))}
     return ", ".join(sorted(safety))
@@ -121,7 +121,7 @@ def _snapshot(id: str) -> tuple[str, ...]:
 
 @cache
 def _findings(id: str) -> tuple[Found, ...]:
-    """What the bad fixtures of a rule make it say."""
+    """The findings of a rule on its bad fixtures."""
     found: list[Found] = []
     fixture = ""
     lines = _snapshot(id)
@@ -137,7 +137,7 @@ def _findings(id: str) -> tuple[Found, ...]:
 
 
 def _sources(id: str) -> list[str]:
-    """The documents that its findings name."""
+    """The documents that its findings cite."""
     named = (_SOURCE.match(line) for line in _snapshot(id))
     return list(dict.fromkeys(json.loads(match[1]) for match in named if match))
 
@@ -157,7 +157,7 @@ def _example(rule: Rule, findings: tuple[Found, ...]) -> str:
 
 
 def _smallest(folder: Path, kind: str, like: str = "") -> Fixture | None:
-    """The smallest text fixture, or that which is most like a text."""
+    """The smallest text fixture, or the one most similar to a text."""
     found: list[Fixture] = []
     for path in sorted(folder.glob(f"{kind}*")):
         model = path.with_suffix(".onnxtxt")
@@ -176,7 +176,7 @@ def _smallest(folder: Path, kind: str, like: str = "") -> Fixture | None:
 
 
 def _shown(fixture: Fixture) -> str:
-    """The fixture in a block, after the options that it is linted with."""
+    """The fixture in a block, after the options with which it is linted."""
     model = fixture.model or fixture.path
     first, _, rest = model.read_text("utf-8").partition("\n")
     options = ""

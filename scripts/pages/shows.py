@@ -57,7 +57,7 @@ def files() -> dict[str, str]:
 
 
 def _printed(command: list[str], folder: str, colored: bool = False) -> str:
-    """What the command prints, without the time that it took."""
+    """The output of the command, without the elapsed time."""
     left_out = ("NO_COLOR", "FORCE_COLOR", "COLUMNS")
     environment = {name: text for name, text in os.environ.items() if name not in left_out}
     environment |= {"DLCLINT_CACHE_DIR": "", "TERM": "xterm-256color"}
@@ -70,7 +70,7 @@ def _printed(command: list[str], folder: str, colored: bool = False) -> str:
 
 
 def _picture(command: str, text: str) -> str:
-    """The first screen as SVG, which loads no font from anywhere."""
+    """The first screen as SVG, which loads no external font."""
     paper = io.StringIO()
     console = Console(record=True, width=100, file=paper, force_terminal=True, color_system="truecolor")
     console.print(Text(f"$ {command}", "bold"))

@@ -1,4 +1,4 @@
-"""What `benchmarks/trained.py` recorded of trained networks."""
+"""The results that `benchmarks/trained.py` recorded for trained networks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Packages: {packages}.
 
 
 def _recorded(rows: list[dict[str, Any]]) -> list[str]:
-    """Which commit measured which rows, with how many samples on HTP, and what load the search had."""
+    """Which commit measured which rows, with how many samples on HTP, and the load during the search."""
     commits: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         commits.setdefault(row.get("commit", ""), []).append(row)

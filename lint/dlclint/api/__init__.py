@@ -1,1 +1,1 @@
-"""dlclint from Python: what the commands find and measure, as objects that show as tables in notebooks."""
+"""dlclint from Python: the results of the commands as objects, which notebooks show as tables."""

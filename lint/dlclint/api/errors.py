@@ -1,7 +1,7 @@
-"""What functions of the Python interface raise."""
+"""The errors of the Python interface."""
 
 from __future__ import annotations
 
 
 class CannotLint(ValueError):
-    """What was asked cannot be done: no such file, chip, runtime or rule. The argument says what to do."""
+    """The request cannot be met: no such file, chip, runtime or rule. The argument says what to do."""

@@ -1,4 +1,4 @@
-"""Tables as notebooks show them. Names of a model can run nothing: every text is escaped here."""
+"""Tables for notebooks. Names of a model can run nothing: every text is escaped here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def paragraph(text: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], colors: Iterable[str] = ()) -> str:
-    """A table; `colors` are those of the first cell of each row, "" for none. Nothing without rows."""
+    """A table; `colors` are those of the first cell of each row, "" for none. Empty without rows."""
     tints = iter(colors)
     lines = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""dlclint from Python: what `dlclint check` finds, as objects.
+"""dlclint from Python: the findings of `dlclint check` as objects.
 
     import dlclint
 
@@ -6,7 +6,7 @@
     for finding in report.errors:
         print(finding.rule, finding.location.node, finding.message)
 
-A report shows as a table in notebooks.
+Notebooks show a report as a table.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _COLORS = {Severity.ERROR: "#c62828", Severity.WARNING: "#b26a00", Severity.INFO
 
 @record
 class Report:
-    """What was found in a model, and in the override file that goes with it."""
+    """The findings in a model, and in the override file that belongs to it."""
 
     outcome: Outcome
 
@@ -78,7 +78,7 @@ class Report:
         return len(self.findings)
 
     def __bool__(self) -> bool:
-        return True  # a report without findings is a report
+        return True  # a report without findings is true as well
 
     def __str__(self) -> str:
         return self.text().rstrip("\n")
@@ -126,7 +126,7 @@ def lint(
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
 ) -> Report:
-    """Lint a model, with an override file where one is given or lies beside it; or an override file.
+    """Lint a model, with a given override file or the one next to it; or lint an override file.
 
     The arguments are those of `dlclint check`; no configuration file is read. `path` may be a folder.
 
@@ -159,7 +159,8 @@ def lint(
     )
     try:
         args = parser("check").parse_args(["check", "--isolated", "--", os.fspath(path)])
-        # As options and not in the section: a name that the model does not have is refused, not noted.
+        # As options and not in the section: a name that the model does not have is then an error, not a
+        # finding.
         args.input_dim = [(name, ",".join(map(str, dims))) for name, dims in (input_dims or {}).items()]
         args.symbol = [(name, str(size)) for name, size in (symbols or {}).items()]
         args.batch = batch

@@ -38,23 +38,23 @@ from dlclint_schemas.record import record
 
 @record
 class SimulationReport:
-    """What quantization costs a model, measured."""
+    """The measured cost of quantization of a model."""
 
     outcome: SimulateOutcome
 
     @property
     def simulation(self) -> Simulation:
-        """The whole of it: settings, samples, engines, notes."""
+        """All results: settings, samples, engines, notes."""
         return self.outcome.files[0]
 
     @property
     def engines(self) -> tuple[EngineResult, ...]:
-        """What each engine measured: outputs, and layers, the worst first."""
+        """The measurements of each engine: outputs, and layers, the worst first."""
         return self.simulation.engines
 
     @property
     def worst(self) -> float:
-        """The lowest SQNR of an output, in dB, by the engine that was asked last."""
+        """The lowest SQNR of an output, in dB, by the last requested engine."""
         found = self.engines[-1].worst
         return float("nan") if found is None else found
 
@@ -107,14 +107,14 @@ def simulate_model(
     batch: int | None = None,
     seed: int = 0,
 ) -> SimulationReport:
-    """Run the float model beside the quantized one, and measure every output and layer.
+    """Run the float model and the quantized one, and compare every output and layer.
 
     The arguments are those of `dlclint simulate`; no configuration file is read. `inputs` is a file or
     folder as there, or an array for each input by its name, with samples along the first axis as in `.npz`
     files; without them random values are drawn.
 
     Raises:
-        CannotLint: an argument cannot be followed, or the model cannot be measured.
+        CannotLint: an argument is invalid, or the model cannot be measured.
     """
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(inputs, Mapping):

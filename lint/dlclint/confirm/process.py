@@ -92,20 +92,21 @@ class Backend:
         run: Sequence[tuple[Path, Path]] = (),
         library: Path | None = None,
     ) -> BackendAnswer:
-        """Put one question.
+        """Ask one question.
 
         Args:
-            Ask one question.
-            folder: where its external data lie.
+            model: the serialized model.
+            folder: the folder of its external data.
             soc: the SoC's id as the option `soc_model` takes it.
             compile: whether to compile as well; false stops after validation.
-            folder: the folder of its external data.
-            dlc: a folder in which the DLC is to be written.
             fold: whether constants are folded first, as the converter's simplifier does.
             dlc: a folder to write the DLC to.
-        run: .npz files of inputs to run on, by name, and those for the outputs, in their order; then the
-        backend must take the whole model.
+            run: .npz files of inputs to run on, by name, and those for the outputs, in their order; then
+                the backend must take the whole model.
             library: a backend of a user's own SDK that replaces the HTP backend.
+
+        Raises:
+            NotAvailable: the backend cannot be loaded.
         """
         if self._process is None or self._process.poll() is not None:
             self.start()

@@ -1,4 +1,4 @@
-"""What an explained log consists of."""
+"""The parts of an explained log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dlclint_schemas.record import record
 
 @record
 class LogPlace:
-    """A node of the model that a message means: graph path, index, name, op and first output."""
+    """A node of the model that a message is about: graph path, index, name, op and first output."""
 
     graph: str
     index: int
@@ -20,9 +20,9 @@ class LogPlace:
 
 @record
 class Explained:
-    """A message that stands in a log: its first line (from 1), how often it stands there, its words.
+    """A message in a log: its first line (from 1), how often it occurs, its words.
 
-    `groups` are the parts of the line that the message's pattern names. `place` is the node it means,
+    `groups` are the parts of the line that the message's pattern names. `place` is the node that it is about,
     where a model was given and has it.
     """
 
@@ -34,11 +34,11 @@ class Explained:
     groups: dict[str, str]
     place: LogPlace | None = None
     code: str = ""
-    """What the error code of the line means, "" where it has none that is known."""
+    """The meaning of the line's error code, "" where it has none that is known."""
 
     @property
     def help(self) -> str:
-        """What to do, with the op that the line names in its place."""
+        """What to do, with the op of the line filled in."""
         return self.message.action.replace("{op}", plain(self.groups.get("op", "NAME")))
 
 
@@ -51,7 +51,7 @@ class Explanation:
     explained: tuple[Explained, ...]
     model: str = ""
     cut: bool = False
-    """Whether the log is longer than is read."""
+    """Whether the log is longer than the part that is read."""
 
     @property
     def failed(self) -> bool:

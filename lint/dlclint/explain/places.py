@@ -1,4 +1,4 @@
-"""Which nodes of a model the messages of a log mean."""
+"""Which nodes of a model the messages of a log are about."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OTHER = re.compile(r"[^A-Za-z0-9]+")
 
 
 def located(explained: Iterable[Explained], model: Model) -> Iterator[Explained]:
-    """The messages with the nodes that they mean, where the model has them."""
+    """The messages with the nodes that they are about, where the model has them."""
     index = _Index(model)
     for item in explained:
         node = index.find(item.groups)
@@ -22,12 +22,12 @@ def located(explained: Iterable[Explained], model: Model) -> Iterator[Explained]
 
 
 class _Index:
-    """Nodes by name, by output and by what the converters make of either; ops by name in lower case."""
+    """Nodes by name, by output and by the converters' spelling of either; ops by name in lower case."""
 
     def __init__(self, model: Model) -> None:
         self.exact: dict[str, Node] = {}
         self.spelled: dict[str, Node | None] = {}
-        """None where two names become one: then the log does not tell which is meant."""
+        """None where two names become one: then the log does not determine which is meant."""
         self.ops: dict[str, list[Node]] = {}
         for graph in model.graphs():
             for node in graph.nodes:
@@ -41,7 +41,7 @@ class _Index:
                         self.spelled[spelled] = node
 
     def find(self, groups: dict[str, str]) -> Node | None:
-        """The node of a message, by the name or tensor it gives, or by an op that only one node has."""
+        """The node of a message, by its name or tensor, or by an op that only one node has."""
         for part in ("node", "tensor"):
             name = groups.get(part, "")
             if name:
@@ -53,7 +53,7 @@ class _Index:
 
 
 def _spelled(name: str) -> str:
-    """A name as the converters write it: what is not a letter or digit becomes one underscore."""
+    """A name as the converters write it: each run of other characters than letters and digits is one `_`."""
     return _OTHER.sub("_", name).strip("_").lower()
 
 

@@ -1,4 +1,4 @@
-"""From the text of a log to what its known messages mean; unknown lines are left alone."""
+"""From the text of a log to the meaning of its known messages; unknown lines are ignored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlclint.explain.model import Explained
 from dlclint_schemas.log_messages import LogMessage, error_codes, log_messages
 
 MAX_LINE = 4000
-"""Characters of a line that are looked at: a log may hold a whole model in one line."""
+"""Characters of a line that are read: a log may hold a whole model in one line."""
 NODE_WITHIN = 8
 """Lines between a validator's reason and the name of the op that it refuses."""
 _RANK = {"error": 0, "warning": 1, "info": 2}
@@ -27,9 +27,9 @@ def _patterns() -> tuple[tuple[LogMessage, re.Pattern[str]], ...]:
 
 
 def explain_lines(lines: Iterable[str]) -> list[Explained]:
-    """The messages of a log, causes before what follows from them, the worst first.
+    """The messages of a log, causes before consequences, the worst first.
 
-    A message that stands there several times with the same words is one, at its first line.
+    A message that occurs several times with the same words is one, at its first line.
     """
     first: dict[tuple[str, ...], Explained] = {}
     waiting: list[Explained] = []
@@ -55,7 +55,7 @@ def explain_lines(lines: Iterable[str]) -> list[Explained]:
 
 
 def _count(first: dict[tuple[str, ...], Explained], item: Explained) -> None:
-    """Add a message, or count it with the one that says the same."""
+    """Add a message, or count it with an equal one."""
     key = (item.message.id, *item.groups.values())
     known = first.get(key)
     if known is None:
@@ -67,7 +67,7 @@ def _count(first: dict[tuple[str, ...], Explained], item: Explained) -> None:
 def _messages(lines: Iterable[str]) -> Iterator[Explained]:
     for number, line in enumerate(lines, 1):
         text = _ESCAPES.sub("", line[:MAX_LINE])
-        # What was copied from a page has its quotes curled and its blanks doubled.
+        # Text copied from a page may have curly quotes and double blanks.
         found = list(_recognized(text)) or list(_recognized(" ".join(text.translate(_CURLED).split())))
         for message, match in found:
             groups = _groups(match)
@@ -83,7 +83,7 @@ def _messages(lines: Iterable[str]) -> Iterator[Explained]:
 
 
 def _recognized(line: str) -> Iterator[tuple[LogMessage, re.Match[str]]]:
-    """Each message of a line; of several that match at one place the first of the catalog."""
+    """Each message of a line; of several that match at one position, the first of the catalog."""
     taken: list[tuple[int, int]] = []
     for message, pattern in _patterns():
         if message.contains not in line:

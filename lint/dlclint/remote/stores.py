@@ -106,8 +106,8 @@ def files_of(url: str) -> tuple[Any, str]:
 
     Raises:
         ImportError: the package for it is not installed.
-        RemoteError: it cannot be set up.
-    RemoteError: the file system cannot be set up."""
+        RemoteError: the file system cannot be set up.
+    """
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:

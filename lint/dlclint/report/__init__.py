@@ -1,1 +1,1 @@
-"""One folder per output format, in it one module per command; `render` knows which is which."""
+"""One folder per output format, with one module per command; `render` selects the module."""

@@ -1,4 +1,4 @@
-"""A file that was judged for several chips: the matrix of chips and answers, as every format shows it."""
+"""A file checked for several chips: the matrix of chips and answers, as every format shows it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _row(chip: ChipVerdict) -> tuple[str, ...]:
 
 
 def _runs(verdict: ModelVerdict) -> str:
-    """Such as `htp whole; gpu 3 subnets, 2 nodes elsewhere`."""
+    """A text such as `htp whole; gpu 3 subnets, 2 nodes elsewhere`."""
     if not verdict.runs:
         return "unknown" if verdict.converts.word == "no" else "on none of the runtimes"
     parts = []

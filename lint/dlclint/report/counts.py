@@ -1,4 +1,4 @@
-"""Counts of findings in words, for every format that people read."""
+"""Counts of findings in words, for every format for people."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def severity_counts(counts: Mapping[Severity, int]) -> str:
 
 
 def _fixable(fixable: Mapping[Safety, int]) -> str:
-    """How many findings `dlclint fix` can fix, as the end of a sentence; "" where it can do nothing."""
+    """How many findings `dlclint fix` can fix, as the end of a sentence; "" where it can fix none."""
     safe, unsafe = fixable[Safety.SAFE], fixable[Safety.UNSAFE]
     if safe:
         more = f", {unsafe} more with --unsafe" if unsafe else ""

@@ -1,7 +1,8 @@
-"""What makes a finding the same in two reports: its rule, and its place by names and structure.
+"""What identifies a finding across reports: its rule, and its place by names and structure.
 
-Indexes and numbers take no part, so that a node inserted before the place, or a weight trained on, leaves
-the fingerprint as it is. Findings that are alike in all of these are distinguished by their order.
+Indexes and numbers are not included, so that the fingerprint does not change when a node is inserted before
+the place, or a weight is trained further. Findings that are equal in all of these are distinguished by their
+order.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 _COMPARED = 40_000
-"""Pairs of lines that `difflib` compares in one piece; a larger piece that nothing divides counts as changed.
+"""Pairs of lines that `difflib` compares in one piece; a larger piece that nothing divides is all changed.
 """
 
 

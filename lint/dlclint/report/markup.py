@@ -10,5 +10,5 @@ def cell(text: str) -> str:
     safe = plain(text, 400).replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`")
     for mark in "<>[]*_":
         safe = safe.replace(mark, f"\\{mark}")
-    # A name that a service would take for a person or an issue is none.
+    # A name must not become a person or an issue of a service.
     return safe.replace("@", "@\u200b").replace("#", "\\#")

@@ -1,4 +1,4 @@
-"""What the reports of a plan say in the same words, whatever the format."""
+"""Texts that the reports of a plan share, whatever the format."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dlclint.diagnostic import plain
 FAILS = "dlclint check predicts that this conversion fails; fix its errors first"
 ALL = "all that the rules say"
 WARNINGS = 5
-"""Rules that warn and are quoted to people; the others are named."""
+"""Rules with warnings that are quoted in reports for people; further ones are only named."""
 LAYERS = 5
-"""Worst layers shown to people; programs get all."""
+"""Worst layers in reports for people; reports for programs have all."""
 
 
 INPUTS = 8
-"""Inputs of which people are told how raw files lie; programs get all."""
+"""Inputs whose raw files are described in reports for people; reports for programs have all."""
 
 
 def raw_text(read: RawInput) -> str:
@@ -35,7 +35,7 @@ def columns(plan: Plan) -> tuple[str, ...]:
 
 
 def settings(plan: Plan) -> list[tuple[str, ...]]:
-    """The rows of the settings, with what was predicted and measured where there are inputs."""
+    """The rows of the settings, with predictions and measurements where there are inputs."""
     if not plan.inputs:
         return [(item.topic, item.choice, item.reason) for item in plan.advice]
     return [(advice.topic, advice.choice, *_figures(advice), advice.reason) for advice in plan.advice]
@@ -56,12 +56,12 @@ def _decibels(value: float | None) -> str:
 
 
 def title(plan: Plan) -> str:
-    """The model and what it is planned for."""
+    """The model and the target of the plan."""
     return f"{plain(plan.path, 500)} for {target_text(plan)}"
 
 
 def target_text(plan: Plan) -> str:
-    """What a plan is for: chip, runtime, release, and the inputs that it was measured on."""
+    """The target of a plan: chip, runtime, release, and the inputs that it was measured on."""
     soc = plan.target.soc
     where = f"{soc}, {soc.hexagon_text}, " if soc is not None else ""
     release = f"SDK {plan.target.release.name}{'' if plan.target.sdk else ' (the newest known)'}"
@@ -78,7 +78,7 @@ def plan_commands(plan: Plan, title: str) -> str:
 
 
 def notes_of(plan: Plan) -> list[str]:
-    """The plan's notes, with what the rules warn of."""
+    """The plan's notes, including the rules' warnings."""
     warnings = [item for item in plan.obstacles if not item.is_error]
     notes = list(plan.notes)
     notes += [f"warning {said(item)}" for item in warnings[:WARNINGS]]

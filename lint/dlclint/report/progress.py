@@ -1,4 +1,4 @@
-"""A progress bar on stderr, where someone watches and there is something to wait for."""
+"""A progress bar on stderr, where it is a terminal and there is something to wait for."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Item = TypeVar("Item")
 
 
 def with_progress(items: Iterable[Item], total: int) -> Iterator[Item]:
-    """The items, counted on a bar that vanishes; none for a single item or without a terminal."""
+    """The items, counted on a bar that disappears; no bar for a single item or without a terminal."""
     if total < 2 or not sys.stderr.isatty():
         yield from items
         return
-    # Imported here because Rich takes long, and a single file has no progress to show.
+    # Imported here because Rich takes long to import, and a single file has no progress to show.
     from rich.console import Console
     from rich.progress import track
 
@@ -24,11 +24,11 @@ def with_progress(items: Iterable[Item], total: int) -> Iterator[Item]:
 
 @contextmanager
 def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """A function that counts one on a bar which vanishes; without a terminal it does nothing."""
+    """A function that advances a bar, which disappears at the end; without a terminal it does nothing."""
     if total < 2 or not sys.stderr.isatty():
         yield lambda: None
         return
-    # Imported here because Rich takes long, and without a terminal there is no bar.
+    # Imported here because Rich takes long to import, and without a terminal there is no bar.
     from rich.console import Console
     from rich.progress import Progress
 

@@ -1,4 +1,4 @@
-"""Which command has which formats, and what renders them."""
+"""The formats of each command, and what renders them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ FORMATS = {
     "statistics": ("rich", "json"),
     "zoo": ("rich", "json", "parquet", "html"),
 }
-"""The formats of each command, the default first: `render` of `dlclint.report.FORMAT.COMMAND` makes it."""
+"""The formats of each command, the default first: `render` of `dlclint.report.FORMAT.COMMAND` renders it."""
 DRAWN = ("html",)
-"""Formats that draw models, which must be known before these are read."""
+"""Formats that draw models, which must be known before the models are read."""
 
 
 def render(command: str, form: str, outcome: object, stream: TextIO | None) -> str:
@@ -28,7 +28,7 @@ def render(command: str, form: str, outcome: object, stream: TextIO | None) -> s
 
 
 def pieces(command: str, form: str, outcome: object, stream: TextIO | None) -> Iterable[str]:
-    """The report of a command as text in pieces, of which a report on many files need not hold all at once.
+    """The report of a command as text in pieces, so that a report on many files need not be held at once.
 
     `stream` is where it will be shown, for width and color; None for a file.
 
@@ -42,5 +42,5 @@ def pieces(command: str, form: str, outcome: object, stream: TextIO | None) -> I
 
 
 def load_renderer(command: str, form: str) -> Any:
-    """The module that renders a format of `FORMATS`; each needs what the others do not."""
+    """The module that renders a format of `FORMATS`; each has imports that the others do not need."""
     return import_module(f"dlclint.report.{form}.{command}")

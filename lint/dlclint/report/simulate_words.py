@@ -1,4 +1,4 @@
-"""What a simulation is said to have come to, in the words that every format uses."""
+"""The results of a simulation, in the words that all formats share."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ ENGINES = {
     "htp": "Qualcomm's HTP backend on x86 (measured)",
 }
 WORST = 10
-"""Layers that are shown to people; programs get all."""
+"""Layers in reports for people; reports for programs have all."""
 OUTPUT_COLUMNS = ("output", "SQNR dB", "cosine", "largest error", "best class same")
 SEARCH_COLUMNS = ("", "SQNR dB", "best class same", "DLC grows", "at 16 bits", "change")
 APART_COLUMNS = ("reference dB", "htp dB", "layer dB", "asked alone", "values off")
 
 
 def sqnr_text(value: float) -> str:
-    """An SQNR in dB; what nothing is left of, and what nothing differs in, in words."""
+    """An SQNR in dB; in words where nothing remains, or nothing differs."""
     if value == math.inf:
         return "exact"
     return "lost" if value == -math.inf else f"{value:.1f}"
@@ -55,7 +55,7 @@ def headline(engine: EngineResult) -> str:
 
 
 def search_text(search: SearchOutcome) -> str:
-    """What a search came to, in one clause."""
+    """The result of a search, in one clause."""
     share = f"with {100 * search.share:.0f} % of the activations at 16 bits" if search.share else "at 8 bits"
     agreement = "" if search.agreement is None else f", best class the same in {100 * search.agreement:.1f} %"
     verdict = "reached" if search.reached else "not reached"
@@ -63,12 +63,12 @@ def search_text(search: SearchOutcome) -> str:
 
 
 def _lost(parts: Sequence[str]) -> str:
-    """The parts of outputs that are lost, behind what is said of the outputs."""
+    """The parts of outputs that are lost, after the text on the outputs."""
     return f"; lost: {', '.join(parts)}" if parts else ""
 
 
 def apart_notes(file: Simulation) -> list[str]:
-    """What it means that the backend departs at some layers."""
+    """The meaning of layers at which the backend departs."""
     spoiled = [item for item in file.apart if item.spoiled]
     itself = [departure for departure in file.apart if departure.alone is not None and not departure.spoiled]
     notes = []
@@ -87,17 +87,17 @@ def apart_notes(file: Simulation) -> list[str]:
 
 
 def measured_on(file: Simulation) -> str:
-    """What was run, in one clause."""
+    """What was measured, in one clause."""
     return f"{counted(file.samples, 'sample')} of {file.inputs}" if file.samples > 1 else file.inputs
 
 
 def largest(row: OutputRow) -> str:
-    """The largest error beside the largest value."""
+    """The largest error next to the largest value."""
     return f"{row.largest:.3g} of {row.magnitude:.3g}"
 
 
 def part(row: PartRow) -> str:
-    """What becomes of a part of an output with parts of unlike range."""
+    """The quality of a part of an output with parts of different ranges."""
     who = f"{tensors_text(row.tensors)} (up to {row.magnitude:.3g})"
     before = "" if row.before is None else f", {with_unit(row.before)} before"
     if row.zero:
@@ -136,7 +136,7 @@ def search_rows(search: SearchOutcome) -> list[tuple[str, ...]]:
 
 
 def apart_cells(departure: Departure) -> tuple[str, ...]:
-    """A row under `APART_COLUMNS`; the op and the tensor stand after it."""
+    """A row under `APART_COLUMNS`; the op and the tensor follow it."""
     alone = "" if departure.alone is None else sqnr_text(departure.alone)
     measured = (sqnr_text(departure.reference), sqnr_text(departure.htp), sqnr_text(departure.between))
     return *measured, alone, f"{100 * departure.off:.2g} %"

@@ -1,4 +1,4 @@
-"""How often each rule finds something, over all files, whatever is shown of it."""
+"""How often each rule has findings, over all files, whatever is shown of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RuleCount:
 
 
 def rule_counts(outcome: Outcome) -> list[RuleCount]:
-    """Every rule that finds something, the worst and most frequent first."""
+    """Every rule with findings, the worst and most frequent first."""
     counts: Counter[tuple[str, Severity]] = Counter()
     files: Counter[tuple[str, Severity]] = Counter()
     safe: Counter[tuple[str, Severity]] = Counter()

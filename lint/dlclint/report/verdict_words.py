@@ -10,14 +10,14 @@ from dlclint.diagnostic import plain
 from dlclint.outcome import FileOutcome, ModelVerdict, RuntimeAnswer
 
 _NEXT = 100
-"""Characters of a help that stands for the next step."""
+"""Characters of a help that is shown as the next step."""
 _SAID = {"whole": "whole on", "split": "split on", "no": "not on"}
 
 
 def verdict_lines(file: FileOutcome) -> list[str]:
-    """What a file comes to: a short line for runtimes of which the same is said, and one for accuracy.
+    """The verdict on a file: a short line for runtimes with the same answer, and one for accuracy.
 
-    Where it was judged for several chips, a line for each.
+    If it was checked for several chips, a line for each.
     """
     if file.chips:
         return [f"{chip.soc.name}: {', '.join(_lines(chip.verdict))}" for chip in file.chips]
@@ -49,7 +49,7 @@ def _worst(runtime_answer: RuntimeAnswer) -> int:
 
 
 def common_folder(paths: Sequence[str]) -> str:
-    """The folder in which all paths lie, with its slash; "" where there is none."""
+    """The folder that contains all paths, with its slash; "" where there is none."""
     first, last = min(paths), max(paths)
     same = next(
         (position for position, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first)
@@ -58,7 +58,7 @@ def common_folder(paths: Sequence[str]) -> str:
 
 
 def next_of(file: FileOutcome) -> str:
-    """The next step for a file: its verdict's first command, the file left out, or its first help."""
+    """The next step for a file: its verdict's first command, without the file, or its first help."""
     if file.verdict is not None and file.verdict.next:
         return file.verdict.next[0].replace(shlex.quote(file.path), "...")
     return plain(next((finding.help for finding in file.diagnostics if finding.help), ""), _NEXT)

@@ -14,7 +14,7 @@ _FIX = {"safe": "dlclint fix", "unsafe": "dlclint fix --unsafe", "": "by hand"}
 
 @record
 class ZooTable:
-    """A table: what it says, its columns, and of these those that hold numbers."""
+    """A table: its title, its columns, and those of them that hold numbers."""
 
     title: str
     head: tuple[str, ...]
@@ -23,13 +23,13 @@ class ZooTable:
 
 
 def zoo_headline(zoo: Zoo) -> str:
-    """What all models come to, in a line."""
+    """The verdicts on all models, in a line."""
     unknown = f", of {zoo.unknown} nothing is known" if zoo.unknown else ""
     return f"{counted(zoo.models, 'model')}: {zoo.converts} convert, {zoo.stopped} do not{unknown}"
 
 
 def best_fix(zoo: Zoo) -> str:
-    """The one fix that helps most, in a line; "" where none helps by itself."""
+    """The fix that helps most, in a line; "" where no single fix helps."""
     if not zoo.fixes or not zoo.fixes[0].alone:
         return ""
     best = zoo.fixes[0]
@@ -38,7 +38,7 @@ def best_fix(zoo: Zoo) -> str:
 
 
 def tables(zoo: Zoo) -> Iterator[ZooTable]:
-    """Those that have rows, in the order in which they are worth reading."""
+    """The tables that have rows, the most useful first."""
     runtimes = sorted({row.runtime for row in zoo.ops})
     every = (
         ZooTable(

@@ -1,7 +1,7 @@
-"""The language server: which file is which, and the protocol's requests.
+"""The language server: the kind of each file, and the requests of the protocol.
 
-Files are linted as they stand in the editor, a moment after the last key stroke and in a thread, so that
-typing never waits.
+The contents in the editor are linted, a moment after the last key stroke and in a thread, so that typing
+never waits.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ PAUSE = 0.2
 """Seconds without a key stroke before a file is linted again."""
 CONFIGURATION = "dlclint.toml"
 OVERRIDES = (".encodings", ".json", ".jsonc")
-"""Endings of files that are taken for override files; the client decides which of them it sends."""
+"""Suffixes of files that are treated as override files; the client decides which of them it sends."""
 
 
 class Server(LanguageServer):
-    """The server's state: models that were read, and the last analysis of each open override file."""
+    """The server's state: cached models, and the last analysis of each open override file."""
 
     def __init__(self) -> None:
         super().__init__(SOURCE, __version__)
         self.worker = Beside()
         self.open: set[str] = set()
-        """The override files that were asked about."""
+        """The override files that requests were about."""
         self.pending: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -60,17 +60,17 @@ class Server(LanguageServer):
         return str(getattr(self.workspace.position_encoding, "value", self.workspace.position_encoding))
 
     def ask(self, uri: str, question: str, *arguments: object) -> Any:
-        """As `answered`; None where the process was ended, of which the findings tell."""
+        """As `answered`; None where the process ended, which the findings report."""
         with suppress(Died):
             return self.answered(uri, question, *arguments)
         return None
 
     def answered(self, uri: str, question: str, *arguments: object) -> Any:
-        """What is answered about an open override file by a process that its model may end; None for others.
+        """The answer about an open override file, by a process that its model may end; None for other files.
 
         Raises:
-            UsageError, ConfigError: the configuration cannot be followed.
-            Died: the process was ended, whatever was left out.
+            UsageError, ConfigError: the configuration is invalid.
+            Died: the process ended whichever step was left out.
         """
         path = _path(uri)
         if path is None or path.suffix.lower() not in OVERRIDES:
@@ -88,7 +88,7 @@ class Server(LanguageServer):
         return ConfigurationFile(self.workspace.get_text_document(uri).source, self.units)
 
     def findings(self, uri: str) -> list[types.Diagnostic]:
-        """What is to be shown of a file."""
+        """The findings to show for a file."""
         configuration = self.configuration_file(uri)
         if configuration is not None:
             return configuration.diagnostics()
@@ -115,7 +115,7 @@ class Server(LanguageServer):
             self.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, found, version))
 
     def forget(self, uri: str) -> None:
-        """A file was closed."""
+        """Forget a file that was closed."""
         self.open.discard(uri)
         waiting = self.pending.pop(uri, None)
         if waiting is not None:
@@ -135,7 +135,7 @@ def _of_file(message: str, code: str) -> types.Diagnostic:
 
 
 def _state(model: Path | None) -> tuple[str, int, int]:
-    """A model, and what changes where its file does."""
+    """A model's path, and what changes when its file does."""
     try:
         state = None if model is None else model.stat()
     except OSError:
@@ -144,7 +144,7 @@ def _state(model: Path | None) -> tuple[str, int, int]:
 
 
 def _job(path: Path) -> Job:
-    """What an override file is linted for: as `dlclint check FILE` with the nearest configuration."""
+    """The settings for an override file: those of `dlclint check FILE` with the nearest configuration."""
     found = find_config(path.parent)
     config = Config() if found is None else load_config(found)
     model = model_beside(path)
@@ -169,7 +169,7 @@ def create() -> Server:
 
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
     def saved(params: types.DidSaveTextDocumentParams) -> None:
-        # The configuration decides what is found in other files.
+        # The configuration affects the findings in other files.
         path = _path(params.text_document.uri)
         if path is not None and path.name == CONFIGURATION:
             for uri in list(server.open):
@@ -208,7 +208,7 @@ def create() -> Server:
             items = configuration.completions(configuration.positions.offset(params.position))
             return types.CompletionList(False, items)
         items = server.ask(uri, "completions", params.position) or []
-        # As many as are sent; the next letter may let others in.
+        # The list is incomplete; another letter may lead to other items.
         return types.CompletionList(True, items)
 
     @server.feature(types.TEXT_DOCUMENT_DEFINITION)
@@ -227,13 +227,13 @@ def _is_wanted(action: types.CodeAction, wanted: Sequence[types.CodeActionKind |
 
 
 def serve_editor(_: argparse.Namespace) -> int:
-    """Speak the protocol on standard input and output until the client ends it."""
+    """Serve the protocol on standard input and output until the client ends it."""
     for plugin in broken_plugins(
         groups=()
-    ):  # before there are threads, as a plugin is tried in a process of its own
+    ):  # before there are threads, because a plugin is tried in a separate process
         print(f"dlclint: error: {plugin}", file=sys.stderr)
     server = create()  # first, so that its workers do not hold the client's streams open
-    # Whatever else writes to standard output, native code included, must not stand between the messages.
+    # Whatever else writes to standard output, native code included, must not mix with the messages.
     with os.fdopen(os.dup(1), "wb") as answers, os.fdopen(os.dup(0), "rb") as requests:
         os.dup2(2, 1)
         server.start_io(requests, answers)

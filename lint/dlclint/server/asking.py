@@ -1,4 +1,4 @@
-"""The worker's side: override files and the models beside them, kept between questions."""
+"""The worker's side: override files and the models next to them, cached between requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlclint.server.overrides import OpenOverrides, Views
 
 
 class Opened(NamedTuple):
-    """An override file as it stands in the editor, and what it is linted for."""
+    """An override file as it is in the editor, and the settings with which it is linted."""
 
     uri: str
     version: int | None
@@ -28,11 +28,11 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
     "completions": lambda file, position: file.completions(_offset(file, position)),
     "related": lambda file, position: file.related(_offset(file, position)),
 }
-"""By name, because a function goes to a worker by its name."""
+"""By name, because a function is sent to a worker by its name."""
 _views = Views()
 _files: dict[str, tuple[Opened, OpenOverrides]] = {}
 _KEPT = 20
-"""Files whose analysis is kept; an editor seldom has more open."""
+"""Files whose analysis is cached; an editor seldom has more open."""
 
 
 def _offset(file: OpenOverrides, position: types.Position) -> int:
@@ -40,7 +40,7 @@ def _offset(file: OpenOverrides, position: types.Position) -> int:
 
 
 def answer(question: str, opened: Opened, *arguments: Any) -> Any:
-    """What one of `QUESTIONS` returns; a file is analyzed again only where it or its options change."""
+    """The result of one of `QUESTIONS`; a file is analyzed again only if it or its options changed."""
     if len(_files) > _KEPT:
         _files.clear()
     known = _files.get(opened.uri)

@@ -1,4 +1,4 @@
-"""What an editor is told of `dlclint.toml`: errors as one types, keys and what they mean."""
+"""Editor support for `dlclint.toml`: errors while typing, completion of keys, and their meaning."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class ConfigurationFile:
         self.positions = Positions(text, units)
 
     def diagnostics(self) -> list[Diagnostic]:
-        """Where the file is not TOML, against the schema, or names an unknown rule or chip."""
+        """Where the file is not TOML, violates the schema, or names an unknown rule or chip."""
         try:
             table = tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
@@ -79,7 +79,7 @@ class ConfigurationFile:
         return _error(self.positions.token(offset), f"not TOML: {_PLACE.sub('', message).strip()}")
 
     def _range(self, path: Path) -> Range:
-        """The key that a path leads to, or the nearest that stands in the text."""
+        """The key that a path leads to, or the nearest one in the text."""
         best: tuple[int, int, int] = (0, 0, 0)
         for start, end, known in self._keys():
             shared = 0
@@ -113,7 +113,7 @@ class ConfigurationFile:
             yield match.start(2), match.end(2), prefix
 
     def _section_at(self, offset: int) -> Path:
-        """The path of the table that an offset lies in."""
+        """The path of the table that contains an offset."""
         prefix: Path = ()
         for start, _, path in self._keys():
             if start > offset:
@@ -124,7 +124,7 @@ class ConfigurationFile:
         return prefix
 
     def hover(self, offset: int) -> MarkupContent | None:
-        """What a key means, by the schema."""
+        """The meaning of a key, from the schema."""
         for start, end, path in self._keys():
             if start <= offset <= end:
                 node = _node(path)
@@ -133,7 +133,7 @@ class ConfigurationFile:
         return None
 
     def completions(self, offset: int) -> list[CompletionItem]:
-        """Keys of the table at hand; rule ids, chips' runtimes and other words where one is written."""
+        """Keys of the current table; rule ids, chips, runtimes and other words where one is written."""
         line_start = self.text.rfind("\n", 0, offset) + 1
         before = self.text[line_start:offset]
         string = _STRING.search(before)

@@ -1,4 +1,4 @@
-"""Where in JSON that is being written the cursor stands."""
+"""The position of the cursor in JSON that is being written."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dlclint.encodings.document import ENCODINGS, SECTIONS
 from dlclint_schemas.record import record
 
 MAX_TEXT = 4_000_000
-"""Characters before the cursor that are looked at; larger files get no completion."""
+"""Characters before the cursor that are read; larger files get no completion."""
 _TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*(?P<closed>")?|[\[\]{}:,]')
 _REST = re.compile(r'(?:[^"\\\n]|\\.)*')
 
 
 @record
 class Cursor:
-    """A string that the cursor stands in.
+    """A string that contains the cursor.
 
-    `before` is its text up to the cursor, `written` the whole of it, `inside` the offsets of its content.
+    `before` is its text up to the cursor, `written` all of it, `inside` the offsets of its content.
     `is_name`: a tensor's name belongs there.
     """
 
@@ -28,7 +28,7 @@ class Cursor:
 
 
 def cursor_at(text: str, offset: int) -> Cursor | None:
-    """The string that an offset lies in; None where it lies in none. The text need not be whole JSON."""
+    """The string that contains an offset; None outside strings. The text need not be complete JSON."""
     if offset > MAX_TEXT:
         return None
     path: list[str] = []
@@ -62,7 +62,7 @@ def cursor_at(text: str, offset: int) -> Cursor | None:
 
 
 def _is_name(path: list[str], openings: list[str], key: str, expects_key: bool) -> bool:
-    """Whether the value of `name` in an entry of a list, or a key of a section of the legacy layout."""
+    """Whether it is the value of `name` in an entry of a list, or a key of a section of the legacy layout."""
     if expects_key:
         return len(path) == 2 and path[1] in SECTIONS and path[1] != ENCODINGS
     return key == "name" and len(path) == 3 and path[1] in SECTIONS and openings[1:] == ["[", "{"]

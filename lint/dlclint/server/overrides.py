@@ -1,4 +1,4 @@
-"""What an editor is told of an override file: findings, quick fixes, hover, completion, related entries."""
+"""Editor support for override files: findings, quick fixes, hover, completion, related entries."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ from dlclint.server.positions import Positions
 from dlclint.server.wording import as_diagnostic, code
 
 LIMIT = 100
-"""Places that a rule reports one by one: an editor shows more than a terminal does."""
+"""Places that a rule reports individually: an editor shows more than a terminal does."""
 _COMPLETIONS = 200
 
 
 @dataclass(slots=True)
 class _View:
-    """A model that was read, and the state of its file when it was."""
+    """A cached model, and the state of its file when it was read."""
 
     stamp: tuple[float, int]
     job: Job
@@ -53,13 +53,13 @@ class _View:
 
 
 class Views:
-    """The models beside override files, each read again only where its file or its options change."""
+    """The models next to override files, each read again only if its file or its options change."""
 
     def __init__(self) -> None:
         self._known: dict[Path, _View] = {}
 
     def view(self, job: Job) -> ModelView | None:
-        """The model of a job; None where it has none that can be read."""
+        """The model of a job; None where it has no readable one."""
         if job.model is None:
             return None
         try:
@@ -74,7 +74,7 @@ class Views:
 
 
 class OpenOverrides:
-    """An override file as it is in the editor, with its model where one lies beside it."""
+    """An override file as it is in the editor, with the model next to it if there is one."""
 
     def __init__(self, job: Job, text: str, uri: str, views: Views, units: str) -> None:
         self.job = job
@@ -85,7 +85,7 @@ class OpenOverrides:
 
     @cached_property
     def found(self) -> list[CollectedFinding]:
-        """What the rules find, without what the configuration ignores."""
+        """The rules' findings, without those that the configuration ignores."""
         rules = chosen_rules(self.job.select, self.job.ignore, (ENCODINGS_GROUP,))
         context = context_of(self.job, self.document, self.view, LIMIT)
         shown = plain(str(self.job.path), 500)
@@ -105,7 +105,7 @@ class OpenOverrides:
         return self.positions.token(self.positions.at(location.line, location.column or 1))
 
     def actions(self, wanted: Range) -> Iterator[CodeAction]:
-        """A quick fix for each finding in a range that has one, and one that makes all safe fixes."""
+        """A quick fix for each fixable finding in a range, and one that applies all safe fixes."""
         for collected in self.found:
             span = self._range(collected)
             outside = span.start.line > wanted.end.line or span.end.line < wanted.start.line
@@ -125,7 +125,7 @@ class OpenOverrides:
             yield CodeAction("Make all safe fixes of dlclint", CodeActionKind.SourceFixAll, edit=edit)
 
     def _edit(self, fixes: list[Fix]) -> WorkspaceEdit | None:
-        """The edits of fixes that can be made together; None where none can."""
+        """The edits of fixes that can be applied together; None where none can."""
         wanted = []
         for fix in fixes:
             with suppress(CannotFix):
@@ -139,7 +139,7 @@ class OpenOverrides:
         return WorkspaceEdit({self.uri: list(edits.values())}) if edits else None
 
     def tensor_at(self, offset: int) -> str:
-        """The tensor of whose entry an offset is a part, or ""."""
+        """The tensor whose entry contains an offset, or ""."""
         row = self.document.places.row_at(offset) if self.document.tensors.names else None
         if row is None:
             return ""
@@ -148,7 +148,7 @@ class OpenOverrides:
         return self.document.tensors.names[row] if start <= offset < entry.end else ""
 
     def hover(self, offset: int) -> str:
-        """The tensor's shape, what makes and reads it, its real range, and what the file gives it."""
+        """The tensor's shape, its producer and readers, its real range, and its encoding in the file."""
         name = self.tensor_at(offset)
         if not name:
             return ""
@@ -190,7 +190,7 @@ class OpenOverrides:
         return None
 
     def related(self, offset: int) -> list[Location]:
-        """The entries of the other tensors of the ops that make or read the tensor at an offset."""
+        """The entries of the other tensors of the ops that produce or read the tensor at an offset."""
         name = self.tensor_at(offset)
         graph = self._home(name) if name and self.view is not None else None
         if graph is None:
@@ -207,7 +207,7 @@ class OpenOverrides:
         ]
 
     def completions(self, offset: int) -> list[CompletionItem]:
-        """Names of tensors that have no entry yet, where a tensor's name is written."""
+        """Names of tensors without an entry, where a tensor's name is written."""
         if self.view is None:
             return []
         cursor = cursor_at(self.document.source.original, offset)

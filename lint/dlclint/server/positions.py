@@ -1,4 +1,4 @@
-"""Between offsets of a text and the positions of the Language Server Protocol."""
+"""Conversion between offsets of a text and positions of the Language Server Protocol."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Positions:
         return self.range(offset, match.end() if match else min(offset + 1, len(self.text)))
 
     def range(self, start: int, end: int) -> Range:
-        """The stretch between two offsets."""
+        """The range between two offsets."""
         return Range(self.position(start), self.position(end))
 
     def _width(self, text: str) -> int:

@@ -1,4 +1,4 @@
-"""Findings in the words of the Language Server Protocol."""
+"""Findings in the form of the Language Server Protocol."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def as_diagnostic(finding: Finding, span: Range) -> Diagnostic:
 
 
 def code(text: str) -> str:
-    """A name as Markdown code that nothing in it ends."""
+    """A name as Markdown code, which nothing in the name can end."""
     return f"`{plain(text).replace('`', chr(0x2CB))}`"

@@ -1,4 +1,4 @@
-"""Scales of biases, which the accumulator has settled: input scale times weight scale."""
+"""Scales of biases, which the accumulator determines: input scale times weight scale."""
 
 from __future__ import annotations
 
@@ -40,8 +40,9 @@ if TYPE_CHECKING:
 class Biased:
     """An op with a bias whose input and weight have grids.
 
-    `product` is what HTP adds the bias at, [1] or [channels]: input scale times weight scale. `is_given`: the
-    file gives the weight's scale, which the quantizer computes otherwise. `row` is the entry that tells.
+    `product` is the scale at which HTP adds the bias, [1] or [channels]: input scale times weight scale.
+    `is_given`: the file gives the weight's scale, which the quantizer computes otherwise. `row` is the entry
+    in question.
     """
 
     node: Node
@@ -57,7 +58,7 @@ class Biased:
 def _biased(context: EncodingsContext, computed: bool = False) -> Iterator[Biased]:
     """Ops with a stored bias whose input and weight have grids, in the order of the nodes.
 
-    `computed`: also those of whose weights the file says nothing, at the scales of their own values.
+    `computed`: also those whose weights have no entry, with the scales of their own values.
     """
     if context.view is None or Runtime.HTP not in context.target.considered:
         return
@@ -81,7 +82,7 @@ def _biased(context: EncodingsContext, computed: bool = False) -> Iterator[Biase
 
 
 def _held(node: Node, name: str) -> str:
-    """The tensor that another one is, by way of Identity, with which exporters share parameters."""
+    """The tensor that another one is a copy of, through Identity, with which exporters share parameters."""
     for _ in range(len(node.graph.nodes)):
         maker = node.graph.producer(name) if name else None
         if maker is None or maker.op_type != "Identity" or maker.domain:
@@ -91,7 +92,7 @@ def _held(node: Node, name: str) -> str:
 
 
 def _own_scale(context: EncodingsContext, node: Node) -> grid.Floats | None:
-    """The scale that the quantizer gives a weight without an entry: for each channel where it is told so.
+    """The scale that the quantizer gives a weight without an entry: one per channel with that option.
 
     No range is smaller than the documented minimum.
     """
@@ -100,7 +101,7 @@ def _own_scale(context: EncodingsContext, node: Node) -> grid.Floats | None:
     if not kind.quantize or stored is None or len(stored.shape) < 2:
         return None
     axis = channel_axis(node, 1)
-    # Imported here because onnx comes with it, and a file without its model has no weights to look at.
+    # Imported here because it imports onnx, and a file without its model has no weights.
     from dlclint.model.tensors import Unavailable
 
     try:
@@ -119,7 +120,7 @@ def _own_scale(context: EncodingsContext, node: Node) -> grid.Floats | None:
 
 
 def _bias_of(node: Node, weights: Mapping[str, GivenWeight]) -> str:
-    """The bias of an op; what is added behind a MatMul is none where the file gives it fewer than 32 bits."""
+    """The bias of an op; an Add after a MatMul is not one where the file gives it fewer than 32 bits."""
     if has_bias(node):
         return node.input(2)
     if node.op_type != "MatMul" or node.domain:
@@ -184,7 +185,7 @@ def bias_scale(context: EncodingsContext) -> Iterator[Finding]:
 
 
 def _factors(context: EncodingsContext, biased: Biased) -> tuple[Place, ...]:
-    """Where the scales of an op's input and of its weight are from."""
+    """The sources of the scales of an op's input and weight."""
     graph, grids = biased.node.graph, given_grids(context.document)
     return (
         encoding_place(context, graph, origin(graph, biased.node.input(0), grids), "the op's input"),
@@ -193,7 +194,7 @@ def _factors(context: EncodingsContext, biased: Biased) -> tuple[Place, ...]:
 
 
 def _is_shared(biased: Biased) -> bool:
-    """Whether another op reads the same bias, of which encodings/shared-bias tells."""
+    """Whether another op reads the same bias, which encodings/shared-bias reports."""
     return len(biased.node.graph.consumers(biased.bias)) > 1
 
 
@@ -279,7 +280,7 @@ def bias_saturates(context: EncodingsContext) -> Iterator[Finding]:
         beyond = int((steps >= ACCUMULATOR).sum())
         raised = np.maximum(biased.weight_scale, need if len(biased.weight_scale) > 1 else floor)
         left = ACCUMULATOR / steps[channel]
-        # A model that carries a bias as 32-bit integers has lost the rest already.
+        # A model that carries a bias as 32-bit integers has lost the excess already.
         is_cut = bool(context.nodes) and left > 1 - 1e-6
         own = "" if biased.is_given else " that its own values give it"
         effect = (

@@ -26,7 +26,7 @@ SCALES = "per_block_int_scale"
 
 
 def _is_low_power(context: EncodingsContext, row: int) -> bool:
-    """Whether the blocks of an entry have integer scales of a scale for each channel."""
+    """Whether the blocks of an entry have integer scales, relative to a scale for each channel."""
     document = context.document
     if document.tensors.enc_type[row] == "LPBQ":
         return True
@@ -35,7 +35,7 @@ def _is_low_power(context: EncodingsContext, row: int) -> bool:
 
 
 def _double(entry: Any) -> dict[str, Any] | None:
-    """The y_scale of 2.1.0 that is quantized itself, by integers."""
+    """The y_scale of 2.1.0 that is itself quantized, by integers."""
     scale = entry.get("y_scale") if isinstance(entry, dict) else None
     if not isinstance(scale, dict) or "x" not in scale or "x_scale" not in scale:
         return None
@@ -85,7 +85,7 @@ def block_quantization(context: EncodingsContext) -> Iterator[Finding]:
 
 
 def _activation_width(context: EncodingsContext, use: WeightUse | None, widths: dict[str, int]) -> int | None:
-    """Bits of the activations beside a weight, by the file or else by the options; None: not said."""
+    """Bits of the activations of a weight's op, from the file or the options; None: unknown."""
     if use is not None:
         graph = use.node.graph
         for name in (*use.node.inputs, *use.node.outputs):
@@ -97,7 +97,7 @@ def _activation_width(context: EncodingsContext, use: WeightUse | None, widths: 
 
 
 def _plain(context: EncodingsContext, width: int | None) -> tuple[Severity, str, str]:
-    """Severity, words and remedy for plain block quantization beside activations of a width."""
+    """Severity, words and remedy for plain block quantization with activations of a width."""
     known, target = block_weights(), context.target
     instead = "use LPBQ, or one encoding per channel"
     if Runtime.HTP not in target.considered:
@@ -203,7 +203,7 @@ def block_scales(context: EncodingsContext) -> Iterator[Finding]:
 
 
 def _lengths(context: EncodingsContext, blocks: _Blocks, use: WeightUse | None) -> str:
-    """What is wrong with the number of scales; "" where nothing is, or nothing can be told."""
+    """What is wrong with the number of scales; "" where it is correct, or unknown."""
     count, size = len(blocks.scales), context.document.tensors.block_size[blocks.row]
     if not count:
         return "there are no block scales"

@@ -1,4 +1,4 @@
-"""What a model that carries its encodings leaves without one."""
+"""Tensors without an encoding in a model that carries its encodings."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def float_between(context: EncodingsContext) -> Iterator[Finding]:
 
 
 def _parts(context: EncodingsContext, encoded: frozenset[str]) -> Iterator[Finding]:
-    # Imported here because an override file alone has no ops between which anything could lie.
+    # Imported here because an override file alone has no ops.
     from dlclint.analysis.qdq.leaks import Leak, leaks
 
     assert context.view is not None
@@ -102,7 +102,7 @@ def _says_weights(context: EncodingsContext, encoded: frozenset[str]) -> bool:
 
 
 def _weights(context: EncodingsContext, encoded: frozenset[str]) -> Iterator[Finding]:
-    # Imported here because an override file alone has no ops that could read weights.
+    # Imported here because an override file alone has no ops.
     from dlclint.analysis.qdq.leaks import bare_weights
 
     assert context.view is not None

@@ -1,4 +1,4 @@
-"""Scales of a weight's channels beside each other."""
+"""Scales of a weight's channels compared with each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encodings of weights against the ops that read them."""
+"""Encodings of weights compared with the ops that read them."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def per_channel_consumer(context: EncodingsContext) -> Iterator[Finding]:
             if use is None:
                 name = tensors.names[row]
                 consumers = [node for graph in graphs for node in graph.consumers(name)]
-                # A file of 2.x may say of a constant what is not applied; a model says what is computed.
+                # A file of 2.x may list a constant without effect; in a model the encoding is computed.
                 stored = document.is_flat(row) and any(graph.constant(name) is not None for graph in graphs)
                 slope = next((node.op_type for node in consumers if _reads_as_slope(node, name)), "")
                 if slope in refused_by_channel() and Runtime.HTP in context.target.considered:
@@ -227,8 +227,8 @@ def _range(context: EncodingsContext, first: int, last: int) -> grid.Encoding:
 class _Clipped(NamedTuple):
     """Per element lowest and highest weight, and how many of all are outside the range.
 
-    `folded` says whether a norm was folded in, `before_folding` that the range is that of the weights
-    before it was.
+    `folded` is whether a normalization was folded in, `before_folding` that the range is that of the weights
+    before folding.
     """
 
     low: grid.Floats
@@ -249,7 +249,7 @@ def _outside(context: EncodingsContext, row: int, use: WeightUse) -> _Clipped | 
         count > 1 and use.channels != count
     ):
         return None
-    # Imported here because onnx comes with it, and a file without its model has no weights to look at.
+    # Imported here because it imports onnx, and a file without its model has no weights.
     from dlclint.model.tensors import Unavailable
 
     try:
@@ -266,7 +266,7 @@ def _outside(context: EncodingsContext, row: int, use: WeightUse) -> _Clipped | 
     if folded:
         raw = _lanes(use.tensor.array().astype(np.float64), use, count)
         most = np.abs(raw).max(axis=1)
-        # A symmetric grid of few bits reaches one step farther below zero than above: an eighth of 4 bits.
+        # A symmetric grid of few bits extends one step farther below zero than above: an eighth with 4 bits.
         reaches = np.abs(encoding.minimum), np.abs(encoding.maximum)
         shares = (float(np.median(most / np.where(reach > 0, reach, 1.0))) for reach in reaches)
         before = bool(_beyond(raw, encoding).sum() * 10 <= outside.sum()) and any(

@@ -1,4 +1,4 @@
-"""The fields of each entry: there, of the right type, and with values that mean something."""
+"""The fields of each entry: present, of the right type, and with meaningful values."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from dlclint_schemas.quantization import widths
 
 _TWO_BITS = 2
 _SMALL_FLOATS = (4.0, 8.0)
-"""Bits of the float types that AIMET's format names besides those that ops compute in."""
+"""Bits of the float types that AIMET's format has in addition to those that ops compute in."""
 ENC_TYPES = ("PER_TENSOR", "PER_CHANNEL", "PER_BLOCK", "LPBQ", "VECTOR")
 
 
@@ -217,7 +217,7 @@ def dtype(context: EncodingsContext) -> Iterator[Finding]:
 
     def width(tensor: int, rows: Rows) -> Finding:
         bits = elements.bitwidth[rows[0]]
-        # The format has them: AIMET's specification bounds bw by 2 and 32, whatever the dtype.
+        # The format has them: AIMET's specification limits bw to 2 to 32, whatever the dtype.
         small = int(tensors.section[tensor]) in listed and float(bits) in _SMALL_FLOATS
         unplaced = Finding(
             f"{tensors.names[tensor]!r}: a float of {bits:g} bits; documented are {allowed}"
@@ -298,7 +298,7 @@ def bit_width(context: EncodingsContext) -> Iterator[Finding]:
     def finding(tensor: int, rows: Rows) -> Finding:
         value = float(bits[rows[0]])
         impossible = value != round(value) or not 2 <= value <= 32
-        # Files of 2.x do not say what is a weight.
+        # Files of 2.x do not state which tensors are weights.
         meant = weights if params[rows[0]] else activations
         documented = sorted(weights | activations if unsure[rows[0]] else meant)
         if value == _TWO_BITS and not _is_legacy(document, tensor):
@@ -368,7 +368,8 @@ def _wide_on_hexagon(context: EncodingsContext, sixteen: Flags, params: Flags) -
 
         wide = params
         if context.view is not None:
-            # Files of 2.x do not say what is a weight, and biases, slopes and most scales need no v73.
+            # Files of 2.x do not state which tensors are weights, and biases, slopes and most scales need no
+            # v73.
             names = {name for name, use in weight_uses(context.view.model) if not use.is_bias}
             names |= {side.name for side in needing(context, hexagon)}
             wide = np.array([name in names for name in document.tensors.names], bool)[
@@ -378,7 +379,7 @@ def _wide_on_hexagon(context: EncodingsContext, sixteen: Flags, params: Flags) -
 
 
 def _on_cpu(context: EncodingsContext) -> Callable[[int, Rows], Finding]:
-    """16 bits where the DLC is to run on the CPU."""
+    """16 bits where the DLC runs on the CPU."""
     document = context.document
 
     def finding(tensor: int, rows: Rows) -> Finding:
@@ -439,7 +440,7 @@ def _is_legacy(document: EncodingsDocument, tensor: int) -> bool:
 
 
 def shown_bits(value: float) -> str:
-    """A bit width without a needless fraction."""
+    """A bit width without an unnecessary fraction."""
     return quoted_value(int(value)) if value == round(value) else str(value)
 
 

@@ -74,7 +74,7 @@ def missing_field(context: EncodingsContext) -> Iterator[Finding]:
 def _missing(
     document: EncodingsDocument, layout: Layout, keys: frozenset[str]
 ) -> Iterator[tuple[str, Severity, str, int | None]]:
-    """Field, severity, what follows, and the kind of entry that needs it (None: all)."""
+    """Field, severity, consequence, and the kind of entry that needs it (None: all)."""
     for field in _REQUIRED[layout]:
         if field not in keys:
             yield field, Severity.ERROR, "it is required", None
@@ -91,7 +91,7 @@ def _missing(
             yield "min", Severity.ERROR, why, None
         elif "bitwidth" in keys:
             why = "the entry only chooses type and width, the range comes from calibration"
-            # With a dtype it is the form of the document's own examples.
+            # With a dtype it has the form of the document's own examples.
             yield "min", Severity.INFO if "dtype" in keys else Severity.WARNING, why, None
     elif len(keys & {"min", "max"}) == 1:
         yield ({"min", "max"} - keys).pop(), Severity.ERROR, "an integer range needs both ends", None
@@ -165,7 +165,7 @@ def _missing_in_blocks(context: EncodingsContext) -> Iterator[Finding]:
         return found
 
     def lacks(*fields: str) -> Flags:
-        """The tensors none of whose elements has one of the fields."""
+        """The tensors without any element that has one of the fields."""
         have: Flags = np.logical_or.reduce([document.has(field) for field in fields])
         return ~have[tensors.first]
 

@@ -1,4 +1,4 @@
-"""Names against the graph: unknown ones, wrong sections, and what is covered."""
+"""Names compared with the graph: unknown ones, wrong sections, and coverage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dlclint.model.graph import Model, Node
 
 _MANY = 4000
-"""Names among which the nearest spelling is searched; more would take seconds."""
+"""Names among which the nearest spelling is searched; more would take several seconds."""
 
 
 def tensor_names(model: Model) -> set[str]:
@@ -91,7 +91,7 @@ def unknown_tensor(context: EncodingsContext) -> Iterator[Finding]:
 
 
 def _names_of_folded(context: EncodingsContext, strays: list[int]) -> Finding | None:
-    """The one finding for names that a simplifier gave when it folded batch normalizations."""
+    """One finding for names that a simplifier gave when it folded batch normalizations."""
     assert context.view is not None
     counts = context.document.tensors.count[strays].tolist()
     pairs = [
@@ -118,8 +118,8 @@ def _names_of_folded(context: EncodingsContext, strays: list[int]) -> Finding | 
 
 
 def _spelled_alike(name: str, known: Iterable[str]) -> list[str]:
-    """The one known name that is spelled most alike, if any is."""
-    # Imported here because a file without its model has no names to compare with.
+    """The only known name with the most similar spelling, if there is one."""
+    # Imported here because a file without its model has no known names.
     import difflib
 
     return difflib.get_close_matches(name, sorted(known), 1, 0.8)
@@ -130,7 +130,7 @@ def _normalized(node: Node) -> bool:
 
 
 def _core(name: str) -> str:
-    """A name without what exporters add or change: case, separators, :0, _output_0."""
+    """A name without the parts that exporters add or change: case, separators, :0, _output_0."""
     name = re.sub(r":\d+$|_output_\d+$", "", name.lower())
     return re.sub(r"[/._]+", "/", name).strip("/")
 

@@ -108,7 +108,7 @@ def fractional_offset(context: EncodingsContext) -> Iterator[Finding]:
     document = context.document
     elements = document.elements
     offset = elements.offset
-    # Two bits may have a grid that passes zero by.
+    # A grid of two bits may not contain zero.
     half = offset == grid.half_grid_offset(elements.bitwidth)
     hits = _integers(document) & (offset != np.rint(offset)) & ~half
 
@@ -194,7 +194,7 @@ def per_channel_asymmetric(context: EncodingsContext) -> Iterator[Finding]:
     even = grid.is_symmetric(elements.offset, elements.bitwidth)
     asymmetric = ~even | (elements.symmetric == 0)
     hits = _integers(document) & ~np.isnan(elements.bitwidth) & several[elements.tensor] & asymmetric
-    hits &= ~((elements.symmetric == 1) & ~even)  # symmetric-offset says it
+    hits &= ~((elements.symmetric == 1) & ~even)  # symmetric-offset reports it
 
     def finding(tensor: int, rows: Rows) -> Finding:
         row = int(rows[0])

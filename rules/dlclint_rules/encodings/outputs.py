@@ -1,4 +1,4 @@
-"""The range of an output against what its op can produce, and against what the op reads."""
+"""The range of an output compared with what its op can produce, and with its input's range."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ CONFIGURATION = Source("AIMET 2.42 quantsim configurations", "encoding_constrain
 
 @record
 class EncodedOutput:
-    """An output with its grid and what its values can be."""
+    """An output with its grid and the possible range of its values."""
 
     node: Node
     grid: GivenGrid
     values: Interval | None
-    """None where neither end is sure."""
+    """None where neither end is guaranteed."""
 
     @property
     def fixed(self) -> OutputRange | None:
-        """The range that HTP expects whole, where there is one."""
+        """The range that HTP expects, where it expects a fixed one."""
         known = op_outputs().get(self.node.op_type)
         return known if known is not None and known.fixed else None
 
     @property
     def left(self) -> float:
-        """How many of the grid's values an output can have."""
+        """The number of the grid's values that an output can have."""
         if self.values is None:
             return self.grid.steps
         low, high = max(self.values.minimum, self.grid.low), min(self.values.maximum, self.grid.high)
@@ -60,7 +60,7 @@ class EncodedOutput:
 
 
 def made_on(view: ModelView, grids: Mapping[str, GivenGrid]) -> Iterator[tuple[Node, GivenGrid]]:
-    """Every tensor that an op makes and that has a grid, in the order of the grids."""
+    """Every op output that has a grid, in the order of the grids."""
     # A quantized model may have its ops in the bodies of an If, where names can repeat.
     graphs = [*view.model.graphs()]
     for name, grid in grids.items():
@@ -82,7 +82,7 @@ def _outputs(context: EncodingsContext) -> Iterator[EncodedOutput]:
 
 
 def _maker(node: Node, grids: Mapping[str, GivenGrid]) -> Node:
-    """The node, or the one that makes what it only moves and what has no grid before it is moved."""
+    """The node, or the producer of a tensor that it only moves and that has no grid before."""
     passed = {node.key}
     while len(moved := moved_inputs(node)) == 1 and hands_on_all(node) and moved[0] not in grids:
         before = node.graph.producer(moved[0])
@@ -98,7 +98,7 @@ def _text(low: float, high: float) -> str:
 
 
 def _bounds(values: Interval) -> str:
-    """A range of which one end may be infinite."""
+    """A text for a range of which one end may be infinite."""
     low, high = values.minimum, values.maximum
     if math.isfinite(low + high):
         return _text(low, high)
@@ -106,7 +106,7 @@ def _bounds(values: Interval) -> str:
 
 
 def _is_off(output: EncodedOutput) -> bool:
-    """Whether an output of fixed range has another one."""
+    """Whether an output with a fixed range has a different one."""
     fixed = output.fixed
     if fixed is None:
         return False
@@ -142,7 +142,8 @@ def range_not_fixed(context: EncodingsContext) -> Iterator[Finding]:
         effect = f"values beyond are lost, up to {max(lost, key=abs):g}" if narrow and lost else wide
         step = (fixed.high - fixed.low) / grid.steps
         soc = context.target.soc
-        # Before that AIMET leaves the range to calibration, and a calibrated one loses nothing that was seen.
+        # For older versions AIMET leaves the range to calibration, and a calibrated one covers all observed
+        # values.
         older = soc is not None and soc.hexagon is not None and soc.hexagon < fixed.since
         within = grid.low >= fixed.low - grid.scale and grid.high <= fixed.high + grid.scale
         unplaced = Finding(
@@ -167,7 +168,7 @@ def range_not_fixed(context: EncodingsContext) -> Iterator[Finding]:
 
 
 def _beyond(output: EncodedOutput) -> tuple[float, float]:
-    """How far a grid reaches below and above what a Relu or Clip inside another op lets through."""
+    """How far a grid extends below and above the range of a Relu or Clip inside another op."""
     if output.node.op_type not in CLIPPING or output.values is None:
         return 0.0, 0.0
     if _runs_inside(output.node) is None:
@@ -179,7 +180,7 @@ def _beyond(output: EncodedOutput) -> tuple[float, float]:
 
 
 def _runs_inside(node: Node) -> Node | None:
-    """The op that a Relu or Clip is fused into, by way of ops that pass everything on."""
+    """The op that a Relu or Clip is fused into, possibly through ops that pass all values on."""
     graph, name = node.graph, node.input(0)
     for _ in range(len(graph.nodes)):
         maker = graph.producer(name)
@@ -192,7 +193,7 @@ def _runs_inside(node: Node) -> Node | None:
 
 
 def _own_bounds(node: Node) -> Interval:
-    """What a Relu or Clip cuts to by itself."""
+    """The range to which a Relu or Clip itself cuts."""
     low, high = clip_bounds(node)
     return interval(-math.inf if low is None else low, math.inf if high is None else high)
 
@@ -238,7 +239,7 @@ def bound_lost(context: EncodingsContext) -> Iterator[Finding]:
 
 
 def _is_one_sided(output: EncodedOutput) -> bool:
-    """Whether a symmetric grid stands on values of one sign, and nothing else says so already."""
+    """Whether a symmetric grid is on values of one sign, and no other finding reports it."""
     values = output.values
     if values is None or not output.grid.symmetric or output.fixed is not None or any(_beyond(output)):
         return False
@@ -246,7 +247,7 @@ def _is_one_sided(output: EncodedOutput) -> bool:
 
 
 def _second_of_wide_product(output: EncodedOutput) -> bool:
-    """Whether a MatMul reads it second at 16 bits, where HTP wants a symmetric grid."""
+    """Whether it is the second operand of a MatMul at 16 bits, where HTP needs a symmetric grid."""
     name = output.grid.name
     if output.grid.bitwidth != 16:
         return False
@@ -329,24 +330,24 @@ def range_wasted(context: EncodingsContext) -> Iterator[Finding]:
 
 @record
 class CutOutput:
-    """An output whose range leaves out a part of an input's whose values it holds."""
+    """An output whose range excludes a part of the range of an input whose values it holds."""
 
     node: Node
     given: GivenGrid
     source: GivenGrid
     low: float
     high: float
-    """What the input's values can be."""
+    """The possible range of the input's values."""
 
     @property
     def share(self) -> float:
-        """Of the input's range, how much is beyond the output's."""
+        """The share of the input's range that is beyond the output's."""
         out = max(0.0, self.given.low - self.low) + max(0.0, self.high - self.given.high)
         return out / (self.high - self.low) if self.high > self.low else 0.0
 
 
 def _cuts(context: EncodingsContext) -> Iterator[CutOutput]:
-    """Outputs of ops that hand on or join all elements of their inputs, with the input that loses most."""
+    """Outputs of ops that pass on or join all elements of their inputs, with the input that loses most."""
     if context.view is None:
         return
     grids = given_grids(context.document)
@@ -363,7 +364,7 @@ def _cuts(context: EncodingsContext) -> Iterator[CutOutput]:
             low = source.low if values is None else max(source.low, values.minimum)
             high = source.high if values is None else min(source.high, values.maximum)
             if source.symmetric and (grid.low < low + grid.scale or grid.high > high - grid.scale):
-                # One end of a symmetric range may be there for the other's sake alone.
+                # One end of a symmetric range may only mirror the other.
                 continue
             cut = CutOutput(node, grid, source, low, high)
             if low < high and (worst is None or cut.share > worst.share):
@@ -374,7 +375,7 @@ def _cuts(context: EncodingsContext) -> Iterator[CutOutput]:
 
 
 def _is_of_fixed_range(node: Node, name: str) -> bool:
-    """Whether a tensor's range was not calibrated but is the whole that its op can produce."""
+    """Whether a tensor's range was not calibrated but is the whole range that its op can produce."""
     maker = node.graph.producer(name)
     known = None if maker is None or maker.domain else op_outputs().get(maker.op_type)
     return known is not None and known.fixed
@@ -383,7 +384,7 @@ def _is_of_fixed_range(node: Node, name: str) -> bool:
 def _is_of_whole(node: Node, grid: GivenGrid, grids: Mapping[str, GivenGrid]) -> bool:
     """Whether a tensor is a part of another one and has its grid, which does not describe the part's values.
 
-    AIMET writes so what it computes for Split and Slice in 2.0.0.
+    AIMET writes the grids that it computes for Split and Slice in 2.0.0 like this.
     """
     maker = node.graph.producer(grid.name)
     moved = () if maker is None or hands_on_all(maker) else moved_inputs(maker)
@@ -445,10 +446,11 @@ def moved_grid(context: EncodingsContext) -> Iterator[Finding]:
             moved = moved_inputs(node)
             sources = [grids.get(origin(node.graph, name, grids)) for name in moved]
             source = sources[0] if sources else None
-            # What joins inputs of one grid moves them as well; of unlike ones it has to make one.
+            # An op that joins inputs with one grid moves them; with different grids it must compute a new
+            # one.
             if source is None or any(other is None or not source.same(other) for other in sources[1:]):
                 continue
-            # Another width is a Convert that is meant, and precision/convert-inserted reports it.
+            # Another width is an intended Convert, and precision/convert-inserted reports it.
             if given.name in cut or source.bitwidth != given.bitwidth:
                 continue
             if not source.same(given):

@@ -1,4 +1,4 @@
-"""Ranges of stored scales, slopes, bounds and constants, against their values."""
+"""Ranges of stored scales, slopes, bounds and constants, compared with their values."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 _NO_BOUND = 65504.0
-"""The largest float16: bounds from there on stand for none."""
+"""The largest float16: bounds from there on mean no bound."""
 
 
 @record
 class _Parameter:
-    """A stored tensor with one grid, its values, what it is to its reader, and how many are clamped."""
+    """A stored tensor with one grid, its values, its role for its reader, and how many are clamped."""
 
     node: Node
     given: GivenGrid
@@ -39,14 +39,14 @@ class _Parameter:
 
     @property
     def outside(self) -> int:
-        """How many values are clamped; up to half a step outside is rounding."""
+        """The number of clamped values; up to half a step outside is rounding."""
         slack = self.given.scale * (0.5 + 1e-3) + 1e-6 * max(abs(self.given.low), abs(self.given.high))
         beyond = (self.values < self.given.low - slack) | (self.values > self.given.high + slack)
         return int(beyond.sum())
 
     @property
     def moved(self) -> tuple[float, float]:
-        """The value that the grid changes most, and what it makes of it."""
+        """The value that the grid changes most, and its rounded value."""
         first = self.given.offset
         integers = np.clip(np.rint(self.values / self.given.scale), first, first + self.given.steps - 1)
         made = integers * self.given.scale
@@ -57,7 +57,7 @@ class _Parameter:
 def _parameters(context: EncodingsContext) -> Iterator[_Parameter]:
     if context.view is None:
         return
-    # Imported here because onnx comes with it, and a file without its model has no values to look at.
+    # Imported here because it imports onnx, and a file without its model has no values.
     from dlclint.model.tensors import Unavailable
 
     view, grids = context.view, given_grids(context.document)
@@ -74,7 +74,7 @@ def _parameters(context: EncodingsContext) -> Iterator[_Parameter]:
         if values.dtype.kind not in "fV" or not values.size:
             continue
         values = values.astype(np.float64).reshape(-1)
-        # An infinite bound, or the largest number of its type, means none.
+        # An infinite bound, or the largest number of its type, means no bound.
         if np.isfinite(values).all() and not (is_bound and np.abs(values).max() >= _NO_BOUND):
             yield _Parameter(node, grids[name], values, words, is_bound)
 
@@ -93,7 +93,7 @@ def _read(context: EncodingsContext) -> Iterator[tuple[Node, str, str, bool]]:
 
 
 def _is_mask(context: EncodingsContext, parameter: _Parameter) -> bool:
-    # Imported here because few files need it, and onnx comes with it.
+    # Imported here because few files need it, and it imports onnx.
     from dlclint.analysis.masks import coarse_masks
 
     assert context.view is not None
@@ -118,7 +118,7 @@ def parameter_clipped(context: EncodingsContext) -> Iterator[Finding]:
             value, made = item.moved
             is_moved = item.is_bound and abs(made - value) > threshold("range_slack") * abs(value)
             is_off = item.outside or is_moved
-            # A mask is meant to be cut to what scores need.
+            # A mask may be cut to what scores need.
             if is_off and not _is_mask(context, item):
                 yield item
 

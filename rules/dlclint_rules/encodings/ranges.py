@@ -1,4 +1,4 @@
-"""Ranges: min and max against scale, offset and bitwidth, and against zero."""
+"""Ranges: min and max compared with scale, offset and bitwidth, and with zero."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def inconsistent(context: EncodingsContext) -> Iterator[Finding]:
         scale_off = np.abs(given - step) / step
         bad_offset = low_off > tolerance(elements.bitwidth, 0.05)
         bad_scale = scale_off > 1e-3
-        # A flipped sign is told by offset-sign, a fraction by fractional-offset.
+        # offset-sign reports a flipped sign, fractional-offset a fraction.
         told = (elements.offset > 0) | (elements.offset != np.rint(elements.offset))
         hits = usable & (bad_scale | (bad_offset & ~told))
 
@@ -167,7 +167,7 @@ def zero_off_grid(context: EncodingsContext) -> Iterator[Finding]:
 
 
 def _numbers(context: EncodingsContext) -> Flags:
-    """The stored tensors that are single numbers to the ops that read them: bounds, padding, constants."""
+    """The stored tensors that ops read as single numbers: bounds, padding, constants."""
     names = context.document.tensors.names
     found = np.zeros(len(names), bool)
     if context.view is not None:
@@ -202,7 +202,7 @@ def range_too_small(context: EncodingsContext) -> Iterator[Finding]:
     with np.errstate(invalid="ignore", over="ignore"):
         by_scale = elements.scale * grid.steps(elements.bitwidth)
         span = np.where(_ranged(document), elements.maximum - elements.minimum, by_scale)
-        # A range that was widened to the minimum is that but for rounding.
+        # A range that was widened to the minimum equals it up to rounding.
         least = grid.MINIMUM_RANGE * (1 - 1e-6)
         hits = (elements.kind != FLOAT) & (span < least) & (span >= 0) & (elements.scale != 0)
     hits &= ~_numbers(context)[elements.tensor]

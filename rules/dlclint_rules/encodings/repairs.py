@@ -1,4 +1,4 @@
-"""Numbers that repair an entry: refitted to its own range, or made symmetric."""
+"""Numbers that repair an entry: fitted again to its own range, or made symmetric."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from dlclint.rule import EncodingsContext
 from dlclint_rules.encodings.reporting import Rows
 
 SAME_STEP = 1.01
-"""A step that grows by at most a hundredth: what rounds to within half a step still does."""
+"""A step may grow by at most a hundredth: values that round to within half a step still do."""
 
 
 def tolerance(bitwidth: npt.NDArray[np.float64], of_a_step: float) -> npt.NDArray[np.float64]:
-    """In steps: numbers printed as float32 are off by some 1e-7 of their size, 2**bitwidth steps."""
+    """In steps: numbers printed as float32 are off by about 1e-7 of their size, 2**bitwidth steps."""
     return np.asarray(of_a_step + grid.steps(bitwidth) * 1e-6)
 
 
 def refit(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix | None:
     """All numbers of entries with min, max and bitwidth, by the documented algorithm.
 
-    What already is on the grid keeps its digits. Entries that say they are symmetric become so.
+    Numbers that already are on the grid keep their digits. Entries marked symmetric become symmetric.
     """
     elements = document.elements
     low, high, bits = elements.minimum[rows], elements.maximum[rows], elements.bitwidth[rows]
@@ -60,8 +60,8 @@ def refit(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix | None:
 def made_symmetric(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix | None:
     """Offset -2**(bitwidth - 1), and the smallest step that still covers the range.
 
-    One entry for a whole tensor whose step would grow by more than a hundredth is called asymmetric
-    instead, which changes no number.
+    One entry for a whole tensor whose step would grow by more than a hundredth is marked asymmetric instead,
+    which changes no number.
     """
     elements = document.elements
     bits = elements.bitwidth[rows]
@@ -74,9 +74,9 @@ def made_symmetric(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix 
     need = np.maximum(np.maximum(-low / half, high / (half - 1)), grid.MINIMUM_RANGE / grid.steps(bits))
     with np.errstate(invalid="ignore"):
         given = np.where(elements.scale[rows] > 0, elements.scale[rows], need)
-        # The grid covers a range to half a step: an end that is at most so far out keeps the step.
+        # The grid covers a range up to half a step: an end that is at most so far out keeps the step.
         fits = (low >= -(half + 0.5) * given * (1 + 1e-6)) & (high <= (half - 0.5) * given * (1 + 1e-6))
-    # A step much larger than the range asks for is not a step of this range.
+    # A step much larger than the range needs does not belong to this range.
     fits &= given <= need * SAME_STEP
     scale = np.where(fits, given, need)
     new = grid.on_grid(scale, -half, bits)
@@ -120,7 +120,7 @@ def grid_edits(
 def _flat_edits(
     document: EncodingsDocument, row: int, encoding: grid.Encoding, position: int
 ) -> Iterator[DocumentEdit]:
-    """The same in 2.x, which counts the zero point from its type's lowest integer, and leaves out 0."""
+    """The same in 2.x, which counts the zero point from its type's lowest integer, and omits 0."""
     tensor = int(document.elements.tensor[row])
     scale, offset, bits = (
         float(column[position]) for column in (encoding.scale, encoding.offset, encoding.bitwidth)
@@ -136,7 +136,7 @@ def _flat_edits(
 def regridded(
     document: EncodingsDocument, given: GivenGrid, ends: tuple[float, float], title: str
 ) -> Fix | None:
-    """A whole tensor's grid fitted to another range, as wide and asymmetric; never safe."""
+    """A whole tensor's grid fitted to another range, with its width and asymmetric; never safe."""
     try:
         fitted = grid.fit([ends[0]], [ends[1]], [given.bitwidth])
     except ValueError:
@@ -171,9 +171,9 @@ def recast(
     title: str,
     symmetric: bool = False,
 ) -> Fix | None:
-    """A whole tensor's grid fitted to a range on another width or symmetry; never safe.
+    """A whole tensor's grid fitted to a range with another width or symmetry; never safe.
 
-    In 2.x a symmetric grid is signed and another one unsigned.
+    In 2.x a symmetric grid is signed and an asymmetric one unsigned.
     """
     fit = grid.fit_symmetric if symmetric else grid.fit
     try:
@@ -203,14 +203,14 @@ def recast(
 
 
 def widened(document: EncodingsDocument, given: GivenGrid) -> Fix | None:
-    """The same range on 16 bits, for a whole tensor with fewer; never safe."""
+    """The same range with 16 bits, for a whole tensor with fewer; never safe."""
     if given.bitwidth >= 16:
         return None
     return recast(document, given, (given.low, given.high), 16, "give it 16 bits")
 
 
 def rescaled(context: EncodingsContext, row: int, scale: grid.Floats, title: str) -> Fix | None:
-    """New scales for the elements of an entry, offsets and widths kept; None where there are not as many."""
+    """New scales for the elements of an entry, offsets and widths kept; None if the number differs."""
     document = context.document
     first, count = int(document.tensors.first[row]), int(document.tensors.count[row])
     if len(scale) not in (1, count):

@@ -1,4 +1,4 @@
-"""How rules of the family report: with a place in the file, tensor by tensor, and never a million times."""
+"""How rules of the family report: with a place in the file, tensor by tensor, and with a limit."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def at(context: EncodingsContext, tensor: int, path: Path_, finding: Finding) ->
     """The finding with its tensor's name and its place in the file, or in the model that carries it."""
     document = context.document
     if context.nodes:
-        # What a model carries has no text that could be edited.
+        # Encodings that a model carries have no text to edit.
         node = finding.node or context.nodes[tensor]
         return replace(finding, tensor=document.tensors.names[tensor], node=node, fix=None)
     pointer, line, column = document.place(tensor, path)
@@ -63,7 +63,7 @@ def at_offset(context: EncodingsContext, offset: int, pointer: Path_ | None, fin
 def capped(
     context: EncodingsContext, items: Iterable[Any], finding: Callable[[Any], Finding], noun: str
 ) -> Iterator[Finding]:
-    """A finding for each item up to the context's limit, then one that counts the rest, from the next on."""
+    """A finding for each item up to the context's limit, then one that counts the rest."""
     pending = iter(items)
     for item in islice(pending, context.limit):
         yield finding(item)
@@ -81,7 +81,7 @@ def capped(
 def by_tensor(
     context: EncodingsContext, hits: npt.NDArray[np.bool_], finding: Callable[[int, Rows], Finding]
 ) -> Iterator[Finding]:
-    """A finding for each tensor with a hit among its elements, given the tensor and the elements' rows."""
+    """A finding for each tensor with a hit among its elements, from the tensor and the elements' rows."""
     rows = np.flatnonzero(hits)
     if not len(rows):
         return
@@ -95,7 +95,7 @@ def by_tensor(
 
 
 def channels(document: EncodingsDocument, tensor: int, rows: Rows) -> str:
-    """ "" for a tensor of one element, else which of its channels are meant."""
+    """ "" for a tensor of one element, else its affected channels."""
     count = int(document.tensors.count[tensor])
     if count == 1:
         return ""
@@ -107,7 +107,7 @@ def channels(document: EncodingsDocument, tensor: int, rows: Rows) -> str:
 
 
 def said_offset(document: EncodingsDocument, row: int) -> str:
-    """An element's offset by the name and the number that the file has, such as `y_zero_point -0.5`."""
+    """An element's offset with the name and the number in the file, such as `y_zero_point -0.5`."""
     path = document.field_path(row, "offset")
     name = next(part for part in reversed(path) if isinstance(part, str))
     written = document.spelling(int(document.elements.tensor[row]), path)
@@ -143,7 +143,7 @@ def reported(context: EncodingsContext, kind: str, source: Source) -> Iterator[F
 
 
 def _first(context: EncodingsContext, flaw: Flaw) -> tuple[Place, ...]:
-    """Where what stands twice stands first."""
+    """The first occurrence of a repeated name or key."""
     if flaw.first is None:
         return ()
     if isinstance(flaw.first, str):
@@ -152,7 +152,7 @@ def _first(context: EncodingsContext, flaw: Flaw) -> tuple[Place, ...]:
 
 
 def entry(context: EncodingsContext, row: int, what: str) -> Place:
-    """Another entry that a finding names, in the file or in the model that carries it."""
+    """Another entry of a finding, in the file or in the model that carries it."""
     name = context.document.tensors.names[row]
     if context.nodes:
         return Place(what, context.nodes[row], name)
@@ -167,7 +167,7 @@ def text_place(context: EncodingsContext, offset: int, what: str) -> Place:
 
 
 def encoding_place(context: EncodingsContext, graph: Graph, name: str, what: str) -> Place:
-    """Where a tensor gets its encoding, or else where it comes from."""
+    """Where a tensor gets its encoding, or else its producer."""
     rows = context.document.rows(name)
     if rows:
         return entry(context, rows[-1], what)
@@ -182,7 +182,7 @@ def _fix(flaw: Flaw) -> Fix | None:
 
 
 def text_fix(context: EncodingsContext, offset: int) -> Fix | None:
-    """What makes a flawed stretch of text JSON, if the flaw at this offset is such."""
+    """The fix that turns a flawed span of text into JSON, if the flaw at this offset has one."""
     for flaw in context.document.source.flaws:
         if flaw.start == offset:
             edit = ReplaceText(flaw.start, flaw.end, flaw.replacement)

@@ -1,4 +1,4 @@
-"""One grid for tensors of unlike ranges."""
+"""One grid for tensors with different ranges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Widths, signs and zero points of what ops read besides their data."""
+"""Widths, signs and zero points of inputs other than data."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _FORMS |= {UINT16_SYMMETRIC: "symmetric 16 bits", INT16: "signed 16 bits"}
 def form_of(context: EncodingsContext, grid: GivenGrid) -> str:
     """The form of a grid among those that were measured; "" for other widths.
 
-    Up to 1.0.0 files say symmetric, which the converters make signed.
+    Files up to 1.0.0 use symmetric, which the converters make signed.
     """
     document = context.document
     said = document.elements.symmetric[grid.element] == 1 or grid.symmetric
@@ -64,7 +64,7 @@ def _hexagon(context: EncodingsContext) -> int | None:
 def activation_width(
     context: EncodingsContext, grids: dict[str, GivenGrid], node: Node, data: str = ""
 ) -> int:
-    """Of `data`, or of what a node reads or makes: the file's, or else the quantizer's."""
+    """The width of `data`, or of a node's input or output: the file's, or else the quantizer's."""
     read = (name for name in node.inputs if name and node.graph.constant(name) is None)
     for name in (data, *read, node.output(0)):
         grid = grids.get(origin(node.graph, name, grids))
@@ -111,7 +111,7 @@ def side_input(context: EncodingsContext) -> Iterator[Finding]:
             if given is None or key not in side_input_forms():
                 continue
             since, hexagon = side_input_forms()[key], _hexagon(context)
-            # Before v73 a 16-bit scale is a 16-bit weight, of which encodings/bit-width speaks.
+            # Before v73 a 16-bit scale is a 16-bit weight, which encodings/bit-width reports.
             if since is None or (hexagon is None and since > 68) or key in disputed_forms():
                 yield side, given, form, width, since
 
@@ -126,7 +126,7 @@ def side_input(context: EncodingsContext) -> Iterator[Finding]:
         certain = since is None and (flat or form != INT8) and side.op == side.node.op_type
         severity = Severity.ERROR if certain else Severity.WARNING
         spelled_out = side.op != side.node.op_type
-        # A scale that stands as a Mul ran so; the reports are of the op that a converter may make of it.
+        # A scale in a separate Mul ran so; the reports are about the op that a converter may make of it.
         if (since is not None and not disputed) or (disputed and spelled_out):
             severity = Severity.INFO
         unplaced = Finding(
@@ -147,14 +147,14 @@ def side_input(context: EncodingsContext) -> Iterator[Finding]:
 
 
 def _data(context: EncodingsContext, grids: dict[str, GivenGrid], side: SideInput) -> Place:
-    """Where the activations beside a scale or slope get their width."""
+    """Where the activations of a scale's or slope's op get their width."""
     graph, name = side.node.graph, side.data or side.node.input(0)
     return encoding_place(context, graph, origin(graph, name, grids), "the activations")
 
 
 def _eight_bits(context: EncodingsContext, side: SideInput, grid: GivenGrid) -> Fix | None:
     stored = side.node.graph.constant(side.name)
-    # Imported here because onnx comes with it, and a file without its model has no values to look at.
+    # Imported here because it imports onnx, and a file without its model has no values.
     from dlclint.model.tensors import Unavailable
 
     try:
@@ -214,7 +214,8 @@ def second_input_cut(context: EncodingsContext) -> Iterator[Finding]:
     grids = given_grids(context.document)
     hexagon, kept_since = _hexagon(context), second_input().kept_since
     keeps = hexagon is None or hexagon >= kept_since
-    # A QDQ model with an unsigned second input was cut when measured; a file may have it made signed.
+    # A QDQ model with an unsigned second input lost bits when measured; the converter may make that of a file
+    # signed.
     carried = bool(context.nodes)
 
     def cut() -> Iterator[tuple[Node, GivenGrid, str]]:

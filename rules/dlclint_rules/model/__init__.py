@@ -1,1 +1,1 @@
-"""Family `model`: whether the file is a sound ONNX model at all."""
+"""Family `model`: whether the file is a valid ONNX model."""

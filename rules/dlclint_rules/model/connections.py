@@ -1,4 +1,4 @@
-"""How the nodes of a graph are joined: what they read, in which order, under which names."""
+"""How the nodes of a graph are connected: what they read, in which order, under which names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dlclint_rules.causes import anywhere
 
 
 def _is_around(graph: Graph, name: str, whole: dict[Graph, set[str]]) -> bool:
-    """Whether a graph around this one has a tensor; `whole` has what there is in each, outermost first."""
+    """Whether an outer graph has a tensor; `whole` has the tensors of each graph, outermost first."""
     outer = graph.parent
     while outer is not None:
         if name in whole[outer]:
@@ -109,7 +109,7 @@ def unused_input(context: ModelContext) -> Iterator[Finding]:
     """
     graph = context.view.model.graph
     if not graph.outputs:
-        return  # missing-output says it, and what is to be computed is not known
+        return  # missing-output reports it, and what must be computed is not known
     for name in graph.inputs:
         if not graph.consumers(name) and name not in graph.outputs:
             yield Finding(

@@ -1,4 +1,4 @@
-"""What the file declares: its opsets, weights and external data, and what onnx's own code says of it."""
+"""What the file declares: its opsets, weights and external data, and what onnx's own code reports."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def lfs_pointer(context: FileContext) -> Iterator[Finding]:
 
 
 _SAID_OF_NODES = ("Nodes in a graph must be topologically sorted", "No opset import for domain")
-"""How the checker's complaints begin that rules of their own make of every node."""
+"""The start of the checker's complaints for which separate rules report every node."""
 
 
 @rule(about=About.FILE)
@@ -56,11 +56,11 @@ def invalid(context: ModelContext) -> Iterator[Finding]:
     """
     for complaint in context.view.model.complaints:
         if complaint.startswith("Mismatched attribute type"):
-            continue  # ops/attribute-type says it of every node
+            continue  # ops/attribute-type reports it for every node
         if complaint.startswith(_SAID_OF_NODES):
-            continue  # dangling-input and missing-opset say it, with the node
+            continue  # dangling-input and missing-opset report it, with the node
         yield Finding(complaint, Severity.WARNING, sources.CHECKER, Confidence.INFERRED)
-    # The checker sees the structure alone, so whether the bytes suffice is asked here.
+    # The checker sees only the structure, so the number of bytes is checked here.
     for graph in context.view.model.graphs():
         for tensor in graph.initializers.values():
             if tensor.is_external:
@@ -205,7 +205,7 @@ def missing_output(context: ModelContext) -> Iterator[Finding]:
 
 
 def _external(context: ModelContext, flaw: type[Exception]) -> Iterator[tuple[Graph, Tensor, str]]:
-    """External tensors whose place has a flaw, and what that is."""
+    """External tensors with a flaw in their location, and the flaw."""
     for graph in context.view.model.graphs():
         for tensor in graph.stored:
             if tensor.is_external:
@@ -298,7 +298,7 @@ def non_finite_weights(context: ModelContext) -> Iterator[Finding]:
 
 
 def _is_bound(graph: Graph, name: str) -> bool:
-    """Whether a stored number is infinite and bounds what an op makes, for all that read it."""
+    """Whether a stored number is infinite and a bound, for all ops that read it."""
     values = graph.small_value(name, 1)
     readers = graph.consumers(name)
     if values is None or np.isnan(np.asarray(values, np.float64)).any() or not readers:

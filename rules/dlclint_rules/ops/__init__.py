@@ -1,1 +1,1 @@
-"""Family `ops`: each node against the supported-ops table and the layer table of the runtime."""
+"""Family `ops`: each node compared with the supported-ops table and the layer table of the runtime."""

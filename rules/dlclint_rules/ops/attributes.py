@@ -28,7 +28,7 @@ def attribute(context: ModelContext) -> Iterator[Finding]:
     harmless: list[Node] = []
     for node, constraint in constrained(context, *_ATTRIBUTE_CHECKS):
         if node.op_type == "Gemm" and constraint.get("attribute") in ("transA", "transB"):
-            continue  # pattern-only judges these by whether they keep Gemm from being a layer
+            continue  # pattern-only checks these by whether they keep Gemm from being a layer
         message = _ATTRIBUTE_CHECKS[constraint.kind](node, constraint)
         if message and constraint.get("attribute") == "allowzero" and _has_no_zero(context, node):
             harmless.append(node)
@@ -56,7 +56,7 @@ def attribute(context: ModelContext) -> Iterator[Finding]:
         )
     for node, constraint in constrained(context, "attribute_ignored"):
         name = constraint.get("attribute")
-        # Exporters always write momentum; only a training-time update would read it.
+        # Exporters always write momentum; only an update in training would read it.
         if node.has(name) and node.attribute("training_mode", 0):
             yield Finding(
                 f"{node.op_type}: {name} is ignored",
@@ -73,7 +73,7 @@ def _has_no_zero(context: ModelContext, node: Node) -> bool:
 
 
 def _allowed(constraint: Constraint) -> str:
-    """What to write so that the table takes it."""
+    """What to write so that the table accepts it."""
     name = constraint.get("attribute")
     if constraint.kind == "attribute_one_of":
         return (

@@ -1,4 +1,4 @@
-"""Which constraints of the supported-ops table hold for a model's nodes."""
+"""Which constraints of the supported-ops table apply to a model's nodes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def constrained(context: ModelContext, *kinds: str) -> Iterator[tuple[Node, Constraint]]:
-    """Nodes with the constraints of these kinds that hold for their operator version."""
+    """Nodes with the constraints of these kinds that apply to their operator version."""
     rows = context.view.table.rows
     for node in context.view.official_nodes:
         row = rows.get(node.op_type)

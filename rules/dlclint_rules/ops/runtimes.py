@@ -68,4 +68,4 @@ def no_runtime(context: ModelContext) -> Iterator[Finding]:
 
 
 _JUDGED_ELSEWHERE = frozenset({"Shape", "If", "Erf"})
-"""not-foldable, control-flow and pattern-only say what there is to say."""
+"""not-foldable, control-flow and pattern-only report these."""

@@ -1,4 +1,4 @@
-"""What a node reads, makes or holds that the converter has no layer for."""
+"""Inputs, outputs and bodies of nodes for which the converter has no layer."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Family `quantization`: what the weights and the graph say of accuracy before any calibration."""
+"""Family `quantization`: what the weights and the graph show about accuracy before any calibration."""

@@ -61,7 +61,7 @@ def bias_bits(context: ModelContext) -> Iterator[Finding]:
             "layer",
             "with a bias",
         ),
-        # Where the output's range is not known, nobody can say that the output feels it.
+        # Where the output's range is unknown, the effect on the output is too.
         Severity.INFO if worst.output_steps is None else Severity.WARNING,
         option("snpe-dlc-quant", "--bias_bitwidth"),
         Confidence.INFERRED,
@@ -207,7 +207,7 @@ def fp16_overflow(context: ModelContext) -> Iterator[Finding]:
 
 
 def _without_float16(target: Target) -> str:
-    """What computes without float16 there: HTP has no float32."""
+    """Runtimes that compute without float16 there: HTP has no float32."""
     if {Runtime.CPU, Runtime.GPU} & set(target.considered):
         return "stay with float32" + (" on the CPU or GPU" if target.means(Runtime.HTP) else "")
     if Runtime.GPU_FLOAT16 in target.runtimes:
@@ -216,7 +216,7 @@ def _without_float16(target: Target) -> str:
 
 
 def _overflowing_sums(context: ModelContext, limit: float) -> Iterator[Finding]:
-    """Sums of squares: those that overflow by what is known, and those of which nothing is."""
+    """Sums of squares: those that overflow as far as is known, and those about which nothing is known."""
     over: list[tuple[SumOfSquares, float]] = []
     open_: list[tuple[SumOfSquares, float]] = []
     for sum_of_squares in sums_of_squares(context.view):
@@ -258,7 +258,7 @@ def _overflowing_sums(context: ModelContext, limit: float) -> Iterator[Finding]:
 
 
 def _overflowing_squares(context: ModelContext, limit: float) -> Iterator[Finding]:
-    """Means of squares, where the squares alone can be too large."""
+    """Means of squares, where only the squares can be too large."""
     largest = math.sqrt(limit)
     means = list(means_of_squares(context.view))
     over = [each for each in means if each.largest is not None and each.largest > largest]

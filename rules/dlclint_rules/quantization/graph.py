@@ -1,4 +1,4 @@
-"""Rules on what the graph does to ranges."""
+"""Rules on the effect of the graph on ranges."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from dlclint_rules.quantization.reporting import (
 from dlclint_schemas.thresholds import threshold
 
 RELATED = 1000
-"""Nodes that a finding names besides its own."""
+"""Nodes that a finding names in addition to its own."""
 
 
 @quantization_rule()

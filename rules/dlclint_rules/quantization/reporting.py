@@ -1,4 +1,4 @@
-"""How rules of the family report: one finding a rule, at the worst layer, with the next ones named."""
+"""How rules of the family report: one finding per rule, at the worst layer, with the next ones named."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def option(tool: str, name: str) -> Source:
 
 
 def layer(node: Node) -> str:
-    """What a reader finds a node by: its name, or else its first output."""
+    """How users find a node: by its name, or else its first output."""
     return node.name or next(filter(None, node.outputs), f"{node.op_type} #{node.index}")
 
 
@@ -65,13 +65,13 @@ def worst_evidence(rows: list[tuple[ConvertedWeight, float]]) -> dict[str, Any]:
 
 
 def is_quantized(context: ModelContext) -> bool:
-    """Whether weights become integers: the DLC is to be quantized, or the model carries its quantization."""
+    """Whether weights become integers: the DLC is quantized, or the model carries its quantization."""
     kind = context.target.kind
     return kind.quantize or (not kind.stated and context.view.carried is not None)
 
 
 def is_per_tensor(target: Target) -> bool:
-    """Whether the model is for DSP v66 or AIP alone, which quantize weights per tensor.
+    """Whether DSP v66 or AIP are the only targets, which quantize weights per tensor.
 
     Source: AIMET's configurations of v66 and DSP are per tensor, those of v68 and later per channel.
     """

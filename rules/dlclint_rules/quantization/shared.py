@@ -1,4 +1,4 @@
-"""Tensors of unlike ranges that will share one grid."""
+"""Tensors with different ranges that will share one grid."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def shared_grid(context: ModelContext) -> Iterator[Finding]:
     if kind.stated and not kind.quantize:
         return
     bits = kind.act_bitwidth
-    # What the file gives a grid, encodings/shared-grid judges.
+    # encodings/shared-grid checks tensors with a grid from the file.
     given_weights = context.view.given
-    # Where the wide operand is an attention mask, mask-constant says what to do.
+    # Where the wide operand is an attention mask, mask-constant reports what to do.
     masks = coarse_mask_homes(context.view, bits)
     shared_grids = [
         each
@@ -127,7 +127,7 @@ def shared_bias(context: ModelContext) -> Iterator[Finding]:
 
 
 def _severity(context: ModelContext) -> Severity:
-    """A warning where the DLC will be quantized; where nobody said so, what would happen if."""
+    """A warning where the DLC will be quantized; where the kind was not given, a note."""
     return Severity.WARNING if context.target.quantize else Severity.INFO
 
 
@@ -152,7 +152,7 @@ def _finding(context: ModelContext, found: SharedGrid, wide_is_taken: bool) -> F
 
 
 def _both(node: Node, lost: str, other: str) -> tuple[Place, Place]:
-    """The tensor that is lost and the one that makes the step so large."""
+    """The tensor that is lost and the one that determines the step."""
     return (
         places.source(node.graph, lost, "what is lost"),
         places.source(node.graph, other, "what makes the step large"),

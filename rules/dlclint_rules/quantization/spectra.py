@@ -1,4 +1,4 @@
-"""Spectra inside the graph, which no grid carries."""
+"""Spectra inside the graph, which no grid can represent."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def spectrum(context: ModelContext) -> Iterator[Finding]:
         return
     given_weights = context.view.given
     for each in find_spectra(context.view):
-        # What the override file keeps float needs no grid.
+        # Tensors that the override file keeps float need no grid.
         left = tuple(
             name for name in each.tensors if name not in given_weights or not given_weights[name].is_float
         )

@@ -1,4 +1,4 @@
-"""Rules on the numbers of the weights."""
+"""Rules on the values of the weights."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ MINIMUM_RANGE = Source(QUANTIZATION, "algorithm, minimum range")
 
 
 def _weights(context: ModelContext) -> list[ConvertedWeight]:
-    """The weights that become integers, and not block by block, of which the file alone can tell.
+    """The weights that become integers, except per-block ones, which only the file describes.
 
-    Of a QDQ model that nobody quantizes again they are those that it carries as integers.
+    In a QDQ model that is not quantized again, they are those that it carries as integers.
     """
     return [
         weight
@@ -59,7 +59,7 @@ def _weights(context: ModelContext) -> list[ConvertedWeight]:
 
 
 def _given(context: ModelContext, weight: ConvertedWeight) -> GivenWeight | None:
-    """What the override file that goes with the model, or the model itself, says of the weight."""
+    """What the override file of the model, or the model itself, states about the weight."""
     return context.view.given.get(weight.name)
 
 
@@ -69,7 +69,7 @@ def _bits(context: ModelContext, weight: ConvertedWeight) -> int:
 
 
 def _by_channel(context: ModelContext, weight: ConvertedWeight) -> bool:
-    """Whether each channel of the weight gets a grid of its own."""
+    """Whether each channel of the weight gets a separate grid."""
     given = _given(context, weight)
     if given is not None and given.scale is not None:
         return given.by_channel
@@ -87,7 +87,7 @@ def _scale(context: ModelContext, weight: ConvertedWeight, bits: int) -> float |
 
 
 def _of_quantizer(context: ModelContext, weights: list[ConvertedWeight]) -> list[ConvertedWeight]:
-    """Those whose range the quantizer finds, and no entry says."""
+    """The weights whose range the quantizer determines, without an entry."""
     return [w for w in weights if (given := _given(context, w)) is None or given.scale is None]
 
 
@@ -394,7 +394,7 @@ def dead_channel(context: ModelContext) -> Iterator[Finding]:
 
 
 def _with_bias(weight: ConvertedWeight) -> str:
-    """What pruning takes along: the bias of a dead channel is a constant output."""
+    """What pruning also changes: the bias of a dead channel is a constant output."""
     values = converted_bias(weight)
     dead = _dead(weight)
     if values is None or len(values) != len(weight.minimum) or not values[dead].any():
@@ -403,7 +403,7 @@ def _with_bias(weight: ConvertedWeight) -> str:
 
 
 def _unless_rounded(context: ModelContext, weight: ConvertedWeight) -> str:
-    """What to do where it may be the grid of a QDQ model that made a channel zero."""
+    """What to do where the grid of a QDQ model may have made a channel zero."""
     if context.view.carried is None or weight.name not in context.view.given or _by_channel(context, weight):
         return ""
     return (

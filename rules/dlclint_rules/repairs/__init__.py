@@ -1,8 +1,8 @@
 """Fixes of a model's findings: graph rewrites, one small function each.
 
-A rewrite takes what its rule found and returns a `Fix`, or None where it does not apply. Its edits
-are computed only when the fix is made. The modules are imported when the first of their rewrites is
-asked for: most models need few of them, and importing is most of what a short run does.
+A rewrite takes the nodes that its rule found and returns a `Fix`, or None where it does not apply. Its edits
+are computed only when the fix is applied. A module is imported when one of its rewrites is first needed: most
+models need few of them, and importing is most of what a short run does.
 """
 
 from importlib import import_module

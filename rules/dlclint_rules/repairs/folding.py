@@ -1,4 +1,4 @@
-"""What the converter would compute while converting, computed now."""
+"""Computing now what the converter would compute during conversion."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LIMIT = 1 << 24
 
 
 def stored_results(graph: Graph, nodes: list[Node]) -> Fix | None:
-    """Store the results that something else reads; all other nodes of the expressions go with them.
+    """Store the results that something else reads; all other nodes of the expressions are removed.
 
     Args:
         nodes: nodes of the graph whose results follow from the model alone.
@@ -30,7 +30,7 @@ def stored_results(graph: Graph, nodes: list[Node]) -> Fix | None:
         values = Values(LIMIT)
         inside = {node.index for node in nodes}
         unknown = {node.index for node in nodes if not _is_known(values, graph, node)}
-        # What an unknown node reads has to stay, or be stored.
+        # What an unknown node reads must be kept, or be stored.
         wanted = [
             node
             for node in nodes
@@ -49,7 +49,7 @@ def stored_results(graph: Graph, nodes: list[Node]) -> Fix | None:
             raise CannotFix("their values cannot be computed here; the converter's simplifier may do more")
         for node in wanted:
             if any(name in graph.outputs for name in node.outputs):
-                continue  # an output of the graph is made by a node
+                continue  # an output of the graph is the output of a node
             yield ReplaceNodes(graph, (node,), ())
             for name in filter(None, node.outputs):
                 value = values.whole(graph, name)

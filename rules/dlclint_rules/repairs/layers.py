@@ -1,4 +1,4 @@
-"""Layers written as the tables want them: fully connected, normalization, RoiAlign, Reshape."""
+"""Layers in the form that the tables require: fully connected, normalization, RoiAlign, Reshape."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from dlclint.model.tensors import Array, Produced, Tensor, Unavailable
 from dlclint.model.types import numpy_type
 
 _STRIP = 64 << 20
-"""Bytes of a transposed weight that are put together at once."""
+"""Bytes of a transposed weight that are assembled at once."""
 
 
 def transposed(tensor: Tensor) -> Produced:
-    """A stored matrix transposed, read as often as it takes to hold no more than a strip of it.
+    """A stored matrix transposed, read as often as necessary to hold only a strip of it.
 
     Raises:
         CannotFix: its values cannot be read.
@@ -47,7 +47,7 @@ def transposed(tensor: Tensor) -> Produced:
             strip: Array | None = None
             row = 0
             for chunk in tensor.chunks():
-                # A chunk may begin and end within a row, so it is put in place by its flat position.
+                # A chunk may begin and end within a row, so it is placed by its flat position.
                 if strip is None:
                     strip = np.empty((min(width, columns - start), rows), chunk.dtype)
                 row = _place(chunk, row, columns, start, strip)
@@ -58,7 +58,7 @@ def transposed(tensor: Tensor) -> Produced:
 
 
 def _place(chunk: Array, position: int, columns: int, start: int, strip: Array) -> int:
-    """Put the elements of a chunk that lie in the strip's columns there; returns the next position."""
+    """Copy the elements of a chunk in the strip's columns; returns the next position."""
     done = 0
     while done < len(chunk):
         row, column = divmod(position, columns)
@@ -104,7 +104,7 @@ def documented_gemm(node: Node) -> Fix | None:
 
 
 def gemm_of_activations(node: Node) -> Fix | None:
-    """Gemm of two computed matrices as MatMul, with Transpose, Mul and Add where it does their work."""
+    """Gemm of two computed matrices as MatMul, with Transpose, Mul and Add where needed."""
     graph = node.graph
     opset = graph.opset("")
     kind = graph.type_of(node.outputs[0])
@@ -151,7 +151,7 @@ def gemm_of_activations(node: Node) -> Fix | None:
 
 
 def turned_round(node: Node) -> Fix:
-    """A commutative node with its two operands in the other order."""
+    """A commutative node with its two operands swapped."""
     edits = (SetInput(node, 0, node.input(1)), SetInput(node, 1, node.input(0)))
     return Fix("turn the operands round", Safety.SAFE, lambda: edits)
 
@@ -186,7 +186,7 @@ def _is_used(node: Node, position: int) -> bool:
 
 
 def output_half_pixel(node: Node) -> Fix:
-    """RoiAlign in the one coordinate mode that is converted."""
+    """RoiAlign in the only coordinate mode that is converted."""
     mode = onnx.helper.make_attribute("coordinate_transformation_mode", "output_half_pixel")
     return Fix(
         "set coordinate_transformation_mode to output_half_pixel: regions shift by half a pixel",
@@ -196,7 +196,7 @@ def output_half_pixel(node: Node) -> Fix:
 
 
 def without_kernel_shape(node: Node) -> Fix:
-    """Conv whose kernel_shape contradicts its weight: the weight is what there is."""
+    """Conv whose kernel_shape contradicts its weight: the weight's shape is used."""
     return Fix(
         "take kernel_shape away, it follows from the weight",
         Safety.SAFE,
@@ -205,7 +205,7 @@ def without_kernel_shape(node: Node) -> Fix:
 
 
 def without_allowzero(nodes: Sequence[Node]) -> Fix | None:
-    """Reshapes with allowzero, which means nothing where the shape has no zero."""
+    """Reshapes with allowzero, which has no effect where the shape has no zero."""
     known = [(node, node.graph.small_value(node.input(1))) for node in nodes if not node.graph.is_function]
     plain = [node for node, shape in known if shape is not None and shape.all()]
     if not plain:
@@ -218,7 +218,7 @@ def without_allowzero(nodes: Sequence[Node]) -> Fix | None:
 
 
 def without_unread_outputs(nodes: list[tuple[Node, int]]) -> Fix:
-    """Outputs that nothing reads and the converter does not make."""
+    """Outputs that nothing reads and the converter does not produce."""
 
     def edits() -> Iterator[ModelEdit]:
         yield from (SetOutput(node, position, "") for node, position in nodes)
@@ -261,7 +261,7 @@ def _reciprocal(node: Node) -> Array | None:
 
 
 def relus(nodes: list[Node]) -> Fix | None:
-    """PRelu and LeakyRelu as Relu: the same where all slopes are 0, another function where they are not."""
+    """PRelu and LeakyRelu as Relu: the same where all slopes are 0, another function elsewhere."""
     slopes = [(node, slope) for node in nodes if (slope := _largest_slope(node)) is not None]
     if not slopes:
         return None
@@ -295,7 +295,7 @@ def _largest_slope(node: Node) -> float | None:
 
 
 def relus_of_clips(nodes: list[Node]) -> Fix | None:
-    """Clip from 0 to 6 as Relu, which cross-layer equalization can scale through."""
+    """Clip from 0 to 6 as Relu, through which cross-layer equalization can scale."""
     found = [node for node in nodes if node.op_type == "Clip" and not node.graph.is_function]
     if not found:
         return None
@@ -313,7 +313,7 @@ def _relu(node: Node) -> ModelEdit:
 
 
 def of_attribute(node: Node, kind: str, attribute: str | None) -> Fix | None:
-    """What fixes an attribute that the table excludes.
+    """The fix of an attribute that the table excludes.
 
     Args:
         kind: the constraint's kind in the op table, such as `attribute_must_equal`.

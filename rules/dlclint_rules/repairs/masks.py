@@ -17,11 +17,11 @@ from dlclint.model.tensors import Array, Produced, Tensor
 
 
 def bounded_mask(mask: Mask, least: float, advice: float) -> Fix | None:
-    """Numbers of at least a magnitude become the advised one, with their sign.
+    """Replace numbers of at least a magnitude by the advised one, with their sign.
 
-    Softmax gives the same to float precision as long as scores differ by less than the advised number,
-    but for rows that are masked whole, which come out even with the old number only. Running both
-    models tells whether the model has such rows.
+    Softmax gives the same up to float precision as long as scores differ by less than the advised number,
+    except for rows that are masked completely, which become uniform with the old number only. Running both
+    models shows whether the model has such rows.
     """
     graph = mask.graph
     if any(reader.graph.is_function for reader in mask.readers):

@@ -1,7 +1,6 @@
-"""GELU, HardSwish and layer normalization written the way the converter recognizes them.
+"""GELU, HardSwish and layer normalization in the form that the converter recognizes.
 
-The last node of the spelling that is there is replaced by the recognized one; what only the old one read
-goes with it.
+The recognized form replaces the last node of the existing one; nodes that only the old form read are removed.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from dlclint.model.types import numpy_type
 
 
 def rewritten(match: Computed) -> Fix | None:
-    """The recognized spelling in place of the one that is there."""
+    """The recognized form, which replaces the existing one."""
     graph, last = match.last.graph, match.last
     kind = graph.type_of(last.outputs[0]) or graph.type_of(match.source)
     opset = graph.opset("")
@@ -71,5 +70,5 @@ def rewritten(match: Computed) -> Fix | None:
         yield ReplaceNodes(graph, (last,), tuple(nodes))
 
     if match.layer == "HardSwish" and opset < 11:
-        return None  # Clip takes its bounds as attributes there, and is written so rarely
+        return None  # Clip has its bounds as attributes there, and is rarely written so
     return Fix(f"rewrite {match.layer} in the form that the converter recognizes", Safety.SAFE, edits)

@@ -1,4 +1,4 @@
-"""Batch 1 for a whole model, constants included."""
+"""Batch 1 for a whole model, including constants."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def leading_constant(node: Node) -> int | None:
 
 
 def batch_of_one(view: ModelView, batches: frozenset[Dim], safe: bool) -> Fix:
-    """Give batch 1 to every input whose leading dimension is one of `batches`, whatever holds it inside.
+    """Give batch 1 to every input whose leading dimension is in `batches`, and to what depends on it inside.
 
-    A symbol is replaced wherever an input has it. All findings about the batch share one fix. It is safe
-    only where every sample is computed by itself, as far as the graph tells.
+    A symbol is replaced wherever an input has it. All findings about the batch share one fix. It is safe only
+    where every sample is computed separately, as far as the graph shows.
     """
     safe = safe and view.batch.is_independent(batches)
     title = "set the batch to 1, in the inputs and in the constants that hold it"
@@ -49,7 +49,7 @@ def _made(view: ModelView, batches: frozenset[Dim]) -> tuple[ModelEdit, ...]:
 
 @lru_cache(maxsize=1)
 def _edits(model: Model, batch: Batch, batches: frozenset[Dim]) -> tuple[ModelEdit, ...] | CannotFix:
-    """Cached, because several findings ask for the same edits one after the other."""
+    """Cached, because several findings request the same edits one after the other."""
     try:
         return tuple(_sized(model, batch, batches))
     except CannotFix as reason:
@@ -69,7 +69,7 @@ def _sized(model: Model, batch: Batch, batches: frozenset[Dim]) -> Iterator[Mode
 
 
 def _baked(model: Model, batch: Batch, batches: frozenset[Dim]) -> int | None:
-    """The batch that constants hold where the inputs' is open: one that is in all of them."""
+    """The batch in constants where the inputs' is open: one that all of them have."""
     if any(isinstance(dim, int) for dim in batches):
         return None
     held = set()

@@ -1,4 +1,4 @@
-"""Pieces of a graph that do nothing, or that have no name or one too many."""
+"""Parts of a graph that do nothing, or that have no name or one too many."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dlclint.model.graph import Graph, Model, Node
 
 
 def bypass(node: Node) -> Iterator[ModelEdit]:
-    """Edits that take out a node whose output 0 equals its input 0.
+    """Edits that remove a node whose output 0 equals its input 0.
 
     Raises:
         CannotFix: input and output are both names that the graph must keep.
@@ -44,19 +44,19 @@ def bypass(node: Node) -> Iterator[ModelEdit]:
 
 
 def can_bypass(node: Node) -> bool:
-    """Whether `bypass` finds a way: not between two names that the graph must keep."""
+    """Whether `bypass` can remove it: not between two names that the graph must keep."""
     graph, source = node.graph, node.input(0)
     if node.outputs[0] not in graph.outputs:
         return True
     maker = graph.producer(source)
     if maker is None or maker.graph is not graph or source in graph.outputs:
         return False
-    # A name read in a subgraph would have to change there too, which its own nodes may shadow.
+    # A name read in a subgraph would have to change there too, where other names may shadow it.
     return all(reader.graph is graph for reader in graph.consumers(source))
 
 
 def bypass_all(nodes: list[Node]) -> Fix:
-    """Take out nodes that pass their input on."""
+    """Remove nodes that return their input."""
 
     def edits() -> Iterator[ModelEdit]:
         for node in nodes:
@@ -67,12 +67,12 @@ def bypass_all(nodes: list[Node]) -> Fix:
 
 
 def without_input(graph: Graph, name: str) -> Fix:
-    """Take an input away that nothing reads."""
+    """Remove an input that nothing reads."""
     return Fix(f"remove {name!r} from the inputs", Safety.SAFE, lambda: (RemoveInput(graph, name),))
 
 
 def without_default(graph: Graph, names: list[str]) -> Fix:
-    """Let initializers be constants only, not inputs too."""
+    """Make initializers constants only, and not inputs as well."""
 
     def edits() -> Iterator[ModelEdit]:
         yield from (RemoveInput(graph, name) for name in names)
@@ -102,7 +102,7 @@ def without_nodes(nodes: list[Node]) -> Fix:
 
 
 def one_initializer(graph: Graph, name: str) -> Fix | None:
-    """Keep one of several initializers of a name, if they are alike; else nobody can tell which is meant."""
+    """Keep one of several initializers of a name, if they are equal; otherwise the one used is unknown."""
     positions = _positions(graph)[name]
     protos = graph.proto.initializer
     if graph.proto.sparse_initializer or any(position >= len(protos) for position in positions):
@@ -119,7 +119,7 @@ def one_initializer(graph: Graph, name: str) -> Fix | None:
 
 @lru_cache(maxsize=4)
 def _positions(graph: Graph) -> dict[str, list[int]]:
-    """Where initializers stand, by name."""
+    """The indices of initializers, by name."""
     found: dict[str, list[int]] = {}
     for position, name in enumerate(graph.initializer_names):
         found.setdefault(name, []).append(position)
@@ -127,14 +127,14 @@ def _positions(graph: Graph) -> dict[str, list[int]]:
 
 
 def sort(graph: Graph) -> Fix | None:
-    """Put the nodes into an order in which each tensor is made before it is read, if there is one."""
+    """Sort the nodes so that each tensor is produced before it is read, if that is possible."""
     if graph.is_function:
         return None
     return Fix("put the nodes in topological order", Safety.SAFE, lambda: (SortNodes(graph),))
 
 
 def without_output(name: str) -> Fix:
-    """Take an output away that nothing makes: the model cannot run with it."""
+    """Remove an output that nothing produces: the model cannot run with it."""
     return Fix(
         f"remove {name!r} from the outputs; a caller can no longer request it",
         Safety.UNSAFE,
@@ -148,7 +148,7 @@ def _node_names(model: Model) -> frozenset[str]:
 
 
 def named(graph: Graph, nodes: list[Node]) -> Fix:
-    """Give nodes names of their own, after their op and first output."""
+    """Name nodes after their op and first output."""
 
     def edits() -> Iterator[ModelEdit]:
         taken = _node_names(graph.model)

@@ -1,8 +1,8 @@
 """An older opset for a model whose ops are newer than the tables.
 
-Only the nodes whose structure differs between the two opsets are rewritten, each by
-`onnx.version_converter` in a model of its own; the converter's gaps for other ops do not matter then,
-and everything else stays as it is.
+Only the nodes whose structure differs between the two opsets are rewritten, each by `onnx.version_converter`
+in a separate model; the converter's gaps for other ops do not matter then, and everything else stays as it
+is.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dlclint.model.op_facts import SOFTMAXES
 _OLD_TYPES = frozenset(range(1, 17))
 """TensorProto types up to bfloat16: those that Cast 13 knows."""
 _ONE_AXIS = 13
-"""From this opset on they work along one axis; before, on all from the axis to the last together."""
+"""From this opset on they work along one axis; before, on all axes from that one to the last together."""
 
 
 def downgraded(view: ModelView) -> Fix | None:
@@ -47,7 +47,7 @@ def downgraded(view: ModelView) -> Fix | None:
                     yield from _older(node, current, wanted)
         yield SetOpset("", wanted)
 
-    # Every node's finding shares the fix, so the edits are computed once.
+    # The findings of all nodes share the fix, so the edits are computed once.
     return Fix(f"convert the model to opset {wanted}", Safety.SAFE, cache(lambda: tuple(edits())))
 
 
@@ -150,7 +150,7 @@ def _described(node: Node, name: str) -> onnx.ValueInfoProto:
 
 
 def _older_dropout(node: Node, wanted: int) -> ModelEdit:
-    """Ratio and training mode became inputs at version 12; the converter has no way back."""
+    """Ratio and training mode became inputs at version 12; the converter cannot undo that."""
     schema = schema_of("Dropout", "", wanted)
     training = node.graph.small_value(node.input(2)) if node.input(2) else None
     if (node.input(2) and (training is None or training.any())) or schema is None:
@@ -165,7 +165,7 @@ def _older_dropout(node: Node, wanted: int) -> ModelEdit:
 
 
 def _older_cast(node: Node, wanted: int) -> Iterator[ModelEdit]:
-    """What version 19 added, `saturate`, is about 8-bit floats alone, which older versions lack."""
+    """Version 19 added only `saturate`, for 8-bit floats, which older versions lack."""
     tensor_type = node.graph.type_of(node.input(0))
     kinds = {node.attribute("to"), None if tensor_type is None else tensor_type.data_type}
     if not kinds <= _OLD_TYPES:
@@ -174,7 +174,7 @@ def _older_cast(node: Node, wanted: int) -> Iterator[ModelEdit]:
 
 
 def _older_softmax(node: Node) -> ModelEdit:
-    """Along the last axis both meanings agree; the converter knows no way down for another axis."""
+    """For the last axis both meanings agree; the converter cannot convert another axis down."""
     rank, axis = node.graph.rank(node.input(0)), node.attribute("axis", -1)
     if not rank or axis is None:
         what = f"the rank of {node.input(0)!r}" if not rank else "the axis"

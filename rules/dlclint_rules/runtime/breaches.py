@@ -1,4 +1,4 @@
-"""Where a model breaks a limitation: one finder per kind of `machine` form."""
+"""Where a model violates a limitation: one finder per kind of `machine` form."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from dlclint_schemas.record import record
 
 @record
 class Breach:
-    """Where a limit is broken: a node or an input, the numbers that break it, and what else is concerned."""
+    """Where a limit is violated: a node or an input, the numbers that violate it, and other places."""
 
     node: Node | None
     numbers: Evidence = field(default_factory=dict)
@@ -38,7 +38,7 @@ Handler = Callable[[ModelContext, Runtime, Mapping[str, Any]], Iterator[Breach]]
 
 
 def _nodes(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Node]:
-    """Nodes of the entry's ops that the runtime has; of the others ops/no-runtime speaks."""
+    """Nodes of the entry's ops that the runtime has; ops/no-runtime reports the others."""
     for op in machine["ops"]:
         for node in context.view.by_op.get(op, ()):
             if op in MATRICES and layers_of(node) != ("FullyConnected",):
@@ -52,7 +52,7 @@ def _quantities(context: ModelContext, node: Node) -> dict[str, Any]:
 
 
 def _numbers(texts: tuple[str, ...], values: Mapping[str, Any]) -> Evidence:
-    """The values that the texts name, for message and evidence; lists as lists."""
+    """The values that the texts name, for message and evidence; lists stay lists."""
     names = dict.fromkeys(name for text in texts for name in names_in(text))
     return {name: values[name] for name in names if name in values and name != "channel"}
 
@@ -72,14 +72,14 @@ def _applies(machine: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
 
 
 def _constants(machine: Mapping[str, Any]) -> Mapping[str, int]:
-    """The values taken for what an expression names and no model says."""
+    """The assumed values of names in an expression that no model states."""
     return {name: suggested_constants()[name] for name in machine.get("constants", ())}
 
 
 def _tensor_expression(
     context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]
 ) -> Iterator[Breach]:
-    """An expression over every 4-D tensor that has channels: images, and the filters of convolutions."""
+    """An expression over every 4-D tensor with channels: images, and the filters of convolutions."""
     constants = _constants(machine)
     seen: set[str] = set()
     for node in context.view.nodes():
@@ -116,7 +116,7 @@ def _all_of(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any])
 
 
 def _input_from(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
-    """An input has to come from certain ops, or from a graph input that `--input-type` calls opaque."""
+    """An input must be the output of certain ops, or a graph input that `--input-type` calls opaque."""
     if runtime.dlc_row not in machine["on"]:
         return
     opaque = {name for name, kind in context.target.input_types if kind == machine["or_input_type"]}
@@ -131,7 +131,7 @@ def _any_of(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any])
     for node in _nodes(context, runtime, machine):
         values = _quantities(context, node)
         if values.get("scale") == [1.0, 1.0]:
-            continue  # resizes nothing
+            continue  # it resizes nothing
         try:
             if not any(holds(test, values) for test in machine["tests"]):
                 yield Breach(node, _numbers(machine["tests"], values))
@@ -151,7 +151,7 @@ def _attribute_at_most(
 def _default_attribute(
     context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]
 ) -> Iterator[Breach]:
-    """The attribute is not smaller than the operator's default, which the text warns of."""
+    """The attribute is not smaller than the operator's default, which the limitation warns about."""
     for node in _nodes(context, runtime, machine):
         schema = node.schema
         default = schema.attributes[machine["attribute"]].default_value.f if schema is not None else None
@@ -183,7 +183,7 @@ def _pads(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -
 
 
 def _padding(node: Node) -> list[int] | None:
-    """Begins and ends by axis: an attribute up to version 10, an input since; axes since 18 are not read."""
+    """Begins and ends by axis: an attribute up to version 10, an input since; axes since 18 are not used."""
     if node.input(3):
         return None
     stored = node.graph.small_value(node.input(1)) if node.input(1) else None
@@ -222,7 +222,7 @@ def _present(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]
 
 
 def _batch_of_layer(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
-    """The layer has no ONNX op of its own; where it appears it is an op of another domain."""
+    """The layer has no ONNX op; if it occurs it is an op of another domain."""
     for node in context.view.nodes():
         kind = node.graph.type_of(node.input(0))
         batch = kind.shape[0] if kind is not None and kind.shape else None
@@ -231,7 +231,7 @@ def _batch_of_layer(context: ModelContext, runtime: Runtime, machine: Mapping[st
 
 
 def _batched_input(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
-    """More than one image, and ops that HTA does not have, by the QNN table's column."""
+    """More than one image, and ops that HTA does not have, according to the QNN table's column."""
     graph = context.view.model.graph
     others = sorted(
         {node.op_type for node in context.view.nodes() if not node.domain}
@@ -249,7 +249,7 @@ def _batched_input(context: ModelContext, runtime: Runtime, machine: Mapping[str
 def _static_parameters(
     context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]
 ) -> Iterator[Breach]:
-    """Split points, starts and ends that no shape arithmetic makes: for that, ops/not-foldable speaks."""
+    """Split points, starts and ends, except those of shape arithmetic, which ops/not-foldable reports."""
     view = context.view
     for node in _nodes(context, runtime, machine):
         for name in node.inputs[1:]:
@@ -276,8 +276,8 @@ def _custom_types(context: ModelContext, runtime: Runtime, machine: Mapping[str,
 def _types_of(node: Node, runtime: Runtime, kind: DlcKind) -> set[str]:
     """Types of a custom op's activations on a runtime, by the names of op packages.
 
-    Float tensors are what the runtime computes in: FLOAT_16 on GPU; on DSP and AIP fixed point of the
-    activation width, 8 bits if quantized at load; on CPU the float width.
+    Float tensors have the type in which the runtime computes: FLOAT_16 on GPU; on DSP and AIP fixed point of
+    the activation width, 8 bits if quantized at load; on CPU the float width.
     """
     if runtime.dlc_row == "gpu":
         floats = "FLOAT_16"
@@ -343,4 +343,4 @@ HANDLERS: Mapping[str, Handler] = {
     "dtype_combo": _hta_widths,
     "input_dims_multiple_of": _input_dims,
 }
-"""Kind of `machine` form to what finds the breaches."""
+"""Kind of `machine` form to the function that finds the violations."""

@@ -1,4 +1,4 @@
-"""What the chosen SoC or the release of the SDK does not offer, or asks for."""
+"""What the chosen SoC or the release of the SDK does not offer, or requires."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlclint_schemas.releases import changes
 
 
 def device_row(soc: Soc) -> Source:
-    """The row of the device table, or where a SoC without one was measured."""
+    """The row of the device table, or the measurement of a SoC without one."""
     row = row_of(soc)
     table = device_table()
     if row is None:
@@ -107,4 +107,4 @@ def release_too_old(context: ModelContext) -> Iterator[Finding]:
 
 
 _ELSEWHERE = ("rank", "precision", "note")
-"""Kinds of change of which other rules speak, or none."""
+"""Kinds of change that other rules report, or none."""

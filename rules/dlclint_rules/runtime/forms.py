@@ -1,4 +1,4 @@
-"""Element types and parameters that HTP does not take of an op that it has."""
+"""Element types and parameters that HTP does not support for an op that it has."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dlclint_schemas.forms import htp_forms
 
 
 def on_htp(context: ModelContext) -> Iterator[Node]:
-    """Nodes of the default domain that HTP is to compute one by one, and whose op it has."""
+    """Nodes of the default domain that HTP computes individually, and whose op it has."""
     view = context.view
     if not context.target.means(Runtime.HTP):
         return
@@ -31,8 +31,8 @@ def on_htp(context: ModelContext) -> Iterator[Node]:
 def _computed(context: ModelContext, node: Node) -> Iterator[tuple[str, str]]:
     """Name and element type of each data input that is computed at run time.
 
-    Inputs that are stored or fold are left out: the converter may store them as another type. So are
-    shapes, axes and indices, which have types of their own.
+    Stored and folded inputs are excluded: the converter may store them as another type. So are shapes, axes
+    and indices, which have types of their own.
     """
     for position, tensor in enumerate(node.inputs):
         if not tensor or role(node.op_type, position) in PARAMETER_ROLES:
@@ -77,7 +77,7 @@ def element_type(context: ModelContext) -> Iterator[Finding]:
 
 
 def _unmade(context: ModelContext, node: Node) -> Iterator[Finding]:
-    """The output of a node whose element type the op cannot make."""
+    """The output of a node whose element type the op cannot produce."""
     forms, made = htp_forms(), node.output(0)
     kind = element_name(node.graph.type_of(made))
     at_edge = made in node.graph.outputs and node.graph.parent is None
@@ -106,7 +106,7 @@ def _unmade(context: ModelContext, node: Node) -> Iterator[Finding]:
 
 
 def _instead(node: Node, kind: str) -> str:
-    """What to do about a type that an op cannot make."""
+    """What to do about a type that an op cannot produce."""
     if node.op_type == "OneHot":
         return "store its two values as float or int32, and cast after it"
     if kind in ("int8", "int16", "uint16"):

@@ -1,4 +1,4 @@
-"""Float or quantized: which runtime takes the DLC as it is, and what the other kind costs there."""
+"""Float or quantized: which runtime takes the DLC unchanged, and the cost of the other kind."""
 
 from __future__ import annotations
 
@@ -98,14 +98,14 @@ def quantized_at_load(context: ModelContext) -> Iterator[Finding]:
         names = " and ".join(runtime.value for runtime in concerned)
         large, small = dlc_bytes(context.view, kind), dlc_bytes(context.view, replace(kind, quantize=True))
         if not large or context.view.carried is not None:
-            continue  # there is nothing to quantize, or the model brings its quantization
+            continue  # there is nothing to quantize, or the model carries its quantization
         sizes = f", and its parameters take about {size_text(large)} in place of {size_text(small)}"
         yield Finding(
             f"on {names} the DLC is quantized when it loads: start-up on {names} is slower, "
             f"accuracy gains nothing{sizes * (small < large)}",
             Severity.WARNING,
             Source(_PAGE, "dsp, non-quantized"),
-            # The page is about DSP; it was written about v66 as well as of what is now called HTP.
+            # The page is about DSP; it was written about both v66 and what is now called HTP.
             Confidence.DOCUMENTED if concerned == [Runtime.DSP] else Confidence.INFERRED,
             help="quantize it beforehand (--quantize)" + _float16_instead(context.target, concerned),
             evidence={"float_bytes": large, "quantized_bytes": small},
@@ -113,7 +113,7 @@ def quantized_at_load(context: ModelContext) -> Iterator[Finding]:
 
 
 def _float16_instead(target: Target, concerned: list[Runtime]) -> str:
-    """The other remedy, where HTP is concerned and its chip is not known to lack float16."""
+    """The other remedy, where HTP is a target and its chip is not known to lack float16."""
     if Runtime.HTP not in concerned or target.lacks_float16:
         return ""
     known = target.soc is not None and target.soc.fp16

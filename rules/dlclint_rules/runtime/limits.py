@@ -1,6 +1,6 @@
-"""The limitations table, entry by entry: the data say what holds, `breaches` says where it does not.
+"""The limitations table, entry by entry: the data state the limit, `breaches` finds violations.
 
-An entry is checked here if its kind has a handler. docs/tables/limits.md says of each what checks it.
+An entry is checked here if its kind has a handler. docs/tables/limits.md states what checks each entry.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CHECKED_BY = {
     "LIM021": "runtime/dlc-kind",
     "LIM022": "runtime/precision",
 }
-"""Entries that a rule of their own checks, for the page of limits."""
+"""Entries that a separate rule checks, for the page of limits."""
 
 
 @rule(about=About.FORM)
@@ -63,9 +63,9 @@ def evaluated(id: str) -> bool:
 
 
 def _concerns(entry: Mapping[str, Any], runtime: Runtime | None) -> bool:
-    """Whether an entry applies to a runtime; those of no runtime concern every model.
+    """Whether an entry applies to a runtime; those without a runtime apply to every model.
 
-    The page has no section on HTP, and its DSP entries hold for v66; AIP runs on HTA and that DSP.
+    The page has no section on HTP, and its DSP entries apply to v66; AIP runs on HTA and that DSP.
     """
     named = entry.get("runtimes")
     if named is None:

@@ -30,7 +30,7 @@ from dlclint_schemas.precision import (
 )
 
 _V66 = 66
-"""Between float and fixed point: the tables give them one column, and they have both."""
+"""Between float and fixed point: the tables have one column for both."""
 
 
 @rule(about=About.FORM)
@@ -54,7 +54,7 @@ def precision(context: ModelContext) -> Iterator[Finding]:
 
 
 def _hexagon(context: ModelContext) -> int | None:
-    """The Hexagon version that the target settles: the SoC's, or v66 where dsp or aip is chosen."""
+    """The Hexagon version of the target: the SoC's, or v66 where dsp or aip is chosen."""
     soc = context.target.soc
     if soc is not None:
         return soc.hexagon
@@ -162,7 +162,7 @@ def _weights_in_3d(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
 
 
 _VOLUME = 5
-"""Rank of what a convolution with three spatial axes reads."""
+"""Rank of the input of a convolution with three spatial axes."""
 
 
 def _has_wide_activations(context: ModelContext, kind: DlcKind) -> bool:
@@ -258,7 +258,7 @@ def _ops_on_htp(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
 
 
 def _newer(context: ModelContext, op: str, precision: str) -> str:
-    """From which release on the op has the precision, where it is a newer one than the target's."""
+    """The first release in which the op has the precision, where it is newer than the target's."""
     release = context.target.release
     newer = [
         change.since_text
@@ -269,7 +269,7 @@ def _newer(context: ModelContext, op: str, precision: str) -> str:
 
 
 def _said(voices: tuple[Voice, ...]) -> str:
-    """Such as: A says no; B and C say yes."""
+    """A text such as: A says no; B and C say yes."""
     parts = []
     for word, has in (("no", False), ("yes", True)):
         who = [voice.source for voice in voices if voice.has is has]

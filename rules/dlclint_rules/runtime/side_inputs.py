@@ -1,4 +1,4 @@
-"""What 16-bit activations make of scales, slopes and second inputs, before there is any file."""
+"""Effects of 16-bit activations on scales, slopes and second inputs, before there is any file."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _parameters(context: ModelContext, hexagon: int | None) -> Iterator[Finding]
 
 
 def _severity(stops: bool, side: SideInput, taken: list[str], hexagon: int | None) -> Severity:
-    """How bad a 16-bit form would be: where the chip takes one of a scale, the quantizer may find it."""
+    """The severity of a 16-bit form: where the chip supports one for a scale, the quantizer may choose it."""
     if stops:
         return Severity.ERROR
     is_found = side.role is Role.GAMMA and bool(taken) and hexagon is not None

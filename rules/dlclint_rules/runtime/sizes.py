@@ -1,4 +1,4 @@
-"""What of an op is too large for HTP to compile."""
+"""Ops that are too large for HTP to compile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One line per cause, for grep and editors: what follows from one is counted on its line."""
+"""One line per cause, for grep and editors: consequences are counted on the line of their cause."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _file(file: FileOutcome, whole: bool) -> Iterator[str]:
 
 def _chain(chain: FindingChain, whole: bool) -> Iterator[str]:
     for number, finding in enumerate(chain.findings):
-        # What follows is counted once, on the first line of its causes.
+        # Consequences are counted once, on the first line of their causes.
         follow = chain.consequences if not number and not whole else 0
         yield _line(finding) + (f" [+{follow} {'follows' if follow == 1 else 'follow'}]" if follow else "")
     if whole:

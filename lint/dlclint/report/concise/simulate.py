@@ -10,7 +10,7 @@ from dlclint.simulate.outcome import EngineResult, SimulateOutcome, Simulation
 
 
 def render(outcome: SimulateOutcome, stream: TextIO | None) -> str:
-    """The report, a line a fact."""
+    """The report, one line per fact."""
     return "".join(f"{line}\n" for file in outcome.files for line in _file(file))
 
 

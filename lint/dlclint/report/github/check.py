@@ -1,4 +1,4 @@
-"""Format `github`: workflow commands that GitHub shows beside the files of a pull request.
+"""Format `github`: workflow commands that GitHub shows next to the files of a pull request.
 
 Source: GitHub's documentation, Workflow commands for GitHub Actions: properties escape % : , and line
 ends, the message escapes % and line ends; a step shows 10 annotations of each kind.
@@ -17,10 +17,10 @@ _KIND = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "n
 
 
 def render(outcome: Outcome, stream: TextIO | None) -> str:
-    """One command for each finding, causes and the worst first, and the counts as a line of their own."""
+    """One command for each finding, causes and the worst first, and the counts as a separate line."""
     findings = [diagnostic for file in outcome.files for diagnostic in file.shown]
     findings.sort(key=lambda finding: (finding.cause is not None, finding.severity.rank))
-    # The older commands, `##[error]`, are taken anywhere in a line that begins with no command.
+    # The older commands, `##[error]`, are recognized anywhere in a line that starts with no command.
     return "".join(f"{line}\n" for line in (*map(_command, findings), count_line(outcome)))
 
 

@@ -21,7 +21,7 @@ _SEVERITY = {Severity.ERROR: "critical", Severity.WARNING: "minor", Severity.INF
 
 
 def render(outcome: Outcome, stream: TextIO | None) -> Iterator[str]:
-    """One entry for each finding; a model has no lines, so that its findings stand at the first."""
+    """One entry for each finding; a model has no lines, so its findings are at the first line."""
     findings, marked = tee(diagnostic for file in outcome.files for diagnostic in file.shown)
     between = "["
     for finding, mark in zip(findings, fingerprints(marked), strict=True):

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from dlclint.analysis.support import RuntimeSupport
 
 _DRAWN = 40_000
-"""Nodes that one page draws, of all its files: a page of more is too large to be opened."""
+"""Nodes that one page draws, over all its files: a page with more is too large to open."""
 _BLOCKERS = 6
-"""Ops that are named of those that a runtime lacks; the others are counted."""
+"""Ops that are named of those that a runtime lacks; further ones are only counted."""
 
 
 def render(outcome: Outcome, stream: TextIO | None) -> str:
@@ -86,7 +86,7 @@ def _answer(label: str, answer: Answer) -> Shown:
 
 
 def _runs(verdict: ModelVerdict) -> Shown:
-    """One line for all runtimes of which the same is said; the word is that of the best."""
+    """One line for all runtimes with the same answer; the word is that of the best one."""
     if not verdict.runs:
         return Shown("Runs", "unknown", ("it does not convert",))
     words = [item.word for item in verdict.runs]

@@ -10,7 +10,7 @@ from dlclint.diagnostic import Location
 
 
 class Texts:
-    """Texts by number: what many rows say stands in the data once."""
+    """Texts by number: a text of many rows is in the data once."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -29,22 +29,22 @@ NODE = (
     *("op", "name", "graph", "index", "block", "sources"),
     *("outputs", "type", "attributes", "precision", "placed"),
 )
-"""What the fields of a node in the data are."""
+"""The fields of a node in the data."""
 
 
 class NetworkDrawing:
-    """A drawing, and where in it findings and layers are."""
+    """A drawing, and where findings and layers are in it."""
 
     def __init__(self, drawing: Drawing) -> None:
         self.drawing = drawing
         nodes = list(enumerate(drawing.nodes))
         self._by_index = {(node.graph, node.index): n for n, node in nodes if node.index is not None}
-        # What makes a tensor stands before an output of the model, which is called the same.
+        # The producer of a tensor comes before an output of the model of the same name.
         self._by_tensor = {name: n for n, node in reversed(nodes) for name in node.outputs}
         self._by_weight = {weight.name: weight.node for weight in drawing.weights}
 
     def place_of(self, location: Location) -> int | None:
-        """The node that a location is at; of a tensor what makes it, else what it is a weight of."""
+        """The node at a location; for a tensor its producer, else the node whose weight it is."""
         if location.node_index is not None:
             return self.of_index(location.graph, location.node_index)
         return self.of_tensor(location.tensor)
@@ -54,12 +54,12 @@ class NetworkDrawing:
         return self._by_index.get((graph, index))
 
     def of_tensor(self, name: str) -> int | None:
-        """The node that makes a tensor, or that it is a weight of."""
+        """The node that produces a tensor, or whose weight it is."""
         found = self._by_tensor.get(name)
         return self._by_weight.get(name) if found is None else found
 
     def data(self, texts: Texts, precision: Mapping[int, str]) -> dict[str, Any]:
-        """What the scripts draw; `precision` is what is known of some nodes better than the drawing does."""
+        """The data that the scripts draw; `precision` is better known for some nodes than in the drawing."""
         drawing = self.drawing
         return {
             "nodes": [
@@ -83,7 +83,7 @@ class NetworkDrawing:
         }
 
     def charts(self, texts: Texts) -> dict[str, Any]:
-        """What the scripts chart: weights in the order of the network, and cuts."""
+        """The data of the scripts' charts: weights in the order of the network, and cuts."""
         drawing = self.drawing
         return {
             "bits": drawing.bits,
@@ -103,5 +103,5 @@ class NetworkDrawing:
 
 
 def _short(value: float) -> float:
-    """A number of as many digits as a chart shows."""
+    """A number with as many digits as a chart shows."""
     return float(f"{value:.5g}")

@@ -1,4 +1,4 @@
-"""Format `html` of `dlclint plan`: the choices, the commands, and the network in the widths it is to have."""
+"""Format `html` of `dlclint plan`: the choices, the commands, and the network in its planned widths."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _tables(plan: Plan) -> Iterator[Table]:
 
 
 def _precision(plan: Plan, network: NetworkDrawing) -> dict[int, str]:
-    """What the override file makes of some nodes."""
+    """The precision of some nodes according to the override file."""
     found = {}
     for tensors, word in ((plan.wide, "a16"), (plan.in_float, "float")):
         for tensor in tensors:

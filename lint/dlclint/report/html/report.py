@@ -31,11 +31,11 @@ def report_page(
 
     Args:
         tool: the command.
-        heading: what it all comes to.
+        heading: the summary.
         count: the same in numbers.
-        files_head: what `Sheet.row` has, in the table of several files.
+        files_head: the columns of `Sheet.row`, for the table of several files.
         sheets: one for each file.
-        texts: those that the sheets' data name by number.
+        texts: those that the sheets' data refer to by number.
     """
     shown = {
         "version": __version__,

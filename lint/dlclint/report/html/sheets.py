@@ -1,4 +1,4 @@
-"""What a page says of one file, whichever command it comes from: in words, and as data for its scripts."""
+"""The part of a page for one file, for every command: in words, and as data for the page's scripts."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from dlclint.analysis.drawing.model import Drawing
 
 TONES = {"yes": "good", "whole": "good", "no": "bad", "at risk": "risk", "split": "risk"}
-"""What a word of a verdict is colored by; others are plain."""
+"""The color of a word of a verdict; others are plain."""
 
 
 @record
 class Shown:
-    """One answer of a verdict: its question, one word, and why, in lines."""
+    """One answer of a verdict: its question, one word, and the reasons, in lines."""
 
     label: str
     word: str
@@ -29,7 +29,7 @@ class Shown:
 
 @record
 class Commands:
-    """Commands to be copied, in the order in which they are to be run."""
+    """Commands to copy, in the order in which to run them."""
 
     title: str
     lines: tuple[str, ...]
@@ -48,7 +48,7 @@ class Table:
 class Sheet:
     """One file.
 
-    `about` says what it was judged for, `row` is what stands of it in the table of files, and `data` is for
+    `about` states what the file was checked for, `row` is its row in the table of files, and `data` is for
     the page's scripts.
     """
 
@@ -63,7 +63,7 @@ class Sheet:
 
 
 def drawing_of(drawing: Drawing | None) -> tuple[NetworkDrawing | None, list[str]]:
-    """The network where one is drawn, and where it is too large what is to be said of that."""
+    """The network if it is drawn, and the explanation if it is too large."""
     if drawing is None:
         return None, []
     if drawing.left_out:
@@ -75,7 +75,7 @@ FINDING = (
     *("rule", "severity", "stage", "message", "place", "help"),
     *("source", "node", "cause", "fix", "related"),
 )
-"""What the fields of a finding in the data are."""
+"""The fields of a finding in the data."""
 
 
 def findings_sheet(
@@ -116,7 +116,7 @@ def _fix(finding: Diagnostic) -> str:
 
 
 def _place(location: Location) -> str:
-    """Where a finding is, in a few words; the file goes without saying."""
+    """The place of a finding in a few words, without the file."""
     parts: Iterable[str] = ()
     if location.line is not None:
         parts = (f"line {location.line}, column {location.column}", location.tensor)

@@ -1,10 +1,10 @@
-"""A page of its own: templates, styles, scripts and data in one file, of which nothing else can run.
+"""A self-contained page: templates, styles, scripts and data in one file, in which nothing else can run.
 
-Every page extends `page/base.html.j2`. What it shows of a model goes one of two ways, and both make it text:
-through a template, which escapes it, or through the data that the page's scripts read, which is JSON without
-a character that ends a script, and which they put into the page as text. On both ways control and format
-characters become visible. The policy in the page's head lets run and apply only what was written here, by
-its hash, lets nothing be loaded, and makes the browser refuse markup from scripts.
+Every page extends `page/base.html.j2`. Data from a model reaches the page in one of two ways, and both make
+it text: through a template, which escapes it, or through the data of the page's scripts, which is JSON
+without a character that ends a script, and which they insert into the page as text. In both, control and
+format characters become visible. The policy in the page's head allows only the scripts and styles written
+here, by their hash, loads nothing, and makes the browser refuse markup from scripts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dlclint.diagnostic import plain
 
 _FOLDER = "dlclint.report.html"
 _LIBRARIES = {"dagre.min.js": "dagre.LICENSE", "uPlot.iife.min.js": "uPlot.LICENSE"}
-"""Vendored scripts, and the license that goes with each (`scripts/vendor.py`)."""
+"""Vendored scripts, and the license of each (`scripts/vendor.py`)."""
 _MAP = re.compile(r"\n//# sourceMappingURL=\S*")
 _NONE = "'none'"
 _ESCAPES = str.maketrans({mark: f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"})
@@ -36,10 +36,10 @@ def page(template: str, shown: Mapping[str, object], data: object, scripts: Sequ
 
     Args:
         template: the name of a template in `page/`, which extends `base.html.j2`.
-        shown: what it shows; every text is escaped.
-        data: what the scripts read, of what JSON can say; infinite and undefined numbers become null.
-        scripts: vendored libraries by their files' names, then scripts in `page/`, which run in this order
-            in one scope of their own, after the page's content, with the data as `DATA`.
+        shown: the template's values; every text is escaped.
+        data: the scripts' data, limited to what JSON can express; infinite and undefined numbers become null.
+        scripts: vendored libraries by their files' names, then scripts in `page/`, which run in this order in
+            a separate scope, after the page's content, with the data as `DATA`.
     """
     libraries = [_library(name) for name in scripts if name in _LIBRARIES]
     own = "\n".join(_read("page", name) for name in scripts if name not in _LIBRARIES)
@@ -60,7 +60,7 @@ def page(template: str, shown: Mapping[str, object], data: object, scripts: Sequ
 
 
 def policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
-    """The content security policy under which these scripts and styles work, and nothing else does."""
+    """The content security policy that allows these scripts and styles, and nothing else."""
     return "; ".join(
         (
             "default-src 'none'",
@@ -75,20 +75,20 @@ def policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
 
 
 def island(data: object) -> str:
-    """Data as JSON that is text wherever it stands in a page."""
+    """Data as JSON that is text wherever it is in a page."""
     text = json.dumps(_finite(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.translate(_ESCAPES)
 
 
 def _harmless(value: Any) -> Any:
-    """Text whose lines steer nothing; all else as it is."""
+    """Text without control characters; everything else unchanged."""
     if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
         return value
     return "\n".join(plain(line, 1 << 30) for line in value.split("\n"))
 
 
 def _guarded(value: Any) -> Any:
-    """What JSON can say, with harmless texts."""
+    """What JSON can express, with harmless texts."""
     if isinstance(value, dict):
         return {_harmless(name): _guarded(item) for name, item in value.items()}
     return [_guarded(item) for item in value] if isinstance(value, (list, tuple)) else _harmless(value)
@@ -103,7 +103,7 @@ def _finite(value: Any) -> Any:
 
 
 def _source(text: str) -> str:
-    """What a policy knows an inline script or style by."""
+    """How a policy identifies an inline script or style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
@@ -113,7 +113,7 @@ def _in_a_scope(code: str) -> str:
 
 
 def _library(name: str) -> str:
-    """A vendored script with its license, without the address of a map for debuggers."""
+    """A vendored script with its license, without the address of a source map."""
     return f"/*\n{_read('vendor', _LIBRARIES[name])}*/\n{_MAP.sub('', _read('vendor', name))}"
 
 

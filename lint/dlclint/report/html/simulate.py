@@ -1,4 +1,4 @@
-"""Format `html` of `dlclint simulate`: what is left of each output, and the layers that cost it."""
+"""Format `html` of `dlclint simulate`: the quality of each output, and the layers that reduce it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _WORDS = {
     "rule": "op",
     "levels": {"error": "below 10 dB", "warning": "10 to 20 dB", "info": "20 dB or more"},
 }
-"""What the list of findings is called where it lists layers, by the error that they add."""
+"""The headings of the list of findings where it lists layers, by the error that they add."""
 _LEVELS = ((10.0, "error", "below 10 dB"), (20.0, "warning", "10 to 20 dB"), (30.0, "info", "20 to 30 dB"))
 _FINE = ("info", "30 dB or more")
 

@@ -38,7 +38,7 @@ def _text(value: dict[str, Any]) -> str:
 
 
 def _head(outcome: Outcome) -> dict[str, Any]:
-    """The report but for its files."""
+    """The report without its files."""
     return {
         "version": 1,
         "tool": {"name": "dlclint", "version": outcome.version},
@@ -150,7 +150,7 @@ def _soc(soc: Soc) -> dict[str, Any]:
 
 
 def _findings(findings: tuple[Diagnostic, ...]) -> Iterator[dict[str, Any]]:
-    """Each with what it stops or costs, and which of them it follows from."""
+    """Each finding with its stage, and the finding that it follows from."""
     numbers = {
         Cause(diagnostic.rule, diagnostic.location): number
         for number, diagnostic in reversed(list(enumerate(findings)))

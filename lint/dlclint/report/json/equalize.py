@@ -11,7 +11,7 @@ from dlclint.analysis.cle.outcome import EqualizeOutcome
 
 
 def render(outcome: EqualizeOutcome, stream: TextIO | None) -> str:
-    """The outcome as strict JSON, version 1; what is infinite, such as the ratio without noise, is null."""
+    """The outcome as strict JSON, version 1; infinite numbers, such as the ratio without noise, are null."""
     fields = asdict(outcome)
     tool = {"name": "dlclint", "version": fields.pop("version")}
     return json.dumps({"version": 1, "tool": tool, **_finite(fields)}, indent=2, allow_nan=False) + "\n"

@@ -132,7 +132,7 @@ def _layer(row: LayerError) -> dict[str, Any]:
 
 
 def _db(value: float) -> float | str:
-    """An SQNR in dB; `exact` where nothing differs, `lost` where nothing is left."""
+    """An SQNR in dB; `exact` where nothing differs, `lost` where nothing remains."""
     if math.isinf(value):
         return "exact" if value > 0 else "lost"
     return round(value, 4)

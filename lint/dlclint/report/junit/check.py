@@ -1,8 +1,8 @@
 """Format `junit`: a test suite for each file, and in it a test case for each rule that has a finding.
 
-A rule fails where one of its findings reaches `--fail-on`; what it says otherwise is its output. A file
-without a finding is one test case that passes. There is no standard; elements and attributes are those of
-the schema that Jenkins uses (JUnit 10).
+A rule fails where one of its findings reaches `--fail-on`; its other findings are its output. A file without
+a finding is one test case that passes. There is no standard; elements and attributes are those of the schema
+that Jenkins uses (JUnit 10).
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Format `markdown`, one module a command."""
+"""Format `markdown`, one module per command."""

@@ -15,9 +15,9 @@ from dlclint.report.places import at_text, related_texts
 from dlclint.report.verdict_words import next_of, verdict_lines
 
 _PLACES = 3
-"""Places that are shown of a rule; the others are counted."""
+"""Places that are shown for a rule; further ones are only counted."""
 _MAX_BYTES = 900_000
-"""GitHub cuts a step summary at 1 MiB; a file that would go beyond is named without its findings."""
+"""GitHub cuts a step summary at 1 MiB; a file that would exceed it is named without its findings."""
 
 
 def render(outcome: Outcome, stream: TextIO | None) -> str:

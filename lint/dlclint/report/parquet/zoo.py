@@ -33,7 +33,7 @@ _NUMBERS = (
 
 
 def render(zoo: Zoo, stream: TextIO | None) -> bytes:
-    """The file; what stands in no table is in its metadata."""
+    """The file; values that are in no table are in its metadata."""
     types = [(name, pyarrow.string()) for name in _TEXTS] + [(name, pyarrow.int64()) for name in _NUMBERS]
     whole = zoo_report(zoo)
     about = {

@@ -1,1 +1,1 @@
-"""Format `rich`, for people: one module a command."""
+"""Format `rich`, for people: one module per command."""

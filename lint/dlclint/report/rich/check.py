@@ -1,4 +1,4 @@
-"""Format `rich`: for people. Of several files a table; of each the verdict, what was read, the findings."""
+"""Format `rich`, for people: a table of several files; for each the verdict, a summary, the findings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dlclint.report.rich.strip import strip_lines
 from dlclint.report.rich.verdict import print_verdict
 
 MANY = 40
-"""Files that are told of one by one; of more, those with neither errors nor warnings are only counted."""
+"""Files that are reported individually; with more, those without errors and warnings are only counted."""
 ROWS = 200
 """Rows of the table of files."""
 
@@ -44,7 +44,7 @@ def render(outcome: Outcome, stream: TextIO | None) -> str:
 
 
 def _flawed(files: Iterable[FileOutcome]) -> tuple[list[FileOutcome], int]:
-    """The first files with errors or warnings, as many as the table has rows, and how many there are."""
+    """The first files with errors or warnings, as many as the table has rows, and their total number."""
     first: list[FileOutcome] = []
     number = 0
     for file in files:
@@ -56,7 +56,7 @@ def _flawed(files: Iterable[FileOutcome]) -> tuple[list[FileOutcome], int]:
 
 
 def _table(console: Console, shown: Sequence[FileOutcome], outcome: Outcome, flawed: int) -> None:
-    # Imported here because most reports are of one file, and Rich's tables take long to import.
+    # Imported here because most reports are about one file, and Rich's tables take long to import.
     from dlclint.report.rich.tables import summary_table
 
     if shown:
@@ -73,7 +73,7 @@ def _file(console: Console, file: FileOutcome, outcome: Outcome) -> None:
     if file.verdict is not None:
         print_verdict(console, file.verdict, bool(file.chips))
     if file.chips:
-        # Imported here as the tables below.
+        # Imported here like the tables below.
         from dlclint.report.rich.tables import chip_table
 
         console.print(Padding(chip_table(file), (0, 0, 1, 2)))

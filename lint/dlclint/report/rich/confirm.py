@@ -1,4 +1,4 @@
-"""Format `rich` of a confirmation: what was asked, the counts, then every reason with its nodes."""
+"""Format `rich` of a confirmation: the question, the counts, then every reason with its nodes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dlclint.diagnostic import counted
 from dlclint.report.rich.console import paper, printed
 
 _NODES = 3
-"""Nodes named per reason before the rest is only counted."""
+"""Nodes that are named per reason; further ones are only counted."""
 _VERDICT = {0: "{} takes it all", 1: "{} does not take it all", 2: "could not ask"}
 
 

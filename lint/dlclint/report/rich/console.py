@@ -1,4 +1,4 @@
-"""The console on which reports for people are laid out."""
+"""The console with which reports for people are laid out."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _ESCAPED = r"\1\\x3a:"
 def paper(stream: TextIO | None) -> Console:
     """A console that keeps what is printed, for `printed`; `stream` is where it will be shown.
 
-    Colored if the stream is a terminal, or a pipe and FORCE_COLOR says so; NO_COLOR stands above both. A line
-    has the terminal's columns, elsewhere 100.
+    The text is colored if the stream is a terminal, or a pipe and FORCE_COLOR is set; NO_COLOR overrides
+    both. A line has the terminal's columns, elsewhere 100.
     """
     terminal = _is_terminal(stream)
     colored = terminal or (stream is not None and bool(os.environ.get("FORCE_COLOR")))
@@ -33,7 +33,7 @@ def paper(stream: TextIO | None) -> Console:
 
 
 def printed(console: Console, stream: TextIO | None) -> str:
-    """What was printed on a console that `paper` made for the stream."""
+    """The text printed on a console that `paper` made for the stream."""
     assert isinstance(console.file, StringIO)
     text = console.file.getvalue()
     if _is_terminal(stream):

@@ -1,4 +1,4 @@
-"""Format `rich` of an equalization: what was done, what was left alone, and what it gains."""
+"""Format `rich` of an equalization: what was changed, what was not, and the gain."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlclint.report.rich.console import paper, printed
 _ROWS = 12
 """Convolutions in the table: those with the most to gain."""
 _REASONS = 4
-"""Reasons for leaving pairs alone that are told one by one."""
+"""Reasons for leaving pairs alone that are listed individually."""
 _WIDTH = 52
 """Characters of a convolution's name."""
 
@@ -79,7 +79,7 @@ def _lines(outcome: EqualizeOutcome) -> list[str]:
 
 
 def _grown(outcome: EqualizeOutcome) -> list[str]:
-    """What equalization costs: wider activations, estimated from batch normalization."""
+    """The cost of equalization: wider activations, estimated from batch normalization."""
     if not outcome.grown:
         return []
     known, worst = sum(row.range_before is not None for row in outcome.layers), outcome.grown[0]

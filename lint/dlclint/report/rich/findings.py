@@ -1,4 +1,4 @@
-"""The findings of a file in format `rich`: by what they stop or cost, each with what follows from it."""
+"""The findings of a file in format `rich`: by what they stop or cost, each with its consequences."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SURE = {
 }
 _FIX = {Safety.SAFE: "fix", Safety.UNSAFE: "fix (unsafe)", Safety.DISPLAY: "by hand"}
 _SHOWN = 3
-"""Messages and places shown of a rule before the rest is only counted."""
+"""Messages and places that are shown for a rule; further ones are only counted."""
 
 
 def print_findings(console: Console, file: FileOutcome, whole: bool) -> None:
@@ -69,7 +69,7 @@ class _Printer:
         return count if self._whole else _SHOWN
 
     def chain(self, chain: FindingChain, unlisted: int, indent: int) -> None:
-        """What a rule finds, and what follows from it."""
+        """The findings of a rule, and their consequences."""
         findings = chain.findings
         head = Text.assemble((chain.severity.value, STYLE[chain.severity]), " ", (chain.rule, "bold"))
         if len(findings) + unlisted > 1:
@@ -124,7 +124,7 @@ class _Printer:
         self._print(f"{sure}: {source}" if source else sure, indent, "dim")
 
     def _following(self, chain: FindingChain, indent: int) -> None:
-        """A consequence in short: what to do about it is what its cause says."""
+        """A consequence in short: the remedy is that of its cause."""
         findings = chain.findings
         times = f"  {len(findings)} times" if len(findings) > 1 else ""
         head = Text.assemble((chain.severity.value, STYLE[chain.severity]), " ", (chain.rule, "bold"), times)

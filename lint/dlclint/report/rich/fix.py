@@ -1,4 +1,4 @@
-"""Format `rich` of a fix: what was fixed in a file, and what is left.
+"""Format `rich` of a fix: what was fixed in a file, and what remains.
 
 Its lines are plain text, so that a hook need not import Rich, which takes longer than most fixes.
 """
@@ -57,7 +57,7 @@ def _lines(outcome: FixOutcome) -> Iterator[str]:
 
 
 def _by_hand(items: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """What nothing fixes, by rule: its first message, and how many more there are."""
+    """Findings without a fix, by rule: the first message, and how many more there are."""
     groups: dict[str, Counter[str]] = {}
     for rule, message in items:
         groups.setdefault(rule, Counter())[message] += 1

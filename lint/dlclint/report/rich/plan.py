@@ -48,7 +48,7 @@ def render(plan: Plan, stream: TextIO | None) -> str:
         console.print(Padding(Text(plain(text, 400)), (0, 0, 0, indent)))
 
     def command_line(text: str) -> None:
-        # Not wrapped: what is copied from a terminal must be one line.
+        # Not wrapped: a command copied from a terminal must be one line.
         console.print(Text(f"  {plain(text, 4000)}"), soft_wrap=True)
 
     console.print(Text(title(plan), "bold"), soft_wrap=True)

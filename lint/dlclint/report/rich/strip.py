@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 _WIDTH = 72
 _NAMED = 8
-"""Subnets named below the strip before the rest is only counted."""
+"""Subnets that are named below the strip; further ones are only counted."""
 _ON, _OFF = ("█", "green"), ("░", "yellow")
 
 
 def strip_lines(partition: Partition) -> Iterator[Text]:
-    """What to print of a partition: a headline, and if execution changes processor the strip."""
+    """The lines for a partition: a headline, and the strip if execution changes processor."""
     name = partition.runtime.value
     if not partition.cuts:
         whole = sum(subnet.nodes for subnet in partition.subnets) - partition.nowhere
@@ -58,7 +58,7 @@ def _named(subnet: Subnet, runtime: str) -> str:
 
 
 def _widths(subnets: tuple[Subnet, ...]) -> list[int]:
-    """At least one column each; what is left is shared by the number of nodes."""
+    """At least one column each; the remaining ones are distributed by the number of nodes."""
     total = sum(subnet.nodes for subnet in subnets)
     spare = max(0, _WIDTH - len(subnets))
     return [1 + subnet.nodes * spare // total for subnet in subnets]

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from dlclint.analysis.support import SupportMatrix
 
 MOST_ROWS = 30
-"""Rows of the precision table before the rest is only counted."""
+"""Rows of the precision table; further ones are only counted."""
 
 
 def summary_table(files: Sequence[FileOutcome]) -> Table:
-    """One row for each file: what it comes to, its errors and warnings, and what to do next.
+    """One row for each file: its verdict, its errors and warnings, and what to do next.
 
-    The folder that they share stands above; a file's own report has its commands to copy.
+    The common folder is shown above; a file's own report has its commands to copy.
     """
     folder = common_folder([file.path for file in files])
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -48,7 +48,7 @@ def summary_table(files: Sequence[FileOutcome]) -> Table:
 
 
 def support_table(matrix: SupportMatrix) -> Table:
-    """Which runtimes take the whole model, and which ops stand in the way on the others."""
+    """Which runtimes support the whole model, and which ops are missing on the others."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("runtime", "DLC", "whole model", "nodes", "cuts", "stands in the way"):
         table.add_column(title)
@@ -68,7 +68,7 @@ def support_table(matrix: SupportMatrix) -> Table:
 
 
 def chip_table(file: FileOutcome) -> Table:
-    """Chips and what the file comes to for each."""
+    """The chips and the file's verdict for each."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in HEAD:
         table.add_column(title)
@@ -87,7 +87,7 @@ def _bias(row: PrecisionRow) -> str:
 
 
 def precision_table(rows: tuple[PrecisionRow, ...]) -> Table:
-    """What each op runs in; ops that come to the same are one row, with their number."""
+    """The precision of each op; equal ops are one row, with their number."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for title in ("op", "runs in", "inputs", "output", "weight", "bias", "file covers", "nodes"):
         table.add_column(title)

@@ -1,4 +1,4 @@
-"""The verdict on a model, which stands first in its report."""
+"""The verdict on a model, which comes first in its report."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _LABEL = 10
 
 
 def print_verdict(console: Console, verdict: ModelVerdict, several: bool = False) -> None:
-    """What it was judged for, the three answers, and what to do next.
+    """The target, the three answers, and what to do next.
 
-    `several`: it is the worst of several chips' answers, and where it runs a table of them says.
+    `several`: it is the worst of several chips' answers, and a table of the chips states where it runs.
     """
     console.print(Padding(Text(f"for {verdict.judged_for}", "dim"), (0, 0, 0, 2)))
     _line(console, "converts", _answer(verdict.converts))
@@ -25,7 +25,7 @@ def print_verdict(console: Console, verdict: ModelVerdict, several: bool = False
         _line(console, "" if number else "runs", line)
     _line(console, "accuracy", _answer(verdict.accuracy))
     for number, command in enumerate(verdict.next):
-        # In one line however long, so that it can be copied.
+        # On one line, however long, so that it can be copied.
         console.print(Text.assemble(_head("" if number else "next"), command), soft_wrap=True)
     console.print()
 
@@ -40,7 +40,7 @@ def _answer(answer: Answer) -> Text:
 
 
 def _runs(verdict: ModelVerdict) -> list[Text]:
-    """One line for all runtimes of which the same is said."""
+    """One line for all runtimes with the same answer."""
     lines = [] if verdict.runs else [Text("unknown: it does not convert")]
     for (word, reason), group in groupby(verdict.runs, key=lambda item: (item.word, item.reason)):
         names = ", ".join(runtime_answer.runtime for runtime_answer in group)
@@ -50,7 +50,7 @@ def _runs(verdict: ModelVerdict) -> list[Text]:
 
 
 def _line(console: Console, label: str, text: Text) -> None:
-    # The label stands in the margin of the text's first line.
+    # The label is in the margin of the text's first line.
     head = _head(label)
     width = max(console.width - len(head), 20)
     for number, part in enumerate(text.wrap(console, width)):

@@ -14,11 +14,11 @@ from dlclint.report.zoo_tables import ZooTable, best_fix, tables, zoo_headline
 from dlclint.zoo import Zoo
 
 ROWS = 15
-"""Rows of a table; the other formats have all."""
+"""Rows of a table; the other formats have all of them."""
 
 
 def render(zoo: Zoo, stream: TextIO | None) -> str:
-    """What models come to, which fix would help most, and what stands in the way: ops, rules, chips."""
+    """Verdicts on the models, the most useful fix, and what is in the way most: ops, rules, chips."""
     console = paper(stream)
     console.print(Text(zoo_headline(zoo), "bold"))
     for note in zoo.notes:

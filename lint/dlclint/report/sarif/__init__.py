@@ -1,1 +1,1 @@
-"""Format `sarif` 2.1.0, one module a command."""
+"""Format `sarif` 2.1.0, one module per command."""

@@ -29,7 +29,7 @@ MAX_RESULTS = 25_000
 
 
 RELATED = 100
-"""Related places of a result; more help nobody who looks at one."""
+"""Related places of a result; more are of no use."""
 
 
 def render(outcome: Outcome, stream: TextIO | None) -> str:
@@ -76,7 +76,7 @@ def _every(outcome: Outcome) -> Iterator[Diagnostic]:
 
 
 def _worst(findings: Iterable[Diagnostic], counts: Mapping[Severity, int]) -> Iterator[Diagnostic]:
-    """As many as a run holds, the worst and of these the first, in the order of the report."""
+    """As many findings as a run holds, the worst ones first, in the order of the report."""
     left, room = {}, MAX_RESULTS
     for severity in sorted(Severity, key=lambda one: one.rank):
         left[severity] = min(room, counts[severity])
@@ -102,10 +102,10 @@ def _rule(id: str, outcome: Outcome, worst: Severity | None, cited: str) -> dict
 
 
 def _help_uri(id: str, outcome: Outcome, cited: str) -> dict[str, str]:
-    """The rule's page as it was at the release; else the document that its first finding cites."""
+    """The rule's page as of the release, else the document that its first finding cites."""
     if REPOSITORY and id in outcome.pages:
         return {"helpUri": f"{REPOSITORY}/blob/v{outcome.version}/docs/rules/{id}.md"}
-    # Imported here because no other format names addresses.
+    # Imported here because no other format contains addresses.
     from dlclint_schemas.addresses import address_of
 
     address = address_of(cited) if cited else ""
@@ -118,19 +118,19 @@ def _markdown(docs: str) -> str:
 
 
 def _uri(file: str) -> str:
-    """A path as section 3.4.3 wants it: relative where it is, else with the scheme `file`."""
+    """A path as section 3.4.3 requires: relative paths unchanged, others with the scheme `file`."""
     path = PurePath(file)
     return path.as_uri() if path.is_absolute() else quote(path.as_posix())
 
 
 def _message(text: str) -> str:
-    """A text as section 3.11 wants it, in which nothing from a model is a placeholder or a link."""
+    """A text as section 3.11 requires, in which nothing from a model is a placeholder or a link."""
     return text.replace("{", "{{").replace("}", "}}").replace("](", "] (")
 
 
 def _location(place: Location) -> dict[str, Any]:
     physical: dict[str, Any] = {"artifactLocation": {"uri": _uri(place.file)}}
-    # A model has no lines; code scanning shows a result without a region nowhere.
+    # A model has no lines, but code scanning shows no result without a region.
     physical["region"] = {"startLine": place.line or 1, "startColumn": place.column or 1}
     location: dict[str, Any] = {"physicalLocation": physical}
     spot = f"{place.graph}#{place.node_index if place.node_index is not None else place.tensor}"
@@ -169,7 +169,7 @@ def _result(finding: Diagnostic, ids: list[str], mark: str) -> dict[str, Any]:
         "message": {"text": _message(text)},
         "locations": [_location(location)],
         **({"relatedLocations": related} if related else {}),
-        # The first is the name that code scanning knows; without a line of text it would make its own.
+        # The first is the name that code scanning knows; without a line of text it would compute its own.
         "partialFingerprints": {"primaryLocationLineHash": f"{mark[:16]}:1", "dlclint/v2": mark},
         "properties": properties,
     }
