@@ -101,8 +101,7 @@ class Node:
 
         None where the node is in a function and its caller determines the value. Strings are returned as str,
         lists as lists, tensors and graphs as protobuf messages. An attribute of another type than the
-        operator's counts as absent, and so does a reference to a caller's attribute outside a function, so
-        that callers need not check it again.
+        operator's counts as absent, and so does a reference to a caller's attribute outside a function.
         """
         proto = self._written(name)
         if proto is not None:
