@@ -99,7 +99,9 @@ def convert(
     return _dumped(whole)
 
 
-def merged(document: EncodingsDocument, text: str, version: str, placed: Mapping[str, TensorFacts]) -> str:
+def merged_overrides(
+    document: EncodingsDocument, text: str, version: str, placed: Mapping[str, TensorFacts]
+) -> str:
     """`text`, an override file of a version, with the entries of a file before its own.
 
     Of a file of the same version they stay as they are, of another they are converted.

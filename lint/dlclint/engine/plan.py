@@ -14,7 +14,7 @@ from dlclint.analysis.plan.overrides import overrides_of_plan
 from dlclint.analysis.view import ModelView
 from dlclint.chains import report_order
 from dlclint.diagnostic import About, Diagnostic, Severity, counted
-from dlclint.encodings.convert import Overrides, merged
+from dlclint.encodings.convert import Overrides, merged_overrides
 from dlclint.encodings.reading import read_encodings
 from dlclint.engine.causes import with_causes
 from dlclint.engine.ignores import apply_ignores
@@ -163,7 +163,7 @@ def _with_given(made: Overrides, view: ModelView, file: OverrideRequest, job: Jo
     if job.overrides is None:
         return made
     document = read_encodings(job.overrides)
-    text = merged(document, made.text, file.version, placements(view.model))
+    text = merged_overrides(document, made.text, file.version, placements(view.model))
     count = len(document.tensors.names)
     return Overrides(text, (f"written from {job.overrides}: {counted(count, 'tensor')}", *made.notes))
 
