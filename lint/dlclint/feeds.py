@@ -172,8 +172,8 @@ class _Draw:
     seed: int
     kind: str
 
-    def values(self, graph: Graph, name: str, found: TensorType, shape: list[int]) -> Array:
-        dtype = numpy_type(found.data_type) or np.dtype(object)
+    def values(self, graph: Graph, name: str, tensor_type: TensorType, shape: list[int]) -> Array:
+        dtype = numpy_type(tensor_type.data_type) or np.dtype(object)
         if min(shape, default=1) < 0:
             raise NoFeed(f"input {name!r} has a negative dimension")
         if math.prod(shape) > _MOST:
@@ -188,7 +188,7 @@ class _Draw:
                 return self.random.integers(0, max(top, 1), shape).astype(dtype)
             return self._mask(shape).astype(dtype)
         if dtype.kind == "O":
-            raise NoFeed(f"input {name!r} is of a type that no values are drawn for ({found})")
+            raise NoFeed(f"input {name!r} is of a type that no values are drawn for ({tensor_type})")
         return self._floats(shape).astype(dtype)
 
     def _floats(self, shape: list[int]) -> Array:

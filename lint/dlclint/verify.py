@@ -228,7 +228,7 @@ def _compare(
     runs = _expected(feeds, session, rounds)
     runs += _moving(feeds, session, graph, runs, moved)
     del session  # one model in memory at a time
-    found: dict[str, list[tuple[Array, Array]]] = {name: [] for name in names}
+    pairs_by_name: dict[str, list[tuple[Array, Array]]] = {name: [] for name in names}
     try:
         # The changed model must not fail by needing slightly more time than the original.
         patient = (2 * limits[0], limits[1])
@@ -236,14 +236,15 @@ def _compare(
         for run in runs:
             results = [other.run(feed) for feed in feeds.singles(run.feed, run.scene)]
             for position, name in enumerate(names):
-                found[name] += joined_batches(
+                pairs_by_name[name] += joined_batches(
                     [outputs[position] for outputs in results], run.outputs[position]
                 )
     except _CannotRun as problem:
         return Verification(ComparisonResult.DIFFERENT, str(problem))
     still = _still(graph, runs, moved)
     outputs = tuple(
-        _difference(name, pairs, _is_bounded(graph, name), name not in still) for name, pairs in found.items()
+        _difference(name, pairs, _is_bounded(graph, name), name not in still)
+        for name, pairs in pairs_by_name.items()
     )
     different = [difference for difference in outputs if not difference.within]
     if different:
@@ -297,9 +298,9 @@ def _moving(
     feeds: Feeds, session: _Session, graph: Graph, runs: Sequence[_Run], moved: frozenset[str]
 ) -> list[_Run]:
     """More runs, on other values, where outputs hardly move and these values move them."""
-    found: list[_Run] = []
+    moving: list[_Run] = []
     for kind in KINDS[1:]:
-        still = _still(graph, [*runs, *found], moved)
+        still = _still(graph, [*runs, *moving], moved)
         if not still:
             break
         try:
@@ -307,8 +308,8 @@ def _moving(
         except _CannotRun:
             continue
         if still - _still(graph, more, moved):
-            found += more
-    return found
+            moving += more
+    return moving
 
 
 def _ran(session: _Session, feeds: Feeds, scene: Scene, seed: int, kind: str = KINDS[0]) -> _Run:
@@ -434,16 +435,16 @@ def _is_bounded(graph: Graph, name: str) -> bool:
 def _difference(name: str, pairs: list[tuple[Array, Array]], bounded: bool, moves: bool) -> Difference:
     absolute = relative = 0.0
     allowed = 0.0
-    for expected, found in pairs:
-        if expected.shape != found.shape or expected.dtype != found.dtype:
+    for expected, actual in pairs:
+        if expected.shape != actual.shape or expected.dtype != actual.dtype:
             return Difference(name, float("inf"), float("inf"), 0.0, moves)
         if expected.dtype.kind in "OUS":
-            off = float((expected != found).any())
+            off = float((expected != actual).any())
             absolute, relative = max(absolute, off), max(relative, off)
             continue
         allowed = RELATIVE.get(expected.dtype.name, 0.0)
         with np.errstate(all="ignore"):
-            one, two = expected.astype(np.float64), found.astype(np.float64)
+            one, two = expected.astype(np.float64), actual.astype(np.float64)
             # NaN and infinities agree where both have them.
             gap = np.where((one == two) | (np.isnan(one) & np.isnan(two)), 0.0, np.abs(one - two))
             gap = np.where(np.isnan(gap), np.inf, gap)

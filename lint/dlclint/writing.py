@@ -44,8 +44,8 @@ class Temporary:
         self._mark = temporary_prefix(claims or path)
         self._claims = claims if claims and self._mark.startswith(f".{claims.name}.dlclint-") else None
         prefix = self._mark if self._claims is None else f"{self._mark}i0-"
-        self.handle, made = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
-        self.path = Path(made)
+        self.handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
+        self.path = Path(name)
         self._lock = -1
         if os.name == "posix":
             self._lock = os.dup(self.handle)

@@ -161,11 +161,11 @@ def zoo_of(version: str, files: Iterable[FileOutcome], notes: Iterable[str] = ()
     chips: dict[str, Counter[str]] = {}
     overrides = 0
     for file in files:
-        found = Counter((finding.rule, finding.severity) for finding in file.diagnostics)
+        counts = Counter((finding.rule, finding.severity) for finding in file.diagnostics)
         for more in (*file.unlisted, *file.hidden):
-            found[more.rule, more.severity] += more.count
-        findings += found
-        rules.update(found.keys())
+            counts[more.rule, more.severity] += more.count
+        findings += counts
+        rules.update(counts.keys())
         if file.kind != "model":
             overrides += 1
             continue

@@ -39,7 +39,7 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
     quantize = context.target.quantize
     if context.target.kind.stated and not quantize:
         return
-    shapes = [type_found.shape for _, type_found in inputs if type_found.shape]
+    shapes = [input_type.shape for _, input_type in inputs if input_type.shape]
     symbols = {shape[0] for shape in shapes if not isinstance(shape[0], int)}
     for name, tensor_type in inputs:
         shape = tensor_type.shape or ()
@@ -101,7 +101,7 @@ def _written(graph: Graph, tensor: str, depth: int = 8) -> list[int] | None:
     """The leading sizes of a list as far as they are stored in the model, and depend on no shape."""
     value = graph.small_value(tensor)
     if value is not None:
-        return [int(item) for item in value.reshape(-1)] if value.dtype.kind in "iu" else None
+        return [int(size) for size in value.reshape(-1)] if value.dtype.kind in "iu" else None
     node = graph.producer(tensor)
     if node is None or node.domain or not depth:
         return None
@@ -123,13 +123,13 @@ def _leads(batch: Batch, graph: Graph, tensor: str) -> bool:
 
 def _meets(batch: Batch, node: Node) -> bool:
     """Whether the output of a node is combined with samples along its first axis."""
-    graph, made = node.graph, node.outputs[0]
-    rank = graph.rank(made)
+    graph, output = node.graph, node.outputs[0]
+    rank = graph.rank(output)
     return any(
         _leads(batch, graph, name) and graph.rank(name) == rank
-        for reader in graph.consumers(made)
+        for reader in graph.consumers(output)
         for name in reader.inputs
-        if name and name != made
+        if name and name != output
     )
 
 
@@ -140,17 +140,17 @@ def _shape_flaw(node: Node, batch: Batch) -> tuple[int, str] | None:
     if not sizes or sizes[0] <= 0 or data is None or not data.shape:
         return None
     leading, own = sizes[0], data.shape[0]
-    what = f"{node.op_type} fixes the leading dimension to {leading}, its input has {own or '?'}"
+    sentence = f"{node.op_type} fixes the leading dimension to {leading}, its input has {own or '?'}"
     if node.op_type != "Reshape":
         is_batch = leading > 1 and leading in batch.dims and _meets(batch, node)
-        return (leading, what) if is_batch else None
+        return (leading, sentence) if is_batch else None
     if _leads(batch, node.graph, node.input(0)) and (leading == own or not isinstance(own, int)):
-        return leading, what
+        return leading, sentence
     stored = node.graph.small_value(node.input(1))
     if own == 1 and stored is not None and data.static_shape is not None and 0 not in sizes:
         count, wanted = math.prod(data.static_shape), math.prod(size for size in sizes if size > 0)
         if leading > 1 and (count % wanted if -1 in sizes else count != wanted):
-            return leading, f"{what}, and {count} elements do not fill {sizes}"
+            return leading, f"{sentence}, and {count} elements do not fill {sizes}"
     return None
 
 
@@ -187,8 +187,8 @@ def _concat_flaw(node: Node, batch: Batch) -> tuple[int, str] | None:
     for name, shape in zip(node.inputs, shapes, strict=True):
         leading = shape[0]
         if size != 1 and isinstance(leading, int) and node.graph.constant(name) is not None:
-            what = f"Concat joins the constant {name!r}, whose leading dimension is {leading}"
-            return leading, f"{what}, to data with {size or '?'}"
+            sentence = f"Concat joins the constant {name!r}, whose leading dimension is {leading}"
+            return leading, f"{sentence}, to data with {size or '?'}"
     return None
 
 
@@ -245,8 +245,8 @@ def inputs_disagree(context: ModelContext) -> Iterator[Finding]:
             is_batch = context.view.batch.meaning
             batches = {
                 size: names[0]
-                for size, found in inputs.items()
-                if (names := [name for name in found if is_batch(name).is_batch])
+                for size, sized in inputs.items()
+                if (names := [name for name in sized if is_batch(name).is_batch])
             }
             if len(batches) < 2:
                 continue

@@ -94,24 +94,24 @@ def unread_output(context: ModelContext) -> Iterator[Finding]:
     """
     ops = {"Dropout", "MaxPool", "BatchNormalization"}
     for graph in _graphs(context):
-        found = [
+        outputs = [
             (node, position)
             for node in graph.nodes
             if node.op_type in ops and not node.domain and not node.attribute("training_mode", 0)
             for position, name in enumerate(node.outputs[1:], 1)
             if name and not graph.consumers(name) and name not in graph.outputs
         ]
-        if found:
-            node, position = found[0]
+        if outputs:
+            node, position = outputs[0]
             yield Finding(
-                f"{counted(len(found), 'output')} {_verb(found, 'is', 'are')} not produced and not used,"
+                f"{counted(len(outputs), 'output')} {_verb(outputs, 'is', 'are')} not produced and not used,"
                 f" such as {node.outputs[position]!r}",
                 Severity.INFO,
                 sources.op_row(context.view.table, node.op_type),
                 help="leave them out",
                 node=node,
-                evidence={"outputs": len(found)},
-                fix=repairs.layers.without_unread_outputs(found),
+                evidence={"outputs": len(outputs)},
+                fix=repairs.layers.without_unread_outputs(outputs),
             )
 
 
@@ -258,7 +258,7 @@ def wide_indices(context: ModelContext) -> Iterator[Finding]:
     """
     folded = context.view.folded
     for graph in _graphs(context):
-        found = []
+        indices = []
         for node in graph.nodes:
             position = INT32_INDICES.get(node.op_type)
             if position is None or node.domain or node.key in folded:
@@ -272,9 +272,9 @@ def wide_indices(context: ModelContext) -> Iterator[Finding]:
                     and _INT32.min <= value.min() <= value.max() <= _INT32.max
                 )
                 if fits:
-                    found.append((node, position))
-        tensors = {node.input(position) for node, position in found}
-        if found:
+                    indices.append((node, position))
+        tensors = {node.input(position) for node, position in indices}
+        if indices:
             yield Finding(
                 f"int64 indices stored in {counted(len(tensors), 'tensor')} become int32",
                 Severity.INFO,
@@ -284,9 +284,9 @@ def wide_indices(context: ModelContext) -> Iterator[Finding]:
                 ),
                 Confidence.INFERRED,
                 help="nothing has to be done: the values fit; store them as int32 to see what will run",
-                node=found[0][0],
+                node=indices[0][0],
                 evidence={"tensors": len(tensors)},
-                fix=repairs.layers.narrow_indices(found),
+                fix=repairs.layers.narrow_indices(indices),
             )
 
 
@@ -311,17 +311,17 @@ def resize_ratio(context: ModelContext) -> Iterator[Finding]:
         axes = node.attribute("axes") if node.op_type == "Resize" else None
         for axis, scale in zip(axes or range(len(sizes)), scales, strict=False):
             size = sizes[axis] if -len(sizes) <= axis < len(sizes) else 0
-            made = math.floor(size * scale) if math.isfinite(scale) else 0
-            if size > 0 and made > 0 and abs(made / scale - size) > _SAME_SIZE * size:
+            rounded = math.floor(size * scale) if math.isfinite(scale) else 0
+            if size > 0 and rounded > 0 and abs(rounded / scale - size) > _SAME_SIZE * size:
                 yield Finding(
-                    f"{node.op_type}: the scale {scale:.6g} of axis {axis} makes {made} of {size}, whose "
-                    f"ratio is {made / size:.6g}; QNN computes with the ratio",
+                    f"{node.op_type}: the scale {scale:.6g} of axis {axis} makes {rounded} of {size}, whose "
+                    f"ratio is {rounded / size:.6g}; QNN computes with the ratio",
                     Severity.WARNING,
                     Source("onnxruntime/onnxruntime-qnn#53", "QNN's Resize has no scales"),
                     Confidence.FIELD_REPORTED,
                     help="give sizes in place of scales, or a scale that is output over input",
                     node=node,
-                    evidence={"scale": scale, "ratio": made / size, "axis": axis},
+                    evidence={"scale": scale, "ratio": rounded / size, "axis": axis},
                 )
                 break
 

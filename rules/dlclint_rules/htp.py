@@ -146,7 +146,7 @@ def divide(context: ModelContext) -> Iterator[Finding]:
         node
         for node in _nodes(context, "Div")
         if node.key not in context.view.in_pattern and node.graph.constant(node.input(1)) is not None
-        if (type_found := node.graph.type_of(node.input(0))) is not None and is_float(type_found.data_type)
+        if (dividend := node.graph.type_of(node.input(0))) is not None and is_float(dividend.data_type)
     ]
     if not divisions:
         return
@@ -195,12 +195,12 @@ def prelu(context: ModelContext) -> Iterator[Finding]:
     otherwise it is a separate layer. ReLU and clipped ReLU are preferred at 8 and 16 bits in both cases.
     What to do: train with ReLU or ReLU6, or let only the activation read the convolution.
     """
-    found = list(_nodes(context, "PRelu", "LeakyRelu"))
-    if not found:
+    activations = list(_nodes(context, "PRelu", "LeakyRelu"))
+    if not activations:
         return
-    apart = [node for node in found if not all(_after(node))]
-    names = " and ".join(sorted({node.op_type for node in found}))
-    nodes = counted(len(found), "node")
+    apart = [node for node in activations if not all(_after(node))]
+    names = " and ".join(sorted({node.op_type for node in activations}))
+    nodes = counted(len(activations), "node")
     inside = "each can run inside the convolution before it"
     outside = f"{len(apart)} of which cannot run inside a convolution, as none is read by them alone"
     yield Finding(
@@ -208,10 +208,10 @@ def prelu(context: ModelContext) -> Iterator[Finding]:
         Severity.WARNING if apart else Severity.INFO,
         Source(_GUIDE, "Choice of Activation functions; A16 vs FP16 and Activation Fusion"),
         help="ReLU or ReLU6 is faster where accuracy allows",
-        node=(apart or found)[0],
-        evidence={"nodes": len(found), "apart": len(apart)},
-        related=_around((apart or found)[0]),
-        fix=None if context.view.carried else repairs.layers.relus(found),
+        node=(apart or activations)[0],
+        evidence={"nodes": len(activations), "apart": len(apart)},
+        related=_around((apart or activations)[0]),
+        fix=None if context.view.carried else repairs.layers.relus(activations),
     )
 
 
@@ -348,9 +348,9 @@ def _over_limit(node: Node, precision: str, release: Release) -> tuple[int, int,
     ranks = {end: rank for end, name in ends if name and (rank := node.graph.rank(name)) is not None}
     layers = layers_of(node)
     limits = {
-        end: min(found)
+        end: min(rank_limits)
         for end in ranks
-        if (found := [limit for layer in layers if (limit := rank_limit(layer, precision, end))])
+        if (rank_limits := [limit for layer in layers if (limit := rank_limit(layer, precision, end))])
     }
     asked = htp_forms().max_rank.get((node.op_type, precision != "fp16"))
     documented = bool(limits)
@@ -432,7 +432,7 @@ def factor_before_norm(context: ModelContext) -> Iterator[Finding]:
 def _dilated(node: Node, kind: DlcKind) -> str:
     dilations = list(node.attribute("dilations") or [])
     strides = list(node.attribute("strides") or [1] * len(dilations))
-    if all(item == 1 for item in dilations):
+    if all(dilation == 1 for dilation in dilations):
         return ""
     layers = layers_of(node)
     if layers == ("Conv3d",):
@@ -443,7 +443,7 @@ def _dilated(node: Node, kind: DlcKind) -> str:
             if strides[1:] != [1, 1]
             else ""
         )
-    if layers != ("DepthWiseConv2d",) or all(item == 1 for item in strides):
+    if layers != ("DepthWiseConv2d",) or all(dilation == 1 for dilation in strides):
         return ""
     weight = node.graph.type_of(node.input(1))
     kernel = list(weight.shape[2:]) if weight is not None and weight.shape else []

@@ -72,12 +72,14 @@ def float_spread(context: EncodingsContext) -> Iterator[Finding]:
                     final = op.bias_runs if part == "bias" else op.runs
                     said = f"{part} without entry" if precision is None else f"{part} {precision}"
                     becomes.setdefault(str(final), []).append(said)
-            cause = next(part for part, item in parts.items() if item and item.is_float)
+            cause = next(
+                part for part, part_precision in parts.items() if part_precision and part_precision.is_float
+            )
             if becomes:
                 yield op, cause, becomes
 
-    def finding(item: tuple[OpPrecision, str, dict[str, list[str]]]) -> Finding:
-        op, cause, becomes = item
+    def finding(hit: tuple[OpPrecision, str, dict[str, list[str]]]) -> Finding:
+        op, cause, becomes = hit
         contradicts = any("without entry" not in said for others in becomes.values() for said in others)
         changes = " and ".join(
             f"{', '.join(others)} becomes {final}{' too' * (final == str(op.runs))}"
@@ -134,12 +136,12 @@ def convert_inserted(context: EncodingsContext) -> Iterator[Finding]:
 
     def changes() -> Iterator[tuple[OpPrecision, str, str, str]]:
         for op in _ops(context):
-            for name, source, made in zip(_activations(op), op.inputs, op.made, strict=True):
+            for name, source, is_computed in zip(_activations(op), op.inputs, op.made, strict=True):
                 if source == op.runs:
                     continue
                 if source is not None and op.runs is not None:
                     yield op, name, str(source), str(op.runs)
-                elif made and (source or op.runs or default).is_float:
+                elif is_computed and (source or op.runs or default).is_float:
                     # Ops without an entry run as without a file, so a float neighbor ends there.
                     unsaid = f"{default} (no entry)"
                     yield op, name, str(source or unsaid), str(op.runs or unsaid)
@@ -147,8 +149,8 @@ def convert_inserted(context: EncodingsContext) -> Iterator[Finding]:
                     continue
                 break
 
-    def finding(item: tuple[OpPrecision, str, str, str]) -> Finding:
-        op, name, source, runs = item
+    def finding(hit: tuple[OpPrecision, str, str, str]) -> Finding:
+        op, name, source, runs = hit
         unplaced = Finding(
             f"{op.node.op_type}: its input is {source}, it runs in {runs}: a Convert is inserted",
             Severity.INFO,
@@ -171,7 +173,7 @@ def mixed_inputs(context: EncodingsContext) -> Iterator[Finding]:
 
     def mixed() -> Iterator[OpPrecision]:
         for op in _ops(context):
-            known = {item.is_float for item in op.inputs if item is not None}
+            known = {precision.is_float for precision in op.inputs if precision is not None}
             if len(known) == 2:
                 yield op
 
@@ -219,8 +221,8 @@ def int32_incomplete(context: EncodingsContext) -> Iterator[Finding]:
                 if have and lack:
                     yield op, have, lack
 
-    def finding(item: tuple[OpPrecision, list[str], list[str]]) -> Finding:
-        op, have, lack = item
+    def finding(hit: tuple[OpPrecision, list[str], list[str]]) -> Finding:
+        op, have, lack = hit
         unplaced = Finding(
             f"{op.node.op_type}: {have[0]!r} is overridden to int32, {', '.join(map(repr, lack[:3]))} is not",
             Severity.ERROR,
@@ -276,12 +278,12 @@ def bias_bits(context: EncodingsContext) -> Iterator[Finding]:
 
     def odd() -> Iterator[tuple[str, Precision]]:
         for name in dict.fromkeys(name for name, _ in biases):
-            item = precisions.get(name)
-            if item is not None and not item.is_float and item.bitwidth not in documented:
-                yield name, item
+            precision = precisions.get(name)
+            if precision is not None and not precision.is_float and precision.bitwidth not in documented:
+                yield name, precision
 
-    def finding(item: tuple[str, Precision]) -> Finding:
-        name, precision = item
+    def finding(hit: tuple[str, Precision]) -> Finding:
+        name, precision = hit
         # AIMET's 16-bit exports for HTP have 16-bit biases, so these are not a flaw of the file.
         usual = precision.bitwidth == 16
         unplaced = Finding(

@@ -32,7 +32,7 @@ def graph_inputs(context: ModelContext) -> Iterator[tuple[str, TensorType]]:
 def sizes_option(context: ModelContext) -> str:
     """The options that give every open input its sizes: 1 for a batch, ? where the user must fill it in."""
     graph, batch = context.view.model.graph, context.view.batch
-    given = []
+    options = []
     for name in context.view.lengths.open_inputs:
         tensor_type = graph.type_of(name)
         dims = (None,) if tensor_type is None or tensor_type.shape is None else tensor_type.shape
@@ -41,8 +41,8 @@ def sizes_option(context: ModelContext) -> str:
             str(dim) if isinstance(dim, int) else "1" if axis == 0 and leads else "?"
             for axis, dim in enumerate(dims)
         )
-        given.append(f"-d {name} {','.join(sizes)}")
-    return " ".join(given)
+        options.append(f"-d {name} {','.join(sizes)}")
+    return " ".join(options)
 
 
 def what_waits(context: ModelContext) -> str:
@@ -139,14 +139,14 @@ def data_length(context: ModelContext) -> Iterator[Finding]:
 
 def _open_size(node: Node, tensor: str, follow: str, count: int) -> Finding:
     """A finding for a node whose length depends on an input that is not constant."""
-    given = node.graph.producer(tensor) is None
+    is_input = node.graph.producer(tensor) is None
     return Finding(
         f"{node.op_type}: {tensor!r}, which decides how long its output is, is not constant{follow}",
         Severity.WARNING,
         Source("QNN 2.51 HTP backend", "output shape must be static"),
         Confidence.FIELD_REPORTED,
         help="store its value in the model in place of an input"
-        if given
+        if is_input
         else "store it, or end the model before the node and do the rest outside",
         node=node,
         tensor=tensor,
@@ -198,24 +198,26 @@ def contradiction(context: ModelContext) -> Iterator[Finding]:
     from the operator's document if inference does not check this.
     What to do: check the node and its inputs; after `-d`, `-s` or `-b`, check the sizes given.
     """
-    given = context.view.model.overridden is not NOTHING
-    advice = "check the sizes given with -d, -s or -b" if given else "correct the model where it was edited"
-    for found in context.view.contradictions:
-        if found.lenient:
+    overridden = context.view.model.overridden is not NOTHING
+    advice = (
+        "check the sizes given with -d, -s or -b" if overridden else "correct the model where it was edited"
+    )
+    for each in context.view.contradictions:
+        if each.lenient:
             continue
-        what = f"output {found.tensor!r} is " if found.tensor else ""
-        operands = "" if found.tensor else f" ({operand_texts(found.node)})"
+        subject = f"output {each.tensor!r} is " if each.tensor else ""
+        operands = "" if each.tensor else f" ({operand_texts(each.node)})"
         yield Finding(
-            f"{found.node.op_type}: {what}{found.words}{operands}",
+            f"{each.node.op_type}: {subject}{each.words}{operands}",
             Severity.ERROR,
-            INFERENCE if found.inferred else sources.ONNX,
+            INFERENCE if each.inferred else sources.ONNX,
             help=f"{advice}, or export again",
-            node=found.node,
-            tensor=found.tensor,
+            node=each.node,
+            tensor=each.tensor,
             related=tuple(
-                places.source(found.node.graph, name, f"operand {name!r}")
-                for name in dict.fromkeys(filter(None, found.node.inputs[: places.MOST]))
-                if found.node.graph.constant(name) is None
+                places.source(each.node.graph, name, f"operand {name!r}")
+                for name in dict.fromkeys(filter(None, each.node.inputs[: places.MOST]))
+                if each.node.graph.constant(name) is None
             ),
         )
 
@@ -229,15 +231,15 @@ def declared_otherwise(context: ModelContext) -> Iterator[Finding]:
     read only the declared shape use the wrong sizes.
     What to do: remove the declared shapes (value_info) and infer them again, or export again.
     """
-    for found in context.view.contradictions:
-        if found.lenient:
+    for each in context.view.contradictions:
+        if each.lenient:
             yield Finding(
-                f"{found.node.op_type}: output {found.tensor!r} is {found.words}",
+                f"{each.node.op_type}: output {each.tensor!r} is {each.words}",
                 Severity.WARNING,
                 INFERENCE,
                 help="remove the declared shape and infer it again, or export again",
-                node=found.node,
-                tensor=found.tensor,
+                node=each.node,
+                tensor=each.tensor,
             )
 
 
@@ -323,9 +325,9 @@ def _merged(context: ModelContext, graph: Graph, tensor: str) -> tuple[Node, ...
     chain = [first]
     for op in ("Transpose", "Reshape"):
         while True:
-            made = chain[-1].outputs[0]
-            readers = _real_readers(context, graph, made)
-            if made in graph.outputs or len(readers) != 1 or readers[0].op_type not in (op, "Identity"):
+            output = chain[-1].outputs[0]
+            readers = _real_readers(context, graph, output)
+            if output in graph.outputs or len(readers) != 1 or readers[0].op_type not in (op, "Identity"):
                 return ()
             chain.append(readers[0])
             if readers[0].op_type == op:

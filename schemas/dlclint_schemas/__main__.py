@@ -23,11 +23,11 @@ NO_ONNX_OP = {"FC", "ScaledTanh"}
 """Rows of the ops table that are no longer ONNX ops (facts: document slips)."""
 
 
-def count_failures(found: dict[str, int]) -> Iterator[str]:
+def count_failures(counts: dict[str, int]) -> Iterator[str]:
     """One line for each table that does not have the rows of its document."""
     for table, expected in COUNTS.items():
-        if found[table] != expected:
-            yield f"{table}: {found[table]} rows, the document has {expected}"
+        if counts[table] != expected:
+            yield f"{table}: {counts[table]} rows, the document has {expected}"
 
 
 def layer_failures(table: LayerTable) -> Iterator[str]:
@@ -102,13 +102,13 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m dlclint_schemas --check", file=sys.stderr)
         return 2
     ops, layers = op_table(WHOLE), layer_table()
-    found = {
+    counts = {
         "ops": len(ops.rows),
         "layers": len(layers.rows),
         "devices": len(device_table().rows),
         "limits": len(limit_table()),
     }
-    failures = [*count_failures(found), *layer_failures(layers), *op_failures(ops, layers)]
+    failures = [*count_failures(counts), *layer_failures(layers), *op_failures(ops, layers)]
     for table in TABLES[1:]:
         failures += op_failures(op_table(table), layers)
     limits = load("snpe_limitations")
@@ -117,7 +117,7 @@ def main(arguments: list[str]) -> int:
     for failure in failures:
         print(failure)
     if not failures:
-        print(", ".join(f"{count} {table}" for table, count in found.items()) + ": all there, all real")
+        print(", ".join(f"{count} {table}" for table, count in counts.items()) + ": all there, all real")
     return 1 if failures else 0
 
 

@@ -83,26 +83,26 @@ def device_table() -> DeviceTable:
     """The table, read once."""
     data, measured, names = load("snpe_devices"), load("measured_socs"), load("soc_names")
     also: dict[str, tuple[str, ...]] = {}
-    for item in names["names"]:
-        also[item["soc"]] = (*also.get(item["soc"], ()), item["name"])
+    for alias in names["names"]:
+        also[alias["soc"]] = (*also.get(alias["soc"], ()), alias["name"])
     said = str(measured["source"]["document"])
-    fp16 = {item["soc"]: Fp16Fact(item["fp16"], item["source"]) for item in names["fp16_reports"]}
-    fp16 |= {item["soc"]: Fp16Fact(item["fp16"], said) for item in measured["socs"]}
+    fp16 = {alias["soc"]: Fp16Fact(alias["fp16"], alias["source"]) for alias in names["fp16_reports"]}
+    fp16 |= {alias["soc"]: Fp16Fact(alias["fp16"], said) for alias in measured["socs"]}
     return DeviceTable(
         tuple(_row(number, row, also) for number, row in enumerate(data["devices"], 1)),
         citation(data["source"]),
         MappingProxyType(
             {
-                item["soc"]: MeasuredSoc(
-                    item["soc"],
-                    item["id"],
-                    also.get(item["soc"], ()),
-                    item["hexagon"],
-                    item["fp16"],
-                    item.get("vtcm_mb"),
-                    item.get("compiles", True),
+                alias["soc"]: MeasuredSoc(
+                    alias["soc"],
+                    alias["id"],
+                    also.get(alias["soc"], ()),
+                    alias["hexagon"],
+                    alias["fp16"],
+                    alias.get("vtcm_mb"),
+                    alias.get("compiles", True),
                 )
-                for item in measured["socs"]
+                for alias in measured["socs"]
             }
         ),
         said,

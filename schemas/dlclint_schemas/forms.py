@@ -68,23 +68,25 @@ def htp_forms() -> Forms:
     """The facts, read once."""
     data = load("measured_forms")
     ranks = {
-        (op, kind == "quantized"): RankLimit(found["measured"], found.get("document") == found["measured"])
+        (op, kind == "quantized"): RankLimit(
+            stretches["measured"], stretches.get("document") == stretches["measured"]
+        )
         for op, kinds in data["max_rank"].items()
-        for kind, found in kinds.items()
+        for kind, stretches in kinds.items()
     }
     parameters: dict[str, tuple[ParameterLimit, ...]] = {}
-    for item in data["parameters"]:
-        limit = ParameterLimit(item["attribute"], tuple(item["takes"]), frozenset(item["types"]))
-        parameters[item["op"]] = (*parameters.get(item["op"], ()), limit)
+    for row in data["parameters"]:
+        limit = ParameterLimit(row["attribute"], tuple(row["takes"]), frozenset(row["types"]))
+        parameters[row["op"]] = (*parameters.get(row["op"], ()), limit)
     return Forms(
         MappingProxyType(ranks),
         MappingProxyType({op: frozenset(types) for op, types in data["refused_types"].items()}),
         MappingProxyType({op: frozenset(types) for op, types in data["refused_outputs"].items()}),
         MappingProxyType(
             {
-                (op, made): frozenset(read)
+                (op, output): frozenset(read)
                 for op, types in data["refused_graph_outputs"].items()
-                for made, read in types.items()
+                for output, read in types.items()
             }
         ),
         FilterStretch(**data["filter_stretch"]),

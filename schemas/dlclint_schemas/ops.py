@@ -105,10 +105,10 @@ def _whole() -> OpTable:
 
 
 def _between() -> OpTable:
-    table, found = op_table(WHOLE), load("qairt_onnx_ops")["intermediate_revision"]
-    document = f"{found['document']} (October 2025), Supported ONNX Ops"
+    table, revision = op_table(WHOLE), load("qairt_onnx_ops")["intermediate_revision"]
+    document = f"{revision['document']} (October 2025), Supported ONNX Ops"
     rows = dict(table.rows)
-    for name, versions in found["ops"].items():
+    for name, versions in revision["ops"].items():
         rows[name] = _listing_more(rows[name], tuple(versions), document)
     return _next(table, BETWEEN, rows)
 
@@ -152,17 +152,19 @@ def _listing_more(row: OpRow, versions: tuple[int, ...], document: str) -> OpRow
 
 def _constraints(name: str, row: Mapping[str, Any]) -> tuple[Constraint, ...]:
     return tuple(
-        Constraint(item["kind"], name, frozen({k: v for k, v in item.items() if k != "kind"}))
-        for item in row["constraints"]
+        Constraint(constraint["kind"], name, frozen({k: v for k, v in constraint.items() if k != "kind"}))
+        for constraint in row["constraints"]
     )
 
 
 def _row(name: str, row: dict[str, Any], document: str) -> OpRow:
     unlisted = {
-        item["version"]: UnlistedVersion(
-            item["version"], item.get("same_attributes_inputs_outputs_as"), item["structure_unchanged"]
+        version["version"]: UnlistedVersion(
+            version["version"],
+            version.get("same_attributes_inputs_outputs_as"),
+            version["structure_unchanged"],
         )
-        for item in row.get("unlisted_registry_versions_up_to_21") or ()
+        for version in row.get("unlisted_registry_versions_up_to_21") or ()
     }
     return OpRow(
         name,

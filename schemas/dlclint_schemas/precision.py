@@ -54,13 +54,13 @@ class WideWeights:
 @cache
 def wide_weights() -> WideWeights:
     """Read once. The supplement agrees: 16-bit activations and Hexagon v73 or newer."""
-    found = load("measured_precision")["wide_weights"]
+    facts = load("measured_precision")["wide_weights"]
     return WideWeights(
-        frozenset(found["ops"]),
-        found["needs_hexagon"],
-        found["needs_act_bitwidth"],
-        frozenset(found["computed"]),
-        frozenset(found["not_in_3d"]),
+        frozenset(facts["ops"]),
+        facts["needs_hexagon"],
+        facts["needs_act_bitwidth"],
+        frozenset(facts["computed"]),
+        frozenset(facts["not_in_3d"]),
     )
 
 
@@ -77,12 +77,12 @@ class BlockWeights:
 @cache
 def block_weights() -> BlockWeights:
     """Read once."""
-    found = load("measured_precision")["block_weights"]
+    facts = load("measured_precision")["block_weights"]
     return BlockWeights(
-        frozenset(found["bitwidths"]),
-        found["needs_hexagon"],
-        found["needs_act_bitwidth"],
-        found["needs_sdk"],
+        frozenset(facts["bitwidths"]),
+        facts["needs_hexagon"],
+        facts["needs_act_bitwidth"],
+        facts["needs_sdk"],
     )
 
 
@@ -97,8 +97,8 @@ class NarrowWeights:
 @cache
 def narrow_weights() -> NarrowWeights:
     """Read once. Measured on every Hexagon version from v68 on, with 8-bit and 16-bit activations."""
-    found = load("measured_precision")["narrow_weights"]
-    return NarrowWeights(frozenset(found["ops"]), frozenset(found["per_channel_only"]))
+    facts = load("measured_precision")["narrow_weights"]
+    return NarrowWeights(frozenset(facts["ops"]), frozenset(facts["per_channel_only"]))
 
 
 @cache
@@ -123,7 +123,7 @@ def htp_voices(op: str, layers: tuple[str, ...], precision: str, rank: int | Non
     if row is not None:
         voices.append(Voice(TABLE, bool(row[f"htp_{precision}"])))
     listed = [_supplement(layer, precision) for layer in layers]
-    known = [item["supported"] for item in listed if item is not None]
+    known = [column["supported"] for column in listed if column is not None]
     if known:
         voices.append(Voice(SUPPLEMENT, any(known)))
     observed = _observed().get(op, {}).get(f"htp_{precision}")
@@ -138,8 +138,8 @@ def htp_voices(op: str, layers: tuple[str, ...], precision: str, rank: int | Non
 @cache
 def rank_limit(layer: str, precision: str, end: str) -> int | None:
     """The highest rank that the supplement gives `input_0` or `output_0` of a layer on HTP."""
-    found = _supplement(layer, precision)
-    ranks = {} if found is None else found.get("ranks", {})
+    configuration = _supplement(layer, precision)
+    ranks = {} if configuration is None else configuration.get("ranks", {})
     limit: int | None = ranks.get(end, {}).get("max_rank")
     return limit
 
@@ -180,8 +180,8 @@ def _supplements() -> Mapping[str, Mapping[str, Any]]:
 
 def _supplement(layer: str, precision: str) -> Mapping[str, Any] | None:
     row = _supplements().get(layer)
-    found = None if row is None else row["configs"].get(_CONFIG[precision])
-    return found if found is not None and "supported" in found else None
+    configuration = None if row is None else row["configs"].get(_CONFIG[precision])
+    return configuration if configuration is not None and "supported" in configuration else None
 
 
 @cache

@@ -41,10 +41,12 @@ def record(cls: Class) -> Class:
     fields: dict[str, Any] = {}
     for name in names:
         default = members.pop(name, dataclasses.MISSING)
-        item: Any = default if isinstance(default, dataclasses.Field) else dataclasses.field(default=default)
-        item.name, item.type = name, annotations[name]
-        item._field_type = _FIELD
-        fields[name] = item
+        default_field: Any = (
+            default if isinstance(default, dataclasses.Field) else dataclasses.field(default=default)
+        )
+        default_field.name, default_field.type = name, annotations[name]
+        default_field._field_type = _FIELD
+        fields[name] = default_field
     members.pop("__dict__", None)
     members.pop("__weakref__", None)
     members |= _SHARED
@@ -54,9 +56,9 @@ def record(cls: Class) -> Class:
         "__dataclass_fields__": fields,
         "__dataclass_params__": _PARAMS,
     }
-    made = type(cls)(cls.__name__, cls.__bases__, members)
-    made.__qualname__ = cls.__qualname__
-    return made
+    slotted = type(cls)(cls.__name__, cls.__bases__, members)
+    slotted.__qualname__ = cls.__qualname__
+    return slotted
 
 
 def _first(self: Any, *given: Any, **named: Any) -> None:
@@ -70,21 +72,21 @@ def _initializer(fields: Mapping[str, Any]) -> Callable[..., None]:
     scope: dict[str, Any] = {"_set": object.__setattr__}
     arguments: list[str] = []
     lines: list[str] = []
-    for name, item in fields.items():
+    for name, default_field in fields.items():
         value = name
-        if item.default is not dataclasses.MISSING:
-            scope[f"_default_{name}"] = item.default
+        if default_field.default is not dataclasses.MISSING:
+            scope[f"_default_{name}"] = default_field.default
             arguments.append(f"{name}=_default_{name}")
-        elif item.default_factory is not dataclasses.MISSING:
-            scope[f"_make_{name}"], scope["_absent"] = item.default_factory, dataclasses.MISSING
+        elif default_field.default_factory is not dataclasses.MISSING:
+            scope[f"_make_{name}"], scope["_absent"] = default_field.default_factory, dataclasses.MISSING
             arguments.append(f"{name}=_absent")
             value = f"_make_{name}() if {name} is _absent else {name}"
         else:
             arguments.append(name)
         lines.append(f" _set(self, {name!r}, {value})\n")
     exec(f"def __init__({', '.join(['self', *arguments])}):\n{''.join(lines) or ' pass'}", scope)
-    made: Callable[..., None] = scope["__init__"]
-    return made
+    initializer: Callable[..., None] = scope["__init__"]
+    return initializer
 
 
 def _values(item: Any) -> tuple[Any, ...]:

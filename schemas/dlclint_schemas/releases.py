@@ -108,15 +108,15 @@ def releases() -> Mapping[str, Release]:
     """Every known release by name, the oldest first."""
     (major, first), (_, newest) = release_number(_data()["first"]), release_number(_data()["newest"])
     tables = _data()["tables"]
-    found = {}
+    by_name = {}
     for minor in range(first, newest + 1):
         number = (major, minor)
         past = [table for table in tables if release_number(table["since"]) <= number]
         table = past[-1] if past else tables[0]
         name = f"{major}.{minor}"
         stated = (table["name"], table["opset"], table["since"], table["confidence"])
-        found[name] = Release(name, number, *stated)
-    return MappingProxyType(found)
+        by_name[name] = Release(name, number, *stated)
+    return MappingProxyType(by_name)
 
 
 @cache
@@ -165,22 +165,22 @@ def table_source(name: str) -> str:
 def changes() -> tuple[Change, ...]:
     """The changes in the releases, the oldest first."""
     plain = ("since", "not_before", "kind", "runtime", "layers", "ops", "says", "source", "confidence")
-    found = [
+    rows = [
         Change(
-            item["kind"],
-            item["runtime"],
-            tuple(item["layers"]),
-            tuple(item["ops"]),
-            item["says"],
-            item["since"],
-            item.get("not_before", ""),
-            item["source"],
-            item["confidence"],
-            MappingProxyType({key: value for key, value in item.items() if key not in plain}),
+            row["kind"],
+            row["runtime"],
+            tuple(row["layers"]),
+            tuple(row["ops"]),
+            row["says"],
+            row["since"],
+            row.get("not_before", ""),
+            row["source"],
+            row["confidence"],
+            MappingProxyType({key: value for key, value in row.items() if key not in plain}),
         )
-        for item in _data()["changes"]
+        for row in _data()["changes"]
     ]
-    return tuple(sorted(found, key=lambda change: release_number(change.since)))
+    return tuple(sorted(rows, key=lambda change: release_number(change.since)))
 
 
 @cache
@@ -202,17 +202,17 @@ def option_times(tool: str) -> Mapping[str, OptionTime]:
     """The options of a tool that not every release has, by name."""
     return MappingProxyType(
         {
-            item["option"]: OptionTime(
+            row["option"]: OptionTime(
                 tool,
-                item["option"],
-                item.get("since", ""),
-                item.get("not_before", ""),
-                item.get("until", ""),
-                item.get("instead", ""),
-                item["source"],
+                row["option"],
+                row.get("since", ""),
+                row.get("not_before", ""),
+                row.get("until", ""),
+                row.get("instead", ""),
+                row["source"],
             )
-            for item in _data()["options"]
-            if item["tool"] == tool
+            for row in _data()["options"]
+            if row["tool"] == tool
         }
     )
 

@@ -12,11 +12,11 @@ from dlclint_schemas.resource import load
 @cache
 def _remedies() -> Mapping[str, str]:
     """By op, `domain:op` or `domain:*`; the first entry that matches an op counts."""
-    found: dict[str, str] = {}
+    by_op: dict[str, str] = {}
     for entry in load("op_remedies")["remedies"]:
         for op in entry["ops"]:
-            found.setdefault(op, entry["help"])
-    return MappingProxyType(found)
+            by_op.setdefault(op, entry["help"])
+    return MappingProxyType(by_op)
 
 
 def remedy(op: str, domain: str = "") -> str:

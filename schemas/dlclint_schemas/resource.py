@@ -11,9 +11,9 @@ from typing import Any
 
 def load(name: str) -> dict[str, Any]:
     """The parsed content of `data/<name>.json`."""
-    found = json.loads(files(__package__).joinpath(f"data/{name}.json").read_bytes())
-    assert isinstance(found, dict)
-    return found
+    data = json.loads(files(__package__).joinpath(f"data/{name}.json").read_bytes())
+    assert isinstance(data, dict)
+    return data
 
 
 def citation(source: Mapping[str, Any]) -> str:

@@ -42,9 +42,9 @@ class ChannelScales:
 @cache
 def channel_scales() -> ChannelScales:
     """Read once."""
-    found = load("measured_side_inputs")["channel_scales"]
-    kept, saturated = (2.0 ** found[name] for name in ("kept_exponent", "saturated_exponent"))
-    return ChannelScales(found["act_bitwidth"], kept, saturated, found["steps_off"])
+    facts = load("measured_side_inputs")["channel_scales"]
+    kept, saturated = (2.0 ** facts[name] for name in ("kept_exponent", "saturated_exponent"))
+    return ChannelScales(facts["act_bitwidth"], kept, saturated, facts["steps_off"])
 
 
 @cache
@@ -75,7 +75,7 @@ def refused_by_channel() -> frozenset[str]:
 @cache
 def second_input() -> SecondInput:
     """Read once."""
-    found = load("measured_side_inputs")["second_input"]
+    facts = load("measured_side_inputs")["second_input"]
     forms = (UINT8, INT8, UINT16, UINT16_SYMMETRIC, INT16)
-    decibels = {form: float(found[form]) for form in forms}
-    return SecondInput(MappingProxyType(decibels), float(found["cpu"]), found["int16_since"])
+    decibels = {form: float(facts[form]) for form in forms}
+    return SecondInput(MappingProxyType(decibels), float(facts["cpu"]), facts["int16_since"])

@@ -39,9 +39,9 @@ class Followed:
         """The axis in a tensor that is visible in a graph, or None."""
         here: Graph | None = graph
         while here is not None:
-            found = self.axes.get((here.path, tensor))
-            if found is not None or here.makes(tensor) or tensor in here.initializers:
-                return found
+            known = self.axes.get((here.path, tensor))
+            if known is not None or here.makes(tensor) or tensor in here.initializers:
+                return known
             here = here.parent
         return None
 

@@ -266,7 +266,7 @@ def _squeeze(node: Node, position: int, axis: int) -> Ends:
     gone = None if shape is None else _axes(node, 1, len(shape))
     if shape is None or gone is None:
         return AxisStep.MIXED
-    gone = gone or {place for place, dim in enumerate(shape) if dim == 1}
+    gone = gone or {at for at, dim in enumerate(shape) if dim == 1}
     return AxisStep.MIXED if axis in gone else {0: axis - sum(index < axis for index in gone)}
 
 
@@ -303,7 +303,7 @@ def _slice(node: Node, position: int, axis: int) -> Ends:
         return AxisStep.MIXED
     if cuts is None:
         along = _written(node, "axes", 3)
-        places = {axis} if along is None else {_place(place, rank) for place in along}
+        places = {axis} if along is None else {_place(value, rank) for value in along}
         return AxisStep.MIXED if axis in places or None in places else {0: axis}
     if any(
         _place(index, rank) in (axis, None) and (start or end < END_OF_AXIS) for index, start, end in cuts
@@ -357,9 +357,9 @@ def _tile(node: Node, position: int, axis: int) -> Ends:
 
 def _recurrent(node: Node, position: int, axis: int) -> Ends:
     batch_first = bool(node.attribute("layout", 0))
-    what = role(node.op_type, position)
-    along = {Role.DATA: AxisStep.TIME, Role.STATE: AxisStep.LAYERS}.get(what)
-    if along is None and what is not Role.LENGTHS:
+    input_role = role(node.op_type, position)
+    along = {Role.DATA: AxisStep.TIME, Role.STATE: AxisStep.LAYERS}.get(input_role)
+    if along is None and input_role is not Role.LENGTHS:
         return AxisStep.OPERAND
     batch = 0 if batch_first or along is None else 1
     if axis == batch:

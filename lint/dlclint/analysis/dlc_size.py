@@ -78,7 +78,7 @@ def parameters(view: ModelView) -> Mapping[tuple[str, str], Parameter]:
 
     Batch normalization that is folded into the layer before it has no parameters.
     """
-    found: dict[tuple[str, str], Parameter] = {}
+    by_name: dict[tuple[str, str], Parameter] = {}
     absorbed = set(_folded_norms(view))
     for node in view.nodes():
         if node.key in absorbed or view.model.is_function(node):
@@ -91,10 +91,10 @@ def parameters(view: ModelView) -> Mapping[tuple[str, str], Parameter]:
             if kind is None or shape is None:
                 continue
             parameter = _parameter(node, position, kind, shape)
-            known = found.get((node.graph.path, name))
+            known = by_name.get((node.graph.path, name))
             if known is None or (parameter.is_weight and not known.is_weight):
-                found[node.graph.path, name] = parameter
-    return found
+                by_name[node.graph.path, name] = parameter
+    return by_name
 
 
 def _parameter(node: Node, position: int, kind: TensorType, shape: tuple[int, ...]) -> Parameter:

@@ -78,10 +78,10 @@ def _value(node: ast.expr, values: Mapping[str, RuleValue]) -> RuleValue:
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.Name):
-        found = values.get(node.id)
-        if found is None:
+        value = values.get(node.id)
+        if value is None:
             raise NoValue(node.id)
-        return np.asarray(found) if isinstance(found, (list, tuple)) else found
+        return np.asarray(value) if isinstance(value, (list, tuple)) else value
     if isinstance(node, ast.List):
         return np.asarray([_value(item, values) for item in node.elts])
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:

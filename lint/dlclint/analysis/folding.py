@@ -127,7 +127,7 @@ def shape_arithmetic(model: Model, folded: frozenset[NodeKey]) -> frozenset[Node
 
     This ends where data enter: at a node that reads a tensor which is not a shape.
     """
-    found: set[NodeKey] = set()
+    keys: set[NodeKey] = set()
     for graph in model.graphs():
         tainted: set[str] = set()
         for node in topological_order(graph):
@@ -138,9 +138,9 @@ def shape_arithmetic(model: Model, folded: frozenset[NodeKey]) -> frozenset[Node
             elif any(name in tainted for name in node.inputs) and all(
                 name in tainted or not name or is_static(graph, name, folded) for name in node.inputs
             ):
-                found.add(node.key)
+                keys.add(node.key)
                 tainted.update(node.outputs)
-    return frozenset(found)
+    return frozenset(keys)
 
 
 def is_static(graph: Graph, tensor: str, folded: frozenset[NodeKey]) -> bool:

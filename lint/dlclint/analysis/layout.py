@@ -28,13 +28,13 @@ def image_tensors(graph: Graph, *, assumed: bool = True) -> frozenset[str]:
         elif node.op_type in KEEPS_AXES:
             for name in names:
                 beside[name].extend(names)
-    found: set[str] = set()
+    images: set[str] = set()
     while seeds:
         name = seeds.pop()
-        if name not in found:
-            found.add(name)
+        if name not in images:
+            images.add(name)
             seeds.extend(beside[name])
-    return frozenset(found)
+    return frozenset(images)
 
 
 def _images_of(node: Node) -> list[str]:

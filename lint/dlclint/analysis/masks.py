@@ -44,7 +44,7 @@ class Mask:
 
 def find_masks(view: ModelView, least: float) -> tuple[Mask, ...]:
     """Constants with a number of at least this magnitude (infinity too) that reach a Softmax."""
-    found: dict[Home, tuple[str, Graph, float, dict[NodeKey, Node], dict[NodeKey, Node]]] = {}
+    by_home: dict[Home, tuple[str, Graph, float, dict[NodeKey, Node], dict[NodeKey, Node]]] = {}
     for graph in view.model.graphs():
         for node in graph.nodes:
             if node.op_type not in SHARES or node.domain:
@@ -52,11 +52,11 @@ def find_masks(view: ModelView, least: float) -> tuple[Mask, ...]:
             for name, reader, either_sign in _reaching(node):
                 value = _extreme(view, reader.graph, name, either_sign)
                 if value is not None and abs(value) >= least:
-                    entry = found.setdefault(home(reader.graph, name), (name, reader.graph, value, {}, {}))
+                    entry = by_home.setdefault(home(reader.graph, name), (name, reader.graph, value, {}, {}))
                     entry[3][reader.key], entry[4][node.key] = reader, node
     return tuple(
         Mask(name, graph, value, tuple(readers.values()), tuple(softmaxes.values()))
-        for name, graph, value, readers, softmaxes in found.values()
+        for name, graph, value, readers, softmaxes in by_home.values()
     )
 
 
@@ -88,9 +88,9 @@ def _is_any(node: Node, name: str) -> bool:
             continue
         if producer.domain:
             continue
-        given = {producer.input(index) for index in _inputs(producer)} - seen - {""}
-        seen |= given
-        pending.extend((producer.graph, item) for item in given)
+        inputs = {producer.input(index) for index in _inputs(producer)} - seen - {""}
+        seen |= inputs
+        pending.extend((producer.graph, item) for item in inputs)
     return False
 
 
@@ -119,9 +119,9 @@ def carries_mask(graph: Graph, name: str, masks: Collection[Home]) -> bool:
         producer = where.producer(name)
         if producer is None or producer.domain:
             continue
-        given = {producer.input(index) for index in _inputs(producer)} - seen - {""}
-        seen |= given
-        pending.extend((producer.graph, item) for item in given)
+        inputs = {producer.input(index) for index in _inputs(producer)} - seen - {""}
+        seen |= inputs
+        pending.extend((producer.graph, item) for item in inputs)
     return False
 
 

@@ -21,11 +21,11 @@ from dlclint_schemas.releases import Change, changes
 @cache
 def precision_changes() -> Mapping[str, tuple[Change, ...]]:
     """The precisions that a release added to an op, by op."""
-    found: dict[str, tuple[Change, ...]] = {}
+    by_op: dict[str, tuple[Change, ...]] = {}
     for change in changes():
         if change.kind == "precision":
-            found.update({op: (*found.get(op, ()), change) for op in change.ops})
-    return MappingProxyType(found)
+            by_op.update({op: (*by_op.get(op, ()), change) for op in change.ops})
+    return MappingProxyType(by_op)
 
 
 def gives(change: Change, precision: str, node: Node) -> bool:

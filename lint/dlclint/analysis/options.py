@@ -54,7 +54,7 @@ def shape_options(view: ModelView, dimensions: Dimensions) -> list[tuple[str, st
     An unknown batch becomes 1, as the quantizer requires; other unknown sizes stay words in capitals, for the
     user to fill in.
     """
-    found = []
+    options = []
     graph = view.model.graph
     for name in graph.inputs:
         kind = graph.type_of(name)
@@ -66,8 +66,8 @@ def shape_options(view: ModelView, dimensions: Dimensions) -> list[tuple[str, st
         ]
         dynamic = any(not isinstance(dim, int) for dim in kind.shape)
         if dynamic or name in dimensions.input_dims or dimensions.symbols or dimensions.batch is not None:
-            found.append((name, ",".join(sizes)))
-    return found
+            options.append((name, ",".join(sizes)))
+    return options
 
 
 def _placeholder(dim: Dim, axis: int) -> str:

@@ -72,19 +72,19 @@ def stages(placed: Sequence[PlacedNode]) -> list[int]:
 
 
 def _stages(placed: Sequence[PlacedNode], first_is_off: bool) -> list[int]:
-    made: dict[str, int] = {}
-    found: list[int] = []
+    stage_of: dict[str, int] = {}
+    stage_numbers: list[int] = []
     for placed_node in placed:
-        stage = max((made[name] for name in _reads(placed_node.node) if name in made), default=0)
+        stage = max((stage_of[name] for name in _reads(placed_node.node) if name in stage_of), default=0)
         if placed_node.off is not None:
             # Subnets alternate, so the parity of the number determines the processor.
             stage += (stage % 2 == 1) != (placed_node.off != first_is_off)
-        found.append(stage)
+        stage_numbers.append(stage)
         for output in placed_node.node.outputs:
-            made[output] = stage
-    used = [stage for stage, item in zip(found, placed, strict=True) if item.off is not None]
+            stage_of[output] = stage
+    used = [stage for stage, item in zip(stage_numbers, placed, strict=True) if item.off is not None]
     lowest = min(used, default=0)
-    return [max(0, stage - lowest) for stage in found]
+    return [max(0, stage - lowest) for stage in stage_numbers]
 
 
 def count_cuts(placed: Sequence[PlacedNode]) -> int:
@@ -96,15 +96,15 @@ def partition(
     graph: Graph, placed: Sequence[PlacedNode], kind: DlcKind, runtime: Runtime, unclear: int
 ) -> Partition:
     """The chain of subnets of a graph's nodes, which are in the graph's order."""
-    found = stages(placed)
-    count = max(found, default=-1) + 1
+    stage_numbers = stages(placed)
+    count = max(stage_numbers, default=-1) + 1
     members: list[list[PlacedNode]] = [[] for _ in range(count)]
-    for placed_node, stage in zip(placed, found, strict=True):
+    for placed_node, stage in zip(placed, stage_numbers, strict=True):
         members[stage].append(placed_node)
     return Partition(
         runtime,
         tuple(_subnet(group) for group in members),
-        tuple(_borders(graph, placed, found, kind)),
+        tuple(_borders(graph, placed, stage_numbers, kind)),
         _costliest(placed, count - 1),
         unclear,
         sum(item.off is None for item in placed),
@@ -121,21 +121,21 @@ def _subnet(group: Sequence[PlacedNode]) -> Subnet:
 
 
 def _borders(
-    graph: Graph, placed: Sequence[PlacedNode], found: Sequence[int], kind: DlcKind
+    graph: Graph, placed: Sequence[PlacedNode], stage_numbers: Sequence[int], kind: DlcKind
 ) -> Iterator[Border]:
-    made: dict[str, int] = {}
+    stage_of: dict[str, int] = {}
     last: dict[str, int] = {}
-    for placed_node, stage in zip(placed, found, strict=True):
+    for placed_node, stage in zip(placed, stage_numbers, strict=True):
         for name in _reads(placed_node.node):
-            if name in made:
+            if name in stage_of:
                 last[name] = max(stage, last.get(name, stage))
-        made.update((output, stage) for output in placed_node.node.outputs if output)
+        stage_of.update((output, stage) for output in placed_node.node.outputs if output)
     crossing = [
-        (made[name], end, bytes_of(graph.type_of(name), kind))
+        (stage_of[name], end, bytes_of(graph.type_of(name), kind))
         for name, end in last.items()
-        if end > made[name]
+        if end > stage_of[name]
     ]
-    for border in range(max(found, default=0)):
+    for border in range(max(stage_numbers, default=0)):
         sizes = [size for start, end, size in crossing if start <= border < end]
         known = [size for size in sizes if size is not None]
         yield Border(len(sizes), sum(known), len(sizes) - len(known))

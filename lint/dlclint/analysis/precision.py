@@ -110,18 +110,18 @@ def _float_width(dtype: str) -> int:
 def precision_map(view: ModelView, document: EncodingsDocument) -> PrecisionMap:
     """Compute every converted op; ops that only move data keep their input's precision."""
     precisions = given_precisions(document)
-    found = PrecisionMap()
+    result = PrecisionMap()
     movers = _movers()
     for name in view.model.graph.inputs:
         if name in precisions:
-            found.tensors[name] = precisions[name]
+            result.tensors[name] = precisions[name]
     for node in view.nodes():
-        op = _op_precision(node, precisions, found.tensors, node.op_type in movers, view.target.kind)
+        op = _op_precision(node, precisions, result.tensors, node.op_type in movers, view.target.kind)
         if op.runs is not None:
             for output in node.outputs:
-                found.tensors[output] = precisions.get(output, op.runs)
-        found.ops.append(op)
-    return found
+                result.tensors[output] = precisions.get(output, op.runs)
+        result.ops.append(op)
+    return result
 
 
 def _op_precision(
@@ -130,7 +130,7 @@ def _op_precision(
     graph = node.graph
     activations = [name for name in node.inputs if name and graph.constant(name) is None]
     inputs = tuple(stored.get(name) for name in activations)
-    made = tuple(name not in graph.inputs for name in activations)
+    computed = tuple(name not in graph.inputs for name in activations)
     weight = bias = None
     covered = [name in precisions for name in node.outputs if name]
     if node.op_type in WEIGHTED_OPS and not node.domain:
@@ -155,7 +155,7 @@ def _op_precision(
     whole = bool(covered) and all(covered)
     coverage = Coverage.FULL if whole else Coverage.PARTIAL if any(covered) else Coverage.NONE
     bias_runs = _bias_runs(bias, runs, forced, kind) if has_bias(node) else None
-    return OpPrecision(node, inputs, made, output, weight, bias, bias_runs, runs, coverage, forced)
+    return OpPrecision(node, inputs, computed, output, weight, bias, bias_runs, runs, coverage, forced)
 
 
 def has_bias(node: Node) -> bool:

@@ -20,33 +20,33 @@ def quantities(node: Node, is_image: bool) -> dict[str, Any]:
 
     `is_image`: its first input is NCHW; where it is not, no axis is treated as channels.
     """
-    found: dict[str, Any] = {}
+    numbers: dict[str, Any] = {}
     kind = node.graph.type_of(node.input(0))
     if kind is not None and kind.shape is not None:
-        found["rank"] = len(kind.shape)
-        found.update(of_tensor(kind.shape) if is_image else {})
+        numbers["rank"] = len(kind.shape)
+        numbers.update(of_tensor(kind.shape) if is_image else {})
     if node.op_type in CONVOLUTIONS:
-        found.update(_of_convolution(node))
+        numbers.update(_of_convolution(node))
     elif node.op_type in MATRICES:
-        found.update(_of_matrix(node))
+        numbers.update(_of_matrix(node))
     elif node.op_type == "Concat" and is_image:
-        found.update(_of_concat(node))
+        numbers.update(_of_concat(node))
     elif node.op_type in RESIZERS:
-        found.update(_of_resize(node))
-    return found
+        numbers.update(_of_resize(node))
+    return numbers
 
 
 def of_tensor(shape: tuple[Any, ...] | None) -> dict[str, Any]:
     """Names of a 4-D tensor's dimensions; empty for other ranks. Symbols are left out."""
     if shape is None or len(shape) != 4:
         return {}
-    found = {name: dim for name, dim in zip(_NCHW, shape, strict=True) if isinstance(dim, int)}
-    if "C" in found:
-        found["channels"] = found["C"]
-        found["packed_channels"] = -(-found["C"] // 4)
-    if "W" in found:
-        found["width"] = found["W"]
-    return found
+    sizes = {name: dim for name, dim in zip(_NCHW, shape, strict=True) if isinstance(dim, int)}
+    if "C" in sizes:
+        sizes["channels"] = sizes["C"]
+        sizes["packed_channels"] = -(-sizes["C"] // 4)
+    if "W" in sizes:
+        sizes["width"] = sizes["W"]
+    return sizes
 
 
 def _of_convolution(node: Node) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def _of_convolution(node: Node) -> dict[str, Any]:
         return {}
     first, second = shape[0], shape[1] * group
     outputs, inputs = (first, second) if node.op_type == "Conv" else (second, first)
-    found: dict[str, Any] = {
+    numbers: dict[str, Any] = {
         "group": group,
         "output_channels": outputs,
         "input_channels": inputs,
@@ -74,8 +74,8 @@ def _of_convolution(node: Node) -> dict[str, Any]:
         "stride_i": strides,
     }
     if len(kernel) == 2:
-        found.update(filter_h=kernel[0], filter_w=kernel[1], stride_w=strides[1])
-    return found
+        numbers.update(filter_h=kernel[0], filter_w=kernel[1], stride_w=strides[1])
+    return numbers
 
 
 def _of_matrix(node: Node) -> Mapping[str, Any]:
@@ -85,26 +85,26 @@ def _of_matrix(node: Node) -> Mapping[str, Any]:
         return {}
     transposed = node.op_type == "Gemm" and node.attribute("transB", 0)
     inputs, outputs = reversed(weight.shape) if transposed else weight.shape
-    found = {"input_features": inputs, "output_features": outputs, "output_channels": outputs}
+    numbers = {"input_features": inputs, "output_features": outputs, "output_channels": outputs}
     kind = node.graph.type_of(node.input(0))
     shape = None if kind is None else kind.static_shape
     if shape and not (node.op_type == "Gemm" and node.attribute("transA", 0)):
         batch = 1
         for dim in shape[:-1]:
             batch *= dim
-        found["batch"] = batch
-    return found
+        numbers["batch"] = batch
+    return numbers
 
 
 def _of_concat(node: Node) -> Mapping[str, Any]:
     kinds = [node.graph.type_of(name) for name in node.inputs]
     shapes = [None if kind is None else kind.shape for kind in kinds]
     rank = next((len(shape) for shape in shapes if shape), 4)
-    found: dict[str, Any] = {"axis": int(node.attribute("axis", 1) or 0) % rank, "channel": 1}
+    numbers: dict[str, Any] = {"axis": int(node.attribute("axis", 1) or 0) % rank, "channel": 1}
     channels = [shape[1] for shape in shapes if shape is not None and len(shape) >= 2]
     if len(channels) == len(shapes) and all(isinstance(count, int) for count in channels):
-        found["C_i"] = channels
-    return found
+        numbers["C_i"] = channels
+    return numbers
 
 
 def _of_resize(node: Node) -> Mapping[str, Any]:

@@ -69,11 +69,11 @@ def form_needs(view: ModelView, change: Change) -> Iterator[Need]:
         return
     ops = view.as_float.by_op
     nodes = [node for op in change.ops for node in ops.get(op, ()) if node.key not in view.in_pattern]
-    found = [(node, said) for node in nodes if (said := judge(view, change, node))]
-    if found:
-        node, said = found[0]
-        many = f" ({counted(len(found), 'node')})" if len(found) > 1 else ""
-        yield Need(said + many, change, node, len(found), change.since, change.not_before)
+    matches = [(node, said) for node in nodes if (said := judge(view, change, node))]
+    if matches:
+        node, said = matches[0]
+        many = f" ({counted(len(matches), 'node')})" if len(matches) > 1 else ""
+        yield Need(said + many, change, node, len(matches), change.since, change.not_before)
 
 
 def _concerns(view: ModelView, change: Change) -> bool:
@@ -119,16 +119,16 @@ def _weights(view: ModelView, change: Change, node: Node) -> str:
 
 
 def _type(view: ModelView, change: Change, node: Node) -> str:
-    found = element_name(node.graph.type_of(node.input(0)))
-    return f"{node.op_type} on {found} on HTP" if found in change.fields["types"] else ""
+    element = element_name(node.graph.type_of(node.input(0)))
+    return f"{node.op_type} on {element} on HTP" if element in change.fields["types"] else ""
 
 
 def _reduction(view: ModelView, change: Change, node: Node) -> str:
     said = node.attribute("reduction") or "none"
-    found = element_name(node.graph.type_of(node.input(0)))
-    if said not in change.fields["reductions"] or found not in change.fields["types"]:
+    element = element_name(node.graph.type_of(node.input(0)))
+    if said not in change.fields["reductions"] or element not in change.fields["types"]:
         return ""
-    return f"{node.op_type} with reduction {said} on {found} on HTP"
+    return f"{node.op_type} with reduction {said} on {element} on HTP"
 
 
 def _op(view: ModelView, change: Change, node: Node) -> str:

@@ -42,7 +42,7 @@ def wanted_sizes(model: Model, dimensions: Dimensions) -> Sizes:
         CannotFix: a wrong number of dimensions, or two sizes for one symbol.
     """
     graph = model.graph
-    found: dict[str, dict[int, int]] = {}
+    by_input: dict[str, dict[int, int]] = {}
     shapes = {name: known.shape for name in graph.inputs if (known := graph.type_of(name)) is not None}
     for name, shape in shapes.items():
         axes: dict[int, int] = {}
@@ -58,22 +58,22 @@ def wanted_sizes(model: Model, dimensions: Dimensions) -> Sizes:
                 raise CannotFix(f"input {name!r} has {rank}, {len(sizes)} are given")
             axes = dict(enumerate(sizes))
         if axes:
-            found[name] = axes
-    for name, symbol_sizes in _by_symbol(shapes, found).items():
+            by_input[name] = axes
+    for name, symbol_sizes in _by_symbol(shapes, by_input).items():
         if len(symbol_sizes) > 1:
             raise CannotFix(f"symbol {name!r} would have the sizes {sorted(symbol_sizes)}")
         for tensor, shape in shapes.items():
             for axis, dim in enumerate(shape or ()):
                 if dim == name:
-                    found.setdefault(tensor, {}).setdefault(axis, next(iter(symbol_sizes)))
-    return found
+                    by_input.setdefault(tensor, {}).setdefault(axis, next(iter(symbol_sizes)))
+    return by_input
 
 
 def _by_symbol(
-    shapes: Mapping[str, tuple[int | str | None, ...] | None], found: Sizes
+    shapes: Mapping[str, tuple[int | str | None, ...] | None], by_input: Sizes
 ) -> dict[str, set[int]]:
     sizes: dict[str, set[int]] = {}
-    for tensor, axes in found.items():
+    for tensor, axes in by_input.items():
         for axis, size in axes.items():
             dim = (shapes[tensor] or ())[axis]
             if isinstance(dim, str):
@@ -157,7 +157,7 @@ class _Waves:
 
     def _wave(self, proto: onnx.ModelProto, old: _Shapes, new: _Shapes) -> bool:
         """Change every constant that is known to hold the batch; False if there is none."""
-        found = False
+        changed = False
         for node in self.model.graph.nodes:
             if node.domain:
                 continue
@@ -173,8 +173,8 @@ class _Waves:
                 if (node.index, position) not in self.changed:
                     self.changed[node.index, position] = values
                     self._put(proto, node, position, values)
-                    found = True
-        return found
+                    changed = True
+        return changed
 
     def _put(self, proto: onnx.ModelProto, node: Node, position: int, values: Array) -> None:
         name = f"dlclint:{node.index}:{position}"
@@ -207,13 +207,13 @@ class _Waves:
                     yield 1, changed
                 return
 
-    def _fits(self, node: Node, shape: Array, given: tuple[int, ...]) -> bool:
+    def _fits(self, node: Node, shape: Array, sizes: tuple[int, ...]) -> bool:
         """Whether the -1 of a shape absorbs the change."""
-        fixed = [given[i] if size == 0 and i < len(given) else int(size) for i, size in enumerate(shape)]
+        fixed = [sizes[i] if size == 0 and i < len(sizes) else int(size) for i, size in enumerate(shape)]
         rest = math.prod(size for size in fixed if size > 0)
         wanted = [i for i, size in enumerate(fixed) if size < 0]
         held = any(int(size) % self.old_batch == 0 and size > 0 for size in shape[: wanted[0]])
-        return rest > 0 and math.prod(given) % rest == 0 and not held
+        return rest > 0 and math.prod(sizes) % rest == 0 and not held
 
     def _shape_input(self, node: Node, old: _Shapes) -> Iterator[tuple[int, Array]]:
         position = _PER_AXIS[node.op_type]

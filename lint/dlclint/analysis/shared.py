@@ -143,8 +143,8 @@ def judged(
         tight = [span for span in known.values() if span.tight]
         if not tight and not (known and stored):
             return None
-        made = span_of(node.output(0)) if stored else None
-        step = _least_range(node, tight, list(stored.values()), made) / float(grid.steps(bitwidth))
+        output_span = span_of(node.output(0)) if stored else None
+        step = _least_range(node, tight, list(stored.values()), output_span) / float(grid.steps(bitwidth))
     if step <= 0:
         return None
     least = threshold("swallowed_steps" if node.op_type in SUMS else "shared_steps")
@@ -162,10 +162,10 @@ def judged(
     return SharedGrid(node, node.output(0), step, bitwidth, exact, lost, tuple(wide), tuple(unknown))
 
 
-def _least_range(node: Node, spans: list[Span], stored: list[Span], made: Span | None) -> float:
+def _least_range(node: Node, spans: list[Span], stored: list[Span], output_span: Span | None) -> float:
     """The smallest range of the output; `made` is the output's own, which constants move away from 0."""
     if node.op_type in SUMS:
-        moved = made.reach if made is not None and made.tight else 0.0
+        moved = output_span.reach if output_span is not None and output_span.tight else 0.0
         return max((moved, *(span.size for span in spans)))
     spans = [*spans, *stored]
     if node.op_type in COMPARES:

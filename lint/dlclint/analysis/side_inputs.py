@@ -72,14 +72,14 @@ def _spelled_out(view: ModelView) -> Iterator[SideInput]:
 
     for graph in view.as_float.model.graphs():
         for norm in spelled_norms(graph):
-            made = norm.last.output(0)
-            scaled = sole_reader(graph, made)
+            output = norm.last.output(0)
+            scaled = sole_reader(graph, output)
             if scaled is not None and scaled.op_type == "Cast":
-                made = scaled.output(0)
-                scaled = sole_reader(graph, made)
+                output = scaled.output(0)
+                scaled = sole_reader(graph, output)
             if norm.axes != (norm.rank - 1,) or scaled is None or scaled.op_type != "Mul" or scaled.domain:
                 continue
-            name = other_operand(scaled, made)
+            name = other_operand(scaled, output)
             if name and graph.constant(name) is not None:
                 op = "LayerNormalization" if norm.centered else "RMSNormalization"
                 yield SideInput(scaled, name, Role.GAMMA, op, norm.tensor)

@@ -105,8 +105,8 @@ def _half_known(
     unknown = [name for name, span in spans.items() if span is None]
     if not bounded or not unknown or judged(node, span_of, None, bitwidth) is not None:
         return None
-    found = [(stretches.of(name), name) for name in unknown]
-    stretch, other = max(found, key=lambda item: item[0].factor)
+    stretched = [(stretches.of(name), name) for name in unknown]
+    stretch, other = max(stretched, key=lambda item: item[0].factor)
     name, span = min(bounded, key=lambda item: item[1].size)
     steps = threshold("swallowed_steps" if node.op_type in SUMS else "shared_steps")
     limit = span.size * float(grid.steps(bitwidth)) / steps

@@ -292,11 +292,11 @@ class ModelView:
     @cached_property
     def _came(self) -> dict[str, dict[str, str]]:
         """Ops that a release not newer than the target's added to a runtime, by column."""
-        found: dict[str, dict[str, str]] = {}
+        by_column: dict[str, dict[str, str]] = {}
         for change in changes():
             if change.kind == "op" and change.holds(self.target.release):
-                found.setdefault(change.runtime, {}).update(dict.fromkeys(change.ops, change.since))
-        return found
+                by_column.setdefault(change.runtime, {}).update(dict.fromkeys(change.ops, change.since))
+        return by_column
 
     def _case(self, node: Node) -> _Case:
         case = self._cases.get(node.key)
@@ -345,9 +345,9 @@ class ModelView:
             key = (body.path, runtime)
             if key not in self._off:
                 self._off[key] = False  # what a recursive function finds for itself
-                inner = [item for item in body.nodes if item.key not in self.folded]
-                found = {self.is_off(item, runtime) for item in inner}
-                self._off[key] = None if None in found else True in found
+                inner = [inner_node for inner_node in body.nodes if inner_node.key not in self.folded]
+                sides = {self.is_off(inner_node, runtime) for inner_node in inner}
+                self._off[key] = None if None in sides else True in sides
             return self._off[key]
         if self.verdict(node, runtime).presence is not Presence.NO:
             return False

@@ -55,8 +55,8 @@ class SimulationReport:
     @property
     def worst(self) -> float:
         """The lowest SQNR of an output, in dB, by the last requested engine."""
-        found = self.engines[-1].worst
-        return float("nan") if found is None else found
+        sqnr = self.engines[-1].worst
+        return float("nan") if sqnr is None else sqnr
 
     def text(self, form: str = "concise") -> str:
         """The report as `dlclint simulate --format FORM` writes it: rich, concise, json.

@@ -128,8 +128,8 @@ def _size() -> tuple[int, int]:
 def function_of(run: str) -> Callable[..., Any]:
     """The function that `module:function` names."""
     module, _, function = run.partition(":")
-    found: Callable[..., Any] = getattr(import_module(module), function)
-    return found
+    named: Callable[..., Any] = getattr(import_module(module), function)
+    return named
 
 
 def _print(run: str, arguments: tuple[Any, ...], screen: _Screen) -> _Printed:

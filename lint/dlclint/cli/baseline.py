@@ -45,13 +45,13 @@ def write_baseline(path: Path, files: Sequence[FileOutcome]) -> str:
         for file in files
         for finding, mark in _marked(file, folder)
     ]
-    made = sorted((*kept, *rows), key=lambda row: [row[key] for key in _KEYS])
-    text = json.dumps({"version": VERSION, "findings": made}, indent=2, ensure_ascii=True)
+    ordered = sorted((*kept, *rows), key=lambda row: [row[key] for key in _KEYS])
+    text = json.dumps({"version": VERSION, "findings": ordered}, indent=2, ensure_ascii=True)
     try:
         write_whole(path, f"{text}\n")
     except OSError as error:
         raise UsageError(f"cannot write {plain(str(path))}: {error.strerror}") from None
-    return f"dlclint: wrote {counted(len(made), 'finding')} to {plain(str(path))}"
+    return f"dlclint: wrote {counted(len(ordered), 'finding')} to {plain(str(path))}"
 
 
 def without_known(path: Path, files: Sequence[FileOutcome]) -> Sequence[FileOutcome]:

@@ -57,13 +57,13 @@ def confirmed(
 
 
 @contextmanager
-def asking(given: argparse.Namespace) -> Iterator[tuple[Backend, Mapping[str, str]]]:
+def asking(args: argparse.Namespace) -> Iterator[tuple[Backend, Mapping[str, str]]]:
     """A backend with the limits of `add_asking`, and the versions of its packages.
 
     Raises:
         UsageError: a limit is not above 0, or the backend is not available.
     """
-    limits = _limits(given)
+    limits = _limits(args)
     try:
         packages = package_versions()
         with backend(limits) as asked:

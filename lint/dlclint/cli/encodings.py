@@ -150,8 +150,8 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _diff(args: argparse.Namespace) -> int:
-    found = False
+    differs = False
     for line in differences(_read(args.path), _read(args.other)):
-        found = True
+        differs = True
         print(plain(line, 400))
-    return 1 if found else 0
+    return 1 if differs else 0

@@ -42,8 +42,8 @@ def internal_error(error: Exception) -> int:
         traceback.print_exception(error)
         print(getattr(error, "trace", ""), file=sys.stderr)
     last = traceback.extract_tb(error.__traceback__)[-1:]
-    place = f" at {os.path.basename(last[0].filename)}:{last[0].lineno}" if last else ""  # noqa: PTH119
-    said = plain(f"{type(error).__name__}: {error}{place}", 300)
+    location = f" at {os.path.basename(last[0].filename)}:{last[0].lineno}" if last else ""  # noqa: PTH119
+    said = plain(f"{type(error).__name__}: {error}{location}", 300)
     print(
         f"dlclint: internal error: {said}; report it, with the file if you may ({DEBUG}=1 shows a traceback)",
         file=sys.stderr,

@@ -91,13 +91,13 @@ def _searched(folder: Path, config: Config) -> Iterator[Path]:
     top = folder.absolute()
     specs = [(top, GitIgnoreSpec.from_lines(EXCLUDED))]
     if config.gitignore:
-        specs += [(place, spec) for place in _above(top) if (spec := _gitignore(place)) is not None]
+        specs += [(parent, spec) for parent in _above(top) if (spec := _gitignore(parent)) is not None]
     specs += [
         (exclude.folder.absolute(), GitIgnoreSpec.from_lines([exclude.pattern])) for exclude in config.exclude
     ]
     known = {top: _Left(specs)}
-    for place, folders, names in os.walk(top):
-        here = Path(place)
+    for parent, folders, names in os.walk(top):
+        here = Path(parent)
         left = known.pop(here)
         if config.gitignore:
             left = left.with_file(here)

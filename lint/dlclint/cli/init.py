@@ -61,8 +61,8 @@ def init(args: argparse.Namespace) -> int:
     path = folder / NAME
     if path.exists() and not args.overwrite:
         raise UsageError(f"{plain(str(path))} already exists; give --overwrite to replace it")
-    models = [found for found in files([args.folder]) if not is_encodings(found)]
-    sections = ["\n".join(_section(found, folder)) for found in models[:_MOST]]
+    models = [file for file in files([args.folder]) if not is_encodings(file)]
+    sections = ["\n".join(_section(file, folder)) for file in models[:_MOST]]
     if len(models) > _MOST:
         sections.append(f"# {counted(len(models) - _MOST, 'model')} more have no section of their own.")
     try:

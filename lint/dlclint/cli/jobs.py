@@ -275,9 +275,9 @@ def size(text: str, option: str) -> int:
         UsageError: the text is not a dimension.
     """
     try:
-        found = int(text)
+        number = int(text)
     except ValueError:
-        found = 0
-    if not 1 <= found < 1 << 31:
+        number = 0
+    if not 1 <= number < 1 << 31:
         raise UsageError(f"{option}: {plain(text)!r} is not a dimension; give numbers such as 1,3,224,224")
-    return found
+    return number

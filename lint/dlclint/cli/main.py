@@ -134,19 +134,19 @@ def parser(asked: str = "") -> argparse.ArgumentParser:
     named = {command.__name__.rpartition(".")[2]: command for command in COMMANDS}
     for command in (named[asked],) if asked in named else COMMANDS:
         command.add(commands)
-    for name, made in commands.choices.items():
-        _explain(made, name)
-        for action in made._actions if name == "encodings" else ():
+    for name, subparser in commands.choices.items():
+        _explain(subparser, name)
+        for action in subparser._actions if name == "encodings" else ():
             if isinstance(action, argparse._SubParsersAction):
                 for inner, part in action.choices.items():
                     _explain(part, f"{name} {inner}")
     return top
 
 
-def _explain(made: argparse.ArgumentParser, name: str) -> None:
+def _explain(command: argparse.ArgumentParser, name: str) -> None:
     """Give a command its description, examples and exit statuses."""
-    made.description = HELPS[name].about or made.description
-    made.epilog, made.formatter_class = epilog(name), Paragraphs
+    command.description = HELPS[name].about or command.description
+    command.epilog, command.formatter_class = epilog(name), Paragraphs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -43,9 +43,9 @@ def refuse_unusable(args: argparse.Namespace) -> None:
 
 
 @contextmanager
-def scratch_of(given: argparse.Namespace) -> Iterator[Path | None]:
+def scratch_of(args: argparse.Namespace) -> Iterator[Path | None]:
     """A folder for results that are not kept, which remains if the block ends without an error; else None."""
-    if given.results:
+    if args.results:
         yield None
         return
     remove_dead(_PREFIX)

@@ -22,8 +22,8 @@ def show_op(args: argparse.Namespace) -> int:
     Raises:
         UsageError: the table has no such op.
     """
-    found, op = release(sdk_of(args.sdk or "")), args.op
-    table = op_table(found.table)
+    sdk, op = release(sdk_of(args.sdk or "")), args.op
+    table = op_table(sdk.table)
     if op is None:
         for row in table.rows.values():
             layers = ", ".join(layer_table().onnx_to_layers.get(row.name, ())) or "-"
@@ -34,7 +34,7 @@ def show_op(args: argparse.Namespace) -> int:
         came = [change for change in changes() if op.lower() in map(str.lower, change.ops)]
         if came:
             name = next(name for name in came[0].ops if name.lower() == op.lower())
-            print("\n".join([name, f"  not in {table.document}", *change_lines(came, found)]))
+            print("\n".join([name, f"  not in {table.document}", *change_lines(came, sdk)]))
             return 0
         known = "" if _is_onnx_op(op) else suggest(op, set(table.rows))
         raise UsageError(
@@ -42,7 +42,7 @@ def show_op(args: argparse.Namespace) -> int:
         )
     name = names[op.lower()]
     *lines, sources = op_lines(name, table)
-    print("\n".join([*lines, *change_lines(changes_of(name), found), sources]))
+    print("\n".join([*lines, *change_lines(changes_of(name), sdk), sources]))
     return 0
 
 

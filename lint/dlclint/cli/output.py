@@ -85,17 +85,17 @@ def further_reports(args: argparse.Namespace, command: str) -> list[tuple[str, s
     Raises:
         UsageError: an `--output-format` is invalid, or two reports go to one file.
     """
-    found = []
+    reports = []
     for text in args.output_format:
         form, _, path = text.partition("=")
         if not path or form not in FORMATS[command]:
             known = ", ".join(FORMATS[command])
             raise UsageError(f"--output-format {plain(text)}: give FORMAT=FILE; formats are {known}")
-        found.append((form, path))
-    named = [path for path in (args.output, *(path for _, path in found)) if path is not None]
+        reports.append((form, path))
+    named = [path for path in (args.output, *(path for _, path in reports)) if path is not None]
     if len(set(named)) < len(named):
         raise UsageError("two reports go to one file; name another for each format")
-    return found
+    return reports
 
 
 def draws(args: argparse.Namespace, reports: Iterable[tuple[str, str]]) -> bool:

@@ -68,7 +68,7 @@ def plan(args: argparse.Namespace) -> int:
     file = OverrideRequest(args.encodings_version, args.estimated_activations)
     try:
         with counting("measuring", _RUNS) as tick:
-            made, overrides = plan_model(job, asked, file, measuring and replace(measuring, tick=tick))
+            result, overrides = plan_model(job, asked, file, measuring and replace(measuring, tick=tick))
     except (BadInput, CannotSimulate, CannotRun) as problem:
         raise UsageError(f"{plain(args.path)}: {plain(str(problem), 500)}") from None
     except CannotConvert as problem:
@@ -79,11 +79,11 @@ def plan(args: argparse.Namespace) -> int:
         raise UsageError(str(error)) from None
     if args.emit_overrides:
         if overrides is None:
-            why = "was asked for" if args.float else f"is what {made.choice.runtime.value} wants"
+            why = "was asked for" if args.float else f"is what {result.choice.runtime.value} wants"
             raise UsageError(f"a float DLC {why}, and takes no encodings; leave out --emit-overrides")
         deliver(f"{overrides.text}\n", args.emit_overrides)
-    deliver_all("plan", made, args, reports)
-    return 2 if lacks_plugins else 1 if made.fails else 0
+    deliver_all("plan", result, args, reports)
+    return 2 if lacks_plugins else 1 if result.fails else 0
 
 
 def _measuring(args: argparse.Namespace, job: Job) -> Measuring | None:

@@ -92,17 +92,17 @@ def _named(addresses: Sequence[str]) -> tuple[list[str], set[str]]:
     every: set[str] = set()
     for text in addresses:
         try:
-            found = files_at(text, _LISTED)
+            matches = files_at(text, _LISTED)
         except RemoteError as error:
             raise UsageError(f"{error.message}; {error.help}") from None
-        if found == [text]:
+        if matches == [text]:
             if urls.path_of(text).suffix.lower() not in known:
                 raise UsageError(
                     f"{urls.public_address(text)}: no model format has this ending (known are"
                     f" {', '.join(known)}); that of a folder is /"
                 )
             single.add(text)
-        every.update(found)
+        every.update(matches)
     return sorted(every), single
 
 

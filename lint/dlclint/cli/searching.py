@@ -76,9 +76,9 @@ def run_search(
             soc is None or soc.fp16 is not False,
         )
         search_outcome = search.run()
-    made = search.prepared
-    made.scheme, made.settings, made.notes = search.scheme, search.settings, prepared.notes
-    return search_outcome, made
+    searched = search.prepared
+    searched.scheme, searched.settings, searched.notes = search.scheme, search.settings, prepared.notes
+    return search_outcome, searched
 
 
 def _question(args: argparse.Namespace, job: Job, prepared: Prepared) -> str:

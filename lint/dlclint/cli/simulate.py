@@ -103,19 +103,19 @@ def _check(args: argparse.Namespace) -> None:
 
 def _views(jobs: Sequence[Job]) -> dict[Path, ModelView | str]:
     """The view of each model, or why it cannot be read; names that no model has are rejected."""
-    found: dict[Path, ModelView | str] = {}
+    views: dict[Path, ModelView | str] = {}
     odd: list[list[Diagnostic]] = []
     for job in jobs:
         try:
             model = read(job.path, job.dimensions)
         except Unreadable as problem:
-            found[job.path] = plain(f"{problem.message}; {problem.help}", 400)
+            views[job.path] = plain(f"{problem.message}; {problem.help}", 400)
             continue
-        found[job.path] = ModelView(model, job.target)
+        views[job.path] = ModelView(model, job.target)
         odd.append(list(misfits(model, job, plain(str(job.path), 500))))
     if unknown := unknown_names(odd):
         raise UsageError(unknown)
-    return found
+    return views
 
 
 def _simulated(
@@ -237,13 +237,13 @@ Asking = tuple[Backend, Mapping[str, str]]
 
 
 @contextmanager
-def _backend(given: argparse.Namespace) -> Iterator[Asking | None]:
+def _backend(args: argparse.Namespace) -> Iterator[Asking | None]:
     """The backend, where an engine needs it."""
-    if given.engine == "reference":
+    if args.engine == "reference":
         yield None
         return
-    with asking(given) as found:
-        yield found
+    with asking(args) as backend:
+        yield backend
 
 
 def _on_htp(

@@ -82,10 +82,10 @@ def sdk_of(text: str) -> str:
         raise UsageError(f"--sdk {plain(text)}: {problem}") from None
 
 
-def _moments(given: Sequence[Sequence[str]]) -> tuple[tuple[str, float, float], ...]:
+def _moments(options: Sequence[Sequence[str]]) -> tuple[tuple[str, float, float], ...]:
     """Input names with mean and standard deviation."""
-    found = []
-    for name, *texts in given:
+    moments = []
+    for name, *texts in options:
         try:
             mean, deviation = map(float, texts)
         except ValueError:
@@ -95,25 +95,25 @@ def _moments(given: Sequence[Sequence[str]]) -> tuple[tuple[str, float, float], 
             raise UsageError(
                 f"--input-moments {plain(name)} {said}: give a mean and a standard deviation such as 0 1"
             )
-        found.append((name, mean, deviation))
-    return tuple(found)
+        moments.append((name, mean, deviation))
+    return tuple(moments)
 
 
 def _inputs(
-    option: str, given: Sequence[Sequence[str]], section: Mapping[str, str]
+    option: str, options: Sequence[Sequence[str]], section: Mapping[str, str]
 ) -> tuple[tuple[str, str], ...]:
     """Input names with a keyword of the converter's option."""
     allowed = tool_options("snpe-onnx-to-dlc")[option]["allowed_values"]
-    found = dict(section)
-    found.update((name, word) for name, word in given)
-    for name, word in found.items():
+    by_input = dict(section)
+    by_input.update((name, word) for name, word in options)
+    for name, word in by_input.items():
         if word not in allowed:
             near = suggest(word, set(allowed)) or f"; known are {', '.join(allowed)}"
             spelling = option.replace("_", "-")
             raise UsageError(
                 f"{spelling} {plain(name)} {plain(word)}: the converter does not know this value{near}"
             )
-    return tuple(found.items())
+    return tuple(by_input.items())
 
 
 def _runtimes(options: Sequence[str], section: ModelSection) -> tuple[Runtime, ...]:
@@ -181,13 +181,13 @@ def _option(name: str) -> str:
     return "--use-per-channel-quantization" if name == "per_channel" else f"--{name.replace('_', '-')}"
 
 
-def _width(name: str, given: object) -> int:
+def _width(name: str, value: object) -> int:
     allowed = sorted(widths(_ALLOWED[name]))
     try:
-        bits = int(str(given))
+        bits = int(str(value))
     except ValueError:
         bits = -1
     if bits not in allowed:
         shown = " or ".join(filter(None, (", ".join(map(str, allowed[:-1])), str(allowed[-1]))))
-        raise UsageError(f"{_option(name)} {plain(str(given))}: the quantizer takes {shown}")
+        raise UsageError(f"{_option(name)} {plain(str(value))}: the quantizer takes {shown}")
     return bits

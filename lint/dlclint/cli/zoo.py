@@ -42,7 +42,7 @@ def show_zoo(args: argparse.Namespace) -> int:
         )
     if is_table:
         try:
-            made: bytes = load_renderer("zoo", "parquet").render(zoo, None)
+            table: bytes = load_renderer("zoo", "parquet").render(zoo, None)
         except ModuleNotFoundError:
             raise UsageError(
                 "--format parquet needs pyarrow, which is not installed: pip install 'dlclint[zoo]'"
@@ -52,7 +52,7 @@ def show_zoo(args: argparse.Namespace) -> int:
                 f"--format parquet: pyarrow cannot be loaded: {plain(str(error), 200)}"
             ) from None
         try:
-            write_whole(Path(args.output), made)
+            write_whole(Path(args.output), table)
         except OSError as error:
             raise UsageError(f"cannot write {plain(args.output)}: {error.strerror}") from None
         return 0
@@ -78,5 +78,5 @@ def _every(folders: Sequence[Path], unread: list[str]) -> Iterator[FileOutcome]:
         except NoResults as problem:
             raise UsageError(f"{plain(str(folder))}: {problem}") from None
         if others:
-            what = counted(others, "result")
-            unread.append(f"{plain(str(folder))} holds {what} of another version of dlclint")
+            count = counted(others, "result")
+            unread.append(f"{plain(str(folder))} holds {count} of another version of dlclint")

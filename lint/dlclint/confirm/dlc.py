@@ -70,9 +70,9 @@ def _write(
             out,
             *(out.with_name(f"{out.stem}.{number}{out.suffix}") for number in range(2, len(paths) + 1)),
         ]
-        for place in places:
-            refuse_other_than_files(place)
-        for path, place in zip(paths, places, strict=True):
-            put_in_place(path, place)
+        for target in places:
+            refuse_other_than_files(target)
+        for path, target in zip(paths, places, strict=True):
+            put_in_place(path, target)
     parts = f"; the graph splits into {len(paths)} parts, one DLC each" if len(paths) > 1 else ""
     return tuple(map(str, places)), WHAT + parts

@@ -150,12 +150,12 @@ class _Span:
         if line not in self.errors:
             self.errors.append(line)
 
-    def close(self, found: re.Match[str], rest: str) -> JudgedGroup:
+    def close(self, verdict: re.Match[str], rest: str) -> JudgedGroup:
         members = tuple(_MEMBER.findall(rest))
         reason = _REASON.search(rest)
-        taken = found["verdict"] == "PASSED"
+        taken = verdict["verdict"] == "PASSED"
         return JudgedGroup(
-            found["group"],
+            verdict["group"],
             members,
             taken,
             "" if taken else (reason[1].strip() if reason else ""),

@@ -50,8 +50,8 @@ def insert_quantization(
         CannotAsk: the model is float16, or its weights are missing or too large.
     """
     graph = view.model.graph
-    made = (graph.type_of(name) for node in graph.nodes for name in node.outputs)
-    if any(tensor_type is not None and tensor_type.data_type == TensorProto.FLOAT16 for tensor_type in made):
+    types = (graph.type_of(name) for node in graph.nodes for name in node.outputs)
+    if any(tensor_type is not None and tensor_type.data_type == TensorProto.FLOAT16 for tensor_type in types):
         # Its scales would be float16 too, and with these the provider computes ops that only move data in
         # float.
         raise CannotAsk("the model computes in float16; ask without --quantize, or about a float32 export")
@@ -144,10 +144,10 @@ class _Insertion:
             for name in end.outputs:
                 if not name or not self.is_float(name) or name in self.within:
                     continue
-                given = self.grids.given(name)
-                if isinstance(given, UnsignedGrid):
-                    return given.bitwidth
-                if given is None and end.op_type not in self.movers:
+                file_grid = self.grids.given(name)
+                if isinstance(file_grid, UnsignedGrid):
+                    return file_grid.bitwidth
+                if file_grid is None and end.op_type not in self.movers:
                     return self.grids.width
         return None
 
@@ -296,9 +296,12 @@ class _Insertion:
             quantized_input = self.params.parameter(node, position, name, values)
             self.scales[result] = quantized_input.scale
         else:
-            given = self.grids.given(name)
+            file_grid = self.grids.given(name)
             quantized_input, grid = self.params.operand(
-                name, values, given if isinstance(given, UnsignedGrid) else None, width or self.grids.width
+                name,
+                values,
+                file_grid if isinstance(file_grid, UnsignedGrid) else None,
+                width or self.grids.width,
             )
             self.moved.setdefault(node.key, grid)
         self.dequantize_constant(quantized_input, result)

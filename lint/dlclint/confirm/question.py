@@ -106,13 +106,13 @@ def _point_at(tensor: Tensor) -> None:
         return
     proto = tensor.proto
     try:
-        place = tensor.location()
-        if place is None:
+        location = tensor.location()
+        if location is None:
             proto.CopyFrom(numpy_helper.from_array(tensor.array(), tensor.name))
             return
     except Unavailable as error:
         raise CannotAsk(f"the weights of {tensor.name!r} cannot be read: {error}") from None
-    path, offset, _ = place
+    path, offset, _ = location
     proto.data_location = onnx.TensorProto.EXTERNAL
     for key, value in _entries(path, offset, tensor.nbytes):
         entry = proto.external_data.add()

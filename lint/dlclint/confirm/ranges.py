@@ -59,19 +59,19 @@ class ActivationGrids:
 
         `moved` is the grid of the data that the tensor was made of only by moving, which it then keeps.
         """
-        found = self._of(tensor, moved)
-        if found is not None:
-            self.widths[found.bitwidth] += 1
-        return found
+        grid = self._of(tensor, moved)
+        if grid is not None:
+            self.widths[grid.bitwidth] += 1
+        return grid
 
     def _of(self, tensor: str, moved: UnsignedGrid | None) -> UnsignedGrid | None:
-        given = self.given(tensor)
-        if given == "float":
+        file_grid = self.given(tensor)
+        if file_grid == "float":
             self.left_float += 1
             return None
-        if isinstance(given, UnsignedGrid):
+        if isinstance(file_grid, UnsignedGrid):
             self.sources["from the override file"] += 1
-            return given
+            return file_grid
         if moved is not None:
             self.sources["as what they are moved from"] += 1
             return moved

@@ -49,10 +49,10 @@ def validator_reason(group: JudgedGroup) -> str:
         return f"{group.qnn_op} takes no tensor of rank {rank[1]}"
     value = _VALUE.search(said)
     if value:
-        found, relation, wanted = value.groups()
-        if relation == ">=" and found in _ARCHITECTURES and wanted in _ARCHITECTURES:
-            return f"it needs Hexagon v{wanted}, the SoC has v{found}"
-        return f"{group.qnn_op} has a value of {found}, it must be {relation} {wanted}"
+        actual, relation, wanted = value.groups()
+        if relation == ">=" and actual in _ARCHITECTURES and wanted in _ARCHITECTURES:
+            return f"it needs Hexagon v{wanted}, the SoC has v{actual}"
+        return f"{group.qnn_op} has a value of {actual}, it must be {relation} {wanted}"
     exactly = _EXACTLY.search(said)
     if exactly:
         middle = " (the offset of a symmetric grid)" if exactly[2] in _MIDDLES else ""
@@ -68,9 +68,9 @@ def validator_reason(group: JudgedGroup) -> str:
 def _types(asked: tuple[str, ...]) -> str:
     """A description such as `input 0 float32, output 0 float32`."""
     shown = []
-    for item in asked:
-        place, _, name = item.partition(" ")
-        side, number = place.rstrip("]").split("[")
+    for entry in asked:
+        position, _, name = entry.partition(" ")
+        side, number = position.rstrip("]").split("[")
         shown.append(f"{side}put {number} {_WORDS.get(name, name.lower().replace('_', ''))}")
     return ", ".join(shown)
 

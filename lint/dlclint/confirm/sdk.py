@@ -155,12 +155,12 @@ def dry_run(sdk: Sdk, model: Path, options: Sequence[str], folder: Path, limits:
 def _environment(sdk: Sdk) -> dict[str, str]:
     """The environment of this process, with the SDK's folders where its own scripts would add them."""
     root, target = str(sdk.root), sdk.converter.parent.name
-    found = dict(os.environ)
-    found.update(dict.fromkeys(_ROOTS, root))
+    environment = dict(os.environ)
+    environment.update(dict.fromkeys(_ROOTS, root))
     for name, folder in (("PYTHONPATH", "python"), ("LD_LIBRARY_PATH", target), ("PATH", "")):
         where = f"{root}/lib/{folder}" if folder else str(sdk.converter.parent)
-        found[name] = os.pathsep.join(filter(None, (where, found.get(name, ""))))
-    return found
+        environment[name] = os.pathsep.join(filter(None, (where, environment.get(name, ""))))
+    return environment
 
 
 def _read(process: subprocess.Popen[bytes], limits: QuestionLimits) -> tuple[str, str]:

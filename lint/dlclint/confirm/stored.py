@@ -93,31 +93,31 @@ class StoredGrids:
 
     def parameter(self, node: Node, position: int, name: str, values: Array) -> QuantizedInput:
         """A weight, scale or slope on its grid."""
-        found, axis = self._from_file(node, position, name, values)
+        file_grid, axis = self._from_file(node, position, name, values)
         noun = _NOUNS.get(role(node.op_type, position), "weights")
-        if found is None:
-            found, axis = self._by_role(node, position, values)
+        if file_grid is None:
+            file_grid, axis = self._by_role(node, position, values)
         else:
             self.given.add(name)
-        stored = _quantized(values, found, axis)
-        sign = "signed" if found.signed and found.symmetric else "unsigned"
+        stored = _quantized(values, file_grid, axis)
+        sign = "signed" if file_grid.signed and file_grid.symmetric else "unsigned"
         how = ("" if noun != "weights" else " per tensor") if axis is None else " per channel"
         middle = (
             " with the zero point in the middle"
-            if noun != "weights" and found.symmetric and not found.signed
+            if noun != "weights" and file_grid.symmetric and not file_grid.signed
             else ""
         )
-        self.forms[name] = f"{sign} {found.bitwidth}-bit {noun}{how}{middle}"
+        self.forms[name] = f"{sign} {file_grid.bitwidth}-bit {noun}{how}{middle}"
         return stored
 
     def operand(
-        self, name: str, values: Array, given: UnsignedGrid | None, width: int
+        self, name: str, values: Array, file_grid: UnsignedGrid | None, width: int
     ) -> tuple[QuantizedInput, UnsignedGrid]:
         """Another stored operand, on the grid of the file or that of its values, at the width of the op."""
-        if given is None:
+        if file_grid is None:
             grid = unsigned_grid(float(values.min(initial=0.0)), float(values.max(initial=0.0)), width)
         else:
-            grid = given.at(width)
+            grid = file_grid.at(width)
             self.given.add(name)
         flat = StoredGrid(np.asarray([grid.scale]), np.asarray([float(grid.zero)]), width, False, False)
         self.forms[name] = f"{width}-bit stored operands"
@@ -144,21 +144,21 @@ class StoredGrids:
         if not np.isnan(tensors.block_size[row]) or tensors.enc_type[row] in _BLOCKS:
             self.left[name] = "is in blocks, which the question does not hold"
             return None, None
-        found = stored_grid(self.document, row, self.kind.weights_bitwidth)
-        if found is None:
+        entry_grid = stored_grid(self.document, row, self.kind.weights_bitwidth)
+        if entry_grid is None:
             return None, None
-        if (False, found.bitwidth) not in _TYPES:
-            self.left[name] = f"has {found.bitwidth} bits, which the question does not hold"
+        if (False, entry_grid.bitwidth) not in _TYPES:
+            self.left[name] = f"has {entry_grid.bitwidth} bits, which the question does not hold"
             return None, None
         count = int(tensors.count[row])
         if count == 1:
-            return found, None
+            return entry_grid, None
         stated = tensors.axis[row]
         axis = channel_axis(node, position) if np.isnan(stated) else int(stated)
         if not values.ndim or not -values.ndim <= axis < values.ndim or values.shape[axis] != count:
             self.left[name] = f"has {count} channels in the file and others in the model"
             return None, None
-        return found, axis % values.ndim
+        return entry_grid, axis % values.ndim
 
     def _by_role(self, node: Node, position: int, values: Array) -> tuple[StoredGrid, int | None]:
         width = self.kind.weights_bitwidth

@@ -191,16 +191,16 @@ def _in_float(model: Model, question: Question, log: BackendLog) -> Iterator[Nod
     What is built shows more than what is checked: some ops, GRU among them, are accepted with the
     quantization around them and placed between Dequantize and Quantize only afterwards.
     """
-    found = {
+    keys = {
         question.node_of(name)
         for group in log.groups()
         if group.taken and not any(op in QDQ for op, _ in group.members)
         for _, name in group.members
     }
-    found |= set(map(question.node_of, log.composed_in_float))
+    keys |= set(map(question.node_of, log.composed_in_float))
     for graph in model.graphs():
         for node in graph.nodes:
-            if node.key in found and (
+            if node.key in keys and (
                 node.key in question.quantized
                 or any(
                     name and (producer := graph.producer(name)) and producer.op_type == "DequantizeLinear"

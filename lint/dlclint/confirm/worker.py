@@ -163,10 +163,10 @@ def _run(session: Any, inputs: str, outputs: str) -> None:
     # Imported here because most questions are about the graph only.
     import numpy as np
 
-    with np.load(inputs) as given:
-        feed = {name: given[name] for name in given.files}
-    made = session.run(None, feed)
-    np.savez(outputs, *made)
+    with np.load(inputs) as arrays:
+        feed = {name: arrays[name] for name in arrays.files}
+    results = session.run(None, feed)
+    np.savez(outputs, *results)
 
 
 if __name__ == "__main__":

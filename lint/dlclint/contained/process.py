@@ -112,8 +112,8 @@ class Worker:
             Died: the worker did.
         """
         try:
-            found: Reply = self.channel.recv()
-            return found
+            reply: Reply = self.channel.recv()
+            return reply
         except (EOFError, OSError):
             raise self._death() from None
 

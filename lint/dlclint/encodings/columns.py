@@ -181,7 +181,7 @@ class ColumnBuilder:
         if self._nulls:
             places = ((base + int(tensor), (int(row - first[tensor]),)) for row, tensor in enumerate(owner))
             self._report_nulls(
-                ((entry, *place) for entry, place in zip(members.entries, places, strict=True)),
+                ((entry, *position) for entry, position in zip(members.entries, places, strict=True)),
                 Severity.ERROR,
             )
         return columns, counts
@@ -220,18 +220,18 @@ class ColumnBuilder:
         if not value:
             self._flaw("layout", tensor, (), "the list of entries is empty", help="remove the tensor")
             return [dict(UNREADABLE)]
-        found: list[dict[str, Any]] = []
+        entries: list[dict[str, Any]] = []
         for index, item in enumerate(value):
             if not isinstance(item, dict):
                 self._flaw(
                     "layout", tensor, (index,), f"entry {index} is {quoted_value(item)}, not an object"
                 )
-                found.append(dict(UNREADABLE))
+                entries.append(dict(UNREADABLE))
             elif is_vectors(item):
-                found.extend(self._expanded(tensor, index, item))
+                entries.extend(self._expanded(tensor, index, item))
             else:
-                found.append(item)
-        return found
+                entries.append(item)
+        return entries
 
     def _expanded(self, tensor: int, index: int, entry: dict[str, Any]) -> list[dict[str, Any]]:
         vectors = {key: entry[key] for key in (*VECTORS, *ALIKE) if isinstance(entry.get(key), list)}
@@ -242,12 +242,12 @@ class ColumnBuilder:
                 "field-type", tensor, (index,), "the vectors of the entry differ in length, or are empty"
             )
             return [{key: value for key, value in entry.items() if key not in vectors}]
-        found = [
+        expanded = [
             {key: value[i] if key in vectors else value for key, value in entry.items()} for i in range(size)
         ]
-        fix = ((index,), ", ".join(map(json.dumps, found)), "write one entry per channel")
+        fix = ((index,), ", ".join(map(json.dumps, expanded)), "write one entry per channel")
         self._flaw("layout", tensor, (index,), message, help="write one object per channel", fix=fix)
-        return found
+        return expanded
 
     @staticmethod
     def _kinds(layout: Layout, raw: list[Any], bad: Bad) -> npt.NDArray[np.int8]:
@@ -353,11 +353,11 @@ class ColumnBuilder:
         def bad(row: int, what: str) -> None:
             wrong.setdefault(base + int(owner[row]), []).append(what)
 
-        found = np.nan_to_num(numbers(flat, bad), nan=0.0)
+        shifts = np.nan_to_num(numbers(flat, bad), nan=0.0)
         for tensor, said in wrong.items():
             more = f" in {len(said)} channels" if len(said) > 1 else ""
             self._flaw("field-type", tensor, ("zero_point_shift",), f"zero_point_shift {said[0]}{more}")
-        return found
+        return shifts
 
     def _column_of_text(self, base: int, members: Members, key: str) -> list[str]:
         """A column of texts; "" is absence, and anything but text is reported."""
@@ -386,14 +386,14 @@ class ColumnBuilder:
             type(scale) is type(offset) or offset is None or list not in (type(scale), type(offset))
             for scale, offset in zip(scales, offsets, strict=True)
         )
-        given = [value if type(value) is list else [value] for value in scales]
+        lists = [value if type(value) is list else [value] for value in scales]
         points = [
             value if type(value) is list else [value] * len(scale)
-            for value, scale in zip(offsets, given, strict=True)
+            for value, scale in zip(offsets, lists, strict=True)
         ]
-        counts = list(map(len, given))
+        counts = list(map(len, lists))
         if alike and all(counts) and counts == list(map(len, points)):
-            flat_scales, flat_offsets = list(chain.from_iterable(given)), list(chain.from_iterable(points))
+            flat_scales, flat_offsets = list(chain.from_iterable(lists)), list(chain.from_iterable(points))
             usable = {int, float} if layout is Layout.LIST else NUMBERS
             listed = set(map(type, scales)) <= {list} or layout is Layout.FLAT
             if (
@@ -428,21 +428,21 @@ class ColumnBuilder:
 
     def _check_arrays(self, layout: Layout, tensor: int, scale: Any, offset: Any) -> None:
         names = ("scale", "offset") if layout is Layout.LIST else ("y_scale", "y_zero_point")
-        given = dict(zip(names, (scale, offset), strict=True))
+        arrays = dict(zip(names, (scale, offset), strict=True))
         whole = True
-        for key, value in given.items():
+        for key, value in arrays.items():
             message = self._array_flaw(layout, key, value)
             if message:
                 whole = False
                 self._flaw("field-type", tensor, (key,), message)
         if not whole or scale is None or offset is None:
             return
-        shapes = [shape_of(value) or [] for value in given.values()]
+        shapes = [shape_of(value) or [] for value in arrays.values()]
         if shapes[0] != shapes[1]:
-            what = [extent(value) for value in given.values()]
-            if what[0] == what[1]:
-                what = [f"is of shape {shape}" for shape in shapes]
-            self._flaw("field-type", tensor, (names[1],), f"{names[0]} {what[0]}, {names[1]} {what[1]}")
+            extents = [extent(value) for value in arrays.values()]
+            if extents[0] == extents[1]:
+                extents = [f"is of shape {shape}" for shape in shapes]
+            self._flaw("field-type", tensor, (names[1],), f"{names[0]} {extents[0]}, {names[1]} {extents[1]}")
 
     @staticmethod
     def _array_flaw(layout: Layout, key: str, value: Any) -> str:

@@ -268,14 +268,14 @@ def _from_flat(name: str, value: dict[str, Json]) -> CommonEntry:
     if not dtype.removeprefix("u").startswith("int"):
         raise CannotConvert([f"{name!r}: {dtype} has no place in the other formats"])
     bits = _bits(name, int(dtype.removeprefix("u")[3:]))
-    given = value["y_scale"]
-    given = effective_scale(given) if isinstance(given, dict) else given
-    scale = leaves(given)
+    y_scale = value["y_scale"]
+    y_scale = effective_scale(y_scale) if isinstance(y_scale, dict) else y_scale
+    scale = leaves(y_scale)
     points = value.get("y_zero_point")
     zero = [0] * len(scale) if points is None else leaves(points)
     half = 2.0 ** (bits - 1) if signed else 0.0
     offset = tuple(float(math.floor(-point - half)) + 0.0 for point in zero)
-    shift = tuple(-point - half - place for point, place in zip(zero, offset, strict=True))
+    shift = tuple(-point - half - whole for point, whole in zip(zero, offset, strict=True))
     return CommonEntry(
         name,
         None,
@@ -283,7 +283,7 @@ def _from_flat(name: str, value: dict[str, Json]) -> CommonEntry:
         bits,
         # Any other zero point describes the same grid as an unsigned one.
         signed and (not any(zero) or (bits == 2 and set(zero) == {-0.5})),
-        isinstance(given, list),
+        isinstance(y_scale, list),
         tuple(scale),
         offset,
         value.get("axis"),
@@ -333,7 +333,7 @@ def _completed(
 
 
 def _flat(entries: list[CommonEntry], losses: list[str]) -> dict[str, Json]:
-    found: list[Json] = []
+    entries_json: list[Json] = []
     # AIMET writes parameters first.
     for entry in sorted(entries, key=lambda entry: entry.is_param is False):
         if entry.is_float:
@@ -344,28 +344,28 @@ def _flat(entries: list[CommonEntry], losses: list[str]) -> dict[str, Json]:
             continue
         half = 2 ** (entry.bitwidth - 1) if entry.symmetric else 0
         shift = entry.shift or (0,) * len(entry.offset)
-        exact = [-place - half - part + 0.0 for place, part in zip(entry.offset, shift, strict=True)]
+        exact = [-whole - half - part + 0.0 for whole, part in zip(entry.offset, shift, strict=True)]
         points = [int(point) if point == int(point) else point for point in exact]
         if entry.bitwidth != 2 and any(point != int(point) for point in exact):
             losses.append(f"{entry.name!r}: a fractional offset has no zero point, but of two bits")
         single = not entry.per_channel
-        item: dict[str, Json] = {
+        entry_json: dict[str, Json] = {
             "name": entry.name,
             "output_dtype": f"{'' if entry.symmetric else 'u'}int{entry.bitwidth}",
             "y_scale": entry.scale[0] if single else list(entry.scale),
         }
         if entry.per_channel and entry.axis is not None:
-            item["axis"] = entry.axis
+            entry_json["axis"] = entry.axis
         if any(points):
-            item["y_zero_point"] = points[0] if single else points
-        found.append(dict(sorted(item.items())))
-    return {ENCODINGS: found}
+            entry_json["y_zero_point"] = points[0] if single else points
+        entries_json.append(dict(sorted(entry_json.items())))
+    return {ENCODINGS: entries_json}
 
 
 def _sections(entries: list[CommonEntry], target: Layout, losses: list[str]) -> dict[str, Json]:
     legacy = target is Layout.LEGACY
     write = _legacy_entry if legacy else _list_entry
-    found: dict[str, Json] = {}
+    sections: dict[str, Json] = {}
     for section, is_param in ((ACTIVATIONS, False), (PARAMS, True)):
         chosen = [entry for entry in entries if entry.is_param is is_param]
         for entry in chosen:
@@ -374,12 +374,12 @@ def _sections(entries: list[CommonEntry], target: Layout, losses: list[str]) -> 
             if not entry.scale and not entry.is_float and not legacy:
                 losses.append(f"{entry.name!r}: an entry without a range has no place in {target.value}")
         if legacy:
-            found[section] = {entry.name: write(entry) for entry in chosen}
-            if len(found[section]) < len(chosen):
+            sections[section] = {entry.name: write(entry) for entry in chosen}
+            if len(sections[section]) < len(chosen):
                 losses.append(f"{section} names a tensor twice")
         else:
-            found[section] = [write(entry) for entry in chosen]
-    return found
+            sections[section] = [write(entry) for entry in chosen]
+    return sections
 
 
 def _legacy_entry(entry: CommonEntry) -> Json:

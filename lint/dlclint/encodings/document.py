@@ -181,8 +181,8 @@ class EncodingsDocument:
     @property
     def version(self) -> str | None:
         """The version field if it is text."""
-        found = self.top.get("version")
-        return found if isinstance(found, str) else None
+        value = self.top.get("version")
+        return value if isinstance(value, str) else None
 
     def section_of(self, tensor: int) -> Section:
         """The section that contains an entry."""
@@ -346,14 +346,14 @@ def leaves(value: Any) -> list[Any]:
         return [value]
     if not any(isinstance(item, list) for item in value):
         return value
-    found: list[Any] = []
+    values: list[Any] = []
     pending = [iter(value)]
     while pending:
         for item in pending[-1]:
             if isinstance(item, list):
                 pending.append(iter(item))
                 break
-            found.append(item)
+            values.append(item)
         else:
             pending.pop()
-    return found
+    return values

@@ -63,23 +63,23 @@ def _spread(part: Floats, stored: Floats, axis: Any, size: Any) -> Floats | None
 
 def flaws(scale: dict[str, Any]) -> list[tuple[str, str, str]]:
     """What is wrong with such an object: the member, the message and the help."""
-    found = [
+    problems = [
         ("", f"y_scale is an object without {key}, which a quantized scale must have", "")
         for key in ("x", "x_scale")
         if scale.get(key) is None
     ]
     kinds = set(map(type, leaves(scale.get("x"))))
     if kinds == {type(None)}:
-        return found
+        return problems
     if not kinds <= {int, float}:
-        found.append(("x", "x of y_scale holds what is not a number", ""))
+        problems.append(("x", "x of y_scale holds what is not a number", ""))
     elif float in kinds and scale.get("input_dtype") is None:
         message = "x of y_scale holds fractions, so input_dtype must name their type"
         help = "write input_dtype, such as float8e4m3fn; it may be left out for integers only"
-        found.append(("x", message, help))
-    if not found and effective_scale(scale) is None:
+        problems.append(("x", message, help))
+    if not problems and effective_scale(scale) is None:
         message = (
             "x_scale or x_zero_point of y_scale does not fit x: it is one number, or as many as its axis has"
         )
-        found.append(("x_scale", message, "write axis, and as many numbers as x has along it"))
-    return found
+        problems.append(("x_scale", message, "write axis, and as many numbers as x has along it"))
+    return problems

@@ -107,21 +107,21 @@ def apply_to_document(
     """
     taken: dict[tuple[int, int], str] = {}
     busy: list[tuple[int, int]] = []
-    made: list[int] = []
+    applied: list[int] = []
     for number, edits in enumerate(fixes):
         try:
             wanted = splices(document, edits)
         except (NotJson, LookupError):
             continue
-        fresh = {place: text for place, text in wanted.items() if taken.get(place) != text}
-        if any(_touches(place, busy) for place in fresh):
+        fresh = {span: text for span, text in wanted.items() if taken.get(span) != text}
+        if any(_touches(span, busy) for span in fresh):
             continue
-        for place in fresh:
-            insort(busy, place)
+        for span in fresh:
+            insort(busy, span)
         taken.update(fresh)
-        made.append(number)
+        applied.append(number)
     replaced = [Splice(start, end, text) for (start, end), text in taken.items()]
-    return splice_text(document.source.original, replaced), tuple(made)
+    return splice_text(document.source.original, replaced), tuple(applied)
 
 
 def splices(document: EncodingsDocument, edits: Iterable[DocumentEdit]) -> dict[tuple[int, int], str]:
@@ -133,16 +133,16 @@ def splices(document: EncodingsDocument, edits: Iterable[DocumentEdit]) -> dict[
     """
     wanted: dict[tuple[int, int], str] = {}
     for splice in dict.fromkeys(chain.from_iterable(replaced_stretches(document, edit) for edit in edits)):
-        place = (splice.start, splice.end)
-        wanted[place] = wanted.get(place, "") + splice.text if splice.start == splice.end else splice.text
+        span = (splice.start, splice.end)
+        wanted[span] = wanted.get(span, "") + splice.text if splice.start == splice.end else splice.text
     return wanted
 
 
-def _touches(place: tuple[int, int], busy: list[tuple[int, int]]) -> bool:
+def _touches(span: tuple[int, int], busy: list[tuple[int, int]]) -> bool:
     """Whether a span overlaps one of these sorted, disjoint spans, or inserts at the same position."""
-    at = bisect_left(busy, place)
+    at = bisect_left(busy, span)
     for other in busy[max(0, at - 1) : at + 1]:
-        if place[0] == other[0] or (place[0] < other[1] and other[0] < place[1]):
+        if span[0] == other[0] or (span[0] < other[1] and other[0] < span[1]):
             return True
     return False
 

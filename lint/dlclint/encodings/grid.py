@@ -127,10 +127,12 @@ def fit_unsigned_symmetric(
 
 def on_grid(scale: npt.ArrayLike, offset: npt.ArrayLike, bitwidth: npt.ArrayLike) -> Encoding:
     """The encoding with this scale and offset: minimum and maximum are the outermost integers' numbers."""
-    steps_of, place, bits = np.broadcast_arrays(_floats(scale), _floats(offset), _floats(bitwidth))
-    place = place + 0.0  # -0.0 would be printed as such
+    steps_of, zero_offset, bits = np.broadcast_arrays(_floats(scale), _floats(offset), _floats(bitwidth))
+    zero_offset = zero_offset + 0.0  # -0.0 would be printed as such
     with np.errstate(over="ignore"):  # a scale that is far too large gives infinity
-        return Encoding(place * steps_of, (place + steps(bits)) * steps_of, steps_of, place, bits)
+        return Encoding(
+            zero_offset * steps_of, (zero_offset + steps(bits)) * steps_of, steps_of, zero_offset, bits
+        )
 
 
 def quantize(numbers: npt.ArrayLike, encoding: Encoding) -> Floats:
@@ -153,8 +155,8 @@ def zero_error(minimum: npt.ArrayLike, maximum: npt.ArrayLike, bitwidth: npt.Arr
     """The distance of 0.0 from the grid of a range, in steps: 0 to 0.5; infinite outside the range."""
     low, high = _floats(minimum), _floats(maximum)
     with np.errstate(divide="ignore", invalid="ignore"):
-        place = -low / scale_of(low, high, bitwidth)
-        error = np.abs(place - np.rint(place))
+        position = -low / scale_of(low, high, bitwidth)
+        error = np.abs(position - np.rint(position))
     return np.where((low > 0) | (high < 0), np.inf, error)
 
 

@@ -188,15 +188,17 @@ def _explained(text: str, offset: int, message: str) -> NotJson:
     position = skip_space(text, min(offset, len(text)))
     if position >= len(text):
         return NotJson(len(text), "the file ends in the middle of a value: it is cut off", again)
-    found = text[position]
-    if found in "'“”‘’„«»":
-        return NotJson(position, f'{found} (U+{ord(found):04X}) is used where a straight " belongs', again)
-    if found in "]}":
+    character = text[position]
+    if character in "'“”‘’„«»":
         return NotJson(
-            position, f"'{found}' closes nothing here: brackets do not balance, or a comma trails", again
+            position, f'{character} (U+{ord(character):04X}) is used where a straight " belongs', again
         )
-    what = message[:1].lower() + message[1:]
-    return NotJson(position, f"not JSON: {what}, found {text[position : position + 12]!r}", again)
+    if character in "]}":
+        return NotJson(
+            position, f"'{character}' closes nothing here: brackets do not balance, or a comma trails", again
+        )
+    reason = message[:1].lower() + message[1:]
+    return NotJson(position, f"not JSON: {reason}, found {text[position : position + 12]!r}", again)
 
 
 _TOKEN = re.compile(r'"(?:[^"\\\n]+|\\.)*"?|//[^\n]*|/\*|#[^\n]*|[“”„]|,(?=\s*[}\]])', re.S)
@@ -318,12 +320,12 @@ class Finder:
         Raises:
             NotJson: the text is broken there.
         """
-        found = self._known.get(start)
-        if found is None:
+        known = self._known.get(start)
+        if known is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            found = self._known[start] = list(members(self._text, start))
-        return found
+            known = self._known[start] = list(members(self._text, start))
+        return known
 
     def find(self, start: int, path: tuple[str | int, ...]) -> tuple[Member, int]:
         """The member that a path leads to from the value at `start`, and the number of steps that exist.
@@ -331,20 +333,20 @@ class Finder:
         Where the path does not exist, the deepest member on the way. Of members with one key the last one
         counts, as in parsing.
         """
-        found = Member("", -1, start, start)
+        deepest = Member("", -1, start, start)
         for step, key in enumerate(path):
             try:
-                held = self.members(found.start)
+                held = self.members(deepest.start)
             except NotJson:
-                return found, step
+                return deepest, step
             if isinstance(key, int):
                 hit = held[key] if key < len(held) and held[key].key == key else None
             else:
                 hit = next((member for member in reversed(held) if member.key == key), None)
             if hit is None:
-                return found, step
-            found = hit
-        return found, len(path)
+                return deepest, step
+            deepest = hit
+        return deepest, len(path)
 
 
 _REMEMBERED = 64

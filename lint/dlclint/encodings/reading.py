@@ -135,10 +135,10 @@ class _Reader:
         )
 
     def _pairs(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
+        by_key = dict(pairs)
+        if len(by_key) != len(pairs):
             self._repeated = True
-        return found
+        return by_key
 
     def _constant(self, name: str) -> float:
         self._constants += 1

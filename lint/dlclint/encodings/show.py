@@ -105,10 +105,10 @@ def _part(row: EntryRow, part: str) -> str:
 
 
 def _same(one: EncodingsDocument, other: EncodingsDocument, name: str) -> bool:
-    found = []
+    unequal = []
     for document in (one, other):
         row = document.rows(name)[-1]
         part = slice(int(document.tensors.first[row]), None)
         part = slice(part.start, part.start + int(document.tensors.count[row]))
-        found.append((document.elements.scale[part], document.elements.offset[part]))
-    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(*found, strict=True))
+        unequal.append((document.elements.scale[part], document.elements.offset[part]))
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(*unequal, strict=True))

@@ -40,31 +40,31 @@ def numbers(raw: list[Any], bad: Bad) -> Floats:
     kinds = set(map(type, raw))
     if kinds <= NUMBERS:
         try:
-            found = np.array(raw, np.float64)  # None becomes NaN
+            column = np.array(raw, np.float64)  # None becomes NaN
         except OverflowError:  # a whole number beyond float64
-            found = None
-        if found is not None:
-            _refuse_infinite(found, bad)
-            return found
-    found = np.full(len(raw), np.nan)
+            column = None
+        if column is not None:
+            _refuse_infinite(column, bad)
+            return column
+    column = np.full(len(raw), np.nan)
     for row, value in enumerate(raw):
         if value is None:
             continue
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             try:
-                found[row] = value
+                column[row] = value
             except OverflowError:
-                found[row] = np.inf
+                column[row] = np.inf
         else:
             bad(row, f"is {quoted_value(value)}, not a number")
-    _refuse_infinite(found, bad)
-    return found
+    _refuse_infinite(column, bad)
+    return column
 
 
-def _refuse_infinite(found: Floats, bad: Bad) -> None:
-    for row in np.flatnonzero(np.isinf(found)):
+def _refuse_infinite(column: Floats, bad: Bad) -> None:
+    for row in np.flatnonzero(np.isinf(column)):
         bad(int(row), "is larger than a float64 holds")
-        found[row] = np.nan
+        column[row] = np.nan
 
 
 class Members:

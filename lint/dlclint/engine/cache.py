@@ -109,11 +109,11 @@ class Cache:
             if not self._is_ours():
                 return
             path.parent.mkdir(exist_ok=True)
-            made = path.with_suffix(f".{os.getpid()}")
-            handle = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            temporary = path.with_suffix(f".{os.getpid()}")
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(handle, "wb") as stream:
                 stream.write(_FORM + hashlib.sha256(body).digest() + body)
-            made.replace(path)
+            temporary.replace(path)
         except Exception:  # a cache that cannot be written keeps nothing
             return
 

@@ -33,16 +33,16 @@ def with_causes(findings: Iterable[Diagnostic], model: Model | None) -> list[Dia
 class _Sought:
     """The findings on a file by rule and place, as far as one of them may be the cause of another."""
 
-    def __init__(self, found: Sequence[Diagnostic], model: Model | None) -> None:
+    def __init__(self, diagnostics: Sequence[Diagnostic], model: Model | None) -> None:
         self._graphs: Mapping[str, Graph] = (
             {} if model is None else {graph.path: graph for graph in model.graphs()}
         )
-        named = {rule for diagnostic in found for rule in diagnostic.follows}
+        named = {rule for diagnostic in diagnostics for rule in diagnostic.follows}
         self._by_rule: dict[str, list[Diagnostic]] = {}
         self._here: dict[tuple[str, Spot], Diagnostic] = {}
         self._stops: dict[Spot, Diagnostic] = {}
         self._before: dict[str, Mapping[tuple[str, str], Diagnostic]] = {}
-        for finding in sorted(found, key=Diagnostic.sort_key):
+        for finding in sorted(diagnostics, key=Diagnostic.sort_key):
             location = finding.location
             if finding.rule in named:
                 self._by_rule.setdefault(finding.rule, []).append(finding)
@@ -93,9 +93,9 @@ class _Sought:
             yield from (() if maker is None else (maker,))
             yield from graph.consumers(tensor)
 
-    def _read(self, item: Diagnostic) -> Iterator[tuple[str, str]]:
+    def _read(self, diagnostic: Diagnostic) -> Iterator[tuple[str, str]]:
         """The tensors that a finding's node reads, or the one that the finding is about."""
-        location = item.location
+        location = diagnostic.location
         graph = self._graphs.get(location.graph)
         if graph is None:
             return

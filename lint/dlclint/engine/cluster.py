@@ -136,7 +136,7 @@ class Cluster:
         folder = tempfile.mkdtemp(prefix=SCRATCH)
         self._open.callback(shutil.rmtree, folder, ignore_errors=True)
         self._open.enter_context(dask.config.set(_SETTINGS))
-        made = distributed.LocalCluster(
+        cluster = distributed.LocalCluster(
             n_workers=self._workers,
             threads_per_worker=1,
             processes=True,
@@ -145,12 +145,12 @@ class Cluster:
             local_directory=folder,
             silence_logs=logging.CRITICAL,
         )
-        self._open.callback(self._close, made)
-        return made
+        self._open.callback(self._close, cluster)
+        return cluster
 
-    def _close(self, what: Any) -> None:
+    def _close(self, closable: Any) -> None:
         with suppress(Exception):  # workers end with this process too, and a scheduler may be gone
-            what.close(timeout=self._grace)
+            closable.close(timeout=self._grace)
 
     def _expect_workers(self) -> None:
         """Check that there are workers, and that they have this version of dlclint."""
@@ -160,11 +160,11 @@ class Cluster:
             raise ClusterError(
                 f"the scheduler has had no worker for {self._seconds:g} s; start some: dask worker"
             ) from None
-        for worker, found in self.client.run(_version, on_error="return").items():
-            if isinstance(found, BaseException):
-                raise _cannot(worker, found)
-            if found != __version__:
-                raise _cannot(worker, _OtherVersion(found))
+        for worker, version in self.client.run(_version, on_error="return").items():
+            if isinstance(version, BaseException):
+                raise _cannot(worker, version)
+            if version != __version__:
+                raise _cannot(worker, _OtherVersion(version))
 
     @property
     def _threads(self) -> int:
@@ -212,15 +212,15 @@ class Cluster:
         """The batches that are done by now; waits for the first."""
         while True:
             try:
-                found = [done.get(timeout=_LOOK)]
+                arrived = [done.get(timeout=_LOOK)]
                 break
             except queue.Empty:
                 self._look()
         self._idle = 0.0
         with suppress(queue.Empty):
             while True:
-                found.append(done.get_nowait())
-        return found
+                arrived.append(done.get_nowait())
+        return arrived
 
     def _look(self) -> None:
         """Check that the scheduler and workers are still there."""
@@ -244,15 +244,15 @@ class Cluster:
             ClusterError: one failed in another way, which is not due to its files.
         """
         try:
-            found: list[list[bytes | None] | None] = self.client.gather(futures)
-            return found
+            results: list[list[bytes | None] | None] = self.client.gather(futures)
+            return results
         except Exception:  # each is asked for its own result
             return [self._result(future) for future in futures]
 
     def _result(self, future: Any) -> list[bytes | None] | None:
         try:
-            found: list[bytes | None] = future.result()
-            return found
+            entries: list[bytes | None] = future.result()
+            return entries
         except self._killed_worker:
             return None
         except (CancelledError, TimeoutError):
@@ -303,11 +303,11 @@ def _lint_lot(asked: list[Asked], version: str) -> list[bytes | None]:
     beside = getattr(_workers, "beside", None)
     if beside is None:
         beside = _workers.beside = Beside()
-    found = []
+    entries = []
     for one in asked:
         try:
             reply: Reply | Died = Reply(beside.ask(one.job.shown, answered, one))
         except Died as died:
             reply = died
-        found.append(entry_from(one.job, reply))
-    return found
+        entries.append(entry_from(one.job, reply))
+    return entries

@@ -155,21 +155,21 @@ def load_config(path: Path) -> Config:
     Raises:
         ConfigError: it is unreadable, not TOML, or violates the published schema; or it extends itself.
     """
-    config, chain, place = Config(), [], path.absolute()
+    config, chain, current = Config(), [], path.absolute()
     while True:
-        chain.append(place)
-        table = _table(place)
-        config = _over(_read(table, place), config)
+        chain.append(current)
+        table = _table(current)
+        config = _over(_read(table, current), config)
         if "extend" not in table:
             return replace(config, path=path)
-        place = Path(os.path.normpath(place.parent / table["extend"]))
-        if place in chain:
+        current = Path(os.path.normpath(current.parent / table["extend"]))
+        if current in chain:
             raise ConfigError(
-                f"{plain(str(path))}: extend leads back to {plain(str(place))}; remove it there"
+                f"{plain(str(path))}: extend leads back to {plain(str(current))}; remove it there"
             )
-        if not place.is_file():
+        if not current.is_file():
             raise ConfigError(
-                f"{plain(str(chain[-1]))}: extend names {plain(str(place))}, which does not exist"
+                f"{plain(str(chain[-1]))}: extend names {plain(str(current))}, which does not exist"
             )
 
 
@@ -216,14 +216,14 @@ def _over(base: Config, config: Config) -> Config:
     )
 
 
-def _thresholds(given: Mapping[str, float], path: Path) -> Mapping[str, float]:
-    if given:
+def _thresholds(values: Mapping[str, float], path: Path) -> Mapping[str, float]:
+    if values:
         known = thresholds()
-        for name in given:
+        for name in values:
             if name not in known:
                 near = suggest(name, set(known)) or "; docs/tables/thresholds.md lists them"
                 raise ConfigError(f"{plain(str(path))}: unknown threshold {plain(name)!r}{near}")
-    return dict(given)
+    return dict(values)
 
 
 def _validate(table: dict[str, Any], path: Path) -> None:

@@ -99,10 +99,10 @@ def packed(entry: CacheEntry) -> bytes:
 def unpacked(body: bytes) -> CacheEntry | None:
     """The entry that bytes encode; None where they encode none."""
     try:
-        found = _Records(io.BytesIO(body)).load()
+        entry = _Records(io.BytesIO(body)).load()
     except Exception:  # the only cost is that a file is linted again
         return None
-    return found if isinstance(found, CacheEntry) and isinstance(found.outcome, FileOutcome) else None
+    return entry if isinstance(entry, CacheEntry) and isinstance(entry.outcome, FileOutcome) else None
 
 
 def name_of(job: Job) -> bytes:
@@ -131,10 +131,10 @@ def state_of(path: str) -> State | None:
 
 
 def _hashed(stream: BinaryIO) -> bytes:
-    made = hashlib.sha256()
+    digest = hashlib.sha256()
     while block := stream.read(1 << 20):
-        made.update(block)
-    return made.digest()
+        digest.update(block)
+    return digest.digest()
 
 
 def _unchanged(state: State, written: int) -> State | None:
@@ -158,11 +158,11 @@ class _Records(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if module.partition(".")[0] in ("dlclint", "dlclint_schemas"):
-            found = super().find_class(module, name)
-            if isinstance(found, type) and (
-                issubclass(found, enum.Enum) or hasattr(found, "__dataclass_fields__")
+            loaded = super().find_class(module, name)
+            if isinstance(loaded, type) and (
+                issubclass(loaded, enum.Enum) or hasattr(loaded, "__dataclass_fields__")
             ):
-                return found
+                return loaded
         raise pickle.UnpicklingError(f"{module}.{name} is not a record")
 
 

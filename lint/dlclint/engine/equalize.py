@@ -154,9 +154,9 @@ def _refuse_destruction(clipped: list[Pair]) -> None:
     Raises:
         NotTheSame: batch normalization shows it.
     """
-    found = cuts(clipped)
-    if found.destroyed:
-        worst = found.known[0]
+    clip_cuts = cuts(clipped)
+    if clip_cuts.destroyed:
+        worst = clip_cuts.known[0]
         name = _name(worst.pair.activation or worst.pair.first)
         raise EqualizedDiffers(
             f"Relu in place of ReLU6 destroys the network: at {name} {worst.share:.1%} of the values lie"

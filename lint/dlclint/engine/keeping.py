@@ -71,8 +71,8 @@ def entry_from(job: Job, reply: Reply | Died) -> bytes | None:
     """The entry that a worker returned; for a worker that died, an entry with the finding that reports it."""
     if isinstance(reply, Died):
         return packed(CacheEntry(outcome_of(job, reply), None, time.time_ns()))
-    found: bytes | None = reply.value()
-    return found
+    entry: bytes | None = reply.value()
+    return entry
 
 
 def linted_here(asking: Asking, workers: int) -> Iterator[tuple[int, bytes | None]]:

@@ -173,9 +173,9 @@ def _overview(job: Job, view: ModelView, refusals: Mapping[tuple[str, int], str]
 def _older(view: ModelView) -> Iterator[str]:
     """What releases older than the one that the model is checked for do not support."""
     release = view.target.release
-    found = [f"{need.says} ({need.before_text})" for need in needs(view) if need.lacks(release) is False]
-    if found:
-        yield f"older releases of the SDK refuse {', '.join(found)}"
+    sentences = [f"{need.says} ({need.before_text})" for need in needs(view) if need.lacks(release) is False]
+    if sentences:
+        yield f"older releases of the SDK refuse {', '.join(sentences)}"
 
 
 def _silent(job: Job) -> Iterator[str]:

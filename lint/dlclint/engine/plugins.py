@@ -152,11 +152,11 @@ def _contained(rule: Rule, fix: Fix) -> Fix:
     def edits() -> tuple[Any, ...]:
         try:
             with Running(rule).piece():
-                made = fix.make()
-            strange = [edit for edit in made if type(edit).__module__.partition(".")[0] != "dlclint"]
+                computed = fix.make()
+            strange = [edit for edit in computed if type(edit).__module__.partition(".")[0] != "dlclint"]
             if strange:
                 raise TypeError(f"{type(strange[0]).__name__} is not an edit")
-            return made
+            return computed
         except (CannotFix, KeyboardInterrupt):
             raise
         except BaseException as error:  # as for the rule itself

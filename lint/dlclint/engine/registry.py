@@ -54,16 +54,16 @@ def broken_plugins(
     Raises:
         BrokenRules: as `all_rules`.
     """
-    found = dict.fromkeys(_installed(groups).broken)
+    unusable = dict.fromkeys(_installed(groups).broken)
     # The rules of the other group also check a model that carries encodings.
     for point in rule_points():
         loaded = _loaded(point) if is_plugin(point) else ()
         if isinstance(loaded, Broken):
-            found[loaded] = None
+            unusable[loaded] = None
     families = {selector.partition("/")[0] for selector in chosen} - {"ALL"}
     return [
         broken
-        for broken in found
+        for broken in unusable
         if broken.family not in ignored and (not families or broken.family in families)
     ]
 
@@ -82,8 +82,8 @@ def _installed(groups: tuple[str, ...]) -> Installed:
             if not why:
                 rules[rule.id] = rule
             elif is_plugin(point):
-                what = f"rule {plain(rule.id)} of plugin {rule.origin} ({point.value})"
-                broken.append(Broken(point.name, what, why, "fix it, or uninstall the plugin"))
+                label = f"rule {plain(rule.id)} of plugin {rule.origin} ({point.value})"
+                broken.append(Broken(point.name, label, why, "fix it, or uninstall the plugin"))
             else:
                 raise BrokenRules(f"rule {rule.id} ({point.value}): {why}")
     return Installed(tuple(rules[id] for id in sorted(rules)), tuple(broken))
@@ -140,8 +140,8 @@ def _loaded(point: EntryPoint) -> tuple[Rule, ...] | Broken:
         why = f"its import {error}" if ended else f"{type(error).__name__}: {error}"
         is_ours = any(other.name == point.name for other in rule_points() if not is_plugin(other))
         advice = "fix or uninstall it" + ("" if is_ours else f", or --ignore {point.name}")
-        what = f"plugin {_named(point)} (entry point {point.name!r}, {point.value})"
-        return Broken(point.name, plain(what), plain(why), plain(advice))
+        label = f"plugin {_named(point)} (entry point {point.name!r}, {point.value})"
+        return Broken(point.name, plain(label), plain(why), plain(advice))
 
 
 def _named(point: EntryPoint) -> str:
@@ -176,7 +176,7 @@ def _rules_of(point: EntryPoint) -> Iterator[Rule]:
     """
     first = point.load()
     inner = walk_packages(getattr(first, "__path__", ()), f"{first.__name__}.", onerror=_raise)
-    for module in (first, *(import_module(found.name) for found in inner)):
+    for module in (first, *(import_module(module_info.name) for module_info in inner)):
         for value in vars(module).values():
             if isinstance(value, Rule) and value.check.__module__ == module.__name__:
                 yield value
@@ -235,10 +235,10 @@ def chosen_rules(
     return tuple(rule for rule in every if rule.id in kept)
 
 
-def suggest(given: str, known: set[str]) -> str:
+def suggest(word: str, known: set[str]) -> str:
     """A hint at the nearest known spelling, or ""."""
     # Imported here because only a misspelling needs it.
     import difflib
 
-    near = difflib.get_close_matches(given, sorted(known), 1, 0.6)
+    near = difflib.get_close_matches(word, sorted(known), 1, 0.6)
     return f"; did you mean {near[0]}?" if near else ""

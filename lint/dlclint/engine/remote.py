@@ -58,11 +58,11 @@ def _image(folder: Folder, url: str) -> Image:
 
 def _pins(folder: Folder) -> tuple[tuple[str, str], ...]:
     """See `FileOutcome.pins`."""
-    found = tuple(
+    pins = tuple(
         (path.relative_to(folder.path).as_posix(), "" if image is None else image.reader.mark)
         for path, image in sorted(folder.images.items())
     )
-    return found if all(image.reader.mark for image in folder.all) else ()
+    return pins if all(image.reader.mark for image in folder.all) else ()
 
 
 def _notes(folder: Folder) -> list[str]:

@@ -80,7 +80,7 @@ class Findings(list[Diagnostic]):
     conversion at a node are always held, because the runtimes' matrix depends on them.
     """
 
-    def __init__(self, job: Job, found: Iterable[Diagnostic] = ()) -> None:
+    def __init__(self, job: Job, diagnostics: Iterable[Diagnostic] = ()) -> None:
         super().__init__()
         self._job = job
         self._seen: Counter[tuple[str, Severity]] = Counter()
@@ -89,11 +89,11 @@ class Findings(list[Diagnostic]):
         self.aside: list[Diagnostic] = []
         """The findings that an ignore silences, but that the verdict includes."""
         self.used: set[Ignore] = set()
-        self.add(found)
+        self.add(diagnostics)
 
-    def add(self, found: Iterable[Diagnostic]) -> None:
+    def add(self, diagnostics: Iterable[Diagnostic]) -> None:
         """Add findings."""
-        for finding in found:
+        for finding in diagnostics:
             key = (finding.rule, finding.severity)
             matching = [ignore for ignore in self._job.ignores if ignore.matches(finding)]
             self._seen[key] += not matching
@@ -109,9 +109,9 @@ class Findings(list[Diagnostic]):
             else:
                 self.drop(finding)
 
-    def drop(self, item: Diagnostic) -> None:
+    def drop(self, dropped: Diagnostic) -> None:
         """Count a finding without holding it."""
-        self.dropped[item.rule, item.severity, None if item.fix is None else item.fix.safety] += 1
+        self.dropped[dropped.rule, dropped.severity, None if dropped.fix is None else dropped.fix.safety] += 1
 
     def raise_dropped(self) -> None:
         """Give the findings that are only counted the severity that the configuration sets."""

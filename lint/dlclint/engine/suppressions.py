@@ -61,8 +61,8 @@ def _values(model: Model) -> Iterator[tuple[str, tuple[str, int] | None, str]]:
     for graph in model.graphs():
         for node in graph.nodes:
             if node.proto.metadata_props:
-                place = (plain(graph.path), node.index)
-                yield from ((text, place, node.name) for text in _of(node.proto.metadata_props))
+                node_place = (plain(graph.path), node.index)
+                yield from ((text, node_place, node.name) for text in _of(node.proto.metadata_props))
 
 
 def _of(entries: Iterable[object]) -> Iterator[str]:
@@ -71,8 +71,8 @@ def _of(entries: Iterable[object]) -> Iterator[str]:
             yield getattr(entry, "value", "")
 
 
-def _flaw(file: str, line: str, place: tuple[str, int] | None, node: str) -> Diagnostic:
-    graph, index = place if place is not None else ("", None)
+def _flaw(file: str, line: str, node_place: tuple[str, int] | None, node: str) -> Diagnostic:
+    graph, index = node_place if node_place is not None else ("", None)
     return Diagnostic(
         IGNORE_WITHOUT_REASON,
         Severity.WARNING,

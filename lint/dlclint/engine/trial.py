@@ -38,6 +38,6 @@ def fix_applies(model: Model, fixes: Iterable[Fix]) -> bool:
 
 def soundness_complaints(draft: Draft) -> frozenset[str]:
     """What onnx.checker and strict shape inference report."""
-    found = set(draft.complaints())
+    complaints = set(draft.complaints())
     contradicted = shape_contradiction(draft.proto)
-    return frozenset(found | ({f"shape inference: {contradicted}"} if contradicted else set()))
+    return frozenset(complaints | ({f"shape inference: {contradicted}"} if contradicted else set()))

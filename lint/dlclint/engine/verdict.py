@@ -150,7 +150,7 @@ def _next(view: ModelView, job: Job, converts: Answer, fixes: Sequence[Collected
     dims = [word for name, sizes in open_inputs for word in ("-d", name, sizes)]
     # Of several models, each gets only its own names.
     own = dimension_words(fitting(view.model, job.dimensions))
-    given = dims or own
+    dimension_options = dims or own
     if dims:
         commands.append(["dlclint", "check", *target_words(target), *dims, path])
     if job.url:
@@ -165,11 +165,13 @@ def _next(view: ModelView, job: Job, converts: Answer, fixes: Sequence[Collected
         soc = [] if target.soc is None else ["--soc", soc_word(target.soc)]
         if target.soc is not None or target.runtimes:
             runtime = [] if target.soc is not None else ["--runtime", target.runtimes[0].value]
-            commands.append(["dlclint", "plan", *soc, *runtime, *given, path])
+            commands.append(["dlclint", "plan", *soc, *runtime, *dimension_options, path])
         widths = width_words(target.kind)
         if not _is_simulated(view):
             return [plain(shlex.join(words), 2000) for words in commands[:NEXT]]
-        commands.append(["dlclint", "simulate", *soc, *widths, *given, "--inputs", "FOLDER", path])
+        commands.append(
+            ["dlclint", "simulate", *soc, *widths, *dimension_options, "--inputs", "FOLDER", path]
+        )
     return [plain(shlex.join(words), 2000) for words in commands[:NEXT]]
 
 

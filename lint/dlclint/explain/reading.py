@@ -54,22 +54,22 @@ def explain_lines(lines: Iterable[str]) -> list[Explained]:
     )
 
 
-def _count(first: dict[tuple[str, ...], Explained], item: Explained) -> None:
+def _count(first: dict[tuple[str, ...], Explained], explained: Explained) -> None:
     """Add a message, or count it with an equal one."""
-    key = (item.message.id, *item.groups.values())
+    key = (explained.message.id, *explained.groups.values())
     known = first.get(key)
     if known is None:
-        first[key] = item
+        first[key] = explained
     else:
-        first[key] = replace(known, count=known.count + 1, line=min(known.line, item.line))
+        first[key] = replace(known, count=known.count + 1, line=min(known.line, explained.line))
 
 
 def _messages(lines: Iterable[str]) -> Iterator[Explained]:
     for number, line in enumerate(lines, 1):
         text = _ESCAPES.sub("", line[:MAX_LINE])
         # Text copied from a page may have curly quotes and double blanks.
-        found = list(_recognized(text)) or list(_recognized(" ".join(text.translate(_CURLED).split())))
-        for message, match in found:
+        matches = list(_recognized(text)) or list(_recognized(" ".join(text.translate(_CURLED).split())))
+        for message, match in matches:
             groups = _groups(match)
             yield Explained(
                 message,

@@ -55,9 +55,9 @@ def apply_to_draft(draft: Draft, fixes: Sequence[Sequence[ModelEdit]]) -> Applie
     A fix is left out if its edits would change something in another way than an earlier fix.
     """
     claims = _Claims()
-    made = [number for number, edits in enumerate(fixes) if claims.take(number, edits)]
+    applied = [number for number, edits in enumerate(fixes) if claims.take(number, edits)]
     result = draft.copy()
-    edits = list(_without_repeats(edit for number in made for edit in fixes[number]))
+    edits = list(_without_repeats(edit for number in applied for edit in fixes[number]))
     unread = _unread(result.proto.graph)
     _Applier(result).run(edits)
     _drop_dead(result.proto.graph, unread)
@@ -66,7 +66,7 @@ def apply_to_draft(draft: Draft, fixes: Sequence[Sequence[ModelEdit]]) -> Applie
         _drop_types(graph)
     if any(isinstance(edit, SetDimension) for edit in edits):
         refresh_types(result)
-    return AppliedFixes(result, tuple(made), claims.met)
+    return AppliedFixes(result, tuple(applied), claims.met)
 
 
 class _Claims:
@@ -176,12 +176,12 @@ class _Applier:
         graph = self.draft.proto.graph
         if isinstance(edit, SetOpset):
             imports = self.draft.proto.opset_import
-            found = [
+            matches = [
                 item
                 for item in imports
                 if ("" if item.domain in OFFICIAL_DOMAINS else item.domain) == edit.domain
             ]
-            for item in found or [imports.add(domain=edit.domain)]:
+            for item in matches or [imports.add(domain=edit.domain)]:
                 item.version = edit.version
             return
         if isinstance(edit, RemoveOutput):
@@ -203,8 +203,8 @@ class _Applier:
             final = {old: _last(names, old) for old in names}
             for node in nodes_below(message_at(self.draft.proto, path)):
                 _rename_inputs(node, final)
-            for place, replacements in replaced.items():
-                if place[: len(path)] == path:
+            for graph_path, replacements in replaced.items():
+                if graph_path[: len(path)] == path:
                     for new in (node for replacement in replacements for node in replacement.new):
                         _rename_inputs(new, final)
 
@@ -268,10 +268,10 @@ def _read_names(graph: onnx.GraphProto) -> set[str]:
 def _unread(graph: onnx.GraphProto) -> set[str]:
     """Tensors that nothing reads: such parts of the source stay unless a fix is about them."""
     read = _read_names(graph)
-    made = {name for node in nodes_below(graph) for name in node.output}
+    outputs = {name for node in nodes_below(graph) for name in node.output}
     for inner in graphs_below(graph):
-        made.update(tensor.name for tensor in inner.initializer)
-    return made - read
+        outputs.update(tensor.name for tensor in inner.initializer)
+    return outputs - read
 
 
 def _drop_dead(graph: onnx.GraphProto, unread_before: set[str]) -> None:
@@ -408,9 +408,9 @@ def _drop_types(graph: onnx.GraphProto) -> None:
     """Remove the declared types of tensors that no longer exist."""
     if not graph.value_info:
         return
-    made = {name for node in graph.node for name in node.output}
-    made.update(tensor.name for tensor in graph.initializer)
-    kept = [value for value in graph.value_info if value.name in made]
+    outputs = {name for node in graph.node for name in node.output}
+    outputs.update(tensor.name for tensor in graph.initializer)
+    kept = [value for value in graph.value_info if value.name in outputs]
     if len(kept) < len(graph.value_info):
         copies = []
         for value in kept:

@@ -50,9 +50,9 @@ def entering(node: Node) -> Entering:
         states = _states(node)
         slices = zip(node.inputs[states:], body.inputs[states:], _axes(node, "scan_input_axes"), strict=False)
         fixed = {
-            inside: type_found
+            inside: element_type
             for name, inside, axis in slices
-            if (type_found := _without_axis(graph.type_of(name), axis)) is not None
+            if (element_type := _without_axis(graph.type_of(name), axis)) is not None
         }
         return Entering(fixed, _carried(graph, node.inputs[:states], body.inputs, body.outputs))
     if node.op_type == "SequenceMap":
@@ -93,9 +93,9 @@ def leaving(node: Node) -> dict[str, TensorType]:
 
 
 def _carried(
-    graph: Graph, given: Sequence[str], inside: Sequence[str], results: Sequence[str]
+    graph: Graph, inputs: Sequence[str], inside: Sequence[str], results: Sequence[str]
 ) -> tuple[CarriedState, ...]:
-    named = zip(given, inside, results, strict=False)
+    named = zip(inputs, inside, results, strict=False)
     return tuple(CarriedState(graph.type_of(name), within, result) for name, within, result in named)
 
 
@@ -107,13 +107,13 @@ def _states(node: Node) -> int:
 def _axes(node: Node, attribute: str) -> list[int]:
     """One axis for each input that is scanned; 0 where the node has none."""
     count = len(node.inputs) - _states(node)
-    given = node.attribute(attribute)
-    return given if isinstance(given, list) and len(given) == count else [0] * count
+    axes = node.attribute(attribute)
+    return axes if isinstance(axes, list) and len(axes) == count else [0] * count
 
 
 def _stacked_axes(node: Node) -> list[int]:
-    given = node.attribute("scan_output_axes") if node.op_type == "Scan" else None
-    return given if isinstance(given, list) else []
+    axes = node.attribute("scan_output_axes") if node.op_type == "Scan" else None
+    return axes if isinstance(axes, list) else []
 
 
 def _without_axis(tensor_type: TensorType | None, axis: int) -> TensorType | None:

@@ -45,20 +45,20 @@ def complaints(
     """
     with _emptied(incomplete):
         structure = proto.SerializeToString()
-        found = []
+        lines = []
         try:
             crashes.attempt(CHECKER, onnx.checker.check_model, structure, size=len(structure))
             return ()
         except Ended:
             pass
         except Exception as error:  # the checker raises ValidationError, RuntimeError and others
-            found.append(_line(error))
+            lines.append(_line(error))
         context = onnx.checker.C.CheckerContext()
         try:
             context.ir_version = proto.ir_version
             context.opset_imports = {item.domain: item.version for item in proto.opset_import}
         except TypeError:  # versions beyond 32 bits, which the checker has reported already
-            return tuple(found)
+            return tuple(lines)
         if context.opset_imports:
             for index, node in enumerate(proto.graph.node):
                 try:
@@ -74,8 +74,8 @@ def complaints(
                 except Ended:
                     continue
                 except Exception as error:
-                    found.append(_line(error))
-    return tuple(dict.fromkeys(found))
+                    lines.append(_line(error))
+    return tuple(dict.fromkeys(lines))
 
 
 def _line(error: Exception) -> str:

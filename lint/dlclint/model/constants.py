@@ -38,7 +38,7 @@ def replace_constant(node: Node, position: int, values: Array | Produced) -> Ite
     The tensor keeps its name if nothing else reads it; otherwise the node reads a new one.
     """
     graph, name = node.graph, node.input(position)
-    reads = [i for i, given in enumerate(node.inputs) if given == name]
+    reads = [i for i, read in enumerate(node.inputs) if read == name]
     alone = len(graph.consumers(name)) == 1 and len(reads) == 1 and name not in graph.outputs
     maker = graph.producer(name)
     if alone and name in graph.initializers:

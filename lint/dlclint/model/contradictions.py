@@ -49,16 +49,16 @@ def contradictions(model: Model) -> tuple[Contradiction, ...]:
     nodes are checked with their operands.
     """
     told = "" if model.consistent else shape_contradiction(model.proto, model.crashes)
-    found: list[Contradiction] = list(_of_stored(model.graph)) if told else []
+    results: list[Contradiction] = list(_of_stored(model.graph)) if told else []
     for graph in model.graphs():
         if graph.variants:
             continue  # a function that is called in several ways has no single types
         for node in graph.nodes:
             if node.domain in DOMAINS and not node.subgraphs and not model.is_function(node):
-                found += list(_of_node(node, told != ""))
-    if told and not found and _UNTOLD not in told:
-        found += _of_bodies(model, told)
-    return tuple(found)
+                results += list(_of_node(node, told != ""))
+    if told and not results and _UNTOLD not in told:
+        results += _of_bodies(model, told)
+    return tuple(results)
 
 
 def _of_stored(graph: Graph) -> Iterator[Contradiction]:

@@ -70,12 +70,12 @@ def write_dimensions(dimensions: Dimensions, graph: onnx.GraphProto) -> Declared
                 dim.dim_value = dimensions.symbols[dim.dim_param]
             if position == 0 and dimensions.batch is not None:
                 dim.dim_value = dimensions.batch
-        given = dimensions.input_dims.get(value.name)
-        if given is not None:
-            if value.type.tensor_type.HasField("shape") and len(given) != len(shape.dim):
-                other_ranks.append((value.name, len(given), len(shape.dim)))
+        override = dimensions.input_dims.get(value.name)
+        if override is not None:
+            if value.type.tensor_type.HasField("shape") and len(override) != len(shape.dim):
+                other_ranks.append((value.name, len(override), len(shape.dim)))
             del shape.dim[:]
-            for size in given:
+            for size in override:
                 shape.dim.add().dim_value = size
     # Types declared for the old dimensions would contradict what follows from the new ones.
     del graph.value_info[:]

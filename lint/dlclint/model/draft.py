@@ -82,27 +82,27 @@ class Draft:
         self, name: str, values: Produced | Array, graph: onnx.GraphProto | None = None
     ) -> None:
         """Replace an initializer's values, or add it; in the main graph unless another is given."""
-        place = self.proto.graph if graph is None else graph
-        tensor = next((tensor for tensor in place.initializer if tensor.name == name), None)
+        target = self.proto.graph if graph is None else graph
+        tensor = next((tensor for tensor in target.initializer if tensor.name == name), None)
         added = tensor is None
         if tensor is None:
-            tensor = place.initializer.add(name=name)
+            tensor = target.initializer.add(name=name)
         self.put(tensor, values)
         kind = onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
-        for value in (*getattr(place, "input", ()), *getattr(place, "value_info", ())):
+        for value in (*getattr(target, "input", ()), *getattr(target, "value_info", ())):
             if value.name == name:
                 value.type.CopyFrom(kind)
         if added and self.proto.ir_version < _FREE_INITIALIZERS:
-            place.input.add(name=name).type.CopyFrom(kind)
+            target.input.add(name=name).type.CopyFrom(kind)
 
     def payloads(self) -> dict[WirePath, wire.Payload | Produced]:
         """What the tensors refer to, by their location in the structure."""
-        found = {}
+        by_path = {}
         for path, tensor in tensors(self.proto):
             number = referred(tensor)
             if number is not None:
-                found[path] = self.contents[number]
-        return found
+                by_path[path] = self.contents[number]
+        return by_path
 
     def complaints(self, crashes: Crashes | None = None) -> tuple[str, ...]:
         """onnx.checker's complaints about the structure, one line each."""
@@ -119,14 +119,14 @@ class Draft:
         """
         payloads = self.payloads()
         crashes = Crashes()
-        found = self.complaints(crashes) if check else ()
+        messages = self.complaints(crashes) if check else ()
         source = self.copy().proto if dimensions else self.proto
         applied = overrides.write_dimensions(dimensions or Dimensions(), source.graph)
         inferred = infer(source, crashes)
         if inferred is self.proto:
             inferred = self.copy().proto
         model = Model(inferred, self.path, payloads, self.notes, Values())
-        model.complaints = found
+        model.complaints = messages
         model.crashes = crashes
         model.overridden = applied
         refine(model)

@@ -307,8 +307,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return plain(value)
     if isinstance(value, Node):
-        place = {"graph": plain(value.graph.path), "index": value.index}
-        return place | {"name": plain(value.name), "op": plain(value.op_type)}
+        data = {"graph": plain(value.graph.path), "index": value.index}
+        return data | {"name": plain(value.name), "op": plain(value.op_type)}
     if isinstance(value, Graph):
         return plain(value.path)
     if isinstance(value, onnx.NodeProto):

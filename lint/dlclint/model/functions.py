@@ -172,8 +172,8 @@ class FunctionTypes:
                 name for i, name in enumerate(body.inputs) if all(_is_stored(call, i) for call in calls)
             )
             agreed = reduce(_agreed, handed_over)
-            given = zip(body.inputs, agreed.values, strict=True)
-            body.given = {name: value for name, value in given if value is not None}
+            inputs = zip(body.inputs, agreed.values, strict=True)
+            body.given = {name: value for name, value in inputs if value is not None}
             yield body
 
     def _around(self, call: Node) -> list[_Context]:
@@ -184,7 +184,7 @@ class FunctionTypes:
     def _handed(self, call: Node, body: Graph, around: _Context) -> Handed:
         names = [call.input(i) for i in range(len(body.inputs))]
         types = [self._type(call, name, around) for name in names]
-        values = [self._value(call, name, type_found) for name, type_found in zip(names, types, strict=True)]
+        values = [self._value(call, name, value_type) for name, value_type in zip(names, types, strict=True)]
         proto = self._protos[_called(call.proto)]
         attributes = {attribute.name: attribute for attribute in proto.attribute_proto}
         for attribute in call.proto.attribute:
@@ -201,8 +201,8 @@ class FunctionTypes:
             return around.types[name]
         return call.graph.type_of(name)
 
-    def _value(self, call: Node, name: str, found: TensorType | None) -> Array | None:
-        shape = None if found is None else found.static_shape
+    def _value(self, call: Node, name: str, value_type: TensorType | None) -> Array | None:
+        shape = None if value_type is None else value_type.static_shape
         if shape is None or len(shape) > 1 or math.prod(shape) > _GIVEN:
             return None
         return self.model.values.whole(call.graph, name)
@@ -233,11 +233,11 @@ class FunctionTypes:
             graph.node.add().CopyFrom(node)
         _bind(graph.node, handed.attributes)
         graph.value_info.extend(getattr(function, "value_info", ()))
-        for name, type_found, value in zip(body.inputs, handed.types, handed.values, strict=True):
+        for name, value_type, value in zip(body.inputs, handed.types, handed.values, strict=True):
             if value is not None:
                 graph.initializer.append(onnx.numpy_helper.from_array(value, name))
-            elif type_found is not None:
-                kind = onnx.helper.make_tensor_type_proto(type_found.data_type, type_found.shape)
+            elif value_type is not None:
+                kind = onnx.helper.make_tensor_type_proto(value_type.data_type, value_type.shape)
                 graph.input.add(name=name).type.CopyFrom(kind)
         for name in body.outputs:
             graph.output.add(name=name)
@@ -249,9 +249,9 @@ class FunctionTypes:
             self._left -= size if calls else 0
             model.functions.extend(calls)
         try:
-            type_found = onnx.GraphProto()
+            value_type = onnx.GraphProto()
             # A part of a message keeps the whole message in memory, and with it all functions.
-            type_found.CopyFrom(
+            value_type.CopyFrom(
                 self.model.crashes.attempt(
                     INFERENCE,
                     onnx.shape_inference.infer_shapes,
@@ -263,21 +263,21 @@ class FunctionTypes:
                     data_prop=stays_small(graph),
                 ).graph
             )
-            return type_found
+            return value_type
         except Exception:  # the checker reports what is wrong; here, less is known
             return graph
 
     def _reached(self, graph: onnx.GraphProto) -> list[onnx.FunctionProto]:
         """The functions that a graph calls, directly or indirectly."""
-        found: dict[_Name, onnx.FunctionProto] = {}
+        reached: dict[_Name, onnx.FunctionProto] = {}
         pending = [graph]
         while pending:
             for node in nodes_below(pending.pop()):
                 name = _called(node)
-                if name in self._protos and name not in found:
-                    found[name] = self._protos[name]
-                    pending.append(found[name])
-        return list(found.values())
+                if name in self._protos and name not in reached:
+                    reached[name] = self._protos[name]
+                    pending.append(reached[name])
+        return list(reached.values())
 
 
 def _agreed(one: Handed, other: Handed) -> Handed:
@@ -329,8 +329,8 @@ def _join(graph: Graph, inferred: Sequence[onnx.GraphProto]) -> list[dict[str, T
     """Give a graph and its subgraphs the types that inferred copies agree on; returns each copy's types."""
     tables = [_types(copy) for copy in inferred]
     first, rest = tables[0], tables[1:]
-    for name, type_found in first.items():
-        both: TensorType | None = type_found
+    for name, value_type in first.items():
+        both: TensorType | None = value_type
         for table in rest:
             both = joined(both, table.get(name))
         if both is not None:

@@ -196,9 +196,9 @@ class Graph:
             for value in group:
                 if value.name in self.initializers:
                     continue  # a stored tensor states its type itself, and runtimes use that
-                type_found = tensor_type(value.type)
-                if type_found is not None:
-                    self._types[value.name] = type_found
+                declared = tensor_type(value.type)
+                if declared is not None:
+                    self._types[value.name] = declared
                 elif value.type.HasField("sequence_type"):
                     element = tensor_type(value.type.sequence_type.elem_type)
                     if element is not None:
@@ -275,9 +275,9 @@ class Graph:
         """Type of a tensor visible here: declared, inferred, or an initializer's own."""
         graph: Graph | None = self
         while graph is not None:
-            type_found = graph._types.get(tensor)
-            if type_found is not None:
-                return type_found
+            known = graph._types.get(tensor)
+            if known is not None:
+                return known
             initializer = graph.initializers.get(tensor)
             if initializer is not None:
                 return TensorType(initializer.data_type, initializer.shape)
@@ -286,26 +286,26 @@ class Graph:
 
     def types_of(self, tensor: str) -> tuple[TensorType, ...]:
         """The types of a tensor: one, or in a function one for each way in which it is called."""
-        type_found = self.type_of(tensor)
+        common = self.type_of(tensor)
         if not self.variants:
-            return () if type_found is None else (type_found,)
-        each = (merged(type_found, types[tensor]) for types in self.variants if tensor in types)
-        return tuple(dict.fromkeys(each)) or (() if type_found is None else (type_found,))
+            return () if common is None else (common,)
+        each = (merged(common, types[tensor]) for types in self.variants if tensor in types)
+        return tuple(dict.fromkeys(each)) or (() if common is None else (common,))
 
     def ranks(self, tensor: str) -> tuple[int, ...]:
         """The known ranks of a tensor, see `types_of`."""
         if not self.variants:
-            found = self.rank(tensor)
-            return () if found is None else (found,)
+            rank = self.rank(tensor)
+            return () if rank is None else (rank,)
         return tuple(sorted({len(kind.shape) for kind in self.types_of(tensor) if kind.shape is not None}))
 
     def element_of(self, tensor: str) -> TensorType | None:
         """The common type of the tensors of a sequence."""
         graph: Graph | None = self
         while graph is not None:
-            type_found = graph._elements.get(tensor)
-            if type_found is not None:
-                return type_found
+            element = graph._elements.get(tensor)
+            if element is not None:
+                return element
             graph = graph.parent
         return None
 
@@ -322,22 +322,22 @@ class Graph:
         """Replace all known types."""
         self._types = dict(types)
 
-    def learn_type(self, tensor: str, type_found: TensorType) -> None:
+    def learn_type(self, tensor: str, value_type: TensorType) -> None:
         """Replace the known type of a tensor of this graph."""
-        self._types[tensor] = type_found
+        self._types[tensor] = value_type
 
     def rank(self, tensor: str) -> int | None:
         """Number of dimensions, if known."""
-        type_found = self.type_of(tensor)
-        return None if type_found is None or type_found.shape is None else len(type_found.shape)
+        value_type = self.type_of(tensor)
+        return None if value_type is None or value_type.shape is None else len(value_type.shape)
 
     def constant(self, tensor: str) -> Tensor | None:
         """The stored value of a name: an initializer of this or an outer graph, or a Constant's tensor."""
         graph: Graph | None = self
         while graph is not None:
-            found = graph.initializers.get(tensor)
-            if found is not None:
-                return found
+            stored = graph.initializers.get(tensor)
+            if stored is not None:
+                return stored
             node = graph._producers.get(tensor)
             if node is not None:
                 return graph._constant_nodes.get(node.index) if node.op_type == "Constant" else None
@@ -372,11 +372,11 @@ class Graph:
 
     def small_value(self, tensor: str, limit: int = 4096) -> Array | None:
         """The value of a name if it is stored and has at most `limit` elements."""
-        found = self.constant(tensor)
-        if found is None or found.count > limit:
+        constant = self.constant(tensor)
+        if constant is None or constant.count > limit:
             return None
         try:
-            return found.array()
+            return constant.array()
         except Unavailable:
             return None
 

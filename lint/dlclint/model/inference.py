@@ -162,8 +162,11 @@ def _inferred_sorted(
     ordered.CopyFrom(proto)
     del ordered.graph.node[:]
     ordered.graph.node.extend(nodes)
-    found = _infer_shapes(ordered, crashes).graph
-    for kept, inferred in ((proto.graph.value_info, found.value_info), (proto.graph.output, found.output)):
+    inferred_graph = _infer_shapes(ordered, crashes).graph
+    for kept, inferred in (
+        (proto.graph.value_info, inferred_graph.value_info),
+        (proto.graph.output, inferred_graph.output),
+    ):
         del kept[:]
         kept.extend(inferred)
     return proto
@@ -202,8 +205,8 @@ class _Refinement:
                 self._bodies(node)
             for output in node.outputs:
                 if output and not is_complete(graph.type_of(output)):
-                    for name, type_found in self._infer(node).items():
-                        self._learn(graph, name, type_found)
+                    for name, value_type in self._infer(node).items():
+                        self._learn(graph, name, value_type)
                     break
 
     def _bodies(self, node: Node) -> None:
@@ -215,13 +218,13 @@ class _Refinement:
         # Imported here because few models have bodies.
         from dlclint.model.bodies import entering
 
-        given = entering(node)
+        received = entering(node)
         body = node.subgraphs[0]
-        for name, type_found in given.fixed.items():
-            self._learn(body, name, type_found)
+        for name, value_type in received.fixed.items():
+            self._learn(body, name, value_type)
         assumed = {
             state.inside: state.initial
-            for state in given.carried
+            for state in received.carried
             if state.initial is not None and not is_complete(body.type_of(state.inside))
         }
         nodes = sum(len(inner.nodes) for inner in body.with_subgraphs()) if assumed else 0
@@ -229,12 +232,12 @@ class _Refinement:
             if not self._may_assume(nodes):
                 break
             before = [(inner, inner.types()) for inner in body.with_subgraphs()]
-            for name, type_found in assumed.items():
-                self._learn(body, name, type_found)
+            for name, value_type in assumed.items():
+                self._learn(body, name, value_type)
             self.graph(body)
             left = {
                 state.inside: _kept(body, state, assumed[state.inside])
-                for state in given.carried
+                for state in received.carried
                 if state.inside in assumed
             }
             weaker = {name: kept for name, kept in left.items() if kept is not None}
@@ -254,9 +257,9 @@ class _Refinement:
         self._left -= nodes
         return self._left >= 0
 
-    def _learn(self, graph: Graph, tensor: str, found: TensorType) -> None:
+    def _learn(self, graph: Graph, tensor: str, value_type: TensorType) -> None:
         known = graph.type_of(tensor)
-        better = merged(known, found)
+        better = merged(known, value_type)
         if better != known:
             graph.learn_type(tensor, better)
             self.changed.add(tensor)
@@ -298,9 +301,9 @@ def _of_quantizing(node: Node) -> dict[str, TensorType]:
     return {node.output(0): TensorType(ends.data_type, read.shape)}
 
 
-def _of_known_length(type_found: TensorType | None) -> Value | None:
+def _of_known_length(value_type: TensorType | None) -> Value | None:
     """A list of which only the length is known: the rank of the shape that it describes."""
-    shape = None if type_found is None else type_found.static_shape
+    shape = None if value_type is None else value_type.static_shape
     if shape is None or len(shape) != 1 or not 0 <= shape[0] <= _MAX_RANK:
         return None
     return Value(np.ones(shape, np.int64), np.ones(shape, bool))
@@ -364,7 +367,7 @@ def ask_node(node: Node, values: Mapping[str, Value]) -> dict[str, TensorType]:
         if elements is not None and (value is None or value.unknown is None):
             data[name] = onnx.numpy_helper.from_array(elements, name)
     opset = onnx.helper.make_opsetid("", graph.opset("") or 1)
-    made = graph.model.crashes.attempt(
+    inferred = graph.model.crashes.attempt(
         INFERENCE,
         onnx.shape_inference.infer_node_outputs,
         schema,
@@ -378,7 +381,7 @@ def ask_node(node: Node, values: Mapping[str, Value]) -> dict[str, TensorType]:
         opset_imports=[opset],
         ir_version=graph.model.proto.ir_version,
     )
-    kinds = {name: tensor_type(kind) for name, kind in made.items() if name}
+    kinds = {name: tensor_type(kind) for name, kind in inferred.items() if name}
     return {name: kind for name, kind in kinds.items() if kind is not None}
 
 
@@ -402,10 +405,10 @@ def computed_values(node: Node) -> dict[str, Value]:
     return values
 
 
-def _type_proto(type_found: TensorType | None) -> onnx.TypeProto:
-    if type_found is None:
+def _type_proto(value_type: TensorType | None) -> onnx.TypeProto:
+    if value_type is None:
         return onnx.TypeProto()
-    return onnx.helper.make_tensor_type_proto(type_found.data_type, type_found.shape)
+    return onnx.helper.make_tensor_type_proto(value_type.data_type, value_type.shape)
 
 
 def _from_partial_value(node: Node, values: dict[str, Value]) -> TensorType | None:

@@ -55,9 +55,9 @@ def _convolution(node: Node) -> str:
     split = channels if transposed else outputs
     if isinstance(split, int) and group > 0 and split % group:
         return f"{split} {'channels' if transposed else 'filters'} do not divide into {group} groups"
-    made = outputs * group if transposed and isinstance(outputs, int) else outputs
-    if bias is not None and (len(bias) != 1 or _differ(bias[0], made)):
-        return f"the bias {_text(bias)} is not one number for each of {made} output channels"
+    output_channels = outputs * group if transposed and isinstance(outputs, int) else outputs
+    if bias is not None and (len(bias) != 1 or _differ(bias[0], output_channels)):
+        return f"the bias {_text(bias)} is not one number for each of {output_channels} output channels"
     return _remains(node, data, weight[2:]) if transposed else _window(node, data, weight[2:])
 
 
@@ -74,10 +74,10 @@ def _remains(node: Node, data: tuple[Dim, ...], kernel: tuple[Dim, ...]) -> str:
     for axis, (size, width) in enumerate(zip(data[2:], kernel, strict=False)):
         if not isinstance(size, int) or not isinstance(width, int) or size <= 0:
             continue
-        made = strides[axis] * (size - 1) + (width - 1) * dilations[axis] + 1 + further[axis]
+        full_size = strides[axis] * (size - 1) + (width - 1) * dilations[axis] + 1 + further[axis]
         taken = pads[axis] + pads[axis + axes]
-        if made <= taken:
-            return f"it makes {made} places in axis {axis + 2}, and the pads take {taken}"
+        if full_size <= taken:
+            return f"it makes {full_size} places in axis {axis + 2}, and the pads take {taken}"
     return ""
 
 
@@ -143,9 +143,9 @@ def _batch_normalization(node: Node) -> str:
     if data is None or len(data) < 2:
         return ""
     for position in range(1, 5):
-        found = _shape(node, position)
-        if found is not None and (len(found) != 1 or _differ(found[0], data[1])):
-            return f"input {position} {_text(found)} is not one number for each of {data[1]} channels"
+        shape = _shape(node, position)
+        if shape is not None and (len(shape) != 1 or _differ(shape[0], data[1])):
+            return f"input {position} {_text(shape)} is not one number for each of {data[1]} channels"
     return ""
 
 
@@ -188,10 +188,10 @@ def _layer_normalization(node: Node) -> str:
         return ""
     if not -len(data) <= axis < len(data):
         return f"axis {axis} does not exist in the input {_text(data)}"
-    for what, position in (("scale", 1), ("bias", 2)):
-        found = _shape(node, position)
-        if found is not None and not _broadcasts(found, data):
-            return f"the {what} {_text(found)} does not broadcast to {_text(data)}"
+    for label, position in (("scale", 1), ("bias", 2)):
+        shape = _shape(node, position)
+        if shape is not None and not _broadcasts(shape, data):
+            return f"the {label} {_text(shape)} does not broadcast to {_text(data)}"
     return ""
 
 
@@ -202,10 +202,10 @@ def _instance_normalization(node: Node) -> str:
         return ""
     if len(data) < 3:
         return f"the input {_text(data)} has no axes after batch and channels"
-    for what, position in (("scale", 1), ("bias", 2)):
-        found = _shape(node, position)
-        if found is not None and (len(found) != 1 or _differ(found[0], data[1])):
-            return f"the {what} {_text(found)} is not one number for each of {data[1]} channels"
+    for label, position in (("scale", 1), ("bias", 2)):
+        shape = _shape(node, position)
+        if shape is not None and (len(shape) != 1 or _differ(shape[0], data[1])):
+            return f"the {label} {_text(shape)} is not one number for each of {data[1]} channels"
     return ""
 
 
@@ -244,11 +244,11 @@ def _recurrent(node: Node) -> str:
         7: (None, 3 * hidden),
     }
     for position, shape in wanted.items():
-        found = _shape(node, position)
-        if found is not None and (
-            len(found) != len(shape) or any(_differ(a, b) for a, b in zip(found, shape, strict=True))
+        actual = _shape(node, position)
+        if actual is not None and (
+            len(actual) != len(shape) or any(_differ(a, b) for a, b in zip(actual, shape, strict=True))
         ):
-            return f"input {position} is {_text(found)}, hidden_size {hidden} asks for {_text(shape)}"
+            return f"input {position} is {_text(actual)}, hidden_size {hidden} asks for {_text(shape)}"
     return ""
 
 
@@ -269,9 +269,9 @@ def _same_rank(node: Node) -> str:
     """GatherElements, ScatterElements: indices (and updates) have the rank of the data."""
     data = _shape(node, 0)
     for position in (1, 2) if node.op_type == "ScatterElements" else (1,):
-        found = _shape(node, position)
-        if data is not None and found is not None and len(found) != len(data):
-            return f"input {position} {_text(found)} has another rank than the data {_text(data)}"
+        shape = _shape(node, position)
+        if data is not None and shape is not None and len(shape) != len(data):
+            return f"input {position} {_text(shape)} has another rank than the data {_text(data)}"
     return ""
 
 

@@ -38,18 +38,19 @@ def protos_in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto] | None:
 def _lie_so(last_first: Iterable[tuple[Iterable[str], Iterable[str]]]) -> bool:
     """Whether no node reads what a later one produces; holds only names, as nearly all graphs are sorted."""
     later: set[str] = set()
-    for read, made in last_first:
+    for read, written in last_first:
         if not later.isdisjoint(read):
             return False
-        later.update(filter(None, made))
+        later.update(filter(None, written))
     return True
 
 
 def _order(nodes: Sequence[tuple[Iterable[str], Sequence[str]]]) -> list[int] | None:
     """The indices of nodes in topological order, from the names that each reads and produces."""
-    makers = {name: place for place, (_, made) in enumerate(nodes) for name in made if name}
+    makers = {name: position_of for position_of, (_, written) in enumerate(nodes) for name in written if name}
     needs = [
-        {makers[name] for name in read if name in makers} - {place} for place, (read, _) in enumerate(nodes)
+        {makers[name] for name in read if name in makers} - {position_of}
+        for position_of, (read, _) in enumerate(nodes)
     ]
     readers: dict[int, list[int]] = {}
     for position, found in enumerate(needs):

@@ -35,24 +35,24 @@ def stays_small(graph: onnx.GraphProto) -> bool:
         lengths.update((tensor.name, _length(tensor)) for tensor in inner.initializer)
         for node in inner.node:
             op, known = node.op_type, [lengths.get(name, 0) for name in node.input]
-            made = 0
+            elements = 0
             if op == "Concat" or op in _AS_LONG:
-                made = (sum(known) if op == "Concat" else max(known, default=0)) if all(known) else 0
+                elements = (sum(known) if op == "Concat" else max(known, default=0)) if all(known) else 0
             elif op == "Shape":
-                made = rank
+                elements = rank
             elif op in _OF_FIRST:
-                made = known[0] if known else 0
+                elements = known[0] if known else 0
             elif op == "Gather" and len(known) > 1 and known[0]:
-                made = known[1]
+                elements = known[1]
             elif op == "Constant":
-                made = max(map(_attribute_length, node.attribute), default=0)
+                elements = max(map(_attribute_length, node.attribute), default=0)
             elif op in _RESHAPE:
                 rank = max(rank, *known)
-            total += made
-            if made > _LONGEST or total > _IN_ALL:
+            total += elements
+            if elements > _LONGEST or total > _IN_ALL:
                 return False
-            if made:
-                lengths.update(dict.fromkeys(node.output, made))
+            if elements:
+                lengths.update(dict.fromkeys(node.output, elements))
     return True
 
 

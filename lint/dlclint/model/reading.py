@@ -60,7 +60,7 @@ def read(path: Path, dimensions: Dimensions | None = None) -> Model:
     """
     proto, payloads, notes = parse(path)
     crashes = Crashes()
-    found = complaints(proto, _tensors_to_empty(proto, payloads), crashes)
+    messages = complaints(proto, _tensors_to_empty(proto, payloads), crashes)
     overrides.clear_negative(proto.graph)
     applied = overrides.write_dimensions(dimensions or Dimensions(), proto.graph)
     inferred = infer_strictly(proto, crashes)
@@ -69,7 +69,7 @@ def read(path: Path, dimensions: Dimensions | None = None) -> Model:
         inferred = infer(proto, crashes)
     del proto  # two structures at once are the peak of the memory that reading needs
     model = Model(inferred, path, payloads, notes, Values())
-    model.complaints = found
+    model.complaints = messages
     model.crashes = crashes
     model.consistent = consistent
     model.overridden = applied

@@ -26,9 +26,9 @@ def superseded(path: Path, new: Path, source: Path) -> list[Path]:
     stays.
     """
     try:
-        made = re.compile(rf"{re.escape(path.name)}(\.\d+)?\.data")
+        pattern = re.compile(rf"{re.escape(path.name)}(\.\d+)?\.data")
         folder = path.parent.resolve()
-        old = [file for file in _named(path) if file.parent == folder and made.fullmatch(file.name)]
+        old = [file for file in _named(path) if file.parent == folder and pattern.fullmatch(file.name)]
         if not old:
             return []
         kept = {*_named(new), *(() if source.samefile(path) else _named(source))}

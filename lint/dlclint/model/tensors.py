@@ -102,16 +102,16 @@ class Tensor:
                 external_data = external.resolve_location(self.proto, self.file.parent)
             except external.FLAWS as error:
                 raise Unavailable(str(error)) from None
-            found = (external_data.file, external_data.offset, external_data.size)
+            resolved = (external_data.file, external_data.offset, external_data.size)
         elif isinstance(self.payload, Payload) and self._is_raw(self.payload.field):
-            found = (self.file, self.payload.offset, self.payload.size)
+            resolved = (self.file, self.payload.offset, self.payload.size)
         else:
             return None
-        if min(self.shape, default=0) < 0 or found[2] < self.nbytes:
+        if min(self.shape, default=0) < 0 or resolved[2] < self.nbytes:
             raise Unavailable(
-                f"shape {list(self.shape)} asks for {self.nbytes} bytes, the file holds {found[2]}"
+                f"shape {list(self.shape)} asks for {self.nbytes} bytes, the file holds {resolved[2]}"
             )
-        return found
+        return resolved
 
     def _stored_type(self) -> np.dtype[Any]:
         """The type of the values as raw bytes, which are little-endian on every machine."""
@@ -132,17 +132,17 @@ class Tensor:
         Raises:
             Unavailable: the values are missing, contradict the shape, or are of an unknown type.
         """
-        place = self.location()
+        location = self.location()
         bits = bits_per_element(self.data_type)
-        if place is not None and bits >= 8:
+        if location is not None and bits >= 8:
             dtype = self._stored_type()
             if self.count == 0:
                 return self._empty(dtype)
-            _reach(place[0], place[1], self.nbytes)
-            mapped = np.memmap(place[0], np.uint8, "r", place[1], (self.nbytes,))
+            _reach(location[0], location[1], self.nbytes)
+            mapped = np.memmap(location[0], np.uint8, "r", location[1], (self.nbytes,))
             values: Array = mapped.view(dtype).reshape(self.shape)
             return values
-        return self._decode(place)
+        return self._decode(location)
 
     def _empty(self, dtype: np.dtype[Any]) -> Array:
         try:
@@ -150,17 +150,17 @@ class Tensor:
         except ValueError:
             raise Unavailable(f"shape {list(self.shape)} has larger sizes than arrays have") from None
 
-    def _decode(self, place: tuple[Path, int, int] | None) -> Array:
+    def _decode(self, location: tuple[Path, int, int] | None) -> Array:
         proto = self.proto
         if isinstance(self.payload, Produced):
             return self.payload.array()
-        if self.payload is not None or place is not None:
-            path, offset, size = place or (self.file, self.payload.offset, self.payload.size)  # type: ignore[union-attr]
+        if self.payload is not None or location is not None:
+            path, offset, size = location or (self.file, self.payload.offset, self.payload.size)  # type: ignore[union-attr]
             _reach(path, offset, size)
             with path.open("rb") as stream:
                 stream.seek(offset)
                 body = stream.read(size)
-            if place is not None:
+            if location is not None:
                 proto = onnx.TensorProto(data_type=self.data_type, raw_data=body)
             else:
                 field = self.payload.field  # type: ignore[union-attr]
@@ -217,11 +217,11 @@ class ChunkReader:
             for piece in tensor.payload.pieces():
                 yield piece.reshape(-1)
             return
-        place = tensor.location()
-        if place is None or bits_per_element(tensor.data_type) < 8:
-            yield tensor._decode(place).reshape(-1)
+        location = tensor.location()
+        if location is None or bits_per_element(tensor.data_type) < 8:
+            yield tensor._decode(location).reshape(-1)
             return
-        path, offset, _ = place
+        path, offset, _ = location
         dtype = tensor._stored_type()
         left = tensor.nbytes
         _reach(path, offset, left)

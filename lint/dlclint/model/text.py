@@ -103,10 +103,10 @@ def _strict() -> type[Message]:
                 field.type_name = other + field.type_name[len(own) :]
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    found: type[Message] = message_factory.GetMessageClass(
+    message_class: type[Message] = message_factory.GetMessageClass(
         pool.FindMessageTypeByName("dlclint.strict.ModelProto")
     )
-    return found
+    return message_class
 
 
 class _Damaged(Exception):

@@ -32,10 +32,10 @@ _PACKED = {
 def numpy_type(data_type: int) -> np.dtype[Any] | None:
     """numpy's type for such elements; None for a number that onnx does not define."""
     try:
-        found: np.dtype[Any] = onnx.helper.tensor_dtype_to_np_dtype(data_type)
+        dtype: np.dtype[Any] = onnx.helper.tensor_dtype_to_np_dtype(data_type)
     except (KeyError, ValueError, TypeError):
         return None
-    return found
+    return dtype
 
 
 def bits_per_element(data_type: int) -> int:
@@ -86,9 +86,9 @@ def dim_text(dim: Dim) -> str:
     return "?" if dim is None or (isinstance(dim, str) and "(" in dim) else str(dim)
 
 
-def element_name(type_found: TensorType | None) -> str:
+def element_name(value_type: TensorType | None) -> str:
     """The element type in ONNX's text form; "" where it is unknown."""
-    return "" if type_found is None else type_found.element
+    return "" if value_type is None else value_type.element
 
 
 def tensor_type(proto: onnx.TypeProto) -> TensorType | None:
@@ -114,27 +114,27 @@ def _shared(data_type: int, shape: tuple[Dim, ...]) -> TensorType:
     return TensorType(data_type, shape)
 
 
-def is_complete(type_found: TensorType | None) -> bool:
+def is_complete(value_type: TensorType | None) -> bool:
     """Whether every dimension is a known size."""
-    if type_found is None or type_found.shape is None:
+    if value_type is None or value_type.shape is None:
         return False
     # A loop takes a third of the time of all(), and this runs for every node.
-    for dim in type_found.shape:  # noqa: SIM110
+    for dim in value_type.shape:  # noqa: SIM110
         if not isinstance(dim, int):
             return False
     return True
 
 
-def merged(known: TensorType | None, type_found: TensorType) -> TensorType:
+def merged(known: TensorType | None, other: TensorType) -> TensorType:
     """The combination of two types of the same tensor; where they contradict, the first is kept."""
     if known is None:
-        return type_found
-    data_type = known.data_type or type_found.data_type
-    if known.shape is None or type_found.shape is None or len(known.shape) != len(type_found.shape):
-        return TensorType(data_type, type_found.shape if known.shape is None else known.shape)
+        return other
+    data_type = known.data_type or other.data_type
+    if known.shape is None or other.shape is None or len(known.shape) != len(other.shape):
+        return TensorType(data_type, other.shape if known.shape is None else known.shape)
     dims: list[Dim] = [
         new if old is None or (isinstance(old, str) and isinstance(new, int)) else old
-        for old, new in zip(known.shape, type_found.shape, strict=True)
+        for old, new in zip(known.shape, other.shape, strict=True)
     ]
     return TensorType(data_type, tuple(dims))
 

@@ -59,10 +59,10 @@ def weave(structure: bytes, where: Callable[[int], Inline | bytes]) -> Iterator[
             replace it where it is written to another file.
     """
     marks = []
-    found = structure.find(_MARK)
-    while found >= 0:
-        marks.append(found)
-        found = structure.find(_MARK, found + 1)
+    mark = structure.find(_MARK)
+    while mark >= 0:
+        marks.append(mark)
+        mark = structure.find(_MARK, mark + 1)
     weaver = _Weaver(structure, marks, where)
     _, pieces = weaver.message(0, len(structure), wire.MODEL)
     yield from _joined(pieces)

@@ -21,8 +21,8 @@ def is_late() -> bool:
 
 def begun(work: Callable[[], Result]) -> Callable[[], Result]:
     """Start work; the returned function waits for its result, and raises what it raises."""
-    found = _come([work], 1, None)
-    return lambda: next(found)
+    results = _come([work], 1, None)
+    return lambda: next(results)
 
 
 def within(seconds: float, work: Callable[[], Result]) -> Result:
@@ -66,18 +66,18 @@ def _come(work: Sequence[Callable[[], Result]], workers: int, seconds: float | N
                 done.put((number, None, error))
 
     def results() -> Iterator[Result]:
-        found: dict[int, Any] = {}
+        by_number: dict[int, Any] = {}
         try:
             for wanted in range(len(work)):
-                while wanted not in found:
+                while wanted not in by_number:
                     try:
                         number, result, error = done.get(timeout=seconds)
                     except queue.Empty:
                         raise TimeoutError from None
                     if error is not None:
                         raise error
-                    found[number] = result
-                yield found.pop(wanted)
+                    by_number[number] = result
+                yield by_number.pop(wanted)
         finally:
             stopped.set()
 

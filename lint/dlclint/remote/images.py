@@ -219,8 +219,8 @@ def provide(folder: Path, relative: PurePosixPath) -> None:
     Raises:
         RemoteError: whether it exists cannot be determined.
     """
-    if _folders and (found := _folders.get(folder)) is not None:
-        found.image(relative, head=1)
+    if _folders and (images := _folders.get(folder)) is not None:
+        images.image(relative, head=1)
 
 
 def _joined(ranges: Sequence[tuple[int, int]], near: int) -> list[tuple[int, int]]:

@@ -41,14 +41,14 @@ def files_at(url: str, suffixes: Iterable[str]) -> list[str]:
         files, path = files_of(url)
         limit = seconds() * 10  # a listing is many requests
         if is_pattern:
-            found = attempted(urls.public_address(url), limit, files, "glob", path)
+            paths = attempted(urls.public_address(url), limit, files, "glob", path)
         else:
-            found = attempted(urls.public_address(url), limit, files, "find", path, DEPTH)
+            paths = attempted(urls.public_address(url), limit, files, "find", path, DEPTH)
     except ImportError as error:
         raise not_installed(scheme, error) from None
     endings = tuple(suffixes)
     start = url[: urls.GLOB.search(url).start()].rpartition("/")[0] if is_pattern else url.rstrip("/")  # type: ignore[union-attr]
-    addresses = {_with_scheme(str(files.unstrip_protocol(name)), scheme) for name in found}
+    addresses = {_with_scheme(str(files.unstrip_protocol(name)), scheme) for name in paths}
     within = sorted(
         address for address in addresses if address.lower().endswith(endings) and _is_within(address, start)
     )
@@ -89,5 +89,5 @@ def there(addresses: Iterable[str]) -> set[str]:
         return True
 
     every = list(addresses)
-    found = all_at_once([partial(look, url) for url in every], _PROBES)
-    return {url for url, is_there in zip(every, found, strict=True) if is_there}
+    exists = all_at_once([partial(look, url) for url in every], _PROBES)
+    return {url for url, is_there in zip(every, exists, strict=True) if is_there}

@@ -76,8 +76,8 @@ class StoreReader:
 
     def _info(self) -> dict[str, Any]:
         self.traffic.requests += 1
-        found: dict[str, Any] = attempted(self._shown, self._seconds, self._files, "info", self._path)
-        return found
+        info: dict[str, Any] = attempted(self._shown, self._seconds, self._files, "info", self._path)
+        return info
 
     def _read_lot(self, lot: Sequence[tuple[int, int]]) -> list[bytes]:
         self.traffic.requests += len(lot)

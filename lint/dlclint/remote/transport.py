@@ -143,7 +143,7 @@ class Client:
 
     def _credentials(self, origin: str) -> dict[str, str]:
         parts = _split(origin)
-        found = {str(name): str(value) for name, value in self._headers.items()}
+        headers = {str(name): str(value) for name, value in self._headers.items()}
         user, password = parts.username, parts.password
         if user is None and self._trusts_environment:
             # Imported here because only a configuration needs it.
@@ -154,8 +154,8 @@ class Client:
             except (OSError, netrc.NetrcParseError):
                 user = None
         if user is not None:
-            found["Authorization"] = _basic(user, password or "")
-        return found
+            headers["Authorization"] = _basic(user, password or "")
+        return headers
 
     def _asked(
         self, parts: SplitResult, headers: Mapping[str, str], seconds: float

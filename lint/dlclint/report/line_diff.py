@@ -89,7 +89,7 @@ def _matches(before: Sequence[str], after: Sequence[str]) -> Iterator[difflib.Ma
             yield from _compared(before, after, piece)
         elif dividing := _dividing(before, after, piece):
             pending += _between(piece, dividing)
-            yield from (difflib.Match(*place, 1) for place in dividing)
+            yield from (difflib.Match(*pair, 1) for pair in dividing)
 
 
 def _compared(before: Sequence[str], after: Sequence[str], piece: _Piece) -> Iterator[difflib.Match]:
@@ -110,20 +110,20 @@ def _dividing(before: Sequence[str], after: Sequence[str], piece: _Piece) -> lis
     """Indices of lines that occur once on each side: the longest series with the same order in both."""
     old_counts = Counter(before[piece.old : piece.old_end])
     new_counts = Counter(after[piece.new : piece.new_end])
-    new_places = {after[place]: place for place in range(piece.new, piece.new_end)}
+    new_places = {after[line]: line for line in range(piece.new, piece.new_end)}
     once = [
-        (place, new_places[before[place]])
-        for place in range(piece.old, piece.old_end)
-        if old_counts[before[place]] == new_counts[before[place]] == 1
+        (line, new_places[before[line]])
+        for line in range(piece.old, piece.old_end)
+        if old_counts[before[line]] == new_counts[before[line]] == 1
     ]
     # For each length of a series, the smallest index at which one ends, and the pair that ends it.
     ends: list[int] = []
     last_pairs: list[int] = []
     previous: list[int] = []
-    for number, (_, place) in enumerate(once):
-        length = bisect_left(ends, place)
+    for number, (_, line) in enumerate(once):
+        length = bisect_left(ends, line)
         previous.append(last_pairs[length - 1] if length else -1)
-        ends[length : length + 1] = [place]
+        ends[length : length + 1] = [line]
         last_pairs[length : length + 1] = [number]
     series = []
     number = last_pairs[-1] if last_pairs else -1

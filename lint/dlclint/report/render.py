@@ -37,8 +37,8 @@ def pieces(command: str, form: str, outcome: object, stream: TextIO | None) -> I
     """
     if form not in FORMATS[command]:
         raise ValueError(f"{command} has no format {form}")
-    made: str | Iterable[str] = load_renderer(command, form).render(outcome, stream)
-    return (made,) if isinstance(made, str) else made
+    rendered: str | Iterable[str] = load_renderer(command, form).render(outcome, stream)
+    return (rendered,) if isinstance(rendered, str) else rendered
 
 
 def load_renderer(command: str, form: str) -> Any:

@@ -33,8 +33,8 @@ def best_fix(zoo: Zoo) -> str:
     if not zoo.fixes or not zoo.fixes[0].alone:
         return ""
     best = zoo.fixes[0]
-    what = f"{best.rule} at {best.op}" if best.op else best.rule
-    return f"fixing {what} helps most: {counted(best.alone, 'more model')} would convert"
+    flaw = f"{best.rule} at {best.op}" if best.op else best.rule
+    return f"fixing {flaw} helps most: {counted(best.alone, 'more model')} would convert"
 
 
 def tables(zoo: Zoo) -> Iterator[ZooTable]:

@@ -93,8 +93,8 @@ class Server(LanguageServer):
         if configuration is not None:
             return configuration.diagnostics()
         try:
-            found: list[types.Diagnostic] = self.answered(uri, "diagnostics") or []
-            return found
+            diagnostics: list[types.Diagnostic] = self.answered(uri, "diagnostics") or []
+            return diagnostics
         except (UsageError, ConfigError) as problem:
             return [_of_file(f"the configuration cannot be followed: {plain(str(problem), 400)}", "config")]
         except Died as died:
@@ -110,9 +110,9 @@ class Server(LanguageServer):
     async def _lint(self, uri: str, pause: float) -> None:
         await asyncio.sleep(pause)
         version = self.workspace.get_text_document(uri).version
-        found = await asyncio.get_running_loop().run_in_executor(None, self.findings, uri)
+        diagnostics = await asyncio.get_running_loop().run_in_executor(None, self.findings, uri)
         if self.workspace.get_text_document(uri).version == version:
-            self.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, found, version))
+            self.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, diagnostics, version))
 
     def forget(self, uri: str) -> None:
         """Forget a file that was closed."""
@@ -145,8 +145,8 @@ def _state(model: Path | None) -> tuple[str, int, int]:
 
 def _job(path: Path) -> Job:
     """The settings for an override file: those of `dlclint check FILE` with the nearest configuration."""
-    found = find_config(path.parent)
-    config = Config() if found is None else load_config(found)
+    config_path = find_config(path.parent)
+    config = Config() if config_path is None else load_config(config_path)
     model = model_beside(path)
     args = parser("check").parse_args(["check", str(path)])
     job = job_for(model or path, args, config, (), (), True)
@@ -184,9 +184,9 @@ def create() -> Server:
         types.CodeActionOptions([types.CodeActionKind.QuickFix, types.CodeActionKind.SourceFixAll]),
     )
     def actions(params: types.CodeActionParams) -> list[types.CodeAction]:
-        made = server.ask(params.text_document.uri, "actions", params.range) or []
+        code_actions = server.ask(params.text_document.uri, "actions", params.range) or []
         wanted = params.context.only
-        return [action for action in made if not wanted or _is_wanted(action, wanted)]
+        return [action for action in code_actions if not wanted or _is_wanted(action, wanted)]
 
     @server.feature(types.TEXT_DOCUMENT_HOVER)
     def hover(params: types.HoverParams) -> types.Hover | None:
@@ -213,8 +213,10 @@ def create() -> Server:
 
     @server.feature(types.TEXT_DOCUMENT_DEFINITION)
     def related(params: types.DefinitionParams) -> list[types.Location]:
-        found: list[types.Location] = server.ask(params.text_document.uri, "related", params.position) or []
-        return found
+        locations: list[types.Location] = (
+            server.ask(params.text_document.uri, "related", params.position) or []
+        )
+        return locations
 
     return server
 

@@ -70,8 +70,8 @@ class ConfigurationFile:
             jsonschema.Draft202012Validator(schema()).iter_errors(table),
             key=lambda error: list(map(str, error.path)),
         )
-        found = [_error(self._range(tuple(error.absolute_path)), error.message) for error in errors]
-        return found or [_error(self._range(path), message) for path, message in _misnamed(table)]
+        shown = [_error(self._range(tuple(error.absolute_path)), error.message) for error in errors]
+        return shown or [_error(self._range(path), message) for path, message in _misnamed(table)]
 
     def _broken(self, message: str) -> Diagnostic:
         match = _PLACE.search(message)
@@ -200,8 +200,8 @@ def _misnamed(table: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         if name not in known:
             yield path, f"unknown rule {plain(name)}{suggest(name, known)}"
     for index, section in enumerate(table.get("models", ())):
-        given = section.get("soc", ())
-        for name in filter(None, (given,) if isinstance(given, str) else given):
+        chips = section.get("soc", ())
+        for name in filter(None, (chips,) if isinstance(chips, str) else chips):
             try:
                 resolve_soc(name)
             except UnknownSoc as problem:

@@ -98,8 +98,8 @@ class OpenOverrides:
         """One for each finding, at the word or number that it is about."""
         return [as_diagnostic(collected.shown, self._range(collected)) for collected in self.found]
 
-    def _range(self, found: CollectedFinding) -> Range:
-        location = found.shown.location
+    def _range(self, collected: CollectedFinding) -> Range:
+        location = collected.shown.location
         if location.line is None:
             return self.positions.token(0)
         return self.positions.token(self.positions.at(location.line, location.column or 1))
@@ -130,10 +130,10 @@ class OpenOverrides:
         for fix in fixes:
             with suppress(CannotFix):
                 wanted.append(fix.make())
-        _, made = apply_to_document(self.document, wanted)
+        _, applied = apply_to_document(self.document, wanted)
         edits = {
             (start, end): TextEdit(self.positions.range(start, end), text)
-            for number in made
+            for number in applied
             for (start, end), text in splices(self.document, wanted[number]).items()
         }
         return WorkspaceEdit({self.uri: list(edits.values())}) if edits else None

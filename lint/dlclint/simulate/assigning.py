@@ -59,11 +59,11 @@ def leaders(network: Network) -> dict[str, str]:
     none of these outputs), and in a supergroup that ends in Relu or Clip the grid is that of its end, on
     which the result does not change.
     """
-    found = fused(network)
+    by_tensor = fused(network)
 
     def leader(name: str) -> str:
-        while found.get(name, name) != name:
-            name = found[name]
+        while by_tensor.get(name, name) != name:
+            name = by_tensor[name]
         return name
 
     for step in network.steps:
@@ -72,8 +72,8 @@ def leaders(network: Network) -> dict[str, str]:
         if step.op in KEEPS_GRID or step.op == "Pad":
             moved = step.outputs if step.op in MOVES_ONE else step.outputs[:1]
             for name in filter(None, moved):
-                found[name] = leader(step.inputs[0])
-    return {name: leader(name) for name in found}
+                by_tensor[name] = leader(step.inputs[0])
+    return {name: leader(name) for name in by_tensor}
 
 
 def fused(network: Network) -> dict[str, str]:
@@ -85,15 +85,15 @@ def fused(network: Network) -> dict[str, str]:
     groups = quantization_facts()["aimet_htp_config"]["supergroups"]
     ends = {(group[0], group[-1]) for group in groups if group[-1] in CLIPPING}
     readers = network.consumers()
-    found = {}
+    by_tensor = {}
     for step in network.steps:
         following = readers.get(step.outputs[0], ())
         if len(following) != 1 or step.outputs[0] in network.outputs or not step.official:
             continue
         end = following[0]
         if (step.op, end.op) in ends and end.official and end.inputs[0] == step.outputs[0]:
-            found[step.outputs[0]] = end.outputs[0]
-    return found
+            by_tensor[step.outputs[0]] = end.outputs[0]
+    return by_tensor
 
 
 def second_inputs(network: Network, shared: Mapping[str, str]) -> frozenset[str]:
@@ -102,13 +102,13 @@ def second_inputs(network: Network, shared: Mapping[str, str]) -> frozenset[str]
     HTP cuts such an operand to 8 bits unless it is symmetric, which 16 bits may be from Hexagon v73 on
     (measured).
     """
-    found = set()
+    names = set()
     for step in network.steps:
         if step.op == "MatMul" and step.official:
             first, second = step.inputs[:2]
             if first not in network.constants and second not in network.constants:
-                found.add(shared.get(second, second))
-    return frozenset(found)
+                names.add(shared.get(second, second))
+    return frozenset(names)
 
 
 def second_grid(low: float, high: float, hexagon: int | None) -> Grid:
@@ -139,9 +139,9 @@ def assign(
                 # The range is extended to zero before the minimum range applies: a stored 2 stays 2, not
                 # 2.0001.
                 of = replace(of, low=min(of.low, 0.0), high=max(of.high, 0.0))
-            found = _activation(makers.get(leader), of, settings)
-            cut = leader in second and not found.fixed
-            scheme.activations[leader] = second_grid(of.low, of.high, settings.hexagon) if cut else found
+            own_grid = _activation(makers.get(leader), of, settings)
+            cut = leader in second and not own_grid.fixed
+            scheme.activations[leader] = second_grid(of.low, of.high, settings.hexagon) if cut else own_grid
         scheme.activations[name] = scheme.activations[leader]
     for step in network.steps:
         for position, name in enumerate(step.inputs):
@@ -186,11 +186,11 @@ def weight_grid(step: Step, position: int, values: Array, settings: Settings) ->
     axis = None
     if settings.per_channel and step.op in CONVOLUTIONS and position == 1:
         axis = channel_axis(step.node, 1) % values.ndim
-    found = param_grid(values, settings.param_quantizer, settings.weights_bitwidth, axis)
+    result = param_grid(values, settings.param_quantizer, settings.weights_bitwidth, axis)
     if axis is None:
-        return found
-    least = found.scale.max(initial=0.0) * SCALE_RATIO
-    return replace(found, scale=np.maximum(found.scale, least)) if (found.scale < least).any() else found
+        return result
+    least = result.scale.max(initial=0.0) * SCALE_RATIO
+    return replace(result, scale=np.maximum(result.scale, least)) if (result.scale < least).any() else result
 
 
 def what_gamma(step: Step, position: int) -> bool:

@@ -42,8 +42,8 @@ def error_causes(
 ) -> dict[str, tuple[str, ...]]:
     """The causes of the error that each step adds, by its first output, from one sample."""
     steps = list(steps)
-    made = {name for other in evaluator.network.steps for name in other.outputs if name}
-    wanted = [name for step in steps for name in (*step.reads, *step.outputs) if name in made]
+    outputs = {name for other in evaluator.network.steps for name in other.outputs if name}
+    wanted = [name for step in steps for name in (*step.reads, *step.outputs) if name in outputs]
     values: TensorValues = {**sample, **evaluator.run(sample, None, keep=wanted)}
     return {
         step.outputs[0]: tuple(dict.fromkeys(_causes(evaluator, scheme, observed, step, values)))
@@ -82,18 +82,18 @@ def _by_part(
     """The energy of the error that each input's grid causes alone, by position; -1 for the output's."""
     exact = {name: evaluator.value(name, values) for name in step.reads}
     rounded = evaluator.quantized_feed(step, values, scheme)
-    found: dict[int, float] = {}
+    energies: dict[int, float] = {}
     for position, name in enumerate(step.inputs):
         if not name or rounded[name] is exact[name]:
             continue
-        made = evaluator.runner.run(step, {**exact, name: rounded[name]})[0]
-        found[position] = _energy(made, expected)
-    found[-1] = _energy(evaluator.on_grid(step.outputs[0], expected, scheme), expected)
-    return found
+        output = evaluator.runner.run(step, {**exact, name: rounded[name]})[0]
+        energies[position] = _energy(output, expected)
+    energies[-1] = _energy(evaluator.on_grid(step.outputs[0], expected, scheme), expected)
+    return energies
 
 
-def _energy(found: Array, expected: Array) -> float:
-    apart = found.astype(np.float64) - expected.astype(np.float64)
+def _energy(actual: Array, expected: Array) -> float:
+    apart = actual.astype(np.float64) - expected.astype(np.float64)
     return float(np.nansum(apart * apart))
 
 

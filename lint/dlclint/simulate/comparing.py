@@ -53,13 +53,13 @@ def by_htp(
     evaluator, scheme, samples = prepared.evaluator, prepared.scheme, prepared.samples
     measured, both = MeasuredErrors(pieces=PieceErrors(prepared.pieces)), BothEngines(prepared.pieces)
     runs = (outputs_of(evaluator, each, samples) for each in (None, scheme))
-    for exact, rounded, found in zip(
+    for exact, rounded, actual in zip(
         *runs, outputs_on_htp(asked, evaluator, scheme, samples, tick), strict=True
     ):
         for name in prepared.network.outputs:
             if isinstance(exact[name], np.ndarray):
-                measured.output(prepared.network, name, exact[name], found[name])
-        both.add(exact, rounded, found)
+                measured.output(prepared.network, name, exact[name], actual[name])
+        both.add(exact, rounded, actual)
     in_float = tuple(asked.in_float)
     layers, apart, parting = _layers(prepared, asked, both)
     versions = {**packages, "QNN": asked.build}
@@ -84,9 +84,9 @@ def _layers(
     network, scheme, evaluator = prepared.network, prepared.scheme, prepared.evaluator
     sample = prepared.samples.load[both.sample]()
     measured = layers_on_htp(asked, evaluator, scheme, sample)
-    made = [name for step in network.steps for name in step.outputs if name in measured]
-    exact: TensorValues = evaluator.run(sample, None, keep=made)
-    rounded: TensorValues = evaluator.run(sample, scheme, keep=made)
+    stored = [name for step in network.steps for name in step.outputs if name in measured]
+    exact: TensorValues = evaluator.run(sample, None, keep=stored)
+    rounded: TensorValues = evaluator.run(sample, scheme, keep=stored)
     own, seen = _on_its_own_inputs(prepared, sample, measured)
     rows: list[LayerError] = []
     apart: list[Departure] = []
@@ -96,7 +96,7 @@ def _layers(
             continue
         on_htp = _error(exact[name], measured[name])
         by_documents = _error(exact[name], rounded[name]).sqnr
-        grid, found = scheme.activations[name], prepared.observed[name]
+        grid, observation = scheme.activations[name], prepared.observed[name]
         rows.append(
             LayerError(
                 plain(step.node.name),
@@ -106,8 +106,8 @@ def _layers(
                 grid.bitwidth,
                 None,
                 on_htp.sqnr,
-                found.low,
-                found.high,
+                observation.low,
+                observation.high,
                 grid.scale,
             )
         )
@@ -123,7 +123,7 @@ def _layers(
     parting = None
     if figure is not None:
         outputs = {name: evaluator.value(name, exact) for name in network.outputs}
-        parting = find_parting(evaluator, scheme, figure, outputs, seen, own, made, both.found)
+        parting = find_parting(evaluator, scheme, figure, outputs, seen, own, stored, both.found)
     shown = sorted(rows, key=lambda row: row.arrived)
     return shown, tuple(apart[:_SHOWN]), "" if parting is None else parting.words()
 
@@ -134,13 +134,13 @@ def _on_its_own_inputs(
     """For every tensor, the documented op's result on the backend's own inputs, and the measured value."""
     evaluator, scheme = prepared.evaluator, prepared.scheme
     values: TensorValues = {name: evaluator.on_grid(name, value, scheme) for name, value in sample.items()}
-    made: TensorValues = dict(values)
+    own: TensorValues = dict(values)
     for step in prepared.network.steps:
         for name, value in zip(step.outputs, evaluator.quantized_step(step, values, scheme), strict=True):
             if name:
-                made[name] = value
+                own[name] = value
                 values[name] = _shaped(measured.get(name), value)
-    return made, values
+    return own, values
 
 
 def _shaped(measured: Array | None, value: Array) -> Array:
@@ -148,11 +148,11 @@ def _shaped(measured: Array | None, value: Array) -> Array:
     return value if measured is None or measured.size != value.size else measured.reshape(value.shape)
 
 
-def _off(grid: Grid, expected: Array, found: Array) -> float:
+def _off(grid: Grid, expected: Array, actual: Array) -> float:
     """The share of values that differ by more than the rounding of an op may."""
     most = _STEPS.get(grid.bitwidth, 2.0) * grid.scale
     with np.errstate(invalid="ignore"):
-        return float(1.0 - (np.abs(found - expected) <= most).mean())
+        return float(1.0 - (np.abs(actual - expected) <= most).mean())
 
 
 def _alone(prepared: Prepared, asked: HtpSession, step: Step, own: TensorValues) -> float | None:
@@ -167,22 +167,22 @@ def _alone(prepared: Prepared, asked: HtpSession, step: Step, own: TensorValues)
     sample = {name: own[name] for name in inputs}
     expected = evaluator.run(sample, scheme)[step.outputs[0]]
     try:
-        (found,) = outputs_on_htp(asked, evaluator, scheme, Samples("", (lambda: sample,)))
+        (outputs,) = outputs_on_htp(asked, evaluator, scheme, Samples("", (lambda: sample,)))
     except (CannotMeasure, CannotSimulate):
         return None
-    return _error(expected, found[step.outputs[0]]).sqnr
+    return _error(expected, outputs[step.outputs[0]]).sqnr
 
 
 def _until_stored(prepared: Prepared, step: Step) -> list[Step]:
     """A step and those before it whose results are never stored, in order."""
     makers = {name: each for each in prepared.network.steps for name in each.outputs if name}
-    found: dict[int, Step] = {}
+    steps: dict[int, Step] = {}
     left = [step]
     while left:
         one = left.pop()
-        found[one.index] = one
+        steps[one.index] = one
         left += [makers[n] for n in one.reads if n in makers and not _is_stored(prepared.scheme, n, prepared)]
-    return [found[index] for index in sorted(found)]
+    return [steps[index] for index in sorted(steps)]
 
 
 def _is_stored(scheme: Scheme, name: str, prepared: Prepared) -> bool:
@@ -193,7 +193,7 @@ def _is_float(values: object) -> bool:
     return isinstance(values, np.ndarray) and values.dtype.kind == "f"
 
 
-def _error(expected: np.ndarray, found: np.ndarray) -> Error:
+def _error(expected: np.ndarray, actual: np.ndarray) -> Error:
     error = Error()
-    error.add(expected, found)
+    error.add(expected, actual)
     return error

@@ -36,18 +36,18 @@ class Store:
     def get(self, key: tuple[Any, ...], make: Callable[[], Array]) -> Array:
         """What `make` returns, kept under a key until later values need the space."""
         with self._lock:
-            found = self._kept.pop(key, None)
-            if found is not None:
-                self._kept[key] = found  # now the last to be removed
-                return found
-        made = make()
+            kept = self._kept.pop(key, None)
+            if kept is not None:
+                self._kept[key] = kept  # now the last to be removed
+                return kept
+        fresh = make()
         with self._lock:
-            if key not in self._kept and made.nbytes <= self.limit:
-                self._kept[key] = made
-                self._bytes += _held(made)
+            if key not in self._kept and fresh.nbytes <= self.limit:
+                self._kept[key] = fresh
+                self._bytes += _held(fresh)
             while self._bytes > self.limit:
                 self._bytes -= _held(self._kept.pop(next(iter(self._kept))))
-        return made
+        return fresh
 
     def constant(self, name: str) -> Array:
         """A constant as stored."""
@@ -103,17 +103,17 @@ class Evaluator:
 
     def quantized_step(self, step: Step, values: Mapping[str, Any], scheme: Scheme) -> list[Any]:
         """A step's outputs, on the scheme's grids, from activations on their grids."""
-        made = self.runner.run(step, self.quantized_feed(step, values, scheme))
-        return [self.on_grid(name, value, scheme) for name, value in zip(step.outputs, made, strict=True)]
+        outputs = self.runner.run(step, self.quantized_feed(step, values, scheme))
+        return [self.on_grid(name, value, scheme) for name, value in zip(step.outputs, outputs, strict=True)]
 
     def on_grid(self, name: str, value: Any, scheme: Scheme) -> Any:
         """An activation as it is stored; unchanged where it has no grid or is not stored."""
         if name in self._fused:
             return value
-        found = scheme.activations.get(name) or scheme.floats.get(name)
-        if found is None or not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        stored_on = scheme.activations.get(name) or scheme.floats.get(name)
+        if stored_on is None or not isinstance(value, np.ndarray) or value.dtype.kind != "f":
             return value
-        return found.rounded(value)
+        return stored_on.rounded(value)
 
     def quantized_feed(self, step: Step, values: Mapping[str, Any], scheme: Scheme) -> TensorValues:
         """The inputs of a quantized step: activations at its width, weights and biases as stored."""
@@ -167,10 +167,10 @@ class Evaluator:
 
     def _float_side(self, step: Step, name: str, values: Mapping[str, Any], scheme: Scheme) -> Any:
         """A stored tensor of a step that computes in float."""
-        found = self.value(name, values)
-        if name in values or not scheme.is_half(step) or found.dtype.kind != "f":
-            return found
-        return self.store.get(("half", name), lambda: half(found))
+        constant = self.value(name, values)
+        if name in values or not scheme.is_half(step) or constant.dtype.kind != "f":
+            return constant
+        return self.store.get(("half", name), lambda: half(constant))
 
     def run(
         self,
@@ -190,12 +190,12 @@ class Evaluator:
         kept = set(keep) | set(self.network.outputs)
         for step in self.network.steps:
             if scheme is None:
-                made = self.float_step(step, values)
+                outputs = self.float_step(step, values)
             else:
-                made = self.quantized_step(step, values, scheme)
+                outputs = self.quantized_step(step, values, scheme)
             if visit is not None:
-                visit(step, made)
-            values.update((name, value) for name, value in zip(step.outputs, made, strict=True) if name)
+                visit(step, outputs)
+            values.update((name, value) for name, value in zip(step.outputs, outputs, strict=True) if name)
             self.release(step, values, left, kept)
         return {name: self.value(name, values) for name in dict.fromkeys((*self.network.outputs, *keep))}
 
@@ -214,8 +214,8 @@ class Evaluator:
         values = ChainMap(fresh, base)  # type: ignore[arg-type]
         for step in self.network.steps:
             if any(name in fresh for name in step.reads) or self._is_touched(step, scheme):
-                made = self.quantized_step(step, values, scheme)
-                fresh.update((n, value) for n, value in zip(step.outputs, made, strict=True) if n)
+                outputs = self.quantized_step(step, values, scheme)
+                fresh.update((n, value) for n, value in zip(step.outputs, outputs, strict=True) if n)
             self.release(step, fresh, left, self.network.outputs)
         return {name: self.value(name, values) for name in self.network.outputs}
 

@@ -52,12 +52,12 @@ def _same(values: Array) -> Callable[[], Array]:
 def _run(step: Step, network: Network, runner: Runner, fixed: dict[str, Array]) -> bool:
     feed = {name: fixed[name] if name in fixed else network.constants[name] for name in step.reads}
     try:
-        made = runner.run(step, feed)
+        outputs = runner.run(step, feed)
     except CannotRun:
         return False
-    if not all(value is None or isinstance(value, np.ndarray) for value in made):
+    if not all(value is None or isinstance(value, np.ndarray) for value in outputs):
         return False
-    fixed.update((name, value) for name, value in zip(step.outputs, made, strict=True) if name)
+    fixed.update((name, value) for name, value in zip(step.outputs, outputs, strict=True) if name)
     return True
 
 

@@ -27,7 +27,7 @@ class Given:
 
     def words(self) -> str:
         """One clause, such as `52 activations, 20 weights from the override file`."""
-        parts = [counted(number, what) for what, number in self.taken.items()]
+        parts = [counted(number, kind) for kind, number in self.taken.items()]
         return (", ".join(parts) or "nothing") + " from the override file"
 
 
@@ -40,7 +40,7 @@ def apply_document(
     constant that holds its elements in another shape; an entry with only a width changes the width of the
     calibrated range.
     """
-    given = Given()
+    taken = Given()
     roles = _roles(network)
     rows = {name: row for row, name in enumerate(document.tensors.names)}
     followers: dict[str, list[str]] = {}
@@ -57,40 +57,40 @@ def apply_document(
         for name in (entry, *(copy for copy in copies if copy not in rows)):
             step, position, role = roles.get(name, (None, 0, Role.DATA))
             if role in (Role.WEIGHT, Role.BIAS) and step is not None:
-                _parameter(document, row, name, scheme, (step, position, role), given, floats)
+                _parameter(document, row, name, scheme, (step, position, role), taken, floats)
             elif name in scheme.activations or name in network.inner:
                 same = [other for other in followers.get(name, ()) if other not in rows]
-                _activation(document, row, [name, *same], scheme, given)
+                _activation(document, row, [name, *same], scheme, taken)
             else:
                 continue
             used = True
         if not used:
-            given.taken["unknown or unused name"] += 1
+            taken.taken["unknown or unused name"] += 1
     _spread_float(scheme, network, floats)
-    return given
+    return taken
 
 
 def _roles(network: Network) -> dict[str, tuple[Step, int, Role]]:
-    found: dict[str, tuple[Step, int, Role]] = {}
+    by_name: dict[str, tuple[Step, int, Role]] = {}
     for step in network.steps:
         for position, name in enumerate(step.inputs):
             if name in network.constants:
-                found.setdefault(name, (step, position, what(step, position, network)))
-    return found
+                by_name.setdefault(name, (step, position, what(step, position, network)))
+    return by_name
 
 
 def _activation(
-    document: EncodingsDocument, row: int, names: list[str], scheme: Scheme, given: Given
+    document: EncodingsDocument, row: int, names: list[str], scheme: Scheme, taken: Given
 ) -> None:
     elements, first = document.elements, int(document.tensors.first[row])
     if elements.kind[first] == FLOAT:
         width = 32 if elements.bitwidth[first] == 32 else 16
         for name in names:
             scheme.put_into_float(name, width)
-        given.taken["float activation"] += 1
+        taken.taken["float activation"] += 1
         return
     if int(document.tensors.count[row]) > 1:
-        given.left.append(f"{plain(names[0])} is an activation with a grid for each channel, which none has")
+        taken.left.append(f"{plain(names[0])} is an activation with a grid for each channel, which none has")
         return
     before = scheme.activations.get(names[0])
     bits = _bits(elements.bitwidth[first], before.bitwidth if before is not None else 8)
@@ -107,7 +107,7 @@ def _activation(
         return
     for name in names:
         scheme.activations[name] = grid
-    given.taken["activation"] += 1
+    taken.taken["activation"] += 1
 
 
 def _parameter(
@@ -115,21 +115,21 @@ def _parameter(
     row: int,
     name: str,
     scheme: Scheme,
-    place: tuple[Step, int, Role],
-    given: Given,
+    use: tuple[Step, int, Role],
+    taken: Given,
     floats: set[str],
 ) -> None:
-    step, position, role = place
+    step, position, role = use
     elements, first = document.elements, int(document.tensors.first[row])
     if elements.kind[first] == FLOAT:
         scheme.params.pop(name, None)
         scheme.biases.pop(name, None)
         floats.add(name)
-        given.taken["float parameter"] += 1
+        taken.taken["float parameter"] += 1
         return
-    param_grid = _param_grid(document, row, step, position, given)
+    param_grid = _param_grid(document, row, step, position, taken)
     if role is Role.BIAS:
-        given.taken["bias"] += 1
+        taken.taken["bias"] += 1
         # An int32 bias is stored at input scale times weight scale, whatever the file says.
         scheme.biases.pop(name, None)
         if param_grid is not None and param_grid.bitwidth < 32:
@@ -137,23 +137,23 @@ def _parameter(
         return
     if param_grid is not None:
         scheme.params[name] = param_grid
-        given.taken["weight"] += 1
+        taken.taken["weight"] += 1
 
 
 def _param_grid(
-    document: EncodingsDocument, row: int, step: Step, position: int, given: Given
+    document: EncodingsDocument, row: int, step: Step, position: int, taken: Given
 ) -> ParamGrid | None:
     tensors = document.tensors
     name, count = tensors.names[row], int(tensors.count[row])
     block = tensors.block_size[row]
     if not np.isnan(block) and block >= 1:
-        return _blocks(document, row, (step, position), int(block), given)
-    found = stored_grid(document, row, 8)
-    if found is None:
+        return _blocks(document, row, (step, position), int(block), taken)
+    entry_grid = stored_grid(document, row, 8)
+    if entry_grid is None:
         return None
-    bits, zero = found.bitwidth, found.zero
-    symmetric = found.symmetric or bool(document.elements.symmetric[int(tensors.first[row])] == 1)
-    scale = np.asarray(found.scale, np.float32).astype(np.float64)
+    bits, zero = entry_grid.bitwidth, entry_grid.zero
+    symmetric = entry_grid.symmetric or bool(document.elements.symmetric[int(tensors.first[row])] == 1)
+    scale = np.asarray(entry_grid.scale, np.float32).astype(np.float64)
     if count == 1:
         return ParamGrid(scale.reshape(()), zero.reshape(()), bits, symmetric)
     axis = tensors.axis[row]
@@ -161,22 +161,22 @@ def _param_grid(
     kind = step.node.graph.type_of(name)
     rank = len(kind.shape) if kind is not None and kind.shape is not None else 1
     if kind is not None and kind.shape is not None and kind.shape[wanted % rank] != count:
-        given.left.append(f"{plain(name)} has {count} channels in the file and others in the model")
+        taken.left.append(f"{plain(name)} has {count} channels in the file and others in the model")
         return None
     return ParamGrid(scale, zero, bits, symmetric, wanted % rank)
 
 
 def _blocks(
-    document: EncodingsDocument, row: int, place: tuple[Step, int], block: int, given: Given
+    document: EncodingsDocument, row: int, use: tuple[Step, int], block: int, taken: Given
 ) -> ParamGrid | None:
     """A per-block weight, plain or low-power (an integer scale per block, times one for each channel)."""
     entry: Any = document.entry(row)
-    step, position = place
+    step, position = use
     name = document.tensors.names[row]
     kind = step.node.graph.type_of(name)
     shape = None if kind is None else kind.static_shape
     if shape is None or len(shape) < 2 or not isinstance(entry, dict):
-        given.left.append(f"{plain(name)}: its blocks do not tell where they lie")
+        taken.left.append(f"{plain(name)}: its blocks do not tell where they lie")
         return None
     bits = _block_bits(document, row, entry)
     channel = channel_axis(step.node, position) % len(shape)
@@ -188,7 +188,7 @@ def _blocks(
     try:
         scale = _block_scales(entry, wanted, channel)
     except (ValueError, TypeError, KeyError):
-        given.left.append(f"{plain(name)}: its blocks do not fit the shape {list(shape)}")
+        taken.left.append(f"{plain(name)}: its blocks do not fit the shape {list(shape)}")
         return None
     spread = list(shape)
     spread[along] = wanted[along]
@@ -211,10 +211,10 @@ def _block_scales(entry: Mapping[str, Any], wanted: list[int], channel: int) -> 
         spread = [1] * len(wanted)
         spread[channel] = -1
         return _blockwise(whole, wanted, channel) * each.reshape(spread)
-    found = entry.get("y_scale", entry.get("scale"))
-    if isinstance(found, list) and np.ndim(found) > 1:
-        return np.asarray(found, np.float64)
-    return _blockwise(np.asarray(leaves(found), np.float64), wanted, channel)
+    scales = entry.get("y_scale", entry.get("scale"))
+    if isinstance(scales, list) and np.ndim(scales) > 1:
+        return np.asarray(scales, np.float64)
+    return _blockwise(np.asarray(leaves(scales), np.float64), wanted, channel)
 
 
 def _blockwise(flat: np.ndarray, wanted: list[int], channel: int) -> np.ndarray:
@@ -235,5 +235,5 @@ def _spread_float(scheme: Scheme, network: Network, floats: set[str]) -> None:
                 scheme.biases.pop(name, None)
 
 
-def _bits(found: float, default: int) -> int:
-    return default if np.isnan(found) or not 2 <= found <= 32 else int(found)
+def _bits(bitwidth: float, default: int) -> int:
+    return default if np.isnan(bitwidth) or not 2 <= bitwidth <= 32 else int(bitwidth)

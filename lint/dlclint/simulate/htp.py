@@ -63,13 +63,13 @@ def outputs_on_htp(
     for start in range(0, len(samples), _AT_ONCE):
         part = [load() for load in samples.load[start : start + _AT_ONCE]]
         again = part[:1] if not start else []
-        found = _run(asked, evaluator, scheme, [*part, *again], ())
+        results = _run(asked, evaluator, scheme, [*part, *again], ())
         if again:
-            first, second = found[0], found.pop()
+            first, second = results[0], results.pop()
             names = evaluator.network.outputs
             asked.odd = sum(int((first[name] != second[name]).sum()) for name in names)
             asked.asked_twice = sum(first[name].size for name in names)
-        for values in found:
+        for values in results:
             yield values
             tick()
 
@@ -85,8 +85,8 @@ def layers_on_htp(asked: HtpSession, evaluator: Evaluator, scheme: Scheme, sampl
         NotAvailable: the backend cannot be loaded.
     """
     network = evaluator.network
-    made = [name for step in network.steps for name in step.outputs if name in scheme.activations]
-    watched = [name for name in made if name not in network.outputs and not evaluator.is_fused(name)]
+    stored = [name for step in network.steps for name in step.outputs if name in scheme.activations]
+    watched = [name for name in stored if name not in network.outputs and not evaluator.is_fused(name)]
     (values,) = _run(asked, evaluator, scheme, [sample], watched)
     return values
 
@@ -114,12 +114,12 @@ def _run(
         if answer.error or not all(outputs.exists() for _, outputs in pairs):
             raise CannotMeasure(_refusal(answer.error, log, network.steps))
         asked.in_float = _in_float(log, network.steps)
-        found = []
+        results = []
         for _, outputs in pairs:
             with np.load(outputs) as loaded:
                 arrays = [loaded[f"arr_{position}"] for position in range(len(names))]
-            found.append(dict(zip(names, arrays, strict=True)))
-    return found
+            results.append(dict(zip(names, arrays, strict=True)))
+    return results
 
 
 def _steps(steps: Sequence[Step]) -> Question:
@@ -128,9 +128,9 @@ def _steps(steps: Sequence[Step]) -> Question:
 
 
 def _step(name: str, steps: Sequence[Step]) -> Step | None:
-    found = _steps(steps).node_of(name)
+    key = _steps(steps).node_of(name)
     by_index = {step.index: step for step in steps}
-    return None if found is None else by_index.get(found[1])
+    return None if key is None else by_index.get(key[1])
 
 
 def _text(step: Step) -> str:
@@ -143,8 +143,8 @@ def _while(log: BackendLog, steps: Sequence[Step]) -> str:
 
 
 def _in_float(log: BackendLog, steps: Sequence[Step]) -> list[str]:
-    found = (_step(name, steps) for name in log.composed_in_float)
-    return list(dict.fromkeys(_text(step) for step in found if step is not None))
+    float_steps = (_step(name, steps) for name in log.composed_in_float)
+    return list(dict.fromkeys(_text(step) for step in float_steps if step is not None))
 
 
 def _refusal(error: str, log: BackendLog, steps: Sequence[Step]) -> str:

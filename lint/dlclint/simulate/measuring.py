@@ -29,9 +29,9 @@ class Error:
     magnitude: float = 0.0
     odd: int = 0
 
-    def add(self, expected: Array, found: Array) -> None:
+    def add(self, expected: Array, actual: Array) -> None:
         """Add one sample."""
-        one, two = expected.reshape(-1), found.reshape(-1)
+        one, two = expected.reshape(-1), actual.reshape(-1)
         if one.dtype != np.float64:
             one, two = one.astype(np.float32, copy=False), two.astype(np.float32, copy=False)
         for start in range(0, one.size, _BLOCK):
@@ -120,10 +120,10 @@ class Agreement:
     same: int = 0
     total: int = 0
 
-    def add(self, scores: Scores, expected: Array, found: Array) -> None:
+    def add(self, scores: Scores, expected: Array, actual: Array) -> None:
         """Add one sample."""
         best, score = scores.best(expected)
-        other, _ = scores.best(found)
+        other, _ = scores.best(actual)
         same = best == other
         if scores.independent and same.size > 1:
             same = same[score >= score.max() / 2]

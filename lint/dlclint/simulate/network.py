@@ -164,14 +164,14 @@ class _Builder:
             raise CannotSimulate("the graph has no output")
         wanted = set(self.graph.outputs)
         kept: list[Node] = []
-        made: set[str] = set()
+        outputs: set[str] = set()
         for node in reversed(self.graph.nodes):
             if wanted.isdisjoint(node.outputs) or node.op_type == "Constant":
                 continue
             kept.append(node)
-            made.update(node.outputs)
+            outputs.update(node.outputs)
             wanted.update(_reads(node))
-        known = made | set(self.graph.inputs) | set(self.constants)
+        known = outputs | set(self.graph.inputs) | set(self.constants)
         lost = sorted(name for name in wanted if name and name not in known and not self._is_made(name))
         if lost:
             raise CannotSimulate(f"tensor {lost[0]!r} comes from nowhere")
@@ -182,13 +182,13 @@ class _Builder:
         return producer is not None and producer.op_type == "Constant"
 
     def steps(self, nodes: list[Node]) -> tuple[Step, ...]:
-        found: list[Step] = []
+        built: list[Step] = []
         for node in nodes:
             if node.output(0) in self.norms:
                 continue
             folded = self._folded(node)
-            found.append(self._step(len(found), node) if folded is None else folded(len(found)))
-        return tuple(found)
+            built.append(self._step(len(built), node) if folded is None else folded(len(built)))
+        return tuple(built)
 
     def _step(self, index: int, node: Node) -> Step:
         proto = node.proto
@@ -209,7 +209,7 @@ class _Builder:
         group = int(node.attribute("group", 1) or 1)
         weight = self.graph.constant(node.input(1))
         factors = fold_factors(norm)
-        shift, mean = (vector(self.graph, norm.input(place)) for place in (2, 3))
+        shift, mean = (vector(self.graph, norm.input(position)) for position in (2, 3))
         if weight is None or factors is None or shift is None or mean is None:
             return None
         axis = channel_axis(node, 1)
@@ -257,12 +257,12 @@ class _Builder:
 
 def _reads(node: Node) -> tuple[str, ...]:
     """The tensors of its graph that a node reads: its inputs, and what its bodies read from outside."""
-    found = dict.fromkeys(name for name in node.inputs if name)
+    names = dict.fromkeys(name for name in node.inputs if name)
     for body in node.subgraphs:
         for graph in body.with_subgraphs():
             named = [name for inner in graph.nodes for name in inner.inputs]
-            found.update((name, None) for name in (*named, *graph.outputs) if _is_outside(name, graph, node))
-    return tuple(found)
+            names.update((name, None) for name in (*named, *graph.outputs) if _is_outside(name, graph, node))
+    return tuple(names)
 
 
 def _is_outside(name: str, graph: Graph, node: Node) -> bool:

@@ -59,8 +59,8 @@ def output_pieces(evaluator: Evaluator, sample: Sample) -> dict[str, tuple[Piece
         return {}
     wanted = dict.fromkeys(name for trace in traces for name in trace.needed)
     values = {**sample, **evaluator.run(sample, None, keep=list(wanted))}
-    found = ((trace.output, trace.pieces(values)) for trace in traces)
-    return {name: pieces for name, pieces in found if len(pieces) > 1}
+    traced = ((trace.output, trace.pieces(values)) for trace in traces)
+    return {name: pieces for name, pieces in traced if len(pieces) > 1}
 
 
 @dataclass(slots=True)
@@ -121,9 +121,9 @@ class _Trace:
     @property
     def needed(self) -> list[str]:
         """The tensors that must be computed to know sizes, and what the ops on the path read in addition."""
-        made = {name for step in self._way() for name in step.outputs} - self.computed
+        outputs = {name for step in self._way() for name in step.outputs} - self.computed
         read = {name for step in self._way() for name in step.reads}
-        wanted = {*self.joins, *read, *self.computed} - made
+        wanted = {*self.joins, *read, *self.computed} - outputs
         return sorted(name for name in wanted if name not in self.evaluator.network.constants)
 
     def _way(self) -> list[Step]:
@@ -151,8 +151,8 @@ class _Trace:
                 feed[name] = (
                     numbers[name] if name in numbers else np.zeros_like(self.evaluator.store.constant(name))
                 )
-            made = self.evaluator.float_step(step, feed)
-            numbers.update((n, value) for n, value in zip(step.outputs, made, strict=True) if n)
+            outputs = self.evaluator.float_step(step, feed)
+            numbers.update((n, value) for n, value in zip(step.outputs, outputs, strict=True) if n)
         whose = numbers[self.output].reshape(-1)
         plainly = not self.computed
         return tuple(
@@ -206,7 +206,8 @@ def unlike_parts(output: str, pieces: Sequence[Piece], magnitudes: Sequence[floa
         size if piece.bound is None else piece.bound for piece, size in zip(pieces, magnitudes, strict=True)
     ]
     ranked = sorted(
-        (place for place, size in enumerate(magnitudes) if size > 0), key=lambda place: (-sizes[place], place)
+        (number for number, size in enumerate(magnitudes) if size > 0),
+        key=lambda number: (-sizes[number], number),
     )
     alike: list[list[int]] = []
     for position in ranked:
@@ -240,18 +241,18 @@ class PieceErrors:
     pieces: Mapping[str, Sequence[Piece]]
     errors: dict[str, list[Error]] = field(default_factory=dict)
 
-    def add(self, output: str, expected: Array, found: Array) -> None:
+    def add(self, output: str, expected: Array, actual: Array) -> None:
         """Add one output of one sample."""
         pieces = self.pieces.get(output, ())
         errors = self.errors.setdefault(output, [Error() for _ in pieces])
         for piece, error in zip(pieces, errors, strict=True):
-            error.add(piece.of(expected), piece.of(found))
+            error.add(piece.of(expected), piece.of(actual))
 
     def parts(self, output: str) -> tuple[tuple[Part, Error], ...]:
         """The parts of an output with different ranges, each with its summed error."""
         pieces, errors = self.pieces.get(output, ()), self.errors.get(output, [])
-        found = unlike_parts(output, pieces, [error.magnitude for error in errors])
-        return tuple((part, _merged(errors[position] for position in part.pieces)) for part in found)
+        unlike = unlike_parts(output, pieces, [error.magnitude for error in errors])
+        return tuple((part, _merged(errors[position] for position in part.pieces)) for part in unlike)
 
 
 def _merged(errors: Iterable[Error]) -> Error:

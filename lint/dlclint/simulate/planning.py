@@ -201,34 +201,36 @@ class _Work:
             choice = "per channel" if gain > 0 else "per tensor"
         return self._said(advice, choice, MeasuredDecision(figure, predicted, gain, decided))
 
-    def _range(self, item: Advice) -> Advice:
+    def _range(self, advice: Advice) -> Advice:
         plainly = "symmetric" if self.choice.per_channel else "tf"
         searched, other = (replace(self.choice, param_quantizer=word) for word in ("enhanced", plainly))
         gain = self._of_weights(searched) - self._of_weights(other)
-        predicted = _number(item.evidence.get("gain_db", 0.0))
+        predicted = _number(advice.evidence.get("gain_db", 0.0))
         decided = self._decided(predicted, gain, False)
-        choice = item.choice
+        choice = advice.choice
         if decided == MEASUREMENT:
             self.choice = searched if gain >= threshold("long_tail_gain") else other
             words = {"tf": "tf (minimum and maximum)", "enhanced": "enhanced (searched)"}
             choice = words.get(self.choice.param_quantizer, self.choice.param_quantizer)
         figure = "gain of a searched range, of weights alone"
-        return self._said(item, choice, MeasuredDecision(figure, predicted, gain, decided))
+        return self._said(advice, choice, MeasuredDecision(figure, predicted, gain, decided))
 
-    def _biases(self, item: Advice) -> Advice:
+    def _biases(self, advice: Advice) -> Advice:
         narrow, wide = (self._whole(replace(self.choice, act_bitwidth=16, bias_bitwidth=w)) for w in (8, 32))
         figure = "gain of 32-bit biases, with 16-bit activations"
         decided = USER if "bias_bitwidth" in self.asked.settled else PREDICTION
-        return self._said(item, item.choice, MeasuredDecision(figure, None, wide.sqnr - narrow.sqnr, decided))
+        return self._said(
+            advice, advice.choice, MeasuredDecision(figure, None, wide.sqnr - narrow.sqnr, decided)
+        )
 
-    def _weights(self, item: Advice) -> Advice:
-        predicted = _number(item.evidence.get("worst_db"))
+    def _weights(self, advice: Advice) -> Advice:
+        predicted = _number(advice.evidence.get("worst_db"))
         if predicted is None:
-            return item
+            return advice
         figure = "worst weight; measured of the outputs, with the weights alone"
         decided = USER if "weights_bitwidth" in self.asked.settled else PREDICTION
         return self._said(
-            item, item.choice, MeasuredDecision(figure, predicted, self._of_weights(self.choice), decided)
+            advice, advice.choice, MeasuredDecision(figure, predicted, self._of_weights(self.choice), decided)
         )
 
     def _four_bits(self, advice: Advice) -> Advice:
@@ -245,10 +247,10 @@ class _Work:
         figure = "worst weight at 4 bits; measured of the outputs, with the weights alone"
         return self._said(advice, choice, MeasuredDecision(figure, predicted, value, decided))
 
-    def _equalization(self, item: Advice) -> Advice:
+    def _equalization(self, advice: Advice) -> Advice:
         copy = None if self.prepared.given else equalized(self.view, self.choice.weights_bitwidth, False)
         if copy is None:
-            return item
+            return advice
         settings = _settings(self.view, self.choice)
         prepared = prepare(copy.view, self.prepared.samples, settings)
         fit_biases(prepared.network, prepared.scheme)
@@ -256,25 +258,25 @@ class _Work:
         after = trials.value("whole", prepared.scheme)
         gain = after.sqnr - self._whole(self.choice).sqnr
         decided = self._decided(copy.predicted, gain, False)
-        choice = item.choice
+        choice = advice.choice
         if decided == MEASUREMENT:
             self.choice = replace(self.choice, cle=gain >= _GAIN)
             choice = "yes" if gain >= _GAIN else "no"
         figure = "gain of equalized weights, predicted of the weights; measured of the whole"
-        return self._said(item, choice, MeasuredDecision(figure, copy.predicted, gain, decided))
+        return self._said(advice, choice, MeasuredDecision(figure, copy.predicted, gain, decided))
 
-    def _joined(self, item: Advice) -> Advice:
+    def _joined(self, advice: Advice) -> Advice:
         """The quality of the tensor that a shared grid is predicted to lose."""
-        output, lost = str(item.evidence["output"]), str(item.evidence["lost"])
+        output, lost = str(advice.evidence["output"]), str(advice.evidence["lost"])
         grid = self._scheme(self.choice).activations.get(output)
-        made = {name for step in self.prepared.network.steps for name in step.outputs}
-        if grid is None or lost not in made:
-            return item
+        outputs = {name for step in self.prepared.network.steps for name in step.outputs}
+        if grid is None or lost not in outputs:
+            return advice
         error = Error()
         for sample in self.prepared.samples:
             values = self.prepared.evaluator.run(sample, None, keep=[lost])[lost]
             error.add(values, grid.rounded(values))
-        steps = _number(item.evidence.get("steps"))
+        steps = _number(advice.evidence.get("steps"))
         # The error of values that span some steps is a twelfth of a squared step, that of others the value
         # itself.
         predicted = (
@@ -282,7 +284,7 @@ class _Work:
         )
         value = _finite(error.sqnr)
         decided = self._decided(predicted, value, False)
-        choice = item.choice
+        choice = advice.choice
         if decided == MEASUREMENT and value >= threshold("activation_sqnr") and output in self.wide:
             self.wide = tuple(name for name in self.wide if name != output)
             choice = "8 bits do"
@@ -290,7 +292,7 @@ class _Work:
             self.wide = tuple(dict.fromkeys((*self.wide, output)))
             choice = "16 bits there"
         figure = f"what is left of {lost!r} on that grid"
-        return self._said(item, choice, MeasuredDecision(figure, predicted, value, decided))
+        return self._said(advice, choice, MeasuredDecision(figure, predicted, value, decided))
 
     def _takes_wide(self, tensor: str) -> bool:
         return self.choice.runtime is Runtime.HTP and self.choice.act_bitwidth < 16
@@ -411,9 +413,9 @@ class _Work:
     def _rows(self) -> Iterator[OutputRow]:
         evaluator, samples = self.prepared.evaluator, self.prepared.samples
         exact = outputs_of(evaluator, None, samples)
-        found = outputs_of(evaluator, self.prepared.scheme, samples)
+        outputs = outputs_of(evaluator, self.prepared.scheme, samples)
         yield from output_rows(
-            self.prepared, compare(self.prepared.network, exact, found, self.prepared.pieces)
+            self.prepared, compare(self.prepared.network, exact, outputs, self.prepared.pieces)
         )
 
     # Words.
@@ -423,11 +425,11 @@ class _Work:
             return USER
         return MEASUREMENT if predicted is None or abs(predicted - measured) > _APART else PREDICTION
 
-    def _said(self, item: Advice, choice: str, measured: MeasuredDecision) -> Advice:
-        changed = choice != item.choice
-        reason = f"predicted ({item.choice}): {item.reason}" if changed else item.reason
+    def _said(self, advice: Advice, choice: str, measured: MeasuredDecision) -> Advice:
+        changed = choice != advice.choice
+        reason = f"predicted ({advice.choice}): {advice.reason}" if changed else advice.reason
         reason = f"{measured.figure}; {reason}"
-        return replace(item, choice=choice, reason=reason, measured=measured)
+        return replace(advice, choice=choice, reason=reason, measured=measured)
 
 
 def _found(advice: Sequence[Advice], topic: str) -> tuple[int, Advice]:

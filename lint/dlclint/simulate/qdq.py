@@ -144,13 +144,17 @@ class _Insertion:
         taken = name in self.scheme.activations and name in self.evaluator.network.outputs
         return f"{name}/float" if taken else name
 
-    def quantize(self, name: str, made: str) -> None:
+    def quantize(self, name: str, computed: str) -> None:
         """Quantize an activation that is computed as `made`, if it has a grid."""
         grid = self.scheme.activations.get(name)
         if grid is not None:
             self.nodes.append(
                 helper.make_node(
-                    "QuantizeLinear", [made, *self.ends(grid)], [f"{name}/q"], f"{name}/q", domain=MICROSOFT
+                    "QuantizeLinear",
+                    [computed, *self.ends(grid)],
+                    [f"{name}/q"],
+                    f"{name}/q",
+                    domain=MICROSOFT,
                 )
             )
 
@@ -270,10 +274,10 @@ class _Insertion:
         dtype, kind = _KINDS[signed, grid.bitwidth]
         whole = ParamGrid(np.asarray(grid.scale), np.asarray(float(grid.zero)), grid.bitwidth, False)
         integers = (whole.integers(values.astype(np.float32)) - (2**15 if signed else 0)).astype(dtype)
-        place = self.store(f"{name}/q{grid.bitwidth}", integers, kind)
+        stored = self.store(f"{name}/q{grid.bitwidth}", integers, kind)
         self.nodes.append(
             helper.make_node(
-                "DequantizeLinear", [place, *self.ends(grid)], [result], result, domain=MICROSOFT
+                "DequantizeLinear", [stored, *self.ends(grid)], [result], result, domain=MICROSOFT
             )
         )
         return result

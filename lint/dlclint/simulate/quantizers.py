@@ -72,9 +72,9 @@ def searched_range(seen: Observation, bitwidth: int) -> tuple[float, float]:
         for end in (0, 1):
             for part in _CUTS[1:]:
                 tried = (low * part, best[1]) if end == 0 else (best[0], high * part)
-                found = _histogram_error(centers, counts, tried[0], tried[1], bitwidth)
-                if found < error:
-                    best, error = tried, found
+                noise = _histogram_error(centers, counts, tried[0], tried[1], bitwidth)
+                if noise < error:
+                    best, error = tried, noise
     return best
 
 
@@ -138,8 +138,8 @@ def _searched_weight(
     best_low, best_high = low.copy(), high.copy()
     error = np.full(low.shape, np.inf)
     for part in _WEIGHT_CUTS:
-        found = _param(fit(low * part, high * part, bitwidth), bitwidth, symmetric, axis)
-        now = np.square(found.rounded(values) - values).sum(axis=others)
+        narrowed = _param(fit(low * part, high * part, bitwidth), bitwidth, symmetric, axis)
+        now = np.square(narrowed.rounded(values) - values).sum(axis=others)
         better = now < error
         best_low, best_high = np.where(better, low * part, best_low), np.where(better, high * part, best_high)
         error = np.where(better, now, error)

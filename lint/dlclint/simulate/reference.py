@@ -46,19 +46,19 @@ class MeasuredErrors:
     arrived: dict[str, Error] = field(default_factory=dict)
     pieces: PieceErrors = field(default_factory=lambda: PieceErrors({}))
 
-    def output(self, network: Network, name: str, expected: Array, found: Array) -> None:
+    def output(self, network: Network, name: str, expected: Array, actual: Array) -> None:
         """Add one output of one sample."""
         if expected.dtype.kind != "f":
-            self.outputs.setdefault(name, Error()).add(expected.astype(np.float64), found.astype(np.float64))
+            self.outputs.setdefault(name, Error()).add(expected.astype(np.float64), actual.astype(np.float64))
             return
-        self.outputs.setdefault(name, Error()).add(expected, found)
-        self.pieces.add(name, expected, found)
+        self.outputs.setdefault(name, Error()).add(expected, actual)
+        self.pieces.add(name, expected, actual)
         if name not in self.agreement:
             scores = score_tensor(network, name, expected.ndim, expected.shape)
             if scores is None:
                 return
             self.scores[name], self.agreement[name] = scores, Agreement()
-        self.agreement[name].add(self.scores[name], expected, found)
+        self.agreement[name].add(self.scores[name], expected, actual)
 
 
 def threads() -> int:
@@ -106,8 +106,8 @@ def observe(
         for name, values in sample.items():
             see(name, values)
 
-        def visit(step: Step, made: list[Any]) -> None:
-            for name, values in zip(step.outputs, made, strict=True):
+        def visit(step: Step, outputs: list[Any]) -> None:
+            for name, values in zip(step.outputs, outputs, strict=True):
                 see(name, values)
 
         evaluator.run(sample, None, visit=visit)
@@ -162,9 +162,9 @@ def _measure_one(evaluator: Evaluator, scheme: Scheme, sample: Sample, total: Me
             total.output(network, name, one, two)
 
 
-def _add(errors: dict[str, Error], name: str, expected: Any, found: Any) -> None:
-    if isinstance(expected, np.ndarray) and expected.dtype.kind == "f" and expected.shape == found.shape:
-        errors.setdefault(name, Error()).add(expected, found)
+def _add(errors: dict[str, Error], name: str, expected: Any, actual: Any) -> None:
+    if isinstance(expected, np.ndarray) and expected.dtype.kind == "f" and expected.shape == actual.shape:
+        errors.setdefault(name, Error()).add(expected, actual)
 
 
 def outputs_of(
@@ -173,9 +173,9 @@ def outputs_of(
     """The outputs of a scheme, or of the float model, sample by sample in their order."""
 
     def one(sample: Sample) -> TensorValues:
-        made = evaluator.run(sample, scheme)
+        outputs = evaluator.run(sample, scheme)
         tick()
-        return made
+        return outputs
 
     yield from mapped_in_order(one, samples, min(threads(), len(samples)))
 
@@ -183,12 +183,12 @@ def outputs_of(
 def compare(
     network: Network,
     expected: Iterable[TensorValues],
-    found: Iterable[TensorValues],
+    quantized: Iterable[TensorValues],
     pieces: Mapping[str, Sequence[Piece]],
 ) -> MeasuredErrors:
     """The errors of the outputs and their pieces, for two runs over the same samples."""
     total = MeasuredErrors(pieces=PieceErrors(pieces))
-    for one, two in zip(expected, found, strict=True):
+    for one, two in zip(expected, quantized, strict=True):
         for name in network.outputs:
             if isinstance(one[name], np.ndarray):
                 total.output(network, name, one[name], two[name])
@@ -197,8 +197,10 @@ def compare(
 
 def share_at_16(network: Network, scheme: Scheme) -> float:
     """The share of activations that are 16-bit or float, among step outputs and model inputs."""
-    made = [*network.inputs, *(name for step in network.steps for name in step.outputs)]
-    stored = [scheme.activations.get(name) or scheme.floats[name] for name in made if is_stored(scheme, name)]
+    names = [*network.inputs, *(name for step in network.steps for name in step.outputs)]
+    stored = [
+        scheme.activations.get(name) or scheme.floats[name] for name in names if is_stored(scheme, name)
+    ]
     counts = Counter(item.bitwidth >= 16 for item in stored)
     return counts[True] / len(stored) if stored else 0.0
 

@@ -55,10 +55,10 @@ class Runner:
             if session is None:
                 session = self._sessions[key] = self._session(step, feed)
             wanted = [name for name in step.outputs if name]
-            made = iter(session.run(wanted, feed))
+            results = iter(session.run(wanted, feed))
         except Exception as error:  # ONNX Runtime has a separate class for each status
             raise CannotRun(f"{step_text(step)} does not run: {_said(error)}") from None
-        return [next(made) if name else None for name in step.outputs]
+        return [next(results) if name else None for name in step.outputs]
 
     def _session(self, step: Step, feed: Mapping[str, Any]) -> Any:
         # Imported here because it is optional, and takes longer to import than it takes to show help.

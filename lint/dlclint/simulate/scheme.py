@@ -104,14 +104,14 @@ class ParamGrid:
         """The integers that represent `values`, as int64."""
         scale, zero = self.spread(values.shape)
         with np.errstate(over="ignore", invalid="ignore"):
-            found = np.clip(np.rint(values / scale.astype(np.float32)) + zero, 0, 2**self.bitwidth - 1)
-        return np.asarray(np.nan_to_num(found)).astype(np.int64)
+            steps = np.clip(np.rint(values / scale.astype(np.float32)) + zero, 0, 2**self.bitwidth - 1)
+        return np.asarray(np.nan_to_num(steps)).astype(np.int64)
 
     def rounded(self, values: Array) -> Array:
         """The numbers of the grid nearest to `values`, with their element type."""
         scale, zero = self.spread(values.shape)
-        found = (self.integers(values) - zero) * scale.astype(np.float32).astype(np.float64)
-        return np.asarray(found).astype(values.dtype)
+        numbers = (self.integers(values) - zero) * scale.astype(np.float32).astype(np.float64)
+        return np.asarray(numbers).astype(values.dtype)
 
 
 def grid_of_range(low: float, high: float, bitwidth: int) -> Grid:
@@ -179,9 +179,9 @@ class Scheme:
         output does not finalize).
         """
         for name in step.outputs:
-            found = self.activations.get(name) if name else None
-            if found is not None:
-                return found.bitwidth
+            stored_on = self.activations.get(name) if name else None
+            if stored_on is not None:
+                return stored_on.bitwidth
         return self.otherwise
 
     def read(self, name: str, width: int | None) -> Grid | None:
@@ -189,13 +189,13 @@ class Scheme:
 
         A float tensor is converted to the width of its reader, on its calibrated range.
         """
-        found = self.activations.get(name)
-        if found is None and name in self.floats and width is not None:
+        stored_on = self.activations.get(name)
+        if stored_on is None and name in self.floats and width is not None:
             converted = self.floats[name].grid
             return None if converted is None else converted.at(width)
-        if found is None or width is None or found.bitwidth <= width:
-            return found
-        return found.at(width)
+        if stored_on is None or width is None or stored_on.bitwidth <= width:
+            return stored_on
+        return stored_on.at(width)
 
     def digest(self) -> str:
         """A short text that differs for every scheme."""

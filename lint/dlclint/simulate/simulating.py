@@ -84,8 +84,8 @@ def prepare(
             f" {plain(odd[0])}; no grid holds them"
         )
     if document is not None:
-        given = apply_document(document, scheme, network, shared)
-        notes += [f"grids: {given.words()}; the rest calibrated", *given.left]
+        taken = apply_document(document, scheme, network, shared)
+        notes += [f"grids: {taken.words()}; the rest calibrated", *taken.left]
     names = frozenset(document.tensors.names) if document is not None else frozenset()
     pieces = output_pieces(evaluator, samples.load[0]())
     return Prepared(network, evaluator, samples, settings, shared, observed, scheme, notes, pieces, names)

@@ -7,10 +7,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 def runtime_versions() -> dict[str, str]:
     """The versions of ONNX Runtime and numpy, as far as they are installed as packages."""
-    found = {}
+    versions = {}
     for name in ("onnxruntime", "numpy"):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

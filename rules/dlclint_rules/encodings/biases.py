@@ -150,20 +150,20 @@ def bias_scale(context: EncodingsContext) -> Iterator[Finding]:
 
     def differing() -> Iterator[tuple[Biased, int, float]]:
         seen: set[str] = set()
-        for item in _biased(context):
-            given = weights.get(item.bias)
-            if given is None or given.bitwidth != 32 or given.scale is None or item.bias in seen:
+        for biased in _biased(context):
+            weight = weights.get(biased.bias)
+            if weight is None or weight.bitwidth != 32 or weight.scale is None or biased.bias in seen:
                 continue
-            if len(given.scale) > 1 and len(item.product) > 1 and len(given.scale) != len(item.product):
+            if len(weight.scale) > 1 and len(biased.product) > 1 and len(weight.scale) != len(biased.product):
                 continue  # encodings/channel-count reports it
-            ratio = given.scale / item.product
+            ratio = weight.scale / biased.product
             worst = float(ratio[int(np.argmax(np.abs(np.log(ratio))))])
-            if abs(np.log(worst)) > threshold("bias_scale_slack") and not _is_shared(item):
-                seen.add(item.bias)
-                yield item, document.rows(item.bias)[-1], worst
+            if abs(np.log(worst)) > threshold("bias_scale_slack") and not _is_shared(biased):
+                seen.add(biased.bias)
+                yield biased, document.rows(biased.bias)[-1], worst
 
-    def finding(found: tuple[Biased, int, float]) -> Finding:
-        biased, row, ratio = found
+    def finding(hit: tuple[Biased, int, float]) -> Finding:
+        biased, row, ratio = hit
         given_weight = weights[biased.bias]
         assert given_weight.scale is not None
         size = f"{ratio:.3g} times too large" if ratio > 1 else f"{1 / ratio:.3g} times too small"
@@ -218,27 +218,27 @@ def shared_bias(context: EncodingsContext) -> Iterator[Finding]:
             if values is not None and not values.any():
                 continue  # zeros are the same at every scale, and exporters share them
             ratios = [
-                float(np.max(np.abs(np.log(item.product / first.product))))
-                for item in items[1:]
-                if len(item.product) == len(first.product)
+                float(np.max(np.abs(np.log(biased.product / first.product))))
+                for biased in items[1:]
+                if len(biased.product) == len(first.product)
             ]
             if ratios and max(ratios) > threshold("bias_scale_slack"):
                 yield items, float(np.exp(max(ratios)))
 
-    def finding(found: tuple[list[Biased], float]) -> Finding:
-        items, ratio = found
+    def finding(hit: tuple[list[Biased], float]) -> Finding:
+        items, ratio = hit
         first = items[0]
         row = (context.document.rows(first.bias) or [first.row])[-1]
         unplaced = Finding(
             f"{first.bias!r}: {len(items)} ops share this bias and add it at scales of"
-            f" {_text(np.concatenate([item.product for item in items]))}, up to {ratio:.3g} times apart",
+            f" {_text(np.concatenate([biased.product for biased in items]))}, up to {ratio:.3g} times apart",
             Severity.WARNING,
             Source("onnxruntime/onnxruntime-qnn#739", "a shared bias"),
             Confidence.FIELD_REPORTED,
             "store a bias for each op",
             first.node,
             evidence={"ops": len(items), "ratio": ratio},
-            related=places.nodes((item.node for item in items), "adds it"),
+            related=places.nodes((biased.node for biased in items), "adds it"),
         )
         return at(context, row, (), unplaced)
 
@@ -258,20 +258,20 @@ def bias_saturates(context: EncodingsContext) -> Iterator[Finding]:
     """
 
     def lost() -> Iterator[tuple[Biased, grid.Floats, grid.Floats]]:
-        for item in _biased(context, computed=True):
-            values = vector(item.node.graph, item.bias)
-            folded = any(node.op_type == "BatchNormalization" for node in absorbed_chain(item.node)[:1])
+        for biased in _biased(context, computed=True):
+            values = vector(biased.node.graph, biased.bias)
+            folded = any(node.op_type == "BatchNormalization" for node in absorbed_chain(biased.node)[:1])
             if values is None or folded or not np.isfinite(values).all():
                 continue
             values = np.abs(values.reshape(-1))
-            if len(item.product) not in (1, len(values)):
+            if len(biased.product) not in (1, len(values)):
                 continue
-            steps = values / item.product
+            steps = values / biased.product
             if (steps >= ACCUMULATOR).any():
-                yield item, values, steps
+                yield biased, values, steps
 
-    def finding(found: tuple[Biased, grid.Floats, grid.Floats]) -> Finding:
-        biased, values, steps = found
+    def finding(hit: tuple[Biased, grid.Floats, grid.Floats]) -> Finding:
+        biased, values, steps = hit
         channel = int(np.argmax(steps))
         need = values / biased.input_scale / (ACCUMULATOR - 1)
         floor = float(need.max())

@@ -187,8 +187,8 @@ def block_scales(context: EncodingsContext) -> Iterator[Finding]:
             if problem:
                 yield blocks, problem, {"scales": len(blocks.scales)}
 
-    def finding(item: tuple[_Blocks, str, dict[str, Any]]) -> Finding:
-        blocks, message, evidence = item
+    def finding(hit: tuple[_Blocks, str, dict[str, Any]]) -> Finding:
+        blocks, message, evidence = hit
         unplaced = Finding(
             f"{document.tensors.names[blocks.row]!r}: {message}",
             Severity.ERROR,

@@ -106,11 +106,11 @@ def _weights(context: EncodingsContext, encoded: frozenset[str]) -> Iterator[Fin
     from dlclint.analysis.qdq.leaks import bare_weights
 
     assert context.view is not None
-    found = bare_weights(context.view, encoded)
-    if not found:
+    bare = bare_weights(context.view, encoded)
+    if not bare:
         return
-    first = found[0]
-    more = f"; {len(found) - 1} more like it" if len(found) > 1 else ""
+    first = bare[0]
+    more = f"; {len(bare) - 1} more like it" if len(bare) > 1 else ""
     carried = bool(context.nodes)
     effect = (
         f"{first.node.op_type} computes in float between quantized tensors: {first.name!r} has no encoding"
@@ -127,8 +127,8 @@ def _weights(context: EncodingsContext, encoded: frozenset[str]) -> Iterator[Fin
         "have the quantizer take the weight too" if carried else "give the weight an entry",
         first.node,
         first.name,
-        evidence={"weights": len(found), "names": [each.name for each in found[:_LISTED]]},
-        related=places.nodes((each.node for each in found[1:]), "has another one"),
+        evidence={"weights": len(bare), "names": [each.name for each in bare[:_LISTED]]},
+        related=places.nodes((each.node for each in bare[1:]), "has another one"),
     )
     yield (
         finding

@@ -52,8 +52,8 @@ def channel_saturates(context: EncodingsContext) -> Iterator[Finding]:
             if (weight.scale < known.kept * weight.scale.max()).any():
                 yield node, node.input(1), weight.scale
 
-    def finding(item: tuple[Node, str, grid.Floats]) -> Finding:
-        node, name, scale = item
+    def finding(hit: tuple[Node, str, grid.Floats]) -> Finding:
+        node, name, scale = hit
         largest = float(scale.max())
         low = scale < known.kept * largest
         certain = bool((scale <= known.saturated * largest).any())

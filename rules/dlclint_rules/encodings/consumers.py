@@ -73,8 +73,8 @@ def channel_count(context: EncodingsContext) -> Iterator[Finding]:
             elif wanted is not None and count != wanted and not _grouped(use, count):
                 yield row, f"{count} entries for {wanted} channels of a weight of shape {shape}", use
 
-    def finding(item: tuple[int, str, WeightUse]) -> Finding:
-        row, message, use = item
+    def finding(hit: tuple[int, str, WeightUse]) -> Finding:
+        row, message, use = hit
         help = "export the encodings again together with this model"
         if use.channels and tensors.count[row] % use.channels == 0 and not document.is_flat(row):
             help = "these look like blocks, which only 1.0.0 and 2.0.0 can say: export one of those"
@@ -140,8 +140,8 @@ def per_channel_consumer(context: EncodingsContext) -> Iterator[Finding]:
             elif not use.is_bias and context.target.means(Runtime.DSP):
                 yield row, "Hexagon v66 is quantized per tensor", Severity.WARNING
 
-    def finding(item: tuple[int, str, Severity]) -> Finding:
-        row, message, severity = item
+    def finding(hit: tuple[int, str, Severity]) -> Finding:
+        row, message, severity = hit
         unplaced = Finding(
             f"{tensors.names[row]!r}: per channel ({tensors.count[row]} entries): {message}",
             severity,
@@ -175,12 +175,12 @@ def weights_clipped(context: EncodingsContext) -> Iterator[Finding]:
 
     def clipped() -> Iterator[tuple[int, WeightUse, _Clipped]]:
         for row, use in encoded_weights(context):
-            found = _outside(context, row, use)
-            if found is not None:
-                yield row, use, found
+            clipping = _outside(context, row, use)
+            if clipping is not None:
+                yield row, use, clipping
 
-    def finding(item: tuple[int, WeightUse, _Clipped]) -> Finding:
-        row, use, (low, high, count, folded, before_folding) = item
+    def finding(hit: tuple[int, WeightUse, _Clipped]) -> Finding:
+        row, use, (low, high, count, folded, before_folding) = hit
         first = int(document.tensors.first[row])
         last = first + int(document.tensors.count[row])
         encoding = _range(context, first, last)

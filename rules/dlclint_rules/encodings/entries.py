@@ -99,10 +99,10 @@ def _symmetry_spelling(context: EncodingsContext) -> Iterator[Finding]:
                     edits.append(SetValue(tensor, path, right))
         key = where[-1]
         silent = section in legacy and said.lower().strip('"') == "true"
-        what = "AIMET reads it as not symmetric" if silent else "this layout writes it otherwise"
+        effect = "AIMET reads it as not symmetric" if silent else "this layout writes it otherwise"
         meant = '"True" or "False" as text' if section in legacy else "true or false without quotes"
         unplaced = Finding(
-            f"{tensors.names[tensor]!r}: {key} is {said}, {what}",
+            f"{tensors.names[tensor]!r}: {key} is {said}, {effect}",
             Severity.WARNING if edits else Severity.ERROR,
             Source(FORMAT, str(key)),
             Confidence.FIELD_REPORTED,
@@ -144,8 +144,8 @@ def _enc_types(context: EncodingsContext) -> Iterator[Finding]:
                 if value != np.rint(value) or (key == "block_size" and value < 1):
                     yield row, key, f"{key} {value:g} is not an integer that it can be"
 
-    def finding(item: tuple[int, str, str]) -> Finding:
-        tensor, key, message = item
+    def finding(hit: tuple[int, str, str]) -> Finding:
+        tensor, key, message = hit
         unplaced = Finding(f"{tensors.names[tensor]!r}: {message}", Severity.ERROR, Source(FORMAT, key))
         return at(context, tensor, (key,), unplaced)
 
@@ -202,14 +202,14 @@ def dtype(context: EncodingsContext) -> Iterator[Finding]:
         if meant in ("int", "float") and not document.is_flat(tensor):
             right = f'"{meant.upper() if int(tensors.section[tensor]) in listed else meant}"'
             edits = [SetValue(tensor, document.field_path(row, "dtype"), right) for row in rows.tolist()]
-        made = Finding(
+        result = Finding(
             f"{tensors.names[tensor]!r}: {path[-1]} {spelled} is not known in this layout",
             Severity.ERROR,
             Source(FORMAT, str(path[-1])),
             help=f"write {right}" if right else "see the format's list of types",
             fix=Fix(f"write {right}", Safety.SAFE, tuple(edits)) if edits else None,
         )
-        return at(context, tensor, path, made)
+        return at(context, tensor, path, result)
 
     yield from by_tensor(context, unknown, finding)
     allowed = sorted(widths("float"))
@@ -244,8 +244,8 @@ def float_with_range(context: EncodingsContext) -> Iterator[Finding]:
     Fix: safe, the numbers are removed.
     """
     document = context.document
-    given = [document.has(field) for field in ("min", "max", "scale", "offset")]
-    hits = (document.elements.kind == FLOAT) & np.logical_or.reduce(given)
+    has_field = [document.has(field) for field in ("min", "max", "scale", "offset")]
+    hits = (document.elements.kind == FLOAT) & np.logical_or.reduce(has_field)
     hits &= ~document.in_layout(Layout.FLAT)
 
     def finding(tensor: int, rows: Rows) -> Finding:
@@ -410,15 +410,17 @@ def _beside_eight(context: EncodingsContext) -> Iterator[Finding]:
                 continue
             graph = use.node.graph
             read = (name for name in use.node.inputs if name and graph.constant(name) is None)
-            given = (grids[place] for name in read if (place := origin(graph, name, grids)) in grids)
-            first = next(given, None)
+            activation_grids = (
+                grids[moved] for name in read if (moved := origin(graph, name, grids)) in grids
+            )
+            first = next(activation_grids, None)
             known = first.bitwidth if first is not None else kind.act_bitwidth if kind.quantize else None
             if known == 8:
                 told = () if first is None else (entry(context, first.row, "gives the activation 8 bits"),)
                 yield row, use, known, told
 
-    def finding(item: tuple[int, WeightUse, int, tuple[Place, ...]]) -> Finding:
-        row, use, width, told = item
+    def finding(hit: tuple[int, WeightUse, int, tuple[Place, ...]]) -> Finding:
+        row, use, width, told = hit
         unplaced = Finding(
             f"{document.tensors.names[row]!r}: a weight of 16 bits beside {width}-bit activations; HTP takes"
             " those with 16-bit activations alone",

@@ -81,24 +81,24 @@ def version(context: EncodingsContext) -> Iterator[Finding]:
     layout = document.layout
     if not document.whole or not document.top_offsets:
         return
-    given = document.top.get("version")
-    if given is None:
+    stated = document.top.get("version")
+    if stated is None:
         if layout is not None and "version" not in document.top_offsets:
             yield _missing_version(context, layout)
         elif "version" in document.top_offsets:
             yield _at_version(context, "version is null", Severity.ERROR)
         return
-    if not isinstance(given, str):
-        yield _at_version(context, f"version is {given!r}, not text", Severity.ERROR)
-    elif given not in _KNOWN:
+    if not isinstance(stated, str):
+        yield _at_version(context, f"version is {stated!r}, not text", Severity.ERROR)
+    elif stated not in _KNOWN:
         known = ", ".join(_READ_BY_AIMET)
-        yield _at_version(context, f"unknown version {given!r}; known versions are {known}", Severity.ERROR)
-    elif layout is not None and given not in VERSIONS[layout]:
-        message = f"version {given!r} contradicts the entries, which are shaped as in {layout.value}"
+        yield _at_version(context, f"unknown version {stated!r}; known versions are {known}", Severity.ERROR)
+    elif layout is not None and stated not in VERSIONS[layout]:
+        message = f"version {stated!r} contradicts the entries, which are shaped as in {layout.value}"
         finding = _at_version(context, message, Severity.ERROR)
         first = document.sections[0]
         yield replace(finding, related=(text_place(context, first.start, "the entries begin"),))
-    elif given == "2.0.0" and document.quantized_scales:
+    elif stated == "2.0.0" and document.quantized_scales:
         tensor = document.quantized_scales[0]
         message = "y_scale is an object, which is of 2.1.0, while the version says 2.0.0"
         finding = Finding(
@@ -108,8 +108,8 @@ def version(context: EncodingsContext) -> Iterator[Finding]:
             help='write "version": "2.1.0"',
         )
         yield at(context, tensor, ("y_scale",), finding)
-    elif given not in _READ_BY_AIMET:
-        message = f"AIMET's loader does not take version {given!r}; converters read it as legacy"
+    elif stated not in _READ_BY_AIMET:
+        message = f"AIMET's loader does not take version {stated!r}; converters read it as legacy"
         yield _at_version(context, message, Severity.INFO)
 
 
@@ -304,22 +304,22 @@ def missing_section(context: EncodingsContext) -> Iterator[Finding]:
     def finding(name: str) -> Finding:
         for near in _NEAR[name]:
             if near in document.top:
-                made = Finding(
+                result = Finding(
                     f"there is no {name}; {near} is not read",
                     Severity.ERROR,
                     OVERRIDES,
                     help=f"call it {name}",
                     fix=Fix(f"rename {near} to {name}", Safety.SAFE, (RenameTop(near, name),)),
                 )
-                return at_offset(context, document.top_offsets[near][0], (near,), made)
-        made = Finding(
+                return at_offset(context, document.top_offsets[near][0], (near,), result)
+        result = Finding(
             f"there is no {name}; it is required, and may be empty",
             Severity.ERROR,
             OVERRIDES,
             help=f'add "{name}": {empty}',
             fix=Fix(f"add an empty {name}", Safety.SAFE, (InsertTop(name, empty),)),
         )
-        return at_offset(context, 0, (), made)
+        return at_offset(context, 0, (), result)
 
     missing = [name for name in (ACTIVATIONS, PARAMS) if name not in have]
     if len(missing) == 2 and not any(near in document.top for near in (*_NEAR[ACTIVATIONS], *_NEAR[PARAMS])):

@@ -116,13 +116,13 @@ def _lacks(
     keys = document.signatures[int(document.elements.signature[rows[0]])]
     other = next((key for key in _OTHER_SPELLINGS.get(field, ()) if key in keys), "")
     spelled = f" ({other} is not read here)" if other else ""
-    what = "min and max" if field == "min" and "max" not in keys else field
+    missing = "min and max" if field == "min" and "max" not in keys else field
     finding = Finding(
-        f"{name!r}: no {what}{channels(document, tensor, rows)}{spelled}: {why}",
+        f"{name!r}: no {missing}{channels(document, tensor, rows)}{spelled}: {why}",
         severity,
         _lack_source(field, severity),
         Confidence.DOCUMENTED if severity is not Severity.WARNING else Confidence.FIELD_REPORTED,
-        f"call it {field}" if other else f"add {what}",
+        f"call it {field}" if other else f"add {missing}",
         fix=_fix_lack(document, rows, field, other),
     )
     return at(context, tensor, path, finding)
@@ -161,8 +161,8 @@ def _missing_in_blocks(context: EncodingsContext) -> Iterator[Finding]:
     tensors = document.tensors
 
     def rows(mask: Flags) -> list[int]:
-        found: list[int] = np.flatnonzero(mask).tolist()
-        return found
+        numbers: list[int] = np.flatnonzero(mask).tolist()
+        return numbers
 
     def lacks(*fields: str) -> Flags:
         """The tensors without any element that has one of the fields."""
@@ -185,8 +185,8 @@ def _missing_in_blocks(context: EncodingsContext) -> Iterator[Finding]:
             for tensor in rows(flat & ~lacks(*_LPBQ) & lacks(field)):
                 yield tensor, field, "LPBQ needs both scales"
 
-    def finding(item: tuple[int, str, str]) -> Finding:
-        tensor, field, why = item
+    def finding(hit: tuple[int, str, str]) -> Finding:
+        tensor, field, why = hit
         unplaced = Finding(
             f"{tensors.names[tensor]!r}: no {field}: {why}",
             Severity.ERROR,

@@ -26,13 +26,13 @@ _MANY = 4000
 
 def tensor_names(model: Model) -> set[str]:
     """Every tensor of every graph: inputs, outputs of nodes, initializers."""
-    found: set[str] = set()
+    names: set[str] = set()
     for graph in model.graphs():
-        found.update(graph.inputs, graph.outputs, graph.initializers)
+        names.update(graph.inputs, graph.outputs, graph.initializers)
         for node in graph.nodes:
-            found.update(node.outputs)
-    found.discard("")
-    return found
+            names.update(node.outputs)
+    names.discard("")
+    return names
 
 
 @encodings_rule(about=About.FILE)
@@ -167,8 +167,8 @@ def wrong_section(context: EncodingsContext) -> Iterator[Finding]:
             elif section == PARAMS and name in made_by and name not in weights:
                 yield row, f"{name!r} is computed, but is in {PARAMS}"
 
-    def finding(item: tuple[int, str]) -> Finding:
-        row, message = item
+    def finding(hit: tuple[int, str]) -> Finding:
+        row, message = hit
         return at(context, row, (), Finding(message, Severity.ERROR, OVERRIDES, help="move it"))
 
     yield from capped(context, wrong(), finding, "tensors")

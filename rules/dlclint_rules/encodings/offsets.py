@@ -208,12 +208,12 @@ def per_channel_asymmetric(context: EncodingsContext) -> Iterator[Finding]:
                     said.append(SetValue(tensor, document.field_path(r, "symmetric"), spelled))
             edits = Fix(edits.title, Safety.UNSAFE, (*edits.make(), *dict.fromkeys(said)))
         value = elements.offset[row]
-        what = said_offset(document, row) if not even[row] else "is_symmetric false"
+        flaw = said_offset(document, row) if not even[row] else "is_symmetric false"
         wanted = (
             "y_zero_point 0 of a signed type" if document.is_flat(tensor) else f"offset {expected[row]:g}"
         )
         unplaced = Finding(
-            f"{tensors.names[tensor]!r}: per channel with {what}{channels(document, tensor, rows)};"
+            f"{tensors.names[tensor]!r}: per channel with {flaw}{channels(document, tensor, rows)};"
             f" it must be symmetric, {wanted}",
             Severity.ERROR,
             PER_CHANNEL,

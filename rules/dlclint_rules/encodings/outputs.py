@@ -210,10 +210,10 @@ def bound_lost(context: EncodingsContext) -> Iterator[Finding]:
     """
 
     def lost() -> Iterator[tuple[EncodedOutput, float, float]]:
-        for item in _outputs(context):
-            below, above = _beyond(item)
+        for output in _outputs(context):
+            below, above = _beyond(output)
             if below or above:
-                yield item, below, above
+                yield output, below, above
 
     def finding(entry: tuple[EncodedOutput, float, float]) -> Finding:
         output, below, above = entry
@@ -442,7 +442,7 @@ def moved_grid(context: EncodingsContext) -> Iterator[Finding]:
     cut = {cut.given.name for cut in _cuts(context)}
 
     def differing() -> Iterator[tuple[Node, GivenGrid, GivenGrid]]:
-        for node, given in made_on(view, grids):
+        for node, output in made_on(view, grids):
             moved = moved_inputs(node)
             sources = [grids.get(origin(node.graph, name, grids)) for name in moved]
             source = sources[0] if sources else None
@@ -451,13 +451,13 @@ def moved_grid(context: EncodingsContext) -> Iterator[Finding]:
             if source is None or any(other is None or not source.same(other) for other in sources[1:]):
                 continue
             # Another width is an intended Convert, and precision/convert-inserted reports it.
-            if given.name in cut or source.bitwidth != given.bitwidth:
+            if output.name in cut or source.bitwidth != output.bitwidth:
                 continue
-            if not source.same(given):
-                yield node, source, given
+            if not source.same(output):
+                yield node, source, output
 
-    def finding(item: tuple[Node, GivenGrid, GivenGrid]) -> Finding:
-        node, source, grid = item
+    def finding(hit: tuple[Node, GivenGrid, GivenGrid]) -> Finding:
+        node, source, grid = hit
         unplaced = Finding(
             f"{grid.name!r}: {node.op_type} moves {source.name!r} and has another grid,"
             f" {_text(grid.low, grid.high)} for {_text(source.low, source.high)}: every value is"

@@ -49,9 +49,9 @@ class _Parameter:
         """The value that the grid changes most, and its rounded value."""
         first = self.given.offset
         integers = np.clip(np.rint(self.values / self.given.scale), first, first + self.given.steps - 1)
-        made = integers * self.given.scale
-        worst = int(np.argmax(np.abs(made - self.values)))
-        return float(self.values[worst]), float(made[worst])
+        on_grid = integers * self.given.scale
+        worst = int(np.argmax(np.abs(on_grid - self.values)))
+        return float(self.values[worst]), float(on_grid[worst])
 
 
 def _parameters(context: EncodingsContext) -> Iterator[_Parameter]:
@@ -114,28 +114,28 @@ def parameter_clipped(context: EncodingsContext) -> Iterator[Finding]:
     """
 
     def wrong() -> Iterator[_Parameter]:
-        for item in _parameters(context):
-            value, made = item.moved
-            is_moved = item.is_bound and abs(made - value) > threshold("range_slack") * abs(value)
-            is_off = item.outside or is_moved
+        for parameter in _parameters(context):
+            value, moved = parameter.moved
+            is_moved = parameter.is_bound and abs(moved - value) > threshold("range_slack") * abs(value)
+            is_off = parameter.outside or is_moved
             # A mask may be cut to what scores need.
-            if is_off and not _is_mask(context, item):
-                yield item
+            if is_off and not _is_mask(context, parameter):
+                yield parameter
 
     def finding(parameter: _Parameter) -> Finding:
         grid, count = parameter.given, parameter.outside
         value, becomes = parameter.moved
         low, high = min(float(parameter.values.min()), 0.0), max(float(parameter.values.max()), 0.0)
-        what = (
+        effect = (
             f"{value:.4g}" if parameter.values.size == 1 else f"{count:,} of {parameter.values.size:,} values"
         )
         lie = "lies" if parameter.values.size == 1 or count == 1 else "lie"
         where = f"the range {grid.low:.4g} to {grid.high:.4g}"
         unplaced = Finding(
-            f"{grid.name!r}: {parameter.words}, {what}, {lie} outside {where}: {value:.4g} becomes"
+            f"{grid.name!r}: {parameter.words}, {effect}, {lie} outside {where}: {value:.4g} becomes"
             f" {becomes:.4g}"
             if count
-            else f"{grid.name!r}: {parameter.words}, {what}, becomes {becomes:.4g} on the grid of {where}",
+            else f"{grid.name!r}: {parameter.words}, {effect}, becomes {becomes:.4g} on the grid of {where}",
             Severity.WARNING,
             Source(QUANTIZATION, "quantize and clamp"),
             Confidence.INFERRED,

@@ -76,9 +76,9 @@ def inconsistent(context: EncodingsContext) -> Iterator[Finding]:
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         step = grid.scale_of(elements.minimum, elements.maximum, elements.bitwidth)
         usable = _ranged(document) & (elements.minimum < elements.maximum)
-        given = elements.scale
-        low_off = np.abs(elements.offset * given - elements.minimum) / step
-        scale_off = np.abs(given - step) / step
+        scale = elements.scale
+        low_off = np.abs(elements.offset * scale - elements.minimum) / step
+        scale_off = np.abs(scale - step) / step
         bad_offset = low_off > tolerance(elements.bitwidth, 0.05)
         bad_scale = scale_off > 1e-3
         # offset-sign reports a flipped sign, fractional-offset a fraction.
@@ -87,21 +87,21 @@ def inconsistent(context: EncodingsContext) -> Iterator[Finding]:
 
     def finding(tensor: int, rows: Rows) -> Finding:
         row = int(rows[0])
-        expected, place = float(step[row]), float(-elements.minimum[row] / step[row])
+        expected, zero = float(step[row]), float(-elements.minimum[row] / step[row])
         if bad_scale[row]:
-            what = f"scale {given[row]:g}, but min, max and bitwidth give {expected:g}"
+            flaw = f"scale {scale[row]:g}, but min, max and bitwidth give {expected:g}"
         else:
-            what = f"offset {elements.offset[row]:g}, but min / scale is {-place:.2f}"
+            flaw = f"offset {elements.offset[row]:g}, but min / scale is {-zero:.2f}"
         unplaced = Finding(
-            f"{document.tensors.names[tensor]!r}: {what}{channels(document, tensor, rows)}",
+            f"{document.tensors.names[tensor]!r}: {flaw}{channels(document, tensor, rows)}",
             Severity.WARNING,
             OVERRIDES,
             help="recompute scale and offset, or run dlclint fix",
             evidence={
-                "scale": float(given[row]),
+                "scale": float(scale[row]),
                 "expected_scale": expected,
                 "offset": float(elements.offset[row]),
-                "min_over_scale": -place,
+                "min_over_scale": -zero,
             },
             fix=refit(document, tensor, rows),
         )
@@ -169,7 +169,7 @@ def zero_off_grid(context: EncodingsContext) -> Iterator[Finding]:
 def _numbers(context: EncodingsContext) -> Flags:
     """The stored tensors that ops read as single numbers: bounds, padding, constants."""
     names = context.document.tensors.names
-    found = np.zeros(len(names), bool)
+    single = np.zeros(len(names), bool)
     if context.view is not None:
         graph = context.view.model.graph
         for row, name in enumerate(names):
@@ -183,8 +183,8 @@ def _numbers(context: EncodingsContext) -> Flags:
                 if read == name
             }
             lone = {Role.DATA} if stored.count == 1 else set()
-            found[row] = bool(roles) and roles <= {Role.BOUND, Role.PAD_VALUE} | lone
-    return found
+            single[row] = bool(roles) and roles <= {Role.BOUND, Role.PAD_VALUE} | lone
+    return single
 
 
 @encodings_rule(about=About.ACCURACY)

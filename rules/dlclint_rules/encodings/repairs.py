@@ -73,12 +73,12 @@ def made_symmetric(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix 
     half = np.exp2(bits - 1)
     need = np.maximum(np.maximum(-low / half, high / (half - 1)), grid.MINIMUM_RANGE / grid.steps(bits))
     with np.errstate(invalid="ignore"):
-        given = np.where(elements.scale[rows] > 0, elements.scale[rows], need)
+        scales = np.where(elements.scale[rows] > 0, elements.scale[rows], need)
         # The grid covers a range up to half a step: an end that is at most so far out keeps the step.
-        fits = (low >= -(half + 0.5) * given * (1 + 1e-6)) & (high <= (half - 0.5) * given * (1 + 1e-6))
+        fits = (low >= -(half + 0.5) * scales * (1 + 1e-6)) & (high <= (half - 0.5) * scales * (1 + 1e-6))
     # A step much larger than the range needs does not belong to this range.
-    fits &= given <= need * SAME_STEP
-    scale = np.where(fits, given, need)
+    fits &= scales <= need * SAME_STEP
+    scale = np.where(fits, scales, need)
     new = grid.on_grid(scale, -half, bits)
     if not np.isfinite([new.scale, new.minimum]).all():
         return None
@@ -134,38 +134,38 @@ def _flat_edits(
 
 
 def regridded(
-    document: EncodingsDocument, given: GivenGrid, ends: tuple[float, float], title: str
+    document: EncodingsDocument, current: GivenGrid, ends: tuple[float, float], title: str
 ) -> Fix | None:
     """A whole tensor's grid fitted to another range, with its width and asymmetric; never safe."""
     try:
-        fitted = grid.fit([ends[0]], [ends[1]], [given.bitwidth])
+        fitted = grid.fit([ends[0]], [ends[1]], [current.bitwidth])
     except ValueError:
         return None
-    return _regridded(document, given, fitted, title)
+    return _regridded(document, current, fitted, title)
 
 
-def regridded_as(document: EncodingsDocument, given: GivenGrid, other: GivenGrid) -> Fix | None:
+def regridded_as(document: EncodingsDocument, current: GivenGrid, other: GivenGrid) -> Fix | None:
     """A whole tensor's grid replaced by another tensor's of the same width; never safe."""
     same = grid.on_grid([other.scale], [other.offset], [other.bitwidth])
-    return _regridded(document, given, same, f"give it the grid of {other.name}")
+    return _regridded(document, current, same, f"give it the grid of {other.name}")
 
 
 def _regridded(
-    document: EncodingsDocument, given: GivenGrid, encoding: grid.Encoding, title: str
+    document: EncodingsDocument, current: GivenGrid, encoding: grid.Encoding, title: str
 ) -> Fix | None:
-    edits = list(grid_edits(document, given.element, encoding, 0))
-    layout = document.section_of(given.row).layout
-    is_symmetric = float(encoding.offset[0]) == float(grid.symmetric_offset(given.bitwidth))
-    if layout is not Layout.FLAT and document.elements.symmetric[given.element] == 1 and not is_symmetric:
-        path = document.field_path(given.element, "symmetric")
+    edits = list(grid_edits(document, current.element, encoding, 0))
+    layout = document.section_of(current.row).layout
+    is_symmetric = float(encoding.offset[0]) == float(grid.symmetric_offset(current.bitwidth))
+    if layout is not Layout.FLAT and document.elements.symmetric[current.element] == 1 and not is_symmetric:
+        path = document.field_path(current.element, "symmetric")
         spelled = '"False"' if layout is Layout.LEGACY else "false"
-        edits.append(SetValue(given.row, path, spelled))
+        edits.append(SetValue(current.row, path, spelled))
     return Fix(title, Safety.UNSAFE, tuple(edits)) if edits else None
 
 
 def recast(
     document: EncodingsDocument,
-    given: GivenGrid,
+    current: GivenGrid,
     ends: tuple[float, float],
     bitwidth: int,
     title: str,
@@ -180,33 +180,35 @@ def recast(
         encoding = fit([ends[0]], [ends[1]], [bitwidth])
     except ValueError:
         return None
-    flat = document.is_flat(given.row)
+    flat = document.is_flat(current.row)
     name = "dtype" if flat else "bitwidth"
     kind = f"{'int' if symmetric else 'uint'}{bitwidth}"
     edits: list[DocumentEdit] = []
     if flat:
         zero = 0 if symmetric else -int(encoding.offset[0])
         edits.append(
-            SetValue(given.row, document.field_path(given.element, "scale"), repr(float(encoding.scale[0])))
+            SetValue(
+                current.row, document.field_path(current.element, "scale"), repr(float(encoding.scale[0]))
+            )
         )
-        edits.append(SetValue(given.row, document.field_path(given.element, "offset"), str(zero)))
+        edits.append(SetValue(current.row, document.field_path(current.element, "offset"), str(zero)))
     else:
-        edits += grid_edits(document, given.element, encoding, 0)
-        if document.elements.symmetric[given.element] != int(symmetric):
+        edits += grid_edits(document, current.element, encoding, 0)
+        if document.elements.symmetric[current.element] != int(symmetric):
             truth = str(symmetric)
-            layout = document.section_of(given.row).layout
+            layout = document.section_of(current.row).layout
             spelled = f'"{truth}"' if layout is Layout.LEGACY else truth.lower()
-            edits.append(SetValue(given.row, document.field_path(given.element, "symmetric"), spelled))
+            edits.append(SetValue(current.row, document.field_path(current.element, "symmetric"), spelled))
     text = f'"{kind}"' if flat else str(bitwidth)
-    edits.append(SetValue(given.row, document.field_path(given.element, name), text))
+    edits.append(SetValue(current.row, document.field_path(current.element, name), text))
     return Fix(title, Safety.UNSAFE, tuple(edits))
 
 
-def widened(document: EncodingsDocument, given: GivenGrid) -> Fix | None:
+def widened(document: EncodingsDocument, current: GivenGrid) -> Fix | None:
     """The same range with 16 bits, for a whole tensor with fewer; never safe."""
-    if given.bitwidth >= 16:
+    if current.bitwidth >= 16:
         return None
-    return recast(document, given, (given.low, given.high), 16, "give it 16 bits")
+    return recast(document, current, (current.low, current.high), 16, "give it 16 bits")
 
 
 def rescaled(context: EncodingsContext, row: int, scale: grid.Floats, title: str) -> Fix | None:

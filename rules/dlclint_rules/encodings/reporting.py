@@ -117,8 +117,8 @@ def said_offset(document: EncodingsDocument, row: int) -> str:
 def in_blocks(document: EncodingsDocument) -> Flags:
     """The tensors whose encodings are per block or vector, not per tensor or channel."""
     tensors = document.tensors
-    found: Flags = tensors.enc_type.where(_BLOCKS.__contains__) | ~np.isnan(tensors.block_size)
-    return found
+    by_block: Flags = tensors.enc_type.where(_BLOCKS.__contains__) | ~np.isnan(tensors.block_size)
+    return by_block
 
 
 def reported(context: EncodingsContext, kind: str, source: Source) -> Iterator[Finding]:

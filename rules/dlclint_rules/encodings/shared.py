@@ -45,48 +45,48 @@ def shared_grid(context: EncodingsContext) -> Iterator[Finding]:
     view, grids = context.view, given_grids(context.document)
 
     def span_of(graph: Graph, name: str) -> Span | None:
-        given, sure = grids.get(origin(graph, name, grids)), view.certain(graph).get(name)
-        low, high = (-float("inf"), float("inf")) if given is None else (given.low, given.high)
+        file_grid, sure = grids.get(origin(graph, name, grids)), view.certain(graph).get(name)
+        low, high = (-float("inf"), float("inf")) if file_grid is None else (file_grid.low, file_grid.high)
         if sure is not None:
             low, high = max(low, sure.minimum), min(high, sure.maximum)
         if not abs(high - low) < float("inf"):
             return None
-        return Span(low, high, BOUNDED if given is None else GIVEN)
+        return Span(low, high, BOUNDED if file_grid is None else GIVEN)
 
     def lossy() -> Iterator[tuple[GivenGrid, SharedGrid]]:
         sharing = (node for graph in view.model.graphs() for node in graph.nodes if shares_grid(node))
         for node in sharing:
-            given = grids.get(destination(node.graph, node.output(0), grids))
-            if given is not None:
-                found = judged(node, partial(span_of, node.graph), given.scale, given.bitwidth)
-                if found is not None:
-                    yield given, found
+            output_grid = grids.get(destination(node.graph, node.output(0), grids))
+            if output_grid is not None:
+                shared = judged(node, partial(span_of, node.graph), output_grid.scale, output_grid.bitwidth)
+                if shared is not None:
+                    yield output_grid, shared
 
     wide_is_taken = Runtime.HTP in context.target.considered
 
-    def finding(item: tuple[GivenGrid, SharedGrid]) -> Finding:
-        grid, found = item
-        assert found.worst.steps is not None
+    def finding(hit: tuple[GivenGrid, SharedGrid]) -> Finding:
+        grid, shared = hit
+        assert shared.worst.steps is not None
         unplaced = Finding(
-            loss_sentence(found),
+            loss_sentence(shared),
             Severity.WARNING,
-            sources.JOINED if found.joins else sources.STEP,
-            Confidence.FIELD_REPORTED if found.joins else Confidence.INFERRED,
-            shared_grid_remedy(found, wide_is_taken and grid.bitwidth < 16),
-            found.node,
+            sources.JOINED if shared.joins else sources.STEP,
+            Confidence.FIELD_REPORTED if shared.joins else Confidence.INFERRED,
+            shared_grid_remedy(shared, wide_is_taken and grid.bitwidth < 16),
+            shared.node,
             evidence={
-                "step": found.step,
-                "steps": found.worst.steps,
-                "lost": [each.name for each in found.lost],
-                "others": [each.name for each in (*found.wide, *found.unknown)],
+                "step": shared.step,
+                "steps": shared.worst.steps,
+                "lost": [each.name for each in shared.lost],
+                "others": [each.name for each in (*shared.wide, *shared.unknown)],
             },
             fix=widened(context.document, grid) if wide_is_taken else None,
             related=tuple(
-                encoding_place(context, graph, origin(graph, each.name, grids), what)
-                for graph in [found.node.graph]
-                for each, what in (
-                    (found.worst, "what is lost"),
-                    ((*found.wide, *found.unknown)[0], "what makes the step large"),
+                encoding_place(context, graph, origin(graph, each.name, grids), action)
+                for graph in [shared.node.graph]
+                for each, action in (
+                    (shared.worst, "what is lost"),
+                    ((*shared.wide, *shared.unknown)[0], "what makes the step large"),
                 )
             ),
         )

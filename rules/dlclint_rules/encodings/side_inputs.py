@@ -104,19 +104,19 @@ def side_input(context: EncodingsContext) -> Iterator[Finding]:
     def wrong() -> Iterator[tuple[SideInput, GivenGrid, str, int, int | None]]:
         assert context.view is not None
         for side in side_inputs(context.view):
-            given = grids.get(side.name)
-            form = "" if given is None else form_of(context, given)
+            file_grid = grids.get(side.name)
+            form = "" if file_grid is None else form_of(context, file_grid)
             width = activation_width(context, grids, side.node, side.data)
             key = (side.op, width, form)
-            if given is None or key not in side_input_forms():
+            if file_grid is None or key not in side_input_forms():
                 continue
             since, hexagon = side_input_forms()[key], _hexagon(context)
             # Before v73 a 16-bit scale is a 16-bit weight, which encodings/bit-width reports.
             if since is None or (hexagon is None and since > 68) or key in disputed_forms():
-                yield side, given, form, width, since
+                yield side, file_grid, form, width, since
 
-    def finding(item: tuple[SideInput, GivenGrid, str, int, int | None]) -> Finding:
-        side, grid, form, width, since = item
+    def finding(hit: tuple[SideInput, GivenGrid, str, int, int | None]) -> Finding:
+        side, grid, form, width, since = hit
         flat = context.document.is_flat(grid.row)
         said = "symmetric 8 bits, which become signed" if form == INT8 and not flat else _FORMS[form]
         effect = "HTP takes nowhere" if since is None else f"HTP takes from Hexagon v{since} on"
@@ -181,8 +181,8 @@ def _by_channel(context: EncodingsContext) -> Iterator[Finding]:
                 if document.tensors.count[row] > 1 and kind in (INT, UNKNOWN) and kind != FLOAT and is_scale:
                     yield row, side
 
-    def finding(item: tuple[int, SideInput]) -> Finding:
-        row, side = item
+    def finding(hit: tuple[int, SideInput]) -> Finding:
+        row, side = hit
         count = int(document.tensors.count[row])
         unplaced = Finding(
             f"{side.name!r}: {side.words} has {count} grids, one for each channel, and HTP takes one",
@@ -229,22 +229,22 @@ def second_input_cut(context: EncodingsContext) -> Iterator[Finding]:
             if node.op_type == "MatMul" or not keeps:
                 yield node, second, form_of(context, second)
 
-    def finding(item: tuple[Node, GivenGrid, str]) -> Finding:
-        node, grid, form = item
+    def finding(hit: tuple[Node, GivenGrid, str]) -> Finding:
+        node, grid, form = hit
         left = second_input()
         if node.op_type == "Einsum":
-            severity, what = (
+            severity, effect = (
                 Severity.ERROR,
                 f"Einsum at 16 bits needs Hexagon v{kept_since}, and this is v{hexagon}",
             )
             help = "give its inputs 8 bits, or spell it as MatMul"
         elif keeps and (form == INT16 or (form == UINT16_SYMMETRIC and not carried)):
             severity = Severity.INFO
-            what = f"MatMul keeps its 16 bits from Hexagon v{kept_since} on, if the converter is told to"
+            effect = f"MatMul keeps its 16 bits from Hexagon v{kept_since} on, if the converter is told to"
             help = "pass --use_dynamic_16_bit_weights to a converter that has it; without, 8 bits are left"
         else:
             severity = Severity.WARNING
-            what = (
+            effect = (
                 f"MatMul cuts its second input to 8 bits: {left.decibels[UINT16]:g} dB are left of"
                 f" {left.on_cpu:g} (measured)"
             )
@@ -257,7 +257,7 @@ def second_input_cut(context: EncodingsContext) -> Iterator[Finding]:
         maker = node.graph.producer(grid.name)
         fixed = maker is not None and maker.op_type in ("Softmax", "Sigmoid")
         unplaced = Finding(
-            f"{grid.name!r}: {what}",
+            f"{grid.name!r}: {effect}",
             severity,
             sources.SECOND_INPUT,
             Confidence.FIELD_REPORTED,

@@ -133,7 +133,7 @@ def duplicate_name(context: ModelContext) -> Iterator[Finding]:
     """
     for graph in context.view.model.graphs():
         names: dict[str, Node] = {}
-        made: dict[str, tuple[str, Node | None]] = dict.fromkeys(graph.inputs, ("a graph input", None))
+        definitions: dict[str, tuple[str, Node | None]] = dict.fromkeys(graph.inputs, ("a graph input", None))
         for name, count in Counter(graph.initializer_names).items():
             if count > 1:
                 yield Finding(
@@ -145,20 +145,20 @@ def duplicate_name(context: ModelContext) -> Iterator[Finding]:
                     graph=graph,
                     fix=repairs.tidying.one_initializer(graph, name),
                 )
-            made[name] = ("an initializer", None)
+            definitions[name] = ("an initializer", None)
         for node in graph.nodes:
             for output in node.outputs:
-                if output and output in made:
+                if output and output in definitions:
                     yield Finding(
-                        f"output {output!r} is already {made[output][0]}",
+                        f"output {output!r} is already {definitions[output][0]}",
                         Severity.ERROR,
                         sources.ONNX,
                         help="rename one of them",
                         node=node,
                         tensor=output,
-                        related=(Place("has the name already", made[output][1], output, graph),),
+                        related=(Place("has the name already", definitions[output][1], output, graph),),
                     )
-                made[output] = (f"an output of node {node.index}", node)
+                definitions[output] = (f"an output of node {node.index}", node)
             if node.name and node.name in names:
                 yield Finding(
                     f"node {names[node.name].index} already has the name {node.name!r}",

@@ -92,23 +92,25 @@ def _allowed(constraint: Constraint) -> str:
 
 def _must_equal(node: Node, constraint: Constraint) -> str:
     name, wanted = constraint.get("attribute"), constraint.get("value")
-    found = node.attribute(name, constraint.get("onnx_default"))
-    if found is None or found == wanted:
+    value = node.attribute(name, constraint.get("onnx_default"))
+    if value is None or value == wanted:
         return ""
     absent = "" if node.has(name) else " (the default, as it is not written)"
-    return f"{name} is {found!r}{absent}, only {wanted!r} is supported"
+    return f"{name} is {value!r}{absent}, only {wanted!r} is supported"
 
 
 def _one_of(node: Node, constraint: Constraint) -> str:
     name, allowed = constraint.get("attribute"), constraint.get("values")
-    found = node.attribute(name)
-    return "" if found is None or found in allowed else f"{name} is {found!r}, supported are {list(allowed)}"
+    value = node.attribute(name)
+    return "" if value is None or value in allowed else f"{name} is {value!r}, supported are {list(allowed)}"
 
 
 def _all_equal(node: Node, constraint: Constraint) -> str:
     name, wanted = constraint.get("attribute"), constraint.get("value")
-    found = node.attribute(name) or []
-    return "" if all(item == wanted for item in found) else f"{name} is {found}, only {wanted} is supported"
+    values = node.attribute(name) or []
+    return (
+        "" if all(value == wanted for value in values) else f"{name} is {values}, only {wanted} is supported"
+    )
 
 
 def _absent(node: Node, constraint: Constraint) -> str:
@@ -120,16 +122,16 @@ def _absent_or_default(node: Node, constraint: Constraint) -> str:
     name = constraint.get("attribute")
     if not node.has(name):
         return ""
-    found = node.attribute(name)
+    value = node.attribute(name)
     per_direction = constraint.get("default_per_direction")
     if per_direction is None:
         default = constraint.get("default")
-        return "" if found == default else f"{name} is {found!r}, only the default {default!r} is supported"
+        return "" if value == default else f"{name} is {value!r}, only the default {default!r} is supported"
     directions = 2 if node.attribute("direction") == "bidirectional" else 1
-    wanted = [item.lower() for item in per_direction] * directions
-    if [str(item).lower() for item in found] == wanted:
+    wanted = [activation.lower() for activation in per_direction] * directions
+    if [str(activation).lower() for activation in value] == wanted:
         return ""
-    return f"{name} are {found}, only the default {list(per_direction)} per direction is supported"
+    return f"{name} are {value}, only the default {list(per_direction)} per direction is supported"
 
 
 def _matches_weight_shape(node: Node, constraint: Constraint) -> str:
@@ -139,9 +141,9 @@ def _matches_weight_shape(node: Node, constraint: Constraint) -> str:
     if not node.has(name) or shape is None:
         return ""
     start = int(str(constraint.get("weight_dims")).rstrip(":"))
-    found = node.attribute(name)
+    value = node.attribute(name)
     expected = list(shape[start:])
-    return "" if found == expected else f"{name} is {found}, the weight's shape says {expected}"
+    return "" if value == expected else f"{name} is {value}, the weight's shape says {expected}"
 
 
 def _value_range(node: Node, constraint: Constraint) -> str:
@@ -149,8 +151,8 @@ def _value_range(node: Node, constraint: Constraint) -> str:
     rank = node.graph.rank(node.input(0))
     if value is None or value.size != 1 or rank is None:
         return ""
-    found = int(value.reshape(-1)[0])
-    return "" if -rank < found < rank else f"axis {found} does not lie strictly between {-rank} and {rank}"
+    number = int(value.reshape(-1)[0])
+    return "" if -rank < number < rank else f"axis {number} does not lie strictly between {-rank} and {rank}"
 
 
 def _inference_only(node: Node, constraint: Constraint) -> str:
@@ -186,12 +188,12 @@ def attribute_type(context: ModelContext) -> Iterator[Finding]:
     """
     nodes = (node for graph in context.view.model.graphs() for node in graph.nodes)
     for node in nodes:
-        for name, found, wanted in node.mistyped():
+        for name, actual, wanted in node.mistyped():
             yield Finding(
-                f"{node.op_type}: attribute {name!r} is of type {found}, the operator takes {wanted}",
+                f"{node.op_type}: attribute {name!r} is of type {actual}, the operator takes {wanted}",
                 Severity.ERROR,
                 sources.ONNX,
                 help="write it with that type, or export the model again",
                 node=node,
-                evidence={"attribute": name, "type": found, "wanted": wanted},
+                evidence={"attribute": name, "type": actual, "wanted": wanted},
             )

@@ -79,10 +79,10 @@ def version_changed_structure(context: ModelContext) -> Iterator[Finding]:
     inputs, or new ones, are lost or misread.
     What to do: export at the opset that the summary names.
     """
-    found = list(_unlisted(context, Listing.UNLISTED_CHANGED))
-    fix = repairs.versions.downgraded(context.view) if found else None
+    changed = list(_unlisted(context, Listing.UNLISTED_CHANGED))
+    fix = repairs.versions.downgraded(context.view) if changed else None
     advice = _export_help(context)
-    for node, version, known in found:
+    for node, version, known in changed:
         yield Finding(
             f"{node.op_type} {version} is not listed and is read as {known}, whose structure differs",
             Severity.WARNING,

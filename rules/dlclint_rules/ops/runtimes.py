@@ -52,9 +52,9 @@ def no_runtime(context: ModelContext) -> Iterator[Finding]:
             but, contradicted = other_voices(node, verdict, context.target) if no and htp else ("", False)
             doubtful = verdict.inferred or contradicted
             severity = Severity.INFO if not no else Severity.WARNING if doubtful else Severity.ERROR
-            what = "is not on" if no else "has no row that settles whether it is on"
+            phrase = "is not on" if no else "has no row that settles whether it is on"
             yield Finding(
-                f"{node.op_type} {what} {runtime.value}: {verdict.reason}{but}",
+                f"{node.op_type} {phrase} {runtime.value}: {verdict.reason}{but}",
                 severity,
                 sources.layer_row(", ".join(verdict.layers) or f"no row for {node.op_type}"),
                 Confidence.INFERRED if doubtful else Confidence.DOCUMENTED,

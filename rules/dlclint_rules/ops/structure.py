@@ -218,9 +218,9 @@ def rank(context: ModelContext) -> Iterator[Finding]:
         allowed = constraint.get("ranks")
         refused = [n for n in node.graph.ranks(node.input(constraint.get("input"))) if n not in allowed]
         if refused:
-            found = " and ".join(map(str, refused))
+            ranks = " and ".join(map(str, refused))
             yield Finding(
-                f"{node.op_type}: the input has rank {found}, supported are {', '.join(map(str, allowed))}",
+                f"{node.op_type}: the input has rank {ranks}, supported are {', '.join(map(str, allowed))}",
                 Severity.ERROR,
                 sources.op_row(context.view.table, node.op_type),
                 help="reshape before and after",

@@ -35,12 +35,12 @@ def bias_bits(context: ModelContext) -> Iterator[Finding]:
     if not kind.quantize or kind.bias_bitwidth != 8 or kind.per_channel:
         return
     given_weights = context.view.given
-    found = [
+    errors = [
         row
         for row in bias_errors(context.view.as_float)
         if (entry := given_weights.get(row.name)) is None or entry.bitwidth == 8
     ]
-    bad = [row for row in found if _is_bad(row)]
+    bad = [row for row in errors if _is_bad(row)]
     if not bad:
         return
     bad.sort(key=lambda row: (-(row.output_steps or 0.0), -row.vanishing_share))
@@ -56,7 +56,7 @@ def bias_bits(context: ModelContext) -> Iterator[Finding]:
             "8 bits are too few for the bias",
             ", ".join(texts),
             [(row.weight, 100 * row.vanishing_share) for row in bad],
-            len(found),
+            len(errors),
             "{:.0f} % become 0",
             "layer",
             "with a bias",
@@ -94,15 +94,17 @@ def bias_saturates(context: ModelContext) -> Iterator[Finding]:
         return
     view = context.view.as_float
     given_weights = context.view.given
-    found = [each for each in saturations(view, context.target.kind) if each.weight.name not in given_weights]
-    if not found:
+    saturated = [
+        each for each in saturations(view, context.target.kind) if each.weight.name not in given_weights
+    ]
+    if not saturated:
         return
-    found.sort(key=lambda each: (each.span is None, -each.limit))
-    worst = found[0]
+    saturated.sort(key=lambda each: (each.span is None, -each.limit))
+    worst = saturated[0]
     floor, node = float(worst.floors.max()), worst.weight.use.node
     more = f" ({worst.channels} channels so)" if worst.channels > 1 else ""
-    if len(found) > 1:
-        more += f"; {counted(len(found) - 1, 'more layer')} like it"
+    if len(saturated) > 1:
+        more += f"; {counted(len(saturated) - 1, 'more layer')} like it"
     is_estimated = worst.span is not None and worst.span.basis == ESTIMATED
     effect = f"is cut where the range of {short(node.input(0))} is below {worst.limit:.3g}"
     if worst.span is not None:
@@ -119,15 +121,15 @@ def bias_saturates(context: ModelContext) -> Iterator[Finding]:
         node,
         worst.weight.name,
         evidence={
-            "biases": len(found),
+            "biases": len(saturated),
             "channel": worst.channel,
             "limit": worst.limit,
             "floor": floor,
             "channels": worst.channels,
         },
         related=tuple(
-            places.source(node.graph, name, what)
-            for name, what in ((worst.name, "the bias"), (node.input(0), "the op's input"))
+            places.source(node.graph, name, role)
+            for name, role in ((worst.name, "the bias"), (node.input(0), "the op's input"))
             if name
         ),
     )
@@ -190,7 +192,7 @@ def fp16_overflow(context: ModelContext) -> Iterator[Finding]:
     for name, estimate in context.view.activations.items():
         extreme = max(estimate.minimum, estimate.maximum, key=abs)
         producer = context.view.model.graph.producer(name)
-        if producer is None or any(home(producer.graph, given) in masks for given in producer.inputs):
+        if producer is None or any(home(producer.graph, read) in masks for read in producer.inputs):
             continue
         if abs(extreme) > limit:
             far.append((producer, name, extreme))

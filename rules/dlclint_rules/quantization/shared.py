@@ -102,16 +102,16 @@ def shared_bias(context: ModelContext) -> Iterator[Finding]:
     if not context.target.quantize or Runtime.HTP not in context.target.considered:
         return
     given_weights = context.view.given
-    found = [
+    biases = [
         each
         for each in shared_biases(context.view)
         if np.log(each.ratio) > threshold("bias_scale_slack")
         and not any(node.input(1) in given_weights for node in each.nodes)
     ]
-    if not found:
+    if not biases:
         return
-    worst = max(found, key=lambda each: each.ratio)
-    more = f"; {len(found) - 1} more like it" if len(found) > 1 else ""
+    worst = max(biases, key=lambda each: each.ratio)
+    more = f"; {len(biases) - 1} more like it" if len(biases) > 1 else ""
     yield Finding(
         f"{short(worst.name)}: {len(worst.nodes)} ops share this bias, and their scales differ by up to"
         f" {worst.ratio:.3g} times{more}",
@@ -121,7 +121,7 @@ def shared_bias(context: ModelContext) -> Iterator[Finding]:
         "store a bias for each op",
         worst.nodes[0],
         worst.name,
-        evidence={"biases": len(found), "ops": len(worst.nodes), "ratio": worst.ratio},
+        evidence={"biases": len(biases), "ops": len(worst.nodes), "ratio": worst.ratio},
         related=places.nodes(worst.nodes[1:], "adds it too"),
     )
 
@@ -131,23 +131,23 @@ def _severity(context: ModelContext) -> Severity:
     return Severity.WARNING if context.target.quantize else Severity.INFO
 
 
-def _finding(context: ModelContext, found: SharedGrid, wide_is_taken: bool) -> Finding:
-    assert found.worst.steps is not None
+def _finding(context: ModelContext, shared: SharedGrid, wide_is_taken: bool) -> Finding:
+    assert shared.worst.steps is not None
     return Finding(
-        loss_sentence(found),
+        loss_sentence(shared),
         _severity(context),
-        sources.JOINED if found.joins else sources.STEP,
+        sources.JOINED if shared.joins else sources.STEP,
         Confidence.INFERRED,
-        shared_grid_remedy(found, wide_is_taken),
-        found.node,
-        found.output,
+        shared_grid_remedy(shared, wide_is_taken),
+        shared.node,
+        shared.output,
         evidence={
-            "step": found.step,
-            "steps": found.worst.steps,
-            "lost": [each.name for each in found.lost],
-            "others": [each.name for each in (*found.wide, *found.unknown)],
+            "step": shared.step,
+            "steps": shared.worst.steps,
+            "lost": [each.name for each in shared.lost],
+            "others": [each.name for each in (*shared.wide, *shared.unknown)],
         },
-        related=_both(found.node, found.worst.name, (*found.wide, *found.unknown)[0].name),
+        related=_both(shared.node, shared.worst.name, (*shared.wide, *shared.unknown)[0].name),
     )
 
 

@@ -38,32 +38,32 @@ def spectrum(context: ModelContext) -> Iterator[Finding]:
         )
         if not left:
             continue
-        found = replace(each, tensors=left)
+        kept = replace(each, tensors=left)
         yield Finding(
-            f"a spectrum ends in {found.root.op_type} {short(layer(found.root))}: {_words(found)}",
+            f"a spectrum ends in {kept.root.op_type} {short(layer(kept.root))}: {_words(kept)}",
             Severity.WARNING,
             Source(QUANTIZATION, "algorithm"),
             Confidence.INFERRED,
-            _remedy(context, found),
-            found.root,
-            evidence={"tensors": list(found.tensors[:LISTED]), "count": len(found.tensors)},
+            _remedy(context, kept),
+            kept.root,
+            evidence={"tensors": list(kept.tensors[:LISTED]), "count": len(kept.tensors)},
         )
 
 
-def _words(found: Spectrum) -> str:
-    what, whose = "squares", "their"
-    if found.transform is not None:
-        what = f"the squares of what {found.transform.op_type} {short(layer(found.transform))} makes"
+def _words(of: Spectrum) -> str:
+    noun, whose = "squares", "their"
+    if of.transform is not None:
+        noun = f"the squares of what {of.transform.op_type} {short(layer(of.transform))} makes"
         whose = "its"
-    named = [short(name) for name in found.tensors[:_NAMED]]
-    rest = len(found.tensors) - len(named)
-    return f"{what} span twice {whose} decibels, more than 8 or 16 bits can represent: {', '.join(named)}" + (
+    named = [short(name) for name in of.tensors[:_NAMED]]
+    rest = len(of.tensors) - len(named)
+    return f"{noun} span twice {whose} decibels, more than 8 or 16 bits can represent: {', '.join(named)}" + (
         f" and {rest} more" if rest else ""
     )
 
 
-def _remedy(context: ModelContext, found: Spectrum) -> str:
-    cut = f"cut the model after {short(found.root.output(0))} and compute what is before outside"
+def _remedy(context: ModelContext, of: Spectrum) -> str:
+    cut = f"cut the model after {short(of.root.output(0))} and compute what is before outside"
     if not float_is_open(context.target):
         return cut
     return f"{cut}, or keep these tensors float by an override file (dlclint plan --emit-overrides)"

@@ -52,8 +52,8 @@ def _weights(context: ModelContext) -> list[ConvertedWeight]:
         for weight in distinct(context.view.as_float.weights.converted())
         if (
             context.target.quantize
-            if (given := _given(context, weight)) is None
-            else not (given.is_float or given.in_blocks)
+            if (entry := _given(context, weight)) is None
+            else not (entry.is_float or entry.in_blocks)
         )
     ]
 
@@ -64,31 +64,31 @@ def _given(context: ModelContext, weight: ConvertedWeight) -> GivenWeight | None
 
 
 def _bits(context: ModelContext, weight: ConvertedWeight) -> int:
-    given = _given(context, weight)
-    return context.target.kind.weights_bitwidth if given is None else given.bitwidth
+    entry = _given(context, weight)
+    return context.target.kind.weights_bitwidth if entry is None else entry.bitwidth
 
 
 def _by_channel(context: ModelContext, weight: ConvertedWeight) -> bool:
     """Whether each channel of the weight gets a separate grid."""
-    given = _given(context, weight)
-    if given is not None and given.scale is not None:
-        return given.by_channel
+    entry = _given(context, weight)
+    if entry is not None and entry.scale is not None:
+        return entry.by_channel
     return context.target.kind.per_channel and weight.use.node.op_type in CONVOLUTIONS
 
 
 def _scale(context: ModelContext, weight: ConvertedWeight, bits: int) -> float | grid.Floats:
-    given = _given(context, weight)
-    if given is not None and given.scale is not None and bits == given.bitwidth:
-        if len(given.scale) == 1:
-            return float(given.scale[0])
-        if len(given.scale) == len(weight.minimum):
-            return given.scale
+    entry = _given(context, weight)
+    if entry is not None and entry.scale is not None and bits == entry.bitwidth:
+        if len(entry.scale) == 1:
+            return float(entry.scale[0])
+        if len(entry.scale) == len(weight.minimum):
+            return entry.scale
     return per_channel_scale(weight, bits) if _by_channel(context, weight) else per_tensor_scale(weight, bits)
 
 
 def _of_quantizer(context: ModelContext, weights: list[ConvertedWeight]) -> list[ConvertedWeight]:
     """The weights whose range the quantizer determines, without an entry."""
-    return [w for w in weights if (given := _given(context, w)) is None or given.scale is None]
+    return [w for w in weights if (entry := _given(context, w)) is None or entry.scale is None]
 
 
 def _dead(weight: ConvertedWeight) -> npt.NDArray[np.intp]:
@@ -174,25 +174,25 @@ def long_tail(context: ModelContext) -> Iterator[Finding]:
     bits, least = context.target.kind.weights_bitwidth, threshold("long_tail_gain")
     weights = _of_quantizer(context, _weights(context))
     weights = [weight for weight in weights if not _by_channel(context, weight)]
-    found = []
+    tails = []
     for weight in weights:
         try:
             clipped = best_clipping(weight, bits, least)
         except Unavailable:
             continue
         if clipped is not None:
-            found.append((weight, clipped))
-    if not found:
+            tails.append((weight, clipped))
+    if not tails:
         return
-    found.sort(key=lambda row: -row[1].gain)
-    worst, best = found[0]
+    tails.sort(key=lambda row: -row[1].gain)
+    worst, best = tails[0]
     yield Finding(
         in_weights(
             f"outliers cost {least:.3g} dB or more at {bits} bits",
             f"{worst.low:.3g} to {worst.high:.3g} gives {best.full_sqnr:.1f} dB, {best.low:.3g} to"
             f" {best.high:.3g} gives {best.clipped_sqnr:.1f} dB with {best.outside} of"
             f" {worst.statistics.count} values cut off",
-            [(weight, clipped.gain) for weight, clipped in found],
+            [(weight, clipped.gain) for weight, clipped in tails],
             len(weights),
             "+{:.1f} dB",
         ),
@@ -203,10 +203,10 @@ def long_tail(context: ModelContext) -> Iterator[Finding]:
         worst.use.node,
         worst.name,
         evidence={
-            "weights": len(found),
+            "weights": len(tails),
             "gain_db": best.gain,
             "outside": best.outside,
-            **worst_evidence([(w, c.gain) for w, c in found]),
+            **worst_evidence([(w, c.gain) for w, c in tails]),
         },
     )
 
@@ -267,15 +267,15 @@ def channel_spread(context: ModelContext) -> Iterator[Finding]:
 
 
 def _spread_help(context: ModelContext, weights: list[ConvertedWeight]) -> str:
-    given = [weight for weight in weights if weight.name in context.view.given]
-    if given and is_per_tensor(context.target):
+    encoded = [weight for weight in weights if weight.name in context.view.given]
+    if encoded and is_per_tensor(context.target):
         return (
             "DSP v66 quantizes weights per tensor: equalize the float model (dlclint equalize), and make its"
             " encodings then"
         )
-    if given:
-        whose = "their encodings hold" if len(given) > 1 else "its encoding holds"
-        return f"{whose} {'these' if len(given) > 1 else 'this'} to one grid: give one encoding per channel"
+    if encoded:
+        whose = "their encodings hold" if len(encoded) > 1 else "its encoding holds"
+        return f"{whose} {'these' if len(encoded) > 1 else 'this'} to one grid: give one encoding per channel"
     ops = {weight.use.node.op_type for weight in weights}
     convolutions, matrices = bool(ops & set(CONVOLUTIONS)), bool(ops & set(MATRICES))
     recurrent = " and ".join(sorted(ops & set(RECURRENT)))

@@ -98,9 +98,9 @@ def documented_gemm(node: Node) -> Fix | None:
             yield SetInput(node, 0, name)
             yield RemoveAttribute(node, "transA")
 
-    what = ["transpose the weight"] if turn_weight else []
-    what += ["put a Transpose before"] if turn_input else []
-    return Fix(f"{' and '.join(what)}, as Gemm is documented", Safety.SAFE, edits)
+    actions = ["transpose the weight"] if turn_weight else []
+    actions += ["put a Transpose before"] if turn_input else []
+    return Fix(f"{' and '.join(actions)}, as Gemm is documented", Safety.SAFE, edits)
 
 
 def gemm_of_activations(node: Node) -> Fix | None:
@@ -228,12 +228,12 @@ def without_unread_outputs(nodes: list[tuple[Node, int]]) -> Fix:
 
 def multiplications(nodes: list[Node]) -> Fix | None:
     """Divisions by stored numbers as multiplications by their reciprocals."""
-    found = [(node, factor) for node in nodes if (factor := _reciprocal(node)) is not None]
-    if not found:
+    factors = [(node, factor) for node in nodes if (factor := _reciprocal(node)) is not None]
+    if not factors:
         return None
 
     def edits() -> Iterator[ModelEdit]:
-        for node, factor in found:
+        for node, factor in factors:
             new = onnx.NodeProto()
             new.CopyFrom(node.proto)
             new.op_type = "Mul"
@@ -242,8 +242,8 @@ def multiplications(nodes: list[Node]) -> Fix | None:
             yield add_constant(node.graph, name, factor)
             yield ReplaceNodes(node.graph, (node,), (new,))
 
-    plural = "s" if len(found) > 1 else ""
-    return Fix(f"multiply by the reciprocal in {len(found)} node{plural}", Safety.SAFE, edits)
+    plural = "s" if len(factors) > 1 else ""
+    return Fix(f"multiply by the reciprocal in {len(factors)} node{plural}", Safety.SAFE, edits)
 
 
 def _reciprocal(node: Node) -> Array | None:
@@ -296,14 +296,14 @@ def _largest_slope(node: Node) -> float | None:
 
 def relus_of_clips(nodes: list[Node]) -> Fix | None:
     """Clip from 0 to 6 as Relu, through which cross-layer equalization can scale."""
-    found = [node for node in nodes if node.op_type == "Clip" and not node.graph.is_function]
-    if not found:
+    clips = [node for node in nodes if node.op_type == "Clip" and not node.graph.is_function]
+    if not clips:
         return None
-    plural = "s" if len(found) > 1 else ""
+    plural = "s" if len(clips) > 1 else ""
     return Fix(
-        f"replace {len(found)} node{plural} by Relu: values above 6 are no longer clipped",
+        f"replace {len(clips)} node{plural} by Relu: values above 6 are no longer clipped",
         Safety.UNSAFE,
-        lambda: tuple(map(_relu, found)),
+        lambda: tuple(map(_relu, clips)),
     )
 
 
@@ -330,16 +330,16 @@ def of_attribute(node: Node, kind: str, attribute: str | None) -> Fix | None:
     return None
 
 
-def narrow_indices(found: list[tuple[Node, int]]) -> Fix:
+def narrow_indices(inputs: list[tuple[Node, int]]) -> Fix:
     """Stored indices as int32, where they fit."""
 
     def edits() -> Iterator[ModelEdit]:
-        for node, position in found:
+        for node, position in inputs:
             value = node.graph.small_value(node.input(position), limit=1 << 20)
             if value is not None:
                 yield from replace_constant(node, position, value.astype(np.int32))
 
-    return Fix(f"store {counted(len(found), 'tensor', 'of indices as int32')}", Safety.SAFE, edits)
+    return Fix(f"store {counted(len(inputs), 'tensor', 'of indices as int32')}", Safety.SAFE, edits)
 
 
 def fully_connected(product: Node, add: Node) -> Fix:

@@ -52,8 +52,8 @@ def bounded_mask(mask: Mask, least: float, advice: float) -> Fix | None:
         name = fresh_name(graph, f"{mask.name}_bounded")
         yield add_constant(graph, name, values)
         for reader in mask.readers:
-            for position, given in enumerate(reader.inputs):
-                if given == mask.name:
+            for position, read in enumerate(reader.inputs):
+                if read == mask.name:
                     yield SetInput(reader, position, name)
 
     if stored is not None:

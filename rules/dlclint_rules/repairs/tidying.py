@@ -120,10 +120,10 @@ def one_initializer(graph: Graph, name: str) -> Fix | None:
 @lru_cache(maxsize=4)
 def _positions(graph: Graph) -> dict[str, list[int]]:
     """The indices of initializers, by name."""
-    found: dict[str, list[int]] = {}
+    by_name: dict[str, list[int]] = {}
     for position, name in enumerate(graph.initializer_names):
-        found.setdefault(name, []).append(position)
-    return found
+        by_name.setdefault(name, []).append(position)
+    return by_name
 
 
 def sort(graph: Graph) -> Fix | None:
@@ -152,17 +152,17 @@ def named(graph: Graph, nodes: list[Node]) -> Fix:
 
     def edits() -> Iterator[ModelEdit]:
         taken = _node_names(graph.model)
-        given: set[str] = set()
+        assigned: set[str] = set()
         numbers: dict[str, int] = {}
         for node in nodes:
             wanted = f"{node.op_type}_{next(filter(None, node.outputs), node.index)}"
             number = numbers.get(wanted, 0)
             name = f"{wanted}_{number}" if number else wanted
-            while name in taken or name in given:
+            while name in taken or name in assigned:
                 number += 1
                 name = f"{wanted}_{number}"
             numbers[wanted] = number
-            given.add(name)
+            assigned.add(name)
             yield RenameNode(node, name)
 
     plural = "s" if len(nodes) > 1 else ""

@@ -177,8 +177,8 @@ def _older_softmax(node: Node) -> ModelEdit:
     """For the last axis both meanings agree; the converter cannot convert another axis down."""
     rank, axis = node.graph.rank(node.input(0)), node.attribute("axis", -1)
     if not rank or axis is None:
-        what = f"the rank of {node.input(0)!r}" if not rank else "the axis"
-        raise CannotFix(f"{what} is unknown, so {node.op_type} cannot be converted")
+        missing = f"the rank of {node.input(0)!r}" if not rank else "the axis"
+        raise CannotFix(f"{missing} is unknown, so {node.op_type} cannot be converted")
     axis %= rank
     last = helper.make_attribute("axis", rank - 1)
     if axis == rank - 1:

@@ -143,9 +143,9 @@ def _attribute_at_most(
     context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]
 ) -> Iterator[Breach]:
     for node in _nodes(context, runtime, machine):
-        found = node.attribute(machine["attribute"]) or []
-        if any(item > machine["max"] for item in found):
-            yield Breach(node, {machine["attribute"]: found})
+        values = node.attribute(machine["attribute"]) or []
+        if any(value > machine["max"] for value in values):
+            yield Breach(node, {machine["attribute"]: values})
 
 
 def _default_attribute(
@@ -155,9 +155,9 @@ def _default_attribute(
     for node in _nodes(context, runtime, machine):
         schema = node.schema
         default = schema.attributes[machine["attribute"]].default_value.f if schema is not None else None
-        found = node.attribute(machine["attribute"])
-        if default is not None and found is not None and found >= default:
-            yield Breach(node, {machine["attribute"]: float(f"{found:.6g}")})
+        value = node.attribute(machine["attribute"])
+        if default is not None and value is not None and value >= default:
+            yield Breach(node, {machine["attribute"]: float(f"{value:.6g}")})
 
 
 def _rank(context: ModelContext, runtime: Runtime, machine: Mapping[str, Any]) -> Iterator[Breach]:
@@ -187,8 +187,8 @@ def _padding(node: Node) -> list[int] | None:
     if node.input(3):
         return None
     stored = node.graph.small_value(node.input(1)) if node.input(1) else None
-    found = node.attribute("pads") or node.attribute("paddings") if stored is None else stored.reshape(-1)
-    return None if found is None else [int(item) for item in found]
+    pads = node.attribute("pads") or node.attribute("paddings") if stored is None else stored.reshape(-1)
+    return None if pads is None else [int(pad) for pad in pads]
 
 
 def _channels_multiple(
@@ -299,12 +299,12 @@ def _hta_widths(context: ModelContext, runtime: Runtime, machine: Mapping[str, A
     kind = context.target.kind
     if not kind.quantize:
         return
-    given = {
+    widths = {
         "activation_bits": kind.act_bitwidth,
         "weight_bits": kind.weights_bitwidth,
         "bias_bits": kind.bias_bitwidth,
     }
-    numbers: dict[str, Any] = {name: bits for name, bits in given.items() if bits not in machine[name]}
+    numbers: dict[str, Any] = {name: bits for name, bits in widths.items() if bits not in machine[name]}
     if kind.per_channel and not machine["weight_signed"]:
         numbers["weights"] = "signed, as per-channel ones are"
     if numbers:

@@ -78,9 +78,9 @@ def element_type(context: ModelContext) -> Iterator[Finding]:
 
 def _unmade(context: ModelContext, node: Node) -> Iterator[Finding]:
     """The output of a node whose element type the op cannot produce."""
-    forms, made = htp_forms(), node.output(0)
-    kind = element_name(node.graph.type_of(made))
-    at_edge = made in node.graph.outputs and node.graph.parent is None
+    forms, output = htp_forms(), node.output(0)
+    kind = element_name(node.graph.type_of(output))
+    at_edge = output in node.graph.outputs and node.graph.parent is None
     if kind in forms.refused_outputs.get(node.op_type, ()):
         advice = _instead(node, kind)
     elif at_edge and (read := forms.refused_graph_outputs.get((node.op_type, kind))):
@@ -93,14 +93,14 @@ def _unmade(context: ModelContext, node: Node) -> Iterator[Finding]:
     else:
         return
     yield Finding(
-        f"HTP's {node.op_type} cannot make {kind}, the type of {made!r}"
+        f"HTP's {node.op_type} cannot make {kind}, the type of {output!r}"
         + (", an output of the model" if at_edge else ""),
         Severity.WARNING,
         Source(forms.measured, node.op_type),
         Confidence.FIELD_REPORTED,
         help=advice,
         node=node,
-        tensor=made,
+        tensor=output,
         evidence={"type": kind},
     )
 
@@ -171,15 +171,15 @@ def window_beyond_input(context: ModelContext) -> Iterator[Finding]:
             continue
         padded = [size + pads[i] + pads[i + len(sizes)] for i, size in enumerate(sizes)]
         if any(window > size for window, size in zip(kernel, padded, strict=True)):
-            what = f"has a window of {kernel} on a padded input of {padded}"
+            flaw = f"has a window of {kernel} on a padded input of {padded}"
             advice = "pool over everything with GlobalAveragePool or GlobalMaxPool"
         elif axes := _dropped(node, kernel, sizes, padded):
-            what = f"with ceil_mode 1: the last window in axis {axes[0] + 2} starts beyond the input"
+            flaw = f"with ceil_mode 1: the last window in axis {axes[0] + 2} starts beyond the input"
             advice = "write ceil_mode 0, which along that axis gives the same windows"
         else:
             continue
         yield Finding(
-            f"{node.op_type} {what}",
+            f"{node.op_type} {flaw}",
             Severity.WARNING,
             Source(htp_forms().measured, node.op_type),
             Confidence.FIELD_REPORTED,

@@ -48,13 +48,13 @@ def layer_limit(context: ModelContext) -> Iterator[Finding]:
         if not concerned:
             continue
         handler = HANDLERS[entry["machine"]["kind"]]
-        found = {
+        breaches = {
             (b.node.key if b.node is not None else None, b.tensor): b
             for runtime in concerned
             for b in handler(context, runtime or Runtime.CPU, entry["machine"])
         }
-        if found:
-            yield from _findings(id, entry, list(found.values()))
+        if breaches:
+            yield from _findings(id, entry, list(breaches.values()))
 
 
 def evaluated(id: str) -> bool:
@@ -87,9 +87,9 @@ def _findings(id: str, entry: Mapping[str, Any], breaches: list[Breach]) -> Iter
     for breach in shown:
         numbers = ", ".join(_number(name, value) for name, value in breach.numbers.items())
         more = f" ({len(breaches)} nodes)" if len(shown) < len(breaches) else ""
-        what = breach.node.op_type if breach.node is not None else f"input {breach.tensor!r}"
+        subject = breach.node.op_type if breach.node is not None else f"input {breach.tensor!r}"
         yield Finding(
-            f"{what}{more}: {entry['limit']}" + (f" Here {numbers}." if numbers else ""),
+            f"{subject}{more}: {entry['limit']}" + (f" Here {numbers}." if numbers else ""),
             severity,
             Source(f"{entry['document']}, {entry['title']}", f"{id} {entry.get('layer', entry['scope'])}"),
             Confidence.INFERRED if inferred else Confidence.DOCUMENTED,

@@ -46,11 +46,11 @@ def precision(context: ModelContext) -> Iterator[Finding]:
     kind = context.target.kind
     if not kind.stated:
         return
-    for found in (
+    for findings in (
         *(_v66, _wide_weights, _computed_weights, _weights_in_3d),
         *(_float16, _not_compiled, _ops_on_htp, _ops_on_gpu, _float_only),
     ):
-        yield from found(context, kind)
+        yield from findings(context, kind)
 
 
 def _hexagon(context: ModelContext) -> int | None:

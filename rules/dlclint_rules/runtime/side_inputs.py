@@ -78,13 +78,13 @@ def _severity(stops: bool, side: SideInput, taken: list[str], hexagon: int | Non
 def _products(context: ModelContext, hexagon: int | None) -> Iterator[Finding]:
     left = second_input()
     keeps = hexagon is None or hexagon >= left.kept_since
-    found: dict[str, list[Node]] = {}
+    by_op: dict[str, list[Node]] = {}
     for node in computed_products(context.view):
         given_weight = context.view.given.get(node.input(1))
         if given_weight is None or given_weight.bitwidth == 16:
-            found.setdefault(node.op_type, []).append(node)
-    if found.get("Einsum") and (hexagon is None or not keeps):
-        nodes = found["Einsum"]
+            by_op.setdefault(node.op_type, []).append(node)
+    if by_op.get("Einsum") and (hexagon is None or not keeps):
+        nodes = by_op["Einsum"]
         where = f", and this is v{hexagon}" if hexagon is not None else ""
         yield Finding(
             f"Einsum of two activations at 16 bits needs Hexagon v{left.kept_since}{where}"
@@ -96,8 +96,8 @@ def _products(context: ModelContext, hexagon: int | None) -> Iterator[Finding]:
             nodes[0],
             evidence={"count": len(nodes)},
         )
-    if found.get("MatMul"):
-        nodes = found["MatMul"]
+    if by_op.get("MatMul"):
+        nodes = by_op["MatMul"]
         yield Finding(
             f"MatMul of two activations ({counted(len(nodes), 'node')}) cuts the second to 8 bits:"
             f" {left.decibels[UINT16]:g} dB are left of {left.on_cpu:g} (measured)",

@@ -33,26 +33,26 @@ def partition(context: ModelContext) -> Iterator[Finding]:
     for runtime in context.target.chosen:
         if runtime is Runtime.CPU:
             continue
-        found = context.view.partition(runtime)
-        if not found.cuts:
+        subnets = context.view.partition(runtime)
+        if not subnets.cuts:
             continue
-        on = sum(subnet.on_runtime for subnet in found.subnets)
-        unknown = max(border.unknown for border in found.borders)
-        size = f"{'at least ' * bool(unknown)}{size_text(found.bytes)} cross in all"
-        size = size if found.bytes else "how much crosses is unknown"
-        worst = found.costliest
+        on = sum(subnet.on_runtime for subnet in subnets.subnets)
+        unknown = max(border.unknown for border in subnets.borders)
+        size = f"{'at least ' * bool(unknown)}{size_text(subnets.bytes)} cross in all"
+        size = size if subnets.bytes else "how much crosses is unknown"
+        worst = subnets.costliest
         least = f"; without {worst.op} {counted(worst.borders, 'change', 'fewer')}" if worst else ""
         yield Finding(
-            f"{runtime.value}: execution changes processor {counted(found.cuts, 'time')}, "
-            f"{counted(len(found.subnets), 'subnet')}, {on} of them on {runtime.value}; {size}{least}",
+            f"{runtime.value}: execution changes processor {counted(subnets.cuts, 'time')}, "
+            f"{counted(len(subnets.subnets), 'subnet')}, {on} of them on {runtime.value}; {size}{least}",
             Severity.WARNING,
             sources.layer_row(f"column {runtime.column}"),
             Confidence.INFERRED,
             help=f"replace {worst.op}, or allow CPU fallback" if worst else "allow CPU fallback",
             evidence={
-                "cuts": found.cuts,
-                "subnets": len(found.subnets),
-                "bytes": found.bytes,
+                "cuts": subnets.cuts,
+                "subnets": len(subnets.subnets),
+                "bytes": subnets.bytes,
                 **({"op": worst.op, "op_nodes": worst.nodes, "op_borders": worst.borders} if worst else {}),
             },
         )

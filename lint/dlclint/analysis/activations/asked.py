@@ -63,8 +63,8 @@ class OnDemand(Mapping[str, Found]):
             pending += self._needs(node)
         for position in sorted(wanted):
             self._visit(wanted[position])
-            for made in wanted[position].outputs:
-                self._makers.pop(made, None)
+            for output in wanted[position].outputs:
+                self._makers.pop(output, None)
 
     def __getitem__(self, name: str) -> Found:
         if name in self._makers:

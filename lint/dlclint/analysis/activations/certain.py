@@ -129,24 +129,30 @@ class _Walk:
         if not outputs or self.graph.constant(outputs[0]) is not None:
             return
         with np.errstate(all="ignore"):
-            made = self.bounded(node, self.made(node))
-        if made is None or not (math.isfinite(made.minimum) or math.isfinite(made.maximum)):
+            output_range = self.bounded(node, self.made(node))
+        if output_range is None or not (
+            math.isfinite(output_range.minimum) or math.isfinite(output_range.maximum)
+        ):
             return
-        if np.isnan(made.low).any() or np.isnan(made.high).any():
+        if np.isnan(output_range.low).any() or np.isnan(output_range.high).any():
             return
         # The second outputs of TopK and MaxPool are indices.
         for name in outputs if node.op_type == "Split" else outputs[:1]:
-            self.found[name] = made
+            self.found[name] = output_range
 
-    def bounded(self, node: Node, made: Interval | None) -> Interval | None:
+    def bounded(self, node: Node, output_range: Interval | None) -> Interval | None:
         """The range, intersected with the op's own bounds."""
         op = op_outputs().get(node.op_type)
         if op is None:
-            return made
-        if made is None:
+            return output_range
+        if output_range is None:
             axis = _simplex_axis(node) if node.op_type == "Softmax" else None
             return interval(op.low, op.high, axis)
-        return replace(made, low=np.maximum(made.low, op.low), high=np.minimum(made.high, op.high))
+        return replace(
+            output_range,
+            low=np.maximum(output_range.low, op.low),
+            high=np.minimum(output_range.high, op.high),
+        )
 
     def operand(self, node: Node, position: int) -> Interval | None:
         """The known range of an input: that of an activation, or the values of a constant."""
@@ -177,32 +183,36 @@ class _Walk:
             return self.summed(node)
         if op == "ConstantOfShape":
             return _filled(node)
-        given = self.found.get(node.input(0))
-        if given is None:
+        input_range = self.found.get(node.input(0))
+        if input_range is None:
             return None
-        if op in _INCREASING and (given.tight or op not in op_outputs()):
-            return Interval(_INCREASING[op](given.low), _INCREASING[op](given.high), None, given.tight)
+        if op in _INCREASING and (input_range.tight or op not in op_outputs()):
+            return Interval(
+                _INCREASING[op](input_range.low), _INCREASING[op](input_range.high), None, input_range.tight
+            )
         if op in UNCHANGED:
-            return given
+            return input_range
         if op == "Neg":
-            return Interval(-given.high, -given.low, None, given.tight)
+            return Interval(-input_range.high, -input_range.low, None, input_range.tight)
         if op == "Abs":
-            ends = np.abs(given.low), np.abs(given.high)
-            across = (given.low <= 0) & (given.high >= 0)
-            return Interval(np.where(across, 0.0, np.minimum(*ends)), np.maximum(*ends), None, given.tight)
+            ends = np.abs(input_range.low), np.abs(input_range.high)
+            across = (input_range.low <= 0) & (input_range.high >= 0)
+            return Interval(
+                np.where(across, 0.0, np.minimum(*ends)), np.maximum(*ends), None, input_range.tight
+            )
         if op == "Pad":
-            return self.padded(node, given)
+            return self.padded(node, input_range)
         if op == "Resize":
-            return given.whole() if node.attribute("mode", "nearest") in ("nearest", "linear") else None
-        if given.low.ndim and op in MOVEMENT:
-            moved = self.moved(node, given)
+            return input_range.whole() if node.attribute("mode", "nearest") in ("nearest", "linear") else None
+        if input_range.low.ndim and op in MOVEMENT:
+            moved = self.moved(node, input_range)
             if moved is not None:
                 return moved
         if op == "Transpose":
-            return replace(given.whole(), sums_to_one=_permuted(node, given.sums_to_one))
-        return given.whole() if op in _KEEP_RANGE else None
+            return replace(input_range.whole(), sums_to_one=_permuted(node, input_range.sums_to_one))
+        return input_range.whole() if op in _KEEP_RANGE else None
 
-    def moved(self, node: Node, given: Interval) -> Interval | None:
+    def moved(self, node: Node, input_range: Interval) -> Interval | None:
         """Propagate element by element through an op that moves data, where that is cheap."""
         known = self.graph.type_of(node.input(0))
         shape = None if known is None else known.static_shape
@@ -212,18 +222,18 @@ class _Walk:
         if any(value is None for value, name in zip(rest, node.inputs[1:], strict=True) if name):
             return None
         ends = []
-        for end in (given.low, given.high):
+        for end in (input_range.low, input_range.high):
             with suppress(*FAILURES):
                 ends += list(MOVEMENT[node.op_type](node, [np.broadcast_to(end, shape), *rest], MOST))
-        return Interval(ends[0], ends[1], None, given.tight) if len(ends) == 2 else None
+        return Interval(ends[0], ends[1], None, input_range.tight) if len(ends) == 2 else None
 
-    def padded(self, node: Node, given: Interval) -> Interval | None:
+    def padded(self, node: Node, input_range: Interval) -> Interval | None:
         if node.attribute("mode", "constant") != "constant":
-            return given.whole()
+            return input_range.whole()
         value = vector(self.graph, node.input(2)) if node.input(2) else np.zeros(1)
         if value is None or value.size != 1:
             return None
-        return _either([given, interval(float(value.reshape(-1)[0]), float(value.reshape(-1)[0]))])
+        return _either([input_range, interval(float(value.reshape(-1)[0]), float(value.reshape(-1)[0]))])
 
     def joined(self, node: Node) -> Interval | None:
         parts = [self.operand(node, position) for position in range(len(node.inputs))]
@@ -264,8 +274,8 @@ class _Walk:
 
     def weighted(self, node: Node) -> Interval | None:
         """Propagate through stored weights: a weighted mean where inputs sum to 1, else sums of products."""
-        given = self.found.get(node.input(0))
-        if given is None or (given.sums_to_one is None and not given.finite):
+        input_range = self.found.get(node.input(0))
+        if input_range is None or (input_range.sums_to_one is None and not input_range.finite):
             return None
         weight = vector(self.graph, node.input(1))
         if weight is None or not np.isfinite(weight).all() or not weight.size or not weight.ndim:
@@ -278,10 +288,10 @@ class _Walk:
         lanes = (
             np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1) if weight.ndim > 1 else weight[None]
         )
-        if given.sums_to_one is not None and self.contracts(node, weight, given.sums_to_one):
-            low, high, tight = lanes.min(axis=1), lanes.max(axis=1), given.tight
-        elif given.finite:
-            least, most = given.minimum, given.maximum
+        if input_range.sums_to_one is not None and self.contracts(node, weight, input_range.sums_to_one):
+            low, high, tight = lanes.min(axis=1), lanes.max(axis=1), input_range.tight
+        elif input_range.finite:
+            least, most = input_range.minimum, input_range.maximum
             above, below = np.maximum(lanes, 0.0).sum(axis=1), np.minimum(lanes, 0.0).sum(axis=1)
             low, high, tight = above * least + below * most, above * most + below * least, False
             if node.op_type == "Conv" and any(node.attribute("pads") or ()):
@@ -290,13 +300,13 @@ class _Walk:
             return None
         return self.biased(node, Interval(np.array(low.min()), np.array(high.max()), None, tight))
 
-    def biased(self, node: Node, made: Interval) -> Interval | None:
+    def biased(self, node: Node, output_range: Interval) -> Interval | None:
         if node.op_type == "MatMul" or not node.input(2):
-            return made
+            return output_range
         bias = vector(self.graph, node.input(2))
         if bias is None or not bias.size or not np.isfinite(bias).all():
             return None
-        return replace(made, low=made.low + bias.min(), high=made.high + bias.max())
+        return replace(output_range, low=output_range.low + bias.min(), high=output_range.high + bias.max())
 
     def contracts(self, node: Node, weight: Floats, axis: int) -> bool:
         """Whether an op sums exactly over the axis along which its input adds up to 1."""
@@ -313,11 +323,11 @@ class _Walk:
         if product is None or product.op_type != "Mul" or stored is None or len(stored) != 1:
             return None
         for one, other in permutations(product.inputs, 2):
-            given, rank = self.found.get(one), self.graph.rank(one)
+            input_range, rank = self.found.get(one), self.graph.rank(one)
             factors = vector(self.graph, other)
-            if given is None or given.sums_to_one is None or factors is None or rank is None:
+            if input_range is None or input_range.sums_to_one is None or factors is None or rank is None:
                 continue
-            if stored[0] % rank == given.sums_to_one and factors.size:
+            if stored[0] % rank == input_range.sums_to_one and factors.size:
                 return interval(float(factors.min()), float(factors.max()))
         return None
 
@@ -357,12 +367,14 @@ def _permuted(node: Node, axis: int | None) -> int | None:
     return list(order).index(axis)
 
 
-def _clipped(node: Node, given: Interval | None) -> Interval | None:
+def _clipped(node: Node, input_range: Interval | None) -> Interval | None:
     low, high = clip_bounds(node)
     least, most = -math.inf if low is None else low, math.inf if high is None else high
-    if given is None:
+    if input_range is None:
         return interval(least, most) if least <= most else None
-    return Interval(np.clip(given.low, least, most), np.clip(given.high, least, most), None, given.tight)
+    return Interval(
+        np.clip(input_range.low, least, most), np.clip(input_range.high, least, most), None, input_range.tight
+    )
 
 
 def _spread(parts: list[Interval], shapes: list[tuple[int, ...]], axis: int, end: str) -> Floats:

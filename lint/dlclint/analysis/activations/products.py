@@ -41,15 +41,15 @@ def through_product(node: Node, estimates: Mapping[str, Estimate]) -> Estimate |
 def _is_shares(node: Node) -> bool:
     """Whether the left factor is a Softmax along the summed axis."""
     graph = node.graph
-    made = graph.producer(node.input(0))
+    producer = graph.producer(node.input(0))
     passed: set[NodeKey] = set()
-    while made is not None and made.op_type in _PASSED and made.key not in passed:
-        passed.add(made.key)
-        made = graph.producer(made.input(0))
-    if made is None or made.op_type != "Softmax" or made.domain:
+    while producer is not None and producer.op_type in _PASSED and producer.key not in passed:
+        passed.add(producer.key)
+        producer = graph.producer(producer.input(0))
+    if producer is None or producer.op_type != "Softmax" or producer.domain:
         return False
-    rank = graph.rank(made.input(0))
-    axis = made.attribute("axis", None)
+    rank = graph.rank(producer.input(0))
+    axis = producer.attribute("axis", None)
     if axis is None:
         # Before opset 13 it was axis 1, which is the last axis only of a matrix.
         return (graph.model.opsets.get("", 0) >= 13) or rank == 2

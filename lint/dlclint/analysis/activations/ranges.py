@@ -159,7 +159,7 @@ class _Walk:
 
     def estimate(self, node: Node) -> Estimate | None:
         op, graph = node.op_type, node.graph
-        given = self.found.get(node.input(0))
+        input_estimate = self.found.get(node.input(0))
         if op in NORMALIZATIONS:
             return _normalized(node)
         if op == "Softmax":
@@ -168,45 +168,49 @@ class _Walk:
             low, high = self.fixed.get(op) or bounded_outputs()[op]
             return (
                 bounded_estimate(low, high)
-                if given is None
-                else _within(through(given, _UNARY[op]), low, high)
+                if input_estimate is None
+                else _within(through(input_estimate, _UNARY[op]), low, high)
             )
         if op == "HardSigmoid":
             return (
                 bounded_estimate(*bounded_outputs()[op])
-                if given is None
-                else through(given, _hard_sigmoid(node))
+                if input_estimate is None
+                else through(input_estimate, _hard_sigmoid(node))
             )
         if op in CLIPPING:
-            return _clip(node, given)
+            return _clip(node, input_estimate)
         if op == "MatMul" and graph.constant(node.input(1)) is None:
             return through_product(node, self.found)
         if op in WEIGHTED_OPS:
-            return through_weights(node, given, self.weights)
-        if op == "Gather" and given is None and graph.constant(node.input(0)) is not None:
+            return through_weights(node, input_estimate, self.weights)
+        if op == "Gather" and input_estimate is None and graph.constant(node.input(0)) is not None:
             return self.operand(node, 0, 1)
         if op == "Concat":
             return self.concat(node)
         if op in (*SUMS, *FACTORS):
             return self.arithmetic(node)
-        if given is None:
+        if input_estimate is None:
             return None
         if op in ("LeakyRelu", "PRelu"):
-            return _leaky(node, given)
+            return _leaky(node, input_estimate)
         if op in _UNARY:
-            return through(given, _UNARY[op])
+            return through(input_estimate, _UNARY[op])
         if op in _POOL_ALL:
-            return given
+            return input_estimate
         if op == "LRN":
             # Divided by (bias + ...) to a power, where the rest of the sum is positive.
-            return given.whole() if float(node.attribute("bias", 1.0)) >= 1.0 else None
+            return input_estimate.whole() if float(node.attribute("bias", 1.0)) >= 1.0 else None
         if op == "Pad":
-            return replace(given, low=np.minimum(given.low, 0.0), high=np.maximum(given.high, 0.0))
+            return replace(
+                input_estimate,
+                low=np.minimum(input_estimate.low, 0.0),
+                high=np.maximum(input_estimate.high, 0.0),
+            )
         if op == "Resize":
-            return given if node.attribute("mode") != "cubic" else None
+            return input_estimate if node.attribute("mode") != "cubic" else None
         if op in _KEEP_CHANNELS:
-            return given
-        return _moved(graph, node, given) if op in _MOVERS else None
+            return input_estimate
+        return _moved(graph, node, input_estimate) if op in _MOVERS else None
 
     def operand(self, node: Node, position: int, channels: int) -> Estimate | None:
         """An activation's estimate, or a constant as an estimate."""

@@ -44,10 +44,10 @@ def _pads_zeros(pad: Node) -> bool:
     if pad.has("pads"):
         pads, axes = pad.attribute("pads"), None
     else:
-        found = graph.model.values.whole(graph, pad.input(1))
-        if found is None:
+        stored_pads = graph.model.values.whole(graph, pad.input(1))
+        if stored_pads is None:
             return False
-        pads = [int(size) for size in found.reshape(-1)]
+        pads = [int(size) for size in stored_pads.reshape(-1)]
         if pad.input(3):
             chosen = graph.model.values.whole(graph, pad.input(3))
             if chosen is None:

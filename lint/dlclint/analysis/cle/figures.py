@@ -84,10 +84,11 @@ def _states(
         for position, weight in enumerate(chain)
     ]
     rows = [
-        found.output_energy * np.square(outputs) for found, (outputs, _) in zip(measured, scales, strict=True)
+        survey.output_energy * np.square(outputs)
+        for survey, (outputs, _) in zip(measured, scales, strict=True)
     ]
     columns = [
-        found.input_energy * np.square(inputs) for found, (_, inputs) in zip(measured, scales, strict=True)
+        survey.input_energy * np.square(inputs) for survey, (_, inputs) in zip(measured, scales, strict=True)
     ]
     states = []
     for position, (measured_weight, (outputs, inputs)) in enumerate(zip(measured, scales, strict=True)):

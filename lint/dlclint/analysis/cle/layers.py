@@ -47,12 +47,12 @@ class StoredTensor:
         if self.tensor.data_type not in _FLOATS:
             raise CannotScale(f"{self.name!r} is not a float tensor")
         try:
-            found = self.tensor.array().astype(np.float64)
+            numbers = self.tensor.array().astype(np.float64)
         except Unavailable as error:
             raise CannotScale(f"{self.name!r} cannot be read: {error}") from None
-        if not np.isfinite(found).all():
+        if not np.isfinite(numbers).all():
             raise CannotScale(f"{self.name!r} holds NaN or infinity")
-        return found
+        return numbers
 
 
 @dataclass(frozen=True)
@@ -118,18 +118,18 @@ def read_layer(conv: Node, norm: Node | None) -> Layer:
     if stored.is_shared:
         raise CannotScale(f"its weight {stored.name!r} is shared with another node")
     bias = _stored(conv, 2) if conv.input(2) else None
-    found = None if norm is None else Norm(norm, *(_stored(norm, position) for position in range(1, 5)))
+    batch_norm = None if norm is None else Norm(norm, *(_stored(norm, position) for position in range(1, 5)))
     cells = _cells(conv, stored)
     if bias is not None and bias.values().shape != (cells.outputs,):
         raise CannotScale(f"its bias {bias.name!r} has not one value for each of {cells.outputs} channels")
-    if found is not None:
-        for stored_tensor in (found.gamma, found.beta, found.mean, found.variance):
+    if batch_norm is not None:
+        for stored_tensor in (batch_norm.gamma, batch_norm.beta, batch_norm.mean, batch_norm.variance):
             if stored_tensor.values().shape != (cells.outputs,):
                 raise CannotScale(
                     f"{stored_tensor.name!r} has not one value for each of {cells.outputs} channels"
                 )
-    factor = np.ones(cells.outputs) if found is None else found.factor
-    return Layer(conv, stored, bias, found, survey(cells, factor))
+    factor = np.ones(cells.outputs) if batch_norm is None else batch_norm.factor
+    return Layer(conv, stored, bias, batch_norm, survey(cells, factor))
 
 
 def _stored(node: Node, position: int) -> StoredTensor:
@@ -149,8 +149,8 @@ def _stored(node: Node, position: int) -> StoredTensor:
             )
         maker = home.producer(source)
         if maker is None or maker.op_type != "Identity" or maker.domain:
-            made = f"computed by {maker.op_type}" if maker is not None else "given to the model"
-            raise CannotScale(f"{name!r} is not stored but {made}")
+            origin = f"computed by {maker.op_type}" if maker is not None else "given to the model"
+            raise CannotScale(f"{name!r} is not stored but {origin}")
         source = maker.input(0)
         if source in passed:
             raise CannotScale(f"{name!r} is not stored but made of itself")

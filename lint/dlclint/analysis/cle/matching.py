@@ -120,9 +120,9 @@ def match(model: Model, folded: Collection[NodeKey] = (), extended: bool = False
         for node in graph.nodes
         if node.op_type in kinds and not node.domain and node.key not in folded
     ]
-    found = {conv.key: _follow(conv, folded, extended) for conv in convolutions}
-    stops = {key: item for key, item in found.items() if isinstance(item, Stop)}
-    pairs = [item for item in found.values() if isinstance(item, Pair)]
+    paths = {conv.key: _follow(conv, folded, extended) for conv in convolutions}
+    stops = {key: item for key, item in paths.items() if isinstance(item, Stop)}
+    pairs = [item for item in paths.values() if isinstance(item, Pair)]
     if not extended:
         stops |= {stop.conv.key: stop for stop in _undocumented(pairs, stops)}
     kept = tuple(pair for pair in pairs if pair.first.key not in stops)

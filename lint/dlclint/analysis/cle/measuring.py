@@ -64,10 +64,10 @@ class Peaks:
         """Add cells by their channels; duplicates do no harm."""
         rows = np.concatenate([self._outputs.channels, outputs])
         columns = np.concatenate([self._inputs.channels, inputs])
-        found, first = np.unique(rows * self._inputs.count + columns, return_index=True)
+        cells, first = np.unique(rows * self._inputs.count + columns, return_index=True)
         self.magnitudes = np.concatenate([self.magnitudes, magnitudes])[first]
-        self._outputs.put(found // self._inputs.count)
-        self._inputs.put(found % self._inputs.count)
+        self._outputs.put(cells // self._inputs.count)
+        self._inputs.put(cells % self._inputs.count)
 
     def output_ranges(self, inputs: Floats) -> Cells32:
         """Largest magnitude of each output channel when input channels are multiplied by `inputs`."""
@@ -94,10 +94,10 @@ class _Axis:
 
     def largest(self, values: Cells32) -> Cells32:
         """The largest value of each channel; 0 where it has none."""
-        found = np.zeros(self.count, np.float32)
+        maxima = np.zeros(self.count, np.float32)
         if len(self._present):
-            found[self._present] = np.maximum.reduceat(values[self._order], self._starts)
-        return found
+            maxima[self._present] = np.maximum.reduceat(values[self._order], self._starts)
+        return maxima
 
 
 @dataclass(frozen=True)

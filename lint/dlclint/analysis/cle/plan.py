@@ -154,9 +154,9 @@ def _nbytes(conv: Node) -> int:
 
 
 def _unfit(pair: Pair, first: Layer | CannotScale, second: Layer | CannotScale) -> str:
-    for node, found in ((pair.first, first), (pair.second, second)):
-        if isinstance(found, CannotScale):
-            return f"{node.op_type} {node.name or node.outputs[0]}: {found}"
+    for node, layer_flags in ((pair.first, first), (pair.second, second)):
+        if isinstance(layer_flags, CannotScale):
+            return f"{node.op_type} {node.name or node.outputs[0]}: {layer_flags}"
     assert isinstance(first, Layer) and isinstance(second, Layer)
     if first.outputs != second.inputs:
         return f"the first has {first.outputs} output channels, the second {second.inputs} input channels"
@@ -205,9 +205,9 @@ def _chain(layers: list[Layer], pairs: list[Pair], asked: _Asked) -> EqualizedCh
     while True:
         scaled = equalizing_factors(weights, frozen, halves, asked.effort)
         overflows = [_overflows(layer, s) for layer, s in zip(layers, scaled.factors, strict=False)]
-        if not any(bool(found.any()) for found in overflows):
+        if not any(bool(channels.any()) for channels in overflows):
             break
-        frozen = [mask | found for mask, found in zip(frozen, overflows, strict=True)]
+        frozen = [mask | channels for mask, channels in zip(frozen, overflows, strict=True)]
     links = tuple(
         _link(pair, layer, factors, absorbed(pair, layer, asked.high_bias))
         for pair, layer, factors in zip(pairs, layers, scaled.factors, strict=False)
@@ -217,14 +217,14 @@ def _chain(layers: list[Layer], pairs: list[Pair], asked: _Asked) -> EqualizedCh
 
 def _overflows(layer: Layer, factors: Floats) -> Flags:
     """Channels whose bias, divided by the factor, would exceed its type."""
-    found: Flags = np.zeros(layer.outputs, bool)
+    overflowing: Flags = np.zeros(layer.outputs, bool)
     vectors = [layer.norm.gamma, layer.norm.beta] if layer.norm is not None else [layer.bias]
     for stored in vectors:
         if stored is not None:
             dtype = onnx.helper.tensor_dtype_to_np_dtype(stored.tensor.data_type)
             with np.errstate(over="ignore"):
-                found |= ~np.isfinite((stored.values() / factors).astype(dtype).astype(np.float64))
-    return np.asarray(found & (factors != 1))
+                overflowing |= ~np.isfinite((stored.values() / factors).astype(dtype).astype(np.float64))
+    return np.asarray(overflowing & (factors != 1))
 
 
 def _link(pair: Pair, first: Layer, factors: Floats, constants: Floats) -> Link:

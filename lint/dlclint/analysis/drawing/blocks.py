@@ -30,9 +30,9 @@ def scope_of(name: str, op: str, metadata: Mapping[str, str]) -> Scope:
     if len(scopes) > 1:
         return _parts(scopes[-2], ".")  # the last is the node itself
     separator = "/" if "/" in name else "."
-    found = _parts(name.rpartition(separator)[0], separator)
+    modules = _parts(name.rpartition(separator)[0], separator)
     # Some exporters number the nodes of each op, as in `p2o.Conv.12`: an op is not a module.
-    return found[:-1] if found and found[-1] == op else found
+    return modules[:-1] if modules and modules[-1] == op else modules
 
 
 def _parts(text: str, separator: str) -> Scope:
@@ -62,14 +62,14 @@ def _filled(scopes: Sequence[Scope], sources: Sequence[Sequence[int]]) -> list[S
     known = sum(map(bool, scopes))
     if known < _KNOWN_SHARE * len(scopes):
         return list(scopes)
-    found = list(scopes)
+    filled = list(scopes)
     for position, read in enumerate(sources):
-        if not found[position]:
-            found[position] = next((found[source] for source in read if found[source]), ())
-    for position in reversed(range(len(found))):
+        if not filled[position]:
+            filled[position] = next((filled[source] for source in read if filled[source]), ())
+    for position in reversed(range(len(filled))):
         for source in sources[position]:
-            found[source] = found[source] or found[position]
-    return found
+            filled[source] = filled[source] or filled[position]
+    return filled
 
 
 class _Tree:
@@ -130,12 +130,12 @@ class _Tree:
                 pending.append(True)
                 parts = list(stretches(crossing[block]))
                 for number, (start, end) in enumerate(parts, 1):
-                    made = self._add(f"part {number} of {len(parts)}", block)
+                    section = self._add(f"part {number} of {len(parts)}", block)
                     for member in group[start:end]:
                         if member >= 0:
-                            self.own[member] = made
+                            self.own[member] = section
                         else:
-                            self.parents[-1 - member] = made
+                            self.parents[-1 - member] = section
 
     def _crossing(
         self, members: Sequence[Sequence[int]], sources: Sequence[Sequence[int]]
@@ -155,11 +155,11 @@ class _Tree:
 
     def _chain(self, block: int) -> Iterator[int]:
         """A block and all enclosing ones, innermost first."""
-        found = []
+        blocks = []
         while block >= 0:
-            found.append(block)
+            blocks.append(block)
             block = self.parents[block]
-        return reversed(found)
+        return reversed(blocks)
 
     @staticmethod
     def _meet(one: int, other: int, above: list[int], around: list[int]) -> tuple[int, int, int]:

@@ -125,10 +125,10 @@ def _border(
     graph: Graph, op: str, name: str, block: int, sources: tuple[int, ...], colors: Colors
 ) -> DrawnNode:
     kind = graph.type_of(name)
-    made = (plain(name),)
+    names = (plain(name),)
     element = "" if kind is None else kind.element
     return DrawnNode(
-        "", None, plain(name), op, block, sources, made, _type(graph, name), "", element, "-" * len(colors)
+        "", None, plain(name), op, block, sources, names, _type(graph, name), "", element, "-" * len(colors)
     )
 
 
@@ -216,10 +216,10 @@ def _weights(view: ModelView, places: _Places) -> Iterator[DrawnWeight]:
 
 def _cuts(colors: Colors) -> Iterator[DrawnCuts]:
     """Where execution changes processor; runtimes with the same result are combined."""
-    found: dict[tuple[tuple[Border, ...], tuple[str, ...]], list[str]] = {}
+    runtimes_by_cuts: dict[tuple[tuple[Border, ...], tuple[str, ...]], list[str]] = {}
     for name, (view, runtime) in colors.items():
         if runtime is not Runtime.CPU and (partition := view.partition(runtime)).borders:
             key = (partition.borders, tuple(subnet.first for subnet in partition.subnets))
-            found.setdefault(key, []).append(name)
-    for (borders, firsts), names in found.items():
+            runtimes_by_cuts.setdefault(key, []).append(name)
+    for (borders, firsts), names in runtimes_by_cuts.items():
         yield DrawnCuts(", ".join(names), borders, firsts)

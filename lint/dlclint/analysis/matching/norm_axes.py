@@ -87,8 +87,8 @@ def mean_under_root(node: Node, bottom: str) -> tuple[Node | None, int]:
     shifted = graph.producer(root.input(0))
     if shifted is None or shifted.op_type != "Add":
         return None, 0
-    made = filter(None, map(graph.producer, shifted.inputs))
-    return next((mean for mean in made if mean.op_type == "ReduceMean"), None), between
+    producers = filter(None, map(graph.producer, shifted.inputs))
+    return next((mean for mean in producers if mean.op_type == "ReduceMean"), None), between
 
 
 def normalized_after_factor(node: Node) -> str:

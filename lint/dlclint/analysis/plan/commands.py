@@ -103,7 +103,7 @@ def toolchains(
     view: ModelView, choice: Choice, dimensions: Dimensions, overrides: str
 ) -> tuple[Toolchain, ...]:
     """The commands of the SNPE tools and of the QAIRT tools."""
-    found = []
+    chains = []
     sources = source_inputs(view.model.graph, dict(shape_options(view, dimensions)))
     for tools in (_SNPE, _QAIRT):
         commands = [_convert(tools, view, choice, dimensions, overrides, sources)]
@@ -113,8 +113,8 @@ def toolchains(
                 commands.append(_prepare(view))
         unused = _removed(tools, view)
         reads = tuple(tools.reads(source) for source in sources if source.name not in unused)
-        found.append(Toolchain(tools.title, tuple(commands), reads))
-    return tuple(found)
+        chains.append(Toolchain(tools.title, tuple(commands), reads))
+    return tuple(chains)
 
 
 def command(tool: str, *options: tuple[str, ...]) -> Command:
@@ -220,12 +220,12 @@ def _quantize(
 
 def _float_widths(choice: Choice, bias: str) -> list[tuple[str, ...]]:
     """The widths of float tensors, where they are not the tools' defaults; `bias` is the option's name."""
-    found: list[tuple[str, ...]] = []
+    options: list[tuple[str, ...]] = []
     if choice.float_bitwidth != DlcKind().float_bitwidth:
-        found.append(("--float_bitwidth", str(choice.float_bitwidth)))
+        options.append(("--float_bitwidth", str(choice.float_bitwidth)))
     if choice.float_bias_bitwidth is not None:
-        found.append((bias, str(choice.float_bias_bitwidth)))
-    return found
+        options.append((bias, str(choice.float_bias_bitwidth)))
+    return options
 
 
 def _place(tools: _Tools, view: ModelView, choice: Choice) -> list[tuple[str, ...]]:
@@ -260,14 +260,14 @@ def check_command(view: ModelView, target: Target, dimensions: Dimensions, overr
 
 def placeholders(view: ModelView, choice: Choice) -> list[str]:
     """The words in the commands that the user must replace, one sentence each."""
-    found = []
+    sentences = []
     if choice.quantize:
         sources = source_inputs(view.model.graph, {})
         turned = any(snpe_reads(source).shape != source.shape for source in sources)
         stand = f"{INPUT_LIST} and {INPUT_LIST_LAST} stand" if turned else f"{INPUT_LIST} stands"
-        found.append(f"{stand} for your list of calibration inputs, raw files, one line an inference")
+        sentences.append(f"{stand} for your list of calibration inputs, raw files, one line an inference")
     if view.target.soc is None:
-        found.append(f"{SOC} is a placeholder for the chip; give --soc to fill it in")
+        sentences.append(f"{SOC} is a placeholder for the chip; give --soc to fill it in")
     words = sorted(
         {
             word
@@ -277,12 +277,14 @@ def placeholders(view: ModelView, choice: Choice) -> list[str]:
         }
     )
     if words:
-        found.append(
+        sentences.append(
             f"{', '.join(words)} stand for sizes that the model leaves open; give them with -d or -s"
         )
-    return found
+    return sentences
 
 
-def line(made: Command) -> str:
+def line(shell_command: Command) -> str:
     """The command as one line for a shell."""
-    return " ".join([made.tool, *(shlex.quote(word) for option in made.options for word in option)])
+    return " ".join(
+        [shell_command.tool, *(shlex.quote(word) for option in shell_command.options for word in option)]
+    )

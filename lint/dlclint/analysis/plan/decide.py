@@ -227,18 +227,18 @@ def _stay_float(view: ModelView, runtime: Runtime, asked: PlanRequest) -> tuple[
         float_bitwidth=width,
         float_bias_bitwidth=asked.settled.get("float_bias_bitwidth"),
     )
-    given = "given (--float); " if asked.is_float else ""
+    prefix = "given (--float); " if asked.is_float else ""
     if runtime in _FLOAT_RUNTIMES:
         effect = runtime_compatibility()[runtime.dlc_row, True].effect.removeprefix("otherwise ")
-        reason = f"{given}a quantized DLC on {runtime.value} is {effect}"
+        reason = f"{prefix}a quantized DLC on {runtime.value} is {effect}"
         if runtime is Runtime.GPU_FLOAT16:
             reason += "; the runtime itself computes in float16"
     elif width == 16:
         soc = view.target.soc
         taken = soc is not None and soc.fp16
-        reason = given + (f"{soc} takes float16" if taken else "whether float16 runs there goes by chip")
+        reason = prefix + (f"{soc} takes float16" if taken else "whether float16 runs there goes by chip")
     else:
-        reason = f"{given}{runtime_compatibility()[runtime.dlc_row, False].effect}"
+        reason = f"{prefix}{runtime_compatibility()[runtime.dlc_row, False].effect}"
     return choice, [Advice("DLC", f"float{width}", reason)]
 
 
@@ -257,36 +257,36 @@ def _quantize(
         float_bitwidth=settled.get("float_bitwidth", 32),
         float_bias_bitwidth=settled.get("float_bias_bitwidth"),
     )
-    choice, made, wide = _activations(choice, view, narrow, asked, v66)
+    choice, width_advice, wide = _activations(choice, view, narrow, asked, v66)
     joined, wider = shared_grids(view, choice)
     wide = tuple(dict.fromkeys((*wide, *wider)))
-    advice = [made, *joined]
+    advice = [width_advice, *joined]
     choice, more = grids(choice, weights, settled, v66)
     held = [each for each in distinct(view.weights.converted()) if each.name in view.given]
     figures = layer_figures(held, choice.weights_bitwidth, False, False, view.given)
     advice += [*more, weight_bits(choice, weights, settled, hexagon, figures)]
     advice += four_bits(choice, weights, settled, v66)
     if choice.weights_bitwidth == 16 and runtime is Runtime.HTP:
-        choice, made = restricted_steps(choice, view)
-        advice.append(made)
+        choice, width_advice = restricted_steps(choice, view)
+        advice.append(width_advice)
     else:
         choice, more = range_search(choice, weights)
         advice += more
-    choice, made = biases(choice, view, settled)
-    advice.append(made)
+    choice, width_advice = biases(choice, view, settled)
+    advice.append(width_advice)
     choice, more = equalization(choice, view, weights, v66)
     return choice, [*advice, *more], narrow, wide
 
 
 def _narrow(view: ModelView) -> list[ActivationFigures]:
     """Activations with a predicted SQNR below the threshold at 8 bits, the worst first."""
-    found = []
+    narrow = []
     for name, _ in carried(view):
         estimate = None if name in view.given else view.activations.get(name)
         figures = None if estimate is None else activation_figures(name, estimate)
         if figures is not None and figures.sqnr8 < threshold("activation_sqnr"):
-            found.append(figures)
-    return sorted(found, key=lambda row: row.sqnr8)
+            narrow.append(figures)
+    return sorted(narrow, key=lambda row: row.sqnr8)
 
 
 def _activations(
@@ -294,9 +294,9 @@ def _activations(
 ) -> tuple[Choice, Advice, tuple[str, ...]]:
     """The width of activations, and which of them get 16 bits only by an override file."""
     reason, numbers, known = _figures_of_activations(view, narrow)
-    given = _given_width(asked.settled) or _held_width(view)
-    if given is not None:
-        width, said = given
+    fixed_width = _given_width(asked.settled) or _held_width(view)
+    if fixed_width is not None:
+        width, said = fixed_width
         reason = "; ".join(filter(None, (said, reason)))
         return replace(choice, act_bitwidth=width), Advice("activations", bits(width), reason, numbers), ()
     if v66:

@@ -25,7 +25,7 @@ def layer_figures(
     bits: int,
     per_channel: bool,
     per_row: bool,
-    given: Mapping[str, GivenWeight] = MappingProxyType({}),
+    given_weights: Mapping[str, GivenWeight] = MappingProxyType({}),
 ) -> tuple[LayerFigures, ...]:
     """Both grids of every nonzero weight; the one that the options choose counts, worst first.
 
@@ -43,7 +43,7 @@ def layer_figures(
         scale = per_channel_scale(weight, 4) if own else per_tensor_scale(weight, 4)
         at_4_bits = channel_sqnr(weight, scale)
         chosen = each if own else whole
-        entry = given.get(weight.name)
+        entry = given_weights.get(weight.name)
         if entry is not None and entry.scale is not None and len(entry.scale) in (1, len(weight.minimum)):
             chosen = channel_sqnr(weight, entry.scale)
         rows.append(LayerFigures(_name(weight.use.node), op, weight.name, whole, each, chosen, at_4_bits))
@@ -79,14 +79,14 @@ def activation_figures(name: str, estimate: Estimate) -> ActivationFigures | Non
     square = estimate.mean_square
     if square is None or square <= 0.0:
         return None
-    found = []
+    figures = []
     for bits in (8, 16):
         step = float(grid.fit(estimate.minimum, estimate.maximum, bits).scale)
         noise = step * step / 12.0  # which becomes infinite where a power would raise an error
         if not math.isfinite(noise):
             return None
-        found.append(float(decibels(square, noise)))
-    return ActivationFigures(name, estimate.minimum, estimate.maximum, estimate.basis.words, *found)
+        figures.append(float(decibels(square, noise)))
+    return ActivationFigures(name, estimate.minimum, estimate.maximum, estimate.basis.words, *figures)
 
 
 def _name(node: Node) -> str:

@@ -56,13 +56,13 @@ class SourceInput:
 def source_inputs(graph: Graph, sizes: dict[str, str]) -> tuple[SourceInput, ...]:
     """The inputs of a graph; `sizes` are the dimensions that the command line gives, by name."""
     images = image_tensors(graph, assumed=False)
-    found = []
+    inputs = []
     for name in graph.inputs:
         kind = graph.type_of(name)
         if kind is None or kind.shape is None:
             continue
         shape = sizes[name].split(",") if name in sizes else [str(dim) for dim in kind.shape]
-        found.append(
+        inputs.append(
             SourceInput(
                 name,
                 _layout(graph, name, len(shape), images),
@@ -71,7 +71,7 @@ def source_inputs(graph: Graph, sizes: dict[str, str]) -> tuple[SourceInput, ...
                 kind.data_type in _WIDE,
             )
         )
-    return tuple(found)
+    return tuple(inputs)
 
 
 def _layout(graph: Graph, name: str, rank: int, images: frozenset[str]) -> str:
@@ -139,12 +139,12 @@ def unused_inputs(graph: Graph) -> tuple[str, ...]:
 
 def notes(graph: Graph, sources: tuple[SourceInput, ...], target: Target) -> list[str]:
     """What the user must know about inputs and outputs before writing raw files, one sentence each."""
-    found = []
+    sentences = []
     turned = [source for source in sources if snpe_reads(source).shape != qairt_reads(source).shape]
     if turned:
         one = turned[0]
         named = f"{one.name!r}" + (f" and {len(turned) - 1} more" if len(turned) > 1 else "")
-        found.append(
+        sentences.append(
             f"one set of raw files cannot serve both: SNPE reads {named} as {snpe_reads(one).layout}"
             f" ({','.join(snpe_reads(one).shape)}), QAIRT as the model has it, {one.layout}"
             f" ({','.join(one.shape)}); --preserve_io layout of snpe-onnx-to-dlc keeps the model's layout, of"
@@ -153,28 +153,28 @@ def notes(graph: Graph, sources: tuple[SourceInput, ...], target: Target) -> lis
         images = image_tensors(graph, assumed=False)
         outputs = [name for name in graph.outputs if name in images]
         if outputs:
-            found.append(
+            sentences.append(
                 f"SNPE may give output {outputs[0]!r} channels last as well, QAIRT gives it as the model does"
             )
     whole = [source.name for source in sources if source.is_whole]
     if whole:
         named = ", ".join(map(repr, whole[:3])) + (f" and {len(whole) - 3} more" if len(whole) > 3 else "")
-        found.append(
+        sentences.append(
             f"write the raw files of {named} as int32: the quantizers read float32 without"
             " --use_native_input_files, and the runtimes have no 64-bit integers"
         )
     unused = unused_inputs(graph)
     if unused:
-        found.append(_about_unused(unused, target))
+        sentences.append(_about_unused(unused, target))
     if len(graph.outputs) > 1:
         order = has_option("snpe-onnx-to-dlc", "--preserve_onnx_output_order", target.release)
         if order is not True:
             known = "is not known of" if order is None else "is not in"
-            found.append(
+            sentences.append(
                 f"snpe-onnx-to-dlc may reorder the {len(graph.outputs)} outputs; --preserve_onnx_output_order"
                 f" {known} SDK {target.release.name}: take outputs by name"
             )
-    return found
+    return sentences
 
 
 def _about_unused(unused: tuple[str, ...], target: Target) -> str:

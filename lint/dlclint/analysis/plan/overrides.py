@@ -56,47 +56,47 @@ def _notes(
 ) -> list[str]:
     choice = plan.choice
     kept = sum(entry.is_float for entry in (*weights, *activations))
-    found = [f"written to the override file: {counted(len(weights), 'weight')}"]
+    sentences = [f"written to the override file: {counted(len(weights), 'weight')}"]
     ranged = sum(bool(entry.scale) for entry in activations)
     if ranged:
-        found[0] += f", {counted(ranged, 'activation')} with estimated ranges"
+        sentences[0] += f", {counted(ranged, 'activation')} with estimated ranges"
     if kept:
-        found[0] += f", {kept} of all as float, which needs a chip with float16"
+        sentences[0] += f", {kept} of all as float, which needs a chip with float16"
     elif plan.in_float:
-        found.append(
+        sentences.append(
             f"not written: the float entries of {counted(len(plan.in_float), 'tensor')}, because {version}"
             f" has none; use --encodings-version {RANGELESS}"
         )
     rangeless = sum(not entry.scale and not entry.is_float for entry in activations)
     if rangeless:
-        found[0] += (
+        sentences[0] += (
             f", {counted(rangeless, 'activation')} at 16 bits without a range, which calibration finds"
         )
     held = {entry.name for entry in activations}
     missing = [name for name in plan.wide if name not in held]
     if missing:
-        found.append(
+        sentences.append(
             f"not written: the 16-bit entries of {counted(len(missing), 'activation')}, because {version}"
             f" has no entry without a range; use --encodings-version {RANGELESS}, or --estimated-activations"
         )
     if not estimated:
-        found.append(
+        sentences.append(
             "not written: ranges of activations, which calibration finds (--estimated-activations writes"
             " what can be estimated)"
         )
     elif ranged < plan.activations:
         left = plan.activations - ranged
-        found.append(
+        sentences.append(
             f"not written: {counted(left, 'activation')} without an estimate that rests on the model's own"
             " numbers; calibration finds them"
         )
     if choice.per_row:
-        found.append(
+        sentences.append(
             "not written: weights of matrices, because the overrides are documented per channel for"
             " convolutions alone; --use_per_row_quantization quantizes them by row"
         )
-    found.append(f"not written: biases, because --bias_bitwidth {choice.bias_bitwidth} sets them")
-    return found
+    sentences.append(f"not written: biases, because --bias_bitwidth {choice.bias_bitwidth} sets them")
+    return sentences
 
 
 def _weights(view: ModelView, choice: Choice, in_float: frozenset[str]) -> list[CommonEntry]:
@@ -204,5 +204,5 @@ def _entry(
 ) -> CommonEntry:
     bits = int(encoding.bitwidth.reshape(-1)[0])
     scale = tuple(encoding.scale.reshape(-1).tolist())
-    offset = tuple(int(place) for place in encoding.offset.reshape(-1))
+    offset = tuple(int(value) for value in encoding.offset.reshape(-1))
     return CommonEntry(name, is_param, False, bits, symmetric, by_channel, scale, offset, axis)

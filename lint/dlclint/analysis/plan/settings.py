@@ -71,7 +71,7 @@ def _gain(rows: list[LayerFigures]) -> float:
     return float(np.mean([row.per_channel - row.per_tensor for row in rows]))
 
 
-def _grid_of_convolutions(choice: Choice, rows: list[LayerFigures], given: bool, v66: bool) -> Advice:
+def _grid_of_convolutions(choice: Choice, rows: list[LayerFigures], is_given: bool, v66: bool) -> Advice:
     gain = _gain(rows)
     verb = "gains" if gain > 0 else "loses"
     worst = rows[0]
@@ -83,7 +83,7 @@ def _grid_of_convolutions(choice: Choice, rows: list[LayerFigures], given: bool,
     }
     among = f"{len(rows)} convolutions" if len(rows) > 1 else "the one convolution"
     reason = (
-        ("given (--use-per-channel-quantization); " if given else "")
+        ("given (--use-per-channel-quantization); " if is_given else "")
         + f"a grid for each channel {verb} {abs(gain):.1f} dB{' on average over' if len(rows) > 1 else ' in'}"
         f" {among}; worst {worst.weight!r}: {worst.per_tensor:.1f} dB per tensor,"
         f" {worst.per_channel:.1f} dB per channel"
@@ -265,16 +265,16 @@ def restricted_steps(choice: Choice, view: ModelView) -> tuple[Choice, Advice]:
 
 def biases(choice: Choice, view: ModelView, settled: Settled) -> tuple[Choice, Advice]:
     """The width of biases: 32 unless the user chose 8."""
-    found = list(bias_errors(view))
+    errors = list(bias_errors(view))
     width = settled.get("bias_bitwidth", 32)
     choice = replace(choice, bias_bitwidth=width)
     said = "given (--bias-bitwidth); " if "bias_bitwidth" in settled else ""
-    if not found:
+    if not errors:
         reason = "they are added in 32 bits, and the default of 8 gains nothing but size"
         return choice, Advice("biases", bits(width), said + reason)
-    worst = max(found, key=lambda row: (row.output_steps or 0.0, row.vanishing_share))
-    vanish = sum(row.vanishing for row in found)
-    total = sum(int(np.count_nonzero(row.values)) for row in found)
+    worst = max(errors, key=lambda row: (row.output_steps or 0.0, row.vanishing_share))
+    vanish = sum(row.vanishing for row in errors)
+    total = sum(int(np.count_nonzero(row.values)) for row in errors)
     reason = f"{said}at 8 bits {vanish} of {total} biases would become 0"
     numbers: dict[str, float | str] = {"biases": total, "vanishing": vanish}
     if worst.output_steps is not None:

@@ -54,16 +54,16 @@ def encodings_text(encoded: Iterable[LiftedEncoding]) -> str:
 
 
 def _entry(name: str, grid: Quantization) -> dict[str, Any]:
-    found: dict[str, Any] = {"axis": grid.axis, "block_size": grid.block_size, "name": name}
-    found["output_dtype"] = grid.dtype
+    entry: dict[str, Any] = {"axis": grid.axis, "block_size": grid.block_size, "name": name}
+    entry["output_dtype"] = grid.dtype
     if grid.blocks is None:
-        found["y_scale"] = grid.scale.tolist()
+        entry["y_scale"] = grid.scale.tolist()
     else:
-        found["per_block_int_scale"] = _whole(grid.blocks.integers)
-        found["per_channel_float_scale"] = grid.blocks.channels.tolist()
+        entry["per_block_int_scale"] = _whole(grid.blocks.integers)
+        entry["per_channel_float_scale"] = grid.blocks.channels.tolist()
     if grid.zero.any():
-        found["y_zero_point"] = _whole(grid.zero)
-    return {key: value for key, value in found.items() if value is not None}
+        entry["y_zero_point"] = _whole(grid.zero)
+    return {key: value for key, value in entry.items() if value is not None}
 
 
 def _whole(values: npt.NDArray[np.float64]) -> Any:

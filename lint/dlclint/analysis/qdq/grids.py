@@ -110,10 +110,10 @@ def quantization(node: Node) -> Quantization | None:
 
 def gives_scales(node: Node) -> bool:
     """Whether a node dequantizes only what others use as scales."""
-    made = node.output(0)
-    readers = node.graph.consumers(made)
+    output = node.output(0)
+    readers = node.graph.consumers(output)
     alone = all(is_qdq(reader.op_type, reader.domain) for reader in readers)
-    return alone and bool(readers) and all(reader.input(1) == made for reader in readers)
+    return alone and bool(readers) and all(reader.input(1) == output for reader in readers)
 
 
 def _block_scales(node: Node) -> BlockScales | None:
@@ -181,13 +181,15 @@ def spread(values: npt.NDArray[np.float64], grid: Quantization, shape: tuple[int
     if grid.block_size is None:
         wide = [1] * len(shape)
         wide[axis] = values.size
-        found = values.reshape(wide)
+        reshaped = values.reshape(wide)
     else:
-        found = np.repeat(values, grid.block_size, axis=axis)
-        found = found[(*[slice(None)] * axis, slice(shape[axis]))] if found.ndim == len(shape) else found
+        reshaped = np.repeat(values, grid.block_size, axis=axis)
+        reshaped = (
+            reshaped[(*[slice(None)] * axis, slice(shape[axis]))] if reshaped.ndim == len(shape) else reshaped
+        )
     try:
-        if np.broadcast_shapes(found.shape, shape) == shape:
-            return found
+        if np.broadcast_shapes(reshaped.shape, shape) == shape:
+            return reshaped
     except ValueError:
         pass
     raise Unavailable(f"scales of shape {list(values.shape)} do not fit a tensor of shape {list(shape)}")

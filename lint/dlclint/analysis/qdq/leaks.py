@@ -100,9 +100,9 @@ class _Search:
             if node.op_type == "Gemm" and node.input(2) and node.graph.constant(node.input(2)) is not None:
                 stored.append(node.input(2))
             read = [name for name in node.inputs[:2] if name and name not in stored]
-            made = last[self.root(node)].outputs
+            outputs = last[self.root(node)].outputs
             bare = [name for name in stored if name not in self.encoded and self.is_float(name)]
-            if bare and read and all(name in self.on_grid for name in (*read, *filter(None, made))):
+            if bare and read and all(name in self.on_grid for name in (*read, *filter(None, outputs))):
                 yield BareWeight(node, bare[0])
 
     def islands(self) -> Iterator[Leak]:

@@ -90,13 +90,13 @@ def lift(draft: Draft, model: Model, aligned: bool = False) -> Lifted:
     """
     work = _Lifting(model, aligned)
     work.run()
-    made = draft.copy()
-    rewrite(made, model, work.changes, aligned)
+    rewritten = draft.copy()
+    rewrite(rewritten, model, work.changes, aligned)
     encoded = tuple(
-        LiftedEncoding(work.changes.resolved(place)[1], grid, node)
-        for place, (grid, node) in work.encoded.items()
+        LiftedEncoding(work.changes.resolved(tensor)[1], grid, node)
+        for tensor, (grid, node) in work.encoded.items()
     )
-    return Lifted(made, encoded, tuple(work.left.values()), tuple(work.apart))
+    return Lifted(rewritten, encoded, tuple(work.left.values()), tuple(work.apart))
 
 
 @dataclass(slots=True)
@@ -193,34 +193,34 @@ class _Lifting:
             if self.encoded[copy][0].same_grid(group.grid):
                 return copy
         ends = [end.output(0) for end in group.dequantizers] or [node.output(0)]
-        made = (node.graph.path, ends[0])
-        self.changes.gone[node.key].append((read, made))
-        self.copies.setdefault(read, []).append(made)
-        self.apart.append(SplitTensor(made[1], read[1]))
-        return made
+        output = (node.graph.path, ends[0])
+        self.changes.gone[node.key].append((read, output))
+        self.copies.setdefault(read, []).append(output)
+        self.apart.append(SplitTensor(output[1], read[1]))
+        return output
 
     def group(self, graph: Graph, name: str, grid: Quantization) -> _Group | None:
         """What comes after an integer tensor; None if any of it must stay integer."""
-        found = _Group(grid)
+        collected = _Group(grid)
         pending = [(graph, name)]
         while pending:
             home, tensor = pending.pop()
-            found.integers.append((home.path, tensor))
+            collected.integers.append((home.path, tensor))
             for reader in home.consumers(tensor):
                 if is_dequantize(reader) and reader.input(0) == tensor:
                     other = quantization(reader)
                     if other is None or not grid.same_grid(other):
                         return None
-                    found.dequantizers.append(reader)
+                    collected.dequantizers.append(reader)
                 elif _moves(reader, tensor) and grid.axis is None:
-                    found.movers.append(reader)
+                    collected.movers.append(reader)
                     pending.append((reader.graph, reader.output(0)))
                 else:
                     return None
-        if not self.handed_on.isdisjoint(found.integers):
+        if not self.handed_on.isdisjoint(collected.integers):
             return None
-        ends = bool(found.dequantizers) or any(item in self.outputs for item in found.integers)
-        return found if ends else None
+        ends = bool(collected.dequantizers) or any(item in self.outputs for item in collected.integers)
+        return collected if ends else None
 
     def take(self, group: _Group, node: Node, first: TensorKey) -> None:
         """Make the tensors of a group float; `first`: what the first one is in the float model."""
@@ -238,11 +238,11 @@ class _Lifting:
         for end in group.dequantizers:
             changes.gone.setdefault(end.key, [])
             holds = changes.resolved(place(end.graph, end.input(0)))
-            made = (end.graph.path, end.output(0))
-            if made in self.outputs and made != holds:
-                self.lead_out(made, holds, end)
+            output = (end.graph.path, end.output(0))
+            if output in self.outputs and output != holds:
+                self.lead_out(output, holds, end)
             else:
-                changes.call(made, holds)
+                changes.call(output, holds)
 
     def lead_out(self, output: TensorKey, holds: TensorKey, node: Node) -> None:
         """Make the tensor `holds` a graph's output, by its name where that is free, else by Identity."""
@@ -276,16 +276,16 @@ class _Lifting:
         if not isinstance(values, Produced):
             self.stays(node, values)
             return
-        made = (node.graph.path, node.output(0))
-        source = (*place(node.graph, node.input(0)), *made[:1])
+        output = (node.graph.path, node.output(0))
+        source = (*place(node.graph, node.input(0)), *output[:1])
         first = self.shared.get(source)
         self.changes.gone[node.key] = []
-        if first is not None and made not in self.outputs and first[1].same_grid(grid):
+        if first is not None and output not in self.outputs and first[1].same_grid(grid):
             # Some exporters write one dequantizing node for each reader.
-            self.changes.call(made, first[0])
+            self.changes.call(output, first[0])
             return
-        self.shared[source] = (made, grid)
-        self.encoded[made] = (grid, node)
+        self.shared[source] = (output, grid)
+        self.encoded[output] = (grid, node)
         self.changes.weights[node.key] = values
 
 

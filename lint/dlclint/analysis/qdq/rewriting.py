@@ -55,8 +55,8 @@ def rewrite(draft: Draft, model: Model, changes: Changes, aligned: bool) -> None
     # Innermost first: rewriting a graph copies its nodes with the graphs inside them.
     for graph in reversed([g for whole in (model.graph, *functions) for g in whole.with_subgraphs()]):
         proto = message_at(draft.proto, graph.wire_path)
-        made = _nodes(draft, graph, proto, changes, free if aligned else None)
-        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in made]
+        rewritten = _nodes(draft, graph, proto, changes, free if aligned else None)
+        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in rewritten]
         del proto.node[:]
         proto.node.extend(nodes)
         _values(graph, proto, changes)
@@ -104,7 +104,8 @@ def _nodes(
             continue
         values = changes.weights.get(node.key)
         stand_ins = [
-            (changes.resolved(read)[1], changes.resolved(made)[1]) for read, made in changes.gone[node.key]
+            (changes.resolved(read)[1], changes.resolved(output)[1])
+            for read, output in changes.gone[node.key]
         ]
         nodes = [onnx.helper.make_node("Identity", [a], [b], node.name) for a, b in stand_ins]
         if values is not None and free is not None:
@@ -119,10 +120,10 @@ def _nodes(
 
 
 def _constant(draft: Draft, node: Node, name: str, values: Produced) -> onnx.NodeProto:
-    made = onnx.helper.make_node("Constant", [], [name], node.name)
-    value = made.attribute.add(name="value", type=onnx.AttributeProto.TENSOR)
+    proto = onnx.helper.make_node("Constant", [], [name], node.name)
+    value = proto.attribute.add(name="value", type=onnx.AttributeProto.TENSOR)
     draft.put(value.t, values)
-    return made
+    return proto
 
 
 def _values(graph: Graph, proto: onnx.GraphProto | onnx.FunctionProto, changes: Changes) -> None:

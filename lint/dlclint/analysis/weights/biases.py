@@ -73,8 +73,10 @@ def bias_errors(view: ModelView) -> Iterator[BiasError]:
         add = added_bias(node)
         last = (absorbed_chain(add or node) or [add or node])[-1]
         output = None if inside else _step(view, last.outputs[0])
-        given = None if inside else _step(view, node.input(0))
-        accumulator = None if given is None else given * per_tensor_scale(weight, kind.weights_bitwidth)
+        input_step = None if inside else _step(view, node.input(0))
+        accumulator = (
+            None if input_step is None else input_step * per_tensor_scale(weight, kind.weights_bitwidth)
+        )
         yield BiasError(
             weight,
             bias_name(node),

@@ -130,9 +130,9 @@ def _tail(weight: ConvertedWeight, cuts: Floats) -> tuple[Floats, Floats]:
 
 def _beyond(magnitudes: Floats, cuts: Floats) -> tuple[Floats, Floats]:
     # By interval between cuts, then summed from the top: sum (v - c)^2 = sum v^2 - 2c sum v + n c^2.
-    place = np.searchsorted(cuts, magnitudes)
+    intervals = np.searchsorted(cuts, magnitudes)
     size = len(cuts) + 1
-    sums = [np.bincount(place, power, size) for power in (None, magnitudes, np.square(magnitudes))]
+    sums = [np.bincount(intervals, power, size) for power in (None, magnitudes, np.square(magnitudes))]
     number, first, second = (np.cumsum(total[::-1])[::-1][1:].astype(np.float64) for total in sums)
     return number, np.maximum(0.0, second - 2.0 * cuts * first + number * np.square(cuts))
 

@@ -47,7 +47,7 @@ def given_weights(document: EncodingsDocument | None) -> Mapping[str, GivenWeigh
     with np.errstate(all="ignore"):
         by_range = grid.scale_of(elements.minimum, elements.maximum, elements.bitwidth)
     scales = np.where(np.isnan(elements.scale), by_range, elements.scale)
-    found = {}
+    by_name = {}
     for row, name in enumerate(tensors.names):
         first = int(tensors.first[row])
         bits = elements.bitwidth[first]
@@ -55,10 +55,10 @@ def given_weights(document: EncodingsDocument | None) -> Mapping[str, GivenWeigh
             continue
         values = scales[first : first + int(tensors.count[row])]
         usable = bool(np.isfinite(values).all() and (values > 0).all()) and not blocked[row]
-        found[name] = GivenWeight(
+        by_name[name] = GivenWeight(
             int(bits),
             values if usable else None,
             bool(elements.kind[first] == FLOAT),
             bool(blocked[row]),
         )
-    return found
+    return by_name

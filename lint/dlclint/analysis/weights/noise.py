@@ -28,8 +28,8 @@ def decibels(signal: npt.ArrayLike, noise: npt.ArrayLike) -> Floats:
     """10 log10(signal / noise); infinite without noise, 0 without signal."""
     above, below = np.asarray(signal, np.float64), np.asarray(noise, np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = 10.0 * np.log10(above / below)
-    return np.where(above <= 0.0, 0.0, found)
+        ratio = 10.0 * np.log10(above / below)
+    return np.where(above <= 0.0, 0.0, ratio)
 
 
 def per_tensor_scale(weight: ConvertedWeight, bitwidth: int) -> float:

@@ -30,18 +30,18 @@ def read_all(
     `tensors`.
     """
     floating = [(key, tensor) for key, tensor in tensors.items() if is_floating(tensor)]
-    found: dict[Key, Result | None] = dict.fromkeys(key for key, _ in floating)
+    results: dict[Key, Result | None] = dict.fromkeys(key for key, _ in floating)
 
     def read(lot: list[tuple[Key, Tensor]]) -> None:
         with ChunkReader() as reader:
             for key, tensor in lot:
                 try:
-                    found[key] = function(reader, key, tensor)
+                    results[key] = function(reader, key, tensor)
                 except Unavailable:
                     continue
 
     _at_once(read, _lots(floating, [max(0, tensor.nbytes) for _, tensor in floating]))
-    return found
+    return results
 
 
 def for_each(items: Sequence[Item], sizes: Sequence[int], function: Callable[[Item], Result]) -> list[Result]:
@@ -49,14 +49,14 @@ def for_each(items: Sequence[Item], sizes: Sequence[int], function: Callable[[It
 
     The function may run in several threads at once.
     """
-    found: dict[int, Result] = {}
+    results: dict[int, Result] = {}
 
     def work(lot: list[int]) -> None:
         for position in lot:
-            found[position] = function(items[position])
+            results[position] = function(items[position])
 
     _at_once(work, _lots(range(len(items)), sizes))
-    return [found[position] for position in range(len(items))]
+    return [results[position] for position in range(len(items))]
 
 
 def _lots(items: Sequence[Item], sizes: Sequence[int]) -> list[list[Item]]:

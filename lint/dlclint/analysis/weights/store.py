@@ -67,10 +67,10 @@ class Weights:
 
     @cached_property
     def _homes(self) -> dict[Home, list[WeightUse]]:
-        found: dict[Home, list[WeightUse]] = {}
+        uses_by_home: dict[Home, list[WeightUse]] = {}
         for name, use in self.uses:
-            found.setdefault(home(use.node.graph, name), []).append(use)
-        return found
+            uses_by_home.setdefault(home(use.node.graph, name), []).append(use)
+        return uses_by_home
 
     def statistics(self, graph: Graph, name: str) -> TensorStatistics | None:
         """Statistics of the stored tensor that `name` refers to in `graph`.
@@ -78,23 +78,25 @@ class Weights:
         None where nothing is stored, where it holds no floating-point numbers, or where its values cannot be
         read (rules of family `model` report why).
         """
-        place = home(graph, name)
-        if place not in self._found:
+        tensor_home = home(graph, name)
+        if tensor_home not in self._found:
             tensor = graph.constant(name)
-            self._measure({} if tensor is None else {place: tensor})
-            self._found.setdefault(place, None)
-        return self._found[place]
+            self._measure({} if tensor is None else {tensor_home: tensor})
+            self._found.setdefault(tensor_home, None)
+        return self._found[tensor_home]
 
     def _measure(self, tensors: Mapping[Home, Tensor]) -> None:
         """Compute the statistics of tensors, except those that have been measured."""
         homes = self._homes
 
-        def one(reader: ChunkReader, place: Home, tensor: Tensor) -> TensorStatistics | None:
+        def one(reader: ChunkReader, tensor_home: Home, tensor: Tensor) -> TensorStatistics | None:
             rank = max(1, len(tensor.shape))
-            axes = [use.axis % rank for use in homes.get(place, ()) if use.axis is not None]
+            axes = [use.axis % rank for use in homes.get(tensor_home, ()) if use.axis is not None]
             return measure(tensor, axes, reader)
 
-        left = {place: tensor for place, tensor in tensors.items() if place not in self._found}
+        left = {
+            tensor_home: tensor for tensor_home, tensor in tensors.items() if tensor_home not in self._found
+        }
         self._found.update(read_all(left, one))
 
     @cached_property
@@ -107,12 +109,12 @@ class Weights:
         }
         if not self.in_depth:
             counts = read_all(tensors, lambda reader, _, tensor: count_non_finite(tensor, reader))
-            return {place: count for place, count in counts.items() if count}
+            return {tensor_home: count for tensor_home, count in counts.items() if count}
         self._measure(tensors)
-        measured = {place: self._found.get(place) for place in tensors}
+        measured = {tensor_home: self._found.get(tensor_home) for tensor_home in tensors}
         return {
-            place: tensor_statistics.nan + tensor_statistics.infinite
-            for place, tensor_statistics in measured.items()
+            tensor_home: tensor_statistics.nan + tensor_statistics.infinite
+            for tensor_home, tensor_statistics in measured.items()
             if tensor_statistics is not None and tensor_statistics.finite < tensor_statistics.count
         }
 

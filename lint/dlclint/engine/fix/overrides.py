@@ -45,8 +45,8 @@ class _Overrides:
         return findings(self.job, self.rules, Subject.ENCODINGS, context)
 
     def attempt(self, fixes: Sequence[Sequence[Any]]) -> Attempt:
-        text, made = apply_to_document(self.document, fixes)
-        return Attempt(read_bytes(text.encode("utf-8", "surrogatepass"), self.job.path), made)
+        text, applied = apply_to_document(self.document, fixes)
+        return Attempt(read_bytes(text.encode("utf-8", "surrogatepass"), self.job.path), applied)
 
     def problem(self, state: EncodingsDocument) -> str:
         return "the result would not be valid JSON" if self.document.whole and not state.whole else ""

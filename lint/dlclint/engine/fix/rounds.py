@@ -140,11 +140,11 @@ class Rounds:
             tuple(map(plain, notes)),
         )
 
-    def _round(self, found: Sequence[CollectedFinding]) -> bool:
+    def _round(self, collected_findings: Sequence[CollectedFinding]) -> bool:
         """Apply what can be applied at once; False if that is nothing. Safe fixes come first."""
         chosen: _Chosen = []
         for safety in self.wanted:
-            for collected in found:
+            for collected in collected_findings:
                 if (
                     collected.fix is None
                     or collected.fix.safety is not safety
@@ -196,18 +196,18 @@ class Rounds:
         if problem:
             self.refused[_key(chosen[0][0])] = f"its result would not be sound: {problem}"
             return True
-        made = [chosen[number] for number in attempt.made]
-        for collected, fix, edits in made:
+        applied = [chosen[number] for number in attempt.made]
+        for collected, fix, edits in applied:
             shown = tuple(map(self.file.shown, edits))
             rule, location = collected.shown.rule, collected.shown.location
             self.applied.append(AppliedFix(rule, plain(fix.title, 400), fix.safety, location, shown))
-        if made:
+        if applied:
             self.file.take(attempt.state)
-        for key in {_key(item) for item, _, _ in made}:
+        for key in {_key(item) for item, _, _ in applied}:
             self.times[key] = self.times.get(key, 0) + 1
             if self.times[key] >= _SAME_AGAIN:
                 self.refused[key] = f"it was made {_SAME_AGAIN} times and the finding remains"
-        return bool(made)
+        return bool(applied)
 
 
 def _left(collected: CollectedFinding, reason: str) -> LeftFinding:

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 
 def _operands(inputs: Inputs, limit: int) -> list[Array]:
-    found = [numeric(given(inputs, i)) for i in range(len(inputs))]
-    if not found or len({value.dtype for value in found}) > 1:
+    operands = [numeric(given(inputs, i)) for i in range(len(inputs))]
+    if not operands or len({value.dtype for value in operands}) > 1:
         raise UnknownValue
-    within_limit(np.broadcast_shapes(*(value.shape for value in found)), limit)
-    return found
+    within_limit(np.broadcast_shapes(*(value.shape for value in operands)), limit)
+    return operands
 
 
 def _binary(function: Callable[[Array, Array], Array], kinds: str = "iuf") -> Kernel:

@@ -43,10 +43,10 @@ def given(inputs: Inputs, position: int) -> Array:
     Raises:
         UnknownValue: it is missing.
     """
-    found = inputs[position] if position < len(inputs) else None
-    if found is None:
+    value = inputs[position] if position < len(inputs) else None
+    if value is None:
         raise UnknownValue
-    return found
+    return value
 
 
 def optional(inputs: Inputs, position: int) -> Array | None:
@@ -91,10 +91,10 @@ def axes(values: Iterable[int], rank: int) -> tuple[int, ...]:
     Raises:
         UnknownValue: there is no such axis, or one is named twice.
     """
-    found = tuple(axis(value, rank) for value in values)
-    if len(set(found)) != len(found):
+    positions = tuple(axis(value, rank) for value in values)
+    if len(set(positions)) != len(positions):
         raise UnknownValue
-    return found
+    return positions
 
 
 def is_native(dtype: np.dtype[Any]) -> bool:

@@ -140,11 +140,11 @@ def reshaped(shape: tuple[int, ...], wanted: list[int], allowzero: bool) -> tupl
 
 
 def _flatten(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    data, place = given(inputs, 0), node.attribute("axis", 1)
-    if not -data.ndim <= place <= data.ndim:
+    data, at = given(inputs, 0), node.attribute("axis", 1)
+    if not -data.ndim <= at <= data.ndim:
         raise UnknownValue
-    place = place + data.ndim if place < 0 else place
-    yield data.reshape(math.prod(data.shape[:place]), math.prod(data.shape[place:]))
+    at = at + data.ndim if at < 0 else at
+    yield data.reshape(math.prod(data.shape[:at]), math.prod(data.shape[at:]))
 
 
 def _transpose(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:

@@ -146,13 +146,13 @@ class Values:
             return ()
         try:
             with np.errstate(all="ignore"):
-                made = self._run(node, elements)
-                if not self._afford(sum(part.size for part in made)):
+                results = self._run(node, elements)
+                if not self._afford(sum(part.size for part in results)):
                     return ()
                 marks = self._marks(node, inputs)
                 return tuple(
                     Value(part, mark if mark is not None and mark.any() else None)
-                    for part, mark in zip(made, marks, strict=True)
+                    for part, mark in zip(results, marks, strict=True)
                 )
         except FAILURES:
             return ()

@@ -37,8 +37,8 @@ def _command(finding: Diagnostic) -> str:
         cause_text(finding),
         f"help: {finding.help}" if finding.help else "",
     ]
-    given = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
-    return f"::{_KIND[finding.severity]} {given}::{_data(chr(10).join(filter(None, lines)))}"
+    options = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
+    return f"::{_KIND[finding.severity]} {options}::{_data(chr(10).join(filter(None, lines)))}"
 
 
 def _data(text: str) -> str:

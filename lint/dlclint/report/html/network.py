@@ -55,8 +55,8 @@ class NetworkDrawing:
 
     def of_tensor(self, name: str) -> int | None:
         """The node that produces a tensor, or whose weight it is."""
-        found = self._by_tensor.get(name)
-        return self._by_weight.get(name) if found is None else found
+        node = self._by_tensor.get(name)
+        return self._by_weight.get(name) if node is None else node
 
     def data(self, texts: Texts, precision: Mapping[int, str]) -> dict[str, Any]:
         """The data that the scripts draw; `precision` is better known for some nodes than in the drawing."""

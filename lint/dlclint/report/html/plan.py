@@ -48,8 +48,8 @@ def render(plan: Plan, stream: TextIO | None) -> str:
         (),
         data,
     )
-    made = f"{counted(len(plan.advice), 'setting')}, and the commands that make them"
-    verdict = FAILS if plan.fails else made
+    heading = f"{counted(len(plan.advice), 'setting')}, and the commands that make them"
+    verdict = FAILS if plan.fails else heading
     return report_page("dlclint plan", "Quantization plan", verdict, (), [sheet], texts)
 
 
@@ -69,7 +69,7 @@ def _answers(plan: Plan) -> Iterator[Shown]:
         (len(plan.wide), "at 16 bits"),
         (len(plan.in_float), "in float"),
     ]
-    more = tuple(f"{counted(count, 'activation')} {what}" for count, what in some if count)
+    more = tuple(f"{counted(count, 'activation')} {effect}" for count, effect in some if count)
     yield Shown(
         "Settings",
         f"a{choice.act_bitwidth}w{choice.weights_bitwidth}",
@@ -105,12 +105,12 @@ def _tables(plan: Plan) -> Iterator[Table]:
 
 def _precision(plan: Plan, network: NetworkDrawing) -> dict[int, str]:
     """The precision of some nodes according to the override file."""
-    found = {}
+    by_node = {}
     for tensors, word in ((plan.wide, "a16"), (plan.in_float, "float")):
         for tensor in tensors:
             position = network.of_tensor(plain(tensor))
             if position is not None:
                 own = network.drawing.nodes[position].precision
                 _, w, weight = own.partition("w")
-                found[position] = word if word == "float" else f"{word}{w}{weight}"
-    return found
+                by_node[position] = word if word == "float" else f"{word}{w}{weight}"
+    return by_node

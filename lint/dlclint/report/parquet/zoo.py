@@ -43,9 +43,9 @@ def render(zoo: Zoo, stream: TextIO | None) -> bytes:
         "overrides": str(zoo.overrides),
     }
     table = pyarrow.Table.from_pylist(list(_rows(whole)), pyarrow.schema(types, about))
-    made = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(table, made)
-    return bytes(made.getvalue())
+    buffer = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(table, buffer)
+    return bytes(buffer.getvalue())
 
 
 def _rows(whole: dict[str, Any]) -> Iterator[dict[str, Any]]:

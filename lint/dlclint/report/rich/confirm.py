@@ -29,11 +29,11 @@ def render(outcome: ConfirmOutcome, stream: TextIO | None) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in outcome.packages.items())
     files = len(outcome.files)
     who = outcome.files[0].judge or "the backend" if files == 1 else ""
-    what = _VERDICT[outcome.status].format(who) if files == 1 else _batch(outcome.files)
+    heading = _VERDICT[outcome.status].format(who) if files == 1 else _batch(outcome.files)
     if files == 1 and not outcome.status and not any(map(is_shown, outcome.files[0].rows)):
-        what = f"agreed: {what}"
+        heading = f"agreed: {heading}"
     style = "bold red" if outcome.status else "bold green"
-    console.print(Text(f"{what} ({versions}; {outcome.seconds:.2f} s)", style))
+    console.print(Text(f"{heading} ({versions}; {outcome.seconds:.2f} s)", style))
     return printed(console, stream)
 
 

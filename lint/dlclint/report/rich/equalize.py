@@ -44,9 +44,9 @@ def _lines(outcome: EqualizeOutcome) -> list[str]:
     ]
     if not outcome.changed:
         lines.append("nothing to equalize: the output is the model as it was")
-    found = outcome.pairs + sum(len(left.pairs) for left in outcome.left_alone)
-    if outcome.extended_pairs > found:
-        lines.append(f"--extended finds {counted(outcome.extended_pairs - found, 'pair')} more")
+    total = outcome.pairs + sum(len(left.pairs) for left in outcome.left_alone)
+    if outcome.extended_pairs > total:
+        lines.append(f"--extended finds {counted(outcome.extended_pairs - total, 'pair')} more")
     for left in outcome.left_alone[:_REASONS]:
         more = f", and {len(left.pairs) - 1} more" if len(left.pairs) > 1 else ""
         lines.append(f"left alone: {left.reason} ({left.pairs[0]}{more})")

@@ -82,9 +82,9 @@ class _Printer:
             for behind in chain.following:
                 self._following(behind, indent + 4)
 
-    def _messages(self, found: tuple[Diagnostic, ...], unlisted: int, indent: int) -> None:
+    def _messages(self, diagnostics: tuple[Diagnostic, ...], unlisted: int, indent: int) -> None:
         by_message: dict[str, list[Diagnostic]] = {}
-        for finding in found:
+        for finding in diagnostics:
             by_message.setdefault(finding.message, []).append(finding)
         for number, (message, items) in enumerate(by_message.items()):
             if number == self._limit(len(by_message)):
@@ -106,20 +106,22 @@ class _Printer:
             shown.append(f"+ {len(items) - limit} more")
         return "at " + "; ".join(shown)
 
-    def _advice(self, found: tuple[Diagnostic, ...], indent: int) -> None:
-        helps = list(dict.fromkeys(item.help for item in found if item.help))
+    def _advice(self, diagnostics: tuple[Diagnostic, ...], indent: int) -> None:
+        helps = list(dict.fromkeys(each.help for each in diagnostics if each.help))
         for help in helps[: self._limit(len(helps))]:
             self._print(f"help: {help}", indent)
-        fixes = list(dict.fromkeys((item.fix.title, item.fix.safety) for item in found if item.fix))
+        fixes = list(dict.fromkeys((each.fix.title, each.fix.safety) for each in diagnostics if each.fix))
         limit = self._limit(len(fixes))
         for title, safety in fixes[:limit]:
             self._print(f"{_FIX[safety]}: {title}", indent)
         if len(fixes) > limit:
             self._print(f"+ {len(fixes) - limit} more fixes", indent)
         sources = list(
-            dict.fromkeys(str(diagnostic.source) for diagnostic in found if diagnostic.source is not None)
+            dict.fromkeys(
+                str(diagnostic.source) for diagnostic in diagnostics if diagnostic.source is not None
+            )
         )
-        sure = " / ".join(dict.fromkeys(_SURE[finding.confidence] for finding in found))
+        sure = " / ".join(dict.fromkeys(_SURE[finding.confidence] for finding in diagnostics))
         source = "; ".join(sources[:2]) + ("; ..." if len(sources) > 2 else "")
         self._print(f"{sure}: {source}" if source else sure, indent, "dim")
 

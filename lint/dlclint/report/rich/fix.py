@@ -82,8 +82,8 @@ def _proof(proof: Verification) -> Iterator[str]:
     if proof.verdict.value == "unknown":
         yield f"  not verified: {plain(proof.reason, 400)}"
         return
-    what = "agree" if proof.verdict.value == "equal" else "differ"
-    yield f"  verified with ONNX Runtime on {proof.runs} random inputs: outputs {what}"
+    verb = "agree" if proof.verdict.value == "equal" else "differ"
+    yield f"  verified with ONNX Runtime on {proof.runs} random inputs: outputs {verb}"
     if proof.reason:
         yield f"    {plain(proof.reason, 400)}"
     for difference in proof.outputs[:_SHOWN]:

@@ -37,12 +37,12 @@ def render(plan: Plan, stream: TextIO | None) -> str:
         console.print(Text(text, "bold"))
 
     def table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-        made = Table(box=None, pad_edge=False, show_header=bool(any(columns)))
+        grid = Table(box=None, pad_edge=False, show_header=bool(any(columns)))
         for column in columns:
-            made.add_column(column, overflow="fold")
+            grid.add_column(column, overflow="fold")
         for row in rows:
-            made.add_row(*(Text(plain(cell, 400)) for cell in row))
-        console.print(Padding(made, (0, 0, 0, 2)))
+            grid.add_row(*(Text(plain(cell, 400)) for cell in row))
+        console.print(Padding(grid, (0, 0, 0, 2)))
 
     def paragraph(text: str, indent: int) -> None:
         console.print(Padding(Text(plain(text, 400)), (0, 0, 0, indent)))

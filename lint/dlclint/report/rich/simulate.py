@@ -117,7 +117,7 @@ def _layers(console: Console, engine: EngineResult) -> None:
     _line(console, title, "bold")
     cells = [_layer(row) for row in shown]
     # A column that holds nothing is left out.
-    kept = [place for place in range(len(_COLUMNS)) if any(row[place] for row in cells)]
+    kept = [column for column in range(len(_COLUMNS)) if any(row[column] for row in cells)]
     _table(
         console, [_COLUMNS[index] for index in kept], [[row[position] for position in kept] for row in cells]
     )

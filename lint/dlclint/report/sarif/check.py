@@ -128,15 +128,15 @@ def _message(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}").replace("](", "] (")
 
 
-def _location(place: Location) -> dict[str, Any]:
-    physical: dict[str, Any] = {"artifactLocation": {"uri": _uri(place.file)}}
+def _location(where: Location) -> dict[str, Any]:
+    physical: dict[str, Any] = {"artifactLocation": {"uri": _uri(where.file)}}
     # A model has no lines, but code scanning shows no result without a region.
-    physical["region"] = {"startLine": place.line or 1, "startColumn": place.column or 1}
+    physical["region"] = {"startLine": where.line or 1, "startColumn": where.column or 1}
     location: dict[str, Any] = {"physicalLocation": physical}
-    spot = f"{place.graph}#{place.node_index if place.node_index is not None else place.tensor}"
-    if place.node_index is not None or place.tensor:
+    spot = f"{where.graph}#{where.node_index if where.node_index is not None else where.tensor}"
+    if where.node_index is not None or where.tensor:
         location["logicalLocations"] = [
-            {"name": place.node or place.tensor, "fullyQualifiedName": spot, "kind": place.op or "tensor"}
+            {"name": where.node or where.tensor, "fullyQualifiedName": spot, "kind": where.op or "tensor"}
         ]
     return location
 

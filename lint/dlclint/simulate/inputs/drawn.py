@@ -130,13 +130,13 @@ def _values(
 
 def _smooth(shape: tuple[int, ...], random: np.random.Generator) -> Array:
     """Noise of several grain sizes, the coarsest strongest, as in photographs; 0 to 1."""
-    found = np.zeros(shape)
+    noise = np.zeros(shape)
     height, width = shape[2:]
     for cells, weight in ((2, 1.0), (6, 0.6), (18, 0.35), (60, 0.2)):
         coarse = random.normal(0.0, 1.0, (*shape[:2], min(cells, height) + 1, min(cells, width) + 1))
-        found += weight * _stretched(coarse, height, width)
-    low, high = np.quantile(found, [0.01, 0.99])
-    return np.asarray(np.clip((found - low) / max(high - low, 1e-9), 0.0, 1.0))
+        noise += weight * _stretched(coarse, height, width)
+    low, high = np.quantile(noise, [0.01, 0.99])
+    return np.asarray(np.clip((noise - low) / max(high - low, 1e-9), 0.0, 1.0))
 
 
 def _stretched(coarse: Array, height: int, width: int) -> Array:

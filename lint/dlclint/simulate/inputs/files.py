@@ -66,13 +66,13 @@ class _Reader:
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS)
         if not files:
             raise BadInput(f"no .npy, .npz or .raw file in folder {plain(str(path))}")
-        found: list[Callable[[], Sample]] = []
+        sources: list[Callable[[], Sample]] = []
         for file in files:
             if file.suffix.lower() in (".npy", ".npz"):
-                found += self.arrays(file)
+                sources += self.arrays(file)
             else:
-                found.append(partial(self.sample, {self.only(file): file}, plain(file.name)))
-        return Samples(f"folder {plain(path.name)}", tuple(found))
+                sources.append(partial(self.sample, {self.only(file): file}, plain(file.name)))
+        return Samples(f"folder {plain(path.name)}", tuple(sources))
 
     def arrays(self, path: Path) -> list[Callable[[], Sample]]:
         """The samples of a .npy or .npz file: one, or as many as its first axis has beyond the model's."""
@@ -109,7 +109,7 @@ class _Reader:
         return 1
 
     def _from_arrays(self, path: Path, position: int, counts: Mapping[str, int]) -> Sample:
-        found = {}
+        sample = {}
         for name, kind in self.types.items():
             whole = _mapped(path) if path.suffix.lower() == ".npy" else _archive(path)[name]
             declared = kind.shape or ()
@@ -118,8 +118,8 @@ class _Reader:
                     whole[position] if len(whole.shape) > len(declared) else whole[position : position + 1]
                 )
             where = f"{plain(path.name)}" + (f", sample {position}" if max(counts.values()) > 1 else "")
-            found[name] = checked(name, np.asarray(whole), kind, self.layouts.get(name, "nchw"), where)
-        return found
+            sample[name] = checked(name, np.asarray(whole), kind, self.layouts.get(name, "nchw"), where)
+        return sample
 
     def listed(self, path: Path) -> Samples:
         """The samples of an input list, one per line."""
@@ -127,7 +127,7 @@ class _Reader:
             lines = path.read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise BadInput(f"{plain(str(path))} is not an input list: {_first(error)}") from None
-        found: list[Callable[[], Sample]] = []
+        sources: list[Callable[[], Sample]] = []
         notes: list[str] = []
         for number, line in enumerate(lines, 1):
             words = line.split()
@@ -138,10 +138,10 @@ class _Reader:
                 notes.append(f"{plain(path.name)} line {number} chooses outputs; every output is measured")
                 continue
             where = f"{plain(path.name)} line {number}"
-            found.append(partial(self.sample, self._named(words, path.parent, where), where))
-        if not found:
+            sources.append(partial(self.sample, self._named(words, path.parent, where), where))
+        if not sources:
             raise BadInput(f"{plain(str(path))} names no inputs")
-        return Samples(plain(path.name), tuple(found), notes=tuple(notes))
+        return Samples(plain(path.name), tuple(sources), notes=tuple(notes))
 
     def _named(self, words: list[str], folder: Path, where: str) -> dict[str, Path]:
         named: dict[str, Path] = {}
@@ -176,15 +176,15 @@ class _Reader:
 
     def sample(self, named: Mapping[str, Path], where: str) -> Sample:
         """One sample of files by input."""
-        found = {}
+        arrays = {}
         for name, file in named.items():
             shown = f"{where} ({plain(file.name)})"
             if file.suffix.lower() == ".npy":
                 values, layout = np.asarray(_mapped(file)), self.layouts.get(name, "nchw")
             else:
                 values, layout = self._raw(name, file, shown)
-            found[name] = checked(name, values, self.types[name], layout, shown)
-        return found
+            arrays[name] = checked(name, values, self.types[name], layout, shown)
+        return arrays
 
     def _raw(self, name: str, file: Path, where: str) -> tuple[Array, str]:
         """The numbers of a raw file in the shape that its layout has."""
@@ -215,10 +215,10 @@ class _Reader:
 
 def _mapped(path: Path) -> Array:
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise BadInput(f"{plain(path.name)} is not an .npy file of numbers: {_first(error)}") from None
-    return np.asarray(found)
+    return np.asarray(array)
 
 
 def _archive(path: Path) -> dict[str, Array]:

@@ -68,10 +68,10 @@ def dtype_of(kind: TensorType) -> np.dtype[Any]:
     Raises:
         BadInput: numpy has none.
     """
-    found = numpy_type(kind.data_type) or np.dtype(object)
-    if found.kind not in "fiub":
+    dtype = numpy_type(kind.data_type) or np.dtype(object)
+    if dtype.kind not in "fiub":
         raise BadInput(f"inputs of type {kind} are not supported")
-    return found
+    return dtype
 
 
 def checked(name: str, values: Array, kind: TensorType, layout: str, where: str) -> Array:
@@ -115,11 +115,11 @@ def checked(name: str, values: Array, kind: TensorType, layout: str, where: str)
     return np.ascontiguousarray(values.astype(wanted, copy=False))
 
 
-def _misfit(name: str, given: tuple[int, ...], kind: TensorType, layout: str, where: str) -> str:
-    text = f"{where}: input {plain(name)} is {kind} and the file holds {_dims(given)}"
+def _misfit(name: str, actual: tuple[int, ...], kind: TensorType, layout: str, where: str) -> str:
+    text = f"{where}: input {plain(name)} is {kind} and the file holds {_dims(actual)}"
     shape = kind.shape or ()
-    if len(shape) == 4 and len(given) == 4 and layout != "nhwc":
-        turned = (given[0], given[3], given[1], given[2])
+    if len(shape) == 4 and len(actual) == 4 and layout != "nhwc":
+        turned = (actual[0], actual[3], actual[1], actual[2])
         if all(not isinstance(dim, int) or dim == size for dim, size in zip(shape, turned, strict=True)):
             return f"{text}, which fits as NHWC: pass --input-layout {plain(name)} nhwc"
     return text

@@ -66,21 +66,21 @@ def _alone(network: Network, whole: Scheme, group: GridGroup, shared: Mapping[st
 
 def in_float(network: Network, scheme: Scheme, leaders: Sequence[str], shared: Mapping[str, str]) -> Scheme:
     """A scheme in which some groups are float, and the stored tensors that only their producers read too."""
-    found, wanted = scheme.copy(), set(leaders)
+    floated, wanted = scheme.copy(), set(leaders)
     for name in scheme.activations:
         if shared.get(name, name) in wanted and name not in network.constants:
-            found.put_into_float(name)
+            floated.put_into_float(name)
     users = network.consumers()
     for name in scheme.activations:
         steps = users.get(name, ())
-        if name in network.constants and steps and all(found.is_half(step) for step in steps):
-            found.put_into_float(name)
+        if name in network.constants and steps and all(floated.is_half(step) for step in steps):
+            floated.put_into_float(name)
     for step in network.steps:
-        if found.is_half(step):
+        if floated.is_half(step):
             for position, name in enumerate(step.inputs):
                 if name and what(step, position, network) is Role.BIAS:
-                    found.biases.pop(name, None)
-    return found
+                    floated.biases.pop(name, None)
+    return floated
 
 
 def roundings_left(roundings: Sequence[Edge], floated: Sequence[str]) -> list[Edge]:

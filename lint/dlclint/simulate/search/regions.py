@@ -50,17 +50,17 @@ def groups(
     network = evaluator.network
     never_stored = fused(network)
     makers = {name: step.op for step in network.steps for name in step.outputs}
-    found: dict[str, list[str]] = {}
+    by_leader: dict[str, list[str]] = {}
     for name in (*network.inputs, *(n for step in network.steps for n in step.outputs)):
         if name in scheme.activations:
-            found.setdefault(shared.get(name, name), []).append(name)
+            by_leader.setdefault(shared.get(name, name), []).append(name)
     return [
         GridGroup(
             leader,
             tuple(name for name in members if name not in never_stored),
             not any(makers.get(name, "") in lacking for name in members),
         )
-        for leader, members in found.items()
+        for leader, members in by_leader.items()
     ]
 
 
@@ -71,7 +71,7 @@ def edges(trials: Trials, scheme: Scheme, shared: Mapping[str, str]) -> list[Edg
     readers = network.consumers()
     never_stored = fused(network)
     names = [*network.inputs, *(n for step in network.steps for n in step.outputs)]
-    found: list[Edge] = []
+    roundings: list[Edge] = []
     for name in dict.fromkeys(names):
         grid = scheme.activations.get(name)
         if grid is None or name in never_stored:
@@ -82,8 +82,8 @@ def edges(trials: Trials, scheme: Scheme, shared: Mapping[str, str]) -> list[Edg
             places = [at for at, each in enumerate(step.inputs) if each == name]
             if not any(what(step, at, network) is Role.DATA for at in places):
                 continue
-            made = next((out for out in step.outputs if out in scheme.activations), None)
-            end = None if made is None else shared.get(made, made)
+            output = next((out for out in step.outputs if out in scheme.activations), None)
+            end = None if output is None else shared.get(output, output)
             if end == leader:
                 continue  # on the same grid: nothing is rounded again
             ends.append((end, Scheme(edges={(step.index, name): grid}, otherwise=16)))
@@ -91,12 +91,12 @@ def edges(trials: Trials, scheme: Scheme, shared: Mapping[str, str]) -> list[Edg
             ends.append((None, Scheme({name: grid}, otherwise=16)))
         for number, (end, alone) in enumerate(ends):
             cost = trials.noise(f"edge {name} {number}", alone)
-            found.append(Edge(name, leader, end, tuple(cost)))
-    return found
+            roundings.append(Edge(name, leader, end, tuple(cost)))
+    return roundings
 
 
 def order(
-    found: Sequence[Edge], all_groups: Sequence[GridGroup], base: Sequence[float]
+    roundings: Sequence[Edge], all_groups: Sequence[GridGroup], base: Sequence[float]
 ) -> list[tuple[str, ...]]:
     """The groups to give 16 bits, in steps of one or two, the step that gains most for its price first.
 
@@ -111,13 +111,13 @@ def order(
     sizes = {group.leader: max(len(group.members), 1) for group in all_groups}
     may = {group.leader for group in all_groups if group.may}
     near: dict[str, list[Edge]] = {}
-    for edge in found:
+    for edge in roundings:
         for end in _ends(edge):
             near.setdefault(end, []).append(edge)
     chosen: set[str] = set()
-    total = [sum(column) for column in zip(base, *(edge.cost for edge in found), strict=True)]
+    total = [sum(column) for column in zip(base, *(edge.cost for edge in roundings), strict=True)]
     steps: list[tuple[str, ...]] = []
-    while candidates := _candidates(found, chosen, may):
+    while candidates := _candidates(roundings, chosen, may):
         worst = max(range(len(total)), key=lambda position: total[position])
         best, closed = max(
             ((ends, _closed(ends, chosen, near)) for ends in candidates),
@@ -134,9 +134,9 @@ def _ends(edge: Edge) -> tuple[str, ...]:
     return (edge.start,) if edge.end is None else (edge.start, edge.end)
 
 
-def _candidates(found: Sequence[Edge], chosen: set[str], may: set[str]) -> dict[tuple[str, ...], None]:
+def _candidates(roundings: Sequence[Edge], chosen: set[str], may: set[str]) -> dict[tuple[str, ...], None]:
     """The pairs and single groups that remove a rounding."""
-    candidates = (tuple(end for end in _ends(edge) if end not in chosen) for edge in found)
+    candidates = (tuple(end for end in _ends(edge) if end not in chosen) for edge in roundings)
     return dict.fromkeys(ends for ends in candidates if ends and all(end in may for end in ends))
 
 

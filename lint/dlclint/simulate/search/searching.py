@@ -132,11 +132,11 @@ class SearchState:
             if grid.scale.shape == plainly.params[name].scale.shape
         )
 
-    def _row(self, what: str, value: SchemeQuality, kept: bool, scheme: Scheme, size: int) -> None:
+    def _row(self, change: str, value: SchemeQuality, kept: bool, scheme: Scheme, size: int) -> None:
         share = share_at_16(self.prepared.network, scheme)
         self.rows.append(
             SearchRow(
-                plain(what, 300),
+                plain(change, 300),
                 value.sqnr,
                 value.agreement,
                 kept,
@@ -149,23 +149,23 @@ class SearchState:
 
     def _traffic(self, scheme: Scheme) -> int:
         """The additional bytes of activations that one inference moves, compared with 8 bits."""
-        made = [*self.prepared.network.inputs, *(n for s in self.prepared.network.steps for n in s.outputs)]
+        names = [*self.prepared.network.inputs, *(n for s in self.prepared.network.steps for n in s.outputs)]
         samples = len(self.prepared.samples)
         return sum(
             self.prepared.observed[name].count // samples
-            for name in made
+            for name in names
             if name in scheme.floats or (name in scheme.activations and scheme.activations[name].bitwidth > 8)
         )
 
     def _try(
-        self, key: str, what: str, scheme: Scheme, settings: Settings, size: int, kept: bool | None = None
+        self, key: str, change: str, scheme: Scheme, settings: Settings, size: int, kept: bool | None = None
     ) -> None:
         """Keep a change if it brings the goal nearer, or according to `kept`."""
         fit_biases(self.prepared.network, scheme)
         value = self.trials.value(key, scheme)
         if kept is None:
             kept = self.goal.better(value, self.value)
-        self._row(what, value, kept, scheme, size)
+        self._row(change, value, kept, scheme, size)
         if kept:
             self.scheme, self.settings, self.value = scheme, settings, value
 
@@ -334,7 +334,7 @@ class SearchState:
             key = f"weights {step.outputs[0]} {self.settings.per_channel} {self.settings.param_quantizer}"
             self.weights[step.index] = trials.noise(key, Scheme(params=params, otherwise=16))
 
-    def _widened(self, scheme: Scheme, leaders: Sequence[str], found: Sequence[GridGroup]) -> Scheme:
+    def _widened(self, scheme: Scheme, leaders: Sequence[str], grid_groups: Sequence[GridGroup]) -> Scheme:
         """A scheme with 16 bits for some groups, including their fused tensors and stored operands."""
         wanted = set(leaders)
         shared = self.prepared.shared
@@ -376,21 +376,21 @@ class SearchState:
         return grid_of_range(seen.low, seen.high, 16)
 
     def _in_float(
-        self, whole: Scheme, best: SchemeQuality, found: Sequence[GridGroup]
+        self, whole: Scheme, best: SchemeQuality, grid_groups: Sequence[GridGroup]
     ) -> tuple[Scheme, SchemeQuality]:
         """Float16 for the layers that cost most with every activation at 16 bits."""
         if not self.takes_float:
             self.notes.append("no layer is tried in float: the chip has no float16 on HTP")
             return whole, best
-        made = fewest_in_float(self.trials, self.goal, whole, found, self.prepared.shared)
-        if made is None or not made.leaders:
+        floated = fewest_in_float(self.trials, self.goal, whole, grid_groups, self.prepared.shared)
+        if floated is None or not floated.leaders:
             return whole, best
-        self._floated = made.leaders
-        names = ", ".join(made.leaders[:4])
-        names += f" and {len(made.leaders) - 4} more" if len(made.leaders) > 4 else ""
-        what_for = f"float16 for what makes {counted(len(made.leaders), 'grid')}: {names}"
-        self._row(f"{what_for}; every other activation at 16 bits", made.value, False, made.scheme, 0)
-        return made.scheme, made.value
+        self._floated = floated.leaders
+        names = ", ".join(floated.leaders[:4])
+        names += f" and {len(floated.leaders) - 4} more" if len(floated.leaders) > 4 else ""
+        what_for = f"float16 for what makes {counted(len(floated.leaders), 'grid')}: {names}"
+        self._row(f"{what_for}; every other activation at 16 bits", floated.value, False, floated.scheme, 0)
+        return floated.scheme, floated.value
 
     def _fewest(self, goal: Goal, grid_groups: Sequence[GridGroup], whole: Scheme) -> None:
         """The fewest groups at 16 bits that still reach a goal which all of them reach."""

@@ -181,13 +181,13 @@ class Trials:
         return Trials(evaluator, pieces, self._samples, self.goal, self._journal, self._tick, prefix)
 
     def _find_scores(self) -> dict[str, Scores]:
-        found = {}
+        by_output = {}
         for name in self.evaluator.network.outputs:
             values = self._exact[0][name]
             scores = score_tensor(self.evaluator.network, name, values.ndim, values.shape)
             if scores is not None:
-                found[name] = scores
-        return found
+                by_output[name] = scores
+        return by_output
 
     def _find_parts(self, pieces: Mapping[str, Sequence[Piece]]) -> dict[str, dict[str, Piece]]:
         """The parts with different ranges of each output that has any, by their name."""
@@ -225,11 +225,11 @@ class Trials:
         def run(sample: Sample) -> TensorValues:
             return self.evaluator.run(sample, scheme)
 
-        for expected, found in zip(
+        for expected, actual in zip(
             self._exact, mapped_in_order(run, self._samples, self._workers), strict=True
         ):
             for name in self.evaluator.network.outputs:
-                one, two = expected[name], found[name]
+                one, two = expected[name], actual[name]
                 if not isinstance(one, np.ndarray) or one.dtype.kind != "f":
                     continue
                 errors.setdefault(name, Error()).add(one, two)
@@ -249,8 +249,8 @@ class Trials:
         Where agreement is the goal, only the scores count in an output that has some. The noise that it adds
         to each part with a different range, divided by the part's energy, follows.
         """
-        found: list[float] = self._journal.get(self._named(key, scheme), lambda: self._noise(scheme))
-        return found
+        noises: list[float] = self._journal.get(self._named(key, scheme), lambda: self._noise(scheme))
+        return noises
 
     def _noise(self, scheme: Scheme) -> list[float]:
         self.evaluated += 1
@@ -263,13 +263,13 @@ class Trials:
             return self.evaluator.run(self._samples.load[index](), scheme)
 
         places = range(min(_MOST, len(self._samples)) if not bases else len(bases))
-        for position, found in zip(places, mapped_in_order(one, places, self._workers), strict=True):
+        for position, noises in zip(places, mapped_in_order(one, places, self._workers), strict=True):
             for name, expected in self._exact[position].items():
                 if isinstance(expected, np.ndarray) and expected.dtype.kind == "f":
                     takers = {name: self._part(name)}
                     takers |= {part: piece.of for part, piece in self._parts.get(name, {}).items()}
                     for key, of in takers.items():
-                        errors.setdefault(key, Error()).add(of(expected), of(found[name]))
+                        errors.setdefault(key, Error()).add(of(expected), of(noises[name]))
         self._tick()
         return [_relative(error) for error in errors.values()]
 
@@ -283,11 +283,11 @@ class Trials:
         """Every float activation of the first samples, as many as fit; none where one does not."""
         if self._bases:
             return self._bases
-        made = [name for step in self.evaluator.network.steps for name in step.outputs if name]
+        outputs = [name for step in self.evaluator.network.steps for name in step.outputs if name]
         total = 0
         for position in range(min(_MOST, len(self._samples))):
             sample: Sample = self._samples.load[position]()
-            values = {**sample, **self.evaluator.run(sample, None, keep=made)}
+            values = {**sample, **self.evaluator.run(sample, None, keep=outputs)}
             size = sum(v.nbytes for v in values.values() if isinstance(v, np.ndarray))
             if total + size > _KEPT:
                 break
