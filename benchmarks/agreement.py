@@ -1,17 +1,17 @@
-"""How often dlclint and Qualcomm's HTP backend say the same, over folders of models, node by node.
+"""How often dlclint and Qualcomm's HTP backend agree, over folders of models, node by node.
 
     python -m benchmarks.agreement FOLDER [FOLDER ...] [--soc SM8550] [--quantize] [--list FILE] [--page FILE]
     python -m benchmarks.agreement FOLDER --sweep [--keep FILE] [--rows N] [--per-op N] [--page FILE]
 
 Each folder becomes one row. `--quantize` asks about every model as an 8-bit one. `--sweep` makes a row of
-each pair of widths and Hexagon version in place of it: 8-bit, 16-bit activations, 16-bit both, and 4-bit
-weights per channel, on a chip each of v68 to v81; `--per-op N` takes of the models with a float input only
-those that hold an op which fewer than N models before them hold, in the order of their names, and
-`--every N` of these each Nth. An interrupt ends a sweep with the rows that are whole; `--keep FILE` keeps
-them there, asks only about those that are missing, and `--rows N` about no more than N of these.
+each pair of widths and Hexagon version instead: 8-bit, 16-bit activations, 16-bit both, and 4-bit weights per
+channel, on a chip each of v68 to v81; `--per-op N` takes of the models with a float input only those with an
+op that fewer than N models before them contain, in the order of their names, and `--every N` of these each
+Nth. An interrupt ends a sweep with the complete rows; `--keep FILE` keeps them there, asks only about the
+missing ones, and `--rows N` about at most N of these.
 
-Last come the share of false alarms and of refusals by Hexagon that dlclint tells, each with what is wanted.
-`--list` writes every disagreement as one JSON object a line; `--page` puts the table between the marks of a
+Last come the share of false alarms and of Hexagon's refusals that dlclint reports, each with its target.
+`--list` writes every disagreement as one JSON object per line; `--page` puts the table between the marks of a
 Markdown page. It needs the extra `qnn`.
 """
 
@@ -59,9 +59,9 @@ SWEEP = {
 SWEEP_SOCS = ("SM8350", "SM8550", "SM8850", "SM8450", "SM8650", "SM8750")
 """One chip of each Hexagon version, v68 to v81."""
 MOST_ALARMS = 0.0002
-"""Share of judged nodes that may be false alarms."""
+"""Share of compared nodes that may be false alarms."""
 LEAST_TOLD = 0.95
-"""Share of the backend's refusals that dlclint should tell."""
+"""Share of the backend's refusals that dlclint should report."""
 SHOWN = (
     Relation.AGREED,
     Relation.FALSE_ALARM,
@@ -83,7 +83,7 @@ TITLES = {
 
 
 class Remembering(Backend):
-    """A backend that is asked once where widths make no other question, as of a model without weights."""
+    """A backend that is asked once where widths make no difference, as for a model without weights."""
 
     def __init__(self, folder: Path, limits: QuestionLimits) -> None:
         super().__init__(folder, limits, WORKER)
@@ -91,7 +91,7 @@ class Remembering(Backend):
         self._answers: dict[bytes, BackendAnswer] = {}
 
     def ask(self, model: bytes, folder: Path, soc: str, **options: Any) -> BackendAnswer:
-        """As `Backend.ask`; the answers about one chip are kept."""
+        """As `Backend.ask`; the answers about one chip are cached."""
         if soc != self._soc:
             self._soc = soc
             self._answers.clear()
@@ -99,31 +99,31 @@ class Remembering(Backend):
         if key not in self._answers:
             answer = super().ask(model, folder, soc, **options)
             if answer.ended:
-                return answer  # what killed the process once may not do so again
+                return answer  # what ended the process once may not do so again
             self._answers[key] = answer
         return self._answers[key]
 
 
 @dataclass
 class Tally:
-    """What a folder's models came to."""
+    """The results for a folder's models."""
 
     name: str
     models: int = 0
     clean: int = 0
     """Models whose session was made, or would have been after validation."""
     whole: int = 0
-    """Models of which the backend takes every node."""
+    """Models of which the backend accepts every node."""
     unasked: Counter[str] = field(default_factory=Counter)
     all: Counter[Relation] = field(default_factory=Counter)
-    """Judged nodes of all models."""
+    """Compared nodes of all models."""
     told: int = 0
-    """Nodes that the backend refuses by code, of which dlclint says that something fails."""
+    """Nodes that the backend refuses by code, and for which dlclint reports a failure."""
     in_clean: Counter[Relation] = field(default_factory=Counter)
     by_op: dict[str, Counter[Relation]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
-        """All of it as plain data."""
+        """All counts as plain data."""
         return {
             "name": self.name,
             "counts": [self.models, self.clean, self.whole],
@@ -136,7 +136,7 @@ class Tally:
 
     @classmethod
     def of_json(cls, kept: dict[str, Any]) -> Tally:
-        """What `as_json` gave."""
+        """The tally that `as_json` returned."""
         by_op = {op: _counter(counts) for op, counts in kept["by_op"].items()}
         return cls(
             kept["name"],
@@ -178,7 +178,7 @@ def models_in(folder: Path) -> list[Path]:
 
 
 def sampled(paths: Iterable[Path], per_op: int | None) -> Iterator[Path]:
-    """Those of some models with a float input that hold an op of which fewer than `per_op` came before.
+    """The models with a float input that contain an op which fewer than `per_op` earlier ones contain.
 
     All of them where `per_op` is None.
     """
@@ -206,7 +206,7 @@ class Kept:
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def open(self) -> None:
-        """Read the rows of the same question that are there."""
+        """Read the existing rows of the same question."""
         if self.path is not None and self.path.exists():
             for line in self.path.read_text("utf-8").splitlines():
                 row = json.loads(line)
@@ -225,7 +225,7 @@ class Kept:
 def sweep(
     asked: Backend, paths: Sequence[Path], kept: Kept, most: int | None, listed: list[str]
 ) -> tuple[list[Tally], str]:
-    """A tally of each pair of chip and kind, and the backend's version; `most` new ones at most."""
+    """A tally of each pair of chip and kind, and the backend's version; at most `most` new ones."""
     build = ""
     fresh = 0
     with suppress(KeyboardInterrupt):
@@ -254,7 +254,7 @@ def sweep(
 def confirmations(
     asked: Backend, paths: Iterable[Path], target: Target, wish: ConfirmRequest
 ) -> Iterator[Confirmation]:
-    """Lint and ask about one model after the other; those that cannot be read are left out."""
+    """Lint and ask about one model after the other; unreadable ones are left out."""
     for path in paths:
         try:
             view = ModelView(read(path), target)
@@ -265,7 +265,7 @@ def confirmations(
 
 
 def disagreements(file: Confirmation) -> Iterator[dict[str, object]]:
-    """Every row that is no agreement, as plain data."""
+    """Every row with a disagreement, as plain data."""
     for row in file.rows:
         if row.relation not in (Relation.AGREED, Relation.UNJUDGED):
             yield {
@@ -299,7 +299,7 @@ def table(tallies: Iterable[Tally]) -> list[str]:
 
 
 def shares(tallies: Sequence[Tally]) -> None:
-    """Say of two shares whether they are as wanted: false alarms of judged nodes, refusals that are told."""
+    """Print whether two shares reach their targets: false alarms of compared nodes, reported refusals."""
     judged = sum(sum(tally.all.values()) for tally in tallies)
     alarms = sum(tally.all[Relation.FALSE_ALARM] for tally in tallies)
     known = sum(tally.told for tally in tallies)
@@ -333,7 +333,7 @@ def op_table(tallies: Iterable[Tally]) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Exit 2 if the backend is not there, else 0."""
+    """Exit 2 if the backend is not available, else 0."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.agreement", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     parser.add_argument("--soc", default="SM8550")

@@ -2,10 +2,10 @@
 
     python benchmarks/aimet.py [--aimet DIR] [--make-aimet] [--record] [MODEL ...]
 
-AIMET lives in an environment of its own (`--make-aimet` builds it). Without models, those of
-`benchmarks/equalize.py` are compared. AIMET goes over a model once; the paper and dlclint go on until
-ranges settle, so AIMET's scaling is repeated as well, and both its states are compared. `--record` writes
-what docs/tables/equalization.md shows.
+AIMET is in a separate environment (`--make-aimet` builds it). Without models, those of
+`benchmarks/equalize.py` are compared. AIMET scales a model once; the paper and dlclint continue until ranges
+are stable, so AIMET's scaling is repeated as well, and both its states are compared. `--record` writes what
+docs/tables/equalization.md shows.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def named(source: Path, target: Path) -> None:
 
 
 def ranges(path: Path) -> dict[str, npt.NDArray[np.float64]]:
-    """The range of each output channel of every convolution, as the quantizer meets it."""
+    """The range of each output channel of every convolution, as the quantizer sees it."""
     view = ModelView(read(path), Target())
     found = {}
     for node in view.model.graph.nodes:
@@ -77,7 +77,7 @@ def largest(ours: Path, theirs: Path, layers: set[str]) -> float:
 
 
 def compare(name: str, source: Path, python: Path) -> dict[str, Any] | None:
-    """Compare one model, and print what only one of both does; None if AIMET stops with an error."""
+    """Compare one model, and print pairs that only one of both finds; None if AIMET stops with an error."""
     with tempfile.TemporaryDirectory() as folder:
         model, ours, once, settled = (
             Path(folder, f"{part}.onnx") for part in ("m", "ours", "once", "settled")
@@ -93,7 +93,7 @@ def compare(name: str, source: Path, python: Path) -> dict[str, Any] | None:
         found = pairs_of(model, extended=False)
         write_equalized(model, ours, Options(relu6=Relu6.ANYWAY, high_bias=HighBias.KEEP))
         both = found & theirs
-        # A layer's ranges agree only if all of its chain is taken by both.
+        # A layer's ranges agree only if both scale all of its chain.
         touched = {layer for pair in found ^ theirs for layer in pair}
         while any(bool(touched & set(pair)) and not set(pair) <= touched for pair in both):
             touched |= {layer for pair in both if touched & set(pair) for layer in pair}

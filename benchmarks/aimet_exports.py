@@ -1,13 +1,13 @@
-"""What dlclint says of AIMET's own exports: each error and warning is defended here, or it is wrong.
+"""dlclint's findings on AIMET's own exports: each error and warning is justified here, or it is wrong.
 
     python -m benchmarks.aimet_exports [--aimet DIR] [--make-aimet] [--keep FOLDER] [MODEL ...]
 
-AIMET lives in an environment of its own (`--make-aimet` builds it); without it nothing is run. It quantizes
-the networks below (random weights) and the models given with its default configuration and those for Hexagon
-v66, v73, v79 and v81, by 8 and 16 bits, 4-bit weights, blocks (LPBQ) and float16, and exports every format.
-Each file is linted with its model, for a chip of its configuration, and so is the model with its file.
-Printed are what is defended, with a sentence and how often, and what is not; 1 if there is any. The sentences
-are about the networks below: what a given model is told besides is for the reader to judge.
+AIMET is in a separate environment (`--make-aimet` builds it); without it nothing runs. It quantizes the
+networks below (random weights) and the given models with its default configuration and those for Hexagon v66,
+v73, v79 and v81, with 8 and 16 bits, 4-bit weights, blocks (LPBQ) and float16, and exports every format. Each
+file is linted with its model, for a chip of its configuration, and so is the model with its file. The script
+prints the justified findings, with a sentence and a count, and those that are not; 1 if there are any. The
+sentences are about the networks below: the user must check other findings on a given model.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ NETWORKS = {
       f = Reshape(h, rows)  d = MatMul(f, wd[16,1])  e = Add(d, bd[1])  y = Sigmoid(e)
     }""",
 }
-"""Small networks with what AIMET treats in a way of its own; `name[shape]` is a random weight."""
+"""Small networks with what AIMET treats specially; `name[shape]` is a random weight."""
 _WEIGHT = re.compile(r"(\w+)\[([\d,]+)\](?=[,)])")
 
 
@@ -212,7 +212,7 @@ DEFENDED = (
         networks=("residual",),
     ),
 )
-"""Every error and warning that the exports get, and why it is right."""
+"""Every error and warning on the exports, and why it is correct."""
 
 
 @record
@@ -251,7 +251,7 @@ def findings(export: Export) -> Iterator[Diagnostic]:
 
 
 def defence(export: Export, item: Diagnostic) -> Defended | None:
-    """The sentence that holds for a finding."""
+    """The sentence that applies to a finding."""
     for each in DEFENDED:
         if (
             each.rule == item.rule
@@ -265,7 +265,7 @@ def defence(export: Export, item: Diagnostic) -> Defended | None:
 
 
 def main(arguments: list[str]) -> int:
-    """Export, lint, and print what is defended and what is not."""
+    """Export, lint, and print what is justified and what is not."""
     options = argparse.ArgumentParser(prog="python -m benchmarks.aimet_exports", description=__doc__)
     options.add_argument(
         "models", nargs="*", type=Path, metavar="MODEL", help="beside the networks of the table"
@@ -296,7 +296,7 @@ def main(arguments: list[str]) -> int:
 
 
 def judged(files: list[Export]) -> int:
-    """Print what the files were told; 1 where something is not defended."""
+    """Print the findings on the files; 1 where one is not justified."""
     counts: dict[Defended, int] = defaultdict(int)
     open_: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for export in files:

@@ -49,7 +49,7 @@ def inputs(model: onnx.ModelProto) -> list[dict[str, Any]]:
 
 
 def export(path: Path, config: str, widths: str) -> None:
-    """One model, quantized and written in each format that can say it."""
+    """One model, quantized and written in each format that can express it."""
     model = onnx.load(path)
     parameters, activations = WIDTHS[widths]
     sim = QuantizationSimModel(model, param_type=parameters, activation_type=activations, config_file=config)

@@ -3,11 +3,11 @@
     python benchmarks/architectures.py FOLDER [NAME ...] [--round N]
 
 `architectures.json` has class and configuration of transformers, and the inputs, of most; `unseen.py` has
-others, written by hand. A round is a set that was exported at once: what the first and second showed was
-put right, those of the third were asked afterwards. Exporters and opsets take turns (torchscript at 13 to 17,
-dynamo at 18 to 20); each third network is exported twice. What a version of transformers does not have, or an
-exporter refuses, is said and left out; nothing is downloaded.
-It needs torch, transformers and (for dynamo) onnxscript, in an environment of its own.
+others, written by hand. A round is a set that was exported at once: the problems of the first and second were
+fixed, those of the third were asked about afterwards. Exporters and opsets alternate (torchscript at 13 to
+17, dynamo at 18 to 20); each third network is exported twice. Networks that a version of transformers does
+not have, or an exporter refuses, are reported and left out; nothing is downloaded. It needs torch,
+transformers and (for dynamo) onnxscript, in a separate environment.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def made(name: str, said: dict[str, Any] | None) -> tuple[torch.nn.Module, dict[
 
 
 def exports(folder: Path, name: str, said: dict[str, Any] | None, exporter: str, opset: int) -> bool:
-    """Whether a network came out whole; what an exporter says against it is printed."""
+    """Whether a network was exported completely; an exporter's error is printed."""
     path = folder / f"{name}_{exporter}{opset}.onnx"
     torch.manual_seed(11)
     try:
@@ -97,7 +97,7 @@ def exports(folder: Path, name: str, said: dict[str, Any] | None, exporter: str,
                 input_names=list(inputs),
                 **({"external_data": False} if exporter == "dynamo" else {}),
             )
-    except Exception as error:  # whatever an exporter raises: the next network may do
+    except Exception as error:  # whatever an exporter raises: the next network may work
         words = " ".join(str(error).split())[:150]
         print(f"{path.name}: {type(error).__name__}: {words}", file=sys.stderr)
         path.unlink(missing_ok=True)

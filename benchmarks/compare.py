@@ -1,14 +1,14 @@
-"""dlclint against its peers: wall time and peak memory of whole processes, interleaved, in one run.
+"""dlclint compared with its peers: wall time and peak memory of whole processes, interleaved, in one run.
 
     python benchmarks/compare.py [--models DIR] [--peers DIR] [--make-peers] [--runs N] [--only MODEL]
     python benchmarks/compare.py --one-process MODEL ... [--runs N]
     python benchmarks/compare.py --against OTHER_DLCLINT MODEL ... [--runs N]
 
-The second shows what it costs to run native code where it can do no harm: short runs as they are, and the
+The second form shows the cost of running native code where it can do no harm: short runs as they are, and the
 same in one process, which such code could end. The third compares short runs with another dlclint, such as an
-older one in an environment of its own.
+older one in a separate environment.
 
-Peers live in an environment of their own (`--make-peers` builds it); those absent are named and left out.
+Peers are in a separate environment (`--make-peers` builds it); missing ones are named and left out.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ HERE = Path(__file__).parent
 DLCLINT = str(Path(sys.executable).with_name("dlclint"))
 ALL = "dlclint check"
 FOUR = "dlclint check, four families"
-"""Of the families model, ops, shapes and batch the figures to reach speak; `import onnx` alone tells how
-fast the machine is (0.15 seconds where the figures were set)."""
+"""The figures to reach are for the families model, ops, shapes and batch; `import onnx` alone shows how fast
+the machine is (0.15 seconds where the figures were set).
+"""
 TIMEOUT = 180
 _SET = ("PYTHONDONTWRITEBYTECODE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in _SET}
-"""As an installed tool runs: its modules are compiled once, and nobody says how many threads numpy starts."""
+"""As an installed tool runs: its modules are compiled once, and the number of numpy's threads is not set."""
 UNCONTAINED = """
 import gc, os, sys
 gc.set_threshold(100_000, 20, 20)
@@ -104,7 +105,7 @@ def commands(peers: Path) -> dict[str, list[str]]:
 
 
 def compare(name: str, path: Path, tools: dict[str, list[str]], runs: int) -> dict[str, Sample]:
-    """Median of each tool, the tools taking turns; prints one table row per tool."""
+    """Median of each tool, with alternating tools; prints one table row per tool."""
     measure([*tools[ALL], str(path)])  # compiles the modules of an editable install
     samples: dict[str, list[Sample]] = {tool: [] for tool in tools}
     for turn in range(runs):
@@ -129,9 +130,9 @@ def compare(name: str, path: Path, tools: dict[str, list[str]], runs: int) -> di
 
 
 def short_runs(label: str, other: list[str], models: list[Path], runs: int) -> int:
-    """Short runs of this dlclint and another, in turns; 1 where one is more than 5 % slower.
+    """Short runs of this dlclint and another, alternating; 1 where one is more than 5 % slower.
 
-    This one keeps no results between runs. An older one is asked as it is, for it does not know the option.
+    This one keeps no results between runs. An older one runs unchanged, because it does not know the option.
     """
     print(f"| run | {label}, seconds | this, seconds | least by least | median by median |")
     print("| --- | --- | --- | --- | --- |")

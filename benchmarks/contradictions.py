@@ -1,13 +1,13 @@
-"""Models whose shapes or types cannot be: how many of those that ONNX Runtime refuses get an error.
+"""Models with contradictory shapes or types: how many of those that ONNX Runtime refuses get an error.
 
     python -m benchmarks.contradictions FOLDER [FOLDER ...] [--mutants N] [--seed S] [--soc SOC] [--list FILE]
 
 Every model below the folders is changed in N ways by chance: a size of an input or of a stored tensor, an
 element type, an attribute, the tensor that a node reads. ONNX Runtime (CPU, no optimizations) is asked to
-load each, and to run those that it loads. Printed is how many of each outcome got an error that says that
-the model cannot be (family `shapes` and the like, nothing about what a converter takes), and how many got
-one although Qualcomm's backend takes them whole; the latter needs the extra `qnn`. Each model is looked at
-in a process that may die.
+load each, and to run those that it loads. Printed is how many of each outcome got an error that says that the
+model cannot be (family `shapes` and the like, nothing about what a converter takes), and how many got one
+although Qualcomm's backend takes them whole; the latter needs the extra `qnn`. Each model is checked in a
+process that may die.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Files that ended, stopped or bloated a linter: what each costs, and whether it leaves the others alone.
+"""Files that ended, blocked or bloated a linter: the cost of each, and whether it affects the others.
 
     python benchmarks/crashers.py [FOLDER]
 
-Each file of the folder (default: ../shared/cases/crashers) is checked alone; printed are its exit status,
-its processor time in seconds and its peak memory in MiB, workers included (Linux only). Then all are checked
-together beside a good model, with one job and with two. Ends with status 1 where a run ends by a signal or
-with another status than 0, 1 or 2, prints a traceback or a crashed rule, takes more than 10 s of processor
-time or 1 GiB, or where the good model is not linted.
+Each file of the folder (default: ../shared/cases/crashers) is checked alone; printed are its exit status, its
+processor time in seconds and its peak memory in MiB, workers included (Linux only). Then all are checked
+together with a good model, with one job and with two. Ends with status 1 where a run ends by a signal or with
+another status than 0, 1 or 2, prints a traceback or a crashed rule, takes more than 10 s of processor time or
+1 GiB, or where the good model is not linted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ import onnx
 from onnx import helper
 
 _SUBREAPER = 36
-"""PR_SET_CHILD_SUBREAPER: workers that outlive the command come to this process, and so into its sums."""
+"""PR_SET_CHILD_SUBREAPER: workers that outlive the command become children of this process, whose sums
+include them.
+"""
 SECONDS = 10.0
 MEBIBYTES = 1024.0
 

@@ -1,4 +1,4 @@
-"""Override files: `dlclint check` against `json.load` of the standard library, whole processes in turn.
+"""Override files: `dlclint check` compared with `json.load` of the standard library, alternating processes.
 
     python benchmarks/encodings.py [--files DIR] [--runs N] [--count N]
 

@@ -1,11 +1,11 @@
-"""`dlclint equalize`: what it keeps, how long it takes and how much memory, on whole processes.
+"""`dlclint equalize`: what it preserves, how long it takes and how much memory, for whole processes.
 
     python benchmarks/equalize.py [--models DIR] [--runs N] [--only NAME] [--record]
 
-Networks with badly scaled channels are equalized and run beside the originals on 20 random inputs (needs
-ONNX Runtime). Convolutional models of 2 GB are equalized with their weights in the file and beside it; each
-time a plain copy of the same files, flushed to the disk, and one reading of them stand beside. Says which
-figures are met; `--record` writes what docs/tables/equalization.md shows.
+Networks with badly scaled channels are equalized and compared with the originals on 20 random inputs (needs
+ONNX Runtime). Convolutional models of 2 GB are equalized with their weights in the file and next to it; each
+time a plain copy of the same files, flushed to the disk, and one reading of them are measured as well. Says
+which figures are met; `--record` writes what docs/tables/equalization.md shows.
 """
 
 from __future__ import annotations

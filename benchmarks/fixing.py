@@ -1,10 +1,10 @@
-"""Peak memory and time of `dlclint fix` on a 2 GB model, beside a plain copy of the file in the same run.
+"""Peak memory and time of `dlclint fix` on a 2 GB model, compared with a plain copy of the file.
 
     python benchmarks/fixing.py [--models DIR] [--runs N]
 
-The flaw is an input that nothing reads, so that every weight has to reach the output untouched: copied
-within the file, or from external data into a data file beside the output. Outputs are written without
-verification, which would load both models into ONNX Runtime.
+The flaw is an input that nothing reads, so that every weight must reach the output unchanged: copied within
+the file, or from external data into a data file next to the output. Outputs are written without verification,
+which would load both models into ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from models import ensure
 
 COPY = "import shutil, sys; [shutil.copy(path, sys.argv[1]) for path in sys.argv[2:]]"
 PEAK_MB = 300
-"""What mending a 2 GB model may take at most."""
+"""The memory limit of fixing a 2 GB model."""
 
 
 def flawed(source: Path, folder: Path) -> Path:

@@ -33,7 +33,7 @@ SHAPE = (1, 4, 8, 8)
 
 @dataclass(frozen=True)
 class Kind:
-    """What a file holds many of, and whether it is fixed or linted."""
+    """What a file contains many of, and whether it is fixed or linted."""
 
     make: Callable[[int], bytes]
     size: int = 100_000
@@ -200,7 +200,7 @@ def branches(count: int) -> bytes:
 
 
 def ghosts(count: int) -> bytes:
-    """Nodes that read what nothing makes."""
+    """Nodes that read what nothing produces."""
     made = [helper.make_node("Add", [f"x{i}", f"ghost{i}"], [f"x{i + 1}"]) for i in range(count)]
     return model(graph(made, [f"x{count}"]))
 
@@ -247,7 +247,7 @@ def good_entries(count: int) -> bytes:
 
 
 def nested_keys(count: int) -> bytes:
-    """A key that stands twice in each of many nested objects, with something large inside."""
+    """A repeated key in each of many nested objects, with a large value inside."""
     depth = 400
     inner = json.dumps(list(range(count)))
     return text('{"x": ' + '{"a": 1, "a": ' * depth + inner + "}" * depth + "}")
@@ -294,7 +294,7 @@ class Cost:
 
 
 def cost(command: Sequence[str], timeout: float) -> Cost | None:
-    """What a command takes; None where it takes more processor time than that.
+    """The cost of a command; None where it exceeds its limit of processor time.
 
     Raises:
         RuntimeError: it was ended by a signal.
@@ -319,7 +319,7 @@ def cost(command: Sequence[str], timeout: float) -> Cost | None:
 
 
 def power(sizes: Sequence[int], values: Sequence[float], base: float, least: float) -> float | None:
-    """The slope of the logarithms by least squares; None where too little lies above the base to tell."""
+    """The slope of the logarithms by least squares; None where too few values exceed the base."""
     points = [
         (math.log(size), math.log(value - base))
         for size, value in zip(sizes, values, strict=True)
@@ -362,7 +362,7 @@ def measure(name: str, kind: Kind, size: int, steps: int, timeout: float, folder
     done: list[int] = []
     for count in (1, *sizes):
         path = folder / f"{name}{kind.suffix}"
-        # In a process of its own: a child's peak counts from what its parent holds.
+        # In a separate process: a child's peak includes what its parent holds.
         subprocess.run((sys.executable, __file__, "--make", name, str(count), str(path)), check=True)
         taken = cost((sys.executable, __file__, "--run", name, str(path)), timeout)
         if taken is None:

@@ -1,4 +1,4 @@
-"""What the page of a large network costs: its size, and how soon a browser lets one work with it.
+"""The cost of the page of a large network: its size, and how soon it is interactive in a browser.
 
     python -m benchmarks.html_report [--nodes N]
 

@@ -27,7 +27,7 @@ CHANNELS, SMALL = 8, 3
 
 
 def question(exponent: int, bits: int, random: np.random.Generator) -> tuple[bytes, Any, Any]:
-    """A model, its quantized input, and the integers that the documents make of it."""
+    """A model, its quantized input, and the integers that follow from the documents."""
     weights = random.integers(-127, 128, (CHANNELS, CHANNELS, 1, 1)).astype(np.int8)
     scales = np.full(CHANNELS, 0.01, np.float32)
     scales[SMALL] *= np.float32(2.0**-exponent)

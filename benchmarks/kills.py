@@ -29,7 +29,7 @@ COMMANDS = {
     "fix encodings": ("fix", "--isolated", "in.encodings", "--in-place"),
 }
 CHANGES = {"fix --in-place": "in.onnx", "fix encodings": "in.encodings"}
-"""The input that a command is asked to replace."""
+"""The input that a command replaces."""
 
 
 def prepare(folder: Path) -> None:
@@ -58,7 +58,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def run(command: tuple[str, ...], folder: Path, seconds: float | None = None) -> bool:
-    """Run a command, and kill it after so many seconds; whether it was killed."""
+    """Run a command, and kill it after so many seconds; returns whether it was killed."""
     process = subprocess.Popen(
         (sys.executable, "-m", "dlclint", *command),
         cwd=folder,
@@ -127,7 +127,7 @@ def main() -> int:
             # The second half, as before that nothing is written yet.
             found = one(command, CHANGES.get(name, ""), whole * chance.uniform(0.4, 1.05))
             if not found[0]:
-                whole *= 0.9  # it is done sooner than when it was measured
+                whole *= 0.9  # it finishes sooner than when it was measured
             kills, lost, left, stayed = kills + found[0], lost + found[1], left + found[2], stayed + found[3]
         totals = [totals[0] + lost, totals[1] + stayed]
         print(

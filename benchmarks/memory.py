@@ -1,12 +1,12 @@
-"""What `dlclint simulate` takes of memory for a large model and many inputs.
+"""The memory that `dlclint simulate` needs for a large model and many inputs.
 
     python -m benchmarks.memory [--megabytes 500] [--inputs 100] [--most 4] [-- OPTION ...]
     python -m benchmarks.memory --model FILE --npz FILE [--inputs 100]
 
-A decoder of random weights in float32 is made, of the size that is asked for, with its inputs, and given to
+A decoder of random weights in float32 is made, of the given size, with its inputs, and given to
 `dlclint simulate`; options behind `--` go to that command too. `--model` takes another model, and `--npz` its
 inputs. Printed are seconds and the largest resident memory that the process and those it starts had together
-(looked at 20 times a second), and whether that is below `--most` GiB.
+(measured 20 times a second), and whether that is below `--most` GiB.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def held(pid: int) -> int:
 
 
 def main() -> int:
-    """Exit 1 where the command fails or takes more."""
+    """Exit 1 where the command fails or needs more."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

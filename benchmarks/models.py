@@ -261,7 +261,7 @@ CONVOLUTIONAL: dict[str, Callable[[Path], None]] = {
 
 
 def ensure(name: str, folder: Path) -> Path:
-    """The path of a benchmark model, built the first time it is asked for."""
+    """The path of a benchmark model, built on first use."""
     path = folder / f"{name}.onnx"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)

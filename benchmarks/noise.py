@@ -1,4 +1,4 @@
-"""Which rules speak most often, and instances of each to read.
+"""Which rules have the most findings, and examples of each to read.
 
     python -m benchmarks.noise [FOLDER ...] [--sample N] [--rules N] [--instances N] [--seed S]
                                [--list FILE] [--listed FILE] [--read FILE]
@@ -29,7 +29,7 @@ from dlclint.socs import resolve_soc
 from dlclint.target import DlcKind, Target
 
 LARGEST = 60_000_000
-"""Bytes of a model that is looked at."""
+"""Bytes of a model that is linted."""
 KINDS = {
     "8-bit": DlcKind(True, stated=True),
     "float": DlcKind(quantize=False, stated=True),
@@ -71,7 +71,7 @@ def findings(paths: Iterable[Path]) -> Iterator[Finding]:
 
 
 def to_read(found: Iterable[Finding], most: int, seed: int) -> list[Finding]:
-    """At most so many different findings, spread over the models."""
+    """At most so many different findings, distributed over the models."""
     by_model: dict[str, dict[tuple[str, str], Finding]] = defaultdict(dict)
     for finding in found:
         by_model[finding.model].setdefault((finding.message, finding.severity), finding)

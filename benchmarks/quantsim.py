@@ -1,4 +1,4 @@
-"""The reference engine of `dlclint simulate` against AIMET's QuantSim, on the same grids and inputs.
+"""The reference engine of `dlclint simulate` compared with AIMET's QuantSim, on the same grids and inputs.
 
     python -m benchmarks.quantsim MODEL ... --aimet DIR [--samples 4] [--bits 8 16]
     python -m benchmarks.quantsim --trained FOLDER NAME ... --aimet DIR
@@ -47,7 +47,7 @@ from dlclint.target import DlcKind, Runtime, Target
 
 WORKER = Path(__file__).with_name("quantsim_worker.py")
 NEAR = 0.5
-"""dB that both may be apart."""
+"""The dB by which both may differ."""
 
 
 def fixed(source: Path, target: Path, sizes: Mapping[str, Sequence[int]]) -> None:
@@ -142,7 +142,7 @@ class Subject:
 
 
 def subjects(given: argparse.Namespace) -> Iterator[Subject]:
-    """The models that are asked for."""
+    """The models to compare."""
     if given.trained is None:
         yield from (Subject(path.stem, path, {}) for path in map(Path, given.models))
         return

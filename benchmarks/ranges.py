@@ -1,11 +1,11 @@
-"""How well estimated ranges of activations cover what ONNX Runtime computes on random normalized inputs.
+"""How well estimated ranges of activations cover the values of ONNX Runtime on random normalized inputs.
 
     python benchmarks/ranges.py [--runs N] [MODEL ...]
 
 Without models: the light networks of the onnx package. Float inputs are drawn normal, with mean 0 and
-deviation 1; integer ones, evenly below what the tables that they index allow. Each model is judged as it is,
-and once more with `--input-moments NAME 0 1` for every float input, which is then true. Prints, by what the
-estimates rest on, how many there are, the ratio of estimated to measured width, and the share of values
+deviation 1; integer ones, evenly below what the tables that they index allow. Each model is evaluated as it
+is, and once more with `--input-moments NAME 0 1` for every float input, which is then true. Prints, by what
+the estimates rest on, how many there are, the ratio of estimated to measured width, and the share of values
 inside.
 """
 
@@ -56,7 +56,7 @@ def feeds(view: ModelView, generator: np.random.Generator) -> dict[str, np.ndarr
 
 
 def measured(path: Path, names: list[str], feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The values of tensors, as outputs of the model."""
+    """The values of tensors, read as outputs of the model."""
     proto = onnx.load(path)
     del proto.graph.output[:]
     proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
@@ -67,7 +67,7 @@ def measured(path: Path, names: list[str], feed: dict[str, np.ndarray]) -> dict[
 
 
 def judge(path: Path, runs: int, moments: bool) -> tuple[int, int, Rows]:
-    """How many activations there are, how many are estimated, and ratio and share by basis."""
+    """The number of activations, how many are estimated, and ratio and share by basis."""
     plain = ModelView(read(path, Dimensions()), Target(kind=DlcKind(quantize=True)))
     graph = plain.model.graph
     floats = [n for n in graph.inputs if (kind := graph.type_of(n)) is not None and is_float(kind.data_type)]

@@ -1,9 +1,9 @@
-"""What `dlclint_schemas.record` saves of a short run, beside frozen dataclasses with slots.
+"""What `dlclint_schemas.record` saves in a short run, compared with frozen dataclasses with slots.
 
     python benchmarks/records.py [--runs N] [--file FILE]
 
-A small model, or another file, is checked in processes of their own, in turns with records as they are and
-with dataclasses in their place; their processor time counts, the least of N runs of each.
+A small model, or another file, is checked in separate processes, alternating between records and dataclasses
+that replace them; the figures are processor times, the minimum of N runs of each.
 """
 
 from __future__ import annotations

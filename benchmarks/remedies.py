@@ -1,8 +1,8 @@
-"""Every advice held against every target: no rule may ask for what another one rejects there.
+"""Every remedy checked against every target: no rule may recommend what another one rejects there.
 
     python -m benchmarks.remedies [--part I/N] [--jobs N]
 
-Models are the bad fixtures, targets the chips of the data, one of each kind that the rules can tell apart,
+Models are the bad fixtures, targets the chips of the data, one of each kind that the rules can distinguish,
 with every width that the options have. Told is each advice that the target cannot follow by what is known of
 it, each option in a help text, command or plan that brings an error which was not there before, and each fix
 after which an error or warning of its severity or a higher one appears. The tests try a sample of the same.
@@ -55,20 +55,20 @@ _FLOAT16 = re.compile(r"float16|fp16|--float[-_]bitwidth 16")
 _WIDE = re.compile(r"16 bits|16-bit|--act-bitwidth 16|--weights-bitwidth 16|by row|per.channel.quantization")
 _WIDE_WEIGHTS = re.compile(r"--weights-bitwidth 16|16-bit weights|dynamic_16_bit_weights")
 _DENIED = re.compile(r"\b(no|not|without|never|instead of|lacks?|beyond|from v7\d|only|newer)\b")
-"""A remedy may say that something is not there."""
+"""A remedy may state that something does not exist."""
 _BITS = re.compile(r"--(act|weights|bias|float)[-_]bitwidth (\d+)")
 REVEALED = {
     ("ops/no-runtime", "ops/pattern-only"): "what converts may still lack the runtime",
     ("shapes/contradiction", "batch/symbolic"): "with the size known, what cannot be is seen",
     ("runtime/partition", "ops/version-changed-structure"): "Transposes beside an op that runs elsewhere",
 }
-"""Findings that a fix does not make, but lets be seen."""
+"""Findings that a fix does not cause, but reveals."""
 Found = tuple[str, str]
-"""A rule and what is wrong with its advice."""
+"""A rule and what is wrong with its remedy."""
 
 
 def models() -> list[tuple[Path, Path | None]]:
-    """The bad fixtures that are models, each with the override file beside it, if any."""
+    """The bad fixtures that are models, each with the override file next to it, if any."""
     paths = sorted(path for family in FAMILIES for path in (FIXTURES / family).glob("*/bad*.onnxtxt"))
     beside = ((path, path.with_suffix(".json")) for path in paths)
     return [(path, file if file.exists() else None) for path, file in beside]
@@ -89,12 +89,12 @@ def targets() -> Iterator[tuple[str, Target]]:
 
 @lru_cache(4096)
 def _linted(path: Path, target: Target, overrides: Path | None) -> FileOutcome:
-    """Kept, because one target's advice is tried on others."""
+    """Cached, because one target's remedy is tried on others."""
     return lint_file(Job(path, target, overrides=overrides))
 
 
 def wrong_advice(path: Path, file: Path | None, target: Target) -> Iterator[Found]:
-    """What is wrong with the advice on a model for a target."""
+    """What is wrong with the remedies for a model on a target."""
     job = Job(path, target, overrides=file)
     outcome = _linted(path, target, file)
     found = list(outcome.diagnostics)
@@ -124,7 +124,7 @@ def _errors(found: list[Diagnostic]) -> set[str]:
 
 
 def _by_option(job: Job, found: list[Diagnostic]) -> Iterator[Found]:
-    """Options of help texts that bring an error which was not there before."""
+    """Options in help texts that cause an error which did not exist before."""
     tried: set[DlcKind] = set()
     for item in found:
         kind = job.target.kind
@@ -141,7 +141,7 @@ def _by_option(job: Job, found: list[Diagnostic]) -> Iterator[Found]:
 
 
 def _of_commands(outcome: FileOutcome) -> Iterator[Found]:
-    """Commands of a verdict that the command line does not take."""
+    """Commands of a verdict that the command line rejects."""
     for line in outcome.verdict.next if outcome.verdict is not None else ():
         try:
             _command_line().parse_args(shlex.split(line)[1:])
@@ -152,14 +152,14 @@ def _of_commands(outcome: FileOutcome) -> Iterator[Found]:
 @cache
 def _command_line() -> argparse.ArgumentParser:
     """Built once, because that takes as long as linting a model."""
-    # Imported here because the command line is of use for this alone.
+    # Imported here because only this needs the command line.
     from dlclint.cli.main import parser
 
     return parser()
 
 
 def wrong_plan(path: Path, target: Target) -> Iterator[Found]:
-    """Errors of the rules that a plan's own choice brings."""
+    """Errors of the rules that a plan's own choice causes."""
     if target.kind.stated or not target.considered:
         return
     job = Job(path, replace(target, kind=replace(target.kind, quantize=True, stated=True)))
@@ -222,14 +222,14 @@ def _wrong(path: Path, file: Path | None, aim: tuple[str, Target]) -> Iterator[t
 
 
 def _tried(model: tuple[Path, Path | None]) -> tuple[int, list[tuple[str, str, Found]]]:
-    """How many targets a model is tried for, and what is wrong."""
+    """The number of targets for which a model is tried, and what is wrong."""
     _linted.cache_clear()
     aims = list(targets())
     return len(aims), [row for aim in aims for row in _wrong(*model, aim)]
 
 
 def main(arguments: list[str]) -> int:
-    """Print what is wrong, once a rule and kind of advice; 1 if anything is."""
+    """Print what is wrong, once per rule and kind of remedy; 1 if anything is."""
     options = argparse.ArgumentParser(prog="python -m benchmarks.remedies", description=__doc__)
     options.add_argument("--part", default="0/1", help="which part of how many, such as 0/4")
     options.add_argument("--jobs", type=int, default=1, help="processes that share the work")

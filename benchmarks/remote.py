@@ -1,9 +1,9 @@
-"""What a structural check costs over HTTP: bytes, requests, round trips and seconds, beside the file at hand.
+"""The cost of a structural check over HTTP: bytes, requests, round trips and seconds, and of a local one.
 
     python benchmarks/remote.py [--models DIR] [--latency SECONDS] [--runs N] [--only MODEL] [FILE ...]
 
-A server of this machine answers ranges, several of them in one answer, each answer after the latency. Runs
-at hand and remote are interleaved. Exit 1 if a figure to reach is missed.
+A server on this machine answers ranges, several of them in one answer, each answer after the latency. Local
+and remote runs are interleaved. Exit 1 if a figure to reach is missed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LARGEST = "decoder_2gb"
 
 @dataclass(frozen=True)
 class Cost:
-    """Medians of a model: at hand, remote without and with latency."""
+    """Medians of a model: local, remote without and with latency."""
 
     size: int
     here: Sample
@@ -38,7 +38,7 @@ class Cost:
 
 
 def cost(path: Path, latency: float, runs: int) -> Cost:
-    """Measure one model; external data lie beside it."""
+    """Measure one model; external data are next to it."""
     samples: dict[str, list[Sample]] = {"here": [], "near": [], "far": []}
     with serving(path.parent) as served:
         url = f"{served.url}/{path.name}"

@@ -1,8 +1,8 @@
-"""What a structural check costs by the size of a model: processor seconds, bytes and requests.
+"""The cost of a structural check by the size of a model: processor seconds, bytes and requests.
 
     python benchmarks/scale.py FILE_OR_FOLDER ... [--million]
 
-Each model is linted in this process, warm, without weights: at hand for the processor seconds, and over HTTP
+Each model is linted in this process, warm, without weights: locally for the processor seconds, and over HTTP
 on loopback for bytes and requests. `--million` multiplies the medians of the classes of size by the shares
 that docs/scale.md assumes.
 """
@@ -38,7 +38,7 @@ SHARES = (0.10, 0.25, 0.35, 0.25, 0.05)
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one model."""
+    """The cost of one model."""
 
     size: int
     seconds: float
@@ -47,7 +47,7 @@ class Cost:
 
 
 def cost(path: Path) -> Cost:
-    """Measure one model, twice at hand (the second time warm) and once over HTTP."""
+    """Measure one model, twice locally (the second time warm) and once over HTTP."""
     size = path.stat().st_size + sum(one.stat().st_size for one in path.parent.glob(f"{path.name}.data"))
     lint_file(Job(path, weights=False))
     started = time.process_time()
@@ -69,7 +69,7 @@ def by_class(costs: Sequence[Cost]) -> Iterator[tuple[str, list[Cost]]]:
 
 
 def main() -> int:
-    """Print medians by size, and what a million models cost."""
+    """Print medians by size, and the cost of a million models."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER")
     parser.add_argument("--million", action="store_true")

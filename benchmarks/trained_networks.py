@@ -1,4 +1,4 @@
-"""Trained networks of public packages, and inputs of each: real ones, or made where none is at hand."""
+"""Trained networks of public packages, and inputs of each: real ones, or generated where none exist."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def source_text(name: str, length: int) -> Inputs:
 
 
 def audio(name: str, shape: tuple[int, ...], **others: np.ndarray) -> Inputs:
-    """Made notes with overtones over a little noise, -1 to 1."""
+    """Generated notes with overtones and a little noise, -1 to 1."""
 
     def made(folder: Path, count: int) -> dict[str, np.ndarray]:
         random = np.random.default_rng(0)
@@ -194,4 +194,4 @@ NETWORKS: dict[str, tuple[str, Inputs, tuple[str, ...], str]] = {
         "made notes",
     ),
 }
-"""Name: file, inputs, the sizes of what the model leaves open, and what the inputs are."""
+"""Name: file, inputs, the open sizes of the model, and a description of the inputs."""

@@ -1,9 +1,9 @@
-"""How long a run over many models takes that was made before: results come from the cache.
+"""The time of a repeated run over many models: results come from the cache.
 
     python -m benchmarks.unchanged [--models N] [--format FORM]
 
-Copies of a small network, each under a name of its own, are linted once, and then three times more; the best
-of these is told beside the limit: 1,000 models in 2 s, 10,000 in 10 s.
+Copies of a small network, each under a different name, are linted once, and then three times more; the best
+of these is printed with the limit: 1,000 models in 2 s, 10,000 in 10 s.
 """
 
 from __future__ import annotations

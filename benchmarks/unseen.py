@@ -131,7 +131,7 @@ class Mixer(nn.Module):
 
 
 class Tokens(nn.Module):
-    """Pieces of a picture as tokens, some layers on them, and their mean."""
+    """Patches of a picture as tokens, some layers on them, and their mean."""
 
     def __init__(self, *layers: nn.Module, width: int = 32, piece: int = 8) -> None:
         super().__init__()
@@ -211,7 +211,7 @@ class Points(nn.Module):
 
 
 class Forecast(nn.Module):
-    """N-BEATS: blocks that take from the past what they explain, and add up what follows."""
+    """N-BEATS: blocks that subtract from the past what they explain, and add up what follows."""
 
     def __init__(self, past: int = 48, ahead: int = 12) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ def conv(
 
 
 class Residual(nn.Module):
-    """What some layers make of the input, and the input."""
+    """The output of some layers plus the input."""
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Residual(nn.Module):
 
 
 class Ghost(nn.Module):
-    """GhostNet's module: cheap depthwise features beside convolved ones."""
+    """GhostNet's module: cheap depthwise features next to convolved ones."""
 
     def __init__(self, come: int, go: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Shuffle(nn.Module):
 
 
 class Split(nn.Module):
-    """Res2Net's hierarchy: each group of channels sees the one before it."""
+    """Res2Net's hierarchy: each group of channels reads the one before it."""
 
     def __init__(self, width: int, groups: int = 4) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class Squeeze(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """PSPNet's pooling pyramid (`sizes`), or SPPF (none): features of several scales beside each other."""
+    """PSPNet's pooling pyramid (`sizes`), or SPPF (none): features of several scales, concatenated."""
 
     def __init__(self, width: int, sizes: Sequence[int] = ()) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class UNet(nn.Module):
 
 
 class Detector(nn.Module):
-    """A YOLOX-like head on two scales: boxes from a grid, scores beside them, all in one tensor."""
+    """A YOLOX-like head on two scales: boxes from a grid, scores next to them, all in one tensor."""
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()

@@ -2,8 +2,8 @@
 
     python benchmarks/weights.py [--models DIR] [--runs N]
 
-The structural check of the same model with the same options, less the rules that read weights, is what
-they are compared with; the least that reading weights can cost, their minimum and maximum, stands beside.
+The structural check of the same model with the same options, less the rules that read weights, is what they
+are compared with; the least that reading weights can cost, their minimum and maximum, is printed as well.
 """
 
 from __future__ import annotations

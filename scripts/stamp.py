@@ -25,7 +25,7 @@ def stamp(root: Path, address: str) -> None:
     """Write an address into the source under `root`.
 
     Raises:
-        ValueError: it is not the address of a repository, or another one is there already.
+        ValueError: it is not the address of a repository, or another one was written before.
     """
     if not _ADDRESS.fullmatch(address):
         raise ValueError(f"{address!r} is not the address of a repository, such as https://HOST/OWNER/NAME")

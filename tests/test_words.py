@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import re
+import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -35,11 +39,45 @@ WORDS = {
 }
 """What is not written, as regular expressions, and what is written instead."""
 BANNED = re.compile(rf"\b(?:{'|'.join(WORDS)})", re.IGNORECASE)
+CODE = ("lint", "rules", "schemas", "scripts", "benchmarks")
+PROSE_WORDS = {
+    r"judg(?:e|ed|es|ing)\b": "check, evaluate, measure",
+    r"beside\b": "next to, compared with, in addition to",
+    r"(?:stands?|stood) (?:in|for|apart|above|beside)\b": "be in, represent, replace, precede",
+    r"(?:is|are|was|were) told\b": "be reported, get",
+    r"tells?\b": "report, state, show, determine",
+    r"speaks?\b": "report, be about",
+    r"(?:lies|lay|lain)\b": "be, be located",
+    r"(?:no|some)body\b": "nothing, the user",
+    r"(?:says?|said) of\b": "state about",
+    r"(?:goes|go|went) by\b": "depend on, use",
+    r"at hand\b": "local, available",
+    r"asked for\b(?! its)": "requested, needed",
+    r"cannot be followed\b": "is invalid",
+    r"hand(?:s|ed)? on\b": "pass on",
+    r"comes? to\b(?! a report)": "result, total",
+    r"what it (?:is|was) worth\b": "what it gains",
+    r"gives? way\b": "be replaced",
+}
+"""What docstrings and comments of the code do not use, and what they use instead."""
+BANNED_IN_PROSE = re.compile(rf"\b(?:{'|'.join(PROSE_WORDS)})", re.IGNORECASE)
 
 
-def banned(text: str) -> list[str]:
+def banned(text: str, words: re.Pattern[str] = BANNED) -> list[str]:
     """The banned words in a text, whether or not a line ends in them."""
-    return [match.group() for match in BANNED.finditer(re.sub(r"\s+", " ", text))]
+    return [match.group() for match in words.finditer(re.sub(r"\s+", " ", text))]
+
+
+def prose(source: str) -> Iterator[str]:
+    """The docstrings and comments of a module, without what is quoted in them."""
+    for node in ast.walk(ast.parse(source)):
+        body = getattr(node, "body", None)
+        for part in body if isinstance(body, list) else ():
+            if isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant):
+                yield re.sub(r"`[^`]*`|\"[^\"]*\"", "", str(part.value.value))
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string
 
 
 def test_words_and_spelling() -> None:
@@ -52,6 +90,25 @@ def test_words_and_spelling() -> None:
         if words:
             found[path.relative_to(ROOT).as_posix()] = words
     assert found == {}
+
+
+def test_words_of_docstrings_and_comments() -> None:
+    wrong: dict[str, list[str]] = {}
+    for path in (path for place in CODE for path in (ROOT / place).rglob("*.py")):
+        words = [word for text in prose(path.read_text("utf-8")) for word in banned(text, BANNED_IN_PROSE)]
+        if words:
+            wrong[path.relative_to(ROOT).as_posix()] = words
+    assert wrong == {}
+
+
+def test_prose_is_docstrings_and_comments() -> None:
+    source = '''"""Beside `beside` it."""\nx = "beside"  # stands for it\n"""Tells more."""\n'''
+    assert [banned(text, BANNED_IN_PROSE) for text in prose(source)] == [
+        ["Beside"],
+        ["Tells"],
+        ["stands for"],
+    ]
+    assert banned("it applies to what comes to a report", BANNED_IN_PROSE) == []
 
 
 def test_the_list_finds_what_it_bans() -> None:

@@ -102,7 +102,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a baseline.
 
     UsageError: the file is not a baseline.
-        UsageError: it is none.
+        UsageError: the file is not a baseline.
     """
     again = "write it with --write-baseline"
     try:

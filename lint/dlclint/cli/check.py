@@ -49,7 +49,7 @@ def check(args: argparse.Namespace) -> int | Rest:
     """Run the command, except for its reports.
 
     Raises:
-        UsageError: the arguments or the configuration cannot be followed.
+        UsageError: the arguments or the configuration are invalid.
     """
     started = time.perf_counter()
     reports = further_reports(args, "check")

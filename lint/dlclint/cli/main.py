@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         drop_output()
-        return 141  # as shells say of a reader that went away (128 + SIGPIPE): never mistaken for clean
+        return 141  # the status of a closed pipe in shells (128 + SIGPIPE): never mistaken for clean
     except OSError as error:
         drop_output()
         name = "the output" if error.filename is None else plain(str(error.filename))

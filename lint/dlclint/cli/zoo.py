@@ -47,7 +47,7 @@ def show_zoo(args: argparse.Namespace) -> int:
             raise UsageError(
                 "--format parquet needs pyarrow, which is not installed: pip install 'dlclint[zoo]'"
             ) from None
-        except ImportError as error:  # pyarrow is there and does not go with the NumPy that is
+        except ImportError as error:  # pyarrow is installed and does not fit the NumPy that is
             raise UsageError(
                 f"--format parquet: pyarrow cannot be loaded: {plain(str(error), 200)}"
             ) from None

@@ -50,7 +50,7 @@ class Channel:
     def close(self) -> None:
         """Close this end."""
         self._incoming.close()
-        with suppress(BrokenPipeError):  # nobody needs what was not sent
+        with suppress(BrokenPipeError):  # nothing needs what was not sent
             self._outgoing.close()
 
 

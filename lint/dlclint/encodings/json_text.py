@@ -172,7 +172,7 @@ def parse_separator(text: str, offset: int, closing: str) -> tuple[bool, int]:
     """Read what follows a value: whether there is another, and its offset or that after the closing bracket.
 
     Raises:
-        NotJson: neither a comma nor the bracket is there.
+        NotJson: there is neither a comma nor the bracket.
     """
     position = skip_space(text, offset)
     character = text[position : position + 1]

@@ -46,7 +46,7 @@ _LOOK = 1.0
 _SETTINGS = {
     # `Cluster.linted` tries lost batches again.
     "distributed.scheduler.allowed-failures": 0,
-    # The logs and measurements for Dask's dashboard, which nobody sees, take memory with each batch, and 5 %
+    # The logs and measurements for Dask's dashboard, which is not shown, take memory with each batch, and 5 %
     # of each processor. Each logged message to a worker keeps the jobs of its batch.
     "distributed.admin.low-level-log-length": 16,
     "distributed.admin.system-monitor.interval": "5s",

@@ -1,4 +1,4 @@
-"""Plan a model: decide, and use the rules to find what stands in the way of the decision."""
+"""Plan a model: decide, and use the rules to find obstacles to the decision."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def _with_given(made: Overrides, view: ModelView, file: OverrideRequest, job: Jo
 
 
 def _of_file(view: ModelView, job: Job) -> list[Diagnostic]:
-    """What the rules say of the override file that goes with the model, where the DLC is quantized."""
+    """The findings of the rules on the override file that goes with the model, where the DLC is quantized."""
     if job.overrides is None or not view.target.quantize:
         return []
     # Imported here because few models come with an override file.

@@ -121,7 +121,7 @@ class Client:
         Raises:
             Refused: the address is invalid, or its redirects are.
             OSError: the connection fails.
-            http.client.HTTPException: the server does not speak HTTP.
+            http.client.HTTPException: the server does not use HTTP.
         """
         home = _place(_split(origin))
         for hops in range(REDIRECTS + 1):

@@ -1,9 +1,10 @@
-"""Where the outputs of both engines part: at which layer, the backend's values change what arrives.
+"""Where the outputs of both engines diverge: the layer at which the backend's values change the outputs.
 
 A tensor that has the same SQNR on both engines may hold other roundings, and one with another SQNR need not
-matter to the outputs. So the cause is found by switching over: the backend's values up to a layer, and the
-documents from there on. Switched over before the first layer, the outputs are those of the reference engine;
-after the last one, those of the backend. Where this changes most between two neighbors, the outputs part.
+matter to the outputs. So the cause is found by switching: the backend's values up to a layer, and the
+documented arithmetic from there on. With a switch before the first layer, the outputs are those of the
+reference engine; after the last one, those of the backend. Where they change most between two adjacent
+layers, the outputs diverge.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from dlclint.simulate.scheme import Scheme
 from dlclint_schemas.record import record
 
 PART = 1.0
-"""Decibels from which on both engines count as apart."""
+"""Decibels by which the engines must differ to count as apart."""
 _CLAMP = 200.0
-"""Decibels that stand for outputs that do not differ at all, and as negative ones for lost outputs."""
+"""Decibels of outputs that do not differ at all; negative, those of lost outputs."""
 _PIECES = 8
-"""Pieces into which the layers are cut in one round of the search for the largest change."""
+"""Pieces into which the layers are divided in one round of the search for the largest change."""
 _FEW = 16
-"""Numbers of an output up to which one step of a grid moves its SQNR by decibels."""
+"""The number of values of an output up to which one step of a grid changes its SQNR by decibels."""
 
 
 @record
@@ -40,7 +41,7 @@ class Figure:
 
     output: str
     text: str
-    """How a message calls it."""
+    """Its name in messages."""
     piece: Piece | None = None
 
     def sqnr(self, expected: Mapping[str, Array], found: Mapping[str, Array]) -> float:
@@ -56,7 +57,7 @@ class Figure:
 
 @dataclass(slots=True)
 class BothEngines:
-    """What the reference engine and the backend leave of the outputs, summed over samples."""
+    """The quality of the outputs on the reference engine and on the backend, summed over samples."""
 
     pieces: Mapping[str, Sequence[Piece]]
     errors: dict[str, tuple[Error, Error]] = field(default_factory=dict)
@@ -72,7 +73,7 @@ class BothEngines:
         self.parts = PieceErrors(self.pieces), PieceErrors(self.pieces)
 
     def add(self, expected: TensorValues, rounded: TensorValues, found: TensorValues) -> None:
-        """Take in the float outputs of one sample, those of the reference engine, and of the backend."""
+        """Add the float outputs of one sample, and those of the reference engine, and of the backend."""
         for name, values in expected.items():
             if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
                 continue
@@ -164,15 +165,15 @@ def find_parting(
     measured: Iterable[str],
     found: TensorValues,
 ) -> Parting | None:
-    """The layer at which an output parts in one sample; None if it does not in this one.
+    """The layer at which an output diverges in one sample; None if it does not in this one.
 
     Args:
         evaluator: of the network.
         scheme: the grids.
         figure: the output.
         exact: the float values of the outputs.
-        seen: the backend's value of every tensor, or what the documents make of its inputs.
-        own: what the documented ops make of the backend's inputs.
+        seen: the backend's value of every tensor, or the result of the documented op on its inputs.
+        own: the results of the documented ops on the backend's inputs.
         measured: the tensors that were read from the backend.
         found: the backend's outputs where no other tensor is read.
 
@@ -219,7 +220,7 @@ def find_parting(
 
 
 def _switched(evaluator: Evaluator, scheme: Scheme, seen: TensorValues, start: int) -> TensorValues:
-    """The outputs with the backend's values before step `start`, and the documents from it on."""
+    """The outputs with the backend's values before step `start`, and the documented arithmetic from it on."""
     network = evaluator.network
     fresh: TensorValues = {}
     values: Mapping[str, object] = ChainMap(fresh, seen)

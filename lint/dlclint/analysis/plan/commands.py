@@ -252,7 +252,7 @@ def _soc(view: ModelView) -> str:
 
 
 def check_command(view: ModelView, target: Target, dimensions: Dimensions, overrides: str) -> str:
-    """The `dlclint check` that tells all that the rules say of a target and an override file ("": none)."""
+    """The `dlclint check` command that shows all findings for a target and an override file ("": none)."""
     words = ["dlclint", "check", *target_words(target), *dimension_words(dimensions)]
     words += ["--encodings", overrides] if overrides else []
     return shlex.join([*words, str(view.model.path)])

@@ -334,7 +334,7 @@ def _given_width(settled: Settled) -> tuple[int, str] | None:
 def _held_width(view: ModelView) -> tuple[int, str] | None:
     """The width of most entries of activations, if half of these have one, and how to say so.
 
-    What has no entry then needs no conversion beside what has.
+    Tensors without an entry then need no conversion next to those with one.
     """
     names = {name for name, _ in carried(view)}
     held = Counter(

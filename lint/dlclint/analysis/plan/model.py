@@ -21,7 +21,7 @@ class PlanRequest:
     """What the user decided, and what the rules know in advance.
 
     `settled` are the widths (bits) and switches that were given, by the names of `DlcKind`; `is_float`
-    says that the DLC is to stay float. `overrides` is where the override file will lie, if any, and `given`
+    says that the DLC is to stay float. `overrides` is the path of the override file, if any, and `given`
     the one that goes with the model.
     `lacking` are the ops that have no 16-bit form where the model is to run. `measured` says that the plan
     is going to be measured on inputs.
