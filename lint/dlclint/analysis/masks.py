@@ -125,6 +125,15 @@ def carries_mask(graph: Graph, name: str, masks: Collection[Home]) -> bool:
     return False
 
 
+def is_masked(view: ModelView, graph: Graph, name: str, masks: Collection[Home]) -> bool:
+    """Whether a tensor of one of the model's graphs carries a mask, in the model that the quantizer sees."""
+    if not masks:
+        return False
+    if view.carried is not None:
+        graph = next((each for each in view.as_float.model.graphs() if each.path == graph.path), graph)
+    return carries_mask(graph, name, masks)
+
+
 def _reaching(softmax: Node) -> Iterator[tuple[str, Node, bool]]:
     """Tensors that no followed op produces: name, reader, whether the sign may change."""
     pending = [(softmax, 0, False)]

@@ -203,16 +203,14 @@ def expected(
     it needs another remedy.
     """
     # Imported here because an override file alone needs no onnx.
-    from dlclint.analysis.masks import carries_mask
+    from dlclint.analysis.masks import is_masked
 
-    # A mask is followed in the model that the quantizer sees.
-    graph = view.as_float.model.graph
-    for home, nodes in sharing(view):
-        span_of = expected_spans(view, home, estimates)
+    for graph, nodes in sharing(view):
+        span_of = expected_spans(view, graph, estimates)
         for node in nodes:
             shared_grid = judged(node, span_of, None, bitwidth)
             wide = shared_grid.wide if shared_grid is not None and masks else ()
-            if wide and all(carries_mask(graph, each.name, masks) for each in wide):
+            if wide and all(is_masked(view, graph, each.name, masks) for each in wide):
                 continue
             if shared_grid is not None:
                 yield shared_grid

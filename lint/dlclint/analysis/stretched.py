@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
-from dlclint.analysis.masks import carries_mask, coarse_mask
+from dlclint.analysis.masks import coarse_mask, is_masked
 from dlclint.analysis.moving import moved_inputs
 from dlclint.analysis.roles import vector
 from dlclint.analysis.shared import (
@@ -83,14 +83,8 @@ def half_known(
         stretches = _Stretches(view, graph)
         for node in nodes:
             guess = _half_known(node, span_of, stretches, bitwidth)
-            if guess is not None and not _is_masked(view, graph, guess.other, masks):
+            if guess is not None and not is_masked(view, graph, guess.other, masks):
                 yield guess
-
-
-def _is_masked(view: ModelView, graph: Graph, name: str, masks: Collection[Home]) -> bool:
-    """Whether a tensor carries a mask, which is followed in the model that the quantizer sees."""
-    followed = view.as_float.model.graph if graph is view.model.graph else graph
-    return bool(masks) and carries_mask(followed, name, masks)
 
 
 def _half_known(
@@ -146,7 +140,7 @@ def wide_constants(
             unknown = [each for each in operands(node) if span_of(each) is None]
             if not name or not unknown or stored[name].reach < coarse_mask(bitwidth):
                 continue
-            if not _is_masked(view, graph, name, masks) and judged(node, span_of, None, bitwidth) is None:
+            if not is_masked(view, graph, name, masks) and judged(node, span_of, None, bitwidth) is None:
                 step = stored[name].reach / float(grid.steps(bitwidth))
                 need = step * threshold("shared_steps")
                 wide_helps = stored[name].reach < coarse_mask(16) and bitwidth < 16
