@@ -183,7 +183,7 @@ def weights_clipped(context: EncodingsContext) -> Iterator[Finding]:
         row, use, (low, high, count, folded, before_folding) = hit
         first = int(document.tensors.first[row])
         last = first + int(document.tensors.count[row])
-        encoding = _range(context, first, last)
+        encoding = range_of(context, first, last)
         far = float(np.max(np.maximum(encoding.minimum - low, high - encoding.maximum)))
         worst = int(np.argmax(np.maximum(encoding.minimum - low, high - encoding.maximum)))
         unplaced = Finding(
@@ -205,7 +205,7 @@ def weights_clipped(context: EncodingsContext) -> Iterator[Finding]:
     yield from capped(context, clipped(), finding, "tensors")
 
 
-def _range(context: EncodingsContext, first: int, last: int) -> grid.Encoding:
+def range_of(context: EncodingsContext, first: int, last: int) -> grid.Encoding:
     elements = context.document.elements
     by_grid = grid.on_grid(
         elements.scale[first:last], elements.offset[first:last], elements.bitwidth[first:last]
@@ -242,7 +242,7 @@ def _outside(context: EncodingsContext, row: int, use: WeightUse) -> _Clipped | 
     document = context.document
     first = int(document.tensors.first[row])
     count = int(document.tensors.count[row])
-    encoding = _range(context, first, first + count)
+    encoding = range_of(context, first, first + count)
     if use.is_bias or in_blocks(document)[row] or not np.isfinite(encoding.minimum + encoding.maximum).all():
         return None
     if (document.elements.kind[first : first + count] == FLOAT).any() or (
@@ -298,7 +298,7 @@ def _widened(context: EncodingsContext, row: int, low: grid.Floats, high: grid.F
     rows = slice(first, first + int(document.tensors.count[row]))
     if document.is_flat(row):
         return None
-    encoding = _range(context, first, rows.stop)
+    encoding = range_of(context, first, rows.stop)
     low, high = np.minimum(low, encoding.minimum), np.maximum(high, encoding.maximum)
     bits = elements.bitwidth[rows]
     symmetric = elements.offset[rows] == grid.symmetric_offset(bits)

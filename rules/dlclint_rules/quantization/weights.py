@@ -86,6 +86,13 @@ def _scale(context: ModelContext, weight: ConvertedWeight, bits: int) -> float |
     return per_channel_scale(weight, bits) if _by_channel(context, weight) else per_tensor_scale(weight, bits)
 
 
+def _step_of_whole(context: ModelContext, weight: ConvertedWeight, bits: int) -> float | grid.Floats:
+    """The step of a weight with one grid; its own where the entry is too wide, whatever the channels need."""
+    given, own = _scale(context, weight, bits), per_tensor_scale(weight, bits)
+    is_wide = np.max(given) >= own * 10.0 ** (threshold("channel_spread_gain") / 20.0)
+    return own if is_wide else given  # encodings/weight-range-wasted speaks of the entry
+
+
 def _of_quantizer(context: ModelContext, weights: list[ConvertedWeight]) -> list[ConvertedWeight]:
     """The weights whose range the quantizer determines, without an entry."""
     return [w for w in weights if (entry := _given(context, w)) is None or entry.scale is None]
@@ -229,7 +236,7 @@ def channel_spread(context: ModelContext) -> Iterator[Finding]:
     rows: list[tuple[ConvertedWeight, float]] = []
     for weight in weights:
         bits = _bits(context, weight)
-        whole = channel_sqnr(weight, _scale(context, weight, bits))
+        whole = channel_sqnr(weight, _step_of_whole(context, weight, bits))
         gain = channel_sqnr(weight, per_channel_scale(weight, bits)) - whole
         if np.isfinite(gain) and gain >= least and whole < threshold("channel_sqnr"):
             rows.append((weight, gain))
@@ -238,7 +245,7 @@ def channel_spread(context: ModelContext) -> Iterator[Finding]:
     rows.sort(key=lambda row: -row[1])
     worst, gain = rows[0]
     bits = _bits(context, worst)
-    step = _scale(context, worst, bits)
+    step = _step_of_whole(context, worst, bits)
     whole = channel_sqnr(worst, step)
     narrow = int(np.count_nonzero(worst.maximum - worst.minimum < threshold("channel_steps") * step))
     yield Finding(
@@ -327,13 +334,23 @@ def bit_width(context: ModelContext) -> Iterator[Finding]:
             Severity.WARNING,
             option("snpe-dlc-quant", "--weights_bitwidth"),
             Confidence.INFERRED,
-            "give them more bits (--weights_bitwidth, or an override file for these alone)",
+            _width_help(context, worst),
             worst.use.node,
             worst.name,
             evidence={"weights": len(rows), "sqnr_db": left, "bitwidth": bits, **worst_evidence(rows)},
         )
     if context.target.kind.weights_bitwidth == 4 and weights:
         yield _packing(context, weights)
+
+
+def _width_help(context: ModelContext, weight: ConvertedWeight) -> str:
+    given, bits = _given(context, weight), _bits(context, weight)
+    if given is not None and given.scale is not None:
+        fitted = per_channel_scale if given.by_channel else per_tensor_scale
+        left = sqnr(weight, fitted(weight, bits))
+        if left >= threshold("weight_sqnr"):
+            return f"make its encoding again: the range of its own values keeps {left:.1f} dB at {bits} bits"
+    return "give them more bits (--weights_bitwidth, or an override file for these alone)"
 
 
 def _packing(context: ModelContext, weights: list[ConvertedWeight]) -> Finding:
