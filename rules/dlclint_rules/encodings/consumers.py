@@ -164,7 +164,8 @@ def weights_clipped(context: EncodingsContext) -> Iterator[Finding]:
 
     Why: the quantizer clamps values outside the range to its end. dlclint compares the weights that the
     converter sees: with a following batch normalization folded in. Up to half a step outside is rounding, not
-    clipping.
+    clipping. A searched range does not count if clipping a few outliers leaves less noise than the larger
+    step of the whole range.
     What to do: use the encodings of this model, not of another training state. If they belong to the weights
     before folding, fold the batch normalization first (AIMET: fold_all_batch_norms), and then export
     encodings and model.
@@ -260,7 +261,7 @@ def _outside(context: EncodingsContext, row: int, use: WeightUse) -> _Clipped | 
         return None
     lanes = _lanes(values, use, count)
     outside = _beyond(lanes, encoding)
-    if not outside.any():
+    if not outside.any() or _is_searched(lanes, encoding):
         return None
     before = False
     if folded:
@@ -289,6 +290,25 @@ def _beyond(lanes: grid.Floats, encoding: grid.Encoding) -> Flags:
     return np.asarray(
         (lanes < (encoding.minimum - slack)[:, None]) | (lanes > (encoding.maximum + slack)[:, None])
     )
+
+
+def _is_searched(lanes: grid.Floats, encoding: grid.Encoding) -> bool:
+    """Whether clipping leaves less noise than the whole range would, as ranges that are searched for do."""
+    low, high, bits = lanes.min(axis=1), lanes.max(axis=1), encoding.bitwidth
+    even = grid.is_symmetric(encoding.offset, bits)
+    try:
+        symmetric, free = grid.fit_symmetric(low, high, bits), grid.fit(low, high, bits)
+    except ValueError:
+        return False
+    whole = np.where(even, symmetric.scale, free.scale), np.where(even, symmetric.offset, free.offset)
+    clipped = encoding.scale, encoding.offset
+    return _noise(lanes, *clipped, bits) <= _noise(lanes, *whole, bits)
+
+
+def _noise(lanes: grid.Floats, scale: grid.Floats, offset: grid.Floats, bits: grid.Floats) -> float:
+    """The squared error that rounding to grids leaves, one grid for each row."""
+    on_grid = grid.on_grid(scale[:, None], offset[:, None], bits[:, None])
+    return float(np.square(grid.dequantize(grid.quantize(lanes, on_grid), on_grid) - lanes).sum())
 
 
 def _widened(context: EncodingsContext, row: int, low: grid.Floats, high: grid.Floats) -> Fix | None:

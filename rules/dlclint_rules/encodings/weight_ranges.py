@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 _WIDEST = 8
 """Bits up to which unused steps are missed."""
 _LEAST_TO_CUT = 4
-"""Bits from which on a range is cut to the documented grids; two bits have others beside them."""
+"""Bits from which on a range is cut to the documented grids; two bits have others as well."""
 _FOLDED_FACTOR = 2.0
-"""How much wider than the weights a range is at least that is told as that before folding."""
+"""How much wider than the weights a range is at least to be reported as that before folding."""
 _SAME = 0.1
 """By how much a range and the weights before folding may differ, as a share."""
 

@@ -90,7 +90,7 @@ def _step_of_whole(context: ModelContext, weight: ConvertedWeight, bits: int) ->
     """The step of a weight with one grid; its own where the entry is too wide, whatever the channels need."""
     given, own = _scale(context, weight, bits), per_tensor_scale(weight, bits)
     is_wide = np.max(given) >= own * 10.0 ** (threshold("channel_spread_gain") / 20.0)
-    return own if is_wide else given  # encodings/weight-range-wasted speaks of the entry
+    return own if is_wide else given  # encodings/weight-range-wasted reports the entry
 
 
 def _of_quantizer(context: ModelContext, weights: list[ConvertedWeight]) -> list[ConvertedWeight]:
