@@ -178,6 +178,12 @@ DEFENDED = (
         networks=("unfolded",),
     ),
     Defended(
+        "encodings/block-quantization",
+        "LPBQ is documented for HTP, and the configuration is for Hexagon v66",
+        configs=DSP,
+        widths=("lpbq",),
+    ),
+    Defended(
         "encodings/weight-range-wasted",
         "the same where folding makes the weights smaller: the encodings are those of the weights before it",
         networks=("unfolded",),

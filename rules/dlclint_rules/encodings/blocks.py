@@ -9,6 +9,7 @@ import numpy as np
 
 from dlclint.analysis.moving import origin
 from dlclint.analysis.roles import WeightUse
+from dlclint.analysis.weights.given import given_weights
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.encodings.document import leaves
 from dlclint.encodings.given import given_grids
@@ -23,6 +24,8 @@ from dlclint_schemas.releases import release_number
 
 LPBQ = Source("pytorch/executorch#12663, #13676", "block scales of 1 to 16")
 SCALES = "per_block_int_scale"
+_FLOAT = 0
+"""In place of the bits of an activation that stays float."""
 
 
 def _is_low_power(context: EncodingsContext, row: int) -> bool:
@@ -50,28 +53,31 @@ def block_quantization(context: EncodingsContext) -> Iterator[Finding]:
     Why: HTP runs low-power block quantization (LPBQ), whose blocks have integer scales. Support for plain
     block quantization depends on release, chip and activations: releases before QAIRT 2.47 refuse it ("BQ is
     not supported", "validateOpConfig failed 3110"); QNN 2.51 accepted int4 and int8 blocks of Conv and MatMul
-    with 16-bit activations from Hexagon v69 on, and refused them on v68 and with 8-bit activations.
+    with 16-bit activations from Hexagon v69 on, and refused them on v68 and with 8-bit or float activations,
+    although 80-63442-10 lists float16 activations. Blocks of float numbers (NVFP4) are in none of these
+    sources.
     What to do: export with LPBQ, or per channel, if the release or the chip is older.
     """
     document = context.document
     tensors = document.tensors
     uses = dict(encoded_weights(context))
     widths = {name: grid.bitwidth for name, grid in given_grids(document).items()}
+    widths |= {name: _FLOAT for name, entry in given_weights(document).items() if entry.is_float}
 
     def finding(row: int) -> Finding:
         name = tensors.names[row]
         if _is_low_power(context, row):
+            on_htp = Runtime.HTP in context.target.considered
             unplaced = Finding(
-                f"{name!r}: low-power block quantization, which HTP runs",
-                Severity.INFO,
+                f"{name!r}: low-power block quantization, which "
+                + ("HTP runs" if on_htp else "is documented for HTP alone"),
+                Severity.INFO if on_htp else Severity.WARNING,
                 Source("qualcomm/aimet#4069", "LPBQ"),
                 Confidence.FIELD_REPORTED,
-                ""
-                if context.nodes
-                else "needs a 2.0.0 file and the second quantizer where the converter knows it",
+                _for_low_power(context, row) if on_htp else "use one encoding per channel",
             )
         else:
-            severity, why, help = _plain(context, _activation_width(context, uses.get(row), widths))
+            severity, why, help = _plain(context, row, _activation_width(context, uses.get(row), widths))
             unplaced = Finding(
                 f"{name!r}: plain block quantization, {why}",
                 severity,
@@ -84,8 +90,16 @@ def block_quantization(context: EncodingsContext) -> Iterator[Finding]:
     yield from capped(context, np.flatnonzero(in_blocks(document)).tolist(), finding, "tensors")
 
 
+def _for_low_power(context: EncodingsContext, row: int) -> str:
+    """What the converter needs for LPBQ."""
+    if context.nodes:
+        return ""
+    file = "" if context.document.is_flat(row) else "a 2.0.0 file and "
+    return f"needs {file}the second quantizer where the converter knows it"
+
+
 def _activation_width(context: EncodingsContext, use: WeightUse | None, widths: dict[str, int]) -> int | None:
-    """Bits of the activations of a weight's op, from the file or the options; None: unknown."""
+    """Bits of the activations of a weight's op, from the file or the options; 0: float; None: unknown."""
     if use is not None:
         graph = use.node.graph
         for name in (*use.node.inputs, *use.node.outputs):
@@ -96,8 +110,8 @@ def _activation_width(context: EncodingsContext, use: WeightUse | None, widths: 
     return kind.act_bitwidth if kind.quantize else None
 
 
-def _plain(context: EncodingsContext, width: int | None) -> tuple[Severity, str, str]:
-    """Severity, words and remedy for plain block quantization with activations of a width."""
+def _plain(context: EncodingsContext, row: int, width: int | None) -> tuple[Severity, str, str]:
+    """Severity, words and remedy for plain block quantization of a tensor with activations of a width."""
     known, target = block_weights(), context.target
     instead = "use LPBQ, or one encoding per channel"
     if Runtime.HTP not in target.considered:
@@ -109,6 +123,17 @@ def _plain(context: EncodingsContext, width: int | None) -> tuple[Severity, str,
             f"which needs Hexagon v{known.hexagon}, and {target.soc} has v{hexagon}",
             instead,
         )
+    tensors = context.document.tensors
+    if tensors.dtype[row].startswith("float"):
+        why = f"in {tensors.dtype[row]}, which no source known to dlclint lists for HTP"
+        return Severity.WARNING, why, instead
+    bits = context.document.elements.bitwidth[tensors.first[row]]
+    if bits not in known.bitwidths:
+        measured = " and ".join(str(taken) for taken in sorted(known.bitwidths))
+        return Severity.WARNING, f"at {bits:g} bits, where HTP was measured with {measured}", instead
+    if width == _FLOAT:
+        why = "with float activations, which 80-63442-10 lists (float16) and QNN 2.51 refused (measured)"
+        return Severity.WARNING, why, f"use {known.act_bitwidth}-bit activations, or LPBQ"
     if width is not None and width != known.act_bitwidth:
         why = f"which HTP takes beside {known.act_bitwidth}-bit activations, and these have {width}"
         return (
