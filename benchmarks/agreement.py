@@ -241,14 +241,18 @@ def sweep(
             for file in confirmations(asked, paths, target, ConfirmRequest(asked_soc(soc))):
                 tally.add(file)
                 build = file.build or build
-                rows += [json.dumps({"asked": tally.name, **item}) for item in disagreements(file)]
+                rows += [
+                    json.dumps({"asked": tally.name, **disagreement}) for disagreement in disagreements(file)
+                ]
             kept.add(tally, build, rows)
             print(table([tally])[-1], file=sys.stderr, flush=True)
     names = [f"{s.name} (v{s.hexagon}), {words}" for s, words in product(map(resolve_soc, SWEEP_SOCS), SWEEP)]
-    found = [kept.rows[name] for name in names if name in kept.rows]
-    for row in found:
+    rows_kept = [kept.rows[name] for name in names if name in kept.rows]
+    for row in rows_kept:
         listed += row["listed"]
-    return [Tally.of_json(row["tally"]) for row in found], build or next((r["build"] for r in found), "")
+    return [Tally.of_json(row["tally"]) for row in rows_kept], build or next(
+        (r["build"] for r in rows_kept), ""
+    )
 
 
 def confirmations(
@@ -348,41 +352,41 @@ def main(arguments: list[str]) -> int:
         "--list", type=Path, metavar="FILE", help="every disagreement, one JSON object a line"
     )
     parser.add_argument("--page", type=Path, metavar="FILE", help="a Markdown page to put the table into")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     try:
-        soc = resolve_soc(given.soc)
+        soc = resolve_soc(args.soc)
         wish = ConfirmRequest(asked_soc(soc))
         packages = package_versions()
     except (NotAvailable, UnknownSoc) as error:
         print(f"agreement: {error}", file=sys.stderr)
         return 2
-    kind = DlcKind(quantize=given.quantize, stated=True)
+    kind = DlcKind(quantize=args.quantize, stated=True)
     target = asked_target(Target(soc=soc, kind=kind))
     tallies: list[Tally] = []
     listed: list[str] = []
     build = ""
-    ends = (SWEEP_BEGIN, SWEEP_END) if given.sweep else (BEGIN, END)
+    ends = (SWEEP_BEGIN, SWEEP_END) if args.sweep else (BEGIN, END)
     about = ""
     with ExitStack() as stack:
         folder_of_worker = stack.enter_context(TemporaryDirectory(prefix="dlclint-agreement-"))
-        asked = Remembering(Path(folder_of_worker), QuestionLimits(given.timeout))
+        asked = Remembering(Path(folder_of_worker), QuestionLimits(args.timeout))
         asked.start()
         stack.callback(asked.stop)
-        if given.sweep:
-            paths = list(sampled(models_in(given.folders[0]), given.per_op))[:: given.every]
-            which = f"{given.per_op} with a float input for each op" if given.per_op else "all"
-            which += f", each {given.every}th of them" if given.every > 1 else ""
-            about = f"Asked about {len(paths)} models of `{given.folders[0].name}` ({which})"
-            kept = Kept(given.keep, f"{about} {sorted(packages.items())}")
+        if args.sweep:
+            paths = list(sampled(models_in(args.folders[0]), args.per_op))[:: args.every]
+            which = f"{args.per_op} with a float input for each op" if args.per_op else "all"
+            which += f", each {args.every}th of them" if args.every > 1 else ""
+            about = f"Asked about {len(paths)} models of `{args.folders[0].name}` ({which})"
+            kept = Kept(args.keep, f"{about} {sorted(packages.items())}")
             kept.open()
-            tallies, build = sweep(asked, paths, kept, given.rows, listed)
-        for folder in [] if given.sweep else given.folders:
+            tallies, build = sweep(asked, paths, kept, args.rows, listed)
+        for folder in [] if args.sweep else args.folders:
             tally = Tally(folder.name)
             tallies.append(tally)
             for file in confirmations(asked, models_in(folder), target, wish):
                 tally.add(file)
                 build = file.build or build
-                listed += [json.dumps(item) for item in disagreements(file)]
+                listed += [json.dumps(row) for row in disagreements(file)]
     versions = ", ".join(f"{name} {version}" for name, version in packages.items())
     today = datetime.datetime.now(tz=datetime.timezone.utc).date()
     how = about or f"Asked for {soc}, {kind_words(kind) if kind.quantize else 'float'}"
@@ -398,12 +402,12 @@ def main(arguments: list[str]) -> int:
             print(f"{tally.name}: could not ask about {count}: {why}", file=sys.stderr)
     print("\n".join(text))
     shares(tallies)
-    if given.list is not None:
-        given.list.write_text("".join(f"{line}\n" for line in listed), "utf-8")
-    if given.page is not None:
-        page = given.page.read_text("utf-8")
+    if args.list is not None:
+        args.list.write_text("".join(f"{line}\n" for line in listed), "utf-8")
+    if args.page is not None:
+        page = args.page.read_text("utf-8")
         before, after = page.partition(ends[0])[0], page.partition(ends[1])[2]
-        given.page.write_text(f"{before}{ends[0]}\n\n" + "\n".join(text) + f"\n\n{ends[1]}{after}", "utf-8")
+        args.page.write_text(f"{before}{ends[0]}\n\n" + "\n".join(text) + f"\n\n{ends[1]}{after}", "utf-8")
     return 0
 
 

@@ -51,19 +51,19 @@ def named(source: Path, target: Path) -> None:
 def ranges(path: Path) -> dict[str, npt.NDArray[np.float64]]:
     """The range of each output channel of every convolution, as the quantizer sees it."""
     view = ModelView(read(path), Target())
-    found = {}
+    by_name = {}
     for node in view.model.graph.nodes:
         if node.op_type == "Conv":
             weight = read_layer(node, norm_behind(node, view.folded)).weight
-            found[node.name] = weight.output_ranges(np.ones(weight.cells.inputs))
-    return found
+            by_name[node.name] = weight.output_ranges(np.ones(weight.cells.inputs))
+    return by_name
 
 
 def pairs_of(path: Path, extended: bool) -> Pairs:
     """The pairs that dlclint finds."""
     view = ModelView(read(path), Target())
-    found = match(view.model, view.folded, extended).pairs
-    return {(pair.first.name, pair.second.name) for pair in found}
+    pairs = match(view.model, view.folded, extended).pairs
+    return {(pair.first.name, pair.second.name) for pair in pairs}
 
 
 def largest(ours: Path, theirs: Path, layers: set[str]) -> float:
@@ -90,22 +90,22 @@ def compare(name: str, source: Path, python: Path) -> dict[str, Any] | None:
             return None
         said = json.loads(done.stdout.splitlines()[-1])
         theirs = {(first, second) for first, second in said["pairs"]}
-        found = pairs_of(model, extended=False)
+        dlclint_pairs = pairs_of(model, extended=False)
         write_equalized(model, ours, Options(relu6=Relu6.ANYWAY, high_bias=HighBias.KEEP))
-        both = found & theirs
+        both = dlclint_pairs & theirs
         # A layer's ranges agree only if both scale all of its chain.
-        touched = {layer for pair in found ^ theirs for layer in pair}
+        touched = {layer for pair in dlclint_pairs ^ theirs for layer in pair}
         while any(bool(touched & set(pair)) and not set(pair) <= touched for pair in both):
             touched |= {layer for pair in both if touched & set(pair) for layer in pair}
         layers = {layer for pair in both for layer in pair} - touched
         after_once = largest(ours, once, layers) if layers else 0.0
         after_all = largest(ours, settled, layers) if layers else 0.0
-        for who, only in (("dlclint", found - theirs), ("AIMET", theirs - found)):
+        for who, only in (("dlclint", dlclint_pairs - theirs), ("AIMET", theirs - dlclint_pairs)):
             for first, second in sorted(only)[:3]:
                 print(f"  only {who}: {first} -> {second}", file=sys.stderr)
         return {
             "name": name,
-            "ours": len(found),
+            "ours": len(dlclint_pairs),
             "theirs": len(theirs),
             "both": len(both),
             "once": after_once,
@@ -124,15 +124,15 @@ def main() -> int:
     parser.add_argument("--make-aimet", action="store_true")
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--built", type=Path, default=HERE / "models", help="where built models lie")
-    given = parser.parse_args()
-    python = given.aimet / "bin" / "python"
-    if given.make_aimet and not python.exists():
-        venv.create(given.aimet, with_pip=True)
+    args = parser.parse_args()
+    python = args.aimet / "bin" / "python"
+    if args.make_aimet and not python.exists():
+        venv.create(args.aimet, with_pip=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", "aimet-onnx"], check=True)
     if not python.exists():
         print("no AIMET: run with --make-aimet", file=sys.stderr)
         return 2
-    models = {path.stem: path for path in given.models} or {n: ensure(n, given.built) for n in MODELS}
+    models = {path.stem: path for path in args.models} or {n: ensure(n, args.built) for n in MODELS}
     rows = []
     for name, path in models.items():
         row = compare(name, path, python)
@@ -146,7 +146,7 @@ def main() -> int:
             f"{row['settled']:.1e} after {row['sweeps']}",
             flush=True,
         )
-    if given.record:
+    if args.record:
         RECORD.parent.mkdir(exist_ok=True)
         said = {"date": datetime.date.today().isoformat(), "version": __version__, "models": rows}
         RECORD.write_text(json.dumps(said, indent=2) + "\n", "utf-8")

@@ -258,15 +258,17 @@ def findings(export: Export) -> Iterator[Diagnostic]:
         Job(export.model, target, overrides=export.path),
     )
     for job in jobs:
-        yield from (item for item in lint_file(job).diagnostics if item.severity is not Severity.INFO)
+        yield from (
+            finding for finding in lint_file(job).diagnostics if finding.severity is not Severity.INFO
+        )
 
 
-def defence(export: Export, item: Diagnostic) -> Defended | None:
+def defence(export: Export, finding: Diagnostic) -> Defended | None:
     """The sentence that applies to a finding."""
     for each in DEFENDED:
         if (
-            each.rule == item.rule
-            and re.search(each.pattern, item.message)
+            each.rule == finding.rule
+            and re.search(each.pattern, finding.message)
             and (not each.configs or export.config in each.configs)
             and (not each.widths or export.widths in each.widths)
             and (not each.networks or export.network in each.networks)
@@ -286,13 +288,13 @@ def main(arguments: list[str]) -> int:
     options.add_argument("--keep", type=Path, metavar="FOLDER", help="where exports lie or are to be written")
     options.add_argument("--configs", default=",".join(TARGETS))
     options.add_argument("--widths", default=",".join(WIDTHS))
-    given = options.parse_args(arguments)
-    python = given.aimet / "bin" / "python"
-    if given.make_aimet and not python.exists():
-        venv.create(given.aimet, with_pip=True)
+    args = options.parse_args(arguments)
+    python = args.aimet / "bin" / "python"
+    if args.make_aimet and not python.exists():
+        venv.create(args.aimet, with_pip=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", "aimet-onnx"], check=True)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = given.keep or Path(scratch)
+        folder = args.keep or Path(scratch)
         if not any(exports(folder)):
             if not python.exists():
                 print("not run: no aimet-onnx; --make-aimet installs it, or --aimet names where it is")
@@ -300,9 +302,9 @@ def main(arguments: list[str]) -> int:
             folder.mkdir(parents=True, exist_ok=True)
             for name, text in NETWORKS.items():
                 onnx.save(network(text), folder / f"{name}.onnx")
-            for path in given.models:
+            for path in args.models:
                 onnx.save(onnx.load(path), folder / path.with_suffix(".onnx").name)
-            subprocess.run([python, WORKER, folder, given.configs, given.widths], check=True)
+            subprocess.run([python, WORKER, folder, args.configs, args.widths], check=True)
         return judged(list(exports(folder)))
 
 
@@ -311,14 +313,14 @@ def judged(files: list[Export]) -> int:
     counts: dict[Defended, int] = defaultdict(int)
     open_: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for export in files:
-        for item in findings(export):
-            reason = defence(export, item)
+        for finding in findings(export):
+            reason = defence(export, finding)
             if reason is not None:
                 counts[reason] += 1
                 continue
-            alike = re.sub(r"'[^']*'|[\d.e+-]+", "#", item.message)
-            said = f"{export.path.name}: {item.severity.value} {item.message}"
-            open_[item.rule, alike].setdefault(f"{export.config} {export.widths} {export.path.name}", said)
+            alike = re.sub(r"'[^']*'|[\d.e+-]+", "#", finding.message)
+            said = f"{export.path.name}: {finding.severity.value} {finding.message}"
+            open_[finding.rule, alike].setdefault(f"{export.config} {export.widths} {export.path.name}", said)
     for reason, count in counts.items():
         print(f"{count} times {reason.rule}: {reason.why}")
     for (rule, _), told in sorted(open_.items()):

@@ -30,8 +30,8 @@ def main() -> None:
     replace_relu6_with_relu(model)
     pairs: list[list[str]] = []
     for sweep in range(SWEEPS):
-        found = CrossLayerScaling(model.model).scale_model()
-        links = [pair for group in found for pair in group.cls_pair_info_list]
+        scaled = CrossLayerScaling(model.model).scale_model()
+        links = [pair for group in scaled for pair in group.cls_pair_info_list]
         if sweep == 0:
             pairs = [[link.layer1.name, link.layer2.name] for link in links]
             onnx.save(model.model, once)

@@ -37,15 +37,15 @@ class Outputs(torch.nn.Module):
         self.model = model
         self.names = names
 
-    def forward(self, *given: torch.Tensor) -> Any:
+    def forward(self, *inputs: torch.Tensor) -> Any:
         if self.names == ("x",):  # a part of a model, which takes one tensor
-            made = self.model(given[0])
+            outputs = self.model(inputs[0])
         else:
-            made = self.model(**dict(zip(self.names, given, strict=True)))
-        if isinstance(made, torch.Tensor):
-            return made
-        made = made.to_tuple() if hasattr(made, "to_tuple") else made
-        floats = [o for o in made if isinstance(o, torch.Tensor) and o.numel() and o.is_floating_point()]
+            outputs = self.model(**dict(zip(self.names, inputs, strict=True)))
+        if isinstance(outputs, torch.Tensor):
+            return outputs
+        outputs = outputs.to_tuple() if hasattr(outputs, "to_tuple") else outputs
+        floats = [o for o in outputs if isinstance(o, torch.Tensor) and o.numel() and o.is_floating_point()]
         return tuple(floats[:2]) if len(floats) > 1 and floats[1].dim() > 1 else floats[0]
 
 
@@ -67,8 +67,8 @@ def tensor(said: dict[str, Any]) -> torch.Tensor:
 def known() -> dict[str, tuple[int, dict[str, Any] | None]]:
     """Every network: its round, and what makes it where it is one of transformers."""
     of_transformers = json.loads((HERE / "architectures.json").read_text("utf-8"))
-    found = {name: (said.get("round", 1), said) for name, said in of_transformers.items()}
-    return {**found, **{name: (number, None) for name, (number, _) in NETWORKS.items()}}
+    networks = {name: (said.get("round", 1), said) for name, said in of_transformers.items()}
+    return {**networks, **{name: (number, None) for name, (number, _) in NETWORKS.items()}}
 
 
 def made(name: str, said: dict[str, Any] | None) -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
@@ -112,19 +112,19 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("names", nargs="*", metavar="NAME", help="these alone")
     parser.add_argument("--round", type=int, metavar="N", help="those of this round alone")
-    given = parser.parse_args(arguments)
-    given.folder.mkdir(parents=True, exist_ok=True)
+    args = parser.parse_args(arguments)
+    args.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     exported = 0
     for number, (name, (turned, said)) in enumerate(known().items()):
-        if (given.names and name not in given.names) or (given.round and given.round != turned):
+        if (args.names and name not in args.names) or (args.round and args.round != turned):
             continue
         forms = FORMS if turned == 1 else LATER_FORMS
         for turn in (number, number + 1) if number % 3 == 0 else (number,):
             form = forms[turn % len(forms)]
             # Where one exporter refuses a network of a later round, the other is asked.
             tried = (form,) if turned == 1 else (form, ("dynamo", 18))
-            exported += any(exports(given.folder, name, said, *each) for each in dict.fromkeys(tried))
+            exported += any(exports(args.folder, name, said, *each) for each in dict.fromkeys(tried))
     return 0 if exported else 1
 
 

@@ -85,23 +85,23 @@ def measure(command: list[str]) -> Sample:
 def commands(peers: Path) -> dict[str, list[str]]:
     """Every tool as a command that takes the model's path last; dlclint first."""
     python = str(peers / "bin/python")
-    found = {
+    tools = {
         ALL: [DLCLINT, "check", "--isolated", "--no-cache"],
         FOUR: [DLCLINT, "check", "--isolated", "--no-cache", "--select", "model,ops,shapes,batch"],
         "import onnx": [sys.executable, "-c", "import onnx"],
     }
     if not Path(python).exists():
         print("no peers: run with --make-peers", file=sys.stderr)
-        return found
-    found["onnx.load"] = [python, "-c", LOAD]
-    found["onnx.checker"] = [python, "-c", CHECK]
+        return tools
+    tools["onnx.load"] = [python, "-c", LOAD]
+    tools["onnx.checker"] = [python, "-c", CHECK]
     for name, script in (("polygraphy check lint", "polygraphy"), ("onnx-doctor check", "onnx-doctor")):
         if (peers / "bin" / script).exists():
-            found[name] = [str(peers / "bin" / script), *name.split()[1:]]
+            tools[name] = [str(peers / "bin" / script), *name.split()[1:]]
         else:
             print(f"no {script} among the peers", file=sys.stderr)
-    found["ORT mobile usability"] = [python, "-m", "onnxruntime.tools.check_onnx_model_mobile_usability"]
-    return found
+    tools["ORT mobile usability"] = [python, "-m", "onnxruntime.tools.check_onnx_model_mobile_usability"]
+    return tools
 
 
 def compare(name: str, path: Path, tools: dict[str, list[str]], runs: int) -> dict[str, Sample]:
@@ -171,36 +171,36 @@ def main() -> int:
     parser.add_argument("--against", metavar="DLCLINT", help="another dlclint, to compare short runs with")
     parser.add_argument("--one-process", action="store_true", help="compare short runs without containment")
     parser.add_argument("short", nargs="*", type=Path, metavar="MODEL", help="models of short runs")
-    given = parser.parse_args()
-    runs = max(given.runs, 9)
-    if given.one_process:
+    args = parser.parse_args()
+    runs = max(args.runs, 9)
+    if args.one_process:
         command = [sys.executable, "-c", UNCONTAINED, "check", "--isolated", "--no-cache"]
-        return short_runs("in one process", command, given.short, runs)
-    if given.against:
-        return short_runs("other", [given.against, "check", "--isolated"], given.short, runs)
-    if given.make_peers:
-        subprocess.run([sys.executable, "-m", "venv", str(given.peers)], check=True)
+        return short_runs("in one process", command, args.short, runs)
+    if args.against:
+        return short_runs("other", [args.against, "check", "--isolated"], args.short, runs)
+    if args.make_peers:
+        subprocess.run([sys.executable, "-m", "venv", str(args.peers)], check=True)
         packages = ["onnx", "onnxruntime", "polygraphy", "onnx-graphsurgeon", "colored", "onnx-doctor"]
-        subprocess.run([str(given.peers / "bin/python"), "-m", "pip", "install", "-q", *packages], check=True)
-    tools = commands(given.peers)
+        subprocess.run([str(args.peers / "bin/python"), "-m", "pip", "install", "-q", *packages], check=True)
+    tools = commands(args.peers)
     alone = {tool: tools[tool] for tool in (ALL, FOUR)}
-    found: dict[str, dict[str, Sample]] = {}
-    for name in given.only or MODELS:
-        path = ensure(name, given.models)
-        found[name] = compare(name, path, alone if name.startswith("chain") else tools, given.runs)
+    samples: dict[str, dict[str, Sample]] = {}
+    for name in args.only or MODELS:
+        path = ensure(name, args.models)
+        samples[name] = compare(name, path, alone if name.startswith("chain") else tools, args.runs)
     version = statistics.median(measure([DLCLINT, "--version"]).seconds for _ in range(5))
     figures: list[tuple[str, float, float]] = [("--version, seconds", version, 0.1)]
-    own = {name: taken[FOUR] for name, taken in found.items()}
+    own = {name: taken[FOUR] for name, taken in samples.items()}
     if "decoder_2gb" in own:
         figures.append(("1.99 GB inline, seconds", own["decoder_2gb"].seconds, 0.6))
         figures.append(("1.99 GB inline, MB", own["decoder_2gb"].megabytes, 200))
     if "bert_base" in own:
         figures.append(("BERT, seconds", own["bert_base"].seconds, 0.5))
-        if "polygraphy check lint" in found["bert_base"]:
-            ratio = own["bert_base"].seconds / found["bert_base"]["polygraphy check lint"].seconds
+        if "polygraphy check lint" in samples["bert_base"]:
+            ratio = own["bert_base"].seconds / samples["bert_base"]["polygraphy check lint"].seconds
             figures.append(("BERT, share of polygraphy's time", ratio, 1 / 8))
-    if "resnet50" in own and "onnx.checker" in found["resnet50"]:
-        ratio = own["resnet50"].seconds / found["resnet50"]["onnx.checker"].seconds
+    if "resnet50" in own and "onnx.checker" in samples["resnet50"]:
+        ratio = own["resnet50"].seconds / samples["resnet50"]["onnx.checker"].seconds
         figures.append(("ResNet-50, share of onnx.checker's time", ratio, 1))
     if {"chain_12500", "chain_50000"} <= set(own):
         growth = own["chain_50000"].seconds / own["chain_12500"].seconds

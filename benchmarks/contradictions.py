@@ -91,13 +91,13 @@ def mutants(
     for _ in range(count):
         changed = onnx.ModelProto()
         changed.CopyFrom(model)
-        what = chance.choice((_input_size, _stored_size, _type, _attribute, _reader, _rank))(
+        change = chance.choice((_input_size, _stored_size, _type, _attribute, _reader, _rank))(
             changed.graph, chance
         )
-        if what:
+        if change:
             if chance.random() < 0.5:
                 del changed.graph.value_info[:]
-            yield what, changed
+            yield change, changed
 
 
 def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
@@ -188,23 +188,28 @@ def _type(graph: onnx.GraphProto, chance: random.Random) -> str:
 
 def _attribute(graph: onnx.GraphProto, chance: random.Random) -> str:
     written = [
-        (node, item)
+        (node, attribute)
         for node in graph.node
-        for item in node.attribute
-        if item.type in (onnx.AttributeProto.INT, onnx.AttributeProto.INTS) and item.name != "to"
+        for attribute in node.attribute
+        if attribute.type in (onnx.AttributeProto.INT, onnx.AttributeProto.INTS) and attribute.name != "to"
     ]
     if not written:
         return ""
-    node, item = chance.choice(written)
-    if item.type == onnx.AttributeProto.INT:
-        before, item.i = str(item.i), chance.choice((item.i + 1, item.i + 4, item.i - 1, item.i * 2))
-        return f"{node.op_type}.{item.name} {before} -> {item.i}" if before != str(item.i) else ""
-    before = str(list(item.ints))
-    if item.ints and chance.random() < 0.7:
-        item.ints[chance.randrange(len(item.ints))] += chance.choice((1, 2, 7, -1))
+    node, attribute = chance.choice(written)
+    if attribute.type == onnx.AttributeProto.INT:
+        before, attribute.i = (
+            str(attribute.i),
+            chance.choice((attribute.i + 1, attribute.i + 4, attribute.i - 1, attribute.i * 2)),
+        )
+        return (
+            f"{node.op_type}.{attribute.name} {before} -> {attribute.i}" if before != str(attribute.i) else ""
+        )
+    before = str(list(attribute.ints))
+    if attribute.ints and chance.random() < 0.7:
+        attribute.ints[chance.randrange(len(attribute.ints))] += chance.choice((1, 2, 7, -1))
     else:
-        item.ints.append(1)
-    return f"{node.op_type}.{item.name} {before} -> {list(item.ints)}"
+        attribute.ints.append(1)
+    return f"{node.op_type}.{attribute.name} {before} -> {list(attribute.ints)}"
 
 
 def _reader(graph: onnx.GraphProto, chance: random.Random) -> str:
@@ -249,11 +254,11 @@ def asked(path: str, model: str, change: str, soc: str) -> Answer:
     except Exception as error:  # whatever ONNX Runtime raises is its answer
         answer.words = " ".join(str(error).split())[:400]
         answer.runs = False if answer.loads else None
-    found = lint_file(Job(Path(path), Target()))
+    outcome = lint_file(Job(Path(path), Target()))
     answer.errors = tuple(
-        f"{item.rule}: {item.message}"
-        for item in found.diagnostics
-        if item.severity.value == "error" and item.rule.startswith(COUNTED)
+        f"{finding.rule}: {finding.message}"
+        for finding in outcome.diagnostics
+        if finding.severity.value == "error" and finding.rule.startswith(COUNTED)
     )
     if answer.errors and answer.loads:
         answer.whole = _taken_whole(path, soc)
@@ -279,12 +284,12 @@ def _taken_whole(path: str, soc: str) -> bool | None:
     from dlclint.socs import resolve_soc
     from dlclint.target import DlcKind, Target
 
-    found = resolve_soc(soc)
-    target = asked_target(Target(soc=found, kind=DlcKind(quantize=False, stated=True)))
+    chip = resolve_soc(soc)
+    target = asked_target(Target(soc=chip, kind=DlcKind(quantize=False, stated=True)))
     try:
         with backend(QuestionLimits(60)) as there:
             file = compare_with_backend(
-                there, path, ModelView(read(Path(path)), target), (), ConfirmRequest(asked_soc(found))
+                there, path, ModelView(read(Path(path)), target), (), ConfirmRequest(asked_soc(chip))
             )
     except NotAvailable:
         return None
@@ -295,19 +300,19 @@ def answers(paths: list[Path], count: int, seed: int, soc: str) -> Iterator[Answ
     """One answer for each model as it is, and for each of its mutants."""
     executor = ProcessPoolExecutor(1)
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "model.onnx"
+        scratch = Path(folder) / "model.onnx"
         for number, path in enumerate(paths):
             if path.stat().st_size > LARGEST:
                 continue
             model = onnx.load(path)
             chance = random.Random(f"{seed} {number}")
-            for what, changed in (("", model), *mutants(model, count, chance)):
-                place.write_bytes(changed.SerializeToString())
+            for change, changed in (("", model), *mutants(model, count, chance)):
+                scratch.write_bytes(changed.SerializeToString())
                 shown = "/".join(path.parts[-2:])
                 try:
-                    yield executor.submit(asked, str(place), shown, what, soc).result()
+                    yield executor.submit(asked, str(scratch), shown, change, soc).result()
                 except BrokenProcessPool:
-                    print(f"{shown}: {what}: the process died", file=sys.stderr)
+                    print(f"{shown}: {change}: the process died", file=sys.stderr)
                     executor = ProcessPoolExecutor(1)
     executor.shutdown()
 
@@ -325,20 +330,20 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, metavar="S")
     parser.add_argument("--soc", default="SM8550", help="asked about models that load in spite of an error")
     parser.add_argument("--list", type=Path, metavar="FILE", help="every answer, one JSON object a line")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     models: Counter[str] = Counter()
     told: Counter[str] = Counter()
     whole = fails = 0
     lines = []
-    paths = [path for folder in given.folders for path in models_in(folder)]
-    for answer in answers(paths, given.mutants, given.seed, given.soc):
+    paths = [path for folder in args.folders for path in models_in(folder)]
+    for answer in answers(paths, args.mutants, args.seed, args.soc):
         lines.append(json.dumps(asdict(answer)))
         models[answer.kind] += 1
         told[answer.kind] += bool(answer.errors)
         whole += bool(answer.errors and answer.whole)
         fails += bool(answer.errors and answer.whole and answer.runs is False)
-    if given.list:
-        given.list.write_text("\n".join(lines) + "\n", "utf-8")
+    if args.list:
+        args.list.write_text("\n".join(lines) + "\n", "utf-8")
     print(f"{models.total()} models")
     for kind, text in KINDS.items():
         print(f"{text}: {models[kind]}, with an error: {share(told[kind], models[kind])}")

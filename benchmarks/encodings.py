@@ -72,8 +72,8 @@ def listed(count: int, channels: int, every: int) -> dict[str, Any]:
                 "enc_type": "PER_CHANNEL" if channels > 1 else "PER_TENSOR",
                 "is_sym": held[0]["is_symmetric"] == "True",
                 "name": name,
-                "offset": [item["offset"] for item in held],
-                "scale": [item["scale"] for item in held],
+                "offset": [each["offset"] for each in held],
+                "scale": [each["scale"] for each in held],
             }
             sections[section].append(entry)
     return {**sections, "version": "1.0.0"}
@@ -81,7 +81,7 @@ def listed(count: int, channels: int, every: int) -> dict[str, Any]:
 
 def flat(count: int, channels: int, every: int) -> dict[str, Any]:
     """As `legacy`, a 2.0.0 file."""
-    found = []
+    entries = []
     old = listed(count, channels, every)
     for entry in (*old["activation_encodings"], *old["param_encodings"]):
         several = channels > 1
@@ -91,8 +91,8 @@ def flat(count: int, channels: int, every: int) -> dict[str, Any]:
             new["axis"] = 0
         if not entry["is_sym"]:
             new["y_zero_point"] = -entry["offset"][0]
-        found.append(new)
-    return {"encodings": found, "version": "2.0.0"}
+        entries.append(new)
+    return {"encodings": entries, "version": "2.0.0"}
 
 
 Make = Callable[[int, int, int], dict[str, Any]]
@@ -131,7 +131,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--count", type=int, default=1_000_000, help="encodings in the large files")
     parser.add_argument("--only", default="", help="only files whose name holds this")
-    given = parser.parse_args()
+    args = parser.parse_args()
     check = [DLCLINT, "check", "--isolated", "--no-cache", "--format", "concise"]
     load = [sys.executable, "-c", LOAD]
     # An installed package has its bytecode, as the standard library has: one run writes what is missing.
@@ -140,21 +140,21 @@ def main() -> int:
     figures: list[tuple[str, float, float]] = []
     print("| file | MB | json.load, s | dlclint check, s | times | peak MB |")
     print("| --- | --- | --- | --- | --- | --- |")
-    cases = [(name, given.count, *case) for name, case in MILLION.items()]
+    cases = [(name, args.count, *case) for name, case in MILLION.items()]
     cases += [(f"{name} (small)", 10_000, *MILLION[name]) for name in MILLION if "flawed" not in name]
     cases.append(("a handful", 10, legacy, 1, 0))
     for name, count, make, channels, every in cases:
-        if given.only not in name:
+        if args.only not in name:
             continue
-        path = ensure(given.files, name, make, count, channels, every)
-        taken = [(measure([*load, str(path)]), measure([*check, str(path)])) for _ in range(given.runs)]
+        path = ensure(args.files, name, make, count, channels, every)
+        taken = [(measure([*load, str(path)]), measure([*check, str(path)])) for _ in range(args.runs)]
         base = statistics.median(one.seconds for one, _ in taken)
         own = statistics.median(other.seconds for _, other in taken)
         times = statistics.median(other.seconds / one.seconds for one, other in taken)
         peak = max(other.megabytes for _, other in taken)
         size = path.stat().st_size / 1e6
         print(f"| {name} | {size:.1f} | {base:.2f} | {own:.2f} | {times:.1f} | {peak:.0f} |", flush=True)
-        if count == given.count:
+        if count == args.count:
             figures.append((f"{name}: times json.load", times, 3))
             figures.append((f"{name}: peak MB", peak, 2000))
         else:

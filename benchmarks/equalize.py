@@ -56,8 +56,8 @@ SECONDS, MEGABYTES, DIFFERENCE = 10.0, 300.0, 1e-4
 def report(command: list[str]) -> dict[str, Any]:
     """The JSON report of a command that must succeed."""
     done = subprocess.run([*command, "--format", "json"], capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    data: dict[str, Any] = json.loads(done.stdout)
+    return data
 
 
 def in_turn(
@@ -81,13 +81,13 @@ def network(name: str, folder: Path, runs: int) -> dict[str, Any]:
         once, twice = str(Path(text, "once.onnx")), str(Path(text, "twice.onnx"))
         command = [DLCLINT, "equalize", str(source), "-o", once]
         ours, theirs = in_turn(command, [sys.executable, "-c", COPY, str(source), twice], runs, lambda: None)
-        found = report([*command, "--verify", "20"])
+        outcome = report([*command, "--verify", "20"])
         again = report([DLCLINT, "equalize", once, "-o", twice])
         same = not again["changed"] and filecmp.cmp(once, twice, shallow=False)
     return summary(ours, theirs) | {
         "name": name,
-        "pairs": found["pairs"],
-        "difference": found["checked"]["largest_relative"],
+        "pairs": outcome["pairs"],
+        "difference": outcome["checked"]["largest_relative"],
         "settled": same,
     }
 
@@ -107,12 +107,12 @@ def large(name: str, folder: Path, runs: int) -> dict[str, Any]:
 
         command = [DLCLINT, "equalize", str(source), "-o", str(target / "o.onnx"), *WHOLE[name]]
         ours, theirs = in_turn(command, [sys.executable, "-c", COPY_AND_READ, text, *parts], runs, cleanup)
-        found = report(command)
+        outcome = report(command)
         verified = measure([*command, "--verify", "2"]) if name == VERIFIED else None
     return summary(ours, theirs) | {
         "name": name,
-        "pairs": found["pairs"],
-        "chains": len({row["chain"] for row in found["layers"]}),
+        "pairs": outcome["pairs"],
+        "chains": len({row["chain"] for row in outcome["layers"]}),
         "verified_megabytes": None if verified is None else round(verified.megabytes),
     }
 
@@ -136,9 +136,9 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", choices=(*scaled.MODELS, *WHOLE), action="append")
     parser.add_argument("--record", action="store_true")
-    given = parser.parse_args()
-    chosen = given.only or (*scaled.MODELS, *WHOLE)
-    networks = [network(name, given.models, given.runs) for name in scaled.MODELS if name in chosen]
+    args = parser.parse_args()
+    chosen = args.only or (*scaled.MODELS, *WHOLE)
+    networks = [network(name, args.models, args.runs) for name in scaled.MODELS if name in chosen]
     for row in networks:
         print(
             f"{row['name']}: {row['pairs']} pairs, {row['seconds']} s ({row['processor']} s of processor), "
@@ -148,7 +148,7 @@ def main() -> int:
         )
     whole = []
     for name in (name for name in WHOLE if name in chosen):
-        row = large(name, given.models, given.runs)
+        row = large(name, args.models, args.runs)
         whole.append(row)
         beside = f"; {row['verified_megabytes']} MB with --verify" if row["verified_megabytes"] else ""
         print(
@@ -156,7 +156,7 @@ def main() -> int:
             f"of processor), {row['megabytes']} MB, {row['ratio']} times copying and reading{beside}",
             flush=True,
         )
-    if given.record:
+    if args.record:
         RECORD.parent.mkdir(exist_ok=True)
         said = {
             "date": datetime.date.today().isoformat(),

@@ -25,8 +25,8 @@ class First(torch.nn.Module):
         self.model = model
         self.names = names
 
-    def forward(self, *given: torch.Tensor) -> torch.Tensor:
-        return self.model(**dict(zip(self.names, given, strict=True)), return_dict=False)[0]
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return self.model(**dict(zip(self.names, inputs, strict=True)), return_dict=False)[0]
 
 
 def image(
@@ -70,23 +70,23 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NETWORKS)}")
     parser.add_argument("--exporter", choices=("torchscript", "dynamo"), default="torchscript")
     parser.add_argument("--opset", type=int, default=17)
-    given = parser.parse_args(arguments)
-    unknown = sorted(set(given.names) - set(NETWORKS))
+    args = parser.parse_args(arguments)
+    unknown = sorted(set(args.names) - set(NETWORKS))
     if unknown:
         parser.error(f"no network is called {', '.join(unknown)}; known are {', '.join(NETWORKS)}")
-    given.folder.mkdir(parents=True, exist_ok=True)
+    args.folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    for name in given.names or NETWORKS:
+    for name in args.names or NETWORKS:
         model, inputs = NETWORKS[name]()
-        path = given.folder / f"{name}_{given.exporter}_opset{given.opset}.onnx"
+        path = args.folder / f"{name}_{args.exporter}_opset{args.opset}.onnx"
         torch.onnx.export(
             First(model, tuple(inputs)).eval(),
             tuple(inputs.values()),
             str(path),
             input_names=list(inputs),
             output_names=["output"],
-            opset_version=given.opset,
-            dynamo=given.exporter == "dynamo",
+            opset_version=args.opset,
+            dynamo=args.exporter == "dynamo",
         )
         print(path)
     return 0

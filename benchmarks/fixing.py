@@ -42,10 +42,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=Path, default=Path(__file__).parent / "models")
     parser.add_argument("--runs", type=int, default=3)
-    given = parser.parse_args()
+    args = parser.parse_args()
     worst = 0.0
     for name in ("decoder_2gb", "decoder_2gb_external"):
-        source = ensure(name, given.models)
+        source = ensure(name, args.models)
         with tempfile.TemporaryDirectory(dir=source.parent) as text:
             folder = Path(text)
             model = flawed(source, folder)
@@ -56,7 +56,7 @@ def main() -> int:
             parts = [str(path) for path in folder.glob("flawed.onnx*")]
             copy = [sys.executable, "-c", COPY, str(target), *parts]
             samples: dict[str, list[Sample]] = {"dlclint fix": [], "copy": []}
-            for _ in range(given.runs):
+            for _ in range(args.runs):
                 for label, command in (("dlclint fix", fix), ("copy", copy)):
                     samples[label].append(measure(command))
                     written = sum(path.stat().st_size for path in target.iterdir())
@@ -64,8 +64,8 @@ def main() -> int:
                     for path in target.iterdir():
                         path.unlink()
             seconds = {
-                label: statistics.median(sample.seconds for sample in found)
-                for label, found in samples.items()
+                label: statistics.median(sample.seconds for sample in costs)
+                for label, costs in samples.items()
             }
             peak = max(sample.megabytes for sample in samples["dlclint fix"])
             worst = max(worst, peak)

@@ -55,8 +55,8 @@ def graph(
 
 def model(body: onnx.GraphProto, functions: Sequence[onnx.FunctionProto] = ()) -> bytes:
     imports = [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)]
-    made = helper.make_model(body, opset_imports=imports, ir_version=8, functions=functions)
-    return bytes(made.SerializeToString())
+    proto = helper.make_model(body, opset_imports=imports, ir_version=8, functions=functions)
+    return bytes(proto.SerializeToString())
 
 
 def chain(count: int, op: str = "Relu", domain: str = "") -> list[NodeProto]:
@@ -77,7 +77,7 @@ def reversed_nodes(count: int) -> bytes:
 
 def functions(count: int) -> bytes:
     """Functions that are called once each."""
-    made = [
+    protos = [
         helper.make_function(
             "local", f"f{i}", ["a"], ["b"], [helper.make_node("Relu", ["a"], ["b"])], IMPORTS
         )
@@ -87,7 +87,7 @@ def functions(count: int) -> bytes:
         helper.make_node(f"f{i}", [f"x{i}"], [f"x{i + 1}"], name=f"n{i}", domain="local")
         for i in range(count)
     ]
-    return model(graph(calls, [f"x{count}"]), made)
+    return model(graph(calls, [f"x{count}"]), protos)
 
 
 def nested_functions(count: int) -> bytes:
@@ -98,10 +98,10 @@ def nested_functions(count: int) -> bytes:
         else helper.make_node(f"f{i + 1}", ["a"], ["b"], domain="local")
         for i in range(count)
     ]
-    made = [
+    protos = [
         helper.make_function("local", f"f{i}", ["a"], ["b"], [body], IMPORTS) for i, body in enumerate(bodies)
     ]
-    return model(graph([helper.make_node("f0", ["x0"], ["x1"], domain="local")], ["x1"]), made)
+    return model(graph([helper.make_node("f0", ["x0"], ["x1"], domain="local")], ["x1"]), protos)
 
 
 IMPORTS = [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)]
@@ -115,12 +115,12 @@ def weight(name: str, *dims: int) -> TensorProto:
 
 def convolutions(count: int) -> bytes:
     """A straight chain of small convolutions with an activation between, all of which CLE can scale."""
-    made: list[NodeProto] = []
+    layers: list[NodeProto] = []
     for i in range(count):
-        made.append(helper.make_node("Conv", [f"x{i}", f"w{i}", f"b{i}"], [f"c{i}"], name=f"conv{i}"))
-        made.append(helper.make_node("Relu", [f"c{i}"], [f"x{i + 1}"], name=f"relu{i}"))
+        layers.append(helper.make_node("Conv", [f"x{i}", f"w{i}", f"b{i}"], [f"c{i}"], name=f"conv{i}"))
+        layers.append(helper.make_node("Relu", [f"c{i}"], [f"x{i + 1}"], name=f"relu{i}"))
     weights = [tensor for i in range(count) for tensor in (weight(f"w{i}", 4, 4, 1, 1), weight(f"b{i}", 4))]
-    return model(graph(made, [f"x{count}"], weights))
+    return model(graph(layers, [f"x{count}"], weights))
 
 
 def initializers(count: int) -> bytes:
@@ -135,10 +135,10 @@ def repeated_initializers(count: int) -> bytes:
 
 def repeated_names(count: int) -> bytes:
     """Nodes of one name."""
-    made = chain(count)
-    for node in made:
+    chained = chain(count)
+    for node in chained:
         node.name = "n"
-    return model(graph(made, [f"x{count}"]))
+    return model(graph(chained, [f"x{count}"]))
 
 
 def inputs(count: int) -> bytes:
@@ -148,42 +148,42 @@ def inputs(count: int) -> bytes:
 
 def outputs(count: int) -> bytes:
     """Nodes whose results are all outputs."""
-    made = [helper.make_node("Relu", ["x0"], [f"y{i}"], name=f"n{i}") for i in range(count)]
-    return model(graph(made, [f"y{i}" for i in range(count)]))
+    relus = [helper.make_node("Relu", ["x0"], [f"y{i}"], name=f"n{i}") for i in range(count)]
+    return model(graph(relus, [f"y{i}" for i in range(count)]))
 
 
 def constants(count: int) -> bytes:
     """Constant nodes, each added to what is before it."""
-    made: list[NodeProto] = []
+    chained: list[NodeProto] = []
     for i in range(count):
-        made.append(helper.make_node("Constant", [], [f"k{i}"], value_float=1.0))
-        made.append(helper.make_node("Add", [f"x{i}", f"k{i}"], [f"x{i + 1}"], name=f"n{i}"))
-    return model(graph(made, [f"x{count}"]))
+        chained.append(helper.make_node("Constant", [], [f"k{i}"], value_float=1.0))
+        chained.append(helper.make_node("Add", [f"x{i}", f"k{i}"], [f"x{i + 1}"], name=f"n{i}"))
+    return model(graph(chained, [f"x{count}"]))
 
 
 def shapes(count: int) -> bytes:
     """Shape arithmetic: the size of each result reshapes the next."""
-    made: list[NodeProto] = []
+    chained: list[NodeProto] = []
     for i in range(count):
-        made.append(helper.make_node("Shape", [f"x{i}"], [f"s{i}"], name=f"shape{i}"))
-        made.append(helper.make_node("Reshape", [f"x{i}", f"s{i}"], [f"x{i + 1}"], name=f"reshape{i}"))
-    return model(graph(made, [f"x{count}"]))
+        chained.append(helper.make_node("Shape", [f"x{i}"], [f"s{i}"], name=f"shape{i}"))
+        chained.append(helper.make_node("Reshape", [f"x{i}", f"s{i}"], [f"x{i + 1}"], name=f"reshape{i}"))
+    return model(graph(chained, [f"x{count}"]))
 
 
 def doublings(count: int) -> bytes:
     """A value that grows to twice its size with each node, in many chains of 20."""
-    made: list[NodeProto] = []
+    chained: list[NodeProto] = []
     for i in range(count // 20):
-        made.append(helper.make_node("Constant", [], [f"d{i}_0"], value_ints=[1, 2, 3, 4]))
+        chained.append(helper.make_node("Constant", [], [f"d{i}_0"], value_ints=[1, 2, 3, 4]))
         for j in range(19):
-            made.append(helper.make_node("Concat", [f"d{i}_{j}"] * 2, [f"d{i}_{j + 1}"], axis=0))
-    made.append(helper.make_node("Relu", ["x0"], ["x1"]))
-    return model(graph(made, ["x1"]))
+            chained.append(helper.make_node("Concat", [f"d{i}_{j}"] * 2, [f"d{i}_{j + 1}"], axis=0))
+    chained.append(helper.make_node("Relu", ["x0"], ["x1"]))
+    return model(graph(chained, ["x1"]))
 
 
 def branches(count: int) -> bytes:
     """Ifs one after the other."""
-    made = []
+    ifs = []
     for i in range(count):
         bodies = {
             branch: helper.make_graph(
@@ -194,22 +194,22 @@ def branches(count: int) -> bytes:
             )
             for branch in ("then_branch", "else_branch")
         }
-        made.append(helper.make_node("If", ["c"], [f"x{i + 1}"], name=f"if{i}", **bodies))
+        ifs.append(helper.make_node("If", ["c"], [f"x{i + 1}"], name=f"if{i}", **bodies))
     flag = helper.make_tensor("c", TensorProto.BOOL, [], [True])
-    return model(graph(made, [f"x{count}"], [flag]))
+    return model(graph(ifs, [f"x{count}"], [flag]))
 
 
 def ghosts(count: int) -> bytes:
     """Nodes that read what nothing produces."""
-    made = [helper.make_node("Add", [f"x{i}", f"ghost{i}"], [f"x{i + 1}"]) for i in range(count)]
-    return model(graph(made, [f"x{count}"]))
+    additions = [helper.make_node("Add", [f"x{i}", f"ghost{i}"], [f"x{i + 1}"]) for i in range(count)]
+    return model(graph(additions, [f"x{count}"]))
 
 
 def fan(count: int) -> bytes:
     """One tensor that every node reads, and one that sums them all up."""
-    made = [helper.make_node("Relu", ["x0"], [f"y{i}"], name=f"n{i}") for i in range(count)]
-    made.append(helper.make_node("Sum", [f"y{i}" for i in range(count)], ["z"]))
-    return model(graph(made, ["z"]))
+    relus = [helper.make_node("Relu", ["x0"], [f"y{i}"], name=f"n{i}") for i in range(count)]
+    relus.append(helper.make_node("Sum", [f"y{i}" for i in range(count)], ["z"]))
+    return model(graph(relus, ["z"]))
 
 
 def text(body: str) -> bytes:
@@ -351,14 +351,14 @@ def run(kind: Kind, path: Path) -> None:
         render("check", "json", Outcome("", (lint_file(job),), None), None)
 
 
-def shown(found: float | None) -> str:
-    return "none" if found is None else f"{found:.2f}"
+def shown(figure: float | None) -> str:
+    return "none" if figure is None else f"{figure:.2f}"
 
 
 def measure(name: str, kind: Kind, size: int, steps: int, timeout: float, folder: Path) -> float:
     """Print a kind's figures; returns the power of its time."""
     sizes = [max(1, size >> step) for step in reversed(range(steps))]
-    found: list[Cost] = []
+    costs: list[Cost] = []
     done: list[int] = []
     for count in (1, *sizes):
         path = folder / f"{name}{kind.suffix}"
@@ -368,12 +368,12 @@ def measure(name: str, kind: Kind, size: int, steps: int, timeout: float, folder
         if taken is None:
             print(f"{name:22} {count:>8}  longer than {timeout:g} s", flush=True)
             return math.inf
-        found.append(taken)
+        costs.append(taken)
         done.append(count)
         print(f"{name:22} {count:>8}  {taken.seconds:7.2f} s  {taken.megabytes:7.0f} MB", flush=True)
-    base, rest = found[0], found[1:]
-    time_power = power(done[1:], [item.seconds for item in rest], base.seconds, 0.05)
-    memory_power = power(done[1:], [item.megabytes for item in rest], base.megabytes, 5)
+    base, rest = costs[0], costs[1:]
+    time_power = power(done[1:], [each.seconds for each in rest], base.seconds, 0.05)
+    memory_power = power(done[1:], [each.megabytes for each in rest], base.megabytes, 5)
     print(f"{name:22} power of time {shown(time_power)}, of memory {shown(memory_power)}", flush=True)
     return time_power or 0.0
 

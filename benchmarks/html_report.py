@@ -34,10 +34,10 @@ _CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-sta
 
 def main() -> int:
     """Exit 0 where both limits are kept."""
-    given = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    given.add_argument("--nodes", type=int, default=5000)
-    given.add_argument("--page", help="keep the page in this file")
-    asked = given.parse_args()
+    args = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    args.add_argument("--nodes", type=int, default=5000)
+    args.add_argument("--page", help="keep the page in this file")
+    asked = args.parse_args()
     chromium = os.environ.get("DLCLINT_CHROMIUM") or next(filter(None, map(shutil.which, _CHROMIUM)), None)
     if chromium is None:
         print("no Chromium here: install it, or set DLCLINT_CHROMIUM")
@@ -51,14 +51,14 @@ def main() -> int:
         command = ["check", "--isolated", "--no-cache", "--soc", "sm8650", "--quantize", "--format", "html"]
         started = time.perf_counter()
         subprocess.run([sys.executable, "-m", "dlclint", *command, "-o", str(page), str(path)], check=False)
-        made = time.perf_counter() - started
+        elapsed = time.perf_counter() - started
         size = page.stat().st_size
         times = [_interactive(chromium, page.resolve().as_uri()) for _ in range(3)]
     seconds = statistics.median(times)
     kept = size < LIMIT_BYTES and seconds <= LIMIT_SECONDS
     print(
         f"{len(model.graph.node)} nodes: {size / 1e6:.2f} MB, interactive in {seconds:.2f} s (median of 3);"
-        f" the run took {made:.1f} s; limits 5 MB and 2 s, {'kept' if kept else 'MISSED'}"
+        f" the run took {elapsed:.1f} s; limits 5 MB and 2 s, {'kept' if kept else 'MISSED'}"
     )
     return 0 if kept else 1
 

@@ -49,24 +49,24 @@ def question(exponent: int, bits: int, random: np.random.Generator) -> tuple[byt
     graph = helper.make_graph(nodes, "scales", *ends, tensors)
     imports = [helper.make_opsetid("", 17), helper.make_opsetid(MICROSOFT, 1)]
     model = helper.make_model(graph, opset_imports=imports, ir_version=8)
-    given = random.integers(0, 2**bits, shape).astype(dtype)
+    integers = random.integers(0, 2**bits, shape).astype(dtype)
     exact = np.einsum(
-        "oi,nihw->nohw", weights[:, :, 0, 0] * scales[:, None].astype(float), (given - half * 1.0) * read
+        "oi,nihw->nohw", weights[:, :, 0, 0] * scales[:, None].astype(float), (integers - half * 1.0) * read
     )
-    return model.SerializeToString(), given, np.clip(np.rint(exact / made) + half, 0, 2**bits - 1)
+    return model.SerializeToString(), integers, np.clip(np.rint(exact / made) + half, 0, 2**bits - 1)
 
 
 def errors(asked: Backend, soc: str, exponent: int, bits: int) -> str:
     """The largest error of the small channel and of the others."""
-    model, given, expected = question(exponent, bits, np.random.default_rng(exponent))
+    model, integers, expected = question(exponent, bits, np.random.default_rng(exponent))
     with TemporaryDirectory() as folder:
         inputs, outputs = Path(folder) / "in.npz", Path(folder) / "out.npz"
-        np.savez(inputs, xq=given)
+        np.savez(inputs, xq=integers)
         asked.ask(model, Path(folder), soc, run=[(inputs, outputs)])
         if not outputs.exists():
             return "refused"
-        with np.load(outputs) as found:
-            off = np.abs(found["arr_0"].astype(float) - expected).max(axis=(0, 2, 3))
+        with np.load(outputs) as arrays:
+            off = np.abs(arrays["arr_0"].astype(float) - expected).max(axis=(0, 2, 3))
     return f"{off[SMALL]:.0f} / {np.delete(off, SMALL).max():.0f}"
 
 

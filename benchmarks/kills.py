@@ -110,10 +110,10 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--command", action="append", choices=COMMANDS, help="repeatable (default: all)")
-    given = parser.parse_args()
-    chance = random.Random(given.seed)
+    args = parser.parse_args()
+    chance = random.Random(args.seed)
     totals = [0, 0]
-    for name in given.command or COMMANDS:
+    for name in args.command or COMMANDS:
         command = COMMANDS[name]
         with tempfile.TemporaryDirectory() as folder:
             prepare(Path(folder))
@@ -121,14 +121,19 @@ def main() -> int:
             run(command, Path(folder))
             whole = time.perf_counter() - start
         kills = lost = left = stayed = 0
-        for _ in range(4 * given.kills):
-            if kills >= given.kills / len(COMMANDS):
+        for _ in range(4 * args.kills):
+            if kills >= args.kills / len(COMMANDS):
                 break
             # The second half, as before that nothing is written yet.
-            found = one(command, CHANGES.get(name, ""), whole * chance.uniform(0.4, 1.05))
-            if not found[0]:
+            counts = one(command, CHANGES.get(name, ""), whole * chance.uniform(0.4, 1.05))
+            if not counts[0]:
                 whole *= 0.9  # it finishes sooner than when it was measured
-            kills, lost, left, stayed = kills + found[0], lost + found[1], left + found[2], stayed + found[3]
+            kills, lost, left, stayed = (
+                kills + counts[0],
+                lost + counts[1],
+                left + counts[2],
+                stayed + counts[3],
+            )
         totals = [totals[0] + lost, totals[1] + stayed]
         print(
             f"{name:16} {kills:4} kills: {lost} lost, {left} left behind, {stayed} after the next run",

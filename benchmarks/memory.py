@@ -43,14 +43,14 @@ def decoder(target: Path, megabytes: int) -> None:
         nodes.append(helper.make_node(kind, inputs, [output], output, **attributes))
         return output
 
-    def linear(given: str, name: str, rows: int, columns: int) -> str:
+    def linear(data: str, name: str, rows: int, columns: int) -> str:
         weight = random.standard_normal((rows, columns), np.float32) / np.float32(np.sqrt(rows))
-        product = op("MatMul", [given, store(f"{name}_w", weight)], f"{name}_product")
+        product = op("MatMul", [data, store(f"{name}_w", weight)], f"{name}_product")
         return op("Add", [product, store(f"{name}_b", np.zeros(columns, np.float32))], name)
 
-    def norm(given: str, name: str) -> str:
+    def norm(data: str, name: str) -> str:
         scale, shift = np.ones(WIDTH, np.float32), np.zeros(WIDTH, np.float32)
-        return op("LayerNormalization", [given, store(f"{name}_g", scale), store(f"{name}_s", shift)], name)
+        return op("LayerNormalization", [data, store(f"{name}_g", scale), store(f"{name}_s", shift)], name)
 
     store("heads", np.array([1, TOKENS, HEADS, WIDTH // HEADS], np.int64))
     store("joined", np.array([1, TOKENS, WIDTH], np.int64))
@@ -64,10 +64,10 @@ def decoder(target: Path, megabytes: int) -> None:
         normed = norm(here, f"n{layer}")
         sides = []
         for side in ("q", "k", "v"):
-            made = linear(normed, f"{side}{layer}", WIDTH, WIDTH)
-            made = op("Reshape", [made, "heads"], f"{side}{layer}_split")
+            projected = linear(normed, f"{side}{layer}", WIDTH, WIDTH)
+            projected = op("Reshape", [projected, "heads"], f"{side}{layer}_split")
             perm = [0, 2, 3, 1] if side == "k" else [0, 2, 1, 3]
-            sides.append(op("Transpose", [made], f"{side}{layer}_turned", perm=perm))
+            sides.append(op("Transpose", [projected], f"{side}{layer}_turned", perm=perm))
         products = op("Div", [op("MatMul", sides[:2], f"p{layer}"), "root"], f"d{layer}")
         shares = op("Softmax", [op("Add", [products, "mask"], f"m{layer}")], f"s{layer}", axis=-1)
         mixed = op(
@@ -77,9 +77,9 @@ def decoder(target: Path, megabytes: int) -> None:
         here = op("Add", [here, out], f"a{layer}")
         wide = op("Relu", [linear(norm(here, f"f{layer}"), f"u{layer}", WIDTH, 4 * WIDTH)], f"r{layer}")
         here = op("Add", [here, linear(wide, f"w{layer}", 4 * WIDTH, WIDTH)], f"y{layer}")
-    given = helper.make_tensor_value_info("tokens", TensorProto.INT64, [1, TOKENS])
-    made = helper.make_tensor_value_info(here, TensorProto.FLOAT, [1, TOKENS, WIDTH])
-    graph = helper.make_graph(nodes, "decoder", [given], [made], stored)
+    tokens = helper.make_tensor_value_info("tokens", TensorProto.INT64, [1, TOKENS])
+    projected = helper.make_tensor_value_info(here, TensorProto.FLOAT, [1, TOKENS, WIDTH])
+    graph = helper.make_graph(nodes, "decoder", [tokens], [projected], stored)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), target)
 
 
@@ -103,16 +103,16 @@ def main() -> int:
     parser.add_argument("--npz", type=Path)
     parser.add_argument("--most", type=float, default=4.0, metavar="GIB")
     parser.add_argument("options", nargs="*", metavar="OPTION")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        model, inputs = given.model, given.npz
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        model, inputs = args.model, args.npz
         if model is None:
-            model, inputs = Path(place) / "decoder.onnx", Path(place) / "inputs.npz"
-            decoder(model, given.megabytes)
-            np.savez(inputs, tokens=np.random.default_rng(1).integers(0, WORDS, (given.inputs, TOKENS)))
+            model, inputs = Path(folder) / "decoder.onnx", Path(folder) / "inputs.npz"
+            decoder(model, args.megabytes)
+            np.savez(inputs, tokens=np.random.default_rng(1).integers(0, WORDS, (args.inputs, TOKENS)))
         size = model.stat().st_size
         words = [sys.executable, "-m", "dlclint", "simulate", str(model), "--inputs", str(inputs)]
-        words += ["--samples", str(given.inputs), "--isolated", "--format", "concise", *given.options]
+        words += ["--samples", str(args.inputs), "--isolated", "--format", "concise", *args.options]
         began, most = time.perf_counter(), 0
         process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         while process.poll() is None:
@@ -126,9 +126,9 @@ def main() -> int:
         return 1
     return int(
         not told(
-            f"{size / 1e6:,.0f} MB, {given.inputs} inputs: {most / 2**30:.2f} GiB in {seconds:.0f} s, at most"
-            f" {given.most:g} GiB",
-            most <= given.most * 2**30,
+            f"{size / 1e6:,.0f} MB, {args.inputs} inputs: {most / 2**30:.2f} GiB in {seconds:.0f} s, at most"
+            f" {args.most:g} GiB",
+            most <= args.most * 2**30,
         )
     )
 

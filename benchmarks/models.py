@@ -89,7 +89,7 @@ class Builder:
         """Conv, BatchNormalization and ReLU."""
         pad = kernel // 2
         deviation = math.sqrt(2 / (inputs * kernel**2)) if self.trained else 0.0
-        made = self.add(
+        output = self.add(
             "Conv",
             x,
             self.weight(outputs, inputs, kernel, kernel, deviation=deviation),
@@ -97,24 +97,24 @@ class Builder:
             strides=[stride, stride],
             pads=[pad] * 4,
         )
-        made = self.add("BatchNormalization", made, *(self.weight(outputs) for _ in range(4)))
-        return self.add("Relu", made) if relu else made
+        output = self.add("BatchNormalization", output, *(self.weight(outputs) for _ in range(4)))
+        return self.add("Relu", output) if relu else output
 
 
 def transformer(size: int, layers: int, tokens: int, vocabulary: int) -> tuple[Builder, onnx.GraphProto]:
     """Embedding, blocks, and a head over the vocabulary."""
-    made = Builder(13)
-    x = made.add("Gather", made.weight(vocabulary, size), "ids")
+    builder = Builder(13)
+    x = builder.add("Gather", builder.weight(vocabulary, size), "ids")
     for _ in range(layers):
-        x = made.block(x, size, max(1, size // 64), tokens)
-    result = made.linear(x, size, size)
+        x = builder.block(x, size, max(1, size // 64), tokens)
+    result = builder.linear(x, size, size)
     graph = helper.make_graph(
-        made.nodes,
+        builder.nodes,
         "transformer",
         [helper.make_tensor_value_info("ids", TensorProto.INT64, [1, tokens])],
         [helper.make_tensor_value_info(result, TensorProto.FLOAT, [1, tokens, size])],
     )
-    return made, graph
+    return builder, graph
 
 
 def resnet(
@@ -123,38 +123,38 @@ def resnet(
     trained: bool = False,
 ) -> tuple[Builder, onnx.GraphProto]:
     """Bottleneck blocks as in ResNet-50."""
-    made = Builder(12, trained)
-    x = made.conv("image", 3, widths[0], 7, 2)
-    x = made.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
+    builder = Builder(12, trained)
+    x = builder.conv("image", 3, widths[0], 7, 2)
+    x = builder.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
     channels = widths[0]
     for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
         for index in range(depth):
             stride = 2 if stage and not index else 1
-            inner = made.conv(made.conv(x, channels, width, 1), width, width, 3, stride)
-            inner = made.conv(inner, width, 4 * width, 1, relu=False)
-            skip = x if index else made.conv(x, channels, 4 * width, 1, stride, relu=False)
-            x, channels = made.add("Relu", made.add("Add", inner, skip)), 4 * width
-    return made, classifier(made, x, channels)
+            inner = builder.conv(builder.conv(x, channels, width, 1), width, width, 3, stride)
+            inner = builder.conv(inner, width, 4 * width, 1, relu=False)
+            skip = x if index else builder.conv(x, channels, 4 * width, 1, stride, relu=False)
+            x, channels = builder.add("Relu", builder.add("Add", inner, skip)), 4 * width
+    return builder, classifier(builder, x, channels)
 
 
 def vgg(width: int = 64) -> tuple[Builder, onnx.GraphProto]:
     """The convolutions of VGG-19 with batch normalization: one way from the image to the classifier."""
-    made = Builder(12, trained=True)
+    builder = Builder(12, trained=True)
     x, channels = "image", 3
     for stage, depth in enumerate((2, 2, 4, 4, 4)):
         outputs = width << min(stage, 3)
         for _ in range(depth):
-            x, channels = made.conv(x, channels, outputs, 3), outputs
-        x = made.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
-    return made, classifier(made, x, channels)
+            x, channels = builder.conv(x, channels, outputs, 3), outputs
+        x = builder.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    return builder, classifier(builder, x, channels)
 
 
-def classifier(made: Builder, x: str, channels: int) -> onnx.GraphProto:
+def classifier(builder: Builder, x: str, channels: int) -> onnx.GraphProto:
     """The network with a mean over the image and a fully connected layer on top."""
-    x = made.add("Flatten", made.add("GlobalAveragePool", x))
-    result = made.add("Gemm", x, made.weight(1000, channels), made.weight(1000), transB=1)
+    x = builder.add("Flatten", builder.add("GlobalAveragePool", x))
+    result = builder.add("Gemm", x, builder.weight(1000, channels), builder.weight(1000), transB=1)
     return helper.make_graph(
-        made.nodes,
+        builder.nodes,
         "convolutions",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 224, 224])],
         [helper.make_tensor_value_info(result, TensorProto.FLOAT, [1, 1000])],
@@ -163,19 +163,19 @@ def classifier(made: Builder, x: str, channels: int) -> onnx.GraphProto:
 
 def chain(count: int) -> tuple[Builder, onnx.GraphProto]:
     """Nodes of common ops in one long chain."""
-    made = Builder(12)
+    builder = Builder(12)
     x = "x"
     for index in range(count):
         op = ("Relu", "Sigmoid", "Add", "Mul", "Tanh")[index % 5]
-        operands = (x, made.weight(8) if index % 100 == 2 else "x") if op in ("Add", "Mul") else (x,)
-        x = made.add(op, *operands)
+        operands = (x, builder.weight(8) if index % 100 == 2 else "x") if op in ("Add", "Mul") else (x,)
+        x = builder.add(op, *operands)
     graph = helper.make_graph(
-        made.nodes,
+        builder.nodes,
         "chain",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 8])],
         [helper.make_tensor_value_info(x, TensorProto.FLOAT, [1, 8])],
     )
-    return made, graph
+    return builder, graph
 
 
 def write(made: tuple[Builder, onnx.GraphProto], path: Path, external: bool = False) -> None:

@@ -57,16 +57,16 @@ def findings(paths: Iterable[Path]) -> Iterator[Finding]:
     for path in paths:
         shown = "/".join(path.parts[-2:])
         for kind, asked in KINDS.items():
-            for found in lint_file(Job(path, Target(soc=soc, kind=asked))).diagnostics:
+            for diagnostic in lint_file(Job(path, Target(soc=soc, kind=asked))).diagnostics:
                 yield Finding(
-                    found.rule,
+                    diagnostic.rule,
                     shown,
                     kind,
-                    found.severity.value,
-                    found.location.op,
-                    found.message,
-                    found.help or "",
-                    found.fix is not None,
+                    diagnostic.severity.value,
+                    diagnostic.location.op,
+                    diagnostic.message,
+                    diagnostic.help or "",
+                    diagnostic.fix is not None,
                 )
 
 
@@ -96,29 +96,29 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--list", type=Path, metavar="FILE", help="every finding, one JSON object a line")
     parser.add_argument("--listed", type=Path, nargs="*", default=[], metavar="FILE", help="kept findings")
     parser.add_argument("--read", type=Path, metavar="FILE", help="the instances to read, as text")
-    given = parser.parse_args(arguments)
-    chance = random.Random(given.seed)
+    args = parser.parse_args(arguments)
+    chance = random.Random(args.seed)
     paths: list[Path] = []
-    for folder in given.folders:
+    for folder in args.folders:
         there = [path for path in models_in(folder) if path.stat().st_size < LARGEST]
-        paths += sorted(chance.sample(there, min(len(there), given.sample or len(there))))
-    found = list(findings(paths))
-    for file in given.listed:
-        found += [Finding(**json.loads(line)) for line in file.read_text("utf-8").splitlines()]
-    if given.list:
-        given.list.write_text("".join(json.dumps(asdict(f)) + "\n" for f in found), "utf-8")
-    counts = Counter(f.rule for f in found)
-    print(f"{len({f.model for f in found})} models with {len(found)} findings")
+        paths += sorted(chance.sample(there, min(len(there), args.sample or len(there))))
+    results = list(findings(paths))
+    for file in args.listed:
+        results += [Finding(**json.loads(line)) for line in file.read_text("utf-8").splitlines()]
+    if args.list:
+        args.list.write_text("".join(json.dumps(asdict(f)) + "\n" for f in results), "utf-8")
+    counts = Counter(f.rule for f in results)
+    print(f"{len({f.model for f in results})} models with {len(results)} findings")
     lines: list[str] = []
-    for rule, count in counts.most_common(given.rules):
-        of_rule = [f for f in found if f.rule == rule]
-        chosen = to_read(of_rule, given.instances, given.seed)
+    for rule, count in counts.most_common(args.rules):
+        of_rule = [f for f in results if f.rule == rule]
+        chosen = to_read(of_rule, args.instances, args.seed)
         print(f"{rule}: {count} in {len({f.model for f in of_rule})} models, {len(chosen)} to read")
         lines += ["", f"== {rule}"]
         for f in chosen:
             lines += [f"{f.model} ({f.kind}) {f.severity} {f.node}: {f.message}", f"    help: {f.help}"]
-    if given.read:
-        given.read.write_text("\n".join(lines) + "\n", "utf-8")
+    if args.read:
+        args.read.write_text("\n".join(lines) + "\n", "utf-8")
     return 0
 
 

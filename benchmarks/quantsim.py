@@ -71,12 +71,12 @@ Outputs = dict[str, np.ndarray]
 """The outputs of all samples, by name, one sample after another along a first axis."""
 
 
-def sqnrs(expected: Outputs, found: Outputs) -> dict[str, float]:
+def sqnrs(expected: Outputs, actual: Outputs) -> dict[str, float]:
     """SQNR of each output in dB, over all samples."""
     kept = {}
     for name, values in expected.items():
         error = Error()
-        error.add(values, found[name].reshape(values.shape))
+        error.add(values, actual[name].reshape(values.shape))
         kept[name] = error.sqnr
     return kept
 
@@ -141,17 +141,17 @@ class Subject:
         return Samples(self.name, tuple(partial(one, place) for place in range(count)))
 
 
-def subjects(given: argparse.Namespace) -> Iterator[Subject]:
+def subjects(args: argparse.Namespace) -> Iterator[Subject]:
     """The models to compare."""
-    if given.trained is None:
-        yield from (Subject(path.stem, path, {}) for path in map(Path, given.models))
+    if args.trained is None:
+        yield from (Subject(path.stem, path, {}) for path in map(Path, args.models))
         return
     for name, (file, inputs, words, _) in NETWORKS.items():
-        if any(word.lower() in name.lower() for word in given.models):
+        if any(word.lower() in name.lower() for word in args.models):
             sizes = {
                 words[at + 1]: list(map(int, words[at + 2].split(","))) for at in range(0, len(words), 3)
             }
-            yield Subject(name, given.trained / file, sizes, partial(inputs, given.trained))
+            yield Subject(name, args.trained / file, sizes, partial(inputs, args.trained))
 
 
 def main() -> int:
@@ -164,22 +164,22 @@ def main() -> int:
     parser.add_argument("--aimet", type=Path, required=True, metavar="DIR")
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--bits", type=int, nargs="+", default=[8, 16])
-    given = parser.parse_args()
-    python = given.aimet / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    args = parser.parse_args()
+    python = args.aimet / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     print(
         "| network | activations | numbers | AIMET QuantSim | dlclint | apart | between | int32 biases |\n"
         + "|"
         + " --- |" * 8
     )
     far = 0
-    for subject in subjects(given):
-        for bits in given.bits:
-            with TemporaryDirectory() as place:
-                folder = Path(place)
+    for subject in subjects(args):
+        for bits in args.bits:
+            with TemporaryDirectory() as scratch:
+                folder = Path(scratch)
                 model = folder / "fixed.onnx"
                 fixed(subject.path, model, subject.sizes)
                 view = ModelView(read(model), Target((Runtime.HTP,), kind=DlcKind(True, bits)))
-                samples = subject.samples(view, given.samples)
+                samples = subject.samples(view, args.samples)
                 rows = list(samples)
                 inputs = folder / "inputs.npz"
                 np.savez(inputs, **{name: np.concatenate([row[name] for row in rows]) for name in rows[0]})

@@ -26,11 +26,14 @@ from onnxruntime.quantization.onnx_quantizer import ONNXModel
 
 def main() -> None:
     """Calibrate by minimum and maximum, run, export."""
-    source, given, bits, folder = sys.argv[1:]
-    with np.load(given) as loaded:
+    source, inputs, bits, folder = sys.argv[1:]
+    with np.load(inputs) as loaded:
         arrays = {name: loaded[name] for name in loaded.files}
     count = len(next(iter(arrays.values())))
-    samples = [{name: values[place : place + 1] for name, values in arrays.items()} for place in range(count)]
+    samples = [
+        {name: values[position : position + 1] for name, values in arrays.items()}
+        for position in range(count)
+    ]
     whole = ONNXModel(onnx.load(source))
     fold_all_batch_norms_to_weight(whole)  # as the converter does, and dlclint
     model = whole.model
@@ -49,9 +52,9 @@ def main() -> None:
     )
     sim.compute_encodings(samples)
     # AIMET renames outputs and keeps their order.
-    found = [sim.session.run(None, sample) for sample in samples]
+    outputs = [sim.session.run(None, sample) for sample in samples]
     sim.export(folder, "model", export_model=False)
-    for name, rows in (("float", exact), ("quantized", found)):
+    for name, rows in (("float", exact), ("quantized", outputs)):
         stacked = {
             output: np.stack(values) for output, values in zip(names, zip(*rows, strict=True), strict=True)
         }

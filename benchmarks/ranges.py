@@ -37,22 +37,22 @@ Rows = dict[Basis, list[tuple[float, float]]]
 def feeds(view: ModelView, generator: np.random.Generator) -> dict[str, np.ndarray]:
     """An input of each kind; dimensions left open are 1."""
     graph = view.model.graph
-    found = {}
+    feed = {}
     for name in graph.inputs:
         kind = graph.type_of(name)
         assert kind is not None
         shape = [dim if isinstance(dim, int) else 1 for dim in kind.shape or ()]
         dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.data_type)
         if is_float(kind.data_type):
-            found[name] = generator.normal(size=shape).astype(dtype)
+            feed[name] = generator.normal(size=shape).astype(dtype)
         else:
             limits = [
                 table.shape[0]
                 for node in graph.consumers(name)
                 if node.op_type == "Gather" and (table := graph.constant(node.input(0))) is not None
             ]
-            found[name] = generator.integers(0, min(limits, default=2), shape).astype(dtype)
-    return found
+            feed[name] = generator.integers(0, min(limits, default=2), shape).astype(dtype)
+    return feed
 
 
 def measured(path: Path, names: list[str], feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -96,15 +96,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", type=Path, default=sorted(LIGHT.glob("*.onnx")))
     parser.add_argument("--runs", type=int, default=2)
-    given = parser.parse_args()
+    args = parser.parse_args()
     print(
         "| model | inputs said | estimated | basis | tensors | width: least, median, most"
         " | inside: least, median |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for path in given.models:
+    for path in args.models:
         for moments in (False, True):
-            total, known, rows = judge(path, given.runs, moments)
+            total, known, rows = judge(path, args.runs, moments)
             for basis in sorted(rows):
                 ratios, shares = zip(*rows[basis], strict=True)
                 print(

@@ -44,8 +44,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--file", type=Path, default=MODEL)
-    given = parser.parse_args()
-    times = [(seconds(given.file, False), seconds(given.file, True)) for _ in range(given.runs)]
+    args = parser.parse_args()
+    times = [(seconds(args.file, False), seconds(args.file, True)) for _ in range(args.runs)]
     records, dataclasses = (min(each) for each in zip(*times, strict=True))
     print(f"records {records:.3f} s, dataclasses {dataclasses:.3f} s: {1 - records / dataclasses:.1%} saved")
     return 0

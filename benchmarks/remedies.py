@@ -97,14 +97,14 @@ def wrong_advice(path: Path, file: Path | None, target: Target) -> Iterator[Foun
     """What is wrong with the remedies for a model on a target."""
     job = Job(path, target, overrides=file)
     outcome = _linted(path, target, file)
-    found = list(outcome.diagnostics)
+    diagnostics = list(outcome.diagnostics)
     if file is not None:
-        found += lint_file(Job(file, target, kind="encodings", model=path)).diagnostics
-    for item in found:
-        for clause in filter(None, re.split(r"[;,]| or ", item.help)):
+        diagnostics += lint_file(Job(file, target, kind="encodings", model=path)).diagnostics
+    for finding in diagnostics:
+        for clause in filter(None, re.split(r"[;,]| or ", finding.help)):
             if not _DENIED.search(clause):
-                yield from ((item.rule, f"{why}: {clause.strip()}") for why in _beyond(target, clause))
-    yield from _by_option(job, found)
+                yield from ((finding.rule, f"{why}: {clause.strip()}") for why in _beyond(target, clause))
+    yield from _by_option(job, diagnostics)
     yield from _of_commands(outcome)
 
 
@@ -119,25 +119,25 @@ def _beyond(target: Target, clause: str) -> Iterator[str]:
         yield f"Hexagon v{hexagon}"
 
 
-def _errors(found: list[Diagnostic]) -> set[str]:
-    return {item.rule for item in found if item.severity is Severity.ERROR}
+def _errors(diagnostics: list[Diagnostic]) -> set[str]:
+    return {finding.rule for finding in diagnostics if finding.severity is Severity.ERROR}
 
 
-def _by_option(job: Job, found: list[Diagnostic]) -> Iterator[Found]:
+def _by_option(job: Job, diagnostics: list[Diagnostic]) -> Iterator[Found]:
     """Options in help texts that cause an error which did not exist before."""
     tried: set[DlcKind] = set()
-    for item in found:
+    for finding in diagnostics:
         kind = job.target.kind
-        for option, bits in _BITS.findall(item.help):
+        for option, bits in _BITS.findall(finding.help):
             kind = replace(kind, **{f"{option}_bitwidth": int(bits)})
-        if re.search(r"--use[-_]per[-_]channel", item.help) and kind.quantize:
+        if re.search(r"--use[-_]per[-_]channel", finding.help) and kind.quantize:
             kind = replace(kind, per_channel=True)
         if kind == job.target.kind or kind in tried:
             continue
         tried.add(kind)
         changed = _linted(job.path, replace(job.target, kind=kind), job.overrides).diagnostics
-        for rule in sorted(_errors(list(changed)) - _errors(found)):
-            yield item.rule, f"its options bring {rule}: {item.help}"
+        for rule in sorted(_errors(list(changed)) - _errors(diagnostics)):
+            yield finding.rule, f"its options bring {rule}: {finding.help}"
 
 
 def _of_commands(outcome: FileOutcome) -> Iterator[Found]:
@@ -167,20 +167,20 @@ def wrong_plan(path: Path, target: Target) -> Iterator[Found]:
         plan, _ = plan_model(job, PlanRequest(Dimensions()), OverrideRequest())
     except CarriesEncodings:
         return
-    if any(item.topic == "encodings" for item in plan.advice):
+    if any(advice.topic == "encodings" for advice in plan.advice):
         return  # nothing was chosen
     alone = replace(job.target, runtimes=(plan.choice.runtime,), kind=KINDS["a8w8"])
     plain = _errors(list(_linted(path, alone, None).diagnostics))
-    for item in plan.obstacles:
-        if item.is_error and item.rule not in plain:
-            yield "plan", f"its choice brings {item.rule}: {item.message}"
+    for advice in plan.obstacles:
+        if advice.is_error and advice.rule not in plain:
+            yield "plan", f"its choice brings {advice.rule}: {advice.message}"
 
 
 def wrong_fixes(path: Path, target: Target) -> Iterator[Found]:
     """Fixes of a model after which a finding of their severity or a higher one appears."""
     job = Job(path, target)
     before = _linted(path, target, None).diagnostics
-    fixed = [item for item in before if item.fix is not None]
+    fixed = [finding for finding in before if finding.fix is not None]
     if not fixed:
         return
     try:
@@ -190,11 +190,11 @@ def wrong_fixes(path: Path, target: Target) -> Iterator[Found]:
     if not done.applied:
         return
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "fixed.onnx"
-        write_model(draft, made)
-        after = lint_file(replace(job, path=made)).diagnostics
-    rules = {item.rule for item in done.applied}
-    severities = [item.severity for item in before if item.rule in rules]
+        output = Path(folder) / "fixed.onnx"
+        write_model(draft, output)
+        after = lint_file(replace(job, path=output)).diagnostics
+    rules = {finding.rule for finding in done.applied}
+    severities = [finding.severity for finding in before if finding.rule in rules]
     worst = min((*severities, Severity.WARNING), key=lambda each: each.rank)
     more = _counts(after, worst) - _counts(before, worst)
     for rule, count in more.items():
@@ -202,8 +202,8 @@ def wrong_fixes(path: Path, target: Target) -> Iterator[Found]:
             yield rule, f"{count} more after the fixes of {', '.join(sorted(rules))}"
 
 
-def _counts(found: tuple[Diagnostic, ...], least: Severity) -> Counter[str]:
-    return Counter(item.rule for item in found if item.severity.rank <= least.rank)
+def _counts(diagnostics: tuple[Diagnostic, ...], least: Severity) -> Counter[str]:
+    return Counter(finding.rule for finding in diagnostics if finding.severity.rank <= least.rank)
 
 
 def everything(first: int, each: int) -> Iterator[tuple[str, str, Found]]:
@@ -217,8 +217,8 @@ def everything(first: int, each: int) -> Iterator[tuple[str, str, Found]]:
 def _wrong(path: Path, file: Path | None, aim: tuple[str, Target]) -> Iterator[tuple[str, str, Found]]:
     label, target = aim
     name = str(path.relative_to(FIXTURES))
-    found = [*wrong_advice(path, file, target), *wrong_plan(path, target), *wrong_fixes(path, target)]
-    yield from ((name, label, wrong) for wrong in found)
+    problems = [*wrong_advice(path, file, target), *wrong_plan(path, target), *wrong_fixes(path, target)]
+    yield from ((name, label, wrong) for wrong in problems)
 
 
 def _tried(model: tuple[Path, Path | None]) -> tuple[int, list[tuple[str, str, Found]]]:
@@ -233,12 +233,12 @@ def main(arguments: list[str]) -> int:
     options = argparse.ArgumentParser(prog="python -m benchmarks.remedies", description=__doc__)
     options.add_argument("--part", default="0/1", help="which part of how many, such as 0/4")
     options.add_argument("--jobs", type=int, default=1, help="processes that share the work")
-    given = options.parse_args(arguments)
-    part, parts = map(int, given.part.split("/"))
+    args = options.parse_args(arguments)
+    part, parts = map(int, args.part.split("/"))
     chosen = models()[part::parts]
     begun, tried = time.monotonic(), 0
     seen: Counter[Found] = Counter()
-    with ProcessPoolExecutor(given.jobs) as pool:
+    with ProcessPoolExecutor(args.jobs) as pool:
         for done, (count, rows) in enumerate(pool.map(_tried, chosen), 1):
             tried += count
             for name, label, wrong in rows:

@@ -80,24 +80,24 @@ def main() -> int:
     parser.add_argument("--latency", type=float, default=0.05)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--only", choices=MODELS, action="append")
-    given = parser.parse_args()
-    named = given.only or ([] if given.files else ["resnet50", "bert_base", LARGEST])
-    paths = [*given.files, *(ensure(name, given.models) for name in named)]
-    late = f"{1000 * given.latency:.0f} ms"
+    args = parser.parse_args()
+    named = args.only or ([] if args.files else ["resnet50", "bert_base", LARGEST])
+    paths = [*args.files, *(ensure(name, args.models) for name in named)]
+    late = f"{1000 * args.latency:.0f} ms"
     print(
         f"| model | bytes | read | share | requests | s at hand | s over HTTP | s at {late} |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- |"
     )
     figures: list[tuple[str, float, float]] = []
     for path in paths:
-        one = cost(path, given.latency, given.runs)
+        one = cost(path, args.latency, args.runs)
         print(
             f"| {path.name} | {one.size:,} | {one.sent:,} | {one.sent / one.size:.2%} | {one.requests} "
             f"| {one.here.seconds:.2f} | {one.near.seconds:.2f} | {one.far.seconds:.2f} |",
             flush=True,
         )
         if path.stem == LARGEST:
-            bound = 1.5 * one.here.seconds + given.latency * TRIPS
+            bound = 1.5 * one.here.seconds + args.latency * TRIPS
             figures += [
                 ("1.99 GB: MB read", one.sent / 1e6, 20),
                 ("1.99 GB: requests", one.requests, 60),

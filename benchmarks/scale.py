@@ -73,9 +73,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER")
     parser.add_argument("--million", action="store_true")
-    given = parser.parse_args()
+    args = parser.parse_args()
     paths = [
-        one for path in given.paths for one in (sorted(path.rglob("*.onnx")) if path.is_dir() else [path])
+        one for path in args.paths for one in (sorted(path.rglob("*.onnx")) if path.is_dir() else [path])
     ]
     costs = [cost(path) for path in paths]
     print(
@@ -95,7 +95,7 @@ def main() -> int:
         totals = [
             total + share * value for total, value in zip(totals, (seconds, read, requests), strict=True)
         ]
-    if given.million:
+    if args.million:
         seconds, read, requests = totals
         print(
             f"\na million: {seconds * 1e6 / 3600:,.0f} processor hours, {read * 1e6 / 1e12:.2f} TB, "

@@ -59,7 +59,7 @@ class Net:
         weight = self.random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
         weight /= taken[:, None, None, None] if depthwise else taken[None, :, None, None]
         deviation = np.exp(0.3 * self.random.standard_normal(outputs))
-        made = self.add(
+        output = self.add(
             "Conv",
             x,
             self.weight(weight * deviation[:, None, None, None]),
@@ -71,8 +71,8 @@ class Net:
         beta = 0.3 * self.random.standard_normal(outputs) * given
         mean = 0.1 * self.random.standard_normal(outputs) * deviation
         norms = (given, beta, mean, np.square(deviation))
-        made = self.add("BatchNormalization", made, *map(self.weight, norms))
-        return self.add("Relu", made) if relu else made
+        output = self.add("BatchNormalization", output, *map(self.weight, norms))
+        return self.add("Relu", output) if relu else output
 
     def model(self, x: str, channels: int, size: int) -> onnx.ModelProto:
         """The network with a classifier on top of `x`."""
@@ -100,12 +100,12 @@ def resnet50(width: int = 64, depths: tuple[int, ...] = (3, 4, 6, 3), size: int 
         for index in range(depth):
             stride = 2 if stage and not index else 1
             first, second = net.scales(inner), net.scales(inner)
-            made = net.conv(x, even(channels), first, 1)
-            made = net.conv(made, first, second, 3, stride)
-            made = net.conv(made, second, 0.2 * even(4 * inner), 1, relu=False)
+            output = net.conv(x, even(channels), first, 1)
+            output = net.conv(output, first, second, 3, stride)
+            output = net.conv(output, second, 0.2 * even(4 * inner), 1, relu=False)
             if not index:
                 x = net.conv(x, even(channels), even(4 * inner), 1, stride, relu=False)
-            x, channels = net.add("Relu", net.add("Add", made, x)), 4 * inner
+            x, channels = net.add("Relu", net.add("Add", output, x)), 4 * inner
     return net.model(x, channels, size)
 
 
@@ -129,12 +129,12 @@ def mobilenet_v2(width: float = 1.0, size: int = 224) -> onnx.ModelProto:
             hidden = channels * expansion
             first, second = net.scales(hidden), net.scales(hidden)
             if expansion == 1:
-                made, first = x, even(hidden)
+                output, first = x, even(hidden)
             else:
-                made = net.conv(x, even(channels), first, 1)
-            made = net.conv(made, first, second, 3, 1 if index else stride, depthwise=True)
-            made = net.conv(made, second, even(outputs), 1, relu=False)
-            x = net.add("Add", made, x) if index else made
+                output = net.conv(x, even(channels), first, 1)
+            output = net.conv(output, first, second, 3, 1 if index else stride, depthwise=True)
+            output = net.conv(output, second, even(outputs), 1, relu=False)
+            x = net.add("Add", output, x) if index else output
             channels = outputs
     last = int(1280 * max(1.0, width))
     return net.model(net.conv(x, even(channels), even(last), 1), last, size)

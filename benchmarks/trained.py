@@ -363,20 +363,20 @@ def main() -> None:
     parser.add_argument("--htp-samples", type=int, default=4, help="of those, how many HTP gets")
     parser.add_argument("--risk", action="store_true")
     parser.add_argument("--record", action="store_true")
-    given = parser.parse_args()
-    fetched(given.folder)
+    args = parser.parse_args()
+    fetched(args.folder)
     kept = json.loads(RECORD.read_text("utf-8")) if RECORD.exists() else {"rows": []}
     rows = {item["network"]: item for item in kept["rows"]}
     made = []
     for name in NETWORKS:
-        if given.names and not any(word.lower() in name.lower() for word in given.names):
+        if args.names and not any(word.lower() in name.lower() for word in args.names):
             continue
-        made.append(row(name, given))
+        made.append(row(name, args))
         rows[name] = made[-1]
-        lines = (risk_table if given.risk else table)(made)
+        lines = (risk_table if args.risk else table)(made)
         print(lines[-1] if len(made) > 1 else "\n".join(lines), flush=True)
-        if given.record and not given.risk:
-            RECORD.write_text(json.dumps(_whole(given.soc, rows), indent=1) + "\n", "utf-8")
+        if args.record and not args.risk:
+            RECORD.write_text(json.dumps(_whole(args.soc, rows), indent=1) + "\n", "utf-8")
     print("\n".join(f"- {line}" for line in summary(made)))
 
 

@@ -23,7 +23,7 @@ def pictures(folder: Path, size: tuple[int, int], count: int) -> np.ndarray:
     """Pictures as [n, height, width, 3], 0 to 255: whole ones and their quarters."""
     from PIL import Image
 
-    found = []
+    crops = []
     paths = [path for path in sorted((folder / "skimage").rglob("data/*")) if path.name in PICTURES]
     for path in paths:
         image = Image.open(path).convert("RGB")
@@ -33,10 +33,10 @@ def pictures(folder: Path, size: tuple[int, int], count: int) -> np.ndarray:
             (0, 0, width // 2, height // 2),
             (width // 4, height // 4, width, height),
         ]
-        found += [np.asarray(image.crop(box).resize(size[::-1]), np.float32) for box in boxes]
-    if not found:
+        crops += [np.asarray(image.crop(box).resize(size[::-1]), np.float32) for box in boxes]
+    if not crops:
         raise SystemExit(f"no pictures in {folder / 'skimage'}")
-    return np.stack([found[place * len(found) // count] for place in range(count)])
+    return np.stack([crops[number * len(crops) // count] for number in range(count)])
 
 
 def lines_of_text(folder: Path, size: tuple[int, int], count: int) -> np.ndarray:
@@ -55,8 +55,8 @@ def images(name: str, size: tuple[int, int], mean: float, deviation: float, text
     """Pictures in NCHW, as (x - mean) / deviation."""
 
     def made(folder: Path, count: int) -> dict[str, np.ndarray]:
-        given = (lines_of_text if text else pictures)(folder, size, count)
-        return {name: ((given - mean) / deviation).transpose(0, 3, 1, 2).astype(np.float32)}
+        pixels = (lines_of_text if text else pictures)(folder, size, count)
+        return {name: ((pixels - mean) / deviation).transpose(0, 3, 1, 2).astype(np.float32)}
 
     return made
 
@@ -65,8 +65,8 @@ def gray(name: str, size: tuple[int, int]) -> Inputs:
     """Text in one channel, -1 to 1."""
 
     def made(folder: Path, count: int) -> dict[str, np.ndarray]:
-        given = lines_of_text(folder, size, count).mean(3, keepdims=True)
-        return {name: ((given / 255 - 0.5) / 0.5).transpose(0, 3, 1, 2).astype(np.float32)}
+        pixels = lines_of_text(folder, size, count).mean(3, keepdims=True)
+        return {name: ((pixels / 255 - 0.5) / 0.5).transpose(0, 3, 1, 2).astype(np.float32)}
 
     return made
 
@@ -78,8 +78,8 @@ def source_text(name: str, length: int) -> Inputs:
         texts = (".py", ".txt", ".xml", ".json", ".pyi")
         files = sorted(path for path in (folder / "skimage").rglob("*") if path.suffix in texts)
         rows = []
-        for place in range(count):
-            data = np.frombuffer(files[place * len(files) // count].read_bytes()[: 1 << 16], np.uint8)
+        for number in range(count):
+            data = np.frombuffer(files[number * len(files) // count].read_bytes()[: 1 << 16], np.uint8)
             row = np.full(length, 256, np.int32)
             half = min(length // 2, len(data))
             row[:half], row[length - half :] = data[:half], data[len(data) - half :]
@@ -105,8 +105,8 @@ def audio(name: str, shape: tuple[int, ...], **others: np.ndarray) -> Inputs:
                 fade = loudness * np.exp(-4 * since) * (time_line >= start)
                 wave += sum(fade / n * np.sin(2 * np.pi * n * pitch * since) for n in range(1, 6))
             rows.append(np.clip(wave, -1, 1))
-        found = {name: np.stack(rows).reshape(count, *shape[1:]).astype(np.float32)}
-        return {**found, **{other: np.repeat(values, count, 0) for other, values in others.items()}}
+        arrays = {name: np.stack(rows).reshape(count, *shape[1:]).astype(np.float32)}
+        return {**arrays, **{other: np.repeat(values, count, 0) for other, values in others.items()}}
 
     return made
 

@@ -27,10 +27,10 @@ LIMITS = {1000: 2.0, 10_000: 10.0}
 
 def main() -> int:
     """Exit 0 where the limit, if there is one for so many models, is kept."""
-    given = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    given.add_argument("--models", type=int, default=1000)
-    given.add_argument("--format", default="rich")
-    asked = given.parse_args()
+    args = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    args.add_argument("--models", type=int, default=1000)
+    args.add_argument("--format", default="rich")
+    asked = args.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         body = parser.parse_model(MODEL).SerializeToString()

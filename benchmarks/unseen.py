@@ -94,8 +94,8 @@ class Masks(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.encoder(x).relu()
         n, c, t = y.shape
-        made = self.masks(y).view(n, 2, c, t).sigmoid() * y.unsqueeze(1)
-        return self.decoder(made.view(n * 2, c, t)).view(n, 2, -1)  # type: ignore[no-any-return]
+        masked = self.masks(y).view(n, 2, c, t).sigmoid() * y.unsqueeze(1)
+        return self.decoder(masked.view(n * 2, c, t)).view(n, 2, -1)  # type: ignore[no-any-return]
 
 
 class Recurrent(nn.Module):

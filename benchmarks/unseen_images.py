@@ -119,11 +119,11 @@ class Pyramid(nn.Module):
             a = functional.max_pool2d(x, 5, 1, 2)
             b = functional.max_pool2d(a, 5, 1, 2)
             return torch.cat([x, a, b, functional.max_pool2d(b, 5, 1, 2)], 1)
-        made = [x]
+        features = [x]
         for size, layer in zip(self.sizes, self.squeezed, strict=True):
             y = layer(functional.adaptive_avg_pool2d(x, size))
-            made.append(functional.interpolate(y, x.shape[2:], mode="bilinear", align_corners=False))
-        return torch.cat(made, 1)
+            features.append(functional.interpolate(y, x.shape[2:], mode="bilinear", align_corners=False))
+        return torch.cat(features, 1)
 
 
 class UNet(nn.Module):
@@ -166,19 +166,19 @@ class Detector(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = torch.cat([x[..., ::2, ::2], x[..., 1::2, ::2], x[..., ::2, 1::2], x[..., 1::2, 1::2]], 1)
         high = self.stem(x)
-        made = []
+        features = []
         for stride, head, y in zip((4, 8), self.heads, (high, self.low(high)), strict=True):
             n, c, h, w = (z := head(y)).shape
             grid = torch.stack(torch.meshgrid(torch.arange(w), torch.arange(h), indexing="xy"), -1).view(
                 1, h * w, 2
             )
             z = z.view(n, c, h * w).transpose(1, 2)
-            made.append(
+            features.append(
                 torch.cat(
                     [(z[..., :2] + grid) * stride, z[..., 2:4].exp() * stride, z[..., 4:].sigmoid()], -1
                 )
             )
-        return torch.cat(made, 1)
+        return torch.cat(features, 1)
 
 
 class Spatial(nn.Module):

@@ -51,14 +51,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--models", type=Path, default=HERE / "models")
     parser.add_argument("--runs", type=int, default=5)
-    given = parser.parse_args()
+    args = parser.parse_args()
     met = True
     for name in ("decoder_2gb", "decoder_2gb_external"):
-        path = ensure(name, given.models)
+        path = ensure(name, args.models)
         taken: dict[str, list[Sample]] = {label: [] for label in COMMANDS}
-        for _ in range(given.runs):
+        for _ in range(args.runs):
             for label, command in COMMANDS.items():
-                out = [str(given.models / "overrides.json")] if command[-1] == "--emit-overrides" else []
+                out = [str(args.models / "overrides.json")] if command[-1] == "--emit-overrides" else []
                 taken[label].append(measure([*command, *out, str(path)]))
         print(f"\n| {name} | seconds | processor seconds | peak MB |\n| --- | --- | --- | --- |")
         for label, samples in taken.items():

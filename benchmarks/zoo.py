@@ -69,12 +69,12 @@ def node_models(folder: Path) -> list[Path]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             cases = collect_testcases("")
-        made = Path(tempfile.mkdtemp(dir=folder.parent))
+        scratch = Path(tempfile.mkdtemp(dir=folder.parent))
         for case in cases:
-            (made / f"{re.sub('[^A-Za-z0-9_]', '_', case.name)}.onnx").write_bytes(
+            (scratch / f"{re.sub('[^A-Za-z0-9_]', '_', case.name)}.onnx").write_bytes(
                 case.model.SerializeToString()
             )
-        made.rename(folder)
+        scratch.rename(folder)
     return sorted(folder.glob("*.onnx"))
 
 
@@ -123,11 +123,11 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--models", type=Path, default=HERE / "models" / "nodes")
     parser.add_argument("--only", choices=("scaling", "memory", "killed", "unchanged"))
-    given = parser.parse_args()
-    given.models.parent.mkdir(parents=True, exist_ok=True)
-    paths = node_models(given.models)
+    args = parser.parse_args()
+    args.models.parent.mkdir(parents=True, exist_ok=True)
+    paths = node_models(args.models)
     # In an order of its own, so that dear ones do not come at the end, and the same in each run.
-    every = [paths[number % len(paths)] for number in range(given.count)]
+    every = [paths[number % len(paths)] for number in range(args.count)]
     random.Random(0).shuffle(every)
     failed = False
 
@@ -144,7 +144,7 @@ def main() -> int:
             f"{1000 * two.seconds / len(jobs):.2f} ms a file",
             flush=True,
         )
-        if given.only in (None, "scaling"):
+        if args.only in (None, "scaling"):
             one = run(jobs, 1, folder / "one")
             share = one.seconds / two.seconds / 2
             print(f"{len(jobs):,} files on 1 worker: {one.seconds:.1f} s")
@@ -154,14 +154,14 @@ def main() -> int:
                 f"at most {two.workers / (two.workers + two.client):.0%} of linear"
             )
             judge(f"{share:.0%} of linear (at least {LINEAR:.0%})", share >= LINEAR)
-        if given.only in (None, "scaling", "memory"):
+        if args.only in (None, "scaling", "memory"):
             growth = two.late / two.early
             judge(
                 f"memory of client and scheduler: {two.early / 1e6:.0f} MB at 10 %, {two.late / 1e6:.0f} MB "
                 f"at the end, {growth:.2f} times (at most {FLAT})",
                 growth <= FLAT,
             )
-        if given.only in (None, "killed"):
+        if args.only in (None, "killed"):
             killed = run(jobs, 2, folder / "killed", kill=True)
             print(f"a worker killed in the middle: {killed.seconds:.1f} s")
             lost = killed.times.count(0)
@@ -171,7 +171,7 @@ def main() -> int:
                 f"{lost} lost, {twice} twice, results {'the same' if same else 'DIFFER'}",
                 not lost and not twice and same,
             )
-        if given.only in (None, "unchanged"):
+        if args.only in (None, "unchanged"):
             again = run(jobs, 2, folder / "two", resume=True)
             whole = again.unchanged == len(jobs) and again.outcomes == two.outcomes
             limit = max(1.0, UNCHANGED * len(jobs) / 10_000)
@@ -184,16 +184,16 @@ def main() -> int:
 
 def copies(paths: list[Path], folder: Path) -> list[Path]:
     """A file for each of the paths, with its content on the disk once where that is possible."""
-    made = []
+    written = []
     for number, path in enumerate(paths):
-        place = folder / f"{number // 1000}" / f"{number:06}.onnx"
-        place.parent.mkdir(parents=True, exist_ok=True)
+        target = folder / f"{number // 1000}" / f"{number:06}.onnx"
+        target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            place.hardlink_to(path)
+            target.hardlink_to(path)
         except OSError:  # another file system, or as many links as it allows
-            place.write_bytes(path.read_bytes())
-        made.append(place)
-    return made
+            target.write_bytes(path.read_bytes())
+        written.append(target)
+    return written
 
 
 if __name__ == "__main__":

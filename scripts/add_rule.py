@@ -85,7 +85,7 @@ def add_rule(root: Path, id: str, module: str = "") -> list[Path]:
 
 def _module(root: Path, family: str, module: str) -> Path:
     rules = root / "rules" / "dlclint_rules"
-    families = sorted(item.name for item in (root / "tests" / "fixtures").iterdir() if item.is_dir())
+    families = sorted(folder.name for folder in (root / "tests" / "fixtures").iterdir() if folder.is_dir())
     if family not in families:
         raise Refused(f"no family is called {family!r}; there are {', '.join(families)}")
     package, path = rules / family, rules / f"{family}.py"
@@ -109,15 +109,15 @@ def _functions(path: Path) -> set[str]:
 
 def _bound(path: Path) -> set[str]:
     """The names at the top level of a module."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.parse(path.read_text("utf-8")).body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            found.add(node.name)
+            names.add(node.name)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            found.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
+            names.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.Assign):
-            found.update(target.id for target in node.targets if isinstance(target, ast.Name))
-    return found
+            names.update(target.id for target in node.targets if isinstance(target, ast.Name))
+    return names
 
 
 def _rules(path: Path) -> Iterator[tuple[ast.Call, str]]:
@@ -132,13 +132,13 @@ def _rules(path: Path) -> Iterator[tuple[ast.Call, str]]:
 
 def _style(path: Path, root: Path) -> tuple[str, str]:
     """How most rules of a module are marked, without fixes, and their parameter."""
-    found: Counter[tuple[str, str]] = Counter()
+    styles: Counter[tuple[str, str]] = Counter()
     for mark, context in _rules(path):
         mark.keywords = [keyword for keyword in mark.keywords if keyword.arg != "fix"]
-        found[f"@{ast.unparse(mark)}".replace("'", '"'), context] += 1
-    if not found:
+        styles[f"@{ast.unparse(mark)}".replace("'", '"'), context] += 1
+    if not styles:
         raise Refused(f"{path.relative_to(root)} has no rule to go by")
-    return found.most_common(1)[0][0]
+    return styles.most_common(1)[0][0]
 
 
 def main(arguments: list[str]) -> int:

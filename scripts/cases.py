@@ -38,10 +38,10 @@ def findings(folder: Path, case: dict[str, Any]) -> tuple[dict[str, str], str]:
 
     The case is copied, so that it is separate.
     """
-    with tempfile.TemporaryDirectory() as made:
-        place = Path(made)
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch)
         names = [
-            shutil.copy(_path(folder, case[key]), place / Path(case[key]).name)
+            shutil.copy(_path(folder, case[key]), target / Path(case[key]).name)
             for key in ("model", "file")
             if case[key]
         ]
@@ -49,15 +49,17 @@ def findings(folder: Path, case: dict[str, Any]) -> tuple[dict[str, str], str]:
         output = io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(io.StringIO()):
             command(["check", "--isolated", "--format", "json", *shlex.split(case["options"]), *arguments])
-    found: dict[str, str] = {}
+    severities: dict[str, str] = {}
     words = ""
     for file in json.loads(output.getvalue())["files"]:
-        for item in file["findings"]:
-            known = [found[item["rule"]]] if item["rule"] in found else []
-            found[item["rule"]] = min([item["severity"], *known], key=("error", "warning", "info").index)
-            if item["rule"] in case["rules"]:
-                words += f"{item['message']}; {item['help']}\n"
-    return found, words
+        for finding in file["findings"]:
+            known = [severities[finding["rule"]]] if finding["rule"] in severities else []
+            severities[finding["rule"]] = min(
+                [finding["severity"], *known], key=("error", "warning", "info").index
+            )
+            if finding["rule"] in case["rules"]:
+                words += f"{finding['message']}; {finding['help']}\n"
+    return severities, words
 
 
 def _path(folder: Path, name: str) -> Path:
@@ -85,17 +87,19 @@ def page(folder: Path) -> tuple[str, int]:
             row = (f"`dlclint soc {case['soc']}`", "", case["rules"][0], name)
             rows.append((case["log"], *row, "as it must be" if right else "wrong"))
             continue
-        found, words = findings(folder, case)
-        missing = [rule for rule in case["rules"] if rule not in found]
+        severities, words = findings(folder, case)
+        missing = [rule for rule in case["rules"] if rule not in severities]
         missing += [text for text in case.get("said", ()) if text not in words]
-        loud = [rule for rule in case.get("quiet", ()) if rule in found]
-        loud += [rule for rule in found if "errors" in case.get("quiet", ()) and found[rule] == "error"]
+        loud = [rule for rule in case.get("quiet", ()) if rule in severities]
+        loud += [
+            rule for rule in severities if "errors" in case.get("quiet", ()) and severities[rule] == "error"
+        ]
         loud += [text for text in case.get("unsaid", ()) if text in words]
         wrong += bool(missing or loud)
         said = [
-            f"{rule} ({found[rule]})"
-            for rule in sorted(found)
-            if found[rule] != "info" or rule in case["rules"]
+            f"{rule} ({severities[rule]})"
+            for rule in sorted(severities)
+            if severities[rule] != "info" or rule in case["rules"]
         ]
         expected = ", ".join(case["rules"]) or f"must be quiet: {', '.join(case['quiet'])}"
         expected += "".join(f', saying "{text}"' for text in case.get("said", ()))

@@ -31,11 +31,11 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     pages = sorted(
         path.relative_to(docs).as_posix() for path in docs.rglob("*.md") if rules not in path.parents
     )
-    for item in config.nav:
-        if "Rules" in item:
-            item["Rules"] = menu
-        if "Reference" in item:
-            item["Reference"] += [page for page in pages if page not in named]
+    for entry in config.nav:
+        if "Rules" in entry:
+            entry["Rules"] = menu
+        if "Reference" in entry:
+            entry["Reference"] += [page for page in pages if page not in named]
     return config
 
 
@@ -45,8 +45,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         text = (ROOT / name).read_text("utf-8")
         files.append(File.generated(config, page, content=_linked(text)))
     for schema in sorted((ROOT / "schemas" / "dlclint_schemas").glob("*.schema.json")):
-        place = f"schemas/{schema.name.replace('.schema', '')}"
-        files.append(File.generated(config, place, abs_src_path=str(schema)))
+        address = f"schemas/{schema.name.replace('.schema', '')}"
+        files.append(File.generated(config, address, abs_src_path=str(schema)))
     return files
 
 

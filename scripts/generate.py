@@ -22,8 +22,8 @@ def stale(root: Path, wanted: dict[str, str]) -> list[str]:
     present = {
         p.relative_to(root).as_posix() for folder in OWNED for p in (root / folder).rglob("*") if p.is_file()
     }
-    found = [name for name, text in wanted.items() if not _is(root / name, text)]
-    return found + sorted(present - set(wanted))
+    outdated = [name for name, text in wanted.items() if not _is(root / name, text)]
+    return outdated + sorted(present - set(wanted))
 
 
 def _is(path: Path, text: str) -> bool:
@@ -45,10 +45,10 @@ def main(arguments: list[str]) -> int:
     """Exit 1 if `--check` is given and something is not up to date, 2 on other arguments."""
     wanted = all_files()
     if arguments == ["--check"]:
-        found = stale(ROOT, wanted)
-        for name in found:
+        outdated = stale(ROOT, wanted)
+        for name in outdated:
             print(f"{name} is not fresh; run python scripts/generate.py")
-        return 1 if found else 0
+        return 1 if outdated else 0
     if arguments:
         print("usage: python scripts/generate.py [--check]", file=sys.stderr)
         return 2

@@ -98,15 +98,15 @@ def main() -> int:
     arguments.add_argument("--write", action="store_true", help="write the data again")
     arguments.add_argument("--first", type=int, default=1, metavar="N")
     arguments.add_argument("--last", type=int, default=130, metavar="N")
-    given = arguments.parse_args()
+    args = arguments.parse_args()
     data = json.loads(DATA.read_text("utf-8"))
     known = {soc["id"]: soc for soc in data["socs"]}
-    fresh = measured(Backend(), range(given.first, given.last + 1))
+    fresh = measured(Backend(), range(args.first, args.last + 1))
     differing = 0
     for number in sorted(known.keys() | fresh.keys()):
         old, new = known.get(number), fresh.get(number)
         kept = {} if old is None else {key: old.get(key) for key in ("id", "soc", "hexagon", "fp16")}
-        if new is None and given.first <= number <= given.last:
+        if new is None and args.first <= number <= args.last:
             print(f"{number}: the backend does not name it any more, or compiles nothing for it: {kept}")
             differing += 1
         elif new is not None and kept != new:
@@ -114,12 +114,12 @@ def main() -> int:
             known[number] = {**(old or {}), **new}
             differing += 1
     print(f"{len(fresh)} SoCs named, {differing} differ from the data")
-    if given.write:
+    if args.write:
         data["socs"] = [known[number] for number in sorted(known)]
         rows = ",\n".join(f"  {json.dumps(soc)}" for soc in data["socs"])
         head = json.dumps({"source": data["source"]}, indent=1).removesuffix("\n}")
         DATA.write_text(f'{head},\n "socs": [\n{rows}\n ]\n}}\n', "utf-8")
-    return 1 if differing and not given.write else 0
+    return 1 if differing and not args.write else 0
 
 
 if __name__ == "__main__":

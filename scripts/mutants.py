@@ -60,9 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the mutants that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     mutants = tomllib.loads((ROOT / ".ci" / "mutants.toml").read_text("utf-8"))["mutant"]
-    chosen = [mutant for mutant in mutants if not given.names or mutant["name"] in given.names]
+    chosen = [mutant for mutant in mutants if not args.names or mutant["name"] in args.names]
     killed = 0
     sound: set[tuple[str, ...]] = set()
     for mutant in chosen:

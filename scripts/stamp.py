@@ -30,12 +30,12 @@ def stamp(root: Path, address: str) -> None:
     if not _ADDRESS.fullmatch(address):
         raise ValueError(f"{address!r} is not the address of a repository, such as https://HOST/OWNER/NAME")
     text = (root / _VERSION).read_text("utf-8")
-    found = re.search(r'^REPOSITORY = "(.*)"$', text, re.MULTILINE)
-    if found is None or found[1] not in ("", address):
-        raise ValueError(f"{_VERSION}: {found[1] if found else 'no REPOSITORY'} stands there already")
-    if found[1] == address:
+    current = re.search(r'^REPOSITORY = "(.*)"$', text, re.MULTILINE)
+    if current is None or current[1] not in ("", address):
+        raise ValueError(f"{_VERSION}: {current[1] if current else 'no REPOSITORY'} stands there already")
+    if current[1] == address:
         return
-    changed = {_VERSION: text.replace(found[0], f'REPOSITORY = "{address}"')}
+    changed = {_VERSION: text.replace(current[0], f'REPOSITORY = "{address}"')}
     project = (root / "pyproject.toml").read_text("utf-8")
     urls = f'[project.urls]\nRepository = "{address}"\nIssues = "{address}/issues"\n\n[project.scripts]\n'
     if "[project.urls]" in project or project.count("[project.scripts]\n") != 1:

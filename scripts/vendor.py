@@ -46,12 +46,12 @@ def fetch(name: str, version: str, files: dict[str, str]) -> tuple[dict[str, Any
         listed = json.loads(done.stdout)
         (packed,) = listed if isinstance(listed, list) else listed.values()
         with tarfile.open(Path(folder) / packed["filename"]) as archive:
-            made = {}
+            contents = {}
             for inside, here in files.items():
                 stream = archive.extractfile(f"package/{inside}")
                 if stream is None:
                     raise KeyError(inside)
-                made[here] = stream.read()
+                contents[here] = stream.read()
             stream = archive.extractfile("package/package.json")
             license = json.load(stream)["license"] if stream is not None else ""
     entry = {
@@ -59,9 +59,9 @@ def fetch(name: str, version: str, files: dict[str, str]) -> tuple[dict[str, Any
         "version": version,
         "license": license,
         "integrity": packed["integrity"],
-        "files": {here: {"from": inside, "sha256": digest(made[here])} for inside, here in files.items()},
+        "files": {here: {"from": inside, "sha256": digest(contents[here])} for inside, here in files.items()},
     }
-    return entry, made
+    return entry, contents
 
 
 def digest(content: bytes) -> str:
@@ -72,21 +72,21 @@ def digest(content: bytes) -> str:
 def flaws(folder: Path = FOLDER) -> list[str]:
     """The problems, one line each."""
     entries = json.loads((folder / LIST).read_text("utf-8"))
-    found = []
+    problems = []
     listed = {
-        entry["package"]: (entry["version"], {item["from"]: here for here, item in entry["files"].items()})
+        entry["package"]: (entry["version"], {file["from"]: here for here, file in entry["files"].items()})
         for entry in entries
     }
     if listed != PACKAGES:
-        found.append(f"{LIST} lists other packages, versions or files than this script; run it")
-    known = {here: item["sha256"] for entry in entries for here, item in entry["files"].items()}
+        problems.append(f"{LIST} lists other packages, versions or files than this script; run it")
+    known = {here: file["sha256"] for entry in entries for here, file in entry["files"].items()}
     there = {path.name for path in folder.iterdir()} - {LIST}
-    found += [f"{name} is in no package" for name in sorted(there - known.keys())]
+    problems += [f"{name} is in no package" for name in sorted(there - known.keys())]
     for name, sha256 in known.items():
         path = folder / name
         if not path.is_file() or digest(path.read_bytes()) != sha256:
-            found.append(f"{name} is not the file that was fetched")
-    return found
+            problems.append(f"{name} is not the file that was fetched")
+    return problems
 
 
 def main() -> int:
@@ -95,15 +95,15 @@ def main() -> int:
     says = "fetch nothing, and hold what is there to its hashes"
     parser.add_argument("--check", action="store_true", help=says)
     if parser.parse_args().check:
-        found = flaws()
-        sys.stderr.writelines(f"{line}\n" for line in found)
-        return int(bool(found))
+        problems = flaws()
+        sys.stderr.writelines(f"{line}\n" for line in problems)
+        return int(bool(problems))
     FOLDER.mkdir(parents=True, exist_ok=True)
     entries = []
     for name, (version, files) in PACKAGES.items():
-        entry, made = fetch(name, version, files)
+        entry, contents = fetch(name, version, files)
         entries.append(entry)
-        for here, content in made.items():
+        for here, content in contents.items():
             (FOLDER / here).write_bytes(content)
     (FOLDER / LIST).write_text(json.dumps(entries, indent=2) + "\n", "utf-8")
     return 0

@@ -41,8 +41,8 @@ def job_of(path: Path) -> Job:
     """The job of a fixture, with the options that its first line gives."""
     first = path.read_text("utf-8").partition("\n")[0]
     options = shlex.split(first[1:]) if first.startswith("#") else []
-    given = parser().parse_args(["check", *options, str(path)])
-    return Job(path, target_of(given, ModelSection()))
+    args = parser().parse_args(["check", *options, str(path)])
+    return Job(path, target_of(args, ModelSection()))
 
 
 def key(path: Path) -> str:

@@ -150,8 +150,8 @@ def test_the_command_line_takes_the_words_of_every_input(surface: str) -> None:
     for number in range(60):
         words = list(build(surface, 0, number).arguments)
         try:
-            given = parser(words[0]).parse_args(words)
+            args = parser(words[0]).parse_args(words)
         except SystemExit:
             pytest.fail(f"not understood: {' '.join(words)}")
         if words[0] == "plan":
-            assert given.runtime or given.soc
+            assert args.runtime or args.soc

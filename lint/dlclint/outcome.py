@@ -161,7 +161,9 @@ class FileOutcome:
     def from_severity(self, lowest: Severity) -> FileOutcome:
         """The outcome with only the findings from a severity on; the others are still counted."""
         kept = tuple(diagnostic for diagnostic in self.diagnostics if diagnostic.severity.rank <= lowest.rank)
-        unlisted = tuple(item for item in self.unlisted if item.severity.rank <= lowest.rank)
+        unlisted = tuple(
+            counted_rule for counted_rule in self.unlisted if counted_rule.severity.rank <= lowest.rank
+        )
         if len(kept) == len(self.diagnostics) and len(unlisted) == len(self.unlisted):
             return self
         left = Counter(
@@ -169,7 +171,7 @@ class FileOutcome:
             for finding in self.diagnostics
             if finding.severity.rank > lowest.rank
         )
-        hidden = [item for item in self.unlisted if item.severity.rank > lowest.rank]
+        hidden = [counted_rule for counted_rule in self.unlisted if counted_rule.severity.rank > lowest.rank]
         for (rule, severity, safety), count in left.items():
             safe, unsafe = safety is Safety.SAFE, safety is Safety.UNSAFE
             hidden.append(Unlisted(rule, severity, count, count * safe, count * unsafe))

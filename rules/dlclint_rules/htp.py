@@ -113,12 +113,12 @@ def few_channels(context: ModelContext) -> Iterator[Finding]:
     What to do: move pixels into channels (space to depth), or join narrow layers if the design allows.
     """
     products = [product for node in _nodes(context, "Conv") if (product := _products(node)) is not None]
-    narrow = [item for item in products if min(item.inputs, item.outputs) < _DEPTH]
-    if all(item.node.input(0) in item.node.graph.inputs for item in narrow):
+    narrow = [layer for layer in products if min(layer.inputs, layer.outputs) < _DEPTH]
+    if all(layer.node.input(0) in layer.node.graph.inputs for layer in narrow):
         return  # an op on the image has no choice
-    real, padded = sum(item.real for item in narrow), sum(item.padded for item in narrow)
-    whole = sum(item.real for item in products)
-    worst = max(narrow, key=lambda item: item.padded - item.real)
+    real, padded = sum(layer.real for layer in narrow), sum(layer.padded for layer in narrow)
+    whole = sum(layer.real for layer in products)
+    worst = max(narrow, key=lambda layer: layer.padded - layer.real)
     share = 100 * real / whole if whole else 0
     yield Finding(
         f"{len(narrow)} of {counted(len(products), 'ungrouped convolution')}"

@@ -89,8 +89,8 @@ def _initializer(fields: Mapping[str, Any]) -> Callable[..., None]:
     return initializer
 
 
-def _values(item: Any) -> tuple[Any, ...]:
-    return tuple(getattr(item, name) for name in item.__slots__)
+def _values(instance: Any) -> tuple[Any, ...]:
+    return tuple(getattr(instance, name) for name in instance.__slots__)
 
 
 def _repr(self: Any) -> str:

@@ -25,5 +25,5 @@ def citation(source: Mapping[str, Any]) -> str:
 def frozen(value: Any) -> Any:
     """`value` with every list made a tuple and every dict read-only."""
     if isinstance(value, dict):
-        return MappingProxyType({key: frozen(item) for key, item in value.items()})
-    return tuple(frozen(item) for item in value) if isinstance(value, list) else value
+        return MappingProxyType({key: frozen(element) for key, element in value.items()})
+    return tuple(frozen(element) for element in value) if isinstance(value, list) else value

@@ -15,13 +15,13 @@ def all_files() -> dict[str, str]:
     Raises:
         ValueError: two modules make the same file.
     """
-    found: dict[str, str] = {}
+    by_path: dict[str, str] = {}
     for module in iter_modules(__path__):
         if module.name.startswith("_"):
             continue
-        made: dict[str, str] = import_module(f"{__name__}.{module.name}").files()
-        twice = found.keys() & made.keys()
+        texts: dict[str, str] = import_module(f"{__name__}.{module.name}").files()
+        twice = by_path.keys() & texts.keys()
         if twice:
             raise ValueError(f"pages.{module.name} makes what another page makes: {', '.join(sorted(twice))}")
-        found |= made
-    return found
+        by_path |= texts
+    return by_path

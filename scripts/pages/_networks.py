@@ -53,8 +53,8 @@ class Builder:
             self.weight(f"{name}.weight", outputs, inputs, 3, 3),
             self.weight(f"{name}.bias", outputs),
         ]
-        made = self.node("Conv", names, name, kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[stride] * 2)
-        return self.node("Relu", [made], f"{name}.relu")
+        output = self.node("Conv", names, name, kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[stride] * 2)
+        return self.node("Relu", [output], f"{name}.relu")
 
     def model(self, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]) -> onnx.ModelProto:
         """The whole model."""
@@ -69,16 +69,16 @@ def value(name: str, *dims: int | str) -> onnx.ValueInfoProto:
 
 def clean() -> onnx.ModelProto:
     """A classifier of convolutions without errors."""
-    made = Builder(1)
+    builder = Builder(1)
     data = "image"
     for number, (inputs, outputs) in enumerate(((32, 32), (32, 64), (64, 64))):
-        data = made.conv(data, f"conv{number}", inputs, outputs, 2)
-    data = made.node("GlobalAveragePool", [data], "pool")
-    data = made.node("Flatten", [data], "flat")
-    made.node(
-        "Gemm", [data, made.weight("fc.weight", 10, 64), made.weight("fc.bias", 10)], "scores", transB=1
+        data = builder.conv(data, f"conv{number}", inputs, outputs, 2)
+    data = builder.node("GlobalAveragePool", [data], "pool")
+    data = builder.node("Flatten", [data], "flat")
+    builder.node(
+        "Gemm", [data, builder.weight("fc.weight", 10, 64), builder.weight("fc.bias", 10)], "scores", transB=1
     )
-    return made.model([value("image", 1, 32, 64, 64)], [value("scores", 1, 10)])
+    return builder.model([value("image", 1, 32, 64, 64)], [value("scores", 1, 10)])
 
 
 def flawed() -> onnx.ModelProto:
@@ -94,53 +94,55 @@ def flawed() -> onnx.ModelProto:
 
 def transformer(layers: int = 48, width: int = 64, tokens: int = 16) -> onnx.ModelProto:
     """An encoder of many layers, as exported with a mask of the smallest float."""
-    made = Builder(3)
-    made.store("scale", np.float32(8))
-    made.store("one", np.float32(1))
-    made.store("lowest", np.float32(np.finfo(np.float32).min))
-    masked = made.node("Mul", [made.node("Sub", ["one", "mask"], "unmasked"), "lowest"], "masked")
+    builder = Builder(3)
+    builder.store("scale", np.float32(8))
+    builder.store("one", np.float32(1))
+    builder.store("lowest", np.float32(np.finfo(np.float32).min))
+    masked = builder.node("Mul", [builder.node("Sub", ["one", "mask"], "unmasked"), "lowest"], "masked")
     data = "embedded"
     for layer in range(layers):
-        data = "".join(_layer(made, f"layer.{layer}", data, masked, width, tokens))
-    made.node("Identity", [data], "encoded")
+        data = "".join(_layer(builder, f"layer.{layer}", data, masked, width, tokens))
+    builder.node("Identity", [data], "encoded")
     inputs = [value("embedded", 1, tokens, width), value("mask", 1, 1, tokens)]
-    return made.model(inputs, [value("encoded", 1, tokens, width)])
+    return builder.model(inputs, [value("encoded", 1, tokens, width)])
 
 
-def _layer(made: Builder, name: str, data: str, mask: str, width: int, tokens: int) -> Iterator[str]:
+def _layer(builder: Builder, name: str, data: str, mask: str, width: int, tokens: int) -> Iterator[str]:
     def linear(source: str, part: str, inputs: int, outputs: int) -> str:
-        weight = made.weight(f"{name}.{part}.weight", outputs, inputs)
-        values = numpy_helper.to_array(made.stored.pop()).T.copy()
-        return made.node("MatMul", [source, made.store(weight, values)], f"{name}.{part}")
+        weight = builder.weight(f"{name}.{part}.weight", outputs, inputs)
+        values = numpy_helper.to_array(builder.stored.pop()).T.copy()
+        return builder.node("MatMul", [source, builder.store(weight, values)], f"{name}.{part}")
 
     query, key, content = (linear(data, part, width, width) for part in ("query", "key", "value"))
-    turned = made.node("Transpose", [key], f"{name}.turned", perm=[0, 2, 1])
-    product = made.node("MatMul", [query, turned], f"{name}.scores")
-    scaled = made.node("Div", [product, "scale"], f"{name}.scaled")
-    masked = made.node("Add", [scaled, mask], f"{name}.masked")
-    weights = made.node("Softmax", [masked], f"{name}.weights", axis=-1)
-    mixed = linear(made.node("MatMul", [weights, content], f"{name}.mixed"), "output", width, width)
-    data = made.node("Add", [data, mixed], f"{name}.sum")
-    hidden = made.node("Relu", [linear(data, "up", width, 4 * width)], f"{name}.hidden")
-    yield made.node("Add", [data, linear(hidden, "down", 4 * width, width)], name)
+    turned = builder.node("Transpose", [key], f"{name}.turned", perm=[0, 2, 1])
+    product = builder.node("MatMul", [query, turned], f"{name}.scores")
+    scaled = builder.node("Div", [product, "scale"], f"{name}.scaled")
+    masked = builder.node("Add", [scaled, mask], f"{name}.masked")
+    weights = builder.node("Softmax", [masked], f"{name}.weights", axis=-1)
+    mixed = linear(builder.node("MatMul", [weights, content], f"{name}.mixed"), "output", width, width)
+    data = builder.node("Add", [data, mixed], f"{name}.sum")
+    hidden = builder.node("Relu", [linear(data, "up", width, 4 * width)], f"{name}.hidden")
+    yield builder.node("Add", [data, linear(hidden, "down", 4 * width, width)], name)
 
 
 def detector() -> onnx.ModelProto:
     """A detector with open height and width, whose output joins boxes in pixels and scores."""
-    made = Builder(4)
-    data = made.conv("images", "backbone.0", 3, 16, 2)
-    data = made.conv(data, "backbone.1", 16, 32, 2)
+    builder = Builder(4)
+    data = builder.conv("images", "backbone.0", 3, 16, 2)
+    data = builder.conv(data, "backbone.1", 16, 32, 2)
     for head, channels in (("box", 4), ("score", 20)):
-        weight = made.weight(f"{head}.weight", channels, 32, 1, 1)
-        made.node("Conv", [data, weight, made.weight(f"{head}.bias", channels)], head, kernel_shape=[1, 1])
-        made.store(f"{head}.shape", np.array([1, channels, -1], np.int64))
-        made.node("Reshape", [head, f"{head}.shape"], f"{head}.flat")
-    made.store("stride", np.float32(32))
-    made.node("Mul", ["box.flat", "stride"], "pixels")
-    made.node("Sigmoid", ["score.flat"], "scores")
-    made.node("Concat", ["pixels", "scores"], "detections", axis=1)
+        weight = builder.weight(f"{head}.weight", channels, 32, 1, 1)
+        builder.node(
+            "Conv", [data, weight, builder.weight(f"{head}.bias", channels)], head, kernel_shape=[1, 1]
+        )
+        builder.store(f"{head}.shape", np.array([1, channels, -1], np.int64))
+        builder.node("Reshape", [head, f"{head}.shape"], f"{head}.flat")
+    builder.store("stride", np.float32(32))
+    builder.node("Mul", ["box.flat", "stride"], "pixels")
+    builder.node("Sigmoid", ["score.flat"], "scores")
+    builder.node("Concat", ["pixels", "scores"], "detections", axis=1)
     inputs = [value("images", "batch", 3, "height", "width")]
-    return made.model(inputs, [value("detections", "batch", 24, "boxes")])
+    return builder.model(inputs, [value("detections", "batch", 24, "boxes")])
 
 
 NETWORKS = {

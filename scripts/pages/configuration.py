@@ -46,7 +46,7 @@ def _rows(schema: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 def _value(part: dict[str, Any]) -> str:
     """A value's form, in words."""
     if "enum" in part:
-        return ", ".join(f"`{json.dumps(item)}`" for item in part["enum"])
+        return ", ".join(f"`{json.dumps(choice)}`" for choice in part["enum"])
     if "anyOf" in part:
         return " or ".join(map(_value, part["anyOf"]))
     kind = part["type"]

@@ -22,7 +22,8 @@ def files() -> dict[str, str]:
         whole = json.loads(text)
         prefix = layout.partition(".")[0]
         definitions |= {
-            f"{prefix}-{name}": item for name, item in _renamed(whole.pop("$defs"), prefix).items()
+            f"{prefix}-{name}": definition
+            for name, definition in _renamed(whole.pop("$defs"), prefix).items()
         }
         for key in ("$schema", "$id"):
             whole.pop(key)
@@ -46,7 +47,7 @@ def files() -> dict[str, str]:
             "then": {"$ref": "#/$defs/1"},
             "else": {"$ref": "#/$defs/legacy"},
         },
-        "$defs": {name: _closed(item) for name, item in definitions.items()},
+        "$defs": {name: _closed(definition) for name, definition in definitions.items()},
     }
     return {NAME: json.dumps(schema, indent=2) + "\n"}
 
@@ -58,7 +59,7 @@ def _renamed(node: Any, prefix: str) -> Any:
             key: value.replace("#/$defs/", f"#/$defs/{prefix}-") if key == "$ref" else _renamed(value, prefix)
             for key, value in node.items()
         }
-    return [_renamed(item, prefix) for item in node] if isinstance(node, list) else node
+    return [_renamed(element, prefix) for element in node] if isinstance(node, list) else node
 
 
 def _closed(definition: dict[str, Any]) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def _keys(node: Any) -> set[str]:
         return set().union(*map(_keys, node)) if node else set()
     if not isinstance(node, dict):
         return set()
-    found = set(node.get("properties", {}))
+    keys = set(node.get("properties", {}))
     for part in ("allOf", "anyOf", "oneOf", "if", "then", "else"):
-        found |= _keys(node.get(part, []))
-    return found
+        keys |= _keys(node.get(part, []))
+    return keys

@@ -87,11 +87,11 @@ def _pairs() -> Iterator[str]:
     rows = []
     for title, name in NETWORKS.items():
         view = ModelView(read(LIGHT / f"light_{name}.onnx"), Target())
-        found = match(view.model, view.folded)
+        matching = match(view.model, view.folded)
         more = match(view.model, view.folded, extended=True)
-        whole = sum(pair.is_whole for pair in found.pairs)
-        outside = Counter(stop.at for stop in found.outside()).most_common()
-        numbers = (len(found.convolutions), whole, len(found.pairs) - whole, len(more.pairs))
+        whole = sum(pair.is_whole for pair in matching.pairs)
+        outside = Counter(stop.at for stop in matching.outside()).most_common()
+        numbers = (len(matching.convolutions), whole, len(matching.pairs) - whole, len(more.pairs))
         rows.append((title, *map(str, numbers), ", ".join(f"{at} {count}" for at, count in outside) or "-"))
     yield PAIRS
     head = (
@@ -114,8 +114,8 @@ def _gains() -> Iterator[str]:
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "source.onnx")
             source.write_bytes(make().SerializeToString())
-            found = write_equalized(source, Path(folder, "equalized.onnx"), Options())
-        worst = sorted(found.layers, key=lambda row: row.chain_sqnr_before)[:WORST]
+            outcome = write_equalized(source, Path(folder, "equalized.onnx"), Options())
+        worst = sorted(outcome.layers, key=lambda row: row.chain_sqnr_before)[:WORST]
         rows = (
             (
                 row.node,
@@ -125,7 +125,7 @@ def _gains() -> Iterator[str]:
             )
             for row in worst
         )
-        yield f"\n{name}: {found.pairs} pairs, {len(found.layers)} weights\n\n"
+        yield f"\n{name}: {outcome.pairs} pairs, {len(outcome.layers)} weights\n\n"
         yield table(("convolution", "range ratio", "SQNR, dB", "SQNR in chain, dB"), rows)
 
 
@@ -203,5 +203,5 @@ def _aimet() -> Iterator[str]:
 
 
 def _recorded(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((BENCHMARKS / "recorded" / f"{name}.json").read_text("utf-8"))
-    return found
+    data: dict[str, Any] = json.loads((BENCHMARKS / "recorded" / f"{name}.json").read_text("utf-8"))
+    return data

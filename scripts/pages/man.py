@@ -64,5 +64,5 @@ def _options(command: argparse.ArgumentParser) -> Iterator[str]:
 
 def _text(text: str) -> str:
     """A text in which nothing is a request or an escape of roff."""
-    made = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace("`", "\\(ga")
-    return f"\\&{made}" if made.startswith(".") else made
+    escaped = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace("`", "\\(ga")
+    return f"\\&{escaped}" if escaped.startswith(".") else escaped

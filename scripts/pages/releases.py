@@ -11,10 +11,10 @@ _TOOLS = ("snpe-onnx-to-dlc", "qairt-converter", "snpe-dlc-quant", "qairt-quanti
 def files() -> dict[str, str]:
     """docs/tables/releases.md."""
     known = list(releases().values())
-    stated = [found for found in known if found.is_stated]
+    stated = [sdk for sdk in known if sdk.is_stated]
     ceilings = table(
         ("since", "newest opset", "table of ops", "source"),
-        [(found.name, str(found.opset), found.table, table_source(found.table)) for found in stated],
+        [(sdk.name, str(sdk.opset), sdk.table, table_source(sdk.table)) for sdk in stated],
     )
     came = table(
         ("since", "on", "op", "what", "source"),

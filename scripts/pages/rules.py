@@ -61,7 +61,7 @@ def files() -> dict[str, str]:
     """docs/rules."""
     rules = all_rules()
     since = _since(rules)
-    found = {f"docs/rules/{rule.id}.md": _page(rule, since[rule.id]) for rule in rules}
+    pages = {f"docs/rules/{rule.id}.md": _page(rule, since[rule.id]) for rule in rules}
     by_family: dict[str, list[Rule]] = {}
     for rule in rules:
         by_family.setdefault(rule.family, []).append(rule)
@@ -73,12 +73,12 @@ def files() -> dict[str, str]:
         blocks.append(f"## {family}\n\n" + table(("rule", "severity", "fix", "what is wrong"), rows))
     rows = ((f"`{id}`", text.partition("\n")[0]) for id, text in sorted(OWN_DOCS.items()))
     blocks.append("## dlclint's own\n\n" + table(("id", "what it says"), rows))
-    found["docs/rules/index.md"] = "\n".join(blocks)
+    pages["docs/rules/index.md"] = "\n".join(blocks)
     versions: dict[str, list[str]] = {}
     for id, version in since.items():
         versions.setdefault(version, []).append(id)
-    found["docs/rules/since.json"] = json.dumps(versions, indent=1) + "\n"
-    return found
+    pages["docs/rules/since.json"] = json.dumps(versions, indent=1) + "\n"
+    return pages
 
 
 def _since(rules: tuple[Rule, ...]) -> dict[str, str]:
@@ -89,7 +89,7 @@ def _since(rules: tuple[Rule, ...]) -> dict[str, str]:
 
 def _page(rule: Rule, since: str) -> str:
     findings = _findings(rule.id)
-    confidences = sorted({found.confidence for found in findings})
+    confidences = sorted({finding.confidence for finding in findings})
     rows = [
         ("severity", _severities(rule)),
         ("confidence", ", ".join(confidences)),
@@ -103,7 +103,7 @@ def _page(rule: Rule, since: str) -> str:
 
 
 def _severities(rule: Rule) -> str:
-    said = {found.severity for found in _findings(rule.id)}
+    said = {finding.severity for finding in _findings(rule.id)}
     return ", ".join(severity for severity in SEVERITIES if severity in said)
 
 
@@ -122,7 +122,7 @@ def _snapshot(id: str) -> tuple[str, ...]:
 @cache
 def _findings(id: str) -> tuple[Found, ...]:
     """The findings of a rule on its bad fixtures."""
-    found: list[Found] = []
+    results: list[Found] = []
     fixture = ""
     lines = _snapshot(id)
     for number, line in enumerate(lines):
@@ -130,10 +130,10 @@ def _findings(id: str) -> tuple[Found, ...]:
         if match:
             rest = lines[number + 2] if number + 2 < len(lines) else ""
             help = rest.removeprefix("    help: ") if rest.startswith("    help: ") else ""
-            found.append(Found(fixture, match[1], match[2], lines[number + 1].strip(), help))
+            results.append(Found(fixture, match[1], match[2], lines[number + 1].strip(), help))
         elif not line.startswith(" "):
             fixture = line
-    return tuple(found)
+    return tuple(results)
 
 
 def _sources(id: str) -> list[str]:
@@ -147,7 +147,7 @@ def _example(rule: Rule, findings: tuple[Found, ...]) -> str:
     bad = _smallest(folder, "bad")
     if bad is None:
         return f"Its fixtures are long or binary: `tests/fixtures/{rule.id}`.\n"
-    said = next(found for found in findings if found.fixture == bad.path.name)
+    said = next(finding for finding in findings if finding.fixture == bad.path.name)
     help = f"\n  help: {said.help}" if said.help else ""
     text = f"Bad:\n\n{_shown(bad)}\n" + fence("text", f"{said.severity}: {said.message} [{rule.id}]{help}")
     good = _smallest(folder, "good", like=bad.text)
@@ -158,21 +158,21 @@ def _example(rule: Rule, findings: tuple[Found, ...]) -> str:
 
 def _smallest(folder: Path, kind: str, like: str = "") -> Fixture | None:
     """The smallest text fixture, or the one most similar to a text."""
-    found: list[Fixture] = []
+    fixtures: list[Fixture] = []
     for path in sorted(folder.glob(f"{kind}*")):
         model = path.with_suffix(".onnxtxt")
         overrides = path.with_suffix(".json")
         fixture = Fixture(path, model if path.suffix == ".json" and model.exists() else None)
         beside = path.suffix == ".onnxtxt" and overrides.exists()
         if path.suffix in (".json", ".onnxtxt") and not beside and fixture.size <= _LONGEST:
-            found.append(fixture)
+            fixtures.append(fixture)
     if not like:
-        return min(found, key=lambda fixture: (fixture.size, fixture.path.name), default=None)
+        return min(fixtures, key=lambda fixture: (fixture.size, fixture.path.name), default=None)
 
     def unlike(fixture: Fixture) -> float:
         return 1 - difflib.SequenceMatcher(None, like, fixture.text, autojunk=False).ratio()
 
-    return min(found, key=unlike, default=None)
+    return min(fixtures, key=unlike, default=None)
 
 
 def _shown(fixture: Fixture) -> str:

@@ -40,20 +40,20 @@ charts by layer. `plan` and `simulate` write such pages too.
 def files() -> dict[str, str]:
     """docs/reports.md, and for each network docs/shows/NAME.txt and NAME.svg."""
     page = [INTRODUCTION]
-    made = {}
+    texts = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, (build, about) in NETWORKS.items():
             path = Path(folder, f"{name}.onnx")
             onnx.save(build(), path)
             command = ["check", *OPTIONS, path.name]
-            made[f"docs/shows/{name}.txt"] = _printed(command, folder)
+            texts[f"docs/shows/{name}.txt"] = _printed(command, folder)
             colored = _printed(command, folder, True)
-            made[f"docs/shows/{name}.svg"] = _picture(f"dlclint {' '.join(command)}", colored)
+            texts[f"docs/shows/{name}.svg"] = _picture(f"dlclint {' '.join(command)}", colored)
             page.append(
                 f"## {about[:1].upper()}{about[1:]}\n\n![The first screen](shows/{name}.svg)\n\n"
                 f"[The complete report](shows/{name}.txt)\n"
             )
-    return made | {"docs/reports.md": "\n".join(page)}
+    return texts | {"docs/reports.md": "\n".join(page)}
 
 
 def _printed(command: list[str], folder: str, colored: bool = False) -> str:
@@ -82,4 +82,4 @@ def _picture(command: str, text: str) -> str:
 
 def number_of(text: str) -> int:
     """A number for a text, the same in every run."""
-    return sum(place * ord(mark) for place, mark in enumerate(text, 1))
+    return sum(position * ord(mark) for position, mark in enumerate(text, 1))

@@ -75,7 +75,7 @@ def files() -> dict[str, str]:
     from benchmarks import trained
 
     said = json.loads(trained.RECORD.read_text("utf-8"))
-    counts = {item["inputs"].partition(" ")[0] for item in said["rows"]}
+    counts = {row["inputs"].partition(" ")[0] for row in said["rows"]}
     return {
         "docs/tables/trained.md": PAGE.format(
             date=said["date"],

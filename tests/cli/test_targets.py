@@ -20,8 +20,8 @@ RELU = '<ir_version: 8, opset_import: ["" : 12]> g (float[1,3] x) => (float[1,3]
 
 
 def target(*options: str, **section: object) -> Target:
-    given = command_line().parse_args(["check", *options, "m.onnx"])
-    return target_of(given, ModelSection(**section))  # type: ignore[arg-type]
+    args = command_line().parse_args(["check", *options, "m.onnx"])
+    return target_of(args, ModelSection(**section))  # type: ignore[arg-type]
 
 
 def test_nothing_said() -> None:

@@ -261,15 +261,15 @@ def main() -> int:
     parser.add_argument("--aimet", metavar="PYTHON")
     parser.add_argument("--make-env", metavar="FOLDER", type=Path)
     parser.add_argument("--record", action="store_true")
-    given = parser.parse_args()
-    python = given.aimet
-    if given.make_env:
-        subprocess.run([sys.executable, "-m", "venv", str(given.make_env)], check=True)
-        python = str(given.make_env / "bin" / "python")
+    args = parser.parse_args()
+    python = args.aimet
+    if args.make_env:
+        subprocess.run([sys.executable, "-m", "venv", str(args.make_env)], check=True)
+        python = str(args.make_env / "bin" / "python")
         subprocess.run([python, "-m", "pip", "install", "--quiet", AIMET], check=True)
     if not python:
         parser.error("give --aimet PYTHON or --make-env FOLDER")
-    found = [*compare(python, given.files, given.record), *exports(python)]
+    found = [*compare(python, args.files, args.record), *exports(python)]
     for line in found:
         print(line)
     return 1 if found else 0

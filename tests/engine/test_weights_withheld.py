@@ -38,8 +38,8 @@ def reads(path: Path, rule: str, monkeypatch: pytest.MonkeyPatch) -> bool:
         model = path.with_suffix(".onnxtxt")
         first = model.read_text("utf-8").partition("\n")[0] if model.exists() else ""
         options = shlex.split(first[1:]) if first.startswith("#") else []
-        given = parser("check").parse_args(["check", "--isolated", *options, str(path)])
-        for job in jobs_of(given, config_of(given), [rule], []):
+        args = parser("check").parse_args(["check", "--isolated", *options, str(path)])
+        for job in jobs_of(args, config_of(args), [rule], []):
             # What decides a verdict is looked at whatever is selected; here the rule alone counts.
             monkeypatch.setattr("dlclint.engine.models._hidden", lambda *_: [])
             monkeypatch.setattr("dlclint.engine.models._overview", lambda *_: {"support": None})

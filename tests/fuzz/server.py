@@ -309,11 +309,11 @@ def _without_translations() -> None:
 
 def main() -> None:
     """Serve ranges of inputs: `SURFACE SEED near:FIRST:STOP:STEP far:FIRST:STOP:STEP ...`."""
-    given = argparse.ArgumentParser()
-    given.add_argument("surface")
-    given.add_argument("seed", type=int)
-    given.add_argument("ranges", nargs="+")
-    values = given.parse_args()
+    args = argparse.ArgumentParser()
+    args.add_argument("surface")
+    args.add_argument("seed", type=int)
+    args.add_argument("ranges", nargs="+")
+    values = args.parse_args()
     events = os.fdopen(os.dup(1), "w", buffering=1)
     _without_translations()
     warm()

@@ -83,7 +83,7 @@ def _value(node: ast.expr, values: Mapping[str, RuleValue]) -> RuleValue:
             raise NoValue(node.id)
         return np.asarray(value) if isinstance(value, (list, tuple)) else value
     if isinstance(node, ast.List):
-        return np.asarray([_value(item, values) for item in node.elts])
+        return np.asarray([_value(element, values) for element in node.elts])
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
         return _OPERATORS[type(node.op)](_value(node.left, values), _value(node.right, values))
     if isinstance(node, ast.Compare):

@@ -90,7 +90,7 @@ def _is_any(node: Node, name: str) -> bool:
             continue
         inputs = {producer.input(index) for index in _inputs(producer)} - seen - {""}
         seen |= inputs
-        pending.extend((producer.graph, item) for item in inputs)
+        pending.extend((producer.graph, name_read) for name_read in inputs)
     return False
 
 
@@ -121,7 +121,7 @@ def carries_mask(graph: Graph, name: str, masks: Collection[Home]) -> bool:
             continue
         inputs = {producer.input(index) for index in _inputs(producer)} - seen - {""}
         seen |= inputs
-        pending.extend((producer.graph, item) for item in inputs)
+        pending.extend((producer.graph, name_read) for name_read in inputs)
     return False
 
 

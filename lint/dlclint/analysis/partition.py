@@ -82,7 +82,7 @@ def _stages(placed: Sequence[PlacedNode], first_is_off: bool) -> list[int]:
         stage_numbers.append(stage)
         for output in placed_node.node.outputs:
             stage_of[output] = stage
-    used = [stage for stage, item in zip(stage_numbers, placed, strict=True) if item.off is not None]
+    used = [stage for stage, node in zip(stage_numbers, placed, strict=True) if node.off is not None]
     lowest = min(used, default=0)
     return [max(0, stage - lowest) for stage in stage_numbers]
 
@@ -107,13 +107,13 @@ def partition(
         tuple(_borders(graph, placed, stage_numbers, kind)),
         _costliest(placed, count - 1),
         unclear,
-        sum(item.off is None for item in placed),
+        sum(node.off is None for node in placed),
     )
 
 
 def _subnet(group: Sequence[PlacedNode]) -> Subnet:
     first = group[0].node
-    ops = Counter(plain(item.label) for item in group)
+    ops = Counter(plain(node.label) for node in group)
     name = plain(first.name or f"{first.op_type}#{first.index}")
     return Subnet(
         not any(placed_node.off for placed_node in group), len(group), name, tuple(ops.most_common())
@@ -143,7 +143,7 @@ def _borders(
 
 def _costliest(placed: Sequence[PlacedNode], cuts: int) -> Costliest | None:
     best: Costliest | None = None
-    for label, count in Counter(item.label for item in placed if item.off).most_common():
+    for label, count in Counter(node.label for node in placed if node.off).most_common():
         without = [
             replace(placed_node, off=False) if placed_node.label == label else placed_node
             for placed_node in placed

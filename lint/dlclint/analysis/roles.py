@@ -52,6 +52,11 @@ def weight_uses(model: Model) -> Iterator[tuple[str, WeightUse]]:
                 yield name, WeightUse(node, stored, position == bias, axis)
 
 
+def layer_name(node: Node) -> str:
+    """How users find a node: by its name, or else its first output."""
+    return node.name or next(filter(None, node.outputs), f"{node.op_type} #{node.index}")
+
+
 def weight_positions(node: Node) -> tuple[tuple[int, ...], int | None]:
     """Which inputs of a node are weights, where they are stored, and which is its bias."""
     if node.domain:

@@ -72,7 +72,9 @@ def find_spectra(view: ModelView) -> list[Spectrum]:
         keys = {square.key for square in spectrum.squares}
         if keys & taken:
             # The logarithm of a root: the later one extends further.
-            spectra = [item for item in spectra if not keys & {square.key for square in item.squares}]
+            spectra = [
+                candidate for candidate in spectra if not keys & {square.key for square in candidate.squares}
+            ]
         taken |= keys
         spectra.append(spectrum)
     return spectra
@@ -212,7 +214,9 @@ class _Walk:
             if node.op_type in (*_PRODUCTS, *FOURIER) and not node.domain:
                 return node
             moved = moved_inputs(node)
-            scaled = [item for item in node.inputs if item and not self.is_stored(node.graph, item)]
+            scaled = [
+                operand for operand in node.inputs if operand and not self.is_stored(node.graph, operand)
+            ]
             if len(moved) == 1:
                 name = moved[0]
             elif node.op_type in ("Cast", *FACTORS) and len(scaled) == 1 and not node.domain:

@@ -81,7 +81,7 @@ def _layout(schema: onnx.defs.OpSchema) -> tuple[object, ...]:
         (name, str(schema.attributes[name].default_value), schema.attributes[name].required)
         for name in sorted(schema.attributes)
     )
-    ends = tuple((str(item.option), item.name) for item in (*schema.inputs, *schema.outputs))
+    ends = tuple((str(parameter.option), parameter.name) for parameter in (*schema.inputs, *schema.outputs))
     return attributes, ends
 
 

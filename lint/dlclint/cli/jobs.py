@@ -30,7 +30,7 @@ from dlclint.target import Target
 
 def comma_separated(values: Sequence[str]) -> list[str]:
     """The items of comma-separated values of a repeatable option."""
-    return [item.strip() for value in values for item in value.split(",") if item.strip()]
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]
 
 
 def config_of(args: argparse.Namespace) -> Config:

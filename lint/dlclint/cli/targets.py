@@ -117,7 +117,7 @@ def _inputs(
 
 
 def _runtimes(options: Sequence[str], section: ModelSection) -> tuple[Runtime, ...]:
-    listed = [item.strip() for value in options for item in value.split(",") if item.strip()]
+    listed = [part.strip() for value in options for part in value.split(",") if part.strip()]
     names = [name.lower() for name in listed] or list(section.runtimes)
     for name in names:
         if name not in RUNTIMES:

@@ -195,7 +195,7 @@ def rows_of(
 def relation_of(verdict: NodeVerdict, said: Iterable[Diagnostic]) -> Relation:
     """How a verdict relates to dlclint's errors and warnings about the same node."""
     said = list(said)
-    told = any(item.about.tells_of_failure for item in said)
+    told = any(claim.about.tells_of_failure for claim in said)
     if verdict.said.is_backends_no:
         refused = Relation.IN_FLOAT if verdict.in_float else Relation.MISSED
         return Relation.AGREED if told else refused

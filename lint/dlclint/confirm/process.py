@@ -134,7 +134,7 @@ class Backend:
             asked.unlink()
         text = log.read_text("utf-8", "replace")
         log.unlink()
-        placed = tuple(SessionNode(*item) for item in answer.get("placed", ()))
+        placed = tuple(SessionNode(*fields) for fields in answer.get("placed", ()))
         return BackendAnswer(placed, str(answer.get("error", "")), text, ended, time.monotonic() - started)
 
     def _exchange(self, question: dict[str, Any]) -> tuple[dict[str, Any], str]:

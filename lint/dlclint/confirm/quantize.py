@@ -21,6 +21,7 @@ from dlclint.analysis.view import ModelView
 from dlclint.confirm.question import CannotAsk
 from dlclint.confirm.ranges import DEFAULT, ActivationGrids, UnsignedGrid
 from dlclint.confirm.stored import QuantizedInput, StoredGrids, is_bias, is_parameter
+from dlclint.encodings.grid import packed_nibbles
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.op_facts import (
     MICROSOFT,
@@ -57,7 +58,7 @@ def insert_quantization(
         raise CannotAsk("the model computes in float16; ask without --quantize, or about a float32 export")
     work = _Insertion(view, graph, asked, grids, stored)
     work.run()
-    if not any(item.domain == MICROSOFT for item in asked.proto.opset_import):
+    if not any(opset.domain == MICROSOFT for opset in asked.proto.opset_import):
         asked.proto.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
     return frozenset(work.meant)
 
@@ -207,7 +208,7 @@ class _Insertion:
         if name not in self.stored:
             self.stored[name] = None
             array = np.asarray(values)
-            raw = _nibbles(array) if kind in (TensorProto.INT4, TensorProto.UINT4) else array.tobytes()
+            raw = packed_nibbles(array) if kind in (TensorProto.INT4, TensorProto.UINT4) else array.tobytes()
             self.bytes += len(raw)
             if self.bytes > _MOST:
                 raise CannotAsk("its quantized weights exceed 1 GiB, more than one question holds")
@@ -326,11 +327,3 @@ def _finite(values: Array) -> Array:
         return values
     low, high = known.min(initial=DEFAULT[0]), known.max(initial=DEFAULT[1])
     return np.asarray(np.nan_to_num(values, nan=0.0, posinf=high, neginf=low))
-
-
-def _nibbles(values: Array) -> bytes:
-    """Two 4-bit integers per byte, the first in the low half."""
-    even = (values.reshape(-1).astype(np.int16) & 0xF).astype(np.uint8)
-    if len(even) % 2:
-        even = np.append(even, np.uint8(0))
-    return bytes(even[0::2] | even[1::2] << 4)

@@ -161,7 +161,7 @@ def _lose_unplaced(
     node_verdicts: dict[NodeKey, NodeVerdict], question: Question, answer: BackendAnswer
 ) -> None:
     """Nodes that were accepted one by one but ended on the CPU."""
-    elsewhere = {question.node_of(item.name) for item in answer.placed if item.provider != PROVIDER}
+    elsewhere = {question.node_of(node.name) for node in answer.placed if node.provider != PROVIDER}
     for key in elsewhere - {
         question.node_of(session_node.name)
         for session_node in answer.placed

@@ -221,16 +221,16 @@ class ColumnBuilder:
             self._flaw("layout", tensor, (), "the list of entries is empty", help="remove the tensor")
             return [dict(UNREADABLE)]
         entries: list[dict[str, Any]] = []
-        for index, item in enumerate(value):
-            if not isinstance(item, dict):
+        for index, entry in enumerate(value):
+            if not isinstance(entry, dict):
                 self._flaw(
-                    "layout", tensor, (index,), f"entry {index} is {quoted_value(item)}, not an object"
+                    "layout", tensor, (index,), f"entry {index} is {quoted_value(entry)}, not an object"
                 )
                 entries.append(dict(UNREADABLE))
-            elif is_vectors(item):
-                entries.extend(self._expanded(tensor, index, item))
+            elif is_vectors(entry):
+                entries.extend(self._expanded(tensor, index, entry))
             else:
-                entries.append(item)
+                entries.append(entry)
         return entries
 
     def _expanded(self, tensor: int, index: int, entry: dict[str, Any]) -> list[dict[str, Any]]:

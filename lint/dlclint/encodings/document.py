@@ -242,10 +242,10 @@ class EncodingsDocument:
         path: Path_ = (key,) if key else ()
         if isinstance(value, dict):
             return path
-        for index, item in enumerate(value):
-            size = channels_of(item)
+        for index, entry in enumerate(value):
+            size = channels_of(entry)
             if channel < max(1, size):
-                is_list = size > 0 and isinstance(item.get(key), list)
+                is_list = size > 0 and isinstance(entry.get(key), list)
                 return (index, *path, channel) if is_list else (index, *path)
             channel -= max(1, size)
         return (0, *path)
@@ -328,11 +328,11 @@ def _unravel(value: list[Any], position: int) -> Path_:
     path: list[str | int] = []
     node: Any = value
     while isinstance(node, list):
-        for index, item in enumerate(node):
-            size = len(leaves(item))
+        for index, child in enumerate(node):
+            size = len(leaves(child))
             if position < size:
                 path.append(index)
-                node = item
+                node = child
                 break
             position -= size
         else:
@@ -344,16 +344,16 @@ def leaves(value: Any) -> list[Any]:
     """The values in nested lists that are not lists, in order."""
     if not isinstance(value, list):
         return [value]
-    if not any(isinstance(item, list) for item in value):
+    if not any(isinstance(element, list) for element in value):
         return value
     values: list[Any] = []
     pending = [iter(value)]
     while pending:
-        for item in pending[-1]:
-            if isinstance(item, list):
-                pending.append(iter(item))
+        for element in pending[-1]:
+            if isinstance(element, list):
+                pending.append(iter(element))
                 break
-            values.append(item)
+            values.append(element)
         else:
             pending.pop()
     return values

@@ -146,6 +146,14 @@ def dequantize(integers: npt.ArrayLike, encoding: Encoding) -> Floats:
     return np.asarray((_floats(integers) + encoding.offset) * encoding.scale)
 
 
+def packed_nibbles(integers: npt.NDArray[Any]) -> bytes:
+    """Two 4-bit integers per byte, the first in the low half, as ONNX stores them."""
+    even = (integers.reshape(-1).astype(np.int16) & 0xF).astype(np.uint8)
+    if len(even) % 2:
+        even = np.append(even, np.uint8(0))
+    return bytes(even[0::2] | even[1::2] << 4)
+
+
 def scale_of(minimum: npt.ArrayLike, maximum: npt.ArrayLike, bitwidth: npt.ArrayLike) -> Floats:
     """The step that a converter computes from a range: (max - min) / (2**bitwidth - 1)."""
     return np.asarray((_floats(maximum) - _floats(minimum)) / steps(bitwidth))

@@ -94,8 +94,8 @@ def shape_of(value: Any) -> list[int] | None:
     """The shape of nested lists, [] for a number; None where they differ in length or depth."""
     shape: list[int] = []
     level = [value]
-    while any(isinstance(item, list) for item in level):
-        sizes = {len(item) if isinstance(item, list) else -1 for item in level}
+    while any(isinstance(element, list) for element in level):
+        sizes = {len(element) if isinstance(element, list) else -1 for element in level}
         if len(sizes) > 1:
             return None
         shape.append(sizes.pop())

@@ -190,8 +190,8 @@ def _read(table: Mapping[str, Any], path: Path) -> Config:
         tuple(table.get("select", ())),
         (*table.get("ignore", ()), *off),
         table.get("fail-on"),
-        tuple(_section(item, path.parent) for item in table.get("models", ())),
-        tuple(Ignore(**item) for item in table.get("ignores", ())),
+        tuple(_section(section, path.parent) for section in table.get("models", ())),
+        tuple(Ignore(**section) for section in table.get("ignores", ())),
         {rule: Severity(word) for rule, word in table.get("severity", {}).items() if word != "off"},
         _thresholds(table.get("thresholds", {}), path),
         tuple(Exclude(pattern, path.parent) for pattern in table.get("exclude", ())),
@@ -239,18 +239,18 @@ def _validate(table: dict[str, Any], path: Path) -> None:
         )
 
 
-def _section(item: Mapping[str, Any], folder: Path) -> ModelSection:
+def _section(table: Mapping[str, Any], folder: Path) -> ModelSection:
     return ModelSection(
-        item["path"],
-        tuple(item.get("runtime", ())),
-        (item["soc"],) if isinstance(item.get("soc"), str) else tuple(item.get("soc", ())),
-        {field: item[key] for key, field in KIND.items() if key in item},
-        os.path.relpath(folder / item["encodings"]) if "encodings" in item else "",
-        item.get("simplify", True),
-        {name: tuple(dims) for name, dims in item.get("input-dim", {}).items()},
-        item.get("define-symbol", {}),
-        item.get("batch"),
-        item.get("input-encoding", {}),
-        item.get("input-type", {}),
-        item.get("sdk", ""),
+        table["path"],
+        tuple(table.get("runtime", ())),
+        (table["soc"],) if isinstance(table.get("soc"), str) else tuple(table.get("soc", ())),
+        {field: table[key] for key, field in KIND.items() if key in table},
+        os.path.relpath(folder / table["encodings"]) if "encodings" in table else "",
+        table.get("simplify", True),
+        {name: tuple(dims) for name, dims in table.get("input-dim", {}).items()},
+        table.get("define-symbol", {}),
+        table.get("batch"),
+        table.get("input-encoding", {}),
+        table.get("input-type", {}),
+        table.get("sdk", ""),
     )

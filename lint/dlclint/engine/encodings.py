@@ -145,8 +145,8 @@ def view_of(job: Job) -> tuple[ModelView | None, tuple[str, ...]]:
 
 
 def _row(op: OpPrecision) -> PrecisionRow:
-    def text(item: Precision | None) -> str:
-        return "" if item is None else str(item)
+    def text(precision: Precision | None) -> str:
+        return "" if precision is None else str(precision)
 
     return PrecisionRow(
         plain(op.node.op_type),

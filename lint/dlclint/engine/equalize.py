@@ -113,15 +113,15 @@ def write_equalized(source: Path, output: Path, options: Options) -> EqualizeOut
     refusals: list[Refusal] = []
     clipped: list[Pair] = []
     effort = Effort(TIMES)
-    for item in planned_chains(
+    for chain in planned_chains(
         matching.pairs, options.replaces_relu6, options.high_bias, options.bitwidth, effort
     ):
-        if isinstance(item, Refusal):
-            refusals.append(item)
+        if isinstance(chain, Refusal):
+            refusals.append(chain)
         else:
-            edits.extend(rewriter.edits(item))
-            chains.append(_ChainRows.of(len(chains) + 1, item))
-            clipped.extend(link.pair for link in item.links if link.pair.relu6)
+            edits.extend(rewriter.edits(chain))
+            chains.append(_ChainRows.of(len(chains) + 1, chain))
+            clipped.extend(link.pair for link in chain.links if link.pair.relu6)
     if clipped and options.relu6 is Relu6.REPLACE:
         options = replace(options, runs=options.runs or ROUNDS)
         _refuse_destruction(clipped)

@@ -86,7 +86,7 @@ def plan_model(
     if quantize and runtime is Runtime.HTP:
         wide = Choice(runtime, True, act_bitwidth=16)
         aimed = view.aimed(_target(view, wide, asked))
-        lacking = (item.op for item in lacking_on_htp(aimed, "int16") if item.agreed)
+        lacking = (lacking_op.op for lacking_op in lacking_on_htp(aimed, "int16") if lacking_op.agreed)
         asked = replace(asked, lacking=frozenset(lacking))
     plan = make_plan(view, replace(asked, measured=measuring is not None))
     overrides = None

@@ -171,7 +171,7 @@ def finished_outcome(
 ) -> FileOutcome:
     """The outcome of a file: ignores applied, causes found, and what exceeds the limit counted."""
     kept, ignored = apply_ignores(findings, job.ignores, shown, findings.used)
-    kept = [_with_severity(job, item) for item in kept]
+    kept = [_with_severity(job, kept_finding) for kept_finding in kept]
     findings.raise_dropped()
     listed: list[Diagnostic] = []
     numbers: Counter[str] = Counter()
@@ -219,7 +219,7 @@ def crashed(what: str, error: BaseException, file: str, origin: str = "") -> Dia
 
 def _plain(value: Any) -> Any:
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_plain(element) for element in value]
     return plain(value) if isinstance(value, str) else value
 
 

@@ -58,7 +58,7 @@ def unreadable(target: Target, findings: Sequence[Diagnostic]) -> ModelVerdict:
 def judged_for(targets: Sequence[Target], view: ModelView | None) -> str:
     """Chips, runtimes, DLC kind, widths and release in one line; the targets differ only in the chip."""
     target, parts = targets[0], []
-    chips = [f"{item.soc}, {item.soc.hexagon_text}" for item in targets if item.soc is not None]
+    chips = [f"{each.soc}, {each.soc.hexagon_text}" for each in targets if each.soc is not None]
     if chips:
         parts.append(" / ".join(chips) if len(chips) <= _CHIPS else counted(len(chips), "chip"))
     names = ", ".join(runtime.value for runtime in target.runtimes)

@@ -16,9 +16,9 @@ _OTHER = re.compile(r"[^A-Za-z0-9]+")
 def located(explained: Iterable[Explained], model: Model) -> Iterator[Explained]:
     """The messages with the nodes that they are about, where the model has them."""
     index = _Index(model)
-    for item in explained:
-        node = index.find(item.groups)
-        yield item if node is None else replace(item, place=_place(node))
+    for message in explained:
+        node = index.find(message.groups)
+        yield message if node is None else replace(message, place=_place(node))
 
 
 class _Index:

@@ -33,24 +33,24 @@ def explain_lines(lines: Iterable[str]) -> list[Explained]:
     """
     first: dict[tuple[str, ...], Explained] = {}
     waiting: list[Explained] = []
-    for item in _messages(lines):
-        while waiting and (item.line - waiting[0].line > NODE_WITHIN):
+    for message in _messages(lines):
+        while waiting and (message.line - waiting[0].line > NODE_WITHIN):
             _count(first, waiting.pop(0))
-        node = item.groups.get("node", "")
-        if node and waiting and item.message.consequence:
+        node = message.groups.get("node", "")
+        if node and waiting and message.message.consequence:
             # The validator gives the reason first, and then the op that it refuses.
             for reason in waiting:
                 _count(first, replace(reason, groups={**reason.groups, "node": node}))
             waiting.clear()
-        if item.message.names_node_later:
-            waiting.append(item)
+        if message.message.names_node_later:
+            waiting.append(message)
         else:
-            _count(first, item)
-    for item in waiting:
-        _count(first, item)
+            _count(first, message)
+    for message in waiting:
+        _count(first, message)
     return sorted(
         first.values(),
-        key=lambda item: (item.message.consequence, _RANK[item.message.severity], item.line),
+        key=lambda message: (message.message.consequence, _RANK[message.message.severity], message.line),
     )
 
 

@@ -177,12 +177,12 @@ class _Applier:
         if isinstance(edit, SetOpset):
             imports = self.draft.proto.opset_import
             matches = [
-                item
-                for item in imports
-                if ("" if item.domain in OFFICIAL_DOMAINS else item.domain) == edit.domain
+                opset
+                for opset in imports
+                if ("" if opset.domain in OFFICIAL_DOMAINS else opset.domain) == edit.domain
             ]
-            for item in matches or [imports.add(domain=edit.domain)]:
-                item.version = edit.version
+            for opset in matches or [imports.add(domain=edit.domain)]:
+                opset.version = edit.version
             return
         if isinstance(edit, RemoveOutput):
             _remove_named(graph.output, edit.name)
@@ -293,10 +293,10 @@ def _keep(items: Any, stays: list[bool]) -> None:
     if all(stays):
         return
     kept = []
-    for item, stay in zip(items, stays, strict=True):
+    for message, stay in zip(items, stays, strict=True):
         if stay:
-            kept.append(type(item)())
-            kept[-1].CopyFrom(item)
+            kept.append(type(message)())
+            kept[-1].CopyFrom(message)
     del items[:]
     items.extend(kept)
 

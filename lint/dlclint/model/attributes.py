@@ -90,5 +90,5 @@ def value_of(proto: onnx.AttributeProto) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if proto.type == onnx.AttributeProto.STRINGS:
-        return [item.decode("utf-8", "replace") for item in value]
+        return [element.decode("utf-8", "replace") for element in value]
     return list(value) if proto.type in (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS) else value

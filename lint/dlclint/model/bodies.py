@@ -153,5 +153,5 @@ def taken_branch(node: Node) -> Graph | None:
     if value is None or value.size != 1 or value.dtype.kind not in "biu":
         return None
     wanted = "then_branch" if value.reshape(-1)[0] else "else_branch"
-    written = [item.name for item in node.proto.attribute if item.HasField("g")]
+    written = [attribute.name for attribute in node.proto.attribute if attribute.HasField("g")]
     return node.subgraphs[written.index(wanted)] if wanted in written else None

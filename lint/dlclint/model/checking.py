@@ -56,7 +56,7 @@ def complaints(
         context = onnx.checker.C.CheckerContext()
         try:
             context.ir_version = proto.ir_version
-            context.opset_imports = {item.domain: item.version for item in proto.opset_import}
+            context.opset_imports = {opset.domain: opset.version for opset in proto.opset_import}
         except TypeError:  # versions beyond 32 bits, which the checker has reported already
             return tuple(lines)
         if context.opset_imports:

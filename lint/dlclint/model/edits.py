@@ -298,8 +298,8 @@ def same(one: ModelEdit, other: ModelEdit) -> bool:
 def as_json(edit: ModelEdit) -> dict[str, Any]:
     """An edit as plain data: its kind, its description in words, and its fields."""
     shown: dict[str, Any] = {"kind": edit.kind, "text": plain(edit.words(), 400)}
-    for item in fields(edit):
-        shown[item.name] = _plain(getattr(edit, item.name))
+    for field in fields(edit):
+        shown[field.name] = _plain(getattr(edit, field.name))
     return shown
 
 
@@ -317,5 +317,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, onnx.AttributeProto):
         return plain(attribute_text(value))
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [_plain(element) for element in value]
     return value if isinstance(value, int) else {"shape": list(value.shape)}

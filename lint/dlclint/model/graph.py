@@ -497,4 +497,4 @@ class Model:
 
 
 def _imports(imports: Any) -> dict[str, int]:
-    return {("" if item.domain in OFFICIAL_DOMAINS else item.domain): item.version for item in imports}
+    return {("" if opset.domain in OFFICIAL_DOMAINS else opset.domain): opset.version for opset in imports}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from dlclint.chains import FindingChain
 from dlclint.diagnostic import Safety, Severity, counted
-from dlclint.outcome import Outcome, Unlisted
+from dlclint.outcome import FileOutcome, Outcome, Unlisted
 
 _NOUNS = ((Severity.ERROR, "error"), (Severity.WARNING, "warning"), (Severity.INFO, "note"))
 
@@ -46,6 +46,11 @@ def unlisted_line(unlisted: Unlisted) -> str:
     """How many findings of a rule are not listed, in one sentence."""
     findings = counted(unlisted.count, "finding")
     return f"{findings} more of {unlisted.rule} ({unlisted.severity.value}); --all lists them"
+
+
+def file_counts(file: FileOutcome) -> str:
+    """How many findings of each severity a file has, such as `0 errors, 1 warning, 2 notes`."""
+    return severity_counts({severity: file.count(severity) for severity in Severity})
 
 
 def severity_counts(counts: Mapping[Severity, int]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dlclint.analysis.plan.inputs import RawInput
-from dlclint.analysis.plan.model import MEASUREMENT, Advice, Obstacle, Plan
+from dlclint.analysis.plan.model import MEASUREMENT, Advice, Obstacle, Plan, decibels_text
 from dlclint.diagnostic import plain
 
 FAILS = "dlclint check predicts that this conversion fails; fix its errors first"
@@ -26,7 +26,6 @@ def raw_text(read: RawInput) -> str:
 
 COLUMNS = ("what", "choose", "why")
 MEASURED_COLUMNS = ("what", "choose", "predicted", "measured", "why")
-_NONE = 999.0
 
 
 def columns(plan: Plan) -> tuple[str, ...]:
@@ -37,7 +36,7 @@ def columns(plan: Plan) -> tuple[str, ...]:
 def settings(plan: Plan) -> list[tuple[str, ...]]:
     """The rows of the settings, with predictions and measurements where there are inputs."""
     if not plan.inputs:
-        return [(item.topic, item.choice, item.reason) for item in plan.advice]
+        return [(each.topic, each.choice, each.reason) for each in plan.advice]
     return [(advice.topic, advice.choice, *_figures(advice), advice.reason) for advice in plan.advice]
 
 
@@ -46,13 +45,7 @@ def _figures(advice: Advice) -> tuple[str, str]:
     if measured_decision is None:
         return "", ""
     mark = " (decides)" if measured_decision.decided == MEASUREMENT else ""
-    return _decibels(measured_decision.predicted), f"{_decibels(measured_decision.measured)}{mark}"
-
-
-def _decibels(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return "exact" if value >= _NONE else "nothing" if value <= -_NONE else f"{value:.1f} dB"
+    return decibels_text(measured_decision.predicted), f"{decibels_text(measured_decision.measured)}{mark}"
 
 
 def title(plan: Plan) -> str:
@@ -79,9 +72,9 @@ def plan_commands(plan: Plan, title: str) -> str:
 
 def notes_of(plan: Plan) -> list[str]:
     """The plan's notes, including the rules' warnings."""
-    warnings = [item for item in plan.obstacles if not item.is_error]
+    warnings = [each for each in plan.obstacles if not each.is_error]
     notes = list(plan.notes)
-    notes += [f"warning {said(item)}" for item in warnings[:WARNINGS]]
+    notes += [f"warning {said(each)}" for each in warnings[:WARNINGS]]
     if len(warnings) > WARNINGS:
         left = ", ".join(f"{obstacle.rule}{times(obstacle)}" for obstacle in warnings[WARNINGS:])
         notes.append(f"and warnings {left}")

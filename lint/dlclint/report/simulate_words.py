@@ -69,7 +69,7 @@ def _lost(parts: Sequence[str]) -> str:
 
 def apart_notes(file: Simulation) -> list[str]:
     """The meaning of layers at which the backend departs."""
-    spoiled = [item for item in file.apart if item.spoiled]
+    spoiled = [each for each in file.apart if each.spoiled]
     itself = [departure for departure in file.apart if departure.alone is not None and not departure.spoiled]
     notes = []
     if itself:

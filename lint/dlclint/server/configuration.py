@@ -194,7 +194,7 @@ def _misnamed(table: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         ((key,), name) for key in ("select", "ignore") for name in table.get(key, ())
     ]
     named += [
-        (("ignores", index, "rule"), item["rule"]) for index, item in enumerate(table.get("ignores", ()))
+        (("ignores", index, "rule"), ignore["rule"]) for index, ignore in enumerate(table.get("ignores", ()))
     ]
     for path, name in named:
         if name not in known:

@@ -90,9 +90,11 @@ class OpenOverrides:
         context = context_of(self.job, self.document, self.view, LIMIT)
         shown = plain(str(self.job.path), 500)
         collected_findings = list(run_rules(rules, Subject.ENCODINGS, context, shown))
-        kept, _ = apply_ignores([item.shown for item in collected_findings], self.job.ignores, shown)
+        kept, _ = apply_ignores(
+            [collected.shown for collected in collected_findings], self.job.ignores, shown
+        )
         left = {id(finding) for finding in kept}
-        return [item for item in collected_findings if id(item.shown) in left]
+        return [collected for collected in collected_findings if id(collected.shown) in left]
 
     def diagnostics(self) -> list[Diagnostic]:
         """One for each finding, at the word or number that it is about."""
@@ -119,7 +121,7 @@ class OpenOverrides:
                     is_preferred=is_safe,
                     edit=edit,
                 )
-        safe = [item.fix for item in self.found if item.fix is not None and item.fix.safety is Safety.SAFE]
+        safe = [each.fix for each in self.found if each.fix is not None and each.fix.safety is Safety.SAFE]
         edit = self._edit(safe) if safe else None
         if edit is not None:
             yield CodeAction("Make all safe fixes of dlclint", CodeActionKind.SourceFixAll, edit=edit)

@@ -11,6 +11,7 @@ import numpy as np
 from dlclint.analysis.plan.decide import rechosen
 from dlclint.analysis.plan.model import (
     MEASUREMENT,
+    NO_DIFFERENCE,
     PREDICTION,
     USER,
     Advice,
@@ -18,6 +19,7 @@ from dlclint.analysis.plan.model import (
     MeasuredDecision,
     Plan,
     PlanRequest,
+    decibels_text,
 )
 from dlclint.analysis.plan.risk import TOPIC as OUTPUTS
 from dlclint.analysis.view import ModelView
@@ -48,7 +50,6 @@ _WIDE = 0.5
 """Share of activations at 16 bits from which all get them: the others save little."""
 _GAIN = 1.0
 """Decibels that a measured change must gain."""
-_NONE = 999.0
 
 
 @record
@@ -91,7 +92,7 @@ def measured_plan(
     work = _Work(view, plan, asked, prepared, trials, wanted.goal(trials), plan.choice)
     work.decide()
     work.widths()
-    advice = [work.advice.get(position, item) for position, item in enumerate(plan.advice)]
+    advice = [work.advice.get(position, each) for position, each in enumerate(plan.advice)]
     in_float = tuple(dict.fromkeys((*plan.in_float, *work.floats)))
     changed = replace(plan, advice=tuple(advice), wide=work.wide, in_float=in_float)
     changed = rechosen(view, changed, work.choice, asked)
@@ -433,22 +434,16 @@ class _Work:
 
 
 def _found(advice: Sequence[Advice], topic: str) -> tuple[int, Advice]:
-    return next((position, item) for position, item in enumerate(advice) if item.topic == topic)
+    return next((position, each) for position, each in enumerate(advice) if each.topic == topic)
 
 
 def _row(row: OutputRow) -> str:
     agreement = "" if row.agreement is None else f", best class the same in {100 * row.agreement:.1f} %"
-    return f"{row.tensor!r} {_db(row.sqnr)}{agreement}"
-
-
-def _db(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return "exact" if value >= _NONE else "nothing" if value <= -_NONE else f"{value:.1f} dB"
+    return f"{row.tensor!r} {decibels_text(row.sqnr)}{agreement}"
 
 
 def _finite(value: float) -> float:
-    return max(min(value, _NONE), -_NONE)
+    return max(min(value, NO_DIFFERENCE), -NO_DIFFERENCE)
 
 
 def _number(value: object) -> float | None:
@@ -457,4 +452,4 @@ def _number(value: object) -> float | None:
 
 def _decibels(noise: Sequence[float]) -> float:
     worst = max(noise, default=0.0)
-    return _finite(-10.0 * float(np.log10(worst))) if worst > 0 else _NONE
+    return _finite(-10.0 * float(np.log10(worst))) if worst > 0 else NO_DIFFERENCE

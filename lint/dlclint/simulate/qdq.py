@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.matching.patterns import Pattern
 from dlclint.confirm.quantize import is_one_gelu
+from dlclint.encodings.grid import packed_nibbles
 from dlclint.model.op_facts import MICROSOFT, Role
 from dlclint.model.tensors import Array
 from dlclint.simulate.evaluating import Evaluator
@@ -186,7 +187,7 @@ class _Insertion:
         if name not in self.names:
             self.names.add(name)
             array = np.asarray(values)
-            raw = _nibbles(array) if kind == TensorProto.INT4 else array.tobytes()
+            raw = packed_nibbles(array) if kind == TensorProto.INT4 else array.tobytes()
             self.bytes += len(raw)
             if self.bytes > _MOST:
                 raise CannotSimulate("its constants exceed 1 GiB, more than is passed to the backend at once")
@@ -323,11 +324,3 @@ class _Insertion:
             node.attribute.append(helper.make_attribute("axis", 0))
         self.nodes.append(node)
         return result
-
-
-def _nibbles(values: Array) -> bytes:
-    """Two 4-bit integers per byte, the first in the low half."""
-    even = (values.reshape(-1).astype(np.int16) & 0xF).astype(np.uint8)
-    if len(even) % 2:
-        even = np.append(even, np.uint8(0))
-    return bytes(even[0::2] | even[1::2] << 4)

@@ -201,7 +201,7 @@ def share_at_16(network: Network, scheme: Scheme) -> float:
     stored = [
         scheme.activations.get(name) or scheme.floats[name] for name in names if is_stored(scheme, name)
     ]
-    counts = Counter(item.bitwidth >= 16 for item in stored)
+    counts = Counter(grid.bitwidth >= 16 for grid in stored)
     return counts[True] / len(stored) if stored else 0.0
 
 

@@ -161,7 +161,7 @@ def _nested_blocks(context: EncodingsContext) -> Iterator[Finding]:
     def nested() -> Iterator[int]:
         for tensor in np.flatnonzero(lpbq).tolist():
             value = document.entry(tensor).get(key)
-            if isinstance(value, list) and any(isinstance(item, list) for item in value):
+            if isinstance(value, list) and any(isinstance(element, list) for element in value):
                 yield tensor
 
     def finding(tensor: int) -> Finding:

@@ -65,8 +65,8 @@ def capped(
 ) -> Iterator[Finding]:
     """A finding for each item up to the context's limit, then one that counts the rest."""
     pending = iter(items)
-    for item in islice(pending, context.limit):
-        yield finding(item)
+    for hit in islice(pending, context.limit):
+        yield finding(hit)
     rest = next(pending, None)
     if rest is not None:
         more = 1 + sum(1 for _ in pending)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dlclint.analysis.masks import coarse_mask, find_masks
-from dlclint.analysis.roles import fold_factors
+from dlclint.analysis.roles import fold_factors, layer_name
 from dlclint.analysis.shared import short
 from dlclint.diagnostic import About, Confidence, Safety, Severity, Source, counted
 from dlclint.encodings import grid
@@ -21,7 +21,6 @@ from dlclint_rules.causes import here
 from dlclint_rules.quantization.reporting import (
     QUANTIZATION,
     is_per_tensor,
-    layer,
     option,
     others,
     quantization_rule,
@@ -94,9 +93,9 @@ def standalone_batchnorm(context: ModelContext) -> Iterator[Finding]:
     node, spread = rows[0]
     least = threshold("batchnorm_spread")
     known = f": largest factor {spread:.3g} times the median" if spread else ""
-    named = (f"{short(layer(n))} {s:.3g}" if s else short(layer(n)) for n, s in rows[1:])
+    named = (f"{short(layer_name(n))} {s:.3g}" if s else short(layer_name(n)) for n, s in rows[1:])
     yield Finding(
-        f"{len(rows)} of {total} batch normalizations stand alone; worst {short(layer(node))}{known}"
+        f"{len(rows)} of {total} batch normalizations stand alone; worst {short(layer_name(node))}{known}"
         f"{others(named, len(rows))}",
         Severity.WARNING if spread >= least else Severity.INFO,
         Source("blog.csdn.net/wb3533366/134684724", "standalone batch normalization"),

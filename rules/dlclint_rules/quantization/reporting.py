@@ -9,7 +9,6 @@ from typing import Any
 from dlclint.analysis.shared import short
 from dlclint.analysis.weights.store import ConvertedWeight
 from dlclint.diagnostic import About, Source, counted
-from dlclint.model.graph import Node
 from dlclint.rule import ModelContext, Subject, rule
 from dlclint.target import Runtime, Target
 
@@ -25,11 +24,6 @@ LISTED = 10
 def option(tool: str, name: str) -> Source:
     """An option on the tools page."""
     return Source(TOOLS, f"{tool} {name}")
-
-
-def layer(node: Node) -> str:
-    """How users find a node: by its name, or else its first output."""
-    return node.name or next(filter(None, node.outputs), f"{node.op_type} #{node.index}")
 
 
 def others(texts: Iterable[str], total: int) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from dlclint.analysis.roles import layer_name
 from dlclint.analysis.shared import short
 from dlclint.analysis.spectra import Spectrum, find_spectra, float_is_open
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.rule import Finding, ModelContext
-from dlclint_rules.quantization.reporting import LISTED, QUANTIZATION, layer, quantization_rule
+from dlclint_rules.quantization.reporting import LISTED, QUANTIZATION, quantization_rule
 
 _NAMED = 5
 """Tensors that a message names."""
@@ -40,7 +41,7 @@ def spectrum(context: ModelContext) -> Iterator[Finding]:
             continue
         kept = replace(each, tensors=left)
         yield Finding(
-            f"a spectrum ends in {kept.root.op_type} {short(layer(kept.root))}: {_words(kept)}",
+            f"a spectrum ends in {kept.root.op_type} {short(layer_name(kept.root))}: {_words(kept)}",
             Severity.WARNING,
             Source(QUANTIZATION, "algorithm"),
             Confidence.INFERRED,
@@ -53,7 +54,7 @@ def spectrum(context: ModelContext) -> Iterator[Finding]:
 def _words(of: Spectrum) -> str:
     noun, whose = "squares", "their"
     if of.transform is not None:
-        noun = f"the squares of what {of.transform.op_type} {short(layer(of.transform))} makes"
+        noun = f"the squares of what {of.transform.op_type} {short(layer_name(of.transform))} makes"
         whose = "its"
     named = [short(name) for name in of.tensors[:_NAMED]]
     rest = len(of.tensors) - len(named)

@@ -106,7 +106,7 @@ def _number(name: str, value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    texts = isinstance(value, list) and all(isinstance(element, str) for element in value)
     return " ".join(value) if isinstance(value, list) and texts else str(value)
 
 

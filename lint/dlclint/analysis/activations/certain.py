@@ -337,7 +337,7 @@ def vector_of_integers(graph: Graph, name: str) -> list[int] | None:
     values = graph.small_value(name) if name else None
     if values is None or values.dtype.kind not in "iu":
         return None
-    return [int(item) for item in values.reshape(-1)]
+    return [int(number) for number in values.reshape(-1)]
 
 
 def _simplex_axis(node: Node) -> int | None:

@@ -51,9 +51,9 @@ def chain_figures(
     figures = for_each(
         [(weight.cells, both) for weight, both in zip(chain, zip(*states, strict=True), strict=True)],
         [weight.cells.nbytes for weight in chain],
-        lambda item: _figures(*item),
+        lambda cells: _figures(*cells),
     )
-    return tuple(item[0] for item in figures), tuple(item[-1] for item in figures)
+    return tuple(cells[0] for cells in figures), tuple(cells[-1] for cells in figures)
 
 
 @record

@@ -140,7 +140,7 @@ def _stored(node: Node, position: int) -> StoredTensor:
     while True:
         passed.add(source)
         home = node.graph.home(source)
-        readings = sum(item.inputs.count(source) for item in home.consumers(source))
+        readings = sum(reader.inputs.count(source) for reader in home.consumers(source))
         shared = shared or readings > 1 or source in home.outputs
         tensor = home.constant(source)
         if tensor is not None:

@@ -121,8 +121,8 @@ def match(model: Model, folded: Collection[NodeKey] = (), extended: bool = False
         if node.op_type in kinds and not node.domain and node.key not in folded
     ]
     paths = {conv.key: _follow(conv, folded, extended) for conv in convolutions}
-    stops = {key: item for key, item in paths.items() if isinstance(item, Stop)}
-    pairs = [item for item in paths.values() if isinstance(item, Pair)]
+    stops = {key: path for key, path in paths.items() if isinstance(path, Stop)}
+    pairs = [path for path in paths.values() if isinstance(path, Pair)]
     if not extended:
         stops |= {stop.conv.key: stop for stop in _undocumented(pairs, stops)}
     kept = tuple(pair for pair in pairs if pair.first.key not in stops)
@@ -175,7 +175,7 @@ def _follow(conv: Node, folded: Collection[NodeKey], extended: bool) -> Pair | S
         if node.graph is not graph or node.domain or list(node.inputs).count(tensor) != 1 or in_circle:
             return Stop(conv, PairObstacle.CHAIN, node.op_type, tensor, norm)
         if node.inputs[0] == tensor and node.op_type in (CONVOLUTIONS if extended else ("Conv",)):
-            relu6 = any(is_relu6(item) for item in between)
+            relu6 = any(is_relu6(op) for op in between)
             return Pair(conv, node, norm, norm_behind(node, folded), activation, relu6, (*between,))
         if node.op_type in UNCHANGED and not any(node.outputs[1:]):
             pass

@@ -126,7 +126,7 @@ def _chains(run: list[Pair], asked: _Asked) -> Iterator[EqualizedChain | Refusal
     layers: list[Layer] = []
     pairs: list[Pair] = []
     ends = [(run[0].first, run[0].norm), *((pair.second, pair.second_norm) for pair in run)]
-    first, *rest = for_each(ends, [_nbytes(conv) for conv, _ in ends], lambda item: _read(*item))
+    first, *rest = for_each(ends, [_nbytes(conv) for conv, _ in ends], lambda layer: _read(*layer))
     for pair, second in zip(run, rest, strict=True):
         reason = _unfit(pair, first, second)
         if not reason and isinstance(first, Layer) and isinstance(second, Layer):
@@ -176,7 +176,7 @@ def _equalized(layers: list[Layer], pairs: list[Pair], asked: _Asked) -> Iterato
     except CannotScale as error:
         yield from (Refusal(pair, str(error)) for pair in pairs)
         return
-    gain = gained(*([item.chain_sqnr for item in figures] for figures in (chain.before, chain.after)))
+    gain = gained(*([figure.chain_sqnr for figure in figures] for figures in (chain.before, chain.after)))
     if gain > -SETTLED:
         yield chain
         return

@@ -107,7 +107,7 @@ class _Places:
 
 
 def _scope(node: Node) -> Scope:
-    metadata = {item.key: item.value for item in node.proto.metadata_props}
+    metadata = {prop.key: prop.value for prop in node.proto.metadata_props}
     own = tuple(plain(part, 80) for part in scope_of(node.name, node.op_type, metadata))
     # Bodies and functions are blocks that contain their modules.
     return (plain(node.graph.path, 80), *own) if node.graph.path else own
@@ -161,7 +161,9 @@ def _attributes(node: Node) -> Iterator[str]:
         value: Any = value_of(proto)
         if isinstance(value, (int, float, str)):
             yield f"{proto.name}={value}"
-        elif isinstance(value, list) and all(isinstance(item, (int, float, str)) for item in value[:32]):
+        elif isinstance(value, list) and all(
+            isinstance(element, (int, float, str)) for element in value[:32]
+        ):
             more = ",..." if len(value) > 32 else ""
             yield f"{proto.name}=[{','.join(map(str, value[:32]))}{more}]"
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from dlclint.analysis.activations.estimate import Estimate
 from dlclint.analysis.plan.model import ActivationFigures, LayerFigures
-from dlclint.analysis.roles import absorbed_chain
+from dlclint.analysis.roles import absorbed_chain, layer_name
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.given import GivenWeight
 from dlclint.analysis.weights.noise import channel_sqnr, decibels, per_channel_scale, per_tensor_scale
@@ -46,7 +46,8 @@ def layer_figures(
         entry = given_weights.get(weight.name)
         if entry is not None and entry.scale is not None and len(entry.scale) in (1, len(weight.minimum)):
             chosen = channel_sqnr(weight, entry.scale)
-        rows.append(LayerFigures(_name(weight.use.node), op, weight.name, whole, each, chosen, at_4_bits))
+        label = layer_name(weight.use.node)
+        rows.append(LayerFigures(label, op, weight.name, whole, each, chosen, at_4_bits))
     return tuple(sorted(rows, key=lambda row: row.chosen))
 
 
@@ -87,7 +88,3 @@ def activation_figures(name: str, estimate: Estimate) -> ActivationFigures | Non
             return None
         figures.append(float(decibels(square, noise)))
     return ActivationFigures(name, estimate.minimum, estimate.maximum, estimate.basis.words, *figures)
-
-
-def _name(node: Node) -> str:
-    return node.name or next(filter(None, node.outputs), f"{node.op_type} #{node.index}")

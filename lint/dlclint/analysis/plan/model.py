@@ -76,6 +76,8 @@ class Choice:
         )
 
 
+NO_DIFFERENCE = 999.0
+"""The decibels of what does not differ; negative: of what is lost."""
 PREDICTION, MEASUREMENT, USER = "prediction", "measurement", "user"
 """What determines a choice: `user` also where the runtime leaves no choice."""
 
@@ -203,3 +205,10 @@ class Plan:
     def fails(self) -> bool:
         """Whether the rules find that the conversion will fail."""
         return any(obstacle.is_error for obstacle in self.obstacles)
+
+
+def decibels_text(value: float | None) -> str:
+    """A figure in dB for people; in words where nothing differs, or nothing remains."""
+    if value is None:
+        return "-"
+    return "exact" if value >= NO_DIFFERENCE else "nothing" if value <= -NO_DIFFERENCE else f"{value:.1f} dB"

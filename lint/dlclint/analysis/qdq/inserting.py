@@ -50,7 +50,7 @@ def quantized_again(lifted: Lifted) -> Draft:
     kept = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in kept]
     del graph.value_info[:]
     graph.value_info.extend(kept)
-    present = {item.domain for item in draft.proto.opset_import}
+    present = {opset.domain for opset in draft.proto.opset_import}
     draft.proto.opset_import.extend(
         helper.make_opsetid(domain, 1) for domain in {node.domain for node in nodes} - present - {"ai.onnx"}
     )

@@ -219,7 +219,7 @@ class _Lifting:
                     return None
         if not self.handed_on.isdisjoint(collected.integers):
             return None
-        ends = bool(collected.dequantizers) or any(item in self.outputs for item in collected.integers)
+        ends = bool(collected.dequantizers) or any(key in self.outputs for key in collected.integers)
         return collected if ends else None
 
     def take(self, group: _Group, node: Node, first: TensorKey) -> None:

@@ -160,8 +160,8 @@ def _tidy(proto: onnx.ModelProto, model: Model, changes: Changes) -> None:
         loose.update(*dropped)
     domains = {node.domain for graph in graphs_below(proto.graph) for node in graph.node}
     domains |= {node.domain for function in proto.functions for node in function.node}
-    kept = [item for item in proto.opset_import if item.domain != MICROSOFT or item.domain in domains]
-    kept = [onnx.OperatorSetIdProto.FromString(item.SerializeToString()) for item in kept]
+    kept = [opset for opset in proto.opset_import if opset.domain != MICROSOFT or opset.domain in domains]
+    kept = [onnx.OperatorSetIdProto.FromString(opset.SerializeToString()) for opset in kept]
     del proto.opset_import[:]
     proto.opset_import.extend(kept)
 

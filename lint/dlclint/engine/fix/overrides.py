@@ -58,7 +58,7 @@ class _Overrides:
         return self.document.source.original
 
     def shown(self, edit: Any) -> dict[str, Any]:
-        values = {item.name: getattr(edit, item.name) for item in fields(edit)}
+        values = {field.name: getattr(edit, field.name) for field in fields(edit)}
         if "tensor" in values:
             values["tensor"] = self.document.tensors.names[values["tensor"]]
         shown = {name: plain(str(value)) for name, value in values.items()}

@@ -181,7 +181,7 @@ class Rounds:
                         f"it conflicts with the fix of {rival.shown.rule} ({plain(rival_fix.title)}); "
                         "choose one with --select or --ignore"
                     )
-        return [item for number, item in enumerate(chosen) if number not in clashing]
+        return [candidate for number, candidate in enumerate(chosen) if number not in clashing]
 
     def _make(self, chosen: _Chosen) -> bool:
         """Apply fixes together; where the result is not sound, find the one that causes it.
@@ -203,7 +203,7 @@ class Rounds:
             self.applied.append(AppliedFix(rule, plain(fix.title, 400), fix.safety, location, shown))
         if applied:
             self.file.take(attempt.state)
-        for key in {_key(item) for item, _, _ in applied}:
+        for key in {_key(finding) for finding, _, _ in applied}:
             self.times[key] = self.times.get(key, 0) + 1
             if self.times[key] >= _SAME_AGAIN:
                 self.refused[key] = f"it was made {_SAME_AGAIN} times and the finding remains"
@@ -220,5 +220,6 @@ def _left(collected: CollectedFinding, reason: str) -> LeftFinding:
 
 def _count(collected_findings: Sequence[CollectedFinding]) -> dict[Severity, int]:
     return {
-        severity: sum(item.shown.severity is severity for item in collected_findings) for severity in Severity
+        severity: sum(collected.shown.severity is severity for collected in collected_findings)
+        for severity in Severity
     }

@@ -62,14 +62,14 @@ def integers(value: Array) -> list[int]:
     """
     if value.dtype.kind not in "iu":
         raise UnknownValue
-    return [int(item) for item in value.reshape(-1)]
+    return [int(number) for number in value.reshape(-1)]
 
 
 def list_input(node: Node, inputs: Inputs, position: int, attribute: str) -> list[int] | None:
     """A list that is an attribute in older operator versions and an input in newer ones."""
     written = node.attribute(attribute) if node.has(attribute) else None
     if written is not None:
-        return [int(item) for item in written]
+        return [int(number) for number in written]
     value = optional(inputs, position)
     return None if value is None else integers(value)
 

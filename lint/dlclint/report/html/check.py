@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TextIO
 
-from dlclint.diagnostic import Severity
 from dlclint.outcome import Answer, FileOutcome, ModelVerdict, Outcome
 from dlclint.report.chips import HEAD, chip_rows
-from dlclint.report.counts import count_line, severity_counts, unlisted_line
+from dlclint.report.counts import count_line, file_counts, unlisted_line
 from dlclint.report.html.network import Texts
 from dlclint.report.html.report import report_page
 from dlclint.report.html.sheets import TONES, Commands, Sheet, Shown, Table, drawing_of, findings_sheet
@@ -64,13 +63,9 @@ def _sheet(file: FileOutcome, texts: Texts, drawn: bool) -> Sheet:
         _commands(file),
         tuple(_tables(file)),
         (*file.notes, *map(unlisted_line, file.unlisted), *notes),
-        ("; ".join(verdict_lines(file)), _counts(file), next_of(file)),
+        ("; ".join(verdict_lines(file)), file_counts(file), next_of(file)),
         data,
     )
-
-
-def _counts(file: FileOutcome) -> str:
-    return severity_counts({severity: file.count(severity) for severity in Severity})
 
 
 def _answers(verdict: ModelVerdict, several: bool) -> list[Shown]:
@@ -89,10 +84,10 @@ def _runs(verdict: ModelVerdict) -> Shown:
     """One line for all runtimes with the same answer; the word is that of the best one."""
     if not verdict.runs:
         return Shown("Runs", "unknown", ("it does not convert",))
-    words = [item.word for item in verdict.runs]
+    words = [answer.word for answer in verdict.runs]
     word = next(word for word in ("whole", "split", "no") if word in words)
     lines = []
-    for (each, reason), group in groupby(verdict.runs, key=lambda item: (item.word, item.reason)):
+    for (each, reason), group in groupby(verdict.runs, key=lambda answer: (answer.word, answer.reason)):
         no = "no: " if each == "no" else ""
         lines.append(f"{', '.join(runtime_answer.runtime for runtime_answer in group)}: {no}{reason}")
     said = {"whole": "whole", "split": "in parts", "no": "no"}[word]

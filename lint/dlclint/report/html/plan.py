@@ -54,7 +54,7 @@ def render(plan: Plan, stream: TextIO | None) -> str:
 
 
 def _answers(plan: Plan) -> Iterator[Shown]:
-    errors = [item for item in plan.obstacles if item.is_error]
+    errors = [each for each in plan.obstacles if each.is_error]
     if errors:
         lines = [line for obstacle in errors for line in (said(obstacle), obstacle.help) if line]
         yield Shown("Converts", "no", tuple(lines), "bad")

@@ -90,16 +90,16 @@ def _harmless(value: Any) -> Any:
 def _guarded(value: Any) -> Any:
     """What JSON can express, with harmless texts."""
     if isinstance(value, dict):
-        return {_harmless(name): _guarded(item) for name, item in value.items()}
-    return [_guarded(item) for item in value] if isinstance(value, (list, tuple)) else _harmless(value)
+        return {_harmless(name): _guarded(element) for name, element in value.items()}
+    return [_guarded(element) for element in value] if isinstance(value, (list, tuple)) else _harmless(value)
 
 
 def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if value - value == 0 else None
     if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {name: _finite(element) for name, element in value.items()}
+    return [_finite(element) for element in value] if isinstance(value, (list, tuple)) else value
 
 
 def _source(text: str) -> str:

@@ -56,7 +56,8 @@ def check_report(outcome: Outcome) -> dict[str, Any]:
 def _file(file: FileOutcome) -> dict[str, Any]:
     summary, support = file.summary, file.support
     unlisted = [
-        {"rule": item.rule, "severity": item.severity.value, "count": item.count} for item in file.unlisted
+        {"rule": counted_rule.rule, "severity": counted_rule.severity.value, "count": counted_rule.count}
+        for counted_rule in file.unlisted
     ]
     chips = [
         {

@@ -60,5 +60,5 @@ def _node(row: ComparedNode) -> dict[str, Any]:
         "qnn_op": verdict.qnn_op,
         "in_float": verdict.in_float,
         "relation": row.relation.value,
-        "claims": [{"rule": item.rule, "severity": item.severity.value} for item in row.claims],
+        "claims": [{"rule": claim.rule, "severity": claim.severity.value} for claim in row.claims],
     }

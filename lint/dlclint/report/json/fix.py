@@ -36,7 +36,7 @@ def _report(outcome: FixOutcome) -> dict[str, Any]:
             }
             for applied_fix in outcome.applied
         ],
-        "possible": [_left(item) for item in outcome.possible],
+        "possible": [_left(finding) for finding in outcome.possible],
         "left": [_left(left_finding) for left_finding in outcome.left],
         "left_out": dict(outcome.left_out),
         "written": written

@@ -47,11 +47,11 @@ def render(plan: Plan, stream: TextIO | None) -> str:
             "param_quantizer": choice.param_quantizer,
             "cle": choice.cle,
         },
-        "errors": [_obstacle(item) for item in plan.obstacles if item.is_error],
+        "errors": [_obstacle(each) for each in plan.obstacles if each.is_error],
         "warnings": [_obstacle(obstacle) for obstacle in plan.obstacles if not obstacle.is_error],
         "check": plain(plan.check, 4000),
         "inputs": plain(plan.inputs, 500),
-        "first": [_advice(item) for item in plan.first],
+        "first": [_advice(each) for each in plan.first],
         "advice": [_advice(advice) for advice in plan.advice],
         "layers": [
             {

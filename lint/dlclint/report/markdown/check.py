@@ -6,10 +6,10 @@ from itertools import groupby
 from typing import TextIO
 
 from dlclint.chains import FindingChain
-from dlclint.diagnostic import Severity, counted
+from dlclint.diagnostic import counted
 from dlclint.outcome import FileOutcome, ModelVerdict, Outcome
 from dlclint.report.chips import HEAD, chip_rows
-from dlclint.report.counts import count_line, following_line, severity_counts, unlisted_line
+from dlclint.report.counts import count_line, file_counts, following_line, unlisted_line
 from dlclint.report.markup import cell
 from dlclint.report.places import at_text, related_texts
 from dlclint.report.verdict_words import next_of, verdict_lines
@@ -27,7 +27,7 @@ def render(outcome: Outcome, stream: TextIO | None) -> str:
     if len(outcome.files) > 1:
         lines += ["| file | verdict | findings | next |", "| --- | --- | --- | --- |"]
         lines += [
-            f"| {cell(file.path)} | {_short(file)} | {_counts(file)} | {cell(next_of(file))} |"
+            f"| {cell(file.path)} | {_short(file)} | {file_counts(file)} | {cell(next_of(file))} |"
             for file in outcome.files
         ]
         lines.append("")
@@ -35,18 +35,13 @@ def render(outcome: Outcome, stream: TextIO | None) -> str:
     for file in () if outcome.quiet and len(outcome.files) > 1 else outcome.files:
         text = "\n".join(_file(file, outcome))
         size += len(text.encode())
-        lines.append(
-            text if size <= _MAX_BYTES else f"### {cell(file.path)}\n\n{_counts(file)}; too many to list\n"
-        )
+        short = f"### {cell(file.path)}\n\n{file_counts(file)}; too many to list\n"
+        lines.append(text if size <= _MAX_BYTES else short)
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _short(file: FileOutcome) -> str:
     return "; ".join(map(cell, verdict_lines(file)))
-
-
-def _counts(file: FileOutcome) -> str:
-    return severity_counts({s: file.count(s) for s in Severity})
 
 
 def _file(file: FileOutcome, outcome: Outcome) -> list[str]:
@@ -63,14 +58,14 @@ def _file(file: FileOutcome, outcome: Outcome) -> list[str]:
         lines += [f"{cell(note)}", ""]
     if not file.diagnostics:
         return [*lines, "No findings.", ""]
-    unlisted = {(item.severity, item.rule): item.count for item in file.unlisted}
+    unlisted = {(rule.severity, rule.rule): rule.count for rule in file.unlisted}
     for stage, group in groupby(file.chains, key=lambda chain: chain.stage):
         lines += [f"#### {stage.value.capitalize()}", ""]
         for chain in group:
             more = unlisted.pop((chain.severity, chain.rule), 0)
             lines += _rule(chain, more, outcome.whole, "")
         lines.append("")
-    lines += [f"- {unlisted_line(item)}" for item in file.unlisted if (item.severity, item.rule) in unlisted]
+    lines += [f"- {unlisted_line(rule)}" for rule in file.unlisted if (rule.severity, rule.rule) in unlisted]
     return [*lines, ""]
 
 

@@ -26,7 +26,7 @@ from dlclint.report.plan_words import (
 def render(plan: Plan, stream: TextIO | None) -> str:
     """The plan as a document."""
     lines = [f"# Quantization plan: {cell(title(plan))}", ""]
-    errors = [item for item in plan.obstacles if item.is_error]
+    errors = [each for each in plan.obstacles if each.is_error]
     if errors:
         lines += [f"## {FAILS}", ""]
         lines += [

@@ -22,7 +22,7 @@ def render(explanation: Explanation, stream: TextIO | None) -> str:
         console.print(Padding(Text("note: only the beginning of the log was read", "italic"), (0, 0, 0, 2)))
     console.print()
     causes = any(
-        not item.message.consequence and item.message.severity == "error" for item in explanation.explained
+        not each.message.consequence and each.message.severity == "error" for each in explanation.explained
     )
     for explained in explanation.explained:
         head = Text.assemble(

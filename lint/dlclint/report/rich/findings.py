@@ -37,16 +37,16 @@ _SHOWN = 3
 
 def print_findings(console: Console, file: FileOutcome, whole: bool) -> None:
     """All findings of a file; `whole` folds none."""
-    unlisted = {(item.severity, item.rule): item.count for item in file.unlisted}
+    unlisted = {(rule.severity, rule.rule): rule.count for rule in file.unlisted}
     for stage, group in groupby(file.chains, key=lambda chain: chain.stage):
         _line(console, Text(stage.value, _HEADS[stage]), 2, after=1)
         for chain in group:
             more = unlisted.pop((chain.severity, chain.rule), 0)
             _Printer(console, whole).chain(chain, more, 2)
             console.print()
-    for item in file.unlisted:
-        if (item.severity, item.rule) in unlisted:
-            _line(console, Text(unlisted_line(item)), 2, after=1)
+    for rule in file.unlisted:
+        if (rule.severity, rule.rule) in unlisted:
+            _line(console, Text(unlisted_line(rule)), 2, after=1)
     if not file.diagnostics:
         _line(console, Text("no findings" if not file.hidden else "no findings shown", "green"), 2, after=1)
 

@@ -35,14 +35,14 @@ def _lines(outcome: FixOutcome) -> Iterator[str]:
         yield f"  fixed{' (unsafe)' if safety is Safety.UNSAFE else ''} {rule}: {title}{times}"
     if not applied:
         yield "  fixed nothing" if outcome.left_out else "  nothing to fix"
-    yield from _counted("with --unsafe", ((item.rule, item.title) for item in outcome.possible))
+    yield from _counted("with --unsafe", ((each.rule, each.title) for each in outcome.possible))
     for rule, reason in outcome.left_out.items():
         yield f"  left out {rule}: with its fixes the model does not compute the same ({plain(reason, 300)})"
     if outcome.left_out:
         yield "  likely a fault of dlclint's: a report with the model helps; --no-verify fixes all the same"
-    refused = [item for item in outcome.left if item.reason]
-    yield from _counted("not fixed", ((item.rule, f"{item.title}: {item.reason}") for item in refused))
-    by_hand = (item for item in outcome.left if not item.reason and item.severity is not Severity.INFO)
+    refused = [each for each in outcome.left if each.reason]
+    yield from _counted("not fixed", ((each.rule, f"{each.title}: {each.reason}") for each in refused))
+    by_hand = (each for each in outcome.left if not each.reason and each.severity is not Severity.INFO)
     yield from _by_hand((left_finding.rule, left_finding.message) for left_finding in by_hand)
     yield f"  before {severity_counts(outcome.before)}; after {severity_counts(outcome.after)}"
     written = outcome.written

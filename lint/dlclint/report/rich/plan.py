@@ -52,7 +52,7 @@ def render(plan: Plan, stream: TextIO | None) -> str:
         console.print(Text(f"  {plain(text, 4000)}"), soft_wrap=True)
 
     console.print(Text(title(plan), "bold"), soft_wrap=True)
-    errors = [item for item in plan.obstacles if item.is_error]
+    errors = [each for each in plan.obstacles if each.is_error]
     if errors:
         head(FAILS)
         for obstacle in errors:

@@ -37,12 +37,12 @@ def equalized(view: ModelView, bitwidth: int, extended: bool = True) -> Equalize
     pairs = 0
     before: list[float] = []
     after: list[float] = []
-    for item in planned_chains(matching.pairs, False, HighBias.EXACT, bitwidth, Effort(TIMES)):
-        if isinstance(item, EqualizedChain) and item.changes:
-            edits.extend(rewriter.edits(item))
-            pairs += len(item.links)
-            before += [figures.chain_sqnr for figures in item.before]
-            after += [figures.chain_sqnr for figures in item.after]
+    for chain in planned_chains(matching.pairs, False, HighBias.EXACT, bitwidth, Effort(TIMES)):
+        if isinstance(chain, EqualizedChain) and chain.changes:
+            edits.extend(rewriter.edits(chain))
+            pairs += len(chain.links)
+            before += [figures.chain_sqnr for figures in chain.before]
+            after += [figures.chain_sqnr for figures in chain.after]
     if not edits:
         return None
     return Equalized(

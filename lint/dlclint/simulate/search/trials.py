@@ -124,7 +124,7 @@ class Journal:
                     continue  # the line that an interruption cut off
                 self.known[key] = value
             # The next line must not be appended to one that was cut off.
-            whole = [self.fingerprint, *(json.dumps(item) for item in self.known.items())]
+            whole = [self.fingerprint, *(json.dumps(entry) for entry in self.known.items())]
             self.path.write_text("\n".join(whole) + "\n", "utf-8")
             return
         if lines and not lines[0].startswith(_FIRST):
