@@ -9,6 +9,13 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+DEPARTURES = """
+## Where HTP departs from the reference engine
+
+The layer that `dlclint simulate` names if an output differs by more than 1 dB:
+
+{lines}
+"""
 STEPS = {
     "before": "8 bits",
     "plan": "after `plan`",
@@ -28,13 +35,7 @@ processes used.
 {rows}
 
 {summary}
-
-## Where HTP departs from the reference engine
-
-The layer that `dlclint simulate` names if an output differs by more than 1 dB:
-
 {partings}
-
 Packages: {packages}.
 """
 
@@ -57,15 +58,15 @@ def _recorded(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _partings(rows: list[dict[str, Any]]) -> list[str]:
-    """Where HTP departs from the reference engine by more than 1 dB, the layer that causes it."""
+def _partings(rows: list[dict[str, Any]]) -> str:
+    """A section on the layers at which HTP departs from the reference engine; "" if none is recorded."""
     lines = []
     for row in rows:
         for step, words in STEPS.items():
             said = row.get(step, {}).get("htp", {}).get("parting")
             if said:
                 lines.append(f"- {row['network']}, {words}: {said}.")
-    return lines
+    return DEPARTURES.format(lines="\n".join(lines)) if lines else ""
 
 
 @cache
@@ -86,7 +87,7 @@ def files() -> dict[str, str]:
             cores=said["cores"],
             table="\n".join(trained.table(said["rows"])),
             rows="\n".join(_recorded(said["rows"])),
-            partings="\n".join(_partings(said["rows"])) or "- none recorded",
+            partings=_partings(said["rows"]),
             summary="\n".join(f"- {line}" for line in trained.summary(said["rows"])),
             packages=", ".join(said["packages"]),
         )

@@ -3,8 +3,8 @@
 A tensor that has the same SQNR on both engines may hold other roundings, and one with another SQNR need not
 matter to the outputs. So the cause is found by switching: the backend's values up to a layer, and the
 documented arithmetic from there on. With a switch before the first layer, the outputs are those of the
-reference engine; after the last one, those of the backend. Where they change most between two adjacent
-layers, the outputs diverge.
+reference engine; after the last one, those of the backend. The outputs diverge at the last layer whose values
+on the backend take them from nearer to the reference engine's accuracy to nearer to the backend's.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PART = 1.0
 _CLAMP = 200.0
 """Decibels of outputs that do not differ at all; negative, those of lost outputs."""
 _PIECES = 8
-"""Pieces into which the layers are divided in one round of the search for the largest change."""
+"""Pieces into which the layers are divided in one round of the search for the one that diverges."""
 _FEW = 16
 """The number of values of an output up to which one step of a grid changes its SQNR by decibels."""
 
@@ -107,7 +107,7 @@ class BothEngines:
 
 @record
 class Parting:
-    """The layer whose values on the backend change an output most.
+    """The last layer whose values on the backend take an output to what the backend has.
 
     `reference` and `htp` are the SQNR in dB of the output in one sample; `before` and `after` the same with
     the backend's values up to before the layer, and up to it, and the documents from there on. `steps` is how
@@ -195,11 +195,19 @@ def find_parting(
     reference, htp = at(low), at(high)
     if not layers or abs(htp - reference) <= PART:
         return None
+
+    def has_parted(place: int) -> bool:
+        return abs(at(place) - htp) < abs(at(place) - reference)
+
     while high - low > 1:
         size = max(1, -(-(high - low) // _PIECES))
-        places = [*range(low, high, size), high]
-        pairs = list(pairwise(places))
-        low, high = max(pairs, key=lambda pair: (at(pair[1]) - at(pair[0])) * np.sign(htp - reference))
+        pairs = pairwise([*range(low, high, size), high])
+        # From the end, where few steps are left to run.
+        low, high = next(
+            (before, after)
+            for before, after in reversed(list(pairs))
+            if has_parted(after) and not has_parted(before)
+        )
     layer = layers[high - 1]
     name = layer.outputs[0]
     off = np.abs(own[name].astype(np.float64) - seen[name]) / scheme.activations[name].scale
