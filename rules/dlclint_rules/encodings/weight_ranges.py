@@ -83,6 +83,8 @@ def weight_range_wasted(context: EncodingsContext) -> Iterator[Finding]:
             Confidence.INFERRED,
             "fold the batch normalization first, then export encodings and model"
             if wide.before_folding
+            else "quantize the float model again, each weight in its own range"
+            if context.nodes
             else "take the encodings of this model",
             evidence={"factor": round(wide.factor, 3), "lost_db": round(wide.lost, 3)},
             fix=None if wide.before_folding else _cut(context, wide),
