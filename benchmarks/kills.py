@@ -26,14 +26,14 @@ COMMANDS = {
     "fix --in-place": ("fix", "--isolated", "in.onnx", "--in-place"),
     "equalize": ("equalize", "in.onnx", "-o", "out/out.onnx"),
     "encodings": ("encodings", "convert", "in.encodings", "--to", "1.0.0", "-o", "out.encodings"),
-    "fix encodings": ("fix", "--isolated", "in.encodings", "--in-place"),
+    "fix encodings": ("fix", "--isolated", "flawed.encodings", "--in-place"),
 }
-CHANGES = {"fix --in-place": "in.onnx", "fix encodings": "in.encodings"}
+CHANGES = {"fix --in-place": "in.onnx", "fix encodings": "flawed.encodings"}
 """The input that a command replaces."""
 
 
 def prepare(folder: Path) -> None:
-    """A chain of convolutions with external data, and an override file with a flaw."""
+    """A chain of convolutions with external data, an override file, and one with a flaw in each entry."""
     chance = np.random.default_rng(0)
     nodes, weights = [], []
     for i in range(6):
@@ -46,11 +46,16 @@ def prepare(folder: Path) -> None:
     graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8)
     onnx.save(model, folder / "in.onnx", save_as_external_data=True, location="in.data")
-    entry = {"bitwidth": 8, "max": 1.0, "min": 0.0, "offset": 0, "scale": 1 / 255, "is_symmetric": "False"}
-    entries = {f"t{i}": [entry] for i in range(20_000)}
-    text = json.dumps({"activation_encodings": entries, "param_encodings": {}, "version": "0.6.1"}, indent=1)
-    (folder / "in.encodings").write_text(text + ",", "utf-8")
+    _write_overrides(folder / "in.encodings", 20_000, {})
+    _write_overrides(folder / "flawed.encodings", 2_000, {"offset": 128})
     (folder / "out").mkdir()
+
+
+def _write_overrides(path: Path, count: int, flaw: dict[str, float]) -> None:
+    entry = {"bitwidth": 8, "max": 1.0, "min": 0.0, "offset": 0, "scale": 1 / 255, "is_symmetric": "False"}
+    entries = {f"t{i}": [{**entry, **flaw}] for i in range(count)}
+    text = json.dumps({"activation_encodings": entries, "param_encodings": {}, "version": "0.6.1"}, indent=1)
+    path.write_text(text, "utf-8")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
