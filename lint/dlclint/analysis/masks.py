@@ -9,15 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator
 
-import onnx
-from onnx import numpy_helper
-
 from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.store import Home, home
 from dlclint.encodings import grid
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import COMPARES, MOVES, SHARES, SIGN_CHANGES, SUMS
+from dlclint.model.tensors import attribute_values
 from dlclint.model.types import is_float
 from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
@@ -168,13 +166,11 @@ def _extreme(view: ModelView, graph: Graph, name: str, either_sign: bool) -> flo
     producer = graph.producer(name)
     if producer is None or producer.op_type != "ConstantOfShape" or producer.domain:
         return None
-    value = producer.attribute("value")
-    if not isinstance(value, onnx.TensorProto) or value.data_type not in (1, 10, 11, 16):
+    filling = producer.attribute("value")
+    values = None if filling is None else attribute_values(filling)
+    if values is None or values.size != 1 or filling.data_type not in (1, 10, 11, 16):
         return None
-    try:
-        number = float(numpy_helper.to_array(value).reshape(-1)[0])
-    except (ValueError, IndexError):
-        return None
+    number = float(values.reshape(-1)[0])
     return _far(number, number, either_sign)
 
 

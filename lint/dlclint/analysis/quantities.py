@@ -110,6 +110,8 @@ def _of_concat(node: Node) -> Mapping[str, Any]:
 def _of_resize(node: Node) -> Mapping[str, Any]:
     kinds = [node.graph.type_of(name) for name in (node.input(0), node.output(0))]
     shapes = [None if kind is None else kind.static_shape for kind in kinds]
-    if shapes[0] is None or shapes[1] is None or len(shapes[0]) != 4 or 0 in shapes[0]:
+    if shapes[0] is None or shapes[1] is None or 0 in shapes[0]:
+        return {}
+    if not len(shapes[0]) == len(shapes[1]) == 4:
         return {}
     return {"scale": [after / before for before, after in zip(shapes[0][2:], shapes[1][2:], strict=True)]}

@@ -261,3 +261,13 @@ def _field(field: int, body: bytes) -> bytes:
         size >>= 7
     out.append(size)
     return bytes(out) + body
+
+
+def attribute_values(proto: onnx.TensorProto) -> Array | None:
+    """The values of a tensor in an attribute; None if they are in another file or cannot be decoded."""
+    if proto.data_location == onnx.TensorProto.EXTERNAL:
+        return None
+    try:
+        return np.asarray(numpy_helper.to_array(proto))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None

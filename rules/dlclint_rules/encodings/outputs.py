@@ -49,7 +49,8 @@ class EncodedOutput:
         if self.values is None:
             return self.grid.steps
         low, high = max(self.values.minimum, self.grid.low), min(self.values.maximum, self.grid.high)
-        return max(0.0, math.floor((high - low) / self.grid.scale + 1e-3) + 1.0)
+        steps = min((high - low) / self.grid.scale + 1e-3, self.grid.steps)  # a tiny step gives infinity
+        return max(0.0, min(math.floor(steps) + 1.0, self.grid.steps))
 
     @property
     def inside(self) -> tuple[float, float]:

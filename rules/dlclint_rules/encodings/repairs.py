@@ -221,6 +221,8 @@ def rescaled(context: EncodingsContext, row: int, scale: grid.Floats, title: str
     rows = slice(first, first + count)
     offset = document.elements.offset[rows]
     encoding = grid.on_grid(wide, np.where(np.isnan(offset), 0.0, offset), document.elements.bitwidth[rows])
+    if not np.isfinite([encoding.scale, encoding.minimum, encoding.maximum]).all():
+        return None
     edits: list[DocumentEdit] = []
     for position in range(count):
         edits.extend(grid_edits(document, first + position, encoding, position))

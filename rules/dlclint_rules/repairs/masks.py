@@ -10,10 +10,10 @@ import onnx
 
 from dlclint.analysis.masks import Mask, multiplies_any
 from dlclint.diagnostic import Safety
-from dlclint.fix import Fix
+from dlclint.fix import CannotFix, Fix
 from dlclint.model.constants import add_constant, fresh_name
 from dlclint.model.edits import ModelEdit, PutInitializer, SetAttribute, SetInput
-from dlclint.model.tensors import Array, Produced, Tensor
+from dlclint.model.tensors import Array, Produced, Tensor, attribute_values
 
 
 def bounded_mask(mask: Mask, least: float, advice: float) -> Fix | None:
@@ -40,7 +40,10 @@ def bounded_mask(mask: Mask, least: float, advice: float) -> Fix | None:
 
     def filled() -> Iterator[ModelEdit]:
         assert maker is not None
-        value = onnx.numpy_helper.from_array(limited(onnx.numpy_helper.to_array(maker.attribute("value"))))
+        filling = attribute_values(maker.attribute("value"))
+        if filling is None:
+            raise CannotFix(f"the value of ConstantOfShape (node {maker.index}) cannot be read")
+        value = onnx.numpy_helper.from_array(limited(filling))
         yield SetAttribute(maker, onnx.helper.make_attribute("value", value))
 
     def replaced(tensor: Tensor) -> Iterator[ModelEdit]:

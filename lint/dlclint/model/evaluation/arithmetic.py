@@ -153,12 +153,12 @@ def _range(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 
 def _constant_of_shape(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     # Imported here because rules on override files use this module, and a file alone needs no onnx.
-    import onnx
+    from dlclint.model.tensors import attribute_values
 
     shape = within_limit(integers(given(inputs, 0)), limit)
     filling = node.attribute("value")
-    value = np.zeros(1, np.float32) if filling is None else onnx.numpy_helper.to_array(filling)
-    if value.size != 1:
+    value = np.zeros(1, np.float32) if filling is None else attribute_values(filling)
+    if value is None or value.size != 1:
         raise UnknownValue
     yield np.full(shape, value.reshape(-1)[0], value.dtype)
 
