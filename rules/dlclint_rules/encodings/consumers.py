@@ -302,7 +302,8 @@ def _is_searched(lanes: grid.Floats, encoding: grid.Encoding) -> bool:
         return False
     whole = np.where(even, symmetric.scale, free.scale), np.where(even, symmetric.offset, free.offset)
     clipped = encoding.scale, encoding.offset
-    return _noise(lanes, *clipped, bits) <= _noise(lanes, *whole, bits)
+    with np.errstate(all="ignore"):
+        return _noise(lanes, *clipped, bits) <= _noise(lanes, *whole, bits)
 
 
 def _noise(lanes: grid.Floats, scale: grid.Floats, offset: grid.Floats, bits: grid.Floats) -> float:

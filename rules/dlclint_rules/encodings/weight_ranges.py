@@ -106,7 +106,8 @@ def _wide(context: EncodingsContext) -> Iterator[_Wide]:
     for weight in view.weights.converted():
         if weight.name in rows:
             uses.setdefault(weight.name, []).append(weight)
-    found = [each for name, weights in uses.items() if (each := _judged(context, rows[name], weights))]
+    with np.errstate(all="ignore"):
+        found = [each for name, weights in uses.items() if (each := _judged(context, rows[name], weights))]
     if found:
         kept = _keeping_biases(context)
         yield from (each for each in found if context.document.tensors.names[each.row] not in kept)
@@ -143,6 +144,8 @@ def _judged(context: EncodingsContext, row: int, uses: list[ConvertedWeight]) ->
         if raw is not None:
             shares = (given.maximum - given.minimum) / (raw.maximum - raw.minimum)
             before = abs(float(np.median(shares[alive])) - 1.0) <= _SAME
+    if not np.isfinite(factor):
+        return None
     if before or factor >= 10.0 ** (threshold("channel_spread_gain") / 20.0):
         return _Wide(row, needed, factor, folded, before)
     return None
