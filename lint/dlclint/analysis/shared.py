@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 GIVEN, STORED, BOUNDED, ESTIMATED = "given", "stored", "bounded", "estimated"
 """What a span is based on: the file, the numbers of a constant, what ops can produce, or estimates."""
 _STEP = {GIVEN: "is", STORED: "is at least", BOUNDED: "may be", ESTIMATED: "is about"}
+_LARGEST_FACTOR = 2.0**62
+"""Of a division that is advised; an operand may be as small as float64 has numbers."""
 
 
 @record
@@ -92,7 +94,7 @@ class SharedGrid:
     def factor(self) -> int:
         """A power of two by which to divide the widest operand, so that the worst gets a similar range."""
         assert self.worst.span is not None and self.wide[0].span is not None
-        ratio = self.wide[0].span.reach / self.worst.span.size
+        ratio = min(self.wide[0].span.reach / self.worst.span.size, _LARGEST_FACTOR)
         return int(1 << max(1, round(ratio)).bit_length() - 1)
 
 

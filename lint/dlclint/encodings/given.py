@@ -57,7 +57,7 @@ def given_grids(document: EncodingsDocument) -> dict[str, GivenGrid]:
         high = np.where(stated, elements.maximum[first], encoding.maximum)
         scale = np.where(np.isnan(encoding.scale), grid.scale_of(low, high, bits), encoding.scale)
         offset = np.where(np.isnan(encoding.offset), np.rint(low / scale), encoding.offset)
-        usable &= np.isfinite(low) & np.isfinite(high) & (high > low) & (scale > 0) & np.isfinite(offset)
+        usable &= np.isfinite(high - low) & (high > low) & (scale > 0) & np.isfinite(scale + offset)
     grids = {}
     for row in np.flatnonzero(usable).tolist():
         name = tensors.names[row]

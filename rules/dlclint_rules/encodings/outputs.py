@@ -49,8 +49,9 @@ class EncodedOutput:
         if self.values is None:
             return self.grid.steps
         low, high = max(self.values.minimum, self.grid.low), min(self.values.maximum, self.grid.high)
-        steps = min((high - low) / self.grid.scale + 1e-3, self.grid.steps)  # a tiny step gives infinity
-        return max(0.0, min(math.floor(steps) + 1.0, self.grid.steps))
+        # A tiny step gives infinity.
+        steps = max(-1.0, min((high - low) / self.grid.scale + 1e-3, self.grid.steps - 1.0))
+        return math.floor(steps) + 1.0
 
     @property
     def inside(self) -> tuple[float, float]:

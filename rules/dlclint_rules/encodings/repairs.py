@@ -153,6 +153,8 @@ def regridded_as(document: EncodingsDocument, current: GivenGrid, other: GivenGr
 def _regridded(
     document: EncodingsDocument, current: GivenGrid, encoding: grid.Encoding, title: str
 ) -> Fix | None:
+    if not np.isfinite([encoding.scale, encoding.minimum, encoding.maximum]).all():
+        return None
     edits = list(grid_edits(document, current.element, encoding, 0))
     layout = document.section_of(current.row).layout
     is_symmetric = float(encoding.offset[0]) == float(grid.symmetric_offset(current.bitwidth))
