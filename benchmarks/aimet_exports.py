@@ -184,11 +184,6 @@ DEFENDED = (
         widths=("lpbq",),
     ),
     Defended(
-        "encodings/weight-range-wasted",
-        "the same where folding makes the weights smaller: the encodings are those of the weights before it",
-        networks=("unfolded",),
-    ),
-    Defended(
         "encodings/shared-grid",
         "at 8 bits the step of boxes up to 93 leaves scores three values: what a detector loses so was"
         " measured",
