@@ -120,7 +120,9 @@ def _judged(context: EncodingsContext, row: int, uses: list[ConvertedWeight]) ->
     bits = given.bitwidth
     if (document.elements.kind[first : first + count] == FLOAT).any() or not grid.has_grid(bits).all():
         return None
-    if not (bits <= _WIDEST).all() or any(count not in (1, len(weight.minimum)) for weight in uses):
+    if not (bits <= _WIDEST).all() or any(
+        not len(weight.minimum) or count not in (1, len(weight.minimum)) for weight in uses
+    ):
         return None
     if not np.isfinite(given.minimum + given.maximum).all():
         return None
@@ -153,9 +155,9 @@ def _judged(context: EncodingsContext, row: int, uses: list[ConvertedWeight]) ->
 
 def _ends(uses: list[tuple[grid.Floats, grid.Floats]], count: int) -> tuple[grid.Floats, grid.Floats]:
     """The lowest and highest value by element, over all uses of a tensor."""
-    low = np.stack([low for low, _ in uses]).min(axis=0)
-    high = np.stack([high for _, high in uses]).max(axis=0)
-    return (low, high) if count > 1 else (low.min(keepdims=True), high.max(keepdims=True))
+    if count == 1:  # uses along different axes have different numbers of channels
+        uses = [(low.min(keepdims=True), high.max(keepdims=True)) for low, high in uses]
+    return np.stack([low for low, _ in uses]).min(axis=0), np.stack([high for _, high in uses]).max(axis=0)
 
 
 def _raw(weight: ConvertedWeight) -> tuple[grid.Floats, grid.Floats]:
