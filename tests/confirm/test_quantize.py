@@ -15,10 +15,11 @@ from onnx import TensorProto, helper, numpy_helper, parser
 
 from dlclint.analysis.qdq.lifting import holds_quantization
 from dlclint.analysis.view import ModelView
-from dlclint.confirm.quantize import _nibbles, insert_quantization
+from dlclint.confirm.quantize import insert_quantization
 from dlclint.confirm.question import CannotAsk, Question, question_of
 from dlclint.confirm.ranges import ActivationGrids, UnsignedGrid
 from dlclint.confirm.stored import StoredGrids
+from dlclint.encodings.grid import packed_nibbles
 from dlclint.encodings.reading import read_encodings
 from dlclint.model.reading import read
 from dlclint.target import DlcKind, Runtime, Target
@@ -319,4 +320,4 @@ def test_a_float16_model(tmp_path: Path) -> None:
 
 
 def test_nibbles() -> None:
-    assert _nibbles(np.array([1, -1, -8, 7, 3], np.int8)) == bytes([0xF1, 0x78, 0x03])
+    assert packed_nibbles(np.array([1, -1, -8, 7, 3], np.int8)) == bytes([0xF1, 0x78, 0x03])

@@ -129,7 +129,8 @@ def on_grid(scale: npt.ArrayLike, offset: npt.ArrayLike, bitwidth: npt.ArrayLike
     """The encoding with this scale and offset: minimum and maximum are the outermost integers' numbers."""
     steps_of, zero_offset, bits = np.broadcast_arrays(_floats(scale), _floats(offset), _floats(bitwidth))
     zero_offset = zero_offset + 0.0  # -0.0 would be printed as such
-    with np.errstate(over="ignore"):  # a scale that is far too large gives infinity
+    # Far too large a scale gives infinity, and one of 0 with a width beyond float64 gives NaN.
+    with np.errstate(over="ignore", invalid="ignore"):
         return Encoding(
             zero_offset * steps_of, (zero_offset + steps(bits)) * steps_of, steps_of, zero_offset, bits
         )

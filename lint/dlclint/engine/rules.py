@@ -8,6 +8,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dlclint.chains import report_order
 from dlclint.contained.deaths import Died
 from dlclint.contained.guard import Ended
@@ -59,7 +61,8 @@ def run_rules(
             collected_findings.clear()
             more = False
             try:
-                with running.piece():
+                # A file may hold numbers near the end of float64, whose products are infinite.
+                with running.piece(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                     findings = findings or iter(rule.check(context))
                     for unplaced in islice(findings, _AT_ONCE):
                         finding = sound(rule, unplaced)
@@ -154,7 +157,8 @@ def apply_rules(
             yield collected.shown
             continue
         try:
-            collected.fix.make()
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                collected.fix.make()
             worth = collected.fix.safety is Safety.SAFE and collected.shown.severity is not Severity.INFO
             if kept is not None and worth and len(kept) < _KEPT:
                 kept.append(collected)

@@ -52,7 +52,7 @@ def offset_sign(context: EncodingsContext) -> Iterator[Finding]:
         row = int(rows[0])
         flat = document.is_flat(tensor)
         value = -elements.offset[row] if flat else elements.offset[row]
-        has_range = not np.isnan(elements.minimum[row] + elements.maximum[row])
+        has_range = not np.isnan([elements.minimum[row], elements.maximum[row]]).any()
         unplaced = Finding(
             f"{document.tensors.names[tensor]!r}: {said_offset(document, row)}"
             f"{channels(document, tensor, rows)} has the sign flipped",

@@ -72,10 +72,9 @@ def made_symmetric(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix 
         return None
     half = np.exp2(bits - 1)
     need = np.maximum(np.maximum(-low / half, high / (half - 1)), grid.MINIMUM_RANGE / grid.steps(bits))
-    with np.errstate(invalid="ignore"):
-        scales = np.where(elements.scale[rows] > 0, elements.scale[rows], need)
-        # The grid covers a range up to half a step: an end that is at most so far out keeps the step.
-        fits = (low >= -(half + 0.5) * scales * (1 + 1e-6)) & (high <= (half - 0.5) * scales * (1 + 1e-6))
+    scales = np.where(elements.scale[rows] > 0, elements.scale[rows], need)
+    # The grid covers a range up to half a step: an end that is at most so far out keeps the step.
+    fits = (low >= -(half + 0.5) * scales * (1 + 1e-6)) & (high <= (half - 0.5) * scales * (1 + 1e-6))
     # A step much larger than the range needs does not belong to this range.
     fits &= scales <= need * SAME_STEP
     scale = np.where(fits, scales, need)
