@@ -176,8 +176,9 @@ class _Draw:
         dtype = numpy_type(tensor_type.data_type) or np.dtype(object)
         if min(shape, default=1) < 0:
             raise NoFeed(f"input {name!r} has a negative dimension")
-        if math.prod(shape) > _MOST:
-            raise NoFeed(f"input {name!r} has {math.prod(shape)} elements, more than fit into memory")
+        # A dimension of 0 makes no elements, and NumPy does not make arrays of any size with it either.
+        if math.prod(max(size, 1) for size in shape) > _MOST:
+            raise NoFeed(f"input {name!r} has {math.prod(shape)} elements in {shape}, more than arrays have")
         if dtype.kind == "b":
             if max(shape, default=1) <= 1:  # or two draws of one value would often be the same
                 return np.full(shape, self.seed % 2 == 0)

@@ -22,6 +22,8 @@ from dlclint_schemas.record import record
 
 Array = npt.NDArray[Any]
 
+_LARGEST = (1 << 63) - 1
+
 
 class Unavailable(Exception):
     """The tensor's values are not available; the argument states why in one sentence."""
@@ -83,8 +85,11 @@ class Tensor:
 
     @property
     def count(self) -> int:
-        """Number of elements as declared."""
-        return math.prod(self.shape)
+        """Number of elements as declared, at most the 2**63 - 1 that a size can state.
+
+        A shape of thousands of dimensions has a product of thousands of digits, which Python does not print.
+        """
+        return min(math.prod(self.shape), _LARGEST)
 
     @property
     def nbytes(self) -> int:

@@ -18,6 +18,11 @@ ROUNDS = 40
 """Fixes can cause other findings; a file that still has fixes after so many rounds stays as it was."""
 _SAME_AGAIN = 3
 """A fix that is applied in so many rounds at the same place does not fix its finding."""
+_FAILED_ATTEMPTS = 60
+"""After so many attempts whose result is not sound, fixes that cannot be applied together are left out.
+
+Each attempt costs as much as reading the model, and finding one bad fix among n takes log2(n) of them.
+"""
 
 
 @record
@@ -100,6 +105,7 @@ class Rounds:
         self.applied: list[AppliedFix] = []
         self.refused: dict[_Key, str] = {}
         self.times: dict[_Key, int] = {}
+        self.failed_attempts = 0
         self.first = file.lint(fixable=False)
         self.text_before = file.text()
 
@@ -188,15 +194,25 @@ class Rounds:
 
         Returns whether anything was applied or refused.
         """
-        attempt = self.file.attempt([edits for _, _, edits in chosen])
+        # Findings that one change fixes share its edits, which are tried once.
+        numbers: dict[int, int] = {}
+        for _, _, edits in chosen:
+            numbers.setdefault(id(edits), len(numbers))
+        distinct = {numbers[id(edits)]: edits for _, _, edits in chosen}
+        attempt = self.file.attempt(list(distinct.values()))
         problem = self.file.problem(attempt.state) if attempt.made else ""
-        if problem and len(chosen) > 1:
-            # Edits name places of the file as it was, so the other half waits for the next round.
-            return self._make(chosen[: len(chosen) // 2])
         if problem:
-            self.refused[_key(chosen[0][0])] = f"its result would not be sound: {problem}"
+            self.failed_attempts += 1
+            if len(distinct) > 1 and self.failed_attempts < _FAILED_ATTEMPTS:
+                # Edits name places of the file as it was, so the other half waits for the next round.
+                half = len(distinct) // 2
+                return self._make([each for each in chosen if numbers[id(each[2])] < half])
+            together = f", together with {len(distinct) - 1} others" if len(distinct) > 1 else ""
+            for collected, _, _ in chosen:
+                self.refused[_key(collected)] = f"its result would not be sound{together}: {problem}"
             return True
-        applied = [chosen[number] for number in attempt.made]
+        made = set(attempt.made)
+        applied = [each for each in chosen if numbers[id(each[2])] in made]
         for collected, fix, edits in applied:
             shown = tuple(map(self.file.shown, edits))
             rule, location = collected.shown.rule, collected.shown.location

@@ -150,9 +150,11 @@ class Values:
                 if not self._afford(sum(part.size for part in results)):
                     return ()
                 marks = self._marks(node, inputs)
+                pairs = list(zip(results, marks, strict=True))
+                if any(mark is not None and mark.shape != part.shape for part, mark in pairs):
+                    return ()  # an op with more inputs than it takes
                 return tuple(
-                    Value(part, mark if mark is not None and mark.any() else None)
-                    for part, mark in zip(results, marks, strict=True)
+                    Value(part, mark if mark is not None and mark.any() else None) for part, mark in pairs
                 )
         except FAILURES:
             return ()
