@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import helper
 
@@ -35,7 +35,7 @@ def rewritten(match: Computed) -> Fix | None:
         constants: list[ModelEdit] = []
         result = last.outputs[0]
 
-        def number(name: str, value: float | list[int], of: type | np.dtype[Any] = dtype) -> str:
+        def number(name: str, value: float | list[int], of: npt.DTypeLike = dtype) -> str:
             called = fresh_name(graph, f"{result}_{name}")
             constants.append(add_constant(graph, called, np.array(value, of)))
             return called
