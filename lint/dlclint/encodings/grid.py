@@ -38,6 +38,11 @@ class Encoding:
     offset: Floats
     bitwidth: Floats
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether float64 holds the step and both ends everywhere."""
+        return bool(np.isfinite([self.scale, self.minimum, self.maximum]).all())
+
 
 def has_grid(bitwidth: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     """Whether a bitwidth is a whole number from 2 to 32."""
@@ -110,6 +115,24 @@ def fit_symmetric(
     _check(low, high, bits)
     magnitude = np.maximum(np.maximum(np.abs(low), np.abs(high)), minimum_range / 2)
     return on_grid(2.0 * magnitude / steps(bits), symmetric_offset(bits), bits)
+
+
+def fit_alike(
+    minimum: npt.ArrayLike, maximum: npt.ArrayLike, bitwidth: npt.ArrayLike, symmetric: npt.ArrayLike
+) -> Encoding:
+    """`fit_symmetric` where `symmetric`, `fit` elsewhere.
+
+    Raises:
+        ValueError: as `fit`.
+    """
+    even, free = fit_symmetric(minimum, maximum, bitwidth), fit(minimum, maximum, bitwidth)
+    return Encoding(
+        np.where(symmetric, even.minimum, free.minimum),
+        np.where(symmetric, even.maximum, free.maximum),
+        np.where(symmetric, even.scale, free.scale),
+        np.where(symmetric, even.offset, free.offset),
+        free.bitwidth,
+    )
 
 
 def fit_unsigned_symmetric(

@@ -295,15 +295,12 @@ def _beyond(lanes: grid.Floats, encoding: grid.Encoding) -> Flags:
 def _is_searched(lanes: grid.Floats, encoding: grid.Encoding) -> bool:
     """Whether clipping leaves less noise than the whole range would, as ranges that are searched for do."""
     low, high, bits = lanes.min(axis=1), lanes.max(axis=1), encoding.bitwidth
-    even = grid.is_symmetric(encoding.offset, bits)
     try:
-        symmetric, free = grid.fit_symmetric(low, high, bits), grid.fit(low, high, bits)
+        whole = grid.fit_alike(low, high, bits, grid.is_symmetric(encoding.offset, bits))
     except ValueError:
         return False
-    whole = np.where(even, symmetric.scale, free.scale), np.where(even, symmetric.offset, free.offset)
-    clipped = encoding.scale, encoding.offset
-    with np.errstate(all="ignore"):
-        return _noise(lanes, *clipped, bits) <= _noise(lanes, *whole, bits)
+    clipped = _noise(lanes, encoding.scale, encoding.offset, bits)
+    return clipped <= _noise(lanes, whole.scale, whole.offset, bits)
 
 
 def _noise(lanes: grid.Floats, scale: grid.Floats, offset: grid.Floats, bits: grid.Floats) -> float:

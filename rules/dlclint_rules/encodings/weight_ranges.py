@@ -173,20 +173,11 @@ def _fitted(
     low, high = (np.where(alive, ends, 1.0) for ends in (np.minimum(low, 0.0), np.maximum(high, 0.0)))
     low = np.minimum(low, 0.0)
     try:
-        symmetric, free = grid.fit_symmetric(low, high, given.bitwidth), grid.fit(low, high, given.bitwidth)
+        fitted = grid.fit_alike(low, high, given.bitwidth, even)
     except ValueError:
         return None
     names = ("minimum", "maximum", "scale", "offset", "bitwidth")
-    return grid.Encoding(
-        *(
-            np.where(
-                alive,
-                np.where(even, getattr(symmetric, name), getattr(free, name)),
-                getattr(given, name),
-            )
-            for name in names
-        )
-    )
+    return grid.Encoding(*(np.where(alive, getattr(fitted, name), getattr(given, name)) for name in names))
 
 
 def _keeping_biases(context: EncodingsContext) -> frozenset[str]:

@@ -195,24 +195,22 @@ class Rounds:
         Returns whether anything was applied or refused.
         """
         # Findings that one change fixes share its edits, which are tried once.
-        numbers: dict[int, int] = {}
-        for _, _, edits in chosen:
-            numbers.setdefault(id(edits), len(numbers))
-        distinct = {numbers[id(edits)]: edits for _, _, edits in chosen}
+        distinct = {id(edits): edits for _, _, edits in chosen}
+        keys = list(distinct)
         attempt = self.file.attempt(list(distinct.values()))
         problem = self.file.problem(attempt.state) if attempt.made else ""
         if problem:
             self.failed_attempts += 1
             if len(distinct) > 1 and self.failed_attempts < _FAILED_ATTEMPTS:
                 # Edits name places of the file as it was, so the other half waits for the next round.
-                half = len(distinct) // 2
-                return self._make([each for each in chosen if numbers[id(each[2])] < half])
+                half = set(keys[: len(keys) // 2])
+                return self._make([each for each in chosen if id(each[2]) in half])
             together = f", together with {len(distinct) - 1} others" if len(distinct) > 1 else ""
             for collected, _, _ in chosen:
                 self.refused[_key(collected)] = f"its result would not be sound{together}: {problem}"
             return True
-        made = set(attempt.made)
-        applied = [each for each in chosen if numbers[id(each[2])] in made]
+        made = {keys[number] for number in attempt.made}
+        applied = [each for each in chosen if id(each[2]) in made]
         for collected, fix, edits in applied:
             shown = tuple(map(self.file.shown, edits))
             rule, location = collected.shown.rule, collected.shown.location
