@@ -2,11 +2,11 @@
 
     python benchmarks/architectures.py FOLDER [NAME ...] [--round N]
 
-`architectures.json` has class and configuration of transformers, and the inputs, of most; `unseen.py` has
-others, written by hand. A round is a set that was exported at once: the problems of the first and second were
-fixed, those of the third were asked about afterwards. Exporters and opsets alternate (torchscript at 13 to
-17, dynamo at 18 to 20); each third network is exported twice. Networks that a version of transformers does
-not have, or an exporter refuses, are reported and left out; nothing is downloaded. It needs torch,
+`architectures.json` has class and configuration of transformers, and the inputs, of most; `unseen.py`,
+`unseen_vision.py` and `unseen_sequences.py` have others, written by hand. A round is a set that was exported
+at once and asked about before the rules were changed by it. Exporters and opsets alternate (torchscript at
+13 to 17, dynamo at 18 to 20); each third network is exported twice. Networks that a version of transformers
+does not have, or an exporter refuses, are reported and left out; nothing is downloaded. It needs torch,
 transformers and (for dynamo) onnxscript, in a separate environment.
 """
 
@@ -22,11 +22,15 @@ import torch
 import transformers
 
 from unseen import NETWORKS
+from unseen_sequences import SEQUENCES
+from unseen_vision import VISION
 
 FORMS = (("torchscript", 17), ("dynamo", 18), ("torchscript", 13), ("dynamo", 20), ("torchscript", 16))
 LATER_FORMS = (("dynamo", 19), ("torchscript", 14), ("dynamo", 18), ("torchscript", 15), ("torchscript", 17))
 """Of the second round and after it."""
 HERE = Path(__file__).parent
+WRITTEN = {**NETWORKS, **{name: (4, make) for name, make in {**VISION, **SEQUENCES}.items()}}
+"""Round and maker of each network that is written by hand."""
 
 
 class Outputs(torch.nn.Module):
@@ -68,13 +72,13 @@ def known() -> dict[str, tuple[int, dict[str, Any] | None]]:
     """Every network: its round, and what makes it where it is one of transformers."""
     of_transformers = json.loads((HERE / "architectures.json").read_text("utf-8"))
     networks = {name: (said.get("round", 1), said) for name, said in of_transformers.items()}
-    return {**networks, **{name: (number, None) for name, (number, _) in NETWORKS.items()}}
+    return {**networks, **{name: (number, None) for name, (number, _) in WRITTEN.items()}}
 
 
 def made(name: str, said: dict[str, Any] | None) -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
     """A network with its inputs."""
     if said is None:
-        network, inputs = NETWORKS[name][1]()
+        network, inputs = WRITTEN[name][1]()
         return network.eval(), inputs
     model = getattr(transformers, said["model"])(configured(said["config"]))
     inputs = {name: tensor(value) for name, value in said["inputs"].items()}
