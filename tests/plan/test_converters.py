@@ -23,6 +23,10 @@ MASK = f"""{HEAD}g (float[1,3,8,8] x, float[1,1,8,8] m) => (float[1,1,8,8] z, fl
 {{ y = Conv(x, w)  z = MatMul(m, m) }}"""
 IDS = f"""{HEAD}g (int64[1,4] i, int64[1,4] u) => (float[1,4,2] y) <float[3,2] w = {{1,2,3,4,5,6}}>
 {{ y = Gather(w, i) }}"""
+WIDE = f"""{HEAD}g (int64[1,4] ids, int32[1,4] few)
+=> (float[1,4,2] y, int64[1,4,1] best, int64[1,4] ids_again) <float[3,2] w = {{1,2,3,4,5,6}}>
+{{ a = Gather(w, ids)  b = Gather(w, few)  y = Add(a, b)  best = ArgMax<axis=2>(y)
+ids_again = Identity(ids) }}"""
 MATRICES = f"""{HEAD}g (float[1,4,4] x) => (float[1,4,4] y)
 <float[4,4] w = {{1,2,3,4,1,2,3,4,1,2,3,4,1,2,3,4}}>
 {{ a = MatMul(x, w)  y = MatMul(a, x) }}"""
@@ -112,6 +116,33 @@ def test_unused_inputs_and_integers(
     for tools in ("snpe", "qairt"):
         assert ["--use_native_input_files"] in options(found, tools, 1)
         assert found["raw_inputs"][tools][0]["element"] == "int32"
+
+
+def test_truncated_inputs_and_outputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = planned(tmp_path, capsys, WIDE)
+    assert found["truncated_64bit_io"] == [
+        {"name": "ids", "kind": "input", "element": "int32"},
+        {"name": "best", "kind": "output", "element": "int32"},
+        {"name": "ids_again", "kind": "output", "element": "int32"},
+    ]
+    said = [note for note in found["notes"] if "int32" in note or "--truncate_64bit_io" in note]
+    assert [note.split(":")[0] for note in said] == [
+        "write the raw files of 'few' as int32",
+        "64-bit input 'ids' becomes int32 in the DLC",
+        "64-bit outputs 'best', 'ids_again' become int32 in the DLC",
+        "AI Hub makes the same change only with --truncate_64bit_io (qualcomm/ai-hub-models#68); values"
+        " beyond 32 bits cannot be passed",
+    ]
+    assert "write the raw files as int32, 4 bytes an element" in said[1]
+    assert "--use_native_output_files" in said[2]
+
+
+def test_nothing_is_truncated_without_64_bit_integers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = planned(tmp_path, capsys, IDS.replace("int64", "int32"))
+    assert found["truncated_64bit_io"] == []
+    assert not any("--truncate_64bit_io" in note for note in found["notes"])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from dlclint.analysis.options import shape_options
 from dlclint.analysis.plan.commands import placeholders, toolchains
 from dlclint.analysis.plan.figures import activation_figures, carried, layer_figures
 from dlclint.analysis.plan.inputs import notes as input_notes
-from dlclint.analysis.plan.inputs import source_inputs
+from dlclint.analysis.plan.inputs import source_inputs, truncated
 from dlclint.analysis.plan.joined import TOPIC, shared_grids
 from dlclint.analysis.plan.kept import kept
 from dlclint.analysis.plan.model import ActivationFigures, Advice, Choice, LayerFigures, Plan, PlanRequest
@@ -107,6 +107,7 @@ def make_plan(view: ModelView, asked: PlanRequest) -> Plan:
         toolchains(view, choice, asked.dimensions, file),
         tuple(notes),
         in_float=in_float,
+        truncated=truncated(graph),
     )
 
 
@@ -154,6 +155,7 @@ def _kept(view: ModelView, runtime: Runtime, why: str, asked: PlanRequest) -> Pl
             *placeholders(view, choice),
             *input_notes(graph, source_inputs(graph, sizes), view.target),
         ),
+        truncated=truncated(graph),
     )
 
 

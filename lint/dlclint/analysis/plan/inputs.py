@@ -53,6 +53,24 @@ class SourceInput:
         return len(self.shape)
 
 
+@record
+class TruncatedTensor:
+    """An input or output of 64-bit integers, which has 32 bits in the DLC; `kind` is input or output."""
+
+    name: str
+    kind: str
+
+
+def truncated(graph: Graph) -> tuple[TruncatedTensor, ...]:
+    """The inputs and outputs that AI Hub's --truncate_64bit_io is about, in the model's order."""
+    kinds = ((name, graph.type_of(name)) for name in graph.inputs)
+    wide = [name for name, kind in kinds if kind is not None and kind.data_type in _WIDE]
+    return (
+        *(TruncatedTensor(name, "input") for name in wide),
+        *(TruncatedTensor(name, "output") for name in wide_outputs(graph)),
+    )
+
+
 def source_inputs(graph: Graph, sizes: dict[str, str]) -> tuple[SourceInput, ...]:
     """The inputs of a graph; `sizes` are the dimensions that the command line gives, by name."""
     images = image_tensors(graph, assumed=False)
@@ -156,13 +174,7 @@ def notes(graph: Graph, sources: tuple[SourceInput, ...], target: Target) -> lis
             sentences.append(
                 f"SNPE may give output {outputs[0]!r} channels last as well, QAIRT gives it as the model does"
             )
-    whole = [source.name for source in sources if source.is_whole]
-    if whole:
-        named = ", ".join(map(repr, whole[:3])) + (f" and {len(whole) - 3} more" if len(whole) > 3 else "")
-        sentences.append(
-            f"write the raw files of {named} as int32: the quantizers read float32 without"
-            " --use_native_input_files, and the runtimes have no 64-bit integers"
-        )
+    sentences += _about_integers(graph, sources)
     unused = unused_inputs(graph)
     if unused:
         sentences.append(_about_unused(unused, target))
@@ -177,9 +189,55 @@ def notes(graph: Graph, sources: tuple[SourceInput, ...], target: Target) -> lis
     return sentences
 
 
+def _about_integers(graph: Graph, sources: tuple[SourceInput, ...]) -> list[str]:
+    """How to write raw inputs and read raw outputs of integers, which are never of 64 bits in a DLC."""
+    sentences = []
+    narrow = [source.name for source in sources if source.is_whole and not source.is_wide]
+    if narrow:
+        sentences.append(
+            f"write the raw files of {_named(narrow)} as int32: the quantizers read float32 without"
+            " --use_native_input_files"
+        )
+    wide = [source.name for source in sources if source.is_wide]
+    if wide:
+        sentences.append(
+            f"{_become('input', wide)} int32 in the DLC: write the raw files as int32, 4 bytes an element,"
+            " because a file of 64-bit integers has twice the bytes that are read; the quantizers and net-run"
+            " read float32 without --use_native_input_files"
+        )
+    results = wide_outputs(graph)
+    if results:
+        sentences.append(
+            f"{_become('output', results)} int32 in the DLC: read the raw files as int32, 4 bytes an element;"
+            " net-run writes float32 without --use_native_output_files"
+        )
+    if wide or results:
+        sentences.append(
+            "AI Hub makes the same change only with --truncate_64bit_io (qualcomm/ai-hub-models#68); values"
+            " beyond 32 bits cannot be passed"
+        )
+    return sentences
+
+
+def wide_outputs(graph: Graph) -> list[str]:
+    """The outputs of 64-bit integers."""
+    kinds = ((name, graph.type_of(name)) for name in graph.outputs)
+    return [name for name, kind in kinds if kind is not None and kind.data_type in _WIDE]
+
+
+def _become(kind: str, names: list[str]) -> str:
+    if len(names) == 1:
+        return f"64-bit {kind} {names[0]!r} becomes"
+    return f"64-bit {kind}s {_named(names)} become"
+
+
+def _named(names: list[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
 def _about_unused(unused: tuple[str, ...], target: Target) -> str:
     has = has_option("qairt-converter", "--remove_unused_inputs", target.release)
-    shown = ", ".join(map(repr, unused[:3])) + (f" and {len(unused) - 3} more" if len(unused) > 3 else "")
+    shown = _named(list(unused))
     if has:
         return (
             f"qairt-quantizer fails on inputs that no node reads ({shown}), so the converter removes them;"

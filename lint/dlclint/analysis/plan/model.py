@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from dlclint.analysis.plan.inputs import RawInput
+from dlclint.analysis.plan.inputs import RawInput, TruncatedTensor
 from dlclint.diagnostic import Diagnostic, Number
 from dlclint.model.dimensions import Dimensions
 from dlclint.target import DlcKind, Runtime, Target
@@ -196,6 +196,7 @@ class Plan:
     in_float: tuple[str, ...] = ()
     inputs: str = ""
     """The inputs that it was measured on, "" if none."""
+    truncated: tuple[TruncatedTensor, ...] = ()
     found: tuple[Diagnostic, ...] = ()
     """The findings of the rules, of which the obstacles are the summary; only for a report that draws."""
     drawing: Drawing | None = None

@@ -34,6 +34,9 @@ def render(plan: Plan, stream: TextIO | None) -> str:
             ]
             for chain in plan.toolchains
         },
+        "truncated_64bit_io": [
+            {"name": plain(tensor.name), "kind": tensor.kind, "element": "int32"} for tensor in plan.truncated
+        ],
         "choice": {
             "runtime": choice.runtime.value,
             "quantize": choice.quantize,
